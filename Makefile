@@ -1,0 +1,76 @@
+# `make demo` and `make test` need nothing but Python 3.11 or newer; everything is installed into .venv.
+# Another interpreter: make PYTHON=python3.12 test
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BIN := .venv/bin
+RUNTIME := .venv/.installed-runtime
+DEV := .venv/.installed-dev
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PACKAGED := pyproject.toml README.md LICENSE autospace cli spaces
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install test test-slow check lint types format golden wheel clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: $(RUNTIME) ## learn a search space on embedded data, about a minute on a CPU, and show it
+	$(BIN)/autospace evolve --preset demo --seed 0 --out runs/demo --force
+	$(BIN)/autospace show runs/demo
+
+install: $(DEV) ## make .venv with everything that development needs
+
+test: $(DEV) ## the tests, without the slow ones
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+test-slow: $(DEV) ## only the slow tests
+	$(BIN)/pytest -m slow $(PYTEST_ARGS)
+
+check: lint types test ## everything that has to pass before a commit
+
+lint: $(DEV) ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV) ## mypy --strict
+	@mkdir -p .types/autospace
+	@ln -sfn ../../cli .types/autospace/cli
+	@ln -sfn ../../spaces .types/autospace/spaces
+	$(BIN)/mypy
+
+format: $(DEV) ## let ruff mend and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+golden: $(DEV) ## rewrite tests/golden from what the code does now; read the diff
+	AUTOSPACE_GOLDEN=1 $(BIN)/pytest $(PYTEST_ARGS)
+
+# From a copy: setuptools would pack whatever an earlier build left in build/.
+wheel: $(DEV) ## build dist/*.whl
+	@rm -rf dist
+	@copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && cp -R $(PACKAGED) "$$copy" \
+	  && $(BIN)/python -m pip wheel --quiet --disable-pip-version-check \
+	       --no-deps --no-build-isolation --wheel-dir dist "$$copy"
+	@ls dist/*
+
+clean: ## remove what was built and cached; .venv and runs/ stay
+	rm -rf build dist *.egg-info .types .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	find autospace cli spaces tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/pip:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "error: '$(PYTHON)' is not on the PATH; install Python 3.11 or newer, or name one: make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("error: autospace needs Python 3.11 or newer; " \
+	  "$(PYTHON) is %d.%d. Name a newer one: make PYTHON=python3.12 ..." % v[:2])'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "error: $(PYTHON) comes without the venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/pip
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/pip
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $(RUNTIME) $@

@@ -1,0 +1,1 @@
+"""The command line: options to one library call to printed lines."""

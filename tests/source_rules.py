@@ -1,0 +1,211 @@
+"""The layering and size rules of the source, as functions over source text.
+
+Every function takes texts, not files, so that `test_imports.py` can show that each rule fails on a
+bad snippet before it holds the rules against the real folders.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 60
+BANNED_NAMES = frozenset({"utils", "util", "helpers", "common", "core", "misc"})
+HEAVY = ("torch", "numpy", "deap", "sklearn", "scipy", "PIL", "safetensors")
+BRINGS_TORCH = ("torch", "safetensors.torch")
+TORCH_FREE = tuple(
+    f"autospace/{name}.py"
+    for name in ("config", "evolution", "loop", "result", "run_folder*", "variation")
+)
+
+
+class Rule(NamedTuple):
+    """What the files of a pattern may import beside the standard library."""
+
+    files: str
+    allowed: tuple[str, ...]
+    denied: tuple[str, ...] = ()
+
+
+LIBRARY = ("autospace", "torch", "numpy", "pydantic", "PIL", "safetensors", "sklearn")
+ABOVE_TORCH_PARTS = ("autospace.cli", "autospace.exporters", "autospace.loop")
+# The first pattern that fits a path counts; in a pattern, * crosses folders.
+RULES = (
+    Rule("spaces/*", ("pydantic", "autospace.spaces")),
+    Rule("autospace/exporters/*", ("autospace.spaces", "autospace.exporters")),
+    Rule(
+        "autospace/scorers/*",
+        ("autospace", "torch", "numpy"),
+        (*ABOVE_TORCH_PARTS, "autospace.evolution", "autospace.searchers"),
+    ),
+    Rule("autospace/searchers/*", ("autospace", "torch", "numpy"), ABOVE_TORCH_PARTS),
+    Rule("autospace/evolution.py", (*LIBRARY, "deap"), ("autospace.cli",)),
+    Rule("autospace/*", LIBRARY, ("autospace.cli",)),
+    Rule("cli/*", (*LIBRARY, "typer", "rich")),
+)
+
+
+class Import(NamedTuple):
+    """One imported name; `target` is dotted and includes the name taken from the module."""
+
+    target: str
+    line: int
+    relative: bool
+    on_import: bool  # runs when the module is imported: not in a function, not for types only
+
+
+def module_name(path: str) -> str:
+    parts = list(PurePosixPath(path).with_suffix("").parts)
+    if parts[0] in ("cli", "spaces"):
+        parts.insert(0, "autospace")
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(text: str) -> list[Import]:
+    return list(_imports(ast.parse(text), on_import=True))
+
+
+def _imports(node: ast.AST, *, on_import: bool) -> Iterator[Import]:
+    match node:
+        case ast.Import(names=names):
+            for alias in names:
+                yield Import(alias.name, node.lineno, False, on_import)
+        case ast.ImportFrom(module=module, names=names, level=level):
+            for alias in names:
+                target = ".".join(part for part in (module, alias.name) if part)
+                yield Import(target, node.lineno, level > 0, on_import)
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+            on_import = False
+        case ast.If(test=test) if ast.unparse(test).removeprefix("typing.") == "TYPE_CHECKING":
+            for statement in node.body:
+                yield from _imports(statement, on_import=False)
+            for statement in node.orelse:
+                yield from _imports(statement, on_import=on_import)
+            return
+    for child in ast.iter_child_nodes(node):
+        yield from _imports(child, on_import=on_import)
+
+
+def _within(target: str, prefixes: tuple[str, ...]) -> bool:
+    return any(target == prefix or target.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+def import_violations(path: str, text: str) -> list[str]:
+    """The import table, absolute imports, and no import of the folders by their bare names."""
+    rule = next(rule for rule in RULES if fnmatch(path, rule.files))
+    found = []
+    for item in imports_of(text):
+        place = f"{path}:{item.line}"
+        if item.relative:
+            found.append(f"{place}: relative import of {item.target}")
+        elif _within(item.target, ("cli", "spaces")):
+            found.append(f"{place}: {item.target} without its prefix autospace.")
+        elif _within(item.target, rule.denied):
+            found.append(f"{place}: {rule.files} must not import {item.target}")
+        elif item.target.partition(".")[0] not in sys.stdlib_module_names and not _within(
+            item.target, rule.allowed
+        ):
+            found.append(f"{place}: {item.target} is not among {', '.join(rule.allowed)}")
+    return found
+
+
+def import_graph(sources: Mapping[str, str]) -> dict[str, list[str]]:
+    """Module -> what it imports when it is imported: our modules by name, others as written."""
+    modules = {module_name(path) for path in sources}
+    return {
+        module_name(path): [
+            _nearest(item.target, modules) for item in imports_of(text) if item.on_import
+        ]
+        for path, text in sources.items()
+    }
+
+
+def _nearest(target: str, modules: set[str]) -> str:
+    name = target
+    while name not in modules and "." in name:
+        name = name.rpartition(".")[0]
+    return name if name in modules else target
+
+
+def cycles(graph: Mapping[str, list[str]]) -> list[str]:
+    found, done = [], set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        if module in trail:
+            found.append(" -> ".join((*trail[trail.index(module) :], module)))
+        elif module in graph and module not in done:
+            for target in graph[module]:
+                visit(target, (*trail, module))
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, ())
+    return found
+
+
+def chain_to(graph: Mapping[str, list[str]], start: str, heavy: tuple[str, ...]) -> str | None:
+    """The shortest chain of imports from a module to a heavy package, packages' doors included."""
+    trails: list[tuple[str, ...]] = [(start,)]
+    seen = {start}
+    for trail in trails:
+        if _within(trail[-1], heavy):
+            return " -> ".join(trail)
+        parents = trail[-1].split(".")
+        doors = [".".join(parents[:size]) for size in range(1, len(parents))]
+        for target in [*graph.get(trail[-1], ()), *(door for door in doors if door in graph)]:
+            if target not in seen:
+                seen.add(target)
+                trails.append((*trail, target))
+    return None
+
+
+def heavy_violations(sources: Mapping[str, str]) -> list[str]:
+    """Modules that load on import what they must not, directly or through others."""
+    graph = import_graph(sources)
+    limits = {"cli/*": HEAVY, "spaces/*": HEAVY} | dict.fromkeys(TORCH_FREE, BRINGS_TORCH)
+    chains = (
+        (path, chain_to(graph, module_name(path), heavy))
+        for files, heavy in limits.items()
+        for path in sorted(sources)
+        if fnmatch(path, files)
+    )
+    return [f"{path} loads too much on import: {chain}" for path, chain in chains if chain]
+
+
+def size_violations(path: str, text: str) -> list[str]:
+    found = []
+    lines = len(text.splitlines())
+    if lines > MAX_FILE_LINES:
+        found.append(f"{path}: {lines} lines, at most {MAX_FILE_LINES}")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if lines > MAX_FUNCTION_LINES:
+                found.append(
+                    f"{path}:{node.lineno}: {node.name} has {lines} lines, "
+                    f"at most {MAX_FUNCTION_LINES}"
+                )
+    return found
+
+
+def name_violations(path: str) -> list[str]:
+    names = PurePosixPath(path).with_suffix("").parts
+    return [
+        f"{path}: call it by what it does, not {name}" for name in names if name in BANNED_NAMES
+    ]
+
+
+def statement_violations(path: str, text: str) -> list[str]:
+    """Library code raises and returns; it neither asserts nor prints."""
+    if path.startswith("cli/"):
+        return []
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Assert):
+            found.append(f"{path}:{node.lineno}: assert; raise an error that names the values")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "builtins.print"):
+            found.append(f"{path}:{node.lineno}: print; only cli prints")
+    return found

@@ -1,0 +1,258 @@
+"""Who may import whom, and how big a file may get: first the checker, then the real folders."""
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import source_rules as rules
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for folder in ("autospace", "cli", "spaces")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
+
+
+def _report(found: list[str]) -> str:
+    return "\n".join(["", *found])
+
+
+# The checker: every rule is seen to fail.
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "complaint"),
+    [
+        ("spaces/cell.py", "import torch", "torch is not among pydantic, autospace.spaces"),
+        ("spaces/cell.py", "def f():\n    import numpy as np", "spaces/cell.py:2: numpy is not"),
+        ("spaces/cell.py", "from autospace.config import A", "autospace.config.A is not among"),
+        ("spaces/cell.py", "from .codec import read", "relative import of codec.read"),
+        ("spaces/cell.py", "from spaces.codec import read", "without its prefix"),
+        ("autospace/config.py", "from autospace import cli", "must not import autospace.cli"),
+        ("autospace/config.py", "import typer", "typer is not among"),
+        ("autospace/report.py", "from rich.table import Table", "rich.table.Table is not among"),
+        ("autospace/loop.py", "import deap.base", "deap.base is not among"),
+        ("autospace/scorers/local.py", "from autospace.loop import run", "must not import"),
+        ("autospace/scorers/local.py", "from deap import tools", "deap.tools is not among"),
+        ("autospace/exporters/nni.py", "import torch", "torch is not among"),
+        ("autospace/exporters/nni.py", "from autospace.config import A", "is not among"),
+        ("cli/main.py", "import pandas", "pandas is not among"),
+        ("cli/main.py", "import cli.show", "without its prefix"),
+    ],
+)
+def test_a_forbidden_import_is_named(path: str, text: str, complaint: str) -> None:
+    (found,) = rules.import_violations(path, text)
+    assert complaint in found
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("spaces/cell.py", "import json\nfrom pydantic import BaseModel"),
+        ("spaces/cell.py", "from autospace.spaces.codec import read"),
+        ("spaces/cell.py", "from autospace import spaces"),
+        ("autospace/evolution.py", "from deap import base"),
+        ("autospace/scorers/local.py", "import torch\nfrom autospace.network import Cell"),
+        ("autospace/exporters/nni.py", "from autospace.spaces import Space"),
+        ("cli/main.py", "import typer\nfrom autospace.config import A"),
+    ],
+)
+def test_an_allowed_import_is_not(path: str, text: str) -> None:
+    assert rules.import_violations(path, text) == []
+
+
+def test_only_what_runs_on_import_is_followed() -> None:
+    text = textwrap.dedent("""
+        import json
+        from typing import TYPE_CHECKING
+        if TYPE_CHECKING:
+            import torch
+        else:
+            import csv
+        try:
+            import numpy
+        except ImportError:
+            pass
+        class A:
+            import io
+        def f():
+            import deap
+    """)
+    on_import = {item.target for item in rules.imports_of(text) if item.on_import}
+    assert on_import == {"json", "typing.TYPE_CHECKING", "csv", "numpy", "io"}
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("autospace/loop.py", "autospace.loop"),
+        ("autospace/scorers/__init__.py", "autospace.scorers"),
+        ("cli/main.py", "autospace.cli.main"),
+        ("spaces/__init__.py", "autospace.spaces"),
+    ],
+)
+def test_a_path_has_the_name_it_is_installed_under(path: str, name: str) -> None:
+    assert rules.module_name(path) == name
+
+
+def test_a_cycle_is_found_and_a_diamond_is_none() -> None:
+    ring = {
+        "autospace/a.py": "from autospace.b import B",
+        "autospace/b.py": "import autospace.c",
+        "autospace/c.py": "from autospace import a",
+    }
+    diamond = {
+        "autospace/a.py": "from autospace import b, c",
+        "autospace/b.py": "import autospace.d",
+        "autospace/c.py": "import autospace.d\ndef f():\n    import autospace.a",
+        "autospace/d.py": "import json",
+    }
+    assert rules.cycles(rules.import_graph(ring)) == [
+        "autospace.a -> autospace.b -> autospace.c -> autospace.a"
+    ]
+    assert rules.cycles(rules.import_graph(diamond)) == []
+
+
+def test_a_module_that_imports_its_own_package_door_is_a_cycle() -> None:
+    sources = {
+        "spaces/__init__.py": "from autospace.spaces.cell import Cell",
+        "spaces/cell.py": "from autospace.spaces import Cell",
+    }
+    assert len(rules.cycles(rules.import_graph(sources))) == 1
+
+
+@pytest.mark.parametrize("path", ["cli/main.py", "autospace/loop.py", "autospace/run_folder_io.py"])
+def test_torch_is_found_through_other_modules_and_package_doors(path: str) -> None:
+    sources = {
+        path: "from autospace.scorers.seam import Score",
+        "autospace/scorers/__init__.py": "from autospace.network import Net",
+        "autospace/scorers/seam.py": "import json",
+        "autospace/network.py": "from torch import nn",
+    }
+    (found,) = rules.heavy_violations(sources)
+    assert found.endswith("autospace.scorers -> autospace.network -> torch.nn")
+
+
+def test_heavy_imports_inside_functions_are_free() -> None:
+    sources = {"cli/main.py": "import typer\ndef evolve():\n    import torch, numpy"}
+    assert rules.heavy_violations(sources) == []
+
+
+@pytest.mark.parametrize("name", ["numpy", "deap.tools", "sklearn", "scipy", "PIL.Image"])
+def test_every_heavy_package_counts_at_the_command_line(name: str) -> None:
+    assert rules.heavy_violations({"cli/main.py": f"import {name}"}) != []
+
+
+def test_a_size_is_judged_at_its_limit() -> None:
+    def source(body_lines: int) -> str:
+        return "def f():\n" + "    x = 1\n" * body_lines
+
+    assert rules.size_violations("cli/a.py", source(59)) == []
+    assert rules.size_violations("cli/a.py", source(60)) == [
+        "cli/a.py:1: f has 61 lines, at most 60"
+    ]
+    assert rules.size_violations("cli/a.py", "x = 1\n" * 300) == []
+    assert rules.size_violations("cli/a.py", "x = 1\n" * 301) == [
+        "cli/a.py: 301 lines, at most 300"
+    ]
+
+
+def test_catch_all_names_are_refused() -> None:
+    assert rules.name_violations("autospace/utils.py") != []
+    assert rules.name_violations("autospace/core/cell.py") != []
+    assert rules.name_violations("autospace/cost.py") == []
+
+
+def test_assert_and_print_are_refused_in_the_library_only() -> None:
+    text = "assert x\nprint(x)\nlog.print(x)\n"
+    assert len(rules.statement_violations("spaces/a.py", text)) == 2
+    assert rules.statement_violations("cli/a.py", text) == []
+
+
+# The real folders.
+
+
+@pytest.mark.parametrize(
+    "check",
+    [rules.import_violations, rules.size_violations, rules.statement_violations],
+    ids=["imports", "sizes", "statements"],
+)
+def test_every_file_keeps_the_rule(check: Callable[[str, str], list[str]]) -> None:
+    found = [line for path, text in SOURCES.items() for line in check(path, text)]
+    assert not found, _report(found)
+
+
+def test_every_file_has_a_telling_name() -> None:
+    found = [line for path in SOURCES for line in rules.name_violations(path)]
+    assert not found, _report(found)
+
+
+def test_no_import_cycles() -> None:
+    found = rules.cycles(rules.import_graph(SOURCES))
+    assert not found, _report(found)
+
+
+def test_light_modules_load_nothing_heavy() -> None:
+    found = rules.heavy_violations(SOURCES)
+    assert not found, _report(found)
+
+
+# Fresh processes: what really ends up in sys.modules.
+
+
+def _fresh_python(code: str) -> str:
+    # -P: the repository root stays off sys.path, as for a user in any other folder.
+    command = [sys.executable, "-P", "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+LOADED = "print(sorted(set(sys.modules) & {'torch', 'numpy', 'deap', 'sklearn', 'scipy', 'PIL'}))"
+
+
+def test_the_probe_for_loaded_packages_sees_numpy() -> None:
+    assert _fresh_python(f"import sys, numpy\n{LOADED}").strip() == "['numpy']"
+
+
+def test_reading_spaces_loads_no_heavy_package() -> None:
+    assert _fresh_python(f"import sys, autospace.spaces\n{LOADED}").strip() == "[]"
+
+
+def test_spaces_work_where_the_heavy_packages_are_not_installed() -> None:
+    out = _fresh_python("""
+        import sys
+
+        class Missing:
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] in {"torch", "numpy", "deap", "typer", "rich", "PIL"}:
+                    raise ImportError(f"{name} is blocked")
+
+        sys.meta_path.insert(0, Missing())
+        try:
+            import numpy
+        except ImportError:
+            import autospace.spaces
+            print("imported")
+    """)
+    assert out.strip() == "imported"
+
+
+@pytest.mark.skipif("cli/main.py" not in SOURCES, reason="cli/main.py is not written yet")
+def test_help_loads_no_heavy_package() -> None:
+    out = _fresh_python(f"""
+        import sys
+        from autospace.cli.main import app
+        try:
+            app(["--help"], prog_name="autospace")
+        except SystemExit as stop:
+            sys.exit(stop.code) if stop.code else None
+        {LOADED}
+    """)
+    assert "evolve" in out
+    assert out.strip().splitlines()[-1] == "[]"

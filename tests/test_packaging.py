@@ -1,0 +1,91 @@
+"""What a user gets: the wheel holds exactly our files, under one top-level name."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+INSTALLED_UNDER = {"autospace": "autospace", "cli": "autospace/cli", "spaces": "autospace/spaces"}
+
+
+def _files(folder: str) -> list[Path]:
+    found = [path for path in (ROOT / folder).rglob("*") if path.is_file()]
+    return [path for path in found if "__pycache__" not in path.parts and path.name[0] != "."]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """Built offline, from a copy: a build/ left in the tree would bring deleted files back."""
+    copy = tmp_path_factory.mktemp("copy")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, copy)
+    for folder in INSTALLED_UNDER:
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]
+    command += ["--no-build-isolation", "--wheel-dir", "dist", "."]
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (built,) = (copy / "dist").glob("*.whl")
+    return zipfile.ZipFile(built)
+
+
+def _read(wheel: zipfile.ZipFile, name: str) -> str:
+    (path,) = (path for path in wheel.namelist() if path.endswith(f".dist-info/{name}"))
+    return wheel.read(path).decode()
+
+
+def test_the_wheel_holds_exactly_the_files_of_the_three_folders(wheel: zipfile.ZipFile) -> None:
+    expected = {
+        f"{target}/{path.relative_to(ROOT / folder).as_posix()}"
+        for folder, target in INSTALLED_UNDER.items()
+        for path in _files(folder)
+    }
+    packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert packed == expected
+
+
+def test_the_only_top_level_name_is_autospace(wheel: zipfile.ZipFile) -> None:
+    assert _read(wheel, "top_level.txt").split() == ["autospace"]
+    assert {name.partition("/")[0] for name in wheel.namelist()} == {
+        "autospace",
+        next(name for name in wheel.namelist() if ".dist-info/" in name).partition("/")[0],
+    }
+
+
+def test_the_metadata_names_licence_command_and_version(wheel: zipfile.ZipFile) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    metadata = Parser().parsestr(_read(wheel, "METADATA"))
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Version"] == project["version"]
+    assert "autospace = autospace.cli.main:app" in _read(wheel, "entry_points.txt")
+    assert "Apache License" in _read(wheel, "licenses/LICENSE")
+
+
+def test_the_representation_imports_from_the_wheel_alone(
+    wheel: zipfile.ZipFile, tmp_path: Path
+) -> None:
+    wheel.extractall(tmp_path)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import autospace.spaces as s; "
+        "sys.exit(not s.__file__.startswith(sys.argv[1]))"
+    )
+    command = [sys.executable, "-P", "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_direct_dependency_is_pinned_by_the_constraints() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *(line for extra in extras for line in extra)]
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {line.partition("==")[0].lower() for line in lines if "==" in line}
+    missing = {name.partition(">=")[0].lower() for name in wanted} - pinned
+    assert missing == set()
