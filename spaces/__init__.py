@@ -1,0 +1,54 @@
+"""The representation of search spaces: standard library and pydantic only."""
+
+from autospace.spaces.builtin import builtin_names, load, load_any, load_skeleton
+from autospace.spaces.canonical import canonical, canonical_key
+from autospace.spaces.cell import Cell, Edge, mbconv
+from autospace.spaces.codec import from_json, to_json
+from autospace.spaces.cost import Cost, cell_cost
+from autospace.spaces.errors import SpaceError
+from autospace.spaces.operations import DEFAULT_OPERATIONS, OPERATIONS, Operation
+from autospace.spaces.schema import json_schema
+from autospace.spaces.skeleton import LayerShape, LayerSpec, Skeleton, Stem
+from autospace.spaces.space import (
+    Architecture,
+    Budget,
+    Candidate,
+    Layer,
+    Origin,
+    Range,
+    Space,
+    network_cost,
+)
+
+__all__ = [
+    "DEFAULT_OPERATIONS",
+    "OPERATIONS",
+    "Architecture",
+    "Budget",
+    "Candidate",
+    "Cell",
+    "Cost",
+    "Edge",
+    "Layer",
+    "LayerShape",
+    "LayerSpec",
+    "Operation",
+    "Origin",
+    "Range",
+    "Skeleton",
+    "Space",
+    "SpaceError",
+    "Stem",
+    "builtin_names",
+    "canonical",
+    "canonical_key",
+    "cell_cost",
+    "from_json",
+    "json_schema",
+    "load",
+    "load_any",
+    "load_skeleton",
+    "mbconv",
+    "network_cost",
+    "to_json",
+]

@@ -1,0 +1,126 @@
+"""Built-in skeletons and spaces, and how a name or path becomes a space."""
+
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from autospace.spaces import document as doc
+from autospace.spaces.cell import Cell
+from autospace.spaces.codec import cell_from, read, skeleton_from
+from autospace.spaces.errors import SpaceError
+from autospace.spaces.operations import DEFAULT_OPERATIONS
+from autospace.spaces.reading import parse_json, validated
+from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.space import Architecture, Candidate, Layer, Origin, Space
+
+FAMILY_NAMES = ("mbconv", "mnasnet", "reference")
+SKELETON_NAMES = ("digits", "cifar", "mobile", "mobilenetv2")
+SPACE_FILE = "space.json"
+SKIP_ID = "skip"
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Every built-in space, as `NAME@SKELETON`."""
+    return tuple(f"{family}@{skeleton}" for family in FAMILY_NAMES for skeleton in SKELETON_NAMES)
+
+
+def load_builtin(name: str) -> Space:
+    """A built-in space, `mbconv@cifar` for example.
+
+    Raises:
+        SpaceError: no built-in space of this name.
+    """
+    family, _, skeleton = name.partition("@")
+    if family not in FAMILY_NAMES:
+        raise SpaceError(name, f"unknown space; built-in: {', '.join(FAMILY_NAMES)}")
+    return family_space(family, load_skeleton(skeleton))
+
+
+def family_space(family: str, skeleton: Skeleton) -> Space:
+    """The candidates of a built-in family at every layer of a skeleton."""
+    described = _family(family)
+    cells = [(each.id, cell_from(each)) for each in described.candidates]
+    layers = []
+    for shape in skeleton.shapes:
+        offered = list(cells)
+        if described.skip_where_legal and shape.shortcut:
+            offered.append((SKIP_ID, Cell.from_edges([], expansion=1)))
+        candidates = tuple(
+            Candidate(identity, cell, 0.0 if identity == described.reference else None)
+            if family != "reference"
+            else Candidate(identity, cell, 0.0, Origin("reference"))
+            for identity, cell in offered
+        )
+        layers.append(Layer(shape, candidates))
+    return Space(
+        f"{family}@{skeleton.name}",
+        skeleton,
+        DEFAULT_OPERATIONS,
+        tuple(layers),
+        {shape.name: described.reference for shape in skeleton.shapes},
+        provenance={"source": described.description},
+    )
+
+
+def load_skeleton(name: str) -> Skeleton:
+    """A built-in skeleton by name, or one from a JSON or TOML file.
+
+    Raises:
+        SpaceError: no such skeleton, or a file that holds no valid one.
+    """
+    if name in SKELETON_NAMES:
+        return _skeleton(name)
+    path = Path(name)
+    if path.suffix not in {".json", ".toml"}:
+        known = ", ".join(SKELETON_NAMES)
+        problem = f"unknown skeleton; built-in: {known}; or a .json or .toml file"
+        raise SpaceError(name or "skeleton", problem)
+    value = read(path)
+    if not isinstance(value, Skeleton):
+        raise SpaceError(name, "holds no skeleton (format autospace.skeleton)")
+    return value
+
+
+def load_any(source: str | Path) -> Space | Architecture:
+    """A space or architecture: a file, a run folder, or a built-in as `NAME@SKELETON`."""
+    path = Path(source)
+    if "@" in str(source) and not path.exists():
+        return load_builtin(str(source))
+    if path.is_dir():
+        if not (path / SPACE_FILE).exists():
+            raise SpaceError(str(path), f"no {SPACE_FILE} in it; has the run finished?")
+        path = path / SPACE_FILE
+    if not path.exists():
+        known = f"a file, a run folder, or a built-in such as {builtin_names()[1]}"
+        raise SpaceError(str(source), f"no such space; allowed: {known}")
+    value = read(path)
+    if isinstance(value, Skeleton):
+        raise SpaceError(str(path), "a skeleton, not a space")
+    return value
+
+
+def load(source: str | Path) -> Space:
+    """A space: a file, a run folder, or a built-in as `NAME@SKELETON`.
+
+    Raises:
+        SpaceError: nothing there, or not a valid space; the message says what and where.
+    """
+    value = load_any(source)
+    if not isinstance(value, Space):
+        raise SpaceError(str(source), "an architecture, not a space")
+    return value
+
+
+@cache
+def _skeleton(name: str) -> Skeleton:
+    return skeleton_from(validated(doc.SkeletonFile, _data(f"skeletons/{name}.json")))
+
+
+@cache
+def _family(name: str) -> doc.FamilyFile:
+    return validated(doc.FamilyFile, _data(f"families/{name}.json"))
+
+
+def _data(name: str) -> object:
+    text = (resources.files("autospace.spaces") / "data" / name).read_text("utf-8")
+    return parse_json(text)

@@ -1,0 +1,168 @@
+"""The JSON documents as pydantic models: their structure, and the published schema.
+
+What a single field can say is checked here; what holds between fields is checked by the values
+that `autospace.spaces.codec` builds from a document.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SPACE_FORMAT = "autospace.space"
+ARCHITECTURE_FORMAT = "autospace.architecture"
+SKELETON_FORMAT = "autospace.skeleton"
+FAMILY_FORMAT = "autospace.family"
+VERSION = 1
+
+_Name = Annotated[str, Field(min_length=1, max_length=128)]
+_Count = Annotated[int, Field(ge=0, le=10**15)]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class EdgeDocument(_Document):
+    """An operation on the way from one node of a cell to a later one."""
+
+    source: Annotated[int, Field(ge=0, le=7, description="index of the node it comes from")]
+    target: Annotated[int, Field(ge=1, le=7, description="index of the node it goes to")]
+    operation: _Name
+
+
+class CellDocument(_Document):
+    """A cell: node 0 is the input after expansion, the last node the output before projection."""
+
+    nodes: Annotated[int, Field(ge=2, le=8, description="input and output included")] = 4
+    edges: Annotated[list[EdgeDocument], Field(max_length=28)]
+    mix: Annotated[
+        list[Literal["sum", "gate", "se"]],
+        Field(min_length=1, max_length=7, description="per node 1, 2, ...: how edges combine"),
+    ]
+    expansion: Annotated[int, Field(description="inner over input channels: 1, 3 or 6")]
+
+
+class OriginDocument(_Document):
+    """Where a candidate comes from."""
+
+    kind: Literal["reference", "random", "mutation", "crossover", "builtin", "imported"]
+    generation: Annotated[int, Field(ge=0, le=10**9)] = 0
+    parents: Annotated[list[_Name], Field(max_length=8)] = []
+
+
+class CandidateDocument(CellDocument):
+    """A cell offered at a layer."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64)]
+    fitness: Annotated[
+        float | None,
+        Field(allow_inf_nan=False, description="larger is better; 0: as good as the reference"),
+    ] = None
+    madds: Annotated[_Count, Field(description="multiply-accumulates of one image in this cell")]
+    params: Annotated[_Count, Field(description="trainable weights of this cell")]
+    origin: OriginDocument
+
+
+class StemDocument(_Document):
+    """A 3x3 convolution and, if `block` is given, a fixed MBConv k3 of expansion 1."""
+
+    channels: int
+    stride: int
+    block: int | None = None
+
+
+class LayerSpecDocument(_Document):
+    """Output channels and stride of a layer."""
+
+    channels: int
+    stride: int = 1
+
+
+class SkeletonDocument(_Document):
+    """The macro network around the cells."""
+
+    name: _Name
+    description: Annotated[str, Field(max_length=1000)] = ""
+    in_channels: int
+    resolution: Annotated[int, Field(description="side of the square input, in pixels")]
+    classes: int
+    stem: StemDocument
+    layers: Annotated[list[LayerSpecDocument], Field(min_length=1, max_length=128)]
+    head: Annotated[int, Field(description="channels before global pooling; 0: none")] = 0
+
+
+class SkeletonFile(SkeletonDocument):
+    """A skeleton in a file of its own, JSON or TOML."""
+
+    format: Literal["autospace.skeleton"]
+    version: Literal[1]
+
+
+class LayerDocument(_Document):
+    """The candidates of one layer."""
+
+    name: _Name
+    candidates: Annotated[list[CandidateDocument], Field(min_length=1, max_length=4096)]
+
+
+class BudgetDocument(_Document):
+    """Limits that no architecture of the space exceeds."""
+
+    max_madds: _Count | None = None
+    max_params: _Count | None = None
+
+
+class SpaceFile(_Document):
+    """A search space: per layer of a skeleton, the candidates to choose from."""
+
+    format: Literal["autospace.space"]
+    version: Literal[1]
+    name: _Name
+    skeleton: SkeletonDocument
+    operations: Annotated[list[_Name], Field(max_length=64)]
+    layers: Annotated[list[LayerDocument], Field(min_length=1, max_length=128)]
+    reference: dict[_Name, _Name] = {}
+    budget: BudgetDocument = BudgetDocument()
+    provenance: dict[str, Any] = {}
+
+
+class ChoiceDocument(_Document):
+    """The candidate of one layer."""
+
+    name: _Name
+    candidate: CandidateDocument
+
+
+class ArchitectureFile(_Document):
+    """One candidate per layer of a skeleton, self-contained."""
+
+    format: Literal["autospace.architecture"]
+    version: Literal[1]
+    skeleton: SkeletonDocument
+    layers: Annotated[list[ChoiceDocument], Field(min_length=1, max_length=128)]
+
+
+class FamilyCandidate(CellDocument):
+    """A cell under its id."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class FamilyFile(_Document):
+    """A built-in space before it meets a skeleton: the candidates of every layer."""
+
+    format: Literal["autospace.family"]
+    version: Literal[1]
+    name: _Name
+    description: str
+    skip_where_legal: bool
+    reference: _Name
+    candidates: list[FamilyCandidate]
+
+
+FILES: dict[str, type[BaseModel]] = {
+    SPACE_FORMAT: SpaceFile,
+    ARCHITECTURE_FORMAT: ArchitectureFile,
+    SKELETON_FORMAT: SkeletonFile,
+    FAMILY_FORMAT: FamilyFile,
+}

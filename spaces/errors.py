@@ -1,0 +1,62 @@
+"""The one error of the representation, and how a wrong value is shown in its message."""
+
+import json
+from typing import Final
+
+MAX_PATH: Final = 120
+MAX_PROBLEM: Final = 270
+MAX_SHOWN: Final = 60
+
+
+class SpaceError(ValueError):
+    """A value that is no valid cell, skeleton, space or architecture.
+
+    The message is one printable line of less than 400 characters, whatever the value holds: the
+    path of the value, the problem, the value, and what is allowed.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = _one_line(path, MAX_PATH)
+        self.problem = _one_line(problem, MAX_PROBLEM)
+        super().__init__(f"{self.path}: {self.problem}" if path else self.problem)
+
+    def __reduce__(self) -> tuple[type["SpaceError"], tuple[str, str]]:
+        # The default hands the message alone to __init__, which fails across processes.
+        return type(self), (self.path, self.problem)
+
+    def under(self, prefix: str) -> "SpaceError":
+        """The same error, its path seen from an enclosing value."""
+        return SpaceError(join_path(prefix, self.path), self.problem)
+
+
+def join_path(prefix: str, rest: str) -> str:
+    """Path of a part of a value: `layers`, then `[3].name`, make `layers[3].name`."""
+    dot = "." if prefix and rest and not rest.startswith("[") else ""
+    return f"{prefix}{dot}{rest}"
+
+
+def shown(value: object) -> str:
+    """A wrong value as it stands in a message: JSON if it is short and simple."""
+    if isinstance(value, str):
+        text = json.dumps(value[: MAX_SHOWN + 1])
+    elif isinstance(value, int) and value.bit_length() > 4 * MAX_SHOWN:
+        # Python refuses to print integers of thousands of digits.
+        text = f"an integer of about {int(value.bit_length() * 0.30103)} digits"
+    elif value is None or isinstance(value, bool | int | float):
+        text = json.dumps(value)
+    else:
+        text = {list: "a list", dict: "an object"}.get(type(value), f"a {type(value).__name__}")
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
+
+
+def _one_line(text: str, limit: int) -> str:
+    """Without control characters, line ends and other traps for a terminal, and shortened."""
+    if len(text) > limit:
+        half = (limit - 3) // 2
+        text = f"{text[:half]}...{text[-half:]}"
+    if text.isprintable():
+        return text
+    escaped = (c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+    joined = "".join(escaped)
+    # A shortened text has no traps any more, so this ends.
+    return joined if len(joined) <= limit else _one_line(joined, limit)

@@ -1,0 +1,75 @@
+"""Plain JSON values: what a file may hold, in bounded depth and size."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from autospace.spaces.errors import SpaceError, shown
+
+MAX_DEPTH: Final = 32
+MAX_ENTRIES: Final = 4096
+MAX_INTEGER: Final = 2**64
+
+
+def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """A copy of a value in JSON's own types, at most so many levels deep.
+
+    Raises:
+        SpaceError: something that JSON, UTF-8 or other programs' readers cannot hold.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _encodable(value)
+    if isinstance(value, int):
+        if abs(value) > MAX_INTEGER:
+            raise SpaceError("", f"{shown(value)}; allowed: integers of 64 bits")
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise SpaceError("", f"{value} is no JSON number")
+        return value
+    if not isinstance(value, Mapping | list | tuple):
+        raise SpaceError("", f"{shown(value)} is no JSON value")
+    if depth == 0:
+        raise SpaceError("", "nested too deep")
+    if isinstance(value, Mapping):
+        return _object(value, depth)
+    return _list(value, depth)
+
+
+def is_text(value: object, most: int, least: int = 1) -> bool:
+    """Whether a value is a string of so many printable characters."""
+    return isinstance(value, str) and least <= len(value) <= most and value.isprintable()
+
+
+def _object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    if len(value) > MAX_ENTRIES:
+        raise SpaceError("", f"an object of {len(value)} keys; allowed: up to {MAX_ENTRIES}")
+    result = {}
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise SpaceError("", f"key {shown(key)}; allowed: strings")
+        try:
+            result[_encodable(key)] = plain(item, depth - 1)
+        except SpaceError as error:
+            raise error.under(key or '""') from None
+    return result
+
+
+def _list(value: Iterable[Any], depth: int) -> list[Any]:
+    result = []
+    for index, item in enumerate(value):
+        try:
+            result.append(plain(item, depth - 1))
+        except SpaceError as error:
+            raise error.under(f"[{index}]") from None
+    return result
+
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise SpaceError("", f"{shown(text)} holds half a character (a lone surrogate)") from None
+    return str(text)

@@ -1,0 +1,122 @@
+"""The skeleton: the macro network around the cells."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Final
+
+from autospace.spaces.errors import SpaceError
+
+MAX_LAYERS: Final = 128
+MAX_CHANNELS: Final = 8192
+MAX_RESOLUTION: Final = 4096
+MAX_CLASSES: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """What a cell must fit: channels in and out, stride, and the side of the input in pixels."""
+
+    name: str
+    in_channels: int
+    out_channels: int
+    stride: int
+    resolution: int
+
+    @property
+    def out_resolution(self) -> int:
+        """Side of the output in pixels."""
+        return -(-self.resolution // self.stride)
+
+    @property
+    def shortcut(self) -> bool:
+        """Whether the skeleton adds an identity around the cell."""
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """A 3x3 convolution and, if `block` is given, an MBConv k3 of expansion 1 to `block` channels.
+
+    Both are fixed: neither is searched.
+    """
+
+    channels: int
+    stride: int
+    block: int | None = None
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that the first layer receives."""
+        return self.channels if self.block is None else self.block
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSpec:
+    """Output channels and stride of one layer."""
+
+    channels: int
+    stride: int = 1
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Stem, layers and head of a network for square images.
+
+    Attributes:
+        in_channels: channels of the images.
+        resolution: side of the images in pixels.
+        classes: outputs of the classifier.
+        head: channels of the 1x1 convolution before global pooling; 0 for none.
+    """
+
+    name: str
+    in_channels: int
+    resolution: int
+    classes: int
+    stem: Stem
+    layers: tuple[LayerSpec, ...]
+    head: int = 0
+    description: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        _check("in_channels", self.in_channels, 1, MAX_CHANNELS)
+        _check("resolution", self.resolution, 1, MAX_RESOLUTION)
+        _check("classes", self.classes, 2, MAX_CLASSES)
+        _check("head", self.head, 0, MAX_CHANNELS)
+        _check("stem.channels", self.stem.channels, 1, MAX_CHANNELS)
+        _check("stem.stride", self.stem.stride, 1, 2)
+        if self.stem.block is not None:
+            _check("stem.block", self.stem.block, 1, MAX_CHANNELS)
+        if not 1 <= len(self.layers) <= MAX_LAYERS:
+            raise SpaceError("layers", f"{len(self.layers)} layers; allowed: 1 to {MAX_LAYERS}")
+        for index, layer in enumerate(self.layers):
+            _check(f"layers[{index}].channels", layer.channels, 1, MAX_CHANNELS)
+            _check(f"layers[{index}].stride", layer.stride, 1, 2)
+
+    @cached_property
+    def shapes(self) -> tuple[LayerShape, ...]:
+        """Shape of every layer, input side first."""
+        shapes = []
+        channels = self.stem.out_channels
+        resolution = self.stem_resolution
+        width = max(2, len(str(len(self.layers) - 1)))
+        for index, layer in enumerate(self.layers):
+            name = f"layer_{index:0{width}d}"
+            shape = LayerShape(name, channels, layer.channels, layer.stride, resolution)
+            shapes.append(shape)
+            channels, resolution = shape.out_channels, shape.out_resolution
+        return tuple(shapes)
+
+    @property
+    def stem_resolution(self) -> int:
+        """Side, in pixels, of what the stem hands on."""
+        return -(-self.resolution // self.stem.stride)
+
+    def fitted(self, *, in_channels: int, resolution: int, classes: int) -> "Skeleton":
+        """The same layers for other images and another number of classes."""
+        return replace(self, in_channels=in_channels, resolution=resolution, classes=classes)
+
+
+def _check(path: str, value: object, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise SpaceError(path, f"{value!r}; allowed: {low} to {high}")
