@@ -1,0 +1,181 @@
+"""Batches as a pure function of the step: nothing to store, nothing to restore."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from autospace.data.augment import Augment
+from autospace.data.errors import DataError
+from autospace.data.examples import Examples
+from autospace.data.splits import check_seed
+from autospace.streams import derived_seed
+
+_ORDER = "data order"
+_AUGMENT = "data augmentation"
+
+
+@dataclass(frozen=True, slots=True)
+class Normaliser:
+    """Maps uint8 images to floats of mean 0 and standard deviation 1 per channel.
+
+    Attributes:
+        mean: Per channel, in units of a pixel value (0 to 255).
+        std: Per channel, same units, above 0.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def from_examples(cls, train: Examples) -> "Normaliser":
+        """Measures the training images.
+
+        Args:
+            train: At least one example. Pass the training part only, never validation or test.
+
+        Returns:
+            The exact mean and standard deviation; a constant channel gets a deviation of 1.
+
+        Raises:
+            DataError: No examples.
+        """
+        if not len(train):
+            raise DataError("normaliser: no examples to measure, at least one is needed")
+        # Counts of the 256 values make both numbers exact, on any machine and in any order.
+        values = torch.arange(256, dtype=torch.float64)
+        moments = [_moments(train.images[:, c], values) for c in range(train.images.shape[1])]
+        return cls(tuple(mean for mean, _ in moments), tuple(std for _, std in moments))
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalises.
+
+        Args:
+            images: uint8 [N, C, H, W].
+
+        Returns:
+            float32 [N, C, H, W] on the same device, in the same memory format.
+        """
+        scale, shift = _constants(self.mean, self.std, images.device)
+        return (images * scale).add_(shift)
+
+
+class Batches:
+    """Shuffled training batches of a split that lives on the device as uint8."""
+
+    def __init__(
+        self,
+        examples: Examples,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str,
+        normaliser: Normaliser,
+        augment: Augment | None = None,
+        channels_last: bool = True,
+    ) -> None:
+        """Moves the examples to the device.
+
+        Args:
+            examples: What to draw from, at least one.
+            batch_size: Examples per batch; with fewer examples the batch is all of them.
+            seed: Decides order and augmentation; 0 or more.
+            device: Where the batches are wanted.
+            normaliser: From the training examples.
+            augment: For training; `None` for none.
+            channels_last: Memory format of the images.
+
+        Raises:
+            DataError: No examples, a batch size below 1 or a negative seed.
+        """
+        if batch_size < 1:
+            raise DataError(f"batches: batch size {batch_size} is too small, 1 or more is allowed")
+        if not len(examples):
+            raise DataError("batches: no examples, at least one is needed")
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self._pixels = _pixels(examples.images.to(device), layout)
+        self._labels = examples.labels.to(device)
+        self._layout = layout
+        self._size = min(batch_size, len(examples))
+        self._seed = check_seed(seed)
+        self._normaliser = normaliser
+        self._augment = augment
+        self._order: tuple[int, torch.Tensor] | None = None
+
+    def __len__(self) -> int:
+        """Batches per epoch, at least 1; a last partial batch is left out."""
+        return len(self._labels) // self._size
+
+    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The batch of one step: equal arguments give equal batches, in any order of calls.
+
+        Args:
+            step: 0, 1, 2, ... through all epochs.
+
+        Returns:
+            float32 images [B, C, H, W] and int64 labels [B], on the device.
+
+        Raises:
+            DataError: A negative step.
+        """
+        if step < 0:
+            raise DataError(f"batches: step {step} is negative, 0 or more is allowed")
+        epoch, index = divmod(step, len(self))
+        chosen = self._epoch_order(epoch)[index * self._size : (index + 1) * self._size]
+        images = self._images(self._pixels.index_select(0, chosen))
+        if self._augment is not None:
+            images = self._augment(images, _generator(self._seed, _AUGMENT, step))
+        return images, self._labels.index_select(0, chosen)
+
+    def evaluation_batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Every example once, in the order of the split, without augmentation.
+
+        Yields:
+            float32 images [B, C, H, W] and int64 labels [B]; the last batch may be smaller.
+        """
+        for start in range(0, len(self._labels), self._size):
+            part = slice(start, start + self._size)
+            yield self._images(self._pixels[part]), self._labels[part]
+
+    def _epoch_order(self, epoch: int) -> torch.Tensor:
+        # Only remembered, never advanced: the order is derived from (seed, epoch) alone.
+        if self._order is None or self._order[0] != epoch:
+            generator = _generator(self._seed, _ORDER, epoch)
+            order = torch.randperm(len(self._labels), generator=generator)
+            self._order = (epoch, order.to(self._labels.device))
+        return self._order[1]
+
+    def _images(self, pixels: torch.Tensor) -> torch.Tensor:
+        if self._layout is torch.channels_last:
+            pixels = pixels.permute(0, 3, 1, 2)
+        return self._normaliser(pixels)
+
+
+def _pixels(images: torch.Tensor, layout: torch.memory_format) -> torch.Tensor:
+    # Stored as N, H, W, C for channels-last: picking examples then yields that layout for free,
+    # whereas index_select on a strided tensor falls back to the default one.
+    if layout is torch.channels_last:
+        images = images.permute(0, 2, 3, 1)
+    return images.contiguous()
+
+
+def _generator(seed: int, stream: str, index: int) -> torch.Generator:
+    # Always of the CPU, so that a batch does not depend on the device.
+    return torch.Generator().manual_seed(derived_seed(seed, stream, index))
+
+
+def _moments(channel: torch.Tensor, values: torch.Tensor) -> tuple[float, float]:
+    counts = torch.bincount(channel.reshape(-1), minlength=256).cpu().double()
+    mean = float((counts * values).sum() / counts.sum())
+    variance = float((counts * (values - mean) ** 2).sum() / counts.sum())
+    return mean, variance**0.5 or 1.0
+
+
+@lru_cache(maxsize=64)
+def _constants(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    # Remembered because building a tensor from a list costs a blocking copy to the device.
+    means, deviations = torch.tensor([mean, std], dtype=torch.float64).view(2, 1, -1, 1, 1)
+    scale, shift = 1 / deviations, -means / deviations
+    return scale.float().to(device), shift.float().to(device)

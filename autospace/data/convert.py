@@ -1,0 +1,168 @@
+"""From raw arrays, as a file has them, to a data set of the size and channels asked for."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from autospace.data.errors import DataError, check_bytes, check_sides, name_few
+from autospace.data.examples import DataSet, Examples, make_data_set
+from autospace.data.request import Request
+from autospace.data.splits import limit_indices, split_test
+
+# ITU-R 601 luma in 16-bit fixed point: the numbers that Pillow uses, so that arrays and image files
+# turn grey alike.
+_LUMA = (19595, 38470, 7471)
+_LUMA_HALF = 0x8000
+
+_CHUNK = 4096
+
+
+def finish(
+    name: str,
+    request: Request,
+    train: Examples,
+    test: Examples | None,
+    classes: tuple[str, ...] | None = None,
+    notes: tuple[str, ...] = (),
+) -> DataSet:
+    """Limits, converts and resizes what an array reader found.
+
+    Args:
+        name: Name of the data set.
+        request: What the caller asked for.
+        train: All training examples, any size.
+        test: All test examples; `None` splits them off `train`.
+        classes: Class names; `None` names the labels that occur, whatever their numbers.
+        notes: Remarks so far.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: Labels, sizes or the limit do not fit.
+    """
+    if classes is None:
+        classes, train, test = _relabel(name, train, test)
+    if test is None:
+        kept, held_out = split_test(train.labels)
+        train, test = train.take(kept), train.take(held_out)
+        notes += (f"no test split: {len(test)} of {len(train) + len(test)} examples held out",)
+    train, test = _limit(train, request), _limit(test, request)
+    before = train.images.shape[2:]
+    train, test = _fit(name, train, request), _fit(name, test, request)
+    if train.images.shape[2:] != before:
+        resized = len(train) + len(test)
+        notes += (f"resized {resized} images to {request.resolution}x{request.resolution}",)
+    return make_data_set(name, classes, train, test, notes)
+
+
+def as_examples(where: str, images: np.ndarray, labels: np.ndarray) -> Examples:
+    """Wraps arrays, after checking that they belong together.
+
+    Args:
+        where: The path to name in messages.
+        images: uint8 [N, C, H, W].
+        labels: Integers [N].
+
+    Returns:
+        The examples; the images may share memory with the array.
+
+    Raises:
+        DataError: Counts differ, or the image sides are out of bounds.
+    """
+    if not len(images):
+        raise DataError(f"{where}: holds no images, at least one is needed")
+    if len(images) != len(labels):
+        raise DataError(f"{where}: {len(images)} images but {len(labels)} labels, equal is needed")
+    check_sides(where, images.shape[2], images.shape[3])
+    writable = images if images.flags.writeable else images.copy()
+    return Examples(
+        torch.from_numpy(np.ascontiguousarray(writable)),
+        torch.from_numpy(labels.astype(np.int64)),
+    )
+
+
+def to_channels(images: torch.Tensor, channels: int) -> torch.Tensor:
+    """Converts between grey and RGB.
+
+    Args:
+        images: uint8 [N, 1 or 3, H, W].
+        channels: 1 or 3.
+
+    Returns:
+        uint8 [N, channels, H, W].
+    """
+    if images.shape[1] == channels:
+        return images
+    if channels == 3:
+        return images.repeat(1, 3, 1, 1)
+    return torch.cat([_grey(chunk) for chunk in _chunks(images)])
+
+
+def resize(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Resizes with antialiased bilinear interpolation.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        height: Pixels wanted.
+        width: Pixels wanted.
+
+    Returns:
+        uint8 [N, C, height, width].
+    """
+    if images.shape[2:] == (height, width):
+        return images
+    return torch.cat([_resize_chunk(chunk, height, width) for chunk in _chunks(images)])
+
+
+def _chunks(images: torch.Tensor) -> Iterator[torch.Tensor]:
+    # Whole sets as float32 or int32 would need several times their own memory.
+    return (images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK))
+
+
+def _resize_chunk(chunk: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    resized = torch.nn.functional.interpolate(
+        chunk.float(), (height, width), mode="bilinear", antialias=True, align_corners=False
+    )
+    return resized.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _grey(chunk: torch.Tensor) -> torch.Tensor:
+    weights = torch.tensor(_LUMA, dtype=torch.int32).view(1, 3, 1, 1)
+    luma = (chunk.to(torch.int32) * weights).sum(1, keepdim=True, dtype=torch.int32)
+    return ((luma + _LUMA_HALF) >> 16).to(torch.uint8)
+
+
+def _limit(examples: Examples, request: Request) -> Examples:
+    if request.limit is None or len(examples) <= request.limit:
+        return examples
+    return examples.take(limit_indices(examples.labels, request.limit, request.seed))
+
+
+def _fit(name: str, examples: Examples, request: Request) -> Examples:
+    count, channels, height, width = examples.images.shape
+    channels = request.channels or channels
+    height, width = (request.resolution or side for side in (height, width))
+    check_bytes(name, (count, channels, height, width))
+    images = to_channels(resize(examples.images, height, width), channels)
+    return Examples(images, examples.labels)
+
+
+def _relabel(
+    name: str, train: Examples, test: Examples | None
+) -> tuple[tuple[str, ...], Examples, Examples | None]:
+    values = torch.unique(train.labels)
+    if len(values) and int(values[0]) < 0:
+        raise DataError(f"{name}: label {int(values[0])} is out of range, 0 or more is allowed")
+    names = tuple(str(value) for value in values.tolist())
+    train = Examples(train.images, torch.searchsorted(values, train.labels))
+    if test is None:
+        return names, train, None
+    strange = sorted(set(test.labels.tolist()) - set(values.tolist()))
+    if strange:
+        raise DataError(
+            f"{name}: test label out of range: {name_few(map(str, strange))}; the training labels "
+            f"are {name_few(names, 10)}"
+        )
+    return names, train, Examples(test.images, torch.searchsorted(values, test.labels))

@@ -1,0 +1,88 @@
+"""The one error that reading data can raise, and the bounds that keep reading safe."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+LARGEST_BYTES = 8 * 2**30
+LARGEST_SIDE = 4096
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message is one line: path, problem, value, what is allowed."""
+
+    def __init__(self, message: str) -> None:
+        """Keeps the message on one printable line, whatever a file name contains.
+
+        Args:
+            message: What is wrong and what would be right.
+        """
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """Escapes control characters and undecodable bytes, so that text can be shown and encoded.
+
+    Args:
+        text: Anything, such as a file name.
+
+    Returns:
+        The text on one line.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def check_bytes(where: str, shape: Sequence[int]) -> None:
+    """Refuses an array of bytes that would not fit, before anything is allocated.
+
+    Args:
+        where: The path or source to name in the message.
+        shape: Extent of every axis, in elements of one byte.
+
+    Raises:
+        DataError: The array would take more than `LARGEST_BYTES`.
+    """
+    # Extents come from untrusted headers: Python integers cannot overflow, numpy's can.
+    size = math.prod(int(extent) for extent in shape)
+    if size > LARGEST_BYTES:
+        axes = "x".join(str(extent) for extent in shape)
+        raise DataError(
+            f"{where}: {axes} images take {size / 2**30:.1f} GiB, at most "
+            f"{LARGEST_BYTES / 2**30:.0f} GiB are allowed; give a lower resolution or a limit"
+        )
+
+
+def check_sides(where: str, height: int, width: int) -> None:
+    """Refuses image sides outside 1..`LARGEST_SIDE` pixels.
+
+    Args:
+        where: The path or source to name in the message.
+        height: Pixels.
+        width: Pixels.
+
+    Raises:
+        DataError: A side is out of bounds.
+    """
+    if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
+        raise DataError(
+            f"{where}: image size {height}x{width} is out of bounds, "
+            f"sides of 1 to {LARGEST_SIDE} pixels are allowed"
+        )
+
+
+def name_few(names: Iterable[str], most: int = 5) -> str:
+    """Joins names for a one-line message, the first `most` of them and a count of the rest.
+
+    Args:
+        names: Any number of names; control characters are escaped.
+        most: How many to spell out.
+
+    Returns:
+        For example `a.jpg, b.jpg and 3 more`.
+    """
+    listed = [printable(name) for name in names]
+    shown = ", ".join(listed[:most])
+    return shown if len(listed) <= most else f"{shown} and {len(listed) - most} more"

@@ -1,0 +1,156 @@
+"""The two values that every reader returns: one split, and a whole data set."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from autospace.data.errors import DataError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """One split of a data set.
+
+    Attributes:
+        images: uint8 [N, C, H, W], 0 to 255.
+        labels: int64 [N].
+
+    Raises:
+        DataError: Types or shapes differ from the above.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def __post_init__(self) -> None:
+        """Checks the types and shapes."""
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise DataError(
+                f"examples: images are {self.images.dtype} {list(self.images.shape)}, "
+                "uint8 [N, C, H, W] is needed"
+            )
+        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
+            raise DataError(
+                f"examples: labels are {self.labels.dtype} {list(self.labels.shape)}, "
+                f"int64 [{len(self.images)}] is needed"
+            )
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        return len(self.labels)
+
+    def take(self, indices: torch.Tensor | np.ndarray | Sequence[int]) -> "Examples":
+        """The examples at `indices`, in that order, as a copy.
+
+        Args:
+            indices: Whole numbers in 0..N-1, [M].
+
+        Returns:
+            M examples.
+
+        Raises:
+            DataError: An index is out of range.
+        """
+        index = torch.as_tensor(indices, dtype=torch.int64, device=self.labels.device)
+        if len(index) and not (int(index.min()) >= 0 and int(index.max()) < len(self)):
+            raise DataError(
+                f"examples: indices {int(index.min())}..{int(index.max())} asked for, "
+                f"0..{len(self) - 1} are allowed"
+            )
+        return Examples(self.images[index], self.labels[index])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DataSet:
+    """A labelled image data set, ready to train on.
+
+    Attributes:
+        name: Short, free of machine-specific paths, such as `digits` or `folder:pets`.
+        classes: Class names; label i means `classes[i]`.
+        train: Training split.
+        test: Test split, images of the same shape.
+        digest: SHA-256 (hex) of images, labels and class names: equal content, equal digest.
+        notes: Remarks for a person: what was resized, skipped or split.
+
+    Raises:
+        DataError: Fewer than two classes, an empty split, a label without a class, or splits
+            whose images differ in shape.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Examples
+    test: Examples
+    digest: str
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks that labels, classes and shapes agree."""
+        if len(self.classes) < 2:
+            raise DataError(f"{self.name}: {len(self.classes)} class found, 2 or more are needed")
+        for title, split in (("train", self.train), ("test", self.test)):
+            _check_labels(f"{self.name}: {title}", split.labels, len(self.classes))
+        if self.train.images.shape[1:] != self.test.images.shape[1:]:
+            raise DataError(
+                f"{self.name}: train images are {list(self.train.images.shape[1:])} and test "
+                f"images {list(self.test.images.shape[1:])}; give a resolution or channels"
+            )
+
+
+def make_data_set(
+    name: str,
+    classes: tuple[str, ...],
+    train: Examples,
+    test: Examples,
+    notes: tuple[str, ...] = (),
+) -> DataSet:
+    """Builds a data set together with its digest.
+
+    Args:
+        name: Short name.
+        classes: Class names in label order.
+        train: Training split.
+        test: Test split.
+        notes: Remarks for a person.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: As `DataSet`.
+    """
+    return DataSet(name, classes, train, test, content_digest(classes, train, test), notes)
+
+
+def content_digest(classes: Sequence[str], train: Examples, test: Examples) -> str:
+    """SHA-256 over class names, shapes, images and labels of both splits.
+
+    Args:
+        classes: Class names in label order.
+        train: Training split.
+        test: Test split.
+
+    Returns:
+        64 hexadecimal digits, equal on every machine for equal content.
+    """
+    shapes = [list(split.images.shape) for split in (train, test)]
+    digest = hashlib.sha256(json.dumps([list(classes), shapes]).encode())
+    for split in (train, test):
+        digest.update(split.images.cpu().contiguous().numpy().data)
+        digest.update(split.labels.cpu().contiguous().numpy().astype("<i8", copy=False).data)
+    return digest.hexdigest()
+
+
+def _check_labels(where: str, labels: torch.Tensor, classes: int) -> None:
+    if len(labels) == 0:
+        raise DataError(f"{where} split is empty, at least one example is needed")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise DataError(
+            f"{where} label {low if low < 0 else high} is out of range, "
+            f"0..{classes - 1} are allowed"
+        )

@@ -1,0 +1,59 @@
+"""`load_data`: from the text of `--data` to a data set."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from autospace.data.cifar import read_cifar
+from autospace.data.digits import read_digits
+from autospace.data.examples import DataSet
+from autospace.data.folder import read_folder
+from autospace.data.idx import read_idx
+from autospace.data.npz import read_npz
+from autospace.data.request import ProgressCallback, Request
+from autospace.data.source import Source, parse_source
+from autospace.data.synthetic import read_synthetic
+
+_READERS: dict[str, Callable[[Source, Request], DataSet]] = {
+    "digits": read_digits,
+    "folder": read_folder,
+    "cifar10": read_cifar,
+    "cifar100": read_cifar,
+    "idx": read_idx,
+    "npz": read_npz,
+    "synthetic": read_synthetic,
+}
+
+
+def load_data(
+    source: str,
+    *,
+    resolution: int | None = None,
+    channels: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: ProgressCallback | None = None,
+) -> DataSet:
+    """Reads a data set.
+
+    Args:
+        source: `digits`, `folder:PATH`, `cifar10:PATH`, `cifar100:PATH`, `idx:PATH`, `npz:PATH`
+            or `synthetic[:key=value,...]`.
+        resolution: Side of the square images in pixels; `None` keeps the most common size.
+        channels: 1 (grey) or 3 (RGB); `None` keeps what the source has.
+        limit: Most examples of each split, stratified by class; `None` for all.
+        seed: Chooses the examples under a limit. A test split that the source lacks is held out
+            the same way for every seed.
+        cache: Folder where decoded image files are kept; `None` decodes every time.
+        progress: Called with (message, done, total), about ten times a second at most.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: The source is malformed, missing, damaged, too large or not labelled as it
+            must be.
+    """
+    request = Request(resolution, channels, limit, seed, cache, progress)
+    parsed = parse_source(source)
+    return _READERS[parsed.kind](parsed, request)

@@ -1,0 +1,119 @@
+"""The cache of decoded folders: hit, miss, damage, and full disks."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autospace.data import DataSet, Examples, load_data
+from autospace.data.cache import cache_key, read_cache, write_cache
+from autospace.data.examples import make_data_set
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "cache"
+
+
+def the_file(cache: Path) -> Path:
+    (path,) = cache.iterdir()
+    return path
+
+
+def tiny() -> DataSet:
+    train, test = (
+        Examples(torch.arange(4, dtype=torch.uint8).view(2, 1, 1, 2), torch.tensor([0, 1]))
+        for _ in range(2)
+    )
+    return make_data_set("folder:x", ("a", "b"), train, test, ("note",))
+
+
+def same(one: DataSet, other: DataSet) -> bool:
+    pairs = ((one.train, other.train), (one.test, other.test))
+    return (one.name, one.classes, one.digest, one.notes) == (
+        (other.name, other.classes, other.digest, other.notes)
+    ) and all(torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels) for a, b in pairs)
+
+
+def test_a_hit_is_equal_and_reads_no_image(pets: Path, cache: Path) -> None:
+    plain = load_data(f"folder:{pets}", resolution=6)
+    fresh = load_data(f"folder:{pets}", resolution=6, cache=cache)
+    assert same(fresh, plain)
+    # Same size and time, other content: only a reader of the cache does not notice.
+    for path in pets.rglob("*.png"):
+        status = path.stat()
+        path.write_bytes(bytes(status.st_size))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    calls: list[tuple[str, int, int]] = []
+    hit = load_data(
+        f"folder:{pets}", resolution=6, cache=cache, progress=lambda *call: calls.append(call)
+    )
+    assert same(hit, plain)
+    assert calls[-1] == ("reading the cache", 1, 1)
+
+
+def test_changed_files_and_requests_miss(pets: Path, cache: Path) -> None:
+    load_data(f"folder:{pets}", cache=cache)
+    load_data(f"folder:{pets}", cache=cache, resolution=4)
+    load_data(f"folder:{pets}", cache=cache, channels=1)
+    load_data(f"folder:{pets}", cache=cache, limit=4)
+    load_data(f"folder:{pets}", cache=cache, limit=4, seed=1)
+    assert len(list(cache.iterdir())) == 5
+    os.utime(pets / "train/cat/0.png", ns=(1, 1))
+    load_data(f"folder:{pets}", cache=cache)
+    (pets / "train/cat/0.png").unlink()
+    assert len(load_data(f"folder:{pets}", cache=cache).train) == 11
+    assert len(list(cache.iterdir())) == 7
+
+
+def test_a_damaged_file_is_rebuilt(pets: Path, cache: Path) -> None:
+    expected = load_data(f"folder:{pets}", cache=cache)
+    path = the_file(cache)
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), b"\xff" * 100):
+        path.write_bytes(damaged)
+        assert same(load_data(f"folder:{pets}", cache=cache), expected)
+        assert path.read_bytes() == whole
+
+
+@given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_flipped_bit_is_believed(tmp_path: Path, position: float, bit: int) -> None:
+    write_cache(tmp_path, "k", tiny())
+    path = tmp_path / "k.safetensors"
+    content = bytearray(path.read_bytes())
+    content[int(position * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    found = read_cache(tmp_path, "k", "folder:x")
+    # Notes are not part of the digest; everything that training sees is.
+    assert found is None or (found.digest == tiny().digest and found.classes == ("a", "b"))
+
+
+def test_what_cannot_be_written_is_a_note(pets: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    data = load_data(f"folder:{pets}", cache=blocked)
+    assert len(data.train) == 12
+    assert "the cache cannot be written" in data.notes[-1]
+
+
+def test_no_temporary_file_is_left(
+    pets: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    data = load_data(f"folder:{pets}", cache=cache)
+    assert "disk full" in data.notes[-1]
+    assert list(cache.iterdir()) == []
+
+
+def test_keys_are_digests_of_everything() -> None:
+    assert cache_key("a") == cache_key("a") != cache_key("b")
+    assert len(cache_key("a")) == 64

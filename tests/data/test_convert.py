@@ -1,0 +1,86 @@
+"""Channels and sizes of arrays against Pillow; digits; the real CIFAR-10 where there is one."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from autospace.data import Batches, Normaliser, divide, load_data
+from autospace.data.convert import resize, to_channels
+from autospace.data.decode import Shape, decode
+from autospace.data.listing import ImageFile
+from autospace.data.request import Ticker
+
+
+def test_grey_is_what_pillow_makes_of_it() -> None:
+    images = torch.randint(0, 256, (5, 3, 40, 40), dtype=torch.uint8)
+    for image, grey in zip(images, to_channels(images, 1), strict=True):
+        expected = np.array(Image.fromarray(image.permute(1, 2, 0).numpy()).convert("L"))
+        assert np.array_equal(grey[0].numpy(), expected)
+
+
+def test_grey_to_rgb_repeats_and_back_is_the_same() -> None:
+    grey = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    rgb = to_channels(grey, 3)
+    assert torch.equal(rgb, grey.repeat(1, 3, 1, 1))
+    assert torch.equal(to_channels(rgb, 1), grey)
+    assert to_channels(grey, 1) is grey
+
+
+@pytest.mark.parametrize("size", [(4, 4), (5, 7), (16, 16), (24, 20)])
+def test_resizing_agrees_with_pillow_to_one_level(size: tuple[int, int]) -> None:
+    images = torch.randint(0, 256, (3, 1, 16, 16), dtype=torch.uint8)
+    for image, resized in zip(images, resize(images, *size), strict=True):
+        small = Image.fromarray(image[0].numpy()).resize(size[::-1], Image.Resampling.BILINEAR)
+        assert np.abs(np.array(small).astype(int) - resized[0].numpy()).max() <= 1
+
+
+def test_a_large_jpeg_shrinks_to_nearly_the_same_with_and_without_draft(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:512, :512]
+    pixels = (127 + 100 * np.sin(rows / 60) * np.cos(columns / 45)).astype(np.uint8)
+    path = tmp_path / "a.jpg"
+    Image.fromarray(pixels).save(path, quality=95)
+    found = decode([ImageFile(str(path), 0, 0, 0)], Shape(1, 32, 32), "", Ticker(None))
+    exact = Image.fromarray(pixels).resize((32, 32), Image.Resampling.BILINEAR)
+    assert np.abs(found.images[0, 0].astype(int) - np.array(exact).astype(int)).max() <= 4
+
+
+def test_digits_are_embedded_and_fixed() -> None:
+    data = load_data("digits")
+    assert data.classes == tuple("0123456789")
+    assert data.train.images.shape == (1438, 1, 8, 8)
+    assert data.test.images.shape == (359, 1, 8, 8)
+    assert int(data.train.images.max()) == 255
+    assert len(torch.unique(data.train.images)) == 17
+    counts = torch.bincount(data.test.labels)
+    assert int(counts.min()) >= 34
+    assert int(counts.max()) <= 37
+    assert load_data("digits", seed=5).digest == data.digest
+
+
+def test_digits_can_be_limited_resized_and_coloured() -> None:
+    data = load_data("digits", limit=100, resolution=16, channels=3)
+    assert data.train.images.shape == data.test.images.shape == (100, 3, 16, 16)
+    assert torch.bincount(data.train.labels).tolist() == [10] * 10
+    assert data.notes[-1] == "resized 200 images to 16x16"
+    assert load_data("digits", limit=100, seed=1).digest != load_data("digits", limit=100).digest
+
+
+@pytest.mark.slow
+def test_the_real_cifar10_folder(tmp_path: Path) -> None:
+    folder = os.environ.get("AUTOSPACE_CIFAR10_FOLDER")
+    if folder is None:
+        pytest.skip("AUTOSPACE_CIFAR10_FOLDER is not set")
+    data = load_data(f"folder:{folder}", cache=tmp_path)
+    assert data.train.images.shape == (50000, 3, 32, 32)
+    assert torch.bincount(data.test.labels).tolist() == [1000] * 10
+    assert load_data(f"folder:{folder}", cache=tmp_path).digest == data.digest
+    train, validation = divide(data.train, 0.2, 0)
+    normaliser = Normaliser.from_examples(train)
+    batches = Batches(validation, 1000, 0, "cpu", normaliser)
+    means = [images.mean() for images, _ in batches.evaluation_batches()]
+    assert abs(float(torch.stack(means).mean())) < 0.05
+    assert data.notes == ()

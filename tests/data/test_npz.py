@@ -1,0 +1,156 @@
+"""npz files: layouts, types, lies about sizes."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from autospace.data import DataError, load_data
+
+LABELS = np.array([0, 1, 0, 1, 0, 1])
+
+
+def images(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (6, *shape), dtype=np.uint8)
+
+
+def save(folder: Path, **arrays: np.ndarray) -> str:
+    np.savez(folder / "set.npz", allow_pickle=True, **arrays)
+    return f"npz:{folder / 'set.npz'}"
+
+
+def save_keras(folder: Path, x: np.ndarray, y: np.ndarray = LABELS) -> str:
+    return save(folder, x_train=x, y_train=y, x_test=x[:2], y_test=y[:2])
+
+
+@pytest.mark.parametrize(
+    ("shape", "order"),
+    [((5, 4), None), ((5, 4, 3), (2, 0, 1)), ((3, 5, 4), (0, 1, 2)), ((1, 5, 4), (0, 1, 2))],
+)
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64", "float16"])
+def test_layouts_and_types(
+    shape: tuple[int, ...], order: tuple[int, ...] | None, dtype: str, tmp_path: Path
+) -> None:
+    x = images(*shape)
+    stored = x if dtype == "uint8" else (x / 255).astype(dtype)
+    data = load_data(save_keras(tmp_path, stored))
+    expected = x[:, None] if order is None else x.transpose(0, *(axis + 1 for axis in order))
+    assert torch.equal(data.train.images, torch.from_numpy(expected.copy()))
+    assert data.train.labels.tolist() == LABELS.tolist()
+    assert (data.name, data.classes, len(data.test)) == ("npz:set.npz", ("0", "1"), 2)
+
+
+def test_images_and_labels_are_split(tmp_path: Path) -> None:
+    source = save(tmp_path, images=images(4, 4), labels=LABELS)
+    data = load_data(source)
+    assert (len(data.train), len(data.test)) == (4, 2)
+    assert data.notes == ("no test split: 2 of 6 examples held out",)
+    assert load_data(source, seed=7).digest == data.digest
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64", "uint64", ">i4"])
+def test_labels_may_be_columns_of_any_whole_type(dtype: str, tmp_path: Path) -> None:
+    data = load_data(save_keras(tmp_path, images(4, 4), (LABELS[:, None] + 3).astype(dtype)))
+    assert data.classes == ("3", "4")
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (images(4, 4).astype(int), LABELS, "x_train: has the type int64"),
+        (images(4, 4) / 200, LABELS, "0 to 1 is allowed"),
+        (np.full((6, 4, 4), np.nan), LABELS, "0 to 1 is allowed"),
+        (images(4, 4, 4), LABELS, r"\[6, 4, 4, 4\].*1 or 3 channels"),
+        (images(4), LABELS, r"\[6, 4\]"),
+        (images(4, 4), LABELS / 1, "whole numbers"),
+        (images(4, 4), np.eye(2)[LABELS].astype(int), "whole numbers"),
+        (images(4, 4), LABELS[:4], "6 images but 4 labels"),
+        (images(4, 4), LABELS - 1, "label -1 is out of range"),
+        (images(4, 4), LABELS * 0, "1 class found"),
+        (images(4, 4), np.full(6, 2**64 - 1, np.uint64), "int64 is needed"),
+        (images(0, 4), LABELS, "0x4 is out of bounds"),
+        (images(4, 4)[:0], LABELS[:0], "holds no images"),
+        (np.array([None] * 6), LABELS, "has the type object"),
+        (np.array(["a"] * 6), LABELS, "has the type <U1"),
+        (np.zeros((6, 2, 2), np.complex64), LABELS, "has the type complex64"),
+    ],
+)
+def test_other_arrays_are_refused(
+    x: np.ndarray, y: np.ndarray, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=message):
+        load_data(save_keras(tmp_path, x, y))
+
+
+def test_other_keys_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"has the keys a, labels; needed are x_train, y_train"):
+        load_data(save(tmp_path, a=LABELS, labels=LABELS))
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(2**40, 4, 4), (6, 4, 5), (6, 4, 3), (-6, -4, 4)])
+def test_a_header_that_promises_another_size_is_refused(
+    shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "set.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", npy_header(shape) + bytes(96))
+        archive.writestr("labels.npy", npy_header((6,)) + bytes(6))
+    with pytest.raises(DataError, match=r"the header promises|cannot be read"):
+        load_data(f"npz:{path}")
+
+
+def test_a_member_that_unpacks_to_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autospace.data.npz.LARGEST_BYTES", 1000)
+    with pytest.raises(DataError, match=r"x_train unpacks to \d+ bytes, at most 1000"):
+        load_data(save_keras(tmp_path, images(20, 20)))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"hello" * 9, b"PK\x05\x06" + bytes(18)])
+def test_files_that_are_no_npz_are_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "set.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"set.npz: (is not a sound|cannot be read|has the keys)"):
+        load_data(f"npz:{path}")
+
+
+@given(position=st.integers(0, 1500), noise=st.binary(min_size=1, max_size=20))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damage_is_a_data_error_or_harmless(tmp_path: Path, position: int, noise: bytes) -> None:
+    source = save_keras(tmp_path, images(3, 3))
+    path = tmp_path / "set.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:position] + noise + whole[position + len(noise) :])
+    try:
+        data = load_data(source)
+    except DataError as error:
+        message = str(error)
+    else:
+        message = data.name
+    assert message.isprintable()
+
+
+@given(
+    hnp.arrays(
+        np.uint8, hnp.array_shapes(min_dims=3, max_dims=3, max_side=5).map(lambda s: (6, *s[1:]))
+    )
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_arrays_survive_the_round_trip(tmp_path: Path, x: np.ndarray) -> None:
+    data = load_data(save_keras(tmp_path, x))
+    assert torch.equal(data.train.images[:, 0], torch.from_numpy(x))
