@@ -1,0 +1,89 @@
+"""The phenotype: a cell as a torch module."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from autospace.operations import ConvNorm, Gate, SqueezeExcite, build_operation
+from autospace.spaces.cell import Cell
+from autospace.spaces.cost import se_channels
+from autospace.spaces.skeleton import LayerShape
+
+
+class CellModule(nn.Module):
+    """Expansion, graph of operations and projection: [N, C, H, W] -> [N, C', H/s, W/s].
+
+    The skeleton's shortcut is not part of it. A cell without a path gives zeros.
+    """
+
+    def __init__(self, cell: Cell, shape: LayerShape) -> None:
+        super().__init__()
+        pruned = cell.pruned()
+        self.cell, self.shape = pruned, shape
+        inner = pruned.expansion * shape.in_channels
+        self.last = pruned.nodes - 1
+        self.expand: nn.Module = nn.Identity()
+        if pruned.expansion != 1:
+            self.expand = ConvNorm(shape.in_channels, inner)
+        self.operations = nn.ModuleDict(
+            {
+                f"{source}_{target}": build_operation(
+                    name, inner, shape.stride if target == self.last else 1
+                )
+                for source, target, name in pruned.edges
+            }
+        )
+        mixes: dict[str, nn.Module] = {}
+        for node, mix in enumerate(pruned.mix, start=1):
+            if mix == "gate":
+                mixes[str(node)] = Gate()
+            elif mix == "se":
+                mixes[str(node)] = SqueezeExcite(inner, se_channels(shape.in_channels))
+        self.mixes = nn.ModuleDict(mixes)
+        self.project: ConvNorm | None = None
+        if not pruned.is_zero:
+            self.project = ConvNorm(inner, shape.out_channels, activate=False)
+        initialise(self)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """What the output node holds before projection: [N, e * C, H/s, W/s]."""
+        nodes: dict[int, torch.Tensor] = {0: self.expand(x)}
+        incoming: dict[int, list[tuple[int, str]]] = {}
+        for source, target, _ in self.cell.edges:
+            incoming.setdefault(target, []).append((source, f"{source}_{target}"))
+        for target in sorted(incoming):
+            value = added(self.operations[key](nodes[source]) for source, key in incoming[target])
+            mix = str(target)
+            nodes[target] = self.mixes[mix](value) if mix in self.mixes else value
+        return nodes[self.last]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The cell's output, before the skeleton's shortcut."""
+        if self.project is None:
+            side = self.shape.out_resolution
+            return x.new_zeros(x.shape[0], self.shape.out_channels, side, side)
+        output: torch.Tensor = self.project(self.features(x))
+        return output
+
+
+def initialise(module: nn.Module) -> None:
+    """He initialisation of convolutions (fan out), normal 0.01 of linear layers, in place."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.Linear):
+            nn.init.normal_(part.weight, 0, 0.01)
+            nn.init.zeros_(part.bias)
+
+
+def added(values: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Sum of at least one tensor, without a copy of the first."""
+    total: torch.Tensor | None = None
+    for value in values:
+        total = value if total is None else total + value
+    if total is None:
+        raise ValueError("nothing to add: at least one tensor is needed")
+    return total

@@ -1,0 +1,1 @@
+"""Spaces as text that other programs read; importing no target package."""

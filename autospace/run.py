@@ -1,0 +1,284 @@
+"""A whole run: data, warm-up, evolution, learned space; resumable after any step."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Protocol
+
+import torch
+
+from autospace.budget import dearest_reference, layer_shares
+from autospace.checkpoint import round_out
+from autospace.data import Augment, Batches, DataSet, Normaliser, divide, load_data
+from autospace.evolution import Operators
+from autospace.learned import learned_space
+from autospace.loop import Plan, evolve
+from autospace.network import Network
+from autospace.population import State
+from autospace.run_folder import RunError, RunFolder
+from autospace.scorers.make import make_scorer
+from autospace.scorers.setting import Setting, freeze
+from autospace.settings import Config, Limit
+from autospace.spaces.builtin import load_skeleton
+from autospace.spaces.cell import Cell, mbconv
+from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.space import Budget, Space
+from autospace.streams import derived_seed
+from autospace.variation import CellPrior
+from autospace.warm_up import new_reference, warm_up
+
+VALIDATION_BATCH_FACTOR = 2
+DEFAULT_SKELETONS = {"digits": "digits"}
+DATA_DIGEST = "data.sha256"
+
+
+class Observer(Protocol):
+    """Who is told how a run goes on. Any method may raise to stop the run."""
+
+    def say(self, message: str) -> None:
+        """A remark for the user."""
+        ...
+
+    def tick(self, phase: str, done: int, total: int) -> None:
+        """Work done within a phase: `data`, `warm-up` or `score`."""
+        ...
+
+    def round(self, plan: Plan, state: State, seconds: float) -> None:
+        """A round is done and saved."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a run is made of before anything is trained."""
+
+    config: Config
+    data: DataSet
+    skeleton: Skeleton
+    budget: Budget
+    plan: Plan
+    device: torch.device
+
+
+def learn(folder: RunFolder, observer: Observer, device: str | None = None) -> Space:
+    """Runs, or goes on with, the run in a folder, and returns the learned space.
+
+    Raises:
+        DataError, SpaceError, BudgetError, RunError: what the configuration asks for cannot be.
+    """
+    with folder.locked():
+        prepared = prepare(folder.config, folder, observer, device)
+        training, validation, images = _batches(prepared)
+        network = _warmed_up(prepared, images, folder, observer)
+        setting = Setting(
+            freeze(network),
+            training,
+            validation,
+            prepared.config.scoring,
+            prepared.config.seed,
+            lambda done, total: observer.tick("score", done, total),
+        )
+        state = _evolved(prepared, setting, folder, observer)
+        space = learned_space(
+            prepared.plan,
+            state,
+            name=f"learned@{prepared.skeleton.name}",
+            budget=prepared.budget,
+            provenance=_provenance(prepared),
+        )
+        folder.save_space(space)
+        return space
+
+
+def prepare(
+    config: Config, folder: RunFolder, observer: Observer, device: str | None = None
+) -> Prepared:
+    """Reads the data and settles skeleton, budget and plan; trains nothing."""
+    chosen = resolve_device(device or config.device)
+    name = config.skeleton
+    if name == "auto":
+        name = DEFAULT_SKELETONS.get(config.data.source.partition(":")[0], "cifar")
+    skeleton = load_skeleton(name)
+    data = load_data(
+        config.data.source,
+        resolution=config.data.resolution or skeleton.resolution,
+        limit=config.data.limit,
+        seed=config.seed,
+        cache=folder.cache,
+        progress=lambda _message, done, total: observer.tick("data", done, total),
+    )
+    for note in data.notes:
+        observer.say(note)
+    _check_digest(folder, data)
+    channels, resolution = data.train.images.shape[1:3]
+    skeleton = skeleton.fitted(
+        in_channels=channels, resolution=resolution, classes=len(data.classes)
+    )
+    references = reference_cells(config)
+    budget = _budget(config, skeleton, references)
+    return Prepared(config, data, skeleton, budget, _plan(config, skeleton, budget), chosen)
+
+
+def reference_cells(config: Config) -> tuple[tuple[str, Cell], ...]:
+    """The reference cells under their ids; the first is the yardstick of fitness."""
+    expansion, nodes = config.cells.reference_expansion, config.cells.nodes
+    return tuple(
+        (f"mbconv_k{kernel}_e{expansion}", mbconv(kernel, expansion, nodes=nodes))
+        for kernel in config.cells.reference_kernels
+    )
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is the GPU if there is one.
+
+    Raises:
+        RunError: a GPU that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise RunError(f"device {name!r}: this machine has {found} CUDA devices; use --device cpu")
+    return device
+
+
+def _plan(config: Config, skeleton: Skeleton, budget: Budget) -> Plan:
+    evolution, cells = config.evolution, config.cells
+    references = reference_cells(config)
+    prior = CellPrior(
+        tuple(name for name in cells.operations if name != "none"),
+        nodes=cells.nodes,
+        none_probability=cells.none_probability,
+        window=cells.window,
+    )
+    operators = Operators(
+        evolution.population,
+        evolution.tournament,
+        evolution.crossover,
+        evolution.ageing,
+        evolution.objectives,
+        prior,
+    )
+    return Plan(
+        skeleton,
+        references,
+        layer_shares(skeleton, [cell for _, cell in references], budget),
+        operators,
+        config.seed,
+        evolution.generations,
+        evolution.candidates,
+        evolution.keep,
+        evolution.confirm,
+        evolution.write_back,
+    )
+
+
+def _budget(config: Config, skeleton: Skeleton, references: tuple[tuple[str, Cell], ...]) -> Budget:
+    dearest = dearest_reference(skeleton, [cell for _, cell in references])
+
+    def limit(setting: Limit, reference: int) -> int | None:
+        if setting == "none":
+            return None
+        return reference if setting == "reference" else int(setting)
+
+    return Budget(
+        limit(config.budget.max_madds, dearest.madds),
+        limit(config.budget.max_params, dearest.params),
+    )
+
+
+def _batches(prepared: Prepared) -> tuple[Batches, Batches, Batches]:
+    """Batches that train candidates, that fitness is read off, and that warm up the reference.
+
+    The train split is divided in two; the test split is not touched.
+    """
+    config, device = prepared.config, prepared.device
+    weights, fitness = divide(prepared.data.train, config.data.validation, config.seed)
+    norm = Normaliser.from_examples(weights)
+    augment = Augment(config.data.crop, config.data.flip, config.data.cutout)
+
+    def seed(name: str) -> int:
+        return derived_seed(config.seed, "batches", name)
+
+    batch = config.scoring.batch
+    return (
+        Batches(weights, batch, seed("train"), device, norm, augment),
+        Batches(fitness, VALIDATION_BATCH_FACTOR * batch, seed("validate"), device, norm),
+        Batches(weights, config.warm_up.batch, seed("warm-up"), device, norm, augment),
+    )
+
+
+def _warmed_up(
+    prepared: Prepared, images: Batches, folder: RunFolder, observer: Observer
+) -> Network:
+    cell = prepared.plan.references[0][1]
+    cells = [cell] * len(prepared.skeleton.layers)
+    config = prepared.config
+    network = new_reference(prepared.skeleton, cells, config.seed, prepared.device)
+    tick: Callable[[int, int], None] = lambda done, total: observer.tick("warm-up", done, total)  # noqa: E731
+    warm_up(network, images, config.warm_up, folder.checkpoint, tick)
+    return network
+
+
+def _evolved(prepared: Prepared, setting: Setting, folder: RunFolder, observer: Observer) -> State:
+    state = folder.load_state(prepared.skeleton)
+    folder.trim_events(state.round if state else 0)
+    scorer = make_scorer(setting)
+    started = time.perf_counter()
+    for state in evolve(prepared.plan, scorer, state):
+        seconds = time.perf_counter() - started
+        folder.save_state(state)
+        event = round_out(state.history[-1]) | {
+            "seconds": round(seconds, 3),
+            "memory_mb": memory_mb(prepared.device),
+        }
+        folder.append_event(event)
+        observer.round(prepared.plan, state, seconds)
+        started = time.perf_counter()
+    if state is None:
+        raise RunError("the plan has no rounds")
+    return state
+
+
+def memory_mb(device: torch.device) -> int:
+    """Peak memory so far, in MB: of the GPU if it does the work, else of this process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device) // 2**20)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak // (2**20 if sys.platform == "darwin" else 2**10))
+
+
+def _check_digest(folder: RunFolder, data: DataSet) -> None:
+    path = folder.checkpoint / DATA_DIGEST
+    if not path.is_file():
+        path.write_text(data.digest + "\n")
+    elif path.read_text().strip() != data.digest:
+        raise RunError(
+            f"{folder.path}: the data of {data.name} changed since this run began; "
+            "start a new run with --out"
+        )
+
+
+def _provenance(prepared: Prepared) -> dict[str, Any]:
+    config = prepared.config.model_dump(mode="json")
+    # Where the images lie and which device does the work belong to a machine, not to the result.
+    config["data"]["source"] = prepared.data.name
+    config["device"] = prepared.device.type
+    names = ("autospace", "torch", "deap", "numpy")
+    versions = {name: metadata.version(name) for name in names}
+    return {
+        "method": "AutoSpace (Zhou et al., ICCV 2021), local scoring"
+        if prepared.config.scoring.method == "local"
+        else f"AutoSpace (Zhou et al., ICCV 2021), {prepared.config.scoring.method} scoring",
+        "config": config,
+        "data": {
+            "name": prepared.data.name,
+            "sha256": prepared.data.digest,
+            "classes": list(prepared.data.classes),
+        },
+        "versions": {**versions, "python": ".".join(map(str, sys.version_info[:2]))},
+    }

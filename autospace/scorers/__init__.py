@@ -1,0 +1,1 @@
+"""Scorers: each gives candidate cells a fitness relative to the reference architecture."""

@@ -1,0 +1,23 @@
+"""Scorers by name."""
+
+from collections.abc import Callable
+
+from autospace.fitness import Scorer
+from autospace.scorers.gated import GatedScorer
+from autospace.scorers.in_place import InPlaceScorer
+from autospace.scorers.local import LocalScorer
+from autospace.scorers.mixture import MixtureScorer
+from autospace.scorers.setting import Setting
+from autospace.settings import Method
+
+SCORERS: dict[Method, Callable[[Setting], Scorer]] = {
+    "local": LocalScorer,
+    "in-place": InPlaceScorer,
+    "gated": GatedScorer,
+    "mixture": MixtureScorer,
+}
+
+
+def make_scorer(setting: Setting) -> Scorer:
+    """The scorer that the options name."""
+    return SCORERS[setting.options.method](setting)

@@ -1,0 +1,137 @@
+"""The settings of a run: every name, its default, its unit and what is allowed."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from autospace.spaces.operations import DEFAULT_OPERATIONS, OPERATIONS
+
+Method = Literal["local", "in-place", "gated", "mixture"]
+Limit = Annotated[int, Field(ge=1, le=10**15)] | Literal["reference", "none"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class DataConfig(_Section):
+    """Which images, and how they are prepared."""
+
+    source: Annotated[str, Field(description="digits, folder:PATH, cifar10:PATH, ...")] = "digits"
+    resolution: Annotated[int, Field(ge=4, le=1024)] | None = None
+    limit: Annotated[int, Field(ge=20)] | None = None
+    validation: Annotated[float, Field(gt=0.05, lt=0.95)] = 0.5
+    crop: Annotated[int, Field(ge=0, le=64)] = 0
+    flip: bool = False
+    cutout: Annotated[int, Field(ge=0, le=256)] = 0
+
+
+class CellsConfig(_Section):
+    """Which cells may exist, and how they vary."""
+
+    operations: tuple[str, ...] = DEFAULT_OPERATIONS
+    nodes: Annotated[int, Field(ge=2, le=6)] = 4
+    none_probability: Annotated[float, Field(ge=0, lt=1)] = 0.4
+    window: Annotated[int, Field(ge=1, le=15)] = 2
+    reference_kernels: Annotated[tuple[Literal[3, 5, 7], ...], Field(min_length=1)] = (3, 5, 7)
+    reference_expansion: Literal[1, 3, 6] = 6
+
+    @field_validator("operations", "reference_kernels", mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("operations")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in OPERATIONS:
+                raise ValueError(f"unknown operation {name!r}; allowed: {', '.join(OPERATIONS)}")
+        if len(set(names)) != len(names) or not set(names) - {"none"}:
+            raise ValueError("each operation once, and at least one besides none")
+        return names
+
+    @model_validator(mode="after")
+    def _window_fits(self) -> "CellsConfig":
+        edges = self.nodes * (self.nodes - 1) // 2
+        if self.window > edges:
+            raise ValueError(f"window {self.window}, but {self.nodes} nodes have {edges} edges")
+        return self
+
+
+class EvolutionConfig(_Section):
+    """Population, selection, and what is kept."""
+
+    generations: Annotated[int, Field(ge=0, le=100_000)] = 20
+    population: Annotated[int, Field(ge=2, le=10_000)] = 24
+    candidates: Annotated[int, Field(ge=1, le=256, description="K per layer and round")] = 4
+    tournament: Annotated[int, Field(ge=1, le=10_000)] = 6
+    crossover: Annotated[float, Field(ge=0, le=1)] = 0.3
+    ageing: bool = False
+    objectives: Annotated[
+        tuple[Literal["fitness", "madds"], ...], Field(min_length=1, max_length=2)
+    ] = ("fitness",)
+    keep: Annotated[int, Field(ge=1, le=256, description="cells per layer, references apart")] = 6
+    confirm: Annotated[int, Field(ge=0, le=8, description="times the best are scored again")] = 1
+    write_back: Annotated[float, Field(gt=0, le=1, description="weight of a newer score")] = 0.5
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _list_is_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> "EvolutionConfig":
+        if self.tournament > self.population:
+            found = f"tournament {self.tournament}, population {self.population}"
+            raise ValueError(f"{found}: the tournament is at most the population")
+        if self.objectives not in {("fitness",), ("fitness", "madds")}:
+            raise ValueError("objectives are fitness, or fitness,madds")
+        if self.ageing and len(self.objectives) > 1:
+            raise ValueError("ageing keeps the youngest, fitness,madds the front: choose one")
+        return self
+
+
+class ScoringConfig(_Section):
+    """How candidates are scored against the reference."""
+
+    method: Method = "local"
+    steps: Annotated[int, Field(ge=1, le=10**6, description="per candidate")] = 25
+    batch: Annotated[int, Field(ge=2, le=65_536)] = 64
+    validation_batches: Annotated[int, Field(ge=1, le=10_000)] = 8
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.05
+    rho: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    inherit: bool = True
+    cost_weight: Annotated[float, Field(ge=0, le=100, description="lambda of E[cost]")] = 0.0
+
+
+class WarmUpConfig(_Section):
+    """How the reference network is trained before anything is scored."""
+
+    steps: Annotated[int, Field(ge=1, le=10**7)] = 1000
+    batch: Annotated[int, Field(ge=2, le=65_536)] = 64
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
+
+
+class BudgetConfig(_Section):
+    """Limits on every architecture of the learned space.
+
+    `reference` is what the dearest reference architecture costs; `none` lifts the limit.
+    """
+
+    max_madds: Limit = "reference"
+    max_params: Limit = "none"
+
+
+class Config(_Section):
+    """Everything that decides what a run computes."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,2})?)$")] = "auto"
+    skeleton: Annotated[str, Field(description="auto: by the data")] = "auto"
+    data: DataConfig = DataConfig()
+    cells: CellsConfig = CellsConfig()
+    evolution: EvolutionConfig = EvolutionConfig()
+    scoring: ScoringConfig = ScoringConfig()
+    warm_up: WarmUpConfig = WarmUpConfig()
+    budget: BudgetConfig = BudgetConfig()

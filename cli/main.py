@@ -1,0 +1,51 @@
+"""The command `autospace`: its commands in the order in which one uses them."""
+
+from typing import Annotated
+
+import typer
+
+from autospace.cli.doctor import doctor
+from autospace.cli.evolve import evolve
+from autospace.cli.init import init
+from autospace.cli.listing import schema, spaces
+from autospace.cli.output import CommandGroup
+from autospace.cli.show import show
+from autospace.cli.validate import validate
+
+app = typer.Typer(
+    cls=CommandGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"autospace {version('autospace')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Learn a search space for neural architecture search, prove it, hand it over."""
+
+
+# Help lists the commands in this order: the order of a project.
+app.command()(doctor)
+app.command()(init)
+app.command()(evolve)
+app.command()(show)
+app.command()(validate)
+app.command()(spaces)
+app.command()(schema)

@@ -1,0 +1,163 @@
+"""What every command shares: where text goes, how errors end a command, how files are written."""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from autospace.exporters.escape import visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+OK: Final = 0
+FAILED: Final = 1
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+
+# By name: importing the modules that define them would slow down every start.
+BAD_INPUT_ERRORS: Final = frozenset(
+    {
+        "BudgetError",
+        "CheckpointError",
+        "ConfigError",
+        "DataError",
+        "InputError",
+        "RunError",
+        "SpaceError",
+    }
+)
+
+# For terminals whose encoding has no box characters.
+ASCII: Final = str.maketrans("─│┌┐└┘┬┴▼█▉▊▋▌▍▎▏→…·", "-|++++++v########>~.")
+
+Format = Annotated[
+    Literal["table", "json"], typer.Option("--format", help="For people, or for programs.")
+]
+
+
+class InputError(ValueError):
+    """An option or argument that makes no sense together with what it refers to."""
+
+
+class CommandGroup(TyperGroup):
+    """Commands whose errors end as one line on stderr and an exit code, never as a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command that was named."""
+        with errors_reported():
+            result = super().invoke(ctx)
+            # Here, not at exit, so that a closed pipe is noticed where it is handled.
+            sys.stdout.flush()
+            return result
+
+
+@contextmanager
+def errors_reported() -> Iterator[None]:
+    """Turns what a user can mend into an error line and the documented exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        message("interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # The reader has seen enough. What is still buffered must not fail again at exit.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(OK) from None
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        place = f"{os.fspath(error.filename)}: " if error.filename is not None else ""
+        _fail(f"{place}{error.strerror or error}")
+    except ValueError as error:
+        if not _is_bad_input(error):
+            raise
+        _fail(str(error))
+
+
+def data(text: str) -> None:
+    """Writes a result to stdout, without box characters where the terminal has none."""
+    stream = sys.stdout
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        plain = text.translate(ASCII)
+        encoding = stream.encoding or "ascii"
+        text = plain.encode(encoding, "backslashreplace").decode(encoding)
+    stream.write(text if text.endswith("\n") else f"{text}\n")
+
+
+def message(text: str) -> None:
+    """Writes one line that is not the result to stderr."""
+    line = visible(text)
+    encoding = sys.stderr.encoding or "ascii"
+    print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+
+
+def json_data(value: Any) -> None:
+    """Writes plain values to stdout as JSON; ASCII, so that no name can steer a terminal."""
+    import json
+
+    data(json.dumps(value, indent=2, allow_nan=False))
+
+
+def rich_data(*parts: Any) -> None:
+    """Writes rich tables and texts to stdout: in colour to a terminal, as plain text to a pipe."""
+    out = _console()
+    with out.capture() as captured:
+        for part in parts:
+            # `print` forgets what a text says about its own wrapping.
+            no_wrap, overflow = getattr(part, "no_wrap", None), getattr(part, "overflow", None)
+            out.print(part, crop=False, no_wrap=no_wrap, overflow=overflow)
+    # A pipe gets no trailing blanks, with which rich fills up columns.
+    text = captured.get()
+    data(text if out.is_terminal else "\n".join(map(str.rstrip, text.splitlines())))
+
+
+def terminal_width() -> int:
+    """Columns that a table may take."""
+    return _console().width
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
+
+
+def write_new(path: Path, text: str, *, force: bool) -> None:
+    """Writes a file whole or not at all; an existing one only if `force` is given.
+
+    Raises:
+        InputError: the file is there already.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder")
+    if path.exists() and not force:
+        raise InputError(f"{path}: exists already; --force overwrites it")
+    from autospace.files import write_atomically
+
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        # The user knows the file by its own name, not by the temporary one.
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _is_bad_input(error: ValueError) -> bool:
+    return any(
+        kind.__name__ in BAD_INPUT_ERRORS and kind.__module__.startswith("autospace.")
+        for kind in type(error).__mro__
+    )
+
+
+def _fail(text: str) -> None:
+    message(f"error: {text}")
+    raise typer.Exit(BAD_INPUT) from None

@@ -1,0 +1,118 @@
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from autospace.cli import output
+from autospace.exporters.escape import visible
+from autospace.spaces import SpaceError
+from tests.cli.conftest import Run
+
+HOSTILE = "\x1b[31mred\x1b[0m\n[bold]\u202e\x9b2J"
+
+
+def test_help_and_version(run: Run) -> None:
+    ran = run("--help")
+    assert ran.code == 0
+    commands = [line.split()[0] for line in ran.out.splitlines() if line.startswith("  ")]
+    order = [name for name in commands if name in ("show", "validate", "spaces", "schema")]
+    assert order == ["show", "validate", "spaces", "schema"]
+    assert "..." not in ran.out.partition("Commands:")[2]
+    assert run("--version").out.startswith("autospace ")
+
+
+@pytest.mark.parametrize("command", ["show", "validate", "spaces", "schema"])
+def test_every_command_explains_itself(run: Run, command: str) -> None:
+    assert f"Usage: autospace {command}" in run(command, "--help").out.replace("root", "autospace")
+
+
+def _code_of(error: BaseException) -> int:
+    with pytest.raises(typer.Exit) as stopped, output.errors_reported():
+        raise error
+    return stopped.value.exit_code
+
+
+def test_what_a_user_can_mend_is_a_line_and_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _code_of(SpaceError("layers[0]", "bad")) == 2
+    assert capsys.readouterr().err == "error: layers[0]: bad\n"
+    assert _code_of(FileNotFoundError(errno.ENOENT, "No such file", "a\nb")) == 2
+    assert capsys.readouterr().err == "error: a\\nb: No such file\n"
+    assert _code_of(OSError(errno.ENOSPC, "No space left on device")) == 2
+    assert capsys.readouterr().err == "error: No space left on device\n"
+
+
+def test_an_interrupt_is_code_130(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _code_of(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("error", [ValueError("ours"), KeyError("x"), OSError("no name")])
+def test_a_mistake_of_the_program_keeps_its_traceback(error: Exception) -> None:
+    with pytest.raises(type(error)), output.errors_reported():
+        raise error
+
+
+def test_hostile_text_is_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:
+    output.message(HOSTILE)
+    assert capsys.readouterr().err == f"{visible(HOSTILE)}\n"
+    assert visible(HOSTILE).isprintable()
+    assert "[bold]" in visible(HOSTILE)
+    assert visible("\udcff") == "\\udcff"
+
+
+@pytest.mark.parametrize("command", ["show", "validate"])
+def test_a_hostile_path_stays_on_one_line(run: Run, command: str) -> None:
+    ran = run(command, f"missing-{HOSTILE}.json")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert ran.err.rstrip("\n").isprintable()
+
+
+def test_markup_in_a_name_is_no_markup(run: Run, space_file: Path) -> None:
+    text = space_file.read_text("utf-8").replace("learned@digits", "[red]learned[/] :smile:")
+    space_file.write_text(text.replace('"g01-0"', '"[b]g01[/b]"'), encoding="utf-8")
+    assert run("show", space_file).out.startswith("[red]learned[/] :smile:\n")
+    assert "[b]g01[/b]" in run("show", space_file, "--layer", 0).out
+
+
+def test_wide_characters_keep_the_columns(run: Run, space_file: Path) -> None:
+    from rich.cells import cell_len
+
+    text = space_file.read_text("utf-8").replace('"g01-0"', '"' + "細胞" * 16 + '"')
+    space_file.write_text(text, encoding="utf-8")
+    lines = run("show", space_file, "--layer", 0).out.splitlines()
+    (line,) = [each for each in lines if each.startswith("細胞")]
+    (other,) = [each for each in lines if each.startswith("mbconv_k5")]
+    assert cell_len(line.partition("  generation")[0]) == cell_len(other.partition("  ref")[0])
+
+
+def test_a_terminal_without_box_characters(run: Run) -> None:
+    code = "from autospace.cli.main import app; app()"
+    command = [sys.executable, "-P", "-c", code, "show", "mbconv@digits", "--layer", "1"]
+    environment = {"PYTHONIOENCODING": "ascii", "COLUMNS": "80", "PATH": ""}
+    done = subprocess.run(command, capture_output=True, env=environment, check=True)
+    assert b"+----" in done.stdout
+    assert b"12 > " in done.stdout
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    code = "from autospace.cli.main import app; app()"
+    command = [sys.executable, "-P", "-c", code, "schema"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
+
+
+def test_help_loads_neither_pydantic_nor_rich() -> None:
+    code = (
+        "import sys\nfrom autospace.cli.main import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'pydantic', 'rich', 'torch', 'numpy', 'deap'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=True)
+    assert done.stdout.decode().splitlines()[-1] == "[]"

@@ -1,0 +1,182 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from autospace.spaces import load, to_json
+from tests.cli.conftest import Run
+from tests.cli.samples import learned_space
+
+
+def _data_lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("layer_")]
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_a_space_takes_one_row_per_layer(run: Run, space_file: Path, columns: int) -> None:
+    ran = run("show", space_file, columns=columns)
+    assert (ran.code, ran.err) == (0, "")
+    assert len(_data_lines(ran.out)) == 4
+    assert max(map(len, ran.out.splitlines()[:-1])) <= columns
+    assert ran.out.startswith("learned@digits\n4 layers on the skeleton digits, 36 candidates")
+    assert "reference mbconv_k3 in every layer" in ran.out
+    assert ran.out.splitlines()[-1] == f"next: autospace show {space_file} --layer 0 [--svg FILE]"
+    assert "\x1b" not in ran.out
+
+
+def test_the_best_candidate_has_the_highest_fitness(run: Run, space_file: Path) -> None:
+    first, layer = load(space_file).layers[0], run("show", space_file, "--layer", 0)
+    best = max(first.candidates, key=lambda each: each.fitness or 0.0)
+    (row, *_) = _data_lines(run("show", space_file).out)
+    assert best.id in row
+    assert f"{best.fitness:+.3f}" in row
+    assert f"the best: {best.id}" in layer.out
+
+
+@pytest.mark.parametrize("name", ["mbconv@mobile", "reference@cifar", "mnasnet@mobilenetv2"])
+def test_wide_builtins_fit_80_columns(run: Run, name: str) -> None:
+    ran = run("show", name)
+    assert max(map(len, ran.out.splitlines())) <= 80
+    assert "…" not in ran.out
+
+
+def test_a_space_as_json_has_exactly_these_numbers(run: Run, space_file: Path) -> None:
+    space = load(space_file)
+    found = json.loads(run("show", space_file, "--format", "json").out)
+    assert list(found) == [
+        "name",
+        "layers",
+        "candidates",
+        "log10_architectures",
+        "madds",
+        "params",
+    ]
+    assert (found["layers"], found["candidates"]) == (4, 36)
+    assert found["log10_architectures"] == pytest.approx(3.816970)
+    assert found["madds"] == space.madds._asdict()
+    assert found["params"] == space.params._asdict()
+
+
+def test_json_is_indented_and_ends_with_a_newline(run: Run) -> None:
+    out = run("show", "mbconv@digits", "--format", "json").out
+    assert out.startswith('{\n  "name": "mbconv@digits",\n')
+    assert out.endswith("}\n")
+
+
+def test_an_architecture_as_json_and_as_table(run: Run, architecture_file: Path) -> None:
+    found = json.loads(run("show", architecture_file, "--format", "json").out)
+    assert list(found) == ["name", "layers", "madds", "params", "choices"]
+    assert found["name"] == "net"
+    assert list(found["choices"]) == [f"layer_0{index}" for index in range(4)]
+    table = run("show", architecture_file)
+    assert len(_data_lines(table.out)) == 4
+    assert all(identity in table.out for identity in found["choices"].values())
+
+
+@pytest.mark.parametrize("wanted", ["layer_01", "1"])
+def test_a_layer_lists_its_candidates_by_fitness(run: Run, space_file: Path, wanted: str) -> None:
+    ran = run("show", space_file, "--layer", wanted)
+    printed = [float(each) for each in re.findall(r" ([+-]\d\.\d{3}) ", ran.out)]
+    assert len(printed) == 9
+    assert printed == sorted(printed, reverse=True)
+    assert "mbconv_k3 *" in ran.out
+    assert "e6: 0>3 dw3\n" in ran.out
+    assert "mutation of g00-" in ran.out
+    assert "┌─" in ran.out
+
+
+def test_a_wide_terminal_has_each_candidate_on_one_line(run: Run, space_file: Path) -> None:
+    lines = run("show", space_file, "--layer", 1, columns=200).out.splitlines()
+    (line,) = [each for each in lines if each.startswith("mbconv_k5")]
+    assert line.endswith("e6: 0>3 dw5")
+
+
+def test_a_layer_as_json_holds_whole_cells(run: Run, space_file: Path) -> None:
+    found = json.loads(run("show", space_file, "--layer", 1, "--format", "json").out)
+    assert len(found) == 9
+    reference = next(each for each in found if each["id"] == "mbconv_k3")
+    assert reference["edges"] == [{"source": 0, "target": 3, "operation": "dw_conv_3x3"}]
+    assert reference["mix"] == ["sum", "sum", "sum"]
+    assert reference["expansion"] == 6
+    assert reference["origin"] == {"kind": "reference", "generation": 0, "parents": []}
+    assert {"fitness", "madds", "params"} <= reference.keys()
+
+
+def test_a_cell_is_drawn(run: Run, space_file: Path) -> None:
+    ran = run("show", space_file, "--layer", 1, "--cell", "mbconv_k7")
+    assert "expand 1x1, x6, 12 → 72" in ran.out
+    assert "dw7/2" in ran.out
+    assert "project 1x1, 72 → 24" in ran.out
+
+
+def test_a_cell_needs_no_layer_where_its_id_is_unambiguous(run: Run, space_file: Path) -> None:
+    assert run("show", space_file, "--cell", "mbconv_k5").out.startswith("mbconv_k5\n")
+    found = json.loads(run("show", space_file, "--cell", "g02-3", "--format", "json").out)
+    assert (found["layer"], found["id"]) == ("layer_03", "g02-3")
+
+
+def test_a_run_folder_is_its_space(run: Run, space_file: Path) -> None:
+    assert run("show", space_file.parent).out.startswith("learned@digits\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["nowhere.json"], "error: nowhere.json: no such space"),
+        (["nasbench@cifar"], "error: nasbench@cifar: unknown space"),
+        (["mbconv@digits", "--layer", "9"], "error: --layer '9': no such layer; allowed: layer_00"),
+        (["mbconv@digits", "--layer", "x"], "or 0 to 3"),
+        (["mbconv@digits", "--cell", "x"], "error: --cell 'x': not in any layer; layer_00 has:"),
+        (["mbconv@digits", "--layer", "0", "--cell", "x"], "not in layer_00"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    run: Run, arguments: list[str], complaint: str
+) -> None:
+    ran = run("show", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert complaint in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_an_ambiguous_id_asks_for_the_layer(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "space.json"
+    renamed = re.sub(r'"id": "g00-\d"', '"id": "same"', to_json(learned_space()))
+    path.write_text(renamed, encoding="utf-8")
+    ran = run("show", path, "--cell", "same")
+    assert ran.code == 2
+    assert "differs between layer_00, layer_01" in ran.err
+
+
+def test_no_arguments_is_a_usage_error(run: Run) -> None:
+    assert run("show").code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--layer", "2"], ["--layer", "2", "--cell", "mbconv_k3_e6"]]
+)
+def test_a_picture_is_written_instead(run: Run, tmp_path: Path, arguments: list[str]) -> None:
+    target = tmp_path / "picture.svg"
+    ran = run("show", "mbconv@digits", *arguments, "--svg", target)
+    assert (ran.code, ran.out, ran.err) == (0, "", f"wrote {target}\n")
+    assert target.read_text(encoding="utf-8").startswith("<svg ")
+    assert [each.name for each in tmp_path.iterdir()] == ["picture.svg"]
+
+
+def test_a_file_is_overwritten_only_by_force(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "picture.svg"
+    target.write_text("mine", encoding="utf-8")
+    refused = run("show", "mbconv@digits", "--svg", target)
+    assert (refused.code, target.read_text(encoding="utf-8")) == (2, "mine")
+    assert refused.err == f"error: {target}: exists already; --force overwrites it\n"
+    assert run("show", "mbconv@digits", "--svg", target, "--force").code == 0
+    assert target.read_text(encoding="utf-8").startswith("<svg ")
+
+
+def test_a_picture_into_a_missing_folder_is_an_error(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "missing" / "picture.svg"
+    ran = run("show", "mbconv@digits", "--svg", target)
+    assert ran.code == 2
+    assert ran.err == f"error: {target}: No such file or directory\n"
+    assert run("show", "mbconv@digits", "--svg", tmp_path).code == 2

@@ -1,0 +1,119 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from autospace.spaces import Candidate, Cell, Layer, Origin, Space, load_skeleton, mbconv, to_json
+from tests.cli.conftest import Run
+from tests.cli.samples import learned_space
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_valid_space_is_one_line(run: Run, space_file: Path) -> None:
+    ran = run("validate", space_file)
+    assert (ran.code, ran.err) == (0, "")
+    (line,) = ran.out.splitlines()
+    assert line.startswith(f"{space_file}: valid space 'learned@digits': 4 layers, 36 candidates, ")
+    assert line.endswith(" MAdds")
+
+
+def test_architectures_skeletons_and_builtins_are_known_too(
+    run: Run, architecture_file: Path, tmp_path: Path
+) -> None:
+    assert "valid architecture: 4 layers" in run("validate", architecture_file).out
+    skeleton = _written(tmp_path / "own.json", to_json(load_skeleton("cifar")))
+    expected = "valid skeleton 'cifar': 12 layers, 3x32x32 images, 10 classes"
+    assert expected in run("validate", skeleton).out
+    assert run("validate", "mnasnet@cifar").code == 0
+
+
+def test_a_skeleton_in_toml(run: Run, tmp_path: Path) -> None:
+    text = """
+format = "autospace.skeleton"
+version = 1
+name = "small"
+in_channels = 3
+resolution = 16
+classes = 10
+layers = [{channels = 8}, {channels = 16, stride = 2}]
+stem = {channels = 8, stride = 1}
+head = 0
+"""
+    ran = run("validate", _written(tmp_path / "own.toml", text))
+    assert ran.code == 0
+    assert "valid skeleton 'small': 2 layers" in ran.out
+
+
+def test_a_run_folder(run: Run, space_file: Path) -> None:
+    assert "valid space" in run("validate", space_file.parent).out
+    empty = space_file.parent / "empty"
+    empty.mkdir()
+    assert run("validate", empty).code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "not JSON"),
+        ("[]", "list"),
+        ('{"format": "autospace.space", "version": 7}', "version"),
+        ('{"format": "something"}', "format"),
+    ],
+)
+def test_a_broken_file_is_one_error_line(
+    run: Run, tmp_path: Path, text: str, complaint: str
+) -> None:
+    path = _written(tmp_path / "broken.json", text)
+    ran = run("validate", path)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"error: {path}: ")
+    assert complaint in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_json_tells_valid_from_broken(run: Run, space_file: Path, tmp_path: Path) -> None:
+    good = json.loads(run("validate", space_file, "--format", "json").out)
+    assert (good["valid"], good["kind"], good["layers"]) == (True, "space", 4)
+    assert isinstance(good["warnings"], list)
+    broken = run("validate", _written(tmp_path / "broken.json", "{"), "--format", "json")
+    assert broken.code == 2
+    found = json.loads(broken.out)
+    assert found["valid"] is False
+    assert found["error"] in broken.err
+
+
+def _with_extra(space: Space, extra: Candidate) -> Space:
+    first = space.layers[0]
+    layer = Layer(first.shape, (*first.candidates, extra))
+    return replace(space, layers=(layer, *space.layers[1:]))
+
+
+def test_equal_functions_are_a_warning(run: Run, tmp_path: Path) -> None:
+    detour = Cell.from_edges([(0, 1, "skip_connect"), (1, 3, "dw_conv_3x3")], expansion=6)
+    space = _with_extra(learned_space(), Candidate("detour", detour, 0.1, Origin("mutation")))
+    ran = run("validate", _written(tmp_path / "space.json", to_json(space)))
+    assert ran.code == 0
+    assert "warning: layer_00: mbconv_k3, detour compute the same function\n" in ran.err
+    assert "warning" not in ran.out
+
+
+def test_dead_edges_are_a_warning(run: Run, tmp_path: Path) -> None:
+    cell = Cell.from_edges([(0, 3, "dw_conv_3x3"), (0, 2, "avg_pool_3x3")], expansion=1)
+    space = _with_extra(learned_space(), Candidate("dead", cell, 0.1, Origin("mutation")))
+    ran = run("validate", _written(tmp_path / "space.json", to_json(space)))
+    assert "warning: layer_00.dead: edges on no path to the output: 0>2 avg3\n" in ran.err
+
+
+def test_missing_references_are_warnings(run: Run, tmp_path: Path) -> None:
+    space = learned_space()
+    lone = Layer(space.layers[0].shape, (Candidate("a", mbconv(3, 3), 0.1, Origin("random")),))
+    without = replace(space, layers=(lone, *space.layers[1:]), reference={})
+    ran = run("validate", _written(tmp_path / "space.json", to_json(without)))
+    assert ran.code == 0
+    assert "warning: no reference architecture" in ran.err
+    assert "warning: layer_00: no reference candidate" in ran.err
