@@ -4,7 +4,7 @@ from autospace.spaces.builtin import builtin_names, load, load_any, load_skeleto
 from autospace.spaces.canonical import canonical, canonical_key
 from autospace.spaces.cell import Cell, Edge, mbconv
 from autospace.spaces.codec import from_json, to_json
-from autospace.spaces.cost import Cost, cell_cost
+from autospace.spaces.cost import Cost, Range, cell_cost
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.operations import DEFAULT_OPERATIONS, OPERATIONS, Operation
 from autospace.spaces.schema import json_schema
@@ -15,7 +15,6 @@ from autospace.spaces.space import (
     Candidate,
     Layer,
     Origin,
-    Range,
     Space,
     network_cost,
 )

@@ -1,5 +1,6 @@
 """Built-in skeletons and spaces, and how a name or path becomes a space."""
 
+import os
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -8,6 +9,7 @@ from autospace.spaces import document as doc
 from autospace.spaces.cell import Cell
 from autospace.spaces.codec import cell_from, read, skeleton_from
 from autospace.spaces.errors import SpaceError
+from autospace.spaces.limits import MAX_NAME
 from autospace.spaces.operations import DEFAULT_OPERATIONS
 from autospace.spaces.reading import parse_json, validated
 from autospace.spaces.skeleton import Skeleton
@@ -32,12 +34,19 @@ def load_builtin(name: str) -> Space:
     """
     family, _, skeleton = name.partition("@")
     if family not in FAMILY_NAMES:
-        raise SpaceError(name, f"unknown space; built-in: {', '.join(FAMILY_NAMES)}")
+        known = f"NAME@SKELETON with NAME one of {', '.join(FAMILY_NAMES)}"
+        raise SpaceError(name or '""', f"unknown space; allowed: {known}")
     return family_space(family, load_skeleton(skeleton))
 
 
 def family_space(family: str, skeleton: Skeleton) -> Space:
-    """The candidates of a built-in family at every layer of a skeleton."""
+    """The candidates of a built-in family at every layer of a skeleton.
+
+    Raises:
+        SpaceError: no built-in family of this name.
+    """
+    if family not in FAMILY_NAMES:
+        raise SpaceError(family or '""', f"unknown family; allowed: {', '.join(FAMILY_NAMES)}")
     described = _family(family)
     cells = [(each.id, cell_from(each)) for each in described.candidates]
     layers = []
@@ -53,7 +62,7 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
         )
         layers.append(Layer(shape, candidates))
     return Space(
-        f"{family}@{skeleton.name}",
+        f"{family}@{skeleton.name}"[:MAX_NAME],
         skeleton,
         DEFAULT_OPERATIONS,
         tuple(layers),
@@ -73,29 +82,30 @@ def load_skeleton(name: str) -> Skeleton:
     path = Path(name)
     if path.suffix not in {".json", ".toml"}:
         known = ", ".join(SKELETON_NAMES)
-        problem = f"unknown skeleton; built-in: {known}; or a .json or .toml file"
-        raise SpaceError(name or "skeleton", problem)
+        problem = f"unknown skeleton; allowed: {known}, or a .json or .toml file"
+        raise SpaceError(name or '""', problem)
     value = read(path)
     if not isinstance(value, Skeleton):
-        raise SpaceError(name, "holds no skeleton (format autospace.skeleton)")
+        raise SpaceError(name, f"holds no skeleton; allowed: format {doc.SKELETON_FORMAT}")
     return value
 
 
 def load_any(source: str | Path) -> Space | Architecture:
     """A space or architecture: a file, a run folder, or a built-in as `NAME@SKELETON`."""
+    # os.path, unlike pathlib, answers False to names that no file system takes.
+    if not os.path.lexists(source):
+        if "@" in str(source):
+            return load_builtin(str(source))
+        known = f"a file, a run folder, or a built-in such as {builtin_names()[1]}"
+        raise SpaceError(str(source) or '""', f"no such space; allowed: {known}")
     path = Path(source)
-    if "@" in str(source) and not path.exists():
-        return load_builtin(str(source))
     if path.is_dir():
         if not (path / SPACE_FILE).exists():
             raise SpaceError(str(path), f"no {SPACE_FILE} in it; has the run finished?")
         path = path / SPACE_FILE
-    if not path.exists():
-        known = f"a file, a run folder, or a built-in such as {builtin_names()[1]}"
-        raise SpaceError(str(source), f"no such space; allowed: {known}")
     value = read(path)
     if isinstance(value, Skeleton):
-        raise SpaceError(str(path), "a skeleton, not a space")
+        raise SpaceError(str(path), f"a skeleton; allowed: a space, or {FAMILY_NAMES[0]}@{path}")
     return value
 
 
@@ -107,7 +117,7 @@ def load(source: str | Path) -> Space:
     """
     value = load_any(source)
     if not isinstance(value, Space):
-        raise SpaceError(str(source), "an architecture, not a space")
+        raise SpaceError(str(source), f"an architecture; allowed: format {doc.SPACE_FORMAT}")
     return value
 
 

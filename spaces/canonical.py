@@ -20,6 +20,7 @@ from autospace.spaces.operations import OPERATIONS
 
 _WEIGHTED: Final = ("depthwise", "se")
 _LINEAR: Final = ("average_pool", "skip")
+_SCALING: Final = ("gate", "se")
 
 _Term = tuple[int, tuple[str, ...]]
 """Number of an atom, and the average pools that it went through."""
@@ -63,11 +64,11 @@ def _evaluated(cell: Cell, stride: int) -> list[_Atom]:
     """The atoms of a pruned cell: the input first, the output last."""
     atoms = [_Atom("input", frozenset(), 0)]
     values: dict[int, Counter[_Term]] = {0: Counter({(0, ()): 1})}
-    last = cell.nodes - 1
+    last, edges = cell.nodes - 1, cell.edges
     for target in sorted(cell.live_nodes - {0}):
         strided = stride != 1 and target == last
         total: Counter[_Term] = Counter()
-        for edge in cell.edges:
+        for edge in edges:
             if edge.target == target:
                 total.update(_applied(edge.operation, strided, values[edge.source], atoms))
         mix = cell.mix[target - 1]
@@ -76,9 +77,7 @@ def _evaluated(cell: Cell, stride: int) -> list[_Atom]:
     return atoms
 
 
-def _applied(
-    name: str, strided: bool, value: Counter[_Term], atoms: list[_Atom]
-) -> Counter[_Term]:
+def _applied(name: str, strided: bool, value: Counter[_Term], atoms: list[_Atom]) -> Counter[_Term]:
     """An operation or mix on a sum; grows the list of atoms."""
     kind = OPERATIONS[name].kind if name in OPERATIONS else name
     if kind == "skip" and not strided:
@@ -86,12 +85,54 @@ def _applied(
     label = f"{name}/2" if strided else name
     if kind in _LINEAR:
         return Counter({(atom, (*pools, label)): n for (atom, pools), n in value.items()})
-    factor = gcd(*value.values()) if kind == "max_pool" else 1
-    made = _atom(label, Counter({term: n // factor for term, n in value.items()}), atoms)
-    if kind in _WEIGHTED or made not in atoms:
-        atoms.append(made)
-        return Counter({(len(atoms) - 1, ()): factor})
-    return Counter({(atoms.index(made), ()): factor})
+    if kind != "max_pool":
+        return Counter({(_placed(label, value, kind in _WEIGHTED, atoms), ()): 1})
+    total: Counter[_Term] = Counter()
+    for part in _multiples(value, atoms)[1]:
+        term = (_placed(label, _reduced(part), False, atoms), ())
+        total[term] += gcd(*part.values())
+    return total
+
+
+def _placed(name: str, value: Counter[_Term], weighted: bool, atoms: list[_Atom]) -> int:
+    """Number of the atom; a new one, unless it has no weights and is there already."""
+    made = _atom(name, value, atoms)
+    if not weighted and made in atoms:
+        return atoms.index(made)
+    atoms.append(made)
+    return len(atoms) - 1
+
+
+def _multiples(
+    value: Counter[_Term], atoms: list[_Atom]
+) -> tuple[Counter[_Term], list[Counter[_Term]]]:
+    """A sum, and parts of the value that are its multiples by positive numbers.
+
+    Gates and squeeze-and-excitation multiply by positive numbers, so x + gate(x) is one of x, and
+    max(x + gate(x)) = max(x) + max(gate(x)). Usually the value is its own only part.
+    """
+    bases = {
+        (atom, pools): _multiples(
+            Counter({(a, (*p, *pools)): n for (a, p), n in atoms[atom].terms}), atoms
+        )[0]
+        for atom, pools in value
+        if atoms[atom].name in _SCALING
+    }
+    if bases:
+        # Only the outermost one can have all the rest within its own base.
+        base = bases[max(bases, key=lambda term: atoms[term[0]].depth)]
+        parts = [Counter({term: value[term]}) for term in bases if bases[term] == base]
+        rest = value - sum(parts, Counter())
+        if not rest:
+            return base, parts
+        if _reduced(rest) == base:
+            return base, [*parts, rest]
+    return _reduced(value), [value]
+
+
+def _reduced(value: Counter[_Term]) -> Counter[_Term]:
+    factor = gcd(*value.values())
+    return Counter({term: n // factor for term, n in value.items()})
 
 
 def _atom(name: str, value: Counter[_Term], atoms: list[_Atom]) -> _Atom:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from autospace.spaces.errors import SpaceError
+from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.operations import OPERATIONS
 
 EXPANSIONS: Final = (1, 3, 6)
@@ -58,7 +58,7 @@ class Cell:
             _check_member(f"mix[{index}]", "mix", name, MIXES)
         if type(self.expansion) is not int or self.expansion not in EXPANSIONS:
             allowed = ", ".join(map(str, EXPANSIONS))
-            raise SpaceError("expansion", f"{self.expansion!r}; allowed: {allowed}")
+            raise SpaceError("expansion", f"{shown(self.expansion)}; allowed: {allowed}")
 
     @classmethod
     def from_edges(
@@ -72,22 +72,28 @@ class Cell:
         """A cell from its edges; absent edges carry `none`, every mix is `sum` unless given.
 
         Raises:
-            SpaceError: an edge outside the graph, against its order, or given twice.
+            SpaceError: an edge outside the graph, against its order, or given twice; an unknown
+                operation, mix or expansion.
         """
         if not MIN_NODES <= nodes <= MAX_NODES:
-            raise SpaceError("nodes", f"{nodes}; allowed: {MIN_NODES} to {MAX_NODES}")
+            raise SpaceError("nodes", f"{shown(nodes)}; allowed: {MIN_NODES} to {MAX_NODES}")
+        if mix is not None and len(mix) != nodes - 1:
+            problem = f"{len(mix)} entries; {nodes} nodes need {nodes - 1}"
+            raise SpaceError("mix", problem)
         slots = {slot: index for index, slot in enumerate(edge_slots(nodes))}
         operations = ["none"] * len(slots)
         seen: set[tuple[int, int]] = set()
         for index, (source, target, operation) in enumerate(edges):
             if (source, target) not in slots:
-                problem = f"{source} -> {target}; allowed: 0 <= source < target <= {nodes - 1}"
+                found = f"{shown(source)} -> {shown(target)}"
+                problem = f"{found}; allowed: 0 <= source < target <= {nodes - 1}"
                 raise SpaceError(f"edges[{index}]", problem)
             if (source, target) in seen:
                 raise SpaceError(f"edges[{index}]", f"{source} -> {target} is given twice")
+            _check_member(f"edges[{index}].operation", "operation", operation, OPERATIONS)
             seen.add((source, target))
             operations[slots[source, target]] = operation
-        return cls(tuple(operations), mix or ("sum",) * (nodes - 1), expansion)
+        return cls(tuple(operations), ("sum",) * (nodes - 1) if mix is None else mix, expansion)
 
     @property
     def nodes(self) -> int:
@@ -139,5 +145,4 @@ def mbconv(kernel: int, expansion: int, *, se: bool = False, nodes: int = 4) -> 
 
 def _check_member(path: str, what: str, name: object, allowed: Iterable[str]) -> None:
     if not isinstance(name, str) or name not in set(allowed):
-        shown = repr(name) if len(repr(name)) <= 40 else repr(name)[:37] + "..."
-        raise SpaceError(path, f"unknown {what} {shown}; allowed: {', '.join(allowed)}")
+        raise SpaceError(path, f"unknown {what} {shown(name)}; allowed: {', '.join(allowed)}")

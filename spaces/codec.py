@@ -1,14 +1,13 @@
 """Spaces, architectures and skeletons as JSON text, and back."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from autospace.spaces import document as doc
 from autospace.spaces.cell import Cell
 from autospace.spaces.cost import Cost, cell_cost
-from autospace.spaces.errors import SpaceError
+from autospace.spaces.errors import SpaceError, located, shown
 from autospace.spaces.reading import (
     document_format,
     parse_json,
@@ -18,8 +17,6 @@ from autospace.spaces.reading import (
 )
 from autospace.spaces.skeleton import LayerShape, LayerSpec, Skeleton, Stem
 from autospace.spaces.space import Architecture, Budget, Candidate, Layer, Origin, Space
-
-Value = TypeVar("Value")
 
 
 def to_json(value: Space | Architecture | Skeleton) -> str:
@@ -68,7 +65,7 @@ def _decode(plain: Any) -> Space | Architecture | Skeleton:
         return _architecture_in(validated(doc.ArchitectureFile, plain))
     if kind == doc.SKELETON_FORMAT:
         return skeleton_from(validated(doc.SkeletonFile, plain))
-    raise SpaceError("format", f"{kind!r} is part of the built-in spaces, not a space")
+    raise SpaceError("format", f"{shown(kind)} is part of the built-in spaces, not a space")
 
 
 def skeleton_from(document: doc.SkeletonDocument) -> Skeleton:
@@ -88,9 +85,6 @@ def skeleton_from(document: doc.SkeletonDocument) -> Skeleton:
 
 def cell_from(document: doc.CellDocument) -> Cell:
     """The cell that a document describes."""
-    if len(document.mix) != document.nodes - 1:
-        problem = f"{len(document.mix)} entries; {document.nodes} nodes need {document.nodes - 1}"
-        raise SpaceError("mix", problem)
     return Cell.from_edges(
         ((edge.source, edge.target, edge.operation) for edge in document.edges),
         nodes=document.nodes,
@@ -116,16 +110,17 @@ def origin_out(origin: Origin) -> dict[str, Any]:
 
 
 def _space_in(document: doc.SpaceFile) -> Space:
-    skeleton = _under("skeleton", lambda: skeleton_from(document.skeleton))
+    with located("skeleton"):
+        skeleton = skeleton_from(document.skeleton)
     _check_names(skeleton, [layer.name for layer in document.layers])
     layers = []
     for index, (shape, layer) in enumerate(zip(skeleton.shapes, document.layers, strict=True)):
-        path = f"layers[{index}]"
-        candidates = tuple(
-            _under(f"{path}.candidates[{number}]", lambda e=each, s=shape: _candidate_in(e, s))
-            for number, each in enumerate(layer.candidates)
-        )
-        layers.append(_under(path, lambda s=shape, c=candidates: Layer(s, c)))
+        with located(f"layers[{index}]"):
+            candidates = []
+            for number, each in enumerate(layer.candidates):
+                with located(f"candidates[{number}]"):
+                    candidates.append(_candidate_in(each, shape))
+            layers.append(Layer(shape, tuple(candidates)))
     return Space(
         document.name,
         skeleton,
@@ -138,16 +133,14 @@ def _space_in(document: doc.SpaceFile) -> Space:
 
 
 def _architecture_in(document: doc.ArchitectureFile) -> Architecture:
-    skeleton = _under("skeleton", lambda: skeleton_from(document.skeleton))
+    with located("skeleton"):
+        skeleton = skeleton_from(document.skeleton)
     _check_names(skeleton, [layer.name for layer in document.layers])
-    pairs = enumerate(zip(skeleton.shapes, document.layers, strict=True))
-    candidates = tuple(
-        _under(
-            f"layers[{index}].candidate", lambda e=layer.candidate, s=shape: _candidate_in(e, s)
-        )
-        for index, (shape, layer) in pairs
-    )
-    return Architecture(skeleton, candidates)
+    candidates = []
+    for index, (shape, layer) in enumerate(zip(skeleton.shapes, document.layers, strict=True)):
+        with located(f"layers[{index}].candidate"):
+            candidates.append(_candidate_in(layer.candidate, shape))
+    return Architecture(skeleton, tuple(candidates))
 
 
 def _candidate_in(document: doc.CandidateDocument, shape: LayerShape) -> Candidate:
@@ -158,13 +151,10 @@ def _candidate_in(document: doc.CandidateDocument, shape: LayerShape) -> Candida
     ):
         if stated != counted:
             raise SpaceError(name, f"{stated}, but this cell has {counted} here")
-    origin = document.origin
-    return Candidate(
-        document.id,
-        cell,
-        document.fitness,
-        Origin(origin.kind, origin.generation, tuple(origin.parents)),
-    )
+    with located("origin"):
+        parents = tuple(document.origin.parents)
+        origin = Origin(document.origin.kind, document.origin.generation, parents)
+    return Candidate(document.id, cell, document.fitness, origin)
 
 
 def _space_out(space: Space) -> dict[str, Any]:
@@ -232,13 +222,5 @@ def _check_names(skeleton: Skeleton, names: list[str]) -> None:
         raise SpaceError("layers", problem)
     for index, (shape, name) in enumerate(zip(skeleton.shapes, names, strict=True)):
         if name != shape.name:
-            raise SpaceError(f"layers[{index}].name", f"{name!r}; expected {shape.name!r}")
-
-
-def _under(path: str, build: Callable[[], Value]) -> Value:
-    try:
-        return build()
-    except SpaceError as error:
-        raise error.under(path) from None
-
-
+            problem = f"{shown(name)}; allowed here: {shape.name}"
+            raise SpaceError(f"layers[{index}].name", problem)

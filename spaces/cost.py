@@ -4,7 +4,8 @@ MAdds are the multiply-accumulates of one image through convolutions and linear 
 batch normalisation and activations do not count. Params are all trainable weights.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from autospace.spaces.cell import Cell, mbconv
@@ -23,6 +24,14 @@ class Cost(NamedTuple):
     def plus(self, other: "Cost") -> "Cost":
         """Sum of both, entry by entry."""
         return Cost(self.madds + other.madds, self.params + other.params)
+
+
+class Range(NamedTuple):
+    """Smallest, mean and largest value over the architectures of a space, drawn uniformly."""
+
+    min: int
+    mean: int | float
+    max: int
 
 
 def total(costs: Iterable[Cost]) -> Cost:
@@ -80,6 +89,17 @@ def head_cost(skeleton: Skeleton) -> Cost:
 def fixed_cost(skeleton: Skeleton) -> Cost:
     """Cost of all that is not searched: stem and head."""
     return stem_cost(skeleton).plus(head_cost(skeleton))
+
+
+def range_of_sums(fixed: int, layers: Sequence[Sequence[int]]) -> Range:
+    """Range of a fixed amount plus one entry of every layer, over all choices."""
+    # Exact, because spaces with huge networks differ in digits that a float loses.
+    mean = fixed + sum(Fraction(sum(costs), len(costs)) for costs in layers)
+    return Range(
+        fixed + sum(map(min, layers)),
+        int(mean) if mean.denominator == 1 else float(mean),
+        fixed + sum(map(max, layers)),
+    )
 
 
 def _conv(channels_in: int, channels_out: int, kernel: int, pixels: int) -> Cost:

@@ -1,6 +1,8 @@
 """The one error of the representation, and how a wrong value is shown in its message."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 MAX_PATH: Final = 120
@@ -35,6 +37,15 @@ def join_path(prefix: str, rest: str) -> str:
     return f"{prefix}{dot}{rest}"
 
 
+@contextmanager
+def located(path: str) -> Iterator[None]:
+    """Errors of the block say that they are at this path."""
+    try:
+        yield
+    except SpaceError as error:
+        raise error.under(path) from None
+
+
 def shown(value: object) -> str:
     """A wrong value as it stands in a message: JSON if it is short and simple."""
     if isinstance(value, str):
@@ -44,8 +55,10 @@ def shown(value: object) -> str:
         text = f"an integer of about {int(value.bit_length() * 0.30103)} digits"
     elif value is None or isinstance(value, bool | int | float):
         text = json.dumps(value)
+    elif isinstance(value, list | dict):
+        text = "a list" if isinstance(value, list) else "an object"
     else:
-        text = {list: "a list", dict: "an object"}.get(type(value), f"a {type(value).__name__}")
+        text = f"a {type(value).__name__}"
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
 
 

@@ -1,14 +1,11 @@
-"""Plain JSON values: what a file may hold, in bounded depth and size."""
+"""Plain JSON values, and the limits of what a file may hold."""
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from autospace.spaces.errors import SpaceError, shown
-
-MAX_DEPTH: Final = 32
-MAX_ENTRIES: Final = 4096
-MAX_INTEGER: Final = 2**64
+from autospace.spaces.limits import MAX_DEPTH, MAX_ENTRIES, MAX_INTEGER
 
 
 def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
@@ -38,9 +35,17 @@ def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
     return _list(value, depth)
 
 
-def is_text(value: object, most: int, least: int = 1) -> bool:
-    """Whether a value is a string of so many printable characters."""
-    return isinstance(value, str) and least <= len(value) <= most and value.isprintable()
+def check_text(path: str, value: object, most: int, least: int = 1) -> None:
+    """Refuses anything but a string of so many printable characters."""
+    fits = isinstance(value, str) and least <= len(value) <= most and value.isprintable()
+    if not fits:
+        raise SpaceError(path, f"{shown(value)}; allowed: {least} to {most} printable characters")
+
+
+def check_integer(path: str, value: object, low: int, high: int) -> None:
+    """Refuses anything but an integer from low to high."""
+    if type(value) is not int or not low <= value <= high:
+        raise SpaceError(path, f"{shown(value)}; allowed: {low} to {high}")
 
 
 def _object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
@@ -57,7 +62,9 @@ def _object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     return result
 
 
-def _list(value: Iterable[Any], depth: int) -> list[Any]:
+def _list(value: Sequence[Any], depth: int) -> list[Any]:
+    if len(value) > MAX_ENTRIES:
+        raise SpaceError("", f"a list of {len(value)} values; allowed: up to {MAX_ENTRIES}")
     result = []
     for index, item in enumerate(value):
         try:

@@ -1,15 +1,18 @@
 """The skeleton: the macro network around the cells."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
 
 from autospace.spaces.errors import SpaceError
-
-MAX_LAYERS: Final = 128
-MAX_CHANNELS: Final = 8192
-MAX_RESOLUTION: Final = 4096
-MAX_CLASSES: Final = 100_000
+from autospace.spaces.limits import (
+    MAX_CHANNELS,
+    MAX_CLASSES,
+    MAX_DESCRIPTION,
+    MAX_LAYERS,
+    MAX_NAME,
+    MAX_RESOLUTION,
+)
+from autospace.spaces.plain import check_integer, check_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +79,24 @@ class Skeleton:
     stem: Stem
     layers: tuple[LayerSpec, ...]
     head: int = 0
-    description: str = field(default="", compare=False)
+    description: str = ""
 
     def __post_init__(self) -> None:
-        _check("in_channels", self.in_channels, 1, MAX_CHANNELS)
-        _check("resolution", self.resolution, 1, MAX_RESOLUTION)
-        _check("classes", self.classes, 2, MAX_CLASSES)
-        _check("head", self.head, 0, MAX_CHANNELS)
-        _check("stem.channels", self.stem.channels, 1, MAX_CHANNELS)
-        _check("stem.stride", self.stem.stride, 1, 2)
+        check_text("name", self.name, MAX_NAME)
+        check_text("description", self.description, MAX_DESCRIPTION, least=0)
+        check_integer("in_channels", self.in_channels, 1, MAX_CHANNELS)
+        check_integer("resolution", self.resolution, 1, MAX_RESOLUTION)
+        check_integer("classes", self.classes, 2, MAX_CLASSES)
+        check_integer("head", self.head, 0, MAX_CHANNELS)
+        check_integer("stem.channels", self.stem.channels, 1, MAX_CHANNELS)
+        check_integer("stem.stride", self.stem.stride, 1, 2)
         if self.stem.block is not None:
-            _check("stem.block", self.stem.block, 1, MAX_CHANNELS)
+            check_integer("stem.block", self.stem.block, 1, MAX_CHANNELS)
         if not 1 <= len(self.layers) <= MAX_LAYERS:
             raise SpaceError("layers", f"{len(self.layers)} layers; allowed: 1 to {MAX_LAYERS}")
         for index, layer in enumerate(self.layers):
-            _check(f"layers[{index}].channels", layer.channels, 1, MAX_CHANNELS)
-            _check(f"layers[{index}].stride", layer.stride, 1, 2)
+            check_integer(f"layers[{index}].channels", layer.channels, 1, MAX_CHANNELS)
+            check_integer(f"layers[{index}].stride", layer.stride, 1, 2)
 
     @cached_property
     def shapes(self) -> tuple[LayerShape, ...]:
@@ -115,8 +120,3 @@ class Skeleton:
     def fitted(self, *, in_channels: int, resolution: int, classes: int) -> "Skeleton":
         """The same layers for other images and another number of classes."""
         return replace(self, in_channels=in_channels, resolution=resolution, classes=classes)
-
-
-def _check(path: str, value: object, low: int, high: int) -> None:
-    if type(value) is not int or not low <= value <= high:
-        raise SpaceError(path, f"{value!r}; allowed: {low} to {high}")

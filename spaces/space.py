@@ -2,19 +2,29 @@
 
 import math
 import random
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from autospace.spaces.cell import Cell
-from autospace.spaces.cost import Cost, cell_cost, fixed_cost, total
-from autospace.spaces.errors import SpaceError
+from autospace.spaces.cost import Cost, Range, cell_cost, fixed_cost, range_of_sums, total
+from autospace.spaces.errors import SpaceError, located, shown
+from autospace.spaces.limits import (
+    MAX_CANDIDATES,
+    MAX_COUNT,
+    MAX_GENERATION,
+    MAX_ID,
+    MAX_NAME,
+    MAX_PARENTS,
+    MAX_PROVENANCE_DEPTH,
+)
+from autospace.spaces.operations import OPERATIONS
+from autospace.spaces.plain import check_integer, check_text, plain
 from autospace.spaces.skeleton import LayerShape, Skeleton
 
-MAX_CANDIDATES: Final = 4096
-MAX_ID: Final = 64
+ORIGIN_KINDS: Final = ("reference", "random", "mutation", "crossover", "builtin", "imported")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +32,7 @@ class Origin:
     """Where a candidate comes from.
 
     Attributes:
-        kind: `reference`, `random`, `mutation`, `crossover`, `builtin` or `imported`.
+        kind: one of `ORIGIN_KINDS`.
         generation: the generation in which it was born; 0 is the initial population.
         parents: ids of its parents in the same layer.
     """
@@ -30,6 +40,15 @@ class Origin:
     kind: str
     generation: int = 0
     parents: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in ORIGIN_KINDS:
+            raise SpaceError("kind", f"{shown(self.kind)}; allowed: {', '.join(ORIGIN_KINDS)}")
+        check_integer("generation", self.generation, 0, MAX_GENERATION)
+        if len(self.parents) > MAX_PARENTS:
+            raise SpaceError("parents", f"{len(self.parents)} ids; allowed: up to {MAX_PARENTS}")
+        for index, parent in enumerate(self.parents):
+            check_text(f"parents[{index}]", parent, MAX_ID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +60,21 @@ class Candidate:
     fitness: float | None = None
     origin: Origin = Origin("builtin")
 
+    def __post_init__(self) -> None:
+        check_text("id", self.id, MAX_ID)
+        if self.fitness is None:
+            return
+        number = isinstance(self.fitness, int | float) and not isinstance(self.fitness, bool)
+        if not number or not abs(self.fitness) <= sys.float_info.max:
+            raise SpaceError("fitness", f"{shown(self.fitness)}; allowed: a finite number")
+        # 1 and 1.0, or 0.0 and -0.0, are equal, and equal values have equal bytes.
+        object.__setattr__(self, "fitness", float(self.fitness) + 0.0)
 
-class Range(NamedTuple):
-    """Smallest, mean and largest value over the architectures of a space, drawn uniformly."""
-
-    min: int
-    mean: int | float
-    max: int
+    def check_fits(self, shape: LayerShape) -> None:
+        """Raises `SpaceError` for a cell without a path at a layer without a shortcut."""
+        if not shape.shortcut and self.cell.is_zero:
+            problem = "no path from input to output, and the layer has no shortcut"
+            raise SpaceError("edges", problem)
 
 
 @dataclass(frozen=True)
@@ -63,19 +90,12 @@ class Layer:
             raise SpaceError("candidates", f"{found} candidates; allowed: 1 to {MAX_CANDIDATES}")
         seen: set[str] = set()
         for index, candidate in enumerate(self.candidates):
-            path = f"candidates[{index}]"
-            if not 1 <= len(candidate.id) <= MAX_ID or not candidate.id.isprintable():
-                problem = f"{candidate.id[:80]!r}; allowed: 1 to {MAX_ID} printable characters"
-                raise SpaceError(f"{path}.id", problem)
             if candidate.id in seen:
-                raise SpaceError(f"{path}.id", f"{candidate.id!r} stands twice in this layer")
+                problem = f"{shown(candidate.id)} stands twice in this layer"
+                raise SpaceError(f"candidates[{index}].id", problem)
             seen.add(candidate.id)
-            if candidate.fitness is not None and not math.isfinite(candidate.fitness):
-                problem = f"{candidate.fitness}; allowed: a finite number"
-                raise SpaceError(f"{path}.fitness", problem)
-            if not self.shape.shortcut and candidate.cell.is_zero:
-                problem = "no path from input to output, and the layer has no shortcut"
-                raise SpaceError(f"{path}.edges", problem)
+            with located(f"candidates[{index}]"):
+                candidate.check_fits(self.shape)
 
     @cached_property
     def by_id(self) -> dict[str, Candidate]:
@@ -99,11 +119,9 @@ class Architecture:
         found, wanted = len(self.candidates), len(self.skeleton.layers)
         if found != wanted:
             raise SpaceError("layers", f"{found} layers; the skeleton has {wanted}")
-        for shape, candidate in zip(self.skeleton.shapes, self.candidates, strict=True):
-            try:
-                Layer(shape, (candidate,))
-            except SpaceError as error:
-                raise error.under(shape.name) from None
+        for index, shape in enumerate(self.skeleton.shapes):
+            with located(f"layers[{index}].candidate"):
+                self.candidates[index].check_fits(shape)
 
     @property
     def choices(self) -> dict[str, str]:
@@ -128,6 +146,11 @@ class Budget:
 
     max_madds: int | None = None
     max_params: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, limit in (("max_madds", self.max_madds), ("max_params", self.max_params)):
+            if limit is not None:
+                check_integer(name, limit, 0, MAX_COUNT)
 
     def allows(self, cost: Cost) -> bool:
         """Whether a network of this cost is within both limits."""
@@ -155,25 +178,43 @@ class Space:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        shapes = tuple(layer.shape for layer in self.layers)
-        if shapes != self.skeleton.shapes:
-            wanted = len(self.skeleton.layers)
-            raise SpaceError("layers", f"{len(shapes)} layers do not fit a skeleton of {wanted}")
-        known = set(self.operations) | {"none"}
-        for layer in self.layers:
-            for candidate in layer.candidates:
-                for name in candidate.cell.operations:
-                    if name not in known:
-                        path = f"{layer.shape.name}.{candidate.id}"
-                        raise SpaceError(path, f"{name!r} is not among the space's operations")
+        check_text("name", self.name, MAX_NAME)
+        self._check_shapes()
+        self._check_vocabulary()
         if self.reference:
-            try:
+            with located("reference"):
                 self.architecture(self.reference)
-            except SpaceError as error:
-                raise error.under("reference") from None
-        self._keep_promise()
+        self._check_budget()
+        # A copy in JSON's own types: nobody can change it later, and it reads back equal.
+        with located("provenance"):
+            copied = plain(self.provenance, MAX_PROVENANCE_DEPTH)
+        object.__setattr__(self, "provenance", copied)
 
-    def _keep_promise(self) -> None:
+    def _check_shapes(self) -> None:
+        found, wanted = len(self.layers), len(self.skeleton.layers)
+        if found != wanted:
+            raise SpaceError("layers", f"{found} layers; the skeleton has {wanted}")
+        for index, (layer, shape) in enumerate(zip(self.layers, self.skeleton.shapes, strict=True)):
+            if layer.shape != shape:
+                problem = f"made for another shape than the skeleton's {shape.name}"
+                raise SpaceError(f"layers[{index}]", problem)
+
+    def _check_vocabulary(self) -> None:
+        for index, name in enumerate(self.operations):
+            if name not in OPERATIONS:
+                problem = f"unknown operation {shown(name)}; allowed: {', '.join(OPERATIONS)}"
+                raise SpaceError(f"operations[{index}]", problem)
+            if name in self.operations[:index]:
+                raise SpaceError(f"operations[{index}]", f"{shown(name)} stands twice")
+        known = {*self.operations, "none"}
+        for index, layer in enumerate(self.layers):
+            for number, candidate in enumerate(layer.candidates):
+                if unknown := set(candidate.cell.operations) - known:
+                    path = f"layers[{index}].candidates[{number}].edges"
+                    problem = f"{min(unknown)} is not among the operations of this space"
+                    raise SpaceError(path, f"{problem}: {', '.join(self.operations)}")
+
+    def _check_budget(self) -> None:
         dearest = self.dearest
         limits = (
             ("max_madds", self.budget.max_madds, dearest.madds),
@@ -192,17 +233,19 @@ class Space:
     @cached_property
     def dearest(self) -> Cost:
         """Largest MAdds and largest params of any architecture (maybe not the same one)."""
-        return Cost(self._extreme(max, 0), self._extreme(max, 1))
+        return Cost(self.madds.max, self.params.max)
 
-    @property
+    @cached_property
     def madds(self) -> Range:
         """Range of MAdds over the architectures."""
-        return Range(self._extreme(min, 0), self._mean(0), self._extreme(max, 0))
+        layers = [[cost.madds for cost in layer.costs] for layer in self.layers]
+        return range_of_sums(fixed_cost(self.skeleton).madds, layers)
 
-    @property
+    @cached_property
     def params(self) -> Range:
         """Range of params over the architectures."""
-        return Range(self._extreme(min, 1), self._mean(1), self._extreme(max, 1))
+        layers = [[cost.params for cost in layer.costs] for layer in self.layers]
+        return range_of_sums(fixed_cost(self.skeleton).params, layers)
 
     def architecture(self, choices: Mapping[str, str]) -> Architecture:
         """The architecture that a flat `{"layer_03": "cell id"}` names.
@@ -211,19 +254,19 @@ class Space:
             SpaceError: unknown layer, unknown cell, or a layer without a choice.
         """
         names = {layer.shape.name for layer in self.layers}
-        if unknown := sorted(set(choices) - names):
+        if unknown := sorted(map(str, set(choices) - names)):
             span = f"{self.layers[0].shape.name} to {self.layers[-1].shape.name}"
-            raise SpaceError(str(unknown[0])[:80], f"unknown layer; allowed: {span}")
+            raise SpaceError(unknown[0], f"unknown layer; allowed: {span}")
         picked = []
         for layer in self.layers:
             name = layer.shape.name
             if name not in choices:
                 raise SpaceError(name, "missing layer: every layer needs a choice")
-            if choices[name] not in layer.by_id:
+            choice = choices[name]
+            if not isinstance(choice, str) or choice not in layer.by_id:
                 allowed = ", ".join(list(layer.by_id)[:12])
-                problem = f"unknown cell {str(choices[name])[:80]!r}; allowed: {allowed}"
-                raise SpaceError(name, problem)
-            picked.append(layer.by_id[choices[name]])
+                raise SpaceError(name, f"unknown cell {shown(choice)}; allowed: {allowed}")
+            picked.append(layer.by_id[choice])
         return Architecture(self.skeleton, tuple(picked))
 
     def sample(self, rng: random.Random) -> Architecture:
@@ -237,18 +280,6 @@ class Space:
         if not isinstance(architecture, Architecture):
             architecture = self.architecture(architecture)
         return architecture.cost
-
-    def _extreme(self, pick: Any, entry: int) -> int:
-        inner = sum(pick(cost[entry] for cost in layer.costs) for layer in self.layers)
-        return int(inner + fixed_cost(self.skeleton)[entry])
-
-    def _mean(self, entry: int) -> int | float:
-        inner = sum(
-            Fraction(sum(cost[entry] for cost in layer.costs), len(layer.costs))
-            for layer in self.layers
-        )
-        mean = inner + fixed_cost(self.skeleton)[entry]
-        return int(mean) if Fraction(mean).denominator == 1 else float(mean)
 
 
 def network_cost(skeleton: Skeleton, cells: Iterable[Cell]) -> Cost:
