@@ -8,7 +8,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "data": {"source": "digits", "crop": 1},
         "cells": {"reference_expansion": 3},
         "evolution": {"generations": 10, "population": 16, "candidates": 4, "tournament": 4},
-        "scoring": {"steps": 25, "batch": 64, "validation_batches": 6},
+        "scoring": {"steps": 40, "batch": 64, "validation_batches": 4},
         "warm_up": {"steps": 400},
     },
     "cifar-small": {

@@ -7,10 +7,12 @@ from autospace.scorers.gated import GatedScorer
 from autospace.scorers.in_place import InPlaceScorer
 from autospace.scorers.local import LocalScorer
 from autospace.scorers.mixture import MixtureScorer
+from autospace.scorers.probe import ProbeScorer
 from autospace.scorers.setting import Setting
 from autospace.settings import Method
 
 SCORERS: dict[Method, Callable[[Setting], Scorer]] = {
+    "probe": ProbeScorer,
     "local": LocalScorer,
     "in-place": InPlaceScorer,
     "gated": GatedScorer,

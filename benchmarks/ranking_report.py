@@ -1,0 +1,240 @@
+"""Tables and a plot from ground truth and predictions.
+
+    python benchmarks/ranking_report.py TRUTH.jsonl PREDICTIONS.jsonl --out benchmarks/results
+
+Writes `ranking.json` (cells, accuracies, every figure), `ranking.md` (the tables of
+docs/ranking.md) and `ranking.svg`. Correlations are Kendall's tau within a layer, averaged over
+the layers; intervals are from a bootstrap over cells, within layers.
+"""
+
+import argparse
+import json
+import math
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from ranking_setup import LAYERS, SKELETON, cells_of
+from scipy.stats import kendalltau
+
+from autospace.exporters.notation import notation
+from autospace.spaces import cell_cost
+from autospace.spaces.codec import cell_out
+
+BINS = 3
+RESAMPLES = 2000
+Array = np.ndarray
+
+
+def load_truth(path: Path) -> dict[str, Array]:
+    """Per layer name, accuracies [cells, seeds] on held-out images; NaN where not trained."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    seeds = 1 + max(row["seed"] for row in rows)
+    truth = {}
+    for name, layer in LAYERS.items():
+        table = np.full((len(cells_of(layer)), seeds), np.nan)
+        for row in rows:
+            if row["layer"] == layer and row["cell"] >= 0:
+                table[row["cell"], row["seed"]] = row["held_out_accuracy"]
+        truth[name] = table
+    return truth
+
+
+def tau(a: Array, b: Array) -> float:
+    """Kendall's tau-b."""
+    return float(kendalltau(a, b)[0])
+
+
+def ceiling(truth: dict[str, Array]) -> dict[str, float]:
+    """Tau between single seeds, and the tau of a perfect predictor with the mean over the seeds.
+
+    By Greiner's relation tau becomes a correlation, which is corrected for the number of seeds
+    (Spearman and Brown) and turned back.
+    """
+    between, best = [], []
+    for table in truth.values():
+        full = [s for s in range(table.shape[1]) if not np.isnan(table[:, s]).any()]
+        pairs = [tau(table[:, a], table[:, b]) for a in full for b in full if a < b]
+        between.append(np.mean(pairs))
+        single = math.sin(math.pi / 2 * float(np.mean(pairs)))
+        reliable = len(full) * single / (1 + (len(full) - 1) * single)
+        best.append(2 / math.pi * math.asin(math.sqrt(reliable)))
+    return {"between_seeds": float(np.mean(between)), "perfect": float(np.mean(best))}
+
+
+def within_bins(value: Array, accuracy: Array, cost: Array) -> float:
+    """Tau among pairs of cells of the same cost bin (terciles of MAdds)."""
+    bins = np.argsort(np.argsort(cost)) * BINS // len(cost)
+    agree = total = 0.0
+    for i in range(len(cost)):
+        for j in range(i):
+            if bins[i] == bins[j]:
+                agree += np.sign(value[i] - value[j]) * np.sign(accuracy[i] - accuracy[j])
+                total += 1
+    return agree / max(1.0, total)
+
+
+def bootstrap(
+    values: list[Array], accuracy: list[Array], costs: list[Array], rng: np.random.Generator
+) -> dict[str, list[float]]:
+    """95 % intervals of both correlations over resampled cells."""
+    overall, binned = [], []
+    for _ in range(RESAMPLES):
+        picks = [rng.integers(len(a), size=len(a)) for a in accuracy]
+        rows = list(zip(values, accuracy, costs, picks, strict=True))
+        overall.append(np.mean([tau(v[p], a[p]) for v, a, _, p in rows]))
+        binned.append(np.mean([_fast_bins(v[p], a[p], c[p]) for v, a, c, p in rows]))
+    return {
+        "overall": [round(float(q), 3) for q in np.nanquantile(overall, [0.025, 0.975])],
+        "in_bins": [round(float(q), 3) for q in np.nanquantile(binned, [0.025, 0.975])],
+    }
+
+
+def _fast_bins(value: Array, accuracy: Array, cost: Array) -> float:
+    bins = np.argsort(np.argsort(cost)) * BINS // len(cost)
+    same = np.triu(bins[:, None] == bins[None, :], 1)
+    signs = np.sign(value[:, None] - value[None, :]) * np.sign(
+        accuracy[:, None] - accuracy[None, :]
+    )
+    return float(signs[same].sum() / max(1, same.sum()))
+
+
+def summarise(truth: dict[str, Array], rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """One entry per predictor: correlations, intervals, seconds."""
+    accuracy = [np.nanmean(table, axis=1) for table in truth.values()]
+    costs = [
+        np.array([cell_cost(cell, SKELETON.shapes[layer]).madds for cell in cells_of(layer)])
+        for layer in LAYERS.values()
+    ]
+    by_name: dict[str, list[dict[str, object]]] = defaultdict(list)
+    for row in rows:
+        by_name[str(row["predictor"])].append(row)
+    found = []
+    for name, runs in by_name.items():
+        tables = [[np.array(row["values"][layer]) for layer in LAYERS.values()] for row in runs]
+        taus = [np.mean([tau(v, a) for v, a in zip(t, accuracy, strict=True)]) for t in tables]
+        bins = [
+            np.mean([within_bins(v, a, c) for v, a, c in zip(t, accuracy, costs, strict=True)])
+            for t in tables
+        ]
+        # The interval is that of one scoring run: cells are resampled together with its noise.
+        spans = [bootstrap(t, accuracy, costs, np.random.default_rng(0)) for t in tables]
+        found.append(
+            {
+                "predictor": name,
+                "seeds": len(runs),
+                "tau": round(float(np.mean(taus)), 3),
+                "tau_per_seed": [round(float(t), 3) for t in taus],
+                "tau_per_layer": [
+                    round(float(np.mean([tau(t[i], accuracy[i]) for t in tables])), 3)
+                    for i in range(len(LAYERS))
+                ],
+                "interval": np.mean([s["overall"] for s in spans], axis=0).round(3).tolist(),
+                "in_bins": round(float(np.mean(bins)), 3),
+                "in_bins_interval": np.mean([s["in_bins"] for s in spans], axis=0)
+                .round(3)
+                .tolist(),
+                "seconds": round(float(np.mean([row["seconds"] for row in runs])), 1),
+            }
+        )
+    return sorted(found, key=lambda entry: -float(entry["tau"]))
+
+
+def as_markdown(entries: list[dict[str, object]], limit: dict[str, float]) -> str:
+    """The table of docs/ranking.md."""
+    lines = [
+        f"Ceiling: tau between two seeds of the ground truth {limit['between_seeds']:.2f}; "
+        f"a perfect predictor against their mean {limit['perfect']:.2f}.",
+        "",
+        "| predictor | tau (95 % interval) | per scoring seed | early / stride 2 / late "
+        "| inside cost bins | CPU s, 72 cells |",
+        "|---|---|---|---|---|---|",
+    ]
+    for each in entries:
+        low, high = each["interval"]
+        bin_low, bin_high = each["in_bins_interval"]
+        layers = " / ".join(f"{value:.2f}" for value in each["tau_per_layer"])
+        seeds = ", ".join(f"{value:.2f}" for value in each["tau_per_seed"])
+        lines.append(
+            f"| {each['predictor']} | {each['tau']:.2f} ({low:.2f} to {high:.2f}) | {seeds} "
+            f"| {layers} | {each['in_bins']:.2f} ({bin_low:.2f} to {bin_high:.2f}) "
+            f"| {each['seconds']:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def plot(entries: list[dict[str, object]], limit: dict[str, float], path: Path) -> None:
+    """Ranking quality against seconds, overall and inside cost bins."""
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "autospace"
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharex=True)
+    for axis, key, span, title in (
+        (axes[0], "tau", "interval", "all pairs of cells of a layer"),
+        (axes[1], "in_bins", "in_bins_interval", "pairs of about equal MAdds"),
+    ):
+        for each in entries:
+            x, y = max(0.5, float(each["seconds"])), float(each[key])
+            low, high = each[span]
+            lead = each["predictor"] == "probe"
+            axis.errorbar(
+                x,
+                y,
+                [[y - low], [high - y]],
+                fmt="o",
+                color="#0b6e4f" if lead else "#7a8288",
+                alpha=1 if lead else 0.75,
+                markersize=7 if lead else 4,
+                linewidth=1,
+            )
+            axis.annotate(
+                str(each["predictor"]),
+                (x, y),
+                textcoords="offset points",
+                xytext=(6, 3),
+                fontsize=7,
+            )
+        axis.axhline(0, color="#bbbbbb", linewidth=0.8)
+        axis.set_xscale("log")
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("CPU seconds for 72 cells (0.5: less)")
+    axes[0].axhline(limit["perfect"], color="#b3541e", linestyle="--", linewidth=1)
+    axes[0].set_ylabel("Kendall's tau with stand-alone accuracy")
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("truth", type=Path)
+    parser.add_argument("predictions", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    truth = load_truth(arguments.truth)
+    rows = [json.loads(line) for line in arguments.predictions.read_text().splitlines()]
+    entries, limit = summarise(truth, rows), ceiling(truth)
+    cells = {
+        name: [
+            {
+                "notation": notation(cell),
+                "cell": cell_out(cell),
+                "madds": cell_cost(cell, SKELETON.shapes[layer]).madds,
+                "params": cell_cost(cell, SKELETON.shapes[layer]).params,
+                "held_out_accuracy": [None if math.isnan(a) else a for a in table],
+            }
+            for cell, table in zip(cells_of(layer), truth[name].tolist(), strict=True)
+        ]
+        for name, layer in LAYERS.items()
+    }
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    found = {"ceiling": limit, "predictors": entries, "cells": cells}
+    (arguments.out / "ranking.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    (arguments.out / "ranking.md").write_text(as_markdown(entries, limit))
+    plot(entries, limit, arguments.out / "ranking.svg")
+    print(as_markdown(entries, limit))
+
+
+if __name__ == "__main__":
+    main()

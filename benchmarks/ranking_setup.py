@@ -1,0 +1,56 @@
+"""What ground truth and scorers share: the network, the layers, the cells and the images.
+
+Ground truth trains on the fitness images (both halves) and is measured on images that no scorer
+sees; every choice is made on `held_out`, the test images only confirm it.
+"""
+
+from dataclasses import dataclass
+
+from autospace.data import DataSet, Examples, Normaliser, divide, load_data
+from autospace.spaces import Cell, LayerSpec, Skeleton, Stem, canonical_key, mbconv
+from autospace.spaces.operations import DEFAULT_OPERATIONS
+from autospace.streams import stream
+from autospace.variation import CellPrior, random_cell
+
+SKELETON = Skeleton(
+    name="ranking",
+    in_channels=3,
+    resolution=16,
+    classes=10,
+    stem=Stem(16, 1),
+    layers=(LayerSpec(16), LayerSpec(32, 2), LayerSpec(32)),
+    head=64,
+)
+LAYERS = {"early": 0, "stride 2": 1, "late": 2}
+REFERENCE = mbconv(3, 3)
+PRIOR = CellPrior(tuple(name for name in DEFAULT_OPERATIONS if name != "none"))
+CELLS_PER_LAYER = 24
+
+
+@dataclass(frozen=True)
+class Images:
+    """Disjoint parts of the data set."""
+
+    train: Examples
+    held_out: Examples
+    test: Examples
+    normaliser: Normaliser
+    digest: str
+
+
+def load_images(source: str) -> Images:
+    """30,000 images to train and score on, 20,000 of the train split held out, and the test."""
+    data: DataSet = load_data(source, resolution=SKELETON.resolution, channels=3)
+    train, held_out = divide(data.train, 0.4, seed=0)
+    return Images(train, held_out, data.test, Normaliser.from_examples(train), data.digest)
+
+
+def cells_of(layer: int) -> list[Cell]:
+    """The cells under test at a layer: no two of them compute the same function."""
+    rng = stream(0, "ranking", "cells", layer)
+    stride = SKELETON.layers[layer].stride
+    chosen: dict[str, Cell] = {}
+    while len(chosen) < CELLS_PER_LAYER:
+        cell = random_cell(PRIOR, rng)
+        chosen.setdefault(canonical_key(cell, stride), cell)
+    return list(chosen.values())

@@ -1,0 +1,210 @@
+"""The documentation against the program: links, commands, examples, tables."""
+
+import json
+import os
+import re
+import shlex
+import typing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from autospace.cli.main import app
+from autospace.config import ConfigError, make_config, parse_settings, preset, read_config
+from autospace.presets import NEEDS_DATA, PRESETS
+from autospace.settings import Method
+from autospace.spaces import OPERATIONS, SpaceError, from_json, load_skeleton
+from autospace.spaces.builtin import FAMILY_NAMES, SKELETON_NAMES
+from tests.docs import settings_table
+from tests.docs.pages import PAGES, ROOT, Page
+
+CLI = ROOT / "docs" / "cli.md"
+FILE_FORMAT = ROOT / "docs" / "file-format.md"
+# A Typer app is a click group; its types are not worth naming here.
+PROGRAM: Any = typer.main.get_command(app)
+USAGE_ERROR: Any = typer.BadParameter.__base__
+
+each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def _examples(language: str) -> list[Any]:
+    return [
+        pytest.param(block.text, id=f"{path.stem}-{index}")
+        for path in PAGES
+        for index, block in enumerate(Page.of(path).blocks)
+        if block.language == language
+    ]
+
+
+def _options(command: Any) -> set[str]:
+    names = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    return {name for name in names if name.startswith("--") and not name.startswith("--no-")}
+
+
+def _check_line(line: str) -> None:
+    """Parses a whole command line, without running it, and validates its settings."""
+    words = shlex.split(line, comments=True)[1:]
+    if words[0].startswith("--"):
+        assert words[0] in _options(PROGRAM)
+        return
+    context = PROGRAM.commands[words[0]].make_context(words[0], words[1:])
+    given = context.params
+    make_config(
+        preset(given["preset"]) if given.get("preset") else {},
+        parse_settings(given.get("settings") or []),
+    )
+
+
+def _check_span(span: str) -> None:
+    """A command named in passing: it exists, and so do its options."""
+    words = shlex.split(span)[1:]
+    command = PROGRAM if words[0].startswith("--") else PROGRAM.commands[words[0]]
+    unknown = {word for word in words if word.startswith("--")} - {"--help"} - _options(command)
+    assert not unknown, span
+
+
+@each_page
+def test_links_lead_somewhere(path: Path) -> None:
+    assert Page.of(path).broken_links(path.parent) == []
+
+
+@each_page
+def test_named_files_exist(path: Path) -> None:
+    assert Page.of(path).missing_files() == []
+
+
+@each_page
+def test_commands_parse(path: Path) -> None:
+    page = Page.of(path)
+    for line in page.shell_lines("autospace"):
+        _check_line(line)
+    for span in page.spans:
+        if re.match(r"autospace (-|[a-z])", span):
+            _check_span(span)
+
+
+@each_page
+def test_make_targets_exist(path: Path) -> None:
+    page = Page.of(path)
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    calls = [*page.shell_lines("make"), *(span for span in page.spans if span.startswith("make "))]
+    assert {call.split()[1] for call in calls} <= targets
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "autospace evolute",
+        "autospace evolve --generation 3",
+        "autospace evolve --preset imagenet",
+        "autospace evolve --set scoring.step=3",
+        "autospace show",
+        "autospace schema family",
+    ],
+)
+def test_a_wrong_command_line_is_noticed(line: str) -> None:
+    with pytest.raises((KeyError, ConfigError, USAGE_ERROR)):
+        _check_line(line)
+
+
+def test_wrong_links_and_files_are_noticed() -> None:
+    page = Page(
+        "# One `x`\n[a](#one-x) [b](#two) [c](gone.md) [d](docs/cli.md#gone)\n`spaces/x.py`"
+    )
+    assert page.broken_links(ROOT) == ["#two", "gone.md", "docs/cli.md#gone"]
+    assert page.missing_files() == ["spaces/x.py"]
+
+
+@pytest.mark.parametrize("name", sorted(PROGRAM.commands))
+def test_every_option_is_documented(name: str) -> None:
+    section = Page.of(CLI).section(name)
+    documented = set(re.findall(r"^\| `(--[a-z-]+)` \|", section, re.MULTILINE))
+    assert documented - {"--progress"} == _options(PROGRAM.commands[name]) - {"--progress"}
+    assert ("--progress" in section) == ("--progress" in _options(PROGRAM.commands[name]))
+    assert list(Page(section).shell_lines("autospace")), "an example"
+
+
+@pytest.mark.parametrize("text", _examples("json"))
+def test_json_examples_are_valid(text: str) -> None:
+    if "format" in json.loads(text):
+        from_json(text)
+
+
+@pytest.mark.parametrize("text", _examples("toml"))
+def test_toml_examples_are_skeletons_or_configurations(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "example.toml"
+    path.write_text(text)
+    if "format" in read_config(path):
+        load_skeleton(str(path))
+    else:
+        make_config(read_config(path))
+
+
+@pytest.mark.parametrize("text", _examples("python"))
+def test_python_examples_run(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from autospace import operations
+
+    (tmp_path / "space.json").write_text(_space_example())
+    monkeypatch.chdir(tmp_path)
+    # Examples may add operations; other tests must not see them.
+    tables: list[dict[str, Any]] = [OPERATIONS, operations._BUILDERS]
+    before = [dict(table) for table in tables]
+    try:
+        exec(compile(text, "example", "exec"), {"__name__": "example"})
+    finally:
+        for table, old in zip(tables, before, strict=True):
+            table.clear()
+            table.update(old)
+
+
+def test_the_errors_shown_are_the_errors_raised() -> None:
+    section = Page(Page.of(FILE_FORMAT).section("Errors"))
+    (shown,) = (block.text.splitlines() for block in section.blocks)
+    changes = [("expansion", 5), ("madds", 1)]
+    for line, (key, value) in zip(shown, changes, strict=True):
+        wrong = json.loads(_space_example())
+        wrong["layers"][0]["candidates"][1][key] = value
+        with pytest.raises(SpaceError) as caught:
+            from_json(json.dumps(wrong))
+        assert str(caught.value) == line
+
+
+def test_the_table_of_settings_is_up_to_date() -> None:
+    text = CLI.read_text("utf-8")
+    renewed = settings_table.renewed(text)
+    if os.environ.get("AUTOSPACE_GOLDEN") == "1":
+        CLI.write_text(renewed, "utf-8")
+        text = renewed
+    assert text == renewed, "renew it: make golden"
+    unexplained = [name for name, what in settings_table.meanings(text).items() if not what]
+    assert unexplained == [], "write into docs/cli.md what these settings mean"
+
+
+def test_every_preset_is_documented() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| .+ \| `(\w+)` \| (.+) \|$", CLI.read_text(), re.MULTILINE)
+    wanted = {
+        (
+            name,
+            PRESETS[name]["skeleton"],
+            f"`{NEEDS_DATA[name]}`" if name in NEEDS_DATA else "nothing",
+        )
+        for name in PRESETS
+    }
+    assert set(rows) == wanted
+
+
+def test_every_scorer_has_its_section() -> None:
+    headings = re.findall(r"^### `([\w-]+)`$", (ROOT / "docs/method.md").read_text(), re.MULTILINE)
+    assert headings == list(typing.get_args(Method))
+
+
+def test_every_built_in_and_operation_is_named() -> None:
+    spans = set(Page.of(CLI).spans)
+    assert spans >= {*FAMILY_NAMES, *SKELETON_NAMES}
+    assert set(Page.of(FILE_FORMAT).spans) >= set(OPERATIONS)
+
+
+def _space_example() -> str:
+    return next(b.text for b in Page.of(FILE_FORMAT).blocks if '"autospace.space"' in b.text)
