@@ -11,8 +11,8 @@ import torch
 from torch.nn import functional as F
 
 from autospace.scorers.setting import Setting
+from autospace.scorers.steps import layer_traces
 from autospace.scorers.supernet import REFERENCE, Supernet
-from autospace.scorers.traces import trace_layers
 from autospace.spaces.cell import Cell
 from autospace.streams import stream
 from autospace.training import Recipe, make_optimizer
@@ -39,7 +39,7 @@ class GatedScorer:
         for step in self._setting.validation_steps(repeat):
             batch = self._setting.validation.batch(step)
             images += len(batch[1])
-            for layer, trace in enumerate(trace_layers(network, *batch)):
+            for layer, trace in enumerate(layer_traces(network, *batch)):
                 with torch.no_grad():
                     for index, module in enumerate(supernet.cells(layer)):
                         sums[layer][index] -= float((trace.g * (module(trace.x) - trace.y)).sum())

@@ -11,7 +11,7 @@ from autospace.network import Network
 from autospace.scorers.in_place import loss_with
 from autospace.scorers.local import local_model
 from autospace.scorers.setting import inherit
-from autospace.scorers.traces import LayerTrace, trace_layers
+from autospace.scorers.steps import LayerInput, LayerTrace, layer_traces
 from autospace.spaces import Cell, mbconv
 from tests.scorers.conftest import SKELETON, examples
 
@@ -31,7 +31,7 @@ def batch(count: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("layer", range(3))
 def test_a_trace_holds_the_gradient_of_each_images_own_loss(exact: Network, layer: int) -> None:
     images, labels = batch()
-    trace = trace_layers(exact, images, labels)[layer]
+    trace = layer_traces(exact, images, labels)[layer]
     direction = torch.randn(trace.y.shape, generator=torch.Generator().manual_seed(1)).double()
 
     def losses(step: float) -> torch.Tensor:
@@ -60,8 +60,8 @@ def test_the_local_model_is_the_quadratic_of_its_definition() -> None:
         float((g[i] * (output[i] - y[i])).sum() + 0.7 / 2 * ((output[i] - y[i]) ** 2).sum())
         for i in range(4)
     )
-    assert local_model(LayerTrace(x, y, g), output, 0.7) == pytest.approx(by_hand)
-    assert local_model(LayerTrace(x, y, g), y, 0.7) == 0
+    assert float(local_model(LayerTrace(x, y, g), output, 0.7)) == pytest.approx(by_hand)
+    assert float(local_model(LayerTrace(x, y, g), y, 0.7)) == 0
 
 
 @pytest.mark.parametrize("layer", range(3))
@@ -72,7 +72,8 @@ def test_in_place_loss_is_that_of_the_network_with_the_cell_swapped(
     shape = SKELETON.shapes[layer]
     module = CellModule(mbconv(5, 6), shape).double().eval()
     expected = F.cross_entropy(changed(exact, layer, module)(images), labels)
-    found = loss_with(exact, layer, module, (images, labels))
+    seen = LayerInput(exact.before(images, layer), labels)
+    found = loss_with(exact, layer, module, seen)
     torch.testing.assert_close(found, expected)
 
 

@@ -6,8 +6,8 @@ from torch.nn import functional as F
 
 from autospace.cells import CellModule
 from autospace.network import Network
-from autospace.scorers.inputs import Inputs
 from autospace.scorers.probe import Probe
+from autospace.scorers.steps import Steps, layer_inputs
 from autospace.spaces import mbconv
 from tests.scorers.conftest import SKELETON, MakeSetting
 
@@ -32,10 +32,9 @@ def test_layer_inputs_are_those_of_the_reference_and_are_remembered(
     reference: Network, make_setting: MakeSetting
 ) -> None:
     source = make_setting().training
-    inputs = Inputs(reference, source)
+    inputs = Steps(reference, source, layer_inputs)
     images, labels = source.batch(2)
     for layer, given in enumerate(inputs[2]):
         torch.testing.assert_close(given.x, reference.before(images, layer))
         assert torch.equal(given.labels, labels)
     assert inputs[2] is inputs[2]
-

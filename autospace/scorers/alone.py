@@ -1,0 +1,101 @@
+"""What the scorers share that train every candidate alone beside the frozen reference.
+
+Candidates do not meet: a score depends on layer, cell and repeat alone, whatever the company, and
+memory is that of the candidates' weights and one cell's activations. All candidates see the same
+batches, and the reference's own cell is trained the same way from scratch: the yardstick.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Generic
+
+import torch
+from torch import nn
+
+from autospace.scorers.setting import Setting
+from autospace.scorers.steps import Look, Seen, Steps
+from autospace.spaces.cell import Cell
+
+MOMENTUM = 0.9
+WEIGHT_DECAY = 1e-4
+CLIP = 5.0
+RISE_STEPS = 5
+
+
+class LoneScorer(ABC, Generic[Seen]):
+    """Fitness: how much lower a candidate's validation loss gets than the yardstick's."""
+
+    def __init__(self, setting: Setting, look: Look[Seen]) -> None:
+        self.setting = setting
+        self._training = Steps(setting.reference, setting.training, look)
+        self._validation = Steps(setting.reference, setting.validation, look)
+        self._yardsticks: dict[int, list[float]] = {}
+
+    @abstractmethod
+    def learner(self, layer: int, cell: Cell, repeat: int) -> nn.Module:
+        """What is trained for a candidate: its module, and whatever reads it."""
+
+    @abstractmethod
+    def objective(self, layer: int, learner: nn.Module, seen: Seen) -> torch.Tensor:
+        """What training minimises on a batch: a scalar."""
+
+    @abstractmethod
+    def loss(self, layer: int, learner: nn.Module, seen: Seen) -> torch.Tensor:
+        """What fitness is read off: a mean over the images, in units of cross-entropy."""
+
+    def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
+        """Fitness of every candidate of every layer; see `autospace.fitness.Scorer`."""
+        if repeat not in self._yardsticks:
+            reference = self.setting.reference
+            cells = [[reference.cell(layer).cell] for layer in range(len(candidates))]
+            self._yardsticks[repeat] = [loss for (loss,) in self._losses(cells, repeat)]
+        losses = self._losses(candidates, repeat)
+        pairs = zip(losses, self._yardsticks[repeat], strict=True)
+        return [[yardstick - loss for loss in layer] for layer, yardstick in pairs]
+
+    def _losses(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
+        """Validation loss of every candidate after its training."""
+        learners = [
+            [self.learner(layer, cell, repeat) for cell in cells]
+            for layer, cells in enumerate(candidates)
+        ]
+        self._train(learners, repeat)
+        return self._measure(learners, repeat)
+
+    def _train(self, learners: list[list[nn.Module]], repeat: int) -> None:
+        options = self.setting.options
+        optimizers = [[_optimizer(learner) for learner in layer] for layer in learners]
+        for done, step in enumerate(self.setting.training_steps(repeat, options.steps)):
+            self.setting.tick(done, options.steps)
+            rate = _rate(options.learning_rate, done, options.steps)
+            for layer, seen in enumerate(self._training[step]):
+                for learner, optimizer in zip(learners[layer], optimizers[layer], strict=True):
+                    for group in optimizer.param_groups:
+                        group["lr"] = rate
+                    optimizer.zero_grad(set_to_none=True)
+                    self.objective(layer, learner, seen).backward()
+                    nn.utils.clip_grad_norm_(learner.parameters(), CLIP)
+                    optimizer.step()
+
+    @torch.no_grad()
+    def _measure(self, learners: list[list[nn.Module]], repeat: int) -> list[list[float]]:
+        # Batch statistics here too: the running ones lag behind after so few steps.
+        steps = self.setting.validation_steps(repeat)
+        sums = [[0.0] * len(layer) for layer in learners]
+        for step in steps:
+            for layer, seen in enumerate(self._validation[step]):
+                for index, learner in enumerate(learners[layer]):
+                    sums[layer][index] += float(self.loss(layer, learner, seen))
+        return [[value / len(steps) for value in layer] for layer in sums]
+
+
+def _optimizer(learner: nn.Module) -> torch.optim.SGD:
+    return torch.optim.SGD(
+        learner.parameters(), 0.0, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
+    )
+
+
+def _rate(peak: float, done: int, steps: int) -> float:
+    rise = min(1.0, (done + 1) / RISE_STEPS)
+    return peak * rise * 0.5 * (1 + math.cos(math.pi * done / steps))
