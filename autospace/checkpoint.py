@@ -1,36 +1,86 @@
 """The state of evolution as JSON, and back."""
 
-from typing import Any
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from autospace.population import Drawn, LayerRecord, LayerState, Member, Round, State
 from autospace.spaces.canonical import canonical_key
-from autospace.spaces.codec import canonical_json, cell_from, cell_out, origin_out
+from autospace.spaces.codec import cell_from, cell_out, origin_out
 from autospace.spaces.cost import cell_cost
-from autospace.spaces.document import CellDocument
+from autospace.spaces.document import CellDocument, OriginDocument
 from autospace.spaces.errors import SpaceError
-from autospace.spaces.reading import parse_json, validated
+from autospace.spaces.reading import validated
 from autospace.spaces.skeleton import LayerShape, Skeleton
 from autospace.spaces.space import Origin
 
 FORMAT = "autospace.state"
 VERSION = 1
 
+_Count = Annotated[int, Field(ge=0)]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+
 
 class CheckpointError(ValueError):
     """A checkpoint that this program did not write, or that was damaged."""
 
 
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Member(CellDocument):
+    id: str
+    origin: OriginDocument
+    fitness: _Number
+    scores: Annotated[int, Field(ge=1)]
+
+
+class _Layer(_Document):
+    members: list[str]
+    hall: list[str]
+    references: list[str]
+    known: list[_Member]
+    seen: list[str]
+    born: _Count
+
+
+class _LayerRecord(_Document):
+    best: _Number
+    mean: _Number
+    spread: _Number
+    scored: _Count
+    drawn: _Count
+    duplicates: _Count
+    over_budget: _Count
+
+
+class _Round(_Document):
+    round: _Count
+    phase: Literal["initial", "evolve", "confirm"]
+    layers: list[_LayerRecord]
+
+
+class _State(_Document):
+    format: Literal["autospace.state"]
+    version: Literal[1]
+    round: _Count
+    layers: list[_Layer]
+    history: list[_Round]
+
+
 def state_to_json(state: State) -> str:
     """Canonical text of a state."""
-    return canonical_json(
-        {
-            "format": FORMAT,
-            "version": VERSION,
-            "round": state.round,
-            "layers": [_layer_out(layer) for layer in state.layers],
-            "history": [_round_out(record) for record in state.history],
-        }
-    )
+    plain = {
+        "format": FORMAT,
+        "version": VERSION,
+        "round": state.round,
+        "layers": [_layer_out(layer) for layer in state.layers],
+        "history": [_round_out(record) for record in state.history],
+    }
+    # Written after every round and read by this program only, so without white space.
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
 
 
 def state_from_json(text: str, skeleton: Skeleton) -> State:
@@ -40,14 +90,20 @@ def state_from_json(text: str, skeleton: Skeleton) -> State:
         CheckpointError: not such a text, or one for another skeleton.
     """
     try:
-        plain = parse_json(text)
-        if plain["format"] != FORMAT or plain["version"] != VERSION:
-            raise CheckpointError(f"checkpoint: not a state of version {VERSION}")
-        pairs = zip(plain["layers"], skeleton.shapes, strict=True)
-        layers = tuple(_layer_in(layer, shape) for layer, shape in pairs)
-        return State(plain["round"], layers, tuple(_round_in(each) for each in plain["history"]))
-    except (SpaceError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise CheckpointError(f"checkpoint: damaged: {error}") from None
+        document = validated(_State, json.loads(text))
+        history = tuple(_round_in(each) for each in document.history)
+        rounds, layers = len(history), {len(record.layers) for record in history}
+        if document.round != rounds or layers - {len(skeleton.layers)}:
+            raise CheckpointError("checkpoint: damaged: its history is of another run")
+        pairs = zip(document.layers, skeleton.shapes, strict=True)
+        return State(rounds, tuple(_layer_in(layer, shape) for layer, shape in pairs), history)
+    except KeyError as error:
+        raise CheckpointError(f"checkpoint: damaged: no cell {str(error)[:80]}") from None
+    except CheckpointError:
+        raise
+    except (SpaceError, RecursionError, ValueError) as error:
+        problem = str(error).partition("\n")[0][:200]
+        raise CheckpointError(f"checkpoint: damaged: {problem}") from None
 
 
 def round_out(record: Round) -> dict[str, Any]:
@@ -67,18 +123,18 @@ def _layer_out(layer: LayerState) -> dict[str, Any]:
     }
 
 
-def _layer_in(plain: Any, shape: LayerShape) -> LayerState:
-    known = {each["id"]: _member_in(each, shape) for each in plain["known"]}
+def _layer_in(layer: _Layer, shape: LayerShape) -> LayerState:
+    known = {each.id: _member_in(each, shape) for each in layer.known}
 
-    def group(name: str) -> tuple[Member, ...]:
-        return tuple(known[identity] for identity in plain[name])
+    def group(identities: list[str]) -> tuple[Member, ...]:
+        return tuple(known[identity] for identity in identities)
 
     return LayerState(
-        group("members"),
-        group("hall"),
-        group("references"),
-        frozenset(plain["seen"]),
-        plain["born"],
+        group(layer.members),
+        group(layer.hall),
+        group(layer.references),
+        frozenset(layer.seen),
+        layer.born,
     )
 
 
@@ -92,18 +148,16 @@ def _member_out(member: Member) -> dict[str, Any]:
     }
 
 
-def _member_in(plain: dict[str, Any], shape: LayerShape) -> Member:
-    fields = {name: plain[name] for name in CellDocument.model_fields}
-    cell = cell_from(validated(CellDocument, fields))
-    origin = plain["origin"]
+def _member_in(member: _Member, shape: LayerShape) -> Member:
+    cell, origin = cell_from(member), member.origin
     return Member(
-        plain["id"],
+        member.id,
         cell,
         canonical_key(cell, shape.stride),
         cell_cost(cell, shape),
-        Origin(origin["kind"], origin["generation"], tuple(origin["parents"])),
-        plain["fitness"],
-        plain["scores"],
+        Origin(origin.kind, origin.generation, tuple(origin.parents)),
+        member.fitness,
+        member.scores,
     )
 
 
@@ -126,15 +180,15 @@ def _round_out(record: Round) -> dict[str, Any]:
     }
 
 
-def _round_in(plain: dict[str, Any]) -> Round:
+def _round_in(record: _Round) -> Round:
     layers = tuple(
         LayerRecord(
-            each["best"],
-            each["mean"],
-            each["spread"],
-            Drawn(each["drawn"], each["duplicates"], each["over_budget"]),
-            each["scored"],
+            each.best,
+            each.mean,
+            each.spread,
+            Drawn(each.drawn, each.duplicates, each.over_budget),
+            each.scored,
         )
-        for each in plain["layers"]
+        for each in record.layers
     )
-    return Round(plain["round"], plain["phase"], layers)
+    return Round(record.round, record.phase, layers)

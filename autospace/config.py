@@ -1,7 +1,6 @@
 """Settings from presets, TOML files and the command line, merged and validated."""
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,17 @@ from pydantic import ValidationError
 
 from autospace.presets import PRESETS
 from autospace.settings import Config
+from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.reading import parse_toml, read_text
+
+MOST_SETTINGS = 1000
 
 
 class ConfigError(ValueError):
-    """A setting that does not exist or is out of range; the message names it and its value."""
+    """A setting that does not exist or is out of range.
+
+    The message is one line: the setting, its value, and what is allowed.
+    """
 
 
 def make_config(*layers: Mapping[str, Any]) -> Config:
@@ -36,30 +42,46 @@ def read_config(path: Path) -> dict[str, Any]:
     """The nested settings of a TOML file.
 
     Raises:
-        ConfigError: not there, not UTF-8, or not TOML.
+        ConfigError: not there, not UTF-8, not TOML, or absurdly large or deep.
     """
     try:
-        if path.stat().st_size > 1024 * 1024 or not path.is_file():
-            raise ConfigError(f"{path}: no configuration file of at most 1 MiB")
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not TOML: {str(error).splitlines()[0][:120]}") from None
+        text = read_text(path)
+    except SpaceError as error:
+        raise ConfigError(str(error).replace("JSON or TOML", "TOML")) from None
+    try:
+        settings: dict[str, Any] = parse_toml(text)
+    except SpaceError as error:
+        raise ConfigError(str(SpaceError(str(path), str(error)))) from None
+    return settings
+
+
+def load_config(path: Path) -> Config:
+    """The validated configuration of a TOML file; errors name the file.
+
+    Raises:
+        ConfigError: no such file, or one with a wrong setting.
+    """
+    settings = read_config(path)
+    try:
+        return make_config(settings)
+    except ConfigError as error:
+        raise ConfigError(str(SpaceError(str(path), str(error)))) from None
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     """Nested settings from `a.b=value` texts; values are TOML, bare words are strings.
 
     Raises:
-        ConfigError: a text without `=` or without a name.
+        ConfigError: a text that is not `name=value` or `section.name=value`.
     """
+    if len(settings) > MOST_SETTINGS:
+        raise ConfigError(f"--set: {len(settings)} times; allowed: up to {MOST_SETTINGS}")
     nested: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
-        parts = name.strip().split(".")
-        if not equals or not all(parts):
-            raise ConfigError(f"--set {setting[:80]!r}: expected section.name=value")
+        parts = [part.strip() for part in name.split(".")]
+        if not equals or not all(parts) or len(parts) > 2:
+            raise ConfigError(f"--set {shown(setting)}: expected section.name=value")
         value: Any = _value(text.strip())
         for part in reversed(parts):
             value = {part: value}
@@ -74,7 +96,7 @@ def preset(name: str) -> dict[str, Any]:
         ConfigError: no preset of this name.
     """
     if name not in PRESETS:
-        raise ConfigError(f"preset {name!r}: unknown; allowed: {', '.join(PRESETS)}")
+        raise ConfigError(f"preset {shown(name)}: unknown; allowed: {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
@@ -97,33 +119,82 @@ def _toml(value: Any) -> str:
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+        parsed = parse_toml(f"value = {text}")
+    except SpaceError:
         return text
+    # A line end in the text could have smuggled in another setting.
+    return parsed["value"] if set(parsed) == {"value"} else text
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(below, Mapping):
-            merged[key] = _merged(below, value)
-        else:
+        if not isinstance(value, Mapping) or below is None:
             merged[key] = value
+        elif isinstance(below, Mapping):
+            merged[key] = _merged(below, value)
+        # else: a section that is no section stays, for validation to complain about.
     return merged
 
 
 def _message(error: Any) -> str:
-    # A union adds a part per alternative to the location; those are no settings of ours.
-    named = [str(part) for part in error["loc"] if not str(part).startswith(("constrained", "lit"))]
-    path = ".".join(part for part in named if part not in {"int", "function-after"})
-    if error["type"] == "extra_forbidden":
-        section = Config if len(named) == 1 else Config.model_fields[named[0]].annotation
-        known = ", ".join(getattr(section, "model_fields", {}))
-        return f"{path[:80]}: unknown setting; known: {known}"
-    text = error["msg"].removeprefix("Value error, ")
-    shown = repr(error["input"])
-    where = path or "configuration"
+    """One line for a pydantic error."""
+    section, path = Config.model_fields, ""
+    schema = Config.model_json_schema()
+    place: dict[str, Any] = schema
+    for part in error["loc"]:
+        if isinstance(part, int):
+            path, place = f"{path}[{part}]", place.get("items", {})
+        elif part in section:
+            path = f"{path}.{part}" if path else part
+            place = _resolved(schema, place["properties"][part])
+            section = getattr(section[part].annotation, "model_fields", {})
+        elif error["type"] == "extra_forbidden":
+            known = f"unknown setting; known: {', '.join(section)}"
+            name = part if part.isidentifier() and len(part) <= 40 else shown(part)
+            return f"{path}.{name}: {known}" if path else f"{name}: {known}"
+        # What is left is which alternative of a union was tried; the user knows of none.
     if error["type"] == "value_error":
-        return f"{where}: {text}"
-    return f"{where}: {shown if len(shown) <= 60 else shown[:57] + '...'}; {text[:1].lower()}{text[1:]}"
+        return f"{path}: {error['msg'].removeprefix('Value error, ')}"
+    given = error["input"]
+    given = list(given) if isinstance(given, tuple) else given
+    return f"{path or 'configuration'}: {shown(given)}; allowed: {_allowed(place)}"
+
+
+def _resolved(schema: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
+    reference = place.get("$ref", "").rpartition("/")[2]
+    resolved: dict[str, Any] = schema["$defs"][reference] if reference else place
+    return resolved
+
+
+def _allowed(place: dict[str, Any]) -> str:
+    """What a part of the JSON Schema of the settings allows, for people."""
+    if "anyOf" in place:
+        some = [_allowed(each) for each in place["anyOf"] if each.get("type") != "null"]
+        return " or ".join(some)
+    values = place.get("enum", [place["const"]] if "const" in place else [])
+    if values:
+        return " or ".join(str(value) for value in values)
+    kind = place.get("type")
+    if kind in {"integer", "number"}:
+        return f"{'a whole number' if kind == 'integer' else 'a number'} {_range(place)}".strip()
+    if kind == "array":
+        least = "of at least one: " if place.get("minItems") == 1 else "of "
+        return f"a list {least}{_allowed(place.get('items', {}))}"
+    names = {"boolean": "true or false", "object": "a section of settings"}
+    return names.get(str(kind), str(place.get("description", "a string")))
+
+
+def _range(place: dict[str, Any]) -> str:
+    low, high = place.get("minimum"), place.get("maximum")
+    above, below = place.get("exclusiveMinimum"), place.get("exclusiveMaximum")
+    if low is not None and high is not None:
+        return f"from {low} to {high}"
+    parts = [
+        f"of at least {low}" if low is not None else "",
+        f"above {above}" if above is not None else "",
+        f"of at most {high}" if high is not None else "",
+        f"below {below}" if below is not None else "",
+    ]
+    return " and ".join(part for part in parts if part)

@@ -112,13 +112,13 @@ def survivors(members: Sequence[Member], operators: Operators) -> tuple[Member, 
 def best_ever(hall: Sequence[Member], scored: Sequence[Member], size: int) -> tuple[Member, ...]:
     """DEAP's hall of fame over a layer's members: the fittest so far, no two with one key.
 
-    A member that was scored again replaces its earlier self.
+    A member that was scored again replaces its earlier self. Ties go to the older member.
     """
     again = {member.key for member in scored}
     entries = [member for member in hall if member.key not in again] + list(scored)
     fame = tools.HallOfFame(size, similar=lambda a, b: a.member.key == b.member.key)
-    fame.update([_Individual(member, costly=False) for member in entries])
-    return tuple(each.member for each in fame)
+    fame.update([_Individual(member, costly=False) for member in sorted(entries, key=_rank)])
+    return tuple(sorted((each.member for each in fame), key=_rank))
 
 
 def record(members: Sequence[Member], drawn: Drawn, scored: int) -> LayerRecord:
@@ -137,6 +137,10 @@ def logbook(records: Sequence[LayerRecord]) -> tools.Logbook:
     for index, each in enumerate(records):
         book.record(round=index, best=each.best, mean=each.mean, spread=each.spread)
     return book
+
+
+def _rank(member: Member) -> tuple[float, str]:
+    return (-member.value, member.id)
 
 
 def _youngest(individuals: list[Any], k: int) -> list[Any]:

@@ -1,8 +1,10 @@
 """Writing files so that a reader sees the old text or the new one, never a part."""
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
+
+_PART = ".part"
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -12,25 +14,24 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         OSError: the folder is not there or cannot be written; the old content is untouched.
     """
     raw = content.encode("utf-8") if isinstance(content, str) else content
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = path.with_name(f".{secrets.token_hex(8)}{_PART}")
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        # Opened like any file of the user, so that it is as readable as any.
+        with temporary.open("xb") as stream:
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes private files; a result is as readable as any other file of the user.
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def remove_parts(folder: Path) -> None:
+    """Removes what a killed process left half-written; nobody else may be writing there."""
+    for left in folder.glob(f".*{_PART}"):
+        left.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ draws depends only on the seed, the round and the state before it, so a run can 
 round and go on later with the same result. Knows nothing of torch: the scorer is an argument.
 """
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,8 +23,12 @@ from autospace.spaces.space import Origin
 from autospace.streams import stream
 from autospace.variation import mutate, random_cell
 
-MAX_DRAWS = 2000
+MAX_DRAWS = 1000
+PATIENCE = 200
+"""Draws after which cells are drawn at random: the parents' neighbours are used up."""
 HALL_FACTOR = 3
+DIVERGED = -1e6
+"""Fitness of a cell whose score is no finite number: its training diverged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +56,14 @@ class Plan:
     write_back: float = 0.5
 
     @property
+    def founders(self) -> int:
+        """Cells per layer of the initial population; all references are among them."""
+        return max(self.operators.population, len(self.references))
+
+    @property
     def founding_rounds(self) -> int:
         """Rounds in which the initial population is scored."""
-        return -(-self.operators.population // self.candidates)
+        return -(-self.founders // self.candidates)
 
     @property
     def confirming_rounds(self) -> int:
@@ -62,7 +72,7 @@ class Plan:
 
     @property
     def finalists(self) -> int:
-        """Cells per layer that are scored again."""
+        """Evolved cells per layer that are scored again."""
         return self.keep + max(2, self.keep // 2)
 
     @property
@@ -83,7 +93,10 @@ def evolve(plan: Plan, scorer: Scorer, state: State | None = None) -> Iterator[S
     while state.round < plan.rounds:
         proposals, drawn = propose(plan, state)
         cells = [[member.cell for member in layer] for layer in proposals]
-        fitness = scorer.score(cells, repeat_of(plan, state.round))
+        # A layer may have run out of new cells; if all have, there is nothing to train.
+        fitness: list[list[float]] = [[] for _ in cells]
+        if any(cells):
+            fitness = scorer.score(cells, repeat_of(plan, state.round))
         state = absorb(plan, state, proposals, fitness, drawn)
         yield state
 
@@ -137,8 +150,7 @@ def _after(plan: Plan, layer: LayerState, scored: list[Member], phase: str) -> L
     if phase == "confirm":
         again = {member.key: member for member in scored}
         members = tuple(again.get(member.key, member) for member in layer.members)
-        references = tuple(again.get(member.key, member) for member in layer.references)
-        return replace(layer, members=members, hall=hall, references=references)
+        return replace(layer, members=members, hall=hall)
     members = (*layer.members, *scored)
     if len(members) > plan.operators.population:
         members = evolution.survivors(members, plan.operators)
@@ -154,11 +166,11 @@ def _after(plan: Plan, layer: LayerState, scored: list[Member], phase: str) -> L
 
 def _finalists(plan: Plan, state: State, layer: int) -> list[Member]:
     # The list is fixed when the phase begins: later rounds must not see earlier rounds' scores.
-    per_repeat = -(-plan.finalists // plan.candidates)
-    done = state.round - plan.founding_rounds - plan.generations
-    scores = 1 + done // per_repeat
-    waiting = [member for member in state.layers[layer].hall if member.scores == scores]
-    already = sum(member.scores > scores for member in state.layers[layer].hall)
+    # A reference was not selected for its score, so luck cannot have flattered it.
+    hall = [each for each in state.layers[layer].hall if each.origin.kind != "reference"]
+    scores = repeat_of(plan, state.round)
+    waiting = [member for member in hall if member.scores == scores]
+    already = sum(member.scores > scores for member in hall)
     left = max(0, plan.finalists - already)
     return waiting[: min(plan.candidates, left)]
 
@@ -169,7 +181,7 @@ def _fresh(plan: Plan, state: State, layer: int, shape: LayerShape) -> tuple[lis
     current = state.layers[layer]
     wanted = plan.candidates
     if plan.phase(state.round) == "initial":
-        wanted = min(wanted, plan.operators.population - len(current.members))
+        wanted = min(wanted, plan.founders - current.born)
     seen = set(current.seen)
     found: list[Member] = []
     total = duplicates = over_budget = 0
@@ -196,8 +208,10 @@ def _draw(
 ) -> tuple[Cell, Origin]:
     current = state.layers[layer]
     if plan.phase(state.round) == "evolve":
-        cell, parents, kind = evolution.offspring(current.members, plan.operators, rng)
         generation = state.round - plan.founding_rounds + 1
+        if attempt >= PATIENCE:
+            return random_cell(plan.operators.prior, rng), Origin("random", generation)
+        cell, parents, kind = evolution.offspring(current.members, plan.operators, rng)
         return cell, Origin(kind, generation, parents)
     # Earlier rounds founded with the first references; this one goes on where they stopped.
     if current.born + attempt < len(plan.references):
@@ -211,6 +225,7 @@ def _draw(
 
 def _written_back(member: Member, value: float, weight: float) -> Member:
     """F <- (1 - mu) F + mu f; the first score counts fully."""
+    value = value if math.isfinite(value) else DIVERGED
     if member.fitness is not None:
         value = (1 - weight) * member.fitness + weight * value
     return replace(member, fitness=value, scores=member.scores + 1)

@@ -1,5 +1,6 @@
 """A whole run: data, warm-up, evolution, learned space; resumable after any step."""
 
+import re
 import resource
 import sys
 import time
@@ -15,15 +16,17 @@ from autospace.checkpoint import round_out
 from autospace.data import Augment, Batches, DataSet, Normaliser, divide, load_data
 from autospace.evolution import Operators
 from autospace.learned import learned_space
-from autospace.loop import Plan, evolve
+from autospace.loop import Plan, evolve, start
 from autospace.network import Network
 from autospace.population import State
 from autospace.run_folder import RunError, RunFolder
 from autospace.scorers.make import make_scorer
 from autospace.scorers.setting import Setting, freeze
-from autospace.settings import Config, Limit
+from autospace.settings import DEVICES, Config, Limit
 from autospace.spaces.builtin import load_skeleton
 from autospace.spaces.cell import Cell, mbconv
+from autospace.spaces.errors import shown
+from autospace.spaces.limits import MAX_NAME
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Budget, Space
 from autospace.streams import derived_seed
@@ -32,7 +35,6 @@ from autospace.warm_up import new_reference, warm_up
 
 VALIDATION_BATCH_FACTOR = 2
 DEFAULT_SKELETONS = {"digits": "digits"}
-DATA_DIGEST = "data.sha256"
 
 
 class Observer(Protocol):
@@ -66,11 +68,22 @@ class Prepared:
 def learn(folder: RunFolder, observer: Observer, device: str | None = None) -> Space:
     """Runs, or goes on with, the run in a folder, and returns the learned space.
 
+    A finished run is only read. One that cannot start leaves the folder as it was.
+
     Raises:
-        DataError, SpaceError, BudgetError, RunError: what the configuration asks for cannot be.
+        DataError, SpaceError, BudgetError, ConfigError, RunError: what the configuration asks for
+            cannot be.
+        CheckpointError: the run was damaged.
     """
     with folder.locked():
-        prepared = prepare(folder.config, folder, observer, device)
+        if folder.finished:
+            return folder.load_space()
+        try:
+            prepared = prepare(folder.config, folder, observer, device)
+        except Exception:
+            folder.abandon()
+            raise
+        folder.settle(prepared.skeleton, prepared.data.digest)
         training, validation, images = _batches(prepared)
         network = _warmed_up(prepared, images, folder, observer)
         setting = Setting(
@@ -85,7 +98,7 @@ def learn(folder: RunFolder, observer: Observer, device: str | None = None) -> S
         space = learned_space(
             prepared.plan,
             state,
-            name=f"learned@{prepared.skeleton.name}",
+            name=f"learned@{prepared.skeleton.name}"[:MAX_NAME],
             budget=prepared.budget,
             provenance=_provenance(prepared),
         )
@@ -101,7 +114,7 @@ def prepare(
     name = config.skeleton
     if name == "auto":
         name = DEFAULT_SKELETONS.get(config.data.source.partition(":")[0], "cifar")
-    skeleton = load_skeleton(name)
+    skeleton = folder.skeleton or load_skeleton(name)
     data = load_data(
         config.data.source,
         resolution=config.data.resolution or skeleton.resolution,
@@ -110,16 +123,17 @@ def prepare(
         cache=folder.cache,
         progress=lambda _message, done, total: observer.tick("data", done, total),
     )
-    for note in data.notes:
-        observer.say(note)
-    _check_digest(folder, data)
     channels, resolution = data.train.images.shape[1:3]
     skeleton = skeleton.fitted(
         in_channels=channels, resolution=resolution, classes=len(data.classes)
     )
     references = reference_cells(config)
     budget = _budget(config, skeleton, references)
-    return Prepared(config, data, skeleton, budget, _plan(config, skeleton, budget), chosen)
+    plan = _plan(config, skeleton, budget)
+    # Last, so that what is wrong stands alone.
+    for note in data.notes:
+        observer.say(note)
+    return Prepared(config, data, skeleton, budget, plan, chosen)
 
 
 def reference_cells(config: Config) -> tuple[tuple[str, Cell], ...]:
@@ -135,8 +149,10 @@ def resolve_device(name: str) -> torch.device:
     """`auto` is the GPU if there is one.
 
     Raises:
-        RunError: a GPU that is not there.
+        RunError: no such device, or a GPU that is not there.
     """
+    if not re.match(DEVICES, name):
+        raise RunError(f"device {shown(name)}: unknown; allowed: auto, cpu or cuda[:n]")
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
@@ -225,22 +241,21 @@ def _warmed_up(
 
 
 def _evolved(prepared: Prepared, setting: Setting, folder: RunFolder, observer: Observer) -> State:
-    state = folder.load_state(prepared.skeleton)
-    folder.trim_events(state.round if state else 0)
-    scorer = make_scorer(setting)
+    state = folder.load_state(prepared.skeleton) or start(prepared.plan)
+    folder.mend_events(state.history)
+    if state.round >= prepared.plan.rounds:
+        return state
     started = time.perf_counter()
-    for state in evolve(prepared.plan, scorer, state):
+    for after in evolve(prepared.plan, make_scorer(setting), state):
         seconds = time.perf_counter() - started
-        folder.save_state(state)
-        event = round_out(state.history[-1]) | {
-            "seconds": round(seconds, 3),
-            "memory_mb": memory_mb(prepared.device),
-        }
-        folder.append_event(event)
-        observer.round(prepared.plan, state, seconds)
-        started = time.perf_counter()
-    if state is None:
-        raise RunError("the plan has no rounds")
+        # The event first: of a round that the checkpoint does not know, it is dropped again.
+        folder.append_event(
+            round_out(after.history[-1])
+            | {"seconds": round(seconds, 3), "memory_mb": memory_mb(prepared.device)}
+        )
+        folder.save_state(after)
+        observer.round(prepared.plan, after, seconds)
+        state, started = after, time.perf_counter()
     return state
 
 
@@ -252,22 +267,12 @@ def memory_mb(device: torch.device) -> int:
     return int(peak // (2**20 if sys.platform == "darwin" else 2**10))
 
 
-def _check_digest(folder: RunFolder, data: DataSet) -> None:
-    path = folder.checkpoint / DATA_DIGEST
-    if not path.is_file():
-        path.write_text(data.digest + "\n")
-    elif path.read_text().strip() != data.digest:
-        raise RunError(
-            f"{folder.path}: the data of {data.name} changed since this run began; "
-            "start a new run with --out"
-        )
-
-
 def _provenance(prepared: Prepared) -> dict[str, Any]:
     config = prepared.config.model_dump(mode="json")
     # Where the images lie and which device does the work belong to a machine, not to the result.
     config["data"]["source"] = prepared.data.name
     config["device"] = prepared.device.type
+    config["skeleton"] = prepared.skeleton.name
     names = ("autospace", "torch", "deap", "numpy")
     versions = {name: metadata.version(name) for name in names}
     return {

@@ -2,11 +2,29 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
+from autospace.spaces.errors import shown
 from autospace.spaces.operations import DEFAULT_OPERATIONS, OPERATIONS
 
-Method = Literal["local", "in-place", "gated", "mixture"]
+
+def _no_boolean(value: Any) -> Any:
+    # True == 1, and that is all that a Literal looks at.
+    if isinstance(value, bool):
+        raise ValueError(f"{shown(value)}; allowed: a number")
+    return value
+
+
+DEVICES = r"^(auto|cpu|cuda(:[0-9]{1,2})?)$"
+
+Method = Literal["probe", "local", "in-place", "gated", "mixture"]
 Limit = Annotated[int, Field(ge=1, le=10**15)] | Literal["reference", "none"]
 
 
@@ -17,7 +35,9 @@ class _Section(BaseModel):
 class DataConfig(_Section):
     """Which images, and how they are prepared."""
 
-    source: Annotated[str, Field(description="digits, folder:PATH, cifar10:PATH, ...")] = "digits"
+    source: Annotated[
+        str, Field(max_length=4096, description="digits, folder:PATH, cifar10:PATH, ...")
+    ] = "digits"
     resolution: Annotated[int, Field(ge=4, le=1024)] | None = None
     limit: Annotated[int, Field(ge=20)] | None = None
     validation: Annotated[float, Field(gt=0.05, lt=0.95)] = 0.5
@@ -29,12 +49,14 @@ class DataConfig(_Section):
 class CellsConfig(_Section):
     """Which cells may exist, and how they vary."""
 
-    operations: tuple[str, ...] = DEFAULT_OPERATIONS
+    operations: tuple[Annotated[str, Field(description="names of operations")], ...] = (
+        DEFAULT_OPERATIONS
+    )
     nodes: Annotated[int, Field(ge=2, le=6)] = 4
-    none_probability: Annotated[float, Field(ge=0, lt=1)] = 0.4
+    none_probability: Annotated[float, Field(ge=0, le=0.9)] = 0.4
     window: Annotated[int, Field(ge=1, le=15)] = 2
     reference_kernels: Annotated[tuple[Literal[3, 5, 7], ...], Field(min_length=1)] = (3, 5, 7)
-    reference_expansion: Literal[1, 3, 6] = 6
+    reference_expansion: Annotated[Literal[1, 3, 6], BeforeValidator(_no_boolean)] = 6
 
     @field_validator("operations", "reference_kernels", mode="before")
     @classmethod
@@ -46,10 +68,25 @@ class CellsConfig(_Section):
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in OPERATIONS:
-                raise ValueError(f"unknown operation {name!r}; allowed: {', '.join(OPERATIONS)}")
+                raise ValueError(f"{shown(name)}; allowed: {', '.join(OPERATIONS)}")
         if len(set(names)) != len(names) or not set(names) - {"none"}:
             raise ValueError("each operation once, and at least one besides none")
         return names
+
+    @field_validator("reference_kernels")
+    @classmethod
+    def _distinct(cls, kernels: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(kernels)) != len(kernels):
+            raise ValueError("each kernel once")
+        return kernels
+
+    @model_validator(mode="after")
+    def _references_are_in_the_vocabulary(self) -> "CellsConfig":
+        for kernel in self.reference_kernels:
+            if f"dw_conv_{kernel}x{kernel}" not in self.operations:
+                found = f"kernel {kernel} needs dw_conv_{kernel}x{kernel}"
+                raise ValueError(f"reference_kernels: {found}, which is not among operations")
+        return self
 
     @model_validator(mode="after")
     def _window_fits(self) -> "CellsConfig":
@@ -95,13 +132,14 @@ class EvolutionConfig(_Section):
 class ScoringConfig(_Section):
     """How candidates are scored against the reference."""
 
-    method: Method = "local"
-    steps: Annotated[int, Field(ge=1, le=10**6, description="per candidate")] = 25
+    method: Method = "probe"
+    steps: Annotated[int, Field(ge=1, le=10**6, description="per candidate")] = 50
     batch: Annotated[int, Field(ge=2, le=65_536)] = 64
     validation_batches: Annotated[int, Field(ge=1, le=10_000)] = 8
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.05
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.15
     rho: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    inherit: bool = True
+    pool: Annotated[int, Field(ge=1, le=32, description="pixels a side that a probe sees")] = 2
+    inherit: bool = False
     cost_weight: Annotated[float, Field(ge=0, le=100, description="lambda of E[cost]")] = 0.0
 
 
@@ -126,9 +164,16 @@ class BudgetConfig(_Section):
 class Config(_Section):
     """Everything that decides what a run computes."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,2})?)$")] = "auto"
-    skeleton: Annotated[str, Field(description="auto: by the data")] = "auto"
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    device: Annotated[str, Field(pattern=DEVICES, description="auto, cpu or cuda[:n]")] = "auto"
+    skeleton: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=4096,
+            description="auto, the name of a skeleton, or a .json or .toml file",
+        ),
+    ] = "auto"
     data: DataConfig = DataConfig()
     cells: CellsConfig = CellsConfig()
     evolution: EvolutionConfig = EvolutionConfig()

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass, replace
 
-from autospace.spaces.cell import EXPANSIONS, MIXES, Cell
+from autospace.spaces.cell import EXPANSIONS, MIXES, Cell, edge_slots
 
 MAX_DRAWS = 1000
 
@@ -48,7 +48,7 @@ def random_cell(prior: CellPrior, rng: random.Random) -> Cell:
 def mutate(cell: Cell, prior: CellPrior, rng: random.Random) -> Cell:
     """A pruned neighbour of the cell that has a path: one local change, never the cell itself.
 
-    Half of the time a window of consecutive edges is redrawn (`none` allowed), else the
+    Three times out of five a window of edges at one node is redrawn (`none` allowed), else the
     expansion ratio or the mix of one node changes.
     """
     parent = cell.pruned()
@@ -88,10 +88,15 @@ def crossover(first: Cell, second: Cell, rng: random.Random) -> Cell:
 
 
 def _with_window(cell: Cell, prior: CellPrior, rng: random.Random) -> Cell:
-    width = rng.randint(1, prior.window)
-    start = rng.randrange(prior.edges - width + 1)
+    # The edges at one node, in any order: two of them make a new way through a node that was off
+    # all ways, which no two edges elsewhere can, and one alone would be pruned again.
+    node = rng.randrange(cell.nodes)
+    slots = list(enumerate(edge_slots(cell.nodes)))
+    rng.shuffle(slots)
+    slots.sort(key=lambda slot: node not in slot[1])
     operations = list(cell.operations)
-    operations[start : start + width] = [_operation(prior, rng) for _ in range(width)]
+    for index, _ in slots[: rng.randint(1, prior.window)]:
+        operations[index] = _operation(prior, rng)
     return replace(cell, operations=tuple(operations))
 
 

@@ -1,5 +1,6 @@
 """Warm-up: training the reference network, resumable after any step."""
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from autospace.checkpoint import CheckpointError
+from autospace.config import ConfigError
 from autospace.files import write_atomically
 from autospace.fitness import Tick
 from autospace.network import Network
@@ -47,7 +49,7 @@ def warm_up(
     recipe = Recipe(options.steps, options.learning_rate)
     optimizer = make_optimizer(network, recipe)
     path = folder / WEIGHTS
-    start = _load(path, network, optimizer) if path.is_file() else 0
+    start = _load(path, network, optimizer, recipe.steps) if path.is_file() else 0
     saved = time.monotonic()
 
     def after_step(step: int, loss: torch.Tensor) -> None:
@@ -60,10 +62,18 @@ def warm_up(
             raise
         late = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
         if late or done == recipe.steps:
+            _check_finite(loss, done, options)
             _save(path, network, optimizer, done)
             saved = time.monotonic()
 
     train(network, batches, recipe, optimizer=optimizer, start=start, after_step=after_step)
+
+
+def _check_finite(loss: torch.Tensor, done: int, options: WarmUpConfig) -> None:
+    # Only now and then: to look at a number on a GPU is to wait for it.
+    if not math.isfinite(float(loss)):
+        problem = f"the reference network diverged before step {done}; choose a smaller rate"
+        raise ConfigError(f"warm_up.learning_rate: {options.learning_rate}; {problem}")
 
 
 def _save(path: Path, network: Network, optimizer: torch.optim.SGD, step: int) -> None:
@@ -75,22 +85,22 @@ def _save(path: Path, network: Network, optimizer: torch.optim.SGD, step: int) -
     write_atomically(path, save(tensors, {"step": str(step)}))
 
 
-def _load(path: Path, network: Network, optimizer: torch.optim.SGD) -> int:
+def _load(path: Path, network: Network, optimizer: torch.optim.SGD, steps: int) -> int:
     """Restores weights and momentum; returns the steps done."""
     device = next(network.parameters()).device
     try:
         with safe_open(path, "pt") as stream:
             step = int(stream.metadata()["step"])
+        if not 0 < step <= steps:
+            raise ValueError(f"step {step} of {steps}")
         tensors = load_file(path, device=str(device))
         weights = {k: v for k, v in tensors.items() if not k.startswith(_MOMENTUM)}
         network.load_state_dict(weights)
-    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        problem = str(error).splitlines()[0][:160]
-        raise CheckpointError(f"{path}: damaged, or of another run: {problem}") from None
-    for name, parameter in network.named_parameters():
-        if (buffer := tensors.get(_MOMENTUM + name)) is not None:
+        for name, parameter in network.named_parameters():
             # The layout of a buffer follows its weight, as the optimiser itself would have it.
-            optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(
-                buffer
-            )
+            buffer = torch.empty_like(parameter).copy_(tensors[_MOMENTUM + name])
+            optimizer.state[parameter]["momentum_buffer"] = buffer
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        problem = str(error).partition("\n")[0][:160]
+        raise CheckpointError(f"{path}: damaged, or of another run: {problem}") from None
     return step

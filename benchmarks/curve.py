@@ -1,16 +1,15 @@
 """Does the learned space hold better networks than the one it was evolved from?
 
-    python benchmarks/curve.py RUN --data folder:PATH --out FILE.json
+    python benchmarks/curve.py RUN ... --data folder:PATH --out FILE.json
 
-Trains, from scratch and alike, architectures drawn from the learned space of a finished run, from
-random initial populations, and the reference architecture (other seeds); all within 5 % of the same
-MAdds. The images are those held out from the run: its test split is not used.
+Trains, from scratch and alike, architectures drawn from the learned spaces of finished runs, from
+their random initial populations, and the reference architecture; all within 5 % of the same MAdds.
+Measured on the test split, which neither the runs nor any choice made here has seen.
 """
 
 import argparse
 import json
 import random
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,10 +17,9 @@ import numpy as np
 import torch
 
 from autospace.budget import layer_shares
-from autospace.data import Augment, Batches, Examples, Normaliser, divide, load_data
+from autospace.data import Batches, DataSet, Normaliser, load_data
 from autospace.network import Network
 from autospace.operations import placed
-from autospace.run_folder import RunFolder
 from autospace.spaces import Cell, Space, cell_cost, load, network_cost
 from autospace.streams import derived_seed, stream
 from autospace.training import Recipe, measure, train
@@ -71,17 +69,13 @@ def matched(
     raise SystemExit(f"only {len(found)} of {count} draws within {TOLERANCE:.0%} of {target} MAdds")
 
 
-def accuracy(
-    cells: list[Cell], space: Space, parts: tuple[Examples, Examples], steps: int, seed: int
-) -> float:
-    """Held-out accuracy after training from scratch."""
-    weights, held_out = parts
-    norm = Normaliser.from_examples(weights)
+def accuracy(cells: list[Cell], space: Space, data: DataSet, steps: int, seed: int) -> float:
+    """Test accuracy after training from scratch."""
+    norm = Normaliser.from_examples(data.train)
     torch.manual_seed(derived_seed(seed, "initialise"))
     network = placed(Network(space.skeleton, cells), "cpu")
-    augment = Augment(2, True)
-    train(network, Batches(weights, 32, seed, "cpu", norm, augment), Recipe(steps))
-    return measure(network, Batches(held_out, 250, 0, "cpu", norm).evaluation_batches()).accuracy
+    train(network, Batches(data.train, 32, seed, "cpu", norm), Recipe(steps))
+    return measure(network, Batches(data.test, 250, 0, "cpu", norm).evaluation_batches()).accuracy
 
 
 def interval(values: list[float]) -> list[float]:
@@ -91,47 +85,77 @@ def interval(values: list[float]) -> list[float]:
     return [round(float(q), 4) for q in np.quantile(means, [0.025, 0.975])]
 
 
+def compared(
+    run: Path, data: DataSet, arguments: argparse.Namespace
+) -> tuple[dict[str, list[float]], dict[str, object]]:
+    """Accuracies by group for one run, and what is worth keeping beside them."""
+    space = load(run)
+    seed = space.provenance["config"]["seed"]
+    target = space.cost(space.reference).madds
+    rng = stream(seed, "curve")
+    count = arguments.count
+    groups = {
+        "learned": matched(lambda: from_space(space, rng), space, target, count),
+        "initial": matched(lambda: from_start(space, rng), space, target, count),
+        "reference": [list(space.architecture(space.reference).cells)] * max(2, count // 3),
+    }
+    accuracies: dict[str, list[float]] = {}
+    for name, architectures in groups.items():
+        accuracies[name] = []
+        for number, cells in enumerate(architectures):
+            trained = 1000 * seed + number
+            accuracies[name].append(accuracy(cells, space, data, arguments.steps, trained))
+            print(run, name, number, accuracies[name][-1], flush=True)
+    rounds = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    return accuracies, {
+        "seed": seed,
+        "target_madds": target,
+        "accuracies": accuracies,
+        "madds": {
+            name: [network_cost(space.skeleton, cells).madds for cells in architectures]
+            for name, architectures in groups.items()
+        },
+        "params": {
+            name: [network_cost(space.skeleton, cells).params for cells in architectures]
+            for name, architectures in groups.items()
+        },
+        "rounds": [
+            {key: each[key] for key in ("round", "phase", "best", "mean", "seconds")}
+            for each in rounds
+        ],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--held-out", type=int, default=10_000)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    space = load(arguments.run)
-    data = load_data(arguments.data, resolution=space.skeleton.resolution)
-    weights, held_out = divide(data.train, arguments.held_out / len(data.train), seed=99)
-    target = space.cost(space.reference).madds
-    rng = stream(0, "curve")
-    reference = list(space.architecture(space.reference).cells)
-    groups = {
-        "learned": matched(lambda: from_space(space, rng), space, target, arguments.count),
-        "initial": matched(lambda: from_start(space, rng), space, target, arguments.count),
-        "reference": [reference] * max(3, arguments.count // 2),
-    }
-    result: dict[str, object] = {"target_madds": target, "steps": arguments.steps}
-    for name, architectures in groups.items():
-        started, values = time.perf_counter(), []
-        for seed, cells in enumerate(architectures):
-            values.append(accuracy(cells, space, (weights, held_out), arguments.steps, seed))
-            print(name, seed, values[-1], flush=True)
-        result[name] = {
-            "accuracy": values,
+    resolution = load(arguments.runs[0]).skeleton.resolution
+    data = load_data(arguments.data, resolution=resolution)
+    pooled: dict[str, list[float]] = {}
+    details = []
+    for run in arguments.runs:
+        accuracies, detail = compared(run, data, arguments)
+        details.append(detail)
+        for name, values in accuracies.items():
+            pooled.setdefault(name, []).extend(values)
+    summary = {
+        name: {
+            "n": len(values),
             "mean": round(float(np.mean(values)), 4),
+            "sd": round(float(np.std(values, ddof=1)), 4),
             "interval": interval(values),
-            "madds": [network_cost(space.skeleton, cells).madds for cells in architectures],
-            "params": [network_cost(space.skeleton, cells).params for cells in architectures],
-            "seconds": round(time.perf_counter() - started),
         }
-    events = (RunFolder(arguments.run).path / "events.jsonl").read_text().splitlines()
-    rounds = [json.loads(line) for line in events]
-    result["rounds"] = [
-        {key: each[key] for key in ("round", "phase", "best", "mean", "seconds")} for each in rounds
-    ]
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+        for name, values in pooled.items()
+    }
+    found = {"summary": summary, "steps": arguments.steps, "runs": details}
+    arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(summary, indent=1))
 
 
 if __name__ == "__main__":

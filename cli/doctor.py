@@ -13,7 +13,10 @@ OPTIONAL = {"scikit-learn": "--data digits", "matplotlib": "plots of the benchma
 
 
 def doctor(format: Format = "table") -> None:
-    """Say what is installed and which devices can be used; exit 1 if something is missing."""
+    """Say what is installed and which devices can be used.
+
+    Exit code 1 if something that every command needs is missing.
+    """
     packages = {name: _version(name) for name in (*REQUIRED, *OPTIONAL)}
     missing = [name for name in REQUIRED if packages[name] is None]
     devices = _devices() if packages["torch"] else {}

@@ -1,70 +1,92 @@
 """`autospace evolve`: learn a search space, or go on with a run that was stopped."""
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from autospace.cli.output import InputError
 
-EPILOG_RESUME = "A stopped run goes on with: autospace evolve --resume RUN"
+if TYPE_CHECKING:
+    from autospace.settings import Config
+
+LARGEST_LIMIT = 10**15
 
 Text = str | None
+Number = int | None
+
+Preset = Annotated[
+    Text, typer.Option(help="demo, cifar-small, cifar or imagenet-mobile.", show_default=False)
+]
+Data = Annotated[
+    Text,
+    typer.Option(
+        help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH "
+        "or synthetic[:options].",
+        show_default="digits",
+    ),
+]
+SkeletonName = Annotated[
+    Text, typer.Option(help="Built-in skeleton, or a .json or .toml file.", show_default="by data")
+]
+Out = Annotated[Path | None, typer.Option(help="Folder of the new run.", show_default="runs/...")]
+Resume = Annotated[
+    Path | None, typer.Option(help="Go on with the run in this folder.", show_default=False)
+]
+Seed = Annotated[Number, typer.Option(help="Equal seeds give equal spaces.", show_default="0")]
+Generations = Annotated[Number, typer.Option(help="After the initial population.")]
+Population = Annotated[Number, typer.Option(help="Cells alive per layer.")]
+Candidates = Annotated[Number, typer.Option(help="K: cells that a layer offers per round.")]
+Steps = Annotated[Number, typer.Option(help="Training steps per candidate.")]
+Keep = Annotated[Number, typer.Option(help="Evolved cells kept per layer.")]
+ScorerName = Annotated[Text, typer.Option(help="probe, local, in-place, gated or mixture.")]
+Objectives = Annotated[Text, typer.Option(help="fitness, or fitness,madds (NSGA-II).")]
+MaxMadds = Annotated[
+    Text,
+    typer.Option(
+        help="Most MAdds of any architecture, such as 5M; none; or reference: "
+        "what the dearest reference architecture has.",
+        show_default="reference",
+    ),
+]
+MaxParams = Annotated[
+    Text, typer.Option(help="Most weights of any architecture.", show_default="none")
+]
+Device = Annotated[Text, typer.Option(help="auto, cpu or cuda[:n].")]
+ConfigFile = Annotated[
+    Path | None, typer.Option(help="TOML file of settings; autospace init writes one.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. scoring.rho=0.5."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a run that is in the folder.")]
+Progress = Annotated[str, typer.Option(help="auto, plain, json or none; on stderr.")]
 
 
 def evolve(
-    preset: Annotated[
-        Text, typer.Option(help="demo, cifar-small, cifar or imagenet-mobile.", show_default=False)
-    ] = None,
-    data: Annotated[
-        Text,
-        typer.Option(
-            help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH "
-            "or synthetic[:options].",
-            show_default="digits",
-        ),
-    ] = None,
-    skeleton: Annotated[
-        Text,
-        typer.Option(help="Built-in skeleton, or a .json or .toml file.", show_default="by data"),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the new run.", show_default="runs/...")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with the run in this folder.", show_default=False)
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, show_default="0")] = None,
-    generations: Annotated[int | None, typer.Option(help="After the initial population.")] = None,
-    population: Annotated[int | None, typer.Option(help="Cells alive per layer.")] = None,
-    candidates: Annotated[
-        int | None, typer.Option(help="K: cells that a layer offers per round.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Training steps per candidate.")] = None,
-    keep: Annotated[int | None, typer.Option(help="Evolved cells kept per layer.")] = None,
-    scorer: Annotated[Text, typer.Option(help="local, in-place, gated or mixture.")] = None,
-    objectives: Annotated[Text, typer.Option(help="fitness, or fitness,madds (NSGA-II).")] = None,
-    max_madds: Annotated[
-        Text,
-        typer.Option(
-            help="Most MAdds of any architecture, such as 5M; none; or reference: "
-            "what the dearest reference architecture has.",
-            show_default="reference",
-        ),
-    ] = None,
-    max_params: Annotated[
-        Text, typer.Option(help="Most weights of any architecture.", show_default="none")
-    ] = None,
-    device: Annotated[Text, typer.Option(help="auto, cpu or cuda[:n].")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file of settings; autospace init writes one.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. scoring.rho=0.5."),
-    ] = None,
-    force: Annotated[bool, typer.Option(help="Replace a run that is in the folder.")] = False,
-    progress: Annotated[str, typer.Option(help="auto, plain, json or none; on stderr.")] = "auto",
+    preset: Preset = None,
+    data: Data = None,
+    skeleton: SkeletonName = None,
+    out: Out = None,
+    resume: Resume = None,
+    seed: Seed = None,
+    generations: Generations = None,
+    population: Population = None,
+    candidates: Candidates = None,
+    steps: Steps = None,
+    keep: Keep = None,
+    scorer: ScorerName = None,
+    objectives: Objectives = None,
+    max_madds: MaxMadds = None,
+    max_params: MaxParams = None,
+    device: Device = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    force: Force = False,
+    progress: Progress = "auto",
 ) -> None:
     """Learn a search space.
 
@@ -83,7 +105,7 @@ def evolve(
             "evolution.population": population,
             "evolution.candidates": candidates,
             "evolution.keep": keep,
-            "evolution.objectives": objectives.split(",") if objectives else None,
+            "evolution.objectives": _words(objectives),
             "scoring.steps": steps,
             "scoring.method": scorer,
             "budget.max_madds": _limit("--max-madds", max_madds),
@@ -107,44 +129,67 @@ def _configured(
     settings: list[str],
     given: dict[str, Any],
     device: str | None,
-) -> Any:
+) -> "Config":
     """Preset, file, --set and options, each overriding the one before."""
     from autospace.config import ConfigError, make_config, parse_settings, read_config
     from autospace.config import preset as settings_of
     from autospace.presets import NEEDS_DATA
 
     layers = [
-        settings_of(preset) if preset else {},
-        read_config(config) if config else {},
+        settings_of(preset) if preset is not None else {},
+        read_config(config) if config is not None else {},
         parse_settings(settings),
         given,
-        {"device": device} if device else {},
+        {"device": device} if device is not None else {},
     ]
-    has_data = any("source" in layer.get("data", {}) for layer in layers)
+    sections = [layer.get("data") for layer in layers]
+    has_data = any("source" in section for section in sections if isinstance(section, Mapping))
     if preset in NEEDS_DATA and not has_data:
         raise ConfigError(f"preset {preset}: needs your images; add {NEEDS_DATA[preset]}")
-    return make_config(*layers)
+    return make_config(*layers, _placed(make_config(*layers)))
 
 
-def _run(path: Path, config: Any, *, device: str | None, force: bool, progress: str) -> None:
+def _placed(config: "Config") -> dict[str, Any]:
+    """Paths of the configuration that hold wherever the run is resumed from."""
+    kind, _, path = config.data.source.partition(":")
+    placed: dict[str, Any] = {}
+    if kind in {"folder", "cifar10", "cifar100", "idx", "npz"} and path.strip():
+        placed["data"] = {"source": f"{kind}:{_absolute(path)}"}
+    if Path(config.skeleton).suffix in {".json", ".toml"}:
+        placed["skeleton"] = _absolute(config.skeleton)
+    return placed
+
+
+def _absolute(path: str) -> str:
+    try:
+        return str(Path(path).expanduser().absolute())
+    except (RuntimeError, OSError):  # no such home; no current folder
+        return path
+
+
+def _run(
+    path: Path, config: "Config | None", *, device: str | None, force: bool, progress: str
+) -> None:
     from autospace.cli.outcome import tell_outcome
-    from autospace.cli.output import INTERRUPTED, message
+    from autospace.cli.output import INTERRUPTED
     from autospace.cli.progress import reporting
     from autospace.run import learn
     from autospace.run_folder import RunFolder
 
-    if config is None:
-        folder = RunFolder.open(path)
+    new = config and RunFolder.create(path, config, force=force)
+    folder = new or RunFolder.open(path)
+    with reporting(progress, path) as observer:
         if folder.finished:
-            message(f"{path}: the run is finished already")
-    else:
-        folder = RunFolder.create(path, config, force=force)
-    try:
-        with reporting(progress, path) as observer:
+            observer.say(f"{path}: the run is finished already")
+        try:
             space = learn(folder, observer, device)
-    except KeyboardInterrupt:
-        message(f"interrupted; nothing is lost: autospace evolve --resume {path}")
-        raise typer.Exit(INTERRUPTED) from None
+        except KeyboardInterrupt:
+            if folder.replacing:
+                observer.say("interrupted before the new run began; the earlier one is untouched")
+            else:
+                command = f"autospace evolve --resume {shlex.quote(str(path))}"
+                observer.say(f"interrupted; nothing is lost: {command}")
+            raise typer.Exit(INTERRUPTED) from None
     tell_outcome(path, space)
 
 
@@ -162,16 +207,21 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return nested
 
 
+def _words(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",")]
+
+
 def _limit(option: str, text: str | None) -> int | str | None:
-    """A whole number with an optional suffix k, M or G."""
+    """A whole number with an optional suffix k, M or G; a promise is never rounded up."""
     if text is None or text in {"none", "reference"}:
         return text
     scale = {"k": 10**3, "m": 10**6, "g": 10**9}.get(text[-1:].lower(), 1)
     digits = text[:-1] if scale > 1 else text
     try:
-        value = round(float(digits) * scale)
+        # Through a float only what is no whole number: a float holds 15 digits.
+        value = int(digits) * scale if digits.isdigit() else int(float(digits) * scale)
     except (ValueError, OverflowError):
         value = 0
-    if not 1 <= value <= 10**15:
+    if not 1 <= value <= LARGEST_LIMIT:
         raise InputError(f"{option} {text[:40]!r}: expected a number such as 5M, none or reference")
     return value

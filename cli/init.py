@@ -13,9 +13,12 @@ def init(
         "autospace.toml"
     ),
     preset: Annotated[str, typer.Option(help="Whose settings to write.")] = "demo",
-    force: Annotated[bool, typer.Option(help="Overwrite the file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
-    """Write a configuration file with every setting of a preset, for evolve --config."""
+    """Write a configuration file to start from.
+
+    It holds every setting of a preset, for evolve --config.
+    """
     from autospace.config import make_config, to_toml
     from autospace.config import preset as settings_of
     from autospace.presets import NEEDS_DATA

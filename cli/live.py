@@ -26,15 +26,14 @@ MAX_LAYERS = 12
 class LiveReporter(Reporter):
     """Phase and time left, fitness per layer against the reference, and the course so far."""
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, console: Console | None = None) -> None:
         super().__init__()
         self._run = run
         self._phase = ("data", 0, 1)
         self._phase_started = time.monotonic()
         self._now: tuple[Plan, State] | None = None
-        console = Console(stderr=True, highlight=False, markup=False)
         self._live = Live(
-            console=console,
+            console=console or Console(stderr=True, highlight=False, markup=False),
             refresh_per_second=REFRESHES_PER_SECOND,
             get_renderable=self._render,
         )
@@ -89,8 +88,8 @@ class LiveReporter(Reporter):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         memory = peak // (2**20 if sys.platform == "darwin" else 2**10)
         return Text(
-            f"{record.phase}: best {record.best:+.4f}, mean {record.mean:+.4f} over the layers; "
-            f"{cells:.1f} cells/s, {feasible_rate(state):.0%} within budget, {memory:,} MB",
+            f"{record.phase}: best {record.best:+.4f}, mean {record.mean:+.4f}; "
+            f"{cells:.1f} cells/s, {feasible_rate(state):.0%} in budget, {memory:,} MB",
             style="dim",
         )
 

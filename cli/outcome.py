@@ -1,5 +1,6 @@
 """What a run learned, in ten lines that a person understands."""
 
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ def outcome(run: Path, space: "Space") -> list[str]:
     counts = [len(layer.candidates) for layer in space.layers]
     span = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     madds = space.madds
+    here = shlex.quote(str(run))
     lines = [
         f"Learned a space of {len(space.layers)} layers with {span} cells each: "
         f"{_count(space.size)} architectures,",
@@ -48,9 +50,9 @@ def outcome(run: Path, space: "Space") -> list[str]:
         f"Operations in the evolved cells: {_operations([c for _, c in evolved])}.",
         "",
         f"Written: {run / 'space.json'}. Next:",
-        f"  autospace show {run}                   what is in it",
-        f"  autospace show {run} --layer 0         one layer, its cells drawn",
-        f"  autospace validate {run}               check the file",
+        f"  autospace show {here}                   what is in it",
+        f"  autospace show {here} --layer 0         one layer, its cells drawn",
+        f"  autospace validate {here}               check the file",
     ]
     return lines
 

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,9 @@ class Reporter:
         if self.stopping:
             raise KeyboardInterrupt
         self.stopping = True
-        self.say("stopping after this step; press Ctrl-C again to stop at once")
+        # The signal may have come in the middle of a write to the same stream.
+        with suppress(RuntimeError):
+            self.say("stopping after this step; press Ctrl-C again to stop at once")
 
     def show_tick(self, phase: str, done: int, total: int) -> None:
         """Shows progress within a phase; silent here."""
@@ -88,7 +90,7 @@ class PlainReporter(Reporter):
 
     def show_tick(self, phase: str, done: int, total: int) -> None:
         """A line at the start and the end of a phase, and now and then between."""
-        if phase == "score":
+        if phase == "score" or not done:
             return
         now = time.monotonic()
         if phase != self._last[0] or done >= total or now - self._last[1] > SECONDS_BETWEEN_LINES:

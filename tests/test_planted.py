@@ -31,9 +31,9 @@ VOCABULARY = ("skip_connect", "dw_conv_3x3", "dw_conv_3x3_d2", PLANTED, "avg_poo
 PRIOR = CellPrior(VOCABULARY, nodes=3, expansions=(3,), mixes=("sum",), none_probability=0.5)
 SKELETON = Skeleton("planted", 1, 16, 2, Stem(8, 1), (LayerSpec(8),))
 POPULATION = 16
-GENERATIONS = 12
+GENERATIONS = 14
 CANDIDATES = 4
-KEPT = 28
+KEPT = 38
 
 
 def shifted_noise(count: int, seed: int) -> Examples:

@@ -1,0 +1,48 @@
+"""`autospace doctor`."""
+
+import json
+from importlib import metadata
+
+import pytest
+import torch
+
+from autospace.cli import doctor
+from tests.cli.conftest import Run
+
+
+def test_everything_that_is_installed_is_listed(run: Run) -> None:
+    ran = run("doctor")
+    assert (ran.code, ran.err) == (0, "")
+    for name in doctor.REQUIRED:
+        assert any(line.split() == [name, metadata.version(name)] for line in ran.out.splitlines())
+    assert "threads" in ran.out
+
+
+def test_programs_get_json(run: Run) -> None:
+    ran = run("doctor", "--format", "json")
+    found = json.loads(ran.out)
+    assert ran.code == 0
+    assert found["missing"] == []
+    assert found["autospace"] == metadata.version("autospace")
+    assert found["packages"]["torch"] == metadata.version("torch")
+    assert len(found["devices"]) == 1 + torch.cuda.device_count()
+
+
+def test_something_missing_is_a_failed_check(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "REQUIRED", (*doctor.REQUIRED, "no-such-package"))
+    ran = run("doctor")
+    assert ran.code == 1
+    assert "no-such-package MISSING" in ran.out
+    found = json.loads(run("doctor", "--format", "json").out)
+    assert found["missing"] == ["no-such-package"]
+
+
+def test_something_optional_is_no_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "OPTIONAL", {"no-such-package": "nothing"})
+    ran = run("doctor")
+    assert ran.code == 0
+    assert "no-such-package missing; needed for nothing" in ran.out
+
+
+def test_an_unknown_format_is_bad_input(run: Run) -> None:
+    assert run("doctor", "--format", "xml").code == 2

@@ -1,0 +1,288 @@
+"""`autospace evolve`: options, errors, interruption, resumption."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from autospace.cli.progress import Reporter
+from autospace.config import load_config
+from autospace.presets import NEEDS_DATA, PRESETS
+from autospace.settings import Method
+from autospace.spaces.builtin import load
+from tests.cli.conftest import Ran, Run
+from tests.runs import SKELETON
+
+Golden = Callable[[str, str], None]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> list[object]:
+    """Options of a run of half a second."""
+    skeleton = tmp_path / "two.toml"
+    skeleton.write_text(SKELETON)
+    options = {
+        "--data": "synthetic:classes=3,train=60,test=12",
+        "--skeleton": skeleton,
+        "--device": "cpu",
+        "--generations": 3,
+        "--population": 5,
+        "--candidates": 2,
+        "--keep": 2,
+        "--steps": 2,
+    }
+    sets = ("evolution.tournament=2", "scoring.batch=8", "scoring.validation_batches=1")
+    more = ("warm_up.steps=5", "warm_up.batch=8", "cells.reference_expansion=1")
+    listed = [each for pair in options.items() for each in pair]
+    return listed + [each for setting in (*sets, *more) for each in ("--set", setting)]
+
+
+@pytest.fixture
+def evolve(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """Runs `evolve` in a folder of its own."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return lambda *arguments: run("evolve", *arguments)
+
+
+def _files(path: Path) -> set[str]:
+    return {each.relative_to(path).as_posix() for each in path.rglob("*")}
+
+
+def _times(path: Path) -> dict[str, int]:
+    return {each: (path / each).stat().st_mtime_ns for each in _files(path) if ".lock" not in each}
+
+
+def test_help(run: Run, golden: Golden) -> None:
+    ran = run("evolve", "--help")
+    assert ran.code == 0
+    assert max(map(len, ran.out.splitlines())) <= 80
+    golden("help-evolve.txt", ran.out)
+
+
+def test_a_space_is_learned_and_the_outcome_told(
+    evolve: Callable[..., Ran], tiny: list[object], tmp_path: Path
+) -> None:
+    ran = evolve(*tiny, "--out", "run", "--progress", "none")
+    assert (ran.code, ran.err) == (0, "")
+    space = load(tmp_path / "work" / "run")
+    assert f"Learned a space of 2 layers with 5 cells each: {space.size} architectures," in ran.out
+    assert "autospace show run" in ran.out
+    again = evolve(*tiny, "--out", "again", "--progress", "none")
+    assert again.code == 0
+    work = tmp_path / "work"
+    assert (work / "run/space.json").read_bytes() == (work / "again/space.json").read_bytes()
+
+
+def test_options_win_over_set_over_file_over_preset(
+    evolve: Callable[..., Ran],
+    tiny: list[object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "a.toml").write_text("seed = 1\n[evolution]\nkeep = 3\nconfirm = 2\n")
+    monkeypatch.setattr("autospace.run.learn", _stop)
+    ran = evolve(
+        *("--preset", "demo", *tiny, "--config", tmp_path / "a.toml"),
+        *("--set", "evolution.keep=4", "--set", "evolution.confirm=3", "--keep", "5"),
+        *("--seed", "7", "--max-madds", "5M", "--max-params", "none", "--out", "run"),
+        *("--scorer", "gated", "--objectives", "fitness, madds"),
+    )
+    assert ran.code == 130
+    config = load_config(tmp_path / "work" / "run" / "config.toml")
+    assert (config.seed, config.evolution.keep, config.evolution.confirm) == (7, 5, 3)
+    assert (config.budget.max_madds, config.budget.max_params) == (5_000_000, "none")
+    assert (config.scoring.method, config.evolution.objectives) == ("gated", ("fitness", "madds"))
+    assert config.data.crop == 1
+    assert config.skeleton == str(tmp_path / "two.toml")
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_paths_are_kept_so_that_a_run_resumes_from_any_folder(
+    evolve: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autospace.run.learn", _stop)
+    evolve("--data", "folder:../pets", "--skeleton", "../two.toml", "--out", "run")
+    config = load_config(tmp_path / "work" / "run" / "config.toml")
+    assert config.data.source == f"folder:{tmp_path}/work/../pets"
+    assert config.skeleton == f"{tmp_path}/work/../two.toml"
+
+
+BAD: list[tuple[list[str], str]] = [
+    (["--preset", "big"], 'preset "big": unknown; allowed: demo, cifar-small'),
+    (["--preset", ""], 'preset "": unknown; allowed: demo'),
+    (["--data", "folder:/no/such"], "/no/such"),
+    (["--data", "cifar10:/no/such"], "/no/such"),
+    (["--data", "photos"], "is not a data source"),
+    (["--data", ""], "is not a data source"),
+    (["--data", "synthetic:sise=3"], "unknown option 'sise'"),
+    (["--skeleton", "tower"], "tower: unknown skeleton; allowed: digits"),
+    (["--skeleton", "/no/such.json"], "/no/such.json: no such file"),
+    (["--skeleton", ""], "skeleton: "),
+    (["--generations", "-1"], "evolution.generations: -1; allowed: a whole number from 0"),
+    (["--population", "1"], "evolution.population: 1; allowed: a whole number from 2"),
+    (["--population", "3"], "tournament 4, population 3"),
+    (["--candidates", "0"], "evolution.candidates: 0; allowed: a whole number from 1"),
+    (["--steps", "0"], "scoring.steps: 0"),
+    (["--keep", "0"], "evolution.keep: 0"),
+    (["--seed", "-1"], "seed: -1; allowed: a whole number from 0"),
+    (["--scorer", "best"], 'scoring.method: "best"; allowed: '),
+    (["--objectives", "speed"], 'evolution.objectives[0]: "speed"; allowed: fitness or madds'),
+    (["--max-madds", "1"], "at most 1 MAdds are allowed, but the reference cells need"),
+    (["--max-params", "5"], "at most 5 params are allowed, but the reference cells need"),
+    (["--max-madds", "5X"], "--max-madds '5X': expected a number such as 5M, none or reference"),
+    (["--max-madds", "nan"], "--max-madds 'nan': expected a number"),
+    (["--device", "gpu"], 'device: "gpu"; allowed: auto, cpu or cuda[:n]'),
+    (["--device", "cuda:98"], "device 'cuda:98': this machine has"),
+    (["--config", "/no/such.toml"], "/no/such.toml: no such file or directory"),
+    (["--config", "/"], "is a folder"),
+    (["--set", "scoring.rho"], '--set "scoring.rho": expected section.name=value'),
+    (["--set", "scoring.rho=-1"], "scoring.rho: -1; allowed: a number above 0"),
+    (["--set", "data=3"], "data: 3; allowed: a section of settings"),
+    (["--set", "a.b=3"], "a: unknown setting; known: seed"),
+    (["--progress", "loud"], "--progress 'loud': allowed: auto, plain, json, none"),
+    (["--out", "/dev/null"], "/dev/null: is a file"),
+    (["--out", "/dev/null/run"], "Not a directory"),
+    (["--resume", "/no/such/run"], "/no/such/run: no run to resume"),
+    (["--resume", "x", "--force"], "--resume: goes on with the settings of the run"),
+]
+
+
+@pytest.mark.parametrize(("options", "problem"), BAD, ids=[" ".join(each) for each, _ in BAD])
+def test_bad_input_is_one_line_and_leaves_nothing_behind(
+    evolve: Callable[..., Ran], tmp_path: Path, options: list[str], problem: str
+) -> None:
+    preset = [] if {"--preset", "--resume"} & set(options) else ["--preset", "demo"]
+    ran = evolve(*preset, *options)
+    lines = ran.err.splitlines()
+    assert ran.code == 2
+    assert ran.out == ""
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert problem in lines[0]
+    assert _files(tmp_path / "work") == set()
+
+
+@pytest.mark.parametrize("name", NEEDS_DATA)
+def test_presets_that_need_images_say_so(evolve: Callable[..., Ran], name: str) -> None:
+    ran = evolve("--preset", name)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == f"error: preset {name}: needs your images; add {NEEDS_DATA[name]}\n"
+
+
+def test_help_names_every_preset_and_method(run: Run) -> None:
+    text = " ".join(run("evolve", "--help").out.split())
+    assert all(name in text for name in (*PRESETS, *get_args(Method)))
+
+
+def test_a_run_is_not_overwritten_unless_forced(
+    evolve: Callable[..., Ran], tiny: list[object], tmp_path: Path
+) -> None:
+    options = (*tiny, "--out", "run", "--progress", "none")
+    assert evolve(*options).code == 0
+    first = (tmp_path / "work/run/space.json").read_bytes()
+    ran = evolve(*options, "--seed", 5)
+    assert ran.code == 2
+    assert ran.err == (
+        "error: run: holds a run already; continue it with --resume run, "
+        "or replace it with --force\n"
+    )
+    assert evolve(*options, "--seed", 5, "--data", "folder:/no", "--force").code == 2
+    assert (tmp_path / "work/run/space.json").read_bytes() == first
+    assert evolve(*options, "--seed", 5, "--force").code == 0
+    assert (tmp_path / "work/run/space.json").read_bytes() != first
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(
+    evolve: Callable[..., Ran], tiny: list[object], tmp_path: Path
+) -> None:
+    first = evolve(*tiny, "--out", "run", "--progress", "none")
+    work = tmp_path / "work"
+    before = _times(work)
+    ran = evolve("--resume", "run", "--progress", "plain")
+    assert (ran.code, ran.out) == (0, first.out)
+    assert ran.err == "run: the run is finished already\n"
+    assert _times(work) == before
+
+
+def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
+    evolve: Callable[..., Ran],
+    tiny: list[object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert evolve(*tiny, "--out", "whole", "--progress", "none").code == 0
+    for phase, name in (("warm-up", "a b"), ("score", "second")):
+        with monkeypatch.context() as patched:
+            patched.setattr(Reporter, "show_tick", _interrupting(phase))
+            ran = evolve(*tiny, "--out", name, "--progress", "none")
+        assert (ran.code, ran.out) == (130, "")
+        quoted = f"'{name}'" if " " in name else name
+        assert ran.err == (
+            "stopping after this step; press Ctrl-C again to stop at once\n"
+            f"interrupted; nothing is lost: autospace evolve --resume {quoted}\n"
+        )
+        assert evolve("--resume", name, "--progress", "none").code == 0
+        work = tmp_path / "work"
+        assert (work / name / "space.json").read_bytes() == (work / "whole/space.json").read_bytes()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def _interrupting(wanted: str) -> Callable[..., None]:
+    def show_tick(self: Reporter, phase: str, done: int, total: int) -> None:
+        del done, total
+        if phase == wanted and not self.stopping:
+            signal.raise_signal(signal.SIGINT)
+
+    return show_tick
+
+
+def test_ctrl_c_before_a_forced_run_begins_leaves_the_earlier_one(
+    evolve: Callable[..., Ran],
+    tiny: list[object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = (*tiny, "--out", "run", "--progress", "none")
+    assert evolve(*options).code == 0
+    before = (tmp_path / "work/run/space.json").read_bytes()
+    monkeypatch.setattr(Reporter, "show_tick", _interrupting("data"))
+    ran = evolve(*options, "--force", "--seed", 4)
+    assert ran.code == 130
+    assert ran.err.endswith("interrupted before the new run began; the earlier one is untouched\n")
+    assert (tmp_path / "work/run/space.json").read_bytes() == before
+
+
+def test_a_real_ctrl_c_in_a_real_process(tiny: list[object], tmp_path: Path, run: Run) -> None:
+    code = "import sys; from autospace.cli.main import app; sys.argv[0] = 'autospace'; app()"
+    command = [sys.executable, "-c", code, "evolve", *map(str, tiny)]
+    command += ["--out", str(tmp_path / "run"), "--progress", "json", "--generations", "400"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        if process.stderr is None:
+            raise RuntimeError
+        events = []
+        for line in process.stderr:
+            events.append(json.loads(line))
+            if events[-1].get("round") == 4:
+                process.send_signal(signal.SIGINT)
+    assert process.returncode == 130
+    assert [each["text"] for each in events if each["event"] == "message"] == [
+        "stopping after this step; press Ctrl-C again to stop at once",
+        f"interrupted; nothing is lost: autospace evolve --resume {tmp_path / 'run'}",
+    ]
+    assert all("Traceback" not in str(each) for each in events)
+    state = json.loads((tmp_path / "run/checkpoint/state.json").read_text())
+    log = (tmp_path / "run" / "events.jsonl").read_text().splitlines()
+    assert state["round"] == len(log) >= 4
+    assert run("evolve", "--resume", tmp_path / "run", "--data", "digits").code == 2

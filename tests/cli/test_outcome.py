@@ -1,0 +1,54 @@
+"""The summary after a run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from autospace.cli.outcome import outcome, tell_outcome
+from autospace.spaces import Budget, Layer
+from tests.cli.samples import learned_space
+
+SPACE = learned_space()
+
+
+def test_the_summary_counts_by_hand() -> None:
+    text = "\n".join(outcome(Path("runs/demo"), SPACE))
+    assert "a space of 4 layers with 9 cells each: 6,561 architectures," in text
+    best = max(
+        (each for layer in SPACE.layers for each in layer.candidates[:6]),
+        key=lambda each: each.fitness or 0,
+    )
+    assert f"promises {best.fitness:+.4f} of cross-entropy fall" in text
+    assert f"{SPACE.madds.min / 1e6:.3g}M to {SPACE.madds.max / 1e6:.3g}M MAdds" in text
+    better = sum(
+        any((each.fitness or 0) > 0 for each in layer.candidates[:6]) for layer in SPACE.layers
+    )
+    assert f"In {better} of 4 layers" in text
+
+
+def test_the_limit_is_named_where_there_is_one() -> None:
+    limited = replace(SPACE, budget=Budget(SPACE.madds.max))
+    assert f"exceeds the budget of {SPACE.madds.max / 1e6:.3g}M." in "\n".join(
+        outcome(Path("run"), limited)
+    )
+
+
+def test_the_next_commands_can_be_pasted() -> None:
+    assert "  autospace validate 'my run'" in "\n".join(outcome(Path("my run"), SPACE))
+
+
+def test_a_space_of_references_alone_has_no_best(capsys: pytest.CaptureFixture[str]) -> None:
+    layers = tuple(Layer(layer.shape, layer.candidates[6:]) for layer in SPACE.layers)
+    tell_outcome(Path("run"), replace(SPACE, layers=layers))
+    out = capsys.readouterr().out
+    assert "In 0 of 4 layers" in out
+    assert "The best" not in out
+    assert "Operations in the evolved cells: none." in out
+
+
+def test_uneven_layers_and_huge_spaces_are_said_shortly() -> None:
+    first = SPACE.layers[0]
+    shorter = Layer(first.shape, first.candidates[2:])
+    text = "\n".join(outcome(Path("run"), replace(SPACE, layers=(shorter, *SPACE.layers[1:]))))
+    assert "with 7 to 9 cells each: 5,103 architectures" in text

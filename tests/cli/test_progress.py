@@ -1,0 +1,228 @@
+"""What a run shows while it goes on."""
+
+import io
+import json
+import re
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from autospace.cli import progress
+from autospace.cli.live import SPARKS, LiveReporter, sparkline
+from autospace.cli.output import InputError
+from autospace.cli.progress import (
+    JsonReporter,
+    PlainReporter,
+    Reporter,
+    check_progress,
+    duration,
+    feasible_rate,
+    reporting,
+    round_line,
+)
+from autospace.loop import evolve
+from autospace.population import Drawn, State
+from autospace.spaces import LayerSpec
+from tests.tiny import SKELETON, ClosedForm, plan
+
+PLAN = plan()
+STATES = list(evolve(PLAN, ClosedForm()))
+
+
+def _play(reporter: Reporter) -> None:
+    """A run as the library tells of it."""
+    reporter.say("no test split: 10 of 100 examples held out")
+    reporter.tick("data", 1, 2)
+    reporter.tick("data", 2, 2)
+    for done in range(1, 41):
+        reporter.tick("warm-up", done, 40)
+    for state in STATES:
+        for done in range(5):
+            reporter.tick("score", done, 5)
+        reporter.round(PLAN, state, 2.0)
+    reporter.close()
+
+
+def test_plain_lines_tell_every_round_in_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    _play(PlainReporter())
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert max(map(len, lines)) <= 80
+    assert lines[:5] == [
+        "no test split: 10 of 100 examples held out",
+        "reading images: 1 of 2",
+        "reading images: 2 of 2",
+        "training the reference: 1 of 40",
+        "training the reference: 40 of 40",
+    ]
+    assert len(lines) == 5 + PLAN.rounds
+    assert lines[5].startswith("round   1/9 initial best +1.0000  mean ")
+    assert lines[-1].endswith("2.0 s, 0 s left")
+
+
+def test_a_long_phase_is_told_every_few_seconds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("autospace.cli.progress.time.monotonic", lambda: now[0])
+    reporter = PlainReporter()
+    for done in range(1, 60):
+        now[0] += 1
+        reporter.tick("warm-up", done, 1000)
+    told = [int(line.split()[3]) for line in capsys.readouterr().err.splitlines()]
+    assert told == [1, 12, 23, 34, 45, 56]
+
+
+def test_json_is_an_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    _play(JsonReporter())
+    out, err = capsys.readouterr()
+    assert out == ""
+    events = [json.loads(line) for line in err.splitlines()]
+    kinds = [event["event"] for event in events]
+    assert kinds == ["message", "data", "warm-up"] + ["round"] * PLAN.rounds
+    assert events[1] == {"event": "data", "done": 2, "total": 2}
+    last = events[-1]
+    assert (last["round"], last["rounds"], last["phase"]) == (9, 9, "confirm")
+    assert last["best"] == STATES[-1].history[-1].best
+    assert last["seconds_left"] == 0
+
+
+def test_none_is_silent_but_for_remarks(capsys: pytest.CaptureFixture[str]) -> None:
+    _play(Reporter())
+    assert capsys.readouterr() == ("", "no test split: 10 of 100 examples held out\n")
+
+
+def _live(width: int, states: list[State] = STATES, some: object = PLAN) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=width, color_system=None)
+    reporter = LiveReporter(Path("runs/demo"), console)
+    reporter.tick("warm-up", 5, 10)
+    for state in states:
+        reporter.round(plan() if some is None else PLAN, state, 1.0)
+    reporter.close()
+    return stream.getvalue()
+
+
+def test_the_live_display_shows_phase_layers_and_course_in_80_columns() -> None:
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", _live(80))
+    lines = text.replace("\r", "\n").splitlines()
+    assert max(map(len, lines)) <= 80
+    picture = lines[-6:]
+    assert "round 9 of 9" in text
+    assert any(line.lstrip().startswith("layer_00") for line in picture)
+    best = STATES[-1].history[-1].layers[1].best
+    assert any("layer_01" in line and f"{best:+.4f}" in line for line in picture)
+    assert re.search(r"cells/s, \d+% in budget, [\d,]+ MB$", text, re.MULTILINE)
+    assert any(spark in text for spark in SPARKS)
+
+
+@pytest.mark.parametrize("width", [20, 40, 200])
+def test_the_live_display_survives_any_width(width: int) -> None:
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", _live(width))
+    assert max(len(line) for line in text.replace("\r", "\n").splitlines()) <= width
+
+
+def test_the_live_display_before_the_first_round_shows_the_phase() -> None:
+    assert "training the reference" in _live(80, [])
+
+
+def test_the_live_display_of_many_layers_names_the_rest() -> None:
+    from autospace.cli.live import _layers
+
+    many = plan(skeleton=replace(SKELETON, layers=(LayerSpec(4),) * 15), generations=0)
+    *_, last = evolve(many, ClosedForm())
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(_layers(many, last))
+    assert "and 3 more" in stream.getvalue()
+    assert len(stream.getvalue().splitlines()) == 14
+
+
+def test_a_remark_stands_above_the_live_display() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=80, color_system=None)
+    reporter = LiveReporter(Path("run"), console)
+    reporter.say("[bold]no markup[/bold]")
+    reporter.close()
+    assert "[bold]no markup[/bold]" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([0.0], "▁"), ([1.0, 1.0], "▁▁"), ([0.0, 7.0], "▁█"), ([0, 1, 2, 3, 4, 5, 6, 7], SPARKS)],
+)
+def test_a_sparkline_runs_from_lowest_to_highest(values: list[float], expected: str) -> None:
+    assert sparkline(values) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0, "0 s"), (59.4, "59 s"), (60, "1 min 00 s"), (3599, "59 min 59 s"), (7265, "2 h 01 min")],
+)
+def test_durations_are_said_as_people_say_them(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected
+
+
+def test_the_feasible_rate_is_over_all_layers() -> None:
+    record = STATES[0].history[-1]
+    layers = tuple(
+        replace(layer, drawn=Drawn(10, 0, over))
+        for layer, over in zip(record.layers, (5, 0), strict=True)
+    )
+    state = replace(STATES[0], history=(replace(record, layers=layers),))
+    assert feasible_rate(state) == 0.75
+    assert "feasible  75%" in round_line(PLAN, state, 1.0, 2.0)
+
+
+def test_the_time_left_is_the_mean_round_times_those_to_come() -> None:
+    reporter = Reporter()
+    reporter.round(PLAN, STATES[0], 2.0)
+    reporter.round(PLAN, STATES[1], 4.0)
+    assert reporter.seconds_left(PLAN, STATES[1]) == (9 - 2) * 3.0
+
+
+def test_unknown_kinds_are_refused() -> None:
+    for kind in progress.KINDS:
+        check_progress(kind)
+    with pytest.raises(InputError, match="allowed: auto, plain, json, none"):
+        check_progress("verbose")
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("auto", PlainReporter), ("plain", PlainReporter), ("json", JsonReporter), ("none", Reporter)],
+)
+def test_a_pipe_gets_plain_lines_unless_asked_otherwise(
+    kind: str, expected: type[Reporter]
+) -> None:
+    with reporting(kind, Path("run")) as reporter:
+        assert type(reporter) is expected
+
+
+def test_the_first_ctrl_c_stops_at_the_next_tick_the_second_at_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with reporting("plain", Path("run")) as reporter:
+        signal.raise_signal(signal.SIGINT)
+        assert "stopping after this step" in capsys.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            reporter.tick("score", 1, 2)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_signal_in_the_middle_of_a_write_still_stops_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def reentrant(_: str) -> None:
+        raise RuntimeError("reentrant call inside <_io.BufferedWriter>")
+
+    monkeypatch.setattr(progress, "message", reentrant)
+    with reporting("plain", Path("run")) as reporter:
+        signal.raise_signal(signal.SIGINT)
+        assert reporter.stopping

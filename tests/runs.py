@@ -1,0 +1,195 @@
+"""Whole runs in processes of their own that can be killed, without paying for torch every time.
+
+`Server` starts one process that imports everything once; every run is a fork of it. As a program,
+this file is that process: a request a line on stdin, a reply a line on stdout.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SKELETON = """\
+format = "autospace.skeleton"
+version = 1
+name = "two"
+in_channels = 1
+resolution = 8
+classes = 3
+layers = [{ channels = 4 }, { channels = 6, stride = 2 }]
+[stem]
+channels = 4
+stride = 1
+"""
+
+SETTINGS: dict[str, Any] = {
+    "device": "cpu",
+    "data": {"source": "synthetic:classes=3,train=60,test=12"},
+    "evolution": {
+        "generations": 3,
+        "population": 5,
+        "candidates": 2,
+        "tournament": 2,
+        "keep": 2,
+        "confirm": 1,
+    },
+    "cells": {"reference_expansion": 1},
+    "scoring": {"steps": 2, "batch": 8, "validation_batches": 1},
+    "warm_up": {"steps": 5, "batch": 8},
+}
+ROUNDS = 3 + 3 + 2
+
+
+def settings(folder: Path, **changes: dict[str, Any] | Any) -> dict[str, Any]:
+    """The settings of a run of about half a second; its skeleton is written beside the run."""
+    skeleton = folder / "two.toml"
+    skeleton.write_text(SKELETON)
+    merged = {**SETTINGS, "skeleton": str(skeleton)}
+    for name, value in changes.items():
+        merged[name] = {**merged.get(name, {}), **value} if isinstance(value, dict) else value
+    return merged
+
+
+class Silent:
+    """An observer that counts, and stops or kills its own process at a given count."""
+
+    def __init__(self, stop: int = -1, act: Callable[[], None] = lambda: None) -> None:
+        self.phases: list[str] = []
+        self.said: list[str] = []
+        self._stop, self._act = stop, act
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+    def tick(self, phase: str, done: int, total: int) -> None:
+        del done, total
+        self.phases.append(phase)
+        if len(self.phases) == self._stop:
+            self._act()
+
+    def round(self, plan: object, state: object, seconds: float) -> None:
+        del plan, state, seconds
+
+
+class Server:
+    """Forks runs."""
+
+    def __init__(self) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.runs"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=environment,
+        )
+
+    def start(self, path: Path, **request: Any) -> int:
+        """Starts a run, a new one if `settings` are given; returns its process id."""
+        if self._process.stdin is None:
+            raise RuntimeError("closed")
+        self._process.stdin.write(json.dumps({"path": str(path), **request}) + "\n")
+        self._process.stdin.flush()
+        return int(self._reply()["pid"])
+
+    def wait(self) -> dict[str, Any]:
+        """What became of the run: `code`, negative if it was killed, and what it counted."""
+        return self._reply()
+
+    def run(self, path: Path, **request: Any) -> dict[str, Any]:
+        self.start(path, **request)
+        return self.wait()
+
+    def close(self) -> None:
+        self._process.communicate()
+
+    def _reply(self) -> dict[str, Any]:
+        if self._process.stdout is None:
+            raise RuntimeError("closed")
+        reply: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return reply
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def _kill_at_write(stop: int, counted: list[int]) -> None:
+    """Dies just before the n-th system call that makes something last."""
+    for name in ("fsync", "replace", "unlink", "mkdir"):
+        original = getattr(os, name)
+
+        def counting(*arguments: Any, original: Any = original, **options: Any) -> Any:
+            counted[0] += 1
+            if counted[0] == stop:
+                _kill()
+            return original(*arguments, **options)
+
+        setattr(os, name, counting)
+
+
+def _child(request: dict[str, Any]) -> dict[str, Any]:
+    import torch
+
+    from autospace.config import make_config
+    from autospace.run import learn
+    from autospace.run_folder import RunFolder
+
+    torch.set_num_threads(1)
+    writes = [0]
+    _kill_at_write(request.get("write", -1), writes)
+    act = _interrupt if request.get("interrupt") else _kill
+    observer = Silent(request.get("tick", -1), act)
+    path = Path(request["path"])
+    if "settings" in request and not (path / "config.toml").exists():
+        folder = RunFolder.create(path, make_config(request["settings"]))
+    else:
+        folder = RunFolder.open(path)
+    try:
+        learn(folder, observer)
+    except KeyboardInterrupt:
+        return {"code": 130}
+    except ValueError as error:
+        return {"code": 2, "error": f"{type(error).__name__}: {error}"}
+    return {"code": 0, "phases": observer.phases, "writes": writes[0]}
+
+
+def _forked(request: dict[str, Any]) -> dict[str, Any]:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        code = 1
+        try:
+            os.write(writing, json.dumps(_child(request)).encode())
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writing)
+    print(json.dumps({"pid": child}), flush=True)
+    with os.fdopen(reading, "rb") as stream:
+        raw = stream.read()
+    _, status = os.waitpid(child, 0)
+    found: dict[str, Any] = json.loads(raw) if raw else {"code": os.waitstatus_to_exitcode(status)}
+    return found
+
+
+if __name__ == "__main__":
+    # The first optimiser of a process imports the compiler; better here than in every fork.
+    import torch._dynamo  # noqa: F401
+
+    import autospace.run  # noqa: F401
+
+    for line in sys.stdin:
+        print(json.dumps(_forked(json.loads(line))), flush=True)

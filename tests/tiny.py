@@ -1,0 +1,89 @@
+"""Small runs of the loop without torch, and cells that a closed form scores."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from autospace.budget import Share
+from autospace.evolution import Operators
+from autospace.learned import learned_space
+from autospace.loop import Plan, evolve, start
+from autospace.population import Member, State
+from autospace.spaces import (
+    DEFAULT_OPERATIONS,
+    Budget,
+    Cell,
+    LayerShape,
+    LayerSpec,
+    Origin,
+    Skeleton,
+    Stem,
+    mbconv,
+    to_json,
+)
+from autospace.spaces.canonical import canonical_key
+from autospace.spaces.cost import cell_cost
+from autospace.variation import CellPrior
+
+SKELETON = Skeleton("tiny", 1, 8, 4, Stem(4, 1), (LayerSpec(4), LayerSpec(6, 2)))
+PRIOR = CellPrior(tuple(name for name in DEFAULT_OPERATIONS if name != "none"))
+REFERENCES = tuple((f"mbconv_k{kernel}_e3", mbconv(kernel, 3)) for kernel in (3, 5, 7))
+SHAPE = LayerShape("layer_00", 4, 4, 1, 8)
+
+Score = Callable[[Cell], float]
+
+
+def one_max(cell: Cell) -> float:
+    """Number of 5x5 depthwise edges: 6 at most with four nodes."""
+    return float(sum(edge.operation == "dw_conv_5x5" for edge in cell.edges))
+
+
+class ClosedForm:
+    """Scores every cell by a formula, and remembers what it was asked."""
+
+    def __init__(self, score: Score = one_max) -> None:
+        self.score_of = score
+        self.calls: list[tuple[list[list[Cell]], int]] = []
+
+    def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
+        self.calls.append(([list(layer) for layer in candidates], repeat))
+        return [[self.score_of(cell) for cell in layer] for layer in candidates]
+
+
+def operators(**changes: Any) -> Operators:
+    return replace(Operators(8, 3, 0.3, False, ("fitness",), PRIOR), **changes)
+
+
+def plan(**changes: Any) -> Plan:
+    """A plan of two layers; `operators` may be given as a dict of changes."""
+    skeleton = changes.pop("skeleton", SKELETON)
+    acting = operators(**changes.pop("operators", {}))
+    shares = changes.pop("shares", tuple(Share() for _ in skeleton.layers))
+    some = Plan(skeleton, REFERENCES, shares, acting, 0, 4, 3, 2, 1, 0.5)
+    return replace(some, **changes)
+
+
+def finish(some: Plan, state: State | None = None, score: Score = one_max) -> State:
+    """The state after the last round."""
+    return [state, *evolve(some, ClosedForm(score), state)][-1] or start(some)
+
+
+def space_bytes(some: Plan, state: State, budget: Budget | None = None) -> str:
+    """The text of the learned space."""
+    return to_json(
+        learned_space(some, state, name="tiny", budget=budget or Budget(), provenance={})
+    )
+
+
+def member(identity: str, cell: Cell, fitness: float | None, **changes: Any) -> Member:
+    """A member that has been scored once."""
+    made = Member(
+        identity,
+        cell,
+        canonical_key(cell, SHAPE.stride),
+        cell_cost(cell, SHAPE),
+        Origin("random"),
+        fitness,
+        0 if fitness is None else 1,
+    )
+    return replace(made, **changes)
