@@ -27,13 +27,13 @@ from autospace.variation import CellPrior
 
 SHIFT = 7
 PLANTED = "dw_conv_3x3_d3"
-VOCABULARY = ("skip_connect", "dw_conv_3x3", "dw_conv_3x3_d2", PLANTED, "avg_pool_3x3")
-PRIOR = CellPrior(VOCABULARY, nodes=3, expansions=(3,), mixes=("sum",), none_probability=0.5)
+BLIND = ("skip_connect", "dw_conv_3x3", "dw_conv_3x3_d2", "avg_pool_3x3", "max_pool_3x3")
+PRIOR = CellPrior((*BLIND, PLANTED), nodes=3, expansions=(3,), none_probability=0.75)
 SKELETON = Skeleton("planted", 1, 16, 2, Stem(8, 1), (LayerSpec(8),))
-POPULATION = 16
-GENERATIONS = 14
-CANDIDATES = 4
-KEPT = 38
+POPULATION = 32
+GENERATIONS = 8
+CANDIDATES = 8
+KEPT = 45
 
 
 def shifted_noise(count: int, seed: int) -> Examples:
@@ -68,7 +68,7 @@ class Search:
 
     def planted_share(self, base: Setting) -> float:
         """Share of the kept cells that hold the planted operation."""
-        operators = Operators(self.population, 4, 0.2, False, ("fitness",), PRIOR)
+        operators = Operators(self.population, 6, 0.2, False, ("fitness",), PRIOR)
         plan = Plan(
             SKELETON,
             (("mbconv_k3_e3", mbconv(3, 3, nodes=3)),),
