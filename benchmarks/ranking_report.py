@@ -10,7 +10,7 @@ the layers; intervals are from a bootstrap over cells, within layers.
 import argparse
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import matplotlib
@@ -28,14 +28,18 @@ Array = np.ndarray
 
 
 def load_truth(path: Path) -> dict[str, Array]:
-    """Per layer name, accuracies [cells, seeds] on held-out images; NaN where not trained."""
+    """Per layer name, accuracies [cells, seeds] on held-out images; complete seeds only."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    seeds = 1 + max(row["seed"] for row in rows)
+    rows = [row for row in rows if row["cell"] >= 0]
+    counts = Counter(row["seed"] for row in rows)
+    whole = sum(len(cells_of(layer)) for layer in LAYERS.values())
+    seeds = sum(counts[seed] == whole for seed in sorted(counts))
+    rows = [row for row in rows if row["seed"] < seeds]
     truth = {}
     for name, layer in LAYERS.items():
         table = np.full((len(cells_of(layer)), seeds), np.nan)
         for row in rows:
-            if row["layer"] == layer and row["cell"] >= 0:
+            if row["layer"] == layer:
                 table[row["cell"], row["seed"]] = row["held_out_accuracy"]
         truth[name] = table
     return truth
@@ -54,11 +58,11 @@ def ceiling(truth: dict[str, Array]) -> dict[str, float]:
     """
     between, best = [], []
     for table in truth.values():
-        full = [s for s in range(table.shape[1]) if not np.isnan(table[:, s]).any()]
-        pairs = [tau(table[:, a], table[:, b]) for a in full for b in full if a < b]
+        seeds = range(table.shape[1])
+        pairs = [tau(table[:, a], table[:, b]) for a in seeds for b in seeds if a < b]
         between.append(np.mean(pairs))
         single = math.sin(math.pi / 2 * float(np.mean(pairs)))
-        reliable = len(full) * single / (1 + (len(full) - 1) * single)
+        reliable = len(seeds) * single / (1 + (len(seeds) - 1) * single)
         best.append(2 / math.pi * math.asin(math.sqrt(reliable)))
     return {"between_seeds": float(np.mean(between)), "perfect": float(np.mean(best))}
 
@@ -79,30 +83,41 @@ def bootstrap(
     values: list[Array], accuracy: list[Array], costs: list[Array], rng: np.random.Generator
 ) -> dict[str, list[float]]:
     """95 % intervals of both correlations over resampled cells."""
+    tables = []
+    for value, right, cost in zip(values, accuracy, costs, strict=True):
+        bins = np.argsort(np.argsort(cost)) * BINS // len(cost)
+        tables.append((_signs(value), _signs(right), bins[:, None] == bins[None, :]))
     overall, binned = [], []
     for _ in range(RESAMPLES):
-        picks = [rng.integers(len(a), size=len(a)) for a in accuracy]
-        rows = list(zip(values, accuracy, costs, picks, strict=True))
-        overall.append(np.mean([tau(v[p], a[p]) for v, a, _, p in rows]))
-        binned.append(np.mean([_fast_bins(v[p], a[p], c[p]) for v, a, c, p in rows]))
+        both = []
+        for of_value, of_right, same in tables:
+            pick = rng.integers(len(same), size=len(same))
+            grid = np.ix_(pick, pick)
+            both.append(_resampled(of_value[grid], of_right[grid], same[grid]))
+        overall.append(np.mean([pair[0] for pair in both]))
+        binned.append(np.mean([pair[1] for pair in both]))
     return {
         "overall": [round(float(q), 3) for q in np.nanquantile(overall, [0.025, 0.975])],
         "in_bins": [round(float(q), 3) for q in np.nanquantile(binned, [0.025, 0.975])],
     }
 
 
-def _fast_bins(value: Array, accuracy: Array, cost: Array) -> float:
-    bins = np.argsort(np.argsort(cost)) * BINS // len(cost)
-    same = np.triu(bins[:, None] == bins[None, :], 1)
-    signs = np.sign(value[:, None] - value[None, :]) * np.sign(
-        accuracy[:, None] - accuracy[None, :]
-    )
-    return float(signs[same].sum() / max(1, same.sum()))
+def _signs(values: Array) -> Array:
+    return np.sign(values[:, None] - values[None, :])
+
+
+def _resampled(of_value: Array, of_right: Array, same: Array) -> tuple[float, float]:
+    """Tau-b from the signs of all pairs, and the same among pairs of one cost bin."""
+    agree = of_value * of_right
+    ties = np.sqrt(np.abs(of_value).sum() * np.abs(of_right).sum())
+    # A cell drawn twice makes pairs of its own kind, which say nothing.
+    told = same & (of_right != 0)
+    return float(agree.sum() / max(1.0, ties)), float(agree[told].sum() / max(1, told.sum()))
 
 
 def summarise(truth: dict[str, Array], rows: list[dict[str, object]]) -> list[dict[str, object]]:
     """One entry per predictor: correlations, intervals, seconds."""
-    accuracy = [np.nanmean(table, axis=1) for table in truth.values()]
+    accuracy = [table.mean(axis=1) for table in truth.values()]
     costs = [
         np.array([cell_cost(cell, SKELETON.shapes[layer]).madds for cell in cells_of(layer)])
         for layer in LAYERS.values()
@@ -198,6 +213,7 @@ def plot(entries: list[dict[str, object]], limit: dict[str, float], path: Path) 
             )
         axis.axhline(0, color="#bbbbbb", linewidth=0.8)
         axis.set_xscale("log")
+        axis.set_xlim(0.3, 3000)
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("CPU seconds for 72 cells (0.5: less)")
     axes[0].axhline(limit["perfect"], color="#b3541e", linestyle="--", linewidth=1)
@@ -213,7 +229,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     truth = load_truth(arguments.truth)
-    rows = [json.loads(line) for line in arguments.predictions.read_text().splitlines()]
+    lines = map(json.loads, arguments.predictions.read_text().splitlines())
+    rows = list({(row["predictor"], row["seed"]): row for row in lines}.values())
     entries, limit = summarise(truth, rows), ceiling(truth)
     cells = {
         name: [
@@ -222,7 +239,7 @@ def main() -> None:
                 "cell": cell_out(cell),
                 "madds": cell_cost(cell, SKELETON.shapes[layer]).madds,
                 "params": cell_cost(cell, SKELETON.shapes[layer]).params,
-                "held_out_accuracy": [None if math.isnan(a) else a for a in table],
+                "held_out_accuracy": table,
             }
             for cell, table in zip(cells_of(layer), truth[name].tolist(), strict=True)
         ]
