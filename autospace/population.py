@@ -79,6 +79,16 @@ class Round:
     layers: tuple[LayerRecord, ...]
 
     @property
+    def drawn(self) -> Drawn:
+        """What all layers drew together."""
+        drawn = [layer.drawn for layer in self.layers]
+        return Drawn(
+            sum(each.total for each in drawn),
+            sum(each.duplicates for each in drawn),
+            sum(each.over_budget for each in drawn),
+        )
+
+    @property
     def best(self) -> float:
         """Mean over the layers of the best fitness."""
         return sum(layer.best for layer in self.layers) / len(self.layers)

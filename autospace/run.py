@@ -4,8 +4,8 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from typing import Any, Protocol
 
@@ -92,7 +92,7 @@ def learn(folder: RunFolder, observer: Observer, device: str | None = None) -> S
             validation,
             prepared.config.scoring,
             prepared.config.seed,
-            lambda done, total: observer.tick("score", done, total),
+            partial(observer.tick, "score"),
         )
         state = _evolved(prepared, setting, folder, observer)
         space = learned_space(
@@ -235,7 +235,7 @@ def _warmed_up(
     cells = [cell] * len(prepared.skeleton.layers)
     config = prepared.config
     network = new_reference(prepared.skeleton, cells, config.seed, prepared.device)
-    tick: Callable[[int, int], None] = lambda done, total: observer.tick("warm-up", done, total)  # noqa: E731
+    tick = partial(observer.tick, "warm-up")
     warm_up(network, images, config.warm_up, folder.checkpoint, tick)
     return network
 
@@ -276,9 +276,7 @@ def _provenance(prepared: Prepared) -> dict[str, Any]:
     names = ("autospace", "torch", "deap", "numpy")
     versions = {name: metadata.version(name) for name in names}
     return {
-        "method": "AutoSpace (Zhou et al., ICCV 2021), local scoring"
-        if prepared.config.scoring.method == "local"
-        else f"AutoSpace (Zhou et al., ICCV 2021), {prepared.config.scoring.method} scoring",
+        "method": f"AutoSpace (Zhou et al., ICCV 2021), {prepared.config.scoring.method} scoring",
         "config": config,
         "data": {
             "name": prepared.data.name,

@@ -159,10 +159,7 @@ def round_line(plan: "Plan", state: "State", seconds: float, left: float) -> str
 
 def feasible_rate(state: "State") -> float:
     """Share of the cells drawn in the last round that were within the budget."""
-    layers = state.history[-1].layers
-    total = sum(layer.drawn.total for layer in layers)
-    over = sum(layer.drawn.over_budget for layer in layers)
-    return 1.0 if not total else 1 - over / total
+    return state.history[-1].drawn.feasible_rate
 
 
 def duration(seconds: float) -> str:

@@ -17,8 +17,6 @@ from autospace.spaces.cell import Cell
 from autospace.streams import stream
 from autospace.training import Recipe, make_optimizer
 
-CLIP = 5.0
-
 
 class GatedScorer:
     """Fitness in units of cross-entropy per image, to first order."""
@@ -27,7 +25,7 @@ class GatedScorer:
         self._setting = setting
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """Fitness of every candidate of every layer; see `autospace.loop.Scorer`."""
+        """Fitness of every candidate of every layer; see `autospace.fitness.Scorer`."""
         supernet = Supernet(self._setting, candidates, repeat)
         train_single_path(supernet, self._setting, repeat)
         return self._gate_gradients(supernet, repeat)
@@ -66,7 +64,7 @@ def train_single_path(supernet: Supernet, setting: Setting, repeat: int) -> None
         loss = F.cross_entropy(supernet.single_path(images, path), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(supernet.parameters(), CLIP)
+        torch.nn.utils.clip_grad_norm_(supernet.parameters(), recipe.clip)
         optimizer.step()
 
 

@@ -31,7 +31,7 @@ class MixtureScorer:
         self.gradients: list[list[float]] = []
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """Fitness of every candidate of every layer; see `autospace.loop.Scorer`."""
+        """Fitness of every candidate of every layer; see `autospace.fitness.Scorer`."""
         supernet = Supernet(self._setting, candidates, repeat)
         _fix_scale(supernet)
         alphas = [torch.zeros(len(modules)) for modules in supernet.choices]
