@@ -3,6 +3,7 @@
 from autospace.spaces.builtin import builtin_names, load, load_any, load_skeleton
 from autospace.spaces.canonical import canonical, canonical_key
 from autospace.spaces.cell import Cell, Edge, mbconv
+from autospace.spaces.choosing import load_architecture
 from autospace.spaces.codec import from_json, to_json
 from autospace.spaces.cost import Cost, Range, cell_cost
 from autospace.spaces.errors import SpaceError
@@ -46,6 +47,7 @@ __all__ = [
     "json_schema",
     "load",
     "load_any",
+    "load_architecture",
     "load_skeleton",
     "mbconv",
     "network_cost",

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,7 @@ def _child(request: dict[str, Any]) -> dict[str, Any]:
     _kill_at_write(request.get("write", -1), writes)
     act = _interrupt if request.get("interrupt") else _kill
     observer = Silent(request.get("tick", -1), act)
+    started = time.perf_counter()
     path = Path(request["path"])
     if "settings" in request and not (path / "config.toml").exists():
         folder = RunFolder.create(path, make_config(request["settings"]))
@@ -162,7 +164,8 @@ def _child(request: dict[str, Any]) -> dict[str, Any]:
         return {"code": 130}
     except ValueError as error:
         return {"code": 2, "error": f"{type(error).__name__}: {error}"}
-    return {"code": 0, "phases": observer.phases, "writes": writes[0]}
+    seconds = time.perf_counter() - started
+    return {"code": 0, "phases": observer.phases, "writes": writes[0], "seconds": seconds}
 
 
 def _forked(request: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Whole(NamedTuple):
     files: dict[str, bytes]
     phases: list[str]
     writes: int
+    seconds: float
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,8 @@ def whole(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     folder = tmp_path_factory.mktemp("whole")
     chosen = settings(folder)
     found = server.run(folder / "run", settings=chosen)
-    return Whole(chosen, _lasting(folder / "run"), found["phases"], found["writes"])
+    files = _lasting(folder / "run")
+    return Whole(chosen, files, found["phases"], found["writes"], found["seconds"])
 
 
 def _lasting(run: Path) -> dict[str, bytes]:
@@ -128,7 +130,8 @@ def _killed_at_random(server: Server, run: Path, whole: Whole, kills: int, seed:
     hits = 0
     for _ in range(kills):
         process = server.start(run, settings=whole.settings)
-        time.sleep(rng.uniform(0.0, 0.4))
+        # In shares of a whole run: on a fast machine, a fixed delay comes after its end.
+        time.sleep(rng.uniform(0.0, whole.seconds / 4))
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
         code = server.wait()["code"]
