@@ -25,7 +25,7 @@ from autospace.scorers.gated import one_shot_losses, train_single_path
 from autospace.scorers.make import make_scorer
 from autospace.scorers.mixture import MixtureScorer
 from autospace.scorers.setting import Setting, freeze
-from autospace.scorers.supernet import Supernet
+from autospace.scorers.supernet import ReferenceSupernet
 from autospace.settings import ScoringConfig
 from autospace.spaces import Cell, cell_cost
 from autospace.streams import derived_seed, stream
@@ -100,7 +100,7 @@ def predict(name: str, base: Setting, cells: list[list[Cell]]) -> dict[str, Tabl
 
 
 def _one_shot(base: Setting, chosen: Sequence[Sequence[Cell]]) -> Table:
-    supernet = Supernet(base, chosen, 0)
+    supernet = ReferenceSupernet(base, chosen, 0)
     train_single_path(supernet, base, 0)
     return [[-value for value in row] for row in one_shot_losses(supernet, base, 0)]
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from autospace.scorers.setting import Setting
 from autospace.scorers.steps import layer_traces
-from autospace.scorers.supernet import REFERENCE, Supernet
+from autospace.scorers.supernet import REFERENCE, ReferenceSupernet
 from autospace.spaces.cell import Cell
 from autospace.streams import stream
 from autospace.training import Recipe, make_optimizer
@@ -26,11 +26,11 @@ class GatedScorer:
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         """Fitness of every candidate of every layer; see `autospace.fitness.Scorer`."""
-        supernet = Supernet(self._setting, candidates, repeat)
+        supernet = ReferenceSupernet(self._setting, candidates, repeat)
         train_single_path(supernet, self._setting, repeat)
         return self._gate_gradients(supernet, repeat)
 
-    def _gate_gradients(self, supernet: Supernet, repeat: int) -> list[list[float]]:
+    def _gate_gradients(self, supernet: ReferenceSupernet, repeat: int) -> list[list[float]]:
         network = supernet.network.requires_grad_(False)
         sums = [[0.0] * len(supernet.cells(layer)) for layer in range(len(supernet.choices))]
         images = 0
@@ -44,7 +44,7 @@ class GatedScorer:
         return [[value / images for value in layer] for layer in sums]
 
 
-def train_single_path(supernet: Supernet, setting: Setting, repeat: int) -> None:
+def train_single_path(supernet: ReferenceSupernet, setting: Setting, repeat: int) -> None:
     """Trains all weights with one choice per layer active, every choice equally often."""
     options = setting.options
     sizes = [len(modules) for modules in supernet.choices]
@@ -68,7 +68,9 @@ def train_single_path(supernet: Supernet, setting: Setting, repeat: int) -> None
         optimizer.step()
 
 
-def one_shot_losses(supernet: Supernet, setting: Setting, repeat: int) -> list[list[float]]:
+def one_shot_losses(
+    supernet: ReferenceSupernet, setting: Setting, repeat: int
+) -> list[list[float]]:
     """Validation loss of each candidate alone among reference cells, with shared weights."""
     losses = []
     with torch.no_grad():

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from autospace.scorers.setting import Setting
-from autospace.scorers.supernet import Supernet
+from autospace.scorers.supernet import ReferenceSupernet
 from autospace.spaces.cell import Cell
 from autospace.spaces.cost import cell_cost
 from autospace.training import Recipe, make_optimizer
@@ -32,7 +32,7 @@ class MixtureScorer:
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         """Fitness of every candidate of every layer; see `autospace.fitness.Scorer`."""
-        supernet = Supernet(self._setting, candidates, repeat)
+        supernet = ReferenceSupernet(self._setting, candidates, repeat)
         _fix_scale(supernet)
         alphas = [torch.zeros(len(modules)) for modules in supernet.choices]
         device = next(supernet.parameters()).device
@@ -42,7 +42,7 @@ class MixtureScorer:
         return [_over_reference(alpha.detach()) for alpha in alphas]
 
     def _train(
-        self, supernet: Supernet, alphas: list[torch.Tensor], repeat: int
+        self, supernet: ReferenceSupernet, alphas: list[torch.Tensor], repeat: int
     ) -> list[torch.Tensor]:
         """Weights and alpha in turn; returns the sum of dL/da over the alpha steps."""
         options, setting = self._setting.options, self._setting
@@ -95,7 +95,7 @@ def _over_reference(values: torch.Tensor) -> list[float]:
     return difference
 
 
-def _fix_scale(supernet: Supernet) -> None:
+def _fix_scale(supernet: ReferenceSupernet) -> None:
     """Gives every candidate the reference's output scale, for good: scale would absorb alpha."""
     for *candidates, reference in supernet.choices:
         if reference.project is None:
@@ -108,7 +108,7 @@ def _fix_scale(supernet: Supernet) -> None:
         given.requires_grad_(False)
 
 
-def _relative_costs(supernet: Supernet) -> list[torch.Tensor]:
+def _relative_costs(supernet: ReferenceSupernet) -> list[torch.Tensor]:
     """MAdds of every choice over those of the whole reference."""
     device = next(supernet.parameters()).device
     rows = [

@@ -12,7 +12,7 @@ from autospace.scorers import gated
 from autospace.scorers.gated import GatedScorer, train_single_path
 from autospace.scorers.make import make_scorer
 from autospace.scorers.mixture import MixtureScorer
-from autospace.scorers.supernet import Supernet
+from autospace.scorers.supernet import ReferenceSupernet
 from autospace.spaces import Cell
 from tests.scorers.conftest import MakeSetting, examples
 
@@ -20,8 +20,8 @@ Cells = list[list[Cell]]
 
 
 @pytest.fixture
-def supernet(make_setting: MakeSetting, cells: Cells) -> Supernet:
-    return Supernet(make_setting("gated"), cells, 0).double().eval()
+def supernet(make_setting: MakeSetting, cells: Cells) -> ReferenceSupernet:
+    return ReferenceSupernet(make_setting("gated"), cells, 0).double().eval()
 
 
 def images(count: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,7 +29,7 @@ def images(count: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
     return drawn.images.double() / 100 - 1, drawn.labels
 
 
-def lone(supernet: Supernet, path: list[int]) -> Network:
+def lone(supernet: ReferenceSupernet, path: list[int]) -> Network:
     network = copy.deepcopy(supernet.network)
     for layer, choice in enumerate(path):
         network.layers[layer] = copy.deepcopy(supernet.choices[layer][choice])
@@ -40,13 +40,15 @@ PATHS = [[0, 0, 0], [1, -1, 1], [-1, -1, -1]]
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_single_path_is_the_lone_network(supernet: Supernet, path: list[int]) -> None:
+def test_a_single_path_is_the_lone_network(supernet: ReferenceSupernet, path: list[int]) -> None:
     x, _ = images()
     torch.testing.assert_close(supernet.single_path(x, path), lone(supernet, path)(x))
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_mixture_with_one_weight_is_the_lone_network(supernet: Supernet, path: list[int]) -> None:
+def test_a_mixture_with_one_weight_is_the_lone_network(
+    supernet: ReferenceSupernet, path: list[int]
+) -> None:
     x, _ = images()
     weights = []
     for modules, choice in zip(supernet.choices, path, strict=True):
@@ -58,7 +60,7 @@ def test_gate_fitness_is_minus_the_slope_of_the_loss_towards_the_candidate(
     make_setting: MakeSetting, cells: Cells
 ) -> None:
     setting = make_setting("gated")
-    supernet = Supernet(setting, cells, 0).double().eval()
+    supernet = ReferenceSupernet(setting, cells, 0).double().eval()
     object.__setattr__(setting, "validation", _Double(setting.validation))
     found = GatedScorer(setting)._gate_gradients(supernet, 0)
     for layer, row in enumerate(found):
@@ -80,7 +82,7 @@ class _Double:
 
 
 def _slope(
-    supernet: Supernet, layer: int, index: int, x: torch.Tensor, labels: torch.Tensor
+    supernet: ReferenceSupernet, layer: int, index: int, x: torch.Tensor, labels: torch.Tensor
 ) -> float:
     def loss(gate: float) -> float:
         weights = []
@@ -101,16 +103,16 @@ def test_single_path_training_uses_every_choice_equally_often(
     make_setting: MakeSetting, cells: Cells, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setting = make_setting("gated", steps=4)
-    supernet = Supernet(setting, cells, 0)
+    supernet = ReferenceSupernet(setting, cells, 0)
     used: list[Counter[int]] = [Counter() for _ in cells]
-    original = Supernet.single_path
+    original = ReferenceSupernet.single_path
 
-    def counted(self: Supernet, x: torch.Tensor, path: list[int]) -> torch.Tensor:
+    def counted(self: ReferenceSupernet, x: torch.Tensor, path: list[int]) -> torch.Tensor:
         for counter, choice in zip(used, path, strict=True):
             counter[choice] += 1
         return original(self, x, path)
 
-    monkeypatch.setattr(Supernet, "single_path", counted)
+    monkeypatch.setattr(ReferenceSupernet, "single_path", counted)
     train_single_path(supernet, setting, 0)
     assert used[0] == Counter({0: 4, 1: 4, 2: 4})
     assert used[1] == Counter({0: 6, 1: 6})
@@ -120,7 +122,7 @@ def test_one_shot_losses_are_those_of_the_lone_networks(
     make_setting: MakeSetting, cells: Cells
 ) -> None:
     setting = make_setting("gated")
-    supernet = Supernet(setting, cells, 0).eval()
+    supernet = ReferenceSupernet(setting, cells, 0).eval()
     losses = gated.one_shot_losses(supernet, setting, 0)
     network = lone(supernet, [-1, -1, 1])
     batches = [setting.validation.batch(step) for step in setting.validation_steps(0)]
@@ -134,7 +136,7 @@ def test_mixture_gives_every_candidate_the_references_output_scale_for_good(
 ) -> None:
     from autospace.scorers.mixture import _fix_scale
 
-    supernet = Supernet(make_setting("mixture"), cells, 0)
+    supernet = ReferenceSupernet(make_setting("mixture"), cells, 0)
     _fix_scale(supernet)
     for *candidates, reference in supernet.choices:
         assert reference.project is not None

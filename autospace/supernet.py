@@ -1,0 +1,76 @@
+"""The supernet: one network in which every layer holds several cells to choose from."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from autospace.cells import CellModule, added
+from autospace.network import Network, joined
+from autospace.operations import placed
+from autospace.spaces.skeleton import LayerShape
+from autospace.spaces.space import Space
+from autospace.streams import derived_seed
+
+
+class Supernet(nn.Module):
+    """Stem and head of a network, and per layer the cells that may stand between them."""
+
+    def __init__(self, network: Network, cells: Sequence[Sequence[CellModule]]) -> None:
+        super().__init__()
+        self.network = network
+        self.candidates = nn.ModuleList(nn.ModuleList(layer) for layer in cells)
+
+    @property
+    def shapes(self) -> tuple[LayerShape, ...]:
+        """Shapes of the layers."""
+        return self.network.skeleton.shapes
+
+    @property
+    def choices(self) -> list[list[CellModule]]:
+        """Per layer the cells, in the order of their indices."""
+        return [self.cells(layer) for layer in range(len(self.shapes))]
+
+    def cells(self, layer: int) -> list[CellModule]:
+        """The candidates of a layer."""
+        modules = self.candidates[layer]
+        return [part for part in modules.children() if isinstance(part, CellModule)]
+
+    def single_path(self, images: torch.Tensor, path: Sequence[int]) -> torch.Tensor:
+        """Logits with one choice per layer active."""
+        return self.features(images, path)[-1]
+
+    def features(self, images: torch.Tensor, path: Sequence[int]) -> list[torch.Tensor]:
+        """Outputs of the layers along a path, and last the logits."""
+        x: torch.Tensor = self.network.stem(images)
+        found = []
+        for shape, modules, choice in zip(self.shapes, self.choices, path, strict=True):
+            x = joined(shape, x, modules[choice](x))
+            found.append(x)
+        return [*found, self.network.classify(x)]
+
+    def mixture(self, images: torch.Tensor, weights: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Logits with all choices of a layer weighed: y = sum_k a_k c_k(x).
+
+        `weights` holds a tensor [K] per layer, one entry per choice.
+        """
+        x: torch.Tensor = self.network.stem(images)
+        for shape, modules, mix in zip(self.shapes, self.choices, weights, strict=True):
+            outputs = (weight * module(x) for weight, module in zip(mix, modules, strict=True))
+            x = joined(shape, x, added(outputs))
+        return self.network.classify(x)
+
+
+def space_supernet(space: Space, seed: int, device: torch.device | str) -> Supernet:
+    """A supernet over the candidates of a space: the same weights for equal seeds."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "supernet"))
+        firsts = [layer.candidates[0].cell for layer in space.layers]
+        network = Network(space.skeleton, firsts)
+        cells = [
+            [CellModule(candidate.cell, layer.shape) for candidate in layer.candidates]
+            for layer in space.layers
+        ]
+    # Its own cells would be weights that no path uses.
+    network.layers = nn.ModuleList()
+    return placed(Supernet(network, cells), device)

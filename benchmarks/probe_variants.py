@@ -1,0 +1,122 @@
+"""What the default scorer might be improved by: averaged weights, extrapolation, a moved reference.
+
+    python benchmarks/probe_variants.py --data npz:PATH --out FILE.jsonl --seeds 0 1 2
+
+Adds lines to the file of `ranking.py`: `probe averaged` (fitness read off the mean of the weights
+over the second half of training), `probe extrapolated` (the loss at the end minus what the second
+half of training gained, for cells that learn slowly) and `probe moved` (the reference network has
+adopted the best cells of an earlier scoring, as a moving reference would).
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from ranking import WARM_UP_STEPS, Table, already, setting, variants, write
+from ranking_setup import LAYERS, SKELETON, Images, cells_of, load_images
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from autospace.data import Batches, divide
+from autospace.network import Network
+from autospace.operations import placed
+from autospace.scorers.probe import ProbeScorer
+from autospace.scorers.setting import Setting, freeze
+from autospace.spaces import Cell
+from autospace.streams import derived_seed
+from autospace.training import Recipe, train
+
+NAMES = ("probe averaged", "probe extrapolated", "probe moved")
+
+
+class WatchedProbe(ProbeScorer):
+    """Probes whose weights are averaged, and whose loss is read, half way through training."""
+
+    def __init__(self, base: Setting) -> None:
+        super().__init__(replace(base, tick=self._watch))
+        self._learners: list[list[nn.Module]] = []
+        self._means: list[list[AveragedModel]] = []
+        self._half: Table = []
+        self._repeat = 0
+
+    def tables(self, cells: Sequence[Sequence[Cell]], repeat: int) -> dict[str, Table]:
+        """Negated losses: within a layer they rank as fitness does."""
+        self._repeat = repeat
+        self._learners = [
+            [self.learner(layer, cell, repeat) for cell in offered]
+            for layer, offered in enumerate(cells)
+        ]
+        self._train(self._learners, repeat)
+        self._watch(self.setting.options.steps, self.setting.options.steps)
+        end = self._measure(self._learners, repeat)
+        means = [[mean.module for mean in layer] for layer in self._means]
+        return {
+            "probe averaged": [[-v for v in row] for row in self._measure(means, repeat)],
+            "probe extrapolated": [
+                [half - 2 * last for half, last in zip(first, second, strict=True)]
+                for first, second in zip(self._half, end, strict=True)
+            ],
+        }
+
+    def _watch(self, done: int, total: int) -> None:
+        if done == total // 2:
+            self._half = self._measure(self._learners, self._repeat)
+            self._means = [[AveragedModel(each) for each in layer] for layer in self._learners]
+        if done >= total // 2:
+            for means, learners in zip(self._means, self._learners, strict=True):
+                for mean, learner in zip(means, learners, strict=True):
+                    mean.update_parameters(learner)
+
+
+def moved(base: Setting, images: Images, best: Sequence[Cell]) -> Setting:
+    """The setting of a reference network that holds these cells, trained as the first one was."""
+    weights, _ = divide(images.train, 0.5, seed=1)
+    torch.manual_seed(derived_seed(base.seed, "moved reference"))
+    network = placed(Network(SKELETON, best), "cpu")
+    seed = derived_seed(base.seed, "warm-up") % 2**31
+    train(network, Batches(weights, 32, seed, "cpu", images.normaliser), Recipe(WARM_UP_STEPS))
+    return replace(base, reference=freeze(network))
+
+
+def best_cells(path: Path, seed: int, cells: list[list[Cell]]) -> list[Cell]:
+    """Per layer the cell that the probe of a scoring seed put first."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    found = [row for row in rows if (row["predictor"], row["seed"]) == ("probe", seed)]
+    if not found:
+        raise SystemExit(f"{path}: no line of probe for seed {seed}; run ranking.py first")
+    return [
+        layer[max(range(len(layer)), key=values.__getitem__)]
+        for layer, values in zip(cells, found[-1]["values"], strict=True)
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    images = load_images(arguments.data)
+    cells = [cells_of(layer) for layer in LAYERS.values()]
+    options = variants()["probe"]
+    for seed in arguments.seeds:
+        if all((name, seed) in already(arguments.out) for name in NAMES):
+            continue
+        base = setting(images, seed, options, WARM_UP_STEPS)
+        started = time.process_time()
+        tables = WatchedProbe(base).tables(cells, 0)
+        write(arguments.out, tables, seed, round(time.process_time() - started, 2))
+        other = moved(base, images, best_cells(arguments.out, seed, cells))
+        started = time.process_time()
+        tables = {"probe moved": ProbeScorer(other).score(cells, 0)}
+        write(arguments.out, tables, seed, round(time.process_time() - started, 2))
+        print(seed, flush=True)
+
+
+if __name__ == "__main__":
+    main()
