@@ -41,7 +41,11 @@ RULES = (
         ("autospace", "torch", "numpy"),
         (*ABOVE_TORCH_PARTS, "autospace.evolution", "autospace.searchers"),
     ),
-    Rule("autospace/searchers/*", ("autospace", "torch", "numpy"), ABOVE_TORCH_PARTS),
+    Rule(
+        "autospace/searchers/*",
+        ("autospace", "torch", "numpy", "pydantic", "safetensors"),
+        ABOVE_TORCH_PARTS,
+    ),
     Rule("autospace/evolution.py", (*LIBRARY, "deap"), ("autospace.cli",)),
     Rule("autospace/*", LIBRARY, ("autospace.cli",)),
     Rule("cli/*", (*LIBRARY, "typer", "rich")),

@@ -1,0 +1,1 @@
+"""Downstream search methods: find an architecture in any space."""

@@ -1,0 +1,40 @@
+"""The methods by name, with what each is, where it comes from and what it costs; without torch."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the list of methods.
+
+    Attributes:
+        summary: what it does.
+        source: the paper.
+        cost: what it trains, in a few words.
+    """
+
+    summary: str
+    source: str
+    cost: str
+
+
+ONE_SUPERNET: Final = "one supernet"
+
+CATALOGUE: Final[dict[str, Entry]] = {
+    "random": Entry(
+        "random architectures, each trained alone for a short time",
+        "the baseline of every search",
+        "one short training per architecture",
+    ),
+    "random-ws": Entry(
+        "random architectures judged with the shared weights of a supernet",
+        "Li and Talwalkar, UAI 2019",
+        ONE_SUPERNET,
+    ),
+    "spos": Entry(
+        "evolution over the paths of a supernet trained path by path",
+        "Guo et al., ECCV 2020",
+        ONE_SUPERNET,
+    ),
+}

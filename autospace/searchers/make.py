@@ -1,0 +1,33 @@
+"""From the name of a method to the method."""
+
+from typing import Final
+
+from autospace.config import make_settings
+from autospace.searchers.catalogue import CATALOGUE
+from autospace.searchers.choices import SearchError
+from autospace.searchers.method import Method
+from autospace.searchers.problem import Problem
+from autospace.searchers.random_search import RandomWeightSharing
+from autospace.searchers.spos import Spos
+from autospace.searchers.stand_alone import RandomSearch
+from autospace.spaces.errors import shown
+
+METHODS: Final[dict[str, type[Method]]] = {
+    "random": RandomSearch,
+    "random-ws": RandomWeightSharing,
+    "spos": Spos,
+}
+
+
+def make_method(problem: Problem) -> Method:
+    """The method that the settings name, with its options.
+
+    Raises:
+        SearchError: no such method.
+        ConfigError: an option that the method does not have, or a value that it does not take.
+    """
+    name = problem.config.method
+    if name not in METHODS:
+        raise SearchError(f"method {shown(name)}: unknown; allowed: {', '.join(CATALOGUE)}")
+    kind = METHODS[name]
+    return kind(problem, make_settings(kind.options_type, problem.config.options))

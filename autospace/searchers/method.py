@@ -1,0 +1,77 @@
+"""The protocol of a downstream search method: steps that can be interrupted."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from autospace.searchers.choices import Path
+from autospace.searchers.problem import Problem
+from autospace.searchers.settings import Section
+from autospace.searchers.state import State
+
+
+class NoOptions(Section):
+    """For methods without settings of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """An architecture and what its method makes of it.
+
+    Attributes:
+        score: what the method ranks by; larger is better, units are the method's own.
+        accuracy: predicted validation accuracy from 0 to 1; None if the method predicts none.
+    """
+
+    path: Path
+    score: float
+    accuracy: float | None = None
+
+
+class Method(ABC):
+    """A search as a number of steps; all that it remembers is in its `State`.
+
+    Whatever is random comes from a stream named after the step, so that a search that goes on from
+    a saved state ends with the bytes of one that was never stopped.
+    """
+
+    options_type: ClassVar[type[Section]] = NoOptions
+    default_evaluations: ClassVar[int] = 200
+
+    def __init__(self, problem: Problem, options: Section) -> None:
+        self.problem = problem
+        self.evaluations = 0
+        """Architectures judged so far, each counted once."""
+        self.incumbent: Ranked | None = None
+        """The best so far, for the trajectory; None before anything has been judged."""
+
+    @property
+    def most_evaluations(self) -> int:
+        """How many architectures may be judged."""
+        return self.problem.config.evaluations or self.default_evaluations
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """How many steps the search has."""
+
+    @abstractmethod
+    def step(self, index: int) -> None:
+        """Does step `index`, counted from 0; called once for each, in order."""
+
+    @abstractmethod
+    def ranked(self) -> list[Ranked]:
+        """After the last step: architectures within all limits, best first, at least one."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """All that later steps depend on."""
+
+    @abstractmethod
+    def restore(self, state: State) -> None:
+        """Takes up a state that `state` gave, in a method made anew from the same problem."""
+
+    def offer(self, found: Ranked) -> None:
+        """Makes an architecture the incumbent if its score is the best so far."""
+        if self.incumbent is None or found.score > self.incumbent.score:
+            self.incumbent = found

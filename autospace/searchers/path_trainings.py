@@ -1,0 +1,18 @@
+"""Which ways of training a supernet there are, by name."""
+
+from collections.abc import Callable
+from typing import Final
+
+from autospace.searchers.path_training import Fair, MaddsUniform, PathTraining, Uniform
+from autospace.searchers.shared_weights import SharedWeights
+
+PATH_TRAININGS: Final[dict[str, Callable[[SharedWeights], PathTraining]]] = {
+    "uniform": Uniform,
+    "fair": Fair,
+    "madds-uniform": MaddsUniform,
+}
+
+
+def make_path_training(weights: SharedWeights) -> PathTraining:
+    """The training that the settings of a search name."""
+    return PATH_TRAININGS[weights.problem.config.supernet.training](weights)

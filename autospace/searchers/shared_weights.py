@@ -1,0 +1,74 @@
+"""Weights that the architectures of a space share: a supernet, its optimiser, its schedule."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from autospace.searchers.choices import Path
+from autospace.searchers.problem import Problem
+from autospace.searchers.state import State
+from autospace.supernet import Supernet, space_supernet
+from autospace.training import Recipe, make_optimizer
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+_MOMENTUM = "momentum"
+
+
+class SharedWeights:
+    """A supernet over the whole space, trained by SGD with a cosine over a number of steps."""
+
+    def __init__(self, problem: Problem, steps: int | None = None) -> None:
+        options = problem.config.supernet
+        self.problem = problem
+        self.supernet: Supernet = space_supernet(
+            problem.choices.space, problem.seed, problem.device
+        )
+        self.recipe = Recipe(
+            steps or options.steps, options.learning_rate, weight_decay=options.weight_decay
+        )
+        self.optimizer = make_optimizer(self.supernet, self.recipe)
+
+    def step(self, index: int, losses: Sequence[Loss]) -> None:
+        """One step of the weights on the training batch of step `index`.
+
+        Gradients of several losses are added up and their mean is applied at once (FairNAS, Chu
+        et al., ICCV 2021). Weights off all paths keep no gradient: neither momentum nor decay
+        moves them (as in SPOS's published code).
+        """
+        self.supernet.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.rate(index)
+        images, labels = self.problem.training.batch(index)
+        self.optimizer.zero_grad(set_to_none=True)
+        for loss in losses:
+            (loss(images, labels) / len(losses)).backward()
+        nn.utils.clip_grad_norm_(self.supernet.parameters(), self.recipe.clip)
+        self.optimizer.step()
+
+    def task(self, path: Path) -> Loss:
+        """The loss of one path on a batch."""
+        return lambda images, labels: F.cross_entropy(
+            self.supernet.single_path(images, path), labels
+        )
+
+    def state(self) -> State:
+        """Weights, running statistics and momentum."""
+        momentum = {
+            name: self.optimizer.state[parameter]["momentum_buffer"]
+            for name, parameter in self.supernet.named_parameters()
+            if self.optimizer.state.get(parameter, {}).get("momentum_buffer") is not None
+        }
+        return State(self.supernet.state_dict()).joined(State(momentum).under(_MOMENTUM))
+
+    def restore(self, state: State) -> None:
+        """Takes up weights, running statistics and momentum."""
+        momentum = state.part(_MOMENTUM).tensors
+        start = f"{_MOMENTUM}."
+        weights = {k: v for k, v in state.tensors.items() if not k.startswith(start)}
+        self.supernet.load_state_dict(weights)
+        for name, parameter in self.supernet.named_parameters():
+            if name in momentum:
+                buffer = torch.empty_like(parameter).copy_(momentum[name])
+                self.optimizer.state[parameter]["momentum_buffer"] = buffer

@@ -1,0 +1,55 @@
+"""Single-path one-shot search (SPOS, Guo et al., ECCV 2020): a supernet, then evolution on it."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from autospace.searchers.one_shot import OneShot
+from autospace.searchers.problem import Problem
+from autospace.searchers.settings import Section
+from autospace.streams import stream
+
+
+class SposOptions(Section):
+    """Evolution over paths."""
+
+    population: Annotated[int, Field(ge=2, le=10_000)] = 20
+    parents: Annotated[int, Field(ge=1, le=10_000, description="best paths kept")] = 5
+    mutation: Annotated[float, Field(gt=0, le=1, description="per layer")] = 0.1
+
+
+class Spos(OneShot):
+    """Generations of half mutants, half crossovers of the best paths so far; none is judged twice.
+
+    The released code's proportions: parents a fifth of the population, mutants a half, crossovers
+    a half, and random paths where those ran out.
+    """
+
+    options_type = SposOptions
+
+    def __init__(self, problem: Problem, options: SposOptions) -> None:
+        super().__init__(problem, options)
+        self._options = options
+
+    @property
+    def search_steps(self) -> int:
+        """One path a step."""
+        return self.most_evaluations
+
+    def search(self, index: int) -> None:
+        """Judges a new path: random ones first, then offspring of the best so far."""
+        rng = stream(self.problem.seed, "spos", index)
+        choices, options = self.problem.choices, self._options
+        generation, place = divmod(index, options.population)
+        path = choices.draw(rng)
+        if generation > 0:
+            best = [each.path for each in self.ranked()[: options.parents]]
+            for _ in range(50):
+                if place % 2:
+                    child = choices.mutated(rng.choice(best), rng, options.mutation)
+                else:
+                    child = choices.crossed(rng.choice(best), rng.choice(best), rng)
+                if child not in self.judge.known:
+                    path = child
+                    break
+        self.judged(path)
