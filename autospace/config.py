@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from autospace.presets import PRESETS
 from autospace.settings import Config
@@ -13,6 +13,8 @@ from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.reading import parse_toml, read_text
 
 MOST_SETTINGS = 1000
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class ConfigError(ValueError):
@@ -22,8 +24,15 @@ class ConfigError(ValueError):
     """
 
 
-def make_config(*layers: Mapping[str, Any]) -> Config:
-    """A validated configuration: later layers of nested settings override earlier ones.
+def make_settings(
+    kind: type[Settings], *layers: Mapping[str, Any], path: Path | None = None
+) -> Settings:
+    """Validated settings of a kind: later layers of nested settings override earlier ones.
+
+    Args:
+        kind: a model whose fields are settings and sections of settings.
+        layers: nested settings.
+        path: the file that errors name.
 
     Raises:
         ConfigError: naming the first wrong setting, its value, and what is allowed.
@@ -32,10 +41,19 @@ def make_config(*layers: Mapping[str, Any]) -> Config:
     for layer in layers:
         merged = _merged(merged, layer)
     try:
-        return Config.model_validate(merged)
+        return kind.model_validate(merged)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ConfigError(_message(first)) from None
+        problem = _message(kind, error.errors(include_url=False)[0])
+        raise ConfigError(str(SpaceError(str(path), problem)) if path else problem) from None
+
+
+def make_config(*layers: Mapping[str, Any]) -> Config:
+    """A validated configuration: later layers of nested settings override earlier ones.
+
+    Raises:
+        ConfigError: naming the first wrong setting, its value, and what is allowed.
+    """
+    return make_settings(Config, *layers)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -61,11 +79,7 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigError: no such file, or one with a wrong setting.
     """
-    settings = read_config(path)
-    try:
-        return make_config(settings)
-    except ConfigError as error:
-        raise ConfigError(str(SpaceError(str(path), str(error)))) from None
+    return make_settings(Config, read_config(path), path=path)
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -100,14 +114,15 @@ def preset(name: str) -> dict[str, Any]:
     return PRESETS[name]
 
 
-def to_toml(config: Config) -> str:
+def to_toml(config: BaseModel) -> str:
     """The whole configuration as TOML; reading it back gives an equal configuration."""
     plain = config.model_dump(mode="json")
-    lines = [f"{k} = {_toml(v)}" for k, v in plain.items() if not isinstance(v, dict)]
+    # TOML has no null: an absent key is the default, which is None for all of these.
+    top = {k: v for k, v in plain.items() if v is not None and not isinstance(v, dict)}
+    lines = [f"{key} = {_toml(value)}" for key, value in top.items()]
     for name, section in plain.items():
         if isinstance(section, dict):
             lines += ["", f"[{name}]"]
-            # TOML has no null: an absent key is the default, which is None for all of these.
             lines += [f"{key} = {_toml(v)}" for key, v in section.items() if v is not None]
     return "\n".join(lines) + "\n"
 
@@ -138,10 +153,10 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _message(error: Any) -> str:
+def _message(kind: type[BaseModel], error: Any) -> str:
     """One line for a pydantic error."""
-    section, path = Config.model_fields, ""
-    schema = Config.model_json_schema()
+    section, path = kind.model_fields, ""
+    schema = kind.model_json_schema()
     place: dict[str, Any] = schema
     for part in error["loc"]:
         if isinstance(part, int):

@@ -1,31 +1,32 @@
 """A whole run: data, warm-up, evolution, learned space; resumable after any step."""
 
-import re
 import resource
 import sys
 import time
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from autospace.budget import dearest_reference, layer_shares
-from autospace.checkpoint import round_out
+from autospace.checkpoint import event_out
 from autospace.data import Augment, Batches, DataSet, Normaliser, divide, load_data
+from autospace.device import resolve_device
 from autospace.evolution import Operators
+from autospace.latency.budget import LatencyBudget, keep_table, read_latency_budget
 from autospace.learned import learned_space
 from autospace.loop import Plan, evolve, start
 from autospace.network import Network
 from autospace.population import State
-from autospace.run_folder import RunError, RunFolder
+from autospace.run_folder import RunFolder
 from autospace.scorers.make import make_scorer
 from autospace.scorers.setting import Setting, freeze
-from autospace.settings import DEVICES, Config, Limit
+from autospace.settings import Config, Limit
 from autospace.spaces.builtin import load_skeleton
 from autospace.spaces.cell import Cell, mbconv
-from autospace.spaces.errors import shown
 from autospace.spaces.limits import MAX_NAME
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Budget, Space
@@ -35,6 +36,7 @@ from autospace.warm_up import new_reference, warm_up
 
 VALIDATION_BATCH_FACTOR = 2
 DEFAULT_SKELETONS = {"digits": "digits"}
+LATENCY_TABLE = "latency.json"
 
 
 class Observer(Protocol):
@@ -84,6 +86,7 @@ def learn(folder: RunFolder, observer: Observer, device: str | None = None) -> S
             folder.abandon()
             raise
         folder.settle(prepared.skeleton, prepared.data.digest)
+        keep_table(prepared.plan.latency, folder.checkpoint / LATENCY_TABLE)
         training, validation, images = _batches(prepared)
         network = _warmed_up(prepared, images, folder, observer)
         setting = Setting(
@@ -129,7 +132,7 @@ def prepare(
     )
     references = reference_cells(config)
     budget = _budget(config, skeleton, references)
-    plan = _plan(config, skeleton, budget)
+    plan = _plan(config, skeleton, budget, _latency(config, skeleton, folder))
     # Last, so that what is wrong stands alone.
     for note in data.notes:
         observer.say(note)
@@ -145,24 +148,15 @@ def reference_cells(config: Config) -> tuple[tuple[str, Cell], ...]:
     )
 
 
-def resolve_device(name: str) -> torch.device:
-    """`auto` is the GPU if there is one.
-
-    Raises:
-        RunError: no such device, or a GPU that is not there.
-    """
-    if not re.match(DEVICES, name):
-        raise RunError(f"device {shown(name)}: unknown; allowed: auto, cpu or cuda[:n]")
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        found = torch.cuda.device_count()
-        raise RunError(f"device {name!r}: this machine has {found} CUDA devices; use --device cpu")
-    return device
+def _latency(config: Config, skeleton: Skeleton, folder: RunFolder) -> LatencyBudget | None:
+    kept = None if folder.replacing else folder.checkpoint / LATENCY_TABLE
+    cells = [cell for _, cell in reference_cells(config)]
+    return read_latency_budget(config.budget, skeleton, cells, kept)
 
 
-def _plan(config: Config, skeleton: Skeleton, budget: Budget) -> Plan:
+def _plan(
+    config: Config, skeleton: Skeleton, budget: Budget, latency: LatencyBudget | None
+) -> Plan:
     evolution, cells = config.evolution, config.cells
     references = reference_cells(config)
     prior = CellPrior(
@@ -190,6 +184,7 @@ def _plan(config: Config, skeleton: Skeleton, budget: Budget) -> Plan:
         evolution.keep,
         evolution.confirm,
         evolution.write_back,
+        latency,
     )
 
 
@@ -250,7 +245,7 @@ def _evolved(prepared: Prepared, setting: Setting, folder: RunFolder, observer: 
         seconds = time.perf_counter() - started
         # The event first: of a round that the checkpoint does not know, it is dropped again.
         folder.append_event(
-            round_out(after.history[-1])
+            event_out(after)
             | {"seconds": round(seconds, 3), "memory_mb": memory_mb(prepared.device)}
         )
         folder.save_state(after)
@@ -273,6 +268,9 @@ def _provenance(prepared: Prepared) -> dict[str, Any]:
     config["data"]["source"] = prepared.data.name
     config["device"] = prepared.device.type
     config["skeleton"] = prepared.skeleton.name
+    latency = prepared.plan.latency
+    if prepared.config.budget.latency_table is not None:
+        config["budget"]["latency_table"] = Path(prepared.config.budget.latency_table).name
     names = ("autospace", "torch", "deap", "numpy")
     versions = {name: metadata.version(name) for name in names}
     return {
@@ -284,4 +282,5 @@ def _provenance(prepared: Prepared) -> dict[str, Any]:
             "classes": list(prepared.data.classes),
         },
         "versions": {**versions, "python": ".".join(map(str, sys.version_info[:2]))},
+        **({"latency": latency.described} if latency else {}),
     }

@@ -46,6 +46,9 @@ SETTINGS: dict[str, Any] = {
 }
 ROUNDS = 3 + 3 + 2
 
+Child = Callable[[dict[str, Any]], dict[str, Any]]
+"""Carries out a request in a process of its own and says how it went."""
+
 
 def settings(folder: Path, **changes: dict[str, Any] | Any) -> dict[str, Any]:
     """The settings of a run of about half a second; its skeleton is written beside the run."""
@@ -79,12 +82,12 @@ class Silent:
 
 
 class Server:
-    """Forks runs."""
+    """Forks runs: of evolution, or of whatever another module like this one serves."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "tests.runs") -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.runs"],
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -118,15 +121,17 @@ class Server:
         return reply
 
 
-def _kill() -> None:
+def kill() -> None:
+    """Ends this process as a power cut would."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _interrupt() -> None:
+def interrupt() -> None:
+    """What Ctrl-C does at a tick."""
     raise KeyboardInterrupt
 
 
-def _kill_at_write(stop: int, counted: list[int]) -> None:
+def kill_at_write(stop: int, counted: list[int]) -> None:
     """Dies just before the n-th system call that makes something last."""
     for name in ("fsync", "replace", "unlink", "mkdir"):
         original = getattr(os, name)
@@ -134,7 +139,7 @@ def _kill_at_write(stop: int, counted: list[int]) -> None:
         def counting(*arguments: Any, original: Any = original, **options: Any) -> Any:
             counted[0] += 1
             if counted[0] == stop:
-                _kill()
+                kill()
             return original(*arguments, **options)
 
         setattr(os, name, counting)
@@ -149,8 +154,8 @@ def _child(request: dict[str, Any]) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     writes = [0]
-    _kill_at_write(request.get("write", -1), writes)
-    act = _interrupt if request.get("interrupt") else _kill
+    kill_at_write(request.get("write", -1), writes)
+    act = interrupt if request.get("interrupt") else kill
     observer = Silent(request.get("tick", -1), act)
     started = time.perf_counter()
     path = Path(request["path"])
@@ -168,14 +173,14 @@ def _child(request: dict[str, Any]) -> dict[str, Any]:
     return {"code": 0, "phases": observer.phases, "writes": writes[0], "seconds": seconds}
 
 
-def _forked(request: dict[str, Any]) -> dict[str, Any]:
+def _forked(request: dict[str, Any], child_of: Child) -> dict[str, Any]:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
         code = 1
         try:
-            os.write(writing, json.dumps(_child(request)).encode())
+            os.write(writing, json.dumps(child_of(request)).encode())
             code = 0
         finally:
             os._exit(code)
@@ -188,11 +193,16 @@ def _forked(request: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-if __name__ == "__main__":
+def serve(child_of: Child) -> None:
+    """Forks a process for every request, and prints what it says of itself."""
     # The first optimiser of a process imports the compiler; better here than in every fork.
     import torch._dynamo  # noqa: F401
 
+    for line in sys.stdin:
+        print(json.dumps(_forked(json.loads(line), child_of)), flush=True)
+
+
+if __name__ == "__main__":
     import autospace.run  # noqa: F401
 
-    for line in sys.stdin:
-        print(json.dumps(_forked(json.loads(line))), flush=True)
+    serve(_child)
