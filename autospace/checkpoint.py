@@ -46,6 +46,11 @@ class _Layer(_Document):
     born: _Count
 
 
+class _Scored(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+    cells: list[_Member]
+
+
 class _LayerRecord(_Document):
     best: _Number
     mean: _Number
@@ -107,8 +112,31 @@ def state_from_json(text: str, skeleton: Skeleton) -> State:
 
 
 def round_out(record: Round) -> dict[str, Any]:
-    """What a round did, as plain JSON values: a line of the event log."""
+    """What a round did, as plain JSON values: a line of the event log, but for the cells."""
     return {**_round_out(record), "best": record.best, "mean": record.mean}
+
+
+def event_out(state: State) -> dict[str, Any]:
+    """What the last round did, with every cell that it scored: a whole line of the event log."""
+    event = round_out(state.history[-1])
+    for layer, scored in zip(event["layers"], state.scored, strict=True):
+        layer["cells"] = [_member_out(member) for member in scored]
+    return event
+
+
+def cells_of_event(event: Any, skeleton: Skeleton) -> tuple[tuple[Member, ...], ...]:
+    """Per layer, the members that a round scored, from its line of the event log.
+
+    Raises:
+        CheckpointError: a line of another run, damaged, or one that does not hold the cells.
+    """
+    try:
+        layers = [validated(_Scored, layer).cells for layer in event["layers"]]
+        pairs = zip(layers, skeleton.shapes, strict=True)
+        return tuple(tuple(_member_in(each, shape) for each in layer) for layer, shape in pairs)
+    except (SpaceError, KeyError, TypeError, ValueError) as error:
+        problem = str(error).partition("\n")[0][:200]
+        raise CheckpointError(f"event log: holds no cells: {problem}") from None
 
 
 def _layer_out(layer: LayerState) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from autospace import evolution
 from autospace.budget import Share
 from autospace.fitness import Scorer
+from autospace.latency.budget import LatencyBudget
 from autospace.population import Drawn, LayerState, Member, Round, State
 from autospace.spaces.canonical import canonical, canonical_key
 from autospace.spaces.cell import Cell
-from autospace.spaces.cost import cell_cost
+from autospace.spaces.cost import Cost, cell_cost
 from autospace.spaces.skeleton import LayerShape, Skeleton
 from autospace.spaces.space import Origin
 from autospace.streams import stream
@@ -42,6 +43,7 @@ class Plan:
         keep: evolved cells per layer of the learned space.
         confirm: how many times the best cells are scored again at the end.
         write_back: weight of a newer score in the moving average.
+        latency: what a cell may take on a device; None for no limit.
     """
 
     skeleton: Skeleton
@@ -54,6 +56,12 @@ class Plan:
     keep: int
     confirm: int = 1
     write_back: float = 0.5
+    latency: LatencyBudget | None = None
+
+    def allows(self, layer: int, cell: Cell, cost: Cost) -> bool:
+        """Whether a cell of this cost may enter a layer."""
+        within = self.shares[layer].allows(cost)
+        return within and (self.latency is None or self.latency.allows(cell, layer))
 
     @property
     def founders(self) -> int:
@@ -134,15 +142,17 @@ def absorb(
     drawn: Sequence[Drawn],
 ) -> State:
     """The state after a round: scores written back, survivors chosen, statistics recorded."""
-    layers, records = [], []
+    layers, records, all_scored = [], [], []
     phase = plan.phase(state.round)
     for layer, offered, values, count in zip(state.layers, proposals, fitness, drawn, strict=True):
         pairs = zip(offered, values, strict=True)
         scored = [_written_back(member, value, plan.write_back) for member, value in pairs]
         layers.append(_after(plan, layer, scored, phase))
         records.append(evolution.record(layers[-1].members, count, len(scored)))
+        all_scored.append(tuple(scored))
     record = Round(state.round, phase, tuple(records))
-    return State(state.round + 1, tuple(layers), (*state.history, record))
+    history = (*state.history, record)
+    return State(state.round + 1, tuple(layers), history, tuple(all_scored))
 
 
 def _after(plan: Plan, layer: LayerState, scored: list[Member], phase: str) -> LayerState:
@@ -189,7 +199,7 @@ def _fresh(plan: Plan, state: State, layer: int, shape: LayerShape) -> tuple[lis
         cell, origin = _draw(plan, state, layer, total, rng)
         total += 1
         key, cost = canonical_key(cell, shape.stride), cell_cost(cell, shape)
-        if not plan.shares[layer].allows(cost):
+        if not plan.allows(layer, cell, cost):
             over_budget += 1
         elif key in seen:
             duplicates += 1

@@ -101,11 +101,17 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything a run needs to go on after a round: a pure value, written as JSON."""
+    """Everything a run needs to go on after a round: a pure value, written as JSON.
+
+    Attributes:
+        scored: per layer, the members that the last round scored; the event log keeps them, the
+            checkpoint does not.
+    """
 
     round: int
     layers: tuple[LayerState, ...]
     history: tuple[Round, ...] = field(default=())
+    scored: tuple[tuple[Member, ...], ...] = field(default=(), compare=False)
 
     @property
     def evaluations(self) -> int:
