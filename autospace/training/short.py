@@ -1,6 +1,5 @@
-"""Training and measuring one network, shared by warm-up, ground truth and comparison."""
+"""Training a network for some steps, and measuring it: for warm-up, ground truth, comparison."""
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,6 +7,9 @@ from typing import Protocol
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from autospace.training.optimizers import decay_groups
+from autospace.training.schedule import rate
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -43,22 +45,16 @@ class Recipe:
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
         rise = max(1, round(self.warm_up * self.steps))
-        if step < rise:
-            return self.learning_rate * (step + 1) / rise
-        progress = (step - rise) / max(1, self.steps - rise)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        return rate(step, self.steps, rise, self.learning_rate)
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     """SGD over a network's weights, decay on matrices and kernels only."""
-    weights = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [
-        {"params": weights, "weight_decay": recipe.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
     return torch.optim.SGD(
-        groups, recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0
+        decay_groups(network, recipe.weight_decay),
+        recipe.learning_rate,
+        momentum=recipe.momentum,
+        nesterov=recipe.momentum > 0,
     )
 
 

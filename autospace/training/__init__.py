@@ -1,0 +1,13 @@
+"""Training: the short kind that scoring needs, and the full recipe of `autospace train`."""
+
+from autospace.training.short import (
+    Batch,
+    BatchSource,
+    Measured,
+    Recipe,
+    make_optimizer,
+    measure,
+    train,
+)
+
+__all__ = ["Batch", "BatchSource", "Measured", "Recipe", "make_optimizer", "measure", "train"]

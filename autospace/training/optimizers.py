@@ -1,0 +1,29 @@
+"""Optimisers over a network's weights."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from autospace.training.settings import OptimizerConfig
+
+ADAM_SECOND_MOMENT = 0.999
+
+
+def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups: kernels and matrices decay, biases and normalisation do not."""
+    trained = [p for p in network.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def optimizer_of(network: nn.Module, options: OptimizerConfig) -> torch.optim.Optimizer:
+    """The optimiser that the settings describe; its rate is the peak of the schedule."""
+    groups = decay_groups(network, options.weight_decay)
+    if options.method == "adamw":
+        betas = (options.momentum, ADAM_SECOND_MOMENT)
+        return torch.optim.AdamW(groups, options.learning_rate, betas)
+    momentum = options.momentum
+    return torch.optim.SGD(groups, options.learning_rate, momentum=momentum, nesterov=momentum > 0)

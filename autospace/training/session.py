@@ -1,0 +1,214 @@
+"""A training in progress: a network, its optimiser, its average, and how far they are."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from autospace.config import ConfigError
+from autospace.data import Batches
+from autospace.network import Network
+from autospace.operations import placed
+from autospace.spaces.space import Architecture
+from autospace.streams import derived_seed
+from autospace.training.average import Average
+from autospace.training.drop_path import draw_scales, drop_probabilities, forward_dropped
+from autospace.training.mixing import Mixing
+from autospace.training.optimizers import optimizer_of
+from autospace.training.schedule import make_scheduler, rate
+from autospace.training.settings import TrainConfig
+from autospace.training.short import measure
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one pass over the training images did.
+
+    Attributes:
+        epoch: counted from 1.
+        learning_rate: of its last step.
+        train_loss: mean over its steps of the loss that was minimised, mixing and smoothing
+            included; so it may lie above the validation loss.
+        validation_loss: cross-entropy, of the average if there is one; None without validation.
+        validation_accuracy: likewise.
+    """
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+
+
+class Session:
+    """Trains one network, a step at a time; every step is a function of the seed and its number.
+
+    Attributes:
+        step: steps done.
+        steps: steps in all.
+        history: the epochs that are over.
+        network: what is trained.
+        average: its moving average, if there is one.
+        best: weights of the best epoch so far, if these are to be kept.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        train: Batches,
+        validation: Batches | None,
+        config: TrainConfig,
+        device: torch.device,
+    ) -> None:
+        self.config, self.device = config, device
+        self._train, self._validation = train, validation
+        self.network = new_network(architecture, config.seed, device)
+        self.optimizer = optimizer_of(self.network, config.optimizer)
+        decay = config.training.average
+        self.average = Average(self.network, decay) if decay else None
+        self.steps = config.training.epochs * len(train)
+        self.history: list[Epoch] = []
+        self.best: dict[str, torch.Tensor] = {}
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self._first_bad = torch.full((), -1, device=device)
+        skeleton, augment = architecture.skeleton, config.augment
+        self._mixing = Mixing(skeleton.classes, augment.mixup, augment.cutmix, augment.erasing)
+        self._drop = drop_probabilities(skeleton, config.training.drop_path)
+        self._rise = max(1, round(config.optimizer.warm_up * len(train)))
+        self.begin_at(0)
+
+    def begin_at(self, step: int) -> None:
+        """Sets the step that comes next; the schedule follows from it."""
+        self.step = step
+        options = self.config.optimizer
+        for group in self.optimizer.param_groups:
+            group["lr"] = options.learning_rate
+        self._scheduler = make_scheduler(
+            self.optimizer,
+            steps=self.steps,
+            rise=self._rise,
+            final=options.final,
+            start=step,
+        )
+        self.network.train()
+
+    @property
+    def deployed(self) -> Network:
+        """The network that counts: the average, or what is trained where there is none."""
+        return self.network if self.average is None else self.average.network
+
+    @property
+    def epoch_is_over(self) -> bool:
+        """Whether an epoch's steps are done and its record is still to be made."""
+        return self.step == (len(self.history) + 1) * len(self._train)
+
+    def advance(self) -> None:
+        """Does the next step."""
+        images, labels = self._train.batch(self.step)
+        images, targets = self._mixing(images, labels, self._seed("mixing"))
+        precise = self.config.training.precision == "float32"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=not precise):
+            logits = self._forward(images)
+        smoothing = self.config.training.label_smoothing
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.config.optimizer.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimizer.clip)
+        self.optimizer.step()
+        self._scheduler.step()
+        if self.average is not None:
+            self.average.update(self.network)
+        self._watch(loss.detach())
+        self.step += 1
+
+    def close_epoch(self) -> Epoch:
+        """Makes the record of the epoch whose last step was just done.
+
+        Raises:
+            ConfigError: the training diverged.
+        """
+        self.check()
+        number = len(self.history) + 1
+        loss = accuracy = None
+        if self._validation is not None:
+            found = measure(self.deployed, self._validation.evaluation_batches())
+            self.network.train()
+            loss, accuracy = found.loss, found.accuracy
+            if not math.isfinite(loss):
+                raise self._diverged(self.step, "validation loss")
+        options = self.config.optimizer
+        last_rate = rate(self.step - 1, self.steps, self._rise, 1.0, options.final)
+        record = Epoch(
+            number,
+            options.learning_rate * last_rate,
+            float(self.loss_sum) / len(self._train),
+            loss,
+            accuracy,
+        )
+        self.history.append(record)
+        self.loss_sum.zero_()
+        if self.config.training.keep == "best" and best_of(self.history) is record:
+            state = self.deployed.state_dict()
+            self.best = {name: value.clone() for name, value in state.items()}
+        return record
+
+    def check(self) -> None:
+        """Looks whether every loss so far was finite: now and then, for a GPU has to wait for it.
+
+        Raises:
+            ConfigError: one was not; the message names its step and what to try.
+        """
+        bad = int(self._first_bad)
+        if bad >= 0:
+            raise self._diverged(bad + 1, "loss")
+
+    def kept(self) -> tuple[Network, Epoch]:
+        """The network to keep, once all steps are done, and the epoch that it is of."""
+        network = self.deployed
+        if self.best:
+            network.load_state_dict(self.best)
+        return network, best_of(self.history) if self.best else self.history[-1]
+
+    def _forward(self, images: torch.Tensor) -> torch.Tensor:
+        if not any(self._drop):
+            logits: torch.Tensor = self.network(images)
+            return logits
+        scales = draw_scales(self._drop, len(images), self._seed("drop path"), self.device)
+        return forward_dropped(self.network, images, scales)
+
+    def _seed(self, purpose: str) -> int:
+        return derived_seed(self.config.seed, purpose, self.step)
+
+    def _watch(self, loss: torch.Tensor) -> None:
+        # Without looking at the number: that would make a GPU wait in every step.
+        self.loss_sum += loss
+        bad = ~torch.isfinite(loss) & (self._first_bad < 0)
+        self._first_bad = torch.where(bad, self.step, self._first_bad)
+
+    def _diverged(self, step: int, what: str) -> ConfigError:
+        rate = self.config.optimizer.learning_rate
+        problem = f"the {what} was no longer finite at step {step:,} of {self.steps:,}"
+        advice = "try a lower rate, a longer optimizer.warm_up or a smaller optimizer.clip"
+        return ConfigError(f"optimizer.learning_rate: {rate}; {problem}; {advice}")
+
+
+def new_network(architecture: Architecture, seed: int, device: torch.device) -> Network:
+    """An untrained network: the same for equal seeds, on every device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "initial weights"))
+        return placed(Network(architecture.skeleton, architecture.cells), device)
+
+
+def best_of(history: list[Epoch]) -> Epoch:
+    """The epoch of the highest validation accuracy; of equals that of the lowest loss.
+
+    Raises:
+        ValueError: no epoch was validated.
+    """
+    return max(
+        (each for each in history if each.validation_accuracy is not None),
+        key=lambda each: (each.validation_accuracy, -(each.validation_loss or 0.0)),
+    )
