@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from autospace.exporters.ends import head_facts, stem_facts
 from autospace.exporters.escape import shortened, xml
 from autospace.exporters.notation import human, notation, shape_label
 from autospace.exporters.svg_cell import MARGIN, STYLE, Figure, cell_figure, text
@@ -12,7 +13,6 @@ from autospace.spaces import (
     Candidate,
     Layer,
     LayerShape,
-    Skeleton,
     Space,
     cell_cost,
 )
@@ -64,6 +64,16 @@ class _Card:
         return min(1.0, width / self.figure.width) if self.figure is not None else 1.0
 
 
+def export_space(space: Space) -> str:
+    """The best cell of every layer."""
+    return network_svg(space, space.name)
+
+
+def export_architecture(architecture: Architecture) -> str:
+    """The cell of every layer, under the name of the skeleton."""
+    return network_svg(architecture, architecture.skeleton.name)
+
+
 def cell_svg(candidate: Candidate, shape: LayerShape) -> str:
     """One candidate of a layer."""
     title = f"Cell {candidate.id} of {shape.name}"
@@ -85,7 +95,11 @@ def layer_svg(layer: Layer, reference: str | None = None) -> str:
 def network_svg(value: Space | Architecture, name: str) -> str:
     """The layers in order, row by row, each with its best cell (of an architecture, its own)."""
     layers = layers_of(value)
-    cards = [_stem(value.skeleton), *map(_layer_card, layers), _head(value.skeleton)]
+    cards = [
+        _Card("stem", stem_facts(value.skeleton)),
+        *map(_layer_card, layers),
+        _Card("head", head_facts(value.skeleton)),
+    ]
     title = f"{name}: {len(layers)} layers on the skeleton {value.skeleton.name}"
     best = [(layer.shape.name, by_fitness(layer.candidates)[0]) for layer in layers]
     told = "; ".join(f"{place}: {each.id}, {notation(each.cell)}" for place, each in best)
@@ -133,21 +147,6 @@ def _layer_card(layer: Layer) -> _Card:
     figure = cell_figure(best.cell, layer.shape)
     mark = "" if count == 1 else f"{'1' if best.fitness is None else 'best'} of {count}"
     return _Card(layer.shape.name, facts, figure, mark)
-
-
-def _stem(skeleton: Skeleton) -> _Card:
-    stem, side = skeleton.stem, skeleton.resolution
-    stride = f" /{stem.stride}" if stem.stride != 1 else ""
-    facts = [f"{skeleton.in_channels}x{side}x{side} image"]
-    facts.append(f"conv 3x3{stride}, {stem.channels} channels")
-    if stem.block is not None:
-        facts.append(f"MBConv k3, {stem.block} channels")
-    return _Card("stem", tuple(facts))
-
-
-def _head(skeleton: Skeleton) -> _Card:
-    last = [f"conv 1x1, {skeleton.head} channels"] if skeleton.head else []
-    return _Card("head", (*last, "global average pool", f"{skeleton.classes} classes"))
 
 
 def _grid(cards: Sequence[_Card], *, joined: bool = False) -> Figure:

@@ -1,0 +1,1 @@
+"""Charts as values, drawn as inline SVG for the report and by matplotlib for a paper."""

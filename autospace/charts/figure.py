@@ -1,0 +1,141 @@
+"""A figure as a value: panels with two axes and marks on them, before anything is drawn.
+
+One description serves both the report and the paper, so that they cannot disagree.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["ink", "faint", "reference", "first", "second", "third", "fourth", "fifth", "sixth"]
+"""What a mark stands for; `autospace.charts.palette` gives every role its colours."""
+
+Unit = Literal["number", "whole", "count", "percent"]
+Shape = Literal["dot", "ring", "square", "speck", "none"]
+SERIES: tuple[Role, ...] = ("first", "second", "third", "fourth", "fifth", "sixth")
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """From `low` to `high`, left to right or upwards.
+
+    Attributes:
+        unit: how tick labels are written: as numbers, whole numbers, counts (`43M`), percent.
+        names: labels of a categorical axis; entry i stands at i, on a vertical axis from the top.
+    """
+
+    label: str
+    low: float
+    high: float
+    unit: Unit = "number"
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"axis {self.label!r}: from {self.low} to {self.high}")
+
+    @classmethod
+    def of(cls, label: str, values: Iterable[float], unit: Unit = "number") -> "Axis":
+        """An axis on which all values have room, with a little margin."""
+        found = list(values) or [0.0, 1.0]
+        low, high = min(found), max(found)
+        margin = 0.06 * (high - low) or max(abs(high) * 0.1, 1e-6)
+        start = low - margin
+        return cls(label, 0.0 if low >= 0 > start else start, high + margin, unit)
+
+    @classmethod
+    def named(cls, names: Sequence[str]) -> "Axis":
+        """A categorical axis."""
+        return cls("", -0.5, len(names) - 0.5, names=tuple(names))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Points joined in their order, by straight lines or by steps."""
+
+    points: tuple[Point, ...]
+    role: Role
+    step: bool = False
+    dashed: bool = False
+    slight: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """The room between two lines: x, lower y, upper y."""
+
+    points: tuple[tuple[float, float, float], ...]
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Dots:
+    """Points on their own; `tips`, one per point, are what hovering over them tells."""
+
+    points: tuple[Point, ...]
+    role: Role
+    shape: Shape = "dot"
+    tips: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.tips and len(self.tips) != len(self.points):
+            raise ValueError(f"{len(self.tips)} tips for {len(self.points)} points")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A line across the whole panel at one value."""
+
+    at: float
+    role: Role
+    along: Literal["x", "y"] = "x"
+    dashed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Straight lines, each from one point to another."""
+
+    pairs: tuple[tuple[Point, Point], ...]
+    role: Role
+    thick: bool = False
+
+
+Mark = Line | Area | Dots | Rule | Segments
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Marks over a pair of axes; `description` tells in words what there is to see."""
+
+    title: str
+    description: str
+    x: Axis
+    y: Axis
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the legend: what a mark of this role and look means."""
+
+    label: str
+    role: Role
+    look: Literal["line", "dashed", "slight", "area", "dot", "ring", "square", "speck"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Panels that belong together.
+
+    Attributes:
+        name: its file name in a paper's folder, without the suffix.
+        size: width and height of a panel in CSS pixels.
+    """
+
+    name: str
+    caption: str
+    panels: tuple[Panel, ...]
+    legend: tuple[Entry, ...] = ()
+    size: tuple[int, int] = (300, 190)

@@ -1,0 +1,247 @@
+"""The figures of a comparison."""
+
+from collections.abc import Sequence
+
+from autospace.charts.figure import (
+    SERIES,
+    Axis,
+    Dots,
+    Entry,
+    Figure,
+    Line,
+    Mark,
+    Panel,
+    Point,
+    Role,
+    Rule,
+    Segments,
+)
+from autospace.charts.scale import with_minus
+from autospace.exporters.notation import human
+from autospace.report.comparison import Comparison
+
+MOST_TIPS = 400
+"""Points of a scatter plot that tell their values; hovering over more is of no use."""
+
+
+def role(index: int) -> Role:
+    """The colour of a space; every second one is dashed as well."""
+    return SERIES[index % len(SERIES)]
+
+
+def edf_figure(found: Comparison) -> Figure:
+    """Error distributions, and beside them the distributions of the cost, matched and as drawn."""
+    panels = (_errors(found), _costs(found))
+    caption = (
+        f"Left, the share of networks of each space with at most this {quantity(found)}: the "
+        "curve further left is the better space. Beside it, what the networks cost: where those "
+        "curves lie on each other, cost does not explain the difference."
+    )
+    before = (Entry("thin: before matching", "faint", "slight"),)
+    legend = _legend(found) + (before if found.matching.cost != "none" else ())
+    return Figure("edf", caption, panels, legend, (400, 270))
+
+
+def difference_figure(found: Comparison) -> Figure:
+    """Differences and means with their intervals."""
+    panels = []
+    if found.pairs:
+        names = [f"{_label(found, p.a)} - {_label(found, p.b)}" for p in found.pairs]
+        rows = [(p.difference, (p.interval[0], p.interval[1])) for p in found.pairs]
+        unit = "points of error" if found.unit == "points" else "dominance"
+        title = "Difference in mean error" if found.unit == "points" else "Dominance"
+        panels.append(_intervals(title, names, rows, f"{unit}; right of 0 the second is better"))
+    known = [(index, each.mean) for index, each in enumerate(found.spaces) if each.mean is not None]
+    if known:
+        names = [_label(found, index) for index, _ in known]
+        estimates = [(each.value, tuple(each.interval or [each.value] * 2)) for _, each in known]
+        rows = [(value, (low, high)) for value, (low, high) in estimates]
+        panels.append(
+            _intervals(f"Mean {quantity(found)}", names, rows, error_label(found), zero=False)
+        )
+    level = f"{found.level:.0%}"
+    caption = (
+        f"Estimates with {level} intervals. A difference whose interval avoids 0 is a verdict."
+    )
+    return Figure("difference", caption, tuple(panels), (), (400, 90 + 26 * len(found.spaces)))
+
+
+def best_figure(found: Comparison) -> Figure:
+    """Expected error of the best of n random networks."""
+    marks: list[Mark] = []
+    values: list[float] = []
+    longest = max((len(each.curve) for each in found.spaces), default=0)
+    for index, space in enumerate(found.spaces):
+        curve = tuple((count + 1.0, error) for count, error in enumerate(space.curve))
+        ends = [
+            ((float(each.of), each.interval[0]), (float(each.of), each.interval[1]))
+            for each in space.best
+            if each.of is not None and each.interval is not None
+        ]
+        tips = tuple(
+            f"{space.label}: best of {count:.0f}: {error_text(error, found)}"
+            for count, error in curve
+        )
+        marks += [
+            Segments(tuple(ends), role(index)),
+            Line(curve, role(index), dashed=index % 2 == 1),
+            Dots(curve[:: _stride(curve)], role(index), "none", tips[:: _stride(curve)]),
+        ]
+        values += [*space.curve, *(end[1] for pair in ends for end in pair)]
+    panel = Panel(
+        "Best of n random networks",
+        "; ".join(
+            f"{each.label}: {error_text(each.curve[0], found)} for one, "
+            f"{error_text(each.curve[-1], found)} for the best of {len(each.curve)}"
+            for each in found.spaces
+            if each.curve
+        )
+        or "No network was evaluated.",
+        Axis("n", 0.5, max(2, longest) + 0.5, "whole"),
+        Axis.of(error_label(found), values),
+        tuple(marks),
+    )
+    caption = (
+        "What a searcher that tries n networks at random can expect. Towards the right the curve "
+        "rests on ever fewer networks; bars are intervals where there are enough."
+    )
+    return Figure("best-of-n", caption, (panel,), _legend(found), (400, 260))
+
+
+def scatter_figure(found: Comparison) -> Figure:
+    """Cost and error of every network."""
+    marks: list[Mark] = []
+    for index, space in enumerate(found.spaces):
+        points = tuple(zip(space.madds, space.errors, strict=True))
+        tips = tuple(
+            f"{space.label} {number}: {error_text(error, found)}, {human(madds)} MAdds"
+            for number, (madds, error) in enumerate(points, start=1)
+        )
+        told = tips if len(points) <= MOST_TIPS else ()
+        marks.append(Dots(points, role(index), "dot" if index % 2 == 0 else "ring", told))
+    panel = Panel(
+        "Every network",
+        "; ".join(f"{each.label}: {len(each.errors)} networks" for each in found.spaces) + ".",
+        Axis.of("MAdds", [x for each in found.spaces for x in each.madds], "count"),
+        Axis.of(error_label(found), [y for each in found.spaces for y in each.errors]),
+        tuple(marks),
+    )
+    entries = tuple(
+        Entry(each.label, role(index), "dot" if index % 2 == 0 else "ring")
+        for index, each in enumerate(found.spaces)
+    )
+    return Figure(
+        "networks", f"Cost and {quantity(found)} of every network.", (panel,), entries, (400, 260)
+    )
+
+
+def quantity(found: Comparison) -> str:
+    """What is compared, in a word or two."""
+    return "error" if found.unit == "points" else "negated score"
+
+
+def error_label(found: Comparison) -> str:
+    """What errors are: per cent, or the negated score of a proxy."""
+    return "error in %" if found.unit == "points" else "minus the score"
+
+
+def error_text(value: float, found: Comparison) -> str:
+    """An error as it is shown."""
+    return f"{value:.2f} %" if found.unit == "points" else with_minus(f"{value:.4g}")
+
+
+def _errors(found: Comparison) -> Panel:
+    marks: list[Mark] = []
+    for index, space in enumerate(found.spaces):
+        steps = tuple(zip(space.edf.error, space.edf.share, strict=True))
+        start = ((steps[0][0], 0.0),) if steps else ()
+        line = (*start, *steps)
+        tips = tuple(
+            f"{space.label}: {share:.0%} of networks at most {error_text(error, found)}"
+            for error, share in steps
+        )
+        marks.append(Line(line, role(index), step=True, dashed=index % 2 == 1))
+        marks.append(Dots(steps[:: _stride(steps)], role(index), "none", tips[:: _stride(steps)]))
+    words = "; ".join(
+        f"{each.label}: median {error_text(each.median.value, found)}"
+        for each in found.spaces
+        if each.median is not None
+    )
+    return Panel(
+        f"Distribution of the {quantity(found)}",
+        words or "No network was evaluated.",
+        Axis.of(error_label(found), [x for each in found.spaces for x in each.edf.error]),
+        Axis("share of networks", 0.0, 1.0, "percent"),
+        tuple(marks),
+    )
+
+
+def _costs(found: Comparison) -> Panel:
+    by_params = found.matching.cost == "params"
+    label = "params" if by_params else "MAdds"
+    marks: list[Mark] = []
+    values: list[float] = []
+    means: list[str] = []
+    for index, space in enumerate(found.spaces):
+        for costs, slight in ((space.drawn, True), (space.matched, False)):
+            if costs is None or (slight and found.matching.cost == "none"):
+                continue
+            spread = costs.params if by_params else costs.madds
+            steps = max(1, len(spread.quantiles) - 1)
+            line = tuple((value, place / steps) for place, value in enumerate(spread.quantiles))
+            marks.append(Line(line, role(index), dashed=index % 2 == 1, slight=slight))
+            values += spread.quantiles
+            means += [] if slight else [f"{space.label}: {human(spread.mean)} on average"]
+    matched = "as drawn" if found.matching.cost == "none" else "matched"
+    return Panel(
+        f"{label} of the networks compared, {matched}",
+        "; ".join(means) or "No network was evaluated.",
+        Axis.of(label, values, "count"),
+        Axis("share of networks", 0.0, 1.0, "percent"),
+        tuple(marks),
+    )
+
+
+def _intervals(
+    title: str,
+    names: Sequence[str],
+    rows: Sequence[tuple[float, tuple[float, float]]],
+    label: str,
+    *,
+    zero: bool = True,
+) -> Panel:
+    places = [float(index) for index in range(len(rows))]
+    bars = tuple(((low, at), (high, at)) for at, (_, (low, high)) in zip(places, rows, strict=True))
+    points = tuple((value, at) for at, (value, _) in zip(places, rows, strict=True))
+    tips = tuple(
+        f"{name}: {with_minus(f'{value:.3g} ({low:.3g} to {high:.3g})')}"
+        for name, (value, (low, high)) in zip(names, rows, strict=True)
+    )
+    values = [end for _, ends in rows for end in ends] + ([0.0] if zero else [])
+    marks: list[Mark] = [Rule(0.0, "reference", "y")] if zero else []
+    marks += [Segments(bars, "first", thick=True), Dots(points, "first", "dot", tips)]
+    span = Axis.of(label, values)
+    low = min(values) - 0.06 * (max(values) - min(values) or 1.0)
+    x = Axis(label, low, span.high)
+    return Panel(
+        title, "; ".join(tips), x, Axis.named([_short(name) for name in names]), tuple(marks)
+    )
+
+
+def _label(found: Comparison, index: int) -> str:
+    return found.spaces[index].label
+
+
+def _short(name: str, most: int = 30) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _legend(found: Comparison) -> tuple[Entry, ...]:
+    return tuple(
+        Entry(each.label, role(index), "dashed" if index % 2 else "line")
+        for index, each in enumerate(found.spaces)
+    )
+
+
+def _stride(points: Sequence[Point]) -> int:
+    return -(-len(points) // MOST_TIPS) or 1

@@ -1,0 +1,148 @@
+"""What a run found out, as numbers and in plain words."""
+
+from dataclasses import dataclass
+
+from autospace.exporters.notation import human
+from autospace.report.numbers import size_text
+from autospace.report.record import RunRecord
+from autospace.report.traits import overall, shifts
+from autospace.spaces.space import Candidate
+
+MOST_SHIFTS = 2
+LEAST_SHIFT = 0.03
+"""Changes of an operation's share below three points are not worth a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFinding:
+    """The best evolved cell of a layer beside the best hand-made one.
+
+    Attributes:
+        best: None where evolution kept nothing.
+        rival: the fittest reference cell.
+    """
+
+    name: str
+    best: Candidate | None
+    rival: Candidate | None
+
+    @property
+    def identity(self) -> str:
+        """Id of the best evolved cell, empty where there is none."""
+        return self.best.id if self.best is not None else ""
+
+    @property
+    def beats_all(self) -> bool:
+        """Whether it is fitter than every reference cell."""
+        return self.best is not None and gain(self) > 0
+
+
+def gain(found: LayerFinding) -> float:
+    """By how much the best evolved cell is fitter than every hand-made one."""
+    return _value(found.best) - max(0.0, _value(found.rival))
+
+
+def layer_findings(record: RunRecord) -> tuple[LayerFinding, ...]:
+    """One finding a layer, input side first."""
+    found = []
+    for index, shape in enumerate(record.shapes):
+        cells = record.chosen(index)
+        evolved = [each for each in cells if each.origin.kind != "reference"]
+        rivals = [each for each in cells if each.origin.kind == "reference"]
+        found.append(
+            LayerFinding(
+                shape.name,
+                max(evolved, key=_value, default=None),
+                max(rivals, key=_value, default=None),
+            )
+        )
+    return tuple(found)
+
+
+def headline(record: RunRecord) -> str:
+    """The outcome in one sentence."""
+    found = layer_findings(record)
+    if record.space is None:
+        done = len(record.history)
+        if not done:
+            return "This run has not finished its first round yet."
+        return f"This run is under way: {_count(done, 'round')} done. Numbers are provisional."
+    beating = sum(each.beats_all for each in found)
+    layers = len(found)
+    if beating == layers:
+        where = "In every layer" if layers > 1 else "In the only layer"
+    elif beating:
+        where = f"In {beating} of {layers} layers"
+    else:
+        return "In no layer did evolution find a cell that promises more than the hand-made ones."
+    return f"{where}, evolution found a cell that promises more than every hand-made one."
+
+
+def story(record: RunRecord) -> list[str]:
+    """What was learned, in a few plain sentences."""
+    told = [_outcome(record), _best(record), *_operations(record), _caution(record)]
+    return [sentence for sentence in told if sentence]
+
+
+def _outcome(record: RunRecord) -> str:
+    space = record.space
+    if space is None:
+        return ""
+    counts = {len(layer.candidates) for layer in space.layers}
+    each = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+    limit = space.budget.max_madds
+    kept = f"; none exceeds the budget of {human(limit)}" if limit is not None else ""
+    return (
+        f"The learned space offers {each} cells in each of {_count(len(space.layers), 'layer')}: "
+        f"{size_text(space.size)} architectures of {human(space.madds.min)} to "
+        f"{human(space.madds.max)} MAdds{kept}."
+    )
+
+
+def _best(record: RunRecord) -> str:
+    found = [each for each in layer_findings(record) if each.best is not None]
+    if not found:
+        return ""
+    top = max(found, key=gain)
+    rival = max(0.0, _value(top.rival))
+    return (
+        f"The largest gain is in {top.name}, where {top.identity} promises a loss lower than the "
+        f"reference cell's by {_value(top.best):.3f}, against {rival:.3f} of the best hand-made "
+        "cell there."
+    )
+
+
+def _operations(record: RunRecord) -> list[str]:
+    everything = overall(record)
+    changed = [each for each in shifts(everything) if abs(each[2] - each[1]) >= LEAST_SHIFT]
+    more = [each for each in changed if each[2] > each[1]][:MOST_SHIFTS]
+    less = [each for each in changed if each[2] < each[1]][:MOST_SHIFTS]
+    parts = [f"more {_shift(*each)}" for each in more] + [f"less {_shift(*each)}" for each in less]
+    if not parts:
+        return []
+    return [f"Compared with the initial population, the kept cells use {_listed(parts)}."]
+
+
+def _caution(record: RunRecord) -> str:
+    if not record.history and record.space is None:
+        return ""
+    return (
+        "Fitness is a promise read off short training, not an accuracy: whether the space is "
+        "better is what autospace compare tests."
+    )
+
+
+def _shift(name: str, before: float, after: float) -> str:
+    return f"{name} ({before:.0%} → {after:.0%} of edges)"
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _value(candidate: Candidate | None) -> float:
+    return candidate.fitness or 0.0 if candidate is not None else 0.0

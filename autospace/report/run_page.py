@@ -1,0 +1,207 @@
+"""The report on a run: what it learned, how it came about, and how to do it again."""
+
+from autospace.exporters.notation import human
+from autospace.report import cell_figures, course, numbers
+from autospace.report.cell_sections import all_cells, best_cells, lineages
+from autospace.report.findings import gain, headline, layer_findings, story
+from autospace.report.html import (
+    Column,
+    Content,
+    Number,
+    Table,
+    definitions,
+    details,
+    element,
+    lines,
+)
+from autospace.report.page import Hero, Section, figure, page
+from autospace.report.pictures import Pictures
+from autospace.report.record import RunRecord
+from autospace.report.reproduce import changed, command
+from autospace.report.run_tables import effort_section, operations_table, traits_table
+from autospace.report.traits import by_depth, overall
+
+WORDS = (
+    ("fitness", "the fall of the loss that a cell promises over the reference cell in its place; 0 "
+     "is as good as the reference, larger is better"),
+    ("reference cell", "the hand-made cell that fitness is measured against, an MBConv by default"),
+    ("hand-made cells", "the cells that evolution starts from and that stay in the space"),
+    ("MAdds", "multiply-accumulates of one image through convolutions and linear layers"),
+    ("e, dw3, id, avg3, /2", "in drawings: expansion ratio, depthwise 3x3 convolution, identity, "
+     "3x3 average pooling, stride 2"),
+)  # fmt: skip
+
+
+def run_page(record: RunRecord) -> str:
+    """The text of the report on a run; equal records give equal bytes."""
+    pictures = Pictures()
+    sections = [_unfinished(record)] if record.space is None else []
+    if record.history:
+        sections.append(_fitness(record))
+    if record.state is not None or record.space is not None:
+        sections += [
+            best_cells(record, pictures),
+            *_shared(record),
+            *lineages(record, pictures),
+            _front(record),
+            all_cells(record),
+        ]
+    if record.history:
+        sections.append(effort_section(record))
+    sections += [_budget(record), _again(record), _words()]
+    return page(_hero(record), sections, pictures)
+
+
+def _hero(record: RunRecord) -> Hero:
+    space = record.space
+    found = layer_findings(record)
+    better = sum(each.beats_all for each in found)
+    state = "open" if space is None else "good" if better else "plain"
+    facts = [("layers where an evolved cell leads", f"{better} of {len(found)}")] if found else []
+    if space is not None:
+        cells = sum(len(layer.candidates) for layer in space.layers)
+        facts += [
+            ("architectures", numbers.size_text(space.size)),
+            ("cells in all layers", f"{cells}"),
+            ("MAdds", f"{human(space.madds.min)} to {human(space.madds.max)}"),
+        ]
+    if record.state is not None:
+        facts.append(("cells scored", f"{record.state.evaluations:,}"))
+        facts.append(("rounds", f"{record.state.round}"))
+    facts += _time(record)
+    facts.append(("seed", f"{record.config.seed}"))
+    if space is not None:
+        kind, title = "Report on a learned space", space.name
+    else:
+        place = f" on {record.skeleton.name}" if record.skeleton else ""
+        kind, title = "Report on an unfinished run", f"Evolution{place}"
+    return Hero(kind, title, headline(record), tuple(story(record)), tuple(facts), state)
+
+
+def _time(record: RunRecord) -> list[tuple[str, str]]:
+    logs = [record.log.get(each.index) for each in record.history]
+    seconds = [each.seconds for each in logs if each and each.seconds is not None]
+    memory = [each.memory_mb for each in logs if each and each.memory_mb]
+    found = [("time in rounds", numbers.duration(sum(seconds)))] if seconds else []
+    return [*found, ("peak memory", f"{max(memory):,} MB")] if memory else found
+
+
+def _unfinished(record: RunRecord) -> Section:
+    done = len(record.history)
+    told = (
+        f"{done} rounds are done; the learned space is not written yet. What follows is the state "
+        "after the last of them: the best cells so far were not all scored again, so their "
+        "fitness flatters them. autospace evolve --resume goes on with the run."
+        if done
+        else "Nothing has been scored yet. autospace evolve --resume goes on with the run."
+    )
+    return Section("state", "An unfinished run", (element("p", told, class_="note"),))
+
+
+def _fitness(record: RunRecord) -> Section:
+    headings = ("best, first round", "best", "mean", "best kept", "best hand-made", "gain")
+    columns = (Column("layer"), *(Column(heading, numeric=True) for heading in headings))
+    first, last = record.history[0], record.history[-1]
+    rows: list[tuple[Content | Number, ...]] = []
+    for index, each in enumerate(layer_findings(record)):
+        values = (
+            first.layers[index].best,
+            last.layers[index].best,
+            last.layers[index].mean,
+            each.best.fitness if each.best else None,
+            each.rival.fitness if each.rival else None,
+            gain(each) if each.best else None,
+        )
+        rows.append((each.name, *map(numbers.fitness, values)))
+    caption = (
+        "The population after the first and the last round, and the kept cells. Only cells that "
+        "were scored as often as any are kept, so the best of the population may be missing."
+    )
+    table = Table(caption, columns, tuple(rows))
+    drawn = figure(course.fitness_figure(record), details("The numbers", table.markup()))
+    gains = figure(course.gains_figure(record))
+    return Section("fitness", "Fitness against the reference", (gains, drawn))
+
+
+def _shared(record: RunRecord) -> list[Section]:
+    drawn = cell_figures.operations_figure(record)
+    if drawn is None:
+        return []
+    depths = (*by_depth(record), overall(record))
+    content: list[Content] = []
+    if overall(record).initial is None:
+        told = (
+            "The event log of this run does not hold the initial population, so there is nothing "
+            "to compare with."
+        )
+        content.append(element("p", told, class_="note"))
+    tables = details("The numbers", operations_table(depths), traits_table(depths))
+    return [Section("shared", "What the cells share", (*content, figure(drawn, tables)))]
+
+
+def _front(record: RunRecord) -> Section:
+    drawn = figure(cell_figures.front_figure(record))
+    content: tuple[Content, ...] = (drawn,)
+    if not record.logged_in_full:
+        told = "Cells that died early are missing here: the event log of this run lacks them."
+        content = (element("p", told, class_="note"), drawn)
+    return Section("front", "Cost and fitness", content)
+
+
+def _budget(record: RunRecord) -> Section:
+    space, config = record.space, record.config.budget
+    pairs: list[tuple[Content, Content]] = []
+    if space is not None:
+        for name, limit, used in (
+            ("MAdds", space.budget.max_madds, space.dearest.madds),
+            ("params", space.budget.max_params, space.dearest.params),
+        ):
+            allowed = f"at most {limit:,}" if limit is not None else "no limit"
+            share = f", {used / limit:.1%} of it" if limit else ""
+            pairs.append((name, f"{allowed}; the dearest architecture has {used:,}{share}"))
+        pairs.append(
+            (
+                "params of all architectures",
+                f"{human(space.params.min)} to {human(space.params.max)}",
+            )
+        )
+    else:
+        pairs.append(("MAdds", f"{config.max_madds}"))
+        pairs.append(("params", f"{config.max_params}"))
+    if record.skeleton is not None:
+        side = record.skeleton.resolution
+        images = f"{record.skeleton.in_channels}x{side}x{side}"
+        pairs.append(("skeleton", f"{record.skeleton.name}: {len(record.shapes)} layers, {images} "
+                      f"images, {record.skeleton.classes} classes"))  # fmt: skip
+    told = "The limit is a promise: no architecture that can be drawn from the space exceeds it."
+    return Section("budget", "Budget", (element("p", told), definitions(pairs, "pairs")))
+
+
+def _again(record: RunRecord) -> Section:
+    pairs: list[tuple[Content, Content]] = [("seed", f"{record.config.seed}")]
+    provenance = record.space.provenance if record.space else {}
+    data = provenance.get("data")
+    if isinstance(data, dict):
+        pairs.append(("data", f"{data.get('name')}"))
+        pairs.append(("SHA-256 of the data", element("code", f"{data.get('sha256')}")))
+    if "method" in provenance:
+        pairs.append(("method", f"{provenance['method']}"))
+    versions = provenance.get("versions")
+    if isinstance(versions, dict):
+        named = (f"{name} {version}" for name, version in sorted(versions.items()))
+        pairs.append(("versions", ", ".join(named)))
+    content: list[Content] = [
+        element("p", "With the same versions, on a CPU, this gives the same space to the byte:"),
+        element("pre", element("code", lines(command(record.config)))),
+        definitions(pairs, "pairs"),
+    ]
+    rows = tuple((name, f"{value}") for name, value in changed(record.config))
+    if rows:
+        table = Table("Settings that differ from their defaults",
+                      (Column("setting"), Column("value")), rows)  # fmt: skip
+        content.append(details(f"{len(rows)} settings differ from their defaults", table.markup()))
+    return Section("again", "Do it again", tuple(content))
+
+
+def _words() -> Section:
+    return Section("words", "Words", (definitions(WORDS, "pairs"),))

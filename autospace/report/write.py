@@ -1,0 +1,59 @@
+"""From a folder to its report."""
+
+from pathlib import Path
+from typing import Final
+
+from autospace.config import read_config
+from autospace.files import write_atomically
+from autospace.folder import CONFIG, RunError
+from autospace.report.comparison import Comparison, read_comparison
+from autospace.report.comparison_page import comparison_page
+from autospace.report.record import RunRecord, read_run
+from autospace.report.run_page import run_page
+
+REPORT: Final = "report.html"
+COMPARISON: Final = "comparison.json"
+
+
+def report_text(path: Path) -> str:
+    """The report on the run or comparison in a folder, as HTML; equal folders give equal bytes.
+
+    Raises:
+        RunError: there is neither.
+        ConfigError, CheckpointError, SpaceError: a file in it is damaged.
+    """
+    found = read_any(path)
+    return comparison_page(found) if isinstance(found, Comparison) else run_page(found)
+
+
+def read_any(path: Path) -> RunRecord | Comparison:
+    """The run or comparison in a folder.
+
+    Raises:
+        RunError: there is neither.
+        ConfigError, CheckpointError, SpaceError: a file in it is damaged.
+    """
+    if (path / COMPARISON).is_file():
+        return read_comparison(path / COMPARISON)
+    if (path / CONFIG).is_file():
+        if "sampling" in read_config(path / CONFIG):
+            problem = "the comparison has not finished; autospace compare --resume goes on with it"
+            raise RunError(f"{path}: {problem}")
+        return read_run(path)
+    problem = f"no run and no comparison (neither {CONFIG} nor {COMPARISON} in it)"
+    raise RunError(f"{path}: {problem if path.is_dir() else 'no such folder'}")
+
+
+def write_report(path: Path, *, force: bool = True) -> Path:
+    """Writes `report.html` into the folder of a run or comparison; returns its path.
+
+    Raises:
+        RunError: there is neither a run nor a comparison, or the file exists and `force` is off.
+        ConfigError, CheckpointError, SpaceError: a file in it is damaged.
+        OSError: the file cannot be written.
+    """
+    target = path / REPORT
+    if target.exists() and not force:
+        raise RunError(f"{target}: exists already; --force overwrites it")
+    write_atomically(target, report_text(path))
+    return target

@@ -1,0 +1,139 @@
+"""What the report says about a comparison, against its file."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autospace.charts.figure import Line
+from autospace.report import report_text
+from autospace.report.comparison import read_comparison
+from autospace.report.comparison_figures import edf_figure
+from autospace.spaces import SpaceError
+from tests.report.pages import Node, parsed
+from tests.report.samples import comparison, write_comparison
+
+
+def _page(path: Path, found: dict[str, Any] | None = None) -> Node:
+    return parsed(report_text(write_comparison(path, found)))
+
+
+def _section(page: Node, name: str) -> Node:
+    (found,) = (node for node in page.all("section") if node.attributes["id"] == name)
+    return found
+
+
+def _rows(table: Node) -> list[list[str]]:
+    (body,) = table.all("tbody")
+    return [[cell.whole for cell in row.children] for row in body.all("tr")]
+
+
+def _headline(page: Node) -> Node:
+    (found,) = (p for p in page.all("p") if "headline" in p.attributes.get("class", ""))
+    return found
+
+
+def test_the_verdict_stands_first(tmp_path: Path) -> None:
+    found = comparison()
+    page = _page(tmp_path, found)
+    assert _headline(page).whole == found["sentence"]
+    facts = {n.all("dt")[0].whole: n.all("dd")[0].whole for n in page.all("dl")[0].children}
+    assert facts["difference of means, points of error"] == "+1.50"
+    assert facts["its 95% interval"] == "+0.70 to +2.30"
+    assert facts["networks per space"] == "24"
+
+
+def test_every_network_stands_in_the_table_the_best_first(tmp_path: Path) -> None:
+    found = comparison()
+    rows = _rows(_section(_page(tmp_path, found), "networks").all("table")[0])
+    errors = [float(row[2].removesuffix(" %")) for row in rows]
+    assert errors == sorted(errors)
+    expected = {
+        (space["label"], str(place + 1)): f"{error:.2f} %"
+        for space in found["spaces"]
+        for place, error in enumerate(space["errors"])
+    }
+    assert {(row[0], row[1]): row[2] for row in rows} == expected
+
+
+def test_the_steps_of_the_edf_are_those_of_the_file(tmp_path: Path) -> None:
+    path = write_comparison(tmp_path) / "comparison.json"
+    found = read_comparison(path)
+    panel = edf_figure(found).panels[0]
+    lines = [mark.points for mark in panel.marks if isinstance(mark, Line)]
+    for line, space in zip(lines, json.loads(path.read_text())["spaces"], strict=True):
+        assert line[0] == (space["edf"]["error"][0], 0.0)
+        steps = list(zip(space["edf"]["error"], space["edf"]["share"], strict=True))
+        assert list(line[1:]) == steps
+
+
+def test_every_pair_stands_in_the_table(tmp_path: Path) -> None:
+    page = _page(tmp_path, comparison(("a", "b", "c")))
+    rows = _rows(_section(page, "difference").all("table")[0])
+    assert [row[0] for row in rows] == ["a against b", "a against c"]
+    assert [row[1] for row in rows] == ["+1.50", "+3.00"]
+    assert rows[0][4:6] == ["< 0.001", "< 0.001"]
+
+
+def test_a_proxy_is_called_one_and_its_scores_no_percentages(tmp_path: Path) -> None:
+    page = _page(tmp_path, comparison(unit="dominance"))
+    (header,) = page.all("header")
+    assert "naswot is a proxy" in header.whole
+    (table,) = _section(page, "networks").all("table")
+    assert not any("%" in row[2] for row in _rows(table))
+    assert "error in %" not in table.whole
+
+
+def test_spaces_that_cannot_be_compared_get_a_report_that_says_so(tmp_path: Path) -> None:
+    page = _page(tmp_path, comparison(comparable=False))
+    assert "no common range" in _headline(page).whole
+    assert "open" in _headline(page).attributes["class"]
+    assert {n.attributes["id"] for n in page.all("section")} >= {"spaces", "method", "again"}
+    assert not page.all("figure")
+
+
+def test_the_least_that_a_file_may_hold_is_enough(tmp_path: Path) -> None:
+    least = {
+        key: value
+        for key, value in comparison(comparable=False).items()
+        if key in {"format", "version", "comparable", "verdict", "sentence"}
+    }
+    least |= {
+        "evaluator": {"method": "train"},
+        "data": {"name": "x"},
+        "spaces": [{"name": "a", "label": "a"}, {"name": "b", "label": "b"}],
+    }
+    assert _headline(_page(tmp_path, least)).whole
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda f: f.pop("sentence"), "sentence: missing key"),
+        (lambda f: f.update(version=2), "version"),
+        (lambda f: f["spaces"][0].update(errors=["1"]), r"errors\[0\]"),
+        (lambda f: f["spaces"][0]["errors"].pop(), "differ in length"),
+        (lambda f: f["spaces"][1]["edf"]["share"].pop(), "differ in length"),
+        (lambda f: f["pairs"][0].update(b=2), "names space 2"),
+        (lambda f: f.update(verdict="maybe"), "verdict"),
+        (lambda f: f["spaces"].pop(), "spaces"),
+    ],
+)
+def test_a_damaged_comparison_is_one_line_that_names_the_place(
+    tmp_path: Path, change: Any, problem: str
+) -> None:
+    found = copy.deepcopy(comparison())
+    change(found)
+    with pytest.raises(SpaceError, match=problem) as caught:
+        report_text(write_comparison(tmp_path, found))
+    assert "comparison.json" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00", "NaN"])
+def test_what_is_no_json_object_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "comparison.json").write_text(text)
+    with pytest.raises(SpaceError, match=r"comparison\.json"):
+        report_text(tmp_path)
