@@ -11,6 +11,7 @@ from pydantic import (
     model_validator,
 )
 
+from autospace.spaces.counts import parse_count
 from autospace.spaces.errors import shown
 from autospace.spaces.operations import DEFAULT_OPERATIONS, OPERATIONS
 
@@ -22,10 +23,23 @@ def _no_boolean(value: Any) -> Any:
     return value
 
 
+def _counted(value: Any) -> Any:
+    """`5M` as a number; everything else stays for validation to judge."""
+    count = parse_count(value) if isinstance(value, str) else None
+    return value if count is None else count
+
+
 DEVICES = r"^(auto|cpu|cuda(:[0-9]{1,2})?)$"
 
 Method = Literal["probe", "local", "in-place", "gated", "mixture"]
-Limit = Annotated[int, Field(ge=1, le=10**15)] | Literal["reference", "none"]
+Limit = Annotated[
+    Annotated[int, Field(ge=1, le=10**15)] | Literal["reference", "none"],
+    BeforeValidator(_counted),
+]
+LatencyLimit = (
+    Annotated[float, Field(gt=0, le=10**6, description="milliseconds")]
+    | Literal["reference", "none"]
+)
 
 
 class _Section(BaseModel):
@@ -159,6 +173,22 @@ class BudgetConfig(_Section):
 
     max_madds: Limit = "reference"
     max_params: Limit = "none"
+    max_latency_ms: LatencyLimit = "none"
+    latency_table: (
+        Annotated[
+            str,
+            Field(min_length=1, max_length=4096, description="a file of autospace profile --out"),
+        ]
+        | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _latency_has_a_table(self) -> "BudgetConfig":
+        if self.max_latency_ms != "none" and self.latency_table is None:
+            raise ValueError("max_latency_ms needs latency_table, a file of autospace profile")
+        if self.max_latency_ms == "none" and self.latency_table is not None:
+            raise ValueError("latency_table does nothing without max_latency_ms")
+        return self
 
 
 class Config(_Section):

@@ -1,5 +1,6 @@
-"""`autospace show`: a space, one of its layers, or one of its cells."""
+"""`autospace show`: a space, an architecture, one of their layers, or one of their cells."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,10 @@ def show(
     space: Annotated[
         str, typer.Argument(help="A file, a run folder, or a built-in as NAME@SKELETON.")
     ],
+    architecture: Annotated[
+        str | None,
+        typer.Option(help='One of the space: a file, or its flat {"layer_03": "cell id"}.'),
+    ] = None,
     layer: Annotated[
         str | None, typer.Option(help="One layer, by name or index: its candidates.")
     ] = None,
@@ -26,30 +31,72 @@ def show(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the picture.")] = False,
 ) -> None:
     """Show a space, a layer, a cell or an architecture."""
-    from autospace.spaces import load_any
-
-    value = load_any(space)
-    name = _name(value, space)
-    place = _layer(value, layer) if layer is not None else None
+    shown = _shown(space, architecture)
+    output = _Output(format_, svg, force)
+    place = _layer(shown, layer) if layer is not None else None
     if cell is not None:
-        place, candidate = _candidate(value, place, cell)
-        _show_cell(place, candidate, format_, svg, force)
+        place, candidate = _candidate(shown, place, cell)
+        _show_cell(shown, place, candidate, output)
     elif place is not None:
-        _show_layer(value, place, space, format_, svg, force)
+        _show_layer(shown, place, output)
     else:
-        _show_network(value, name, space, format_, svg, force)
+        _show_network(shown, output)
 
 
-def _name(value: "Space | Architecture", source: str) -> str:
-    from autospace.spaces import Space
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What to show, its title, its words on the command line, and the space behind it."""
 
-    return value.name if isinstance(value, Space) else Path(source).stem
+    value: "Space | Architecture"
+    name: str
+    command: tuple[str, ...]
+    space: "Space | None"
+
+    def reference(self, layer: "Layer") -> "Candidate | None":
+        """The reference candidate of a layer of this name, if one is known."""
+        if self.space is None or not self.space.reference:
+            return None
+        found = next(each for each in self.space.layers if each.shape.name == layer.shape.name)
+        return found.by_id[self.space.reference[layer.shape.name]]
 
 
-def _layer(value: "Space | Architecture", wanted: str) -> "Layer":
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """As what to show it."""
+
+    format: str
+    svg: Path | None
+    force: bool
+
+    def write(self, text: str) -> None:
+        """Writes the picture."""
+        if self.svg is not None:
+            write_new(self.svg, text, force=self.force)
+            message(f"wrote {self.svg}")
+
+
+def _shown(source: str, architecture: str | None) -> _Shown:
+    from autospace.spaces import Space, load_any, load_architecture
+
+    value = load_any(source)
+    if architecture is None:
+        known = value if isinstance(value, Space) else None
+        name = known.name if known is not None else Path(source).stem
+        return _Shown(value, name, ("show", source), known)
+    if not isinstance(value, Space):
+        raise InputError(f"--architecture: {source} is one already; allowed beside a space")
+    one = load_architecture(architecture, value)
+    if one.skeleton != value.skeleton:
+        problem = "stands on another skeleton than the space"
+        raise InputError(f"--architecture {architecture}: {problem} {source}")
+    command = ("show", source, "--architecture", architecture)
+    return _Shown(one, Path(architecture).stem, command, value)
+
+
+def _layer(shown: _Shown, wanted: str) -> "Layer":
     from autospace.exporters.svg import layers_of
 
-    layers = layers_of(value)
+    layers = layers_of(shown.value)
     for index, layer in enumerate(layers):
         if wanted in (layer.shape.name, str(index)):
             return layer
@@ -57,13 +104,11 @@ def _layer(value: "Space | Architecture", wanted: str) -> "Layer":
     raise InputError(f"--layer {wanted!r}: no such layer; allowed: {names}")
 
 
-def _candidate(
-    value: "Space | Architecture", place: "Layer | None", wanted: str
-) -> tuple["Layer", "Candidate"]:
+def _candidate(shown: _Shown, place: "Layer | None", wanted: str) -> tuple["Layer", "Candidate"]:
     """The candidate of this id; without a layer, it must mean the same cell wherever it stands."""
     from autospace.exporters.svg import layers_of
 
-    layers = layers_of(value) if place is None else (place,)
+    layers = layers_of(shown.value) if place is None else (place,)
     found = [layer for layer in layers if wanted in layer.by_id]
     if not found:
         where = "any layer" if place is None else place.shape.name
@@ -75,80 +120,60 @@ def _candidate(
     return found[0], found[0].by_id[wanted]
 
 
-def _show_cell(
-    layer: "Layer", candidate: "Candidate", format_: str, svg: Path | None, force: bool
-) -> None:
-    if svg is not None:
+def _show_cell(shown: _Shown, layer: "Layer", candidate: "Candidate", output: _Output) -> None:
+    if output.svg is not None:
         from autospace.exporters.svg import cell_svg
 
-        _write(svg, cell_svg(candidate, layer.shape), force)
-    elif format_ == "json":
+        output.write(cell_svg(candidate, layer.shape))
+    elif output.format == "json":
         from autospace.cli.summary import candidate_record
 
-        json_data({"layer": layer.shape.name, **candidate_record(candidate, layer.shape)})
+        reference = shown.reference(layer)
+        record = candidate_record(candidate, layer.shape, reference)
+        json_data({"layer": layer.shape.name, **record})
     else:
         from autospace.cli.tables import print_cell
 
-        print_cell(layer, candidate)
+        print_cell(layer, candidate, shown.reference(layer))
 
 
-def _show_layer(
-    value: "Space | Architecture",
-    layer: "Layer",
-    source: str,
-    format_: str,
-    svg: Path | None,
-    force: bool,
-) -> None:
-    from autospace.spaces import Space
-
-    reference = value.reference.get(layer.shape.name) if isinstance(value, Space) else None
-    if svg is not None:
+def _show_layer(shown: _Shown, layer: "Layer", output: _Output) -> None:
+    reference = shown.reference(layer)
+    if output.svg is not None:
         from autospace.exporters.svg import layer_svg
 
-        _write(svg, layer_svg(layer, reference), force)
-    elif format_ == "json":
+        output.write(layer_svg(layer, None if reference is None else reference.id))
+    elif output.format == "json":
         from autospace.cli.summary import candidate_record
         from autospace.exporters.svg import by_fitness
 
         ordered = by_fitness(layer.candidates)
-        json_data([candidate_record(each, layer.shape) for each in ordered])
+        json_data([candidate_record(each, layer.shape, reference) for each in ordered])
     else:
         from autospace.cli.tables import print_layer
 
-        print_layer(layer, reference, source)
+        print_layer(layer, reference, shown.command)
 
 
-def _show_network(
-    value: "Space | Architecture",
-    name: str,
-    source: str,
-    format_: str,
-    svg: Path | None,
-    force: bool,
-) -> None:
+def _show_network(shown: _Shown, output: _Output) -> None:
     from autospace.spaces import Space
 
-    if svg is not None:
+    value = shown.value
+    if output.svg is not None:
         from autospace.exporters.svg import network_svg
 
-        _write(svg, network_svg(value, name), force)
-    elif format_ == "json":
+        output.write(network_svg(value, shown.name))
+    elif output.format == "json":
         from autospace.cli.summary import architecture_record, space_record
 
         if isinstance(value, Space):
             json_data(space_record(value))
         else:
-            json_data(architecture_record(value, name))
+            json_data(architecture_record(value, shown.name))
     else:
         from autospace.cli.tables import print_architecture, print_space
 
         if isinstance(value, Space):
-            print_space(value, source)
+            print_space(value, shown.command[-1])
         else:
-            print_architecture(value, name, source)
-
-
-def _write(path: Path, text: str, force: bool) -> None:
-    write_new(path, text, force=force)
-    message(f"wrote {path}")
+            print_architecture(value, shown.name, shown.command, shown.space)

@@ -3,8 +3,9 @@
 import math
 from typing import Any
 
+from autospace.exporters.changes import changes
 from autospace.exporters.notation import human
-from autospace.spaces import Architecture, Candidate, LayerShape, Range, Space, cell_cost
+from autospace.spaces import Architecture, Candidate, LayerShape, Range, Skeleton, Space, cell_cost
 
 
 def space_record(space: Space) -> dict[str, Any]:
@@ -29,8 +30,10 @@ def architecture_record(architecture: Architecture, name: str) -> dict[str, Any]
     }
 
 
-def candidate_record(candidate: Candidate, shape: LayerShape) -> dict[str, Any]:
-    """A candidate with its cost in its layer."""
+def candidate_record(
+    candidate: Candidate, shape: LayerShape, reference: Candidate | None = None
+) -> dict[str, Any]:
+    """A candidate with its cost in its layer, and how it differs from the reference, if any."""
     cell, origin = candidate.cell, candidate.origin
     cost = cell_cost(cell, shape)
     return {
@@ -42,12 +45,25 @@ def candidate_record(candidate: Candidate, shape: LayerShape) -> dict[str, Any]:
         "nodes": cell.nodes,
         "edges": [edge._asdict() for edge in cell.edges],
         "mix": list(cell.mix),
+        "changes": None if reference is None else changes(cell, reference.cell),
         "origin": {
             "kind": origin.kind,
             "generation": origin.generation,
             "parents": list(origin.parents),
         },
     }
+
+
+def described(value: Space | Architecture | Skeleton) -> str:
+    """What a file holds, in one line."""
+    if isinstance(value, Skeleton):
+        images = f"{value.in_channels}x{value.resolution}x{value.resolution} images"
+        layers = plural(len(value.layers), "layer")
+        return f"skeleton {value.name!r}: {layers}, {images}, {value.classes} classes"
+    if isinstance(value, Architecture):
+        cost = f"{human(value.cost.madds)} MAdds, {human(value.cost.params)} params"
+        return f"architecture: {plural(len(value.candidates), 'layer')}, {cost}"
+    return f"space {value.name!r}: {extent(value)}, {span(value.madds)} MAdds"
 
 
 def ranges(space: Space) -> dict[str, dict[str, int | float]]:
@@ -63,6 +79,19 @@ def size_log10(space: Space) -> float:
 def magnitude(space: Space) -> str:
     """The number of architectures, as a power of ten where it is large."""
     return f"{space.size}" if space.size < 10_000 else f"10^{math.log10(space.size):.1f}"
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: `1 layer`, `2 layers`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def extent(space: Space) -> str:
+    """How large a space is: `4 layers, 36 candidates, 6561 architectures`."""
+    candidates = sum(len(layer.candidates) for layer in space.layers)
+    noun = "architecture" if space.size == 1 else "architectures"
+    parts = plural(len(space.layers), "layer"), plural(candidates, "candidate")
+    return f"{', '.join(parts)}, {magnitude(space)} {noun}"
 
 
 def span(values: Range, joined: str = " to ") -> str:

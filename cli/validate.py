@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autospace.cli.output import Format, data, json_data, message
+from autospace.cli.limits import limit
+from autospace.cli.output import FAILED, Format, InputError, data, json_data, message
+
+MOST_IDS = 8
 
 if TYPE_CHECKING:
     from autospace.spaces import Architecture, Layer, Skeleton, Space
@@ -18,12 +21,26 @@ def validate(
     file: Annotated[
         str, typer.Argument(help="A space, architecture or skeleton file, or a run folder.")
     ],
+    max_madds: Annotated[
+        str | None, typer.Option(help="Fail if any architecture has more.", show_default="none")
+    ] = None,
+    max_params: Annotated[
+        str | None, typer.Option(help="Fail if any architecture has more.", show_default="none")
+    ] = None,
     format_: Format = "table",
 ) -> None:
-    """Check a file; warnings do not make it fail."""
+    """Check a file, and its architectures against limits.
+
+    Warnings do not make it fail.
+    """
+    from autospace.cli.summary import described
     from autospace.exporters.escape import visible
     from autospace.spaces import SpaceError
 
+    limits = {
+        "madds": None if max_madds is None else limit("--max-madds", max_madds),
+        "params": None if max_params is None else limit("--max-params", max_params),
+    }
     try:
         value = _load(file)
     except SpaceError as error:
@@ -31,12 +48,35 @@ def validate(
             json_data({"file": file, "valid": False, "error": str(error)})
         raise
     warnings = list(_warnings(value))
+    failures = list(_over(value, limits))
     if format_ == "json":
-        json_data({"file": file, "valid": True, **_record(value, file), "warnings": warnings})
+        found = {"warnings": warnings, "failures": failures}
+        json_data({"file": file, "valid": True, **_record(value, file), **found})
+    else:
+        data(visible(f"{file}: valid {described(value)}"))
+        for warning in warnings:
+            message(f"warning: {warning}")
+        for failure in failures:
+            message(f"failed: {failure}")
+    if failures:
+        raise typer.Exit(FAILED)
+
+
+def _over(value: "Value", limits: dict[str, int | None]) -> Iterator[str]:
+    """The limits that some architecture of a space, or the one architecture, exceeds."""
+    from autospace.spaces import Skeleton, Space
+
+    if isinstance(value, Skeleton):
+        if any(limit is not None for limit in limits.values()):
+            raise InputError("a skeleton has no cost: limits are for spaces and architectures")
         return
-    data(visible(f"{file}: valid {_described(value)}"))
-    for warning in warnings:
-        message(f"warning: {warning}")
+    kind = "the dearest architecture" if isinstance(value, Space) else "the architecture"
+    cost = value.dearest if isinstance(value, Space) else value.cost
+    for name, most in limits.items():
+        found = getattr(cost, name)
+        if most is not None and found > most:
+            unit = "MAdds" if name == "madds" else name
+            yield f"{kind} has {found:,} {unit}, over --max-{name} {most:,}"
 
 
 def _load(file: str) -> "Value":
@@ -49,25 +89,6 @@ def _load(file: str) -> "Value":
             return load_skeleton(file)
         except SpaceError:
             raise error from None
-
-
-def _described(value: "Value") -> str:
-    from autospace.cli.summary import magnitude, span
-    from autospace.exporters.notation import human
-    from autospace.spaces import Architecture, Skeleton
-
-    if isinstance(value, Skeleton):
-        images = f"{value.in_channels}x{value.resolution}x{value.resolution} images"
-        layers = f"{len(value.layers)} layers"
-        return f"skeleton {value.name!r}: {layers}, {images}, {value.classes} classes"
-    if isinstance(value, Architecture):
-        cost = f"{human(value.cost.madds)} MAdds, {human(value.cost.params)} params"
-        return f"architecture: {len(value.candidates)} layers, {cost}"
-    candidates = sum(len(layer.candidates) for layer in value.layers)
-    return (
-        f"space {value.name!r}: {len(value.layers)} layers, {candidates} candidates, "
-        f"{magnitude(value)} architectures, {span(value.madds)} MAdds"
-    )
 
 
 def _record(value: "Value", file: str) -> dict[str, Any]:
@@ -94,6 +115,7 @@ def _warnings(value: "Value") -> Iterator[str]:
         if not value.reference:
             yield "no reference architecture: fitness has nothing to be relative to"
         yield from _missing_references(value)
+        yield from _beaten_cells(value)
     for layer in layers_of(value):
         yield from _equal_cells(layer)
         yield from _dead_edges(layer)
@@ -111,6 +133,37 @@ def _missing_references(space: "Space") -> Iterator[str]:
                 yield f"{name}: no reference candidate, unlike in other layers"
 
 
+def _beaten_cells(space: "Space") -> Iterator[str]:
+    """Candidates that are no fitter and no cheaper than the reference, those made by hand apart."""
+    for layer in space.layers:
+        reference = layer.by_id.get(space.reference.get(layer.shape.name, ""))
+        if reference is None or reference.fitness is None:
+            continue
+        cost = dict(zip(layer.by_id, layer.costs, strict=True))
+        least = cost[reference.id]
+        beaten = [
+            each.id
+            for each in layer.candidates
+            if each.origin.kind not in ("reference", "builtin")
+            and each.fitness is not None
+            and each.fitness <= reference.fitness
+            and cost[each.id].madds >= least.madds
+            and cost[each.id].params >= least.params
+        ]
+        if beaten:
+            verb = "is" if len(beaten) == 1 else "are"
+            yield (
+                f"{layer.shape.name}: {_named(beaten)} {verb} neither fitter nor cheaper than "
+                f"the reference {reference.id}"
+            )
+
+
+def _named(ids: list[str]) -> str:
+    """The first of some ids, and how many more there are."""
+    rest = len(ids) - MOST_IDS
+    return ", ".join(ids[:MOST_IDS]) + (f" and {rest} more" if rest > 0 else "")
+
+
 def _equal_cells(layer: "Layer") -> Iterator[str]:
     from autospace.spaces import canonical_key
 
@@ -119,7 +172,7 @@ def _equal_cells(layer: "Layer") -> Iterator[str]:
         equal[canonical_key(candidate.cell, layer.shape.stride)].append(candidate.id)
     for ids in equal.values():
         if len(ids) > 1:
-            yield f"{layer.shape.name}: {', '.join(ids)} compute the same function"
+            yield f"{layer.shape.name}: {_named(ids)} compute the same function"
 
 
 def _dead_edges(layer: "Layer") -> Iterator[str]:

@@ -27,7 +27,7 @@ def builtin_names() -> tuple[str, ...]:
 
 
 def load_builtin(name: str) -> Space:
-    """A built-in space, `mbconv@cifar` for example.
+    """A built-in family on a skeleton, `mbconv@cifar` or `mbconv@runs/first` for example.
 
     Raises:
         SpaceError: no built-in space of this name.
@@ -36,7 +36,7 @@ def load_builtin(name: str) -> Space:
     if family not in FAMILY_NAMES:
         known = f"NAME@SKELETON with NAME one of {', '.join(FAMILY_NAMES)}"
         raise SpaceError(name or '""', f"unknown space; allowed: {known}")
-    return family_space(family, load_skeleton(skeleton))
+    return family_space(family, skeleton_of(skeleton))
 
 
 def family_space(family: str, skeleton: Skeleton) -> Space:
@@ -88,6 +88,20 @@ def load_skeleton(name: str) -> Skeleton:
     if not isinstance(value, Skeleton):
         raise SpaceError(name, f"holds no skeleton; allowed: format {doc.SKELETON_FORMAT}")
     return value
+
+
+def skeleton_of(source: str) -> Skeleton:
+    """A skeleton by its name or file, or the one that a space, architecture or run stands on.
+
+    Raises:
+        SpaceError: nothing there, or not valid.
+    """
+    if source in SKELETON_NAMES or not os.path.lexists(source):
+        return load_skeleton(source)
+    if os.path.isfile(source):
+        value = read(Path(source))
+        return value if isinstance(value, Skeleton) else value.skeleton
+    return load_any(source).skeleton
 
 
 def load_any(source: str | Path) -> Space | Architecture:

@@ -21,7 +21,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"fo\no\x1b": 1}, f'"fo\\no\\u001b": unknown setting; known: {SECTIONS}'),
     (
         {"budget": {"madds": 1}},
-        "budget.madds: unknown setting; known: max_madds, max_params",
+        "budget.madds: unknown setting; known: max_madds, max_params, max_latency_ms, latency_table",
     ),
     ({"data": 3}, "data: 3; allowed: a section of settings"),
     ({"data": None}, "data: null; allowed: a section of settings"),
@@ -64,7 +64,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         'scoring.method: "best"; allowed: ' + " or ".join(get_args(Method)),
     ),
     ({"budget": {"max_madds": 0}}, f"budget.max_madds: 0; {LIMIT}"),
-    ({"budget": {"max_madds": "5M"}}, f'budget.max_madds: "5M"; {LIMIT}'),
+    ({"budget": {"max_madds": "5X"}}, f'budget.max_madds: "5X"; {LIMIT}'),
     ({"budget": {"max_params": True}}, f"budget.max_params: true; {LIMIT}"),
     ({"budget": {"max_params": 1.5}}, f"budget.max_params: 1.5; {LIMIT}"),
     ({"data": {"resolution": 2}}, f"data.resolution: 2; {WHOLE} 4 to 1024"),

@@ -19,7 +19,8 @@ def test_a_space_takes_one_row_per_layer(run: Run, space_file: Path, columns: in
     assert (ran.code, ran.err) == (0, "")
     assert len(_data_lines(ran.out)) == 4
     assert max(map(len, ran.out.splitlines()[:-1])) <= columns
-    assert ran.out.startswith("learned@digits\n4 layers on the skeleton digits, 36 candidates")
+    head = "learned@digits\n4 layers, 36 candidates, 6561 architectures on the skeleton digits\n"
+    assert ran.out.startswith(head)
     assert "reference mbconv_k3 in every layer" in ran.out
     assert ran.out.splitlines()[-1] == f"next: autospace show {space_file} --layer 0 [--svg FILE]"
     assert "\x1b" not in ran.out
@@ -180,3 +181,80 @@ def test_a_picture_into_a_missing_folder_is_an_error(run: Run, tmp_path: Path) -
     assert ran.code == 2
     assert ran.err == f"error: {target}: No such file or directory\n"
     assert run("show", "mbconv@digits", "--svg", tmp_path).code == 2
+
+
+def test_a_candidate_shows_what_differs_from_the_reference(run: Run, space_file: Path) -> None:
+    layer = run("show", space_file, "--layer", 1)
+    assert "mbconv_k5     -0.010    112k   4.73k  reference\n    e6: 0>3 dw5\n" in layer.out
+    assert "    vs *: 0>3 dw3→dw5\n" in layer.out
+    # One for each candidate but the reference.
+    assert layer.out.count("\n    vs *: ") == 8
+    cell = run("show", space_file, "--layer", 1, "--cell", "mbconv_k7")
+    assert "against the reference mbconv_k3: MAdds +49 %, params +81 %\n" in cell.out
+    assert "\n    0>3 dw3→dw7\n" in cell.out
+    reference = run("show", space_file, "--layer", 1, "--cell", "mbconv_k3")
+    assert "the reference of this layer\n" in reference.out
+    record = json.loads(
+        run("show", space_file, "--layer", 1, "--cell", "mbconv_k7", "--format", "json").out
+    )
+    assert record["changes"] == "0>3 dw3→dw7"
+
+
+def test_a_wide_terminal_tells_how_the_best_cells_differ(run: Run, space_file: Path) -> None:
+    ran = run("show", space_file, columns=200)
+    assert "against the reference" in ran.out
+    (row, *_) = _data_lines(ran.out)
+    assert "e6→e3, +0>1 avg3, " in row
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("flat", [True, False])
+def test_an_architecture_of_a_space_is_shown_against_it(
+    run: Run, space_file: Path, tmp_path: Path, columns: int, flat: bool
+) -> None:
+    space = load(space_file)
+    chosen = space.architecture(dict(space.reference) | {"layer_01": "g02-1"})
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(chosen.choices) if flat else to_json(chosen), encoding="utf-8")
+    ran = run("show", space_file, "--architecture", path, columns=columns)
+    assert (ran.code, ran.err) == (0, "")
+    rows = _data_lines(ran.out)
+    assert [" * " in row for row in rows] == [True, False, True, True]
+    assert ("+0>1 id, +0>2 id" in rows[1]) == (columns == 200)
+    assert max(map(len, ran.out.splitlines()[:-1])) <= columns
+    last = f"next: autospace show {space_file} --architecture {path} --layer 0 [--svg FILE]"
+    assert ran.out.splitlines()[-1] == last
+    layer = run("show", space_file, "--architecture", path, "--layer", 1)
+    assert layer.out.startswith("layer_01\n12x8x8 -> 24x4x4 /2, 1 candidate\n")
+    found = json.loads(run("show", space_file, "--architecture", path, "--format", "json").out)
+    assert (found["name"], found["choices"]) == ("mine", chosen.choices)
+
+
+def test_only_an_architecture_of_the_space_can_be_shown_with_it(
+    run: Run, space_file: Path, architecture_file: Path, tmp_path: Path
+) -> None:
+    ran = run("show", architecture_file, "--architecture", architecture_file)
+    assert (ran.code, ran.out) == (2, "")
+    assert "is one already; allowed beside a space" in ran.err
+    other = run("show", "mbconv@cifar", "--architecture", architecture_file)
+    assert "stands on another skeleton than the space mbconv@cifar" in other.err
+    flat = tmp_path / "flat.json"
+    flat.write_text('{"layer_00": "g00-0"}', encoding="utf-8")
+    missing = run("show", space_file, "--architecture", flat)
+    assert missing.err == f"error: {flat}: layer_01: missing layer: every layer needs a choice\n"
+
+
+@pytest.mark.parametrize("columns", [80, 140, 200])
+def test_long_ids_and_long_cells_never_squeeze_the_numbers(
+    run: Run, tmp_path: Path, columns: int
+) -> None:
+    space = learned_space()
+    text = to_json(space).replace('"g00-', '"a_very_long_name_that_somebody_gave_it_0')
+    path = tmp_path / "long.json"
+    path.write_text(text, encoding="utf-8")
+    for words in (["show", path], ["sample", path, "-n", 2], ["diff", path, "mbconv@digits"]):
+        ran = run(*words, columns=columns)
+        assert max(map(len, ran.out.splitlines()[:-1])) <= columns
+        assert "MAdds" in ran.out
+        numbers = re.findall(r"\b\d+(?:\.\d+)?[kM]\b", ran.out)
+        assert len(numbers) >= 2 * (4 if words[0] != "sample" else 2)

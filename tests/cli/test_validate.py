@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from autospace.spaces import Candidate, Cell, Layer, Origin, Space, load_skeleton, mbconv, to_json
+from autospace.spaces import (
+    Candidate,
+    Cell,
+    Layer,
+    Origin,
+    Space,
+    load,
+    load_skeleton,
+    mbconv,
+    to_json,
+)
 from tests.cli.conftest import Run
 from tests.cli.samples import learned_space
 
@@ -14,11 +24,12 @@ def _written(path: Path, text: str) -> Path:
     return path
 
 
-def test_a_valid_space_is_one_line(run: Run, space_file: Path) -> None:
-    ran = run("validate", space_file)
+def test_a_valid_space_is_one_line(run: Run, tmp_path: Path) -> None:
+    path = _written(tmp_path / "space.json", to_json(load("mbconv@digits")))
+    ran = run("validate", path)
     assert (ran.code, ran.err) == (0, "")
     (line,) = ran.out.splitlines()
-    assert line.startswith(f"{space_file}: valid space 'learned@digits': 4 layers, 36 candidates, ")
+    assert line.startswith(f"{path}: valid space 'mbconv@digits': 4 layers, 26 candidates, ")
     assert line.endswith(" MAdds")
 
 
@@ -117,3 +128,64 @@ def test_missing_references_are_warnings(run: Run, tmp_path: Path) -> None:
     assert ran.code == 0
     assert "warning: no reference architecture" in ran.err
     assert "warning: layer_00: no reference candidate" in ran.err
+
+
+def _beaten(fitness: float | None, kernel: int, kind: str = "mutation") -> Space:
+    cell = Cell.from_edges(
+        [(0, 3, f"dw_conv_{kernel}x{kernel}"), (0, 1, "skip_connect"), (1, 3, "avg_pool_3x3")]
+    )
+    return _with_extra(load("mbconv@digits"), Candidate("extra", cell, fitness, Origin(kind)))
+
+
+@pytest.mark.parametrize(
+    ("space", "warned"),
+    [
+        (_beaten(-0.1, 5), True),
+        (_beaten(0.0, 3), True),
+        (_beaten(0.1, 5), False),
+        # A cell of expansion 6 at kernel 3 costs what the reference costs; without a fitness, or
+        # kept by hand, it is not judged.
+        (_beaten(None, 5), False),
+        (_beaten(-0.1, 5, "reference"), False),
+    ],
+)
+def test_a_cell_neither_fitter_nor_cheaper_than_the_reference_is_a_warning(
+    run: Run, tmp_path: Path, space: Space, warned: bool
+) -> None:
+    ran = run("validate", _written(tmp_path / "space.json", to_json(space)))
+    expected = "layer_00: extra is neither fitter nor cheaper than the reference mbconv_k3_e6"
+    assert (f"warning: {expected}\n" in ran.err) is warned
+
+
+def test_a_limit_that_the_dearest_architecture_exceeds_fails(run: Run, space_file: Path) -> None:
+    dearest = load(space_file).dearest
+    words = ("validate", space_file, "--max-madds", dearest.madds, "--max-params")
+    assert run(*words, dearest.params).code == 0
+    ran = run(*words, dearest.params - 1)
+    assert ran.code == 1
+    numbers = f"{dearest.params:,} params, over --max-params {dearest.params - 1:,}"
+    assert f"failed: the dearest architecture has {numbers}\n" in ran.err
+    found = json.loads(run(*words, dearest.params - 1, "--format", "json").out)
+    assert (found["valid"], len(found["failures"])) == (True, 1)
+
+
+def test_limits_hold_for_one_architecture_and_not_for_a_skeleton(
+    run: Run, architecture_file: Path, tmp_path: Path
+) -> None:
+    ran = run("validate", architecture_file, "--max-madds", "1k")
+    assert ran.code == 1
+    assert "failed: the architecture has " in ran.err
+    skeleton = _written(tmp_path / "own.json", to_json(load_skeleton("cifar")))
+    assert run("validate", skeleton, "--max-madds", "1k").code == 2
+
+
+def test_long_lists_of_ids_are_shortened(run: Run, tmp_path: Path) -> None:
+    space = load("mbconv@digits")
+    same = tuple(Candidate(f"same{index}", mbconv(3, 3)) for index in range(99))
+    layer = Layer(space.layers[0].shape, (*space.layers[0].candidates, *same))
+    many = replace(space, layers=(layer, *space.layers[1:]))
+    ran = run("validate", _written(tmp_path / "space.json", to_json(many)))
+    (line,) = ran.err.splitlines()
+    assert line.endswith(
+        "same0, same1, same2, same3, same4, same5, same6 and 92 more compute the same function"
+    )

@@ -10,7 +10,7 @@ from autospace.spaces import OPERATIONS, Cell, SpaceError, mbconv
 from tests.strategies import cells
 
 ALL = "none, skip_connect, dw_conv_3x3, dw_conv_5x5, dw_conv_7x7, dw_conv_3x3_d2, dw_conv_3x3_d3, "
-ALL += "avg_pool_3x3, max_pool_3x3"
+ALL += "avg_pool_3x3, max_pool_3x3, dw_conv_1x1"
 
 
 def reached(cell: Cell, start: int, *, backward: bool = False) -> set[int]:

@@ -1,0 +1,86 @@
+"""Every format that can be imported, by name."""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from autospace.importers import (
+    autospace_iccv2021,
+    configspace,
+    darts_genotype,
+    flat,
+    nasbench201,
+    nni,
+    once_for_all,
+    optuna,
+    proxylessnas,
+    pyglove,
+    ray,
+)
+from autospace.importers.target import Target
+from autospace.spaces import Architecture, Space, SpaceError
+from autospace.spaces.errors import shown
+
+
+class Format(NamedTuple):
+    """What a format is for, and how its text becomes a value.
+
+    Attributes:
+        gives: `space`, `architecture`, or both.
+        needs: `skeleton` if cells are put around one (a usual one unless told), `space` if ids
+            refer to one.
+        about: one line for people.
+        read: from text and target to the value.
+    """
+
+    gives: str
+    needs: str
+    about: str
+    read: Callable[[str, Target], Space | Architecture]
+
+
+FORMATS: Final[dict[str, Format]] = {
+    "autospace-iccv2021": Format(
+        "space or architecture",
+        "skeleton",
+        "the matrices that the authors of AutoSpace published, or one of their networks",
+        autospace_iccv2021.read,
+    ),
+    "proxylessnas": Format(
+        "architecture", "skeleton", "net.config of ProxylessNAS", proxylessnas.read
+    ),
+    "once-for-all": Format(
+        "architecture",
+        "skeleton",
+        "ks, e and d of a sub-network of OFAProxylessNASNets",
+        once_for_all.read,
+    ),
+    "darts-genotype": Format(
+        "architecture",
+        "skeleton",
+        "Genotype(...) of DARTS without convolutions",
+        darts_genotype.read,
+    ),
+    "nasbench201": Format(
+        "architecture",
+        "skeleton",
+        "a string of NAS-Bench-201 without convolutions",
+        nasbench201.read,
+    ),
+    "flat": Format("architecture", "space", "{layer: cell id}", flat.read),
+    "optuna": Format("architecture", "space", "best_params, or a trial as JSON", optuna.read),
+    "nni": Format("architecture", "space", "a sample, or parameter.cfg of a trial", nni.read),
+    "configspace": Format("architecture", "space", "a configuration as JSON", configspace.read),
+    "ray": Format("architecture", "space", "params.json or a result of a trial", ray.read),
+    "pyglove": Format("architecture", "space", "indices, a DNA, or its value", pyglove.read),
+}
+
+
+def import_text(name: str, text: str, target: Target) -> Space | Architecture:
+    """What a text of a foreign format describes.
+
+    Raises:
+        SpaceError: no format of this name, or a text that is not of it or cannot be expressed.
+    """
+    if name not in FORMATS:
+        raise SpaceError("", f"unknown format {shown(name)}; allowed: {', '.join(FORMATS)}")
+    return FORMATS[name].read(text, target)

@@ -1,0 +1,156 @@
+"""What two spaces have in common, layer by layer, and what only one of them offers.
+
+Cells are compared by what they compute (`canonical_key`), not by id: two runs name the same cell
+differently, and different cells alike.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from autospace.spaces.canonical import canonical_key
+from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.space import Candidate, Layer, Space
+
+Pair = tuple[Candidate, Candidate]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerDifference:
+    """A layer of two spaces; None where one of them has no such layer.
+
+    Attributes:
+        only_first: candidates whose function the second space does not offer here.
+        only_second: candidates whose function the first space does not offer here.
+        both: pairs of candidates that compute the same.
+    """
+
+    first: Layer | None
+    second: Layer | None
+    only_first: tuple[Candidate, ...]
+    only_second: tuple[Candidate, ...]
+    both: tuple[Pair, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the layer."""
+        layer = self.first or self.second
+        return layer.shape.name if layer is not None else ""
+
+    @property
+    def rescored(self) -> tuple[Pair, ...]:
+        """Pairs that compute the same and differ in fitness."""
+        return tuple(pair for pair in self.both if pair[0].fitness != pair[1].fitness)
+
+    @property
+    def equal(self) -> bool:
+        """Whether both have this layer, in one shape, with the same functions equally fit."""
+        if self.first is None or self.second is None or self.first.shape != self.second.shape:
+            return False
+        return not (self.only_first or self.only_second or self.rescored)
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceDifference:
+    """Two spaces side by side.
+
+    Attributes:
+        skeleton: names of the parts of the skeletons that differ, the name of the skeleton and
+            its description left out.
+        layers: one entry per layer that either space has.
+        reference: whether the references compute different functions.
+        budget: whether the budgets differ.
+    """
+
+    skeleton: tuple[str, ...]
+    layers: tuple[LayerDifference, ...]
+    reference: bool
+    budget: bool
+
+    @property
+    def equal(self) -> bool:
+        """Whether no difference was found; names, ids and provenance do not count."""
+        layers = all(layer.equal for layer in self.layers)
+        return layers and not (self.skeleton or self.reference or self.budget)
+
+
+def difference(first: Space, second: Space) -> SpaceDifference:
+    """What changes from the first space to the second."""
+    count = max(len(first.layers), len(second.layers))
+    layers = (_layer_difference(_at(first, i), _at(second, i)) for i in range(count))
+    return SpaceDifference(
+        tuple(_skeleton_parts(first.skeleton, second.skeleton)),
+        tuple(layers),
+        _reference_keys(first) != _reference_keys(second),
+        first.budget != second.budget,
+    )
+
+
+def operation_shares(layers: Iterable[Layer]) -> dict[str, float]:
+    """Share of every operation among the live edges of all candidates, the commonest first."""
+    counts = Counter(
+        edge.operation
+        for layer in layers
+        for candidate in layer.candidates
+        for edge in candidate.cell.pruned().edges
+    )
+    edges = counts.total()
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return {name: count / edges for name, count in ordered}
+
+
+def _at(space: Space, index: int) -> Layer | None:
+    return space.layers[index] if index < len(space.layers) else None
+
+
+def _layer_difference(first: Layer | None, second: Layer | None) -> LayerDifference:
+    here, there = _by_key(first), _by_key(second)
+    return LayerDifference(
+        first,
+        second,
+        tuple(_missing(here, there)),
+        tuple(_missing(there, here)),
+        tuple(pair for key in here if key in there for pair in _paired(here[key], there[key])),
+    )
+
+
+def _by_key(layer: Layer | None) -> dict[str, list[Candidate]]:
+    found: dict[str, list[Candidate]] = {}
+    for candidate in layer.candidates if layer is not None else ():
+        stride = layer.shape.stride if layer is not None else 1
+        found.setdefault(canonical_key(candidate.cell, stride), []).append(candidate)
+    return found
+
+
+def _missing(
+    here: dict[str, list[Candidate]], there: dict[str, list[Candidate]]
+) -> Iterator[Candidate]:
+    """Candidates whose function is not offered there."""
+    return (each for key, equal in here.items() if key not in there for each in equal)
+
+
+def _paired(here: list[Candidate], there: list[Candidate]) -> Iterator[Pair]:
+    """Equal functions side by side: of the same id if there are, else in order."""
+    rest = list(there)
+    for candidate in here:
+        same_id = (each for each in rest if each.id == candidate.id)
+        found = next(same_id, None) or (rest or there)[0]
+        if found in rest:
+            rest.remove(found)
+        yield candidate, found
+
+
+def _skeleton_parts(first: Skeleton, second: Skeleton) -> Iterator[str]:
+    for part in ("in_channels", "resolution", "classes", "stem", "layers", "head"):
+        if getattr(first, part) != getattr(second, part):
+            yield part
+
+
+def _reference_keys(space: Space) -> list[str]:
+    """Per layer the function of its reference; empty if the space has none."""
+    if not space.reference:
+        return []
+    return [
+        canonical_key(layer.by_id[space.reference[layer.shape.name]].cell, layer.shape.stride)
+        for layer in space.layers
+    ]

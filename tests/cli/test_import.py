@@ -1,0 +1,160 @@
+"""`autospace import`: from a file of another program to a file of ours."""
+
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from autospace.exporters.autospace_iccv2021 import export_space
+from autospace.importers.formats import FORMATS
+from autospace.spaces import Architecture, Space, from_json, load, to_json
+from tests.cli.conftest import Run
+from tests.importers.test_network_files import published_file
+
+SETTINGS = json.dumps({"ks": 5, "e": 3, "d": [2, 2, 2, 2, 2, 1]})
+
+
+@pytest.fixture
+def settings_file(tmp_path: Path) -> Path:
+    path = tmp_path / "settings.json"
+    path.write_text(SETTINGS, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def matrices(tmp_path: Path) -> Path:
+    """The reference architecture of `cifar` as the matrices of the authors."""
+    path = tmp_path / "matrices.config"
+    path.write_text(export_space(load("reference@cifar")), encoding="utf-8")
+    return path
+
+
+def test_a_space_is_written_to_stdout_or_a_file(run: Run, matrices: Path, tmp_path: Path) -> None:
+    words = ("import", matrices, "--from", "autospace-iccv2021", "--skeleton", "cifar")
+    shown = run(*words)
+    assert shown.code == 0
+    value = from_json(shown.out)
+    assert isinstance(value, Space)
+    assert value.madds == load("reference@cifar").madds
+    assert shown.err.startswith("imported space 'autospace-iccv2021@cifar': 12 layers, 12 cand")
+    out = tmp_path / "space.json"
+    written = run(*words, "--out", out)
+    assert (written.code, written.out) == (0, "")
+    assert written.err.startswith(f"wrote {out}: space 'autospace-iccv2021@cifar': 12 layers")
+    assert out.read_text("utf-8") == shown.out
+
+
+def test_a_network_is_written_with_its_cost(run: Run, tmp_path: Path) -> None:
+    file, out = tmp_path / "net.config", tmp_path / "net.json"
+    file.write_text(json.dumps(published_file()), encoding="utf-8")
+    ran = run("import", file, "--from", "autospace-iccv2021", "--out", out)
+    assert ran.err == f"wrote {out}: architecture: 21 layers, 340M MAdds, 4.31M params\n"
+    assert isinstance(from_json(out.read_text("utf-8")), Architecture)
+    assert run("show", out).code == run("validate", out).code == 0
+
+
+def test_a_winner_comes_back_into_its_space(run: Run, space_file: Path, tmp_path: Path) -> None:
+    winner = load(space_file).architecture(load(space_file).reference)
+    file, out = tmp_path / "best.json", tmp_path / "winner.json"
+    file.write_text(json.dumps({"params": winner.choices}), encoding="utf-8")
+    ran = run("import", file, "--from", "optuna", "--space", space_file, "--out", out)
+    assert ran.code == 0
+    assert from_json(out.read_text("utf-8")) == winner
+    assert run("show", space_file, "--architecture", out).code == 0
+
+
+def test_stdin_is_read_where_the_file_is_a_dash(
+    run: Run, monkeypatch: pytest.MonkeyPatch, settings_file: Path
+) -> None:
+    named = run("import", settings_file, "--from", "once-for-all")
+    monkeypatch.setattr(
+        "autospace.cli.import_.sys.stdin", SimpleNamespace(buffer=io.BytesIO(SETTINGS.encode()))
+    )
+    from autospace.cli.import_ import _text
+
+    assert _text("-") == SETTINGS
+    assert isinstance(from_json(named.out), Architecture)
+    monkeypatch.setattr(
+        "autospace.cli.import_.sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"\xff"))
+    )
+    with pytest.raises(ValueError, match=r"^-: not UTF-8 at byte 0$"):
+        _text("-")
+
+
+def test_resolution_and_skeleton_are_those_that_were_asked_for(
+    run: Run, settings_file: Path
+) -> None:
+    ran = run("import", settings_file, "--from", "once-for-all", "--resolution", 160)
+    value = from_json(ran.out)
+    assert isinstance(value, Architecture)
+    assert value.skeleton.resolution == 160
+
+
+def test_the_list_names_every_format(run: Run) -> None:
+    found = json.loads(run("import", "--list", "--format", "json").out)
+    assert [each["format"] for each in found] == list(FORMATS)
+    assert {each["needs"] for each in found} == {"skeleton", "space"}
+    table = run("import", "--list").out
+    assert all(f"\n{name} " in table for name in FORMATS)
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_a_file_is_overwritten_only_by_force(run: Run, settings_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.json"
+    out.write_text("mine", encoding="utf-8")
+    words = ("import", settings_file, "--from", "once-for-all", "--out", out)
+    refused = run(*words)
+    assert (refused.code, out.read_text("utf-8")) == (2, "mine")
+    assert refused.err == f"error: {out}: exists already; --force overwrites it\n"
+    assert run(*words, "--force").code == 0
+    assert out.read_text("utf-8").startswith("{")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ([], "error: FILE: missing; autospace import --list shows the formats"),
+        (["x.json"], "error: --from FORMAT: missing"),
+        (["x.json", "--from", "tar"], "error: --from 'tar': unknown; allowed: autospace-iccv2021"),
+        (["x.json", "--from", "flat"], "error: --from flat: cell ids mean nothing without --space"),
+        (["no.json", "--from", "proxylessnas"], "error: no.json: no such file or directory"),
+        (["x.json", "--from", "flat", "--space", "nowhere"], "error: nowhere: no such space"),
+        (
+            ["x.json", "--from", "flat", "--space", "mbconv@digits", "--skeleton", "cifar"],
+            "error: --from flat: skeleton and resolution are those of --space",
+        ),
+        (
+            ["x.json", "--from", "proxylessnas", "--space", "a"],
+            "--from proxylessnas: takes no --sp",
+        ),
+        (["x.json", "--from", "proxylessnas", "--skeleton", "huge"], "error: huge: unknown skelet"),
+        (["x.json", "--from", "once-for-all", "--resolution", "0"], "--resolution 0: allowed: 1"),
+        (["x.json", "--from", "flat", "--format", "json"], "error: --format: only beside --list"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(run: Run, words: list[str], complaint: str) -> None:
+    ran = run("import", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert complaint in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_an_error_in_a_file_names_the_file(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "broken\x1b[31m.json"
+    path.write_text('{"blocks": [[]]}', encoding="utf-8")
+    out = tmp_path / "out.json"
+    ran = run("import", path, "--from", "autospace-iccv2021", "--out", out)
+    assert ran.code == 2
+    assert "broken\\u001b[31m.json: blocks[0]: a list of 0; allowed" in ran.err
+    assert not out.exists()
+
+
+def test_what_was_exported_comes_back(run: Run, space_file: Path, tmp_path: Path) -> None:
+    space = load(space_file)
+    drawn = json.loads(run("sample", space_file, "-n", 1, "--format", "json").out)
+    file = tmp_path / "drawn.json"
+    file.write_text(json.dumps(drawn), encoding="utf-8")
+    ran = run("import", file, "--from", "flat", "--space", space_file)
+    assert ran.out == to_json(space.architecture(drawn[0]["architecture"]))
