@@ -1,0 +1,1 @@
+"""Comparison of spaces: draw, match, evaluate, test, say it."""

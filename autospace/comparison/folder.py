@@ -1,0 +1,82 @@
+"""The folder of a comparison: settings, spaces, evaluations, and in the end the result."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from autospace.comparison.settings import CompareConfig
+from autospace.config import make_settings, read_config
+from autospace.files import write_atomically
+from autospace.folder import CHECKPOINT, Folder
+from autospace.spaces.builtin import load
+from autospace.spaces.codec import to_json
+from autospace.spaces.space import Space
+
+RESULT: Final = "comparison.json"
+REPORT: Final = "report.html"
+EVALUATIONS: Final = "evaluations"
+
+
+class ComparisonFolder(Folder[CompareConfig]):
+    """A folder that holds one comparison; finished once `comparison.json` is there.
+
+    Evaluations outlive a replacement: what they were made of decides whether they count.
+    """
+
+    command = "compare"
+    results = (REPORT, RESULT)
+
+    @property
+    def store(self) -> Path:
+        """Where evaluations, decoded images and the weights of a supernet are kept.
+
+        Other comparisons may use the same: it is never removed.
+        """
+        chosen = self.config.cache
+        return Path(chosen) if chosen else self.cache
+
+    @property
+    def evaluations(self) -> Path:
+        """Where evaluations are kept."""
+        return self.store / EVALUATIONS
+
+    @property
+    def result(self) -> Path:
+        """Where the result is, or will be."""
+        return self.path / RESULT
+
+    def settle(self, spaces: Sequence[Space], data_digest: str) -> None:
+        """Begins the comparison, or makes sure that it goes on with the images it began with.
+
+        Raises:
+            RunError: the data is not the same.
+        """
+        files = {_copy(place): to_json(space) for place, space in enumerate(spaces)}
+        self._begin(files, data_digest)
+
+    def spaces(self) -> list[Space] | None:
+        """The spaces as they were when the comparison began, whatever became of them since.
+
+        Returns:
+            None before it began.
+
+        Raises:
+            SpaceError: a copy is damaged.
+        """
+        paths = [self.path / _copy(place) for place in range(len(self.config.spaces))]
+        if self.replacing or not all(path.is_file() for path in paths):
+            return None
+        return [load(path) for path in paths]
+
+    def save(self, text: str) -> Path:
+        """Writes the result; with it, the comparison is finished."""
+        write_atomically(self.result, text)
+        return self.result
+
+    @staticmethod
+    def _read_config(path: Path) -> CompareConfig:
+        return make_settings(CompareConfig, read_config(path), path=path)
+
+
+def _copy(place: int) -> str:
+    return f"{CHECKPOINT}/space_{place:02d}.json"

@@ -1,0 +1,52 @@
+"""The settings of a comparison: every name, its default, its unit and what is allowed."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from autospace.evaluators.settings import EvaluatorConfig
+from autospace.settings import DEVICES, DataConfig
+
+MOST_SPACES = 26
+
+Match = Literal["madds", "params", "none"]
+Source = Annotated[
+    str,
+    Field(min_length=1, max_length=4096, description="a file, a run folder or NAME@SKELETON"),
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class SamplingConfig(_Section):
+    """Which networks are compared, and how many.
+
+    Without `samples` there are as many as find `effect` with a power of 80 %.
+    """
+
+    samples: Annotated[int, Field(ge=4, le=10_000, description="networks per space")] | None = None
+    effect: Annotated[float, Field(gt=0, le=100, description="points of error")] = 1.0
+    repeats: Annotated[int, Field(ge=1, le=100, description="seeds per network")] = 1
+    match: Match = "madds"
+
+
+class CompareConfig(_Section):
+    """Everything that decides what a comparison finds, and where it keeps evaluations.
+
+    Without `cache`, in its own folder.
+    """
+
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    device: Annotated[str, Field(pattern=DEVICES, description="auto, cpu or cuda[:n]")] = "auto"
+    cache: Annotated[str, Field(max_length=4096, description="a folder")] = ""
+    spaces: Annotated[tuple[Source, ...], Field(min_length=2, max_length=MOST_SPACES)]
+    sampling: SamplingConfig = SamplingConfig()
+    data: DataConfig = DataConfig()
+    evaluator: EvaluatorConfig = EvaluatorConfig()
+
+    @field_validator("spaces", mode="before")
+    @classmethod
+    def _list_is_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,1 @@
+"""Evaluators: how good is one architecture, behind one seam."""

@@ -1,0 +1,126 @@
+"""From settings to an evaluator."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from autospace.evaluators.images import Images, load_images
+from autospace.evaluators.seam import Evaluator, skeleton_key
+from autospace.evaluators.settings import EvaluatorConfig
+from autospace.evaluators.shared_weights import SharedWeightsEvaluator, train_supernet, union_of
+from autospace.evaluators.stand_alone import StandAloneEvaluator
+from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
+from autospace.files import write_atomically
+from autospace.settings import DataConfig
+from autospace.spaces.canonical import canonical_key
+from autospace.spaces.space import Space
+from autospace.supernet import Supernet, space_supernet
+
+Tick = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that an evaluator is made of; small enough to be sent to another process.
+
+    Attributes:
+        spaces: whose networks a supernet holds; other methods do not look at them.
+        seed: of what is drawn once for all architectures: splits, limits, a supernet.
+        device: `cpu` or `cuda[:n]`.
+        folder: where decoded images and a supernet's weights are kept.
+    """
+
+    config: EvaluatorConfig
+    data: DataConfig
+    spaces: tuple[Space, ...]
+    seed: int
+    device: str
+    folder: Path
+
+    def images(self, tick: Tick | None = None) -> Images:
+        """Reads the images.
+
+        Raises:
+            DataError: they cannot be read or divided.
+        """
+        device = torch.device(self.device)
+        return load_images(self.data, self.config, self.seed, device, self.folder, tick)
+
+    def conditions(self, images: Images) -> dict[str, Any]:
+        """All that decides an evaluation beside architecture and seed, as plain values."""
+        found: dict[str, Any] = {
+            "data": images.data.digest,
+            "device": torch.device(self.device).type,
+            "method": self.config.method,
+        }
+        if self.config.method in ZERO_COST:
+            used = {"split"}
+        elif self.config.method == "supernet":
+            used = set(EvaluatorConfig.model_fields)
+            found["spaces"] = [_space_key(space) for space in self.spaces]
+        else:
+            used = set(EvaluatorConfig.model_fields) - {"recalibration"}
+        found["settings"] = self.config.model_dump(mode="json", include=used)
+        if self.config.method not in ZERO_COST:
+            augment = {"crop", "flip", "cutout"}
+            found["augment"] = self.data.model_dump(mode="json", include=augment)
+        if self.config.split == "validation" or self.config.method == "supernet":
+            found["seed"] = self.seed
+        if self.config.split == "validation":
+            found["validation"] = self.data.validation
+        return found
+
+
+def make_evaluator(setup: Setup, images: Images, tick: Tick | None = None) -> Evaluator:
+    """The evaluator of a method; a supernet is trained, unless its weights are in the folder.
+
+    Raises:
+        EvaluationError: a supernet over spaces that do not share a skeleton.
+    """
+    if setup.config.method in ZERO_COST:
+        return ZeroCostEvaluator(images, ZERO_COST[setup.config.method])
+    if setup.config.method == "supernet":
+        supernet = _supernet(setup, images, tick)
+        return SharedWeightsEvaluator(supernet, union_of(setup.spaces), images, setup.config)
+    return StandAloneEvaluator(images, setup.config)
+
+
+def _supernet(setup: Setup, images: Images, tick: Tick | None) -> Supernet:
+    path = setup.folder / f"supernet-{_digest(setup.conditions(images))}.safetensors"
+    if path.is_file():
+        supernet = space_supernet(union_of(setup.spaces), setup.seed, images.device)
+        try:
+            supernet.load_state_dict(load_file(path, device=str(images.device)))
+            return supernet
+        except (SafetensorError, RuntimeError):
+            path.unlink()  # damaged: it is only a cache
+    supernet = train_supernet(
+        setup.spaces,
+        images,
+        setup.config,
+        setup.seed,
+        lambda done, total: tick and tick("supernet", done, total),
+    )
+    tensors = {name: value.contiguous() for name, value in supernet.state_dict().items()}
+    write_atomically(path, save(tensors))
+    return supernet
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _space_key(space: Space) -> str:
+    """A digest of what a space offers: skeleton, and the functions per layer in their order."""
+    cells = [
+        [canonical_key(each.cell, layer.shape.stride) for each in layer.candidates]
+        for layer in space.layers
+    ]
+    return _digest([skeleton_key(space.skeleton), cells])

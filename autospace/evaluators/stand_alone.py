@@ -1,0 +1,56 @@
+"""The evaluator `train`: a short training from scratch, then the measured images."""
+
+import math
+
+import torch
+
+from autospace.evaluators.images import Images
+from autospace.evaluators.seam import Evaluation, EvaluationError
+from autospace.evaluators.settings import EvaluatorConfig
+from autospace.network import Network
+from autospace.operations import placed
+from autospace.spaces.space import Architecture
+from autospace.streams import derived_seed
+from autospace.training import Measured, Recipe, measure, train
+
+
+class StandAloneEvaluator:
+    """Trains every architecture alone, under one recipe."""
+
+    def __init__(self, images: Images, config: EvaluatorConfig) -> None:
+        self._images, self._config = images, config
+        self._recipe = recipe_of(config)
+
+    def evaluate(self, architecture: Architecture, seed: int) -> Evaluation:
+        """Accuracy after training; see `autospace.evaluators.seam.Evaluator`."""
+        try:
+            network = new_network(architecture, seed, self._images.device)
+            train(network, self._images.batches(self._config.batch, seed), self._recipe)
+            found = measure(network, self._images.measured_batches().evaluation_batches())
+        except torch.OutOfMemoryError:
+            problem = f"no memory left on {self._images.device} to train a network"
+            raise EvaluationError(f"{problem}; use fewer workers or a smaller batch") from None
+        return from_measured(found)
+
+
+def recipe_of(config: EvaluatorConfig) -> Recipe:
+    """The recipe that the settings describe."""
+    return Recipe(
+        config.steps,
+        config.learning_rate,
+        weight_decay=config.weight_decay,
+        label_smoothing=config.label_smoothing,
+    )
+
+
+def new_network(architecture: Architecture, seed: int, device: torch.device) -> Network:
+    """An untrained network: the same for equal seeds, on every device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "initialise"))
+        return placed(Network(architecture.skeleton, architecture.cells), device)
+
+
+def from_measured(found: Measured) -> Evaluation:
+    """Accuracy in points; a loss that is no number is left out."""
+    loss = round(found.loss, 6) if math.isfinite(found.loss) else None
+    return Evaluation(round(100 * found.accuracy, 6), loss)
