@@ -1,0 +1,246 @@
+"""Whole comparisons: what they leave, how they go on, what they refuse."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autospace.comparison.folder import ComparisonFolder
+from autospace.comparison.run import compare
+from autospace.config import ConfigError
+from autospace.data import DataError
+from autospace.folder import RunError
+from autospace.spaces import SpaceError, load, mbconv, to_json
+from autospace.spaces.fitting import fitted_space
+from tests.comparison.conftest import DATA, Listener, Start
+from tests.comparison.setups import DEAR, space
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def _run(folder: ComparisonFolder, listener: Listener | None = None, workers: int = 1) -> bytes:
+    compare(folder, listener or Listener(), workers=workers)
+    return folder.result.read_bytes()
+
+
+def _evaluations(folder: ComparisonFolder) -> dict[str, int]:
+    return {each.name: each.stat().st_mtime_ns for each in folder.evaluations.iterdir()}
+
+
+def test_the_result_holds_what_was_compared(start: Start, sources: list[str]) -> None:
+    folder = start(sampling={"repeats": 2})
+    found = json.loads(_run(folder))
+    one, two = found["spaces"]
+    assert (one["name"], two["name"], found["samples"], found["repeats"]) == ("one", "two", 4, 2)
+    for place, column in enumerate((one, two)):
+        fitted = fitted_space(load(sources[place]), in_channels=1, resolution=8, classes=3)
+        networks = [fitted.architecture(choices) for choices in column["networks"]]
+        assert [each.cost.madds for each in networks] == column["madds"]
+        assert [each.cost.params for each in networks] == column["params"]
+        assert column["errors"] == pytest.approx(np.mean(column["repeats"], axis=1), abs=1e-6)
+        assert column["mean"]["value"] == pytest.approx(np.mean(column["errors"]))
+        # 40 images are measured, so an error is a multiple of 2.5 points.
+        assert np.mod(np.ravel(column["repeats"]), 2.5) == pytest.approx(0, abs=1e-5)
+        assert column["variance"] is not None
+    gap = np.subtract(one["errors"], two["errors"]).mean()
+    assert found["difference"] == pytest.approx(gap, abs=1e-5)
+    ratio = np.divide(one["madds"], two["madds"])
+    assert np.all((ratio < 1.02) & (ratio > 1 / 1.02))
+    pairs = {json.dumps(each, sort_keys=True) for x in (one, two) for each in x["networks"]}
+    assert len(pairs) <= len(_evaluations(folder)) <= 16
+
+
+def test_equal_settings_give_equal_bytes(start: Start) -> None:
+    assert _run(start("a")) == _run(start("b"))
+    one, other = (json.loads(_run(start(f"s{seed}", seed=seed)))["spaces"] for seed in (0, 1))
+    assert one[0]["networks"] != other[0]["networks"]
+
+
+def test_a_comparison_stopped_anywhere_goes_on_to_the_same_bytes(start: Start) -> None:
+    whole = Listener()
+    wanted = _run(start("whole"), whole)
+    for stop in range(1, len(whole.ticks) + 1):
+        folder = start(f"stopped-{stop}")
+        with pytest.raises(KeyboardInterrupt):
+            _run(folder, Listener(stop))
+        kept = _evaluations(folder) if folder.evaluations.is_dir() else {}
+        assert not folder.finished
+        again = ComparisonFolder.open(folder.path)
+        assert _run(again) == wanted
+        assert kept.items() <= _evaluations(again).items()
+
+
+def test_a_comparison_goes_on_with_the_spaces_it_began_with(
+    start: Start, sources: list[str]
+) -> None:
+    wanted = _run(start("whole"))
+    folder = start()
+    with pytest.raises(KeyboardInterrupt):
+        _run(folder, Listener(4))
+    Path(sources[0]).write_text(to_json(space([mbconv(7, 6)], "other")))
+    Path(sources[1]).unlink()
+    assert _run(ComparisonFolder.open(folder.path)) == wanted
+
+
+def test_more_samples_only_add_to_what_is_known(start: Start, tmp_path: Path) -> None:
+    shared = str(tmp_path / "shared")
+    small = start("small", cache=shared)
+    _run(small)
+    known = _evaluations(small)
+    large = start("large", cache=shared, sampling={"samples": 6})
+    _run(large)
+    assert known.items() <= _evaluations(large).items()
+    first, more = (json.loads(each.result.read_text())["spaces"] for each in (small, large))
+    assert more[0]["errors"][:4] == first[0]["errors"]
+
+
+def test_the_order_of_the_spaces_mirrors_the_result(start: Start, sources: list[str]) -> None:
+    there = json.loads(_run(start("there")))
+    back = json.loads(_run(start("back", spaces=sources[::-1])))
+    assert back["difference"] == pytest.approx(-there["difference"])
+    assert back["interval"] == pytest.approx([-each for each in there["interval"][::-1]])
+    for one, other in zip(there["spaces"], back["spaces"][::-1], strict=True):
+        assert one["networks"] == other["networks"]
+        assert one["errors"] == other["errors"]
+
+
+def test_a_space_can_be_compared_with_itself(start: Start, sources: list[str]) -> None:
+    found = json.loads(_run(start(spaces=[sources[0]] * 2)))
+    assert [each["label"] for each in found["spaces"]] == ["one (A)", "one (B)"]
+    assert found["spaces"][0]["networks"] != found["spaces"][1]["networks"]
+
+
+def test_three_spaces_are_held_against_the_first(start: Start, sources: list[str]) -> None:
+    found = json.loads(_run(start(spaces=[*sources, sources[0]])))
+    assert [(pair["a"], pair["b"]) for pair in found["pairs"]] == [(0, 1), (0, 2)]
+    first = found["pairs"][0]
+    assert (found["verdict"], found["interval"]) == (first["verdict"], first["interval"])
+    assert found["level"] == first["level"]
+
+
+def test_a_network_drawn_again_gets_another_seed(start: Start, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.json"
+    alone.write_text(to_json(space([mbconv(3, 1)], "alone")))
+    folder = start(spaces=[str(alone)] * 2, sampling={"samples": 5})
+    found = json.loads(_run(folder))
+    assert len(set(found["spaces"][0]["errors"])) > 1
+    assert len(_evaluations(folder)) == 5
+    assert any("5 draws gave 1 different network;" in note for note in found["notes"])
+    # Both sides are the same networks under the same seeds.
+    assert (found["difference"], found["verdict"]) == (0, "none")
+
+
+@pytest.mark.parametrize("method", ["naswot", "synflow", "supernet"])
+def test_proxies_are_called_proxies(start: Start, method: str) -> None:
+    found = json.loads(_run(start(evaluator={"method": method, "recalibration": 1})))
+    assert found["evaluator"]["proxy"] is True
+    assert found["sentence"].startswith(f"by the proxy {method}")
+    assert found["unit"] == ("points" if method == "supernet" else "dominance")
+    assert any("is a proxy" in note for note in found["notes"])
+
+
+def test_without_a_number_as_many_are_compared_as_the_effect_needs(start: Start) -> None:
+    listener = Listener()
+    found = json.loads(_run(start(sampling={"samples": None, "effect": 40.0}), listener))
+    assert found["power"]["effect"] == 40
+    assert found["power"]["pilot"] == 8
+    assert found["samples"] >= max(8, found["power"]["samples"] // 2)
+    assert any("a pilot will tell" in said for said in listener.said)
+
+
+def test_spaces_without_a_common_cost_give_a_result_that_says_so(
+    start: Start, sources: list[str], tmp_path: Path
+) -> None:
+    dear = tmp_path / "dear.json"
+    dear.write_text(to_json(space([mbconv(7, 6)], "dear")))
+    found = json.loads(_run(start(spaces=[sources[0], str(dear)])))
+    assert (found["comparable"], found["verdict"]) == (False, "none")
+    assert (found["pairs"], found["interval"], found["difference"]) == ([], None, None)
+    assert "one from" in found["sentence"]
+    assert "dear from" in found["sentence"]
+    assert found["spaces"][0]["errors"] == []
+
+
+def test_unmatched_spaces_can_be_compared_on_request(
+    start: Start, sources: list[str], tmp_path: Path
+) -> None:
+    dear = tmp_path / "dear.json"
+    dear.write_text(to_json(space([mbconv(7, 6)], "dear")))
+    found = json.loads(_run(start(spaces=[sources[0], str(dear)], sampling={"match": "none"})))
+    assert found["pairs"][0]["test"] == "Welch t"
+    assert any("not matched" in note for note in found["notes"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"data": {"source": "folder:/nowhere"}}, DataError, "/nowhere"),
+        ({"spaces": ["mbconv@digits", "/nowhere.json"]}, SpaceError, "/nowhere.json"),
+        ({"spaces": ["mbconv@digits", "mbconv@cifar"]}, SpaceError, "mbconv@cifar 32"),
+        ({"device": "cuda:99"}, RunError, "CUDA devices"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_leaves_no_trace(
+    start: Start, changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    folder = start("deep/er", **changes)
+    with pytest.raises(error, match=message):
+        _run(folder)
+    assert not folder.path.parent.exists()
+
+
+def test_more_samples_than_match_are_refused(
+    start: Start, sources: list[str], tmp_path: Path
+) -> None:
+    dear = tmp_path / "dear.json"
+    dear.write_text(to_json(space(DEAR, "dear")))
+    folder = start(spaces=[sources[0], str(dear)], sampling={"samples": 10_000})
+    with pytest.raises(ConfigError, match=r"samples: 10000; allowed: up to \d+, for so many"):
+        _run(folder)
+    assert not folder.path.exists()
+
+
+def test_other_images_are_refused_on_the_way(start: Start) -> None:
+    folder = start()
+    with pytest.raises(KeyboardInterrupt):
+        _run(folder, Listener(3))
+    config = folder.path / "config.toml"
+    config.write_text(config.read_text().replace("train=60", "train=61"))
+    with pytest.raises(RunError, match="the data changed"):
+        _run(ComparisonFolder.open(folder.path))
+
+
+def test_a_replacement_keeps_the_evaluations(start: Start) -> None:
+    folder = start()
+    first = _run(folder)
+    known = _evaluations(folder)
+    with pytest.raises(RunError, match="holds a run already"):
+        start()
+    again = start(force=True)
+    assert not again.finished
+    assert _run(again) == first
+    assert _evaluations(again) == known
+
+
+def test_spaces_on_other_skeletons_are_compared_at_equal_images(
+    start: Start, sources: list[str]
+) -> None:
+    found = json.loads(
+        _run(start(spaces=[sources[0], "mbconv@digits"], sampling={"match": "none"}))
+    )
+    assert any("different skeletons (digits, small)" in note for note in found["notes"])
+
+
+@pytest.mark.slow
+def test_the_number_of_workers_does_not_matter(start: Start) -> None:
+    assert _run(start("one"), workers=1) == _run(start("two"), workers=2)
+
+
+def test_nothing_of_this_machine_stands_in_the_result(start: Start, tmp_path: Path) -> None:
+    text = _run(start()).decode()
+    assert str(tmp_path) not in text
+    assert json.loads(text)["command"].startswith("autospace compare one.json two.json --data ")
+    assert DATA.partition(":")[0] in json.loads(text)["data"]["name"]

@@ -1,0 +1,81 @@
+"""What can be named as a space, and what its name becomes."""
+
+from pathlib import Path
+
+import pytest
+
+from autospace.comparison.document import local_name
+from autospace.comparison.sources import (
+    common_resolution,
+    labels_of,
+    load_source,
+    random_space,
+)
+from autospace.spaces import (
+    SpaceError,
+    canonical_key,
+    cell_cost,
+    load,
+    load_skeleton,
+    to_json,
+)
+from autospace.variation import CellPrior
+from tests.comparison.setups import CHEAP, SKELETON, space
+
+
+def test_random_cells_are_different_functions_and_follow_the_seed() -> None:
+    first, same, other = (load_source("random@digits", seed) for seed in (0, 0, 1))
+    assert to_json(first) == to_json(same) != to_json(other)
+    assert first.skeleton == load_skeleton("digits")
+    for layer in first.layers:
+        keys = {canonical_key(each.cell, layer.shape.stride) for each in layer.candidates}
+        assert len(keys) == len(layer.candidates) == 9
+
+
+def test_random_cells_like_those_of_a_space_are_as_many_and_no_dearer(tmp_path: Path) -> None:
+    path = tmp_path / "space.json"
+    path.write_text(to_json(space(CHEAP)))
+    found = load_source(f"random@{path}", 0)
+    assert (found.name, found.skeleton) == ("random@space.json", SKELETON)
+    for layer, like in zip(found.layers, space(CHEAP).layers, strict=True):
+        assert len(layer.candidates) == len(like.candidates)
+        dearest = max(cost.madds for cost in like.costs)
+        costs = [cell_cost(each.cell, layer.shape).madds for each in layer.candidates]
+        assert max(costs) <= dearest
+        assert {e.operation for c in layer.candidates for e in c.cell.edges} <= {*found.operations}
+
+
+def test_random_cells_that_cannot_be_found_are_an_error() -> None:
+    prior = CellPrior(("skip_connect",), nodes=2, expansions=(1,), mixes=("sum",))
+    with pytest.raises(SpaceError, match=r"layer_00: 1 of 9 different random cells"):
+        random_space(SKELETON, 0, name="x", prior=prior)
+
+
+def test_other_sources_are_loaded_as_everywhere() -> None:
+    assert load_source("mnasnet@digits", 0) == load("mnasnet@digits")
+    with pytest.raises(SpaceError, match="unknown skeleton"):
+        load_source("random@nowhere", 0)
+
+
+def test_equal_names_are_told_apart_by_their_place() -> None:
+    spaces = [space(CHEAP, name) for name in ("x", "y", "x")]
+    assert labels_of(spaces) == ("x (A)", "y", "x (C)")
+
+
+def test_spaces_for_other_resolutions_need_a_choice() -> None:
+    assert common_resolution([space(CHEAP), load("mbconv@digits")]) == 8
+    with pytest.raises(SpaceError, match="space 8, mbconv@cifar 32; choose one with --resolution"):
+        common_resolution([space(CHEAP), load("mbconv@cifar")])
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("/home/me/runs/first", "first"),
+        ("mbconv@/home/me/runs/first/", "mbconv@first"),
+        ("mbconv@cifar", "mbconv@cifar"),
+        ("../a b.json", "a b.json"),
+    ],
+)
+def test_a_source_is_named_without_its_folders(source: str, name: str) -> None:
+    assert local_name(source) == name

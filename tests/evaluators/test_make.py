@@ -1,0 +1,82 @@
+"""From settings to evaluators: what counts as equal conditions, and what is kept of a supernet."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from autospace.evaluators.make import Setup, make_evaluator
+from autospace.evaluators.settings import Method
+from autospace.settings import DataConfig
+from tests.evaluators.setups import CELLS, DATA, architecture, setup, space
+
+
+def _conditions(some: Setup) -> object:
+    return some.conditions(some.images())
+
+
+def _changed(some: Setup, **changes: object) -> Setup:
+    config = some.config.model_copy(update=changes)
+    return replace(some, config=config)
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "value", "matters"),
+    [
+        ("train", "steps", 9, True),
+        ("train", "split", "validation", True),
+        ("train", "learning_rate", 0.3, True),
+        ("train", "recalibration", 9, False),
+        ("supernet", "recalibration", 9, True),
+        ("supernet", "steps", 9, True),
+        ("naswot", "steps", 9, False),
+        ("naswot", "split", "validation", True),
+    ],
+)
+def test_what_changes_an_evaluation_changes_its_conditions(
+    tmp_path: Path, method: Method, setting: str, value: object, matters: bool
+) -> None:
+    some = setup(tmp_path, space(), method=method)
+    other = _changed(some, **{setting: value})
+    assert (_conditions(some) != _conditions(other)) == matters
+
+
+def test_other_images_are_other_conditions(tmp_path: Path) -> None:
+    some = setup(tmp_path)
+    for data in (
+        DataConfig(source="synthetic:classes=3,train=91,test=60", resolution=8),
+        DATA.model_copy(update={"flip": True}),
+    ):
+        assert _conditions(replace(some, data=data)) != _conditions(some)
+
+
+def test_the_seed_counts_where_it_decides_something(tmp_path: Path) -> None:
+    for method, matters in (("train", False), ("supernet", True)):
+        some = setup(tmp_path, space(), method=method)
+        assert (_conditions(replace(some, seed=1)) != _conditions(some)) == matters
+    some = setup(tmp_path, split="validation")
+    assert _conditions(replace(some, seed=1)) != _conditions(some)
+
+
+def test_a_supernet_of_other_spaces_is_another_one(tmp_path: Path) -> None:
+    some = setup(tmp_path, space(), method="supernet")
+    other = setup(tmp_path, space(CELLS[:2]), method="supernet")
+    assert _conditions(some) != _conditions(other)
+
+
+def test_a_supernet_is_trained_once_and_again_if_its_file_is_damaged(tmp_path: Path) -> None:
+    some = setup(tmp_path, space(), method="supernet", steps=6)
+    found = some.images()
+    ticks: list[tuple[str, int, int]] = []
+
+    def tick(phase: str, done: int, total: int) -> None:
+        ticks.append((phase, done, total))
+
+    first = make_evaluator(some, found, tick).evaluate(architecture(0, 1), 0)
+    assert ticks == [("supernet", step, 6) for step in range(1, 7)]
+    again = make_evaluator(some, found, tick).evaluate(architecture(0, 1), 0)
+    assert (again, len(ticks)) == (first, 6)
+    (weights,) = tmp_path.glob("supernet-*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:100])
+    mended = make_evaluator(some, found, tick).evaluate(architecture(0, 1), 0)
+    assert (mended, len(ticks)) == (first, 12)

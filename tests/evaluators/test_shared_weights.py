@@ -1,0 +1,118 @@
+"""Shared weights: the right cells, statistics of their own, a fair training."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from autospace.evaluators.make import make_evaluator
+from autospace.evaluators.seam import EvaluationError
+from autospace.evaluators.shared_weights import (
+    OnePath,
+    PathBatches,
+    SharedWeightsEvaluator,
+    recalibrate,
+    union_of,
+)
+from autospace.network import Network
+from autospace.spaces import LayerSpec, canonical_key, mbconv
+from autospace.supernet import space_supernet
+from autospace.training import measure
+from tests.evaluators.setups import CELLS, SKELETON, architecture, images, setup, space
+
+FIRST = space(CELLS[:2])
+SECOND = space((CELLS[1], mbconv(7, 1)))
+
+
+def test_a_union_holds_every_function_once() -> None:
+    union = union_of([FIRST, SECOND])
+    for layer in union.layers:
+        keys = [canonical_key(each.cell, layer.shape.stride) for each in layer.candidates]
+        wanted = {canonical_key(c, layer.shape.stride) for c in (*CELLS[:2], mbconv(7, 1))}
+        assert len(keys) == len(set(keys)) == 3
+        assert set(keys) == wanted
+
+
+def test_a_union_needs_one_skeleton() -> None:
+    other = space(CELLS, replace(SKELETON, layers=(LayerSpec(4), LayerSpec(8, 2))))
+    with pytest.raises(EvaluationError, match="needs one skeleton"):
+        union_of([FIRST, other])
+
+
+def test_every_space_is_walked_equally_often_and_within_itself(tmp_path: Path) -> None:
+    union = union_of([FIRST, SECOND])
+    network = OnePath(space_supernet(union, 0, "cpu"))
+    found = images(tmp_path)
+    source = PathBatches(found.batches(8, 0), network, [FIRST, SECOND], union, 0)
+    paths = []
+    for step in range(200):
+        images_, _ = source.batch(step)
+        assert torch.equal(images_, found.batches(8, 0).batch(step)[0])
+        paths.append(list(network.path))
+    assert {index for path in paths[0::2] for index in path} == {0, 1}
+    assert {index for path in paths[1::2] for index in path} == {1, 2}
+    again = OnePath(space_supernet(union, 0, "cpu"))
+    PathBatches(found.batches(8, 0), again, [FIRST, SECOND], union, 0).batch(17)
+    assert list(again.path) == paths[17]
+
+
+def _alone(supernet: OnePath, choices: tuple[int, int]) -> Network:
+    """The network of a path, with the supernet's weights."""
+    network = Network(SKELETON, architecture(*choices).cells)
+    network.stem.load_state_dict(supernet.supernet.network.stem.state_dict())
+    network.classifier.load_state_dict(supernet.supernet.network.classifier.state_dict())
+    for layer, choice in enumerate(choices):
+        weights = supernet.supernet.cells(layer)[choice].state_dict()
+        network.cell(layer).load_state_dict(weights)
+    return network
+
+
+def test_a_path_is_measured_as_its_network_with_these_weights(tmp_path: Path) -> None:
+    some = setup(tmp_path, space(), method="supernet")
+    found = some.images()
+    supernet = space_supernet(space(), 0, "cpu")
+    twin = OnePath(space_supernet(space(), 0, "cpu"))
+    evaluator = SharedWeightsEvaluator(supernet, space(), found, some.config)
+    for choices in ((0, 2), (1, 0)):
+        network = _alone(twin, choices)
+        recalibrate(network, found.plain_batches(16, 5), 2)
+        wanted = measure(network, found.measured_batches().evaluation_batches())
+        got = evaluator.evaluate(architecture(*choices), 5)
+        assert got.score == pytest.approx(100 * wanted.accuracy)
+        assert got.loss == pytest.approx(wanted.loss, rel=1e-4)
+
+
+def test_recalibrated_statistics_are_averages_over_the_batches(tmp_path: Path) -> None:
+    found = images(tmp_path)
+    network = Network(SKELETON, architecture(0, 0).cells)
+    norm = next(part for part in network.modules() if isinstance(part, nn.BatchNorm2d))
+    seen: list[torch.Tensor] = []
+    norm.register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[0].detach()))
+    before = [part.detach().clone() for part in network.parameters()]
+    recalibrate(network, found.plain_batches(16, 0), 3)
+    means = torch.stack([batch.mean(dim=(0, 2, 3)) for batch in seen])
+    variances = torch.stack([batch.var(dim=(0, 2, 3)) for batch in seen])
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    torch.testing.assert_close(norm.running_mean, means.mean(0))
+    torch.testing.assert_close(norm.running_var, variances.mean(0))
+    assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+    assert norm.momentum == 0.1
+    assert not network.training
+
+
+def test_a_cell_of_no_space_is_refused(tmp_path: Path) -> None:
+    some = setup(tmp_path, FIRST, method="supernet")
+    evaluator = make_evaluator(some, some.images())
+    with pytest.raises(EvaluationError, match="layer_01: a cell that the supernet does not hold"):
+        evaluator.evaluate(architecture(0, 2), 0)
+
+
+def test_the_order_of_evaluations_does_not_matter(tmp_path: Path) -> None:
+    some = setup(tmp_path, FIRST, SECOND, method="supernet")
+    evaluator = make_evaluator(some, some.images())
+    one = evaluator.evaluate(architecture(0, 1), 0)
+    evaluator.evaluate(architecture(1, 1), 1)
+    assert evaluator.evaluate(architecture(0, 1), 0) == one
