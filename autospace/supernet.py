@@ -1,6 +1,7 @@
 """The supernet: one network in which every layer holds several cells to choose from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -59,6 +60,28 @@ class Supernet(nn.Module):
             outputs = (weight * module(x) for weight, module in zip(mix, modules, strict=True))
             x = joined(shape, x, added(outputs))
         return self.network.classify(x)
+
+
+@contextmanager
+def frozen(supernet: Supernet) -> Iterator[None]:
+    """As long as it lasts, no weight asks for a gradient: spares what nobody would use."""
+    held = [parameter for parameter in supernet.parameters() if parameter.requires_grad]
+    for parameter in held:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in held:
+            parameter.requires_grad_(True)
+
+
+def fix_scale(supernet: Supernet) -> None:
+    """Gives every choice the output scale of the last, for good: scale would absorb alpha."""
+    for modules in supernet.choices:
+        norms = [module.project.norm for module in modules if module.project is not None]
+        for norm in norms:
+            norm.load_state_dict(norms[-1].state_dict())
+            norm.requires_grad_(False)
 
 
 def space_supernet(space: Space, seed: int, device: torch.device | str) -> Supernet:

@@ -15,6 +15,7 @@ from autospace.scorers.setting import Setting
 from autospace.scorers.supernet import ReferenceSupernet
 from autospace.spaces.cell import Cell
 from autospace.spaces.cost import cell_cost
+from autospace.supernet import fix_scale, frozen
 from autospace.training import Recipe, make_optimizer
 
 TEMPERATURE = 1.0
@@ -33,7 +34,7 @@ class MixtureScorer:
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         """Fitness of every candidate of every layer; see `autospace.fitness.Scorer`."""
         supernet = ReferenceSupernet(self._setting, candidates, repeat)
-        _fix_scale(supernet)
+        fix_scale(supernet)
         alphas = [torch.zeros(len(modules)) for modules in supernet.choices]
         device = next(supernet.parameters()).device
         alphas = [alpha.to(device).requires_grad_() for alpha in alphas]
@@ -65,24 +66,20 @@ class MixtureScorer:
             optimizer.step()
             if done < uniform:
                 continue
-            # Frozen weights spare the alpha step their gradients, which nobody would use.
-            frozen = [p for p in supernet.parameters() if p.requires_grad]
-            for parameter in frozen:
-                parameter.requires_grad_(False)
-            mixes = [_weights(alpha) for alpha in alphas]
-            images, labels = setting.validation.batch(step)
-            loss = F.cross_entropy(supernet.mixture(images, mixes), labels)
-            if costs is not None:
-                expected = sum((mix * cost).sum() for mix, cost in zip(mixes, costs, strict=True))
-                loss = loss + options.cost_weight * expected
-            gradients = torch.autograd.grad(loss, [*alphas, *mixes])
+            with frozen(supernet):
+                mixes = [_weights(alpha) for alpha in alphas]
+                images, labels = setting.validation.batch(step)
+                loss = F.cross_entropy(supernet.mixture(images, mixes), labels)
+                if costs is not None:
+                    pairs = zip(mixes, costs, strict=True)
+                    expected = sum((mix * cost).sum() for mix, cost in pairs)
+                    loss = loss + options.cost_weight * expected
+                gradients = torch.autograd.grad(loss, [*alphas, *mixes])
             for alpha, gradient in zip(alphas, gradients, strict=False):
                 alpha.grad = gradient
             for total, gradient in zip(totals, gradients[len(alphas) :], strict=True):
                 total += gradient
             search.step()
-            for parameter in frozen:
-                parameter.requires_grad_(True)
         return totals
 
 
@@ -93,19 +90,6 @@ def _weights(alpha: torch.Tensor) -> torch.Tensor:
 def _over_reference(values: torch.Tensor) -> list[float]:
     difference: list[float] = (values[:-1] - values[-1]).tolist()
     return difference
-
-
-def _fix_scale(supernet: ReferenceSupernet) -> None:
-    """Gives every candidate the reference's output scale, for good: scale would absorb alpha."""
-    for *candidates, reference in supernet.choices:
-        if reference.project is None:
-            continue
-        given = reference.project.norm
-        for module in candidates:
-            if module.project is not None:
-                module.project.norm.load_state_dict(given.state_dict())
-                module.project.norm.requires_grad_(False)
-        given.requires_grad_(False)
 
 
 def _relative_costs(supernet: ReferenceSupernet) -> list[torch.Tensor]:

@@ -37,4 +37,24 @@ CATALOGUE: Final[dict[str, Entry]] = {
         "Guo et al., ECCV 2020",
         ONE_SUPERNET,
     ),
+    "proxyless": Entry(
+        "binary gates over single paths, the expected cost in the loss",
+        "Cai et al., ICLR 2019",
+        ONE_SUPERNET,
+    ),
+    "darts": Entry(
+        "a softmax mixture of all candidates; first or second order, with guards",
+        "Liu et al., ICLR 2019",
+        "one supernet, all candidates at once",
+    ),
+    "nasp": Entry(
+        "proximal iterations: weights on one path, alpha from the gates of all",
+        "Yao et al., AAAI 2020",
+        ONE_SUPERNET,
+    ),
+    "gdas": Entry(
+        "paths sampled by Gumbel-softmax, trained straight through",
+        "Dong and Yang, CVPR 2019",
+        ONE_SUPERNET,
+    ),
 }

@@ -139,11 +139,13 @@ class Choices:
     def best(self, scores: Sequence[Sequence[float]]) -> Path:
         """The allowed architecture of the largest sum of scores: per layer one score a candidate.
 
-        Without limits that is each layer's maximum. With limits, layer by layer only those partial
-        architectures are kept that no other beats in score and cost, at most `MOST_PARTIAL`.
+        Where the limits allow it, that is each layer's maximum. Else, layer by layer, only those
+        partial architectures are kept that no other beats in score and cost, at most
+        `MOST_PARTIAL`.
         """
-        if not self.limits:
-            return tuple(max(range(len(row)), key=row.__getitem__) for row in scores)
+        leaders = tuple(max(range(len(row)), key=row.__getitem__) for row in scores)
+        if self.allows(leaders):
+            return leaders
         return max(self._partials(scores), key=lambda partial: partial[0])[2]
 
     def _partials(
@@ -193,10 +195,16 @@ def _undominated(
     """Those that no other beats in score at no greater cost; the cheapest and best if too many."""
     ordered = sorted(partials, key=lambda partial: (-partial[0], partial[1], partial[2]))
     front: list[tuple[float, tuple[float, ...], Path]] = []
+    lowest: tuple[float, ...] = ()
     for partial in ordered:
         costs = partial[1]
-        if not any(all(a <= b for a, b in zip(kept[1], costs, strict=True)) for kept in front):
+        # Cheaper under some limit than all before it: nothing can beat it, and nothing is compared.
+        cheaper = not front or any(a < b for a, b in zip(costs, lowest, strict=True))
+        if cheaper or not any(
+            all(a <= b for a, b in zip(kept[1], costs, strict=True)) for kept in reversed(front)
+        ):
             front.append(partial)
+            lowest = tuple(map(min, costs, lowest or costs))
     if len(front) <= MOST_PARTIAL:
         return front
     # The cheapest under each limit stays: whatever else is dropped, something remains feasible.

@@ -2,11 +2,15 @@
 
 from typing import Final
 
-from autospace.config import make_settings
+from autospace.config import ConfigError, make_settings
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.searchers.choices import SearchError
+from autospace.searchers.darts import Darts
+from autospace.searchers.gdas import Gdas
 from autospace.searchers.method import Method
+from autospace.searchers.nasp import Nasp
 from autospace.searchers.problem import Problem
+from autospace.searchers.proxyless import Proxyless
 from autospace.searchers.random_search import RandomWeightSharing
 from autospace.searchers.spos import Spos
 from autospace.searchers.stand_alone import RandomSearch
@@ -16,6 +20,10 @@ METHODS: Final[dict[str, type[Method]]] = {
     "random": RandomSearch,
     "random-ws": RandomWeightSharing,
     "spos": Spos,
+    "proxyless": Proxyless,
+    "darts": Darts,
+    "nasp": Nasp,
+    "gdas": Gdas,
 }
 
 
@@ -30,4 +38,8 @@ def make_method(problem: Problem) -> Method:
     if name not in METHODS:
         raise SearchError(f"method {shown(name)}: unknown; allowed: {', '.join(CATALOGUE)}")
     kind = METHODS[name]
-    return kind(problem, make_settings(kind.options_type, problem.config.options))
+    try:
+        options = make_settings(kind.options_type, problem.config.options)
+    except ConfigError as error:
+        raise ConfigError(f"options.{error}") from None
+    return kind(problem, options)

@@ -19,6 +19,7 @@ from autospace.searchers.search_folder import BEST, RESULT, SearchFolder
 from autospace.searchers.settings import SearchConfig
 from autospace.searchers.state import State, load_state, save_state
 from autospace.searchers.trials import Trials
+from autospace.spaces.codec import to_json
 from autospace.spaces.fitting import fitted_space
 from autospace.spaces.space import Budget, Space
 
@@ -103,7 +104,8 @@ def run_search(
         _advance(folder, method, trials, progress, observer)
         finalists = _finalists(folder, method, trials, progress, observer)
         result = _result(problem, method, trials, progress, finalists)
-        write_atomically(folder.path / BEST, _json(result["best"]))
+        best = problem.choices.space.architecture(result["best"])
+        write_atomically(folder.path / BEST, to_json(best))
         write_atomically(folder.path / RESULT, _json(result))
         return result
 

@@ -47,7 +47,7 @@ class SearchBudget(Section):
 class SearchConfig(Section):
     """Everything that decides what a search computes."""
 
-    method: str
+    method: Annotated[str, Field(min_length=1, max_length=40)] = "random-ws"
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     device: Annotated[str, Field(pattern=DEVICES, description="auto, cpu or cuda[:n]")] = "auto"
     evaluations: (

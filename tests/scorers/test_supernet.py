@@ -14,6 +14,7 @@ from autospace.scorers.make import make_scorer
 from autospace.scorers.mixture import MixtureScorer
 from autospace.scorers.supernet import ReferenceSupernet
 from autospace.spaces import Cell
+from autospace.supernet import fix_scale
 from tests.scorers.conftest import MakeSetting, examples
 
 Cells = list[list[Cell]]
@@ -134,10 +135,8 @@ def test_one_shot_losses_are_those_of_the_lone_networks(
 def test_mixture_gives_every_candidate_the_references_output_scale_for_good(
     make_setting: MakeSetting, cells: Cells
 ) -> None:
-    from autospace.scorers.mixture import _fix_scale
-
     supernet = ReferenceSupernet(make_setting("mixture"), cells, 0)
-    _fix_scale(supernet)
+    fix_scale(supernet)
     for *candidates, reference in supernet.choices:
         assert reference.project is not None
         for module in candidates:

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from autospace.network import Network
+from autospace.operations import ConvNorm
 from autospace.searchers.judging import Judge, recalibrate
 from autospace.searchers.path_training import Fair, MaddsUniform, Uniform
 from autospace.searchers.problem import Problem
@@ -20,6 +21,12 @@ from tests.searchers.problems import make_problem
 @pytest.fixture
 def problem(tmp_path: Path) -> Problem:
     return make_problem()
+
+
+def _stem(weights: SharedWeights) -> ConvNorm:
+    first = weights.supernet.network.stem[0]
+    assert isinstance(first, ConvNorm)
+    return first
 
 
 def _alone(weights: SharedWeights, path: tuple[int, ...]) -> Network:
@@ -72,10 +79,12 @@ def test_recalibrated_statistics_are_those_of_the_batches(problem: Problem) -> N
         for images, labels in (problem.training.batch(step) for step in range(3))
     ]
     recalibrate(supernet, path, batches)
+    stem = _stem(weights)
     with torch.no_grad():
-        stem = supernet.network.stem[0].convolution
-        outputs = [stem(images) for images, _ in batches]
-    norm = supernet.network.stem[0].norm
+        outputs = [stem.convolution(images) for images, _ in batches]
+    norm = stem.norm
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     means = torch.stack([out.mean(dim=(0, 2, 3)) for out in outputs]).mean(0)
     variances = torch.stack([out.var(dim=(0, 2, 3)) for out in outputs]).mean(0)
     assert torch.allclose(norm.running_mean, means)
@@ -117,13 +126,13 @@ def test_gradients_of_a_fair_step_are_the_mean_over_its_paths(problem: Problem) 
         assert {path[layer] for path in paths} == set(range(size))
     images, labels = problem.training.batch(0)
     weights.supernet.train()
-    stem = weights.supernet.network.stem[0].convolution.weight
+    stem = _stem(weights).convolution.weight
     total = torch.zeros_like(stem)
     for path in paths:
         loss = F.cross_entropy(weights.supernet.single_path(images, path), labels)
         total += torch.autograd.grad(loss, stem)[0]
     seen: list[torch.Tensor] = []
-    stem.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.clone()))
+    stem.register_post_accumulate_grad_hook(lambda p: seen.append(torch.clone(p.grad)))
     training.step(0)
     assert torch.allclose(seen[-1], total / len(paths), atol=1e-5)
 

@@ -1,0 +1,106 @@
+"""`autospace search`: the contract, errors, and what is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autospace.searchers.catalogue import CATALOGUE
+from autospace.spaces import load_architecture, to_json
+from autospace.spaces.builtin import family_space
+from tests.cli.conftest import Run
+from tests.searchers.problems import SKELETON
+
+SPACE = family_space("mbconv", SKELETON)
+
+SMALL = (
+    "--data",
+    "synthetic:classes=3,train=120,test=12",
+    "--steps",
+    "3",
+    "--evaluations",
+    "3",
+    "--set",
+    "trial.steps=2",
+)
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Path:
+    path = tmp_path / "mbconv.json"
+    path.write_text(to_json(SPACE), encoding="utf-8")
+    return path
+
+
+def test_a_search_leaves_result_and_best(run: Run, space: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    ran = run("search", space, "--method", "random-ws", *SMALL, "--seed", 3, "--out", out)
+    assert ran.code == 0
+    result = json.loads((out / "result.json").read_text())
+    assert set(result) >= {
+        "best",
+        "accuracy",
+        "madds",
+        "params",
+        "evaluations",
+        "seconds",
+        "trajectory",
+    }
+    assert result["evaluations"] == 3
+    assert load_architecture(out / "best.json").choices == result["best"]
+    assert f"autospace export {out / 'best.json'} --to onnx" in ran.out
+    again = run("search", "--resume", out, "--format", "json")
+    assert json.loads(again.out) == result
+    assert "finished already" in again.err
+
+
+def test_a_folder_is_not_overwritten_unless_asked(run: Run, space: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run("search", space, *SMALL, "--out", out).code == 0
+    before = (out / "result.json").read_bytes()
+    ran = run("search", space, *SMALL, "--out", out)
+    assert ran.code == 2
+    assert "--force" in ran.err
+    assert (out / "result.json").read_bytes() == before
+    assert run("search", space, *SMALL, "--out", out, "--force", "--seed", 5).code == 0
+    assert (out / "result.json").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--method", "nope"], 'method "nope": unknown; allowed: random, '),
+        (["--set", "options.nope=1"], "options.nope: unknown setting"),
+        (["--method", "spos", "--set", "options.population=1"], "options.population: 1"),
+        (["--max-madds", "1k"], "max_madds: at most 1,000 is allowed, but the cheapest"),
+        (["--max-madds", "many"], "--max-madds 'many': expected a number such as 5M"),
+        (["--supernet-training", "nope"], "supernet.training"),
+        (["--progress", "loud"], "--progress 'loud'"),
+        (["--evaluations", "0"], "evaluations: 0"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    run: Run, space: Path, tmp_path: Path, arguments: list[str], complaint: str
+) -> None:
+    out = tmp_path / "run"
+    ran = run("search", space, *SMALL, *arguments, "--out", out)
+    assert ran.code == 2
+    assert complaint in ran.err.splitlines()[-1]
+    assert not out.exists()
+
+
+def test_what_is_missing_is_named(run: Run, space: Path, tmp_path: Path) -> None:
+    assert "--data" in run("search", space, "--out", tmp_path / "run").err
+    assert "SPACE" in run("search", *SMALL, "--out", tmp_path / "run").err
+    assert "no run to resume" in run("search", "--resume", tmp_path / "nowhere").err
+    assert "other options only" in run("search", space, "--resume", tmp_path).err
+
+
+def test_the_list_says_what_each_method_is(run: Run) -> None:
+    listed = json.loads(run("search", "--list", "--format", "json").out)
+    assert [each["method"] for each in listed] == list(CATALOGUE)
+    table = run("search", "--list")
+    assert table.code == 0
+    assert max(map(len, table.out.splitlines())) <= 80
+    for name in CATALOGUE:
+        assert name in table.out

@@ -1,0 +1,150 @@
+"""A planted space: per layer one candidate passes images on, the others mix them up.
+
+The class of an image is its brightest channel, which a few steps of training find. In a planted
+network the poolings exchange a share of a batch's images for others of the batch, which nothing
+can undo: through n of them an image is still itself with probability (1 - MIXED_UP)^n. Every layer
+has one cell without a pooling, and no layer has a shortcut around it. A pooling less makes a
+network better, whatever its other layers are.
+"""
+
+import itertools
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from autospace import operations
+from autospace.data import DataSet, Examples, Normaliser
+from autospace.data.augment import Augment
+from autospace.evaluators.images import Images
+from autospace.searchers.choices import Choices, Path, limits_of
+from autospace.searchers.make import make_method
+from autospace.searchers.problem import Problem
+from autospace.spaces import Budget, Candidate, Cell, Layer, LayerSpec, Skeleton, Space, Stem
+from tests.searchers.problems import settings
+
+LAYERS = 4
+CLASSES = 3
+MIXED_UP = 0.35
+SKELETON = Skeleton(
+    "planted", 3, 4, CLASSES, Stem(11, 1), tuple(LayerSpec(12 + layer) for layer in range(LAYERS))
+)
+PASSING = "dw_conv_3x3"
+MIXING = ("avg_pool_3x3", "max_pool_3x3")
+CELLS = {
+    "passing": (PASSING,),
+    "average": ("avg_pool_3x3",),
+    "maximum": ("max_pool_3x3",),
+}
+SUPERNET = {"batch": 64, "recalibration": 2, "validation_batches": 2}
+
+
+class MixUp(nn.Module):
+    """A batch [N, C, H, W] in which some images stand where others were."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self._pool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self._pool(x)
+        places = torch.arange(len(x))
+        exchanged = torch.rand(len(x)) < MIXED_UP
+        places[exchanged] = torch.randint(len(x), (int(exchanged.sum()),))
+        return x[places]
+
+
+@contextmanager
+def mixing_pools() -> Iterator[None]:
+    """As long as it lasts, poolings that are built mix up what they are given."""
+    kept = dict(operations._BUILDERS)
+    mixing = {
+        kind: lambda _operation, _channels, stride: MixUp(stride)
+        for kind in ("average_pool", "max_pool")
+    }
+    operations._BUILDERS.update(mixing)
+    try:
+        yield
+    finally:
+        operations._BUILDERS.update(kept)
+
+
+def accuracy_through(poolings: int) -> float:
+    """What the best network with so many poolings achieves: chance for images mixed up."""
+    itself = (1 - MIXED_UP) ** poolings
+    return itself + (1 - itself) / CLASSES
+
+
+def planted_space(seed: int) -> Space:
+    """Every layer's candidates in an order of its own."""
+    rng = random.Random(seed)
+    layers = []
+    for shape in SKELETON.shapes:
+        names = rng.sample(list(CELLS), len(CELLS))
+        layers.append(Layer(shape, tuple(Candidate(name, _chain(CELLS[name])) for name in names)))
+    vocabulary = (PASSING, *MIXING)
+    return Space("planted", SKELETON, vocabulary, tuple(layers))
+
+
+def planted_problem(seed: int, **changes: Any) -> Problem:
+    """A problem over the planted space; changes of the settings by section."""
+    training, measured = brightest_channel(600, 2 * seed), brightest_channel(600, 2 * seed + 1)
+    names = tuple(map(str, range(CLASSES)))
+    data = DataSet("brightest", names, training, measured, "0" * 64)
+    images = Images(
+        data,
+        training,
+        measured,
+        Normaliser.from_examples(training),
+        Augment(0, False, 0),
+        torch.device("cpu"),
+    )
+    space = planted_space(seed)
+    chosen = {**changes, "supernet": {**SUPERNET, **changes.get("supernet", {})}}
+    torch.manual_seed(seed)
+    choices = Choices(space, limits_of(space, Budget()))
+    return Problem(choices, images, settings(seed=seed, **chosen))
+
+
+def share_found(problem: Problem, path: Path) -> float:
+    """Share of the layers in which a path has the candidate that passes the signal on."""
+    chosen = problem.choices.architecture(path).candidates
+    return sum(each.id == "passing" for each in chosen) / len(chosen)
+
+
+class Solved(NamedTuple):
+    """What a method found, and the chance that as many random architectures hold as good a one."""
+
+    share: float
+    chance: float
+
+
+def solved(name: str, seed: int, steps: int, **options: Any) -> Solved:
+    """Runs a method on the planted space; `steps` are those of its supernet."""
+    with mixing_pools():
+        problem = planted_problem(seed, method=name, options=options, supernet={"steps": steps})
+        method = make_method(problem)
+        for index in range(method.steps):
+            method.step(index)
+        share = share_found(problem, method.ranked()[0].path)
+    paths = itertools.product(*map(range, problem.choices.sizes))
+    good = [share_found(problem, path) >= share for path in paths]
+    return Solved(share, 1 - (1 - sum(good) / len(good)) ** method.evaluations)
+
+
+def brightest_channel(count: int, seed: int) -> Examples:
+    """Noisy images whose class is the brightest channel."""
+    generator = torch.Generator().manual_seed(seed)
+    side = SKELETON.resolution
+    labels = torch.randint(0, CLASSES, (count,), generator=generator)
+    pixels = 110 + 20 * torch.randn((count, 3, side, side), generator=generator)
+    pixels[torch.arange(count), labels] += 40
+    return Examples(pixels.clamp(0, 255).to(torch.uint8), labels)
+
+
+def _chain(names: tuple[str, ...]) -> Cell:
+    edges = [(node, node + 1, name) for node, name in enumerate(names)]
+    return Cell.from_edges(edges, nodes=len(names) + 1, expansion=1)

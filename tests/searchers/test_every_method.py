@@ -1,0 +1,113 @@
+"""What holds for every method: the contract of its result, limits, equal seeds, resuming."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autospace.searchers.catalogue import CATALOGUE
+from autospace.searchers.make import METHODS
+from autospace.searchers.run import run_search
+from autospace.searchers.search_folder import SearchFolder
+from autospace.spaces import Space, load, load_architecture
+from autospace.spaces.builtin import family_space
+from autospace.spaces.fitting import fitted_space
+from tests.searchers.problems import SKELETON, settings
+
+SPACE = family_space("mbconv", SKELETON)
+# Between the cheapest network and the dearest: most of what is drawn at random is too dear.
+TIGHT = int(SPACE.madds.min + 0.3 * (SPACE.madds.max - SPACE.madds.min))
+
+
+class Stopping:
+    """An observer that stops the search after so many steps of any phase."""
+
+    def __init__(self, after: int = -1) -> None:
+        self.ticks, self._after = 0, after
+
+    def say(self, message: str) -> None:
+        del message
+
+    def tick(self, phase: str, done: int, total: int) -> None:
+        del done, total
+        if phase == "data":
+            return
+        self.ticks += 1
+        if self.ticks == self._after:
+            raise KeyboardInterrupt
+
+
+def _searched(path: Path, method: str, space: Space = SPACE, **changes: Any) -> dict[str, Any]:
+    folder = SearchFolder.create(path, settings(method=method, **changes))
+    return run_search(folder, space, Stopping())
+
+
+def _timeless(result: dict[str, Any]) -> dict[str, Any]:
+    kept = {k: v for k, v in result.items() if k not in {"seconds", "memory_mb", "trajectory"}}
+    steps = [{k: v for k, v in e.items() if k != "seconds"} for e in result["trajectory"]]
+    return kept | {"trajectory": steps}
+
+
+def test_every_method_is_in_the_catalogue() -> None:
+    assert list(METHODS) == list(CATALOGUE)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_result_is_what_others_script_against(tmp_path: Path, method: str) -> None:
+    result = _searched(tmp_path / "run", method)
+    assert json.loads((tmp_path / "run" / "result.json").read_text()) == result
+    best = load_architecture(tmp_path / "run" / "best.json")
+    assert best.choices == result["best"]
+    assert (best.cost.madds, best.cost.params) == (result["madds"], result["params"])
+    assert 0 <= result["accuracy"] <= 1
+    assert result["evaluations"] >= 1
+    assert result["seconds"] > 0
+    scores = [point["score"] for point in result["trajectory"]]
+    assert scores
+    assert scores == sorted(scores)
+    assert result["accuracy"] == max(each["accuracy"] for each in result["finalists"])
+    for each in (*result["ranked"], *result["finalists"]):
+        assert SPACE.cost(each["architecture"]).madds == each["madds"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_network_over_a_limit_is_ranked_or_returned(tmp_path: Path, method: str) -> None:
+    result = _searched(tmp_path / "run", method, budget={"max_madds": TIGHT})
+    assert result["madds"] <= TIGHT
+    for each in (*result["ranked"], *result["finalists"]):
+        assert each["madds"] <= TIGHT
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_search_stopped_again_and_again_ends_as_if_it_never_was(
+    tmp_path: Path, method: str
+) -> None:
+    whole = _searched(tmp_path / "whole", method)
+    folder = SearchFolder.create(tmp_path / "parts", settings(method=method))
+    space: Space | None = SPACE
+    for _ in range(10):
+        with pytest.raises(KeyboardInterrupt):
+            run_search(folder, space, Stopping(1))
+        folder, space = SearchFolder.open(tmp_path / "parts"), None
+    parts = run_search(SearchFolder.open(tmp_path / "parts"), None, Stopping())
+    assert _timeless(parts) == _timeless(whole)
+    names = ("best.json", "config.toml", "checkpoint/space.json")
+    for name in names:
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_another_seed_is_another_search(tmp_path: Path, method: str) -> None:
+    first = _searched(tmp_path / "a", method, seed=1)
+    second = _searched(tmp_path / "b", method, seed=2)
+    assert first["ranked"] != second["ranked"]
+
+
+def test_a_built_in_space_is_fitted_to_the_images(tmp_path: Path) -> None:
+    space = load("reference@cifar")
+    result = _searched(
+        tmp_path / "run", "random", space, data={"resolution": 8}, evaluations=1, finalists=1
+    )
+    fitted = fitted_space(space, in_channels=1, resolution=8, classes=3)
+    assert result["madds"] == fitted.cost(result["best"]).madds
