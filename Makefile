@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+CLIENTS ?=
 BIN := .venv/bin
 RUNTIME := .venv/.installed-runtime
 DEV := .venv/.installed-dev
@@ -10,10 +11,10 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PACKAGED := pyproject.toml README.md LICENSE autospace cli spaces
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-slow check lint types format golden wheel clean
+.PHONY: help demo install test test-slow test-clients check lint types format golden wheel clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(RUNTIME) ## learn a search space on embedded data, about a minute on a CPU, and show it
 	$(BIN)/autospace evolve --preset demo --seed 0 --out runs/demo --force
@@ -26,6 +27,9 @@ test: $(DEV) ## the tests, without the slow ones
 
 test-slow: $(DEV) ## only the slow tests
 	$(BIN)/pytest -m slow $(PYTEST_ARGS)
+
+test-clients: $(DEV) ## the clients of our exports, each in an environment of its own; CLIENTS="nni ray" for some
+	$(BIN)/python -m tests.clients.run $(CLIENTS)
 
 check: lint types test ## everything that has to pass before a commit
 

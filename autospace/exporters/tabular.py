@@ -1,0 +1,56 @@
+"""A space or an architecture as a table: one row per layer and candidate."""
+
+import csv
+from io import StringIO
+from typing import Any, Final
+
+from autospace.exporters.json_text import json_text
+from autospace.exporters.notation import notation
+from autospace.exporters.svg import layers_of
+from autospace.spaces import Architecture, Space
+
+# What makes a spreadsheet take the text of a cell for a formula.
+_FORMULA: Final = ("=", "+", "-", "@")
+
+
+def csv_table(value: Space | Architecture) -> str:
+    """The table as CSV, with a header; an empty field where a candidate has no fitness.
+
+    Ids stand as they are: an id that was changed for the sake of spreadsheets would no longer
+    name its cell. `formulas` tells which ones a spreadsheet would misread.
+    """
+    rows = _rows(value)
+    text = StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def json_records(value: Space | Architecture) -> str:
+    """The table as a JSON list of flat objects."""
+    return json_text(_rows(value))
+
+
+def formulas(value: Space | Architecture) -> list[str]:
+    """The ids that a spreadsheet would take for formulas; only foreign files have such."""
+    ids = [candidate.id for layer in layers_of(value) for candidate in layer.candidates]
+    return sorted({each for each in ids if each.startswith(_FORMULA)})
+
+
+def _rows(value: Space | Architecture) -> list[dict[str, Any]]:
+    return [
+        {
+            "layer": layer.shape.name,
+            "candidate": candidate.id,
+            "fitness": candidate.fitness,
+            "madds": cost.madds,
+            "params": cost.params,
+            "expansion": candidate.cell.expansion,
+            "operations": notation(candidate.cell),
+            "origin": candidate.origin.kind,
+            "generation": candidate.origin.generation,
+        }
+        for layer in layers_of(value)
+        for candidate, cost in zip(layer.candidates, layer.costs, strict=True)
+    ]

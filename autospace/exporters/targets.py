@@ -1,0 +1,115 @@
+"""What a space or an architecture can be exported to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from autospace.exporters import (
+    archai,
+    autospace_iccv2021,
+    configspace,
+    dot,
+    flat,
+    mermaid,
+    nevergrad,
+    nni,
+    nni_python,
+    optuna,
+    proxylessnas,
+    pyglove,
+    pymoo,
+    pytorch,
+    ray,
+    svg,
+    tabular,
+)
+from autospace.spaces import Architecture, Space
+
+Takes = Literal["space", "architecture", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One format.
+
+    Attributes:
+        purpose: what it is for, in a line.
+        reader: the package that reads it; empty where the standard library or a viewer does.
+        suffix: what names of its files end in.
+        space: makes its text from a space; None where only an architecture will do.
+        architecture: makes its text from an architecture; None where only a space will do.
+        deployed: whether it is a binary file, written by `autospace.deploy` instead.
+    """
+
+    purpose: str
+    reader: str
+    suffix: str
+    space: Callable[[Space], str] | None = None
+    architecture: Callable[[Architecture], str] | None = None
+    deployed: bool = False
+
+    @property
+    def takes(self) -> Takes:
+        """What can be exported to it."""
+        if self.space is None:
+            return "architecture"
+        return "space" if self.architecture is None else "both"
+
+
+# Tuners first, then networks, then tables and pictures. A purpose of up to 33 characters keeps to
+# its line of the list in a terminal of 80 columns.
+TARGETS: Final[dict[str, Target]] = {
+    "configspace": Target(
+        "weighted choices; also for neps", "ConfigSpace", ".json", configspace.export_space
+    ),
+    "optuna": Target("distributions; for optuna ask too", "optuna", ".json", optuna.export_space),
+    "nni": Target("search space of NNI's tuners", "nni", ".json", nni.export_space),
+    "nni-python": Target("a network of choices for nni.nas", "nni", ".py", nni_python.export_space),
+    "ray": Target("param_space of Ray Tune, a grid", "ray[tune]", ".json", ray.export_space),
+    "pyglove": Target("a symbolic dict of oneof", "pyglove", ".json", pyglove.export_space),
+    "nevergrad": Target(
+        "a parametrization, with MAdds", "nevergrad", ".py", nevergrad.export_space
+    ),
+    "pymoo": Target("a problem: error against MAdds", "pymoo", ".py", pymoo.export_space),
+    "archai": Target("a discrete search space", "archai", ".py", archai.export_space),
+    "flat": Target(
+        "layer -> cell id, for any tuner", "", ".json", architecture=flat.export_architecture
+    ),
+    "autospace-iccv2021": Target(
+        "the matrices of the paper's space", "", ".json", autospace_iccv2021.export_space
+    ),
+    "pytorch": Target(
+        "one file: supernet or network",
+        "torch",
+        ".py",
+        pytorch.export_space,
+        pytorch.export_architecture,
+    ),
+    "proxylessnas": Target(
+        "net.config: MBConv cells only",
+        "",
+        ".json",
+        architecture=proxylessnas.export_architecture,
+    ),
+    "onnx": Target("inference without PyTorch", "onnxruntime", ".onnx", deployed=True),
+    "pt2": Target("inference without autospace", "torch", ".pt2", deployed=True),
+    "csv": Target(
+        "a row per layer and candidate", "pandas", ".csv", tabular.csv_table, tabular.csv_table
+    ),
+    "json-flat": Target(
+        "the same rows as JSON", "pandas", ".json", tabular.json_records, tabular.json_records
+    ),
+    "dot": Target(
+        "the network as a graph", "Graphviz", ".dot", dot.export_space, dot.export_architecture
+    ),
+    "mermaid": Target(
+        "the network, for Markdown",
+        "Mermaid",
+        ".mmd",
+        mermaid.export_space,
+        mermaid.export_architecture,
+    ),
+    "svg": Target(
+        "the network as a picture", "", ".svg", svg.export_space, svg.export_architecture
+    ),
+}
