@@ -1,6 +1,6 @@
 """A budget for the network as a share for every layer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from autospace.spaces.cell import Cell
@@ -48,23 +48,37 @@ def layer_shares(
     """
     fixed = fixed_cost(skeleton)
     costs = [[cell_cost(cell, shape) for cell in references] for shape in skeleton.shapes]
-    madds = _divide(
-        "MAdds", budget.max_madds, fixed.madds, [max(c.madds for c in layer) for layer in costs]
-    )
-    params = _divide(
-        "params", budget.max_params, fixed.params, [max(c.params for c in layer) for layer in costs]
-    )
+    open_ended: list[int | None] = [None] * len(costs)
+    madds = params = open_ended
+    if budget.max_madds is not None:
+        needs = [max(cost.madds for cost in layer) for layer in costs]
+        madds = [*shares_of("MAdds", budget.max_madds, fixed.madds, needs)]
+    if budget.max_params is not None:
+        needs = [max(cost.params for cost in layer) for layer in costs]
+        params = [*shares_of("params", budget.max_params, fixed.params, needs)]
     return tuple(Share(*pair) for pair in zip(madds, params, strict=True))
 
 
-def _divide(unit: str, limit: int | None, fixed: int, needs: list[int]) -> list[int | None]:
-    if limit is None:
-        return [None] * len(needs)
+def shares_of(
+    unit: str,
+    limit: int,
+    fixed: int,
+    needs: Sequence[int],
+    shown: Callable[[int], str] = "{:,}".format,
+) -> tuple[int, ...]:
+    """What each layer may cost, at least what it needs; with `fixed` all is within the limit.
+
+    `shown` writes an amount in the unit.
+
+    Raises:
+        BudgetError: the needs alone are over the limit.
+    """
     needed = sum(needs)
     slack = limit - fixed - needed
     if slack < 0:
         raise BudgetError(
-            f"budget: at most {limit:,} {unit} are allowed, but the reference cells need "
-            f"{fixed + needed:,}; raise the limit, or choose smaller reference cells or skeleton"
+            f"budget: at most {shown(limit)} {unit} are allowed, but the reference cells need "
+            f"{shown(fixed + needed)}; raise the limit, or choose smaller reference cells or "
+            "skeleton"
         )
-    return [need + slack * need // max(1, needed) for need in needs]
+    return tuple(need + slack * need // max(1, needed) for need in needs)

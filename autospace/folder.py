@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from autospace.config import to_toml
 from autospace.files import remove_parts, write_atomically
-from autospace.locks import Taken, locked
+from autospace.locks import TakenError, locked
 
 CONFIG: Final = "config.toml"
 EVENTS: Final = "events.jsonl"
@@ -132,7 +132,7 @@ class Folder(ABC, Generic[Settings]):
         try:
             with locked(self.path / LOCK):
                 yield
-        except Taken:
+        except TakenError:
             problem = "another process is working on this run"
             raise RunError(f"{self.path}: {problem}; wait for it or stop it") from None
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class Taken(Exception):  # noqa: N818: nothing is wrong, somebody was faster
+class TakenError(Exception):
     """Another process holds the lock."""
 
 
@@ -14,7 +14,7 @@ def locked(path: Path) -> Iterator[None]:
     """Holds the lock of a file, which is made; where there are no locks, nothing happens.
 
     Raises:
-        Taken: another process holds it.
+        TakenError: another process holds it.
     """
     try:
         import fcntl
@@ -25,7 +25,7 @@ def locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Taken(str(path)) from None
+            raise TakenError(str(path)) from None
         except OSError:  # a file system without locks
             pass
         yield

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autospace.cli.limits import limit_or_word
 from autospace.cli.output import InputError
 
 if TYPE_CHECKING:
     from autospace.settings import Config
 
-LARGEST_LIMIT = 10**15
+LIMIT_WORDS = ("none", "reference")
+LONGEST_MS = 1e6
 
 Text = str | None
 Number = int | None
@@ -54,6 +56,17 @@ MaxMadds = Annotated[
 MaxParams = Annotated[
     Text, typer.Option(help="Most weights of any architecture.", show_default="none")
 ]
+MaxLatency = Annotated[
+    Text,
+    typer.Option(
+        "--max-latency-ms",
+        help="Most milliseconds of any architecture, by --latency-table; none; or reference.",
+        show_default="none",
+    ),
+]
+LatencyTable = Annotated[
+    Text, typer.Option(help="What autospace profile --out wrote.", show_default=False)
+]
 Device = Annotated[Text, typer.Option(help="auto, cpu or cuda[:n].")]
 ConfigFile = Annotated[
     Path | None, typer.Option(help="TOML file of settings; autospace init writes one.")
@@ -82,6 +95,8 @@ def evolve(
     objectives: Objectives = None,
     max_madds: MaxMadds = None,
     max_params: MaxParams = None,
+    max_latency_ms: MaxLatency = None,
+    latency_table: LatencyTable = None,
     device: Device = None,
     config: ConfigFile = None,
     settings: Settings = None,
@@ -108,8 +123,10 @@ def evolve(
             "evolution.objectives": _words(objectives),
             "scoring.steps": steps,
             "scoring.method": scorer,
-            "budget.max_madds": _limit("--max-madds", max_madds),
-            "budget.max_params": _limit("--max-params", max_params),
+            "budget.max_madds": limit_or_word("--max-madds", max_madds, LIMIT_WORDS),
+            "budget.max_params": limit_or_word("--max-params", max_params, LIMIT_WORDS),
+            "budget.max_latency_ms": _milliseconds(max_latency_ms),
+            "budget.latency_table": latency_table,
         }
     )
     if resume is not None:
@@ -157,6 +174,8 @@ def _placed(config: "Config") -> dict[str, Any]:
         placed["data"] = {"source": f"{kind}:{_absolute(path)}"}
     if Path(config.skeleton).suffix in {".json", ".toml"}:
         placed["skeleton"] = _absolute(config.skeleton)
+    if config.budget.latency_table is not None:
+        placed["budget"] = {"latency_table": _absolute(config.budget.latency_table)}
     return placed
 
 
@@ -207,21 +226,18 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return nested
 
 
+def _milliseconds(text: str | None) -> float | str | None:
+    if text is None or text in LIMIT_WORDS:
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= LONGEST_MS:
+        expected = "expected milliseconds such as 12.5, none or reference"
+        raise InputError(f"--max-latency-ms {text[:40]!r}: {expected}")
+    return value
+
+
 def _words(text: str | None) -> list[str] | None:
     return None if text is None else [word.strip() for word in text.split(",")]
-
-
-def _limit(option: str, text: str | None) -> int | str | None:
-    """A whole number with an optional suffix k, M or G; a promise is never rounded up."""
-    if text is None or text in {"none", "reference"}:
-        return text
-    scale = {"k": 10**3, "m": 10**6, "g": 10**9}.get(text[-1:].lower(), 1)
-    digits = text[:-1] if scale > 1 else text
-    try:
-        # Through a float only what is no whole number: a float holds 15 digits.
-        value = int(digits) * scale if digits.isdigit() else int(float(digits) * scale)
-    except (ValueError, OverflowError):
-        value = 0
-    if not 1 <= value <= LARGEST_LIMIT:
-        raise InputError(f"{option} {text[:40]!r}: expected a number such as 5M, none or reference")
-    return value

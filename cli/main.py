@@ -4,12 +4,23 @@ from typing import Annotated
 
 import typer
 
+from autospace.cli.bench import bench
+from autospace.cli.compare import compare
+from autospace.cli.diff import diff
 from autospace.cli.doctor import doctor
 from autospace.cli.evolve import evolve
+from autospace.cli.export import export
+from autospace.cli.import_ import import_
 from autospace.cli.init import init
 from autospace.cli.listing import schema, spaces
 from autospace.cli.output import CommandGroup
+from autospace.cli.plot import plot
+from autospace.cli.profile import profile
+from autospace.cli.report import report
+from autospace.cli.sample import sample
+from autospace.cli.search import search
 from autospace.cli.show import show
+from autospace.cli.train import train
 from autospace.cli.validate import validate
 
 app = typer.Typer(
@@ -46,6 +57,17 @@ app.command()(doctor)
 app.command()(init)
 app.command()(evolve)
 app.command()(show)
+app.command()(diff)
+app.command()(sample)
 app.command()(validate)
+app.command()(compare)
+app.command()(search)
+app.command()(train)
+app.command()(export)
+app.command("import")(import_)
+app.command()(report)
+app.command()(plot)
+app.command()(bench)
+app.command()(profile)
 app.command()(spaces)
 app.command()(schema)

@@ -28,9 +28,14 @@ BAD_INPUT_ERRORS: Final = frozenset(
         "CheckpointError",
         "ConfigError",
         "DataError",
+        "DeployError",
+        "EvaluationError",
         "InputError",
+        "LatencyError",
         "RunError",
+        "SearchError",
         "SpaceError",
+        "WeightsError",
     }
 )
 
@@ -132,16 +137,25 @@ def _console() -> "Console":
     return Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
 
 
-def write_new(path: Path, text: str, *, force: bool) -> None:
-    """Writes a file whole or not at all; an existing one only if `force` is given.
+def check_new(path: Path, *, force: bool) -> None:
+    """Refuses a path where no file may be written; an existing one only goes with `force`.
 
     Raises:
-        InputError: the file is there already.
+        InputError: the file is there already, or is a folder.
     """
     if path.is_dir():
         raise InputError(f"{path}: is a folder")
     if path.exists() and not force:
         raise InputError(f"{path}: exists already; --force overwrites it")
+
+
+def write_new(path: Path, text: str, *, force: bool) -> None:
+    """Writes a file whole or not at all; an existing one only if `force` is given.
+
+    Raises:
+        InputError: the file is there already, or is a folder.
+    """
+    check_new(path, force=force)
     from autospace.files import write_atomically
 
     try:

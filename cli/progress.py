@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from autospace.cli.output import InputError, message
 
@@ -81,6 +81,9 @@ class Reporter:
         """Ends the display."""
 
 
+AnyReporter = TypeVar("AnyReporter", bound=Reporter)
+
+
 class PlainReporter(Reporter):
     """A line every round, and every few seconds of a long phase."""
 
@@ -138,7 +141,13 @@ class JsonReporter(Reporter):
 @contextmanager
 def reporting(kind: str, run: Path) -> Iterator[Reporter]:
     """The reporter of a kind; while it is in use, Ctrl-C stops the run between two steps."""
-    reporter = _reporter(kind, run)
+    with interruptible(_reporter(kind, run)) as reporter:
+        yield reporter
+
+
+@contextmanager
+def interruptible(reporter: AnyReporter) -> Iterator[AnyReporter]:
+    """Lets Ctrl-C stop the run between two steps, and closes the reporter at the end."""
     earlier = signal.signal(signal.SIGINT, reporter.interrupt)
     try:
         yield reporter

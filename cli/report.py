@@ -17,7 +17,7 @@ def report(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
-    """Write a report that any browser opens: one file, nothing loaded from elsewhere."""
+    """Write a report as one HTML file that loads nothing."""
     from autospace.report import report_text
     from autospace.run_folder import REPORT
 

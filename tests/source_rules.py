@@ -16,9 +16,13 @@ MAX_FUNCTION_LINES = 60
 BANNED_NAMES = frozenset({"utils", "util", "helpers", "common", "core", "misc"})
 HEAVY = ("torch", "numpy", "deap", "sklearn", "scipy", "PIL", "safetensors")
 BRINGS_TORCH = ("torch", "safetensors.torch")
-TORCH_FREE = tuple(
-    f"autospace/{name}.py"
-    for name in ("config", "evolution", "loop", "result", "run_folder*", "variation")
+TORCH_FREE = (
+    "autospace/charts/*",
+    "autospace/report/*",
+    *(
+        f"autospace/{name}.py"
+        for name in ("config", "evolution", "loop", "result", "run_folder*", "variation")
+    ),
 )
 
 
@@ -36,6 +40,7 @@ ABOVE_TORCH_PARTS = ("autospace.cli", "autospace.exporters", "autospace.loop")
 RULES = (
     Rule("spaces/*", ("pydantic", "autospace.spaces")),
     Rule("autospace/exporters/*", ("autospace.spaces", "autospace.exporters")),
+    Rule("autospace/importers/*", ("autospace.spaces", "autospace.importers")),
     Rule(
         "autospace/scorers/*",
         ("autospace", "torch", "numpy"),
@@ -47,6 +52,11 @@ RULES = (
         ABOVE_TORCH_PARTS,
     ),
     Rule("autospace/evolution.py", (*LIBRARY, "deap"), ("autospace.cli",)),
+    Rule("autospace/deploy_onnx.py", (*LIBRARY, "onnx", "onnxruntime"), ("autospace.cli",)),
+    Rule("autospace/comparison/*", (*LIBRARY, "scipy"), ("autospace.cli",)),
+    Rule("autospace/charts/paper.py", ("autospace.charts", "matplotlib")),
+    Rule("autospace/charts/*", ("autospace.charts", "autospace.exporters")),
+    Rule("autospace/report/*", ("autospace", "pydantic"), ("autospace.cli", "autospace.loop")),
     Rule("autospace/*", LIBRARY, ("autospace.cli",)),
     Rule("cli/*", (*LIBRARY, "typer", "rich")),
 )

@@ -12,6 +12,7 @@ from autospace.config import ConfigError, load_config, make_config, read_config
 from autospace.settings import Config, Method
 from autospace.spaces import OPERATIONS
 
+LIMITS = "max_madds, max_params, max_latency_ms, latency_table"
 SECTIONS = "seed, device, skeleton, data, cells, evolution, scoring, warm_up, budget"
 ABOVE_0 = "allowed: a number above 0 and of at most 1000"
 WHOLE = "allowed: a whole number from"
@@ -21,7 +22,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"fo\no\x1b": 1}, f'"fo\\no\\u001b": unknown setting; known: {SECTIONS}'),
     (
         {"budget": {"madds": 1}},
-        "budget.madds: unknown setting; known: max_madds, max_params, max_latency_ms, latency_table",
+        f"budget.madds: unknown setting; known: {LIMITS}",
     ),
     ({"data": 3}, "data: 3; allowed: a section of settings"),
     ({"data": None}, "data: null; allowed: a section of settings"),

@@ -12,13 +12,21 @@ import pytest
 import typer
 
 from autospace.cli.main import app
-from autospace.config import ConfigError, make_config, parse_settings, preset, read_config
+from autospace.config import (
+    ConfigError,
+    make_config,
+    make_settings,
+    parse_settings,
+    preset,
+    read_config,
+)
 from autospace.presets import NEEDS_DATA, PRESETS
-from autospace.settings import Method
+from autospace.settings import Config, Method
 from autospace.spaces import OPERATIONS, SpaceError, from_json, load_skeleton
 from autospace.spaces.builtin import FAMILY_NAMES, SKELETON_NAMES
+from autospace.training.settings import TrainConfig
 from tests.docs import settings_table
-from tests.docs.pages import PAGES, ROOT, Page
+from tests.docs.pages import GUIDES, PAGES, ROOT, Page
 
 CLI = ROOT / "docs" / "cli.md"
 FILE_FORMAT = ROOT / "docs" / "file-format.md"
@@ -26,7 +34,9 @@ FILE_FORMAT = ROOT / "docs" / "file-format.md"
 PROGRAM: Any = typer.main.get_command(app)
 USAGE_ERROR: Any = typer.BadParameter.__base__
 
-each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+each_page = pytest.mark.parametrize(
+    "path", [*PAGES, *GUIDES], ids=lambda path: str(path.relative_to(ROOT))
+)
 
 
 def _examples(language: str) -> list[Any]:
@@ -39,8 +49,8 @@ def _examples(language: str) -> list[Any]:
 
 
 def _options(command: Any) -> set[str]:
-    names = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
-    return {name for name in names if name.startswith("--") and not name.startswith("--no-")}
+    names = {name for each in command.params for name in each.opts}
+    return {name for name in names if name.startswith("--")}
 
 
 def _check_line(line: str) -> None:
@@ -51,7 +61,8 @@ def _check_line(line: str) -> None:
         return
     context = PROGRAM.commands[words[0]].make_context(words[0], words[1:])
     given = context.params
-    make_config(
+    make_settings(
+        TrainConfig if words[0] == "train" else Config,
         preset(given["preset"]) if given.get("preset") else {},
         parse_settings(given.get("settings") or []),
     )

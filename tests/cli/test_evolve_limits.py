@@ -1,11 +1,14 @@
-"""`--max-madds` and `--max-params`: from text to a number."""
+"""`--max-madds` and `--max-params`: from text to a number, on the command line and in settings."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.cli.evolve import _limit
+from autospace.cli.limits import limit_or_word
 from autospace.cli.output import InputError
+from autospace.config import ConfigError, make_config, parse_settings
+
+WORDS = ("none", "reference")
 
 
 @pytest.mark.parametrize(
@@ -25,14 +28,27 @@ from autospace.cli.output import InputError
     ],
 )
 def test_limits_are_read(text: str | None, expected: int | str | None) -> None:
-    assert _limit("--max-madds", text) == expected
+    assert limit_or_word("--max-madds", text, WORDS) == expected
 
 
 @given(st.text() | st.from_regex(r"[0-9.eE+-]{1,30}[kMG]?", fullmatch=True))
 def test_any_limit_is_in_range_or_refused(text: str) -> None:
     try:
-        found = _limit("--max-madds", text)
+        found = limit_or_word("--max-madds", text, WORDS)
     except InputError as error:
         assert "expected a number such as 5M" in str(error)  # noqa: PT017
     else:
         assert found in {"none", "reference"} or 1 <= int(str(found)) <= 10**15
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("5M", 5_000_000), ("none", "none"), ("300000", 300_000)]
+)
+def test_settings_take_the_same_limits(text: str, expected: int | str) -> None:
+    config = make_config(parse_settings([f"budget.max_madds={text}"]))
+    assert config.budget.max_madds == expected
+
+
+def test_a_setting_that_is_no_limit_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^budget.max_params: \"many\"; allowed: "):
+        make_config(parse_settings(["budget.max_params=many"]))

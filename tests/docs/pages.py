@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+# Their programs run as the guides say, not as examples.
+GUIDES = tuple(sorted((ROOT / "docs" / "guides").glob("*.md")))
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MATH = re.compile(r"\$`[^`]*`\$")

@@ -1,8 +1,10 @@
-"""The table of settings in docs/cli.md, made from the settings themselves."""
+"""The tables of settings in the docs, made from the settings themselves."""
 
 import json
 import re
 from typing import Any
+
+from pydantic import BaseModel
 
 from autospace.settings import Config
 from autospace.spaces import DEFAULT_OPERATIONS
@@ -11,7 +13,7 @@ _TABLE = re.compile(r"<!-- settings: [^>]*-->\n(.*?)<!-- end of settings -->", r
 _HEAD = "| setting | default | allowed | meaning |\n|---|---|---|---|\n"
 
 
-def renewed(page: str) -> str:
+def renewed(page: str, kind: type[BaseModel] = Config) -> str:
     """The page with a table of all settings; meanings are taken over from the old table."""
     match = _TABLE.search(page)
     if match is None:
@@ -19,7 +21,7 @@ def renewed(page: str) -> str:
     known = meanings(page)
     rows = (
         f"| `{name}` | {default} | {allowed} | {known.get(name, '')} |\n"
-        for name, default, allowed in settings()
+        for name, default, allowed in settings(kind)
     )
     return f"{page[: match.start(1)]}\n{_HEAD}{''.join(rows)}\n{page[match.end(1) :]}"
 
@@ -32,11 +34,11 @@ def meanings(page: str) -> dict[str, str]:
     return {row[1].strip(" `"): row[4].strip() for row in rows}
 
 
-def settings() -> list[tuple[str, str, str]]:
+def settings(kind: type[BaseModel] = Config) -> list[tuple[str, str, str]]:
     """Name, default and what is allowed, of every setting."""
-    schema = Config.model_json_schema()
+    schema = kind.model_json_schema()
     found = []
-    for name, value in Config().model_dump(mode="json").items():
+    for name, value in kind().model_dump(mode="json").items():
         place = schema["properties"][name]
         if not isinstance(value, dict):
             found.append((name, _shown(value), allowed(place)))
@@ -85,5 +87,5 @@ def _shown(value: Any) -> str:
     if value is None:
         return "absent"
     if value == list(DEFAULT_OPERATIONS):
-        return "all operations"
+        return "all operations but `dw_conv_1x1`"
     return f"`{json.dumps(value)}`"

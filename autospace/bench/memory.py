@@ -1,0 +1,94 @@
+"""`memory_ratio`: peak memory of the mixture scorer over the plain path's, for equal work.
+
+On a CPU each side runs in a process of its own, because a process never gives back its peak; what
+counts is by how much it grew. As a program, this module is that process:
+`python -m autospace.bench.memory ours|plain quick|full cpu` writes bytes to stdout.
+"""
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from autospace.bench.document import Entry
+from autospace.bench.plain import PlainSearch, PlainSupernet
+from autospace.bench.timing import one_thread, spread
+from autospace.bench.workload import FULL, REFERENCE, SameBatch, Size, make_setting
+from autospace.scorers.make import make_scorer
+from autospace.settings import ScoringConfig
+
+REPEATS: Final = 2
+QUICK: Final = Size((16, 32), 1, 32, 4, 24)
+"""Larger than the quick size for time: what a process takes beside the work must not count."""
+
+
+def memory_ratio(device: torch.device, say: Callable[[str], None], *, quick: bool) -> Entry:
+    """Growth of our process over growth of the plain one."""
+    ratios = []
+    for repeat in range(REPEATS):
+        say(f"speed: memory, {repeat} of {REPEATS}")
+        ours, plain = (_measured(side, quick, device) for side in ("ours", "plain"))
+        ratios.append(ours / plain)
+    return Entry(
+        suite="speed",
+        metric="memory_ratio",
+        value=statistics.median(ratios),
+        unit="ratio",
+        better="lower",
+        spread=spread(ratios),
+        n=len(ratios),
+    )
+
+
+def _measured(side: str, quick: bool, device: torch.device) -> int:
+    words = [side, "quick" if quick else "full", str(device)]
+    command = [sys.executable, "-m", "autospace.bench.memory", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
+    return int(done.stdout)
+
+
+def growth(side: str, size: Size, device: torch.device) -> int:
+    """Bytes that two search steps take at their peak, over what was taken before."""
+    before = _now(device)
+    with one_thread():
+        if side == "ours":
+            options = ScoringConfig(method="mixture", steps=1, batch=size.batch)
+            make_scorer(make_setting(size, options, device)).score(size.cells, 0)
+        else:
+            choices = [[*cells, REFERENCE] for cells in size.cells]
+            search = PlainSearch(PlainSupernet(size.skeleton, choices).to(device))
+            batch = SameBatch(size, device, channels_last=False).batch(0)
+            for _ in range(2):
+                search.step(batch, batch)
+    return max(1, _peak(device) - before)
+
+
+def _now(device: torch.device) -> int:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except OSError:
+        return _peak(device)
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 2**10
+
+
+if __name__ == "__main__":
+    chosen = QUICK if sys.argv[2] == "quick" else FULL
+    sys.stdout.write(f"{growth(sys.argv[1], chosen, torch.device(sys.argv[3]))}\n")

@@ -1,0 +1,181 @@
+"""Suite `ranking`: does fitness order cells as training each of them alone does?
+
+The ground truth is frozen: cells, and the accuracy of the reference network with each of them in
+place, trained from scratch, once per seed. The one that is used by default was made on generated
+images (`benchmarks/bench_truth.py`), which anybody can generate again; two of its seeds agree at
+tau 0.72, and a perfect predictor would reach about 0.90 against their mean. Who has CIFAR-10 can
+use that of docs/ranking.md (`benchmarks/freeze_truth.py`).
+"""
+
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Final
+
+import torch
+
+from autospace.bench.document import Entry
+from autospace.bench.kendall import kendall
+from autospace.bench.timing import one_thread
+from autospace.data import Batches, DataError, Normaliser, divide, load_data
+from autospace.fitness import Scorer
+from autospace.network import Network
+from autospace.operations import placed
+from autospace.scorers.make import make_scorer
+from autospace.scorers.setting import Setting, freeze
+from autospace.settings import ScoringConfig
+from autospace.spaces.cell import Cell
+from autospace.spaces.codec import cell_from, skeleton_from
+from autospace.spaces.cost import cell_cost
+from autospace.spaces.document import CellDocument, SkeletonFile
+from autospace.spaces.skeleton import Skeleton
+from autospace.streams import derived_seed
+from autospace.training import Recipe, train
+
+OPTIONS: Final = ScoringConfig(batch=32, validation_batches=4)
+"""The default scorer with its default steps, on smaller batches."""
+
+Table = list[list[float]]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Cells of some layers of a network, and how accurate each makes it.
+
+    Attributes:
+        data: source of the images, as for `--data`.
+        held_out: share of the train split that scorers must not see.
+        warm_up_steps: training steps of the reference.
+        layers: indices of the layers.
+        cells: per layer, the cells under test.
+        accuracies: per layer and cell, the mean over the seeds of the ground truth.
+    """
+
+    data: str
+    held_out: float
+    warm_up_steps: int
+    skeleton: Skeleton
+    reference: Cell
+    layers: Sequence[int]
+    cells: Sequence[Sequence[Cell]]
+    accuracies: Sequence[Sequence[float]]
+
+
+@cache
+def frozen_truth(data: str | None = None) -> Truth:
+    """The ground truth on generated images; that on CIFAR-10 for those who have it in `data`."""
+    name = "ranking.json" if data is None else "cifar10.json"
+    text = (resources.files("autospace.bench") / "data" / name).read_text("utf-8")
+    plain = json.loads(text)
+    rows = [layer["cells"] for layer in plain["layers"]]
+    keys = CellDocument.model_fields
+    cells = [[CellDocument(**{k: row[k] for k in keys}) for row in layer] for layer in rows]
+    return Truth(
+        data or plain["data"],
+        plain["held_out"],
+        plain["warm_up_steps"],
+        skeleton_from(SkeletonFile.model_validate(plain["skeleton"])),
+        cell_from(CellDocument.model_validate(plain["reference"])),
+        [layer["layer"] for layer in plain["layers"]],
+        [[cell_from(cell) for cell in layer] for layer in cells],
+        [[statistics.mean(row["accuracies"]) for row in layer] for layer in rows],
+    )
+
+
+def ranking(
+    *,
+    seeds: int,
+    device: torch.device,
+    say: Callable[[str], None],
+    source: str | None = None,
+    make: Callable[[Setting], Scorer] = make_scorer,
+) -> list[Entry]:
+    """The entries of the suite.
+
+    `source` is where CIFAR-10 is, for its ground truth; `make` gives the scorer under test.
+    """
+    truth = frozen_truth(source)
+    counted = _mean_tau(truth, _madds(truth))
+    per_seed = []
+    with one_thread():
+        for seed in range(seeds):
+            say(f"ranking: seed {seed + 1} of {seeds}")
+            setting = _setting(truth, seed, device)
+            fitness = _of_all_layers(truth, make(setting))
+            per_seed.append(_taus(truth, fitness))
+    means = [statistics.mean(taus) for taus in per_seed]
+    spread = _spread(per_seed)
+    over = [mean - counted for mean in means]
+    return [_entry("tau", means, spread), _entry("tau_over_madds", over, spread)]
+
+
+def _setting(truth: Truth, seed: int, device: torch.device) -> Setting:
+    """A reference trained on one half of the images; fitness is read off the other."""
+    skeleton = truth.skeleton
+    data = load_data(truth.data, resolution=skeleton.resolution, channels=skeleton.in_channels)
+    if len(data.classes) != skeleton.classes:
+        found = f"{truth.data}: {len(data.classes)} classes"
+        raise DataError(f"{found}; the ground truth is of {skeleton.classes}: CIFAR-10")
+    train_split = data.train
+    if truth.held_out:
+        train_split, _ = divide(train_split, truth.held_out, 0)
+    weights, fitness = divide(train_split, 0.5, seed)
+    norm = Normaliser.from_examples(weights)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "reference"))
+        network = Network(skeleton, [truth.reference] * len(skeleton.layers))
+    placed(network, device)
+    names = ("warm-up", "train", "validate")
+    sources = zip(names, (weights, weights, fitness), (1, 1, 2), strict=True)
+    warm_up, training, validation = (
+        Batches(part, OPTIONS.batch * factor, derived_seed(seed, name), device, norm)
+        for name, part, factor in sources
+    )
+    train(network, warm_up, Recipe(truth.warm_up_steps))
+    return Setting(freeze(network), training, validation, OPTIONS, seed)
+
+
+def _of_all_layers(truth: Truth, scorer: Scorer) -> Table:
+    candidates: list[Sequence[Cell]] = [()] * len(truth.skeleton.layers)
+    for layer, cells in zip(truth.layers, truth.cells, strict=True):
+        candidates[layer] = cells
+    found = scorer.score(candidates, 0)
+    return [found[layer] for layer in truth.layers]
+
+
+def _madds(truth: Truth) -> Table:
+    return [
+        [float(cell_cost(cell, truth.skeleton.shapes[layer]).madds) for cell in cells]
+        for layer, cells in zip(truth.layers, truth.cells, strict=True)
+    ]
+
+
+def _taus(truth: Truth, values: Table) -> list[float]:
+    return [kendall(*pair) for pair in zip(values, truth.accuracies, strict=True)]
+
+
+def _mean_tau(truth: Truth, values: Table) -> float:
+    return statistics.mean(_taus(truth, values))
+
+
+def _spread(per_seed: Sequence[Sequence[float]]) -> float:
+    """Standard deviation over seeds of the mean over layers, from all layers together."""
+    if len(per_seed) < 2:
+        return 0.0
+    layers = list(zip(*per_seed, strict=True))
+    return float(sum(statistics.variance(taus) for taus in layers) ** 0.5 / len(layers))
+
+
+def _entry(metric: str, values: Sequence[float], spread: float) -> Entry:
+    return Entry(
+        suite="ranking",
+        metric=metric,
+        value=statistics.mean(values),
+        unit="tau",
+        better="higher",
+        spread=spread,
+        n=len(values),
+    )

@@ -1,0 +1,110 @@
+"""What the suites `speed` and `cost` work on: a network, candidates, and images of noise.
+
+The cells are written out, not drawn: another version of this program measures the same ones. They
+hold every operation, and among them the depthwise 5x5 and 7x7 whose gradients are dear.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from autospace.fitness import Tick, no_tick
+from autospace.network import Network
+from autospace.operations import placed
+from autospace.scorers.setting import Setting, freeze
+from autospace.settings import ScoringConfig
+from autospace.spaces.cell import Cell, mbconv
+from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
+from autospace.training import Batch
+
+REFERENCE: Final = mbconv(3, 3)
+CANDIDATES: Final = (
+    mbconv(5, 3),
+    Cell.from_edges([(0, 1, "dw_conv_3x3"), (1, 3, "dw_conv_7x7")], expansion=3),
+    Cell.from_edges(
+        [(0, 1, "dw_conv_3x3_d2"), (0, 3, "skip_connect"), (1, 3, "dw_conv_3x3_d3")],
+        mix=("sum", "sum", "se"),
+        expansion=3,
+    ),
+    Cell.from_edges(
+        [
+            (0, 1, "max_pool_3x3"),
+            (0, 2, "dw_conv_5x5"),
+            (1, 3, "avg_pool_3x3"),
+            (2, 3, "dw_conv_3x3"),
+        ],
+        mix=("gate", "sum", "sum"),
+        expansion=3,
+    ),
+)
+SEED: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much work a measurement is.
+
+    Attributes:
+        channels: of the layers of each stage; a stage halves the resolution of the one before.
+        depth: layers per stage.
+        candidates: K, at most four.
+        batch: images per training batch; validation batches are as large.
+    """
+
+    channels: tuple[int, ...]
+    depth: int
+    resolution: int
+    candidates: int
+    batch: int
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The network."""
+        layers = [
+            LayerSpec(channels, 2 if stage and not index else 1)
+            for stage, channels in enumerate(self.channels)
+            for index in range(self.depth)
+        ]
+        return Skeleton("bench", 3, self.resolution, 10, Stem(self.channels[0], 1), tuple(layers))
+
+    @property
+    def cells(self) -> list[list[Cell]]:
+        """The candidates of every layer."""
+        return [list(CANDIDATES[: self.candidates]) for _ in self.skeleton.layers]
+
+
+FULL: Final = Size((16, 32, 64), 4, 32, 4, 64)
+"""The hot loop of docs/performance.md."""
+MIDDLE: Final = Size((16, 32, 64), 1, 32, 4, 32)
+QUICK: Final = Size((16, 32), 1, 16, 4, 16)
+
+
+class SameBatch:
+    """The same images at every step, so that reading data costs nothing; counts its calls."""
+
+    def __init__(self, size: Size, device: torch.device, *, channels_last: bool) -> None:
+        generator = torch.Generator().manual_seed(SEED)
+        shape = (size.batch, 3, size.resolution, size.resolution)
+        images = torch.randn(shape, generator=generator)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        labels = torch.randint(0, 10, (size.batch,), generator=generator)
+        self._batch = (images.to(device, memory_format=layout), labels.to(device))
+        self.calls = 0
+
+    def batch(self, step: int) -> Batch:
+        """Images [N, 3, H, W] and labels [N]."""
+        del step
+        self.calls += 1
+        return self._batch
+
+
+def make_setting(
+    size: Size, options: ScoringConfig, device: torch.device, tick: Tick = no_tick
+) -> Setting:
+    """What a scorer works with; the reference is not trained, which costs no less time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        network = Network(size.skeleton, [REFERENCE] * len(size.skeleton.layers))
+    training, validation = (SameBatch(size, device, channels_last=True) for _ in range(2))
+    return Setting(freeze(placed(network, device)), training, validation, options, SEED, tick)

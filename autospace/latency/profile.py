@@ -1,0 +1,110 @@
+"""Profiling a device: every part timed, a correction fitted, and the prediction checked."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from autospace.bench.machine import this_machine
+from autospace.fitness import Tick
+from autospace.latency.fit import Sample, checked, fitted
+from autospace.latency.modules import Bench, largest_first
+from autospace.latency.parts import Part, cell_parts, fixed_parts
+from autospace.latency.stopwatch import Timed, stopwatch_of, timed
+from autospace.latency.table import LatencyTable, Row
+from autospace.network import Network
+from autospace.spaces.cell import Cell
+from autospace.spaces.skeleton import Skeleton
+
+PASSES: Final = 48
+PASSES_PER_LINE: Final = 8
+FITTED_ON: Final = 12
+CHECKED_ON: Final = 12
+DTYPES: Final = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+Say = Callable[[str], None]
+Draw = Callable[[], Sequence[Cell]]
+"""A random architecture: a cell per layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is profiled: the parts to be timed, and random networks made of them."""
+
+    name: str
+    skeleton: Skeleton
+    parts: Sequence[Part]
+    draw: Draw
+
+
+def profile(
+    subject: Subject, *, device: torch.device, dtype: str, batch: int, say: Say
+) -> LatencyTable:
+    """The latency table of a device; `say` is told what is being measured."""
+    bench = Bench(device, DTYPES[dtype], batch)
+    parts = largest_first(subject.parts)
+    architectures = [list(subject.draw()) for _ in range(FITTED_ON + CHECKED_ON)]
+    networks = [Network(subject.skeleton, cells) for cells in architectures]
+    # Together, so that parts and networks see the same state of the machine.
+    work = [*map(bench.part, parts), *map(bench.network, networks)]
+    say(f"profile: {len(parts)} parts and {len(networks)} networks")
+    stopwatch = stopwatch_of(device, torch.get_num_threads())
+    times = timed(work, stopwatch, PASSES, _told(say))
+    order = {part: index for index, part in enumerate(subject.parts)}
+    found = dict(zip(parts, times, strict=False))
+    rows = [_row(part, found[part]) for part in sorted(found, key=order.__getitem__)]
+    samples = [
+        _sample(subject.skeleton, cells, found, time)
+        for cells, time in zip(architectures, times[len(parts) :], strict=True)
+    ]
+    correction = fitted(samples[:FITTED_ON])
+    machine = this_machine(device)
+    return LatencyTable.model_validate(
+        {
+            "device": machine.device,
+            "processor": machine.processor,
+            "dtype": dtype,
+            "batch": batch,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "subject": subject.name,
+            "rows": rows,
+            "correction": correction,
+            "check": checked(samples[FITTED_ON:], correction),
+        }
+    )
+
+
+def _sample(
+    skeleton: Skeleton, cells: Sequence[Cell], found: dict[Part, Timed], time: Timed
+) -> Sample:
+    parts = list(fixed_parts(skeleton))
+    for cell, shape in zip(cells, skeleton.shapes, strict=True):
+        parts.extend(cell_parts(cell, shape))
+    return Sample(sum(found[part].mean_ms for part in parts), len(parts), time.mean_ms)
+
+
+def _row(part: Part, time: Timed) -> Row:
+    return Row(
+        part=part.name,
+        inputs=part.inputs,
+        outputs=part.outputs,
+        resolution=part.resolution,
+        stride=part.stride,
+        mean_ms=time.mean_ms,
+        std_ms=time.std_ms,
+        n=time.n,
+    )
+
+
+def _told(say: Say) -> Tick:
+    def tick(done: int, total: int) -> None:
+        if done % PASSES_PER_LINE == 0:
+            say(f"profile: pass {done} of {total}")
+
+    return tick

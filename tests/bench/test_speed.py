@@ -1,0 +1,139 @@
+"""Suite `speed`, by a clock that the work itself sets: what is slower is seen to be slower."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from autospace.bench import memory, speed
+from autospace.bench.compare import Change
+from autospace.bench.document import Entry
+from autospace.bench.plain import PlainSearch
+from autospace.bench.workload import Size
+from autospace.fitness import Scorer
+from autospace.scorers.setting import Setting
+from autospace.spaces import Cell
+from autospace.training import Batch
+
+CPU = torch.device("cpu")
+TINY = Size((4,), 1, 8, 3, 4)
+
+
+class Hours:
+    """A clock that stands still until somebody works."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Working:
+    """A scorer whose steps take known times: two of weights alone, then three whole ones."""
+
+    def __init__(self, setting: Setting, hours: Hours, seconds: float) -> None:
+        self._setting, self._hours, self._seconds = setting, hours, seconds
+
+    def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
+        for step in range(5):
+            self._setting.tick(step, 5)
+            self._setting.training.batch(step)
+            self._hours.now += self._seconds / 4
+            if step >= 2:
+                self._setting.validation.batch(step)
+                self._hours.now += self._seconds * 3 / 4
+        return [[0.0] * len(layer) for layer in candidates]
+
+
+def search_step(monkeypatch: pytest.MonkeyPatch, ours: float, plain: float) -> Entry:
+    """The entry if a whole step takes these seconds."""
+    hours = Hours()
+
+    def make(setting: Setting) -> Scorer:
+        return Working(setting, hours, ours)
+
+    def step(self: object, training: Batch, validation: Batch) -> None:
+        del self, training, validation
+        hours.now += plain
+
+    monkeypatch.setattr(speed, "make_scorer", make)
+    monkeypatch.setattr(PlainSearch, "step", step)
+    return speed.search_step_ratio(TINY, 3, CPU, lambda line: None, hours)
+
+
+def test_the_step_ratio_is_plain_time_over_ours_for_whole_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = search_step(monkeypatch, ours=2.0, plain=7.0)
+    assert found.value == pytest.approx(3.5)
+    assert found.spread == pytest.approx(0)
+    assert found.n == 3
+    assert (found.name, found.better) == ("speed/search_step_ratio", "higher")
+
+
+def test_a_planted_slow_down_of_the_scorer_is_a_regression(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = search_step(monkeypatch, ours=2.0, plain=7.0)
+    slower = search_step(monkeypatch, ours=2.4, plain=7.0)
+    assert Change(before, slower, 0.1).verdict == "worse"
+    assert Change(before, search_step(monkeypatch, ours=2.1, plain=7.0), 0.1).verdict == "same"
+
+
+def test_a_slower_machine_is_no_regression(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = search_step(monkeypatch, ours=2.0, plain=7.0)
+    assert Change(before, search_step(monkeypatch, 6.0, 21.0), 0.0).verdict == "same"
+
+
+def test_the_generation_ratio_is_the_mixtures_time_over_the_defaults(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hours = Hours()
+
+    def make(setting: Setting) -> Scorer:
+        return Working(setting, hours, 6.0 if setting.options.method == "mixture" else 1.5)
+
+    monkeypatch.setattr(speed, "make_scorer", make)
+    found = speed.generation_ratio(TINY, 3, CPU, lambda line: None, hours)
+    assert found.value == pytest.approx(4)
+
+
+def test_the_memory_ratio_is_our_growth_over_the_plain_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    grown = {"ours": 30, "plain": 40}
+    monkeypatch.setattr(memory, "_measured", lambda side, quick, device: grown[side])
+    found = memory.memory_ratio(CPU, lambda line: None, quick=True)
+    assert found.value == pytest.approx(0.75)
+    assert found.better == "lower"
+
+
+def test_the_real_paths_are_measured() -> None:
+    said: list[str] = []
+    for measure in (speed.search_step_ratio, speed.generation_ratio):
+        found = measure(TINY, 2, CPU, said.append)
+        assert found.value > 0
+        assert found.n == 2
+    assert all(line.startswith("speed: ") for line in said)
+
+
+@pytest.mark.slow
+def test_more_images_take_more_memory_on_both_sides() -> None:
+    sizes = [Size((16,), 1, 32, 2, batch) for batch in (8, 64)]
+    for side in ("ours", "plain"):
+        small, large = (_growth_of(side, size) for size in sizes)
+        assert large > 2 * small
+
+
+def _growth_of(side: str, size: Size) -> int:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, torch; from autospace.bench.memory import growth; "
+        f"from autospace.bench.workload import Size; sys.stdout.write(str(growth({side!r}, "
+        f"{size!r}, torch.device('cpu'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    return int(done.stdout)

@@ -1,0 +1,198 @@
+"""`autospace bench`, with suites that measure nothing: files, tables and exit codes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from autospace.bench import suites
+from autospace.bench.document import Bench, Entry
+from tests.bench.documents import entry
+from tests.cli.conftest import Run
+
+Values = dict[str, float]
+
+
+@pytest.fixture
+def values(monkeypatch: pytest.MonkeyPatch) -> Values:
+    """What the suites find; a test may change it between two runs."""
+    found = {"speed": 2.0, "recovery": 0.9, "ranking": 0.6, "cost": 0.0}
+
+    def suite(name: str) -> Callable[..., list[Entry]]:
+        def measure(order: Any, say: Callable[[str], None]) -> list[Entry]:
+            say(f"{name}: measuring")
+            better = "lower" if name == "cost" else "higher"
+            return [entry("metric", found[name], suite=name, better=better, spread=0.01)]
+
+        return measure
+
+    monkeypatch.setattr(suites, "SUITES", {name: suite(name) for name in found})
+    return found
+
+
+@pytest.fixture
+def baseline(run: Run, values: Values, tmp_path: Path) -> Path:
+    path = tmp_path / "baseline.json"
+    ran = run("bench", "--baseline", path, "--update")
+    assert ran.code == 0
+    return path
+
+
+def test_all_suites_run_and_people_get_a_table(run: Run, values: Values) -> None:
+    ran = run("bench")
+    assert ran.code == 0
+    for name, value in values.items():
+        (line,) = [each for each in ran.out.splitlines() if each.startswith(f"{name}/metric")]
+        assert f"{value:.4g}" in line.split()
+    assert "speed: measuring" in ran.err
+    assert max(map(len, ran.out.splitlines())) <= 80
+
+
+def test_chosen_suites_run_once_each(run: Run, values: Values) -> None:
+    ran = run("bench", "--suite", "cost", "--suite", "speed", "--suite", "cost", "--format", "json")
+    plain = json.loads(ran.out)
+    assert [each["suite"] for each in plain["entries"]] == ["speed", "cost"]
+
+
+def test_the_document_goes_to_a_file(run: Run, values: Values, tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    assert run("bench", "--suite", "speed", "--quick", "--out", path).code == 0
+    bench = Bench.model_validate_json(path.read_text())
+    assert bench.options.quick
+    assert [each.name for each in bench.entries] == ["speed/metric"]
+    assert bench.versions["autospace"]
+    again = run("bench", "--out", path)
+    assert (again.code, again.out) == (2, "")
+    assert "--force" in again.err
+    assert run("bench", "--out", path, "--force").code == 0
+
+
+def test_an_unchanged_tree_passes_twenty_times(run: Run, values: Values, baseline: Path) -> None:
+    for _ in range(20):
+        assert run("bench", "--baseline", baseline).code == 0
+
+
+def test_a_regression_fails_and_is_named(run: Run, values: Values, baseline: Path) -> None:
+    values["speed"] = 1.5
+    ran = run("bench", "--baseline", baseline)
+    assert ran.code == 1
+    assert "regression: speed/metric" in ran.err
+    (line,) = [each for each in ran.out.splitlines() if each.startswith("speed/metric")]
+    assert line.split() == ["speed/metric", "2", "1.5", "-25.0%", "±1.4%", "WORSE"]
+    assert run("bench", "--baseline", baseline, "--tolerance", "30%").code == 0
+    assert run("bench", "--baseline", baseline, "--tolerance", "0.3").code == 0
+
+
+def test_what_got_better_does_not_fail(run: Run, values: Values, baseline: Path) -> None:
+    values["ranking"] = 0.9
+    ran = run("bench", "--baseline", baseline)
+    assert ran.code == 0
+    assert "better" in ran.out
+
+
+def test_update_writes_the_baseline_and_never_fails(
+    run: Run, values: Values, baseline: Path
+) -> None:
+    values["speed"] = 1.0
+    ran = run("bench", "--baseline", baseline, "--update")
+    assert ran.code == 0
+    assert "WORSE" in ran.out
+    assert run("bench", "--baseline", baseline).code == 0
+
+
+def test_missing_metrics_are_reported_on_either_side(
+    run: Run, values: Values, baseline: Path
+) -> None:
+    plain = json.loads(baseline.read_text())
+    plain["entries"][0]["metric"] = "other"
+    baseline.write_text(json.dumps(plain))
+    ran = run("bench", "--baseline", baseline)
+    assert ran.code == 0
+    assert "speed/metric: not in the baseline" in ran.err
+    assert "speed/other: only in the baseline" in ran.err
+
+
+def test_another_machine_and_other_versions_are_noted(
+    run: Run, values: Values, baseline: Path
+) -> None:
+    plain = json.loads(baseline.read_text())
+    plain["machine"]["processor"] = "another"
+    plain["versions"]["torch"] = "1.0"
+    baseline.write_text(json.dumps(plain))
+    ran = run("bench", "--baseline", baseline)
+    assert ran.code == 0
+    assert "measured on another machine" in ran.err
+    assert "versions differ: torch" in ran.err
+
+
+def test_junit_shows_the_failure(run: Run, values: Values, baseline: Path, tmp_path: Path) -> None:
+    values["ranking"] = 0.1
+    path = tmp_path / "junit.xml"
+    assert run("bench", "--baseline", baseline, "--junit", path).code == 1
+    root = ET.parse(path).getroot()
+    assert (root.get("tests"), root.get("failures")) == ("4", "1")
+    (failure,) = root.findall("./testsuite[@name='ranking']/testcase/failure")
+    assert "got worse by 0.5" in str(failure.get("message"))
+
+
+def test_hostile_names_in_a_baseline_reach_neither_terminal_nor_xml(
+    run: Run, values: Values, baseline: Path, tmp_path: Path
+) -> None:
+    plain = json.loads(baseline.read_text())
+    hostile = '<b a="]]>&\u202e'
+    plain["entries"].append({**plain["entries"][0], "metric": hostile.removesuffix("\u202e")})
+    baseline.write_text(json.dumps(plain))
+    path = tmp_path / "junit.xml"
+    assert run("bench", "--baseline", baseline, "--junit", path).code == 0
+    names = {case.get("name") for case in ET.parse(path).getroot().iter("testcase")}
+    assert '<b a="]]>&' in names
+    plain["entries"][-1]["metric"] = hostile
+    baseline.write_text(json.dumps(plain))
+    ran = run("bench", "--baseline", baseline)
+    assert ran.code == 2
+    assert "\u202e" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--suite", "quality"], "--suite 'quality': allowed: speed, recovery, ranking, cost"),
+        (["--tolerance", "much"], "--tolerance 'much': expected a share such as 10% or 0.1"),
+        (["--tolerance", "-1%"], "--tolerance '-1%'"),
+        (["--tolerance", "nan"], "--tolerance 'nan'"),
+        (["--update"], "--update: needs --baseline"),
+        (["--baseline", "/no/such/file"], "/no/such/file: no such file"),
+        (["--out", "/no/such/folder/out.json"], "there is no folder /no/such/folder"),
+        (["--device", "tpu"], 'device "tpu": unknown'),
+    ],
+)
+def test_bad_input_is_one_line(
+    run: Run, values: Values, arguments: list[str], complaint: str
+) -> None:
+    ran = run("bench", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    (line,) = [each for each in ran.err.splitlines() if each.startswith("error: ")]
+    assert complaint in line
+    assert "measuring" not in ran.err
+
+
+def test_only_like_is_compared_with_like(run: Run, values: Values, baseline: Path) -> None:
+    ran = run("bench", "--baseline", baseline, "--quick")
+    assert ran.code == 2
+    assert "was measured with --seeds 3; measure alike" in ran.err
+    assert run("bench", "--baseline", baseline, "--data", "cifar10:elsewhere").code == 2
+
+
+def test_ctrl_c_writes_nothing(
+    run: Run, values: Values, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> list[Entry]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(suites.SUITES, "cost", interrupted)
+    path = tmp_path / "out.json"
+    assert run("bench", "--out", path).code == 130
+    assert not path.exists()

@@ -1,0 +1,25 @@
+"""The table and the box plots of a comparison."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autospace.cli.comparison_table import box
+
+VALUES = st.lists(st.floats(0, 100), min_size=1, max_size=40).map(sorted)
+
+
+@given(VALUES, st.integers(5, 80))
+def test_a_box_reaches_from_the_least_to_the_greatest(values: list[float], width: int) -> None:
+    line = box(values, 0, 100, width)
+    assert len(line) == width
+    drawn = [place for place, char in enumerate(line) if char != " "]
+    assert drawn == list(range(drawn[0], drawn[-1] + 1))
+    for place, value in ((drawn[0], values[0]), (drawn[-1], values[-1])):
+        assert abs(place - value / 100 * (width - 1)) <= 0.5 + 1e-9
+    assert line.count("│") == 1
+
+
+def test_a_box_by_hand() -> None:
+    assert box([0, 1, 2, 3, 4, 5, 6, 7, 8], 0, 8, 9) == "──██│██──"
+    assert box([2, 2, 2], 2, 2, 5) == "│    "
+    assert box([4, 4, 8], 0, 8, 9) == "    │████"
