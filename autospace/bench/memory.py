@@ -24,6 +24,7 @@ from autospace.scorers.make import make_scorer
 from autospace.settings import ScoringConfig
 
 REPEATS: Final = 2
+WARM_UP: Final = Size((4,), 1, 8, 4, 4)
 QUICK: Final = Size((16, 32), 1, 32, 4, 24)
 """Larger than the quick size for time: what a process takes beside the work must not count."""
 
@@ -56,19 +57,25 @@ def _measured(side: str, quick: bool, device: torch.device) -> int:
 
 
 def growth(side: str, size: Size, device: torch.device) -> int:
-    """Bytes that two search steps take at their peak, over what was taken before."""
-    before = _now(device)
+    """Bytes that search steps take at their peak, over what was taken before."""
     with one_thread():
-        if side == "ours":
-            options = ScoringConfig(method="mixture", steps=1, batch=size.batch)
-            make_scorer(make_setting(size, options, device)).score(size.cells, 0)
-        else:
-            choices = [[*cells, REFERENCE] for cells in size.cells]
-            search = PlainSearch(PlainSupernet(size.skeleton, choices).to(device))
-            batch = SameBatch(size, device, channels_last=False).batch(0)
-            for _ in range(2):
-                search.step(batch, batch)
+        # First something small, so that libraries that are loaded on first use do not count.
+        _work(side, WARM_UP, device)
+        before = _now(device)
+        _work(side, size, device)
     return max(1, _peak(device) - before)
+
+
+def _work(side: str, size: Size, device: torch.device) -> None:
+    if side == "ours":
+        options = ScoringConfig(method="mixture", steps=1, batch=size.batch)
+        make_scorer(make_setting(size, options, device)).score(size.cells, 0)
+        return
+    choices = [[*cells, REFERENCE] for cells in size.cells]
+    search = PlainSearch(PlainSupernet(size.skeleton, choices).to(device))
+    batch = SameBatch(size, device, channels_last=False).batch(0)
+    for _ in range(2):
+        search.step(batch, batch)
 
 
 def _now(device: torch.device) -> int:

@@ -5,8 +5,9 @@ the path runs; back, the one-hot choice is taken for softmax((log p + o) / tau) 
 whose temperature tau falls over the search.
 
 The published acceleration gives only the active gate a gradient, <dL/dy, y>. That is how the loss
-changes with the scale of y, which is nothing at all where y meets batch normalisation before it
-meets anything else: in every layer that no shortcut passes. So all gates have theirs by default.
+changes with the scale of y: not at all where y meets batch normalisation before it meets anything
+else, so that nothing would be learned in layers around which no shortcut leads. By default all
+gates have theirs.
 """
 
 from collections.abc import Sequence

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from autospace.searchers.draws import draw
 from autospace.searchers.gdas import Gdas, relaxed
 from autospace.searchers.make import make_method
-from tests.searchers.planted import solved
+from tests.searchers.planted import LAYERS, planted_problem, solved
 from tests.searchers.problems import make_problem
 from tests.searchers.slopes import double_method, gate_slopes, slopes
 
@@ -71,6 +71,19 @@ def test_the_gradient_goes_straight_through_to_the_soft_weights(
 
         (exact,) = slopes(weighed, [alphas[layer]])
         assert torch.allclose(row, exact, rtol=1e-4, atol=1e-9)
+
+
+def test_an_active_gate_alone_learns_nothing_ahead_of_batch_normalisation() -> None:
+    """Why all gates have a gradient by default; no layer of the planted skeleton has a shortcut."""
+    problem = planted_problem(0, method="gdas")
+    method = make_method(problem)
+    assert isinstance(method, Gdas)
+    images, labels = problem.validation.batch(0)
+    method.weights.supernet.double()
+    path = (0,) * LAYERS
+    *inner, _ = gate_slopes(method, (images[:24].double(), labels[:24]), path)
+    for row in inner:
+        assert abs(float(row[0])) < 1e-3 * float(row.abs().max())
 
 
 def test_the_soft_weights_lean_to_the_sampled_candidate() -> None:
