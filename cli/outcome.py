@@ -50,9 +50,10 @@ def outcome(run: Path, space: "Space") -> list[str]:
         f"Operations in the evolved cells: {_operations([c for _, c in evolved])}.",
         "",
         f"Written: {run / 'space.json'}. Next:",
-        f"  autospace show {here}                   what is in it",
         f"  autospace show {here} --layer 0         one layer, its cells drawn",
-        f"  autospace validate {here}               check the file",
+        f"  autospace report {here}                 all of it as one HTML file",
+        f"  autospace compare {here} mbconv@{here} --data ...    is it better?",
+        f"  autospace export {here} --to optuna     hand it over; --list says to whom",
     ]
     return lines
 

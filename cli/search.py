@@ -47,6 +47,13 @@ Training = Annotated[
 ]
 MaxMadds = Annotated[Text, typer.Option(help="Most MAdds of any network, such as 5M.")]
 MaxParams = Annotated[Text, typer.Option(help="Most weights of any network.")]
+MaxLatency = Annotated[
+    float | None,
+    typer.Option("--max-latency-ms", help="Most milliseconds of any network, by --latency-table."),
+]
+LatencyTable = Annotated[
+    Text, typer.Option("--latency-table", help="A file of autospace profile --out.")
+]
 Seed = Annotated[Number, typer.Option(help="Equal seeds give equal results.", show_default="0")]
 Out = Annotated[
     Path | None, typer.Option(help="Folder of the new search.", show_default="runs/search-...")
@@ -73,6 +80,8 @@ def search(
     supernet_training: Training = None,
     max_madds: MaxMadds = None,
     max_params: MaxParams = None,
+    max_latency_ms: MaxLatency = None,
+    latency_table: LatencyTable = None,
     seed: Seed = None,
     out: Out = None,
     resume: Resume = None,
@@ -103,6 +112,8 @@ def search(
         "budget": {
             "max_madds": _limit("--max-madds", max_madds),
             "max_params": _limit("--max-params", max_params),
+            "max_latency_ms": max_latency_ms,
+            "latency_table": None if latency_table is None else _absolute(latency_table),
         },
     }
     if resume is not None:
@@ -114,6 +125,12 @@ def search(
     config = _configured(_present(given), changes or [], device)
     target = out or Path("runs") / f"search-{config.method}-seed{config.seed}"
     _run(target, config, space, device, force=force, progress=progress, format_=format_)
+
+
+def _absolute(path: str) -> str:
+    from autospace.cli.paths import absolute
+
+    return absolute(path)
 
 
 def _list(format_: str) -> None:

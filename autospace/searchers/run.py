@@ -12,6 +12,7 @@ from autospace.evaluators.settings import EvaluatorConfig
 from autospace.files import write_atomically
 from autospace.run import memory_mb
 from autospace.searchers.choices import Choices, limits_of
+from autospace.searchers.latency_limit import keep_table, latency_limits
 from autospace.searchers.make import make_method
 from autospace.searchers.method import Method, Ranked
 from autospace.searchers.problem import Problem
@@ -23,6 +24,7 @@ from autospace.spaces.codec import to_json
 from autospace.spaces.fitting import fitted_space
 from autospace.spaces.space import Budget, Space
 
+LATENCY_TABLE = "latency.json"
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 MOST_LISTED = 20
 
@@ -99,6 +101,7 @@ def run_search(
             folder.abandon()
             raise
         folder.settle(problem.choices.space, digest)
+        keep_table(problem.config.budget, folder.checkpoint / LATENCY_TABLE)
         trials = Trials(problem)
         progress = _resumed(folder, method, trials, problem)
         _advance(folder, method, trials, progress, observer)
@@ -134,7 +137,8 @@ def prepare(
         given, in_channels=channels, resolution=resolution, classes=len(data.classes)
     )
     budget = Budget(config.budget.max_madds, config.budget.max_params)
-    choices = Choices(fitted, limits_of(fitted, budget))
+    timed = latency_limits(fitted, config.budget, folder.checkpoint / LATENCY_TABLE)
+    choices = Choices(fitted, (*limits_of(fitted, budget), *timed))
     for note in data.notes:
         observer.say(note)
     return Problem(choices, images, config), data.digest

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autospace.settings import DEVICES, DataConfig
 
@@ -40,8 +40,16 @@ class SearchBudget(Section):
 
     max_madds: Annotated[int, Field(ge=1)] | None = None
     max_params: Annotated[int, Field(ge=1)] | None = None
-    max_latency_ms: Annotated[float, Field(gt=0)] | None = None
-    latency_table: str | None = None
+    max_latency_ms: Annotated[float, Field(gt=0, le=10**6)] | None = None
+    latency_table: Annotated[str, Field(max_length=4096)] | None = None
+
+    @model_validator(mode="after")
+    def _latency_has_a_table(self) -> "SearchBudget":
+        if (self.max_latency_ms is None) != (self.latency_table is None):
+            raise ValueError(
+                "max_latency_ms and latency_table, a file of autospace profile, go together"
+            )
+        return self
 
 
 class SearchConfig(Section):

@@ -35,7 +35,7 @@ def test_the_limit_is_named_where_there_is_one() -> None:
 
 
 def test_the_next_commands_can_be_pasted() -> None:
-    assert "  autospace validate 'my run'" in "\n".join(outcome(Path("my run"), SPACE))
+    assert "  autospace report 'my run'" in "\n".join(outcome(Path("my run"), SPACE))
 
 
 def test_a_space_of_references_alone_has_no_best(capsys: pytest.CaptureFixture[str]) -> None:
