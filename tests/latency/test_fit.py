@@ -17,8 +17,10 @@ samples_of = st.lists(sizes, min_size=2, max_size=12).map(
 )
 
 
-@given(st.floats(0.5, 3), st.floats(0, 0.05), st.randoms(use_true_random=False))
-def test_what_made_the_samples_is_found(scale: float, overhead: float, rng: random.Random) -> None:
+@given(st.floats(0.5, 3), st.floats(0, 0.05), st.integers(0, 999))
+def test_what_made_the_samples_is_found(scale: float, overhead: float, seed: int) -> None:
+    # Drawn by a seed: samples that are all alike would not tell scale from overhead.
+    rng = random.Random(seed)
     samples = []
     for _ in range(8):
         parts_ms, parts = rng.uniform(1, 5), rng.randint(20, 100)
