@@ -105,6 +105,7 @@ def test_evolution_fills_the_space_with_the_planted_operation_and_random_search_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_evolution_finds_the_planted_operation_in_nine_of_ten_seeds() -> None:
     assert sum(found(EVOLUTION, seed) for seed in range(10)) >= 9
     assert sum(found(RANDOM, seed) for seed in range(10)) <= 1
