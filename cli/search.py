@@ -40,8 +40,7 @@ Steps = Annotated[
 Training = Annotated[
     Text,
     typer.Option(
-        help="How shared weights are trained: uniform, fair, madds-uniform, magic-t, magic-a "
-        "or magic-at.",
+        help="How shared weights are trained: uniform, fair or madds-uniform.",
         show_default="uniform",
     ),
 ]

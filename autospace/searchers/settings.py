@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autospace.settings import DEVICES, DataConfig
 
-SupernetTraining = Literal["uniform", "fair", "madds-uniform", "magic-t", "magic-a", "magic-at"]
+SupernetTraining = Literal["uniform", "fair", "madds-uniform"]
 
 
 class Section(BaseModel):
