@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autospace.cli.output import FAILED, INTERRUPTED, Format, InputError, data
+from autospace.cli.paths import absolute, absolute_source
 
 if TYPE_CHECKING:
     from autospace.comparison.folder import ComparisonFolder
@@ -118,8 +119,8 @@ def compare(
         raise InputError(f"--workers {workers}: allowed: 1 or more")
     given = {
         "seed": seed,
-        "cache": None if cache is None else _absolute(str(cache)),
-        "data.source": None if source is None else _placed_data(source),
+        "cache": None if cache is None else absolute(str(cache)),
+        "data.source": None if source is None else absolute_source(source),
         "data.resolution": resolution,
         "sampling.samples": samples,
         "sampling.effect": effect,
@@ -199,20 +200,6 @@ def _run(
 def _placed_space(source: str) -> str:
     """The source with a path that holds wherever the comparison is resumed from."""
     if os.path.lexists(source):
-        return _absolute(source)
+        return absolute(source)
     kind, at, place = source.partition("@")
-    return f"{kind}@{_absolute(place)}" if at and os.path.lexists(place) else source
-
-
-def _placed_data(source: str) -> str:
-    kind, _, path = source.partition(":")
-    if kind in {"folder", "cifar10", "cifar100", "idx", "npz"} and path.strip():
-        return f"{kind}:{_absolute(path)}"
-    return source
-
-
-def _absolute(path: str) -> str:
-    try:
-        return str(Path(path).expanduser().absolute())
-    except (RuntimeError, OSError):  # no such home; no current folder
-        return path
+    return f"{kind}@{absolute(place)}" if at and os.path.lexists(place) else source

@@ -9,6 +9,7 @@ import typer
 
 from autospace.cli.limits import limit_or_word
 from autospace.cli.output import InputError
+from autospace.cli.paths import absolute, absolute_source
 
 if TYPE_CHECKING:
     from autospace.settings import Config
@@ -168,22 +169,12 @@ def _configured(
 
 def _placed(config: "Config") -> dict[str, Any]:
     """Paths of the configuration that hold wherever the run is resumed from."""
-    kind, _, path = config.data.source.partition(":")
-    placed: dict[str, Any] = {}
-    if kind in {"folder", "cifar10", "cifar100", "idx", "npz"} and path.strip():
-        placed["data"] = {"source": f"{kind}:{_absolute(path)}"}
+    placed: dict[str, Any] = {"data": {"source": absolute_source(config.data.source)}}
     if Path(config.skeleton).suffix in {".json", ".toml"}:
-        placed["skeleton"] = _absolute(config.skeleton)
+        placed["skeleton"] = absolute(config.skeleton)
     if config.budget.latency_table is not None:
-        placed["budget"] = {"latency_table": _absolute(config.budget.latency_table)}
+        placed["budget"] = {"latency_table": absolute(config.budget.latency_table)}
     return placed
-
-
-def _absolute(path: str) -> str:
-    try:
-        return str(Path(path).expanduser().absolute())
-    except (RuntimeError, OSError):  # no such home; no current folder
-        return path
 
 
 def _run(

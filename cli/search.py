@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autospace.cli.output import INTERRUPTED, Format, InputError
+from autospace.cli.paths import absolute, absolute_source
 
 if TYPE_CHECKING:
     from autospace.searchers.settings import SearchConfig
@@ -112,7 +113,7 @@ def search(
             "max_madds": _limit("--max-madds", max_madds),
             "max_params": _limit("--max-params", max_params),
             "max_latency_ms": max_latency_ms,
-            "latency_table": None if latency_table is None else _absolute(latency_table),
+            "latency_table": None if latency_table is None else absolute(latency_table),
         },
     }
     if resume is not None:
@@ -124,12 +125,6 @@ def search(
     config = _configured(_present(given), changes or [], device)
     target = out or Path("runs") / f"search-{config.method}-seed{config.seed}"
     _run(target, config, space, device, force=force, progress=progress, format_=format_)
-
-
-def _absolute(path: str) -> str:
-    from autospace.cli.paths import absolute
-
-    return absolute(path)
 
 
 def _list(format_: str) -> None:
@@ -167,7 +162,6 @@ def _present(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _configured(given: dict[str, Any], changes: list[str], device: str | None) -> "SearchConfig":
-    from autospace.cli.paths import absolute_source
     from autospace.config import make_settings, parse_settings
     from autospace.searchers.settings import SearchConfig
 
