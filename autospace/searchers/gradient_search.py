@@ -6,6 +6,7 @@ the architecture that alpha stands for is judged as a path with the shared weigh
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -113,19 +114,21 @@ class GradientSearch(Method):
 
     def ranked(self) -> list[Ranked]:
         """The derived architecture, then by scores its neighbours and those judged before."""
-        scores, choices, best = self.scores, self.problem.choices, self.derived
-
-        def score(path: Path) -> float:
-            return sum(row[index] for row, index in zip(scores, path, strict=True))
-
+        choices, best = self.problem.choices, self.derived
         neighbours = {
             (*best[:layer], index, *best[layer + 1 :])
             for layer, size in enumerate(choices.sizes)
             for index in range(size)
         }
-        others = {*filter(choices.allows, neighbours), *self._judged} - {best}
-        ordered = [best, *sorted(others, key=lambda path: (-score(path), path))]
-        return [Ranked(path, score(path), self.judge.known.get(path)) for path in ordered]
+        others = [*{*filter(choices.allows, neighbours), *self._judged} - {best}]
+        score = dict(zip([best, *others], self.rated([best, *others]), strict=True))
+        ordered = [best, *sorted(others, key=lambda path: (-score[path], path))]
+        return [Ranked(path, score[path], self.judge.known.get(path)) for path in ordered]
+
+    def rated(self, paths: Sequence[Path]) -> list[float]:
+        """The sum of the scores of a path's candidates."""
+        scores = self.scores
+        return [sum(row[i] for row, i in zip(scores, path, strict=True)) for path in paths]
 
     def state(self) -> State:
         """Weights, alpha, and what has been judged."""

@@ -11,9 +11,8 @@ from autospace.searchers.method import Method
 from autospace.searchers.nasp import Nasp
 from autospace.searchers.problem import Problem
 from autospace.searchers.proxyless import Proxyless
-from autospace.searchers.random_search import RandomWeightSharing
+from autospace.searchers.random_search import RandomSearch, RandomWeightSharing
 from autospace.searchers.spos import Spos
-from autospace.searchers.stand_alone import RandomSearch
 from autospace.spaces.errors import shown
 
 METHODS: Final[dict[str, type[Method]]] = {

@@ -1,6 +1,7 @@
 """The protocol of a downstream search method: steps that can be interrupted."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -70,6 +71,14 @@ class Method(ABC):
     @abstractmethod
     def restore(self, state: State) -> None:
         """Takes up a state that `state` gave, in a method made anew from the same problem."""
+
+    def rated(self, paths: Sequence[Path]) -> list[float] | None:
+        """After the last step: what the method makes of given architectures; larger is better.
+
+        None for methods that know the architectures only that they came across.
+        """
+        del paths
+        return None
 
     def offer(self, found: Ranked) -> None:
         """Makes an architecture the incumbent if its score is the best so far."""

@@ -1,16 +1,31 @@
-"""Random search with weight sharing (Li and Talwalkar, UAI 2019): the baseline of all searches."""
+"""Random search, with weight sharing (Li and Talwalkar, UAI 2019) and without: the baselines."""
 
+from typing import ClassVar
+
+from autospace.searchers.fitness import AloneFitness
+from autospace.searchers.fitness_search import FitnessSearch
 from autospace.searchers.one_shot import OneShot
+from autospace.searchers.problem import Problem
+from autospace.searchers.settings import Section
 from autospace.streams import stream
+
+
+class RandomSearch(FitnessSearch):
+    """Random architectures, trained alone: slow, and biased by nothing but brevity."""
+
+    default_evaluations: ClassVar[int] = 32
+
+    def __init__(self, problem: Problem, options: Section) -> None:
+        super().__init__(problem, options, AloneFitness(problem))
+
+    def search(self, index: int) -> None:
+        """Trains a random architecture that has not been trained, if there is one left."""
+        rng = stream(self.problem.seed, "random", index)
+        self.judged(self.problem.choices.draw_new(rng, self.fitness.known))
 
 
 class RandomWeightSharing(OneShot):
     """A supernet, then as many random architectures as there are evaluations; the best is kept."""
-
-    @property
-    def search_steps(self) -> int:
-        """One architecture a step."""
-        return self.most_evaluations
 
     def search(self, index: int) -> None:
         """Judges a random architecture."""

@@ -31,11 +31,6 @@ class Spos(OneShot):
         super().__init__(problem, options)
         self._options = options
 
-    @property
-    def search_steps(self) -> int:
-        """One path a step."""
-        return self.most_evaluations
-
     def search(self, index: int) -> None:
         """Judges a new path: random ones first, then offspring of the best so far."""
         rng = stream(self.problem.seed, "spos", index)
