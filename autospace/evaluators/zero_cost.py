@@ -1,4 +1,8 @@
-"""The evaluators `naswot` and `synflow`: scores of untrained networks. Proxies, no accuracies."""
+"""Scores of untrained networks, and the evaluators that they make. Proxies, no accuracies.
+
+Larger is better. A score is a function of a network as it is initialised, and of one batch of
+training images; it may leave the network changed.
+"""
 
 import math
 from collections.abc import Callable
@@ -6,6 +10,7 @@ from typing import Final
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from autospace.evaluators.images import Images
 from autospace.evaluators.seam import Evaluation
@@ -16,8 +21,10 @@ from autospace.spaces.space import Architecture
 BATCH: Final = 128
 LOWEST: Final = -1e6
 """Score of a network whose score is no number: below all others."""
+SMALLEST_EIGENVALUE: Final = 1e-5
 
-Score = Callable[[Network, torch.Tensor], float]
+Score = Callable[[Network, torch.Tensor, torch.Tensor], float]
+"""(network, images [N, C, H, W], labels [N]) -> score."""
 
 
 class ZeroCostEvaluator:
@@ -29,16 +36,17 @@ class ZeroCostEvaluator:
     def evaluate(self, architecture: Architecture, seed: int) -> Evaluation:
         """The score, larger is better; see `autospace.evaluators.seam.Evaluator`."""
         network = new_network(architecture, seed, self._images.device)
-        images, _ = self._images.plain_batches(BATCH, seed).batch(0)
-        found = self._score(network, images)
+        images, labels = self._images.plain_batches(BATCH, seed).batch(0)
+        found = self._score(network, images, labels)
         return Evaluation(round(found, 6) if math.isfinite(found) else LOWEST)
 
 
-def naswot(network: Network, images: torch.Tensor) -> float:
+def naswot(network: Network, images: torch.Tensor, labels: torch.Tensor) -> float:
     """The log of |det K| (Mellor et al., ICML 2021, equation 2), summed over all activations.
 
     K counts, for every two images, the units that are on for both or off for both.
     """
+    del labels
     codes: list[torch.Tensor] = []
     hooks = [
         part.register_forward_hook(lambda _m, _i, out: codes.append((out > 0).flatten(1).double()))
@@ -57,18 +65,68 @@ def naswot(network: Network, images: torch.Tensor) -> float:
     return float(torch.linalg.slogdet(kernel)[1])
 
 
-def synflow(network: Network, images: torch.Tensor) -> float:
+def synflow(network: Network, images: torch.Tensor, labels: torch.Tensor) -> float:
     """The log of the sum of |w dR/dw| (Tanaka et al., NeurIPS 2020, equation 3).
 
     R is the sum of the logits that the network of the absolute weights gives for an image of ones.
     """
+    del labels
     network.double().eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.abs_()
     network(torch.ones_like(images[:1], dtype=torch.float64)).sum().backward()
+    return float(_saliency(network).log())
+
+
+def jacob_cov(network: Network, images: torch.Tensor, labels: torch.Tensor) -> float:
+    """How little the input gradients of images are alike (Mellor et al., 2020, equation 2).
+
+    Minus the sum of log(v + k) + 1 / (v + k), k = 1e-5, over the eigenvalues v of the correlation
+    of d(sum of logits)/dx between images. The released code normalises by the batch at hand, whose
+    mean no gradient passes: ahead of a linear classifier nothing is left of it. Here the batch's
+    statistics are measured first, and then constants.
+    """
+    del labels
+    network.train()
+    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = 1.0
+    with torch.no_grad():
+        network(images)
+    inputs = images.clone().requires_grad_()
+    (slopes,) = torch.autograd.grad(network.eval()(inputs).sum(), inputs)
+    correlation = torch.corrcoef(slopes.flatten(1).double())
+    if not bool(correlation.isfinite().all()):
+        return LOWEST
+    values = torch.linalg.eigvalsh(correlation).clamp_min(0) + SMALLEST_EIGENVALUE
+    return -float((values.log() + 1 / values).sum())
+
+
+def snip(network: Network, images: torch.Tensor, labels: torch.Tensor) -> float:
+    """The sum of |w dL/dw| over all weights (Lee et al., ICLR 2019, equation 4)."""
+    F.cross_entropy(network.train()(images), labels).backward()
+    return float(_saliency(network))
+
+
+def grad_norm(network: Network, images: torch.Tensor, labels: torch.Tensor) -> float:
+    """The sum of ||dL/dw|| over all tensors of weights (Abdelfattah et al., ICLR 2021)."""
+    F.cross_entropy(network.train()(images), labels).backward()
+    norms = [p.grad.norm() for p in network.parameters() if p.grad is not None]
+    return float(torch.stack(norms).sum())
+
+
+@torch.no_grad()
+def _saliency(network: Network) -> torch.Tensor:
     parts = [(p * p.grad).abs().sum() for p in network.parameters() if p.grad is not None]
-    return float(torch.stack(parts).sum().log().detach())
+    return torch.stack(parts).sum()
 
 
-ZERO_COST: Final[dict[str, Score]] = {"naswot": naswot, "synflow": synflow}
+ZERO_COST: Final[dict[str, Score]] = {
+    "naswot": naswot,
+    "synflow": synflow,
+    "jacob_cov": jacob_cov,
+    "snip": snip,
+    "grad_norm": grad_norm,
+}

@@ -57,4 +57,9 @@ CATALOGUE: Final[dict[str, Entry]] = {
         "Dong and Yang, CVPR 2019",
         ONE_SUPERNET,
     ),
+    "zero-cost": Entry(
+        "random architectures ranked by a score of their untrained networks",
+        "Mellor et al., ICML 2021",
+        "nothing",
+    ),
 }

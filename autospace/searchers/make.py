@@ -13,6 +13,7 @@ from autospace.searchers.problem import Problem
 from autospace.searchers.proxyless import Proxyless
 from autospace.searchers.random_search import RandomSearch, RandomWeightSharing
 from autospace.searchers.spos import Spos
+from autospace.searchers.zero_cost import ZeroCost
 from autospace.spaces.errors import shown
 
 METHODS: Final[dict[str, type[Method]]] = {
@@ -23,6 +24,7 @@ METHODS: Final[dict[str, type[Method]]] = {
     "darts": Darts,
     "nasp": Nasp,
     "gdas": Gdas,
+    "zero-cost": ZeroCost,
 }
 
 

@@ -6,13 +6,46 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from autospace.evaluators.make import make_evaluator
 from autospace.evaluators.stand_alone import new_network
-from autospace.evaluators.zero_cost import LOWEST, ZeroCostEvaluator, naswot, synflow
+from autospace.evaluators.zero_cost import (
+    LOWEST,
+    ZeroCostEvaluator,
+    grad_norm,
+    jacob_cov,
+    naswot,
+    snip,
+    synflow,
+)
+from autospace.network import Network
 from tests.evaluators.setups import architecture, first_batch, images, setup
 
 CPU = torch.device("cpu")
+LABELS = torch.arange(6) % 3
+
+
+def _double(*choices: int) -> Network:
+    return new_network(architecture(*choices), 0, CPU).double()
+
+
+def _loss_slopes(batch: torch.Tensor) -> list[tuple[float, float]]:
+    """Every weight and dL/dw by central differences."""
+    network, step = _double(0, 1).train(), 1e-5
+    found = []
+    with torch.no_grad():
+        for parameter in network.parameters():
+            flat = parameter.view(-1)
+            for index in range(len(flat)):
+                before = float(flat[index])
+                losses = []
+                for sign in (1, -1):
+                    flat[index] = before + sign * step
+                    losses.append(float(F.cross_entropy(network(batch), LABELS)))
+                flat[index] = before
+                found.append((before, (losses[0] - losses[1]) / (2 * step)))
+    return found
 
 
 def test_naswot_counts_the_units_on_which_two_images_agree(tmp_path: Path) -> None:
@@ -27,13 +60,13 @@ def test_naswot_counts_the_units_on_which_two_images_agree(tmp_path: Path) -> No
     kernel = [[float((one == other).sum()) for other in on] for one in on]
     wanted = torch.tensor(kernel, dtype=torch.float64) + 1e-6 * torch.eye(6)
     fresh = new_network(architecture(0, 2), 0, CPU)
-    assert naswot(fresh, batch) == pytest.approx(float(wanted.det().abs().log()), rel=1e-6)
+    assert naswot(fresh, batch, LABELS) == pytest.approx(float(wanted.det().abs().log()), rel=1e-6)
 
 
 def test_synflow_is_the_sum_over_finite_differences() -> None:
     ones = torch.ones(1, 1, 8, 8)
     network = new_network(architecture(0, 1), 0, CPU)
-    found = synflow(network, ones)
+    found = synflow(network, ones, LABELS[:1])
     twin = new_network(architecture(0, 1), 0, CPU).double().eval()
     total, step = 0.0, 1e-6
     with torch.no_grad():
@@ -50,6 +83,39 @@ def test_synflow_is_the_sum_over_finite_differences() -> None:
     assert found == pytest.approx(math.log(total), rel=1e-4)
 
 
+def test_snip_and_the_gradient_norm_are_those_of_finite_differences(tmp_path: Path) -> None:
+    batch = first_batch(images(tmp_path), 6).double()
+    slopes = _loss_slopes(batch)
+    assert snip(_double(0, 1), batch, LABELS) == pytest.approx(
+        sum(abs(weight * slope) for weight, slope in slopes), rel=1e-3
+    )
+    total, rest = 0.0, iter(slopes)
+    for parameter in _double(0, 1).parameters():
+        total += math.hypot(*(next(rest)[1] for _ in range(parameter.numel())))
+    assert grad_norm(_double(0, 1), batch, LABELS) == pytest.approx(total, rel=1e-3)
+
+
+def test_jacob_cov_is_that_of_gradients_image_by_image(tmp_path: Path) -> None:
+    batch = first_batch(images(tmp_path), 6).double()
+    network = _double(0, 1)
+    found = jacob_cov(network, batch, LABELS)
+    # The network now normalises by the batch's statistics, as constants: an image at a time.
+    rows = []
+    for image in batch:
+        one = image[None].clone().requires_grad_()
+        rows.append(torch.autograd.grad(network(one).sum(), one)[0].flatten())
+    values = torch.linalg.eigvalsh(torch.corrcoef(torch.stack(rows))) + 1e-5
+    assert found == pytest.approx(-float((values.log() + 1 / values).sum()), rel=1e-6)
+    assert float((values - 1e-5).sum()) == pytest.approx(6)
+
+
+def test_jacob_cov_prefers_images_whose_gradients_differ(tmp_path: Path) -> None:
+    batch = first_batch(images(tmp_path), 6)
+    alike = batch[:1].repeat(6, 1, 1, 1) + 1e-3 * batch
+    one, other = (new_network(architecture(0, 1), 0, CPU) for _ in range(2))
+    assert jacob_cov(one, batch, LABELS) > jacob_cov(other, alike, LABELS)
+
+
 @pytest.mark.parametrize("method", ["naswot", "synflow"])
 def test_scores_follow_from_network_and_seed(tmp_path: Path, method: str) -> None:
     some = setup(tmp_path, method=method)
@@ -61,5 +127,5 @@ def test_scores_follow_from_network_and_seed(tmp_path: Path, method: str) -> Non
 
 
 def test_a_score_that_is_no_number_is_the_lowest(tmp_path: Path) -> None:
-    evaluator = ZeroCostEvaluator(images(tmp_path), lambda _network, _images: float("nan"))
+    evaluator = ZeroCostEvaluator(images(tmp_path), lambda *_: float("nan"))
     assert evaluator.evaluate(architecture(0, 0), 0).score == LOWEST
