@@ -45,6 +45,14 @@ class _MaximiseAtLowCost(base.Fitness):
     weights = (1.0, -1.0)
 
 
+class _Entrant:
+    """What DEAP selects where a fitness is all there is: its place in a list."""
+
+    def __init__(self, index: int, value: float) -> None:
+        self.index = index
+        self.fitness = _Maximise((value,))
+
+
 class _Individual:
     """What DEAP selects: a member with a DEAP fitness."""
 
@@ -98,6 +106,15 @@ def offspring(
             return child, identities, "crossover"
         return toolbox.mutate(child, rng=rng), identities, "crossover"
     return toolbox.mutate(parents[0].cell, rng=rng), (parents[0].id,), "mutation"
+
+
+def tournament(fitness: Sequence[float], size: int, rng: random.Random) -> int:
+    """The index of the fittest of some drawn with replacement (Real et al., AAAI 2019)."""
+    entrants = [_Entrant(index, value) for index, value in enumerate(fitness)]
+    with lent(rng):
+        (winner,) = tools.selTournament(entrants, 1, tournsize=size)
+    index: int = winner.index
+    return index
 
 
 def survivors(members: Sequence[Member], operators: Operators) -> tuple[Member, ...]:

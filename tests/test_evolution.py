@@ -222,3 +222,16 @@ def test_no_class_is_created_at_run_time() -> None:
     evolution.survivors(_members([1.0, 2.0]), operators(population=1))
     assert not [name for name in vars(deap.creator) if name in {"Individual", "FitnessMax"}]
     assert "none" in DEFAULT_OPERATIONS
+
+
+def test_a_tournament_is_won_as_often_as_draws_with_replacement_say() -> None:
+    fitness, size, rounds = [0.3, 0.9, 0.1, 0.5], 3, 6000
+    rng = random.Random(1)
+    wins = [0] * len(fitness)
+    for _ in range(rounds):
+        wins[evolution.tournament(fitness, size, rng)] += 1
+    for index, value in enumerate(fitness):
+        weaker = sum(other < value for other in fitness)
+        chance = ((weaker + 1) / 4) ** size - (weaker / 4) ** size
+        spread = (chance * (1 - chance) / rounds) ** 0.5
+        assert wins[index] / rounds == pytest.approx(chance, abs=4.5 * spread)

@@ -32,6 +32,11 @@ CATALOGUE: Final[dict[str, Entry]] = {
         "Li and Talwalkar, UAI 2019",
         ONE_SUPERNET,
     ),
+    "evolution": Entry(
+        "mutants of the fittest of a sample join a queue, the oldest leaves",
+        "Real et al., AAAI 2019",
+        "one supernet, or every architecture",
+    ),
     "spos": Entry(
         "evolution over the paths of a supernet trained path by path",
         "Guo et al., ECCV 2020",

@@ -19,6 +19,11 @@ class Fitness(Protocol):
     """Validation accuracy of paths; every path is judged once."""
 
     @property
+    def default_evaluations(self) -> int:
+        """How many paths are judged unless the user says how many."""
+        ...
+
+    @property
     def steps(self) -> int:
         """How many training steps come before the first judgement."""
         ...
@@ -47,6 +52,8 @@ class Fitness(Protocol):
 
 class SharedFitness:
     """A supernet, trained as the settings say; then paths of it."""
+
+    default_evaluations = 200
 
     def __init__(self, problem: Problem) -> None:
         self.weights = SharedWeights(problem)
@@ -89,6 +96,7 @@ class SharedFitness:
 class AloneFitness(Trials):
     """A short training from scratch for every path: nothing comes before."""
 
+    default_evaluations = 32
     steps = 0
 
     def train(self, index: int) -> None:

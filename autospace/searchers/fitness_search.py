@@ -21,6 +21,11 @@ class FitnessSearch(Method):
         self.fitness = fitness
 
     @property
+    def most_evaluations(self) -> int:
+        """How many architectures may be judged; by default few where each is trained alone."""
+        return self.problem.config.evaluations or self.fitness.default_evaluations
+
+    @property
     def search_steps(self) -> int:
         """How many steps follow the training; one architecture each unless a method says else."""
         return self.most_evaluations

@@ -6,6 +6,7 @@ from autospace.config import ConfigError, make_settings
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.searchers.choices import SearchError
 from autospace.searchers.darts import Darts
+from autospace.searchers.evolution import Evolution
 from autospace.searchers.gdas import Gdas
 from autospace.searchers.method import Method
 from autospace.searchers.nasp import Nasp
@@ -19,6 +20,7 @@ from autospace.spaces.errors import shown
 METHODS: Final[dict[str, type[Method]]] = {
     "random": RandomSearch,
     "random-ws": RandomWeightSharing,
+    "evolution": Evolution,
     "spos": Spos,
     "proxyless": Proxyless,
     "darts": Darts,

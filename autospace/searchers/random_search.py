@@ -1,7 +1,5 @@
 """Random search, with weight sharing (Li and Talwalkar, UAI 2019) and without: the baselines."""
 
-from typing import ClassVar
-
 from autospace.searchers.fitness import AloneFitness
 from autospace.searchers.fitness_search import FitnessSearch
 from autospace.searchers.one_shot import OneShot
@@ -12,8 +10,6 @@ from autospace.streams import stream
 
 class RandomSearch(FitnessSearch):
     """Random architectures, trained alone: slow, and biased by nothing but brevity."""
-
-    default_evaluations: ClassVar[int] = 32
 
     def __init__(self, problem: Problem, options: Section) -> None:
         super().__init__(problem, options, AloneFitness(problem))

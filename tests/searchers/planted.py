@@ -21,8 +21,10 @@ from autospace.data import DataSet, Examples, Normaliser
 from autospace.data.augment import Augment
 from autospace.evaluators.images import Images
 from autospace.searchers.choices import Choices, Path, limits_of
+from autospace.searchers.fitness_search import FitnessSearch
 from autospace.searchers.make import make_method
 from autospace.searchers.problem import Problem
+from autospace.searchers.state import State
 from autospace.spaces import Budget, Candidate, Cell, Layer, LayerSpec, Skeleton, Space, Stem
 from tests.searchers.problems import settings
 
@@ -115,6 +117,45 @@ def share_found(problem: Problem, path: Path) -> float:
     return sum(each.id == "passing" for each in chosen) / len(chosen)
 
 
+class PlantedFitness:
+    """Judges paths of the planted space by what the best network of that path achieves."""
+
+    default_evaluations = 30
+    steps = 0
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self.known: dict[Path, float] = {}
+
+    def train(self, index: int) -> None:
+        del index
+
+    def accuracy(self, path: Path) -> float:
+        poolings = round(LAYERS * (1 - share_found(self._problem, path)))
+        return self.known.setdefault(path, accuracy_through(poolings))
+
+    def state(self) -> State:
+        return State()
+
+    def restore(self, state: State) -> None:
+        del state
+
+
+def mean_share(name: str, seeds: int, evaluations: int, **options: Any) -> float:
+    """Share of the layers that a method finds by a perfect fitness, over seeds and spaces."""
+    shares = []
+    for seed in range(seeds):
+        problem = planted_problem(seed, method=name, options=options, evaluations=evaluations)
+        method = make_method(problem)
+        assert isinstance(method, FitnessSearch)
+        method.fitness = PlantedFitness(problem)
+        for index in range(method.steps):
+            method.step(index)
+        assert method.evaluations <= evaluations
+        shares.append(share_found(problem, method.ranked()[0].path))
+    return sum(shares) / seeds
+
+
 class Solved(NamedTuple):
     """What a method found, and the chance that as many random architectures hold as good a one."""
 
@@ -122,10 +163,15 @@ class Solved(NamedTuple):
     chance: float
 
 
-def solved(name: str, seed: int, steps: int, **options: Any) -> Solved:
+def solved(
+    name: str, seed: int, steps: int, evaluations: int | None = None, **options: Any
+) -> Solved:
     """Runs a method on the planted space; `steps` are those of its supernet."""
+    changes: dict[str, Any] = {} if evaluations is None else {"evaluations": evaluations}
     with mixing_pools():
-        problem = planted_problem(seed, method=name, options=options, supernet={"steps": steps})
+        problem = planted_problem(
+            seed, method=name, options=options, supernet={"steps": steps}, **changes
+        )
         method = make_method(problem)
         for index in range(method.steps):
             method.step(index)
