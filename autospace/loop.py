@@ -44,6 +44,8 @@ class Plan:
         confirm: how many times the best cells are scored again at the end.
         write_back: weight of a newer score in the moving average.
         latency: what a cell may take on a device; None for no limit.
+        hand_made: whether the reference cells and mutations of them found the populations; if
+            not, the references are only scored, to stand in the learned space.
     """
 
     skeleton: Skeleton
@@ -57,6 +59,7 @@ class Plan:
     confirm: int = 1
     write_back: float = 0.5
     latency: LatencyBudget | None = None
+    hand_made: bool = True
 
     def allows(self, layer: int, cell: Cell, cost: Cost) -> bool:
         """Whether a cell of this cost may enter a layer."""
@@ -65,7 +68,9 @@ class Plan:
 
     @property
     def founders(self) -> int:
-        """Cells per layer of the initial population; all references are among them."""
+        """Cells per layer that are scored before evolution; all references are among them."""
+        if not self.hand_made:
+            return self.operators.population + len(self.references)
         return max(self.operators.population, len(self.references))
 
     @property
@@ -143,27 +148,26 @@ def absorb(
 ) -> State:
     """The state after a round: scores written back, survivors chosen, statistics recorded."""
     layers, records, all_scored = [], [], []
-    phase = plan.phase(state.round)
     for layer, offered, values, count in zip(state.layers, proposals, fitness, drawn, strict=True):
         pairs = zip(offered, values, strict=True)
         scored = [_written_back(member, value, plan.write_back) for member, value in pairs]
-        layers.append(_after(plan, layer, scored, phase))
+        layers.append(_after(plan, layer, scored, state.round))
         records.append(evolution.record(layers[-1].members, count, len(scored)))
         all_scored.append(tuple(scored))
-    record = Round(state.round, phase, tuple(records))
+    record = Round(state.round, plan.phase(state.round), tuple(records))
     history = (*state.history, record)
     return State(state.round + 1, tuple(layers), history, tuple(all_scored))
 
 
-def _after(plan: Plan, layer: LayerState, scored: list[Member], phase: str) -> LayerState:
+def _after(plan: Plan, layer: LayerState, scored: list[Member], index: int) -> LayerState:
     hall = evolution.best_ever(layer.hall, scored, HALL_FACTOR * plan.finalists)
-    if phase == "confirm":
+    if plan.phase(index) == "confirm":
         again = {member.key: member for member in scored}
         members = tuple(again.get(member.key, member) for member in layer.members)
         return replace(layer, members=members, hall=hall)
     members = (*layer.members, *scored)
-    if len(members) > plan.operators.population:
-        members = evolution.survivors(members, plan.operators)
+    if index + 1 >= plan.founding_rounds:
+        members = _population(plan, members)
     references = tuple(member for member in scored if member.origin.kind == "reference")
     return LayerState(
         members,
@@ -172,6 +176,16 @@ def _after(plan: Plan, layer: LayerState, scored: list[Member], phase: str) -> L
         layer.seen | {member.key for member in scored},
         layer.born + len(scored),
     )
+
+
+def _population(plan: Plan, members: tuple[Member, ...]) -> tuple[Member, ...]:
+    """Those of the members that may have offspring."""
+    if not plan.hand_made:
+        evolved = tuple(each for each in members if each.origin.kind != "reference")
+        members = evolved or members
+    if len(members) > plan.operators.population:
+        return evolution.survivors(members, plan.operators)
+    return members
 
 
 def _finalists(plan: Plan, state: State, layer: int) -> list[Member]:
@@ -227,7 +241,7 @@ def _draw(
     if current.born + attempt < len(plan.references):
         identity, cell = plan.references[current.born + attempt]
         return cell, Origin("reference", 0, (identity,))
-    if rng.random() < 0.5:
+    if plan.hand_made and rng.random() < 0.5:
         identity, cell = rng.choice(plan.references)
         return mutate(cell, plan.operators.prior, rng), Origin("mutation", 0, (identity,))
     return random_cell(plan.operators.prior, rng), Origin("random")

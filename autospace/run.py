@@ -185,6 +185,7 @@ def _plan(
         evolution.confirm,
         evolution.write_back,
         latency,
+        evolution.founders == "references",
     )
 
 

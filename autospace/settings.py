@@ -115,6 +115,7 @@ class EvolutionConfig(_Section):
 
     generations: Annotated[int, Field(ge=0, le=100_000)] = 20
     population: Annotated[int, Field(ge=2, le=10_000)] = 24
+    founders: Literal["references", "random"] = "references"
     candidates: Annotated[int, Field(ge=1, le=256, description="K per layer and round")] = 4
     tournament: Annotated[int, Field(ge=1, le=10_000)] = 6
     crossover: Annotated[float, Field(ge=0, le=1)] = 0.3
