@@ -17,6 +17,7 @@ PHASES = {
     "evaluate": "evaluating networks",
     "search": "searching",
     "finalists": "training the finalists",
+    "interference": "comparing gradients",
 }
 SECONDS_BETWEEN_EVENTS = 1.0
 

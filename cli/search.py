@@ -41,8 +41,16 @@ Steps = Annotated[
 Training = Annotated[
     Text,
     typer.Option(
-        help="How shared weights are trained: uniform, fair or madds-uniform.",
+        help="How shared weights are trained: uniform, fair, madds-uniform, magic-t, magic-a "
+        "or magic-at.",
         show_default="uniform",
+    ),
+]
+Interference = Annotated[
+    Number,
+    typer.Option(
+        help="Pairs of networks per number of differing layers whose gradients are compared.",
+        show_default="none",
     ),
 ]
 MaxMadds = Annotated[Text, typer.Option(help="Most MAdds of any network, such as 5M.")]
@@ -78,6 +86,7 @@ def search(
     evaluations: Evaluations = None,
     steps: Steps = None,
     supernet_training: Training = None,
+    interference: Interference = None,
     max_madds: MaxMadds = None,
     max_params: MaxParams = None,
     max_latency_ms: MaxLatency = None,
@@ -108,7 +117,11 @@ def search(
         "method": method,
         "evaluations": evaluations,
         "data": {"source": data},
-        "supernet": {"steps": steps, "training": supernet_training},
+        "supernet": {
+            "steps": steps,
+            "training": supernet_training,
+            "interference": interference,
+        },
         "budget": {
             "max_madds": _limit("--max-madds", max_madds),
             "max_params": _limit("--max-params", max_params),

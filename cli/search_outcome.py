@@ -6,6 +6,9 @@ from typing import Any
 
 from autospace.cli.output import data, json_data
 
+BAR = 30
+"""Characters of a cosine of 1."""
+
 
 def tell_outcome(path: Path, result: dict[str, Any], format_: str) -> None:
     """Prints the result: whole as JSON, or for people."""
@@ -26,6 +29,7 @@ def tell_outcome(path: Path, result: dict[str, Any], format_: str) -> None:
         told = "      -" if predicted is None else f"{predicted:7.1%}"
         madds, params = each["madds"] / 1e6, each["params"] / 1e6
         lines.append(f"  {each['accuracy']:7.1%}    {told}  {madds:7.2f}M  {params:7.3f}M")
+    lines += _interference(result.get("interference", []))
     lines += [
         "",
         f"Accuracy is on validation images ({source}), after a short training.",
@@ -35,3 +39,17 @@ def tell_outcome(path: Path, result: dict[str, Any], format_: str) -> None:
         f"  autospace export {best} --to onnx --out net.onnx",
     ]
     data("\n".join(lines))
+
+
+def _interference(points: list[dict[str, Any]]) -> list[str]:
+    """The agreement of gradients as a bar per number of differing layers."""
+    if not points:
+        return []
+    lines = ["", "Gradients of shared weights, by the number of layers in which networks differ:"]
+    for each in points:
+        error = "" if each["error"] is None else f" ± {each['error']:.2f}"
+        bar = "█" * round(BAR * max(0.0, each["cosine"]))
+        lines.append(
+            f"  {each['differing']:3}  cosine {each['cosine']:5.2f}{error}  {bar}".rstrip()
+        )
+    return lines

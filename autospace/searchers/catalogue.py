@@ -20,6 +20,7 @@ class Entry:
 
 
 ONE_SUPERNET: Final = "one supernet"
+MAGIC: Final = "Xu et al., ICML 2022"
 
 CATALOGUE: Final[dict[str, Entry]] = {
     "random": Entry(
@@ -66,5 +67,20 @@ CATALOGUE: Final[dict[str, Entry]] = {
         "random architectures ranked by a score of their untrained networks",
         "Mellor et al., ICML 2021",
         "nothing",
+    ),
+    "magic-t": Entry(
+        "spos on a supernet whose successive paths differ in one layer",
+        MAGIC,
+        ONE_SUPERNET,
+    ),
+    "magic-a": Entry(
+        "spos on a supernet whose layers give alike outputs on all paths",
+        MAGIC,
+        ONE_SUPERNET,
+    ),
+    "magic-at": Entry(
+        "spos on a supernet trained both ways: magic-t's paths, magic-a's loss",
+        MAGIC,
+        ONE_SUPERNET,
     ),
 }

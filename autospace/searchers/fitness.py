@@ -33,6 +33,11 @@ class Fitness(Protocol):
         """What has been judged, in that order."""
         ...
 
+    @property
+    def supernets(self) -> list[SharedWeights]:
+        """The weights that paths share; none if each is trained alone."""
+        ...
+
     def train(self, index: int) -> None:
         """Training step `index`, counted from 0."""
         ...
@@ -70,6 +75,11 @@ class SharedFitness:
         """What has been judged, in that order."""
         return self.judge.known
 
+    @property
+    def supernets(self) -> list[SharedWeights]:
+        """The one."""
+        return [self.weights]
+
     def train(self, index: int) -> None:
         """A step of the weights."""
         self.training.step(index)
@@ -98,6 +108,11 @@ class AloneFitness(Trials):
 
     default_evaluations = 32
     steps = 0
+
+    @property
+    def supernets(self) -> list[SharedWeights]:
+        """None."""
+        return []
 
     def train(self, index: int) -> None:
         """Nothing to train ahead of the paths."""

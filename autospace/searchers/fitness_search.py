@@ -8,6 +8,7 @@ from autospace.searchers.fitness import Fitness
 from autospace.searchers.method import Method, Ranked
 from autospace.searchers.problem import Problem
 from autospace.searchers.settings import Section
+from autospace.searchers.shared_weights import SharedWeights
 from autospace.searchers.state import State
 
 MOST_RANKED = 100
@@ -24,6 +25,11 @@ class FitnessSearch(Method):
     def most_evaluations(self) -> int:
         """How many architectures may be judged; by default few where each is trained alone."""
         return self.problem.config.evaluations or self.fitness.default_evaluations
+
+    @property
+    def supernets(self) -> list[SharedWeights]:
+        """Those of the fitness."""
+        return self.fitness.supernets
 
     @property
     def search_steps(self) -> int:

@@ -71,6 +71,11 @@ class GradientSearch(Method):
         self.training.step(index)
 
     @property
+    def supernets(self) -> list[SharedWeights]:
+        """The one."""
+        return [self.weights]
+
+    @property
     def scores(self) -> Rows:
         """What the result is chosen by: per layer log p of each candidate."""
         return self.alphas.log_probabilities

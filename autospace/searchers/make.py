@@ -27,6 +27,9 @@ METHODS: Final[dict[str, type[Method]]] = {
     "nasp": Nasp,
     "gdas": Gdas,
     "zero-cost": ZeroCost,
+    "magic-t": Spos,
+    "magic-a": Spos,
+    "magic-at": Spos,
 }
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 from autospace.searchers.choices import Path
 from autospace.searchers.problem import Problem
 from autospace.searchers.settings import Section
+from autospace.searchers.shared_weights import SharedWeights
 from autospace.searchers.state import State
 
 
@@ -50,6 +51,11 @@ class Method(ABC):
     def most_evaluations(self) -> int:
         """How many architectures may be judged."""
         return self.problem.config.evaluations or self.default_evaluations
+
+    @property
+    def supernets(self) -> list[SharedWeights]:
+        """The weights that architectures share; none for methods that train each alone."""
+        return []
 
     @property
     @abstractmethod

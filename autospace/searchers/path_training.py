@@ -30,15 +30,15 @@ class Uniform:
     """One path a step, uniform over the allowed architectures (SPOS, Guo et al., ECCV 2020)."""
 
     def __init__(self, weights: SharedWeights) -> None:
-        self._weights = weights
+        self.weights = weights
 
     def step(self, index: int) -> None:
         """Trains one path."""
-        self._weights.step(index, [self._weights.task(path) for path in self.paths(index)])
+        self.weights.step(index, [self.weights.task(path) for path in self.paths(index)])
 
     def paths(self, index: int) -> list[Path]:
-        """The paths of a step."""
-        problem = self._weights.problem
+        """The paths of a step; asked for once a step, in order."""
+        problem = self.weights.problem
         return [problem.choices.draw(stream(problem.seed, "supernet path", index))]
 
     def state(self) -> State:
@@ -59,7 +59,7 @@ class Fair(Uniform):
 
     def paths(self, index: int) -> list[Path]:
         """As many paths as the widest layer has candidates."""
-        problem = self._weights.problem
+        problem = self.weights.problem
         rng = stream(problem.seed, "supernet path", index)
         sizes = problem.choices.sizes
         orders = [rng.sample(range(size), size) for size in sizes]
@@ -75,7 +75,7 @@ class MaddsUniform(Uniform):
 
     def paths(self, index: int) -> list[Path]:
         """The path, of some tries, that is nearest to MAdds drawn uniformly."""
-        problem = self._weights.problem
+        problem = self.weights.problem
         choices = problem.choices
         rng = stream(problem.seed, "supernet path", index)
         table = [[cost.madds for cost in layer.costs] for layer in choices.space.layers]

@@ -3,13 +3,18 @@
 from collections.abc import Callable
 from typing import Final
 
+from autospace.searchers.alignment import Aligned
 from autospace.searchers.path_training import Fair, MaddsUniform, PathTraining, Uniform
 from autospace.searchers.shared_weights import SharedWeights
+from autospace.searchers.walk import Walk
 
 PATH_TRAININGS: Final[dict[str, Callable[[SharedWeights], PathTraining]]] = {
     "uniform": Uniform,
     "fair": Fair,
     "madds-uniform": MaddsUniform,
+    "magic-t": Walk,
+    "magic-a": lambda weights: Aligned(Uniform(weights)),
+    "magic-at": lambda weights: Aligned(Walk(weights)),
 }
 
 

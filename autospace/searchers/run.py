@@ -12,6 +12,7 @@ from autospace.evaluators.settings import EvaluatorConfig
 from autospace.files import write_atomically
 from autospace.run import memory_mb
 from autospace.searchers.choices import Choices, limits_of
+from autospace.searchers.interference import check_comparable, compared_gradients
 from autospace.searchers.latency_limit import keep_table, latency_limits
 from autospace.searchers.make import make_method
 from autospace.searchers.method import Method, Ranked
@@ -37,7 +38,7 @@ class Observer(Protocol):
         ...
 
     def tick(self, phase: str, done: int, total: int) -> None:
-        """Work done within a phase: `data`, `search` or `finalists`."""
+        """Work done within a phase: `data`, `search`, `finalists` or `interference`."""
         ...
 
 
@@ -97,6 +98,7 @@ def run_search(
         try:
             problem, digest = prepare(folder, space, observer, device)
             method = make_method(problem)
+            check_comparable(method)
         except Exception:
             folder.abandon()
             raise
@@ -107,6 +109,7 @@ def run_search(
         _advance(folder, method, trials, progress, observer)
         finalists = _finalists(folder, method, trials, progress, observer)
         result = _result(problem, method, trials, progress, finalists)
+        result |= compared_gradients(method, observer)
         best = problem.choices.space.architecture(result["best"])
         write_atomically(folder.path / BEST, to_json(best))
         write_atomically(folder.path / RESULT, _json(result))

@@ -1,12 +1,13 @@
 """The settings of a search that all methods share."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autospace.settings import DEVICES, DataConfig
 
-SupernetTraining = Literal["uniform", "fair", "madds-uniform"]
+SupernetTraining = Literal["uniform", "fair", "madds-uniform", "magic-t", "magic-a", "magic-at"]
+NAMED_AFTER_TRAINING: Final = ("magic-t", "magic-a", "magic-at")
 
 
 class Section(BaseModel):
@@ -25,6 +26,18 @@ class SupernetConfig(Section):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 4e-5
     recalibration: Annotated[int, Field(ge=1, le=10_000, description="batches per network")] = 8
     validation_batches: Annotated[int, Field(ge=1, le=100_000, description="per network")] = 8
+    interference: Annotated[
+        int, Field(ge=0, le=10_000, description="pairs per number of differing layers")
+    ] = 0
+
+
+class MagicConfig(Section):
+    """Of the trainings magic-t, magic-a and magic-at; each uses what it needs."""
+
+    restart: Annotated[float, Field(ge=0, le=1, description="chance of a fresh path")] = 0.1
+    alignment: Annotated[float, Field(ge=0, le=1000, description="weight in the loss")] = 0.5
+    warm_up: Annotated[float, Field(ge=0, lt=1, description="share of steps; not aligned")] = 0.1
+    anchor_every: Annotated[int, Field(ge=1, le=10**6, description="steps per challenge")] = 10
 
 
 class TrialConfig(Section):
@@ -65,5 +78,25 @@ class SearchConfig(Section):
     data: DataConfig = DataConfig()
     budget: SearchBudget = SearchBudget()
     supernet: SupernetConfig = SupernetConfig()
+    magic: MagicConfig = MagicConfig()
     trial: TrialConfig = TrialConfig()
     options: dict[str, Any] = Field(default_factory=dict, description="of the method")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_after_its_training(cls, given: Any) -> Any:
+        """A method that is known by how it trains the supernet says so in the settings."""
+        method = given.get("method") if isinstance(given, dict) else None
+        if method in NAMED_AFTER_TRAINING and isinstance(given.get("supernet", {}), dict):
+            return {**given, "supernet": {"training": method, **given.get("supernet", {})}}
+        return given
+
+    @model_validator(mode="after")
+    def _trained_as_named(self) -> "SearchConfig":
+        training = self.supernet.training
+        if self.method in NAMED_AFTER_TRAINING and training != self.method:
+            raise ValueError(
+                f"method {self.method} trains its supernet by {self.method}, not {training}; "
+                f"for another training choose method spos"
+            )
+        return self

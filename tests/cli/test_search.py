@@ -54,6 +54,18 @@ def test_a_search_leaves_result_and_best(run: Run, space: Path, tmp_path: Path) 
     assert "finished already" in again.err
 
 
+def test_gradients_are_compared_on_request(run: Run, space: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    ran = run("search", space, "--method", "magic-at", *SMALL, "--interference", 2, "--out", out)
+    assert ran.code == 0
+    result = json.loads((out / "result.json").read_text())
+    assert result["config"]["supernet"]["training"] == "magic-at"
+    points = result["interference"]
+    assert [each["differing"] for each in points] == [0, 1, 2]
+    assert points[0]["cosine"] == pytest.approx(1)
+    assert "    0  cosine  1.00 ± 0.00  " + 30 * "█" in ran.out
+
+
 def test_a_folder_is_not_overwritten_unless_asked(run: Run, space: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert run("search", space, *SMALL, "--out", out).code == 0
@@ -77,6 +89,11 @@ def test_a_folder_is_not_overwritten_unless_asked(run: Run, space: Path, tmp_pat
         (["--supernet-training", "nope"], "supernet.training"),
         (["--progress", "loud"], "--progress 'loud'"),
         (["--evaluations", "0"], "evaluations: 0"),
+        (["--method", "random", "--interference", "2"], "supernet.interference: 2, but method"),
+        (
+            ["--method", "magic-t", "--supernet-training", "fair"],
+            "method magic-t trains its supernet by magic-t, not fair",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

@@ -11,6 +11,7 @@ import itertools
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -24,6 +25,7 @@ from autospace.searchers.choices import Choices, Path, limits_of
 from autospace.searchers.fitness_search import FitnessSearch
 from autospace.searchers.make import make_method
 from autospace.searchers.problem import Problem
+from autospace.searchers.shared_weights import SharedWeights
 from autospace.searchers.state import State
 from autospace.spaces import Budget, Candidate, Cell, Layer, LayerSpec, Skeleton, Space, Stem
 from tests.searchers.problems import settings
@@ -31,9 +33,7 @@ from tests.searchers.problems import settings
 LAYERS = 4
 CLASSES = 3
 MIXED_UP = 0.35
-SKELETON = Skeleton(
-    "planted", 3, 4, CLASSES, Stem(11, 1), tuple(LayerSpec(12 + layer) for layer in range(LAYERS))
-)
+SKELETON = Skeleton("planted", 3, 4, CLASSES, Stem(11, 1), (LayerSpec(12),))
 PASSING = "dw_conv_3x3"
 MIXING = ("avg_pool_3x3", "max_pool_3x3")
 CELLS = {
@@ -80,19 +80,22 @@ def accuracy_through(poolings: int) -> float:
     return itself + (1 - itself) / CLASSES
 
 
-def planted_space(seed: int) -> Space:
-    """Every layer's candidates in an order of its own."""
+def planted_space(seed: int, count: int = LAYERS) -> Space:
+    """Some layers, each with its candidates in an order of its own."""
     rng = random.Random(seed)
+    # No two widths are alike: no layer has a shortcut.
+    specs = tuple(LayerSpec(12 + layer) for layer in range(count))
+    skeleton = replace(SKELETON, layers=specs)
     layers = []
-    for shape in SKELETON.shapes:
+    for shape in skeleton.shapes:
         names = rng.sample(list(CELLS), len(CELLS))
         layers.append(Layer(shape, tuple(Candidate(name, _chain(CELLS[name])) for name in names)))
     vocabulary = (PASSING, *MIXING)
-    return Space("planted", SKELETON, vocabulary, tuple(layers))
+    return Space("planted", skeleton, vocabulary, tuple(layers))
 
 
-def planted_problem(seed: int, **changes: Any) -> Problem:
-    """A problem over the planted space; changes of the settings by section."""
+def planted_problem(seed: int, layers: int = LAYERS, **changes: Any) -> Problem:
+    """A problem over a planted space; changes of the settings by section."""
     training, measured = brightest_channel(600, 2 * seed), brightest_channel(600, 2 * seed + 1)
     names = tuple(map(str, range(CLASSES)))
     data = DataSet("brightest", names, training, measured, "0" * 64)
@@ -104,7 +107,7 @@ def planted_problem(seed: int, **changes: Any) -> Problem:
         Augment(0, False, 0),
         torch.device("cpu"),
     )
-    space = planted_space(seed)
+    space = planted_space(seed, layers)
     chosen = {**changes, "supernet": {**SUPERNET, **changes.get("supernet", {})}}
     torch.manual_seed(seed)
     choices = Choices(space, limits_of(space, Budget()))
@@ -125,6 +128,7 @@ class PlantedFitness:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
+        self.supernets: list[SharedWeights] = []
         self.known: dict[Path, float] = {}
 
     def train(self, index: int) -> None:
@@ -164,13 +168,18 @@ class Solved(NamedTuple):
 
 
 def solved(
-    name: str, seed: int, steps: int, evaluations: int | None = None, **options: Any
+    name: str,
+    seed: int,
+    steps: int,
+    evaluations: int | None = None,
+    layers: int = LAYERS,
+    **options: Any,
 ) -> Solved:
-    """Runs a method on the planted space; `steps` are those of its supernet."""
+    """Runs a method on a planted space; `steps` are those of its supernet."""
     changes: dict[str, Any] = {} if evaluations is None else {"evaluations": evaluations}
     with mixing_pools():
         problem = planted_problem(
-            seed, method=name, options=options, supernet={"steps": steps}, **changes
+            seed, layers, method=name, options=options, supernet={"steps": steps}, **changes
         )
         method = make_method(problem)
         for index in range(method.steps):

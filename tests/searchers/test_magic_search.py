@@ -1,0 +1,20 @@
+"""Searches on supernets that are trained by gradual modification, by alignment, or by both."""
+
+import pytest
+
+from autospace.searchers.settings import NAMED_AFTER_TRAINING
+from tests.searchers.planted import solved
+
+
+@pytest.mark.parametrize("method", ["magic-t", "magic-at"])
+def test_the_planted_candidates_are_found(method: str) -> None:
+    assert solved(method, 0, 400, evaluations=40).share >= 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", NAMED_AFTER_TRAINING)
+def test_most_planted_candidates_are_found_where_random_networks_hold_fewer(method: str) -> None:
+    found = [solved(method, seed, 600, layers=6, evaluations=60) for seed in range(4)]
+    assert sum(each.share for each in found) / len(found) >= 0.8
+    # By chance all four would be this good once in some hundred times.
+    assert sum(each.chance < 0.1 for each in found) >= 3
