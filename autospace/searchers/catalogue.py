@@ -63,6 +63,11 @@ CATALOGUE: Final[dict[str, Entry]] = {
         "Dong and Yang, CVPR 2019",
         ONE_SUPERNET,
     ),
+    "enas": Entry(
+        "a controller learns by REINFORCE which paths of a supernet to draw",
+        "Pham et al., ICML 2018",
+        ONE_SUPERNET,
+    ),
     "zero-cost": Entry(
         "random architectures ranked by a score of their untrained networks",
         "Mellor et al., ICML 2021",

@@ -6,6 +6,7 @@ from autospace.config import ConfigError, make_settings
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.searchers.choices import SearchError
 from autospace.searchers.darts import Darts
+from autospace.searchers.enas import Enas
 from autospace.searchers.evolution import Evolution
 from autospace.searchers.gdas import Gdas
 from autospace.searchers.method import Method
@@ -26,6 +27,7 @@ METHODS: Final[dict[str, type[Method]]] = {
     "darts": Darts,
     "nasp": Nasp,
     "gdas": Gdas,
+    "enas": Enas,
     "zero-cost": ZeroCost,
     "magic-t": Spos,
     "magic-a": Spos,
