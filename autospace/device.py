@@ -1,11 +1,11 @@
-"""Which device does the work."""
+"""Which device does the work, and in which numbers."""
 
 import re
 
 import torch
 
 from autospace.folder import RunError
-from autospace.settings import DEVICES
+from autospace.settings import DEVICES, Precision
 from autospace.spaces.errors import shown
 
 
@@ -24,3 +24,15 @@ def resolve_device(name: str) -> torch.device:
         found = torch.cuda.device_count()
         raise RunError(f"device {name!r}: this machine has {found} CUDA devices; use --device cpu")
     return device
+
+
+def resolve_precision(name: Precision, device: torch.device) -> torch.dtype:
+    """`auto` is bfloat16 on a GPU that computes in it, and float32 everywhere else."""
+    if name == "auto":
+        name = "bfloat16" if device.type == "cuda" and _computes_in_bfloat16(device) else "float32"
+    return torch.bfloat16 if name == "bfloat16" else torch.float32
+
+
+def _computes_in_bfloat16(device: torch.device) -> bool:
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))

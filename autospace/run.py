@@ -14,8 +14,9 @@ import torch
 from autospace.budget import dearest_reference, layer_shares
 from autospace.checkpoint import event_out
 from autospace.data import Augment, Batches, DataSet, Normaliser, divide, load_data
-from autospace.device import resolve_device
+from autospace.device import resolve_device, resolve_precision
 from autospace.evolution import Operators
+from autospace.execution import Execution
 from autospace.latency.budget import LatencyBudget, keep_table, read_latency_budget
 from autospace.learned import learned_space
 from autospace.loop import Plan, evolve, start
@@ -64,7 +65,7 @@ class Prepared:
     skeleton: Skeleton
     budget: Budget
     plan: Plan
-    device: torch.device
+    execution: Execution
 
 
 def learn(folder: RunFolder, observer: Observer, device: str | None = None) -> Space:
@@ -96,6 +97,7 @@ def learn(folder: RunFolder, observer: Observer, device: str | None = None) -> S
             prepared.config.scoring,
             prepared.config.seed,
             partial(observer.tick, "score"),
+            prepared.execution,
         )
         state = _evolved(prepared, setting, folder, observer)
         space = learned_space(
@@ -114,6 +116,7 @@ def prepare(
 ) -> Prepared:
     """Reads the data and settles skeleton, budget and plan; trains nothing."""
     chosen = resolve_device(device or config.device)
+    execution = Execution(chosen, resolve_precision(config.precision, chosen))
     name = config.skeleton
     if name == "auto":
         name = DEFAULT_SKELETONS.get(config.data.source.partition(":")[0], "cifar")
@@ -136,7 +139,7 @@ def prepare(
     # Last, so that what is wrong stands alone.
     for note in data.notes:
         observer.say(note)
-    return Prepared(config, data, skeleton, budget, plan, chosen)
+    return Prepared(config, data, skeleton, budget, plan, execution)
 
 
 def reference_cells(config: Config) -> tuple[tuple[str, Cell], ...]:
@@ -208,7 +211,7 @@ def _batches(prepared: Prepared) -> tuple[Batches, Batches, Batches]:
 
     The train split is divided in two; the test split is not touched.
     """
-    config, device = prepared.config, prepared.device
+    config, device = prepared.config, prepared.execution.device
     weights, fitness = divide(prepared.data.train, config.data.validation, config.seed)
     norm = Normaliser.from_examples(weights)
     augment = Augment(config.data.crop, config.data.flip, config.data.cutout)
@@ -230,9 +233,10 @@ def _warmed_up(
     cell = prepared.plan.references[0][1]
     cells = [cell] * len(prepared.skeleton.layers)
     config = prepared.config
-    network = new_reference(prepared.skeleton, cells, config.seed, prepared.device)
+    execution = prepared.execution
+    network = new_reference(prepared.skeleton, cells, config.seed, execution.device)
     tick = partial(observer.tick, "warm-up")
-    warm_up(network, images, config.warm_up, folder.checkpoint, tick)
+    warm_up(network, images, config.warm_up, folder.checkpoint, tick, execution)
     return network
 
 
@@ -247,7 +251,7 @@ def _evolved(prepared: Prepared, setting: Setting, folder: RunFolder, observer: 
         # The event first: of a round that the checkpoint does not know, it is dropped again.
         folder.append_event(
             event_out(after)
-            | {"seconds": round(seconds, 3), "memory_mb": memory_mb(prepared.device)}
+            | {"seconds": round(seconds, 3), "memory_mb": memory_mb(prepared.execution.device)}
         )
         folder.save_state(after)
         observer.round(prepared.plan, after, seconds)
@@ -267,7 +271,8 @@ def _provenance(prepared: Prepared) -> dict[str, Any]:
     config = prepared.config.model_dump(mode="json")
     # Where the images lie and which device does the work belong to a machine, not to the result.
     config["data"]["source"] = prepared.data.name
-    config["device"] = prepared.device.type
+    config["device"] = prepared.execution.device.type
+    config["precision"] = str(prepared.execution.precision).removeprefix("torch.")
     config["skeleton"] = prepared.skeleton.name
     latency = prepared.plan.latency
     if prepared.config.budget.latency_table is not None:

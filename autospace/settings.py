@@ -31,6 +31,7 @@ def _counted(value: Any) -> Any:
 
 DEVICES = r"^(auto|cpu|cuda(:[0-9]{1,2})?)$"
 
+Precision = Literal["auto", "float32", "bfloat16"]
 Method = Literal["probe", "local", "in-place", "gated", "mixture"]
 Limit = Annotated[
     Annotated[int, Field(ge=1, le=10**15)] | Literal["reference", "none"],
@@ -197,6 +198,7 @@ class Config(_Section):
 
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     device: Annotated[str, Field(pattern=DEVICES, description="auto, cpu or cuda[:n]")] = "auto"
+    precision: Precision = "auto"
     skeleton: Annotated[
         str,
         Field(

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save
 
 from autospace.checkpoint import CheckpointError
 from autospace.config import ConfigError
+from autospace.execution import PLAIN, Execution
 from autospace.files import write_atomically
 from autospace.fitness import Tick
 from autospace.network import Network
@@ -41,6 +42,7 @@ def warm_up(
     options: WarmUpConfig,
     folder: Path,
     tick: Tick,
+    execution: Execution = PLAIN,
 ) -> None:
     """Trains the reference network in place, from the checkpoint in `folder` if there is one.
 
@@ -66,7 +68,15 @@ def warm_up(
             _save(path, network, optimizer, done)
             saved = time.monotonic()
 
-    train(network, batches, recipe, optimizer=optimizer, start=start, after_step=after_step)
+    train(
+        network,
+        batches,
+        recipe,
+        optimizer=optimizer,
+        start=start,
+        after_step=after_step,
+        execution=execution,
+    )
 
 
 def _check_finite(loss: torch.Tensor, done: int, options: WarmUpConfig) -> None:

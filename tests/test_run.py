@@ -104,6 +104,7 @@ def test_a_space_says_how_it_came_about_but_not_where_or_when(
     assert provenance["config"]["seed"] == 0
     assert provenance["config"]["skeleton"] == "two"
     assert provenance["config"]["device"] == "cpu"
+    assert provenance["config"]["precision"] == "float32"
     assert provenance["data"]["name"] == "synthetic:gratings"
     assert len(provenance["data"]["sha256"]) == 64
     assert provenance["versions"]["torch"] == torch.__version__.partition("+")[0] or (

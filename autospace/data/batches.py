@@ -142,7 +142,8 @@ class Batches:
         if self._order is None or self._order[0] != epoch:
             generator = _generator(self._seed, _ORDER, epoch)
             order = torch.randperm(len(self._labels), generator=generator)
-            self._order = (epoch, order.to(self._labels.device))
+            # Not waiting: the copy is taken before the call returns, and a GPU goes on working.
+            self._order = (epoch, order.to(self._labels.device, non_blocking=True))
         return self._order[1]
 
     def _images(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -16,11 +16,15 @@ from torch import nn
 from autospace.scorers.setting import Setting
 from autospace.scorers.steps import Look, Seen, Steps
 from autospace.spaces.cell import Cell
+from autospace.training import set_rate
 
 MOMENTUM = 0.9
 WEIGHT_DECAY = 1e-4
 CLIP = 5.0
 RISE_STEPS = 5
+
+Learners = list[list[nn.Module]]
+"""Per layer what is trained for each of its candidates."""
 
 
 class LoneScorer(ABC, Generic[Seen]):
@@ -28,8 +32,10 @@ class LoneScorer(ABC, Generic[Seen]):
 
     def __init__(self, setting: Setting, look: Look[Seen]) -> None:
         self.setting = setting
-        self._training = Steps(setting.reference, setting.training, look)
-        self._validation = Steps(setting.reference, setting.validation, look)
+        self._training, self._validation = (
+            Steps(setting.reference, source, look, setting.execution)
+            for source in (setting.training, setting.validation)
+        )
         self._yardsticks: dict[int, list[float]] = {}
 
     @abstractmethod
@@ -60,39 +66,52 @@ class LoneScorer(ABC, Generic[Seen]):
             [self.learner(layer, cell, repeat) for cell in cells]
             for layer, cells in enumerate(candidates)
         ]
-        self._train(learners, repeat)
+        if any(learners):
+            self._train(learners, repeat)
         return self._measure(learners, repeat)
 
-    def _train(self, learners: list[list[nn.Module]], repeat: int) -> None:
+    def _train(self, learners: Learners, repeat: int) -> None:
         options = self.setting.options
-        optimizers = [[_optimizer(learner) for learner in layer] for layer in learners]
+        optimizer = _optimizer(learners)
         for done, step in enumerate(self.setting.training_steps(repeat, options.steps)):
             self.setting.tick(done, options.steps)
-            rate = _rate(options.learning_rate, done, options.steps)
-            for layer, seen in enumerate(self._training[step]):
-                for learner, optimizer in zip(learners[layer], optimizers[layer], strict=True):
-                    for group in optimizer.param_groups:
-                        group["lr"] = rate
-                    optimizer.zero_grad(set_to_none=True)
-                    self.objective(layer, learner, seen).backward()
-                    nn.utils.clip_grad_norm_(learner.parameters(), CLIP)
-                    optimizer.step()
+            set_rate(optimizer, _rate(options.learning_rate, done, options.steps))
+            self._advance(learners, optimizer, self._training[step])
+
+    def _advance(self, learners: Learners, optimizer: torch.optim.SGD, layers: list[Seen]) -> None:
+        """One step of every candidate, one candidate's activations at a time."""
+        optimizer.zero_grad(set_to_none=True)
+        for layer, seen in enumerate(layers):
+            for learner in learners[layer]:
+                with self.setting.execution.autocast():
+                    objective = self.objective(layer, learner, seen)
+                objective.backward()
+                nn.utils.clip_grad_norm_(learner.parameters(), CLIP)
+        optimizer.step()
 
     @torch.no_grad()
-    def _measure(self, learners: list[list[nn.Module]], repeat: int) -> list[list[float]]:
+    def _measure(self, learners: Learners, repeat: int) -> list[list[float]]:
         # Batch statistics here too: the running ones lag behind after so few steps.
         steps = self.setting.validation_steps(repeat)
-        sums = [[0.0] * len(layer) for layer in learners]
+        device = self.setting.execution.device
+        sums = [torch.zeros(len(layer), dtype=torch.float64, device=device) for layer in learners]
         for step in steps:
-            for layer, seen in enumerate(self._validation[step]):
-                for index, learner in enumerate(learners[layer]):
-                    sums[layer][index] += float(self.loss(layer, learner, seen))
-        return [[value / len(steps) for value in layer] for layer in sums]
+            self._add_losses(learners, sums, self._validation[step])
+        # Only now are numbers looked at: a GPU would have to be waited for.
+        return [(total / len(steps)).tolist() for total in sums]
+
+    def _add_losses(self, learners: Learners, sums: list[torch.Tensor], layers: list[Seen]) -> None:
+        for layer, seen in enumerate(layers):
+            for index, learner in enumerate(learners[layer]):
+                with self.setting.execution.autocast():
+                    sums[layer][index] += self.loss(layer, learner, seen)
 
 
-def _optimizer(learner: nn.Module) -> torch.optim.SGD:
+def _optimizer(learners: Learners) -> torch.optim.SGD:
+    # One for all candidates: what it does to a weight depends on that weight alone.
+    weights = [each for layer in learners for learner in layer for each in learner.parameters()]
     return torch.optim.SGD(
-        learner.parameters(), 0.0, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
+        weights, 0.0, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
     )
 
 

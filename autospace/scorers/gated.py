@@ -8,14 +8,16 @@ With the reference active, moving the gate from it to candidate k changes the lo
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+from autospace.execution import widened
 from autospace.scorers.setting import Setting
-from autospace.scorers.steps import layer_traces
+from autospace.scorers.steps import LayerTrace, layer_traces
 from autospace.scorers.supernet import REFERENCE, ReferenceSupernet
 from autospace.spaces.cell import Cell
 from autospace.streams import stream
-from autospace.training import Recipe, make_optimizer
+from autospace.training import Recipe, make_optimizer, set_rate
 
 
 class GatedScorer:
@@ -32,16 +34,27 @@ class GatedScorer:
 
     def _gate_gradients(self, supernet: ReferenceSupernet, repeat: int) -> list[list[float]]:
         network = supernet.network.requires_grad_(False)
-        sums = [[0.0] * len(supernet.cells(layer)) for layer in range(len(supernet.choices))]
+        execution = self._setting.execution
+        sums = [
+            torch.zeros(len(supernet.cells(layer)), dtype=torch.float64, device=execution.device)
+            for layer in range(len(supernet.choices))
+        ]
         images = 0
         for step in self._setting.validation_steps(repeat):
             batch = self._setting.validation.batch(step)
             images += len(batch[1])
-            for layer, trace in enumerate(layer_traces(network, *batch)):
-                with torch.no_grad():
-                    for index, module in enumerate(supernet.cells(layer)):
-                        sums[layer][index] -= float((trace.g * (module(trace.x) - trace.y)).sum())
-        return [[value / images for value in layer] for layer in sums]
+            with execution.autocast():
+                traces = layer_traces(network, *batch)
+                for total, trace, modules in zip(sums, traces, supernet.candidates, strict=True):
+                    _add_slopes(total, trace, list(modules.children()))
+        return [(total / images).tolist() for total in sums]
+
+
+@torch.no_grad()
+def _add_slopes(total: torch.Tensor, trace: LayerTrace, modules: Sequence[nn.Module]) -> None:
+    for index, module in enumerate(modules):
+        change = widened(module(trace.x)) - widened(trace.y)
+        total[index] -= (widened(trace.g) * change).sum()
 
 
 def train_single_path(supernet: ReferenceSupernet, setting: Setting, repeat: int) -> None:
@@ -58,13 +71,14 @@ def train_single_path(supernet: ReferenceSupernet, setting: Setting, repeat: int
             if not queue:
                 queue.extend(rng.sample(range(size), size))
         path = [queue.pop() for queue in queues]
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(done)
+        set_rate(optimizer, recipe.rate(done))
         images, labels = setting.training.batch(step)
-        loss = F.cross_entropy(supernet.single_path(images, path), labels)
+        with setting.execution.autocast():
+            logits = supernet.single_path(images, path)
+        loss = F.cross_entropy(widened(logits), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(supernet.parameters(), recipe.clip)
+        nn.utils.clip_grad_norm_(supernet.parameters(), recipe.clip)
         optimizer.step()
 
 

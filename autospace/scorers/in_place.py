@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from autospace.execution import widened
 from autospace.network import Network, joined
 from autospace.scorers.alone import LoneScorer
 from autospace.scorers.setting import Setting
@@ -38,4 +39,4 @@ def loss_with(reference: Network, layer: int, module: nn.Module, seen: LayerInpu
     """Cross-entropy of the reference network with another cell at one layer."""
     shape = reference.skeleton.shapes[layer]
     logits = reference.rest(joined(shape, seen.x, module(seen.x)), layer + 1)
-    return F.cross_entropy(logits, seen.labels)
+    return F.cross_entropy(widened(logits), seen.labels)

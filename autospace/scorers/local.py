@@ -10,6 +10,7 @@ network: a step costs one cell.
 import torch
 from torch import nn
 
+from autospace.execution import widened
 from autospace.scorers.alone import LoneScorer
 from autospace.scorers.setting import Setting
 from autospace.scorers.steps import LayerTrace, layer_traces
@@ -23,7 +24,7 @@ class LocalScorer(LoneScorer[LayerTrace]):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting, layer_traces)
-        first = layer_traces(setting.reference, *setting.training.batch(PROBE_STEP))
+        first = self._training[PROBE_STEP]
         self._rho = [setting.options.rho * _rms(t.g) / _rms(t.y) for t in first]
         self._scale = [_rms(t.y) ** 2 for t in first]
 
@@ -33,8 +34,8 @@ class LocalScorer(LoneScorer[LayerTrace]):
 
     def objective(self, layer: int, learner: nn.Module, seen: LayerTrace) -> torch.Tensor:
         """Q up to a constant, divided by rho * mean square of y: one learning rate fits all."""
-        target = seen.y - seen.g / self._rho[layer]
-        error: torch.Tensor = (learner(seen.x) - target).square().mean()
+        target = widened(seen.y) - widened(seen.g) / self._rho[layer]
+        error: torch.Tensor = (widened(learner(seen.x)) - target).square().mean()
         return error / self._scale[layer]
 
     def loss(self, layer: int, learner: nn.Module, seen: LayerTrace) -> torch.Tensor:
@@ -44,9 +45,9 @@ class LocalScorer(LoneScorer[LayerTrace]):
 
 def local_model(seen: LayerTrace, output: torch.Tensor, rho: float) -> torch.Tensor:
     """Q summed over the images: the modelled change of the loss when y becomes `output`."""
-    change = output - seen.y
-    return (seen.g * change).sum() + 0.5 * rho * change.square().sum()
+    change = widened(output) - widened(seen.y)
+    return (widened(seen.g) * change).sum() + 0.5 * rho * change.square().sum()
 
 
 def _rms(tensor: torch.Tensor) -> float:
-    return max(float(tensor.square().mean().sqrt()), 1e-12)
+    return max(float(widened(tensor).square().mean().sqrt()), 1e-12)

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F
 
+from autospace.execution import widened
 from autospace.scorers.setting import Setting
 from autospace.scorers.supernet import ReferenceSupernet
 from autospace.spaces.cell import Cell
 from autospace.spaces.cost import cell_cost
 from autospace.supernet import fix_scale, frozen
-from autospace.training import Recipe, make_optimizer
+from autospace.training import Batch, Recipe, make_optimizer, set_rate
 
 TEMPERATURE = 1.0
 ALPHA_RATE = 0.02
@@ -35,52 +36,73 @@ class MixtureScorer:
         """Fitness of every candidate of every layer; see `autospace.fitness.Scorer`."""
         supernet = ReferenceSupernet(self._setting, candidates, repeat)
         fix_scale(supernet)
-        alphas = [torch.zeros(len(modules)) for modules in supernet.choices]
-        device = next(supernet.parameters()).device
-        alphas = [alpha.to(device).requires_grad_() for alpha in alphas]
-        totals = self._train(supernet, alphas, repeat)
-        self.gradients = [_over_reference(-total) for total in totals]
-        return [_over_reference(alpha.detach()) for alpha in alphas]
+        search = _Search(supernet, self._setting)
+        self._train(search, repeat)
+        self.gradients = [_over_reference(-total) for total in search.totals]
+        return [_over_reference(alpha.detach()) for alpha in search.alphas]
 
-    def _train(
-        self, supernet: ReferenceSupernet, alphas: list[torch.Tensor], repeat: int
-    ) -> list[torch.Tensor]:
-        """Weights and alpha in turn; returns the sum of dL/da over the alpha steps."""
-        options, setting = self._setting.options, self._setting
-        size = max(len(modules) for modules in supernet.choices)
-        recipe = Recipe(options.steps * size, options.learning_rate, weight_decay=4e-5)
-        optimizer = make_optimizer(supernet, recipe)
-        search = torch.optim.Adam(alphas, ALPHA_RATE, ALPHA_BETAS, weight_decay=0)
-        costs = _relative_costs(supernet) if options.cost_weight else None
+    def _train(self, search: "_Search", repeat: int) -> None:
+        """Weights and alpha in turn."""
+        setting, recipe = self._setting, search.recipe
         uniform = round(UNIFORM_SHARE * recipe.steps)
-        totals = [torch.zeros_like(alpha) for alpha in alphas]
         for done, step in enumerate(setting.training_steps(repeat, recipe.steps)):
             setting.tick(done, recipe.steps)
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.rate(done)
-            weights = [_weights(alpha.detach()) for alpha in alphas]
-            images, labels = setting.training.batch(step)
-            optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(supernet.mixture(images, weights), labels).backward()
-            torch.nn.utils.clip_grad_norm_(supernet.parameters(), recipe.clip)
-            optimizer.step()
-            if done < uniform:
-                continue
-            with frozen(supernet):
-                mixes = [_weights(alpha) for alpha in alphas]
-                images, labels = setting.validation.batch(step)
-                loss = F.cross_entropy(supernet.mixture(images, mixes), labels)
-                if costs is not None:
-                    pairs = zip(mixes, costs, strict=True)
-                    expected = sum((mix * cost).sum() for mix, cost in pairs)
-                    loss = loss + options.cost_weight * expected
-                gradients = torch.autograd.grad(loss, [*alphas, *mixes])
-            for alpha, gradient in zip(alphas, gradients, strict=False):
-                alpha.grad = gradient
-            for total, gradient in zip(totals, gradients[len(alphas) :], strict=True):
-                total += gradient
-            search.step()
-        return totals
+            set_rate(search.optimizer, recipe.rate(done))
+            search.train_weights(setting.training.batch(step))
+            if done >= uniform:
+                search.train_alphas(setting.validation.batch(step))
+
+
+class _Search:
+    """A supernet's weights and alphas, and a step of each.
+
+    Attributes:
+        alphas: per layer [choices].
+        totals: the sum of dL/da over the steps of alpha, likewise.
+    """
+
+    def __init__(self, supernet: ReferenceSupernet, setting: Setting) -> None:
+        options = setting.options
+        sizes = [len(modules) for modules in supernet.choices]
+        self._supernet, self._execution = supernet, setting.execution
+        self.recipe = Recipe(options.steps * max(sizes), options.learning_rate, weight_decay=4e-5)
+        self.optimizer = make_optimizer(supernet, self.recipe)
+        device = next(supernet.parameters()).device
+        self.alphas = [torch.zeros(size, device=device, requires_grad=True) for size in sizes]
+        self.totals = [torch.zeros_like(alpha) for alpha in self.alphas]
+        self._alpha_optimizer = torch.optim.Adam(
+            self.alphas, ALPHA_RATE, ALPHA_BETAS, weight_decay=0
+        )
+        self._costs: list[torch.Tensor] = []
+        if options.cost_weight:
+            self._costs = [options.cost_weight * cost for cost in _relative_costs(supernet)]
+
+    def train_weights(self, batch: Batch) -> None:
+        """A step of the weights, alpha as it is."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self._loss(batch, [_weights(alpha.detach()) for alpha in self.alphas]).backward()
+        torch.nn.utils.clip_grad_norm_(self._supernet.parameters(), self.recipe.clip)
+        self.optimizer.step()
+
+    def train_alphas(self, batch: Batch) -> None:
+        """A step of alpha, the weights frozen."""
+        with frozen(self._supernet):
+            mixes = [_weights(alpha) for alpha in self.alphas]
+            loss = self._loss(batch, mixes)
+            for mix, cost in zip(mixes, self._costs, strict=False):
+                loss = loss + (mix * cost).sum()
+            gradients = torch.autograd.grad(loss, [*self.alphas, *mixes])
+        for alpha, gradient in zip(self.alphas, gradients, strict=False):
+            alpha.grad = gradient
+        for total, gradient in zip(self.totals, gradients[len(self.alphas) :], strict=True):
+            total += gradient
+        self._alpha_optimizer.step()
+
+    def _loss(self, batch: Batch, mixes: list[torch.Tensor]) -> torch.Tensor:
+        images, labels = batch
+        with self._execution.autocast():
+            logits = self._supernet.mixture(images, mixes)
+        return F.cross_entropy(widened(logits), labels)
 
 
 def _weights(alpha: torch.Tensor) -> torch.Tensor:

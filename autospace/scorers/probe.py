@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from autospace.cells import CellModule
+from autospace.execution import widened
 from autospace.network import joined
 from autospace.operations import placed
 from autospace.scorers.alone import LoneScorer
@@ -64,4 +65,4 @@ class ProbeScorer(LoneScorer[LayerInput]):
 
     def loss(self, layer: int, learner: nn.Module, seen: LayerInput) -> torch.Tensor:
         """Mean cross-entropy of the probe."""
-        return F.cross_entropy(learner(seen.x), seen.labels)
+        return F.cross_entropy(widened(learner(seen.x)), seen.labels)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from autospace.cells import CellModule
+from autospace.execution import PLAIN, Execution
 from autospace.fitness import Tick, no_tick
 from autospace.network import Network
 from autospace.operations import ConvNorm, placed
@@ -31,6 +32,7 @@ class Setting:
     options: ScoringConfig
     seed: int
     tick: Tick = no_tick
+    execution: Execution = PLAIN
 
     def training_steps(self, repeat: int, count: int) -> range:
         """Steps of the training batches of a repeat; no two repeats share one."""

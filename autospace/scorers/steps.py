@@ -6,6 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch.nn import functional as F
 
+from autospace.execution import Execution, widened
 from autospace.network import Network
 from autospace.training import BatchSource
 
@@ -34,8 +35,11 @@ Look = Callable[[Network, torch.Tensor, torch.Tensor], list[Seen]]
 class Steps(Generic[Seen]):
     """What every layer shows on the batch of a step; later rounds ask for the same steps again."""
 
-    def __init__(self, reference: Network, source: BatchSource, look: Look[Seen]) -> None:
+    def __init__(
+        self, reference: Network, source: BatchSource, look: Look[Seen], execution: Execution
+    ) -> None:
         self._reference, self._source, self._look = reference, source, look
+        self._execution = execution
         self._kept: dict[int, list[Seen]] = {}
         self._bytes = 0
 
@@ -43,7 +47,9 @@ class Steps(Generic[Seen]):
         """One entry per layer."""
         if step in self._kept:
             return self._kept[step]
-        layers = self._look(self._reference, *self._source.batch(step))
+        images, labels = self._source.batch(step)
+        with self._execution.autocast():
+            layers = self._look(self._reference, images, labels)
         size = sum(part.numel() * part.element_size() for layer in layers for part in layer)
         if self._bytes + size <= CACHE_BYTES:
             self._kept[step] = layers
@@ -65,7 +71,7 @@ def layer_traces(
     """One forward and backward pass of the frozen reference."""
     with torch.enable_grad():
         trace = reference.trace(images)
-        loss = F.cross_entropy(trace.logits, labels, reduction="sum")
+        loss = F.cross_entropy(widened(trace.logits), labels, reduction="sum")
         gradients = torch.autograd.grad(loss, trace.outputs)
     triples = zip(trace.inputs, trace.outputs, gradients, strict=True)
     return [LayerTrace(x.detach(), y.detach(), g) for x, y, g in triples]

@@ -7,7 +7,17 @@ from autospace.training.short import (
     Recipe,
     make_optimizer,
     measure,
+    set_rate,
     train,
 )
 
-__all__ = ["Batch", "BatchSource", "Measured", "Recipe", "make_optimizer", "measure", "train"]
+__all__ = [
+    "Batch",
+    "BatchSource",
+    "Measured",
+    "Recipe",
+    "make_optimizer",
+    "measure",
+    "set_rate",
+    "train",
+]

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from autospace.execution import PLAIN, Execution, widened
 from autospace.training.optimizers import decay_groups
 from autospace.training.schedule import rate
 
@@ -58,6 +59,12 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     )
 
 
+def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Sets the learning rate of all weights."""
+    for group in optimizer.param_groups:
+        group["lr"] = value
+
+
 def train(
     network: nn.Module,
     batches: BatchSource,
@@ -66,6 +73,7 @@ def train(
     optimizer: torch.optim.SGD | None = None,
     start: int = 0,
     after_step: Callable[[int, torch.Tensor], None] | None = None,
+    execution: Execution = PLAIN,
 ) -> None:
     """Trains a network in place for the steps from `start` to the end of the recipe.
 
@@ -75,10 +83,12 @@ def train(
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     network.train()
     for step in range(start, recipe.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step)
+        set_rate(optimizer, recipe.rate(step))
         images, labels = batches.batch(step)
-        loss = F.cross_entropy(network(images), labels, label_smoothing=recipe.label_smoothing)
+        with execution.autocast():
+            logits = network(images)
+        smoothing = recipe.label_smoothing
+        loss = F.cross_entropy(widened(logits), labels, label_smoothing=smoothing)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, recipe.clip)

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from autospace.cells import CellModule
+from autospace.execution import PLAIN
 from autospace.network import Network
 from autospace.scorers.probe import Probe
 from autospace.scorers.steps import Steps, layer_inputs
@@ -32,7 +33,7 @@ def test_layer_inputs_are_those_of_the_reference_and_are_remembered(
     reference: Network, make_setting: MakeSetting
 ) -> None:
     source = make_setting().training
-    inputs = Steps(reference, source, layer_inputs)
+    inputs = Steps(reference, source, layer_inputs, PLAIN)
     images, labels = source.batch(2)
     for layer, given in enumerate(inputs[2]):
         torch.testing.assert_close(given.x, reference.before(images, layer))
