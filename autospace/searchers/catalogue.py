@@ -68,6 +68,11 @@ CATALOGUE: Final[dict[str, Entry]] = {
         "Pham et al., ICML 2018",
         ONE_SUPERNET,
     ),
+    "pnas": Entry(
+        "layer by layer, a predictor picking which extensions are judged",
+        "Liu et al., ECCV 2018",
+        "one supernet, or every architecture",
+    ),
     "zero-cost": Entry(
         "random architectures ranked by a score of their untrained networks",
         "Mellor et al., ICML 2021",

@@ -11,6 +11,7 @@ from autospace.searchers.evolution import Evolution
 from autospace.searchers.gdas import Gdas
 from autospace.searchers.method import Method
 from autospace.searchers.nasp import Nasp
+from autospace.searchers.pnas import Pnas
 from autospace.searchers.problem import Problem
 from autospace.searchers.proxyless import Proxyless
 from autospace.searchers.random_search import RandomSearch, RandomWeightSharing
@@ -28,6 +29,7 @@ METHODS: Final[dict[str, type[Method]]] = {
     "nasp": Nasp,
     "gdas": Gdas,
     "enas": Enas,
+    "pnas": Pnas,
     "zero-cost": ZeroCost,
     "magic-t": Spos,
     "magic-a": Spos,
