@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import typer
+from pydantic import BaseModel
 
 from autospace.cli.main import app
 from autospace.config import (
@@ -21,15 +22,20 @@ from autospace.config import (
     read_config,
 )
 from autospace.presets import NEEDS_DATA, PRESETS
+from autospace.searchers.make import METHODS
+from autospace.searchers.settings import SearchConfig
 from autospace.settings import Config, Method
 from autospace.spaces import OPERATIONS, SpaceError, from_json, load_skeleton
 from autospace.spaces.builtin import FAMILY_NAMES, SKELETON_NAMES
 from autospace.training.settings import TrainConfig
-from tests.docs import settings_table
+from tests.docs import options_table, settings_table
 from tests.docs.pages import GUIDES, PAGES, ROOT, Page
 
 CLI = ROOT / "docs" / "cli.md"
 FILE_FORMAT = ROOT / "docs" / "file-format.md"
+SEARCHERS = ROOT / "docs" / "searchers.md"
+# What the settings of other commands than `evolve` and `compare` are.
+SETTINGS: dict[str, type[BaseModel]] = {"train": TrainConfig, "search": SearchConfig}
 # A Typer app is a click group; its types are not worth naming here.
 PROGRAM: Any = typer.main.get_command(app)
 USAGE_ERROR: Any = typer.BadParameter.__base__
@@ -61,11 +67,13 @@ def _check_line(line: str) -> None:
         return
     context = PROGRAM.commands[words[0]].make_context(words[0], words[1:])
     given = context.params
-    make_settings(
-        TrainConfig if words[0] == "train" else Config,
+    settings = make_settings(
+        SETTINGS.get(words[0], Config),
         preset(given["preset"]) if given.get("preset") else {},
-        parse_settings(given.get("settings") or []),
+        parse_settings(given.get("settings") or given.get("changes") or []),
     )
+    if isinstance(settings, SearchConfig) and given["method"]:
+        make_settings(METHODS[given["method"]].options_type, settings.options)
 
 
 def _check_span(span: str) -> None:
@@ -111,6 +119,8 @@ def test_make_targets_exist(path: Path) -> None:
         "autospace evolve --generation 3",
         "autospace evolve --preset imagenet",
         "autospace evolve --set scoring.step=3",
+        "autospace search mbconv@digits --set supernet.step=3",
+        "autospace search mbconv@digits --method enas --set options.score=snip",
         "autospace show",
         "autospace schema family",
     ],
@@ -191,6 +201,23 @@ def test_the_table_of_settings_is_up_to_date() -> None:
     assert text == renewed, "renew it: make golden"
     unexplained = [name for name, what in settings_table.meanings(text).items() if not what]
     assert unexplained == [], "write into docs/cli.md what these settings mean"
+
+
+def test_the_table_of_options_is_up_to_date() -> None:
+    text = SEARCHERS.read_text("utf-8")
+    renewed = options_table.renewed(text, {k: v.options_type for k, v in METHODS.items()})
+    if os.environ.get("AUTOSPACE_GOLDEN") == "1":
+        SEARCHERS.write_text(renewed, "utf-8")
+        text = renewed
+    assert text == renewed, "renew it: make golden"
+    unexplained = [row for row, what in options_table.meanings(text).items() if not what]
+    assert unexplained == [], "write into docs/searchers.md what these options mean"
+
+
+def test_every_search_method_has_its_place() -> None:
+    headings = re.findall(r"^### (`.+`)$", SEARCHERS.read_text("utf-8"), re.MULTILINE)
+    named = [name.strip("`") for heading in headings for name in heading.split(", ")]
+    assert sorted(named) == sorted(METHODS)
 
 
 def test_every_preset_is_documented() -> None:

@@ -53,6 +53,8 @@ def allowed(place: dict[str, Any]) -> str:
     """What a part of the JSON Schema of the settings allows."""
     if "anyOf" in place:
         return ", or ".join(allowed(each) for each in place["anyOf"])
+    if "const" in place:
+        return f"`{place['const']}`"
     if "enum" in place:
         return ", ".join(f"`{value}`" for value in place["enum"])
     match place["type"]:

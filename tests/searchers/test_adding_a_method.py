@@ -1,0 +1,36 @@
+"""The method of docs/adding-a-search-method.md: it runs, resumes, and beats random search."""
+
+from pathlib import Path
+
+import pytest
+
+from autospace.searchers import resume, search
+from autospace.searchers.make import METHODS
+from autospace.spaces.builtin import family_space
+from tests.docs.pages import ROOT, Page
+from tests.searchers.planted import mean_share
+from tests.searchers.problems import SETTINGS, SKELETON
+
+PAGE = ROOT / "docs" / "adding-a-search-method.md"
+
+
+@pytest.fixture
+def method(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The example, under a name."""
+    (block,) = (each for each in Page.of(PAGE).blocks if each.language == "python")
+    names: dict[str, type] = {"__name__": str}
+    exec(block.text, names)
+    monkeypatch.setitem(METHODS, "hill-climbing", names["HillClimbing"])
+    return "hill-climbing"
+
+
+def test_the_example_searches_and_resumes(method: str, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "method": method}
+    source = settings.pop("data")["source"]
+    found = search(family_space("mbconv", SKELETON), source, tmp_path / "run", **settings)
+    assert 2 <= found.result["evaluations"] <= 4
+    assert resume(tmp_path / "run") == found
+
+
+def test_the_example_beats_random_search(method: str) -> None:
+    assert mean_share(method, 20, 16) > mean_share("random", 40, 16) + 0.05
