@@ -1,0 +1,168 @@
+"""Are learned spaces better, what of the method makes them so, and what does the budget do?
+
+    python benchmarks/results.py --data npz:PATH --work FOLDER --workers 2
+    python benchmarks/results_report.py FOLDER/steps-1000 --out benchmarks/results
+
+Learns the spaces of docs/results.md, compares them with hand-made and random ones by
+`autospace.comparison`, and trains networks drawn from the variants of the method at equal MAdds.
+Resumable: what is in the folder is not made again. Everything is measured on the test split,
+which chooses nothing. Parts are made in their order; `--parts` chooses some.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+from results_setup import DOUBLE, FULL, TARGETS, VARIANTS, Quiet, Study, learn_all
+
+from autospace.comparison.folder import ComparisonFolder
+from autospace.comparison.run import compare
+from autospace.comparison.settings import CompareConfig
+from autospace.config import make_settings
+from autospace.evaluators.cache import EvaluationCache
+from autospace.evaluators.evaluate import evaluate_all
+from autospace.evaluators.make import Setup, make_evaluator
+from autospace.evaluators.seam import Task
+from autospace.evaluators.settings import EvaluatorConfig
+from autospace.evaluators.workers import making
+from autospace.files import write_atomically
+from autospace.settings import DataConfig
+from autospace.spaces import Architecture, Space, network_cost
+from autospace.streams import derived_seed, stream
+
+TOLERANCE: Final = 0.1
+"""How far from its target the MAdds of a network may be."""
+DRAWS: Final = 20_000
+BATCH: Final = 32
+RIVALS: Final = ("mbconv", "mnasnet", "random")
+ABLATIONS: Final = tuple(name for name in VARIANTS if name not in {FULL, DOUBLE, "mixture"})
+
+
+def headline(study: Study, seed: int, samples: int, workers: int) -> None:
+    """The learned space of a seed against its rivals on the same skeleton."""
+    run = study.run_folder(FULL, seed)
+    config = make_settings(
+        CompareConfig,
+        {
+            "seed": seed,
+            "device": "cpu",
+            "cache": str(study.work / "cache"),
+            "spaces": [str(run), *(f"{rival}@{run}" for rival in RIVALS)],
+            "sampling": {"samples": samples},
+            "data": {"source": study.data},
+            "evaluator": {"batch": BATCH, "steps": study.steps},
+        },
+    )
+    path = study.measured / "compare" / f"{seed}-n{samples}"
+    there = (path / "config.toml").is_file()
+    folder = ComparisonFolder.open(path) if there else ComparisonFolder.create(path, config)
+    print(compare(folder, Quiet(), workers=workers).sentence, flush=True)
+
+
+def drawn(space: Space, target: int, count: int, seed: int) -> tuple[list[Architecture], float]:
+    """Networks of evolved cells whose MAdds are near the target, and the share of such draws.
+
+    The reference cells are left out: they are the same in all spaces.
+    """
+    rng = stream(seed, "results", target)
+    evolved = [
+        [each for each in layer.candidates if each.origin.kind != "reference"]
+        for layer in space.layers
+    ]
+    found = []
+    for _ in range(DRAWS):
+        chosen = tuple(rng.choice(layer) for layer in evolved)
+        madds = network_cost(space.skeleton, [each.cell for each in chosen]).madds
+        if abs(madds / target - 1) <= TOLERANCE:
+            found.append(Architecture(space.skeleton, chosen))
+    return found[:count], len(found) / DRAWS
+
+
+def evaluated(
+    study: Study, variant: str, target: str, seeds: Sequence[int], count: int, workers: int
+) -> None:
+    """Trains networks drawn from the spaces of a variant; writes one file per seed.
+
+    The i-th networks of a seed see the same batches in every variant.
+    """
+    started = time.process_time()
+    data = DataConfig(
+        source=study.data, resolution=study.space(variant, seeds[0]).skeleton.resolution
+    )
+    config = EvaluatorConfig(steps=study.steps, batch=BATCH)
+    setup = Setup(config, data, (), 0, "cpu", study.work / "cache")
+    images = setup.images()
+    cache = EvaluationCache(study.work / "cache" / "evaluations", setup.conditions(images))
+    with making(setup, workers, lambda: make_evaluator(setup, images)) as maker:
+        for seed in seeds:
+            networks, share = drawn(study.space(variant, seed), TARGETS[target], count, seed)
+            tasks = [
+                Task(each, derived_seed(seed, "results", number))
+                for number, each in enumerate(networks)
+            ]
+            found = evaluate_all(tasks, cache, maker)
+            costs = [network_cost(each.skeleton, each.cells) for each in networks]
+            row = {
+                "variant": variant,
+                "target": target,
+                "seed": seed,
+                "share": share,
+                "accuracies": [each.score for each in found],
+                "madds": [cost.madds for cost in costs],
+                "params": [cost.params for cost in costs],
+                "networks": [[each.id for each in one.candidates] for one in networks],
+            }
+            name = f"{study.run_folder(variant, seed).name}-{target}.json"
+            write_atomically(study.measured / "drawn" / name, json.dumps(row, indent=1) + "\n")
+            print(variant, target, seed, row["accuracies"], flush=True)
+    study.spent(f"evaluate {variant} {target}", time.process_time() - started)
+
+
+def make(study: Study, arguments: argparse.Namespace) -> None:
+    """The parts that are asked for."""
+    seeds, workers, count = arguments.seeds, arguments.workers, arguments.networks
+    (study.measured / "drawn").mkdir(parents=True, exist_ok=True)
+    for part in arguments.parts:
+        if part == "learn":
+            learn_all(study, FULL, seeds, workers)
+        elif part == "headline":
+            for seed in seeds:
+                headline(study, seed, arguments.samples, workers)
+        elif part == "ablations":
+            for variant in (FULL, *arguments.variants):
+                learn_all(study, variant, seeds, workers)
+                evaluated(study, variant, "low", seeds, count, workers)
+        elif part == "budgets":
+            learn_all(study, DOUBLE, seeds, workers)
+            for target in TARGETS:
+                for variant in (FULL, DOUBLE):
+                    evaluated(study, variant, target, seeds, count, workers)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--samples", type=int, default=24, help="per space and seed")
+    parser.add_argument("--networks", type=int, default=8, help="per variant and seed")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--parts", nargs="+", default=["learn", "headline", "ablations", "budgets"])
+    parser.add_argument("--variants", nargs="+", default=ABLATIONS, choices=VARIANTS)
+    parser.add_argument("--tiny", action="store_true", help="short runs: to try this script")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    smaller = {"scoring": {"steps": 1, "validation_batches": 1}, "warm_up": {"steps": 5}}
+    work = arguments.work.resolve()
+    make(
+        Study(arguments.data, work, arguments.steps, smaller if arguments.tiny else None), arguments
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,275 @@
+"""Tables and pictures of docs/results.md from the folder that `results.py` has filled.
+
+    python benchmarks/results_report.py FOLDER/steps-1000 --out benchmarks/results
+
+Writes `results.json` (every accuracy, every figure), `results_edf.svg` and `results_ablations.svg`,
+and puts the tables into the page, each between its marks.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from results_figures import LEARNED, Record, collect
+from results_setup import DOUBLE, FULL, TARGETS
+
+from autospace.charts.figure import Axis, Dots, Entry, Figure, Panel, Rule, Segments
+from autospace.charts.paper import render
+from autospace.exporters.notation import human
+from autospace.report.comparison import Comparison
+from autospace.report.comparison_figures import edf_figure
+from autospace.report.write import read_any
+
+RIVALS = {
+    "mbconv": "`mbconv` (ProxylessNAS)",
+    "mnasnet": "`mnasnet`",
+    "random": "random cells",
+}
+LIMITS = {FULL: "the reference's", DOUBLE: "twice that"}
+
+
+def tables(found: Record) -> dict[str, str]:
+    """The tables of the page under their names."""
+    return {
+        "headline": pooled_table(found["headline"]),
+        "seeds": seeds_table(found["headline"]),
+        "overlap": overlap_table(found["headline"]),
+        "ablations": ablations_table(found["ablations"]),
+        "budgets": budgets_table(found["budgets"]),
+    }
+
+
+def filled(page: str, shown: Mapping[str, str]) -> str:
+    """The page with these tables between their marks."""
+    for name, table in shown.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        page = re.sub(
+            f"{begin}.*?{end}", lambda _, t=table, b=begin, e=end: b + t + e, page, flags=re.S
+        )
+    return page
+
+
+def pooled_table(found: Record) -> str:
+    """The learned spaces against each rival, all seeds together."""
+    rows = [
+        [
+            RIVALS[name],
+            _points(each["difference"]),
+            _span(each["interval"]),
+            _span(each["over_seeds"]["interval"]) if "over_seeds" in each else "",
+            _list(each["per_seed"]),
+            str(each["n"]),
+        ]
+        for name, each in found["pooled"].items()
+    ]
+    return _table(
+        (
+            "learned space against",
+            "points better",
+            "95 %, networks as the sample",
+            "95 %, spaces as the sample",
+            "per seed",
+            "pairs",
+        ),
+        rows,
+    )
+
+
+def seeds_table(found: Record) -> str:
+    """The verdict of each comparison."""
+    rows = []
+    for each in found["seeds"]:
+        errors = {space["name"]: space["mean_error"] for space in each["spaces"]}
+        for pair in each["pairs"]:
+            verdict = {LEARNED: "learned", "none": "no difference found"}
+            rows.append(
+                [
+                    str(each["seed"]),
+                    RIVALS[pair["rival"]],
+                    f"{errors[LEARNED]:.1f} / {errors[pair['rival']]:.1f}",
+                    f"{_points(pair['difference'])} ({_span(pair['interval'])})",
+                    f"{100 * pair['level']:.1f} %",
+                    verdict.get(pair["verdict"], RIVALS.get(pair["verdict"], "")),
+                ]
+            )
+    return _table(
+        ("seed", "rival", "mean error, learned / rival", "difference", "level", "verdict"), rows
+    )
+
+
+def overlap_table(found: Record) -> str:
+    """What the networks of the spaces cost, and how much of that others can match."""
+    rows = []
+    for each in found["seeds"]:
+        for space in each["spaces"]:
+            low, *_, high = space["drawn_madds"]
+            middle = space["drawn_madds"][len(space["drawn_madds"]) // 2]
+            rows.append(
+                [
+                    str(each["seed"]),
+                    RIVALS.get(space["name"], space["name"]),
+                    f"{human(low)} to {human(high)}, median {human(middle)}",
+                    f"{space['overlap']:.0%}",
+                    " to ".join(human(end) for end in each["range"]),
+                ]
+            )
+    return _table(
+        ("seed", "space", "MAdds as drawn", "draws with partners", "MAdds compared"), rows
+    )
+
+
+def ablations_table(found: Sequence[Record]) -> str:
+    """Every variant beside the full method."""
+    rows = []
+    for each in found:
+        better = each["full_better_by"]
+        rows.append(
+            [
+                each["variant"],
+                f"{each['accuracy']:.1f} %",
+                _list(each["per_seed"]),
+                str(each["n"]),
+                *(_better(better) if better else ("", "")),
+                human(each["params"]),
+            ]
+        )
+    return _table(
+        (
+            "variant",
+            "test accuracy",
+            "per seed",
+            "n",
+            "full method better by (95 %)",
+            "spaces as the sample",
+            "params",
+        ),
+        rows,
+    )
+
+
+def budgets_table(found: Sequence[Record]) -> str:
+    """Both limits at both targets."""
+    rows = []
+    for each in found:
+        better = each["full_better_by"]
+        rows.append(
+            [
+                human(TARGETS[each["target"]]),
+                LIMITS[each["limit"]],
+                f"{each['accuracy']:.1f} %",
+                _list(each["per_seed"]),
+                str(each["n"]),
+                ", ".join(f"{share:.0%}" for share in each["share"]),
+                *(_better(better) if better else ("", "")),
+            ]
+        )
+    return _table(
+        (
+            "MAdds of the networks",
+            "limit of the space",
+            "test accuracy",
+            "per seed",
+            "n",
+            "share of draws there",
+            "lower limit better by (95 %)",
+            "spaces as the sample",
+        ),
+        rows,
+    )
+
+
+def ablations_figure(found: Sequence[Record]) -> Figure:
+    """What the full method is better by, variant by variant."""
+    rows = [each for each in found if each["full_better_by"]]
+    places = [float(place) for place in range(len(rows))]
+    better = [each["full_better_by"] for each in rows]
+    ends = [each["interval"] for each in better]
+    bars = tuple(((low, at), (high, at)) for at, (low, high) in zip(places, ends, strict=True))
+    means = tuple((each["difference"], at) for at, each in zip(places, better, strict=True))
+    seeds = tuple(
+        (value, at) for at, each in zip(places, better, strict=True) for value in each["per_seed"]
+    )
+    values = [0.0, *(x for x, _ in seeds), *(end for pair in ends for end in pair)]
+    margin = 0.06 * (max(values) - min(values))
+    axis = Axis("points of accuracy; right of 0 the full method is better", 0.0, 1.0)
+    panel = Panel(
+        "Full method against variants",
+        "",
+        replace(axis, low=min(values) - margin, high=max(values) + margin),
+        Axis.named([each["variant"] for each in rows]),
+        (
+            Rule(0.0, "reference", "y"),
+            Segments(bars, "first", thick=True),
+            Dots(seeds, "second", "ring"),
+            Dots(means, "first"),
+        ),
+    )
+    legend = (
+        Entry("mean and 95 % interval over the networks", "first", "dot"),
+        Entry("one seed", "second", "ring"),
+    )
+    return Figure("ablations", "", (panel,), legend, (560, 60 + 34 * len(rows)))
+
+
+def distributions(comparisons: Sequence[Comparison]) -> Figure:
+    """The error distributions of all seeds side by side."""
+    drawn = [edf_figure(each) for each in comparisons]
+    panels = tuple(
+        replace(each.panels[0], title=f"seed {found.seed}")
+        for each, found in zip(drawn, comparisons, strict=True)
+    )
+    return Figure("edf", "", panels, drawn[0].legend[: len(comparisons[0].spaces)], (300, 240))
+
+
+def _better(found: Record) -> tuple[str, str]:
+    over = found.get("over_seeds")
+    return (
+        f"{_points(found['difference'])} ({_span(found['interval'])})",
+        _span(over["interval"]) if over else "",
+    )
+
+
+def _points(value: float) -> str:
+    """One digit after the point, and no minus before a zero."""
+    return f"{round(value, 1) + 0.0:.1f}"
+
+
+def _span(interval: Sequence[float]) -> str:
+    return " to ".join(map(_points, interval))
+
+
+def _list(values: Sequence[float]) -> str:
+    return ", ".join(map(_points, values))
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    work, out = arguments.folder, arguments.out
+    found = collect(work)
+    (out / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    kept = {(each["seed"], each["samples"]) for each in found["headline"]["seeds"]}
+    read = [read_any(path.parent) for path in sorted(work.glob("compare/*/comparison.json"))]
+    shown = [each for each in read if isinstance(each, Comparison)]
+    shown = [each for each in shown if (each.seed, each.samples) in kept]
+    pictures = {"results_edf": distributions(shown)} if shown else {}
+    if len(found["ablations"]) > 1:
+        pictures["results_ablations"] = ablations_figure(found["ablations"])
+    for name, figure in pictures.items():
+        (out / f"{name}.svg").write_bytes(render(figure, "svg"))
+    page = Path(__file__).parent.parent / "docs" / "results.md"
+    page.write_text(filled(page.read_text("utf-8"), tables(found)), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

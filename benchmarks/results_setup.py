@@ -1,0 +1,166 @@
+"""The runs of docs/results.md: what is learned, how, and where it lies."""
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+from autospace.config import make_config, read_config
+from autospace.files import write_atomically
+from autospace.folder import CONFIG
+from autospace.learned import learned_space
+from autospace.loop import evolve
+from autospace.run import learn, prepare
+from autospace.run_folder import SPACE, RunFolder
+from autospace.settings import Config
+from autospace.spaces import Cell, Space, canonical_key, load, to_json
+from autospace.streams import stream
+
+HERE: Final = Path(__file__).resolve().parent
+FULL: Final = "full method"
+DOUBLE: Final = "double limit"
+LIMIT: Final = 2_377_344
+"""MAdds of the dearest reference architecture: the limit of `small.toml`."""
+TARGETS: Final = {"low": 1_900_000, "high": 3_800_000}
+"""MAdds of the networks that are compared: 80 % of the limit, and of twice the limit."""
+
+Settings = Mapping[str, Mapping[str, Any]]
+
+VARIANTS: Final[dict[str, Settings]] = {
+    FULL: {},
+    # The three references are scored as well, so that 64 cells a layer are scored in all.
+    "no references": {"evolution": {"founders": "random", "population": 13}},
+    "random fitness": {},
+    "no evolution": {"evolution": {"founders": "random", "population": 61, "generations": 0}},
+    "K = 2": {"evolution": {"candidates": 2, "generations": 24}},
+    "K = 8": {"evolution": {"candidates": 8, "generations": 6}},
+    "inherited weights": {"scoring": {"inherit": True}},
+    "mixture": {"scoring": {"method": "mixture"}},
+    DOUBLE: {"budget": {"max_madds": 2 * LIMIT}},
+}
+"""What each variant changes in `small.toml`."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where things lie, and what is made smaller for a trial.
+
+    Attributes:
+        data: as `--data` takes it.
+        work: folder of runs, comparisons and evaluations.
+        steps: of every training from scratch.
+        smaller: settings of every run that go before those of the variant.
+    """
+
+    data: str
+    work: Path
+    steps: int = 1000
+    smaller: Settings | None = None
+
+    @property
+    def measured(self) -> Path:
+        """The folder of what was measured by trainings of so many steps."""
+        return self.work / f"steps-{self.steps}"
+
+    def run_folder(self, variant: str, seed: int) -> Path:
+        """The folder of a run."""
+        return self.work / "runs" / f"{variant.replace(' = ', '').replace(' ', '-')}-{seed}"
+
+    def space(self, variant: str, seed: int) -> Space:
+        """What a run has learned."""
+        return load(self.run_folder(variant, seed))
+
+    def config(self, variant: str, seed: int) -> Config:
+        """The settings of a run."""
+        base = read_config(HERE / "small.toml")
+        own = {
+            "seed": seed,
+            "device": "cpu",
+            "skeleton": str(HERE / "small.json"),
+            "data": {"source": self.data},
+        }
+        return make_config(base, own, self.smaller or {}, VARIANTS[variant])
+
+    def spent(self, what: str, seconds: float) -> None:
+        """Notes CPU seconds of one process."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        with (self.work / "spent.tsv").open("a") as log:
+            log.write(f"{what}\t{seconds:.1f}\n")
+
+
+class Quiet:
+    """An observer that says nothing."""
+
+    def say(self, message: str) -> None:
+        pass
+
+    def tick(self, phase: str, done: int, total: int) -> None:
+        pass
+
+    def round(self, plan: object, state: object, seconds: float) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class RandomFitness:
+    """Scores that know nothing of the cells: what is left of evolution without a signal."""
+
+    seed: int
+
+    def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
+        return [
+            [
+                stream(self.seed, "random fitness", layer, repeat, canonical_key(cell)).gauss(0, 1)
+                for cell in cells
+            ]
+            for layer, cells in enumerate(candidates)
+        ]
+
+
+def learn_all(study: Study, variant: str, seeds: Iterable[int], workers: int) -> None:
+    """Learns the spaces of a variant that are not there yet; what was begun goes on."""
+    waiting = [
+        (study, variant, seed)
+        for seed in seeds
+        if not (study.run_folder(variant, seed) / SPACE).is_file()
+    ]
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for name in pool.map(_learn, waiting):
+            print(name, flush=True)
+
+
+def _learn(task: tuple[Study, str, int]) -> str:
+    import torch
+
+    study, variant, seed = task
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    path, config = study.run_folder(variant, seed), study.config(variant, seed)
+    started = time.process_time()
+    if variant == "random fitness":
+        _learn_nothing(path, config)
+    else:
+        there = (path / CONFIG).is_file()
+        learn(RunFolder.open(path) if there else RunFolder.create(path, config), Quiet())
+    study.spent(path.name, time.process_time() - started)
+    return path.name
+
+
+def _learn_nothing(path: Path, config: Config) -> None:
+    """The space that evolution finds by random scores; takes no training."""
+    folder = RunFolder(path)
+    prepared = prepare(config, folder, Quiet())
+    *_, state = evolve(prepared.plan, RandomFitness(config.seed))
+    space = learned_space(
+        prepared.plan,
+        state,
+        name="random fitness",
+        budget=prepared.budget,
+        provenance={"method": "random fitness", "seed": config.seed},
+    )
+    path.mkdir(parents=True, exist_ok=True)
+    write_atomically(path / SPACE, to_json(space))
