@@ -1,11 +1,14 @@
-"""Which device does the work, and in which numbers."""
+"""Which device does the work, and how."""
 
 import re
+from collections.abc import Callable
 
 import torch
 
+from autospace.execution import Execution
 from autospace.folder import RunError
-from autospace.settings import DEVICES, Precision
+from autospace.graphs import NO_GRAPHS, make_graphs
+from autospace.settings import DEVICES, Config, Precision
 from autospace.spaces.errors import shown
 
 
@@ -31,6 +34,12 @@ def resolve_precision(name: Precision, device: torch.device) -> torch.dtype:
     if name == "auto":
         name = "bfloat16" if device.type == "cuda" and _computes_in_bfloat16(device) else "float32"
     return torch.bfloat16 if name == "bfloat16" else torch.float32
+
+
+def make_execution(config: Config, device: torch.device, say: Callable[[str], None]) -> Execution:
+    """How a run's networks are trained on a device; `say` is told what is not to be had."""
+    graphs = make_graphs(device, say) if config.cuda_graphs else NO_GRAPHS
+    return Execution(device, resolve_precision(config.precision, device), graphs)
 
 
 def _computes_in_bfloat16(device: torch.device) -> bool:

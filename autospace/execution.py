@@ -1,11 +1,15 @@
-"""How training steps are executed on a device: in which numbers."""
+"""How training steps are executed on a device: in which numbers, and recorded or not."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 
-CPU = torch.device("cpu")
+from autospace.graphs import NO_GRAPHS, Found, Given, Graphs
+
+CPU: Final = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -16,10 +20,12 @@ class Execution:
         device: where the tensors are.
         precision: of convolutions and products of matrices, and of what they pass on. Weights,
             alpha, the statistics of batch normalisation, losses and optimisers are always float32.
+        graphs: what records steps and replays them.
     """
 
     device: torch.device = CPU
     precision: torch.dtype = torch.float32
+    graphs: Graphs = NO_GRAPHS
 
     def autocast(self) -> AbstractContextManager[object]:
         """As long as it lasts, networks compute in the precision; meant for forward passes."""
@@ -28,8 +34,18 @@ class Execution:
         # No weight is used twice in a step, and a recorded step must not find copies of others.
         return torch.autocast(self.device.type, self.precision, cache_enabled=False)
 
+    @property
+    def records(self) -> bool:
+        """Whether steps are recorded: optimisers then have to keep their numbers in tensors."""
+        return self.graphs.recorder is not None
 
-PLAIN = Execution()
+    def replayed(self, step: Callable[[Given], Found]) -> Callable[[Given], Found]:
+        """The step, or a recording of it: see `autospace.graphs` for what it must keep to."""
+        return self.graphs.replayed(step)
+
+
+PLAIN: Final = Execution()
+"""Everything as one would write it down first: float32 on the CPU."""
 
 
 def widened(tensor: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ import torch
 from autospace.budget import dearest_reference, layer_shares
 from autospace.checkpoint import event_out
 from autospace.data import Augment, Batches, DataSet, Normaliser, divide, load_data
-from autospace.device import resolve_device, resolve_precision
+from autospace.device import make_execution, resolve_device
 from autospace.evolution import Operators
 from autospace.execution import Execution
 from autospace.latency.budget import LatencyBudget, keep_table, read_latency_budget
@@ -116,7 +116,7 @@ def prepare(
 ) -> Prepared:
     """Reads the data and settles skeleton, budget and plan; trains nothing."""
     chosen = resolve_device(device or config.device)
-    execution = Execution(chosen, resolve_precision(config.precision, chosen))
+    execution = make_execution(config, chosen, observer.say)
     name = config.skeleton
     if name == "auto":
         name = DEFAULT_SKELETONS.get(config.data.source.partition(":")[0], "cifar")

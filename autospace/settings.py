@@ -199,6 +199,7 @@ class Config(_Section):
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     device: Annotated[str, Field(pattern=DEVICES, description="auto, cpu or cuda[:n]")] = "auto"
     precision: Precision = "auto"
+    cuda_graphs: bool = True
     skeleton: Annotated[
         str,
         Field(

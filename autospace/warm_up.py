@@ -49,7 +49,7 @@ def warm_up(
     Whatever `tick` raises is raised on after the step just done has been saved.
     """
     recipe = Recipe(options.steps, options.learning_rate)
-    optimizer = make_optimizer(network, recipe)
+    optimizer = make_optimizer(network, recipe, execution)
     path = folder / WEIGHTS
     start = _load(path, network, optimizer, recipe.steps) if path.is_file() else 0
     saved = time.monotonic()

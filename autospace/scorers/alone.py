@@ -8,6 +8,7 @@ batches, and the reference's own cell is trained the same way from scratch: the 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import Generic
 
 import torch
@@ -16,7 +17,7 @@ from torch import nn
 from autospace.scorers.setting import Setting
 from autospace.scorers.steps import Look, Seen, Steps
 from autospace.spaces.cell import Cell
-from autospace.training import set_rate
+from autospace.training import set_rate, sgd
 
 MOMENTUM = 0.9
 WEIGHT_DECAY = 1e-4
@@ -72,11 +73,15 @@ class LoneScorer(ABC, Generic[Seen]):
 
     def _train(self, learners: Learners, repeat: int) -> None:
         options = self.setting.options
-        optimizer = _optimizer(learners)
+        execution = self.setting.execution
+        weights = (each for layer in learners for learner in layer for each in learner.parameters())
+        # One for all candidates: what it does to a weight depends on that weight alone.
+        optimizer = sgd(weights, 0.0, MOMENTUM, WEIGHT_DECAY, execution)
+        advance = execution.replayed(partial(self._advance, learners, optimizer))
         for done, step in enumerate(self.setting.training_steps(repeat, options.steps)):
             self.setting.tick(done, options.steps)
             set_rate(optimizer, _rate(options.learning_rate, done, options.steps))
-            self._advance(learners, optimizer, self._training[step])
+            advance(self._training[step])
 
     def _advance(self, learners: Learners, optimizer: torch.optim.SGD, layers: list[Seen]) -> None:
         """One step of every candidate, one candidate's activations at a time."""
@@ -93,10 +98,14 @@ class LoneScorer(ABC, Generic[Seen]):
     def _measure(self, learners: Learners, repeat: int) -> list[list[float]]:
         # Batch statistics here too: the running ones lag behind after so few steps.
         steps = self.setting.validation_steps(repeat)
-        device = self.setting.execution.device
-        sums = [torch.zeros(len(layer), dtype=torch.float64, device=device) for layer in learners]
+        execution = self.setting.execution
+        sums = [
+            torch.zeros(len(layer), dtype=torch.float64, device=execution.device)
+            for layer in learners
+        ]
+        add_losses = execution.replayed(partial(self._add_losses, learners, sums))
         for step in steps:
-            self._add_losses(learners, sums, self._validation[step])
+            add_losses(self._validation[step])
         # Only now are numbers looked at: a GPU would have to be waited for.
         return [(total / len(steps)).tolist() for total in sums]
 
@@ -105,14 +114,6 @@ class LoneScorer(ABC, Generic[Seen]):
             for index, learner in enumerate(learners[layer]):
                 with self.setting.execution.autocast():
                     sums[layer][index] += self.loss(layer, learner, seen)
-
-
-def _optimizer(learners: Learners) -> torch.optim.SGD:
-    # One for all candidates: what it does to a weight depends on that weight alone.
-    weights = [each for layer in learners for learner in layer for each in learner.parameters()]
-    return torch.optim.SGD(
-        weights, 0.0, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
-    )
 
 
 def _rate(peak: float, done: int, steps: int) -> float:

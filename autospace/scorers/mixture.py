@@ -45,12 +45,15 @@ class MixtureScorer:
         """Weights and alpha in turn."""
         setting, recipe = self._setting, search.recipe
         uniform = round(UNIFORM_SHARE * recipe.steps)
+        train_weights, train_alphas = map(
+            setting.execution.replayed, (search.train_weights, search.train_alphas)
+        )
         for done, step in enumerate(setting.training_steps(repeat, recipe.steps)):
             setting.tick(done, recipe.steps)
             set_rate(search.optimizer, recipe.rate(done))
-            search.train_weights(setting.training.batch(step))
+            train_weights(setting.training.batch(step))
             if done >= uniform:
-                search.train_alphas(setting.validation.batch(step))
+                train_alphas(setting.validation.batch(step))
 
 
 class _Search:
@@ -66,12 +69,17 @@ class _Search:
         sizes = [len(modules) for modules in supernet.choices]
         self._supernet, self._execution = supernet, setting.execution
         self.recipe = Recipe(options.steps * max(sizes), options.learning_rate, weight_decay=4e-5)
-        self.optimizer = make_optimizer(supernet, self.recipe)
+        self.optimizer = make_optimizer(supernet, self.recipe, setting.execution)
         device = next(supernet.parameters()).device
         self.alphas = [torch.zeros(size, device=device, requires_grad=True) for size in sizes]
         self.totals = [torch.zeros_like(alpha) for alpha in self.alphas]
         self._alpha_optimizer = torch.optim.Adam(
-            self.alphas, ALPHA_RATE, ALPHA_BETAS, weight_decay=0
+            self.alphas,
+            ALPHA_RATE,
+            ALPHA_BETAS,
+            weight_decay=0,
+            fused=setting.execution.records or None,
+            capturable=setting.execution.records,
         )
         self._costs: list[torch.Tensor] = []
         if options.cost_weight:

@@ -1,5 +1,6 @@
 """Training: the short kind that scoring needs, and the full recipe of `autospace train`."""
 
+from autospace.training.optimizers import set_rate, sgd
 from autospace.training.short import (
     Batch,
     BatchSource,
@@ -7,7 +8,6 @@ from autospace.training.short import (
     Recipe,
     make_optimizer,
     measure,
-    set_rate,
     train,
 )
 
@@ -19,5 +19,6 @@ __all__ = [
     "make_optimizer",
     "measure",
     "set_rate",
+    "sgd",
     "train",
 ]

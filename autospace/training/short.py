@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from autospace.execution import PLAIN, Execution, widened
-from autospace.training.optimizers import decay_groups
+from autospace.training.optimizers import decay_groups, set_rate, sgd
 from autospace.training.schedule import rate
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -49,20 +49,12 @@ class Recipe:
         return rate(step, self.steps, rise, self.learning_rate)
 
 
-def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+def make_optimizer(
+    network: nn.Module, recipe: Recipe, execution: Execution = PLAIN
+) -> torch.optim.SGD:
     """SGD over a network's weights, decay on matrices and kernels only."""
-    return torch.optim.SGD(
-        decay_groups(network, recipe.weight_decay),
-        recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.momentum > 0,
-    )
-
-
-def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Sets the learning rate of all weights."""
-    for group in optimizer.param_groups:
-        group["lr"] = value
+    groups = decay_groups(network, recipe.weight_decay)
+    return sgd(groups, recipe.learning_rate, recipe.momentum, 0.0, execution)
 
 
 def train(
@@ -77,14 +69,15 @@ def train(
 ) -> None:
     """Trains a network in place for the steps from `start` to the end of the recipe.
 
-    `after_step` is called with the step just done and its loss, a scalar on the device.
+    `after_step` is called with the step just done and its loss, a scalar on the device that holds
+    until the next step.
     """
-    optimizer = optimizer or make_optimizer(network, recipe)
+    optimizer = optimizer or make_optimizer(network, recipe, execution)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     network.train()
-    for step in range(start, recipe.steps):
-        set_rate(optimizer, recipe.rate(step))
-        images, labels = batches.batch(step)
+
+    def advance(batch: Batch) -> torch.Tensor:
+        images, labels = batch
         with execution.autocast():
             logits = network(images)
         smoothing = recipe.label_smoothing
@@ -93,8 +86,14 @@ def train(
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, recipe.clip)
         optimizer.step()
+        return loss.detach()
+
+    replayed = execution.replayed(advance)
+    for step in range(start, recipe.steps):
+        set_rate(optimizer, recipe.rate(step))
+        loss = replayed(batches.batch(step))
         if after_step is not None:
-            after_step(step, loss.detach())
+            after_step(step, loss)
 
 
 @dataclass(frozen=True, slots=True)
