@@ -93,4 +93,19 @@ CATALOGUE: Final[dict[str, Entry]] = {
         MAGIC,
         ONE_SUPERNET,
     ),
+    "gm": Entry(
+        "spos on supernets split where candidates' gradients disagree",
+        "Hu et al., ICLR 2022",
+        "one supernet, then two, four, ...",
+    ),
+    "nas-lid": Entry(
+        "spos on supernets split where candidates' features differ in dimension",
+        "He et al., AAAI 2023",
+        "one supernet, then two, four, ...",
+    ),
+    "petridish": Entry(
+        "networks grow by candidates that learn beside them; a front of MAdds and accuracy",
+        "Hu et al., NeurIPS 2019",
+        "one network after another, on the weights of its parent",
+    ),
 }

@@ -6,12 +6,12 @@ limit is ever offered, trained or returned: the budget is a promise, not a penal
 
 import random
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
 from autospace.spaces.cost import Cost, fixed_cost
-from autospace.spaces.space import Architecture, Budget, Space
+from autospace.spaces.space import Architecture, Budget, Layer, Space
 
 Path = tuple[int, ...]
 """An architecture: per layer, the index of its candidate."""
@@ -76,6 +76,28 @@ class Choices:
     def sizes(self) -> tuple[int, ...]:
         """Candidates per layer."""
         return tuple(len(layer.candidates) for layer in self.space.layers)
+
+    def restricted(self, kept: Sequence[Sequence[int]]) -> "Choices":
+        """The same limits over some of each layer's candidates, by index.
+
+        Raises:
+            SearchError: no architecture of those is within all limits.
+        """
+        layers = tuple(
+            Layer(layer.shape, tuple(layer.candidates[index] for index in row))
+            for layer, row in zip(self.space.layers, kept, strict=True)
+        )
+        limits = tuple(
+            replace(
+                limit,
+                table=tuple(
+                    tuple(costs[index] for index in row)
+                    for costs, row in zip(limit.table, kept, strict=True)
+                ),
+            )
+            for limit in self.limits
+        )
+        return Choices(replace(self.space, layers=layers, reference={}), limits)
 
     def allows(self, path: Path) -> bool:
         """Whether an architecture is within all limits."""

@@ -8,9 +8,11 @@ from autospace.searchers.choices import SearchError
 from autospace.searchers.darts import Darts
 from autospace.searchers.enas import Enas
 from autospace.searchers.evolution import Evolution
+from autospace.searchers.few_shot import Gm, NasLid
 from autospace.searchers.gdas import Gdas
 from autospace.searchers.method import Method
 from autospace.searchers.nasp import Nasp
+from autospace.searchers.petridish import Petridish
 from autospace.searchers.pnas import Pnas
 from autospace.searchers.problem import Problem
 from autospace.searchers.proxyless import Proxyless
@@ -34,6 +36,9 @@ METHODS: Final[dict[str, type[Method]]] = {
     "magic-t": Spos,
     "magic-a": Spos,
     "magic-at": Spos,
+    "gm": Gm,
+    "nas-lid": NasLid,
+    "petridish": Petridish,
 }
 
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from autospace.searchers.choices import Path
 from autospace.searchers.problem import Problem
@@ -69,6 +69,10 @@ class Method(ABC):
     @abstractmethod
     def ranked(self) -> list[Ranked]:
         """After the last step: architectures within all limits, best first, at least one."""
+
+    def details(self) -> dict[str, Any]:
+        """After the last step: what else the result should hold, as JSON values by name."""
+        return {}
 
     @abstractmethod
     def state(self) -> State:

@@ -109,7 +109,7 @@ def run_search(
         _advance(folder, method, trials, progress, observer)
         finalists = _finalists(folder, method, trials, progress, observer)
         result = _result(problem, method, trials, progress, finalists)
-        result |= compared_gradients(method, observer)
+        result |= method.details() | compared_gradients(method, observer)
         best = problem.choices.space.architecture(result["best"])
         write_atomically(folder.path / BEST, to_json(best))
         write_atomically(folder.path / RESULT, _json(result))

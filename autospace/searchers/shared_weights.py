@@ -30,16 +30,17 @@ class SharedWeights:
         )
         self.optimizer = make_optimizer(self.supernet, self.recipe)
 
-    def step(self, index: int, losses: Sequence[Loss]) -> None:
+    def step(self, index: int, losses: Sequence[Loss], rate: float | None = None) -> None:
         """One step of the weights on the training batch of step `index`.
 
+        The rate is that of the schedule unless one is given.
         Gradients of several losses are added up and their mean is applied at once (FairNAS, Chu
         et al., ICCV 2021). Weights off all paths keep no gradient: neither momentum nor decay
         moves them (as in SPOS's published code).
         """
         self.supernet.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.rate(index)
+            group["lr"] = self.recipe.rate(index) if rate is None else rate
         images, labels = self.problem.training.batch(index)
         self.optimizer.zero_grad(set_to_none=True)
         for loss in losses:
@@ -52,6 +53,19 @@ class SharedWeights:
         return lambda images, labels: F.cross_entropy(
             self.supernet.single_path(images, path), labels
         )
+
+    def inherit(self, other: "SharedWeights", rows: Sequence[Sequence[int]]) -> None:
+        """Takes up another's weights and momentum: per layer, the other's index of each cell."""
+        pairs: list[tuple[nn.Module, nn.Module]] = [(self.supernet.network, other.supernet.network)]
+        layers = zip(self.supernet.choices, other.supernet.choices, rows, strict=True)
+        for modules, others, row in layers:
+            pairs += zip(modules, (others[index] for index in row), strict=True)
+        for ours, theirs in pairs:
+            ours.load_state_dict(theirs.state_dict())
+            for weight, source in zip(ours.parameters(), theirs.parameters(), strict=True):
+                momentum = other.optimizer.state[source].get("momentum_buffer")
+                if momentum is not None:
+                    self.optimizer.state[weight]["momentum_buffer"] = momentum.clone()
 
     def state(self) -> State:
         """Weights, running statistics and momentum."""

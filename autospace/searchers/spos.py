@@ -1,10 +1,11 @@
 """Single-path one-shot search (SPOS, Guo et al., ECCV 2020): a supernet, then evolution on it."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from autospace.searchers.one_shot import OneShot
+from autospace.searchers.fitness import Fitness, SharedFitness
+from autospace.searchers.fitness_search import FitnessSearch
 from autospace.searchers.problem import Problem
 from autospace.searchers.settings import Section
 from autospace.streams import stream
@@ -18,17 +19,19 @@ class SposOptions(Section):
     mutation: Annotated[float, Field(gt=0, le=1, description="per layer")] = 0.1
 
 
-class Spos(OneShot):
+class Spos(FitnessSearch):
     """Generations of half mutants, half crossovers of the best paths so far; none is judged twice.
 
     The released code's proportions: parents a fifth of the population, mutants a half, crossovers
     a half, and random paths where those ran out.
     """
 
-    options_type = SposOptions
+    options_type: ClassVar[type[Section]] = SposOptions
 
-    def __init__(self, problem: Problem, options: SposOptions) -> None:
-        super().__init__(problem, options)
+    def __init__(
+        self, problem: Problem, options: SposOptions, fitness: Fitness | None = None
+    ) -> None:
+        super().__init__(problem, options, fitness or SharedFitness(problem))
         self._options = options
 
     def search(self, index: int) -> None:
@@ -44,7 +47,7 @@ class Spos(OneShot):
                     child = choices.mutated(rng.choice(best), rng, options.mutation)
                 else:
                     child = choices.crossed(rng.choice(best), rng.choice(best), rng)
-                if child not in self.judge.known:
+                if child not in self.fitness.known:
                     path = child
                     break
         self.judged(path)

@@ -14,6 +14,7 @@ from autospace.searchers.make import make_method
 from autospace.searchers.problem import Problem
 from autospace.spaces import Layer, Space
 from autospace.spaces.builtin import family_space
+from autospace.supernet import Supernet
 from tests.searchers.problems import SKELETON, make_problem
 
 STEP = 1e-6
@@ -94,10 +95,15 @@ def slopes(function: Callable[[Rows], torch.Tensor], rows: Sequence[torch.Tensor
 
 def gate_slopes(method: GradientSearch, batch: Batch, path: Path) -> Rows:
     """dL/dg at one-hot gates of a path, by differences of the mixture's loss."""
+    return gate_slopes_of(method.weights.supernet, method.problem, batch, path)
+
+
+def gate_slopes_of(supernet: Supernet, problem: Problem, batch: Batch, path: Path) -> Rows:
+    """The same for any supernet."""
     images, labels = batch
 
     @torch.no_grad()
     def loss(gates: Rows) -> torch.Tensor:
-        return F.cross_entropy(method.weights.supernet.mixture(images, gates), labels)
+        return F.cross_entropy(supernet.mixture(images, gates), labels)
 
-    return slopes(loss, one_hot(method.problem, path))
+    return slopes(loss, one_hot(problem, path))

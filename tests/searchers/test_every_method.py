@@ -10,6 +10,7 @@ from autospace.searchers.catalogue import CATALOGUE
 from autospace.searchers.make import METHODS
 from autospace.searchers.run import run_search
 from autospace.searchers.search_folder import SearchFolder
+from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Space, load, load_architecture
 from autospace.spaces.builtin import family_space
 from autospace.spaces.fitting import fitted_space
@@ -18,6 +19,9 @@ from tests.searchers.problems import SKELETON, settings
 SPACE = family_space("mbconv", SKELETON)
 # Between the cheapest network and the dearest: most of what is drawn at random is too dear.
 TIGHT = int(SPACE.madds.min + 0.3 * (SPACE.madds.max - SPACE.madds.min))
+
+# Much time for nothing that is asked here.
+QUICKER = {method: {"repeats": 1} for method in ("gm", "nas-lid")}
 
 
 class Stopping:
@@ -38,8 +42,12 @@ class Stopping:
             raise KeyboardInterrupt
 
 
+def _settings(method: str, **changes: Any) -> SearchConfig:
+    return settings(method=method, options=QUICKER.get(method, {}), **changes)
+
+
 def _searched(path: Path, method: str, space: Space = SPACE, **changes: Any) -> dict[str, Any]:
-    folder = SearchFolder.create(path, settings(method=method, **changes))
+    folder = SearchFolder.create(path, _settings(method, **changes))
     return run_search(folder, space, Stopping())
 
 
@@ -84,7 +92,7 @@ def test_a_search_stopped_again_and_again_ends_as_if_it_never_was(
     tmp_path: Path, method: str
 ) -> None:
     whole = _searched(tmp_path / "whole", method)
-    folder = SearchFolder.create(tmp_path / "parts", settings(method=method))
+    folder = SearchFolder.create(tmp_path / "parts", _settings(method))
     space: Space | None = SPACE
     for _ in range(10):
         with pytest.raises(KeyboardInterrupt):

@@ -1,0 +1,252 @@
+"""Petridish (Hu et al., NeurIPS 2019): networks grow by candidates that learn beside them.
+
+The first network is trained alone. Each round takes a network from near the hull of cost and error,
+inserts the other candidates of all its layers where they learn without being seen (`insertion.py`)
+while it is trained on, and lets those of the largest alpha replace its cells. The child is trained,
+judged, and joins the gallery, whose front is the result.
+"""
+
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch.nn import functional as F
+
+from autospace.searchers.alphas import Alphas
+from autospace.searchers.choices import Path, SearchError
+from autospace.searchers.gallery import Gallery, Member, Weights
+from autospace.searchers.insertion import path_with_insertions
+from autospace.searchers.judging import Judge
+from autospace.searchers.method import Method, Ranked
+from autospace.searchers.problem import Problem
+from autospace.searchers.settings import Section
+from autospace.searchers.shared_weights import Loss, SharedWeights
+from autospace.searchers.state import State
+from autospace.streams import stream
+
+
+class PetridishOptions(Section):
+    """How often and how far networks grow."""
+
+    start: Literal["cheapest", "reference"] = "cheapest"
+    warm_up: Annotated[float, Field(gt=0, lt=1, description="share of steps; the first")] = 0.2
+    growths: Annotated[int, Field(ge=1, le=1000, description="networks grown")] = 16
+    insertion: Annotated[
+        float, Field(gt=0, lt=1, description="share of a growth's steps with all candidates")
+    ] = 0.5
+    changed: Annotated[float, Field(gt=0, le=1, description="share of layers per growth")] = 0.25
+    sparsity: Annotated[float, Field(ge=0, le=100, description="weight of sum |alpha|")] = 1e-3
+    alpha_travel: Annotated[float, Field(gt=0, le=1000, description="as with darts")] = 1.0
+    tolerance: Annotated[float, Field(ge=0, le=10, description="above the hull, relative")] = 0.025
+
+
+class Moment(NamedTuple):
+    """Where a step stands: in which growth (-1 for the first network), at which of its steps."""
+
+    growth: int
+    place: int
+    length: int
+
+
+class Petridish(Method):
+    """Every network of the gallery has weights of its own; those off its path are shared."""
+
+    options_type: ClassVar[type[Section]] = PetridishOptions
+
+    def __init__(self, problem: Problem, options: PetridishOptions) -> None:
+        super().__init__(problem, options)
+        self._options = options
+        self.weights = SharedWeights(problem)
+        self.judge = Judge(problem, self.weights.supernet)
+        self.gallery = Gallery()
+        total = problem.config.supernet.steps
+        self._warm = min(max(1, round(options.warm_up * total)), total)
+        asked = problem.config.evaluations or options.growths + 1
+        self.growths = min(options.growths, asked - 1, (total - self._warm) // 2)
+        self.path = self._first()
+        self._parent: int | None = None
+        self.alphas = self._new_alphas(1)
+
+    @property
+    def supernets(self) -> list[SharedWeights]:
+        """The one that holds the latest network."""
+        return [self.weights]
+
+    @property
+    def steps(self) -> int:
+        """Steps of the weights; less only where no more networks may be judged."""
+        return self.problem.config.supernet.steps if self.growths else self._warm
+
+    def moment(self, index: int) -> Moment:
+        """Where step `index` stands."""
+        if index < self._warm:
+            return Moment(-1, index, self._warm)
+        left = self.problem.config.supernet.steps - self._warm
+        starts = [self._warm + left * each // self.growths for each in range(self.growths + 1)]
+        growth = next(i for i in range(self.growths) if index < starts[i + 1])
+        return Moment(growth, index - starts[growth], starts[growth + 1] - starts[growth])
+
+    def step(self, index: int) -> None:
+        """A step of the network's weights, with or without insertions; the last one judges it."""
+        growth, place, length = self.moment(index)
+        inserting = max(1, round(self._options.insertion * length)) if growth >= 0 else 0
+        inserting = min(inserting, length - 1)
+        if growth >= 0 and place == 0:
+            self._begin(growth, inserting)
+        if place < inserting:
+            self._insertion_step(index, place, length)
+        else:
+            if growth >= 0 and place == inserting:
+                self.path = self.selected(growth)
+            self._trained(index, self.weights.task(self.path), place, length)
+        if place == length - 1:
+            self._hang()
+
+    def _first(self) -> Path:
+        choices = self.problem.choices
+        if self._options.start == "cheapest":
+            costs = [[-float(cost.madds) for cost in each.costs] for each in choices.space.layers]
+            return choices.best(costs)
+        reference = choices.space.reference
+        if not reference:
+            raise SearchError("options.start: reference, but the space has none; allowed: cheapest")
+        path = choices.path(choices.space.architecture(reference))
+        if not choices.allows(path):
+            raise SearchError("options.start: the reference exceeds a limit; allowed: cheapest")
+        return path
+
+    def _new_alphas(self, steps: int) -> Alphas:
+        self._alpha_steps = steps
+        alphas = Alphas(self.problem, self._options.alpha_travel, steps, (0.5, 0.999))
+        for value in alphas.values:
+            value.detach().fill_(1 / len(value))
+        return alphas
+
+    def _begin(self, growth: int, inserting: int) -> None:
+        """Chooses a parent and takes up its weights."""
+        rng = stream(self.problem.seed, "petridish parent", growth)
+        self._parent = self.gallery.parent(rng, self._options.tolerance)
+        parent = self.gallery.members[self._parent]
+        self.path = parent.path
+        self.weights.supernet.load_state_dict(parent.weights, strict=False)
+        self.weights.optimizer.state.clear()  # momentum of another network
+        self.alphas = self._new_alphas(inserting)
+
+    def _trained(self, index: int, loss: Loss, place: int, length: int) -> None:
+        # A schedule for each network: an early one is to be as well trained as a late one.
+        rate = replace(self.weights.recipe, steps=length).rate(place)
+        self.weights.step(index, [loss], rate)
+
+    def _insertion_step(self, index: int, place: int, length: int) -> None:
+        """Trains the parent, and beside it all candidates and alphas, on one loss."""
+        values = self.alphas.values
+
+        def loss(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            logits = path_with_insertions(self.weights.supernet, images, self.path, values)
+            penalty = torch.stack([value.abs().sum() for value in values]).sum()
+            return F.cross_entropy(logits, labels) + self._options.sparsity * penalty
+
+        for value in values:
+            value.grad = None
+        self._trained(index, loss, place, length)
+        self.alphas.step([value.grad for value in values])
+        for value in values:
+            # Below 0 a candidate would be trained to do harm, to be taken away.
+            value.detach().clamp_(min=0)
+
+    def selected(self, growth: int) -> Path:
+        """The network with those cells replaced for which the largest alphas stand.
+
+        Replacements that break a limit are passed over; where all lead to a known network, a
+        random one near the parent.
+        """
+        choices = self.problem.choices
+        rows = [value.detach().tolist() for value in self.alphas.values]
+        best = [
+            max((value, k) for k, value in enumerate(row) if k != self.path[layer])
+            if len(row) > 1
+            else (0.0, self.path[layer])
+            for layer, row in enumerate(rows)
+        ]
+        order = sorted(range(len(best)), key=lambda layer: -best[layer][0])
+        order = [layer for layer in order if best[layer][0] > 0]
+        count = max(1, round(self._options.changed * len(best)))
+        for skipped in range(len(order)):
+            child, changes = self.path, 0
+            for layer in order[skipped:]:
+                grown = (*child[:layer], best[layer][1], *child[layer + 1 :])
+                if changes < count and choices.allows(grown):
+                    child, changes = grown, changes + 1
+            if not self.gallery.knows(child):
+                return child
+        rng = stream(self.problem.seed, "petridish child", growth)
+        near = (choices.mutated(self.path, rng, 0.0) for _ in range(50))
+        others = (path for path in near if not self.gallery.knows(path))
+        known = [member.path for member in self.gallery.members]
+        return next(others, choices.draw_new(rng, known))
+
+    def _hang(self) -> None:
+        """Judges the network and adds it to the gallery."""
+        self.judge.known.clear()
+        accuracy = self.judge.accuracy(self.path)
+        self.evaluations += not self.gallery.knows(self.path)
+        self.offer(Ranked(self.path, accuracy, accuracy))
+        madds = self.problem.choices.cost(self.path).madds
+        member = Member(self.path, accuracy, madds, self._parent, self._own_weights())
+        self.gallery.members.append(member)
+
+    def _own_weights(self) -> Weights:
+        on_path = tuple(f"candidates.{layer}.{index}." for layer, index in enumerate(self.path))
+        return {
+            name: value.clone()
+            for name, value in self.weights.supernet.state_dict().items()
+            if name.startswith(("network.", *on_path))
+        }
+
+    def ranked(self) -> list[Ranked]:
+        """The front of the gallery, the most accurate first."""
+        front = self.gallery.front
+        return [Ranked(each.path, each.accuracy, each.accuracy) for each in front]
+
+    def details(self) -> dict[str, Any]:
+        """All networks in the order of growth, with the place of each one's parent."""
+        choices = self.problem.choices
+        return {
+            "gallery": [
+                {
+                    "architecture": choices.architecture(each.path).choices,
+                    "accuracy": each.accuracy,
+                    "madds": each.madds,
+                    "parent": each.parent,
+                }
+                for each in self.gallery.members
+            ]
+        }
+
+    def state(self) -> State:
+        """The gallery, the network at hand with all weights, its alphas."""
+        best = self.incumbent
+        plain = {
+            "path": list(self.path),
+            "parent": self._parent,
+            "alpha_steps": self._alpha_steps,
+            "evaluations": self.evaluations,
+            "incumbent": None if best is None else [list(best.path), best.score],
+        }
+        return State(plain=plain).joined(
+            self.weights.state().under("weights"),
+            self.alphas.state().under("alphas"),
+            self.gallery.state().under("gallery"),
+        )
+
+    def restore(self, state: State) -> None:
+        """Takes up all that."""
+        self.path, self._parent = tuple(state.plain["path"]), state.plain["parent"]
+        self.evaluations = state.plain["evaluations"]
+        best = state.plain["incumbent"]
+        self.incumbent = None if best is None else Ranked(tuple(best[0]), best[1], best[1])
+        self.weights.restore(state.part("weights"))
+        self.alphas = self._new_alphas(state.plain["alpha_steps"])
+        self.alphas.restore(state.part("alphas"))
+        self.gallery.restore(state.part("gallery"))
