@@ -13,8 +13,10 @@ from autospace.spaces.builtin import family_space
 from tests.docs.pages import ROOT
 from tests.searchers.problems import SETTINGS, SKELETON
 
-SMALL = "--spaces mbconv random-cells --seeds 2 --truth 3 --truth-seeds 2 --steps 8 --trial-steps 2"
-METHODS = ("random", "zero-cost")
+SMALL = (
+    "--spaces mbconv random-cells --only zero-cost --seeds 2 --truth 2 --truth-seeds 1 "
+    "--seconds 0.5 --evaluations 16 --training-steps 3"
+)
 
 
 def run(script: str, *arguments: object) -> str:
@@ -31,8 +33,8 @@ def run(script: str, *arguments: object) -> str:
 def test_what_is_measured_is_measured_once_and_told(tmp_path: Path) -> None:
     learned, out = tmp_path / "learned.json", tmp_path / "measured.jsonl"
     learned.write_text(to_json(family_space("mnasnet", SKELETON)))
-    data = ["--data", SETTINGS["data"]["source"], "--training-steps", 3, "--evaluations", 4]
-    command = [learned, *data, "--out", out, *SMALL.split(), "--only", *METHODS, "--seconds", 2]
+    data = SETTINGS["data"]["source"]
+    command = [learned, "--data", data, "--out", out, *SMALL.split()]
     run("searchers.py", *command, "--worker", 0, "--workers", 2)
     half = out.read_text()
     run("searchers.py", *command)
@@ -41,12 +43,13 @@ def test_what_is_measured_is_measured_once_and_told(tmp_path: Path) -> None:
     keys = [(row["kind"], row["space"], row["name"], row["seed"]) for row in rows]
     assert len(set(keys)) == len(keys)
     kinds = [kind for kind, *_ in keys]
-    assert (kinds.count("truth"), kinds.count("search"), kinds.count("plan")) == (12, 8, 4)
+    assert (kinds.count("truth"), kinds.count("search"), kinds.count("plan")) == (4, 4, 2)
     plans = {(row["space"], row["name"]): row for row in rows if row["kind"] == "plan"}
     for row in rows:
         if row["kind"] == "search":
-            assert len(row["rated"]) == 3
-            assert row["steps"] == plans[row["space"], row["name"]]["steps"]
+            assert len(row["rated"]) == 2
+            planned = plans[row["space"], row["name"]]["evaluations"]
+            assert row["evaluations"] == planned
     page = tmp_path / "page.md"
     page.write_text((ROOT / "docs" / "searchers.md").read_text("utf-8"))
     run("searchers_report.py", out, "--docs", page)

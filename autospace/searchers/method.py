@@ -85,7 +85,8 @@ class Method(ABC):
     def rated(self, paths: Sequence[Path]) -> list[float] | None:
         """After the last step: what the method makes of given architectures; larger is better.
 
-        None for methods that know the architectures only that they came across.
+        None for methods that know only the architectures that they came across. To be asked last:
+        what has to be judged for it is remembered, and would be ranked.
         """
         del paths
         return None

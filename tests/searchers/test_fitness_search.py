@@ -1,0 +1,63 @@
+"""Searches by a fitness: what is counted, remembered and rated, with options that add state."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autospace.searchers.fitness_search import FitnessSearch
+from autospace.searchers.make import make_method
+from autospace.searchers.method import Method
+from autospace.searchers.state import load_state, save_state
+from tests.searchers.problems import make_problem
+
+ALONE = {"fitness": "alone"}
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "evolution alone": ("evolution", ALONE | {"population": 2, "sample": 2}),
+    "evolution from scores": ("evolution", {"start": "snip", "start_pool": 3, "population": 2}),
+    "pnas alone": ("pnas", ALONE | {"epochs": 3}),
+    "zero-cost in bins": ("zero-cost", {"bins": 2, "initialisations": 2}),
+}
+
+
+def _made(variant: str) -> Method:
+    name, options = VARIANTS[variant]
+    return make_method(make_problem(method=name, options=options, evaluations=5))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_state_taken_up_after_every_step_changes_nothing(variant: str, tmp_path: Path) -> None:
+    whole, parts = _made(variant), _made(variant)
+    for index in range(whole.steps):
+        whole.step(index)
+        parts.step(index)
+        save_state(tmp_path / "state", parts.state())
+        parts = _made(variant)
+        parts.restore(load_state(tmp_path / "state", parts.problem.device))
+    assert parts.ranked() == whole.ranked()
+    assert parts.evaluations == whole.evaluations == 5
+    assert parts.incumbent == whole.incumbent
+
+
+def test_what_is_judged_is_counted_once_and_ranked() -> None:
+    method = make_method(make_problem(method="random", evaluations=3))
+    assert isinstance(method, FitnessSearch)
+    for index in range(method.steps):
+        method.step(index)
+    known = method.fitness.known
+    first = next(iter(known))
+    assert method.judged(first) == known[first]
+    assert method.evaluations == len(known) == 3
+    scores = [each.score for each in method.ranked()]
+    assert scores == sorted(known.values(), reverse=True)
+    assert method.rated(list(known)) == list(known.values())
+
+
+def test_few_are_judged_by_default_where_each_is_trained_alone() -> None:
+    defaults = {
+        fitness: make_method(
+            make_problem(method="evolution", evaluations=None, options={"fitness": fitness})
+        ).most_evaluations
+        for fitness in ("alone", "supernet")
+    }
+    assert defaults == {"alone": 32, "supernet": 200}
