@@ -8,6 +8,7 @@ import torch
 from autospace.execution import Execution
 from autospace.folder import RunError
 from autospace.graphs import NO_GRAPHS, make_graphs
+from autospace.parts import Parts
 from autospace.settings import DEVICES, Config, Precision
 from autospace.spaces.errors import shown
 
@@ -39,7 +40,7 @@ def resolve_precision(name: Precision, device: torch.device) -> torch.dtype:
 def make_execution(config: Config, device: torch.device, say: Callable[[str], None]) -> Execution:
     """How a run's networks are trained on a device; `say` is told what is not to be had."""
     graphs = make_graphs(device, say) if config.cuda_graphs else NO_GRAPHS
-    return Execution(device, resolve_precision(config.precision, device), graphs)
+    return Execution(device, resolve_precision(config.precision, device), graphs, Parts(say))
 
 
 def _computes_in_bfloat16(device: torch.device) -> bool:

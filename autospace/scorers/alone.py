@@ -88,9 +88,8 @@ class LoneScorer(ABC, Generic[Seen]):
         optimizer.zero_grad(set_to_none=True)
         for layer, seen in enumerate(layers):
             for learner in learners[layer]:
-                with self.setting.execution.autocast():
-                    objective = self.objective(layer, learner, seen)
-                objective.backward()
+                objective = partial(self.objective, layer, learner)
+                self.setting.execution.backward(objective, seen, learner.parameters())
                 nn.utils.clip_grad_norm_(learner.parameters(), CLIP)
         optimizer.step()
 
@@ -112,8 +111,8 @@ class LoneScorer(ABC, Generic[Seen]):
     def _add_losses(self, learners: Learners, sums: list[torch.Tensor], layers: list[Seen]) -> None:
         for layer, seen in enumerate(layers):
             for index, learner in enumerate(learners[layer]):
-                with self.setting.execution.autocast():
-                    sums[layer][index] += self.loss(layer, learner, seen)
+                loss = partial(self.loss, layer, learner)
+                sums[layer][index] += self.setting.execution.mean(loss, seen)
 
 
 def _rate(peak: float, done: int, steps: int) -> float:

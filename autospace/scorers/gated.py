@@ -6,6 +6,7 @@ With the reference active, moving the gate from it to candidate k changes the lo
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -17,7 +18,7 @@ from autospace.scorers.steps import LayerTrace, layer_traces
 from autospace.scorers.supernet import REFERENCE, ReferenceSupernet
 from autospace.spaces.cell import Cell
 from autospace.streams import stream
-from autospace.training import Recipe, make_optimizer, set_rate
+from autospace.training import Batch, Recipe, make_optimizer, set_rate
 
 
 class GatedScorer:
@@ -33,7 +34,7 @@ class GatedScorer:
         return self._gate_gradients(supernet, repeat)
 
     def _gate_gradients(self, supernet: ReferenceSupernet, repeat: int) -> list[list[float]]:
-        network = supernet.network.requires_grad_(False)
+        supernet.network.requires_grad_(False)
         execution = self._setting.execution
         sums = [
             torch.zeros(len(supernet.cells(layer)), dtype=torch.float64, device=execution.device)
@@ -43,18 +44,33 @@ class GatedScorer:
         for step in self._setting.validation_steps(repeat):
             batch = self._setting.validation.batch(step)
             images += len(batch[1])
-            with execution.autocast():
-                traces = layer_traces(network, *batch)
-                for total, trace, modules in zip(sums, traces, supernet.candidates, strict=True):
-                    _add_slopes(total, trace, list(modules.children()))
+            for slopes in self._batch_slopes(supernet, batch):
+                for total, slope in zip(sums, slopes, strict=True):
+                    total += slope
         return [(total / images).tolist() for total in sums]
+
+    def _batch_slopes(self, supernet: ReferenceSupernet, batch: Batch) -> list[list[torch.Tensor]]:
+        """Per part of the batch, and per layer, what `_slopes` gives."""
+        found: list[list[torch.Tensor]] = []
+
+        def work(part: Batch, share: float) -> None:
+            with self._setting.execution.autocast():
+                traces = layer_traces(supernet.network, *part)
+                pairs = zip(traces, supernet.candidates, strict=True)
+                found.append([_slopes(trace, list(row.children())) for trace, row in pairs])
+
+        self._setting.execution.parts.each(work, batch, found.clear)
+        return found
 
 
 @torch.no_grad()
-def _add_slopes(total: torch.Tensor, trace: LayerTrace, modules: Sequence[nn.Module]) -> None:
+def _slopes(trace: LayerTrace, modules: Sequence[nn.Module]) -> torch.Tensor:
+    """-<g, c_k(x) - y> of every candidate k of a layer, summed over the images."""
+    found = trace.g.new_zeros(len(modules), dtype=torch.float64)
     for index, module in enumerate(modules):
         change = widened(module(trace.x)) - widened(trace.y)
-        total[index] -= (widened(trace.g) * change).sum()
+        found[index] -= (widened(trace.g) * change).sum()
+    return found
 
 
 def train_single_path(supernet: ReferenceSupernet, setting: Setting, repeat: int) -> None:
@@ -72,14 +88,16 @@ def train_single_path(supernet: ReferenceSupernet, setting: Setting, repeat: int
                 queue.extend(rng.sample(range(size), size))
         path = [queue.pop() for queue in queues]
         set_rate(optimizer, recipe.rate(done))
-        images, labels = setting.training.batch(step)
-        with setting.execution.autocast():
-            logits = supernet.single_path(images, path)
-        loss = F.cross_entropy(widened(logits), labels)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = partial(_path_loss, supernet, path)
+        setting.execution.backward(loss, setting.training.batch(step), supernet.parameters())
         nn.utils.clip_grad_norm_(supernet.parameters(), recipe.clip)
         optimizer.step()
+
+
+def _path_loss(supernet: ReferenceSupernet, path: Sequence[int], batch: Batch) -> torch.Tensor:
+    images, labels = batch
+    return F.cross_entropy(widened(supernet.single_path(images, path)), labels)
 
 
 def one_shot_losses(

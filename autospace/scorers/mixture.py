@@ -7,16 +7,18 @@ reference.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch.nn import functional as F
 
 from autospace.execution import widened
+from autospace.parts import scaled
 from autospace.scorers.setting import Setting
 from autospace.scorers.supernet import ReferenceSupernet
 from autospace.spaces.cell import Cell
 from autospace.spaces.cost import cell_cost
-from autospace.supernet import fix_scale, frozen
+from autospace.supernet import Supernet, fix_scale, frozen
 from autospace.training import Batch, Recipe, make_optimizer, set_rate
 
 TEMPERATURE = 1.0
@@ -36,12 +38,12 @@ class MixtureScorer:
         """Fitness of every candidate of every layer; see `autospace.fitness.Scorer`."""
         supernet = ReferenceSupernet(self._setting, candidates, repeat)
         fix_scale(supernet)
-        search = _Search(supernet, self._setting)
+        search = MixtureSearch(supernet, self._setting)
         self._train(search, repeat)
         self.gradients = [_over_reference(-total) for total in search.totals]
         return [_over_reference(alpha.detach()) for alpha in search.alphas]
 
-    def _train(self, search: "_Search", repeat: int) -> None:
+    def _train(self, search: "MixtureSearch", repeat: int) -> None:
         """Weights and alpha in turn."""
         setting, recipe = self._setting, search.recipe
         uniform = round(UNIFORM_SHARE * recipe.steps)
@@ -56,7 +58,7 @@ class MixtureScorer:
                 train_alphas(setting.validation.batch(step))
 
 
-class _Search:
+class MixtureSearch:
     """A supernet's weights and alphas, and a step of each.
 
     Attributes:
@@ -64,7 +66,7 @@ class _Search:
         totals: the sum of dL/da over the steps of alpha, likewise.
     """
 
-    def __init__(self, supernet: ReferenceSupernet, setting: Setting) -> None:
+    def __init__(self, supernet: Supernet, setting: Setting) -> None:
         options = setting.options
         sizes = [len(modules) for modules in supernet.choices]
         self._supernet, self._execution = supernet, setting.execution
@@ -88,29 +90,37 @@ class _Search:
     def train_weights(self, batch: Batch) -> None:
         """A step of the weights, alpha as it is."""
         self.optimizer.zero_grad(set_to_none=True)
-        self._loss(batch, [_weights(alpha.detach()) for alpha in self.alphas]).backward()
-        torch.nn.utils.clip_grad_norm_(self._supernet.parameters(), self.recipe.clip)
+        mixes = [_weights(alpha.detach()) for alpha in self.alphas]
+        weights = list(self._supernet.parameters())
+        self._execution.backward(partial(self._loss, mixes), batch, weights)
+        torch.nn.utils.clip_grad_norm_(weights, self.recipe.clip)
         self.optimizer.step()
 
     def train_alphas(self, batch: Batch) -> None:
         """A step of alpha, the weights frozen."""
+        gradients: list[torch.Tensor] = []
         with frozen(self._supernet):
-            mixes = [_weights(alpha) for alpha in self.alphas]
-            loss = self._loss(batch, mixes)
-            for mix, cost in zip(mixes, self._costs, strict=False):
-                loss = loss + (mix * cost).sum()
-            gradients = torch.autograd.grad(loss, [*self.alphas, *mixes])
+            work = partial(self._add_slopes, gradients)
+            self._execution.parts.each(work, batch, gradients.clear)
         for alpha, gradient in zip(self.alphas, gradients, strict=False):
             alpha.grad = gradient
         for total, gradient in zip(self.totals, gradients[len(self.alphas) :], strict=True):
             total += gradient
         self._alpha_optimizer.step()
 
-    def _loss(self, batch: Batch, mixes: list[torch.Tensor]) -> torch.Tensor:
-        images, labels = batch
+    def _add_slopes(self, slopes: list[torch.Tensor], batch: Batch, share: float) -> None:
+        """Adds dL/dalpha and dL/da of a part of a batch."""
+        mixes = [_weights(alpha) for alpha in self.alphas]
         with self._execution.autocast():
-            logits = self._supernet.mixture(images, mixes)
-        return F.cross_entropy(widened(logits), labels)
+            loss = self._loss(mixes, batch)
+        for mix, cost in zip(mixes, self._costs, strict=False):
+            loss = loss + (mix * cost).sum()
+        found = torch.autograd.grad(scaled(loss, share), [*self.alphas, *mixes])
+        slopes[:] = map(torch.add, slopes, found) if slopes else found
+
+    def _loss(self, mixes: list[torch.Tensor], batch: Batch) -> torch.Tensor:
+        images, labels = batch
+        return F.cross_entropy(widened(self._supernet.mixture(images, mixes)), labels)
 
 
 def _weights(alpha: torch.Tensor) -> torch.Tensor:
@@ -122,7 +132,7 @@ def _over_reference(values: torch.Tensor) -> list[float]:
     return difference
 
 
-def _relative_costs(supernet: ReferenceSupernet) -> list[torch.Tensor]:
+def _relative_costs(supernet: Supernet) -> list[torch.Tensor]:
     """MAdds of every choice over those of the whole reference."""
     device = next(supernet.parameters()).device
     rows = [

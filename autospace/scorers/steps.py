@@ -1,6 +1,6 @@
 """What the frozen reference shows of a batch, remembered as long as memory allows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from autospace.execution import Execution, widened
 from autospace.network import Network
-from autospace.training import BatchSource
+from autospace.training import Batch, BatchSource
 
 CACHE_BYTES = 1 << 30
 
@@ -47,14 +47,30 @@ class Steps(Generic[Seen]):
         """One entry per layer."""
         if step in self._kept:
             return self._kept[step]
-        images, labels = self._source.batch(step)
-        with self._execution.autocast():
-            layers = self._look(self._reference, images, labels)
+        layers = self._shown(self._source.batch(step))
         size = sum(part.numel() * part.element_size() for layer in layers for part in layer)
         if self._bytes + size <= CACHE_BYTES:
             self._kept[step] = layers
             self._bytes += size
         return layers
+
+    def _shown(self, batch: Batch) -> list[Seen]:
+        found: list[list[Seen]] = []
+
+        def work(part: Batch, share: float) -> None:
+            with self._execution.autocast():
+                found.append(self._look(self._reference, *part))
+
+        self._execution.parts.each(work, batch, found.clear)
+        return [_joined(parts) for parts in zip(*found, strict=True)]
+
+
+def _joined(parts: Sequence[Seen]) -> Seen:
+    """What a layer shows of a batch, from what it shows of the parts; in one piece if in one."""
+    if len(parts) == 1:
+        return parts[0]
+    make: Callable[..., Seen] = type(parts[0])
+    return make(*map(torch.cat, zip(*parts, strict=True)))
 
 
 @torch.no_grad()

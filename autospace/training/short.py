@@ -76,17 +76,17 @@ def train(
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     network.train()
 
-    def advance(batch: Batch) -> torch.Tensor:
+    def loss_of(batch: Batch) -> torch.Tensor:
         images, labels = batch
-        with execution.autocast():
-            logits = network(images)
         smoothing = recipe.label_smoothing
-        loss = F.cross_entropy(widened(logits), labels, label_smoothing=smoothing)
+        return F.cross_entropy(widened(network(images)), labels, label_smoothing=smoothing)
+
+    def advance(batch: Batch) -> torch.Tensor:
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = execution.backward(loss_of, batch, parameters)
         nn.utils.clip_grad_norm_(parameters, recipe.clip)
         optimizer.step()
-        return loss.detach()
+        return loss
 
     replayed = execution.replayed(advance)
     for step in range(start, recipe.steps):

@@ -113,7 +113,7 @@ def test_alphas_get_the_gradients_of_float32_to_a_few_percent(
     setting = make_setting("mixture", cost_weight=0.1)
     found = []
     for each in (setting, _half(setting)):
-        search = mixture._Search(ReferenceSupernet(setting, cells, 0), each)
+        search = mixture.MixtureSearch(ReferenceSupernet(setting, cells, 0), each)
         search.train_alphas(setting.validation.batch(0))
         assert {alpha.dtype for alpha in search.alphas} == {torch.float32}
         assert {total.dtype for total in search.totals} == {torch.float32}
