@@ -1,11 +1,13 @@
-"""What the default scorer might be improved by: averaged weights, extrapolation, a moved reference.
+"""What the default scorer might be improved by, in quality or in time.
 
     python benchmarks/probe_variants.py --data npz:PATH --out FILE.jsonl --seeds 0 1 2
 
 Adds lines to the file of `ranking.py`: `probe averaged` (fitness read off the mean of the weights
 over the second half of training), `probe extrapolated` (the loss at the end minus what the second
-half of training gained, for cells that learn slowly) and `probe moved` (the reference network has
-adopted the best cells of an earlier scoring, as a moving reference would).
+half of training gained, for cells that learn slowly), `probe running` (validation with running
+batch statistics), `probe halving` (half way, the worse half of a layer's cells is dropped and keeps
+its rank below the others) and `probe moved` (the reference network has adopted the best cells of
+an earlier scoring, as a moving reference would).
 """
 
 import argparse
@@ -30,7 +32,8 @@ from autospace.spaces import Cell
 from autospace.streams import derived_seed
 from autospace.training import Recipe, train
 
-NAMES = ("probe averaged", "probe extrapolated", "probe moved")
+WATCHED = ("probe averaged", "probe extrapolated", "probe running", "probe halving")
+NAMES = (*WATCHED, "probe moved")
 
 
 class WatchedProbe(ProbeScorer):
@@ -42,6 +45,9 @@ class WatchedProbe(ProbeScorer):
         self._means: list[list[AveragedModel]] = []
         self._half: Table = []
         self._repeat = 0
+        self._half_way = 0.0
+        self.halving_seconds = 0.0
+        """What training would have cost, had the worse half of the cells stopped half way."""
 
     def tables(self, cells: Sequence[Sequence[Cell]], repeat: int) -> dict[str, Table]:
         """Negated losses: within a layer they rank as fitness does."""
@@ -50,9 +56,13 @@ class WatchedProbe(ProbeScorer):
             [self.learner(layer, cell, repeat) for cell in offered]
             for layer, offered in enumerate(cells)
         ]
+        started = time.process_time()
         self._train(self._learners, repeat)
+        halves = self._half_way - started, time.process_time() - self._half_way
+        self.halving_seconds = halves[0] + halves[1] / 2
         self._watch(self.setting.options.steps, self.setting.options.steps)
-        end = self._measure(self._learners, repeat)
+        running = self._measured_with(False)
+        end = self._measured_with(True)
         means = [[mean.module for mean in layer] for layer in self._means]
         return {
             "probe averaged": [[-v for v in row] for row in self._measure(means, repeat)],
@@ -60,16 +70,38 @@ class WatchedProbe(ProbeScorer):
                 [half - 2 * last for half, last in zip(first, second, strict=True)]
                 for first, second in zip(self._half, end, strict=True)
             ],
+            "probe running": [[-v for v in row] for row in running],
+            "probe halving": [
+                halved(first, second) for first, second in zip(self._half, end, strict=True)
+            ],
         }
+
+    def _measured_with(self, batch_statistics: bool) -> Table:
+        for learner in (each for layer in self._learners for each in layer):
+            learner.train(batch_statistics)
+        return self._measure(self._learners, self._repeat)
 
     def _watch(self, done: int, total: int) -> None:
         if done == total // 2:
             self._half = self._measure(self._learners, self._repeat)
+            self._half_way = time.process_time()
             self._means = [[AveragedModel(each) for each in layer] for layer in self._learners]
         if done >= total // 2:
             for means, learners in zip(self._means, self._learners, strict=True):
                 for mean, learner in zip(means, learners, strict=True):
                     mean.update_parameters(learner)
+
+
+def halved(half: Sequence[float], end: Sequence[float]) -> list[float]:
+    """Negated losses when only the better half of the cells is trained to the end."""
+    median = sorted(half)[(len(half) - 1) // 2]
+    survivors = [last for first, last in zip(half, end, strict=True) if first <= median]
+    # A dropped cell ranks below every survivor, by its last loss.
+    worst = max(survivors) - median
+    return [
+        -last if first <= median else -(first + max(0.0, worst))
+        for first, last in zip(half, end, strict=True)
+    ]
 
 
 def moved(base: Setting, images: Images, best: Sequence[Cell]) -> Setting:
@@ -109,8 +141,12 @@ def main() -> None:
             continue
         base = setting(images, seed, options, WARM_UP_STEPS)
         started = time.process_time()
-        tables = WatchedProbe(base).tables(cells, 0)
-        write(arguments.out, tables, seed, round(time.process_time() - started, 2))
+        watched = WatchedProbe(base)
+        tables = watched.tables(cells, 0)
+        seconds = time.process_time() - started
+        spared = {"probe halving": tables.pop("probe halving")}
+        write(arguments.out, tables, seed, round(seconds, 2))
+        write(arguments.out, spared, seed, round(watched.halving_seconds, 2))
         other = moved(base, images, best_cells(arguments.out, seed, cells))
         started = time.process_time()
         tables = {"probe moved": ProbeScorer(other).score(cells, 0)}
