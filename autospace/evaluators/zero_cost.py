@@ -80,7 +80,7 @@ def synflow(network: Network, images: torch.Tensor, labels: torch.Tensor) -> flo
 
 
 def jacob_cov(network: Network, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """How little the input gradients of images are alike (Mellor et al., 2020, equation 2).
+    """How little the input gradients of images are alike (Mellor et al., 2020).
 
     Minus the sum of log(v + k) + 1 / (v + k), k = 1e-5, over the eigenvalues v of the correlation
     of d(sum of logits)/dx between images. The released code normalises by the batch at hand, whose
@@ -105,7 +105,7 @@ def jacob_cov(network: Network, images: torch.Tensor, labels: torch.Tensor) -> f
 
 
 def snip(network: Network, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """The sum of |w dL/dw| over all weights (Lee et al., ICLR 2019, equation 4)."""
+    """The sum of |w dL/dw| over all weights (Lee et al., ICLR 2019)."""
     F.cross_entropy(network.train()(images), labels).backward()
     return float(_saliency(network))
 
