@@ -8,6 +8,7 @@ BIN := .venv/bin
 RUNTIME := .venv/.installed-runtime
 DEV := .venv/.installed-dev
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+KERNELS := autospace/kernels/kernels.c autospace/kernels/body.h
 PACKAGED := pyproject.toml README.md LICENSE autospace cli spaces
 
 .DEFAULT_GOAL := help
@@ -71,10 +72,10 @@ $(BIN)/pip:
 	  echo "error: $(PYTHON) comes without the venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
-$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/pip
+$(RUNTIME): pyproject.toml constraints.txt $(KERNELS) | $(BIN)/pip
 	$(PIP_INSTALL) --editable .
 	@touch $@
 
-$(DEV): pyproject.toml constraints.txt | $(BIN)/pip
+$(DEV): pyproject.toml constraints.txt $(KERNELS) | $(BIN)/pip
 	$(PIP_INSTALL) --editable '.[dev]'
 	@touch $(RUNTIME) $@

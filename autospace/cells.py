@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from autospace.kernels import Depthwise, depthwise_sum, takes
 from autospace.operations import ConvNorm, Gate, SqueezeExcite, build_operation
 from autospace.spaces.cell import Cell
 from autospace.spaces.cost import se_channels
@@ -53,10 +54,22 @@ class CellModule(nn.Module):
         for source, target, _ in self.cell.edges:
             incoming.setdefault(target, []).append((source, f"{source}_{target}"))
         for target in sorted(incoming):
-            value = added(self.operations[key](nodes[source]) for source, key in incoming[target])
+            value = self._node([(self.operations[key], nodes[j]) for j, key in incoming[target]])
             mix = str(target)
             nodes[target] = self.mixes[mix](value) if mix in self.mixes else value
         return nodes[self.last]
+
+    def _node(self, edges: list[tuple[nn.Module, torch.Tensor]]) -> torch.Tensor:
+        """Sum of the operations' outputs; those that can be, computed and added in one go."""
+        fused: list[tuple[torch.Tensor, Depthwise]] = []
+        plain: list[tuple[nn.Module, torch.Tensor]] = []
+        for operation, x in edges:
+            if isinstance(operation, ConvNorm) and takes(x) and operation.fuses(x):
+                fused.append((x, operation.depthwise))
+            else:
+                plain.append((operation, x))
+        others = [operation(x) for operation, x in plain]
+        return depthwise_sum(fused, others) if fused else added(others)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The cell's output, before the skeleton's shortcut."""

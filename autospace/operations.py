@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from autospace.kernels import Depthwise, depthwise, depthwise_sum, norm_act, replaceable, takes
 from autospace.spaces.operations import OPERATIONS, Operation
 
 Placeable = TypeVar("Placeable", bound=nn.Module)
@@ -35,6 +36,29 @@ class ConvNorm(nn.Sequential):
         )
         parts: list[nn.Module] = [convolution, nn.BatchNorm2d(out_channels)]
         super().__init__(*parts, *([nn.ReLU6()] if activate else []))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W] -> [N, C', H/stride, W/stride]."""
+        if not (takes(x) and replaceable(self, x)):
+            found: torch.Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+            return found
+        if depthwise(self.convolution) and self.activates:
+            return depthwise_sum([(x, self.depthwise)], [])
+        return norm_act(self.convolution(x), self.norm, activate=self.activates)
+
+    def fuses(self, x: torch.Tensor) -> bool:
+        """Whether it is an edge of `depthwise_sum` for this input."""
+        return replaceable(self, x) and depthwise(self.convolution) and self.activates
+
+    @property
+    def activates(self) -> bool:
+        """Whether ReLU6 follows."""
+        return len(self) == 3
+
+    @property
+    def depthwise(self) -> Depthwise:
+        """Its parts, for `depthwise_sum`."""
+        return Depthwise(self.convolution, self.norm)
 
     @property
     def convolution(self) -> nn.Conv2d:

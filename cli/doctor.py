@@ -20,6 +20,7 @@ def doctor(format: Format = "table") -> None:
     packages = {name: _version(name) for name in (*REQUIRED, *OPTIONAL)}
     missing = [name for name in REQUIRED if packages[name] is None]
     devices = _devices() if packages["torch"] else {}
+    kernels = _kernels() if packages["torch"] else "PyTorch's"
     own = _version("autospace")
     found = {
         "autospace": own,
@@ -27,12 +28,13 @@ def doctor(format: Format = "table") -> None:
         "platform": platform.platform(),
         "packages": packages,
         "devices": devices,
+        "kernels": kernels,
         "missing": missing,
     }
     if format == "json":
         json_data(found)
     else:
-        data(_text(own, packages, devices))
+        data(_text(own, packages, devices | {"kernels": kernels}))
     if missing:
         raise typer.Exit(FAILED)
 
@@ -55,6 +57,12 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _kernels() -> str:
+    from autospace.kernels import described
+
+    return described()
 
 
 def _devices() -> dict[str, str]:

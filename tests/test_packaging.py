@@ -1,5 +1,6 @@
 """What a user gets: the wheel holds exactly our files, under one top-level name."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,23 +15,34 @@ ROOT = Path(__file__).resolve().parent.parent
 INSTALLED_UNDER = {"autospace": "autospace", "cli": "autospace/cli", "spaces": "autospace/spaces"}
 
 
+LIBRARIES = (".so", ".pyd")
+
+
 def _files(folder: str) -> list[Path]:
     found = [path for path in (ROOT / folder).rglob("*") if path.is_file()]
-    return [path for path in found if "__pycache__" not in path.parts and path.name[0] != "."]
+    kept = [path for path in found if "__pycache__" not in path.parts and path.name[0] != "."]
+    return [path for path in kept if path.suffix not in LIBRARIES]
+
+
+IGNORED = shutil.ignore_patterns("__pycache__", *(f"*{suffix}" for suffix in LIBRARIES))
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    return _build(tmp_path_factory.mktemp("copy"), {})
+
+
+def _build(copy: Path, environment: dict[str, str]) -> zipfile.ZipFile:
     """Built offline, from a copy: a build/ left in the tree would bring deleted files back."""
-    copy = tmp_path_factory.mktemp("copy")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, copy)
     for folder in INSTALLED_UNDER:
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / folder, copy / folder, ignore=IGNORED)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]
     command += ["--no-build-isolation", "--wheel-dir", "dist", "."]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    whole = {**os.environ, **environment}
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, env=whole)
     assert done.returncode == 0, done.stderr
     (built,) = (copy / "dist").glob("*.whl")
     return zipfile.ZipFile(built)
@@ -48,7 +60,17 @@ def test_the_wheel_holds_exactly_the_files_of_the_three_folders(wheel: zipfile.Z
         for path in _files(folder)
     }
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert packed == expected
+    library = {name for name in packed if name.endswith(LIBRARIES)}
+    assert packed - library == expected
+    if shutil.which("cc"):
+        (name,) = library
+        assert name.startswith("autospace/kernels/_native.")
+
+
+def test_without_a_compiler_the_package_is_built_all_the_same(tmp_path: Path) -> None:
+    built = _build(tmp_path, {"CC": "no-such-compiler"})
+    assert "autospace/kernels/native.py" in built.namelist()
+    assert not [name for name in built.namelist() if name.endswith(LIBRARIES)]
 
 
 def test_the_only_top_level_name_is_autospace(wheel: zipfile.ZipFile) -> None:

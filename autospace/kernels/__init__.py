@@ -1,0 +1,15 @@
+"""Training of cells on a CPU in few passes over memory: compiled kernels, and when they serve."""
+
+from autospace.kernels.conditions import depthwise, replaceable, takes
+from autospace.kernels.functions import Depthwise, depthwise_sum, norm_act
+from autospace.kernels.native import described
+
+__all__ = [
+    "Depthwise",
+    "depthwise",
+    "depthwise_sum",
+    "described",
+    "norm_act",
+    "replaceable",
+    "takes",
+]

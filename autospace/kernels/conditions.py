@@ -1,0 +1,73 @@
+"""When the kernels may stand in for PyTorch's modules: only where nobody can tell but by time."""
+
+import torch
+from torch import nn
+from torch.nn.modules import module as torch_module
+
+from autospace.kernels.native import asked_for, kernels
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_KERNEL_SIDES = (1, 3, 5, 7)
+
+
+def takes(x: torch.Tensor) -> bool:
+    """Whether a tensor [N, C, H, W] is one for the kernels, and nothing watches the operations.
+
+    Tracing, autocast, functional transforms and dispatch modes have to see PyTorch's own.
+    """
+    return (
+        type(x) is torch.Tensor
+        and x.device.type == "cpu"
+        and x.dim() == 4
+        and x.shape[0] * x.shape[2] * x.shape[3] > 1
+        and asked_for()
+        and kernels(x.dtype) is not None
+        and not torch.is_autocast_enabled("cpu")
+        and not _watched()
+    )
+
+
+def replaceable(part: nn.Sequential, x: torch.Tensor) -> bool:
+    """Whether convolution, batch normalisation and ReLU6 may be computed by the kernels.
+
+    They have to be these very classes, in training mode, of the number type of x, and without
+    hooks.
+    """
+    convolution, norm = part[0], part[1]
+    if type(convolution) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d:
+        return False
+    if not (part.training and norm.training and norm.affine and norm.track_running_stats):
+        return False
+    if torch_module._has_any_global_hook() or any(map(_hooked, (part, *part))):
+        return False
+    held = (convolution.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    return all(
+        each is not None and each.dtype == x.dtype and each.device == x.device for each in held
+    )
+
+
+def depthwise(convolution: nn.Conv2d) -> bool:
+    """Whether there are kernels for a convolution: one filter per channel, and "same" padding."""
+    (side, other), (dilation, _) = convolution.kernel_size, convolution.dilation
+    return (
+        side == other
+        and side in _KERNEL_SIDES
+        and convolution.in_channels == convolution.out_channels == convolution.groups
+        and convolution.dilation == (dilation, dilation)
+        and convolution.padding == (dilation * (side - 1) // 2,) * 2
+        and convolution.stride[0] == convolution.stride[1]
+        and convolution.bias is None
+    )
+
+
+def _hooked(module: nn.Module) -> bool:
+    return any(getattr(module, name) for name in _HOOKS)
+
+
+def _watched() -> bool:
+    return bool(
+        torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack()
+    )
