@@ -8,6 +8,7 @@ from autospace.kernels.native import asked_for, kernels
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _KERNEL_SIDES = (1, 3, 5, 7)
+_ACTIVATED = [nn.Conv2d, nn.BatchNorm2d, nn.ReLU6]
 
 
 def takes(x: torch.Tensor) -> bool:
@@ -34,7 +35,7 @@ def replaceable(part: nn.Sequential, x: torch.Tensor) -> bool:
     hooks.
     """
     convolution, norm = part[0], part[1]
-    if type(convolution) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d:
+    if [type(each) for each in part] not in (_ACTIVATED, _ACTIVATED[:2]):
         return False
     if not (part.training and norm.training and norm.affine and norm.track_running_stats):
         return False

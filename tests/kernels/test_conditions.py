@@ -70,6 +70,12 @@ def _replaced(cell: CellModule) -> None:
             part[1] = nn.GroupNorm(1, part.norm.num_features)
 
 
+def _smooth(cell: CellModule) -> None:
+    for part in cell.modules():
+        if isinstance(part, ConvNorm) and part.activates:
+            part[2] = nn.Softplus()
+
+
 @pytest.mark.parametrize("change", [nn.Module.eval, _hooked, _untracked, _replaced])
 def test_a_module_that_is_not_plain_training_runs_plainly(
     calls: list[str], change: Callable[[CellModule], object]
@@ -78,6 +84,15 @@ def test_a_module_that_is_not_plain_training_runs_plainly(
     change(cell)
     cell(images()).sum().backward()
     assert calls == []
+
+
+def test_another_activation_is_the_one_that_is_computed(calls: list[str]) -> None:
+    cell, x = module(), images()
+    _smooth(cell)
+    found = cell(x)
+    with plainly():
+        assert torch.allclose(found, copy.deepcopy(cell)(x), atol=1e-5)
+    assert not [name for name in calls if name.startswith("depthwise")]
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,10 @@ def _session(plain: ModuleType) -> tuple[Session, Batches]:
     return Session(architecture, batches, None, config, torch.device("cpu")), batches
 
 
-def test_from_equal_weights_on_equal_batches_both_take_the_same_steps(plain: ModuleType) -> None:
+def test_from_equal_weights_on_equal_batches_both_take_the_same_steps(
+    plain: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOSPACE_NATIVE", "0")  # the kernels round otherwise
     session, batches = _session(plain)
     network = plain.plain_network(10)
     pairs = list(zip(network.parameters(), session.network.parameters(), strict=True))
