@@ -76,7 +76,7 @@ def test_every_operation_at_every_stride_with_every_mix(
 
 @given(cells(zero=False, most_nodes=4), shapes(most_channels=19))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
-def test_in_single_precision_a_hundred_roundings_are_the_most(
+def test_in_single_precision_rounding_is_no_worse_than_plainly(
     cell: Cell, shape: LayerShape
 ) -> None:
     # Against double precision, for both paths are rounded. With few values per channel the
