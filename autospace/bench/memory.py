@@ -61,9 +61,9 @@ def growth(side: str, size: Size, device: torch.device) -> int:
     with one_thread():
         # First something small, so that libraries that are loaded on first use do not count.
         _work(side, WARM_UP, device)
-        before = _now(device)
+        before = memory_now(device)
         _work(side, size, device)
-    return max(1, _peak(device) - before)
+    return max(1, memory_peak(device) - before)
 
 
 def _work(side: str, size: Size, device: torch.device) -> None:
@@ -78,18 +78,20 @@ def _work(side: str, size: Size, device: torch.device) -> None:
         search.step(batch, batch)
 
 
-def _now(device: torch.device) -> int:
+def memory_now(device: torch.device) -> int:
+    """Bytes in use; on a GPU, peaks count from here on."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
     try:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     except OSError:
-        return _peak(device)
+        return memory_peak(device)
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _peak(device: torch.device) -> int:
+def memory_peak(device: torch.device) -> int:
+    """Bytes in use at most so far."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
