@@ -193,7 +193,7 @@ def test_the_planted_candidates_are_found(method: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["gm", "nas-lid"])
 def test_most_planted_candidates_are_found_where_random_networks_hold_fewer(method: str) -> None:
-    found = [solved(method, seed, 800, evaluations=60, layers=6) for seed in range(4)]
+    found = [solved(method, seed, 600, evaluations=60, layers=6) for seed in range(3)]
     assert sum(each.share for each in found) / len(found) >= 0.8
-    # By chance all four would be this good once in some hundred times.
-    assert sum(each.chance < 0.1 for each in found) >= 3
+    # By chance two of three would be this good once in some forty times.
+    assert sum(each.chance < 0.1 for each in found) >= 2
