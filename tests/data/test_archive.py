@@ -152,7 +152,9 @@ def test_large_members_and_endless_archives_are_refused(
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello", gzip.compress(b"hello"), gzip.compress(bytes(5000))[:-20]]
+    "content",
+    [b"", b"hello", gzip.compress(b"hello"), gzip.compress(bytes(5000))[:-20]],
+    ids=["empty", "text", "packed text", "cut off"],
 )
 def test_files_that_are_no_archive_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "c.tar.gz"
