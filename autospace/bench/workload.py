@@ -9,11 +9,12 @@ from typing import Final
 
 import torch
 
+from autospace.device import make_execution
 from autospace.fitness import Tick, no_tick
 from autospace.network import Network
 from autospace.operations import placed
 from autospace.scorers.setting import Setting, freeze
-from autospace.settings import ScoringConfig
+from autospace.settings import Config, ScoringConfig
 from autospace.spaces.cell import Cell, mbconv
 from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
 from autospace.training import Batch
@@ -107,4 +108,7 @@ def make_setting(
         torch.manual_seed(SEED)
         network = Network(size.skeleton, [REFERENCE] * len(size.skeleton.layers))
     training, validation = (SameBatch(size, device, channels_last=True) for _ in range(2))
-    return Setting(freeze(placed(network, device)), training, validation, options, SEED, tick)
+    # As a run would do it on this device, with nobody to hear remarks.
+    execution = make_execution(Config(), device, lambda _: None)
+    reference = freeze(placed(network, device))
+    return Setting(reference, training, validation, options, SEED, tick, execution)

@@ -99,7 +99,7 @@ class LoneScorer(ABC, Generic[Seen]):
         steps = self.setting.validation_steps(repeat)
         execution = self.setting.execution
         sums = [
-            torch.zeros(len(layer), dtype=torch.float64, device=execution.device)
+            torch.zeros(len(layer), dtype=torch.float64, device=self.setting.device)
             for layer in learners
         ]
         add_losses = execution.replayed(partial(self._add_losses, learners, sums))

@@ -35,9 +35,9 @@ class GatedScorer:
 
     def _gate_gradients(self, supernet: ReferenceSupernet, repeat: int) -> list[list[float]]:
         supernet.network.requires_grad_(False)
-        execution = self._setting.execution
+        device = self._setting.device
         sums = [
-            torch.zeros(len(supernet.cells(layer)), dtype=torch.float64, device=execution.device)
+            torch.zeros(len(supernet.cells(layer)), dtype=torch.float64, device=device)
             for layer in range(len(supernet.choices))
         ]
         images = 0

@@ -34,6 +34,11 @@ class Setting:
     tick: Tick = no_tick
     execution: Execution = PLAIN
 
+    @property
+    def device(self) -> torch.device:
+        """Where the reference network is."""
+        return next(self.reference.parameters()).device
+
     def training_steps(self, repeat: int, count: int) -> range:
         """Steps of the training batches of a repeat; no two repeats share one."""
         return range(repeat * count, (repeat + 1) * count)
@@ -47,13 +52,12 @@ class Setting:
         """A fresh module for a cell, the same for equal functions, whatever was built before."""
         shape = self.reference.skeleton.shapes[layer]
         name = canonical_key(cell, shape.stride)
-        device = next(self.reference.parameters()).device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(self.seed, "candidate", layer, repeat, name))
             module = CellModule(cell, shape)
         if self.options.inherit:
             inherit(module, self.reference.cell(layer))
-        return placed(module, device).train()
+        return placed(module, self.device).train()
 
 
 def freeze(network: Network) -> Network:

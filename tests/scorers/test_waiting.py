@@ -1,5 +1,6 @@
 """Nothing in a training loop looks at a number: on a GPU, that would wait for all work before."""
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from autospace.data import Augment, Batches, Normaliser
 from autospace.network import Network
+from autospace.scorers import local
 from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.setting import freeze
 from autospace.settings import Method
 from autospace.spaces import Cell, mbconv
 from autospace.training import Recipe, train
@@ -85,3 +88,22 @@ def test_batches_and_training_read_nothing() -> None:
     with Reads() as reads:
         train(network, batches, Recipe(8))
     assert reads.count == 0
+
+
+@pytest.mark.parametrize("method", list(SCORERS))
+def test_scoring_runs_where_no_number_can_be_read(
+    method: Method,
+    make_setting: MakeSetting,
+    cells: list[list[Cell]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Tensors of the device `meta` have no numbers, and mix with those of no other device.
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: [0.0] * len(tensor))
+    monkeypatch.setattr(local, "_rms", lambda _: 1.0)
+    drawn = examples(96, 0)
+    batches = Batches(drawn, 16, 0, "meta", Normaliser.from_examples(drawn), Augment(1, True, 2))
+    setting = make_setting(method, steps=1, validation_batches=1, cost_weight=0.1)
+    reference = freeze(copy.deepcopy(setting.reference).to("meta"))
+    setting = replace(setting, reference=reference, training=batches, validation=batches)
+    fitness = make_scorer(setting).score(cells, 0)
+    assert [len(layer) for layer in fitness] == [len(layer) for layer in cells]
