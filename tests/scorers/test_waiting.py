@@ -97,8 +97,14 @@ def test_scoring_runs_where_no_number_can_be_read(
     cells: list[list[Cell]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Tensors of the device `meta` have no numbers, and mix with those of no other device.
-    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: [0.0] * len(tensor))
+    # Tensors of the device `meta` have no numbers, and hardly mix with those of another device.
+    read: list[torch.Tensor] = []
+
+    def noted(tensor: torch.Tensor) -> list[float]:
+        read.append(tensor)
+        return [0.0] * len(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "tolist", noted)
     monkeypatch.setattr(local, "_rms", lambda _: 1.0)
     drawn = examples(96, 0)
     batches = Batches(drawn, 16, 0, "meta", Normaliser.from_examples(drawn), Augment(1, True, 2))
@@ -107,3 +113,4 @@ def test_scoring_runs_where_no_number_can_be_read(
     setting = replace(setting, reference=reference, training=batches, validation=batches)
     fitness = make_scorer(setting).score(cells, 0)
     assert [len(layer) for layer in fitness] == [len(layer) for layer in cells]
+    assert {tensor.device.type for tensor in read} == {"meta"}
