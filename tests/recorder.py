@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import BaseTorchDispatchMode, TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 Found = TypeVar("Found")
@@ -63,7 +63,9 @@ class TapeRecorder:
 
     def run(self, step: Callable[[], Found]) -> Found:
         self.runs += 1
-        return step()
+        # Watched like a recording: kernels of our own step back for PyTorch's in both.
+        with BaseTorchDispatchMode():
+            return step()
 
     def record(self, step: Callable[[], Found]) -> tuple[Callable[[], None], Found]:
         tape = _Tape()
