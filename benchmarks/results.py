@@ -22,7 +22,7 @@ from results_setup import DOUBLE, FULL, TARGETS, VARIANTS, Quiet, Study, learn_a
 from autospace.comparison.folder import ComparisonFolder
 from autospace.comparison.run import compare
 from autospace.comparison.settings import CompareConfig
-from autospace.config import make_settings
+from autospace.config import make_settings, parse_settings
 from autospace.evaluators.cache import EvaluationCache
 from autospace.evaluators.evaluate import evaluate_all
 from autospace.evaluators.make import Setup, make_evaluator
@@ -154,14 +154,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--parts", nargs="+", default=["learn", "headline", "ablations", "budgets"])
     parser.add_argument("--variants", nargs="+", default=ABLATIONS, choices=VARIANTS)
-    parser.add_argument("--tiny", action="store_true", help="short runs: to try this script")
+    parser.add_argument("--set", nargs="+", default=[], help="of every run: section.name=value")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    smaller = {"scoring": {"steps": 1, "validation_batches": 1}, "warm_up": {"steps": 5}}
     work = arguments.work.resolve()
-    make(
-        Study(arguments.data, work, arguments.steps, smaller if arguments.tiny else None), arguments
-    )
+    make(Study(arguments.data, work, arguments.steps, parse_settings(arguments.set)), arguments)
 
 
 if __name__ == "__main__":

@@ -10,17 +10,15 @@ import argparse
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from results_figures import LEARNED, Record, collect
+from results_pictures import ablations_figure, distributions
 from results_setup import DOUBLE, FULL, TARGETS
 
-from autospace.charts.figure import Axis, Dots, Entry, Figure, Panel, Rule, Segments
 from autospace.charts.paper import render
 from autospace.exporters.notation import human
 from autospace.report.comparison import Comparison
-from autospace.report.comparison_figures import edf_figure
 from autospace.report.write import read_any
 
 RIVALS = {
@@ -28,6 +26,7 @@ RIVALS = {
     "mnasnet": "`mnasnet`",
     "random": "random cells",
 }
+MISSING = "Not measured yet."
 LIMITS = {FULL: "the reference's", DOUBLE: "twice that"}
 
 
@@ -181,49 +180,6 @@ def budgets_table(found: Sequence[Record]) -> str:
     )
 
 
-def ablations_figure(found: Sequence[Record]) -> Figure:
-    """What the full method is better by, variant by variant."""
-    rows = [each for each in found if each["full_better_by"]]
-    places = [float(place) for place in range(len(rows))]
-    better = [each["full_better_by"] for each in rows]
-    ends = [each["interval"] for each in better]
-    bars = tuple(((low, at), (high, at)) for at, (low, high) in zip(places, ends, strict=True))
-    means = tuple((each["difference"], at) for at, each in zip(places, better, strict=True))
-    seeds = tuple(
-        (value, at) for at, each in zip(places, better, strict=True) for value in each["per_seed"]
-    )
-    values = [0.0, *(x for x, _ in seeds), *(end for pair in ends for end in pair)]
-    margin = 0.06 * (max(values) - min(values))
-    axis = Axis("points of accuracy; right of 0 the full method is better", 0.0, 1.0)
-    panel = Panel(
-        "Full method against variants",
-        "",
-        replace(axis, low=min(values) - margin, high=max(values) + margin),
-        Axis.named([each["variant"] for each in rows]),
-        (
-            Rule(0.0, "reference", "y"),
-            Segments(bars, "first", thick=True),
-            Dots(seeds, "second", "ring"),
-            Dots(means, "first"),
-        ),
-    )
-    legend = (
-        Entry("mean and 95 % interval over the networks", "first", "dot"),
-        Entry("one seed", "second", "ring"),
-    )
-    return Figure("ablations", "", (panel,), legend, (560, 60 + 34 * len(rows)))
-
-
-def distributions(comparisons: Sequence[Comparison]) -> Figure:
-    """The error distributions of all seeds side by side."""
-    drawn = [edf_figure(each) for each in comparisons]
-    panels = tuple(
-        replace(each.panels[0], title=f"seed {found.seed}")
-        for each, found in zip(drawn, comparisons, strict=True)
-    )
-    return Figure("edf", "", panels, drawn[0].legend[: len(comparisons[0].spaces)], (300, 240))
-
-
 def _better(found: Record) -> tuple[str, str]:
     over = found.get("over_seeds")
     return (
@@ -246,6 +202,8 @@ def _list(values: Sequence[float]) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return f"{MISSING}\n"
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 

@@ -47,19 +47,19 @@ VARIANTS: Final[dict[str, Settings]] = {
 
 @dataclass(frozen=True)
 class Study:
-    """Where things lie, and what is made smaller for a trial.
+    """Where things lie, and what is unlike the defaults.
 
     Attributes:
         data: as `--data` takes it.
         work: folder of runs, comparisons and evaluations.
         steps: of every training from scratch.
-        smaller: settings of every run that go before those of the variant.
+        changes: to the settings of every run, before those of the variant.
     """
 
     data: str
     work: Path
     steps: int = 1000
-    smaller: Settings | None = None
+    changes: Settings | None = None
 
     @property
     def measured(self) -> Path:
@@ -83,7 +83,7 @@ class Study:
             "skeleton": str(HERE / "small.json"),
             "data": {"source": self.data},
         }
-        return make_config(base, own, self.smaller or {}, VARIANTS[variant])
+        return make_config(base, own, self.changes or {}, VARIANTS[variant])
 
     def spent(self, what: str, seconds: float) -> None:
         """Notes CPU seconds of one process."""

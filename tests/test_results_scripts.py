@@ -15,6 +15,9 @@ from tests.tiny import finish, plan, space_bytes
 
 __all__ = ["script"]
 
+SMALL = ["--set", "scoring.steps=1", "scoring.validation_batches=1", "warm_up.steps=5"]
+SMALL += ["evolution.generations=1"]
+
 
 def test_intervals_over_networks_and_over_seeds(script: Any) -> None:
     gaps = [[1.0, 2.0, 3.0], [2.0, 2.0, 5.0], [0.0, 1.0, -1.0]]
@@ -45,15 +48,27 @@ def test_networks_are_drawn_near_the_target_from_evolved_cells(script: Any) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_scripts_run_from_end_to_end_and_make_nothing_twice(
     script: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     images = "synthetic:classes=10,train=200,test=40,channels=3,resolution=16"
     results, figures = script("results"), script("results_figures")
     work = tmp_path / "work"
-    arguments = ["results.py", "--data", images, "--work", str(work), "--tiny", "--steps", "1"]
-    arguments += ["--samples", "4", "--networks", "2", "--seeds", "0", "--variants"]
-    monkeypatch.setattr(sys, "argv", [*arguments, "random fitness"])
+    arguments = ["results.py", "--data", images, "--work", str(work), "--steps", "1"]
+    arguments += [
+        "--samples",
+        "4",
+        "--networks",
+        "2",
+        "--seeds",
+        "0",
+        "--parts",
+        "learn",
+        "headline",
+        "ablations",
+    ]
+    monkeypatch.setattr(sys, "argv", [*arguments, *SMALL, "--variants", "random fitness"])
     results.main()
     first = figures.collect(work / "steps-1")
     results.main()

@@ -1,0 +1,56 @@
+"""The pictures of docs/results.md."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from results_figures import Record
+
+from autospace.charts.figure import Axis, Dots, Entry, Figure, Panel, Rule, Segments
+from autospace.report.comparison import Comparison
+from autospace.report.comparison_figures import edf_figure
+
+
+def ablations_figure(found: Sequence[Record]) -> Figure:
+    """What the full method is better by, variant by variant."""
+    rows = [each for each in found if each["full_better_by"]]
+    places = [float(place) for place in range(len(rows))]
+    better = [each["full_better_by"] for each in rows]
+    ends = [each["interval"] for each in better]
+    bars = tuple(((low, at), (high, at)) for at, (low, high) in zip(places, ends, strict=True))
+    means = tuple((each["difference"], at) for at, each in zip(places, better, strict=True))
+    seeds = tuple(
+        (value, at) for at, each in zip(places, better, strict=True) for value in each["per_seed"]
+    )
+    values = [0.0, *(x for x, _ in seeds), *(end for pair in ends for end in pair)]
+    margin = 0.06 * (max(values) - min(values))
+    axis = Axis("points of accuracy; right of 0 the full method is better", 0.0, 1.0)
+    panel = Panel(
+        "Full method against variants",
+        "",
+        replace(axis, low=min(values) - margin, high=max(values) + margin),
+        Axis.named([each["variant"] for each in rows]),
+        (
+            Rule(0.0, "reference", "y"),
+            Segments(bars, "first", thick=True),
+            Dots(seeds, "second", "ring"),
+            Dots(means, "first"),
+        ),
+    )
+    legend = (
+        Entry("mean and 95 % interval over the networks", "first", "dot"),
+        Entry("one seed", "second", "ring"),
+    )
+    return Figure("ablations", "", (panel,), legend, (560, 60 + 34 * len(rows)))
+
+
+def distributions(comparisons: Sequence[Comparison]) -> Figure:
+    """The error distributions of all seeds side by side."""
+    drawn = [edf_figure(each) for each in comparisons]
+    errors = [error for each in comparisons for space in each.spaces for error in space.errors]
+    panels = tuple(
+        replace(each.panels[0], title=f"seed {found.seed}", x=Axis.of("error in %", errors))
+        for each, found in zip(drawn, comparisons, strict=True)
+    )
+    spaces = drawn[0].legend[: len(comparisons[0].spaces)]
+    legend = tuple(replace(each, label=each.label.partition("@")[0]) for each in spaces)
+    return Figure("edf", "", panels, legend, (300, 240))
