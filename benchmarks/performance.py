@@ -1,0 +1,167 @@
+"""What the compiled kernels spare: operation by operation, cell by cell, in K, in a whole step.
+
+    python benchmarks/performance.py operations cells candidates large --out FILE.json
+
+Processor time of one thread; both ways in turn in one process, the least of the repeats each. Every
+part is written when it is done, beside those that are there. `large` takes five minutes of one
+core, the others together two.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from autospace.bench.machine import this_machine, versions
+from autospace.bench.speed import search_step_ratio
+from autospace.bench.workload import CANDIDATES, FULL, Size, make_setting
+from autospace.cells import CellModule
+from autospace.kernels import described
+from autospace.kernels.native import VARIABLE
+from autospace.operations import build_operation, placed
+from autospace.scorers.make import make_scorer
+from autospace.settings import ScoringConfig
+from autospace.spaces import DEFAULT_OPERATIONS, Cell, LayerShape
+from autospace.spaces.cell import EXPANSIONS
+
+WAYS = {"kernels": "1", "pytorch": "0"}
+SHAPES = ((64, 48, 32), (64, 96, 16), (64, 192, 8))
+CELL_SHAPES = (LayerShape("early", 16, 16, 1, 16), LayerShape("late", 32, 32, 1, 8))
+CELLS = 8
+REPEATS = 4
+CANDIDATE = CANDIDATES[0]
+COUNTS = (1, 2, 4, 8)
+METHODS = ("probe", "local", "mixture")
+K_SIZE = Size((16, 32), 2, 16, 1, 32)
+
+
+def both(work: Callable[[], object], repeats: int = REPEATS) -> dict[str, float]:
+    """Least milliseconds of each way; the first round only warms up."""
+    seen: dict[str, list[float]] = {way: [] for way in WAYS}
+    for _ in range(repeats + 1):
+        for way, value in WAYS.items():
+            os.environ[VARIABLE] = value
+            started = time.process_time()
+            work()
+            seen[way].append(time.process_time() - started)
+    del os.environ[VARIABLE]
+    return {way: round(1e3 * min(times[1:]), 3) for way, times in seen.items()}
+
+
+def training_pass(module: nn.Module, shape: tuple[int, int, int]) -> Callable[[], None]:
+    images, channels, side = shape
+    x = torch.randn(images, channels, side, side).contiguous(memory_format=torch.channels_last)
+    x.requires_grad_()
+    module.train()
+
+    def work() -> None:
+        output = module(x)
+        output.backward(torch.ones_like(output))
+
+    return work
+
+
+def operations() -> list[dict[str, object]]:
+    rows = []
+    for name in (each for each in DEFAULT_OPERATIONS if each.startswith("dw")):
+        for shape in SHAPES:
+            module = placed(build_operation(name, shape[1], 1), "cpu")
+            rows.append({"operation": name, "shape": shape, **both(training_pass(module, shape))})
+            print(rows[-1], flush=True)
+    return rows
+
+
+def random_cells() -> list[dict[str, object]]:
+    rng, rows = random.Random(0), []
+    for index in range(CELLS):
+        edges = [
+            (source, target, rng.choice(DEFAULT_OPERATIONS))
+            for target in range(1, 4)
+            for source in range(target)
+        ]
+        cell = Cell.from_edges(
+            [*edges[:-3], (0, 3, "dw_conv_3x3"), *edges[-2:]], expansion=rng.choice(EXPANSIONS)
+        )
+        for shape in CELL_SHAPES:
+            module = placed(CellModule(cell, shape), "cpu")
+            sizes = (64, shape.in_channels, shape.resolution)
+            rows.append({"cell": index, "layer": shape.name, **both(training_pass(module, sizes))})
+            print(rows[-1], flush=True)
+    return rows
+
+
+def in_candidates(method: str) -> list[dict[str, object]]:
+    """A scorer's round, after a first one, with ever more candidates of one cost per layer."""
+    rows = []
+    for count in COUNTS:
+        size = K_SIZE
+        options = ScoringConfig(method=method, steps=4, validation_batches=1, batch=size.batch)
+        scorer = make_scorer(make_setting(size, options, torch.device("cpu")))
+        cells = [[CANDIDATE] * count for _ in size.skeleton.layers]
+        times = both(partial(scorer.score, cells, 0), 2)
+        rows.append({"method": method, "k": count, **times})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def large() -> list[dict[str, object]]:
+    """The hot loop: a whole mixture step against the plain path, and growth of memory."""
+    rows = []
+    for way, value in WAYS.items():
+        os.environ[VARIABLE] = value
+        step = search_step_ratio(FULL, 2, torch.device("cpu"), print)
+        rows.append({"way": way, "search_step_ratio": step.value, "spread": step.spread})
+    for row, side, value in zip(
+        [*rows, {"way": "plain"}], ("ours", "ours", "plain"), "100", strict=True
+    ):
+        command = [sys.executable, "-m", "autospace.bench.memory", side, "full", "cpu"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env={**os.environ, VARIABLE: value}
+        )
+        row["memory_mb"] = int(done.stdout) // 2**20
+        if row not in rows:
+            rows.append(row)
+        print(row, flush=True)
+    del os.environ[VARIABLE]
+    return rows
+
+
+PARTS = {
+    "operations": operations,
+    "cells": random_cells,
+    "candidates": lambda: [row for name in METHODS for row in in_candidates(name)],
+    "large": large,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="+", choices=list(PARTS))
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in arguments.parts:
+        torch.manual_seed(0)
+        rows = PARTS[name]()
+        found = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+        found[name] = {
+            "rows": rows,
+            "machine": this_machine(torch.device("cpu")).model_dump(),
+            "versions": versions(),
+            "kernels": described(),
+            "load": [round(value, 1) for value in os.getloadavg()],
+        }
+        arguments.out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()
