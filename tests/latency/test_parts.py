@@ -74,7 +74,7 @@ def _as_part(module: Any, x: torch.Tensor, y: torch.Tensor, *, stem: bool) -> Pa
     if convolution.kernel_size == (1, 1) and len(module) == 2:
         return Part("project", inputs, outputs, side)
     if convolution.kernel_size == (1, 1) and convolution.groups == 1:
-        return Part("expand", inputs, outputs, side)
+        return Part("expand", inputs, outputs, side, stride)
     kind = ("depthwise", convolution.kernel_size[0], convolution.dilation[0])
     return Part(NAMES[kind], inputs, outputs, side, stride)
 
