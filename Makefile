@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# Tests use one thread each, so that there may be as many workers as cores; a worker takes half a gigabyte.
+WORKERS ?= auto
 CLIENTS ?=
 BIN := .venv/bin
 RUNTIME := .venv/.installed-runtime
@@ -23,8 +25,8 @@ demo: $(RUNTIME) ## learn a search space on embedded data, about a minute on a C
 
 install: $(DEV) ## make .venv with everything that development needs
 
-test: $(DEV) ## the tests, without the slow ones
-	$(BIN)/pytest $(PYTEST_ARGS)
+test: $(DEV) ## the tests, without the slow ones; WORKERS=1 for one after the other
+	$(BIN)/pytest -n $(WORKERS) --maxprocesses 8 $(PYTEST_ARGS)
 
 test-slow: $(DEV) ## only the slow tests
 	$(BIN)/pytest -m slow $(PYTEST_ARGS)
