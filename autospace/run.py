@@ -17,6 +17,7 @@ from autospace.data import Augment, Batches, DataSet, Normaliser, divide, load_d
 from autospace.device import make_execution, resolve_device
 from autospace.evolution import Operators
 from autospace.execution import Execution
+from autospace.kernels import described
 from autospace.latency.budget import LatencyBudget, keep_table, read_latency_budget
 from autospace.learned import learned_space
 from autospace.loop import Plan, evolve, start
@@ -274,6 +275,8 @@ def _provenance(prepared: Prepared) -> dict[str, Any]:
     config["device"] = prepared.execution.device.type
     config["precision"] = str(prepared.execution.precision).removeprefix("torch.")
     config["skeleton"] = prepared.skeleton.name
+    # Compiled or not, sums are rounded differently: scores agree to the last digits only.
+    kernels = described().partition(",")[0].partition(":")[0]
     latency = prepared.plan.latency
     if prepared.config.budget.latency_table is not None:
         config["budget"]["latency_table"] = Path(prepared.config.budget.latency_table).name
@@ -287,6 +290,7 @@ def _provenance(prepared: Prepared) -> dict[str, Any]:
             "sha256": prepared.data.digest,
             "classes": list(prepared.data.classes),
         },
+        "kernels": kernels if prepared.execution.device.type == "cpu" else "CUDA's",
         "versions": {**versions, "python": ".".join(map(str, sys.version_info[:2]))},
         **({"latency": latency.described} if latency else {}),
     }
