@@ -77,12 +77,15 @@ def main() -> None:
 
 
 def predictors(networks: list[dict[str, object]], predictions: Path) -> dict[str, object]:
-    """Every predictor's sums, averaged over its scoring seeds, against the mean accuracy."""
-    picks = drawn()
+    """Every predictor's sums, averaged over its scoring seeds, against the mean accuracy.
+
+    Of the networks that have been trained so far.
+    """
     by_cells: dict[tuple[int, ...], list[float]] = {}
     for each in networks:
         by_cells.setdefault(tuple(each["cells"]), []).append(each["held_out_accuracy"])
-    right = np.array([np.mean(by_cells[tuple(each)]) for each in picks])
+    picks = [list(each) for each in sorted(by_cells)]
+    right = np.array([np.mean(values) for _, values in sorted(by_cells.items())])
     offered = [cells_of(layer) for layer in LAYERS.values()]
     costs = [
         network_cost(SKELETON, [layer[i] for layer, i in zip(offered, each, strict=True)])
