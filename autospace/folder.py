@@ -22,7 +22,12 @@ CACHE: Final = "cache"
 LOCK: Final = ".lock"
 
 # A section of `config.toml` that tells whose run it is.
-_COMMANDS: Final = {"[evolution]": "evolve", "[evaluator]": "compare", "[training]": "train"}
+_COMMANDS: Final = {
+    "[evolution]": "evolve",
+    "[evaluator]": "compare",
+    "[supernet]": "search",
+    "[training]": "train",
+}
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

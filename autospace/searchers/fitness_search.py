@@ -72,16 +72,14 @@ class FitnessSearch(Method):
 
     def state(self) -> State:
         """The fitness, and the best so far."""
-        incumbent = self.incumbent
         plain = {
             "evaluations": self.evaluations,
-            "incumbent": None if incumbent is None else [list(incumbent.path), incumbent.score],
+            "incumbent": self.incumbent_out(),
         }
         return State(plain=plain).joined(self.fitness.state().under("fitness"))
 
     def restore(self, state: State) -> None:
         """Takes up the fitness, and the best so far."""
         self.evaluations = state.plain["evaluations"]
-        found = state.plain["incumbent"]
-        self.incumbent = None if found is None else Ranked(tuple(found[0]), found[1], found[1])
+        self.incumbent_in(state.plain["incumbent"])
         self.fitness.restore(state.part("fitness"))

@@ -137,10 +137,9 @@ class GradientSearch(Method):
 
     def state(self) -> State:
         """Weights, alpha, and what has been judged."""
-        best = self.incumbent
         plain = {
             "judged": [list(path) for path in self._judged],
-            "incumbent": None if best is None else [list(best.path), best.score],
+            "incumbent": self.incumbent_out(),
         }
         return State(plain=plain).joined(
             self.weights.state().under("weights"),
@@ -153,8 +152,7 @@ class GradientSearch(Method):
         """Takes up weights, alpha, and what has been judged."""
         self._judged = [tuple(path) for path in state.plain["judged"]]
         self.evaluations = len(self._judged)
-        best = state.plain["incumbent"]
-        self.incumbent = None if best is None else Ranked(tuple(best[0]), best[1], best[1])
+        self.incumbent_in(state.plain["incumbent"])
         self.weights.restore(state.part("weights"))
         self.training.restore(state.part("training"))
         self.alphas.restore(state.part("alphas"))

@@ -95,3 +95,12 @@ class Method(ABC):
         """Makes an architecture the incumbent if its score is the best so far."""
         if self.incumbent is None or found.score > self.incumbent.score:
             self.incumbent = found
+
+    def incumbent_out(self) -> list[Any] | None:
+        """The best so far, whose score is an accuracy, as plain values for a state."""
+        best = self.incumbent
+        return None if best is None else [list(best.path), best.score]
+
+    def incumbent_in(self, plain: list[Any] | None) -> None:
+        """Takes up what `incumbent_out` gave."""
+        self.incumbent = None if plain is None else Ranked(tuple(plain[0]), plain[1], plain[1])

@@ -226,13 +226,12 @@ class Petridish(Method):
 
     def state(self) -> State:
         """The gallery, the network at hand with all weights, its alphas."""
-        best = self.incumbent
         plain = {
             "path": list(self.path),
             "parent": self._parent,
             "alpha_steps": self._alpha_steps,
             "evaluations": self.evaluations,
-            "incumbent": None if best is None else [list(best.path), best.score],
+            "incumbent": self.incumbent_out(),
         }
         return State(plain=plain).joined(
             self.weights.state().under("weights"),
@@ -244,8 +243,7 @@ class Petridish(Method):
         """Takes up all that."""
         self.path, self._parent = tuple(state.plain["path"]), state.plain["parent"]
         self.evaluations = state.plain["evaluations"]
-        best = state.plain["incumbent"]
-        self.incumbent = None if best is None else Ranked(tuple(best[0]), best[1], best[1])
+        self.incumbent_in(state.plain["incumbent"])
         self.weights.restore(state.part("weights"))
         self.alphas = self._new_alphas(state.plain["alpha_steps"])
         self.alphas.restore(state.part("alphas"))

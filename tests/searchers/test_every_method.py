@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from autospace.folder import RunError
+from autospace.run_folder import RunFolder
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.searchers.make import METHODS
 from autospace.searchers.run import run_search
@@ -119,3 +121,9 @@ def test_a_built_in_space_is_fitted_to_the_images(tmp_path: Path) -> None:
     )
     fitted = fitted_space(space, in_channels=1, resolution=8, classes=3)
     assert result["madds"] == fitted.cost(result["best"]).madds
+
+
+def test_other_commands_say_whose_folder_it_is(tmp_path: Path) -> None:
+    _searched(tmp_path / "run", "random", evaluations=1, finalists=1)
+    with pytest.raises(RunError, match="holds a run of autospace search"):
+        RunFolder.open(tmp_path / "run")
