@@ -64,8 +64,8 @@ def value_or_error(text: str) -> Space | Architecture | Skeleton | SpaceError:
 
 
 @contextmanager
-def bounded(seconds: float = 1.0) -> Iterator[None]:
-    """Processor time, because the machine may be busy with other work."""
+def bounded(seconds: float = 5.0) -> Iterator[None]:
+    """Processor time, several times what it takes: the machine may be slow and busy."""
     start = time.process_time()
     yield
     assert time.process_time() - start < seconds
@@ -187,7 +187,7 @@ HUGE = {
 
 
 @pytest.mark.parametrize("what", HUGE)
-def test_huge_text_is_refused_within_a_second(what: str) -> None:
+def test_huge_text_is_refused_within_seconds(what: str) -> None:
     with bounded():
         refused(HUGE[what])
 
@@ -206,7 +206,7 @@ HUGE_TOML = {
 
 
 @pytest.mark.parametrize("what", HUGE_TOML)
-def test_huge_toml_is_refused_within_a_second(what: str) -> None:
+def test_huge_toml_is_refused_within_seconds(what: str) -> None:
     with bounded(), pytest.raises(SpaceError):
         parse_toml(HUGE_TOML[what])
 
