@@ -226,7 +226,10 @@ def main() -> None:
     for name, figure in pictures.items():
         (out / f"{name}.svg").write_bytes(render(figure, "svg"))
     page = Path(__file__).parent.parent / "docs" / "results.md"
-    page.write_text(filled(page.read_text("utf-8"), tables(found)), "utf-8")
+    if page.is_file():
+        page.write_text(filled(page.read_text("utf-8"), tables(found)), "utf-8")
+    else:
+        print(*tables(found).values(), sep="\n")
 
 
 if __name__ == "__main__":
