@@ -7,6 +7,7 @@ from torch import nn
 
 from autospace.kernels import Depthwise, depthwise_sum, takes
 from autospace.operations import ConvNorm, Gate, SqueezeExcite, build_operation
+from autospace.recompute import recomputed
 from autospace.spaces.cell import Cell
 from autospace.spaces.cost import se_channels
 from autospace.spaces.skeleton import LayerShape
@@ -16,7 +17,13 @@ class CellModule(nn.Module):
     """Expansion, graph of operations and projection: [N, C, H, W] -> [N, C', H/s, W/s].
 
     The skeleton's shortcut is not part of it. A cell without a path gives zeros.
+
+    Attributes:
+        recomputes: whether the backward pass computes the cell again instead of keeping what is
+            inside; set by `recompute_cells`.
     """
+
+    recomputes = False
 
     def __init__(self, cell: Cell, shape: LayerShape) -> None:
         super().__init__()
@@ -73,11 +80,25 @@ class CellModule(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The cell's output, before the skeleton's shortcut."""
-        if self.project is None:
+        project = self.project
+        if project is None:
             side = self.shape.out_resolution
             return x.new_zeros(x.shape[0], self.shape.out_channels, side, side)
-        output: torch.Tensor = self.project(self.features(x))
-        return output
+
+        def output(x: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = project(self.features(x))
+            return found
+
+        if self.recomputes and torch.is_grad_enabled():
+            return recomputed(self, output, x)
+        return output(x)
+
+
+def recompute_cells(module: nn.Module) -> None:
+    """Makes all cells in a module keep their inputs alone for the backward pass: less memory."""
+    for part in module.modules():
+        if isinstance(part, CellModule):
+            part.recomputes = True
 
 
 def initialise(module: nn.Module) -> None:

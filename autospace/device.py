@@ -1,6 +1,8 @@
 """Which device does the work, and how."""
 
 import re
+import resource
+import sys
 from collections.abc import Callable
 
 import torch
@@ -41,6 +43,14 @@ def make_execution(config: Config, device: torch.device, say: Callable[[str], No
     """How a run's networks are trained on a device; `say` is told what is not to be had."""
     graphs = make_graphs(device, say) if config.cuda_graphs else NO_GRAPHS
     return Execution(device, resolve_precision(config.precision, device), graphs, Parts(say))
+
+
+def memory_mb(device: torch.device) -> int:
+    """Peak memory so far, in MB: of the GPU if it does the work, else of this process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device) // 2**20)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak // (2**20 if sys.platform == "darwin" else 2**10))
 
 
 def _computes_in_bfloat16(device: torch.device) -> bool:

@@ -1,6 +1,5 @@
 """A whole run: data, warm-up, evolution, learned space; resumable after any step."""
 
-import resource
 import sys
 import time
 from dataclasses import dataclass
@@ -9,12 +8,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from autospace.budget import dearest_reference, layer_shares
 from autospace.checkpoint import event_out
 from autospace.data import Augment, Batches, DataSet, Normaliser, divide, load_data
-from autospace.device import make_execution, resolve_device
+from autospace.device import make_execution, memory_mb, resolve_device
 from autospace.evolution import Operators
 from autospace.execution import Execution
 from autospace.kernels import described
@@ -33,6 +30,7 @@ from autospace.spaces.limits import MAX_NAME
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Budget, Space
 from autospace.streams import derived_seed
+from autospace.threads import thread_count, threads
 from autospace.variation import CellPrior
 from autospace.warm_up import new_reference, warm_up
 
@@ -89,27 +87,32 @@ def learn(folder: RunFolder, observer: Observer, device: str | None = None) -> S
             raise
         folder.settle(prepared.skeleton, prepared.data.digest)
         keep_table(prepared.plan.latency, folder.checkpoint / LATENCY_TABLE)
-        training, validation, images = _batches(prepared)
-        network = _warmed_up(prepared, images, folder, observer)
-        setting = Setting(
-            freeze(network),
-            training,
-            validation,
-            prepared.config.scoring,
-            prepared.config.seed,
-            partial(observer.tick, "score"),
-            prepared.execution,
-        )
-        state = _evolved(prepared, setting, folder, observer)
-        space = learned_space(
-            prepared.plan,
-            state,
-            name=f"learned@{prepared.skeleton.name}"[:MAX_NAME],
-            budget=prepared.budget,
-            provenance=_provenance(prepared),
-        )
-        folder.save_space(space)
-        return space
+        with threads(thread_count(folder.config.threads, prepared.skeleton.resolution)):
+            return _learned(prepared, folder, observer)
+
+
+def _learned(prepared: Prepared, folder: RunFolder, observer: Observer) -> Space:
+    training, validation, images = _batches(prepared)
+    network = _warmed_up(prepared, images, folder, observer)
+    setting = Setting(
+        freeze(network),
+        training,
+        validation,
+        prepared.config.scoring,
+        prepared.config.seed,
+        partial(observer.tick, "score"),
+        prepared.execution,
+    )
+    state = _evolved(prepared, setting, folder, observer)
+    space = learned_space(
+        prepared.plan,
+        state,
+        name=f"learned@{prepared.skeleton.name}"[:MAX_NAME],
+        budget=prepared.budget,
+        provenance=_provenance(prepared),
+    )
+    folder.save_space(space)
+    return space
 
 
 def prepare(
@@ -258,14 +261,6 @@ def _evolved(prepared: Prepared, setting: Setting, folder: RunFolder, observer: 
         observer.round(prepared.plan, after, seconds)
         state, started = after, time.perf_counter()
     return state
-
-
-def memory_mb(device: torch.device) -> int:
-    """Peak memory so far, in MB: of the GPU if it does the work, else of this process."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device) // 2**20)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak // (2**20 if sys.platform == "darwin" else 2**10))
 
 
 def _provenance(prepared: Prepared) -> dict[str, Any]:

@@ -156,6 +156,7 @@ class ScoringConfig(_Section):
     rho: Annotated[float, Field(gt=0, le=1000)] = 1.0
     pool: Annotated[int, Field(ge=1, le=32, description="pixels a side that a probe sees")] = 2
     inherit: bool = False
+    recompute: bool = False
     cost_weight: Annotated[float, Field(ge=0, le=100, description="lambda of E[cost]")] = 0.0
 
 
@@ -200,6 +201,7 @@ class Config(_Section):
     device: Annotated[str, Field(pattern=DEVICES, description="auto, cpu or cuda[:n]")] = "auto"
     precision: Precision = "auto"
     cuda_graphs: bool = True
+    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     skeleton: Annotated[
         str,
         Field(

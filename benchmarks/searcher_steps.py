@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from autospace.bench.machine import this_machine, versions
-from autospace.bench.timing import Clock, clock_of, one_thread
+from autospace.bench.timing import Clock, clock_of
 from autospace.config import make_settings
 from autospace.evaluators.images import load_images
 from autospace.evaluators.settings import EvaluatorConfig
@@ -29,6 +29,7 @@ from autospace.searchers.problem import VALIDATION_BATCH, Problem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import load_skeleton
 from autospace.spaces.builtin import family_space
+from autospace.threads import threads
 
 CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
     "darts, first order": ("darts", {"order": 1}),
@@ -139,7 +140,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    with one_thread():
+    with threads(1):
         found = measured(arguments.skeleton, arguments.device, arguments.rounds)
     text = json.dumps(report(found, arguments), indent=1) + "\n"
     print(text, end="")

@@ -23,7 +23,7 @@ import torch
 
 from autospace.bench.machine import this_machine, versions
 from autospace.bench.memory import memory_now, memory_peak
-from autospace.bench.timing import clock_of, one_thread
+from autospace.bench.timing import clock_of
 from autospace.config import make_settings
 from autospace.evaluators.images import load_images
 from autospace.evaluators.settings import EvaluatorConfig
@@ -34,6 +34,7 @@ from autospace.searchers.shared_weights import SharedWeights
 from autospace.searchers.similarity import Similarity, dimension_matching, gradient_matching
 from autospace.spaces import load_skeleton
 from autospace.spaces.builtin import family_space
+from autospace.threads import threads
 
 NEIGHBOURS = 20
 Work = Callable[[SharedWeights], object]
@@ -83,7 +84,7 @@ def make(skeleton: Path, device: str) -> SharedWeights:
 def measured(name: str, skeleton: Path, device: str) -> dict[str, float]:
     """Bytes by which this process grows at its peak, then seconds of the same once more."""
     chosen, work = torch.device(device), CONTENDERS[name]
-    with one_thread():
+    with threads(1):
         weights = make(skeleton, device)
         # Libraries that are loaded on first use do not count.
         first = (0,) * len(weights.problem.choices.sizes)

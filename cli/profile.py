@@ -97,19 +97,14 @@ def _subject(skeleton: str | None, space: str | None, given: dict[str, Any]) -> 
 def _measured(
     subject: "Subject", *, device: str, dtype: str, batch: int, threads: int
 ) -> "LatencyTable":
-    import torch
-
     from autospace.device import resolve_device
     from autospace.latency.profile import profile as measured
+    from autospace.threads import threads as computing_in
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with computing_in(threads):
         return measured(
             subject, device=resolve_device(device), dtype=dtype, batch=batch, say=message
         )
-    finally:
-        torch.set_num_threads(before)
 
 
 def _print(table: "LatencyTable") -> None:

@@ -130,6 +130,19 @@ def test_a_finished_run_is_returned_without_any_work(finished: Path) -> None:
     assert _content(finished) == before
 
 
+def test_the_work_is_done_in_as_many_threads_as_asked_for(tmp_path: Path) -> None:
+    class Watching(Silent):
+        def round(self, plan: object, state: object, seconds: float) -> None:
+            seen.add(torch.get_num_threads())
+
+    seen: set[int] = set()
+    before = torch.get_num_threads()
+    config = make_config(settings(tmp_path, threads=before + 1))
+    learn(RunFolder.create(tmp_path / "run", config), Watching())
+    assert seen == {before + 1}
+    assert torch.get_num_threads() == before
+
+
 def test_the_global_generators_are_left_alone(tmp_path: Path) -> None:
     random.seed(5)
     torch.manual_seed(5)

@@ -1,8 +1,11 @@
-"""`memory_ratio`: peak memory of the mixture scorer over the plain path's, for equal work.
+"""Peak memory of the mixture scorer over the plain path's, for equal work.
+
+`memory_ratio` is that of the scorer as it is by default, `recompute_memory_ratio` that of a scorer
+whose cells are computed again on the way back.
 
 On a CPU each side runs in a process of its own, because a process never gives back its peak; what
 counts is by how much it grew. As a program, this module is that process:
-`python -m autospace.bench.memory ours|plain quick|full cpu` writes bytes to stdout.
+`python -m autospace.bench.memory ours|recomputed|plain quick|full cpu` writes bytes to stdout.
 """
 
 import os
@@ -18,33 +21,39 @@ import torch
 
 from autospace.bench.document import Entry
 from autospace.bench.plain import PlainSearch, PlainSupernet
-from autospace.bench.timing import one_thread, spread
+from autospace.bench.timing import spread
 from autospace.bench.workload import FULL, REFERENCE, SameBatch, Size, make_setting
 from autospace.scorers.make import make_scorer
 from autospace.settings import ScoringConfig
+from autospace.threads import threads
 
+METRICS: Final = {"ours": "memory_ratio", "recomputed": "recompute_memory_ratio"}
 REPEATS: Final = 2
 WARM_UP: Final = Size((4,), 1, 8, 4, 4)
 QUICK: Final = Size((16, 32), 1, 32, 4, 24)
 """Larger than the quick size for time: what a process takes beside the work must not count."""
 
 
-def memory_ratio(device: torch.device, say: Callable[[str], None], *, quick: bool) -> Entry:
-    """Growth of our process over growth of the plain one."""
-    ratios = []
+def memory_ratios(device: torch.device, say: Callable[[str], None], *, quick: bool) -> list[Entry]:
+    """Growth of our process, with and without recomputing, over growth of the plain one."""
+    ratios: dict[str, list[float]] = {side: [] for side in METRICS}
     for repeat in range(REPEATS):
         say(f"speed: memory, {repeat} of {REPEATS}")
-        ours, plain = (_measured(side, quick, device) for side in ("ours", "plain"))
-        ratios.append(ours / plain)
-    return Entry(
-        suite="speed",
-        metric="memory_ratio",
-        value=statistics.median(ratios),
-        unit="ratio",
-        better="lower",
-        spread=spread(ratios),
-        n=len(ratios),
-    )
+        plain = _measured("plain", quick, device)
+        for side, found in ratios.items():
+            found.append(_measured(side, quick, device) / plain)
+    return [
+        Entry(
+            suite="speed",
+            metric=METRICS[side],
+            value=statistics.median(found),
+            unit="ratio",
+            better="lower",
+            spread=spread(found),
+            n=len(found),
+        )
+        for side, found in ratios.items()
+    ]
 
 
 def _measured(side: str, quick: bool, device: torch.device) -> int:
@@ -58,7 +67,7 @@ def _measured(side: str, quick: bool, device: torch.device) -> int:
 
 def growth(side: str, size: Size, device: torch.device) -> int:
     """Bytes that search steps take at their peak, over what was taken before."""
-    with one_thread():
+    with threads(1):
         # First something small, so that libraries that are loaded on first use do not count.
         _work(side, WARM_UP, device)
         before = memory_now(device)
@@ -67,8 +76,9 @@ def growth(side: str, size: Size, device: torch.device) -> int:
 
 
 def _work(side: str, size: Size, device: torch.device) -> None:
-    if side == "ours":
-        options = ScoringConfig(method="mixture", steps=1, batch=size.batch)
+    if side in METRICS:
+        recompute = side == "recomputed"
+        options = ScoringConfig(method="mixture", steps=1, batch=size.batch, recompute=recompute)
         make_scorer(make_setting(size, options, device)).score(size.cells, 0)
         return
     choices = [[*cells, REFERENCE] for cells in size.cells]

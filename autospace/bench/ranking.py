@@ -19,7 +19,6 @@ import torch
 
 from autospace.bench.document import Entry
 from autospace.bench.kendall import kendall
-from autospace.bench.timing import one_thread
 from autospace.data import Batches, DataError, Normaliser, divide, load_data
 from autospace.fitness import Scorer
 from autospace.network import Network
@@ -33,6 +32,7 @@ from autospace.spaces.cost import cell_cost
 from autospace.spaces.document import CellDocument, SkeletonFile
 from autospace.spaces.skeleton import Skeleton
 from autospace.streams import derived_seed
+from autospace.threads import threads
 from autospace.training import Recipe, train
 
 OPTIONS: Final = ScoringConfig(batch=32, validation_batches=4)
@@ -100,7 +100,7 @@ def ranking(
     truth = frozen_truth(source)
     counted = _mean_tau(truth, _madds(truth))
     per_seed = []
-    with one_thread():
+    with threads(1):
         for seed in range(seeds):
             say(f"ranking: seed {seed + 1} of {seeds}")
             setting = _setting(truth, seed, device)

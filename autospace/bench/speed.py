@@ -2,7 +2,7 @@
 
 `search_step_ratio`: the plain path's time over the mixture scorer's for a whole search step
 (weights, then alpha). `generation_ratio`: the mixture's time over the default scorer's for the
-same candidates, each at its own share of the default steps. `memory_ratio` is in
+same candidates, each at its own share of the default steps. The ratios of memory are in
 `autospace.bench.memory`.
 """
 
@@ -14,13 +14,14 @@ from typing import Final
 import torch
 
 from autospace.bench.document import Entry
-from autospace.bench.memory import memory_ratio
+from autospace.bench.memory import memory_ratios
 from autospace.bench.plain import PlainSearch, PlainSupernet
-from autospace.bench.timing import Clock, clock_of, one_thread, spread
+from autospace.bench.timing import Clock, clock_of, spread
 from autospace.bench.workload import FULL, MIDDLE, QUICK, REFERENCE, SameBatch, Size, make_setting
 from autospace.scorers.make import make_scorer
 from autospace.scorers.setting import Setting
 from autospace.settings import ScoringConfig
+from autospace.threads import threads
 
 DEFAULT: Final = ScoringConfig()
 REPEATS: Final = 5
@@ -36,11 +37,11 @@ def speed(*, quick: bool, device: torch.device, say: Say) -> list[Entry]:
     step, generation, repeats = FULL, MIDDLE, FULL_STEP_REPEATS
     if quick:
         step, generation, repeats = QUICK, QUICK, REPEATS
-    with one_thread():
+    with threads(1):
         return [
             search_step_ratio(step, repeats, device, say),
             generation_ratio(generation, REPEATS, device, say),
-            memory_ratio(device, say, quick=quick),
+            *memory_ratios(device, say, quick=quick),
         ]
 
 

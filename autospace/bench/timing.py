@@ -6,8 +6,7 @@ take does not count. On a GPU it is the wall's, after the device has finished.
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -27,17 +26,6 @@ def clock_of(device: torch.device) -> Clock:
         return time.perf_counter()
 
     return finished
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch computes in one thread for the length of the block."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def spread(values: Sequence[float]) -> float:

@@ -14,6 +14,7 @@ import torch
 
 from autospace.evaluators.make import Setup, make_evaluator
 from autospace.evaluators.seam import Evaluation, EvaluationError, Evaluator, Task
+from autospace.threads import threads
 
 Made = Iterator[tuple[int, Evaluation]]
 
@@ -40,7 +41,7 @@ class InProcess:
 
     def made(self, tasks: Sequence[Task]) -> Made:
         """See `Maker`."""
-        with _one_thread():
+        with threads(1):  # as in a worker
             self._evaluator = self._evaluator or self._make()
             for index, task in enumerate(tasks):
                 yield index, self._evaluator.evaluate(task.architecture, task.seed)
@@ -146,17 +147,6 @@ def default_workers(device: torch.device) -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread, as in a worker: sums of floats depend on how many threads add them up."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

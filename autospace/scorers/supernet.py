@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 
-from autospace.cells import CellModule
+from autospace.cells import CellModule, recompute_cells
 from autospace.scorers.setting import Setting
 from autospace.spaces.cell import Cell
 from autospace.supernet import Supernet
@@ -21,6 +21,8 @@ class ReferenceSupernet(Supernet):
         ]
         super().__init__(copy.deepcopy(setting.reference).requires_grad_(True), cells)
         self.train()
+        if setting.options.recompute:
+            recompute_cells(self)
 
     @property
     def choices(self) -> list[list[CellModule]]:

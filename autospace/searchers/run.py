@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any, Protocol
 
-from autospace.device import resolve_device
+from autospace.device import memory_mb, resolve_device
 from autospace.evaluators.images import load_images
 from autospace.evaluators.settings import EvaluatorConfig
 from autospace.files import write_atomically
-from autospace.run import memory_mb
 from autospace.searchers.choices import Choices, limits_of
 from autospace.searchers.interference import check_comparable, compared_gradients
 from autospace.searchers.latency_limit import keep_table, latency_limits

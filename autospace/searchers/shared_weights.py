@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from autospace.cells import recompute_cells
 from autospace.searchers.choices import Path
 from autospace.searchers.problem import Problem
 from autospace.searchers.state import State
@@ -25,6 +26,8 @@ class SharedWeights:
         self.supernet: Supernet = space_supernet(
             problem.choices.space, problem.seed, problem.device
         )
+        if options.recompute:
+            recompute_cells(self.supernet)
         self.recipe = Recipe(
             steps or options.steps, options.learning_rate, weight_decay=options.weight_decay
         )

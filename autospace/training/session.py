@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from autospace.cells import recompute_cells
 from autospace.config import ConfigError
 from autospace.data import Batches
 from autospace.network import Network
@@ -65,6 +66,8 @@ class Session:
         self.config, self.device = config, device
         self._train, self._validation = train, validation
         self.network = new_network(architecture, config.seed, device)
+        if config.training.recompute:
+            recompute_cells(self.network)
         self.optimizer = optimizer_of(self.network, config.optimizer)
         decay = config.training.average
         self.average = Average(self.network, decay) if decay else None

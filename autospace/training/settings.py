@@ -67,6 +67,7 @@ class TrainingConfig(_Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     label_smoothing: _Share = 0.0
     drop_path: _Share = 0.0
+    recompute: bool = False
     average: _Share = 0.0
     keep: Literal["last", "best"] = "last"
 

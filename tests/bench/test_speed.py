@@ -102,11 +102,13 @@ def test_the_generation_ratio_is_the_mixtures_time_over_the_defaults(
 def test_the_memory_ratio_is_our_growth_over_the_plain_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    grown = {"ours": 30, "plain": 40}
+    grown = {"ours": 30, "recomputed": 10, "plain": 40}
     monkeypatch.setattr(memory, "_measured", lambda side, quick, device: grown[side])
-    found = memory.memory_ratio(CPU, lambda line: None, quick=True)
-    assert found.value == pytest.approx(0.75)
-    assert found.better == "lower"
+    found = memory.memory_ratios(CPU, lambda line: None, quick=True)
+    assert {each.metric: each.value for each in found} == pytest.approx(
+        {"memory_ratio": 0.75, "recompute_memory_ratio": 0.25}
+    )
+    assert {each.better for each in found} == {"lower"}
 
 
 def test_the_real_paths_are_measured() -> None:
@@ -124,6 +126,13 @@ def test_more_images_take_more_memory_on_both_sides() -> None:
     for side in ("ours", "plain"):
         small, large = (_growth_of(side, size) for size in sizes)
         assert large > 2 * small
+
+
+@pytest.mark.slow
+def test_recomputing_takes_less_memory() -> None:
+    size = Size((16,), 3, 32, 4, 64)
+    whole, recomputed = (_growth_of(side, size) for side in ("ours", "recomputed"))
+    assert recomputed < whole / 2
 
 
 def _growth_of(side: str, size: Size) -> int:

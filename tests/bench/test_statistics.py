@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 from autospace.bench.kendall import kendall
-from autospace.bench.timing import clock_of, one_thread, spread
+from autospace.bench.timing import clock_of, spread
 
 small = st.lists(st.integers(-4, 4), min_size=2, max_size=12)
 
@@ -37,17 +37,6 @@ def test_one_interruption_does_not_count() -> None:
 def test_few_values_have_their_plain_deviation_and_one_has_none() -> None:
     assert spread([1.0, 3.0]) == pytest.approx(np.std([1, 3], ddof=1))
     assert spread([1.0]) == 0.0
-
-
-def test_one_thread_gives_back_what_was_set() -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with one_thread():
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_sleep_is_no_processor_time() -> None:
