@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from results_setup import DOUBLE, FULL, VARIANTS
+from results_setup import COMPARISONS, DOUBLE, FULL, VARIANTS
 
 from autospace.comparison.effects import MeanDifference, mean_difference
 
@@ -20,7 +20,11 @@ def collect(measured: Path) -> Record:
     drawn = _drawn(measured / "drawn")
     return {
         "steps": int(measured.name.partition("-")[2]),
-        "headline": headline(_largest(measured / "compare")),
+        "comparisons": {
+            kind: headline(found)
+            for kind in COMPARISONS
+            if (found := _largest(measured / "compare", kind))
+        },
         "ablations": ablations(drawn),
         "budgets": budgets(drawn),
         "drawn": [drawn[each] for each in sorted(drawn)],
@@ -114,10 +118,10 @@ def _effect(found: MeanDifference) -> Record:
     return {"difference": round(found.value, 3), "interval": [round(low, 3), round(high, 3)]}
 
 
-def _largest(folder: Path) -> dict[int, Record]:
-    """Per seed, the finished comparison with the most networks."""
+def _largest(folder: Path, kind: str) -> dict[int, Record]:
+    """Per seed, the finished comparison of a kind with the most networks."""
     found: dict[int, Record] = {}
-    for path in sorted(folder.glob("*/comparison.json")):
+    for path in sorted(folder.glob(f"{kind}-*/comparison.json")):
         read = json.loads(path.read_text())
         seed = read["seed"]
         if seed not in found or found[seed]["samples"] < read["samples"]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from results_figures import LEARNED, Record, collect
 from results_pictures import ablations_figure, distributions
-from results_setup import DOUBLE, FULL, TARGETS
+from results_setup import ALL_CELLS, DOUBLE, FULL, HAND_MADE, TARGETS
 
 from autospace.charts.paper import render
 from autospace.exporters.notation import human
@@ -26,6 +26,12 @@ RIVALS = {
     "mnasnet": "`mnasnet`",
     "random": "random cells",
 }
+KINDS = {
+    HAND_MADE: "with hand-made",
+    "random": "with random",
+    ALL_CELLS: "all four, all cells",
+    "cost-weight": "cost weight, with hand-made",
+}
 MISSING = "Not measured yet."
 LIMITS = {FULL: "the reference's", DOUBLE: "twice that"}
 
@@ -33,9 +39,10 @@ LIMITS = {FULL: "the reference's", DOUBLE: "twice that"}
 def tables(found: Record) -> dict[str, str]:
     """The tables of the page under their names."""
     return {
-        "headline": pooled_table(found["headline"]),
-        "seeds": seeds_table(found["headline"]),
-        "overlap": overlap_table(found["headline"]),
+        "headline": pooled_table(_but(found["comparisons"], ALL_CELLS)),
+        "all cells": pooled_table(_only(found["comparisons"], ALL_CELLS)),
+        "seeds": seeds_table(found["comparisons"]),
+        "overlap": overlap_table(found["comparisons"]),
         "ablations": ablations_table(found["ablations"]),
         "budgets": budgets_table(found["budgets"]),
     }
@@ -51,6 +58,14 @@ def filled(page: str, shown: Mapping[str, str]) -> str:
     return page
 
 
+def _but(found: Record, kind: str) -> Record:
+    return {name: each for name, each in found.items() if name != kind}
+
+
+def _only(found: Record, kind: str) -> Record:
+    return {name: each for name, each in found.items() if name == kind}
+
+
 def pooled_table(found: Record) -> str:
     """The learned spaces against each rival, all seeds together."""
     rows = [
@@ -62,7 +77,8 @@ def pooled_table(found: Record) -> str:
             _list(each["per_seed"]),
             str(each["n"]),
         ]
-        for name, each in found["pooled"].items()
+        for comparison in found.values()
+        for name, each in comparison["pooled"].items()
     ]
     return _table(
         (
@@ -80,12 +96,13 @@ def pooled_table(found: Record) -> str:
 def seeds_table(found: Record) -> str:
     """The verdict of each comparison."""
     rows = []
-    for each in found["seeds"]:
+    for kind, each in _by_kind(found):
         errors = {space["name"]: space["mean_error"] for space in each["spaces"]}
         for pair in each["pairs"]:
             verdict = {LEARNED: "learned", "none": "no difference found"}
             rows.append(
                 [
+                    KINDS[kind],
                     str(each["seed"]),
                     RIVALS[pair["rival"]],
                     f"{errors[LEARNED]:.1f} / {errors[pair['rival']]:.1f}",
@@ -95,19 +112,33 @@ def seeds_table(found: Record) -> str:
                 ]
             )
     return _table(
-        ("seed", "rival", "mean error, learned / rival", "difference", "level", "verdict"), rows
+        (
+            "matched",
+            "seed",
+            "rival",
+            "mean error, learned / rival",
+            "difference",
+            "level",
+            "verdict",
+        ),
+        rows,
     )
+
+
+def _by_kind(found: Record) -> list[tuple[str, Record]]:
+    return [(kind, each) for kind, comparison in found.items() for each in comparison["seeds"]]
 
 
 def overlap_table(found: Record) -> str:
     """What the networks of the spaces cost, and how much of that others can match."""
     rows = []
-    for each in found["seeds"]:
+    for kind, each in _by_kind(found):
         for space in each["spaces"]:
             low, *_, high = space["drawn_madds"]
             middle = space["drawn_madds"][len(space["drawn_madds"]) // 2]
             rows.append(
                 [
+                    KINDS[kind],
                     str(each["seed"]),
                     RIVALS.get(space["name"], space["name"]),
                     f"{human(low)} to {human(high)}, median {human(middle)}",
@@ -116,7 +147,8 @@ def overlap_table(found: Record) -> str:
                 ]
             )
     return _table(
-        ("seed", "space", "MAdds as drawn", "draws with partners", "MAdds compared"), rows
+        ("matched", "seed", "space", "MAdds as drawn", "draws with partners", "MAdds compared"),
+        rows,
     )
 
 
@@ -216,9 +248,10 @@ def main() -> None:
     work, out = arguments.folder, arguments.out
     found = collect(work)
     (out / "results.json").write_text(json.dumps(found, indent=1) + "\n")
-    kept = {(each["seed"], each["samples"]) for each in found["headline"]["seeds"]}
-    read = [read_any(path.parent) for path in sorted(work.glob("compare/*/comparison.json"))]
-    shown = [each for each in read if isinstance(each, Comparison)]
+    main_ones = found["comparisons"].get(HAND_MADE, {"seeds": []})["seeds"]
+    kept = {(each["seed"], each["samples"]) for each in main_ones}
+    paths = sorted(work.glob(f"compare/{HAND_MADE}-*/comparison.json"))
+    shown = [each for path in paths if isinstance(each := read_any(path.parent), Comparison)]
     shown = [each for each in shown if (each.seed, each.samples) in kept]
     pictures = {"results_edf": distributions(shown)} if shown else {}
     if len(found["ablations"]) > 1:

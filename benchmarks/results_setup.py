@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from autospace.config import make_config, read_config
 from autospace.files import write_atomically
@@ -28,6 +28,21 @@ LIMIT: Final = 2_377_344
 TARGETS: Final = {"low": 1_900_000, "high": 3_800_000}
 """MAdds of the networks that are compared: 80 % of the limit, and of twice the limit."""
 
+HAND_MADE: Final = "hand-made"
+ALL_CELLS: Final = "all-cells"
+
+
+class Rivalry(NamedTuple):
+    """A comparison: a variant of the method, with its fittest cells or all, and its rivals.
+
+    Networks are drawn where the MAdds of all of them meet.
+    """
+
+    variant: str
+    rivals: tuple[str, ...]
+    whole: bool = False
+
+
 Settings = Mapping[str, Mapping[str, Any]]
 
 VARIANTS: Final[dict[str, Settings]] = {
@@ -40,9 +55,17 @@ VARIANTS: Final[dict[str, Settings]] = {
     "K = 8": {"evolution": {"candidates": 8, "generations": 6}},
     "inherited weights": {"scoring": {"inherit": True}},
     "mixture": {"scoring": {"method": "mixture"}},
+    "cost weight": {"scoring": {"cost_weight": 0.1}},
     DOUBLE: {"budget": {"max_madds": 2 * LIMIT}},
 }
 """What each variant changes in `small.toml`."""
+
+COMPARISONS: Final = {
+    HAND_MADE: Rivalry(FULL, ("mbconv", "mnasnet")),
+    "random": Rivalry(FULL, ("random",)),
+    ALL_CELLS: Rivalry(FULL, ("mbconv", "mnasnet", "random"), whole=True),
+    "cost-weight": Rivalry("cost weight", ("mbconv", "mnasnet")),
+}
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The scripts behind docs/results.md: what they draw, how they average, that they resume."""
 
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -9,11 +10,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from autospace.spaces import Space, from_json, network_cost
+from autospace.spaces import Space, from_json, load, network_cost
+from tests.runs import ROOT
 from tests.scripts import script
 from tests.tiny import finish, plan, space_bytes
 
 __all__ = ["script"]
+
+PAGE = ROOT / "docs" / "results.md"
+MEASURED = ROOT / "benchmarks" / "results" / "results.json"
 
 SMALL = ["--set", "scoring.steps=1", "scoring.validation_batches=1", "warm_up.steps=5"]
 SMALL += ["evolution.generations=1"]
@@ -47,6 +52,21 @@ def test_networks_are_drawn_near_the_target_from_evolved_cells(script: Any) -> N
     assert results.drawn(space, 10**9, 6, seed=1) == ([], 0.0)
 
 
+def test_the_fittest_cells_are_kept_whatever_their_origin(script: Any, tmp_path: Path) -> None:
+    results, setup = script("results"), script("results_setup")
+    study = setup.Study("digits", tmp_path)
+    run = study.run_folder(setup.FULL, 0)
+    run.mkdir(parents=True)
+    (run / "space.json").write_text(space_bytes(plan(), finish(plan())))
+    whole, found = load(run), load(results.fittest(study, setup.FULL, 0))
+    assert not found.reference
+    for layer, kept in zip(whole.layers, found.layers, strict=True):
+        left_out = [each for each in layer.candidates if each not in kept.candidates]
+        assert len(kept.candidates) == min(results.KEPT, len(layer.candidates))
+        worst = min(each.fitness for each in kept.candidates)
+        assert all(each.fitness <= worst for each in left_out)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_scripts_run_from_end_to_end_and_make_nothing_twice(
@@ -77,7 +97,15 @@ def test_the_scripts_run_from_end_to_end_and_make_nothing_twice(
     again.pop("cpu_seconds")
     assert again == first
     assert [each["variant"] for each in first["ablations"]][:1] == ["full method"]
-    assert len(first["headline"]["seeds"]) == 1
+    assert list(first["comparisons"]) == ["hand-made", "random", "all-cells"]
+    assert all(len(each["seeds"]) == 1 for each in first["comparisons"].values())
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="there is no page yet")
+def test_the_page_shows_what_was_measured(script: Any) -> None:
+    report = script("results_report")
+    found, page = json.loads(MEASURED.read_text()), PAGE.read_text("utf-8")
+    assert report.filled(page, report.tables(found)) == page
 
 
 def test_tables_go_between_their_marks(script: Any) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from autospace.fitness import Scorer
+from autospace.scorers.cost import CostAware
 from autospace.scorers.gated import GatedScorer
 from autospace.scorers.in_place import InPlaceScorer
 from autospace.scorers.local import LocalScorer
@@ -21,5 +22,7 @@ SCORERS: dict[Method, Callable[[Setting], Scorer]] = {
 
 
 def make_scorer(setting: Setting) -> Scorer:
-    """The scorer that the options name."""
-    return SCORERS[setting.options.method](setting)
+    """The scorer that the options name; what it trains for, or its fitness, minds the cost."""
+    scorer = SCORERS[setting.options.method](setting)
+    inside = isinstance(scorer, MixtureScorer)
+    return scorer if inside or not setting.options.cost_weight else CostAware(scorer, setting)

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 from autospace.execution import widened
 from autospace.parts import scaled
+from autospace.scorers.cost import relative_costs
 from autospace.scorers.setting import Setting
 from autospace.scorers.supernet import ReferenceSupernet
 from autospace.spaces.cell import Cell
-from autospace.spaces.cost import cell_cost
 from autospace.supernet import Supernet, fix_scale, frozen
 from autospace.training import Batch, Recipe, make_optimizer, set_rate
 
@@ -85,7 +85,9 @@ class MixtureSearch:
         )
         self._costs: list[torch.Tensor] = []
         if options.cost_weight:
-            self._costs = [options.cost_weight * cost for cost in _relative_costs(supernet)]
+            cells = [[module.cell for module in modules] for modules in supernet.choices]
+            rows = relative_costs(supernet.shapes, cells)
+            self._costs = [options.cost_weight * torch.tensor(row, device=device) for row in rows]
 
     def train_weights(self, batch: Batch) -> None:
         """A step of the weights, alpha as it is."""
@@ -130,14 +132,3 @@ def _weights(alpha: torch.Tensor) -> torch.Tensor:
 def _over_reference(values: torch.Tensor) -> list[float]:
     difference: list[float] = (values[:-1] - values[-1]).tolist()
     return difference
-
-
-def _relative_costs(supernet: Supernet) -> list[torch.Tensor]:
-    """MAdds of every choice over those of the whole reference."""
-    device = next(supernet.parameters()).device
-    rows = [
-        [cell_cost(module.cell, shape).madds for module in modules]
-        for shape, modules in zip(supernet.shapes, supernet.choices, strict=True)
-    ]
-    whole = max(1, sum(row[-1] for row in rows))
-    return [torch.tensor(row, device=device) / whole for row in rows]
