@@ -257,8 +257,9 @@ def _edge_slopes(
     dw = torch.empty_like(weight, memory_format=torch.contiguous_format) if needed[1] else None
     if needed[0] or needed[1]:
         norm = _pointers(slope, z, coefficients, slopes)
+        weight = weight.contiguous()
         places = (
-            *_at(x, weight.contiguous()),
+            *_at(x, weight),
             None if dx is None else dx.data_ptr(),
             None if dw is None else dw.data_ptr(),
         )
