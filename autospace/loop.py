@@ -44,6 +44,8 @@ class Plan:
         confirm: how many times the best cells are scored again at the end.
         write_back: weight of a newer score in the moving average.
         latency: what a cell may take on a device; None for no limit.
+        references_stay: whether reference cells are in the learned space whatever their fitness;
+            if not, they compete for the `keep` places.
         hand_made: whether the reference cells and mutations of them found the populations; if
             not, the references are only scored, to stand in the learned space.
     """
@@ -60,6 +62,7 @@ class Plan:
     write_back: float = 0.5
     latency: LatencyBudget | None = None
     hand_made: bool = True
+    references_stay: bool = True
 
     def allows(self, layer: int, cell: Cell, cost: Cost) -> bool:
         """Whether a cell of this cost may enter a layer."""

@@ -193,6 +193,7 @@ def _plan(
         evolution.write_back,
         latency,
         evolution.founders == "references",
+        evolution.references == "stay",
     )
 
 

@@ -125,6 +125,7 @@ class EvolutionConfig(_Section):
         tuple[Literal["fitness", "madds"], ...], Field(min_length=1, max_length=2)
     ] = ("fitness",)
     keep: Annotated[int, Field(ge=1, le=256, description="cells per layer, references apart")] = 6
+    references: Literal["stay", "compete"] = "stay"
     confirm: Annotated[int, Field(ge=0, le=8, description="times the best are scored again")] = 1
     write_back: Annotated[float, Field(gt=0, le=1, description="weight of a newer score")] = 0.5
 

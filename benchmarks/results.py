@@ -11,10 +11,8 @@ which chooses nothing. Parts are made in their order; `--parts` chooses some.
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +20,7 @@ import torch
 from results_setup import (
     COMPARISONS,
     DOUBLE,
+    FIRST,
     FULL,
     TARGETS,
     VARIANTS,
@@ -42,29 +41,27 @@ from autospace.evaluators.settings import EvaluatorConfig
 from autospace.evaluators.workers import making
 from autospace.files import write_atomically
 from autospace.settings import DataConfig
-from autospace.spaces import Architecture, Candidate, Space, network_cost, to_json
+from autospace.spaces import Architecture, Space, network_cost
 from autospace.streams import derived_seed, stream
 
 TOLERANCE: Final = 0.1
 """How far from its target the MAdds of a network may be."""
 DRAWS: Final = 20_000
 BATCH: Final = 32
-KEPT: Final = 6
-ABLATIONS: Final = tuple(name for name in VARIANTS if name not in {FULL, DOUBLE, "mixture"})
+ABLATIONS: Final = tuple(name for name in VARIANTS if name not in {FULL, FIRST, DOUBLE, "mixture"})
 
 
 def headline(study: Study, seed: int, samples: int, workers: int, kind: str) -> None:
     """The learned space of a seed against rivals on the same skeleton."""
-    variant, rivals, whole = COMPARISONS[kind]
+    variant, rivals = COMPARISONS[kind]
     run = study.run_folder(variant, seed)
-    ours = run if whole else fittest(study, variant, seed)
     config = make_settings(
         CompareConfig,
         {
             "seed": seed,
             "device": "cpu",
             "cache": str(study.work / "cache"),
-            "spaces": [str(ours), *(f"{rival}@{run}" for rival in rivals)],
+            "spaces": [str(run), *(f"{rival}@{run}" for rival in rivals)],
             "sampling": {"samples": samples},
             "data": {"source": study.data},
             "evaluator": {"batch": BATCH, "steps": study.steps},
@@ -74,27 +71,6 @@ def headline(study: Study, seed: int, samples: int, workers: int, kind: str) -> 
     there = (path / "config.toml").is_file()
     folder = ComparisonFolder.open(path) if there else ComparisonFolder.create(path, config)
     print(compare(folder, Quiet(), workers=workers).sentence, flush=True)
-
-
-def fittest(study: Study, variant: str, seed: int) -> Path:
-    """The learned space with the fittest cells alone: reference cells have to earn their place."""
-    space = study.space(variant, seed)
-    layers = tuple(
-        replace(
-            layer,
-            candidates=tuple(sorted(layer.candidates, key=_worth, reverse=True)[:KEPT]),
-        )
-        for layer in space.layers
-    )
-    path = study.measured / "compare" / f"fittest-{study.run_folder(variant, seed).name}.json"
-    found = replace(space, name=f"learned-{seed}", layers=layers, reference={})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, to_json(found))
-    return path
-
-
-def _worth(candidate: Candidate) -> float:
-    return -math.inf if candidate.fitness is None else candidate.fitness
 
 
 def drawn(space: Space, target: int, count: int, seed: int) -> tuple[list[Architecture], float]:

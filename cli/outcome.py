@@ -36,15 +36,14 @@ def outcome(run: Path, space: "Space") -> list[str]:
         f"{_count(space.size)} architectures,",
         f"  {madds.min / 1e6:.3g}M to {madds.max / 1e6:.3g}M MAdds; no architecture exceeds "
         f"the budget{_limit(space)}.",
-        f"In {len(better)} of {len(space.layers)} layers an evolved cell promises a lower loss "
-        "than the reference cell.",
+        f"In {len(better)} of {len(space.layers)} layers an evolved cell is fitter than "
+        "the reference cell.",
     ]
     if best is not None:
         name, candidate = best
         lines += [
             f"The best, in {name}: {notation(candidate.cell)}",
-            f"  promises {candidate.fitness or 0:+.4f} of cross-entropy fall, born "
-            f"{_birth(candidate)}.",
+            f"  of fitness {candidate.fitness or 0:+.4f}, born {_birth(candidate)}.",
         ]
     lines += [
         f"Operations in the evolved cells: {_operations([c for _, c in evolved])}.",

@@ -116,3 +116,19 @@ def test_fewer_cells_than_asked_for_are_no_error() -> None:
     some = plan(keep=200, confirm=0)
     space = _space(some, finish(some))
     assert all(3 < len(layer.candidates) < 203 for layer in space.layers)
+
+
+def test_references_that_compete_are_kept_only_if_they_are_among_the_fittest() -> None:
+    some = plan(generations=2)
+    state = finish(some)
+    staying = _space(some, state)
+    competing = _space(replace(some, references_stay=False), state)
+    for whole, layer in zip(staying.layers, competing.layers, strict=True):
+        by_fitness = sorted(whole.candidates, key=lambda each: -(each.fitness or 0))
+        worst = by_fitness[some.keep - 1].fitness
+        assert len(layer.candidates) == some.keep
+        assert all((each.fitness or 0) >= (worst or 0) for each in layer.candidates)
+    # One-max likes 5x5 convolutions: the reference of one 3x3 is out, and is named nowhere.
+    assert staying.reference
+    assert not competing.reference
+    assert from_json(to_json(competing)) == competing

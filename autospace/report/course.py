@@ -44,7 +44,7 @@ def fitness_figure(record: RunRecord) -> Figure:
     )
     caption = (
         "Fitness of each layer's population, round by round; each layer has its own scale. Above "
-        "0, a cell promises a lower loss than the reference cell. In the last rounds the best "
+        "0, a cell promises more than the reference cell. In the last rounds the best "
         "cells are scored again on other images, which takes back what was luck."
     )
     legend = (

@@ -106,9 +106,8 @@ def _best(record: RunRecord) -> str:
     top = max(found, key=gain)
     rival = max(0.0, _value(top.rival))
     return (
-        f"The largest gain is in {top.name}, where {top.identity} promises a loss lower than the "
-        f"reference cell's by {_value(top.best):.3f}, against {rival:.3f} of the best hand-made "
-        "cell there."
+        f"The largest gain is in {top.name}, where {top.identity} has a fitness of "
+        f"{_value(top.best):.3f}, against {rival:.3f} of the best hand-made cell there."
     )
 
 

@@ -22,8 +22,9 @@ from autospace.report.run_tables import effort_section, operations_table, traits
 from autospace.report.traits import by_depth, overall
 
 WORDS = (
-    ("fitness", "the fall of the loss that a cell promises over the reference cell in its place; 0 "
-     "is as good as the reference, larger is better"),
+    ("fitness", "the fall of the loss that a cell promises over the reference cell in its place, "
+     "less what its additional MAdds are worth if the run charges for them (scoring.cost_weight); "
+     "0 is as good as the reference, larger is better"),
     ("reference cell", "the hand-made cell that fitness is measured against, an MBConv by default"),
     ("hand-made cells", "the cells that evolution starts from and that stay in the space"),
     ("MAdds", "multiply-accumulates of one image through convolutions and linear layers"),
