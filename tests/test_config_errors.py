@@ -13,7 +13,9 @@ from autospace.settings import Config, Method
 from autospace.spaces import OPERATIONS
 
 LIMITS = "max_madds, max_params, max_latency_ms, latency_table"
-SECTIONS = "seed, device, precision, cuda_graphs, skeleton, data, cells, evolution, scoring, "
+SECTIONS = (
+    "seed, device, precision, cuda_graphs, threads, skeleton, data, cells, evolution, scoring, "
+)
 SECTIONS += "warm_up, budget"
 ABOVE_0 = "allowed: a number above 0 and of at most 1000"
 WHOLE = "allowed: a whole number from"

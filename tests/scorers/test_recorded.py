@@ -60,7 +60,8 @@ def test_recorded_steps_score_as_called_ones(
 def test_a_single_path_is_never_recorded_because_every_step_is_another_network(
     make_setting: MakeSetting, cells: Cells
 ) -> None:
-    plain = make_scorer(make_setting("gated", steps=5, validation_batches=5)).score(cells, 0)
+    setting = make_setting("gated", steps=5, validation_batches=5, cost_weight=0.1)
+    plain = make_scorer(setting).score(cells, 0)
     found, recorder = _scored(make_setting, "gated", cells, torch.float32)
     assert recorder.runs == recorder.recordings == 0
     assert found[0] == plain
