@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from results_figures import Record
+from results_figures import LEARNED, Record
 
 from autospace.charts.figure import Axis, Dots, Entry, Figure, Panel, Rule, Segments
 from autospace.report.comparison import Comparison
@@ -51,6 +51,7 @@ def distributions(comparisons: Sequence[Comparison]) -> Figure:
         replace(each.panels[0], title=f"seed {found.seed}", x=Axis.of("error in %", errors))
         for each, found in zip(drawn, comparisons, strict=True)
     )
-    spaces = drawn[0].legend[: len(comparisons[0].spaces)]
-    legend = tuple(replace(each, label=each.label.partition("@")[0]) for each in spaces)
+    ours, *rivals = drawn[0].legend[: len(comparisons[0].spaces)]
+    named = (replace(each, label=each.label.partition("@")[0]) for each in rivals)
+    legend = (replace(ours, label=LEARNED), *named)
     return Figure("edf", "", panels, legend, (300, 240))
