@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -36,6 +36,7 @@ def trained(module: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("way", [nullcontext, plainly])
+@settings(max_examples=40)
 @given(cell=cells(), shape=shapes(), seed=st.integers(0, 99))
 def test_gradients_and_running_statistics_are_the_same_to_the_bit(
     way: Callable[[], AbstractContextManager[None]], cell: Cell, shape: LayerShape, seed: int
