@@ -21,7 +21,7 @@ def learned_space(
     If references do not stay for their own sake, it is the fittest `plan.keep` of both; it names
     its reference architecture only where all of that is in it.
 
-    Only cells that were scored as often as any count: a lucky first score is no merit.
+    Only evolved cells that were scored as often as any count: a lucky first score is no merit.
     """
     layers = []
     pairs = zip(plan.skeleton.shapes, state.layers, strict=True)
