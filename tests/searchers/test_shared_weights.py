@@ -53,6 +53,18 @@ def test_a_path_of_the_supernet_is_the_network_alone(problem: Problem) -> None:
         assert torch.allclose(weights.supernet.single_path(images, path), alone(images), atol=1e-12)
 
 
+def test_recomputed_cells_are_trained_to_the_same_weights() -> None:
+    found = []
+    for recompute in (False, True):
+        weights = SharedWeights(make_problem(supernet={"recompute": recompute}))
+        assert weights.supernet.choices[0][0].recomputes == recompute
+        task = weights.task((0,) * len(weights.problem.choices.sizes))
+        weights.step(0, [task])
+        weights.step(1, [task])
+        found.append(weights.supernet.state_dict())
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
+
+
 def test_a_step_leaves_what_is_off_the_path_as_it_was(problem: Problem) -> None:
     weights = SharedWeights(problem)
     path = (0,) * len(problem.choices.sizes)

@@ -49,6 +49,17 @@ def test_a_step_minimises_the_smoothed_cross_entropy_of_its_batch(tmp_path: Path
     assert record.train_loss == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 
 
+def test_recomputed_cells_are_trained_to_the_same_weights(tmp_path: Path) -> None:
+    found = []
+    for recompute in (False, True):
+        some = session(tmp_path, {"training": {"recompute": recompute}})
+        assert some.network.cell(0).recomputes == recompute
+        some.advance()
+        some.advance()
+        found.append(some.network.state_dict())
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
+
+
 def test_an_epoch_is_validated_as_a_plain_loop_would(tmp_path: Path) -> None:
     some = session(tmp_path, PLAIN)
     _run(some, 1)
