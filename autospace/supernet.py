@@ -37,6 +37,11 @@ class Supernet(nn.Module):
         modules = self.candidates[layer]
         return [part for part in modules.children() if isinstance(part, CellModule)]
 
+    def parts(self, path: Sequence[int]) -> list[nn.Module]:
+        """What works along a path: stem, head, and a cell per layer."""
+        chosen = [modules[choice] for modules, choice in zip(self.choices, path, strict=True)]
+        return [self.network.stem, self.network.head, self.network.classifier, *chosen]
+
     def single_path(self, images: torch.Tensor, path: Sequence[int]) -> torch.Tensor:
         """Logits with one choice per layer active."""
         return self.features(images, path)[-1]

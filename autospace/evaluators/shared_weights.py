@@ -13,6 +13,7 @@ from autospace.evaluators.seam import Evaluation, EvaluationError, skeleton_key
 from autospace.evaluators.settings import EvaluatorConfig
 from autospace.evaluators.stand_alone import from_measured, recipe_of
 from autospace.fitness import Tick, no_tick
+from autospace.recalibration import recalibrate
 from autospace.spaces.canonical import canonical_key
 from autospace.spaces.space import Architecture, Budget, Candidate, Layer, Space
 from autospace.streams import derived_seed, stream
@@ -35,7 +36,8 @@ class SharedWeightsEvaluator:
         """Accuracy with shared weights; see `autospace.evaluators.seam.Evaluator`."""
         self._path.path = self._choices(architecture)
         batches = self._images.plain_batches(self._config.batch, seed)
-        recalibrate(self._path, batches, self._config.recalibration)
+        images = (batches.batch(step)[0] for step in range(self._config.recalibration))
+        recalibrate(self._path.parts, self._path, images)
         return from_measured(
             measure(self._path, self._images.measured_batches().evaluation_batches())
         )
@@ -59,6 +61,11 @@ class OnePath(nn.Module):
         super().__init__()
         self.supernet = supernet
         self.path: Sequence[int] = [0] * len(supernet.shapes)
+
+    @property
+    def parts(self) -> list[nn.Module]:
+        """What works along the path."""
+        return self.supernet.parts(self.path)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits along the path."""
@@ -139,25 +146,6 @@ def train_supernet(
         after_step=lambda step, _loss: tick(step + 1, config.steps),
     )
     return supernet
-
-
-@torch.no_grad()
-def recalibrate(network: nn.Module, batches: Batches, count: int) -> None:
-    """Measures the batch statistics anew over so many training batches; weights stay.
-
-    With shared weights the running averages mix those of all networks (Yu and Huang, ICCV 2019).
-    """
-    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
-    before = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # plain averages
-    network.train()
-    for step in range(count):
-        network(batches.batch(step)[0])
-    for norm, momentum in zip(norms, before, strict=True):
-        norm.momentum = momentum
-    network.eval()
 
 
 def _indices(space: Space) -> list[dict[str, int]]:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from autospace.evaluators.make import make_evaluator
 from autospace.evaluators.seam import EvaluationError
@@ -13,10 +12,10 @@ from autospace.evaluators.shared_weights import (
     OnePath,
     PathBatches,
     SharedWeightsEvaluator,
-    recalibrate,
     union_of,
 )
 from autospace.network import Network
+from autospace.recalibration import recalibrate
 from autospace.spaces import LayerSpec, canonical_key, mbconv
 from autospace.supernet import space_supernet
 from autospace.training import measure
@@ -77,30 +76,12 @@ def test_a_path_is_measured_as_its_network_with_these_weights(tmp_path: Path) ->
     evaluator = SharedWeightsEvaluator(supernet, space(), found, some.config)
     for choices in ((0, 2), (1, 0)):
         network = _alone(twin, choices)
-        recalibrate(network, found.plain_batches(16, 5), 2)
+        batches = found.plain_batches(16, 5)
+        recalibrate([network], network, (batches.batch(step)[0] for step in range(2)))
         wanted = measure(network, found.measured_batches().evaluation_batches())
         got = evaluator.evaluate(architecture(*choices), 5)
         assert got.score == pytest.approx(100 * wanted.accuracy)
         assert got.loss == pytest.approx(wanted.loss, rel=1e-4)
-
-
-def test_recalibrated_statistics_are_averages_over_the_batches(tmp_path: Path) -> None:
-    found = images(tmp_path)
-    network = Network(SKELETON, architecture(0, 0).cells)
-    norm = next(part for part in network.modules() if isinstance(part, nn.BatchNorm2d))
-    seen: list[torch.Tensor] = []
-    norm.register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[0].detach()))
-    before = [part.detach().clone() for part in network.parameters()]
-    recalibrate(network, found.plain_batches(16, 0), 3)
-    means = torch.stack([batch.mean(dim=(0, 2, 3)) for batch in seen])
-    variances = torch.stack([batch.var(dim=(0, 2, 3)) for batch in seen])
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    torch.testing.assert_close(norm.running_mean, means.mean(0))
-    torch.testing.assert_close(norm.running_var, variances.mean(0))
-    assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
-    assert norm.momentum == 0.1
-    assert not network.training
 
 
 def test_a_cell_of_no_space_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from autospace.network import Network
 from autospace.operations import ConvNorm
-from autospace.searchers.judging import Judge, recalibrate
+from autospace.searchers.judging import Judge
 from autospace.searchers.path_training import Fair, MaddsUniform, Uniform
 from autospace.searchers.problem import Problem
 from autospace.searchers.shared_weights import SharedWeights
@@ -80,28 +80,6 @@ def test_a_step_leaves_what_is_off_the_path_as_it_was(problem: Problem) -> None:
         if not torch.equal(value, before[name])
     ]
     assert any(name.startswith("candidates.0.0") for name in moved)
-
-
-def test_recalibrated_statistics_are_those_of_the_batches(problem: Problem) -> None:
-    weights = SharedWeights(problem)
-    supernet = weights.supernet.double()
-    path = problem.choices.draw(random.Random(1))
-    batches = [
-        (images.double(), labels)
-        for images, labels in (problem.training.batch(step) for step in range(3))
-    ]
-    recalibrate(supernet, path, batches)
-    stem = _stem(weights)
-    with torch.no_grad():
-        outputs = [stem.convolution(images) for images, _ in batches]
-    norm = stem.norm
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    means = torch.stack([out.mean(dim=(0, 2, 3)) for out in outputs]).mean(0)
-    variances = torch.stack([out.var(dim=(0, 2, 3)) for out in outputs]).mean(0)
-    assert torch.allclose(norm.running_mean, means)
-    assert torch.allclose(norm.running_var, variances)
-    assert norm.momentum == 0.1
 
 
 def test_the_judge_measures_what_the_network_alone_would_have(problem: Problem) -> None:
