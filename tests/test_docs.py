@@ -192,15 +192,16 @@ def test_the_errors_shown_are_the_errors_raised() -> None:
         assert str(caught.value) == line
 
 
-def test_the_table_of_settings_is_up_to_date() -> None:
-    text = CLI.read_text("utf-8")
-    renewed = settings_table.renewed(text)
+@pytest.mark.parametrize(("page", "kind"), [(CLI, Config), (SEARCHERS, SearchConfig)])
+def test_the_table_of_settings_is_up_to_date(page: Path, kind: type[BaseModel]) -> None:
+    text = page.read_text("utf-8")
+    renewed = settings_table.renewed(text, kind)
     if os.environ.get("AUTOSPACE_GOLDEN") == "1":
-        CLI.write_text(renewed, "utf-8")
+        page.write_text(renewed, "utf-8")
         text = renewed
     assert text == renewed, "renew it: make golden"
     unexplained = [name for name, what in settings_table.meanings(text).items() if not what]
-    assert unexplained == [], "write into docs/cli.md what these settings mean"
+    assert unexplained == [], f"write into {page.name} what these settings mean"
 
 
 def test_the_table_of_options_is_up_to_date() -> None:

@@ -40,7 +40,7 @@ def settings(kind: type[BaseModel] = Config) -> list[tuple[str, str, str]]:
     found = []
     for name, value in kind().model_dump(mode="json").items():
         place = schema["properties"][name]
-        if not isinstance(value, dict):
+        if "$ref" not in place:
             found.append((name, _shown(value), allowed(place)))
             continue
         section = schema["$defs"][place["$ref"].rpartition("/")[2]]["properties"]
