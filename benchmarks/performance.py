@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -151,16 +152,18 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in arguments.parts:
         torch.manual_seed(0)
-        rows = PARTS[name]()
-        found = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
-        found[name] = {
-            "rows": rows,
-            "machine": this_machine(torch.device("cpu")).model_dump(),
-            "versions": versions(),
-            "kernels": described(),
-            "load": [round(value, 1) for value in os.getloadavg()],
-        }
-        arguments.out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+        keep(arguments.out, name, {"rows": PARTS[name](), "kernels": described()})
+
+
+def keep(path: Path, name: str, measured: dict[str, Any]) -> None:
+    """Writes a part, and on what it was measured, into a file that keeps its other parts."""
+    found = json.loads(path.read_text()) if path.exists() else {}
+    found[name] = measured | {
+        "machine": this_machine(torch.device("cpu")).model_dump(),
+        "versions": versions(),
+        "load": [round(value, 1) for value in os.getloadavg()],
+    }
+    path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The two pictures of docs/performance.md from what `performance.py` measured.
+"""The pictures of docs/performance.md from what `performance.py` and `generations.py` measured.
 
 python benchmarks/performance_report.py benchmarks/results/performance.json --out benchmarks/results
 """
@@ -49,13 +49,40 @@ def candidates(rows: list[dict[str, Any]]) -> Figure:
     return Figure("performance-candidates", "", (panel,), tuple(entries), (420, 260))
 
 
+def growth(rows: list[dict[str, Any]]) -> Figure:
+    found = [row for row in rows if row["method"] == "probe"]
+    things = list(dict.fromkeys(row["grows"] for row in found))
+    panels = []
+    for measure, what in (("later", "time"), ("memory_mb", "memory")):
+        lines: list[Line | Dots] = [Line(((1.0, 1.0), (8.0, 8.0)), "faint", dashed=True)]
+        for thing, role in zip(things, SERIES, strict=False):
+            mine = [row for row in found if row["grows"] == thing]
+            points = tuple(
+                (row["to"] / mine[0]["to"], row[measure] / mine[0][measure]) for row in mine
+            )
+            lines += [Line(points, role), Dots(points, role)]
+        heights = [y for mark in lines for _, y in mark.points]
+        panels.append(
+            Panel(
+                f"{what.capitalize()} of a generation",
+                f"The {what} of a generation over the {what} at the smallest size, by what grows.",
+                Axis.of("size over the smallest", [0, 8], "whole"),
+                Axis.of(f"{what} over that of the smallest", [0, *heights]),
+                tuple(lines),
+            )
+        )
+    entries = [Entry(thing, role, "line") for thing, role in zip(things, SERIES, strict=False)]
+    entries.append(Entry("proportional", "faint", "dashed"))
+    return Figure("performance-growth", "", tuple(panels), tuple(entries), (340, 260))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("measured", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     found = json.loads(arguments.measured.read_text())
-    for make in (operations, candidates):
+    for make in (operations, candidates, growth):
         figure = make(found[make.__name__]["rows"])
         (arguments.out / f"{figure.name}.svg").write_bytes(render(figure, "svg"))
 

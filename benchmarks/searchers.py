@@ -83,13 +83,17 @@ class Bench:
             "learned": learned,
         }
         self.budget = Budget(max_madds=arguments.max_madds)
+        self._images: dict[tuple[Split, int], Images] = {}
 
     def images(self, split: Split, seed: int) -> Images:
-        """The train split halved, or all of it and the test split."""
+        """The train split halved, or all of it and the test split; read once per process."""
+        if (split, seed) in self._images:
+            return self._images[split, seed]
         side = load_source(self.arguments.learned, 0).skeleton.resolution
         data = DataConfig(source=self.arguments.data, limit=self.arguments.limit, resolution=side)
         cache = self.arguments.out.parent / "cache"
-        return load_images(data, EvaluatorConfig(split=split), seed, CPU, cache)
+        found = load_images(data, EvaluatorConfig(split=split), seed, CPU, cache)
+        return self._images.setdefault((split, seed), found)
 
     def space(self, name: str, images: Images) -> Space:
         """A space for these images."""
@@ -250,6 +254,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     arguments.size = Size(arguments.steps, arguments.evaluations)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     return arguments
 
 
@@ -260,9 +265,12 @@ def main() -> None:
     for number, task in enumerate(tasks(arguments)):
         if number % arguments.workers != arguments.worker or task in done:
             continue
+        # Here, so that the processes to come have them already.
+        bench.images("test", 0)
         if task.kind == "truth":
             row = alone(truth, bench, task)
         else:
+            bench.images("validation", task.seed)
             row = alone(search, bench, task, sized(bench, task))
         write(arguments.out, task, row)
 
