@@ -7,7 +7,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.kernels import Depthwise, depthwise, depthwise_sum, norm_act, replaceable, takes
+from autospace.kernels import (
+    Depthwise,
+    depthwise,
+    depthwise_sum,
+    norm_act,
+    replaceable,
+    reweighable,
+    reweighed,
+    takes,
+)
 from autospace.spaces.operations import OPERATIONS, Operation
 
 Placeable = TypeVar("Placeable", bound=nn.Module)
@@ -87,9 +96,16 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Weighs the channels of x [N, C, H, W] by their own global average."""
-        weights = F.adaptive_avg_pool2d(x, 1)
-        weights = self.expand(F.relu(self.reduce(weights)))
-        return x * torch.sigmoid(weights)
+        if reweighable(self, x):
+            return reweighed(x, self._weights, *self.parameters())
+        averages = F.adaptive_avg_pool2d(x, 1)
+        return x * torch.sigmoid(self.expand(F.relu(self.reduce(averages))))
+
+    def _weights(self, averages: torch.Tensor) -> torch.Tensor:
+        """Weights [N, C] from averages: on one pixel, convolutions are slow matrix products."""
+        hidden = F.linear(averages, self.reduce.weight.flatten(1), self.reduce.bias)
+        found = F.linear(F.relu(hidden), self.expand.weight.flatten(1), self.expand.bias)
+        return torch.sigmoid(found)
 
 
 class Gate(nn.Module):
@@ -97,6 +113,8 @@ class Gate(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Weighs the channels of x [N, C, H, W]."""
+        if reweighable(self, x):
+            return reweighed(x, torch.sigmoid)
         return x * torch.sigmoid(F.adaptive_avg_pool2d(x, 1))
 
 

@@ -1,6 +1,6 @@
 """What the compiled kernels spare: operation by operation, cell by cell, in K, in a whole step.
 
-    python benchmarks/performance.py operations cells candidates large --out FILE.json
+    python benchmarks/performance.py operations attention cells candidates large --out FILE.json
 
 Processor time of one thread; both ways in turn in one process, the least of the repeats each. Every
 part is written when it is done, beside those that are there. `large` takes five minutes of one
@@ -28,7 +28,7 @@ from autospace.bench.workload import CANDIDATES, FULL, Size, make_setting
 from autospace.cells import CellModule
 from autospace.kernels import described
 from autospace.kernels.native import VARIABLE
-from autospace.operations import build_operation, placed
+from autospace.operations import Gate, SqueezeExcite, build_operation, placed
 from autospace.scorers.make import make_scorer
 from autospace.settings import ScoringConfig
 from autospace.spaces import DEFAULT_OPERATIONS, Cell, LayerShape
@@ -77,6 +77,17 @@ def operations() -> list[dict[str, object]]:
         for shape in SHAPES:
             module = placed(build_operation(name, shape[1], 1), "cpu")
             rows.append({"operation": name, "shape": shape, **both(training_pass(module, shape))})
+            print(rows[-1], flush=True)
+    return rows
+
+
+def attention() -> list[dict[str, object]]:
+    rows = []
+    for shape in SHAPES:
+        channels = shape[1]
+        for module in (Gate(), SqueezeExcite(channels, channels // 4)):
+            times = both(training_pass(placed(module, "cpu"), shape))
+            rows.append({"mix": type(module).__name__, "shape": shape, **times})
             print(rows[-1], flush=True)
     return rows
 
@@ -138,6 +149,7 @@ def large() -> list[dict[str, object]]:
 
 PARTS = {
     "operations": operations,
+    "attention": attention,
     "cells": random_cells,
     "candidates": lambda: [row for name in METHODS for row in in_candidates(name)],
     "large": large,

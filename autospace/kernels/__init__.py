@@ -1,6 +1,7 @@
 """Training of cells on a CPU in few passes over memory: compiled kernels, and when they serve."""
 
-from autospace.kernels.conditions import depthwise, replaceable, takes
+from autospace.kernels.attention import reweighed
+from autospace.kernels.conditions import depthwise, replaceable, reweighable, takes
 from autospace.kernels.functions import Depthwise, depthwise_sum, norm_act
 from autospace.kernels.native import described
 
@@ -11,5 +12,7 @@ __all__ = [
     "described",
     "norm_act",
     "replaceable",
+    "reweighable",
+    "reweighed",
     "takes",
 ]

@@ -316,6 +316,19 @@ TARGET int NAME(node)(int64_t first, int64_t last, int64_t pixels, int64_t c, in
     return 0;
 }
 
+/* y = x * scale + shift, both [N, C]; shift may be null. */
+TARGET int NAME(scaled)(int64_t first, int64_t last, int64_t pixels, int64_t c, const T *x,
+                        const T *scale, const T *shift, T *y) {
+    for (int64_t n = first; n < last; n++)
+        for (int64_t p = n * pixels; p < (n + 1) * pixels; p++)
+            for (int64_t i = 0; i < c; i += LANES) {
+                V value = NAME(load)(x + p * c + i, c - i) * NAME(load)(scale + n * c + i, c - i);
+                if (shift) value += NAME(load)(shift + n * c + i, c - i);
+                NAME(store)(y + p * c + i, value, c - i);
+            }
+    return 0;
+}
+
 /* Sums of `blocks` blocks of channels of an image; blocks is a constant where it is inlined. */
 INLINE void NAME(image_slopes)(const T *slope, const T *z, int64_t pixels, int64_t c,
                                const T *coefficients, int64_t activate, int blocks, int64_t valid,

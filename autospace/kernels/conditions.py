@@ -47,6 +47,19 @@ def replaceable(part: nn.Sequential, x: torch.Tensor) -> bool:
     )
 
 
+def reweighable(attention: nn.Module, x: torch.Tensor) -> bool:
+    """Whether channel attention may be computed by the kernels: in training, without hooks."""
+    return (
+        attention.training
+        and takes(x)
+        and not torch_module._has_any_global_hook()
+        and not any(map(_hooked, attention.modules()))
+        and all(
+            each.dtype == x.dtype and each.device == x.device for each in attention.parameters()
+        )
+    )
+
+
 def depthwise(convolution: nn.Conv2d) -> bool:
     """Whether there are kernels for a convolution: one filter per channel, and "same" padding."""
     (side, other), (dilation, _) = convolution.kernel_size, convolution.dilation

@@ -13,9 +13,8 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from autospace.kernels.native import Geometry, Kernel, kernels, shared_out
-
-LANES_BYTES = 32
+from autospace.kernels.calls import at, kernel, laid_out, on_channels, on_images, pointers
+from autospace.kernels.native import Geometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,8 @@ class _DepthwiseSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, parts: list[Depthwise], *tensors: torch.Tensor) -> torch.Tensor:
         edges = 4 * len(parts)
-        xs = [_laid_out(x) for x in tensors[:edges:4]]
-        others = [_laid_out(each) for each in tensors[edges:]]
+        xs = [laid_out(x) for x in tensors[:edges:4]]
+        others = [laid_out(each) for each in tensors[edges:]]
         ctx.geometries = [part.geometry(x) for x, part in zip(xs, parts, strict=True)]
         convolved = [
             _convolved(x, geometry, part)
@@ -78,7 +77,7 @@ class _DepthwiseSum(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        slope = _laid_out(slope)
+        slope = laid_out(slope)
         saved, needed = ctx.saved_tensors, ctx.needs_input_grad[1:]
         found: list[torch.Tensor | None] = [None]
         for index, geometry in enumerate(ctx.geometries):
@@ -99,14 +98,11 @@ class _NormAct(torch.autograd.Function):
         weight: torch.Tensor,
         bias: torch.Tensor,
     ) -> torch.Tensor:
-        z = _laid_out(z)
+        z = laid_out(z)
         images, channels, height, width = z.shape
         means, deviations = z.new_empty(2, images, channels)
-        pixels = height * width
-        shared_out(
-            _kernel(z, "moments"), images, z.numel(), pixels, channels, *_at(z, means, deviations)
-        )
-        coefficients = _coefficients(norm, means, deviations, pixels)
+        on_images("moments", z, *at(z, means, deviations))
+        coefficients = _coefficients(norm, means, deviations, height * width)
         ctx.activate = activate
         ctx.save_for_backward(z, coefficients)
         return _added([(z, coefficients)], [], activate=activate)
@@ -115,39 +111,14 @@ class _NormAct(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         z, coefficients = ctx.saved_tensors
-        slope = _laid_out(slope)
+        slope = laid_out(slope)
         weight_slope, bias_slope, slopes = _norm_slopes(slope, z, coefficients, ctx.activate)
         out = None
         if ctx.needs_input_grad[2]:
             out = torch.empty_like(z)
-            norm = _pointers(slope, z, coefficients, slopes)
-            sizes = (z.shape[2] * z.shape[3], z.shape[1])
-            kernel = _kernel(z, "slope_of_input")
-            shared_out(kernel, len(z), z.numel(), *sizes, norm, ctx.activate, out.data_ptr())
+            norm = pointers(slope, z, coefficients, slopes)
+            on_images("slope_of_input", z, norm, ctx.activate, out.data_ptr())
         return None, None, out, weight_slope, bias_slope
-
-
-def _laid_out(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.contiguous(memory_format=torch.channels_last)
-
-
-def _kernel(tensor: torch.Tensor, name: str) -> Kernel:
-    found = kernels(tensor.dtype)
-    if found is None:
-        raise RuntimeError(f"no kernels for {tensor.dtype}")
-    return found[name]
-
-
-def _at(*tensors: torch.Tensor) -> tuple[int, ...]:
-    return tuple(tensor.data_ptr() for tensor in tensors)
-
-
-def _pointers(*tensors: torch.Tensor) -> ctypes.Array[ctypes.c_void_p]:
-    return (ctypes.c_void_p * len(tensors))(*_at(*tensors))
-
-
-def _blocks(x: torch.Tensor) -> int:
-    return -(-x.shape[1] * x.element_size() // LANES_BYTES)
 
 
 def _convolved(
@@ -161,8 +132,7 @@ def _convolved(
     )
     means, deviations = x.new_empty(2, images, channels)
     weight = part.convolution.weight.contiguous()
-    places = _at(x, weight, z, means, deviations)
-    shared_out(_kernel(x, "depthwise"), _blocks(x), x.numel(), ctypes.byref(geometry), *places)
+    on_channels("depthwise", x, ctypes.byref(geometry), *at(x, weight, z, means, deviations))
     return z, _coefficients(part.norm, means, deviations, height * width)
 
 
@@ -174,11 +144,11 @@ def _coefficients(
     found = means.new_empty(4, channels)
     tensors = (means, deviations, norm.weight, norm.bias)
     running = _running(norm)
-    _kernel(means, "joined_moments")(
+    kernel(means, "joined_moments")(
         images,
         pixels,
         channels,
-        *_at(*tensors),
+        *at(*tensors),
         norm.eps,
         _share(norm),
         *running,
@@ -210,10 +180,9 @@ def _added(
 ) -> torch.Tensor:
     z = terms[0][0]
     out = torch.empty_like(z)
-    flat = _pointers(*(tensor for term in terms for tensor in term))
-    sizes = (z.shape[2] * z.shape[3], z.shape[1])
-    counted = (len(terms), flat, len(others), _pointers(*others), activate)
-    shared_out(_kernel(z, "node"), len(z), z.numel(), *sizes, *counted, out.data_ptr())
+    flat = pointers(*(tensor for term in terms for tensor in term))
+    counted = (len(terms), flat, len(others), pointers(*others), activate)
+    on_images("node", z, *counted, out.data_ptr())
     return out
 
 
@@ -223,20 +192,11 @@ def _norm_slopes(
     """Gradients of batch normalisation's weight and bias, and coefficients [2, C] of z's."""
     images, channels, height, width = z.shape
     sums, products = z.new_empty(2, images, channels)
-    sizes = (height * width, channels)
-    shared_out(
-        _kernel(z, "slope_sums"),
-        images,
-        z.numel(),
-        *sizes,
-        *_at(slope, z, coefficients),
-        activate,
-        *_at(sums, products),
-    )
+    on_images("slope_sums", z, *at(slope, z, coefficients), activate, *at(sums, products))
     weight, bias = z.new_empty(channels), z.new_empty(channels)
     slopes = z.new_empty(2, channels)
-    places = _at(sums, products, coefficients, weight, bias, slopes)
-    _kernel(z, "joined_slopes")(images, *sizes, *places)
+    places = at(sums, products, coefficients, weight, bias, slopes)
+    kernel(z, "joined_slopes")(images, height * width, channels, *places)
     return weight, bias, slopes
 
 
@@ -256,13 +216,12 @@ def _edge_slopes(
     dx = torch.empty_like(x) if needed[0] else None
     dw = torch.empty_like(weight, memory_format=torch.contiguous_format) if needed[1] else None
     if needed[0] or needed[1]:
-        norm = _pointers(slope, z, coefficients, slopes)
+        norm = pointers(slope, z, coefficients, slopes)
         weight = weight.contiguous()
         places = (
-            *_at(x, weight),
+            *at(x, weight),
             None if dx is None else dx.data_ptr(),
             None if dw is None else dw.data_ptr(),
         )
-        kernel = _kernel(x, "depthwise_slopes")
-        shared_out(kernel, _blocks(x), x.numel(), ctypes.byref(geometry), norm, *places)
+        on_channels("depthwise_slopes", x, ctypes.byref(geometry), norm, *places)
     return dx, dw, weight_slope, bias_slope

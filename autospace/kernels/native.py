@@ -17,7 +17,7 @@ from typing import Final
 import torch
 
 VARIABLE: Final = "AUTOSPACE_NATIVE"
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the library's functions, as kernels.c has it: an old library is not called."""
 DTYPES: Final = {torch.float32: "float", torch.float64: "double"}
 SMALL: Final = 1 << 17
@@ -33,6 +33,7 @@ _SIGNATURES: Final[dict[str, tuple[type, ...]]] = {
     "joined_slopes": (_INTEGER, *_SIZES, *(_POINTER,) * 6),
     "moments": (*_RANGE, *_SIZES, *(_POINTER,) * 3),
     "node": (*_RANGE, *_SIZES, _INTEGER, _POINTER, _INTEGER, _POINTER, _INTEGER, _POINTER),
+    "scaled": (*_RANGE, *_SIZES, *(_POINTER,) * 4),
     "slope_of_input": (*_RANGE, *_SIZES, _POINTER, _INTEGER, _POINTER),
     "slope_sums": (*_RANGE, *_SIZES, *(_POINTER,) * 3, _INTEGER, *(_POINTER,) * 2),
 }

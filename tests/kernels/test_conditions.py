@@ -15,7 +15,10 @@ from autospace.operations import ConvNorm
 from autospace.spaces import Cell, LayerShape
 from tests.kernels.tools import needs_kernels, plainly
 
-CELL = Cell.from_edges([(0, 1, "dw_conv_3x3"), (1, 3, "dw_conv_5x5")], expansion=3)
+CELL = Cell.from_edges(
+    [(0, 1, "dw_conv_3x3"), (1, 3, "dw_conv_5x5")], mix=("gate", "sum", "se"), expansion=3
+)
+ATTENTION = {"scaled", "slope_sums"}
 SHAPE = LayerShape("layer_00", 4, 4, 1, 6)
 
 pytestmark = needs_kernels
@@ -31,7 +34,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(kernel.__name__)
         real(kernel, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("autospace.kernels.functions.shared_out", noted)
+    monkeypatch.setattr("autospace.kernels.calls.shared_out", noted)
     return seen
 
 
@@ -46,10 +49,30 @@ def images(count: int = 3) -> torch.Tensor:
 
 def test_in_training_the_kernels_run_forward_and_backward(calls: list[str]) -> None:
     module()(images()).sum().backward()
-    kinds = {name.partition("_float")[0] for name in calls}
-    assert kinds == {
-        "moments", "node", "depthwise", "slope_sums", "slope_of_input", "depthwise_slopes"
+    assert _kinds(calls) == ATTENTION | {
+        "moments", "node", "depthwise", "slope_of_input", "depthwise_slopes"
     }  # fmt: skip
+
+
+def _kinds(calls: list[str]) -> set[str]:
+    return {name.partition("_float")[0] for name in calls}
+
+
+def test_attention_that_is_hooked_runs_plainly(calls: list[str]) -> None:
+    cell = module()
+    for part in cell.mixes.modules():
+        part.register_forward_hook(lambda *_: None)
+    cell(images()).sum().backward()
+    assert "node" in _kinds(calls)
+    assert "scaled" not in _kinds(calls)
+
+
+def test_gradients_may_be_asked_for_twice() -> None:
+    cell = module()
+    loss = cell(images()).square().sum()
+    once = torch.autograd.grad(loss, list(cell.parameters()), retain_graph=True)
+    again = torch.autograd.grad(loss, list(cell.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
 
 
 def _hooked(cell: CellModule) -> None:
@@ -76,14 +99,17 @@ def _smooth(cell: CellModule) -> None:
             part[2] = nn.Softplus()
 
 
-@pytest.mark.parametrize("change", [nn.Module.eval, _hooked, _untracked, _replaced])
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [(nn.Module.eval, set()), *((each, ATTENTION) for each in (_hooked, _untracked, _replaced))],
+)
 def test_a_module_that_is_not_plain_training_runs_plainly(
-    calls: list[str], change: Callable[[CellModule], object]
+    calls: list[str], change: Callable[[CellModule], object], left: set[str]
 ) -> None:
     cell = module()
     change(cell)
     cell(images()).sum().backward()
-    assert calls == []
+    assert _kinds(calls) == left
 
 
 def test_another_activation_is_the_one_that_is_computed(calls: list[str]) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from autospace.cells import CellModule
 from autospace.kernels import native, norm_act
-from autospace.operations import ConvNorm, placed
+from autospace.operations import ConvNorm, SqueezeExcite, placed
 from autospace.spaces import OPERATIONS, Cell, LayerShape
 from tests.kernels.tools import Outcome, needs_kernels, outcome, plainly
 from tests.strategies import cells, shapes
@@ -127,6 +127,19 @@ def test_only_gradients_that_are_asked_for_come_back(groups: int, frozen: str) -
     fused.assert_close(plain, 1e-9)
 
 
+@pytest.mark.parametrize("frozen", ["reduce", "expand", "input", "all weights"])
+def test_attention_gives_only_gradients_that_are_asked_for(frozen: str) -> None:
+    attention = SqueezeExcite(6, 3).double()
+    for name, parameter in attention.named_parameters():
+        parameter.requires_grad_(not (frozen == "all weights" or name.startswith(frozen)))
+    x = torch.randn(3, 6, 5, 5, dtype=torch.float64)
+    fused, plain = both(attention, x if frozen == "input" else x.requires_grad_())
+    wanted = {"reduce": 3, "expand": 3, "input": 4, "all weights": 1}
+    assert len(fused.gradients) == wanted[frozen]
+    assert fused.gradients.keys() == plain.gradients.keys()
+    fused.assert_close(plain, 1e-9)
+
+
 class Node(nn.Module):
     """A cell without its dense convolutions, whose sums in PyTorch depend on the threads."""
 
@@ -168,7 +181,7 @@ def test_every_set_of_instructions_computes_the_same(
     module, x = module_of(cell, shape, dtype), images(shape, 5, dtype)
     best = outcome(copy.deepcopy(module), x)
     base = native.kernels(dtype, "base")
-    monkeypatch.setattr("autospace.kernels.functions.kernels", lambda dtype: base)
+    monkeypatch.setattr("autospace.kernels.calls.kernels", lambda dtype: base)
     best.assert_close(outcome(module, x), 1e-9 if dtype == torch.float64 else 1e-3)
 
 

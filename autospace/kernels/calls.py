@@ -1,0 +1,45 @@
+"""How autograd functions call the kernels: layouts, addresses, threads."""
+
+import ctypes
+
+import torch
+
+from autospace.kernels.native import Kernel, kernels, shared_out
+
+LANES_BYTES = 32
+
+
+def laid_out(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor [N, C, H, W] as the kernels read it: channels last."""
+    return tensor.contiguous(memory_format=torch.channels_last)
+
+
+def kernel(tensor: torch.Tensor, name: str) -> Kernel:
+    """The kernel for the tensor's type of numbers."""
+    found = kernels(tensor.dtype)
+    if found is None:
+        raise RuntimeError(f"no kernels for {tensor.dtype}")
+    return found[name]
+
+
+def on_images(name: str, tensor: torch.Tensor, *arguments: object) -> None:
+    """Runs a kernel on images [N, C, H, W], shared out among threads; it is told H W and C."""
+    count, channels, height, width = tensor.shape
+    work = kernel(tensor, name)
+    shared_out(work, count, tensor.numel(), height * width, channels, *arguments)
+
+
+def on_channels(name: str, tensor: torch.Tensor, *arguments: object) -> None:
+    """Runs a kernel on blocks of channels, shared out among threads."""
+    blocks = -(-tensor.shape[1] * tensor.element_size() // LANES_BYTES)
+    shared_out(kernel(tensor, name), blocks, tensor.numel(), *arguments)
+
+
+def at(*tensors: torch.Tensor) -> tuple[int, ...]:
+    """Where tensors lie. Whoever calls a kernel keeps them until it returns."""
+    return tuple(tensor.data_ptr() for tensor in tensors)
+
+
+def pointers(*tensors: torch.Tensor) -> ctypes.Array[ctypes.c_void_p]:
+    """Where tensors lie, as an array in memory."""
+    return (ctypes.c_void_p * len(tensors))(*at(*tensors))
