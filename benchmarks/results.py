@@ -22,6 +22,7 @@ from results_setup import (
     DOUBLE,
     FIRST,
     FULL,
+    HALF,
     TARGETS,
     VARIANTS,
     Quiet,
@@ -48,7 +49,8 @@ TOLERANCE: Final = 0.1
 """How far from its target the MAdds of a network may be."""
 DRAWS: Final = 20_000
 BATCH: Final = 32
-ABLATIONS: Final = tuple(name for name in VARIANTS if name not in {FULL, FIRST, DOUBLE, "mixture"})
+NO_ABLATIONS: Final = {FULL, FIRST, DOUBLE, HALF, "mixture"}
+ABLATIONS: Final = tuple(name for name in VARIANTS if name not in NO_ABLATIONS)
 
 
 def headline(study: Study, seed: int, samples: int, workers: int, kind: str) -> None:
@@ -141,6 +143,7 @@ def make(study: Study, arguments: argparse.Namespace) -> None:
             learn_all(study, FULL, seeds, workers)
         elif part == "headline":
             for kind in arguments.comparisons:
+                learn_all(study, COMPARISONS[kind].variant, seeds, workers)
                 for seed in seeds:
                     headline(study, seed, arguments.samples, workers, kind)
         elif part == "ablations":

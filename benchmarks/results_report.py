@@ -14,7 +14,7 @@ from pathlib import Path
 
 from results_figures import LEARNED, Record, collect
 from results_pictures import ablations_figure, distributions
-from results_setup import DOUBLE, FIRST_TRY, FULL, HAND_MADE, TARGETS, UNCHARGED
+from results_setup import DOUBLE, FIRST_TRY, FULL, HALF_LIMIT, HAND_MADE, TARGETS, UNCHARGED
 
 from autospace.charts.paper import render
 from autospace.exporters.notation import human
@@ -31,6 +31,7 @@ KINDS = {
     "random": "with random",
     UNCHARGED: "no cost term, with hand-made",
     FIRST_TRY: "first try, with all",
+    HALF_LIMIT: "half the limit, with hand-made",
 }
 MISSING = "Not measured yet."
 LIMITS = {FULL: "the reference's", DOUBLE: "twice that"}
@@ -42,6 +43,7 @@ def tables(found: Record) -> dict[str, str]:
         "headline": pooled_table(_of(found["comparisons"], HAND_MADE, "random")),
         "uncharged": pooled_table(_of(found["comparisons"], UNCHARGED)),
         "first try": pooled_table(_of(found["comparisons"], FIRST_TRY)),
+        "half limit": pooled_table(_of(found["comparisons"], HALF_LIMIT)),
         "seeds": seeds_table(found["comparisons"]),
         "overlap": overlap_table(found["comparisons"]),
         "ablations": ablations_table(found["ablations"]),

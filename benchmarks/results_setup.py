@@ -23,6 +23,7 @@ from autospace.streams import stream
 HERE: Final = Path(__file__).resolve().parent
 FULL: Final = "full method"
 DOUBLE: Final = "double limit"
+HALF: Final = "half limit"
 NO_COST: Final = "no cost term"
 FIRST: Final = "no cost term and references stay"
 LIMIT: Final = 2_377_344
@@ -33,6 +34,7 @@ TARGETS: Final = {"low": 1_700_000, "high": 3_400_000}
 HAND_MADE: Final = "hand-made"
 UNCHARGED: Final = "uncharged"
 FIRST_TRY: Final = "first-try"
+HALF_LIMIT: Final = "half-limit"
 
 
 class Rivalry(NamedTuple):
@@ -60,6 +62,7 @@ VARIANTS: Final[dict[str, Settings]] = {
     "inherited weights": {"scoring": {"inherit": True}},
     "mixture": {"scoring": {"method": "mixture"}},
     DOUBLE: {"budget": {"max_madds": 2 * LIMIT}},
+    HALF: {"budget": {"max_madds": LIMIT // 2}},
 }
 """What each variant changes in `small.toml`."""
 
@@ -68,6 +71,8 @@ COMPARISONS: Final = {
     "random": Rivalry(FULL, ("random",)),
     UNCHARGED: Rivalry(NO_COST, ("mbconv", "mnasnet")),
     FIRST_TRY: Rivalry(FIRST, ("mbconv", "mnasnet", "random")),
+    # No network of mnasnet costs so little.
+    HALF_LIMIT: Rivalry(HALF, ("mbconv",)),
 }
 
 
