@@ -18,11 +18,10 @@ from typing import Final
 
 import torch
 from results_setup import (
+    BUDGETS,
     COMPARISONS,
-    DOUBLE,
     FIRST,
     FULL,
-    HALF,
     TARGETS,
     VARIANTS,
     Quiet,
@@ -49,7 +48,7 @@ TOLERANCE: Final = 0.1
 """How far from its target the MAdds of a network may be."""
 DRAWS: Final = 20_000
 BATCH: Final = 32
-NO_ABLATIONS: Final = {FULL, FIRST, DOUBLE, HALF, "mixture"}
+NO_ABLATIONS: Final = {FULL, FIRST, "mixture", *(double for _, double in BUDGETS)}
 ABLATIONS: Final = tuple(name for name in VARIANTS if name not in NO_ABLATIONS)
 
 
@@ -151,9 +150,9 @@ def make(study: Study, arguments: argparse.Namespace) -> None:
                 learn_all(study, variant, seeds, workers)
                 evaluated(study, variant, "low", seeds, count, workers)
         elif part == "budgets":
-            learn_all(study, DOUBLE, seeds, workers)
-            for target in TARGETS:
-                for variant in (FULL, DOUBLE):
+            for variant in (each for pair in BUDGETS for each in pair):
+                learn_all(study, variant, seeds, workers)
+                for target in TARGETS:
                     evaluated(study, variant, target, seeds, count, workers)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from results_setup import COMPARISONS, DOUBLE, FULL, VARIANTS
+from results_setup import BUDGETS, COMPARISONS, FULL, TARGETS, VARIANTS
 
 from autospace.comparison.effects import MeanDifference, mean_difference
 
@@ -61,7 +61,7 @@ def ablations(drawn: Mapping[tuple[str, str, int], Record]) -> list[Record]:
     found = []
     for variant in VARIANTS:
         rows = _rows(drawn, variant, "low")
-        if not rows or variant == DOUBLE:
+        if not rows or variant in {double for _, double in BUDGETS}:
             continue
         gaps = _gaps(drawn, (FULL, "low"), (variant, "low"))
         better = None if variant == FULL else over_seeds(gaps)
@@ -72,15 +72,16 @@ def ablations(drawn: Mapping[tuple[str, str, int], Record]) -> list[Record]:
 def budgets(drawn: Mapping[tuple[str, str, int], Record]) -> list[Record]:
     """Both limits at both targets; at each the second limit against the first."""
     found = []
-    for target in ("low", "high"):
-        for variant in (FULL, DOUBLE):
-            rows = _rows(drawn, variant, target)
-            if not rows:
-                continue
-            gaps = _gaps(drawn, (FULL, target), (variant, target))
-            better = None if variant == FULL else over_seeds(gaps)
-            entry = {"limit": variant, "target": target, **_described(rows)}
-            found.append({**entry, "full_better_by": better})
+    for pair in BUDGETS:
+        for target in TARGETS:
+            for variant in pair:
+                rows = _rows(drawn, variant, target)
+                if not rows:
+                    continue
+                gaps = _gaps(drawn, (pair[0], target), (variant, target))
+                better = None if variant == pair[0] else over_seeds(gaps)
+                entry = {"variant": variant, "target": target, **_described(rows)}
+                found.append({**entry, "lower_better_by": better})
     return found
 
 

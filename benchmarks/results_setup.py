@@ -23,8 +23,8 @@ from autospace.streams import stream
 HERE: Final = Path(__file__).resolve().parent
 FULL: Final = "full method"
 DOUBLE: Final = "double limit"
-HALF: Final = "half limit"
 NO_COST: Final = "no cost term"
+DOUBLE_NO_COST: Final = "double limit and no cost term"
 FIRST: Final = "no cost term and references stay"
 LIMIT: Final = 2_377_344
 """MAdds of the dearest reference architecture: the limit of `small.toml`."""
@@ -34,7 +34,6 @@ TARGETS: Final = {"low": 1_700_000, "high": 3_400_000}
 HAND_MADE: Final = "hand-made"
 UNCHARGED: Final = "uncharged"
 FIRST_TRY: Final = "first-try"
-HALF_LIMIT: Final = "half-limit"
 
 
 class Rivalry(NamedTuple):
@@ -62,17 +61,18 @@ VARIANTS: Final[dict[str, Settings]] = {
     "inherited weights": {"scoring": {"inherit": True}},
     "mixture": {"scoring": {"method": "mixture"}},
     DOUBLE: {"budget": {"max_madds": 2 * LIMIT}},
-    HALF: {"budget": {"max_madds": LIMIT // 2}},
+    DOUBLE_NO_COST: {"scoring": {"cost_weight": 0.0}, "budget": {"max_madds": 2 * LIMIT}},
 }
 """What each variant changes in `small.toml`."""
+
+BUDGETS: Final = ((FULL, DOUBLE), (NO_COST, DOUBLE_NO_COST))
+"""Variants under the limit, and under twice the limit."""
 
 COMPARISONS: Final = {
     HAND_MADE: Rivalry(FULL, ("mbconv", "mnasnet")),
     "random": Rivalry(FULL, ("random",)),
     UNCHARGED: Rivalry(NO_COST, ("mbconv", "mnasnet")),
     FIRST_TRY: Rivalry(FIRST, ("mbconv", "mnasnet", "random")),
-    # No network of mnasnet costs so little.
-    HALF_LIMIT: Rivalry(HALF, ("mbconv",)),
 }
 
 
