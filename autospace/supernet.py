@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from autospace.cells import CellModule, added
+from autospace.kernels import takes, weighed_sum
 from autospace.network import Network, joined
 from autospace.operations import placed
 from autospace.spaces.skeleton import LayerShape
@@ -62,9 +63,13 @@ class Supernet(nn.Module):
         """
         x: torch.Tensor = self.network.stem(images)
         for shape, modules, mix in zip(self.shapes, self.choices, weights, strict=True):
-            outputs = (weight * module(x) for weight, module in zip(mix, modules, strict=True))
-            x = joined(shape, x, added(outputs))
+            x = joined(shape, x, self._weighed([module(x) for module in modules], mix))
         return self.network.classify(x)
+
+    def _weighed(self, outputs: Sequence[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
+        if self.training and all(map(takes, outputs)) and weights.dtype == outputs[0].dtype:
+            return weighed_sum(outputs, weights)
+        return added(weight * output for weight, output in zip(weights, outputs, strict=True))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from autospace.kernels.attention import reweighed
 from autospace.kernels.conditions import depthwise, replaceable, reweighable, takes
 from autospace.kernels.functions import Depthwise, depthwise_sum, norm_act
+from autospace.kernels.mixing import weighed_sum
 from autospace.kernels.native import described
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "reweighable",
     "reweighed",
     "takes",
+    "weighed_sum",
 ]

@@ -1,0 +1,56 @@
+"""A weighed sum in one pass over its terms, and two back."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from autospace.kernels.calls import at, laid_out, on_images, pointers
+
+
+def weighed_sum(terms: Sequence[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
+    """The sum [N, C, H, W] of so many terms, each times its weight, of weights [K]."""
+    found: torch.Tensor = _WeighedSum.apply(weights, *terms)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _WeighedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weights: torch.Tensor, *terms: torch.Tensor) -> torch.Tensor:
+        kept = [laid_out(term) for term in terms]
+        ctx.save_for_backward(weights, *kept)
+        # A node without activations: z times scale plus 0.
+        scales = torch.zeros(len(kept), 2, kept[0].shape[1], dtype=weights.dtype)
+        scales[:, 0] = weights[:, None]
+        out = torch.empty_like(kept[0])
+        flat = pointers(*(each for pair in zip(kept, scales, strict=True) for each in pair))
+        on_images("node", out, len(kept), flat, 0, None, False, out.data_ptr())
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        weights, *terms = ctx.saved_tensors
+        slope = laid_out(slope)
+        images, channels = slope.shape[:2]
+        found = []
+        for weight, term, asked in zip(weights, terms, ctx.needs_input_grad[1:], strict=True):
+            if asked:
+                scale = weight.expand(images, channels).contiguous()
+                out = torch.empty_like(term)
+                on_images("scaled", slope, *at(slope, scale), None, out.data_ptr())
+            found.append(out if asked else None)
+        return (_slopes(slope, terms) if ctx.needs_input_grad[0] else None), *found
+
+
+def _slopes(slope: torch.Tensor, terms: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Gradients [K] of the weights: the slope times each term, summed."""
+    images, channels = slope.shape[:2]
+    sums, products = slope.new_empty(2, images, channels)
+    nothing = slope.new_zeros(3, channels)
+    found = []
+    for term in terms:
+        on_images("slope_sums", slope, *at(slope, term, nothing), False, *at(sums, products))
+        found.append(products.sum())
+    return torch.stack(found)
