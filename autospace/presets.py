@@ -16,7 +16,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "skeleton": "digits",
         "data": {"source": "digits", "crop": 1},
         "cells": {"reference_expansion": 3},
-        "evolution": {"generations": 8, "population": 16, "candidates": 4, "tournament": 4},
+        "evolution": {"generations": 7, "population": 16, "candidates": 4, "tournament": 4},
         "scoring": {"steps": 40, "batch": 32, "validation_batches": 4, "cost_weight": COST_WEIGHT},
         "warm_up": {"steps": 400},
     },
