@@ -54,6 +54,14 @@ class InputError(ValueError):
 class CommandGroup(TyperGroup):
     """Commands whose errors end as one line on stderr and an exit code, never as a traceback."""
 
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option `--help` of the program itself."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            # With no value at all, Typer imports pydantic to make it a bool: a third of a start.
+            option.default = False
+        return option
+
     def invoke(self, ctx: Any) -> Any:
         """Runs the command that was named."""
         with errors_reported():

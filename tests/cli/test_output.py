@@ -108,10 +108,11 @@ def test_a_closed_pipe_is_quiet() -> None:
         assert process.wait() == 0
 
 
-def test_help_loads_neither_pydantic_nor_rich() -> None:
+@pytest.mark.parametrize("command", ["", "evolve", "search", "train", "show", "bench", "export"])
+def test_help_loads_neither_pydantic_nor_rich(command: str) -> None:
     code = (
         "import sys\nfrom autospace.cli.main import app\n"
-        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"try:\n    app({[*command.split(), '--help']})\nexcept SystemExit:\n    pass\n"
         "print(sorted({'pydantic', 'rich', 'torch', 'numpy', 'deap'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=True)
