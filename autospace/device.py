@@ -1,8 +1,6 @@
 """Which device does the work, and how."""
 
 import re
-import resource
-import sys
 from collections.abc import Callable
 
 import torch
@@ -10,6 +8,7 @@ import torch
 from autospace.execution import Execution
 from autospace.folder import RunError
 from autospace.graphs import NO_GRAPHS, make_graphs
+from autospace.memory import peak_memory
 from autospace.parts import Parts
 from autospace.settings import DEVICES, Config, Precision
 from autospace.spaces.errors import shown
@@ -49,8 +48,7 @@ def memory_mb(device: torch.device) -> int:
     """Peak memory so far, in MB: of the GPU if it does the work, else of this process."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device) // 2**20)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak // (2**20 if sys.platform == "darwin" else 2**10))
+    return peak_memory() // 2**20
 
 
 def _computes_in_bfloat16(device: torch.device) -> bool:

@@ -32,6 +32,7 @@ from autospace import run
 from autospace.bench.timing import spread
 from autospace.bench.workload import Size, make_setting
 from autospace.config import make_config, preset
+from autospace.memory import peak_memory
 from autospace.run_folder import RunFolder
 from autospace.scorers.make import make_scorer
 from autospace.settings import ScoringConfig
@@ -64,7 +65,7 @@ def grown() -> Iterator[tuple[str, int, Size]]:
 def generation(method: str, size: Size) -> dict[str, float]:
     """Seconds of a first round and of a second one, and the bytes by which the process grew."""
     torch.set_num_threads(1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     options = ScoringConfig(method=method, steps=6, validation_batches=2, batch=size.batch)
     scorer = make_scorer(make_setting(size, options, CPU))
     cells = [[CANDIDATE] * size.candidates for _ in size.skeleton.layers]
@@ -73,8 +74,8 @@ def generation(method: str, size: Size) -> dict[str, float]:
         started = time.process_time()
         scorer.score(cells, 0)
         seconds.append(round(time.process_time() - started, 4))
-    grown_by = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return {"first": seconds[0], "later": min(seconds[1:]), "memory_mb": round(grown_by / 1024, 1)}
+    grown_by = (peak_memory() - before) / 2**20
+    return {"first": seconds[0], "later": min(seconds[1:]), "memory_mb": round(grown_by, 1)}
 
 
 def growth() -> dict[str, Any]:

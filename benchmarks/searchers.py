@@ -19,7 +19,6 @@ import argparse
 import fcntl
 import json
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +31,7 @@ from autospace.config import make_settings
 from autospace.evaluators.images import Images, load_images
 from autospace.evaluators.settings import EvaluatorConfig, Split
 from autospace.evaluators.stand_alone import StandAloneEvaluator
+from autospace.memory import peak_memory
 from autospace.searchers.choices import Choices, limits_of
 from autospace.searchers.make import METHODS, make_method
 from autospace.searchers.method import Method
@@ -152,7 +152,8 @@ def search(bench: Bench, task: Task, size: Size) -> Row:
     }
     choices, started = problem.choices, time.process_time()
     common = [choices.path(each) for each in bench.common(choices.space)]
-    found["rated"] = method.rated(common)
+    unrated = task.name in bench.arguments.unrated
+    found["rated"] = None if unrated else method.rated(common)
     found["rating_seconds"] = round(time.process_time() - started, 2)
     architecture = choices.architecture(best.path)
     found["accuracy"] = bench.accuracy(architecture, task.seed)
@@ -183,7 +184,7 @@ def described(architecture: Architecture) -> Row:
 
 
 def peak_mb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10
+    return peak_memory() // 2**20
 
 
 def alone(work: Callable[..., Row], *arguments: Any) -> Row:
@@ -241,6 +242,13 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--spaces", nargs="+", choices=SPACES, default=SPACES)
     parser.add_argument("--only", nargs="+", choices=METHODS)
+    parser.add_argument(
+        "--unrated",
+        nargs="+",
+        choices=METHODS,
+        default=[],
+        help="are not asked for the common set: random trains all of it alone",
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seconds", type=float, help="processor seconds of a search")
     parser.add_argument("--steps", type=int, default=600, help="of the shared weights")

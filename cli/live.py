@@ -1,7 +1,5 @@
 """The live display of a run on a terminal."""
 
-import resource
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autospace.cli.progress import PHASES, Reporter, duration, feasible_rate
+from autospace.memory import peak_memory
 
 if TYPE_CHECKING:
     from autospace.loop import Plan
@@ -85,8 +84,7 @@ class LiveReporter(Reporter):
     def _figures(self, plan: "Plan", state: "State") -> Text:
         record = state.history[-1]
         cells = state.evaluations / max(1e-9, sum(self.rounds))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        memory = peak // (2**20 if sys.platform == "darwin" else 2**10)
+        memory = peak_memory() // 2**20
         return Text(
             f"{record.phase}: best {record.best:+.4f}, mean {record.mean:+.4f}; "
             f"{cells:.1f} cells/s, {feasible_rate(state):.0%} in budget, {memory:,} MB",

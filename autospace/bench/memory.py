@@ -9,7 +9,6 @@ counts is by how much it grew. As a program, this module is that process:
 """
 
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from autospace.bench.document import Entry
 from autospace.bench.plain import PlainSearch, PlainSupernet
 from autospace.bench.timing import spread
 from autospace.bench.workload import FULL, REFERENCE, SameBatch, Size, make_setting
+from autospace.memory import peak_memory
 from autospace.scorers.make import make_scorer
 from autospace.settings import ScoringConfig
 from autospace.threads import threads
@@ -104,8 +104,7 @@ def memory_peak(device: torch.device) -> int:
     """Bytes in use at most so far."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 2**10
+    return peak_memory()
 
 
 if __name__ == "__main__":
