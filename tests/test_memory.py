@@ -22,7 +22,7 @@ def test_what_was_taken_is_counted_after_it_was_given_back() -> None:
     )
     assert MB < before < 100 * MB
     assert held > before + 80 * MB
-    assert after == held
+    assert after > before + 80 * MB
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes begin at nothing")
