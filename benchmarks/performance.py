@@ -3,8 +3,8 @@
     python benchmarks/performance.py operations attention cells candidates large --out FILE.json
 
 Processor time of one thread; both ways in turn in one process, the least of the repeats each. Every
-part is written when it is done, beside those that are there. `large` takes five minutes of one
-core, the others together two.
+part is written when it is done, beside those that are there. `large` takes ten minutes of one core,
+the others together two.
 """
 
 import argparse
@@ -23,8 +23,9 @@ import torch
 from torch import nn
 
 from autospace.bench.machine import this_machine, versions
-from autospace.bench.speed import search_step_ratio
-from autospace.bench.workload import CANDIDATES, FULL, Size, make_setting
+from autospace.bench.memory import METRICS
+from autospace.bench.speed import FULL_STEP_REPEATS, generation_ratio, search_step_ratio
+from autospace.bench.workload import CANDIDATES, FULL, MIDDLE, Size, make_setting
 from autospace.cells import CellModule
 from autospace.kernels import described
 from autospace.kernels.native import VARIABLE
@@ -126,24 +127,17 @@ def in_candidates(method: str) -> list[dict[str, object]]:
 
 
 def large() -> list[dict[str, object]]:
-    """The hot loop: a whole mixture step against the plain path, and growth of memory."""
-    rows = []
-    for way, value in WAYS.items():
-        os.environ[VARIABLE] = value
-        step = search_step_ratio(FULL, 2, torch.device("cpu"), print)
-        rows.append({"way": way, "search_step_ratio": step.value, "spread": step.spread})
-    for row, side, value in zip(
-        [*rows, {"way": "plain"}], ("ours", "ours", "plain"), "100", strict=True
-    ):
+    """The hot loop against the plain path, and by how many MB a process grows that runs it."""
+    device, rows = torch.device("cpu"), []
+    steps = search_step_ratio(FULL, FULL_STEP_REPEATS, device, print)
+    for entry in (steps, generation_ratio(MIDDLE, REPEATS, device, print)):
+        measured = {name: getattr(entry, name) for name in ("metric", "value", "spread", "n")}
+        rows.append(measured)
+    for side in ("plain", *METRICS):
         command = [sys.executable, "-m", "autospace.bench.memory", side, "full", "cpu"]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=True, env={**os.environ, VARIABLE: value}
-        )
-        row["memory_mb"] = int(done.stdout) // 2**20
-        if row not in rows:
-            rows.append(row)
-        print(row, flush=True)
-    del os.environ[VARIABLE]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        rows.append({"side": side, "memory_mb": int(done.stdout) // 2**20})
+        print(rows[-1], flush=True)
     return rows
 
 

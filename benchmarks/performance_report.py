@@ -66,7 +66,7 @@ def growth(rows: list[dict[str, Any]]) -> Figure:
             Panel(
                 f"{what.capitalize()} of a generation",
                 f"The {what} of a generation over the {what} at the smallest size, by what grows.",
-                Axis.of("size over the smallest", [0, 8], "whole"),
+                Axis.of("size over the smallest", [0, 16], "whole"),
                 Axis.of(f"{what} over that of the smallest", [0, *heights]),
                 tuple(lines),
             )
