@@ -11,7 +11,7 @@ import argparse
 import re
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,20 @@ class Results:
     def accuracies(self, space: str, method: str) -> list[float]:
         """In per cent, per seed."""
         return [100 * row["accuracy"] for row in self.searches.get((space, method), [])]
+
+    def means(self, space: str) -> dict[int, float]:
+        """Per seed that all methods have, their mean accuracy; the baseline does not count."""
+        found = {}
+        for seed in range(max(map(len, self.searches.values()))):
+            of_all = [
+                100 * row["accuracy"]
+                for method in self.methods
+                for row in self.searches.get((space, method), [])
+                if row["seed"] == seed and method != BASELINE
+            ]
+            if len(of_all) == len(set(self.methods) - {BASELINE}):
+                found[seed] = statistics.mean(of_all)
+        return found
 
     def truth(self, space: str) -> list[list[float]]:
         """Per complete seed the accuracies of the common set."""
@@ -93,6 +107,15 @@ def gap(of: Sequence[float], over: Sequence[float]) -> str:
     return shown(mean_difference(of, over, paired=False), 2, "+")
 
 
+def paired(of: Mapping[int, float], over: Mapping[int, float]) -> str:
+    """How much higher the first are, seed by seed, with interval."""
+    seeds = sorted(of.keys() & over.keys())
+    if len(seeds) < 2:
+        return gap([of[seed] for seed in seeds], [over[seed] for seed in seeds])
+    pairs = [[each[seed] for seed in seeds] for each in (of, over)]
+    return shown(mean_difference(*pairs, paired=True), 2, "+")
+
+
 def mean(rows: Sequence[dict[str, Any]], name: str, scale: float, digits: int) -> str:
     values = [row[name] / scale for row in rows]
     return f"{statistics.mean(values):.{digits}f}" if values else ""
@@ -120,8 +143,11 @@ def space_table(results: Results, space: str) -> str:
             ]
         )
     rows += [[name, "", "", "", "", "", spread(results.taus(space, name), 2)] for name in SIZES]
-    truth = "between two seeds of the trainings"
-    rows.append([truth, "", "", "", "", "", spread(results.ceiling(space), 2)])
+    if results.ceiling(space):
+        truth = "between two seeds of the trainings"
+        rows.append([truth, "", "", "", "", "", spread(results.ceiling(space), 2)])
+    drawn = [100 * accuracy for seed in results.truth(space) for accuracy in seed]
+    rows.append([f"one of {len(drawn)} at random", spread(drawn, 2), "", "1", "", "", ""])
     head = ["method", "test accuracy, %", "M MAdds", "judged", "CPU s", "MB", "Kendall tau"]
     return table(head, rows)
 
@@ -134,6 +160,15 @@ def question_table(results: Results) -> str:
         better = gap(found.get("learned", []), found.get("mbconv", []))
         over = [gap(found[space], results.accuracies(space, BASELINE)) for space in results.spaces]
         rows.append([f"`{method}`", better, *(over if method != BASELINE else [""] * len(over))])
+    means = {space: results.means(space) for space in results.spaces}
+    baseline = {
+        space: {row["seed"]: 100 * row["accuracy"] for row in results.searches[space, BASELINE]}
+        for space in results.spaces
+        if (space, BASELINE) in results.searches
+    }
+    pooled = [paired(means.get("learned", {}), means.get("mbconv", {}))]
+    pooled += [paired(means[space], baseline.get(space, {})) for space in results.spaces]
+    rows.append(["mean of all but `random`, by seed", *pooled])
     heads = [f"over `{BASELINE}` in {space}" for space in results.spaces]
     return table(["points of accuracy", "learned over mbconv", *heads], rows)
 
