@@ -21,7 +21,7 @@ class _WeighedSum(torch.autograd.Function):
         kept = [laid_out(term) for term in terms]
         ctx.save_for_backward(weights, *kept)
         # A node without activations: z times scale plus 0.
-        scales = torch.zeros(len(kept), 2, kept[0].shape[1], dtype=weights.dtype)
+        scales = weights.new_zeros(len(kept), 2, kept[0].shape[1])
         scales[:, 0] = weights[:, None]
         out = torch.empty_like(kept[0])
         flat = pointers(*(each for pair in zip(kept, scales, strict=True) for each in pair))
