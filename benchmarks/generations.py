@@ -4,10 +4,9 @@
 
 Processor time of one thread. Sizes grow one at a time from a small network; every measurement has a
 process of its own, since one never gives back its peak of memory. Each part is written when it is
-done, beside those that are there. Together they take five minutes of one core.
+done, beside those that are there. Together they take a quarter of an hour of one core.
 """
 
-import argparse
 import contextlib
 import math
 import multiprocessing
@@ -25,7 +24,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import torch
-from performance import CANDIDATE, keep
+from performance import CANDIDATE, measure
 from results_setup import Quiet
 
 from autospace import run
@@ -200,16 +199,5 @@ def start_up() -> dict[str, Any]:
 PARTS: Final = {"growth": growth, "outside": outside, "start-up": start_up}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="+", choices=list(PARTS))
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    for name in arguments.parts:
-        torch.manual_seed(0)
-        keep(arguments.out, name, PARTS[name]())
-
-
 if __name__ == "__main__":
-    main()
+    measure(PARTS, __doc__)

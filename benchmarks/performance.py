@@ -14,7 +14,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -151,14 +151,23 @@ PARTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="+", choices=list(PARTS))
+    measure({name: partial(_rows, part) for name, part in PARTS.items()}, __doc__)
+
+
+def _rows(part: Callable[[], list[dict[str, object]]]) -> dict[str, Any]:
+    return {"rows": part(), "kernels": described()}
+
+
+def measure(parts: Mapping[str, Callable[[], dict[str, Any]]], description: str | None) -> None:
+    """Measures the parts that the command line names, each kept when it is done."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("parts", nargs="+", choices=list(parts))
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for name in arguments.parts:
         torch.manual_seed(0)
-        keep(arguments.out, name, {"rows": PARTS[name](), "kernels": described()})
+        keep(arguments.out, name, parts[name]())
 
 
 def keep(path: Path, name: str, measured: dict[str, Any]) -> None:

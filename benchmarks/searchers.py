@@ -121,8 +121,7 @@ class Bench:
         for other, row in held(self.arguments.out).items():
             same = (other.space, other.seed) == (task.space, task.seed)
             if same and row.get("choices") == architecture.choices:
-                accuracy: float = row["accuracy"]
-                return accuracy
+                return float(row["accuracy"])
         return None
 
     def problem(self, task: Task, size: Size) -> Problem:

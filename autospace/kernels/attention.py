@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from autospace.kernels.calls import at, laid_out, on_images
+from autospace.kernels.calls import image_sums, laid_out, scaled
 
 Weigh = Callable[[torch.Tensor], torch.Tensor]
 """From averages [N, C] to weights [N, C]."""
@@ -25,11 +25,11 @@ class _Reweighed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weigh: Weigh, x: torch.Tensor, *parameters: torch.Tensor) -> torch.Tensor:
         x = laid_out(x)
-        averages = _sums(x, x)[0] / (x.shape[2] * x.shape[3])
+        averages = image_sums(x, x)[0] / (x.shape[2] * x.shape[3])
         weights = weigh(averages).contiguous()
         ctx.weigh = weigh
         ctx.save_for_backward(x, averages, weights, *parameters)
-        return _scaled(x, weights, None)
+        return scaled(x, weights)
 
     @staticmethod
     @once_differentiable
@@ -42,28 +42,9 @@ class _Reweighed(torch.autograd.Function):
             again = ctx.weigh(averages)
         sources = [averages, *parameters]
         wanted = [source for source, asked in zip(sources, needed, strict=True) if asked]
-        slopes = iter(torch.autograd.grad(again, wanted, _sums(slope, x)[1]) if wanted else ())
+        slopes = iter(torch.autograd.grad(again, wanted, image_sums(slope, x)[1]) if wanted else ())
         found = [next(slopes) if asked else None for asked in needed]
         if found[0] is not None:
             shift = (found[0] / (x.shape[2] * x.shape[3])).contiguous()
-            found[0] = _scaled(slope, weights, shift)
+            found[0] = scaled(slope, weights, shift)
         return None, *found
-
-
-def _sums(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sums [N, C] over the pixels of every image: of a, and of a times b."""
-    images, channels = a.shape[:2]
-    sums, products = a.new_empty(2, images, channels)
-    # The kernel of batch normalisation's gradients, with averages of 0.
-    nothing = a.new_zeros(3, channels)
-    on_images("slope_sums", a, *at(a, b, nothing), False, *at(sums, products))
-    return sums, products
-
-
-def _scaled(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor | None) -> torch.Tensor:
-    """Weighs channels by scale [N, C], and adds a shift to each."""
-    out = torch.empty_like(x)
-    on_images(
-        "scaled", x, *at(x, scale), None if shift is None else shift.data_ptr(), out.data_ptr()
-    )
-    return out

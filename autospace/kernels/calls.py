@@ -43,3 +43,22 @@ def at(*tensors: torch.Tensor) -> tuple[int, ...]:
 def pointers(*tensors: torch.Tensor) -> ctypes.Array[ctypes.c_void_p]:
     """Where tensors lie, as an array in memory."""
     return (ctypes.c_void_p * len(tensors))(*at(*tensors))
+
+
+def image_sums(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sums [N, C] over the pixels of every image: of a, and of a times b."""
+    images, channels = a.shape[:2]
+    sums, products = a.new_empty(2, images, channels)
+    # The kernel of batch normalisation's gradients, with averages of 0.
+    nothing = a.new_zeros(3, channels)
+    on_images("slope_sums", a, *at(a, b, nothing), False, *at(sums, products))
+    return sums, products
+
+
+def scaled(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor | None = None) -> torch.Tensor:
+    """Weighs channels by scale [N, C], and adds a shift to each."""
+    out = torch.empty_like(x)
+    on_images(
+        "scaled", x, *at(x, scale), None if shift is None else shift.data_ptr(), out.data_ptr()
+    )
+    return out

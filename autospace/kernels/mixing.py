@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from autospace.kernels.calls import at, laid_out, on_images, pointers
+from autospace.kernels.calls import image_sums, laid_out, on_images, pointers, scaled
 
 
 def weighed_sum(terms: Sequence[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
@@ -33,24 +33,11 @@ class _WeighedSum(torch.autograd.Function):
     def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         weights, *terms = ctx.saved_tensors
         slope = laid_out(slope)
-        images, channels = slope.shape[:2]
-        found = []
-        for weight, term, asked in zip(weights, terms, ctx.needs_input_grad[1:], strict=True):
-            if asked:
-                scale = weight.expand(images, channels).contiguous()
-                out = torch.empty_like(term)
-                on_images("scaled", slope, *at(slope, scale), None, out.data_ptr())
-            found.append(out if asked else None)
-        return (_slopes(slope, terms) if ctx.needs_input_grad[0] else None), *found
-
-
-def _slopes(slope: torch.Tensor, terms: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Gradients [K] of the weights: the slope times each term, summed."""
-    images, channels = slope.shape[:2]
-    sums, products = slope.new_empty(2, images, channels)
-    nothing = slope.new_zeros(3, channels)
-    found = []
-    for term in terms:
-        on_images("slope_sums", slope, *at(slope, term, nothing), False, *at(sums, products))
-        found.append(products.sum())
-    return torch.stack(found)
+        found = [
+            scaled(slope, weight.expand(slope.shape[:2]).contiguous()) if asked else None
+            for weight, asked in zip(weights, ctx.needs_input_grad[1:], strict=True)
+        ]
+        slopes = None
+        if ctx.needs_input_grad[0]:
+            slopes = torch.stack([image_sums(slope, term)[1].sum() for term in terms])
+        return slopes, *found
