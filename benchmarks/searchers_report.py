@@ -24,6 +24,7 @@ PLACE = re.compile(
     r"(<!-- results of benchmarks/searchers_report.py -->\n).*?(<!-- end of results -->)", re.DOTALL
 )
 BASELINE = "random"
+LEARNED = "learned"
 SIZES = ("madds", "params")
 
 Rows = dict[Task, dict[str, Any]]
@@ -153,24 +154,26 @@ def space_table(results: Results, space: str) -> str:
 
 
 def question_table(results: Results) -> str:
-    """Each method in the learned space against mbconv, and against random search in each."""
+    """Each method in the learned space against the other spaces, and against random in each."""
+    rivals = [space for space in results.spaces if space != LEARNED]
     rows = []
     for method in results.methods:
         found = {space: results.accuracies(space, method) for space in results.spaces}
-        better = gap(found.get("learned", []), found.get("mbconv", []))
+        better = [gap(found.get(LEARNED, []), found[rival]) for rival in rivals]
         over = [gap(found[space], results.accuracies(space, BASELINE)) for space in results.spaces]
-        rows.append([f"`{method}`", better, *(over if method != BASELINE else [""] * len(over))])
+        rows.append([f"`{method}`", *better, *(over if method != BASELINE else [""] * len(over))])
     means = {space: results.means(space) for space in results.spaces}
     baseline = {
         space: {row["seed"]: 100 * row["accuracy"] for row in results.searches[space, BASELINE]}
         for space in results.spaces
         if (space, BASELINE) in results.searches
     }
-    pooled = [paired(means.get("learned", {}), means.get("mbconv", {}))]
+    pooled = [paired(means.get(LEARNED, {}), means[rival]) for rival in rivals]
     pooled += [paired(means[space], baseline.get(space, {})) for space in results.spaces]
     rows.append(["mean of all but `random`, by seed", *pooled])
-    heads = [f"over `{BASELINE}` in {space}" for space in results.spaces]
-    return table(["points of accuracy", "learned over mbconv", *heads], rows)
+    heads = [f"{LEARNED} over {rival}" for rival in rivals]
+    heads += [f"over `{BASELINE}` in {space}" for space in results.spaces]
+    return table(["points of accuracy", *heads], rows)
 
 
 def report(results: Results) -> str:
