@@ -8,7 +8,7 @@ import torch
 from autospace.execution import Execution
 from autospace.folder import RunError
 from autospace.graphs import NO_GRAPHS, make_graphs
-from autospace.memory import peak_memory
+from autospace.memory import peak_memory, peak_memory_of_children
 from autospace.parts import Parts
 from autospace.settings import DEVICES, Config, Precision
 from autospace.spaces.errors import shown
@@ -45,10 +45,10 @@ def make_execution(config: Config, device: torch.device, say: Callable[[str], No
 
 
 def memory_mb(device: torch.device) -> int:
-    """Peak memory so far, in MB: of the GPU if it does the work, else of this process."""
+    """Peak memory so far, in MB: of the GPU if it does the work, else of all processes."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device) // 2**20)
-    return peak_memory() // 2**20
+    return (peak_memory() + peak_memory_of_children()) // 2**20
 
 
 def _computes_in_bfloat16(device: torch.device) -> bool:

@@ -2,75 +2,53 @@
 
 import sys
 import time
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from autospace.budget import dearest_reference, layer_shares
 from autospace.checkpoint import event_out
-from autospace.data import Augment, Batches, DataSet, Normaliser, divide, load_data
-from autospace.device import make_execution, memory_mb, resolve_device
-from autospace.evolution import Operators
-from autospace.execution import Execution
+from autospace.data import Augment, Batches, Normaliser, divide
+from autospace.device import memory_mb
+from autospace.fitness import Scorer
 from autospace.kernels import described
-from autospace.latency.budget import LatencyBudget, keep_table, read_latency_budget
+from autospace.latency.budget import keep_table
 from autospace.learned import learned_space
-from autospace.loop import Plan, evolve, start
+from autospace.loop import evolve, start
 from autospace.network import Network
+from autospace.observer import Observer
 from autospace.population import State
-from autospace.run_folder import RunFolder
-from autospace.scorers.make import make_scorer
+from autospace.preparing import LATENCY_TABLE, Prepared, prepare
+from autospace.processes import EndedError
+from autospace.run_folder import RunError, RunFolder
+from autospace.scorers.crew import Crew, crew, fitting_count
+from autospace.scorers.make import LONE, make_scorer
 from autospace.scorers.setting import Setting, freeze
-from autospace.settings import Config, Limit
-from autospace.spaces.builtin import load_skeleton
-from autospace.spaces.cell import Cell, mbconv
 from autospace.spaces.limits import MAX_NAME
-from autospace.spaces.skeleton import Skeleton
-from autospace.spaces.space import Budget, Space
+from autospace.spaces.space import Space
 from autospace.streams import derived_seed
 from autospace.threads import thread_count, threads
-from autospace.variation import CellPrior
 from autospace.warm_up import new_reference, warm_up
 
 VALIDATION_BATCH_FACTOR = 2
-DEFAULT_SKELETONS = {"digits": "digits"}
-LATENCY_TABLE = "latency.json"
+SCORING = "scoring.pt"
 
 
-class Observer(Protocol):
-    """Who is told how a run goes on. Any method may raise to stop the run."""
-
-    def say(self, message: str) -> None:
-        """A remark for the user."""
-        ...
-
-    def tick(self, phase: str, done: int, total: int) -> None:
-        """Work done within a phase: `data`, `warm-up` or `score`."""
-        ...
-
-    def round(self, plan: Plan, state: State, seconds: float) -> None:
-        """A round is done and saved."""
-        ...
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """All that a run is made of before anything is trained."""
-
-    config: Config
-    data: DataSet
-    skeleton: Skeleton
-    budget: Budget
-    plan: Plan
-    execution: Execution
-
-
-def learn(folder: RunFolder, observer: Observer, device: str | None = None) -> Space:
+def learn(
+    folder: RunFolder, observer: Observer, device: str | None = None, workers: int | None = 1
+) -> Space:
     """Runs, or goes on with, the run in a folder, and returns the learned space.
 
     A finished run is only read. One that cannot start leaves the folder as it was.
+
+    Args:
+        folder: of the run.
+        observer: is told how it goes on.
+        device: instead of the configuration's.
+        workers: processes that train candidates on a CPU; None for as many as cores and memory
+            have room for. They change nothing but the time. With more than one, a script that
+            calls this has to be importable: `if __name__ == "__main__"`.
 
     Raises:
         DataError, SpaceError, BudgetError, ConfigError, RunError: what the configuration asks for
@@ -87,11 +65,18 @@ def learn(folder: RunFolder, observer: Observer, device: str | None = None) -> S
             raise
         folder.settle(prepared.skeleton, prepared.data.digest)
         keep_table(prepared.plan.latency, folder.checkpoint / LATENCY_TABLE)
-        with threads(thread_count(folder.config.threads, prepared.skeleton.resolution)):
-            return _learned(prepared, folder, observer)
+        with (
+            threads(thread_count(folder.config.threads, prepared.skeleton.resolution)),
+            _crew(prepared, folder, observer, workers) as crew,
+        ):
+            try:
+                return _learned(prepared, folder, observer, crew)
+            except EndedError as error:
+                problem = f"{folder.path}: {error}; nothing is lost; out of memory?"
+                raise RunError(f"{problem} go on with fewer --workers") from None
 
 
-def _learned(prepared: Prepared, folder: RunFolder, observer: Observer) -> Space:
+def _learned(prepared: Prepared, folder: RunFolder, observer: Observer, crew: Crew | None) -> Space:
     training, validation, images = _batches(prepared)
     network = _warmed_up(prepared, images, folder, observer)
     setting = Setting(
@@ -103,7 +88,8 @@ def _learned(prepared: Prepared, folder: RunFolder, observer: Observer) -> Space
         partial(observer.tick, "score"),
         prepared.execution,
     )
-    state = _evolved(prepared, setting, folder, observer)
+    with threads(_scoring_threads(prepared)):
+        state = _evolved(prepared, make_scorer(setting, crew), folder, observer)
     space = learned_space(
         prepared.plan,
         state,
@@ -113,102 +99,6 @@ def _learned(prepared: Prepared, folder: RunFolder, observer: Observer) -> Space
     )
     folder.save_space(space)
     return space
-
-
-def prepare(
-    config: Config, folder: RunFolder, observer: Observer, device: str | None = None
-) -> Prepared:
-    """Reads the data and settles skeleton, budget and plan; trains nothing."""
-    chosen = resolve_device(device or config.device)
-    execution = make_execution(config, chosen, observer.say)
-    name = config.skeleton
-    if name == "auto":
-        name = DEFAULT_SKELETONS.get(config.data.source.partition(":")[0], "cifar")
-    skeleton = folder.skeleton or load_skeleton(name)
-    data = load_data(
-        config.data.source,
-        resolution=config.data.resolution or skeleton.resolution,
-        limit=config.data.limit,
-        seed=config.seed,
-        cache=folder.cache,
-        progress=lambda _message, done, total: observer.tick("data", done, total),
-    )
-    channels, resolution = data.train.images.shape[1:3]
-    skeleton = skeleton.fitted(
-        in_channels=channels, resolution=resolution, classes=len(data.classes)
-    )
-    references = reference_cells(config)
-    budget = _budget(config, skeleton, references)
-    plan = _plan(config, skeleton, budget, _latency(config, skeleton, folder))
-    # Last, so that what is wrong stands alone.
-    for note in data.notes:
-        observer.say(note)
-    return Prepared(config, data, skeleton, budget, plan, execution)
-
-
-def reference_cells(config: Config) -> tuple[tuple[str, Cell], ...]:
-    """The reference cells under their ids; the first is the yardstick of fitness."""
-    expansion, nodes = config.cells.reference_expansion, config.cells.nodes
-    return tuple(
-        (f"mbconv_k{kernel}_e{expansion}", mbconv(kernel, expansion, nodes=nodes))
-        for kernel in config.cells.reference_kernels
-    )
-
-
-def _latency(config: Config, skeleton: Skeleton, folder: RunFolder) -> LatencyBudget | None:
-    kept = None if folder.replacing else folder.checkpoint / LATENCY_TABLE
-    cells = [cell for _, cell in reference_cells(config)]
-    return read_latency_budget(config.budget, skeleton, cells, kept)
-
-
-def _plan(
-    config: Config, skeleton: Skeleton, budget: Budget, latency: LatencyBudget | None
-) -> Plan:
-    evolution, cells = config.evolution, config.cells
-    references = reference_cells(config)
-    prior = CellPrior(
-        tuple(name for name in cells.operations if name != "none"),
-        nodes=cells.nodes,
-        none_probability=cells.none_probability,
-        window=cells.window,
-    )
-    operators = Operators(
-        evolution.population,
-        evolution.tournament,
-        evolution.crossover,
-        evolution.ageing,
-        evolution.objectives,
-        prior,
-    )
-    return Plan(
-        skeleton,
-        references,
-        layer_shares(skeleton, [cell for _, cell in references], budget),
-        operators,
-        config.seed,
-        evolution.generations,
-        evolution.candidates,
-        evolution.keep,
-        evolution.confirm,
-        evolution.write_back,
-        latency,
-        evolution.founders == "references",
-        evolution.references == "stay",
-    )
-
-
-def _budget(config: Config, skeleton: Skeleton, references: tuple[tuple[str, Cell], ...]) -> Budget:
-    dearest = dearest_reference(skeleton, [cell for _, cell in references])
-
-    def limit(setting: Limit, reference: int) -> int | None:
-        if setting == "none":
-            return None
-        return reference if setting == "reference" else int(setting)
-
-    return Budget(
-        limit(config.budget.max_madds, dearest.madds),
-        limit(config.budget.max_params, dearest.params),
-    )
 
 
 def _batches(prepared: Prepared) -> tuple[Batches, Batches, Batches]:
@@ -245,13 +135,30 @@ def _warmed_up(
     return network
 
 
-def _evolved(prepared: Prepared, setting: Setting, folder: RunFolder, observer: Observer) -> State:
+def _crew(
+    prepared: Prepared, folder: RunFolder, observer: Observer, workers: int | None
+) -> AbstractContextManager[Crew | None]:
+    scoring, each = prepared.config.scoring, _scoring_threads(prepared)
+    alone = scoring.method in LONE and prepared.execution.device.type == "cpu"
+    count = fitting_count(prepared.skeleton, scoring.batch, each) if workers is None else workers
+    return crew(folder.checkpoint / SCORING, count if alone else 1, each, observer.say)
+
+
+def _scoring_threads(prepared: Prepared) -> int:
+    """Candidates that do not meet get a thread each: cores are used by several of them."""
+    config = prepared.config
+    if config.threads == "auto" and config.scoring.method in LONE:
+        return 1
+    return thread_count(config.threads, prepared.skeleton.resolution)
+
+
+def _evolved(prepared: Prepared, scorer: Scorer, folder: RunFolder, observer: Observer) -> State:
     state = folder.load_state(prepared.skeleton) or start(prepared.plan)
     folder.mend_events(state.history)
     if state.round >= prepared.plan.rounds:
         return state
     started = time.perf_counter()
-    for after in evolve(prepared.plan, make_scorer(setting), state):
+    for after in evolve(prepared.plan, scorer, state):
         seconds = time.perf_counter() - started
         # The event first: of a round that the checkpoint does not know, it is dropped again.
         folder.append_event(

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import torch
 
-SMALL_IMAGES: Final = 8
+SMALL_IMAGES: Final = 16
 """Pixels a side up to which a second thread takes time instead of sparing it (measured)."""
 
 

@@ -14,7 +14,8 @@ from autospace.files import write_atomically
 from autospace.folder import CONFIG
 from autospace.learned import learned_space
 from autospace.loop import evolve
-from autospace.run import learn, prepare
+from autospace.preparing import prepare
+from autospace.run import learn
 from autospace.run_folder import SPACE, RunFolder
 from autospace.settings import Config
 from autospace.spaces import Cell, Space, canonical_key, load, to_json

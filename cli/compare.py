@@ -10,6 +10,7 @@ import typer
 
 from autospace.cli.output import FAILED, INTERRUPTED, Format, InputError, data
 from autospace.cli.paths import absolute, absolute_source
+from autospace.cli.workers import check_workers
 
 if TYPE_CHECKING:
     from autospace.comparison.folder import ComparisonFolder
@@ -115,8 +116,7 @@ def compare(
     from autospace.cli.progress import check_progress
 
     check_progress(progress)
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers {workers}: allowed: 1 or more")
+    check_workers(workers)
     given = {
         "seed": seed,
         "cache": None if cache is None else absolute(str(cache)),

@@ -10,12 +10,17 @@ import typer
 from autospace.cli.limits import limit_or_word
 from autospace.cli.output import InputError
 from autospace.cli.paths import absolute, absolute_source
+from autospace.cli.workers import check_workers
 
 if TYPE_CHECKING:
     from autospace.settings import Config
 
 LIMIT_WORDS = ("none", "reference")
 LONGEST_MS = 1e6
+RESUMED = (
+    "goes on with the settings of the run; "
+    "of other options only --device, --workers and --progress can be given"
+)
 
 Text = str | None
 Number = int | None
@@ -69,6 +74,15 @@ LatencyTable = Annotated[
     Text, typer.Option(help="What autospace profile --out wrote.", show_default=False)
 ]
 Device = Annotated[Text, typer.Option(help="auto, cpu or cuda[:n].")]
+Workers = Annotated[
+    Number,
+    typer.Option(
+        envvar="AUTOSPACE_WORKERS",
+        help="Processes that train cells on a CPU; they change nothing but the time.",
+        show_default="as many as cores and memory allow",
+        show_envvar=False,
+    ),
+]
 ConfigFile = Annotated[
     Path | None, typer.Option(help="TOML file of settings; autospace init writes one.")
 ]
@@ -99,6 +113,7 @@ def evolve(
     max_latency_ms: MaxLatency = None,
     latency_table: LatencyTable = None,
     device: Device = None,
+    workers: Workers = None,
     config: ConfigFile = None,
     settings: Settings = None,
     force: Force = False,
@@ -132,13 +147,12 @@ def evolve(
     )
     if resume is not None:
         if given or preset or config or settings or out or force:
-            problem = "goes on with the settings of the run; of other options only"
-            raise InputError(f"--resume: {problem} --device and --progress can be given")
-        _run(resume, None, device=device, force=False, progress=progress)
+            raise InputError(f"--resume: {RESUMED}")
+        _run(resume, None, device, workers, force=False, progress=progress)
         return
     chosen = _configured(preset, config, settings or [], given, device)
     target = out or Path("runs") / f"{preset or 'evolve'}-seed{chosen.seed}"
-    _run(target, chosen, device=device, force=force, progress=progress)
+    _run(target, chosen, device, workers, force=force, progress=progress)
 
 
 def _configured(
@@ -178,7 +192,13 @@ def _placed(config: "Config") -> dict[str, Any]:
 
 
 def _run(
-    path: Path, config: "Config | None", *, device: str | None, force: bool, progress: str
+    path: Path,
+    config: "Config | None",
+    device: str | None,
+    workers: int | None,
+    *,
+    force: bool,
+    progress: str,
 ) -> None:
     from autospace.cli.outcome import tell_outcome
     from autospace.cli.output import INTERRUPTED
@@ -186,13 +206,14 @@ def _run(
     from autospace.run import learn
     from autospace.run_folder import RunFolder
 
+    check_workers(workers)
     new = config and RunFolder.create(path, config, force=force)
     folder = new or RunFolder.open(path)
     with reporting(progress, path) as observer:
         if folder.finished:
             observer.say(f"{path}: the run is finished already")
         try:
-            space = learn(folder, observer, device)
+            space = learn(folder, observer, device, workers)
         except KeyboardInterrupt:
             if folder.replacing:
                 observer.say("interrupted before the new run began; the earlier one is untouched")

@@ -10,6 +10,9 @@ from hypothesis import settings
 
 GOLDEN = Path(__file__).parent / "golden"
 
+# The runs of tests are too small to be shared out; those of processes ask for them.
+os.environ.setdefault("AUTOSPACE_WORKERS", "1")
+
 settings.register_profile("default", deadline=None, max_examples=50)
 settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")

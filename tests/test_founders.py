@@ -8,7 +8,7 @@ from autospace.budget import Share
 from autospace.checkpoint import state_from_json, state_to_json
 from autospace.config import make_config
 from autospace.loop import evolve
-from autospace.run import prepare
+from autospace.preparing import prepare
 from autospace.run_folder import RunFolder
 from autospace.spaces import Cell
 from autospace.variation import CellPrior

@@ -1,9 +1,13 @@
 """The peak of a process is its own."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from autospace import memory
 
 MB = 2**20
 
@@ -29,3 +33,19 @@ def test_what_was_taken_is_counted_after_it_was_given_back() -> None:
 def test_what_the_starting_process_has_taken_is_not_counted() -> None:
     held = b"1" * (200 * MB)
     assert printed("print(peak_memory())")[0] < len(held)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not told")
+def test_what_is_available_is_what_machine_and_container_have_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(memory, "_CONTAINER", tmp_path)
+    of_machine = memory.available_memory()
+    assert MB < of_machine < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text(f"{30 * MB}\n")
+    assert memory.available_memory() > MB
+    (tmp_path / "memory.max").write_text(f"{70 * MB}\n")
+    assert memory.available_memory() == 40 * MB
+    (tmp_path / "memory.current").write_text(f"{80 * MB}\n")
+    assert memory.available_memory() == 0

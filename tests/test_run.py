@@ -15,7 +15,8 @@ from autospace.budget import BudgetError
 from autospace.config import make_config
 from autospace.data import DataError
 from autospace.device import resolve_device
-from autospace.run import Prepared, learn, prepare, reference_cells
+from autospace.preparing import Prepared, prepare, reference_cells
+from autospace.run import learn
 from autospace.run_folder import RunError, RunFolder
 from autospace.spaces import Space, SpaceError, from_json
 from autospace.spaces.builtin import load

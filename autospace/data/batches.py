@@ -92,10 +92,9 @@ class Batches:
             raise DataError(f"batches: batch size {batch_size} is too small, 1 or more is allowed")
         if not len(examples):
             raise DataError("batches: no examples, at least one is needed")
-        layout = torch.channels_last if channels_last else torch.contiguous_format
-        self._pixels = _pixels(examples.images.to(device), layout)
+        self._pixels = _pixels(examples.images.to(device), channels_last)
         self._labels = examples.labels.to(device)
-        self._layout = layout
+        self._channels_last = channels_last
         self._size = min(batch_size, len(examples))
         self._seed = check_seed(seed)
         self._normaliser = normaliser
@@ -147,15 +146,15 @@ class Batches:
         return self._order[1]
 
     def _images(self, pixels: torch.Tensor) -> torch.Tensor:
-        if self._layout is torch.channels_last:
+        if self._channels_last:
             pixels = pixels.permute(0, 3, 1, 2)
         return self._normaliser(pixels)
 
 
-def _pixels(images: torch.Tensor, layout: torch.memory_format) -> torch.Tensor:
+def _pixels(images: torch.Tensor, channels_last: bool) -> torch.Tensor:
     # Stored as N, H, W, C for channels-last: picking examples then yields that layout for free,
     # whereas index_select on a strided tensor falls back to the default one.
-    if layout is torch.channels_last:
+    if channels_last:
         images = images.permute(0, 2, 3, 1)
     return images.contiguous()
 

@@ -7,13 +7,14 @@ batches, and the reference's own cell is trained the same way from scratch: the 
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Generic
+from typing import ClassVar, Generic
 
 import torch
 from torch import nn
 
+from autospace.network import Network
 from autospace.scorers.setting import Setting
 from autospace.scorers.steps import Look, Seen, Steps
 from autospace.spaces.cell import Cell
@@ -28,16 +29,40 @@ Learners = list[list[nn.Module]]
 """Per layer what is trained for each of its candidates."""
 
 
+Losses = Callable[[Sequence[Sequence[Cell]], int], list[list[float]]]
+"""Of the candidates of every layer in a repeat: their validation losses after training."""
+
+
+class Yardstick:
+    """Fitness: how much lower a candidate's loss gets than that of the reference's own cell."""
+
+    def __init__(self, reference: Network, losses: Losses) -> None:
+        layers = range(len(reference.skeleton.layers))
+        self._cells = [[reference.cell(layer).cell] for layer in layers]
+        self._losses = losses
+        self._own: dict[int, list[float]] = {}
+
+    def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
+        """Fitness of every candidate of every layer; see `autospace.fitness.Scorer`."""
+        if repeat not in self._own:
+            self._own[repeat] = [loss for (loss,) in self._losses(self._cells, repeat)]
+        pairs = zip(self._losses(candidates, repeat), self._own[repeat], strict=True)
+        return [[own - loss for loss in layer] for layer, own in pairs]
+
+
 class LoneScorer(ABC, Generic[Seen]):
-    """Fitness: how much lower a candidate's validation loss gets than the yardstick's."""
+    """Trains every candidate in this process, all of them step by step."""
+
+    TENSORS_SEEN: ClassVar[int] = 1
+    """As large as a layer's input, of which the reference shows so many."""
 
     def __init__(self, setting: Setting, look: Look[Seen]) -> None:
         self.setting = setting
         self._training, self._validation = (
-            Steps(setting.reference, source, look, setting.execution)
+            Steps(setting.reference, source, look, setting.execution, setting.kept_bytes)
             for source in (setting.training, setting.validation)
         )
-        self._yardsticks: dict[int, list[float]] = {}
+        self._yardstick = Yardstick(setting.reference, self.losses)
 
     @abstractmethod
     def learner(self, layer: int, cell: Cell, repeat: int) -> nn.Module:
@@ -53,16 +78,10 @@ class LoneScorer(ABC, Generic[Seen]):
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         """Fitness of every candidate of every layer; see `autospace.fitness.Scorer`."""
-        if repeat not in self._yardsticks:
-            reference = self.setting.reference
-            cells = [[reference.cell(layer).cell] for layer in range(len(candidates))]
-            self._yardsticks[repeat] = [loss for (loss,) in self._losses(cells, repeat)]
-        losses = self._losses(candidates, repeat)
-        pairs = zip(losses, self._yardsticks[repeat], strict=True)
-        return [[yardstick - loss for loss in layer] for layer, yardstick in pairs]
+        return self._yardstick.score(candidates, repeat)
 
-    def _losses(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """Validation loss of every candidate after its training."""
+    def losses(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
+        """See `Losses`."""
         learners = [
             [self.learner(layer, cell, repeat) for cell in cells]
             for layer, cells in enumerate(candidates)
@@ -77,16 +96,17 @@ class LoneScorer(ABC, Generic[Seen]):
         weights = (each for layer in learners for learner in layer for each in learner.parameters())
         # One for all candidates: what it does to a weight depends on that weight alone.
         optimizer = sgd(weights, 0.0, MOMENTUM, WEIGHT_DECAY, execution)
+        offering = _offering(learners)
         advance = execution.replayed(partial(self._advance, learners, optimizer))
         for done, step in enumerate(self.setting.training_steps(repeat, options.steps)):
             self.setting.tick(done, options.steps)
             set_rate(optimizer, _rate(options.learning_rate, done, options.steps))
-            advance(self._training[step])
+            advance(self._training.at(step, offering))
 
-    def _advance(self, learners: Learners, optimizer: torch.optim.SGD, layers: list[Seen]) -> None:
+    def _advance(self, learners: Learners, optimizer: torch.optim.SGD, shown: list[Seen]) -> None:
         """One step of every candidate, one candidate's activations at a time."""
         optimizer.zero_grad(set_to_none=True)
-        for layer, seen in enumerate(layers):
+        for layer, seen in zip(_offering(learners), shown, strict=True):
             for learner in learners[layer]:
                 objective = partial(self.objective, layer, learner)
                 self.setting.execution.backward(objective, seen, learner.parameters())
@@ -102,17 +122,23 @@ class LoneScorer(ABC, Generic[Seen]):
             torch.zeros(len(layer), dtype=torch.float64, device=self.setting.device)
             for layer in learners
         ]
+        offering = _offering(learners)
         add_losses = execution.replayed(partial(self._add_losses, learners, sums))
-        for step in steps:
-            add_losses(self._validation[step])
+        for step in steps if offering else ():
+            add_losses(self._validation.at(step, offering))
         # Only now are numbers looked at: a GPU would have to be waited for.
         return [(total / len(steps)).tolist() for total in sums]
 
-    def _add_losses(self, learners: Learners, sums: list[torch.Tensor], layers: list[Seen]) -> None:
-        for layer, seen in enumerate(layers):
+    def _add_losses(self, learners: Learners, sums: list[torch.Tensor], shown: list[Seen]) -> None:
+        for layer, seen in zip(_offering(learners), shown, strict=True):
             for index, learner in enumerate(learners[layer]):
                 loss = partial(self.loss, layer, learner)
                 sums[layer][index] += self.setting.execution.mean(loss, seen)
+
+
+def _offering(learners: Learners) -> list[int]:
+    """Layers that have candidates; only what they show is looked at and kept."""
+    return [layer for layer, row in enumerate(learners) if row]
 
 
 def _rate(peak: float, done: int, steps: int) -> float:

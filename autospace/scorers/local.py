@@ -22,9 +22,11 @@ PROBE_STEP = 0
 class LocalScorer(LoneScorer[LayerTrace]):
     """Fitness in units of cross-entropy per image."""
 
+    TENSORS_SEEN = 3
+
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting, layer_traces)
-        first = self._training[PROBE_STEP]
+        first = self._training.at(PROBE_STEP, range(len(setting.reference.skeleton.layers)))
         self._rho = [setting.options.rho * _rms(t.g) / _rms(t.y) for t in first]
         self._scale = [_rms(t.y) ** 2 for t in first]
 

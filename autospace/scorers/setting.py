@@ -1,6 +1,7 @@
 """What every scorer works with, and how a candidate comes to life."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 
@@ -15,6 +16,8 @@ from autospace.spaces.cell import Cell
 from autospace.streams import derived_seed
 from autospace.training import BatchSource
 
+KEPT_BYTES: Final = 1 << 30
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -24,6 +27,7 @@ class Setting:
         reference: trained, frozen, in evaluation mode; scorers never change it.
         training: batches that train candidates.
         validation: batches that fitness is read off; their images are not in `training`.
+        kept_bytes: of what the reference shows of each kind of batch, kept for later rounds.
     """
 
     reference: Network
@@ -33,6 +37,7 @@ class Setting:
     seed: int
     tick: Tick = no_tick
     execution: Execution = PLAIN
+    kept_bytes: int = KEPT_BYTES
 
     @property
     def device(self) -> torch.device:

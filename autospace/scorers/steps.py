@@ -10,8 +10,6 @@ from autospace.execution import Execution, widened
 from autospace.network import Network
 from autospace.training import Batch, BatchSource
 
-CACHE_BYTES = 1 << 30
-
 
 class LayerInput(NamedTuple):
     """A layer's input x [N, C, H, W] and the labels [N] of its images."""
@@ -33,26 +31,38 @@ Look = Callable[[Network, torch.Tensor, torch.Tensor], list[Seen]]
 
 
 class Steps(Generic[Seen]):
-    """What every layer shows on the batch of a step; later rounds ask for the same steps again."""
+    """What layers show on the batch of a step; later rounds ask for the same steps again."""
 
     def __init__(
-        self, reference: Network, source: BatchSource, look: Look[Seen], execution: Execution
+        self,
+        reference: Network,
+        source: BatchSource,
+        look: Look[Seen],
+        execution: Execution,
+        most: int,
     ) -> None:
+        """Keeps at most so many bytes."""
         self._reference, self._source, self._look = reference, source, look
-        self._execution = execution
-        self._kept: dict[int, list[Seen]] = {}
+        self._execution, self._most = execution, most
+        self._kept: dict[tuple[int, int], Seen] = {}
         self._bytes = 0
 
-    def __getitem__(self, step: int) -> list[Seen]:
-        """One entry per layer."""
-        if step in self._kept:
-            return self._kept[step]
-        layers = self._shown(self._source.batch(step))
-        size = sum(part.numel() * part.element_size() for layer in layers for part in layer)
-        if self._bytes + size <= CACHE_BYTES:
-            self._kept[step] = layers
+    def at(self, step: int, layers: Sequence[int]) -> list[Seen]:
+        """One entry for each of these layers."""
+        if any((step, layer) not in self._kept for layer in layers):
+            shown = self._shown(self._source.batch(step))
+            # Who comes back to a step for other layers will come for all of them.
+            again = any((step, layer) in self._kept for layer in range(len(shown)))
+            for layer in range(len(shown)) if again else layers:
+                self._keep((step, layer), shown[layer])
+            return [shown[layer] for layer in layers]
+        return [self._kept[step, layer] for layer in layers]
+
+    def _keep(self, place: tuple[int, int], seen: Seen) -> None:
+        size = sum(part.numel() * part.element_size() for part in seen)
+        if place not in self._kept and self._bytes + size <= self._most:
+            self._kept[place] = seen
             self._bytes += size
-        return layers
 
     def _shown(self, batch: Batch) -> list[Seen]:
         found: list[list[Seen]] = []

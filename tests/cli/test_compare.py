@@ -126,7 +126,7 @@ def test_spaces_that_cannot_be_compared_fail_the_command_but_give_a_result(
         (["one.json", "two.json", *SHORT, "--evaluator", "luck"], "evaluator.method"),
         (["one.json", "two.json", *SHORT, "--samples", "1"], "sampling.samples: 1"),
         (["one.json", "two.json", *SHORT, "--effect", "0"], "sampling.effect"),
-        (["one.json", "two.json", *SHORT, "--workers", "0"], "--workers 0: allowed: 1 or more"),
+        (["one.json", "two.json", *SHORT, "--workers", "0"], "--workers 0: allowed: 1 to 1,024"),
         (["one.json", "two.json", *SHORT, "--progress", "loud"], "--progress 'loud'"),
         (["one.json", "two.json", *SHORT, "--set", "steps=1"], "steps: unknown setting"),
         (["one.json", "two.json", *SHORT, "--out", "one.json"], "is a file"),

@@ -104,6 +104,30 @@ def test_options_win_over_set_over_file_over_preset(
     assert config.skeleton == str(tmp_path / "two.toml")
 
 
+@pytest.mark.parametrize(
+    ("options", "default", "expected"),
+    [([], "", None), ([], "3", 3), (["--workers", "5"], "3", 5)],
+)
+def test_workers_are_those_asked_for_or_as_many_as_fit(
+    evolve: Callable[..., Ran],
+    tiny: list[object],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    default: str,
+    expected: int | None,
+) -> None:
+    def learn(folder: object, observer: object, device: object, workers: int | None) -> None:
+        asked.append(workers)
+        _stop()
+
+    asked: list[int | None] = []
+    monkeypatch.setattr("autospace.run.learn", learn)
+    monkeypatch.setenv("AUTOSPACE_WORKERS", default)
+    evolve("--preset", "demo", *tiny, "--out", "run", *options)
+    evolve("--resume", "run", *options)
+    assert asked == [expected, expected]
+
+
 def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -153,6 +177,7 @@ BAD: list[tuple[list[str], str]] = [
     (["--progress", "loud"], "--progress 'loud': allowed: auto, plain, json, none"),
     (["--out", "/dev/null"], "/dev/null: is a file"),
     (["--out", "/dev/null/run"], "Not a directory"),
+    (["--workers", "0"], "--workers 0: allowed: 1 to 1,024"),
     (["--resume", "/no/such/run"], "/no/such/run: no run to resume"),
     (["--resume", "x", "--force"], "--resume: goes on with the settings of the run"),
 ]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 
 from autospace.evaluators.make import make_evaluator
 from autospace.evaluators.seam import Evaluation, EvaluationError, Task
-from autospace.evaluators.workers import InProcess, Workers, default_workers, making
+from autospace.evaluators.workers import InProcess, Workers, default_workers, evaluating, making
+from autospace.processes import Processes
 from autospace.spaces import Architecture
 from tests.evaluators.setups import CELLS, architecture, setup, space
 
@@ -23,23 +25,23 @@ def test_two_processes_say_what_one_says_and_leave_nobody_behind(tmp_path: Path)
         assert isinstance(maker, Workers)
         assert dict(maker.made(TASKS)) == here
         # They stay for the next round.
-        processes = list(maker._processes.values())
+        processes = list(maker._processes._running.values())
         assert dict(maker.made(TASKS[:1])) == {0: here[0]}
-        assert list(maker._processes.values()) == processes
+        assert list(maker._processes._running.values()) == processes
     assert [process.is_alive() for process in processes] == [False, False]
 
 
 def test_a_worker_that_dies_is_an_error_and_not_a_silence(tmp_path: Path) -> None:
-    workers = Workers(setup(tmp_path, steps=10**7), 1)
+    processes = Processes(partial(evaluating, setup(tmp_path, steps=10**7)), 1)
     try:
-        workers._start_one()
-        (process,) = workers._processes.values()
+        processes.start(1)
+        (process,) = processes._running.values()
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         with pytest.raises(EvaluationError, match="exit code -9; out of memory"):
-            list(workers.made(TASKS[:1]))
+            list(Workers(processes).made(TASKS[:1]))
     finally:
-        workers.close()
+        processes.close()
 
 
 @pytest.mark.slow

@@ -120,10 +120,10 @@ def test_what_the_frozen_reference_shows_is_the_same_in_parts(
     make_setting: MakeSetting, cells: list[list[Cell]]
 ) -> None:
     setting = make_setting("local")
-    whole = LocalScorer(setting)._training[0]
+    whole = LocalScorer(setting)._training.at(0, range(3))
     with memory_for(8):
         small = replace(setting, execution=Execution(parts=Parts(lambda _: None)))
-        parted = LocalScorer(small)._training[0]
+        parted = LocalScorer(small)._training.at(0, range(3))
     for one, other in zip(whole, parted, strict=True):
         for expected, found in zip(one, other, strict=True):
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)

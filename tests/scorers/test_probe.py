@@ -33,9 +33,13 @@ def test_layer_inputs_are_those_of_the_reference_and_are_remembered(
     reference: Network, make_setting: MakeSetting
 ) -> None:
     source = make_setting().training
-    inputs = Steps(reference, source, layer_inputs, PLAIN)
+    inputs = Steps(reference, source, layer_inputs, PLAIN, 1 << 20)
     images, labels = source.batch(2)
-    for layer, given in enumerate(inputs[2]):
+    for layer, given in enumerate(inputs.at(2, range(3))):
         torch.testing.assert_close(given.x, reference.before(images, layer))
         assert torch.equal(given.labels, labels)
-    assert inputs[2] is inputs[2]
+    # Of other layers than those asked for nothing is kept.
+    (last,) = inputs.at(3, [2])
+    assert inputs.at(3, [2]) == [last]
+    assert inputs.at(3, [1, 2])[1].x is not last.x
+    assert inputs.at(3, [1, 2])[1].x is last.x
