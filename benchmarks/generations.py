@@ -129,8 +129,8 @@ def spent(path: Path, population: int) -> dict[str, Any]:
     folder, seconds = RunFolder.create(path, config), defaultdict(float)
     scorer_of = run.make_scorer
 
-    def timed_scorer(setting: Any) -> Any:
-        scorer = scorer_of(setting)
+    def timed_scorer(*arguments: Any) -> Any:
+        scorer = scorer_of(*arguments)
         scorer.score = timed(scorer.score, "scorer", seconds)
         return scorer
 

@@ -120,11 +120,13 @@ def _effect(found: MeanDifference) -> Record:
 
 
 def _largest(folder: Path, kind: str) -> dict[int, Record]:
-    """Per seed, the finished comparison of a kind with the most networks."""
+    """Per seed, the finished comparison of a kind with the most networks, if it could compare."""
     found: dict[int, Record] = {}
     for path in sorted(folder.glob(f"{kind}-*/comparison.json")):
         read = json.loads(path.read_text())
         seed = read["seed"]
+        if not all(space["errors"] for space in read["spaces"]):
+            continue
         if seed not in found or found[seed]["samples"] < read["samples"]:
             found[seed] = read
     return dict(sorted(found.items()))
