@@ -139,9 +139,12 @@ def _crew(
     prepared: Prepared, folder: RunFolder, observer: Observer, workers: int | None
 ) -> AbstractContextManager[Crew | None]:
     scoring, each = prepared.config.scoring, _scoring_threads(prepared)
-    alone = scoring.method in LONE and prepared.execution.device.type == "cpu"
-    count = fitting_count(prepared.skeleton, scoring.batch, each) if workers is None else workers
-    return crew(folder.checkpoint / SCORING, count if alone else 1, each, observer.say)
+    if scoring.method not in LONE or prepared.execution.device.type != "cpu":
+        workers = 1
+    elif workers is None:
+        candidates = prepared.plan.candidates
+        workers = fitting_count(prepared.skeleton, candidates, scoring.batch, each)
+    return crew(folder.checkpoint / SCORING, workers, each, observer.say)
 
 
 def _scoring_threads(prepared: Prepared) -> int:

@@ -110,12 +110,20 @@ def crew(path: Path, count: int, threads: int, say: Callable[[str], None]) -> It
         found.close()
 
 
-def fitting_count(skeleton: Skeleton, batch: int, threads: int) -> int:
-    """Processes, of so many threads each, that cores and memory have room for."""
+def fitting_count(skeleton: Skeleton, candidates: int, batch: int, threads: int) -> int:
+    """Processes, of so many threads each, that cores and memory have room for, and work is for.
+
+    Args:
+        skeleton: of the reference network.
+        candidates: of a layer in a round.
+        batch: training images of a step.
+        threads: that each process computes in.
+    """
     width = max(shape.in_channels * shape.resolution**2 for shape in skeleton.shapes)
     cell = 4 * batch * width * WIDEST_EXPANSION * KEPT_TENSORS
     by_memory = available_memory() // (PROCESS_BYTES + cell)
-    return max(1, min(cores() // threads, by_memory))
+    in_all = candidates * len(skeleton.layers)
+    return max(1, min(cores() // threads, by_memory, in_all))
 
 
 class _Training:

@@ -18,6 +18,7 @@ from tests.evaluators.setups import CELLS, architecture, setup, space
 TASKS = [Task(architecture(a, b), seed) for a, b, seed in ((0, 1, 0), (1, 1, 0), (2, 0, 1))]
 
 
+@pytest.mark.slow
 def test_two_processes_say_what_one_says_and_leave_nobody_behind(tmp_path: Path) -> None:
     some = setup(tmp_path, space(CELLS[:1]))
     here = dict(InProcess(lambda: make_evaluator(some, some.images())).made(TASKS))

@@ -34,14 +34,9 @@ def of_two(path: Path, kept_bytes: int | None = None) -> Iterator[Crew]:
         yield found
 
 
+@pytest.mark.slow  # tests/test_shared_runs.py is the quick one
 @pytest.mark.parametrize(
-    ("method", "kept_bytes"),
-    [
-        ("probe", None),
-        pytest.param("probe", 0, marks=pytest.mark.slow),
-        pytest.param("local", None, marks=pytest.mark.slow),
-        pytest.param("in-place", None, marks=pytest.mark.slow),
-    ],
+    ("method", "kept_bytes"), [("probe", None), ("probe", 0), ("local", None), ("in-place", None)]
 )
 def test_two_processes_score_as_one_does(
     method: Method,
@@ -92,17 +87,19 @@ def test_every_candidate_is_trained_once(work: dict[Place, float], count: int) -
     assert largest <= sum(work.values()) / count * (1 + 1e-9) + max(efforts)
 
 
-def test_there_are_as_many_processes_as_cores_and_memory_have_room_for(
+def test_there_are_as_many_processes_as_there_is_room_and_work_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(crews, "cores", lambda: 8)
     monkeypatch.setattr(crews, "available_memory", lambda: 64 * GB)
-    assert fitting_count(SKELETON, 64, 1) == 8
-    assert fitting_count(SKELETON, 64, 3) == 2
-    assert fitting_count(SKELETON, 64, 16) == 1
+    assert fitting_count(SKELETON, 4, 64, 1) == 8
+    assert fitting_count(SKELETON, 4, 64, 3) == 2
+    assert fitting_count(SKELETON, 4, 64, 16) == 1
+    # Three layers of two candidates.
+    assert fitting_count(SKELETON, 2, 64, 1) == 6
     monkeypatch.setattr(crews, "available_memory", lambda: 2 * GB)
     # The widest input, 6 x 8 x 8, by expansion 6, by 12 tensors: 7 MB with 64 images.
-    assert fitting_count(SKELETON, 64, 1) == 5
-    assert fitting_count(SKELETON, 64 * 100, 1) == 1
+    assert fitting_count(SKELETON, 4, 64, 1) == 5
+    assert fitting_count(SKELETON, 4, 64 * 100, 1) == 1
     monkeypatch.setattr(crews, "available_memory", lambda: 0)
-    assert fitting_count(SKELETON, 64, 1) == 1
+    assert fitting_count(SKELETON, 4, 64, 1) == 1
