@@ -25,7 +25,7 @@ KEPT_TENSORS: Final = 12
 """Tensors of its hidden width that a cell keeps for the way back: edges, sums, expansion."""
 SECONDS_BETWEEN_WORDS: Final = 0.2
 SPARED: Final = 4
-"""The part of the memory left that all processes may fill with what the reference shows."""
+"""A quarter of the memory left may be filled with what the reference shows."""
 
 Makes = type[LoneScorer[Any]]
 
@@ -121,7 +121,8 @@ def fitting_count(skeleton: Skeleton, candidates: int, batch: int, threads: int)
     """
     width = max(shape.in_channels * shape.resolution**2 for shape in skeleton.shapes)
     cell = 4 * batch * width * WIDEST_EXPANSION * KEPT_TENSORS
-    by_memory = available_memory() // (PROCESS_BYTES + cell)
+    left = available_memory() * (SPARED - 1) // SPARED
+    by_memory = left // (PROCESS_BYTES + cell)
     in_all = candidates * len(skeleton.layers)
     return max(1, min(cores() // threads, by_memory, in_all))
 

@@ -99,7 +99,7 @@ def test_there_are_as_many_processes_as_there_is_room_and_work_for(
     assert fitting_count(SKELETON, 2, 64, 1) == 6
     monkeypatch.setattr(crews, "available_memory", lambda: 2 * GB)
     # The widest input, 6 x 8 x 8, by expansion 6, by 12 tensors: 7 MB with 64 images.
-    assert fitting_count(SKELETON, 4, 64, 1) == 5
+    assert fitting_count(SKELETON, 4, 64, 1) == 3
     assert fitting_count(SKELETON, 4, 64 * 100, 1) == 1
     monkeypatch.setattr(crews, "available_memory", lambda: 0)
     assert fitting_count(SKELETON, 4, 64, 1) == 1
