@@ -23,6 +23,8 @@ from autospace.spaces import cell_cost
 from autospace.spaces.codec import cell_out
 
 BINS = 3
+VARIED = ("probe", "local", "in-place", "gated", "one-shot", "mixture")
+LABEL_HEIGHT = 0.035
 RESAMPLES = 2000
 Array = np.ndarray
 
@@ -185,37 +187,40 @@ def plot(entries: list[dict[str, object]], limit: dict[str, float], path: Path) 
     matplotlib.rcParams["svg.hashsalt"] = "autospace"
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharex=True)
+    figure, axes = plt.subplots(1, 2, figsize=(11, 5), sharex=True)
     for axis, key, span, title in (
         (axes[0], "tau", "interval", "all pairs of cells of a layer"),
         (axes[1], "in_bins", "in_bins_interval", "pairs of about equal MAdds"),
     ):
-        for each in entries:
-            x, y = max(0.5, float(each["seconds"])), float(each[key])
+        labels: list[tuple[float, float]] = []
+        for each in sorted(entries, key=lambda entry: float(entry[key])):
+            name, x, y = str(each["predictor"]), max(0.5, float(each["seconds"])), float(each[key])
             low, high = each[span]
-            lead = each["predictor"] == "probe"
+            if name.partition(" ")[0] in VARIED and " " in name:
+                axis.plot(
+                    x, y, "o", markerfacecolor="none", markeredgecolor="#7a8288", markersize=3
+                )
+                continue
+            lead = name == "probe"
+            colour = "#0b6e4f" if lead else "#7a8288"
             axis.errorbar(
-                x,
-                y,
-                [[y - low], [high - y]],
-                fmt="o",
-                color="#0b6e4f" if lead else "#7a8288",
-                alpha=1 if lead else 0.75,
-                markersize=7 if lead else 4,
-                linewidth=1,
+                x, y, [[y - low], [high - y]], fmt="o", color=colour, markersize=7 if lead else 4
             )
+            height = max([y, *(h + LABEL_HEIGHT for at, h in labels if abs(at - math.log(x)) < 1)])
+            labels.append((math.log(x), height))
             axis.annotate(
-                str(each["predictor"]),
+                name,
                 (x, y),
-                textcoords="offset points",
-                xytext=(6, 3),
+                (x * 1.1, height),
                 fontsize=7,
+                color=colour if lead else "#333333",
+                va="bottom",
             )
         axis.axhline(0, color="#bbbbbb", linewidth=0.8)
         axis.set_xscale("log")
         axis.set_xlim(0.3, 3000)
         axis.set_title(title, fontsize=10)
-        axis.set_xlabel("CPU seconds for 72 cells (0.5: less)")
+        axis.set_xlabel("CPU seconds for 72 cells (0.5: less); hollow: variants and settings")
     axes[0].axhline(limit["perfect"], color="#b3541e", linestyle="--", linewidth=1)
     axes[0].set_ylabel("Kendall's tau with stand-alone accuracy")
     figure.tight_layout()
