@@ -4,11 +4,14 @@
 
 Draws networks whose three cells all differ from the reference, trains each from scratch as the
 ground truth was, and compares held-out accuracy with the sum of what a predictor said of each cell
-alone. Baselines are the sums that need no training: MAdds and params. Goes on where it stopped.
+alone; also with each layer's fitness weighed by what `depth.py` found a unit to be worth. Baselines
+are the sums that need no training, MAdds and params; the ceiling is the sum of the accuracies that
+the cells had one at a time. Goes on where it stopped.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +49,7 @@ def summary(value: Array, right: Array, cost: Array) -> dict[str, object]:
     return {
         "tau": round(tau(value, right), 3),
         "interval": [round(float(q), 3) for q in np.nanquantile(spread, [0.025, 0.975])],
-        "in_bins": round(within_bins(value, right, cost), 3),
+        "in_bins": round(float(within_bins(value, right, cost)), 3),
     }
 
 
@@ -76,6 +79,16 @@ def main() -> None:
     print(json.dumps(found["predictors"], indent=1))
 
 
+def weighed(
+    values: Sequence[Sequence[float]], weights: Sequence[float], picks: Sequence[Sequence[int]]
+) -> list[float]:
+    """Per network the sum of its cells' values, each times the weight of its layer."""
+    return [
+        sum(weight * row[i] for row, weight, i in zip(values, weights, each, strict=True))
+        for each in picks
+    ]
+
+
 def predictors(networks: list[dict[str, object]], predictions: Path) -> dict[str, object]:
     """Every predictor's sums, averaged over its scoring seeds, against the mean accuracy.
 
@@ -96,11 +109,19 @@ def predictors(networks: list[dict[str, object]], predictions: Path) -> dict[str
         "madds": [[float(each.madds) for each in costs]],
         "params": [[float(each.params) for each in costs]],
     }
-    for line in predictions.read_text().splitlines():
-        row = json.loads(line)
-        if row["predictor"] not in sums or row["predictor"] not in ("madds", "params"):
-            total = [sum(row["values"][n][i] for n, i in enumerate(each)) for each in picks]
+    lines = predictions.read_text().splitlines()
+    for row in map(json.loads, lines):
+        if row["predictor"] not in ("madds", "params"):
+            total = weighed(row["values"], [1.0] * len(offered), picks)
             sums.setdefault(row["predictor"], []).append(total)
+    worth = json.loads((predictions.parent / "depth.json").read_text())
+    for name in ("probe", "in-place"):
+        points = [row["points"] for row in worth if row["what"] == name]
+        rows = [row for row in map(json.loads, lines) if row["predictor"] == name]
+        sums[f"{name} by depth"] = [weighed(row["values"], points, picks) for row in rows]
+    measured = json.loads((predictions.parent / "ranking.json").read_text())["cells"]
+    single = [[np.mean(row["held_out_accuracy"]) for row in measured[layer]] for layer in LAYERS]
+    sums["accuracies one at a time"] = [weighed(single, [1.0] * len(single), picks)]
     result: dict[str, object] = {
         name: summary(np.mean(values, axis=0), right, cost) for name, values in sums.items()
     }
