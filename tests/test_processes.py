@@ -11,6 +11,13 @@ import pytest
 import torch
 
 from autospace.processes import EndedError, Processes, Tell, Worker, cores
+from tests.runs import ROOT
+
+
+@pytest.fixture(autouse=True)
+def found_by_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new process looks for this module where this one would."""
+    monkeypatch.syspath_prepend(ROOT)
 
 
 class KnownError(ValueError):
