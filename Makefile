@@ -19,7 +19,7 @@ PACKAGED := pyproject.toml README.md LICENSE autospace cli spaces
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: $(RUNTIME) ## learn a search space on embedded data, one to three minutes on a CPU, and show it
+demo: $(RUNTIME) ## learn a search space on embedded data, in a minute or two on a CPU, and show it
 	$(BIN)/autospace evolve --preset demo --seed 0 --out runs/demo --force
 	$(BIN)/autospace show runs/demo
 
