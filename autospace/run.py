@@ -143,7 +143,7 @@ def _crew(
         workers = 1
     elif workers is None:
         candidates = prepared.plan.candidates
-        workers = fitting_count(prepared.skeleton, candidates, scoring.batch, each)
+        workers = fitting_count(prepared.skeleton, candidates, scoring.batch, each, observer.say)
     return crew(folder.checkpoint / SCORING, workers, each, observer.say)
 
 

@@ -110,7 +110,9 @@ def crew(path: Path, count: int, threads: int, say: Callable[[str], None]) -> It
         found.close()
 
 
-def fitting_count(skeleton: Skeleton, candidates: int, batch: int, threads: int) -> int:
+def fitting_count(
+    skeleton: Skeleton, candidates: int, batch: int, threads: int, say: Callable[[str], None]
+) -> int:
     """Processes, of so many threads each, that cores and memory have room for, and work is for.
 
     Args:
@@ -118,13 +120,17 @@ def fitting_count(skeleton: Skeleton, candidates: int, batch: int, threads: int)
         candidates: of a layer in a round.
         batch: training images of a step.
         threads: that each process computes in.
+        say: is told if memory is what there is too little of.
     """
     width = max(shape.in_channels * shape.resolution**2 for shape in skeleton.shapes)
     cell = 4 * batch * width * WIDEST_EXPANSION * KEPT_TENSORS
     left = available_memory() * (SPARED - 1) // SPARED
     by_memory = left // (PROCESS_BYTES + cell)
-    in_all = candidates * len(skeleton.layers)
-    return max(1, min(cores() // threads, by_memory, in_all))
+    wanted = max(1, min(cores() // threads, candidates * len(skeleton.layers)))
+    count = max(1, min(wanted, by_memory))
+    if count < wanted:
+        say(f"cells are trained {count} at a time, not {wanted}: there is no memory for more")
+    return count
 
 
 class _Training:

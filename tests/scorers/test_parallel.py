@@ -92,14 +92,21 @@ def test_there_are_as_many_processes_as_there_is_room_and_work_for(
 ) -> None:
     monkeypatch.setattr(crews, "cores", lambda: 8)
     monkeypatch.setattr(crews, "available_memory", lambda: 64 * GB)
-    assert fitting_count(SKELETON, 4, 64, 1) == 8
-    assert fitting_count(SKELETON, 4, 64, 3) == 2
-    assert fitting_count(SKELETON, 4, 64, 16) == 1
+    said: list[str] = []
+
+    def count(candidates: int, batch: int, threads: int) -> int:
+        return fitting_count(SKELETON, candidates, batch, threads, said.append)
+
+    assert count(4, 64, 1) == 8
+    assert count(4, 64, 3) == 2
+    assert count(4, 64, 16) == 1
     # Three layers of two candidates.
-    assert fitting_count(SKELETON, 2, 64, 1) == 6
+    assert count(2, 64, 1) == 6
+    assert said == []
     monkeypatch.setattr(crews, "available_memory", lambda: 2 * GB)
     # The widest input, 6 x 8 x 8, by expansion 6, by 12 tensors: 7 MB with 64 images.
-    assert fitting_count(SKELETON, 4, 64, 1) == 3
-    assert fitting_count(SKELETON, 4, 64 * 100, 1) == 1
+    assert count(4, 64, 1) == 3
+    assert said == ["cells are trained 3 at a time, not 8: there is no memory for more"]
+    assert count(4, 64 * 100, 1) == 1
     monkeypatch.setattr(crews, "available_memory", lambda: 0)
-    assert fitting_count(SKELETON, 4, 64, 1) == 1
+    assert count(4, 64, 1) == 1
