@@ -38,12 +38,10 @@ METHODS: Final = ("gated", "mixture")
 RECOMPUTED: Final = replace(MIDDLE, candidates=2)
 
 
-def in_turn(
-    ways: dict[str, Callable[[], object]], clock: Callable[[], float], rounds: int = ROUNDS
-) -> dict[str, Any]:
+def in_turn(ways: dict[str, Callable[[], object]], clock: Callable[[], float]) -> dict[str, Any]:
     """Median seconds of each way, and the ratio of the first to the second with its deviation."""
     seen: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds + 1):
+    for _ in range(ROUNDS + 1):
         for name, work in ways.items():
             started = clock()
             work()
@@ -55,7 +53,7 @@ def in_turn(
         "seconds": seconds,
         "ratio": round(statistics.median(ratios), 3),
         "spread": round(spread(ratios), 3),
-        "rounds": rounds,
+        "rounds": ROUNDS,
     }
 
 

@@ -3,14 +3,14 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
 import pytest
 import torch
 
-from autospace.processes import EndedError, Processes, Tell, Worker, cores
+from autospace.processes import EndedError, Processes, Tell, Worker
 from tests.runs import ROOT
 
 
@@ -35,6 +35,7 @@ def working(offset: int) -> Worker[int, int]:
         if task == 200:
             raise ZeroDivisionError
         if task == 300:
+            tell("asleep")
             time.sleep(600)
         if task == 400:
             return torch.get_num_threads()
@@ -91,19 +92,9 @@ def test_a_process_that_dies_is_an_error_and_a_busy_one_is_ended() -> None:
         some.start(1)
         (process,) = some._running.values()
 
-        def interrupted() -> None:
+        def interrupted(place: int, word: str) -> None:
             raise KeyboardInterrupt
 
-        _after(1.0, interrupted)
         with pytest.raises(KeyboardInterrupt):
-            list(some.done([300]))
+            list(some.done([300], interrupted))
     assert not process.is_alive()
-
-
-def _after(seconds: float, act: Callable[[], None]) -> None:
-    signal.signal(signal.SIGALRM, lambda number, frame: act())
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def test_cores_are_those_that_this_process_may_use() -> None:
-    assert cores() == len(os.sched_getaffinity(0))

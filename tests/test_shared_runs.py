@@ -52,7 +52,8 @@ def test_a_shared_run_that_loses_a_process_goes_on_in_one(tmp_path: Path) -> Non
     learn(RunFolder.open(run), Silent())
     assert (run / "space.json").read_bytes() == (tmp_path / "one" / "space.json").read_bytes()
     memory = _memory(run)
-    assert min(memory[:rounds]) > max(memory[rounds:]) + 300  # two processes more, with torch
+    if sys.platform == "linux":  # elsewhere the memory of others is not told
+        assert min(memory[:rounds]) > max(memory[rounds:]) + 300  # two processes more, with torch
 
 
 @pytest.mark.slow

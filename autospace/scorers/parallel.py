@@ -13,7 +13,7 @@ from autospace.scorers.setting import Setting
 from autospace.spaces.cell import Cell
 from autospace.spaces.cost import cell_cost
 
-STEP_MADDS: Final = 7e6
+STEP_MADDS: Final = 7_000_000
 """MAdds that take as long as a step of the smallest cell (measured)."""
 
 Place = tuple[int, int]
@@ -47,7 +47,7 @@ class ParallelScorer:
                 found[layer][place] = loss
         return found
 
-    def _work(self, candidates: Sequence[Sequence[Cell]]) -> dict[Place, float]:
+    def _work(self, candidates: Sequence[Sequence[Cell]]) -> dict[Place, int]:
         """What a step of each candidate takes, in MAdds."""
         shapes, batch = self._setting.reference.skeleton.shapes, self._setting.options.batch
         return {
@@ -57,24 +57,24 @@ class ParallelScorer:
         }
 
 
-def one_by_one(work: dict[Place, float]) -> list[list[Place]]:
+def one_by_one(work: dict[Place, int]) -> list[list[Place]]:
     """The candidates, the dearest first: whoever is free takes the next."""
     return [[place] for place in sorted(work, key=lambda place: -work[place])]
 
 
-def in_order(work: dict[Place, float], count: int) -> list[list[Place]]:
+def in_order(work: dict[Place, int], count: int) -> list[list[Place]]:
     """At most so many parts of about equal work, each of neighbouring layers."""
     whole = sum(work.values())
     parts: list[list[Place]] = [[] for _ in range(count)]
     for (place, effort), end in zip(work.items(), accumulate(work.values()), strict=True):
-        parts[int(count * (end - effort / 2) / whole)].append(place)
+        parts[count * (2 * end - effort) // (2 * whole)].append(place)
     return [part for part in parts if part]
 
 
 class _Progress:
     """How much of a round is done, in steps of all candidates."""
 
-    def __init__(self, setting: Setting, work: list[float]) -> None:
+    def __init__(self, setting: Setting, work: list[int]) -> None:
         self._tick, self._steps = setting.tick, setting.options.steps
         self._work, self._done = work, [0] * len(work)
 
@@ -82,7 +82,7 @@ class _Progress:
         """One part has got so far."""
         self._done[index] = steps
         done = sum(work * each for work, each in zip(self._work, self._done, strict=True))
-        self._tick(int(done / sum(self._work)), self._steps)
+        self._tick(done // sum(self._work), self._steps)
 
 
 def _input_bytes(setting: Setting) -> int:

@@ -21,7 +21,7 @@ Cells = list[list[Cell]]
 GB = 2**30
 
 works = st.dictionaries(
-    st.tuples(st.integers(0, 5), st.integers(0, 7)), st.floats(1, 1e9), min_size=1
+    st.tuples(st.integers(0, 5), st.integers(0, 7)), st.integers(1, 10**9), min_size=1
 ).map(lambda found: dict(sorted(found.items())))
 
 
@@ -73,7 +73,7 @@ def test_a_supernet_is_not_shared_out(
 
 
 @given(works, st.integers(2, 9))
-def test_every_candidate_is_trained_once(work: dict[Place, float], count: int) -> None:
+def test_every_candidate_is_trained_once(work: dict[Place, int], count: int) -> None:
     single, ordered = one_by_one(work), in_order(work, count)
     assert sorted(place for part in single for place in part) == list(work)
     assert [place for part in ordered for place in part] == list(work)
@@ -84,7 +84,7 @@ def test_every_candidate_is_trained_once(work: dict[Place, float], count: int) -
     assert efforts == sorted(efforts, reverse=True)
     # No part has more than its share and one candidate.
     largest = max(sum(work[place] for place in part) for part in ordered)
-    assert largest <= sum(work.values()) / count * (1 + 1e-9) + max(efforts)
+    assert largest <= sum(work.values()) / count + max(efforts)
 
 
 def test_there_are_as_many_processes_as_there_is_room_and_work_for(
