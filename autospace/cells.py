@@ -5,12 +5,15 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from autospace.kernels import Depthwise, depthwise_sum, takes
+from autospace.kernels import Pending, node_sum, transparent
 from autospace.operations import ConvNorm, Gate, SqueezeExcite, build_operation
 from autospace.recompute import recomputed
 from autospace.spaces.cell import Cell
 from autospace.spaces.cost import se_channels
 from autospace.spaces.skeleton import LayerShape
+
+Node = Pending | torch.Tensor
+"""What a node holds; if it has one edge, maybe what its readers will normalise."""
 
 
 class CellModule(nn.Module):
@@ -56,27 +59,21 @@ class CellModule(nn.Module):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """What the output node holds before projection: [N, e * C, H/s, W/s]."""
-        nodes: dict[int, torch.Tensor] = {0: self.expand(x)}
+        return _finished(self._features(x))
+
+    def _features(self, x: torch.Tensor) -> Node:
+        nodes: dict[int, Node] = {0: _pending(self.expand, x) or self.expand(x)}
         incoming: dict[int, list[tuple[int, str]]] = {}
         for source, target, _ in self.cell.edges:
             incoming.setdefault(target, []).append((source, f"{source}_{target}"))
         for target in sorted(incoming):
-            value = self._node([(self.operations[key], nodes[j]) for j, key in incoming[target]])
+            values = [_applied(self.operations[key], nodes[j]) for j, key in incoming[target]]
             mix = str(target)
-            nodes[target] = self.mixes[mix](value) if mix in self.mixes else value
-        return nodes[self.last]
-
-    def _node(self, edges: list[tuple[nn.Module, torch.Tensor]]) -> torch.Tensor:
-        """Sum of the operations' outputs; those that can be, computed and added in one go."""
-        fused: list[tuple[torch.Tensor, Depthwise]] = []
-        plain: list[tuple[nn.Module, torch.Tensor]] = []
-        for operation, x in edges:
-            if isinstance(operation, ConvNorm) and takes(x) and operation.fuses(x):
-                fused.append((x, operation.depthwise))
+            if mix in self.mixes:
+                nodes[target] = self.mixes[mix](_summed(values))
             else:
-                plain.append((operation, x))
-        others = [operation(x) for operation, x in plain]
-        return depthwise_sum(fused, others) if fused else added(others)
+                nodes[target] = values[0] if len(values) == 1 else _summed(values)
+        return nodes[self.last]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The cell's output, before the skeleton's shortcut."""
@@ -86,12 +83,35 @@ class CellModule(nn.Module):
             return x.new_zeros(x.shape[0], self.shape.out_channels, side, side)
 
         def output(x: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = project(self.features(x))
+            features = self._features(x)
+            pending = project.pending(features)
+            found: torch.Tensor = pending.finished() if pending else project(_finished(features))
             return found
 
         if self.recomputes and torch.is_grad_enabled():
             return recomputed(self, output, x)
         return output(x)
+
+
+def _pending(operation: nn.Module, x: Node) -> Pending | None:
+    return operation.pending(x) if isinstance(operation, ConvNorm) else None
+
+
+def _applied(operation: nn.Module, x: Node) -> Node:
+    if transparent(operation):
+        return x
+    found: Node = _pending(operation, x) or operation(_finished(x))
+    return found
+
+
+def _finished(x: Node) -> torch.Tensor:
+    return x.finished() if isinstance(x, Pending) else x
+
+
+def _summed(values: list[Node]) -> torch.Tensor:
+    if any(isinstance(value, Pending) for value in values):
+        return node_sum(values)
+    return added(_finished(value) for value in values)
 
 
 def recompute_cells(module: nn.Module) -> None:

@@ -8,10 +8,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from autospace.kernels import (
-    Depthwise,
+    Pending,
     depthwise,
-    depthwise_sum,
+    depthwise_convolution,
     norm_act,
+    pointwise,
+    pointwise_convolution,
     replaceable,
     reweighable,
     reweighed,
@@ -51,23 +53,29 @@ class ConvNorm(nn.Sequential):
         if not (takes(x) and replaceable(self, x)):
             found: torch.Tensor = super().forward(x)  # type: ignore[no-untyped-call]
             return found
-        if depthwise(self.convolution) and self.activates:
-            return depthwise_sum([(x, self.depthwise)], [])
+        if self._convolved_by_kernels:
+            return self._pending(x).finished()
         return norm_act(self.convolution(x), self.norm, activate=self.activates)
 
-    def fuses(self, x: torch.Tensor) -> bool:
-        """Whether it is an edge of `depthwise_sum` for this input."""
-        return replaceable(self, x) and depthwise(self.convolution) and self.activates
+    def pending(self, x: Pending | torch.Tensor) -> Pending | None:
+        """The convolution's output, to be normalised by whoever reads it; None if it cannot be."""
+        tensor = x.z if isinstance(x, Pending) else x
+        able = self._convolved_by_kernels and takes(tensor) and replaceable(self, tensor)
+        return self._pending(x) if able else None
+
+    @property
+    def _convolved_by_kernels(self) -> bool:
+        return pointwise(self.convolution) or (self.activates and depthwise(self.convolution))
+
+    def _pending(self, x: Pending | torch.Tensor) -> Pending:
+        if pointwise(self.convolution):
+            return pointwise_convolution(x, self.convolution, self.norm, activate=self.activates)
+        return depthwise_convolution(x, self.convolution, self.norm)
 
     @property
     def activates(self) -> bool:
         """Whether ReLU6 follows."""
         return len(self) == 3
-
-    @property
-    def depthwise(self) -> Depthwise:
-        """Its parts, for `depthwise_sum`."""
-        return Depthwise(self.convolution, self.norm)
 
     @property
     def convolution(self) -> nn.Conv2d:

@@ -1,20 +1,33 @@
 """Training of cells on a CPU in few passes over memory: compiled kernels, and when they serve."""
 
 from autospace.kernels.attention import reweighed
-from autospace.kernels.conditions import depthwise, replaceable, reweighable, takes
-from autospace.kernels.functions import Depthwise, depthwise_sum, norm_act
+from autospace.kernels.conditions import (
+    depthwise,
+    pointwise,
+    replaceable,
+    reweighable,
+    takes,
+    transparent,
+)
+from autospace.kernels.convolutions import depthwise_convolution, pointwise_convolution
 from autospace.kernels.mixing import weighed_sum
 from autospace.kernels.native import described
+from autospace.kernels.normalised import norm_act
+from autospace.kernels.pending import Pending, node_sum
 
 __all__ = [
-    "Depthwise",
+    "Pending",
     "depthwise",
-    "depthwise_sum",
+    "depthwise_convolution",
     "described",
+    "node_sum",
     "norm_act",
+    "pointwise",
+    "pointwise_convolution",
     "replaceable",
     "reweighable",
     "reweighed",
     "takes",
+    "transparent",
     "weighed_sum",
 ]

@@ -35,9 +35,19 @@ def on_channels(name: str, tensor: torch.Tensor, *arguments: object) -> None:
     shared_out(kernel(tensor, name), blocks, tensor.numel(), *arguments)
 
 
+def on_groups(name: str, tensor: torch.Tensor, groups: int, *arguments: object) -> None:
+    """Runs a kernel on groups of images, shared out among threads."""
+    shared_out(kernel(tensor, name), groups, tensor.numel(), *arguments)
+
+
 def at(*tensors: torch.Tensor) -> tuple[int, ...]:
     """Where tensors lie. Whoever calls a kernel keeps them until it returns."""
     return tuple(tensor.data_ptr() for tensor in tensors)
+
+
+def place(tensor: torch.Tensor | None) -> int | None:
+    """Where a tensor lies, if there is one."""
+    return None if tensor is None else tensor.data_ptr()
 
 
 def pointers(*tensors: torch.Tensor) -> ctypes.Array[ctypes.c_void_p]:
@@ -58,7 +68,5 @@ def image_sums(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Te
 def scaled(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor | None = None) -> torch.Tensor:
     """Weighs channels by scale [N, C], and adds a shift to each."""
     out = torch.empty_like(x)
-    on_images(
-        "scaled", x, *at(x, scale), None if shift is None else shift.data_ptr(), out.data_ptr()
-    )
+    on_images("scaled", x, *at(x, scale), place(shift), out.data_ptr())
     return out

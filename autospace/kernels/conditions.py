@@ -74,6 +74,25 @@ def depthwise(convolution: nn.Conv2d) -> bool:
     )
 
 
+def pointwise(convolution: nn.Conv2d) -> bool:
+    """Whether there are kernels for a convolution: one pixel of all channels, and no bias."""
+    return (
+        convolution.kernel_size == convolution.stride == (1, 1)
+        and convolution.padding == (0, 0)
+        and convolution.groups == 1
+        and convolution.bias is None
+    )
+
+
+def transparent(module: nn.Module) -> bool:
+    """Whether a module passes on what it is given, and nobody watches."""
+    return (
+        type(module) is nn.Identity
+        and not torch_module._has_any_global_hook()
+        and not _hooked(module)
+    )
+
+
 def _hooked(module: nn.Module) -> bool:
     return any(getattr(module, name) for name in _HOOKS)
 

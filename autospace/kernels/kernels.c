@@ -1,5 +1,5 @@
-/* Kernels for training cells on a CPU: depthwise convolution, batch normalisation, ReLU6 and the
- * sum over the edges of a node, in as few passes over memory as they allow.
+/* Kernels for training cells on a CPU: depthwise and 1x1 convolution, batch normalisation, ReLU6
+ * and the sum over the edges of a node, in as few passes over memory as they allow.
  *
  * Tensors are [N, H, W, C] with C contiguous (PyTorch's channels_last). Every function works on a
  * range of images or of blocks of channels. Sums run over the pixels of an image, then over the
@@ -16,6 +16,12 @@
 typedef struct {
     int64_t images, channels, height, width, out_height, out_width, kernel, stride, dilation;
 } Geometry;
+
+/* A 1x1 convolution: `outputs` x `inputs` weights, on so many images of so many pixels. Images are
+ * in groups, whose share in a sum over all of them is summed for itself. */
+typedef struct {
+    int64_t images, pixels, inputs, outputs, groups;
+} Dense;
 
 #define JOIN2(a, b, c) a##_##b##_##c
 #define JOIN(a, b, c) JOIN2(a, b, c)
@@ -47,7 +53,7 @@ typedef struct {
 #endif
 
 /* To be raised with every change of a function's arguments: an old library is then left alone. */
-int version(void) { return 2; }
+int version(void) { return 3; }
 
 /* Whether the processor runs the second set. */
 int has_avx2(void) {

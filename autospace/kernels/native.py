@@ -17,7 +17,7 @@ from typing import Final
 import torch
 
 VARIABLE: Final = "AUTOSPACE_NATIVE"
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the library's functions, as kernels.c has it: an old library is not called."""
 DTYPES: Final = {torch.float32: "float", torch.float64: "double"}
 SMALL: Final = 1 << 17
@@ -27,12 +27,15 @@ _INTEGER, _POINTER, _REAL = ctypes.c_int64, ctypes.c_void_p, ctypes.c_double
 _RANGE = (_INTEGER, _INTEGER)
 _SIZES = (_INTEGER, _INTEGER)
 _SIGNATURES: Final[dict[str, tuple[type, ...]]] = {
-    "depthwise": (*_RANGE, *(_POINTER,) * 6),
-    "depthwise_slopes": (*_RANGE, *(_POINTER,) * 6),
+    "depthwise": (*_RANGE, *(_POINTER,) * 7),
+    "depthwise_slopes": (*_RANGE, *(_POINTER,) * 9),
     "joined_moments": (_INTEGER, *_SIZES, *(_POINTER,) * 4, _REAL, _REAL, *(_POINTER,) * 3),
     "joined_slopes": (_INTEGER, *_SIZES, *(_POINTER,) * 6),
+    "joined_weights": (_INTEGER, _INTEGER, *(_POINTER,) * 2),
     "moments": (*_RANGE, *_SIZES, *(_POINTER,) * 3),
     "node": (*_RANGE, *_SIZES, _INTEGER, _POINTER, _INTEGER, _POINTER, _INTEGER, _POINTER),
+    "pointwise": (*_RANGE, *(_POINTER,) * 7),
+    "pointwise_slopes": (*_RANGE, *(_POINTER,) * 2, _INTEGER, *(_POINTER,) * 7),
     "scaled": (*_RANGE, *_SIZES, *(_POINTER,) * 4),
     "slope_of_input": (*_RANGE, *_SIZES, _POINTER, _INTEGER, _POINTER),
     "slope_sums": (*_RANGE, *_SIZES, *(_POINTER,) * 3, _INTEGER, *(_POINTER,) * 2),
@@ -45,7 +48,7 @@ class Geometry(ctypes.Structure):
     """Shapes of a depthwise convolution, as the kernels read them."""
 
     _fields_ = [
-        (name, ctypes.c_int64)
+        (name, _INTEGER)
         for name in (
             "images",
             "channels",
@@ -58,6 +61,12 @@ class Geometry(ctypes.Structure):
             "dilation",
         )
     ]
+
+
+class Dense(ctypes.Structure):
+    """Shapes of a 1x1 convolution, and how many groups its images are in."""
+
+    _fields_ = [(name, _INTEGER) for name in ("images", "pixels", "inputs", "outputs", "groups")]
 
 
 def asked_for() -> bool:

@@ -50,7 +50,7 @@ def images(count: int = 3) -> torch.Tensor:
 def test_in_training_the_kernels_run_forward_and_backward(calls: list[str]) -> None:
     module()(images()).sum().backward()
     assert _kinds(calls) == ATTENTION | {
-        "moments", "node", "depthwise", "slope_of_input", "depthwise_slopes"
+        "node", "depthwise", "depthwise_slopes", "pointwise", "pointwise_slopes"
     }  # fmt: skip
 
 
