@@ -1,5 +1,6 @@
-"""How much memory a process has taken at its peak, and how much there is to take."""
+"""How much memory a process has taken at its peak, how much there is to take, and keeping it."""
 
+import ctypes
 import multiprocessing
 import re
 import resource
@@ -11,6 +12,21 @@ _PEAK = re.compile(r"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
 _AVAILABLE = re.compile(r"^MemAvailable:\s*(\d+) kB$", re.MULTILINE)
 _CONTAINER = Path("/sys/fs/cgroup")
 _UNKNOWN = 1 << 60
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_KEPT = 2**31 - 1
+_BLOCKS = (1 << 28, 1 << 25)
+"""Bytes up to which freed blocks are kept: older versions of glibc accept the second only."""
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc to keep what is freed for the next tensors, for the rest of the process.
+
+    Training a small cell, fetching pages from the system again and again takes a third of the
+    time. Where there is no such setting, nothing happens.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None and any(mallopt(_MMAP_THRESHOLD, size) for size in _BLOCKS):
+        mallopt(_TRIM_THRESHOLD, _KEPT)
 
 
 def peak_memory() -> int:

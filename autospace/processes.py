@@ -13,6 +13,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 
+from autospace.memory import keep_freed_memory
+
 Task = TypeVar("Task")
 Reply = TypeVar("Reply")
 Tell = Callable[[Any], None]
@@ -154,6 +156,7 @@ def _live(
     errors: tuple[type[Exception], ...],
 ) -> None:
     """The life of a process: until the other end of the pipe is closed."""
+    keep_freed_memory()
     torch.set_num_threads(threads)
     worker = _tried(begin, errors)
     with suppress(EOFError, ConnectionError):

@@ -177,9 +177,11 @@ def _run(
     from autospace.cli.comparison_table import print_comparison
     from autospace.cli.counter import counting
     from autospace.comparison.run import compare as run
+    from autospace.memory import keep_freed_memory
     from autospace.report import write_report
 
     if not folder.finished:
+        keep_freed_memory()
         with counting(progress) as counter:
             try:
                 run(folder, counter, device=device, workers=workers)

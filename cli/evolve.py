@@ -203,10 +203,12 @@ def _run(
     from autospace.cli.outcome import tell_outcome
     from autospace.cli.output import INTERRUPTED
     from autospace.cli.progress import reporting
+    from autospace.memory import keep_freed_memory
     from autospace.run import learn
     from autospace.run_folder import RunFolder
 
     check_workers(workers)
+    keep_freed_memory()
     new = config and RunFolder.create(path, config, force=force)
     folder = new or RunFolder.open(path)
     with reporting(progress, path) as observer:

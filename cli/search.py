@@ -198,6 +198,7 @@ def _run(
 ) -> None:
     from autospace.cli.counter import counting
     from autospace.cli.search_outcome import tell_outcome
+    from autospace.memory import keep_freed_memory
     from autospace.searchers.run import run_search
     from autospace.searchers.search_folder import SearchFolder
     from autospace.spaces import load
@@ -208,6 +209,7 @@ def _run(
     space = load(source) if source else None
     new = config and SearchFolder.create(path, config, force=force)
     folder = new or SearchFolder.open(path)
+    keep_freed_memory()
     with counting(progress) as counter:
         if folder.finished:
             counter.say(f"{path}: the search is finished already")

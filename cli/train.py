@@ -197,12 +197,14 @@ def _run(
     progress: str,
 ) -> dict[str, Any]:
     from autospace.cli.train_progress import reporting
+    from autospace.memory import keep_freed_memory
     from autospace.training.folder import TrainingFolder
     from autospace.training.run import train_architecture
 
     config, architecture = chosen or (None, None)
     new = config and TrainingFolder.create(path, config, force=force)
     folder = new or TrainingFolder.open(path)
+    keep_freed_memory()
     with reporting(progress, path, board=board) as observer:
         if folder.finished:
             observer.say(f"{path}: the training is finished already")

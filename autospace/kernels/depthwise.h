@@ -61,9 +61,13 @@ INLINE void NAME(pack)(const T *image, int64_t c, int64_t channels, int64_t heig
 }
 
 INLINE void NAME(unpack)(const V *block, int64_t area, int64_t pixels, int64_t c, int64_t channels,
-                         T *out) {
-    for (int64_t p = 0; p < pixels; p++, out += c)
-        EACH_BLOCK(channels, NAME(store)(out + i, block[b * area + p], valid));
+                         T *out, int past) {
+    if (past)
+        for (int64_t p = 0; p < pixels; p++, out += c)
+            EACH_BLOCK(channels, NAME(put)(out + i, block[b * area + p], valid, 1));
+    else
+        for (int64_t p = 0; p < pixels; p++, out += c)
+            EACH_BLOCK(channels, NAME(store)(out + i, block[b * area + p], valid));
 }
 
 /* `count` neighbouring outputs of a row; count and kernel are constants where this is inlined. */
@@ -147,8 +151,10 @@ TARGET int NAME(depthwise)(int64_t first, int64_t last, const Geometry *g, const
                                      deviation + at, c - b * LANES);
                 }
                 NAME(unpack)(result, result_area, rows * width, c, channels,
-                             z + (n * g->out_height + y) * width * c + i);
+                             z + (n * g->out_height + y) * width * c + i,
+                             NAME(large)(g->images * g->out_height * width * c));
             }
+    FENCE();
     free(block);
     return 0;
 }

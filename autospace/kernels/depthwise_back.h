@@ -97,7 +97,8 @@ INLINE void NAME(give)(const NAME(WayBack) * w, const NAME(Part) * part, int64_t
                        const V *found, int64_t area, NAME(Slopes) * before) {
     int64_t c = w->g->channels, pixels = rows * w->g->width;
     int64_t at = (part->image * w->g->height + y) * w->g->width * c + part->i;
-    NAME(unpack)(found, area, pixels, c, part->channels, w->dx + at);
+    NAME(unpack)(found, area, pixels, c, part->channels, w->dx + at,
+                 NAME(large)(w->g->images * w->g->height * w->g->width * c));
     if (!before) return;
     const T *x = w->x + at, *k = w->norm + part->i;
     for (int64_t p = 0; p < pixels; p++, x += c)
@@ -191,6 +192,7 @@ TARGET int NAME(depthwise_slopes)(int64_t first, int64_t last, const Geometry *g
         for (int64_t t = 0; t < taps; t++)
             for (int64_t i = 0; i < LANES && (first + b) * LANES + i < c; i++)
                 weight_slopes[((first + b) * LANES + i) * taps + t] = sums[b * taps + t][i];
+    FENCE();
     free(block);
     return 0;
 }

@@ -30,6 +30,8 @@ typedef struct {
 
 #define ISA base
 #define TARGET
+#define STREAM(to, value) (*(__typeof__(value) *)(to) = (value))
+#define FENCE()
 #define T float
 #include "body.h"
 #undef T
@@ -38,10 +40,20 @@ typedef struct {
 #undef T
 #undef ISA
 #undef TARGET
+#undef STREAM
+#undef FENCE
 
 #if defined(__x86_64__)
 #define ISA avx2
 #define TARGET __attribute__((target("avx2,fma")))
+#if defined(__clang__)
+#define STREAM(to, value) __builtin_nontemporal_store(value, (__typeof__(value) *)(to))
+#else
+typedef long long Quads __attribute__((vector_size(32)));
+#define STREAM(to, value) __builtin_ia32_movntdq256((Quads *)(to), (Quads)(value))
+#endif
+/* What went past the caches is seen by other threads from here on. */
+#define FENCE() __builtin_ia32_sfence()
 #define T float
 #include "body.h"
 #undef T

@@ -61,24 +61,6 @@ typedef struct {
     const T *z, *coefficients;
 } NAME(Term);
 
-INLINE void NAME(first_term)(T *y, const T *z, int64_t c, int64_t count, int64_t activate,
-                             V scale, V shift, int64_t valid) {
-    for (int64_t p = 0; p < count; p++) {
-        V value = NAME(load)(z + p * c, valid) * scale + shift;
-        if (activate) value = NAME(clamped)(value);
-        NAME(store)(y + p * c, value, valid);
-    }
-}
-
-INLINE void NAME(next_term)(T *y, const T *z, int64_t c, int64_t count, int64_t activate, V scale,
-                            V shift, int64_t valid) {
-    for (int64_t p = 0; p < count; p++) {
-        V value = NAME(load)(z + p * c, valid) * scale + shift;
-        if (activate) value = NAME(clamped)(value);
-        NAME(store)(y + p * c, NAME(load)(y + p * c, valid) + value, valid);
-    }
-}
-
 INLINE V NAME(term_at)(const NAME(Term) * term, int64_t c, int64_t activate, int64_t at, int64_t i,
                        int64_t valid) {
     const T *k = term->coefficients + i;
@@ -86,17 +68,27 @@ INLINE V NAME(term_at)(const NAME(Term) * term, int64_t c, int64_t activate, int
     return activate ? NAME(clamped)(value) : value;
 }
 
+/* The first term, for all channels of the pixels from `start` to `stop`. */
+INLINE void NAME(first_term)(const NAME(Term) * term, int64_t c, int64_t activate, int64_t start,
+                             int64_t stop, int past, T *y) {
+    for (int64_t at = start; at < stop; at += c)
+        EACH_BLOCK(c, NAME(put)(y + at + i, NAME(term_at)(term, c, activate, at + i, i, valid),
+                                valid, past));
+}
+
 /* y = sum of ReLU6(z * scale + shift) over the terms (or without ReLU6) + the others. */
 TARGET int NAME(node)(int64_t first, int64_t last, int64_t pixels, int64_t c, int64_t terms,
                       const NAME(Term) * term, int64_t others, const T *const *other,
                       int64_t activate, T *y) {
     int64_t chunk = NAME(chunk)(c);
+    int past = terms + others == 1 && NAME(large)((last - first) * pixels * c);
     for (int64_t p = first * pixels, end = last * pixels; p < end; p += chunk) {
         int64_t start = p * c, stop = (end - p < chunk ? end : p + chunk) * c;
         NAME(Term) one = term[0];
-        for (int64_t at = start; at < stop; at += c)
-            EACH_BLOCK(c, NAME(store)(y + at + i, NAME(term_at)(&one, c, activate, at + i, i, valid),
-                                      valid));
+        if (past)
+            NAME(first_term)(&one, c, activate, start, stop, 1, y);
+        else
+            NAME(first_term)(&one, c, activate, start, stop, 0, y);
         for (int64_t k = 1; k < terms; k++) {
             one = term[k];
             for (int64_t at = start; at < stop; at += c)
@@ -113,25 +105,34 @@ TARGET int NAME(node)(int64_t first, int64_t last, int64_t pixels, int64_t c, in
                                    valid));
         }
     }
+    FENCE();
     return 0;
+}
+
+INLINE void NAME(scale_image)(const T *x, const T *by, const T *plus, int64_t c, int64_t count,
+                              int past, T *y) {
+    for (int64_t at = 0; at < count; at += c)
+        EACH_BLOCK(c, NAME(put)(y + at + i,
+                                NAME(load)(x + at + i, valid) * NAME(load)(by + i, valid) +
+                                    (plus ? NAME(load)(plus + i, valid) : (V){0}),
+                                valid, past));
 }
 
 /* y = x * scale + shift, both [N, C]; shift may be null. */
 TARGET int NAME(scaled)(int64_t first, int64_t last, int64_t pixels, int64_t c, const T *x,
                         const T *scale, const T *shift, T *y) {
+    int past = NAME(large)((last - first) * pixels * c);
     for (int64_t n = first; n < last; n++) {
-        const T *by = scale + n * c, *plus = shift ? shift + n * c : 0;
-        for (int64_t at = n * pixels * c; at < (n + 1) * pixels * c; at += c)
-            if (shift)
-                EACH_BLOCK(c, NAME(store)(y + at + i,
-                                          NAME(load)(x + at + i, valid) * NAME(load)(by + i, valid) +
-                                              NAME(load)(plus + i, valid),
-                                          valid));
-            else
-                EACH_BLOCK(c, NAME(store)(y + at + i,
-                                          NAME(load)(x + at + i, valid) * NAME(load)(by + i, valid),
-                                          valid));
+        const T *from = x + n * pixels * c, *by = scale + n * c, *plus = shift ? shift + n * c : 0;
+        T *to = y + n * pixels * c;
+        if (past && plus)
+            NAME(scale_image)(from, by, plus, c, pixels * c, 1, to);
+        else if (past)
+            NAME(scale_image)(from, by, 0, c, pixels * c, 1, to);
+        else
+            NAME(scale_image)(from, by, plus, c, pixels * c, 0, to);
     }
+    FENCE();
     return 0;
 }
 

@@ -19,6 +19,17 @@ INLINE void NAME(store)(T *to, V value, int64_t valid) {
         for (int64_t i = 0; i < valid; i++) to[i] = value[i];
 }
 
+/* Whether an array is so large that it has left the caches when it is read. */
+INLINE int NAME(large)(int64_t count) { return count * (int64_t)sizeof(T) >= 1 << 21; }
+
+/* Stores, if `past` not by way of the caches: that spares reading what is overwritten. */
+INLINE void NAME(put)(T *to, V value, int64_t valid, int past) {
+    if (past && valid >= LANES && (uintptr_t)to % sizeof(V) == 0)
+        STREAM(to, value);
+    else
+        NAME(store)(to, value, valid);
+}
+
 /* ReLU6. What is not a number stays so: a training that diverged has to be seen. */
 INLINE V NAME(clamped)(V value) {
     V zero = {0}, six = zero + 6;
