@@ -67,7 +67,7 @@ class CellModule(nn.Module):
         for source, target, _ in self.cell.edges:
             incoming.setdefault(target, []).append((source, f"{source}_{target}"))
         for target in sorted(incoming):
-            values = [_applied(self.operations[key], nodes[j]) for j, key in incoming[target]]
+            values = [_applied(self.operations[key], nodes, j) for j, key in incoming[target]]
             mix = str(target)
             if mix in self.mixes:
                 nodes[target] = self.mixes[mix](_summed(values))
@@ -97,10 +97,15 @@ def _pending(operation: nn.Module, x: Node) -> Pending | None:
     return operation.pending(x) if isinstance(operation, ConvNorm) else None
 
 
-def _applied(operation: nn.Module, x: Node) -> Node:
+def _applied(operation: nn.Module, nodes: dict[int, Node], source: int) -> Node:
+    """An edge's value; a node that has to be finished for it stays so for the edges to come."""
     if transparent(operation):
-        return x
-    found: Node = _pending(operation, x) or operation(_finished(x))
+        return nodes[source]
+    pending = _pending(operation, nodes[source])
+    if pending is not None:
+        return pending
+    nodes[source] = finished = _finished(nodes[source])
+    found: torch.Tensor = operation(finished)
     return found
 
 

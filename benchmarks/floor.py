@@ -21,6 +21,7 @@ from performance import keep, training_pass
 from autospace.bench.workload import CANDIDATES, FULL, REFERENCE
 from autospace.cells import CellModule
 from autospace.kernels import described
+from autospace.memory import keep_freed_memory
 from autospace.operations import placed
 from autospace.spaces import Cell, LayerShape
 from autospace.spaces.cost import cell_cost
@@ -36,9 +37,9 @@ FLOAT: Final = 4
 def passes(cell: Cell, shape: LayerShape) -> float:
     """Numbers read and written per image by the forward and backward pass of a cell, at least.
 
-    A convolution reads its input and writes its output, which is read again to be normalised. On
-    the way back the slope and that output are read once for the sums of batch normalisation and
-    once for the slope of the input, which is written; the input is read for the weights.
+    Whoever reads the output of a convolution normalises it, and on the way back sums what the norm
+    needs. Where edges meet, their sum is written, and every norm reads its slope once more; so does
+    the last one, whose output is the cell's.
     """
     inner = cell.expansion * shape.in_channels
     entering, leaving = shape.resolution**2, shape.out_resolution**2
@@ -47,20 +48,22 @@ def passes(cell: Cell, shape: LayerShape) -> float:
     total = unit(narrow, wide) if cell.expansion > 1 else 0.0
     for target in sorted({edge.target for edge in cell.edges}):
         out = inner * (leaving if target == last else entering)
-        for edge in (each for each in cell.edges if each.target == target):
-            if edge.operation.startswith("dw"):
-                total += unit(wide, out) - out
-            elif edge.operation != "skip_connect":
-                total += 2 * (wide + out)
-        total += out
+        edges = [edge for edge in cell.edges if edge.target == target]
+        convolutions = [edge for edge in edges if edge.operation.startswith("dw")]
+        total += len(convolutions) * unit(wide, out)
+        pools = [edge for edge in edges if "pool" in edge.operation]
+        total += len(pools) * 2 * (wide + out)
+        if len(edges) > 1:
+            total += (1 + len(edges) + 2 * len(convolutions)) * out
         if cell.mix[target - 1] != "sum":
             total += 6 * out
-    return total + unit(inner * leaving, shape.out_channels * leaving)
+    written = shape.out_channels * leaving
+    return total + unit(inner * leaving, written) + 4 * written
 
 
 def unit(read: float, written: float) -> float:
-    """Of a convolution with batch normalisation: 3 passes forward and 4 back over its output."""
-    return 3 * read + 7 * written
+    """Of a convolution: it reads and writes; back, slope, output and both ends once more."""
+    return 3 * read + 3 * written
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -115,6 +118,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    keep_freed_memory()
     keep(arguments.out, "floor", {"rows": cells(), "kernels": described()})
 
 

@@ -29,6 +29,7 @@ from autospace.bench.workload import CANDIDATES, FULL, MIDDLE, Size, make_settin
 from autospace.cells import CellModule
 from autospace.kernels import described
 from autospace.kernels.native import VARIABLE
+from autospace.memory import keep_freed_memory
 from autospace.operations import Gate, SqueezeExcite, build_operation, placed
 from autospace.scorers.make import make_scorer
 from autospace.settings import ScoringConfig
@@ -165,6 +166,7 @@ def measure(parts: Mapping[str, Callable[[], dict[str, Any]]], description: str 
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as every process does that trains
     for name in arguments.parts:
         torch.manual_seed(0)
         keep(arguments.out, name, parts[name]())

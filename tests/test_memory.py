@@ -1,5 +1,6 @@
 """The peak of a process is its own."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -33,6 +34,21 @@ def test_what_was_taken_is_counted_after_it_was_given_back() -> None:
 def test_what_the_starting_process_has_taken_is_not_counted() -> None:
     held = b"1" * (200 * MB)
     assert printed("print(peak_memory())")[0] < len(held)
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "mallopt"), reason="elsewhere there is no such setting"
+)
+def test_freed_memory_is_kept_if_asked_for() -> None:
+    code = (
+        "import re\nfrom autospace.memory import keep_freed_memory\n{}"
+        "held = [bytearray(b'1') * (16 * {}) for _ in range(4)]\ndel held\n"
+        "print(re.search(r'VmRSS:\\s*(\\d+)', open('/proc/self/status').read())[1])"
+    )
+    given_back, kept = (
+        printed(code.format(begin, MB))[0] for begin in ("", "keep_freed_memory()\n")
+    )
+    assert kept > given_back + 50 * 1024
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not told")

@@ -37,12 +37,20 @@ Tensors = tuple[torch.Tensor | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """A convolution and its normalisation, at work once: what it reads, and what it will sum."""
+    """A convolution and its normalisation, at work once.
+
+    It holds no tensors: what it held would stay in memory until the way back is gone to its end.
+
+    Attributes:
+        activate: whether ReLU6 follows.
+        before: the sums of what is read, if that is pending.
+        sums: those of the output.
+    """
 
     convolution: nn.Conv2d
     norm: nn.BatchNorm2d
     activate: bool
-    before: Pending | None
+    before: Sums | None
     sums: Sums = field(default_factory=Sums)
 
 
@@ -83,18 +91,23 @@ def _pending(
     *,
     activate: bool,
 ) -> Pending:
-    before, read = (x, x.z) if isinstance(x, Pending) else (None, laid_out(x))
-    if before:
-        before.sums.readers += 1
-    unit = _Unit(convolution, norm, activate, before)
-    z, coefficients = function.apply(unit, read, convolution.weight, norm.weight, norm.bias)
+    unit = _Unit(convolution, norm, activate, x.sums if isinstance(x, Pending) else None)
+    if unit.before is not None:
+        unit.before.readers += 1
+    read = (x.z, x.coefficients) if isinstance(x, Pending) else (laid_out(x), None)
+    z, coefficients = function.apply(unit, *read, convolution.weight, norm.weight, norm.bias)
     return Pending(z, coefficients, activate, unit.sums)
 
 
 class _Depthwise(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, unit: _Unit, x: torch.Tensor, weight: torch.Tensor, *_: torch.Tensor
+        ctx: Any,
+        unit: _Unit,
+        x: torch.Tensor,
+        before: torch.Tensor | None,
+        weight: torch.Tensor,
+        *_: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         ctx.geometry = _geometry(unit.convolution, x)
         height, width = ctx.geometry.out_height, ctx.geometry.out_width
@@ -102,7 +115,7 @@ class _Depthwise(torch.autograd.Function):
         def run(z: torch.Tensor, *places: int | None) -> None:
             on_channels("depthwise", x, ctypes.byref(ctx.geometry), *places)
 
-        return _forward(ctx, unit, x, weight, (*x.shape[:2], height, width), run)
+        return _forward(ctx, unit, (x, before, weight), (*x.shape[:2], height, width), run)
 
     @staticmethod
     @once_differentiable
@@ -121,7 +134,12 @@ class _Depthwise(torch.autograd.Function):
 class _Pointwise(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, unit: _Unit, x: torch.Tensor, weight: torch.Tensor, *_: torch.Tensor
+        ctx: Any,
+        unit: _Unit,
+        x: torch.Tensor,
+        before: torch.Tensor | None,
+        weight: torch.Tensor,
+        *_: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         (images, inputs, height, width), outputs = x.shape, weight.shape[0]
         ctx.dense = Dense(images, height * width, inputs, outputs, min(images, GROUPS))
@@ -129,7 +147,7 @@ class _Pointwise(torch.autograd.Function):
         def run(z: torch.Tensor, *places: int | None) -> None:
             on_groups("pointwise", z, images, ctypes.byref(ctx.dense), *places)
 
-        return _forward(ctx, unit, x, weight, (images, outputs, height, width), run)
+        return _forward(ctx, unit, (x, before, weight), (images, outputs, height, width), run)
 
     @staticmethod
     @once_differentiable
@@ -160,14 +178,12 @@ def _geometry(convolution: nn.Conv2d, x: torch.Tensor) -> Geometry:
 def _forward(
     ctx: Any,
     unit: _Unit,
-    x: torch.Tensor,
-    weight: torch.Tensor,
+    read: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor],
     size: tuple[int, ...],
     run: Callable[..., None],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The convolution's output, and the coefficients of its normalisation."""
-    before = unit.before.coefficients if unit.before else None
-    weight = weight.contiguous()
+    x, before, weight = *read[:2], read[2].contiguous()
     z = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
     means, deviations = x.new_empty(2, *size[:2])
     run(z, x.data_ptr(), place(before), *at(weight, z, means, deviations))
@@ -183,9 +199,9 @@ def _backward(
     ctx: Any, slope: torch.Tensor | None, run: Callable[..., torch.Tensor | None]
 ) -> Tensors:
     """Gradients of x, the convolution's weights, and batch normalisation's weight and bias."""
-    _, x_asked, weight_asked, *norm_asked = ctx.needs_input_grad
+    _, x_asked, _, weight_asked, *norm_asked = ctx.needs_input_grad
     if slope is None or not (x_asked or weight_asked or any(norm_asked)):
-        return None, None, None, None, None
+        return None, None, None, None, None, None
     x, weight, z, coefficients, before = ctx.saved_tensors
     unit: _Unit = ctx.unit
     kept, slope = unit.sums.take(slope), laid_out(slope)
@@ -193,20 +209,18 @@ def _backward(
     pixels = z.shape[2] * z.shape[3]
     norm_weight, norm_bias, slopes = norms.slopes(*sums, pixels, coefficients)
     if not (x_asked or weight_asked):
-        return None, None, None, norm_weight, norm_bias
+        return None, None, None, None, norm_weight, norm_bias
     wanted = _wanted(x, unit.before, x_asked=x_asked, weight_asked=weight_asked)
     norm = pointers(slope, z, coefficients, slopes)
     weight_slope = run(x, weight, norm, wanted, *map(place, (x, before, weight)))
     if unit.before is not None and wanted.x is not None and wanted.sums is not None:
-        unit.before.sums.keep(wanted.x, wanted.sums)
-    return None, wanted.x, weight_slope, norm_weight, norm_bias
+        unit.before.keep(wanted.x, wanted.sums)
+    return None, wanted.x, None, weight_slope, norm_weight, norm_bias
 
 
-def _wanted(
-    x: torch.Tensor, before: Pending | None, *, x_asked: bool, weight_asked: bool
-) -> _Wanted:
+def _wanted(x: torch.Tensor, before: Sums | None, *, x_asked: bool, weight_asked: bool) -> _Wanted:
     dx = torch.empty_like(x) if x_asked else None
-    if dx is None or before is None or before.sums.readers > 1:
+    if dx is None or before is None or before.readers > 1:
         return _Wanted(dx, None, weight_asked)
     sums, products = x.new_empty(2, *x.shape[:2])
     return _Wanted(dx, (sums, products), weight_asked)

@@ -1,7 +1,6 @@
 /* Depthwise convolution. Rows of a block of LANES channels are padded with zeros and kept close
  * together; images are taken a few rows at a time, so that memory is read in order. */
 
-
 /* Weights [C, taps] of the blocks of channels as [blocks, taps, LANES]; backwards if `turned`. */
 INLINE void NAME(pack_weights)(const T *weights, int64_t first, int64_t last, int64_t channels,
                                int64_t taps, int turned, V *out) {
