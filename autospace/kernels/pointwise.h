@@ -51,8 +51,11 @@ TARGET static void NAME(product)(const T *a, int64_t count, int64_t depth, const
 #define TILES(rows, valid)             \
     for (; p + rows <= count; p += rows) \
     NAME(tile)(a + p * depth, depth, panels, rows, out + p * columns + j, columns, valid)
-        if (valid == COLUMNS) TILES(6, COLUMNS);
-        if (valid == COLUMNS) TILES(4, COLUMNS);
+        if (valid == COLUMNS) {
+            TILES(6, COLUMNS);
+            TILES(4, COLUMNS);
+        } else
+            TILES(6, valid);
         TILES(1, valid);
 #undef TILES
     }
@@ -89,8 +92,11 @@ TARGET static void NAME(outer)(const T *a, const T *b, int64_t count, int64_t ro
 #define TILES(some, valid)            \
     for (; i + some <= rows; i += some) \
     NAME(outer_tile)(a + i, rows, b + j, count, some, out + i * columns + j, columns, valid)
-        if (valid == COLUMNS) TILES(6, COLUMNS);
-        if (valid == COLUMNS) TILES(4, COLUMNS);
+        if (valid == COLUMNS) {
+            TILES(6, COLUMNS);
+            TILES(4, COLUMNS);
+        } else
+            TILES(6, valid);
         TILES(1, valid);
 #undef TILES
     }

@@ -13,6 +13,7 @@ from autospace.cells import CellModule
 from autospace.kernels import native, norm_act
 from autospace.operations import ConvNorm, SqueezeExcite, placed
 from autospace.spaces import OPERATIONS, Cell, LayerShape
+from autospace.threads import threads
 from tests.kernels.tools import Outcome, needs_kernels, outcome, plainly
 from tests.strategies import cells, shapes
 
@@ -163,11 +164,8 @@ def test_results_do_not_depend_on_the_number_of_threads(
     module = Node(module_of(cell, shape, dtype)).to(dtype)
     x = images(shape, 5, dtype).requires_grad_()
     one = outcome(copy.deepcopy(module), x)
-    torch.set_num_threads(3)
-    try:
+    with threads(3):
         three = outcome(module, x)
-    finally:
-        torch.set_num_threads(1)
     one.assert_equal(three)
 
 

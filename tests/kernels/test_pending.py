@@ -13,6 +13,7 @@ from autospace.cells import CellModule
 from autospace.kernels import native, pending
 from autospace.operations import ConvNorm
 from autospace.spaces import Cell, LayerShape
+from autospace.threads import threads
 from tests.kernels.tools import needs_kernels, outcome, plainly
 
 pytestmark = needs_kernels
@@ -183,17 +184,14 @@ def test_1x1_convolutions_do_not_depend_on_the_number_of_threads(
     module = wide(Cell.from_edges(READERS["one"], expansion=3), 8).to(dtype)
     x = drawn(images, 7, 8, 8).to(dtype).requires_grad_()
     one = outcome(copy.deepcopy(module), x)
-    torch.set_num_threads(3)
-    try:
+    with threads(3):
         three = outcome(module, x)
-    finally:
-        torch.set_num_threads(1)
     one.assert_equal(three)
 
 
 @pytest.mark.parametrize("channels", [13, 16])
 def test_tensors_that_go_past_the_caches_hold_the_same(channels: int) -> None:
-    # Some of four megabytes, aligned and not; others stay under the bound.
+    # More than four megabytes each; with 13 channels nothing is aligned.
     part = ConvNorm(channels, channels, 3, groups=channels).train()
     x = drawn(17, channels, 70, 70).float().requires_grad_()
     fused = outcome(copy.deepcopy(part), x)
