@@ -10,7 +10,7 @@ BIN := .venv/bin
 RUNTIME := .venv/.installed-runtime
 DEV := .venv/.installed-dev
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-KERNELS := $(wildcard autospace/kernels/*.c autospace/kernels/*.h)
+KERNELS := $(wildcard autospace/networks/kernels/*.c autospace/networks/kernels/*.h)
 PACKAGED := pyproject.toml README.md LICENSE autospace cli spaces
 
 .DEFAULT_GOAL := help

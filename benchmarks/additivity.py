@@ -20,10 +20,10 @@ from ground_truth import accuracy
 from ranking_report import tau, within_bins
 from ranking_setup import LAYERS, SKELETON, cells_of, load_images
 
-from autospace.files import write_atomically
+from autospace.runs.files import write_atomically
+from autospace.seeds import stream
 from autospace.spaces import network_cost
-from autospace.streams import stream
-from autospace.training import Recipe
+from autospace.training.short import Recipe
 
 NETWORKS = 36
 STEPS = 1000

@@ -13,15 +13,17 @@ from pathlib import Path
 
 import torch
 
-from autospace.data import Batches, DataSet, Normaliser, load_data
-from autospace.network import Network
-from autospace.operations import placed
+from autospace.data.batches import Batches, Normaliser
+from autospace.data.examples import DataSet
+from autospace.data.load import load_data
+from autospace.networks.network import Network
+from autospace.networks.operations import placed
+from autospace.seeds import derived_seed, stream
 from autospace.spaces import Cell, LayerSpec, Skeleton, Stem, canonical_key, mbconv
-from autospace.spaces.codec import canonical_json, cell_out, to_json
-from autospace.spaces.operations import DEFAULT_OPERATIONS
-from autospace.streams import derived_seed, stream
-from autospace.training import Recipe, measure, train
-from autospace.variation import CellPrior, random_cell
+from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
+from autospace.spaces.cells.variation import CellPrior, random_cell
+from autospace.spaces.files.codec import canonical_json, cell_out, to_json
+from autospace.training.short import Recipe, measure, train
 
 SOURCE = "synthetic:kind=wide,classes=4,train=2000,test=2000,distance=4,resolution=12"
 SKELETON = Skeleton("bench", 1, 12, 4, Stem(8, 1), (LayerSpec(8), LayerSpec(16, 2)))

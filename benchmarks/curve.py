@@ -20,14 +20,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autospace.budget import layer_shares
-from autospace.data import Batches, DataSet, Normaliser, load_data
-from autospace.network import Network
-from autospace.operations import placed
+from autospace.data.batches import Batches, Normaliser
+from autospace.data.examples import DataSet
+from autospace.data.load import load_data
+from autospace.networks.network import Network
+from autospace.networks.operations import placed
+from autospace.seeds import derived_seed, stream
 from autospace.spaces import Cell, Space, cell_cost, load, network_cost
-from autospace.streams import derived_seed, stream
-from autospace.training import Recipe, measure, train
-from autospace.variation import CellPrior, mutate, random_cell
+from autospace.spaces.cells.variation import CellPrior, mutate, random_cell
+from autospace.spaces.shares import layer_shares
+from autospace.training.short import Recipe, measure, train
 
 TOLERANCE = 0.1
 MAX_DRAWS = 200_000

@@ -19,10 +19,10 @@ import torch
 from performance import keep, training_pass
 
 from autospace.bench.workload import CANDIDATES, FULL, REFERENCE
-from autospace.cells import CellModule
-from autospace.kernels import described
-from autospace.memory import keep_freed_memory
-from autospace.operations import placed
+from autospace.compute.memory import keep_freed_memory
+from autospace.networks.cells import CellModule
+from autospace.networks.kernels import described
+from autospace.networks.operations import placed
 from autospace.spaces import Cell, LayerShape
 from autospace.spaces.cost import cell_cost
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from ranking_report import load_truth
 from ranking_setup import LAYERS, REFERENCE, SKELETON, cells_of
 
-from autospace.spaces.codec import canonical_json, cell_out, to_json
+from autospace.spaces.files.codec import canonical_json, cell_out, to_json
 
 WARM_UP_STEPS = 1000
 HELD_OUT = 0.4

@@ -21,13 +21,13 @@ import gpu_kernels
 import gpu_steps
 import torch
 
-from autospace.bench.machine import this_machine, versions
-from autospace.config import make_config, preset
-from autospace.files import write_atomically
-from autospace.loop import Plan
-from autospace.population import State
-from autospace.run import learn
-from autospace.run_folder import RunFolder
+from autospace.compute.machine import this_machine, versions
+from autospace.evolution.folder import RunFolder
+from autospace.evolution.learn import learn
+from autospace.evolution.loop import Plan
+from autospace.evolution.population import State
+from autospace.runs.files import write_atomically
+from autospace.runs.settings import make_config, preset
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE.parent / "runs"

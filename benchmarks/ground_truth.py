@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from ranking_setup import LAYERS, REFERENCE, SKELETON, Images, cells_of, load_images
 
-from autospace.data import Batches
-from autospace.network import Network
+from autospace.data.batches import Batches
+from autospace.networks.network import Network
+from autospace.seeds import derived_seed
 from autospace.spaces import Cell, cell_cost
-from autospace.streams import derived_seed
-from autospace.training import Recipe, measure, train
+from autospace.training.short import Recipe, measure, train
 
 BATCH = 32
 

@@ -17,16 +17,16 @@ from pathlib import Path
 import torch
 from scipy.stats import spearmanr
 
-from autospace.bench.machine import this_machine, versions
+from autospace.compute.machine import this_machine, versions
 from autospace.latency.fit import Sample, checked, fitted
 from autospace.latency.modules import Bench, largest_first
 from autospace.latency.parts import Part, cell_parts, fixed_parts
 from autospace.latency.stopwatch import Timed, stopwatch_of, timed
 from autospace.latency.subject import of_skeleton
 from autospace.latency.table import Correction
-from autospace.network import Network
+from autospace.networks.network import Network
+from autospace.seeds import stream
 from autospace.spaces import Cell, Skeleton, load_skeleton
-from autospace.streams import stream
 
 NETWORKS = 40
 CASES = (("digits", 1), ("cifar", 1), ("digits", 64))

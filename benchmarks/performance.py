@@ -22,19 +22,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from autospace.bench.machine import this_machine, versions
 from autospace.bench.memory import METRICS
 from autospace.bench.speed import FULL_STEP_REPEATS, generation_ratio, search_step_ratio
 from autospace.bench.workload import CANDIDATES, FULL, MIDDLE, Size, make_setting
-from autospace.cells import CellModule
-from autospace.kernels import described
-from autospace.kernels.native import VARIABLE
-from autospace.memory import keep_freed_memory
-from autospace.operations import Gate, SqueezeExcite, build_operation, placed
+from autospace.compute.machine import this_machine, versions
+from autospace.compute.memory import keep_freed_memory
+from autospace.evolution.settings import ScoringConfig
+from autospace.networks.cells import CellModule
+from autospace.networks.kernels import described
+from autospace.networks.kernels.native import VARIABLE
+from autospace.networks.operations import Gate, SqueezeExcite, build_operation, placed
 from autospace.scorers.make import make_scorer
-from autospace.settings import ScoringConfig
 from autospace.spaces import DEFAULT_OPERATIONS, Cell, LayerShape
-from autospace.spaces.cell import EXPANSIONS
+from autospace.spaces.cells.cell import EXPANSIONS
 
 WAYS = {"kernels": "1", "pytorch": "0"}
 SHAPES = ((64, 48, 32), (64, 96, 16), (64, 192, 8))

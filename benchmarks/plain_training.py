@@ -142,10 +142,10 @@ def train_plainly(arrays: dict[str, np.ndarray], epochs: int, batch: int, seed: 
 
 def train_with_autospace(images: Path, epochs: int, batch: int, seed: int) -> float:
     """Test accuracy of `autospace train`, all of whose defaults that differ are named."""
-    from autospace.config import make_settings
+    from autospace.runs.settings import make_settings
     from autospace.spaces import load_architecture
     from autospace.training.folder import TrainingFolder
-    from autospace.training.run import train_architecture
+    from autospace.training.full import train_architecture
     from autospace.training.settings import TrainConfig
 
     settings: dict[str, Any] = {

@@ -23,14 +23,15 @@ from ranking_setup import LAYERS, SKELETON, Images, cells_of, load_images
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from autospace.data import Batches, divide
-from autospace.network import Network
-from autospace.operations import placed
+from autospace.data.batches import Batches
+from autospace.data.splits import divide
+from autospace.networks.network import Network
+from autospace.networks.operations import placed
+from autospace.scorers.context import Setting, freeze
 from autospace.scorers.probe import ProbeScorer
-from autospace.scorers.setting import Setting, freeze
+from autospace.seeds import derived_seed
 from autospace.spaces import Cell
-from autospace.streams import derived_seed
-from autospace.training import Recipe, train
+from autospace.training.short import Recipe, train
 
 WATCHED = ("probe averaged", "probe extrapolated", "probe running", "probe halving")
 NAMES = (*WATCHED, "probe moved")

@@ -21,10 +21,10 @@ from performance import measure
 
 from autospace.bench.timing import spread
 from autospace.bench.workload import MIDDLE, Size, make_setting
-from autospace.processes import cores
+from autospace.compute.processes import cores
+from autospace.evolution.settings import ScoringConfig
 from autospace.scorers.crew import crew
 from autospace.scorers.make import make_scorer
-from autospace.settings import ScoringConfig
 
 CPU: Final = torch.device("cpu")
 ROUNDS: Final = 3

@@ -18,18 +18,19 @@ import torch
 from ranking_setup import REFERENCE, SKELETON, Images, cells_of, load_images
 from zero_cost import ZERO_COST
 
-from autospace.data import Batches, divide
-from autospace.network import Network
-from autospace.operations import placed
+from autospace.data.batches import Batches
+from autospace.data.splits import divide
+from autospace.evolution.settings import ScoringConfig
+from autospace.networks.network import Network
+from autospace.networks.operations import placed
+from autospace.scorers.context import Setting, freeze
 from autospace.scorers.gated import one_shot_losses, train_single_path
 from autospace.scorers.make import make_scorer
 from autospace.scorers.mixture import MixtureScorer
-from autospace.scorers.setting import Setting, freeze
-from autospace.scorers.supernet import ReferenceSupernet
-from autospace.settings import ScoringConfig
+from autospace.scorers.reference_supernet import ReferenceSupernet
+from autospace.seeds import derived_seed, stream
 from autospace.spaces import Cell, cell_cost
-from autospace.streams import derived_seed, stream
-from autospace.training import Recipe, train
+from autospace.training.short import Recipe, train
 
 WARM_UP_STEPS = 1000
 GROUP = 4

@@ -6,11 +6,14 @@ sees; every choice is made on `held_out`, the test images only confirm it.
 
 from dataclasses import dataclass
 
-from autospace.data import DataSet, Examples, Normaliser, divide, load_data
+from autospace.data.batches import Normaliser
+from autospace.data.examples import DataSet, Examples
+from autospace.data.load import load_data
+from autospace.data.splits import divide
+from autospace.seeds import stream
 from autospace.spaces import Cell, LayerSpec, Skeleton, Stem, canonical_key, mbconv
-from autospace.spaces.operations import DEFAULT_OPERATIONS
-from autospace.streams import stream
-from autospace.variation import CellPrior, random_cell
+from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
+from autospace.spaces.cells.variation import CellPrior, random_cell
 
 SKELETON = Skeleton(
     name="ranking",

@@ -18,18 +18,20 @@ from ranking import WARM_UP_STEPS, Table, already, in_groups, setting, variants,
 from ranking_setup import LAYERS, REFERENCE, SKELETON, Images, cells_of, load_images
 from torch import nn
 
-from autospace.data import Augment, DataSet, divide
-from autospace.evaluators import images as evaluation
+from autospace.data import images as evaluation
+from autospace.data.augment import Augment
+from autospace.data.examples import DataSet
+from autospace.data.splits import divide
+from autospace.scorers.context import Setting
 from autospace.scorers.mixture import MixtureScorer, MixtureSearch
-from autospace.scorers.setting import Setting
-from autospace.searchers.choices import Choices
-from autospace.searchers.gradient_search import GradientSearch
+from autospace.searchers.gradient.search import GradientSearch
 from autospace.searchers.make import make_method
-from autospace.searchers.problem import Problem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Candidate, Cell, Layer, Space
-from autospace.spaces.operations import DEFAULT_OPERATIONS
-from autospace.supernet import Supernet, fix_scale
+from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
+from autospace.spaces.choices import Choices
+from autospace.supernets.problem import Problem
+from autospace.supernets.supernet import Supernet, fix_scale
 
 STEPS_PER_CELL = 25
 ALPHA_EVERY = 4

@@ -29,20 +29,20 @@ from results_setup import (
     learn_all,
 )
 
+from autospace.comparison.compare import compare
 from autospace.comparison.folder import ComparisonFolder
-from autospace.comparison.run import compare
 from autospace.comparison.settings import CompareConfig
-from autospace.config import make_settings, parse_settings
 from autospace.evaluators.cache import EvaluationCache
 from autospace.evaluators.evaluate import evaluate_all
+from autospace.evaluators.evaluator import Task
 from autospace.evaluators.make import Setup, make_evaluator
-from autospace.evaluators.seam import Task
 from autospace.evaluators.settings import EvaluatorConfig
 from autospace.evaluators.workers import making
-from autospace.files import write_atomically
-from autospace.settings import DataConfig
+from autospace.evolution.settings import DataConfig
+from autospace.runs.files import write_atomically
+from autospace.runs.settings import make_settings, parse_settings
+from autospace.seeds import derived_seed, stream
 from autospace.spaces import Architecture, Space, network_cost
-from autospace.streams import derived_seed, stream
 
 TOLERANCE: Final = 0.1
 """How far from its target the MAdds of a network may be."""

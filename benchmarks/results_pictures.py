@@ -6,7 +6,7 @@ from dataclasses import replace
 from results_figures import LEARNED, Record
 
 from autospace.charts.figure import Axis, Dots, Entry, Figure, Panel, Rule, Segments
-from autospace.report.comparison import Comparison
+from autospace.comparison.document import Comparison
 from autospace.report.comparison_figures import edf_figure
 
 

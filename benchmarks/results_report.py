@@ -17,9 +17,9 @@ from results_pictures import ablations_figure, distributions
 from results_setup import BUDGETS, FIRST_TRY, HAND_MADE, TARGETS, UNCHARGED
 
 from autospace.charts.paper import render
-from autospace.exporters.notation import human
-from autospace.report.comparison import Comparison
+from autospace.comparison.document import Comparison
 from autospace.report.write import read_any
+from autospace.spaces.cells.notation import human
 
 RIVALS = {
     "mbconv": "`mbconv` (ProxylessNAS)",

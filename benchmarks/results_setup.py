@@ -9,17 +9,17 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from autospace.config import make_config, read_config
-from autospace.files import write_atomically
-from autospace.folder import CONFIG
-from autospace.learned import learned_space
-from autospace.loop import evolve
-from autospace.preparing import prepare
-from autospace.run import learn
-from autospace.run_folder import SPACE, RunFolder
-from autospace.settings import Config
+from autospace.evolution.folder import SPACE, RunFolder
+from autospace.evolution.learn import learn
+from autospace.evolution.learned import learned_space
+from autospace.evolution.loop import evolve
+from autospace.evolution.settings import Config
+from autospace.evolution.setup import prepare
+from autospace.runs.files import write_atomically
+from autospace.runs.folder import CONFIG
+from autospace.runs.settings import make_config, read_config
+from autospace.seeds import stream
 from autospace.spaces import Cell, Space, canonical_key, load, to_json
-from autospace.streams import stream
 
 HERE: Final = Path(__file__).resolve().parent
 FULL: Final = "full method"

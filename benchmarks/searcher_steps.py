@@ -17,19 +17,19 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from autospace.bench.machine import this_machine, versions
 from autospace.bench.timing import Clock, clock_of
-from autospace.config import make_settings
-from autospace.evaluators.images import load_images
+from autospace.compute.machine import this_machine, versions
+from autospace.compute.threads import threads
+from autospace.data.images import load_images
 from autospace.evaluators.settings import EvaluatorConfig
-from autospace.searchers.choices import Choices
-from autospace.searchers.gradient_search import GradientSearch
+from autospace.runs.settings import make_settings
+from autospace.searchers.gradient.search import GradientSearch
 from autospace.searchers.make import make_method
-from autospace.searchers.problem import VALIDATION_BATCH, Problem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import load_skeleton
-from autospace.spaces.builtin import family_space
-from autospace.threads import threads
+from autospace.spaces.choices import Choices
+from autospace.spaces.files.library import family_space
+from autospace.supernets.problem import VALIDATION_BATCH, Problem
 
 CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
     "darts, first order": ("darts", {"order": 1}),

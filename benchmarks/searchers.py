@@ -27,21 +27,21 @@ from typing import Any, NamedTuple
 import torch
 
 from autospace.comparison.sources import load_source
-from autospace.config import make_settings
-from autospace.evaluators.images import Images, load_images
+from autospace.compute.memory import peak_memory
+from autospace.data.images import Images, load_images
 from autospace.evaluators.settings import EvaluatorConfig, Split
 from autospace.evaluators.stand_alone import StandAloneEvaluator
-from autospace.memory import peak_memory
-from autospace.searchers.choices import Choices, limits_of
+from autospace.evolution.settings import DataConfig
+from autospace.runs.settings import make_settings
 from autospace.searchers.make import METHODS, make_method
 from autospace.searchers.method import Method
-from autospace.searchers.problem import Problem
 from autospace.searchers.settings import SearchConfig
-from autospace.settings import DataConfig
+from autospace.seeds import stream
 from autospace.spaces import Architecture, Budget, Space
-from autospace.spaces.fitting import fitted_space
+from autospace.spaces.choices import Choices, limits_of
 from autospace.spaces.sampling import sample_within
-from autospace.streams import stream
+from autospace.spaces.views import fitted_space
+from autospace.supernets.problem import Problem
 
 CPU = torch.device("cpu")
 SPACES = ["mbconv", "random-cells", "learned"]

@@ -21,20 +21,20 @@ from typing import Any
 
 import torch
 
-from autospace.bench.machine import this_machine, versions
 from autospace.bench.memory import memory_now, memory_peak
 from autospace.bench.timing import clock_of
-from autospace.config import make_settings
-from autospace.evaluators.images import load_images
+from autospace.compute.machine import this_machine, versions
+from autospace.compute.threads import threads
+from autospace.data.images import load_images
 from autospace.evaluators.settings import EvaluatorConfig
-from autospace.searchers.choices import Choices
-from autospace.searchers.problem import VALIDATION_BATCH, Problem
+from autospace.runs.settings import make_settings
 from autospace.searchers.settings import SearchConfig
-from autospace.searchers.shared_weights import SharedWeights
 from autospace.searchers.similarity import Similarity, dimension_matching, gradient_matching
 from autospace.spaces import load_skeleton
-from autospace.spaces.builtin import family_space
-from autospace.threads import threads
+from autospace.spaces.choices import Choices
+from autospace.spaces.files.library import family_space
+from autospace.supernets.problem import VALIDATION_BATCH, Problem
+from autospace.supernets.shared_weights import SharedWeights
 
 NEIGHBOURS = 20
 Work = Callable[[SharedWeights], object]

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 import torch
 from ranking_setup import REFERENCE, SKELETON, Images
 
-from autospace.data import Batches
+from autospace.data.batches import Batches
 from autospace.evaluators.zero_cost import Score, grad_norm, naswot, snip, synflow
-from autospace.network import Network
+from autospace.networks.network import Network
+from autospace.seeds import derived_seed
 from autospace.spaces import Cell
-from autospace.streams import derived_seed
 
 IMAGES = 128
 

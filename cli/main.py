@@ -4,24 +4,24 @@ from typing import Annotated
 
 import typer
 
-from autospace.cli.bench import bench
-from autospace.cli.compare import compare
-from autospace.cli.diff import diff
-from autospace.cli.doctor import doctor
-from autospace.cli.evolve import evolve
-from autospace.cli.export import export
-from autospace.cli.import_ import import_
-from autospace.cli.init import init
-from autospace.cli.listing import schema, spaces
+from autospace.cli.commands.bench import bench
+from autospace.cli.commands.compare import compare
+from autospace.cli.commands.diff import diff
+from autospace.cli.commands.doctor import doctor
+from autospace.cli.commands.evolve import evolve
+from autospace.cli.commands.export import export
+from autospace.cli.commands.import_ import import_
+from autospace.cli.commands.init import init
+from autospace.cli.commands.listing import schema, spaces
+from autospace.cli.commands.plot import plot
+from autospace.cli.commands.profile import profile
+from autospace.cli.commands.report import report
+from autospace.cli.commands.sample import sample
+from autospace.cli.commands.search import search
+from autospace.cli.commands.show import show
+from autospace.cli.commands.train import train
+from autospace.cli.commands.validate import validate
 from autospace.cli.output import CommandGroup
-from autospace.cli.plot import plot
-from autospace.cli.profile import profile
-from autospace.cli.report import report
-from autospace.cli.sample import sample
-from autospace.cli.search import search
-from autospace.cli.show import show
-from autospace.cli.train import train
-from autospace.cli.validate import validate
 
 app = typer.Typer(
     cls=CommandGroup,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 from typer.core import TyperGroup
 
-from autospace.exporters.escape import visible
+from autospace.spaces.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -164,7 +164,7 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
         InputError: the file is there already, or is a folder.
     """
     check_new(path, force=force)
-    from autospace.files import write_atomically
+    from autospace.runs.files import write_atomically
 
     try:
         write_atomically(path, text)

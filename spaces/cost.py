@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from autospace.spaces.cell import Cell, mbconv
-from autospace.spaces.operations import OPERATIONS
+from autospace.spaces.cells.cell import Cell, mbconv
+from autospace.spaces.cells.operations import OPERATIONS
 from autospace.spaces.skeleton import LayerShape, Skeleton
 
 SE_REDUCTION = 4

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from autospace.spaces.canonical import canonical_key
+from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Candidate, Layer, Space
 

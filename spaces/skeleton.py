@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from autospace.spaces.checks import check_integer, check_text
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.limits import (
     MAX_CHANNELS,
@@ -12,7 +13,6 @@ from autospace.spaces.limits import (
     MAX_NAME,
     MAX_RESOLUTION,
 )
-from autospace.spaces.plain import check_integer, check_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from autospace.spaces.cell import Cell
+from autospace.spaces.cells.cell import Cell
+from autospace.spaces.cells.operations import OPERATIONS
+from autospace.spaces.checks import check_integer, check_text, plain
 from autospace.spaces.cost import Cost, Range, cell_cost, fixed_cost, range_of_sums, total
 from autospace.spaces.errors import SpaceError, located, shown
 from autospace.spaces.limits import (
@@ -20,8 +22,6 @@ from autospace.spaces.limits import (
     MAX_PARENTS,
     MAX_PROVENANCE_DEPTH,
 )
-from autospace.spaces.operations import OPERATIONS
-from autospace.spaces.plain import check_integer, check_text, plain
 from autospace.spaces.skeleton import LayerShape, Skeleton
 
 ORIGIN_KINDS: Final = ("reference", "random", "mutation", "crossover", "builtin", "imported")

@@ -19,10 +19,12 @@ BRINGS_TORCH = ("torch", "safetensors.torch")
 TORCH_FREE = (
     "autospace/charts/*",
     "autospace/report/*",
+    "autospace/seeds.py",
     *(
-        f"autospace/{name}.py"
-        for name in ("config", "evolution", "loop", "result", "run_folder*", "variation")
+        f"autospace/evolution/{name}.py"
+        for name in ("loop", "toolbox", "population", "checkpoint", "folder", "settings", "presets")
     ),
+    *(f"autospace/runs/{name}.py" for name in ("folder", "files", "settings")),
 )
 
 
@@ -35,28 +37,32 @@ class Rule(NamedTuple):
 
 
 LIBRARY = ("autospace", "torch", "numpy", "pydantic", "PIL", "safetensors", "sklearn")
-ABOVE_TORCH_PARTS = ("autospace.cli", "autospace.exporters", "autospace.loop")
+ABOVE_TORCH_PARTS = ("autospace.cli", "autospace.exporters", "autospace.evolution.loop")
 # The first pattern that fits a path counts; in a pattern, * crosses folders.
 RULES = (
     Rule("spaces/*", ("pydantic", "autospace.spaces")),
     Rule("autospace/exporters/*", ("autospace.spaces", "autospace.exporters")),
     Rule("autospace/importers/*", ("autospace.spaces", "autospace.importers")),
+    Rule("autospace/networks/onnx.py", (*LIBRARY, "onnx", "onnxruntime"), ("autospace.cli",)),
     Rule(
         "autospace/scorers/*",
         ("autospace", "torch", "numpy"),
-        (*ABOVE_TORCH_PARTS, "autospace.evolution", "autospace.searchers"),
+        (*ABOVE_TORCH_PARTS, "autospace.searchers"),
     ),
     Rule(
         "autospace/searchers/*",
         ("autospace", "torch", "numpy", "pydantic", "safetensors"),
-        ABOVE_TORCH_PARTS,
+        ("autospace.cli", "autospace.exporters", "autospace.evolution.loop"),
     ),
-    Rule("autospace/evolution.py", (*LIBRARY, "deap"), ("autospace.cli",)),
-    Rule("autospace/deploy_onnx.py", (*LIBRARY, "onnx", "onnxruntime"), ("autospace.cli",)),
+    Rule("autospace/evolution/toolbox.py", (*LIBRARY, "deap"), ("autospace.cli",)),
     Rule("autospace/comparison/*", (*LIBRARY, "scipy"), ("autospace.cli",)),
     Rule("autospace/charts/paper.py", ("autospace.charts", "matplotlib")),
-    Rule("autospace/charts/*", ("autospace.charts", "autospace.exporters")),
-    Rule("autospace/report/*", ("autospace", "pydantic"), ("autospace.cli", "autospace.loop")),
+    Rule("autospace/charts/*", ("autospace.charts", "autospace.spaces")),
+    Rule(
+        "autospace/report/*",
+        ("autospace", "pydantic"),
+        ("autospace.cli", "autospace.evolution.loop"),
+    ),
     Rule("autospace/*", LIBRARY, ("autospace.cli",)),
     Rule("cli/*", (*LIBRARY, "typer", "rich")),
 )

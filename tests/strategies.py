@@ -19,7 +19,7 @@ from autospace.spaces import (
     Space,
     Stem,
 )
-from autospace.spaces.cell import EXPANSIONS, MIXES
+from autospace.spaces.cells.cell import EXPANSIONS, MIXES
 from autospace.spaces.space import ORIGIN_KINDS
 
 ALL_OPERATIONS = tuple(OPERATIONS)

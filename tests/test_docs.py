@@ -13,7 +13,9 @@ import typer
 from pydantic import BaseModel
 
 from autospace.cli.main import app
-from autospace.config import (
+from autospace.evolution.presets import NEEDS_DATA, PRESETS
+from autospace.evolution.settings import Config, Method
+from autospace.runs.settings import (
     ConfigError,
     make_config,
     make_settings,
@@ -21,12 +23,10 @@ from autospace.config import (
     preset,
     read_config,
 )
-from autospace.presets import NEEDS_DATA, PRESETS
 from autospace.searchers.make import METHODS
 from autospace.searchers.settings import SearchConfig
-from autospace.settings import Config, Method
 from autospace.spaces import OPERATIONS, SpaceError, from_json, load_skeleton
-from autospace.spaces.builtin import FAMILY_NAMES, SKELETON_NAMES
+from autospace.spaces.files.library import FAMILY_NAMES, SKELETON_NAMES
 from autospace.training.settings import TrainConfig
 from tests.docs import options_table, settings_table
 from tests.docs.pages import GUIDES, PAGES, ROOT, Page
@@ -165,7 +165,7 @@ def test_toml_examples_are_skeletons_or_configurations(text: str, tmp_path: Path
 
 @pytest.mark.parametrize("text", _examples("python"))
 def test_python_examples_run(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from autospace import operations
+    from autospace.networks import operations
 
     (tmp_path / "space.json").write_text(_space_example())
     monkeypatch.chdir(tmp_path)

@@ -64,12 +64,12 @@ def test_the_wheel_holds_exactly_the_files_of_the_three_folders(wheel: zipfile.Z
     assert packed - library == expected
     if shutil.which("cc"):
         (name,) = library
-        assert name.startswith("autospace/kernels/_native.")
+        assert name.startswith("autospace/networks/kernels/_native.")
 
 
 def test_without_a_compiler_the_package_is_built_all_the_same(tmp_path: Path) -> None:
     built = _build(tmp_path, {"CC": "no-such-compiler"})
-    assert "autospace/kernels/native.py" in built.namelist()
+    assert "autospace/networks/kernels/native.py" in built.namelist()
     assert not [name for name in built.namelist() if name.endswith(LIBRARIES)]
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from autospace.spaces.codec import canonical_json
 from autospace.spaces.errors import SpaceError, shown
-from autospace.spaces.reading import parse_json, read_text, validated
+from autospace.spaces.files.codec import canonical_json
+from autospace.spaces.files.reading import parse_json, read_text, validated
 
 FORMAT: Final = "autospace.bench"
 VERSION: Final = 1

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from xml.etree import ElementTree as ET
 
-from autospace.bench.compare import Change
+from autospace.bench.baseline import Change
 from autospace.bench.document import Entry
-from autospace.exporters.escape import visible
+from autospace.spaces.text import visible
 
 
 def junit(changes: Sequence[Change]) -> str:

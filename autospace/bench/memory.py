@@ -19,13 +19,13 @@ from typing import Final
 import torch
 
 from autospace.bench.document import Entry
-from autospace.bench.plain import PlainSearch, PlainSupernet
+from autospace.bench.plain_path import PlainSearch, PlainSupernet
 from autospace.bench.timing import spread
 from autospace.bench.workload import FULL, REFERENCE, SameBatch, Size, make_setting
-from autospace.memory import peak_memory
+from autospace.compute.memory import peak_memory
+from autospace.compute.threads import threads
+from autospace.evolution.settings import ScoringConfig
 from autospace.scorers.make import make_scorer
-from autospace.settings import ScoringConfig
-from autospace.threads import threads
 
 METRICS: Final = {"ours": "memory_ratio", "recomputed": "recompute_memory_ratio"}
 REPEATS: Final = 2

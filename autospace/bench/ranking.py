@@ -19,21 +19,24 @@ import torch
 
 from autospace.bench.document import Entry
 from autospace.bench.kendall import kendall
-from autospace.data import Batches, DataError, Normaliser, divide, load_data
-from autospace.fitness import Scorer
-from autospace.network import Network
-from autospace.operations import placed
+from autospace.compute.threads import threads
+from autospace.data.batches import Batches, Normaliser
+from autospace.data.errors import DataError
+from autospace.data.load import load_data
+from autospace.data.splits import divide
+from autospace.evolution.settings import ScoringConfig
+from autospace.networks.network import Network
+from autospace.networks.operations import placed
+from autospace.scorers.context import Setting, freeze
 from autospace.scorers.make import make_scorer
-from autospace.scorers.setting import Setting, freeze
-from autospace.settings import ScoringConfig
-from autospace.spaces.cell import Cell
-from autospace.spaces.codec import cell_from, skeleton_from
+from autospace.scorers.scorer import Scorer
+from autospace.seeds import derived_seed
+from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cost import cell_cost
-from autospace.spaces.document import CellDocument, SkeletonFile
+from autospace.spaces.files.codec import cell_from, skeleton_from
+from autospace.spaces.files.document import CellDocument, SkeletonFile
 from autospace.spaces.skeleton import Skeleton
-from autospace.streams import derived_seed
-from autospace.threads import threads
-from autospace.training import Recipe, train
+from autospace.training.short import Recipe, train
 
 OPTIONS: Final = ScoringConfig(batch=32, validation_batches=4)
 """The default scorer with its default steps, on smaller batches."""

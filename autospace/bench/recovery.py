@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from autospace.bench.document import Entry
-from autospace.budget import Share
-from autospace.evolution import Operators
-from autospace.fitness import Scorer
-from autospace.learned import learned_space
-from autospace.loop import Plan, evolve
-from autospace.population import State
-from autospace.settings import EvolutionConfig
-from autospace.spaces.canonical import canonical, canonical_key
-from autospace.spaces.cell import Cell, mbconv
+from autospace.evolution.learned import learned_space
+from autospace.evolution.loop import Plan, evolve
+from autospace.evolution.population import State
+from autospace.evolution.settings import EvolutionConfig
+from autospace.evolution.toolbox import Operators
+from autospace.scorers.scorer import Scorer
+from autospace.seeds import stream
+from autospace.spaces.cells.cell import Cell, mbconv
+from autospace.spaces.cells.key import canonical, canonical_key
+from autospace.spaces.cells.variation import CellPrior, random_cell
+from autospace.spaces.shares import Share
 from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
 from autospace.spaces.space import Budget
-from autospace.streams import stream
-from autospace.variation import CellPrior, random_cell
 
 SKELETON: Final = Skeleton("planted", 3, 16, 10, Stem(8, 1), (LayerSpec(8),) * 8)
 OPERATIONS: Final = (
@@ -57,7 +57,7 @@ class Planted:
     seed: int
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """Fitness relative to a cell that shares nothing; see `autospace.fitness.Scorer`."""
+        """Fitness relative to a cell that shares nothing; see `autospace.scorers.scorer.Scorer`."""
         return [
             [shared_genes(cell, planted) + self._noise(layer, cell, repeat) for cell in cells]
             for layer, (cells, planted) in enumerate(zip(candidates, self.cells, strict=True))

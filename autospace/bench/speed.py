@@ -15,13 +15,13 @@ import torch
 
 from autospace.bench.document import Entry
 from autospace.bench.memory import memory_ratios
-from autospace.bench.plain import PlainSearch, PlainSupernet
+from autospace.bench.plain_path import PlainSearch, PlainSupernet
 from autospace.bench.timing import Clock, clock_of, spread
 from autospace.bench.workload import FULL, MIDDLE, QUICK, REFERENCE, SameBatch, Size, make_setting
+from autospace.compute.threads import threads
+from autospace.evolution.settings import ScoringConfig
+from autospace.scorers.context import Setting
 from autospace.scorers.make import make_scorer
-from autospace.scorers.setting import Setting
-from autospace.settings import ScoringConfig
-from autospace.threads import threads
 
 DEFAULT: Final = ScoringConfig()
 REPEATS: Final = 5

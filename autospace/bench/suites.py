@@ -6,12 +6,12 @@ from typing import Final
 
 import torch
 
-from autospace.bench.cost import cost
+from autospace.bench.cost_check import cost
 from autospace.bench.document import Bench, Entry, Options, Suite
-from autospace.bench.machine import this_machine, versions
 from autospace.bench.ranking import ranking
 from autospace.bench.recovery import recovery
 from autospace.bench.speed import speed
+from autospace.compute.machine import this_machine, versions
 
 SEEDS: Final = 3
 QUICK_SEEDS: Final = 2

@@ -9,15 +9,15 @@ from typing import Final
 
 import torch
 
-from autospace.device import make_execution
-from autospace.fitness import Tick, no_tick
-from autospace.network import Network
-from autospace.operations import placed
-from autospace.scorers.setting import Setting, freeze
-from autospace.settings import Config, ScoringConfig
-from autospace.spaces.cell import Cell, mbconv
+from autospace.compute.device import make_execution
+from autospace.evolution.settings import Config, ScoringConfig
+from autospace.networks.network import Network
+from autospace.networks.operations import placed
+from autospace.scorers.context import Setting, freeze
+from autospace.scorers.scorer import Tick, no_tick
+from autospace.spaces.cells.cell import Cell, mbconv
 from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
-from autospace.training import Batch
+from autospace.training.short import Batch
 
 REFERENCE: Final = mbconv(3, 3)
 CANDIDATES: Final = (

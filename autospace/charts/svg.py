@@ -6,7 +6,7 @@ that hovering works without a script.
 
 from autospace.charts.figure import Area, Dots, Entry, Line, Mark, Panel, Rule, Segments
 from autospace.charts.scale import Scale, ticks
-from autospace.exporters.escape import xml
+from autospace.spaces.text import xml
 
 TICK = 11
 CHARACTER = 0.62

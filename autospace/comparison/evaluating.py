@@ -3,13 +3,13 @@
 from collections import Counter
 from functools import partial
 
-from autospace.comparison.preparing import Prepared, Tick
+from autospace.comparison.setup import Prepared, Tick
 from autospace.evaluators.cache import EvaluationCache
 from autospace.evaluators.evaluate import evaluate_all
-from autospace.evaluators.seam import Evaluation, Task, architecture_key
+from autospace.evaluators.evaluator import Evaluation, Task, architecture_key
 from autospace.evaluators.settings import SCORES_ONLY, Method
 from autospace.evaluators.workers import Maker
-from autospace.streams import derived_seed
+from autospace.seeds import derived_seed
 
 
 class Evaluations:

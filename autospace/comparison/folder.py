@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Final
 
 from autospace.comparison.settings import CompareConfig
-from autospace.config import make_settings, read_config
-from autospace.files import write_atomically
-from autospace.folder import CHECKPOINT, Folder
-from autospace.spaces.builtin import load
-from autospace.spaces.codec import to_json
+from autospace.runs.files import write_atomically
+from autospace.runs.folder import CHECKPOINT, Folder
+from autospace.runs.settings import make_settings, read_config
+from autospace.spaces.files.codec import to_json
+from autospace.spaces.files.library import load
 from autospace.spaces.space import Space
 
 RESULT: Final = "comparison.json"

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from autospace.streams import derived_seed
+from autospace.seeds import derived_seed
 
 TOLERANCE: Final = 0.02
 LEAST_SHARE: Final = 0.01

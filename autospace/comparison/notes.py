@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from autospace.comparison.outcome import Power, Sample
-from autospace.comparison.preparing import Prepared
-from autospace.evaluators.seam import architecture_key, skeleton_key
+from autospace.comparison.result import Power, Sample
+from autospace.comparison.setup import Prepared
+from autospace.evaluators.evaluator import architecture_key, skeleton_key
 from autospace.evaluators.settings import PROXIES
 
 

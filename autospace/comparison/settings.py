@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from autospace.evaluators.settings import EvaluatorConfig
-from autospace.settings import DEVICES, DataConfig
+from autospace.evolution.settings import DEVICES, DataConfig
 
 MOST_SPACES = 26
 

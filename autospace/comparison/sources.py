@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from autospace.budget import Share
-from autospace.spaces.builtin import load, skeleton_of
-from autospace.spaces.canonical import canonical_key
+from autospace.seeds import stream
+from autospace.spaces.cells.key import canonical_key
+from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
+from autospace.spaces.cells.variation import CellPrior, random_cell
 from autospace.spaces.cost import cell_cost
 from autospace.spaces.errors import SpaceError
+from autospace.spaces.files.library import load, skeleton_of
 from autospace.spaces.limits import MAX_NAME
-from autospace.spaces.operations import DEFAULT_OPERATIONS
+from autospace.spaces.shares import Share
 from autospace.spaces.skeleton import LayerShape, Skeleton
 from autospace.spaces.space import Candidate, Layer, Origin, Space
-from autospace.streams import stream
-from autospace.variation import CellPrior, random_cell
 
 RANDOM: Final = "random@"
 RANDOM_CELLS: Final = 9

@@ -18,7 +18,7 @@ from autospace.comparison.effects import (
     superiority,
 )
 from autospace.evaluators.settings import PROXIES, SCORES_ONLY, Method
-from autospace.exporters.notation import human
+from autospace.spaces.cells.notation import human
 
 Verdict = Literal["a", "b", "none"]
 

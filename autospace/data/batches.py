@@ -10,7 +10,7 @@ from autospace.data.augment import Augment
 from autospace.data.errors import DataError
 from autospace.data.examples import Examples
 from autospace.data.splits import check_seed
-from autospace.streams import derived_seed
+from autospace.seeds import derived_seed
 
 _ORDER = "data order"
 _AUGMENT = "data augmentation"

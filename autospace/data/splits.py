@@ -5,7 +5,7 @@ import torch
 
 from autospace.data.errors import DataError
 from autospace.data.examples import Examples
-from autospace.streams import derived_seed
+from autospace.seeds import derived_seed
 
 TEST_FRACTION = 0.2
 

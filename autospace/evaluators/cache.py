@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from autospace.evaluators.seam import Evaluation, Task
-from autospace.files import write_atomically
+from autospace.evaluators.evaluator import Evaluation, Task
+from autospace.runs.files import write_atomically
 
 VERSION: Final = 1
 """Part of every key: goes up when equal settings would give other numbers."""

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from autospace.evaluators.cache import EvaluationCache
-from autospace.evaluators.seam import Evaluation, Task
+from autospace.evaluators.evaluator import Evaluation, Task
 from autospace.evaluators.workers import Maker
-from autospace.fitness import Tick, no_tick
+from autospace.scorers.scorer import Tick, no_tick
 
 
 def evaluate_all(

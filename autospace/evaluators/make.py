@@ -11,17 +11,17 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from autospace.evaluators.images import Images, load_images
-from autospace.evaluators.seam import Evaluator, skeleton_key
+from autospace.data.images import Images, load_images
+from autospace.evaluators.evaluator import Evaluator, skeleton_key
 from autospace.evaluators.settings import EvaluatorConfig
-from autospace.evaluators.shared_weights import SharedWeightsEvaluator, train_supernet, union_of
 from autospace.evaluators.stand_alone import StandAloneEvaluator
+from autospace.evaluators.supernet import SharedWeightsEvaluator, train_supernet, union_of
 from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
-from autospace.files import write_atomically
-from autospace.settings import DataConfig
-from autospace.spaces.canonical import canonical_key
+from autospace.evolution.settings import DataConfig
+from autospace.runs.files import write_atomically
+from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.space import Space
-from autospace.supernet import Supernet, space_supernet
+from autospace.supernets.supernet import Supernet, space_supernet
 
 Tick = Callable[[str, int, int], None]
 

@@ -4,14 +4,14 @@ import math
 
 import torch
 
-from autospace.evaluators.images import Images
-from autospace.evaluators.seam import Evaluation, EvaluationError
+from autospace.data.images import Images
+from autospace.evaluators.evaluator import Evaluation, EvaluationError
 from autospace.evaluators.settings import EvaluatorConfig
-from autospace.network import Network
-from autospace.operations import placed
+from autospace.networks.network import Network
+from autospace.networks.operations import placed
+from autospace.seeds import derived_seed
 from autospace.spaces.space import Architecture
-from autospace.streams import derived_seed
-from autospace.training import Measured, Recipe, measure, train
+from autospace.training.short import Measured, Recipe, measure, train
 
 
 class StandAloneEvaluator:
@@ -22,7 +22,7 @@ class StandAloneEvaluator:
         self._recipe = recipe_of(config)
 
     def evaluate(self, architecture: Architecture, seed: int) -> Evaluation:
-        """Accuracy after training; see `autospace.evaluators.seam.Evaluator`."""
+        """Accuracy after training; see `autospace.evaluators.evaluator.Evaluator`."""
         try:
             network = new_network(architecture, seed, self._images.device)
             train(network, self._images.batches(self._config.batch, seed), self._recipe)

@@ -7,10 +7,10 @@ from typing import Protocol
 
 import torch
 
+from autospace.compute.processes import EndedError, Processes, Tell, Worker, cores
+from autospace.compute.threads import threads
+from autospace.evaluators.evaluator import Evaluation, EvaluationError, Evaluator, Task
 from autospace.evaluators.make import Setup, make_evaluator
-from autospace.evaluators.seam import Evaluation, EvaluationError, Evaluator, Task
-from autospace.processes import EndedError, Processes, Tell, Worker, cores
-from autospace.threads import threads
 
 Made = Iterator[tuple[int, Evaluation]]
 

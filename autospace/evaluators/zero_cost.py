@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.evaluators.images import Images
-from autospace.evaluators.seam import Evaluation
+from autospace.data.images import Images
+from autospace.evaluators.evaluator import Evaluation
 from autospace.evaluators.stand_alone import new_network
-from autospace.network import Network
+from autospace.networks.network import Network
 from autospace.spaces.space import Architecture
 
 BATCH: Final = 128
@@ -34,7 +34,7 @@ class ZeroCostEvaluator:
         self._images, self._score = images, score
 
     def evaluate(self, architecture: Architecture, seed: int) -> Evaluation:
-        """The score, larger is better; see `autospace.evaluators.seam.Evaluator`."""
+        """The score, larger is better; see `autospace.evaluators.evaluator.Evaluator`."""
         network = new_network(architecture, seed, self._images.device)
         images, labels = self._images.plain_batches(BATCH, seed).batch(0)
         found = self._score(network, images, labels)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from autospace.exporters.escape import visible
 from autospace.exporters.flow import Flow, Link, Node, flow
 from autospace.spaces import Architecture, Space
+from autospace.spaces.text import visible
 
 
 def export_space(space: Space) -> str:

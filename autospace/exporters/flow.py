@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from autospace.exporters.ends import head_facts, stem_facts
-from autospace.exporters.notation import edge_label, human, node_label, shape_label
 from autospace.exporters.svg import by_fitness, layers_of
 from autospace.spaces import Architecture, Layer, Space
+from autospace.spaces.cells.notation import edge_label, human, node_label, shape_label
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterable
 
-from autospace.exporters.escape import visible
 from autospace.exporters.flow import Flow, Link, Node, flow
 from autospace.spaces import Architecture, Space
+from autospace.spaces.text import visible
 
 
 def export_space(space: Space) -> str:

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from autospace.exporters import pytorch_networks as source
-from autospace.exporters.pytorch_modules import cell_classes, cell_record
-from autospace.exporters.pytorch_parts import (
+from autospace.exporters.pytorch import networks as source
+from autospace.exporters.pytorch.modules import cell_classes, cell_record
+from autospace.exporters.pytorch.parts import (
     candidate_layers,
     constants,
     joined,

@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 from autospace.exporters.json_text import json_text
-from autospace.exporters.notation import notation
 from autospace.spaces import (
     Architecture,
     Candidate,
@@ -14,7 +13,8 @@ from autospace.spaces import (
     canonical_key,
     mbconv,
 )
-from autospace.spaces.cell import EXPANSIONS
+from autospace.spaces.cells.cell import EXPANSIONS
+from autospace.spaces.cells.notation import notation
 
 KERNELS: Final = (3, 5, 7)
 # What PyTorch's batch normalisation has, and our networks keep.

@@ -6,9 +6,9 @@ Text from files enters generated code here and nowhere else, as string literals.
 from collections.abc import Mapping
 from typing import Final
 
-from autospace.exporters.escape import visible
 from autospace.spaces import Space
 from autospace.spaces.cost import fixed_cost
+from autospace.spaces.text import visible
 
 MADDS_OF_CHOICES: Final = '''
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from autospace.exporters.ends import head_facts, stem_facts
-from autospace.exporters.escape import shortened, xml
-from autospace.exporters.notation import human, notation, shape_label
 from autospace.exporters.svg_cell import MARGIN, STYLE, Figure, cell_figure, text
 from autospace.spaces import (
     Architecture,
@@ -16,6 +14,8 @@ from autospace.spaces import (
     Space,
     cell_cost,
 )
+from autospace.spaces.cells.notation import human, notation, shape_label
+from autospace.spaces.text import shortened, xml
 
 CARD: Final = 224
 WIDEST: Final = 3 * CARD

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-from autospace.exporters.escape import xml
-from autospace.exporters.layout import Bar, cell_layout
-from autospace.exporters.notation import edge_label, node_label
+from autospace.exporters.cell_layout import Bar, cell_layout
 from autospace.spaces import OPERATIONS, Cell, Edge, LayerShape
+from autospace.spaces.cells.notation import edge_label, node_label
+from autospace.spaces.text import xml
 
 PITCH: Final = 60
 CHIP: Final = (56, 20)

@@ -5,9 +5,9 @@ from io import StringIO
 from typing import Any, Final
 
 from autospace.exporters.json_text import json_text
-from autospace.exporters.notation import notation
 from autospace.exporters.svg import layers_of
 from autospace.spaces import Architecture, Space
+from autospace.spaces.cells.notation import notation
 
 # What makes a spreadsheet take the text of a cell for a formula.
 _FORMULA: Final = ("=", "+", "-", "@")

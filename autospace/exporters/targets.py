@@ -18,11 +18,11 @@ from autospace.exporters import (
     proxylessnas,
     pyglove,
     pymoo,
-    pytorch,
     ray,
     svg,
     tabular,
 )
+from autospace.exporters.pytorch import pytorch
 from autospace.spaces import Architecture, Space
 
 Takes = Literal["space", "architecture", "both"]
@@ -38,7 +38,7 @@ class Target:
         suffix: what names of its files end in.
         space: makes its text from a space; None where only an architecture will do.
         architecture: makes its text from an architecture; None where only a space will do.
-        deployed: whether it is a binary file, written by `autospace.deploy` instead.
+        deployed: whether it is a binary file, written by `autospace.networks.deploy` instead.
     """
 
     purpose: str

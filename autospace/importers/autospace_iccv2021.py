@@ -25,10 +25,10 @@ from autospace.spaces import (
     canonical_key,
     mbconv,
 )
-from autospace.spaces.cell import EXPANSIONS
+from autospace.spaces.cells.cell import EXPANSIONS
 from autospace.spaces.errors import MAX_SHOWN, located, shown
+from autospace.spaces.files.reading import parse_json
 from autospace.spaces.limits import MAX_CANDIDATES, MAX_LAYERS, MAX_NAME
-from autospace.spaces.reading import parse_json
 
 NAME: Final = "autospace-iccv2021"
 ASSUMED: Final = {

@@ -3,7 +3,7 @@
 from typing import Final
 
 from autospace.spaces import Candidate, Cell, Origin, canonical_key, mbconv
-from autospace.spaces.cell import EXPANSIONS
+from autospace.spaces.cells.cell import EXPANSIONS
 
 KERNELS: Final = (3, 5, 7)
 SKIPPED: Final = Cell.from_edges([], expansion=1)

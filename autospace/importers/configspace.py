@@ -1,6 +1,6 @@
 """A configuration of ConfigSpace, `dict(configuration)` as JSON; SMAC and neps hand on the same."""
 
-from autospace.importers.choices import chosen
+from autospace.importers.client_results import chosen
 from autospace.importers.target import Target
 from autospace.spaces import Architecture
 

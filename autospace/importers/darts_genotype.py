@@ -15,7 +15,7 @@ from autospace.importers.blocks import imported
 from autospace.importers.literal import call_arguments
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, Candidate, Cell, SpaceError
-from autospace.spaces.cell import MAX_NODES
+from autospace.spaces.cells.cell import MAX_NODES
 from autospace.spaces.errors import shown
 
 INPUTS: Final = 2

@@ -8,8 +8,8 @@ an error.
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
+from autospace.spaces.checks import check_integer
 from autospace.spaces.errors import SpaceError, join_path, shown
-from autospace.spaces.plain import check_integer
 
 Value = TypeVar("Value")
 

@@ -1,6 +1,6 @@
 """An architecture in the flat form, as `autospace sample` and `autospace show` print it."""
 
-from autospace.importers.choices import chosen
+from autospace.importers.client_results import chosen
 from autospace.importers.target import Target
 from autospace.spaces import Architecture
 

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from autospace.spaces import Cell, SpaceError
 from autospace.spaces.errors import located, shown
-from autospace.spaces.reading import parse_json
+from autospace.spaces.files.reading import parse_json
 
 Meaning = TypeVar("Meaning")
 

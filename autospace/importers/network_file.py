@@ -21,7 +21,7 @@ from autospace.spaces import (
     Stem,
     mbconv,
 )
-from autospace.spaces.cell import EXPANSIONS
+from autospace.spaces.cells.cell import EXPANSIONS
 from autospace.spaces.errors import shown
 from autospace.spaces.limits import MAX_CHANNELS, MAX_CLASSES, MAX_LAYERS, MAX_RESOLUTION
 

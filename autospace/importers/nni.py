@@ -1,6 +1,6 @@
 """The winner of an NNI experiment: a sample, `parameter.cfg` of a trial, or an exported result."""
 
-from autospace.importers.choices import chosen
+from autospace.importers.client_results import chosen
 from autospace.importers.target import Target
 from autospace.spaces import Architecture
 

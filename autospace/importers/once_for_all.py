@@ -17,10 +17,10 @@ from autospace.importers.blocks import KERNELS, SKIPPED, imported
 from autospace.importers.fields import Fields
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, Cell, Skeleton, SpaceError, mbconv
-from autospace.spaces.cell import EXPANSIONS
+from autospace.spaces.cells.cell import EXPANSIONS
 from autospace.spaces.errors import shown
+from autospace.spaces.files.reading import parse_json
 from autospace.spaces.limits import MAX_RESOLUTION
-from autospace.spaces.reading import parse_json
 
 MAX_DEPTH: Final = 64
 

@@ -1,6 +1,6 @@
 """The winner of an Optuna study: `best_params`, or what `optuna best-trial -f json` prints."""
 
-from autospace.importers.choices import chosen
+from autospace.importers.client_results import chosen
 from autospace.importers.target import Target
 from autospace.spaces import Architecture
 

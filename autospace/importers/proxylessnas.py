@@ -3,7 +3,7 @@
 from autospace.importers.network_file import network
 from autospace.importers.target import Target
 from autospace.spaces import Architecture
-from autospace.spaces.reading import parse_json
+from autospace.spaces.files.reading import parse_json
 
 
 def read(text: str, target: Target) -> Architecture:

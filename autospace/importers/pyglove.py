@@ -1,10 +1,10 @@
 """A point of pyglove: a list of indices, a DNA as `pg.to_json_str` writes it, or its value."""
 
-from autospace.importers.choices import chosen
+from autospace.importers.client_results import chosen
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, SpaceError
 from autospace.spaces.errors import shown
-from autospace.spaces.reading import parse_json
+from autospace.spaces.files.reading import parse_json
 
 
 def read(text: str, target: Target) -> Architecture:

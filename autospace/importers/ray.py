@@ -1,6 +1,6 @@
 """The winner of Ray Tune: `params.json` of a trial, or a result with its `config`."""
 
-from autospace.importers.choices import chosen
+from autospace.importers.client_results import chosen
 from autospace.importers.target import Target
 from autospace.spaces import Architecture
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autospace.budget import shares_of
-from autospace.files import write_atomically
+from autospace.evolution.settings import BudgetConfig, LatencyLimit
 from autospace.latency.parts import parts_of_skeleton
 from autospace.latency.prediction import NS_PER_MS, Prediction
 from autospace.latency.table import LatencyTable, digest, read_table, to_json
-from autospace.settings import BudgetConfig, LatencyLimit
-from autospace.spaces.cell import Cell
+from autospace.runs.files import write_atomically
+from autospace.spaces.cells.cell import Cell
+from autospace.spaces.shares import shares_of
 from autospace.spaces.skeleton import Skeleton
 
 

@@ -8,8 +8,8 @@ from torch import nn
 
 from autospace.latency.parts import Part
 from autospace.latency.stopwatch import Work
-from autospace.network import Network
-from autospace.operations import ConvNorm, Gate, SqueezeExcite, build_operation, placed
+from autospace.networks.network import Network
+from autospace.networks.operations import ConvNorm, Gate, SqueezeExcite, build_operation, placed
 
 
 class Classifier(nn.Module):

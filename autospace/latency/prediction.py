@@ -10,7 +10,7 @@ from typing import Final
 
 from autospace.latency.parts import Part, cell_parts, fixed_parts
 from autospace.latency.table import LatencyTable
-from autospace.spaces.cell import Cell
+from autospace.spaces.cells.cell import Cell
 from autospace.spaces.skeleton import LayerShape, Skeleton
 
 NS_PER_MS: Final = 10**6

@@ -6,15 +6,15 @@ from typing import Final
 
 import torch
 
-from autospace.bench.machine import this_machine
-from autospace.fitness import Tick
+from autospace.compute.machine import this_machine
 from autospace.latency.fit import Sample, checked, fitted
 from autospace.latency.modules import Bench, largest_first
 from autospace.latency.parts import Part, cell_parts, fixed_parts
 from autospace.latency.stopwatch import Timed, stopwatch_of, timed
 from autospace.latency.table import LatencyTable, Row
-from autospace.network import Network
-from autospace.spaces.cell import Cell
+from autospace.networks.network import Network
+from autospace.scorers.scorer import Tick
+from autospace.spaces.cells.cell import Cell
 from autospace.spaces.skeleton import Skeleton
 
 PASSES: Final = 48

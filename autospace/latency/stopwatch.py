@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import torch
 
-from autospace.fitness import Tick, no_tick
+from autospace.scorers.scorer import Tick, no_tick
 
 GPU_SECONDS: Final = 1e-3
 MOST_REPEATS: Final = 1000

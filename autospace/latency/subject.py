@@ -4,10 +4,10 @@ import random
 
 from autospace.latency.parts import parts_of_skeleton, parts_of_space
 from autospace.latency.profile import Subject
-from autospace.spaces.operations import DEFAULT_OPERATIONS
+from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
+from autospace.spaces.cells.variation import CellPrior, random_cell
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
-from autospace.variation import CellPrior, random_cell
 
 PRIOR = CellPrior(tuple(name for name in DEFAULT_OPERATIONS if name != "none"))
 

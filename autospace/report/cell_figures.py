@@ -15,14 +15,14 @@ from autospace.charts.figure import (
     Segments,
     Shape,
 )
-from autospace.exporters.notation import human
-from autospace.population import Member
+from autospace.evolution.population import Member
 from autospace.report.lineage import Lineage
 from autospace.report.numbers import signed
 from autospace.report.record import RunRecord
 from autospace.report.traits import Depth, by_depth
+from autospace.spaces.cells.notation import human
+from autospace.spaces.cells.operations import OPERATIONS
 from autospace.spaces.cost import cell_cost
-from autospace.spaces.operations import OPERATIONS
 from autospace.spaces.space import Candidate
 
 MOST_SPECKS = 1000

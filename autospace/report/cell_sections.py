@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from autospace.exporters.notation import human, notation, shape_label
-from autospace.population import Member
+from autospace.evolution.population import Member
 from autospace.report.cell_figures import born, lineage_figure
 from autospace.report.findings import LayerFinding, gain, layer_findings
 from autospace.report.html import Column, Content, Markup, Number, Table, details, element
@@ -12,6 +11,7 @@ from autospace.report.numbers import fitness, signed
 from autospace.report.page import Section, figure
 from autospace.report.pictures import Pictures
 from autospace.report.record import RunRecord
+from autospace.spaces.cells.notation import human, notation, shape_label
 from autospace.spaces.cost import cell_cost
 from autospace.spaces.skeleton import LayerShape
 from autospace.spaces.space import Candidate

@@ -17,8 +17,8 @@ from autospace.charts.figure import (
     Segments,
 )
 from autospace.charts.scale import with_minus
-from autospace.exporters.notation import human
-from autospace.report.comparison import Comparison
+from autospace.comparison.document import Comparison
+from autospace.spaces.cells.notation import human
 
 MOST_TIPS = 400
 """Points of a scatter plot that tell their values; hovering over more is of no use."""

@@ -1,8 +1,7 @@
 """The report on a comparison: the verdict first, then what it rests on."""
 
-from autospace.exporters.notation import human
+from autospace.comparison.document import Comparison
 from autospace.report import comparison_figures as figures
-from autospace.report.comparison import Comparison
 from autospace.report.comparison_tables import difference_section, networks_section, spaces_section
 from autospace.report.html import (
     Content,
@@ -13,6 +12,7 @@ from autospace.report.html import (
 from autospace.report.numbers import signed
 from autospace.report.page import Hero, Section, figure, page
 from autospace.report.pictures import Pictures
+from autospace.spaces.cells.notation import human
 
 
 def comparison_page(found: Comparison) -> str:

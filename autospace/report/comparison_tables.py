@@ -3,9 +3,8 @@
 from itertools import islice
 
 from autospace.charts.scale import with_minus
-from autospace.exporters.notation import human
+from autospace.comparison.document import Compared, Comparison, Estimate, Pair
 from autospace.report import comparison_figures as figures
-from autospace.report.comparison import Compared, Comparison, Estimate, Pair
 from autospace.report.comparison_figures import error_label, error_text
 from autospace.report.html import Column, Content, Number, Table, element
 from autospace.report.numbers import (
@@ -18,6 +17,7 @@ from autospace.report.numbers import (
     whole,
 )
 from autospace.report.page import Section, figure
+from autospace.spaces.cells.notation import human
 
 MOST_NETWORKS = 800
 """Rows of the table of networks; the file holds them all."""

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from autospace.exporters.notation import human
 from autospace.report.numbers import size_text
 from autospace.report.record import RunRecord
 from autospace.report.traits import overall, shifts
+from autospace.spaces.cells.notation import human
 from autospace.spaces.space import Candidate
 
 MOST_SHIFTS = 2

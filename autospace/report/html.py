@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autospace.exporters.escape import xml
+from autospace.spaces.text import xml
 
 TALL = 40
 """Rows beyond which a table scrolls in its box, under its headings."""

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from autospace.charts.scale import with_minus
-from autospace.exporters.notation import edge_notation
-from autospace.population import Member
-from autospace.spaces.cell import Cell, Edge
-from autospace.spaces.operations import OPERATIONS
+from autospace.evolution.population import Member
+from autospace.spaces.cells.cell import Cell, Edge
+from autospace.spaces.cells.notation import edge_notation
+from autospace.spaces.cells.operations import OPERATIONS
 
 MOST_ANCESTORS = 400
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from autospace.charts.figure import Figure
-from autospace.report import cell_figures, comparison_figures, course
+from autospace.comparison.document import Comparison
+from autospace.report import cell_figures, comparison_figures
+from autospace.report import fitness_figures as course
 from autospace.report.cell_sections import winner
-from autospace.report.comparison import Comparison
 from autospace.report.record import RunRecord
 from autospace.report.write import read_any
 

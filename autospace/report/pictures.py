@@ -1,9 +1,9 @@
 """Drawn cells on a page: every different picture stands in it once, and only so many do."""
 
-from autospace.exporters.notation import notation
 from autospace.exporters.svg_cell import STYLE, Figure, cell_figure
 from autospace.report.html import Markup, element
-from autospace.spaces.cell import Cell
+from autospace.spaces.cells.cell import Cell
+from autospace.spaces.cells.notation import notation
 from autospace.spaces.skeleton import LayerShape
 
 MOST_BYTES = 450_000

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from autospace.checkpoint import CheckpointError, cells_of_event
-from autospace.folder import EVENTS
-from autospace.population import Member, Round, State
-from autospace.run_folder import RunFolder
-from autospace.settings import Config
+from autospace.evolution.checkpoint import CheckpointError, cells_of_event
+from autospace.evolution.folder import RunFolder
+from autospace.evolution.population import Member, Round, State
+from autospace.evolution.settings import Config
+from autospace.runs.folder import EVENTS
 from autospace.spaces.skeleton import LayerShape, Skeleton
 from autospace.spaces.space import Candidate, Space
 

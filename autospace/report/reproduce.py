@@ -5,7 +5,7 @@ import shlex
 from pathlib import PurePath
 from typing import Any
 
-from autospace.settings import Config
+from autospace.evolution.settings import Config
 
 _WITH_PATH = frozenset({"folder", "cifar10", "cifar100", "idx", "npz"})
 _OPTIONS = {"seed": "--seed", "skeleton": "--skeleton", "data.source": "--data"}

@@ -1,7 +1,7 @@
 """The report on a run: what it learned, how it came about, and how to do it again."""
 
-from autospace.exporters.notation import human
-from autospace.report import cell_figures, course, numbers
+from autospace.report import cell_figures, numbers
+from autospace.report import fitness_figures as course
 from autospace.report.cell_sections import all_cells, best_cells, lineages
 from autospace.report.findings import gain, headline, layer_findings, story
 from autospace.report.html import (
@@ -20,6 +20,7 @@ from autospace.report.record import RunRecord
 from autospace.report.reproduce import changed, command
 from autospace.report.run_tables import effort_section, operations_table, traits_table
 from autospace.report.traits import by_depth, overall
+from autospace.spaces.cells.notation import human
 
 WORDS = (
     ("fitness", "the fall of the loss that a cell promises over the reference cell in its place, "

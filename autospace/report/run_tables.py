@@ -1,6 +1,7 @@
 """The tables of a run: what cells are made of, and how every round went."""
 
-from autospace.report import course, numbers
+from autospace.report import fitness_figures as course
+from autospace.report import numbers
 from autospace.report.html import Column, Content, Number, Table, details, element
 from autospace.report.page import Section, figure
 from autospace.report.record import RunRecord

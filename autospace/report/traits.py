@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from autospace.report.record import RunRecord
-from autospace.spaces.cell import Cell
+from autospace.spaces.cells.cell import Cell
 
 Key = TypeVar("Key", str, int)
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Final
 
-from autospace.config import read_config
-from autospace.files import write_atomically
-from autospace.folder import CONFIG, RunError
-from autospace.report.comparison import Comparison, read_comparison
+from autospace.comparison.document import Comparison, read_comparison
 from autospace.report.comparison_page import comparison_page
 from autospace.report.record import RunRecord, read_run
 from autospace.report.run_page import run_page
+from autospace.runs.files import write_atomically
+from autospace.runs.folder import CONFIG, RunError
+from autospace.runs.settings import read_config
 
 REPORT: Final = "report.html"
 COMPARISON: Final = "comparison.json"

@@ -14,11 +14,11 @@ from typing import ClassVar, Generic
 import torch
 from torch import nn
 
-from autospace.network import Network
-from autospace.scorers.setting import Setting
-from autospace.scorers.steps import Look, Seen, Steps
-from autospace.spaces.cell import Cell
-from autospace.training import set_rate, sgd
+from autospace.networks.features import Look, Seen, Steps
+from autospace.networks.network import Network
+from autospace.scorers.context import Setting
+from autospace.spaces.cells.cell import Cell
+from autospace.training.optimizers import set_rate, sgd
 
 MOMENTUM = 0.9
 WEIGHT_DECAY = 1e-4
@@ -43,7 +43,7 @@ class Yardstick:
         self._own: dict[int, list[float]] = {}
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """Fitness of every candidate of every layer; see `autospace.fitness.Scorer`."""
+        """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
         if repeat not in self._own:
             self._own[repeat] = [loss for (loss,) in self._losses(self._cells, repeat)]
         pairs = zip(self._losses(candidates, repeat), self._own[repeat], strict=True)
@@ -77,7 +77,7 @@ class LoneScorer(ABC, Generic[Seen]):
         """What fitness is read off: a mean over the images, in units of cross-entropy."""
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """Fitness of every candidate of every layer; see `autospace.fitness.Scorer`."""
+        """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
         return self._yardstick.score(candidates, repeat)
 
     def losses(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:

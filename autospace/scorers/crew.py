@@ -9,13 +9,13 @@ from typing import Any, Final, NamedTuple
 
 import torch
 
-from autospace.execution import Execution
-from autospace.memory import available_memory
-from autospace.parts import Parts
-from autospace.processes import Processes, Tell, cores
+from autospace.compute.execution import Execution
+from autospace.compute.memory import available_memory
+from autospace.compute.microbatches import Parts
+from autospace.compute.processes import Processes, Tell, cores
 from autospace.scorers.alone import LoneScorer
-from autospace.scorers.setting import KEPT_BYTES, Setting
-from autospace.spaces.cell import Cell
+from autospace.scorers.context import KEPT_BYTES, Setting
+from autospace.spaces.cells.cell import Cell
 from autospace.spaces.skeleton import Skeleton
 
 PROCESS_BYTES: Final = 400 << 20

@@ -12,13 +12,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.execution import widened
-from autospace.scorers.setting import Setting
-from autospace.scorers.steps import LayerTrace, layer_traces
-from autospace.scorers.supernet import REFERENCE, ReferenceSupernet
-from autospace.spaces.cell import Cell
-from autospace.streams import stream
-from autospace.training import Batch, Recipe, make_optimizer, set_rate
+from autospace.compute.execution import widened
+from autospace.networks.features import LayerTrace, layer_traces
+from autospace.scorers.context import Setting
+from autospace.scorers.reference_supernet import REFERENCE, ReferenceSupernet
+from autospace.seeds import stream
+from autospace.spaces.cells.cell import Cell
+from autospace.training.optimizers import set_rate
+from autospace.training.short import Batch, Recipe, make_optimizer
 
 
 class GatedScorer:
@@ -28,7 +29,7 @@ class GatedScorer:
         self._setting = setting
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """Fitness of every candidate of every layer; see `autospace.fitness.Scorer`."""
+        """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
         supernet = ReferenceSupernet(self._setting, candidates, repeat)
         train_single_path(supernet, self._setting, repeat)
         return self._gate_gradients(supernet, repeat)

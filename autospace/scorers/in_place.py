@@ -8,12 +8,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.execution import widened
-from autospace.network import Network, joined
+from autospace.compute.execution import widened
+from autospace.networks.features import LayerInput, layer_inputs
+from autospace.networks.network import Network, joined
 from autospace.scorers.alone import LoneScorer
-from autospace.scorers.setting import Setting
-from autospace.scorers.steps import LayerInput, layer_inputs
-from autospace.spaces.cell import Cell
+from autospace.scorers.context import Setting
+from autospace.spaces.cells.cell import Cell
 
 
 class InPlaceScorer(LoneScorer[LayerInput]):

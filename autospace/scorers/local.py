@@ -10,11 +10,11 @@ network: a step costs one cell.
 import torch
 from torch import nn
 
-from autospace.execution import widened
+from autospace.compute.execution import widened
+from autospace.networks.features import LayerTrace, layer_traces
 from autospace.scorers.alone import LoneScorer
-from autospace.scorers.setting import Setting
-from autospace.scorers.steps import LayerTrace, layer_traces
-from autospace.spaces.cell import Cell
+from autospace.scorers.context import Setting
+from autospace.spaces.cells.cell import Cell
 
 PROBE_STEP = 0
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from autospace.fitness import Scorer
+from autospace.evolution.settings import Method
 from autospace.scorers.alone import LoneScorer
-from autospace.scorers.cost import CostAware
+from autospace.scorers.context import Setting
+from autospace.scorers.cost_aware import CostAware
 from autospace.scorers.crew import Crew
 from autospace.scorers.gated import GatedScorer
 from autospace.scorers.in_place import InPlaceScorer
@@ -13,8 +14,7 @@ from autospace.scorers.local import LocalScorer
 from autospace.scorers.mixture import MixtureScorer
 from autospace.scorers.parallel import ParallelScorer
 from autospace.scorers.probe import ProbeScorer
-from autospace.scorers.setting import Setting
-from autospace.settings import Method
+from autospace.scorers.scorer import Scorer
 
 LONE: Final[dict[Method, type[LoneScorer[Any]]]] = {
     "probe": ProbeScorer,

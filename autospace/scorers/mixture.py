@@ -12,14 +12,15 @@ from functools import partial
 import torch
 from torch.nn import functional as F
 
-from autospace.execution import widened
-from autospace.parts import scaled
-from autospace.scorers.cost import relative_costs
-from autospace.scorers.setting import Setting
-from autospace.scorers.supernet import ReferenceSupernet
-from autospace.spaces.cell import Cell
-from autospace.supernet import Supernet, fix_scale, frozen
-from autospace.training import Batch, Recipe, make_optimizer, set_rate
+from autospace.compute.execution import widened
+from autospace.compute.microbatches import scaled
+from autospace.scorers.context import Setting
+from autospace.scorers.cost_aware import relative_costs
+from autospace.scorers.reference_supernet import ReferenceSupernet
+from autospace.spaces.cells.cell import Cell
+from autospace.supernets.supernet import Supernet, fix_scale, frozen
+from autospace.training.optimizers import set_rate
+from autospace.training.short import Batch, Recipe, make_optimizer
 
 TEMPERATURE = 1.0
 ALPHA_RATE = 0.02
@@ -35,7 +36,7 @@ class MixtureScorer:
         self.gradients: list[list[float]] = []
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """Fitness of every candidate of every layer; see `autospace.fitness.Scorer`."""
+        """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
         supernet = ReferenceSupernet(self._setting, candidates, repeat)
         fix_scale(supernet)
         search = MixtureSearch(supernet, self._setting)

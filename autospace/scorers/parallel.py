@@ -8,9 +8,9 @@ from itertools import accumulate
 from typing import Final
 
 from autospace.scorers.alone import Yardstick
+from autospace.scorers.context import Setting
 from autospace.scorers.crew import Crew, Makes, Share
-from autospace.scorers.setting import Setting
-from autospace.spaces.cell import Cell
+from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cost import cell_cost
 
 STEP_MADDS: Final = 7_000_000
@@ -30,7 +30,7 @@ class ParallelScorer:
         self._kept = make.TENSORS_SEEN * _input_bytes(setting) <= crew.kept_bytes
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """Fitness of every candidate of every layer; see `autospace.fitness.Scorer`."""
+        """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
         return self._yardstick.score(candidates, repeat)
 
     def _losses(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:

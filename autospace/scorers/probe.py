@@ -14,16 +14,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.cells import CellModule
-from autospace.execution import widened
-from autospace.network import joined
-from autospace.operations import placed
+from autospace.compute.execution import widened
+from autospace.networks.cells import CellModule
+from autospace.networks.features import LayerInput, layer_inputs
+from autospace.networks.network import joined
+from autospace.networks.operations import placed
 from autospace.scorers.alone import LoneScorer
-from autospace.scorers.setting import Setting
-from autospace.scorers.steps import LayerInput, layer_inputs
-from autospace.spaces.cell import Cell
+from autospace.scorers.context import Setting
+from autospace.seeds import derived_seed
+from autospace.spaces.cells.cell import Cell
 from autospace.spaces.skeleton import LayerShape
-from autospace.streams import derived_seed
 
 
 class Probe(nn.Module):

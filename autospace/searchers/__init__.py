@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autospace.searchers.found import Found
-    from autospace.searchers.run import Observer
+    from autospace.searchers.result import Found
+    from autospace.searchers.search import Observer
     from autospace.spaces import Space
 
 
@@ -36,9 +36,9 @@ def search(
         SpaceError, DataError, SearchError, ConfigError, RunError: what was asked for cannot be.
     """
     # A space is read, and methods are listed, without torch: it is loaded when something is run.
-    from autospace.config import make_settings
-    from autospace.searchers.found import found_in
-    from autospace.searchers.search_folder import SearchFolder
+    from autospace.runs.settings import make_settings
+    from autospace.searchers.folder import SearchFolder
+    from autospace.searchers.result import found_in
     from autospace.searchers.settings import SearchConfig
     from autospace.spaces import load
 
@@ -54,7 +54,7 @@ def resume(out: Path | str, *, observer: "Observer | None" = None) -> "Found":
         RunError: no search there, or not the same data.
         CheckpointError: the search was damaged.
     """
-    from autospace.searchers.found import found_in
-    from autospace.searchers.search_folder import SearchFolder
+    from autospace.searchers.folder import SearchFolder
+    from autospace.searchers.result import found_in
 
     return found_in(SearchFolder.open(Path(out)), None, observer)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import torch
 
-from autospace.searchers.choices import Path
+from autospace.spaces.choices import Path
 
 MOST_EXACT: Final = 14
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from autospace.searchers.problem import Problem
+from autospace.searchers.sampling.spos import Spos, SposOptions
 from autospace.searchers.settings import Section
 from autospace.searchers.similarity import Similarity, dimension_matching, gradient_matching
 from autospace.searchers.split_fitness import SplitFitness
-from autospace.searchers.spos import Spos, SposOptions
+from autospace.supernets.problem import Problem
 
 
 class GmOptions(SposOptions):

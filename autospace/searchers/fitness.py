@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Final, Literal, Protocol
 
-from autospace.searchers.choices import Path
-from autospace.searchers.judging import Judge
-from autospace.searchers.path_training import PathTraining
-from autospace.searchers.path_trainings import make_path_training
-from autospace.searchers.problem import Problem
-from autospace.searchers.shared_weights import SharedWeights
-from autospace.searchers.state import State
+from autospace.runs.state import State
 from autospace.searchers.trials import Trials
+from autospace.spaces.choices import Path
+from autospace.supernets.judge import Judge
+from autospace.supernets.make import make_path_training
+from autospace.supernets.path_training import PathTraining
+from autospace.supernets.problem import Problem
+from autospace.supernets.shared_weights import SharedWeights
 
 FitnessName = Literal["supernet", "alone"]
 

@@ -3,13 +3,13 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from autospace.searchers.choices import Path
+from autospace.runs.state import State
 from autospace.searchers.fitness import Fitness
 from autospace.searchers.method import Method, Ranked
-from autospace.searchers.problem import Problem
 from autospace.searchers.settings import Section
-from autospace.searchers.shared_weights import SharedWeights
-from autospace.searchers.state import State
+from autospace.spaces.choices import Path
+from autospace.supernets.problem import Problem
+from autospace.supernets.shared_weights import SharedWeights
 
 MOST_RANKED = 100
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from autospace.searchers.choices import Path
+from autospace.runs.state import State
 from autospace.searchers.hull import Point, near_hull
-from autospace.searchers.state import State
+from autospace.spaces.choices import Path
 
 Weights = dict[str, torch.Tensor]
 

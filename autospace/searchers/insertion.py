@@ -15,10 +15,10 @@ from collections.abc import Sequence
 
 import torch
 
-from autospace.cells import added
-from autospace.network import joined
-from autospace.searchers.choices import Path
-from autospace.supernet import Supernet
+from autospace.networks.cells import added
+from autospace.networks.network import joined
+from autospace.spaces.choices import Path
+from autospace.supernets.supernet import Supernet
 
 
 def path_with_insertions(

@@ -2,24 +2,24 @@
 
 from typing import Final
 
-from autospace.config import ConfigError, make_settings
+from autospace.runs.settings import ConfigError, make_settings
 from autospace.searchers.catalogue import CATALOGUE
-from autospace.searchers.choices import SearchError
-from autospace.searchers.darts import Darts
-from autospace.searchers.enas import Enas
-from autospace.searchers.evolution import Evolution
 from autospace.searchers.few_shot import Gm, NasLid
-from autospace.searchers.gdas import Gdas
+from autospace.searchers.gradient.darts import Darts
+from autospace.searchers.gradient.gdas import Gdas
+from autospace.searchers.gradient.nasp import Nasp
+from autospace.searchers.gradient.proxyless import Proxyless
 from autospace.searchers.method import Method
-from autospace.searchers.nasp import Nasp
 from autospace.searchers.petridish import Petridish
-from autospace.searchers.pnas import Pnas
-from autospace.searchers.problem import Problem
-from autospace.searchers.proxyless import Proxyless
-from autospace.searchers.random_search import RandomSearch, RandomWeightSharing
-from autospace.searchers.spos import Spos
-from autospace.searchers.zero_cost import ZeroCost
+from autospace.searchers.sampling.enas import Enas
+from autospace.searchers.sampling.pnas import Pnas
+from autospace.searchers.sampling.random_search import RandomSearch, RandomWeightSharing
+from autospace.searchers.sampling.regularised_evolution import Evolution
+from autospace.searchers.sampling.spos import Spos
+from autospace.searchers.sampling.zero_cost import ZeroCost
+from autospace.spaces.choices import SearchError
 from autospace.spaces.errors import shown
+from autospace.supernets.problem import Problem
 
 METHODS: Final[dict[str, type[Method]]] = {
     "random": RandomSearch,

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from autospace.searchers.choices import Path
-from autospace.searchers.problem import Problem
+from autospace.runs.state import State
 from autospace.searchers.settings import Section
-from autospace.searchers.shared_weights import SharedWeights
-from autospace.searchers.state import State
+from autospace.spaces.choices import Path
+from autospace.supernets.problem import Problem
+from autospace.supernets.shared_weights import SharedWeights
 
 
 class NoOptions(Section):

@@ -2,8 +2,8 @@
 
 from autospace.searchers.fitness import SharedFitness
 from autospace.searchers.fitness_search import FitnessSearch
-from autospace.searchers.problem import Problem
 from autospace.searchers.settings import Section
+from autospace.supernets.problem import Problem
 
 
 class OneShot(FitnessSearch):

@@ -13,17 +13,17 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from autospace.searchers.alphas import Alphas
-from autospace.searchers.choices import Path, SearchError
+from autospace.runs.state import State
 from autospace.searchers.gallery import Gallery, Member, Weights
+from autospace.searchers.gradient.alphas import Alphas
 from autospace.searchers.insertion import path_with_insertions
-from autospace.searchers.judging import Judge
 from autospace.searchers.method import Method, Ranked
-from autospace.searchers.problem import Problem
 from autospace.searchers.settings import Section
-from autospace.searchers.shared_weights import Loss, SharedWeights
-from autospace.searchers.state import State
-from autospace.streams import stream
+from autospace.seeds import stream
+from autospace.spaces.choices import Path, SearchError
+from autospace.supernets.judge import Judge
+from autospace.supernets.problem import Problem
+from autospace.supernets.shared_weights import Loss, SharedWeights
 
 
 class PetridishOptions(Section):

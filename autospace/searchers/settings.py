@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from autospace.settings import DEVICES, DataConfig
+from autospace.evolution.settings import DEVICES, DataConfig
 
 SupernetTraining = Literal["uniform", "fair", "madds-uniform", "magic-t", "magic-a", "magic-at"]
 NAMED_AFTER_TRAINING: Final = ("magic-t", "magic-a", "magic-at")

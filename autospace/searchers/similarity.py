@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from autospace.searchers.choices import Path
 from autospace.searchers.local_dimension import local_dimension
-from autospace.searchers.shared_weights import SharedWeights
+from autospace.spaces.choices import Path
+from autospace.supernets.shared_weights import SharedWeights
 from autospace.training.short import Batch
 
 Similarity = Callable[[SharedWeights, int, Sequence[Path], int], torch.Tensor]

@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 
-from autospace.searchers.choices import Path, SearchError
+from autospace.runs.state import State
 from autospace.searchers.cuts import Cut, best_cut
 from autospace.searchers.fitness import SharedFitness
-from autospace.searchers.problem import Problem
-from autospace.searchers.shared_weights import SharedWeights
 from autospace.searchers.similarity import Similarity
-from autospace.searchers.state import State
-from autospace.streams import stream
+from autospace.seeds import stream
+from autospace.spaces.choices import Path, SearchError
+from autospace.supernets.problem import Problem
+from autospace.supernets.shared_weights import SharedWeights
 
 Kept = tuple[Path, ...]
 """Per layer, the candidates that a supernet holds, in order."""

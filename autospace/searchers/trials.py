@@ -2,10 +2,10 @@
 
 from autospace.evaluators.settings import EvaluatorConfig
 from autospace.evaluators.stand_alone import StandAloneEvaluator
-from autospace.searchers.choices import Path
-from autospace.searchers.problem import Problem
-from autospace.searchers.state import State
-from autospace.streams import derived_seed
+from autospace.runs.state import State
+from autospace.seeds import derived_seed
+from autospace.spaces.choices import Path
+from autospace.supernets.problem import Problem
 
 
 class Trials:

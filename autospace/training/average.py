@@ -2,7 +2,7 @@
 
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from autospace.network import Network
+from autospace.networks.network import Network
 
 
 def decay_at(update: int, decay: float) -> float:

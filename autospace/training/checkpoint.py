@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
-from autospace.checkpoint import CheckpointError
-from autospace.files import write_atomically
+from autospace.evolution.checkpoint import CheckpointError
+from autospace.runs.files import write_atomically
 from autospace.training.session import Epoch, Session
 
 FORMAT: Final = "autospace.session"

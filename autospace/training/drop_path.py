@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import torch
 
-from autospace.network import Network, joined
+from autospace.networks.network import Network, joined
+from autospace.seeds import derived_seed
 from autospace.spaces.skeleton import Skeleton
-from autospace.streams import derived_seed
 
 Scales = Sequence[torch.Tensor | None]
 """Per layer a factor for each image's cell output, [N], or None where nothing is dropped."""

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from autospace.checkpoint import CheckpointError
-from autospace.config import make_settings, read_config
-from autospace.files import write_atomically
-from autospace.folder import Folder, RunError
-from autospace.spaces.codec import read, to_json
+from autospace.evolution.checkpoint import CheckpointError
+from autospace.runs.files import write_atomically
+from autospace.runs.folder import Folder, RunError
+from autospace.runs.settings import make_settings, read_config
+from autospace.spaces.files.codec import read, to_json
 from autospace.spaces.space import Architecture
 from autospace.training.session import Epoch
 from autospace.training.settings import TrainConfig

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from autospace.execution import Execution
+from autospace.compute.execution import Execution
 from autospace.training.settings import OptimizerConfig
 
 ADAM_SECOND_MOMENT = 0.999

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.cells import recompute_cells
-from autospace.config import ConfigError
-from autospace.data import Batches
-from autospace.network import Network
-from autospace.operations import placed
+from autospace.data.batches import Batches
+from autospace.networks.cells import recompute_cells
+from autospace.networks.network import Network
+from autospace.networks.operations import placed
+from autospace.runs.settings import ConfigError
+from autospace.seeds import derived_seed
 from autospace.spaces.space import Architecture
-from autospace.streams import derived_seed
 from autospace.training.average import Average
 from autospace.training.drop_path import draw_scales, drop_probabilities, forward_dropped
 from autospace.training.mixing import Mixing

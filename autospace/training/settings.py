@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from autospace.settings import DEVICES
+from autospace.evolution.settings import DEVICES
 from autospace.spaces.limits import MAX_NAME
 
 # Peak learning rate and weight decay that go with each method.

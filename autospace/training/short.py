@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.execution import PLAIN, Execution, widened
+from autospace.compute.execution import PLAIN, Execution, widened
 from autospace.training.optimizers import decay_groups, set_rate, sgd
 from autospace.training.schedule import rate
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.bench.compare import Change, compare
+from autospace.bench.baseline import Change, compare
 from autospace.bench.document import Bench, Entry
 from tests.bench.documents import document, documents, entry, numbers
 

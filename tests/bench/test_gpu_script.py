@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from autospace.scorers.make import SCORERS
-from tests.runs import ROOT
-from tests.scripts import script
+from tests.benchmarks.scripts import script
+from tests.evolution.runs import ROOT
 
 __all__ = ["script"]
 PARTS = ("card", "search_step", "rounds", "training_images_per_s", "depthwise", "candidates")

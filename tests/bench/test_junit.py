@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 
 from hypothesis import given
 
-from autospace.bench.compare import Change, compare
+from autospace.bench.baseline import Change, compare
 from autospace.bench.document import Bench
 from autospace.bench.junit import junit
 from tests.bench.documents import document, documents, entry

@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from torch.nn import functional as F
 
-from autospace.bench.plain import PlainCell, PlainSearch, PlainSupernet
+from autospace.bench.plain_path import PlainCell, PlainSearch, PlainSupernet
 from autospace.bench.workload import CANDIDATES, REFERENCE, Size, make_setting
-from autospace.cells import CellModule
-from autospace.scorers.supernet import ReferenceSupernet
-from autospace.settings import ScoringConfig
+from autospace.evolution.settings import ScoringConfig
+from autospace.networks.cells import CellModule
+from autospace.scorers.reference_supernet import ReferenceSupernet
 from autospace.spaces import DEFAULT_OPERATIONS, Cell, LayerShape
 from tests.strategies import cells, shapes
 

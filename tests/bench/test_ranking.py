@@ -12,10 +12,10 @@ import torch
 from scipy.stats import kendalltau
 
 from autospace.bench import ranking
-from autospace.bench.compare import Change
+from autospace.bench.baseline import Change
 from autospace.bench.document import Entry
 from autospace.bench.ranking import Truth, frozen_truth
-from autospace.data import DataError
+from autospace.data.errors import DataError
 from autospace.spaces import Cell, canonical_key
 
 CPU = torch.device("cpu")

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from autospace.bench.compare import Change
+from autospace.bench.baseline import Change
 from autospace.bench.document import Entry
 from autospace.bench.recovery import PRIOR, SETTINGS, Planted, recovery, shared_genes
-from autospace.fitness import Scorer
+from autospace.scorers.scorer import Scorer
+from autospace.seeds import stream
 from autospace.spaces import Cell, mbconv
-from autospace.streams import stream
-from autospace.variation import random_cell
+from autospace.spaces.cells.variation import random_cell
 
 
 class Reversed:

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from autospace.bench import memory, speed
-from autospace.bench.compare import Change
+from autospace.bench.baseline import Change
 from autospace.bench.document import Entry
-from autospace.bench.plain import PlainSearch
+from autospace.bench.plain_path import PlainSearch
 from autospace.bench.workload import Size
-from autospace.fitness import Scorer
-from autospace.scorers.setting import Setting
+from autospace.scorers.context import Setting
+from autospace.scorers.scorer import Scorer
 from autospace.spaces import Cell
-from autospace.training import Batch
+from autospace.training.short import Batch
 
 CPU = torch.device("cpu")
 TINY = Size((4,), 1, 8, 3, 4)

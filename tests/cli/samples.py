@@ -17,7 +17,7 @@ from autospace.spaces import (
     load_skeleton,
     mbconv,
 )
-from autospace.variation import CellPrior, random_cell
+from autospace.spaces.cells.variation import CellPrior, random_cell
 
 SAME = LayerShape("layer_00", 16, 16, 1, 32)
 DOWN = LayerShape("layer_04", 16, 32, 2, 32)

@@ -73,7 +73,7 @@ def test_the_result_can_be_had_as_json(compare: Callable[..., Ran]) -> None:
 def test_options_become_settings(
     compare: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autospace.comparison.run.compare", _stop)
+    monkeypatch.setattr("autospace.comparison.compare.compare", _stop)
     ran = compare(
         *("one.json", "mbconv@two.json", "mbconv@digits", "--data", "folder:pets"),
         *("--effect", "0.5", "--repeats", "2", "--match", "params", "--evaluator", "supernet"),
@@ -97,7 +97,7 @@ def test_an_interruption_says_how_to_go_on(
     compare: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("autospace.comparison.run.compare", _stop)
+        patched.setattr("autospace.comparison.compare.compare", _stop)
         ran = compare("one.json", "two.json", *SHORT, "--out", "a b")
     assert ran.code == 130
     assert "autospace compare --resume 'a b'" in ran.err

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.cli.comparison_table import box
+from autospace.cli.display.comparison_table import box
 
 VALUES = st.lists(st.floats(0, 100), min_size=1, max_size=40).map(sorted)
 

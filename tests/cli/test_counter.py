@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from autospace.cli.counter import Counter, LiveCounter, PlainCounter, counting
+from autospace.cli.progress.counter import Counter, LiveCounter, PlainCounter, counting
 
 
 class Clock:
@@ -21,7 +21,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("autospace.cli.counter.time", clock)
+    monkeypatch.setattr("autospace.cli.progress.counter.time", clock)
     return clock
 
 

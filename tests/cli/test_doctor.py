@@ -6,7 +6,7 @@ from importlib import metadata
 import pytest
 import torch
 
-from autospace.cli import doctor
+from autospace.cli.commands import doctor
 from tests.cli.conftest import Run
 
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from autospace.cli.drawing import draw_cell
-from autospace.exporters.layout import CellLayout, cell_layout
-from autospace.exporters.notation import edge_label, human, notation
+from autospace.cli.display.drawing import draw_cell
+from autospace.exporters.cell_layout import CellLayout, cell_layout
 from autospace.spaces import Cell, LayerShape, mbconv
+from autospace.spaces.cells.notation import edge_label, human, notation
 from tests.cli.samples import DOWN, SAME, cells, full_cell
 
 CHOSEN: dict[str, tuple[Cell, LayerShape | None]] = {

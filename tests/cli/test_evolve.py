@@ -11,13 +11,13 @@ from typing import get_args
 
 import pytest
 
-from autospace.cli.progress import Reporter
-from autospace.config import load_config
-from autospace.presets import NEEDS_DATA, PRESETS
-from autospace.settings import Method
-from autospace.spaces.builtin import load
+from autospace.cli.progress.reporters import Reporter
+from autospace.evolution.presets import NEEDS_DATA, PRESETS
+from autospace.evolution.settings import Method
+from autospace.runs.settings import load_config
+from autospace.spaces.files.library import load
 from tests.cli.conftest import Ran, Run
-from tests.runs import SKELETON
+from tests.evolution.runs import SKELETON
 
 Golden = Callable[[str, str], None]
 
@@ -88,7 +88,7 @@ def test_options_win_over_set_over_file_over_preset(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "a.toml").write_text("seed = 1\n[evolution]\nkeep = 3\nconfirm = 2\n")
-    monkeypatch.setattr("autospace.run.learn", _stop)
+    monkeypatch.setattr("autospace.evolution.learn.learn", _stop)
     ran = evolve(
         *("--preset", "demo", *tiny, "--config", tmp_path / "a.toml"),
         *("--set", "evolution.keep=4", "--set", "evolution.confirm=3", "--keep", "5"),
@@ -121,7 +121,7 @@ def test_workers_are_those_asked_for_or_as_many_as_fit(
         _stop()
 
     asked: list[int | None] = []
-    monkeypatch.setattr("autospace.run.learn", learn)
+    monkeypatch.setattr("autospace.evolution.learn.learn", learn)
     monkeypatch.setenv("AUTOSPACE_WORKERS", default)
     evolve("--preset", "demo", *tiny, "--out", "run", *options)
     evolve("--resume", "run", *options)
@@ -135,7 +135,7 @@ def _stop(*_: object) -> None:
 def test_paths_are_kept_so_that_a_run_resumes_from_any_folder(
     evolve: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autospace.run.learn", _stop)
+    monkeypatch.setattr("autospace.evolution.learn.learn", _stop)
     evolve("--data", "folder:../pets", "--skeleton", "../two.toml", "--out", "run")
     config = load_config(tmp_path / "work" / "run" / "config.toml")
     assert config.data.source == f"folder:{tmp_path}/work/../pets"

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.cli.limits import limit_or_word
+from autospace.cli.options import limit_or_word
 from autospace.cli.output import InputError
-from autospace.config import ConfigError, make_config, parse_settings
+from autospace.runs.settings import ConfigError, make_config, parse_settings
 
 WORDS = ("none", "reference")
 

@@ -70,14 +70,15 @@ def test_stdin_is_read_where_the_file_is_a_dash(
 ) -> None:
     named = run("import", settings_file, "--from", "once-for-all")
     monkeypatch.setattr(
-        "autospace.cli.import_.sys.stdin", SimpleNamespace(buffer=io.BytesIO(SETTINGS.encode()))
+        "autospace.cli.commands.import_.sys.stdin",
+        SimpleNamespace(buffer=io.BytesIO(SETTINGS.encode())),
     )
-    from autospace.cli.import_ import _text
+    from autospace.cli.commands.import_ import _text
 
     assert _text("-") == SETTINGS
     assert isinstance(from_json(named.out), Architecture)
     monkeypatch.setattr(
-        "autospace.cli.import_.sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"\xff"))
+        "autospace.cli.commands.import_.sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"\xff"))
     )
     with pytest.raises(ValueError, match=r"^-: not UTF-8 at byte 0$"):
         _text("-")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from autospace.config import load_config, make_config, preset
-from autospace.presets import NEEDS_DATA, PRESETS
+from autospace.evolution.presets import NEEDS_DATA, PRESETS
+from autospace.runs.settings import load_config, make_config, preset
 from tests.cli.conftest import Run
 
 

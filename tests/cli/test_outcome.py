@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autospace.cli.outcome import outcome, tell_outcome
+from autospace.cli.display.evolve_outcome import outcome, tell_outcome
 from autospace.spaces import Budget, Layer
 from tests.cli.samples import learned_space
 

@@ -7,8 +7,8 @@ import pytest
 import typer
 
 from autospace.cli import output
-from autospace.exporters.escape import visible
 from autospace.spaces import SpaceError
+from autospace.spaces.text import visible
 from tests.cli.conftest import Run
 
 HOSTILE = "\x1b[31mred\x1b[0m\n[bold]\u202e\x9b2J"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from autospace.cli.evolve import _milliseconds
+from autospace.cli.commands.evolve import _milliseconds
 from autospace.cli.output import InputError
 from autospace.latency import profile as profiling
 from autospace.latency.parts import parts_of_skeleton

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from autospace.cli import progress
-from autospace.cli.live import SPARKS, LiveReporter, sparkline
 from autospace.cli.output import InputError
-from autospace.cli.progress import (
+from autospace.cli.progress import reporters as progress
+from autospace.cli.progress.live import SPARKS, LiveReporter, sparkline
+from autospace.cli.progress.reporters import (
     JsonReporter,
     PlainReporter,
     Reporter,
@@ -23,8 +23,8 @@ from autospace.cli.progress import (
     reporting,
     round_line,
 )
-from autospace.loop import evolve
-from autospace.population import Drawn, State
+from autospace.evolution.loop import evolve
+from autospace.evolution.population import Drawn, State
 from autospace.spaces import LayerSpec
 from tests.tiny import SKELETON, ClosedForm, plan
 
@@ -68,7 +68,7 @@ def test_a_long_phase_is_told_every_few_seconds(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("autospace.cli.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("autospace.cli.progress.reporters.time.monotonic", lambda: now[0])
     reporter = PlainReporter()
     for done in range(1, 60):
         now[0] += 1
@@ -131,7 +131,7 @@ def test_the_live_display_before_the_first_round_shows_the_phase() -> None:
 
 
 def test_the_live_display_of_many_layers_names_the_rest() -> None:
-    from autospace.cli.live import _layers
+    from autospace.cli.progress.live import _layers
 
     many = plan(skeleton=replace(SKELETON, layers=(LayerSpec(4),) * 15), generations=0)
     *_, last = evolve(many, ClosedForm())

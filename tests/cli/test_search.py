@@ -7,7 +7,7 @@ import pytest
 
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.spaces import load_architecture, to_json
-from autospace.spaces.builtin import family_space
+from autospace.spaces.files.library import family_space
 from tests.cli.conftest import Run
 from tests.searchers.problems import SKELETON
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from autospace.cli import train_outcome
-from autospace.cli.train_progress import TrainingReporter
-from autospace.config import make_settings, read_config
+from autospace.cli.display import train_outcome
+from autospace.cli.progress.training_reporters import TrainingReporter
+from autospace.runs.settings import make_settings, read_config
 from autospace.spaces import load, load_architecture
 from autospace.training.settings import TrainConfig
 from tests.cli.conftest import Ran, Run
-from tests.runs import SKELETON
+from tests.evolution.runs import SKELETON
 
 Golden = Callable[[str, str], None]
 Train = Callable[..., Ran]
@@ -51,7 +51,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("autospace.training.run.train_architecture", stop)
+    monkeypatch.setattr("autospace.training.full.train_architecture", stop)
 
 
 def _config(path: Path) -> TrainConfig:
@@ -104,8 +104,8 @@ def test_the_onnx_file_computes_what_the_weights_do(train: Train, tiny: list[obj
     pytest.importorskip("onnxscript")
     import torch
 
-    from autospace.network import Network
-    from autospace.weights import load_weights
+    from autospace.networks.network import Network
+    from autospace.networks.weights import load_weights
 
     assert train(*tiny, "--out", "run", "--onnx", "--progress", "none").code == 0
     own, weights = load_weights(Path("run/model.safetensors"))

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from autospace.cli.curve import BLOCKS, PLAIN, curve, thinned
-from autospace.cli.train_live import LiveTrainingReporter
-from autospace.cli.train_progress import (
+from autospace.cli.display.curve import BLOCKS, PLAIN, curve, thinned
+from autospace.cli.progress.training_live import LiveTrainingReporter
+from autospace.cli.progress.training_reporters import (
     JsonTrainingReporter,
     PlainTrainingReporter,
     TrainingReporter,
@@ -24,7 +24,7 @@ EPOCHS = [Epoch(i, 0.1, 2.5 / i, 1.0 / i, 1 - 0.5 / i) for i in range(1, 5)]
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr("autospace.cli.train_progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("autospace.cli.progress.training_reporters.time.monotonic", lambda: now[0])
     return now
 
 

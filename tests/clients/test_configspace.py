@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from autospace.spaces import Space, from_json
-from autospace.spaces.codec import canonical_json
+from autospace.spaces.files.codec import canonical_json
 from tests.clients.exchange import (
     DRAWN,
     assert_all_return,

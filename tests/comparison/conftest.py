@@ -8,7 +8,7 @@ import pytest
 
 from autospace.comparison.folder import ComparisonFolder
 from autospace.comparison.settings import CompareConfig
-from autospace.config import make_settings
+from autospace.runs.settings import make_settings
 from autospace.spaces import mbconv, to_json
 from tests.comparison.setups import CHEAP, space
 

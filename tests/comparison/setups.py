@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from autospace.comparison.matching import match, unmatched
-from autospace.comparison.sampling import draw
+from autospace.comparison.pool import draw
 from autospace.comparison.verdict import Pair, judge
-from autospace.evaluators.seam import Evaluation, Task, architecture_key
+from autospace.evaluators.evaluator import Evaluation, Task, architecture_key
 from autospace.evaluators.workers import Made
+from autospace.seeds import derived_seed
 from autospace.spaces import (
     DEFAULT_OPERATIONS,
     Architecture,
@@ -22,7 +23,6 @@ from autospace.spaces import (
     Stem,
     mbconv,
 )
-from autospace.streams import derived_seed
 
 SKELETON = Skeleton(
     "small", 1, 8, 3, Stem(4, 1), (LayerSpec(4), LayerSpec(6, 2), LayerSpec(6), LayerSpec(6))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from autospace.comparison.run import compare
+from autospace.comparison.compare import compare
 from tests.comparison.conftest import Listener, Start
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "comparison.md"

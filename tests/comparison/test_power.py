@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from autospace.comparison.planning import (
+from autospace.comparison.power import MOST, detectable, power_of, samples_needed
+from autospace.comparison.sample_size import (
     PILOT,
     PLANNED_LEVEL,
     cautious,
@@ -16,7 +17,6 @@ from autospace.comparison.planning import (
     planned,
     spread_of,
 )
-from autospace.comparison.power import MOST, detectable, power_of, samples_needed
 
 
 @pytest.mark.parametrize(

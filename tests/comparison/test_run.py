@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autospace.comparison.compare import compare
 from autospace.comparison.folder import ComparisonFolder
-from autospace.comparison.run import compare
-from autospace.config import ConfigError
-from autospace.data import DataError
-from autospace.folder import RunError
+from autospace.data.errors import DataError
+from autospace.runs.folder import RunError
+from autospace.runs.settings import ConfigError
 from autospace.spaces import SpaceError, load, mbconv, to_json
-from autospace.spaces.fitting import fitted_space
+from autospace.spaces.views import fitted_space
 from tests.comparison.conftest import DATA, Listener, Start
 from tests.comparison.setups import DEAR, space
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from autospace.comparison.document import local_name
+from autospace.comparison.encoding import local_name
 from autospace.comparison.sources import (
     common_resolution,
     labels_of,
@@ -19,7 +19,7 @@ from autospace.spaces import (
     load_skeleton,
     to_json,
 )
-from autospace.variation import CellPrior
+from autospace.spaces.cells.variation import CellPrior
 from tests.comparison.setups import CHEAP, SKELETON, space
 
 

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.data import DataError, archive
-from autospace.data.archive import read_members
-from autospace.data.restricted import read_pickle
+from autospace.data.errors import DataError
+from autospace.data.readers import archive
+from autospace.data.readers.archive import read_members
+from autospace.data.readers.safe_pickle import read_pickle
 
 
 class Evil:

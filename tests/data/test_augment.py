@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospace.data import Augment, DataError
+from autospace.data.augment import Augment
+from autospace.data.errors import DataError
 
 
 def slow(augment: Augment, images: torch.Tensor, seed: int) -> torch.Tensor:

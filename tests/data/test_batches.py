@@ -5,7 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospace.data import Augment, Batches, DataError, Examples, Normaliser
+from autospace.data.augment import Augment
+from autospace.data.batches import Batches, Normaliser
+from autospace.data.errors import DataError
+from autospace.data.examples import Examples
 
 IDENTITY = Normaliser((0.0,), (1.0,))
 

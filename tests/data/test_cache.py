@@ -8,9 +8,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autospace.data import DataSet, Examples, load_data
-from autospace.data.cache import cache_key, read_cache, write_cache
-from autospace.data.examples import make_data_set
+from autospace.data.examples import DataSet, Examples, make_data_set
+from autospace.data.load import load_data
+from autospace.data.readers.cache import cache_key, read_cache, write_cache
 
 
 @pytest.fixture

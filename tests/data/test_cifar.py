@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from autospace.data import DataError, load_data
+from autospace.data.errors import DataError
+from autospace.data.load import load_data
 
 NAMES = [f"class{index}" for index in range(10)]
 

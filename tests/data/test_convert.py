@@ -8,11 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from autospace.data import Batches, Normaliser, divide, load_data
-from autospace.data.convert import resize, to_channels
-from autospace.data.decode import Shape, decode
-from autospace.data.listing import ImageFile
+from autospace.data.batches import Batches, Normaliser
+from autospace.data.load import load_data
+from autospace.data.readers.convert import resize, to_channels
+from autospace.data.readers.image_decoding import Shape, decode
+from autospace.data.readers.image_listing import ImageFile
 from autospace.data.request import Ticker
+from autospace.data.splits import divide
 
 
 def test_grey_is_what_pillow_makes_of_it() -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from autospace.data import DataError, load_data
+from autospace.data.errors import DataError
+from autospace.data.load import load_data
 
 SaveImage = Callable[..., Path]
 

@@ -10,8 +10,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autospace.data import DataError, load_data
-from autospace.data.idx import read_idx_file
+from autospace.data.errors import DataError
+from autospace.data.load import load_data
+from autospace.data.readers.idx import read_idx_file
 
 
 def encode(array: np.ndarray, kind: int = 8) -> bytes:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.data import DataError, load_data
-from autospace.data.errors import printable
+from autospace.data.errors import DataError, printable
+from autospace.data.load import load_data
 from autospace.data.request import Request, Ticker
 from autospace.data.source import FORMS, Source, parse_source
 

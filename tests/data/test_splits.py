@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospace.data import DataError, DataSet, Examples, divide
-from autospace.data.examples import content_digest, make_data_set
-from autospace.data.splits import allocate, limit_indices, split_test
+from autospace.data.errors import DataError
+from autospace.data.examples import DataSet, Examples, content_digest, make_data_set
+from autospace.data.splits import allocate, divide, limit_indices, split_test
 
 labels_lists = st.lists(st.integers(0, 4), min_size=2, max_size=60)
 

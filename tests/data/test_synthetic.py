@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from autospace.data import DataError, DataSet, load_data
+from autospace.data.errors import DataError
+from autospace.data.examples import DataSet
+from autospace.data.load import load_data
+from autospace.data.readers.synthetic import Recipe, generate, make_recipe
 from autospace.data.request import Request, Ticker
-from autospace.data.synthetic import Recipe, generate, make_recipe
 
 
 def correlations(images: torch.Tensor, offsets: list[tuple[int, int]]) -> np.ndarray:

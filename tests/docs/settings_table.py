@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from autospace.settings import Config
+from autospace.evolution.settings import Config
 from autospace.spaces import DEFAULT_OPERATIONS
 
 _TABLE = re.compile(r"<!-- settings: [^>]*-->\n(.*?)<!-- end of settings -->", re.DOTALL)

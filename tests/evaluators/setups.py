@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
-from autospace.evaluators.images import Images
+from autospace.data.images import Images
 from autospace.evaluators.make import Setup
 from autospace.evaluators.settings import EvaluatorConfig
-from autospace.settings import DataConfig
+from autospace.evolution.settings import DataConfig
 from autospace.spaces import (
     DEFAULT_OPERATIONS,
     Architecture,

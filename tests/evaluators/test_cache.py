@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.evaluators.cache import EvaluationCache
-from autospace.evaluators.seam import Evaluation, Task
+from autospace.evaluators.evaluator import Evaluation, Task
 from tests.evaluators.setups import architecture
 
 TASK = Task(architecture(0, 1), 7)

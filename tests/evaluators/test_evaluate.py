@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from autospace.evaluators.cache import EvaluationCache
 from autospace.evaluators.evaluate import evaluate_all
-from autospace.evaluators.seam import Evaluation, EvaluationError, Task
+from autospace.evaluators.evaluator import Evaluation, EvaluationError, Task
 from autospace.evaluators.workers import Made
 from tests.evaluators.setups import architecture
 

@@ -7,7 +7,7 @@ import pytest
 
 from autospace.evaluators.make import Setup, make_evaluator
 from autospace.evaluators.settings import Method
-from autospace.settings import DataConfig
+from autospace.evolution.settings import DataConfig
 from tests.evaluators.setups import CELLS, DATA, architecture, setup, space
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from autospace.evaluators.seam import (
+from autospace.evaluators.evaluator import (
     Evaluation,
     EvaluationError,
     Task,

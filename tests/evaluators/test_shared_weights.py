@@ -6,19 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from autospace.evaluators.evaluator import EvaluationError
 from autospace.evaluators.make import make_evaluator
-from autospace.evaluators.seam import EvaluationError
-from autospace.evaluators.shared_weights import (
-    OnePath,
-    PathBatches,
-    SharedWeightsEvaluator,
-    union_of,
-)
-from autospace.network import Network
-from autospace.recalibration import recalibrate
+from autospace.evaluators.supernet import OnePath, PathBatches, SharedWeightsEvaluator, union_of
+from autospace.networks.network import Network
 from autospace.spaces import LayerSpec, canonical_key, mbconv
-from autospace.supernet import space_supernet
-from autospace.training import measure
+from autospace.supernets.recalibration import recalibrate
+from autospace.supernets.supernet import space_supernet
+from autospace.training.short import measure
 from tests.evaluators.setups import CELLS, SKELETON, architecture, images, setup, space
 
 FIRST = space(CELLS[:2])

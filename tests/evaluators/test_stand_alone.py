@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from autospace.evaluators.images import load_images
+from autospace.data.images import load_images
+from autospace.evaluators.evaluator import EvaluationError
 from autospace.evaluators.make import make_evaluator
-from autospace.evaluators.seam import EvaluationError
 from autospace.evaluators.settings import EvaluatorConfig
 from autospace.evaluators.stand_alone import (
     StandAloneEvaluator,
@@ -15,8 +15,8 @@ from autospace.evaluators.stand_alone import (
     new_network,
     recipe_of,
 )
-from autospace.settings import DataConfig
-from autospace.training import Measured
+from autospace.evolution.settings import DataConfig
+from autospace.training.short import Measured
 from tests.evaluators.setups import DATA, SKELETON, architecture, images, setup
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from autospace.compute.processes import Processes
+from autospace.evaluators.evaluator import Evaluation, EvaluationError, Task
 from autospace.evaluators.make import make_evaluator
-from autospace.evaluators.seam import Evaluation, EvaluationError, Task
 from autospace.evaluators.workers import InProcess, Workers, default_workers, evaluating, making
-from autospace.processes import Processes
 from autospace.spaces import Architecture
 from tests.evaluators.setups import CELLS, architecture, setup, space
 

@@ -19,7 +19,7 @@ from autospace.evaluators.zero_cost import (
     snip,
     synflow,
 )
-from autospace.network import Network
+from autospace.networks.network import Network
 from tests.evaluators.setups import architecture, first_batch, images, setup
 
 CPU = torch.device("cpu")

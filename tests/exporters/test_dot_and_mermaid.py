@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 
 from autospace.exporters import dot, mermaid
-from autospace.exporters.escape import visible
-from autospace.exporters.notation import edge_label
 from autospace.exporters.svg import by_fitness, layers_of
 from autospace.spaces import Architecture, Candidate, Cell, Layer, Space, load
+from autospace.spaces.cells.notation import edge_label
+from autospace.spaces.text import visible
 from tests.cli.samples import drawn_architecture, learned_space
 from tests.exporters.flow_readers import Drawn, read_dot, read_mermaid
 from tests.strategies import HOSTILE_NAMES, architectures, spaces

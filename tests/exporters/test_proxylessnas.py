@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from autospace.exporters.proxylessnas import export_architecture
 from autospace.importers.proxylessnas import read
 from autospace.importers.target import Target
-from autospace.network import Network
+from autospace.networks.network import Network
 from autospace.spaces import (
     Architecture,
     Candidate,

@@ -13,11 +13,11 @@ import torch
 from hypothesis import Phase, given, settings
 from safetensors.torch import load_file, save_file
 
-from autospace.exporters.pytorch import export_architecture, export_space
-from autospace.network import Network
+from autospace.exporters.pytorch.pytorch import export_architecture, export_space
+from autospace.networks.network import Network
 from autospace.spaces import Architecture, LayerSpec, Skeleton, Space, Stem
-from autospace.spaces.builtin import FAMILY_NAMES, family_space
-from tests.networks import images_for, lived_in
+from autospace.spaces.files.library import FAMILY_NAMES, family_space
+from tests.networks.samples import images_for, lived_in
 from tests.strategies import architectures, spaces
 
 CLIENT = Path(__file__).with_name("pytorch_client.py")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from autospace.exporters.pytorch import export_architecture, export_space
+from autospace.exporters.pytorch.pytorch import export_architecture, export_space
 from autospace.spaces import (
     OPERATIONS,
     Architecture,
@@ -24,8 +24,8 @@ from autospace.spaces import (
     SpaceError,
     Stem,
 )
-from autospace.spaces.builtin import family_space
-from tests.networks import images_for, lived_in
+from autospace.spaces.files.library import family_space
+from tests.networks.samples import images_for, lived_in
 from tests.strategies import architectures, spaces
 
 SMALL = Skeleton("small", 3, 9, 4, Stem(4, 2, 3), (LayerSpec(3), LayerSpec(6, 2), LayerSpec(6)))

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autospace.cells import CellModule
 from autospace.importers.formats import import_text
 from autospace.importers.target import Target
+from autospace.networks.cells import CellModule
 from autospace.spaces import (
     Architecture,
     Cell,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autospace.importers.formats import FORMATS, import_text
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, Space, SpaceError, load, to_json
-from autospace.spaces.codec import from_json
+from autospace.spaces.files.codec import from_json
 from tests.importers.network_files import network_file
 from tests.importers.test_network_files import mobile_blocks, published_file
 from tests.strategies import json_values

@@ -19,7 +19,7 @@ from autospace.spaces import (
     load_skeleton,
     mbconv,
 )
-from autospace.spaces.canonical import canonical_key
+from autospace.spaces.cells.key import canonical_key
 from tests.importers.network_files import (
     File,
     block,

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from autospace.config import ConfigError, make_config
+from autospace.evolution.folder import RunFolder
+from autospace.evolution.learn import learn
 from autospace.latency.table import to_json
-from autospace.run import learn
-from autospace.run_folder import RunFolder
+from autospace.runs.settings import ConfigError, make_config
 from autospace.spaces import SpaceError, load_skeleton
+from tests.evolution.runs import Silent, settings
 from tests.latency.tables import table_for
 from tests.latency.test_parts import parts_of
 from tests.latency.test_prediction import nanoseconds
-from tests.runs import Silent, settings
 
 
 def limited(folder: Path, limit: Any, **changes: Any) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from torch import nn
 
 from autospace.latency.modules import Bench, Classifier, build_part
 from autospace.latency.parts import Part, cell_parts, fixed_parts, parts_of_skeleton, parts_of_space
-from autospace.network import Network
-from autospace.operations import ConvNorm, Gate, SqueezeExcite
+from autospace.networks.network import Network
+from autospace.networks.operations import ConvNorm, Gate, SqueezeExcite
 from autospace.spaces import OPERATIONS, Architecture, Cell, LayerShape, Skeleton, Space
 from tests.strategies import architectures, skeletons, spaces
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from autospace.checkpoint import event_out
-from autospace.config import make_config
-from autospace.learned import learned_space
-from autospace.loop import Plan, evolve, start
-from autospace.run_folder import RunFolder
+from autospace.evolution.checkpoint import event_out
+from autospace.evolution.folder import RunFolder
+from autospace.evolution.learned import learned_space
+from autospace.evolution.loop import Plan, evolve, start
+from autospace.runs.settings import make_config
 from autospace.spaces import Budget, Cell, Skeleton
 from tests.tiny import SKELETON, ClosedForm, plan
 

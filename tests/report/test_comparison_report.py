@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from autospace.charts.figure import Line
+from autospace.comparison.document import read_comparison
 from autospace.report import report_text
-from autospace.report.comparison import read_comparison
 from autospace.report.comparison_figures import edf_figure
 from autospace.spaces import SpaceError
 from tests.report.pages import Node, parsed

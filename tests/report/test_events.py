@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from autospace.checkpoint import CheckpointError, cells_of_event, event_out, round_out
-from autospace.loop import evolve, start
+from autospace.evolution.checkpoint import CheckpointError, cells_of_event, event_out, round_out
+from autospace.evolution.loop import evolve, start
 from autospace.spaces import LayerSpec, Skeleton, Stem
 from tests.tiny import SKELETON, ClosedForm, plan
 

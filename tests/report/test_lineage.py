@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.population import Member
+from autospace.evolution.population import Member
 from autospace.report.lineage import differences, lineage
 from autospace.spaces import OPERATIONS, Cell, Origin, mbconv
 from tests.strategies import cells

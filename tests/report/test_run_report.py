@@ -10,17 +10,17 @@ import pytest
 import typer
 
 from autospace.cli.main import app
-from autospace.config import ConfigError, make_config, parse_settings
-from autospace.folder import RunError
-from autospace.population import Drawn, LayerRecord, Round
+from autospace.evolution.population import Drawn, LayerRecord, Round
+from autospace.evolution.settings import Config
 from autospace.report import report_text
 from autospace.report.cell_figures import front
-from autospace.report.course import MOST_POINTS, fitness_figure, thinned
 from autospace.report.findings import layer_findings
+from autospace.report.fitness_figures import MOST_POINTS, fitness_figure, thinned
 from autospace.report.record import read_run
 from autospace.report.reproduce import changed, command, source
 from autospace.report.traits import by_depth, overall, traits
-from autospace.settings import Config
+from autospace.runs.folder import RunError
+from autospace.runs.settings import ConfigError, make_config, parse_settings
 from autospace.spaces import Cell, SpaceError, load, mbconv
 from tests.report.pages import Node, parsed
 from tests.report.samples import SETTINGS, score, write_run

@@ -5,13 +5,14 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from autospace.data import Batches, Examples, Normaliser
-from autospace.network import Network
-from autospace.operations import placed
-from autospace.scorers.setting import Setting, freeze
-from autospace.settings import Method, ScoringConfig
+from autospace.data.batches import Batches, Normaliser
+from autospace.data.examples import Examples
+from autospace.evolution.settings import Method, ScoringConfig
+from autospace.networks.network import Network
+from autospace.networks.operations import placed
+from autospace.scorers.context import Setting, freeze
 from autospace.spaces import Cell, LayerSpec, Skeleton, Stem, mbconv
-from autospace.training import Recipe, train
+from autospace.training.short import Recipe, train
 
 SKELETON = Skeleton("tiny", 3, 8, 3, Stem(6, 1), (LayerSpec(6), LayerSpec(8, 2), LayerSpec(8)), 0)
 MakeSetting = Callable[..., Setting]

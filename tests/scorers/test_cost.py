@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from autospace.scorers.cost import CostAware, relative_costs
+from autospace.evolution.settings import Method
+from autospace.scorers.cost_aware import CostAware, relative_costs
 from autospace.scorers.make import SCORERS, make_scorer
-from autospace.settings import Method
 from autospace.spaces import Cell, cell_cost, mbconv
 from tests.scorers.conftest import SKELETON, MakeSetting
 

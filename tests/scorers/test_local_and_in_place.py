@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autospace.cells import CellModule
-from autospace.network import Network
+from autospace.networks.cells import CellModule
+from autospace.networks.features import LayerInput, LayerTrace, layer_traces
+from autospace.networks.network import Network
+from autospace.scorers.context import inherit
 from autospace.scorers.in_place import loss_with
 from autospace.scorers.local import local_model
-from autospace.scorers.setting import inherit
-from autospace.scorers.steps import LayerInput, LayerTrace, layer_traces
 from autospace.spaces import Cell, mbconv
 from tests.scorers.conftest import SKELETON, examples
 

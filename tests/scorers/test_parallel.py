@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autospace.evolution.settings import Method
 from autospace.scorers import crew as crews
 from autospace.scorers.crew import Crew, crew, fitting_count
 from autospace.scorers.make import make_scorer
 from autospace.scorers.parallel import Place, in_order, one_by_one
-from autospace.settings import Method
 from autospace.spaces import Cell
 from tests.scorers.conftest import SKELETON, MakeSetting
 
@@ -34,7 +34,7 @@ def of_two(path: Path, kept_bytes: int | None = None) -> Iterator[Crew]:
         yield found
 
 
-@pytest.mark.slow  # tests/test_shared_runs.py is the quick one
+@pytest.mark.slow  # tests/evolution/test_shared_runs.py is the quick one
 @pytest.mark.parametrize(
     ("method", "kept_bytes"), [("probe", None), ("probe", 0), ("local", None), ("in-place", None)]
 )

@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from autospace.execution import PLAIN, Execution, widened
-from autospace.network import Network
+from autospace.compute.execution import PLAIN, Execution, widened
+from autospace.evolution.settings import Method
+from autospace.networks.network import Network
 from autospace.scorers import mixture
+from autospace.scorers.context import Setting
 from autospace.scorers.gated import GatedScorer, train_single_path
 from autospace.scorers.make import make_scorer
-from autospace.scorers.setting import Setting
-from autospace.scorers.supernet import ReferenceSupernet
-from autospace.settings import Method
+from autospace.scorers.reference_supernet import ReferenceSupernet
 from autospace.spaces import Cell
-from autospace.training import Recipe, train
+from autospace.training.short import Recipe, train
 from tests.scorers.conftest import SKELETON, MakeSetting
 
 BFLOAT16 = Execution(precision=torch.bfloat16)

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autospace.cells import CellModule
-from autospace.execution import PLAIN
-from autospace.network import Network
+from autospace.compute.execution import PLAIN
+from autospace.networks.cells import CellModule
+from autospace.networks.features import Steps, layer_inputs
+from autospace.networks.network import Network
 from autospace.scorers.probe import Probe
-from autospace.scorers.steps import Steps, layer_inputs
 from autospace.spaces import mbconv
 from tests.scorers.conftest import SKELETON, MakeSetting
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from autospace import graphs
-from autospace.execution import Execution
-from autospace.graphs import Graphs
+from autospace.compute import cuda_graphs as graphs
+from autospace.compute.cuda_graphs import Graphs
+from autospace.compute.execution import Execution
+from autospace.evolution.settings import Method
 from autospace.scorers.make import make_scorer
-from autospace.settings import Method
 from autospace.spaces import Cell
-from tests.recorder import TapeRecorder
+from tests.evolution.recorder import TapeRecorder
 from tests.scorers.conftest import MakeSetting
 
 Cells = list[list[Cell]]

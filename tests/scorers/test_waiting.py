@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from autospace.data import Augment, Batches, Normaliser
-from autospace.network import Network
+from autospace.data.augment import Augment
+from autospace.data.batches import Batches, Normaliser
+from autospace.evolution.settings import Method
+from autospace.networks.network import Network
 from autospace.scorers import local
+from autospace.scorers.context import freeze
 from autospace.scorers.make import SCORERS, make_scorer
-from autospace.scorers.setting import freeze
-from autospace.settings import Method
 from autospace.spaces import Cell, mbconv
-from autospace.training import Recipe, train
+from autospace.training.short import Recipe, train
 from tests.scorers.conftest import SKELETON, MakeSetting, examples
 
 READS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)

@@ -17,17 +17,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from autospace import operations
-from autospace.data import DataSet, Examples, Normaliser
 from autospace.data.augment import Augment
-from autospace.evaluators.images import Images
-from autospace.searchers.choices import Choices, Path, limits_of
+from autospace.data.batches import Normaliser
+from autospace.data.examples import DataSet, Examples
+from autospace.data.images import Images
+from autospace.networks import operations
+from autospace.runs.state import State
 from autospace.searchers.fitness_search import FitnessSearch
 from autospace.searchers.make import make_method
-from autospace.searchers.problem import Problem
-from autospace.searchers.shared_weights import SharedWeights
-from autospace.searchers.state import State
 from autospace.spaces import Budget, Candidate, Cell, Layer, LayerSpec, Skeleton, Space, Stem
+from autospace.spaces.choices import Choices, Path, limits_of
+from autospace.supernets.problem import Problem
+from autospace.supernets.shared_weights import SharedWeights
 from tests.searchers.problems import settings
 
 LAYERS = 4

@@ -4,14 +4,14 @@ from typing import Any
 
 import torch
 
-from autospace.config import make_settings
-from autospace.evaluators.images import load_images
+from autospace.data.images import load_images
 from autospace.evaluators.settings import EvaluatorConfig
-from autospace.searchers.choices import Choices, limits_of
-from autospace.searchers.problem import Problem
+from autospace.runs.settings import make_settings
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Budget, LayerSpec, Skeleton, Space, Stem
-from autospace.spaces.builtin import family_space
+from autospace.spaces.choices import Choices, limits_of
+from autospace.spaces.files.library import family_space
+from autospace.supernets.problem import Problem
 
 SKELETON = Skeleton(
     "tiny", 1, 8, 3, Stem(4, 1), (LayerSpec(4), LayerSpec(6, 2), LayerSpec(6)), head=8

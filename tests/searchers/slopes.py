@@ -8,13 +8,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.searchers.choices import Path
-from autospace.searchers.gradient_search import GradientSearch
+from autospace.searchers.gradient.search import GradientSearch
 from autospace.searchers.make import make_method
-from autospace.searchers.problem import Problem
 from autospace.spaces import Layer, Space
-from autospace.spaces.builtin import family_space
-from autospace.supernet import Supernet
+from autospace.spaces.choices import Path
+from autospace.spaces.files.library import family_space
+from autospace.supernets.problem import Problem
+from autospace.supernets.supernet import Supernet
 from tests.searchers.problems import SKELETON, make_problem
 
 STEP = 1e-6

@@ -6,7 +6,7 @@ import pytest
 
 from autospace.searchers import resume, search
 from autospace.searchers.make import METHODS
-from autospace.spaces.builtin import family_space
+from autospace.spaces.files.library import family_space
 from tests.docs.pages import ROOT, Page
 from tests.searchers.planted import mean_share
 from tests.searchers.problems import SETTINGS, SKELETON

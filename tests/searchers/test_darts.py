@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autospace.searchers import unrolled
-from autospace.searchers.darts import Darts, is_weight_free
-from autospace.searchers.expected_cost import ExpectedCost
+from autospace.searchers.gradient import unrolled
+from autospace.searchers.gradient.darts import Darts, is_weight_free
+from autospace.searchers.gradient.expected_cost import ExpectedCost
 from autospace.searchers.make import make_method
 from autospace.spaces import Budget, Cell, mbconv
-from autospace.spaces.builtin import family_space
+from autospace.spaces.files.library import family_space
 from tests.searchers.planted import solved
 from tests.searchers.problems import SKELETON, make_problem
 from tests.searchers.slopes import Rows, double_method, slopes, smoothen

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.searchers.choices import Choices, limits_of
-from autospace.searchers.draws import draw, draw_pairs
+from autospace.searchers.gradient.draws import draw, draw_pairs
 from autospace.spaces import Budget, Space
-from autospace.spaces.builtin import family_space
+from autospace.spaces.choices import Choices, limits_of
+from autospace.spaces.files.library import family_space
 from tests.searchers.problems import SKELETON
 
 SPACE: Space = family_space("mbconv", SKELETON)

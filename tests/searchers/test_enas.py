@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from autospace.searchers.choices import Choices, Path, limits_of
-from autospace.searchers.controller import Controller, Sampled
-from autospace.searchers.enas import Enas, surrogate
 from autospace.searchers.make import make_method
+from autospace.searchers.sampling.controller import Controller, Sampled
+from autospace.searchers.sampling.enas import Enas, surrogate
 from autospace.spaces import Budget, Layer, LayerSpec, Skeleton, Space, Stem
-from autospace.spaces.builtin import family_space
+from autospace.spaces.choices import Choices, Path, limits_of
+from autospace.spaces.files.library import family_space
 from tests.searchers.planted import solved
 from tests.searchers.problems import SKELETON, make_problem
 

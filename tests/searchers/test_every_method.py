@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from autospace.folder import RunError
-from autospace.run_folder import RunFolder
+from autospace.evolution.folder import RunFolder
+from autospace.runs.folder import RunError
 from autospace.searchers.catalogue import CATALOGUE
+from autospace.searchers.folder import SearchFolder
 from autospace.searchers.make import METHODS
-from autospace.searchers.run import run_search
-from autospace.searchers.search_folder import SearchFolder
+from autospace.searchers.search import run_search
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Space, load, load_architecture
-from autospace.spaces.builtin import family_space
-from autospace.spaces.fitting import fitted_space
+from autospace.spaces.files.library import family_space
+from autospace.spaces.views import fitted_space
 from tests.searchers.problems import SKELETON, settings
 
 SPACE = family_space("mbconv", SKELETON)

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from autospace.searchers.evolution import Evolution
 from autospace.searchers.fitness import AloneFitness, SharedFitness
 from autospace.searchers.make import make_method
+from autospace.searchers.sampling.regularised_evolution import Evolution
 from tests.searchers.planted import PlantedFitness, mean_share, planted_problem, solved
 from tests.searchers.problems import make_problem
 

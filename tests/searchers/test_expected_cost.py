@@ -7,10 +7,10 @@ import random
 import pytest
 import torch
 
-from autospace.searchers.choices import Choices, Limit, SearchError, limits_of
-from autospace.searchers.expected_cost import CostOptions, CostUnit, ExpectedCost
+from autospace.searchers.gradient.expected_cost import CostOptions, CostUnit, ExpectedCost
 from autospace.spaces import Budget, Space
-from autospace.spaces.builtin import family_space
+from autospace.spaces.choices import Choices, Limit, SearchError, limits_of
+from autospace.spaces.files.library import family_space
 from tests.searchers.problems import SKELETON
 
 SPACE: Space = family_space("mbconv", SKELETON)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from autospace.runs.state import load_state, save_state
 from autospace.searchers.fitness_search import FitnessSearch
 from autospace.searchers.make import make_method
 from autospace.searchers.method import Method
-from autospace.searchers.state import load_state, save_state
 from tests.searchers.problems import make_problem
 
 ALONE = {"fitness": "alone"}

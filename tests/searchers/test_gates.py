@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autospace.searchers.gates import gated_path
-from autospace.searchers.problem import Problem
-from autospace.supernet import Supernet, frozen, space_supernet
+from autospace.searchers.gradient.gates import gated_path
+from autospace.supernets.problem import Problem
+from autospace.supernets.supernet import Supernet, frozen, space_supernet
 from tests.searchers.problems import make_problem
 from tests.searchers.slopes import one_hot, slopes
 

@@ -11,15 +11,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.searchers.alphas import Alphas, Rows
-from autospace.searchers.choices import Choices, Path, limits_of
-from autospace.searchers.gradient_search import GradientSearch
-from autospace.searchers.judging import Judge
+from autospace.runs.state import load_state, save_state
+from autospace.searchers.gradient.alphas import Alphas, Rows
+from autospace.searchers.gradient.search import GradientSearch
 from autospace.searchers.make import make_method
-from autospace.searchers.state import load_state, save_state
 from autospace.spaces import Budget
-from autospace.spaces.builtin import family_space
-from autospace.supernet import Supernet
+from autospace.spaces.choices import Choices, Path, limits_of
+from autospace.spaces.files.library import family_space
+from autospace.supernets.judge import Judge
+from autospace.supernets.supernet import Supernet
 from tests.searchers.problems import SKELETON, make_problem
 
 SPACE = family_space("mbconv", SKELETON)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autospace.searchers.choices import Path
 from autospace.searchers.insertion import path_with_insertions
-from autospace.searchers.problem import Problem
-from autospace.supernet import Supernet, space_supernet
+from autospace.spaces.choices import Path
+from autospace.supernets.problem import Problem
+from autospace.supernets.supernet import Supernet, space_supernet
 from tests.searchers.problems import make_problem
 from tests.searchers.slopes import SMALL, gate_slopes_of, smoothen
 

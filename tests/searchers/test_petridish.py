@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from autospace.searchers.choices import SearchError
+from autospace.runs.state import load_state, save_state
 from autospace.searchers.make import make_method
 from autospace.searchers.petridish import Petridish
-from autospace.searchers.state import load_state, save_state
 from autospace.spaces import Budget, Space
-from autospace.spaces.builtin import family_space
+from autospace.spaces.choices import SearchError
+from autospace.spaces.files.library import family_space
 from tests.searchers.planted import solved
 from tests.searchers.problems import NO_LIMITS, SKELETON, make_problem
 from tests.searchers.slopes import SMALL

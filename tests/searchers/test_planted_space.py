@@ -2,9 +2,9 @@
 
 import pytest
 
-from autospace.network import Network
-from autospace.operations import _BUILDERS, placed
-from autospace.training import Recipe, measure, train
+from autospace.networks.network import Network
+from autospace.networks.operations import _BUILDERS, placed
+from autospace.training.short import Recipe, measure, train
 from tests.searchers.planted import (
     CELLS,
     LAYERS,

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autospace.bench.kendall import kendall
-from autospace.searchers.choices import Choices, Path
 from autospace.searchers.make import make_method
-from autospace.searchers.pnas import Pnas
-from autospace.searchers.predictor import Predictor
+from autospace.searchers.sampling.pnas import Pnas
+from autospace.searchers.sampling.predictor import Predictor
 from autospace.spaces import Budget, load
-from autospace.spaces.builtin import family_space
+from autospace.spaces.choices import Choices, Path
+from autospace.spaces.files.library import family_space
 from tests.searchers.planted import (
     LAYERS,
     PlantedFitness,

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from autospace.searchers.choices import Path
+from autospace.searchers.gradient.proxyless import Proxyless, keep_mass
 from autospace.searchers.make import make_method
-from autospace.searchers.proxyless import Proxyless, keep_mass
-from autospace.spaces.builtin import family_space
+from autospace.spaces.choices import Path
+from autospace.spaces.files.library import family_space
 from tests.searchers.planted import solved
 from tests.searchers.problems import SKELETON, make_problem
 from tests.searchers.slopes import double_method, gate_slopes

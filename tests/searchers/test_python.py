@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from autospace.config import ConfigError
-from autospace.folder import RunError
+from autospace.runs.folder import RunError
+from autospace.runs.settings import ConfigError
 from autospace.searchers import resume, search
 from autospace.spaces import to_json
-from autospace.spaces.builtin import family_space
+from autospace.spaces.files.library import family_space
 from tests.searchers.problems import SETTINGS, SKELETON
 
 SPACE = family_space("mbconv", SKELETON)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from autospace.searchers.choices import Path
 from autospace.searchers.local_dimension import local_dimension
-from autospace.searchers.shared_weights import SharedWeights
 from autospace.searchers.similarity import Similarity, dimension_matching, gradient_matching
+from autospace.spaces.choices import Path
+from autospace.supernets.shared_weights import SharedWeights
 from tests.searchers.problems import make_problem
 from tests.searchers.slopes import SMALL
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from autospace.searchers.choices import Path
+from autospace.runs.state import load_state, save_state
 from autospace.searchers.few_shot import Gm
 from autospace.searchers.make import make_method
-from autospace.searchers.shared_weights import SharedWeights
 from autospace.searchers.similarity import Similarity
 from autospace.searchers.split_fitness import SplitFitness
-from autospace.searchers.state import load_state, save_state
 from autospace.spaces import Budget
-from autospace.spaces.builtin import family_space
+from autospace.spaces.choices import Path
+from autospace.spaces.files.library import family_space
+from autospace.supernets.shared_weights import SharedWeights
 from tests.searchers.planted import solved
 from tests.searchers.problems import SKELETON, make_problem
 from tests.searchers.slopes import SMALL

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from autospace.spaces import Cell
-from autospace.spaces.cell import Edge
+from autospace.spaces.cells.cell import Edge
 
 SKIP = "skip_connect"
 

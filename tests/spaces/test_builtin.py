@@ -18,7 +18,7 @@ from autospace.spaces import (
     mbconv,
     to_json,
 )
-from autospace.spaces.builtin import FAMILY_NAMES, SKELETON_NAMES, family_space
+from autospace.spaces.files.library import FAMILY_NAMES, SKELETON_NAMES, family_space
 from tests.strategies import skeletons
 
 FAMILIES = {

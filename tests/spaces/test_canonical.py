@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.cells import CellModule
+from autospace.networks.cells import CellModule
 from autospace.spaces import Cell, LayerShape, canonical, canonical_key, cell_cost, mbconv
-from autospace.spaces.cell import MIXES
+from autospace.spaces.cells.cell import MIXES
 from tests.spaces.key_oracles import joints, outputs
 from tests.strategies import cells, shapes
 

@@ -22,9 +22,9 @@ from autospace.spaces import (
     mbconv,
     to_json,
 )
-from autospace.spaces.codec import canonical_json, cell_from, cell_out
-from autospace.spaces.document import CellDocument
-from autospace.spaces.reading import validated
+from autospace.spaces.files.codec import canonical_json, cell_from, cell_out
+from autospace.spaces.files.document import CellDocument
+from autospace.spaces.files.reading import validated
 from tests.strategies import architectures, cells, skeletons, spaces
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from autospace.cells import CellModule
-from autospace.network import Network
+from autospace.networks.cells import CellModule
+from autospace.networks.network import Network
 from autospace.spaces import (
     Architecture,
     Budget,

@@ -19,8 +19,8 @@ from autospace.spaces import (
     load,
     to_json,
 )
-from autospace.spaces.codec import canonical_json
-from autospace.spaces.document import FILES
+from autospace.spaces.files.codec import canonical_json
+from autospace.spaces.files.document import FILES
 from tests.strategies import architectures, skeletons, spaces
 
 CORPUS = Path(__file__).parents[1] / "corpus"

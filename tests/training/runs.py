@@ -1,19 +1,19 @@
 """Whole trainings of a fraction of a second, in this process or in ones that can be killed.
 
-As a program, this file is the server of `tests.runs`, with trainings for runs.
+As a program, this file is the server of `tests.evolution.runs`, with trainings for runs.
 """
 
 import time
 from pathlib import Path
 from typing import Any
 
-from autospace.config import make_settings
-from autospace.folder import RunError
+from autospace.runs.folder import RunError
+from autospace.runs.settings import make_settings
 from autospace.spaces import Architecture, load_architecture
 from autospace.training.folder import TrainingFolder
-from autospace.training.run import train_architecture
+from autospace.training.full import train_architecture
 from autospace.training.settings import TrainConfig
-from tests.runs import SKELETON, Silent, interrupt, kill, kill_at_write, serve
+from tests.evolution.runs import SKELETON, Silent, interrupt, kill, kill_at_write, serve
 
 EPOCHS, STEPS_PER_EPOCH = 3, 6
 STEPS = EPOCHS * STEPS_PER_EPOCH
@@ -72,7 +72,7 @@ def trained(path: Path, *changes: dict[str, Any]) -> dict[str, Any]:
 def _child(request: dict[str, Any]) -> dict[str, Any]:
     import torch
 
-    from autospace.training import run
+    from autospace.training import full as run
 
     torch.set_num_threads(1)
     run.SECONDS_BETWEEN_CHECKPOINTS = request.get("between", 30.0)

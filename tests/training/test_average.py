@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from autospace.network import Network
+from autospace.networks.network import Network
 from autospace.spaces import mbconv
 from autospace.training.average import Average, decay_at
 from tests.tiny import SKELETON

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from autospace.network import Network
+from autospace.networks.network import Network
 from autospace.spaces import LayerSpec, Skeleton, Stem, mbconv
 from autospace.training.drop_path import draw_scales, drop_probabilities, forward_dropped
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from autospace.cells import CellModule
-from autospace.config import make_settings
-from autospace.operations import SqueezeExcite
+from autospace.networks.cells import CellModule
+from autospace.networks.operations import SqueezeExcite
+from autospace.runs.settings import make_settings
 from autospace.spaces import LayerShape, mbconv
 from autospace.training.optimizers import decay_groups, optimizer_of
 from autospace.training.settings import OptimizerConfig

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from autospace.config import make_settings
-from autospace.data import Augment, Batches, Normaliser, load_data
+from autospace.data.augment import Augment
+from autospace.data.batches import Batches, Normaliser
+from autospace.data.load import load_data
+from autospace.runs.settings import make_settings
 from autospace.spaces import load_architecture
 from autospace.training.session import Session
 from autospace.training.settings import TrainConfig
-from tests.runs import ROOT
+from tests.evolution.runs import ROOT
 
 RESULT = ROOT / "benchmarks" / "results" / "plain_training.json"
 EPOCHS, BATCH = 3, 16

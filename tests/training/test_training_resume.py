@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.runs import Server
+from tests.evolution.runs import Server
 from tests.training.runs import EPOCHS, STEPS, config
 
 # After the step with this number, or before it is done: the first, ends of epochs, the last.

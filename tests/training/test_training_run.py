@@ -10,18 +10,20 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from autospace.config import ConfigError, to_toml
-from autospace.data import DataSet, load_data
-from autospace.folder import RunError
-from autospace.network import Network
-from autospace.run_folder import RunFolder
-from autospace.settings import Config
+from autospace.data.examples import DataSet
+from autospace.data.load import load_data
+from autospace.evolution.folder import RunFolder
+from autospace.evolution.settings import Config
+from autospace.networks.network import Network
+from autospace.networks.weights import load_metadata, load_weights
+from autospace.runs.folder import RunError
+from autospace.runs.settings import ConfigError, to_toml
 from autospace.spaces import Architecture, load_architecture
-from autospace.training import measure, run
+from autospace.training import full as run
 from autospace.training.folder import TrainingFolder
-from autospace.training.run import fitted, train_architecture
+from autospace.training.full import fitted, train_architecture
 from autospace.training.session import Session
-from autospace.weights import load_metadata, load_weights
+from autospace.training.short import measure
 from tests.training.runs import EPOCHS, STEPS, Watcher, architecture, config, trained
 
 NO_MIXING = {"augment": {"crop": 0, "erasing": 0.0, "mixup": 0.0, "cutmix": 0.0}}

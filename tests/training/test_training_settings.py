@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from autospace.config import ConfigError, make_settings, read_config, to_toml
+from autospace.runs.settings import ConfigError, make_settings, read_config, to_toml
 from autospace.spaces import load_skeleton
-from autospace.spaces.builtin import SKELETON_NAMES
-from autospace.training.presets import RECIPES, recipe_for
+from autospace.spaces.files.library import SKELETON_NAMES
+from autospace.training.recipes import RECIPES, recipe_for
 from autospace.training.settings import TrainConfig
 
 

@@ -1,0 +1,173 @@
+"""`cifar10:PATH` and `cifar100:PATH`: the official archives, python or binary layout."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autospace.data.errors import DataError, name_few
+from autospace.data.examples import DataSet, Examples
+from autospace.data.readers.archive import read_members
+from autospace.data.readers.convert import as_examples, finish
+from autospace.data.readers.safe_pickle import read_pickle
+from autospace.data.request import Request, Ticker
+from autospace.data.source import Source
+
+_SHAPE = (3, 32, 32)
+_PIXELS = 3 * 32 * 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """File names of one archive; the last `label_bytes` byte of a binary record is the label."""
+
+    classes: int
+    python_train: tuple[str, ...]
+    python_test: str
+    python_names: str
+    python_label_key: str
+    python_names_key: str
+    binary_train: tuple[str, ...]
+    binary_test: str
+    binary_names: str
+    label_bytes: int
+
+    def files(self) -> tuple[str, ...]:
+        python = (*self.python_train, self.python_test, self.python_names)
+        return (*python, *self.binary_train, self.binary_test, self.binary_names)
+
+
+_LAYOUTS = {
+    "cifar10": _Layout(
+        classes=10,
+        python_train=tuple(f"data_batch_{number}" for number in range(1, 6)),
+        python_test="test_batch",
+        python_names="batches.meta",
+        python_label_key="labels",
+        python_names_key="label_names",
+        binary_train=tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+        binary_test="test_batch.bin",
+        binary_names="batches.meta.txt",
+        label_bytes=1,
+    ),
+    "cifar100": _Layout(
+        classes=100,
+        python_train=("train",),
+        python_test="test",
+        python_names="meta",
+        python_label_key="fine_labels",
+        python_names_key="fine_label_names",
+        binary_train=("train.bin",),
+        binary_test="test.bin",
+        binary_names="fine_label_names.txt",
+        label_bytes=2,
+    ),
+}
+
+
+def read_cifar(source: Source, request: Request) -> DataSet:
+    """Reads CIFAR-10, or CIFAR-100 with its fine labels.
+
+    Args:
+        source: Names the archive, or the folder extracted from it.
+        request: Resolution, channels, limit, seed and progress are used.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: Files are missing, damaged, or hold something else.
+    """
+    if source.path is None:
+        raise DataError(f"{source.kind}: names no path; allowed: {source.kind}:PATH")
+    layout = _LAYOUTS[source.kind]
+    ticker = Ticker(request.progress)
+    ticker.tick(f"reading {source.kind}", 0, 1)
+    found = read_members(source.path, layout.files())
+    if layout.python_test in found or layout.python_train[0] in found:
+        names, train, test = _read_python(source.path, layout, found)
+    else:
+        names, train, test = _read_binary(source.path, layout, found)
+    if len(set(names)) != layout.classes:
+        raise DataError(f"{source.path}: {len(set(names))} class names, {layout.classes} needed")
+    ticker.tick(f"reading {source.kind}", 1, 1)
+    return finish(source.name, request, train, test, names)
+
+
+def _read_python(
+    path: Path, layout: _Layout, found: dict[str, bytes]
+) -> tuple[tuple[str, ...], Examples, Examples]:
+    _require(path, found, (*layout.python_train, layout.python_test, layout.python_names))
+    meta = read_pickle(f"{path}: {layout.python_names}", found[layout.python_names])
+    names = meta.get(layout.python_names_key)
+    if not isinstance(names, list) or not all(isinstance(name, str | bytes) for name in names):
+        raise DataError(f"{path}: {layout.python_names} has no list {layout.python_names_key!r}")
+    texts = (name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names)
+    train = [_python_batch(path, layout, name, found[name]) for name in layout.python_train]
+    test = _python_batch(path, layout, layout.python_test, found[layout.python_test])
+    return tuple(texts), _join(path, train), _join(path, [test])
+
+
+def _python_batch(
+    path: Path, layout: _Layout, name: str, content: bytes
+) -> tuple[np.ndarray, np.ndarray]:
+    where = f"{path}: {name}"
+    batch = read_pickle(where, content)
+    pixels, labels = batch.get("data"), batch.get(layout.python_label_key)
+    if not isinstance(pixels, np.ndarray) or pixels.ndim != 2 or pixels.shape[1] != _PIXELS:
+        raise DataError(f"{where}: has no array 'data' with {_PIXELS} values per image")
+    numbers = _python_labels(where, layout, labels)
+    if len(numbers) != len(pixels):
+        raise DataError(f"{where}: {len(pixels)} images but {len(numbers)} labels, equal is needed")
+    return pixels.reshape(-1, *_SHAPE), numbers
+
+
+def _python_labels(where: str, layout: _Layout, labels: Any) -> np.ndarray:
+    if not isinstance(labels, list) or not all(type(label) is int for label in labels):
+        raise DataError(f"{where}: has no list of whole numbers {layout.python_label_key!r}")
+    for label in labels:
+        if not 0 <= label < layout.classes:
+            raise DataError(
+                f"{where}: label {label} is out of range, 0..{layout.classes - 1} are allowed"
+            )
+    return np.array(labels, dtype=np.int64)
+
+
+def _read_binary(
+    path: Path, layout: _Layout, found: dict[str, bytes]
+) -> tuple[tuple[str, ...], Examples, Examples]:
+    _require(path, found, (*layout.binary_train, layout.binary_test, layout.binary_names))
+    lines = found[layout.binary_names].decode("utf-8", "replace").splitlines()
+    names = tuple(line.strip() for line in lines if line.strip())
+    train = [_binary_batch(path, layout, name, found[name]) for name in layout.binary_train]
+    test = _binary_batch(path, layout, layout.binary_test, found[layout.binary_test])
+    return names, _join(path, train), _join(path, [test])
+
+
+def _binary_batch(
+    path: Path, layout: _Layout, name: str, content: bytes
+) -> tuple[np.ndarray, np.ndarray]:
+    record = layout.label_bytes + _PIXELS
+    if not content or len(content) % record:
+        raise DataError(
+            f"{path}: {name} has {len(content)} bytes, a multiple of {record} is needed; "
+            "the file may be truncated"
+        )
+    rows = np.frombuffer(content, dtype=np.uint8).reshape(-1, record)
+    return rows[:, layout.label_bytes :].reshape(-1, *_SHAPE), rows[:, layout.label_bytes - 1]
+
+
+def _require(path: Path, found: dict[str, bytes], names: Sequence[str]) -> None:
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise DataError(
+            f"{path}: lacks {name_few(missing)}; the official archive, python or binary version, "
+            "or the folder extracted from it is needed"
+        )
+
+
+def _join(path: Path, batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> Examples:
+    images = np.concatenate([images for images, _ in batches])
+    return as_examples(str(path), images, np.concatenate([labels for _, labels in batches]))

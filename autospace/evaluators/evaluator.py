@@ -1,0 +1,78 @@
+"""The seam: an architecture and a seed in, an evaluation out."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from autospace.spaces.cells.key import canonical_key
+from autospace.spaces.errors import shown
+from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.space import Architecture
+
+
+class EvaluationError(ValueError):
+    """An evaluation that could not be made; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What is known of one architecture under one seed.
+
+    Attributes:
+        score: larger is better; accuracy in points (0 to 100) for methods that measure images.
+        loss: mean cross-entropy over the measured images; None where there is none, or where
+            training diverged.
+    """
+
+    score: float
+    loss: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("score", self.score), ("loss", self.loss)):
+            if value is not None and not abs(value) < float("inf"):
+                raise EvaluationError(f"{name}: {shown(value)}; allowed: a finite number")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One evaluation to make; equal keys and seeds mean the same evaluation."""
+
+    architecture: Architecture
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """The architecture's key."""
+        return architecture_key(self.architecture)
+
+
+class Evaluator(Protocol):
+    """Says how good an architecture is: a pure function of its arguments."""
+
+    def evaluate(self, architecture: Architecture, seed: int) -> Evaluation:
+        """The evaluation under one seed.
+
+        Raises:
+            EvaluationError: it cannot be made on this machine, or not of this architecture.
+        """
+        ...
+
+
+def architecture_key(architecture: Architecture) -> str:
+    """A text shared by exactly the architectures that are the same network.
+
+    Names of skeletons, layers and cells do not count; images and classes do.
+    """
+    layers = zip(architecture.skeleton.layers, architecture.cells, strict=True)
+    cells = (canonical_key(cell, layer.stride) for layer, cell in layers)
+    return " | ".join((skeleton_key(architecture.skeleton), *cells))
+
+
+def skeleton_key(skeleton: Skeleton) -> str:
+    """A text shared by exactly the skeletons that build the same network around their cells."""
+    stem = skeleton.stem
+    layers = " ".join(f"{layer.channels}/{layer.stride}" for layer in skeleton.layers)
+    return (
+        f"{skeleton.in_channels}x{skeleton.resolution} stem {stem.channels}/{stem.stride}"
+        f"{'' if stem.block is None else f'/{stem.block}'}"
+        f" layers {layers} head {skeleton.head} classes {skeleton.classes}"
+    )

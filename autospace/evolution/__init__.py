@@ -1,0 +1,1 @@
+"""Learn a space: populations of cells, evolved by fitness."""

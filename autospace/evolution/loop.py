@@ -1,0 +1,258 @@
+"""The generational loop: populations -> offspring -> fitness -> survivors, once per round.
+
+All layers evolve at once. A round offers K candidates per layer: first the initial population, K
+at a time, then the offspring of each generation, last the best cells once more. What a round
+draws depends only on the seed, the round and the state before it, so a run can stop after any
+round and go on later with the same result. Knows nothing of torch: the scorer is an argument.
+"""
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from autospace.evolution import toolbox as evolution
+from autospace.evolution.population import Drawn, LayerState, Member, Round, State
+from autospace.latency.budget import LatencyBudget
+from autospace.scorers.scorer import Scorer
+from autospace.seeds import stream
+from autospace.spaces.cells.cell import Cell
+from autospace.spaces.cells.key import canonical, canonical_key
+from autospace.spaces.cells.variation import mutate, random_cell
+from autospace.spaces.cost import Cost, cell_cost
+from autospace.spaces.shares import Share
+from autospace.spaces.skeleton import LayerShape, Skeleton
+from autospace.spaces.space import Origin
+
+MAX_DRAWS = 1000
+PATIENCE = 200
+"""Draws after which cells are drawn at random: the parents' neighbours are used up."""
+HALL_FACTOR = 3
+DIVERGED = -1e6
+"""Fitness of a cell whose score is no finite number: its training diverged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What evolution works on and how long.
+
+    Attributes:
+        references: reference cells, the same at every layer; the first is the yardstick.
+        shares: per layer, what a cell may cost.
+        candidates: K, cells that each layer offers in a round.
+        keep: evolved cells per layer of the learned space.
+        confirm: how many times the best cells are scored again at the end.
+        write_back: weight of a newer score in the moving average.
+        latency: what a cell may take on a device; None for no limit.
+        references_stay: whether reference cells are in the learned space whatever their fitness;
+            if not, they compete for the `keep` places.
+        hand_made: whether the reference cells and mutations of them found the populations; if
+            not, the references are only scored, to stand in the learned space.
+    """
+
+    skeleton: Skeleton
+    references: tuple[tuple[str, Cell], ...]
+    shares: tuple[Share, ...]
+    operators: evolution.Operators
+    seed: int
+    generations: int
+    candidates: int
+    keep: int
+    confirm: int = 1
+    write_back: float = 0.5
+    latency: LatencyBudget | None = None
+    hand_made: bool = True
+    references_stay: bool = True
+
+    def allows(self, layer: int, cell: Cell, cost: Cost) -> bool:
+        """Whether a cell of this cost may enter a layer."""
+        within = self.shares[layer].allows(cost)
+        return within and (self.latency is None or self.latency.allows(cell, layer))
+
+    @property
+    def founders(self) -> int:
+        """Cells per layer that are scored before evolution; all references are among them."""
+        if not self.hand_made:
+            return self.operators.population + len(self.references)
+        return max(self.operators.population, len(self.references))
+
+    @property
+    def founding_rounds(self) -> int:
+        """Rounds in which the initial population is scored."""
+        return -(-self.founders // self.candidates)
+
+    @property
+    def confirming_rounds(self) -> int:
+        """Rounds in which the best cells are scored again."""
+        return self.confirm * -(-self.finalists // self.candidates)
+
+    @property
+    def finalists(self) -> int:
+        """Evolved cells per layer that are scored again."""
+        return self.keep + max(2, self.keep // 2)
+
+    @property
+    def rounds(self) -> int:
+        """All rounds of the run."""
+        return self.founding_rounds + self.generations + self.confirming_rounds
+
+    def phase(self, index: int) -> str:
+        """`initial`, `evolve` or `confirm`."""
+        if index < self.founding_rounds:
+            return "initial"
+        return "evolve" if index < self.founding_rounds + self.generations else "confirm"
+
+
+def evolve(plan: Plan, scorer: Scorer, state: State | None = None) -> Iterator[State]:
+    """Runs all rounds that are left, yielding the state after each."""
+    state = state or start(plan)
+    while state.round < plan.rounds:
+        proposals, drawn = propose(plan, state)
+        cells = [[member.cell for member in layer] for layer in proposals]
+        # A layer may have run out of new cells; if all have, there is nothing to train.
+        fitness: list[list[float]] = [[] for _ in cells]
+        if any(cells):
+            fitness = scorer.score(cells, repeat_of(plan, state.round))
+        state = absorb(plan, state, proposals, fitness, drawn)
+        yield state
+
+
+def start(plan: Plan) -> State:
+    """The state before the first round: empty populations."""
+    return State(0, tuple(LayerState() for _ in plan.skeleton.layers))
+
+
+def repeat_of(plan: Plan, index: int) -> int:
+    """Which time the cells of a round are scored: 0 before the confirming rounds."""
+    done = index - plan.founding_rounds - plan.generations
+    return 0 if done < 0 else 1 + done // -(-plan.finalists // plan.candidates)
+
+
+def propose(plan: Plan, state: State) -> tuple[list[list[Member]], list[Drawn]]:
+    """The members that each layer offers in the next round; unscored, but in the last phase."""
+    phase = plan.phase(state.round)
+    proposals, counts = [], []
+    for index, shape in enumerate(plan.skeleton.shapes):
+        if phase == "confirm":
+            members, drawn = _finalists(plan, state, index), Drawn()
+        else:
+            members, drawn = _fresh(plan, state, index, shape)
+        proposals.append(members)
+        counts.append(drawn)
+    return proposals, counts
+
+
+def absorb(
+    plan: Plan,
+    state: State,
+    proposals: Sequence[Sequence[Member]],
+    fitness: Sequence[Sequence[float]],
+    drawn: Sequence[Drawn],
+) -> State:
+    """The state after a round: scores written back, survivors chosen, statistics recorded."""
+    layers, records, all_scored = [], [], []
+    for layer, offered, values, count in zip(state.layers, proposals, fitness, drawn, strict=True):
+        pairs = zip(offered, values, strict=True)
+        scored = [_written_back(member, value, plan.write_back) for member, value in pairs]
+        layers.append(_after(plan, layer, scored, state.round))
+        records.append(evolution.record(layers[-1].members, count, len(scored)))
+        all_scored.append(tuple(scored))
+    record = Round(state.round, plan.phase(state.round), tuple(records))
+    history = (*state.history, record)
+    return State(state.round + 1, tuple(layers), history, tuple(all_scored))
+
+
+def _after(plan: Plan, layer: LayerState, scored: list[Member], index: int) -> LayerState:
+    hall = evolution.best_ever(layer.hall, scored, HALL_FACTOR * plan.finalists)
+    if plan.phase(index) == "confirm":
+        again = {member.key: member for member in scored}
+        members = tuple(again.get(member.key, member) for member in layer.members)
+        return replace(layer, members=members, hall=hall)
+    members = (*layer.members, *scored)
+    if index + 1 >= plan.founding_rounds:
+        members = _population(plan, members)
+    references = tuple(member for member in scored if member.origin.kind == "reference")
+    return LayerState(
+        members,
+        hall,
+        (*layer.references, *references),
+        layer.seen | {member.key for member in scored},
+        layer.born + len(scored),
+    )
+
+
+def _population(plan: Plan, members: tuple[Member, ...]) -> tuple[Member, ...]:
+    """Those of the members that may have offspring."""
+    if not plan.hand_made:
+        evolved = tuple(each for each in members if each.origin.kind != "reference")
+        members = evolved or members
+    if len(members) > plan.operators.population:
+        return evolution.survivors(members, plan.operators)
+    return members
+
+
+def _finalists(plan: Plan, state: State, layer: int) -> list[Member]:
+    # The list is fixed when the phase begins: later rounds must not see earlier rounds' scores.
+    # A reference was not selected for its score, so luck cannot have flattered it.
+    hall = [each for each in state.layers[layer].hall if each.origin.kind != "reference"]
+    scores = repeat_of(plan, state.round)
+    waiting = [member for member in hall if member.scores == scores]
+    already = sum(member.scores > scores for member in hall)
+    left = max(0, plan.finalists - already)
+    return waiting[: min(plan.candidates, left)]
+
+
+def _fresh(plan: Plan, state: State, layer: int, shape: LayerShape) -> tuple[list[Member], Drawn]:
+    """K cells that this layer has never scored and that fit its share, as far as there are any."""
+    rng = stream(plan.seed, "evolution", state.round, layer)
+    current = state.layers[layer]
+    wanted = plan.candidates
+    if plan.phase(state.round) == "initial":
+        wanted = min(wanted, plan.founders - current.born)
+    seen = set(current.seen)
+    found: list[Member] = []
+    total = duplicates = over_budget = 0
+    while len(found) < wanted and total < MAX_DRAWS:
+        cell, origin = _draw(plan, state, layer, total, rng)
+        total += 1
+        key, cost = canonical_key(cell, shape.stride), cell_cost(cell, shape)
+        if not plan.allows(layer, cell, cost):
+            over_budget += 1
+        elif key in seen:
+            duplicates += 1
+        else:
+            seen.add(key)
+            identity = f"c{current.born + len(found):04d}"
+            if origin.kind == "reference":
+                identity = origin.parents[0]
+                origin = Origin("reference")
+            found.append(Member(identity, canonical(cell), key, cost, origin))
+    return found, Drawn(total, duplicates, over_budget)
+
+
+def _draw(
+    plan: Plan, state: State, layer: int, attempt: int, rng: random.Random
+) -> tuple[Cell, Origin]:
+    current = state.layers[layer]
+    if plan.phase(state.round) == "evolve":
+        generation = state.round - plan.founding_rounds + 1
+        if attempt >= PATIENCE:
+            return random_cell(plan.operators.prior, rng), Origin("random", generation)
+        cell, parents, kind = evolution.offspring(current.members, plan.operators, rng)
+        return cell, Origin(kind, generation, parents)
+    # Earlier rounds founded with the first references; this one goes on where they stopped.
+    if current.born + attempt < len(plan.references):
+        identity, cell = plan.references[current.born + attempt]
+        return cell, Origin("reference", 0, (identity,))
+    if plan.hand_made and rng.random() < 0.5:
+        identity, cell = rng.choice(plan.references)
+        return mutate(cell, plan.operators.prior, rng), Origin("mutation", 0, (identity,))
+    return random_cell(plan.operators.prior, rng), Origin("random")
+
+
+def _written_back(member: Member, value: float, weight: float) -> Member:
+    """F <- (1 - mu) F + mu f; the first score counts fully."""
+    value = value if math.isfinite(value) else DIVERGED
+    if member.fitness is not None:
+        value = (1 - weight) * member.fitness + weight * value
+    return replace(member, fitness=value, scores=member.scores + 1)

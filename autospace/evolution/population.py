@@ -1,0 +1,119 @@
+"""The individuals of evolution and the state of a run between two rounds."""
+
+from dataclasses import dataclass, field
+
+from autospace.spaces.cells.cell import Cell
+from autospace.spaces.cost import Cost
+from autospace.spaces.space import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A cell of a layer's population.
+
+    Attributes:
+        key: canonical key at this layer.
+        cost: of the cell at this layer.
+        fitness: larger is better, 0 is as good as the reference; None before it is scored.
+        scores: how many times it was scored; `fitness` is their moving average.
+    """
+
+    id: str
+    cell: Cell
+    key: str
+    cost: Cost
+    origin: Origin
+    fitness: float | None = None
+    scores: int = 0
+
+    @property
+    def value(self) -> float:
+        """The fitness of a member that has one."""
+        if self.fitness is None:
+            raise ValueError(f"{self.id} has not been scored")
+        return self.fitness
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """How many cells were drawn to find the offspring of a round, and why some were rejected."""
+
+    total: int = 0
+    duplicates: int = 0
+    over_budget: int = 0
+
+    @property
+    def feasible_rate(self) -> float:
+        """Share of the drawn cells within the layer's share of the budget."""
+        return 1.0 if not self.total else 1 - self.over_budget / self.total
+
+
+@dataclass(frozen=True, slots=True)
+class LayerState:
+    """One layer: its population, the best cells it ever had, its references, all keys scored."""
+
+    members: tuple[Member, ...] = ()
+    hall: tuple[Member, ...] = ()
+    references: tuple[Member, ...] = ()
+    seen: frozenset[str] = frozenset()
+    born: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRecord:
+    """Statistics of a layer after a round."""
+
+    best: float
+    mean: float
+    spread: float
+    drawn: Drawn
+    scored: int
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round did: all layers at once."""
+
+    index: int
+    phase: str
+    layers: tuple[LayerRecord, ...]
+
+    @property
+    def drawn(self) -> Drawn:
+        """What all layers drew together."""
+        drawn = [layer.drawn for layer in self.layers]
+        return Drawn(
+            sum(each.total for each in drawn),
+            sum(each.duplicates for each in drawn),
+            sum(each.over_budget for each in drawn),
+        )
+
+    @property
+    def best(self) -> float:
+        """Mean over the layers of the best fitness."""
+        return sum(layer.best for layer in self.layers) / len(self.layers)
+
+    @property
+    def mean(self) -> float:
+        """Mean over the layers of the population's mean fitness."""
+        return sum(layer.mean for layer in self.layers) / len(self.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything a run needs to go on after a round: a pure value, written as JSON.
+
+    Attributes:
+        scored: per layer, the members that the last round scored; the event log keeps them, the
+            checkpoint does not.
+    """
+
+    round: int
+    layers: tuple[LayerState, ...]
+    history: tuple[Round, ...] = field(default=())
+    scored: tuple[tuple[Member, ...], ...] = field(default=(), compare=False)
+
+    @property
+    def evaluations(self) -> int:
+        """Cells scored so far, over all layers."""
+        return sum(layer.scored for record in self.history for layer in record.layers)

@@ -1,0 +1,116 @@
+"""Warm-up: training the reference network, resumable after any step."""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+
+from autospace.compute.execution import PLAIN, Execution
+from autospace.evolution.checkpoint import CheckpointError
+from autospace.evolution.settings import WarmUpConfig
+from autospace.networks.network import Network
+from autospace.networks.operations import placed
+from autospace.runs.files import write_atomically
+from autospace.runs.settings import ConfigError
+from autospace.scorers.scorer import Tick
+from autospace.seeds import derived_seed
+from autospace.spaces.cells.cell import Cell
+from autospace.spaces.skeleton import Skeleton
+from autospace.training.short import BatchSource, Recipe, make_optimizer, train
+
+WEIGHTS = "reference.safetensors"
+SECONDS_BETWEEN_CHECKPOINTS = 20.0
+_MOMENTUM = "momentum."
+
+
+def new_reference(
+    skeleton: Skeleton, cells: Sequence[Cell], seed: int, device: torch.device
+) -> Network:
+    """The reference network as it starts: the same for equal seeds, on every device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "reference"))
+        return placed(Network(skeleton, cells), device)
+
+
+def warm_up(
+    network: Network,
+    batches: BatchSource,
+    options: WarmUpConfig,
+    folder: Path,
+    tick: Tick,
+    execution: Execution = PLAIN,
+) -> None:
+    """Trains the reference network in place, from the checkpoint in `folder` if there is one.
+
+    Whatever `tick` raises is raised on after the step just done has been saved.
+    """
+    recipe = Recipe(options.steps, options.learning_rate)
+    optimizer = make_optimizer(network, recipe, execution)
+    path = folder / WEIGHTS
+    start = _load(path, network, optimizer, recipe.steps) if path.is_file() else 0
+    saved = time.monotonic()
+
+    def after_step(step: int, loss: torch.Tensor) -> None:
+        nonlocal saved
+        done = step + 1
+        try:
+            tick(done, recipe.steps)
+        except BaseException:
+            _save(path, network, optimizer, done)
+            raise
+        late = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
+        if late or done == recipe.steps:
+            _check_finite(loss, done, options)
+            _save(path, network, optimizer, done)
+            saved = time.monotonic()
+
+    train(
+        network,
+        batches,
+        recipe,
+        optimizer=optimizer,
+        start=start,
+        after_step=after_step,
+        execution=execution,
+    )
+
+
+def _check_finite(loss: torch.Tensor, done: int, options: WarmUpConfig) -> None:
+    # Only now and then: to look at a number on a GPU is to wait for it.
+    if not math.isfinite(float(loss)):
+        problem = f"the reference network diverged before step {done}; choose a smaller rate"
+        raise ConfigError(f"warm_up.learning_rate: {options.learning_rate}; {problem}")
+
+
+def _save(path: Path, network: Network, optimizer: torch.optim.SGD, step: int) -> None:
+    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
+    for name, parameter in network.named_parameters():
+        buffer = optimizer.state.get(parameter, {}).get("momentum_buffer")
+        if buffer is not None:
+            tensors[_MOMENTUM + name] = buffer.contiguous()
+    write_atomically(path, save(tensors, {"step": str(step)}))
+
+
+def _load(path: Path, network: Network, optimizer: torch.optim.SGD, steps: int) -> int:
+    """Restores weights and momentum; returns the steps done."""
+    device = next(network.parameters()).device
+    try:
+        with safe_open(path, "pt") as stream:
+            step = int(stream.metadata()["step"])
+        if not 0 < step <= steps:
+            raise ValueError(f"step {step} of {steps}")
+        tensors = load_file(path, device=str(device))
+        weights = {k: v for k, v in tensors.items() if not k.startswith(_MOMENTUM)}
+        network.load_state_dict(weights)
+        for name, parameter in network.named_parameters():
+            # The layout of a buffer follows its weight, as the optimiser itself would have it.
+            buffer = torch.empty_like(parameter).copy_(tensors[_MOMENTUM + name])
+            optimizer.state[parameter]["momentum_buffer"] = buffer
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        problem = str(error).partition("\n")[0][:160]
+        raise CheckpointError(f"{path}: damaged, or of another run: {problem}") from None
+    return step

@@ -1,0 +1,219 @@
+"""The settings of a run: every name, its default, its unit and what is allowed."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from autospace.spaces.cells.operations import DEFAULT_OPERATIONS, OPERATIONS
+from autospace.spaces.counts import parse_count
+from autospace.spaces.errors import shown
+
+
+def _no_boolean(value: Any) -> Any:
+    # True == 1, and that is all that a Literal looks at.
+    if isinstance(value, bool):
+        raise ValueError(f"{shown(value)}; allowed: a number")
+    return value
+
+
+def _counted(value: Any) -> Any:
+    """`5M` as a number; everything else stays for validation to judge."""
+    count = parse_count(value) if isinstance(value, str) else None
+    return value if count is None else count
+
+
+DEVICES = r"^(auto|cpu|cuda(:[0-9]{1,2})?)$"
+
+Precision = Literal["auto", "float32", "bfloat16"]
+Method = Literal["probe", "local", "in-place", "gated", "mixture"]
+Limit = Annotated[
+    Annotated[int, Field(ge=1, le=10**15)] | Literal["reference", "none"],
+    BeforeValidator(_counted),
+]
+LatencyLimit = (
+    Annotated[float, Field(gt=0, le=10**6, description="milliseconds")]
+    | Literal["reference", "none"]
+)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class DataConfig(_Section):
+    """Which images, and how they are prepared."""
+
+    source: Annotated[
+        str, Field(max_length=4096, description="digits, folder:PATH, cifar10:PATH, ...")
+    ] = "digits"
+    resolution: Annotated[int, Field(ge=4, le=1024)] | None = None
+    limit: Annotated[int, Field(ge=20)] | None = None
+    validation: Annotated[float, Field(gt=0.05, lt=0.95)] = 0.5
+    crop: Annotated[int, Field(ge=0, le=64)] = 0
+    flip: bool = False
+    cutout: Annotated[int, Field(ge=0, le=256)] = 0
+
+
+class CellsConfig(_Section):
+    """Which cells may exist, and how they vary."""
+
+    operations: tuple[Annotated[str, Field(description="names of operations")], ...] = (
+        DEFAULT_OPERATIONS
+    )
+    nodes: Annotated[int, Field(ge=2, le=6)] = 4
+    none_probability: Annotated[float, Field(ge=0, le=0.9)] = 0.4
+    window: Annotated[int, Field(ge=1, le=15)] = 2
+    reference_kernels: Annotated[tuple[Literal[3, 5, 7], ...], Field(min_length=1)] = (3, 5, 7)
+    reference_expansion: Annotated[Literal[1, 3, 6], BeforeValidator(_no_boolean)] = 6
+
+    @field_validator("operations", "reference_kernels", mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("operations")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in OPERATIONS:
+                raise ValueError(f"{shown(name)}; allowed: {', '.join(OPERATIONS)}")
+        if len(set(names)) != len(names) or not set(names) - {"none"}:
+            raise ValueError("each operation once, and at least one besides none")
+        return names
+
+    @field_validator("reference_kernels")
+    @classmethod
+    def _distinct(cls, kernels: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(kernels)) != len(kernels):
+            raise ValueError("each kernel once")
+        return kernels
+
+    @model_validator(mode="after")
+    def _references_are_in_the_vocabulary(self) -> "CellsConfig":
+        for kernel in self.reference_kernels:
+            if f"dw_conv_{kernel}x{kernel}" not in self.operations:
+                found = f"kernel {kernel} needs dw_conv_{kernel}x{kernel}"
+                raise ValueError(f"reference_kernels: {found}, which is not among operations")
+        return self
+
+    @model_validator(mode="after")
+    def _window_fits(self) -> "CellsConfig":
+        edges = self.nodes * (self.nodes - 1) // 2
+        if self.window > edges:
+            raise ValueError(f"window {self.window}, but {self.nodes} nodes have {edges} edges")
+        return self
+
+
+class EvolutionConfig(_Section):
+    """Population, selection, and what is kept."""
+
+    generations: Annotated[int, Field(ge=0, le=100_000)] = 20
+    population: Annotated[int, Field(ge=2, le=10_000)] = 24
+    founders: Literal["references", "random"] = "references"
+    candidates: Annotated[int, Field(ge=1, le=256, description="K per layer and round")] = 4
+    tournament: Annotated[int, Field(ge=1, le=10_000)] = 6
+    crossover: Annotated[float, Field(ge=0, le=1)] = 0.3
+    ageing: bool = False
+    objectives: Annotated[
+        tuple[Literal["fitness", "madds"], ...], Field(min_length=1, max_length=2)
+    ] = ("fitness",)
+    keep: Annotated[int, Field(ge=1, le=256, description="cells per layer, references apart")] = 6
+    references: Literal["stay", "compete"] = "stay"
+    confirm: Annotated[int, Field(ge=0, le=8, description="times the best are scored again")] = 1
+    write_back: Annotated[float, Field(gt=0, le=1, description="weight of a newer score")] = 0.5
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _list_is_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> "EvolutionConfig":
+        if self.tournament > self.population:
+            found = f"tournament {self.tournament}, population {self.population}"
+            raise ValueError(f"{found}: the tournament is at most the population")
+        if self.objectives not in {("fitness",), ("fitness", "madds")}:
+            raise ValueError("objectives are fitness, or fitness,madds")
+        if self.ageing and len(self.objectives) > 1:
+            raise ValueError("ageing keeps the youngest, fitness,madds the front: choose one")
+        return self
+
+
+class ScoringConfig(_Section):
+    """How candidates are scored against the reference."""
+
+    method: Method = "probe"
+    steps: Annotated[int, Field(ge=1, le=10**6, description="per candidate")] = 50
+    batch: Annotated[int, Field(ge=2, le=65_536)] = 64
+    validation_batches: Annotated[int, Field(ge=1, le=10_000)] = 8
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.15
+    rho: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    pool: Annotated[int, Field(ge=1, le=32, description="pixels a side that a probe sees")] = 2
+    inherit: bool = False
+    recompute: bool = False
+    cost_weight: Annotated[float, Field(ge=0, le=100, description="lambda of E[cost]")] = 0.0
+
+
+class WarmUpConfig(_Section):
+    """How the reference network is trained before anything is scored."""
+
+    steps: Annotated[int, Field(ge=1, le=10**7)] = 1000
+    batch: Annotated[int, Field(ge=2, le=65_536)] = 64
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
+
+
+class BudgetConfig(_Section):
+    """Limits on every architecture of the learned space.
+
+    `reference` is what the dearest reference architecture costs; `none` lifts the limit.
+    """
+
+    max_madds: Limit = "reference"
+    max_params: Limit = "none"
+    max_latency_ms: LatencyLimit = "none"
+    latency_table: (
+        Annotated[
+            str,
+            Field(min_length=1, max_length=4096, description="a file of autospace profile --out"),
+        ]
+        | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _latency_has_a_table(self) -> "BudgetConfig":
+        if self.max_latency_ms != "none" and self.latency_table is None:
+            raise ValueError("max_latency_ms needs latency_table, a file of autospace profile")
+        if self.max_latency_ms == "none" and self.latency_table is not None:
+            raise ValueError("latency_table does nothing without max_latency_ms")
+        return self
+
+
+class Config(_Section):
+    """Everything that decides what a run computes."""
+
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    device: Annotated[str, Field(pattern=DEVICES, description="auto, cpu or cuda[:n]")] = "auto"
+    precision: Precision = "auto"
+    cuda_graphs: bool = True
+    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    skeleton: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=4096,
+            description="auto, the name of a skeleton, or a .json or .toml file",
+        ),
+    ] = "auto"
+    data: DataConfig = DataConfig()
+    cells: CellsConfig = CellsConfig()
+    evolution: EvolutionConfig = EvolutionConfig()
+    scoring: ScoringConfig = ScoringConfig()
+    warm_up: WarmUpConfig = WarmUpConfig()
+    budget: BudgetConfig = BudgetConfig()

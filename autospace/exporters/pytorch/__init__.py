@@ -1,0 +1,1 @@
+"""A space or an architecture as Python source that needs PyTorch only."""

@@ -1,0 +1,1 @@
+"""Cells and networks as torch modules: the phenotype."""

@@ -1,0 +1,195 @@
+"""One architecture as a file that runs without autospace: ONNX, or PyTorch's own pt2."""
+
+import errno
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import torch
+
+from autospace.networks import onnx as deploy_onnx
+from autospace.networks import pt2 as deploy_pt2
+from autospace.networks.network import Network
+from autospace.networks.weights import ARCHITECTURE, WeightsError, load_metadata, load_weights
+from autospace.runs.files import write_atomically
+from autospace.seeds import derived_seed
+from autospace.spaces.errors import shown
+from autospace.spaces.files.codec import to_json
+from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.space import Architecture
+
+TRAINED: Final = "trained"
+FRESH: Final = "not trained: fresh, of seed 0"
+# One image, and another number than that with which the network is traced.
+_BATCHES: Final = (1, 3)
+
+
+class DeployError(ValueError):
+    """A network that cannot be written, or that does not compute the same once it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A file that was written.
+
+    Attributes:
+        path: the file.
+        target: its format.
+        bytes: its size.
+        trained: whether its weights came from a file; otherwise they are fresh.
+        difference: largest difference between a logit of the file and of the network, as a share
+            of the largest logit; None where nothing was verified.
+    """
+
+    path: Path
+    target: str
+    bytes: int
+    trained: bool
+    difference: float | None
+
+
+class _Format(NamedTuple):
+    """How files are written and run, how far their logits may be off, what has to be there."""
+
+    encoded: Callable[[Network, torch.Tensor, Mapping[str, str]], bytes]
+    opened: Callable[[bytes], Callable[[torch.Tensor], torch.Tensor]]
+    tolerance: float
+    largest: int
+    packages: tuple[str, ...] = ()
+
+
+_FORMATS: Final = {
+    "onnx": _Format(
+        deploy_onnx.encoded,
+        deploy_onnx.opened,
+        1e-5,
+        deploy_onnx.LARGEST,
+        ("onnx", "onnxscript", "onnxruntime"),
+    ),
+    "pt2": _Format(deploy_pt2.encoded, deploy_pt2.opened, 0.0, 2**63),
+}
+
+
+def deploy(
+    architecture: Architecture,
+    target: Literal["onnx", "pt2"],
+    path: Path,
+    *,
+    weights: Path | None = None,
+    verify: bool = True,
+) -> Deployed:
+    """Writes a network for inference, whole or not at all.
+
+    The file takes normalised float32 images [N, C, H, W], any N, and gives logits [N, classes].
+    As strings it carries the architecture, MAdds, params and all that the weights file says, the
+    normalisation of the images for example.
+
+    Args:
+        architecture: what to write. With weights, the number of classes and the size of the
+            images are those with which they were trained.
+        target: the format.
+        path: the file; an earlier one is replaced.
+        weights: a file of `save_weights`; None for fresh weights, the same in every call.
+        verify: whether the program that reads such files runs this one before it is written.
+
+    Raises:
+        WeightsError: weights that are damaged, or of other cells.
+        DeployError: a package is missing, or the file would not compute what the network does.
+        OSError: the folder cannot be written.
+    """
+    form = _format(target)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+    architecture, network, metadata = _source(architecture, weights)
+    if 4 * architecture.cost.params > form.largest:
+        found = f"{architecture.cost.params:,} params"
+        raise DeployError(f"{path}: {found}; {target} files hold 2 GB of weights, pt2 holds more")
+    example = _images(architecture.skeleton, 2)
+    raw = form.encoded(network, example, metadata)
+    difference = _verified(form, raw, network, architecture.skeleton, path) if verify else None
+    try:
+        write_atomically(path, raw)
+    except OSError as error:
+        # The caller knows the file by its own name, not by the temporary one.
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    return Deployed(path, target, len(raw), weights is not None, difference)
+
+
+def _format(target: str) -> _Format:
+    if target not in _FORMATS:
+        raise DeployError(f"{shown(target)}: no such format; allowed: {', '.join(_FORMATS)}")
+    form = _FORMATS[target]
+    missing = [name for name in form.packages if find_spec(name) is None]
+    if missing:
+        needs = f"needs {', '.join(missing)}"
+        raise DeployError(f"{target}: {needs}; install with: pip install 'autospace[onnx]'")
+    return form
+
+
+def _source(
+    architecture: Architecture, weights: Path | None
+) -> tuple[Architecture, Network, dict[str, str]]:
+    """What is to be written, in evaluation mode, and what is to be said about it."""
+    stored, tensors = (architecture, None) if weights is None else load_weights(weights)
+    said = {} if weights is None else load_metadata(weights)
+    if weights is not None:
+        _check_same(architecture, stored, weights)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(0, "deploy"))
+        network = Network(stored.skeleton, stored.cells)
+    if tensors is not None:
+        network.load_state_dict(tensors)
+    metadata = {
+        **said,
+        ARCHITECTURE: to_json(stored),
+        "madds": str(stored.cost.madds),
+        "params": str(stored.cost.params),
+        "weights": FRESH if tensors is None else TRAINED,
+    }
+    return stored, network.eval().requires_grad_(False), metadata
+
+
+def _check_same(wanted: Architecture, stored: Architecture, weights: Path) -> None:
+    """Refuses weights of other cells; the images and classes may be others."""
+    if _plan(wanted.skeleton) != _plan(stored.skeleton):
+        names = f"{shown(stored.skeleton.name)}, not {shown(wanted.skeleton.name)}"
+        raise WeightsError(f"{weights}: of another skeleton: {names}")
+    places = zip(wanted.skeleton.shapes, wanted.candidates, stored.candidates, strict=True)
+    for shape, mine, theirs in places:
+        if mine.cell.pruned() != theirs.cell.pruned():
+            names = f"{shown(theirs.id)}, not the cell of {shown(mine.id)}"
+            raise WeightsError(f"{weights}: of another architecture: {shape.name} is {names}")
+
+
+def _plan(skeleton: Skeleton) -> tuple[object, ...]:
+    return (skeleton.stem, skeleton.layers, skeleton.head)
+
+
+def _images(skeleton: Skeleton, count: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(derived_seed(0, "deploy", "images", count))
+    side = skeleton.resolution
+    return torch.randn(count, skeleton.in_channels, side, side, generator=generator)
+
+
+@torch.no_grad()
+def _verified(form: _Format, raw: bytes, network: Network, skeleton: Skeleton, path: Path) -> float:
+    """The largest difference between the file's logits and the network's."""
+    run = form.opened(raw)
+    largest = 0.0
+    for count in _BATCHES:
+        images = _images(skeleton, count)
+        wanted = network(images)
+        if not wanted.isfinite().all():
+            raise DeployError(f"{path}: not written: the network gives logits that are not finite")
+        found = run(images)
+        off, scale = (found - wanted).abs().max().item(), wanted.abs().max().item()
+        # Of equal logits, even of zeros, the share is zero.
+        share = off / scale if off else 0.0
+        if not share <= form.tolerance:
+            problem = f"its logits differ from PyTorch's by {share:.1e} of the largest"
+            raise DeployError(f"{path}: not written: {problem}; allowed: {form.tolerance:.0e}")
+        largest = max(largest, share)
+    return largest

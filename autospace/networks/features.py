@@ -1,0 +1,103 @@
+"""What the frozen reference shows of a batch, remembered as long as memory allows."""
+
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+import torch
+from torch.nn import functional as F
+
+from autospace.compute.execution import Execution, widened
+from autospace.networks.network import Network
+from autospace.training.short import Batch, BatchSource
+
+
+class LayerInput(NamedTuple):
+    """A layer's input x [N, C, H, W] and the labels [N] of its images."""
+
+    x: torch.Tensor
+    labels: torch.Tensor
+
+
+class LayerTrace(NamedTuple):
+    """A layer's input x, its reference cell's output y, and g = dL/dy of each image's own loss."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    g: torch.Tensor
+
+
+Seen = TypeVar("Seen", bound=LayerInput | LayerTrace)
+Look = Callable[[Network, torch.Tensor, torch.Tensor], list[Seen]]
+
+
+class Steps(Generic[Seen]):
+    """What layers show on the batch of a step; later rounds ask for the same steps again."""
+
+    def __init__(
+        self,
+        reference: Network,
+        source: BatchSource,
+        look: Look[Seen],
+        execution: Execution,
+        most: int,
+    ) -> None:
+        """Keeps at most so many bytes."""
+        self._reference, self._source, self._look = reference, source, look
+        self._execution, self._most = execution, most
+        self._kept: dict[tuple[int, int], Seen] = {}
+        self._bytes = 0
+
+    def at(self, step: int, layers: Sequence[int]) -> list[Seen]:
+        """One entry for each of these layers."""
+        if any((step, layer) not in self._kept for layer in layers):
+            shown = self._shown(self._source.batch(step))
+            # Who comes back to a step for other layers will come for all of them.
+            again = any((step, layer) in self._kept for layer in range(len(shown)))
+            for layer in range(len(shown)) if again else layers:
+                self._keep((step, layer), shown[layer])
+            return [shown[layer] for layer in layers]
+        return [self._kept[step, layer] for layer in layers]
+
+    def _keep(self, place: tuple[int, int], seen: Seen) -> None:
+        size = sum(part.numel() * part.element_size() for part in seen)
+        if place not in self._kept and self._bytes + size <= self._most:
+            self._kept[place] = seen
+            self._bytes += size
+
+    def _shown(self, batch: Batch) -> list[Seen]:
+        found: list[list[Seen]] = []
+
+        def work(part: Batch, share: float) -> None:
+            with self._execution.autocast():
+                found.append(self._look(self._reference, *part))
+
+        self._execution.parts.each(work, batch, found.clear)
+        return [_joined(parts) for parts in zip(*found, strict=True)]
+
+
+def _joined(parts: Sequence[Seen]) -> Seen:
+    """What a layer shows of a batch, from what it shows of the parts; in one piece if in one."""
+    if len(parts) == 1:
+        return parts[0]
+    make: Callable[..., Seen] = type(parts[0])
+    return make(*map(torch.cat, zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def layer_inputs(
+    reference: Network, images: torch.Tensor, labels: torch.Tensor
+) -> list[LayerInput]:
+    """One forward pass of the frozen reference."""
+    return [LayerInput(x, labels) for x in reference.trace(images).inputs]
+
+
+def layer_traces(
+    reference: Network, images: torch.Tensor, labels: torch.Tensor
+) -> list[LayerTrace]:
+    """One forward and backward pass of the frozen reference."""
+    with torch.enable_grad():
+        trace = reference.trace(images)
+        loss = F.cross_entropy(widened(trace.logits), labels, reduction="sum")
+        gradients = torch.autograd.grad(loss, trace.outputs)
+    triples = zip(trace.inputs, trace.outputs, gradients, strict=True)
+    return [LayerTrace(x.detach(), y.detach(), g) for x, y, g in triples]

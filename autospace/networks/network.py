@@ -1,0 +1,98 @@
+"""Skeletons filled with cells, as torch modules."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from autospace.networks.cells import CellModule, initialise
+from autospace.networks.operations import ConvNorm
+from autospace.spaces.cells.cell import Cell, mbconv
+from autospace.spaces.skeleton import LayerShape, Skeleton
+
+
+class Trace(NamedTuple):
+    """What passed through a network: logits, and per layer the cell's input and output."""
+
+    logits: torch.Tensor
+    inputs: list[torch.Tensor]
+    outputs: list[torch.Tensor]
+
+
+class Network(nn.Module):
+    """Stem, one cell per layer, and head: images [N, C, H, W] -> logits [N, classes]."""
+
+    def __init__(self, skeleton: Skeleton, cells: Sequence[Cell]) -> None:
+        super().__init__()
+        self.skeleton = skeleton
+        stem = skeleton.stem
+        parts: list[nn.Module] = [
+            ConvNorm(skeleton.in_channels, stem.channels, 3, stride=stem.stride)
+        ]
+        if stem.block is not None:
+            shape = LayerShape("stem", stem.channels, stem.block, 1, skeleton.stem_resolution)
+            parts.append(CellModule(mbconv(3, 1), shape))
+        self.stem = nn.Sequential(*parts)
+        self.layers = nn.ModuleList(
+            CellModule(cell, shape) for shape, cell in zip(skeleton.shapes, cells, strict=True)
+        )
+        width = skeleton.shapes[-1].out_channels
+        self.head: nn.Module = nn.Identity()
+        if skeleton.head:
+            self.head = ConvNorm(width, skeleton.head)
+        self.classifier = nn.Linear(skeleton.head or width, skeleton.classes)
+        for part in (self.stem[0], self.head, self.classifier):
+            initialise(part)
+
+    def cell(self, layer: int) -> CellModule:
+        """The cell of a layer."""
+        module = self.layers[layer]
+        if not isinstance(module, CellModule):
+            raise TypeError(f"layer {layer} holds a {type(module).__name__}, not a cell")
+        return module
+
+    def stages(self) -> Iterator[tuple[LayerShape, nn.Module]]:
+        """Each layer's shape and cell, input side first."""
+        return zip(self.skeleton.shapes, self.layers, strict=True)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of the images."""
+        return self.rest(self.stem(images), 0)
+
+    def before(self, images: torch.Tensor, layer: int) -> torch.Tensor:
+        """The input of a layer: a later `rest` from there on gives the logits."""
+        x: torch.Tensor = self.stem(images)
+        for shape, cell in list(self.stages())[:layer]:
+            x = joined(shape, x, cell(x))
+        return x
+
+    def rest(self, x: torch.Tensor, start: int) -> torch.Tensor:
+        """Logits from the input x of layer `start` on."""
+        for shape, cell in list(self.stages())[start:]:
+            x = joined(shape, x, cell(x))
+        return self.classify(x)
+
+    def classify(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits from the output x of the last layer."""
+        logits: torch.Tensor = self.classifier(self.head(x).mean(dim=(2, 3)))
+        return logits
+
+    def trace(self, images: torch.Tensor) -> Trace:
+        """A forward pass that keeps what every cell received and returned."""
+        x = self.stem(images)
+        if torch.is_grad_enabled() and not x.requires_grad:
+            # A frozen network still has to hand gradients to its layers' outputs.
+            x.requires_grad_()
+        inputs, outputs = [], []
+        for shape, cell in self.stages():
+            y = cell(x)
+            inputs.append(x)
+            outputs.append(y)
+            x = joined(shape, x, y)
+        return Trace(self.classify(x), inputs, outputs)
+
+
+def joined(shape: LayerShape, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Output of a layer: its cell's output y, plus its input x where there is a shortcut."""
+    return x + y if shape.shortcut else y

@@ -1,0 +1,178 @@
+"""The figures that follow a run round by round: fitness, and how the search itself went."""
+
+from collections.abc import Sequence
+
+from autospace.charts.figure import (
+    Area,
+    Axis,
+    Dots,
+    Entry,
+    Figure,
+    Line,
+    Mark,
+    Panel,
+    Rule,
+    Segments,
+    Unit,
+)
+from autospace.evolution.population import Round
+from autospace.report.findings import layer_findings
+from autospace.report.numbers import signed
+from autospace.report.record import RunRecord
+from autospace.spaces.cells.notation import human
+
+MOST_POINTS = 160
+"""Rounds that a line is made of at most; of longer runs every k-th round is drawn."""
+DEEPEST = 0.6
+"""How far a fitness axis reaches below all best values, as a share of their range."""
+
+
+def fitness_figure(record: RunRecord) -> Figure:
+    """Best and mean fitness of every layer, round by round, against the reference at 0."""
+    rounds = thinned(record.history)
+    rivals = [each.rival for each in layer_findings(record)]
+    levels = [0.0 if each is None else each.fitness or 0.0 for each in rivals]
+    panels = tuple(
+        Panel(
+            shape.name,
+            _in_words(rounds, index),
+            _rounds_axis(record),
+            _fitness_axis(rounds, index, levels[index]),
+            _course(rounds, index, levels[index]),
+        )
+        for index, shape in enumerate(record.shapes)
+    )
+    caption = (
+        "Fitness of each layer's population, round by round; each layer has its own scale. Above "
+        "0, a cell promises more than the reference cell. In the last rounds the best "
+        "cells are scored again on other images, which takes back what was luck."
+    )
+    legend = (
+        Entry("best cell", "first", "line"),
+        Entry("mean of the population", "faint", "dashed"),
+        Entry("reference cell, 0", "reference", "line"),
+        Entry("best hand-made cell", "second", "dashed"),
+        Entry("rounds that evolve", "first", "area"),
+    )
+    return Figure("fitness", caption, panels, legend)
+
+
+def gains_figure(record: RunRecord) -> Figure:
+    """Per layer, the best evolved cell beside the best hand-made one, all on one scale."""
+    found = layer_findings(record)
+    rivals = [max(0.0, each.rival.fitness or 0.0) if each.rival else 0.0 for each in found]
+    best = [
+        each.best.fitness or 0.0 if each.best else rival
+        for each, rival in zip(found, rivals, strict=True)
+    ]
+    rows = [float(index) for index in range(len(found))]
+    tips = tuple(
+        f"{each.name}: evolved {signed(value)}, hand-made {signed(rival)}"
+        for each, value, rival in zip(found, best, rivals, strict=True)
+    )
+    pairs = tuple(
+        ((rival, row), (value, row)) for value, rival, row in zip(best, rivals, rows, strict=True)
+    )
+    marks = (
+        Rule(0.0, "reference", "y", dashed=False),
+        Segments(pairs, "faint"),
+        Dots(tuple(zip(rivals, rows, strict=True)), "second", "square"),
+        Dots(tuple(zip(best, rows, strict=True)), "first", "dot", tips),
+    )
+    names = [each.name for each in found]
+    axis = Axis.of("fitness", [0.0, *rivals, *best])
+    panel = Panel("Best cell of each layer", "; ".join(tips), axis, Axis.named(names), marks)
+    caption = (
+        "The fittest evolved cell of every layer beside the fittest hand-made one: where the dot "
+        "is right of the square, evolution promises more than what was there."
+    )
+    legend = (
+        Entry("best evolved cell", "first", "dot"),
+        Entry("best hand-made cell", "second", "square"),
+        Entry("reference cell, 0", "reference", "line"),
+    )
+    return Figure("gains", caption, (panel,), legend, (400, 70 + 22 * len(found)))
+
+
+def effort_figure(record: RunRecord) -> Figure:
+    """Feasible cells, duplicates, seconds and memory of every round."""
+    rounds, x = thinned(record.history), _rounds_axis(record)
+    drawn = [each for each in rounds if each.drawn.total]
+    feasible = [(each.index + 1.0, each.drawn.feasible_rate) for each in drawn]
+    repeated = [(each.index + 1.0, each.drawn.duplicates / each.drawn.total) for each in drawn]
+    logs = [(each.index + 1.0, record.log.get(each.index)) for each in rounds]
+    seconds = [(at, log.seconds) for at, log in logs if log and log.seconds is not None]
+    memory = [(at, float(log.memory_mb)) for at, log in logs if log and log.memory_mb]
+    series: list[tuple[str, list[tuple[float, float]], Unit]] = [
+        ("Drawn cells within the budget", feasible, "percent"),
+        ("Drawn cells known already", repeated, "percent"),
+        ("Seconds", seconds, "number"),
+        ("Peak memory in MB", memory, "count"),
+    ]
+    panels = tuple(_series(title, x, points, unit) for title, points, unit in series if points)
+    caption = "The search round by round: shares of the cells drawn, and what each round took."
+    return Figure("effort", caption, panels, (), (300, 150))
+
+
+def thinned(history: Sequence[Round]) -> list[Round]:
+    """At most `MOST_POINTS` rounds, evenly spread, the last among them."""
+    stride = -(-len(history) // MOST_POINTS) or 1
+    return list(history[::-1][::stride][::-1])
+
+
+def _fitness_axis(rounds: Sequence[Round], layer: int, rival: float) -> Axis:
+    records = [each.layers[layer] for each in rounds]
+    best = [0.0, rival, *(each.best for each in records)]
+    # One diverged cell pulls a mean down by thousands; what matters is around the best.
+    lowest = min([*best, *(each.mean for each in records)])
+    return Axis.of("fitness", [max(lowest, min(best) - DEEPEST * (max(best) - min(best))), *best])
+
+
+def _rounds_axis(record: RunRecord) -> Axis:
+    return Axis("round", 0.5, max(2, len(record.history)) + 0.5, "whole")
+
+
+def _course(rounds: Sequence[Round], layer: int, rival: float) -> tuple[Mark, ...]:
+    best = tuple((each.index + 1.0, each.layers[layer].best) for each in rounds)
+    mean = tuple((each.index + 1.0, each.layers[layer].mean) for each in rounds)
+    tips = tuple(
+        f"round {each.index + 1} ({each.phase}): best {signed(each.layers[layer].best)}, "
+        f"mean {signed(each.layers[layer].mean)}"
+        for each in rounds
+    )
+    evolving = [each.index + 1.0 for each in rounds if each.phase == "evolve"]
+    ends = (evolving[0] - 0.5, evolving[-1] + 0.5) if evolving else ()
+    return (
+        # As high as the panel, whatever its axis.
+        Area(tuple((at, -1e300, 1e300) for at in ends), "first"),
+        Rule(0.0, "reference", dashed=False),
+        Rule(rival, "second"),
+        Line(mean, "faint", dashed=True),
+        Line(best, "first"),
+        Dots(best, "first", "none", tips),
+    )
+
+
+def _in_words(rounds: Sequence[Round], layer: int) -> str:
+    if not rounds:
+        return "No round is done yet."
+    first, last = rounds[0].layers[layer], rounds[-1].layers[layer]
+    return (
+        f"Best fitness {signed(first.best)} after the first round and {signed(last.best)} after "
+        f"round {rounds[-1].index + 1}; mean {signed(first.mean)} and {signed(last.mean)}."
+    )
+
+
+def _series(title: str, x: Axis, points: list[tuple[float, float]], unit: Unit) -> Panel:
+    values = [value for _, value in points]
+    tips = tuple(f"round {at:.0f}: {_told(value, unit)}" for at, value in points)
+    top = 1.0 if unit == "percent" else max([*values, 1e-3]) * 1.1
+    words = f"Between {_told(min(values), unit)} and {_told(max(values), unit)}."
+    marks = (Line(tuple(points), "first"), Dots(tuple(points), "first", "none", tips))
+    return Panel(title, words, x, Axis("", 0.0, top, unit), marks)
+
+
+def _told(value: float, unit: Unit) -> str:
+    if unit == "percent":
+        return f"{value:.0%}"
+    return human(value) if unit == "count" else f"{value:.1f}"

@@ -1,0 +1,237 @@
+"""A folder that holds a run, whatever it computes: who may write what there, and when."""
+
+import json
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+
+from pydantic import BaseModel
+
+from autospace.runs.files import remove_parts, write_atomically
+from autospace.runs.locks import TakenError, locked
+from autospace.runs.settings import to_toml
+
+CONFIG: Final = "config.toml"
+EVENTS: Final = "events.jsonl"
+CHECKPOINT: Final = "checkpoint"
+DIGEST: Final = "data.sha256"
+CACHE: Final = "cache"
+LOCK: Final = ".lock"
+
+# A section of `config.toml` that tells whose run it is.
+_COMMANDS: Final = {
+    "[evolution]": "evolve",
+    "[evaluator]": "compare",
+    "[supernet]": "search",
+    "[training]": "train",
+}
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class RunError(ValueError):
+    """A run folder that cannot be started, overwritten or resumed; the message says what to do."""
+
+
+class Folder(ABC, Generic[Settings]):
+    """A folder that holds one run: configuration, event log, checkpoint and results.
+
+    A new run takes its place in two steps, so that one that cannot even start leaves things as
+    they were: `create` looks whether the place is free, `_begin` or `abandon` follow once it is
+    known whether the configuration can be run.
+
+    Attributes:
+        command: the command whose runs these are.
+        results: what a run writes beside its configuration, log and checkpoint; the last of them
+            last, so that a run is finished once it is there.
+    """
+
+    command: ClassVar[str]
+    results: ClassVar[tuple[str, ...]]
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._replacing: Settings | None = None
+        self._new = False
+        self._made: list[Path] = []
+
+    @classmethod
+    def create(cls, path: Path, config: Settings, *, force: bool = False) -> Self:
+        """A fresh run; with `force`, one that will replace the earlier run at the same place.
+
+        Raises:
+            RunError: the path is taken.
+        """
+        folder = cls(path)
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path}: is a file; choose another folder with --out")
+        if folder._in_use():
+            if not (path / CONFIG).is_file():
+                raise RunError(f"{path}: not empty and no run; choose another folder with --out")
+            folder._check_command("choose another folder with --out")
+            if not force:
+                raise RunError(
+                    f"{path}: holds a run already; continue it with --resume {path}, "
+                    "or replace it with --force"
+                )
+            folder._replacing = config
+            return folder
+        folder._made = [each for each in (path, *path.parents) if not each.exists()]
+        folder._new = True
+        path.mkdir(parents=True, exist_ok=True)
+        write_atomically(path / CONFIG, to_toml(config))
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """An earlier run.
+
+        Raises:
+            RunError: there is none, or one of another command.
+        """
+        if not (path / CONFIG).is_file():
+            raise RunError(f"{path}: no run to resume (no {CONFIG} in it)")
+        folder = cls(path)
+        folder._check_command("go on with that command")
+        return folder
+
+    @property
+    def config(self) -> Settings:
+        """The configuration of the run.
+
+        Raises:
+            ConfigError: its file is damaged.
+        """
+        return self._replacing or self._read_config(self.path / CONFIG)
+
+    @property
+    def cache(self) -> Path:
+        """Where decoded images are kept."""
+        return self.path / CACHE
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where weights and state are kept."""
+        return self.path / CHECKPOINT
+
+    @property
+    def replacing(self) -> bool:
+        """Whether an earlier run is still in the folder, to be replaced by this one."""
+        return self._replacing is not None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last of the results has been written."""
+        return not self.replacing and (self.path / self.results[-1]).is_file()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from working on the same run.
+
+        Raises:
+            RunError: another process is.
+        """
+        try:
+            with locked(self.path / LOCK):
+                yield
+        except TakenError:
+            problem = "another process is working on this run"
+            raise RunError(f"{self.path}: {problem}; wait for it or stop it") from None
+
+    def abandon(self) -> None:
+        """Removes what `create` made, if the run has not begun; an earlier run stays."""
+        if not self._new:
+            return
+        (self.path / CONFIG).unlink(missing_ok=True)
+        (self.path / LOCK).unlink(missing_ok=True)
+        shutil.rmtree(self.cache, ignore_errors=True)
+        with suppress(OSError):  # somebody else put something there
+            for each in self._made:
+                each.rmdir()
+
+    def append_event(self, event: Mapping[str, Any]) -> None:
+        """Adds a line to the event log."""
+        with (self.path / EVENTS).open("a", encoding="utf-8") as stream:
+            stream.write(_line(event))
+
+    @staticmethod
+    @abstractmethod
+    def _read_config(path: Path) -> Settings:
+        """The configuration that a file holds."""
+
+    def _begin(self, files: Mapping[str, str], data_digest: str) -> None:
+        """Begins the run, or makes sure that it goes on with the data with which it began.
+
+        Args:
+            files: below the folder, what is written unless it is there.
+            data_digest: of the images.
+
+        Raises:
+            RunError: the data is not the same.
+        """
+        if self._replacing is not None:
+            self._remove_run()
+            write_atomically(self.path / CONFIG, to_toml(self._replacing))
+            self._replacing = None
+        self._new = False
+        self.checkpoint.mkdir(exist_ok=True)
+        for folder in (self.path, self.checkpoint):
+            remove_parts(folder)
+        for name, text in files.items():
+            if not (self.path / name).is_file():
+                write_atomically(self.path / name, text)
+        digest = self.checkpoint / DIGEST
+        if not digest.is_file():
+            write_atomically(digest, f"{data_digest}\n")
+        elif digest.read_bytes().strip() != data_digest.encode():
+            raise RunError(
+                f"{self.path}: the data changed since this run began; start a new run with --out"
+            )
+
+    def _mend_events(self, key: str, history: Mapping[int, Mapping[str, Any]]) -> None:
+        """Makes the log hold one line for everything in the history, and no other."""
+        path = self.path / EVENTS
+        if not path.is_file() and not history:
+            return
+        logged = _events(path.read_bytes(), key) if path.is_file() else {}
+        lines = [logged.get(index) or _line(event) for index, event in history.items()]
+        write_atomically(path, "".join(lines))
+
+    def _in_use(self) -> bool:
+        # A process that was killed before it had written its configuration leaves an empty run.
+        kept = (LOCK, CACHE)
+        names = [each.name for each in self.path.iterdir()] if self.path.is_dir() else []
+        return any(name not in kept and not name.endswith(".part") for name in names)
+
+    def _check_command(self, advice: str) -> None:
+        text = (self.path / CONFIG).read_bytes().decode(errors="replace")
+        lines = [line.strip() for line in text.splitlines()]
+        for section, command in _COMMANDS.items():
+            if section in lines and command != self.command:
+                raise RunError(f"{self.path}: holds a run of autospace {command}; {advice}")
+
+    def _remove_run(self) -> None:
+        # Only what a run writes: the folder may hold notes of its owner.
+        for name in (*self.results, EVENTS):
+            (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
+
+
+def _line(event: Mapping[str, Any]) -> str:
+    return json.dumps(event, sort_keys=True) + "\n"
+
+
+def _events(raw: bytes, key: str) -> dict[int, str]:
+    """The whole lines of a log by what they count; the last of several counts."""
+    found = {}
+    for line in raw.split(b"\n"):
+        try:
+            event = json.loads(line)
+            if isinstance(event, dict) and type(event.get(key)) is int:
+                found[event[key]] = _line(event)
+        except (ValueError, RecursionError):
+            continue
+    return found

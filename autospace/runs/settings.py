@@ -1,0 +1,215 @@
+"""Settings from presets, TOML files and the command line, merged and validated."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from autospace.evolution.presets import PRESETS
+from autospace.evolution.settings import Config
+from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.files.reading import parse_toml, read_text
+
+MOST_SETTINGS = 1000
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class ConfigError(ValueError):
+    """A setting that does not exist or is out of range.
+
+    The message is one line: the setting, its value, and what is allowed.
+    """
+
+
+def make_settings(
+    kind: type[Settings], *layers: Mapping[str, Any], path: Path | None = None
+) -> Settings:
+    """Validated settings of a kind: later layers of nested settings override earlier ones.
+
+    Args:
+        kind: a model whose fields are settings and sections of settings.
+        layers: nested settings.
+        path: the file that errors name.
+
+    Raises:
+        ConfigError: naming the first wrong setting, its value, and what is allowed.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = _merged(merged, layer)
+    try:
+        return kind.model_validate(merged)
+    except ValidationError as error:
+        problem = _message(kind, error.errors(include_url=False)[0])
+        raise ConfigError(str(SpaceError(str(path), problem)) if path else problem) from None
+
+
+def make_config(*layers: Mapping[str, Any]) -> Config:
+    """A validated configuration: later layers of nested settings override earlier ones.
+
+    Raises:
+        ConfigError: naming the first wrong setting, its value, and what is allowed.
+    """
+    return make_settings(Config, *layers)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The nested settings of a TOML file.
+
+    Raises:
+        ConfigError: not there, not UTF-8, not TOML, or absurdly large or deep.
+    """
+    try:
+        text = read_text(path)
+    except SpaceError as error:
+        raise ConfigError(str(error).replace("JSON or TOML", "TOML")) from None
+    try:
+        settings: dict[str, Any] = parse_toml(text)
+    except SpaceError as error:
+        raise ConfigError(str(SpaceError(str(path), str(error)))) from None
+    return settings
+
+
+def load_config(path: Path) -> Config:
+    """The validated configuration of a TOML file; errors name the file.
+
+    Raises:
+        ConfigError: no such file, or one with a wrong setting.
+    """
+    return make_settings(Config, read_config(path), path=path)
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """Nested settings from `a.b=value` texts; values are TOML, bare words are strings.
+
+    Raises:
+        ConfigError: a text that is not `name=value` or `section.name=value`.
+    """
+    if len(settings) > MOST_SETTINGS:
+        raise ConfigError(f"--set: {len(settings)} times; allowed: up to {MOST_SETTINGS}")
+    nested: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        parts = [part.strip() for part in name.split(".")]
+        if not equals or not all(parts) or len(parts) > 2:
+            raise ConfigError(f"--set {shown(setting)}: expected section.name=value")
+        value: Any = _value(text.strip())
+        for part in reversed(parts):
+            value = {part: value}
+        nested = _merged(nested, value)
+    return nested
+
+
+def preset(name: str) -> dict[str, Any]:
+    """The nested settings of a preset.
+
+    Raises:
+        ConfigError: no preset of this name.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset {shown(name)}: unknown; allowed: {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def to_toml(config: BaseModel) -> str:
+    """The whole configuration as TOML; reading it back gives an equal configuration."""
+    plain = config.model_dump(mode="json")
+    # TOML has no null: an absent key is the default, which is None for all of these.
+    top = {k: v for k, v in plain.items() if v is not None and not isinstance(v, dict)}
+    lines = [f"{key} = {_toml(value)}" for key, value in top.items()]
+    for name, section in plain.items():
+        if isinstance(section, dict):
+            lines += ["", f"[{name}]"]
+            lines += [f"{key} = {_toml(v)}" for key, v in section.items() if v is not None]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    # JSON strings, numbers, booleans and flat lists are valid TOML.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _value(text: str) -> Any:
+    try:
+        parsed = parse_toml(f"value = {text}")
+    except SpaceError:
+        return text
+    # A line end in the text could have smuggled in another setting.
+    return parsed["value"] if set(parsed) == {"value"} else text
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if not isinstance(value, Mapping) or below is None:
+            merged[key] = value
+        elif isinstance(below, Mapping):
+            merged[key] = _merged(below, value)
+        # else: a section that is no section stays, for validation to complain about.
+    return merged
+
+
+def _message(kind: type[BaseModel], error: Any) -> str:
+    """One line for a pydantic error."""
+    section, path = kind.model_fields, ""
+    schema = kind.model_json_schema()
+    place: dict[str, Any] = schema
+    for part in error["loc"]:
+        if isinstance(part, int):
+            path, place = f"{path}[{part}]", place.get("items", {})
+        elif part in section:
+            path = f"{path}.{part}" if path else part
+            place = _resolved(schema, place["properties"][part])
+            section = getattr(section[part].annotation, "model_fields", {})
+        elif error["type"] == "extra_forbidden":
+            known = f"unknown setting; known: {', '.join(section)}"
+            name = part if part.isidentifier() and len(part) <= 40 else shown(part)
+            return f"{path}.{name}: {known}" if path else f"{name}: {known}"
+        # What is left is which alternative of a union was tried; the user knows of none.
+    if error["type"] == "value_error":
+        return f"{path}: {error['msg'].removeprefix('Value error, ')}"
+    given = error["input"]
+    given = list(given) if isinstance(given, tuple) else given
+    return f"{path or 'configuration'}: {shown(given)}; allowed: {_allowed(place)}"
+
+
+def _resolved(schema: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
+    reference = place.get("$ref", "").rpartition("/")[2]
+    resolved: dict[str, Any] = schema["$defs"][reference] if reference else place
+    return resolved
+
+
+def _allowed(place: dict[str, Any]) -> str:
+    """What a part of the JSON Schema of the settings allows, for people."""
+    if "anyOf" in place:
+        some = [_allowed(each) for each in place["anyOf"] if each.get("type") != "null"]
+        return " or ".join(some)
+    values = place.get("enum", [place["const"]] if "const" in place else [])
+    if values:
+        return " or ".join(str(value) for value in values)
+    kind = place.get("type")
+    if kind in {"integer", "number"}:
+        return f"{'a whole number' if kind == 'integer' else 'a number'} {_range(place)}".strip()
+    if kind == "array":
+        least = "of at least one: " if place.get("minItems") == 1 else "of "
+        return f"a list {least}{_allowed(place.get('items', {}))}"
+    names = {"boolean": "true or false", "object": "a section of settings"}
+    return names.get(str(kind), str(place.get("description", "a string")))
+
+
+def _range(place: dict[str, Any]) -> str:
+    low, high = place.get("minimum"), place.get("maximum")
+    above, below = place.get("exclusiveMinimum"), place.get("exclusiveMaximum")
+    if low is not None and high is not None:
+        return f"from {low} to {high}"
+    parts = [
+        f"of at least {low}" if low is not None else "",
+        f"above {above}" if above is not None else "",
+        f"of at most {high}" if high is not None else "",
+        f"below {below}" if below is not None else "",
+    ]
+    return " and ".join(part for part in parts if part)

@@ -1,0 +1,115 @@
+"""What every scorer works with, and how a candidate comes to life."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from autospace.compute.execution import PLAIN, Execution
+from autospace.evolution.settings import ScoringConfig
+from autospace.networks.cells import CellModule
+from autospace.networks.network import Network
+from autospace.networks.operations import ConvNorm, placed
+from autospace.scorers.scorer import Tick, no_tick
+from autospace.seeds import derived_seed
+from autospace.spaces.cells.cell import Cell
+from autospace.spaces.cells.key import canonical_key
+from autospace.training.short import BatchSource
+
+KEPT_BYTES: Final = 1 << 30
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The trained reference network and the two halves of the fitness images.
+
+    Attributes:
+        reference: trained, frozen, in evaluation mode; scorers never change it.
+        training: batches that train candidates.
+        validation: batches that fitness is read off; their images are not in `training`.
+        kept_bytes: of what the reference shows of each kind of batch, kept for later rounds.
+    """
+
+    reference: Network
+    training: BatchSource
+    validation: BatchSource
+    options: ScoringConfig
+    seed: int
+    tick: Tick = no_tick
+    execution: Execution = PLAIN
+    kept_bytes: int = KEPT_BYTES
+
+    @property
+    def device(self) -> torch.device:
+        """Where the reference network is."""
+        return next(self.reference.parameters()).device
+
+    def training_steps(self, repeat: int, count: int) -> range:
+        """Steps of the training batches of a repeat; no two repeats share one."""
+        return range(repeat * count, (repeat + 1) * count)
+
+    def validation_steps(self, repeat: int) -> range:
+        """Steps of the validation batches of a repeat; no two repeats share one."""
+        count = self.options.validation_batches
+        return range(repeat * count, (repeat + 1) * count)
+
+    def candidate(self, layer: int, cell: Cell, repeat: int) -> CellModule:
+        """A fresh module for a cell, the same for equal functions, whatever was built before."""
+        shape = self.reference.skeleton.shapes[layer]
+        name = canonical_key(cell, shape.stride)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derived_seed(self.seed, "candidate", layer, repeat, name))
+            module = CellModule(cell, shape)
+        if self.options.inherit:
+            inherit(module, self.reference.cell(layer))
+        return placed(module, self.device).train()
+
+
+def freeze(network: Network) -> Network:
+    """The network in evaluation mode, its weights without gradients."""
+    return network.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def inherit(module: CellModule, donor: CellModule) -> None:
+    """Copies into a candidate what it shares with a donor: in place.
+
+    Expansion and projection copy the channels that both have. A depthwise operation into the
+    last node takes the donor's kernels, centred, on top of a tenth of its own.
+    """
+    if isinstance(module.expand, ConvNorm) and isinstance(donor.expand, ConvNorm):
+        _overlap_block(module.expand, donor.expand)
+    if module.project is not None and donor.project is not None:
+        _overlap_block(module.project, donor.project)
+    direct = f"0_{donor.last}"
+    if direct not in donor.operations:
+        return
+    given = donor.operations[direct]
+    if not isinstance(given, ConvNorm):
+        return
+    for operation in module.operations.values():
+        if isinstance(operation, ConvNorm):
+            _centre(operation.convolution.weight, given.convolution.weight)
+
+
+def _overlap_block(taken: ConvNorm, given: ConvNorm) -> None:
+    _overlap(taken.convolution.weight, given.convolution.weight)
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        _overlap(getattr(taken.norm, name), getattr(given.norm, name))
+
+
+def _overlap(taken: torch.Tensor, given: torch.Tensor) -> None:
+    shared = tuple(slice(0, min(pair)) for pair in zip(taken.shape, given.shape, strict=True))
+    taken[shared] = given[shared]
+
+
+def _centre(taken: torch.Tensor, given: torch.Tensor) -> None:
+    """Adds depthwise kernels [C, 1, k, k] to the middle of others, cropped if they are larger."""
+    channels = min(len(taken), len(given))
+    margin = (taken.shape[-1] - given.shape[-1]) // 2
+    if margin < 0:
+        given = given[..., -margin:margin, -margin:margin]
+        margin = 0
+    stop = margin + given.shape[-1]
+    taken[:channels] *= 0.1
+    taken[:channels, :, margin:stop, margin:stop] += given[:channels]

@@ -1,0 +1,89 @@
+"""GDAS (Dong and Yang, CVPR 2019): a path sampled by Gumbel-softmax, trained straight through.
+
+With Gumbel noise o, the path is argmax_k (log p_k + o_k), which is distributed as p. Forward, only
+the path runs; back, the one-hot choice is taken for softmax((log p + o) / tau) (equations 3-5),
+whose temperature tau falls over the search.
+
+The published acceleration gives only the active gate a gradient, <dL/dy, y>. That is how the loss
+changes with the scale of y: not at all where y meets batch normalisation before it meets anything
+else, so that nothing would be learned in layers around which no shortcut leads. By default all
+gates have theirs.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch.nn import functional as F
+
+from autospace.searchers.gradient.alphas import Rows
+from autospace.searchers.gradient.draws import Draw, draw
+from autospace.searchers.gradient.expected_cost import CostOptions, ExpectedCost
+from autospace.searchers.gradient.gates import gated_path
+from autospace.searchers.gradient.search import GradientOptions, GradientSearch
+from autospace.seeds import stream
+from autospace.supernets.problem import Problem
+from autospace.supernets.shared_weights import Loss
+from autospace.supernets.supernet import frozen
+
+
+class GdasOptions(GradientOptions, CostOptions):
+    """The published temperatures; the published rate and steps give a travel of 15."""
+
+    gates: Literal["full", "active"] = "full"
+    alpha_travel: Annotated[float, Field(gt=0, le=1000)] = 15.0
+    temperature: Annotated[float, Field(gt=0, le=1000, description="at first")] = 10.0
+    last_temperature: Annotated[float, Field(gt=0, le=1000, description="at the end")] = 0.1
+
+
+class Gdas(GradientSearch):
+    """One sampled path for the weights, and another for alpha."""
+
+    options_type = GdasOptions
+
+    def __init__(self, problem: Problem, options: GdasOptions) -> None:
+        super().__init__(problem, options)
+        self._options = options
+        self._cost = ExpectedCost(problem.choices, options, problem.device)
+
+    def temperature(self, index: int) -> float:
+        """Falls linearly over the search."""
+        first, last = self._options.temperature, self._options.last_temperature
+        return first + (last - first) * self.progress(index)
+
+    def weight_loss(self, index: int) -> Loss:
+        """The sampled path."""
+        return self.weights.task(self._drawn(index, "weights").path)
+
+    def alpha_step(self, index: int) -> None:
+        """A sampled path on a validation batch."""
+        images, labels = self.problem.validation.batch(index)
+        drawn = self._drawn(index, "alpha")
+        self.alphas.step(self.gradients(images, labels, drawn, self.temperature(index)))
+
+    def gradients(
+        self, images: torch.Tensor, labels: torch.Tensor, drawn: Draw, temperature: float
+    ) -> tuple[torch.Tensor, ...]:
+        """dL/dalpha per layer: <dL/dy, c_k(x)> of the gates, through the soft weights."""
+        alphas, supernet = self.alphas.values, self.weights.supernet
+        soft = relaxed(alphas, drawn.noise, temperature)
+        seen: list[Sequence[int]] = [(active,) for active in drawn.path]
+        if self._options.gates == "full":
+            seen = [range(len(alpha)) for alpha in alphas]
+        with frozen(supernet):
+            logits = gated_path(supernet, images, drawn.path, soft, seen)
+            loss = self._cost.joined(F.cross_entropy(logits, labels), self.alphas.probabilities)
+            return torch.autograd.grad(loss, alphas)
+
+    def _drawn(self, index: int, purpose: str) -> Draw:
+        rng = stream(self.problem.seed, "gdas", purpose, index)
+        return draw(self.problem.choices, self.alphas.log_probabilities, rng)
+
+
+def relaxed(alphas: list[torch.Tensor], noise: Rows, temperature: float) -> list[torch.Tensor]:
+    """Per layer softmax((log p + noise) / temperature), differentiable in alpha."""
+    return [
+        ((alpha.log_softmax(0) + alpha.new_tensor(row)) / temperature).softmax(0)
+        for alpha, row in zip(alphas, noise, strict=True)
+    ]

@@ -1,0 +1,109 @@
+"""ProxylessNAS (Cai et al., ICLR 2019): binary gates, one path in memory, its cost in the loss.
+
+A weight step trains one path drawn from p = softmax(alpha). An alpha step reads dL/dg_j at the
+binary gates of a path (`gates.py`) and takes it for dL/dp_j (equation 4):
+
+    dL/dalpha_i = sum_j dL/dg_j p_j (delta_ij - p_i)
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch.nn import functional as F
+
+from autospace.searchers.gradient.draws import draw, draw_pairs
+from autospace.searchers.gradient.expected_cost import CostOptions, ExpectedCost
+from autospace.searchers.gradient.gates import gated_path
+from autospace.searchers.gradient.search import GradientOptions, GradientSearch
+from autospace.seeds import stream
+from autospace.spaces.choices import Path
+from autospace.supernets.problem import Problem
+from autospace.supernets.shared_weights import Loss
+from autospace.supernets.supernet import frozen
+
+
+class ProxylessOptions(GradientOptions, CostOptions):
+    """The published search warms up for a quarter of it and moves alpha every fifth step."""
+
+    gates: Literal["two", "full"] = "two"
+    alpha_every: Annotated[int, Field(ge=1, le=1000)] = 5
+    alpha_travel: Annotated[float, Field(gt=0, le=1000)] = 10.0
+    cost_weight: Annotated[float, Field(ge=0, le=1000, description="0 for no cost term")] = 0.1
+
+
+class Proxyless(GradientSearch):
+    """Gates over two sampled candidates a layer, or over all of them."""
+
+    options_type = ProxylessOptions
+    # Without a first moment, candidates that were not sampled stay where they are.
+    betas: ClassVar[tuple[float, float]] = (0.0, 0.999)
+
+    def __init__(self, problem: Problem, options: ProxylessOptions) -> None:
+        super().__init__(problem, options)
+        self._two = options.gates == "two"
+        self._cost = ExpectedCost(problem.choices, options, problem.device)
+
+    def weight_loss(self, index: int) -> Loss:
+        """One path drawn from p."""
+        rng = stream(self.problem.seed, "proxyless path", index)
+        path = draw(self.problem.choices, self.alphas.log_probabilities, rng).path
+        return self.weights.task(path)
+
+    def alpha_step(self, index: int) -> None:
+        """Gates of a drawn path, read on a validation batch."""
+        rng = stream(self.problem.seed, "proxyless gates", index)
+        choices, log_p = self.problem.choices, self.alphas.log_probabilities
+        if self._two:
+            path, pairs = draw_pairs(choices, log_p, rng)
+        else:
+            path = draw(choices, log_p, rng).path
+            pairs = tuple(tuple(range(size)) for size in choices.sizes)
+        images, labels = self.problem.validation.batch(index)
+        before = [value.detach().clone() for value in self.alphas.values]
+        self.alphas.step(self.gradients(images, labels, path, pairs))
+        if self._two:
+            for value, old, pair in zip(self.alphas.values, before, pairs, strict=True):
+                keep_mass(value, old, pair)
+
+    def gradients(
+        self, images: torch.Tensor, labels: torch.Tensor, path: Path, seen: tuple[Path, ...]
+    ) -> list[torch.Tensor | None]:
+        """dL/dalpha per layer, over the candidates that are `seen`; 0 for all others.
+
+        Layers in which Zero is active get None, as in the released code: nothing that their gates
+        would be compared with has passed through them.
+        """
+        pairs = list(zip(self.alphas.values, seen, strict=True))
+        gates = [_renormalised(alpha, indices) for alpha, indices in pairs]
+        probabilities = [_moving(alpha, indices) for alpha, indices in pairs]
+        supernet = self.weights.supernet
+        with frozen(supernet):
+            logits = gated_path(supernet, images, path, gates, seen)
+            loss = self._cost.joined(F.cross_entropy(logits, labels), probabilities)
+            found = torch.autograd.grad(loss, self.alphas.values)
+        skipped = [
+            modules[index].project is None
+            for modules, index in zip(supernet.choices, path, strict=True)
+        ]
+        return [None if skip else row for skip, row in zip(skipped, found, strict=True)]
+
+
+@torch.no_grad()
+def keep_mass(alpha: torch.Tensor, before: torch.Tensor, pair: Path) -> None:
+    """Shifts the two that were moved so that all others keep their probabilities: in place."""
+    chosen = list(pair)
+    alpha[chosen] -= alpha[chosen].logsumexp(0) - before[chosen].logsumexp(0)
+
+
+def _renormalised(alpha: torch.Tensor, indices: Path) -> torch.Tensor:
+    """Probabilities [K] over some candidates only; 0 for all others."""
+    chosen = torch.tensor(indices, device=alpha.device)
+    return torch.zeros_like(alpha).index_put((chosen,), alpha[chosen].softmax(0))
+
+
+def _moving(alpha: torch.Tensor, indices: Path) -> torch.Tensor:
+    """softmax(alpha) [K], in which only some move, and those share what they have together."""
+    chosen = torch.tensor(indices, device=alpha.device)
+    p = alpha.detach().softmax(0)
+    return p.index_put((chosen,), p[chosen].sum() * alpha[chosen].softmax(0))

@@ -1,0 +1,1 @@
+"""Search methods that draw architectures, judge them, and draw again."""

@@ -1,0 +1,133 @@
+"""ENAS (Pham et al., ICML 2018): by REINFORCE a controller learns which paths to draw.
+
+Weights learn on a path that the controller draws; every few of those steps the controller learns
+from paths judged on one validation batch each. At the end paths drawn from it are judged in full.
+
+The reward of a path is its accuracy - beta log pi: the mean of the second part is beta times the
+entropy, and so is its gradient. (The released code adds the entropies of the steps instead, and
+lets no gradient through them.) The baseline is a moving average of the rewards before the step.
+"""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+
+from autospace.runs.state import State
+from autospace.searchers.one_shot import OneShot
+from autospace.searchers.sampling.controller import Controller, Sampled
+from autospace.searchers.settings import Section
+from autospace.seeds import derived_seed, stream
+from autospace.spaces.choices import Path
+from autospace.supernets.problem import Problem
+
+TRIES = 64
+
+
+class EnasOptions(Section):
+    """The controller and how it learns."""
+
+    warm_up: Annotated[float, Field(ge=0, lt=1, description="share of steps; paths uniform")] = 0.25
+    controller_every: Annotated[int, Field(ge=1, le=1000, description="weight steps")] = 5
+    samples: Annotated[int, Field(ge=1, le=1000, description="per controller step")] = 10
+    hidden: Annotated[int, Field(ge=1, le=1000)] = 64
+    logit_range: Annotated[float, Field(gt=0, le=100, description="of the tanh")] = 2.5
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.0035
+    entropy: Annotated[float, Field(ge=0, le=10, description="its weight in the reward")] = 1e-4
+    baseline_decay: Annotated[float, Field(ge=0, lt=1, description="per sample")] = 0.99
+
+
+class Enas(OneShot):
+    """Weights and controller in turn, then paths drawn from the controller are judged."""
+
+    options_type = EnasOptions
+
+    def __init__(self, problem: Problem, options: EnasOptions) -> None:
+        super().__init__(problem, options)
+        self._options = options
+        self._warm = round(options.warm_up * self.fitness.steps)
+        self.controller = Controller(
+            problem.choices, options.hidden, options.logit_range, problem.seed
+        )
+        self._optimizer = torch.optim.Adam(self.controller.parameters(), options.learning_rate)
+        self.baseline: float | None = None
+
+    def step(self, index: int) -> None:
+        """Weights, and the controller if it is its turn; after the last of them a judgement."""
+        if not self._warm <= index < self.fitness.steps:
+            super().step(index)
+            return
+        if (index - self._warm) % self._options.controller_every == 0:
+            self.controller_step(index)
+        self.weights.step(index, [self.weights.task(self.drawn("weights", index))])
+
+    @torch.no_grad()
+    def search(self, index: int) -> None:
+        """Judges a path drawn from the controller; one not judged before, if one turns up."""
+        drawn = self._sampled(TRIES, "final", index).paths.tolist()
+        paths = [path for path in map(tuple, drawn) if self.problem.choices.allows(path)]
+        fresh = next((path for path in paths if path not in self.judge.known), None)
+        self.judged(fresh or self.drawn("final", index))
+
+    def controller_step(self, index: int) -> None:
+        """Moves the controller by the rewards of some paths on the validation batch of a step."""
+        sampled = self._sampled(self._options.samples, "controller", index)
+        accuracies = self._accuracies([tuple(path) for path in sampled.paths.tolist()], index)
+        rewards = accuracies - self._options.entropy * sampled.log_p.detach()
+        if self.baseline is None:
+            self.baseline = float(rewards.mean())
+        self._optimizer.zero_grad()
+        surrogate(sampled, rewards, self.baseline).backward()
+        self._optimizer.step()
+        for reward in rewards.tolist():
+            self.baseline += (1 - self._options.baseline_decay) * (reward - self.baseline)
+
+    @torch.no_grad()
+    def drawn(self, purpose: str, index: int) -> Path:
+        """A path from the controller, within all limits."""
+        for count in (1, TRIES):
+            for path in map(tuple, self._sampled(count, purpose, index).paths.tolist()):
+                if self.problem.choices.allows(path):
+                    return path
+        return self.problem.choices.draw(stream(self.problem.seed, "enas", purpose, index))
+
+    def state(self) -> State:
+        """Weights, judgements, controller, its optimiser and the baseline."""
+        tensors = dict(self.controller.state_dict())
+        for name, parameter in self.controller.named_parameters():
+            for key, value in self._optimizer.state.get(parameter, {}).items():
+                tensors[f"adam.{name}.{key}"] = value
+        own = State(tensors, {"baseline": self.baseline})
+        return super().state().joined(own.under("controller"))
+
+    def restore(self, state: State) -> None:
+        """Takes up all of these."""
+        super().restore(state)
+        own = state.part("controller")
+        tensors = {name: value.cpu() for name, value in own.tensors.items()}
+        self.controller.load_state_dict({n: tensors[n] for n in self.controller.state_dict()})
+        for name, parameter in self.controller.named_parameters():
+            kept = {key: value.cpu() for key, value in own.part(f"adam.{name}").tensors.items()}
+            if kept:
+                self._optimizer.state[parameter] = kept
+        self.baseline = own.plain["baseline"]
+
+    @torch.no_grad()
+    def _accuracies(self, paths: list[Path], index: int) -> torch.Tensor:
+        """On one validation batch, normalised by its own statistics; 0 for paths over a limit."""
+        images, labels = self.problem.validation.batch(index)
+        self.weights.supernet.train()
+        found = dict.fromkeys(paths, 0.0)
+        for path in filter(self.problem.choices.allows, found):
+            logits = self.weights.supernet.single_path(images, path)
+            found[path] = float((logits.argmax(1) == labels).double().mean())
+        return torch.tensor([found[path] for path in paths], dtype=torch.float64)
+
+    def _sampled(self, count: int, purpose: str, index: int) -> Sampled:
+        seed = derived_seed(self.problem.seed, "enas", purpose, index)
+        return self.controller.sample(count, seed)
+
+
+def surrogate(sampled: Sampled, rewards: torch.Tensor, baseline: float) -> torch.Tensor:
+    """Minus the mean of (R - b) log pi: its gradient is REINFORCE's (Williams, 1992), negated."""
+    return -((rewards - baseline) * sampled.log_p).mean()

@@ -1,0 +1,28 @@
+"""Random search, with weight sharing (Li and Talwalkar, UAI 2019) and without: the baselines."""
+
+from autospace.searchers.fitness import AloneFitness
+from autospace.searchers.fitness_search import FitnessSearch
+from autospace.searchers.one_shot import OneShot
+from autospace.searchers.settings import Section
+from autospace.seeds import stream
+from autospace.supernets.problem import Problem
+
+
+class RandomSearch(FitnessSearch):
+    """Random architectures, trained alone: slow, and biased by nothing but brevity."""
+
+    def __init__(self, problem: Problem, options: Section) -> None:
+        super().__init__(problem, options, AloneFitness(problem))
+
+    def search(self, index: int) -> None:
+        """Trains a random architecture that has not been trained, if there is one left."""
+        rng = stream(self.problem.seed, "random", index)
+        self.judged(self.problem.choices.draw_new(rng, self.fitness.known))
+
+
+class RandomWeightSharing(OneShot):
+    """A supernet, then as many random architectures as there are evaluations; the best is kept."""
+
+    def search(self, index: int) -> None:
+        """Judges a random architecture."""
+        self.judged(self.problem.choices.draw(stream(self.problem.seed, "random-ws", index)))

@@ -1,0 +1,53 @@
+"""Single-path one-shot search (SPOS, Guo et al., ECCV 2020): a supernet, then evolution on it."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from autospace.searchers.fitness import Fitness, SharedFitness
+from autospace.searchers.fitness_search import FitnessSearch
+from autospace.searchers.settings import Section
+from autospace.seeds import stream
+from autospace.supernets.problem import Problem
+
+
+class SposOptions(Section):
+    """Evolution over paths."""
+
+    population: Annotated[int, Field(ge=2, le=10_000)] = 20
+    parents: Annotated[int, Field(ge=1, le=10_000, description="best paths kept")] = 5
+    mutation: Annotated[float, Field(gt=0, le=1, description="per layer")] = 0.1
+
+
+class Spos(FitnessSearch):
+    """Generations of half mutants, half crossovers of the best paths so far; none is judged twice.
+
+    The released code's proportions: parents a fifth of the population, mutants a half, crossovers
+    a half, and random paths where those ran out.
+    """
+
+    options_type: ClassVar[type[Section]] = SposOptions
+
+    def __init__(
+        self, problem: Problem, options: SposOptions, fitness: Fitness | None = None
+    ) -> None:
+        super().__init__(problem, options, fitness or SharedFitness(problem))
+        self._options = options
+
+    def search(self, index: int) -> None:
+        """Judges a new path: random ones first, then offspring of the best so far."""
+        rng = stream(self.problem.seed, "spos", index)
+        choices, options = self.problem.choices, self._options
+        generation, place = divmod(index, options.population)
+        path = choices.draw(rng)
+        if generation > 0:
+            best = [each.path for each in self.ranked()[: options.parents]]
+            for _ in range(50):
+                if place % 2:
+                    child = choices.mutated(rng.choice(best), rng, options.mutation)
+                else:
+                    child = choices.crossed(rng.choice(best), rng.choice(best), rng)
+                if child not in self.fitness.known:
+                    path = child
+                    break
+        self.judged(path)

@@ -1,0 +1,128 @@
+"""Search without training: architectures ranked by scores of their untrained networks.
+
+Random architectures, the best score wins (NASWOT, Mellor et al., ICML 2021, algorithm 1). Most
+scores grow with a network's size. Ranked inside bins of equal cost, size no longer decides: the
+best of every bin come first, and the finalists' training decides between the bins.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
+from autospace.runs.state import State
+from autospace.searchers.method import Method, Ranked
+from autospace.searchers.settings import Section
+from autospace.seeds import derived_seed, stream
+from autospace.spaces.choices import Path
+from autospace.supernets.problem import Problem
+
+MOST_RANKED = 100
+
+ScoreName = Literal["naswot", "synflow", "jacob_cov", "snip", "grad_norm", "params", "madds"]
+
+
+class ScoreOptions(Section):
+    """Which score, and how surely it is known."""
+
+    score: ScoreName = "naswot"
+    initialisations: Annotated[int, Field(ge=1, le=1000, description="the mean counts")] = 1
+
+
+class ZeroCostOptions(ScoreOptions):
+    """All architectures in one ranking, unless asked otherwise."""
+
+    bins: Annotated[int, Field(ge=1, le=100, description="of equal numbers, by MAdds")] = 1
+
+
+class Scores:
+    """Scores of paths as they are initialised; larger is better, every path is scored once."""
+
+    def __init__(self, problem: Problem, options: ScoreOptions) -> None:
+        self._problem, self._options = problem, options
+        self.known: dict[Path, float] = {}
+
+    def of(self, path: Path) -> float:
+        """The score of a path: the mean over initialisations, each with a batch of its own."""
+        if path not in self.known:
+            self.known[path] = self._measured(path)
+        return self.known[path]
+
+    def _measured(self, path: Path) -> float:
+        name = self._options.score
+        if name == "madds" or name == "params":
+            return float(getattr(self._problem.choices.cost(path), name))
+        architecture = self._problem.choices.architecture(path)
+        evaluator = ZeroCostEvaluator(self._problem.images, ZERO_COST[name])
+        count = self._options.initialisations
+        seeds = (derived_seed(self._problem.seed, "zero-cost", i) % 2**31 for i in range(count))
+        return sum(evaluator.evaluate(architecture, seed).score for seed in seeds) / count
+
+    def state(self) -> State:
+        """What has been scored."""
+        return State(plain={"known": [[list(path), v] for path, v in self.known.items()]})
+
+    def restore(self, state: State) -> None:
+        """Takes up what has been scored."""
+        self.known = {tuple(path): value for path, value in state.plain["known"]}
+
+
+class ZeroCost(Method):
+    """Random architectures, scored and never trained."""
+
+    options_type = ZeroCostOptions
+
+    def __init__(self, problem: Problem, options: ZeroCostOptions) -> None:
+        super().__init__(problem, options)
+        self._bins = options.bins
+        self.scores = Scores(problem, options)
+
+    @property
+    def steps(self) -> int:
+        """One architecture a step."""
+        return self.most_evaluations
+
+    def step(self, index: int) -> None:
+        """Scores a random architecture that has not been scored, if there is one left."""
+        rng = stream(self.problem.seed, "zero-cost", index)
+        path = self.problem.choices.draw_new(rng, self.scores.known)
+        self.offer(Ranked(path, self.scores.of(path)))
+        self.evaluations = len(self.scores.known)
+
+    def ranked(self) -> list[Ranked]:
+        """By score; with bins, the best of every bin first, the dearest bin's ahead."""
+        known = self.scores.known
+        costs = {path: self.problem.choices.cost(path).madds for path in known}
+        return [Ranked(path, known[path]) for path in in_bins(known, costs, self._bins)][
+            :MOST_RANKED
+        ]
+
+    def rated(self, paths: Sequence[Path]) -> list[float]:
+        """The scores."""
+        return [self.scores.of(path) for path in paths]
+
+    def state(self) -> State:
+        """What has been scored."""
+        return self.scores.state()
+
+    def restore(self, state: State) -> None:
+        """Takes up what has been scored."""
+        self.scores.restore(state)
+        self.evaluations = len(self.scores.known)
+        for path, score in self.scores.known.items():
+            self.offer(Ranked(path, score))
+
+
+def in_bins(scores: Mapping[Path, float], costs: Mapping[Path, int], bins: int) -> list[Path]:
+    """Paths by their place within their bin; those of equal place by cost, the dearest first.
+
+    The bins are of equal numbers of paths, as far as those divide.
+    """
+    ordered = sorted(scores, key=lambda path: (-costs[path], path))
+    placed = []
+    for number in range(bins):
+        start, end = (len(ordered) * (number + i) // bins for i in (0, 1))
+        inside = sorted(ordered[start:end], key=lambda path: -scores[path])
+        placed += [(place, number, path) for place, path in enumerate(inside)]
+    return [path for _, _, path in sorted(placed)]

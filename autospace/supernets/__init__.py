@@ -1,0 +1,1 @@
+"""Weights that architectures share."""

@@ -1,0 +1,156 @@
+"""Interference: how far architectures agree on where the weights that they share should go.
+
+For pairs of paths that differ in so many layers, the cosine between the two gradients of the loss
+of one batch, for each cell that both contain; 1 means that they pull in one direction (Xu et al.,
+ICML 2022, who found it to fall with the number of differing layers).
+"""
+
+import math
+import random
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+from torch.nn import functional as F
+
+from autospace.searchers.gradient.unrolled import snapshot
+from autospace.searchers.method import Method
+from autospace.seeds import stream
+from autospace.spaces.choices import Choices, Path, SearchError
+from autospace.supernets.shared_weights import SharedWeights
+from autospace.supernets.supernet import Supernet
+from autospace.training.short import Batch
+
+TRIES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Pairs of paths that differ in equally many layers.
+
+    Attributes:
+        cosine: mean over pairs of the mean over their shared cells; from -1 to 1.
+        error: standard error of that mean; None for a single pair.
+    """
+
+    differing: int
+    pairs: int
+    cosine: float
+    error: float | None
+
+
+class Watcher(Protocol):
+    """Who is told how far it is."""
+
+    def tick(self, phase: str, done: int, total: int) -> None:
+        """So many of all numbers of differing layers are done."""
+        ...
+
+
+def check_comparable(method: Method) -> None:
+    """Makes sure that a method trains weights to compare, if that is asked for.
+
+    Raises:
+        SearchError: it does not.
+    """
+    config = method.problem.config
+    if config.supernet.interference and not method.supernets:
+        raise SearchError(
+            f"supernet.interference: {config.supernet.interference}, but method {config.method} "
+            "trains every architecture alone; allowed: 0"
+        )
+
+
+def compared_gradients(method: Method, watcher: Watcher) -> dict[str, Any]:
+    """The part of a result that the settings ask for: `interference`, or nothing."""
+    pairs = method.problem.config.supernet.interference
+    points = interference(method.supernets, pairs, watcher) if pairs else []
+    return {"interference": [asdict(each) for each in points]} if pairs else {}
+
+
+def interference(
+    supernets: Sequence[SharedWeights], pairs: int, watcher: Watcher | None = None
+) -> list[Point]:
+    """One point per number of differing layers for which there are pairs that share a cell.
+
+    Args:
+        supernets: trained weights, which stay as they are; pairs are drawn from each in turn.
+        pairs: per point.
+        watcher: is told of progress.
+    """
+    layers = len(supernets[0].problem.choices.sizes)
+    points = []
+    for differing in range(layers):
+        if watcher is not None:
+            watcher.tick("interference", differing, layers)
+        cosines = [
+            cosine
+            for index in range(pairs)
+            for cosine in _cosine(supernets[index % len(supernets)], differing, index)
+        ]
+        if cosines:
+            spread = statistics.stdev(cosines) if len(cosines) > 1 else math.nan
+            error = None if math.isnan(spread) else spread / math.sqrt(len(cosines))
+            points.append(Point(differing, len(cosines), statistics.fmean(cosines), error))
+    return points
+
+
+def _cosine(weights: SharedWeights, differing: int, index: int) -> Iterator[float]:
+    """Of a drawn pair; nothing if there is no such pair, or no weights in what it shares."""
+    problem = weights.problem
+    rng = stream(problem.seed, "interference", differing, index)
+    pair = draw_pair(problem.choices, differing, rng)
+    if pair is not None:
+        weights.supernet.train()
+        with snapshot(weights.supernet):
+            found = gradient_cosine(weights.supernet, *pair, problem.training.batch(index))
+        if found is not None:
+            yield found
+
+
+def draw_pair(choices: Choices, differing: int, rng: random.Random) -> tuple[Path, Path] | None:
+    """Two allowed paths that differ in so many layers; None if there seem to be none."""
+    movable = [layer for layer, size in enumerate(choices.sizes) if size > 1]
+    if differing > len(movable):
+        return None
+    for _ in range(TRIES):
+        first = choices.draw(rng)
+        second = list(first)
+        for layer in rng.sample(movable, differing):
+            others = [index for index in range(choices.sizes[layer]) if index != first[layer]]
+            second[layer] = rng.choice(others)
+        if choices.allows(tuple(second)):
+            return first, tuple(second)
+    return None
+
+
+def gradient_cosine(supernet: Supernet, first: Path, second: Path, batch: Batch) -> float | None:
+    """Mean over the cells that both paths contain; None if they share no weights there.
+
+    Stem and head are in all paths and are left out. So are cells to which no gradient comes.
+    """
+    shared = [
+        [*modules[index].parameters()]
+        for modules, index, other in zip(supernet.choices, first, second, strict=True)
+        if index == other
+    ]
+    cells = [parameters for parameters in shared if parameters]
+    if not cells:
+        return None
+    images, labels = batch
+    flat = [weight for cell in cells for weight in cell]
+    gradients = [
+        iter(torch.autograd.grad(F.cross_entropy(supernet.single_path(images, path), labels), flat))
+        for path in (first, second)
+    ]
+    cosines = []
+    for cell in cells:
+        ours, theirs = (
+            torch.cat([next(each).double().flatten() for _ in cell]) for each in gradients
+        )
+        length = float(ours.norm() * theirs.norm())
+        if length > 0:
+            cosines.append(float(ours @ theirs) / length)
+    return statistics.fmean(cosines) if cosines else None

@@ -1,0 +1,257 @@
+"""A whole training: data, network, epochs, one look at the test images; resumable anywhere."""
+
+import json
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from typing import Any, Final, Protocol
+
+import torch
+
+from autospace.compute.device import resolve_device
+from autospace.data.augment import Augment
+from autospace.data.batches import Batches, Normaliser
+from autospace.data.examples import DataSet, Examples
+from autospace.data.load import load_data
+from autospace.data.splits import divide
+from autospace.networks.network import Network
+from autospace.networks.weights import NORMALISATION, save_weights
+from autospace.runs.settings import ConfigError
+from autospace.seeds import derived_seed
+from autospace.spaces.cells.notation import human
+from autospace.spaces.space import Architecture
+from autospace.training.checkpoint import load_session, save_session
+from autospace.training.folder import WEIGHTS, TrainingFolder
+from autospace.training.session import Epoch, Session
+from autospace.training.settings import TrainConfig
+from autospace.training.short import Measured, measure
+
+SECONDS_BETWEEN_CHECKPOINTS = 30.0
+EVALUATION_BATCH: Final = 250
+FORMAT: Final = "autospace.training"
+
+
+class TrainingObserver(Protocol):
+    """Who is told how a training goes on. `tick` may raise to stop it: nothing is lost then."""
+
+    def say(self, message: str) -> None:
+        """A remark for the user."""
+        ...
+
+    def tick(self, phase: str, done: int, total: int) -> None:
+        """Work done within a phase: `data` (files read) or `train` (steps)."""
+        ...
+
+    def epoch(self, epoch: Epoch, epochs: int, seconds: float) -> None:
+        """An epoch is over and logged."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a training is made of before it begins.
+
+    Attributes:
+        train: images that weights are trained on.
+        validation: images that the curve is measured on; None for none.
+    """
+
+    config: TrainConfig
+    architecture: Architecture
+    data: DataSet
+    train: Examples
+    validation: Examples | None
+    normaliser: Normaliser
+    device: torch.device
+
+
+def train_architecture(
+    folder: TrainingFolder,
+    observer: TrainingObserver,
+    *,
+    architecture: Architecture | None = None,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Trains the architecture of a folder, from where it stopped, and returns the result.
+
+    A finished training is only read. One that cannot start leaves the folder as it was.
+
+    Args:
+        folder: new, or of a training that was stopped.
+        observer: is told about it.
+        architecture: what to train, if the training is new.
+        device: overrides that of the configuration.
+
+    Raises:
+        DataError, SpaceError, ConfigError, RunError: what is asked for cannot be, or it diverged.
+        CheckpointError: the folder was damaged.
+    """
+    with folder.locked():
+        if folder.finished:
+            return folder.load_result()
+        try:
+            prepared = prepare(folder, observer, architecture or folder.architecture, device)
+        except BaseException:
+            folder.abandon()
+            raise
+        folder.settle(prepared.architecture, prepared.data.digest)
+        session = _session(prepared)
+        if folder.session.is_file():
+            load_session(folder.session, session)
+        folder.mend_log(session.history)
+        _train(session, len(prepared.train), folder, observer)
+        return _finish(prepared, session, folder)
+
+
+def prepare(
+    folder: TrainingFolder,
+    observer: TrainingObserver,
+    architecture: Architecture,
+    device: str | None = None,
+) -> Prepared:
+    """Reads and divides the images and fits the architecture to them; trains nothing."""
+    config = folder.config
+    chosen = resolve_device(device or config.device)
+    if config.training.keep == "best" and not config.data.validation:
+        problem = "best needs images to choose by, but data.validation is 0"
+        raise ConfigError(f"training.keep: {problem}; allowed: last")
+    data = load_data(
+        config.data.source,
+        resolution=config.data.resolution or architecture.skeleton.resolution,
+        limit=config.data.limit,
+        seed=config.seed,
+        cache=folder.cache,
+        progress=lambda _message, done, total: observer.tick("data", done, total),
+    )
+    own = fitted(architecture, data)
+    train, validation = data.train, None
+    if config.data.validation:
+        train, validation = divide(data.train, config.data.validation, config.seed)
+    for note in (*data.notes, *_change(architecture, own)):
+        observer.say(note)
+    norm = Normaliser.from_examples(train)
+    return Prepared(config, own, data, train, validation, norm, chosen)
+
+
+def fitted(architecture: Architecture, data: DataSet) -> Architecture:
+    """The same cells for the channels, size and classes of the images."""
+    channels, resolution = data.train.images.shape[1:3]
+    skeleton = architecture.skeleton.fitted(
+        in_channels=channels, resolution=resolution, classes=len(data.classes)
+    )
+    return replace(architecture, skeleton=skeleton)
+
+
+def _change(given: Architecture, own: Architecture) -> list[str]:
+    """What fitting changed about the costs."""
+    if given.cost == own.cost:
+        return []
+    skeleton = own.skeleton
+    images = f"{skeleton.resolution}x{skeleton.resolution}x{skeleton.in_channels} images"
+    madds, params = (
+        f"{human(before)} -> {human(after)}"
+        for before, after in zip(given.cost, own.cost, strict=True)
+    )
+    classes = f"{skeleton.classes} classes"
+    return [f"fitted to {images}, {classes}: MAdds {madds}, params {params}"]
+
+
+def _session(prepared: Prepared) -> Session:
+    config, device, norm = prepared.config, prepared.device, prepared.normaliser
+    augment = Augment(config.augment.crop, config.augment.flip, config.augment.cutout)
+    seed = derived_seed(config.seed, "batches")
+    train = Batches(prepared.train, config.training.batch, seed, device, norm, augment)
+    validation = None
+    if prepared.validation is not None:
+        validation = Batches(prepared.validation, EVALUATION_BATCH, 0, device, norm)
+    return Session(prepared.architecture, train, validation, config, device)
+
+
+def _train(
+    session: Session, images: int, folder: TrainingFolder, observer: TrainingObserver
+) -> None:
+    epochs = session.config.training.epochs
+    saved = started = time.monotonic()
+    while True:
+        late = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
+        if session.epoch_is_over:
+            record = session.close_epoch()
+            seconds, started = time.monotonic() - started, time.monotonic()
+            # The event first: of an epoch that the checkpoint does not know, it is dropped again.
+            folder.log(record, seconds, images)
+            late = late or session.step == session.steps
+            observer.epoch(record, epochs, seconds)
+        if late:
+            save_session(folder.session, session)
+            saved = time.monotonic()
+        if session.step == session.steps:
+            return
+        session.advance()
+        try:
+            observer.tick("train", session.step, session.steps)
+        except BaseException:
+            save_session(folder.session, session)
+            raise
+
+
+def _finish(prepared: Prepared, session: Session, folder: TrainingFolder) -> dict[str, Any]:
+    """Looks at the test images, for the first and only time, and writes weights and result."""
+    network, kept = session.kept()
+    tested = _tested(prepared, network)
+    if not math.isfinite(tested.loss):
+        raise ConfigError("training: the test loss is not finite; try a lower learning rate")
+    result = _result(prepared, session, kept, tested)
+    norm = prepared.normaliser
+    about = {
+        NORMALISATION: json.dumps({"mean": norm.mean, "std": norm.std}),
+        "classes": json.dumps(prepared.data.classes),
+        "data": prepared.data.name,
+        "test_accuracy": str(tested.accuracy),
+    }
+    save_weights(folder.path / WEIGHTS, network, prepared.architecture, about)
+    folder.save_result(result)
+    return result
+
+
+def _tested(prepared: Prepared, network: Network) -> Measured:
+    norm, device = prepared.normaliser, prepared.device
+    test = Batches(prepared.data.test, EVALUATION_BATCH, 0, device, norm)
+    return measure(network, test.evaluation_batches())
+
+
+def _result(prepared: Prepared, session: Session, kept: Epoch, tested: Measured) -> dict[str, Any]:
+    config, data, cost = prepared.config, prepared.data, prepared.architecture.cost
+    recipe = config.model_dump(mode="json", exclude={"seed", "device", "architecture"})
+    # Where the images lie belongs to a machine, not to the result.
+    recipe["data"]["source"] = data.name
+    versions = {name: metadata.version(name) for name in ("autospace", "torch", "numpy")}
+    return {
+        "format": FORMAT,
+        "version": 1,
+        "architecture": config.architecture,
+        "choices": prepared.architecture.choices,
+        "madds": cost.madds,
+        "params": cost.params,
+        "test_accuracy": tested.accuracy,
+        "test_loss": tested.loss,
+        "validation_accuracy": kept.validation_accuracy,
+        "validation_loss": kept.validation_loss,
+        "kept_epoch": kept.epoch,
+        "epochs": len(session.history),
+        "steps": session.steps,
+        "seed": config.seed,
+        "device": prepared.device.type,
+        "data": {
+            "name": data.name,
+            "sha256": data.digest,
+            "classes": list(data.classes),
+            "train": len(prepared.train),
+            "validation": len(prepared.validation or ()),
+            "test": tested.images,
+        },
+        "recipe": recipe,
+        "curve": [asdict(each) for each in session.history],
+        "versions": {**versions, "python": ".".join(map(str, sys.version_info[:2]))},
+    }

@@ -1,0 +1,219 @@
+"""`autospace bench`: speed, recovery, ranking and cost as numbers; fails on a regression."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from autospace.cli.output import FAILED, Format, InputError, data, message, rich_data, write_new
+
+if TYPE_CHECKING:
+    from autospace.bench.baseline import Change
+    from autospace.bench.document import Bench, Options, Suite
+
+LARGEST_TOLERANCE: Final = 10.0
+
+Suites = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--suite",
+        metavar="NAME",
+        help="speed, recovery, ranking or cost; may be repeated.",
+        show_default="all",
+    ),
+]
+Quick = Annotated[bool, typer.Option("--quick", help="All suites in about two minutes.")]
+Seeds = Annotated[
+    int | None,
+    typer.Option(min=1, max=1000, help="For recovery and ranking.", show_default="3, quick: 2"),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="CIFAR-10, as for evolve: ranking asks the ground truth of docs/ranking.md.",
+        show_default="generated images",
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda[:n].")]
+Out = Annotated[Path | None, typer.Option(help="Write the measurements here, as JSON.")]
+Baseline = Annotated[Path | None, typer.Option(help="Compare with the measurements in this file.")]
+Tolerance = Annotated[
+    str, typer.Option(help="How much worse than the baseline is accepted beside noise.")
+]
+Update = Annotated[bool, typer.Option("--update", help="Make this run the new baseline.")]
+Junit = Annotated[Path | None, typer.Option(help="Write the comparison here, as JUnit XML.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite --out and --junit.")]
+
+
+def bench(
+    suite: Suites = None,
+    quick: Quick = False,
+    seeds: Seeds = None,
+    data_: Data = None,
+    device: Device = "cpu",
+    out: Out = None,
+    baseline: Baseline = None,
+    tolerance: Tolerance = "10%",
+    update: Update = False,
+    junit: Junit = None,
+    force: Force = False,
+    format_: Format = "table",
+) -> None:
+    """Measure speed, recovery, ranking and costs.
+
+    With --baseline, exit code 1 if something got worse by more than noise and tolerance.
+    """
+    accepted = _tolerance(tolerance)
+    if update and baseline is None:
+        raise InputError("--update: needs --baseline FILE, the file that it writes")
+    names = _names(suite)
+    for path in (out, junit):
+        _check_free(path, force=force)
+    from autospace.bench.document import read_bench, to_json
+    from autospace.bench.suites import QUICK_SEEDS, SEEDS, Order
+    from autospace.bench.suites import bench as measured
+    from autospace.compute.device import resolve_device
+
+    seeds = seeds or (QUICK_SEEDS if quick else SEEDS)
+    order = Order(quick, seeds, resolve_device(device), data_)
+    before = None
+    if baseline is not None and not (update and not baseline.exists()):
+        before = read_bench(baseline)
+        if not update:
+            _check_comparable(baseline, before, order.options)
+    now = measured(names, order, message)
+    changes = _changes(before, now, names, accepted)
+    if out is not None:
+        write_new(out, to_json(now), force=force)
+    if junit is not None:
+        from autospace.bench.junit import junit as as_junit
+
+        write_new(junit, as_junit(changes), force=force)
+    if format_ == "json":
+        data(to_json(now))
+    else:
+        _print(changes, compared=before is not None)
+    if update and baseline is not None:
+        write_new(baseline, to_json(now), force=True)
+        message(f"{baseline}: written")
+        return
+    if before is not None:
+        _tell(before, now, changes)
+
+
+def _tell(before: "Bench", now: "Bench", changes: "list[Change]") -> None:
+    """What a reader of the table should know, and the exit code."""
+    if before.machine.model_dump(exclude={"load"}) != now.machine.model_dump(exclude={"load"}):
+        message("note: the baseline was measured on another machine")
+    if before.versions != now.versions:
+        pairs = {*before.versions.items()} ^ {*now.versions.items()}
+        message(f"note: versions differ: {', '.join(sorted({name for name, _ in pairs}))}")
+    for change in changes:
+        if change.verdict in ("new", "gone"):
+            where = "only in the baseline" if change.verdict == "gone" else "not in the baseline"
+            message(f"note: {change.entry.name}: {where}")
+    worse = [change.entry.name for change in changes if change.verdict == "worse"]
+    if worse:
+        message(f"regression: {', '.join(worse)}")
+        raise typer.Exit(FAILED)
+
+
+def _changes(
+    before: "Bench | None", now: "Bench", names: "list[Suite]", tolerance: float
+) -> "list[Change]":
+    from autospace.bench.baseline import Change, compare
+
+    if before is None:
+        return [Change(None, entry, tolerance) for entry in now.entries]
+    return compare(before, now, names, tolerance)
+
+
+def _names(wanted: list[str] | None) -> "list[Suite]":
+    """The suites that were asked for, each once, in their own order.
+
+    Raises:
+        InputError: one that does not exist.
+    """
+    import typing
+
+    from autospace.bench.document import Suite
+
+    known = typing.get_args(Suite)
+    for name in wanted or ():
+        if name not in known:
+            raise InputError(f"--suite {name[:40]!r}: allowed: {', '.join(known)}")
+    return [name for name in known if not wanted or name in wanted]
+
+
+def _tolerance(text: str) -> float:
+    """`10%` or `0.1` as a share.
+
+    Raises:
+        InputError: not a number, negative or absurd.
+    """
+    digits = text.strip().removesuffix("%")
+    scale = 100 if text.strip().endswith("%") else 1
+    try:
+        value = float(digits) / scale
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= LARGEST_TOLERANCE:
+        raise InputError(f"--tolerance {text[:40]!r}: expected a share such as 10% or 0.1")
+    return value
+
+
+def _check_free(path: Path | None, *, force: bool) -> None:
+    # Before minutes of work, not after; `write_new` asks again.
+    if path is None:
+        return
+    if path.exists() and not force:
+        raise InputError(f"{path}: exists already; --force overwrites it")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}")
+
+
+def _check_comparable(path: Path, before: "Bench", options: "Options") -> None:
+    if before.options != options:
+        how = f"{'--quick ' if before.options.quick else ''}--seeds {before.options.seeds}"
+        how += " --data CIFAR-10" if before.options.cifar10 else ""
+        problem = f"was measured with {how}; measure alike, or renew it with --update"
+        raise InputError(f"{path}: {problem}")
+
+
+def _print(changes: "list[Change]", *, compared: bool) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("metric", no_wrap=True)
+    headings = ("baseline", "now", "better by", "noise", "") if compared else ("value", "spread")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    if not compared:
+        table.add_column("better", no_wrap=True)
+    for change in changes:
+        table.add_row(*(_compared_row(change) if compared else _row(change)))
+    rich_data(table)
+
+
+def _row(change: "Change") -> tuple[str, ...]:
+    from autospace.spaces.text import visible
+
+    entry = change.entry
+    spread = f"±{entry.spread:.2g}"
+    return visible(entry.name), f"{entry.value:.4g}", spread, entry.better
+
+
+def _compared_row(change: "Change") -> tuple[str, ...]:
+    from autospace.spaces.text import visible
+
+    before, now = (
+        "-" if entry is None else f"{entry.value:.4g}" for entry in (change.before, change.now)
+    )
+    gain = noise = ""
+    if change.before is not None and change.now is not None:
+        scale = abs(change.before.value)
+        gain = f"{change.gain / scale:+.1%}" if scale else f"{change.gain:+.2g}"
+        noise = f"±{change.noise / scale:.1%}" if scale else f"±{change.noise:.2g}"
+    verdict = {"worse": "WORSE", "same": ""}.get(change.verdict, change.verdict)
+    return visible(change.entry.name), before, now, gain, noise, verdict

@@ -1,0 +1,257 @@
+"""`autospace evolve`: learn a search space, or go on with a run that was stopped."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autospace.cli.options import limit_or_word
+from autospace.cli.output import InputError
+from autospace.cli.paths import absolute, absolute_source
+from autospace.cli.workers import check_workers
+
+if TYPE_CHECKING:
+    from autospace.evolution.settings import Config
+
+LIMIT_WORDS = ("none", "reference")
+LONGEST_MS = 1e6
+RESUMED = (
+    "goes on with the settings of the run; "
+    "of other options only --device, --workers and --progress can be given"
+)
+
+Text = str | None
+Number = int | None
+
+Preset = Annotated[
+    Text, typer.Option(help="demo, cifar-small, cifar or imagenet-mobile.", show_default=False)
+]
+Data = Annotated[
+    Text,
+    typer.Option(
+        help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH "
+        "or synthetic[:options].",
+        show_default="digits",
+    ),
+]
+SkeletonName = Annotated[
+    Text, typer.Option(help="Built-in skeleton, or a .json or .toml file.", show_default="by data")
+]
+Out = Annotated[Path | None, typer.Option(help="Folder of the new run.", show_default="runs/...")]
+Resume = Annotated[
+    Path | None, typer.Option(help="Go on with the run in this folder.", show_default=False)
+]
+Seed = Annotated[Number, typer.Option(help="Equal seeds give equal spaces.", show_default="0")]
+Generations = Annotated[Number, typer.Option(help="After the initial population.")]
+Population = Annotated[Number, typer.Option(help="Cells alive per layer.")]
+Candidates = Annotated[Number, typer.Option(help="K: cells that a layer offers per round.")]
+Steps = Annotated[Number, typer.Option(help="Training steps per candidate.")]
+Keep = Annotated[Number, typer.Option(help="Evolved cells kept per layer.")]
+ScorerName = Annotated[Text, typer.Option(help="probe, local, in-place, gated or mixture.")]
+Objectives = Annotated[Text, typer.Option(help="fitness, or fitness,madds (NSGA-II).")]
+MaxMadds = Annotated[
+    Text,
+    typer.Option(
+        help="Most MAdds of any architecture, such as 5M; none; or reference: "
+        "what the dearest reference architecture has.",
+        show_default="reference",
+    ),
+]
+MaxParams = Annotated[
+    Text, typer.Option(help="Most weights of any architecture.", show_default="none")
+]
+MaxLatency = Annotated[
+    Text,
+    typer.Option(
+        "--max-latency-ms",
+        help="Most milliseconds of any architecture, by --latency-table; none; or reference.",
+        show_default="none",
+    ),
+]
+LatencyTable = Annotated[
+    Text, typer.Option(help="What autospace profile --out wrote.", show_default=False)
+]
+Device = Annotated[Text, typer.Option(help="auto, cpu or cuda[:n].")]
+Workers = Annotated[
+    Number,
+    typer.Option(
+        envvar="AUTOSPACE_WORKERS",
+        help="Processes that train cells on a CPU; they change nothing but the time.",
+        show_default="as many as cores and memory allow",
+        show_envvar=False,
+    ),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option(help="TOML file of settings; autospace init writes one.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. scoring.rho=0.5."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a run that is in the folder.")]
+Progress = Annotated[str, typer.Option(help="auto, plain, json or none; on stderr.")]
+
+
+def evolve(
+    preset: Preset = None,
+    data: Data = None,
+    skeleton: SkeletonName = None,
+    out: Out = None,
+    resume: Resume = None,
+    seed: Seed = None,
+    generations: Generations = None,
+    population: Population = None,
+    candidates: Candidates = None,
+    steps: Steps = None,
+    keep: Keep = None,
+    scorer: ScorerName = None,
+    objectives: Objectives = None,
+    max_madds: MaxMadds = None,
+    max_params: MaxParams = None,
+    max_latency_ms: MaxLatency = None,
+    latency_table: LatencyTable = None,
+    device: Device = None,
+    workers: Workers = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    force: Force = False,
+    progress: Progress = "auto",
+) -> None:
+    """Learn a search space.
+
+    Trains the reference network on your images, evolves cells for each of its layers, and writes
+    the best as RUN/space.json. A run can be stopped at any time and goes on with --resume RUN.
+    """
+    from autospace.cli.progress.reporters import check_progress
+
+    check_progress(progress)
+    given = _given(
+        {
+            "seed": seed,
+            "skeleton": skeleton,
+            "data.source": data,
+            "evolution.generations": generations,
+            "evolution.population": population,
+            "evolution.candidates": candidates,
+            "evolution.keep": keep,
+            "evolution.objectives": _words(objectives),
+            "scoring.steps": steps,
+            "scoring.method": scorer,
+            "budget.max_madds": limit_or_word("--max-madds", max_madds, LIMIT_WORDS),
+            "budget.max_params": limit_or_word("--max-params", max_params, LIMIT_WORDS),
+            "budget.max_latency_ms": _milliseconds(max_latency_ms),
+            "budget.latency_table": latency_table,
+        }
+    )
+    if resume is not None:
+        if given or preset or config or settings or out or force:
+            raise InputError(f"--resume: {RESUMED}")
+        _run(resume, None, device, workers, force=False, progress=progress)
+        return
+    chosen = _configured(preset, config, settings or [], given, device)
+    target = out or Path("runs") / f"{preset or 'evolve'}-seed{chosen.seed}"
+    _run(target, chosen, device, workers, force=force, progress=progress)
+
+
+def _configured(
+    preset: str | None,
+    config: Path | None,
+    settings: list[str],
+    given: dict[str, Any],
+    device: str | None,
+) -> "Config":
+    """Preset, file, --set and options, each overriding the one before."""
+    from autospace.evolution.presets import NEEDS_DATA
+    from autospace.runs.settings import ConfigError, make_config, parse_settings, read_config
+    from autospace.runs.settings import preset as settings_of
+
+    layers = [
+        settings_of(preset) if preset is not None else {},
+        read_config(config) if config is not None else {},
+        parse_settings(settings),
+        given,
+        {"device": device} if device is not None else {},
+    ]
+    sections = [layer.get("data") for layer in layers]
+    has_data = any("source" in section for section in sections if isinstance(section, Mapping))
+    if preset in NEEDS_DATA and not has_data:
+        raise ConfigError(f"preset {preset}: needs your images; add {NEEDS_DATA[preset]}")
+    return make_config(*layers, _placed(make_config(*layers)))
+
+
+def _placed(config: "Config") -> dict[str, Any]:
+    """Paths of the configuration that hold wherever the run is resumed from."""
+    placed: dict[str, Any] = {"data": {"source": absolute_source(config.data.source)}}
+    if Path(config.skeleton).suffix in {".json", ".toml"}:
+        placed["skeleton"] = absolute(config.skeleton)
+    if config.budget.latency_table is not None:
+        placed["budget"] = {"latency_table": absolute(config.budget.latency_table)}
+    return placed
+
+
+def _run(
+    path: Path,
+    config: "Config | None",
+    device: str | None,
+    workers: int | None,
+    *,
+    force: bool,
+    progress: str,
+) -> None:
+    from autospace.cli.display.evolve_outcome import tell_outcome
+    from autospace.cli.output import INTERRUPTED
+    from autospace.cli.progress.reporters import reporting
+    from autospace.compute.memory import keep_freed_memory
+    from autospace.evolution.folder import RunFolder
+    from autospace.evolution.learn import learn
+
+    check_workers(workers)
+    keep_freed_memory()
+    new = config and RunFolder.create(path, config, force=force)
+    folder = new or RunFolder.open(path)
+    with reporting(progress, path) as observer:
+        if folder.finished:
+            observer.say(f"{path}: the run is finished already")
+        try:
+            space = learn(folder, observer, device, workers)
+        except KeyboardInterrupt:
+            if folder.replacing:
+                observer.say("interrupted before the new run began; the earlier one is untouched")
+            else:
+                command = f"autospace evolve --resume {shlex.quote(str(path))}"
+                observer.say(f"interrupted; nothing is lost: {command}")
+            raise typer.Exit(INTERRUPTED) from None
+    tell_outcome(path, space)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, nested by the dots of their names."""
+    nested: dict[str, Any] = {}
+    for name, value in options.items():
+        if value is None:
+            continue
+        *sections, last = name.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+    return nested
+
+
+def _milliseconds(text: str | None) -> float | str | None:
+    if text is None or text in LIMIT_WORDS:
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= LONGEST_MS:
+        expected = "expected milliseconds such as 12.5, none or reference"
+        raise InputError(f"--max-latency-ms {text[:40]!r}: {expected}")
+    return value
+
+
+def _words(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",")]

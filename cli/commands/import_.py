@@ -1,0 +1,140 @@
+"""`autospace import`: a space or an architecture out of another program's file."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autospace.cli.output import Format, InputError, check_new, json_data, message, write_new
+
+if TYPE_CHECKING:
+    from autospace.importers.target import Target
+    from autospace.spaces import Architecture, Space
+
+
+def import_(
+    file: Annotated[
+        str | None, typer.Argument(help="A file of another program; - for stdin.")
+    ] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="Its format; see --list.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="stdout")] = None,
+    skeleton: Annotated[
+        str | None,
+        typer.Option(help="Network around the cells, by name or file.", show_default="by format"),
+    ] = None,
+    resolution: Annotated[
+        int | None, typer.Option(help="Side of the images.", show_default="the skeleton's")
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option(help="What the ids of a client's result refer to.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the formats and exit.")] = False,
+    format_: Format = "table",
+) -> None:
+    """Read a space or an architecture of another tool.
+
+    It is written as JSON. What a cell cannot express is an error that says which part and why.
+    """
+    if list_:
+        _list_formats(format_)
+        return
+    if file is None or from_ is None:
+        missing = "FILE" if file is None else "--from FORMAT"
+        raise InputError(f"{missing}: missing; autospace import --list shows the formats")
+    if format_ != "table":
+        raise InputError("--format: only beside --list; what is imported is JSON anyway")
+    target = _target(from_, skeleton, resolution, space)
+    if out is not None:
+        check_new(out, force=force)
+    value = _imported(file, from_, target)
+    _write(value, out, force)
+
+
+def _target(name: str, skeleton: str | None, resolution: int | None, space: str | None) -> "Target":
+    from autospace.importers.formats import FORMATS
+    from autospace.importers.target import Target
+    from autospace.spaces import load, load_skeleton
+    from autospace.spaces.limits import MAX_RESOLUTION
+
+    if name not in FORMATS:
+        raise InputError(f"--from {name[:40]!r}: unknown; allowed: {', '.join(FORMATS)}")
+    if FORMATS[name].needs == "space":
+        if space is None:
+            raise InputError(f"--from {name}: cell ids mean nothing without --space SPACE")
+        if skeleton is not None or resolution is not None:
+            raise InputError(f"--from {name}: skeleton and resolution are those of --space")
+        return Target(space=load(space))
+    if space is not None:
+        raise InputError(f"--from {name}: takes no --space; its cells are whole")
+    if resolution is not None and not 1 <= resolution <= MAX_RESOLUTION:
+        raise InputError(f"--resolution {resolution}: allowed: 1 to {MAX_RESOLUTION}")
+    return Target(None if skeleton is None else load_skeleton(skeleton), resolution)
+
+
+def _imported(file: str, name: str, target: "Target") -> "Space | Architecture":
+    from autospace.importers.formats import import_text
+    from autospace.spaces import SpaceError
+
+    text = _text(file)
+    try:
+        return import_text(name, text, target)
+    except SpaceError as error:
+        raise SpaceError(file, str(error)) from None
+
+
+def _text(file: str) -> str:
+    """The text of a file or of stdin, in bounded size."""
+    from autospace.spaces import SpaceError
+    from autospace.spaces.files.reading import read_text
+    from autospace.spaces.limits import MAX_BYTES
+
+    if file != "-":
+        return read_text(Path(file))
+    raw = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise SpaceError("-", f"larger than {MAX_BYTES} bytes")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SpaceError("-", f"not UTF-8 at byte {error.start}") from None
+
+
+def _write(value: "Space | Architecture", out: Path | None, force: bool) -> None:
+    from autospace.cli.display.summary import described
+    from autospace.spaces import to_json
+
+    text = to_json(value)
+    if out is None:
+        # The bytes of the file, whatever the encoding of the terminal.
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8"))
+        message(f"imported {described(value)}")
+        return
+    write_new(out, text, force=force)
+    message(f"wrote {out}: {described(value)}")
+
+
+def _list_formats(format_: str) -> None:
+    from autospace.importers.formats import FORMATS
+
+    if format_ == "json":
+        records = [
+            {"format": name, "gives": each.gives, "needs": each.needs, "about": each.about}
+            for name, each in FORMATS.items()
+        ]
+        json_data(records)
+        return
+    from rich.table import Table
+
+    from autospace.cli.output import rich_data
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("format", "needs"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("what it is")
+    for name, each in FORMATS.items():
+        kind = "a space, or an architecture" if "space or" in each.gives else "an architecture"
+        table.add_row(name, f"--{each.needs}", f"{kind}: {each.about}")
+    rich_data(table)

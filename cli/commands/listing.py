@@ -1,0 +1,77 @@
+"""`autospace spaces` and `autospace schema`: what comes with the program."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from autospace.cli.output import Format, json_data, rich_data
+
+if TYPE_CHECKING:
+    from autospace.spaces import Space
+
+
+def spaces(format_: Format = "table") -> None:
+    """List the built-in search spaces."""
+    from autospace.spaces import builtin_names, load
+
+    found = [load(name) for name in builtin_names()]
+    if format_ == "json":
+        json_data([_record(space) for space in found])
+    else:
+        _print_table(found)
+
+
+def schema(
+    kind: Annotated[
+        Literal["space", "architecture", "skeleton"], typer.Argument(help="Which file.")
+    ] = "space",
+) -> None:
+    """Print the JSON Schema of a file format."""
+    from autospace.spaces import json_schema
+
+    json_data(json_schema(f"autospace.{kind}"))
+
+
+def _record(space: "Space") -> dict[str, Any]:
+    from autospace.cli.display.summary import ranges, size_log10
+
+    return {
+        "name": space.name,
+        "skeleton": space.skeleton.name,
+        "layers": len(space.layers),
+        "candidates": sum(len(layer.candidates) for layer in space.layers),
+        "log10_architectures": size_log10(space),
+        **ranges(space),
+        "description": _family_description(space),
+        "skeleton_description": space.skeleton.description,
+    }
+
+
+def _print_table(found: list["Space"]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from autospace.cli.display.summary import magnitude, span
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("space", no_wrap=True)
+    for heading in ("layers", "cells", "architectures", "MAdds", "params"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for space in found:
+        costs = [span(each, "-") for each in (space.madds, space.params)]
+        candidates = sum(len(layer.candidates) for layer in space.layers)
+        row = (space.name, len(space.layers), candidates, magnitude(space), *costs)
+        table.add_row(*map(str, row))
+    parts: list[Table | Text | str] = [table]
+    families = {space.name.partition("@")[0]: _family_description(space) for space in found}
+    skeletons = {space.skeleton.name: space.skeleton.description for space in found}
+    for heading, described in (("cells", families), ("skeletons", skeletons)):
+        notes = Table.grid(padding=(0, 2, 0, 0))
+        for name, text in described.items():
+            notes.add_row(name, text)
+        parts.extend(["", Text(heading, style="bold"), notes])
+    rich_data(*parts, "", Text(f"next: autospace show {found[1].name}", style="dim"))
+
+
+def _family_description(space: "Space") -> str:
+    return str(space.provenance.get("source", ""))

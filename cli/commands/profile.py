@@ -1,0 +1,144 @@
+"""`autospace profile`: how long the parts of a network take on this device."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+
+from autospace.cli.output import InputError, data, message, rich_data, write_new
+
+if TYPE_CHECKING:
+    from autospace.latency.profile import Subject
+    from autospace.latency.table import LatencyTable
+
+SHOWN_ROWS: Final = 20
+
+Number = int | None
+SkeletonName = Annotated[
+    str | None,
+    typer.Option(
+        help="Profile every cell on a skeleton: a built-in one, or a .json or .toml file.",
+        show_default="cifar",
+    ),
+]
+SpaceName = Annotated[
+    str | None, typer.Option(help="Profile the candidates of a space instead.", show_default=False)
+]
+Resolution = Annotated[
+    Number, typer.Option(min=1, max=4096, help="Pixels a side.", show_default="the skeleton's")
+]
+Channels = Annotated[
+    Number, typer.Option(min=1, max=8192, help="Of the images.", show_default="the skeleton's")
+]
+Classes = Annotated[Number, typer.Option(min=2, max=100_000, show_default="the skeleton's")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda[:n].")]
+Dtype = Annotated[
+    Literal["float32", "bfloat16", "float16"], typer.Option(help="Numbers of the network.")
+]
+Batch = Annotated[int, typer.Option(min=1, max=65_536, help="Images per forward pass.")]
+Threads = Annotated[int, typer.Option(min=1, max=1024, help="CPU threads of the network.")]
+Out = Annotated[Path | None, typer.Option(help="Write the table here: .csv, else JSON.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file.")]
+TableFormat = Annotated[
+    Literal["table", "json", "csv"], typer.Option("--format", help="For people, or for programs.")
+]
+
+
+def profile(
+    skeleton: SkeletonName = None,
+    space: SpaceName = None,
+    resolution: Resolution = None,
+    channels: Channels = None,
+    classes: Classes = None,
+    device: Device = "auto",
+    dtype: Dtype = "float32",
+    batch: Batch = 1,
+    threads: Threads = 1,
+    out: Out = None,
+    force: Force = False,
+    format_: TableFormat = "table",
+) -> None:
+    """Measure the latency of this device, part by part.
+
+    evolve --max-latency-ms X --latency-table FILE keeps every network below X on it.
+    """
+    if out is not None and out.exists() and not force:
+        raise InputError(f"{out}: exists already; --force overwrites it")
+    changes = {"resolution": resolution, "in_channels": channels, "classes": classes}
+    given = {name: value for name, value in changes.items() if value is not None}
+    subject = _subject(skeleton, space, given)
+    table = _measured(subject, device=device, dtype=dtype, batch=batch, threads=threads)
+    from autospace.latency.table import to_csv, to_json
+
+    if out is not None:
+        write_new(out, to_csv(table) if out.suffix == ".csv" else to_json(table), force=force)
+        message(f"{out}: written")
+    if format_ == "table":
+        _print(table)
+    else:
+        data(to_json(table) if format_ == "json" else to_csv(table))
+
+
+def _subject(skeleton: str | None, space: str | None, given: dict[str, Any]) -> "Subject":
+    from dataclasses import replace
+
+    from autospace.latency.subject import of_skeleton, of_space
+    from autospace.seeds import stream
+    from autospace.spaces import load, load_skeleton
+
+    rng = stream(0, "profile")
+    if space is None:
+        return of_skeleton(replace(load_skeleton(skeleton or "cifar"), **given), rng)
+    if skeleton is not None or given:
+        raise InputError("--space: brings its own network; no --skeleton or sizes beside it")
+    return of_space(load(space), rng)
+
+
+def _measured(
+    subject: "Subject", *, device: str, dtype: str, batch: int, threads: int
+) -> "LatencyTable":
+    from autospace.compute.device import resolve_device
+    from autospace.compute.threads import threads as computing_in
+    from autospace.latency.profile import profile as measured
+
+    with computing_in(threads):
+        return measured(
+            subject, device=resolve_device(device), dtype=dtype, batch=batch, say=message
+        )
+
+
+def _print(table: "LatencyTable") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from autospace.spaces.text import visible
+
+    on = table.device if table.device != "cpu" else f"{table.processor}, {table.threads} threads"
+    head = Text(visible(table.subject), style="bold")
+    head.append(f"\n{visible(on)}\n{table.dtype}, batch {table.batch}", style="not bold")
+    rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    rows.add_column("part", no_wrap=True)
+    for heading in ("channels", "pixels", "ms", "±", "n"):
+        rows.add_column(heading, justify="right", no_wrap=True)
+    dearest = sorted(table.rows, key=lambda row: -row.mean_ms)
+    for row in dearest[:SHOWN_ROWS]:
+        pixels = f"{row.resolution}x{row.resolution}{'/2' if row.stride > 1 else ''}"
+        widths = f"{row.inputs}>{row.outputs}"
+        times = (f"{row.mean_ms:.4f}", f"{row.std_ms:.4f}", str(row.n))
+        rows.add_row(row.part, widths, pixels, *times)
+    left = len(table.rows) - SHOWN_ROWS
+    notes = [f"and {left} cheaper ones: --format csv shows all"] if left > 0 else []
+    rich_data(head, "", rows, *(Text(note, style="dim") for note in notes), "", _quality(table))
+
+
+def _quality(table: "LatencyTable") -> str:
+    """How far the sum over the table can be trusted."""
+    correction, check = table.correction, table.check
+    text = f"in a network: {correction.scale:.2f} of these times"
+    text += f" plus {correction.overhead_ms:.4f} ms a part"
+    if check is None:
+        return text
+    return (
+        f"{text}\non {check.networks} random networks: off by {check.median_error:.0%} "
+        f"(at worst {check.worst_error:.0%}), rank correlation {check.tau:.2f}"
+    )

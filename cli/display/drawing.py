@@ -1,0 +1,168 @@
+"""A cell drawn with box characters."""
+
+from textwrap import fill
+from typing import Final
+
+from autospace.exporters.cell_layout import Bar, CellLayout, cell_layout
+from autospace.spaces import Cell, Edge, LayerShape
+from autospace.spaces.cells.notation import dead_edges, edge_label, edge_notation, node_label
+
+BOX_WIDTH: Final = 9
+COLUMN_GAPS: Final = (2, 1)
+BAR_HEIGHT: Final = 3
+GAP: Final = 2
+
+
+class Canvas:
+    """Characters that can be set at any place."""
+
+    def __init__(self) -> None:
+        self.lines: list[list[str]] = []
+
+    def put(self, row: int, column: int, text: str) -> None:
+        """Writes a text from left to right, over what was there."""
+        while len(self.lines) <= row:
+            self.lines.append([])
+        line = self.lines[row]
+        line.extend(" " * (column + len(text) - len(line)))
+        line[column : column + len(text)] = text
+
+    def __str__(self) -> str:
+        return "\n".join("".join(line).rstrip() for line in self.lines)
+
+
+def draw_cell(cell: Cell, shape: LayerShape | None = None, width: int = 80) -> str:
+    """The live part of a cell as lines of at most `width` characters.
+
+    Nodes are boxes and edges run down from box to box, without a crossing; where that takes more
+    than `width` columns or is impossible, the edges stand in a triangular table instead.
+
+    Args:
+        cell: any cell, also one that computes zero.
+        shape: the layer it stands in, for channel counts and the stride.
+        width: the columns there are; at least 40.
+    """
+    if cell.is_zero:
+        picture = _zero(shape)
+    else:
+        picture = _diagram(cell, shape, width) or _triangle(cell, shape, width)
+    dead = ", ".join(edge_notation(edge) for edge in dead_edges(cell))
+    return f"{picture}\n{_wrapped('dead, not drawn: ' + dead, width)}" if dead else picture
+
+
+def _zero(shape: LayerShape | None) -> str:
+    rest = "the layer is its shortcut" if shape and shape.shortcut else "zero"
+    text = f"no path from input to output: {rest}"
+    edge = "─" * (len(text) + 2)
+    return f"┌{edge}┐\n│ {text} │\n└{edge}┘"
+
+
+def _ends(cell: Cell, shape: LayerShape | None) -> tuple[str, str]:
+    """What the first and the last box say: expansion and projection."""
+    last = node_label(cell, cell.nodes - 1)
+    if shape is None:
+        return _start(cell.expansion, ""), f"{last}   project 1x1"
+    inner = cell.expansion * shape.in_channels
+    channels = f"{shape.in_channels} → {inner}" if cell.expansion != 1 else str(inner)
+    added = ", + input" if shape.shortcut else ""
+    return (
+        _start(cell.expansion, f", {channels}"),
+        f"{last}   project 1x1, {inner} → {shape.out_channels}{added}",
+    )
+
+
+def _start(expansion: int, channels: str) -> str:
+    if expansion == 1:
+        return f"0   input{channels}"
+    return f"0   expand 1x1, x{expansion}{channels}"
+
+
+def _diagram(cell: Cell, shape: LayerShape | None, width: int) -> str | None:
+    layout = cell_layout(cell)
+    ends = _ends(cell, shape)
+    needed = max(map(len, ends)) + 4
+    for gap in COLUMN_GAPS:
+        total = max(layout.width * (BOX_WIDTH + gap) - gap, needed)
+        if layout.crossing_free and total <= width:
+            return _drawn(cell, shape, layout, ends, total, gap)
+    return None
+
+
+def _drawn(
+    cell: Cell,
+    shape: LayerShape | None,
+    layout: CellLayout,
+    ends: tuple[str, str],
+    total: int,
+    gap: int,
+) -> str:
+    canvas = Canvas()
+    pitch = BOX_WIDTH + gap
+    left = (total - (layout.width * pitch - gap)) // 2
+    for bar in layout.bars:
+        top = bar.row * (BAR_HEIGHT + GAP)
+        if bar.row in (0, layout.rows - 1):
+            _box(canvas, top, 0, total, ends[bar.row > 0])
+        else:
+            span = (bar.last - bar.first + 1) * pitch - gap
+            _box(canvas, top, left + bar.first * pitch, span, node_label(cell, bar.node))
+    bars = {bar.node: bar for bar in layout.bars}
+    for edge, column in layout.columns.items():
+        at = left + column * pitch + BOX_WIDTH // 2
+        _wire(canvas, at, edge, bars, edge_label(edge, cell, shape))
+    return str(canvas)
+
+
+def _box(canvas: Canvas, top: int, left: int, width: int, text: str) -> None:
+    canvas.put(top, left, f"┌{'─' * (width - 2)}┐")
+    canvas.put(top + 1, left, f"│{text:^{width - 2}}│")
+    canvas.put(top + 2, left, f"└{'─' * (width - 2)}┘")
+
+
+def _wire(canvas: Canvas, at: int, edge: Edge, bars: dict[int, Bar], label: str) -> None:
+    """A wire down from box to box, its label half-way, in a gap between two rows of boxes."""
+    pitch = BAR_HEIGHT + GAP
+    source, target = bars[edge.source].row, bars[edge.target].row
+    top, bottom = source * pitch + BAR_HEIGHT - 1, target * pitch
+    canvas.put(top, at, "┬")
+    for row in range(top + 1, bottom - 1):
+        canvas.put(row, at, "│")
+    canvas.put(bottom - 1, at, "▼")
+    middle = (source + target - 1) // 2 * pitch + BAR_HEIGHT
+    canvas.put(middle, at - (len(label) - 1) // 2, label)
+
+
+def _triangle(cell: Cell, shape: LayerShape | None, width: int) -> str:
+    """A row per target and a column per source, between the texts of the first and last box."""
+    pruned = cell.pruned()
+    sources = sorted({edge.source for edge in pruned.edges})
+    targets = sorted({edge.target for edge in pruned.edges})
+    label = {edge[:2]: edge_label(edge, cell, shape) for edge in pruned.edges}
+    table = [["to \\ from", *map(str, sources)]]
+    for node in targets:
+        row = [label.get((source, node), "·") for source in sources if source < node]
+        table.append([node_label(cell, node), *row])
+    lines = _aligned(table)
+    if max(map(len, lines)) > width:
+        lines = [edge_notation(edge) for edge in pruned.edges]
+    start, end = _ends(cell, shape)
+    return "\n".join([start, "", *lines, "", end])
+
+
+def _aligned(table: list[list[str]]) -> list[str]:
+    """Rows of unequal length as lines; the first column to the right, the others to the left."""
+    widths = [
+        max(len(row[column]) for row in table if column < len(row))
+        for column in range(len(table[0]))
+    ]
+    return [
+        "  ".join(
+            f"{text:>{size}}" if column == 0 else f"{text:<{size}}"
+            for column, (text, size) in enumerate(zip(row, widths, strict=False))
+        ).rstrip()
+        for row in table
+    ]
+
+
+def _wrapped(text: str, width: int) -> str:
+    return fill(text, width, subsequent_indent="  ")

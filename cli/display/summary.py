@@ -1,0 +1,114 @@
+"""Spaces and architectures as plain values for JSON, and as short texts."""
+
+import math
+from typing import Any
+
+from autospace.spaces import Architecture, Candidate, LayerShape, Range, Skeleton, Space, cell_cost
+from autospace.spaces.cells.changes import changes
+from autospace.spaces.cells.notation import human
+
+
+def space_record(space: Space) -> dict[str, Any]:
+    """A space in numbers."""
+    return {
+        "name": space.name,
+        "layers": len(space.layers),
+        "candidates": sum(len(layer.candidates) for layer in space.layers),
+        "log10_architectures": size_log10(space),
+        **ranges(space),
+    }
+
+
+def architecture_record(architecture: Architecture, name: str) -> dict[str, Any]:
+    """An architecture in numbers, with its choices in the flat form."""
+    return {
+        "name": name,
+        "layers": len(architecture.candidates),
+        "madds": architecture.cost.madds,
+        "params": architecture.cost.params,
+        "choices": architecture.choices,
+    }
+
+
+def candidate_record(
+    candidate: Candidate, shape: LayerShape, reference: Candidate | None = None
+) -> dict[str, Any]:
+    """A candidate with its cost in its layer, and how it differs from the reference, if any."""
+    cell, origin = candidate.cell, candidate.origin
+    cost = cell_cost(cell, shape)
+    return {
+        "id": candidate.id,
+        "fitness": candidate.fitness,
+        "madds": cost.madds,
+        "params": cost.params,
+        "expansion": cell.expansion,
+        "nodes": cell.nodes,
+        "edges": [edge._asdict() for edge in cell.edges],
+        "mix": list(cell.mix),
+        "changes": None if reference is None else changes(cell, reference.cell),
+        "origin": {
+            "kind": origin.kind,
+            "generation": origin.generation,
+            "parents": list(origin.parents),
+        },
+    }
+
+
+def described(value: Space | Architecture | Skeleton) -> str:
+    """What a file holds, in one line."""
+    if isinstance(value, Skeleton):
+        images = f"{value.in_channels}x{value.resolution}x{value.resolution} images"
+        layers = plural(len(value.layers), "layer")
+        return f"skeleton {value.name!r}: {layers}, {images}, {value.classes} classes"
+    if isinstance(value, Architecture):
+        cost = f"{human(value.cost.madds)} MAdds, {human(value.cost.params)} params"
+        return f"architecture: {plural(len(value.candidates), 'layer')}, {cost}"
+    return f"space {value.name!r}: {extent(value)}, {span(value.madds)} MAdds"
+
+
+def ranges(space: Space) -> dict[str, dict[str, int | float]]:
+    """Smallest, mean and largest MAdds and params."""
+    return {"madds": space.madds._asdict(), "params": space.params._asdict()}
+
+
+def size_log10(space: Space) -> float:
+    """The decimal logarithm of the number of architectures, to six decimals."""
+    return round(math.log10(space.size), 6)
+
+
+def magnitude(space: Space) -> str:
+    """The number of architectures, as a power of ten where it is large."""
+    return f"{space.size}" if space.size < 10_000 else f"10^{math.log10(space.size):.1f}"
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: `1 layer`, `2 layers`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def extent(space: Space) -> str:
+    """How large a space is: `4 layers, 36 candidates, 6561 architectures`."""
+    candidates = sum(len(layer.candidates) for layer in space.layers)
+    noun = "architecture" if space.size == 1 else "architectures"
+    parts = plural(len(space.layers), "layer"), plural(candidates, "candidate")
+    return f"{', '.join(parts)}, {magnitude(space)} {noun}"
+
+
+def span(values: Range, joined: str = " to ") -> str:
+    """A range for people: `20.1M to 43.5M`."""
+    low, high = human(values.min), human(values.max)
+    return low if low == high else f"{low}{joined}{high}"
+
+
+def fitness_text(candidate: Candidate) -> str:
+    """The fitness with its sign, or a dash."""
+    return "-" if candidate.fitness is None else f"{candidate.fitness:+.3f}"
+
+
+def born(candidate: Candidate) -> str:
+    """Where a candidate comes from: `generation 12, mutation of g08-003`."""
+    origin = candidate.origin
+    if origin.kind in ("reference", "builtin", "imported"):
+        return origin.kind
+    parents = f" of {', '.join(origin.parents)}" if origin.parents else ""
+    return f"generation {origin.generation}, {origin.kind}{parents}"

@@ -1,0 +1,248 @@
+"""A space, a layer, a cell and an architecture for people, at any width."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from autospace.cli.display.drawing import draw_cell
+from autospace.cli.display.summary import born, extent, fitness_text, magnitude, plural, span
+from autospace.cli.display.table_parts import (
+    ROOMY,
+    WIDE,
+    bar,
+    clipped,
+    faint,
+    fit,
+    folded,
+    header,
+    hint,
+    table,
+)
+from autospace.cli.output import rich_data, terminal_width
+from autospace.exporters.svg import by_fitness
+from autospace.spaces import Architecture, Candidate, Layer, LayerShape, Space, cell_cost
+from autospace.spaces.cells.changes import changes
+from autospace.spaces.cells.notation import human, notation, shape_label
+from autospace.spaces.text import visible
+
+WIDEST_ID = 24
+BOX_CHARACTERS = "[─│┌┐└┘┬┴▼]+"
+SVG_TOO = " [--svg FILE]"
+
+
+def print_space(space: Space, source: str) -> None:
+    """A header, one row per layer, and what to do next."""
+    head = (
+        f"{extent(space)} on the skeleton {space.skeleton.name}",
+        f"MAdds {span(space.madds)}, params {span(space.params)}",
+        *_reference_line(space),
+    )
+    columns = table("layer", "shape", ">cells", "best", ">fitness", ">MAdds", "")
+    several = len(set(space.reference.values())) > 1 and terminal_width() >= ROOMY
+    if several:
+        columns.add_column("reference", overflow="ellipsis")
+    if space.reference and terminal_width() >= WIDE:
+        columns.add_column("against the reference", overflow="fold")
+    best = [by_fitness(layer.candidates)[0] for layer in space.layers]
+    pairs = list(zip(space.layers, best, strict=True))
+    costs = [cell_cost(candidate.cell, layer.shape).madds for layer, candidate in pairs]
+    for (layer, candidate), madds in zip(pairs, costs, strict=True):
+        reference = reference_of(space, layer)
+        row: list[str | Text] = [
+            layer.shape.name,
+            shape_label(layer.shape),
+            str(len(layer.candidates)),
+            _marked(candidate, reference),
+            fitness_text(candidate),
+            human(madds),
+            bar(madds, max(costs)),
+        ]
+        if several:
+            row.append(visible(reference.id) if reference is not None else "-")
+        changed = changes(candidate.cell, reference.cell) if reference is not None else ""
+        columns.add_row(*row, *[changed][: len(columns.columns) - len(row)])
+    legend = "best: the highest fitness; 0 is as good as the reference (*), MAdds are its own"
+    following = hint("show", source, "--layer", "0", after=SVG_TOO)
+    rich_data(header(space.name, *head), "", fit(columns, "best"), "", faint(legend), following)
+
+
+def print_architecture(
+    architecture: Architecture, name: str, command: Sequence[str], space: Space | None = None
+) -> None:
+    """A header and one row per layer.
+
+    Args:
+        architecture: what to show.
+        name: its title.
+        command: the words after `autospace` that show it.
+        space: the space that it is one of, whose references it is held against.
+    """
+    cost, skeleton = architecture.cost, architecture.skeleton
+    layers = plural(len(architecture.candidates), "layer")
+    head = (
+        f"an architecture of {layers} on the skeleton {skeleton.name}",
+        f"MAdds {human(cost.madds)}, params {human(cost.params)}",
+    )
+    scored = any(each.fitness is not None for each in architecture.candidates)
+    fitness = [">fitness"] if scored else []
+    columns = table("layer", "shape", "cell", *fitness, ">MAdds", "", ">params")
+    wide = terminal_width() >= WIDE
+    if wide:
+        columns.add_column("against the reference" if space else "edges", overflow="fold")
+    pairs = list(zip(skeleton.shapes, architecture.candidates, strict=True))
+    costs = [cell_cost(candidate.cell, shape) for shape, candidate in pairs]
+    dearest = max(each.madds for each in costs)
+    for index, ((shape, candidate), each) in enumerate(zip(pairs, costs, strict=True)):
+        reference = reference_of(space, space.layers[index]) if space else None
+        row: list[str | Text] = [
+            shape.name,
+            shape_label(shape),
+            _marked(candidate, reference),
+            *([fitness_text(candidate)] if scored else []),
+            human(each.madds),
+            bar(each.madds, dearest),
+            human(each.params),
+        ]
+        compared = changes(candidate.cell, reference.cell) if reference else ""
+        last = compared if space else notation(candidate.cell)
+        columns.add_row(*row, *([last] if wide else []))
+    following = hint(*command, "--layer", "0", after=SVG_TOO)
+    rich_data(header(name, *head), "", fit(columns, "cell"), "", following)
+
+
+def print_samples(
+    space: Space, drawn: Sequence[Architecture], seed: int, limits: Mapping[str, int]
+) -> None:
+    """One row per architecture: its cost, and where it differs from the reference."""
+    within = "".join(f", {name} at most {limit:,}" for name, limit in limits.items())
+    head = f"{len(drawn)} of {magnitude(space)} architectures, seed {seed}{within}"
+    columns = table(">#", ">MAdds", "", ">params")
+    # Whatever is left of the line, so that the numbers are never cut.
+    columns.expand = True
+    columns.add_column("cells", no_wrap=True, overflow="ellipsis", ratio=1)
+    dearest = max(each.cost.madds for each in drawn)
+    for index, architecture in enumerate(drawn):
+        cost = architecture.cost
+        ids = ", ".join(visible(each.id) for each in architecture.candidates)
+        columns.add_row(
+            str(index), human(cost.madds), bar(cost.madds, dearest), human(cost.params), ids
+        )
+    note = faint("cells: one per layer, input side first; --format json names the layers")
+    rich_data(header(space.name, head), "", columns, "", note)
+
+
+def print_layer(layer: Layer, reference: Candidate | None, command: Sequence[str]) -> None:
+    """The candidates, the fittest first, each with its graph on one line; the best one drawn."""
+    ordered = by_fitness(layer.candidates)
+    count = plural(len(ordered), "candidate")
+    size = min(WIDEST_ID, max(cell_len(visible(each.id)) for each in ordered) + 2)
+    origin = max(cell_len(visible(born(each))) for each in ordered) + 2
+    beside, room = terminal_width() >= WIDE, terminal_width() >= ROOMY
+    gap = " " * 10 if room else ""
+    titles = f"{'':{size}}{'fitness':>9}{'MAdds':>8}{gap}{'params':>8}  {'born':{origin}}"
+    parts: list[Text | Table | str] = [
+        header(layer.shape.name, f"{shape_label(layer.shape)}, {count}"),
+        "",
+        Text(f"{titles}{'cell' if beside else ''}", style="bold"),
+    ]
+    dearest = max(cost.madds for cost in layer.costs)
+    for each in ordered:
+        line = _numbers(each, layer.shape, size, reference, dearest if room else 0)
+        line.append(clipped(born(each), origin))
+        parts.append(_with_graph(line, each, reference, line.cell_len if beside else None))
+    legend = "fitness: 0 is as good as the reference (*)"
+    if reference is not None:
+        legend += "; vs *: what differs from it"
+    parts.extend(["", faint(legend), ""])
+    best = ordered[0]
+    title = f"{'the best: ' if len(ordered) > 1 else ''}{visible(best.id)}"
+    parts.extend([Text(title, style="bold"), _picture(best, layer.shape)])
+    words = (*command, "--layer", layer.shape.name, "--cell", best.id)
+    parts.extend(["", hint(*words, after=SVG_TOO)])
+    rich_data(*parts)
+
+
+def print_cell(layer: Layer, candidate: Candidate, reference: Candidate | None = None) -> None:
+    """One candidate in numbers, on one line, and drawn; against the reference if there is one."""
+    cost = cell_cost(candidate.cell, layer.shape)
+    head = [
+        f"a cell of {layer.shape.name}, {shape_label(layer.shape)}",
+        f"fitness {fitness_text(candidate)}, MAdds {human(cost.madds)}, "
+        f"params {human(cost.params)}; {visible(born(candidate))}",
+    ]
+    parts = [folded(notation(candidate.cell), 0)]
+    if reference is not None and reference.id != candidate.id:
+        other = cell_cost(reference.cell, layer.shape)
+        ratios = (
+            f"MAdds {_ratio(cost.madds, other.madds)}, params {_ratio(cost.params, other.params)}"
+        )
+        head.append(f"against the reference {visible(reference.id)}: {ratios}")
+        parts.append(folded(changes(candidate.cell, reference.cell) or "the same cell", 4))
+    elif reference is not None:
+        head.append("the reference of this layer")
+    rich_data(header(candidate.id, *head), *parts, "", _picture(candidate, layer.shape))
+
+
+def reference_of(space: Space | None, layer: Layer) -> Candidate | None:
+    """The reference candidate of a layer, if the space has a reference."""
+    if space is None or not space.reference:
+        return None
+    return layer.by_id[space.reference[layer.shape.name]]
+
+
+def _marked(candidate: Candidate, reference: Candidate | None) -> str:
+    """The id, with the mark of the reference."""
+    is_reference = reference is not None and candidate.id == reference.id
+    return visible(candidate.id) + (" *" if is_reference else "")
+
+
+def _ratio(value: int, reference: int) -> str:
+    return f"{100 * (value / reference - 1):+.0f} %" if reference else human(value)
+
+
+def _numbers(
+    candidate: Candidate, shape: LayerShape, size: int, reference: Candidate | None, dearest: int
+) -> Text:
+    """Id, fitness and cost; a bar beside the MAdds unless the dearest is 0."""
+    cost = cell_cost(candidate.cell, shape)
+    mark = " *" if reference is not None and candidate.id == reference.id else "  "
+    name = visible(candidate.id)
+    width = min(cell_len(name), size - 2)
+    line = Text(clipped(name, width) + mark + " " * (size - 2 - width))
+    line.append(f"{fitness_text(candidate):>9}{human(cost.madds):>8}")
+    if dearest:
+        drawn = bar(cost.madds, dearest)
+        line.append("  ").append_text(drawn).append(" " * (8 - drawn.cell_len))
+    return line.append(f"{human(cost.params):>8}  ")
+
+
+def _with_graph(
+    line: Text, candidate: Candidate, reference: Candidate | None, column: int | None
+) -> Text:
+    """The numbers of a candidate with its graph, and what differs from the reference.
+
+    Both stand from this column on, or on indented lines of their own.
+    """
+    graph = folded(notation(candidate.cell), 4 if column is None else column)
+    line.append(f"\n{graph}" if column is None else graph[column:])
+    if reference is None or candidate.id == reference.id:
+        return line
+    changed = f"vs *: {changes(candidate.cell, reference.cell) or 'the same cell'}"
+    return line.append(f"\n{folded(changed, 4 if column is None else column)}", style="dim")
+
+
+def _picture(candidate: Candidate, shape: LayerShape) -> Text:
+    picture = Text(draw_cell(candidate.cell, shape, max(40, terminal_width())))
+    picture.highlight_regex(BOX_CHARACTERS, "dim")
+    return picture
+
+
+def _reference_line(space: Space) -> tuple[str, ...]:
+    names = sorted(set(space.reference.values()))
+    if not names:
+        return ("no reference architecture",)
+    if len(names) == 1:
+        return (f"reference {visible(names[0])} in every layer",)
+    return ()

@@ -1,0 +1,1 @@
+"""How commands show that they go on."""

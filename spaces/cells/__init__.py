@@ -1,0 +1,1 @@
+"""The cell: value, vocabulary, key, cost, variation and notation."""

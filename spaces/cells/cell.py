@@ -1,0 +1,148 @@
+"""The cell: a small acyclic graph of operations, as a value (the genotype)."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from autospace.spaces.cells.operations import OPERATIONS
+from autospace.spaces.errors import SpaceError, shown
+
+EXPANSIONS: Final = (1, 3, 6)
+MIXES: Final = ("sum", "gate", "se")
+MIN_NODES: Final = 2
+MAX_NODES: Final = 8
+
+
+class Edge(NamedTuple):
+    """An operation on the way from node `source` to node `target`."""
+
+    source: int
+    target: int
+    operation: str
+
+
+def edge_slots(nodes: int) -> Iterator[tuple[int, int]]:
+    """The (source, target) pairs of a cell, in the order of `Cell.operations`."""
+    return ((source, target) for target in range(1, nodes) for source in range(target))
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Operations on all edges of an acyclic graph, with a mix per node and an expansion ratio.
+
+    Node 0 is the input after expansion, the last node the output before projection. A cell in
+    which no path joins them computes zero: with the skeleton's shortcut it is a skipped layer.
+
+    Attributes:
+        operations: one name per edge slot, `none` where there is no edge; slots run by target,
+            then by source: 0->1, 0->2, 1->2, 0->3, ...
+        mix: how each of the nodes 1, 2, ... combines its incoming edges.
+        expansion: ratio of inner to input channels; with 1 there is no expansion convolution.
+    """
+
+    operations: tuple[str, ...]
+    mix: tuple[str, ...]
+    expansion: int
+
+    def __post_init__(self) -> None:
+        nodes = len(self.mix) + 1
+        if not MIN_NODES <= nodes <= MAX_NODES:
+            raise SpaceError("mix", f"{nodes} nodes; allowed: {MIN_NODES} to {MAX_NODES}")
+        slots = nodes * (nodes - 1) // 2
+        if len(self.operations) != slots:
+            found = len(self.operations)
+            raise SpaceError("operations", f"{found} edges; {nodes} nodes have {slots}")
+        for index, name in enumerate(self.operations):
+            _check_member(f"operations[{index}]", "operation", name, OPERATIONS)
+        for index, name in enumerate(self.mix):
+            _check_member(f"mix[{index}]", "mix", name, MIXES)
+        if type(self.expansion) is not int or self.expansion not in EXPANSIONS:
+            allowed = ", ".join(map(str, EXPANSIONS))
+            raise SpaceError("expansion", f"{shown(self.expansion)}; allowed: {allowed}")
+
+    @classmethod
+    def from_edges(
+        cls,
+        edges: Iterable[tuple[int, int, str]],
+        *,
+        nodes: int = 4,
+        mix: tuple[str, ...] | None = None,
+        expansion: int = 6,
+    ) -> "Cell":
+        """A cell from its edges; absent edges carry `none`, every mix is `sum` unless given.
+
+        Raises:
+            SpaceError: an edge outside the graph, against its order, or given twice; an unknown
+                operation, mix or expansion.
+        """
+        if not MIN_NODES <= nodes <= MAX_NODES:
+            raise SpaceError("nodes", f"{shown(nodes)}; allowed: {MIN_NODES} to {MAX_NODES}")
+        if mix is not None and len(mix) != nodes - 1:
+            problem = f"{len(mix)} entries; {nodes} nodes need {nodes - 1}"
+            raise SpaceError("mix", problem)
+        slots = {slot: index for index, slot in enumerate(edge_slots(nodes))}
+        operations = ["none"] * len(slots)
+        seen: set[tuple[int, int]] = set()
+        for index, (source, target, operation) in enumerate(edges):
+            if (source, target) not in slots:
+                found = f"{shown(source)} -> {shown(target)}"
+                problem = f"{found}; allowed: 0 <= source < target <= {nodes - 1}"
+                raise SpaceError(f"edges[{index}]", problem)
+            if (source, target) in seen:
+                raise SpaceError(f"edges[{index}]", f"{source} -> {target} is given twice")
+            _check_member(f"edges[{index}].operation", "operation", operation, OPERATIONS)
+            seen.add((source, target))
+            operations[slots[source, target]] = operation
+        return cls(tuple(operations), ("sum",) * (nodes - 1) if mix is None else mix, expansion)
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes, input and output included."""
+        return len(self.mix) + 1
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """The edges that carry an operation other than `none`."""
+        pairs = zip(edge_slots(self.nodes), self.operations, strict=True)
+        return tuple(Edge(*slot, name) for slot, name in pairs if name != "none")
+
+    @property
+    def live_nodes(self) -> frozenset[int]:
+        """Nodes on a path from input to output; empty if there is no path."""
+        forward, backward = {0}, {self.nodes - 1}
+        for edge in self.edges:
+            if edge.source in forward:
+                forward.add(edge.target)
+        for edge in sorted(self.edges, key=lambda edge: -edge.target):
+            if edge.target in backward:
+                backward.add(edge.source)
+        return frozenset(forward & backward)
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether no path joins input and output, so that the cell computes zero."""
+        return not self.live_nodes
+
+    def pruned(self) -> "Cell":
+        """The same function without dead edges; dead nodes mix by `sum`, a zero cell has e = 1."""
+        live = self.live_nodes
+        pairs = zip(edge_slots(self.nodes), self.operations, strict=True)
+        operations = tuple(
+            name if source in live and target in live else "none"
+            for (source, target), name in pairs
+        )
+        mix = tuple(name if node in live else "sum" for node, name in enumerate(self.mix, 1))
+        return Cell(operations, mix, self.expansion if live else 1)
+
+
+def mbconv(kernel: int, expansion: int, *, se: bool = False, nodes: int = 4) -> Cell:
+    """The inverted bottleneck of MobileNetV2 as a cell, with squeeze-and-excitation if asked."""
+    last = nodes - 1
+    mix = ("sum",) * (nodes - 2) + ("se" if se else "sum",)
+    edges = [(0, last, f"dw_conv_{kernel}x{kernel}")]
+    return Cell.from_edges(edges, nodes=nodes, mix=mix, expansion=expansion)
+
+
+def _check_member(path: str, what: str, name: object, allowed: Iterable[str]) -> None:
+    if not isinstance(name, str) or name not in set(allowed):
+        raise SpaceError(path, f"unknown {what} {shown(name)}; allowed: {', '.join(allowed)}")

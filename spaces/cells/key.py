@@ -1,0 +1,217 @@
+"""One key for all cells that compute the same function.
+
+A cell is evaluated with symbols instead of images. What a node holds is a sum of terms; a term is
+an atom that went through some average pools. Atoms are the input and the results of everything
+that is not linear: depthwise operations, max pools, gates, squeeze-and-excitation. This form is
+the same for all ways to write a function down: identities disappear, average pools are linear,
+max(2x) is 2 max(x), and what has no weights is the same wherever it is computed from the same.
+
+The key writes the atoms down under the numbering that sorts first. It is exact, not a hash.
+"""
+
+from collections import Counter
+from functools import lru_cache
+from itertools import permutations
+from math import gcd
+from typing import Final, NamedTuple
+
+from autospace.spaces.cells.cell import Cell, edge_slots
+from autospace.spaces.cells.operations import OPERATIONS
+
+_WEIGHTED: Final = ("depthwise", "se")
+_LINEAR: Final = ("average_pool", "skip")
+_SCALING: Final = ("gate", "se")
+
+_Term = tuple[int, tuple[str, ...]]
+"""Number of an atom, and the average pools that it went through."""
+
+
+class _Atom(NamedTuple):
+    """The input, the output, or an operation on a sum; terms come with their factors."""
+
+    name: str
+    terms: frozenset[tuple[_Term, int]]
+    depth: int
+
+
+@lru_cache(maxsize=65536)
+def canonical_key(cell: Cell, stride: int = 1) -> str:
+    """The key shared by exactly the cells that equal this one at layers of this stride.
+
+    Equal means: the same outputs for every input, if weights are handed over from one cell's
+    operations to the other's, whatever the weights and the resolution. The stride matters because
+    `skip_connect` into the last node is an identity at stride 1 but an average pool at stride 2.
+    """
+    pruned = cell.pruned()
+    if pruned.is_zero:
+        return "zero"
+    atoms = _evaluated(pruned, stride)
+    return f"e{pruned.expansion} {_first_text(atoms, [atom.depth for atom in atoms])}"
+
+
+def canonical(cell: Cell) -> Cell:
+    """The pruned cell with its inner nodes in the one order that sorts first."""
+    pruned = cell.pruned()
+    orders = permutations(range(1, pruned.nodes - 1))
+    renamed = (_renamed(pruned, (0, *order, pruned.nodes - 1)) for order in orders)
+    return min(
+        (each for each in renamed if each is not None),
+        key=lambda each: (each.operations, each.mix),
+    )
+
+
+def _evaluated(cell: Cell, stride: int) -> list[_Atom]:
+    """The atoms of a pruned cell: the input first, the output last."""
+    atoms = [_Atom("input", frozenset(), 0)]
+    values: dict[int, Counter[_Term]] = {0: Counter({(0, ()): 1})}
+    last, edges = cell.nodes - 1, cell.edges
+    for target in sorted(cell.live_nodes - {0}):
+        strided = stride != 1 and target == last
+        total: Counter[_Term] = Counter()
+        for edge in edges:
+            if edge.target == target:
+                total.update(_applied(edge.operation, strided, values[edge.source], atoms))
+        mix = cell.mix[target - 1]
+        values[target] = total if mix == "sum" else _applied(mix, False, total, atoms)
+    atoms.append(_atom("output", values[last], atoms))
+    return atoms
+
+
+def _applied(name: str, strided: bool, value: Counter[_Term], atoms: list[_Atom]) -> Counter[_Term]:
+    """An operation or mix on a sum; grows the list of atoms."""
+    kind = OPERATIONS[name].kind if name in OPERATIONS else name
+    if kind == "skip" and not strided:
+        return value
+    label = f"{name}/2" if strided else name
+    if kind in _LINEAR:
+        return Counter({(atom, (*pools, label)): n for (atom, pools), n in value.items()})
+    if kind != "max_pool":
+        return Counter({(_placed(label, value, kind in _WEIGHTED, atoms), ()): 1})
+    total: Counter[_Term] = Counter()
+    for part in _multiples(value, atoms)[1]:
+        term = (_placed(label, _reduced(part), False, atoms), ())
+        total[term] += gcd(*part.values())
+    return total
+
+
+def _placed(name: str, value: Counter[_Term], weighted: bool, atoms: list[_Atom]) -> int:
+    """Number of the atom; a new one, unless it has no weights and is there already."""
+    made = _atom(name, value, atoms)
+    if not weighted and made in atoms:
+        return atoms.index(made)
+    atoms.append(made)
+    return len(atoms) - 1
+
+
+def _multiples(
+    value: Counter[_Term], atoms: list[_Atom]
+) -> tuple[Counter[_Term], list[Counter[_Term]]]:
+    """A sum, and parts of the value that are its multiples by positive numbers.
+
+    Gates and squeeze-and-excitation multiply by positive numbers, so x + gate(x) is one of x, and
+    max(x + gate(x)) = max(x) + max(gate(x)). Usually the value is its own only part.
+    """
+    bases = {
+        (atom, pools): _multiples(
+            Counter({(a, (*p, *pools)): n for (a, p), n in atoms[atom].terms}), atoms
+        )[0]
+        for atom, pools in value
+        if atoms[atom].name in _SCALING
+    }
+    if bases:
+        # Only the outermost one can have all the rest within its own base.
+        base = bases[max(bases, key=lambda term: atoms[term[0]].depth)]
+        parts = [Counter({term: value[term]}) for term in bases if bases[term] == base]
+        rest = value - sum(parts, Counter())
+        if not rest:
+            return base, parts
+        if _reduced(rest) == base:
+            return base, [*parts, rest]
+    return _reduced(value), [value]
+
+
+def _reduced(value: Counter[_Term]) -> Counter[_Term]:
+    factor = gcd(*value.values())
+    return Counter({term: n // factor for term, n in value.items()})
+
+
+def _atom(name: str, value: Counter[_Term], atoms: list[_Atom]) -> _Atom:
+    depth = 1 + max(atoms[atom].depth for atom, _ in value)
+    return _Atom(name, frozenset(value.items()), depth)
+
+
+def _first_text(atoms: list[_Atom], colours: list[int]) -> str:
+    """The least description over all numberings that the structure of the atoms leaves open.
+
+    Atoms are told apart by name, sources and uses. Where that leaves several alike, each of them
+    in turn is made the first.
+    """
+    uses: list[set[tuple[int, tuple[str, ...], int]]] = [set() for _ in atoms]
+    for number, atom in enumerate(atoms):
+        for (source, pools), n in atom.terms:
+            uses[source].add((number, pools, n))
+    colours = _refined(atoms, uses, colours)
+    members: dict[int, list[int]] = {}
+    for number, colour in enumerate(colours):
+        members.setdefault(colour, []).append(number)
+    tied = min((colour for colour in members if len(members[colour]) > 1), default=None)
+    if tied is None:
+        return _text(atoms, colours)
+    # Twins, with the same sources and the same uses, can change places: one of them is enough.
+    twins = {(atoms[each].terms, frozenset(uses[each])): each for each in members[tied]}
+    return min(
+        _first_text(
+            atoms,
+            [2 * c + (c == tied and number != first) for number, c in enumerate(colours)],
+        )
+        for first in twins.values()
+    )
+
+
+def _refined(
+    atoms: list[_Atom], uses: list[set[tuple[int, tuple[str, ...], int]]], colours: list[int]
+) -> list[int]:
+    """Colours that differ wherever names, sources or uses differ; their order is kept."""
+    while True:
+        traits = [
+            (
+                colours[number],
+                atom.name,
+                sorted((colours[source], pools, n) for (source, pools), n in atom.terms),
+                sorted((colours[user], pools, n) for user, pools, n in uses[number]),
+            )
+            for number, atom in enumerate(atoms)
+        ]
+        distinct: list[object] = []
+        for trait in sorted(traits):
+            if not distinct or trait != distinct[-1]:
+                distinct.append(trait)
+        finer = [distinct.index(trait) for trait in traits]
+        if len(distinct) == len(set(colours)):
+            return finer
+        colours = finer
+
+
+def _text(atoms: list[_Atom], numbers: list[int]) -> str:
+    drawn = []
+    for number, atom in sorted(zip(numbers, atoms, strict=True), key=lambda pair: pair[0])[1:]:
+        terms = sorted((numbers[source], pools, n) for (source, pools), n in atom.terms)
+        inner = "+".join(
+            (f"{n}*" if n > 1 else "") + ".".join((*reversed(pools), str(source)))
+            for source, pools, n in terms
+        )
+        drawn.append(f"{number}={atom.name}({inner})")
+    return " ".join(drawn)
+
+
+def _renamed(cell: Cell, label: tuple[int, ...]) -> Cell | None:
+    """The cell with its nodes renamed, or None if an edge would then point backward."""
+    operations = dict.fromkeys(edge_slots(cell.nodes), "none")
+    for source, target, name in cell.edges:
+        slot = (label[source], label[target])
+        if slot not in operations:
+            return None
+        operations[slot] = name
+    mix = {label[node]: name for node, name in enumerate(cell.mix, start=1)}
+    renamed = tuple(mix[node] for node in range(1, cell.nodes))
+    return Cell(tuple(operations.values()), renamed, cell.expansion)

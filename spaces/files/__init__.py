@@ -1,0 +1,1 @@
+"""Spaces as JSON, in and out."""

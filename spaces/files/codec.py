@@ -1,0 +1,226 @@
+"""Spaces, architectures and skeletons as JSON text, and back."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from autospace.spaces.cells.cell import Cell
+from autospace.spaces.cost import Cost, cell_cost
+from autospace.spaces.errors import SpaceError, located, shown
+from autospace.spaces.files import document as doc
+from autospace.spaces.files.reading import (
+    document_format,
+    parse_json,
+    parse_toml,
+    read_text,
+    validated,
+)
+from autospace.spaces.skeleton import LayerShape, LayerSpec, Skeleton, Stem
+from autospace.spaces.space import Architecture, Budget, Candidate, Layer, Origin, Space
+
+
+def to_json(value: Space | Architecture | Skeleton) -> str:
+    """Canonical text: sorted keys, indented, newline at the end; equal values, equal bytes."""
+    if isinstance(value, Space):
+        plain = _space_out(value)
+    elif isinstance(value, Architecture):
+        plain = _architecture_out(value)
+    else:
+        plain = {
+            "format": doc.SKELETON_FORMAT,
+            "version": doc.VERSION,
+            **_skeleton_out(value),
+        }
+    return canonical_json(plain)
+
+
+def canonical_json(plain: Any) -> str:
+    """Plain values as sorted, indented JSON with a newline at the end."""
+    return json.dumps(plain, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> Space | Architecture | Skeleton:
+    """What the text holds.
+
+    Raises:
+        SpaceError: naming the path of the first wrong value, the value, and what is allowed.
+    """
+    return _decode(parse_json(text))
+
+
+def read(path: Path) -> Space | Architecture | Skeleton:
+    """What a `.json` or `.toml` file holds; errors name the file."""
+    text = read_text(path)
+    try:
+        return _decode(parse_toml(text) if path.suffix == ".toml" else parse_json(text))
+    except SpaceError as error:
+        raise SpaceError(str(path), str(error)) from None
+
+
+def _decode(plain: Any) -> Space | Architecture | Skeleton:
+    kind = document_format(plain)
+    if kind == doc.SPACE_FORMAT:
+        return _space_in(validated(doc.SpaceFile, plain))
+    if kind == doc.ARCHITECTURE_FORMAT:
+        return _architecture_in(validated(doc.ArchitectureFile, plain))
+    if kind == doc.SKELETON_FORMAT:
+        return skeleton_from(validated(doc.SkeletonFile, plain))
+    raise SpaceError("format", f"{shown(kind)} is part of the built-in spaces, not a space")
+
+
+def skeleton_from(document: doc.SkeletonDocument) -> Skeleton:
+    """The skeleton that a document describes."""
+    stem = document.stem
+    return Skeleton(
+        document.name,
+        document.in_channels,
+        document.resolution,
+        document.classes,
+        Stem(stem.channels, stem.stride, stem.block),
+        tuple(LayerSpec(layer.channels, layer.stride) for layer in document.layers),
+        document.head,
+        document.description,
+    )
+
+
+def cell_from(document: doc.CellDocument) -> Cell:
+    """The cell that a document describes."""
+    return Cell.from_edges(
+        ((edge.source, edge.target, edge.operation) for edge in document.edges),
+        nodes=document.nodes,
+        mix=tuple(document.mix),
+        expansion=document.expansion,
+    )
+
+
+def cell_out(cell: Cell) -> dict[str, Any]:
+    """A cell as plain JSON values."""
+    return {
+        "nodes": cell.nodes,
+        "edges": [edge._asdict() for edge in cell.edges],
+        "mix": list(cell.mix),
+        "expansion": cell.expansion,
+    }
+
+
+def origin_out(origin: Origin) -> dict[str, Any]:
+    """An origin as plain JSON values."""
+    parents = list(origin.parents)
+    return {"kind": origin.kind, "generation": origin.generation, "parents": parents}
+
+
+def _space_in(document: doc.SpaceFile) -> Space:
+    with located("skeleton"):
+        skeleton = skeleton_from(document.skeleton)
+    _check_names(skeleton, [layer.name for layer in document.layers])
+    layers = []
+    for index, (shape, layer) in enumerate(zip(skeleton.shapes, document.layers, strict=True)):
+        with located(f"layers[{index}]"):
+            candidates = []
+            for number, each in enumerate(layer.candidates):
+                with located(f"candidates[{number}]"):
+                    candidates.append(_candidate_in(each, shape))
+            layers.append(Layer(shape, tuple(candidates)))
+    return Space(
+        document.name,
+        skeleton,
+        tuple(document.operations),
+        tuple(layers),
+        dict(document.reference),
+        Budget(document.budget.max_madds, document.budget.max_params),
+        document.provenance,
+    )
+
+
+def _architecture_in(document: doc.ArchitectureFile) -> Architecture:
+    with located("skeleton"):
+        skeleton = skeleton_from(document.skeleton)
+    _check_names(skeleton, [layer.name for layer in document.layers])
+    candidates = []
+    for index, (shape, layer) in enumerate(zip(skeleton.shapes, document.layers, strict=True)):
+        with located(f"layers[{index}].candidate"):
+            candidates.append(_candidate_in(layer.candidate, shape))
+    return Architecture(skeleton, tuple(candidates))
+
+
+def _candidate_in(document: doc.CandidateDocument, shape: LayerShape) -> Candidate:
+    cell = cell_from(document)
+    cost = cell_cost(cell, shape)
+    for name, stated, counted in zip(
+        Cost._fields, (document.madds, document.params), cost, strict=True
+    ):
+        if stated != counted:
+            raise SpaceError(name, f"{stated}, but this cell has {counted} here")
+    with located("origin"):
+        parents = tuple(document.origin.parents)
+        origin = Origin(document.origin.kind, document.origin.generation, parents)
+    return Candidate(document.id, cell, document.fitness, origin)
+
+
+def _space_out(space: Space) -> dict[str, Any]:
+    return {
+        "format": doc.SPACE_FORMAT,
+        "version": doc.VERSION,
+        "name": space.name,
+        "skeleton": _skeleton_out(space.skeleton),
+        "operations": list(space.operations),
+        "layers": [
+            {
+                "name": layer.shape.name,
+                "candidates": [_candidate_out(each, layer.shape) for each in layer.candidates],
+            }
+            for layer in space.layers
+        ],
+        "reference": dict(space.reference),
+        "budget": {"max_madds": space.budget.max_madds, "max_params": space.budget.max_params},
+        "provenance": dict(space.provenance),
+    }
+
+
+def _architecture_out(architecture: Architecture) -> dict[str, Any]:
+    pairs = zip(architecture.skeleton.shapes, architecture.candidates, strict=True)
+    return {
+        "format": doc.ARCHITECTURE_FORMAT,
+        "version": doc.VERSION,
+        "skeleton": _skeleton_out(architecture.skeleton),
+        "layers": [
+            {"name": shape.name, "candidate": _candidate_out(candidate, shape)}
+            for shape, candidate in pairs
+        ],
+    }
+
+
+def _candidate_out(candidate: Candidate, shape: LayerShape) -> dict[str, Any]:
+    cost = cell_cost(candidate.cell, shape)
+    return {
+        "id": candidate.id,
+        **cell_out(candidate.cell),
+        "fitness": candidate.fitness,
+        "madds": cost.madds,
+        "params": cost.params,
+        "origin": origin_out(candidate.origin),
+    }
+
+
+def _skeleton_out(skeleton: Skeleton) -> dict[str, Any]:
+    stem = skeleton.stem
+    return {
+        "name": skeleton.name,
+        "description": skeleton.description,
+        "in_channels": skeleton.in_channels,
+        "resolution": skeleton.resolution,
+        "classes": skeleton.classes,
+        "stem": {"channels": stem.channels, "stride": stem.stride, "block": stem.block},
+        "layers": [{"channels": each.channels, "stride": each.stride} for each in skeleton.layers],
+        "head": skeleton.head,
+    }
+
+
+def _check_names(skeleton: Skeleton, names: list[str]) -> None:
+    if len(names) != len(skeleton.layers):
+        problem = f"{len(names)} layers; the skeleton has {len(skeleton.layers)}"
+        raise SpaceError("layers", problem)
+    for index, (shape, name) in enumerate(zip(skeleton.shapes, names, strict=True)):
+        if name != shape.name:
+            problem = f"{shown(name)}; allowed here: {shape.name}"
+            raise SpaceError(f"layers[{index}].name", problem)

@@ -1,0 +1,150 @@
+"""Built-in skeletons and spaces, and how a name or path becomes a space."""
+
+import os
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from autospace.spaces.cells.cell import Cell
+from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
+from autospace.spaces.errors import SpaceError
+from autospace.spaces.files import document as doc
+from autospace.spaces.files.codec import cell_from, read, skeleton_from
+from autospace.spaces.files.reading import parse_json, validated
+from autospace.spaces.limits import MAX_NAME
+from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.space import Architecture, Candidate, Layer, Origin, Space
+
+FAMILY_NAMES = ("mbconv", "mnasnet", "reference")
+SKELETON_NAMES = ("digits", "cifar", "mobile", "mobilenetv2")
+SPACE_FILE = "space.json"
+SKIP_ID = "skip"
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Every built-in space, as `NAME@SKELETON`."""
+    return tuple(f"{family}@{skeleton}" for family in FAMILY_NAMES for skeleton in SKELETON_NAMES)
+
+
+def load_builtin(name: str) -> Space:
+    """A built-in family on a skeleton, `mbconv@cifar` or `mbconv@runs/first` for example.
+
+    Raises:
+        SpaceError: no built-in space of this name.
+    """
+    family, _, skeleton = name.partition("@")
+    if family not in FAMILY_NAMES:
+        known = f"NAME@SKELETON with NAME one of {', '.join(FAMILY_NAMES)}"
+        raise SpaceError(name or '""', f"unknown space; allowed: {known}")
+    return family_space(family, skeleton_of(skeleton))
+
+
+def family_space(family: str, skeleton: Skeleton) -> Space:
+    """The candidates of a built-in family at every layer of a skeleton.
+
+    Raises:
+        SpaceError: no built-in family of this name.
+    """
+    if family not in FAMILY_NAMES:
+        raise SpaceError(family or '""', f"unknown family; allowed: {', '.join(FAMILY_NAMES)}")
+    described = _family(family)
+    cells = [(each.id, cell_from(each)) for each in described.candidates]
+    layers = []
+    for shape in skeleton.shapes:
+        offered = list(cells)
+        if described.skip_where_legal and shape.shortcut:
+            offered.append((SKIP_ID, Cell.from_edges([], expansion=1)))
+        candidates = tuple(
+            Candidate(identity, cell, 0.0 if identity == described.reference else None)
+            if family != "reference"
+            else Candidate(identity, cell, 0.0, Origin("reference"))
+            for identity, cell in offered
+        )
+        layers.append(Layer(shape, candidates))
+    return Space(
+        f"{family}@{skeleton.name}"[:MAX_NAME],
+        skeleton,
+        DEFAULT_OPERATIONS,
+        tuple(layers),
+        {shape.name: described.reference for shape in skeleton.shapes},
+        provenance={"source": described.description},
+    )
+
+
+def load_skeleton(name: str) -> Skeleton:
+    """A built-in skeleton by name, or one from a JSON or TOML file.
+
+    Raises:
+        SpaceError: no such skeleton, or a file that holds no valid one.
+    """
+    if name in SKELETON_NAMES:
+        return _skeleton(name)
+    path = Path(name)
+    if path.suffix not in {".json", ".toml"}:
+        known = ", ".join(SKELETON_NAMES)
+        problem = f"unknown skeleton; allowed: {known}, or a .json or .toml file"
+        raise SpaceError(name or '""', problem)
+    value = read(path)
+    if not isinstance(value, Skeleton):
+        raise SpaceError(name, f"holds no skeleton; allowed: format {doc.SKELETON_FORMAT}")
+    return value
+
+
+def skeleton_of(source: str) -> Skeleton:
+    """A skeleton by its name or file, or the one that a space, architecture or run stands on.
+
+    Raises:
+        SpaceError: nothing there, or not valid.
+    """
+    if source in SKELETON_NAMES or not os.path.lexists(source):
+        return load_skeleton(source)
+    if os.path.isfile(source):
+        value = read(Path(source))
+        return value if isinstance(value, Skeleton) else value.skeleton
+    return load_any(source).skeleton
+
+
+def load_any(source: str | Path) -> Space | Architecture:
+    """A space or architecture: a file, a run folder, or a built-in as `NAME@SKELETON`."""
+    # os.path, unlike pathlib, answers False to names that no file system takes.
+    if not os.path.lexists(source):
+        if "@" in str(source):
+            return load_builtin(str(source))
+        known = f"a file, a run folder, or a built-in such as {builtin_names()[1]}"
+        raise SpaceError(str(source) or '""', f"no such space; allowed: {known}")
+    path = Path(source)
+    if path.is_dir():
+        if not (path / SPACE_FILE).exists():
+            raise SpaceError(str(path), f"no {SPACE_FILE} in it; has the run finished?")
+        path = path / SPACE_FILE
+    value = read(path)
+    if isinstance(value, Skeleton):
+        raise SpaceError(str(path), f"a skeleton; allowed: a space, or {FAMILY_NAMES[0]}@{path}")
+    return value
+
+
+def load(source: str | Path) -> Space:
+    """A space: a file, a run folder, or a built-in as `NAME@SKELETON`.
+
+    Raises:
+        SpaceError: nothing there, or not a valid space; the message says what and where.
+    """
+    value = load_any(source)
+    if not isinstance(value, Space):
+        raise SpaceError(str(source), f"an architecture; allowed: format {doc.SPACE_FORMAT}")
+    return value
+
+
+@cache
+def _skeleton(name: str) -> Skeleton:
+    return skeleton_from(validated(doc.SkeletonFile, _data(f"skeletons/{name}.json")))
+
+
+@cache
+def _family(name: str) -> doc.FamilyFile:
+    return validated(doc.FamilyFile, _data(f"families/{name}.json"))
+
+
+def _data(name: str) -> object:
+    text = (resources.files("autospace.spaces") / "data" / name).read_text("utf-8")
+    return parse_json(text)

@@ -1,0 +1,170 @@
+"""Bytes to a validated document, in bounded time and memory."""
+
+import json
+import stat
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from autospace.spaces.checks import plain
+from autospace.spaces.errors import SpaceError, join_path, shown
+from autospace.spaces.files.document import FILES, VERSION
+from autospace.spaces.limits import MAX_BYTES, MAX_CONTAINERS, MAX_DEPTH, MAX_TOML_BYTES, MAX_VALUES
+
+Document = TypeVar("Document", bound=BaseModel)
+
+# What pydantic found wrong, in the words of this package's other messages.
+_ALLOWED = {
+    "int_type": "an integer",
+    "float_type": "a number",
+    "string_type": "a string",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "greater_than_equal": "{ge} or more",
+    "less_than_equal": "{le} or less",
+    "string_too_short": "{min_length} characters or more",
+    "string_too_long": "{max_length} characters or less",
+    "too_short": "{min_length} entries or more",
+    "too_long": "{max_length} entries or less",
+    "literal_error": "{expected}",
+}
+
+
+def read_text(path: Path) -> str:
+    """The text of a `.json` file of at most `MAX_BYTES`, or a `.toml` file of fewer.
+
+    Raises:
+        SpaceError: not there, no regular file, too large, or no UTF-8.
+    """
+    limit = MAX_TOML_BYTES if path.suffix == ".toml" else MAX_BYTES
+    try:
+        # Before opening: opening a pipe would wait, and a device might never end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            kind = "a folder" if path.is_dir() else "no regular file"
+            raise SpaceError(str(path), f"is {kind}; allowed: a file of JSON or TOML")
+        with path.open("rb") as stream:
+            raw = stream.read(limit + 1)
+    except OSError as error:
+        raise SpaceError(str(path), _first_line(error.strerror or "cannot be read")) from None
+    except SpaceError:
+        raise
+    except ValueError:
+        raise SpaceError(str(path), "no file can have this name") from None
+    if len(raw) > limit:
+        raise SpaceError(str(path), f"larger than {limit} bytes")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SpaceError(str(path), f"not UTF-8 at byte {error.start}") from None
+
+
+def parse_json(text: str) -> Any:
+    """JSON without duplicate keys, NaN or infinity, in bounded depth and size."""
+    if text.count(",") > MAX_VALUES:
+        raise SpaceError("", f"more than {MAX_VALUES} values")
+    if text.count("[") + text.count("{") > MAX_CONTAINERS:
+        raise SpaceError("", f"more than {MAX_CONTAINERS} lists and objects")
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise SpaceError("", f"not JSON: {error.msg.lower()} at {place}") from None
+    except RecursionError:
+        raise SpaceError("", f"nested deeper than {MAX_DEPTH} levels") from None
+    except SpaceError:
+        raise
+    except ValueError as error:
+        # Python refuses to convert integers of thousands of digits, and tells how to allow it.
+        raise SpaceError("", f"not JSON: {_first_line(str(error)).split(';')[0]}") from None
+    return plain(value)
+
+
+def parse_toml(text: str) -> Any:
+    """TOML without dates, NaN or infinity, in bounded depth and size."""
+    if len(text) > MAX_TOML_BYTES:
+        raise SpaceError("", f"larger than {MAX_TOML_BYTES} bytes")
+    # A dotted key of n parts takes Python's reader n * n memory; no key goes over a line's end.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.count(".") > MAX_DEPTH:
+            raise SpaceError("", f"more than {MAX_DEPTH} dots in line {number}")
+    try:
+        value = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, ValueError) as error:
+        raise SpaceError("", f"not TOML: {_first_line(str(error)).split(';')[0]}") from None
+    except RecursionError:
+        raise SpaceError("", f"nested deeper than {MAX_DEPTH} levels") from None
+    return plain(value)
+
+
+def document_format(value: Any) -> str:
+    """The `format` of a parsed file, known and of a version that can be read."""
+    if not isinstance(value, dict):
+        raise SpaceError("", f"{shown(value)}; a file of this program holds an object")
+    found = value.get("format")
+    if not isinstance(found, str) or found not in FILES:
+        raise SpaceError("format", f"{shown(found)}; allowed: {', '.join(FILES)}")
+    version = value.get("version")
+    if type(version) is not int or version != VERSION:
+        raise SpaceError("version", f"{shown(version)}; this program reads version {VERSION}")
+    return found
+
+
+def validated(model: type[Document], value: Any) -> Document:
+    """A parsed value as a document; the first thing wrong with it becomes a `SpaceError`."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise SpaceError(_location(first["loc"]), _problem(first, model)) from None
+
+
+def _problem(error: Any, model: type[BaseModel]) -> str:
+    kind, given = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        return f"unknown key; allowed: {', '.join(_keys(model, error['loc']))}"
+    if kind == "missing":
+        return "missing key"
+    if kind in _ALLOWED:
+        return f"{shown(given)}; allowed: {_ALLOWED[kind].format(**error.get('ctx', {}))}"
+    return f"{shown(given)}; {_first_line(error['msg'])}"
+
+
+def _keys(model: Any, location: Sequence[int | str]) -> Sequence[str]:
+    """Keys of the object that the last part of a location is in."""
+    for part in location[:-1]:
+        if isinstance(part, str):
+            model = model.model_fields[part].annotation
+            while arguments := get_args(model):
+                model = arguments[0]
+    return list(model.model_fields)
+
+
+def _location(parts: Sequence[int | str]) -> str:
+    path = ""
+    for part in parts:
+        path = f"{path}[{part}]" if isinstance(part, int) else join_path(path, part)
+    return path
+
+
+def _first_line(message: str) -> str:
+    line = message.partition("\n")[0]
+    return f"{line[:1].lower()}{line[1:]}"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise SpaceError(key or '""', "stands twice in one object")
+            seen.add(key)
+    return result
+
+
+def _no_constant(name: str) -> Any:
+    raise SpaceError("", f"{name} is no JSON number")

@@ -1,0 +1,134 @@
+"""The learned space."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autospace.evolution.learned import learned_space
+from autospace.evolution.loop import Plan, evolve
+from autospace.evolution.population import LayerState, State
+from autospace.spaces import Budget, Skeleton, Space, from_json, mbconv, to_json
+from autospace.spaces.shares import dearest_reference, layer_shares
+from tests.strategies import skeletons
+from tests.tiny import REFERENCES, SHAPE, SKELETON, ClosedForm, finish, member, one_max, plan
+
+CELLS = [cell for _, cell in REFERENCES]
+
+
+def _space(some: Plan, state: State, budget: Budget | None = None) -> Space:
+    return learned_space(
+        some, state, name="tiny", budget=budget or Budget(), provenance={"seed": some.seed}
+    )
+
+
+@settings(max_examples=30)
+@given(
+    skeletons(most_layers=3),
+    st.none() | st.integers(0, 20_000),
+    st.none() | st.integers(0, 2_000),
+    st.integers(0, 99),
+)
+def test_no_architecture_of_a_learned_space_exceeds_the_budget(
+    skeleton: Skeleton, madds: int | None, params: int | None, seed: int
+) -> None:
+    dearest = dearest_reference(skeleton, CELLS)
+    budget = Budget(
+        None if madds is None else dearest.madds + madds,
+        None if params is None else dearest.params + params,
+    )
+    some = plan(
+        skeleton=skeleton,
+        shares=layer_shares(skeleton, CELLS, budget),
+        seed=seed,
+        generations=1,
+        operators={"population": 5},
+    )
+    # Dear cells score best, so that evolution pushes against the limit.
+    final = finish(some, score=lambda cell: one_max(cell) + cell.expansion)
+    space = _space(some, final, budget)
+    fixed_and_dearest = (
+        [max(cost.madds for cost in layer.costs) for layer in space.layers],
+        space.dearest,
+    )
+    assert budget.allows(fixed_and_dearest[1])
+    extreme = space.architecture(
+        {
+            layer.shape.name: max(
+                layer.candidates, key=lambda each: layer.costs[layer.candidates.index(each)].madds
+            ).id
+            for layer in space.layers
+        }
+    )
+    assert budget.max_madds is None or extreme.cost.madds <= budget.max_madds
+    assert from_json(to_json(space)) == space
+
+
+@pytest.mark.parametrize("keep", [1, 2, 5])
+def test_every_layer_has_the_kept_cells_then_the_references(keep: int) -> None:
+    some = plan(keep=keep, generations=6)
+    space = _space(some, finish(some))
+    for layer in space.layers:
+        *evolved, third, second, first = layer.candidates[::-1]
+        del first, second, third
+        kinds = [each.origin.kind for each in layer.candidates]
+        assert kinds[keep:] == ["reference"] * 3
+        assert "reference" not in kinds[:keep]
+        assert [each.id for each in layer.candidates[keep:]] == [name for name, _ in REFERENCES]
+        fitnesses = [each.fitness or 0.0 for each in layer.candidates[:keep]]
+        assert fitnesses == sorted(fitnesses, reverse=True)
+        assert len(evolved) == keep
+    assert space.reference == {layer.shape.name: REFERENCES[0][0] for layer in space.layers}
+    assert space.provenance == {"seed": 0}
+    assert space.operations[0] == "none"
+
+
+def test_the_best_confirmed_cells_are_kept_not_the_luckiest() -> None:
+    lucky = member("c0001", mbconv(3, 1), 9.0, scores=1)
+    solid = member("c0002", mbconv(5, 1), 1.0, scores=2)
+    better = member("c0003", mbconv(7, 1), 2.0, scores=2)
+    reference = replace(
+        member(REFERENCES[0][0], CELLS[0], 0.0),
+        origin=replace(member("x", CELLS[0], 0.0).origin, kind="reference"),
+    )
+    layer = LayerState((), (lucky, better, solid, reference), (reference,))
+    one_layer = replace(SKELETON, layers=SKELETON.layers[:1])
+    assert one_layer.shapes[0] == SHAPE
+    some = plan(skeleton=one_layer, keep=2, references=REFERENCES[:1])
+    (found,) = _space(some, State(0, (layer,))).layers
+    assert [each.id for each in found.candidates] == ["c0003", "c0002", REFERENCES[0][0]]
+
+
+def test_all_kept_cells_were_confirmed_even_if_references_score_best() -> None:
+    some = plan(keep=3, generations=2, confirm=2, operators={"population": 12})
+
+    def score(cell: object) -> float:
+        return 1.0 if cell in CELLS else 0.0
+
+    *_, final = evolve(some, ClosedForm(score))
+    confirmed = [{each.id: each.scores for each in layer.hall} for layer in final.layers]
+    for layer, scores in zip(_space(some, final).layers, confirmed, strict=True):
+        assert [scores[each.id] for each in layer.candidates[:3]] == [3, 3, 3]
+
+
+def test_fewer_cells_than_asked_for_are_no_error() -> None:
+    some = plan(keep=200, confirm=0)
+    space = _space(some, finish(some))
+    assert all(3 < len(layer.candidates) < 203 for layer in space.layers)
+
+
+def test_references_that_compete_are_kept_only_if_they_are_among_the_fittest() -> None:
+    some = plan(generations=2)
+    state = finish(some)
+    staying = _space(some, state)
+    competing = _space(replace(some, references_stay=False), state)
+    for whole, layer in zip(staying.layers, competing.layers, strict=True):
+        by_fitness = sorted(whole.candidates, key=lambda each: -(each.fitness or 0))
+        worst = by_fitness[some.keep - 1].fitness
+        assert len(layer.candidates) == some.keep
+        assert all((each.fitness or 0) >= (worst or 0) for each in layer.candidates)
+    # One-max likes 5x5 convolutions: the reference of one 3x3 is out, and is named nowhere.
+    assert staying.reference
+    assert not competing.reference
+    assert from_json(to_json(competing)) == competing

@@ -1,0 +1,91 @@
+"""Atomic writes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autospace.runs.files import remove_parts, write_atomically
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@given(st.text() | st.binary())
+def test_what_is_written_is_read(tmp_path: Path, content: str | bytes) -> None:
+    path = tmp_path / "file"
+    try:
+        raw = content.encode() if isinstance(content, str) else content
+    except UnicodeEncodeError:
+        return
+    write_atomically(path, content)
+    assert path.read_bytes() == raw
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_write_that_fails_leaves_the_old_text_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, error: BaseException
+) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(os, broken, fail)
+    with pytest.raises(type(error)):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_write_into_no_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_atomically(tmp_path / "missing" / "file", "text")
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_file_is_as_readable_as_the_user_wants(tmp_path: Path, mask: int, mode: int) -> None:
+    path = tmp_path / "file"
+    before = os.umask(mask)
+    try:
+        write_atomically(path, "text")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == mode
+
+
+def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    texts = {"a" * 200_000, "b" * 100_000}
+    write_atomically(path, "a" * 200_000)
+    code = (
+        "import sys; from pathlib import Path; from autospace.runs.files import write_atomically\n"
+        "for _ in range(30):\n"
+        "    for text in ('a' * 200_000, 'b' * 100_000):\n"
+        "        write_atomically(Path(sys.argv[1]), text)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(path)]) as writer:
+        while writer.poll() is None:
+            assert path.read_text() in texts
+    assert writer.returncode == 0
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+    code = (
+        "import os, signal, sys; from pathlib import Path; from autospace.runs import files\n"
+        "files.os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "files.write_atomically(Path(sys.argv[1]), 'new')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert done.returncode == -9
+    assert len(os.listdir(tmp_path)) == 2
+    remove_parts(tmp_path)
+    assert os.listdir(tmp_path) == ["file"]
+    assert path.read_text() == "old"
