@@ -16,8 +16,7 @@ import torch
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.examples import DataSet
 from autospace.data.load import load_data
-from autospace.networks.network import Network
-from autospace.networks.operations import placed
+from autospace.networks.network import Network, placed
 from autospace.seeds import derived_seed, stream
 from autospace.spaces import Cell, LayerSpec, Skeleton, Stem, canonical_key, mbconv
 from autospace.spaces.cells.operations import DEFAULT_OPERATIONS

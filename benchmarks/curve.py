@@ -23,12 +23,11 @@ import torch
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.examples import DataSet
 from autospace.data.load import load_data
-from autospace.networks.network import Network
-from autospace.networks.operations import placed
+from autospace.networks.network import Network, placed
 from autospace.seeds import derived_seed, stream
 from autospace.spaces import Cell, Space, cell_cost, load, network_cost
 from autospace.spaces.cells.variation import CellPrior, mutate, random_cell
-from autospace.spaces.shares import layer_shares
+from autospace.spaces.cost import layer_shares
 from autospace.training.short import Recipe, measure, train
 
 TOLERANCE = 0.1

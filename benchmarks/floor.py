@@ -19,12 +19,12 @@ import torch
 from performance import keep, training_pass
 
 from autospace.bench.workload import CANDIDATES, FULL, REFERENCE
-from autospace.compute.memory import keep_freed_memory
+from autospace.compute.machine import keep_freed_memory
 from autospace.networks.cells import CellModule
 from autospace.networks.kernels import described
-from autospace.networks.operations import placed
+from autospace.networks.network import placed
 from autospace.spaces import Cell, LayerShape
-from autospace.spaces.cost import cell_cost
+from autospace.spaces.cells.cost import cell_cost
 
 NAMES: Final = ("reference", "5x5", "3x3, 7x7", "dilated, se", "pools, 5x5, gate")
 REPEATS: Final = 7

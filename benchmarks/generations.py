@@ -27,14 +27,13 @@ import torch
 from performance import CANDIDATE, measure
 from results_setup import Quiet
 
-from autospace.bench.timing import spread
-from autospace.bench.workload import Size, make_setting
-from autospace.compute.memory import peak_memory
+from autospace.bench.workload import Size, make_setting, spread
+from autospace.compute.machine import peak_memory
 from autospace.evolution import learn as run
 from autospace.evolution.folder import RunFolder
-from autospace.evolution.settings import ScoringConfig
-from autospace.runs.settings import make_config, preset
+from autospace.evolution.settings import make_config, preset
 from autospace.scorers.make import make_scorer
+from autospace.scorers.scorer import ScoringConfig
 
 BASE: Final = Size((16, 32), 2, 16, 2, 32)
 METHODS: Final = ("probe", "local", "mixture")

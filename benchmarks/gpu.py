@@ -24,10 +24,10 @@ import torch
 from autospace.compute.machine import this_machine, versions
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.learn import learn
-from autospace.evolution.loop import Plan
+from autospace.evolution.plan import Plan
 from autospace.evolution.population import State
+from autospace.evolution.settings import make_config, preset
 from autospace.runs.files import write_atomically
-from autospace.runs.settings import make_config, preset
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE.parent / "runs"

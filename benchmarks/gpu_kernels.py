@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from autospace.bench.timing import clock_of
+from autospace.bench.workload import clock_of
 
 ROUNDS = 5
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

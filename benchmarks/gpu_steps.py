@@ -10,26 +10,24 @@ from typing import Any
 import torch
 
 from autospace.bench.plain_path import PlainSearch, PlainSupernet
-from autospace.bench.timing import clock_of
 from autospace.bench.workload import (
     CANDIDATES,
     QUICK,
     REFERENCE,
     SameBatch,
     Size,
+    clock_of,
     make_setting,
 )
 from autospace.bench.workload import FULL as HOT_LOOP
 from autospace.compute.cuda_graphs import NO_GRAPHS, make_graphs
 from autospace.compute.device import resolve_precision
 from autospace.compute.execution import PLAIN, Execution
-from autospace.data.augment import Augment
-from autospace.data.batches import Batches, Normaliser
+from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.load import load_data
-from autospace.evolution.settings import ScoringConfig
-from autospace.networks.network import Network
-from autospace.networks.operations import placed
+from autospace.networks.network import Network, placed
 from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces import Cell
 from autospace.training.short import Recipe, train
 

@@ -18,12 +18,10 @@ import torch
 from scipy.stats import spearmanr
 
 from autospace.compute.machine import this_machine, versions
-from autospace.latency.fit import Sample, checked, fitted
-from autospace.latency.modules import Bench, largest_first
 from autospace.latency.parts import Part, cell_parts, fixed_parts
-from autospace.latency.stopwatch import Timed, stopwatch_of, timed
-from autospace.latency.subject import of_skeleton
+from autospace.latency.profile import Sample, checked, fitted, of_skeleton
 from autospace.latency.table import Correction
+from autospace.latency.timing import Bench, Timed, largest_first, stopwatch_of, timed
 from autospace.networks.network import Network
 from autospace.seeds import stream
 from autospace.spaces import Cell, Skeleton, load_skeleton

@@ -25,14 +25,14 @@ from torch import nn
 from autospace.bench.memory import METRICS
 from autospace.bench.speed import FULL_STEP_REPEATS, generation_ratio, search_step_ratio
 from autospace.bench.workload import CANDIDATES, FULL, MIDDLE, Size, make_setting
-from autospace.compute.machine import this_machine, versions
-from autospace.compute.memory import keep_freed_memory
-from autospace.evolution.settings import ScoringConfig
+from autospace.compute.machine import keep_freed_memory, this_machine, versions
 from autospace.networks.cells import CellModule
 from autospace.networks.kernels import described
 from autospace.networks.kernels.native import VARIABLE
-from autospace.networks.operations import Gate, SqueezeExcite, build_operation, placed
+from autospace.networks.network import placed
+from autospace.networks.operations import Gate, SqueezeExcite, build_operation
 from autospace.scorers.make import make_scorer
+from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces import DEFAULT_OPERATIONS, Cell, LayerShape
 from autospace.spaces.cells.cell import EXPANSIONS
 

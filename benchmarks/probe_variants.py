@@ -25,8 +25,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from autospace.data.batches import Batches
 from autospace.data.splits import divide
-from autospace.networks.network import Network
-from autospace.networks.operations import placed
+from autospace.networks.network import Network, placed
 from autospace.scorers.context import Setting, freeze
 from autospace.scorers.probe import ProbeScorer
 from autospace.seeds import derived_seed

@@ -19,12 +19,11 @@ from typing import Any, Final
 import torch
 from performance import measure
 
-from autospace.bench.timing import spread
-from autospace.bench.workload import MIDDLE, Size, make_setting
+from autospace.bench.workload import MIDDLE, Size, make_setting, spread
 from autospace.compute.processes import cores
-from autospace.evolution.settings import ScoringConfig
-from autospace.scorers.crew import crew
 from autospace.scorers.make import make_scorer
+from autospace.scorers.parallel import crew
+from autospace.scorers.scorer import ScoringConfig
 
 CPU: Final = torch.device("cpu")
 ROUNDS: Final = 3

@@ -20,14 +20,12 @@ from zero_cost import ZERO_COST
 
 from autospace.data.batches import Batches
 from autospace.data.splits import divide
-from autospace.evolution.settings import ScoringConfig
-from autospace.networks.network import Network
-from autospace.networks.operations import placed
-from autospace.scorers.context import Setting, freeze
+from autospace.networks.network import Network, placed
+from autospace.scorers.context import ReferenceSupernet, Setting, freeze
 from autospace.scorers.gated import one_shot_losses, train_single_path
 from autospace.scorers.make import make_scorer
 from autospace.scorers.mixture import MixtureScorer
-from autospace.scorers.reference_supernet import ReferenceSupernet
+from autospace.scorers.scorer import ScoringConfig
 from autospace.seeds import derived_seed, stream
 from autospace.spaces import Cell, cell_cost
 from autospace.training.short import Recipe, train

@@ -19,18 +19,18 @@ from ranking_setup import LAYERS, REFERENCE, SKELETON, Images, cells_of, load_im
 from torch import nn
 
 from autospace.data import images as evaluation
-from autospace.data.augment import Augment
+from autospace.data.batches import Augment
 from autospace.data.examples import DataSet
 from autospace.data.splits import divide
 from autospace.scorers.context import Setting
 from autospace.scorers.mixture import MixtureScorer, MixtureSearch
+from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.search import GradientSearch
-from autospace.searchers.make import make_method
+from autospace.searchers.method import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Candidate, Cell, Layer, Space
 from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
 from autospace.spaces.choices import Choices
-from autospace.supernets.problem import Problem
 from autospace.supernets.supernet import Supernet, fix_scale
 
 STEPS_PER_CELL = 25
@@ -79,7 +79,7 @@ def searched(method: str, cells: list[list[Cell]], images: Images, seed: int) ->
             "options": {"alpha_every": ALPHA_EVERY, "judgements": 1},
         }
     )
-    search = make_method(Problem(Choices(space_of(cells), ()), parts, config))
+    search = make_method(SearchProblem.of(Choices(space_of(cells), ()), parts, config))
     if not isinstance(search, GradientSearch):
         raise TypeError(f"{method} is not a gradient-based search")
     for index in range(search.steps):

@@ -32,13 +32,11 @@ from results_setup import (
 from autospace.comparison.compare import compare
 from autospace.comparison.folder import ComparisonFolder
 from autospace.comparison.settings import CompareConfig
-from autospace.evaluators.cache import EvaluationCache
-from autospace.evaluators.evaluate import evaluate_all
-from autospace.evaluators.evaluator import Task
+from autospace.data.settings import DataConfig
+from autospace.evaluators.evaluate import EvaluationCache, evaluate_all
+from autospace.evaluators.evaluator import EvaluatorConfig, Task
 from autospace.evaluators.make import Setup, make_evaluator
-from autospace.evaluators.settings import EvaluatorConfig
 from autospace.evaluators.workers import making
-from autospace.evolution.settings import DataConfig
 from autospace.runs.files import write_atomically
 from autospace.runs.settings import make_settings, parse_settings
 from autospace.seeds import derived_seed, stream

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from results_setup import BUDGETS, COMPARISONS, FULL, TARGETS, VARIANTS
 
-from autospace.comparison.effects import MeanDifference, mean_difference
+from autospace.comparison.statistics import MeanDifference, mean_difference
 
 Record = dict[str, Any]
 LEARNED: Final = "learned"

@@ -19,7 +19,7 @@ from results_setup import BUDGETS, FIRST_TRY, HAND_MADE, TARGETS, UNCHARGED
 from autospace.charts.paper import render
 from autospace.comparison.document import Comparison
 from autospace.report.write import read_any
-from autospace.spaces.cells.notation import human
+from autospace.spaces.text import human
 
 RIVALS = {
     "mbconv": "`mbconv` (ProxylessNAS)",

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from autospace.evolution.folder import SPACE, RunFolder
-from autospace.evolution.learn import learn
-from autospace.evolution.learned import learned_space
-from autospace.evolution.loop import evolve
-from autospace.evolution.settings import Config
-from autospace.evolution.setup import prepare
+from autospace.evolution.learn import learn, prepare
+from autospace.evolution.loop import evolve, learned_space
+from autospace.evolution.settings import Config, make_config
 from autospace.runs.files import write_atomically
 from autospace.runs.folder import CONFIG
-from autospace.runs.settings import make_config, read_config
+from autospace.runs.settings import read_config
 from autospace.seeds import stream
 from autospace.spaces import Cell, Space, canonical_key, load, to_json
 

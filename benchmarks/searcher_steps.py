@@ -17,19 +17,18 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from autospace.bench.timing import Clock, clock_of
+from autospace.bench.workload import Clock, clock_of
+from autospace.compute.device import threads
 from autospace.compute.machine import this_machine, versions
-from autospace.compute.threads import threads
 from autospace.data.images import load_images
-from autospace.evaluators.settings import EvaluatorConfig
 from autospace.runs.settings import make_settings
+from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.search import GradientSearch
-from autospace.searchers.make import make_method
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import load_skeleton
 from autospace.spaces.choices import Choices
 from autospace.spaces.files.library import family_space
-from autospace.supernets.problem import VALIDATION_BATCH, Problem
+from autospace.supernets.problem import VALIDATION_BATCH, SearchProblem
 
 CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
     "darts, first order": ("darts", {"order": 1}),
@@ -65,9 +64,8 @@ def make(name: str, options: dict[str, Any], skeleton: Path, device: str) -> Gra
     )
     space = family_space("mbconv", load_skeleton(skeleton))
     data = config.data.model_copy(update={"resolution": space.skeleton.resolution})
-    chosen = EvaluatorConfig(split="validation")
-    images = load_images(data, chosen, config.seed, torch.device(device))
-    method = make_method(Problem(Choices(space), images, config))
+    images = load_images(data, "validation", config.seed, torch.device(device))
+    method = make_method(SearchProblem.of(Choices(space), images, config))
     if not isinstance(method, GradientSearch):
         raise TypeError(f"{name} is not gradient-based")
     return method

@@ -26,22 +26,21 @@ from typing import Any, NamedTuple
 
 import torch
 
-from autospace.comparison.sources import load_source
-from autospace.compute.memory import peak_memory
+from autospace.comparison.setup import load_source
+from autospace.compute.machine import peak_memory
 from autospace.data.images import Images, load_images
-from autospace.evaluators.settings import EvaluatorConfig, Split
+from autospace.data.settings import DataConfig
+from autospace.evaluators.evaluator import EvaluatorConfig, Split
 from autospace.evaluators.stand_alone import StandAloneEvaluator
-from autospace.evolution.settings import DataConfig
 from autospace.runs.settings import make_settings
-from autospace.searchers.make import METHODS, make_method
-from autospace.searchers.method import Method
+from autospace.searchers.driver import METHODS, make_method
+from autospace.searchers.method import Method, SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.seeds import stream
 from autospace.spaces import Architecture, Budget, Space
 from autospace.spaces.choices import Choices, limits_of
 from autospace.spaces.sampling import sample_within
-from autospace.spaces.views import fitted_space
-from autospace.supernets.problem import Problem
+from autospace.spaces.space import fitted_space
 
 CPU = torch.device("cpu")
 SPACES = ["mbconv", "random-cells", "learned"]
@@ -95,7 +94,7 @@ class Bench:
         side = load_source(self.arguments.learned, 0).skeleton.resolution
         data = DataConfig(source=self.arguments.data, limit=self.arguments.limit, resolution=side)
         cache = self.arguments.out.parent / "cache"
-        found = load_images(data, EvaluatorConfig(split=split), seed, CPU, cache)
+        found = load_images(data, split, seed, CPU, cache)
         return self._images.setdefault((split, seed), found)
 
     def space(self, name: str, images: Images) -> Space:
@@ -124,7 +123,7 @@ class Bench:
                 return float(row["accuracy"])
         return None
 
-    def problem(self, task: Task, size: Size) -> Problem:
+    def problem(self, task: Task, size: Size) -> SearchProblem:
         """What a search of this size is given."""
         images = self.images("validation", task.seed)
         config = make_settings(
@@ -139,7 +138,7 @@ class Bench:
             },
         )
         space = self.space(task.space, images)
-        return Problem(Choices(space, limits_of(space, self.budget)), images, config)
+        return SearchProblem.of(Choices(space, limits_of(space, self.budget)), images, config)
 
 
 def truth(bench: Bench, task: Task) -> Row:
@@ -172,7 +171,7 @@ def search(bench: Bench, task: Task, size: Size) -> Row:
     return found | described(architecture)
 
 
-def searched(problem: Problem) -> tuple[Method, float]:
+def searched(problem: SearchProblem) -> tuple[Method, float]:
     """A method after its last step, and the processor seconds that took."""
     started = time.process_time()
     method = make_method(problem)

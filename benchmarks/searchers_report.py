@@ -17,8 +17,8 @@ from typing import Any
 
 from searchers import Task, held
 
-from autospace.bench.kendall import kendall
-from autospace.comparison.effects import LEVEL, MeanDifference, mean_difference
+from autospace.bench.ranking import kendall
+from autospace.comparison.statistics import LEVEL, MeanDifference, mean_difference
 
 PLACE = re.compile(
     r"(<!-- results of benchmarks/searchers_report.py -->\n).*?(<!-- end of results -->)", re.DOTALL

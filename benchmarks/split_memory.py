@@ -22,18 +22,17 @@ from typing import Any
 import torch
 
 from autospace.bench.memory import memory_now, memory_peak
-from autospace.bench.timing import clock_of
+from autospace.bench.workload import clock_of
+from autospace.compute.device import threads
 from autospace.compute.machine import this_machine, versions
-from autospace.compute.threads import threads
 from autospace.data.images import load_images
-from autospace.evaluators.settings import EvaluatorConfig
 from autospace.runs.settings import make_settings
+from autospace.searchers.few_shot import Similarity, dimension_matching, gradient_matching
 from autospace.searchers.settings import SearchConfig
-from autospace.searchers.similarity import Similarity, dimension_matching, gradient_matching
 from autospace.spaces import load_skeleton
 from autospace.spaces.choices import Choices
 from autospace.spaces.files.library import family_space
-from autospace.supernets.problem import VALIDATION_BATCH, Problem
+from autospace.supernets.problem import VALIDATION_BATCH, SearchProblem
 from autospace.supernets.shared_weights import SharedWeights
 
 NEIGHBOURS = 20
@@ -76,9 +75,8 @@ def make(skeleton: Path, device: str) -> SharedWeights:
     )
     space = family_space("mbconv", load_skeleton(skeleton))
     data = config.data.model_copy(update={"resolution": space.skeleton.resolution})
-    chosen = EvaluatorConfig(split="validation")
-    images = load_images(data, chosen, config.seed, torch.device(device))
-    return SharedWeights(Problem(Choices(space), images, config))
+    images = load_images(data, "validation", config.seed, torch.device(device))
+    return SharedWeights(SearchProblem.of(Choices(space), images, config))
 
 
 def measured(name: str, skeleton: Path, device: str) -> dict[str, float]:

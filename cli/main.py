@@ -7,15 +7,12 @@ import typer
 from autospace.cli.commands.bench import bench
 from autospace.cli.commands.compare import compare
 from autospace.cli.commands.diff import diff
-from autospace.cli.commands.doctor import doctor
 from autospace.cli.commands.evolve import evolve
 from autospace.cli.commands.export import export
 from autospace.cli.commands.import_ import import_
-from autospace.cli.commands.init import init
-from autospace.cli.commands.listing import schema, spaces
-from autospace.cli.commands.plot import plot
+from autospace.cli.commands.listing import doctor, init, schema, spaces
 from autospace.cli.commands.profile import profile
-from autospace.cli.commands.report import report
+from autospace.cli.commands.report import plot, report
 from autospace.cli.commands.sample import sample
 from autospace.cli.commands.search import search
 from autospace.cli.commands.show import show

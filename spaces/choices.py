@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
-from autospace.spaces.cost import Cost, fixed_cost
-from autospace.spaces.space import Architecture, Budget, Layer, Space
+from autospace.spaces.cells.cost import Cost
+from autospace.spaces.cost import Budget, fixed_cost
+from autospace.spaces.space import Architecture, Layer, Space
 
 Path = tuple[int, ...]
 """An architecture: per layer, the index of its candidate."""

@@ -2,28 +2,19 @@
 
 MAdds are the multiply-accumulates of one image through convolutions and linear layers; bias,
 batch normalisation and activations do not count. Params are all trainable weights.
+
+A budget for the network as a share for every layer.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
-from autospace.spaces.cells.cell import Cell, mbconv
-from autospace.spaces.cells.operations import OPERATIONS
-from autospace.spaces.skeleton import LayerShape, Skeleton
-
-SE_REDUCTION = 4
-
-
-class Cost(NamedTuple):
-    """MAdds and params of a part of a network."""
-
-    madds: int = 0
-    params: int = 0
-
-    def plus(self, other: "Cost") -> "Cost":
-        """Sum of both, entry by entry."""
-        return Cost(self.madds + other.madds, self.params + other.params)
+from autospace.spaces.cells.cell import Cell, LayerShape, mbconv
+from autospace.spaces.cells.cost import Cost, _conv, cell_cost
+from autospace.spaces.checks import MAX_COUNT, check_integer
+from autospace.spaces.skeleton import Skeleton
 
 
 class Range(NamedTuple):
@@ -32,38 +23,6 @@ class Range(NamedTuple):
     min: int
     mean: int | float
     max: int
-
-
-def total(costs: Iterable[Cost]) -> Cost:
-    """Sum of all, entry by entry."""
-    madds, params = 0, 0
-    for cost in costs:
-        madds, params = madds + cost.madds, params + cost.params
-    return Cost(madds, params)
-
-
-def se_channels(in_channels: int) -> int:
-    """Hidden width of squeeze-and-excitation, from the channels that enter the cell."""
-    return max(1, in_channels // SE_REDUCTION)
-
-
-def cell_cost(cell: Cell, shape: LayerShape) -> Cost:
-    """Cost of a cell at a layer: expansion, operations, mixes and projection."""
-    pruned = cell.pruned()
-    if pruned.is_zero:
-        return Cost()
-    inner = pruned.expansion * shape.in_channels
-    pixels_in, pixels_out = shape.resolution**2, shape.out_resolution**2
-    parts = [_conv(inner, shape.out_channels, 1, pixels_out)]
-    if pruned.expansion != 1:
-        parts.append(_conv(shape.in_channels, inner, 1, pixels_in))
-    for edge in pruned.edges:
-        operation = OPERATIONS[edge.operation]
-        pixels = pixels_out if edge.target == pruned.nodes - 1 else pixels_in
-        parts.append(Cost(operation.madds(inner, pixels), operation.params(inner)))
-    squeeze = _squeeze_excite(inner, se_channels(shape.in_channels))
-    parts.extend(squeeze for mix in pruned.mix if mix == "se")
-    return total(parts)
 
 
 def stem_cost(skeleton: Skeleton) -> Cost:
@@ -102,12 +61,95 @@ def range_of_sums(fixed: int, layers: Sequence[Sequence[int]]) -> Range:
     )
 
 
-def _conv(channels_in: int, channels_out: int, kernel: int, pixels: int) -> Cost:
-    """A dense convolution without bias, and its batch normalisation."""
-    weights = channels_in * channels_out * kernel**2
-    return Cost(weights * pixels, weights + 2 * channels_out)
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits that no architecture of a space exceeds; None for no limit."""
+
+    max_madds: int | None = None
+    max_params: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, limit in (("max_madds", self.max_madds), ("max_params", self.max_params)):
+            if limit is not None:
+                check_integer(name, limit, 0, MAX_COUNT)
+
+    def allows(self, cost: Cost) -> bool:
+        """Whether a network of this cost is within both limits."""
+        return (self.max_madds is None or cost.madds <= self.max_madds) and (
+            self.max_params is None or cost.params <= self.max_params
+        )
 
 
-def _squeeze_excite(channels: int, hidden: int) -> Cost:
-    weights = 2 * channels * hidden
-    return Cost(weights, weights + channels + hidden)
+class BudgetError(ValueError):
+    """The reference does not fit the budget; the message names both numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one cell of a layer may cost; None for no limit."""
+
+    madds: int | None = None
+    params: int | None = None
+
+    def allows(self, cost: Cost) -> bool:
+        """Whether a cell of this cost may enter the layer."""
+        return (self.madds is None or cost.madds <= self.madds) and (
+            self.params is None or cost.params <= self.params
+        )
+
+
+def dearest_reference(skeleton: Skeleton, references: Sequence[Cell]) -> Cost:
+    """Most MAdds and most params that a network of reference cells can have."""
+    layers = [[cell_cost(cell, shape) for cell in references] for shape in skeleton.shapes]
+    fixed = fixed_cost(skeleton)
+    madds = sum(max(cost.madds for cost in layer) for layer in layers)
+    params = sum(max(cost.params for cost in layer) for layer in layers)
+    return Cost(fixed.madds + madds, fixed.params + params)
+
+
+def layer_shares(
+    skeleton: Skeleton, references: Sequence[Cell], budget: Budget
+) -> tuple[Share, ...]:
+    """A share per layer such that the dearest cells of all layers together keep the budget.
+
+    What the dearest reference cells leave over is divided in proportion to what they cost.
+
+    Raises:
+        BudgetError: the reference cells alone are over a limit.
+    """
+    fixed = fixed_cost(skeleton)
+    costs = [[cell_cost(cell, shape) for cell in references] for shape in skeleton.shapes]
+    open_ended: list[int | None] = [None] * len(costs)
+    madds = params = open_ended
+    if budget.max_madds is not None:
+        needs = [max(cost.madds for cost in layer) for layer in costs]
+        madds = [*shares_of("MAdds", budget.max_madds, fixed.madds, needs)]
+    if budget.max_params is not None:
+        needs = [max(cost.params for cost in layer) for layer in costs]
+        params = [*shares_of("params", budget.max_params, fixed.params, needs)]
+    return tuple(Share(*pair) for pair in zip(madds, params, strict=True))
+
+
+def shares_of(
+    unit: str,
+    limit: int,
+    fixed: int,
+    needs: Sequence[int],
+    shown: Callable[[int], str] = "{:,}".format,
+) -> tuple[int, ...]:
+    """What each layer may cost, at least what it needs; with `fixed` all is within the limit.
+
+    `shown` writes an amount in the unit.
+
+    Raises:
+        BudgetError: the needs alone are over the limit.
+    """
+    needed = sum(needs)
+    slack = limit - fixed - needed
+    if slack < 0:
+        raise BudgetError(
+            f"budget: at most {shown(limit)} {unit} are allowed, but the reference cells need "
+            f"{shown(fixed + needed)}; raise the limit, or choose smaller reference cells or "
+            "skeleton"
+        )
+    return tuple(need + slack * need // max(1, needed) for need in needs)

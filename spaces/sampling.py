@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from autospace.spaces.cost import Cost
+from autospace.spaces.cells.cost import Cost
+from autospace.spaces.cost import Budget
 from autospace.spaces.errors import SpaceError
-from autospace.spaces.space import Architecture, Budget, Layer, Space
+from autospace.spaces.space import Architecture, Layer, Space
 
 LISTED: Final = 4096
 LISTED_PER_DRAW: Final = 4

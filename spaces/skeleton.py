@@ -3,37 +3,18 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from autospace.spaces.checks import check_integer, check_text
-from autospace.spaces.errors import SpaceError
-from autospace.spaces.limits import (
+from autospace.spaces.cells.cell import LayerShape
+from autospace.spaces.checks import (
     MAX_CHANNELS,
     MAX_CLASSES,
     MAX_DESCRIPTION,
     MAX_LAYERS,
     MAX_NAME,
     MAX_RESOLUTION,
+    check_integer,
+    check_text,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class LayerShape:
-    """What a cell must fit: channels in and out, stride, and the side of the input in pixels."""
-
-    name: str
-    in_channels: int
-    out_channels: int
-    stride: int
-    resolution: int
-
-    @property
-    def out_resolution(self) -> int:
-        """Side of the output in pixels."""
-        return -(-self.resolution // self.stride)
-
-    @property
-    def shortcut(self) -> bool:
-        """Whether the skeleton adds an identity around the cell."""
-        return self.stride == 1 and self.in_channels == self.out_channels
+from autospace.spaces.errors import SpaceError
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,33 @@
-"""Search spaces and the architectures drawn from them, as values."""
+"""Search spaces and the architectures drawn from them, as values.
+
+The same space for other images.
+"""
 
 import math
 import random
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
-from autospace.spaces.cells.cell import Cell
+from autospace.spaces.cells.cell import Cell, LayerShape
+from autospace.spaces.cells.cost import Cost, cell_cost, total
 from autospace.spaces.cells.operations import OPERATIONS
-from autospace.spaces.checks import check_integer, check_text, plain
-from autospace.spaces.cost import Cost, Range, cell_cost, fixed_cost, range_of_sums, total
-from autospace.spaces.errors import SpaceError, located, shown
-from autospace.spaces.limits import (
+from autospace.spaces.checks import (
     MAX_CANDIDATES,
-    MAX_COUNT,
     MAX_GENERATION,
     MAX_ID,
     MAX_NAME,
     MAX_PARENTS,
     MAX_PROVENANCE_DEPTH,
+    check_integer,
+    check_text,
+    plain,
 )
-from autospace.spaces.skeleton import LayerShape, Skeleton
+from autospace.spaces.cost import Budget, Range, fixed_cost, range_of_sums
+from autospace.spaces.errors import SpaceError, located, shown
+from autospace.spaces.skeleton import Skeleton
 
 ORIGIN_KINDS: Final = ("reference", "random", "mutation", "crossover", "builtin", "imported")
 
@@ -140,25 +145,6 @@ class Architecture:
         return network_cost(self.skeleton, self.cells)
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Limits that no architecture of a space exceeds; None for no limit."""
-
-    max_madds: int | None = None
-    max_params: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, limit in (("max_madds", self.max_madds), ("max_params", self.max_params)):
-            if limit is not None:
-                check_integer(name, limit, 0, MAX_COUNT)
-
-    def allows(self, cost: Cost) -> bool:
-        """Whether a network of this cost is within both limits."""
-        return (self.max_madds is None or cost.madds <= self.max_madds) and (
-            self.max_params is None or cost.params <= self.max_params
-        )
-
-
 @dataclass(frozen=True)
 class Space:
     """Per layer of a skeleton, the candidates to choose from.
@@ -174,7 +160,7 @@ class Space:
     operations: tuple[str, ...]
     layers: tuple[Layer, ...]
     reference: Mapping[str, str] = field(default_factory=dict)
-    budget: Budget = Budget()
+    budget: Budget = field(default_factory=Budget)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -287,3 +273,34 @@ def network_cost(skeleton: Skeleton, cells: Iterable[Cell]) -> Cost:
     pairs = zip(skeleton.shapes, cells, strict=True)
     inner = total(cell_cost(cell, shape) for shape, cell in pairs)
     return fixed_cost(skeleton).plus(inner)
+
+
+def fitted_space(space: Space, *, in_channels: int, resolution: int, classes: int) -> Space:
+    """The space for images of this size and so many classes.
+
+    Layers, cells and ids stay. Where something changes, the budget is dropped: its numbers were
+    for other images.
+    """
+    skeleton = space.skeleton.fitted(
+        in_channels=in_channels, resolution=resolution, classes=classes
+    )
+    if skeleton == space.skeleton:
+        return space
+    layers = tuple(
+        Layer(shape, layer.candidates)
+        for shape, layer in zip(skeleton.shapes, space.layers, strict=True)
+    )
+    return replace(space, skeleton=skeleton, layers=layers, budget=Budget())
+
+
+def layers_of(value: Space | Architecture) -> tuple[Layer, ...]:
+    """The layers of a space, or of an architecture as layers with one candidate each."""
+    if isinstance(value, Space):
+        return value.layers
+    pairs = zip(value.skeleton.shapes, value.candidates, strict=True)
+    return tuple(Layer(shape, (candidate,)) for shape, candidate in pairs)
+
+
+def by_fitness(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The fittest first; those that were never scored last, in the order of the file."""
+    return sorted(candidates, key=lambda each: (each.fitness is None, -(each.fitness or 0.0)))

@@ -1,6 +1,8 @@
-"""Names out of files, made harmless for a terminal and for XML."""
+"""Text for people and programs: names made harmless, counts, costs, JSON."""
 
+import json
 from html import escape
+from typing import Any, Final
 
 
 def visible(text: str) -> str:
@@ -25,3 +27,44 @@ def xml(text: str) -> str:
 
 def _spelled(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
+
+
+_UNITS: Final = {"k": 10**3, "m": 10**6, "g": 10**9}
+
+
+def parse_count(text: str) -> int | None:
+    """A number with an optional suffix k, M or G, rounded down; None if it is none.
+
+    A limit is a promise, so it is never rounded up.
+    """
+    scale = _UNITS.get(text[-1:].lower(), 1)
+    digits = text[:-1] if scale > 1 else text
+    try:
+        # Through a float only what is no whole number: a float holds 15 digits.
+        return int(digits) * scale if digits.isdigit() else int(float(digits) * scale)
+    except (ValueError, OverflowError):
+        return None
+
+
+def json_text(plain: Any) -> str:
+    """Plain values as indented JSON with sorted keys and a newline at the end: equal bytes.
+
+    ASCII, because some clients open files in the encoding of their platform.
+    """
+    return json.dumps(plain, sort_keys=True, indent=2, allow_nan=False) + "\n"
+
+
+def human(value: float) -> str:
+    """A count with three digits and a unit: `43.5M`, `214k`, `96`."""
+    if value < 999.5:
+        return f"{value:.0f}" if value == int(value) else f"{value:.3g}"
+    for unit in ("k", "M", "G"):
+        value /= 1000
+        if value < 999.5:
+            return f"{_three_digits(value)}{unit}"
+    return f"{_three_digits(value / 1000)}T"
+
+
+def _three_digits(value: float) -> str:
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f}"

@@ -13,17 +13,11 @@ import typer
 from pydantic import BaseModel
 
 from autospace.cli.main import app
-from autospace.evolution.presets import NEEDS_DATA, PRESETS
-from autospace.evolution.settings import Config, Method
-from autospace.runs.settings import (
-    ConfigError,
-    make_config,
-    make_settings,
-    parse_settings,
-    preset,
-    read_config,
-)
-from autospace.searchers.make import METHODS
+from autospace.evolution.settings import NEEDS_DATA, PRESETS, Config, make_config, preset
+from autospace.runs.errors import ConfigError
+from autospace.runs.settings import make_settings, parse_settings, read_config
+from autospace.scorers.scorer import Method
+from autospace.searchers.driver import METHODS
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import OPERATIONS, SpaceError, from_json, load_skeleton
 from autospace.spaces.files.library import FAMILY_NAMES, SKELETON_NAMES

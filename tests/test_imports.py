@@ -1,4 +1,4 @@
-"""Who may import whom, and how big a file may get: first the checker, then the real folders."""
+"""The rules of the house: first that each rule finds what breaks it, then the real folders."""
 
 import subprocess
 import sys
@@ -162,10 +162,34 @@ def test_a_size_is_judged_at_its_limit() -> None:
     assert rules.size_violations("cli/a.py", source(60)) == [
         "cli/a.py:1: f has 61 lines, at most 60"
     ]
-    assert rules.size_violations("cli/a.py", "x = 1\n" * 300) == []
-    assert rules.size_violations("cli/a.py", "x = 1\n" * 301) == [
-        "cli/a.py: 301 lines, at most 300"
-    ]
+
+
+def test_a_crowded_folder_is_named() -> None:
+    paths = [f"cli/a/{index}.py" for index in range(21)]
+    assert rules.crowd_violations(paths[:20]) == []
+    assert rules.crowd_violations(paths) == ["cli/a: 21 files, at most 20"]
+
+
+def test_folders_that_need_each_other_are_found_even_through_late_imports() -> None:
+    late = "def f():\n    from autospace.b.y import Y"
+    typing = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from autospace.a.x import X"
+    ring = {"autospace/a/x.py": late, "autospace/b/y.py": typing}
+    assert rules.folder_cycles(ring) == ["autospace/a -> autospace/b -> autospace/a"]
+    assert rules.folder_cycles({**ring, "autospace/b/y.py": ""}) == []
+
+
+def test_a_folder_and_its_sub_folders_are_one_subject() -> None:
+    family = {
+        "autospace/a/x.py": "from autospace.a.sub.y import Y",
+        "autospace/a/sub/y.py": "import autospace.a.z",
+        "autospace/a/z.py": "",
+    }
+    assert rules.folder_cycles(family) == []
+    siblings = {
+        "autospace/a/one/x.py": "from autospace.a.two.y import Y",
+        "autospace/a/two/y.py": "import autospace.a.one.x",
+    }
+    assert len(rules.folder_cycles(siblings)) == 1
 
 
 def test_catch_all_names_are_refused() -> None:
@@ -201,6 +225,25 @@ def test_every_file_has_a_telling_name() -> None:
 def test_no_import_cycles() -> None:
     found = rules.cycles(rules.import_graph(SOURCES))
     assert not found, _report(found)
+
+
+def test_no_two_folders_need_each_other() -> None:
+    found = rules.folder_cycles(SOURCES)
+    assert not found, _report(found)
+
+
+def test_no_folder_is_crowded() -> None:
+    found = rules.crowd_violations(SOURCES)
+    assert not found, _report(found)
+
+
+def test_the_house_has_few_files() -> None:
+    assert len(SOURCES) <= rules.MAX_FILES
+
+
+def test_nearly_all_functions_fit_on_a_screen() -> None:
+    sizes = sorted(lines for text in SOURCES.values() for *_, lines in rules.functions_of(text))
+    assert sizes[len(sizes) * 95 // 100] <= rules.MOST_FUNCTIONS_LINES
 
 
 def test_light_modules_load_nothing_heavy() -> None:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from autospace.evolution.learned import learned_space
-from autospace.evolution.loop import Plan, evolve, start
+from autospace.evolution.loop import evolve, learned_space, start
+from autospace.evolution.plan import Plan
 from autospace.evolution.population import Member, State
 from autospace.evolution.toolbox import Operators
 from autospace.spaces import (
@@ -20,10 +20,10 @@ from autospace.spaces import (
     mbconv,
     to_json,
 )
+from autospace.spaces.cells.cost import cell_cost
 from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.cells.variation import CellPrior
-from autospace.spaces.cost import cell_cost
-from autospace.spaces.shares import Share
+from autospace.spaces.cost import Share
 
 SKELETON = Skeleton("tiny", 1, 8, 4, Stem(4, 1), (LayerSpec(4), LayerSpec(6, 2)))
 PRIOR = CellPrior(tuple(name for name in DEFAULT_OPERATIONS if name != "none"))

@@ -6,24 +6,18 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from autospace.compute.machine import Machine, printable
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.files.codec import canonical_json
 from autospace.spaces.files.reading import parse_json, read_text, validated
 
 FORMAT: Final = "autospace.bench"
 VERSION: Final = 1
-
 Suite = Literal["speed", "recovery", "ranking", "cost"]
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError(f"{shown(text)}; allowed: printable characters")
-    return text
-
-
-_Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
-_Text = Annotated[str, Field(max_length=256), AfterValidator(_printable)]
+_Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(printable)]
+_Text = Annotated[str, Field(max_length=256), AfterValidator(printable)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -49,19 +43,6 @@ class Entry(_Document):
     def name(self) -> str:
         """Suite and metric: `speed/search_step_ratio`."""
         return f"{self.suite}/{self.metric}"
-
-
-class Machine(_Document):
-    """What the numbers were measured on."""
-
-    system: Annotated[_Text, Field(description="operating system and architecture")]
-    processor: Annotated[_Text, Field(description="model of the CPU")]
-    cores: Annotated[int, Field(ge=1, description="CPU cores")]
-    device: Annotated[_Text, Field(description="`cpu`, or the name of the GPU that did the work")]
-    load: Annotated[
-        float | None,
-        Field(ge=0, allow_inf_nan=False, description="processes waiting for a core at the start"),
-    ]
 
 
 class Options(_Document):

@@ -20,12 +20,11 @@ import torch
 
 from autospace.bench.document import Entry
 from autospace.bench.plain_path import PlainSearch, PlainSupernet
-from autospace.bench.timing import spread
-from autospace.bench.workload import FULL, REFERENCE, SameBatch, Size, make_setting
-from autospace.compute.memory import peak_memory
-from autospace.compute.threads import threads
-from autospace.evolution.settings import ScoringConfig
+from autospace.bench.workload import FULL, REFERENCE, SameBatch, Size, make_setting, spread
+from autospace.compute.device import threads
+from autospace.compute.machine import peak_memory
 from autospace.scorers.make import make_scorer
+from autospace.scorers.scorer import ScoringConfig
 
 METRICS: Final = {"ours": "memory_ratio", "recomputed": "recompute_memory_ratio"}
 REPEATS: Final = 2

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.spaces.cells.cell import Cell
+from autospace.data.batches import Batch
+from autospace.spaces.cells.cell import Cell, LayerShape
+from autospace.spaces.cells.cost import se_channels
 from autospace.spaces.cells.operations import OPERATIONS
-from autospace.spaces.cost import se_channels
-from autospace.spaces.skeleton import LayerShape, Skeleton
-from autospace.training.short import Batch
+from autospace.spaces.skeleton import Skeleton
 
 LEARNING_RATE = 0.05
 ALPHA_RATE = 0.02

@@ -8,6 +8,7 @@ use that of docs/ranking.md (`benchmarks/freeze_truth.py`).
 """
 
 import json
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,31 +17,36 @@ from importlib import resources
 from typing import Final
 
 import torch
+from scipy.stats import kendalltau
 
 from autospace.bench.document import Entry
-from autospace.bench.kendall import kendall
-from autospace.compute.threads import threads
+from autospace.compute.device import threads
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.errors import DataError
 from autospace.data.load import load_data
 from autospace.data.splits import divide
-from autospace.evolution.settings import ScoringConfig
-from autospace.networks.network import Network
-from autospace.networks.operations import placed
+from autospace.networks.network import Network, placed
 from autospace.scorers.context import Setting, freeze
 from autospace.scorers.make import make_scorer
-from autospace.scorers.scorer import Scorer
+from autospace.scorers.scorer import Scorer, ScoringConfig
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell
-from autospace.spaces.cost import cell_cost
+from autospace.spaces.cells.cost import cell_cost
 from autospace.spaces.files.codec import cell_from, skeleton_from
 from autospace.spaces.files.document import CellDocument, SkeletonFile
 from autospace.spaces.skeleton import Skeleton
 from autospace.training.short import Recipe, train
 
+
+def kendall(first: Sequence[float], second: Sequence[float]) -> float:
+    """Kendall's tau-b: 1 for the same order, -1 for the reverse; ties count half as much."""
+    tau = float(kendalltau(first, second)[0])
+    # Not a number where one of the two is all alike, or empty.
+    return 0.0 if math.isnan(tau) else tau
+
+
 OPTIONS: Final = ScoringConfig(batch=32, validation_batches=4)
 """The default scorer with its default steps, on smaller batches."""
-
 Table = list[list[float]]
 
 

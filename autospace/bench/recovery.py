@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from autospace.bench.document import Entry
-from autospace.evolution.learned import learned_space
-from autospace.evolution.loop import Plan, evolve
+from autospace.evolution.loop import evolve, learned_space
+from autospace.evolution.plan import Plan
 from autospace.evolution.population import State
 from autospace.evolution.settings import EvolutionConfig
 from autospace.evolution.toolbox import Operators
@@ -23,9 +23,8 @@ from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell, mbconv
 from autospace.spaces.cells.key import canonical, canonical_key
 from autospace.spaces.cells.variation import CellPrior, random_cell
-from autospace.spaces.shares import Share
+from autospace.spaces.cost import Budget, Share
 from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
-from autospace.spaces.space import Budget
 
 SKELETON: Final = Skeleton("planted", 3, 16, 10, Stem(8, 1), (LayerSpec(8),) * 8)
 OPERATIONS: Final = (

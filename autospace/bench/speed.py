@@ -16,12 +16,22 @@ import torch
 from autospace.bench.document import Entry
 from autospace.bench.memory import memory_ratios
 from autospace.bench.plain_path import PlainSearch, PlainSupernet
-from autospace.bench.timing import Clock, clock_of, spread
-from autospace.bench.workload import FULL, MIDDLE, QUICK, REFERENCE, SameBatch, Size, make_setting
-from autospace.compute.threads import threads
-from autospace.evolution.settings import ScoringConfig
+from autospace.bench.workload import (
+    FULL,
+    MIDDLE,
+    QUICK,
+    REFERENCE,
+    Clock,
+    SameBatch,
+    Size,
+    clock_of,
+    make_setting,
+    spread,
+)
+from autospace.compute.device import threads
 from autospace.scorers.context import Setting
 from autospace.scorers.make import make_scorer
+from autospace.scorers.scorer import ScoringConfig
 
 DEFAULT: Final = ScoringConfig()
 REPEATS: Final = 5

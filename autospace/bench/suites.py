@@ -1,21 +1,85 @@
-"""The suites by name, and a run of some of them as one document."""
+"""The suites by name, and a run of some of them as one document.
+
+Suite `cost`: MAdds and params in closed form against networks that are built and counted.
+
+Torch counts the operations of a forward pass as it dispatches them, on tensors without data; it
+counts a multiply-accumulate as two. Any difference is a fault, of the closed form or of a module.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from autospace.bench.cost_check import cost
 from autospace.bench.document import Bench, Entry, Options, Suite
 from autospace.bench.ranking import ranking
 from autospace.bench.recovery import recovery
 from autospace.bench.speed import speed
 from autospace.compute.machine import this_machine, versions
+from autospace.networks.network import Network
+from autospace.seeds import stream
+from autospace.spaces.cells.cell import Cell
+from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
+from autospace.spaces.cells.variation import CellPrior, random_cell
+from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
+from autospace.spaces.space import network_cost
+
+SKELETON: Final = Skeleton(
+    "counted", 3, 33, 10, Stem(8, 2, 6), (LayerSpec(6), LayerSpec(9, 2), LayerSpec(9)), 20
+)
+"""Odd sizes, both strides, a stem block and a head: what a formula may get wrong."""
+PRIOR: Final = CellPrior(tuple(name for name in DEFAULT_OPERATIONS if name != "none"))
+NETWORKS: Final = 40
+QUICK_NETWORKS: Final = 10
+Counted = tuple[int, int]
+
+
+def counted(skeleton: Skeleton, cells: Sequence[Cell]) -> Counted:
+    """MAdds of one image and params of a network, by building and running it."""
+    with torch.device("meta"):
+        network = Network(skeleton, cells).eval()
+        side = skeleton.resolution
+        images = torch.empty(1, skeleton.in_channels, side, side)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(images)
+    params = sum(parameter.numel() for parameter in network.parameters())
+    return counter.get_total_flops() // 2, params
+
+
+def cost(
+    *,
+    quick: bool,
+    say: Callable[[str], None],
+    count: Callable[[Skeleton, Sequence[Cell]], Counted] = counted,
+) -> list[Entry]:
+    """The largest relative differences over random networks; `count` is the way to count."""
+    networks = QUICK_NETWORKS if quick else NETWORKS
+    say(f"cost: {networks} networks")
+    rng = stream(0, "cost")
+    errors: tuple[list[float], list[float]] = ([], [])
+    for _ in range(networks):
+        cells = [random_cell(PRIOR, rng) for _ in SKELETON.layers]
+        pairs = zip(network_cost(SKELETON, cells), count(SKELETON, cells), strict=True)
+        for found, (formula, built) in zip(errors, pairs, strict=True):
+            found.append(abs(formula - built) / built)
+    return [
+        Entry(
+            suite="cost",
+            metric=metric,
+            value=max(found),
+            unit="relative error",
+            better="lower",
+            spread=0.0,
+            n=networks,
+        )
+        for metric, found in zip(("madds_error", "params_error"), errors, strict=True)
+    ]
+
 
 SEEDS: Final = 3
 QUICK_SEEDS: Final = 2
-
 Say = Callable[[str], None]
 
 

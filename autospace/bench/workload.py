@@ -2,22 +2,56 @@
 
 The cells are written out, not drawn: another version of this program measures the same ones. They
 hold every operation, and among them the depthwise 5x5 and 7x7 whose gradients are dear.
+
+Clocks and middles that other work on the machine disturbs as little as can be.
+
+On a CPU the clock counts the processor time of this process, in one thread: what other processes
+take does not count. On a GPU it is the wall's, after the device has finished.
 """
 
+import statistics
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 
 from autospace.compute.device import make_execution
-from autospace.evolution.settings import Config, ScoringConfig
-from autospace.networks.network import Network
-from autospace.networks.operations import placed
+from autospace.data.batches import Batch
+from autospace.networks.network import Network, placed
+from autospace.progress import Tick, no_tick
 from autospace.scorers.context import Setting, freeze
-from autospace.scorers.scorer import Tick, no_tick
+from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces.cells.cell import Cell, mbconv
 from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
-from autospace.training.short import Batch
+
+Clock = Callable[[], float]
+"""Seconds since some moment."""
+_ROBUST_FROM = 5
+
+
+def clock_of(device: torch.device) -> Clock:
+    """The clock for work on a device."""
+    if device.type != "cuda":
+        return time.process_time
+
+    def finished() -> float:
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return finished
+
+
+def spread(values: Sequence[float]) -> float:
+    """Standard deviation of one of some values; from five on, outliers do not count."""
+    if len(values) < 2:
+        return 0.0
+    if len(values) < _ROBUST_FROM:
+        return statistics.stdev(values)
+    middle = statistics.median(values)
+    return 1.4826 * statistics.median(abs(value - middle) for value in values)
+
 
 REFERENCE: Final = mbconv(3, 3)
 CANDIDATES: Final = (
@@ -109,6 +143,6 @@ def make_setting(
         network = Network(size.skeleton, [REFERENCE] * len(size.skeleton.layers))
     training, validation = (SameBatch(size, device, channels_last=True) for _ in range(2))
     # As a run would do it on this device, with nobody to hear remarks.
-    execution = make_execution(Config(), device, lambda _: None)
+    execution = make_execution("auto", True, device, lambda _: None)
     reference = freeze(placed(network, device))
     return Setting(reference, training, validation, options, SEED, tick, execution)

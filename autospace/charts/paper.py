@@ -26,9 +26,9 @@ from autospace.charts.figure import (
     Panel,
     Rule,
     Segments,
+    ticks,
 )
-from autospace.charts.palette import LIGHT
-from autospace.charts.scale import ticks
+from autospace.charts.svg import LIGHT
 
 Form = Literal["svg", "pdf", "png"]
 

@@ -1,15 +1,19 @@
-"""A whole comparison: matched networks, evaluations, verdict; resumable at any time."""
+"""A whole comparison: matched networks, evaluations, verdict; resumable at any time.
 
+The evaluations that a comparison asks for.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
-from autospace.comparison.effects import LEVEL
 from autospace.comparison.encoding import to_text
-from autospace.comparison.evaluating import Evaluations, error_of
 from autospace.comparison.folder import ComparisonFolder
-from autospace.comparison.notes import notes_on
-from autospace.comparison.power import ASSUMED_SPREAD, MOST
 from autospace.comparison.result import Comparison, DataFacts, Power, Sample
 from autospace.comparison.sample_size import (
+    ASSUMED_SPREAD,
+    MOST,
     PLANNED_LEVEL,
     found_with,
     level_of,
@@ -17,15 +21,77 @@ from autospace.comparison.sample_size import (
     planned,
     spread_of,
 )
-from autospace.comparison.setup import Prepared, prepare
-from autospace.comparison.sources import load_source
+from autospace.comparison.setup import Prepared, Tick, load_source, prepare
+from autospace.comparison.statistics import LEVEL
 from autospace.comparison.verdict import judge, not_comparable
 from autospace.data.images import Images
-from autospace.evaluators.cache import EvaluationCache
-from autospace.evaluators.evaluator import Evaluation
+from autospace.evaluators.evaluate import EvaluationCache, evaluate_all
+from autospace.evaluators.evaluator import (
+    PROXIES,
+    SCORES_ONLY,
+    Evaluation,
+    Method,
+    Task,
+    architecture_key,
+    skeleton_key,
+)
 from autospace.evaluators.make import make_evaluator
-from autospace.evaluators.settings import SCORES_ONLY
-from autospace.evaluators.workers import default_workers, making
+from autospace.evaluators.workers import Maker, default_workers, making
+from autospace.seeds import derived_seed
+
+
+class Evaluations:
+    """Evaluates the first tuples of a matching, as many as are asked for."""
+
+    def __init__(
+        self, prepared: Prepared, cache: EvaluationCache, maker: Maker, tick: Tick
+    ) -> None:
+        self._prepared, self._cache, self._maker = prepared, cache, maker
+        self._tick = partial(tick, "evaluate")
+
+    def of(self, count: int) -> list[list[tuple[Evaluation, ...]]]:
+        """Per space and network, the evaluations under its seeds."""
+        repeats = self._prepared.config.sampling.repeats
+        columns = [self._tasks(place, count) for place in range(len(self._prepared.pools))]
+        # Tuple by tuple, so that what there is at any time is balanced.
+        rows = list(zip(*columns, strict=True))
+        tasks = [task for row in rows for network in row for task in network]
+        found = iter(evaluate_all(tasks, self._cache, self._maker, self._tick))
+        by_row = [[tuple(next(found) for _ in range(repeats)) for _ in row] for row in rows]
+        return [list(column) for column in zip(*by_row, strict=True)]
+
+    def errors(self, count: int) -> list[list[float]]:
+        """Per space, the mean error of every network."""
+        method = self._prepared.config.evaluator.method
+        return [
+            [sum(error_of(method, each) for each in network) / len(network) for network in column]
+            for column in self.of(count)
+        ]
+
+    def _tasks(self, place: int, count: int) -> list[list[Task]]:
+        """Per network of a space, a task per seed.
+
+        A network that is drawn again gets other seeds: draws have to be independent.
+        """
+        config, pool = self._prepared.config, self._prepared.pools[place]
+        drawn: Counter[str] = Counter()
+        tasks = []
+        for row in self._prepared.matching.tuples[:count, place]:
+            network = pool.architecture(int(row))
+            key = architecture_key(network)
+            first = drawn[key] * config.sampling.repeats
+            drawn[key] += 1
+            seeds = (
+                derived_seed(config.seed, "evaluation", key, number)
+                for number in range(first, first + config.sampling.repeats)
+            )
+            tasks.append([Task(network, seed) for seed in seeds])
+        return tasks
+
+
+def error_of(method: Method, evaluation: Evaluation) -> float:
+    """Lower is better: points of error, or minus the score of methods that know no error."""
+    return -evaluation.score if method in SCORES_ONLY else 100 - evaluation.score
 
 
 class Observer(Protocol):
@@ -199,3 +265,55 @@ def _facts(images: Images) -> DataFacts:
     return DataFacts(
         data.name, data.digest, len(data.classes), len(images.training), len(images.measured)
     )
+
+
+def notes_on(prepared: Prepared, samples: Sequence[Sample], power: Power) -> tuple[str, ...]:
+    """The remarks that hold for this comparison."""
+    return (
+        *prepared.images.data.notes,
+        *_on_the_method(prepared),
+        *_on_the_spaces(prepared),
+        *_on_the_samples(prepared, samples, power),
+    )
+
+
+def _on_the_method(prepared: Prepared) -> Iterator[str]:
+    config = prepared.config.evaluator
+    if config.method in PROXIES:
+        yield f"{config.method} is a proxy: {PROXIES[config.method]}; only training proves"
+    if config.method == "supernet":
+        yield "one supernet was trained: what another one would say is not in the intervals"
+    if config.split == "validation":
+        yield (
+            "measured on a part of the train split, which a space learned on these images has "
+            "seen: it has an advantage"
+        )
+    one_seed = prepared.config.sampling.repeats == 1 and prepared.matching.comparable
+    if config.method == "train" and one_seed:
+        yield "errors hold the luck of one seed as well as what the network is worth"
+
+
+def _on_the_spaces(prepared: Prepared) -> Iterator[str]:
+    if len({skeleton_key(space.skeleton) for space in prepared.spaces}) > 1:
+        names = sorted({space.skeleton.name for space in prepared.spaces})
+        yield (
+            f"the spaces stand on different skeletons ({', '.join(names)}): "
+            "the verdict is on skeleton and cells together"
+        )
+    if prepared.config.sampling.match == "none":
+        yield "the networks were not matched: the verdict may be about cost"
+
+
+def _on_the_samples(prepared: Prepared, samples: Sequence[Sample], power: Power) -> Iterator[str]:
+    for sample in samples:
+        different = len({architecture_key(network) for network in sample.networks})
+        if different < len(sample.rows):
+            yield (
+                f"{sample.label}: {len(sample.rows)} draws gave {different} different "
+                f"network{'' if different == 1 else 's'}; repeated ones got other seeds"
+            )
+    if power.effect is not None and (power.detectable or 0.0) > 1.05 * power.effect:
+        yield (
+            f"too few networks to be sure of {power.effect:g} points: {power.needed} each would "
+            f"do; {power.detectable:.2g} points are found now"
+        )

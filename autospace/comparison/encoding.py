@@ -8,15 +8,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from autospace.comparison import estimates as summary
-from autospace.comparison.effects import LEVEL, Interval, Tested
+from autospace.comparison import statistics as summary
 from autospace.comparison.matching import TOLERANCE
-from autospace.comparison.power import POWER
 from autospace.comparison.result import Comparison, Sample
-from autospace.comparison.sample_size import PILOT
+from autospace.comparison.sample_size import PILOT, POWER
+from autospace.comparison.statistics import LEVEL, Interval, Tested
 from autospace.comparison.verdict import Pair
-from autospace.evaluators.settings import PROXIES, SCORES_ONLY
-from autospace.exporters.json_text import json_text
+from autospace.evaluators.evaluator import PROXIES, SCORES_ONLY
+from autospace.spaces.text import json_text
 
 FORMAT: Final = "autospace.comparison"
 VERSION: Final = 1

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autospace.comparison.matching import Matching
-from autospace.comparison.pool import Pool
+from autospace.comparison.matching import Matching, Pool
 from autospace.comparison.settings import CompareConfig
 from autospace.comparison.verdict import Pair
 from autospace.evaluators.evaluator import Evaluation

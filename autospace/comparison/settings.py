@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-from autospace.evaluators.settings import EvaluatorConfig
-from autospace.evolution.settings import DEVICES, DataConfig
+from autospace.data.settings import DataConfig
+from autospace.evaluators.evaluator import EvaluatorConfig
+from autospace.runs.settings import DEVICES, Section
 
 MOST_SPACES = 26
 
@@ -16,11 +17,7 @@ Source = Annotated[
 ]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class SamplingConfig(_Section):
+class SamplingConfig(Section):
     """Which networks are compared, and how many.
 
     Without `samples` there are as many as find `effect` with a power of 80 %.
@@ -32,7 +29,7 @@ class SamplingConfig(_Section):
     match: Match = "madds"
 
 
-class CompareConfig(_Section):
+class CompareConfig(Section):
     """Everything that decides what a comparison finds, and where it keeps evaluations.
 
     Without `cache`, in its own folder.

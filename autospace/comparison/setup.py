@@ -1,20 +1,137 @@
-"""Before anything is evaluated: spaces, images, draws and their matching."""
+"""Before anything is evaluated: spaces, images, draws and their matching.
+
+From what the user names to spaces that can be compared.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from autospace.comparison.matching import Matching, match, unmatched
-from autospace.comparison.pool import Pool, draw, space_digest
+from autospace.comparison.matching import Matching, Pool, draw, match, space_digest, unmatched
 from autospace.comparison.settings import CompareConfig
-from autospace.comparison.sources import common_resolution, labels_of
 from autospace.compute.device import resolve_device
 from autospace.data.images import Images
 from autospace.evaluators.make import Setup
-from autospace.runs.settings import ConfigError
-from autospace.spaces.space import Space
-from autospace.spaces.views import fitted_space
+from autospace.runs.errors import ConfigError
+from autospace.seeds import stream
+from autospace.spaces.cells.cell import LayerShape
+from autospace.spaces.cells.cost import cell_cost
+from autospace.spaces.cells.key import canonical_key
+from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
+from autospace.spaces.cells.variation import CellPrior, random_cell
+from autospace.spaces.checks import MAX_NAME
+from autospace.spaces.cost import Share
+from autospace.spaces.errors import SpaceError
+from autospace.spaces.files.library import load, skeleton_of
+from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.space import Candidate, Layer, Origin, Space, fitted_space
+
+RANDOM: Final = "random@"
+RANDOM_CELLS: Final = 9
+MAX_DRAWS: Final = 10_000
+
+
+def load_source(source: str, seed: int) -> Space:
+    """A space: whatever `autospace.spaces.load` takes, or random cells as `random@SKELETON`.
+
+    Behind `random@` may also stand a space or a run: then the random cells are as many, made of
+    the same operations, and no dearer than the dearest cell of their layer.
+
+    Raises:
+        SpaceError: nothing there, or not a valid space.
+    """
+    if not source.startswith(RANDOM):
+        return load(source)
+    place = source.removeprefix(RANDOM)
+    name = f"{RANDOM}{Path(place).name}"[:MAX_NAME]
+    try:
+        like = load(place)
+    except SpaceError:
+        return random_space(skeleton_of(place), seed, name=name)
+    operations = tuple(each for each in like.operations if each != "none")
+    nodes = max(each.cell.nodes for layer in like.layers for each in layer.candidates)
+    shares = [Share(max(cost.madds for cost in layer.costs)) for layer in like.layers]
+    return random_space(
+        like.skeleton,
+        seed,
+        name=name,
+        cells=[len(layer.candidates) for layer in like.layers],
+        prior=CellPrior(operations, nodes=nodes),
+        shares=shares,
+    )
+
+
+def random_space(
+    skeleton: Skeleton,
+    seed: int,
+    *,
+    name: str,
+    cells: Sequence[int] | None = None,
+    prior: CellPrior | None = None,
+    shares: Sequence[Share] | None = None,
+) -> Space:
+    """A space of random cells, different functions at every layer: the baseline of learning.
+
+    Args:
+        skeleton: what the cells are for.
+        seed: equal seeds, equal cells.
+        name: of the space.
+        cells: per layer, how many; nine by default.
+        prior: which cells there are; all operations by default.
+        shares: per layer, what a cell may cost.
+
+    Raises:
+        SpaceError: a layer has not enough different cells that are cheap enough.
+    """
+    chosen = prior or CellPrior(tuple(each for each in DEFAULT_OPERATIONS if each != "none"))
+    counts = cells or [RANDOM_CELLS] * len(skeleton.layers)
+    limits = shares or [Share()] * len(skeleton.layers)
+    layers = tuple(
+        _random_layer(shape, count, share, chosen, seed)
+        for shape, count, share in zip(skeleton.shapes, counts, limits, strict=True)
+    )
+    return Space(name, skeleton, ("none", *chosen.operations), layers)
+
+
+def _random_layer(
+    shape: LayerShape, count: int, share: Share, prior: CellPrior, seed: int
+) -> Layer:
+    rng = stream(seed, "random space", shape.name)
+    found: dict[str, Candidate] = {}
+    for _ in range(MAX_DRAWS):
+        cell = random_cell(prior, rng)
+        key = canonical_key(cell, shape.stride)
+        if key not in found and share.allows(cell_cost(cell, shape)):
+            found[key] = Candidate(f"random_{len(found):02d}", cell, None, Origin("random"))
+        if len(found) == count:
+            return Layer(shape, tuple(found.values()))
+    problem = f"{len(found)} of {count} different random cells found that are cheap enough"
+    raise SpaceError(shape.name, problem)
+
+
+def common_resolution(spaces: Sequence[Space]) -> int:
+    """The resolution that all spaces were made for.
+
+    Raises:
+        SpaceError: they differ, so that one has to be chosen.
+    """
+    found = {space.skeleton.resolution: space.name for space in reversed(spaces)}
+    if len(found) > 1:
+        sides = ", ".join(f"{name} {side}" for side, name in sorted(found.items()))
+        raise SpaceError("resolution", f"differs: {sides}; choose one with --resolution")
+    return spaces[0].skeleton.resolution
+
+
+def labels_of(spaces: Sequence[Space]) -> tuple[str, ...]:
+    """The names of the spaces; where equal, with the letter of their place."""
+    count = Counter(space.name for space in spaces)
+    return tuple(
+        space.name if count[space.name] == 1 else f"{space.name} ({chr(ord('A') + place)})"
+        for place, space in enumerate(spaces)
+    )
+
 
 Tick = Callable[[str, int, int], None]
 

@@ -1,10 +1,13 @@
-"""One sentence: who is better, by how much, how surely."""
+"""One sentence: who is better, by how much, how surely.
+
+What a reader has to know beside the verdict.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from autospace.comparison.effects import (
+from autospace.comparison.statistics import (
     LEVEL,
     Effect,
     Interval,
@@ -17,8 +20,8 @@ from autospace.comparison.effects import (
     mean_difference,
     superiority,
 )
-from autospace.evaluators.settings import PROXIES, SCORES_ONLY, Method
-from autospace.spaces.cells.notation import human
+from autospace.evaluators.evaluator import PROXIES, SCORES_ONLY, Method
+from autospace.spaces.text import human
 
 Verdict = Literal["a", "b", "none"]
 

@@ -1,16 +1,17 @@
 """Which device does the work, and how."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, Literal
 
 import torch
 
 from autospace.compute.cuda_graphs import NO_GRAPHS, make_graphs
-from autospace.compute.execution import Execution
-from autospace.compute.memory import peak_memory, peak_memory_of_children
-from autospace.compute.microbatches import Parts
-from autospace.evolution.settings import DEVICES, Config, Precision
-from autospace.runs.folder import RunError
+from autospace.compute.execution import Execution, Parts
+from autospace.compute.machine import peak_memory, peak_memory_of_children
+from autospace.runs.errors import RunError
+from autospace.runs.settings import DEVICES, Precision
 from autospace.spaces.errors import shown
 
 
@@ -38,10 +39,12 @@ def resolve_precision(name: Precision, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 
-def make_execution(config: Config, device: torch.device, say: Callable[[str], None]) -> Execution:
+def make_execution(
+    precision: Precision, cuda_graphs: bool, device: torch.device, say: Callable[[str], None]
+) -> Execution:
     """How a run's networks are trained on a device; `say` is told what is not to be had."""
-    graphs = make_graphs(device, say) if config.cuda_graphs else NO_GRAPHS
-    return Execution(device, resolve_precision(config.precision, device), graphs, Parts(say))
+    graphs = make_graphs(device, say) if cuda_graphs else NO_GRAPHS
+    return Execution(device, resolve_precision(precision, device), graphs, Parts(say))
 
 
 def memory_mb(device: torch.device) -> int:
@@ -54,3 +57,25 @@ def memory_mb(device: torch.device) -> int:
 def _computes_in_bfloat16(device: torch.device) -> bool:
     with torch.cuda.device(device):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
+SMALL_IMAGES: Final = 16
+"""Pixels a side up to which a second thread takes time instead of sparing it (measured)."""
+
+
+def thread_count(setting: int | Literal["auto"], resolution: int) -> int:
+    """What the setting `threads` means for images of so many pixels a side."""
+    if setting != "auto":
+        return setting
+    return 1 if resolution <= SMALL_IMAGES else torch.get_num_threads()
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """So many threads for the length of the block; sums of floats depend on their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

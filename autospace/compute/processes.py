@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 
-from autospace.compute.memory import keep_freed_memory
+from autospace.compute.machine import keep_freed_memory
 
 Task = TypeVar("Task")
 Reply = TypeVar("Reply")

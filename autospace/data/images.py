@@ -3,20 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
-from autospace.data.augment import Augment
-from autospace.data.batches import Batches, Normaliser
+from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
+from autospace.data.settings import DataConfig
 from autospace.data.splits import divide
-from autospace.evaluators.settings import EvaluatorConfig
-from autospace.evolution.settings import DataConfig
 from autospace.seeds import derived_seed
 
 MEASURED_AT_ONCE = 250
 
+Split = Literal["test", "validation"]
 Tick = Callable[[str, int, int], None]
 
 
@@ -54,13 +54,13 @@ class Images:
 
 def load_images(
     data: DataConfig,
-    config: EvaluatorConfig,
+    split: Split,
     seed: int,
     device: torch.device,
     cache: Path | None = None,
     tick: Tick | None = None,
 ) -> Images:
-    """Reads the data set and divides it as the settings say.
+    """Reads the data set and divides it.
 
     With `split` `test`, all of the train split is trained on and the test split measured: a
     learned space has seen all of the train split, so that part of it would favour that space.
@@ -78,7 +78,7 @@ def load_images(
         progress=tick,
     )
     training, measured = found.train, found.test
-    if config.split == "validation":
+    if split == "validation":
         training, measured = divide(found.train, data.validation, seed)
     return Images(
         found,

@@ -4,14 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from autospace.data.examples import DataSet
+from autospace.data.readers.builtin import read_digits, read_synthetic
 from autospace.data.readers.cifar import read_cifar
-from autospace.data.readers.digits import read_digits
 from autospace.data.readers.idx import read_idx
 from autospace.data.readers.image_folder import read_folder
 from autospace.data.readers.npz import read_npz
-from autospace.data.readers.synthetic import read_synthetic
-from autospace.data.request import ProgressCallback, Request
-from autospace.data.source import Source, parse_source
+from autospace.data.request import ProgressCallback, Request, Source, parse_source
 
 _READERS: dict[str, Callable[[Source, Request], DataSet]] = {
     "digits": read_digits,

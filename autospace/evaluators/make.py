@@ -12,12 +12,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from autospace.data.images import Images, load_images
-from autospace.evaluators.evaluator import Evaluator, skeleton_key
-from autospace.evaluators.settings import EvaluatorConfig
+from autospace.data.settings import DataConfig
+from autospace.evaluators.evaluator import Evaluator, EvaluatorConfig, skeleton_key
 from autospace.evaluators.stand_alone import StandAloneEvaluator
 from autospace.evaluators.supernet import SharedWeightsEvaluator, train_supernet, union_of
 from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
-from autospace.evolution.settings import DataConfig
 from autospace.runs.files import write_atomically
 from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.space import Space
@@ -51,7 +50,7 @@ class Setup:
             DataError: they cannot be read or divided.
         """
         device = torch.device(self.device)
-        return load_images(self.data, self.config, self.seed, device, self.folder, tick)
+        return load_images(self.data, self.config.split, self.seed, device, self.folder, tick)
 
     def conditions(self, images: Images) -> dict[str, Any]:
         """All that decides an evaluation beside architecture and seed, as plain values."""

@@ -5,10 +5,8 @@ import math
 import torch
 
 from autospace.data.images import Images
-from autospace.evaluators.evaluator import Evaluation, EvaluationError
-from autospace.evaluators.settings import EvaluatorConfig
-from autospace.networks.network import Network
-from autospace.networks.operations import placed
+from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluatorConfig
+from autospace.networks.network import Network, placed
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Architecture
 from autospace.training.short import Measured, Recipe, measure, train

@@ -9,14 +9,19 @@ from torch import nn
 
 from autospace.data.batches import Batches
 from autospace.data.images import Images
-from autospace.evaluators.evaluator import Evaluation, EvaluationError, skeleton_key
-from autospace.evaluators.settings import EvaluatorConfig
+from autospace.evaluators.evaluator import (
+    Evaluation,
+    EvaluationError,
+    EvaluatorConfig,
+    skeleton_key,
+)
 from autospace.evaluators.stand_alone import from_measured, recipe_of
-from autospace.scorers.scorer import Tick, no_tick
+from autospace.progress import Tick, no_tick
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.cells.key import canonical_key
-from autospace.spaces.space import Architecture, Budget, Candidate, Layer, Space
-from autospace.supernets.recalibration import recalibrate
+from autospace.spaces.cost import Budget
+from autospace.spaces.space import Architecture, Candidate, Layer, Space
+from autospace.supernets.shared_weights import recalibrate
 from autospace.supernets.supernet import Supernet, space_supernet
 from autospace.training.short import measure, train
 

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import torch
 
+from autospace.compute.device import threads
 from autospace.compute.processes import EndedError, Processes, Tell, Worker, cores
-from autospace.compute.threads import threads
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, Evaluator, Task
 from autospace.evaluators.make import Setup, make_evaluator
 

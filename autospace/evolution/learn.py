@@ -1,37 +1,168 @@
-"""A whole run: data, warm-up, evolution, learned space; resumable after any step."""
+"""A whole run: data, warm-up, evolution, learned space; resumable after any step.
+
+What a run is made of, settled before anything is trained: data, skeleton, budget and plan.
+"""
 
 import sys
 import time
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from autospace.compute.device import memory_mb
+from autospace.compute.device import (
+    make_execution,
+    memory_mb,
+    resolve_device,
+    thread_count,
+    threads,
+)
+from autospace.compute.execution import Execution
 from autospace.compute.processes import EndedError
-from autospace.compute.threads import thread_count, threads
-from autospace.data.augment import Augment
-from autospace.data.batches import Batches, Normaliser
+from autospace.data.batches import Augment, Batches, Normaliser
+from autospace.data.examples import DataSet
+from autospace.data.load import load_data
 from autospace.data.splits import divide
-from autospace.evolution.checkpoint import event_out
-from autospace.evolution.folder import RunError, RunFolder
-from autospace.evolution.learned import learned_space
-from autospace.evolution.loop import evolve, start
+from autospace.evolution.folder import RunError, RunFolder, event_out
+from autospace.evolution.loop import evolve, learned_space, start
 from autospace.evolution.observer import Observer
+from autospace.evolution.plan import Plan
 from autospace.evolution.population import State
 from autospace.evolution.reference import new_reference, warm_up
-from autospace.evolution.setup import LATENCY_TABLE, Prepared, prepare
-from autospace.latency.budget import keep_table
+from autospace.evolution.settings import Config, Limit
+from autospace.evolution.toolbox import Operators
+from autospace.latency.budget import LatencyBudget, keep_table, latency_budget, limit_table
 from autospace.networks.kernels import described
 from autospace.networks.network import Network
 from autospace.scorers.context import Setting, freeze
-from autospace.scorers.crew import Crew, crew, fitting_count
 from autospace.scorers.make import LONE, make_scorer
+from autospace.scorers.parallel import Crew, crew, fitting_count
 from autospace.scorers.scorer import Scorer
 from autospace.seeds import derived_seed
-from autospace.spaces.limits import MAX_NAME
+from autospace.spaces.cells.cell import Cell, mbconv
+from autospace.spaces.cells.variation import CellPrior
+from autospace.spaces.checks import MAX_NAME
+from autospace.spaces.cost import Budget, dearest_reference, layer_shares
+from autospace.spaces.files.library import load_skeleton
+from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
+
+DEFAULT_SKELETONS = {"digits": "digits"}
+LATENCY_TABLE = "latency.json"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a run is made of before anything is trained."""
+
+    config: Config
+    data: DataSet
+    skeleton: Skeleton
+    budget: Budget
+    plan: Plan
+    execution: Execution
+
+
+def prepare(
+    config: Config, folder: RunFolder, observer: Observer, device: str | None = None
+) -> Prepared:
+    """Reads the data and settles skeleton, budget and plan; trains nothing."""
+    chosen = resolve_device(device or config.device)
+    execution = make_execution(config.precision, config.cuda_graphs, chosen, observer.say)
+    name = config.skeleton
+    if name == "auto":
+        name = DEFAULT_SKELETONS.get(config.data.source.partition(":")[0], "cifar")
+    skeleton = folder.skeleton or load_skeleton(name)
+    data = load_data(
+        config.data.source,
+        resolution=config.data.resolution or skeleton.resolution,
+        limit=config.data.limit,
+        seed=config.seed,
+        cache=folder.cache,
+        progress=lambda _message, done, total: observer.tick("data", done, total),
+    )
+    channels, resolution = data.train.images.shape[1:3]
+    skeleton = skeleton.fitted(
+        in_channels=channels, resolution=resolution, classes=len(data.classes)
+    )
+    references = reference_cells(config)
+    budget = _budget(config, skeleton, references)
+    plan = _plan(config, skeleton, budget, _latency(config, skeleton, folder))
+    # Last, so that what is wrong stands alone.
+    for note in data.notes:
+        observer.say(note)
+    return Prepared(config, data, skeleton, budget, plan, execution)
+
+
+def reference_cells(config: Config) -> tuple[tuple[str, Cell], ...]:
+    """The reference cells under their ids; the first is the yardstick of fitness."""
+    expansion, nodes = config.cells.reference_expansion, config.cells.nodes
+    return tuple(
+        (f"mbconv_k{kernel}_e{expansion}", mbconv(kernel, expansion, nodes=nodes))
+        for kernel in config.cells.reference_kernels
+    )
+
+
+def _latency(config: Config, skeleton: Skeleton, folder: RunFolder) -> LatencyBudget | None:
+    kept = None if folder.replacing else folder.checkpoint / LATENCY_TABLE
+    cells = [cell for _, cell in reference_cells(config)]
+    table = limit_table(config.budget.latency_table, kept)
+    if table is None:
+        return None
+    return latency_budget(table, skeleton, cells, config.budget.max_latency_ms)
+
+
+def _plan(
+    config: Config, skeleton: Skeleton, budget: Budget, latency: LatencyBudget | None
+) -> Plan:
+    evolution, cells = config.evolution, config.cells
+    references = reference_cells(config)
+    prior = CellPrior(
+        tuple(name for name in cells.operations if name != "none"),
+        nodes=cells.nodes,
+        none_probability=cells.none_probability,
+        window=cells.window,
+    )
+    operators = Operators(
+        evolution.population,
+        evolution.tournament,
+        evolution.crossover,
+        evolution.ageing,
+        evolution.objectives,
+        prior,
+    )
+    return Plan(
+        skeleton,
+        references,
+        layer_shares(skeleton, [cell for _, cell in references], budget),
+        operators,
+        config.seed,
+        evolution.generations,
+        evolution.candidates,
+        evolution.keep,
+        evolution.confirm,
+        evolution.write_back,
+        latency,
+        evolution.founders == "references",
+        evolution.references == "stay",
+    )
+
+
+def _budget(config: Config, skeleton: Skeleton, references: tuple[tuple[str, Cell], ...]) -> Budget:
+    dearest = dearest_reference(skeleton, [cell for _, cell in references])
+
+    def limit(setting: Limit, reference: int) -> int | None:
+        if setting == "none":
+            return None
+        return reference if setting == "reference" else int(setting)
+
+    return Budget(
+        limit(config.budget.max_madds, dearest.madds),
+        limit(config.budget.max_params, dearest.params),
+    )
+
 
 VALIDATION_BATCH_FACTOR = 2
 SCORING = "scoring.pt"
@@ -66,7 +197,9 @@ def learn(
             folder.abandon()
             raise
         folder.settle(prepared.skeleton, prepared.data.digest)
-        keep_table(prepared.plan.latency, folder.checkpoint / LATENCY_TABLE)
+        latency = prepared.plan.latency
+        table = None if latency is None else latency.prediction.table
+        keep_table(table, folder.checkpoint / LATENCY_TABLE)
         with (
             threads(thread_count(folder.config.threads, prepared.skeleton.resolution)),
             _crew(prepared, folder, observer, workers) as crew,

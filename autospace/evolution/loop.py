@@ -4,25 +4,27 @@ All layers evolve at once. A round offers K candidates per layer: first the init
 at a time, then the offspring of each generation, last the best cells once more. What a round
 draws depends only on the seed, the round and the state before it, so a run can stop after any
 round and go on later with the same result. Knows nothing of torch: the scorer is an argument.
+
+The outcome of a run: per layer the best evolved cells and reference cells, as a space.
 """
 
 import math
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from autospace.evolution import toolbox as evolution
+from autospace.evolution.plan import Plan
 from autospace.evolution.population import Drawn, LayerState, Member, Round, State
-from autospace.latency.budget import LatencyBudget
 from autospace.scorers.scorer import Scorer
 from autospace.seeds import stream
-from autospace.spaces.cells.cell import Cell
+from autospace.spaces.cells.cell import Cell, LayerShape
+from autospace.spaces.cells.cost import cell_cost
 from autospace.spaces.cells.key import canonical, canonical_key
 from autospace.spaces.cells.variation import mutate, random_cell
-from autospace.spaces.cost import Cost, cell_cost
-from autospace.spaces.shares import Share
-from autospace.spaces.skeleton import LayerShape, Skeleton
-from autospace.spaces.space import Origin
+from autospace.spaces.cost import Budget
+from autospace.spaces.space import Candidate, Layer, Origin, Space
 
 MAX_DRAWS = 1000
 PATIENCE = 200
@@ -30,77 +32,6 @@ PATIENCE = 200
 HALL_FACTOR = 3
 DIVERGED = -1e6
 """Fitness of a cell whose score is no finite number: its training diverged."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What evolution works on and how long.
-
-    Attributes:
-        references: reference cells, the same at every layer; the first is the yardstick.
-        shares: per layer, what a cell may cost.
-        candidates: K, cells that each layer offers in a round.
-        keep: evolved cells per layer of the learned space.
-        confirm: how many times the best cells are scored again at the end.
-        write_back: weight of a newer score in the moving average.
-        latency: what a cell may take on a device; None for no limit.
-        references_stay: whether reference cells are in the learned space whatever their fitness;
-            if not, they compete for the `keep` places.
-        hand_made: whether the reference cells and mutations of them found the populations; if
-            not, the references are only scored, to stand in the learned space.
-    """
-
-    skeleton: Skeleton
-    references: tuple[tuple[str, Cell], ...]
-    shares: tuple[Share, ...]
-    operators: evolution.Operators
-    seed: int
-    generations: int
-    candidates: int
-    keep: int
-    confirm: int = 1
-    write_back: float = 0.5
-    latency: LatencyBudget | None = None
-    hand_made: bool = True
-    references_stay: bool = True
-
-    def allows(self, layer: int, cell: Cell, cost: Cost) -> bool:
-        """Whether a cell of this cost may enter a layer."""
-        within = self.shares[layer].allows(cost)
-        return within and (self.latency is None or self.latency.allows(cell, layer))
-
-    @property
-    def founders(self) -> int:
-        """Cells per layer that are scored before evolution; all references are among them."""
-        if not self.hand_made:
-            return self.operators.population + len(self.references)
-        return max(self.operators.population, len(self.references))
-
-    @property
-    def founding_rounds(self) -> int:
-        """Rounds in which the initial population is scored."""
-        return -(-self.founders // self.candidates)
-
-    @property
-    def confirming_rounds(self) -> int:
-        """Rounds in which the best cells are scored again."""
-        return self.confirm * -(-self.finalists // self.candidates)
-
-    @property
-    def finalists(self) -> int:
-        """Evolved cells per layer that are scored again."""
-        return self.keep + max(2, self.keep // 2)
-
-    @property
-    def rounds(self) -> int:
-        """All rounds of the run."""
-        return self.founding_rounds + self.generations + self.confirming_rounds
-
-    def phase(self, index: int) -> str:
-        """`initial`, `evolve` or `confirm`."""
-        if index < self.founding_rounds:
-            return "initial"
-        return "evolve" if index < self.founding_rounds + self.generations else "confirm"
 
 
 def evolve(plan: Plan, scorer: Scorer, state: State | None = None) -> Iterator[State]:
@@ -256,3 +187,49 @@ def _written_back(member: Member, value: float, weight: float) -> Member:
     if member.fitness is not None:
         value = (1 - weight) * member.fitness + weight * value
     return replace(member, fitness=value, scores=member.scores + 1)
+
+
+def learned_space(
+    plan: Plan,
+    state: State,
+    *,
+    name: str,
+    budget: Budget,
+    provenance: Mapping[str, Any],
+) -> Space:
+    """The learned space: the fittest `plan.keep` cells of every layer, then its references.
+
+    If references do not stay for their own sake, it is the fittest `plan.keep` of both; it names
+    its reference architecture only where all of that is in it.
+
+    Only evolved cells that were scored as often as any count: a lucky first score is no merit.
+    """
+    layers = []
+    pairs = zip(plan.skeleton.shapes, state.layers, strict=True)
+    for shape, layer in pairs:
+        members = [*_evolved(layer, plan.keep), *layer.references]
+        if not plan.references_stay:
+            members = sorted(members, key=_fittest_first)[: plan.keep]
+        candidates = tuple(Candidate(m.id, m.cell, m.fitness, m.origin) for m in members)
+        layers.append(Layer(shape, candidates))
+    yardstick = plan.references[0][0]
+    there = all(yardstick in layer.by_id for layer in layers)
+    return Space(
+        name,
+        plan.skeleton,
+        ("none", *plan.operators.prior.operations),
+        tuple(layers),
+        {shape.name: yardstick for shape in plan.skeleton.shapes} if there else {},
+        budget,
+        provenance,
+    )
+
+
+def _evolved(layer: LayerState, keep: int) -> list[Member]:
+    evolved = [member for member in layer.hall if member.origin.kind != "reference"]
+    ranked = sorted(evolved, key=lambda member: (-member.scores, -member.value, member.id))
+    return sorted(ranked[:keep], key=_fittest_first)
+
+
+def _fittest_first(member: Member) -> tuple[float, str]:
+    return -member.value, member.id

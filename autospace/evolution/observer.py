@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from autospace.evolution.loop import Plan
+from autospace.evolution.plan import Plan
 from autospace.evolution.population import State
 
 

@@ -10,17 +10,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from autospace.compute.execution import PLAIN, Execution
-from autospace.evolution.checkpoint import CheckpointError
+from autospace.data.batches import BatchSource
 from autospace.evolution.settings import WarmUpConfig
-from autospace.networks.network import Network
-from autospace.networks.operations import placed
+from autospace.networks.network import Network, placed
+from autospace.progress import Tick
+from autospace.runs.errors import CheckpointError, ConfigError
 from autospace.runs.files import write_atomically
-from autospace.runs.settings import ConfigError
-from autospace.scorers.scorer import Tick
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.skeleton import Skeleton
-from autospace.training.short import BatchSource, Recipe, make_optimizer, train
+from autospace.training.short import Recipe, make_optimizer, train
 
 WEIGHTS = "reference.safetensors"
 SECONDS_BETWEEN_CHECKPOINTS = 20.0

@@ -1,19 +1,21 @@
-"""The settings of a run: every name, its default, its unit and what is allowed."""
+"""The settings of a run: every name, its default, its unit and what is allowed.
 
-from typing import Annotated, Any, Literal
+Settings that go together, under a name.
+"""
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
 
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from autospace.data.settings import DataConfig
+from autospace.runs.errors import ConfigError
+from autospace.runs.settings import DEVICES, Precision, Section, make_settings, read_config
+from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces.cells.operations import DEFAULT_OPERATIONS, OPERATIONS
-from autospace.spaces.counts import parse_count
 from autospace.spaces.errors import shown
+from autospace.spaces.text import parse_count
 
 
 def _no_boolean(value: Any) -> Any:
@@ -29,10 +31,6 @@ def _counted(value: Any) -> Any:
     return value if count is None else count
 
 
-DEVICES = r"^(auto|cpu|cuda(:[0-9]{1,2})?)$"
-
-Precision = Literal["auto", "float32", "bfloat16"]
-Method = Literal["probe", "local", "in-place", "gated", "mixture"]
 Limit = Annotated[
     Annotated[int, Field(ge=1, le=10**15)] | Literal["reference", "none"],
     BeforeValidator(_counted),
@@ -43,25 +41,7 @@ LatencyLimit = (
 )
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class DataConfig(_Section):
-    """Which images, and how they are prepared."""
-
-    source: Annotated[
-        str, Field(max_length=4096, description="digits, folder:PATH, cifar10:PATH, ...")
-    ] = "digits"
-    resolution: Annotated[int, Field(ge=4, le=1024)] | None = None
-    limit: Annotated[int, Field(ge=20)] | None = None
-    validation: Annotated[float, Field(gt=0.05, lt=0.95)] = 0.5
-    crop: Annotated[int, Field(ge=0, le=64)] = 0
-    flip: bool = False
-    cutout: Annotated[int, Field(ge=0, le=256)] = 0
-
-
-class CellsConfig(_Section):
+class CellsConfig(Section):
     """Which cells may exist, and how they vary."""
 
     operations: tuple[Annotated[str, Field(description="names of operations")], ...] = (
@@ -111,7 +91,7 @@ class CellsConfig(_Section):
         return self
 
 
-class EvolutionConfig(_Section):
+class EvolutionConfig(Section):
     """Population, selection, and what is kept."""
 
     generations: Annotated[int, Field(ge=0, le=100_000)] = 20
@@ -146,22 +126,7 @@ class EvolutionConfig(_Section):
         return self
 
 
-class ScoringConfig(_Section):
-    """How candidates are scored against the reference."""
-
-    method: Method = "probe"
-    steps: Annotated[int, Field(ge=1, le=10**6, description="per candidate")] = 50
-    batch: Annotated[int, Field(ge=2, le=65_536)] = 64
-    validation_batches: Annotated[int, Field(ge=1, le=10_000)] = 8
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.15
-    rho: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    pool: Annotated[int, Field(ge=1, le=32, description="pixels a side that a probe sees")] = 2
-    inherit: bool = False
-    recompute: bool = False
-    cost_weight: Annotated[float, Field(ge=0, le=100, description="lambda of E[cost]")] = 0.0
-
-
-class WarmUpConfig(_Section):
+class WarmUpConfig(Section):
     """How the reference network is trained before anything is scored."""
 
     steps: Annotated[int, Field(ge=1, le=10**7)] = 1000
@@ -169,7 +134,7 @@ class WarmUpConfig(_Section):
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
 
 
-class BudgetConfig(_Section):
+class BudgetConfig(Section):
     """Limits on every architecture of the learned space.
 
     `reference` is what the dearest reference architecture costs; `none` lifts the limit.
@@ -195,7 +160,7 @@ class BudgetConfig(_Section):
         return self
 
 
-class Config(_Section):
+class Config(Section):
     """Everything that decides what a run computes."""
 
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
@@ -217,3 +182,79 @@ class Config(_Section):
     scoring: ScoringConfig = ScoringConfig()
     warm_up: WarmUpConfig = WarmUpConfig()
     budget: BudgetConfig = BudgetConfig()
+
+
+COST_WEIGHT: Final = 0.1
+"""What MAdds are worth: docs/ranking.md, "What a unit of fitness is worth"."""
+LARGE_SCORING: Final = {
+    "steps": 50,
+    "batch": 128,
+    "validation_batches": 16,
+    "cost_weight": COST_WEIGHT,
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "demo": {
+        "skeleton": "digits",
+        "data": {"source": "digits", "crop": 1},
+        "cells": {"reference_expansion": 3},
+        "evolution": {"generations": 7, "population": 16, "candidates": 4, "tournament": 4},
+        "scoring": {"steps": 40, "batch": 32, "validation_batches": 4, "cost_weight": COST_WEIGHT},
+        "warm_up": {"steps": 400},
+    },
+    "cifar-small": {
+        "skeleton": "cifar",
+        "data": {"crop": 2, "flip": True, "resolution": 16},
+        "cells": {"reference_expansion": 3},
+        "evolution": {"generations": 12, "population": 16, "candidates": 4, "tournament": 4},
+        "scoring": {"cost_weight": COST_WEIGHT},
+        "warm_up": {"steps": 1500},
+    },
+    "cifar": {
+        "skeleton": "cifar",
+        "data": {"crop": 4, "flip": True},
+        "evolution": {"generations": 30, "population": 32, "candidates": 4, "tournament": 8},
+        "scoring": LARGE_SCORING,
+        "warm_up": {"steps": 8000, "batch": 128},
+    },
+    "imagenet-mobile": {
+        "skeleton": "mobile",
+        "data": {"crop": 16, "flip": True},
+        "evolution": {"generations": 30, "population": 32, "candidates": 4, "tournament": 8},
+        "scoring": LARGE_SCORING,
+        "warm_up": {"steps": 50_000, "batch": 256, "learning_rate": 0.2},
+    },
+}
+NEEDS_DATA = {
+    "cifar-small": "--data cifar10:PATH",
+    "cifar": "--data cifar10:PATH",
+    "imagenet-mobile": "--data folder:PATH",
+}
+
+
+def make_config(*layers: Mapping[str, Any]) -> Config:
+    """A validated configuration: later layers of nested settings override earlier ones.
+
+    Raises:
+        ConfigError: naming the first wrong setting, its value, and what is allowed.
+    """
+    return make_settings(Config, *layers)
+
+
+def load_config(path: Path) -> Config:
+    """The validated configuration of a TOML file; errors name the file.
+
+    Raises:
+        ConfigError: no such file, or one with a wrong setting.
+    """
+    return make_settings(Config, read_config(path), path=path)
+
+
+def preset(name: str) -> dict[str, Any]:
+    """The nested settings of a preset.
+
+    Raises:
+        ConfigError: no preset of this name.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset {shown(name)}: unknown; allowed: {', '.join(PRESETS)}")
+    return PRESETS[name]

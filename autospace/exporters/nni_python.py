@@ -4,7 +4,7 @@ from typing import Final
 
 from autospace.exporters.pytorch import networks as source
 from autospace.exporters.pytorch.modules import cell_classes, cell_record
-from autospace.exporters.pytorch.parts import (
+from autospace.exporters.pytorch.pytorch import (
     candidate_layers,
     constants,
     joined,

@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-from autospace.exporters.json_text import json_text
 from autospace.spaces import (
     Architecture,
     Candidate,
@@ -15,6 +14,7 @@ from autospace.spaces import (
 )
 from autospace.spaces.cells.cell import EXPANSIONS
 from autospace.spaces.cells.notation import notation
+from autospace.spaces.text import json_text
 
 KERNELS: Final = (3, 5, 7)
 # What PyTorch's batch normalisation has, and our networks keep.

@@ -4,10 +4,10 @@ import csv
 from io import StringIO
 from typing import Any, Final
 
-from autospace.exporters.json_text import json_text
-from autospace.exporters.svg import layers_of
 from autospace.spaces import Architecture, Space
 from autospace.spaces.cells.notation import notation
+from autospace.spaces.space import layers_of
+from autospace.spaces.text import json_text
 
 # What makes a spreadsheet take the text of a cell for a formula.
 _FORMULA: Final = ("=", "+", "-", "@")

@@ -5,20 +5,12 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from autospace.exporters import (
-    archai,
     autospace_iccv2021,
-    configspace,
-    dot,
-    flat,
-    mermaid,
-    nevergrad,
-    nni,
+    graphs,
+    json_clients,
     nni_python,
-    optuna,
     proxylessnas,
-    pyglove,
-    pymoo,
-    ray,
+    python_clients,
     svg,
     tabular,
 )
@@ -60,20 +52,22 @@ class Target:
 # its line of the list in a terminal of 80 columns.
 TARGETS: Final[dict[str, Target]] = {
     "configspace": Target(
-        "weighted choices; also for neps", "ConfigSpace", ".json", configspace.export_space
+        "weighted choices; also for neps", "ConfigSpace", ".json", json_clients.to_configspace
     ),
-    "optuna": Target("distributions; for optuna ask too", "optuna", ".json", optuna.export_space),
-    "nni": Target("search space of NNI's tuners", "nni", ".json", nni.export_space),
+    "optuna": Target(
+        "distributions; for optuna ask too", "optuna", ".json", json_clients.to_optuna
+    ),
+    "nni": Target("search space of NNI's tuners", "nni", ".json", json_clients.to_nni),
     "nni-python": Target("a network of choices for nni.nas", "nni", ".py", nni_python.export_space),
-    "ray": Target("param_space of Ray Tune, a grid", "ray[tune]", ".json", ray.export_space),
-    "pyglove": Target("a symbolic dict of oneof", "pyglove", ".json", pyglove.export_space),
+    "ray": Target("param_space of Ray Tune, a grid", "ray[tune]", ".json", json_clients.to_ray),
+    "pyglove": Target("a symbolic dict of oneof", "pyglove", ".json", json_clients.to_pyglove),
     "nevergrad": Target(
-        "a parametrization, with MAdds", "nevergrad", ".py", nevergrad.export_space
+        "a parametrization, with MAdds", "nevergrad", ".py", python_clients.to_nevergrad
     ),
-    "pymoo": Target("a problem: error against MAdds", "pymoo", ".py", pymoo.export_space),
-    "archai": Target("a discrete search space", "archai", ".py", archai.export_space),
+    "pymoo": Target("a problem: error against MAdds", "pymoo", ".py", python_clients.to_pymoo),
+    "archai": Target("a discrete search space", "archai", ".py", python_clients.to_archai),
     "flat": Target(
-        "layer -> cell id, for any tuner", "", ".json", architecture=flat.export_architecture
+        "layer -> cell id, for any tuner", "", ".json", architecture=json_clients.to_flat
     ),
     "autospace-iccv2021": Target(
         "the matrices of the paper's space", "", ".json", autospace_iccv2021.export_space
@@ -100,14 +94,18 @@ TARGETS: Final[dict[str, Target]] = {
         "the same rows as JSON", "pandas", ".json", tabular.json_records, tabular.json_records
     ),
     "dot": Target(
-        "the network as a graph", "Graphviz", ".dot", dot.export_space, dot.export_architecture
+        "the network as a graph",
+        "Graphviz",
+        ".dot",
+        graphs.space_to_dot,
+        graphs.architecture_to_dot,
     ),
     "mermaid": Target(
         "the network, for Markdown",
         "Mermaid",
         ".mmd",
-        mermaid.export_space,
-        mermaid.export_architecture,
+        graphs.space_to_mermaid,
+        graphs.architecture_to_mermaid,
     ),
     "svg": Target(
         "the network as a picture", "", ".svg", svg.export_space, svg.export_architecture

@@ -1,4 +1,4 @@
-"""The flat form `{"layer_03": "cell id"}` out of the JSON that clients wrap it in."""
+"""An architecture out of what other tools print as their result: one function per tool."""
 
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, SpaceError
@@ -32,3 +32,73 @@ def chosen(text: str, target: Target, *wrappers: str) -> Architecture:
     space = target.given_space
     with located(path):
         return space.architecture(value)
+
+
+def read_configspace(text: str, target: Target) -> Architecture:
+    """The architecture that a configuration names.
+
+    Raises:
+        SpaceError: see `chosen`.
+    """
+    return chosen(text, target, "config")
+
+
+def read_flat(text: str, target: Target) -> Architecture:
+    """The architecture that `{"layer_03": "cell id", ...}` names.
+
+    Raises:
+        SpaceError: see `chosen`.
+    """
+    return chosen(text, target, "architecture", "choices")
+
+
+def read_nni(text: str, target: Target) -> Architecture:
+    """The architecture that the parameters of a trial name.
+
+    Raises:
+        SpaceError: see `chosen`.
+    """
+    return chosen(text, target, "parameters", "parameter")
+
+
+def read_optuna(text: str, target: Target) -> Architecture:
+    """The architecture that the parameters of a trial name.
+
+    Raises:
+        SpaceError: see `chosen`.
+    """
+    return chosen(text, target, "params")
+
+
+def read_ray(text: str, target: Target) -> Architecture:
+    """The architecture that the configuration of a trial names.
+
+    Raises:
+        SpaceError: see `chosen`.
+    """
+    return chosen(text, target, "config")
+
+
+def read_pyglove(text: str, target: Target) -> Architecture:
+    """The architecture whose candidates stand at these indices of their layers.
+
+    Raises:
+        SpaceError: no such point, an index out of range, or a missing layer; see also `chosen`.
+    """
+    value = parse_json(text)
+    if isinstance(value, dict) and str(value.get("_type", "")).endswith("DNA"):
+        value = value.get("value")
+        # A space of one layer has a bare number for its DNA.
+        value = value if isinstance(value, list) else [value]
+    if not isinstance(value, list):
+        return chosen(text, target)
+    layers = target.given_space.layers
+    if len(value) != len(layers):
+        raise SpaceError("", f"{len(value)} indices, but the space has {len(layers)} layers")
+    choices = {}
+    for layer, index in zip(layers, value, strict=True):
+        last = len(layer.candidates) - 1
+        if type(index) is not int or not 0 <= index <= last:
+            raise SpaceError(layer.shape.name, f"index {shown(index)}; allowed: 0 to {last}")
+        choices[layer.shape.name] = layer.candidates[index].id
+    return target.given_space.architecture(choices)

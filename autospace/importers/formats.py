@@ -3,19 +3,7 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from autospace.importers import (
-    autospace_iccv2021,
-    configspace,
-    darts_genotype,
-    flat,
-    nasbench201,
-    nni,
-    once_for_all,
-    optuna,
-    proxylessnas,
-    pyglove,
-    ray,
-)
+from autospace.importers import autospace_iccv2021, client_results, graph_strings, network_file
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, Space, SpaceError
 from autospace.spaces.errors import shown
@@ -46,32 +34,42 @@ FORMATS: Final[dict[str, Format]] = {
         autospace_iccv2021.read,
     ),
     "proxylessnas": Format(
-        "architecture", "skeleton", "net.config of ProxylessNAS", proxylessnas.read
+        "architecture", "skeleton", "net.config of ProxylessNAS", network_file.read_proxylessnas
     ),
     "once-for-all": Format(
         "architecture",
         "skeleton",
         "ks, e and d of a sub-network of OFAProxylessNASNets",
-        once_for_all.read,
+        network_file.read_once_for_all,
     ),
     "darts-genotype": Format(
         "architecture",
         "skeleton",
         "Genotype(...) of DARTS without convolutions",
-        darts_genotype.read,
+        graph_strings.read_darts_genotype,
     ),
     "nasbench201": Format(
         "architecture",
         "skeleton",
         "a string of NAS-Bench-201 without convolutions",
-        nasbench201.read,
+        graph_strings.read_nasbench201,
     ),
-    "flat": Format("architecture", "space", "{layer: cell id}", flat.read),
-    "optuna": Format("architecture", "space", "best_params, or a trial as JSON", optuna.read),
-    "nni": Format("architecture", "space", "a sample, or parameter.cfg of a trial", nni.read),
-    "configspace": Format("architecture", "space", "a configuration as JSON", configspace.read),
-    "ray": Format("architecture", "space", "params.json or a result of a trial", ray.read),
-    "pyglove": Format("architecture", "space", "indices, a DNA, or its value", pyglove.read),
+    "flat": Format("architecture", "space", "{layer: cell id}", client_results.read_flat),
+    "optuna": Format(
+        "architecture", "space", "best_params, or a trial as JSON", client_results.read_optuna
+    ),
+    "nni": Format(
+        "architecture", "space", "a sample, or parameter.cfg of a trial", client_results.read_nni
+    ),
+    "configspace": Format(
+        "architecture", "space", "a configuration as JSON", client_results.read_configspace
+    ),
+    "ray": Format(
+        "architecture", "space", "params.json or a result of a trial", client_results.read_ray
+    ),
+    "pyglove": Format(
+        "architecture", "space", "indices, a DNA, or its value", client_results.read_pyglove
+    ),
 }
 
 

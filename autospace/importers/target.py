@@ -1,8 +1,28 @@
-"""What an imported file is put into."""
+"""What an imported file is put into, and foreign files' objects, read so that no key goes unseen.
 
+A key that is skipped might say something that our networks cannot do. So every key is either read,
+held against the one value that our networks have, or declared not to matter; what is left over is
+an error.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
-from autospace.spaces import Skeleton, Space, SpaceError, load_skeleton
+from autospace.spaces import (
+    Candidate,
+    Cell,
+    Origin,
+    Skeleton,
+    Space,
+    SpaceError,
+    canonical_key,
+    load_skeleton,
+    mbconv,
+)
+from autospace.spaces.cells.cell import EXPANSIONS
+from autospace.spaces.checks import check_integer
+from autospace.spaces.errors import join_path, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +56,87 @@ class Target:
         if self.space is None:
             raise SpaceError("", "cell ids without their space; name it with --space")
         return self.space
+
+
+KERNELS: Final = (3, 5, 7)
+SKIPPED: Final = Cell.from_edges([], expansion=1)
+_NAMES: Final = {
+    canonical_key(SKIPPED): "skip",
+    **{
+        canonical_key(mbconv(kernel, expansion)): f"mbconv_k{kernel}_e{expansion}"
+        for kernel in KERNELS
+        for expansion in EXPANSIONS
+    },
+}
+
+
+def imported(cell: Cell, otherwise: str) -> Candidate:
+    """A cell as a candidate, under the id of the built-in spaces if they have this function."""
+    return Candidate(_NAMES.get(canonical_key(cell), otherwise), cell, None, Origin("imported"))
+
+
+Value = TypeVar("Value")
+_REQUIRED: Final = object()
+
+
+class Fields:
+    """The keys of one object, each to be read once; `finish` refuses those that were not."""
+
+    def __init__(self, value: object, path: str) -> None:
+        if not isinstance(value, dict):
+            raise SpaceError(path, f"{shown(value)}; allowed: an object")
+        self.path = path
+        self._known: list[str] = []
+        self._left: dict[str, object] = dict(value)
+
+    def at(self, key: str) -> str:
+        """Path of a key, for messages."""
+        return join_path(self.path, key)
+
+    def take(self, key: str, default: object = _REQUIRED) -> object:
+        """The value of a key, whatever it is.
+
+        Raises:
+            SpaceError: the key is missing and there is no default.
+        """
+        self._known.append(key)
+        if key in self._left:
+            return self._left.pop(key)
+        if default is _REQUIRED:
+            raise SpaceError(self.at(key), "missing key")
+        return default
+
+    def integer(self, key: str, low: int, high: int, default: object = _REQUIRED) -> int:
+        """A whole number from low to high."""
+        value = self.take(key, default)
+        check_integer(self.at(key), value, low, high)
+        return value if isinstance(value, int) else low
+
+    def among(self, key: str, allowed: Sequence[Value], default: object = _REQUIRED) -> Value:
+        """One of the allowed values; 1 is neither True nor 1.0 here."""
+        value = self.take(key, default)
+        for each in allowed:
+            if type(value) is type(each) and value == each:
+                return each
+        names = ", ".join(map(shown, allowed))
+        raise SpaceError(self.at(key), f"{shown(value)}; allowed: {names}")
+
+    def fixed(self, **values: object) -> None:
+        """Keys that, where they are there, have the one value that our networks have."""
+        for key, value in values.items():
+            self.among(key, [value], default=value)
+
+    def ignore(self, *keys: str) -> None:
+        """Declares that these keys may be there and change neither function nor cost."""
+        for key in keys:
+            self.take(key, None)
+
+    def finish(self) -> None:
+        """Refuses keys that were not read.
+
+        Raises:
+            SpaceError: naming the first of them, and those that are known here.
+        """
+        for key in self._left:
+            known = ", ".join(dict.fromkeys(self._known))
+            raise SpaceError(self.at(key or '""'), f"unknown key; allowed: {known}")

@@ -2,21 +2,86 @@
 
 The sum over the layers of what their dearest cells take, stem and head included, is within the
 limit, as the table predicts it; so is every architecture that can be drawn.
+
+Latency of cells and networks as sums over a table, in whole nanoseconds; without torch.
+
+Whole numbers, so that a sum over layers is the same in any order and a limit on it can be kept to
+the last unit, as with MAdds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
-from autospace.evolution.settings import BudgetConfig, LatencyLimit
-from autospace.latency.parts import parts_of_skeleton
-from autospace.latency.prediction import NS_PER_MS, Prediction
+from autospace.latency.parts import Part, cell_parts, fixed_parts, parts_of_skeleton
 from autospace.latency.table import LatencyTable, digest, read_table, to_json
 from autospace.runs.files import write_atomically
-from autospace.spaces.cells.cell import Cell
-from autospace.spaces.shares import shares_of
+from autospace.spaces.cells.cell import Cell, LayerShape
+from autospace.spaces.choices import Limit
+from autospace.spaces.cost import shares_of
 from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.space import Space
+
+NS_PER_MS: Final = 10**6
+
+
+class LatencyError(ValueError):
+    """A table that does not have what a network needs; the message says how to make one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a table says of networks on one skeleton; times are of one forward pass of its batch.
+
+    Every method raises `LatencyError` if the table lacks a part that is asked for.
+    """
+
+    table: LatencyTable
+    skeleton: Skeleton
+
+    def require(self, parts: Iterable[Part]) -> None:
+        """Refuses a table in which one of the parts is missing, before anything is trained.
+
+        Raises:
+            LatencyError: naming the part and the command that measures it.
+        """
+        self._sum(parts)
+
+    @property
+    def fixed_ns(self) -> int:
+        """Stem and head."""
+        return self._sum(fixed_parts(self.skeleton))
+
+    def cell_ns(self, cell: Cell, shape: LayerShape) -> int:
+        """A layer with this cell, its shortcut included."""
+        return self._sum(cell_parts(cell, shape))
+
+    def network_ns(self, cells: Sequence[Cell]) -> int:
+        """A whole network with one cell per layer."""
+        pairs = zip(cells, self.skeleton.shapes, strict=True)
+        return self.fixed_ns + sum(self.cell_ns(cell, shape) for cell, shape in pairs)
+
+    def _sum(self, parts: Iterable[Part]) -> int:
+        return sum(self._part_ns(part) for part in parts)
+
+    def _part_ns(self, part: Part) -> int:
+        row, correction = self.table.by_part.get(part), self.table.correction
+        if row is None:
+            raise LatencyError(
+                f"latency table: no {part.name} of {part.inputs} to {part.outputs} channels at "
+                f"{part.resolution}x{part.resolution}; make the table for this network: "
+                f"{profile_command(self.skeleton)}"
+            )
+        return round(NS_PER_MS * (correction.scale * row.mean_ms + correction.overhead_ms))
+
+
+def profile_command(skeleton: Skeleton) -> str:
+    """The command that makes a table for a skeleton as it is, fitted to its images."""
+    return (
+        f"autospace profile --skeleton {skeleton.name} --resolution {skeleton.resolution} "
+        f"--channels {skeleton.in_channels} --classes {skeleton.classes} --out FILE"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +116,10 @@ class LatencyBudget:
 
 
 def latency_budget(
-    table: LatencyTable, skeleton: Skeleton, references: Sequence[Cell], limit: LatencyLimit
+    table: LatencyTable,
+    skeleton: Skeleton,
+    references: Sequence[Cell],
+    limit: float | Literal["reference", "none"],
 ) -> LatencyBudget:
     """Shares for every layer; `reference` is what the dearest reference architecture takes.
 
@@ -71,29 +139,48 @@ def latency_budget(
     return LatencyBudget(prediction, most, shares_of("ms", most, fixed, needs, _in_ms))
 
 
-def read_latency_budget(
-    settings: BudgetConfig, skeleton: Skeleton, references: Sequence[Cell], kept: Path | None
-) -> LatencyBudget | None:
-    """What the settings ask for; None if they set no limit.
+def limit_table(source: str | None, kept: Path | None) -> LatencyTable | None:
+    """The table that a limit is predicted with; None if none is named.
 
-    `kept` is where a run keeps the table with which it began, whatever becomes of its file.
+    Args:
+        source: the file that the settings name.
+        kept: where a run keeps the table with which it began, whatever becomes of that file.
 
     Raises:
         SpaceError: no valid table there.
     """
-    if settings.latency_table is None:
+    if source is None:
         return None
-    path = Path(settings.latency_table)
-    if kept is not None and kept.is_file():
-        path = kept
-    return latency_budget(read_table(path), skeleton, references, settings.max_latency_ms)
+    return read_table(kept if kept is not None and kept.is_file() else Path(source))
 
 
-def keep_table(latency: LatencyBudget | None, kept: Path) -> None:
-    """Keeps the table of a limit, if there is one, unless it is there already."""
-    if latency is not None and not kept.is_file():
-        write_atomically(kept, to_json(latency.prediction.table))
+def keep_table(table: LatencyTable | None, kept: Path) -> None:
+    """Keeps the table with which a run begins, if there is one, unless it is there already."""
+    if table is not None and not kept.is_file():
+        write_atomically(kept, to_json(table))
 
 
 def _in_ms(nanoseconds: int) -> str:
     return f"{nanoseconds / NS_PER_MS:,.6g}"
+
+
+def latency_limit(space: Space, table: LatencyTable, most_ms: float) -> Limit:
+    """A limit on the predicted latency of the architectures of a space.
+
+    Args:
+        space: fitted to the images.
+        table: of the device.
+        most_ms: milliseconds of one forward pass of the table's batch.
+
+    Raises:
+        LatencyError: the table was made for another network.
+    """
+    prediction = Prediction(table, space.skeleton)
+    times = tuple(
+        tuple(
+            prediction.cell_ns(candidate.cell, layer.shape) / NS_PER_MS
+            for candidate in layer.candidates
+        )
+        for layer in space.layers
+    )
+    return Limit("max_latency_ms", most_ms, prediction.fixed_ns / NS_PER_MS, times)

@@ -7,10 +7,10 @@ layers are measured once.
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from autospace.spaces.cells.cell import EXPANSIONS, Cell, mbconv
+from autospace.spaces.cells.cell import EXPANSIONS, Cell, LayerShape, mbconv
+from autospace.spaces.cells.cost import se_channels
 from autospace.spaces.cells.operations import OPERATIONS
-from autospace.spaces.cost import se_channels
-from autospace.spaces.skeleton import LayerShape, Skeleton
+from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
 
 FIXED: Final = ("stem", "head", "classifier")

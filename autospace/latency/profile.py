@@ -1,21 +1,67 @@
-"""Profiling a device: every part timed, a correction fitted, and the prediction checked."""
+"""Profiling a device: every part timed, a correction fitted, and the prediction checked.
 
+How a network's time follows from the times of its parts, fitted to networks that were timed.
+
+What a profile is of: any cell on a skeleton, or the candidates of a space.
+"""
+
+import math
+import random
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
+from scipy.optimize import nnls
+from scipy.stats import kendalltau
 
 from autospace.compute.machine import this_machine
-from autospace.latency.fit import Sample, checked, fitted
-from autospace.latency.modules import Bench, largest_first
-from autospace.latency.parts import Part, cell_parts, fixed_parts
-from autospace.latency.stopwatch import Timed, stopwatch_of, timed
-from autospace.latency.table import LatencyTable, Row
+from autospace.latency.parts import Part, cell_parts, fixed_parts, parts_of_skeleton, parts_of_space
+from autospace.latency.table import Check, Correction, LatencyTable, Row
+from autospace.latency.timing import Bench, Timed, largest_first, stopwatch_of, timed
 from autospace.networks.network import Network
-from autospace.scorers.scorer import Tick
+from autospace.progress import Tick
 from autospace.spaces.cells.cell import Cell
+from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
+from autospace.spaces.cells.variation import CellPrior, random_cell
 from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.space import Space
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A network: the sum over its parts, their number, and its own time; in milliseconds."""
+
+    parts_ms: float
+    parts: int
+    measured_ms: float
+
+    def predicted_ms(self, correction: Correction) -> float:
+        """What the sum says under a correction."""
+        return correction.scale * self.parts_ms + correction.overhead_ms * self.parts
+
+
+def fitted(samples: Sequence[Sample]) -> Correction:
+    """Scale and overhead of least squared relative error; neither is negative."""
+    shares = [[s.parts_ms / s.measured_ms, s.parts / s.measured_ms] for s in samples]
+    (scale, overhead), _ = nnls(shares, [1.0] * len(samples))
+    return Correction(scale=float(scale), overhead_ms=float(overhead))
+
+
+def checked(samples: Sequence[Sample], correction: Correction) -> Check:
+    """Errors and rank correlation of a prediction."""
+    predicted = [sample.predicted_ms(correction) for sample in samples]
+    measured = [sample.measured_ms for sample in samples]
+    tau = float(kendalltau(predicted, measured)[0])  # not a number where all are alike
+    errors = [abs(p - m) / m for p, m in zip(predicted, measured, strict=True)]
+    return Check(
+        networks=len(samples),
+        median_error=statistics.median(errors),
+        worst_error=max(errors),
+        tau=0.0 if math.isnan(tau) else tau,
+    )
+
 
 PASSES: Final = 48
 PASSES_PER_LINE: Final = 8
@@ -26,7 +72,6 @@ DTYPES: Final = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-
 Say = Callable[[str], None]
 Draw = Callable[[], Sequence[Cell]]
 """A random architecture: a cell per layer."""
@@ -108,3 +153,23 @@ def _told(say: Say) -> Tick:
             say(f"profile: pass {done} of {total}")
 
     return tick
+
+
+PRIOR = CellPrior(tuple(name for name in DEFAULT_OPERATIONS if name != "none"))
+
+
+def of_skeleton(skeleton: Skeleton, rng: random.Random) -> Subject:
+    """Every part that any cell may need, and networks of random cells."""
+    return Subject(
+        skeleton.name,
+        skeleton,
+        parts_of_skeleton(skeleton),
+        lambda: [random_cell(PRIOR, rng) for _ in skeleton.layers],
+    )
+
+
+def of_space(space: Space, rng: random.Random) -> Subject:
+    """The parts of a space's candidates, and architectures drawn from it."""
+    return Subject(
+        space.name, space.skeleton, parts_of_space(space), lambda: space.sample(rng).cells
+    )

@@ -10,10 +10,10 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from autospace.latency.parts import PART_NAMES, Part
+from autospace.spaces.checks import MAX_CHANNELS, MAX_CLASSES, MAX_RESOLUTION
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.files.codec import canonical_json
 from autospace.spaces.files.reading import parse_json, read_text, validated
-from autospace.spaces.limits import MAX_CHANNELS, MAX_CLASSES, MAX_RESOLUTION
 
 MOST_MS: Final = 10.0**6
 

@@ -1,17 +1,20 @@
 """One architecture as a file that runs without autospace: ONNX, or PyTorch's own pt2."""
 
 import errno
+import json
+import logging
 import os
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
+from io import BytesIO, StringIO
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import torch
 
-from autospace.networks import onnx as deploy_onnx
-from autospace.networks import pt2 as deploy_pt2
 from autospace.networks.network import Network
 from autospace.networks.weights import ARCHITECTURE, WeightsError, load_metadata, load_weights
 from autospace.runs.files import write_atomically
@@ -20,6 +23,117 @@ from autospace.spaces.errors import shown
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+# The oldest that the exporter writes, and the intermediate representation of its time: together
+# they are what most runtimes read, and no operation of ours needs a newer one.
+OPSET: Final = 18
+IR_VERSION: Final = 8
+# A protocol buffer holds less than 2 GiB; the rest of it is small beside the weights.
+LARGEST: Final = 2**31 - 2**24
+INPUT: Final = "images"
+OUTPUT: Final = "logits"
+
+
+def onnx_encoded(network: Network, images: torch.Tensor, metadata: Mapping[str, str]) -> bytes:
+    """A model of one file for any number of such images; equal networks give equal bytes."""
+    with _quiet():
+        program = torch.onnx.export(
+            network,
+            (images,),
+            dynamo=True,
+            verbose=False,
+            external_data=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    model = program.model_proto
+    _forget_source(model)
+    model.ir_version = IR_VERSION
+    for key in sorted(metadata):
+        model.metadata_props.add(key=key, value=metadata[key])
+    raw: bytes = model.SerializeToString(deterministic=True)
+    return raw
+
+
+def onnx_opened(raw: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The model checked by ONNX's own rules, and as a function from images to logits."""
+    import onnx
+    import onnxruntime
+
+    onnx.checker.check_model(raw, full_check=True)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
+
+    def run(images: torch.Tensor) -> torch.Tensor:
+        (logits,) = session.run([OUTPUT], {INPUT: images.numpy()})
+        return torch.from_numpy(logits)
+
+    return run
+
+
+def _forget_source(model: "ModelProto") -> None:
+    """Removes what the exporter notes about every node: source lines, and the user's folders."""
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
+    for weights in graph.initializer:
+        del weights.metadata_props[:]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Neither log lines of the exporter nor its dependencies' warnings: they are not about us."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+# The entry of the archive that holds what is said about the network.
+EXTRA: Final = "autospace.json"
+# What is noted about every node of the program: source lines, and the user's folders.
+_NOTES: Final = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
+
+
+def pt2_encoded(network: Network, images: torch.Tensor, metadata: Mapping[str, str]) -> bytes:
+    """A program of one file for any number of such images; equal networks give equal bytes."""
+    shapes = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(network, (images,), dynamic_shapes=shapes)
+    for node in program.graph.nodes:
+        for note in _NOTES:
+            node.meta.pop(note, None)
+    stream = BytesIO()
+    said = json.dumps(dict(metadata), sort_keys=True)
+    torch.export.save(program, stream, extra_files={EXTRA: said})
+    return stream.getvalue()
+
+
+def pt2_opened(raw: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The program, as a function from images to logits."""
+    module = torch.export.load(BytesIO(raw)).module()
+
+    def run(images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = module(images)
+        return logits
+
+    return run
+
 
 TRAINED: Final = "trained"
 FRESH: Final = "not trained: fresh, of seed 0"
@@ -63,13 +177,13 @@ class _Format(NamedTuple):
 
 _FORMATS: Final = {
     "onnx": _Format(
-        deploy_onnx.encoded,
-        deploy_onnx.opened,
+        onnx_encoded,
+        onnx_opened,
         1e-5,
-        deploy_onnx.LARGEST,
+        LARGEST,
         ("onnx", "onnxscript", "onnxruntime"),
     ),
-    "pt2": _Format(deploy_pt2.encoded, deploy_pt2.opened, 0.0, 2**63),
+    "pt2": _Format(pt2_encoded, pt2_opened, 0.0, 2**63),
 }
 
 

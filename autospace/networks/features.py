@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from autospace.compute.execution import Execution, widened
+from autospace.data.batches import Batch, BatchSource
 from autospace.networks.network import Network
-from autospace.training.short import Batch, BatchSource
 
 
 class LayerInput(NamedTuple):

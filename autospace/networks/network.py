@@ -1,15 +1,15 @@
 """Skeletons filled with cells, as torch modules."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import nn
 
 from autospace.networks.cells import CellModule, initialise
 from autospace.networks.operations import ConvNorm
-from autospace.spaces.cells.cell import Cell, mbconv
-from autospace.spaces.skeleton import LayerShape, Skeleton
+from autospace.spaces.cells.cell import Cell, LayerShape, mbconv
+from autospace.spaces.skeleton import Skeleton
 
 
 class Trace(NamedTuple):
@@ -96,3 +96,12 @@ class Network(nn.Module):
 def joined(shape: LayerShape, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Output of a layer: its cell's output y, plus its input x where there is a shortcut."""
     return x + y if shape.shortcut else y
+
+
+Placeable = TypeVar("Placeable", bound=nn.Module)
+
+
+def placed(module: Placeable, device: torch.device | str) -> Placeable:
+    """The module on a device, its weights in the memory format that convolutions want."""
+    placed_there: Placeable = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return placed_there

@@ -1,7 +1,6 @@
 """Operation names as torch modules: one builder per kind of operation."""
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 from torch import nn
@@ -20,8 +19,6 @@ from autospace.networks.kernels import (
     takes,
 )
 from autospace.spaces.cells.operations import OPERATIONS, Operation
-
-Placeable = TypeVar("Placeable", bound=nn.Module)
 
 
 class ConvNorm(nn.Sequential):
@@ -169,9 +166,3 @@ def build_operation(name: str, channels: int, stride: int) -> nn.Module:
     if operation.kind not in _BUILDERS:
         raise ValueError(f"operation {name!r} has no module")
     return _BUILDERS[operation.kind](operation, channels, stride)
-
-
-def placed(module: Placeable, device: torch.device | str) -> Placeable:
-    """The module on a device, its weights in the memory format that convolutions want."""
-    placed_there: Placeable = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return placed_there

@@ -1,6 +1,5 @@
 """The report on a run or a comparison: one HTML file that is complete in itself."""
 
-from autospace.report.paper_figures import figures
-from autospace.report.write import report_text, write_report
+from autospace.report.write import figures, report_text, write_report
 
 __all__ = ["figures", "report_text", "write_report"]

@@ -15,10 +15,10 @@ from autospace.charts.figure import (
     Role,
     Rule,
     Segments,
+    with_minus,
 )
-from autospace.charts.scale import with_minus
 from autospace.comparison.document import Comparison
-from autospace.spaces.cells.notation import human
+from autospace.spaces.text import human
 
 MOST_TIPS = 400
 """Points of a scatter plot that tell their values; hovering over more is of no use."""

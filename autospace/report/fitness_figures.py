@@ -17,9 +17,9 @@ from autospace.charts.figure import (
 )
 from autospace.evolution.population import Round
 from autospace.report.findings import layer_findings
-from autospace.report.numbers import signed
+from autospace.report.html import signed
 from autospace.report.record import RunRecord
-from autospace.spaces.cells.notation import human
+from autospace.spaces.text import human
 
 MOST_POINTS = 160
 """Rounds that a line is made of at most; of longer runs every k-th round is drawn."""

@@ -1,9 +1,29 @@
-"""The report on a run: what it learned, how it came about, and how to do it again."""
+"""The report on a run: what it learned, how it came about, and how to do it again.
 
-from autospace.report import cell_figures, numbers
+How to do a run again, without anything that belongs to one machine.
+
+The tables of a run: what cells are made of, and how every round went.
+"""
+
+import json
+import shlex
+from pathlib import PurePath
+from typing import Any
+
+from autospace.evolution.settings import Config
+from autospace.report import cell_sections, html
 from autospace.report import fitness_figures as course
 from autospace.report.cell_sections import all_cells, best_cells, lineages
-from autospace.report.findings import gain, headline, layer_findings, story
+from autospace.report.findings import (
+    Depth,
+    by_depth,
+    gain,
+    headline,
+    layer_findings,
+    overall,
+    shifts,
+    story,
+)
 from autospace.report.html import (
     Column,
     Content,
@@ -14,13 +34,131 @@ from autospace.report.html import (
     element,
     lines,
 )
-from autospace.report.page import Hero, Section, figure, page
-from autospace.report.pictures import Pictures
+from autospace.report.page import Hero, Pictures, Section, figure, page
 from autospace.report.record import RunRecord
-from autospace.report.reproduce import changed, command
-from autospace.report.run_tables import effort_section, operations_table, traits_table
-from autospace.report.traits import by_depth, overall
-from autospace.spaces.cells.notation import human
+from autospace.spaces.text import human
+
+_WITH_PATH = frozenset({"folder", "cifar10", "cifar100", "idx", "npz"})
+_OPTIONS = {"seed": "--seed", "skeleton": "--skeleton", "data.source": "--data"}
+
+
+def command(config: Config) -> str:
+    """The command that repeats a run, a line per option."""
+    options = [f"--seed {config.seed}", f"--data {shlex.quote(source(config))}"]
+    for name, value in changed(config):
+        if name in _OPTIONS:
+            if name == "skeleton":
+                options.append(f"--skeleton {shlex.quote(value)}")
+        else:
+            options.append(f"--set {shlex.quote(f'{name}={json.dumps(value)}')}")
+    return " \\\n  ".join(["autospace evolve", *options])
+
+
+def changed(config: Config) -> list[tuple[str, Any]]:
+    """The settings that differ from their defaults, by their full names; no device."""
+    plain, usual = config.model_dump(mode="json"), Config().model_dump(mode="json")
+    found: list[tuple[str, Any]] = []
+    for name, value in plain.items():
+        if isinstance(value, dict):
+            pairs = value.items()
+            found += [(f"{name}.{key}", v) for key, v in pairs if v != usual[name][key]]
+        elif name == "skeleton" and value != usual[name]:
+            found.append((name, PurePath(value).name))
+        elif name != "device" and value != usual[name]:
+            found.append((name, value))
+    return [(name, source(config) if name == "data.source" else v) for name, v in found]
+
+
+def source(config: Config) -> str:
+    """Where the images came from; of a path its last part only, since reports are passed on."""
+    kind, colon, path = config.data.source.partition(":")
+    if kind in _WITH_PATH and colon:
+        return f"{kind}:{PurePath(path.strip()).name or 'PATH'}"
+    return config.data.source
+
+
+def operations_table(depths: tuple[Depth, ...]) -> Content:
+    """Share of every operation by depth; the last depth is all layers together."""
+    whole = depths[-1]
+    names = [name for name, _, _ in shifts(whole)] or sorted(whole.learned.operations)
+    columns = [Column("operation")]
+    for depth in depths:
+        columns.append(Column(depth.name, True))
+        columns.append(Column("initially", True))
+    rows: list[tuple[Content | Number, ...]] = []
+    for name in names:
+        row: list[Content | Number] = [name]
+        for depth in depths:
+            row.append(html.share(depth.learned.operations.get(name, 0.0)))
+            before = depth.initial
+            row.append(html.share(before.operations.get(name, 0.0) if before else None))
+        rows.append(tuple(row))
+    caption = "Share of each operation among the live edges, largest change first"
+    return Table(caption, tuple(columns), tuple(rows)).markup()
+
+
+def traits_table(depths: tuple[Depth, ...]) -> Content:
+    """Everything else about the cells by depth, at the end and at the beginning."""
+    headings = ("number", "edges per cell", "expansion 1", "expansion 3", "expansion 6")
+    mixes = ("mix by sum", "by gate", "by se")
+    columns = (Column("cells"), *(Column(name, True) for name in (*headings, *mixes)))
+    rows: list[tuple[Content | Number, ...]] = []
+    for depth in depths:
+        for label, each in (
+            (depth.name, depth.learned),
+            (f"{depth.name}, initially", depth.initial),
+        ):
+            if each is not None:
+                shares = [each.expansions.get(e, 0.0) for e in (1, 3, 6)]
+                shares += [each.mixes.get(mix, 0.0) for mix in ("sum", "gate", "se")]
+                edges = html.decimal(each.edges, 1)
+                rows.append((label, html.whole(each.cells), edges, *map(html.share, shares)))
+    caption = "Size, expansion ratio, and how nodes that join several edges combine them"
+    return Table(caption, columns, tuple(rows)).markup()
+
+
+def effort_section(record: RunRecord) -> Section:
+    """How the search went: cells drawn and rejected, seconds and memory."""
+    cells = ("cells scored", "cells drawn", "within budget", "duplicates")
+    rest = ("best", "mean", "seconds", "peak MB")
+    numeric = (Column(name, numeric=True) for name in (*cells, *rest))
+    columns = (Column("round", numeric=True), Column("phase"), *numeric)
+    rows: list[tuple[Content | Number, ...]] = []
+    for each in course.thinned(record.history):
+        log, drawn = record.log.get(each.index), each.drawn
+        seconds = log.seconds if log else None
+        memory = log.memory_mb if log else None
+        rows.append(
+            (
+                html.whole(each.index + 1),
+                each.phase,
+                html.whole(sum(layer.scored for layer in each.layers)),
+                html.whole(drawn.total),
+                html.share(drawn.feasible_rate if drawn.total else None),
+                html.whole(drawn.duplicates),
+                html.fitness(each.best),
+                html.fitness(each.mean),
+                html.decimal(seconds, 1),
+                html.whole(memory),
+            )
+        )
+    table = Table("Every round, all layers together", columns, tuple(rows))
+    drawn_ = figure(course.effort_figure(record), details("The numbers", table.markup()))
+    return Section("effort", "The search itself", (_effort_words(record), drawn_))
+
+
+def _effort_words(record: RunRecord) -> Content:
+    total = sum(each.drawn.total for each in record.history)
+    over = sum(each.drawn.over_budget for each in record.history)
+    again = sum(each.drawn.duplicates for each in record.history)
+    scored = record.state.evaluations if record.state else 0
+    told = (
+        f"{total:,} cells were drawn: {over:,} were over their layer's share of the budget and "
+        f"{again:,} known already; neither costs training. {scored:,} scores were taken, those of "
+        "the confirming rounds included."
+    )
+    return element("p", told)
+
 
 WORDS = (
     ("fitness", "the fall of the loss that a cell promises over the reference cell in its place, "
@@ -63,7 +201,7 @@ def _hero(record: RunRecord) -> Hero:
     if space is not None:
         cells = sum(len(layer.candidates) for layer in space.layers)
         facts += [
-            ("architectures", numbers.size_text(space.size)),
+            ("architectures", html.size_text(space.size)),
             ("cells in all layers", f"{cells}"),
             ("MAdds", f"{human(space.madds.min)} to {human(space.madds.max)}"),
         ]
@@ -84,7 +222,7 @@ def _time(record: RunRecord) -> list[tuple[str, str]]:
     logs = [record.log.get(each.index) for each in record.history]
     seconds = [each.seconds for each in logs if each and each.seconds is not None]
     memory = [each.memory_mb for each in logs if each and each.memory_mb]
-    found = [("time in rounds", numbers.duration(sum(seconds)))] if seconds else []
+    found = [("time in rounds", html.duration(sum(seconds)))] if seconds else []
     return [*found, ("peak memory", f"{max(memory):,} MB")] if memory else found
 
 
@@ -114,7 +252,7 @@ def _fitness(record: RunRecord) -> Section:
             each.rival.fitness if each.rival else None,
             gain(each) if each.best else None,
         )
-        rows.append((each.name, *map(numbers.fitness, values)))
+        rows.append((each.name, *map(html.fitness, values)))
     caption = (
         "The population after the first and the last round, and the kept cells. Only cells that "
         "were scored as often as any are kept, so the best of the population may be missing."
@@ -126,7 +264,7 @@ def _fitness(record: RunRecord) -> Section:
 
 
 def _shared(record: RunRecord) -> list[Section]:
-    drawn = cell_figures.operations_figure(record)
+    drawn = cell_sections.operations_figure(record)
     if drawn is None:
         return []
     depths = (*by_depth(record), overall(record))
@@ -142,7 +280,7 @@ def _shared(record: RunRecord) -> list[Section]:
 
 
 def _front(record: RunRecord) -> Section:
-    drawn = figure(cell_figures.front_figure(record))
+    drawn = figure(cell_sections.front_figure(record))
     content: tuple[Content, ...] = (drawn,)
     if not record.logged_in_full:
         told = "Cells that died early are missing here: the event log of this run lacks them."

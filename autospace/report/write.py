@@ -1,14 +1,22 @@
-"""From a folder to its report."""
+"""From a folder to its report.
+
+All figures of a run or comparison, for a paper.
+"""
 
 from pathlib import Path
 from typing import Final
 
+from autospace.charts.figure import Figure
 from autospace.comparison.document import Comparison, read_comparison
+from autospace.report import cell_sections, comparison_figures
+from autospace.report import fitness_figures as course
+from autospace.report.cell_sections import winner
 from autospace.report.comparison_page import comparison_page
 from autospace.report.record import RunRecord, read_run
 from autospace.report.run_page import run_page
+from autospace.runs.errors import RunError
 from autospace.runs.files import write_atomically
-from autospace.runs.folder import CONFIG, RunError
+from autospace.runs.folder import CONFIG
 from autospace.runs.settings import read_config
 
 REPORT: Final = "report.html"
@@ -57,3 +65,40 @@ def write_report(path: Path, *, force: bool = True) -> Path:
         raise RunError(f"{target}: exists already; --force overwrites it")
     write_atomically(target, report_text(path))
     return target
+
+
+def figures(path: Path) -> tuple[Figure, ...]:
+    """The figures that the report on this folder shows.
+
+    Raises:
+        RunError: there is neither a run nor a comparison.
+        ConfigError, CheckpointError, SpaceError: a file in it is damaged.
+    """
+    found = read_any(path)
+    drawn = _of_comparison(found) if isinstance(found, Comparison) else _of_run(found)
+    return tuple(each for each in drawn if each is not None and each.panels)
+
+
+def _of_run(record: RunRecord) -> list[Figure | None]:
+    if not record.history:
+        return []
+    best = winner(record)
+    return [
+        course.gains_figure(record),
+        course.fitness_figure(record),
+        cell_sections.operations_figure(record),
+        cell_sections.lineage_figure(best.line, best.place) if best is not None else None,
+        cell_sections.front_figure(record),
+        course.effort_figure(record),
+    ]
+
+
+def _of_comparison(found: Comparison) -> list[Figure | None]:
+    if not any(each.errors for each in found.spaces):
+        return []
+    return [
+        comparison_figures.edf_figure(found),
+        comparison_figures.difference_figure(found),
+        comparison_figures.best_figure(found),
+        comparison_figures.scatter_figure(found),
+    ]

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 from pydantic import BaseModel
 
-from autospace.runs.files import remove_parts, write_atomically
-from autospace.runs.locks import TakenError, locked
+from autospace.runs.errors import RunError
+from autospace.runs.files import TakenError, locked, remove_parts, write_atomically
 from autospace.runs.settings import to_toml
 
 CONFIG: Final = "config.toml"
@@ -20,7 +20,6 @@ CHECKPOINT: Final = "checkpoint"
 DIGEST: Final = "data.sha256"
 CACHE: Final = "cache"
 LOCK: Final = ".lock"
-
 # A section of `config.toml` that tells whose run it is.
 _COMMANDS: Final = {
     "[evolution]": "evolve",
@@ -28,12 +27,7 @@ _COMMANDS: Final = {
     "[supernet]": "search",
     "[training]": "train",
 }
-
 Settings = TypeVar("Settings", bound=BaseModel)
-
-
-class RunError(ValueError):
-    """A run folder that cannot be started, overwritten or resumed; the message says what to do."""
 
 
 class Folder(ABC, Generic[Settings]):

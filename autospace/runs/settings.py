@@ -3,25 +3,22 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from autospace.evolution.presets import PRESETS
-from autospace.evolution.settings import Config
+from autospace.runs.errors import ConfigError
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.files.reading import parse_toml, read_text
 
 MOST_SETTINGS = 1000
-
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
-class ConfigError(ValueError):
-    """A setting that does not exist or is out of range.
+class Section(BaseModel):
+    """Settings by name; unknown names and wrong types are refused."""
 
-    The message is one line: the setting, its value, and what is allowed.
-    """
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 def make_settings(
@@ -47,15 +44,6 @@ def make_settings(
         raise ConfigError(str(SpaceError(str(path), problem)) if path else problem) from None
 
 
-def make_config(*layers: Mapping[str, Any]) -> Config:
-    """A validated configuration: later layers of nested settings override earlier ones.
-
-    Raises:
-        ConfigError: naming the first wrong setting, its value, and what is allowed.
-    """
-    return make_settings(Config, *layers)
-
-
 def read_config(path: Path) -> dict[str, Any]:
     """The nested settings of a TOML file.
 
@@ -71,15 +59,6 @@ def read_config(path: Path) -> dict[str, Any]:
     except SpaceError as error:
         raise ConfigError(str(SpaceError(str(path), str(error)))) from None
     return settings
-
-
-def load_config(path: Path) -> Config:
-    """The validated configuration of a TOML file; errors name the file.
-
-    Raises:
-        ConfigError: no such file, or one with a wrong setting.
-    """
-    return make_settings(Config, read_config(path), path=path)
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -101,17 +80,6 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
             value = {part: value}
         nested = _merged(nested, value)
     return nested
-
-
-def preset(name: str) -> dict[str, Any]:
-    """The nested settings of a preset.
-
-    Raises:
-        ConfigError: no preset of this name.
-    """
-    if name not in PRESETS:
-        raise ConfigError(f"preset {shown(name)}: unknown; allowed: {', '.join(PRESETS)}")
-    return PRESETS[name]
 
 
 def to_toml(config: BaseModel) -> str:
@@ -213,3 +181,7 @@ def _range(place: dict[str, Any]) -> str:
         f"below {below}" if below is not None else "",
     ]
     return " and ".join(part for part in parts if part)
+
+
+DEVICES = r"^(auto|cpu|cuda(:[0-9]{1,2})?)$"
+Precision = Literal["auto", "float32", "bfloat16"]

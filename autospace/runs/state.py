@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
-from autospace.evolution.checkpoint import CheckpointError
+from autospace.runs.errors import CheckpointError
 from autospace.runs.files import write_atomically
 
 _PLAIN = "plain"

@@ -18,7 +18,7 @@ from autospace.networks.features import Look, Seen, Steps
 from autospace.networks.network import Network
 from autospace.scorers.context import Setting
 from autospace.spaces.cells.cell import Cell
-from autospace.training.optimizers import set_rate, sgd
+from autospace.training.short import set_rate, sgd
 
 MOMENTUM = 0.9
 WEIGHT_DECAY = 1e-4

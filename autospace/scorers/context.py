@@ -1,20 +1,27 @@
-"""What every scorer works with, and how a candidate comes to life."""
+"""What every scorer works with, and how a candidate comes to life.
 
+The supernet of a scorer: a copy of the reference, the candidates of every layer beside it.
+"""
+
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 
 from autospace.compute.execution import PLAIN, Execution
-from autospace.evolution.settings import ScoringConfig
-from autospace.networks.cells import CellModule
-from autospace.networks.network import Network
-from autospace.networks.operations import ConvNorm, placed
-from autospace.scorers.scorer import Tick, no_tick
+from autospace.data.batches import BatchSource
+from autospace.networks.cells import CellModule, recompute_cells
+from autospace.networks.network import Network, placed
+from autospace.networks.operations import ConvNorm
+from autospace.progress import Tick, no_tick
+from autospace.scorers.scorer import ScoringConfig
 from autospace.seeds import derived_seed
-from autospace.spaces.cells.cell import Cell
+from autospace.spaces.cells.cell import Cell, LayerShape
+from autospace.spaces.cells.cost import cell_cost
 from autospace.spaces.cells.key import canonical_key
-from autospace.training.short import BatchSource
+from autospace.supernets.supernet import Supernet
 
 KEPT_BYTES: Final = 1 << 30
 
@@ -113,3 +120,37 @@ def _centre(taken: torch.Tensor, given: torch.Tensor) -> None:
     stop = margin + given.shape[-1]
     taken[:channels] *= 0.1
     taken[:channels, :, margin:stop, margin:stop] += given[:channels]
+
+
+REFERENCE = -1
+
+
+class ReferenceSupernet(Supernet):
+    """Candidates and reference side by side; the reference is the last choice of a layer."""
+
+    def __init__(self, setting: Setting, candidates: Sequence[Sequence[Cell]], repeat: int) -> None:
+        cells = [
+            [setting.candidate(layer, cell, repeat) for cell in offered]
+            for layer, offered in enumerate(candidates)
+        ]
+        super().__init__(copy.deepcopy(setting.reference).requires_grad_(True), cells)
+        self.train()
+        if setting.options.recompute:
+            recompute_cells(self)
+
+    @property
+    def choices(self) -> list[list[CellModule]]:
+        """Per layer the candidates and, last, the reference."""
+        return [[*self.cells(layer), self.network.cell(layer)] for layer in range(len(self.shapes))]
+
+
+def relative_costs(
+    shapes: Sequence[LayerShape], rows: Sequence[Sequence[Cell]]
+) -> list[list[float]]:
+    """Per layer, MAdds of every choice over those of all reference cells, which stand last."""
+    madds = [
+        [cell_cost(cell, shape).madds for cell in cells]
+        for shape, cells in zip(shapes, rows, strict=True)
+    ]
+    whole = max(1, sum(row[-1] for row in madds))
+    return [[each / whole for each in row] for row in madds]

@@ -13,13 +13,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from autospace.compute.execution import widened
+from autospace.data.batches import Batch
 from autospace.networks.features import LayerTrace, layer_traces
-from autospace.scorers.context import Setting
-from autospace.scorers.reference_supernet import REFERENCE, ReferenceSupernet
+from autospace.scorers.context import REFERENCE, ReferenceSupernet, Setting
 from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell
-from autospace.training.optimizers import set_rate
-from autospace.training.short import Batch, Recipe, make_optimizer
+from autospace.training.short import Recipe, make_optimizer, set_rate
 
 
 class GatedScorer:

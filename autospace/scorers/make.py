@@ -1,20 +1,17 @@
 """Scorers by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from autospace.evolution.settings import Method
 from autospace.scorers.alone import LoneScorer
-from autospace.scorers.context import Setting
-from autospace.scorers.cost_aware import CostAware
-from autospace.scorers.crew import Crew
+from autospace.scorers.context import Setting, relative_costs
 from autospace.scorers.gated import GatedScorer
-from autospace.scorers.in_place import InPlaceScorer
-from autospace.scorers.local import LocalScorer
+from autospace.scorers.local import InPlaceScorer, LocalScorer
 from autospace.scorers.mixture import MixtureScorer
-from autospace.scorers.parallel import ParallelScorer
+from autospace.scorers.parallel import Crew, ParallelScorer
 from autospace.scorers.probe import ProbeScorer
-from autospace.scorers.scorer import Scorer
+from autospace.scorers.scorer import Method, Scorer
+from autospace.spaces.cells.cell import Cell
 
 LONE: Final[dict[Method, type[LoneScorer[Any]]]] = {
     "probe": ProbeScorer,
@@ -43,3 +40,28 @@ def make_scorer(setting: Setting, crew: Crew | None = None) -> Scorer:
         scorer = SCORERS[method](setting)
     inside = isinstance(scorer, MixtureScorer)
     return scorer if inside or not setting.options.cost_weight else CostAware(scorer, setting)
+
+
+class CostAware:
+    """Another scorer's fitness less the weighed MAdds beyond those of the reference's cell.
+
+    This is the cost term of the loss, lambda * sum_l m_l / M, for scorers that do not train with
+    it; M are the MAdds of all reference cells. A candidate that promises a lower loss than the
+    reference has to promise more than its additional MAdds would be worth elsewhere.
+    """
+
+    def __init__(self, scorer: Scorer, setting: Setting) -> None:
+        reference = setting.reference
+        self._scorer, self._weight = scorer, setting.options.cost_weight
+        self._shapes = reference.skeleton.shapes
+        self._reference = [reference.cell(layer).cell for layer in range(len(self._shapes))]
+
+    def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
+        """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
+        found = self._scorer.score(candidates, repeat)
+        rows = [[*cells, own] for cells, own in zip(candidates, self._reference, strict=True)]
+        costs = relative_costs(self._shapes, rows)
+        return [
+            [value - self._weight * (cost - own) for value, cost in zip(values, row, strict=True)]
+            for values, (*row, own) in zip(found, costs, strict=True)
+        ]

@@ -12,15 +12,12 @@ from functools import partial
 import torch
 from torch.nn import functional as F
 
-from autospace.compute.execution import widened
-from autospace.compute.microbatches import scaled
-from autospace.scorers.context import Setting
-from autospace.scorers.cost_aware import relative_costs
-from autospace.scorers.reference_supernet import ReferenceSupernet
+from autospace.compute.execution import scaled, widened
+from autospace.data.batches import Batch
+from autospace.scorers.context import ReferenceSupernet, Setting, relative_costs
 from autospace.spaces.cells.cell import Cell
 from autospace.supernets.supernet import Supernet, fix_scale, frozen
-from autospace.training.optimizers import set_rate
-from autospace.training.short import Batch, Recipe, make_optimizer
+from autospace.training.short import Recipe, make_optimizer, set_rate
 
 TEMPERATURE = 1.0
 ALPHA_RATE = 0.02

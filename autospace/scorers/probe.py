@@ -17,13 +17,11 @@ from torch.nn import functional as F
 from autospace.compute.execution import widened
 from autospace.networks.cells import CellModule
 from autospace.networks.features import LayerInput, layer_inputs
-from autospace.networks.network import joined
-from autospace.networks.operations import placed
+from autospace.networks.network import joined, placed
 from autospace.scorers.alone import LoneScorer
 from autospace.scorers.context import Setting
 from autospace.seeds import derived_seed
-from autospace.spaces.cells.cell import Cell
-from autospace.spaces.skeleton import LayerShape
+from autospace.spaces.cells.cell import Cell, LayerShape
 
 
 class Probe(nn.Module):

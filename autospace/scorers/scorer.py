@@ -1,16 +1,29 @@
-"""The seam between evolution and training: what scores candidates, and how it reports."""
+"""The seam between evolution and training: what scores candidates, and the settings of it."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Annotated, Literal, Protocol
 
+from pydantic import Field
+
+from autospace.runs.settings import Section
 from autospace.spaces.cells.cell import Cell
 
-Tick = Callable[[int, int], None]
-"""Called with the work done and the work in all; may raise to stop the work."""
+Method = Literal["probe", "local", "in-place", "gated", "mixture"]
 
 
-def no_tick(done: int, total: int) -> None:
-    """Reports to nobody."""
+class ScoringConfig(Section):
+    """How candidates are scored against the reference."""
+
+    method: Method = "probe"
+    steps: Annotated[int, Field(ge=1, le=10**6, description="per candidate")] = 50
+    batch: Annotated[int, Field(ge=2, le=65_536)] = 64
+    validation_batches: Annotated[int, Field(ge=1, le=10_000)] = 8
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.15
+    rho: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    pool: Annotated[int, Field(ge=1, le=32, description="pixels a side that a probe sees")] = 2
+    inherit: bool = False
+    recompute: bool = False
+    cost_weight: Annotated[float, Field(ge=0, le=100, description="lambda of E[cost]")] = 0.0
 
 
 class Scorer(Protocol):

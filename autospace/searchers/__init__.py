@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autospace.searchers.result import Found
-    from autospace.searchers.search import Observer
+    from autospace.searchers.driver import Found, Observer
     from autospace.spaces import Space
 
 
@@ -37,8 +36,8 @@ def search(
     """
     # A space is read, and methods are listed, without torch: it is loaded when something is run.
     from autospace.runs.settings import make_settings
+    from autospace.searchers.driver import found_in
     from autospace.searchers.folder import SearchFolder
-    from autospace.searchers.result import found_in
     from autospace.searchers.settings import SearchConfig
     from autospace.spaces import load
 
@@ -54,7 +53,7 @@ def resume(out: Path | str, *, observer: "Observer | None" = None) -> "Found":
         RunError: no search there, or not the same data.
         CheckpointError: the search was damaged.
     """
+    from autospace.searchers.driver import found_in
     from autospace.searchers.folder import SearchFolder
-    from autospace.searchers.result import found_in
 
     return found_in(SearchFolder.open(Path(out)), None, observer)

@@ -3,17 +3,340 @@
 GM-NAS (Hu et al., ICLR 2022) groups candidates by the gradients that they give the shared weights,
 NAS-LID (He et al., AAAI 2023) by the local intrinsic dimensions of their features, for which it
 needs no backward pass.
+
+The local intrinsic dimension of a set of points, estimated from distances to neighbours.
+
+How alike the candidates of a layer are in what they do to the weights or features of the rest.
+
+Each candidate is put into one and the same random path, on the same images. Candidates that pull
+the shared weights in different directions, or that give later layers features of different
+dimensions, had better not share weights (few-shot NAS, Zhao et al., ICML 2021).
+
+Two groups of candidates that are alike within and different across.
+
+A cut's score is the mean similarity of the pairs within the two groups less that of the pairs
+across them. The total over all pairs is the same for every cut, so that among cuts of equal sizes
+it is largest where the similarity within is, which is what NAS-LID (He et al., AAAI 2023) splits
+by; taken as a sum, the sizes of the groups would decide. (NAS-LID's released code takes the largest
+similarity across, as GM-NAS does with distances.)
+
+Weights that fewer architectures share: a supernet that is split, and split again, in training.
+
+Every so often each supernet is cut in two at the layer in which candidates fall most clearly into
+two groups; each half holds one of the groups, and all candidates of the other layers. Both inherit
+the weights, with momentum and schedule, and are trained on in turns, so that all together take as
+many steps as one supernet would.
 """
 
-from typing import Annotated, Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
+import torch
 from pydantic import Field
 
+from autospace.data.batches import Batch
+from autospace.runs.settings import Section
+from autospace.runs.state import State
+from autospace.searchers.fitness_search import SharedFitness
+from autospace.searchers.method import SearchProblem
 from autospace.searchers.sampling.spos import Spos, SposOptions
-from autospace.searchers.settings import Section
-from autospace.searchers.similarity import Similarity, dimension_matching, gradient_matching
-from autospace.searchers.split_fitness import SplitFitness
-from autospace.supernets.problem import Problem
+from autospace.seeds import stream
+from autospace.spaces.choices import Path, SearchError
+from autospace.supernets.shared_weights import SharedWeights
+
+
+def local_dimension(points: torch.Tensor, neighbours: int) -> float:
+    """Mean over the points of the maximum-likelihood estimate from their nearest neighbours.
+
+    With distances r_1 <= ... <= r_k of a point to its neighbours, that is
+    -k / sum_i log(r_i / r_k) (Amsaleg et al., KDD 2015). It is too low where the dimension is high
+    for the number of points. Points whose neighbours all coincide with them count as 0.
+
+    Args:
+        points: [N, ...], flattened per point; N at least 3.
+        neighbours: k; at most N - 1 are used.
+    """
+    flat = points.flatten(1).double()
+    count = min(neighbours, len(flat) - 1)
+    if count < 2:
+        raise ValueError(f"{len(flat)} points: at least 3 are needed")
+    # The smallest distance of each point is that to itself.
+    nearest = torch.cdist(flat, flat).topk(count + 1, largest=False, sorted=True).values[:, 1:]
+    farthest = nearest[:, -1:]
+    smallest = torch.finfo(nearest.dtype).tiny
+    logs = (nearest / farthest.clamp_min(smallest)).clamp(1e-12, 1).log().sum(1)
+    # All at one distance: as high a dimension as so many neighbours can tell from any other.
+    found = -count / logs.clamp_max(-1e-3)
+    return float(found.where(farthest[:, 0] > 0, 0.0).mean())
+
+
+Similarity = Callable[[SharedWeights, int, Sequence[Path], int], torch.Tensor]
+"""(weights, layer, a path per candidate of the layer, number of the batch) -> similarity [K, K]."""
+
+
+def gradient_matching(
+    weights: SharedWeights, layer: int, paths: Sequence[Path], number: int
+) -> torch.Tensor:
+    """Cosines of the gradients of all weights on the path but the layer's own (GM-NAS, ICLR 2022).
+
+    Takes a backward pass per candidate.
+    """
+    batch = weights.problem.training.batch(number)
+    weights.supernet.train()
+    rows = torch.stack([_gradient(weights, layer, path, batch) for path in paths])
+    unit = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-30)
+    return torch.mm(unit, unit.T)
+
+
+def _gradient(weights: SharedWeights, layer: int, path: Path, batch: Batch) -> torch.Tensor:
+    supernet = weights.supernet
+    cells = [
+        modules[index]
+        for place, (modules, index) in enumerate(zip(supernet.choices, path, strict=True))
+        if place != layer
+    ]
+    shared = [p for module in (supernet.network, *cells) for p in module.parameters()]
+    loss = weights.task(path)(*batch)
+    found = torch.autograd.grad(loss, shared, allow_unused=True)
+    pairs = zip(found, shared, strict=True)
+    return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs])
+
+
+def dimension_matching(neighbours: int) -> Similarity:
+    """1 / (1 + distance) of profiles of local intrinsic dimensions (NAS-LID, AAAI 2023).
+
+    A profile holds the dimensions of the features of 128 images after each layer from the
+    candidate's own on; nothing earlier depends on the candidate. Takes a forward pass per
+    candidate. The cosine, the other similarity of the released code, says nothing here: profiles
+    of the last layer have one entry, and all entries are positive.
+    """
+
+    @torch.no_grad()
+    def similarity(
+        weights: SharedWeights, layer: int, paths: Sequence[Path], number: int
+    ) -> torch.Tensor:
+        images, _ = weights.problem.validation.batch(number)
+        weights.supernet.train()
+        profiles = []
+        for path in paths:
+            features = weights.supernet.features(images, path)[layer:-1]
+            profiles.append([local_dimension(each, neighbours) for each in features])
+        rows = torch.tensor(profiles, dtype=torch.float64)
+        return 1 / (1 + torch.cdist(rows, rows))
+
+    return similarity
+
+
+MOST_EXACT: Final = 14
+
+
+class Cut(NamedTuple):
+    """Two groups of indices, both in order, the first with index 0, and their score."""
+
+    score: float
+    groups: tuple[Path, Path]
+
+
+def best_cut(similarity: torch.Tensor) -> Cut:
+    """The cut of the largest score: of all 2^(K-1) - 1, for up to `MOST_EXACT` candidates.
+
+    Beyond that, the best that can be reached from one candidate against all others, for each of
+    them, as long as moving a single candidate to the other group raises the score.
+
+    Args:
+        similarity: [K, K], symmetric, K at least 2; the diagonal does not count.
+    """
+    size = len(similarity)
+    if size < 2:
+        raise ValueError(f"{size} candidates cannot be cut in two")
+    matrix = similarity.double().cpu()
+    if size <= MOST_EXACT:
+        rows = [row for row in product((0, 1), repeat=size - 1) if any(row)]
+        sides = torch.tensor([(0, *row) for row in rows], dtype=torch.float64)
+    else:
+        sides = torch.stack([_climbed(matrix, start) for start in torch.eye(size).double()])
+    scores = cut_scores(matrix, sides)
+    best = int(scores.argmax())
+    side = sides[best]
+    groups = [
+        tuple(torch.nonzero(side == mark).flatten().tolist()) for mark in (side[0], 1 - side[0])
+    ]
+    return Cut(float(scores[best]), (groups[0], groups[1]))
+
+
+def cut_scores(similarity: torch.Tensor, sides: torch.Tensor) -> torch.Tensor:
+    """Scores [M] of cuts, given as rows of 0 and 1 [M, K]; minus infinity for an empty group.
+
+    Two candidates leave no pair within a group: there each agrees with itself, by 1.
+    """
+    size = len(similarity)
+    ones = sides.sum(1)
+    pairs_across = ones * (size - ones)
+    pairs_within = size * (size - 1) / 2 - pairs_across
+    across = ((sides @ similarity) * (1 - sides)).sum(1)
+    within = similarity.triu(1).sum() - across
+    mean_within = torch.where(pairs_within > 0, within / pairs_within.clamp_min(1), 1.0)
+    scores = mean_within - across / pairs_across.clamp_min(1)
+    return scores.masked_fill(pairs_across == 0, -torch.inf)
+
+
+def _climbed(similarity: torch.Tensor, side: torch.Tensor) -> torch.Tensor:
+    """The cut after all single moves that raise the score, the best of them first."""
+    score = float(cut_scores(similarity, side[None]))
+    while True:
+        moved = (side - torch.eye(len(side), dtype=side.dtype)).abs()
+        scores = cut_scores(similarity, moved)
+        best = int(scores.argmax())
+        if float(scores[best]) <= score:
+            return side
+        side, score = moved[best], float(scores[best])
+
+
+Kept = tuple[Path, ...]
+"""Per layer, the candidates that a supernet holds, in order."""
+
+
+class Part:
+    """A supernet over some candidates of each layer.
+
+    Raises:
+        SearchError: none of its architectures is within the limits.
+    """
+
+    def __init__(self, problem: SearchProblem, kept: Kept) -> None:
+        self.kept = kept
+        choices = problem.choices.restricted(kept)
+        self.fitness = SharedFitness(replace(problem, choices=choices))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Candidates per layer."""
+        return tuple(map(len, self.kept))
+
+    def holds(self, path: Path) -> bool:
+        """Whether an architecture of the whole space is one of this part."""
+        return all(index in row for index, row in zip(path, self.kept, strict=True))
+
+    def accuracy(self, path: Path) -> float:
+        """Of an architecture of the whole space that this part holds."""
+        places = (row.index(index) for index, row in zip(path, self.kept, strict=True))
+        return self.fitness.accuracy(tuple(places))
+
+
+class SplitFitness:
+    """Judges each architecture with the weights of the part that holds it.
+
+    Args:
+        problem: over the whole space.
+        splits: how often all supernets are cut in two.
+        warm_up: share of the training steps before the first cut; the rest is shared out evenly.
+        repeats: paths and batches over which similarities are averaged.
+        similarity: of the candidates of a layer.
+    """
+
+    default_evaluations = SharedFitness.default_evaluations
+
+    def __init__(
+        self,
+        problem: SearchProblem,
+        splits: int,
+        warm_up: float,
+        repeats: int,
+        similarity: Similarity,
+    ) -> None:
+        self._problem, self._repeats, self._similarity = problem, repeats, similarity
+        self.steps = problem.config.supernet.steps
+        warm = max(1, round(warm_up * self.steps))
+        self._cut_before = {warm + (self.steps - warm) * i // splits for i in range(splits)}
+        everything = tuple(tuple(range(size)) for size in problem.choices.sizes)
+        self.parts = [Part(problem, everything)]
+        self._known: dict[Path, float] = {}
+
+    @property
+    def known(self) -> Mapping[Path, float]:
+        """What has been judged, in that order."""
+        return self._known
+
+    @property
+    def supernets(self) -> list[SharedWeights]:
+        """One a part."""
+        return [part.fitness.weights for part in self.parts]
+
+    def train(self, index: int) -> None:
+        """Cuts, if it is time to; then a step of the part whose turn it is."""
+        if index in self._cut_before:
+            self.parts = [half for part in self.parts for half in self._halves(part, index)]
+        self.parts[index % len(self.parts)].fitness.train(index)
+
+    def accuracy(self, path: Path) -> float:
+        """With the weights of the part that holds the path."""
+        if path not in self._known:
+            part = next(part for part in self.parts if part.holds(path))
+            self._known[path] = part.accuracy(path)
+        return self._known[path]
+
+    def cut(self, part: Part, layer: int, index: int) -> Cut:
+        """The best cut of a layer's candidates, by their mean similarity before step `index`."""
+        weights = part.fitness.weights
+        choices = weights.problem.choices
+        size = choices.sizes[layer]
+        total = torch.zeros(size, size, dtype=torch.float64)
+        for repeat in range(self._repeats):
+            rest = choices.draw(stream(self._problem.seed, "split", index, layer, repeat))
+            paths = [(*rest[:layer], k, *rest[layer + 1 :]) for k in range(size)]
+            total += self._similarity(weights, layer, paths, index + repeat).double().cpu()
+        return best_cut(total / self._repeats)
+
+    def _halves(self, part: Part, index: int) -> list[Part]:
+        """Two parts, without one that the limits leave empty; the same if it cannot be cut."""
+        sizes = self._problem.choices.sizes
+        whole = [layer for layer, row in enumerate(part.kept) if 1 < len(row) == sizes[layer]]
+        if not whole:
+            return [part]
+        cuts = {layer: self.cut(part, layer, index) for layer in whole}
+        layer = max(whole, key=lambda each: cuts[each].score)
+        halves = []
+        for group in cuts[layer].groups:
+            kept = (*part.kept[:layer], group, *part.kept[layer + 1 :])
+            try:
+                half = Part(self._problem, kept)
+            except SearchError:
+                continue
+            rows = [group if k == layer else range(size) for k, size in enumerate(part.sizes)]
+            half.fitness.weights.inherit(part.fitness.weights, rows)
+            halves.append(half)
+        return halves
+
+    def described(self) -> list[dict[str, Any]]:
+        """Of each part, the candidates of the layers that were cut."""
+        layers = self._problem.choices.space.layers
+        return [
+            {
+                layer.shape.name: [layer.candidates[index].id for index in row]
+                for layer, row in zip(layers, part.kept, strict=True)
+                if len(row) < len(layer.candidates)
+            }
+            for part in self.parts
+        ]
+
+    def state(self) -> State:
+        """The parts, their weights, and what has been judged."""
+        plain = {
+            "kept": [[list(row) for row in part.kept] for part in self.parts],
+            "known": [[list(path), value] for path, value in self._known.items()],
+        }
+        parts = (part.fitness.state().under(f"part{i}") for i, part in enumerate(self.parts))
+        return State(plain=plain).joined(*parts)
+
+    def restore(self, state: State) -> None:
+        """Takes up all that."""
+        self._known = {tuple(path): value for path, value in state.plain["known"]}
+        kept = [tuple(map(tuple, rows)) for rows in state.plain["kept"]]
+        self.parts = [Part(self._problem, rows) for rows in kept]
+        for index, part in enumerate(self.parts):
+            part.fitness.restore(state.part(f"part{index}"))
 
 
 class GmOptions(SposOptions):
@@ -37,7 +360,7 @@ class Gm(Spos):
     options_type: ClassVar[type[Section]] = GmOptions
 
     def __init__(
-        self, problem: Problem, options: GmOptions, similarity: Similarity = gradient_matching
+        self, problem: SearchProblem, options: GmOptions, similarity: Similarity = gradient_matching
     ) -> None:
         self.split = SplitFitness(
             problem, options.splits, options.warm_up, options.repeats, similarity
@@ -54,5 +377,5 @@ class NasLid(Gm):
 
     options_type = NasLidOptions
 
-    def __init__(self, problem: Problem, options: NasLidOptions) -> None:
+    def __init__(self, problem: SearchProblem, options: NasLidOptions) -> None:
         super().__init__(problem, options, dimension_matching(options.neighbours))

@@ -1,15 +1,170 @@
-"""What methods share that judge one architecture after another: training steps, then judgements."""
+"""What methods share that judge one architecture after another: training steps, then judgements.
+
+Stand-alone trials: an architecture trained briefly from scratch, judged on validation images.
+
+What a search judges architectures by: shared weights, or short trainings from scratch.
+
+What methods share that train one supernet and then judge paths of it: two phases of steps.
+"""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, Protocol
 
+from autospace.evaluators.evaluator import EvaluatorConfig
+from autospace.evaluators.stand_alone import StandAloneEvaluator
+from autospace.runs.settings import Section
 from autospace.runs.state import State
-from autospace.searchers.fitness import Fitness
-from autospace.searchers.method import Method, Ranked
-from autospace.searchers.settings import Section
+from autospace.searchers.method import Method, Ranked, SearchProblem
+from autospace.seeds import derived_seed
 from autospace.spaces.choices import Path
-from autospace.supernets.problem import Problem
-from autospace.supernets.shared_weights import SharedWeights
+from autospace.supernets.path_training import PathTraining, make_path_training
+from autospace.supernets.shared_weights import Judge, SharedWeights
+
+
+class Trials:
+    """Trains each path once, all under one recipe and seed; remembers what came out."""
+
+    def __init__(self, problem: SearchProblem) -> None:
+        config = problem.config
+        recipe = EvaluatorConfig(
+            split="validation",
+            steps=config.trial.steps,
+            batch=config.trial.batch,
+            learning_rate=config.trial.learning_rate,
+        )
+        self._problem = problem
+        self._evaluator = StandAloneEvaluator(problem.images, recipe)
+        self.known: dict[Path, float] = {}
+
+    def accuracy(self, path: Path) -> float:
+        """Validation accuracy after training, from 0 to 1."""
+        if path not in self.known:
+            seed = derived_seed(self._problem.seed, "trial") % 2**31
+            architecture = self._problem.choices.architecture(path)
+            self.known[path] = self._evaluator.evaluate(architecture, seed).score / 100
+        return self.known[path]
+
+    def state(self) -> State:
+        """What has been trained."""
+        return State(plain={"known": [[list(path), v] for path, v in self.known.items()]})
+
+    def restore(self, state: State) -> None:
+        """Takes up what has been trained."""
+        self.known = {tuple(path): value for path, value in state.plain["known"]}
+
+
+FitnessName = Literal["supernet", "alone"]
+
+
+class Fitness(Protocol):
+    """Validation accuracy of paths; every path is judged once."""
+
+    @property
+    def default_evaluations(self) -> int:
+        """How many paths are judged unless the user says how many."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """How many training steps come before the first judgement."""
+        ...
+
+    @property
+    def known(self) -> Mapping[Path, float]:
+        """What has been judged, in that order."""
+        ...
+
+    @property
+    def supernets(self) -> list[SharedWeights]:
+        """The weights that paths share; none if each is trained alone."""
+        ...
+
+    def train(self, index: int) -> None:
+        """Training step `index`, counted from 0."""
+        ...
+
+    def accuracy(self, path: Path) -> float:
+        """Share of validation images that a path labels rightly, from 0 to 1."""
+        ...
+
+    def state(self) -> State:
+        """What later judgements depend on, and those made."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Takes up both."""
+        ...
+
+
+class SharedFitness:
+    """A supernet, trained as the settings say; then paths of it."""
+
+    default_evaluations = 200
+
+    def __init__(self, problem: SearchProblem) -> None:
+        self.weights = SharedWeights(problem)
+        self.training: PathTraining = make_path_training(self.weights)
+        self.judge = Judge(problem, self.weights.supernet)
+
+    @property
+    def steps(self) -> int:
+        """Those of the weights."""
+        return self.weights.problem.supernet.steps
+
+    @property
+    def known(self) -> Mapping[Path, float]:
+        """What has been judged, in that order."""
+        return self.judge.known
+
+    @property
+    def supernets(self) -> list[SharedWeights]:
+        """The one."""
+        return [self.weights]
+
+    def train(self, index: int) -> None:
+        """A step of the weights."""
+        self.training.step(index)
+
+    def accuracy(self, path: Path) -> float:
+        """With the weights as they are."""
+        return self.judge.accuracy(path)
+
+    def state(self) -> State:
+        """Weights and what has been judged."""
+        return (
+            self.weights.state()
+            .under("weights")
+            .joined(self.training.state().under("training"), self.judge.state().under("judge"))
+        )
+
+    def restore(self, state: State) -> None:
+        """Takes up weights and what has been judged."""
+        self.weights.restore(state.part("weights"))
+        self.training.restore(state.part("training"))
+        self.judge.restore(state.part("judge"))
+
+
+class AloneFitness(Trials):
+    """A short training from scratch for every path: nothing comes before."""
+
+    default_evaluations = 32
+    steps = 0
+
+    @property
+    def supernets(self) -> list[SharedWeights]:
+        """None."""
+        return []
+
+    def train(self, index: int) -> None:
+        """Nothing to train ahead of the paths."""
+
+
+FITNESSES: Final[dict[FitnessName, type[SharedFitness] | type[AloneFitness]]] = {
+    "supernet": SharedFitness,
+    "alone": AloneFitness,
+}
+
 
 MOST_RANKED = 100
 
@@ -17,7 +172,7 @@ MOST_RANKED = 100
 class FitnessSearch(Method):
     """Whatever the fitness needs is trained first, then each further step judges architectures."""
 
-    def __init__(self, problem: Problem, options: Section, fitness: Fitness) -> None:
+    def __init__(self, problem: SearchProblem, options: Section, fitness: Fitness) -> None:
         super().__init__(problem, options)
         self.fitness = fitness
 
@@ -83,3 +238,12 @@ class FitnessSearch(Method):
         self.evaluations = state.plain["evaluations"]
         self.incumbent_in(state.plain["incumbent"])
         self.fitness.restore(state.part("fitness"))
+
+
+class OneShot(FitnessSearch):
+    """First the weights are trained, then each further step judges architectures with them."""
+
+    def __init__(self, problem: SearchProblem, options: Section) -> None:
+        shared = SharedFitness(problem)
+        super().__init__(problem, options, shared)
+        self.weights, self.judge = shared.weights, shared.judge

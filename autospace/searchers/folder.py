@@ -1,4 +1,7 @@
-"""The folder of a search: settings, the space, checkpoint, results."""
+"""The folder of a search: settings, the space, checkpoint, results.
+
+What a search has found, for Python programs.
+"""
 
 from pathlib import Path
 from typing import ClassVar, Final
@@ -6,9 +9,9 @@ from typing import ClassVar, Final
 from autospace.runs.folder import Folder
 from autospace.runs.settings import make_settings, read_config
 from autospace.searchers.settings import SearchConfig
+from autospace.spaces import Space
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.files.library import load
-from autospace.spaces.space import Space
 
 SPACE: Final = "checkpoint/space.json"
 STATE: Final = "search.safetensors"

@@ -5,11 +5,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from autospace.data.images import Images
+from autospace.runs.settings import Section
 from autospace.runs.state import State
-from autospace.searchers.settings import Section
-from autospace.spaces.choices import Path
+from autospace.searchers.settings import SearchConfig
+from autospace.spaces.choices import Choices, Path
 from autospace.supernets.problem import Problem
 from autospace.supernets.shared_weights import SharedWeights
+
+
+@dataclass(frozen=True)
+class SearchProblem(Problem):
+    """What every method is given: a space, images, limits, a seed, and all other settings.
+
+    Attributes:
+        config: settings that all methods share.
+    """
+
+    config: SearchConfig
+
+    @classmethod
+    def of(cls, choices: Choices, images: Images, config: SearchConfig) -> "SearchProblem":
+        """The problem that the settings of a search pose."""
+        return cls(choices, images, config.supernet, config.magic, config.seed, config)
 
 
 class NoOptions(Section):
@@ -40,7 +58,7 @@ class Method(ABC):
     options_type: ClassVar[type[Section]] = NoOptions
     default_evaluations: ClassVar[int] = 200
 
-    def __init__(self, problem: Problem, options: Section) -> None:
+    def __init__(self, problem: SearchProblem, options: Section) -> None:
         self.problem = problem
         self.evaluations = 0
         """Architectures judged so far, each counted once."""

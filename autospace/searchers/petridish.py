@@ -4,8 +4,21 @@ The first network is trained alone. Each round takes a network from near the hul
 inserts the other candidates of all its layers where they learn without being seen (`insertion.py`)
 while it is trained on, and lets those of the largest alpha replace its cells. The child is trained,
 judged, and joins the gallery, whose front is the result.
+
+Candidates that learn beside a path unseen (Petridish, Hu et al., NeurIPS 2019, section 3).
+
+With sg(x), which lets no gradient back, and sf(x) = x - sg(x), which is 0 but hands the gradient
+on, the output y of a layer's active cell becomes
+
+    y + sf(sum_k alpha_k (c_k(sg(x)) - sg(y)))
+
+The value is y, and all gradients of the path's own weights are as they were; c_k gets
+alpha_k dL/dy, and alpha_k gets <dL/dy, c_k(x) - y>: how the loss would change if c_k began to
+stand in for the cell. The paper adds c_k(sg(x)), without - sg(y), since what it selects is added to
+the layer; an architecture of a space has one cell a layer, so that here it replaces the cell.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -13,17 +26,46 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
+from autospace.networks.cells import added
+from autospace.networks.network import joined
+from autospace.runs.settings import Section
 from autospace.runs.state import State
 from autospace.searchers.gallery import Gallery, Member, Weights
-from autospace.searchers.gradient.alphas import Alphas
-from autospace.searchers.insertion import path_with_insertions
-from autospace.searchers.method import Method, Ranked
-from autospace.searchers.settings import Section
+from autospace.searchers.gradient.search import Alphas
+from autospace.searchers.method import Method, Ranked, SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.choices import Path, SearchError
-from autospace.supernets.judge import Judge
-from autospace.supernets.problem import Problem
-from autospace.supernets.shared_weights import Loss, SharedWeights
+from autospace.supernets.shared_weights import Judge, Loss, SharedWeights
+from autospace.supernets.supernet import Supernet
+
+
+def path_with_insertions(
+    supernet: Supernet, images: torch.Tensor, path: Path, alphas: Sequence[torch.Tensor]
+) -> torch.Tensor:
+    """Logits of a path, bit by bit; their gradient reaches all candidates and their alphas.
+
+    Args:
+        supernet: a graph of all its candidates is kept.
+        images: [N, C, H, W].
+        path: the active candidate of each layer.
+        alphas: a tensor [K] a layer; the active candidate's entry gets no gradient.
+    """
+    x: torch.Tensor = supernet.network.stem(images)
+    for shape, modules, active, row in zip(
+        supernet.shapes, supernet.choices, path, alphas, strict=True
+    ):
+        y = modules[active](x)
+        still, parent = x.detach(), y.detach()
+        inserted = [
+            row[index] * (module(still) - parent)
+            for index, module in enumerate(modules)
+            if index != active
+        ]
+        if inserted:
+            total = added(inserted)
+            y = y + (total - total.detach())
+        x = joined(shape, x, y)
+    return supernet.network.classify(x)
 
 
 class PetridishOptions(Section):
@@ -54,7 +96,7 @@ class Petridish(Method):
 
     options_type: ClassVar[type[Section]] = PetridishOptions
 
-    def __init__(self, problem: Problem, options: PetridishOptions) -> None:
+    def __init__(self, problem: SearchProblem, options: PetridishOptions) -> None:
         super().__init__(problem, options)
         self._options = options
         self.weights = SharedWeights(problem)

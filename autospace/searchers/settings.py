@@ -1,44 +1,14 @@
 """The settings of a search that all methods share."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from autospace.evolution.settings import DEVICES, DataConfig
+from autospace.data.settings import DataConfig
+from autospace.runs.settings import DEVICES, Section
+from autospace.supernets.settings import MagicConfig, SupernetConfig
 
-SupernetTraining = Literal["uniform", "fair", "madds-uniform", "magic-t", "magic-a", "magic-at"]
 NAMED_AFTER_TRAINING: Final = ("magic-t", "magic-a", "magic-at")
-
-
-class Section(BaseModel):
-    """Settings by name; unknown names and wrong types are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class SupernetConfig(Section):
-    """How weights that architectures share are trained, and how they are judged."""
-
-    training: SupernetTraining = "uniform"
-    steps: Annotated[int, Field(ge=1, le=10**7, description="weight steps")] = 2000
-    batch: Annotated[int, Field(ge=2, le=65_536)] = 64
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 4e-5
-    recompute: bool = False
-    recalibration: Annotated[int, Field(ge=1, le=10_000, description="batches per network")] = 8
-    validation_batches: Annotated[int, Field(ge=1, le=100_000, description="per network")] = 8
-    interference: Annotated[
-        int, Field(ge=0, le=10_000, description="pairs per number of differing layers")
-    ] = 0
-
-
-class MagicConfig(Section):
-    """Of the trainings magic-t, magic-a and magic-at; each uses what it needs."""
-
-    restart: Annotated[float, Field(ge=0, le=1, description="chance of a fresh path")] = 0.1
-    alignment: Annotated[float, Field(ge=0, le=1000, description="weight in the loss")] = 0.5
-    warm_up: Annotated[float, Field(ge=0, lt=1, description="share of steps; not aligned")] = 0.1
-    anchor_every: Annotated[int, Field(ge=1, le=10**6, description="steps per challenge")] = 10
 
 
 class TrialConfig(Section):

@@ -9,19 +9,17 @@ import math
 import random
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch.nn import functional as F
 
-from autospace.searchers.gradient.unrolled import snapshot
-from autospace.searchers.method import Method
+from autospace.data.batches import Batch
 from autospace.seeds import stream
-from autospace.spaces.choices import Choices, Path, SearchError
+from autospace.spaces.choices import Choices, Path
 from autospace.supernets.shared_weights import SharedWeights
-from autospace.supernets.supernet import Supernet
-from autospace.training.short import Batch
+from autospace.supernets.supernet import Supernet, snapshot
 
 TRIES = 200
 
@@ -47,27 +45,6 @@ class Watcher(Protocol):
     def tick(self, phase: str, done: int, total: int) -> None:
         """So many of all numbers of differing layers are done."""
         ...
-
-
-def check_comparable(method: Method) -> None:
-    """Makes sure that a method trains weights to compare, if that is asked for.
-
-    Raises:
-        SearchError: it does not.
-    """
-    config = method.problem.config
-    if config.supernet.interference and not method.supernets:
-        raise SearchError(
-            f"supernet.interference: {config.supernet.interference}, but method {config.method} "
-            "trains every architecture alone; allowed: 0"
-        )
-
-
-def compared_gradients(method: Method, watcher: Watcher) -> dict[str, Any]:
-    """The part of a result that the settings ask for: `interference`, or nothing."""
-    pairs = method.problem.config.supernet.interference
-    points = interference(method.supernets, pairs, watcher) if pairs else []
-    return {"interference": [asdict(each) for each in points]} if pairs else {}
 
 
 def interference(

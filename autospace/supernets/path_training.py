@@ -1,11 +1,34 @@
-"""Ways to train a supernet path by path: which paths a step trains, and on which loss."""
+"""Ways to train a supernet path by path: which paths a step trains, and on which loss.
 
-from typing import Protocol
+Gradual modification (MAGIC-T, Xu et al., ICML 2022): paths of successive steps are alike.
+
+Two paths that differ in more layers pull at the weights that they share in more different
+directions (`interference.py` measures it). So each step trains a path that differs from the one
+before in a single layer.
+
+Alignment to an anchor (MAGIC-A, Xu et al., ICML 2022): layers of all paths give alike outputs.
+
+Weights that two paths share are pulled in more alike directions the more alike their inputs and
+outputs are. With the layers' outputs h_l of the path a that a step trains, and of an anchor path
+a*, which is not trained by it, the loss is
+
+    CE(a) + lambda mean_l MSE(h_l(a), stopgrad h_l(a*))
+
+The published account leaves lambda, and whether layers are summed or averaged, open; the mean
+makes lambda mean the same for networks of any depth.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import torch
+from torch.nn import functional as F
 
 from autospace.runs.state import State
 from autospace.seeds import stream
-from autospace.spaces.choices import Path
-from autospace.supernets.shared_weights import SharedWeights
+from autospace.spaces.choices import Choices, Path
+from autospace.supernets.shared_weights import Loss, SharedWeights
 
 TRIES = 64
 
@@ -87,3 +110,134 @@ class MaddsUniform(Uniform):
             return abs(sum(row[i] for row, i in zip(table, path, strict=True)) - wanted)
 
         return [min(drawn, key=distance)]
+
+
+class Walk(Uniform):
+    """A random walk over the allowed paths; each is trained equally often in the long run.
+
+    From time to time it starts afresh, which the paper does not do: from one neighbour to the
+    next it takes very long to see much of a space of many layers.
+    """
+
+    def __init__(self, weights: SharedWeights) -> None:
+        super().__init__(weights)
+        self._path: Path | None = None
+
+    def paths(self, index: int) -> list[Path]:
+        """The next path of the walk."""
+        problem = self.weights.problem
+        rng = stream(problem.seed, "supernet path", index)
+        if self._path is None or rng.random() < problem.magic.restart:
+            self._path = problem.choices.draw(rng)
+        else:
+            self._path = neighbour(problem.choices, self._path, rng)
+        return [self._path]
+
+    def state(self) -> State:
+        """Where the walk is."""
+        return State(plain={"path": None if self._path is None else list(self._path)})
+
+    def restore(self, state: State) -> None:
+        """Goes on from there."""
+        path = state.plain["path"]
+        self._path = None if path is None else tuple(path)
+
+
+def neighbour(choices: Choices, path: Path, rng: random.Random) -> Path:
+    """The path with one candidate of one layer exchanged; the path itself if that is not allowed.
+
+    Staying, rather than drawing again, keeps the stationary law uniform over the allowed paths: a
+    step from a to b is as probable as one from b to a, and paths with few allowed neighbours are
+    not left more often than they are reached.
+    """
+    movable = [layer for layer, size in enumerate(choices.sizes) if size > 1]
+    if not movable:
+        return path
+    layer = rng.choice(movable)
+    others = [index for index in range(choices.sizes[layer]) if index != path[layer]]
+    moved = (*path[:layer], rng.choice(others), *path[layer + 1 :])
+    return moved if choices.allows(moved) else path
+
+
+DECAY = 0.5
+
+
+class Aligned:
+    """Trains the paths that another training picks, aligned to an anchor.
+
+    Every so often the path of a step challenges the anchor: the two are measured on one validation
+    batch, and the challenger takes over if it is better than the anchor is there and has been on
+    average. As the weights move, older measurements count ever less.
+    """
+
+    def __init__(self, source: Uniform) -> None:
+        self.weights = source.weights
+        self._source = source
+        self._config = self.weights.problem.magic
+        self._warm = round(self._config.warm_up * self.weights.recipe.steps)
+        problem = self.weights.problem
+        self.anchor = problem.choices.draw(stream(problem.seed, "anchor"))
+        self._score: float | None = None
+
+    def step(self, index: int) -> None:
+        """Trains the paths of a step, then maybe replaces the anchor."""
+        paths = self._source.paths(index)
+        make = self.weights.task if index < self._warm else self.loss
+        self.weights.step(index, [make(path) for path in paths])
+        if (index + 1) % self._config.anchor_every == 0:
+            self._challenged(paths[-1], index)
+
+    def loss(self, path: Path) -> Loss:
+        """Cross-entropy and distance to the anchor's features."""
+        anchor, supernet = self.anchor, self.weights.supernet
+
+        def aligned(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            with torch.no_grad():
+                *wanted, _ = supernet.features(images, anchor)
+            *outputs, logits = supernet.features(images, path)
+            pairs = zip(outputs, wanted, strict=True)
+            distance = torch.stack([F.mse_loss(ours, theirs) for ours, theirs in pairs]).mean()
+            return F.cross_entropy(logits, labels) + self._config.alignment * distance
+
+        return aligned
+
+    def _challenged(self, path: Path, index: int) -> None:
+        now = self._accuracy(self.anchor, index)
+        average = now if self._score is None else DECAY * self._score + (1 - DECAY) * now
+        self._score = average
+        challenger = now if path == self.anchor else self._accuracy(path, index)
+        if challenger > max(now, average):
+            self.anchor, self._score = path, challenger
+
+    @torch.no_grad()
+    def _accuracy(self, path: Path, index: int) -> float:
+        # With the statistics of the batch, as in training: nothing has to be recalibrated.
+        self.weights.supernet.train()
+        images, labels = self.weights.problem.validation.batch(index)
+        logits = self.weights.supernet.single_path(images, path)
+        return float((logits.argmax(1) == labels).float().mean())
+
+    def state(self) -> State:
+        """The anchor, what it achieved, and what the other training remembers."""
+        plain = {"anchor": list(self.anchor), "score": self._score}
+        return State(plain=plain).joined(self._source.state().under("source"))
+
+    def restore(self, state: State) -> None:
+        """Takes up all that."""
+        self.anchor, self._score = tuple(state.plain["anchor"]), state.plain["score"]
+        self._source.restore(state.part("source"))
+
+
+PATH_TRAININGS: Final[dict[str, Callable[[SharedWeights], PathTraining]]] = {
+    "uniform": Uniform,
+    "fair": Fair,
+    "madds-uniform": MaddsUniform,
+    "magic-t": Walk,
+    "magic-a": lambda weights: Aligned(Uniform(weights)),
+    "magic-at": lambda weights: Aligned(Walk(weights)),
+}
+
+
+def make_path_training(weights: SharedWeights) -> PathTraining:
+    """The training that the settings of a search name."""
+    return PATH_TRAININGS[weights.problem.supernet.training](weights)

@@ -1,4 +1,4 @@
-"""What every method is given: a space, images, limits and a seed."""
+"""What shared weights are trained for: a space, its limits, images, and a seed."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,9 +7,9 @@ import torch
 
 from autospace.data.batches import Batches
 from autospace.data.images import Images
-from autospace.searchers.settings import SearchConfig
 from autospace.seeds import derived_seed
 from autospace.spaces.choices import Choices
+from autospace.supernets.settings import MagicConfig, SupernetConfig
 
 VALIDATION_BATCH = 128
 
@@ -21,17 +21,16 @@ class Problem:
     Attributes:
         choices: the candidates and the limits.
         images: one half trains weights, on the other architectures are judged.
-        config: settings that all methods share.
+        supernet: how shared weights are trained and judged.
+        magic: settings of the trainings of that name.
+        seed: the root of every random stream.
     """
 
     choices: Choices
     images: Images
-    config: SearchConfig
-
-    @property
-    def seed(self) -> int:
-        """The root of every random stream."""
-        return self.config.seed
+    supernet: SupernetConfig
+    magic: MagicConfig
+    seed: int
 
     @property
     def device(self) -> torch.device:
@@ -41,7 +40,7 @@ class Problem:
     @cached_property
     def training(self) -> Batches:
         """Batches that train weights; a pure function of the step."""
-        return self.images.batches(self.config.supernet.batch, self.seed)
+        return self.images.batches(self.supernet.batch, self.seed)
 
     @cached_property
     def validation(self) -> Batches:

@@ -1,6 +1,6 @@
-"""Weights that the architectures of a space share: a supernet, its optimiser, its schedule."""
+"""Weights that the architectures of a space share, and how good an architecture is with them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import nn
@@ -13,6 +13,39 @@ from autospace.supernets.problem import Problem
 from autospace.supernets.supernet import Supernet, space_supernet
 from autospace.training.short import Recipe, make_optimizer
 
+
+@torch.no_grad()
+def recalibrate(
+    parts: Iterable[nn.Module],
+    network: Callable[[torch.Tensor], object],
+    batches: Iterable[torch.Tensor],
+) -> None:
+    """Sets running statistics to the mean over some training batches, in place; weights stay.
+
+    What the batch normalisation of shared weights has seen belongs to all networks and to none (Yu
+    and Huang, ICCV 2019; SPOS, Guo et al., ECCV 2020). The parts are evaluating afterwards.
+
+    Args:
+        parts: what the network is made of.
+        network: runs it on images [N, C, H, W].
+        batches: images, batch by batch.
+    """
+    used = list(parts)
+    norms = [each for part in used for each in part.modules() if isinstance(each, nn.BatchNorm2d)]
+    kept = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches to come
+    for part in used:
+        part.train()
+    for images in batches:
+        network(images)
+    for norm, momentum in zip(norms, kept, strict=True):
+        norm.momentum = momentum
+    for part in used:
+        part.eval()
+
+
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 _MOMENTUM = "momentum"
 
@@ -21,7 +54,7 @@ class SharedWeights:
     """A supernet over the whole space, trained by SGD with a cosine over a number of steps."""
 
     def __init__(self, problem: Problem, steps: int | None = None) -> None:
-        options = problem.config.supernet
+        options = problem.supernet
         self.problem = problem
         self.supernet: Supernet = space_supernet(
             problem.choices.space, problem.seed, problem.device
@@ -89,3 +122,43 @@ class SharedWeights:
             if name in momentum:
                 buffer = torch.empty_like(parameter).copy_(momentum[name])
                 self.optimizer.state[parameter]["momentum_buffer"] = buffer
+
+
+class Judge:
+    """Validation accuracy of paths with the weights as they are; every path is judged once."""
+
+    def __init__(self, problem: Problem, supernet: Supernet) -> None:
+        self._problem, self._supernet = problem, supernet
+        self.known: dict[Path, float] = {}
+
+    @torch.no_grad()
+    def accuracy(self, path: Path) -> float:
+        """Share of validation images that a path labels rightly, from 0 to 1."""
+        if path not in self.known:
+            options = self._problem.supernet
+            # The same images for every path, from behind those that trained the weights.
+            first = options.steps
+            batches = (
+                self._problem.training.batch(first + i)[0] for i in range(options.recalibration)
+            )
+            supernet = self._supernet
+            recalibrate(
+                supernet.parts(path), lambda images: supernet.single_path(images, path), batches
+            )
+            supernet.eval()
+            right = images = 0
+            for step in range(options.validation_batches):
+                inputs, labels = self._problem.validation.batch(step)
+                logits = supernet.single_path(inputs, path)
+                right += int((logits.argmax(1) == labels).sum())
+                images += len(labels)
+            self.known[path] = right / images
+        return self.known[path]
+
+    def state(self) -> State:
+        """What has been judged."""
+        return State(plain={"known": [[list(path), v] for path, v in self.known.items()]})
+
+    def restore(self, state: State) -> None:
+        """Takes up what has been judged."""
+        self.known = {tuple(path): value for path, value in state.plain["known"]}

@@ -8,10 +8,9 @@ from torch import nn
 
 from autospace.networks.cells import CellModule, added
 from autospace.networks.kernels import takes, weighed_sum
-from autospace.networks.network import Network, joined
-from autospace.networks.operations import placed
+from autospace.networks.network import Network, joined, placed
 from autospace.seeds import derived_seed
-from autospace.spaces.skeleton import LayerShape
+from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.space import Space
 
 
@@ -107,3 +106,15 @@ def space_supernet(space: Space, seed: int, device: torch.device | str) -> Super
     # Its own cells would be weights that no path uses.
     network.layers = nn.ModuleList()
     return placed(Supernet(network, cells), device)
+
+
+@contextmanager
+def snapshot(module: nn.Module) -> Iterator[None]:
+    """Gives weights and buffers back, bit by bit, what they held at the start."""
+    kept = {name: value.clone() for name, value in module.state_dict().items()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, value in module.state_dict().items():
+                value.copy_(kept[name])

@@ -11,19 +11,17 @@ from typing import Any, Final, Protocol
 import torch
 
 from autospace.compute.device import resolve_device
-from autospace.data.augment import Augment
-from autospace.data.batches import Batches, Normaliser
+from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
 from autospace.data.splits import divide
 from autospace.networks.network import Network
 from autospace.networks.weights import NORMALISATION, save_weights
-from autospace.runs.settings import ConfigError
+from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
-from autospace.spaces.cells.notation import human
 from autospace.spaces.space import Architecture
-from autospace.training.checkpoint import load_session, save_session
-from autospace.training.folder import WEIGHTS, TrainingFolder
+from autospace.spaces.text import human
+from autospace.training.folder import WEIGHTS, TrainingFolder, load_session, save_session
 from autospace.training.session import Epoch, Session
 from autospace.training.settings import TrainConfig
 from autospace.training.short import Measured, measure

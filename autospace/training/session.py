@@ -1,26 +1,101 @@
-"""A training in progress: a network, its optimiser, its average, and how far they are."""
+"""A training in progress: a network, its optimiser, its average, and how far they are.
+
+The exponential moving average of a network's weights.
+
+Drop-path, or stochastic depth: cells left out at random (Huang et al., ECCV 2016).
+"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from autospace.data.batches import Batches
 from autospace.networks.cells import recompute_cells
-from autospace.networks.network import Network
-from autospace.networks.operations import placed
-from autospace.runs.settings import ConfigError
+from autospace.networks.network import Network, joined, placed
+from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
+from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture
-from autospace.training.average import Average
-from autospace.training.drop_path import draw_scales, drop_probabilities, forward_dropped
 from autospace.training.mixing import Mixing
-from autospace.training.optimizers import optimizer_of
-from autospace.training.schedule import make_scheduler, rate
 from autospace.training.settings import TrainConfig
-from autospace.training.short import measure
+from autospace.training.short import make_scheduler, measure, optimizer_of, rate
+
+
+def decay_at(update: int, decay: float) -> float:
+    """Decay of an update, counted from 1: small at first, so that the start is soon forgotten."""
+    return min(decay, (1 + update) / (10 + update))
+
+
+class Average:
+    """Follows a network: average <- d * average + (1 - d) * network after every step.
+
+    The running statistics of batch normalisation are averaged likewise, so the average can be
+    evaluated at any time without a pass over the images.
+    """
+
+    def __init__(self, network: Network, decay: float) -> None:
+        self._decay = decay
+        self.model = AveragedModel(network, use_buffers=True)
+
+    @property
+    def network(self) -> Network:
+        """The network whose weights are the average."""
+        module = self.model.module
+        if not isinstance(module, Network):
+            raise TypeError(f"the average of a {type(module).__name__}, not of a network")
+        return module
+
+    def update(self, network: Network) -> None:
+        """Takes in the network as it is now."""
+        done = int(self.model.n_averaged)
+        self.model.multi_avg_fn = get_ema_multi_avg_fn(decay_at(done, self._decay))
+        self.model.update_parameters(network)
+
+
+Scales = Sequence[torch.Tensor | None]
+"""Per layer a factor for each image's cell output, [N], or None where nothing is dropped."""
+
+
+def drop_probabilities(skeleton: Skeleton, probability: float) -> list[float]:
+    """Probability of every layer: it rises linearly to the last layer; 0 without a shortcut."""
+    count = len(skeleton.layers)
+    return [
+        probability * (index + 1) / count if shape.shortcut else 0.0
+        for index, shape in enumerate(skeleton.shapes)
+    ]
+
+
+def draw_scales(
+    probabilities: Sequence[float], images: int, seed: int, device: torch.device
+) -> Scales:
+    """Which cells act on which images: 0, or 1 / (1 - p) so that the mean stays.
+
+    The draws of a layer depend on the seed alone, whatever other layers do.
+    """
+    scales: list[torch.Tensor | None] = []
+    for layer, probability in enumerate(probabilities):
+        if not probability:
+            scales.append(None)
+            continue
+        # Always of the CPU, so that the draws do not depend on the device.
+        generator = torch.Generator().manual_seed(derived_seed(seed, "layer", layer))
+        kept = torch.rand(images, generator=generator) >= probability
+        scales.append((kept / (1 - probability)).to(device))
+    return scales
+
+
+def forward_dropped(network: Network, images: torch.Tensor, scales: Scales) -> torch.Tensor:
+    """Logits of the images with the cells' outputs scaled."""
+    x = network.stem(images)
+    for (shape, cell), scale in zip(network.stages(), scales, strict=True):
+        y = cell(x)
+        x = joined(shape, x, y if scale is None else y * scale.to(y.dtype)[:, None, None, None])
+    return network.classify(x)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,22 @@
-"""The settings of a training: every name, its default, its unit and what is allowed."""
+"""The settings of a training: every name, its default, its unit and what is allowed.
+
+Recipes that go with a skeleton, under its name.
+"""
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from autospace.evolution.settings import DEVICES
-from autospace.spaces.limits import MAX_NAME
+from autospace.runs.settings import DEVICES, Section
+from autospace.spaces.checks import MAX_NAME
+from autospace.spaces.skeleton import Skeleton
 
 # Peak learning rate and weight decay that go with each method.
 BY_METHOD: Final = {"sgd": (0.1, 5e-4), "adamw": (0.002, 0.05)}
-
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class ImagesConfig(_Section):
+class ImagesConfig(Section):
     """Which images, and how they are divided."""
 
     source: Annotated[
@@ -28,7 +27,7 @@ class ImagesConfig(_Section):
     validation: Annotated[float, Field(ge=0, lt=0.95)] = 0.1
 
 
-class AugmentConfig(_Section):
+class AugmentConfig(Section):
     """How images are changed from epoch to epoch."""
 
     crop: Annotated[int, Field(ge=0, le=64)] = 0
@@ -39,7 +38,7 @@ class AugmentConfig(_Section):
     cutmix: Annotated[float, Field(ge=0, le=100)] = 0.0
 
 
-class OptimizerConfig(_Section):
+class OptimizerConfig(Section):
     """The optimiser and its schedule."""
 
     method: Literal["sgd", "adamw"] = "sgd"
@@ -59,7 +58,7 @@ class OptimizerConfig(_Section):
         return {"learning_rate": rate, "weight_decay": decay, **value}
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """How long, in which numbers, how regularised, and what is kept."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 100
@@ -72,7 +71,7 @@ class TrainingConfig(_Section):
     keep: Literal["last", "best"] = "last"
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """Everything that decides what a training computes, but for the architecture itself."""
 
     architecture: Annotated[
@@ -84,3 +83,47 @@ class TrainConfig(_Section):
     augment: AugmentConfig = AugmentConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
+
+
+RECIPES: Final[dict[str, dict[str, Any]]] = {
+    "digits": {
+        "augment": {"crop": 1},
+        "training": {"epochs": 40, "batch": 64, "average": 0.99},
+    },
+    "cifar-small": {
+        "augment": {"crop": 2, "flip": True},
+        "training": {"epochs": 60, "batch": 64, "average": 0.999},
+    },
+    "cifar": {
+        "augment": {"crop": 4, "flip": True, "cutout": 8},
+        "optimizer": {"warm_up": 5.0},
+        "training": {"epochs": 200, "label_smoothing": 0.1, "average": 0.999},
+    },
+    "mobile": {
+        "augment": {"crop": 16, "flip": True},
+        "optimizer": {"weight_decay": 4e-5, "warm_up": 5.0},
+        "training": {"epochs": 150, "batch": 256, "label_smoothing": 0.1, "average": 0.9998},
+    },
+}
+_BY_SKELETON: Final = {
+    "digits": "digits",
+    "cifar": "cifar",
+    "mobile": "mobile",
+    "mobilenetv2": "mobile",
+}
+
+
+def recipe_for(skeleton: Skeleton, resolution: int | None = None) -> str:
+    """The name of the recipe for a skeleton: by its name, else by the size of its images.
+
+    Args:
+        skeleton: of the architecture.
+        resolution: side of the images in pixels, where it is not the skeleton's.
+    """
+    side = resolution or skeleton.resolution
+    if side == skeleton.resolution and skeleton.name in _BY_SKELETON:
+        return _BY_SKELETON[skeleton.name]
+    for name, largest in (("digits", 12), ("cifar-small", 20), ("cifar", 80)):
+        if side <= largest:
+            return name
+    return "mobile"

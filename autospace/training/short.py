@@ -1,26 +1,104 @@
-"""Training a network for some steps, and measuring it: for warm-up, ground truth, comparison."""
+"""Training a network for some steps, and measuring it: for warm-up, trials and evaluations.
 
+Optimisers over a network's weights.
+
+The learning rate: a linear warm-up, then a cosine.
+"""
+
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from autospace.compute.execution import PLAIN, Execution, widened
-from autospace.training.optimizers import decay_groups, set_rate, sgd
-from autospace.training.schedule import rate
-
-Batch = tuple[torch.Tensor, torch.Tensor]
+from autospace.data.batches import Batch, BatchSource
+from autospace.training.settings import OptimizerConfig
 
 
-class BatchSource(Protocol):
-    """Training batches as a pure function of the step, so that a resumed run sees the same."""
+def rate(step: int, steps: int, rise: int, peak: float, final: float = 0.0) -> float:
+    """Learning rate of a step, counted from 0.
 
-    def batch(self, step: int) -> Batch:
-        """Images [N, C, H, W] and labels [N] of a step."""
-        ...
+    Args:
+        step: below `steps`.
+        steps: of the whole training.
+        rise: the first steps, over which the rate rises linearly to its peak; at least 1.
+        peak: the largest rate.
+        final: what the cosine falls to, reached after the last step.
+    """
+    if step < rise:
+        return peak * (step + 1) / rise
+    progress = (step - rise) / max(1, steps - rise)
+    return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def make_scheduler(
+    optimizer: torch.optim.Optimizer, *, steps: int, rise: int, final: float, start: int = 0
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """The schedule as torch's own scheduler: a function of the step, so without state to keep.
+
+    Args:
+        optimizer: its rate is the peak.
+        steps: of the whole training.
+        rise: steps of the warm-up; at least 1.
+        final: share of the peak that is left at the end.
+        start: the step that comes next.
+    """
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    factor = partial(rate, steps=steps, rise=rise, peak=1.0, final=final)
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor, last_epoch=start - 1)
+
+
+ADAM_SECOND_MOMENT = 0.999
+
+
+def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups: kernels and matrices decay, biases and normalisation do not."""
+    trained = [p for p in network.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def sgd(
+    weights: Iterable[Any], rate: float, momentum: float, decay: float, execution: Execution
+) -> torch.optim.SGD:
+    """SGD with Nesterov momentum, over parameters or groups of them; fit for being recorded."""
+    kept: dict[str, Any] = {
+        "momentum": momentum,
+        "nesterov": momentum > 0,
+        "weight_decay": decay,
+    }
+    if not execution.records:
+        return torch.optim.SGD(weights, rate, **kept)
+    # A number would be recorded as it is, whatever the schedule says later.
+    held = torch.tensor(rate, device=execution.device)
+    return torch.optim.SGD(weights, held, fused=True, **kept)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Sets the learning rate of all weights, in place where a tensor holds it."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(value)
+        else:
+            group["lr"] = value
+
+
+def optimizer_of(network: nn.Module, options: OptimizerConfig) -> torch.optim.Optimizer:
+    """The optimiser that the settings describe; its rate is the peak of the schedule."""
+    groups = decay_groups(network, options.weight_decay)
+    if options.method == "adamw":
+        betas = (options.momentum, ADAM_SECOND_MOMENT)
+        return torch.optim.AdamW(groups, options.learning_rate, betas)
+    momentum = options.momentum
+    return torch.optim.SGD(groups, options.learning_rate, momentum=momentum, nesterov=momentum > 0)
 
 
 @dataclass(frozen=True, slots=True)

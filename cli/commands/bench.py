@@ -87,7 +87,7 @@ def bench(
     if out is not None:
         write_new(out, to_json(now), force=force)
     if junit is not None:
-        from autospace.bench.junit import junit as as_junit
+        from autospace.bench.baseline import junit as as_junit
 
         write_new(junit, as_junit(changes), force=force)
     if format_ == "json":

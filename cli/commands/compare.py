@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autospace.cli.options import absolute, absolute_source, check_workers
 from autospace.cli.output import FAILED, INTERRUPTED, Format, InputError, data
-from autospace.cli.paths import absolute, absolute_source
-from autospace.cli.workers import check_workers
 
 if TYPE_CHECKING:
     from autospace.comparison.folder import ComparisonFolder
@@ -177,7 +176,7 @@ def _run(
     from autospace.cli.display.comparison_table import print_comparison
     from autospace.cli.progress.counter import counting
     from autospace.comparison.compare import compare as run
-    from autospace.compute.memory import keep_freed_memory
+    from autospace.compute.machine import keep_freed_memory
     from autospace.report import write_report
 
     if not folder.finished:

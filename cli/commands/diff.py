@@ -62,9 +62,9 @@ def _spaces(first: str, second: str) -> tuple["Space", "Space"]:
 def _space(value: "Space | Architecture", source: str) -> "Space":
     from pathlib import Path
 
-    from autospace.exporters.svg import layers_of
     from autospace.spaces import OPERATIONS, Space
-    from autospace.spaces.limits import MAX_NAME
+    from autospace.spaces.checks import MAX_NAME
+    from autospace.spaces.space import layers_of
 
     if isinstance(value, Space):
         return value

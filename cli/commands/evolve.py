@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autospace.cli.options import limit_or_word
+from autospace.cli.options import absolute, absolute_source, check_workers, limit_or_word
 from autospace.cli.output import InputError
-from autospace.cli.paths import absolute, absolute_source
-from autospace.cli.workers import check_workers
 
 if TYPE_CHECKING:
     from autospace.evolution.settings import Config
@@ -163,9 +161,10 @@ def _configured(
     device: str | None,
 ) -> "Config":
     """Preset, file, --set and options, each overriding the one before."""
-    from autospace.evolution.presets import NEEDS_DATA
-    from autospace.runs.settings import ConfigError, make_config, parse_settings, read_config
-    from autospace.runs.settings import preset as settings_of
+    from autospace.evolution.settings import NEEDS_DATA, make_config
+    from autospace.evolution.settings import preset as settings_of
+    from autospace.runs.errors import ConfigError
+    from autospace.runs.settings import parse_settings, read_config
 
     layers = [
         settings_of(preset) if preset is not None else {},
@@ -200,10 +199,10 @@ def _run(
     force: bool,
     progress: str,
 ) -> None:
-    from autospace.cli.display.evolve_outcome import tell_outcome
+    from autospace.cli.display.outcomes import print_evolve_outcome as tell_outcome
     from autospace.cli.output import INTERRUPTED
     from autospace.cli.progress.reporters import reporting
-    from autospace.compute.memory import keep_freed_memory
+    from autospace.compute.machine import keep_freed_memory
     from autospace.evolution.folder import RunFolder
     from autospace.evolution.learn import learn
 

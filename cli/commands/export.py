@@ -113,7 +113,7 @@ def _deploy(
         raise InputError(f"{name}: a binary file; name it with --out FILE")
     check_new(out, force=force)
     from autospace.networks.deploy import deploy
-    from autospace.spaces.cells.notation import human
+    from autospace.spaces.text import human
 
     made: Any = deploy
     deployed = made(value, name, out, weights=weights)

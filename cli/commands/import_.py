@@ -56,7 +56,7 @@ def _target(name: str, skeleton: str | None, resolution: int | None, space: str 
     from autospace.importers.formats import FORMATS
     from autospace.importers.target import Target
     from autospace.spaces import load, load_skeleton
-    from autospace.spaces.limits import MAX_RESOLUTION
+    from autospace.spaces.checks import MAX_RESOLUTION
 
     if name not in FORMATS:
         raise InputError(f"--from {name[:40]!r}: unknown; allowed: {', '.join(FORMATS)}")
@@ -87,8 +87,8 @@ def _imported(file: str, name: str, target: "Target") -> "Space | Architecture":
 def _text(file: str) -> str:
     """The text of a file or of stdin, in bounded size."""
     from autospace.spaces import SpaceError
+    from autospace.spaces.checks import MAX_BYTES
     from autospace.spaces.files.reading import read_text
-    from autospace.spaces.limits import MAX_BYTES
 
     if file != "-":
         return read_text(Path(file))

@@ -82,7 +82,7 @@ def profile(
 def _subject(skeleton: str | None, space: str | None, given: dict[str, Any]) -> "Subject":
     from dataclasses import replace
 
-    from autospace.latency.subject import of_skeleton, of_space
+    from autospace.latency.profile import of_skeleton, of_space
     from autospace.seeds import stream
     from autospace.spaces import load, load_skeleton
 
@@ -98,7 +98,7 @@ def _measured(
     subject: "Subject", *, device: str, dtype: str, batch: int, threads: int
 ) -> "LatencyTable":
     from autospace.compute.device import resolve_device
-    from autospace.compute.threads import threads as computing_in
+    from autospace.compute.device import threads as computing_in
     from autospace.latency.profile import profile as measured
 
     with computing_in(threads):

@@ -1,11 +1,12 @@
-"""`autospace report`: a run or comparison as one HTML file."""
+"""`autospace report` and `autospace plot`: a run or comparison as HTML, or as figures."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from autospace.cli.output import message, write_new
+from autospace.cli.options import require
+from autospace.cli.output import InputError, check_new, message, write_new
 
 
 def report(
@@ -24,3 +25,36 @@ def report(
     target = source / REPORT if out is None else out
     write_new(target, report_text(source), force=force)
     message(f"wrote {target}")
+
+
+Format = Literal["svg", "pdf", "png"]
+
+
+def plot(
+    source: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_COMPARISON", help="Folder of a run or comparison.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the figures.")],
+    format_: Annotated[Format, typer.Option("--format", help="svg, pdf or png.")] = "pdf",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite figures.")] = False,
+) -> None:
+    """Write the figures of a report as files for a paper."""
+    from autospace.report import figures
+    from autospace.runs.files import write_atomically
+
+    require("autospace plot", "plots", ["matplotlib"])
+    from autospace.charts.paper import render
+
+    found = figures(source)
+    if not found:
+        raise InputError(f"{source}: nothing to draw yet")
+    targets = {out / f"{each.name}.{format_}": each for each in found}
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; allowed: a folder")
+    for path in targets:
+        check_new(path, force=force)
+    files = {path: render(each, format_) for path, each in targets.items()}
+    out.mkdir(parents=True, exist_ok=True)
+    for path, content in files.items():
+        write_atomically(path, content)
+    message(f"wrote {len(files)} figures into {out}: {', '.join(path.name for path in files)}")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autospace.cli.options import absolute, absolute_source
 from autospace.cli.output import INTERRUPTED, Format, InputError
-from autospace.cli.paths import absolute, absolute_source
 
 if TYPE_CHECKING:
     from autospace.searchers.settings import SearchConfig
@@ -196,11 +196,11 @@ def _run(
     progress: str,
     format_: str,
 ) -> None:
-    from autospace.cli.display.search_outcome import tell_outcome
+    from autospace.cli.display.outcomes import print_search_outcome as tell_outcome
     from autospace.cli.progress.counter import counting
-    from autospace.compute.memory import keep_freed_memory
+    from autospace.compute.machine import keep_freed_memory
+    from autospace.searchers.driver import run_search
     from autospace.searchers.folder import SearchFolder
-    from autospace.searchers.search import run_search
     from autospace.spaces import load
 
     if config is not None and not source:

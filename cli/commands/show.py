@@ -94,7 +94,7 @@ def _shown(source: str, architecture: str | None) -> _Shown:
 
 
 def _layer(shown: _Shown, wanted: str) -> "Layer":
-    from autospace.exporters.svg import layers_of
+    from autospace.spaces.space import layers_of
 
     layers = layers_of(shown.value)
     for index, layer in enumerate(layers):
@@ -106,7 +106,7 @@ def _layer(shown: _Shown, wanted: str) -> "Layer":
 
 def _candidate(shown: _Shown, place: "Layer | None", wanted: str) -> tuple["Layer", "Candidate"]:
     """The candidate of this id; without a layer, it must mean the same cell wherever it stands."""
-    from autospace.exporters.svg import layers_of
+    from autospace.spaces.space import layers_of
 
     layers = layers_of(shown.value) if place is None else (place,)
     found = [layer for layer in layers if wanted in layer.by_id]
@@ -145,7 +145,7 @@ def _show_layer(shown: _Shown, layer: "Layer", output: _Output) -> None:
         output.write(layer_svg(layer, None if reference is None else reference.id))
     elif output.format == "json":
         from autospace.cli.display.summary import candidate_record
-        from autospace.exporters.svg import by_fitness
+        from autospace.spaces.space import by_fitness
 
         ordered = by_fitness(layer.candidates)
         json_data([candidate_record(each, layer.shape, reference) for each in ordered])

@@ -91,8 +91,8 @@ def train(
     Writes its weights and its accuracy on the test images, which are looked at once, at the end.
     A training can be stopped at any time and goes on with --resume RUN.
     """
-    from autospace.cli.display.train_outcome import tell_outcome
-    from autospace.cli.extras import require
+    from autospace.cli.display.outcomes import print_train_outcome as tell_outcome
+    from autospace.cli.options import require
     from autospace.cli.progress.reporters import check_progress
 
     check_progress(progress)
@@ -145,7 +145,7 @@ def _recipe(
 ) -> list[dict[str, Any]]:
     """The settings of a preset or file, and those of --set."""
     from autospace.runs.settings import parse_settings, read_config
-    from autospace.training.recipes import RECIPES, recipe_for
+    from autospace.training.settings import RECIPES, recipe_for
 
     parsed = parse_settings(settings)
     if recipe is not None and recipe not in RECIPES:
@@ -160,7 +160,7 @@ def _recipe(
 
 
 def _configured(name: str, layers: list[dict[str, Any]]) -> "TrainConfig":
-    from autospace.cli.paths import absolute_source
+    from autospace.cli.options import absolute_source
     from autospace.runs.settings import make_settings
     from autospace.training.settings import TrainConfig
 
@@ -174,7 +174,7 @@ def _configured(name: str, layers: list[dict[str, Any]]) -> "TrainConfig":
 
 def _name(arch: str) -> str:
     """What people call it: the last part of a path, whole names of built-ins."""
-    from autospace.spaces.limits import MAX_NAME
+    from autospace.spaces.checks import MAX_NAME
 
     family, at, skeleton = arch.partition("@")
     built_in = at and not Path(arch).exists()
@@ -197,7 +197,7 @@ def _run(
     progress: str,
 ) -> dict[str, Any]:
     from autospace.cli.progress.training_reporters import reporting
-    from autospace.compute.memory import keep_freed_memory
+    from autospace.compute.machine import keep_freed_memory
     from autospace.training.folder import TrainingFolder
     from autospace.training.full import train_architecture
 

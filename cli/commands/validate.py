@@ -106,8 +106,8 @@ def _record(value: "Value", file: str) -> dict[str, Any]:
 
 
 def _warnings(value: "Value") -> Iterator[str]:
-    from autospace.exporters.svg import layers_of
     from autospace.spaces import Skeleton, Space
+    from autospace.spaces.space import layers_of
 
     if isinstance(value, Skeleton):
         return

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from autospace.cli.output import rich_data, terminal_width
-from autospace.spaces.cells.notation import human
-from autospace.spaces.text import shortened, visible
+from autospace.spaces.text import human, shortened, visible
 
 LONGEST_LABEL = 24
 

@@ -4,16 +4,16 @@ from rich.table import Table
 from rich.text import Text
 
 from autospace.cli.display.summary import extent, fitness_text, plural, span
-from autospace.cli.display.table_parts import WIDE, bar, faint, folded, hint, table
+from autospace.cli.display.tables import WIDE, bar, faint, folded, hint, table
 from autospace.cli.output import rich_data, terminal_width
 from autospace.spaces import Candidate, Layer, Space, cell_cost
-from autospace.spaces.cells.notation import human, notation, shape_label
+from autospace.spaces.cells.notation import notation, shape_label
 from autospace.spaces.difference import (
     LayerDifference,
     SpaceDifference,
     operation_shares,
 )
-from autospace.spaces.text import visible
+from autospace.spaces.text import human, visible
 
 MOST_IDS = 3
 

@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from autospace.spaces import Architecture, Candidate, LayerShape, Range, Skeleton, Space, cell_cost
-from autospace.spaces.cells.changes import changes
-from autospace.spaces.cells.notation import human
+from autospace.spaces.cells.notation import changes
+from autospace.spaces.text import human
 
 
 def space_record(space: Space) -> dict[str, Any]:

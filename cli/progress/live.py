@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from autospace.cli.progress.reporters import PHASES, Reporter, duration, feasible_rate
-from autospace.compute.memory import peak_memory
+from autospace.compute.machine import peak_memory
 
 if TYPE_CHECKING:
-    from autospace.evolution.loop import Plan
+    from autospace.evolution.plan import Plan
     from autospace.evolution.population import State
 
 SPARKS = "▁▂▃▄▅▆▇█"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from autospace.cli.output import InputError, message
 
 if TYPE_CHECKING:
-    from autospace.evolution.loop import Plan
+    from autospace.evolution.plan import Plan
     from autospace.evolution.population import State
 
 KINDS = ("auto", "plain", "json", "none")

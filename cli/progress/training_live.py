@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autospace.cli.display.curve import curve
+from autospace.cli.display.drawing import curve
 from autospace.cli.progress.reporters import duration
 from autospace.cli.progress.training_reporters import PHASES, TrainingReporter
 

@@ -146,3 +146,24 @@ def mbconv(kernel: int, expansion: int, *, se: bool = False, nodes: int = 4) -> 
 def _check_member(path: str, what: str, name: object, allowed: Iterable[str]) -> None:
     if not isinstance(name, str) or name not in set(allowed):
         raise SpaceError(path, f"unknown {what} {shown(name)}; allowed: {', '.join(allowed)}")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """What a cell must fit: channels in and out, stride, and the side of the input in pixels."""
+
+    name: str
+    in_channels: int
+    out_channels: int
+    stride: int
+    resolution: int
+
+    @property
+    def out_resolution(self) -> int:
+        """Side of the output in pixels."""
+        return -(-self.resolution // self.stride)
+
+    @property
+    def shortcut(self) -> bool:
+        """Whether the skeleton adds an identity around the cell."""
+        return self.stride == 1 and self.in_channels == self.out_channels

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from autospace.spaces.cells.cell import Cell
-from autospace.spaces.cost import Cost, cell_cost
+from autospace.spaces.cells.cell import Cell, LayerShape
+from autospace.spaces.cells.cost import Cost, cell_cost
+from autospace.spaces.cost import Budget
 from autospace.spaces.errors import SpaceError, located, shown
 from autospace.spaces.files import document as doc
 from autospace.spaces.files.reading import (
@@ -15,8 +16,8 @@ from autospace.spaces.files.reading import (
     read_text,
     validated,
 )
-from autospace.spaces.skeleton import LayerShape, LayerSpec, Skeleton, Stem
-from autospace.spaces.space import Architecture, Budget, Candidate, Layer, Origin, Space
+from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
+from autospace.spaces.space import Architecture, Candidate, Layer, Origin, Space
 
 
 def to_json(value: Space | Architecture | Skeleton) -> str:

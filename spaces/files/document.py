@@ -2,6 +2,8 @@
 
 What a single field can say is checked here; what holds between fields is checked by the values
 that `autospace.spaces.files.codec` builds from a document.
+
+The published JSON Schemas.
 """
 
 from typing import Annotated, Any, Literal
@@ -10,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from autospace.spaces.cells.cell import EXPANSIONS, MAX_NODES, MIN_NODES
 from autospace.spaces.cells.operations import OPERATIONS
-from autospace.spaces.limits import (
+from autospace.spaces.checks import (
     MAX_CANDIDATES,
     MAX_CHANNELS,
     MAX_CLASSES,
@@ -23,15 +25,14 @@ from autospace.spaces.limits import (
     MAX_PARENTS,
     MAX_RESOLUTION,
 )
+from autospace.spaces.errors import SpaceError, shown
 
 SPACE_FORMAT = "autospace.space"
 ARCHITECTURE_FORMAT = "autospace.architecture"
 SKELETON_FORMAT = "autospace.skeleton"
 FAMILY_FORMAT = "autospace.family"
 VERSION = 1
-
 _MAX_EDGES = MAX_NODES * (MAX_NODES - 1) // 2
-
 _Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 _Id = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
 _Operation = Annotated[_Name, Field(json_schema_extra={"enum": list(OPERATIONS)})]
@@ -225,3 +226,15 @@ FILES: dict[str, type[BaseModel]] = {
     SKELETON_FORMAT: SkeletonFile,
     FAMILY_FORMAT: FamilyFile,
 }
+
+
+def json_schema(kind: str = SPACE_FORMAT) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a file format of this program.
+
+    Raises:
+        SpaceError: no such format.
+    """
+    if kind not in FILES:
+        raise SpaceError("format", f"{shown(kind)}; allowed: {', '.join(FILES)}")
+    schema = FILES[kind].model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": kind, **schema}

@@ -9,10 +9,16 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from autospace.spaces.checks import plain
+from autospace.spaces.checks import (
+    MAX_BYTES,
+    MAX_CONTAINERS,
+    MAX_DEPTH,
+    MAX_TOML_BYTES,
+    MAX_VALUES,
+    plain,
+)
 from autospace.spaces.errors import SpaceError, join_path, shown
 from autospace.spaces.files.document import FILES, VERSION
-from autospace.spaces.limits import MAX_BYTES, MAX_CONTAINERS, MAX_DEPTH, MAX_TOML_BYTES, MAX_VALUES
 
 Document = TypeVar("Document", bound=BaseModel)
 

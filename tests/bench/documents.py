@@ -4,7 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from autospace.bench.document import Bench, Entry, Machine, Options
+from autospace.bench.document import Bench, Entry, Options
+from autospace.compute.machine import Machine
 from tests.strategies import names
 
 MACHINE = Machine(system="Linux x86_64", processor="a processor", cores=2, device="cpu", load=0.5)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from autospace.bench.baseline import Change
-from autospace.bench.cost_check import SKELETON, Counted, cost, counted
 from autospace.bench.document import Entry
+from autospace.bench.suites import SKELETON, Counted, cost, counted
 from autospace.spaces import Cell, Skeleton, mbconv
 
 

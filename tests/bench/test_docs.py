@@ -2,7 +2,8 @@
 
 import re
 
-from autospace.bench.document import Entry, Machine, Options
+from autospace.bench.document import Entry, Options
+from autospace.compute.machine import Machine
 from tests.docs.pages import ROOT, Page
 
 PAGE = Page.of(ROOT / "docs" / "ci.md")

@@ -5,9 +5,8 @@ import torch
 
 from autospace.bench import memory, speed
 from autospace.bench.workload import Size
-from autospace.latency.modules import Bench
 from autospace.latency.parts import Part
-from autospace.latency.stopwatch import stopwatch_of, timed
+from autospace.latency.timing import Bench, stopwatch_of, timed
 
 pytestmark = pytest.mark.gpu
 TINY = Size((4,), 1, 8, 3, 4)

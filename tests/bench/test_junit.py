@@ -4,9 +4,8 @@ from xml.etree import ElementTree as ET
 
 from hypothesis import given
 
-from autospace.bench.baseline import Change, compare
+from autospace.bench.baseline import Change, compare, junit
 from autospace.bench.document import Bench
-from autospace.bench.junit import junit
 from tests.bench.documents import document, documents, entry
 
 # Of the schema of Jenkins' xUnit plugin: children in order, and attributes with the required first.

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from autospace.bench.plain_path import PlainCell, PlainSearch, PlainSupernet
 from autospace.bench.workload import CANDIDATES, REFERENCE, Size, make_setting
-from autospace.evolution.settings import ScoringConfig
 from autospace.networks.cells import CellModule
-from autospace.scorers.reference_supernet import ReferenceSupernet
+from autospace.scorers.context import ReferenceSupernet
+from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces import DEFAULT_OPERATIONS, Cell, LayerShape
 from tests.strategies import cells, shapes
 

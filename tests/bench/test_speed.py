@@ -10,10 +10,10 @@ from autospace.bench.baseline import Change
 from autospace.bench.document import Entry
 from autospace.bench.plain_path import PlainSearch
 from autospace.bench.workload import Size
+from autospace.data.batches import Batch
 from autospace.scorers.context import Setting
 from autospace.scorers.scorer import Scorer
 from autospace.spaces import Cell
-from autospace.training.short import Batch
 
 CPU = torch.device("cpu")
 TINY = Size((4,), 1, 8, 3, 4)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from autospace.bench.kendall import kendall
-from autospace.bench.timing import clock_of, spread
+from autospace.bench.ranking import kendall
+from autospace.bench.workload import clock_of, spread
 
 small = st.lists(st.integers(-4, 4), min_size=2, max_size=12)
 

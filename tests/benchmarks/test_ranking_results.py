@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autospace.evolution.settings import ScoringConfig
+from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces import LayerShape, cell_cost
 from autospace.spaces.files.codec import cell_from
 from autospace.spaces.files.document import CellDocument

@@ -12,9 +12,8 @@ from typing import get_args
 import pytest
 
 from autospace.cli.progress.reporters import Reporter
-from autospace.evolution.presets import NEEDS_DATA, PRESETS
-from autospace.evolution.settings import Method
-from autospace.runs.settings import load_config
+from autospace.evolution.settings import NEEDS_DATA, PRESETS, load_config
+from autospace.scorers.scorer import Method
 from autospace.spaces.files.library import load
 from tests.cli.conftest import Ran, Run
 from tests.evolution.runs import SKELETON

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from autospace.cli.options import limit_or_word
 from autospace.cli.output import InputError
-from autospace.runs.settings import ConfigError, make_config, parse_settings
+from autospace.evolution.settings import make_config
+from autospace.runs.errors import ConfigError
+from autospace.runs.settings import parse_settings
 
 WORDS = ("none", "reference")
 

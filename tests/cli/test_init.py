@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autospace.evolution.presets import NEEDS_DATA, PRESETS
-from autospace.runs.settings import load_config, make_config, preset
+from autospace.evolution.settings import NEEDS_DATA, PRESETS, load_config, make_config, preset
 from tests.cli.conftest import Run
 
 

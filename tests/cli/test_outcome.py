@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from autospace.cli.display.evolve_outcome import outcome, tell_outcome
+from autospace.cli.display.outcomes import evolve_outcome as outcome
+from autospace.cli.display.outcomes import print_evolve_outcome as tell_outcome
 from autospace.spaces import Budget, Layer
 from tests.cli.samples import learned_space
 

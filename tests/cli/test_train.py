@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from autospace.cli.display import train_outcome
+from autospace.cli.display import outcomes
 from autospace.cli.progress.training_reporters import TrainingReporter
 from autospace.runs.settings import make_settings, read_config
 from autospace.spaces import load, load_architecture
@@ -246,7 +246,7 @@ def test_a_missing_extra_is_one_line_before_anything_begins(
     def find_spec(name: str) -> Any:
         return None if name == missing else importlib.util.find_spec("json")
 
-    monkeypatch.setattr("autospace.cli.extras.find_spec", find_spec)
+    monkeypatch.setattr("autospace.cli.options.find_spec", find_spec)
     ran = train(*tiny, option)
     extra = option.removeprefix("--")
     assert (ran.code, ran.out) == (2, "")
@@ -405,13 +405,13 @@ def _result(**changes: Any) -> dict[str, Any]:
 
 
 def test_the_outcome_is_told_with_its_curves(golden: Golden) -> None:
-    lines = train_outcome.outcome(Path("runs/net"), _result())
+    lines = outcomes.train_outcome(Path("runs/net"), _result())
     assert max(map(len, lines)) <= 80
     golden("outcome-train.txt", "\n".join(lines) + "\n")
 
 
 def test_hostile_names_are_spelled_out_and_a_poor_terminal_gets_plain_curves() -> None:
-    lines = train_outcome.outcome(Path("a"), _result(architecture="\x1b[2Jx\ny"), "ascii")
+    lines = outcomes.train_outcome(Path("a"), _result(architecture="\x1b[2Jx\ny"), "ascii")
     text = "\n".join(lines)
     assert text.isascii()
     assert "\x1b" not in text
@@ -420,13 +420,13 @@ def test_hostile_names_are_spelled_out_and_a_poor_terminal_gets_plain_curves() -
 
 def test_one_epoch_has_no_curve_and_no_validation_no_row() -> None:
     one = _result(curve=[{"train_loss": 2.0, "validation_accuracy": None}], epochs=1)
-    text = "\n".join(train_outcome.outcome(Path("a"), one))
+    text = "\n".join(outcomes.train_outcome(Path("a"), one))
     assert "1 epoch, 100 held out" in text
     assert "loss" not in text
     points = [{"train_loss": 2.0 - i, "validation_accuracy": None} for i in range(3)]
     none = _result(curve=points)
     none["data"] = {**none["data"], "validation": 0}
-    text = "\n".join(train_outcome.outcome(Path("a"), none))
+    text = "\n".join(outcomes.train_outcome(Path("a"), none))
     assert "loss" in text
     assert "validation" not in text
     assert "held out" not in text

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from autospace.cli.display.curve import BLOCKS, PLAIN, curve, thinned
+from autospace.cli.display.drawing import BLOCKS, PLAIN, curve, thinned
 from autospace.cli.progress.training_live import LiveTrainingReporter
 from autospace.cli.progress.training_reporters import (
     JsonTrainingReporter,

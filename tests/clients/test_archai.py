@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from autospace.exporters.flat import export_architecture
+from autospace.exporters.json_clients import to_flat as export_architecture
 from autospace.spaces import Space
 from tests.clients.exchange import (
     DRAWN,

@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from autospace.comparison.matching import match, unmatched
-from autospace.comparison.pool import draw
+from autospace.comparison.matching import draw, match, unmatched
 from autospace.comparison.verdict import Pair, judge
 from autospace.evaluators.evaluator import Evaluation, Task, architecture_key
 from autospace.evaluators.workers import Made

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from autospace.comparison.effects import LEVEL, holm, mean_difference, superiority
-from autospace.comparison.power import samples_needed
+from autospace.comparison.sample_size import samples_needed
+from autospace.comparison.statistics import LEVEL, holm, mean_difference, superiority
 from autospace.comparison.verdict import Pair, verdict_of
 from autospace.spaces import Architecture
 from tests.comparison.setups import (

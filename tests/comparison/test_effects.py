@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from autospace.comparison.effects import (
+from autospace.comparison.statistics import (
     MeanDifference,
     Superiority,
     holm,

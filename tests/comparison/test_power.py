@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from autospace.comparison.power import MOST, detectable, power_of, samples_needed
 from autospace.comparison.sample_size import (
+    MOST,
     PILOT,
     PLANNED_LEVEL,
     cautious,
+    detectable,
     found_with,
     level_of,
     needed_for,
     planned,
+    power_of,
+    samples_needed,
     spread_of,
 )
 

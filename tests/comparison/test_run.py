@@ -11,10 +11,9 @@ import pytest
 from autospace.comparison.compare import compare
 from autospace.comparison.folder import ComparisonFolder
 from autospace.data.errors import DataError
-from autospace.runs.folder import RunError
-from autospace.runs.settings import ConfigError
+from autospace.runs.errors import ConfigError, RunError
 from autospace.spaces import SpaceError, load, mbconv, to_json
-from autospace.spaces.views import fitted_space
+from autospace.spaces.space import fitted_space
 from tests.comparison.conftest import DATA, Listener, Start
 from tests.comparison.setups import DEAR, space
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from autospace.comparison.pool import draw, space_digest
+from autospace.comparison.matching import draw, space_digest
 from autospace.spaces import Space
 from tests.comparison.setups import CHEAP, DEAR, space
 from tests.strategies import spaces

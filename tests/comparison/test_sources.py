@@ -5,12 +5,7 @@ from pathlib import Path
 import pytest
 
 from autospace.comparison.encoding import local_name
-from autospace.comparison.sources import (
-    common_resolution,
-    labels_of,
-    load_source,
-    random_space,
-)
+from autospace.comparison.setup import common_resolution, labels_of, load_source, random_space
 from autospace.spaces import (
     SpaceError,
     canonical_key,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from autospace.comparison import estimates as summary
+from autospace.comparison import statistics as summary
 
 ERRORS = st.lists(st.integers(0, 100).map(float), min_size=3, max_size=8)
 

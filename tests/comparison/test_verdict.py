@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.comparison.effects import Interval, MeanDifference
+from autospace.comparison.statistics import Interval, MeanDifference
 from autospace.comparison.verdict import judge, not_comparable, sentence, verdict_of
-from autospace.evaluators.settings import PROXIES, Method
+from autospace.evaluators.evaluator import PROXIES, Method
 
 ERRORS = st.lists(st.integers(0, 1000).map(lambda n: n / 10), min_size=6, max_size=6)
 # 64 degrees of freedom: the 97.5 % point of Student's t is 1.99773.

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from autospace.compute import cuda_graphs as module
 from autospace.compute.cuda_graphs import NO_GRAPHS, PLAIN_CALLS, CudaRecorder, Graphs, make_graphs
 from autospace.compute.execution import PLAIN, Execution
-from autospace.training.optimizers import set_rate, sgd
-from autospace.training.short import Batch, Recipe, train
+from autospace.data.batches import Batch
+from autospace.training.short import Recipe, set_rate, sgd, train
 from tests.evolution.recorder import TapeRecorder
 
 

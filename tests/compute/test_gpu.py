@@ -13,16 +13,14 @@ import torch
 from autospace.compute.cuda_graphs import NO_GRAPHS, Graphs, make_graphs
 from autospace.compute.device import resolve_precision
 from autospace.compute.execution import Execution
-from autospace.data.augment import Augment
-from autospace.data.batches import Batches, Normaliser
+from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.learn import learn
-from autospace.evolution.settings import Method, ScoringConfig
-from autospace.networks.network import Network
-from autospace.networks.operations import placed
-from autospace.runs.settings import make_config
+from autospace.evolution.settings import make_config
+from autospace.networks.network import Network, placed
 from autospace.scorers.context import Setting, freeze
 from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.scorer import Method, ScoringConfig
 from autospace.spaces import Cell, mbconv
 from autospace.training.short import Recipe, train
 from tests.evolution.runs import Silent, settings

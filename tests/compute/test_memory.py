@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from autospace.compute import memory
+from autospace.compute import machine
 
 MB = 2**20
 
 
 def printed(code: str) -> list[int]:
     """Numbers that a new process prints, which has `peak_memory`."""
-    command = [sys.executable, "-c", f"from autospace.compute.memory import peak_memory\n{code}"]
+    command = [sys.executable, "-c", f"from autospace.compute.machine import peak_memory\n{code}"]
     done = subprocess.run(command, capture_output=True, check=True, text=True)
     return [int(line) for line in done.stdout.split()]
 
@@ -41,7 +41,7 @@ def test_what_the_starting_process_has_taken_is_not_counted() -> None:
 )
 def test_freed_memory_is_kept_if_asked_for() -> None:
     code = (
-        "import re\nfrom autospace.compute.memory import keep_freed_memory\n{}"
+        "import re\nfrom autospace.compute.machine import keep_freed_memory\n{}"
         "held = [bytearray(b'1') * (16 * {}) for _ in range(4)]\ndel held\n"
         "print(re.search(r'VmRSS:\\s*(\\d+)', open('/proc/self/status').read())[1])"
     )
@@ -55,13 +55,13 @@ def test_freed_memory_is_kept_if_asked_for() -> None:
 def test_what_is_available_is_what_machine_and_container_have_left(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(memory, "_CONTAINER", tmp_path)
-    of_machine = memory.available_memory()
+    monkeypatch.setattr(machine, "_CONTAINER", tmp_path)
+    of_machine = machine.available_memory()
     assert MB < of_machine < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text(f"{30 * MB}\n")
-    assert memory.available_memory() > MB
+    assert machine.available_memory() > MB
     (tmp_path / "memory.max").write_text(f"{70 * MB}\n")
-    assert memory.available_memory() == 40 * MB
+    assert machine.available_memory() == 40 * MB
     (tmp_path / "memory.current").write_text(f"{80 * MB}\n")
-    assert memory.available_memory() == 0
+    assert machine.available_memory() == 0

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from autospace.compute.threads import SMALL_IMAGES, thread_count, threads
+from autospace.compute.device import SMALL_IMAGES, thread_count, threads
 
 
 def test_small_images_get_one_thread_and_others_what_torch_has() -> None:

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.data.errors import DataError
-from autospace.data.readers import archive
-from autospace.data.readers.archive import read_members
+from autospace.data.readers import cifar
+from autospace.data.readers.cifar import read_members
 from autospace.data.readers.safe_pickle import read_pickle
 
 
@@ -140,11 +140,11 @@ def test_large_members_and_endless_archives_are_refused(
 ) -> None:
     with tarfile.open(tmp_path / "c.tar.gz", "w:gz") as target:
         add(target, "unwanted", bytes(50_000))
-    monkeypatch.setattr(archive, "LARGEST_MEMBER", 40_000)
+    monkeypatch.setattr(cifar, "LARGEST_MEMBER", 40_000)
     with pytest.raises(DataError, match="unwanted has 50000 bytes, at most 40000"):
         read_members(tmp_path / "c.tar.gz", ["wanted"])
-    monkeypatch.setattr(archive, "LARGEST_MEMBER", 60_000)
-    monkeypatch.setattr(archive, "LARGEST_ARCHIVE", 40_000)
+    monkeypatch.setattr(cifar, "LARGEST_MEMBER", 60_000)
+    monkeypatch.setattr(cifar, "LARGEST_ARCHIVE", 40_000)
     with pytest.raises(DataError, match="unpacks to more than 40000"):
         read_members(tmp_path / "c.tar.gz", ["wanted"])
     (tmp_path / "big").write_bytes(bytes(60_001))

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospace.data.augment import Augment
+from autospace.data.batches import Augment
 from autospace.data.errors import DataError
 
 

@@ -5,8 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospace.data.augment import Augment
-from autospace.data.batches import Batches, Normaliser
+from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.errors import DataError
 from autospace.data.examples import Examples
 

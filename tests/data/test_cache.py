@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from autospace.data.examples import DataSet, Examples, make_data_set
 from autospace.data.load import load_data
-from autospace.data.readers.cache import cache_key, read_cache, write_cache
+from autospace.data.readers.image_folder import cache_key, read_cache, write_cache
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from autospace.data.errors import DataError, printable
 from autospace.data.load import load_data
-from autospace.data.request import Request, Ticker
-from autospace.data.source import FORMS, Source, parse_source
+from autospace.data.request import FORMS, Request, Source, Ticker, parse_source
 
 words = st.text(st.characters(codec="utf-8", exclude_characters=",=\0"), min_size=1).filter(
     lambda text: text == text.strip() != ""

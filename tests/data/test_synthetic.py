@@ -10,7 +10,7 @@ import torch
 from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
 from autospace.data.load import load_data
-from autospace.data.readers.synthetic import Recipe, generate, make_recipe
+from autospace.data.readers.builtin import Recipe, generate, make_recipe
 from autospace.data.request import Request, Ticker
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from autospace.data.images import Images
+from autospace.data.settings import DataConfig
+from autospace.evaluators.evaluator import EvaluatorConfig
 from autospace.evaluators.make import Setup
-from autospace.evaluators.settings import EvaluatorConfig
-from autospace.evolution.settings import DataConfig
 from autospace.spaces import (
     DEFAULT_OPERATIONS,
     Architecture,

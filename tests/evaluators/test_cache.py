@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.evaluators.cache import EvaluationCache
+from autospace.evaluators.evaluate import EvaluationCache
 from autospace.evaluators.evaluator import Evaluation, Task
 from tests.evaluators.setups import architecture
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.evaluators.cache import EvaluationCache
-from autospace.evaluators.evaluate import evaluate_all
+from autospace.evaluators.evaluate import EvaluationCache, evaluate_all
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, Task
 from autospace.evaluators.workers import Made
 from tests.evaluators.setups import architecture

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from autospace.data.settings import DataConfig
+from autospace.evaluators.evaluator import Method
 from autospace.evaluators.make import Setup, make_evaluator
-from autospace.evaluators.settings import Method
-from autospace.evolution.settings import DataConfig
 from tests.evaluators.setups import CELLS, DATA, architecture, setup, space
 
 

@@ -11,7 +11,7 @@ from autospace.evaluators.make import make_evaluator
 from autospace.evaluators.supernet import OnePath, PathBatches, SharedWeightsEvaluator, union_of
 from autospace.networks.network import Network
 from autospace.spaces import LayerSpec, canonical_key, mbconv
-from autospace.supernets.recalibration import recalibrate
+from autospace.supernets.shared_weights import recalibrate
 from autospace.supernets.supernet import space_supernet
 from autospace.training.short import measure
 from tests.evaluators.setups import CELLS, SKELETON, architecture, images, setup, space

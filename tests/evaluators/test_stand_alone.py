@@ -6,16 +6,15 @@ import pytest
 import torch
 
 from autospace.data.images import load_images
-from autospace.evaluators.evaluator import EvaluationError
+from autospace.data.settings import DataConfig
+from autospace.evaluators.evaluator import EvaluationError, EvaluatorConfig
 from autospace.evaluators.make import make_evaluator
-from autospace.evaluators.settings import EvaluatorConfig
 from autospace.evaluators.stand_alone import (
     StandAloneEvaluator,
     from_measured,
     new_network,
     recipe_of,
 )
-from autospace.evolution.settings import DataConfig
 from autospace.training.short import Measured
 from tests.evaluators.setups import DATA, SKELETON, architecture, images, setup
 
@@ -86,11 +85,11 @@ def _rows(examples: torch.Tensor) -> set[bytes]:
 
 def test_the_test_split_is_measured_unless_validation_is_asked_for() -> None:
     device = torch.device("cpu")
-    test = load_images(DATA, EvaluatorConfig(), 0, device)
+    test = load_images(DATA, "test", 0, device)
     assert test.training is test.data.train
     assert test.measured is test.data.test
     part = DataConfig(source=DATA.source, resolution=8, validation=0.3)
-    validation = load_images(part, EvaluatorConfig(split="validation"), 0, device)
+    validation = load_images(part, "validation", 0, device)
     whole = _rows(validation.data.train.images)
     assert len(validation.measured) == 27
     assert _rows(validation.training.images) | _rows(validation.measured.images) == whole
@@ -99,7 +98,7 @@ def test_the_test_split_is_measured_unless_validation_is_asked_for() -> None:
 
 def test_only_training_batches_are_augmented() -> None:
     config = DataConfig(source=DATA.source, resolution=8, crop=2, flip=True)
-    found = load_images(config, EvaluatorConfig(), 0, torch.device("cpu"))
+    found = load_images(config, "test", 0, torch.device("cpu"))
     normal = found.normaliser(found.training.images)
     plain, _ = found.plain_batches(90, 0).batch(0)
     assert _rows(plain.contiguous()) == _rows(normal.contiguous())

@@ -84,7 +84,7 @@ class Silent:
 class Server:
     """Forks runs: of evolution, or of whatever another module like this one serves."""
 
-    def __init__(self, module: str = "tests.runs") -> None:
+    def __init__(self, module: str = "tests.evolution.runs") -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
             [sys.executable, "-m", module],
@@ -150,7 +150,7 @@ def _child(request: dict[str, Any]) -> dict[str, Any]:
 
     from autospace.evolution.folder import RunFolder
     from autospace.evolution.learn import learn
-    from autospace.runs.settings import make_config
+    from autospace.evolution.settings import make_config
 
     torch.set_num_threads(1)
     writes = [0]

@@ -9,14 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospace.evolution.checkpoint import (
-    CheckpointError,
-    round_out,
-    state_from_json,
-    state_to_json,
-)
+from autospace.evolution.folder import round_out, state_from_json, state_to_json
 from autospace.evolution.loop import evolve, start
 from autospace.evolution.population import State
+from autospace.runs.errors import CheckpointError
 from autospace.spaces import LayerSpec, Skeleton, Stem
 from tests.tiny import SKELETON, ClosedForm, finish, plan
 

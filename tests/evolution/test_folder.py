@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from autospace.evolution.checkpoint import CheckpointError, round_out
-from autospace.evolution.folder import RunError, RunFolder
-from autospace.runs.settings import ConfigError, make_config, to_toml
+from autospace.evolution.folder import RunError, RunFolder, round_out
+from autospace.evolution.settings import make_config
+from autospace.runs.errors import CheckpointError, ConfigError
+from autospace.runs.settings import to_toml
 from autospace.spaces import SpaceError
 from autospace.spaces.files.library import load_builtin
 from tests.tiny import SKELETON, finish, plan

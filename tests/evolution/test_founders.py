@@ -4,14 +4,13 @@ from typing import Any
 
 import pytest
 
-from autospace.evolution.checkpoint import state_from_json, state_to_json
-from autospace.evolution.folder import RunFolder
+from autospace.evolution.folder import RunFolder, state_from_json, state_to_json
+from autospace.evolution.learn import prepare
 from autospace.evolution.loop import evolve
-from autospace.evolution.setup import prepare
-from autospace.runs.settings import make_config
+from autospace.evolution.settings import make_config
 from autospace.spaces import Cell
 from autospace.spaces.cells.variation import CellPrior
-from autospace.spaces.shares import Share
+from autospace.spaces.cost import Share
 from tests.evolution.runs import Silent
 from tests.evolution.runs import settings as run_settings
 from tests.tiny import REFERENCES, ClosedForm, finish, plan, space_bytes

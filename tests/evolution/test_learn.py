@@ -14,13 +14,11 @@ import torch
 from autospace.compute.device import resolve_device
 from autospace.data.errors import DataError
 from autospace.evolution.folder import RunError, RunFolder
-from autospace.evolution.learn import learn
-from autospace.evolution.setup import Prepared, prepare, reference_cells
-from autospace.runs.settings import make_config
+from autospace.evolution.learn import Prepared, learn, prepare, reference_cells
+from autospace.evolution.settings import make_config
 from autospace.spaces import Space, SpaceError, from_json
-from autospace.spaces.cost import fixed_cost
+from autospace.spaces.cost import BudgetError, fixed_cost
 from autospace.spaces.files.library import load
-from autospace.spaces.shares import BudgetError
 from tests.evolution.runs import ROOT, ROUNDS, Silent, settings
 
 
@@ -81,7 +79,8 @@ def test_equal_seeds_give_equal_bytes_here_and_in_another_process(
     _learned(tmp_path / "again", settings(tmp_path))
     assert (tmp_path / "again" / "space.json").read_bytes() == expected
     code = (
-        "import sys, json, torch; from pathlib import Path; from tests.evolution.test_learn import _learned\n"
+        "import sys, json, torch; from pathlib import Path; "
+        "from tests.evolution.test_learn import _learned\n"
         "torch.set_num_threads(1); _learned(Path(sys.argv[1]), json.loads(sys.argv[2]))"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "other")]

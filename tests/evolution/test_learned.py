@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospace.evolution.learned import learned_space
-from autospace.evolution.loop import Plan, evolve
+from autospace.evolution.loop import evolve, learned_space
+from autospace.evolution.plan import Plan
 from autospace.evolution.population import LayerState, State
 from autospace.spaces import Budget, Skeleton, Space, from_json, mbconv, to_json
-from autospace.spaces.shares import dearest_reference, layer_shares
+from autospace.spaces.cost import dearest_reference, layer_shares
 from tests.strategies import skeletons
 from tests.tiny import REFERENCES, SHAPE, SKELETON, ClosedForm, finish, member, one_max, plan
 

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospace.evolution.checkpoint import state_from_json, state_to_json
-from autospace.evolution.loop import DIVERGED, Plan, evolve, propose, repeat_of, start
+from autospace.evolution.folder import state_from_json, state_to_json
+from autospace.evolution.loop import DIVERGED, evolve, propose, repeat_of, start
+from autospace.evolution.plan import Plan
 from autospace.evolution.population import State
 from autospace.spaces import Budget, Cell
 from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.cells.variation import CellPrior
-from autospace.spaces.shares import dearest_reference, layer_shares
+from autospace.spaces.cost import dearest_reference, layer_shares
 from tests.tiny import REFERENCES, SKELETON, ClosedForm, finish, one_max, plan, space_bytes
 
 MODES: list[dict[str, Any]] = [

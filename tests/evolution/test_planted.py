@@ -13,17 +13,16 @@ import torch
 
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.examples import Examples
-from autospace.evolution.learned import learned_space
-from autospace.evolution.loop import Plan, evolve
-from autospace.evolution.settings import ScoringConfig
+from autospace.evolution.loop import evolve, learned_space
+from autospace.evolution.plan import Plan
 from autospace.evolution.toolbox import Operators
-from autospace.networks.network import Network
-from autospace.networks.operations import placed
+from autospace.networks.network import Network, placed
 from autospace.scorers.context import Setting, freeze
 from autospace.scorers.make import make_scorer
+from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces import Budget, Cell, LayerSpec, Skeleton, Stem, mbconv
 from autospace.spaces.cells.variation import CellPrior
-from autospace.spaces.shares import Share
+from autospace.spaces.cost import Share
 from autospace.training.short import Recipe, train
 
 SHIFT = 7

@@ -9,12 +9,11 @@ import torch
 from safetensors import safe_open
 
 from autospace.evolution import reference as module
-from autospace.evolution.checkpoint import CheckpointError
 from autospace.evolution.reference import WEIGHTS, new_reference, warm_up
 from autospace.evolution.settings import WarmUpConfig
 from autospace.networks.network import Network
-from autospace.runs.settings import ConfigError
-from autospace.scorers.scorer import no_tick
+from autospace.progress import no_tick
+from autospace.runs.errors import CheckpointError, ConfigError
 from autospace.spaces import mbconv
 from tests.tiny import SKELETON
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from autospace.evolution.checkpoint import state_from_json
+from autospace.evolution.folder import state_from_json
 from autospace.spaces.files.library import load_skeleton
 from tests.evolution.runs import ROUNDS, Server, settings
 

@@ -15,7 +15,7 @@ import pytest
 
 from autospace.evolution.folder import RunError, RunFolder
 from autospace.evolution.learn import learn
-from autospace.runs.settings import make_config
+from autospace.evolution.settings import make_config
 from tests.evolution.runs import ROOT, Silent, interrupt, settings
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from autospace.evolution import toolbox as evolution
 from autospace.evolution.population import Drawn, LayerRecord, Member
 from autospace.spaces import DEFAULT_OPERATIONS, Cell, mbconv
+from autospace.spaces.cells.cost import Cost
 from autospace.spaces.cells.variation import CellPrior, random_cell
-from autospace.spaces.cost import Cost
 from tests.tiny import PRIOR, member, operators
 
 FITNESSES = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=12)

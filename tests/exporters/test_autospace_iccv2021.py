@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.exporters.autospace_iccv2021 import CODES, FLAGS, export_space
+from autospace.importers.autospace_iccv2021 import EXPANSION_OF, MIX_OF, OPERATION_OF
 from autospace.importers.formats import import_text
-from autospace.importers.motif import EXPANSION_OF, MIX_OF, OPERATION_OF
 from autospace.importers.target import Target
 from autospace.spaces import (
     OPERATIONS,

@@ -6,10 +6,10 @@ import networkx as nx
 import pytest
 from hypothesis import given, settings
 
-from autospace.exporters import dot, mermaid
-from autospace.exporters.svg import by_fitness, layers_of
+from autospace.exporters import graphs
 from autospace.spaces import Architecture, Candidate, Cell, Layer, Space, load
 from autospace.spaces.cells.notation import edge_label
+from autospace.spaces.space import by_fitness, layers_of
 from autospace.spaces.text import visible
 from tests.cli.samples import drawn_architecture, learned_space
 from tests.exporters.flow_readers import Drawn, read_dot, read_mermaid
@@ -20,12 +20,12 @@ MARKUP = ("`**md**`", "&amp; #35; #quot;", '"]) --> x', "\\N\\l\\", "%%{init}%%"
 
 
 def _as_dot(value: Value) -> Drawn:
-    made = dot.export_space if isinstance(value, Space) else dot.export_architecture
+    made = graphs.space_to_dot if isinstance(value, Space) else graphs.architecture_to_dot
     return read_dot(made(value))  # type: ignore[arg-type]
 
 
 def _as_mermaid(value: Value) -> Drawn:
-    made = mermaid.export_space if isinstance(value, Space) else mermaid.export_architecture
+    made = graphs.space_to_mermaid if isinstance(value, Space) else graphs.architecture_to_mermaid
     return read_mermaid(made(value))  # type: ignore[arg-type]
 
 

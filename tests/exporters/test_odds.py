@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from autospace.exporters.odds import odds
+from autospace.exporters.json_clients import odds
 
 fitnesses = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=9)
 anything = st.lists(

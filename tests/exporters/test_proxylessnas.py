@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from autospace.exporters.proxylessnas import export_architecture
-from autospace.importers.proxylessnas import read
+from autospace.importers.network_file import read_proxylessnas as read
 from autospace.importers.target import Target
 from autospace.networks.network import Network
 from autospace.spaces import (

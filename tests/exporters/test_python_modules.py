@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospace.exporters.python_text import literal
+from autospace.exporters.python_clients import literal
 from autospace.exporters.targets import TARGETS
 from autospace.spaces import Candidate, Cell, Layer, Space, SpaceError
 from autospace.spaces.cost import fixed_cost

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.exporters.svg import by_fitness, cell_svg, layer_svg, network_svg
+from autospace.exporters.svg import cell_svg, layer_svg, network_svg
 from autospace.spaces import Candidate, Cell, Layer, LayerShape, Space, load
 from autospace.spaces.cells.notation import edge_label
+from autospace.spaces.space import by_fitness
 from autospace.spaces.text import xml
 from tests.cli.samples import DOWN, SAME, cells, drawn_architecture, full_cell, learned_space
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from autospace import exporters
-from autospace.exporters.flat import export_architecture
+from autospace.exporters.json_clients import to_flat as export_architecture
 from autospace.exporters.targets import TARGETS
 from autospace.spaces import Architecture, Space, from_json, load, to_json
 from tests.cli.samples import learned_space

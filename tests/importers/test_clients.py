@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospace.exporters import configspace, optuna, pyglove
+from autospace.exporters import json_clients
 from autospace.importers.formats import FORMATS, import_text
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, Space, SpaceError, load
@@ -129,7 +129,7 @@ def test_indices_that_name_nothing_are_refused(value: Any, message: str) -> None
 def test_optuna_finds_a_winner_that_comes_back() -> None:
     client = pytest.importorskip("optuna")
     client.logging.set_verbosity(client.logging.WARNING)
-    exported = json.loads(optuna.export_space(SPACE))
+    exported = json.loads(json_clients.to_optuna(SPACE))
     choices = {
         name: client.distributions.json_to_distribution(json.dumps(each))
         for name, each in exported.items()
@@ -144,7 +144,7 @@ def test_optuna_finds_a_winner_that_comes_back() -> None:
 def test_configspace_draws_a_configuration_that_comes_back() -> None:
     client = pytest.importorskip("ConfigSpace")
     loaded = client.ConfigurationSpace.from_serialized_dict(
-        json.loads(configspace.export_space(SPACE))
+        json.loads(json_clients.to_configspace(SPACE))
     )
     loaded.seed(0)
     drawn = {name: str(cell) for name, cell in dict(loaded.sample_configuration()).items()}
@@ -153,7 +153,7 @@ def test_configspace_draws_a_configuration_that_comes_back() -> None:
 
 def test_pyglove_draws_a_dna_that_comes_back() -> None:
     client = pytest.importorskip("pyglove")
-    loaded = client.from_json_str(pyglove.export_space(SPACE))
+    loaded = client.from_json_str(json_clients.to_pyglove(SPACE))
     dna = client.random_dna(client.dna_spec(loaded), random.Random(0))
     expected = json.loads(client.to_json_str(client.materialize(loaded, dna)))
     found = import_text("pyglove", client.to_json_str(dna), Target(space=SPACE))

@@ -9,8 +9,9 @@ import pytest
 
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.learn import learn
+from autospace.evolution.settings import make_config
 from autospace.latency.table import to_json
-from autospace.runs.settings import ConfigError, make_config
+from autospace.runs.errors import ConfigError
 from autospace.spaces import SpaceError, load_skeleton
 from tests.evolution.runs import Silent, settings
 from tests.latency.tables import table_for

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 from scipy.stats import kendalltau
 
-from autospace.latency.fit import Sample, checked, fitted
+from autospace.latency.profile import Sample, checked, fitted
 from autospace.latency.table import Correction
 
 sizes = st.tuples(st.floats(0.1, 10), st.integers(5, 100), st.floats(0.1, 20))

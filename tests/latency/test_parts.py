@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from autospace.latency.modules import Bench, Classifier, build_part
 from autospace.latency.parts import Part, cell_parts, fixed_parts, parts_of_skeleton, parts_of_space
+from autospace.latency.timing import Bench, Classifier, build_part
 from autospace.networks.network import Network
 from autospace.networks.operations import ConvNorm, Gate, SqueezeExcite
 from autospace.spaces import OPERATIONS, Architecture, Cell, LayerShape, Skeleton, Space

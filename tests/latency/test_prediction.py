@@ -6,13 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.latency.budget import latency_budget
+from autospace.latency.budget import LatencyError, Prediction, latency_budget
 from autospace.latency.parts import Part, parts_of_skeleton
-from autospace.latency.prediction import LatencyError, Prediction
 from autospace.latency.table import Correction
 from autospace.spaces import Cell, Skeleton, mbconv
-from autospace.spaces.cost import se_channels
-from autospace.spaces.shares import BudgetError
+from autospace.spaces.cells.cost import se_channels
+from autospace.spaces.cost import BudgetError
 from tests.latency.tables import CORRECTION, milliseconds, table_for
 from tests.strategies import cells, skeletons
 from tests.tiny import SKELETON

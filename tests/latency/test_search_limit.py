@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from autospace.latency.prediction import Prediction
+from autospace.latency.budget import Prediction
 from autospace.latency.table import to_json
-from autospace.runs.settings import ConfigError
+from autospace.runs.errors import ConfigError
+from autospace.searchers.driver import run_search
 from autospace.searchers.folder import SearchFolder
-from autospace.searchers.search import run_search
 from autospace.spaces.choices import SearchError
 from autospace.spaces.files.library import family_space
 from tests.latency.tables import table_for

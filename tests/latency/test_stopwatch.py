@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.latency.stopwatch import Stopwatch, Work, middle_half, timed
+from autospace.latency.timing import Stopwatch, Work, middle_half, timed
 
 
 class Hours:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from autospace.networks import pt2 as deploy_pt2
+from autospace.networks import deploy as deploy_pt2
 from autospace.networks.deploy import _FORMATS, Deployed, DeployError, deploy
 from autospace.networks.network import Network
 from autospace.networks.weights import WeightsError, save_weights

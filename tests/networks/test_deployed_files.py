@@ -16,8 +16,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from autospace.networks import onnx as deploy_onnx
-from autospace.networks import pt2 as deploy_pt2
+from autospace.networks import deploy as deploy_onnx
+from autospace.networks import deploy as deploy_pt2
 from autospace.networks.deploy import deploy
 from autospace.networks.weights import NORMALISATION, save_weights
 from autospace.spaces import (

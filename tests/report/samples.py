@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from autospace.evolution.checkpoint import event_out
-from autospace.evolution.folder import RunFolder
-from autospace.evolution.learned import learned_space
-from autospace.evolution.loop import Plan, evolve, start
-from autospace.runs.settings import make_config
+from autospace.evolution.folder import RunFolder, event_out
+from autospace.evolution.loop import evolve, learned_space, start
+from autospace.evolution.plan import Plan
+from autospace.evolution.settings import make_config
 from autospace.spaces import Budget, Cell, Skeleton
 from tests.tiny import SKELETON, ClosedForm, plan
 

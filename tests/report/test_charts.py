@@ -9,9 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.charts import palette
-from autospace.charts.figure import Area, Axis, Dots, Line, Panel, Rule, Segments, Unit
-from autospace.charts.scale import Scale, tick_label, ticks
+from autospace.charts import svg
+from autospace.charts.figure import (
+    Area,
+    Axis,
+    Dots,
+    Line,
+    Panel,
+    Rule,
+    Scale,
+    Segments,
+    Unit,
+    tick_label,
+    ticks,
+)
 from autospace.charts.svg import panel_svg
 from tests.strategies import HOSTILE_NAMES
 
@@ -178,12 +189,12 @@ def test_the_contrast_formula_knows_black_on_white() -> None:
     assert _contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
-@pytest.mark.parametrize("colours", [palette.LIGHT, palette.DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("colours", [svg.LIGHT, svg.DARK], ids=["light", "dark"])
 def test_text_and_marks_stand_out_from_every_background(colours: dict[str, str]) -> None:
-    for background in palette.BACKGROUNDS:
-        for role in palette.TEXT_ROLES:
+    for background in svg.BACKGROUNDS:
+        for role in svg.TEXT_ROLES:
             assert _contrast(colours[role], colours[background]) >= 4.5, (role, background)
-        for role in palette.MARK_ROLES:
+        for role in svg.MARK_ROLES:
             assert _contrast(colours[role], colours[background]) >= 3, (role, background)
 
 
@@ -199,7 +210,7 @@ def _seen(colour: str, cone: str) -> tuple[float, ...]:
 
 
 @pytest.mark.parametrize("cone", ["protan", "deutan"])
-@pytest.mark.parametrize("colours", [palette.LIGHT, palette.DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("colours", [svg.LIGHT, svg.DARK], ids=["light", "dark"])
 def test_the_first_three_series_differ_for_the_colour_blind(
     colours: dict[str, str], cone: str
 ) -> None:

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from autospace.evolution.checkpoint import CheckpointError, cells_of_event, event_out, round_out
+from autospace.evolution.folder import cells_of_event, event_out, round_out
 from autospace.evolution.loop import evolve, start
+from autospace.runs.errors import CheckpointError
 from autospace.spaces import LayerSpec, Skeleton, Stem
 from tests.tiny import SKELETON, ClosedForm, plan
 

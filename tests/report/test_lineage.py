@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.evolution.population import Member
-from autospace.report.lineage import differences, lineage
+from autospace.report.record import differences, lineage
 from autospace.spaces import OPERATIONS, Cell, Origin, mbconv
 from tests.strategies import cells
 from tests.tiny import member

@@ -11,16 +11,15 @@ import typer
 
 from autospace.cli.main import app
 from autospace.evolution.population import Drawn, LayerRecord, Round
-from autospace.evolution.settings import Config
+from autospace.evolution.settings import Config, make_config
 from autospace.report import report_text
-from autospace.report.cell_figures import front
-from autospace.report.findings import layer_findings
+from autospace.report.cell_sections import front
+from autospace.report.findings import by_depth, layer_findings, overall, traits
 from autospace.report.fitness_figures import MOST_POINTS, fitness_figure, thinned
 from autospace.report.record import read_run
-from autospace.report.reproduce import changed, command, source
-from autospace.report.traits import by_depth, overall, traits
-from autospace.runs.folder import RunError
-from autospace.runs.settings import ConfigError, make_config, parse_settings
+from autospace.report.run_page import changed, command, source
+from autospace.runs.errors import ConfigError, RunError
+from autospace.runs.settings import parse_settings
 from autospace.spaces import Cell, SpaceError, load, mbconv
 from tests.report.pages import Node, parsed
 from tests.report.samples import SETTINGS, score, write_run

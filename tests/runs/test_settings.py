@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.evolution.presets import NEEDS_DATA, PRESETS
-from autospace.evolution.settings import Config, Method
-from autospace.runs.settings import (
-    ConfigError,
+from autospace.evolution.settings import (
+    NEEDS_DATA,
+    PRESETS,
+    Config,
     load_config,
     make_config,
-    parse_settings,
     preset,
-    read_config,
-    to_toml,
 )
+from autospace.runs.errors import ConfigError
+from autospace.runs.settings import parse_settings, read_config, to_toml
+from autospace.scorers.scorer import Method
 from autospace.spaces import DEFAULT_OPERATIONS, OPERATIONS
 from autospace.spaces.files.library import SKELETON_NAMES
 

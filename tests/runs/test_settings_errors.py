@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospace.evolution.settings import Config, Method
-from autospace.runs.settings import ConfigError, load_config, make_config, read_config
+from autospace.evolution.settings import Config, load_config, make_config
+from autospace.runs.errors import ConfigError
+from autospace.runs.settings import read_config
+from autospace.scorers.scorer import Method
 from autospace.spaces import OPERATIONS
 
 LIMITS = "max_madds, max_params, max_latency_ms, latency_table"

@@ -7,10 +7,9 @@ import torch
 
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.examples import Examples
-from autospace.evolution.settings import Method, ScoringConfig
-from autospace.networks.network import Network
-from autospace.networks.operations import placed
+from autospace.networks.network import Network, placed
 from autospace.scorers.context import Setting, freeze
+from autospace.scorers.scorer import Method, ScoringConfig
 from autospace.spaces import Cell, LayerSpec, Skeleton, Stem, mbconv
 from autospace.training.short import Recipe, train
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from autospace.evolution.settings import Method
 from autospace.networks.network import Network
 from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.scorer import Method
 from autospace.spaces import Cell, mbconv
 from tests.scorers.conftest import MakeSetting
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from autospace.evolution.settings import Method
-from autospace.scorers.cost_aware import CostAware, relative_costs
-from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.context import relative_costs
+from autospace.scorers.make import SCORERS, CostAware, make_scorer
+from autospace.scorers.scorer import Method
 from autospace.spaces import Cell, cell_cost, mbconv
 from tests.scorers.conftest import SKELETON, MakeSetting
 

@@ -10,8 +10,7 @@ from autospace.networks.cells import CellModule
 from autospace.networks.features import LayerInput, LayerTrace, layer_traces
 from autospace.networks.network import Network
 from autospace.scorers.context import inherit
-from autospace.scorers.in_place import loss_with
-from autospace.scorers.local import local_model
+from autospace.scorers.local import local_model, loss_with
 from autospace.spaces import Cell, mbconv
 from tests.scorers.conftest import SKELETON, examples
 

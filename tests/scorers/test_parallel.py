@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.evolution.settings import Method
-from autospace.scorers import crew as crews
-from autospace.scorers.crew import Crew, crew, fitting_count
+from autospace.scorers import parallel as crews
 from autospace.scorers.make import make_scorer
-from autospace.scorers.parallel import Place, in_order, one_by_one
+from autospace.scorers.parallel import Crew, Place, crew, fitting_count, in_order, one_by_one
+from autospace.scorers.scorer import Method
 from autospace.spaces import Cell
 from tests.scorers.conftest import SKELETON, MakeSetting
 

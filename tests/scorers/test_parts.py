@@ -10,16 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from autospace.compute.execution import Execution
-from autospace.compute.microbatches import Parts
+from autospace.compute.execution import Execution, Parts
 from autospace.data.batches import Batches, Normaliser
-from autospace.evolution.settings import Method
-from autospace.networks.network import Network
-from autospace.networks.operations import ConvNorm, placed
+from autospace.networks.network import Network, placed
+from autospace.networks.operations import ConvNorm
+from autospace.scorers.context import ReferenceSupernet
 from autospace.scorers.local import LocalScorer
 from autospace.scorers.make import SCORERS, make_scorer
 from autospace.scorers.mixture import MixtureSearch
-from autospace.scorers.reference_supernet import ReferenceSupernet
+from autospace.scorers.scorer import Method
 from autospace.spaces import Cell, mbconv
 from autospace.training.short import Recipe, measure, train
 from tests.scorers.conftest import SKELETON, MakeSetting, examples

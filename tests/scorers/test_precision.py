@@ -8,13 +8,12 @@ import torch
 from torch import nn
 
 from autospace.compute.execution import PLAIN, Execution, widened
-from autospace.evolution.settings import Method
 from autospace.networks.network import Network
 from autospace.scorers import mixture
-from autospace.scorers.context import Setting
+from autospace.scorers.context import ReferenceSupernet, Setting
 from autospace.scorers.gated import GatedScorer, train_single_path
 from autospace.scorers.make import make_scorer
-from autospace.scorers.reference_supernet import ReferenceSupernet
+from autospace.scorers.scorer import Method
 from autospace.spaces import Cell
 from autospace.training.short import Recipe, train
 from tests.scorers.conftest import SKELETON, MakeSetting

@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from autospace.evolution.settings import Method
 from autospace.networks.cells import CellModule, recompute_cells
-from autospace.networks.network import Network
-from autospace.networks.operations import placed
+from autospace.networks.network import Network, placed
 from autospace.scorers.make import make_scorer
+from autospace.scorers.scorer import Method
 from autospace.spaces import Cell, LayerShape, LayerSpec, Skeleton, Stem, mbconv
 from tests.networks.kernels.tools import plainly
 from tests.scorers.conftest import MakeSetting

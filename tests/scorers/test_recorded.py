@@ -8,8 +8,8 @@ import torch
 from autospace.compute import cuda_graphs as graphs
 from autospace.compute.cuda_graphs import Graphs
 from autospace.compute.execution import Execution
-from autospace.evolution.settings import Method
 from autospace.scorers.make import make_scorer
+from autospace.scorers.scorer import Method
 from autospace.spaces import Cell
 from tests.evolution.recorder import TapeRecorder
 from tests.scorers.conftest import MakeSetting

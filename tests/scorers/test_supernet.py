@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from autospace.networks.network import Network
 from autospace.scorers import gated
+from autospace.scorers.context import ReferenceSupernet
 from autospace.scorers.gated import GatedScorer, train_single_path
 from autospace.scorers.make import make_scorer
 from autospace.scorers.mixture import MixtureScorer
-from autospace.scorers.reference_supernet import ReferenceSupernet
 from autospace.spaces import Cell
 from autospace.supernets.supernet import fix_scale
 from tests.scorers.conftest import MakeSetting, examples

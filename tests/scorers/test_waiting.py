@@ -8,13 +8,12 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from autospace.data.augment import Augment
-from autospace.data.batches import Batches, Normaliser
-from autospace.evolution.settings import Method
+from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.networks.network import Network
 from autospace.scorers import local
 from autospace.scorers.context import freeze
 from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.scorer import Method
 from autospace.spaces import Cell, mbconv
 from autospace.training.short import Recipe, train
 from tests.scorers.conftest import SKELETON, MakeSetting, examples

@@ -17,17 +17,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from autospace.data.augment import Augment
-from autospace.data.batches import Normaliser
+from autospace.data.batches import Augment, Normaliser
 from autospace.data.examples import DataSet, Examples
 from autospace.data.images import Images
 from autospace.networks import operations
 from autospace.runs.state import State
+from autospace.searchers.driver import make_method
 from autospace.searchers.fitness_search import FitnessSearch
-from autospace.searchers.make import make_method
+from autospace.searchers.method import SearchProblem
 from autospace.spaces import Budget, Candidate, Cell, Layer, LayerSpec, Skeleton, Space, Stem
 from autospace.spaces.choices import Choices, Path, limits_of
-from autospace.supernets.problem import Problem
 from autospace.supernets.shared_weights import SharedWeights
 from tests.searchers.problems import settings
 
@@ -95,7 +94,7 @@ def planted_space(seed: int, count: int = LAYERS) -> Space:
     return Space("planted", skeleton, vocabulary, tuple(layers))
 
 
-def planted_problem(seed: int, layers: int = LAYERS, **changes: Any) -> Problem:
+def planted_problem(seed: int, layers: int = LAYERS, **changes: Any) -> SearchProblem:
     """A problem over a planted space; changes of the settings by section."""
     training, measured = brightest_channel(600, 2 * seed), brightest_channel(600, 2 * seed + 1)
     names = tuple(map(str, range(CLASSES)))
@@ -112,10 +111,10 @@ def planted_problem(seed: int, layers: int = LAYERS, **changes: Any) -> Problem:
     chosen = {**changes, "supernet": {**SUPERNET, **changes.get("supernet", {})}}
     torch.manual_seed(seed)
     choices = Choices(space, limits_of(space, Budget()))
-    return Problem(choices, images, settings(seed=seed, **chosen))
+    return SearchProblem.of(choices, images, settings(seed=seed, **chosen))
 
 
-def share_found(problem: Problem, path: Path) -> float:
+def share_found(problem: SearchProblem, path: Path) -> float:
     """Share of the layers in which a path has the candidate that passes the signal on."""
     chosen = problem.choices.architecture(path).candidates
     return sum(each.id == "passing" for each in chosen) / len(chosen)
@@ -127,7 +126,7 @@ class PlantedFitness:
     default_evaluations = 30
     steps = 0
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: SearchProblem) -> None:
         self._problem = problem
         self.supernets: list[SharedWeights] = []
         self.known: dict[Path, float] = {}

@@ -5,13 +5,12 @@ from typing import Any
 import torch
 
 from autospace.data.images import load_images
-from autospace.evaluators.settings import EvaluatorConfig
 from autospace.runs.settings import make_settings
+from autospace.searchers.method import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Budget, LayerSpec, Skeleton, Space, Stem
 from autospace.spaces.choices import Choices, limits_of
 from autospace.spaces.files.library import family_space
-from autospace.supernets.problem import Problem
 
 SKELETON = Skeleton(
     "tiny", 1, 8, 3, Stem(4, 1), (LayerSpec(4), LayerSpec(6, 2), LayerSpec(6)), head=8
@@ -33,17 +32,19 @@ def settings(**changes: Any) -> SearchConfig:
     return make_settings(SearchConfig, SETTINGS, changes)
 
 
-def make_problem(space: Space | None = None, budget: Budget = NO_LIMITS, **changes: Any) -> Problem:
+def make_problem(
+    space: Space | None = None, budget: Budget = NO_LIMITS, **changes: Any
+) -> SearchProblem:
     """A problem of a second's work, on three classes of synthetic 8x8 images."""
     config = settings(**changes)
     given = space or family_space("mbconv", SKELETON)
     images = load_images(
         config.data.model_copy(update={"resolution": given.skeleton.resolution}),
-        EvaluatorConfig(split="validation"),
+        "validation",
         config.seed,
         torch.device("cpu"),
     )
     channels, resolution = images.training.images.shape[1:3]
     if (channels, resolution) != (given.skeleton.in_channels, given.skeleton.resolution):
         raise ValueError(f"images of {channels}x{resolution} pixels for {given.skeleton}")
-    return Problem(Choices(given, limits_of(given, budget)), images, config)
+    return SearchProblem.of(Choices(given, limits_of(given, budget)), images, config)

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.search import GradientSearch
-from autospace.searchers.make import make_method
+from autospace.searchers.method import SearchProblem
 from autospace.spaces import Layer, Space
 from autospace.spaces.choices import Path
 from autospace.spaces.files.library import family_space
-from autospace.supernets.problem import Problem
 from autospace.supernets.supernet import Supernet
 from tests.searchers.problems import SKELETON, make_problem
 
@@ -72,7 +72,7 @@ def smoothen(network: nn.Module) -> None:
                 setattr(module, name, nn.SiLU())
 
 
-def one_hot(problem: Problem, path: Path) -> Rows:
+def one_hot(problem: SearchProblem, path: Path) -> Rows:
     rows = [torch.zeros(size, dtype=torch.float64) for size in problem.choices.sizes]
     for row, index in zip(rows, path, strict=True):
         row[index] = 1
@@ -98,7 +98,7 @@ def gate_slopes(method: GradientSearch, batch: Batch, path: Path) -> Rows:
     return gate_slopes_of(method.weights.supernet, method.problem, batch, path)
 
 
-def gate_slopes_of(supernet: Supernet, problem: Problem, batch: Batch, path: Path) -> Rows:
+def gate_slopes_of(supernet: Supernet, problem: SearchProblem, batch: Batch, path: Path) -> Rows:
     """The same for any supernet."""
     images, labels = batch
 

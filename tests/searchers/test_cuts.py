@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.searchers import cuts
-from autospace.searchers.cuts import best_cut
+from autospace.searchers import few_shot
+from autospace.searchers.few_shot import best_cut
 
 
 def _similarity(size: int, seed: int) -> torch.Tensor:
@@ -65,7 +65,7 @@ def test_groups_of_any_size_are_found(groups: tuple[tuple[int, ...], ...], seed:
 def test_climbing_comes_close_to_enumeration(monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [_similarity(10, seed) for seed in range(30)]
     exact = [best_cut(each).score for each in cases]
-    monkeypatch.setattr(cuts, "MOST_EXACT", 0)
+    monkeypatch.setattr(few_shot, "MOST_EXACT", 0)
     found = [best_cut(each).score for each in cases]
     assert all(ours <= theirs + 1e-9 for ours, theirs in zip(found, exact, strict=True))
     same = sum(theirs - ours < 1e-9 for ours, theirs in zip(found, exact, strict=True))

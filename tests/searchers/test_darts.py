@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autospace.searchers.gradient import unrolled
+from autospace.searchers.driver import make_method
+from autospace.searchers.gradient import darts
 from autospace.searchers.gradient.darts import Darts, is_weight_free
-from autospace.searchers.gradient.expected_cost import ExpectedCost
-from autospace.searchers.make import make_method
+from autospace.searchers.gradient.search import ExpectedCost
 from autospace.spaces import Budget, Cell, mbconv
 from autospace.spaces.files.library import family_space
+from autospace.supernets.supernet import snapshot
 from tests.searchers.planted import solved
 from tests.searchers.problems import SKELETON, make_problem
 from tests.searchers.slopes import Rows, double_method, slopes, smoothen
@@ -91,7 +92,7 @@ def test_second_order_is_the_slope_of_the_unrolled_objective(steps_before: int) 
         return loss
 
     exact = slopes(objective, method.alphas.values)
-    found = unrolled.unrolled_gradients(
+    found = darts.unrolled_gradients(
         supernet,
         optimizer,
         RATE,
@@ -123,7 +124,7 @@ def test_a_snapshot_is_given_back_after_an_error() -> None:
     module = torch.nn.BatchNorm2d(2)
 
     def interrupted() -> None:
-        with unrolled.snapshot(module):
+        with snapshot(module):
             module.weight.detach().fill_(9)
             module(torch.randn(4, 2, 3, 3))
             raise KeyboardInterrupt

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.searchers.gradient.draws import draw, draw_pairs
+from autospace.searchers.gradient.gates import draw, draw_pairs
 from autospace.spaces import Budget, Space
 from autospace.spaces.choices import Choices, limits_of
 from autospace.spaces.files.library import family_space

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from autospace.searchers.make import make_method
-from autospace.searchers.sampling.controller import Controller, Sampled
-from autospace.searchers.sampling.enas import Enas, surrogate
+from autospace.searchers.driver import make_method
+from autospace.searchers.sampling.enas import Controller, Enas, Sampled, surrogate
 from autospace.spaces import Budget, Layer, LayerSpec, Skeleton, Space, Stem
 from autospace.spaces.choices import Choices, Path, limits_of
 from autospace.spaces.files.library import family_space

@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 
 from autospace.evolution.folder import RunFolder
-from autospace.runs.folder import RunError
+from autospace.runs.errors import RunError
 from autospace.searchers.catalogue import CATALOGUE
+from autospace.searchers.driver import METHODS, run_search
 from autospace.searchers.folder import SearchFolder
-from autospace.searchers.make import METHODS
-from autospace.searchers.search import run_search
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Space, load, load_architecture
 from autospace.spaces.files.library import family_space
-from autospace.spaces.views import fitted_space
+from autospace.spaces.space import fitted_space
 from tests.searchers.problems import SKELETON, settings
 
 SPACE = family_space("mbconv", SKELETON)

@@ -7,7 +7,7 @@ import random
 import pytest
 import torch
 
-from autospace.searchers.gradient.expected_cost import CostOptions, CostUnit, ExpectedCost
+from autospace.searchers.gradient.search import CostOptions, CostUnit, ExpectedCost
 from autospace.spaces import Budget, Space
 from autospace.spaces.choices import Choices, Limit, SearchError, limits_of
 from autospace.spaces.files.library import family_space

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.searchers.gallery import Gallery, Member
-from autospace.searchers.hull import Point, hull_error, lower_hull, near_hull
+from autospace.searchers.gallery import Gallery, Member, Point, hull_error, lower_hull, near_hull
 
 POINTS = st.lists(
     st.builds(Point, st.integers(1, 20).map(float), st.integers(0, 20).map(lambda n: n / 20)),

@@ -7,31 +7,31 @@ import torch
 from torch.nn import functional as F
 
 from autospace.searchers.gradient.gates import gated_path
-from autospace.supernets.problem import Problem
+from autospace.searchers.method import SearchProblem
 from autospace.supernets.supernet import Supernet, frozen, space_supernet
 from tests.searchers.problems import make_problem
 from tests.searchers.slopes import one_hot, slopes
 
 
 @pytest.fixture(scope="module")
-def problem() -> Problem:
+def problem() -> SearchProblem:
     return make_problem()
 
 
 @pytest.fixture(scope="module")
-def supernet(problem: Problem) -> Supernet:
+def supernet(problem: SearchProblem) -> Supernet:
     return space_supernet(problem.choices.space, 3, "cpu").double()
 
 
 @pytest.fixture(scope="module")
-def batch(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(problem: SearchProblem) -> tuple[torch.Tensor, torch.Tensor]:
     images, labels = problem.validation.batch(0)
     return images[:24].double(), labels[:24]
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_gate_gradients_are_those_of_the_mixture_at_its_corner(
-    problem: Problem, supernet: Supernet, batch: tuple[torch.Tensor, torch.Tensor], seed: int
+    problem: SearchProblem, supernet: Supernet, batch: tuple[torch.Tensor, torch.Tensor], seed: int
 ) -> None:
     images, labels = batch
     path = problem.choices.draw(random.Random(seed))
@@ -51,7 +51,7 @@ def test_gate_gradients_are_those_of_the_mixture_at_its_corner(
 
 
 def test_the_logits_and_gradients_of_the_weights_are_those_of_the_lone_path(
-    problem: Problem, supernet: Supernet, batch: tuple[torch.Tensor, torch.Tensor]
+    problem: SearchProblem, supernet: Supernet, batch: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     images, labels = batch
     path = problem.choices.draw(random.Random(5))
@@ -73,7 +73,7 @@ def test_the_logits_and_gradients_of_the_weights_are_those_of_the_lone_path(
 
 
 def test_candidates_that_are_not_active_run_once_and_without_a_graph(
-    problem: Problem, supernet: Supernet, batch: tuple[torch.Tensor, torch.Tensor]
+    problem: SearchProblem, supernet: Supernet, batch: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     images, labels = batch
     path = (0,) * len(problem.choices.sizes)

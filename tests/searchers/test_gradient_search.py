@@ -12,13 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.runs.state import load_state, save_state
-from autospace.searchers.gradient.alphas import Alphas, Rows
-from autospace.searchers.gradient.search import GradientSearch
-from autospace.searchers.make import make_method
+from autospace.searchers.driver import make_method
+from autospace.searchers.gradient.search import Alphas, GradientSearch, Rows
 from autospace.spaces import Budget
 from autospace.spaces.choices import Choices, Path, limits_of
 from autospace.spaces.files.library import family_space
-from autospace.supernets.judge import Judge
+from autospace.supernets.shared_weights import Judge
 from autospace.supernets.supernet import Supernet
 from tests.searchers.problems import SKELETON, make_problem
 

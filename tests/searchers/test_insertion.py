@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autospace.searchers.insertion import path_with_insertions
+from autospace.searchers.method import SearchProblem
+from autospace.searchers.petridish import path_with_insertions
 from autospace.spaces.choices import Path
-from autospace.supernets.problem import Problem
 from autospace.supernets.supernet import Supernet, space_supernet
 from tests.searchers.problems import make_problem
 from tests.searchers.slopes import SMALL, gate_slopes_of, smoothen
@@ -16,24 +16,24 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 @pytest.fixture(scope="module")
-def problem() -> Problem:
+def problem() -> SearchProblem:
     return make_problem(SMALL)
 
 
 @pytest.fixture
-def supernet(problem: Problem) -> Supernet:
+def supernet(problem: SearchProblem) -> Supernet:
     found = space_supernet(problem.choices.space, 3, "cpu").double()
     smoothen(found)
     return found
 
 
 @pytest.fixture(scope="module")
-def batch(problem: Problem) -> Batch:
+def batch(problem: SearchProblem) -> Batch:
     images, labels = problem.training.batch(0)
     return images.double(), labels
 
 
-def _alphas(problem: Problem) -> list[torch.Tensor]:
+def _alphas(problem: SearchProblem) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(4)
     return [
         torch.rand(size, generator=generator, dtype=torch.float64).requires_grad_()
@@ -46,7 +46,9 @@ def _on_path(name: str) -> bool:
     return name.startswith(("network.", *starts))
 
 
-def test_the_path_is_not_disturbed(problem: Problem, supernet: Supernet, batch: Batch) -> None:
+def test_the_path_is_not_disturbed(
+    problem: SearchProblem, supernet: Supernet, batch: Batch
+) -> None:
     images, labels = batch
     results = []
     for logits in (
@@ -68,7 +70,9 @@ def test_the_path_is_not_disturbed(problem: Problem, supernet: Supernet, batch: 
         assert torch.equal(gradient, expected[name]), name
 
 
-def test_what_is_new_gets_a_gradient(problem: Problem, supernet: Supernet, batch: Batch) -> None:
+def test_what_is_new_gets_a_gradient(
+    problem: SearchProblem, supernet: Supernet, batch: Batch
+) -> None:
     images, labels = batch
     alphas = _alphas(problem)
     F.cross_entropy(path_with_insertions(supernet, images, PATH, alphas), labels).backward()
@@ -84,7 +88,7 @@ def test_what_is_new_gets_a_gradient(problem: Problem, supernet: Supernet, batch
 
 
 def test_alphas_get_the_slope_of_the_loss_towards_their_candidate(
-    problem: Problem, supernet: Supernet, batch: Batch
+    problem: SearchProblem, supernet: Supernet, batch: Batch
 ) -> None:
     images, labels = batch
     alphas = _alphas(problem)
@@ -97,7 +101,7 @@ def test_alphas_get_the_slope_of_the_loss_towards_their_candidate(
 
 
 def test_candidates_get_their_share_of_the_gradient_at_the_output(
-    problem: Problem, supernet: Supernet, batch: Batch
+    problem: SearchProblem, supernet: Supernet, batch: Batch
 ) -> None:
     images, labels = batch
     alphas = _alphas(problem)

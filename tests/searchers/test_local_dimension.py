@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from autospace.searchers.local_dimension import local_dimension
+from autospace.searchers.few_shot import local_dimension
 
 
 def _gaussian(dimension: int, count: int, seed: int, inside: int = 200) -> torch.Tensor:

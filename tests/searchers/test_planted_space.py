@@ -2,8 +2,8 @@
 
 import pytest
 
-from autospace.networks.network import Network
-from autospace.networks.operations import _BUILDERS, placed
+from autospace.networks.network import Network, placed
+from autospace.networks.operations import _BUILDERS
 from autospace.training.short import Recipe, measure, train
 from tests.searchers.planted import (
     CELLS,

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospace.bench.kendall import kendall
-from autospace.searchers.make import make_method
-from autospace.searchers.sampling.pnas import Pnas
-from autospace.searchers.sampling.predictor import Predictor
+from autospace.bench.ranking import kendall
+from autospace.searchers.driver import make_method
+from autospace.searchers.sampling.pnas import Pnas, Predictor
 from autospace.spaces import Budget, load
 from autospace.spaces.choices import Choices, Path
 from autospace.spaces.files.library import family_space

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from autospace.runs.folder import RunError
-from autospace.runs.settings import ConfigError
+from autospace.runs.errors import ConfigError, RunError
 from autospace.searchers import resume, search
 from autospace.spaces import to_json
 from autospace.spaces.files.library import family_space

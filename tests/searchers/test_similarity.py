@@ -6,8 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from autospace.searchers.local_dimension import local_dimension
-from autospace.searchers.similarity import Similarity, dimension_matching, gradient_matching
+from autospace.searchers.few_shot import (
+    Similarity,
+    dimension_matching,
+    gradient_matching,
+    local_dimension,
+)
 from autospace.spaces.choices import Path
 from autospace.supernets.shared_weights import SharedWeights
 from tests.searchers.problems import make_problem

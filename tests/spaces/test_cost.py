@@ -31,7 +31,7 @@ from autospace.spaces import (
     mbconv,
     network_cost,
 )
-from autospace.spaces.cost import total
+from autospace.spaces.cells.cost import total
 from autospace.spaces.skeleton import LayerSpec, Stem
 from tests.strategies import cells, shapes, skeletons, spaces
 

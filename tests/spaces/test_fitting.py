@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.spaces import Budget, Space, network_cost
-from autospace.spaces.views import fitted_space
+from autospace.spaces.space import fitted_space
 from tests.strategies import spaces
 
 

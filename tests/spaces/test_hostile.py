@@ -31,9 +31,9 @@ from autospace.spaces import (
     mbconv,
     to_json,
 )
+from autospace.spaces.checks import MAX_BYTES, MAX_TOML_BYTES
 from autospace.spaces.files.codec import read
 from autospace.spaces.files.reading import parse_json, parse_toml
-from autospace.spaces.limits import MAX_BYTES, MAX_TOML_BYTES
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 MESSAGES: dict[str, str] = json.loads((CORPUS / "messages.json").read_text(encoding="utf-8"))

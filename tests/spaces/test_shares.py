@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.spaces import Budget, Cell, Skeleton, mbconv
-from autospace.spaces.cost import Cost, cell_cost, fixed_cost
-from autospace.spaces.shares import BudgetError, Share, dearest_reference, layer_shares
+from autospace.spaces.cells.cost import Cost, cell_cost
+from autospace.spaces.cost import BudgetError, Share, dearest_reference, fixed_cost, layer_shares
 from autospace.spaces.space import network_cost
 from tests.strategies import cells, skeletons
 from tests.tiny import SKELETON

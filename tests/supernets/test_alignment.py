@@ -9,8 +9,7 @@ from torch.nn import functional as F
 
 from autospace.runs.state import load_state, save_state
 from autospace.spaces.choices import Path
-from autospace.supernets.alignment import Aligned
-from autospace.supernets.make import PATH_TRAININGS, make_path_training
+from autospace.supernets.path_training import PATH_TRAININGS, Aligned, make_path_training
 from autospace.supernets.shared_weights import Loss, SharedWeights
 from tests.searchers.problems import make_problem
 from tests.searchers.slopes import SMALL, smoothen

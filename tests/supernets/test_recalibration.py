@@ -5,7 +5,7 @@ from torch import nn
 
 from autospace.spaces import LayerSpec, Skeleton, Stem
 from autospace.spaces.files.library import family_space
-from autospace.supernets.recalibration import recalibrate
+from autospace.supernets.shared_weights import recalibrate
 from autospace.supernets.supernet import Supernet, space_supernet
 
 SPACE = family_space("mbconv", Skeleton("two", 3, 8, 3, Stem(4, 1), (LayerSpec(4), LayerSpec(6))))

@@ -10,16 +10,15 @@ from torch.nn import functional as F
 from autospace.networks.network import Network
 from autospace.networks.operations import ConvNorm
 from autospace.runs.state import State, load_state, save_state
+from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
-from autospace.supernets.judge import Judge
 from autospace.supernets.path_training import Fair, MaddsUniform, Uniform
-from autospace.supernets.problem import Problem
-from autospace.supernets.shared_weights import SharedWeights
+from autospace.supernets.shared_weights import Judge, SharedWeights
 from tests.searchers.problems import make_problem
 
 
 @pytest.fixture
-def problem(tmp_path: Path) -> Problem:
+def problem(tmp_path: Path) -> SearchProblem:
     return make_problem()
 
 
@@ -43,7 +42,7 @@ def _alone(weights: SharedWeights, path: tuple[int, ...]) -> Network:
     return network
 
 
-def test_a_path_of_the_supernet_is_the_network_alone(problem: Problem) -> None:
+def test_a_path_of_the_supernet_is_the_network_alone(problem: SearchProblem) -> None:
     weights = SharedWeights(problem)
     weights.supernet.double().eval()
     images = torch.randn(3, 1, 8, 8, dtype=torch.float64)
@@ -65,7 +64,7 @@ def test_recomputed_cells_are_trained_to_the_same_weights() -> None:
     assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
 
 
-def test_a_step_leaves_what_is_off_the_path_as_it_was(problem: Problem) -> None:
+def test_a_step_leaves_what_is_off_the_path_as_it_was(problem: SearchProblem) -> None:
     weights = SharedWeights(problem)
     path = (0,) * len(problem.choices.sizes)
     weights.step(0, [weights.task(path)])
@@ -82,7 +81,7 @@ def test_a_step_leaves_what_is_off_the_path_as_it_was(problem: Problem) -> None:
     assert any(name.startswith("candidates.0.0") for name in moved)
 
 
-def test_the_judge_measures_what_the_network_alone_would_have(problem: Problem) -> None:
+def test_the_judge_measures_what_the_network_alone_would_have(problem: SearchProblem) -> None:
     weights = SharedWeights(problem)
     judge = Judge(problem, weights.supernet)
     path = problem.choices.draw(random.Random(2))
@@ -99,7 +98,7 @@ def test_the_judge_measures_what_the_network_alone_would_have(problem: Problem) 
     assert judge.accuracy(path) == found  # judged once
 
 
-def test_a_fair_step_trains_every_candidate(problem: Problem) -> None:
+def test_a_fair_step_trains_every_candidate(problem: SearchProblem) -> None:
     weights = SharedWeights(problem)
     before = {k: v.clone() for k, v in weights.supernet.named_parameters()}
     Fair(weights).step(0)
@@ -108,7 +107,7 @@ def test_a_fair_step_trains_every_candidate(problem: Problem) -> None:
         assert value.ndim == 1 or not torch.equal(value, before[name]), name
 
 
-def test_gradients_of_a_fair_step_are_the_mean_over_its_paths(problem: Problem) -> None:
+def test_gradients_of_a_fair_step_are_the_mean_over_its_paths(problem: SearchProblem) -> None:
     weights = SharedWeights(problem)
     training = Fair(weights)
     paths = training.paths(0)
@@ -127,7 +126,7 @@ def test_gradients_of_a_fair_step_are_the_mean_over_its_paths(problem: Problem) 
     assert torch.allclose(seen[-1], total / len(paths), atol=1e-5)
 
 
-def test_madds_uniform_spreads_paths_over_the_whole_range(problem: Problem) -> None:
+def test_madds_uniform_spreads_paths_over_the_whole_range(problem: SearchProblem) -> None:
     weights = SharedWeights(problem)
     space = problem.choices.space
 
@@ -142,7 +141,7 @@ def test_madds_uniform_spreads_paths_over_the_whole_range(problem: Problem) -> N
 
 
 def test_training_goes_on_from_a_state_as_if_it_had_never_stopped(
-    problem: Problem, tmp_path: Path
+    problem: SearchProblem, tmp_path: Path
 ) -> None:
     whole = SharedWeights(problem)
     training = Uniform(whole)
@@ -170,7 +169,7 @@ def test_states_join_and_part_by_their_prefix(tmp_path: Path) -> None:
         assert torch.equal(part.tensors["w"], state.tensors["w"])
 
 
-def test_paths_follow_from_seed_and_step_alone(problem: Problem) -> None:
+def test_paths_follow_from_seed_and_step_alone(problem: SearchProblem) -> None:
     weights = SharedWeights(problem)
     again = [Uniform(weights).paths(7) for _ in range(2)]
     assert again[0] == again[1]

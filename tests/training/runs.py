@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from autospace.runs.folder import RunError
+from autospace.runs.errors import RunError
 from autospace.runs.settings import make_settings
 from autospace.spaces import Architecture, load_architecture
 from autospace.training.folder import TrainingFolder

@@ -5,7 +5,7 @@ import torch
 
 from autospace.networks.network import Network
 from autospace.spaces import LayerSpec, Skeleton, Stem, mbconv
-from autospace.training.drop_path import draw_scales, drop_probabilities, forward_dropped
+from autospace.training.session import draw_scales, drop_probabilities, forward_dropped
 
 LAYERS = (LayerSpec(4), LayerSpec(6, 2), LayerSpec(6), LayerSpec(6))
 SKELETON = Skeleton("four", 1, 8, 3, Stem(4, 1), LAYERS)

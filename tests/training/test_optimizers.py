@@ -8,8 +8,8 @@ from autospace.networks.cells import CellModule
 from autospace.networks.operations import SqueezeExcite
 from autospace.runs.settings import make_settings
 from autospace.spaces import LayerShape, mbconv
-from autospace.training.optimizers import decay_groups, optimizer_of
 from autospace.training.settings import OptimizerConfig
+from autospace.training.short import decay_groups, optimizer_of
 
 
 def test_kernels_and_matrices_decay_and_nothing_else() -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from autospace.data.augment import Augment
-from autospace.data.batches import Batches, Normaliser
+from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.load import load_data
 from autospace.runs.settings import make_settings
 from autospace.spaces import load_architecture

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
-from autospace.training.schedule import make_scheduler, rate
+from autospace.training.short import make_scheduler, rate
 
 
 def _optimizer(peak: float) -> torch.optim.SGD:

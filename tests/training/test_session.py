@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.load import load_data
-from autospace.runs.settings import ConfigError
+from autospace.runs.errors import ConfigError
 from autospace.training.session import Epoch, Session, best_of
 from tests.training.runs import STEPS_PER_EPOCH, architecture, config
 

@@ -3,8 +3,7 @@
 import os
 import re
 
-from autospace.training.recipes import RECIPES
-from autospace.training.settings import TrainConfig
+from autospace.training.settings import RECIPES, TrainConfig
 from tests.docs import settings_table
 from tests.docs.pages import ROOT, Page
 

@@ -16,8 +16,8 @@ from autospace.evolution.folder import RunFolder
 from autospace.evolution.settings import Config
 from autospace.networks.network import Network
 from autospace.networks.weights import load_metadata, load_weights
-from autospace.runs.folder import RunError
-from autospace.runs.settings import ConfigError, to_toml
+from autospace.runs.errors import ConfigError, RunError
+from autospace.runs.settings import to_toml
 from autospace.spaces import Architecture, load_architecture
 from autospace.training import full as run
 from autospace.training.folder import TrainingFolder

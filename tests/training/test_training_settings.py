@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from autospace.runs.settings import ConfigError, make_settings, read_config, to_toml
+from autospace.runs.errors import ConfigError
+from autospace.runs.settings import make_settings, read_config, to_toml
 from autospace.spaces import load_skeleton
 from autospace.spaces.files.library import SKELETON_NAMES
-from autospace.training.recipes import RECIPES, recipe_for
-from autospace.training.settings import TrainConfig
+from autospace.training.settings import RECIPES, TrainConfig, recipe_for
 
 
 @pytest.mark.parametrize("name", RECIPES)

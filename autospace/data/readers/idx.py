@@ -13,8 +13,7 @@ import numpy as np
 from autospace.data.errors import DataError, check_bytes, check_sides, name_few
 from autospace.data.examples import DataSet, Examples
 from autospace.data.readers.convert import as_examples, finish
-from autospace.data.request import Request
-from autospace.data.source import Source
+from autospace.data.request import Request, Source
 
 # `train-images-idx3-ubyte`, `t10k-labels.idx1-ubyte.gz`, `emnist-balanced-test-images-idx3-ubyte`.
 _NAME = re.compile(

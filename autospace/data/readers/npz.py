@@ -12,8 +12,7 @@ import numpy as np
 from autospace.data.errors import LARGEST_BYTES, DataError, check_bytes, name_few
 from autospace.data.examples import DataSet, Examples
 from autospace.data.readers.convert import as_examples, finish
-from autospace.data.request import Request
-from autospace.data.source import Source
+from autospace.data.request import Request, Source
 
 _TRAIN_AND_TEST = ("x_train", "y_train", "x_test", "y_test")
 _TOGETHER = ("images", "labels")

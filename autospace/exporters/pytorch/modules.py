@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
-from autospace.exporters.python_text import literal
+from autospace.exporters.python_clients import literal
 from autospace.spaces import OPERATIONS, Operation, SpaceError
 
 CONV_NORM: Final = '''\

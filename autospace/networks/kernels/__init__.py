@@ -1,6 +1,5 @@
 """Training of cells on a CPU in few passes over memory: compiled kernels, and when they serve."""
 
-from autospace.networks.kernels.attention import reweighed
 from autospace.networks.kernels.conditions import (
     depthwise,
     pointwise,
@@ -10,10 +9,9 @@ from autospace.networks.kernels.conditions import (
     transparent,
 )
 from autospace.networks.kernels.convolutions import depthwise_convolution, pointwise_convolution
-from autospace.networks.kernels.mixing import weighed_sum
 from autospace.networks.kernels.native import described
-from autospace.networks.kernels.normalised import norm_act
-from autospace.networks.kernels.pending import Pending, node_sum
+from autospace.networks.kernels.nodes import reweighed, weighed_sum
+from autospace.networks.kernels.norms import Pending, node_sum, norm_act
 
 __all__ = [
     "Pending",

@@ -15,7 +15,9 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from autospace.networks.kernels import norms
-from autospace.networks.kernels.calls import (
+from autospace.networks.kernels.native import (
+    Dense,
+    Geometry,
     at,
     kernel,
     laid_out,
@@ -24,8 +26,7 @@ from autospace.networks.kernels.calls import (
     place,
     pointers,
 )
-from autospace.networks.kernels.native import Dense, Geometry
-from autospace.networks.kernels.pending import Pair, Pending, Sums
+from autospace.networks.kernels.norms import Pair, Pending, Sums
 
 GROUPS: Final = 8
 """Of images, at most: a thread sums what a group adds to the gradients of 1x1 convolutions."""
@@ -207,7 +208,7 @@ def _backward(
     kept, slope = unit.sums.take(slope), laid_out(slope)
     sums = kept or norms.slope_sums(slope, z, coefficients, activate=unit.activate)
     pixels = z.shape[2] * z.shape[3]
-    norm_weight, norm_bias, slopes = norms.slopes(*sums, pixels, coefficients)
+    norm_weight, norm_bias, slopes = norms.input_slopes(*sums, pixels, coefficients)
     if not (x_asked or weight_asked):
         return None, None, None, None, norm_weight, norm_bias
     wanted = _wanted(x, unit.before, x_asked=x_asked, weight_asked=weight_asked)

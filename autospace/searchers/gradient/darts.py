@@ -4,27 +4,187 @@ Alpha moves by Adam on the validation loss: of the weights as they are (first or
 would be after their next step (second order). Guards, each an option: alpha rests at first; it
 stops when candidates without weights lead too many layers (DARTS+, Liang et al., 2019); the
 architecture is selected by perturbation instead of by alpha (DARTS-PT, Wang et al., ICLR 2021).
+
+DARTS's second order: the gradient of alpha through one step of the weights.
+
+Selection by perturbation (DARTS-PT, Wang et al., ICLR 2021): what is missed most is kept.
+
+Layer after layer, in random order, each candidate is taken out of the mixture in turn; the one
+whose absence raises the validation loss most is kept, and all others of its layer are dropped. The
+size of alpha says little about what a candidate is worth to the supernet.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
+from torch import nn
 from torch.nn import functional as F
 
 from autospace.runs.state import State
-from autospace.searchers.gradient.alphas import Rows
-from autospace.searchers.gradient.expected_cost import CostOptions, ExpectedCost
-from autospace.searchers.gradient.perturbation import Perturbation
-from autospace.searchers.gradient.search import GradientOptions, GradientSearch
-from autospace.searchers.gradient.unrolled import unrolled_gradients
+from autospace.searchers.gradient.search import (
+    CostOptions,
+    ExpectedCost,
+    GradientOptions,
+    GradientSearch,
+    Rows,
+)
+from autospace.searchers.method import SearchProblem
+from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.operations import OPERATIONS
 from autospace.spaces.choices import Path
-from autospace.supernets.problem import Problem
 from autospace.supernets.shared_weights import Loss
-from autospace.supernets.supernet import fix_scale, frozen
+from autospace.supernets.supernet import Supernet, fix_scale, frozen, snapshot
+
+SMALL = 0.01
+Scalar = Callable[[], torch.Tensor]
+
+
+def unrolled_gradients(
+    supernet: Supernet,
+    optimizer: torch.optim.SGD,
+    rate: float,
+    alphas: Sequence[torch.Tensor],
+    training: Scalar,
+    validation: Scalar,
+) -> list[torch.Tensor]:
+    """Gradient of validation(w', alpha) with w' = w - rate * step(d training(w, alpha) / dw).
+
+    DARTS (Liu et al., ICLR 2019), equations 7 and 8: the second-order term is a finite difference
+    along v = d validation / dw', with epsilon = 0.01 / |v|. w' is what the optimiser's own next
+    step would give, momentum and decay included; only its clipping is left out. Weights and
+    running statistics come out bit by bit as they went in.
+
+    Args:
+        supernet: whose weights both losses depend on.
+        optimizer: of those weights; gives momentum and decay.
+        rate: learning rate of the step.
+        alphas: what the gradient is taken for.
+        training: the loss on a training batch, differentiable in weights and alphas.
+        validation: the loss on a validation batch, likewise.
+    """
+    with snapshot(supernet):
+        reach = _step(optimizer, rate, training)
+        weights = [p for p in supernet.parameters() if p.requires_grad]
+        found = torch.autograd.grad(validation(), [*alphas, *weights], allow_unused=True)
+    direct = [torch.zeros_like(a) if g is None else g for a, g in zip(alphas, found, strict=False)]
+    pairs = zip(weights, found[len(alphas) :], strict=True)
+    moves = [(weight, v) for weight, v in pairs if v is not None]
+    norm = float(nn.utils.get_total_norm([v for _, v in moves]))
+    if norm == 0:
+        return direct
+    epsilon = SMALL / norm
+    with snapshot(supernet), frozen(supernet):
+        plus = _moved_gradients(moves, epsilon, alphas, training)
+        minus = _moved_gradients(moves, -2 * epsilon, alphas, training)
+    return [
+        first - reach * (up - down) / (2 * epsilon)
+        for first, up, down in zip(direct, plus, minus, strict=True)
+    ]
+
+
+def _step(optimizer: torch.optim.SGD, rate: float, training: Scalar) -> float:
+    """Does the optimiser's next step, leaving its state alone; returns -dw'/dgradient."""
+    groups = optimizer.param_groups
+    weights = [p for group in groups for p in group["params"] if p.requires_grad]
+    gradients = torch.autograd.grad(training(), weights, allow_unused=True)
+    slopes = dict(zip(weights, gradients, strict=True))
+    reach = rate
+    for group in groups:
+        momentum, nesterov = group["momentum"], group["nesterov"]
+        reach = rate * (1 + momentum) if nesterov else rate
+        for weight in group["params"]:
+            gradient = slopes.get(weight)
+            if gradient is None:
+                continue
+            slope = gradient + group["weight_decay"] * weight.detach()
+            buffer = optimizer.state[weight].get("momentum_buffer")
+            average = slope if buffer is None else momentum * buffer + slope
+            step = slope + momentum * average if nesterov else average
+            weight.detach().sub_(step, alpha=rate)
+    return reach
+
+
+def _moved_gradients(
+    moves: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    distance: float,
+    alphas: Sequence[torch.Tensor],
+    training: Scalar,
+) -> list[torch.Tensor]:
+    """Gradient of the training loss after the weights have moved along v, where they stay."""
+    with torch.no_grad():
+        for weight, v in moves:
+            weight += distance * v
+    return list(torch.autograd.grad(training(), alphas))
+
+
+# Outweighs any loss: a layer that has been decided stays so.
+DROPPED = -1e9
+Mixes = list[torch.Tensor]
+
+
+class Perturbation:
+    """Decides one layer at a time, within the limits."""
+
+    def __init__(self, problem: SearchProblem, supernet: Supernet) -> None:
+        sizes = problem.choices.sizes
+        self._problem, self._supernet = problem, supernet
+        self._order = stream(problem.seed, "perturbation").sample(range(len(sizes)), len(sizes))
+        self._kept: list[int] = []
+        self.rises: Rows = [[0.0] * size for size in sizes]
+        """Per candidate, how much the loss rose without it; 0 before its layer's turn."""
+
+    @property
+    def path(self) -> Path | None:
+        """The decided architecture; None before all layers are decided."""
+        if len(self._kept) < len(self._order):
+            return None
+        return tuple(index for _, index in sorted(zip(self._order, self._kept, strict=True)))
+
+    def mixes(self, probabilities: Sequence[torch.Tensor]) -> Mixes:
+        """The probabilities, one-hot in the layers that have been decided."""
+        found = [row.detach() for row in probabilities]
+        for layer, index in zip(self._order, self._kept, strict=False):
+            found[layer] = torch.zeros_like(found[layer])
+            found[layer][index] = 1
+        return found
+
+    @torch.no_grad()
+    def decide(self, probabilities: Sequence[torch.Tensor]) -> None:
+        """Decides the next layer."""
+        layer = self._order[len(self._kept)]
+        mixes = self.mixes(probabilities)
+        whole = self._loss(mixes)
+        for index in range(len(mixes[layer])):
+            without = list(mixes)
+            without[layer] = mixes[layer].clone()
+            without[layer][index] = 0
+            self.rises[layer][index] = self._loss(without) - whole
+        scores = [[0.0] * size for size in self._problem.choices.sizes]
+        scores[layer] = self.rises[layer]
+        for decided, kept in zip(self._order, self._kept, strict=False):
+            scores[decided] = [DROPPED] * len(scores[decided])
+            scores[decided][kept] = 0.0
+        self._kept.append(self._problem.choices.best(scores)[layer])
+
+    def _loss(self, mixes: Mixes) -> float:
+        """Mean validation loss of a mixture, by the statistics of each batch."""
+        self._supernet.train()
+        count = self._problem.config.supernet.validation_batches
+        batches = map(self._problem.validation.batch, range(count))
+        losses = [F.cross_entropy(self._supernet.mixture(x, mixes), y) for x, y in batches]
+        return float(torch.stack(losses).mean())
+
+    def state(self) -> State:
+        """What has been decided, and why."""
+        return State(plain={"kept": self._kept, "rises": self.rises})
+
+    def restore(self, state: State) -> None:
+        """Takes up what has been decided."""
+        self._kept, self.rises = list(state.plain["kept"]), list(state.plain["rises"])
 
 
 class DartsOptions(GradientOptions, CostOptions):
@@ -43,7 +203,7 @@ class Darts(GradientSearch):
 
     options_type = DartsOptions
 
-    def __init__(self, problem: Problem, options: DartsOptions) -> None:
+    def __init__(self, problem: SearchProblem, options: DartsOptions) -> None:
         perturbs = options.selection == "perturbation"
         layers = len(problem.choices.sizes)
         super().__init__(problem, options, layers * options.tuning if perturbs else 0)

@@ -17,13 +17,16 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from autospace.searchers.gradient.alphas import Rows
-from autospace.searchers.gradient.draws import Draw, draw
-from autospace.searchers.gradient.expected_cost import CostOptions, ExpectedCost
-from autospace.searchers.gradient.gates import gated_path
-from autospace.searchers.gradient.search import GradientOptions, GradientSearch
+from autospace.searchers.gradient.gates import Draw, draw, gated_path
+from autospace.searchers.gradient.search import (
+    CostOptions,
+    ExpectedCost,
+    GradientOptions,
+    GradientSearch,
+    Rows,
+)
+from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
-from autospace.supernets.problem import Problem
 from autospace.supernets.shared_weights import Loss
 from autospace.supernets.supernet import frozen
 
@@ -42,7 +45,7 @@ class Gdas(GradientSearch):
 
     options_type = GdasOptions
 
-    def __init__(self, problem: Problem, options: GdasOptions) -> None:
+    def __init__(self, problem: SearchProblem, options: GdasOptions) -> None:
         super().__init__(problem, options)
         self._options = options
         self._cost = ExpectedCost(problem.choices, options, problem.device)

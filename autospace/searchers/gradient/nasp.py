@@ -16,12 +16,11 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from autospace.searchers.gradient.alphas import Rows
 from autospace.searchers.gradient.gates import gated_path
-from autospace.searchers.gradient.search import GradientOptions, GradientSearch
+from autospace.searchers.gradient.search import GradientOptions, GradientSearch, Rows
+from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.choices import Path
-from autospace.supernets.problem import Problem
 from autospace.supernets.shared_weights import Loss
 from autospace.supernets.supernet import frozen
 
@@ -51,7 +50,7 @@ class Nasp(GradientSearch):
 
     options_type = NaspOptions
 
-    def __init__(self, problem: Problem, options: NaspOptions) -> None:
+    def __init__(self, problem: SearchProblem, options: NaspOptions) -> None:
         super().__init__(problem, options)
         self._options = options
         for alpha in self.alphas.values:

@@ -12,13 +12,16 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from autospace.searchers.gradient.draws import draw, draw_pairs
-from autospace.searchers.gradient.expected_cost import CostOptions, ExpectedCost
-from autospace.searchers.gradient.gates import gated_path
-from autospace.searchers.gradient.search import GradientOptions, GradientSearch
+from autospace.searchers.gradient.gates import draw, draw_pairs, gated_path
+from autospace.searchers.gradient.search import (
+    CostOptions,
+    ExpectedCost,
+    GradientOptions,
+    GradientSearch,
+)
+from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.choices import Path
-from autospace.supernets.problem import Problem
 from autospace.supernets.shared_weights import Loss
 from autospace.supernets.supernet import frozen
 
@@ -39,7 +42,7 @@ class Proxyless(GradientSearch):
     # Without a first moment, candidates that were not sampled stay where they are.
     betas: ClassVar[tuple[float, float]] = (0.0, 0.999)
 
-    def __init__(self, problem: Problem, options: ProxylessOptions) -> None:
+    def __init__(self, problem: SearchProblem, options: ProxylessOptions) -> None:
         super().__init__(problem, options)
         self._two = options.gates == "two"
         self._cost = ExpectedCost(problem.choices, options, problem.device)

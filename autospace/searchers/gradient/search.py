@@ -3,24 +3,186 @@
 A step trains the weights on a training batch. After a warm-up, every so many steps alpha moves
 first, on a validation batch and with the weights frozen. Now and then, and after the last step,
 the architecture that alpha stands for is judged as a path with the shared weights.
+
+Architecture parameters: per layer one number a candidate, moved by Adam.
+
+The cost that an architecture drawn from the probabilities of all candidates has on average.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from functools import reduce
+from operator import add
+from typing import Annotated, ClassVar, Final, Literal
 
+import torch
 from pydantic import Field
 
+from autospace.runs.settings import Section
 from autospace.runs.state import State
-from autospace.searchers.gradient.alphas import Alphas, Rows
-from autospace.searchers.method import Method, Ranked
-from autospace.searchers.settings import Section
-from autospace.spaces.choices import Path
-from autospace.supernets.judge import Judge
-from autospace.supernets.make import make_path_training
-from autospace.supernets.path_training import PathTraining
-from autospace.supernets.problem import Problem
-from autospace.supernets.shared_weights import Loss, SharedWeights
+from autospace.searchers.method import Method, Ranked, SearchProblem
+from autospace.seeds import stream
+from autospace.spaces.choices import Choices, Limit, Path, SearchError
+from autospace.spaces.cost import fixed_cost
+from autospace.supernets.path_training import PathTraining, make_path_training
+from autospace.supernets.shared_weights import Judge, Loss, SharedWeights
+
+Rows = list[list[float]]
+"""Per layer, one number a candidate."""
+NOISE = 1e-3
+
+
+class Alphas:
+    """One tensor [K] a layer, in float64: so few numbers cost nothing, and exactness is free.
+
+    Args:
+        problem: says how many there are, and where they live.
+        travel: how far Adam can move each of them over all steps. Its steps are about as long as
+            its rate whatever the gradients are, so that a rate says nothing without the number
+            of steps: DARTS's published 3e-4 over 50 epochs of CIFAR-10 is a travel of 6.
+        steps: how often they will be moved.
+        betas: decay of Adam's two averages.
+    """
+
+    def __init__(
+        self, problem: SearchProblem, travel: float, steps: int, betas: tuple[float, float]
+    ) -> None:
+        rng = stream(problem.seed, "alphas")
+        # Next to uniform: noise that only decides which of equals comes first.
+        rows = [[NOISE * rng.gauss(0, 1) for _ in range(size)] for size in problem.choices.sizes]
+        self.values = [
+            torch.tensor(row, dtype=torch.float64, device=problem.device, requires_grad=True)
+            for row in rows
+        ]
+        self._optimizer = torch.optim.Adam(self.values, travel / max(1, steps), betas)
+
+    @property
+    def probabilities(self) -> list[torch.Tensor]:
+        """Per layer softmax(alpha), differentiable."""
+        return [value.softmax(0) for value in self.values]
+
+    @property
+    def log_probabilities(self) -> Rows:
+        """Per layer log softmax(alpha)."""
+        return [value.detach().log_softmax(0).tolist() for value in self.values]
+
+    def step(self, gradients: Sequence[torch.Tensor | None]) -> None:
+        """Moves them down their gradients; layers without one keep alpha and averages."""
+        for value, gradient in zip(self.values, gradients, strict=True):
+            value.grad = gradient
+        self._optimizer.step()
+
+    def state(self) -> State:
+        """The numbers and Adam's averages."""
+        tensors = {}
+        for layer, value in enumerate(self.values):
+            tensors[f"value.{layer}"] = value.detach()
+            for name, kept in self._optimizer.state.get(value, {}).items():
+                tensors[f"adam.{layer}.{name}"] = kept
+        return State(tensors)
+
+    def restore(self, state: State) -> None:
+        """Takes up numbers and averages."""
+        for layer, value in enumerate(self.values):
+            with torch.no_grad():
+                value.copy_(state.tensors[f"value.{layer}"])
+            kept = state.part(f"adam.{layer}").tensors
+            if kept:
+                # Adam counts its steps on the CPU, wherever its averages are.
+                self._optimizer.state[value] = {**kept, "step": kept["step"].cpu()}
+
+
+CostUnit = Literal["madds", "params", "latency"]
+LIMITS: Final[dict[CostUnit, str]] = {
+    "madds": "max_madds",
+    "params": "max_params",
+    "latency": "max_latency_ms",
+}
+
+
+class CostOptions(Section):
+    """How the loss that moves alpha grows with the expected cost."""
+
+    cost: CostUnit = "madds"
+    cost_form: Literal["excess", "additive", "multiplicative"] = "excess"
+    cost_weight: Annotated[float, Field(ge=0, le=1000, description="0 for no cost term")] = 0.0
+    cost_exponent: Annotated[float, Field(gt=0, le=10, description="multiplicative only")] = 0.3
+    cost_target: (
+        Annotated[float, Field(gt=0, description="by default the limit, else the mean cost")] | None
+    ) = None
+
+
+class ExpectedCost:
+    """E[C] = fixed + sum_l sum_k p_lk C_lk, and the losses that it makes (ProxylessNAS, 2019).
+
+    With target T and costs in MAdds, params or milliseconds, the forms are
+
+        excess          CE + weight max(0, E - T) / T
+        additive        CE + weight (E - T) / T
+        multiplicative  weight CE (log E / log T)^exponent
+
+    The last two are published. They go on making networks cheaper below the target, where Adam
+    makes a small but steady slope as strong as a large one that varies; the first does not.
+
+    Raises:
+        SearchError: latency without a limit on it; multiplicative with costs that have no
+            logarithm above 0.
+    """
+
+    def __init__(self, choices: Choices, options: CostOptions, device: torch.device) -> None:
+        limit = cost_table(choices, options.cost)
+        self._options = options
+        self._fixed = limit.fixed
+        self._tables = [
+            torch.tensor(row, dtype=torch.float64, device=device) for row in limit.table
+        ]
+        mean = limit.fixed + sum(sum(row) / len(row) for row in limit.table)
+        self._target = options.cost_target or min(limit.most, mean)
+        wants_logarithm = options.cost_weight and options.cost_form == "multiplicative"
+        if wants_logarithm and min(limit.cheapest, self._target) <= 1:
+            lowest = min(limit.cheapest, self._target)
+            raise SearchError(
+                f"options.cost_form: multiplicative with {options.cost} of {lowest:g}; allowed: "
+                "excess, additive, or costs and target above 1"
+            )
+
+    def expected(self, probabilities: Sequence[torch.Tensor]) -> torch.Tensor:
+        """E[C] of a tensor [K] of probabilities per layer: a scalar."""
+        pairs = zip(probabilities, self._tables, strict=True)
+        return self._fixed + reduce(add, ((p * table).sum() for p, table in pairs))
+
+    def joined(self, loss: torch.Tensor, probabilities: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The loss with the cost term; the loss itself where its weight is 0."""
+        weight, target = self._options.cost_weight, self._target
+        if not weight:
+            return loss
+        expected = self.expected(probabilities)
+        form = self._options.cost_form
+        if form == "multiplicative":
+            ratio = expected.log() / math.log(target)
+            return weight * loss * ratio**self._options.cost_exponent
+        excess = (expected - target) / target
+        return loss + weight * (excess.relu() if form == "excess" else excess)
+
+
+def cost_table(choices: Choices, unit: CostUnit) -> Limit:
+    """What every candidate costs, and the most that is allowed: infinite without a limit.
+
+    Raises:
+        SearchError: latency, and no limit brought a table of it.
+    """
+    for limit in choices.limits:
+        if limit.name == LIMITS[unit]:
+            return limit
+    if unit == "latency":
+        raise SearchError(
+            "options.cost: latency without a table of it; allowed: madds, params, or latency "
+            "together with budget.max_latency_ms"
+        )
+    space = choices.space
+    table = tuple(tuple(getattr(cost, unit) for cost in layer.costs) for layer in space.layers)
+    return Limit(LIMITS[unit], math.inf, getattr(fixed_cost(space.skeleton), unit), table)
 
 
 class GradientOptions(Section):
@@ -43,7 +205,9 @@ class GradientSearch(Method):
     options_type: ClassVar[type[Section]] = GradientOptions
     betas: ClassVar[tuple[float, float]] = (0.5, 0.999)
 
-    def __init__(self, problem: Problem, options: GradientOptions, later_steps: int = 0) -> None:
+    def __init__(
+        self, problem: SearchProblem, options: GradientOptions, later_steps: int = 0
+    ) -> None:
         super().__init__(problem, options)
         self.weights = SharedWeights(problem, problem.config.supernet.steps + later_steps)
         self.judge = Judge(problem, self.weights.supernet)

@@ -1,17 +1,15 @@
 """Random search, with weight sharing (Li and Talwalkar, UAI 2019) and without: the baselines."""
 
-from autospace.searchers.fitness import AloneFitness
-from autospace.searchers.fitness_search import FitnessSearch
-from autospace.searchers.one_shot import OneShot
-from autospace.searchers.settings import Section
+from autospace.runs.settings import Section
+from autospace.searchers.fitness_search import AloneFitness, FitnessSearch, OneShot
+from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
-from autospace.supernets.problem import Problem
 
 
 class RandomSearch(FitnessSearch):
     """Random architectures, trained alone: slow, and biased by nothing but brevity."""
 
-    def __init__(self, problem: Problem, options: Section) -> None:
+    def __init__(self, problem: SearchProblem, options: Section) -> None:
         super().__init__(problem, options, AloneFitness(problem))
 
     def search(self, index: int) -> None:

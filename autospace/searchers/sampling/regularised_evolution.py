@@ -12,14 +12,13 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from autospace.evolution.toolbox import tournament
+from autospace.runs.settings import Section
 from autospace.runs.state import State
-from autospace.searchers.fitness import FITNESSES, FitnessName
-from autospace.searchers.fitness_search import FitnessSearch
+from autospace.searchers.fitness_search import FITNESSES, FitnessName, FitnessSearch
+from autospace.searchers.method import SearchProblem
 from autospace.searchers.sampling.zero_cost import ScoreName, ScoreOptions, Scores
-from autospace.searchers.settings import Section
 from autospace.seeds import stream
 from autospace.spaces.choices import Path
-from autospace.supernets.problem import Problem
 
 MUTANTS: Final = 50
 """Drawn before a parent is given up: all its neighbours may be known."""
@@ -46,7 +45,7 @@ class Evolution(FitnessSearch):
 
     options_type = EvolutionOptions
 
-    def __init__(self, problem: Problem, options: EvolutionOptions) -> None:
+    def __init__(self, problem: SearchProblem, options: EvolutionOptions) -> None:
         super().__init__(problem, options, FITNESSES[options.fitness](problem))
         self._options = options
         self.scores: Scores | None = None

@@ -4,11 +4,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from autospace.searchers.fitness import Fitness, SharedFitness
-from autospace.searchers.fitness_search import FitnessSearch
-from autospace.searchers.settings import Section
+from autospace.runs.settings import Section
+from autospace.searchers.fitness_search import Fitness, FitnessSearch, SharedFitness
+from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
-from autospace.supernets.problem import Problem
 
 
 class SposOptions(Section):
@@ -29,7 +28,7 @@ class Spos(FitnessSearch):
     options_type: ClassVar[type[Section]] = SposOptions
 
     def __init__(
-        self, problem: Problem, options: SposOptions, fitness: Fitness | None = None
+        self, problem: SearchProblem, options: SposOptions, fitness: Fitness | None = None
     ) -> None:
         super().__init__(problem, options, fitness or SharedFitness(problem))
         self._options = options

@@ -11,12 +11,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
+from autospace.runs.settings import Section
 from autospace.runs.state import State
-from autospace.searchers.method import Method, Ranked
-from autospace.searchers.settings import Section
+from autospace.searchers.method import Method, Ranked, SearchProblem
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.choices import Path
-from autospace.supernets.problem import Problem
 
 MOST_RANKED = 100
 
@@ -39,7 +38,7 @@ class ZeroCostOptions(ScoreOptions):
 class Scores:
     """Scores of paths as they are initialised; larger is better, every path is scored once."""
 
-    def __init__(self, problem: Problem, options: ScoreOptions) -> None:
+    def __init__(self, problem: SearchProblem, options: ScoreOptions) -> None:
         self._problem, self._options = problem, options
         self.known: dict[Path, float] = {}
 
@@ -73,7 +72,7 @@ class ZeroCost(Method):
 
     options_type = ZeroCostOptions
 
-    def __init__(self, problem: Problem, options: ZeroCostOptions) -> None:
+    def __init__(self, problem: SearchProblem, options: ZeroCostOptions) -> None:
         super().__init__(problem, options)
         self._bins = options.bins
         self.scores = Scores(problem, options)

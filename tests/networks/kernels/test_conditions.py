@@ -34,7 +34,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(kernel.__name__)
         real(kernel, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("autospace.networks.kernels.calls.shared_out", noted)
+    monkeypatch.setattr("autospace.networks.kernels.native.shared_out", noted)
     return seen
 
 

@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from autospace.compute.threads import threads
+from autospace.compute.device import threads
 from autospace.networks.cells import CellModule
 from autospace.networks.kernels import native, norm_act
-from autospace.networks.operations import ConvNorm, SqueezeExcite, placed
+from autospace.networks.network import placed
+from autospace.networks.operations import ConvNorm, SqueezeExcite
 from autospace.spaces import OPERATIONS, Cell, LayerShape
 from tests.networks.kernels.tools import Outcome, needs_kernels, outcome, plainly
 from tests.strategies import cells, shapes
@@ -179,7 +180,7 @@ def test_every_set_of_instructions_computes_the_same(
     module, x = module_of(cell, shape, dtype), images(shape, 5, dtype)
     best = outcome(copy.deepcopy(module), x)
     base = native.kernels(dtype, "base")
-    monkeypatch.setattr("autospace.networks.kernels.calls.kernels", lambda dtype: base)
+    monkeypatch.setattr("autospace.networks.kernels.native.kernels", lambda dtype: base)
     best.assert_close(outcome(module, x), 1e-9 if dtype == torch.float64 else 1e-3)
 
 

@@ -9,9 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from autospace.compute.threads import threads
+from autospace.compute.device import threads
 from autospace.networks.cells import CellModule
-from autospace.networks.kernels import native, pending
+from autospace.networks.kernels import native, norms
 from autospace.networks.operations import ConvNorm
 from autospace.spaces import Cell, LayerShape
 from tests.networks.kernels.tools import needs_kernels, outcome, plainly
@@ -103,14 +103,14 @@ READERS = {
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether a normalisation found its sums made by its reader, for each of them."""
     seen: list[bool] = []
-    real = pending.Sums.take
+    real = norms.Sums.take
 
-    def noted(sums: pending.Sums, slope: torch.Tensor) -> pending.Pair | None:
+    def noted(sums: norms.Sums, slope: torch.Tensor) -> norms.Pair | None:
         found = real(sums, slope)
         seen.append(found is not None)
         return found
 
-    monkeypatch.setattr(pending.Sums, "take", noted)
+    monkeypatch.setattr(norms.Sums, "take", noted)
     return seen
 
 
@@ -163,7 +163,7 @@ def test_a_tensor_is_gone_once_the_way_back_has_passed_it() -> None:
 
 
 def test_sums_are_for_the_slope_that_they_were_made_of() -> None:
-    sums, slope = pending.Sums(), torch.ones(2)
+    sums, slope = norms.Sums(), torch.ones(2)
     found = (torch.zeros(2), torch.ones(2))
     sums.keep(slope, found)
     assert sums.take(slope) is found

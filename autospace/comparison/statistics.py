@@ -1,0 +1,335 @@
+"""Samples of errors in figures: one by itself, and how two differ.
+
+How two samples of errors differ: estimates, intervals and tests.
+
+In all of them A comes first, and a positive effect means that B has the lower errors. scipy is
+imported where it is needed: it takes two seconds.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+
+from autospace.seeds import derived_seed
+
+LEVEL = 0.95
+Values = Sequence[float] | np.ndarray
+
+
+class Interval(NamedTuple):
+    """Both ends."""
+
+    low: float
+    high: float
+
+
+class Tested(NamedTuple):
+    """A test statistic and its two-sided p-value."""
+
+    statistic: float
+    p: float
+
+
+class Effect(Protocol):
+    """An estimate whose interval at a level leaves out 0 exactly where p < 1 - level."""
+
+    @property
+    def value(self) -> float:
+        """The estimate; positive where B is better."""
+        ...
+
+    @property
+    def p(self) -> float:
+        """Two-sided p-value of no effect."""
+        ...
+
+    def interval(self, level: float) -> Interval:
+        """The interval of this confidence."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MeanDifference:
+    """Mean of A minus mean of B, with Student's t.
+
+    Attributes:
+        error: standard error.
+        freedom: degrees of freedom.
+    """
+
+    value: float
+    error: float
+    freedom: float
+
+    @property
+    def p(self) -> float:
+        """Two-sided p-value of equal means."""
+        from scipy import stats
+
+        if self.error == 0:
+            return float(self.value == 0)
+        return float(2 * stats.t.sf(abs(self.value) / self.error, self.freedom))
+
+    def interval(self, level: float) -> Interval:
+        """Estimate plus and minus quantile times standard error."""
+        from scipy import stats
+
+        half = float(stats.t.ppf((1 + level) / 2, self.freedom)) * self.error
+        return Interval(self.value - half, self.value + half)
+
+
+@dataclass(frozen=True, slots=True)
+class Superiority:
+    """P(B < A) + P(B = A) / 2 for one draw of each, with DeLong's error on the logit scale.
+
+    Attributes:
+        probability: from 0 to 1.
+        error: standard error of the probability.
+        freedom: degrees of freedom.
+        least: draws in the smaller sample.
+    """
+
+    probability: float
+    error: float
+    freedom: float
+    least: int
+
+    @property
+    def value(self) -> float:
+        """P(B < A) - P(A < B): from -1 to 1, positive where B is better."""
+        return 2 * self.probability - 1
+
+    @property
+    def p(self) -> float:
+        """Two-sided p-value of a probability of one half."""
+        from scipy import stats
+
+        if self._separate:
+            # Every draw on its side: as likely as so many tosses of a coin that agree.
+            return min(1.0, 2 * 0.5**self.least)
+        if self.error == 0:
+            return 1.0
+        logit, error = self._logit
+        return float(2 * stats.t.sf(abs(logit) / error, self.freedom))
+
+    def interval(self, level: float) -> Interval:
+        """The interval of `value`."""
+        low, high = self.probability_interval(level)
+        return Interval(2 * low - 1, 2 * high - 1)
+
+    def probability_interval(self, level: float) -> Interval:
+        """The interval of the probability; within 0 and 1."""
+        from scipy import stats
+
+        if self._separate:
+            bound = ((1 - level) / 2) ** (1 / self.least)
+            return Interval(bound, 1.0) if self.probability == 1 else Interval(0.0, 1 - bound)
+        if self.error == 0:
+            return Interval(self.probability, self.probability)
+        logit, error = self._logit
+        half = float(stats.t.ppf((1 + level) / 2, self.freedom)) * error
+        ends = (1 / (1 + math.exp(-each)) for each in (logit - half, logit + half))
+        return Interval(*ends)
+
+    @property
+    def _separate(self) -> bool:
+        return self.probability in (0.0, 1.0)
+
+    @property
+    def _logit(self) -> tuple[float, float]:
+        rest = 1 - self.probability
+        return math.log(self.probability / rest), self.error / (self.probability * rest)
+
+
+def mean_difference(a: Values, b: Values, *, paired: bool) -> MeanDifference:
+    """The difference of the means: by pairs if the samples were matched, else Welch's."""
+    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if paired:
+        gaps = x - y
+        return MeanDifference(float(gaps.mean()), _mean_error(gaps), len(gaps) - 1)
+    parts = _mean_error(x) ** 2, _mean_error(y) ** 2
+    total = sum(parts)
+    shares = sum(part**2 / (len(s) - 1) for part, s in zip(parts, (x, y), strict=True))
+    freedom = total**2 / shares if total else len(x) + len(y) - 2
+    return MeanDifference(float(x.mean() - y.mean()), math.sqrt(total), freedom)
+
+
+def superiority(a: Values, b: Values, *, paired: bool) -> Superiority:
+    """How often a draw of B is below one of A, over all pairs of draws (DeLong et al., 1988)."""
+    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    wins = (y[None, :] < x[:, None]) + 0.5 * (y[None, :] == x[:, None])
+    of_a, of_b = wins.mean(axis=1), wins.mean(axis=0)
+    error = math.hypot(_mean_error(of_a), _mean_error(of_b))
+    freedom: float = len(x) + len(y) - 2
+    if paired:
+        # The i-th draws belong together, and so do what they add to the estimate.
+        error = _mean_error(of_a + of_b) or error
+        freedom = len(x) - 1
+    return Superiority(float(wins.mean()), error, freedom, min(len(x), len(y)))
+
+
+def kolmogorov_smirnov(a: Sequence[float], b: Sequence[float]) -> Tested:
+    """Largest distance between the two EDFs."""
+    from scipy import stats
+
+    with warnings.catch_warnings():
+        # Where ties defeat the exact p-value, the asymptotic one does.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found = stats.ks_2samp(a, b)
+    return Tested(float(found.statistic), float(found.pvalue))
+
+
+def mann_whitney(a: Sequence[float], b: Sequence[float]) -> Tested:
+    """U of A: pairs of draws in which A is larger, ties half."""
+    from scipy import stats
+
+    if len({*a, *b}) == 1:
+        return Tested(len(a) * len(b) / 2, 1.0)
+    found = stats.mannwhitneyu(a, b, alternative="two-sided")
+    return Tested(float(found.statistic), float(found.pvalue))
+
+
+def holm(p_values: Sequence[float], level: float = LEVEL) -> list[tuple[float, float]]:
+    """Holm's procedure: per test the corrected p-value, and the level at which it is tested.
+
+    An interval at that level leaves out 0 exactly where the corrected p-value is below 1 - level.
+    """
+    count = len(p_values)
+    found = [(1.0, level)] * count
+    corrected, rejecting, alpha = 0.0, True, 1 - level
+    for rank, index in enumerate(sorted(range(count), key=lambda i: p_values[i])):
+        corrected = min(1.0, max(corrected, (count - rank) * p_values[index]))
+        if rejecting:
+            alpha = (1 - level) / (count - rank)
+            rejecting = p_values[index] < alpha
+        found[index] = (corrected, 1 - alpha)
+    return found
+
+
+def _mean_error(values: np.ndarray) -> float:
+    """Standard error of the mean; exactly 0 where all values are equal."""
+    if np.all(values == values[0]):
+        return 0.0
+    return float(values.std(ddof=1) / math.sqrt(len(values)))
+
+
+RESAMPLES: Final = 4000
+
+
+class Estimate(NamedTuple):
+    """A figure and its interval."""
+
+    value: float
+    interval: Interval
+
+
+class Variance(NamedTuple):
+    """Variance components of errors, in squared points."""
+
+    architecture: float
+    seed: float
+
+    @property
+    def share(self) -> float:
+        """Share of the architecture in the variance of one error; 0 where there is no variance."""
+        total = self.architecture + self.seed
+        return self.architecture / total if total else 0.0
+
+
+def mean(errors: Values) -> Estimate:
+    """Mean with Student's t: its interval covers better than the bootstrap's in small samples."""
+    values = np.asarray(errors, dtype=float)
+    centre = float(values.mean())
+    half = _t_quantile(len(values) - 1) * float(values.std(ddof=1) / math.sqrt(len(values)))
+    return Estimate(centre, Interval(centre - half, centre + half))
+
+
+def median(errors: Values, seed: int = 0) -> Estimate:
+    """Median with the percentile bootstrap."""
+    found = np.median(_resampled(errors, seed, "median"), axis=1)
+    return Estimate(float(np.median(errors)), _middle(found))
+
+
+def best_of(errors: Values, count: int) -> Estimate:
+    """Expected error of the best of `count` random networks, with the jackknife.
+
+    In small samples the bootstrap's interval is too narrow: resamples repeat the best network.
+    """
+    ordered = np.sort(np.asarray(errors, dtype=float))
+    size = len(ordered)
+    value = float(ordered @ _weights(size, count))
+    # All without one: below it the weights keep their places, above it they move up by one.
+    weights = _weights(size - 1, count)
+    below = np.concatenate([[0.0], np.cumsum(ordered[:-1] * weights)])
+    above = np.concatenate([np.cumsum((ordered[1:] * weights)[::-1])[::-1], [0.0]])
+    without = below + above
+    error = math.sqrt((size - 1) / size * float(((without - without.mean()) ** 2).sum()))
+    half = _t_quantile(size - 1) * error
+    return Estimate(value, Interval(value - half, value + half))
+
+
+def best_curve(errors: Values) -> list[float]:
+    """Expected error of the best of 1, 2, ... n networks, from n errors.
+
+    E[min of k] = sum_i e_(i) C(n - i, k - 1) / C(n, k) over the sorted errors: the mean over all
+    subsets of k. Unbiased, unlike drawing with replacement from the EDF (Dodge et al., EMNLP
+    2019), which is too pessimistic (Tang et al., ACL 2020).
+    """
+    ordered = np.sort(np.asarray(errors, dtype=float))
+    return [float(ordered @ _weights(len(ordered), k)) for k in range(1, len(ordered) + 1)]
+
+
+def reported_counts(samples: int) -> list[int]:
+    """The n of best-of-n that so many samples can answer for: powers of two up to an eighth."""
+    return [2**power for power in range(1, samples.bit_length()) if 8 * 2**power <= samples]
+
+
+def edf(errors: Values) -> tuple[list[float], list[float]]:
+    """Steps of the empirical distribution function: distinct errors, and the share up to each."""
+    values, counts = np.unique(np.asarray(errors, dtype=float), return_counts=True)
+    return values.tolist(), (np.cumsum(counts) / len(errors)).tolist()
+
+
+def variance(repeats: Sequence[Sequence[float]]) -> Variance | None:
+    """One-way random effects: networks as groups, seeds within them; None for a single seed.
+
+    The mean square within estimates the seed's variance s; the one between estimates
+    s + r * a, with r seeds per network. A negative estimate of a is reported as 0.
+    """
+    values = np.asarray(repeats, dtype=float)
+    groups, seeds = values.shape
+    if seeds < 2 or groups < 2:
+        return None
+    within = float(values.var(axis=1, ddof=1).mean())
+    between = float(seeds * values.mean(axis=1).var(ddof=1))
+    return Variance(max(0.0, (between - within) / seeds), within)
+
+
+def _weights(size: int, count: int) -> np.ndarray:
+    """Weight of each of `size` sorted errors in the mean over the best of all subsets."""
+    left = np.arange(size - 1, 0, -1)
+    ratios = np.maximum(left - count + 1, 0) / left
+    return count / size * np.concatenate([[1.0], np.cumprod(ratios)])
+
+
+def _t_quantile(freedom: int) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+
+
+def _resampled(errors: Values, seed: int, purpose: str) -> np.ndarray:
+    # Sorted first, so that the interval does not depend on the order of the sample.
+    values = np.sort(np.asarray(errors, dtype=float))
+    rng = np.random.default_rng(derived_seed(seed, "bootstrap", purpose))
+    return values[rng.integers(len(values), size=(RESAMPLES, len(values)))]
+
+
+def _middle(values: np.ndarray) -> Interval:
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return Interval(float(low), float(high))

@@ -1,0 +1,209 @@
+"""A space or an architecture as a graph: DOT (`dot -Tsvg` draws it) and Mermaid (for Markdown)."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from autospace.spaces import Architecture, Layer, Skeleton, Space
+from autospace.spaces.cells.notation import edge_label, node_label, shape_label
+from autospace.spaces.space import by_fitness, layers_of
+from autospace.spaces.text import human, visible
+
+
+def stem_facts(skeleton: Skeleton) -> tuple[str, ...]:
+    """The image and the fixed convolutions before the first layer."""
+    stem, side = skeleton.stem, skeleton.resolution
+    stride = f" /{stem.stride}" if stem.stride != 1 else ""
+    block = [f"MBConv k3, {stem.block} channels"] if stem.block is not None else []
+    image = f"{skeleton.in_channels}x{side}x{side} image"
+    return (image, f"conv 3x3{stride}, {stem.channels} channels", *block)
+
+
+def head_facts(skeleton: Skeleton) -> tuple[str, ...]:
+    """What makes class scores of the last layer's output."""
+    last = [f"conv 1x1, {skeleton.head} channels"] if skeleton.head else []
+    return (*last, "global average pool", f"{skeleton.classes} classes")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A box; its id is made of letters, digits and underscores, its lines may hold anything."""
+
+    id: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An arrow from one node to another; dashed for a shortcut around a cell."""
+
+    source: str
+    target: str
+    text: str = ""
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A layer: the nodes and edges of one cell; the first node says which cell it is."""
+
+    id: str
+    nodes: tuple[Node, ...]
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Stem, one group per layer, head, and the links that join them in this order."""
+
+    title: str
+    stem: Node
+    groups: tuple[Group, ...]
+    head: Node
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """From each part's last node to the next part's first."""
+        firsts = [*(group.nodes[0].id for group in self.groups), self.head.id]
+        lasts = [self.stem.id, *(group.nodes[-1].id for group in self.groups)]
+        return tuple(Link(*ends) for ends in zip(lasts, firsts, strict=True))
+
+
+def flow(value: Space | Architecture) -> Flow:
+    """The network with the best cell of every layer; of an architecture, its own cells."""
+    skeleton = value.skeleton
+    return Flow(
+        value.name if isinstance(value, Space) else skeleton.name,
+        Node("stem", ("stem", *stem_facts(skeleton))),
+        tuple(map(_group, layers_of(value))),
+        Node("head", ("head", *head_facts(skeleton))),
+    )
+
+
+def _group(layer: Layer) -> Group:
+    best = by_fitness(layer.candidates)[0]
+    cell, name = best.cell.pruned(), layer.shape.name
+    last = cell.nodes - 1
+    nodes = []
+    for index in sorted(cell.live_nodes | {0, last}):
+        expand = [f"expand x{cell.expansion}"] if index == 0 and cell.expansion > 1 else []
+        project = ["project"] if index == last and not cell.is_zero else []
+        label = ", ".join((node_label(cell, index), *expand, *project))
+        nodes.append(Node(f"{name}_{index}", (*(_facts(layer) if index == 0 else ()), label)))
+    links = [
+        Link(f"{name}_{edge.source}", f"{name}_{edge.target}", edge_label(edge, cell, layer.shape))
+        for edge in cell.edges
+    ]
+    if layer.shape.shortcut:
+        links.append(Link(f"{name}_0", f"{name}_{last}", "shortcut", dashed=True))
+    return Group(name, tuple(nodes), tuple(links))
+
+
+def _facts(layer: Layer) -> tuple[str, ...]:
+    best = by_fitness(layer.candidates)[0]
+    cost = layer.costs[layer.candidates.index(best)]
+    fitness = "" if best.fitness is None else f", fitness {best.fitness:+.3f}"
+    count = len(layer.candidates)
+    chosen = "" if count == 1 else f" ({'1' if best.fitness is None else 'best'} of {count})"
+    shape = shape_label(layer.shape).replace("->", "→")
+    return (
+        f"{layer.shape.name}: {shape}",
+        f"{best.id}{chosen}",
+        f"{human(cost.madds)} MAdds{fitness}",
+    )
+
+
+def space_to_dot(space: Space) -> str:
+    """The network with the best cell of every layer."""
+    return _graph(flow(space))
+
+
+def architecture_to_dot(architecture: Architecture) -> str:
+    """The network with the cell of every layer."""
+    return _graph(flow(architecture))
+
+
+def _graph(drawn: Flow) -> str:
+    lines = [
+        "digraph network {",
+        f"  label={_dot_text([drawn.title])};",
+        '  labelloc="t";',
+        '  fontname="Helvetica,Arial,sans-serif";',
+        '  node [shape="box", style="rounded", fontname="Helvetica,Arial,sans-serif"];',
+        '  edge [fontname="Helvetica,Arial,sans-serif"];',
+        f"  {_dot_node(drawn.stem)}",
+    ]
+    for group in drawn.groups:
+        # A cluster has its own label, or else shows the graph's.
+        lines += [f"  subgraph cluster_{group.id} {{", '    label="";']
+        lines += [f"    {_dot_node(node)}" for node in group.nodes]
+        lines += [f"    {_dot_link(link)}" for link in group.links]
+        lines.append("  }")
+    lines += [f"  {_dot_node(drawn.head)}", *(f"  {_dot_link(link)}" for link in drawn.links), "}"]
+    return "\n".join(lines) + "\n"
+
+
+def _dot_node(node: Node) -> str:
+    return f"{node.id} [label={_dot_text(node.lines)}];"
+
+
+def _dot_link(link: Link) -> str:
+    label = [f"label={_dot_text([link.text])}"] if link.text else []
+    style = ['style="dashed"'] if link.dashed else []
+    attributes = f" [{', '.join([*label, *style])}]" if label or style else ""
+    return f"{link.source} -> {link.target}{attributes};"
+
+
+def _dot_text(lines: Iterable[str]) -> str:
+    r"""A quoted label: in it `\` starts an escape, `&` an entity, and `\n` ends a line."""
+    escaped = (
+        visible(line).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+        for line in lines
+    )
+    return '"' + "\\n".join(escaped) + '"'
+
+
+def space_to_mermaid(space: Space) -> str:
+    """The network with the best cell of every layer."""
+    return _chart(flow(space))
+
+
+def architecture_to_mermaid(architecture: Architecture) -> str:
+    """The network with the cell of every layer."""
+    return _chart(flow(architecture))
+
+
+def _chart(drawn: Flow) -> str:
+    # The header is YAML, in which a JSON string is a string.
+    lines = ["---", f"title: {json.dumps(visible(drawn.title))}", "---", "flowchart TB"]
+    lines.append(f"  {_mermaid_node(drawn.stem)}")
+    for group in drawn.groups:
+        # Without a title of its own it shows its id, across which arrows would run.
+        lines.append(f'  subgraph {group.id}[" "]')
+        lines += [f"    {_mermaid_node(node)}" for node in group.nodes]
+        lines += [f"    {_mermaid_link(link)}" for link in group.links]
+        lines.append("  end")
+    lines += [
+        f"  {_mermaid_node(drawn.head)}",
+        *(f"  {_mermaid_link(link)}" for link in drawn.links),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _mermaid_node(node: Node) -> str:
+    return f"{node.id}({_mermaid_text(node.lines)})"
+
+
+def _mermaid_link(link: Link) -> str:
+    arrow = "-.->" if link.dashed else "-->"
+    text = f"|{_mermaid_text([link.text])}|" if link.text else ""
+    return f"{link.source} {arrow}{text} {link.target}"
+
+
+def _mermaid_text(lines: Iterable[str]) -> str:
+    """A quoted label: whatever Mermaid, Markdown or HTML could read in it is an entity code."""
+    return f'"{"<br/>".join("".join(map(_escaped, visible(line))) for line in lines)}"'
+
+
+def _escaped(char: str) -> str:
+    return char if char.isalnum() or char in " ,.:/+-()_→" else f"#{ord(char)};"

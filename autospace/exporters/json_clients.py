@@ -1,0 +1,124 @@
+"""A space or an architecture in the JSON of the tools that search: one function per tool."""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+from autospace.spaces import Architecture, Layer, Space, to_json
+from autospace.spaces.text import json_text
+
+# In units of the layer's spread of fitness: a candidate one standard deviation above another is
+# drawn e times as often. Low enough to prefer what scored well, and high enough that no candidate
+# disappears: among nine, even the least likely one gets at least half a percent of the draws.
+TEMPERATURE: Final = 1.0
+
+
+def odds(fitnesses: Sequence[float | None]) -> list[float]:
+    """Positive weights that rise with fitness, the largest 1; all 1 where nothing tells.
+
+    A softmax of fitness over its standard deviation within the layer. Scorers measure fitness in
+    different units (a fall of the loss, log-odds), and no linear change of unit changes the odds.
+    A candidate without fitness weighs as much as one of mean fitness.
+    """
+    known = [fitness for fitness in fitnesses if fitness is not None]
+    scale = max(map(abs, known), default=0.0)
+    if scale == 0:
+        return [1.0] * len(fitnesses)
+    # Fitness may be as large as floats go: scaled first, so that sums and squares stay finite.
+    scaled = [fitness / scale for fitness in known]
+    mean = math.fsum(scaled) / len(scaled)
+    spread = math.sqrt(math.fsum((each - mean) ** 2 for each in scaled) / len(scaled))
+    if spread == 0:
+        return [1.0] * len(fitnesses)
+    filled = [mean if each is None else each / scale for each in fitnesses]
+    top = max(filled)
+    # Six digits: the last bits of exp differ between platforms, and files should not.
+    return [float(f"{math.exp((each - top) / spread / TEMPERATURE):.6g}") for each in filled]
+
+
+def to_configspace(space: Space) -> str:
+    """One categorical per layer, a constant where there is one cell only; choices are cell ids.
+
+    Weights rise with fitness, so that random sampling prefers what scored well; the default is
+    the reference. The whole space survives in `meta`: every hyperparameter has its layer of the
+    space's file, and the first one everything else of it too, because ConfigSpace keeps the `meta`
+    of hyperparameters when it reads a file, but forgets that of a space.
+    """
+    document = json.loads(to_json(space))
+    metas: list[dict[str, Any]] = [{"layer": layer} for layer in document.pop("layers")]
+    metas[0]["space"] = document
+    hyperparameters = [
+        {**_hyperparameter(layer, space.reference.get(layer.shape.name)), "meta": meta}
+        for layer, meta in zip(space.layers, metas, strict=True)
+    ]
+    rules: dict[str, Any] = {"conditions": [], "forbiddens": []}
+    return json_text({"name": space.name, "hyperparameters": hyperparameters, **rules})
+
+
+def _hyperparameter(layer: Layer, reference: str | None) -> dict[str, Any]:
+    name, ids = layer.shape.name, list(layer.by_id)
+    if len(ids) == 1:
+        # neps refuses a categorical without a choice.
+        return {"type": "constant", "name": name, "value": ids[0]}
+    weights = odds([candidate.fitness for candidate in layer.candidates])
+    default = {} if reference is None else {"default_value": reference}
+    return {"type": "categorical", "name": name, "choices": ids, "weights": weights, **default}
+
+
+def to_optuna(space: Space) -> str:
+    """Layer name -> categorical distribution over the ids of its cells."""
+    return json_text(
+        {
+            layer.shape.name: {
+                "name": "CategoricalDistribution",
+                "attributes": {"choices": list(layer.by_id)},
+            }
+            for layer in space.layers
+        }
+    )
+
+
+def to_nni(space: Space) -> str:
+    """Layer name -> choice among the ids of its cells."""
+    return json_text(
+        {
+            layer.shape.name: {"_type": "choice", "_value": list(layer.by_id)}
+            for layer in space.layers
+        }
+    )
+
+
+def to_ray(space: Space) -> str:
+    """Layer name -> grid over the ids of its cells.
+
+    A grid, because only that has a plain JSON form: `tune.choice(grid["grid_search"])` per layer
+    samples instead.
+    """
+    return json_text(
+        {layer.shape.name: {"grid_search": list(layer.by_id)} for layer in space.layers}
+    )
+
+
+def to_pyglove(space: Space) -> str:
+    """A dict with one `oneof` per layer over the ids of its cells: for `from_json_str`."""
+    return json_text(
+        {
+            layer.shape.name: {
+                "_type": "hyper.OneOf",
+                "name": None,
+                "hints": None,
+                "where": None,
+                "num_choices": 1,
+                "candidates": list(layer.by_id),
+                "choices_distinct": True,
+                "choices_sorted": False,
+            }
+            for layer in space.layers
+        }
+    )
+
+
+def to_flat(architecture: Architecture) -> str:
+    """What Optuna's `enqueue_trial`, a ConfigSpace `Configuration` or NNI's `freeze` take."""
+    return json_text(architecture.choices)

@@ -1,0 +1,249 @@
+"""Cells that other papers write as a line of text: DARTS's genotypes and NAS-Bench-201's strings.
+
+A genotype of DARTS (Liu et al., ICLR 2019): `Genotype(normal=[...], normal_concat=...)`.
+
+A DARTS cell has two inputs, adds per node and concatenates its nodes; its convolutions are
+followed by dense 1x1s; the stride sits on the edges that leave the inputs. A cell here has one
+input, adds at its output, has depthwise convolutions between two dense 1x1s, and its stride sits
+on the edges that enter the output. What both can say is little: a graph of identities and 3x3
+pools that uses the previous cell only and ends in one node, and at stride 2 only pools from input
+to output. Everything else is an error that says which part, why, and how many more there are.
+
+An architecture string of NAS-Bench-201 (Dong and Yang, ICLR 2020).
+
+`|avg_pool_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|`: per node 1, 2, 3
+the operations on the edges from nodes 0, 1, ... Its dense convolutions are no operations of our
+cells; of the 15,625 strings the 729 without them are cells here. The string says the cell only:
+it is put into every layer of a skeleton, between our projections, without expansion.
+"""
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Final
+
+from autospace.importers.target import Target, imported
+from autospace.spaces import Architecture, Candidate, Cell
+from autospace.spaces.cells.cell import MAX_NODES
+from autospace.spaces.errors import SpaceError, shown
+
+MAX_LENGTH: Final = 20_000
+MAX_DEPTH: Final = 16
+# No operator, no backslash, no comment: all that lists, strings, numbers and keywords need.
+_ALLOWED: Final = re.compile(r"[A-Za-z0-9_.,=\s()\[\]'\"]*")
+
+
+def call_arguments(text: str, name: str) -> dict[str, object]:
+    """The keyword arguments of `NAME(key=value, ...)`, maybe after `something = `.
+
+    Values are numbers, strings, lists, tuples and `range(...)`, which becomes a list.
+
+    Raises:
+        SpaceError: anything else.
+    """
+    _check_size(text)
+    try:
+        # `1in x` and other oddities only warn, and what a file holds is no business of stderr.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text.strip())
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        problem = error.msg if isinstance(error, SyntaxError) else "too deep or too large"
+        raise SpaceError("", f"not a Python literal: {problem}") from None
+    found = tree.body[0] if len(tree.body) == 1 else None
+    call = found.value if isinstance(found, ast.Expr | ast.Assign) else None
+    named = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == name
+    if not isinstance(call, ast.Call) or not named or call.args:
+        raise SpaceError("", f"{shown(text.strip())}; allowed: {name}(key=value, ...)")
+    arguments: dict[str, object] = {}
+    for keyword in call.keywords:
+        if keyword.arg is None:
+            raise SpaceError("", f"{name}(**...) is no literal")
+        arguments[keyword.arg] = _value(keyword.value, keyword.arg)
+    return arguments
+
+
+def _check_size(text: str) -> None:
+    if len(text) > MAX_LENGTH:
+        raise SpaceError("", f"{len(text)} characters; allowed: up to {MAX_LENGTH}")
+    legal = _ALLOWED.match(text)
+    end = legal.end() if legal else 0
+    if end < len(text):
+        raise SpaceError("", f"{shown(text[end])} stands in no literal")
+    depth = 0
+    for char in text:
+        depth += (char in "([") - (char in ")]")
+        if depth > MAX_DEPTH:
+            raise SpaceError("", f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _value(node: ast.expr, path: str) -> object:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float | None):
+        return node.value
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_value(each, f"{path}[{index}]") for index, each in enumerate(node.elts)]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
+        bounds = [_value(each, path) for each in node.args]
+        if 1 <= len(bounds) <= 2 and all(type(b) is int and b < 100 for b in bounds):
+            low, high = (0, *bounds)[-2:]
+            return list(range(int(str(low)), int(str(high))))
+    raise SpaceError(path, "no number, string, list, tuple or range")
+
+
+INPUTS: Final = 2
+PREVIOUS: Final = 1
+DARTS_EXPRESSIBLE: Final = ("none", "skip_connect", "avg_pool_3x3", "max_pool_3x3")
+SEPARABLE: Final = ("sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5")
+DARTS_DENSE: Final = ("conv_7x1_1x7", "conv_1x1", "conv_3x3")
+_Edge = tuple[str, int]
+
+
+def read_darts_genotype(text: str, target: Target) -> Architecture:
+    """The architecture with the normal cell at stride 1 and the reduction cell at stride 2.
+
+    Raises:
+        SpaceError: no genotype, or one with parts that our cells cannot express.
+    """
+    arguments = call_arguments(text, "Genotype")
+    known = ("normal", "normal_concat", "reduce", "reduce_concat")
+    for key in (*known, *arguments):
+        if key not in arguments:
+            raise SpaceError(key, "missing key")
+        if key not in known:
+            raise SpaceError(key, f"unknown key; allowed: {', '.join(known)}")
+    skeleton = target.skeleton_or("cifar")
+    candidates: dict[int, Candidate] = {}
+    for stride, name in ((1, "normal"), (2, "reduce")):
+        if any(shape.stride == stride for shape in skeleton.shapes):
+            cell = _cell(name, arguments[name], arguments[f"{name}_concat"], stride)
+            candidates[stride] = imported(cell, name)
+    return Architecture(skeleton, tuple(candidates[shape.stride] for shape in skeleton.shapes))
+
+
+def _cell(name: str, value: object, concat: object, stride: int) -> Cell:
+    edges = _edges(name, value)
+    ends = _ends(f"{name}_concat", concat, INPUTS + len(edges) // 2)
+    problems = list(_problems(name, edges, ends, stride))
+    if problems:
+        path, problem = problems[0]
+        more = f" (and {len(problems) - 1} other parts)" if len(problems) > 1 else ""
+        raise SpaceError(path, problem + more)
+    # The previous cell is node 0 here, and the one node that is handed on is the last.
+    last = ends[0] - PREVIOUS
+    placed = [
+        (source - PREVIOUS, INPUTS + index // 2 - PREVIOUS, operation)
+        for index, (operation, source) in enumerate(edges)
+    ]
+    inner = [(s, t, operation) for s, t, operation in placed if t <= last and operation != "none"]
+    return _joined(name, inner, last + 1)
+
+
+def _joined(name: str, edges: list[tuple[int, int, str]], nodes: int) -> Cell:
+    if nodes > MAX_NODES:
+        raise SpaceError(name, f"{nodes} nodes; allowed: up to {MAX_NODES}")
+    return Cell.from_edges(edges, nodes=nodes, expansion=1)
+
+
+def _edges(name: str, value: object) -> list[_Edge]:
+    """Two edges per node: what they carry, and the index of the input or node they come from."""
+    if not isinstance(value, list) or len(value) % 2 or not 2 <= len(value) <= 2 * MAX_NODES:
+        raise SpaceError(name, f"{shown(value)}; allowed: two pairs (operation, from) per node")
+    edges = []
+    for index, pair in enumerate(value):
+        path, sources = f"{name}[{index}]", INPUTS + index // 2
+        operation, source = pair if isinstance(pair, list) and len(pair) == 2 else (None, None)
+        if not isinstance(operation, str) or type(source) is not int:
+            raise SpaceError(path, f"{shown(pair)}; allowed: (operation, from)")
+        if operation not in (*DARTS_EXPRESSIBLE, *SEPARABLE, *DARTS_DENSE):
+            allowed = ", ".join((*DARTS_EXPRESSIBLE, *SEPARABLE, *DARTS_DENSE))
+            raise SpaceError(path, f"unknown operation {shown(operation)}; allowed: {allowed}")
+        if not 0 <= source < sources:
+            raise SpaceError(path, f"from {shown(source)}; allowed: 0 to {sources - 1}")
+        edges.append((operation, source))
+    return edges
+
+
+def _ends(path: str, value: object, nodes: int) -> list[int]:
+    ends = [each for each in value if type(each) is int] if isinstance(value, list) else []
+    whole = isinstance(value, list) and len(ends) == len(value) and len(set(ends)) == len(ends)
+    if not ends or not whole or not all(INPUTS <= each < nodes for each in ends):
+        raise SpaceError(path, f"{shown(value)}; allowed: nodes {INPUTS} to {nodes - 1}")
+    return ends
+
+
+def _problems(
+    name: str, edges: list[_Edge], ends: list[int], stride: int
+) -> Iterator[tuple[str, str]]:
+    """The parts that our cells cannot express, and why."""
+    if len(ends) > 1:
+        yield f"{name}_concat", f"{len(ends)} nodes are concatenated, and cells here add"
+    for index, (operation, source) in enumerate(edges):
+        path = f"{name}[{index}]"
+        if operation == "none":
+            continue
+        if operation in SEPARABLE:
+            yield (
+                path,
+                f"{operation} has a dense 1x1 convolution, and operations here are depthwise",
+            )
+        if operation in DARTS_DENSE:
+            yield path, f"{operation} is dense, and operations here are depthwise"
+        if source < PREVIOUS:
+            yield path, "comes from the cell before the previous one; cells here have one input"
+        if stride > 1:
+            yield from _stride_problems(path, operation, source, INPUTS + index // 2, ends)
+
+
+def _stride_problems(
+    path: str, operation: str, source: int, node: int, ends: list[int]
+) -> Iterator[tuple[str, str]]:
+    if source < INPUTS and operation == "skip_connect":
+        yield path, "skip_connect at stride 2 is a convolution there and a pool here"
+    if (source < INPUTS) != (node in ends):
+        yield path, "the stride is on edges from the inputs there, into the output here"
+
+
+NODES: Final = 4
+NASBENCH201_EXPRESSIBLE: Final = ("none", "skip_connect", "avg_pool_3x3")
+NASBENCH201_DENSE: Final = ("nor_conv_1x1", "nor_conv_3x3")
+EXAMPLE: Final = "|avg_pool_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|none~2|"
+
+
+def read_nasbench201(text: str, target: Target) -> Architecture:
+    """The architecture with the cell of this string in every layer.
+
+    Raises:
+        SpaceError: not such a string, a dense convolution, or no path through the cell where a
+            layer needs one.
+    """
+    nodes = text.strip().strip("\"'").split("+")
+    if len(nodes) != NODES - 1:
+        problem = f"{shown(text.strip())}; allowed: {NODES - 1} nodes such as {EXAMPLE}"
+        raise SpaceError("", problem)
+    edges: list[tuple[int, int, str]] = []
+    for node, part in enumerate(nodes, start=1):
+        found = re.fullmatch(r"\|(.*)\|", part.strip(), re.ASCII)
+        entries = found[1].split("|") if found else []
+        if len(entries) != node:
+            problem = f"{shown(part)}; allowed: {node} edges, each |operation~from|"
+            raise SpaceError(f"node {node}", problem)
+        edges.extend(_edge(entry, source, node) for source, entry in enumerate(entries))
+    cell = Cell.from_edges(edges, nodes=NODES, expansion=1)
+    skeleton = target.skeleton_or("cifar")
+    candidate = imported(cell, "nasbench201")
+    return Architecture(skeleton, (candidate,) * len(skeleton.layers))
+
+
+def _edge(entry: str, source: int, node: int) -> tuple[int, int, str]:
+    operation, tilde, number = entry.partition("~")
+    path = f"edge {source}>{node}"
+    if not tilde or number != str(source):
+        raise SpaceError(path, f"{shown(entry)}; allowed: operation~{source}")
+    if operation in NASBENCH201_DENSE:
+        problem = f"{operation} is a dense convolution, and operations here are depthwise"
+        raise SpaceError(path, f"{problem}; expressible: {', '.join(NASBENCH201_EXPRESSIBLE)}")
+    if operation not in NASBENCH201_EXPRESSIBLE:
+        allowed = ", ".join((*NASBENCH201_EXPRESSIBLE, *NASBENCH201_DENSE))
+        raise SpaceError(path, f"unknown operation {shown(operation)}; allowed: {allowed}")
+    return source, node, operation

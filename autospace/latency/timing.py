@@ -1,0 +1,194 @@
+"""Timing many short pieces of work so that drift, warm-up and interruptions do not count.
+
+Every piece is timed once per pass, and passes follow each other in ever new orders: what slows the
+machine down for a while slows all pieces down alike, and a piece finds the caches as it does in a
+network, full of other work. A first pass only warms up. On a GPU, where one piece is too short for
+the clock, it is repeated. Of the measurements of a piece, the middle half counts.
+
+Parts as torch modules with inputs, ready to be timed as they stand in a network.
+"""
+
+import math
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import torch
+from torch import nn
+
+from autospace.latency.parts import Part
+from autospace.networks.network import Network, placed
+from autospace.networks.operations import ConvNorm, Gate, SqueezeExcite, build_operation
+from autospace.progress import Tick, no_tick
+
+GPU_SECONDS: Final = 1e-3
+MOST_REPEATS: Final = 1000
+Work = Callable[[], object]
+
+
+class Stopwatch(NamedTuple):
+    """A way to time work.
+
+    Attributes:
+        seconds: of so many repeats of a piece of work.
+        least: seconds that one measurement should take; 0 for one repeat.
+    """
+
+    seconds: Callable[[Work, int], float]
+    least: float = 0.0
+
+
+class Timed(NamedTuple):
+    """Mean and standard deviation of the middle half of n measurements, in milliseconds."""
+
+    mean_ms: float
+    std_ms: float
+    n: int
+
+
+def timed(
+    pieces: Sequence[Work],
+    stopwatch: Stopwatch,
+    passes: int,
+    tick: Tick = no_tick,
+    seed: int = 0,
+) -> list[Timed]:
+    """Times every piece of work; `tick` is told the passes done and in all."""
+    repeats = [_repeats(piece, stopwatch) for piece in pieces]
+    seconds: list[list[float]] = [[] for _ in pieces]
+    order, rng = list(range(len(pieces))), random.Random(seed)
+    for done in range(passes):
+        tick(done, passes)
+        rng.shuffle(order)
+        for index in order:
+            taken = stopwatch.seconds(pieces[index], repeats[index])
+            seconds[index].append(taken / repeats[index])
+    return [middle_half(values) for values in seconds]
+
+
+def middle_half(seconds: Sequence[float]) -> Timed:
+    """Without the fastest and the slowest quarter, which are the clock's and other processes'."""
+    cut = len(seconds) // 4
+    kept = sorted(seconds)[cut : len(seconds) - cut]
+    deviation = statistics.stdev(kept) if len(kept) > 1 else 0.0
+    return Timed(1e3 * statistics.mean(kept), 1e3 * deviation, len(seconds))
+
+
+def stopwatch_of(device: torch.device, threads: int) -> Stopwatch:
+    """The device's own events on a GPU; on a CPU the time of the one thread, or of the wall.
+
+    What other processes take from the core does not count for one thread; with several, only the
+    wall knows how long they took together.
+    """
+    if device.type == "cuda":
+        return Stopwatch(_on_gpu, GPU_SECONDS)
+    return Stopwatch(_by(time.thread_time if threads == 1 else time.perf_counter))
+
+
+def _by(clock: Callable[[], float]) -> Callable[[Work, int], float]:
+    def seconds(work: Work, repeats: int) -> float:
+        started = clock()
+        for _ in range(repeats):
+            work()
+        return clock() - started
+
+    return seconds
+
+
+def _on_gpu(work: Work, repeats: int) -> float:
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    begin.record()
+    for _ in range(repeats):
+        work()
+    end.record()
+    torch.cuda.synchronize()
+    return float(begin.elapsed_time(end)) / 1e3
+
+
+def _repeats(work: Work, stopwatch: Stopwatch) -> int:
+    """How often a piece is repeated in one measurement; runs it, so that it is warm."""
+    repeats = 1
+    while True:
+        seconds = stopwatch.seconds(work, repeats)
+        if seconds >= stopwatch.least or repeats >= MOST_REPEATS:
+            return repeats
+        repeats = min(MOST_REPEATS, 2 * repeats)
+
+
+class Classifier(nn.Module):
+    """Global average and linear layer."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of features [N, C, H, W]."""
+        logits: torch.Tensor = self.linear(x.mean(dim=(2, 3)))
+        return logits
+
+
+class Bench:
+    """Builds what is timed on one device: inference, one batch, one number type."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype, batch: int) -> None:
+        self.device, self.dtype, self.batch = device, dtype, batch
+        self._buffer = torch.empty(0, device=device, dtype=dtype)
+
+    def part(self, part: Part) -> Work:
+        """A forward pass of a part."""
+        if part.name == "sum":
+            x = self.images(part.inputs, part.resolution)
+            other = x.clone(memory_format=torch.preserve_format)
+            return lambda: x + other
+        return self.module(build_part(part), part.inputs, part.resolution)
+
+    def network(self, network: Network) -> Work:
+        """A forward pass of a whole network."""
+        skeleton = network.skeleton
+        return self.module(network, skeleton.in_channels, skeleton.resolution)
+
+    def module(self, module: nn.Module, channels: int, resolution: int) -> Work:
+        """A forward pass of any module that takes images of this shape."""
+        x = self.images(channels, resolution)
+        ready = placed(module.eval().requires_grad_(False), self.device).to(self.dtype)
+        return torch.no_grad()(lambda: ready(x))
+
+    def images(self, channels: int, resolution: int) -> torch.Tensor:
+        """A batch [N, C, H, W] in the memory format that networks work in.
+
+        All batches lie in the same memory: in a network, too, a part reads what was just written.
+        """
+        shape = (self.batch, resolution, resolution, channels)
+        size = math.prod(shape)
+        if size > len(self._buffer):
+            generator = torch.Generator().manual_seed(0)
+            values = torch.randn(size, generator=generator)
+            self._buffer = values.to(self.device, self.dtype)
+        return self._buffer[:size].view(shape).permute(0, 3, 1, 2)
+
+
+def build_part(part: Part) -> nn.Module:
+    """The module of a part other than `sum`."""
+    match part.name:
+        case "stem":
+            return ConvNorm(part.inputs, part.outputs, 3, stride=part.stride)
+        case "expand" | "head":
+            return ConvNorm(part.inputs, part.outputs)
+        case "project":
+            return ConvNorm(part.inputs, part.outputs, activate=False)
+        case "classifier":
+            return Classifier(part.inputs, part.outputs)
+        case "gate":
+            return Gate()
+        case "se":
+            return SqueezeExcite(part.inputs, part.outputs)
+    return build_operation(part.name, part.inputs, part.stride)
+
+
+def largest_first(parts: Sequence[Part]) -> list[Part]:
+    """The parts, those with the largest inputs first, so that one buffer serves them all."""
+    return sorted(parts, key=lambda part: -part.inputs * part.resolution**2)

@@ -1,0 +1,383 @@
+"""A whole search: data, method, finalists, result; resumable after any step.
+
+From the name of a method to the method.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from autospace.compute.device import memory_mb, resolve_device
+from autospace.data.images import load_images
+from autospace.latency.budget import keep_table, latency_limit, limit_table
+from autospace.latency.table import LatencyTable
+from autospace.runs.errors import ConfigError
+from autospace.runs.files import write_atomically
+from autospace.runs.settings import make_settings
+from autospace.runs.state import State, load_state, save_state
+from autospace.searchers.catalogue import CATALOGUE
+from autospace.searchers.few_shot import Gm, NasLid
+from autospace.searchers.fitness_search import Trials
+from autospace.searchers.folder import BEST, RESULT, SearchFolder
+from autospace.searchers.gradient.darts import Darts
+from autospace.searchers.gradient.gdas import Gdas
+from autospace.searchers.gradient.nasp import Nasp
+from autospace.searchers.gradient.proxyless import Proxyless
+from autospace.searchers.method import Method, Ranked, SearchProblem
+from autospace.searchers.petridish import Petridish
+from autospace.searchers.sampling.enas import Enas
+from autospace.searchers.sampling.pnas import Pnas
+from autospace.searchers.sampling.random_search import RandomSearch, RandomWeightSharing
+from autospace.searchers.sampling.regularised_evolution import Evolution
+from autospace.searchers.sampling.spos import Spos
+from autospace.searchers.sampling.zero_cost import ZeroCost
+from autospace.searchers.settings import SearchConfig
+from autospace.spaces import Architecture, load_architecture
+from autospace.spaces.choices import Choices, SearchError, limits_of
+from autospace.spaces.cost import Budget
+from autospace.spaces.errors import shown
+from autospace.spaces.files.codec import to_json
+from autospace.spaces.space import Space, fitted_space
+from autospace.supernets.interference import interference
+
+METHODS: Final[dict[str, type[Method]]] = {
+    "random": RandomSearch,
+    "random-ws": RandomWeightSharing,
+    "evolution": Evolution,
+    "spos": Spos,
+    "proxyless": Proxyless,
+    "darts": Darts,
+    "nasp": Nasp,
+    "gdas": Gdas,
+    "enas": Enas,
+    "pnas": Pnas,
+    "zero-cost": ZeroCost,
+    "magic-t": Spos,
+    "magic-a": Spos,
+    "magic-at": Spos,
+    "gm": Gm,
+    "nas-lid": NasLid,
+    "petridish": Petridish,
+}
+
+
+def make_method(problem: SearchProblem) -> Method:
+    """The method that the settings name, with its options.
+
+    Raises:
+        SearchError: no such method.
+        ConfigError: an option that the method does not have, or a value that it does not take.
+    """
+    name = problem.config.method
+    if name not in METHODS:
+        raise SearchError(f"method {shown(name)}: unknown; allowed: {', '.join(CATALOGUE)}")
+    kind = METHODS[name]
+    try:
+        options = make_settings(kind.options_type, problem.config.options)
+    except ConfigError as error:
+        raise ConfigError(f"options.{error}") from None
+    return kind(problem, options)
+
+
+LATENCY_TABLE = "latency.json"
+SECONDS_BETWEEN_CHECKPOINTS = 20.0
+MOST_LISTED = 20
+
+
+class Observer(Protocol):
+    """Who is told how a search goes on. Any method may raise to stop it."""
+
+    def say(self, message: str) -> None:
+        """A remark for the user."""
+        ...
+
+    def tick(self, phase: str, done: int, total: int) -> None:
+        """Work done within a phase: `data`, `search`, `finalists` or `interference`."""
+        ...
+
+
+class Silent:
+    """An observer that tells nobody."""
+
+    def say(self, message: str) -> None:
+        """Nothing."""
+
+    def tick(self, phase: str, done: int, total: int) -> None:
+        """Nothing."""
+
+
+@dataclass
+class Progress:
+    """How far a search has come; grows with every step."""
+
+    done: int = 0
+    seconds: float = 0.0
+    trajectory: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, method: Method) -> None:
+        """Adds a point to the trajectory if there is a new best."""
+        best = method.incumbent
+        if best is None or (self.trajectory and self.trajectory[-1]["score"] == best.score):
+            return
+        self.trajectory.append(
+            {
+                "step": self.done,
+                "evaluations": method.evaluations,
+                "seconds": round(self.seconds, 3),
+                "score": best.score,
+                "accuracy": best.accuracy,
+            }
+        )
+
+
+def run_search(
+    folder: SearchFolder, space: Space | None, observer: Observer, device: str | None = None
+) -> dict[str, Any]:
+    """Runs, or goes on with, the search in a folder, and returns what `result.json` holds.
+
+    Args:
+        folder: new or earlier.
+        space: what is searched; None to go on with that of the folder.
+        observer: is told of progress.
+        device: instead of that of the settings.
+
+    Raises:
+        DataError, SpaceError, SearchError, ConfigError, RunError: what was asked for cannot be.
+        CheckpointError: the search was damaged.
+    """
+    with folder.locked():
+        if folder.finished:
+            found: dict[str, Any] = json.loads((folder.path / RESULT).read_text("utf-8"))
+            return found
+        try:
+            table = limit_table(
+                folder.config.budget.latency_table, folder.checkpoint / LATENCY_TABLE
+            )
+            problem, digest = prepare(folder, space, table, observer, device)
+            method = make_method(problem)
+            check_comparable(method)
+        except Exception:
+            folder.abandon()
+            raise
+        folder.settle(problem.choices.space, digest)
+        keep_table(table, folder.checkpoint / LATENCY_TABLE)
+        trials = Trials(problem)
+        progress = _resumed(folder, method, trials, problem)
+        _advance(folder, method, trials, progress, observer)
+        finalists = _finalists(folder, method, trials, progress, observer)
+        result = _result(problem, method, trials, progress, finalists)
+        result |= method.details() | compared_gradients(method, observer)
+        best = problem.choices.space.architecture(result["best"])
+        write_atomically(folder.path / BEST, to_json(best))
+        write_atomically(folder.path / RESULT, _json(result))
+        return result
+
+
+def prepare(
+    folder: SearchFolder,
+    space: Space | None,
+    table: LatencyTable | None,
+    observer: Observer,
+    device: str | None,
+) -> tuple[SearchProblem, str]:
+    """Reads the data and fits the space to it; trains nothing. Also the digest of the data."""
+    config = folder.config
+    chosen = resolve_device(device or config.device)
+    given = folder.space or space
+    if given is None:
+        raise ValueError("a new search needs a space")
+    size = config.data.resolution or given.skeleton.resolution
+    images = load_images(
+        config.data.model_copy(update={"resolution": size}),
+        "validation",
+        config.seed,
+        chosen,
+        folder.cache,
+        lambda _message, done, total: observer.tick("data", done, total),
+    )
+    data = images.data
+    channels, resolution = data.train.images.shape[1:3]
+    fitted = fitted_space(
+        given, in_channels=channels, resolution=resolution, classes=len(data.classes)
+    )
+    budget = Budget(config.budget.max_madds, config.budget.max_params)
+    limits = limits_of(fitted, budget)
+    if table is not None and config.budget.max_latency_ms is not None:
+        limits = (*limits, latency_limit(fitted, table, config.budget.max_latency_ms))
+    choices = Choices(fitted, limits)
+    for note in data.notes:
+        observer.say(note)
+    return SearchProblem.of(choices, images, config), data.digest
+
+
+def check_comparable(method: Method) -> None:
+    """Makes sure that a method trains weights to compare, if that is asked for.
+
+    Raises:
+        SearchError: it does not.
+    """
+    config = method.problem.config
+    if config.supernet.interference and not method.supernets:
+        raise SearchError(
+            f"supernet.interference: {config.supernet.interference}, but method {config.method} "
+            "trains every architecture alone; allowed: 0"
+        )
+
+
+def compared_gradients(method: Method, observer: Observer) -> dict[str, Any]:
+    """The part of a result that the settings ask for: `interference`, or nothing."""
+    pairs = method.problem.supernet.interference
+    points = interference(method.supernets, pairs, observer) if pairs else []
+    return {"interference": [asdict(each) for each in points]} if pairs else {}
+
+
+def _resumed(
+    folder: SearchFolder, method: Method, trials: Trials, problem: SearchProblem
+) -> Progress:
+    if not folder.state_path.is_file():
+        return Progress()
+    state = load_state(folder.state_path, problem.device)
+    method.restore(state.part("method"))
+    trials.restore(state.part("trials"))
+    kept = state.part("progress").plain
+    return Progress(kept["done"], kept["seconds"], kept["trajectory"])
+
+
+def _save(folder: SearchFolder, method: Method, trials: Trials, progress: Progress) -> None:
+    kept = State(
+        plain={
+            "done": progress.done,
+            "seconds": progress.seconds,
+            "trajectory": progress.trajectory,
+        }
+    )
+    save_state(
+        folder.state_path,
+        kept.under("progress").joined(
+            method.state().under("method"), trials.state().under("trials")
+        ),
+    )
+
+
+def _advance(
+    folder: SearchFolder,
+    method: Method,
+    trials: Trials,
+    progress: Progress,
+    observer: Observer,
+) -> None:
+    """Does the steps that are left, and saves now and then, at the end, and when stopped."""
+    saved = time.monotonic()
+    while progress.done < method.steps:
+        started = time.monotonic()
+        method.step(progress.done)
+        progress.done += 1
+        progress.seconds += time.monotonic() - started
+        progress.note(method)
+        try:
+            observer.tick("search", progress.done, method.steps)
+        except BaseException:
+            _save(folder, method, trials, progress)
+            raise
+        late = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
+        if late or progress.done == method.steps:
+            _save(folder, method, trials, progress)
+            saved = time.monotonic()
+
+
+def _finalists(
+    folder: SearchFolder,
+    method: Method,
+    trials: Trials,
+    progress: Progress,
+    observer: Observer,
+) -> list[Ranked]:
+    """The best of the ranking, each trained alone under one recipe; the best of those first."""
+    chosen = method.ranked()[: method.problem.config.finalists]
+    for index, each in enumerate(chosen):
+        observer.tick("finalists", index, len(chosen))
+        started = time.monotonic()
+        trials.accuracy(each.path)
+        progress.seconds += time.monotonic() - started
+        _save(folder, method, trials, progress)
+    return sorted(chosen, key=lambda each: -trials.known[each.path])
+
+
+def _result(
+    problem: SearchProblem,
+    method: Method,
+    trials: Trials,
+    progress: Progress,
+    finalists: list[Ranked],
+) -> dict[str, Any]:
+    best = finalists[0].path
+    cost = problem.choices.cost(best)
+    return {
+        "format": "autospace.search",
+        "version": 1,
+        "method": problem.config.method,
+        "space": problem.choices.space.name,
+        "best": problem.choices.architecture(best).choices,
+        "accuracy": trials.known[best],
+        "madds": cost.madds,
+        "params": cost.params,
+        "evaluations": method.evaluations,
+        "seconds": round(progress.seconds, 3),
+        "memory_mb": memory_mb(problem.device),
+        "trajectory": progress.trajectory,
+        "finalists": [_entry(problem, each, trials.known[each.path]) for each in finalists],
+        "ranked": [_entry(problem, each) for each in method.ranked()[:MOST_LISTED]],
+        "config": _config(problem.config, problem.images.data.name),
+        "versions": {name: metadata.version(name) for name in ("autospace", "torch")},
+    }
+
+
+def _entry(
+    problem: SearchProblem, ranked: Ranked, retrained: float | None = None
+) -> dict[str, Any]:
+    cost = problem.choices.cost(ranked.path)
+    return {
+        "architecture": problem.choices.architecture(ranked.path).choices,
+        "score": ranked.score,
+        "predicted_accuracy": ranked.accuracy,
+        "accuracy": retrained,
+        "madds": cost.madds,
+        "params": cost.params,
+    }
+
+
+def _config(config: SearchConfig, data: str) -> dict[str, Any]:
+    plain = config.model_dump(mode="json")
+    plain["data"]["source"] = data
+    return plain
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A finished search.
+
+    Attributes:
+        best: the architecture that was best of the finalists.
+        accuracy: its accuracy on validation images after a short training alone, from 0 to 1.
+        result: all that `result.json` holds.
+        folder: where the search lies.
+    """
+
+    best: Architecture
+    accuracy: float
+    result: dict[str, Any]
+    folder: Path
+
+
+def found_in(folder: SearchFolder, space: Space | None, observer: Observer | None) -> Found:
+    """Runs, or goes on with, the search in a folder; see `run_search`."""
+    result = run_search(folder, space, observer or Silent())
+    best = load_architecture(folder.path / BEST)
+    return Found(best, result["accuracy"], result, folder.path)
