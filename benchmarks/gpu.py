@@ -25,7 +25,7 @@ from autospace.compute.machine import this_machine, versions
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.learn import learn
 from autospace.evolution.plan import Plan
-from autospace.evolution.population import State
+from autospace.evolution.population import EvolutionState
 from autospace.evolution.settings import make_config, preset
 from autospace.runs.files import write_atomically
 
@@ -62,7 +62,7 @@ class Watch:
         if time.monotonic() > self._deadline:
             raise TimeUpError
 
-    def round(self, plan: Plan, state: State, seconds: float) -> None:
+    def round(self, plan: Plan, state: EvolutionState, seconds: float) -> None:
         del seconds
         self.rounds = state.round
         print(f"evolve: round {state.round} of {plan.rounds}", file=sys.stderr)

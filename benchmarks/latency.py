@@ -19,9 +19,9 @@ from scipy.stats import spearmanr
 
 from autospace.compute.machine import this_machine, versions
 from autospace.latency.parts import Part, cell_parts, fixed_parts
-from autospace.latency.profile import Sample, checked, fitted, of_skeleton
+from autospace.latency.profile import TimedNetwork, checked, fitted, of_skeleton
 from autospace.latency.table import Correction
-from autospace.latency.timing import Bench, Timed, largest_first, stopwatch_of, timed
+from autospace.latency.timing import LatencyBench, Timed, largest_first, stopwatch_of, timed
 from autospace.networks.network import Network
 from autospace.seeds import stream
 from autospace.spaces import Cell, Skeleton, load_skeleton
@@ -40,7 +40,7 @@ class Case:
         subject = of_skeleton(skeleton, rng)
         self.parts = largest_first(subject.parts)
         self.architectures = [list(subject.draw()) for _ in range(NETWORKS)]
-        bench = Bench(DEVICE, torch.float32, batch)
+        bench = LatencyBench(DEVICE, torch.float32, batch)
         networks = [Network(skeleton, cells) for cells in self.architectures]
         work = [*map(bench.part, self.parts), *map(bench.network, networks)]
         for network in networks:
@@ -51,11 +51,11 @@ class Case:
         rest = times[len(self.parts) :]
         self.networks, self.cells = rest[:NETWORKS], rest[NETWORKS:]
 
-    def by_parts(self) -> list[Sample]:
+    def by_parts(self) -> list[TimedNetwork]:
         pairs = zip(self.architectures, self.networks, strict=True)
         return [_sample(self._parts_of(cells), self.found, whole) for cells, whole in pairs]
 
-    def by_cells(self) -> list[Sample]:
+    def by_cells(self) -> list[TimedNetwork]:
         """Cells as wholes; stem, head and shortcuts by their parts."""
         layers = len(self.skeleton.layers)
         samples = []
@@ -66,7 +66,7 @@ class Case:
                 others.extend(cell_parts(Cell.from_edges([], expansion=1), shape))
             sample = _sample(others, self.found, whole)
             total = sample.parts_ms + sum(each.mean_ms for each in own)
-            samples.append(Sample(total, sample.parts + layers, whole.mean_ms))
+            samples.append(TimedNetwork(total, sample.parts + layers, whole.mean_ms))
         return samples
 
     def _parts_of(self, cells: Sequence[Cell]) -> list[Part]:
@@ -76,11 +76,11 @@ class Case:
         return parts
 
 
-def _sample(parts: Sequence[Part], found: dict[Part, Timed], whole: Timed) -> Sample:
-    return Sample(sum(found[part].mean_ms for part in parts), len(parts), whole.mean_ms)
+def _sample(parts: Sequence[Part], found: dict[Part, Timed], whole: Timed) -> TimedNetwork:
+    return TimedNetwork(sum(found[part].mean_ms for part in parts), len(parts), whole.mean_ms)
 
 
-def judged(samples: Sequence[Sample], correction: Correction) -> dict[str, float]:
+def judged(samples: Sequence[TimedNetwork], correction: Correction) -> dict[str, float]:
     """Errors and rank correlations on the networks that took no part in the fit."""
     check = checked(samples, correction)
     predicted = [sample.predicted_ms(correction) for sample in samples]

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from autospace.charts.figure import SERIES, Axis, Dots, Entry, Figure, Line, Panel
+from autospace.charts.figure import SERIES, Axis, Dots, Figure, LegendEntry, Line, Panel
 from autospace.charts.paper import render
 
 LARGEST = [64, 48, 32]
@@ -26,7 +26,7 @@ def operations(rows: list[dict[str, Any]]) -> Figure:
             for way, role, shape in (("pytorch", "faint", "ring"), ("kernels", "first", "dot"))
         ),
     )
-    legend = (Entry("PyTorch", "faint", "ring"), Entry("kernels", "first", "dot"))
+    legend = (LegendEntry("PyTorch", "faint", "ring"), LegendEntry("kernels", "first", "dot"))
     return Figure("performance-operations", "", (panel,), legend, (520, 230))
 
 
@@ -37,7 +37,7 @@ def candidates(rows: list[dict[str, Any]]) -> Figure:
         mine = [row for row in rows if row["method"] == method]
         points = tuple((float(row["k"]), row["kernels"] / mine[0]["kernels"]) for row in mine)
         lines += [Line(points, role), Dots(points, role)]
-        entries.append(Entry(method, role, "line"))
+        entries.append(LegendEntry(method, role, "line"))
     heights = [y for mark in lines for _, y in mark.points]
     panel = Panel(
         "What more candidates cost",
@@ -71,8 +71,10 @@ def growth(rows: list[dict[str, Any]]) -> Figure:
                 tuple(lines),
             )
         )
-    entries = [Entry(thing, role, "line") for thing, role in zip(things, SERIES, strict=False)]
-    entries.append(Entry("proportional", "faint", "dashed"))
+    entries = [
+        LegendEntry(thing, role, "line") for thing, role in zip(things, SERIES, strict=False)
+    ]
+    entries.append(LegendEntry("proportional", "faint", "dashed"))
     return Figure("performance-growth", "", tuple(panels), tuple(entries), (340, 260))
 
 

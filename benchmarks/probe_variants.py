@@ -26,7 +26,7 @@ from torch.optim.swa_utils import AveragedModel
 from autospace.data.batches import Batches
 from autospace.data.splits import divide
 from autospace.networks.network import Network, placed
-from autospace.scorers.context import Setting, freeze
+from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.probe import ProbeScorer
 from autospace.seeds import derived_seed
 from autospace.spaces import Cell
@@ -39,7 +39,7 @@ NAMES = (*WATCHED, "probe moved")
 class WatchedProbe(ProbeScorer):
     """Probes whose weights are averaged, and whose loss is read, half way through training."""
 
-    def __init__(self, base: Setting) -> None:
+    def __init__(self, base: ScoringContext) -> None:
         super().__init__(replace(base, tick=self._watch))
         self._learners: list[list[nn.Module]] = []
         self._means: list[list[AveragedModel]] = []
@@ -104,7 +104,7 @@ def halved(half: Sequence[float], end: Sequence[float]) -> list[float]:
     ]
 
 
-def moved(base: Setting, images: Images, best: Sequence[Cell]) -> Setting:
+def moved(base: ScoringContext, images: Images, best: Sequence[Cell]) -> ScoringContext:
     """The setting of a reference network that holds these cells, trained as the first one was."""
     weights, _ = divide(images.train, 0.5, seed=1)
     torch.manual_seed(derived_seed(base.seed, "moved reference"))

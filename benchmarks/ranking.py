@@ -21,7 +21,7 @@ from zero_cost import ZERO_COST
 from autospace.data.batches import Batches
 from autospace.data.splits import divide
 from autospace.networks.network import Network, placed
-from autospace.scorers.context import ReferenceSupernet, Setting, freeze
+from autospace.scorers.context import ReferenceSupernet, ScoringContext, freeze
 from autospace.scorers.gated import one_shot_losses, train_single_path
 from autospace.scorers.make import make_scorer
 from autospace.scorers.mixture import MixtureScorer
@@ -35,7 +35,7 @@ GROUP = 4
 Table = list[list[float]]
 
 
-def setting(images: Images, seed: int, options: ScoringConfig, steps: int) -> Setting:
+def setting(images: Images, seed: int, options: ScoringConfig, steps: int) -> ScoringContext:
     """The reference, trained on one half of the images, and batches of both halves."""
     weights, fitness = divide(images.train, 0.5, seed=1)
     norm = images.normaliser
@@ -43,7 +43,7 @@ def setting(images: Images, seed: int, options: ScoringConfig, steps: int) -> Se
     network = placed(Network(SKELETON, [REFERENCE] * len(SKELETON.layers)), "cpu")
     source = Batches(weights, 32, derived_seed(seed, "warm-up") % 2**31, "cpu", norm)
     train(network, source, Recipe(steps))
-    return Setting(
+    return ScoringContext(
         freeze(network),
         Batches(weights, options.batch, derived_seed(seed, "train") % 2**31, "cpu", norm),
         Batches(fitness, 128, derived_seed(seed, "validate") % 2**31, "cpu", norm),
@@ -72,7 +72,7 @@ def in_groups(
     return values
 
 
-def predict(name: str, base: Setting, cells: list[list[Cell]]) -> dict[str, Table]:
+def predict(name: str, base: ScoringContext, cells: list[list[Cell]]) -> dict[str, Table]:
     """What one training says of every cell, under one name or two; larger is better."""
     method = base.options.method
     if method == "gated":
@@ -98,7 +98,7 @@ def predict(name: str, base: Setting, cells: list[list[Cell]]) -> dict[str, Tabl
     return {name: make_scorer(base).score(cells, 0)}
 
 
-def _one_shot(base: Setting, chosen: Sequence[Sequence[Cell]]) -> Table:
+def _one_shot(base: ScoringContext, chosen: Sequence[Sequence[Cell]]) -> Table:
     supernet = ReferenceSupernet(base, chosen, 0)
     train_single_path(supernet, base, 0)
     return [[-value for value in row] for row in one_shot_losses(supernet, base, 0)]
@@ -160,7 +160,7 @@ def main() -> None:
     names = ["madds", "params", "random", *ZERO_COST, *variants()]
     wanted = [name for name in names if not arguments.only or name in arguments.only]
     for seed in arguments.seeds:
-        base: Setting | None = None
+        base: ScoringContext | None = None
         for name in wanted:
             if (name, seed) in already(arguments.out):
                 continue

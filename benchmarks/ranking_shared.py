@@ -22,7 +22,7 @@ from autospace.data import images as evaluation
 from autospace.data.batches import Augment
 from autospace.data.examples import DataSet
 from autospace.data.splits import divide
-from autospace.scorers.context import Setting
+from autospace.scorers.context import ScoringContext
 from autospace.scorers.mixture import MixtureScorer, MixtureSearch
 from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.search import GradientSearch
@@ -87,7 +87,7 @@ def searched(method: str, cells: list[list[Cell]], images: Images, seed: int) ->
     return [row[:-1] for row in search.scores]
 
 
-def predicted(name: str, base: Setting, cells: list[list[Cell]], images: Images) -> Table:
+def predicted(name: str, base: ScoringContext, cells: list[list[Cell]], images: Images) -> Table:
     """What one way says of every cell."""
     if name in METHODS:
         return searched(METHODS[name], cells, images, base.seed)
@@ -105,7 +105,7 @@ def main() -> None:
     images = load_images(arguments.data)
     cells = [cells_of(layer) for layer in LAYERS.values()]
     for seed in arguments.seeds:
-        base: Setting | None = None
+        base: ScoringContext | None = None
         for name in arguments.only:
             if (name, seed) in already(arguments.out):
                 continue

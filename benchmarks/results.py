@@ -34,7 +34,7 @@ from autospace.comparison.folder import ComparisonFolder
 from autospace.comparison.settings import CompareConfig
 from autospace.data.settings import DataConfig
 from autospace.evaluators.evaluate import EvaluationCache, evaluate_all
-from autospace.evaluators.evaluator import EvaluatorConfig, Task
+from autospace.evaluators.evaluator import EvaluationRequest, EvaluatorConfig
 from autospace.evaluators.make import Setup, make_evaluator
 from autospace.evaluators.workers import making
 from autospace.runs.files import write_atomically
@@ -110,7 +110,7 @@ def evaluated(
         for seed in seeds:
             networks, share = drawn(study.space(variant, seed), TARGETS[target], count, seed)
             tasks = [
-                Task(each, derived_seed(seed, "results", number))
+                EvaluationRequest(each, derived_seed(seed, "results", number))
                 for number, each in enumerate(networks)
             ]
             found = evaluate_all(tasks, cache, maker)

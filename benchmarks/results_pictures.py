@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from results_figures import LEARNED, Record
 
-from autospace.charts.figure import Axis, Dots, Entry, Figure, Panel, Rule, Segments
+from autospace.charts.figure import Axis, Dots, Figure, LegendEntry, Panel, Rule, Segments
 from autospace.comparison.document import Comparison
 from autospace.report.comparison_figures import edf_figure
 
@@ -37,8 +37,8 @@ def ablations_figure(found: Sequence[Record]) -> Figure:
         ),
     )
     legend = (
-        Entry("mean and 95 % interval over the networks", "first", "dot"),
-        Entry("one seed", "second", "ring"),
+        LegendEntry("mean and 95 % interval over the networks", "first", "dot"),
+        LegendEntry("one seed", "second", "ring"),
     )
     return Figure("ablations", "", (panel,), legend, (560, 60 + 34 * len(rows)))
 

@@ -34,7 +34,7 @@ from autospace.evaluators.evaluator import EvaluatorConfig, Split
 from autospace.evaluators.stand_alone import StandAloneEvaluator
 from autospace.runs.settings import make_settings
 from autospace.searchers.driver import METHODS, make_method
-from autospace.searchers.method import Method, SearchProblem
+from autospace.searchers.method import SearchMethod, SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.seeds import stream
 from autospace.spaces import Architecture, Budget, Space
@@ -171,7 +171,7 @@ def search(bench: Bench, task: Task, size: Size) -> Row:
     return found | described(architecture)
 
 
-def searched(problem: SearchProblem) -> tuple[Method, float]:
+def searched(problem: SearchProblem) -> tuple[SearchMethod, float]:
     """A method after its last step, and the processor seconds that took."""
     started = time.process_time()
     method = make_method(problem)

@@ -14,7 +14,7 @@ from autospace.spaces.cells.cost import Cost
 from autospace.spaces.cost import Budget, fixed_cost
 from autospace.spaces.space import Architecture, Layer, Space
 
-Path = tuple[int, ...]
+Choice = tuple[int, ...]
 """An architecture: per layer, the index of its candidate."""
 
 DRAWS: Final = 1000
@@ -100,29 +100,29 @@ class Choices:
         )
         return Choices(replace(self.space, layers=layers, reference={}), limits)
 
-    def allows(self, path: Path) -> bool:
+    def allows(self, path: Choice) -> bool:
         """Whether an architecture is within all limits."""
         return all(limit.of(path) <= limit.most for limit in self.limits)
 
-    def architecture(self, path: Path) -> Architecture:
+    def architecture(self, path: Choice) -> Architecture:
         """The architecture of a path."""
         layers = zip(self.space.layers, path, strict=True)
         picked = tuple(layer.candidates[index] for layer, index in layers)
         return Architecture(self.space.skeleton, picked)
 
-    def path(self, architecture: Architecture) -> Path:
+    def path(self, architecture: Architecture) -> Choice:
         """The path of an architecture of this space."""
         layers = zip(self.space.layers, architecture.candidates, strict=True)
         return tuple(layer.candidates.index(candidate) for layer, candidate in layers)
 
-    def cost(self, path: Path) -> Cost:
+    def cost(self, path: Choice) -> Cost:
         """MAdds and params of a whole network."""
         total = fixed_cost(self.space.skeleton)
         for layer, index in zip(self.space.layers, path, strict=True):
             total = total.plus(layer.costs[index])
         return total
 
-    def draw(self, rng: random.Random) -> Path:
+    def draw(self, rng: random.Random) -> Choice:
         """An architecture, uniformly among those allowed as long as they are not too rare."""
         for _ in range(DRAWS):
             path = tuple(rng.randrange(size) for size in self.sizes)
@@ -131,12 +131,12 @@ class Choices:
         # Where a limit allows almost nothing: random preferences, the best of what is allowed.
         return self.best([[rng.random() for _ in range(size)] for size in self.sizes])
 
-    def draw_new(self, rng: random.Random, known: Container[Path]) -> Path:
+    def draw_new(self, rng: random.Random, known: Container[Choice]) -> Choice:
         """A draw that is not among those known; where none turns up, any draw."""
         drawn = (self.draw(rng) for _ in range(NEW_DRAWS))
         return next((path for path in drawn if path not in known), self.draw(rng))
 
-    def mutated(self, path: Path, rng: random.Random, probability: float) -> Path:
+    def mutated(self, path: Choice, rng: random.Random, probability: float) -> Choice:
         """A neighbour within the limits: layers redrawn with a probability, at least one of them.
 
         Where no neighbour can be found within the limits, a fresh draw.
@@ -151,7 +151,7 @@ class Choices:
                 return child
         return self.draw(rng)
 
-    def crossed(self, first: Path, second: Path, rng: random.Random) -> Path:
+    def crossed(self, first: Choice, second: Choice, rng: random.Random) -> Choice:
         """A child that takes each layer from one parent or the other; within the limits."""
         for _ in range(DRAWS):
             child = tuple(rng.choice(pair) for pair in zip(first, second, strict=True))
@@ -159,7 +159,7 @@ class Choices:
                 return child
         return self.draw(rng)
 
-    def best(self, scores: Sequence[Sequence[float]]) -> Path:
+    def best(self, scores: Sequence[Sequence[float]]) -> Choice:
         """The allowed architecture of the largest sum of scores: per layer one score a candidate.
 
         Where the limits allow it, that is each layer's maximum. Else, layer by layer, only those
@@ -173,9 +173,9 @@ class Choices:
 
     def _partials(
         self, scores: Sequence[Sequence[float]]
-    ) -> list[tuple[float, tuple[float, ...], Path]]:
+    ) -> list[tuple[float, tuple[float, ...], Choice]]:
         """(score, cost under each limit, path) of undominated architectures within the limits."""
-        kept: list[tuple[float, tuple[float, ...], Path]] = [
+        kept: list[tuple[float, tuple[float, ...], Choice]] = [
             (0.0, tuple(limit.fixed for limit in self.limits), ())
         ]
         for layer, row in enumerate(scores):
@@ -213,11 +213,11 @@ def limits_of(space: Space, budget: Budget) -> tuple[Limit, ...]:
 
 
 def _undominated(
-    partials: list[tuple[float, tuple[float, ...], Path]],
-) -> list[tuple[float, tuple[float, ...], Path]]:
+    partials: list[tuple[float, tuple[float, ...], Choice]],
+) -> list[tuple[float, tuple[float, ...], Choice]]:
     """Those that no other beats in score at no greater cost; the cheapest and best if too many."""
     ordered = sorted(partials, key=lambda partial: (-partial[0], partial[1], partial[2]))
-    front: list[tuple[float, tuple[float, ...], Path]] = []
+    front: list[tuple[float, tuple[float, ...], Choice]] = []
     lowest: tuple[float, ...] = ()
     for partial in ordered:
         costs = partial[1]

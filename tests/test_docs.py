@@ -16,7 +16,7 @@ from autospace.cli.main import app
 from autospace.evolution.settings import NEEDS_DATA, PRESETS, Config, make_config, preset
 from autospace.runs.errors import ConfigError
 from autospace.runs.settings import make_settings, parse_settings, read_config
-from autospace.scorers.scorer import Method
+from autospace.scorers.scorer import ScoringMethod
 from autospace.searchers.driver import METHODS
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import OPERATIONS, SpaceError, from_json, load_skeleton
@@ -230,7 +230,7 @@ def test_every_preset_is_documented() -> None:
 
 def test_every_scorer_has_its_section() -> None:
     headings = re.findall(r"^### `([\w-]+)`$", (ROOT / "docs/method.md").read_text(), re.MULTILINE)
-    assert headings == list(typing.get_args(Method))
+    assert headings == list(typing.get_args(ScoringMethod))
 
 
 def test_every_built_in_and_operation_is_named() -> None:

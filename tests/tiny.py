@@ -6,7 +6,7 @@ from typing import Any
 
 from autospace.evolution.loop import evolve, learned_space, start
 from autospace.evolution.plan import Plan
-from autospace.evolution.population import Member, State
+from autospace.evolution.population import EvolutionState, Member
 from autospace.evolution.toolbox import Operators
 from autospace.spaces import (
     DEFAULT_OPERATIONS,
@@ -63,12 +63,14 @@ def plan(**changes: Any) -> Plan:
     return replace(some, **changes)
 
 
-def finish(some: Plan, state: State | None = None, score: Score = one_max) -> State:
+def finish(
+    some: Plan, state: EvolutionState | None = None, score: Score = one_max
+) -> EvolutionState:
     """The state after the last round."""
     return [state, *evolve(some, ClosedForm(score), state)][-1] or start(some)
 
 
-def space_bytes(some: Plan, state: State, budget: Budget | None = None) -> str:
+def space_bytes(some: Plan, state: EvolutionState, budget: Budget | None = None) -> str:
     """The text of the learned space."""
     return to_json(
         learned_space(some, state, name="tiny", budget=budget or Budget(), provenance={})

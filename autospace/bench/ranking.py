@@ -26,7 +26,7 @@ from autospace.data.errors import DataError
 from autospace.data.load import load_data
 from autospace.data.splits import divide
 from autospace.networks.network import Network, placed
-from autospace.scorers.context import Setting, freeze
+from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.scorer import Scorer, ScoringConfig
 from autospace.seeds import derived_seed
@@ -47,7 +47,7 @@ def kendall(first: Sequence[float], second: Sequence[float]) -> float:
 
 OPTIONS: Final = ScoringConfig(batch=32, validation_batches=4)
 """The default scorer with its default steps, on smaller batches."""
-Table = list[list[float]]
+TruthTable = list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def ranking(
     device: torch.device,
     say: Callable[[str], None],
     source: str | None = None,
-    make: Callable[[Setting], Scorer] = make_scorer,
+    make: Callable[[ScoringContext], Scorer] = make_scorer,
 ) -> list[Entry]:
     """The entries of the suite.
 
@@ -121,7 +121,7 @@ def ranking(
     return [_entry("tau", means, spread), _entry("tau_over_madds", over, spread)]
 
 
-def _setting(truth: Truth, seed: int, device: torch.device) -> Setting:
+def _setting(truth: Truth, seed: int, device: torch.device) -> ScoringContext:
     """A reference trained on one half of the images; fitness is read off the other."""
     skeleton = truth.skeleton
     data = load_data(truth.data, resolution=skeleton.resolution, channels=skeleton.in_channels)
@@ -144,10 +144,10 @@ def _setting(truth: Truth, seed: int, device: torch.device) -> Setting:
         for name, part, factor in sources
     )
     train(network, warm_up, Recipe(truth.warm_up_steps))
-    return Setting(freeze(network), training, validation, OPTIONS, seed)
+    return ScoringContext(freeze(network), training, validation, OPTIONS, seed)
 
 
-def _of_all_layers(truth: Truth, scorer: Scorer) -> Table:
+def _of_all_layers(truth: Truth, scorer: Scorer) -> TruthTable:
     candidates: list[Sequence[Cell]] = [()] * len(truth.skeleton.layers)
     for layer, cells in zip(truth.layers, truth.cells, strict=True):
         candidates[layer] = cells
@@ -155,18 +155,18 @@ def _of_all_layers(truth: Truth, scorer: Scorer) -> Table:
     return [found[layer] for layer in truth.layers]
 
 
-def _madds(truth: Truth) -> Table:
+def _madds(truth: Truth) -> TruthTable:
     return [
         [float(cell_cost(cell, truth.skeleton.shapes[layer]).madds) for cell in cells]
         for layer, cells in zip(truth.layers, truth.cells, strict=True)
     ]
 
 
-def _taus(truth: Truth, values: Table) -> list[float]:
+def _taus(truth: Truth, values: TruthTable) -> list[float]:
     return [kendall(*pair) for pair in zip(values, truth.accuracies, strict=True)]
 
 
-def _mean_tau(truth: Truth, values: Table) -> float:
+def _mean_tau(truth: Truth, values: TruthTable) -> float:
     return statistics.mean(_taus(truth, values))
 
 

@@ -15,7 +15,7 @@ from typing import Final, Literal
 from autospace.bench.document import Entry
 from autospace.evolution.loop import evolve, learned_space
 from autospace.evolution.plan import Plan
-from autospace.evolution.population import State
+from autospace.evolution.population import EvolutionState
 from autospace.evolution.settings import EvolutionConfig
 from autospace.evolution.toolbox import Operators
 from autospace.scorers.scorer import Scorer
@@ -131,7 +131,7 @@ def _course(plan: Plan, planted: Sequence[Cell], scorer: Scorer) -> _Course:
     return _Course(sum(kept) / len(kept), statistics.mean(spent))
 
 
-def _reached(state: State, keys: Sequence[str]) -> Iterator[bool]:
+def _reached(state: EvolutionState, keys: Sequence[str]) -> Iterator[bool]:
     return (key in layer.seen for key, layer in zip(keys, state.layers, strict=True))
 
 

@@ -29,7 +29,7 @@ from autospace.bench.workload import (
     spread,
 )
 from autospace.compute.device import threads
-from autospace.scorers.context import Setting
+from autospace.scorers.context import ScoringContext
 from autospace.scorers.make import make_scorer
 from autospace.scorers.scorer import ScoringConfig
 
@@ -131,7 +131,7 @@ def _mixture_steps(size: Size, device: torch.device, clock: Clock) -> list[float
     return whole[1:]
 
 
-def _counted(setting: Setting) -> SameBatch:
+def _counted(setting: ScoringContext) -> SameBatch:
     if not isinstance(setting.validation, SameBatch):
         raise TypeError("the bench counts the calls of its own batches only")
     return setting.validation

@@ -21,7 +21,7 @@ from autospace.compute.device import make_execution
 from autospace.data.batches import Batch
 from autospace.networks.network import Network, placed
 from autospace.progress import Tick, no_tick
-from autospace.scorers.context import Setting, freeze
+from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces.cells.cell import Cell, mbconv
 from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
@@ -136,7 +136,7 @@ class SameBatch:
 
 def make_setting(
     size: Size, options: ScoringConfig, device: torch.device, tick: Tick = no_tick
-) -> Setting:
+) -> ScoringContext:
     """What a scorer works with; the reference is not trained, which costs no less time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
@@ -145,4 +145,4 @@ def make_setting(
     # As a run would do it on this device, with nobody to hear remarks.
     execution = make_execution("auto", True, device, lambda _: None)
     reference = freeze(placed(network, device))
-    return Setting(reference, training, validation, options, SEED, tick, execution)
+    return ScoringContext(reference, training, validation, options, SEED, tick, execution)

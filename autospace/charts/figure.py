@@ -119,7 +119,7 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LegendEntry:
     """A line of the legend: what a mark of this role and look means."""
 
     label: str
@@ -139,7 +139,7 @@ class Figure:
     name: str
     caption: str
     panels: tuple[Panel, ...]
-    legend: tuple[Entry, ...] = ()
+    legend: tuple[LegendEntry, ...] = ()
     size: tuple[int, int] = (300, 190)
 
 

@@ -19,8 +19,8 @@ from autospace.charts.figure import (
     Area,
     Axis,
     Dots,
-    Entry,
     Figure,
+    LegendEntry,
     Line,
     Mark,
     Panel,
@@ -124,7 +124,7 @@ def _mark(axes: Axes, mark: Mark, panel: Panel) -> None:
             pass  # only there to be hovered over
 
 
-def _sample(entry: Entry) -> Line2D | Patch:
+def _sample(entry: LegendEntry) -> Line2D | Patch:
     colour, label = LIGHT[entry.role], _plain(entry.label)
     match entry.look:
         case "area":

@@ -17,7 +17,7 @@ from autospace.charts.figure import (
     SERIES,
     Area,
     Dots,
-    Entry,
+    LegendEntry,
     Line,
     Mark,
     Panel,
@@ -111,7 +111,7 @@ def panel_svg(panel: Panel, size: tuple[int, int], identity: str) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def legend_svg(entry: Entry) -> str:
+def legend_svg(entry: LegendEntry) -> str:
     """The sample of a mark that stands before its label in the legend."""
     shapes = {
         "line": '<path class="line" d="M1 6H23"/>',

@@ -21,7 +21,7 @@ from autospace.comparison.sample_size import (
     planned,
     spread_of,
 )
-from autospace.comparison.setup import Prepared, Tick, load_source, prepare
+from autospace.comparison.setup import PreparedComparison, Tick, load_source, prepare
 from autospace.comparison.statistics import LEVEL
 from autospace.comparison.verdict import judge, not_comparable
 from autospace.data.images import Images
@@ -30,8 +30,8 @@ from autospace.evaluators.evaluator import (
     PROXIES,
     SCORES_ONLY,
     Evaluation,
-    Method,
-    Task,
+    EvaluationMethod,
+    EvaluationRequest,
     architecture_key,
     skeleton_key,
 )
@@ -44,7 +44,7 @@ class Evaluations:
     """Evaluates the first tuples of a matching, as many as are asked for."""
 
     def __init__(
-        self, prepared: Prepared, cache: EvaluationCache, maker: Maker, tick: Tick
+        self, prepared: PreparedComparison, cache: EvaluationCache, maker: Maker, tick: Tick
     ) -> None:
         self._prepared, self._cache, self._maker = prepared, cache, maker
         self._tick = partial(tick, "evaluate")
@@ -68,7 +68,7 @@ class Evaluations:
             for column in self.of(count)
         ]
 
-    def _tasks(self, place: int, count: int) -> list[list[Task]]:
+    def _tasks(self, place: int, count: int) -> list[list[EvaluationRequest]]:
         """Per network of a space, a task per seed.
 
         A network that is drawn again gets other seeds: draws have to be independent.
@@ -85,11 +85,11 @@ class Evaluations:
                 derived_seed(config.seed, "evaluation", key, number)
                 for number in range(first, first + config.sampling.repeats)
             )
-            tasks.append([Task(network, seed) for seed in seeds])
+            tasks.append([EvaluationRequest(network, seed) for seed in seeds])
         return tasks
 
 
-def error_of(method: Method, evaluation: Evaluation) -> float:
+def error_of(method: EvaluationMethod, evaluation: Evaluation) -> float:
     """Lower is better: points of error, or minus the score of methods that know no error."""
     return -evaluation.score if method in SCORES_ONLY else 100 - evaluation.score
 
@@ -146,7 +146,7 @@ def compare(
 
 
 def _compared(
-    prepared: Prepared, folder: ComparisonFolder, observer: Observer, workers: int | None
+    prepared: PreparedComparison, folder: ComparisonFolder, observer: Observer, workers: int | None
 ) -> Comparison:
     images, setup = prepared.images, prepared.setup
     method = prepared.config.evaluator.method
@@ -175,7 +175,7 @@ def _compared(
     )
 
 
-def _incomparable(prepared: Prepared) -> Comparison:
+def _incomparable(prepared: PreparedComparison) -> Comparison:
     config = prepared.config
     spans = []
     for pool in prepared.pools:
@@ -195,7 +195,7 @@ def _incomparable(prepared: Prepared) -> Comparison:
     )
 
 
-def _count(prepared: Prepared, evaluations: Evaluations, observer: Observer) -> int:
+def _count(prepared: PreparedComparison, evaluations: Evaluations, observer: Observer) -> int:
     """Networks per space."""
     config, most = prepared.config, len(prepared.matching.tuples)
     if config.evaluator.method in SCORES_ONLY:
@@ -219,7 +219,7 @@ def _count(prepared: Prepared, evaluations: Evaluations, observer: Observer) -> 
     )
 
 
-def _power(prepared: Prepared, errors: list[list[float]]) -> Power:
+def _power(prepared: PreparedComparison, errors: list[list[float]]) -> Power:
     config, paired = prepared.config, prepared.paired
     level = level_of(len(errors) - 1, _level(prepared))
     if config.evaluator.method in SCORES_ONLY:
@@ -232,14 +232,16 @@ def _power(prepared: Prepared, errors: list[list[float]]) -> Power:
     return Power(config.sampling.effect, needed, spread, found)
 
 
-def _level(prepared: Prepared) -> float:
+def _level(prepared: PreparedComparison) -> float:
     """Confidence of the verdict, before it is shared among several pairs."""
     config = prepared.config
     given = config.sampling.samples is not None or config.evaluator.method in SCORES_ONLY
     return LEVEL if given else PLANNED_LEVEL
 
 
-def _samples(prepared: Prepared, found: list[list[tuple[Evaluation, ...]]]) -> tuple[Sample, ...]:
+def _samples(
+    prepared: PreparedComparison, found: list[list[tuple[Evaluation, ...]]]
+) -> tuple[Sample, ...]:
     config = prepared.config
     tuples = prepared.matching.tuples[: len(found[0])]
     return tuple(
@@ -267,7 +269,9 @@ def _facts(images: Images) -> DataFacts:
     )
 
 
-def notes_on(prepared: Prepared, samples: Sequence[Sample], power: Power) -> tuple[str, ...]:
+def notes_on(
+    prepared: PreparedComparison, samples: Sequence[Sample], power: Power
+) -> tuple[str, ...]:
     """The remarks that hold for this comparison."""
     return (
         *prepared.images.data.notes,
@@ -277,7 +281,7 @@ def notes_on(prepared: Prepared, samples: Sequence[Sample], power: Power) -> tup
     )
 
 
-def _on_the_method(prepared: Prepared) -> Iterator[str]:
+def _on_the_method(prepared: PreparedComparison) -> Iterator[str]:
     config = prepared.config.evaluator
     if config.method in PROXIES:
         yield f"{config.method} is a proxy: {PROXIES[config.method]}; only training proves"
@@ -293,7 +297,7 @@ def _on_the_method(prepared: Prepared) -> Iterator[str]:
         yield "errors hold the luck of one seed as well as what the network is worth"
 
 
-def _on_the_spaces(prepared: Prepared) -> Iterator[str]:
+def _on_the_spaces(prepared: PreparedComparison) -> Iterator[str]:
     if len({skeleton_key(space.skeleton) for space in prepared.spaces}) > 1:
         names = sorted({space.skeleton.name for space in prepared.spaces})
         yield (
@@ -304,7 +308,9 @@ def _on_the_spaces(prepared: Prepared) -> Iterator[str]:
         yield "the networks were not matched: the verdict may be about cost"
 
 
-def _on_the_samples(prepared: Prepared, samples: Sequence[Sample], power: Power) -> Iterator[str]:
+def _on_the_samples(
+    prepared: PreparedComparison, samples: Sequence[Sample], power: Power
+) -> Iterator[str]:
     for sample in samples:
         different = len({architecture_key(network) for network in sample.networks})
         if different < len(sample.rows):

@@ -13,7 +13,7 @@ from autospace.comparison.matching import TOLERANCE
 from autospace.comparison.result import Comparison, Sample
 from autospace.comparison.sample_size import PILOT, POWER
 from autospace.comparison.statistics import LEVEL, Interval, Tested
-from autospace.comparison.verdict import Pair
+from autospace.comparison.verdict import ComparedPair
 from autospace.evaluators.evaluator import PROXIES, SCORES_ONLY
 from autospace.spaces.text import json_text
 
@@ -185,7 +185,7 @@ def _figures(sample: Sample, seed: int) -> dict[str, Any]:
     }
 
 
-def _pair(pair: Pair) -> dict[str, Any]:
+def _pair(pair: ComparedPair) -> dict[str, Any]:
     win = pair.superiority
     return {
         "a": 0,

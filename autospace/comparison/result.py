@@ -6,7 +6,7 @@ import numpy as np
 
 from autospace.comparison.matching import Matching, Pool
 from autospace.comparison.settings import CompareConfig
-from autospace.comparison.verdict import Pair
+from autospace.comparison.verdict import ComparedPair
 from autospace.evaluators.evaluator import Evaluation
 from autospace.spaces.space import Architecture, Space
 
@@ -77,7 +77,7 @@ class Comparison:
     data: DataFacts
     matching: Matching
     samples: tuple[Sample, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ComparedPair, ...]
     power: Power
     sentence: str
     notes: tuple[str, ...]

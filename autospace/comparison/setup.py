@@ -137,7 +137,7 @@ Tick = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedComparison:
     """All that a comparison is made of before anything is evaluated.
 
     Attributes:
@@ -162,7 +162,7 @@ class Prepared:
 
 def prepare(
     config: CompareConfig, loaded: Sequence[Space], cache: Path, device: str | None, tick: Tick
-) -> Prepared:
+) -> PreparedComparison:
     """Reads the images, fits the spaces to them, draws and matches networks.
 
     Args:
@@ -193,7 +193,7 @@ def prepare(
     held = spaces if config.evaluator.method == "supernet" else ()
     setup = Setup(config.evaluator, data, held, config.seed, place, cache)
     pools = _drawn(spaces, config.seed)
-    return Prepared(
+    return PreparedComparison(
         config, spaces, labels_of(spaces), images, setup, pools, _matched(pools, config)
     )
 

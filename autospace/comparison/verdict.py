@@ -20,14 +20,14 @@ from autospace.comparison.statistics import (
     mean_difference,
     superiority,
 )
-from autospace.evaluators.evaluator import PROXIES, SCORES_ONLY, Method
+from autospace.evaluators.evaluator import PROXIES, SCORES_ONLY, EvaluationMethod
 from autospace.spaces.text import human
 
 Verdict = Literal["a", "b", "none"]
 
 
 @dataclass(frozen=True)
-class Pair:
+class ComparedPair:
     """The first space against another.
 
     Attributes:
@@ -70,9 +70,9 @@ def judge(
     labels: Sequence[str],
     *,
     paired: bool,
-    method: Method,
+    method: EvaluationMethod,
     level: float = LEVEL,
-) -> list[Pair]:
+) -> list[ComparedPair]:
     """The first space against each other one, corrected for their number by Holm's procedure.
 
     Errors are compared by their means, scores that are no errors by who is more often better.
@@ -86,7 +86,7 @@ def judge(
     corrected = holm([effect.p for effect in effects], level)
     name = "DeLong" if scores else "paired t" if paired else "Welch t"
     return [
-        Pair(
+        ComparedPair(
             place,
             effect,
             tested_at,
@@ -103,7 +103,9 @@ def judge(
     ]
 
 
-def sentence(effect: Effect, level: float, a: str, b: str, samples: int, method: Method) -> str:
+def sentence(
+    effect: Effect, level: float, a: str, b: str, samples: int, method: EvaluationMethod
+) -> str:
     """The verdict on two spaces in words."""
     interval, value = effect.interval(level), effect.value
     verdict = verdict_of(interval)

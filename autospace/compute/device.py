@@ -8,7 +8,7 @@ from typing import Final, Literal
 import torch
 
 from autospace.compute.cuda_graphs import NO_GRAPHS, make_graphs
-from autospace.compute.execution import Execution, Parts
+from autospace.compute.execution import Execution, Microbatches
 from autospace.compute.machine import peak_memory, peak_memory_of_children
 from autospace.runs.errors import RunError
 from autospace.runs.settings import DEVICES, Precision
@@ -44,7 +44,7 @@ def make_execution(
 ) -> Execution:
     """How a run's networks are trained on a device; `say` is told what is not to be had."""
     graphs = make_graphs(device, say) if cuda_graphs else NO_GRAPHS
-    return Execution(device, resolve_precision(precision, device), graphs, Parts(say))
+    return Execution(device, resolve_precision(precision, device), graphs, Microbatches(say))
 
 
 def memory_mb(device: torch.device) -> int:

@@ -22,7 +22,7 @@ Batched = TypeVar("Batched", bound=tuple[Any, ...])
 Work = Callable[[Batched, float], None]
 
 
-class Parts:
+class Microbatches:
     """How many parts a batch is taken in: one, and twice as many whenever memory runs out.
 
     Args:
@@ -70,7 +70,7 @@ class Parts:
             )
 
 
-WHOLE: Final = Parts(None)
+WHOLE: Final = Microbatches(None)
 """Batches as they are; running out of memory is an error."""
 
 
@@ -116,7 +116,7 @@ class Execution:
     device: torch.device = CPU
     precision: torch.dtype = torch.float32
     graphs: Graphs = NO_GRAPHS
-    parts: Parts = WHOLE
+    parts: Microbatches = WHOLE
 
     def autocast(self) -> AbstractContextManager[object]:
         """As long as it lasts, networks compute in the precision; meant for forward passes."""

@@ -15,10 +15,10 @@ import torch
 
 from autospace.compute.machine import keep_freed_memory
 
-Task = TypeVar("Task")
+Job = TypeVar("Job")
 Reply = TypeVar("Reply")
 Tell = Callable[[Any], None]
-Worker = Callable[[Task, Tell], Reply]
+Worker = Callable[[Job, Tell], Reply]
 """Does a task; tells the owner of the processes anything on the way."""
 Hear = Callable[[int, Any], None]
 """Called with a task's place and what its process told; may raise to stop the work."""
@@ -32,12 +32,12 @@ class _Told(NamedTuple):
     word: Any
 
 
-class Processes(Generic[Task, Reply]):
+class Processes(Generic[Job, Reply]):
     """So many processes of their own, with as many threads each; to be closed."""
 
     def __init__(
         self,
-        begin: Callable[[], Worker[Task, Reply]],
+        begin: Callable[[], Worker[Job, Reply]],
         count: int,
         *,
         threads: int = 1,
@@ -62,7 +62,7 @@ class Processes(Generic[Task, Reply]):
         while len(self._running) < min(self.count, count):
             self._start_one()
 
-    def done(self, tasks: Sequence[Task], hear: Hear | None = None) -> Iterator[tuple[int, Reply]]:
+    def done(self, tasks: Sequence[Job], hear: Hear | None = None) -> Iterator[tuple[int, Reply]]:
         """Place and reply of every task, as they are done.
 
         Raises:

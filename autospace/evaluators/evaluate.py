@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from autospace.evaluators.evaluator import Evaluation, Task
+from autospace.evaluators.evaluator import Evaluation, EvaluationRequest
 from autospace.evaluators.workers import Maker
 from autospace.progress import Tick, no_tick
 from autospace.runs.files import write_atomically
@@ -39,7 +39,7 @@ class EvaluationCache:
         self._conditions = dict(conditions)
         folder.mkdir(parents=True, exist_ok=True)
 
-    def get(self, task: Task) -> Evaluation | None:
+    def get(self, task: EvaluationRequest) -> Evaluation | None:
         """The evaluation, if it has been made before."""
         key = self._key(task)
         try:
@@ -51,7 +51,7 @@ class EvaluationCache:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
-    def put(self, task: Task, evaluation: Evaluation) -> None:
+    def put(self, task: EvaluationRequest, evaluation: Evaluation) -> None:
         """Keeps an evaluation.
 
         Raises:
@@ -61,7 +61,7 @@ class EvaluationCache:
         value = {"key": key, "score": evaluation.score, "loss": evaluation.loss}
         write_atomically(self._path(key), json.dumps(value, indent=1, sort_keys=True) + "\n")
 
-    def _key(self, task: Task) -> dict[str, Any]:
+    def _key(self, task: EvaluationRequest) -> dict[str, Any]:
         return {
             "version": VERSION,
             "architecture": task.key,
@@ -75,7 +75,7 @@ class EvaluationCache:
 
 
 def evaluate_all(
-    tasks: Sequence[Task], cache: EvaluationCache, maker: Maker, tick: Tick = no_tick
+    tasks: Sequence[EvaluationRequest], cache: EvaluationCache, maker: Maker, tick: Tick = no_tick
 ) -> list[Evaluation]:
     """The evaluations of all tasks, in their order; each is cached as soon as it is made.
 
@@ -88,7 +88,7 @@ def evaluate_all(
     Raises:
         EvaluationError: one cannot be made; those before it are kept.
     """
-    first: dict[tuple[str, int], Task] = {}
+    first: dict[tuple[str, int], EvaluationRequest] = {}
     for task in tasks:
         first.setdefault((task.key, task.seed), task)
     looked_up = {each: cache.get(task) for each, task in first.items()}

@@ -13,14 +13,14 @@ from autospace.spaces.errors import shown
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture
 
-Method = Literal["train", "supernet", "naswot", "synflow"]
+EvaluationMethod = Literal["train", "supernet", "naswot", "synflow"]
 Split = Literal["test", "validation"]
-PROXIES: Final[dict[Method, str]] = {
+PROXIES: Final[dict[EvaluationMethod, str]] = {
     "supernet": "accuracy with weights shared by all networks, not trained for one",
     "naswot": "a score of the untrained network, not an accuracy",
     "synflow": "a score of the untrained network, not an accuracy",
 }
-SCORES_ONLY: Final[tuple[Method, ...]] = ("naswot", "synflow")
+SCORES_ONLY: Final[tuple[EvaluationMethod, ...]] = ("naswot", "synflow")
 
 
 class EvaluatorConfig(BaseModel):
@@ -31,7 +31,7 @@ class EvaluatorConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    method: Method = "train"
+    method: EvaluationMethod = "train"
     split: Split = "test"
     steps: Annotated[int, Field(ge=1, le=10**7)] = 1000
     batch: Annotated[int, Field(ge=2, le=65_536)] = 64
@@ -65,7 +65,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class EvaluationRequest:
     """One evaluation to make; equal keys and seeds mean the same evaluation."""
 
     architecture: Architecture

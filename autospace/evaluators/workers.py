@@ -9,7 +9,7 @@ import torch
 
 from autospace.compute.device import threads
 from autospace.compute.processes import EndedError, Processes, Tell, Worker, cores
-from autospace.evaluators.evaluator import Evaluation, EvaluationError, Evaluator, Task
+from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluationRequest, Evaluator
 from autospace.evaluators.make import Setup, make_evaluator
 
 Made = Iterator[tuple[int, Evaluation]]
@@ -18,7 +18,7 @@ Made = Iterator[tuple[int, Evaluation]]
 class Maker(Protocol):
     """Makes evaluations."""
 
-    def made(self, tasks: Sequence[Task]) -> Made:
+    def made(self, tasks: Sequence[EvaluationRequest]) -> Made:
         """Place and evaluation of every task, as they are done.
 
         Raises:
@@ -35,7 +35,7 @@ class InProcess:
         self._make = make
         self._evaluator: Evaluator | None = None
 
-    def made(self, tasks: Sequence[Task]) -> Made:
+    def made(self, tasks: Sequence[EvaluationRequest]) -> Made:
         """See `Maker`."""
         with threads(1):  # as in a worker
             self._evaluator = self._evaluator or self._make()
@@ -49,11 +49,11 @@ class Workers:
     The numbers are those of `InProcess`: which process makes an evaluation changes nothing.
     """
 
-    def __init__(self, processes: Processes[Task, Evaluation]) -> None:
+    def __init__(self, processes: Processes[EvaluationRequest, Evaluation]) -> None:
         """Takes processes begun by `evaluating`."""
         self._processes = processes
 
-    def made(self, tasks: Sequence[Task]) -> Made:
+    def made(self, tasks: Sequence[EvaluationRequest]) -> Made:
         """See `Maker`."""
         try:
             yield from self._processes.done(tasks)
@@ -90,11 +90,11 @@ def default_workers(device: torch.device) -> int:
     return cores() if device.type == "cpu" else 1
 
 
-def evaluating(setup: Setup) -> Worker[Task, Evaluation]:
+def evaluating(setup: Setup) -> Worker[EvaluationRequest, Evaluation]:
     """What a process makes evaluations with."""
     evaluator = make_evaluator(setup, setup.images())
 
-    def evaluate(task: Task, tell: Tell) -> Evaluation:
+    def evaluate(task: EvaluationRequest, tell: Tell) -> Evaluation:
         return evaluator.evaluate(task.architecture, task.seed)
 
     return evaluate

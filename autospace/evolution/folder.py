@@ -7,7 +7,14 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autospace.evolution.population import Drawn, LayerRecord, LayerState, Member, Round, State
+from autospace.evolution.population import (
+    Drawn,
+    EvolutionState,
+    LayerRecord,
+    LayerState,
+    Member,
+    Round,
+)
 from autospace.evolution.settings import Config, load_config
 from autospace.runs.errors import CheckpointError, RunError
 from autospace.runs.files import write_atomically
@@ -78,7 +85,7 @@ class _State(_Document):
     history: list[_Round]
 
 
-def state_to_json(state: State) -> str:
+def state_to_json(state: EvolutionState) -> str:
     """Canonical text of a state."""
     plain = {
         "format": FORMAT,
@@ -91,7 +98,7 @@ def state_to_json(state: State) -> str:
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
 
 
-def state_from_json(text: str, skeleton: Skeleton) -> State:
+def state_from_json(text: str, skeleton: Skeleton) -> EvolutionState:
     """The state that a text holds.
 
     Raises:
@@ -104,7 +111,9 @@ def state_from_json(text: str, skeleton: Skeleton) -> State:
         if document.round != rounds or layers - {len(skeleton.layers)}:
             raise CheckpointError("checkpoint: damaged: its history is of another run")
         pairs = zip(document.layers, skeleton.shapes, strict=True)
-        return State(rounds, tuple(_layer_in(layer, shape) for layer, shape in pairs), history)
+        return EvolutionState(
+            rounds, tuple(_layer_in(layer, shape) for layer, shape in pairs), history
+        )
     except KeyError as error:
         raise CheckpointError(f"checkpoint: damaged: no cell {str(error)[:80]}") from None
     except CheckpointError:
@@ -119,7 +128,7 @@ def round_out(record: Round) -> dict[str, Any]:
     return {**_round_out(record), "best": record.best, "mean": record.mean}
 
 
-def event_out(state: State) -> dict[str, Any]:
+def event_out(state: EvolutionState) -> dict[str, Any]:
     """What the last round did, with every cell that it scored: a whole line of the event log."""
     event = round_out(state.history[-1])
     for layer, scored in zip(event["layers"], state.scored, strict=True):
@@ -261,11 +270,11 @@ class RunFolder(Folder[Config]):
             raise CheckpointError(f"{path}: damaged: holds no skeleton")
         return found
 
-    def save_state(self, state: State) -> None:
+    def save_state(self, state: EvolutionState) -> None:
         """Replaces the checkpoint of evolution."""
         write_atomically(self.checkpoint / STATE, state_to_json(state))
 
-    def load_state(self, skeleton: Skeleton) -> State | None:
+    def load_state(self, skeleton: Skeleton) -> EvolutionState | None:
         """The checkpoint of evolution, or None before the first round is done.
 
         Raises:

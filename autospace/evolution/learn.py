@@ -29,14 +29,14 @@ from autospace.evolution.folder import RunError, RunFolder, event_out
 from autospace.evolution.loop import evolve, learned_space, start
 from autospace.evolution.observer import Observer
 from autospace.evolution.plan import Plan
-from autospace.evolution.population import State
+from autospace.evolution.population import EvolutionState
 from autospace.evolution.reference import new_reference, warm_up
-from autospace.evolution.settings import Config, Limit
+from autospace.evolution.settings import BudgetLimit, Config
 from autospace.evolution.toolbox import Operators
 from autospace.latency.budget import LatencyBudget, keep_table, latency_budget, limit_table
 from autospace.networks.kernels import described
 from autospace.networks.network import Network
-from autospace.scorers.context import Setting, freeze
+from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import LONE, make_scorer
 from autospace.scorers.parallel import Crew, crew, fitting_count
 from autospace.scorers.scorer import Scorer
@@ -54,7 +54,7 @@ LATENCY_TABLE = "latency.json"
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedRun:
     """All that a run is made of before anything is trained."""
 
     config: Config
@@ -67,7 +67,7 @@ class Prepared:
 
 def prepare(
     config: Config, folder: RunFolder, observer: Observer, device: str | None = None
-) -> Prepared:
+) -> PreparedRun:
     """Reads the data and settles skeleton, budget and plan; trains nothing."""
     chosen = resolve_device(device or config.device)
     execution = make_execution(config.precision, config.cuda_graphs, chosen, observer.say)
@@ -93,7 +93,7 @@ def prepare(
     # Last, so that what is wrong stands alone.
     for note in data.notes:
         observer.say(note)
-    return Prepared(config, data, skeleton, budget, plan, execution)
+    return PreparedRun(config, data, skeleton, budget, plan, execution)
 
 
 def reference_cells(config: Config) -> tuple[tuple[str, Cell], ...]:
@@ -153,7 +153,7 @@ def _plan(
 def _budget(config: Config, skeleton: Skeleton, references: tuple[tuple[str, Cell], ...]) -> Budget:
     dearest = dearest_reference(skeleton, [cell for _, cell in references])
 
-    def limit(setting: Limit, reference: int) -> int | None:
+    def limit(setting: BudgetLimit, reference: int) -> int | None:
         if setting == "none":
             return None
         return reference if setting == "reference" else int(setting)
@@ -211,10 +211,12 @@ def learn(
                 raise RunError(f"{problem} go on with fewer --workers") from None
 
 
-def _learned(prepared: Prepared, folder: RunFolder, observer: Observer, crew: Crew | None) -> Space:
+def _learned(
+    prepared: PreparedRun, folder: RunFolder, observer: Observer, crew: Crew | None
+) -> Space:
     training, validation, images = _batches(prepared)
     network = _warmed_up(prepared, images, folder, observer)
-    setting = Setting(
+    setting = ScoringContext(
         freeze(network),
         training,
         validation,
@@ -236,7 +238,7 @@ def _learned(prepared: Prepared, folder: RunFolder, observer: Observer, crew: Cr
     return space
 
 
-def _batches(prepared: Prepared) -> tuple[Batches, Batches, Batches]:
+def _batches(prepared: PreparedRun) -> tuple[Batches, Batches, Batches]:
     """Batches that train candidates, that fitness is read off, and that warm up the reference.
 
     The train split is divided in two; the test split is not touched.
@@ -258,7 +260,7 @@ def _batches(prepared: Prepared) -> tuple[Batches, Batches, Batches]:
 
 
 def _warmed_up(
-    prepared: Prepared, images: Batches, folder: RunFolder, observer: Observer
+    prepared: PreparedRun, images: Batches, folder: RunFolder, observer: Observer
 ) -> Network:
     cell = prepared.plan.references[0][1]
     cells = [cell] * len(prepared.skeleton.layers)
@@ -271,7 +273,7 @@ def _warmed_up(
 
 
 def _crew(
-    prepared: Prepared, folder: RunFolder, observer: Observer, workers: int | None
+    prepared: PreparedRun, folder: RunFolder, observer: Observer, workers: int | None
 ) -> AbstractContextManager[Crew | None]:
     scoring, each = prepared.config.scoring, _scoring_threads(prepared)
     if scoring.method not in LONE or prepared.execution.device.type != "cpu":
@@ -282,7 +284,7 @@ def _crew(
     return crew(folder.checkpoint / SCORING, workers, each, observer.say)
 
 
-def _scoring_threads(prepared: Prepared) -> int:
+def _scoring_threads(prepared: PreparedRun) -> int:
     """Candidates that do not meet get a thread each: cores are used by several of them."""
     config = prepared.config
     if config.threads == "auto" and config.scoring.method in LONE:
@@ -290,7 +292,9 @@ def _scoring_threads(prepared: Prepared) -> int:
     return thread_count(config.threads, prepared.skeleton.resolution)
 
 
-def _evolved(prepared: Prepared, scorer: Scorer, folder: RunFolder, observer: Observer) -> State:
+def _evolved(
+    prepared: PreparedRun, scorer: Scorer, folder: RunFolder, observer: Observer
+) -> EvolutionState:
     state = folder.load_state(prepared.skeleton) or start(prepared.plan)
     folder.mend_events(state.history)
     if state.round >= prepared.plan.rounds:
@@ -309,7 +313,7 @@ def _evolved(prepared: Prepared, scorer: Scorer, folder: RunFolder, observer: Ob
     return state
 
 
-def _provenance(prepared: Prepared) -> dict[str, Any]:
+def _provenance(prepared: PreparedRun) -> dict[str, Any]:
     config = prepared.config.model_dump(mode="json")
     # Where the images lie and which device does the work belong to a machine, not to the result.
     config["data"]["source"] = prepared.data.name

@@ -16,7 +16,7 @@ from typing import Any
 
 from autospace.evolution import toolbox as evolution
 from autospace.evolution.plan import Plan
-from autospace.evolution.population import Drawn, LayerState, Member, Round, State
+from autospace.evolution.population import Drawn, EvolutionState, LayerState, Member, Round
 from autospace.scorers.scorer import Scorer
 from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell, LayerShape
@@ -34,7 +34,9 @@ DIVERGED = -1e6
 """Fitness of a cell whose score is no finite number: its training diverged."""
 
 
-def evolve(plan: Plan, scorer: Scorer, state: State | None = None) -> Iterator[State]:
+def evolve(
+    plan: Plan, scorer: Scorer, state: EvolutionState | None = None
+) -> Iterator[EvolutionState]:
     """Runs all rounds that are left, yielding the state after each."""
     state = state or start(plan)
     while state.round < plan.rounds:
@@ -48,9 +50,9 @@ def evolve(plan: Plan, scorer: Scorer, state: State | None = None) -> Iterator[S
         yield state
 
 
-def start(plan: Plan) -> State:
+def start(plan: Plan) -> EvolutionState:
     """The state before the first round: empty populations."""
-    return State(0, tuple(LayerState() for _ in plan.skeleton.layers))
+    return EvolutionState(0, tuple(LayerState() for _ in plan.skeleton.layers))
 
 
 def repeat_of(plan: Plan, index: int) -> int:
@@ -59,7 +61,7 @@ def repeat_of(plan: Plan, index: int) -> int:
     return 0 if done < 0 else 1 + done // -(-plan.finalists // plan.candidates)
 
 
-def propose(plan: Plan, state: State) -> tuple[list[list[Member]], list[Drawn]]:
+def propose(plan: Plan, state: EvolutionState) -> tuple[list[list[Member]], list[Drawn]]:
     """The members that each layer offers in the next round; unscored, but in the last phase."""
     phase = plan.phase(state.round)
     proposals, counts = [], []
@@ -75,11 +77,11 @@ def propose(plan: Plan, state: State) -> tuple[list[list[Member]], list[Drawn]]:
 
 def absorb(
     plan: Plan,
-    state: State,
+    state: EvolutionState,
     proposals: Sequence[Sequence[Member]],
     fitness: Sequence[Sequence[float]],
     drawn: Sequence[Drawn],
-) -> State:
+) -> EvolutionState:
     """The state after a round: scores written back, survivors chosen, statistics recorded."""
     layers, records, all_scored = [], [], []
     for layer, offered, values, count in zip(state.layers, proposals, fitness, drawn, strict=True):
@@ -90,7 +92,7 @@ def absorb(
         all_scored.append(tuple(scored))
     record = Round(state.round, plan.phase(state.round), tuple(records))
     history = (*state.history, record)
-    return State(state.round + 1, tuple(layers), history, tuple(all_scored))
+    return EvolutionState(state.round + 1, tuple(layers), history, tuple(all_scored))
 
 
 def _after(plan: Plan, layer: LayerState, scored: list[Member], index: int) -> LayerState:
@@ -122,7 +124,7 @@ def _population(plan: Plan, members: tuple[Member, ...]) -> tuple[Member, ...]:
     return members
 
 
-def _finalists(plan: Plan, state: State, layer: int) -> list[Member]:
+def _finalists(plan: Plan, state: EvolutionState, layer: int) -> list[Member]:
     # The list is fixed when the phase begins: later rounds must not see earlier rounds' scores.
     # A reference was not selected for its score, so luck cannot have flattered it.
     hall = [each for each in state.layers[layer].hall if each.origin.kind != "reference"]
@@ -133,7 +135,9 @@ def _finalists(plan: Plan, state: State, layer: int) -> list[Member]:
     return waiting[: min(plan.candidates, left)]
 
 
-def _fresh(plan: Plan, state: State, layer: int, shape: LayerShape) -> tuple[list[Member], Drawn]:
+def _fresh(
+    plan: Plan, state: EvolutionState, layer: int, shape: LayerShape
+) -> tuple[list[Member], Drawn]:
     """K cells that this layer has never scored and that fit its share, as far as there are any."""
     rng = stream(plan.seed, "evolution", state.round, layer)
     current = state.layers[layer]
@@ -162,7 +166,7 @@ def _fresh(plan: Plan, state: State, layer: int, shape: LayerShape) -> tuple[lis
 
 
 def _draw(
-    plan: Plan, state: State, layer: int, attempt: int, rng: random.Random
+    plan: Plan, state: EvolutionState, layer: int, attempt: int, rng: random.Random
 ) -> tuple[Cell, Origin]:
     current = state.layers[layer]
     if plan.phase(state.round) == "evolve":
@@ -191,7 +195,7 @@ def _written_back(member: Member, value: float, weight: float) -> Member:
 
 def learned_space(
     plan: Plan,
-    state: State,
+    state: EvolutionState,
     *,
     name: str,
     budget: Budget,

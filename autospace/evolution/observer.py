@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from autospace.evolution.plan import Plan
-from autospace.evolution.population import State
+from autospace.evolution.population import EvolutionState
 
 
 class Observer(Protocol):
@@ -17,6 +17,6 @@ class Observer(Protocol):
         """Work done within a phase: `data`, `warm-up` or `score`."""
         ...
 
-    def round(self, plan: Plan, state: State, seconds: float) -> None:
+    def round(self, plan: Plan, state: EvolutionState, seconds: float) -> None:
         """A round is done and saved."""
         ...

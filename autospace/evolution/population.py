@@ -100,7 +100,7 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class EvolutionState:
     """Everything a run needs to go on after a round: a pure value, written as JSON.
 
     Attributes:

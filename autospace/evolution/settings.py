@@ -31,7 +31,7 @@ def _counted(value: Any) -> Any:
     return value if count is None else count
 
 
-Limit = Annotated[
+BudgetLimit = Annotated[
     Annotated[int, Field(ge=1, le=10**15)] | Literal["reference", "none"],
     BeforeValidator(_counted),
 ]
@@ -140,8 +140,8 @@ class BudgetConfig(Section):
     `reference` is what the dearest reference architecture costs; `none` lifts the limit.
     """
 
-    max_madds: Limit = "reference"
-    max_params: Limit = "none"
+    max_madds: BudgetLimit = "reference"
+    max_params: BudgetLimit = "none"
     max_latency_ms: LatencyLimit = "none"
     latency_table: (
         Annotated[

@@ -63,7 +63,7 @@ STYLE: Final = """
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Picture:
     """A piece of SVG with its extent; its upper left corner is the origin."""
 
     width: int
@@ -82,7 +82,7 @@ def text(x: float, y: float, content: str, style: str, size: float, anchor: str 
     return f'<text class="{style}" {place}>{xml(content)}</text>'
 
 
-def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Figure:
+def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Picture:
     """The live part of a cell; a cell without a path shows as the layer's bare shortcut."""
     pruned = cell.pruned()
     if pruned.is_zero:
@@ -105,15 +105,15 @@ def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Figure:
     if shape is not None and shape.shortcut:
         parts.append(_shortcut(width - MARGIN, height))
         width += LANE
-    return Figure(width, height, "".join(parts))
+    return Picture(width, height, "".join(parts))
 
 
-def _zero(shape: LayerShape | None) -> Figure:
+def _zero(shape: LayerShape | None) -> Picture:
     width, height = NARROWEST + 2 * MARGIN, BAR + 2 * MARGIN
     label = "shortcut only" if shape is not None and shape.shortcut else "zero"
     bar = _rectangle(MARGIN, MARGIN, NARROWEST, "as-end")
     label = text(width / 2, MARGIN + 16, label, "as-ink as-sans", 12, "middle")
-    return Figure(width, height, bar + label)
+    return Picture(width, height, bar + label)
 
 
 def _top(row: int) -> int:
@@ -189,7 +189,7 @@ class _Card:
 
     name: str
     facts: tuple[str, ...]
-    figure: Figure | None = None
+    figure: Picture | None = None
     mark: str = ""
 
     @property
@@ -201,7 +201,7 @@ class _Card:
             return self.header
         return round(self.header + self.figure.height * self._scale(width) + MARGIN)
 
-    def drawn(self, width: int, height: int) -> Figure:
+    def drawn(self, width: int, height: int) -> Picture:
         """The card in a frame of this size; a cell that is too wide for it is shrunk."""
         extent = f'width="{width - 1}" height="{height - 1}"'
         parts = [f'<rect class="as-card" x="0.5" y="0.5" {extent} rx="10"/>']
@@ -215,7 +215,7 @@ class _Card:
             parts.append(
                 self.figure.at((width - self.figure.width * scale) / 2, self.header, scale)
             )
-        return Figure(width, height, "".join(parts))
+        return Picture(width, height, "".join(parts))
 
     def _scale(self, width: int) -> float:
         return min(1.0, width / self.figure.width) if self.figure is not None else 1.0
@@ -293,7 +293,7 @@ def _layer_card(layer: Layer) -> _Card:
     return _Card(layer.shape.name, facts, figure, mark)
 
 
-def _grid(cards: Sequence[_Card], *, joined: bool = False) -> Figure:
+def _grid(cards: Sequence[_Card], *, joined: bool = False) -> Picture:
     """Cards row by row, all of a row equally high, joined by arrows if asked.
 
     Wide cells get wider cards, and fewer of them in a row.
@@ -313,7 +313,7 @@ def _grid(cards: Sequence[_Card], *, joined: bool = False) -> Figure:
                 turn = index == per_row - 1
                 parts.append(_turn(x, y + height, width) if turn else _arrow(x + width, y))
         y += height + GUTTER
-    return Figure(per_row * (width + GUTTER) - GUTTER, y - GUTTER, "".join(parts))
+    return Picture(per_row * (width + GUTTER) - GUTTER, y - GUTTER, "".join(parts))
 
 
 def _arrow(x: int, y: int) -> str:
@@ -333,7 +333,7 @@ def _turn(x: int, y: int, width: int) -> str:
 
 
 def _document(
-    title: str, described: str, content: Figure, heading: str = "", subtitle: str = ""
+    title: str, described: str, content: Picture, heading: str = "", subtitle: str = ""
 ) -> str:
     header = HEADER if heading else GUTTER // 2
     width, height = content.width + GUTTER, content.height + header + GUTTER // 2

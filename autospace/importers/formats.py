@@ -9,7 +9,7 @@ from autospace.spaces import Architecture, Space, SpaceError
 from autospace.spaces.errors import shown
 
 
-class Format(NamedTuple):
+class ImportFormat(NamedTuple):
     """What a format is for, and how its text becomes a value.
 
     Attributes:
@@ -26,48 +26,48 @@ class Format(NamedTuple):
     read: Callable[[str, Target], Space | Architecture]
 
 
-FORMATS: Final[dict[str, Format]] = {
-    "autospace-iccv2021": Format(
+FORMATS: Final[dict[str, ImportFormat]] = {
+    "autospace-iccv2021": ImportFormat(
         "space or architecture",
         "skeleton",
         "the matrices that the authors of AutoSpace published, or one of their networks",
         autospace_iccv2021.read,
     ),
-    "proxylessnas": Format(
+    "proxylessnas": ImportFormat(
         "architecture", "skeleton", "net.config of ProxylessNAS", network_file.read_proxylessnas
     ),
-    "once-for-all": Format(
+    "once-for-all": ImportFormat(
         "architecture",
         "skeleton",
         "ks, e and d of a sub-network of OFAProxylessNASNets",
         network_file.read_once_for_all,
     ),
-    "darts-genotype": Format(
+    "darts-genotype": ImportFormat(
         "architecture",
         "skeleton",
         "Genotype(...) of DARTS without convolutions",
         graph_strings.read_darts_genotype,
     ),
-    "nasbench201": Format(
+    "nasbench201": ImportFormat(
         "architecture",
         "skeleton",
         "a string of NAS-Bench-201 without convolutions",
         graph_strings.read_nasbench201,
     ),
-    "flat": Format("architecture", "space", "{layer: cell id}", client_results.read_flat),
-    "optuna": Format(
+    "flat": ImportFormat("architecture", "space", "{layer: cell id}", client_results.read_flat),
+    "optuna": ImportFormat(
         "architecture", "space", "best_params, or a trial as JSON", client_results.read_optuna
     ),
-    "nni": Format(
+    "nni": ImportFormat(
         "architecture", "space", "a sample, or parameter.cfg of a trial", client_results.read_nni
     ),
-    "configspace": Format(
+    "configspace": ImportFormat(
         "architecture", "space", "a configuration as JSON", client_results.read_configspace
     ),
-    "ray": Format(
+    "ray": ImportFormat(
         "architecture", "space", "params.json or a result of a trial", client_results.read_ray
     ),
-    "pyglove": Format(
+    "pyglove": ImportFormat(
         "architecture", "space", "indices, a DNA, or its value", client_results.read_pyglove
     ),
 }

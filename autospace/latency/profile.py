@@ -19,7 +19,7 @@ from scipy.stats import kendalltau
 from autospace.compute.machine import this_machine
 from autospace.latency.parts import Part, cell_parts, fixed_parts, parts_of_skeleton, parts_of_space
 from autospace.latency.table import Check, Correction, LatencyTable, Row
-from autospace.latency.timing import Bench, Timed, largest_first, stopwatch_of, timed
+from autospace.latency.timing import LatencyBench, Timed, largest_first, stopwatch_of, timed
 from autospace.networks.network import Network
 from autospace.progress import Tick
 from autospace.spaces.cells.cell import Cell
@@ -30,7 +30,7 @@ from autospace.spaces.space import Space
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TimedNetwork:
     """A network: the sum over its parts, their number, and its own time; in milliseconds."""
 
     parts_ms: float
@@ -42,14 +42,14 @@ class Sample:
         return correction.scale * self.parts_ms + correction.overhead_ms * self.parts
 
 
-def fitted(samples: Sequence[Sample]) -> Correction:
+def fitted(samples: Sequence[TimedNetwork]) -> Correction:
     """Scale and overhead of least squared relative error; neither is negative."""
     shares = [[s.parts_ms / s.measured_ms, s.parts / s.measured_ms] for s in samples]
     (scale, overhead), _ = nnls(shares, [1.0] * len(samples))
     return Correction(scale=float(scale), overhead_ms=float(overhead))
 
 
-def checked(samples: Sequence[Sample], correction: Correction) -> Check:
+def checked(samples: Sequence[TimedNetwork], correction: Correction) -> Check:
     """Errors and rank correlation of a prediction."""
     predicted = [sample.predicted_ms(correction) for sample in samples]
     measured = [sample.measured_ms for sample in samples]
@@ -91,7 +91,7 @@ def profile(
     subject: Subject, *, device: torch.device, dtype: str, batch: int, say: Say
 ) -> LatencyTable:
     """The latency table of a device; `say` is told what is being measured."""
-    bench = Bench(device, DTYPES[dtype], batch)
+    bench = LatencyBench(device, DTYPES[dtype], batch)
     parts = largest_first(subject.parts)
     architectures = [list(subject.draw()) for _ in range(FITTED_ON + CHECKED_ON)]
     networks = [Network(subject.skeleton, cells) for cells in architectures]
@@ -127,11 +127,11 @@ def profile(
 
 def _sample(
     skeleton: Skeleton, cells: Sequence[Cell], found: dict[Part, Timed], time: Timed
-) -> Sample:
+) -> TimedNetwork:
     parts = list(fixed_parts(skeleton))
     for cell, shape in zip(cells, skeleton.shapes, strict=True):
         parts.extend(cell_parts(cell, shape))
-    return Sample(sum(found[part].mean_ms for part in parts), len(parts), time.mean_ms)
+    return TimedNetwork(sum(found[part].mean_ms for part in parts), len(parts), time.mean_ms)
 
 
 def _row(part: Part, time: Timed) -> Row:

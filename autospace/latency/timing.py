@@ -131,7 +131,7 @@ class Classifier(nn.Module):
         return logits
 
 
-class Bench:
+class LatencyBench:
     """Builds what is timed on one device: inference, one batch, one number type."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype, batch: int) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from autospace.charts.figure import (
     Axis,
     Dots,
-    Entry,
     Figure,
+    LegendEntry,
     Line,
     Panel,
     Point,
@@ -32,7 +32,7 @@ from autospace.report.html import (
     fitness,
     signed,
 )
-from autospace.report.page import Pictures, Section, figure
+from autospace.report.page import PageSection, Pictures, figure
 from autospace.report.record import Lineage, RunRecord, Step, lineage
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.cost import cell_cost
@@ -59,8 +59,8 @@ def operations_figure(record: RunRecord) -> Figure | None:
         "the classifier (late), beside the initial population."
     )
     legend = (
-        Entry("initial population", "second", "ring"),
-        Entry("kept cells", "first", "dot"),
+        LegendEntry("initial population", "second", "ring"),
+        LegendEntry("kept cells", "first", "dot"),
     )
     return Figure("operations", caption, panels, legend, (300, 60 + 22 * len(names)))
 
@@ -73,10 +73,10 @@ def front_figure(record: RunRecord) -> Figure:
         "cheaper and fitter than one on it. Axes differ between layers."
     )
     legend = (
-        Entry("kept cell", "first", "dot"),
-        Entry("hand-made cell", "second", "square"),
-        Entry("any other scored cell", "faint", "speck"),
-        Entry("front", "third", "line"),
+        LegendEntry("kept cell", "first", "dot"),
+        LegendEntry("hand-made cell", "second", "square"),
+        LegendEntry("any other scored cell", "faint", "speck"),
+        LegendEntry("front", "third", "line"),
     )
     return Figure("front", caption, panels, legend, (300, 210))
 
@@ -115,9 +115,9 @@ def lineage_figure(found: Lineage, place: str) -> Figure:
         ),
     )
     legend = (
-        Entry("main line", "first", "dot"),
-        Entry("other ancestor", "faint", "dot"),
-        Entry("hand-made cell", "second", "square"),
+        LegendEntry("main line", "first", "dot"),
+        LegendEntry("other ancestor", "faint", "dot"),
+        LegendEntry("hand-made cell", "second", "square"),
     )
     caption = "Every ancestor by its birth and fitness; the thick line is the main line."
     return Figure("lineage", caption, (panel,), legend, (400, 230))
@@ -206,7 +206,7 @@ MOST_STEPS = 24
 """Steps of a lineage that are drawn; of a longer one the oldest are left out."""
 
 
-def best_cells(record: RunRecord, pictures: Pictures) -> Section:
+def best_cells(record: RunRecord, pictures: Pictures) -> PageSection:
     """The fittest cell of every layer, and behind it all that the layer offers."""
     cards, folds = [], []
     for index, shape in enumerate(record.shapes):
@@ -218,7 +218,7 @@ def best_cells(record: RunRecord, pictures: Pictures) -> Section:
         drawn = [_card(each, shape, pictures) for each in cells]
         hint = element("span", f"{_arrowed(shape)}, {len(cells)} cells", class_="hint")
         folds.append(details(_titled(shape.name, hint), element("ul", *drawn, class_="cells")))
-    return Section(
+    return PageSection(
         "cells",
         "The learned cells",
         (
@@ -248,7 +248,7 @@ def winner(record: RunRecord) -> Winner | None:
     return Winner(best.name, layer, lineage(best.identity, record.scored[layer]))
 
 
-def lineages(record: RunRecord, pictures: Pictures) -> list[Section]:
+def lineages(record: RunRecord, pictures: Pictures) -> list[PageSection]:
     """How the winning cells came about: the largest gain in full, the others step by step."""
     top = winner(record)
     if top is None:
@@ -266,10 +266,10 @@ def lineages(record: RunRecord, pictures: Pictures) -> list[Section]:
         hint = element("span", _short(line), class_="hint")
         strip = _strip(line, record.shapes[index], pictures)
         content.append(details(_titled(f"{each.name}: {each.identity}", hint), strip))
-    return [Section("lineage", "Where a winning cell comes from", tuple(content))]
+    return [PageSection("lineage", "Where a winning cell comes from", tuple(content))]
 
 
-def all_cells(record: RunRecord) -> Section:
+def all_cells(record: RunRecord) -> PageSection:
     """Every cell of the space in one table."""
     columns = (
         Column("layer"),
@@ -297,7 +297,7 @@ def all_cells(record: RunRecord) -> Section:
             )
     caption = f"All {len(rows)} cells, by layer and fitness"
     table = Table(caption, columns, tuple(rows), filter="Only rows with the words")
-    return Section("table", "All cells as a table", (table.markup(),))
+    return PageSection("table", "All cells as a table", (table.markup(),))
 
 
 def ranked(cells: tuple[Candidate, ...]) -> list[Candidate]:

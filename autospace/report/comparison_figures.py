@@ -6,8 +6,8 @@ from autospace.charts.figure import (
     SERIES,
     Axis,
     Dots,
-    Entry,
     Figure,
+    LegendEntry,
     Line,
     Mark,
     Panel,
@@ -37,7 +37,7 @@ def edf_figure(found: Comparison) -> Figure:
         "curve further left is the better space. Beside it, what the networks cost: where those "
         "curves lie on each other, cost does not explain the difference."
     )
-    before = (Entry("thin: before matching", "faint", "slight"),)
+    before = (LegendEntry("thin: before matching", "faint", "slight"),)
     legend = _legend(found) + (before if found.matching.cost != "none" else ())
     return Figure("edf", caption, panels, legend, (400, 270))
 
@@ -127,7 +127,7 @@ def scatter_figure(found: Comparison) -> Figure:
         tuple(marks),
     )
     entries = tuple(
-        Entry(each.label, role(index), "dot" if index % 2 == 0 else "ring")
+        LegendEntry(each.label, role(index), "dot" if index % 2 == 0 else "ring")
         for index, each in enumerate(found.spaces)
     )
     return Figure(
@@ -236,9 +236,9 @@ def _short(name: str, most: int = 30) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
-def _legend(found: Comparison) -> tuple[Entry, ...]:
+def _legend(found: Comparison) -> tuple[LegendEntry, ...]:
     return tuple(
-        Entry(each.label, role(index), "dashed" if index % 2 else "line")
+        LegendEntry(each.label, role(index), "dashed" if index % 2 else "line")
         for index, each in enumerate(found.spaces)
     )
 

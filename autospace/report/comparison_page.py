@@ -25,14 +25,14 @@ from autospace.report.html import (
     size_text,
     whole,
 )
-from autospace.report.page import Hero, Pictures, Section, figure, page
+from autospace.report.page import Hero, PageSection, Pictures, figure, page
 from autospace.spaces.text import human
 
 MOST_NETWORKS = 800
 """Rows of the table of networks; the file holds them all."""
 
 
-def difference_section(found: Comparison) -> Section:
+def difference_section(found: Comparison) -> PageSection:
     """Differences with their intervals and tests, a row per pair."""
     columns = (
         Column("spaces"),
@@ -50,7 +50,7 @@ def difference_section(found: Comparison) -> Section:
     caption = "Every pair; a positive difference speaks for the second space"
     table = Table(caption, columns, rows).markup() if rows else ""
     content = figure(figures.difference_figure(found), table)
-    return Section("difference", "How large the difference is", (content,))
+    return PageSection("difference", "How large the difference is", (content,))
 
 
 def _pair_row(found: Comparison, pair: Pair) -> tuple[Content | Number, ...]:
@@ -71,7 +71,7 @@ def _pair_row(found: Comparison, pair: Pair) -> tuple[Content | Number, ...]:
     )
 
 
-def spaces_section(found: Comparison) -> Section:
+def spaces_section(found: Comparison) -> PageSection:
     """Every space in figures."""
     columns = (
         Column("space"),
@@ -88,7 +88,7 @@ def spaces_section(found: Comparison) -> Section:
     )  # fmt: skip
     rows = tuple(_space_row(each) for each in found.spaces)
     caption = "The spaces; in brackets intervals"
-    return Section("spaces", "The spaces", (Table(caption, columns, rows).markup(),))
+    return PageSection("spaces", "The spaces", (Table(caption, columns, rows).markup(),))
 
 
 def _space_row(space: Compared) -> tuple[Content | Number, ...]:
@@ -110,7 +110,7 @@ def _space_row(space: Compared) -> tuple[Content | Number, ...]:
     )
 
 
-def networks_section(found: Comparison) -> Section:
+def networks_section(found: Comparison) -> PageSection:
     """Every network, the best first."""
     columns = (
         Column("space"),
@@ -133,7 +133,7 @@ def networks_section(found: Comparison) -> Section:
     if len(kept) < total:
         caption = f"The {len(kept)} networks of lowest error; comparison.json holds all {total}"
     table = Table(caption, columns, kept, filter="Only rows with the words")
-    return Section("networks", "Every network as a table", (table.markup(),))
+    return PageSection("networks", "Every network as a table", (table.markup(),))
 
 
 def _network_row(found: Comparison, space: Compared, index: int) -> tuple[Content | Number, ...]:
@@ -175,11 +175,11 @@ def comparison_page(found: Comparison) -> str:
         both = map(figure, (figures.best_figure(found), figures.scatter_figure(found)))
         pair = element("div", *both, class_="side")
         sections += [
-            Section(
+            PageSection(
                 "edf", "Error distributions at equal cost", (figure(figures.edf_figure(found)),)
             ),
             difference_section(found),
-            Section("best", "Best of n, and every network", (pair,)),
+            PageSection("best", "Best of n, and every network", (pair,)),
         ]
     sections.append(spaces_section(found))
     if any(each.networks for each in found.spaces):
@@ -234,12 +234,12 @@ def _evidence(found: Comparison) -> list[str]:
     return told
 
 
-def _notes(found: Comparison) -> Section:
+def _notes(found: Comparison) -> PageSection:
     notes = [element("li", note) for note in found.notes]
-    return Section("notes", "What to know first", (element("ul", *notes),))
+    return PageSection("notes", "What to know first", (element("ul", *notes),))
 
 
-def _method(found: Comparison) -> Section:
+def _method(found: Comparison) -> PageSection:
     matching, power, data = found.matching, found.power, found.data
     pairs: list[tuple[Content, Content]] = [
         ("scored by", found.evaluator.description or found.evaluator.method),
@@ -260,10 +260,10 @@ def _method(found: Comparison) -> Section:
                       f"networks per space, from a pilot of {power.pilot}"))  # fmt: skip
     images = f"{data.name}: {data.classes} classes, {data.train_images:,} training images"
     pairs.append(("data", images))
-    return Section("method", "How it was measured", (definitions(pairs, "pairs"),))
+    return PageSection("method", "How it was measured", (definitions(pairs, "pairs"),))
 
 
-def _again(found: Comparison) -> Section:
+def _again(found: Comparison) -> PageSection:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(found.versions.items()))
     pairs: list[tuple[Content, Content]] = [
         ("seed", f"{found.seed}"),
@@ -275,10 +275,10 @@ def _again(found: Comparison) -> Section:
     content: list[Content] = [definitions(pairs, "pairs")]
     if found.command:
         content = [told, element("pre", element("code", lines(found.command))), *content]
-    return Section("again", "Do it again", tuple(content))
+    return PageSection("again", "Do it again", tuple(content))
 
 
-def _words(found: Comparison) -> Section:
+def _words(found: Comparison) -> PageSection:
     error = (
         "per cent of the measured images that a network names wrongly; a point is one per cent"
         if found.unit == "points"
@@ -293,7 +293,7 @@ def _words(found: Comparison) -> Section:
          "that no space wins by being dearer"),
         ("MAdds", "multiply-accumulates of one image through convolutions and linear layers"),
     )  # fmt: skip
-    return Section("words", "Words", (definitions(words, "pairs"),))
+    return PageSection("words", "Words", (definitions(words, "pairs"),))
 
 
 def _difference_name(found: Comparison) -> str:

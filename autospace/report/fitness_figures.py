@@ -6,8 +6,8 @@ from autospace.charts.figure import (
     Area,
     Axis,
     Dots,
-    Entry,
     Figure,
+    LegendEntry,
     Line,
     Mark,
     Panel,
@@ -48,11 +48,11 @@ def fitness_figure(record: RunRecord) -> Figure:
         "cells are scored again on other images, which takes back what was luck."
     )
     legend = (
-        Entry("best cell", "first", "line"),
-        Entry("mean of the population", "faint", "dashed"),
-        Entry("reference cell, 0", "reference", "line"),
-        Entry("best hand-made cell", "second", "dashed"),
-        Entry("rounds that evolve", "first", "area"),
+        LegendEntry("best cell", "first", "line"),
+        LegendEntry("mean of the population", "faint", "dashed"),
+        LegendEntry("reference cell, 0", "reference", "line"),
+        LegendEntry("best hand-made cell", "second", "dashed"),
+        LegendEntry("rounds that evolve", "first", "area"),
     )
     return Figure("fitness", caption, panels, legend)
 
@@ -87,9 +87,9 @@ def gains_figure(record: RunRecord) -> Figure:
         "is right of the square, evolution promises more than what was there."
     )
     legend = (
-        Entry("best evolved cell", "first", "dot"),
-        Entry("best hand-made cell", "second", "square"),
-        Entry("reference cell, 0", "reference", "line"),
+        LegendEntry("best evolved cell", "first", "dot"),
+        LegendEntry("best hand-made cell", "second", "square"),
+        LegendEntry("reference cell, 0", "reference", "line"),
     )
     return Figure("gains", caption, (panel,), legend, (400, 70 + 22 * len(found)))
 

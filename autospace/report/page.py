@@ -14,7 +14,7 @@ from autospace.charts import svg
 from autospace.charts.figure import Figure
 from autospace.charts.svg import legend_svg, panel_svg
 from autospace.exporters.svg import STYLE, cell_figure
-from autospace.exporters.svg import Figure as Drawing
+from autospace.exporters.svg import Picture
 from autospace.report.html import Content, Markup, definitions, element, joined
 from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.notation import notation
@@ -29,7 +29,7 @@ class Pictures:
     """The pictures of one page."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Cell, int, bool], tuple[str, Drawing]] = {}
+        self._known: dict[tuple[Cell, int, bool], tuple[str, Picture]] = {}
         self._bytes = 0
 
     def of(self, cell: Cell, shape: LayerShape) -> Markup:
@@ -59,7 +59,7 @@ class Pictures:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class PageSection:
     """A part of the page with a heading; `anchor` is its place in the navigation."""
 
     anchor: str
@@ -87,7 +87,7 @@ class Hero:
     state: str = "plain"
 
 
-def page(hero: Hero, sections: Sequence[Section], pictures: Pictures) -> str:
+def page(hero: Hero, sections: Sequence[PageSection], pictures: Pictures) -> str:
     """The text of the file; equal arguments give equal bytes.
 
     Nothing is loaded and nothing sent: the policy in the head forbids every request, and allows
@@ -149,7 +149,7 @@ def _top(hero: Hero) -> Markup:
     )
 
 
-def _section(section: Section) -> Markup:
+def _section(section: PageSection) -> Markup:
     heading = f"{section.anchor}-heading"
     return element(
         "section",
@@ -160,7 +160,7 @@ def _section(section: Section) -> Markup:
     )
 
 
-def _navigation(hero: Hero, sections: Sequence[Section]) -> Markup:
+def _navigation(hero: Hero, sections: Sequence[PageSection]) -> Markup:
     links = [element("li", element("a", each.heading, href=f"#{each.anchor}")) for each in sections]
     name = element("p", element("a", hero.title, href="#report"), class_="brand")
     return element("nav", name, element("ol", *links), aria_label="Sections of this report")

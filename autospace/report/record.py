@@ -13,7 +13,7 @@ from typing import Any
 
 from autospace.charts.figure import with_minus
 from autospace.evolution.folder import RunFolder, cells_of_event
-from autospace.evolution.population import Member, Round, State
+from autospace.evolution.population import EvolutionState, Member, Round
 from autospace.evolution.settings import Config
 from autospace.runs.errors import CheckpointError
 from autospace.runs.folder import EVENTS
@@ -51,7 +51,7 @@ class RunRecord:
 
     config: Config
     skeleton: Skeleton | None
-    state: State | None
+    state: EvolutionState | None
     space: Space | None
     log: Mapping[int, Logged] = field(default_factory=dict)
 

@@ -34,7 +34,7 @@ from autospace.report.html import (
     element,
     lines,
 )
-from autospace.report.page import Hero, Pictures, Section, figure, page
+from autospace.report.page import Hero, PageSection, Pictures, figure, page
 from autospace.report.record import RunRecord
 from autospace.spaces.text import human
 
@@ -117,7 +117,7 @@ def traits_table(depths: tuple[Depth, ...]) -> Content:
     return Table(caption, columns, tuple(rows)).markup()
 
 
-def effort_section(record: RunRecord) -> Section:
+def effort_section(record: RunRecord) -> PageSection:
     """How the search went: cells drawn and rejected, seconds and memory."""
     cells = ("cells scored", "cells drawn", "within budget", "duplicates")
     rest = ("best", "mean", "seconds", "peak MB")
@@ -144,7 +144,7 @@ def effort_section(record: RunRecord) -> Section:
         )
     table = Table("Every round, all layers together", columns, tuple(rows))
     drawn_ = figure(course.effort_figure(record), details("The numbers", table.markup()))
-    return Section("effort", "The search itself", (_effort_words(record), drawn_))
+    return PageSection("effort", "The search itself", (_effort_words(record), drawn_))
 
 
 def _effort_words(record: RunRecord) -> Content:
@@ -226,7 +226,7 @@ def _time(record: RunRecord) -> list[tuple[str, str]]:
     return [*found, ("peak memory", f"{max(memory):,} MB")] if memory else found
 
 
-def _unfinished(record: RunRecord) -> Section:
+def _unfinished(record: RunRecord) -> PageSection:
     done = len(record.history)
     told = (
         f"{done} rounds are done; the learned space is not written yet. What follows is the state "
@@ -235,10 +235,10 @@ def _unfinished(record: RunRecord) -> Section:
         if done
         else "Nothing has been scored yet. autospace evolve --resume goes on with the run."
     )
-    return Section("state", "An unfinished run", (element("p", told, class_="note"),))
+    return PageSection("state", "An unfinished run", (element("p", told, class_="note"),))
 
 
-def _fitness(record: RunRecord) -> Section:
+def _fitness(record: RunRecord) -> PageSection:
     headings = ("best, first round", "best", "mean", "best kept", "best hand-made", "gain")
     columns = (Column("layer"), *(Column(heading, numeric=True) for heading in headings))
     first, last = record.history[0], record.history[-1]
@@ -260,10 +260,10 @@ def _fitness(record: RunRecord) -> Section:
     table = Table(caption, columns, tuple(rows))
     drawn = figure(course.fitness_figure(record), details("The numbers", table.markup()))
     gains = figure(course.gains_figure(record))
-    return Section("fitness", "Fitness against the reference", (gains, drawn))
+    return PageSection("fitness", "Fitness against the reference", (gains, drawn))
 
 
-def _shared(record: RunRecord) -> list[Section]:
+def _shared(record: RunRecord) -> list[PageSection]:
     drawn = cell_sections.operations_figure(record)
     if drawn is None:
         return []
@@ -276,19 +276,19 @@ def _shared(record: RunRecord) -> list[Section]:
         )
         content.append(element("p", told, class_="note"))
     tables = details("The numbers", operations_table(depths), traits_table(depths))
-    return [Section("shared", "What the cells share", (*content, figure(drawn, tables)))]
+    return [PageSection("shared", "What the cells share", (*content, figure(drawn, tables)))]
 
 
-def _front(record: RunRecord) -> Section:
+def _front(record: RunRecord) -> PageSection:
     drawn = figure(cell_sections.front_figure(record))
     content: tuple[Content, ...] = (drawn,)
     if not record.logged_in_full:
         told = "Cells that died early are missing here: the event log of this run lacks them."
         content = (element("p", told, class_="note"), drawn)
-    return Section("front", "Cost and fitness", content)
+    return PageSection("front", "Cost and fitness", content)
 
 
-def _budget(record: RunRecord) -> Section:
+def _budget(record: RunRecord) -> PageSection:
     space, config = record.space, record.config.budget
     pairs: list[tuple[Content, Content]] = []
     if space is not None:
@@ -314,10 +314,10 @@ def _budget(record: RunRecord) -> Section:
         pairs.append(("skeleton", f"{record.skeleton.name}: {len(record.shapes)} layers, {images} "
                       f"images, {record.skeleton.classes} classes"))  # fmt: skip
     told = "The limit is a promise: no architecture that can be drawn from the space exceeds it."
-    return Section("budget", "Budget", (element("p", told), definitions(pairs, "pairs")))
+    return PageSection("budget", "Budget", (element("p", told), definitions(pairs, "pairs")))
 
 
-def _again(record: RunRecord) -> Section:
+def _again(record: RunRecord) -> PageSection:
     pairs: list[tuple[Content, Content]] = [("seed", f"{record.config.seed}")]
     provenance = record.space.provenance if record.space else {}
     data = provenance.get("data")
@@ -340,8 +340,8 @@ def _again(record: RunRecord) -> Section:
         table = Table("Settings that differ from their defaults",
                       (Column("setting"), Column("value")), rows)  # fmt: skip
         content.append(details(f"{len(rows)} settings differ from their defaults", table.markup()))
-    return Section("again", "Do it again", tuple(content))
+    return PageSection("again", "Do it again", tuple(content))
 
 
-def _words() -> Section:
-    return Section("words", "Words", (definitions(WORDS, "pairs"),))
+def _words() -> PageSection:
+    return PageSection("words", "Words", (definitions(WORDS, "pairs"),))

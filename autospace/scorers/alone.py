@@ -16,7 +16,7 @@ from torch import nn
 
 from autospace.networks.features import Look, Seen, Steps
 from autospace.networks.network import Network
-from autospace.scorers.context import Setting
+from autospace.scorers.context import ScoringContext
 from autospace.spaces.cells.cell import Cell
 from autospace.training.short import set_rate, sgd
 
@@ -56,7 +56,7 @@ class LoneScorer(ABC, Generic[Seen]):
     TENSORS_SEEN: ClassVar[int] = 1
     """As large as a layer's input, of which the reference shows so many."""
 
-    def __init__(self, setting: Setting, look: Look[Seen]) -> None:
+    def __init__(self, setting: ScoringContext, look: Look[Seen]) -> None:
         self.setting = setting
         self._training, self._validation = (
             Steps(setting.reference, source, look, setting.execution, setting.kept_bytes)

@@ -27,7 +27,7 @@ KEPT_BYTES: Final = 1 << 30
 
 
 @dataclass(frozen=True)
-class Setting:
+class ScoringContext:
     """The trained reference network and the two halves of the fitness images.
 
     Attributes:
@@ -128,7 +128,9 @@ REFERENCE = -1
 class ReferenceSupernet(Supernet):
     """Candidates and reference side by side; the reference is the last choice of a layer."""
 
-    def __init__(self, setting: Setting, candidates: Sequence[Sequence[Cell]], repeat: int) -> None:
+    def __init__(
+        self, setting: ScoringContext, candidates: Sequence[Sequence[Cell]], repeat: int
+    ) -> None:
         cells = [
             [setting.candidate(layer, cell, repeat) for cell in offered]
             for layer, offered in enumerate(candidates)

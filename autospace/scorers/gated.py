@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from autospace.compute.execution import widened
 from autospace.data.batches import Batch
 from autospace.networks.features import LayerTrace, layer_traces
-from autospace.scorers.context import REFERENCE, ReferenceSupernet, Setting
+from autospace.scorers.context import REFERENCE, ReferenceSupernet, ScoringContext
 from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell
 from autospace.training.short import Recipe, make_optimizer, set_rate
@@ -24,7 +24,7 @@ from autospace.training.short import Recipe, make_optimizer, set_rate
 class GatedScorer:
     """Fitness in units of cross-entropy per image, to first order."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: ScoringContext) -> None:
         self._setting = setting
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
@@ -73,7 +73,7 @@ def _slopes(trace: LayerTrace, modules: Sequence[nn.Module]) -> torch.Tensor:
     return found
 
 
-def train_single_path(supernet: ReferenceSupernet, setting: Setting, repeat: int) -> None:
+def train_single_path(supernet: ReferenceSupernet, setting: ScoringContext, repeat: int) -> None:
     """Trains all weights with one choice per layer active, every choice equally often."""
     options = setting.options
     sizes = [len(modules) for modules in supernet.choices]
@@ -101,7 +101,7 @@ def _path_loss(supernet: ReferenceSupernet, path: Sequence[int], batch: Batch) -
 
 
 def one_shot_losses(
-    supernet: ReferenceSupernet, setting: Setting, repeat: int
+    supernet: ReferenceSupernet, setting: ScoringContext, repeat: int
 ) -> list[list[float]]:
     """Validation loss of each candidate alone among reference cells, with shared weights."""
     losses = []

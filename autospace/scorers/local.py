@@ -20,7 +20,7 @@ from autospace.compute.execution import widened
 from autospace.networks.features import LayerInput, LayerTrace, layer_inputs, layer_traces
 from autospace.networks.network import Network, joined
 from autospace.scorers.alone import LoneScorer
-from autospace.scorers.context import Setting
+from autospace.scorers.context import ScoringContext
 from autospace.spaces.cells.cell import Cell
 
 PROBE_STEP = 0
@@ -31,7 +31,7 @@ class LocalScorer(LoneScorer[LayerTrace]):
 
     TENSORS_SEEN = 3
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: ScoringContext) -> None:
         super().__init__(setting, layer_traces)
         first = self._training.at(PROBE_STEP, range(len(setting.reference.skeleton.layers)))
         self._rho = [setting.options.rho * _rms(t.g) / _rms(t.y) for t in first]
@@ -65,7 +65,7 @@ def _rms(tensor: torch.Tensor) -> float:
 class InPlaceScorer(LoneScorer[LayerInput]):
     """Fitness in units of cross-entropy per image."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: ScoringContext) -> None:
         super().__init__(setting, layer_inputs)
 
     def learner(self, layer: int, cell: Cell, repeat: int) -> nn.Module:

@@ -4,29 +4,29 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from autospace.scorers.alone import LoneScorer
-from autospace.scorers.context import Setting, relative_costs
+from autospace.scorers.context import ScoringContext, relative_costs
 from autospace.scorers.gated import GatedScorer
 from autospace.scorers.local import InPlaceScorer, LocalScorer
 from autospace.scorers.mixture import MixtureScorer
 from autospace.scorers.parallel import Crew, ParallelScorer
 from autospace.scorers.probe import ProbeScorer
-from autospace.scorers.scorer import Method, Scorer
+from autospace.scorers.scorer import Scorer, ScoringMethod
 from autospace.spaces.cells.cell import Cell
 
-LONE: Final[dict[Method, type[LoneScorer[Any]]]] = {
+LONE: Final[dict[ScoringMethod, type[LoneScorer[Any]]]] = {
     "probe": ProbeScorer,
     "local": LocalScorer,
     "in-place": InPlaceScorer,
 }
 """Those whose candidates do not meet, so that several processes can share the work."""
-SCORERS: Final[dict[Method, Callable[[Setting], Scorer]]] = {
+SCORERS: Final[dict[ScoringMethod, Callable[[ScoringContext], Scorer]]] = {
     **LONE,
     "gated": GatedScorer,
     "mixture": MixtureScorer,
 }
 
 
-def make_scorer(setting: Setting, crew: Crew | None = None) -> Scorer:
+def make_scorer(setting: ScoringContext, crew: Crew | None = None) -> Scorer:
     """The scorer that the options name; what it trains for, or its fitness, minds the cost.
 
     Args:
@@ -50,7 +50,7 @@ class CostAware:
     reference has to promise more than its additional MAdds would be worth elsewhere.
     """
 
-    def __init__(self, scorer: Scorer, setting: Setting) -> None:
+    def __init__(self, scorer: Scorer, setting: ScoringContext) -> None:
         reference = setting.reference
         self._scorer, self._weight = scorer, setting.options.cost_weight
         self._shapes = reference.skeleton.shapes

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from autospace.compute.execution import scaled, widened
 from autospace.data.batches import Batch
-from autospace.scorers.context import ReferenceSupernet, Setting, relative_costs
+from autospace.scorers.context import ReferenceSupernet, ScoringContext, relative_costs
 from autospace.spaces.cells.cell import Cell
 from autospace.supernets.supernet import Supernet, fix_scale, frozen
 from autospace.training.short import Recipe, make_optimizer, set_rate
@@ -28,7 +28,7 @@ UNIFORM_SHARE = 0.5
 class MixtureScorer:
     """Fitness as log-odds over the reference; candidates of one call share one supernet."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: ScoringContext) -> None:
         self._setting = setting
         self.gradients: list[list[float]] = []
 
@@ -64,7 +64,7 @@ class MixtureSearch:
         totals: the sum of dL/da over the steps of alpha, likewise.
     """
 
-    def __init__(self, supernet: Supernet, setting: Setting) -> None:
+    def __init__(self, supernet: Supernet, setting: ScoringContext) -> None:
         options = setting.options
         sizes = [len(modules) for modules in supernet.choices]
         self._supernet, self._execution = supernet, setting.execution

@@ -15,11 +15,11 @@ from typing import Any, Final, NamedTuple
 
 import torch
 
-from autospace.compute.execution import Execution, Parts
+from autospace.compute.execution import Execution, Microbatches
 from autospace.compute.machine import available_memory
 from autospace.compute.processes import Processes, Tell, cores
 from autospace.scorers.alone import LoneScorer, Yardstick
-from autospace.scorers.context import KEPT_BYTES, Setting
+from autospace.scorers.context import KEPT_BYTES, ScoringContext
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.cost import cell_cost
 from autospace.spaces.skeleton import Skeleton
@@ -67,7 +67,7 @@ class Crew:
         """Processes."""
         return self._processes.count
 
-    def take(self, make: Makes, setting: Setting) -> None:
+    def take(self, make: Makes, setting: ScoringContext) -> None:
         """Hands over the scorer, a class of a module, and what it works with; to be called once."""
         given = {
             "reference": setting.reference,
@@ -157,8 +157,8 @@ class _Training:
     def _made(self) -> LoneScorer[Any]:
         # Mapped, not read: all processes share one copy of the images.
         make, given, precision = torch.load(self._path, mmap=True, weights_only=False)
-        execution = Execution(precision=precision, parts=Parts(self._say))
-        setting = Setting(
+        execution = Execution(precision=precision, parts=Microbatches(self._say))
+        setting = ScoringContext(
             **given, tick=self._tick, execution=execution, kept_bytes=self._kept_bytes
         )
         scorer: LoneScorer[Any] = make(setting)
@@ -182,7 +182,7 @@ Place = tuple[int, int]
 class ParallelScorer:
     """A scorer of lone candidates that has them trained by others."""
 
-    def __init__(self, make: Makes, setting: Setting, crew: Crew) -> None:
+    def __init__(self, make: Makes, setting: ScoringContext, crew: Crew) -> None:
         crew.take(make, setting)
         self._setting, self._crew = setting, crew
         self._yardstick = Yardstick(setting.reference, self._losses)
@@ -233,7 +233,7 @@ def in_order(work: dict[Place, int], count: int) -> list[list[Place]]:
 class _Progress:
     """How much of a round is done, in steps of all candidates."""
 
-    def __init__(self, setting: Setting, work: list[int]) -> None:
+    def __init__(self, setting: ScoringContext, work: list[int]) -> None:
         self._tick, self._steps = setting.tick, setting.options.steps
         self._work, self._done = work, [0] * len(work)
 
@@ -244,7 +244,7 @@ class _Progress:
         self._tick(done // sum(self._work), self._steps)
 
 
-def _input_bytes(setting: Setting) -> int:
+def _input_bytes(setting: ScoringContext) -> int:
     """What the inputs of all layers take, over the training batches of a repeat."""
     options, shapes = setting.options, setting.reference.skeleton.shapes
     numbers = sum(shape.in_channels * shape.resolution**2 for shape in shapes)

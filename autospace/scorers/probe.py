@@ -19,7 +19,7 @@ from autospace.networks.cells import CellModule
 from autospace.networks.features import LayerInput, layer_inputs
 from autospace.networks.network import joined, placed
 from autospace.scorers.alone import LoneScorer
-from autospace.scorers.context import Setting
+from autospace.scorers.context import ScoringContext
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell, LayerShape
 
@@ -44,7 +44,7 @@ class Probe(nn.Module):
 class ProbeScorer(LoneScorer[LayerInput]):
     """Fitness in units of cross-entropy per image."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: ScoringContext) -> None:
         super().__init__(setting, layer_inputs)
 
     def learner(self, layer: int, cell: Cell, repeat: int) -> nn.Module:

@@ -8,13 +8,13 @@ from pydantic import Field
 from autospace.runs.settings import Section
 from autospace.spaces.cells.cell import Cell
 
-Method = Literal["probe", "local", "in-place", "gated", "mixture"]
+ScoringMethod = Literal["probe", "local", "in-place", "gated", "mixture"]
 
 
 class ScoringConfig(Section):
     """How candidates are scored against the reference."""
 
-    method: Method = "probe"
+    method: ScoringMethod = "probe"
     steps: Annotated[int, Field(ge=1, le=10**6, description="per candidate")] = 50
     batch: Annotated[int, Field(ge=2, le=65_536)] = 64
     validation_batches: Annotated[int, Field(ge=1, le=10_000)] = 8

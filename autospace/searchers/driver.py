@@ -26,7 +26,7 @@ from autospace.searchers.gradient.darts import Darts
 from autospace.searchers.gradient.gdas import Gdas
 from autospace.searchers.gradient.nasp import Nasp
 from autospace.searchers.gradient.proxyless import Proxyless
-from autospace.searchers.method import Method, Ranked, SearchProblem
+from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.searchers.petridish import Petridish
 from autospace.searchers.sampling.enas import Enas
 from autospace.searchers.sampling.pnas import Pnas
@@ -43,7 +43,7 @@ from autospace.spaces.files.codec import to_json
 from autospace.spaces.space import Space, fitted_space
 from autospace.supernets.interference import interference
 
-METHODS: Final[dict[str, type[Method]]] = {
+METHODS: Final[dict[str, type[SearchMethod]]] = {
     "random": RandomSearch,
     "random-ws": RandomWeightSharing,
     "evolution": Evolution,
@@ -64,7 +64,7 @@ METHODS: Final[dict[str, type[Method]]] = {
 }
 
 
-def make_method(problem: SearchProblem) -> Method:
+def make_method(problem: SearchProblem) -> SearchMethod:
     """The method that the settings name, with its options.
 
     Raises:
@@ -110,14 +110,14 @@ class Silent:
 
 
 @dataclass
-class Progress:
+class SearchProgress:
     """How far a search has come; grows with every step."""
 
     done: int = 0
     seconds: float = 0.0
     trajectory: list[dict[str, Any]] = field(default_factory=list)
 
-    def note(self, method: Method) -> None:
+    def note(self, method: SearchMethod) -> None:
         """Adds a point to the trajectory if there is a new best."""
         best = method.incumbent
         if best is None or (self.trajectory and self.trajectory[-1]["score"] == best.score):
@@ -213,7 +213,7 @@ def prepare(
     return SearchProblem.of(choices, images, config), data.digest
 
 
-def check_comparable(method: Method) -> None:
+def check_comparable(method: SearchMethod) -> None:
     """Makes sure that a method trains weights to compare, if that is asked for.
 
     Raises:
@@ -227,7 +227,7 @@ def check_comparable(method: Method) -> None:
         )
 
 
-def compared_gradients(method: Method, observer: Observer) -> dict[str, Any]:
+def compared_gradients(method: SearchMethod, observer: Observer) -> dict[str, Any]:
     """The part of a result that the settings ask for: `interference`, or nothing."""
     pairs = method.problem.supernet.interference
     points = interference(method.supernets, pairs, observer) if pairs else []
@@ -235,18 +235,20 @@ def compared_gradients(method: Method, observer: Observer) -> dict[str, Any]:
 
 
 def _resumed(
-    folder: SearchFolder, method: Method, trials: Trials, problem: SearchProblem
-) -> Progress:
+    folder: SearchFolder, method: SearchMethod, trials: Trials, problem: SearchProblem
+) -> SearchProgress:
     if not folder.state_path.is_file():
-        return Progress()
+        return SearchProgress()
     state = load_state(folder.state_path, problem.device)
     method.restore(state.part("method"))
     trials.restore(state.part("trials"))
     kept = state.part("progress").plain
-    return Progress(kept["done"], kept["seconds"], kept["trajectory"])
+    return SearchProgress(kept["done"], kept["seconds"], kept["trajectory"])
 
 
-def _save(folder: SearchFolder, method: Method, trials: Trials, progress: Progress) -> None:
+def _save(
+    folder: SearchFolder, method: SearchMethod, trials: Trials, progress: SearchProgress
+) -> None:
     kept = State(
         plain={
             "done": progress.done,
@@ -264,9 +266,9 @@ def _save(folder: SearchFolder, method: Method, trials: Trials, progress: Progre
 
 def _advance(
     folder: SearchFolder,
-    method: Method,
+    method: SearchMethod,
     trials: Trials,
-    progress: Progress,
+    progress: SearchProgress,
     observer: Observer,
 ) -> None:
     """Does the steps that are left, and saves now and then, at the end, and when stopped."""
@@ -290,9 +292,9 @@ def _advance(
 
 def _finalists(
     folder: SearchFolder,
-    method: Method,
+    method: SearchMethod,
     trials: Trials,
-    progress: Progress,
+    progress: SearchProgress,
     observer: Observer,
 ) -> list[Ranked]:
     """The best of the ranking, each trained alone under one recipe; the best of those first."""
@@ -308,9 +310,9 @@ def _finalists(
 
 def _result(
     problem: SearchProblem,
-    method: Method,
+    method: SearchMethod,
     trials: Trials,
-    progress: Progress,
+    progress: SearchProgress,
     finalists: list[Ranked],
 ) -> dict[str, Any]:
     best = finalists[0].path

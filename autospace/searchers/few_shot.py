@@ -43,7 +43,7 @@ from autospace.searchers.fitness_search import SharedFitness
 from autospace.searchers.method import SearchProblem
 from autospace.searchers.sampling.spos import Spos, SposOptions
 from autospace.seeds import stream
-from autospace.spaces.choices import Path, SearchError
+from autospace.spaces.choices import Choice, SearchError
 from autospace.supernets.shared_weights import SharedWeights
 
 
@@ -72,12 +72,12 @@ def local_dimension(points: torch.Tensor, neighbours: int) -> float:
     return float(found.where(farthest[:, 0] > 0, 0.0).mean())
 
 
-Similarity = Callable[[SharedWeights, int, Sequence[Path], int], torch.Tensor]
+Similarity = Callable[[SharedWeights, int, Sequence[Choice], int], torch.Tensor]
 """(weights, layer, a path per candidate of the layer, number of the batch) -> similarity [K, K]."""
 
 
 def gradient_matching(
-    weights: SharedWeights, layer: int, paths: Sequence[Path], number: int
+    weights: SharedWeights, layer: int, paths: Sequence[Choice], number: int
 ) -> torch.Tensor:
     """Cosines of the gradients of all weights on the path but the layer's own (GM-NAS, ICLR 2022).
 
@@ -90,7 +90,7 @@ def gradient_matching(
     return torch.mm(unit, unit.T)
 
 
-def _gradient(weights: SharedWeights, layer: int, path: Path, batch: Batch) -> torch.Tensor:
+def _gradient(weights: SharedWeights, layer: int, path: Choice, batch: Batch) -> torch.Tensor:
     supernet = weights.supernet
     cells = [
         modules[index]
@@ -115,7 +115,7 @@ def dimension_matching(neighbours: int) -> Similarity:
 
     @torch.no_grad()
     def similarity(
-        weights: SharedWeights, layer: int, paths: Sequence[Path], number: int
+        weights: SharedWeights, layer: int, paths: Sequence[Choice], number: int
     ) -> torch.Tensor:
         images, _ = weights.problem.validation.batch(number)
         weights.supernet.train()
@@ -136,7 +136,7 @@ class Cut(NamedTuple):
     """Two groups of indices, both in order, the first with index 0, and their score."""
 
     score: float
-    groups: tuple[Path, Path]
+    groups: tuple[Choice, Choice]
 
 
 def best_cut(similarity: torch.Tensor) -> Cut:
@@ -194,7 +194,7 @@ def _climbed(similarity: torch.Tensor, side: torch.Tensor) -> torch.Tensor:
         side, score = moved[best], float(scores[best])
 
 
-Kept = tuple[Path, ...]
+Kept = tuple[Choice, ...]
 """Per layer, the candidates that a supernet holds, in order."""
 
 
@@ -215,11 +215,11 @@ class Part:
         """Candidates per layer."""
         return tuple(map(len, self.kept))
 
-    def holds(self, path: Path) -> bool:
+    def holds(self, path: Choice) -> bool:
         """Whether an architecture of the whole space is one of this part."""
         return all(index in row for index, row in zip(path, self.kept, strict=True))
 
-    def accuracy(self, path: Path) -> float:
+    def accuracy(self, path: Choice) -> float:
         """Of an architecture of the whole space that this part holds."""
         places = (row.index(index) for index, row in zip(path, self.kept, strict=True))
         return self.fitness.accuracy(tuple(places))
@@ -252,10 +252,10 @@ class SplitFitness:
         self._cut_before = {warm + (self.steps - warm) * i // splits for i in range(splits)}
         everything = tuple(tuple(range(size)) for size in problem.choices.sizes)
         self.parts = [Part(problem, everything)]
-        self._known: dict[Path, float] = {}
+        self._known: dict[Choice, float] = {}
 
     @property
-    def known(self) -> Mapping[Path, float]:
+    def known(self) -> Mapping[Choice, float]:
         """What has been judged, in that order."""
         return self._known
 
@@ -270,7 +270,7 @@ class SplitFitness:
             self.parts = [half for part in self.parts for half in self._halves(part, index)]
         self.parts[index % len(self.parts)].fitness.train(index)
 
-    def accuracy(self, path: Path) -> float:
+    def accuracy(self, path: Choice) -> float:
         """With the weights of the part that holds the path."""
         if path not in self._known:
             part = next(part for part in self.parts if part.holds(path))

@@ -15,9 +15,9 @@ from autospace.evaluators.evaluator import EvaluatorConfig
 from autospace.evaluators.stand_alone import StandAloneEvaluator
 from autospace.runs.settings import Section
 from autospace.runs.state import State
-from autospace.searchers.method import Method, Ranked, SearchProblem
+from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.seeds import derived_seed
-from autospace.spaces.choices import Path
+from autospace.spaces.choices import Choice
 from autospace.supernets.path_training import PathTraining, make_path_training
 from autospace.supernets.shared_weights import Judge, SharedWeights
 
@@ -35,9 +35,9 @@ class Trials:
         )
         self._problem = problem
         self._evaluator = StandAloneEvaluator(problem.images, recipe)
-        self.known: dict[Path, float] = {}
+        self.known: dict[Choice, float] = {}
 
-    def accuracy(self, path: Path) -> float:
+    def accuracy(self, path: Choice) -> float:
         """Validation accuracy after training, from 0 to 1."""
         if path not in self.known:
             seed = derived_seed(self._problem.seed, "trial") % 2**31
@@ -71,7 +71,7 @@ class Fitness(Protocol):
         ...
 
     @property
-    def known(self) -> Mapping[Path, float]:
+    def known(self) -> Mapping[Choice, float]:
         """What has been judged, in that order."""
         ...
 
@@ -84,7 +84,7 @@ class Fitness(Protocol):
         """Training step `index`, counted from 0."""
         ...
 
-    def accuracy(self, path: Path) -> float:
+    def accuracy(self, path: Choice) -> float:
         """Share of validation images that a path labels rightly, from 0 to 1."""
         ...
 
@@ -113,7 +113,7 @@ class SharedFitness:
         return self.weights.problem.supernet.steps
 
     @property
-    def known(self) -> Mapping[Path, float]:
+    def known(self) -> Mapping[Choice, float]:
         """What has been judged, in that order."""
         return self.judge.known
 
@@ -126,7 +126,7 @@ class SharedFitness:
         """A step of the weights."""
         self.training.step(index)
 
-    def accuracy(self, path: Path) -> float:
+    def accuracy(self, path: Choice) -> float:
         """With the weights as they are."""
         return self.judge.accuracy(path)
 
@@ -169,7 +169,7 @@ FITNESSES: Final[dict[FitnessName, type[SharedFitness] | type[AloneFitness]]] = 
 MOST_RANKED = 100
 
 
-class FitnessSearch(Method):
+class FitnessSearch(SearchMethod):
     """Whatever the fitness needs is trained first, then each further step judges architectures."""
 
     def __init__(self, problem: SearchProblem, options: Section, fitness: Fitness) -> None:
@@ -207,7 +207,7 @@ class FitnessSearch(Method):
         else:
             self.search(index - self.fitness.steps)
 
-    def judged(self, path: Path) -> float:
+    def judged(self, path: Choice) -> float:
         """Accuracy of a path; counted and offered once."""
         new = path not in self.fitness.known
         accuracy = self.fitness.accuracy(path)
@@ -221,7 +221,7 @@ class FitnessSearch(Method):
         known = sorted(self.fitness.known.items(), key=lambda item: -item[1])
         return [Ranked(path, value, value) for path, value in known[:MOST_RANKED]]
 
-    def rated(self, paths: Sequence[Path]) -> list[float]:
+    def rated(self, paths: Sequence[Choice]) -> list[float]:
         """By the fitness that the search went by."""
         return [self.fitness.accuracy(path) for path in paths]
 

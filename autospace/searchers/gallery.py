@@ -11,19 +11,19 @@ from typing import NamedTuple
 import torch
 
 from autospace.runs.state import State
-from autospace.spaces.choices import Path
+from autospace.spaces.choices import Choice
 
 
-class Point(NamedTuple):
+class HullPoint(NamedTuple):
     """What a network costs, and how often it errs; less is better, both times."""
 
     cost: float
     error: float
 
 
-def lower_hull(points: Sequence[Point]) -> list[Point]:
+def lower_hull(points: Sequence[HullPoint]) -> list[HullPoint]:
     """The corners of the line, cheapest first; each errs less than those before it."""
-    corners: list[Point] = []
+    corners: list[HullPoint] = []
     for point in sorted(set(points)):
         if corners and point.error >= corners[-1].error:
             continue
@@ -33,7 +33,7 @@ def lower_hull(points: Sequence[Point]) -> list[Point]:
     return corners
 
 
-def hull_error(corners: Sequence[Point], cost: float) -> float:
+def hull_error(corners: Sequence[HullPoint], cost: float) -> float:
     """The error of the line at a cost that is at least that of the cheapest corner."""
     before = [corner for corner in corners if corner.cost <= cost]
     after = corners[len(before) :]
@@ -44,7 +44,7 @@ def hull_error(corners: Sequence[Point], cost: float) -> float:
     return left.error + share * (after[0].error - left.error)
 
 
-def near_hull(points: Sequence[Point], tolerance: float) -> list[int]:
+def near_hull(points: Sequence[HullPoint], tolerance: float) -> list[int]:
     """Which points err at most (1 + tolerance) times as often as the line at their cost."""
     corners = lower_hull(points)
     return [
@@ -55,7 +55,7 @@ def near_hull(points: Sequence[Point], tolerance: float) -> list[int]:
     ]
 
 
-def _turns_up(first: Point, second: Point, third: Point) -> bool:
+def _turns_up(first: HullPoint, second: HullPoint, third: HullPoint) -> bool:
     """Whether the line becomes flatter at the second point."""
     run, rise = second.cost - first.cost, second.error - first.error
     return run * (third.error - first.error) > rise * (third.cost - first.cost)
@@ -65,7 +65,7 @@ Weights = dict[str, torch.Tensor]
 
 
 @dataclass
-class Member:
+class GalleryMember:
     """A trained network.
 
     Attributes:
@@ -76,7 +76,7 @@ class Member:
         weights: by their names in the supernet.
     """
 
-    path: Path
+    path: Choice
     accuracy: float
     madds: int
     parent: int | None
@@ -88,19 +88,19 @@ class Member:
 class Gallery:
     """All members in the order in which they were trained."""
 
-    members: list[Member] = field(default_factory=list)
+    members: list[GalleryMember] = field(default_factory=list)
 
     @property
-    def front(self) -> list[Member]:
+    def front(self) -> list[GalleryMember]:
         """Those that none beats in accuracy at no more MAdds; the most accurate first."""
         ordered = sorted(self.members, key=lambda each: (each.madds, -each.accuracy))
-        kept: list[Member] = []
+        kept: list[GalleryMember] = []
         for member in ordered:
             if not kept or member.accuracy > kept[-1].accuracy:
                 kept.append(member)
         return kept[::-1]
 
-    def knows(self, path: Path) -> bool:
+    def knows(self, path: Choice) -> bool:
         """Whether a network has been trained."""
         return any(member.path == path for member in self.members)
 
@@ -110,7 +110,7 @@ class Gallery:
         The weights are those of archai's Petridish: 1 / (1 + s) for the number of times chosen and
         for the MAdds, both scaled to [0, 1] over the eligible, added up.
         """
-        points = [Point(member.madds, 1 - member.accuracy) for member in self.members]
+        points = [HullPoint(member.madds, 1 - member.accuracy) for member in self.members]
         eligible = near_hull(points, tolerance)
         times = _scaled([float(self.members[index].grown) for index in eligible])
         costs = _scaled([points[index].cost for index in eligible])
@@ -131,7 +131,9 @@ class Gallery:
     def restore(self, state: State) -> None:
         """Takes it up."""
         self.members = [
-            Member(tuple(path), accuracy, madds, parent, dict(state.part(str(i)).tensors), grown)
+            GalleryMember(
+                tuple(path), accuracy, madds, parent, dict(state.part(str(i)).tensors), grown
+            )
             for i, (path, accuracy, madds, parent, grown) in enumerate(state.plain["members"])
         ]
 

@@ -9,7 +9,7 @@ from autospace.data.images import Images
 from autospace.runs.settings import Section
 from autospace.runs.state import State
 from autospace.searchers.settings import SearchConfig
-from autospace.spaces.choices import Choices, Path
+from autospace.spaces.choices import Choice, Choices
 from autospace.supernets.problem import Problem
 from autospace.supernets.shared_weights import SharedWeights
 
@@ -43,12 +43,12 @@ class Ranked:
         accuracy: predicted validation accuracy from 0 to 1; None if the method predicts none.
     """
 
-    path: Path
+    path: Choice
     score: float
     accuracy: float | None = None
 
 
-class Method(ABC):
+class SearchMethod(ABC):
     """A search as a number of steps; all that it remembers is in its `State`.
 
     Whatever is random comes from a stream named after the step, so that a search that goes on from
@@ -100,7 +100,7 @@ class Method(ABC):
     def restore(self, state: State) -> None:
         """Takes up a state that `state` gave, in a method made anew from the same problem."""
 
-    def rated(self, paths: Sequence[Path]) -> list[float] | None:
+    def rated(self, paths: Sequence[Choice]) -> list[float] | None:
         """After the last step: what the method makes of given architectures; larger is better.
 
         None for methods that know only the architectures that they came across. To be asked last:

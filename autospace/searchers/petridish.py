@@ -30,17 +30,17 @@ from autospace.networks.cells import added
 from autospace.networks.network import joined
 from autospace.runs.settings import Section
 from autospace.runs.state import State
-from autospace.searchers.gallery import Gallery, Member, Weights
+from autospace.searchers.gallery import Gallery, GalleryMember, Weights
 from autospace.searchers.gradient.search import Alphas
-from autospace.searchers.method import Method, Ranked, SearchProblem
+from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.seeds import stream
-from autospace.spaces.choices import Path, SearchError
+from autospace.spaces.choices import Choice, SearchError
 from autospace.supernets.shared_weights import Judge, Loss, SharedWeights
 from autospace.supernets.supernet import Supernet
 
 
 def path_with_insertions(
-    supernet: Supernet, images: torch.Tensor, path: Path, alphas: Sequence[torch.Tensor]
+    supernet: Supernet, images: torch.Tensor, path: Choice, alphas: Sequence[torch.Tensor]
 ) -> torch.Tensor:
     """Logits of a path, bit by bit; their gradient reaches all candidates and their alphas.
 
@@ -91,7 +91,7 @@ class Moment(NamedTuple):
     length: int
 
 
-class Petridish(Method):
+class Petridish(SearchMethod):
     """Every network of the gallery has weights of its own; those off its path are shared."""
 
     options_type: ClassVar[type[Section]] = PetridishOptions
@@ -145,7 +145,7 @@ class Petridish(Method):
         if place == length - 1:
             self._hang()
 
-    def _first(self) -> Path:
+    def _first(self) -> Choice:
         choices = self.problem.choices
         if self._options.start == "cheapest":
             costs = [[-float(cost.madds) for cost in each.costs] for each in choices.space.layers]
@@ -197,7 +197,7 @@ class Petridish(Method):
             # Below 0 a candidate would be trained to do harm, to be taken away.
             value.detach().clamp_(min=0)
 
-    def selected(self, growth: int) -> Path:
+    def selected(self, growth: int) -> Choice:
         """The network with those cells replaced for which the largest alphas stand.
 
         Replacements that break a limit are passed over; where all lead to a known network, a
@@ -235,7 +235,7 @@ class Petridish(Method):
         self.evaluations += not self.gallery.knows(self.path)
         self.offer(Ranked(self.path, accuracy, accuracy))
         madds = self.problem.choices.cost(self.path).madds
-        member = Member(self.path, accuracy, madds, self._parent, self._own_weights())
+        member = GalleryMember(self.path, accuracy, madds, self._parent, self._own_weights())
         self.gallery.members.append(member)
 
     def _own_weights(self) -> Weights:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from autospace.data.batches import Batch
 from autospace.seeds import stream
-from autospace.spaces.choices import Choices, Path
+from autospace.spaces.choices import Choice, Choices
 from autospace.supernets.shared_weights import SharedWeights
 from autospace.supernets.supernet import Supernet, snapshot
 
@@ -25,7 +25,7 @@ TRIES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class InterferencePoint:
     """Pairs of paths that differ in equally many layers.
 
     Attributes:
@@ -49,7 +49,7 @@ class Watcher(Protocol):
 
 def interference(
     supernets: Sequence[SharedWeights], pairs: int, watcher: Watcher | None = None
-) -> list[Point]:
+) -> list[InterferencePoint]:
     """One point per number of differing layers for which there are pairs that share a cell.
 
     Args:
@@ -70,7 +70,9 @@ def interference(
         if cosines:
             spread = statistics.stdev(cosines) if len(cosines) > 1 else math.nan
             error = None if math.isnan(spread) else spread / math.sqrt(len(cosines))
-            points.append(Point(differing, len(cosines), statistics.fmean(cosines), error))
+            points.append(
+                InterferencePoint(differing, len(cosines), statistics.fmean(cosines), error)
+            )
     return points
 
 
@@ -87,7 +89,7 @@ def _cosine(weights: SharedWeights, differing: int, index: int) -> Iterator[floa
             yield found
 
 
-def draw_pair(choices: Choices, differing: int, rng: random.Random) -> tuple[Path, Path] | None:
+def draw_pair(choices: Choices, differing: int, rng: random.Random) -> tuple[Choice, Choice] | None:
     """Two allowed paths that differ in so many layers; None if there seem to be none."""
     movable = [layer for layer, size in enumerate(choices.sizes) if size > 1]
     if differing > len(movable):
@@ -103,7 +105,9 @@ def draw_pair(choices: Choices, differing: int, rng: random.Random) -> tuple[Pat
     return None
 
 
-def gradient_cosine(supernet: Supernet, first: Path, second: Path, batch: Batch) -> float | None:
+def gradient_cosine(
+    supernet: Supernet, first: Choice, second: Choice, batch: Batch
+) -> float | None:
     """Mean over the cells that both paths contain; None if they share no weights there.
 
     Stem and head are in all paths and are left out. So are cells to which no gradient comes.

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from autospace.runs.state import State
 from autospace.seeds import stream
-from autospace.spaces.choices import Choices, Path
+from autospace.spaces.choices import Choice, Choices
 from autospace.supernets.shared_weights import Loss, SharedWeights
 
 TRIES = 64
@@ -59,7 +59,7 @@ class Uniform:
         """Trains one path."""
         self.weights.step(index, [self.weights.task(path) for path in self.paths(index)])
 
-    def paths(self, index: int) -> list[Path]:
+    def paths(self, index: int) -> list[Choice]:
         """The paths of a step; asked for once a step, in order."""
         problem = self.weights.problem
         return [problem.choices.draw(stream(problem.seed, "supernet path", index))]
@@ -80,7 +80,7 @@ class Fair(Uniform):
     Limits on whole architectures cannot be kept while every candidate is to have its turn.
     """
 
-    def paths(self, index: int) -> list[Path]:
+    def paths(self, index: int) -> list[Choice]:
         """As many paths as the widest layer has candidates."""
         problem = self.weights.problem
         rng = stream(problem.seed, "supernet path", index)
@@ -96,7 +96,7 @@ class MaddsUniform(Uniform):
     be trained.
     """
 
-    def paths(self, index: int) -> list[Path]:
+    def paths(self, index: int) -> list[Choice]:
         """The path, of some tries, that is nearest to MAdds drawn uniformly."""
         problem = self.weights.problem
         choices = problem.choices
@@ -106,7 +106,7 @@ class MaddsUniform(Uniform):
         wanted = rng.uniform(low, high)
         drawn = [choices.draw(rng) for _ in range(TRIES)]
 
-        def distance(path: Path) -> float:
+        def distance(path: Choice) -> float:
             return abs(sum(row[i] for row, i in zip(table, path, strict=True)) - wanted)
 
         return [min(drawn, key=distance)]
@@ -121,9 +121,9 @@ class Walk(Uniform):
 
     def __init__(self, weights: SharedWeights) -> None:
         super().__init__(weights)
-        self._path: Path | None = None
+        self._path: Choice | None = None
 
-    def paths(self, index: int) -> list[Path]:
+    def paths(self, index: int) -> list[Choice]:
         """The next path of the walk."""
         problem = self.weights.problem
         rng = stream(problem.seed, "supernet path", index)
@@ -143,7 +143,7 @@ class Walk(Uniform):
         self._path = None if path is None else tuple(path)
 
 
-def neighbour(choices: Choices, path: Path, rng: random.Random) -> Path:
+def neighbour(choices: Choices, path: Choice, rng: random.Random) -> Choice:
     """The path with one candidate of one layer exchanged; the path itself if that is not allowed.
 
     Staying, rather than drawing again, keeps the stationary law uniform over the allowed paths: a
@@ -187,7 +187,7 @@ class Aligned:
         if (index + 1) % self._config.anchor_every == 0:
             self._challenged(paths[-1], index)
 
-    def loss(self, path: Path) -> Loss:
+    def loss(self, path: Choice) -> Loss:
         """Cross-entropy and distance to the anchor's features."""
         anchor, supernet = self.anchor, self.weights.supernet
 
@@ -201,7 +201,7 @@ class Aligned:
 
         return aligned
 
-    def _challenged(self, path: Path, index: int) -> None:
+    def _challenged(self, path: Choice, index: int) -> None:
         now = self._accuracy(self.anchor, index)
         average = now if self._score is None else DECAY * self._score + (1 - DECAY) * now
         self._score = average
@@ -210,7 +210,7 @@ class Aligned:
             self.anchor, self._score = path, challenger
 
     @torch.no_grad()
-    def _accuracy(self, path: Path, index: int) -> float:
+    def _accuracy(self, path: Choice, index: int) -> float:
         # With the statistics of the batch, as in training: nothing has to be recalibrated.
         self.weights.supernet.train()
         images, labels = self.weights.problem.validation.batch(index)

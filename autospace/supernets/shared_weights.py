@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from autospace.networks.cells import recompute_cells
 from autospace.runs.state import State
-from autospace.spaces.choices import Path
+from autospace.spaces.choices import Choice
 from autospace.supernets.problem import Problem
 from autospace.supernets.supernet import Supernet, space_supernet
 from autospace.training.short import Recipe, make_optimizer
@@ -84,7 +84,7 @@ class SharedWeights:
         nn.utils.clip_grad_norm_(self.supernet.parameters(), self.recipe.clip)
         self.optimizer.step()
 
-    def task(self, path: Path) -> Loss:
+    def task(self, path: Choice) -> Loss:
         """The loss of one path on a batch."""
         return lambda images, labels: F.cross_entropy(
             self.supernet.single_path(images, path), labels
@@ -129,10 +129,10 @@ class Judge:
 
     def __init__(self, problem: Problem, supernet: Supernet) -> None:
         self._problem, self._supernet = problem, supernet
-        self.known: dict[Path, float] = {}
+        self.known: dict[Choice, float] = {}
 
     @torch.no_grad()
-    def accuracy(self, path: Path) -> float:
+    def accuracy(self, path: Choice) -> float:
         """Share of validation images that a path labels rightly, from 0 to 1."""
         if path not in self.known:
             options = self._problem.supernet

@@ -48,7 +48,7 @@ class TrainingObserver(Protocol):
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedTraining:
     """All that a training is made of before it begins.
 
     Attributes:
@@ -108,7 +108,7 @@ def prepare(
     observer: TrainingObserver,
     architecture: Architecture,
     device: str | None = None,
-) -> Prepared:
+) -> PreparedTraining:
     """Reads and divides the images and fits the architecture to them; trains nothing."""
     config = folder.config
     chosen = resolve_device(device or config.device)
@@ -130,7 +130,7 @@ def prepare(
     for note in (*data.notes, *_change(architecture, own)):
         observer.say(note)
     norm = Normaliser.from_examples(train)
-    return Prepared(config, own, data, train, validation, norm, chosen)
+    return PreparedTraining(config, own, data, train, validation, norm, chosen)
 
 
 def fitted(architecture: Architecture, data: DataSet) -> Architecture:
@@ -156,7 +156,7 @@ def _change(given: Architecture, own: Architecture) -> list[str]:
     return [f"fitted to {images}, {classes}: MAdds {madds}, params {params}"]
 
 
-def _session(prepared: Prepared) -> Session:
+def _session(prepared: PreparedTraining) -> Session:
     config, device, norm = prepared.config, prepared.device, prepared.normaliser
     augment = Augment(config.augment.crop, config.augment.flip, config.augment.cutout)
     seed = derived_seed(config.seed, "batches")
@@ -194,7 +194,7 @@ def _train(
             raise
 
 
-def _finish(prepared: Prepared, session: Session, folder: TrainingFolder) -> dict[str, Any]:
+def _finish(prepared: PreparedTraining, session: Session, folder: TrainingFolder) -> dict[str, Any]:
     """Looks at the test images, for the first and only time, and writes weights and result."""
     network, kept = session.kept()
     tested = _tested(prepared, network)
@@ -213,13 +213,15 @@ def _finish(prepared: Prepared, session: Session, folder: TrainingFolder) -> dic
     return result
 
 
-def _tested(prepared: Prepared, network: Network) -> Measured:
+def _tested(prepared: PreparedTraining, network: Network) -> Measured:
     norm, device = prepared.normaliser, prepared.device
     test = Batches(prepared.data.test, EVALUATION_BATCH, 0, device, norm)
     return measure(network, test.evaluation_batches())
 
 
-def _result(prepared: Prepared, session: Session, kept: Epoch, tested: Measured) -> dict[str, Any]:
+def _result(
+    prepared: PreparedTraining, session: Session, kept: Epoch, tested: Measured
+) -> dict[str, Any]:
     config, data, cost = prepared.config, prepared.data, prepared.architecture.cost
     recipe = config.model_dump(mode="json", exclude={"seed", "device", "architecture"})
     # Where the images lie belongs to a machine, not to the result.

@@ -15,7 +15,7 @@ from autospace.compute.machine import peak_memory
 
 if TYPE_CHECKING:
     from autospace.evolution.plan import Plan
-    from autospace.evolution.population import State
+    from autospace.evolution.population import EvolutionState
 
 SPARKS = "▁▂▃▄▅▆▇█"
 REFRESHES_PER_SECOND = 8
@@ -30,7 +30,7 @@ class LiveReporter(Reporter):
         self._run = run
         self._phase = ("data", 0, 1)
         self._phase_started = time.monotonic()
-        self._now: tuple[Plan, State] | None = None
+        self._now: tuple[Plan, EvolutionState] | None = None
         self._live = Live(
             console=console or Console(stderr=True, highlight=False, markup=False),
             refresh_per_second=REFRESHES_PER_SECOND,
@@ -48,7 +48,7 @@ class LiveReporter(Reporter):
             self._phase_started = time.monotonic()
         self._phase = (phase, done, total)
 
-    def show_round(self, plan: "Plan", state: "State", seconds: float) -> None:
+    def show_round(self, plan: "Plan", state: "EvolutionState", seconds: float) -> None:
         """Remembers what the next refresh shows."""
         self._now = (plan, state)
 
@@ -81,7 +81,7 @@ class LiveReporter(Reporter):
         grid.add_row(Text(name, style="bold"), bar, f"{elapsed_text} so far, {left} left")
         return grid
 
-    def _figures(self, plan: "Plan", state: "State") -> Text:
+    def _figures(self, plan: "Plan", state: "EvolutionState") -> Text:
         record = state.history[-1]
         cells = state.evaluations / max(1e-9, sum(self.rounds))
         memory = peak_memory() // 2**20
@@ -92,7 +92,7 @@ class LiveReporter(Reporter):
         )
 
 
-def _layers(plan: "Plan", state: "State") -> Table:
+def _layers(plan: "Plan", state: "EvolutionState") -> Table:
     """Per layer the best fitness so far against the reference at 0, and its course."""
     table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("layer")

@@ -14,7 +14,7 @@ from autospace.cli.output import InputError, message
 
 if TYPE_CHECKING:
     from autospace.evolution.plan import Plan
-    from autospace.evolution.population import State
+    from autospace.evolution.population import EvolutionState
 
 KINDS = ("auto", "plain", "json", "none")
 PHASES = {"data": "reading images", "warm-up": "training the reference", "score": "scoring"}
@@ -53,12 +53,12 @@ class Reporter:
             raise KeyboardInterrupt
         self.show_tick(phase, done, total)
 
-    def round(self, plan: "Plan", state: "State", seconds: float) -> None:
+    def round(self, plan: "Plan", state: "EvolutionState", seconds: float) -> None:
         """A round is done and saved."""
         self.rounds.append(seconds)
         self.show_round(plan, state, seconds)
 
-    def seconds_left(self, plan: "Plan", state: "State") -> float:
+    def seconds_left(self, plan: "Plan", state: "EvolutionState") -> float:
         """Mean time of the rounds so far, times those to come."""
         return (plan.rounds - state.round) * sum(self.rounds) / max(1, len(self.rounds))
 
@@ -74,7 +74,7 @@ class Reporter:
     def show_tick(self, phase: str, done: int, total: int) -> None:
         """Shows progress within a phase; silent here."""
 
-    def show_round(self, plan: "Plan", state: "State", seconds: float) -> None:
+    def show_round(self, plan: "Plan", state: "EvolutionState", seconds: float) -> None:
         """Shows a round; silent here."""
 
     def close(self) -> None:
@@ -100,7 +100,7 @@ class PlainReporter(Reporter):
             message(f"{PHASES[phase]}: {done:,} of {total:,}")
             self._last = (phase, now)
 
-    def show_round(self, plan: "Plan", state: "State", seconds: float) -> None:
+    def show_round(self, plan: "Plan", state: "EvolutionState", seconds: float) -> None:
         """One line for the round."""
         message(round_line(plan, state, seconds, self.seconds_left(plan, state)))
 
@@ -117,7 +117,7 @@ class JsonReporter(Reporter):
         if phase != "score" and done >= total:
             self._emit({"event": phase, "done": done, "total": total})
 
-    def show_round(self, plan: "Plan", state: "State", seconds: float) -> None:
+    def show_round(self, plan: "Plan", state: "EvolutionState", seconds: float) -> None:
         """The round's record."""
         record = state.history[-1]
         self._emit(
@@ -156,7 +156,7 @@ def interruptible(reporter: AnyReporter) -> Iterator[AnyReporter]:
         reporter.close()
 
 
-def round_line(plan: "Plan", state: "State", seconds: float, left: float) -> str:
+def round_line(plan: "Plan", state: "EvolutionState", seconds: float, left: float) -> str:
     """What a round did, in less than 80 columns."""
     record = state.history[-1]
     return (
@@ -166,7 +166,7 @@ def round_line(plan: "Plan", state: "State", seconds: float, left: float) -> str
     )
 
 
-def feasible_rate(state: "State") -> float:
+def feasible_rate(state: "EvolutionState") -> float:
     """Share of the cells drawn in the last round that were within the budget."""
     return state.history[-1].drawn.feasible_rate
 

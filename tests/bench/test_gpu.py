@@ -6,7 +6,7 @@ import torch
 from autospace.bench import memory, speed
 from autospace.bench.workload import Size
 from autospace.latency.parts import Part
-from autospace.latency.timing import Bench, stopwatch_of, timed
+from autospace.latency.timing import LatencyBench, stopwatch_of, timed
 
 pytestmark = pytest.mark.gpu
 TINY = Size((4,), 1, 8, 3, 4)
@@ -22,7 +22,7 @@ def test_steps_generations_and_memory_are_measured() -> None:
 
 def test_a_larger_part_takes_longer() -> None:
     device = torch.device("cuda")
-    bench = Bench(device, torch.float32, 32)
+    bench = LatencyBench(device, torch.float32, 32)
     parts = [Part("dw_conv_7x7", 256, 256, side) for side in (64, 8)]
     large, small = timed([bench.part(part) for part in parts], stopwatch_of(device, 1), 5)
     assert large.mean_ms > small.mean_ms > 0

@@ -11,7 +11,7 @@ from autospace.bench.document import Entry
 from autospace.bench.plain_path import PlainSearch
 from autospace.bench.workload import Size
 from autospace.data.batches import Batch
-from autospace.scorers.context import Setting
+from autospace.scorers.context import ScoringContext
 from autospace.scorers.scorer import Scorer
 from autospace.spaces import Cell
 
@@ -32,7 +32,7 @@ class Hours:
 class Working:
     """A scorer whose steps take known times: two of weights alone, then three whole ones."""
 
-    def __init__(self, setting: Setting, hours: Hours, seconds: float) -> None:
+    def __init__(self, setting: ScoringContext, hours: Hours, seconds: float) -> None:
         self._setting, self._hours, self._seconds = setting, hours, seconds
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
@@ -50,7 +50,7 @@ def search_step(monkeypatch: pytest.MonkeyPatch, ours: float, plain: float) -> E
     """The entry if a whole step takes these seconds."""
     hours = Hours()
 
-    def make(setting: Setting) -> Scorer:
+    def make(setting: ScoringContext) -> Scorer:
         return Working(setting, hours, ours)
 
     def step(self: object, training: Batch, validation: Batch) -> None:
@@ -91,7 +91,7 @@ def test_the_generation_ratio_is_the_mixtures_time_over_the_defaults(
 ) -> None:
     hours = Hours()
 
-    def make(setting: Setting) -> Scorer:
+    def make(setting: ScoringContext) -> Scorer:
         return Working(setting, hours, 6.0 if setting.options.method == "mixture" else 1.5)
 
     monkeypatch.setattr(speed, "make_scorer", make)

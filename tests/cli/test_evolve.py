@@ -13,7 +13,7 @@ import pytest
 
 from autospace.cli.progress.reporters import Reporter
 from autospace.evolution.settings import NEEDS_DATA, PRESETS, load_config
-from autospace.scorers.scorer import Method
+from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces.files.library import load
 from tests.cli.conftest import Ran, Run
 from tests.evolution.runs import SKELETON
@@ -206,7 +206,7 @@ def test_presets_that_need_images_say_so(evolve: Callable[..., Ran], name: str) 
 
 def test_help_names_every_preset_and_method(run: Run) -> None:
     text = " ".join(run("evolve", "--help").out.split())
-    assert all(name in text for name in (*PRESETS, *get_args(Method)))
+    assert all(name in text for name in (*PRESETS, *get_args(ScoringMethod)))
 
 
 def test_a_run_is_not_overwritten_unless_forced(

@@ -24,7 +24,7 @@ from autospace.cli.progress.reporters import (
     round_line,
 )
 from autospace.evolution.loop import evolve
-from autospace.evolution.population import Drawn, State
+from autospace.evolution.population import Drawn, EvolutionState
 from autospace.spaces import LayerSpec
 from tests.tiny import SKELETON, ClosedForm, plan
 
@@ -96,7 +96,7 @@ def test_none_is_silent_but_for_remarks(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr() == ("", "no test split: 10 of 100 examples held out\n")
 
 
-def _live(width: int, states: list[State] = STATES, some: object = PLAN) -> str:
+def _live(width: int, states: list[EvolutionState] = STATES, some: object = PLAN) -> str:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=width, color_system=None)
     reporter = LiveReporter(Path("runs/demo"), console)

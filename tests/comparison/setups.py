@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from autospace.comparison.matching import draw, match, unmatched
-from autospace.comparison.verdict import Pair, judge
-from autospace.evaluators.evaluator import Evaluation, Task, architecture_key
+from autospace.comparison.verdict import ComparedPair, judge
+from autospace.evaluators.evaluator import Evaluation, EvaluationRequest, architecture_key
 from autospace.evaluators.workers import Made
 from autospace.seeds import derived_seed
 from autospace.spaces import (
@@ -60,9 +60,9 @@ class Formula:
 
     def __init__(self, error: ErrorOf, noise: Noise = normal) -> None:
         self._error, self._noise = error, noise
-        self.asked: list[Task] = []
+        self.asked: list[EvaluationRequest] = []
 
-    def made(self, tasks: Sequence[Task]) -> Made:
+    def made(self, tasks: Sequence[EvaluationRequest]) -> Made:
         for place, task in enumerate(tasks):
             self.asked.append(task)
             rng = np.random.default_rng([task.seed, len(task.key)])
@@ -79,7 +79,7 @@ def simulated(
     noise: Noise = normal,
     matched: bool = True,
     shift: float = 0.0,
-) -> list[Pair]:
+) -> list[ComparedPair]:
     """A comparison without disk: the last space's errors are lower by `shift` points."""
     pools = [draw(each, seed, place) for place, each in enumerate(spaces)]
     costs = [pool.madds for pool in pools]

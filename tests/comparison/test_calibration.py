@@ -9,7 +9,7 @@ from scipy import stats
 
 from autospace.comparison.sample_size import samples_needed
 from autospace.comparison.statistics import LEVEL, holm, mean_difference, superiority
-from autospace.comparison.verdict import Pair, verdict_of
+from autospace.comparison.verdict import ComparedPair, verdict_of
 from autospace.spaces import Architecture
 from tests.comparison.setups import (
     CHEAP,
@@ -29,7 +29,7 @@ LEAST = 93
 noises = pytest.mark.parametrize("noise", [normal, skewed, tied])
 
 
-def _of_kind(verdict: str, pairs: list[list[Pair]]) -> int:
+def _of_kind(verdict: str, pairs: list[list[ComparedPair]]) -> int:
     return sum(each[0].verdict == verdict for each in pairs)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autospace.comparison.statistics import Interval, MeanDifference
 from autospace.comparison.verdict import judge, not_comparable, sentence, verdict_of
-from autospace.evaluators.evaluator import PROXIES, Method
+from autospace.evaluators.evaluator import PROXIES, EvaluationMethod
 
 ERRORS = st.lists(st.integers(0, 1000).map(lambda n: n / 10), min_size=6, max_size=6)
 # 64 degrees of freedom: the 97.5 % point of Student's t is 1.99773.
@@ -47,7 +47,7 @@ def test_without_a_winner_it_says_what_is_excluded() -> None:
 
 
 @pytest.mark.parametrize("method", PROXIES)
-def test_a_proxy_is_called_a_proxy(method: Method) -> None:
+def test_a_proxy_is_called_a_proxy(method: EvaluationMethod) -> None:
     errors = [[5.0, 6, 7, 8, 9, 10], [1.0, 2, 3, 4, 5, 3]]
     (pair,) = judge(errors, ["a", "b"], paired=True, method=method)
     assert pair.sentence.startswith(f"by the proxy {method} (")

@@ -18,9 +18,9 @@ from autospace.evolution.folder import RunFolder
 from autospace.evolution.learn import learn
 from autospace.evolution.settings import make_config
 from autospace.networks.network import Network, placed
-from autospace.scorers.context import Setting, freeze
+from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import SCORERS, make_scorer
-from autospace.scorers.scorer import Method, ScoringConfig
+from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.spaces import Cell, mbconv
 from autospace.training.short import Recipe, train
 from tests.evolution.runs import Silent, settings
@@ -28,8 +28,8 @@ from tests.scorers.conftest import SKELETON, cells, examples
 
 pytestmark = pytest.mark.gpu
 __all__ = ["cells"]
-METHODS: tuple[Method, ...] = tuple(SCORERS)
-RECORDED: tuple[Method, ...] = ("probe", "local", "in-place", "mixture")
+METHODS: tuple[ScoringMethod, ...] = tuple(SCORERS)
+RECORDED: tuple[ScoringMethod, ...] = ("probe", "local", "in-place", "mixture")
 
 
 def _cuda(graphs: Graphs = NO_GRAPHS, precision: torch.dtype = torch.float32) -> Execution:
@@ -46,12 +46,12 @@ def _batches(count: int, size: int, seed: int, device: torch.device) -> Batches:
     return Batches(drawn, size, seed, device, normaliser, augment)
 
 
-def _setting(method: Method, execution: Execution) -> Setting:
+def _setting(method: ScoringMethod, execution: Execution) -> ScoringContext:
     torch.manual_seed(0)
     network = Network(SKELETON, [mbconv(3, 3)] * 3)
     train(network, _batches(256, 32, 0, torch.device("cpu")), Recipe(30, 0.05))
     device = execution.device
-    return Setting(
+    return ScoringContext(
         freeze(placed(network, device)),
         _batches(256, 16, 1, device),
         _batches(128, 32, 2, device),
@@ -61,7 +61,7 @@ def _setting(method: Method, execution: Execution) -> Setting:
     )
 
 
-def _scored(method: Method, execution: Execution, cells: list[list[Cell]]) -> torch.Tensor:
+def _scored(method: ScoringMethod, execution: Execution, cells: list[list[Cell]]) -> torch.Tensor:
     scorer = make_scorer(_setting(method, execution))
     return torch.tensor([value for layer in scorer.score(cells, 0) for value in layer])
 
@@ -81,13 +81,15 @@ def _waiting_is_an_error() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_fitness_is_that_of_the_cpu(method: Method, cells: list[list[Cell]]) -> None:
+def test_fitness_is_that_of_the_cpu(method: ScoringMethod, cells: list[list[Cell]]) -> None:
     expected = _scored(method, Execution(), cells)
     torch.testing.assert_close(_scored(method, _cuda(), cells), expected, rtol=0.05, atol=0.005)
 
 
 @pytest.mark.parametrize("method", RECORDED)
-def test_recorded_steps_score_as_called_ones(method: Method, cells: list[list[Cell]]) -> None:
+def test_recorded_steps_score_as_called_ones(
+    method: ScoringMethod, cells: list[list[Cell]]
+) -> None:
     graphs = _graphs()
     found = _scored(method, _cuda(graphs), cells)
     assert graphs.recorder is not None
@@ -96,7 +98,9 @@ def test_recorded_steps_score_as_called_ones(method: Method, cells: list[list[Ce
 
 
 @pytest.mark.parametrize("method", RECORDED)
-def test_recorded_steps_in_bfloat16_score_alike(method: Method, cells: list[list[Cell]]) -> None:
+def test_recorded_steps_in_bfloat16_score_alike(
+    method: ScoringMethod, cells: list[list[Cell]]
+) -> None:
     graphs = _graphs()
     found = _scored(method, _cuda(graphs, torch.bfloat16), cells)
     assert graphs.recorder is not None
@@ -134,7 +138,9 @@ def test_a_recorded_training_is_the_called_one() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_no_training_loop_waits_for_the_device(method: Method, cells: list[list[Cell]]) -> None:
+def test_no_training_loop_waits_for_the_device(
+    method: ScoringMethod, cells: list[list[Cell]]
+) -> None:
     setting = _setting(method, _cuda())
     scorer = make_scorer(setting)
     scorer.score(cells, 0)

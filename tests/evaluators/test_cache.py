@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.evaluators.evaluate import EvaluationCache
-from autospace.evaluators.evaluator import Evaluation, Task
+from autospace.evaluators.evaluator import Evaluation, EvaluationRequest
 from tests.evaluators.setups import architecture
 
-TASK = Task(architecture(0, 1), 7)
+TASK = EvaluationRequest(architecture(0, 1), 7)
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.none() | st.floats(0, 1e9))
@@ -27,13 +27,15 @@ def test_what_was_put_is_found(
 @pytest.mark.parametrize(
     ("task", "conditions"),
     [
-        (Task(architecture(0, 1), 8), {"a": 1}),
-        (Task(architecture(1, 1), 7), {"a": 1}),
+        (EvaluationRequest(architecture(0, 1), 8), {"a": 1}),
+        (EvaluationRequest(architecture(1, 1), 7), {"a": 1}),
         (TASK, {"a": 2}),
         (TASK, {}),
     ],
 )
-def test_nothing_else_is_found(tmp_path: Path, task: Task, conditions: dict[str, int]) -> None:
+def test_nothing_else_is_found(
+    tmp_path: Path, task: EvaluationRequest, conditions: dict[str, int]
+) -> None:
     EvaluationCache(tmp_path, {"a": 1}).put(TASK, Evaluation(1.0))
     assert EvaluationCache(tmp_path, conditions).get(task) is None
 

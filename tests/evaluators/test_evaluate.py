@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.evaluators.evaluate import EvaluationCache, evaluate_all
-from autospace.evaluators.evaluator import Evaluation, EvaluationError, Task
+from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluationRequest
 from autospace.evaluators.workers import Made
 from tests.evaluators.setups import architecture
 
 NETWORKS = [architecture(a, b) for a in range(3) for b in range(3)]
 
 
-def _value(task: Task) -> Evaluation:
+def _value(task: EvaluationRequest) -> Evaluation:
     return Evaluation(float(task.seed), float(len(task.key)))
 
 
@@ -23,10 +23,10 @@ class Backwards:
     """Makes evaluations, the last first, and fails after a while if told so."""
 
     def __init__(self, fail_after: int = 1000) -> None:
-        self.asked: list[Task] = []
+        self.asked: list[EvaluationRequest] = []
         self._left = fail_after
 
-    def made(self, tasks: Sequence[Task]) -> Made:
+    def made(self, tasks: Sequence[EvaluationRequest]) -> Made:
         for place in reversed(range(len(tasks))):
             if not self._left:
                 raise EvaluationError("no more")
@@ -40,7 +40,7 @@ def test_every_evaluation_is_made_once_and_all_come_back_in_order(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, int]]
 ) -> None:
     cache = EvaluationCache(tmp_path_factory.mktemp("cache"), {})
-    tasks = [Task(NETWORKS[network], seed) for network, seed in drawn]
+    tasks = [EvaluationRequest(NETWORKS[network], seed) for network, seed in drawn]
     maker = Backwards()
     assert evaluate_all(tasks, cache, maker) == [_value(task) for task in tasks]
     assert len(maker.asked) == len(set(drawn))
@@ -51,7 +51,7 @@ def test_every_evaluation_is_made_once_and_all_come_back_in_order(
 
 def test_what_was_made_before_a_failure_is_not_made_again(tmp_path: Path) -> None:
     cache = EvaluationCache(tmp_path, {})
-    tasks = [Task(each, 0) for each in NETWORKS]
+    tasks = [EvaluationRequest(each, 0) for each in NETWORKS]
     with pytest.raises(EvaluationError):
         evaluate_all(tasks, cache, Backwards(fail_after=4))
     rest = Backwards()
@@ -61,7 +61,7 @@ def test_what_was_made_before_a_failure_is_not_made_again(tmp_path: Path) -> Non
 
 def test_the_count_starts_with_what_is_known_and_ends_with_all(tmp_path: Path) -> None:
     cache = EvaluationCache(tmp_path, {})
-    tasks = [Task(each, 0) for each in NETWORKS[:4]]
+    tasks = [EvaluationRequest(each, 0) for each in NETWORKS[:4]]
     evaluate_all(tasks[:2], cache, Backwards())
     ticks: list[tuple[int, int]] = []
     evaluate_all(tasks, cache, Backwards(), lambda done, total: ticks.append((done, total)))
@@ -74,7 +74,7 @@ def test_stopping_between_two_evaluations_keeps_them(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     cache = EvaluationCache(tmp_path, {})
-    tasks = [Task(each, 0) for each in NETWORKS]
+    tasks = [EvaluationRequest(each, 0) for each in NETWORKS]
     with pytest.raises(KeyboardInterrupt):
         evaluate_all(tasks, cache, Backwards(), stop)
     assert sum(cache.get(task) is not None for task in tasks) == 3

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autospace.data.settings import DataConfig
-from autospace.evaluators.evaluator import Method
+from autospace.evaluators.evaluator import EvaluationMethod
 from autospace.evaluators.make import Setup, make_evaluator
 from tests.evaluators.setups import CELLS, DATA, architecture, setup, space
 
@@ -34,7 +34,7 @@ def _changed(some: Setup, **changes: object) -> Setup:
     ],
 )
 def test_what_changes_an_evaluation_changes_its_conditions(
-    tmp_path: Path, method: Method, setting: str, value: object, matters: bool
+    tmp_path: Path, method: EvaluationMethod, setting: str, value: object, matters: bool
 ) -> None:
     some = setup(tmp_path, space(), method=method)
     other = _changed(some, **{setting: value})

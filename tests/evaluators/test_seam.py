@@ -8,7 +8,7 @@ from hypothesis import given
 from autospace.evaluators.evaluator import (
     Evaluation,
     EvaluationError,
-    Task,
+    EvaluationRequest,
     architecture_key,
     skeleton_key,
 )
@@ -66,7 +66,7 @@ def test_two_ways_to_write_a_cell_have_one_key() -> None:
     dead = replace(plain.candidates[0], cell=Cell.from_edges(edges, expansion=1))
     assert dead.cell != mbconv(3, 1)
     written_otherwise = Architecture(SKELETON, (dead, plain.candidates[1]))
-    assert Task(written_otherwise, 0).key == Task(plain, 1).key
+    assert EvaluationRequest(written_otherwise, 0).key == EvaluationRequest(plain, 1).key
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from autospace.compute.processes import Processes
-from autospace.evaluators.evaluator import Evaluation, EvaluationError, Task
+from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluationRequest
 from autospace.evaluators.make import make_evaluator
 from autospace.evaluators.workers import InProcess, Workers, default_workers, evaluating, making
 from autospace.spaces import Architecture
 from tests.evaluators.setups import CELLS, architecture, setup, space
 
-TASKS = [Task(architecture(a, b), seed) for a, b, seed in ((0, 1, 0), (1, 1, 0), (2, 0, 1))]
+TASKS = [
+    EvaluationRequest(architecture(a, b), seed) for a, b, seed in ((0, 1, 0), (1, 1, 0), (2, 0, 1))
+]
 
 
 @pytest.mark.slow

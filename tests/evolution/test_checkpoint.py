@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autospace.evolution.folder import round_out, state_from_json, state_to_json
 from autospace.evolution.loop import evolve, start
-from autospace.evolution.population import State
+from autospace.evolution.population import EvolutionState
 from autospace.runs.errors import CheckpointError
 from autospace.spaces import LayerSpec, Skeleton, Stem
 from tests.tiny import SKELETON, ClosedForm, finish, plan
@@ -36,7 +36,7 @@ def test_long_runs_read_back() -> None:
     layers = tuple(
         replace(layer, seen=frozenset(map(str, range(5000))), born=5000) for layer in FINAL.layers
     )
-    state = State(5000, layers, history)
+    state = EvolutionState(5000, layers, history)
     assert state_from_json(state_to_json(state), SKELETON) == state
 
 

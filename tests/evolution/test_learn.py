@@ -14,7 +14,7 @@ import torch
 from autospace.compute.device import resolve_device
 from autospace.data.errors import DataError
 from autospace.evolution.folder import RunError, RunFolder
-from autospace.evolution.learn import Prepared, learn, prepare, reference_cells
+from autospace.evolution.learn import PreparedRun, learn, prepare, reference_cells
 from autospace.evolution.settings import make_config
 from autospace.spaces import Space, SpaceError, from_json
 from autospace.spaces.cost import BudgetError, fixed_cost
@@ -41,7 +41,7 @@ def _content(path: Path) -> dict[str, bytes]:
     }
 
 
-def _prepared(folder: Path, **changes: Any) -> Prepared:
+def _prepared(folder: Path, **changes: Any) -> PreparedRun:
     config = make_config(settings(folder, **changes))
     return prepare(config, RunFolder(folder), Silent())
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autospace.evolution.loop import evolve, learned_space
 from autospace.evolution.plan import Plan
-from autospace.evolution.population import LayerState, State
+from autospace.evolution.population import EvolutionState, LayerState
 from autospace.spaces import Budget, Skeleton, Space, from_json, mbconv, to_json
 from autospace.spaces.cost import dearest_reference, layer_shares
 from tests.strategies import skeletons
@@ -17,7 +17,7 @@ from tests.tiny import REFERENCES, SHAPE, SKELETON, ClosedForm, finish, member, 
 CELLS = [cell for _, cell in REFERENCES]
 
 
-def _space(some: Plan, state: State, budget: Budget | None = None) -> Space:
+def _space(some: Plan, state: EvolutionState, budget: Budget | None = None) -> Space:
     return learned_space(
         some, state, name="tiny", budget=budget or Budget(), provenance={"seed": some.seed}
     )
@@ -96,7 +96,7 @@ def test_the_best_confirmed_cells_are_kept_not_the_luckiest() -> None:
     one_layer = replace(SKELETON, layers=SKELETON.layers[:1])
     assert one_layer.shapes[0] == SHAPE
     some = plan(skeleton=one_layer, keep=2, references=REFERENCES[:1])
-    (found,) = _space(some, State(0, (layer,))).layers
+    (found,) = _space(some, EvolutionState(0, (layer,))).layers
     assert [each.id for each in found.candidates] == ["c0003", "c0002", REFERENCES[0][0]]
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from autospace.evolution.folder import state_from_json, state_to_json
 from autospace.evolution.loop import DIVERGED, evolve, propose, repeat_of, start
 from autospace.evolution.plan import Plan
-from autospace.evolution.population import State
+from autospace.evolution.population import EvolutionState
 from autospace.spaces import Budget, Cell
 from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.cells.variation import CellPrior
@@ -113,7 +113,7 @@ def test_a_run_stopped_after_any_round_goes_on_to_the_same_bytes(mode: dict[str,
         assert state_to_json(finish(some, state, _uneven)) == expected
 
 
-def _offers(some: Plan) -> list[tuple[State, list[list[Any]]]]:
+def _offers(some: Plan) -> list[tuple[EvolutionState, list[list[Any]]]]:
     state, found = start(some), []
     scorer = ClosedForm()
     for after in evolve(some, scorer):

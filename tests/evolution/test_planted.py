@@ -17,7 +17,7 @@ from autospace.evolution.loop import evolve, learned_space
 from autospace.evolution.plan import Plan
 from autospace.evolution.toolbox import Operators
 from autospace.networks.network import Network, placed
-from autospace.scorers.context import Setting, freeze
+from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces import Budget, Cell, LayerSpec, Skeleton, Stem, mbconv
@@ -45,14 +45,14 @@ def shifted_noise(count: int, seed: int) -> Examples:
     return Examples((127.5 + 35 * images).clamp(0, 255).to(torch.uint8), labels)
 
 
-def setting(seed: int) -> Setting:
+def setting(seed: int) -> ScoringContext:
     weights, fitness = shifted_noise(2000, 2 * seed), shifted_noise(1000, 2 * seed + 1)
     norm = Normaliser.from_examples(weights)
     torch.manual_seed(seed)
     network = placed(Network(SKELETON, [mbconv(3, 3, nodes=3)]), "cpu")
     train(network, Batches(weights, 64, seed, "cpu", norm), Recipe(10))
     options = ScoringConfig(steps=40, learning_rate=0.2, validation_batches=2, pool=1)
-    return Setting(
+    return ScoringContext(
         freeze(network),
         Batches(weights, 32, seed + 1, "cpu", norm),
         Batches(fitness, 250, seed + 2, "cpu", norm),
@@ -66,7 +66,7 @@ class Search:
     population: int
     generations: int
 
-    def planted_share(self, base: Setting) -> float:
+    def planted_share(self, base: ScoringContext) -> float:
         """Share of the kept cells that hold the planted operation."""
         operators = Operators(self.population, 6, 0.2, False, ("fitness",), PRIOR)
         plan = Plan(

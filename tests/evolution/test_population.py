@@ -2,7 +2,7 @@
 
 import pytest
 
-from autospace.evolution.population import Drawn, LayerRecord, Round, State
+from autospace.evolution.population import Drawn, EvolutionState, LayerRecord, Round
 from autospace.spaces import mbconv
 from tests.tiny import member
 
@@ -25,4 +25,4 @@ def test_a_round_averages_its_layers_and_a_state_counts_its_cells() -> None:
     layers = (LayerRecord(1.0, 0.5, 0.1, Drawn(), 4), LayerRecord(3.0, -0.5, 0.1, Drawn(), 3))
     record = Round(0, "evolve", layers)
     assert (record.best, record.mean) == (2.0, 0.0)
-    assert State(2, (), (record, record)).evaluations == 14
+    assert EvolutionState(2, (), (record, record)).evaluations == 14

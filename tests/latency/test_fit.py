@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 from scipy.stats import kendalltau
 
-from autospace.latency.profile import Sample, checked, fitted
+from autospace.latency.profile import TimedNetwork, checked, fitted
 from autospace.latency.table import Correction
 
 sizes = st.tuples(st.floats(0.1, 10), st.integers(5, 100), st.floats(0.1, 20))
 samples_of = st.lists(sizes, min_size=2, max_size=12).map(
-    lambda some: [Sample(*values) for values in some]
+    lambda some: [TimedNetwork(*values) for values in some]
 )
 
 
@@ -24,7 +24,7 @@ def test_what_made_the_samples_is_found(scale: float, overhead: float, seed: int
     samples = []
     for _ in range(8):
         parts_ms, parts = rng.uniform(1, 5), rng.randint(20, 100)
-        samples.append(Sample(parts_ms, parts, scale * parts_ms + overhead * parts))
+        samples.append(TimedNetwork(parts_ms, parts, scale * parts_ms + overhead * parts))
     found = fitted(samples)
     assert found.scale == pytest.approx(scale, rel=1e-5)
     assert found.overhead_ms == pytest.approx(overhead, abs=1e-6)
@@ -32,7 +32,7 @@ def test_what_made_the_samples_is_found(scale: float, overhead: float, seed: int
 
 
 @given(samples_of)
-def test_the_fit_is_as_good_as_non_negative_least_squares(samples: list[Sample]) -> None:
+def test_the_fit_is_as_good_as_non_negative_least_squares(samples: list[TimedNetwork]) -> None:
     table = [[s.parts_ms / s.measured_ms, s.parts / s.measured_ms] for s in samples]
     _, residual = nnls(table, [1.0] * len(samples))
     found = fitted(samples)
@@ -41,7 +41,12 @@ def test_the_fit_is_as_good_as_non_negative_least_squares(samples: list[Sample])
 
 
 def test_errors_and_rank_correlation() -> None:
-    samples = [Sample(1, 1, 1.0), Sample(2, 1, 2.5), Sample(3, 1, 2.0), Sample(4, 1, 4.0)]
+    samples = [
+        TimedNetwork(1, 1, 1.0),
+        TimedNetwork(2, 1, 2.5),
+        TimedNetwork(3, 1, 2.0),
+        TimedNetwork(4, 1, 4.0),
+    ]
     check = checked(samples, Correction())
     assert check.networks == 4
     assert check.worst_error == pytest.approx(0.5)

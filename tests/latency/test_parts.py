@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from autospace.latency.parts import Part, cell_parts, fixed_parts, parts_of_skeleton, parts_of_space
-from autospace.latency.timing import Bench, Classifier, build_part
+from autospace.latency.timing import Classifier, LatencyBench, build_part
 from autospace.networks.network import Network
 from autospace.networks.operations import ConvNorm, Gate, SqueezeExcite
 from autospace.spaces import OPERATIONS, Architecture, Cell, LayerShape, Skeleton, Space
@@ -126,7 +126,7 @@ def test_every_architecture_is_covered_by_the_table_of_its_space(space: Space, r
 @settings(max_examples=20, deadline=None)
 @given(skeletons())
 def test_every_part_can_be_built_and_run(skeleton: Skeleton) -> None:
-    bench = Bench(torch.device("cpu"), torch.float32, 2)
+    bench = LatencyBench(torch.device("cpu"), torch.float32, 2)
     for part in parts_of_skeleton(skeleton)[:40]:
         output = bench.part(part)()
         assert isinstance(output, torch.Tensor)
@@ -142,7 +142,7 @@ def test_every_part_can_be_built_and_run(skeleton: Skeleton) -> None:
 
 
 def test_images_are_in_the_memory_format_of_networks() -> None:
-    bench = Bench(torch.device("cpu"), torch.float32, 2)
+    bench = LatencyBench(torch.device("cpu"), torch.float32, 2)
     for channels, resolution in [(3, 8), (6, 5), (1, 2)]:
         images = bench.images(channels, resolution)
         assert images.shape == (2, channels, resolution, resolution)

@@ -18,7 +18,7 @@ from autospace.evolution.settings import (
 )
 from autospace.runs.errors import ConfigError
 from autospace.runs.settings import parse_settings, read_config, to_toml
-from autospace.scorers.scorer import Method
+from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import DEFAULT_OPERATIONS, OPERATIONS
 from autospace.spaces.files.library import SKELETON_NAMES
 
@@ -82,7 +82,7 @@ CONFIGS = st.fixed_dictionaries(
         "scoring": st.fixed_dictionaries(
             {},
             optional={
-                "method": st.sampled_from(get_args(Method)),
+                "method": st.sampled_from(get_args(ScoringMethod)),
                 "rho": _floats(0, 1000, exclude_min=True),
                 "inherit": st.booleans(),
             },

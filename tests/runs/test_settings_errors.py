@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from autospace.evolution.settings import Config, load_config, make_config
 from autospace.runs.errors import ConfigError
 from autospace.runs.settings import read_config
-from autospace.scorers.scorer import Method
+from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import OPERATIONS
 
 LIMITS = "max_madds, max_params, max_latency_ms, latency_table"
@@ -67,7 +67,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"scoring": {"rho": math.inf}}, f"scoring.rho: Infinity; {ABOVE_0}"),
     (
         {"scoring": {"method": "best"}},
-        'scoring.method: "best"; allowed: ' + " or ".join(get_args(Method)),
+        'scoring.method: "best"; allowed: ' + " or ".join(get_args(ScoringMethod)),
     ),
     ({"budget": {"max_madds": 0}}, f"budget.max_madds: 0; {LIMIT}"),
     ({"budget": {"max_madds": "5X"}}, f'budget.max_madds: "5X"; {LIMIT}'),

@@ -8,13 +8,13 @@ import torch
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.examples import Examples
 from autospace.networks.network import Network, placed
-from autospace.scorers.context import Setting, freeze
-from autospace.scorers.scorer import Method, ScoringConfig
+from autospace.scorers.context import ScoringContext, freeze
+from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.spaces import Cell, LayerSpec, Skeleton, Stem, mbconv
 from autospace.training.short import Recipe, train
 
 SKELETON = Skeleton("tiny", 3, 8, 3, Stem(6, 1), (LayerSpec(6), LayerSpec(8, 2), LayerSpec(8)), 0)
-MakeSetting = Callable[..., Setting]
+MakeSetting = Callable[..., ScoringContext]
 
 
 def examples(count: int, seed: int) -> Examples:
@@ -38,11 +38,11 @@ def reference() -> Network:
 
 @pytest.fixture
 def make_setting(reference: Network) -> MakeSetting:
-    def make(method: Method = "probe", **options: object) -> Setting:
+    def make(method: ScoringMethod = "probe", **options: object) -> ScoringContext:
         training, validation = examples(256, 1), examples(128, 2)
         norm = Normaliser.from_examples(training)
         chosen: dict[str, object] = {"steps": 6, "batch": 16, "validation_batches": 2, **options}
-        return Setting(
+        return ScoringContext(
             reference,
             Batches(training, 16, 3, "cpu", norm),
             Batches(validation, 32, 4, "cpu", norm),

@@ -5,18 +5,18 @@ import torch
 
 from autospace.networks.network import Network
 from autospace.scorers.make import SCORERS, make_scorer
-from autospace.scorers.scorer import Method
+from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell, mbconv
 from tests.scorers.conftest import MakeSetting
 
-ALONE: tuple[Method, ...] = ("probe", "local", "in-place")
-METHODS: tuple[Method, ...] = tuple(SCORERS)
+ALONE: tuple[ScoringMethod, ...] = ("probe", "local", "in-place")
+METHODS: tuple[ScoringMethod, ...] = tuple(SCORERS)
 Cells = list[list[Cell]]
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_candidate_gets_a_finite_fitness(
-    method: Method, make_setting: MakeSetting, cells: Cells
+    method: ScoringMethod, make_setting: MakeSetting, cells: Cells
 ) -> None:
     fitness = make_scorer(make_setting(method)).score(cells, 0)
     assert [len(layer) for layer in fitness] == [len(layer) for layer in cells]
@@ -25,7 +25,7 @@ def test_every_candidate_gets_a_finite_fitness(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_scoring_leaves_the_reference_and_the_global_generator_alone(
-    method: Method, make_setting: MakeSetting, cells: Cells, reference: Network
+    method: ScoringMethod, make_setting: MakeSetting, cells: Cells, reference: Network
 ) -> None:
     before = {name: value.clone() for name, value in reference.state_dict().items()}
     torch.manual_seed(11)
@@ -40,7 +40,7 @@ def test_scoring_leaves_the_reference_and_the_global_generator_alone(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_equal_seeds_give_equal_fitness(
-    method: Method, make_setting: MakeSetting, cells: Cells
+    method: ScoringMethod, make_setting: MakeSetting, cells: Cells
 ) -> None:
     first = make_scorer(make_setting(method)).score(cells, 0)
     assert make_scorer(make_setting(method)).score(cells, 0) == first
@@ -48,7 +48,7 @@ def test_equal_seeds_give_equal_fitness(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_repeat_sees_other_images_and_other_weights(
-    method: Method, make_setting: MakeSetting, cells: Cells
+    method: ScoringMethod, make_setting: MakeSetting, cells: Cells
 ) -> None:
     scorer = make_scorer(make_setting(method))
     assert scorer.score(cells, 0) != scorer.score(cells, 1)
@@ -56,7 +56,7 @@ def test_a_repeat_sees_other_images_and_other_weights(
 
 @pytest.mark.parametrize("method", ALONE)
 def test_company_does_not_change_a_score(
-    method: Method, make_setting: MakeSetting, cells: Cells
+    method: ScoringMethod, make_setting: MakeSetting, cells: Cells
 ) -> None:
     together = make_scorer(make_setting(method)).score(cells, 0)
     alone = make_scorer(make_setting(method)).score([[], [], [cells[2][1]]], 0)
@@ -64,7 +64,7 @@ def test_company_does_not_change_a_score(
 
 
 @pytest.mark.parametrize("method", ALONE)
-def test_the_reference_cell_scores_zero(method: Method, make_setting: MakeSetting) -> None:
+def test_the_reference_cell_scores_zero(method: ScoringMethod, make_setting: MakeSetting) -> None:
     reference = mbconv(3, 3)
     spelled_otherwise = Cell.from_edges(
         [(0, 1, "skip_connect"), (1, 3, "dw_conv_3x3")], expansion=3
@@ -77,7 +77,7 @@ def test_the_reference_cell_scores_zero(method: Method, make_setting: MakeSettin
 
 @pytest.mark.parametrize("method", METHODS)
 def test_progress_is_reported_and_can_stop_the_work(
-    method: Method, make_setting: MakeSetting, cells: Cells
+    method: ScoringMethod, make_setting: MakeSetting, cells: Cells
 ) -> None:
     def stop(done: int, total: int) -> None:
         if 0 < done < total:

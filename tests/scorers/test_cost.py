@@ -6,7 +6,7 @@ import pytest
 
 from autospace.scorers.context import relative_costs
 from autospace.scorers.make import SCORERS, CostAware, make_scorer
-from autospace.scorers.scorer import Method
+from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell, cell_cost, mbconv
 from tests.scorers.conftest import SKELETON, MakeSetting
 
@@ -44,7 +44,7 @@ def test_a_cell_pays_for_what_it_costs_beyond_the_reference(make_setting: MakeSe
 
 @pytest.mark.parametrize("method", [*SCORERS])
 def test_the_weight_turns_every_scorer_towards_the_cheaper_cell(
-    make_setting: MakeSetting, method: Method
+    make_setting: MakeSetting, method: ScoringMethod
 ) -> None:
     row = [mbconv(3, 1), mbconv(7, 6)]
     free, charged = (

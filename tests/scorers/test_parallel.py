@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autospace.scorers import parallel as crews
 from autospace.scorers.make import make_scorer
 from autospace.scorers.parallel import Crew, Place, crew, fitting_count, in_order, one_by_one
-from autospace.scorers.scorer import Method
+from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell
 from tests.scorers.conftest import SKELETON, MakeSetting
 
@@ -38,7 +38,7 @@ def of_two(path: Path, kept_bytes: int | None = None) -> Iterator[Crew]:
     ("method", "kept_bytes"), [("probe", None), ("probe", 0), ("local", None), ("in-place", None)]
 )
 def test_two_processes_score_as_one_does(
-    method: Method,
+    method: ScoringMethod,
     kept_bytes: int | None,
     make_setting: MakeSetting,
     cells: Cells,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from autospace.compute.execution import Execution, Parts
+from autospace.compute.execution import Execution, Microbatches
 from autospace.data.batches import Batches, Normaliser
 from autospace.networks.network import Network, placed
 from autospace.networks.operations import ConvNorm
@@ -18,7 +18,7 @@ from autospace.scorers.context import ReferenceSupernet
 from autospace.scorers.local import LocalScorer
 from autospace.scorers.make import SCORERS, make_scorer
 from autospace.scorers.mixture import MixtureSearch
-from autospace.scorers.scorer import Method
+from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell, mbconv
 from autospace.training.short import Recipe, measure, train
 from tests.scorers.conftest import SKELETON, MakeSetting, examples
@@ -64,7 +64,7 @@ def test_gradients_add_up_to_those_of_the_whole_batch(
         return F.cross_entropy(batch[0] @ weight.T, batch[1])
 
     said: list[str] = []
-    execution = Execution(parts=Parts(said.append))
+    execution = Execution(parts=Microbatches(said.append))
     if memory < 3 and images % 2:  # an odd batch cannot be cut into pairs
         return
     found = execution.backward(loss, (x, labels), [weight])
@@ -77,7 +77,7 @@ def test_gradients_add_up_to_those_of_the_whole_batch(
 
 @pytest.mark.parametrize("method", sorted({*SCORERS} - {"mixture"}))
 def test_scores_in_parts_are_close_to_those_of_whole_batches(
-    method: Method, make_setting: MakeSetting, cells: list[list[Cell]]
+    method: ScoringMethod, make_setting: MakeSetting, cells: list[list[Cell]]
 ) -> None:
     training = examples(256, 1)
     batches = Batches(training, 2 * MOST, 3, "cpu", Normaliser.from_examples(training))
@@ -85,7 +85,7 @@ def test_scores_in_parts_are_close_to_those_of_whole_batches(
     whole = make_scorer(setting).score(cells, 0)
     said: list[str] = []
     with memory_for(MOST):
-        small = replace(setting, execution=Execution(parts=Parts(said.append)))
+        small = replace(setting, execution=Execution(parts=Microbatches(said.append)))
         found = make_scorer(small).score(cells, 0)
     pairs = [(a, b) for x, y in zip(whole, found, strict=True) for a, b in zip(x, y, strict=True)]
     # Batch normalisation sees fewer images at a time: close, not equal.
@@ -103,7 +103,7 @@ def test_the_slopes_of_the_mixture_add_up_exactly_while_batch_statistics_rest(
     supernet = ReferenceSupernet(setting, cells, 0).eval()
     found = []
     for memory in (16, 4):
-        parted = Execution(parts=Parts(lambda _: None))
+        parted = Execution(parts=Microbatches(lambda _: None))
         search = MixtureSearch(supernet, replace(setting, execution=parted))
         with memory_for(memory):
             search.train_alphas(setting.training.batch(0))
@@ -121,7 +121,7 @@ def test_what_the_frozen_reference_shows_is_the_same_in_parts(
     setting = make_setting("local")
     whole = LocalScorer(setting)._training.at(0, range(3))
     with memory_for(8):
-        small = replace(setting, execution=Execution(parts=Parts(lambda _: None)))
+        small = replace(setting, execution=Execution(parts=Microbatches(lambda _: None)))
         parted = LocalScorer(small)._training.at(0, range(3))
     for one, other in zip(whole, parted, strict=True):
         for expected, found in zip(one, other, strict=True):
@@ -145,7 +145,7 @@ def test_a_network_is_warmed_up_in_parts() -> None:
                 network,
                 batches,
                 Recipe(30, 0.05),
-                execution=Execution(parts=Parts(lambda _: None)),
+                execution=Execution(parts=Microbatches(lambda _: None)),
             )
         held_out = Batches(examples(120, 9), 40, 0, "cpu", norm)
         accuracy.append(measure(network, [held_out.batch(0)]).accuracy)
@@ -154,7 +154,7 @@ def test_a_network_is_warmed_up_in_parts() -> None:
 
 
 def test_memory_for_less_than_two_images_is_an_error() -> None:
-    parts = Parts(lambda _: None)
+    parts = Microbatches(lambda _: None)
     with pytest.raises(torch.OutOfMemoryError):
         parts.each(_refusing, (torch.zeros(8, 1),), lambda: None)
     assert parts.count == 4
@@ -169,7 +169,7 @@ def test_other_errors_are_not_taken_for_it() -> None:
     def work(part: tuple[torch.Tensor], share: float) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    parts = Parts(lambda _: None)
+    parts = Microbatches(lambda _: None)
     with pytest.raises(RuntimeError, match="mat1"):
         parts.each(work, (torch.zeros(8, 1),), lambda: None)
     assert parts.count == 1

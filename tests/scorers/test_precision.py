@@ -10,10 +10,10 @@ from torch import nn
 from autospace.compute.execution import PLAIN, Execution, widened
 from autospace.networks.network import Network
 from autospace.scorers import mixture
-from autospace.scorers.context import ReferenceSupernet, Setting
+from autospace.scorers.context import ReferenceSupernet, ScoringContext
 from autospace.scorers.gated import GatedScorer, train_single_path
 from autospace.scorers.make import make_scorer
-from autospace.scorers.scorer import Method
+from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell
 from autospace.training.short import Recipe, train
 from tests.scorers.conftest import SKELETON, MakeSetting
@@ -22,7 +22,7 @@ BFLOAT16 = Execution(precision=torch.bfloat16)
 Cells = list[list[Cell]]
 
 
-def _half(setting: Setting) -> Setting:
+def _half(setting: ScoringContext) -> ScoringContext:
     return replace(setting, execution=BFLOAT16)
 
 
@@ -84,7 +84,7 @@ def test_training_in_bfloat16_keeps_weights_statistics_momentum_and_loss_in_floa
 
 @pytest.mark.parametrize(("method", "most"), [("probe", 0.01), ("local", 0.01), ("in-place", 0.01)])
 def test_lone_candidates_score_alike_in_bfloat16(
-    method: Method, most: float, make_setting: MakeSetting, cells: Cells
+    method: ScoringMethod, most: float, make_setting: MakeSetting, cells: Cells
 ) -> None:
     plain = _flat(make_scorer(make_setting(method)).score(cells, 0))
     half = _flat(make_scorer(_half(make_setting(method))).score(cells, 0))

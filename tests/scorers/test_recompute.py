@@ -13,7 +13,7 @@ from torch import nn
 from autospace.networks.cells import CellModule, recompute_cells
 from autospace.networks.network import Network, placed
 from autospace.scorers.make import make_scorer
-from autospace.scorers.scorer import Method
+from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell, LayerShape, LayerSpec, Skeleton, Stem, mbconv
 from tests.networks.kernels.tools import plainly
 from tests.scorers.conftest import MakeSetting
@@ -111,7 +111,7 @@ def kept_bytes(network: Network, images: torch.Tensor) -> int:
 
 @pytest.mark.parametrize("method", ["mixture", "gated"])
 def test_scores_are_the_same(
-    make_setting: MakeSetting, cells: list[list[Cell]], method: Method
+    make_setting: MakeSetting, cells: list[list[Cell]], method: ScoringMethod
 ) -> None:
     found = [
         make_scorer(make_setting(method, recompute=recompute)).score(cells, 0)

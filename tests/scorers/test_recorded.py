@@ -9,7 +9,7 @@ from autospace.compute import cuda_graphs as graphs
 from autospace.compute.cuda_graphs import Graphs
 from autospace.compute.execution import Execution
 from autospace.scorers.make import make_scorer
-from autospace.scorers.scorer import Method
+from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell
 from tests.evolution.recorder import TapeRecorder
 from tests.scorers.conftest import MakeSetting
@@ -19,7 +19,7 @@ Table = list[list[float]]
 
 
 def _scored(
-    make_setting: MakeSetting, method: Method, cells: Cells, precision: torch.dtype
+    make_setting: MakeSetting, method: ScoringMethod, cells: Cells, precision: torch.dtype
 ) -> tuple[list[Table], TapeRecorder]:
     """Fitness in two rounds, of which the second offers fewer cells."""
     recorder = TapeRecorder()
@@ -40,7 +40,7 @@ def _scored(
     ],
 )
 def test_recorded_steps_score_as_called_ones(
-    method: Method,
+    method: ScoringMethod,
     precision: torch.dtype,
     recordings: int,
     make_setting: MakeSetting,

@@ -13,7 +13,7 @@ from autospace.networks.network import Network
 from autospace.scorers import local
 from autospace.scorers.context import freeze
 from autospace.scorers.make import SCORERS, make_scorer
-from autospace.scorers.scorer import Method
+from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell, mbconv
 from autospace.training.short import Recipe, train
 from tests.scorers.conftest import SKELETON, MakeSetting, examples
@@ -57,7 +57,10 @@ def test_a_read_is_counted() -> None:
 
 @pytest.mark.parametrize("method", list(SCORERS))
 def test_scoring_reads_numbers_only_at_its_end(
-    method: Method, make_setting: MakeSetting, cells: list[list[Cell]], lists: list[torch.Tensor]
+    method: ScoringMethod,
+    make_setting: MakeSetting,
+    cells: list[list[Cell]],
+    lists: list[torch.Tensor],
 ) -> None:
     reads, found = Reads(), list[tuple[int, int]]()
 
@@ -92,7 +95,7 @@ def test_batches_and_training_read_nothing() -> None:
 
 @pytest.mark.parametrize("method", list(SCORERS))
 def test_scoring_runs_where_no_number_can_be_read(
-    method: Method,
+    method: ScoringMethod,
     make_setting: MakeSetting,
     cells: list[list[Cell]],
     monkeypatch: pytest.MonkeyPatch,

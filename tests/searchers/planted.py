@@ -26,7 +26,7 @@ from autospace.searchers.driver import make_method
 from autospace.searchers.fitness_search import FitnessSearch
 from autospace.searchers.method import SearchProblem
 from autospace.spaces import Budget, Candidate, Cell, Layer, LayerSpec, Skeleton, Space, Stem
-from autospace.spaces.choices import Choices, Path, limits_of
+from autospace.spaces.choices import Choice, Choices, limits_of
 from autospace.supernets.shared_weights import SharedWeights
 from tests.searchers.problems import settings
 
@@ -114,7 +114,7 @@ def planted_problem(seed: int, layers: int = LAYERS, **changes: Any) -> SearchPr
     return SearchProblem.of(choices, images, settings(seed=seed, **chosen))
 
 
-def share_found(problem: SearchProblem, path: Path) -> float:
+def share_found(problem: SearchProblem, path: Choice) -> float:
     """Share of the layers in which a path has the candidate that passes the signal on."""
     chosen = problem.choices.architecture(path).candidates
     return sum(each.id == "passing" for each in chosen) / len(chosen)
@@ -129,12 +129,12 @@ class PlantedFitness:
     def __init__(self, problem: SearchProblem) -> None:
         self._problem = problem
         self.supernets: list[SharedWeights] = []
-        self.known: dict[Path, float] = {}
+        self.known: dict[Choice, float] = {}
 
     def train(self, index: int) -> None:
         del index
 
-    def accuracy(self, path: Path) -> float:
+    def accuracy(self, path: Choice) -> float:
         poolings = round(LAYERS * (1 - share_found(self._problem, path)))
         return self.known.setdefault(path, accuracy_through(poolings))
 

@@ -12,7 +12,7 @@ from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.search import GradientSearch
 from autospace.searchers.method import SearchProblem
 from autospace.spaces import Layer, Space
-from autospace.spaces.choices import Path
+from autospace.spaces.choices import Choice
 from autospace.spaces.files.library import family_space
 from autospace.supernets.supernet import Supernet
 from tests.searchers.problems import SKELETON, make_problem
@@ -72,7 +72,7 @@ def smoothen(network: nn.Module) -> None:
                 setattr(module, name, nn.SiLU())
 
 
-def one_hot(problem: SearchProblem, path: Path) -> Rows:
+def one_hot(problem: SearchProblem, path: Choice) -> Rows:
     rows = [torch.zeros(size, dtype=torch.float64) for size in problem.choices.sizes]
     for row, index in zip(rows, path, strict=True):
         row[index] = 1
@@ -93,12 +93,12 @@ def slopes(function: Callable[[Rows], torch.Tensor], rows: Sequence[torch.Tensor
     return found
 
 
-def gate_slopes(method: GradientSearch, batch: Batch, path: Path) -> Rows:
+def gate_slopes(method: GradientSearch, batch: Batch, path: Choice) -> Rows:
     """dL/dg at one-hot gates of a path, by differences of the mixture's loss."""
     return gate_slopes_of(method.weights.supernet, method.problem, batch, path)
 
 
-def gate_slopes_of(supernet: Supernet, problem: SearchProblem, batch: Batch, path: Path) -> Rows:
+def gate_slopes_of(supernet: Supernet, problem: SearchProblem, batch: Batch, path: Choice) -> Rows:
     """The same for any supernet."""
     images, labels = batch
 

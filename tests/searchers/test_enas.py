@@ -12,7 +12,7 @@ import torch
 from autospace.searchers.driver import make_method
 from autospace.searchers.sampling.enas import Controller, Enas, Sampled, surrogate
 from autospace.spaces import Budget, Layer, LayerSpec, Skeleton, Space, Stem
-from autospace.spaces.choices import Choices, Path, limits_of
+from autospace.spaces.choices import Choice, Choices, limits_of
 from autospace.spaces.files.library import family_space
 from tests.searchers.planted import solved
 from tests.searchers.problems import SKELETON, make_problem
@@ -29,7 +29,7 @@ def two_by_two() -> Space:
     return replace(space, layers=layers, reference={})
 
 
-def all_paths(choices: Choices) -> list[Path]:
+def all_paths(choices: Choices) -> list[Choice]:
     return list(itertools.product(*map(range, choices.sizes)))
 
 
@@ -111,10 +111,10 @@ def test_of_several_limits_none_is_exceeded_by_what_is_drawn() -> None:
     problem = make_problem(MBCONV, budget, method="enas", supernet={"steps": 12})
     method = make_method(problem)
     assert isinstance(method, Enas)
-    seen: list[Path] = []
+    seen: list[Choice] = []
     single_path = method.weights.supernet.single_path
 
-    def watched(images: torch.Tensor, path: Path) -> torch.Tensor:
+    def watched(images: torch.Tensor, path: Choice) -> torch.Tensor:
         seen.append(path)
         return single_path(images, path)
 

@@ -8,7 +8,7 @@ import pytest
 from autospace.runs.state import load_state, save_state
 from autospace.searchers.driver import make_method
 from autospace.searchers.fitness_search import FitnessSearch
-from autospace.searchers.method import Method
+from autospace.searchers.method import SearchMethod
 from tests.searchers.problems import make_problem
 
 ALONE = {"fitness": "alone"}
@@ -20,7 +20,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def _made(variant: str) -> Method:
+def _made(variant: str) -> SearchMethod:
     name, options = VARIANTS[variant]
     return make_method(make_problem(method=name, options=options, evaluations=5))
 

@@ -7,16 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.searchers.gallery import Gallery, Member, Point, hull_error, lower_hull, near_hull
+from autospace.searchers.gallery import (
+    Gallery,
+    GalleryMember,
+    HullPoint,
+    hull_error,
+    lower_hull,
+    near_hull,
+)
 
 POINTS = st.lists(
-    st.builds(Point, st.integers(1, 20).map(float), st.integers(0, 20).map(lambda n: n / 20)),
+    st.builds(HullPoint, st.integers(1, 20).map(float), st.integers(0, 20).map(lambda n: n / 20)),
     min_size=1,
     max_size=12,
 )
 
 
-def _lowest(points: list[Point], cost: float) -> float:
+def _lowest(points: list[HullPoint], cost: float) -> float:
     """The least error of any mixture of two points that costs no more."""
     reached = [point.error for point in points if point.cost <= cost]
     for left in points:
@@ -28,7 +35,7 @@ def _lowest(points: list[Point], cost: float) -> float:
 
 
 @given(POINTS)
-def test_no_mixture_of_two_points_is_below_the_hull(points: list[Point]) -> None:
+def test_no_mixture_of_two_points_is_below_the_hull(points: list[HullPoint]) -> None:
     corners = lower_hull(points)
     assert {*corners} <= {*points}
     for point in points:
@@ -38,7 +45,7 @@ def test_no_mixture_of_two_points_is_below_the_hull(points: list[Point]) -> None
 
 
 @given(POINTS, st.floats(0, 1))
-def test_near_the_hull_is_within_the_tolerance(points: list[Point], tolerance: float) -> None:
+def test_near_the_hull_is_within_the_tolerance(points: list[HullPoint], tolerance: float) -> None:
     near = near_hull(points, tolerance)
     for index, point in enumerate(points):
         excess = point.error - (1 + tolerance) * _lowest(points, point.cost)
@@ -53,7 +60,7 @@ def _gallery(*points: tuple[int, float], grown: tuple[int, ...] = ()) -> Gallery
     times = grown or (0,) * len(points)
     return Gallery(
         [
-            Member((index,), accuracy, madds, None, {}, count)
+            GalleryMember((index,), accuracy, madds, None, {}, count)
             for index, ((madds, accuracy), count) in enumerate(zip(points, times, strict=True))
         ]
     )

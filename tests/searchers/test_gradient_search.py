@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from autospace.runs.state import load_state, save_state
 from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.search import Alphas, GradientSearch, Rows
 from autospace.spaces import Budget
-from autospace.spaces.choices import Choices, Path, limits_of
+from autospace.spaces.choices import Choice, Choices, limits_of
 from autospace.spaces.files.library import family_space
 from autospace.supernets.shared_weights import Judge
 from autospace.supernets.supernet import Supernet
@@ -49,7 +49,7 @@ def test_the_derived_architecture_is_the_most_probable_that_is_allowed(
         alpha.detach().copy_(torch.tensor([rng.gauss(0, 3) for _ in alpha]))
     rows: Rows = [alpha.detach().softmax(0).tolist() for alpha in proxyless.alphas.values]
 
-    def probability(path: Path) -> float:
+    def probability(path: Choice) -> float:
         return math.prod(row[index] for row, index in zip(rows, path, strict=True))
 
     every = itertools.product(*map(range, choices.sizes))
@@ -66,10 +66,10 @@ def test_the_derived_architecture_is_the_most_probable_that_is_allowed(
 @pytest.mark.parametrize("name", SINGLE_PATH)
 def test_no_path_over_a_limit_is_ever_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     most = int(SPACE.madds.min + 0.1 * (SPACE.madds.max - SPACE.madds.min))
-    run: list[Path] = []
+    run: list[Choice] = []
     original = Supernet.features
 
-    def recorded(self: Supernet, images: torch.Tensor, path: Path) -> list[torch.Tensor]:
+    def recorded(self: Supernet, images: torch.Tensor, path: Choice) -> list[torch.Tensor]:
         run.append(tuple(path))
         return original(self, images, path)
 
@@ -92,7 +92,7 @@ def test_the_derived_architecture_is_judged_evenly_and_at_the_end(
     step = -1
     original = Judge.accuracy
 
-    def noted(self: Judge, path: Path) -> float:
+    def noted(self: Judge, path: Choice) -> float:
         judged.append(step)
         return original(self, path)
 
@@ -125,7 +125,7 @@ def test_the_same_architecture_is_judged_anew_when_weights_have_moved() -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_state_holds_all_that_later_steps_depend_on(name: str, tmp_path: FilePath) -> None:
+def test_a_state_holds_all_that_later_steps_depend_on(name: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {"warm_up": 0.0}
     if name == "darts":
         options |= {"order": 2, "selection": "perturbation", "tuning": 1}

@@ -6,12 +6,12 @@ from torch.nn import functional as F
 
 from autospace.searchers.method import SearchProblem
 from autospace.searchers.petridish import path_with_insertions
-from autospace.spaces.choices import Path
+from autospace.spaces.choices import Choice
 from autospace.supernets.supernet import Supernet, space_supernet
 from tests.searchers.problems import make_problem
 from tests.searchers.slopes import SMALL, gate_slopes_of, smoothen
 
-PATH: Path = (0, 1, 0)
+PATH: Choice = (0, 1, 0)
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 

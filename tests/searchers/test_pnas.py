@@ -12,7 +12,7 @@ from autospace.bench.ranking import kendall
 from autospace.searchers.driver import make_method
 from autospace.searchers.sampling.pnas import Pnas, Predictor
 from autospace.spaces import Budget, load
-from autospace.spaces.choices import Choices, Path
+from autospace.spaces.choices import Choice, Choices
 from autospace.spaces.files.library import family_space
 from tests.searchers.planted import (
     LAYERS,
@@ -38,7 +38,7 @@ def worths(choices: Choices, seed: int) -> list[list[float]]:
     return [[rng.gauss(0, 0.02) for _ in range(size)] for size in choices.sizes]
 
 
-def drawn(choices: Choices, count: int, table: list[list[float]]) -> dict[Path, float]:
+def drawn(choices: Choices, count: int, table: list[list[float]]) -> dict[Choice, float]:
     paths = [choices.draw(random.Random(1000 + index)) for index in range(count)]
     return {p: 0.5 + sum(row[i] for row, i in zip(table, p, strict=True)) for p in paths}
 
@@ -59,7 +59,7 @@ def test_what_is_learned_of_cells_holds_at_layers_not_yet_tried() -> None:
     choices = Choices(MBCONV)
     space = choices.space
 
-    def accuracy(path: Path) -> float:
+    def accuracy(path: Choice) -> float:
         cells = [layer.candidates[i].cell for layer, i in zip(space.layers, path, strict=True)]
         wide = sum(name in ("dw_conv_5x5", "dw_conv_7x7") for c in cells for name in c.operations)
         return 0.5 - 0.1 * wide
@@ -82,13 +82,13 @@ def test_predictions_follow_from_what_is_known_and_the_seed() -> None:
     assert single == pytest.approx([next(iter(known.values()))] * 5, abs=1e-4)
 
 
-def run(evaluations: int, seed: int = 0, **options: Any) -> tuple[Pnas, list[list[Path]]]:
+def run(evaluations: int, seed: int = 0, **options: Any) -> tuple[Pnas, list[list[Choice]]]:
     """A search by the perfect fitness of the planted space, and what each level planned."""
     problem = planted_problem(seed, method="pnas", options=options, evaluations=evaluations)
     method = make_method(problem)
     assert isinstance(method, Pnas)
     method.fitness = PlantedFitness(problem)
-    plans: list[list[Path]] = []
+    plans: list[list[Choice]] = []
     for index in range(method.steps):
         method.step(index)
         if not plans or method.planned is not plans[-1]:
@@ -102,7 +102,7 @@ def test_levels_extend_the_best_prefixes_and_leave_the_rest_at_the_reference() -
     assert len(plans) == LAYERS
     assert sum(map(len, plans)) == len(known) <= 23
     assert len(plans[0]) == 3  # every candidate of the first layer
-    earlier: list[Path] = []
+    earlier: list[Choice] = []
     for level, paths in enumerate(plans):
         for path in paths:
             assert path[level + 1 :] == (0,) * (LAYERS - level - 1)

@@ -9,7 +9,7 @@ import torch
 
 from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.proxyless import Proxyless, keep_mass
-from autospace.spaces.choices import Path
+from autospace.spaces.choices import Choice
 from autospace.spaces.files.library import family_space
 from tests.searchers.planted import solved
 from tests.searchers.problems import SKELETON, make_problem
@@ -29,7 +29,7 @@ def zero_index(method: Proxyless, layer: int) -> int:
     return next(k for k, module in enumerate(modules) if module.project is None)
 
 
-def path_without_zero(method: Proxyless, seed: int) -> Path:
+def path_without_zero(method: Proxyless, seed: int) -> Choice:
     rng = random.Random(seed)
     return tuple(
         rng.choice([k for k, module in enumerate(modules) if module.project is not None])

@@ -12,7 +12,7 @@ from autospace.searchers.few_shot import (
     gradient_matching,
     local_dimension,
 )
-from autospace.spaces.choices import Path
+from autospace.spaces.choices import Choice
 from autospace.supernets.shared_weights import SharedWeights
 from tests.searchers.problems import make_problem
 from tests.searchers.slopes import SMALL
@@ -26,7 +26,7 @@ def weights() -> SharedWeights:
     return SharedWeights(make_problem(SMALL))
 
 
-def _paths(weights: SharedWeights, layer: int = LAYER) -> list[Path]:
+def _paths(weights: SharedWeights, layer: int = LAYER) -> list[Choice]:
     sizes = weights.problem.choices.sizes
     rest = [0] * len(sizes)
     return [(*rest[:layer], k, *rest[layer + 1 :]) for k in range(sizes[layer])]

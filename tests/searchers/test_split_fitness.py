@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from autospace.runs.state import load_state, save_state
 from autospace.searchers.driver import make_method
 from autospace.searchers.few_shot import Gm, Similarity, SplitFitness
 from autospace.spaces import Budget
-from autospace.spaces.choices import Path
+from autospace.spaces.choices import Choice
 from autospace.spaces.files.library import family_space
 from autospace.supernets.shared_weights import SharedWeights
 from tests.searchers.planted import solved
@@ -24,7 +24,7 @@ from tests.searchers.slopes import SMALL
 MBCONV = family_space("mbconv", SKELETON)
 
 
-def _grouping(groups: dict[int, Path]) -> Similarity:
+def _grouping(groups: dict[int, Choice]) -> Similarity:
     """A similarity by which some layers have a group; of those, later layers are clearer."""
 
     def similarity(weights: SharedWeights, layer: int, paths: Any, number: int) -> torch.Tensor:
@@ -36,7 +36,7 @@ def _grouping(groups: dict[int, Path]) -> Similarity:
     return similarity
 
 
-def _fitness(groups: dict[int, Path], splits: int = 2, most: int | None = None) -> SplitFitness:
+def _fitness(groups: dict[int, Choice], splits: int = 2, most: int | None = None) -> SplitFitness:
     problem = make_problem(SMALL, Budget(max_madds=most), supernet={"steps": 8})
     return SplitFitness(problem, splits, 0.5, 1, _grouping(groups))
 
@@ -150,7 +150,7 @@ def test_where_all_layers_are_split_nothing_more_is() -> None:
 @pytest.mark.parametrize("method", ["gm", "nas-lid"])
 @pytest.mark.parametrize("stop", [1, 2, 4, 6])
 def test_a_state_holds_all_that_later_steps_depend_on(
-    method: str, stop: int, tmp_path: FilePath
+    method: str, stop: int, tmp_path: Path
 ) -> None:
     changes: dict[str, Any] = {
         "method": method,

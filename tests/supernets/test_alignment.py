@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from autospace.runs.state import load_state, save_state
-from autospace.spaces.choices import Path
+from autospace.spaces.choices import Choice
 from autospace.supernets.path_training import PATH_TRAININGS, Aligned, make_path_training
 from autospace.supernets.shared_weights import Loss, SharedWeights
 from tests.searchers.problems import make_problem
@@ -34,7 +34,7 @@ def test_the_gradient_leaves_the_anchor_where_it_is() -> None:
     supernet = aligned.weights.supernet.double()
     smoothen(supernet)
     images, labels = _batch(aligned)
-    path: Path = tuple((index + 1) % 2 for index in aligned.anchor)
+    path: Choice = tuple((index + 1) % 2 for index in aligned.anchor)
     with torch.no_grad():
         fixed = supernet.features(images, aligned.anchor)[:-1]
 
@@ -85,10 +85,10 @@ def test_a_challenger_has_to_be_better_on_the_batch_and_on_average(
 ) -> None:
     aligned = _aligned(anchor_every=2)
     anchor = aligned.anchor
-    paths: list[Path] = []
+    paths: list[Choice] = []
     scores = {anchor: now}
 
-    def accuracy(path: Path, index: int) -> float:
+    def accuracy(path: Choice, index: int) -> float:
         assert index == 1
         paths.append(path)
         return scores.get(path, challenger)
@@ -105,10 +105,10 @@ def test_a_challenger_has_to_be_better_on_the_batch_and_on_average(
 
 def test_nothing_is_aligned_during_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     aligned = _aligned(warm_up=0.5)
-    calls: list[Path] = []
+    calls: list[Choice] = []
     original = aligned.loss
 
-    def loss(path: Path) -> Loss:
+    def loss(path: Choice) -> Loss:
         calls.append(path)
         return original(path)
 

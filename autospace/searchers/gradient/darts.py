@@ -35,7 +35,7 @@ from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.operations import OPERATIONS
-from autospace.spaces.choices import Path
+from autospace.spaces.choices import Choice
 from autospace.supernets.shared_weights import Loss
 from autospace.supernets.supernet import Supernet, fix_scale, frozen, snapshot
 
@@ -138,7 +138,7 @@ class Perturbation:
         """Per candidate, how much the loss rose without it; 0 before its layer's turn."""
 
     @property
-    def path(self) -> Path | None:
+    def path(self) -> Choice | None:
         """The decided architecture; None before all layers are decided."""
         if len(self._kept) < len(self._order):
             return None
@@ -225,7 +225,7 @@ class Darts(GradientSearch):
         return super().scores if self._selection.path is None else self._selection.rises
 
     @property
-    def derived(self) -> Path:
+    def derived(self) -> Choice:
         """By perturbation once it has been through all layers, else by alpha."""
         return self._selection.path or super().derived
 

@@ -24,7 +24,7 @@ import torch
 from autospace.networks.cells import CellModule
 from autospace.networks.network import joined
 from autospace.searchers.gradient.search import Rows
-from autospace.spaces.choices import Choices, Path
+from autospace.spaces.choices import Choice, Choices
 from autospace.supernets.supernet import Supernet
 
 TRIES = 64
@@ -33,15 +33,15 @@ TRIES = 64
 class Draw(NamedTuple):
     """A path, and the noise that picked it: per layer argmax_k (log p_k + noise_k)."""
 
-    path: Path
+    path: Choice
     noise: Rows
 
 
 class PairDraw(NamedTuple):
     """A path, and per layer two candidates of which it takes one; one where there is one only."""
 
-    path: Path
-    pairs: tuple[Path, ...]
+    path: Choice
+    pairs: tuple[Choice, ...]
 
 
 def draw(choices: Choices, log_p: Rows, rng: random.Random) -> Draw:
@@ -92,7 +92,7 @@ def _sums(left: Rows, right: Rows) -> Rows:
     return [[a + b for a, b in zip(*rows, strict=True)] for rows in zip(left, right, strict=True)]
 
 
-def _top_two(row: list[float]) -> Path:
+def _top_two(row: list[float]) -> Choice:
     return tuple(sorted(range(len(row)), key=lambda index: -row[index])[:2])
 
 
@@ -131,7 +131,7 @@ class _Gate(torch.autograd.Function):
 def gated_path(
     supernet: Supernet,
     images: torch.Tensor,
-    path: Path,
+    path: Choice,
     weights: Sequence[torch.Tensor],
     seen: Sequence[Sequence[int]],
 ) -> torch.Tensor:

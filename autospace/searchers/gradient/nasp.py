@@ -20,7 +20,7 @@ from autospace.searchers.gradient.gates import gated_path
 from autospace.searchers.gradient.search import GradientOptions, GradientSearch, Rows
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
-from autospace.spaces.choices import Path
+from autospace.spaces.choices import Choice
 from autospace.supernets.shared_weights import Loss
 from autospace.supernets.supernet import frozen
 
@@ -78,7 +78,7 @@ class Nasp(GradientSearch):
         """The discrete path."""
         return self.weights.task(self.discrete(index, "weights"))
 
-    def discrete(self, index: int, purpose: str) -> Path:
+    def discrete(self, index: int, purpose: str) -> Choice:
         """The allowed path of the largest alphas, of equals a random one; at first also others."""
         rng = stream(self.problem.seed, "nasp", purpose, index)
         choices = self.problem.choices
@@ -91,7 +91,7 @@ class Nasp(GradientSearch):
         return explored if choices.allows(explored) else path
 
     def gradients(
-        self, images: torch.Tensor, labels: torch.Tensor, path: Path
+        self, images: torch.Tensor, labels: torch.Tensor, path: Choice
     ) -> tuple[torch.Tensor, ...]:
         """dL/da at a = one-hot(path), per layer over all candidates."""
         seen = [range(size) for size in self.problem.choices.sizes]

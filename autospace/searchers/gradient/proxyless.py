@@ -21,7 +21,7 @@ from autospace.searchers.gradient.search import (
 )
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
-from autospace.spaces.choices import Path
+from autospace.spaces.choices import Choice
 from autospace.supernets.shared_weights import Loss
 from autospace.supernets.supernet import frozen
 
@@ -70,7 +70,7 @@ class Proxyless(GradientSearch):
                 keep_mass(value, old, pair)
 
     def gradients(
-        self, images: torch.Tensor, labels: torch.Tensor, path: Path, seen: tuple[Path, ...]
+        self, images: torch.Tensor, labels: torch.Tensor, path: Choice, seen: tuple[Choice, ...]
     ) -> list[torch.Tensor | None]:
         """dL/dalpha per layer, over the candidates that are `seen`; 0 for all others.
 
@@ -93,19 +93,19 @@ class Proxyless(GradientSearch):
 
 
 @torch.no_grad()
-def keep_mass(alpha: torch.Tensor, before: torch.Tensor, pair: Path) -> None:
+def keep_mass(alpha: torch.Tensor, before: torch.Tensor, pair: Choice) -> None:
     """Shifts the two that were moved so that all others keep their probabilities: in place."""
     chosen = list(pair)
     alpha[chosen] -= alpha[chosen].logsumexp(0) - before[chosen].logsumexp(0)
 
 
-def _renormalised(alpha: torch.Tensor, indices: Path) -> torch.Tensor:
+def _renormalised(alpha: torch.Tensor, indices: Choice) -> torch.Tensor:
     """Probabilities [K] over some candidates only; 0 for all others."""
     chosen = torch.tensor(indices, device=alpha.device)
     return torch.zeros_like(alpha).index_put((chosen,), alpha[chosen].softmax(0))
 
 
-def _moving(alpha: torch.Tensor, indices: Path) -> torch.Tensor:
+def _moving(alpha: torch.Tensor, indices: Choice) -> torch.Tensor:
     """softmax(alpha) [K], in which only some move, and those share what they have together."""
     chosen = torch.tensor(indices, device=alpha.device)
     p = alpha.detach().softmax(0)

@@ -21,9 +21,9 @@ from pydantic import Field
 
 from autospace.runs.settings import Section
 from autospace.runs.state import State
-from autospace.searchers.method import Method, Ranked, SearchProblem
+from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.seeds import stream
-from autospace.spaces.choices import Choices, Limit, Path, SearchError
+from autospace.spaces.choices import Choice, Choices, Limit, SearchError
 from autospace.spaces.cost import fixed_cost
 from autospace.supernets.path_training import PathTraining, make_path_training
 from autospace.supernets.shared_weights import Judge, Loss, SharedWeights
@@ -196,7 +196,7 @@ class GradientOptions(Section):
     judgements: Annotated[int, Field(ge=1, le=1000, description="of the architecture")] = 5
 
 
-class GradientSearch(Method):
+class GradientSearch(SearchMethod):
     """Weights and alpha in turn; the result is the allowed architecture of the largest scores.
 
     `later_steps` is how often a method means to train the weights after the last step of these.
@@ -220,7 +220,7 @@ class GradientSearch(Method):
         count = min(options.judgements, problem.config.evaluations or options.judgements)
         searched = total - self.warm
         self._judged_after = {self.warm + -(-searched * i // count) for i in range(1, count + 1)}
-        self._judged: list[Path] = []
+        self._judged: list[Choice] = []
 
     @abstractmethod
     def alpha_step(self, index: int) -> None:
@@ -245,7 +245,7 @@ class GradientSearch(Method):
         return self.alphas.log_probabilities
 
     @property
-    def derived(self) -> Path:
+    def derived(self) -> Choice:
         """The allowed architecture of the largest sum of scores."""
         return self.problem.choices.best(self.scores)
 
@@ -294,7 +294,7 @@ class GradientSearch(Method):
         ordered = [best, *sorted(others, key=lambda path: (-score[path], path))]
         return [Ranked(path, score[path], self.judge.known.get(path)) for path in ordered]
 
-    def rated(self, paths: Sequence[Path]) -> list[float]:
+    def rated(self, paths: Sequence[Choice]) -> list[float]:
         """The sum of the scores of a path's candidates."""
         scores = self.scores
         return [sum(row[i] for row, i in zip(scores, path, strict=True)) for path in paths]

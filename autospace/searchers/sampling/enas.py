@@ -22,7 +22,7 @@ from autospace.runs.state import State
 from autospace.searchers.fitness_search import OneShot
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import derived_seed, stream
-from autospace.spaces.choices import Choices, Path
+from autospace.spaces.choices import Choice, Choices
 
 INITIAL_RANGE = 0.1
 
@@ -71,7 +71,7 @@ class Controller(nn.Module):
 
         return self._unrolled(count, pick)
 
-    def log_prob(self, paths: list[Path]) -> torch.Tensor:
+    def log_prob(self, paths: list[Choice]) -> torch.Tensor:
         """Log pi of given paths [N]; minus infinity for those that exceed a limit."""
         given = torch.tensor(paths)
         return self._unrolled(len(paths), lambda layer, _log_p: given[:, layer]).log_p
@@ -180,7 +180,7 @@ class Enas(OneShot):
             self.baseline += (1 - self._options.baseline_decay) * (reward - self.baseline)
 
     @torch.no_grad()
-    def drawn(self, purpose: str, index: int) -> Path:
+    def drawn(self, purpose: str, index: int) -> Choice:
         """A path from the controller, within all limits."""
         for count in (1, TRIES):
             for path in map(tuple, self._sampled(count, purpose, index).paths.tolist()):
@@ -210,7 +210,7 @@ class Enas(OneShot):
         self.baseline = own.plain["baseline"]
 
     @torch.no_grad()
-    def _accuracies(self, paths: list[Path], index: int) -> torch.Tensor:
+    def _accuracies(self, paths: list[Choice], index: int) -> torch.Tensor:
         """On one validation batch, normalised by its own statistics; 0 for paths over a limit."""
         images, labels = self.problem.validation.batch(index)
         self.weights.supernet.train()

@@ -25,7 +25,7 @@ from autospace.searchers.method import SearchProblem
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.cells.cell import MIXES
 from autospace.spaces.cells.cost import Cost
-from autospace.spaces.choices import Choices, Path
+from autospace.spaces.choices import Choice, Choices
 from autospace.spaces.space import Candidate
 
 RATE = 0.01
@@ -55,7 +55,7 @@ class Predictor:
         self._table = _descriptions(choices)
         self._members, self._hidden, self._epochs, self._seed = members, hidden, epochs, seed
 
-    def fitted(self, known: Mapping[Path, float], paths: Sequence[Path]) -> list[float]:
+    def fitted(self, known: Mapping[Choice, float], paths: Sequence[Choice]) -> list[float]:
         """Accuracies predicted for paths, by an ensemble fitted to what is known; at least one."""
         targets = torch.tensor(list(known.values()), dtype=torch.float64)
         middle, scale = targets.mean(), targets.std(correction=0).clamp_min(1e-6)
@@ -64,7 +64,7 @@ class Predictor:
             found: list[float] = (middle + scale * ensemble(self._places(paths)).mean(0)).tolist()
         return found
 
-    def _places(self, paths: Sequence[Path]) -> torch.Tensor:
+    def _places(self, paths: Sequence[Choice]) -> torch.Tensor:
         """Paths as rows of the table of all candidates of all layers: [N, layers]."""
         return torch.tensor(paths) + self._firsts
 
@@ -172,7 +172,7 @@ class Pnas(FitnessSearch):
         self.predictor = Predictor(
             problem.choices, options.members, options.hidden, options.epochs, seed
         )
-        self.planned: list[Path] = []
+        self.planned: list[Choice] = []
         self._starts = _level_starts(problem.choices, self.most_evaluations)
         self._fallbacks = _fallbacks(problem.choices)
 
@@ -186,7 +186,7 @@ class Pnas(FitnessSearch):
         if place < len(self.planned):
             self.judged(self.planned[place])
 
-    def plan(self, level: int, count: int) -> list[Path]:
+    def plan(self, level: int, count: int) -> list[Choice]:
         """So many extensions of the best prefixes that end ahead of a layer, best first."""
         known = self.fitness.known
         best = sorted(known, key=lambda path: -known[path])
@@ -205,7 +205,7 @@ class Pnas(FitnessSearch):
         predicted = dict(zip(paths, self.predictor.fitted(known, paths), strict=True))
         return sorted(paths, key=lambda path: -predicted[path])[:count]
 
-    def completed(self, prefix: Path) -> Path | None:
+    def completed(self, prefix: Choice) -> Choice | None:
         """A prefix with the reference behind it; where that is over a limit, cheaper from the end.
 
         None if the prefix leaves too little for the cheapest rest.
@@ -217,7 +217,7 @@ class Pnas(FitnessSearch):
                 return path
         return None
 
-    def rated(self, paths: Sequence[Path]) -> list[float]:
+    def rated(self, paths: Sequence[Choice]) -> list[float]:
         """By the predictor, fitted to all that was judged."""
         return self.predictor.fitted(self.fitness.known, paths)
 
@@ -240,7 +240,7 @@ def _level_starts(choices: Choices, evaluations: int) -> list[int]:
     return [0, *(first + rest * level // others for level in range(layers - 1))]
 
 
-def _fallbacks(choices: Choices) -> tuple[Path, Path]:
+def _fallbacks(choices: Choices) -> tuple[Choice, Choice]:
     """Per layer the reference, or else the first candidate; and the cheapest for the limits."""
     references, cheapest = [], []
     for number, layer in enumerate(choices.space.layers):

@@ -18,7 +18,7 @@ from autospace.searchers.fitness_search import FITNESSES, FitnessName, FitnessSe
 from autospace.searchers.method import SearchProblem
 from autospace.searchers.sampling.zero_cost import ScoreName, ScoreOptions, Scores
 from autospace.seeds import stream
-from autospace.spaces.choices import Path
+from autospace.spaces.choices import Choice
 
 MUTANTS: Final = 50
 """Drawn before a parent is given up: all its neighbours may be known."""
@@ -65,7 +65,7 @@ class Evolution(FitnessSearch):
             return
         self.judged(self.next_path(index - self._scored))
 
-    def next_path(self, cycle: int) -> Path:
+    def next_path(self, cycle: int) -> Choice:
         """A first member of the queue, or a mutant of the fittest of a sample."""
         known = self.fitness.known
         rng = stream(self.problem.seed, "evolution", cycle)
@@ -75,7 +75,7 @@ class Evolution(FitnessSearch):
         return fresh or self.problem.choices.draw_new(rng, known)
 
     @property
-    def queue(self) -> list[Path]:
+    def queue(self) -> list[Choice]:
         """The population, oldest first."""
         return list(self.fitness.known)[-self._options.population :]
 
@@ -90,13 +90,13 @@ class Evolution(FitnessSearch):
         if self.scores is not None:
             self.scores.restore(state.part("scores"))
 
-    def _mutants(self, rng: random.Random) -> Iterator[Path]:
+    def _mutants(self, rng: random.Random) -> Iterator[Choice]:
         """Of the fittest of a sample of the queue, each in one layer."""
         queue, known = self.queue, self.fitness.known
         parent = queue[tournament([known[path] for path in queue], self._options.sample, rng)]
         return (self.problem.choices.mutated(parent, rng, 0) for _ in range(MUTANTS))
 
-    def _best_scored(self) -> list[Path]:
+    def _best_scored(self) -> list[Choice]:
         scores = {} if self.scores is None else self.scores.known
         return sorted(scores, key=lambda path: -scores[path])
 

@@ -13,9 +13,9 @@ from pydantic import Field
 from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
 from autospace.runs.settings import Section
 from autospace.runs.state import State
-from autospace.searchers.method import Method, Ranked, SearchProblem
+from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.seeds import derived_seed, stream
-from autospace.spaces.choices import Path
+from autospace.spaces.choices import Choice
 
 MOST_RANKED = 100
 
@@ -40,15 +40,15 @@ class Scores:
 
     def __init__(self, problem: SearchProblem, options: ScoreOptions) -> None:
         self._problem, self._options = problem, options
-        self.known: dict[Path, float] = {}
+        self.known: dict[Choice, float] = {}
 
-    def of(self, path: Path) -> float:
+    def of(self, path: Choice) -> float:
         """The score of a path: the mean over initialisations, each with a batch of its own."""
         if path not in self.known:
             self.known[path] = self._measured(path)
         return self.known[path]
 
-    def _measured(self, path: Path) -> float:
+    def _measured(self, path: Choice) -> float:
         name = self._options.score
         if name == "madds" or name == "params":
             return float(getattr(self._problem.choices.cost(path), name))
@@ -67,7 +67,7 @@ class Scores:
         self.known = {tuple(path): value for path, value in state.plain["known"]}
 
 
-class ZeroCost(Method):
+class ZeroCost(SearchMethod):
     """Random architectures, scored and never trained."""
 
     options_type = ZeroCostOptions
@@ -97,7 +97,7 @@ class ZeroCost(Method):
             :MOST_RANKED
         ]
 
-    def rated(self, paths: Sequence[Path]) -> list[float]:
+    def rated(self, paths: Sequence[Choice]) -> list[float]:
         """The scores."""
         return [self.scores.of(path) for path in paths]
 
@@ -113,7 +113,7 @@ class ZeroCost(Method):
             self.offer(Ranked(path, score))
 
 
-def in_bins(scores: Mapping[Path, float], costs: Mapping[Path, int], bins: int) -> list[Path]:
+def in_bins(scores: Mapping[Choice, float], costs: Mapping[Choice, int], bins: int) -> list[Choice]:
     """Paths by their place within their bin; those of equal place by cost, the dearest first.
 
     The bins are of equal numbers of paths, as far as those divide.
