@@ -13,8 +13,7 @@ from importlib import resources
 from autospace.charts import svg
 from autospace.charts.figure import Figure
 from autospace.charts.svg import legend_svg, panel_svg
-from autospace.exporters.svg import STYLE, cell_figure
-from autospace.exporters.svg import Picture
+from autospace.exporters.svg import STYLE, Picture, cell_figure
 from autospace.report.html import Content, Markup, definitions, element, joined
 from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.notation import notation
