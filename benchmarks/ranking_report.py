@@ -3,8 +3,8 @@
     python benchmarks/ranking_report.py TRUTH.jsonl PREDICTIONS.jsonl --out benchmarks/results
 
 Writes `ranking.json` (cells, accuracies, every figure), `ranking.md` (the tables of
-docs/evidence/ranking.md) and `ranking.svg`. Correlations are Kendall's tau within a layer, averaged over
-the layers; intervals are from a bootstrap over cells, within layers.
+docs/evidence/ranking.md) and `ranking.svg`. Correlations are Kendall's tau within a layer,
+averaged over the layers; intervals are from a bootstrap over cells, within layers.
 """
 
 import argparse

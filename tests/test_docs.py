@@ -45,9 +45,7 @@ SETTINGS: dict[str, type[BaseModel]] = {"train": TrainConfig, "search": SearchCo
 PROGRAM: Any = typer.main.get_command(app)
 USAGE_ERROR: Any = typer.BadParameter.__base__
 
-each_page = pytest.mark.parametrize(
-    "path", ALL_PAGES, ids=lambda path: str(path.relative_to(ROOT))
-)
+each_page = pytest.mark.parametrize("path", ALL_PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def _examples(language: str) -> list[Any]:

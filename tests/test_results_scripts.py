@@ -1,4 +1,4 @@
-"""The scripts behind docs/evidence/results.md: what they draw, how they average, that they resume."""
+"""The scripts behind docs/evidence/results.md: what they draw, average and resume."""
 
 import json
 import sys
