@@ -1,4 +1,4 @@
-"""The pictures of docs/performance.md from what `performance.py` and `generations.py` measured.
+"""The pictures of docs/evidence/performance.md, from `performance.py` and `generations.py`.
 
 python benchmarks/performance_report.py benchmarks/results/performance.json --out benchmarks/results
 """

@@ -3,8 +3,8 @@
     python benchmarks/ranking_report.py TRUTH.jsonl PREDICTIONS.jsonl --out benchmarks/results
 
 Writes `ranking.json` (cells, accuracies, every figure), `ranking.md` (the tables of
-docs/ranking.md) and `ranking.svg`. Correlations are Kendall's tau within a layer, averaged over
-the layers; intervals are from a bootstrap over cells, within layers.
+docs/evidence/ranking.md) and `ranking.svg`. Correlations are Kendall's tau within a layer,
+averaged over the layers; intervals are from a bootstrap over cells, within layers.
 """
 
 import argparse
@@ -159,7 +159,7 @@ def summarise(truth: dict[str, Array], rows: list[dict[str, object]]) -> list[di
 
 
 def as_markdown(entries: list[dict[str, object]], limit: dict[str, float]) -> str:
-    """The table of docs/ranking.md."""
+    """The table of docs/evidence/ranking.md."""
     lines = [
         f"Ceiling: tau between two seeds of the ground truth {limit['between_seeds']:.2f}; "
         f"a perfect predictor against their mean {limit['perfect']:.2f}.",

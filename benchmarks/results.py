@@ -3,7 +3,7 @@
     python benchmarks/results.py --data npz:PATH --work FOLDER --workers 2
     python benchmarks/results_report.py FOLDER/steps-1000 --out benchmarks/results
 
-Learns the spaces of docs/results.md, compares them with hand-made and random ones by
+Learns the spaces of docs/evidence/results.md, compares them with hand-made and random ones by
 `autospace.comparison`, and trains networks drawn from the variants of the method at equal MAdds.
 Resumable: what is in the folder is not made again. Everything is measured on the test split,
 which chooses nothing. Parts are made in their order; `--parts` chooses some.

@@ -1,4 +1,4 @@
-"""From the folder that `results.py` has filled to the figures of docs/results.md."""
+"""From the folder that `results.py` has filled to the figures of docs/evidence/results.md."""
 
 import json
 from collections import defaultdict

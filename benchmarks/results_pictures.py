@@ -1,4 +1,4 @@
-"""The pictures of docs/results.md."""
+"""The pictures of docs/evidence/results.md."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Tables and pictures of docs/results.md from the folder that `results.py` has filled.
+"""Tables and pictures of docs/evidence/results.md from the folder that `results.py` has filled.
 
     python benchmarks/results_report.py FOLDER/steps-1000 --out benchmarks/results
 
@@ -260,7 +260,7 @@ def main() -> None:
         pictures["results_ablations"] = ablations_figure(found["ablations"])
     for name, figure in pictures.items():
         (out / f"{name}.svg").write_bytes(render(figure, "svg"))
-    page = Path(__file__).parent.parent / "docs" / "results.md"
+    page = Path(__file__).parent.parent / "docs" / "evidence" / "results.md"
     if page.is_file():
         page.write_text(filled(page.read_text("utf-8"), tables(found)), "utf-8")
     else:

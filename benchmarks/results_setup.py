@@ -1,4 +1,4 @@
-"""The runs of docs/results.md: what is learned, how, and where it lies."""
+"""The runs of docs/evidence/results.md: what is learned, how, and where it lies."""
 
 import os
 import time

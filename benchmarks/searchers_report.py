@@ -1,6 +1,6 @@
-"""The tables of docs/searchers.md from what `searchers.py` has measured.
+"""The tables of docs/evidence/search-methods.md from what `searchers.py` has measured.
 
-    python benchmarks/searchers_report.py FILE.jsonl [--docs docs/searchers.md]
+    python benchmarks/searchers_report.py FILE.jsonl [--docs docs/evidence/search-methods.md]
 
 Intervals are of 95 %, by Student's t over the seeds of the searches; differences are between
 independent searches (Welch). Kendall's tau is that of a method's rating of the common set with the
@@ -180,12 +180,12 @@ def report(results: Results) -> str:
     """All tables."""
     seeds = max(map(len, results.searches.values()))
     parts = [
-        f"Means over up to {seeds} seeds, in brackets intervals of 95 %. Of twenty such intervals "
-        "one is expected to miss.\n"
+        f"Means over up to {seeds} seeds, with 95 % intervals in brackets. One of twenty such "
+        "intervals is expected to miss.\n"
     ]
     for space in results.spaces:
         parts.append(f"### In the space `{space}`\n\n{space_table(results, space)}")
-    parts.append(f"### Does the space help, does the method?\n\n{question_table(results)}")
+    parts.append(f"### Gains of the space and of the method\n\n{question_table(results)}")
     return "\n".join(parts)
 
 

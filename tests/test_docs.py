@@ -13,6 +13,7 @@ import typer
 from pydantic import BaseModel
 
 from autospace.cli.main import app
+from autospace.comparison.settings import CompareConfig
 from autospace.evolution.settings import NEEDS_DATA, PRESETS, Config, make_config, preset
 from autospace.runs.errors import ConfigError
 from autospace.runs.settings import make_settings, parse_settings, read_config
@@ -23,20 +24,22 @@ from autospace.spaces import OPERATIONS, SpaceError, from_json, load_skeleton
 from autospace.spaces.files.library import FAMILY_NAMES, SKELETON_NAMES
 from autospace.training.settings import TrainConfig
 from tests.docs import options_table, settings_table
-from tests.docs.pages import GUIDES, PAGES, ROOT, Page
+from tests.docs.pages import ALL_PAGES, PAGES, ROOT, Page
 
-CLI = ROOT / "docs" / "cli.md"
-FILE_FORMAT = ROOT / "docs" / "file-format.md"
-SEARCHERS = ROOT / "docs" / "searchers.md"
+REFERENCE = ROOT / "docs" / "reference"
+CLI = REFERENCE / "cli.md"
+FORMATS = REFERENCE / "formats.md"
+METHOD = REFERENCE / "method.md"
+SEARCH_METHODS = REFERENCE / "search-methods.md"
+SEARCH_OPTIONS = REFERENCE / "search-options.md"
+SETTINGS_PAGE = REFERENCE / "settings.md"
 # What the settings of other commands than `evolve` and `compare` are.
 SETTINGS: dict[str, type[BaseModel]] = {"train": TrainConfig, "search": SearchConfig}
 # A Typer app is a click group; its types are not worth naming here.
 PROGRAM: Any = typer.main.get_command(app)
 USAGE_ERROR: Any = typer.BadParameter.__base__
 
-each_page = pytest.mark.parametrize(
-    "path", [*PAGES, *GUIDES], ids=lambda path: str(path.relative_to(ROOT))
-)
+each_page = pytest.mark.parametrize("path", ALL_PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def _examples(language: str) -> list[Any]:
@@ -126,9 +129,9 @@ def test_a_wrong_command_line_is_noticed(line: str) -> None:
 
 def test_wrong_links_and_files_are_noticed() -> None:
     page = Page(
-        "# One `x`\n[a](#one-x) [b](#two) [c](gone.md) [d](docs/cli.md#gone)\n`spaces/x.py`"
+        "# One `x`\n[a](#one-x) [b](#two) [c](gone.md) [d](docs/README.md#gone)\n`spaces/x.py`"
     )
-    assert page.broken_links(ROOT) == ["#two", "gone.md", "docs/cli.md#gone"]
+    assert page.broken_links(ROOT) == ["#two", "gone.md", "docs/README.md#gone"]
     assert page.missing_files() == ["spaces/x.py"]
 
 
@@ -175,7 +178,7 @@ def test_python_examples_run(text: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_errors_shown_are_the_errors_raised() -> None:
-    section = Page(Page.of(FILE_FORMAT).section("Errors"))
+    section = Page(Page.of(FORMATS).section("Errors"))
     (shown,) = (block.text.splitlines() for block in section.blocks)
     changes = [("expansion", 5), ("madds", 1)]
     for line, (key, value) in zip(shown, changes, strict=True):
@@ -186,31 +189,38 @@ def test_the_errors_shown_are_the_errors_raised() -> None:
         assert str(caught.value) == line
 
 
-@pytest.mark.parametrize(("page", "kind"), [(CLI, Config), (SEARCHERS, SearchConfig)])
-def test_the_table_of_settings_is_up_to_date(page: Path, kind: type[BaseModel]) -> None:
+@pytest.mark.parametrize(
+    ("page", "kind", "of"),
+    [
+        (SETTINGS_PAGE, Config, "evolve"),
+        (SETTINGS_PAGE, CompareConfig, "compare"),
+        (SEARCH_OPTIONS, SearchConfig, ""),
+    ],
+)
+def test_the_table_of_settings_is_up_to_date(page: Path, kind: type[BaseModel], of: str) -> None:
     text = page.read_text("utf-8")
-    renewed = settings_table.renewed(text, kind)
+    renewed = settings_table.renewed(text, kind, of)
     if os.environ.get("AUTOSPACE_GOLDEN") == "1":
         page.write_text(renewed, "utf-8")
         text = renewed
     assert text == renewed, "renew it: make golden"
-    unexplained = [name for name, what in settings_table.meanings(text).items() if not what]
+    unexplained = [name for name, what in settings_table.meanings(text, of).items() if not what]
     assert unexplained == [], f"write into {page.name} what these settings mean"
 
 
 def test_the_table_of_options_is_up_to_date() -> None:
-    text = SEARCHERS.read_text("utf-8")
+    text = SEARCH_OPTIONS.read_text("utf-8")
     renewed = options_table.renewed(text, {k: v.options_type for k, v in METHODS.items()})
     if os.environ.get("AUTOSPACE_GOLDEN") == "1":
-        SEARCHERS.write_text(renewed, "utf-8")
+        SEARCH_OPTIONS.write_text(renewed, "utf-8")
         text = renewed
     assert text == renewed, "renew it: make golden"
     unexplained = [row for row, what in options_table.meanings(text).items() if not what]
-    assert unexplained == [], "write into docs/searchers.md what these options mean"
+    assert unexplained == [], f"write into {SEARCH_OPTIONS.name} what these options mean"
 
 
 def test_every_search_method_has_its_place() -> None:
-    headings = re.findall(r"^### (`.+`)$", SEARCHERS.read_text("utf-8"), re.MULTILINE)
+    headings = re.findall(r"^### (`.+`)$", SEARCH_METHODS.read_text("utf-8"), re.MULTILINE)
     named = [name.strip("`") for heading in headings for name in heading.split(", ")]
     assert sorted(named) == sorted(METHODS)
 
@@ -229,15 +239,15 @@ def test_every_preset_is_documented() -> None:
 
 
 def test_every_scorer_has_its_section() -> None:
-    headings = re.findall(r"^### `([\w-]+)`$", (ROOT / "docs/method.md").read_text(), re.MULTILINE)
+    headings = re.findall(r"^### `([\w-]+)`$", METHOD.read_text("utf-8"), re.MULTILINE)
     assert headings == list(typing.get_args(ScoringMethod))
 
 
 def test_every_built_in_and_operation_is_named() -> None:
     spans = set(Page.of(CLI).spans)
     assert spans >= {*FAMILY_NAMES, *SKELETON_NAMES}
-    assert set(Page.of(FILE_FORMAT).spans) >= set(OPERATIONS)
+    assert set(Page.of(FORMATS).spans) >= set(OPERATIONS)
 
 
 def _space_example() -> str:
-    return next(b.text for b in Page.of(FILE_FORMAT).blocks if '"autospace.space"' in b.text)
+    return next(b.text for b in Page.of(FORMATS).blocks if '"autospace.space"' in b.text)

@@ -1,4 +1,4 @@
-"""docs/ci.md against the document that it describes."""
+"""docs/guide/ci.md against the document that it describes."""
 
 import re
 
@@ -6,7 +6,7 @@ from autospace.bench.document import Entry, Options
 from autospace.compute.machine import Machine
 from tests.docs.pages import ROOT, Page
 
-PAGE = Page.of(ROOT / "docs" / "ci.md")
+PAGE = Page.of(ROOT / "docs" / "guide" / "ci.md")
 
 
 def test_the_table_of_keys_is_that_of_an_entry() -> None:

@@ -85,7 +85,7 @@ def test_the_frozen_cells_differ_and_fit_their_layers(data: str | None, count: i
 
 
 def test_the_ground_truth_is_worth_asking() -> None:
-    """Its seeds agree at the tau that the module and docs/ci.md name."""
+    """Its seeds agree at the tau that the module and docs/guide/ci.md name."""
     text = (resources.files("autospace.bench") / "data" / "ranking.json").read_text("utf-8")
     between, best = [], []
     for layer in json.loads(text)["layers"]:

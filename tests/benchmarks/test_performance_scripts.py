@@ -1,4 +1,4 @@
-"""The scripts behind docs/performance.md: what they count, and how they fit."""
+"""The scripts behind docs/evidence/performance.md: what they count, and how they fit."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The scripts behind docs/results.md: what they draw, how they average, that they resume."""
+"""The scripts behind docs/evidence/results.md: what they draw, average and resume."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ from tests.tiny import finish, plan, space_bytes
 
 __all__ = ["script"]
 
-PAGE = ROOT / "docs" / "results.md"
+PAGE = ROOT / "docs" / "evidence" / "results.md"
 MEASURED = ROOT / "benchmarks" / "results" / "results.json"
 
 SMALL = ["--set", "scoring.steps=1", "scoring.validation_batches=1", "warm_up.steps=5"]

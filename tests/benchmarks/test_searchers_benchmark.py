@@ -51,7 +51,7 @@ def test_what_is_measured_is_measured_once_and_told(tmp_path: Path) -> None:
             planned = plans[row["space"], row["name"]]["evaluations"]
             assert row["evaluations"] == planned
     page = tmp_path / "page.md"
-    page.write_text((ROOT / "docs" / "searchers.md").read_text("utf-8"))
+    page.write_text((ROOT / "docs" / "evidence" / "search-methods.md").read_text("utf-8"))
     run("searchers_report.py", out, "--docs", page)
     told = page.read_text().partition("## Results")[2]
     assert "### In the space `random-cells`" in told

@@ -3,8 +3,8 @@
     python -m tests.clients.run [CLIENT ...]
 
 The environments are in .venv-clients/, with the versions of tests/clients/requirements/. The
-table in docs/clients.md is renewed when all clients have a result. The exit code is 1 if a test
-failed or a client could not be installed.
+table in docs/reference/clients.md is renewed when all clients have a result. The exit code is 1 if
+a test failed or a client could not be installed.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 ENVIRONMENTS: Final = ROOT / ".venv-clients"
 REQUIREMENTS: Final = Path(__file__).parent / "requirements"
-PAGE: Final = ROOT / "docs" / "clients.md"
+PAGE: Final = ROOT / "docs" / "reference" / "clients.md"
 MARKS: Final = ("<!-- results: made by make test-clients -->\n", "<!-- end of results -->")
 
 

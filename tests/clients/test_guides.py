@@ -9,17 +9,17 @@ import pytest
 from autospace.spaces import load_architecture, to_json
 from tests.clients.exchange import learned_space
 from tests.docs.following import followed
-from tests.docs.pages import ROOT, Page
+from tests.docs.pages import FOLLOWED_CLIENTS, Page
 
-GUIDES = ROOT / "docs" / "guides"
-# Guide -> what has to be installed for it beside autospace.
+GUIDES = {path.stem: path for path in FOLLOWED_CLIENTS}
+# Guide -> what has to be installed for it besides autospace.
 NEEDS = {"optuna": "optuna", "nni": "nni", "configspace-neps": "neps"}
 EVOLVE = "autospace evolve --preset demo --seed 0 --out runs/demo"
 
 
-@pytest.mark.parametrize("name", NEEDS)
+@pytest.mark.parametrize("name", GUIDES)
 def test_a_guide_is_short_and_its_links_lead_somewhere(name: str) -> None:
-    path = GUIDES / f"{name}.md"
+    path = GUIDES[name]
     page = Page.of(path)
     assert len(page.text.splitlines()) < 60
     assert page.broken_links(path.parent) == []
@@ -43,7 +43,7 @@ def _check_winner(folder: Path) -> None:
 @pytest.mark.parametrize("name", NEEDS)
 def test_whoever_follows_a_guide_gets_a_network(name: str, tmp_path: Path) -> None:
     _installed(name)
-    page = Page.of(GUIDES / f"{name}.md")
+    page = Page.of(GUIDES[name])
     assert EVOLVE in page.text
     followed(page, tmp_path)
     _check_winner(tmp_path)
@@ -55,7 +55,7 @@ def test_the_search_of_the_optuna_guide_beats_its_reference(tmp_path: Path) -> N
     run = tmp_path / "runs" / "demo"
     run.mkdir(parents=True)
     (run / "space.json").write_text(to_json(learned_space()), "utf-8")
-    printed = followed(Page.of(GUIDES / "optuna.md"), tmp_path, leave_out=[EVOLVE])
+    printed = followed(Page.of(GUIDES["optuna"]), tmp_path, leave_out=[EVOLVE])
     found = re.search(r"^reference (\d\.\d+), best (\d\.\d+)$", printed, re.MULTILINE)
     assert found is not None, printed
     assert float(found[2]) >= float(found[1]) > 0

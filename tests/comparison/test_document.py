@@ -1,4 +1,4 @@
-"""The file against its description in docs/comparison.md, and against its own figures."""
+"""The file against its description in docs/reference/comparison.md, and against its own figures."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from scipy import stats
 from autospace.comparison.compare import compare
 from tests.comparison.conftest import Listener, Start
 
-PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "comparison.md"
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "reference" / "comparison.md"
 
 
 @pytest.fixture

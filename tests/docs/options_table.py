@@ -1,4 +1,4 @@
-"""The table of the methods' options in docs/searchers.md, made from the options themselves."""
+"""The table in docs/reference/search-options.md, made from the options of the methods."""
 
 import re
 from collections.abc import Mapping

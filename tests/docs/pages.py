@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
-# Their programs run as the guides say, not as examples.
-GUIDES = tuple(sorted((ROOT / "docs" / "guides").glob("*.md")))
+GUIDE = ROOT / "docs" / "guide"
+# Guides that are followed to the letter: their programs are no examples that run alone.
+FOLLOWED_CLIENTS = tuple(GUIDE / f"{name}.md" for name in ("configspace-neps", "nni", "optuna"))
+FOLLOWED_NETWORKS = tuple(GUIDE / f"{name}.md" for name in ("onnxruntime", "pytorch"))
+_FOLLOWED = (*FOLLOWED_CLIENTS, *FOLLOWED_NETWORKS)
+_FRONT = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md")
+ALL_PAGES = (*(ROOT / name for name in _FRONT), *sorted((ROOT / "docs").rglob("*.md")))
+# Pages whose fenced programs are examples.
+PAGES = tuple(path for path in ALL_PAGES if path not in _FOLLOWED)
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MATH = re.compile(r"\$`[^`]*`\$")

@@ -9,16 +9,18 @@ from pydantic import BaseModel
 from autospace.evolution.settings import Config
 from autospace.spaces import DEFAULT_OPERATIONS
 
-_TABLE = re.compile(r"<!-- settings: [^>]*-->\n(.*?)<!-- end of settings -->", re.DOTALL)
 _HEAD = "| setting | default | allowed | meaning |\n|---|---|---|---|\n"
 
 
-def renewed(page: str, kind: type[BaseModel] = Config) -> str:
-    """The page with a table of all settings; meanings are taken over from the old table."""
-    match = _TABLE.search(page)
+def renewed(page: str, kind: type[BaseModel] = Config, of: str = "") -> str:
+    """The page with a table of all settings; meanings are taken over from the old table.
+
+    A page with the settings of several commands names a command behind the mark: `of` is it.
+    """
+    match = _table(page, of)
     if match is None:
         raise ValueError("the page has no place for the settings")
-    known = meanings(page)
+    known = meanings(page, of)
     rows = (
         f"| `{name}` | {default} | {allowed} | {known.get(name, '')} |\n"
         for name, default, allowed in settings(kind)
@@ -26,19 +28,19 @@ def renewed(page: str, kind: type[BaseModel] = Config) -> str:
     return f"{page[: match.start(1)]}\n{_HEAD}{''.join(rows)}\n{page[match.end(1) :]}"
 
 
-def meanings(page: str) -> dict[str, str]:
+def meanings(page: str, of: str = "") -> dict[str, str]:
     """What the page says that each setting means."""
-    match = _TABLE.search(page)
+    match = _table(page, of)
     lines = match[1].splitlines() if match else []
     rows = [line.split("|") for line in lines if line.startswith("| `")]
     return {row[1].strip(" `"): row[4].strip() for row in rows}
 
 
 def settings(kind: type[BaseModel] = Config) -> list[tuple[str, str, str]]:
-    """Name, default and what is allowed, of every setting."""
+    """Name, default and what is allowed, of every setting that has a default."""
     schema = kind.model_json_schema()
     found = []
-    for name, value in kind().model_dump(mode="json").items():
+    for name, value in kind.model_construct().model_dump(mode="json").items():
         place = schema["properties"][name]
         if "$ref" not in place:
             found.append((name, _shown(value), allowed(place)))
@@ -67,6 +69,12 @@ def allowed(place: dict[str, Any]) -> str:
         case "integer" | "number":
             return _bounds(place)
     return str(place.get("description", "text"))
+
+
+def _table(page: str, of: str) -> re.Match[str] | None:
+    mark = f"settings of {of}" if of else "settings"
+    pattern = rf"<!-- {mark}: [^>]*-->\n(.*?)<!-- end of settings -->"
+    return re.search(pattern, page, re.DOTALL)
 
 
 def _bounds(place: dict[str, Any]) -> str:

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.docs.following import followed
-from tests.docs.pages import ROOT, Page
+from tests.docs.pages import FOLLOWED_NETWORKS, Page
 
-GUIDES = ROOT / "docs" / "guides"
-PAGES = [pytest.param(GUIDES / name, id=name) for name in ("pytorch.md", "onnxruntime.md")]
+PAGES = [pytest.param(path, id=path.name) for path in FOLLOWED_NETWORKS]
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -82,7 +82,7 @@ def comparison(
     unit: str = "points",
     comparable: bool = True,
 ) -> dict[str, Any]:
-    """A comparison as docs/comparison.md describes it, of errors from a generator."""
+    """A comparison as docs/reference/comparison.md describes it, of errors from a generator."""
     rng = random.Random(5)
     spaces = [
         _space(label, 40.0 - 1.5 * place, samples if comparable else 0, rng)

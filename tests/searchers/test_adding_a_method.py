@@ -1,4 +1,4 @@
-"""The method of docs/adding-a-search-method.md: it runs, resumes, and beats random search."""
+"""The method of docs/develop/search-methods.md: it runs, resumes, and beats random search."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.docs.pages import ROOT, Page
 from tests.searchers.planted import mean_share
 from tests.searchers.problems import SETTINGS, SKELETON
 
-PAGE = ROOT / "docs" / "adding-a-search-method.md"
+PAGE = ROOT / "docs" / "develop" / "search-methods.md"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""docs/training.md against the settings and recipes themselves."""
+"""docs/guide/training.md against the settings and recipes themselves."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from autospace.training.settings import RECIPES, TrainConfig
 from tests.docs import settings_table
 from tests.docs.pages import ROOT, Page
 
-PAGE = ROOT / "docs" / "training.md"
+PAGE = ROOT / "docs" / "guide" / "training.md"
 
 
 def test_the_table_of_settings_is_up_to_date() -> None:
@@ -18,7 +18,7 @@ def test_the_table_of_settings_is_up_to_date() -> None:
         text = renewed
     assert text == renewed, "renew it: make golden"
     unexplained = [name for name, what in settings_table.meanings(text).items() if not what]
-    assert unexplained == [], "write into docs/training.md what these settings mean"
+    assert unexplained == [], "write into docs/guide/training.md what these settings mean"
 
 
 def test_the_recipes_are_described_as_they_are() -> None:
