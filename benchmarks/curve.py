@@ -56,7 +56,7 @@ def from_start(space: Space, rng: random.Random) -> list[Cell]:
     operations = tuple(name for name in config["operations"] if name != "none")
     prior = CellPrior(operations, config["nodes"], config["none_probability"])
     references = [c.cell for c in space.layers[0].candidates if c.origin.kind == "reference"]
-    shares = layer_shares(space.skeleton, references, space.budget)
+    shares = layer_shares(space.skeleton, references, space.budget).shares
     cells = []
     for shape, share in zip(space.skeleton.shapes, shares, strict=True):
         while True:

@@ -107,9 +107,24 @@ def dearest_reference(skeleton: Skeleton, references: Sequence[Cell]) -> Cost:
     return Cost(fixed.madds + madds, fixed.params + params)
 
 
-def layer_shares(
-    skeleton: Skeleton, references: Sequence[Cell], budget: Budget
-) -> tuple[Share, ...]:
+@dataclass(frozen=True, slots=True)
+class LayerShares:
+    """What one cell of each layer may cost, so that every network keeps a budget.
+
+    Attributes:
+        shapes: per layer, where its cells stand.
+        shares: per layer, what one cell may cost.
+    """
+
+    shapes: tuple[LayerShape, ...]
+    shares: tuple[Share, ...]
+
+    def allows(self, cell: Cell, layer: int) -> bool:
+        """Whether a cell may enter a layer."""
+        return self.shares[layer].allows(cell_cost(cell, self.shapes[layer]))
+
+
+def layer_shares(skeleton: Skeleton, references: Sequence[Cell], budget: Budget) -> LayerShares:
     """A share per layer such that the dearest cells of all layers together keep the budget.
 
     What the dearest reference cells leave over is divided in proportion to what they cost.
@@ -127,7 +142,8 @@ def layer_shares(
     if budget.max_params is not None:
         needs = [max(cost.params for cost in layer) for layer in costs]
         params = [*shares_of("params", budget.max_params, fixed.params, needs)]
-    return tuple(Share(*pair) for pair in zip(madds, params, strict=True))
+    shares = tuple(Share(*pair) for pair in zip(madds, params, strict=True))
+    return LayerShares(tuple(skeleton.shapes), shares)
 
 
 def shares_of(

@@ -23,7 +23,6 @@ from autospace.spaces import (
 from autospace.spaces.cells.cost import cell_cost
 from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.cells.variation import CellPrior
-from autospace.spaces.cost import Share
 
 SKELETON = Skeleton("tiny", 1, 8, 4, Stem(4, 1), (LayerSpec(4), LayerSpec(6, 2)))
 PRIOR = CellPrior(tuple(name for name in DEFAULT_OPERATIONS if name != "none"))
@@ -51,15 +50,32 @@ class ClosedForm:
 
 
 def operators(**changes: Any) -> Operators:
-    return replace(Operators(8, 3, 0.3, False, ("fitness",), PRIOR), **changes)
+    return replace(
+        Operators(
+            population=8,
+            tournament=3,
+            crossover=0.3,
+            ageing=False,
+            objectives=("fitness",),
+            prior=PRIOR,
+        ),
+        **changes,
+    )
 
 
 def plan(**changes: Any) -> Plan:
     """A plan of two layers; `operators` may be given as a dict of changes."""
     skeleton = changes.pop("skeleton", SKELETON)
     acting = operators(**changes.pop("operators", {}))
-    shares = changes.pop("shares", tuple(Share() for _ in skeleton.layers))
-    some = Plan(skeleton, REFERENCES, shares, acting, 0, 4, 3, 2, 1, 0.5)
+    some = Plan(
+        skeleton=skeleton,
+        references=REFERENCES,
+        operators=acting,
+        seed=0,
+        generations=4,
+        candidates=3,
+        keep=2,
+    )
     return replace(some, **changes)
 
 

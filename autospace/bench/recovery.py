@@ -23,7 +23,7 @@ from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell, mbconv
 from autospace.spaces.cells.key import canonical, canonical_key
 from autospace.spaces.cells.variation import CellPrior, random_cell
-from autospace.spaces.cost import Budget, Share
+from autospace.spaces.cost import Budget
 from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
 
 SKELETON: Final = Skeleton("planted", 3, 16, 10, Stem(8, 1), (LayerSpec(8),) * 8)
@@ -141,25 +141,23 @@ def _plan(settings: EvolutionConfig, seed: int, generations: int) -> Plan:
     if not generations:
         population += GENERATIONS * settings.candidates
     operators = Operators(
-        population,
-        settings.tournament,
-        settings.crossover,
-        settings.ageing,
-        settings.objectives,
-        PRIOR,
+        population=population,
+        tournament=settings.tournament,
+        crossover=settings.crossover,
+        ageing=settings.ageing,
+        objectives=settings.objectives,
+        prior=PRIOR,
     )
-    shares = (Share(),) * len(SKELETON.layers)
     return Plan(
-        SKELETON,
-        REFERENCES,
-        shares,
-        operators,
-        seed,
-        generations,
-        settings.candidates,
-        settings.keep,
-        settings.confirm,
-        settings.write_back,
+        skeleton=SKELETON,
+        references=REFERENCES,
+        operators=operators,
+        seed=seed,
+        generations=generations,
+        candidates=settings.candidates,
+        keep=settings.keep,
+        confirm=settings.confirm,
+        write_back=settings.write_back,
     )
 
 

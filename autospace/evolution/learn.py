@@ -5,6 +5,7 @@ What a run is made of, settled before anything is trained: data, skeleton, budge
 
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -28,11 +29,10 @@ from autospace.data.splits import divide
 from autospace.evolution.folder import RunError, RunFolder, event_out
 from autospace.evolution.loop import evolve, learned_space, start
 from autospace.evolution.observer import Observer
-from autospace.evolution.plan import Plan
+from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan, reference_cells
 from autospace.evolution.population import EvolutionState
 from autospace.evolution.reference import new_reference, warm_up
-from autospace.evolution.settings import BudgetLimit, Config
-from autospace.evolution.toolbox import Operators
+from autospace.evolution.settings import Config
 from autospace.latency.budget import LatencyBudget, keep_table, latency_budget, limit_table
 from autospace.networks.kernels import described
 from autospace.networks.network import Network
@@ -41,10 +41,9 @@ from autospace.scorers.make import LONE, make_scorer
 from autospace.scorers.parallel import Crew, crew, fitting_count
 from autospace.scorers.scorer import Scorer
 from autospace.seeds import derived_seed
-from autospace.spaces.cells.cell import Cell, mbconv
-from autospace.spaces.cells.variation import CellPrior
+from autospace.spaces.cells.cell import Cell
 from autospace.spaces.checks import MAX_NAME
-from autospace.spaces.cost import Budget, dearest_reference, layer_shares
+from autospace.spaces.cost import Budget, layer_shares
 from autospace.spaces.files.library import load_skeleton
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
@@ -61,6 +60,7 @@ class PreparedRun:
     data: DataSet
     skeleton: Skeleton
     budget: Budget
+    latency: LatencyBudget | None
     plan: Plan
     execution: Execution
 
@@ -87,81 +87,28 @@ def prepare(
     skeleton = skeleton.fitted(
         in_channels=channels, resolution=resolution, classes=len(data.classes)
     )
-    references = reference_cells(config)
-    budget = _budget(config, skeleton, references)
-    plan = _plan(config, skeleton, budget, _latency(config, skeleton, folder))
+    references = reference_cells(config.cells)
+    cells = [cell for _, cell in references]
+    budget = make_budget(config.budget, skeleton, references)
+    latency = _latency(config, skeleton, cells, folder)
+    limits: tuple[CellLimit, ...] = (layer_shares(skeleton, cells, budget),)
+    plan = make_plan(
+        config, skeleton, references, limits if latency is None else (*limits, latency)
+    )
     # Last, so that what is wrong stands alone.
     for note in data.notes:
         observer.say(note)
-    return PreparedRun(config, data, skeleton, budget, plan, execution)
+    return PreparedRun(config, data, skeleton, budget, latency, plan, execution)
 
 
-def reference_cells(config: Config) -> tuple[tuple[str, Cell], ...]:
-    """The reference cells under their ids; the first is the yardstick of fitness."""
-    expansion, nodes = config.cells.reference_expansion, config.cells.nodes
-    return tuple(
-        (f"mbconv_k{kernel}_e{expansion}", mbconv(kernel, expansion, nodes=nodes))
-        for kernel in config.cells.reference_kernels
-    )
-
-
-def _latency(config: Config, skeleton: Skeleton, folder: RunFolder) -> LatencyBudget | None:
+def _latency(
+    config: Config, skeleton: Skeleton, cells: Sequence[Cell], folder: RunFolder
+) -> LatencyBudget | None:
     kept = None if folder.replacing else folder.checkpoint / LATENCY_TABLE
-    cells = [cell for _, cell in reference_cells(config)]
     table = limit_table(config.budget.latency_table, kept)
     if table is None:
         return None
     return latency_budget(table, skeleton, cells, config.budget.max_latency_ms)
-
-
-def _plan(
-    config: Config, skeleton: Skeleton, budget: Budget, latency: LatencyBudget | None
-) -> Plan:
-    evolution, cells = config.evolution, config.cells
-    references = reference_cells(config)
-    prior = CellPrior(
-        tuple(name for name in cells.operations if name != "none"),
-        nodes=cells.nodes,
-        none_probability=cells.none_probability,
-        window=cells.window,
-    )
-    operators = Operators(
-        evolution.population,
-        evolution.tournament,
-        evolution.crossover,
-        evolution.ageing,
-        evolution.objectives,
-        prior,
-    )
-    return Plan(
-        skeleton,
-        references,
-        layer_shares(skeleton, [cell for _, cell in references], budget),
-        operators,
-        config.seed,
-        evolution.generations,
-        evolution.candidates,
-        evolution.keep,
-        evolution.confirm,
-        evolution.write_back,
-        latency,
-        evolution.founders == "references",
-        evolution.references == "stay",
-    )
-
-
-def _budget(config: Config, skeleton: Skeleton, references: tuple[tuple[str, Cell], ...]) -> Budget:
-    dearest = dearest_reference(skeleton, [cell for _, cell in references])
-
-    def limit(setting: BudgetLimit, reference: int) -> int | None:
-        if setting == "none":
-            return None
-        return reference if setting == "reference" else int(setting)
-
-    return Budget(
-        limit(config.budget.max_madds, dearest.madds),
-        limit(config.budget.max_params, dearest.params),
-    )
 
 
 VALIDATION_BATCH_FACTOR = 2
@@ -197,7 +144,7 @@ def learn(
             folder.abandon()
             raise
         folder.settle(prepared.skeleton, prepared.data.digest)
-        latency = prepared.plan.latency
+        latency = prepared.latency
         table = None if latency is None else latency.prediction.table
         keep_table(table, folder.checkpoint / LATENCY_TABLE)
         with (
@@ -322,7 +269,7 @@ def _provenance(prepared: PreparedRun) -> dict[str, Any]:
     config["skeleton"] = prepared.skeleton.name
     # Compiled or not, sums are rounded differently: scores agree to the last digits only.
     kernels = described().partition(",")[0].partition(":")[0]
-    latency = prepared.plan.latency
+    latency = prepared.latency
     if prepared.config.budget.latency_table is not None:
         config["budget"]["latency_table"] = Path(prepared.config.budget.latency_table).name
     names = ("autospace", "torch", "deap", "numpy")

@@ -5,7 +5,7 @@ at a time, then the offspring of each generation, last the best cells once more.
 draws depends only on the seed, the round and the state before it, so a run can stop after any
 round and go on later with the same result. Knows nothing of torch: the scorer is an argument.
 
-The outcome of a run: per layer the best evolved cells and reference cells, as a space.
+At the end, `learned_space` makes of each layer's best cells and its reference cells a space.
 """
 
 import math
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from autospace.evolution import toolbox as evolution
+from autospace.evolution import toolbox
 from autospace.evolution.plan import Plan
 from autospace.evolution.population import Drawn, EvolutionState, LayerState, Member, Round
 from autospace.scorers.scorer import Scorer
@@ -88,7 +88,7 @@ def absorb(
         pairs = zip(offered, values, strict=True)
         scored = [_written_back(member, value, plan.write_back) for member, value in pairs]
         layers.append(_after(plan, layer, scored, state.round))
-        records.append(evolution.record(layers[-1].members, count, len(scored)))
+        records.append(toolbox.record(layers[-1].members, count, len(scored)))
         all_scored.append(tuple(scored))
     record = Round(state.round, plan.phase(state.round), tuple(records))
     history = (*state.history, record)
@@ -96,7 +96,7 @@ def absorb(
 
 
 def _after(plan: Plan, layer: LayerState, scored: list[Member], index: int) -> LayerState:
-    hall = evolution.best_ever(layer.hall, scored, HALL_FACTOR * plan.finalists)
+    hall = toolbox.best_ever(layer.hall, scored, HALL_FACTOR * plan.finalists)
     if plan.phase(index) == "confirm":
         again = {member.key: member for member in scored}
         members = tuple(again.get(member.key, member) for member in layer.members)
@@ -120,7 +120,7 @@ def _population(plan: Plan, members: tuple[Member, ...]) -> tuple[Member, ...]:
         evolved = tuple(each for each in members if each.origin.kind != "reference")
         members = evolved or members
     if len(members) > plan.operators.population:
-        return evolution.survivors(members, plan.operators)
+        return toolbox.survivors(members, plan.operators)
     return members
 
 
@@ -151,7 +151,7 @@ def _fresh(
         cell, origin = _draw(plan, state, layer, total, rng)
         total += 1
         key, cost = canonical_key(cell, shape.stride), cell_cost(cell, shape)
-        if not plan.allows(layer, cell, cost):
+        if not plan.allows(cell, layer):
             over_budget += 1
         elif key in seen:
             duplicates += 1
@@ -173,7 +173,7 @@ def _draw(
         generation = state.round - plan.founding_rounds + 1
         if attempt >= PATIENCE:
             return random_cell(plan.operators.prior, rng), Origin("random", generation)
-        cell, parents, kind = evolution.offspring(current.members, plan.operators, rng)
+        cell, parents, kind = toolbox.offspring(current.members, plan.operators, rng)
         return cell, Origin(kind, generation, parents)
     # Earlier rounds founded with the first references; this one goes on where they stopped.
     if current.born + attempt < len(plan.references):
@@ -216,14 +216,14 @@ def learned_space(
             members = sorted(members, key=_fittest_first)[: plan.keep]
         candidates = tuple(Candidate(m.id, m.cell, m.fitness, m.origin) for m in members)
         layers.append(Layer(shape, candidates))
-    yardstick = plan.references[0][0]
-    there = all(yardstick in layer.by_id for layer in layers)
+    baseline = plan.references[0][0]
+    there = all(baseline in layer.by_id for layer in layers)
     return Space(
         name,
         plan.skeleton,
         ("none", *plan.operators.prior.operations),
         tuple(layers),
-        {shape.name: yardstick for shape in plan.skeleton.shapes} if there else {},
+        {shape.name: baseline for shape in plan.skeleton.shapes} if there else {},
         budget,
         provenance,
     )

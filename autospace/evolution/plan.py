@@ -1,33 +1,41 @@
-"""The generational loop: populations -> offspring -> fitness -> survivors, once per round.
-
-All layers evolve at once. A round offers K candidates per layer: first the initial population, K
-at a time, then the offspring of each generation, last the best cells once more. What a round
-draws depends only on the seed, the round and the state before it, so a run can stop after any
-round and go on later with the same result. Knows nothing of torch: the scorer is an argument.
-"""
+"""What a run of evolution works on and for how long, settled before anything is trained."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from autospace.evolution import toolbox as evolution
-from autospace.latency.budget import LatencyBudget
-from autospace.spaces.cells.cell import Cell
-from autospace.spaces.cells.cost import Cost
-from autospace.spaces.cost import Share
+from autospace.evolution.settings import BudgetConfig, BudgetLimit, CellsConfig, Config
+from autospace.evolution.toolbox import Operators
+from autospace.spaces.cells.cell import Cell, mbconv
+from autospace.spaces.cells.variation import CellPrior
+from autospace.spaces.cost import Budget, dearest_reference
 from autospace.spaces.skeleton import Skeleton
 
+References = tuple[tuple[str, Cell], ...]
+"""Reference cells under their ids."""
 
-@dataclass(frozen=True, slots=True)
+
+class CellLimit(Protocol):
+    """A promise about every network of the learned space, as a share for each layer."""
+
+    def allows(self, cell: Cell, layer: int) -> bool:
+        """Whether a cell may enter a layer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What evolution works on and how long.
 
     Attributes:
         references: reference cells, the same at every layer; the first is the yardstick.
-        shares: per layer, what a cell may cost.
+        limits: what keeps a cell out of a layer: each has to allow it.
+        operators: how parents are chosen and varied, and who survives.
+        seed: the root of every random stream.
+        generations: rounds of offspring.
         candidates: K, cells that each layer offers in a round.
         keep: evolved cells per layer of the learned space.
         confirm: how many times the best cells are scored again at the end.
         write_back: weight of a newer score in the moving average.
-        latency: what a cell may take on a device; None for no limit.
         references_stay: whether reference cells are in the learned space whatever their fitness;
             if not, they compete for the `keep` places.
         hand_made: whether the reference cells and mutations of them found the populations; if
@@ -36,22 +44,20 @@ class Plan:
 
     skeleton: Skeleton
     references: tuple[tuple[str, Cell], ...]
-    shares: tuple[Share, ...]
-    operators: evolution.Operators
+    limits: tuple[CellLimit, ...] = ()
+    operators: Operators
     seed: int
     generations: int
     candidates: int
     keep: int
     confirm: int = 1
     write_back: float = 0.5
-    latency: LatencyBudget | None = None
     hand_made: bool = True
     references_stay: bool = True
 
-    def allows(self, layer: int, cell: Cell, cost: Cost) -> bool:
-        """Whether a cell of this cost may enter a layer."""
-        within = self.shares[layer].allows(cost)
-        return within and (self.latency is None or self.latency.allows(cell, layer))
+    def allows(self, cell: Cell, layer: int) -> bool:
+        """Whether a cell may enter a layer."""
+        return all(limit.allows(cell, layer) for limit in self.limits)
 
     @property
     def founders(self) -> int:
@@ -85,3 +91,61 @@ class Plan:
         if index < self.founding_rounds:
             return "initial"
         return "evolve" if index < self.founding_rounds + self.generations else "confirm"
+
+
+def make_plan(
+    config: Config, skeleton: Skeleton, references: References, limits: tuple[CellLimit, ...]
+) -> Plan:
+    """The plan that the settings of a run ask for."""
+    evolution, cells = config.evolution, config.cells
+    prior = CellPrior(
+        tuple(name for name in cells.operations if name != "none"),
+        nodes=cells.nodes,
+        none_probability=cells.none_probability,
+        window=cells.window,
+    )
+    operators = Operators(
+        population=evolution.population,
+        tournament=evolution.tournament,
+        crossover=evolution.crossover,
+        ageing=evolution.ageing,
+        objectives=evolution.objectives,
+        prior=prior,
+    )
+    return Plan(
+        skeleton=skeleton,
+        references=references,
+        limits=limits,
+        operators=operators,
+        seed=config.seed,
+        generations=evolution.generations,
+        candidates=evolution.candidates,
+        keep=evolution.keep,
+        confirm=evolution.confirm,
+        write_back=evolution.write_back,
+        hand_made=evolution.founders == "references",
+        references_stay=evolution.references == "stay",
+    )
+
+
+def reference_cells(cells: CellsConfig) -> References:
+    """The reference cells that the settings name; fitness is relative to the first."""
+    expansion = cells.reference_expansion
+    return tuple(
+        (f"mbconv_k{kernel}_e{expansion}", mbconv(kernel, expansion, nodes=cells.nodes))
+        for kernel in cells.reference_kernels
+    )
+
+
+def make_budget(settings: BudgetConfig, skeleton: Skeleton, references: References) -> Budget:
+    """The limits in numbers; `reference` is what the dearest reference architecture costs."""
+    dearest = dearest_reference(skeleton, [cell for _, cell in references])
+
+    def limit(setting: BudgetLimit, reference: int) -> int | None:
+        if setting == "none":
+            return None
+        return reference if setting == "reference" else int(setting)
+
+    return Budget(
+        limit(settings.max_madds, dearest.madds), limit(settings.max_params, dearest.params)
+    )

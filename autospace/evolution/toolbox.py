@@ -17,7 +17,7 @@ from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.variation import CellPrior, crossover, mutate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operators:
     """How parents are chosen and varied, and who survives.
 

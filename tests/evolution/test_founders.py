@@ -10,7 +10,6 @@ from autospace.evolution.loop import evolve
 from autospace.evolution.settings import make_config
 from autospace.spaces import Cell
 from autospace.spaces.cells.variation import CellPrior
-from autospace.spaces.cost import Share
 from tests.evolution.runs import Silent
 from tests.evolution.runs import settings as run_settings
 from tests.tiny import REFERENCES, ClosedForm, finish, plan, space_bytes
@@ -61,7 +60,6 @@ def test_where_only_the_references_fit_they_stay() -> None:
     some = plan(
         references=(("mbconv", Cell(("dw_conv_3x3",), ("sum",), 3)),),
         hand_made=False,
-        shares=(Share(), Share()),
         generations=1,
         operators={"prior": only, "population": 2, "tournament": 1},
     )

@@ -14,7 +14,8 @@ import torch
 from autospace.compute.device import resolve_device
 from autospace.data.errors import DataError
 from autospace.evolution.folder import RunError, RunFolder
-from autospace.evolution.learn import PreparedRun, learn, prepare, reference_cells
+from autospace.evolution.learn import PreparedRun, learn, prepare
+from autospace.evolution.plan import reference_cells
 from autospace.evolution.settings import make_config
 from autospace.spaces import Space, SpaceError, from_json
 from autospace.spaces.cost import BudgetError, fixed_cost
@@ -256,12 +257,12 @@ def test_limits_are_numbers_the_reference_or_none(tmp_path: Path) -> None:
         tmp_path,
         budget={"max_madds": tight.budget.max_madds, "max_params": tight.budget.max_params},
     )
-    assert exact.plan.shares == tight.plan.shares
+    assert exact.plan.limits == tight.plan.limits
 
 
 def test_reference_cells_are_named_after_kernel_and_expansion() -> None:
     config = make_config({"cells": {"reference_kernels": [5, 3], "reference_expansion": 3}})
-    assert [name for name, _ in reference_cells(config)] == ["mbconv_k5_e3", "mbconv_k3_e3"]
+    assert [name for name, _ in reference_cells(config.cells)] == ["mbconv_k5_e3", "mbconv_k3_e3"]
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:-1", "meta", "cpu:0\n", "", "cuda:123"])

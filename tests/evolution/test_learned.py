@@ -40,7 +40,7 @@ def test_no_architecture_of_a_learned_space_exceeds_the_budget(
     )
     some = plan(
         skeleton=skeleton,
-        shares=layer_shares(skeleton, CELLS, budget),
+        limits=(layer_shares(skeleton, CELLS, budget),),
         seed=seed,
         generations=1,
         operators={"population": 5},

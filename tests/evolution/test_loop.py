@@ -128,11 +128,12 @@ def test_every_offer_is_new_at_its_layer_has_a_path_and_is_in_its_share(some: Pl
     cells = [cell for _, cell in some.references]
     dearest = dearest_reference(some.skeleton, cells)
     budget = Budget(dearest.madds, dearest.params + 500)
+    shares = layer_shares(some.skeleton, cells, budget)
     some = plan(
         operators={"population": some.operators.population},
         seed=some.seed,
         candidates=some.candidates,
-        shares=layer_shares(some.skeleton, cells, budget),
+        limits=(shares,),
     )
     scored: list[set[str]] = [set() for _ in some.skeleton.layers]
     for state, offers in _offers(some):
@@ -140,7 +141,7 @@ def test_every_offer_is_new_at_its_layer_has_a_path_and_is_in_its_share(some: Pl
             shape = some.skeleton.shapes[layer]
             assert len(members) <= some.candidates
             for each in members:
-                assert some.shares[layer].allows(each.cost)
+                assert shares.shares[layer].allows(each.cost)
                 assert not each.cell.is_zero
                 assert each.key == canonical_key(each.cell, shape.stride)
             if some.phase(state.round) == "confirm":
@@ -280,7 +281,7 @@ def test_drawn_cells_are_accounted_for() -> None:
     cells = [cell for _, cell in REFERENCES]
     dearest = dearest_reference(SKELETON, cells)
     shares = layer_shares(SKELETON, cells, Budget(dearest.madds))
-    states = list(evolve(plan(shares=shares, generations=6), ClosedForm()))
+    states = list(evolve(plan(limits=(shares,), generations=6), ClosedForm()))
     for state in states:
         for layer in state.history[-1].layers:
             if state.history[-1].phase != "confirm":

@@ -22,7 +22,6 @@ from autospace.scorers.make import make_scorer
 from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces import Budget, Cell, LayerSpec, Skeleton, Stem, mbconv
 from autospace.spaces.cells.variation import CellPrior
-from autospace.spaces.cost import Share
 from autospace.training.short import Recipe, train
 
 SHIFT = 7
@@ -68,16 +67,22 @@ class Search:
 
     def planted_share(self, base: ScoringContext) -> float:
         """Share of the kept cells that hold the planted operation."""
-        operators = Operators(self.population, 6, 0.2, False, ("fitness",), PRIOR)
+        operators = Operators(
+            population=self.population,
+            tournament=6,
+            crossover=0.2,
+            ageing=False,
+            objectives=("fitness",),
+            prior=PRIOR,
+        )
         plan = Plan(
-            SKELETON,
-            (("mbconv_k3_e3", mbconv(3, 3, nodes=3)),),
-            (Share(),),
-            operators,
-            base.seed,
-            self.generations,
-            CANDIDATES,
-            KEPT,
+            skeleton=SKELETON,
+            references=(("mbconv_k3_e3", mbconv(3, 3, nodes=3)),),
+            operators=operators,
+            seed=base.seed,
+            generations=self.generations,
+            candidates=CANDIDATES,
+            keep=KEPT,
             confirm=0,
         )
         *_, state = evolve(plan, make_scorer(base))

@@ -46,7 +46,7 @@ def test_cells_within_their_shares_keep_the_budget_and_references_always_fit(
         None if madds is None else dearest.madds + madds,
         None if params is None else dearest.params + params,
     )
-    shares = layer_shares(skeleton, some, budget)
+    shares = layer_shares(skeleton, some, budget).shares
     fixed = fixed_cost(skeleton)
     if budget.max_madds is not None:
         assert fixed.madds + sum(share.madds or 0 for share in shares) <= budget.max_madds
@@ -61,7 +61,7 @@ def test_cells_within_their_shares_keep_the_budget_and_references_always_fit(
 def test_what_is_left_over_is_divided_in_proportion() -> None:
     some = [mbconv(3, 3)]
     dearest = dearest_reference(SKELETON, some)
-    shares = layer_shares(SKELETON, some, Budget(dearest.madds + 10_000))
+    shares = layer_shares(SKELETON, some, Budget(dearest.madds + 10_000)).shares
     needs = [cell_cost(some[0], shape).madds for shape in SKELETON.shapes]
     assert [share.madds for share in shares] == [
         need + int(10_000 * need / sum(needs)) for need in needs
@@ -71,7 +71,7 @@ def test_what_is_left_over_is_divided_in_proportion() -> None:
 def test_a_limit_exactly_at_the_reference_gives_every_layer_what_its_reference_costs() -> None:
     some = [mbconv(3, 3), mbconv(7, 3)]
     dearest = dearest_reference(SKELETON, some)
-    shares = layer_shares(SKELETON, some, Budget(dearest.madds, dearest.params))
+    shares = layer_shares(SKELETON, some, Budget(dearest.madds, dearest.params)).shares
     dear = [cell_cost(mbconv(7, 3), shape) for shape in SKELETON.shapes]
     assert shares == tuple(Share(*cost) for cost in dear)
 
