@@ -231,29 +231,43 @@ def subject(path: str) -> str:
     return "/".join(parts[:2]) if parts[0] == "autospace" else parts[0]
 
 
+def folder_graph(sources: Mapping[str, str]) -> dict[str, set[str]]:
+    """Subject -> the subjects that it imports.
+
+    Unlike between files, imports inside functions and those for types count: whoever reads the one
+    has to read the other.
+    """
+    graph: dict[str, set[str]] = {}
+    for ours, theirs in _arrows(sources):
+        if subject(ours) != subject(theirs):
+            graph.setdefault(subject(ours), set()).add(subject(theirs))
+    return graph
+
+
 def folder_cycles(sources: Mapping[str, str]) -> list[str]:
     """Subjects that need each other, and sub-folders of one subject that do.
 
-    Unlike between files, imports inside functions and those for types count: who reads one of the
-    two has to read the other. A folder and its own sub-folders are one subject.
+    A folder and its own sub-folders are one subject.
     """
-    paths = {module_name(path): path for path in sources}
-    between: dict[str, set[str]] = {}
     within: dict[str, set[str]] = {}
+    for ours, theirs in _arrows(sources):
+        here, there = (each.rpartition("/")[0] for each in (ours, theirs))
+        room = subject(ours)
+        if room == subject(theirs) and here != there and room not in (here, there):
+            within.setdefault(here, set()).add(there)
+    graphs = (folder_graph(sources), within)
+    return [line for graph in graphs for line in cycles({k: sorted(v) for k, v in graph.items()})]
+
+
+def _arrows(sources: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Pairs of paths: a file, and one that it imports."""
+    paths = {module_name(path): path for path in sources}
+    modules = set(paths)
     for path, text in sources.items():
         for item in imports_of(text):
-            other = paths.get(_nearest(item.target, set(paths)))
-            if other is None:
-                continue
-            ours, theirs = subject(path), subject(other)
-            if ours != theirs:
-                between.setdefault(ours, set()).add(theirs)
-                continue
-            here, there = (each.rpartition("/")[0] for each in (path, other))
-            if here != there and ours not in (here, there):
-                within.setdefault(here, set()).add(there)
-    graphs = [{key: sorted(value) for key, value in each.items()} for each in (between, within)]
-    return [line for graph in graphs for line in cycles(graph)]
+            other = paths.get(_nearest(item.target, modules))
+            if other is not None:
+                yield path, other
 
 
 def name_violations(path: str) -> list[str]:

@@ -1,0 +1,90 @@
+"""The pages that describe the house, against the house: files, names, imports."""
+
+import ast
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests import source_rules as rules
+from tests.docs.pages import ROOT, Page
+
+READMES = sorted(
+    path
+    for folder in ("autospace", "cli", "spaces", "tests")
+    for path in (ROOT / folder).rglob("README.md")
+)
+ARCHITECTURE = ROOT / "docs" / "develop" / "architecture.md"
+SOURCES = {
+    path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
+    for folder in ("autospace", "cli", "spaces")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
+SUBJECTS = sorted(
+    {rules.subject(path) for path in SOURCES if not rules.subject(path).endswith(".py")}
+)
+GRAPH = rules.folder_graph(SOURCES)
+_FILE = re.compile(r"[\w./]+\.(py|c|md|json)|[\w./]+/")
+
+each_readme = pytest.mark.parametrize(
+    "path", READMES, ids=lambda path: str(path.parent.relative_to(ROOT))
+)
+
+
+def _imports(subject: str) -> str:
+    short = sorted(
+        each.removeprefix("autospace/").removesuffix(".py") for each in GRAPH.get(subject, ())
+    )
+    return f"Imports: {', '.join(f'`{each}`' for each in short)}.\n"
+
+
+def _names(path: str) -> set[str]:
+    """What a Python file defines, with the methods of its classes."""
+    nodes = ast.walk(ast.parse(SOURCES[path]))
+    defined = (ast.FunctionDef, ast.ClassDef)
+    names = {node.name for node in nodes if isinstance(node, defined)}
+    assigned = (node for node in ast.walk(ast.parse(SOURCES[path])) if isinstance(node, ast.Name))
+    return names | {node.id for node in assigned}
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_every_subject_has_a_page_that_states_its_imports(subject: str) -> None:
+    path = ROOT / subject / "README.md"
+    wanted = _imports(subject) if GRAPH.get(subject) else ""
+    text = path.read_text("utf-8")
+    if os.environ.get("AUTOSPACE_GOLDEN") == "1" and wanted:
+        text = re.sub(r"\n+(Imports: .*\n)?\Z", f"\n\n{wanted}", text)
+        path.write_text(text, "utf-8")
+    assert text.endswith(wanted), "renew it: make golden"
+
+
+@each_readme
+def test_files_that_a_folder_page_names_are_there(path: Path) -> None:
+    named = [span for span in Page.of(path).spans if _FILE.fullmatch(span)]
+    gone = [name for name in named if not any((at / name).exists() for at in (path.parent, ROOT))]
+    assert not gone
+
+
+@each_readme
+def test_a_folder_page_is_short(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) <= 25
+    assert max(map(len, text.splitlines())) <= 180
+
+
+def test_names_behind_files_are_in_these_files() -> None:
+    """`file.py` (`name`, `other`): the file defines the names."""
+    mentions = re.findall(
+        r"`((?:autospace|cli|spaces)/[\w/]+\.py)` \(((?:`\w+`(?:, )?)+)\)",
+        ARCHITECTURE.read_text("utf-8"),
+    )
+    assert len(mentions) > 20
+    for path, names in mentions:
+        missing = set(re.findall(r"\w+", names)) - _names(path)
+        assert not missing, f"{path} does not define {', '.join(sorted(missing))}"
+
+
+def test_the_table_of_folders_is_complete() -> None:
+    rows = re.findall(r"^\| `([\w/]+)/` \|", ARCHITECTURE.read_text("utf-8"), re.MULTILINE)
+    assert sorted(rows) == SUBJECTS
