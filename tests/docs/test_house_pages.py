@@ -86,5 +86,17 @@ def test_names_behind_files_are_in_these_files() -> None:
 
 
 def test_the_table_of_folders_is_complete() -> None:
-    rows = re.findall(r"^\| `([\w/]+)/` \|", ARCHITECTURE.read_text("utf-8"), re.MULTILINE)
-    assert sorted(rows) == SUBJECTS
+    assert sorted(_folders()) == SUBJECTS
+
+
+def test_the_table_of_folders_can_be_read_from_top_to_bottom() -> None:
+    above: set[str] = set()
+    for folder in _folders():
+        imported = {each for each in GRAPH.get(folder, ()) if not each.endswith(".py")}
+        assert imported <= above, f"{folder} imports what stands below it"
+        above.add(folder)
+
+
+def _folders() -> list[str]:
+    text = ARCHITECTURE.read_text("utf-8")
+    return re.findall(r"^\| `([\w/]+)/` \|", text, re.MULTILINE)
