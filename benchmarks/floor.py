@@ -21,7 +21,7 @@ from performance import keep, training_pass
 from autospace.bench.workload import CANDIDATES, FULL, REFERENCE
 from autospace.compute.machine import keep_freed_memory
 from autospace.networks.cells import CellModule
-from autospace.networks.kernels import described
+from autospace.networks.fused import described
 from autospace.networks.network import placed
 from autospace.spaces import Cell, LayerShape
 from autospace.spaces.cells.cost import cell_cost

@@ -27,7 +27,7 @@ from autospace.bench.speed import FULL_STEP_REPEATS, generation_ratio, search_st
 from autospace.bench.workload import CANDIDATES, FULL, MIDDLE, Size, make_setting
 from autospace.compute.machine import keep_freed_memory, this_machine, versions
 from autospace.networks.cells import CellModule
-from autospace.networks.kernels import described
+from autospace.networks.fused import described
 from autospace.networks.kernels.native import VARIABLE
 from autospace.networks.network import placed
 from autospace.networks.operations import Gate, SqueezeExcite, build_operation

@@ -40,6 +40,8 @@ class Rule(NamedTuple):
     denied: tuple[str, ...] = ()
 
 
+KERNELS = "autospace.networks.kernels"
+KERNEL_READERS = ("autospace/networks/fused.py", "autospace/networks/kernels/")
 LIBRARY = ("autospace", "torch", "numpy", "pydantic", "PIL", "safetensors", "scipy", "sklearn")
 ABOVE_TORCH_PARTS = ("autospace.cli", "autospace.exporters", "autospace.evolution.loop")
 # The first pattern that fits a path counts; in a pattern, * crosses folders.
@@ -126,6 +128,8 @@ def import_violations(path: str, text: str) -> list[str]:
             found.append(f"{place}: relative import of {item.target}")
         elif _within(item.target, ("cli", "spaces")):
             found.append(f"{place}: {item.target} without its prefix autospace.")
+        elif _within(item.target, (KERNELS,)) and not path.startswith(KERNEL_READERS):
+            found.append(f"{place}: {item.target} is for autospace/networks/fused.py alone")
         elif _within(item.target, rule.denied):
             found.append(f"{place}: {rule.files} must not import {item.target}")
         elif item.target.partition(".")[0] not in sys.stdlib_module_names and not _within(

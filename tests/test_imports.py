@@ -47,6 +47,15 @@ def _report(found: list[str]) -> str:
         ("autospace/exporters/nni.py", "from autospace.config import A", "is not among"),
         ("cli/main.py", "import pandas", "pandas is not among"),
         ("cli/main.py", "import cli.show", "without its prefix"),
+        *(
+            (path, text, "is for autospace/networks/fused.py alone")
+            for path in ("autospace/networks/cells.py", "cli/commands/doctor.py")
+            for text in (
+                "from autospace.networks.kernels.native import described",
+                "from autospace.networks import kernels",
+                "def f():\n    import autospace.networks.kernels",
+            )
+        ),
     ],
 )
 def test_a_forbidden_import_is_named(path: str, text: str, complaint: str) -> None:
@@ -64,6 +73,8 @@ def test_a_forbidden_import_is_named(path: str, text: str, complaint: str) -> No
         ("autospace/scorers/local.py", "import torch\nfrom autospace.network import Cell"),
         ("autospace/exporters/nni.py", "from autospace.spaces import Space"),
         ("cli/main.py", "import typer\nfrom autospace.config import A"),
+        ("autospace/networks/fused.py", "from autospace.networks.kernels import native"),
+        ("autospace/networks/kernels/norms.py", "from autospace.networks.kernels import native"),
     ],
 )
 def test_an_allowed_import_is_not(path: str, text: str) -> None:

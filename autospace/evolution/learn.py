@@ -34,7 +34,7 @@ from autospace.evolution.population import EvolutionState
 from autospace.evolution.reference import new_reference, warm_up
 from autospace.evolution.settings import Config
 from autospace.latency.budget import LatencyBudget, keep_table, latency_budget, limit_table
-from autospace.networks.kernels import described
+from autospace.networks.fused import described
 from autospace.networks.network import Network
 from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import LONE, make_scorer

@@ -1,19 +1,18 @@
 """The phenotype: a cell as a torch module.
 
-Gradient checkpointing: a part keeps its input alone and is computed again on the way back.
-
-Chen et al., "Training deep nets with sublinear memory cost", 2016: memory for about a third more
-time. Batch normalisation must not count the same batch twice, which plain checkpointing lets it do.
+Gradient checkpointing (Chen et al., "Training deep nets with sublinear memory cost", 2016): a part
+keeps only its input and is computed again in the backward pass. This saves memory for about a third
+more time. Plain checkpointing would let batch normalisation count the same batch twice.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from autospace.networks.kernels import Pending, node_sum, transparent
+from autospace.networks.fused import Node, applied, summed
 from autospace.networks.operations import ConvNorm, Gate, SqueezeExcite, build_operation
 from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.cost import se_channels
@@ -52,10 +51,6 @@ def _statistics_at_rest(part: nn.Module) -> Iterator[None]:
     finally:
         for norm, (momentum, count) in zip(norms, held, strict=True):
             norm.momentum, norm.num_batches_tracked = momentum, count
-
-
-Node = Pending | torch.Tensor
-"""What a node holds; if it has one edge, maybe what its readers will normalise."""
 
 
 class CellModule(nn.Module):
@@ -101,20 +96,18 @@ class CellModule(nn.Module):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """What the output node holds before projection: [N, e * C, H/s, W/s]."""
-        return _finished(self._features(x))
+        return self._features(x).finished()
 
     def _features(self, x: torch.Tensor) -> Node:
-        nodes: dict[int, Node] = {0: _pending(self.expand, x) or self.expand(x)}
+        nodes = {0: applied(self.expand, Node(x))}
         incoming: dict[int, list[tuple[int, str]]] = {}
         for source, target, _ in self.cell.edges:
             incoming.setdefault(target, []).append((source, f"{source}_{target}"))
         for target in sorted(incoming):
-            values = [_applied(self.operations[key], nodes, j) for j, key in incoming[target]]
+            edges = incoming[target]
+            node = summed([applied(self.operations[key], nodes[source]) for source, key in edges])
             mix = str(target)
-            if mix in self.mixes:
-                nodes[target] = self.mixes[mix](_summed(values))
-            else:
-                nodes[target] = values[0] if len(values) == 1 else _summed(values)
+            nodes[target] = applied(self.mixes[mix], node) if mix in self.mixes else node
         return nodes[self.last]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -125,44 +118,15 @@ class CellModule(nn.Module):
             return x.new_zeros(x.shape[0], self.shape.out_channels, side, side)
 
         def output(x: torch.Tensor) -> torch.Tensor:
-            features = self._features(x)
-            pending = project.pending(features)
-            found: torch.Tensor = pending.finished() if pending else project(_finished(features))
-            return found
+            return applied(project, self._features(x)).finished()
 
         if self.recomputes and torch.is_grad_enabled():
             return recomputed(self, output, x)
         return output(x)
 
 
-def _pending(operation: nn.Module, x: Node) -> Pending | None:
-    return operation.pending(x) if isinstance(operation, ConvNorm) else None
-
-
-def _applied(operation: nn.Module, nodes: dict[int, Node], source: int) -> Node:
-    """An edge's value; a node that has to be finished for it stays so for the edges to come."""
-    if transparent(operation):
-        return nodes[source]
-    pending = _pending(operation, nodes[source])
-    if pending is not None:
-        return pending
-    nodes[source] = finished = _finished(nodes[source])
-    found: torch.Tensor = operation(finished)
-    return found
-
-
-def _finished(x: Node) -> torch.Tensor:
-    return x.finished() if isinstance(x, Pending) else x
-
-
-def _summed(values: list[Node]) -> torch.Tensor:
-    if any(isinstance(value, Pending) for value in values):
-        return node_sum(values)
-    return added(_finished(value) for value in values)
-
-
 def recompute_cells(module: nn.Module) -> None:
-    """Makes all cells in a module keep their inputs alone for the backward pass: less memory."""
+    """Makes all cells in a module keep only their inputs for the backward pass, to save memory."""
     for part in module.modules():
         if isinstance(part, CellModule):
             part.recomputes = True
@@ -178,13 +142,3 @@ def initialise(module: nn.Module) -> None:
         elif isinstance(part, nn.Linear):
             nn.init.normal_(part.weight, 0, 0.01)
             nn.init.zeros_(part.bias)
-
-
-def added(values: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Sum of at least one tensor, without a copy of the first."""
-    total: torch.Tensor | None = None
-    for value in values:
-        total = value if total is None else total + value
-    if total is None:
-        raise ValueError("nothing to add: at least one tensor is needed")
-    return total

@@ -6,23 +6,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.networks.kernels import (
-    Pending,
-    depthwise,
-    depthwise_convolution,
-    norm_act,
-    pointwise,
-    pointwise_convolution,
-    replaceable,
-    reweighable,
-    reweighed,
-    takes,
-)
+from autospace.networks.fused import FusibleAttention, FusibleConvolution
 from autospace.spaces.cells.operations import OPERATIONS, Operation
 
 
-class ConvNorm(nn.Sequential):
-    """Convolution without bias, batch normalisation and, if asked, ReLU6.
+class ConvNorm(FusibleConvolution):
+    """Convolution without bias, batch normalisation and, if `activate`, ReLU6.
 
     Padding keeps the resolution at stride 1 and gives ceil(side / stride) at stride 2.
     """
@@ -44,30 +33,6 @@ class ConvNorm(nn.Sequential):
         )
         parts: list[nn.Module] = [convolution, nn.BatchNorm2d(out_channels)]
         super().__init__(*parts, *([nn.ReLU6()] if activate else []))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, C, H, W] -> [N, C', H/stride, W/stride]."""
-        if not (takes(x) and replaceable(self, x)):
-            found: torch.Tensor = super().forward(x)  # type: ignore[no-untyped-call]
-            return found
-        if self._convolved_by_kernels:
-            return self._pending(x).finished()
-        return norm_act(self.convolution(x), self.norm, activate=self.activates)
-
-    def pending(self, x: Pending | torch.Tensor) -> Pending | None:
-        """The convolution's output, to be normalised by whoever reads it; None if it cannot be."""
-        tensor = x.z if isinstance(x, Pending) else x
-        able = self._convolved_by_kernels and takes(tensor) and replaceable(self, tensor)
-        return self._pending(x) if able else None
-
-    @property
-    def _convolved_by_kernels(self) -> bool:
-        return pointwise(self.convolution) or (self.activates and depthwise(self.convolution))
-
-    def _pending(self, x: Pending | torch.Tensor) -> Pending:
-        if pointwise(self.convolution):
-            return pointwise_convolution(x, self.convolution, self.norm, activate=self.activates)
-        return depthwise_convolution(x, self.convolution, self.norm)
 
     @property
     def activates(self) -> bool:
@@ -91,7 +56,7 @@ class ConvNorm(nn.Sequential):
         return second
 
 
-class SqueezeExcite(nn.Module):
+class SqueezeExcite(FusibleAttention):
     """Channel attention with a hidden layer (Hu et al., CVPR 2018, equations 2-4)."""
 
     def __init__(self, channels: int, hidden: int) -> None:
@@ -99,28 +64,28 @@ class SqueezeExcite(nn.Module):
         self.reduce = nn.Conv2d(channels, hidden, 1)
         self.expand = nn.Conv2d(hidden, channels, 1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Weighs the channels of x [N, C, H, W] by their own global average."""
-        if reweighable(self, x):
-            return reweighed(x, self._weights, *self.parameters())
+    def plain(self, x: torch.Tensor) -> torch.Tensor:
+        """The channels of x [N, C, H, W], weighted by a function of all averages."""
         averages = F.adaptive_avg_pool2d(x, 1)
         return x * torch.sigmoid(self.expand(F.relu(self.reduce(averages))))
 
-    def _weights(self, averages: torch.Tensor) -> torch.Tensor:
-        """Weights [N, C] from averages: on one pixel, convolutions are slow matrix products."""
+    def weights(self, averages: torch.Tensor) -> torch.Tensor:
+        """The same weights as matrix products, which are faster than convolutions of one pixel."""
         hidden = F.linear(averages, self.reduce.weight.flatten(1), self.reduce.bias)
         found = F.linear(F.relu(hidden), self.expand.weight.flatten(1), self.expand.bias)
         return torch.sigmoid(found)
 
 
-class Gate(nn.Module):
+class Gate(FusibleAttention):
     """Channel attention without weights: x times the sigmoid of its own global average."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Weighs the channels of x [N, C, H, W]."""
-        if reweighable(self, x):
-            return reweighed(x, torch.sigmoid)
+    def plain(self, x: torch.Tensor) -> torch.Tensor:
+        """The channels of x [N, C, H, W], each times the sigmoid of its average."""
         return x * torch.sigmoid(F.adaptive_avg_pool2d(x, 1))
+
+    def weights(self, averages: torch.Tensor) -> torch.Tensor:
+        """Their sigmoid."""
+        return torch.sigmoid(averages)
 
 
 def _skip(operation: Operation, channels: int, stride: int) -> nn.Module:

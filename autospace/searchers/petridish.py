@@ -26,7 +26,7 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from autospace.networks.cells import added
+from autospace.networks.fused import added
 from autospace.networks.network import joined
 from autospace.runs.settings import Section
 from autospace.runs.state import State

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from autospace.networks.cells import CellModule, added
-from autospace.networks.kernels import takes, weighed_sum
+from autospace.networks.cells import CellModule
+from autospace.networks.fused import weighted_sum
 from autospace.networks.network import Network, joined, placed
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import LayerShape
@@ -56,19 +56,15 @@ class Supernet(nn.Module):
         return [*found, self.network.classify(x)]
 
     def mixture(self, images: torch.Tensor, weights: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Logits with all choices of a layer weighed: y = sum_k a_k c_k(x).
+        """Logits with all choices of a layer weighted: y = sum_k a_k c_k(x).
 
         `weights` holds a tensor [K] per layer, one entry per choice.
         """
         x: torch.Tensor = self.network.stem(images)
         for shape, modules, mix in zip(self.shapes, self.choices, weights, strict=True):
-            x = joined(shape, x, self._weighed([module(x) for module in modules], mix))
+            outputs = [module(x) for module in modules]
+            x = joined(shape, x, weighted_sum(outputs, mix, training=self.training))
         return self.network.classify(x)
-
-    def _weighed(self, outputs: Sequence[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
-        if self.training and all(map(takes, outputs)) and weights.dtype == outputs[0].dtype:
-            return weighed_sum(outputs, weights)
-        return added(weight * output for weight, output in zip(weights, outputs, strict=True))
 
 
 @contextmanager

@@ -159,7 +159,7 @@ def _version(name: str) -> str | None:
 
 
 def _kernels() -> str:
-    from autospace.networks.kernels import described
+    from autospace.networks.fused import described
 
     return described()
 

@@ -1,8 +1,8 @@
 """Autograd functions over the kernels: convolutions whose output awaits its normalisation.
 
-Training mode, channels last, first derivatives only. They keep the output of the convolution alone
-for the way back; what batch normalisation and ReLU6 make of it is computed anew where it is needed,
-and so is what the convolution read, if that was pending too.
+Training mode, channels last, first derivatives only. For the backward pass they keep only the
+output of the convolution. What batch normalisation and ReLU6 make of it is computed again where it
+is needed, and so is the input of the convolution, if that was pending too.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ from autospace.networks.kernels.native import (
 from autospace.networks.kernels.norms import Pair, Pending, Sums
 
 GROUPS: Final = 8
-"""Of images, at most: a thread sums what a group adds to the gradients of 1x1 convolutions."""
+"""Most groups of images: one thread sums what a group adds to the gradients of 1x1 convolutions."""
 
 NO_SUMS: Final = (None, None)
 
@@ -38,14 +38,14 @@ Tensors = tuple[torch.Tensor | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """A convolution and its normalisation, at work once.
+    """One use of a convolution and its normalisation.
 
-    It holds no tensors: what it held would stay in memory until the way back is gone to its end.
+    It holds no tensors, because they would stay in memory until the end of the backward pass.
 
     Attributes:
         activate: whether ReLU6 follows.
-        before: the sums of what is read, if that is pending.
-        sums: those of the output.
+        before: the sums of the input, if that is pending.
+        sums: the sums of the output.
     """
 
     convolution: nn.Conv2d
@@ -57,11 +57,11 @@ class _Unit:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """Where gradients go; what nobody asked for is None.
+    """Where gradients go; those that nobody needs are None.
 
     Attributes:
-        x: the gradient of what was read.
-        sums: and products of that gradient [N, C], for the normalisation that x awaited.
+        x: the gradient of the input.
+        sums: sums and products of that gradient [N, C], for the pending normalisation of x.
         weight: whether the gradient of the weights is wanted.
     """
 
@@ -73,14 +73,14 @@ class _Wanted:
 def depthwise_convolution(
     x: Pending | torch.Tensor, convolution: nn.Conv2d, norm: nn.BatchNorm2d
 ) -> Pending:
-    """Depthwise convolution [C, 1, k, k] of x [N, C, H, W]; norm and ReLU6 are to come."""
+    """Depthwise convolution [C, 1, k, k] of x [N, C, H, W]; norm and ReLU6 follow later."""
     return _pending(_Depthwise, x, convolution, norm, activate=True)
 
 
 def pointwise_convolution(
     x: Pending | torch.Tensor, convolution: nn.Conv2d, norm: nn.BatchNorm2d, *, activate: bool
 ) -> Pending:
-    """1x1 convolution [C', C, 1, 1] of x [N, C, H, W]; norm and, if asked, ReLU6 are to come."""
+    """1x1 convolution [C', C, 1, 1] of x [N, C, H, W]; norm and maybe ReLU6 follow later."""
     return _pending(_Pointwise, x, convolution, norm, activate=activate)
 
 
@@ -120,7 +120,7 @@ class _Depthwise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: torch.Tensor | None, _: None) -> Tensors:
+    def backward(ctx: Any, gradient: torch.Tensor | None, _: None) -> Tensors:
         def run(
             x: torch.Tensor, weight: torch.Tensor, norm: object, wanted: _Wanted, *read: int | None
         ) -> torch.Tensor | None:
@@ -129,7 +129,7 @@ class _Depthwise(torch.autograd.Function):
             on_channels("depthwise_slopes", x, ctypes.byref(ctx.geometry), norm, *read, *places)
             return found
 
-        return _backward(ctx, slope, run)
+        return _backward(ctx, gradient, run)
 
 
 class _Pointwise(torch.autograd.Function):
@@ -152,7 +152,7 @@ class _Pointwise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: torch.Tensor | None, _: None) -> Tensors:
+    def backward(ctx: Any, gradient: torch.Tensor | None, _: None) -> Tensors:
         def run(
             x: torch.Tensor, weight: torch.Tensor, norm: object, wanted: _Wanted, *read: int | None
         ) -> torch.Tensor | None:
@@ -167,7 +167,7 @@ class _Pointwise(torch.autograd.Function):
             kernel(x, "joined_weights")(groups, size, *at(parts, found))
             return found
 
-        return _backward(ctx, slope, run)
+        return _backward(ctx, gradient, run)
 
 
 def _geometry(convolution: nn.Conv2d, x: torch.Tensor) -> Geometry:
@@ -197,26 +197,26 @@ def _forward(
 
 
 def _backward(
-    ctx: Any, slope: torch.Tensor | None, run: Callable[..., torch.Tensor | None]
+    ctx: Any, gradient: torch.Tensor | None, run: Callable[..., torch.Tensor | None]
 ) -> Tensors:
     """Gradients of x, the convolution's weights, and batch normalisation's weight and bias."""
     _, x_asked, _, weight_asked, *norm_asked = ctx.needs_input_grad
-    if slope is None or not (x_asked or weight_asked or any(norm_asked)):
+    if gradient is None or not (x_asked or weight_asked or any(norm_asked)):
         return None, None, None, None, None, None
     x, weight, z, coefficients, before = ctx.saved_tensors
     unit: _Unit = ctx.unit
-    kept, slope = unit.sums.take(slope), laid_out(slope)
-    sums = kept or norms.slope_sums(slope, z, coefficients, activate=unit.activate)
+    kept, gradient = unit.sums.take(gradient), laid_out(gradient)
+    sums = kept or norms.gradient_sums(gradient, z, coefficients, activate=unit.activate)
     pixels = z.shape[2] * z.shape[3]
-    norm_weight, norm_bias, slopes = norms.input_slopes(*sums, pixels, coefficients)
+    norm_weight, norm_bias, gradients = norms.input_gradients(*sums, pixels, coefficients)
     if not (x_asked or weight_asked):
         return None, None, None, None, norm_weight, norm_bias
     wanted = _wanted(x, unit.before, x_asked=x_asked, weight_asked=weight_asked)
-    norm = pointers(slope, z, coefficients, slopes)
-    weight_slope = run(x, weight, norm, wanted, *map(place, (x, before, weight)))
+    norm = pointers(gradient, z, coefficients, gradients)
+    weight_gradient = run(x, weight, norm, wanted, *map(place, (x, before, weight)))
     if unit.before is not None and wanted.x is not None and wanted.sums is not None:
         unit.before.keep(wanted.x, wanted.sums)
-    return None, wanted.x, None, weight_slope, norm_weight, norm_bias
+    return None, wanted.x, None, weight_gradient, norm_weight, norm_bias
 
 
 def _wanted(x: torch.Tensor, before: Sums | None, *, x_asked: bool, weight_asked: bool) -> _Wanted:

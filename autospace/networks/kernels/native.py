@@ -20,10 +20,10 @@ import torch
 
 VARIABLE: Final = "AUTOSPACE_NATIVE"
 VERSION: Final = 3
-"""Of the library's functions, as kernels.c has it: an old library is not called."""
+"""Version of the library's functions, as in kernels.c: an older library is not called."""
 DTYPES: Final = {torch.float32: "float", torch.float64: "double"}
 SMALL: Final = 1 << 17
-"""Elements below which a second thread costs more than it spares."""
+"""Number of elements below which a second thread costs more time than it saves."""
 _INTEGER, _POINTER, _REAL = ctypes.c_int64, ctypes.c_void_p, ctypes.c_double
 _RANGE = (_INTEGER, _INTEGER)
 _SIZES = (_INTEGER, _INTEGER)
@@ -155,35 +155,35 @@ def kernel(tensor: torch.Tensor, name: str) -> Kernel:
 
 
 def on_images(name: str, tensor: torch.Tensor, *arguments: object) -> None:
-    """Runs a kernel on images [N, C, H, W], shared out among threads; it is told H W and C."""
+    """Runs a kernel on images [N, C, H, W], divided among threads; it gets H * W and C."""
     count, channels, height, width = tensor.shape
     work = kernel(tensor, name)
     shared_out(work, count, tensor.numel(), height * width, channels, *arguments)
 
 
 def on_channels(name: str, tensor: torch.Tensor, *arguments: object) -> None:
-    """Runs a kernel on blocks of channels, shared out among threads."""
+    """Runs a kernel on blocks of channels, divided among threads."""
     blocks = -(-tensor.shape[1] * tensor.element_size() // LANES_BYTES)
     shared_out(kernel(tensor, name), blocks, tensor.numel(), *arguments)
 
 
 def on_groups(name: str, tensor: torch.Tensor, groups: int, *arguments: object) -> None:
-    """Runs a kernel on groups of images, shared out among threads."""
+    """Runs a kernel on groups of images, divided among threads."""
     shared_out(kernel(tensor, name), groups, tensor.numel(), *arguments)
 
 
 def at(*tensors: torch.Tensor) -> tuple[int, ...]:
-    """Where tensors lie. Whoever calls a kernel keeps them until it returns."""
+    """Addresses of tensors. The caller of a kernel keeps the tensors until it returns."""
     return tuple(tensor.data_ptr() for tensor in tensors)
 
 
 def place(tensor: torch.Tensor | None) -> int | None:
-    """Where a tensor lies, if there is one."""
+    """Address of a tensor, if there is one."""
     return None if tensor is None else tensor.data_ptr()
 
 
 def pointers(*tensors: torch.Tensor) -> ctypes.Array[ctypes.c_void_p]:
-    """Where tensors lie, as an array in memory."""
+    """Addresses of tensors, as an array in memory."""
     return (ctypes.c_void_p * len(tensors))(*at(*tensors))
 
 
@@ -198,7 +198,7 @@ def image_sums(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Te
 
 
 def scaled(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor | None = None) -> torch.Tensor:
-    """Weighs channels by scale [N, C], and adds a shift to each."""
+    """The channels of x, multiplied by scale [N, C], plus shift [N, C] if given."""
     out = torch.empty_like(x)
     on_images("scaled", x, *at(x, scale), place(shift), out.data_ptr())
     return out

@@ -1,4 +1,4 @@
-"""What a node does with its terms: a weighed sum in one pass, channel attention in three."""
+"""What a node does with its terms: a weighted sum in one pass, channel attention in three."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,13 +9,13 @@ from torch.autograd.function import once_differentiable
 from autospace.networks.kernels.native import image_sums, laid_out, on_images, pointers, scaled
 
 
-def weighed_sum(terms: Sequence[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
-    """The sum [N, C, H, W] of so many terms, each times its weight, of weights [K]."""
-    found: torch.Tensor = _WeighedSum.apply(weights, *terms)  # type: ignore[no-untyped-call]
+def weighted_sum(terms: Sequence[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
+    """The sum [N, C, H, W] of K terms, each times its weight, of weights [K]."""
+    found: torch.Tensor = _WeightedSum.apply(weights, *terms)  # type: ignore[no-untyped-call]
     return found
 
 
-class _WeighedSum(torch.autograd.Function):
+class _WeightedSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weights: torch.Tensor, *terms: torch.Tensor) -> torch.Tensor:
         kept = [laid_out(term) for term in terms]
@@ -30,33 +30,33 @@ class _WeighedSum(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         weights, *terms = ctx.saved_tensors
-        slope = laid_out(slope)
+        gradient = laid_out(gradient)
         found = [
-            scaled(slope, weight.expand(slope.shape[:2]).contiguous()) if asked else None
+            scaled(gradient, weight.expand(gradient.shape[:2]).contiguous()) if asked else None
             for weight, asked in zip(weights, ctx.needs_input_grad[1:], strict=True)
         ]
-        slopes = None
+        gradients = None
         if ctx.needs_input_grad[0]:
-            slopes = torch.stack([image_sums(slope, term)[1].sum() for term in terms])
-        return slopes, *found
+            gradients = torch.stack([image_sums(gradient, term)[1].sum() for term in terms])
+        return gradients, *found
 
 
 Weigh = Callable[[torch.Tensor], torch.Tensor]
 """From averages [N, C] to weights [N, C]."""
 
 
-def reweighed(x: torch.Tensor, weigh: Weigh, *parameters: torch.Tensor) -> torch.Tensor:
-    """Weighs the channels of x [N, C, H, W] by what `weigh` makes of their averages.
+def reweighted(x: torch.Tensor, weigh: Weigh, *parameters: torch.Tensor) -> torch.Tensor:
+    """The channels of x [N, C, H, W], multiplied by what `weigh` makes of their averages.
 
-    `parameters` are those of `weigh`, which is asked again on the way back.
+    `parameters` are those of `weigh`, which is called again in the backward pass.
     """
-    found: torch.Tensor = _Reweighed.apply(weigh, x, *parameters)  # type: ignore[no-untyped-call]
+    found: torch.Tensor = _Reweighted.apply(weigh, x, *parameters)  # type: ignore[no-untyped-call]
     return found
 
 
-class _Reweighed(torch.autograd.Function):
+class _Reweighted(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weigh: Weigh, x: torch.Tensor, *parameters: torch.Tensor) -> torch.Tensor:
         x = laid_out(x)
@@ -68,18 +68,20 @@ class _Reweighed(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, averages, weights, *parameters = ctx.saved_tensors
-        slope = laid_out(slope)
+        gradient = laid_out(gradient)
         needed = ctx.needs_input_grad[1:]
         with torch.enable_grad():
             averages = averages.detach().requires_grad_()
             again = ctx.weigh(averages)
         sources = [averages, *parameters]
         wanted = [source for source, asked in zip(sources, needed, strict=True) if asked]
-        slopes = iter(torch.autograd.grad(again, wanted, image_sums(slope, x)[1]) if wanted else ())
-        found = [next(slopes) if asked else None for asked in needed]
+        gradients = iter(
+            torch.autograd.grad(again, wanted, image_sums(gradient, x)[1]) if wanted else ()
+        )
+        found = [next(gradients) if asked else None for asked in needed]
         if found[0] is not None:
             shift = (found[0] / (x.shape[2] * x.shape[3])).contiguous()
-            found[0] = scaled(slope, weights, shift)
+            found[0] = scaled(gradient, weights, shift)
         return None, *found

@@ -1,8 +1,7 @@
-"""Batch normalisation in training mode, as coefficients of what is computed in passing.
+"""Batch normalisation in training mode, as coefficients that other kernels apply.
 
-Batch normalisation and ReLU6 after a convolution that is PyTorch's own.
-
-A `Pending` tensor is normalised by whatever reads it, so that no pass over memory does only that.
+`norm_act` does batch normalisation and ReLU6 after a convolution that PyTorch computed. A `Pending`
+tensor is normalised by each kernel that reads it, so that no pass over memory does only that.
 """
 
 from collections.abc import Sequence
@@ -19,13 +18,13 @@ from autospace.networks.kernels.native import at, kernel, laid_out, on_images, p
 def coefficients(
     norm: nn.BatchNorm2d, means: torch.Tensor, deviations: torch.Tensor, pixels: int
 ) -> torch.Tensor:
-    """Scale, shift, mean and inverse deviation [4, C]; moves the running statistics.
+    """Scale, shift, mean and inverse deviation [4, C]; updates the running statistics.
 
     Args:
-        norm: the module; it is told of the batch.
-        means: of every image [N, C].
-        deviations: their sums of squares, [N, C].
-        pixels: of an image.
+        norm: the module; it counts the batch.
+        means: averages over the pixels of each image, [N, C].
+        deviations: sums of the squared deviations from these averages, [N, C].
+        pixels: pixels of an image.
     """
     images, channels = means.shape
     found = means.new_empty(4, channels)
@@ -64,16 +63,16 @@ def added(
     return out
 
 
-def slope_sums(
-    slope: torch.Tensor, z: torch.Tensor, coefficients: torch.Tensor, *, activate: bool
+def gradient_sums(
+    gradient: torch.Tensor, z: torch.Tensor, coefficients: torch.Tensor, *, activate: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sums [N, C] over pixels of the slope through ReLU6, and of it times the way off the mean."""
+    """Sums [N, C] over pixels: of the gradient through ReLU6, and of it times (z - mean)."""
     sums, products = z.new_empty(2, *z.shape[:2])
-    on_images("slope_sums", z, *at(slope, z, coefficients), activate, *at(sums, products))
+    on_images("slope_sums", z, *at(gradient, z, coefficients), activate, *at(sums, products))
     return sums, products
 
 
-def input_slopes(
+def input_gradients(
     sums: torch.Tensor, products: torch.Tensor, pixels: int, coefficients: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients of weight and bias, and the coefficients [2, C] of that of the input."""
@@ -121,50 +120,50 @@ class _NormAct(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         z, coefficients = ctx.saved_tensors
-        slope = laid_out(slope)
-        sums = slope_sums(slope, z, coefficients, activate=ctx.activate)
+        gradient = laid_out(gradient)
+        sums = gradient_sums(gradient, z, coefficients, activate=ctx.activate)
         pixels = z.shape[2] * z.shape[3]
-        weight_slope, bias_slope, slopes = input_slopes(*sums, pixels, coefficients)
+        weight_gradient, bias_gradient, gradients = input_gradients(*sums, pixels, coefficients)
         out = None
         if ctx.needs_input_grad[2]:
             out = torch.empty_like(z)
-            norm = pointers(slope, z, coefficients, slopes)
+            norm = pointers(gradient, z, coefficients, gradients)
             on_images("slope_of_input", z, norm, ctx.activate, out.data_ptr())
-        return None, None, out, weight_slope, bias_slope
+        return None, None, out, weight_gradient, bias_gradient
 
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 class Sums:
-    """What the only reader of a pending tensor sums on its way back, for the norm before it.
+    """Sums that the only reader of a pending tensor computes in its backward pass, for the norm.
 
-    Where there are more readers, autograd adds up their slopes, and nobody knows the sums yet.
+    Where there are more readers, autograd adds up their gradients, and the norm has to sum itself.
     """
 
     def __init__(self) -> None:
         self.readers = 0
         self._kept: tuple[torch.Tensor, int, Pair] | None = None
 
-    def keep(self, slope: torch.Tensor, found: Pair) -> None:
-        """Sums and products [N, C] that belong to a slope."""
-        self._kept = slope, slope._version, found
+    def keep(self, gradient: torch.Tensor, found: Pair) -> None:
+        """Sums and products [N, C] that belong to a gradient."""
+        self._kept = gradient, gradient._version, found
 
-    def take(self, slope: torch.Tensor) -> Pair | None:
-        """Those of this very slope, if there are any."""
+    def take(self, gradient: torch.Tensor) -> Pair | None:
+        """The sums that were kept for this very tensor, unchanged, if there are any."""
         kept, self._kept = self._kept, None
-        if kept is None or kept[0] is not slope or kept[1] != slope._version:
+        if kept is None or kept[0] is not gradient or kept[1] != gradient._version:
             return None
         return kept[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The output z [N, C, H, W] of a convolution, with the normalisation and ReLU6 that it awaits.
+    """The output z [N, C, H, W] of a convolution whose normalisation and ReLU6 are still to do.
 
-    To autograd, z stands for what becomes of it: its slope is that of the finished tensor.
+    For autograd, z stands for the finished tensor: its gradient is that of the finished tensor.
     """
 
     z: torch.Tensor
@@ -173,7 +172,7 @@ class Pending:
     sums: Sums = field(default_factory=Sums)
 
     def finished(self) -> torch.Tensor:
-        """What becomes of it."""
+        """The tensor, normalised and, if `activate`, clamped."""
         return node_sum([self])
 
 
@@ -203,5 +202,5 @@ class _NodeSum(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return None, None, *(slope if asked else None for asked in ctx.needs_input_grad[2:])
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return None, None, *(gradient if asked else None for asked in ctx.needs_input_grad[2:])

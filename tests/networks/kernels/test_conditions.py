@@ -9,8 +9,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from autospace.networks import fused
 from autospace.networks.cells import CellModule
-from autospace.networks.kernels import described, native
+from autospace.networks.fused import described
+from autospace.networks.kernels import native
 from autospace.networks.operations import ConvNorm
 from autospace.spaces import Cell, LayerShape
 from tests.networks.kernels.tools import needs_kernels, plainly
@@ -200,13 +202,56 @@ def test_a_second_derivative_is_an_error_and_plainly_a_number() -> None:
     assert x.grad is not None
 
 
+class _Doubled(ConvNorm):
+    """A module of somebody else's, with a forward pass of its own."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(x)
+
+
+def test_a_subclass_with_its_own_forward_pass_is_computed_by_it() -> None:
+    cell, x = module(), images()
+    cell.operations["0_1"] = _Doubled(12, 12, 3, groups=12).train()
+    with plainly():
+        wanted = copy.deepcopy(cell)(x)
+    assert torch.allclose(cell(x), wanted, atol=1e-5)
+
+
+class _Recording(fused.Plain):
+    """A second backend, for attention alone."""
+
+    def __init__(self) -> None:
+        self.computed: list[str] = []
+
+    def replaces(self, module: fused.Fusible, x: torch.Tensor) -> bool:
+        return isinstance(module, fused.FusibleAttention)
+
+    def compute(self, module: fused.Fusible, node: fused.Node) -> fused.Value:
+        self.computed.append(type(module).__name__)
+        return super().compute(module, node)
+
+
+def test_the_first_backend_that_takes_a_module_computes_it(
+    calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, x = module(), images()
+    wanted = copy.deepcopy(cell)(x)
+    other = _Recording()
+    monkeypatch.setattr(fused, "BACKENDS", (other, *fused.BACKENDS))
+    calls.clear()
+    assert torch.allclose(cell(x), wanted, atol=1e-5)
+    assert other.computed == ["Gate", "SqueezeExcite"]
+    assert "scaled" not in _kinds(calls)
+    assert {"depthwise", "pointwise"} <= _kinds(calls)
+
+
 def test_without_the_library_cells_train_plainly(
     calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell, x = module(), images()
     with plainly():
         wanted = copy.deepcopy(cell)(x)
-    monkeypatch.setattr("autospace.networks.kernels.conditions.kernels", lambda dtype: None)
+    monkeypatch.setattr("autospace.networks.fused.kernels", lambda dtype: None)
     assert torch.equal(cell(x), wanted)
     assert calls == []
 

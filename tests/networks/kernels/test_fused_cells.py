@@ -11,7 +11,8 @@ from torch import nn
 
 from autospace.compute.device import threads
 from autospace.networks.cells import CellModule
-from autospace.networks.kernels import native, norm_act
+from autospace.networks.kernels import native
+from autospace.networks.kernels.norms import norm_act
 from autospace.networks.network import placed
 from autospace.networks.operations import ConvNorm, SqueezeExcite
 from autospace.spaces import OPERATIONS, Cell, LayerShape

@@ -5,8 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospace.networks.cells import added
-from autospace.networks.kernels import weighed_sum
+from autospace.networks.fused import added, weighted_sum
 from autospace.spaces import LayerSpec, Skeleton, Stem
 from autospace.spaces.files.library import family_space
 from autospace.supernets.supernet import space_supernet
@@ -33,7 +32,7 @@ def test_values_and_gradients_are_the_plain_ones(
     slope, *values = drawn
     terms = [value.requires_grad_(ask) for value, ask in zip(values, asked, strict=False)]
     weights = torch.randn(count, generator=generator, dtype=torch.float64).requires_grad_(asked[-1])
-    found = weighed_sum(terms, weights)
+    found = weighted_sum(terms, weights, training=True)
     wanted = added(weight * term for weight, term in zip(weights, terms, strict=True))
     torch.testing.assert_close(found, wanted)
     sources = [each for each in (weights, *terms) if each.requires_grad]

@@ -11,6 +11,7 @@ from torch import nn
 
 from autospace.compute.device import threads
 from autospace.networks.cells import CellModule
+from autospace.networks.fused import Node, applied
 from autospace.networks.kernels import native, norms
 from autospace.networks.operations import ConvNorm
 from autospace.spaces import Cell, LayerShape
@@ -134,7 +135,7 @@ def test_an_only_reader_makes_the_sums(readers: str, made: list[bool], taken: li
 
 
 @pytest.mark.parametrize("readers", list(READERS))
-def test_the_way_back_may_be_gone_twice_and_in_part(readers: str) -> None:
+def test_the_backward_pass_may_run_twice_and_in_part(readers: str) -> None:
     module = wide(Cell.from_edges(READERS[readers], expansion=3), 9)
     x = drawn(3, 7, 9, 9).requires_grad_()
     sources = [x, *module.parameters()]
@@ -147,13 +148,13 @@ def test_the_way_back_may_be_gone_twice_and_in_part(readers: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
 
 
-def test_a_tensor_is_gone_once_the_way_back_has_passed_it() -> None:
+def test_a_tensor_is_gone_once_the_backward_pass_has_used_it() -> None:
     expand, middle = ConvNorm(4, 8), ConvNorm(8, 8, 3, groups=8)
-    first = expand.pending(torch.randn(2, 4, 5, 5))
-    assert first is not None
-    second = middle.pending(first)
-    assert second is not None
-    held = weakref.ref(first.z)
+    first = applied(expand, Node(torch.randn(2, 4, 5, 5)))
+    second = applied(middle, first)
+    assert isinstance(first.value, norms.Pending)
+    assert isinstance(second.value, norms.Pending)
+    held = weakref.ref(first.value.z)
     loss = second.finished().sum()
     del first, second
     assert held() is not None
