@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.cost import Cost, cell_cost, total
-from autospace.spaces.cells.operations import OPERATIONS
+from autospace.spaces.cells.operations import OPERATIONS, unknown_operation
 from autospace.spaces.checks import (
     MAX_CANDIDATES,
     MAX_GENERATION,
@@ -188,8 +188,7 @@ class Space:
     def _check_vocabulary(self) -> None:
         for index, name in enumerate(self.operations):
             if name not in OPERATIONS:
-                problem = f"unknown operation {shown(name)}; allowed: {', '.join(OPERATIONS)}"
-                raise SpaceError(f"operations[{index}]", problem)
+                raise SpaceError(f"operations[{index}]", unknown_operation(name))
             if name in self.operations[:index]:
                 raise SpaceError(f"operations[{index}]", f"{shown(name)} stands twice")
         known = {*self.operations, "none"}

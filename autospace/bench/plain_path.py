@@ -161,4 +161,6 @@ def _operation(name: str, channels: int, stride: int) -> nn.Module:
         return nn.MaxPool2d(kernel, stride, kernel // 2)
     if operation.kind == "average_pool":
         return nn.AvgPool2d(kernel, stride, kernel // 2, count_include_pad=False)
+    if operation.kind != "skip":
+        raise ValueError(f"operation {name!r} has no plain module")
     return nn.Identity() if stride == 1 else nn.AvgPool2d(2, ceil_mode=True)

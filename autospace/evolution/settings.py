@@ -13,7 +13,7 @@ from autospace.data.settings import DataConfig
 from autospace.runs.errors import ConfigError
 from autospace.runs.settings import DEVICES, Precision, Section, make_settings, read_config
 from autospace.scorers.scorer import ScoringConfig
-from autospace.spaces.cells.operations import DEFAULT_OPERATIONS, OPERATIONS
+from autospace.spaces.cells.operations import DEFAULT_OPERATIONS, OPERATIONS, unknown_operation
 from autospace.spaces.errors import shown
 from autospace.spaces.text import parse_count
 
@@ -63,7 +63,7 @@ class CellsConfig(Section):
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in OPERATIONS:
-                raise ValueError(f"{shown(name)}; allowed: {', '.join(OPERATIONS)}")
+                raise ValueError(unknown_operation(name))
         if len(set(names)) != len(names) or not set(names) - {"none"}:
             raise ValueError("each operation once, and at least one besides none")
         return names

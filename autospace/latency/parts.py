@@ -14,11 +14,12 @@ from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
 
 FIXED: Final = ("stem", "head", "classifier")
-PART_NAMES: Final = (
-    *FIXED,
-    *("expand", "project", "sum", "gate", "se"),
-    *(name for name in OPERATIONS if name != "none"),
-)
+INNER: Final = ("expand", "project", "sum", "gate", "se")
+
+
+def part_names() -> tuple[str, ...]:
+    """All names of parts, those of registered operations included."""
+    return (*FIXED, *INNER, *(name for name in OPERATIONS if name != "none"))
 
 
 class Part(NamedTuple):

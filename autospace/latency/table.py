@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from autospace.latency.parts import PART_NAMES, Part
+from autospace.latency.parts import Part, part_names
 from autospace.spaces.checks import MAX_CHANNELS, MAX_CLASSES, MAX_RESOLUTION
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.files.codec import canonical_json
@@ -19,8 +19,8 @@ MOST_MS: Final = 10.0**6
 
 
 def _known(name: str) -> str:
-    if name not in PART_NAMES:
-        raise ValueError(f"unknown part; allowed: {', '.join(PART_NAMES)}")
+    if name not in part_names():
+        raise ValueError(f"unknown part; allowed: {', '.join(part_names())}")
     return name
 
 

@@ -1,13 +1,22 @@
 """Operation names as torch modules: one builder per kind of operation."""
 
 from collections.abc import Callable
+from itertools import product
+from typing import Final
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from autospace.networks.fused import FusibleAttention, FusibleConvolution
-from autospace.spaces.cells.operations import OPERATIONS, Operation
+from autospace.spaces.cells.operations import (
+    OPERATIONS,
+    Operation,
+    OperationCost,
+    known_operation,
+    own_operation,
+)
+from autospace.spaces.errors import SpaceError, located
 
 
 class ConvNorm(FusibleConvolution):
@@ -126,8 +135,67 @@ def build_operation(name: str, channels: int, stride: int) -> nn.Module:
 
     Raises:
         ValueError: `none`, which has no module.
+        SpaceError: an operation that is not registered in this process.
     """
-    operation = OPERATIONS[name]
-    if operation.kind not in _BUILDERS:
+    operation = known_operation(name)
+    key = name if operation.kind == "own" else operation.kind
+    if key not in _BUILDERS:
         raise ValueError(f"operation {name!r} has no module")
-    return _BUILDERS[operation.kind](operation, channels, stride)
+    return _BUILDERS[key](operation, channels, stride)
+
+
+def register_operation(
+    name: str,
+    *,
+    cost: OperationCost,
+    build: Callable[[int, int], nn.Module],
+    symbol: str | None = None,
+) -> Operation:
+    """Adds an operation of your own to the vocabulary of this process.
+
+    From then on cells, settings (`cells.operations`), files and costs know its name. Other
+    processes do not: call this at the top of a module that they import, for worker processes the
+    main script, outside of `if __name__ == "__main__"`.
+
+    Args:
+        name: an identifier that is not in use.
+        cost: gives MAdds and params (`Cost`) from channels and output pixels per channel.
+        build: gives the module for channels and stride (1 or 2), which makes
+            [N, C, ceil(H / stride), ceil(W / stride)] of [N, C, H, W]. It must not be random,
+            because cells may be computed twice in a step; keep fixed weights in buffers.
+        symbol: its name in drawings; by default the name itself.
+
+    Raises:
+        SpaceError: name, symbol or cost are not valid (see `own_operation`); the module has another
+            output shape, is random, or has not as many params as the cost says.
+    """
+    operation = own_operation(name, cost=cost, symbol=symbol)
+    with located(name), torch.random.fork_rng(devices=[]), torch.no_grad():
+        for channels, stride in product(_CHECKED_CHANNELS, (1, 2)):
+            _check_module(operation, build(channels, stride), channels, stride)
+    OPERATIONS[name] = operation
+    _BUILDERS[name] = lambda operation, channels, stride: build(channels, stride)
+    return operation
+
+
+_CHECKED_CHANNELS: Final = (6, 16)
+_CHECKED_SIDE: Final = 7
+
+
+def _check_module(operation: Operation, module: nn.Module, channels: int, stride: int) -> None:
+    case = f"with {channels} channels and stride {stride}"
+    if not isinstance(module, nn.Module):
+        raise SpaceError("build", f"a {type(module).__name__} {case}; allowed: torch.nn.Module")
+    x = torch.randn(2, channels, _CHECKED_SIDE, _CHECKED_SIDE)
+    found, again = module(x), module(x)
+    side = -(-_CHECKED_SIDE // stride)
+    wanted = [2, channels, side, side]
+    if list(found.shape) != wanted:
+        problem = f"{case}, [2, {channels}, 7, 7] becomes {list(found.shape)}; allowed: {wanted}"
+        raise SpaceError("build", problem)
+    if not torch.equal(found, again):
+        raise SpaceError("build", f"{case}, two outputs for one input differ; allowed: equal ones")
+    counted = sum(parameter.numel() for parameter in module.parameters())
+    if counted != operation.params(channels):
+        problem = f"{operation.params(channels)} params {case}; the module has {counted}"
+        raise SpaceError("cost", problem)

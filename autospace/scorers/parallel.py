@@ -22,6 +22,7 @@ from autospace.scorers.alone import LoneScorer, Yardstick
 from autospace.scorers.context import KEPT_BYTES, ScoringContext
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.cost import cell_cost
+from autospace.spaces.errors import SpaceError
 from autospace.spaces.skeleton import Skeleton
 
 PROCESS_BYTES: Final = 400 << 20
@@ -58,7 +59,7 @@ class Crew:
         """Of what the reference shows, in each process."""
         self._path, self._say = path, say
         self._processes = Processes[Share, list[list[float]]](
-            partial(_Training, path, self.kept_bytes), count, threads=threads
+            partial(_Training, path, self.kept_bytes), count, threads=threads, errors=(SpaceError,)
         )
         self._processes.start(count)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from autospace.spaces.cells.operations import OPERATIONS
+from autospace.spaces.cells.operations import OPERATIONS, unknown_operation
 from autospace.spaces.errors import SpaceError, shown
 
 EXPANSIONS: Final = (1, 3, 6)
@@ -53,9 +53,11 @@ class Cell:
             found = len(self.operations)
             raise SpaceError("operations", f"{found} edges; {nodes} nodes have {slots}")
         for index, name in enumerate(self.operations):
-            _check_member(f"operations[{index}]", "operation", name, OPERATIONS)
+            _check_operation(f"operations[{index}]", name)
         for index, name in enumerate(self.mix):
-            _check_member(f"mix[{index}]", "mix", name, MIXES)
+            if name not in MIXES:
+                problem = f"unknown mix {shown(name)}; allowed: {', '.join(MIXES)}"
+                raise SpaceError(f"mix[{index}]", problem)
         if type(self.expansion) is not int or self.expansion not in EXPANSIONS:
             allowed = ", ".join(map(str, EXPANSIONS))
             raise SpaceError("expansion", f"{shown(self.expansion)}; allowed: {allowed}")
@@ -90,7 +92,7 @@ class Cell:
                 raise SpaceError(f"edges[{index}]", problem)
             if (source, target) in seen:
                 raise SpaceError(f"edges[{index}]", f"{source} -> {target} is given twice")
-            _check_member(f"edges[{index}].operation", "operation", operation, OPERATIONS)
+            _check_operation(f"edges[{index}].operation", operation)
             seen.add((source, target))
             operations[slots[source, target]] = operation
         return cls(tuple(operations), ("sum",) * (nodes - 1) if mix is None else mix, expansion)
@@ -143,9 +145,9 @@ def mbconv(kernel: int, expansion: int, *, se: bool = False, nodes: int = 4) -> 
     return Cell.from_edges(edges, nodes=nodes, mix=mix, expansion=expansion)
 
 
-def _check_member(path: str, what: str, name: object, allowed: Iterable[str]) -> None:
-    if not isinstance(name, str) or name not in set(allowed):
-        raise SpaceError(path, f"unknown {what} {shown(name)}; allowed: {', '.join(allowed)}")
+def _check_operation(path: str, name: object) -> None:
+    if not isinstance(name, str) or name not in OPERATIONS:
+        raise SpaceError(path, unknown_operation(name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from autospace.spaces.cells.cell import Cell, LayerShape
-from autospace.spaces.cells.operations import OPERATIONS
+from autospace.spaces.cells.operations import known_operation
 
 SE_REDUCTION = 4
 
@@ -48,7 +48,7 @@ def cell_cost(cell: Cell, shape: LayerShape) -> Cost:
     if pruned.expansion != 1:
         parts.append(_conv(shape.in_channels, inner, 1, pixels_in))
     for edge in pruned.edges:
-        operation = OPERATIONS[edge.operation]
+        operation = known_operation(edge.operation)
         pixels = pixels_out if edge.target == pruned.nodes - 1 else pixels_in
         parts.append(Cost(operation.madds(inner, pixels), operation.params(inner)))
     squeeze = _squeeze_excite(inner, se_channels(shape.in_channels))

@@ -18,7 +18,8 @@ from typing import Final, NamedTuple
 from autospace.spaces.cells.cell import Cell, edge_slots
 from autospace.spaces.cells.operations import OPERATIONS
 
-_WEIGHTED: Final = ("depthwise", "se")
+# An operation of a user's own may hold anything, such as fixed random weights: two are never equal.
+_WEIGHTED: Final = ("depthwise", "own", "se")
 _LINEAR: Final = ("average_pool", "skip")
 _SCALING: Final = ("gate", "se")
 

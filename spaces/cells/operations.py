@@ -1,19 +1,27 @@
 """The operations that an edge of a cell may carry, with their cost.
 
-Adding one is an entry in `OPERATIONS` here and a builder in `autospace.networks.operations`.
+`autospace.networks.operations.register_operation` adds one at run time. A built-in one is an entry
+in `OPERATIONS` here and a builder there.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-Kind = Literal["none", "skip", "depthwise", "average_pool", "max_pool"]
+from autospace.spaces.checks import MAX_COUNT, MAX_NAME, check_integer, check_text
+from autospace.spaces.errors import SpaceError, shown
+
+Kind = Literal["none", "skip", "depthwise", "average_pool", "max_pool", "own"]
+OperationCost = Callable[[int, int], tuple[int, int]]
+"""From channels, and output pixels per channel, to MAdds and params."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """A named primitive that keeps its channel count.
 
-    A depthwise operation is a depthwise convolution, batch normalisation and ReLU6.
+    A depthwise operation is a depthwise convolution, batch normalisation and ReLU6. One of the kind
+    `own` was registered by a user, and `own_cost` gives its cost.
     """
 
     name: str
@@ -21,6 +29,7 @@ class Operation:
     symbol: str
     kernel: int = 1
     dilation: int = 1
+    own_cost: OperationCost | None = None
 
     @property
     def receptive_field(self) -> int:
@@ -29,10 +38,14 @@ class Operation:
 
     def params(self, channels: int) -> int:
         """Trainable weights at this width, batch normalisation included."""
+        if self.own_cost is not None:
+            return self.own_cost(channels, 1)[1]
         return channels * (self.kernel**2 + 2) if self.kind == "depthwise" else 0
 
     def madds(self, channels: int, pixels: int) -> int:
         """Multiply-accumulates for an output of so many pixels per channel."""
+        if self.own_cost is not None:
+            return self.own_cost(channels, pixels)[0]
         return channels * self.kernel**2 * pixels if self.kind == "depthwise" else 0
 
 
@@ -51,3 +64,63 @@ OPERATIONS: dict[str, Operation] = {
 
 # dw_conv_1x1 sees one pixel: it is there to read what others published, not to be searched.
 DEFAULT_OPERATIONS: tuple[str, ...] = tuple(name for name in OPERATIONS if name != "dw_conv_1x1")
+
+BUILT_IN: Final = tuple(OPERATIONS)
+"""Names that every program knows: what the published JSON Schema allows."""
+RESERVED: Final = frozenset(
+    {"input", "output", "sum", "gate", "se", "expand", "project", "stem", "head", "classifier"}
+)
+"""Names of other parts of cells and networks, in canonical keys and latency tables."""
+
+
+def own_operation(name: str, *, cost: OperationCost, symbol: str | None = None) -> Operation:
+    """An operation of a user's own, checked but not yet in `OPERATIONS`.
+
+    `autospace.networks.operations.register_operation` adds it together with its module. A program
+    without torch can put it into `OPERATIONS` itself, which is enough to read files that use it.
+
+    Args:
+        name: an identifier of ASCII letters, digits and `_`, which files and settings will use.
+        cost: gives MAdds and params, both integers, from channels and output pixels per channel.
+        symbol: its name in drawings; by default the name itself.
+
+    Raises:
+        SpaceError: the name or symbol is not valid or is in use, or the cost is no two integers.
+    """
+    check_text("name", name, MAX_NAME)
+    if not (name.isascii() and name.isidentifier()):
+        raise SpaceError("name", f"{shown(name)}; allowed: letters, digits and _, no digit first")
+    if name in OPERATIONS or name in RESERVED:
+        raise SpaceError("name", f"{shown(name)} is in use; allowed: any other name")
+    symbol = name if symbol is None else symbol
+    check_text("symbol", symbol, MAX_NAME)
+    if any(symbol == other.symbol for other in OPERATIONS.values()):
+        raise SpaceError("symbol", f"{shown(symbol)} is in use; allowed: any other symbol")
+    for channels, pixels in ((6, 16), (16, 49)):
+        found = cost(channels, pixels)
+        if not (isinstance(found, tuple) and len(found) == 2):
+            raise SpaceError("cost", f"{shown(found)}; allowed: Cost(madds, params)")
+        for what, value in zip(("madds", "params"), found, strict=True):
+            check_integer(f"cost.{what}", value, 0, MAX_COUNT)
+    return Operation(name, "own", symbol, own_cost=cost)
+
+
+def known_operation(name: str) -> Operation:
+    """The operation of this name.
+
+    Raises:
+        SpaceError: this process does not know it, for instance a worker process without the
+            registration.
+    """
+    if name not in OPERATIONS:
+        raise SpaceError("operation", unknown_operation(name))
+    return OPERATIONS[name]
+
+
+def unknown_operation(name: object) -> str:
+    """What is wrong with a name that is not in the vocabulary."""
+    could_be_own = isinstance(name, str) and name.isidentifier()
+    hint = (
+        "; your own needs register_operation first, in worker processes too" if could_be_own else ""
+    )
+    return f"unknown operation {shown(name)}; allowed: {', '.join(OPERATIONS)}{hint}"

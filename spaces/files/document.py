@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from autospace.spaces.cells.cell import EXPANSIONS, MAX_NODES, MIN_NODES
-from autospace.spaces.cells.operations import OPERATIONS
+from autospace.spaces.cells.operations import BUILT_IN
 from autospace.spaces.checks import (
     MAX_CANDIDATES,
     MAX_CHANNELS,
@@ -33,9 +33,11 @@ SKELETON_FORMAT = "autospace.skeleton"
 FAMILY_FORMAT = "autospace.family"
 VERSION = 1
 _MAX_EDGES = MAX_NODES * (MAX_NODES - 1) // 2
+# More than the published schema allows, because programs may register operations of their own.
+_MAX_OPERATIONS = 256
 _Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 _Id = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
-_Operation = Annotated[_Name, Field(json_schema_extra={"enum": list(OPERATIONS)})]
+_Operation = Annotated[_Name, Field(json_schema_extra={"enum": list(BUILT_IN)})]
 _Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 _Channels = Annotated[int, Field(ge=1, le=MAX_CHANNELS)]
 _Stride = Annotated[int, Field(ge=1, le=2)]
@@ -171,9 +173,9 @@ class SpaceFile(_Document):
     operations: Annotated[
         list[_Operation],
         Field(
-            max_length=len(OPERATIONS),
+            max_length=_MAX_OPERATIONS,
             description="what cells are, or could have been, made of",
-            json_schema_extra={"uniqueItems": True},
+            json_schema_extra={"uniqueItems": True, "maxItems": len(BUILT_IN)},
         ),
         FailFast(),
     ]

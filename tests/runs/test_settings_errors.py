@@ -85,7 +85,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"cells": {"operations": ["\n"]}},
-        f'cells.operations: "\\n"; allowed: {", ".join(OPERATIONS)}',
+        f'cells.operations: unknown operation "\\n"; allowed: {", ".join(OPERATIONS)}',
     ),
     (
         {"cells": {"operations": ["none"]}},
