@@ -11,6 +11,7 @@ from autospace.compute.device import threads
 from autospace.compute.processes import EndedError, Processes, Tell, Worker, cores
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluationRequest, Evaluator
 from autospace.evaluators.make import Setup, make_evaluator
+from autospace.spaces.errors import SpaceError
 
 Made = Iterator[tuple[int, Evaluation]]
 
@@ -78,7 +79,8 @@ def making(
         return
     if shared:
         make()
-    processes = Processes(partial(evaluating, setup), count, errors=(EvaluationError,))
+    errors = (EvaluationError, SpaceError)
+    processes = Processes(partial(evaluating, setup), count, errors=errors)
     try:
         yield Workers(processes)
     finally:

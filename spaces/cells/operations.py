@@ -120,7 +120,5 @@ def known_operation(name: str) -> Operation:
 def unknown_operation(name: object) -> str:
     """What is wrong with a name that is not in the vocabulary."""
     could_be_own = isinstance(name, str) and name.isidentifier()
-    hint = (
-        "; your own needs register_operation first, in worker processes too" if could_be_own else ""
-    )
+    hint = "; your own needs register_operation in each process" if could_be_own else ""
     return f"unknown operation {shown(name)}; allowed: {', '.join(OPERATIONS)}{hint}"

@@ -141,7 +141,7 @@ def test_settings_that_name_it_too_early_say_what_to_do(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("blur")
 def test_a_worker_process_that_does_not_know_it_says_what_to_do(tmp_path: Path) -> None:
     # Worker processes import the main script, which is pytest's here.
-    with pytest.raises(SpaceError, match=r'unknown operation "blur".*in worker processes too'):
+    with pytest.raises(SpaceError, match=r'unknown operation "blur".*in each process'):
         _evolve(tmp_path, workers=2)
 
 
