@@ -113,7 +113,7 @@ class Bench:
         """On the test images, after a training from scratch on all train images."""
         recipe = EvaluatorConfig(steps=self.arguments.training_steps, split="test")
         evaluator = StandAloneEvaluator(self.images("test", 0), recipe)
-        return evaluator.evaluate(architecture, seed).score / 100
+        return evaluator.evaluate(architecture, seed).score
 
     def known(self, task: Task, architecture: Architecture) -> float | None:
         """What the same training of the same architecture has given before."""

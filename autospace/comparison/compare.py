@@ -8,13 +8,15 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
-from autospace.comparison.encoding import to_text
+from autospace.comparison.document import ComparisonDocument, PowerDocument
+from autospace.comparison.encoding import Sample, document
 from autospace.comparison.folder import ComparisonFolder
-from autospace.comparison.result import Comparison, DataFacts, Power, Sample
 from autospace.comparison.sample_size import (
     ASSUMED_SPREAD,
     MOST,
+    PILOT,
     PLANNED_LEVEL,
+    POWER,
     found_with,
     level_of,
     needed_for,
@@ -24,7 +26,6 @@ from autospace.comparison.sample_size import (
 from autospace.comparison.setup import PreparedComparison, Tick, load_source, prepare
 from autospace.comparison.statistics import LEVEL
 from autospace.comparison.verdict import judge, not_comparable
-from autospace.data.images import Images
 from autospace.evaluators.evaluate import EvaluationCache, evaluate_all
 from autospace.evaluators.evaluator import (
     PROXIES,
@@ -90,8 +91,9 @@ class Evaluations:
 
 
 def error_of(method: EvaluationMethod, evaluation: Evaluation) -> float:
-    """Lower is better: points of error, or minus the score of methods that know no error."""
-    return -evaluation.score if method in SCORES_ONLY else 100 - evaluation.score
+    """Lower is better: a share (0 to 1), or minus the score of methods that know no error."""
+    # Rounded as accuracies are, so that equal differences of accuracy are equal as errors, too.
+    return -evaluation.score if method in SCORES_ONLY else round(1 - evaluation.score, 8)
 
 
 class Observer(Protocol):
@@ -112,7 +114,7 @@ def compare(
     *,
     device: str | None = None,
     workers: int | None = None,
-) -> Comparison:
+) -> ComparisonDocument:
     """Makes, or goes on with, the comparison in a folder, and writes its result there.
 
     Args:
@@ -141,13 +143,13 @@ def compare(
             comparison = _compared(prepared, folder, observer, workers)
         else:
             comparison = _incomparable(prepared)
-        folder.save(to_text(comparison))
+        folder.save(comparison.to_json())
         return comparison
 
 
 def _compared(
     prepared: PreparedComparison, folder: ComparisonFolder, observer: Observer, workers: int | None
-) -> Comparison:
+) -> ComparisonDocument:
     images, setup = prepared.images, prepared.setup
     method = prepared.config.evaluator.method
     cache = EvaluationCache(folder.evaluations, setup.conditions(images))
@@ -163,36 +165,19 @@ def _compared(
     level = _level(prepared)
     pairs = judge(errors, prepared.labels, paired=prepared.paired, method=method, level=level)
     power = _power(prepared, errors)
-    return Comparison(
-        prepared.config,
-        _facts(images),
-        prepared.matching,
-        samples,
-        tuple(pairs),
-        power,
-        pairs[0].sentence,
-        notes_on(prepared, samples, power),
-    )
+    notes = notes_on(prepared, samples, power)
+    return document(prepared, samples, pairs, power, sentence=pairs[0].sentence, notes=notes)
 
 
-def _incomparable(prepared: PreparedComparison) -> Comparison:
-    config = prepared.config
-    spans = []
-    for pool in prepared.pools:
-        cost = pool.cost(config.sampling.match)
-        spans.append((int(cost.min()), int(cost.max())))
+def _incomparable(prepared: PreparedComparison) -> ComparisonDocument:
+    match = prepared.config.sampling.match
+    costs = [pool.cost(match) for pool in prepared.pools]
+    spans = [(int(cost.min()), int(cost.max())) for cost in costs]
     samples = _samples(prepared, [[] for _ in prepared.spaces])
-    power = Power(None, None, None, None)
-    return Comparison(
-        config,
-        _facts(prepared.images),
-        prepared.matching,
-        samples,
-        (),
-        power,
-        not_comparable(prepared.labels, spans, config.sampling.match),
-        notes_on(prepared, samples, power),
-    )
+    power = PowerDocument(power=POWER)
+    sentence = not_comparable(prepared.labels, spans, match)
+    notes = notes_on(prepared, samples, power)
+    return document(prepared, samples, (), power, sentence=sentence, notes=notes)
 
 
 def _count(prepared: PreparedComparison, evaluations: Evaluations, observer: Observer) -> int:
@@ -205,31 +190,42 @@ def _count(prepared: PreparedComparison, evaluations: Evaluations, observer: Obs
     if config.sampling.samples is not None:
         found = found_with(config.sampling.samples, spread, level, paired=prepared.paired)
         observer.say(
-            f"n = {config.sampling.samples} each finds {found:.2g} points with 80 % power, "
-            f"if errors spread by {ASSUMED_SPREAD} points"
+            f"n = {config.sampling.samples} each finds {100 * found:.2g} points with 80 % power, "
+            f"if errors spread by {100 * ASSUMED_SPREAD:g} points"
         )
         return config.sampling.samples
-    needed = needed_for(config.sampling.effect, spread, level, paired=prepared.paired)
+    effect = _effect(prepared)
+    needed = needed_for(effect, spread, level, paired=prepared.paired)
     observer.say(
         f"to find {config.sampling.effect:g} points with 80 % power takes n = {needed} each, "
-        f"if errors spread by {ASSUMED_SPREAD} points; a pilot will tell"
+        f"if errors spread by {100 * ASSUMED_SPREAD:g} points; a pilot will tell"
     )
-    return planned(
-        evaluations.errors, config.sampling.effect, most, paired=prepared.paired, say=observer.say
-    )
+    return planned(evaluations.errors, effect, most, paired=prepared.paired, say=observer.say)
 
 
-def _power(prepared: PreparedComparison, errors: list[list[float]]) -> Power:
-    config, paired = prepared.config, prepared.paired
+def _effect(prepared: PreparedComparison) -> float:
+    """The difference to detect, as a share: in the settings, people write points."""
+    return prepared.config.sampling.effect / 100
+
+
+def _power(prepared: PreparedComparison, errors: list[list[float]]) -> PowerDocument:
+    config, paired, count = prepared.config, prepared.paired, len(errors[0])
     level = level_of(len(errors) - 1, _level(prepared))
     if config.evaluator.method in SCORES_ONLY:
-        return Power(None, None, None, None)
+        return PowerDocument(power=POWER)
     spread = spread_of(errors, paired=paired)
-    found = found_with(len(errors[0]), spread, level, paired=paired)
+    found = found_with(count, spread, level, paired=paired)
     if config.sampling.samples is not None:
-        return Power(None, None, spread, found)
-    needed = needed_for(config.sampling.effect, spread, level, paired=paired)
-    return Power(config.sampling.effect, needed, spread, found)
+        return PowerDocument(power=POWER, spread=spread, detectable=found)
+    effect = _effect(prepared)
+    return PowerDocument(
+        effect=effect,
+        power=POWER,
+        samples=needed_for(effect, spread, level, paired=paired),
+        spread=spread,
+        detectable=found,
+        pilot=min(PILOT, count),
+    )
 
 
 def _level(prepared: PreparedComparison) -> float:
@@ -262,15 +258,8 @@ def _samples(
     )
 
 
-def _facts(images: Images) -> DataFacts:
-    data = images.data
-    return DataFacts(
-        data.name, data.digest, len(data.classes), len(images.training), len(images.measured)
-    )
-
-
 def notes_on(
-    prepared: PreparedComparison, samples: Sequence[Sample], power: Power
+    prepared: PreparedComparison, samples: Sequence[Sample], power: PowerDocument
 ) -> tuple[str, ...]:
     """The remarks that hold for this comparison."""
     return (
@@ -309,7 +298,7 @@ def _on_the_spaces(prepared: PreparedComparison) -> Iterator[str]:
 
 
 def _on_the_samples(
-    prepared: PreparedComparison, samples: Sequence[Sample], power: Power
+    prepared: PreparedComparison, samples: Sequence[Sample], power: PowerDocument
 ) -> Iterator[str]:
     for sample in samples:
         different = len({architecture_key(network) for network in sample.networks})
@@ -320,6 +309,6 @@ def _on_the_samples(
             )
     if power.effect is not None and (power.detectable or 0.0) > 1.05 * power.effect:
         yield (
-            f"too few networks to be sure of {power.effect:g} points: {power.needed} each would "
-            f"do; {power.detectable:.2g} points are found now"
+            f"too few networks to be sure of {100 * power.effect:g} points: {power.samples} each "
+            f"would do; {100 * (power.detectable or 0.0):.2g} points are found now"
         )

@@ -1,64 +1,83 @@
-"""`comparison.json` as a value; docs/comparison.md says what its keys mean."""
+"""`comparison.json` as a value: built by a comparison, read by the command line and the report.
+
+docs/comparison.md says what its keys mean. Errors, differences and intervals are shares (0 to 1) of
+the measured images, or scores with a minus; `ComparisonDocument.shown` makes points of them.
+"""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.files.reading import parse_json, read_text, validated
+from autospace.spaces.text import json_text
 
-_Number = Annotated[float, Field(allow_inf_nan=False)]
+DIGITS: Final = 8
+"""Decimal places of the numbers in the file."""
+
+# The sum turns -0.0 into 0.0.
+_Number = Annotated[
+    float, Field(allow_inf_nan=False), AfterValidator(lambda value: round(value, DIGITS) + 0.0)
+]
+_Significant = Annotated[
+    float, Field(allow_inf_nan=False), AfterValidator(lambda value: float(f"{value:.6g}"))
+]
 _Count = Annotated[int, Field(ge=0)]
 _Interval = Annotated[list[_Number], Field(min_length=2, max_length=2)]
 _Verdict = Literal["a", "b", "none"]
 
 
-class _Part(BaseModel):
+class _Document(BaseModel):
     # Later versions may say more; a report shows what it knows.
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
 
-class Estimate(_Part):
-    """A number with its confidence interval; `of` tells how many networks the best is of."""
+class EstimateDocument(_Document):
+    """A number with its confidence interval."""
 
     value: _Number
-    interval: _Interval | None = None
-    of: _Count | None = None
+    interval: _Interval
 
 
-class Spread(_Part):
+class BestDocument(EstimateDocument):
+    """The expected error of the best of `of` networks."""
+
+    of: _Count
+
+
+class CostDocument(_Document):
     """The distribution of a cost: its ends, its mean, and quantiles at 0, 5, ... 100 %."""
 
-    min: _Number
-    max: _Number
+    min: _Count
+    max: _Count
     mean: _Number
-    quantiles: list[_Number]
+    quantiles: list[_Count]
 
 
-class Costs(_Part):
+class CostsDocument(_Document):
     """Distributions of both costs."""
 
-    madds: Spread
-    params: Spread
+    madds: CostDocument
+    params: CostDocument
 
 
-class Steps(_Part):
+class EdfDocument(_Document):
     """An empirical distribution function: at `error[i]` it rises to `share[i]`."""
 
     error: list[_Number] = []
     share: list[_Number] = []
 
 
-class Variance(_Part):
+class VarianceDocument(_Document):
     """How much of the differences is due to architectures, and how much to seeds."""
 
-    architecture: _Number
-    seed: _Number
+    architecture: _Significant
+    seed: _Significant
     share: _Number
 
 
-class Compared(_Part):
+class SpaceDocument(_Document):
     """One space and the networks drawn from it."""
 
     name: str
@@ -68,32 +87,32 @@ class Compared(_Part):
     layers: _Count = 0
     architectures: str = ""
     overlap: _Number | None = None
-    drawn: Costs | None = None
-    matched: Costs | None = None
+    drawn: CostsDocument | None = None
+    matched: CostsDocument | None = None
     errors: list[_Number] = []
-    madds: list[_Number] = []
-    params: list[_Number] = []
+    madds: list[_Count] = []
+    params: list[_Count] = []
     losses: list[_Number | None] = []
     repeats: list[list[_Number]] = []
     networks: list[dict[str, str]] = []
     n: _Count = 0
-    mean: Estimate | None = None
-    median: Estimate | None = None
-    best: list[Estimate] = []
+    mean: EstimateDocument | None = None
+    median: EstimateDocument | None = None
+    best: list[BestDocument] = []
     spread: _Number | None = None
     curve: list[_Number] = []
-    edf: Steps = Steps()
-    variance: Variance | None = None
+    edf: EdfDocument = EdfDocument()
+    variance: VarianceDocument | None = None
 
 
-class Test(_Part):
+class TestedDocument(_Document):
     """A test statistic with its p-value."""
 
     statistic: _Number
-    p: _Number
+    p: _Significant
 
 
-class Pair(_Part):
+class PairDocument(_Document):
     """The first space against another one."""
 
     a: _Count
@@ -104,14 +123,14 @@ class Pair(_Part):
     level: _Number = 0.95
     sentence: str
     test: str = ""
-    p: _Number | None = None
-    p_holm: _Number | None = None
-    superiority: Estimate | None = None
-    kolmogorov_smirnov: Test | None = None
-    mann_whitney: Test | None = None
+    p: _Significant | None = None
+    p_holm: _Significant | None = None
+    superiority: EstimateDocument | None = None
+    kolmogorov_smirnov: TestedDocument | None = None
+    mann_whitney: TestedDocument | None = None
 
 
-class Evaluator(_Part):
+class EvaluatorDocument(_Document):
     """How networks were scored."""
 
     method: str
@@ -120,8 +139,8 @@ class Evaluator(_Part):
     settings: dict[str, Any] = {}
 
 
-class Data(_Part):
-    """The images."""
+class DataDocument(_Document):
+    """The images; nothing that belongs to this machine."""
 
     name: str
     sha256: str = ""
@@ -131,18 +150,27 @@ class Data(_Part):
     measured_on: str = ""
 
 
-class Matching(_Part):
+class MatchingDocument(_Document):
     """How the costs of the spaces were made to agree."""
 
     cost: Literal["madds", "params", "none"] = "none"
     tolerance: _Number | None = None
     draws: _Count | None = None
-    range: _Interval | None = None
+    range: Annotated[list[_Count], Field(min_length=2, max_length=2)] | None = None
     tuples: _Count | None = None
 
 
-class Power(_Part):
-    """What effect the comparison was made to find, and which it could have found."""
+class PowerDocument(_Document):
+    """How many networks there are, and why.
+
+    Attributes:
+        effect: the difference to detect, a share; None if the user gave the number of networks.
+        power: probability of detecting it.
+        samples: networks per space that detect it; None likewise, and for scores.
+        spread: standard deviation of the difference of two draws, largest of all pairs; a share.
+        detectable: what the networks that there are detect with that power, a share.
+        pilot: networks per space that were evaluated to know the spread.
+    """
 
     effect: _Number | None = None
     power: _Number = 0.8
@@ -152,33 +180,44 @@ class Power(_Part):
     pilot: _Count = 0
 
 
-class Comparison(_Part):
-    """A whole comparison."""
+class ComparisonDocument(_Document):
+    """A whole comparison; `pairs` is empty if the spaces cannot be compared."""
 
-    format: Literal["autospace.comparison"]
-    version: Literal[1]
+    format: Literal["autospace.comparison"] = "autospace.comparison"
+    version: Literal[2] = 2
     comparable: bool
     verdict: _Verdict
     difference: _Number | None = None
     interval: _Interval | None = None
-    unit: Literal["points", "dominance"] = "points"
+    unit: Literal["share", "dominance"] = "share"
     level: _Number = 0.95
     sentence: str
     notes: list[str] = []
-    evaluator: Evaluator
-    data: Data
-    matching: Matching = Matching()
-    spaces: Annotated[list[Compared], Field(min_length=2)]
-    pairs: list[Pair] = []
-    power: Power = Power()
+    evaluator: EvaluatorDocument
+    data: DataDocument
+    matching: MatchingDocument = MatchingDocument()
+    spaces: Annotated[list[SpaceDocument], Field(min_length=2)]
+    pairs: list[PairDocument] = []
+    power: PowerDocument = PowerDocument()
     seed: int = 0
     samples: _Count = 0
     repeats: _Count = 1
     command: str = ""
     versions: dict[str, str] = {}
 
+    def shown(self, value: float) -> float:
+        """An error, difference or end of an interval as people read it: a share in points.
 
-def read_comparison(path: Path) -> Comparison:
+        Scores stay as they are.
+        """
+        return round(100 * value, DIGITS - 2) if self.unit == "share" else value
+
+    def to_json(self) -> str:
+        """The text of the file: equal comparisons, equal bytes."""
+        return json_text(self.model_dump(mode="json"))
+
+
+def read_comparison(path: Path) -> ComparisonDocument:
     """The comparison in a file.
 
     Raises:
@@ -186,14 +225,14 @@ def read_comparison(path: Path) -> Comparison:
     """
     text = read_text(path)
     try:
-        found = validated(Comparison, parse_json(text))
+        found = validated(ComparisonDocument, parse_json(text))
         _check(found)
     except SpaceError as error:
         raise SpaceError(str(path), str(error)) from None
     return found
 
 
-def _check(found: Comparison) -> None:
+def _check(found: ComparisonDocument) -> None:
     for index, pair in enumerate(found.pairs):
         last = max(pair.a, pair.b)
         if last >= len(found.spaces):

@@ -1,70 +1,101 @@
-"""A comparison as JSON text: docs/comparison.md says what every figure means."""
+"""From what a comparison computed to its document; docs/comparison.md explains every number."""
 
+import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from autospace.comparison import document as doc
 from autospace.comparison import statistics as summary
-from autospace.comparison.matching import TOLERANCE
-from autospace.comparison.result import Comparison, Sample
-from autospace.comparison.sample_size import PILOT, POWER
-from autospace.comparison.statistics import LEVEL, Interval, Tested
+from autospace.comparison.matching import TOLERANCE, Pool
+from autospace.comparison.sample_size import PILOT
+from autospace.comparison.settings import CompareConfig
+from autospace.comparison.setup import PreparedComparison
+from autospace.comparison.statistics import LEVEL, Estimate, Tested
 from autospace.comparison.verdict import ComparedPair
-from autospace.evaluators.evaluator import PROXIES, SCORES_ONLY
-from autospace.spaces.text import json_text
+from autospace.evaluators.evaluator import PROXIES, SCORES_ONLY, Evaluation
+from autospace.spaces.space import Architecture, Space
 
-FORMAT: Final = "autospace.comparison"
-VERSION: Final = 1
-DIGITS: Final = 6
 _SAID: Final = {"data.source", "sampling.samples", "sampling.effect"}
 
 
-def to_text(comparison: Comparison) -> str:
-    """The file: equal comparisons, equal bytes."""
-    return json_text(to_plain(comparison))
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One space and its networks.
+
+    Attributes:
+        rows: of the networks in the pool, in the order in which they were drawn.
+        evaluations: per network, one per seed.
+        errors: per network and seed, lower is better; a share (0 to 1), or minus the score.
+    """
+
+    space: Space
+    label: str
+    source: str
+    pool: Pool
+    share: float
+    rows: tuple[int, ...]
+    evaluations: tuple[tuple[Evaluation, ...], ...]
+    errors: tuple[tuple[float, ...], ...]
+
+    @property
+    def means(self) -> list[float]:
+        """Error per network, the mean over its seeds."""
+        # Rounded, because means that are equal but for the order of a sum have to count as ties.
+        return [round(float(np.mean(each)), 12) for each in self.errors]
+
+    @property
+    def networks(self) -> list[Architecture]:
+        """The networks."""
+        return [self.pool.architecture(row) for row in self.rows]
 
 
-def to_plain(comparison: Comparison) -> dict[str, Any]:
-    """The file as plain values."""
-    config = comparison.config
-    first = comparison.pairs[0] if comparison.pairs else None
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "comparable": comparison.comparable,
-        "verdict": first.verdict if first else "none",
-        "difference": _rounded(first.effect.value) if first else None,
-        "interval": _span(first.interval) if first else None,
-        "level": _rounded(first.level) if first else LEVEL,
-        "unit": "dominance" if config.evaluator.method in SCORES_ONLY else "points",
-        "sentence": comparison.sentence,
-        "notes": list(comparison.notes),
-        "evaluator": _evaluator(comparison),
-        "data": _data(comparison),
-        "matching": _matching(comparison),
-        "spaces": [_space(each, config.seed) for each in comparison.samples],
-        "pairs": [_pair(each) for each in comparison.pairs],
-        "power": _power(comparison),
-        "seed": config.seed,
-        "samples": len(comparison.samples[0].rows),
-        "repeats": config.sampling.repeats,
-        "command": command(comparison),
-        "versions": _versions(),
-    }
+def document(
+    prepared: PreparedComparison,
+    samples: Sequence[Sample],
+    pairs: Sequence[ComparedPair],
+    power: doc.PowerDocument,
+    *,
+    sentence: str,
+    notes: Sequence[str],
+) -> doc.ComparisonDocument:
+    """What `comparison.json` holds; without pairs, the spaces cannot be compared."""
+    config, data = prepared.config, _data(prepared)
+    documents = [_pair(each) for each in pairs]
+    first = documents[0] if documents else None
+    return doc.ComparisonDocument(
+        comparable=first is not None,
+        verdict=first.verdict if first else "none",
+        difference=first.difference if first else None,
+        interval=first.interval if first else None,
+        level=first.level if first else LEVEL,
+        unit="dominance" if config.evaluator.method in SCORES_ONLY else "share",
+        sentence=sentence,
+        notes=list(notes),
+        evaluator=_evaluator(config),
+        data=data,
+        matching=_matching(prepared),
+        spaces=[_space(each, config.seed) for each in samples],
+        pairs=documents,
+        power=power,
+        seed=config.seed,
+        samples=len(samples[0].rows),
+        repeats=config.sampling.repeats,
+        command=command(config, data.name, len(samples[0].rows)),
+        versions=_versions(),
+    )
 
 
-def command(comparison: Comparison) -> str:
+def command(config: CompareConfig, data: str, samples: int) -> str:
     """The command that does it again; files and folders go by their last name."""
-    import shlex
-
-    config = comparison.config
     words = ["autospace", "compare", *(local_name(source) for source in config.spaces)]
-    words += ["--data", comparison.data.name, "--seed", str(config.seed)]
-    words += ["--samples", str(len(comparison.samples[0].rows) or config.sampling.samples or PILOT)]
+    words += ["--data", data, "--seed", str(config.seed)]
+    words += ["--samples", str(samples or config.sampling.samples or PILOT)]
     plain = config.model_dump(mode="json")
     default = type(config)(spaces=config.spaces).model_dump(mode="json")
     for section in ("sampling", "data", "evaluator"):
@@ -81,169 +112,131 @@ def local_name(source: str) -> str:
     return f"{kind}{at}{Path(place).name or place}"
 
 
-def _evaluator(comparison: Comparison) -> dict[str, Any]:
-    config = comparison.config.evaluator
-    settings = config.model_dump(mode="json", exclude={"method"})
-    data = comparison.config.data
-    augment = data.model_dump(mode="json", include={"crop", "flip", "cutout", "limit"})
-    proxy = PROXIES.get(config.method)
-    described = proxy or f"a training from scratch of {config.steps} steps per network"
-    return {
-        "method": config.method,
-        "proxy": proxy is not None,
-        "description": described,
-        "settings": {**settings, **{k: v for k, v in augment.items() if v is not None}},
-    }
+def _evaluator(config: CompareConfig) -> doc.EvaluatorDocument:
+    method = config.evaluator.method
+    settings = config.evaluator.model_dump(mode="json", exclude={"method"})
+    augment = config.data.model_dump(mode="json", include={"crop", "flip", "cutout", "limit"})
+    training = f"a training from scratch of {config.evaluator.steps} steps per network"
+    return doc.EvaluatorDocument(
+        method=method,
+        proxy=method in PROXIES,
+        description=PROXIES.get(method, training),
+        settings={**settings, **{k: v for k, v in augment.items() if v is not None}},
+    )
 
 
-def _data(comparison: Comparison) -> dict[str, Any]:
-    facts = comparison.data
-    return {
-        "name": facts.name,
-        "sha256": facts.digest,
-        "classes": facts.classes,
-        "train_images": facts.training,
-        "measured_images": facts.measured,
-        "measured_on": comparison.config.evaluator.split,
-    }
+def _data(prepared: PreparedComparison) -> doc.DataDocument:
+    images, data = prepared.images, prepared.images.data
+    return doc.DataDocument(
+        name=data.name,
+        sha256=data.digest,
+        classes=len(data.classes),
+        train_images=len(images.training),
+        measured_images=len(images.measured),
+        measured_on=prepared.config.evaluator.split,
+    )
 
 
-def _matching(comparison: Comparison) -> dict[str, Any]:
-    matching = comparison.matching
-    return {
-        "cost": comparison.config.sampling.match,
-        "tolerance": TOLERANCE,
-        "draws": matching.draws,
-        "range": list(matching.span) if matching.span else None,
-        "tuples": len(matching.tuples),
-    }
+def _matching(prepared: PreparedComparison) -> doc.MatchingDocument:
+    matching = prepared.matching
+    return doc.MatchingDocument(
+        cost=prepared.config.sampling.match,
+        tolerance=TOLERANCE,
+        draws=matching.draws,
+        range=list(matching.span) if matching.span else None,
+        tuples=len(matching.tuples),
+    )
 
 
-def _power(comparison: Comparison) -> dict[str, Any]:
-    power = comparison.power
-    planned = power.effect is not None
-    return {
-        "effect": power.effect,
-        "power": POWER,
-        "samples": power.needed,
-        "spread": _rounded(power.spread),
-        "detectable": _rounded(power.detectable),
-        "pilot": min(PILOT, len(comparison.samples[0].rows)) if planned else 0,
-    }
-
-
-def _space(sample: Sample, seed: int) -> dict[str, Any]:
+def _space(sample: Sample, seed: int) -> doc.SpaceDocument:
     rows = np.array(sample.rows, dtype=np.int64)
     pool, space = sample.pool, sample.space
-    costs = {"madds": pool.madds, "params": pool.params}
-    return {
-        "name": space.name,
-        "label": sample.label,
-        "source": local_name(sample.source),
-        "skeleton": space.skeleton.name,
-        "layers": len(space.layers),
-        "architectures": str(space.size),
-        "overlap": _rounded(sample.share),
-        "drawn": {name: _distribution(cost) for name, cost in costs.items()},
-        "matched": {name: _distribution(cost[rows]) for name, cost in costs.items()}
-        if len(rows)
-        else None,
-        "n": len(rows),
-        "madds": pool.madds[rows].tolist(),
-        "params": pool.params[rows].tolist(),
-        "networks": [network.choices for network in sample.networks],
-        "losses": [_mean_loss(sample, place) for place in range(len(rows))],
-        "repeats": [[_rounded(error) for error in network] for network in sample.errors],
-        **_figures(sample, seed),
-    }
+    return doc.SpaceDocument(
+        name=space.name,
+        label=sample.label,
+        source=local_name(sample.source),
+        skeleton=space.skeleton.name,
+        layers=len(space.layers),
+        architectures=str(space.size),
+        overlap=sample.share,
+        drawn=_costs(pool.madds, pool.params),
+        matched=_costs(pool.madds[rows], pool.params[rows]) if len(rows) else None,
+        n=len(rows),
+        madds=pool.madds[rows].tolist(),
+        params=pool.params[rows].tolist(),
+        networks=[network.choices for network in sample.networks],
+        losses=[_mean_loss(each) for each in sample.evaluations],
+        repeats=[list(network) for network in sample.errors],
+        **(_figures(sample, seed) if len(rows) else {}),
+    )
 
 
 def _figures(sample: Sample, seed: int) -> dict[str, Any]:
     errors = sample.means
-    if not errors:
-        empty = {"errors": [], "best": [], "curve": [], "edf": {"error": [], "share": []}}
-        return empty | dict.fromkeys(("mean", "median", "spread", "variance"))
-    values, shares = summary.edf([round(error, DIGITS) for error in errors])
+    values, shares = summary.edf([round(error, doc.DIGITS) for error in errors])
     split = summary.variance(sample.errors)
+    best = {n: summary.best_of(errors, n) for n in summary.reported_counts(len(errors))}
     return {
-        "errors": _all(errors),
+        "errors": errors,
         "mean": _estimate(summary.mean(errors)),
         "median": _estimate(summary.median(errors, seed)),
         "best": [
-            {"of": count, **_estimate(summary.best_of(errors, count))}
-            for count in summary.reported_counts(len(errors))
+            doc.BestDocument(of=n, value=each.value, interval=list(each.interval))
+            for n, each in best.items()
         ],
-        "curve": _all(summary.best_curve(errors)),
-        "edf": {"error": _all(values), "share": _all(shares)},
-        "spread": _rounded(float(np.std(errors, ddof=1))),
+        "curve": summary.best_curve(errors),
+        "edf": doc.EdfDocument(error=values, share=shares),
+        "spread": float(np.std(errors, ddof=1)),
         "variance": split
-        and {
-            "architecture": _rounded(split.architecture),
-            "seed": _rounded(split.seed),
-            "share": _rounded(split.share),
-        },
+        and doc.VarianceDocument(
+            architecture=split.architecture, seed=split.seed, share=split.share
+        ),
     }
 
 
-def _pair(pair: ComparedPair) -> dict[str, Any]:
+def _pair(pair: ComparedPair) -> doc.PairDocument:
     win = pair.superiority
-    return {
-        "a": 0,
-        "b": pair.b,
-        "verdict": pair.verdict,
-        "difference": _rounded(pair.effect.value),
-        "interval": _span(pair.interval),
-        "level": _rounded(pair.level),
-        "sentence": pair.sentence,
-        "test": pair.test,
-        "p": _significant(pair.effect.p),
-        "p_holm": _significant(pair.p_holm),
-        "superiority": {
-            "value": _rounded(win.probability),
-            "interval": _span(win.probability_interval(pair.level)),
-        },
-        "kolmogorov_smirnov": _tested(pair.kolmogorov_smirnov),
-        "mann_whitney": _tested(pair.mann_whitney),
-    }
+    return doc.PairDocument(
+        a=0,
+        b=pair.b,
+        verdict=pair.verdict,
+        difference=pair.effect.value,
+        interval=list(pair.interval),
+        level=pair.level,
+        sentence=pair.sentence,
+        test=pair.test,
+        p=pair.effect.p,
+        p_holm=pair.p_holm,
+        superiority=_estimate(Estimate(win.probability, win.probability_interval(pair.level))),
+        kolmogorov_smirnov=_tested(pair.kolmogorov_smirnov),
+        mann_whitney=_tested(pair.mann_whitney),
+    )
 
 
-def _mean_loss(sample: Sample, place: int) -> float | None:
-    losses = [each.loss for each in sample.evaluations[place]]
-    known = [loss for loss in losses if loss is not None]
-    return _rounded(sum(known) / len(known)) if known and len(known) == len(losses) else None
+def _mean_loss(evaluations: Sequence[Evaluation]) -> float | None:
+    losses = [each.loss for each in evaluations if each.loss is not None]
+    return sum(losses) / len(losses) if losses and len(losses) == len(evaluations) else None
 
 
-def _distribution(cost: np.ndarray) -> dict[str, Any]:
-    return {
-        "min": int(cost.min()),
-        "max": int(cost.max()),
-        "mean": round(float(cost.mean()), 1),
-        "quantiles": [int(q) for q in np.quantile(cost, np.linspace(0, 1, 21))],
-    }
+def _costs(madds: np.ndarray, params: np.ndarray) -> doc.CostsDocument:
+    return doc.CostsDocument(madds=_distribution(madds), params=_distribution(params))
 
 
-def _estimate(found: summary.Estimate) -> dict[str, Any]:
-    return {"value": _rounded(found.value), "interval": _span(found.interval)}
+def _distribution(cost: np.ndarray) -> doc.CostDocument:
+    return doc.CostDocument(
+        min=int(cost.min()),
+        max=int(cost.max()),
+        mean=round(float(cost.mean()), 1),
+        quantiles=[int(q) for q in np.quantile(cost, np.linspace(0, 1, 21))],
+    )
 
 
-def _tested(found: Tested) -> dict[str, Any]:
-    return {"statistic": _rounded(found.statistic), "p": _significant(found.p)}
+def _estimate(found: Estimate) -> doc.EstimateDocument:
+    return doc.EstimateDocument(value=found.value, interval=list(found.interval))
 
 
-def _span(interval: Interval) -> list[float | None]:
-    return [_rounded(interval.low), _rounded(interval.high)]
-
-
-def _all(values: Sequence[float]) -> list[float | None]:
-    return [_rounded(value) for value in values]
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, DIGITS) + 0.0
-
-
-def _significant(value: float) -> float:
-    return float(f"{value:.6g}")
+def _tested(found: Tested) -> doc.TestedDocument:
+    return doc.TestedDocument(statistic=found.statistic, p=found.p)
 
 
 def _versions() -> dict[str, str]:

@@ -14,8 +14,8 @@ from autospace.comparison.statistics import LEVEL
 POWER: Final = 0.8
 FEWEST: Final = 8
 MOST: Final = 256
-ASSUMED_SPREAD: Final = 1.5
-"""Standard deviation of the error of random networks, in points, before anything is known."""
+ASSUMED_SPREAD: Final = 0.015
+"""Standard deviation of the error of random networks, a share, before anything is known."""
 
 
 def power_of(samples: int, effect: float, spread: float, *, paired: bool, level: float) -> float:
@@ -23,8 +23,8 @@ def power_of(samples: int, effect: float, spread: float, *, paired: bool, level:
 
     Args:
         samples: networks from each space.
-        effect: true difference of the means, in points.
-        spread: standard deviation of the difference of one draw from each space, in points.
+        effect: true difference of the means, as a share (0 to 1) of the images.
+        spread: standard deviation of the difference of one draw from each space, as a share.
         paired: whether the i-th networks of all spaces belong together.
         level: 1 minus the level of the test.
     """
@@ -56,7 +56,7 @@ def samples_needed(
 def detectable(
     samples: int, spread: float, *, paired: bool, level: float = LEVEL, power: float = POWER
 ) -> float:
-    """Smallest effect that so many networks find, in points."""
+    """The smallest effect that so many networks can detect, as a share (0 to 1)."""
     low, high = 0.0, spread
     while power_of(samples, high, spread, paired=paired, level=level) < power:
         low, high = high, 2 * high
@@ -93,7 +93,7 @@ def planned(
 
     Args:
         evaluate: gives the errors of the first so many networks of every space.
-        effect: what shall be found, in points.
+        effect: the difference to detect, as a share (0 to 1).
         most: networks per space that there are.
         paired: whether the i-th networks of all spaces belong together.
         say: told what each look shows.
@@ -121,7 +121,7 @@ def needed_for(effect: float, spread: float, level: float, *, paired: bool) -> i
 
 
 def found_with(samples: int, spread: float, level: float, *, paired: bool) -> float:
-    """The smallest effect that so many networks find, in points."""
+    """As `detectable`; 0 without spread."""
     return 0.0 if spread == 0 else detectable(samples, spread, paired=paired, level=level)
 
 
@@ -146,8 +146,9 @@ def spread_of(errors: Errors, *, paired: bool) -> float:
 
 
 def _told(done: int, spread: float, needed: int, effect: float, goal: int) -> str:
+    points = f"{100 * effect:g}"
     said = (
-        f"after {done} networks each: differences spread by {spread:.2f} points, so n = {needed} "
-        f"each gives 80 % power for {effect:g} point{'' if effect == 1 else 's'}"
+        f"after {done} networks each: differences spread by {100 * spread:.2f} points, so "
+        f"n = {needed} each gives 80 % power for {points} point{'' if points == '1' else 's'}"
     )
     return said if goal >= needed else f"{said}; n = {max(goal, done)} is what there can be"

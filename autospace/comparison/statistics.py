@@ -228,7 +228,7 @@ class Estimate(NamedTuple):
 
 
 class Variance(NamedTuple):
-    """Variance components of errors, in squared points."""
+    """Variance components of errors, in the square of their unit."""
 
     architecture: float
     seed: float

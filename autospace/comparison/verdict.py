@@ -154,7 +154,8 @@ def _chances(value: float, interval: Interval, better: str, worse: str, told: st
     )
 
 
-def _number(value: float) -> str:
-    """Points: one digit more than one tells apart, and no minus before a zero."""
+def _number(share: float) -> str:
+    """A share in points: one digit more than one tells apart, and no minus before a zero."""
+    value = 100 * share
     text = f"{value:.1f}" if abs(value) >= 0.95 else f"{value:.2f}"
     return text.lstrip("-") if not float(text) else text

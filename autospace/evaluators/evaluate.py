@@ -14,7 +14,7 @@ from autospace.evaluators.workers import Maker
 from autospace.progress import Tick, no_tick
 from autospace.runs.files import write_atomically
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Part of every key: goes up when equal settings would give other numbers."""
 
 

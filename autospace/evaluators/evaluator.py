@@ -50,7 +50,7 @@ class Evaluation:
     """What is known of one architecture under one seed.
 
     Attributes:
-        score: larger is better; accuracy in points (0 to 100) for methods that measure images.
+        score: larger is better; for methods that measure images the accuracy, a share (0 to 1).
         loss: mean cross-entropy over the measured images; None where there is none, or where
             training diverged.
     """

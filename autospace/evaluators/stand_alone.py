@@ -49,6 +49,6 @@ def new_network(architecture: Architecture, seed: int, device: torch.device) -> 
 
 
 def from_measured(found: Measured) -> Evaluation:
-    """Accuracy in points; a loss that is no number is left out."""
+    """The accuracy is a share (0 to 1); a loss that is no number is left out."""
     loss = round(found.loss, 6) if math.isfinite(found.loss) else None
-    return Evaluation(round(100 * found.accuracy, 6), loss)
+    return Evaluation(round(found.accuracy, 8), loss)

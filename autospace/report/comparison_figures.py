@@ -17,7 +17,7 @@ from autospace.charts.figure import (
     Segments,
     with_minus,
 )
-from autospace.comparison.document import Comparison
+from autospace.comparison.document import ComparisonDocument
 from autospace.spaces.text import human
 
 MOST_TIPS = 400
@@ -29,7 +29,7 @@ def role(index: int) -> Role:
     return SERIES[index % len(SERIES)]
 
 
-def edf_figure(found: Comparison) -> Figure:
+def edf_figure(found: ComparisonDocument) -> Figure:
     """Error distributions, and beside them the distributions of the cost, matched and as drawn."""
     panels = (_errors(found), _costs(found))
     caption = (
@@ -42,20 +42,19 @@ def edf_figure(found: Comparison) -> Figure:
     return Figure("edf", caption, panels, legend, (400, 270))
 
 
-def difference_figure(found: Comparison) -> Figure:
+def difference_figure(found: ComparisonDocument) -> Figure:
     """Differences and means with their intervals."""
     panels = []
     if found.pairs:
         names = [f"{_label(found, p.a)} - {_label(found, p.b)}" for p in found.pairs]
-        rows = [(p.difference, (p.interval[0], p.interval[1])) for p in found.pairs]
-        unit = "points of error" if found.unit == "points" else "dominance"
-        title = "Difference in mean error" if found.unit == "points" else "Dominance"
+        rows = [_row(found, p.difference, p.interval) for p in found.pairs]
+        unit = "points of error" if found.unit == "share" else "dominance"
+        title = "Difference in mean error" if found.unit == "share" else "Dominance"
         panels.append(_intervals(title, names, rows, f"{unit}; right of 0 the second is better"))
     known = [(index, each.mean) for index, each in enumerate(found.spaces) if each.mean is not None]
     if known:
         names = [_label(found, index) for index, _ in known]
-        estimates = [(each.value, tuple(each.interval or [each.value] * 2)) for _, each in known]
-        rows = [(value, (low, high)) for value, (low, high) in estimates]
+        rows = [_row(found, each.value, each.interval) for _, each in known]
         panels.append(
             _intervals(f"Mean {quantity(found)}", names, rows, error_label(found), zero=False)
         )
@@ -66,28 +65,27 @@ def difference_figure(found: Comparison) -> Figure:
     return Figure("difference", caption, tuple(panels), (), (400, 90 + 26 * len(found.spaces)))
 
 
-def best_figure(found: Comparison) -> Figure:
+def best_figure(found: ComparisonDocument) -> Figure:
     """Expected error of the best of n random networks."""
     marks: list[Mark] = []
     values: list[float] = []
     longest = max((len(each.curve) for each in found.spaces), default=0)
     for index, space in enumerate(found.spaces):
-        curve = tuple((count + 1.0, error) for count, error in enumerate(space.curve))
-        ends = [
-            ((float(each.of), each.interval[0]), (float(each.of), each.interval[1]))
-            for each in space.best
-            if each.of is not None and each.interval is not None
-        ]
+        curve = tuple((n + 1.0, found.shown(error)) for n, error in enumerate(space.curve))
+        ends = []
+        for each in space.best:
+            low, high = map(found.shown, each.interval)
+            ends.append(((float(each.of), low), (float(each.of), high)))
         tips = tuple(
-            f"{space.label}: best of {count:.0f}: {error_text(error, found)}"
-            for count, error in curve
+            f"{space.label}: best of {n}: {error_text(error, found)}"
+            for n, error in enumerate(space.curve, start=1)
         )
         marks += [
             Segments(tuple(ends), role(index)),
             Line(curve, role(index), dashed=index % 2 == 1),
             Dots(curve[:: _stride(curve)], role(index), "none", tips[:: _stride(curve)]),
         ]
-        values += [*space.curve, *(end[1] for pair in ends for end in pair)]
+        values += [error for _, error in (*curve, *(end for pair in ends for end in pair))]
     panel = Panel(
         "Best of n random networks",
         "; ".join(
@@ -108,14 +106,15 @@ def best_figure(found: Comparison) -> Figure:
     return Figure("best-of-n", caption, (panel,), _legend(found), (400, 260))
 
 
-def scatter_figure(found: Comparison) -> Figure:
+def scatter_figure(found: ComparisonDocument) -> Figure:
     """Cost and error of every network."""
     marks: list[Mark] = []
     for index, space in enumerate(found.spaces):
-        points = tuple(zip(space.madds, space.errors, strict=True))
+        pairs = list(zip(space.madds, space.errors, strict=True))
+        points = tuple((float(madds), found.shown(error)) for madds, error in pairs)
         tips = tuple(
             f"{space.label} {number}: {error_text(error, found)}, {human(madds)} MAdds"
-            for number, (madds, error) in enumerate(points, start=1)
+            for number, (madds, error) in enumerate(pairs, start=1)
         )
         told = tips if len(points) <= MOST_TIPS else ()
         marks.append(Dots(points, role(index), "dot" if index % 2 == 0 else "ring", told))
@@ -123,7 +122,7 @@ def scatter_figure(found: Comparison) -> Figure:
         "Every network",
         "; ".join(f"{each.label}: {len(each.errors)} networks" for each in found.spaces) + ".",
         Axis.of("MAdds", [x for each in found.spaces for x in each.madds], "count"),
-        Axis.of(error_label(found), [y for each in found.spaces for y in each.errors]),
+        Axis.of(error_label(found), [found.shown(y) for each in found.spaces for y in each.errors]),
         tuple(marks),
     )
     entries = tuple(
@@ -135,33 +134,36 @@ def scatter_figure(found: Comparison) -> Figure:
     )
 
 
-def quantity(found: Comparison) -> str:
+def quantity(found: ComparisonDocument) -> str:
     """What is compared, in a word or two."""
-    return "error" if found.unit == "points" else "negated score"
+    return "error" if found.unit == "share" else "negated score"
 
 
-def error_label(found: Comparison) -> str:
+def error_label(found: ComparisonDocument) -> str:
     """What errors are: per cent, or the negated score of a proxy."""
-    return "error in %" if found.unit == "points" else "minus the score"
+    return "error in %" if found.unit == "share" else "minus the score"
 
 
-def error_text(value: float, found: Comparison) -> str:
-    """An error as it is shown."""
-    return f"{value:.2f} %" if found.unit == "points" else with_minus(f"{value:.4g}")
+def error_text(value: float, found: ComparisonDocument) -> str:
+    """An error of the document as it is shown."""
+    if found.unit == "share":
+        return f"{found.shown(value):.2f} %"
+    return with_minus(f"{value:.4g}")
 
 
-def _errors(found: Comparison) -> Panel:
+def _errors(found: ComparisonDocument) -> Panel:
     marks: list[Mark] = []
     for index, space in enumerate(found.spaces):
-        steps = tuple(zip(space.edf.error, space.edf.share, strict=True))
+        steps = tuple(zip(map(found.shown, space.edf.error), space.edf.share, strict=True))
         start = ((steps[0][0], 0.0),) if steps else ()
         line = (*start, *steps)
         tips = tuple(
             f"{space.label}: {share:.0%} of networks at most {error_text(error, found)}"
-            for error, share in steps
+            for error, share in zip(space.edf.error, space.edf.share, strict=True)
         )
         marks.append(Line(line, role(index), step=True, dashed=index % 2 == 1))
         marks.append(Dots(steps[:: _stride(steps)], role(index), "none", tips[:: _stride(steps)]))
+    errors = [found.shown(error) for space in found.spaces for error in space.edf.error]
     words = "; ".join(
         f"{each.label}: median {error_text(each.median.value, found)}"
         for each in found.spaces
@@ -170,13 +172,13 @@ def _errors(found: Comparison) -> Panel:
     return Panel(
         f"Distribution of the {quantity(found)}",
         words or "No network was evaluated.",
-        Axis.of(error_label(found), [x for each in found.spaces for x in each.edf.error]),
+        Axis.of(error_label(found), errors),
         Axis("share of networks", 0.0, 1.0, "percent"),
         tuple(marks),
     )
 
 
-def _costs(found: Comparison) -> Panel:
+def _costs(found: ComparisonDocument) -> Panel:
     by_params = found.matching.cost == "params"
     label = "params" if by_params else "MAdds"
     marks: list[Mark] = []
@@ -228,7 +230,15 @@ def _intervals(
     )
 
 
-def _label(found: Comparison, index: int) -> str:
+def _row(
+    found: ComparisonDocument, value: float, interval: Sequence[float]
+) -> tuple[float, tuple[float, float]]:
+    """An estimate and its interval as they are shown."""
+    low, high = map(found.shown, interval)
+    return found.shown(value), (low, high)
+
+
+def _label(found: ComparisonDocument, index: int) -> str:
     return found.spaces[index].label
 
 
@@ -236,7 +246,7 @@ def _short(name: str, most: int = 30) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
-def _legend(found: Comparison) -> tuple[LegendEntry, ...]:
+def _legend(found: ComparisonDocument) -> tuple[LegendEntry, ...]:
     return tuple(
         LegendEntry(each.label, role(index), "dashed" if index % 2 else "line")
         for index, each in enumerate(found.spaces)

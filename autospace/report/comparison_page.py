@@ -3,10 +3,16 @@
 The sections of a comparison that are tables: pairs, spaces, networks.
 """
 
+from collections.abc import Callable
 from itertools import islice
 
 from autospace.charts.figure import with_minus
-from autospace.comparison.document import Compared, Comparison, Estimate, Pair
+from autospace.comparison.document import (
+    ComparisonDocument,
+    EstimateDocument,
+    PairDocument,
+    SpaceDocument,
+)
 from autospace.report import comparison_figures as figures
 from autospace.report.comparison_figures import error_label, error_text
 from autospace.report.html import (
@@ -32,7 +38,7 @@ MOST_NETWORKS = 800
 """Rows of the table of networks; the file holds them all."""
 
 
-def difference_section(found: Comparison) -> PageSection:
+def difference_section(found: ComparisonDocument) -> PageSection:
     """Differences with their intervals and tests, a row per pair."""
     columns = (
         Column("spaces"),
@@ -53,12 +59,12 @@ def difference_section(found: Comparison) -> PageSection:
     return PageSection("difference", "How large the difference is", (content,))
 
 
-def _pair_row(found: Comparison, pair: Pair) -> tuple[Content | Number, ...]:
-    low, high = pair.interval
+def _pair_row(found: ComparisonDocument, pair: PairDocument) -> tuple[Content | Number, ...]:
+    difference, low, high = map(found.shown, (pair.difference, *pair.interval))
     smirnov, whitney = pair.kolmogorov_smirnov, pair.mann_whitney
     return (
         f"{found.spaces[pair.a].label} against {found.spaces[pair.b].label}",
-        Number(signed(pair.difference, 2), pair.difference),
+        Number(signed(difference, 2), difference),
         Number(f"{signed(low, 2)} to {signed(high, 2)}", low),
         pair.test,
         probability(pair.p),
@@ -71,7 +77,7 @@ def _pair_row(found: Comparison, pair: Pair) -> tuple[Content | Number, ...]:
     )
 
 
-def spaces_section(found: Comparison) -> PageSection:
+def spaces_section(found: ComparisonDocument) -> PageSection:
     """Every space in figures."""
     columns = (
         Column("space"),
@@ -86,12 +92,12 @@ def spaces_section(found: Comparison) -> PageSection:
         Column("MAdds compared", numeric=True),
         Column("due to seeds", numeric=True, about="share of the seed in the variance of an error"),
     )  # fmt: skip
-    rows = tuple(_space_row(each) for each in found.spaces)
+    rows = tuple(_space_row(found, each) for each in found.spaces)
     caption = "The spaces; in brackets intervals"
     return PageSection("spaces", "The spaces", (Table(caption, columns, rows).markup(),))
 
 
-def _space_row(space: Compared) -> tuple[Content | Number, ...]:
+def _space_row(found: ComparisonDocument, space: SpaceDocument) -> tuple[Content | Number, ...]:
     compared = space.matched.madds if space.matched else None
     seeds = 1 - space.variance.share if space.variance else None
     return (
@@ -99,9 +105,9 @@ def _space_row(space: Compared) -> tuple[Content | Number, ...]:
         space.skeleton,
         _architectures(space.architectures),
         whole(space.n),
-        _estimate(space.mean),
-        _estimate(space.median),
-        decimal(space.spread, 2),
+        _estimate(space.mean, found.shown),
+        _estimate(space.median, found.shown),
+        decimal(None if space.spread is None else found.shown(space.spread), 2),
         share(space.overlap),
         Number(f"{human(compared.min)} to {human(compared.max)}", compared.mean)
         if compared
@@ -110,7 +116,7 @@ def _space_row(space: Compared) -> tuple[Content | Number, ...]:
     )
 
 
-def networks_section(found: Comparison) -> PageSection:
+def networks_section(found: ComparisonDocument) -> PageSection:
     """Every network, the best first."""
     columns = (
         Column("space"),
@@ -136,14 +142,16 @@ def networks_section(found: Comparison) -> PageSection:
     return PageSection("networks", "Every network as a table", (table.markup(),))
 
 
-def _network_row(found: Comparison, space: Compared, index: int) -> tuple[Content | Number, ...]:
+def _network_row(
+    found: ComparisonDocument, space: SpaceDocument, index: int
+) -> tuple[Content | Number, ...]:
     loss = space.losses[index] if index < len(space.losses) else None
     chosen = space.networks[index] if index < len(space.networks) else {}
     cells = element("code", " ".join(cell for _, cell in sorted(chosen.items())))
     return (
         space.label,
         whole(index + 1),
-        Number(error_text(space.errors[index], found), space.errors[index]),
+        Number(error_text(space.errors[index], found), found.shown(space.errors[index])),
         decimal(loss, 3),
         Number(human(space.madds[index]), space.madds[index]),
         Number(human(space.params[index]), space.params[index]),
@@ -151,14 +159,11 @@ def _network_row(found: Comparison, space: Compared, index: int) -> tuple[Conten
     )
 
 
-def _estimate(estimate: Estimate | None) -> Number:
+def _estimate(estimate: EstimateDocument | None, shown: Callable[[float], float] = float) -> Number:
     if estimate is None:
         return missing()
-    text = f"{estimate.value:.2f}"
-    if estimate.interval is not None:
-        low, high = estimate.interval
-        text += f" ({low:.2f} to {high:.2f})"
-    return Number(with_minus(text), estimate.value)
+    value, low, high = map(shown, (estimate.value, *estimate.interval))
+    return Number(with_minus(f"{value:.2f} ({low:.2f} to {high:.2f})"), value)
 
 
 def _architectures(digits: str) -> Number:
@@ -168,7 +173,7 @@ def _architectures(digits: str) -> Number:
     return Number(size_text(int(digits)), float(min(int(digits), 10**300)))
 
 
-def comparison_page(found: Comparison) -> str:
+def comparison_page(found: ComparisonDocument) -> str:
     """The text of the report on a comparison; equal comparisons give equal bytes."""
     sections = [_notes(found)] if found.notes else []
     if any(each.errors for each in found.spaces):
@@ -188,13 +193,13 @@ def comparison_page(found: Comparison) -> str:
     return page(_hero(found), sections, Pictures())
 
 
-def _hero(found: Comparison) -> Hero:
+def _hero(found: ComparisonDocument) -> Hero:
     state = "open" if not found.comparable else "plain" if found.verdict == "none" else "good"
     facts = []
     if found.difference is not None:
-        facts.append((_difference_name(found), signed(found.difference, 2)))
+        facts.append((_difference_name(found), signed(found.shown(found.difference), 2)))
     if found.interval is not None:
-        low, high = found.interval
+        low, high = map(found.shown, found.interval)
         facts.append((f"its {found.level:.0%} interval", f"{signed(low, 2)} to {signed(high, 2)}"))
     counts = {each.n for each in found.spaces}
     span = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
@@ -211,7 +216,7 @@ def _hero(found: Comparison) -> Hero:
     return Hero("Report on a comparison", title, found.sentence, told, tuple(facts), state)
 
 
-def _evidence(found: Comparison) -> list[str]:
+def _evidence(found: ComparisonDocument) -> list[str]:
     """What the verdict rests on, in a sentence or two."""
     told = []
     if found.evaluator.proxy:
@@ -227,19 +232,20 @@ def _evidence(found: Comparison) -> list[str]:
         )
     power = found.power
     if power.detectable is not None:
+        points = f"{found.shown(power.detectable):.2g} points"
         told.append(
-            f"With so many networks, a true difference of {power.detectable:.2g} points would be "
-            f"found {power.power:.0%} of the time."
+            f"With so many networks, a true difference of {points} would be found "
+            f"{power.power:.0%} of the time."
         )
     return told
 
 
-def _notes(found: Comparison) -> PageSection:
+def _notes(found: ComparisonDocument) -> PageSection:
     notes = [element("li", note) for note in found.notes]
     return PageSection("notes", "What to know first", (element("ul", *notes),))
 
 
-def _method(found: Comparison) -> PageSection:
+def _method(found: ComparisonDocument) -> PageSection:
     matching, power, data = found.matching, found.power, found.data
     pairs: list[tuple[Content, Content]] = [
         ("scored by", found.evaluator.description or found.evaluator.method),
@@ -256,14 +262,15 @@ def _method(found: Comparison) -> PageSection:
     else:
         pairs.append(("matched by", "nothing: the spaces are compared as they are"))
     if power.samples is not None and power.effect is not None:
-        pairs.append(("planned for", f"a difference of {power.effect:g} points: {power.samples} "
+        points = f"{found.shown(power.effect):g} points"
+        pairs.append(("planned for", f"a difference of {points}: {power.samples} "
                       f"networks per space, from a pilot of {power.pilot}"))  # fmt: skip
     images = f"{data.name}: {data.classes} classes, {data.train_images:,} training images"
     pairs.append(("data", images))
     return PageSection("method", "How it was measured", (definitions(pairs, "pairs"),))
 
 
-def _again(found: Comparison) -> PageSection:
+def _again(found: ComparisonDocument) -> PageSection:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(found.versions.items()))
     pairs: list[tuple[Content, Content]] = [
         ("seed", f"{found.seed}"),
@@ -278,10 +285,10 @@ def _again(found: Comparison) -> PageSection:
     return PageSection("again", "Do it again", tuple(content))
 
 
-def _words(found: Comparison) -> PageSection:
+def _words(found: ComparisonDocument) -> PageSection:
     error = (
         "per cent of the measured images that a network names wrongly; a point is one per cent"
-        if found.unit == "points"
+        if found.unit == "share"
         else "minus the score of the proxy, so that lower is better; it is no percentage"
     )
     words = (
@@ -296,7 +303,7 @@ def _words(found: Comparison) -> PageSection:
     return PageSection("words", "Words", (definitions(words, "pairs"),))
 
 
-def _difference_name(found: Comparison) -> str:
-    if found.unit == "points":
+def _difference_name(found: ComparisonDocument) -> str:
+    if found.unit == "share":
         return "difference of means, points of error"
     return "dominance of the second, from -1 to 1"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from autospace.charts.figure import Figure
-from autospace.comparison.document import Comparison, read_comparison
+from autospace.comparison.document import ComparisonDocument, read_comparison
 from autospace.report import cell_sections, comparison_figures
 from autospace.report import fitness_figures as course
 from autospace.report.cell_sections import winner
@@ -31,10 +31,10 @@ def report_text(path: Path) -> str:
         ConfigError, CheckpointError, SpaceError: a file in it is damaged.
     """
     found = read_any(path)
-    return comparison_page(found) if isinstance(found, Comparison) else run_page(found)
+    return comparison_page(found) if isinstance(found, ComparisonDocument) else run_page(found)
 
 
-def read_any(path: Path) -> RunRecord | Comparison:
+def read_any(path: Path) -> RunRecord | ComparisonDocument:
     """The run or comparison in a folder.
 
     Raises:
@@ -75,7 +75,7 @@ def figures(path: Path) -> tuple[Figure, ...]:
         ConfigError, CheckpointError, SpaceError: a file in it is damaged.
     """
     found = read_any(path)
-    drawn = _of_comparison(found) if isinstance(found, Comparison) else _of_run(found)
+    drawn = _of_comparison(found) if isinstance(found, ComparisonDocument) else _of_run(found)
     return tuple(each for each in drawn if each is not None and each.panels)
 
 
@@ -93,7 +93,7 @@ def _of_run(record: RunRecord) -> list[Figure | None]:
     ]
 
 
-def _of_comparison(found: Comparison) -> list[Figure | None]:
+def _of_comparison(found: ComparisonDocument) -> list[Figure | None]:
     if not any(each.errors for each in found.spaces):
         return []
     return [

@@ -42,7 +42,7 @@ class Trials:
         if path not in self.known:
             seed = derived_seed(self._problem.seed, "trial") % 2**31
             architecture = self._problem.choices.architecture(path)
-            self.known[path] = self._evaluator.evaluate(architecture, seed).score / 100
+            self.known[path] = self._evaluator.evaluate(architecture, seed).score
         return self.known[path]
 
     def state(self) -> State:

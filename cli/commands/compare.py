@@ -1,6 +1,5 @@
 """`autospace compare`: which of some spaces holds the better networks, and how surely."""
 
-import json
 import os
 import shlex
 from pathlib import Path
@@ -176,6 +175,7 @@ def _run(
     from autospace.cli.display.comparison_table import print_comparison
     from autospace.cli.progress.counter import counting
     from autospace.comparison.compare import compare as run
+    from autospace.comparison.document import read_comparison
     from autospace.compute.machine import keep_freed_memory
     from autospace.report import write_report
 
@@ -189,12 +189,12 @@ def _run(
                 counter.say(f"interrupted; finished evaluations are kept: {command}")
                 raise typer.Exit(INTERRUPTED) from None
     report = write_report(folder.path)
-    text = folder.result.read_text("utf-8")
+    found = read_comparison(folder.result)
     if format_ == "json":
-        data(text)
+        data(folder.result.read_text("utf-8"))
     else:
-        print_comparison(json.loads(text), folder.result, report)
-    if not json.loads(text)["comparable"]:
+        print_comparison(found, folder.result, report)
+    if not found.comparable:
         raise typer.Exit(FAILED)
 
 

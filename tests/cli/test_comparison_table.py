@@ -1,9 +1,14 @@
 """The table and the box plots of a comparison."""
 
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.cli.display.comparison_table import box
+from autospace.cli.display.comparison_table import box, print_comparison
+from autospace.comparison.document import read_comparison
+from tests.report.samples import comparison, write_comparison
 
 VALUES = st.lists(st.floats(0, 100), min_size=1, max_size=40).map(sorted)
 
@@ -23,3 +28,18 @@ def test_a_box_by_hand() -> None:
     assert box([0, 1, 2, 3, 4, 5, 6, 7, 8], 0, 8, 9) == "──██│██──"
     assert box([2, 2, 2], 2, 2, 5) == "│    "
     assert box([4, 4, 8], 0, 8, 9) == "    │████"
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("share", 100), ("dominance", -1)])
+def test_people_read_points_of_error_or_scores(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], unit: str, scale: int
+) -> None:
+    plain = comparison(unit=unit)
+    path = write_comparison(tmp_path, plain) / "comparison.json"
+    print_comparison(read_comparison(path), path, tmp_path / "report.html")
+    lines = capsys.readouterr().out.splitlines()
+    digits = 1 if unit == "share" else 2
+    for line, space in zip(lines[1:], plain["spaces"], strict=False):
+        low, high = sorted(scale * end for end in space["mean"]["interval"])
+        told = f"{scale * space['mean']['value']:.{digits}f}"
+        assert f"{told} ({low:.{digits}f} to {high:.{digits}f})" in line

@@ -41,18 +41,18 @@ def space(cells: Sequence[Cell], name: str = "space", skeleton: Skeleton = SKELE
 
 
 def normal(rng: np.random.Generator) -> float:
-    """Symmetric noise with a deviation of 1 point."""
-    return float(rng.normal())
+    """Symmetric noise with a deviation of a hundredth, one point."""
+    return float(rng.normal()) / 100
 
 
 def skewed(rng: np.random.Generator) -> float:
-    """Noise with a long tail towards large errors; deviation 1."""
-    return float(rng.exponential()) - 1
+    """Noise with a long tail towards large errors; its deviation is a hundredth."""
+    return (float(rng.exponential()) - 1) / 100
 
 
 def tied(rng: np.random.Generator) -> float:
     """Noise in whole points: many networks have equal errors."""
-    return float(round(rng.normal()))
+    return round(rng.normal()) / 100
 
 
 class Formula:
@@ -67,7 +67,7 @@ class Formula:
             self.asked.append(task)
             rng = np.random.default_rng([task.seed, len(task.key)])
             error = self._error(task.architecture) + self._noise(rng)
-            yield place, Evaluation(100 - error)
+            yield place, Evaluation(1 - error)
 
 
 def simulated(
@@ -80,7 +80,7 @@ def simulated(
     matched: bool = True,
     shift: float = 0.0,
 ) -> list[ComparedPair]:
-    """A comparison without disk: the last space's errors are lower by `shift` points."""
+    """A comparison without disk: the last space's errors are lower by `shift`."""
     pools = [draw(each, seed, place) for place, each in enumerate(spaces)]
     costs = [pool.madds for pool in pools]
     tuples = (match(costs, seed) if matched else unmatched(costs)).tuples[:samples]
@@ -98,4 +98,4 @@ def simulated(
 
 def by_cost(network: Architecture) -> float:
     """Twice the MAdds, five points less."""
-    return 60 - 5 * math.log2(network.cost.madds)
+    return 0.6 - 0.05 * math.log2(network.cost.madds)

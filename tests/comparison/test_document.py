@@ -41,17 +41,17 @@ def test_the_figures_of_the_file_follow_from_its_errors(found: dict[str, Any]) -
     one, two = (each["errors"] for each in found["spaces"])
     wanted = stats.ttest_rel(one, two)
     interval = wanted.confidence_interval(0.95)
-    assert found["interval"] == pytest.approx(tuple(interval), abs=1e-5)
+    assert found["interval"] == pytest.approx(tuple(interval), abs=1e-7)
     (pair,) = found["pairs"]
     assert pair["p"] == pytest.approx(wanted.pvalue, rel=1e-4)
     assert pair["mann_whitney"]["p"] == pytest.approx(stats.mannwhitneyu(one, two).pvalue, rel=1e-4)
     for space in found["spaces"]:
-        assert space["curve"][0] == pytest.approx(space["mean"]["value"], abs=1e-5)
+        assert space["curve"][0] == pytest.approx(space["mean"]["value"], abs=1e-7)
         assert space["curve"][-1] == min(space["errors"])
         assert space["edf"]["share"][-1] == 1
         assert space["best"][0]["of"] == 2
         assert len(space["drawn"]["madds"]["quantiles"]) == 21
-        assert space["spread"] == pytest.approx(stats.tstd(space["errors"]), abs=1e-5)
+        assert space["spread"] == pytest.approx(stats.tstd(space["errors"]), abs=1e-7)
         between = space["variance"]["architecture"] + space["variance"]["seed"]
         assert space["variance"]["share"] == pytest.approx(
             space["variance"]["architecture"] / between, abs=1e-4

@@ -10,9 +10,9 @@ from autospace.comparison.statistics import Interval, MeanDifference
 from autospace.comparison.verdict import judge, not_comparable, sentence, verdict_of
 from autospace.evaluators.evaluator import PROXIES, EvaluationMethod
 
-ERRORS = st.lists(st.integers(0, 1000).map(lambda n: n / 10), min_size=6, max_size=6)
+ERRORS = st.lists(st.integers(0, 1000).map(lambda n: n / 1000), min_size=6, max_size=6)
 # 64 degrees of freedom: the 97.5 % point of Student's t is 1.99773.
-EFFECT = MeanDifference(1.3, 0.2, 64)
+EFFECT = MeanDifference(0.013, 0.002, 64)
 
 
 @pytest.mark.parametrize(
@@ -33,14 +33,14 @@ def test_a_winner_is_named_with_difference_interval_and_number() -> None:
 
 
 def test_the_first_space_can_win_too() -> None:
-    assert sentence(MeanDifference(-1.3, 0.2, 64), 0.95, "first", "second", 64, "train") == (
+    assert sentence(MeanDifference(-0.013, 0.002, 64), 0.95, "first", "second", 64, "train") == (
         "first beats second: a random network from first is 1.3 points better "
         "(0.90 to 1.7, n = 64 each)"
     )
 
 
 def test_without_a_winner_it_says_what_is_excluded() -> None:
-    assert sentence(MeanDifference(0.2, 0.2, 64), 0.95, "first", "second", 8, "train") == (
+    assert sentence(MeanDifference(0.002, 0.002, 64), 0.95, "first", "second", 8, "train") == (
         "no difference found between first and second: a random network from second is 0.20 "
         "points better (-0.20 to 0.60, n = 8 each); an effect above 0.60 points is excluded"
     )

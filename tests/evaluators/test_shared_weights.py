@@ -75,7 +75,7 @@ def test_a_path_is_measured_as_its_network_with_these_weights(tmp_path: Path) ->
         recalibrate([network], network, (batches.batch(step)[0] for step in range(2)))
         wanted = measure(network, found.measured_batches().evaluation_batches())
         got = evaluator.evaluate(architecture(*choices), 5)
-        assert got.score == pytest.approx(100 * wanted.accuracy)
+        assert got.score == pytest.approx(wanted.accuracy)
         assert got.loss == pytest.approx(wanted.loss, rel=1e-4)
 
 

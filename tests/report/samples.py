@@ -79,7 +79,7 @@ def comparison(
     labels: tuple[str, ...] = ("mbconv@tiny", "learned@tiny"),
     *,
     samples: int = 24,
-    unit: str = "points",
+    unit: str = "share",
     comparable: bool = True,
 ) -> dict[str, Any]:
     """A comparison as docs/reference/comparison.md describes it, of errors from a generator."""
@@ -92,7 +92,7 @@ def comparison(
     first = pairs[0] if pairs else None
     return {
         "format": "autospace.comparison",
-        "version": 1,
+        "version": 2,
         "comparable": comparable,
         "verdict": first["verdict"] if first else "none",
         "difference": first["difference"] if first else None,
@@ -102,8 +102,8 @@ def comparison(
         "sentence": first["sentence"] if first else f"{labels[0]}: no common range of cost.",
         "notes": [f"{labels[0]} stands on another skeleton."],
         "evaluator": {
-            "method": "train" if unit == "points" else "naswot",
-            "proxy": unit != "points",
+            "method": "train" if unit == "share" else "naswot",
+            "proxy": unit != "share",
             "description": "short training from scratch",
             "settings": {"steps": 200, "batch": 64, "learning_rate": 0.1, "flip": True},
         },
@@ -119,17 +119,17 @@ def comparison(
             "cost": "madds",
             "tolerance": 0.02,
             "draws": 1000,
-            "range": [2e5, 5e5] if comparable else None,
+            "range": [200_000, 500_000] if comparable else None,
             "tuples": 700,
         },
         "spaces": spaces,
         "pairs": pairs,
         "power": {
-            "effect": 1.0,
+            "effect": 0.01,
             "power": 0.8,
             "samples": samples,
-            "spread": 1.2,
-            "detectable": 0.9,
+            "spread": 0.012,
+            "detectable": 0.009,
             "pilot": 8,
         },
         "seed": 3,
@@ -149,7 +149,7 @@ def write_comparison(path: Path, found: Mapping[str, Any] | None = None) -> Path
 
 
 def _space(label: str, centre: float, samples: int, rng: random.Random) -> dict[str, Any]:
-    errors = [round(rng.gauss(centre, 1.4), 3) for _ in range(samples)]
+    errors = [round(rng.gauss(centre, 1.4) / 100, 5) for _ in range(samples)]
     madds = [rng.randrange(200_000, 500_000) for _ in range(samples)]
     ordered = sorted(errors)
     low = min(errors, default=0.0)
@@ -168,28 +168,28 @@ def _space(label: str, centre: float, samples: int, rng: random.Random) -> dict[
         "errors": errors,
         "madds": madds,
         "params": [each // 20 for each in madds],
-        "losses": [each / 30 for each in errors],
+        "losses": [each / 0.3 for each in errors],
         "repeats": [[each] for each in errors],
         "networks": [{"layer_00": f"c{index:04d}", "layer_01": "x"} for index in range(samples)],
         "n": samples,
-        "mean": {"value": mean, "interval": [mean - 0.5, mean + 0.5]} if samples else None,
-        "median": {"value": mean, "interval": [mean - 0.6, mean + 0.6]} if samples else None,
-        "best": [{"of": 2, "value": curve[1], "interval": [curve[1] - 0.4, curve[1] + 0.4]}]
+        "mean": {"value": mean, "interval": [mean - 0.005, mean + 0.005]} if samples else None,
+        "median": {"value": mean, "interval": [mean - 0.006, mean + 0.006]} if samples else None,
+        "best": [{"of": 2, "value": curve[1], "interval": [curve[1] - 0.004, curve[1] + 0.004]}]
         if samples
         else [],
-        "spread": 1.4 if samples else None,
+        "spread": 0.014 if samples else None,
         "curve": curve,
         "edf": {
             "error": ordered,
-            "share": [(place + 1) / samples for place in range(samples)],
+            "share": [round((place + 1) / samples, 8) for place in range(samples)],
         },
-        "variance": {"architecture": 1.5, "seed": 0.5, "share": 0.75} if samples else None,
+        "variance": {"architecture": 1.5e-4, "seed": 0.5e-4, "share": 0.75} if samples else None,
     }
 
 
 def _costs(values: list[int]) -> dict[str, Any]:
     ordered = sorted(values)
-    quantiles = [float(ordered[place * (len(ordered) - 1) // 20]) for place in range(21)]
+    quantiles = [ordered[place * (len(ordered) - 1) // 20] for place in range(21)]
     spread = {
         "min": ordered[0],
         "max": ordered[-1],
@@ -200,16 +200,16 @@ def _costs(values: list[int]) -> dict[str, Any]:
 
 
 def _pair(place: int, labels: tuple[str, ...]) -> dict[str, Any]:
-    difference = 1.5 * place
+    points = 1.5 * place
     return {
         "a": 0,
         "b": place,
         "verdict": "b",
-        "difference": difference,
-        "interval": [difference - 0.8, difference + 0.8],
+        "difference": points / 100,
+        "interval": [(points - 0.8) / 100, (points + 0.8) / 100],
         "level": 0.95,
         "sentence": f"{labels[place]} beats {labels[0]}: a random network of it is "
-        f"{difference:.1f} points better ({difference - 0.8:.1f} to {difference + 0.8:.1f}).",
+        f"{points:.1f} points better ({points - 0.8:.1f} to {points + 0.8:.1f}).",
         "test": "paired t",
         "p": 0.0004,
         "p_holm": 0.0008,

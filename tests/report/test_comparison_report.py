@@ -51,7 +51,7 @@ def test_every_network_stands_in_the_table_the_best_first(tmp_path: Path) -> Non
     errors = [float(row[2].removesuffix(" %")) for row in rows]
     assert errors == sorted(errors)
     expected = {
-        (space["label"], str(place + 1)): f"{error:.2f} %"
+        (space["label"], str(place + 1)): f"{100 * error:.2f} %"
         for space in found["spaces"]
         for place, error in enumerate(space["errors"])
     }
@@ -64,9 +64,9 @@ def test_the_steps_of_the_edf_are_those_of_the_file(tmp_path: Path) -> None:
     panel = edf_figure(found).panels[0]
     lines = [mark.points for mark in panel.marks if isinstance(mark, Line)]
     for line, space in zip(lines, json.loads(path.read_text())["spaces"], strict=True):
-        assert line[0] == (space["edf"]["error"][0], 0.0)
-        steps = list(zip(space["edf"]["error"], space["edf"]["share"], strict=True))
-        assert list(line[1:]) == steps
+        percent = [round(100 * error, 6) for error in space["edf"]["error"]]
+        assert line[0] == (percent[0], 0.0)
+        assert list(line[1:]) == list(zip(percent, space["edf"]["share"], strict=True))
 
 
 def test_every_pair_stands_in_the_table(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_the_least_that_a_file_may_hold_is_enough(tmp_path: Path) -> None:
     ("change", "problem"),
     [
         (lambda f: f.pop("sentence"), "sentence: missing key"),
-        (lambda f: f.update(version=2), "version"),
+        (lambda f: f.update(version=1), "version: 1; allowed: 2"),
         (lambda f: f["spaces"][0].update(errors=["1"]), r"errors\[0\]"),
         (lambda f: f["spaces"][0]["errors"].pop(), "differ in length"),
         (lambda f: f["spaces"][1]["edf"]["share"].pop(), "differ in length"),
