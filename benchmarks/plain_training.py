@@ -165,7 +165,7 @@ def train_with_autospace(images: Path, epochs: int, batch: int, seed: int) -> fl
     with tempfile.TemporaryDirectory() as folder:
         run = TrainingFolder.create(Path(folder) / "run", make_settings(TrainConfig, settings))
         found = train_architecture(run, Silent(), architecture=load_architecture(ARCHITECTURE))
-    return float(found["test_accuracy"])
+    return found.test_accuracy
 
 
 class Silent:

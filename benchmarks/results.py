@@ -22,6 +22,7 @@ from results_setup import (
     COMPARISONS,
     FIRST,
     FULL,
+    ROWS,
     TARGETS,
     VARIANTS,
     Quiet,
@@ -116,6 +117,7 @@ def evaluated(
             found = evaluate_all(tasks, cache, maker)
             costs = [network_cost(each.skeleton, each.cells) for each in networks]
             row = {
+                "version": ROWS,
                 "variant": variant,
                 "target": target,
                 "seed": seed,

@@ -1,4 +1,7 @@
-"""From the folder that `results.py` has filled to the figures of docs/evidence/results.md."""
+"""From the folder that `results.py` has filled to the figures of docs/evidence/results.md.
+
+Files of the folder hold shares (0 to 1); `results.json`, like the page, holds points (per cent).
+"""
 
 import json
 from collections import defaultdict
@@ -7,8 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from results_setup import BUDGETS, COMPARISONS, FULL, TARGETS, VARIANTS
+from results_setup import BUDGETS, COMPARISONS, FULL, ROWS, TARGETS, VARIANTS
 
+from autospace.comparison.document import (
+    ComparisonDocument,
+    PairDocument,
+    SpaceDocument,
+    read_comparison,
+)
 from autospace.comparison.statistics import MeanDifference, mean_difference
 
 Record = dict[str, Any]
@@ -32,12 +41,12 @@ def collect(measured: Path) -> Record:
     }
 
 
-def headline(comparisons: Mapping[int, Record]) -> Record:
+def headline(comparisons: Mapping[int, ComparisonDocument]) -> Record:
     """What `comparison.json` of each seed says, and all seeds together; errors in per cent."""
     gaps: dict[str, list[list[float]]] = defaultdict(list)
     seeds = []
     for seed, read in comparisons.items():
-        spaces = [_space(each) for each in read["spaces"]]
+        spaces = [_space(read, each) for each in read.spaces]
         ours, *rivals = spaces
         for rival in rivals:
             pairs = zip(rival["errors"], ours["errors"], strict=True)
@@ -46,11 +55,11 @@ def headline(comparisons: Mapping[int, Record]) -> Record:
         seeds.append(
             {
                 "seed": seed,
-                "sentence": read["sentence"],
-                "samples": read["samples"],
-                "range": read["matching"]["range"],
+                "sentence": read.sentence,
+                "samples": read.samples,
+                "range": read.matching.range,
                 "spaces": spaces,
-                "pairs": [_pair(*both) for both in zip(names, read["pairs"], strict=True)],
+                "pairs": [_pair(read, *both) for both in zip(names, read.pairs, strict=True)],
             }
         )
     return {"seeds": seeds, "pooled": {name: over_seeds(each) for name, each in gaps.items()}}
@@ -119,44 +128,53 @@ def _effect(found: MeanDifference) -> Record:
     return {"difference": round(found.value, 3), "interval": [round(low, 3), round(high, 3)]}
 
 
-def _largest(folder: Path, kind: str) -> dict[int, Record]:
+def _largest(folder: Path, kind: str) -> dict[int, ComparisonDocument]:
     """Per seed, the finished comparison of a kind with the most networks, if it could compare."""
-    found: dict[int, Record] = {}
+    found: dict[int, ComparisonDocument] = {}
     for path in sorted(folder.glob(f"{kind}-*/comparison.json")):
-        read = json.loads(path.read_text())
-        seed = read["seed"]
-        if not all(space["errors"] for space in read["spaces"]):
+        read = read_comparison(path)
+        if not all(space.errors for space in read.spaces):
             continue
-        if seed not in found or found[seed]["samples"] < read["samples"]:
-            found[seed] = read
+        if read.seed not in found or found[read.seed].samples < read.samples:
+            found[read.seed] = read
     return dict(sorted(found.items()))
 
 
-def _space(read: Record) -> Record:
-    kept = ("overlap", "errors", "madds", "params")
+def _space(found: ComparisonDocument, read: SpaceDocument) -> Record:
+    errors = [found.shown(error) for error in read.errors]
     return {
-        "name": LEARNED if read["name"].startswith(LEARNED) else read["name"].partition("@")[0],
-        **{key: read[key] for key in kept},
-        "mean_error": round(float(np.mean(read["errors"])), 3),
-        "drawn_madds": read["drawn"]["madds"]["quantiles"][::5],
+        "name": LEARNED if read.name.startswith(LEARNED) else read.name.partition("@")[0],
+        "overlap": read.overlap,
+        "errors": errors,
+        "madds": read.madds,
+        "params": read.params,
+        "mean_error": round(float(np.mean(errors)), 3),
+        "drawn_madds": read.drawn.madds.quantiles[::5] if read.drawn else [],
     }
 
 
-def _pair(rival: str, read: Record) -> Record:
+def _pair(found: ComparisonDocument, rival: str, read: PairDocument) -> Record:
     """Turned round: positive where the learned space, the first of the comparison, is better."""
-    low, high = read["interval"]
+    difference, low, high = map(found.shown, (read.difference, *read.interval))
     return {
         "rival": rival,
-        "difference": round(-read["difference"], 3),
+        "difference": round(-difference, 3),
         "interval": [round(-high, 3), round(-low, 3)],
-        "level": read["level"],
-        "verdict": {"a": LEARNED, "b": rival, "none": "none"}[read["verdict"]],
+        "level": read.level,
+        "verdict": {"a": LEARNED, "b": rival, "none": "none"}[read.verdict],
     }
 
 
 def _drawn(folder: Path) -> dict[tuple[str, str, int], Record]:
-    rows = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    rows = [_row(path) for path in sorted(folder.glob("*.json"))]
     return {(row["variant"], row["target"], row["seed"]): row for row in rows}
+
+
+def _row(path: Path) -> Record:
+    row = json.loads(path.read_text())
+    if row.pop("version", 1) != ROWS:
+        raise SystemExit(f"{path}: of an earlier version; run results.py again")
+    return {**row, "accuracies": [round(100 * each, 6) for each in row["accuracies"]]}
 
 
 def _rows(drawn: Mapping[tuple[str, str, int], Record], variant: str, target: str) -> list[Record]:

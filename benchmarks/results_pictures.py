@@ -6,7 +6,7 @@ from dataclasses import replace
 from results_figures import LEARNED, Record
 
 from autospace.charts.figure import Axis, Dots, Figure, LegendEntry, Panel, Rule, Segments
-from autospace.comparison.document import Comparison
+from autospace.comparison.document import ComparisonDocument
 from autospace.report.comparison_figures import edf_figure
 
 
@@ -43,10 +43,12 @@ def ablations_figure(found: Sequence[Record]) -> Figure:
     return Figure("ablations", "", (panel,), legend, (560, 60 + 34 * len(rows)))
 
 
-def distributions(comparisons: Sequence[Comparison]) -> Figure:
+def distributions(comparisons: Sequence[ComparisonDocument]) -> Figure:
     """The error distributions of all seeds side by side."""
     drawn = [edf_figure(each) for each in comparisons]
-    errors = [error for each in comparisons for space in each.spaces for error in space.errors]
+    errors = [
+        each.shown(error) for each in comparisons for space in each.spaces for error in space.errors
+    ]
     panels = tuple(
         replace(each.panels[0], title=f"seed {found.seed}", x=Axis.of("error in %", errors))
         for each, found in zip(drawn, comparisons, strict=True)

@@ -17,8 +17,7 @@ from results_pictures import ablations_figure, distributions
 from results_setup import BUDGETS, FIRST_TRY, HAND_MADE, TARGETS, UNCHARGED
 
 from autospace.charts.paper import render
-from autospace.comparison.document import Comparison
-from autospace.report.write import read_any
+from autospace.comparison.document import read_comparison
 from autospace.spaces.text import human
 
 RIVALS = {
@@ -253,7 +252,7 @@ def main() -> None:
     main_ones = found["comparisons"].get(HAND_MADE, {"seeds": []})["seeds"]
     kept = {(each["seed"], each["samples"]) for each in main_ones}
     paths = sorted(work.glob(f"compare/{HAND_MADE}-*/comparison.json"))
-    shown = [each for path in paths if isinstance(each := read_any(path.parent), Comparison)]
+    shown = [read_comparison(path) for path in paths]
     shown = [each for each in shown if (each.seed, each.samples) in kept]
     pictures = {"results_edf": distributions(shown)} if shown else {}
     if len(found["ablations"]) > 1:

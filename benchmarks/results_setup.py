@@ -31,6 +31,8 @@ TARGETS: Final = {"low": 1_700_000, "high": 3_400_000}
 """MAdds of the networks that are compared: about 70 % of the limit, and of twice the limit."""
 
 HAND_MADE: Final = "hand-made"
+ROWS: Final = 2
+"""Version of the files in `drawn`: their accuracies are shares; those of version 1 were points."""
 UNCHARGED: Final = "uncharged"
 FIRST_TRY: Final = "first-try"
 

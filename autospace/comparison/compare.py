@@ -143,7 +143,7 @@ def compare(
             comparison = _compared(prepared, folder, observer, workers)
         else:
             comparison = _incomparable(prepared)
-        folder.save(comparison.to_json())
+        folder.save_result(comparison)
         return comparison
 
 

@@ -7,33 +7,24 @@ the measured images, or scores with a minus; `ComparisonDocument.shown` makes po
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from autospace.runs.folder import Document
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.files.reading import parse_json, read_text, validated
-from autospace.spaces.text import json_text
 
 DIGITS: Final = 8
 """Decimal places of the numbers in the file."""
 
 # The sum turns -0.0 into 0.0.
-_Number = Annotated[
-    float, Field(allow_inf_nan=False), AfterValidator(lambda value: round(value, DIGITS) + 0.0)
-]
-_Significant = Annotated[
-    float, Field(allow_inf_nan=False), AfterValidator(lambda value: float(f"{value:.6g}"))
-]
+_Number = Annotated[float, AfterValidator(lambda value: round(value, DIGITS) + 0.0)]
+_Significant = Annotated[float, AfterValidator(lambda value: float(f"{value:.6g}"))]
 _Count = Annotated[int, Field(ge=0)]
 _Interval = Annotated[list[_Number], Field(min_length=2, max_length=2)]
 _Verdict = Literal["a", "b", "none"]
 
 
-class _Document(BaseModel):
-    # Later versions may say more; a report shows what it knows.
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
-
-
-class EstimateDocument(_Document):
+class EstimateDocument(Document):
     """A number with its confidence interval."""
 
     value: _Number
@@ -46,7 +37,7 @@ class BestDocument(EstimateDocument):
     of: _Count
 
 
-class CostDocument(_Document):
+class CostDocument(Document):
     """The distribution of a cost: its ends, its mean, and quantiles at 0, 5, ... 100 %."""
 
     min: _Count
@@ -55,21 +46,21 @@ class CostDocument(_Document):
     quantiles: list[_Count]
 
 
-class CostsDocument(_Document):
+class CostsDocument(Document):
     """Distributions of both costs."""
 
     madds: CostDocument
     params: CostDocument
 
 
-class EdfDocument(_Document):
+class EdfDocument(Document):
     """An empirical distribution function: at `error[i]` it rises to `share[i]`."""
 
     error: list[_Number] = []
     share: list[_Number] = []
 
 
-class VarianceDocument(_Document):
+class VarianceDocument(Document):
     """How much of the differences is due to architectures, and how much to seeds."""
 
     architecture: _Significant
@@ -77,7 +68,7 @@ class VarianceDocument(_Document):
     share: _Number
 
 
-class SpaceDocument(_Document):
+class SpaceDocument(Document):
     """One space and the networks drawn from it."""
 
     name: str
@@ -105,14 +96,14 @@ class SpaceDocument(_Document):
     variance: VarianceDocument | None = None
 
 
-class TestedDocument(_Document):
+class TestedDocument(Document):
     """A test statistic with its p-value."""
 
     statistic: _Number
     p: _Significant
 
 
-class PairDocument(_Document):
+class PairDocument(Document):
     """The first space against another one."""
 
     a: _Count
@@ -130,7 +121,7 @@ class PairDocument(_Document):
     mann_whitney: TestedDocument | None = None
 
 
-class EvaluatorDocument(_Document):
+class EvaluatorDocument(Document):
     """How networks were scored."""
 
     method: str
@@ -139,7 +130,7 @@ class EvaluatorDocument(_Document):
     settings: dict[str, Any] = {}
 
 
-class DataDocument(_Document):
+class DataDocument(Document):
     """The images; nothing that belongs to this machine."""
 
     name: str
@@ -150,7 +141,7 @@ class DataDocument(_Document):
     measured_on: str = ""
 
 
-class MatchingDocument(_Document):
+class MatchingDocument(Document):
     """How the costs of the spaces were made to agree."""
 
     cost: Literal["madds", "params", "none"] = "none"
@@ -160,7 +151,7 @@ class MatchingDocument(_Document):
     tuples: _Count | None = None
 
 
-class PowerDocument(_Document):
+class PowerDocument(Document):
     """How many networks there are, and why.
 
     Attributes:
@@ -180,7 +171,7 @@ class PowerDocument(_Document):
     pilot: _Count = 0
 
 
-class ComparisonDocument(_Document):
+class ComparisonDocument(Document):
     """A whole comparison; `pairs` is empty if the spaces cannot be compared."""
 
     format: Literal["autospace.comparison"] = "autospace.comparison"
@@ -211,10 +202,6 @@ class ComparisonDocument(_Document):
         Scores stay as they are.
         """
         return round(100 * value, DIGITS - 2) if self.unit == "share" else value
-
-    def to_json(self) -> str:
-        """The text of the file: equal comparisons, equal bytes."""
-        return json_text(self.model_dump(mode="json"))
 
 
 def read_comparison(path: Path) -> ComparisonDocument:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Final
 
 from autospace.comparison.settings import CompareConfig
-from autospace.runs.files import write_atomically
 from autospace.runs.folder import CHECKPOINT, Folder
 from autospace.runs.settings import make_settings, read_config
 from autospace.spaces.files.codec import to_json
@@ -67,11 +66,6 @@ class ComparisonFolder(Folder[CompareConfig]):
         if self.replacing or not all(path.is_file() for path in paths):
             return None
         return [load(path) for path in paths]
-
-    def save(self, text: str) -> Path:
-        """Writes the result; with it, the comparison is finished."""
-        write_atomically(self.result, text)
-        return self.result
 
     @staticmethod
     def _read_config(path: Path) -> CompareConfig:

@@ -8,11 +8,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
-from autospace.runs.errors import RunError
+from autospace.runs.errors import CheckpointError, RunError
 from autospace.runs.files import TakenError, locked, remove_parts, write_atomically
 from autospace.runs.settings import to_toml
+from autospace.spaces.errors import SpaceError
+from autospace.spaces.files.reading import parse_json, read_text, validated
+from autospace.spaces.text import json_text
 
 CONFIG: Final = "config.toml"
 EVENTS: Final = "events.jsonl"
@@ -27,7 +30,19 @@ _COMMANDS: Final = {
     "[supernet]": "search",
     "[training]": "train",
 }
+
+
+class Document(BaseModel):
+    """A result file, or a part of one. Accuracies are shares (0 to 1).
+
+    Later versions may say more: a key that is not known is ignored.
+    """
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
+
+
 Settings = TypeVar("Settings", bound=BaseModel)
+Result = TypeVar("Result", bound=Document)
 
 
 class Folder(ABC, Generic[Settings]):
@@ -150,6 +165,18 @@ class Folder(ABC, Generic[Settings]):
         """Adds a line to the event log."""
         with (self.path / EVENTS).open("a", encoding="utf-8") as stream:
             stream.write(_line(event))
+
+    def save_result(self, result: Document) -> None:
+        """Writes the last of the results; with it, the run is finished."""
+        write_atomically(self.path / self.results[-1], json_text(result.model_dump(mode="json")))
+
+    def _load_result(self, kind: type[Result]) -> Result:
+        path = self.path / self.results[-1]
+        text = read_text(path)
+        try:
+            return validated(kind, parse_json(text))
+        except SpaceError as error:
+            raise CheckpointError(f"{path}: {error}") from None
 
     @staticmethod
     @abstractmethod

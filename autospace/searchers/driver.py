@@ -3,12 +3,11 @@
 From the name of a method to the method.
 """
 
-import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from autospace.compute.device import memory_mb, resolve_device
 from autospace.data.images import load_images
@@ -21,7 +20,13 @@ from autospace.runs.state import State, load_state, save_state
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.searchers.few_shot import Gm, NasLid
 from autospace.searchers.fitness_search import Trials
-from autospace.searchers.folder import BEST, RESULT, SearchFolder
+from autospace.searchers.folder import (
+    BEST,
+    RankedDocument,
+    SearchFolder,
+    SearchResult,
+    TrajectoryPoint,
+)
 from autospace.searchers.gradient.darts import Darts
 from autospace.searchers.gradient.gdas import Gdas
 from autospace.searchers.gradient.nasp import Nasp
@@ -34,14 +39,13 @@ from autospace.searchers.sampling.random_search import RandomSearch, RandomWeigh
 from autospace.searchers.sampling.regularised_evolution import Evolution
 from autospace.searchers.sampling.spos import Spos
 from autospace.searchers.sampling.zero_cost import ZeroCost
-from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Architecture, load_architecture
 from autospace.spaces.choices import Choices, SearchError, limits_of
 from autospace.spaces.cost import Budget
 from autospace.spaces.errors import shown
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.space import Space, fitted_space
-from autospace.supernets.interference import interference
+from autospace.supernets.interference import InterferencePoint, interference
 
 METHODS: Final[dict[str, type[SearchMethod]]] = {
     "random": RandomSearch,
@@ -115,27 +119,27 @@ class SearchProgress:
 
     done: int = 0
     seconds: float = 0.0
-    trajectory: list[dict[str, Any]] = field(default_factory=list)
+    trajectory: list[TrajectoryPoint] = field(default_factory=list)
 
     def note(self, method: SearchMethod) -> None:
         """Adds a point to the trajectory if there is a new best."""
         best = method.incumbent
-        if best is None or (self.trajectory and self.trajectory[-1]["score"] == best.score):
+        if best is None or (self.trajectory and self.trajectory[-1].score == best.score):
             return
         self.trajectory.append(
-            {
-                "step": self.done,
-                "evaluations": method.evaluations,
-                "seconds": round(self.seconds, 3),
-                "score": best.score,
-                "accuracy": best.accuracy,
-            }
+            TrajectoryPoint(
+                step=self.done,
+                evaluations=method.evaluations,
+                seconds=round(self.seconds, 3),
+                score=best.score,
+                accuracy=best.accuracy,
+            )
         )
 
 
 def run_search(
     folder: SearchFolder, space: Space | None, observer: Observer, device: str | None = None
-) -> dict[str, Any]:
+) -> SearchResult:
     """Runs, or goes on with, the search in a folder, and returns what `result.json` holds.
 
     Args:
@@ -150,8 +154,7 @@ def run_search(
     """
     with folder.locked():
         if folder.finished:
-            found: dict[str, Any] = json.loads((folder.path / RESULT).read_text("utf-8"))
-            return found
+            return folder.load_result()
         try:
             table = limit_table(
                 folder.config.budget.latency_table, folder.checkpoint / LATENCY_TABLE
@@ -168,11 +171,11 @@ def run_search(
         progress = _resumed(folder, method, trials, problem)
         _advance(folder, method, trials, progress, observer)
         finalists = _finalists(folder, method, trials, progress, observer)
-        result = _result(problem, method, trials, progress, finalists)
-        result |= method.details() | compared_gradients(method, observer)
-        best = problem.choices.space.architecture(result["best"])
+        points = compared_gradients(method, observer)
+        result = _result(problem, method, trials, progress, finalists, points)
+        best = problem.choices.space.architecture(result.best)
         write_atomically(folder.path / BEST, to_json(best))
-        write_atomically(folder.path / RESULT, _json(result))
+        folder.save_result(result)
         return result
 
 
@@ -227,11 +230,10 @@ def check_comparable(method: SearchMethod) -> None:
         )
 
 
-def compared_gradients(method: SearchMethod, observer: Observer) -> dict[str, Any]:
-    """The part of a result that the settings ask for: `interference`, or nothing."""
+def compared_gradients(method: SearchMethod, observer: Observer) -> list[InterferencePoint]:
+    """The agreement of gradients, if the settings ask for it."""
     pairs = method.problem.supernet.interference
-    points = interference(method.supernets, pairs, observer) if pairs else []
-    return {"interference": [asdict(each) for each in points]} if pairs else {}
+    return interference(method.supernets, pairs, observer) if pairs else []
 
 
 def _resumed(
@@ -243,7 +245,9 @@ def _resumed(
     method.restore(state.part("method"))
     trials.restore(state.part("trials"))
     kept = state.part("progress").plain
-    return SearchProgress(kept["done"], kept["seconds"], kept["trajectory"])
+    return SearchProgress(
+        kept["done"], kept["seconds"], [TrajectoryPoint(**each) for each in kept["trajectory"]]
+    )
 
 
 def _save(
@@ -253,7 +257,7 @@ def _save(
         plain={
             "done": progress.done,
             "seconds": progress.seconds,
-            "trajectory": progress.trajectory,
+            "trajectory": [each.model_dump() for each in progress.trajectory],
         }
     )
     save_state(
@@ -314,51 +318,44 @@ def _result(
     trials: Trials,
     progress: SearchProgress,
     finalists: list[Ranked],
-) -> dict[str, Any]:
-    best = finalists[0].path
+    points: list[InterferencePoint],
+) -> SearchResult:
+    best, config = finalists[0].path, problem.config
     cost = problem.choices.cost(best)
-    return {
-        "format": "autospace.search",
-        "version": 1,
-        "method": problem.config.method,
-        "space": problem.choices.space.name,
-        "best": problem.choices.architecture(best).choices,
-        "accuracy": trials.known[best],
-        "madds": cost.madds,
-        "params": cost.params,
-        "evaluations": method.evaluations,
-        "seconds": round(progress.seconds, 3),
-        "memory_mb": memory_mb(problem.device),
-        "trajectory": progress.trajectory,
-        "finalists": [_entry(problem, each, trials.known[each.path]) for each in finalists],
-        "ranked": [_entry(problem, each) for each in method.ranked()[:MOST_LISTED]],
-        "config": _config(problem.config, problem.images.data.name),
-        "versions": {name: metadata.version(name) for name in ("autospace", "torch")},
-    }
+    # Where the images lie belongs to a machine, not to the result.
+    images = config.data.model_copy(update={"source": problem.images.data.name})
+    return SearchResult(
+        method=config.method,
+        space=problem.choices.space.name,
+        best=problem.choices.architecture(best).choices,
+        accuracy=trials.known[best],
+        madds=cost.madds,
+        params=cost.params,
+        evaluations=method.evaluations,
+        seconds=round(progress.seconds, 3),
+        memory_mb=memory_mb(problem.device),
+        trajectory=progress.trajectory,
+        finalists=[_entry(problem, each, trials.known[each.path]) for each in finalists],
+        ranked=[_entry(problem, each) for each in method.ranked()[:MOST_LISTED]],
+        interference=points,
+        details=method.details(),
+        config=config.model_copy(update={"data": images}),
+        versions={name: metadata.version(name) for name in ("autospace", "torch")},
+    )
 
 
 def _entry(
     problem: SearchProblem, ranked: Ranked, retrained: float | None = None
-) -> dict[str, Any]:
+) -> RankedDocument:
     cost = problem.choices.cost(ranked.path)
-    return {
-        "architecture": problem.choices.architecture(ranked.path).choices,
-        "score": ranked.score,
-        "predicted_accuracy": ranked.accuracy,
-        "accuracy": retrained,
-        "madds": cost.madds,
-        "params": cost.params,
-    }
-
-
-def _config(config: SearchConfig, data: str) -> dict[str, Any]:
-    plain = config.model_dump(mode="json")
-    plain["data"]["source"] = data
-    return plain
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    return RankedDocument(
+        architecture=problem.choices.architecture(ranked.path).choices,
+        score=ranked.score,
+        predicted_accuracy=ranked.accuracy,
+        accuracy=retrained,
+        madds=cost.madds,
+        params=cost.params,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +371,7 @@ class Found:
 
     best: Architecture
     accuracy: float
-    result: dict[str, Any]
+    result: SearchResult
     folder: Path
 
 
@@ -382,4 +379,4 @@ def found_in(folder: SearchFolder, space: Space | None, observer: Observer | Non
     """Runs, or goes on with, the search in a folder; see `run_search`."""
     result = run_search(folder, space, observer or Silent())
     best = load_architecture(folder.path / BEST)
-    return Found(best, result["accuracy"], result, folder.path)
+    return Found(best, result.accuracy, result, folder.path)

@@ -4,19 +4,83 @@ What a search has found, for Python programs.
 """
 
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from autospace.runs.folder import Folder
+from pydantic import Field
+
+from autospace.runs.folder import Document, Folder
 from autospace.runs.settings import make_settings, read_config
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Space
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.files.library import load
+from autospace.supernets.interference import InterferencePoint
 
 SPACE: Final = "checkpoint/space.json"
 STATE: Final = "search.safetensors"
 BEST: Final = "best.json"
 RESULT: Final = "result.json"
+_Count = Annotated[int, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class TrajectoryPoint(Document):
+    """A new best: after how many steps, evaluations and seconds, with its predicted accuracy."""
+
+    step: _Count
+    evaluations: _Count
+    seconds: float
+    score: float
+    accuracy: float | None
+
+
+class RankedDocument(Document):
+    """An architecture as the method ranks it.
+
+    Attributes:
+        architecture: id of the cell by layer.
+        score: what the method ranks by; larger is better, units are the method's own.
+        predicted_accuracy: a share, though a predictor may leave 0 to 1; None where there is none.
+        accuracy: of a finalist, after a short training alone; None for others.
+    """
+
+    architecture: dict[str, str]
+    score: float
+    predicted_accuracy: float | None
+    accuracy: _Share | None
+    madds: _Count
+    params: _Count
+
+
+class SearchResult(Document):
+    """`result.json` of a search.
+
+    Attributes:
+        best: id of the cell by layer, of the best finalist.
+        accuracy: of the best finalist, on validation images after a short training alone.
+        interference: agreement of gradients, if the settings ask for it.
+        details: what only this method knows, by name.
+        config: the settings; of the images the name alone.
+    """
+
+    format: Literal["autospace.search"] = "autospace.search"
+    version: Literal[2] = 2
+    method: str
+    space: str
+    best: dict[str, str]
+    accuracy: _Share
+    madds: _Count
+    params: _Count
+    evaluations: _Count
+    seconds: float
+    memory_mb: _Count
+    trajectory: list[TrajectoryPoint]
+    finalists: list[RankedDocument]
+    ranked: list[RankedDocument]
+    interference: list[InterferencePoint]
+    details: dict[str, Any]
+    config: SearchConfig
+    versions: dict[str, str]
 
 
 class SearchFolder(Folder[SearchConfig]):
@@ -47,6 +111,15 @@ class SearchFolder(Folder[SearchConfig]):
             RunError: the data is not the same.
         """
         self._begin({SPACE: to_json(space)}, data_digest)
+
+    def load_result(self) -> SearchResult:
+        """The result of a finished search.
+
+        Raises:
+            CheckpointError: its file is damaged, or of version 1, in which details had no name of
+                their own; the message names key, value and what is allowed.
+        """
+        return self._load_result(SearchResult)
 
     @staticmethod
     def _read_config(path: Path) -> SearchConfig:

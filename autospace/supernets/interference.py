@@ -9,13 +9,13 @@ import math
 import random
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch.nn import functional as F
 
 from autospace.data.batches import Batch
+from autospace.runs.folder import Document
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice, Choices
 from autospace.supernets.shared_weights import SharedWeights
@@ -24,8 +24,7 @@ from autospace.supernets.supernet import Supernet, snapshot
 TRIES = 200
 
 
-@dataclass(frozen=True, slots=True)
-class InterferencePoint:
+class InterferencePoint(Document):
     """Pairs of paths that differ in equally many layers.
 
     Attributes:
@@ -71,7 +70,12 @@ def interference(
             spread = statistics.stdev(cosines) if len(cosines) > 1 else math.nan
             error = None if math.isnan(spread) else spread / math.sqrt(len(cosines))
             points.append(
-                InterferencePoint(differing, len(cosines), statistics.fmean(cosines), error)
+                InterferencePoint(
+                    differing=differing,
+                    pairs=len(cosines),
+                    cosine=statistics.fmean(cosines),
+                    error=error,
+                )
             )
     return points
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 
 from autospace.runs.errors import CheckpointError, RunError
 from autospace.runs.files import write_atomically
-from autospace.runs.folder import Folder
+from autospace.runs.folder import Document, Folder
 from autospace.runs.settings import make_settings, read_config
 from autospace.spaces.files.codec import read, to_json
 from autospace.spaces.space import Architecture
@@ -27,17 +27,59 @@ from autospace.training.settings import TrainConfig
 FORMAT: Final = "autospace.session"
 _RECORD: Final = "session"
 _Count = Annotated[int, Field(ge=0)]
-_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Epoch(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class EpochDocument(Document):
+    """What one epoch did; see `autospace.training.session.Epoch`."""
 
     epoch: _Count
-    learning_rate: _Number
-    train_loss: _Number
-    validation_loss: _Number | None
-    validation_accuracy: _Number | None
+    learning_rate: float
+    train_loss: float
+    validation_loss: float | None
+    validation_accuracy: _Share | None
+
+
+class TrainingDataDocument(Document):
+    """The images, and how many each part of them holds."""
+
+    name: str
+    sha256: str
+    classes: list[str]
+    train: _Count
+    validation: _Count
+    test: _Count
+
+
+class TrainingResult(Document):
+    """`result.json` of a training.
+
+    Attributes:
+        version: 1 is read as well: accuracies were shares already, and nothing else differs.
+        choices: id of the cell by layer.
+        kept_epoch: whose weights were kept.
+        recipe: the settings, without those that name the network, the seed and the device.
+    """
+
+    format: Literal["autospace.training"] = "autospace.training"
+    version: Literal[1, 2] = 2
+    architecture: str
+    choices: dict[str, str]
+    madds: _Count
+    params: _Count
+    test_accuracy: _Share
+    test_loss: float
+    validation_accuracy: _Share | None
+    validation_loss: float | None
+    kept_epoch: _Count
+    epochs: _Count
+    steps: _Count
+    seed: int
+    device: str
+    data: TrainingDataDocument
+    recipe: dict[str, Any]
+    curve: list[EpochDocument]
+    versions: dict[str, str]
 
 
 class _Session(BaseModel):
@@ -46,7 +88,7 @@ class _Session(BaseModel):
     format: Literal["autospace.session"]
     version: Literal[1]
     step: _Count
-    history: list[_Epoch]
+    history: list[EpochDocument]
     settings: dict[str, Any]
 
 
@@ -202,26 +244,13 @@ class TrainingFolder(Folder[TrainConfig]):
         """Makes the log hold one line for every epoch of the history, and no other."""
         self._mend_events("epoch", {each.epoch: asdict(each) for each in history})
 
-    def save_result(self, result: dict[str, Any]) -> None:
-        """Writes the result; with it, the training is finished."""
-        text = json.dumps(result, indent=2, sort_keys=True, allow_nan=False)
-        write_atomically(self.path / RESULT, f"{text}\n")
-
-    def load_result(self) -> dict[str, Any]:
+    def load_result(self) -> TrainingResult:
         """The result of a finished training.
 
         Raises:
-            CheckpointError: its file is damaged.
+            CheckpointError: its file is damaged; the message names key, value and what is allowed.
         """
-        path = self.path / RESULT
-        try:
-            result = json.loads(path.read_text("utf-8"))
-            if result["format"] != "autospace.training":
-                raise ValueError("not a result")
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise CheckpointError(f"{path}: damaged: {str(error)[:80]}") from None
-        found: dict[str, Any] = result
-        return found
+        return self._load_result(TrainingResult)
 
     def _remove_run(self) -> None:
         super()._remove_run()

@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import torch
 
@@ -21,14 +21,21 @@ from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Architecture
 from autospace.spaces.text import human
-from autospace.training.folder import WEIGHTS, TrainingFolder, load_session, save_session
+from autospace.training.folder import (
+    WEIGHTS,
+    EpochDocument,
+    TrainingDataDocument,
+    TrainingFolder,
+    TrainingResult,
+    load_session,
+    save_session,
+)
 from autospace.training.session import Epoch, Session
 from autospace.training.settings import TrainConfig
 from autospace.training.short import Measured, measure
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 EVALUATION_BATCH: Final = 250
-FORMAT: Final = "autospace.training"
 
 
 class TrainingObserver(Protocol):
@@ -71,7 +78,7 @@ def train_architecture(
     *,
     architecture: Architecture | None = None,
     device: str | None = None,
-) -> dict[str, Any]:
+) -> TrainingResult:
     """Trains the architecture of a folder, from where it stopped, and returns the result.
 
     A finished training is only read. One that cannot start leaves the folder as it was.
@@ -194,7 +201,7 @@ def _train(
             raise
 
 
-def _finish(prepared: PreparedTraining, session: Session, folder: TrainingFolder) -> dict[str, Any]:
+def _finish(prepared: PreparedTraining, session: Session, folder: TrainingFolder) -> TrainingResult:
     """Looks at the test images, for the first and only time, and writes weights and result."""
     network, kept = session.kept()
     tested = _tested(prepared, network)
@@ -221,37 +228,35 @@ def _tested(prepared: PreparedTraining, network: Network) -> Measured:
 
 def _result(
     prepared: PreparedTraining, session: Session, kept: Epoch, tested: Measured
-) -> dict[str, Any]:
+) -> TrainingResult:
     config, data, cost = prepared.config, prepared.data, prepared.architecture.cost
     recipe = config.model_dump(mode="json", exclude={"seed", "device", "architecture"})
     # Where the images lie belongs to a machine, not to the result.
     recipe["data"]["source"] = data.name
     versions = {name: metadata.version(name) for name in ("autospace", "torch", "numpy")}
-    return {
-        "format": FORMAT,
-        "version": 1,
-        "architecture": config.architecture,
-        "choices": prepared.architecture.choices,
-        "madds": cost.madds,
-        "params": cost.params,
-        "test_accuracy": tested.accuracy,
-        "test_loss": tested.loss,
-        "validation_accuracy": kept.validation_accuracy,
-        "validation_loss": kept.validation_loss,
-        "kept_epoch": kept.epoch,
-        "epochs": len(session.history),
-        "steps": session.steps,
-        "seed": config.seed,
-        "device": prepared.device.type,
-        "data": {
-            "name": data.name,
-            "sha256": data.digest,
-            "classes": list(data.classes),
-            "train": len(prepared.train),
-            "validation": len(prepared.validation or ()),
-            "test": tested.images,
-        },
-        "recipe": recipe,
-        "curve": [asdict(each) for each in session.history],
-        "versions": {**versions, "python": ".".join(map(str, sys.version_info[:2]))},
-    }
+    return TrainingResult(
+        architecture=config.architecture,
+        choices=prepared.architecture.choices,
+        madds=cost.madds,
+        params=cost.params,
+        test_accuracy=tested.accuracy,
+        test_loss=tested.loss,
+        validation_accuracy=kept.validation_accuracy,
+        validation_loss=kept.validation_loss,
+        kept_epoch=kept.epoch,
+        epochs=len(session.history),
+        steps=session.steps,
+        seed=config.seed,
+        device=prepared.device.type,
+        data=TrainingDataDocument(
+            name=data.name,
+            sha256=data.digest,
+            classes=list(data.classes),
+            train=len(prepared.train),
+            validation=len(prepared.validation or ()),
+            test=tested.images,
+        ),
+        recipe=recipe,
+        curve=[EpochDocument(**asdict(each)) for each in session.history],
+        versions={**versions, "python": ".".join(map(str, sys.version_info[:2]))},
+    )

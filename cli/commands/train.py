@@ -11,7 +11,7 @@ from autospace.cli.output import InputError
 
 if TYPE_CHECKING:
     from autospace.spaces import Architecture
-    from autospace.training.folder import TrainingFolder
+    from autospace.training.folder import TrainingFolder, TrainingResult
     from autospace.training.settings import TrainConfig
 
 Text = str | None
@@ -195,7 +195,7 @@ def _run(
     force: bool,
     board: bool,
     progress: str,
-) -> dict[str, Any]:
+) -> "TrainingResult":
     from autospace.cli.progress.training_reporters import reporting
     from autospace.compute.machine import keep_freed_memory
     from autospace.training.folder import TrainingFolder

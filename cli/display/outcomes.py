@@ -4,7 +4,7 @@ import shlex
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autospace.cli.display.drawing import curve
 from autospace.cli.output import data, json_data
@@ -12,7 +12,10 @@ from autospace.spaces.cells.notation import notation
 from autospace.spaces.text import human, visible
 
 if TYPE_CHECKING:
+    from autospace.searchers.folder import SearchResult
     from autospace.spaces import Candidate, Space
+    from autospace.supernets.interference import InterferencePoint
+    from autospace.training.folder import EpochDocument, TrainingResult
 
 
 def print_evolve_outcome(run: Path, space: "Space") -> None:
@@ -87,26 +90,25 @@ BAR = 30
 """Characters of a cosine of 1."""
 
 
-def print_search_outcome(path: Path, result: dict[str, Any], format_: str) -> None:
+def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> None:
     """Prints the result: whole as JSON, or for people."""
     if format_ == "json":
-        json_data(result)
+        json_data(result.model_dump(mode="json"))
         return
     best = shlex.quote(str(path / "best.json"))
-    source = result["config"]["data"]["source"]
+    source = result.config.data.source
     lines = [
-        f"{result['method']} searched {result['space']}: {result['evaluations']:,} networks judged "
-        f"in {result['seconds']:.0f} s.",
+        f"{result.method} searched {result.space}: {result.evaluations:,} networks judged "
+        f"in {result.seconds:.0f} s.",
         "",
         "Finalists, trained alone, best first:",
         "  accuracy  predicted   MAdds     params",
     ]
-    for each in result["finalists"]:
-        predicted = each["predicted_accuracy"]
-        told = "      -" if predicted is None else f"{predicted:7.1%}"
-        madds, params = each["madds"] / 1e6, each["params"] / 1e6
-        lines.append(f"  {each['accuracy']:7.1%}    {told}  {madds:7.2f}M  {params:7.3f}M")
-    lines += _interference(result.get("interference", []))
+    for each in result.finalists:
+        accuracy, predicted = map(_percent, (each.accuracy, each.predicted_accuracy))
+        madds, params = each.madds / 1e6, each.params / 1e6
+        lines.append(f"  {accuracy}    {predicted}  {madds:7.2f}M  {params:7.3f}M")
+    lines += _interference(result.interference)
     lines += [
         "",
         f"Accuracy is on validation images ({source}), after a short training.",
@@ -118,42 +120,43 @@ def print_search_outcome(path: Path, result: dict[str, Any], format_: str) -> No
     data("\n".join(lines))
 
 
-def _interference(points: list[dict[str, Any]]) -> list[str]:
+def _percent(share: float | None) -> str:
+    return "      -" if share is None else f"{share:7.1%}"
+
+
+def _interference(points: "list[InterferencePoint]") -> list[str]:
     """The agreement of gradients as a bar per number of differing layers."""
     if not points:
         return []
     lines = ["", "Gradients of shared weights, by the number of layers in which networks differ:"]
     for each in points:
-        error = "" if each["error"] is None else f" ± {each['error']:.2f}"
-        bar = "█" * round(BAR * max(0.0, each["cosine"]))
-        lines.append(
-            f"  {each['differing']:3}  cosine {each['cosine']:5.2f}{error}  {bar}".rstrip()
-        )
+        error = "" if each.error is None else f" ± {each.error:.2f}"
+        bar = "█" * round(BAR * max(0.0, each.cosine))
+        lines.append(f"  {each.differing:3}  cosine {each.cosine:5.2f}{error}  {bar}".rstrip())
     return lines
 
 
 WIDTH = 40
 
 
-def print_train_outcome(run: Path, result: dict[str, Any], *, onnx: bool) -> None:
+def print_train_outcome(run: Path, result: "TrainingResult", *, onnx: bool) -> None:
     """Writes the summary and the next commands to stdout."""
     lines = train_outcome(run, result, sys.stdout.encoding)
     data("\n".join(lines if onnx else [*lines, f"  {_onnx_command(run)}"]))
 
 
-def train_outcome(run: Path, result: dict[str, Any], encoding: str | None = None) -> list[str]:
+def train_outcome(run: Path, result: "TrainingResult", encoding: str | None = None) -> list[str]:
     """The lines of the summary."""
-    images, epochs = result["data"], result["epochs"]
-    held = f", {images['validation']:,} held out for the curve" if images["validation"] else ""
+    images, epochs = result.data, result.epochs
+    held = f", {images.validation:,} held out for the curve" if images.validation else ""
     lines = [
-        f"Trained {result['architecture']}: {human(result['madds'])} MAdds, "
-        f"{human(result['params'])} params.",
-        f"{images['name']}: {images['train']:,} images, {epochs:,} "
+        f"Trained {result.architecture}: {human(result.madds)} MAdds, "
+        f"{human(result.params)} params.",
+        f"{images.name}: {images.train:,} images, {epochs:,} "
         f"epoch{'s' if epochs != 1 else ''}{held}.",
         "",
-        *_curves(result["curve"], encoding),
-        f"Test accuracy {result['test_accuracy']:.2%} on {images['test']:,} images, "
-        "looked at this once.",
+        *_curves(result.curve, encoding),
+        f"Test accuracy {result.test_accuracy:.2%} on {images.test:,} images, looked at this once.",
         "",
         f"Written: {run / 'model.safetensors'} and result.json. Next:",
         f"  autospace show {shlex.quote(str(run / 'architecture.json'))}",
@@ -165,13 +168,13 @@ def _onnx_command(run: Path) -> str:
     return visible(f"autospace train --resume {shlex.quote(str(run))} --onnx")
 
 
-def _curves(epochs: list[dict[str, Any]], encoding: str | None) -> list[str]:
+def _curves(epochs: "list[EpochDocument]", encoding: str | None) -> list[str]:
     if len(epochs) < 2:
         return []
-    losses = [each["train_loss"] for each in epochs]
-    rows = [("loss", losses, "{:.3f}")]
-    if epochs[0]["validation_accuracy"] is not None:
-        rows.append(("validation", [each["validation_accuracy"] for each in epochs], "{:.2%}"))
+    rows = [("loss", [each.train_loss for each in epochs], "{:.3f}")]
+    shares = [each.validation_accuracy for each in epochs if each.validation_accuracy is not None]
+    if shares:
+        rows.append(("validation", shares, "{:.2%}"))
     return [
         *(
             f"  {name:<10}  {form.format(values[0]):>7}  "

@@ -16,6 +16,7 @@ from autospace.cli.display import outcomes
 from autospace.cli.progress.training_reporters import TrainingReporter
 from autospace.runs.settings import make_settings, read_config
 from autospace.spaces import load, load_architecture
+from autospace.training.folder import EpochDocument, TrainingDataDocument, TrainingResult
 from autospace.training.settings import TrainConfig
 from tests.cli.conftest import Ran, Run
 from tests.evolution.runs import SKELETON
@@ -387,21 +388,44 @@ def test_a_diverging_training_is_one_line(train: Train, tiny: list[object], tmp_
     assert not (tmp_path / "work/run/result.json").exists()
 
 
-def _result(**changes: Any) -> dict[str, Any]:
-    curve = [
-        {"train_loss": 2.0 - 0.1 * i, "validation_accuracy": 0.1 + 0.04 * i} for i in range(20)
+def _epochs(losses: list[float], accuracies: list[float | None]) -> list[EpochDocument]:
+    return [
+        EpochDocument(
+            epoch=number,
+            learning_rate=0.1,
+            train_loss=loss,
+            validation_loss=None,
+            validation_accuracy=accuracy,
+        )
+        for number, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True), start=1)
     ]
-    data = {"name": "folder:pets", "train": 900, "validation": 100, "test": 250}
-    return {
+
+
+def _result(validation: int = 100, **changes: Any) -> TrainingResult:
+    curve = _epochs([2.0 - 0.1 * i for i in range(20)], [0.1 + 0.04 * i for i in range(20)])
+    data = TrainingDataDocument(
+        name="folder:pets", sha256="", classes=[], train=900, validation=validation, test=250
+    )
+    known: dict[str, Any] = {
         "architecture": "net",
+        "choices": {},
         "madds": 43_530_752,
         "params": 271_674,
-        "epochs": 20,
         "test_accuracy": 0.8125,
-        "curve": curve,
+        "test_loss": 0.5,
+        "validation_accuracy": None,
+        "validation_loss": None,
+        "kept_epoch": 20,
+        "epochs": 20,
+        "steps": 200,
+        "seed": 0,
+        "device": "cpu",
         "data": data,
-        **changes,
+        "recipe": {},
+        "curve": curve,
+        "versions": {},
     }
+    return TrainingResult(**{**known, **changes})
 
 
 def test_the_outcome_is_told_with_its_curves(golden: Golden) -> None:
@@ -419,13 +443,11 @@ def test_hostile_names_are_spelled_out_and_a_poor_terminal_gets_plain_curves() -
 
 
 def test_one_epoch_has_no_curve_and_no_validation_no_row() -> None:
-    one = _result(curve=[{"train_loss": 2.0, "validation_accuracy": None}], epochs=1)
+    one = _result(curve=_epochs([2.0], [None]), epochs=1)
     text = "\n".join(outcomes.train_outcome(Path("a"), one))
     assert "1 epoch, 100 held out" in text
     assert "loss" not in text
-    points = [{"train_loss": 2.0 - i, "validation_accuracy": None} for i in range(3)]
-    none = _result(curve=points)
-    none["data"] = {**none["data"], "validation": 0}
+    none = _result(0, curve=_epochs([2.0, 1.0, 0.0], [None] * 3))
     text = "\n".join(outcomes.train_outcome(Path("a"), none))
     assert "loss" in text
     assert "validation" not in text

@@ -95,3 +95,15 @@ def test_spaces_that_share_no_cost_are_told_with_their_ranges() -> None:
         "not comparable at equal MAdds, their networks hardly overlap: "
         "x from 1.20M to 3.40M, y from 9.00k to 20.0k MAdds"
     )
+
+
+@given(ERRORS, ERRORS, st.booleans())
+def test_shares_and_points_are_judged_alike(a: list[float], b: list[float], paired: bool) -> None:
+    points = [[round(100 * error, 6) for error in errors] for errors in (a, b)]
+    (small,) = judge([a, b], ["first", "second"], paired=paired, method="train")
+    (large,) = judge(points, ["first", "second"], paired=paired, method="train")
+    assert 100 * small.effect.value == pytest.approx(large.effect.value, abs=1e-9)
+    assert [100 * end for end in small.interval] == pytest.approx([*large.interval], abs=1e-9)
+    assert small.superiority == large.superiority
+    assert small.mann_whitney == large.mann_whitney
+    assert small.kolmogorov_smirnov == large.kolmogorov_smirnov

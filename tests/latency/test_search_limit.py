@@ -45,8 +45,8 @@ def test_every_network_is_within_the_limit(tmp_path: Path, method: str) -> None:
     # What becomes of the file is no matter: the search keeps what it began with.
     table.unlink()
     result = run_search(SearchFolder.open(tmp_path / "run"), None, Stopping())
-    for each in (*result["ranked"], *result["finalists"]):
-        assert _milliseconds(each["architecture"]) <= most
+    for each in (*result.ranked, *result.finalists):
+        assert _milliseconds(each.architecture) <= most
 
 
 def test_a_limit_below_the_fastest_network_is_refused(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_the_example_searches_and_resumes(method: str, tmp_path: Path) -> None:
     settings = {**SETTINGS, "method": method}
     source = settings.pop("data")["source"]
     found = search(family_space("mbconv", SKELETON), source, tmp_path / "run", **settings)
-    assert 2 <= found.result["evaluations"] <= 4
+    assert 2 <= found.result.evaluations <= 4
     assert resume(tmp_path / "run") == found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from autospace.evolution.folder import RunFolder
-from autospace.runs.errors import RunError
+from autospace.runs.errors import CheckpointError, RunError
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.searchers.driver import METHODS, run_search
 from autospace.searchers.folder import SearchFolder
@@ -49,7 +49,7 @@ def _settings(method: str, **changes: Any) -> SearchConfig:
 
 def _searched(path: Path, method: str, space: Space = SPACE, **changes: Any) -> dict[str, Any]:
     folder = SearchFolder.create(path, _settings(method, **changes))
-    return run_search(folder, space, Stopping())
+    return run_search(folder, space, Stopping()).model_dump(mode="json")
 
 
 def _timeless(result: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +99,8 @@ def test_a_search_stopped_again_and_again_ends_as_if_it_never_was(
         with pytest.raises(KeyboardInterrupt):
             run_search(folder, space, Stopping(1))
         folder, space = SearchFolder.open(tmp_path / "parts"), None
-    parts = run_search(SearchFolder.open(tmp_path / "parts"), None, Stopping())
+    last = SearchFolder.open(tmp_path / "parts")
+    parts = run_search(last, None, Stopping()).model_dump(mode="json")
     assert _timeless(parts) == _timeless(whole)
     names = ("best.json", "config.toml", "checkpoint/space.json")
     for name in names:
@@ -126,3 +127,21 @@ def test_other_commands_say_whose_folder_it_is(tmp_path: Path) -> None:
     _searched(tmp_path / "run", "random", evaluations=1, finalists=1)
     with pytest.raises(RunError, match="holds a run of autospace search"):
         RunFolder.open(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"version": 1}, "version: 1; allowed: 2"),
+        ({"accuracy": 33.3}, "accuracy: 33.3; allowed: 1.0 or less"),
+        ({"finalists": [{}]}, r"finalists\[0\]\.architecture: missing key"),
+    ],
+)
+def test_a_result_that_is_none_is_one_line_that_names_the_place(
+    tmp_path: Path, change: dict[str, Any], problem: str
+) -> None:
+    result = _searched(tmp_path / "run", "random", evaluations=1, finalists=1)
+    path = tmp_path / "run" / "result.json"
+    path.write_text(json.dumps(result | change))
+    with pytest.raises(CheckpointError, match=rf"result\.json: {problem}"):
+        run_search(SearchFolder.open(tmp_path / "run"), None, Stopping())

@@ -29,8 +29,8 @@ class Stopping:
 
 def test_a_search_gives_its_best_and_can_be_gone_on_with(tmp_path: Path) -> None:
     whole = search(SPACE, DATA, tmp_path / "whole", **SMALL)
-    assert whole.best.choices == whole.result["best"]
-    assert whole.accuracy == whole.result["accuracy"]
+    assert whole.best.choices == whole.result.best
+    assert whole.accuracy == whole.result.accuracy
     assert (whole.folder / "best.json").read_text() == to_json(whole.best)
     with pytest.raises(KeyboardInterrupt):
         search(SPACE, DATA, tmp_path / "parts", observer=Stopping(), **SMALL)
@@ -41,7 +41,7 @@ def test_a_space_can_be_named(tmp_path: Path) -> None:
     path = tmp_path / "space.json"
     path.write_text(to_json(SPACE))
     found = search(str(path), DATA, str(tmp_path / "run"), **SMALL)
-    assert found.result["space"] == SPACE.name
+    assert found.result.space == SPACE.name
 
 
 def test_what_cannot_be_is_said(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_what_cannot_be_is_said(tmp_path: Path) -> None:
     with pytest.raises(RunError):
         search(SPACE, DATA, tmp_path / "run", **SMALL)
     again = search(SPACE, DATA, tmp_path / "run", force=True, **(SMALL | {"seed": 1}))
-    assert again.result["config"]["seed"] == 1
+    assert again.result.config.seed == 1
     with pytest.raises(RunError):
         resume(tmp_path / "nowhere")
 

@@ -64,9 +64,10 @@ def architecture(folder: Path) -> Architecture:
 
 
 def trained(path: Path, *changes: dict[str, Any]) -> dict[str, Any]:
-    """The result of a new training in this process."""
+    """The result of a new training in this process, as plain values."""
     folder = TrainingFolder.create(path, config(*changes))
-    return train_architecture(folder, Watcher(), architecture=architecture(path.parent))
+    result = train_architecture(folder, Watcher(), architecture=architecture(path.parent))
+    return result.model_dump(mode="json")
 
 
 def _child(request: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from autospace.evolution.folder import RunFolder
 from autospace.evolution.settings import Config
 from autospace.networks.network import Network
 from autospace.networks.weights import load_metadata, load_weights
-from autospace.runs.errors import ConfigError, RunError
+from autospace.runs.errors import CheckpointError, ConfigError, RunError
 from autospace.runs.settings import to_toml
 from autospace.spaces import Architecture, load_architecture
 from autospace.training import full as run
@@ -195,7 +195,7 @@ def test_the_architecture_is_fitted_to_the_images_and_its_new_cost_told(tmp_path
     assert said.startswith("fitted to 8x8x1 images, 3 classes: MAdds 43.5M -> ")
     assert f", params 272k -> {own.cost.params / 1000:.0f}k" in said
     assert len(said) <= 80
-    assert result["madds"] == own.cost.madds < given.cost.madds
+    assert result.madds == own.cost.madds < given.cost.madds
 
 
 def test_fitting_what_fits_changes_nothing(tmp_path: Path) -> None:
@@ -235,7 +235,23 @@ def test_a_finished_training_is_only_read(tmp_path: Path, monkeypatch: pytest.Mo
     result = trained(tmp_path / "run")
     monkeypatch.setattr(run, "load_data", None)
     folder = TrainingFolder.open(tmp_path / "run")
-    assert train_architecture(folder, Watcher()) == result
+    assert train_architecture(folder, Watcher()).model_dump(mode="json") == result
+
+
+def test_a_result_of_version_1_is_read_and_a_damaged_one_names_the_place(tmp_path: Path) -> None:
+    result = trained(tmp_path / "run")
+    path = tmp_path / "run/result.json"
+    path.write_text(json.dumps(result | {"version": 1}))
+    folder = TrainingFolder.open(tmp_path / "run")
+    assert folder.load_result().model_dump(mode="json") == result | {"version": 1}
+    for change, problem in (
+        ({"version": 3}, "version: 3; allowed: 1 or 2"),
+        ({"test_accuracy": 81.5}, "test_accuracy: 81.5; allowed: 1.0 or less"),
+        ({"curve": [{"epoch": "1"}]}, r'curve\[0\]\.epoch: "1"; allowed: an integer'),
+    ):
+        path.write_text(json.dumps(result | change))
+        with pytest.raises(CheckpointError, match=rf"result\.json: {problem}"):
+            folder.load_result()
 
 
 def test_runs_of_evolution_and_trainings_keep_out_of_each_other(tmp_path: Path) -> None:
