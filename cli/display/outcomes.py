@@ -14,7 +14,6 @@ from autospace.spaces.text import human, visible
 if TYPE_CHECKING:
     from autospace.searchers.folder import SearchResult
     from autospace.spaces import Candidate, Space
-    from autospace.supernets.interference import InterferencePoint
     from autospace.training.folder import EpochDocument, TrainingResult
 
 
@@ -108,7 +107,7 @@ def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> No
         accuracy, predicted = map(_percent, (each.accuracy, each.predicted_accuracy))
         madds, params = each.madds / 1e6, each.params / 1e6
         lines.append(f"  {accuracy}    {predicted}  {madds:7.2f}M  {params:7.3f}M")
-    lines += _interference(result.interference)
+    lines += _interference(result)
     lines += [
         "",
         f"Accuracy is on validation images ({source}), after a short training.",
@@ -124,12 +123,12 @@ def _percent(share: float | None) -> str:
     return "      -" if share is None else f"{share:7.1%}"
 
 
-def _interference(points: "list[InterferencePoint]") -> list[str]:
+def _interference(result: "SearchResult") -> list[str]:
     """The agreement of gradients as a bar per number of differing layers."""
-    if not points:
+    if not result.interference:
         return []
     lines = ["", "Gradients of shared weights, by the number of layers in which networks differ:"]
-    for each in points:
+    for each in result.interference:
         error = "" if each.error is None else f" ± {each.error:.2f}"
         bar = "█" * round(BAR * max(0.0, each.cosine))
         lines.append(f"  {each.differing:3}  cosine {each.cosine:5.2f}{error}  {bar}".rstrip())
