@@ -65,9 +65,10 @@ RULES = (
     Rule("autospace/charts/*", ("autospace.charts", "autospace.spaces")),
     Rule(
         "autospace/report/*",
-        ("autospace", "pydantic"),
+        ("autospace", "pydantic", "jinja2", "markupsafe"),
         ("autospace.cli", "autospace.evolution.loop"),
     ),
+    Rule("autospace/runs/folder.py", (*LIBRARY, "filelock"), ("autospace.cli",)),
     Rule("autospace/*", LIBRARY, ("autospace.cli",)),
     Rule("cli/*", (*LIBRARY, "typer", "rich")),
 )

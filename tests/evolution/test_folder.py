@@ -1,5 +1,6 @@
 """The run folder: who may write what, and when."""
 
+import errno
 import json
 import os
 import subprocess
@@ -188,6 +189,37 @@ def test_the_lock_of_a_killed_process_does_not_stay(tmp_path: Path) -> None:
         "with RunFolder(Path(sys.argv[1])).locked(): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    with folder.locked():
+        pass
+
+
+def test_a_file_system_without_locks_can_hold_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _begun(tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    for code in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+        with folder.locked():
+            pass
+    code = errno.EIO
+    with pytest.raises(OSError, match=os.strerror(code)), folder.locked():
+        pass
+
+
+def test_one_process_does_not_work_on_a_run_twice_and_the_lock_leaves_the_run_alone(
+    tmp_path: Path,
+) -> None:
+    folder = _begun(tmp_path)
+    before = _content(tmp_path)
+    with folder.locked():
+        again = RunFolder.open(tmp_path).locked()
+        with pytest.raises(RunError, match="another process is working on this run"):
+            again.__enter__()
+    assert _content(tmp_path) == before
     with folder.locked():
         pass
 
