@@ -9,23 +9,25 @@ from autospace.charts.figure import with_minus
 from autospace.comparison.document import Compared, Comparison, Estimate, Pair
 from autospace.report import comparison_figures as figures
 from autospace.report.comparison_figures import error_label, error_text
-from autospace.report.html import (
+from autospace.report.page import (
     Column,
     Content,
+    Hero,
     Number,
+    PageSection,
+    Pictures,
     Table,
     decimal,
-    definitions,
-    element,
-    lines,
+    figure,
     missing,
+    page,
+    part,
     probability,
     share,
     signed,
     size_text,
     whole,
 )
-from autospace.report.page import Hero, PageSection, Pictures, figure, page
 from autospace.spaces.text import human
 
 MOST_NETWORKS = 800
@@ -139,7 +141,7 @@ def networks_section(found: Comparison) -> PageSection:
 def _network_row(found: Comparison, space: Compared, index: int) -> tuple[Content | Number, ...]:
     loss = space.losses[index] if index < len(space.losses) else None
     chosen = space.networks[index] if index < len(space.networks) else {}
-    cells = element("code", " ".join(cell for _, cell in sorted(chosen.items())))
+    cells = part("code", " ".join(cell for _, cell in sorted(chosen.items())))
     return (
         space.label,
         whole(index + 1),
@@ -173,7 +175,7 @@ def comparison_page(found: Comparison) -> str:
     sections = [_notes(found)] if found.notes else []
     if any(each.errors for each in found.spaces):
         both = map(figure, (figures.best_figure(found), figures.scatter_figure(found)))
-        pair = element("div", *both, class_="side")
+        pair = part("side", *both)
         sections += [
             PageSection(
                 "edf", "Error distributions at equal cost", (figure(figures.edf_figure(found)),)
@@ -235,8 +237,7 @@ def _evidence(found: Comparison) -> list[str]:
 
 
 def _notes(found: Comparison) -> PageSection:
-    notes = [element("li", note) for note in found.notes]
-    return PageSection("notes", "What to know first", (element("ul", *notes),))
+    return PageSection("notes", "What to know first", (part("ul", found.notes),))
 
 
 def _method(found: Comparison) -> PageSection:
@@ -260,7 +261,7 @@ def _method(found: Comparison) -> PageSection:
                       f"networks per space, from a pilot of {power.pilot}"))  # fmt: skip
     images = f"{data.name}: {data.classes} classes, {data.train_images:,} training images"
     pairs.append(("data", images))
-    return PageSection("method", "How it was measured", (definitions(pairs, "pairs"),))
+    return PageSection("method", "How it was measured", (part("dl", pairs, "pairs"),))
 
 
 def _again(found: Comparison) -> PageSection:
@@ -268,13 +269,13 @@ def _again(found: Comparison) -> PageSection:
     pairs: list[tuple[Content, Content]] = [
         ("seed", f"{found.seed}"),
         ("data", found.data.name),
-        ("SHA-256 of the data", element("code", found.data.sha256)),
+        ("SHA-256 of the data", part("code", found.data.sha256)),
         ("versions", versions),
     ]
-    told = element("p", "The same command with the same files and versions, on a CPU:")
-    content: list[Content] = [definitions(pairs, "pairs")]
+    told = part("p", "The same command with the same files and versions, on a CPU:")
+    content: list[Content] = [part("dl", pairs, "pairs")]
     if found.command:
-        content = [told, element("pre", element("code", lines(found.command))), *content]
+        content = [told, part("pre", found.command), *content]
     return PageSection("again", "Do it again", tuple(content))
 
 
@@ -293,7 +294,7 @@ def _words(found: Comparison) -> PageSection:
          "that no space wins by being dearer"),
         ("MAdds", "multiply-accumulates of one image through convolutions and linear layers"),
     )  # fmt: skip
-    return PageSection("words", "Words", (definitions(words, "pairs"),))
+    return PageSection("words", "Words", (part("dl", words, "pairs"),))
 
 
 def _difference_name(found: Comparison) -> str:
