@@ -45,6 +45,11 @@ def _report(found: list[str]) -> str:
         ("autospace/scorers/local.py", "from deap import tools", "deap.tools is not among"),
         ("autospace/exporters/nni.py", "import torch", "torch is not among"),
         ("autospace/exporters/nni.py", "from autospace.config import A", "is not among"),
+        (
+            "autospace/exporters/nni.py",
+            "from autospace.exporters.templates.nni import LearnedSpace",
+            "must not import",
+        ),
         ("cli/main.py", "import pandas", "pandas is not among"),
         ("cli/main.py", "import cli.show", "without its prefix"),
         *(
@@ -72,6 +77,7 @@ def test_a_forbidden_import_is_named(path: str, text: str, complaint: str) -> No
         ("autospace/evolution/toolbox.py", "from deap import base"),
         ("autospace/scorers/local.py", "import torch\nfrom autospace.network import Cell"),
         ("autospace/exporters/nni.py", "from autospace.spaces import Space"),
+        ("autospace/exporters/templates/nni.py", "import nni.nas\nfrom torch import nn"),
         ("cli/main.py", "import typer\nfrom autospace.config import A"),
         ("autospace/networks/fused.py", "from autospace.networks.kernels import native"),
         ("autospace/networks/kernels/norms.py", "from autospace.networks.kernels import native"),

@@ -21,7 +21,8 @@ LIBRARIES = (".so", ".pyd")
 def _files(folder: str) -> list[Path]:
     found = [path for path in (ROOT / folder).rglob("*") if path.is_file()]
     kept = [path for path in found if "__pycache__" not in path.parts and path.name[0] != "."]
-    return [path for path in kept if path.suffix not in LIBRARIES]
+    # A page that explains a folder is for readers of the repository.
+    return [p for p in kept if p.suffix not in LIBRARIES and p.name != "README.md"]
 
 
 IGNORED = shutil.ignore_patterns("__pycache__", *(f"*{suffix}" for suffix in LIBRARIES))

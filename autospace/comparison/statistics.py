@@ -1,9 +1,7 @@
-"""Samples of errors in figures: one by itself, and how two differ.
+"""Estimates, intervals and tests: of one sample of errors, and of how two samples differ.
 
-How two samples of errors differ: estimates, intervals and tests.
-
-In all of them A comes first, and a positive effect means that B has the lower errors. scipy is
-imported where it is needed: it takes two seconds.
+Where two samples are compared, A comes first, and a positive effect means that B has the lower
+errors. Functions import scipy themselves, because the import takes two seconds.
 """
 
 import math
@@ -68,18 +66,13 @@ class MeanDifference:
     @property
     def p(self) -> float:
         """Two-sided p-value of equal means."""
-        from scipy import stats
-
         if self.error == 0:
             return float(self.value == 0)
-        return float(2 * stats.t.sf(abs(self.value) / self.error, self.freedom))
+        return _students_p(self.value, self.error, self.freedom)
 
     def interval(self, level: float) -> Interval:
-        """Estimate plus and minus quantile times standard error."""
-        from scipy import stats
-
-        half = float(stats.t.ppf((1 + level) / 2, self.freedom)) * self.error
-        return Interval(self.value - half, self.value + half)
+        """The interval of this confidence."""
+        return _students_interval(self.value, self.error, self.freedom, level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +99,10 @@ class Superiority:
     @property
     def p(self) -> float:
         """Two-sided p-value of a probability of one half."""
-        from scipy import stats
-
         if self._separate:
-            # Every draw on its side: as likely as so many tosses of a coin that agree.
+            # The samples do not overlap: as likely as so many tosses of a coin that agree.
             return min(1.0, 2 * 0.5**self.least)
-        if self.error == 0:
-            return 1.0
-        logit, error = self._logit
-        return float(2 * stats.t.sf(abs(logit) / error, self.freedom))
+        return 1.0 if self.error == 0 else _students_p(*self._logit, self.freedom)
 
     def interval(self, level: float) -> Interval:
         """The interval of `value`."""
@@ -123,17 +111,13 @@ class Superiority:
 
     def probability_interval(self, level: float) -> Interval:
         """The interval of the probability; within 0 and 1."""
-        from scipy import stats
-
         if self._separate:
             bound = ((1 - level) / 2) ** (1 / self.least)
             return Interval(bound, 1.0) if self.probability == 1 else Interval(0.0, 1 - bound)
         if self.error == 0:
             return Interval(self.probability, self.probability)
-        logit, error = self._logit
-        half = float(stats.t.ppf((1 + level) / 2, self.freedom)) * error
-        ends = (1 / (1 + math.exp(-each)) for each in (logit - half, logit + half))
-        return Interval(*ends)
+        ends = _students_interval(*self._logit, self.freedom, level)
+        return Interval(*(1 / (1 + math.exp(-each)) for each in ends))
 
     @property
     def _separate(self) -> bool:
@@ -141,6 +125,7 @@ class Superiority:
 
     @property
     def _logit(self) -> tuple[float, float]:
+        """The logit of the probability, and its standard error."""
         rest = 1 - self.probability
         return math.log(self.probability / rest), self.error / (self.probability * rest)
 
@@ -210,6 +195,23 @@ def holm(p_values: Sequence[float], level: float = LEVEL) -> list[tuple[float, f
     return found
 
 
+def _students_p(estimate: float, error: float, freedom: float) -> float:
+    """Two-sided p-value of 0 by Student's t; `error` is the standard error of the estimate."""
+    from scipy import stats
+
+    return float(2 * stats.t.sf(abs(estimate) / error, freedom))
+
+
+def _students_interval(
+    estimate: float, error: float, freedom: float, level: float = LEVEL
+) -> Interval:
+    """The estimate plus and minus the quantile of Student's t times its standard error."""
+    from scipy import stats
+
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    return Interval(estimate - half, estimate + half)
+
+
 def _mean_error(values: np.ndarray) -> float:
     """Standard error of the mean; exactly 0 where all values are equal."""
     if np.all(values == values[0]):
@@ -244,14 +246,23 @@ def mean(errors: Values) -> Estimate:
     """Mean with Student's t: its interval covers better than the bootstrap's in small samples."""
     values = np.asarray(errors, dtype=float)
     centre = float(values.mean())
-    half = _t_quantile(len(values) - 1) * float(values.std(ddof=1) / math.sqrt(len(values)))
-    return Estimate(centre, Interval(centre - half, centre + half))
+    return Estimate(centre, _students_interval(centre, _mean_error(values), len(values) - 1))
 
 
 def median(errors: Values, seed: int = 0) -> Estimate:
     """Median with the percentile bootstrap."""
-    found = np.median(_resampled(errors, seed, "median"), axis=1)
-    return Estimate(float(np.median(errors)), _middle(found))
+    from scipy import stats
+
+    # Sorted, so that the interval does not depend on the order of the sample.
+    found = stats.bootstrap(
+        (np.sort(np.asarray(errors, dtype=float)),),
+        np.median,
+        n_resamples=RESAMPLES,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(derived_seed(seed, "bootstrap", "median")),
+    )
+    return Estimate(float(np.median(errors)), Interval(*map(float, found.confidence_interval)))
 
 
 def best_of(errors: Values, count: int) -> Estimate:
@@ -268,8 +279,7 @@ def best_of(errors: Values, count: int) -> Estimate:
     above = np.concatenate([np.cumsum((ordered[1:] * weights)[::-1])[::-1], [0.0]])
     without = below + above
     error = math.sqrt((size - 1) / size * float(((without - without.mean()) ** 2).sum()))
-    half = _t_quantile(size - 1) * error
-    return Estimate(value, Interval(value - half, value + half))
+    return Estimate(value, _students_interval(value, error, size - 1))
 
 
 def best_curve(errors: Values) -> list[float]:
@@ -314,22 +324,3 @@ def _weights(size: int, count: int) -> np.ndarray:
     left = np.arange(size - 1, 0, -1)
     ratios = np.maximum(left - count + 1, 0) / left
     return count / size * np.concatenate([[1.0], np.cumprod(ratios)])
-
-
-def _t_quantile(freedom: int) -> float:
-    from scipy import stats
-
-    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
-
-
-def _resampled(errors: Values, seed: int, purpose: str) -> np.ndarray:
-    # Sorted first, so that the interval does not depend on the order of the sample.
-    values = np.sort(np.asarray(errors, dtype=float))
-    rng = np.random.default_rng(derived_seed(seed, "bootstrap", purpose))
-    return values[rng.integers(len(values), size=(RESAMPLES, len(values)))]
-
-
-def _middle(values: np.ndarray) -> Interval:
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return Interval(float(low), float(high))

@@ -2,14 +2,16 @@
 
 from typing import Final
 
-from autospace.exporters.pytorch import networks as source
-from autospace.exporters.pytorch.modules import cell_classes, cell_record
-from autospace.exporters.pytorch.pytorch import (
+from autospace.exporters.pytorch import (
     candidate_layers,
+    cell_classes,
+    cell_record,
     constants,
+    definition,
+    ends,
+    imports,
     joined,
     needs_of,
-    with_ends,
 )
 from autospace.spaces import Space, SpaceError
 from autospace.spaces.errors import shown
@@ -23,41 +25,6 @@ Example:
     network = space.freeze({"layer_00": "cell id", ...})  # a module to train
 """
 
-from functools import reduce
-from typing import NamedTuple
-
-import torch
-from nni.nas.nn.pytorch import LayerChoice, ModelSpace
-from torch import nn
-
-'''
-
-_SPACE: Final = '''\
-class LearnedSpace(ModelSpace):
-    """A choice of cells in every layer: images [N, C, H, W] -> logits [N, classes]."""
-
-    def __init__(self, classes: int = CLASSES) -> None:
-        super().__init__()
-<stem>
-        self.layers = nn.ModuleList(layer_choice(layer) for layer in LAYERS)
-<head>
-        initialise(self)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        x = self.stem(images)
-        for layer, cell in zip(LAYERS, self.layers, strict=True):
-            y = cell(x)
-            shortcut = layer.stride == 1 and layer.in_channels == layer.out_channels
-            x = x + y if shortcut else y
-        return self.classifier(self.head(x).mean((2, 3)))
-'''
-
-_CHOICE: Final = '''\
-def layer_choice(layer: Layer) -> LayerChoice:
-    """The candidates of a layer under their ids."""
-    sizes = (layer.in_channels, layer.out_channels, layer.stride)
-    cells = {cell.id: CellModule(cell, *sizes) for cell in layer.cells}
-    return LayerChoice(cells, label=layer.name)
 '''
 
 # A LayerChoice keeps its candidates as attributes under their ids.
@@ -75,14 +42,14 @@ def export_space(space: Space) -> str:
     offered = [each.cell for layer in space.layers for each in layer.candidates]
     needs = needs_of(space.skeleton, offered)
     return joined(
-        _OPENING + constants(space.skeleton),
+        f"{_OPENING}{imports('cells', 'nni')}\n{constants(space.skeleton)}",
         cell_record(needs),
-        source.LAYER_OF_CANDIDATES,
+        definition("supernet", "Layer"),
         candidate_layers(space, needs),
         *cell_classes(needs),
-        _CHOICE,
-        with_ends(_SPACE, space.skeleton, needs),
-        source.INITIALISE,
+        definition("nni", "layer_choice"),
+        definition("nni", "LearnedSpace", **ends(space.skeleton, needs)),
+        definition("cells", "initialise"),
     )
 
 

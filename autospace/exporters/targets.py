@@ -11,10 +11,10 @@ from autospace.exporters import (
     nni_python,
     proxylessnas,
     python_clients,
+    pytorch,
     svg,
     tabular,
 )
-from autospace.exporters.pytorch import pytorch
 from autospace.spaces import Architecture, Space
 
 Takes = Literal["space", "architecture", "both"]

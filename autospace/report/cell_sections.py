@@ -21,18 +21,18 @@ from autospace.charts.figure import (
 )
 from autospace.evolution.population import Member
 from autospace.report.findings import Depth, LayerFinding, by_depth, gain, layer_findings
-from autospace.report.html import (
+from autospace.report.page import (
     Column,
     Content,
-    Markup,
     Number,
+    PageSection,
+    Pictures,
     Table,
-    details,
-    element,
+    figure,
     fitness,
+    part,
     signed,
 )
-from autospace.report.page import PageSection, Pictures, figure
 from autospace.report.record import Lineage, RunRecord, Step, lineage
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.cost import cell_cost
@@ -216,15 +216,15 @@ def best_cells(record: RunRecord, pictures: Pictures) -> PageSection:
     for index, shape in enumerate(record.shapes):
         cells = ranked(record.chosen(index))
         drawn = [_card(each, shape, pictures) for each in cells]
-        hint = element("span", f"{_arrowed(shape)}, {len(cells)} cells", class_="hint")
-        folds.append(details(_titled(shape.name, hint), element("ul", *drawn, class_="cells")))
+        hint = f"{_arrowed(shape)}, {len(cells)} cells"
+        folds.append(part("details", shape.name, part("cards", drawn), hint=hint))
     return PageSection(
         "cells",
         "The learned cells",
         (
-            element("p", "The fittest cell of every layer, input side first."),
-            element("ul", *cards, class_="cells"),
-            element("h3", "All cells, layer by layer"),
+            part("p", "The fittest cell of every layer, input side first."),
+            part("cards", cards),
+            part("h3", "All cells, layer by layer"),
             *folds,
         ),
     )
@@ -254,18 +254,17 @@ def lineages(record: RunRecord, pictures: Pictures) -> list[PageSection]:
     if top is None:
         return []
     content: list[Content] = [
-        element("p", _in_words(top.line, top.place)),
+        part("p", _in_words(top.line, top.place)),
         figure(lineage_figure(top.line, top.place)),
         _strip(top.line, record.shapes[top.layer], pictures),
     ]
     others = [(index, each) for index, each in _best_known(record) if index != top.layer]
     if others:
-        content.append(element("h3", "The best cells of the other layers"))
+        content.append(part("h3", "The best cells of the other layers"))
     for index, each in others:
         line = lineage(each.identity, record.scored[index])
-        hint = element("span", _short(line), class_="hint")
         strip = _strip(line, record.shapes[index], pictures)
-        content.append(details(_titled(f"{each.name}: {each.identity}", hint), strip))
+        content.append(part("details", f"{each.name}: {each.identity}", strip, hint=_short(line)))
     return [PageSection("lineage", "Where a winning cell comes from", tuple(content))]
 
 
@@ -292,7 +291,7 @@ def all_cells(record: RunRecord) -> PageSection:
                     Number(human(cost.madds), cost.madds),
                     Number(human(cost.params), cost.params),
                     born(each),
-                    element("code", notation(each.cell)),
+                    part("code", notation(each.cell)),
                 )
             )
     caption = f"All {len(rows)} cells, by layer and fitness"
@@ -305,50 +304,39 @@ def ranked(cells: tuple[Candidate, ...]) -> list[Candidate]:
     return sorted(cells, key=lambda each: (each.fitness is None, -(each.fitness or 0.0)))
 
 
-def _titled(title: str, hint: Markup) -> Markup:
-    return Markup(f"{element('span', title)} {hint}")
-
-
 def _arrowed(shape: LayerShape) -> str:
     return shape_label(shape).replace("->", "→")
 
 
-def _card(cell: Candidate, shape: LayerShape, pictures: Pictures, place: str = "") -> Markup:
-    cost = cell_cost(cell.cell, shape)
-    mark = [element("span", "hand-made", class_="mark")] if cell.origin.kind == "reference" else []
+def _card(cell: Candidate, shape: LayerShape, pictures: Pictures, place: str = "") -> Content:
+    hand_made = cell.origin.kind == "reference"
     told = "" if cell.fitness is None else f"fitness {signed(cell.fitness)}, "
-    where = f"{place}: {_arrowed(shape)}"
-    return element(
-        "li",
-        *([element("span", where, class_="place")] if place else []),
-        element("span", element("span", cell.id, class_="mono"), *mark, class_="who"),
-        element("span", f"{told}{human(cost.madds)} MAdds", class_="what"),
-        *([] if mark else [element("span", born(cell), class_="what")]),
+    cost = f"{told}{human(cell_cost(cell.cell, shape).madds)} MAdds"
+    return part(
+        "card",
+        cell.id,
+        [cost] if hand_made else [cost, born(cell)],
         pictures.of(cell.cell, shape),
-        class_="cell",
+        place=f"{place}: {_arrowed(shape)}" if place else "",
+        hand_made=hand_made,
     )
 
 
-def _strip(line: Lineage, shape: LayerShape, pictures: Pictures) -> Markup:
+def _strip(line: Lineage, shape: LayerShape, pictures: Pictures) -> Content:
     """The main line as a row of drawn cells, each with what changed."""
     shown = line.steps[-MOST_STEPS:]
-    items = [_step(step, shape, pictures) for step in shown]
-    return element("ol", *items, class_="cells steps")
+    return part("steps", [_step(step, shape, pictures) for step in shown])
 
 
-def _step(step: Step, shape: LayerShape, pictures: Pictures) -> Markup:
-    member = step.member
-    changes = [element("li", change) for change in step.changes]
-    if step.other is not None:
-        changes.append(element("li", f"other parent {step.other.id}"))
-    return element(
-        "li",
-        element("span", _when(member), class_="place"),
-        element("span", element("span", member.id, class_="mono"), class_="who"),
-        element("span", f"fitness {signed(member.value)}", class_="what"),
-        element("ul", *changes, class_="changes") if changes else Markup(""),
+def _step(step: Step, shape: LayerShape, pictures: Pictures) -> Content:
+    member, other = step.member, step.other
+    return part(
+        "card",
+        member.id,
+        [f"fitness {signed(member.value)}"],
         pictures.of(member.cell, shape),
-        class_="cell",
+        place=_when(member),
+        changes=[*step.changes, *([f"other parent {other.id}"] if other else [])],
     )
 
 

@@ -15,23 +15,25 @@ from autospace.comparison.document import (
 )
 from autospace.report import comparison_figures as figures
 from autospace.report.comparison_figures import error_label, error_text
-from autospace.report.html import (
+from autospace.report.page import (
     Column,
     Content,
+    Hero,
     Number,
+    PageSection,
+    Pictures,
     Table,
     decimal,
-    definitions,
-    element,
-    lines,
+    figure,
     missing,
+    page,
+    part,
     probability,
     share,
     signed,
     size_text,
     whole,
 )
-from autospace.report.page import Hero, PageSection, Pictures, figure, page
 from autospace.spaces.text import human
 
 MOST_NETWORKS = 800
@@ -147,7 +149,7 @@ def _network_row(
 ) -> tuple[Content | Number, ...]:
     loss = space.losses[index] if index < len(space.losses) else None
     chosen = space.networks[index] if index < len(space.networks) else {}
-    cells = element("code", " ".join(cell for _, cell in sorted(chosen.items())))
+    cells = part("code", " ".join(cell for _, cell in sorted(chosen.items())))
     return (
         space.label,
         whole(index + 1),
@@ -178,7 +180,7 @@ def comparison_page(found: ComparisonDocument) -> str:
     sections = [_notes(found)] if found.notes else []
     if any(each.errors for each in found.spaces):
         both = map(figure, (figures.best_figure(found), figures.scatter_figure(found)))
-        pair = element("div", *both, class_="side")
+        pair = part("side", *both)
         sections += [
             PageSection(
                 "edf", "Error distributions at equal cost", (figure(figures.edf_figure(found)),)
@@ -241,8 +243,7 @@ def _evidence(found: ComparisonDocument) -> list[str]:
 
 
 def _notes(found: ComparisonDocument) -> PageSection:
-    notes = [element("li", note) for note in found.notes]
-    return PageSection("notes", "What to know first", (element("ul", *notes),))
+    return PageSection("notes", "What to know first", (part("ul", found.notes),))
 
 
 def _method(found: ComparisonDocument) -> PageSection:
@@ -267,7 +268,7 @@ def _method(found: ComparisonDocument) -> PageSection:
                       f"networks per space, from a pilot of {power.pilot}"))  # fmt: skip
     images = f"{data.name}: {data.classes} classes, {data.train_images:,} training images"
     pairs.append(("data", images))
-    return PageSection("method", "How it was measured", (definitions(pairs, "pairs"),))
+    return PageSection("method", "How it was measured", (part("dl", pairs, "pairs"),))
 
 
 def _again(found: ComparisonDocument) -> PageSection:
@@ -275,13 +276,13 @@ def _again(found: ComparisonDocument) -> PageSection:
     pairs: list[tuple[Content, Content]] = [
         ("seed", f"{found.seed}"),
         ("data", found.data.name),
-        ("SHA-256 of the data", element("code", found.data.sha256)),
+        ("SHA-256 of the data", part("code", found.data.sha256)),
         ("versions", versions),
     ]
-    told = element("p", "The same command with the same files and versions, on a CPU:")
-    content: list[Content] = [definitions(pairs, "pairs")]
+    told = part("p", "The same command with the same files and versions, on a CPU:")
+    content: list[Content] = [part("dl", pairs, "pairs")]
     if found.command:
-        content = [told, element("pre", element("code", lines(found.command))), *content]
+        content = [told, part("pre", found.command), *content]
     return PageSection("again", "Do it again", tuple(content))
 
 
@@ -300,7 +301,7 @@ def _words(found: ComparisonDocument) -> PageSection:
          "that no space wins by being dearer"),
         ("MAdds", "multiply-accumulates of one image through convolutions and linear layers"),
     )  # fmt: skip
-    return PageSection("words", "Words", (definitions(words, "pairs"),))
+    return PageSection("words", "Words", (part("dl", words, "pairs"),))
 
 
 def _difference_name(found: ComparisonDocument) -> str:

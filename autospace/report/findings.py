@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from autospace.report.html import size_text
+from autospace.report.page import size_text
 from autospace.report.record import RunRecord
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.space import Candidate

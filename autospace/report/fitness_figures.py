@@ -17,7 +17,7 @@ from autospace.charts.figure import (
 )
 from autospace.evolution.population import Round
 from autospace.report.findings import layer_findings
-from autospace.report.html import signed
+from autospace.report.page import signed
 from autospace.report.record import RunRecord
 from autospace.spaces.text import human
 

@@ -1,27 +1,90 @@
-"""The whole page: head, navigation, sections, style and script, in one file without links out.
+"""A page, its parts, and the pictures and numbers on it: one file that refers to no other.
 
-Drawn cells on a page: every different picture stands in it once, and only so many do.
+`page.html.j2` holds the frame of a page, `parts.html.j2` everything that stands in it. Values that
+go into these templates are escaped unless they are `Markup`.
 """
 
 import hashlib
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
 from autospace.charts import svg
-from autospace.charts.figure import Figure
+from autospace.charts.figure import Figure, with_minus
 from autospace.charts.svg import legend_svg, panel_svg
 from autospace.exporters.svg import STYLE, Picture, cell_figure
-from autospace.report.html import Content, Markup, definitions, element, joined
 from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.notation import notation
+from autospace.spaces.text import xml
 
 MOST_BYTES = 450_000
 """Beyond this, cells are only spelled: the page has to stay below a megabyte."""
 PRINTED_LIGHT = STYLE.replace("@media (", "@media screen and (")
 """The colours of cells; on paper the light ones, whatever the screen shows."""
+TALL = 40
+"""Rows beyond which a table scrolls in its box, under its headings."""
+PAGE = "page.html.j2"
+PARTS = "parts.html.j2"
+
+Content = str
+"""Plain text, which is escaped, or `Markup`, which is not."""
+
+
+def part(name: str, /, *values: object, **named: object) -> Markup:
+    """A part of a page, made by a macro of `parts.html.j2`."""
+    made: Markup = getattr(_templates().get_template(PARTS).module, name)(*values, **named)
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number as it is shown, with the value by which a column is sorted."""
+
+    text: str
+    value: float | None
+
+    @property
+    def key(self) -> str:
+        """By what the script sorts."""
+        return "" if self.value is None else f"{self.value:.6g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The heading of a column; `about` explains it where the heading alone does not."""
+
+    heading: str
+    numeric: bool = False
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with a caption, which readers can sort where scripts run.
+
+    Attributes:
+        filter: label of the field that filters the rows; empty for none.
+    """
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Content | Number, ...], ...]
+    filter: str = ""
+
+    @property
+    def tall(self) -> bool:
+        """Whether the box in which it stands scrolls."""
+        return len(self.rows) > TALL
+
+    def markup(self) -> Markup:
+        """The table in a box of its own that scrolls where the page is too narrow for it."""
+        return part("table", self)
 
 
 class Pictures:
@@ -38,23 +101,15 @@ class Pictures:
             figure = cell_figure(cell, shape)
             size = len(figure.markup.encode())
             if self._bytes + size > MOST_BYTES:
-                return element("p", element("code", notation(cell)), class_="spelled")
+                return part("p", part("code", notation(cell)), "spelled")
             self._bytes += size
             self._known[key] = (f"cell-{len(self._known)}", figure)
         identity, figure = self._known[key]
-        return Markup(
-            f'<svg class="picture" viewBox="0 0 {figure.width} {figure.height}" '
-            f'width="{figure.width}" height="{figure.height}" role="img">'
-            f"{element('title', notation(cell))}"
-            f'<use href="#{identity}"/></svg>'
-        )
+        return part("picture", identity, figure, notation(cell))
 
     def shelf(self) -> Markup:
         """What the pictures refer to; stands once in the page, unseen."""
-        stored = "".join(
-            f'<g id="{identity}">{figure.markup}</g>' for identity, figure in self._known.values()
-        )
-        return Markup(f'<svg class="shelf" aria-hidden="true"><defs>{stored}</defs></svg>')
+        return part("shelf", self._known.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,28 +147,17 @@ def page(hero: Hero, sections: Sequence[PageSection], pictures: Pictures) -> str
     Nothing is loaded and nothing sent: the policy in the head forbids every request, and allows
     only this style sheet and this script, by their digests.
     """
-    style, script = _style(), _resource("script.js")
-    policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    body = joined(
-        pictures.shelf(),
-        element("a", "Skip to the report", class_="skip", href="#report"),
-        _navigation(hero, sections),
-        element("main", _top(hero), *map(_section, sections), id="report", tabindex="-1"),
-        _footer(),
-        by="\n",
-    )
+    style = f"{svg.style()}{_resource('style.css')}{PRINTED_LIGHT}"
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        '<meta name="generator" content="autospace report">\n'
-        f"{element('title', f'{hero.title}: {hero.kind}')}\n"
-        f"<style>{style}</style>\n</head>\n<body>\n{body}\n"
-        f"<script>{script}</script>\n</body>\n</html>\n"
+        _templates()
+        .get_template(PAGE)
+        .render(
+            hero=hero,
+            sections=sections,
+            shelf=pictures.shelf(),
+            style=style,
+            script=_resource("script.js"),
+        )
     )
 
 
@@ -123,56 +167,32 @@ def figure(drawn: Figure, *below: Content) -> Markup:
         panel_svg(panel, drawn.size, f"{drawn.name}-{index}")
         for index, panel in enumerate(drawn.panels)
     )
-    entries = [element("li", Markup(legend_svg(each)), each.label) for each in drawn.legend]
-    legend = [element("ul", *entries, class_="legend")] if entries else []
-    few = " few" if len(drawn.panels) < 3 else ""
-    return element(
-        "figure",
-        *legend,
-        element("div", Markup(panels), class_=f"panels{few}"),
-        element("figcaption", drawn.caption),
-        *below,
-        class_="chart-figure",
-    )
-
-
-def _top(hero: Hero) -> Markup:
-    return element(
-        "header",
-        element("p", hero.kind, class_="kind"),
-        element("h1", hero.title),
-        element("p", hero.headline, class_=f"headline {hero.state}"),
-        *(element("p", sentence) for sentence in hero.sentences),
-        definitions(hero.facts),
-        class_="hero",
-    )
-
-
-def _section(section: PageSection) -> Markup:
-    heading = f"{section.anchor}-heading"
-    return element(
-        "section",
-        element("h2", section.heading, id=heading),
-        *section.content,
-        id=section.anchor,
-        aria_labelledby=heading,
-    )
-
-
-def _navigation(hero: Hero, sections: Sequence[PageSection]) -> Markup:
-    links = [element("li", element("a", each.heading, href=f"#{each.anchor}")) for each in sections]
-    name = element("p", element("a", hero.title, href="#report"), class_="brand")
-    return element("nav", name, element("ol", *links), aria_label="Sections of this report")
-
-
-def _footer() -> Markup:
-    told = "Made by autospace. This file is complete: it loads nothing and sends nothing."
-    return element("footer", element("p", told))
+    legend = [(Markup(legend_svg(each)), each.label) for each in drawn.legend]
+    return part("figure", drawn, legend, Markup(panels), *below)
 
 
 @cache
-def _style() -> str:
-    return f"{svg.style()}{_resource('style.css')}{PRINTED_LIGHT}"
+def _templates() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_template),
+        autoescape=True,
+        finalize=_escaped,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["digest"] = _digest
+    return environment
+
+
+def _template(name: str) -> str:
+    text = _resource(name)
+    return re.sub(r"\n *", "", text) if name == PARTS else text
+
+
+def _escaped(value: object) -> Markup:
+    # Jinja by itself would leave control characters as they are.
+    return value if isinstance(value, Markup) else Markup(xml(str(value)))
 
 
 @cache
@@ -182,3 +202,55 @@ def _resource(name: str) -> str:
 
 def _digest(text: str) -> str:
     return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A fitness or difference with its sign."""
+    return with_minus(f"{value:+.{digits}f}")
+
+
+def fitness(value: float | None) -> Number:
+    """A fitness in a table."""
+    return missing() if value is None else Number(signed(value), value)
+
+
+def share(value: float | None) -> Number:
+    """A share in whole per cent."""
+    return missing() if value is None else Number(f"{value:.0%}", value)
+
+
+def whole(value: int | None) -> Number:
+    """A count with its thousands set off."""
+    return missing() if value is None else Number(f"{value:,}", value)
+
+
+def decimal(value: float | None, digits: int) -> Number:
+    """A number with so many digits after the point."""
+    return missing() if value is None else Number(with_minus(f"{value:.{digits}f}"), value)
+
+
+def probability(value: float | None) -> Number:
+    """A p-value."""
+    if value is None:
+        return missing()
+    return Number("< 0.001" if value < 0.001 else f"{value:.3f}", value)
+
+
+def missing() -> Number:
+    """What is not known."""
+    return Number("-", None)
+
+
+def size_text(size: int) -> str:
+    """A number of architectures; a power of ten where it is large."""
+    return f"{size:,}" if size < 10**7 else f"about 10^{len(str(size)) - 1}"
+
+
+def duration(seconds: float) -> str:
+    """A time in its two largest units."""
+    rounded = round(seconds)
+    if rounded < 60:
+        return f"{rounded} s"
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60:02d} s"
+    return f"{rounded // 3600} h {rounded % 3600 // 60:02d} min"

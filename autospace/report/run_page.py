@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from autospace.evolution.settings import Config
-from autospace.report import cell_sections, html
+from autospace.report import cell_sections
 from autospace.report import fitness_figures as course
 from autospace.report.cell_sections import all_cells, best_cells, lineages
 from autospace.report.findings import (
@@ -24,17 +24,24 @@ from autospace.report.findings import (
     shifts,
     story,
 )
-from autospace.report.html import (
+from autospace.report.page import (
     Column,
     Content,
+    Hero,
     Number,
+    PageSection,
+    Pictures,
     Table,
-    definitions,
-    details,
-    element,
-    lines,
+    decimal,
+    duration,
+    figure,
+    fitness,
+    page,
+    part,
+    share,
+    size_text,
+    whole,
 )
-from autospace.report.page import Hero, PageSection, Pictures, figure, page
 from autospace.report.record import RunRecord
 from autospace.spaces.text import human
 
@@ -89,9 +96,9 @@ def operations_table(depths: tuple[Depth, ...]) -> Content:
     for name in names:
         row: list[Content | Number] = [name]
         for depth in depths:
-            row.append(html.share(depth.learned.operations.get(name, 0.0)))
+            row.append(share(depth.learned.operations.get(name, 0.0)))
             before = depth.initial
-            row.append(html.share(before.operations.get(name, 0.0) if before else None))
+            row.append(share(before.operations.get(name, 0.0) if before else None))
         rows.append(tuple(row))
     caption = "Share of each operation among the live edges, largest change first"
     return Table(caption, tuple(columns), tuple(rows)).markup()
@@ -111,8 +118,8 @@ def traits_table(depths: tuple[Depth, ...]) -> Content:
             if each is not None:
                 shares = [each.expansions.get(e, 0.0) for e in (1, 3, 6)]
                 shares += [each.mixes.get(mix, 0.0) for mix in ("sum", "gate", "se")]
-                edges = html.decimal(each.edges, 1)
-                rows.append((label, html.whole(each.cells), edges, *map(html.share, shares)))
+                edges = decimal(each.edges, 1)
+                rows.append((label, whole(each.cells), edges, *map(share, shares)))
     caption = "Size, expansion ratio, and how nodes that join several edges combine them"
     return Table(caption, columns, tuple(rows)).markup()
 
@@ -130,20 +137,20 @@ def effort_section(record: RunRecord) -> PageSection:
         memory = log.memory_mb if log else None
         rows.append(
             (
-                html.whole(each.index + 1),
+                whole(each.index + 1),
                 each.phase,
-                html.whole(sum(layer.scored for layer in each.layers)),
-                html.whole(drawn.total),
-                html.share(drawn.feasible_rate if drawn.total else None),
-                html.whole(drawn.duplicates),
-                html.fitness(each.best),
-                html.fitness(each.mean),
-                html.decimal(seconds, 1),
-                html.whole(memory),
+                whole(sum(layer.scored for layer in each.layers)),
+                whole(drawn.total),
+                share(drawn.feasible_rate if drawn.total else None),
+                whole(drawn.duplicates),
+                fitness(each.best),
+                fitness(each.mean),
+                decimal(seconds, 1),
+                whole(memory),
             )
         )
     table = Table("Every round, all layers together", columns, tuple(rows))
-    drawn_ = figure(course.effort_figure(record), details("The numbers", table.markup()))
+    drawn_ = figure(course.effort_figure(record), part("details", "The numbers", table.markup()))
     return PageSection("effort", "The search itself", (_effort_words(record), drawn_))
 
 
@@ -157,7 +164,7 @@ def _effort_words(record: RunRecord) -> Content:
         f"{again:,} known already; neither costs training. {scored:,} scores were taken, those of "
         "the confirming rounds included."
     )
-    return element("p", told)
+    return part("p", told)
 
 
 WORDS = (
@@ -201,7 +208,7 @@ def _hero(record: RunRecord) -> Hero:
     if space is not None:
         cells = sum(len(layer.candidates) for layer in space.layers)
         facts += [
-            ("architectures", html.size_text(space.size)),
+            ("architectures", size_text(space.size)),
             ("cells in all layers", f"{cells}"),
             ("MAdds", f"{human(space.madds.min)} to {human(space.madds.max)}"),
         ]
@@ -222,7 +229,7 @@ def _time(record: RunRecord) -> list[tuple[str, str]]:
     logs = [record.log.get(each.index) for each in record.history]
     seconds = [each.seconds for each in logs if each and each.seconds is not None]
     memory = [each.memory_mb for each in logs if each and each.memory_mb]
-    found = [("time in rounds", html.duration(sum(seconds)))] if seconds else []
+    found = [("time in rounds", duration(sum(seconds)))] if seconds else []
     return [*found, ("peak memory", f"{max(memory):,} MB")] if memory else found
 
 
@@ -235,7 +242,7 @@ def _unfinished(record: RunRecord) -> PageSection:
         if done
         else "Nothing has been scored yet. autospace evolve --resume goes on with the run."
     )
-    return PageSection("state", "An unfinished run", (element("p", told, class_="note"),))
+    return PageSection("state", "An unfinished run", (part("p", told, "note"),))
 
 
 def _fitness(record: RunRecord) -> PageSection:
@@ -252,13 +259,13 @@ def _fitness(record: RunRecord) -> PageSection:
             each.rival.fitness if each.rival else None,
             gain(each) if each.best else None,
         )
-        rows.append((each.name, *map(html.fitness, values)))
+        rows.append((each.name, *map(fitness, values)))
     caption = (
         "The population after the first and the last round, and the kept cells. Only cells that "
         "were scored as often as any are kept, so the best of the population may be missing."
     )
     table = Table(caption, columns, tuple(rows))
-    drawn = figure(course.fitness_figure(record), details("The numbers", table.markup()))
+    drawn = figure(course.fitness_figure(record), part("details", "The numbers", table.markup()))
     gains = figure(course.gains_figure(record))
     return PageSection("fitness", "Fitness against the reference", (gains, drawn))
 
@@ -274,8 +281,8 @@ def _shared(record: RunRecord) -> list[PageSection]:
             "The event log of this run does not hold the initial population, so there is nothing "
             "to compare with."
         )
-        content.append(element("p", told, class_="note"))
-    tables = details("The numbers", operations_table(depths), traits_table(depths))
+        content.append(part("p", told, "note"))
+    tables = part("details", "The numbers", operations_table(depths), traits_table(depths))
     return [PageSection("shared", "What the cells share", (*content, figure(drawn, tables)))]
 
 
@@ -284,7 +291,7 @@ def _front(record: RunRecord) -> PageSection:
     content: tuple[Content, ...] = (drawn,)
     if not record.logged_in_full:
         told = "Cells that died early are missing here: the event log of this run lacks them."
-        content = (element("p", told, class_="note"), drawn)
+        content = (part("p", told, "note"), drawn)
     return PageSection("front", "Cost and fitness", content)
 
 
@@ -314,7 +321,7 @@ def _budget(record: RunRecord) -> PageSection:
         pairs.append(("skeleton", f"{record.skeleton.name}: {len(record.shapes)} layers, {images} "
                       f"images, {record.skeleton.classes} classes"))  # fmt: skip
     told = "The limit is a promise: no architecture that can be drawn from the space exceeds it."
-    return PageSection("budget", "Budget", (element("p", told), definitions(pairs, "pairs")))
+    return PageSection("budget", "Budget", (part("p", told), part("dl", pairs, "pairs")))
 
 
 def _again(record: RunRecord) -> PageSection:
@@ -323,7 +330,7 @@ def _again(record: RunRecord) -> PageSection:
     data = provenance.get("data")
     if isinstance(data, dict):
         pairs.append(("data", f"{data.get('name')}"))
-        pairs.append(("SHA-256 of the data", element("code", f"{data.get('sha256')}")))
+        pairs.append(("SHA-256 of the data", part("code", f"{data.get('sha256')}")))
     if "method" in provenance:
         pairs.append(("method", f"{provenance['method']}"))
     versions = provenance.get("versions")
@@ -331,17 +338,19 @@ def _again(record: RunRecord) -> PageSection:
         named = (f"{name} {version}" for name, version in sorted(versions.items()))
         pairs.append(("versions", ", ".join(named)))
     content: list[Content] = [
-        element("p", "With the same versions, on a CPU, this gives the same space to the byte:"),
-        element("pre", element("code", lines(command(record.config)))),
-        definitions(pairs, "pairs"),
+        part("p", "With the same versions, on a CPU, this gives the same space to the byte:"),
+        part("pre", command(record.config)),
+        part("dl", pairs, "pairs"),
     ]
     rows = tuple((name, f"{value}") for name, value in changed(record.config))
     if rows:
         table = Table("Settings that differ from their defaults",
                       (Column("setting"), Column("value")), rows)  # fmt: skip
-        content.append(details(f"{len(rows)} settings differ from their defaults", table.markup()))
+        content.append(
+            part("details", f"{len(rows)} settings differ from their defaults", table.markup())
+        )
     return PageSection("again", "Do it again", tuple(content))
 
 
 def _words() -> PageSection:
-    return PageSection("words", "Words", (definitions(WORDS, "pairs"),))
+    return PageSection("words", "Words", (part("dl", WORDS, "pairs"),))

@@ -1,12 +1,7 @@
-"""Writing files so that a reader sees the old text or the new one, never a part.
-
-One process at a time.
-"""
+"""Writing files so that a reader sees the old text or the new one, never a part."""
 
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 _PART = ".part"
@@ -49,29 +44,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-class TakenError(Exception):
-    """Another process holds the lock."""
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds the lock of a file, which is made; where there are no locks, nothing happens.
-
-    Raises:
-        TakenError: another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # no such locks on Windows
-        yield
-        return
-    with path.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TakenError(str(path)) from None
-        except OSError:  # a file system without locks
-            pass
-        yield

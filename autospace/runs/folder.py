@@ -1,5 +1,6 @@
 """A folder that holds a run, whatever it computes: who may write what there, and when."""
 
+import errno
 import json
 import shutil
 from abc import ABC, abstractmethod
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from autospace.runs.errors import CheckpointError, RunError
-from autospace.runs.files import TakenError, locked, remove_parts, write_atomically
+from autospace.runs.files import remove_parts, write_atomically
 from autospace.runs.settings import to_toml
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.files.reading import parse_json, read_text, validated
@@ -23,6 +24,7 @@ CHECKPOINT: Final = "checkpoint"
 DIGEST: Final = "data.sha256"
 CACHE: Final = "cache"
 LOCK: Final = ".lock"
+_NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 # A section of `config.toml` that tells whose run it is.
 _COMMANDS: Final = {
     "[evolution]": "evolve",
@@ -143,21 +145,32 @@ class Folder(ABC, Generic[Settings]):
         Raises:
             RunError: another process is.
         """
+        # Not at the top of the file: every start of the program would wait for it.
+        from filelock import FileLock, Timeout
+
+        # The soft lock, which filelock falls back to, would outlive a process that is killed.
+        lock = FileLock(self.path / LOCK, blocking=False, fallback_to_soft=False)
         try:
-            with locked(self.path / LOCK):
-                yield
-        except TakenError:
+            lock.acquire()
+        except Timeout:
             problem = "another process is working on this run"
             raise RunError(f"{self.path}: {problem}; wait for it or stop it") from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:  # of the file system, which can hold runs all the same
+                raise
+        try:
+            yield
+        finally:
+            lock.release()
 
     def abandon(self) -> None:
         """Removes what `create` made, if the run has not begun; an earlier run stays."""
         if not self._new:
             return
         (self.path / CONFIG).unlink(missing_ok=True)
-        (self.path / LOCK).unlink(missing_ok=True)
         shutil.rmtree(self.cache, ignore_errors=True)
-        with suppress(OSError):  # somebody else put something there
+        with suppress(OSError):  # someone else put something there; Windows keeps files in use
+            (self.path / LOCK).unlink(missing_ok=True)
             for each in self._made:
                 each.rmdir()
 

@@ -1,9 +1,11 @@
 """The run folder: who may write what, and when."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -188,6 +190,35 @@ def test_the_lock_of_a_killed_process_does_not_stay(tmp_path: Path) -> None:
         "with RunFolder(Path(sys.argv[1])).locked(): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    with folder.locked():
+        pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
+def test_a_file_system_without_locks_can_hold_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    folder = _begun(tmp_path)
+    monkeypatch.setattr("fcntl.flock", refuse)
+    broken = code == errno.EIO  # a problem of the disk, and no lack of locks
+    expected = pytest.raises(OSError, match=os.strerror(code)) if broken else nullcontext()
+    with expected, folder.locked():
+        pass
+
+
+def test_one_process_does_not_work_on_a_run_twice_and_the_lock_leaves_the_run_alone(
+    tmp_path: Path,
+) -> None:
+    folder = _begun(tmp_path)
+    before = _content(tmp_path)
+    with folder.locked():
+        again = RunFolder.open(tmp_path).locked()
+        with pytest.raises(RunError, match="another process is working on this run"):
+            again.__enter__()
+    assert _content(tmp_path) == before
     with folder.locked():
         pass
 

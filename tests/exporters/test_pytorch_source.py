@@ -1,5 +1,7 @@
 """The text of exported PyTorch files; `test_pytorch.py` runs them where there is no autospace."""
 
+import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -11,7 +13,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from autospace.exporters.pytorch.pytorch import export_architecture, export_space
+from autospace.exporters.pytorch import export_architecture, export_space
+from autospace.exporters.templates import cells, network, supernet
 from autospace.spaces import (
     OPERATIONS,
     Architecture,
@@ -97,6 +100,29 @@ def test_a_file_holds_only_the_classes_that_its_cells_need() -> None:
     found = set(_words(export_architecture(gated)))
     assert {"Gate", "AvgPool2d", "zeros_like"} <= found
     assert not {"SqueezeExcite", "MaxPool2d"} & found
+
+
+@given(spaces())
+@settings(max_examples=10)
+def test_what_is_exported_is_the_code_of_the_templates_without_their_marks(space: Space) -> None:
+    text = export_space(space)
+    assert not re.search(r"  # (\w+|type: .*)$", text, re.MULTILINE)
+    lent = (cells.ConvNorm, cells.initialise, supernet.Layer, supernet.chosen, supernet.build)
+    for each in lent:
+        assert f"\n\n\n{inspect.getsource(each)}" in text
+    names = {node.name for node in ast.parse(text).body if hasattr(node, "name")}
+    assert set(_namespace(text)) >= names
+    assert names >= {"Cell", "CellModule", "Network", "Supernet", "operation", "sample"}
+
+
+def test_templates_are_programs_that_run() -> None:
+    """With lines in the places of marks, they are more than text."""
+    names = {"operation": cells.operation("dw_conv_3x3", 4, 2), "mix": cells.mixing("se", 4, 1)}
+    images = torch.ones(2, 4, 7, 7)
+    assert names["operation"](images).shape == (2, 4, 4, 4)
+    assert names["mix"](images).shape == images.shape
+    assert network.build(classes=5)(torch.zeros(2, 3, 8, 8)).shape == (2, 5)
+    assert supernet.build({}, classes=5)(torch.zeros(2, 3, 8, 8)).shape == (2, 5)
 
 
 def _words(text: str) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from autospace.report import report_text, write_report
-from autospace.report.html import Table
+from autospace.report.page import Table
 from autospace.spaces import LayerSpec, Skeleton, Stem, load_skeleton
 from tests.report.pages import Node, parsed, shape
 from tests.report.samples import SETTINGS, comparison, write_comparison, write_run
@@ -216,12 +216,17 @@ def _cells(table: Node) -> list[list[str]]:
 
 
 def test_a_table_escapes_its_cells() -> None:
-    from autospace.report.html import Column, Number
+    from autospace.report.page import Column, Number
 
     columns = (Column("<a>"), Column("b", numeric=True))
-    rows = (("</td><script>", Number("<1>", 1.0)), ("&amp;", Number("-", None)))
+    rows = (
+        ("</td><script>", Number("<1>", 1.0)),
+        ("&amp;", Number("-", None)),
+        ("{{ 7 * 7 }}{% raw %}", "\x1b[31m\n\x00"),
+    )
     table = parsed(Table("<caption>", columns, rows).markup())
-    assert _cells(table) == [["</td><script>", "<1>"], ["&amp;", "-"]]
+    harmless = ["{{ 7 * 7 }}{% raw %}", r"\x1b[31m\n\x00"]
+    assert _cells(table) == [["</td><script>", "<1>"], ["&amp;", "-"], harmless]
     assert not table.all("script")
 
 

@@ -1,19 +1,18 @@
-"""What stands around the cells of an exported PyTorch file: network, supernet, functions."""
+"""A space as a supernet: source code that exported PyTorch files copy."""
 
-from typing import Final
+import random
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import NamedTuple
 
-LAYER: Final = '''\
-class Layer(NamedTuple):
-    """A cell, and the channels and stride of its place in the network."""
+import torch
+from torch import nn
 
-    name: str
-    in_channels: int
-    out_channels: int
-    stride: int
-    cell: Cell
-'''
+from autospace.exporters.templates.cells import Cell, CellModule, ConvNorm, initialise
 
-LAYER_OF_CANDIDATES: Final = '''\
+CLASSES = 10
+
+
 class Layer(NamedTuple):
     """The candidates of a layer, and the channels and stride that they all have."""
 
@@ -22,39 +21,21 @@ class Layer(NamedTuple):
     out_channels: int
     stride: int
     cells: list[Cell]
-'''
 
-NETWORK: Final = '''\
-class Network(nn.Module):
-    """Stem, one cell per layer, and head: images [N, C, H, W] -> logits [N, classes]."""
 
-    def __init__(self, classes: int = CLASSES) -> None:
-        super().__init__()
-<stem>
-        self.layers = nn.ModuleList(
-            CellModule(layer.cell, layer.in_channels, layer.out_channels, layer.stride)
-            for layer in LAYERS
-        )
-<head>
-        initialise(self)
+LAYERS: list[Layer] = []
+DEFAULT: dict[str, str] = {}
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        x = self.stem(images)
-        for cell in self.layers:
-            y = cell(x)
-            x = x + y if cell.shortcut else y
-        return self.classifier(self.head(x).mean((2, 3)))
-'''
 
-NETWORK_OF_MODULES: Final = '''\
 class Network(nn.Module):
     """Stem, one cell per layer, and head: images [N, C, H, W] -> logits [N, classes]."""
 
     def __init__(self, layers: Iterable[nn.Module], classes: int = CLASSES) -> None:
         super().__init__()
-<stem>
+        self.stem = nn.Sequential(ConvNorm(3, 8, 3, stride=2))  # stem
         self.layers = nn.ModuleList(layers)
-<head>
+        self.head = ConvNorm(8, 16)  # head
+        self.classifier = nn.Linear(16, classes)  # head
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.through(self.layers, images)
@@ -66,9 +47,8 @@ class Network(nn.Module):
             y = cell(x)
             x = x + y if cell.shortcut else y
         return self.classifier(self.head(x).mean((2, 3)))
-'''
 
-SUPERNET: Final = '''\
+
 class Supernet(Network):
     """All candidates of all layers; a forward pass takes one of each layer.
 
@@ -92,7 +72,7 @@ class Supernet(Network):
     def path(self, architecture: dict[str, str]) -> list[nn.Module]:
         """The cells that an architecture names, input side first."""
         places = zip(self.layers, chosen(architecture), strict=True)
-        return [candidates[index] for candidates, index in places]
+        return [candidates[index] for candidates, index in places]  # type: ignore[index]
 
     def extract(self, architecture: dict[str, str]) -> Network:
         """One architecture as a network of its own, with a copy of its weights."""
@@ -102,27 +82,8 @@ class Supernet(Network):
         network.head = deepcopy(self.head)
         network.classifier = deepcopy(self.classifier)
         return network
-'''
 
-INITIALISE: Final = '''\
-def initialise(network: nn.Module) -> None:
-    """He initialisation of convolutions, small weights for linear layers, zero biases."""
-    for part in network.modules():
-        if isinstance(part, nn.Conv2d):
-            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(part, nn.Linear):
-            nn.init.normal_(part.weight, 0, 0.01)
-        if isinstance(part, nn.Conv2d | nn.Linear) and part.bias is not None:
-            nn.init.zeros_(part.bias)
-'''
 
-BUILD: Final = '''\
-def build(classes: int = CLASSES) -> Network:
-    """The network with fresh weights."""
-    return Network(classes)
-'''
-
-BUILD_CHOSEN: Final = '''\
 def cell_module(layer: Layer, cell: Cell) -> CellModule:
     """A candidate with fresh weights."""
     return CellModule(cell, layer.in_channels, layer.out_channels, layer.stride)
@@ -154,12 +115,3 @@ def build(architecture: dict[str, str], classes: int = CLASSES) -> Network:
     network = Network(cells, classes)
     initialise(network)
     return network
-'''
-
-MAIN: Final = """\
-if __name__ == "__main__":
-    network = build(<default>).eval()
-    images = torch.zeros(1, *IMAGE)
-    print(f"{sum(weights.numel() for weights in network.parameters()):,} params")
-    print(f"{tuple(images.shape)} -> {tuple(network(images).shape)}")
-"""

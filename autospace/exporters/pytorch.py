@@ -1,23 +1,161 @@
 """A space or an architecture as one Python file that needs PyTorch only.
 
+The classes and functions of the file are those of `templates/`, which linters and the type checker
+read like any other source. Tables of cells and layers are nested Python literals, laid out as ruff
+and black lay them out.
+
 Weights in the file have the names that `autospace.networks.network.Network` gives them, so that
 trained ones load as they are.
-
-Nested Python literals, laid out as ruff and black lay them out.
-
-The parts that all exported PyTorch files have: the tables of cells, stem and head.
 """
 
+import ast
+import re
+import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from itertools import groupby
 from typing import Final, Union
 
 from autospace.exporters.python_clients import literal
-from autospace.exporters.pytorch import networks as source
-from autospace.exporters.pytorch.modules import Needs, cell_classes, cell_record
-from autospace.spaces import Architecture, Candidate, Cell, LayerShape, Skeleton, Space, mbconv
+from autospace.spaces import (
+    OPERATIONS,
+    Architecture,
+    Candidate,
+    Cell,
+    LayerShape,
+    Operation,
+    Skeleton,
+    Space,
+    SpaceError,
+    mbconv,
+)
 from autospace.spaces.text import visible
+
+_MARK: Final = re.compile(r"  # (?:(\w+)|type: ignore.*)$")
+
+
+def imports(*templates: str) -> str:
+    """What the definitions of these templates import, sorted as isort does."""
+    nodes = (node for name in templates for node in _tree(name).body)
+    lines = {ast.unparse(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)}
+    groups: tuple[list[str], list[str]] = ([], [])
+    for line in sorted(lines, key=lambda line: (line.startswith("from"), line)):
+        package = re.split(r"[ .]", line)[1]
+        if package != "autospace":
+            groups[package not in sys.stdlib_module_names].append(line)
+    return "\n\n".join("\n".join(group) for group in groups) + "\n"
+
+
+def definition(template: str, name: str, **marks: bool | str) -> str:
+    """A class or function of a template.
+
+    Args:
+        template: the file's name.
+        name: of the class or function; `__main__` for what the file does as a program.
+        marks: for every mark at the end of a line, such as `# mix`, whether the lines that have
+            it stay, or the text that takes their place.
+    """
+    lines: list[str] = []
+    for mark, marked in groupby(_definitions(template)[name], key=_mark):
+        filling = marks[mark] if mark else True
+        if filling is True:
+            lines += [_MARK.sub("", line) for line in marked]
+        elif filling:
+            lines.append(filling)
+    return "\n".join(lines)
+
+
+def _mark(line: str) -> str | None:
+    found = _MARK.search(line)
+    return found and found[1]
+
+
+def _text(template: str) -> str:
+    folder = resources.files("autospace.exporters") / "templates"
+    return (folder / f"{template}.py").read_text("utf-8")
+
+
+@cache
+def _tree(template: str) -> ast.Module:
+    return ast.parse(_text(template))
+
+
+@cache
+def _definitions(template: str) -> Mapping[str, list[str]]:
+    lines = _text(template).splitlines()
+    return {
+        getattr(node, "name", "__main__"): lines[node.lineno - 1 : node.end_lineno]
+        for node in _tree(template).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.If)
+    }
+
+
+_OPERATIONS: Final[dict[str, Callable[[Operation], str]]] = {
+    "skip": lambda operation: "nn.Identity() if stride == 1 else nn.AvgPool2d(2, ceil_mode=True)",
+    "depthwise": lambda operation: _depthwise(operation.kernel, operation.dilation),
+    "average_pool": lambda operation: (
+        f"nn.AvgPool2d({operation.kernel}, stride, {operation.kernel // 2}, "
+        "count_include_pad=False)"
+    ),
+    "max_pool": lambda operation: (
+        f"nn.MaxPool2d({operation.kernel}, stride, {operation.kernel // 2})"
+    ),
+}
+_MIXES: Final = {"gate": "Gate", "se": "SqueezeExcite"}
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the cells of a file are made of; `zero` if one of them has no edge."""
+
+    operations: frozenset[str]
+    mixes: frozenset[str]
+    zero: bool
+
+    @property
+    def marks(self) -> dict[str, bool]:
+        """Which marked lines of the templates the file gets."""
+        used = {name: name in self.mixes for name in _MIXES}
+        return {**used, "mix": bool(self.mixes), "zero": self.zero}
+
+
+def cell_record(needs: Needs) -> str:
+    """The definition of a cell as data."""
+    return definition("cells", "Cell", **needs.marks)
+
+
+def cell_classes(needs: Needs) -> list[str]:
+    """Definitions of the modules that cells need.
+
+    Raises:
+        SpaceError: an operation of a kind that is not known here.
+    """
+    cases = "\n".join(
+        f"    if name == {literal(name)}:\n        return {_operation(name)}"
+        for name in OPERATIONS
+        if name in needs.operations
+    )
+    names = ["ConvNorm", "operation"]
+    names += [name for mix, name in _MIXES.items() if mix in needs.mixes]
+    names += [*(["mixing"] if needs.mixes else []), "CellModule"]
+    return [definition("cells", name, operations=cases, **needs.marks) for name in names]
+
+
+def _operation(name: str) -> str:
+    operation = OPERATIONS[name]
+    if operation.kind not in _OPERATIONS:
+        problem = f"kind {operation.kind!r} has no PyTorch source"
+        raise SpaceError(name, f"{problem}; allowed: {', '.join(_OPERATIONS)}")
+    return _OPERATIONS[operation.kind](operation)
+
+
+def _depthwise(kernel: int, dilation: int) -> str:
+    dilated = f"dilation={dilation}, " if dilation != 1 else ""
+    return f"ConvNorm(channels, channels, {kernel}, stride, {dilated}groups=channels)"
+
 
 WIDTH: Final = 88
 INDENT: Final = 4
@@ -134,8 +272,8 @@ def candidate_layers(space: Space, needs: Needs) -> str:
     return laid_out(listed(rows), "LAYERS = ")
 
 
-def with_ends(text: str, skeleton: Skeleton, needs: Needs) -> str:
-    """The network's source with the modules of stem and head."""
+def ends(skeleton: Skeleton, needs: Needs) -> dict[str, str]:
+    """The lines of a network that make its stem and its head."""
     stem = skeleton.stem
     first = called(
         "ConvNorm", str(skeleton.in_channels), str(stem.channels), "3", stride=str(stem.stride)
@@ -152,34 +290,16 @@ def with_ends(text: str, skeleton: Skeleton, needs: Needs) -> str:
         parts.append(block)
     width = skeleton.shapes[-1].out_channels
     head = f"ConvNorm({width}, {skeleton.head})" if skeleton.head else "nn.Identity()"
-    classifier = f"self.classifier = nn.Linear({skeleton.head or width}, classes)"
-    return text.replace(
-        "<stem>", laid_out(called("nn.Sequential", *parts), "self.stem = ", depth=2)
-    ).replace("<head>", f"        self.head = {head}\n        {classifier}")
+    classifier = f"nn.Linear({skeleton.head or width}, classes)"
+    return {
+        "stem": laid_out(called("nn.Sequential", *parts), "self.stem = ", depth=2),
+        "head": f"        self.head = {head}\n        self.classifier = {classifier}",
+    }
 
 
 def joined(*parts: str) -> str:
     """Definitions, two blank lines between them."""
     return "\n\n\n".join(part.rstrip("\n") for part in parts) + "\n"
-
-
-_IMPORTS: Final = """\
-from functools import reduce
-from typing import NamedTuple
-
-import torch
-from torch import nn
-"""
-_SUPERNET_IMPORTS: Final = """\
-import random
-from collections.abc import Iterable
-from copy import deepcopy
-from functools import reduce
-from typing import NamedTuple
-
-import torch
-from torch import nn
-"""
 
 
 def export_architecture(architecture: Architecture) -> str:
@@ -205,15 +325,15 @@ Weights that autospace trained load as they are:
     network.load_state_dict(safetensors.torch.load_file("model.safetensors"))
 """
     return joined(
-        f'"""{docstring}"""\n\n{_IMPORTS}\n{constants(skeleton)}',
+        f'"""{docstring}"""\n\n{imports("cells", "network")}\n{constants(skeleton)}',
         cell_record(needs),
-        source.LAYER,
+        definition("network", "Layer"),
         laid_out(layers, "LAYERS = "),
         *cell_classes(needs),
-        with_ends(source.NETWORK, skeleton, needs),
-        source.INITIALISE,
-        source.BUILD,
-        source.MAIN.replace("<default>", ""),
+        definition("network", "Network", **ends(skeleton, needs)),
+        definition("cells", "initialise"),
+        definition("network", "build"),
+        definition("network", "__main__", build=True),
     )
 
 
@@ -241,18 +361,18 @@ def export_space(space: Space) -> str:
     network = supernet.extract(architecture)
 """
     return joined(
-        f'"""{docstring}"""\n\n{_SUPERNET_IMPORTS}\n{constants(space.skeleton)}',
+        f'"""{docstring}"""\n\n{imports("cells", "supernet")}\n{constants(space.skeleton)}',
         cell_record(needs),
-        source.LAYER_OF_CANDIDATES,
+        definition("supernet", "Layer"),
         candidate_layers(space, needs),
         "# The reference architecture; where there is none, the first candidate.\n"
         + laid_out(dict_display(default), "DEFAULT = "),
         *cell_classes(needs),
-        with_ends(source.NETWORK_OF_MODULES, space.skeleton, needs),
-        source.SUPERNET,
-        source.INITIALISE,
-        source.BUILD_CHOSEN,
-        source.MAIN.replace("<default>", "DEFAULT"),
+        definition("supernet", "Network", **ends(space.skeleton, needs)),
+        definition("supernet", "Supernet"),
+        definition("cells", "initialise"),
+        *(definition("supernet", name) for name in ("cell_module", "chosen", "sample", "build")),
+        definition("network", "__main__", build="    network = build(DEFAULT).eval()"),
     )
 
 

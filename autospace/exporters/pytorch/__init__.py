@@ -1,1 +1,0 @@
-"""A space or an architecture as Python source that needs PyTorch only."""
