@@ -8,18 +8,24 @@ import random
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import Final
 
 from autospace.spaces.cells.cost import Cost
 from autospace.spaces.cost import Budget, fixed_cost
+from autospace.spaces.sampling import MOST_TRIES, Feasible
 from autospace.spaces.space import Architecture, Layer, Space
-
-Choice = tuple[int, ...]
-"""An architecture: per layer, the index of its candidate."""
 
 DRAWS: Final = 1000
 NEW_DRAWS: Final = 50
 MOST_PARTIAL: Final = 4096
+
+
+Choice = tuple[int, ...]
+"""An architecture: per layer, the index of its candidate."""
+
+_Partial = tuple[float, tuple[int, ...], Choice]
+"""Of the first layers: the score, the cost under each limit, the candidates."""
 
 
 class SearchError(ValueError):
@@ -46,9 +52,29 @@ class Limit:
         """What the cheapest architecture costs."""
         return self.fixed + sum(map(min, self.table))
 
-    def of(self, path: Sequence[int]) -> float:
-        """What an architecture costs."""
-        return self.fixed + sum(row[i] for row, i in zip(self.table, path, strict=True))
+    @cached_property
+    def room(self) -> int:
+        """What the layers together may cost, in the unit of `costs`."""
+        return self._whole(self.most) - self._whole(self.fixed)
+
+    @cached_property
+    def costs(self) -> tuple[tuple[int, ...], ...]:
+        """The table in whole numbers of one unit, so that sums in any order are the same."""
+        return tuple(tuple(map(self._whole, row)) for row in self.table)
+
+    def allows(self, path: Sequence[int]) -> bool:
+        """Whether an architecture costs at most what is allowed."""
+        return sum(row[i] for row, i in zip(self.costs, path, strict=True)) <= self.room
+
+    @cached_property
+    def _unit(self) -> int:
+        # Denominators of floats are powers of two: the largest is a multiple of all.
+        values = (self.most, self.fixed, *chain.from_iterable(self.table))
+        return max(value.as_integer_ratio()[1] for value in values)
+
+    def _whole(self, value: float) -> int:
+        numerator, denominator = value.as_integer_ratio()
+        return numerator * (self._unit // denominator)
 
 
 @dataclass(frozen=True)
@@ -64,14 +90,13 @@ class Choices:
 
     def __post_init__(self) -> None:
         for limit in self.limits:
-            if limit.cheapest > limit.most:
+            if sum(map(min, limit.costs)) > limit.room:
                 raise SearchError(
                     f"{limit.name}: at most {limit.most:,} is allowed, but the cheapest "
                     f"architecture of the space has {limit.cheapest:,}; raise the limit"
                 )
         if self.limits and not self._partials([[0.0] * size for size in self.sizes]):
-            names = " and ".join(limit.name for limit in self.limits)
-            raise SearchError(f"no architecture is within the limits on {names}; raise one")
+            raise SearchError(f"no architecture is within the limits on {self._limited}; raise one")
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -102,7 +127,7 @@ class Choices:
 
     def allows(self, path: Choice) -> bool:
         """Whether an architecture is within all limits."""
-        return all(limit.of(path) <= limit.most for limit in self.limits)
+        return all(limit.allows(path) for limit in self.limits)
 
     def architecture(self, path: Choice) -> Architecture:
         """The architecture of a path."""
@@ -123,13 +148,18 @@ class Choices:
         return total
 
     def draw(self, rng: random.Random) -> Choice:
-        """An architecture, uniformly among those allowed as long as they are not too rare."""
-        for _ in range(DRAWS):
-            path = tuple(rng.randrange(size) for size in self.sizes)
-            if self.allows(path):
-                return path
-        # Where a limit allows almost nothing: random preferences, the best of what is allowed.
-        return self.best([[rng.random() for _ in range(size)] for size in self.sizes])
+        """An architecture, uniformly among all that are allowed.
+
+        Raises:
+            SearchError: more might be allowed than can be listed, but hardly any is found.
+        """
+        if not self.limits:
+            return tuple(rng.randrange(size) for size in self.sizes)
+        path = self._feasible.draw(rng)
+        if path is None:
+            problem = f"hardly any architecture is within the limits on {self._limited} together"
+            raise SearchError(f"{problem}: {MOST_TRIES:,} tries found none; raise one")
+        return path
 
     def draw_new(self, rng: random.Random, known: Container[Choice]) -> Choice:
         """A draw that is not among those known; where none turns up, any draw."""
@@ -171,26 +201,28 @@ class Choices:
             return leaders
         return max(self._partials(scores), key=lambda partial: partial[0])[2]
 
-    def _partials(
-        self, scores: Sequence[Sequence[float]]
-    ) -> list[tuple[float, tuple[float, ...], Choice]]:
-        """(score, cost under each limit, path) of undominated architectures within the limits."""
-        kept: list[tuple[float, tuple[float, ...], Choice]] = [
-            (0.0, tuple(limit.fixed for limit in self.limits), ())
-        ]
+    @cached_property
+    def _feasible(self) -> Feasible:
+        tables = [limit.costs for limit in self.limits]
+        return Feasible.of(self.sizes, tables, [limit.room for limit in self.limits])
+
+    @property
+    def _limited(self) -> str:
+        return " and ".join(limit.name for limit in self.limits)
+
+    def _partials(self, scores: Sequence[Sequence[float]]) -> list[_Partial]:
+        """The undominated architectures within the limits."""
+        kept: list[_Partial] = [(0.0, (0,) * len(self.limits), ())]
         for layer, row in enumerate(scores):
-            left = [sum(map(min, limit.table[layer + 1 :])) for limit in self.limits]
+            room = [limit.room - sum(map(min, limit.costs[layer + 1 :])) for limit in self.limits]
             grown = []
             for score, costs, path in kept:
                 for index, value in enumerate(row):
                     after = tuple(
-                        cost + limit.table[layer][index]
+                        cost + limit.costs[layer][index]
                         for cost, limit in zip(costs, self.limits, strict=True)
                     )
-                    if all(
-                        cost + rest <= limit.most
-                        for cost, rest, limit in zip(after, left, self.limits, strict=True)
-                    ):
+                    if all(cost <= most for cost, most in zip(after, room, strict=True)):
                         grown.append((score + value, after, (*path, index)))
             kept = _undominated(grown)
         return kept
@@ -212,13 +244,11 @@ def limits_of(space: Space, budget: Budget) -> tuple[Limit, ...]:
     return tuple(found)
 
 
-def _undominated(
-    partials: list[tuple[float, tuple[float, ...], Choice]],
-) -> list[tuple[float, tuple[float, ...], Choice]]:
+def _undominated(partials: list[_Partial]) -> list[_Partial]:
     """Those that no other beats in score at no greater cost; the cheapest and best if too many."""
     ordered = sorted(partials, key=lambda partial: (-partial[0], partial[1], partial[2]))
-    front: list[tuple[float, tuple[float, ...], Choice]] = []
-    lowest: tuple[float, ...] = ()
+    front: list[_Partial] = []
+    lowest: tuple[int, ...] = ()
     for partial in ordered:
         costs = partial[1]
         # Cheaper under some limit than all before it: nothing can beat it, and nothing is compared.

@@ -1,4 +1,4 @@
-"""Distinct architectures within a budget, every one that fits equally likely.
+"""Architectures within limits, every one that fits equally likely.
 
 Where few architectures fit, all of them are listed, and the draw is from the list. Where many fit,
 they are drawn one by one by tilted rejection:
@@ -6,24 +6,25 @@ they are drawn one by one by tilted rejection:
 Per layer, a candidate of cost c is drawn with probability proportional to exp(-t c), independently
 of the other layers, so that an architecture of cost C is drawn with probability exp(-t C) / Z. If
 it fits the limit M it is accepted with probability exp(-t (M - C)), which is at most 1. Accepted
-architectures thus all have the probability exp(-t M) / Z: the same, for every t >= 0. With two
-limits there are two such terms. The tilt decides only how many tries it takes. It is chosen where
-Z exp(t M), the reciprocal of that probability, is least (Chernoff's bound on how many fit); then
-the mean cost of what is drawn lies at the limit. On the built-in spaces it took 1 to 25 tries per
-architecture, also where the limits leave one in 10^15.
+architectures thus all have the probability exp(-t M) / Z: the same, for every t >= 0. With several
+limits there is one such term for each. The tilt decides only how many tries it takes. It is chosen
+where Z exp(t M), the reciprocal of that probability, is least (Chernoff's bound on how many fit);
+then the mean cost of what is drawn lies at the limit. On the built-in spaces it took 1 to 25 tries
+per architecture, also where the limits leave one in 10^15.
 """
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Final, NamedTuple
 
 from autospace.spaces.cells.cost import Cost
-from autospace.spaces.cost import Budget
+from autospace.spaces.cost import Budget, fixed_cost
 from autospace.spaces.errors import SpaceError
-from autospace.spaces.space import Architecture, Layer, Space
+from autospace.spaces.space import Architecture, Space
 
 LISTED: Final = 4096
 LISTED_PER_DRAW: Final = 4
@@ -35,6 +36,115 @@ BISECTIONS: Final = 40
 
 _Choice = tuple[int, ...]
 _Amounts = tuple[int, ...]
+
+
+class _Offer(NamedTuple):
+    """A candidate: its place in the layer, and per limit what it costs over the cheapest there."""
+
+    place: int
+    extra: _Amounts
+
+
+@dataclass(frozen=True)
+class Feasible:
+    """The architectures within some limits, to be listed or drawn from.
+
+    Attributes:
+        layers: per layer, the candidates that fit beside the cheapest of all other layers.
+        slack: per limit, what all layers together may cost over the cheapest architecture.
+    """
+
+    layers: list[list[_Offer]]
+    slack: _Amounts
+
+    @classmethod
+    def of(
+        cls,
+        sizes: Sequence[int],
+        tables: Sequence[Sequence[Sequence[int]]],
+        most: Sequence[int],
+    ) -> "Feasible":
+        """Those whose costs, added up over the layers, are at most what each limit allows.
+
+        Args:
+            sizes: candidates per layer.
+            tables: per limit and layer, what each candidate costs.
+            most: per limit, what all layers together may cost.
+        """
+        least = [sum(map(min, table)) for table in tables]
+        slack = tuple(a - b for a, b in zip(most, least, strict=True))
+        layers = []
+        for layer, size in enumerate(sizes):
+            rows = [[each - min(table[layer]) for each in table[layer]] for table in tables]
+            offers = (_Offer(index, tuple(row[index] for row in rows)) for index in range(size))
+            layers.append([offer for offer in offers if _within(offer.extra, slack)])
+        return cls(layers, slack)
+
+    def listed(self, most: int) -> list[_Choice] | None:
+        """All that fit, or None if there are more, or too much to look through."""
+        found: list[_Choice] = []
+        for steps, choice in enumerate(self._walk()):
+            if choice is not None:
+                found.append(choice)
+            if len(found) > most or steps > MOST_STEPS:
+                return None
+        return found
+
+    def draw(self, rng: random.Random) -> _Choice | None:
+        """One of those that fit, all equally likely; None if none fits, or none could be found."""
+        if self._few is None:
+            return self.drawn(rng)
+        return rng.choice(self._few) if self._few else None
+
+    def drawn(self, rng: random.Random, known: Container[_Choice] = ()) -> _Choice | None:
+        """One of those that fit and are not known, by tilted rejection; None after many tries."""
+        for _ in range(MOST_TRIES):
+            offers = [
+                rng.choices(layer, cum_weights=row)[0]
+                for layer, row in zip(self.layers, self._odds, strict=True)
+            ]
+            choice = tuple(offer.place for offer in offers)
+            if choice in known:
+                continue
+            spent = tuple(map(sum, zip(*(offer.extra for offer in offers), strict=True)))
+            if _within(spent, self.slack):
+                pairs = zip(self._tilts, self.slack, spent, strict=True)
+                exponent = sum(tilt * (most - used) for tilt, most, used in pairs)
+                if rng.random() < math.exp(-exponent):
+                    return choice
+        return None
+
+    @cached_property
+    def _few(self) -> list[_Choice] | None:
+        return self.listed(LISTED)
+
+    @cached_property
+    def _tilts(self) -> list[float]:
+        return _tilts(self)
+
+    @cached_property
+    def _odds(self) -> list[list[float]]:
+        """Per layer, the cumulative odds of its candidates."""
+        return [list(accumulate(_weights(offers, self._tilts))) for offers in self.layers]
+
+    def _walk(self) -> Iterator[_Choice | None]:
+        """Depth first over the layers; None at every step that ends in no choice that fits."""
+        stack: list[tuple[_Choice, _Amounts]] = [((), self.slack)]
+        while stack:
+            choice, slack = stack.pop()
+            if len(choice) == len(self.layers):
+                yield choice
+                continue
+            for offer in self.layers[len(choice)]:
+                yield None
+                # The cheapest of the layers to come cost nothing more.
+                if _within(offer.extra, slack):
+                    left = tuple(most - used for most, used in zip(slack, offer.extra, strict=True))
+                    stack.append(((*choice, offer.place), left))
+
+
+def _within(spent: _Amounts, slack: _Amounts) -> bool:
+    return all(used <= most for used, most in zip(spent, slack, strict=True))
 
 
 def sample_within(
@@ -52,10 +162,10 @@ def sample_within(
         SpaceError: none fits; the message names the limit and the cheapest architecture. With both
             limits at once also if more might fit than can be listed, but hardly any is found.
     """
-    room = _room(space, budget)
-    listed = _all(room, max(LISTED, LISTED_PER_DRAW * count))
+    feasible = _within_budget(space, budget)
+    listed = feasible.listed(max(LISTED, LISTED_PER_DRAW * count))
     if listed is None:
-        choices = _drawn(room, count, rng)
+        choices = _distinct(feasible, count, rng)
         if len(choices) < count:
             problem = f"found {len(choices)} of {count} architectures within the limits"
             raise SpaceError("", f"{problem} in {MOST_TRIES:,} tries; raise a limit")
@@ -72,50 +182,22 @@ def sample_within(
     ]
 
 
-class _Offer(NamedTuple):
-    """A candidate: its place in the layer, and per limit what it costs over the cheapest there."""
-
-    place: int
-    extra: _Amounts
-
-
-@dataclass(frozen=True, slots=True)
-class _Room:
-    """What a budget leaves open.
-
-    Attributes:
-        layers: per layer, the candidates that fit beside the cheapest of all other layers.
-        slack: per limit, what all layers together may cost over the cheapest architecture.
-    """
-
-    layers: list[list[_Offer]]
-    slack: _Amounts
-
-
-def _room(space: Space, budget: Budget) -> _Room:
+def _within_budget(space: Space, budget: Budget) -> Feasible:
     names = [name for name in Cost._fields if getattr(budget, f"max_{name}") is not None]
-    slack = []
-    for name in names:
-        slack.append(getattr(budget, f"max_{name}") - getattr(space, name).min)
-        if slack[-1] < 0:
-            raise _nothing(space, budget)
-    layers = [_offers(layer, names) for layer in space.layers]
-    return _Room(
-        [[o for o in offers if _within(o.extra, slack)] for offers in layers], tuple(slack)
-    )
-
-
-def _offers(layer: Layer, names: list[str]) -> list[_Offer]:
-    columns = [[getattr(cost, name) for cost in layer.costs] for name in names]
-    extra = [[value - min(column) for value in column] for column in columns]
-    return [
-        _Offer(index, tuple(column[index] for column in extra))
-        for index in range(len(layer.candidates))
+    fixed = fixed_cost(space.skeleton)
+    tables = [
+        [[getattr(cost, name) for cost in layer.costs] for layer in space.layers] for name in names
     ]
+    most = [getattr(budget, f"max_{name}") - getattr(fixed, name) for name in names]
+    return Feasible.of([len(layer.candidates) for layer in space.layers], tables, most)
 
 
-def _within(spent: _Amounts, slack: list[int] | _Amounts) -> bool:
-    return all(used <= most for used, most in zip(spent, slack, strict=True))
+def _distinct(feasible: Feasible, count: int, rng: random.Random) -> list[_Choice]:
+    """Distinct choices that fit, as many as asked for unless no more can be found."""
+    found: dict[_Choice, None] = {}
+    while len(found) < count and (choice := feasible.drawn(rng, found)) is not None:
+        found[choice] = None
+    return list(found)
 
 
 def _nothing(space: Space, budget: Budget) -> SpaceError:
@@ -130,56 +212,6 @@ def _nothing(space: Space, budget: Budget) -> SpaceError:
     return SpaceError("", f"found no architecture within both {' and '.join(wanted)}")
 
 
-def _all(room: _Room, most: int) -> list[_Choice] | None:
-    """All choices that fit, or None if there are more, or too much to look through."""
-    found: list[_Choice] = []
-    for steps, choice in enumerate(_walk(room)):
-        if choice is not None:
-            found.append(choice)
-        if len(found) > most or steps > MOST_STEPS:
-            return None
-    return found
-
-
-def _walk(room: _Room) -> Iterator[_Choice | None]:
-    """Depth first over the layers; None at every step that does not end in a choice that fits."""
-    stack: list[tuple[_Choice, _Amounts]] = [((), room.slack)]
-    while stack:
-        choice, slack = stack.pop()
-        if len(choice) == len(room.layers):
-            yield choice
-            continue
-        for offer in room.layers[len(choice)]:
-            yield None
-            # The cheapest of the layers to come cost nothing more.
-            if _within(offer.extra, slack):
-                left = tuple(most - used for most, used in zip(slack, offer.extra, strict=True))
-                stack.append(((*choice, offer.place), left))
-
-
-def _drawn(room: _Room, count: int, rng: random.Random) -> list[_Choice]:
-    """Distinct choices that fit, by tilted rejection."""
-    tilts = _tilts(room)
-    weights = [list(accumulate(_weights(offers, tilts))) for offers in room.layers]
-    found: dict[_Choice, None] = {}
-    tries = 0
-    while len(found) < count and tries < MOST_TRIES:
-        tries += 1
-        offers = [
-            rng.choices(layer, cum_weights=row)[0]
-            for layer, row in zip(room.layers, weights, strict=True)
-        ]
-        spent = tuple(map(sum, zip(*(offer.extra for offer in offers), strict=True)))
-        choice = tuple(offer.place for offer in offers)
-        if choice not in found and _within(spent, room.slack):
-            pairs = zip(tilts, room.slack, spent, strict=True)
-            exponent = sum(tilt * (most - used) for tilt, most, used in pairs)
-            if rng.random() < math.exp(-exponent):
-                found[choice] = None
-                tries = 0
-    return list(found)
-
-
 def _weights(offers: list[_Offer], tilts: list[float]) -> list[float]:
     """Odds of a layer's candidates, the best of them 1."""
     exponents = [
@@ -190,26 +222,26 @@ def _weights(offers: list[_Offer], tilts: list[float]) -> list[float]:
     return [math.exp(least - exponent) for exponent in exponents]
 
 
-def _tilts(room: _Room) -> list[float]:
+def _tilts(feasible: Feasible) -> list[float]:
     """Per limit the tilt at which the mean cost lies at the limit, or 0 if it does untilted."""
-    tilts = [0.0] * len(room.slack)
+    tilts = [0.0] * len(feasible.slack)
     for _ in range(ROUNDS if len(tilts) > 1 else 1):
-        for number, slack in enumerate(room.slack):
+        for number, slack in enumerate(feasible.slack):
             # Without slack all that is left costs the same.
             if slack > 0:
-                tilts[number] = _balanced(room, tilts, number)
+                tilts[number] = _balanced(feasible, tilts, number)
     return tilts
 
 
-def _balanced(room: _Room, tilts: list[float], number: int) -> float:
+def _balanced(feasible: Feasible, tilts: list[float], number: int) -> float:
     def over(tilt: float) -> bool:
         tried = [*tilts[:number], tilt, *tilts[number + 1 :]]
-        return _mean(room, tried, number) > room.slack[number]
+        return _mean(feasible, tried, number) > feasible.slack[number]
 
     if not over(0.0):
         return 0.0
-    low, high = 0.0, 1.0 / room.slack[number]
-    while over(high) and high * room.slack[number] < STEEPEST:
+    low, high = 0.0, 1.0 / feasible.slack[number]
+    while over(high) and high * feasible.slack[number] < STEEPEST:
         low, high = high, 2 * high
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
@@ -217,10 +249,10 @@ def _balanced(room: _Room, tilts: list[float], number: int) -> float:
     return high
 
 
-def _mean(room: _Room, tilts: list[float], number: int) -> float:
+def _mean(feasible: Feasible, tilts: list[float], number: int) -> float:
     """Mean cost over the cheapest, under one of the limits, of what is drawn at these tilts."""
     total = 0.0
-    for offers in room.layers:
+    for offers in feasible.layers:
         weights = _weights(offers, tilts)
         pairs = zip(weights, offers, strict=True)
         total += sum(w * offer.extra[number] for w, offer in pairs) / sum(weights)

@@ -1,17 +1,31 @@
 """Choices: costs, limits, and the best allowed architecture, against enumeration."""
 
 import itertools
+import math
 import random
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
-from autospace.spaces import Budget, Space, load
-from autospace.spaces.choices import Choices, SearchError, limits_of
+from autospace.spaces import Budget, Layer, Space, load, sampling
+from autospace.spaces.choices import Choices, Limit, SearchError, limits_of
 from tests.strategies import spaces
 
 MBCONV = load("mbconv@digits")
+FEW = Space(
+    "few",
+    MBCONV.skeleton,
+    MBCONV.operations,
+    tuple(
+        Layer(layer.shape, tuple(layer.candidates[(index + step) % 6] for step in (0, 2, 3)))
+        for index, layer in enumerate(MBCONV.layers)
+    ),
+)
 
 
 def _paths(space: Space) -> list[tuple[int, ...]]:
@@ -63,20 +77,127 @@ def test_the_best_is_the_best_of_all_that_is_allowed(choices: Choices, rng: rand
     assert score(best) == pytest.approx(max(map(score, allowed)))
 
 
-def test_a_draw_is_uniform_over_what_is_allowed() -> None:
-    space = load("mbconv@digits")
-    middle = int(space.madds.mean)
-    choices = Choices(space, limits_of(space, Budget(max_madds=middle)))
-    allowed = {path for path in _paths(space) if choices.allows(path)}
-    rng = random.Random(0)
-    draws = [choices.draw(rng) for _ in range(20_000)]
-    assert set(draws) <= allowed
-    # By layer and candidate: enough draws each for a tight comparison with the exact share.
-    for layer, size in enumerate(choices.sizes):
-        for index in range(size):
-            exact = sum(path[layer] == index for path in allowed) / len(allowed)
-            found = sum(path[layer] == index for path in draws) / len(draws)
-            assert found == pytest.approx(exact, abs=0.02)
+def _timed(space: Space, most: float) -> Limit:
+    """A limit on floats, of which none is a sum of others: as of a table of latencies."""
+    rng = random.Random(5)
+    table = tuple(tuple(rng.uniform(0.1, 1.0) for _ in layer.candidates) for layer in space.layers)
+    return Limit("max_latency_ms", most, 0.3, table)
+
+
+def _at(space: Space, share: float, name: str) -> int:
+    """The cost that this share of the architectures of a space does not exceed."""
+    free = Choices(space)
+    costs = sorted(getattr(free.cost(path), name) for path in _paths(space))
+    return int(costs[int(share * (len(costs) - 1))])
+
+
+def _budget(madds: float | None, params: float | None = None) -> tuple[Limit, ...]:
+    shares = {"madds": madds, "params": params}
+    most = {
+        f"max_{name}": _at(FEW, share, name) for name, share in shares.items() if share is not None
+    }
+    return limits_of(FEW, Budget(**most))
+
+
+@pytest.fixture(params=["listed", "tilted"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to draw; small spaces are listed unless they are kept from it."""
+    if request.param == "tilted":
+        monkeypatch.setattr(sampling, "LISTED", -1)
+    return str(request.param)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        _budget(0.02),
+        _budget(0.3),
+        _budget(1.0),
+        _budget(0.2, 0.1),
+        _budget(None, 0.05),
+        (_timed(FEW, 2.4),),
+        (_timed(FEW, 2.9), *_budget(0.6)),
+        (_timed(FEW, 3.0), *_budget(0.5, 0.6)),
+    ],
+)
+@pytest.mark.usefixtures("way")
+def test_every_allowed_architecture_is_equally_likely(limits: tuple[Limit, ...]) -> None:
+    allowed = [path for path in _paths(FEW) if _fits(limits, path)]
+    choices, rng = Choices(FEW, limits), random.Random(0)
+    counts = Counter(choices.draw(rng) for _ in range(40 * len(allowed)))
+    assert counts.keys() <= set(allowed)
+    assert len(allowed) > 1
+    assert chisquare([counts[path] for path in allowed]).pvalue > 1e-3
+
+
+def _fits(limits: tuple[Limit, ...], path: tuple[int, ...]) -> bool:
+    """In fractions, which know no rounding."""
+    return all(
+        Fraction(limit.fixed)
+        + sum(Fraction(row[k]) for row, k in zip(limit.table, path, strict=True))
+        <= Fraction(limit.most)
+        for limit in limits
+    )
+
+
+@pytest.mark.usefixtures("way")
+def test_the_only_architecture_that_is_allowed_is_what_is_drawn() -> None:
+    times = _timed(FEW, 0.0)
+    fastest = min(_paths(FEW), key=lambda path: sum(times.table[i][k] for i, k in enumerate(path)))
+    exact = sum((Fraction(times.table[i][k]) for i, k in enumerate(fastest)), Fraction(times.fixed))
+    most = float(exact)
+    if Fraction(most) < exact:
+        most = math.nextafter(most, math.inf)
+    choices, rng = Choices(FEW, (replace(times, most=most),)), random.Random(0)
+    assert {choices.draw(rng) for _ in range(20)} == {fastest}
+    with pytest.raises(
+        SearchError, match=r"max_latency_ms: at most .* cheapest .* raise the limit"
+    ):
+        Choices(FEW, (replace(times, most=math.nextafter(most, 0.0) - 1e-12),))
+
+
+def test_limits_that_can_only_be_kept_apart_are_refused() -> None:
+    # Whatever is fast is large: each limit is met by some architecture, both by none.
+    size = tuple(tuple(1.0 - time for time in row) for row in _timed(FEW, 9.9).table)
+    times = replace(_timed(FEW, 0.0), fixed=0.0)
+    cheap = [sum(map(min, table)) for table in (times.table, size)]
+    limits = (replace(times, most=cheap[0] + 0.01), Limit("size", cheap[1] + 0.01, 0.0, size))
+    assert not any(_fits(limits, path) for path in _paths(FEW))
+    with pytest.raises(SearchError, match=r"no architecture is within .* max_latency_ms and size"):
+        Choices(FEW, limits)
+
+
+@given(st.lists(st.floats(0.001, 10.0), min_size=6, max_size=6), st.floats(0, 1))
+def test_a_limit_on_floats_knows_no_rounding(times: list[float], share: float) -> None:
+    rows = (tuple(times[:3]), tuple(times[3:]))
+    (first, second) = rows
+    most = min(first) + min(second) + share * (max(first) + max(second) - min(first) - min(second))
+    limit = Limit("t", most, 0.1, rows)
+    for path in itertools.product(range(3), range(3)):
+        assert limit.allows(path) == _fits((limit,), path)
+
+
+def test_in_a_space_too_large_to_list_tight_limits_are_kept() -> None:
+    space = load("mbconv@mobile")
+    budget = Budget(int(space.madds.min) + 3 * 10**7, int(space.params.min) + 500_000)
+    choices, rng = Choices(space, limits_of(space, budget)), random.Random(0)
+    drawn = [choices.draw(rng) for _ in range(50)]
+    assert all(choices.allows(path) for path in drawn)
+    assert len(set(drawn)) == 50
+
+
+def test_what_can_be_neither_listed_nor_found_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "LISTED", -1)
+    monkeypatch.setattr(sampling, "MOST_TRIES", 0)
+    with pytest.raises(SearchError, match=r"max_madds and max_params together: .* raise one"):
+        Choices(FEW, _budget(0.5, 0.5)).draw(random.Random(0))
+
+
+def test_without_limits_every_layer_is_drawn_by_itself() -> None:
+    ours, theirs = random.Random(3), random.Random(3)
+    choices = Choices(MBCONV)
+    for _ in range(20):
+        assert choices.draw(ours) == tuple(theirs.randrange(size) for size in choices.sizes)
 
 
 def test_a_mutant_differs_from_its_parent() -> None:
