@@ -24,11 +24,12 @@ from autospace.data.images import load_images
 from autospace.runs.settings import make_settings
 from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.search import GradientSearch
+from autospace.searchers.method import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import load_skeleton
 from autospace.spaces.choices import Choices
 from autospace.spaces.files.library import family_space
-from autospace.supernets.problem import VALIDATION_BATCH, SearchProblem
+from autospace.supernets.shared_weights import VALIDATION_BATCH
 
 CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
     "darts, first order": ("darts", {"order": 1}),

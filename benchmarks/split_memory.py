@@ -28,12 +28,12 @@ from autospace.compute.machine import this_machine, versions
 from autospace.data.images import load_images
 from autospace.runs.settings import make_settings
 from autospace.searchers.few_shot import Similarity, dimension_matching, gradient_matching
+from autospace.searchers.method import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import load_skeleton
 from autospace.spaces.choices import Choices
 from autospace.spaces.files.library import family_space
-from autospace.supernets.problem import VALIDATION_BATCH, SearchProblem
-from autospace.supernets.shared_weights import SharedWeights
+from autospace.supernets.shared_weights import VALIDATION_BATCH, SharedWeights
 
 NEIGHBOURS = 20
 Work = Callable[[SharedWeights], object]

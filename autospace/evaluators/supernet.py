@@ -1,13 +1,11 @@
-"""The evaluator `supernet`: networks measured with weights that all of them share. A proxy."""
+"""The evaluator `supernet`: networks are measured with weights that they share. A proxy."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
-import torch
-from torch import nn
+from torch.nn import functional as F
 
-from autospace.data.batches import Batches
 from autospace.data.images import Images
 from autospace.evaluators.evaluator import (
     Evaluation,
@@ -15,15 +13,16 @@ from autospace.evaluators.evaluator import (
     EvaluatorConfig,
     skeleton_key,
 )
-from autospace.evaluators.stand_alone import from_measured, recipe_of
+from autospace.evaluators.stand_alone import from_measured
 from autospace.progress import Tick, no_tick
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.cells.key import canonical_key
+from autospace.spaces.choices import Choice, Choices
 from autospace.spaces.cost import Budget
 from autospace.spaces.space import Architecture, Candidate, Layer, Space
-from autospace.supernets.shared_weights import recalibrate
-from autospace.supernets.supernet import Supernet, space_supernet
-from autospace.training.short import measure, train
+from autospace.supernets.settings import MagicConfig, SupernetConfig
+from autospace.supernets.shared_weights import Problem, SharedWeights, Uniform, evaluate_path
+from autospace.supernets.supernet import Supernet
 
 
 class SharedWeightsEvaluator:
@@ -33,19 +32,17 @@ class SharedWeightsEvaluator:
         self, supernet: Supernet, space: Space, images: Images, config: EvaluatorConfig
     ) -> None:
         """Takes a supernet over the candidates of `space`, which is changed by evaluating."""
-        self._path = OnePath(supernet.requires_grad_(False))
+        self._supernet = supernet.requires_grad_(False)
         self._images, self._config = images, config
         self._indices = _indices(space)
 
     def evaluate(self, architecture: Architecture, seed: int) -> Evaluation:
         """Accuracy with shared weights; see `autospace.evaluators.evaluator.Evaluator`."""
-        self._path.path = self._choices(architecture)
         batches = self._images.plain_batches(self._config.batch, seed)
         images = (batches.batch(step)[0] for step in range(self._config.recalibration))
-        recalibrate(self._path.parts, self._path, images)
-        return from_measured(
-            measure(self._path, self._images.measured_batches().evaluation_batches())
-        )
+        measured = self._images.measured_batches().evaluation_batches()
+        path = self._choices(architecture)
+        return from_measured(evaluate_path(self._supernet, path, images, measured))
 
     def _choices(self, architecture: Architecture) -> list[int]:
         path = []
@@ -59,46 +56,20 @@ class SharedWeightsEvaluator:
         return path
 
 
-class OnePath(nn.Module):
-    """A supernet as a network: `path` names the choice per layer that is active."""
+class InTurn(Uniform):
+    """One path a step, uniform over one of several spaces, which take turns."""
 
-    def __init__(self, supernet: Supernet) -> None:
-        super().__init__()
-        self.supernet = supernet
-        self.path: Sequence[int] = [0] * len(supernet.shapes)
+    def __init__(self, weights: SharedWeights, spaces: Sequence[Space]) -> None:
+        """Takes weights over the union of the spaces."""
+        super().__init__(weights)
+        union = _indices(weights.problem.choices.space)
+        self._spaces = [(Choices(space), _places(space, union)) for space in spaces]
 
-    @property
-    def parts(self) -> list[nn.Module]:
-        """What works along the path."""
-        return self.supernet.parts(self.path)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits along the path."""
-        return self.supernet.single_path(images, self.path)
-
-
-class PathBatches:
-    """Training batches that, as they are handed out, set the path of their step."""
-
-    def __init__(
-        self, batches: Batches, network: OnePath, spaces: Sequence[Space], union: Space, seed: int
-    ) -> None:
-        self._batches, self._network, self._seed = batches, network, seed
-        indices = _indices(union)
-        self._paths = [
-            [
-                [known[canonical_key(each.cell, layer.shape.stride)] for each in layer.candidates]
-                for layer, known in zip(space.layers, indices, strict=True)
-            ]
-            for space in spaces
-        ]
-
-    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The batch of a step; every space is drawn equally often, and uniformly from."""
-        rng: random.Random = stream(self._seed, "supernet path", step)
-        space = self._paths[step % len(self._paths)]
-        self._network.path = [rng.choice(layer) for layer in space]
-        return self._batches.batch(step)
+    def paths(self, index: int) -> list[Choice]:
+        """The path of a step."""
+        choices, places = self._spaces[index % len(self._spaces)]
+        drawn = choices.draw(stream(self.weights.problem.seed, "supernet path", index))
+        return [tuple(row[k] for row, k in zip(places, drawn, strict=True))]
 
 
 def union_of(spaces: Sequence[Space]) -> Space:
@@ -140,17 +111,31 @@ def train_supernet(
     tick: Tick = no_tick,
 ) -> Supernet:
     """A supernet over the union of the spaces, one path per step, from scratch."""
-    union = union_of(spaces)
-    supernet = space_supernet(union, seed, images.device)
-    network = OnePath(supernet)
-    batches = images.batches(config.batch, derived_seed(seed, "supernet"))
-    train(
-        network,
-        PathBatches(batches, network, spaces, union, seed),
-        recipe_of(config),
-        after_step=lambda step, _loss: tick(step + 1, config.steps),
+    settings = SupernetConfig(
+        steps=config.steps,
+        batch=config.batch,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        recalibration=config.recalibration,
     )
-    return supernet
+    problem = Problem(Choices(union_of(spaces)), images, settings, MagicConfig(), seed)
+    criterion = partial(F.cross_entropy, label_smoothing=config.label_smoothing)
+    weights = SharedWeights(problem, criterion=criterion)
+    training = InTurn(weights, spaces)
+    batches = images.batches(config.batch, derived_seed(seed, "supernet"))
+    for step in range(config.steps):
+        losses = [weights.task(path) for path in training.paths(step)]
+        weights.step(step, losses, batch=batches.batch(step))
+        tick(step + 1, config.steps)
+    return weights.supernet
+
+
+def _places(space: Space, union: list[dict[str, int]]) -> list[Choice]:
+    """Per layer of a space, where its candidates stand in the union."""
+    return [
+        tuple(known[canonical_key(each.cell, layer.shape.stride)] for each in layer.candidates)
+        for layer, known in zip(space.layers, union, strict=True)
+    ]
 
 
 def _indices(space: Space) -> list[dict[str, int]]:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from autospace.compute.device import memory_mb, resolve_device
 from autospace.data.images import load_images
@@ -16,7 +16,7 @@ from autospace.latency.table import LatencyTable
 from autospace.runs.errors import ConfigError
 from autospace.runs.files import write_atomically
 from autospace.runs.settings import make_settings
-from autospace.runs.state import State, load_state, save_state
+from autospace.runs.state import Stateful, load_state, save_state
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.searchers.few_shot import Gm, NasLid
 from autospace.searchers.fitness_search import Trials
@@ -114,8 +114,11 @@ class Silent:
 
 
 @dataclass
-class SearchProgress:
+class SearchProgress(Stateful):
     """How far a search has come; grows with every step."""
+
+    remembered: ClassVar[tuple[str, ...]] = ("done", "seconds", "trajectory")
+    records: ClassVar[tuple[type, ...]] = (TrajectoryPoint,)
 
     done: int = 0
     seconds: float = 0.0
@@ -135,6 +138,17 @@ class SearchProgress:
                 accuracy=best.accuracy,
             )
         )
+
+
+@dataclass
+class _Remembered(Stateful):
+    """All that goes into the file of a search."""
+
+    remembered: ClassVar[tuple[str, ...]] = ("method", "trials", "progress")
+
+    method: SearchMethod
+    trials: Trials
+    progress: SearchProgress
 
 
 def run_search(
@@ -239,33 +253,17 @@ def compared_gradients(method: SearchMethod, observer: Observer) -> list[Interfe
 def _resumed(
     folder: SearchFolder, method: SearchMethod, trials: Trials, problem: SearchProblem
 ) -> SearchProgress:
-    if not folder.state_path.is_file():
-        return SearchProgress()
-    state = load_state(folder.state_path, problem.device)
-    method.restore(state.part("method"))
-    trials.restore(state.part("trials"))
-    kept = state.part("progress").plain
-    return SearchProgress(
-        kept["done"], kept["seconds"], [TrajectoryPoint(**each) for each in kept["trajectory"]]
-    )
+    progress = SearchProgress()
+    if folder.state_path.is_file():
+        state = load_state(folder.state_path, problem.device)
+        _Remembered(method, trials, progress).restore(state)
+    return progress
 
 
 def _save(
     folder: SearchFolder, method: SearchMethod, trials: Trials, progress: SearchProgress
 ) -> None:
-    kept = State(
-        plain={
-            "done": progress.done,
-            "seconds": progress.seconds,
-            "trajectory": [each.model_dump() for each in progress.trajectory],
-        }
-    )
-    save_state(
-        folder.state_path,
-        kept.under("progress").joined(
-            method.state().under("method"), trials.state().under("trials")
-        ),
-    )
+    save_state(folder.state_path, _Remembered(method, trials, progress).state())
 
 
 def _advance(

@@ -38,7 +38,7 @@ from pydantic import Field
 
 from autospace.data.batches import Batch
 from autospace.runs.settings import Section
-from autospace.runs.state import State
+from autospace.runs.state import Stateful
 from autospace.searchers.fitness_search import SharedFitness
 from autospace.searchers.method import SearchProblem
 from autospace.searchers.sampling.spos import Spos, SposOptions
@@ -198,12 +198,14 @@ Kept = tuple[Choice, ...]
 """Per layer, the candidates that a supernet holds, in order."""
 
 
-class Part:
+class Part(Stateful):
     """A supernet over some candidates of each layer.
 
     Raises:
         SearchError: none of its architectures is within the limits.
     """
+
+    remembered = ("fitness",)
 
     def __init__(self, problem: SearchProblem, kept: Kept) -> None:
         self.kept = kept
@@ -225,7 +227,7 @@ class Part:
         return self.fitness.accuracy(tuple(places))
 
 
-class SplitFitness:
+class SplitFitness(Stateful):
     """Judges each architecture with the weights of the part that holds it.
 
     Args:
@@ -236,6 +238,7 @@ class SplitFitness:
         similarity: of the candidates of a layer.
     """
 
+    remembered = ("kept", "parts", "_known")
     default_evaluations = SharedFitness.default_evaluations
 
     def __init__(
@@ -253,6 +256,15 @@ class SplitFitness:
         everything = tuple(tuple(range(size)) for size in problem.choices.sizes)
         self.parts = [Part(problem, everything)]
         self._known: dict[Choice, float] = {}
+
+    @property
+    def kept(self) -> list[Kept]:
+        """What each part holds; to set it makes parts whose weights are new."""
+        return [part.kept for part in self.parts]
+
+    @kept.setter
+    def kept(self, kept: list[Kept]) -> None:
+        self.parts = [Part(self._problem, rows) for rows in kept]
 
     @property
     def known(self) -> Mapping[Choice, float]:
@@ -320,23 +332,6 @@ class SplitFitness:
             }
             for part in self.parts
         ]
-
-    def state(self) -> State:
-        """The parts, their weights, and what has been judged."""
-        plain = {
-            "kept": [[list(row) for row in part.kept] for part in self.parts],
-            "known": [[list(path), value] for path, value in self._known.items()],
-        }
-        parts = (part.fitness.state().under(f"part{i}") for i, part in enumerate(self.parts))
-        return State(plain=plain).joined(*parts)
-
-    def restore(self, state: State) -> None:
-        """Takes up all that."""
-        self._known = {tuple(path): value for path, value in state.plain["known"]}
-        kept = [tuple(map(tuple, rows)) for rows in state.plain["kept"]]
-        self.parts = [Part(self._problem, rows) for rows in kept]
-        for index, part in enumerate(self.parts):
-            part.fitness.restore(state.part(f"part{index}"))
 
 
 class GmOptions(SposOptions):

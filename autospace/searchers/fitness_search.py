@@ -9,21 +9,23 @@ What methods share that train one supernet and then judge paths of it: two phase
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal, Protocol
+from typing import ClassVar, Final, Literal, Protocol
 
 from autospace.evaluators.evaluator import EvaluatorConfig
 from autospace.evaluators.stand_alone import StandAloneEvaluator
 from autospace.runs.settings import Section
-from autospace.runs.state import State
+from autospace.runs.state import State, Stateful
 from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.seeds import derived_seed
 from autospace.spaces.choices import Choice
-from autospace.supernets.path_training import PathTraining, make_path_training
-from autospace.supernets.shared_weights import Judge, SharedWeights
+from autospace.supernets.path_training import make_path_training
+from autospace.supernets.shared_weights import Judge, PathTraining, SharedWeights
 
 
-class Trials:
+class Trials(Stateful):
     """Trains each path once, all under one recipe and seed; remembers what came out."""
+
+    remembered: ClassVar[tuple[str, ...]] = ("known",)
 
     def __init__(self, problem: SearchProblem) -> None:
         config = problem.config
@@ -45,20 +47,12 @@ class Trials:
             self.known[path] = self._evaluator.evaluate(architecture, seed).score
         return self.known[path]
 
-    def state(self) -> State:
-        """What has been trained."""
-        return State(plain={"known": [[list(path), v] for path, v in self.known.items()]})
-
-    def restore(self, state: State) -> None:
-        """Takes up what has been trained."""
-        self.known = {tuple(path): value for path, value in state.plain["known"]}
-
 
 FitnessName = Literal["supernet", "alone"]
 
 
 class Fitness(Protocol):
-    """Validation accuracy of paths; every path is judged once."""
+    """Validation accuracy of paths, each evaluated once. Implementations are `Stateful`."""
 
     @property
     def default_evaluations(self) -> int:
@@ -97,9 +91,10 @@ class Fitness(Protocol):
         ...
 
 
-class SharedFitness:
+class SharedFitness(Stateful):
     """A supernet, trained as the settings say; then paths of it."""
 
+    remembered: ClassVar[tuple[str, ...]] = ("weights", "training", "judge")
     default_evaluations = 200
 
     def __init__(self, problem: SearchProblem) -> None:
@@ -130,20 +125,6 @@ class SharedFitness:
         """With the weights as they are."""
         return self.judge.accuracy(path)
 
-    def state(self) -> State:
-        """Weights and what has been judged."""
-        return (
-            self.weights.state()
-            .under("weights")
-            .joined(self.training.state().under("training"), self.judge.state().under("judge"))
-        )
-
-    def restore(self, state: State) -> None:
-        """Takes up weights and what has been judged."""
-        self.weights.restore(state.part("weights"))
-        self.training.restore(state.part("training"))
-        self.judge.restore(state.part("judge"))
-
 
 class AloneFitness(Trials):
     """A short training from scratch for every path: nothing comes before."""
@@ -171,6 +152,8 @@ MOST_RANKED = 100
 
 class FitnessSearch(SearchMethod):
     """Whatever the fitness needs is trained first, then each further step judges architectures."""
+
+    remembered: ClassVar[tuple[str, ...]] = ("fitness",)
 
     def __init__(self, problem: SearchProblem, options: Section, fitness: Fitness) -> None:
         super().__init__(problem, options)
@@ -224,20 +207,6 @@ class FitnessSearch(SearchMethod):
     def rated(self, paths: Sequence[Choice]) -> list[float]:
         """By the fitness that the search went by."""
         return [self.fitness.accuracy(path) for path in paths]
-
-    def state(self) -> State:
-        """The fitness, and the best so far."""
-        plain = {
-            "evaluations": self.evaluations,
-            "incumbent": self.incumbent_out(),
-        }
-        return State(plain=plain).joined(self.fitness.state().under("fitness"))
-
-    def restore(self, state: State) -> None:
-        """Takes up the fitness, and the best so far."""
-        self.evaluations = state.plain["evaluations"]
-        self.incumbent_in(state.plain["incumbent"])
-        self.fitness.restore(state.part("fitness"))
 
 
 class OneShot(FitnessSearch):

@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 
 from autospace.data.images import Images
 from autospace.runs.settings import Section
-from autospace.runs.state import State
+from autospace.runs.state import Stateful
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces.choices import Choice, Choices
-from autospace.supernets.problem import Problem
-from autospace.supernets.shared_weights import SharedWeights
+from autospace.supernets.shared_weights import Problem, SharedWeights
 
 
 @dataclass(frozen=True)
@@ -48,13 +47,15 @@ class Ranked:
     accuracy: float | None = None
 
 
-class SearchMethod(ABC):
-    """A search as a number of steps; all that it remembers is in its `State`.
+class SearchMethod(Stateful, ABC):
+    """A search as a number of steps; all that later steps depend on is in its remembered parts.
 
     Whatever is random comes from a stream named after the step, so that a search that goes on from
     a saved state ends with the bytes of one that was never stopped.
     """
 
+    remembered: ClassVar[tuple[str, ...]] = ("evaluations", "incumbent")
+    records = (Ranked,)
     options_type: ClassVar[type[Section]] = NoOptions
     default_evaluations: ClassVar[int] = 200
 
@@ -92,14 +93,6 @@ class SearchMethod(ABC):
         """After the last step: what else the result should hold, as JSON values by name."""
         return {}
 
-    @abstractmethod
-    def state(self) -> State:
-        """All that later steps depend on."""
-
-    @abstractmethod
-    def restore(self, state: State) -> None:
-        """Takes up a state that `state` gave, in a method made anew from the same problem."""
-
     def rated(self, paths: Sequence[Choice]) -> list[float] | None:
         """After the last step: what the method makes of given architectures; larger is better.
 
@@ -113,12 +106,3 @@ class SearchMethod(ABC):
         """Makes an architecture the incumbent if its score is the best so far."""
         if self.incumbent is None or found.score > self.incumbent.score:
             self.incumbent = found
-
-    def incumbent_out(self) -> list[Any] | None:
-        """The best so far, whose score is an accuracy, as plain values for a state."""
-        best = self.incumbent
-        return None if best is None else [list(best.path), best.score]
-
-    def incumbent_in(self, plain: list[Any] | None) -> None:
-        """Takes up what `incumbent_out` gave."""
-        self.incumbent = None if plain is None else Ranked(tuple(plain[0]), plain[1], plain[1])

@@ -16,21 +16,24 @@ The value is y, and all gradients of the path's own weights are as they were; c_
 alpha_k dL/dy, and alpha_k gets <dL/dy, c_k(x) - y>: how the loss would change if c_k began to
 stand in for the cell. The paper adds c_k(sg(x)), without - sg(y), since what it selects is added to
 the layer; an architecture of a space has one cell a layer, so that here it replaces the cell.
+
+The gallery holds the networks that have been trained, each with its own weights and its parent. Its
+next parent is near the lower convex hull of cost and error, a falling line from the cheapest on.
 """
 
+import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
-from torch.nn import functional as F
 
+from autospace.networks.cells import CellModule
 from autospace.networks.fused import added
-from autospace.networks.network import joined
 from autospace.runs.settings import Section
-from autospace.runs.state import State
-from autospace.searchers.gallery import Gallery, GalleryMember, Weights
+from autospace.runs.state import Stateful
 from autospace.searchers.gradient.search import Alphas
 from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.seeds import stream
@@ -50,22 +53,138 @@ def path_with_insertions(
         path: the active candidate of each layer.
         alphas: a tensor [K] a layer; the active candidate's entry gets no gradient.
     """
-    x: torch.Tensor = supernet.network.stem(images)
-    for shape, modules, active, row in zip(
-        supernet.shapes, supernet.choices, path, alphas, strict=True
-    ):
-        y = modules[active](x)
-        still, parent = x.detach(), y.detach()
-        inserted = [
-            row[index] * (module(still) - parent)
-            for index, module in enumerate(modules)
-            if index != active
-        ]
-        if inserted:
-            total = added(inserted)
-            y = y + (total - total.detach())
-        x = joined(shape, x, y)
-    return supernet.network.classify(x)
+    layers = zip(supernet.choices, path, alphas, strict=True)
+    return supernet.logits(images, [partial(_with_insertions, *layer) for layer in layers])
+
+
+def _with_insertions(
+    modules: Sequence[CellModule], active: int, row: torch.Tensor, x: torch.Tensor
+) -> torch.Tensor:
+    y: torch.Tensor = modules[active](x)
+    still, parent = x.detach(), y.detach()
+    inserted = [
+        row[index] * (module(still) - parent)
+        for index, module in enumerate(modules)
+        if index != active
+    ]
+    if not inserted:
+        return y
+    total = added(inserted)
+    return y + (total - total.detach())
+
+
+class HullPoint(NamedTuple):
+    """What a network costs, and how often it errs; less is better, both times."""
+
+    cost: float
+    error: float
+
+
+def lower_hull(points: Sequence[HullPoint]) -> list[HullPoint]:
+    """The corners of the line, cheapest first; each errs less than those before it."""
+    corners: list[HullPoint] = []
+    for point in sorted(set(points)):
+        if corners and point.error >= corners[-1].error:
+            continue
+        while len(corners) > 1 and not _turns_up(corners[-2], corners[-1], point):
+            corners.pop()
+        corners.append(point)
+    return corners
+
+
+def hull_error(corners: Sequence[HullPoint], cost: float) -> float:
+    """The error of the line at a cost that is at least that of the cheapest corner."""
+    before = [corner for corner in corners if corner.cost <= cost]
+    after = corners[len(before) :]
+    left = before[-1]
+    if not after:
+        return left.error
+    share = (cost - left.cost) / (after[0].cost - left.cost)
+    return left.error + share * (after[0].error - left.error)
+
+
+def near_hull(points: Sequence[HullPoint], tolerance: float) -> list[int]:
+    """Which points err at most (1 + tolerance) times as often as the line at their cost."""
+    corners = lower_hull(points)
+    return [
+        index
+        for index, point in enumerate(points)
+        # A corner is on its line, whatever rounding says.
+        if point in corners or point.error <= (1 + tolerance) * hull_error(corners, point.cost)
+    ]
+
+
+def _turns_up(first: HullPoint, second: HullPoint, third: HullPoint) -> bool:
+    """Whether the line becomes flatter at the second point."""
+    run, rise = second.cost - first.cost, second.error - first.error
+    return run * (third.error - first.error) > rise * (third.cost - first.cost)
+
+
+Weights = dict[str, torch.Tensor]
+
+
+@dataclass
+class GalleryMember:
+    """A trained network.
+
+    Attributes:
+        accuracy: on validation images, from 0 to 1.
+        madds: of the whole network.
+        parent: its place in the gallery; None for the first.
+        grown: how often it has been a parent.
+        weights: by their names in the supernet.
+    """
+
+    path: Choice
+    accuracy: float
+    madds: int
+    parent: int | None
+    weights: Weights
+    grown: int = 0
+
+
+@dataclass
+class Gallery(Stateful):
+    """All members in the order in which they were trained."""
+
+    remembered: ClassVar[tuple[str, ...]] = ("members",)
+    records: ClassVar[tuple[type, ...]] = (GalleryMember,)
+
+    members: list[GalleryMember] = field(default_factory=list)
+
+    @property
+    def front(self) -> list[GalleryMember]:
+        """Those that none beats in accuracy at no more MAdds; the most accurate first."""
+        ordered = sorted(self.members, key=lambda each: (each.madds, -each.accuracy))
+        kept: list[GalleryMember] = []
+        for member in ordered:
+            if not kept or member.accuracy > kept[-1].accuracy:
+                kept.append(member)
+        return kept[::-1]
+
+    def knows(self, path: Choice) -> bool:
+        """Whether a network has been trained."""
+        return any(member.path == path for member in self.members)
+
+    def parent(self, rng: random.Random, tolerance: float) -> int:
+        """A member near the hull of MAdds and error, rather one seldom chosen, or a cheap one.
+
+        The weights are those of archai's Petridish: 1 / (1 + s) for the number of times chosen and
+        for the MAdds, both scaled to [0, 1] over the eligible, added up.
+        """
+        points = [HullPoint(member.madds, 1 - member.accuracy) for member in self.members]
+        eligible = near_hull(points, tolerance)
+        times = _scaled([float(self.members[index].grown) for index in eligible])
+        costs = _scaled([points[index].cost for index in eligible])
+        weights = [1 / (1 + a) + 1 / (1 + b) for a, b in zip(times, costs, strict=True)]
+        chosen = rng.choices(eligible, weights)[0]
+        self.members[chosen].grown += 1
+        return chosen
+
+
+def _scaled(values: list[float]) -> list[float]:
+    low, high = min(values), max(values)
+    return [(value - low) / (high - low) if high > low else 0.0 for value in values]
 
 
 class PetridishOptions(Section):
@@ -94,6 +213,7 @@ class Moment(NamedTuple):
 class Petridish(SearchMethod):
     """Every network of the gallery has weights of its own; those off its path are shared."""
 
+    remembered = ("path", "_parent", "weights", "alphas", "gallery")
     options_type: ClassVar[type[Section]] = PetridishOptions
 
     def __init__(self, problem: SearchProblem, options: PetridishOptions) -> None:
@@ -159,7 +279,6 @@ class Petridish(SearchMethod):
         return path
 
     def _new_alphas(self, steps: int) -> Alphas:
-        self._alpha_steps = steps
         alphas = Alphas(self.problem, self._options.alpha_travel, steps, (0.5, 0.999))
         for value in alphas.values:
             value.detach().fill_(1 / len(value))
@@ -187,7 +306,7 @@ class Petridish(SearchMethod):
         def loss(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
             logits = path_with_insertions(self.weights.supernet, images, self.path, values)
             penalty = torch.stack([value.abs().sum() for value in values]).sum()
-            return F.cross_entropy(logits, labels) + self._options.sparsity * penalty
+            return self.weights.criterion(logits, labels) + self._options.sparsity * penalty
 
         for value in values:
             value.grad = None
@@ -265,28 +384,3 @@ class Petridish(SearchMethod):
                 for each in self.gallery.members
             ]
         }
-
-    def state(self) -> State:
-        """The gallery, the network at hand with all weights, its alphas."""
-        plain = {
-            "path": list(self.path),
-            "parent": self._parent,
-            "alpha_steps": self._alpha_steps,
-            "evaluations": self.evaluations,
-            "incumbent": self.incumbent_out(),
-        }
-        return State(plain=plain).joined(
-            self.weights.state().under("weights"),
-            self.alphas.state().under("alphas"),
-            self.gallery.state().under("gallery"),
-        )
-
-    def restore(self, state: State) -> None:
-        """Takes up all that."""
-        self.path, self._parent = tuple(state.plain["path"]), state.plain["parent"]
-        self.evaluations = state.plain["evaluations"]
-        self.incumbent_in(state.plain["incumbent"])
-        self.weights.restore(state.part("weights"))
-        self.alphas = self._new_alphas(state.plain["alpha_steps"])
-        self.alphas.restore(state.part("alphas"))
-        self.gallery.restore(state.part("gallery"))

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import torch
-from torch.nn import functional as F
 
 from autospace.data.batches import Batch
 from autospace.runs.folder import Document
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice, Choices
 from autospace.supernets.shared_weights import SharedWeights
-from autospace.supernets.supernet import Supernet, snapshot
+from autospace.supernets.supernet import snapshot
 
 TRIES = 200
 
@@ -88,7 +87,7 @@ def _cosine(weights: SharedWeights, differing: int, index: int) -> Iterator[floa
     if pair is not None:
         weights.supernet.train()
         with snapshot(weights.supernet):
-            found = gradient_cosine(weights.supernet, *pair, problem.training.batch(index))
+            found = gradient_cosine(weights, *pair, problem.training.batch(index))
         if found is not None:
             yield found
 
@@ -110,7 +109,7 @@ def draw_pair(choices: Choices, differing: int, rng: random.Random) -> tuple[Cho
 
 
 def gradient_cosine(
-    supernet: Supernet, first: Choice, second: Choice, batch: Batch
+    weights: SharedWeights, first: Choice, second: Choice, batch: Batch
 ) -> float | None:
     """Mean over the cells that both paths contain; None if they share no weights there.
 
@@ -118,17 +117,15 @@ def gradient_cosine(
     """
     shared = [
         [*modules[index].parameters()]
-        for modules, index, other in zip(supernet.choices, first, second, strict=True)
+        for modules, index, other in zip(weights.supernet.choices, first, second, strict=True)
         if index == other
     ]
     cells = [parameters for parameters in shared if parameters]
     if not cells:
         return None
-    images, labels = batch
     flat = [weight for cell in cells for weight in cell]
     gradients = [
-        iter(torch.autograd.grad(F.cross_entropy(supernet.single_path(images, path), labels), flat))
-        for path in (first, second)
+        iter(torch.autograd.grad(weights.task(path)(*batch), flat)) for path in (first, second)
     ]
     cosines = []
     for cell in cells:

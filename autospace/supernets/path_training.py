@@ -1,4 +1,4 @@
-"""Ways to train a supernet path by path: which paths a step trains, and on which loss.
+"""Other ways to train a supernet path by path than uniformly: other paths, and another loss.
 
 Gradual modification (MAGIC-T, Xu et al., ICML 2022): paths of successive steps are alike.
 
@@ -19,57 +19,22 @@ makes lambda mean the same for networks of any depth.
 """
 
 import random
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import torch
-from torch.nn import functional as F
 
-from autospace.runs.state import State
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice, Choices
-from autospace.supernets.shared_weights import Loss, SharedWeights
+from autospace.supernets.shared_weights import (
+    Loss,
+    PathTraining,
+    SharedWeights,
+    Uniform,
+    feature_distance,
+)
 
 TRIES = 64
-
-
-class PathTraining(Protocol):
-    """Trains shared weights step by step."""
-
-    def step(self, index: int) -> None:
-        """Trains the weights on the batch of a step."""
-        ...
-
-    def state(self) -> State:
-        """What it remembers beside the weights."""
-        ...
-
-    def restore(self, state: State) -> None:
-        """Takes up what it remembers."""
-        ...
-
-
-class Uniform:
-    """One path a step, uniform over the allowed architectures (SPOS, Guo et al., ECCV 2020)."""
-
-    def __init__(self, weights: SharedWeights) -> None:
-        self.weights = weights
-
-    def step(self, index: int) -> None:
-        """Trains one path."""
-        self.weights.step(index, [self.weights.task(path) for path in self.paths(index)])
-
-    def paths(self, index: int) -> list[Choice]:
-        """The paths of a step; asked for once a step, in order."""
-        problem = self.weights.problem
-        return [problem.choices.draw(stream(problem.seed, "supernet path", index))]
-
-    def state(self) -> State:
-        """Nothing: paths follow from the seed and the step."""
-        return State()
-
-    def restore(self, state: State) -> None:
-        """Nothing to take up."""
 
 
 class Fair(Uniform):
@@ -119,6 +84,8 @@ class Walk(Uniform):
     next it takes very long to see much of a space of many layers.
     """
 
+    remembered = ("_path",)
+
     def __init__(self, weights: SharedWeights) -> None:
         super().__init__(weights)
         self._path: Choice | None = None
@@ -132,15 +99,6 @@ class Walk(Uniform):
         else:
             self._path = neighbour(problem.choices, self._path, rng)
         return [self._path]
-
-    def state(self) -> State:
-        """Where the walk is."""
-        return State(plain={"path": None if self._path is None else list(self._path)})
-
-    def restore(self, state: State) -> None:
-        """Goes on from there."""
-        path = state.plain["path"]
-        self._path = None if path is None else tuple(path)
 
 
 def neighbour(choices: Choices, path: Choice, rng: random.Random) -> Choice:
@@ -162,13 +120,15 @@ def neighbour(choices: Choices, path: Choice, rng: random.Random) -> Choice:
 DECAY = 0.5
 
 
-class Aligned:
+class Aligned(PathTraining):
     """Trains the paths that another training picks, aligned to an anchor.
 
     Every so often the path of a step challenges the anchor: the two are measured on one validation
     batch, and the challenger takes over if it is better than the anchor is there and has been on
     average. As the weights move, older measurements count ever less.
     """
+
+    remembered = ("anchor", "_score", "_source")
 
     def __init__(self, source: Uniform) -> None:
         self.weights = source.weights
@@ -188,16 +148,19 @@ class Aligned:
             self._challenged(paths[-1], index)
 
     def loss(self, path: Choice) -> Loss:
-        """Cross-entropy and distance to the anchor's features."""
+        """The loss of the logits, and the distance to the anchor's features."""
         anchor, supernet = self.anchor, self.weights.supernet
 
         def aligned(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
             with torch.no_grad():
                 *wanted, _ = supernet.features(images, anchor)
-            *outputs, logits = supernet.features(images, path)
-            pairs = zip(outputs, wanted, strict=True)
-            distance = torch.stack([F.mse_loss(ours, theirs) for ours, theirs in pairs]).mean()
-            return F.cross_entropy(logits, labels) + self._config.alignment * distance
+
+            def both(outputs: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+                distance = feature_distance(outputs[:-1], wanted)
+                task = self.weights.output_loss(outputs, labels)
+                return task + self._config.alignment * distance
+
+            return self.weights.path_loss(path, both)(images, labels)
 
         return aligned
 
@@ -209,23 +172,8 @@ class Aligned:
         if challenger > max(now, average):
             self.anchor, self._score = path, challenger
 
-    @torch.no_grad()
     def _accuracy(self, path: Choice, index: int) -> float:
-        # With the statistics of the batch, as in training: nothing has to be recalibrated.
-        self.weights.supernet.train()
-        images, labels = self.weights.problem.validation.batch(index)
-        logits = self.weights.supernet.single_path(images, path)
-        return float((logits.argmax(1) == labels).float().mean())
-
-    def state(self) -> State:
-        """The anchor, what it achieved, and what the other training remembers."""
-        plain = {"anchor": list(self.anchor), "score": self._score}
-        return State(plain=plain).joined(self._source.state().under("source"))
-
-    def restore(self, state: State) -> None:
-        """Takes up all that."""
-        self.anchor, self._score = tuple(state.plain["anchor"]), state.plain["score"]
-        self._source.restore(state.part("source"))
+        return self.weights.batch_accuracy(path, self.weights.problem.validation.batch(index))
 
 
 PATH_TRAININGS: Final[dict[str, Callable[[SharedWeights], PathTraining]]] = {

@@ -1,17 +1,23 @@
 """Weights that the architectures of a space share, and how good an architecture is with them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from autospace.data.batches import Batch, Batches
+from autospace.data.images import Images
 from autospace.networks.cells import recompute_cells
-from autospace.runs.state import State
-from autospace.spaces.choices import Choice
-from autospace.supernets.problem import Problem
-from autospace.supernets.supernet import Supernet, space_supernet
-from autospace.training.short import Recipe, make_optimizer
+from autospace.runs.state import Stateful
+from autospace.seeds import derived_seed, stream
+from autospace.spaces.choices import Choice, Choices
+from autospace.supernets.settings import MagicConfig, SupernetConfig
+from autospace.supernets.supernet import OnePath, Supernet, space_supernet
+from autospace.training.short import Measured, Recipe, make_optimizer, measure
 
 
 @torch.no_grad()
@@ -46,16 +52,71 @@ def recalibrate(
         part.eval()
 
 
+VALIDATION_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A space to search, and the two halves of the train split.
+
+    Attributes:
+        choices: the candidates and the limits.
+        images: one half trains weights, on the other architectures are judged.
+        supernet: how shared weights are trained and judged.
+        magic: settings of the trainings of that name.
+        seed: the root of every random stream.
+    """
+
+    choices: Choices
+    images: Images
+    supernet: SupernetConfig
+    magic: MagicConfig
+    seed: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where weights and images live."""
+        return self.images.device
+
+    @cached_property
+    def training(self) -> Batches:
+        """Batches that train weights; a pure function of the step."""
+        return self.images.batches(self.supernet.batch, self.seed)
+
+    @cached_property
+    def validation(self) -> Batches:
+        """Batches that judge architectures; a pure function of the step."""
+        images = self.images
+        seed = derived_seed(self.seed, "batches", "judging")
+        return Batches(images.measured, VALIDATION_BATCH, seed, images.device, images.normaliser)
+
+
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-_MOMENTUM = "momentum"
+"""(inputs, targets) of a batch -> what a step lowers, a scalar."""
+
+OutputLoss = Callable[[Sequence[torch.Tensor], torch.Tensor], torch.Tensor]
+"""(outputs of the layers that ran, then logits where there are any; targets) -> a scalar."""
+
+Criterion = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(logits, labels) -> a scalar."""
 
 
-class SharedWeights:
-    """A supernet over the whole space, trained by SGD with a cosine over a number of steps."""
+class SharedWeights(Stateful):
+    """A supernet over the whole space, trained by SGD with a cosine over a number of steps.
 
-    def __init__(self, problem: Problem, steps: int | None = None) -> None:
+    Args:
+        problem: the space, images and settings.
+        steps: of the schedule; those of the settings unless given.
+        criterion: the loss of logits, for every method that trains these weights.
+    """
+
+    remembered = ("supernet", "optimizer")
+
+    def __init__(
+        self, problem: Problem, steps: int | None = None, criterion: Criterion = F.cross_entropy
+    ) -> None:
         options = problem.supernet
-        self.problem = problem
+        self.problem, self.criterion = problem, criterion
         self.supernet: Supernet = space_supernet(
             problem.choices.space, problem.seed, problem.device
         )
@@ -66,29 +127,70 @@ class SharedWeights:
         )
         self.optimizer = make_optimizer(self.supernet, self.recipe)
 
-    def step(self, index: int, losses: Sequence[Loss], rate: float | None = None) -> None:
-        """One step of the weights on the training batch of step `index`.
+    def step(
+        self,
+        index: int,
+        losses: Sequence[Loss],
+        rate: float | None = None,
+        batch: Batch | None = None,
+    ) -> None:
+        """One step of the weights.
 
-        The rate is that of the schedule unless one is given.
         Gradients of several losses are added up and their mean is applied at once (FairNAS, Chu
         et al., ICCV 2021). Weights off all paths keep no gradient: neither momentum nor decay
         moves them (as in SPOS's published code).
+
+        Args:
+            index: of the step, counted from 0.
+            losses: of the batch, at least one.
+            rate: learning rate; that of the schedule unless given.
+            batch: inputs and targets; the training batch of step `index` unless given.
         """
         self.supernet.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(index) if rate is None else rate
-        images, labels = self.problem.training.batch(index)
+        inputs, targets = batch or self.problem.training.batch(index)
         self.optimizer.zero_grad(set_to_none=True)
         for loss in losses:
-            (loss(images, labels) / len(losses)).backward()
+            (loss(inputs, targets) / len(losses)).backward()
         nn.utils.clip_grad_norm_(self.supernet.parameters(), self.recipe.clip)
         self.optimizer.step()
 
     def task(self, path: Choice) -> Loss:
-        """The loss of one path on a batch."""
-        return lambda images, labels: F.cross_entropy(
-            self.supernet.single_path(images, path), labels
+        """The loss of one path on a batch of images and labels."""
+        return self.path_loss(path, self.output_loss)
+
+    def output_loss(self, outputs: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        """The loss of logits, which are the last of the outputs."""
+        return self.criterion(outputs[-1], labels)
+
+    def path_loss(self, path: Choice, loss: OutputLoss, layers: range | None = None) -> Loss:
+        """A loss of what the layers along a path give.
+
+        Args:
+            path: the active candidate of each layer of the whole network.
+            loss: of the outputs and the targets.
+            layers: only these run, on inputs that are the features entering the first of them;
+                the outputs are theirs alone, without logits. By default images run through the
+                whole network.
+        """
+        if layers is None:
+            return lambda images, targets: loss(self.supernet.features(images, path), targets)
+        cells = self.supernet.active(path)[layers.start : layers.stop]
+        return lambda inputs, targets: loss(
+            self.supernet.through(inputs, cells, layers.start), targets
         )
+
+    @torch.no_grad()
+    def batch_accuracy(self, path: Choice, batch: Batch) -> float:
+        """Share of one batch that a path labels rightly, by the statistics of that batch.
+
+        As in training, so that nothing has to be recalibrated.
+        """
+        self.supernet.train()
+        images, labels = batch
+        logits = self.supernet.single_path(images, path)
+        return float((logits.argmax(1) == labels).double().mean())
 
     def inherit(self, other: "SharedWeights", rows: Sequence[Sequence[int]]) -> None:
         """Takes up another's weights and momentum: per layer, the other's index of each cell."""
@@ -103,62 +205,75 @@ class SharedWeights:
                 if momentum is not None:
                     self.optimizer.state[weight]["momentum_buffer"] = momentum.clone()
 
-    def state(self) -> State:
-        """Weights, running statistics and momentum."""
-        momentum = {
-            name: self.optimizer.state[parameter]["momentum_buffer"]
-            for name, parameter in self.supernet.named_parameters()
-            if self.optimizer.state.get(parameter, {}).get("momentum_buffer") is not None
-        }
-        return State(self.supernet.state_dict()).joined(State(momentum).under(_MOMENTUM))
 
-    def restore(self, state: State) -> None:
-        """Takes up weights, running statistics and momentum."""
-        momentum = state.part(_MOMENTUM).tensors
-        start = f"{_MOMENTUM}."
-        weights = {k: v for k, v in state.tensors.items() if not k.startswith(start)}
-        self.supernet.load_state_dict(weights)
-        for name, parameter in self.supernet.named_parameters():
-            if name in momentum:
-                buffer = torch.empty_like(parameter).copy_(momentum[name])
-                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+class PathTraining(Stateful, ABC):
+    """Trains shared weights step by step; remembers what it needs besides them."""
+
+    @abstractmethod
+    def step(self, index: int) -> None:
+        """Trains the weights on the batch of a step."""
 
 
-class Judge:
-    """Validation accuracy of paths with the weights as they are; every path is judged once."""
+class Uniform(PathTraining):
+    """One path a step, uniform over the allowed architectures (SPOS, Guo et al., ECCV 2020)."""
+
+    def __init__(self, weights: SharedWeights) -> None:
+        self.weights = weights
+
+    def step(self, index: int) -> None:
+        """Trains one path."""
+        self.weights.step(index, [self.weights.task(path) for path in self.paths(index)])
+
+    def paths(self, index: int) -> list[Choice]:
+        """The paths of a step; asked for once a step, in order."""
+        problem = self.weights.problem
+        return [problem.choices.draw(stream(problem.seed, "supernet path", index))]
+
+
+def feature_distance(
+    features: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]
+) -> torch.Tensor:
+    """Mean over pairs of their mean squared difference: the same weight for every layer."""
+    pairs = zip(features, wanted, strict=True)
+    return torch.stack([F.mse_loss(ours, theirs) for ours, theirs in pairs]).mean()
+
+
+def evaluate_path(
+    supernet: Supernet,
+    path: Sequence[int],
+    recalibration: Iterable[torch.Tensor],
+    batches: Iterable[Batch],
+) -> Measured:
+    """Accuracy and loss of a path, with batch statistics of its own.
+
+    Args:
+        supernet: whose weights stay, and whose running statistics change.
+        path: the active candidate of each layer.
+        recalibration: training images, batch by batch.
+        batches: what is measured.
+    """
+    network = OnePath(supernet, path)
+    recalibrate(network.parts, network, recalibration)
+    return measure(network, batches)
+
+
+class Judge(Stateful):
+    """Validation accuracy of paths with the weights as they are; every path is evaluated once."""
+
+    remembered = ("known",)
 
     def __init__(self, problem: Problem, supernet: Supernet) -> None:
         self._problem, self._supernet = problem, supernet
         self.known: dict[Choice, float] = {}
 
-    @torch.no_grad()
     def accuracy(self, path: Choice) -> float:
         """Share of validation images that a path labels rightly, from 0 to 1."""
         if path not in self.known:
             options = self._problem.supernet
             # The same images for every path, from behind those that trained the weights.
-            first = options.steps
-            batches = (
-                self._problem.training.batch(first + i)[0] for i in range(options.recalibration)
-            )
-            supernet = self._supernet
-            recalibrate(
-                supernet.parts(path), lambda images: supernet.single_path(images, path), batches
-            )
-            supernet.eval()
-            right = images = 0
-            for step in range(options.validation_batches):
-                inputs, labels = self._problem.validation.batch(step)
-                logits = supernet.single_path(inputs, path)
-                right += int((logits.argmax(1) == labels).sum())
-                images += len(labels)
-            self.known[path] = right / images
+            later = range(options.steps, options.steps + options.recalibration)
+            images = (self._problem.training.batch(step)[0] for step in later)
+            measured = map(self._problem.validation.batch, range(options.validation_batches))
+            found = evaluate_path(self._supernet, path, images, measured)
+            self.known[path] = found.accuracy
         return self.known[path]
-
-    def state(self) -> State:
-        """What has been judged."""
-        return State(plain={"known": [[list(path), v] for path, v in self.known.items()]})
-
-    def restore(self, state: State) -> None:
-        """Takes up what has been judged."""
-        self.known = {tuple(path): value for path, value in state.plain["known"]}

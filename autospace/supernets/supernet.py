@@ -1,7 +1,8 @@
 """The supernet: one network in which every layer holds several cells to choose from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import nn
@@ -13,9 +14,17 @@ from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.space import Space
 
+Cell = Callable[[torch.Tensor], torch.Tensor]
+"""What stands between input and output of a layer: one candidate, or several joined."""
+
 
 class Supernet(nn.Module):
-    """Stem and head of a network, and per layer the cells that may stand between them."""
+    """Stem and head of a network, and per layer the cells that may stand between them.
+
+    A pass through some of its layers takes the features that enter the first of them and a `Cell`
+    for each; it may begin and end at any layer. `enter` and `leave` lead from images to the first
+    layer and from the last one to logits.
+    """
 
     def __init__(self, network: Network, cells: Sequence[Sequence[CellModule]]) -> None:
         super().__init__()
@@ -39,8 +48,49 @@ class Supernet(nn.Module):
 
     def parts(self, path: Sequence[int]) -> list[nn.Module]:
         """What works along a path: stem, head, and a cell per layer."""
-        chosen = [modules[choice] for modules, choice in zip(self.choices, path, strict=True)]
-        return [self.network.stem, self.network.head, self.network.classifier, *chosen]
+        return [self.network.stem, self.network.head, self.network.classifier, *self.active(path)]
+
+    def enter(self, images: torch.Tensor) -> torch.Tensor:
+        """The features that enter the first layer, from images [N, C, H, W]."""
+        features: torch.Tensor = self.network.stem(images)
+        return features
+
+    def leave(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits [N, classes] from the output of the last layer."""
+        return self.network.classify(features)
+
+    def through(
+        self, features: torch.Tensor, cells: Sequence[Cell], first: int = 0
+    ) -> list[torch.Tensor]:
+        """Outputs of as many layers as there are cells, one after another.
+
+        Args:
+            features: [N, C, H, W], as they enter layer `first`.
+            cells: of layer `first` and those behind it.
+            first: the layer to begin with, counted from 0.
+        """
+        outputs = []
+        for shape, cell in zip(self.shapes[first:], cells, strict=False):
+            features = joined(shape, features, cell(features))
+            outputs.append(features)
+        return outputs
+
+    def logits(self, images: torch.Tensor, cells: Sequence[Cell]) -> torch.Tensor:
+        """Logits of a whole pass, with a cell for every layer."""
+        return self.leave(self.through(self.enter(images), cells)[-1])
+
+    def active(self, path: Sequence[int]) -> list[CellModule]:
+        """Per layer the choice that a path makes."""
+        return [modules[choice] for modules, choice in zip(self.choices, path, strict=True)]
+
+    def mixed(self, weights: Sequence[torch.Tensor]) -> list[Cell]:
+        """Per layer all choices, weighted: y = sum_k a_k c_k(x).
+
+        Args:
+            weights: a tensor [K] per layer, one entry per choice.
+        """
+        layers = zip(self.choices, weights, strict=True)
+        return [partial(self._mixture, modules, row) for modules, row in layers]
 
     def single_path(self, images: torch.Tensor, path: Sequence[int]) -> torch.Tensor:
         """Logits with one choice per layer active."""
@@ -48,23 +98,35 @@ class Supernet(nn.Module):
 
     def features(self, images: torch.Tensor, path: Sequence[int]) -> list[torch.Tensor]:
         """Outputs of the layers along a path, and last the logits."""
-        x: torch.Tensor = self.network.stem(images)
-        found = []
-        for shape, modules, choice in zip(self.shapes, self.choices, path, strict=True):
-            x = joined(shape, x, modules[choice](x))
-            found.append(x)
-        return [*found, self.network.classify(x)]
+        outputs = self.through(self.enter(images), self.active(path))
+        return [*outputs, self.leave(outputs[-1])]
 
     def mixture(self, images: torch.Tensor, weights: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Logits with all choices of a layer weighted: y = sum_k a_k c_k(x).
+        """Logits with all choices of a layer weighted; see `mixed`."""
+        return self.logits(images, self.mixed(weights))
 
-        `weights` holds a tensor [K] per layer, one entry per choice.
-        """
-        x: torch.Tensor = self.network.stem(images)
-        for shape, modules, mix in zip(self.shapes, self.choices, weights, strict=True):
-            outputs = [module(x) for module in modules]
-            x = joined(shape, x, weighted_sum(outputs, mix, training=self.training))
-        return self.network.classify(x)
+    def _mixture(
+        self, modules: Sequence[CellModule], weights: torch.Tensor, x: torch.Tensor
+    ) -> torch.Tensor:
+        outputs = [module(x) for module in modules]
+        return weighted_sum(outputs, weights, training=self.training)
+
+
+class OnePath(nn.Module):
+    """A path of a supernet as a network of its own, with the weights of the supernet."""
+
+    def __init__(self, supernet: Supernet, path: Sequence[int]) -> None:
+        super().__init__()
+        self.supernet, self.path = supernet, path
+
+    @property
+    def parts(self) -> list[nn.Module]:
+        """What works along the path."""
+        return self.supernet.parts(self.path)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits along the path."""
+        return self.supernet.single_path(images, self.path)
 
 
 @contextmanager

@@ -6,14 +6,24 @@ from pathlib import Path
 import pytest
 import torch
 
+from autospace.data.batches import Batch
 from autospace.evaluators.evaluator import EvaluationError
 from autospace.evaluators.make import make_evaluator
-from autospace.evaluators.supernet import OnePath, PathBatches, SharedWeightsEvaluator, union_of
+from autospace.evaluators.stand_alone import recipe_of
+from autospace.evaluators.supernet import (
+    InTurn,
+    SharedWeightsEvaluator,
+    train_supernet,
+    union_of,
+)
 from autospace.networks.network import Network
-from autospace.spaces import LayerSpec, canonical_key, mbconv
-from autospace.supernets.shared_weights import recalibrate
-from autospace.supernets.supernet import space_supernet
-from autospace.training.short import measure
+from autospace.seeds import derived_seed
+from autospace.spaces import LayerSpec, Space, canonical_key, mbconv
+from autospace.spaces.choices import Choices
+from autospace.supernets.settings import MagicConfig, SupernetConfig
+from autospace.supernets.shared_weights import Problem, SharedWeights, recalibrate
+from autospace.supernets.supernet import OnePath, Supernet, space_supernet
+from autospace.training.short import measure, train
 from tests.evaluators.setups import CELLS, SKELETON, architecture, images, setup, space
 
 FIRST = space(CELLS[:2])
@@ -35,30 +45,48 @@ def test_a_union_needs_one_skeleton() -> None:
         union_of([FIRST, other])
 
 
+def _weights(folder: Path, union: Space) -> SharedWeights:
+    settings = SupernetConfig(steps=4, batch=8)
+    return SharedWeights(Problem(Choices(union), images(folder), settings, MagicConfig(), 0))
+
+
 def test_every_space_is_walked_equally_often_and_within_itself(tmp_path: Path) -> None:
-    union = union_of([FIRST, SECOND])
-    network = OnePath(space_supernet(union, 0, "cpu"))
-    found = images(tmp_path)
-    source = PathBatches(found.batches(8, 0), network, [FIRST, SECOND], union, 0)
-    paths = []
-    for step in range(200):
-        images_, _ = source.batch(step)
-        assert torch.equal(images_, found.batches(8, 0).batch(step)[0])
-        paths.append(list(network.path))
+    weights = _weights(tmp_path, union_of([FIRST, SECOND]))
+    training = InTurn(weights, [FIRST, SECOND])
+    paths = [path for step in range(200) for path in training.paths(step)]
+    assert len(paths) == 200
     assert {index for path in paths[0::2] for index in path} == {0, 1}
     assert {index for path in paths[1::2] for index in path} == {1, 2}
-    again = OnePath(space_supernet(union, 0, "cpu"))
-    PathBatches(found.batches(8, 0), again, [FIRST, SECOND], union, 0).batch(17)
-    assert list(again.path) == paths[17]
+    assert InTurn(weights, [FIRST, SECOND]).paths(17) == [paths[17]]
 
 
-def _alone(supernet: OnePath, choices: tuple[int, int]) -> Network:
+def test_the_supernet_is_trained_by_the_recipe_of_the_short_training(tmp_path: Path) -> None:
+    """The same steps by the trainer of single networks, which knows nothing of paths."""
+    some = setup(tmp_path, FIRST, SECOND, method="supernet", label_smoothing=0.2)
+    found, union = some.images(), union_of(some.spaces)
+    training = InTurn(_weights(tmp_path, union), some.spaces)
+    network = OnePath(space_supernet(union, some.seed, "cpu"), ())
+
+    class Batches:
+        source = found.batches(some.config.batch, derived_seed(some.seed, "supernet"))
+
+        def batch(self, step: int) -> Batch:
+            (network.path,) = training.paths(step)
+            return self.source.batch(step)
+
+    train(network, Batches(), recipe_of(some.config))
+    ours = train_supernet(some.spaces, found, some.config, some.seed).state_dict()
+    for name, value in network.supernet.state_dict().items():
+        assert torch.equal(value, ours[name]), name
+
+
+def _alone(supernet: Supernet, choices: tuple[int, int]) -> Network:
     """The network of a path, with the supernet's weights."""
     network = Network(SKELETON, architecture(*choices).cells)
-    network.stem.load_state_dict(supernet.supernet.network.stem.state_dict())
-    network.classifier.load_state_dict(supernet.supernet.network.classifier.state_dict())
+    network.stem.load_state_dict(supernet.network.stem.state_dict())
+    network.classifier.load_state_dict(supernet.network.classifier.state_dict())
     for layer, choice in enumerate(choices):
-        weights = supernet.supernet.cells(layer)[choice].state_dict()
+        weights = supernet.cells(layer)[choice].state_dict()
         network.cell(layer).load_state_dict(weights)
     return network
 
@@ -67,7 +95,7 @@ def test_a_path_is_measured_as_its_network_with_these_weights(tmp_path: Path) ->
     some = setup(tmp_path, space(), method="supernet")
     found = some.images()
     supernet = space_supernet(space(), 0, "cpu")
-    twin = OnePath(space_supernet(space(), 0, "cpu"))
+    twin = space_supernet(space(), 0, "cpu")
     evaluator = SharedWeightsEvaluator(supernet, space(), found, some.config)
     for choices in ((0, 2), (1, 0)):
         network = _alone(twin, choices)

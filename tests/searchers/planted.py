@@ -139,7 +139,7 @@ class PlantedFitness:
         return self.known.setdefault(path, accuracy_through(poolings))
 
     def state(self) -> State:
-        return State()
+        return State({}, {})
 
     def restore(self, state: State) -> None:
         del state

@@ -112,13 +112,13 @@ def test_of_several_limits_none_is_exceeded_by_what_is_drawn() -> None:
     method = make_method(problem)
     assert isinstance(method, Enas)
     seen: list[Choice] = []
-    single_path = method.weights.supernet.single_path
+    features = method.weights.supernet.features
 
-    def watched(images: torch.Tensor, path: Choice) -> torch.Tensor:
+    def watched(images: torch.Tensor, path: Choice) -> list[torch.Tensor]:
         seen.append(path)
-        return single_path(images, path)
+        return features(images, path)
 
-    method.weights.supernet.single_path = watched  # type: ignore[assignment]
+    method.weights.supernet.features = watched  # type: ignore[assignment]
     for index in range(method.steps):
         method.step(index)
     assert len(seen) > 40

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.searchers.gallery import (
+from autospace.searchers.petridish import (
     Gallery,
     GalleryMember,
     HullPoint,

@@ -28,12 +28,12 @@ def test_identical_paths_agree(weights: SharedWeights) -> None:
     batch = weights.problem.training.batch(0)
     for seed in range(3):
         path = weights.problem.choices.draw(random.Random(seed))
-        assert gradient_cosine(weights.supernet, path, path, batch) == pytest.approx(1, abs=1e-6)
+        assert gradient_cosine(weights, path, path, batch) == pytest.approx(1, abs=1e-6)
 
 
 def test_paths_without_a_common_cell_share_nothing(weights: SharedWeights) -> None:
     batch = weights.problem.training.batch(0)
-    assert gradient_cosine(weights.supernet, (0, 0, 0), (1, 1, 1), batch) is None
+    assert gradient_cosine(weights, (0, 0, 0), (1, 1, 1), batch) is None
 
 
 def test_the_cosine_is_that_of_the_gradients_after_two_backward_passes(
@@ -48,7 +48,7 @@ def test_the_cosine_is_that_of_the_gradients_after_two_backward_passes(
         cells = [weights.supernet.choices[layer][index] for layer, index in ((0, 0), (1, 1))]
         seen.append([torch.cat([_gradient(each) for each in cell.parameters()]) for cell in cells])
     exact = [float(torch.cosine_similarity(a, b, dim=0)) for a, b in zip(*seen, strict=True)]
-    found = gradient_cosine(weights.supernet, first, second, batch)
+    found = gradient_cosine(weights, first, second, batch)
     assert found == pytest.approx(sum(exact) / 2, abs=1e-5)
 
 

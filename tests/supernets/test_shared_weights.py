@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from autospace.networks.network import Network
 from autospace.networks.operations import ConvNorm
-from autospace.runs.state import State, load_state, save_state
+from autospace.runs.state import load_state, save_state
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
-from autospace.supernets.path_training import Fair, MaddsUniform, Uniform
-from autospace.supernets.shared_weights import Judge, SharedWeights
+from autospace.supernets.path_training import Fair, MaddsUniform
+from autospace.supernets.shared_weights import Judge, SharedWeights, Uniform
 from tests.searchers.problems import make_problem
 
 
@@ -155,18 +155,6 @@ def test_training_goes_on_from_a_state_as_if_it_had_never_stopped(
         Uniform(parts).step(index)
     for name, value in whole.supernet.state_dict().items():
         assert torch.equal(value, parts.supernet.state_dict()[name]), name
-
-
-def test_states_join_and_part_by_their_prefix(tmp_path: Path) -> None:
-    one = State({"w": torch.ones(2)}, {"n": 1})
-    two = State({"w": torch.zeros(2)}, {"n": 2})
-    joined = one.under("one").joined(two.under("two"))
-    save_state(tmp_path / "s", joined)
-    back = load_state(tmp_path / "s", torch.device("cpu"))
-    for name, state in (("one", one), ("two", two)):
-        part = back.part(name)
-        assert part.plain == state.plain
-        assert torch.equal(part.tensors["w"], state.tensors["w"])
 
 
 def test_paths_follow_from_seed_and_step_alone(problem: SearchProblem) -> None:

@@ -21,9 +21,8 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from torch import nn
-from torch.nn import functional as F
 
-from autospace.runs.state import State
+from autospace.runs.state import Stateful
 from autospace.searchers.gradient.search import (
     CostOptions,
     ExpectedCost,
@@ -36,7 +35,7 @@ from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.operations import OPERATIONS
 from autospace.spaces.choices import Choice
-from autospace.supernets.shared_weights import Loss
+from autospace.supernets.shared_weights import Loss, SharedWeights
 from autospace.supernets.supernet import Supernet, fix_scale, frozen, snapshot
 
 SMALL = 0.01
@@ -126,12 +125,15 @@ DROPPED = -1e9
 Mixes = list[torch.Tensor]
 
 
-class Perturbation:
+class Perturbation(Stateful):
     """Decides one layer at a time, within the limits."""
 
-    def __init__(self, problem: SearchProblem, supernet: Supernet) -> None:
+    remembered = ("_kept", "rises")
+
+    def __init__(self, weights: SharedWeights) -> None:
+        problem = weights.problem
         sizes = problem.choices.sizes
-        self._problem, self._supernet = problem, supernet
+        self._problem, self._weights = problem, weights
         self._order = stream(problem.seed, "perturbation").sample(range(len(sizes)), len(sizes))
         self._kept: list[int] = []
         self.rises: Rows = [[0.0] * size for size in sizes]
@@ -157,12 +159,8 @@ class Perturbation:
         """Decides the next layer."""
         layer = self._order[len(self._kept)]
         mixes = self.mixes(probabilities)
-        whole = self._loss(mixes)
-        for index in range(len(mixes[layer])):
-            without = list(mixes)
-            without[layer] = mixes[layer].clone()
-            without[layer][index] = 0
-            self.rises[layer][index] = self._loss(without) - whole
+        whole, *without = self._losses(layer, mixes)
+        self.rises[layer] = [loss - whole for loss in without]
         scores = [[0.0] * size for size in self._problem.choices.sizes]
         scores[layer] = self.rises[layer]
         for decided, kept in zip(self._order, self._kept, strict=False):
@@ -170,21 +168,32 @@ class Perturbation:
             scores[decided][kept] = 0.0
         self._kept.append(self._problem.choices.best(scores)[layer])
 
-    def _loss(self, mixes: Mixes) -> float:
-        """Mean validation loss of a mixture, by the statistics of each batch."""
-        self._supernet.train()
-        count = self._problem.config.supernet.validation_batches
-        batches = map(self._problem.validation.batch, range(count))
-        losses = [F.cross_entropy(self._supernet.mixture(x, mixes), y) for x, y in batches]
-        return float(torch.stack(losses).mean())
+    def _losses(self, layer: int, mixes: Mixes) -> list[float]:
+        """Mean validation loss of a mixture, then without each candidate of one of its layers.
 
-    def state(self) -> State:
-        """What has been decided, and why."""
-        return State(plain={"kept": self._kept, "rises": self.rises})
+        By the statistics of each batch. The layers ahead of that one run once for all of these.
+        """
+        supernet = self._weights.supernet
+        supernet.train()
+        rows = [mixes[layer], *(_dropped(mixes[layer], k) for k in range(len(mixes[layer])))]
+        mixtures = [supernet.mixed([*mixes[:layer], row, *mixes[layer + 1 :]]) for row in rows]
+        losses = []
+        for step in range(self._problem.supernet.validation_batches):
+            images, labels = self._problem.validation.batch(step)
+            x = supernet.enter(images)
+            ahead = supernet.through(x, mixtures[0][:layer])
+            x = ahead[-1] if ahead else x
+            passes = (supernet.through(x, cells[layer:], layer)[-1] for cells in mixtures)
+            found = [self._weights.criterion(supernet.leave(each), labels) for each in passes]
+            losses.append(torch.stack(found))
+        return torch.stack(losses).mean(0).tolist()
 
-    def restore(self, state: State) -> None:
-        """Takes up what has been decided."""
-        self._kept, self.rises = list(state.plain["kept"]), list(state.plain["rises"])
+
+def _dropped(mix: torch.Tensor, index: int) -> torch.Tensor:
+    """The weights of a mixture without one candidate; all others keep theirs."""
+    left = mix.clone()
+    left[index] = 0
+    return left
 
 
 class DartsOptions(GradientOptions, CostOptions):
@@ -201,6 +210,7 @@ class DartsOptions(GradientOptions, CostOptions):
 class Darts(GradientSearch):
     """All candidates at once: memory and time grow with their number."""
 
+    remembered = ("_stopped", "_selection")
     options_type = DartsOptions
 
     def __init__(self, problem: SearchProblem, options: DartsOptions) -> None:
@@ -210,7 +220,7 @@ class Darts(GradientSearch):
         fix_scale(self.weights.supernet)
         self._options = options
         self._cost = ExpectedCost(problem.choices, options, problem.device)
-        self._selection = Perturbation(problem, self.weights.supernet)
+        self._selection = Perturbation(self.weights)
         self._later = layers if perturbs else 0
         self._stopped = False
 
@@ -250,8 +260,10 @@ class Darts(GradientSearch):
         """The mixture as alpha weighs it."""
         del index
         mixes = self._selection.mixes(self.alphas.probabilities)
-        supernet = self.weights.supernet
-        return lambda images, labels: F.cross_entropy(supernet.mixture(images, mixes), labels)
+        weights = self.weights
+        return lambda images, labels: weights.criterion(
+            weights.supernet.mixture(images, mixes), labels
+        )
 
     def alpha_step(self, index: int) -> None:
         """First or second order, unless alpha has stopped."""
@@ -282,24 +294,13 @@ class Darts(GradientSearch):
         found = [is_weight_free(layer.candidates[leader].cell) for layer, leader in layers]
         return sum(found) / len(found)
 
-    def state(self) -> State:
-        """That of all gradient-based methods, and the guards'."""
-        own = State(plain={"stopped": self._stopped})
-        return super().state().joined(own, self._selection.state().under("selection"))
-
-    def restore(self, state: State) -> None:
-        """Takes up both."""
-        super().restore(state)
-        self._stopped = state.plain["stopped"]
-        self._selection.restore(state.part("selection"))
-
     def _loss(
         self, batch: tuple[torch.Tensor, torch.Tensor], *, priced: bool = False
     ) -> torch.Tensor:
         """The mixture's loss, differentiable in alpha."""
         images, labels = batch
         mixes = self.alphas.probabilities
-        loss = F.cross_entropy(self.weights.supernet.mixture(images, mixes), labels)
+        loss = self.weights.criterion(self.weights.supernet.mixture(images, mixes), labels)
         return self._cost.joined(loss, mixes) if priced else loss
 
 

@@ -17,12 +17,12 @@ Architectures drawn from a distribution over the candidates of each layer, withi
 import math
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 
 from autospace.networks.cells import CellModule
-from autospace.networks.network import joined
 from autospace.searchers.gradient.search import Rows
 from autospace.spaces.choices import Choice, Choices
 from autospace.supernets.supernet import Supernet
@@ -145,12 +145,19 @@ def gated_path(
             matter. Layers whose tensor asks for no gradient get none.
         seen: per layer the candidates whose gates get a gradient; those of all others get 0.
     """
-    x: torch.Tensor = supernet.network.stem(images)
-    layers = zip(supernet.shapes, supernet.choices, path, weights, seen, strict=True)
-    for shape, modules, active, row, indices in layers:
-        y = modules[active](x)
-        if row.requires_grad:
-            others = {index: modules[index] for index in indices if index != active}
-            y = _Gate.apply(row, y, x, active, others)  # type: ignore[no-untyped-call]
-        x = joined(shape, x, y)
-    return supernet.network.classify(x)
+    layers = zip(supernet.choices, path, weights, seen, strict=True)
+    return supernet.logits(images, [partial(_gated, *layer) for layer in layers])
+
+
+def _gated(
+    modules: Sequence[CellModule],
+    active: int,
+    row: torch.Tensor,
+    indices: Sequence[int],
+    x: torch.Tensor,
+) -> torch.Tensor:
+    y: torch.Tensor = modules[active](x)
+    if row.requires_grad:
+        others = {index: modules[index] for index in indices if index != active}
+        y = _Gate.apply(row, y, x, active, others)  # type: ignore[no-untyped-call]
+    return y

@@ -15,7 +15,6 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch.nn import functional as F
 
 from autospace.searchers.gradient.gates import Draw, draw, gated_path
 from autospace.searchers.gradient.search import (
@@ -76,7 +75,9 @@ class Gdas(GradientSearch):
             seen = [range(len(alpha)) for alpha in alphas]
         with frozen(supernet):
             logits = gated_path(supernet, images, drawn.path, soft, seen)
-            loss = self._cost.joined(F.cross_entropy(logits, labels), self.alphas.probabilities)
+            loss = self._cost.joined(
+                self.weights.criterion(logits, labels), self.alphas.probabilities
+            )
             return torch.autograd.grad(loss, alphas)
 
     def _drawn(self, index: int, purpose: str) -> Draw:

@@ -14,7 +14,6 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch.nn import functional as F
 
 from autospace.searchers.gradient.gates import gated_path
 from autospace.searchers.gradient.search import GradientOptions, GradientSearch, Rows
@@ -98,7 +97,7 @@ class Nasp(GradientSearch):
         alphas, supernet = self.alphas.values, self.weights.supernet
         with frozen(supernet):
             logits = gated_path(supernet, images, path, alphas, seen)
-            found = torch.autograd.grad(F.cross_entropy(logits, labels), alphas)
+            found = torch.autograd.grad(self.weights.criterion(logits, labels), alphas)
         # The complexity term's own gradient, 2 share_k a_k, at the same discrete point.
         for row, shares, active in zip(found, self._shares, path, strict=True):
             row[active] += 2 * self._options.complexity * shares[active]

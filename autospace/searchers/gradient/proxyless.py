@@ -10,7 +10,6 @@ from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch.nn import functional as F
 
 from autospace.searchers.gradient.gates import draw, draw_pairs, gated_path
 from autospace.searchers.gradient.search import (
@@ -83,7 +82,7 @@ class Proxyless(GradientSearch):
         supernet = self.weights.supernet
         with frozen(supernet):
             logits = gated_path(supernet, images, path, gates, seen)
-            loss = self._cost.joined(F.cross_entropy(logits, labels), probabilities)
+            loss = self._cost.joined(self.weights.criterion(logits, labels), probabilities)
             found = torch.autograd.grad(loss, self.alphas.values)
         skipped = [
             modules[index].project is None

@@ -20,20 +20,20 @@ import torch
 from pydantic import Field
 
 from autospace.runs.settings import Section
-from autospace.runs.state import State
+from autospace.runs.state import Stateful
 from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice, Choices, Limit, SearchError
 from autospace.spaces.cost import fixed_cost
-from autospace.supernets.path_training import PathTraining, make_path_training
-from autospace.supernets.shared_weights import Judge, Loss, SharedWeights
+from autospace.supernets.path_training import make_path_training
+from autospace.supernets.shared_weights import Judge, Loss, PathTraining, SharedWeights
 
 Rows = list[list[float]]
 """Per layer, one number a candidate."""
 NOISE = 1e-3
 
 
-class Alphas:
+class Alphas(Stateful):
     """One tensor [K] a layer, in float64: so few numbers cost nothing, and exactness is free.
 
     Args:
@@ -44,6 +44,8 @@ class Alphas:
         steps: how often they will be moved.
         betas: decay of Adam's two averages.
     """
+
+    remembered: ClassVar[tuple[str, ...]] = ("values", "_optimizer")
 
     def __init__(
         self, problem: SearchProblem, travel: float, steps: int, betas: tuple[float, float]
@@ -72,25 +74,6 @@ class Alphas:
         for value, gradient in zip(self.values, gradients, strict=True):
             value.grad = gradient
         self._optimizer.step()
-
-    def state(self) -> State:
-        """The numbers and Adam's averages."""
-        tensors = {}
-        for layer, value in enumerate(self.values):
-            tensors[f"value.{layer}"] = value.detach()
-            for name, kept in self._optimizer.state.get(value, {}).items():
-                tensors[f"adam.{layer}.{name}"] = kept
-        return State(tensors)
-
-    def restore(self, state: State) -> None:
-        """Takes up numbers and averages."""
-        for layer, value in enumerate(self.values):
-            with torch.no_grad():
-                value.copy_(state.tensors[f"value.{layer}"])
-            kept = state.part(f"adam.{layer}").tensors
-            if kept:
-                # Adam counts its steps on the CPU, wherever its averages are.
-                self._optimizer.state[value] = {**kept, "step": kept["step"].cpu()}
 
 
 CostUnit = Literal["madds", "params", "latency"]
@@ -203,6 +186,7 @@ class GradientSearch(SearchMethod):
     """
 
     options_type: ClassVar[type[Section]] = GradientOptions
+    remembered: ClassVar[tuple[str, ...]] = ("weights", "training", "alphas", "judge", "_judged")
     betas: ClassVar[tuple[float, float]] = (0.5, 0.999)
 
     def __init__(
@@ -298,26 +282,3 @@ class GradientSearch(SearchMethod):
         """The sum of the scores of a path's candidates."""
         scores = self.scores
         return [sum(row[i] for row, i in zip(scores, path, strict=True)) for path in paths]
-
-    def state(self) -> State:
-        """Weights, alpha, and what has been judged."""
-        plain = {
-            "judged": [list(path) for path in self._judged],
-            "incumbent": self.incumbent_out(),
-        }
-        return State(plain=plain).joined(
-            self.weights.state().under("weights"),
-            self.training.state().under("training"),
-            self.alphas.state().under("alphas"),
-            self.judge.state().under("judge"),
-        )
-
-    def restore(self, state: State) -> None:
-        """Takes up weights, alpha, and what has been judged."""
-        self._judged = [tuple(path) for path in state.plain["judged"]]
-        self.evaluations = len(self._judged)
-        self.incumbent_in(state.plain["incumbent"])
-        self.weights.restore(state.part("weights"))
-        self.training.restore(state.part("training"))
-        self.alphas.restore(state.part("alphas"))
-        self.judge.restore(state.part("judge"))

@@ -18,7 +18,6 @@ from pydantic import Field
 from torch import nn
 
 from autospace.runs.settings import Section
-from autospace.runs.state import State
 from autospace.searchers.fitness_search import OneShot
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import derived_seed, stream
@@ -137,6 +136,7 @@ class EnasOptions(Section):
 class Enas(OneShot):
     """Weights and controller in turn, then paths drawn from the controller are judged."""
 
+    remembered = ("controller", "_optimizer", "baseline")
     options_type = EnasOptions
 
     def __init__(self, problem: SearchProblem, options: EnasOptions) -> None:
@@ -188,36 +188,12 @@ class Enas(OneShot):
                     return path
         return self.problem.choices.draw(stream(self.problem.seed, "enas", purpose, index))
 
-    def state(self) -> State:
-        """Weights, judgements, controller, its optimiser and the baseline."""
-        tensors = dict(self.controller.state_dict())
-        for name, parameter in self.controller.named_parameters():
-            for key, value in self._optimizer.state.get(parameter, {}).items():
-                tensors[f"adam.{name}.{key}"] = value
-        own = State(tensors, {"baseline": self.baseline})
-        return super().state().joined(own.under("controller"))
-
-    def restore(self, state: State) -> None:
-        """Takes up all of these."""
-        super().restore(state)
-        own = state.part("controller")
-        tensors = {name: value.cpu() for name, value in own.tensors.items()}
-        self.controller.load_state_dict({n: tensors[n] for n in self.controller.state_dict()})
-        for name, parameter in self.controller.named_parameters():
-            kept = {key: value.cpu() for key, value in own.part(f"adam.{name}").tensors.items()}
-            if kept:
-                self._optimizer.state[parameter] = kept
-        self.baseline = own.plain["baseline"]
-
-    @torch.no_grad()
     def _accuracies(self, paths: list[Choice], index: int) -> torch.Tensor:
-        """On one validation batch, normalised by its own statistics; 0 for paths over a limit."""
-        images, labels = self.problem.validation.batch(index)
-        self.weights.supernet.train()
+        """On one validation batch, by its own statistics; 0 for paths over a limit."""
+        batch = self.problem.validation.batch(index)
         found = dict.fromkeys(paths, 0.0)
         for path in filter(self.problem.choices.allows, found):
-            logits = self.weights.supernet.single_path(images, path)
-            found[path] = float((logits.argmax(1) == labels).double().mean())
+            found[path] = self.weights.batch_accuracy(path, batch)
         return torch.tensor([found[path] for path in paths], dtype=torch.float64)
 
     def _sampled(self, count: int, purpose: str, index: int) -> Sampled:

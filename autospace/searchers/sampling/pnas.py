@@ -19,7 +19,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from autospace.runs.settings import Section
-from autospace.runs.state import State
 from autospace.searchers.fitness_search import FITNESSES, FitnessName, FitnessSearch
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import derived_seed, stream
@@ -164,6 +163,7 @@ class Pnas(FitnessSearch):
     others have equal parts. Extensions that no rest keeps within the limits are left out.
     """
 
+    remembered = ("planned",)
     options_type = PnasOptions
 
     def __init__(self, problem: SearchProblem, options: PnasOptions) -> None:
@@ -220,16 +220,6 @@ class Pnas(FitnessSearch):
     def rated(self, paths: Sequence[Choice]) -> list[float]:
         """By the predictor, fitted to all that was judged."""
         return self.predictor.fitted(self.fitness.known, paths)
-
-    def state(self) -> State:
-        """Fitness, the best so far, and what the level has planned."""
-        planned = [list(path) for path in self.planned]
-        return super().state().joined(State(plain={"planned": planned}))
-
-    def restore(self, state: State) -> None:
-        """Takes up all of these."""
-        super().restore(state)
-        self.planned = [tuple(path) for path in state.plain["planned"]]
 
 
 def _level_starts(choices: Choices, evaluations: int) -> list[int]:

@@ -13,7 +13,6 @@ from pydantic import Field
 
 from autospace.evolution.toolbox import tournament
 from autospace.runs.settings import Section
-from autospace.runs.state import State
 from autospace.searchers.fitness_search import FITNESSES, FitnessName, FitnessSearch
 from autospace.searchers.method import SearchProblem
 from autospace.searchers.sampling.zero_cost import ScoreName, ScoreOptions, Scores
@@ -43,6 +42,7 @@ class Evolution(FitnessSearch):
     judge, and the best of them fill the queue (NASWOT's seeding, Mellor et al., ICML 2021).
     """
 
+    remembered = ("scores",)
     options_type = EvolutionOptions
 
     def __init__(self, problem: SearchProblem, options: EvolutionOptions) -> None:
@@ -78,17 +78,6 @@ class Evolution(FitnessSearch):
     def queue(self) -> list[Choice]:
         """The population, oldest first."""
         return list(self.fitness.known)[-self._options.population :]
-
-    def state(self) -> State:
-        """Fitness, the best so far, and the scores of the first queue."""
-        scores = State() if self.scores is None else self.scores.state()
-        return super().state().joined(scores.under("scores"))
-
-    def restore(self, state: State) -> None:
-        """Takes up all of these."""
-        super().restore(state)
-        if self.scores is not None:
-            self.scores.restore(state.part("scores"))
 
     def _mutants(self, rng: random.Random) -> Iterator[Choice]:
         """Of the fittest of a sample of the queue, each in one layer."""

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
 from autospace.runs.settings import Section
-from autospace.runs.state import State
+from autospace.runs.state import Stateful
 from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.choices import Choice
@@ -35,8 +35,10 @@ class ZeroCostOptions(ScoreOptions):
     bins: Annotated[int, Field(ge=1, le=100, description="of equal numbers, by MAdds")] = 1
 
 
-class Scores:
+class Scores(Stateful):
     """Scores of paths as they are initialised; larger is better, every path is scored once."""
+
+    remembered = ("known",)
 
     def __init__(self, problem: SearchProblem, options: ScoreOptions) -> None:
         self._problem, self._options = problem, options
@@ -58,18 +60,11 @@ class Scores:
         seeds = (derived_seed(self._problem.seed, "zero-cost", i) % 2**31 for i in range(count))
         return sum(evaluator.evaluate(architecture, seed).score for seed in seeds) / count
 
-    def state(self) -> State:
-        """What has been scored."""
-        return State(plain={"known": [[list(path), v] for path, v in self.known.items()]})
-
-    def restore(self, state: State) -> None:
-        """Takes up what has been scored."""
-        self.known = {tuple(path): value for path, value in state.plain["known"]}
-
 
 class ZeroCost(SearchMethod):
     """Random architectures, scored and never trained."""
 
+    remembered = ("scores",)
     options_type = ZeroCostOptions
 
     def __init__(self, problem: SearchProblem, options: ZeroCostOptions) -> None:
@@ -100,17 +95,6 @@ class ZeroCost(SearchMethod):
     def rated(self, paths: Sequence[Choice]) -> list[float]:
         """The scores."""
         return [self.scores.of(path) for path in paths]
-
-    def state(self) -> State:
-        """What has been scored."""
-        return self.scores.state()
-
-    def restore(self, state: State) -> None:
-        """Takes up what has been scored."""
-        self.scores.restore(state)
-        self.evaluations = len(self.scores.known)
-        for path, score in self.scores.known.items():
-            self.offer(Ranked(path, score))
 
 
 def in_bins(scores: Mapping[Choice, float], costs: Mapping[Choice, int], bins: int) -> list[Choice]:
