@@ -53,7 +53,7 @@ def comparing(similarity: Similarity) -> Work:
 
 def training(weights: SharedWeights) -> None:
     """A weight step on one path."""
-    weights.step(0, [weights.task(weights.problem.choices.draw(random.Random(0)))])
+    weights.step(0, [weights.loss_of(weights.problem.choices.draw(random.Random(0)))])
 
 
 CONTENDERS: dict[str, Work] = {

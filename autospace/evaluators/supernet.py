@@ -2,9 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-
-from torch.nn import functional as F
 
 from autospace.data.images import Images
 from autospace.evaluators.evaluator import (
@@ -23,6 +20,7 @@ from autospace.spaces.space import Architecture, Candidate, Layer, Space
 from autospace.supernets.settings import MagicConfig, SupernetConfig
 from autospace.supernets.shared_weights import Problem, SharedWeights, Uniform, evaluate_path
 from autospace.supernets.supernet import Supernet
+from autospace.training.task import Classification
 
 
 class SharedWeightsEvaluator:
@@ -119,12 +117,11 @@ def train_supernet(
         recalibration=config.recalibration,
     )
     problem = Problem(Choices(union_of(spaces)), images, settings, MagicConfig(), seed)
-    criterion = partial(F.cross_entropy, label_smoothing=config.label_smoothing)
-    weights = SharedWeights(problem, criterion=criterion)
+    weights = SharedWeights(problem, task=Classification(config.label_smoothing))
     training = InTurn(weights, spaces)
     batches = images.batches(config.batch, derived_seed(seed, "supernet"))
     for step in range(config.steps):
-        losses = [weights.task(path) for path in training.paths(step)]
+        losses = [weights.loss_of(path) for path in training.paths(step)]
         weights.step(step, losses, batch=batches.batch(step))
         tick(step + 1, config.steps)
     return weights.supernet

@@ -10,13 +10,13 @@ from typing import Final
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from autospace.data.images import Images
 from autospace.evaluators.evaluator import Evaluation
 from autospace.evaluators.stand_alone import new_network
 from autospace.networks.network import Network
 from autospace.spaces.space import Architecture
+from autospace.training.task import CLASSIFICATION
 
 BATCH: Final = 128
 LOWEST: Final = -1e6
@@ -106,13 +106,13 @@ def jacob_cov(network: Network, images: torch.Tensor, labels: torch.Tensor) -> f
 
 def snip(network: Network, images: torch.Tensor, labels: torch.Tensor) -> float:
     """The sum of |w dL/dw| over all weights (Lee et al., ICLR 2019)."""
-    F.cross_entropy(network.train()(images), labels).backward()
+    CLASSIFICATION.loss(network.train()(images), labels).backward()
     return float(_saliency(network))
 
 
 def grad_norm(network: Network, images: torch.Tensor, labels: torch.Tensor) -> float:
     """The sum of ||dL/dw|| over all tensors of weights (Abdelfattah et al., ICLR 2021)."""
-    F.cross_entropy(network.train()(images), labels).backward()
+    CLASSIFICATION.loss(network.train()(images), labels).backward()
     norms = [p.grad.norm() for p in network.parameters() if p.grad is not None]
     return float(torch.stack(norms).sum())
 

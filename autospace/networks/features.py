@@ -1,12 +1,11 @@
 """What the frozen reference shows of a batch, remembered as long as memory allows."""
 
 from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import torch
-from torch.nn import functional as F
 
-from autospace.compute.execution import Execution, widened
+from autospace.compute.execution import Execution
 from autospace.data.batches import Batch, BatchSource
 from autospace.networks.network import Network
 
@@ -27,6 +26,8 @@ class LayerTrace(NamedTuple):
 
 
 Seen = TypeVar("Seen", bound=LayerInput | LayerTrace)
+SummedLoss = Callable[[torch.Tensor, torch.Tensor, Literal["sum"]], torch.Tensor]
+"""(logits, targets, reduction) -> the loss summed over the images."""
 Look = Callable[[Network, torch.Tensor, torch.Tensor], list[Seen]]
 
 
@@ -92,12 +93,12 @@ def layer_inputs(
 
 
 def layer_traces(
-    reference: Network, images: torch.Tensor, labels: torch.Tensor
+    loss_of: SummedLoss, reference: Network, images: torch.Tensor, labels: torch.Tensor
 ) -> list[LayerTrace]:
     """One forward and backward pass of the frozen reference."""
     with torch.enable_grad():
         trace = reference.trace(images)
-        loss = F.cross_entropy(widened(trace.logits), labels, reduction="sum")
+        loss = loss_of(trace.logits, labels, "sum")
         gradients = torch.autograd.grad(loss, trace.outputs)
     triples = zip(trace.inputs, trace.outputs, gradients, strict=True)
     return [LayerTrace(x.detach(), y.detach(), g) for x, y, g in triples]

@@ -22,6 +22,7 @@ from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.cost import cell_cost
 from autospace.spaces.cells.key import canonical_key
 from autospace.supernets.supernet import Supernet
+from autospace.training.task import CLASSIFICATION, Task
 
 KEPT_BYTES: Final = 1 << 30
 
@@ -34,6 +35,7 @@ class ScoringContext:
         reference: trained, frozen, in evaluation mode; scorers never change it.
         training: batches that train candidates.
         validation: batches that fitness is read off; their images are not in `training`.
+        task: what networks are trained to do.
         kept_bytes: of what the reference shows of each kind of batch, kept for later rounds.
     """
 
@@ -44,6 +46,7 @@ class ScoringContext:
     seed: int
     tick: Tick = no_tick
     execution: Execution = PLAIN
+    task: Task = CLASSIFICATION
     kept_bytes: int = KEPT_BYTES
 
     @property

@@ -10,7 +10,6 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from autospace.compute.execution import widened
 from autospace.data.batches import Batch
@@ -19,6 +18,7 @@ from autospace.scorers.context import REFERENCE, ReferenceSupernet, ScoringConte
 from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell
 from autospace.training.short import Recipe, make_optimizer, set_rate
+from autospace.training.task import Task
 
 
 class GatedScorer:
@@ -55,7 +55,7 @@ class GatedScorer:
 
         def work(part: Batch, share: float) -> None:
             with self._setting.execution.autocast():
-                traces = layer_traces(supernet.network, *part)
+                traces = layer_traces(self._setting.task.loss, supernet.network, *part)
                 pairs = zip(traces, supernet.candidates, strict=True)
                 found.append([_slopes(trace, list(row.children())) for trace, row in pairs])
 
@@ -89,15 +89,17 @@ def train_single_path(supernet: ReferenceSupernet, setting: ScoringContext, repe
         path = [queue.pop() for queue in queues]
         set_rate(optimizer, recipe.rate(done))
         optimizer.zero_grad(set_to_none=True)
-        loss = partial(_path_loss, supernet, path)
+        loss = partial(_path_loss, supernet, setting.task, path)
         setting.execution.backward(loss, setting.training.batch(step), supernet.parameters())
         nn.utils.clip_grad_norm_(supernet.parameters(), recipe.clip)
         optimizer.step()
 
 
-def _path_loss(supernet: ReferenceSupernet, path: Sequence[int], batch: Batch) -> torch.Tensor:
+def _path_loss(
+    supernet: ReferenceSupernet, task: Task, path: Sequence[int], batch: Batch
+) -> torch.Tensor:
     images, labels = batch
-    return F.cross_entropy(widened(supernet.single_path(images, path)), labels)
+    return task.loss(supernet.single_path(images, path), labels)
 
 
 def one_shot_losses(
@@ -112,7 +114,7 @@ def one_shot_losses(
                 path = [REFERENCE] * len(supernet.choices)
                 path[layer] = choice
                 batches = [setting.validation.batch(s) for s in setting.validation_steps(repeat)]
-                values = [F.cross_entropy(supernet.single_path(x, path), t) for x, t in batches]
+                values = [setting.task.loss(supernet.single_path(x, path), t) for x, t in batches]
                 row.append(float(torch.stack(values).mean()))
             losses.append(row)
     return losses

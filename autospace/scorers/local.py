@@ -12,9 +12,10 @@ Dearer than `autospace.scorers.local` by the layers that its gradients pass thro
 on it.
 """
 
+from functools import partial
+
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from autospace.compute.execution import widened
 from autospace.networks.features import LayerInput, LayerTrace, layer_inputs, layer_traces
@@ -22,6 +23,7 @@ from autospace.networks.network import Network, joined
 from autospace.scorers.alone import LoneScorer
 from autospace.scorers.context import ScoringContext
 from autospace.spaces.cells.cell import Cell
+from autospace.training.task import Task
 
 PROBE_STEP = 0
 
@@ -32,7 +34,7 @@ class LocalScorer(LoneScorer[LayerTrace]):
     TENSORS_SEEN = 3
 
     def __init__(self, setting: ScoringContext) -> None:
-        super().__init__(setting, layer_traces)
+        super().__init__(setting, partial(layer_traces, setting.task.loss))
         first = self._training.at(PROBE_STEP, range(len(setting.reference.skeleton.layers)))
         self._rho = [setting.options.rho * _rms(t.g) / _rms(t.y) for t in first]
         self._scale = [_rms(t.y) ** 2 for t in first]
@@ -77,12 +79,14 @@ class InPlaceScorer(LoneScorer[LayerInput]):
         return self.loss(layer, learner, seen)
 
     def loss(self, layer: int, learner: nn.Module, seen: LayerInput) -> torch.Tensor:
-        """Cross-entropy of the reference network with this cell at the layer."""
-        return loss_with(self.setting.reference, layer, learner, seen)
+        """Loss of the reference network with this cell at the layer."""
+        return loss_with(self.setting.reference, self.setting.task, layer, learner, seen)
 
 
-def loss_with(reference: Network, layer: int, module: nn.Module, seen: LayerInput) -> torch.Tensor:
-    """Cross-entropy of the reference network with another cell at one layer."""
+def loss_with(
+    reference: Network, task: Task, layer: int, module: nn.Module, seen: LayerInput
+) -> torch.Tensor:
+    """The loss of the reference network with another cell at one layer."""
     shape = reference.skeleton.shapes[layer]
     logits = reference.rest(joined(shape, seen.x, module(seen.x)), layer + 1)
-    return F.cross_entropy(widened(logits), seen.labels)
+    return task.loss(logits, seen.labels)

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
-from torch.nn import functional as F
 
-from autospace.compute.execution import scaled, widened
+from autospace.compute.execution import scaled
 from autospace.data.batches import Batch
 from autospace.scorers.context import ReferenceSupernet, ScoringContext, relative_costs
 from autospace.spaces.cells.cell import Cell
@@ -67,7 +66,7 @@ class MixtureSearch:
     def __init__(self, supernet: Supernet, setting: ScoringContext) -> None:
         options = setting.options
         sizes = [len(modules) for modules in supernet.choices]
-        self._supernet, self._execution = supernet, setting.execution
+        self._supernet, self._execution, self._task = supernet, setting.execution, setting.task
         self.recipe = Recipe(options.steps * max(sizes), options.learning_rate, weight_decay=4e-5)
         self.optimizer = make_optimizer(supernet, self.recipe, setting.execution)
         device = next(supernet.parameters()).device
@@ -120,7 +119,7 @@ class MixtureSearch:
 
     def _loss(self, mixes: list[torch.Tensor], batch: Batch) -> torch.Tensor:
         images, labels = batch
-        return F.cross_entropy(widened(self._supernet.mixture(images, mixes)), labels)
+        return self._task.loss(self._supernet.mixture(images, mixes), labels)
 
 
 def _weights(alpha: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.compute.execution import widened
 from autospace.networks.cells import CellModule
 from autospace.networks.features import LayerInput, layer_inputs
 from autospace.networks.network import joined, placed
@@ -62,5 +61,5 @@ class ProbeScorer(LoneScorer[LayerInput]):
         return self.loss(layer, learner, seen)
 
     def loss(self, layer: int, learner: nn.Module, seen: LayerInput) -> torch.Tensor:
-        """Mean cross-entropy of the probe."""
-        return F.cross_entropy(widened(learner(seen.x)), seen.labels)
+        """Mean loss of the probe."""
+        return self.setting.task.loss(learner(seen.x), seen.labels)

@@ -98,7 +98,7 @@ def _gradient(weights: SharedWeights, layer: int, path: Choice, batch: Batch) ->
         if place != layer
     ]
     shared = [p for module in (supernet.network, *cells) for p in module.parameters()]
-    loss = weights.task(path)(*batch)
+    loss = weights.loss_of(path)(*batch)
     found = torch.autograd.grad(loss, shared, allow_unused=True)
     pairs = zip(found, shared, strict=True)
     return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs])

@@ -261,7 +261,7 @@ class Petridish(SearchMethod):
         else:
             if growth >= 0 and place == inserting:
                 self.path = self.selected(growth)
-            self._trained(index, self.weights.task(self.path), place, length)
+            self._trained(index, self.weights.loss_of(self.path), place, length)
         if place == length - 1:
             self._hang()
 
@@ -306,7 +306,7 @@ class Petridish(SearchMethod):
         def loss(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
             logits = path_with_insertions(self.weights.supernet, images, self.path, values)
             penalty = torch.stack([value.abs().sum() for value in values]).sum()
-            return self.weights.criterion(logits, labels) + self._options.sparsity * penalty
+            return self.weights.task.loss(logits, labels) + self._options.sparsity * penalty
 
         for value in values:
             value.grad = None

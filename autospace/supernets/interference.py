@@ -125,7 +125,7 @@ def gradient_cosine(
         return None
     flat = [weight for cell in cells for weight in cell]
     gradients = [
-        iter(torch.autograd.grad(weights.task(path)(*batch), flat)) for path in (first, second)
+        iter(torch.autograd.grad(weights.loss_of(path)(*batch), flat)) for path in (first, second)
     ]
     cosines = []
     for cell in cells:

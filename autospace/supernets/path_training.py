@@ -142,7 +142,7 @@ class Aligned(PathTraining):
     def step(self, index: int) -> None:
         """Trains the paths of a step, then maybe replaces the anchor."""
         paths = self._source.paths(index)
-        make = self.weights.task if index < self._warm else self.loss
+        make = self.weights.loss_of if index < self._warm else self.loss
         self.weights.step(index, [make(path) for path in paths])
         if (index + 1) % self._config.anchor_every == 0:
             self._challenged(paths[-1], index)

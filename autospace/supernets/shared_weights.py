@@ -18,6 +18,7 @@ from autospace.spaces.choices import Choice, Choices
 from autospace.supernets.settings import MagicConfig, SupernetConfig
 from autospace.supernets.supernet import OnePath, Supernet, space_supernet
 from autospace.training.short import Measured, Recipe, make_optimizer, measure
+from autospace.training.task import CLASSIFICATION, Task
 
 
 @torch.no_grad()
@@ -97,9 +98,6 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 OutputLoss = Callable[[Sequence[torch.Tensor], torch.Tensor], torch.Tensor]
 """(outputs of the layers that ran, then logits where there are any; targets) -> a scalar."""
 
-Criterion = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(logits, labels) -> a scalar."""
-
 
 class SharedWeights(Stateful):
     """A supernet over the whole space, trained by SGD with a cosine over a number of steps.
@@ -107,16 +105,16 @@ class SharedWeights(Stateful):
     Args:
         problem: the space, images and settings.
         steps: of the schedule; those of the settings unless given.
-        criterion: the loss of logits, for every method that trains these weights.
+        task: what the weights are trained to do, by every method that trains them.
     """
 
     remembered = ("supernet", "optimizer")
 
     def __init__(
-        self, problem: Problem, steps: int | None = None, criterion: Criterion = F.cross_entropy
+        self, problem: Problem, steps: int | None = None, task: Task = CLASSIFICATION
     ) -> None:
         options = problem.supernet
-        self.problem, self.criterion = problem, criterion
+        self.problem, self.task = problem, task
         self.supernet: Supernet = space_supernet(
             problem.choices.space, problem.seed, problem.device
         )
@@ -156,13 +154,13 @@ class SharedWeights(Stateful):
         nn.utils.clip_grad_norm_(self.supernet.parameters(), self.recipe.clip)
         self.optimizer.step()
 
-    def task(self, path: Choice) -> Loss:
+    def loss_of(self, path: Choice) -> Loss:
         """The loss of one path on a batch of images and labels."""
         return self.path_loss(path, self.output_loss)
 
     def output_loss(self, outputs: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         """The loss of logits, which are the last of the outputs."""
-        return self.criterion(outputs[-1], labels)
+        return self.task.loss(outputs[-1], labels)
 
     def path_loss(self, path: Choice, loss: OutputLoss, layers: range | None = None) -> Loss:
         """A loss of what the layers along a path give.
@@ -190,7 +188,7 @@ class SharedWeights(Stateful):
         self.supernet.train()
         images, labels = batch
         logits = self.supernet.single_path(images, path)
-        return float((logits.argmax(1) == labels).double().mean())
+        return float(self.task.right(logits, labels).double().mean())
 
     def inherit(self, other: "SharedWeights", rows: Sequence[Sequence[int]]) -> None:
         """Takes up another's weights and momentum: per layer, the other's index of each cell."""
@@ -222,7 +220,7 @@ class Uniform(PathTraining):
 
     def step(self, index: int) -> None:
         """Trains one path."""
-        self.weights.step(index, [self.weights.task(path) for path in self.paths(index)])
+        self.weights.step(index, [self.weights.loss_of(path) for path in self.paths(index)])
 
     def paths(self, index: int) -> list[Choice]:
         """The paths of a step; asked for once a step, in order."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from autospace.data.batches import Batches
@@ -24,6 +23,7 @@ from autospace.spaces.space import Architecture
 from autospace.training.mixing import Mixing
 from autospace.training.settings import TrainConfig
 from autospace.training.short import make_scheduler, measure, optimizer_of, rate
+from autospace.training.task import Classification
 
 
 def decay_at(update: int, decay: float) -> float:
@@ -144,6 +144,7 @@ class Session:
         if config.training.recompute:
             recompute_cells(self.network)
         self.optimizer = optimizer_of(self.network, config.optimizer)
+        self._task = Classification(config.training.label_smoothing)
         decay = config.training.average
         self.average = Average(self.network, decay) if decay else None
         self.steps = config.training.epochs * len(train)
@@ -189,8 +190,7 @@ class Session:
         precise = self.config.training.precision == "float32"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=not precise):
             logits = self._forward(images)
-        smoothing = self.config.training.label_smoothing
-        loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+        loss = self._task.loss(logits, targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.config.optimizer.clip:

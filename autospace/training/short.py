@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from autospace.compute.execution import PLAIN, Execution, widened
+from autospace.compute.execution import PLAIN, Execution
 from autospace.data.batches import Batch, BatchSource
 from autospace.training.settings import OptimizerConfig
+from autospace.training.task import CLASSIFICATION, Classification, Task
 
 
 def rate(step: int, steps: int, rise: int, peak: float, final: float = 0.0) -> float:
@@ -144,20 +144,22 @@ def train(
     start: int = 0,
     after_step: Callable[[int, torch.Tensor], None] | None = None,
     execution: Execution = PLAIN,
+    task: Task | None = None,
 ) -> None:
     """Trains a network in place for the steps from `start` to the end of the recipe.
 
     `after_step` is called with the step just done and its loss, a scalar on the device that holds
-    until the next step.
+    until the next step. The task is classification, with the recipe's label smoothing, unless
+    another is given.
     """
     optimizer = optimizer or make_optimizer(network, recipe, execution)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    learned = task or Classification(recipe.label_smoothing)
     network.train()
 
     def loss_of(batch: Batch) -> torch.Tensor:
         images, labels = batch
-        smoothing = recipe.label_smoothing
-        return F.cross_entropy(widened(network(images)), labels, label_smoothing=smoothing)
+        return learned.loss(network(images), labels)
 
     def advance(batch: Batch) -> torch.Tensor:
         optimizer.zero_grad(set_to_none=True)
@@ -184,13 +186,13 @@ class Measured:
 
 
 @torch.no_grad()
-def measure(network: nn.Module, batches: Iterable[Batch]) -> Measured:
+def measure(network: nn.Module, batches: Iterable[Batch], task: Task = CLASSIFICATION) -> Measured:
     """Accuracy and loss of a network in evaluation mode."""
     network.eval()
     right, loss, images = 0, 0.0, 0
     for inputs, labels in batches:
         logits = network(inputs)
-        right += int((logits.argmax(1) == labels).sum())
-        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+        right += int(task.right(logits, labels).sum())
+        loss += float(task.loss(logits, labels, "sum"))
         images += len(labels)
     return Measured(right / images, loss / images, images)

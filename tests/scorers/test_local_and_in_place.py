@@ -12,6 +12,7 @@ from autospace.networks.network import Network
 from autospace.scorers.context import inherit
 from autospace.scorers.local import local_model, loss_with
 from autospace.spaces import Cell, mbconv
+from autospace.training.task import CLASSIFICATION
 from tests.scorers.conftest import SKELETON, examples
 
 EPSILON = 1e-5
@@ -30,7 +31,7 @@ def batch(count: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("layer", range(3))
 def test_a_trace_holds_the_gradient_of_each_images_own_loss(exact: Network, layer: int) -> None:
     images, labels = batch()
-    trace = layer_traces(exact, images, labels)[layer]
+    trace = layer_traces(CLASSIFICATION.loss, exact, images, labels)[layer]
     direction = torch.randn(trace.y.shape, generator=torch.Generator().manual_seed(1)).double()
 
     def losses(step: float) -> torch.Tensor:
@@ -72,7 +73,7 @@ def test_in_place_loss_is_that_of_the_network_with_the_cell_swapped(
     module = CellModule(mbconv(5, 6), shape).double().eval()
     expected = F.cross_entropy(changed(exact, layer, module)(images), labels)
     seen = LayerInput(exact.before(images, layer), labels)
-    found = loss_with(exact, layer, module, seen)
+    found = loss_with(exact, CLASSIFICATION, layer, module, seen)
     torch.testing.assert_close(found, expected)
 
 

@@ -39,7 +39,7 @@ def test_gradients_are_those_of_all_weights_but_the_layers_own(weights: SharedWe
     rows = []
     for path in paths:
         weights.supernet.zero_grad()
-        weights.task(path)(*batch).backward()
+        weights.loss_of(path)(*batch).backward()
         kept = [
             parameter.grad.flatten()
             for name, parameter in weights.supernet.named_parameters()

@@ -63,7 +63,7 @@ def test_the_gradient_leaves_the_anchor_where_it_is() -> None:
 def test_the_anchor_itself_has_nothing_to_align() -> None:
     aligned = _aligned(alignment=100.0)
     images, labels = aligned.weights.problem.training.batch(0)
-    plain = aligned.weights.task(aligned.anchor)(images, labels)
+    plain = aligned.weights.loss_of(aligned.anchor)(images, labels)
     assert aligned.loss(aligned.anchor)(images, labels).item() == pytest.approx(plain.item())
 
 

@@ -44,7 +44,7 @@ def test_the_cosine_is_that_of_the_gradients_after_two_backward_passes(
     seen = []
     for path in (first, second):
         weights.supernet.zero_grad()
-        weights.task(path)(*batch).backward()
+        weights.loss_of(path)(*batch).backward()
         cells = [weights.supernet.choices[layer][index] for layer, index in ((0, 0), (1, 1))]
         seen.append([torch.cat([_gradient(each) for each in cell.parameters()]) for cell in cells])
     exact = [float(torch.cosine_similarity(a, b, dim=0)) for a, b in zip(*seen, strict=True)]

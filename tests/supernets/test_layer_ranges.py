@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from autospace.spaces.choices import Choice
 from autospace.supernets.shared_weights import SharedWeights, feature_distance
+from autospace.training.task import Classification
 from tests.searchers.problems import make_problem
 
 PATH: Choice = (0, 1, 2)
@@ -110,15 +111,12 @@ def test_a_mixture_of_the_last_layers_goes_on_from_the_first_ones() -> None:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
-def test_the_criterion_is_what_a_path_is_trained_by(smoothing: float) -> None:
+def test_the_task_is_what_a_path_is_trained_by(smoothing: float) -> None:
     problem = make_problem()
 
-    def criterion(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
-
-    weights = SharedWeights(problem, criterion=criterion)
+    weights = SharedWeights(problem, task=Classification(smoothing))
     images, labels = problem.training.batch(0)
     log_p = weights.supernet.single_path(images, PATH).log_softmax(1)
     right = log_p.gather(1, labels[:, None]).mean()
     exact = -(1 - smoothing) * right - smoothing * log_p.mean()
-    assert weights.task(PATH)(images, labels).item() == pytest.approx(exact.item(), rel=1e-5)
+    assert weights.loss_of(PATH)(images, labels).item() == pytest.approx(exact.item(), rel=1e-5)

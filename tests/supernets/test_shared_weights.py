@@ -57,7 +57,7 @@ def test_recomputed_cells_are_trained_to_the_same_weights() -> None:
     for recompute in (False, True):
         weights = SharedWeights(make_problem(supernet={"recompute": recompute}))
         assert weights.supernet.choices[0][0].recomputes == recompute
-        task = weights.task((0,) * len(weights.problem.choices.sizes))
+        task = weights.loss_of((0,) * len(weights.problem.choices.sizes))
         weights.step(0, [task])
         weights.step(1, [task])
         found.append(weights.supernet.state_dict())
@@ -67,9 +67,9 @@ def test_recomputed_cells_are_trained_to_the_same_weights() -> None:
 def test_a_step_leaves_what_is_off_the_path_as_it_was(problem: SearchProblem) -> None:
     weights = SharedWeights(problem)
     path = (0,) * len(problem.choices.sizes)
-    weights.step(0, [weights.task(path)])
+    weights.step(0, [weights.loss_of(path)])
     before = {k: v.clone() for k, v in weights.supernet.state_dict().items()}
-    weights.step(1, [weights.task(path)])
+    weights.step(1, [weights.loss_of(path)])
     for name, value in weights.supernet.state_dict().items():
         on_path = name.startswith("network.") or name.split(".")[2] == "0"
         assert name.startswith("network.layers") or on_path or torch.equal(value, before[name])
@@ -94,7 +94,7 @@ def test_the_judge_measures_what_the_network_alone_would_have(problem: SearchPro
             right += int((alone(inputs).argmax(1) == labels).sum())
             images += len(labels)
     assert found == right / images
-    weights.step(0, [weights.task(path)])
+    weights.step(0, [weights.loss_of(path)])
     assert judge.accuracy(path) == found  # judged once
 
 

@@ -184,7 +184,7 @@ class Perturbation(Stateful):
             ahead = supernet.through(x, mixtures[0][:layer])
             x = ahead[-1] if ahead else x
             passes = (supernet.through(x, cells[layer:], layer)[-1] for cells in mixtures)
-            found = [self._weights.criterion(supernet.leave(each), labels) for each in passes]
+            found = [self._weights.task.loss(supernet.leave(each), labels) for each in passes]
             losses.append(torch.stack(found))
         return torch.stack(losses).mean(0).tolist()
 
@@ -261,7 +261,7 @@ class Darts(GradientSearch):
         del index
         mixes = self._selection.mixes(self.alphas.probabilities)
         weights = self.weights
-        return lambda images, labels: weights.criterion(
+        return lambda images, labels: weights.task.loss(
             weights.supernet.mixture(images, mixes), labels
         )
 
@@ -300,7 +300,7 @@ class Darts(GradientSearch):
         """The mixture's loss, differentiable in alpha."""
         images, labels = batch
         mixes = self.alphas.probabilities
-        loss = self.weights.criterion(self.weights.supernet.mixture(images, mixes), labels)
+        loss = self.weights.task.loss(self.weights.supernet.mixture(images, mixes), labels)
         return self._cost.joined(loss, mixes) if priced else loss
 
 

@@ -56,7 +56,7 @@ class Gdas(GradientSearch):
 
     def weight_loss(self, index: int) -> Loss:
         """The sampled path."""
-        return self.weights.task(self._drawn(index, "weights").path)
+        return self.weights.loss_of(self._drawn(index, "weights").path)
 
     def alpha_step(self, index: int) -> None:
         """A sampled path on a validation batch."""
@@ -76,7 +76,7 @@ class Gdas(GradientSearch):
         with frozen(supernet):
             logits = gated_path(supernet, images, drawn.path, soft, seen)
             loss = self._cost.joined(
-                self.weights.criterion(logits, labels), self.alphas.probabilities
+                self.weights.task.loss(logits, labels), self.alphas.probabilities
             )
             return torch.autograd.grad(loss, alphas)
 

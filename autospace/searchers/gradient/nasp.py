@@ -75,7 +75,7 @@ class Nasp(GradientSearch):
 
     def weight_loss(self, index: int) -> Loss:
         """The discrete path."""
-        return self.weights.task(self.discrete(index, "weights"))
+        return self.weights.loss_of(self.discrete(index, "weights"))
 
     def discrete(self, index: int, purpose: str) -> Choice:
         """The allowed path of the largest alphas, of equals a random one; at first also others."""
@@ -97,7 +97,7 @@ class Nasp(GradientSearch):
         alphas, supernet = self.alphas.values, self.weights.supernet
         with frozen(supernet):
             logits = gated_path(supernet, images, path, alphas, seen)
-            found = torch.autograd.grad(self.weights.criterion(logits, labels), alphas)
+            found = torch.autograd.grad(self.weights.task.loss(logits, labels), alphas)
         # The complexity term's own gradient, 2 share_k a_k, at the same discrete point.
         for row, shares, active in zip(found, self._shares, path, strict=True):
             row[active] += 2 * self._options.complexity * shares[active]

@@ -50,7 +50,7 @@ class Proxyless(GradientSearch):
         """One path drawn from p."""
         rng = stream(self.problem.seed, "proxyless path", index)
         path = draw(self.problem.choices, self.alphas.log_probabilities, rng).path
-        return self.weights.task(path)
+        return self.weights.loss_of(path)
 
     def alpha_step(self, index: int) -> None:
         """Gates of a drawn path, read on a validation batch."""
@@ -82,7 +82,7 @@ class Proxyless(GradientSearch):
         supernet = self.weights.supernet
         with frozen(supernet):
             logits = gated_path(supernet, images, path, gates, seen)
-            loss = self._cost.joined(self.weights.criterion(logits, labels), probabilities)
+            loss = self._cost.joined(self.weights.task.loss(logits, labels), probabilities)
             found = torch.autograd.grad(loss, self.alphas.values)
         skipped = [
             modules[index].project is None

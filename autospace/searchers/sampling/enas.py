@@ -156,7 +156,7 @@ class Enas(OneShot):
             return
         if (index - self._warm) % self._options.controller_every == 0:
             self.controller_step(index)
-        self.weights.step(index, [self.weights.task(self.drawn("weights", index))])
+        self.weights.step(index, [self.weights.loss_of(self.drawn("weights", index))])
 
     @torch.no_grad()
     def search(self, index: int) -> None:
