@@ -4,7 +4,7 @@ The supernet of a scorer: a copy of the reference, the candidates of every layer
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +26,10 @@ from autospace.supernets.supernet import Supernet
 KEPT_BYTES: Final = 1 << 30
 
 
+def _unheard(message: str) -> None:
+    """Nobody reads the remarks."""
+
+
 @dataclass(frozen=True)
 class ScoringContext:
     """The trained reference network and the two halves of the fitness images.
@@ -35,6 +39,7 @@ class ScoringContext:
         training: batches that train candidates.
         validation: batches that fitness is read off; their images are not in `training`.
         kept_bytes: of what the reference shows of each kind of batch, kept for later rounds.
+        say: is told the remarks of workers.
     """
 
     reference: Network
@@ -45,6 +50,7 @@ class ScoringContext:
     tick: Tick = no_tick
     execution: Execution = PLAIN
     kept_bytes: int = KEPT_BYTES
+    say: Callable[[str], None] = _unheard
 
     @property
     def device(self) -> torch.device:
