@@ -71,8 +71,8 @@ def test_a_system_without_posix_modules_imports_and_shows_nothing() -> None:
     code = (
         "import os, sys\nsys.modules['resource'] = None\ndel os.sched_getaffinity\n"
         "from autospace.compute import machine\n"
-        "machine._kilobytes = lambda path, line: None\nos.name = 'nt'\n"
-        "machine.keep_freed_memory()\n"
+        "machine._kilobytes = lambda path, line: None\nname, os.name = os.name, 'nt'\n"
+        "machine.keep_freed_memory()\nos.name = name\n"
         "print(machine.peak_memory(), machine.cores() - os.cpu_count())"
     )
     assert printed(code) == [0, 0]
