@@ -41,7 +41,7 @@ from autospace.evaluators.make import Setup
 from autospace.runs.files import write_atomically
 from autospace.runs.settings import make_settings, parse_settings
 from autospace.seeds import derived_seed, stream
-from autospace.spaces import Architecture, Space, network_cost
+from autospace.spaces import Architecture, Space, SpaceError, network_cost
 
 TOLERANCE: Final = 0.1
 """How far from its target the MAdds of a network may be."""
@@ -108,7 +108,7 @@ def evaluated(
     images = setup.images()
     cache = EvaluationCache(study.work / "cache" / "evaluations", setup.conditions(images))
     job = EvaluationJob(setup, images)
-    with open_pool(workers, study.work / POOL, errors=(EvaluationError,)) as pool:
+    with open_pool(workers, study.work / POOL, errors=(EvaluationError, SpaceError)) as pool:
         for seed in seeds:
             networks, share = drawn(study.space(variant, seed), TARGETS[target], count, seed)
             tasks = [

@@ -46,6 +46,7 @@ from autospace.evaluators.evaluator import (
     skeleton_key,
 )
 from autospace.seeds import derived_seed
+from autospace.spaces.errors import SpaceError
 
 
 class Evaluations:
@@ -166,7 +167,7 @@ def _compared(
     cache = EvaluationCache(folder.evaluations, setup.conditions(images))
     job = EvaluationJob(setup, images, observer.tick)
     count = workers or default_workers(images.device)
-    with open_pool(count, folder.checkpoint / POOL, errors=(EvaluationError,)) as pool:
+    with open_pool(count, folder.checkpoint / POOL, errors=(EvaluationError, SpaceError)) as pool:
         evaluations = Evaluations(prepared, cache, pooled(pool, job), observer.tick)
         samples = _samples(prepared, evaluations.of(_count(prepared, evaluations, observer)))
     errors = [sample.means for sample in samples]

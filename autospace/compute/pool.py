@@ -126,7 +126,7 @@ class ProcessPool:
             count: processes.
             folder: for the files of jobs; nobody else's, and removed with all that is in it.
             thread_count: threads that torch computes in, in each process.
-            errors: exceptions, made of one text, that are raised here as they were there.
+            errors: exceptions, made of plain values, that are raised here as they were there.
         """
         self.count = count
         self._folder, self._thread_count, self._errors = folder, thread_count, errors
@@ -220,10 +220,10 @@ class ProcessPool:
             raise WorkerLostError(f"a worker process ended with exit code {code}") from None
         return reply
 
-    def _error(self, kinds: list[str], message: str, trace: str) -> Exception:
+    def _error(self, kinds: list[str], arguments: list[Plain], trace: str) -> Exception:
         for kind in self._errors:
             if _name(kind) in kinds:
-                return kind(message)
+                return kind(*arguments)
         return RuntimeError(f"in a worker process:\n{trace}")
 
     def _remove_files(self) -> None:
@@ -318,8 +318,10 @@ def _attempt(work: Work, given: Plain) -> dict[str, Any]:
         return {"result": work(given)}
     except Exception as error:
         kinds = [_name(kind) for kind in type(error).__mro__]
+        # What the exception is made of, which its message need not be.
+        arguments = json.loads(json.dumps(error.__reduce__()[1], default=str, skipkeys=True))
         trace = traceback.format_exc()
-        return {"error": {"kinds": kinds, "message": str(error), "trace": trace}}
+        return {"error": {"kinds": kinds, "arguments": arguments, "trace": trace}}
 
 
 def _name(kind: type) -> str:

@@ -44,6 +44,7 @@ from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.cost import Budget, layer_shares
+from autospace.spaces.errors import SpaceError
 from autospace.spaces.files.library import load_skeleton
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
@@ -226,7 +227,9 @@ def _pool(
     elif workers is None:
         candidates = prepared.plan.candidates
         workers = fitting_count(prepared.skeleton, candidates, scoring.batch, each, observer.say)
-    return open_pool(workers, folder.checkpoint / POOL, thread_count=each, ahead=True)
+    errors = (SpaceError,)
+    place = folder.checkpoint / POOL
+    return open_pool(workers, place, thread_count=each, errors=errors, ahead=True)
 
 
 def _scoring_threads(prepared: PreparedRun) -> int:

@@ -29,6 +29,7 @@ from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.cost import cell_cost
 from autospace.spaces.files.codec import cell_from, cell_out, from_json, to_json
 from autospace.spaces.files.document import CellDocument
+from autospace.spaces.files.reading import validated
 from autospace.spaces.skeleton import Skeleton
 
 ScorerType = type[ProbeScorer] | type[LocalScorer] | type[InPlaceScorer]
@@ -245,7 +246,7 @@ def _reference(settings: dict[str, Any], weights: dict[str, torch.Tensor]) -> Ne
 
 
 def _cell(document: Plain) -> Cell:
-    return cell_from(CellDocument.model_validate(document))
+    return cell_from(validated(CellDocument, document))
 
 
 def _sparing(report: Report) -> Tick:

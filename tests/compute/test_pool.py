@@ -24,6 +24,7 @@ from autospace.compute.pool import (
     WorkerLostError,
     open_pool,
 )
+from autospace.spaces import SpaceError
 from tests.evolution.runs import ROOT
 
 
@@ -65,6 +66,7 @@ class Adding:
         does: dict[str, Callable[[], Plain]] = {
             "known": lambda: failing(KnownError("a hundred")),
             "sub": lambda: failing(SubError("a kind")),
+            "two": lambda: failing(SpaceError("layers[0]", "is empty")),
             "unknown": lambda: 1 / 0,
             "sleep": asleep,
             "slow": slow,
@@ -95,7 +97,7 @@ class Adding:
 
 @contextmanager
 def processes(folder: Path, count: int = 1, thread_count: int = 1) -> Iterator[ProcessPool]:
-    found = ProcessPool(count, folder / "pool", thread_count, errors=(KnownError,))
+    found = ProcessPool(count, folder / "pool", thread_count, errors=(KnownError, SpaceError))
     try:
         yield found
     finally:
@@ -145,6 +147,10 @@ def test_processes_do_what_a_pool_has_to(tmp_path: Path) -> None:
         assert pid in {process.pid for process in pool._workers.values()}
         with pytest.raises(KnownError, match="a kind"):
             list(pool.results(job, ["sub"]))
+        # An exception that is made of more than its message.
+        with pytest.raises(SpaceError) as caught:
+            list(pool.results(job, ["two"]))
+        assert (caught.value.path, caught.value.problem) == ("layers[0]", "is empty")
         with pytest.raises(RuntimeError, match=r"(?s)in a worker process:.*ZeroDivisionError"):
             list(pool.results(job, ["unknown"]))
         with pytest.raises(RuntimeError, match=r"(?s)in a worker process:.*not JSON serial"):
