@@ -27,6 +27,7 @@ from autospace.data.batches import Batches
 from autospace.data.splits import divide
 from autospace.networks.network import Network, placed
 from autospace.scorers.context import ScoringContext, freeze
+from autospace.scorers.make import make_scorer
 from autospace.scorers.probe import ProbeScorer
 from autospace.seeds import derived_seed
 from autospace.spaces import Cell
@@ -149,7 +150,7 @@ def main() -> None:
         write(arguments.out, spared, seed, round(watched.halving_seconds, 2))
         other = moved(base, images, best_cells(arguments.out, seed, cells))
         started = time.process_time()
-        tables = {"probe moved": ProbeScorer(other).score(cells, 0)}
+        tables = {"probe moved": make_scorer(other).score(cells, 0)}
         write(arguments.out, tables, seed, round(time.process_time() - started, 2))
         print(seed, flush=True)
 

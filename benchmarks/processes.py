@@ -20,9 +20,11 @@ import torch
 from performance import measure
 
 from autospace.bench.workload import MIDDLE, Size, make_setting, spread
-from autospace.compute.processes import cores
+from autospace.compute.machine import cores
+from autospace.compute.pool import POOL, open_pool
+from autospace.data.batches import Batches, Normaliser
+from autospace.data.examples import Examples
 from autospace.scorers.make import make_scorer
-from autospace.scorers.parallel import crew
 from autospace.scorers.scorer import ScoringConfig
 
 CPU: Final = torch.device("cpu")
@@ -56,14 +58,26 @@ def in_turn(ways: dict[str, Callable[[], object]], clock: Callable[[], float]) -
     }
 
 
+def batches(size: Size) -> Batches:
+    """Noise; workers take batches of images, not those that are made up on the way."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (4 * size.batch, 3, size.resolution, size.resolution)
+    images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    labels = torch.randint(0, 10, (4 * size.batch,), generator=generator)
+    norm = Normaliser((127.5,) * 3, (74.0,) * 3)
+    return Batches(Examples(images, labels), size.batch, 0, CPU, norm)
+
+
 def processes() -> dict[str, Any]:
     """A later round of the default scorer, in this process and in one for each core."""
     rows = []
     for name, size in SIZES.items():
-        setting = make_setting(size, ScoringConfig(steps=STEPS, batch=size.batch), CPU)
+        options = ScoringConfig(steps=STEPS, batch=size.batch)
+        images = batches(size)
+        setting = replace(make_setting(size, options, CPU), training=images, validation=images)
         with (
             TemporaryDirectory() as folder,
-            crew(Path(folder) / "scoring.pt", cores(), 1, print) as several,
+            open_pool(cores(), Path(folder) / POOL, ahead=True) as several,
         ):
             here, beside = make_scorer(setting), make_scorer(setting, several)
             ways: dict[str, Callable[[], object]] = {

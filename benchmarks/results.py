@@ -33,15 +33,15 @@ from results_setup import (
 from autospace.comparison.compare import compare
 from autospace.comparison.folder import ComparisonFolder
 from autospace.comparison.settings import CompareConfig
+from autospace.compute.pool import POOL, open_pool
 from autospace.data.settings import DataConfig
-from autospace.evaluators.evaluate import EvaluationCache, evaluate_all
-from autospace.evaluators.evaluator import EvaluationRequest, EvaluatorConfig
-from autospace.evaluators.make import Setup, make_evaluator
-from autospace.evaluators.workers import making
+from autospace.evaluators.evaluate import EvaluationCache, EvaluationJob, evaluate_all, pooled
+from autospace.evaluators.evaluator import EvaluationError, EvaluationRequest, EvaluatorConfig
+from autospace.evaluators.make import Setup
 from autospace.runs.files import write_atomically
 from autospace.runs.settings import make_settings, parse_settings
 from autospace.seeds import derived_seed, stream
-from autospace.spaces import Architecture, Space, network_cost
+from autospace.spaces import Architecture, Space, SpaceError, network_cost
 
 TOLERANCE: Final = 0.1
 """How far from its target the MAdds of a network may be."""
@@ -107,14 +107,15 @@ def evaluated(
     setup = Setup(config, data, (), 0, "cpu", study.work / "cache")
     images = setup.images()
     cache = EvaluationCache(study.work / "cache" / "evaluations", setup.conditions(images))
-    with making(setup, workers, lambda: make_evaluator(setup, images)) as maker:
+    job = EvaluationJob(setup, images)
+    with open_pool(workers, study.work / POOL, errors=(EvaluationError, SpaceError)) as pool:
         for seed in seeds:
             networks, share = drawn(study.space(variant, seed), TARGETS[target], count, seed)
             tasks = [
                 EvaluationRequest(each, derived_seed(seed, "results", number))
                 for number, each in enumerate(networks)
             ]
-            found = evaluate_all(tasks, cache, maker)
+            found = evaluate_all(tasks, cache, pooled(pool, job))
             costs = [network_cost(each.skeleton, each.cells) for each in networks]
             row = {
                 "version": ROWS,

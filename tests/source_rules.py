@@ -19,6 +19,11 @@ MAX_FILES_IN_A_FOLDER = 20
 MAX_FILES = 230
 BANNED_NAMES = frozenset({"utils", "util", "helpers", "common", "core", "misc"})
 HEAVY = ("torch", "numpy", "deap", "sklearn", "scipy", "PIL", "safetensors")
+PICKLE_MODULES = ("pickle", "_pickle", "pickletools", "shelve", "marshal", "dill", "cloudpickle")
+READS_PICKLES = "autospace/data/readers/safe_pickle.py"
+"""Reads CIFAR's pickles, without running anything that they name."""
+PICKLES = ("torch.save", "torch.load")
+STARTS_PROCESSES = ("multiprocessing", "concurrent.futures.ProcessPoolExecutor")
 BRINGS_TORCH = ("torch", "safetensors.torch")
 TORCH_FREE = (
     "autospace/charts/*",
@@ -59,7 +64,7 @@ RULES = (
     Rule("autospace/networks/deploy.py", (*LIBRARY, "onnx", "onnxruntime"), ("autospace.cli",)),
     Rule(
         "autospace/scorers/*",
-        ("autospace", "torch", "numpy", "pydantic"),
+        ("autospace", "torch", "numpy", "pydantic", "safetensors"),
         (*ABOVE_TORCH_PARTS, "autospace.searchers"),
     ),
     Rule(
@@ -300,3 +305,31 @@ def statement_violations(path: str, text: str) -> list[str]:
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "builtins.print"):
             found.append(f"{path}:{node.lineno}: print; only cli prints")
     return found
+
+
+def pickle_violations(path: str, text: str) -> list[str]:
+    """No pickle is written or read: a pickle runs whatever it names."""
+    found = [
+        f"{path}:{item.line}: {item.target}; allowed: JSON and safetensors"
+        for item in imports_of(text)
+        if path != READS_PICKLES and _within(item.target, (*PICKLE_MODULES, *PICKLES))
+    ]
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Attribute() if ast.unparse(node) in PICKLES:
+                found.append(f"{path}:{node.lineno}: {ast.unparse(node)}; allowed: safetensors")
+            case ast.Attribute(attr="recv"):
+                found.append(f"{path}:{node.lineno}: recv unpickles; allowed: recv_bytes")
+            case ast.keyword(arg="allow_pickle" | "weights_only" as name, value=value):
+                if ast.unparse(value) != str(name == "weights_only"):
+                    found.append(f"{path}:{value.lineno}: {name}={ast.unparse(value)}")
+    return found
+
+
+def process_violations(path: str, text: str) -> list[str]:
+    """Work reaches other processes through one pool, `autospace/compute/pool.py`."""
+    return [
+        f"{path}:{item.line}: {item.target}; allowed: a pool of autospace.compute.pool"
+        for item in imports_of(text)
+        if not path.startswith("autospace/compute/") and _within(item.target, STARTS_PROCESSES)
+    ]

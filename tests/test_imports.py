@@ -221,13 +221,58 @@ def test_assert_and_print_are_refused_in_the_library_only() -> None:
     assert rules.statement_violations("cli/a.py", text) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import pickle",
+        "def f():\n    from pickle import loads",
+        "import pickletools as tools",
+        "import shelve, json",
+        "import torch\ntorch.load(path, weights_only=False)",
+        "import torch\ntorch.load(path)",
+        "import torch\nread = torch.load",
+        "from torch import load",
+        "import torch\ntorch.save(value, path)",
+        "numpy.load(path, allow_pickle=True)",
+        "load(path, weights_only=chosen)",
+        "value = connection.recv()",
+    ],
+)
+def test_a_pickle_is_refused_in_every_disguise(text: str) -> None:
+    assert rules.pickle_violations("autospace/scorers/a.py", text) != []
+    assert rules.pickle_violations("cli/a.py", text) != []
+
+
+def test_one_reader_may_import_pickle_and_nothing_else_may() -> None:
+    reader = "autospace/data/readers/safe_pickle.py"
+    assert rules.pickle_violations(reader, "import pickle\nimport pickletools") == []
+    assert rules.pickle_violations(reader, "import torch\ntorch.load(path)") != []
+    assert rules.pickle_violations("autospace/data/readers/npz.py", "import pickle") != []
+    plain = "import json\nfrom safetensors.torch import load\nread(path, allow_pickle=False)"
+    assert rules.pickle_violations("autospace/data/a.py", plain) == []
+
+
+def test_processes_are_started_by_the_pool_only() -> None:
+    text = "def f():\n    from multiprocessing import Pool"
+    assert rules.process_violations("autospace/evaluators/evaluate.py", text) != []
+    assert rules.process_violations("autospace/compute/pool.py", text) == []
+    threads = "from concurrent.futures import ThreadPoolExecutor"
+    assert rules.process_violations("autospace/data/load.py", threads) == []
+
+
 # The real folders.
 
 
 @pytest.mark.parametrize(
     "check",
-    [rules.import_violations, rules.size_violations, rules.statement_violations],
-    ids=["imports", "sizes", "statements"],
+    [
+        rules.import_violations,
+        rules.size_violations,
+        rules.statement_violations,
+        rules.pickle_violations,
+        rules.process_violations,
+    ],
+    ids=["imports", "sizes", "statements", "pickles", "processes"],
 )
 def test_every_file_keeps_the_rule(check: Callable[[str, str], list[str]]) -> None:
     found = [line for path, text in SOURCES.items() for line in check(path, text)]

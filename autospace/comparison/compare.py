@@ -26,28 +26,40 @@ from autospace.comparison.sample_size import (
 from autospace.comparison.setup import PreparedComparison, Tick, load_source, prepare
 from autospace.comparison.statistics import LEVEL
 from autospace.comparison.verdict import judge, not_comparable
-from autospace.evaluators.evaluate import EvaluationCache, evaluate_all
+from autospace.compute.pool import POOL, open_pool
+from autospace.evaluators.evaluate import (
+    EvaluateMany,
+    EvaluationCache,
+    EvaluationJob,
+    default_workers,
+    evaluate_all,
+    pooled,
+)
 from autospace.evaluators.evaluator import (
     PROXIES,
     SCORES_ONLY,
     Evaluation,
+    EvaluationError,
     EvaluationMethod,
     EvaluationRequest,
     architecture_key,
     skeleton_key,
 )
-from autospace.evaluators.make import make_evaluator
-from autospace.evaluators.workers import Maker, default_workers, making
 from autospace.seeds import derived_seed
+from autospace.spaces.errors import SpaceError
 
 
 class Evaluations:
     """Evaluates the first tuples of a matching, as many as are asked for."""
 
     def __init__(
-        self, prepared: PreparedComparison, cache: EvaluationCache, maker: Maker, tick: Tick
+        self,
+        prepared: PreparedComparison,
+        cache: EvaluationCache,
+        evaluate_many: EvaluateMany,
+        tick: Tick,
     ) -> None:
-        self._prepared, self._cache, self._maker = prepared, cache, maker
+        self._prepared, self._cache, self._evaluate_many = prepared, cache, evaluate_many
         self._tick = partial(tick, "evaluate")
 
     def of(self, count: int) -> list[list[tuple[Evaluation, ...]]]:
@@ -57,7 +69,7 @@ class Evaluations:
         # Tuple by tuple, so that what there is at any time is balanced.
         rows = list(zip(*columns, strict=True))
         tasks = [task for row in rows for network in row for task in network]
-        found = iter(evaluate_all(tasks, self._cache, self._maker, self._tick))
+        found = iter(evaluate_all(tasks, self._cache, self._evaluate_many, self._tick))
         by_row = [[tuple(next(found) for _ in range(repeats)) for _ in row] for row in rows]
         return [list(column) for column in zip(*by_row, strict=True)]
 
@@ -153,13 +165,10 @@ def _compared(
     images, setup = prepared.images, prepared.setup
     method = prepared.config.evaluator.method
     cache = EvaluationCache(folder.evaluations, setup.conditions(images))
-    with making(
-        setup,
-        workers or default_workers(images.device),
-        lambda: make_evaluator(setup, images, observer.tick),
-        shared=method == "supernet",
-    ) as maker:
-        evaluations = Evaluations(prepared, cache, maker, observer.tick)
+    job = EvaluationJob(setup, images, observer.tick)
+    count = workers or default_workers(images.device)
+    with open_pool(count, folder.checkpoint / POOL, errors=(EvaluationError, SpaceError)) as pool:
+        evaluations = Evaluations(prepared, cache, pooled(pool, job), observer.tick)
         samples = _samples(prepared, evaluations.of(_count(prepared, evaluations, observer)))
     errors = [sample.means for sample in samples]
     level = _level(prepared)

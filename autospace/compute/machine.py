@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import platform
 import re
-import resource
 import sys
 from contextlib import suppress
 from importlib import metadata
@@ -35,21 +34,34 @@ def keep_freed_memory() -> None:
     Training a small cell, fetching pages from the system again and again takes a third of the
     time. Where there is no such setting, nothing happens.
     """
+    if os.name != "posix":
+        return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None and any(mallopt(_MMAP_THRESHOLD, size) for size in _BLOCKS):
         mallopt(_TRIM_THRESHOLD, _KEPT)
 
 
 def peak_memory() -> int:
-    """Bytes that this process has held at most so far.
+    """Bytes that this process has held at most so far; 0 where the system does not show it.
 
-    On Linux not what getrusage says: that begins with the peak of whoever started the process.
+    Linux shows it in /proc. What getrusage says there begins with the peak of the parent process.
     """
     found = _kilobytes(Path("/proc/self/status"), _PEAK)
     if found is not None:
         return found * 2**10
+    try:
+        import resource
+    except ImportError:  # Windows has no such module
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 2**10
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def peak_memory_of_children() -> int:

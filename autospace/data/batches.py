@@ -3,10 +3,10 @@
 Random crop, flip and cutout of a whole batch in a handful of tensor operations.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -214,6 +214,36 @@ class Batches:
         if self._augment is not None:
             images = self._augment(images, _generator(self._seed, _AUGMENT, step))
         return images, self._labels.index_select(0, chosen)
+
+    def packed(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """The images and labels, and the rest as plain values; `unpacked` takes both."""
+        tensors = {"pixels": self._pixels, "labels": self._labels}
+        return tensors, {
+            "batch_size": self._size,
+            "seed": self._seed,
+            "normaliser": asdict(self._normaliser),
+            "augment": None if self._augment is None else asdict(self._augment),
+            "channels_last": self._channels_last,
+        }
+
+    @classmethod
+    def unpacked(cls, tensors: Mapping[str, torch.Tensor], plain: Mapping[str, Any]) -> "Batches":
+        """Batches equal to those that were packed, on the device of the tensors.
+
+        The images are not copied: several processes can share those of a file.
+        """
+        pixels, channels_last = tensors["pixels"], plain["channels_last"]
+        images = pixels.permute(0, 3, 1, 2) if channels_last else pixels
+        mean, std = (tuple(plain["normaliser"][name]) for name in ("mean", "std"))
+        return cls(
+            Examples(images, tensors["labels"]),
+            plain["batch_size"],
+            plain["seed"],
+            pixels.device,
+            Normaliser(mean, std),
+            None if plain["augment"] is None else Augment(**plain["augment"]),
+            channels_last,
+        )
 
     def evaluation_batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Every example once, in the order of the split, without augmentation.

@@ -1,18 +1,27 @@
-"""Many evaluations: what is known is looked up, the rest is made and kept.
+"""Many evaluations: what is known is looked up, the rest is made by a pool and kept.
 
 Evaluations on disk: the same one is never made twice.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from autospace.evaluators.evaluator import Evaluation, EvaluationRequest
-from autospace.evaluators.workers import Maker
+import torch
+
+from autospace.compute.machine import cores
+from autospace.compute.pool import Plain, Pool, Report, Work, WorkerLostError
+from autospace.data.images import Images
+from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluationRequest, Evaluator
+from autospace.evaluators.make import Setup, make_evaluator
+from autospace.evaluators.make import Tick as PhaseTick
 from autospace.progress import Tick, no_tick
 from autospace.runs.files import write_atomically
+from autospace.spaces.files.codec import from_json, to_json
+from autospace.spaces.space import Architecture
 
 VERSION: Final = 2
 """Part of every key: goes up when equal settings would give other numbers."""
@@ -74,15 +83,25 @@ class EvaluationCache:
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:40]}.json"
 
 
+EvaluateMany = Callable[[Sequence[EvaluationRequest]], Iterator[tuple[int, Evaluation]]]
+"""Gives the place and evaluation of every request, as they are done.
+
+Raises `EvaluationError` if one cannot be made.
+"""
+
+
 def evaluate_all(
-    tasks: Sequence[EvaluationRequest], cache: EvaluationCache, maker: Maker, tick: Tick = no_tick
+    tasks: Sequence[EvaluationRequest],
+    cache: EvaluationCache,
+    evaluate_many: EvaluateMany,
+    tick: Tick = no_tick,
 ) -> list[Evaluation]:
     """The evaluations of all tasks, in their order; each is cached as soon as it is made.
 
     Args:
         tasks: what to evaluate; equal ones are evaluated once.
         cache: where evaluations are looked up and kept.
-        maker: makes those that are missing.
+        evaluate_many: makes those that are missing.
         tick: told how many of the different tasks are done; may raise to stop.
 
     Raises:
@@ -96,8 +115,69 @@ def evaluate_all(
     missing = [each for each in first if each not in found]
     tick(len(found), len(first))
     todo = [first[each] for each in missing]
-    for place, evaluation in maker.made(todo) if todo else ():
+    for place, evaluation in evaluate_many(todo) if todo else ():
         cache.put(todo[place], evaluation)
         found[missing[place]] = evaluation
         tick(len(found), len(first))
     return [found[task.key, task.seed] for task in tasks]
+
+
+@dataclass(frozen=True)
+class EvaluationJob:
+    """Evaluation of architectures; see `autospace.compute.pool.Job`.
+
+    Attributes:
+        setup: what evaluators are made of.
+        images: those of the setup, which this process has read already.
+        tick: is told how the training of a supernet goes on.
+    """
+
+    setup: Setup
+    images: Images
+    tick: PhaseTick | None = None
+
+    def begin(self, report: Report) -> Work:
+        """Evaluates in this process, with these images."""
+        return _evaluation(make_evaluator(self.setup, self.images, self.tick))
+
+    def pack(self, folder: Path) -> Plain:
+        """The setup; workers find the weights of a supernet in its folder, trained here."""
+        if self.setup.config.method == "supernet":
+            make_evaluator(self.setup, self.images, self.tick)
+        return self.setup.packed()
+
+    @staticmethod
+    def begin_packed(packed: Plain, report: Report) -> Work:
+        """Evaluates in another process, which reads the images itself."""
+        setup = Setup.unpacked(packed)
+        return _evaluation(make_evaluator(setup, setup.images()))
+
+
+def _evaluation(evaluator: Evaluator) -> Work:
+    def evaluate(request: Plain) -> Plain:
+        architecture = from_json(request["architecture"])
+        if not isinstance(architecture, Architecture):
+            raise TypeError(f"a {type(architecture).__name__}; allowed: an Architecture")
+        evaluation = evaluator.evaluate(architecture, request["seed"])
+        return [evaluation.score, evaluation.loss]
+
+    return evaluate
+
+
+def pooled(pool: Pool, job: EvaluationJob) -> EvaluateMany:
+    """Evaluations by a pool; the numbers are the same for every pool."""
+
+    def evaluate_many(tasks: Sequence[EvaluationRequest]) -> Iterator[tuple[int, Evaluation]]:
+        requests = [{"architecture": to_json(t.architecture), "seed": t.seed} for t in tasks]
+        try:
+            for place, (score, loss) in pool.results(job, requests):
+                yield place, Evaluation(score, loss)
+        except WorkerLostError as error:
+            raise EvaluationError(f"{error}; out of memory? use fewer workers") from None
+
+    return evaluate_many
+
+
+def default_workers(device: torch.device) -> int:
+    """As many processes as there are cores for this one; one on a GPU."""
+    return cores() if device.type == "cpu" else 1

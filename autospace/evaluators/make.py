@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from autospace.evaluators.supernet import SharedWeightsEvaluator, train_supernet
 from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
 from autospace.runs.files import write_atomically
 from autospace.spaces.cells.key import canonical_key
+from autospace.spaces.files.codec import from_json, to_json
 from autospace.spaces.space import Space
 from autospace.supernets.supernet import Supernet, space_supernet
 
@@ -27,7 +28,7 @@ Tick = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Setup:
-    """All that an evaluator is made of; small enough to be sent to another process.
+    """All that an evaluator is made of, apart from the images.
 
     Attributes:
         spaces: whose networks a supernet holds; other methods do not look at them.
@@ -42,6 +43,30 @@ class Setup:
     seed: int
     device: str
     folder: Path
+
+    def packed(self) -> dict[str, Any]:
+        """The setup as plain values, which `unpacked` takes."""
+        return {
+            "config": self.config.model_dump_json(),
+            "data": self.data.model_dump_json(),
+            "spaces": [to_json(space) for space in self.spaces],
+            "seed": self.seed,
+            "device": self.device,
+            "folder": str(self.folder.absolute()),
+        }
+
+    @classmethod
+    def unpacked(cls, packed: Mapping[str, Any]) -> "Setup":
+        """A setup equal to the one that was packed."""
+        spaces = tuple(from_json(space) for space in packed["spaces"])
+        return cls(
+            EvaluatorConfig.model_validate_json(packed["config"]),
+            DataConfig.model_validate_json(packed["data"]),
+            tuple(space for space in spaces if isinstance(space, Space)),
+            packed["seed"],
+            packed["device"],
+            Path(packed["folder"]),
+        )
 
     def images(self, tick: Tick | None = None) -> Images:
         """Reads the images.

@@ -21,7 +21,7 @@ from autospace.compute.device import (
     threads,
 )
 from autospace.compute.execution import Execution
-from autospace.compute.processes import EndedError
+from autospace.compute.pool import POOL, Pool, WorkerLostError, open_pool
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet
 from autospace.data.load import load_data
@@ -37,13 +37,14 @@ from autospace.latency.budget import LatencyBudget, keep_table, latency_budget, 
 from autospace.networks.fused import described
 from autospace.networks.network import Network
 from autospace.scorers.context import ScoringContext, freeze
-from autospace.scorers.make import LONE, make_scorer
-from autospace.scorers.parallel import Crew, crew, fitting_count
+from autospace.scorers.make import make_scorer
+from autospace.scorers.pooled import INDEPENDENT, fitting_count
 from autospace.scorers.scorer import Scorer
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.cost import Budget, layer_shares
+from autospace.spaces.errors import SpaceError
 from autospace.spaces.files.library import load_skeleton
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
@@ -112,7 +113,6 @@ def _latency(
 
 
 VALIDATION_BATCH_FACTOR = 2
-SCORING = "scoring.pt"
 
 
 def learn(
@@ -149,18 +149,16 @@ def learn(
         keep_table(table, folder.checkpoint / LATENCY_TABLE)
         with (
             threads(thread_count(folder.config.threads, prepared.skeleton.resolution)),
-            _crew(prepared, folder, observer, workers) as crew,
+            _pool(prepared, folder, observer, workers) as pool,
         ):
             try:
-                return _learned(prepared, folder, observer, crew)
-            except EndedError as error:
+                return _learned(prepared, folder, observer, pool)
+            except WorkerLostError as error:
                 problem = f"{folder.path}: {error}; nothing is lost; out of memory?"
                 raise RunError(f"{problem} go on with fewer --workers") from None
 
 
-def _learned(
-    prepared: PreparedRun, folder: RunFolder, observer: Observer, crew: Crew | None
-) -> Space:
+def _learned(prepared: PreparedRun, folder: RunFolder, observer: Observer, pool: Pool) -> Space:
     training, validation, images = _batches(prepared)
     network = _warmed_up(prepared, images, folder, observer)
     setting = ScoringContext(
@@ -171,9 +169,10 @@ def _learned(
         prepared.config.seed,
         partial(observer.tick, "score"),
         prepared.execution,
+        say=observer.say,
     )
     with threads(_scoring_threads(prepared)):
-        state = _evolved(prepared, make_scorer(setting, crew), folder, observer)
+        state = _evolved(prepared, make_scorer(setting, pool), folder, observer)
     space = learned_space(
         prepared.plan,
         state,
@@ -219,22 +218,24 @@ def _warmed_up(
     return network
 
 
-def _crew(
+def _pool(
     prepared: PreparedRun, folder: RunFolder, observer: Observer, workers: int | None
-) -> AbstractContextManager[Crew | None]:
+) -> AbstractContextManager[Pool]:
     scoring, each = prepared.config.scoring, _scoring_threads(prepared)
-    if scoring.method not in LONE or prepared.execution.device.type != "cpu":
+    if scoring.method not in INDEPENDENT or prepared.execution.device.type != "cpu":
         workers = 1
     elif workers is None:
         candidates = prepared.plan.candidates
         workers = fitting_count(prepared.skeleton, candidates, scoring.batch, each, observer.say)
-    return crew(folder.checkpoint / SCORING, workers, each, observer.say)
+    errors = (SpaceError,)
+    place = folder.checkpoint / POOL
+    return open_pool(workers, place, thread_count=each, errors=errors, ahead=True)
 
 
 def _scoring_threads(prepared: PreparedRun) -> int:
-    """Candidates that do not meet get a thread each: cores are used by several of them."""
+    """Independent candidates get a thread each: cores are used by several of them."""
     config = prepared.config
-    if config.threads == "auto" and config.scoring.method in LONE:
+    if config.threads == "auto" and config.scoring.method in INDEPENDENT:
         return 1
     return thread_count(config.threads, prepared.skeleton.resolution)
 

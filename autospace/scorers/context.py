@@ -4,7 +4,7 @@ The supernet of a scorer: a copy of the reference, the candidates of every layer
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +27,10 @@ from autospace.training.task import CLASSIFICATION, Task
 KEPT_BYTES: Final = 1 << 30
 
 
+def _unheard(message: str) -> None:
+    """Nobody reads the remarks."""
+
+
 @dataclass(frozen=True)
 class ScoringContext:
     """The trained reference network and the two halves of the fitness images.
@@ -37,6 +41,7 @@ class ScoringContext:
         validation: batches that fitness is read off; their images are not in `training`.
         task: what networks are trained to do.
         kept_bytes: of what the reference shows of each kind of batch, kept for later rounds.
+        say: is told the remarks of workers.
     """
 
     reference: Network
@@ -48,6 +53,7 @@ class ScoringContext:
     execution: Execution = PLAIN
     task: Task = CLASSIFICATION
     kept_bytes: int = KEPT_BYTES
+    say: Callable[[str], None] = _unheard
 
     @property
     def device(self) -> torch.device:

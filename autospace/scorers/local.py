@@ -20,15 +20,15 @@ from torch import nn
 from autospace.compute.execution import widened
 from autospace.networks.features import LayerInput, LayerTrace, layer_inputs, layer_traces
 from autospace.networks.network import Network, joined
-from autospace.scorers.alone import LoneScorer
 from autospace.scorers.context import ScoringContext
+from autospace.scorers.independent import IndependentScorer
 from autospace.spaces.cells.cell import Cell
 from autospace.training.task import Task
 
 PROBE_STEP = 0
 
 
-class LocalScorer(LoneScorer[LayerTrace]):
+class LocalScorer(IndependentScorer[LayerTrace]):
     """Fitness in units of cross-entropy per image."""
 
     TENSORS_SEEN = 3
@@ -64,7 +64,7 @@ def _rms(tensor: torch.Tensor) -> float:
     return max(float(widened(tensor).square().mean().sqrt()), 1e-12)
 
 
-class InPlaceScorer(LoneScorer[LayerInput]):
+class InPlaceScorer(IndependentScorer[LayerInput]):
     """Fitness in units of cross-entropy per image."""
 
     def __init__(self, setting: ScoringContext) -> None:

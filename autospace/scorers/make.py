@@ -1,49 +1,37 @@
 """Scorers by name."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
-from autospace.scorers.alone import LoneScorer
+from autospace.compute.pool import InProcess, Pool
 from autospace.scorers.context import ScoringContext, relative_costs
 from autospace.scorers.gated import GatedScorer
-from autospace.scorers.local import InPlaceScorer, LocalScorer
 from autospace.scorers.mixture import MixtureScorer
-from autospace.scorers.parallel import Crew, ParallelScorer
-from autospace.scorers.probe import ProbeScorer
+from autospace.scorers.pooled import INDEPENDENT, PooledScorer
 from autospace.scorers.scorer import Scorer, ScoringMethod
 from autospace.spaces.cells.cell import Cell
 
-LONE: Final[dict[ScoringMethod, type[LoneScorer[Any]]]] = {
-    "probe": ProbeScorer,
-    "local": LocalScorer,
-    "in-place": InPlaceScorer,
-}
-"""Those whose candidates do not meet, so that several processes can share the work."""
-SCORERS: Final[dict[ScoringMethod, Callable[[ScoringContext], Scorer]]] = {
-    **LONE,
-    "gated": GatedScorer,
-    "mixture": MixtureScorer,
+SCORERS: Final[dict[ScoringMethod, Callable[[ScoringContext, Pool], Scorer]]] = {
+    **dict.fromkeys(INDEPENDENT, PooledScorer),
+    "gated": lambda context, _: GatedScorer(context),
+    "mixture": lambda context, _: MixtureScorer(context),
 }
 
 
-def make_scorer(setting: ScoringContext, crew: Crew | None = None) -> Scorer:
-    """The scorer that the options name; what it trains for, or its fitness, minds the cost.
+def make_scorer(setting: ScoringContext, pool: Pool | None = None) -> Scorer:
+    """The scorer that the options name; it takes the cost into account if they say so.
 
     Args:
         setting: what it works with.
-        crew: processes that train candidates; used by the scorers in `LONE`.
+        pool: trains the candidates of the methods in `INDEPENDENT`; by default this process.
     """
-    method = setting.options.method
-    if crew is not None and method in LONE:
-        scorer: Scorer = ParallelScorer(LONE[method], setting, crew)
-    else:
-        scorer = SCORERS[method](setting)
+    scorer = SCORERS[setting.options.method](setting, pool or InProcess())
     inside = isinstance(scorer, MixtureScorer)
     return scorer if inside or not setting.options.cost_weight else CostAware(scorer, setting)
 
 
 class CostAware:
-    """Another scorer's fitness less the weighed MAdds beyond those of the reference's cell.
+    """Another scorer's fitness less the weighted MAdds beyond those of the reference's cell.
 
     This is the cost term of the loss, lambda * sum_l m_l / M, for scorers that do not train with
     it; M are the MAdds of all reference cells. A candidate that promises a lower loss than the

@@ -7,7 +7,7 @@ gets than with the reference's own cell. Nothing downstream has to be imitated, 
 passes through the network: a step costs one cell.
 
 Kin: linear classifier probes (Alain and Bengio, 2016) and greedy layer-wise training (Belilovsky
-et al., ICML 2019), here as a yardstick for cells.
+et al., ICML 2019), here to measure cells.
 """
 
 import torch
@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from autospace.networks.cells import CellModule
 from autospace.networks.features import LayerInput, layer_inputs
 from autospace.networks.network import joined, placed
-from autospace.scorers.alone import LoneScorer
 from autospace.scorers.context import ScoringContext
+from autospace.scorers.independent import IndependentScorer
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell, LayerShape
 
@@ -40,7 +40,7 @@ class Probe(nn.Module):
         return logits
 
 
-class ProbeScorer(LoneScorer[LayerInput]):
+class ProbeScorer(IndependentScorer[LayerInput]):
     """Fitness in units of cross-entropy per image."""
 
     def __init__(self, setting: ScoringContext) -> None:

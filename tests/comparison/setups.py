@@ -1,14 +1,13 @@
 """Small spaces, and an evaluator that needs no training: a formula and noise by the seed."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from autospace.comparison.matching import draw, match, unmatched
 from autospace.comparison.verdict import ComparedPair, judge
 from autospace.evaluators.evaluator import Evaluation, EvaluationRequest, architecture_key
-from autospace.evaluators.workers import Made
 from autospace.seeds import derived_seed
 from autospace.spaces import (
     DEFAULT_OPERATIONS,
@@ -62,7 +61,7 @@ class Formula:
         self._error, self._noise = error, noise
         self.asked: list[EvaluationRequest] = []
 
-    def made(self, tasks: Sequence[EvaluationRequest]) -> Made:
+    def __call__(self, tasks: Sequence[EvaluationRequest]) -> Iterator[tuple[int, Evaluation]]:
         for place, task in enumerate(tasks):
             self.asked.append(task)
             rng = np.random.default_rng([task.seed, len(task.key)])

@@ -1,5 +1,7 @@
 """Batches: purity, coverage, layout; the normaliser."""
 
+import json
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -40,6 +42,23 @@ def test_an_epoch_shows_every_example_at_most_once(
     assert count - len(seen) < min(size, count)
     if count % min(size, count) == 0:
         assert sorted(seen) == list(range(count))
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("augment", [None, Augment(crop=1, flip=True, cutout=1)])
+def test_packed_batches_are_the_same_and_share_the_images(
+    augment: Augment | None, channels_last: bool
+) -> None:
+    norm = Normaliser((3.5, 1 / 3), (0.1, 7.0))
+    drawn = numbered(20, channels=2)
+    batches = Batches(drawn, 6, 3, "cpu", norm, augment, channels_last)
+    tensors, plain = batches.packed()
+    again = Batches.unpacked(tensors, json.loads(json.dumps(plain)))
+    for step in (0, 4, 11):
+        for found, expected in zip(again.batch(step), batches.batch(step), strict=True):
+            assert torch.equal(found, expected)
+            assert found.stride() == expected.stride()
+    assert again.packed()[0]["pixels"].data_ptr() == tensors["pixels"].data_ptr()
 
 
 def test_a_batch_is_a_pure_function_of_the_step() -> None:

@@ -1,6 +1,6 @@
 """Many evaluations: each made once, kept at once, handed back in order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from autospace.evaluators.evaluate import EvaluationCache, evaluate_all
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluationRequest
-from autospace.evaluators.workers import Made
 from tests.evaluators.setups import architecture
 
 NETWORKS = [architecture(a, b) for a in range(3) for b in range(3)]
@@ -26,7 +25,7 @@ class Backwards:
         self.asked: list[EvaluationRequest] = []
         self._left = fail_after
 
-    def made(self, tasks: Sequence[EvaluationRequest]) -> Made:
+    def __call__(self, tasks: Sequence[EvaluationRequest]) -> Iterator[tuple[int, Evaluation]]:
         for place in reversed(range(len(tasks))):
             if not self._left:
                 raise EvaluationError("no more")

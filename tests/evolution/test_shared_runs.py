@@ -64,7 +64,7 @@ def test_a_shared_run_that_is_interrupted_goes_on_in_as_many_as_there_are(tmp_pa
     with pytest.raises(KeyboardInterrupt):
         learn(RunFolder.create(run, config), AtScoring(25, interrupt), workers=2)
     assert multiprocessing.active_children() == []
-    assert not (run / "checkpoint" / "scoring.pt").exists()
+    assert not (run / "checkpoint" / "pool").exists()
     learn(RunFolder.open(run), Silent(), workers=None)
     assert (run / "space.json").read_bytes() == (tmp_path / "one" / "space.json").read_bytes()
 
@@ -106,7 +106,7 @@ def test_processes_end_with_a_run_that_is_killed(tmp_path: Path) -> None:
         assert time.monotonic() < last, "a process outlived its owner"
         time.sleep(0.1)
     learn(RunFolder.open(tmp_path / "run"), Silent())
-    assert not (tmp_path / "run" / "checkpoint" / "scoring.pt").exists()
+    assert not (tmp_path / "run" / "checkpoint" / "pool").exists()
 
 
 def _alive(pid: int) -> bool:

@@ -65,7 +65,8 @@ def test_scoring_reads_numbers_only_at_its_end(
     reads, found = Reads(), list[tuple[int, int]]()
 
     def tick(done: int, total: int) -> None:
-        found.append((reads.count, len(lists)))
+        if done < total:  # at the end the numbers are there
+            found.append((reads.count, len(lists)))
 
     setting = replace(make_setting(method, cost_weight=0.1), tick=tick)
     scorer = make_scorer(setting)

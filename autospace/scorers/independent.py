@@ -1,13 +1,13 @@
 """What the scorers share that train every candidate alone beside the frozen reference.
 
-Candidates do not meet: a score depends on layer, cell and repeat alone, whatever the company, and
-memory is that of the candidates' weights and one cell's activations. All candidates see the same
-batches, and the reference's own cell is trained the same way from scratch: the yardstick.
+Candidates are independent: a loss depends on layer, cell and repeat alone, whatever else is
+trained, and memory is that of the candidates' weights and one cell's activations. All candidates
+see the same batches. `autospace.scorers.pooled` turns losses into fitness.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Generic
 
@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from autospace.networks.features import Look, Seen, Steps
-from autospace.networks.network import Network
 from autospace.scorers.context import ScoringContext
 from autospace.spaces.cells.cell import Cell
 from autospace.training.short import set_rate, sgd
@@ -29,29 +28,8 @@ Learners = list[list[nn.Module]]
 """Per layer what is trained for each of its candidates."""
 
 
-Losses = Callable[[Sequence[Sequence[Cell]], int], list[list[float]]]
-"""Of the candidates of every layer in a repeat: their validation losses after training."""
-
-
-class Yardstick:
-    """Fitness: how much lower a candidate's loss gets than that of the reference's own cell."""
-
-    def __init__(self, reference: Network, losses: Losses) -> None:
-        layers = range(len(reference.skeleton.layers))
-        self._cells = [[reference.cell(layer).cell] for layer in layers]
-        self._losses = losses
-        self._own: dict[int, list[float]] = {}
-
-    def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
-        if repeat not in self._own:
-            self._own[repeat] = [loss for (loss,) in self._losses(self._cells, repeat)]
-        pairs = zip(self._losses(candidates, repeat), self._own[repeat], strict=True)
-        return [[own - loss for loss in layer] for layer, own in pairs]
-
-
-class LoneScorer(ABC, Generic[Seen]):
-    """Trains every candidate in this process, all of them step by step."""
+class IndependentScorer(ABC, Generic[Seen]):
+    """Trains candidates in this process, all of them step by step."""
 
     TENSORS_SEEN: ClassVar[int] = 1
     """As large as a layer's input, of which the reference shows so many."""
@@ -62,7 +40,6 @@ class LoneScorer(ABC, Generic[Seen]):
             Steps(setting.reference, source, look, setting.execution, setting.kept_bytes)
             for source in (setting.training, setting.validation)
         )
-        self._yardstick = Yardstick(setting.reference, self.losses)
 
     @abstractmethod
     def learner(self, layer: int, cell: Cell, repeat: int) -> nn.Module:
@@ -76,12 +53,8 @@ class LoneScorer(ABC, Generic[Seen]):
     def loss(self, layer: int, learner: nn.Module, seen: Seen) -> torch.Tensor:
         """What fitness is read off: a mean over the images, in units of cross-entropy."""
 
-    def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
-        return self._yardstick.score(candidates, repeat)
-
     def losses(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """See `Losses`."""
+        """The validation losses of all candidates of all layers, after training in a repeat."""
         learners = [
             [self.learner(layer, cell, repeat) for cell in cells]
             for layer, cells in enumerate(candidates)

@@ -1,0 +1,285 @@
+"""Scoring by a pool: candidates that do not meet are trained by whoever is free.
+
+Who trains a candidate changes nothing: its loss depends on layer, cell and repeat alone.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from autospace.compute.execution import Execution, Microbatches
+from autospace.compute.machine import available_memory, cores
+from autospace.compute.pool import Plain, Pool, Report, Work
+from autospace.data.batches import Batches, BatchSource
+from autospace.networks.network import Network, placed
+from autospace.progress import Tick
+from autospace.scorers.context import ScoringContext, freeze
+from autospace.scorers.local import InPlaceScorer, LocalScorer
+from autospace.scorers.probe import ProbeScorer
+from autospace.scorers.scorer import ScoringConfig, ScoringMethod
+from autospace.spaces.cells.cell import Cell
+from autospace.spaces.cells.cost import cell_cost
+from autospace.spaces.files.codec import cell_from, cell_out, from_json, to_json
+from autospace.spaces.files.document import CellDocument
+from autospace.spaces.files.reading import validated
+from autospace.spaces.skeleton import Skeleton
+
+ScorerType = type[ProbeScorer] | type[LocalScorer] | type[InPlaceScorer]
+INDEPENDENT: Final[dict[ScoringMethod, ScorerType]] = {
+    "probe": ProbeScorer,
+    "local": LocalScorer,
+    "in-place": InPlaceScorer,
+}
+"""Scorers whose candidates do not meet, so that several processes can do the work."""
+PROCESS_BYTES: Final = 400 << 20
+"""What a process holds before it trains anything."""
+WIDEST_EXPANSION: Final = 6
+KEPT_TENSORS: Final = 12
+"""Tensors of its hidden width that a cell keeps for the backward pass: edges, sums, expansion."""
+SPARED: Final = 4
+"""A quarter of the memory left may be filled with what the reference shows."""
+SECONDS_BETWEEN_TICKS: Final = 0.2
+STEP_MADDS: Final = 7_000_000
+"""MAdds that take as long as a step of the smallest cell (measured)."""
+FILE: Final = "scoring.safetensors"
+Position = tuple[int, int]
+"""Layer, and index among its candidates."""
+
+
+class PooledScorer:
+    """Fitness: how much lower a candidate's loss gets than that of the reference's own cell.
+
+    The reference's cell, the baseline, is trained from scratch as candidates are.
+    """
+
+    def __init__(self, context: ScoringContext, pool: Pool) -> None:
+        if pool.count > 1:
+            share = available_memory() // (SPARED * pool.count)
+            context = replace(context, kept_bytes=min(context.kept_bytes, share))
+        self._context, self._pool = context, pool
+        self._job = ScoringJob(context)
+        seen = INDEPENDENT[context.options.method].TENSORS_SEEN
+        self._kept = seen * _input_bytes(context) <= context.kept_bytes
+        self._baselines: dict[int, list[float]] = {}
+
+    def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
+        """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
+        if repeat not in self._baselines:
+            reference = self._context.reference
+            own = [[reference.cell(layer).cell] for layer in range(len(candidates))]
+            self._baselines[repeat] = [loss for (loss,) in self._losses(own, repeat)]
+        pairs = zip(self._losses(candidates, repeat), self._baselines[repeat], strict=True)
+        return [[own - loss for loss in layer] for layer, own in pairs]
+
+    def _losses(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
+        work = self._work(candidates)
+        # What is not kept is computed again for every part, so parts should then be few. This
+        # process trains all candidates step by step: they share what the reference shows.
+        several = self._kept and self._pool.count > 1
+        parts = one_by_one(work) if several else in_order(work, self._pool.count)
+        requests = [
+            {"candidates": _documents(candidates, part), "repeat": repeat} for part in parts
+        ]
+        progress = _Progress(self._context, [sum(work[each] for each in part) for part in parts])
+        found = [[0.0] * len(row) for row in candidates]
+        for index, losses in self._pool.results(self._job, requests, progress.on_message):
+            progress.on_message(index, self._context.options.steps)
+            values = [loss for row in losses for loss in row]
+            for (layer, place), loss in zip(parts[index], values, strict=True):
+                found[layer][place] = loss
+        return found
+
+    def _work(self, candidates: Sequence[Sequence[Cell]]) -> dict[Position, int]:
+        """What a step of each candidate takes, in MAdds."""
+        shapes, batch = self._context.reference.skeleton.shapes, self._context.options.batch
+        return {
+            (layer, place): STEP_MADDS + batch * cell_cost(cell, shape).madds
+            for layer, (row, shape) in enumerate(zip(candidates, shapes, strict=True))
+            for place, cell in enumerate(row)
+        }
+
+
+def one_by_one(work: dict[Position, int]) -> list[list[Position]]:
+    """The candidates, the dearest first: whoever is free takes the next."""
+    return [[position] for position in sorted(work, key=lambda each: -work[each])]
+
+
+def in_order(work: dict[Position, int], count: int) -> list[list[Position]]:
+    """At most so many parts of about equal work, each of neighbouring layers."""
+    whole = sum(work.values())
+    parts: list[list[Position]] = [[] for _ in range(count)]
+    for (position, effort), end in zip(work.items(), accumulate(work.values()), strict=True):
+        parts[count * (2 * end - effort) // (2 * whole)].append(position)
+    return [part for part in parts if part]
+
+
+def _documents(
+    candidates: Sequence[Sequence[Cell]], part: list[Position]
+) -> list[list[dict[str, Any]]]:
+    rows: list[list[dict[str, Any]]] = [[] for _ in candidates]
+    for layer, place in part:
+        rows[layer].append(cell_out(candidates[layer][place]))
+    return rows
+
+
+def _input_bytes(context: ScoringContext) -> int:
+    """What the inputs of all layers take, over the training batches of a repeat."""
+    options, shapes = context.options, context.reference.skeleton.shapes
+    numbers = sum(shape.in_channels * shape.resolution**2 for shape in shapes)
+    return 4 * numbers * options.batch * options.steps
+
+
+class _Progress:
+    """How much of a round is done, in steps of all candidates."""
+
+    def __init__(self, context: ScoringContext, work: list[int]) -> None:
+        self._context, self._work, self._done = context, work, [0] * len(work)
+
+    def on_message(self, index: int, message: Plain) -> None:
+        """The steps that a part has done, or a remark."""
+        if isinstance(message, str):
+            self._context.say(message)
+            return
+        self._done[index] = message
+        done = sum(work * each for work, each in zip(self._work, self._done, strict=True))
+        self._context.tick(done // sum(self._work), self._context.options.steps)
+
+
+@dataclass(frozen=True)
+class ScoringJob:
+    """Training of candidates, by one of the scorers in `INDEPENDENT`; see `Job`.
+
+    A request holds candidates per layer and a repeat; its result is their losses. Messages are
+    the steps done, and remarks.
+    """
+
+    context: ScoringContext
+
+    def begin(self, report: Report) -> Work:
+        """Trains in this process, with this context."""
+        return _training(replace(self.context, tick=lambda done, _: report(done)))
+
+    def pack(self, folder: Path) -> Plain:
+        """Writes the reference's weights and the images into one file, all settings beside them.
+
+        Raises:
+            TypeError: batches that are computed in some other way than `Batches` does it.
+        """
+        context, network = self.context, self.context.reference
+        tensors = {f"reference.{name}": each for name, each in network.state_dict().items()}
+        settings = {
+            "skeleton": to_json(network.skeleton),
+            "cells": [cell_out(network.cell(i).cell) for i in range(len(network.layers))],
+            "options": context.options.model_dump_json(),
+            "seed": context.seed,
+            "precision": str(context.execution.precision).removeprefix("torch."),
+        }
+        for name, source in (("training", context.training), ("validation", context.validation)):
+            images, settings[name] = _batches(source).packed()
+            tensors |= {f"{name}.{key}": each for key, each in images.items()}
+        folder.mkdir(parents=True, exist_ok=True)
+        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        save_file(contiguous, folder / FILE, {"settings": json.dumps(settings)})
+        return {"file": str((folder / FILE).absolute()), "kept_bytes": context.kept_bytes}
+
+    @staticmethod
+    def begin_packed(packed: Plain, report: Report) -> Work:
+        """Trains on a CPU, with what is in the file."""
+        with safe_open(packed["file"], "pt") as stream:
+            settings = json.loads(stream.metadata()["settings"])
+            # Mapped, not read: all processes share one copy of the images.
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        training, validation = (
+            Batches.unpacked(_under(tensors, name), settings[name])
+            for name in ("training", "validation")
+        )
+        precision: torch.dtype = getattr(torch, settings["precision"])
+        context = ScoringContext(
+            _reference(settings, _under(tensors, "reference")),
+            training,
+            validation,
+            ScoringConfig.model_validate_json(settings["options"]),
+            settings["seed"],
+            _sparing(report),
+            Execution(precision=precision, parts=Microbatches(report)),
+            packed["kept_bytes"],
+        )
+        return _training(context)
+
+
+def _training(context: ScoringContext) -> Work:
+    scorer = INDEPENDENT[context.options.method](context)
+
+    def losses(request: Plain) -> Plain:
+        rows = [[_cell(each) for each in row] for row in request["candidates"]]
+        return scorer.losses(rows, request["repeat"])
+
+    return losses
+
+
+def _batches(source: BatchSource) -> Batches:
+    if not isinstance(source, Batches):
+        raise TypeError(f"{type(source).__name__}: cannot be sent to workers; allowed: Batches")
+    return source
+
+
+def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    start = f"{prefix}."
+    return {name[len(start) :]: each for name, each in tensors.items() if name.startswith(start)}
+
+
+def _reference(settings: dict[str, Any], weights: dict[str, torch.Tensor]) -> Network:
+    skeleton = from_json(settings["skeleton"])
+    if not isinstance(skeleton, Skeleton):
+        raise TypeError(f"skeleton: a {type(skeleton).__name__}; allowed: a Skeleton")
+    network = placed(Network(skeleton, [_cell(each) for each in settings["cells"]]), "cpu")
+    network.load_state_dict(weights)
+    return freeze(network)
+
+
+def _cell(document: Plain) -> Cell:
+    return cell_from(validated(CellDocument, document))
+
+
+def _sparing(report: Report) -> Tick:
+    """Reports the steps done, but not all the time."""
+    last = 0.0
+
+    def tick(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > SECONDS_BETWEEN_TICKS:
+            report(done)
+            last = time.monotonic()
+
+    return tick
+
+
+def fitting_count(
+    skeleton: Skeleton, candidates: int, batch: int, threads: int, say: Callable[[str], None]
+) -> int:
+    """Processes, of so many threads each, that cores and memory have room for, and work is for.
+
+    Args:
+        skeleton: of the reference network.
+        candidates: of a layer in a round.
+        batch: training images of a step.
+        threads: that each process computes in.
+        say: is told if memory is what there is too little of.
+    """
+    width = max(shape.in_channels * shape.resolution**2 for shape in skeleton.shapes)
+    cell = 4 * batch * width * WIDEST_EXPANSION * KEPT_TENSORS
+    left = available_memory() * (SPARED - 1) // SPARED
+    by_memory = left // (PROCESS_BYTES + cell)
+    wanted = max(1, min(cores() // threads, candidates * len(skeleton.layers)))
+    count = max(1, min(wanted, by_memory))
+    if count < wanted:
+        say(f"cells are trained {count} at a time, not {wanted}: there is no memory for more")
+    return count

@@ -1,0 +1,206 @@
+"""Candidates handed out to processes: not a bit of their scores changes."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autospace.compute.execution import Execution
+from autospace.compute.pool import Job, OnMessage, Plain, Pool, ProcessPool
+from autospace.data.batches import Augment, Batches, Normaliser
+from autospace.scorers import pooled
+from autospace.scorers.make import make_scorer
+from autospace.scorers.pooled import Position, ScoringJob, fitting_count, in_order, one_by_one
+from autospace.scorers.scorer import ScoringMethod
+from autospace.spaces import Cell
+from tests.scorers.conftest import SKELETON, MakeSetting, examples
+
+Cells = list[list[Cell]]
+GB = 2**30
+
+works = st.dictionaries(
+    st.tuples(st.integers(0, 5), st.integers(0, 7)), st.integers(1, 10**9), min_size=1
+).map(lambda found: dict(sorted(found.items())))
+
+
+@contextmanager
+def of_two(path: Path) -> Iterator[ProcessPool]:
+    found = ProcessPool(2, path / "pool")
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.mark.slow  # tests/evolution/test_shared_runs.py is the quick one
+@pytest.mark.parametrize(
+    ("method", "kept_bytes"), [("probe", None), ("probe", 0), ("local", None), ("in-place", None)]
+)
+def test_two_processes_score_as_one_does(
+    method: ScoringMethod,
+    kept_bytes: int | None,
+    make_setting: MakeSetting,
+    cells: Cells,
+    tmp_path: Path,
+) -> None:
+    ticks: list[int] = []
+    setting = make_setting(method, cost_weight=0.5)
+    here = make_scorer(setting)
+    watched = replace(setting, tick=lambda done, total: ticks.append(done))
+    if kept_bytes is not None:
+        watched = replace(watched, kept_bytes=kept_bytes)
+    some = [[], cells[1], []]
+    with of_two(tmp_path) as both:
+        beside = make_scorer(watched, both)
+        assert beside.score(cells, 0) == here.score(cells, 0)
+        assert beside.score(some, 1) == here.score(some, 1)
+        processes = list(both._workers.values())
+        assert len(processes) == 2
+    # Baselines and candidates of both calls: four times from nothing to all steps.
+    assert ticks.count(setting.options.steps) == 4
+    assert not any(process.is_alive() for process in processes)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Packed:
+    """A pool of `count` workers in this process: whatever reaches them was packed."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.count, self._folder = count, folder
+        self.requests: list[Plain] = []
+
+    def results(
+        self, job: Job, requests: Sequence[Plain], on_message: OnMessage | None = None
+    ) -> Iterator[tuple[int, Plain]]:
+        self.requests += requests
+        assert on_message is not None
+        work = job.begin_packed(job.pack(self._folder), lambda message: on_message(0, message))
+        # The last first, as if it had been the quickest.
+        for place in reversed(range(len(requests))):
+            yield place, work(requests[place])
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("method", ["probe", "local", "in-place"])
+@pytest.mark.parametrize("kept_bytes", [0, GB])
+def test_what_is_packed_scores_as_what_is_there(
+    method: ScoringMethod,
+    kept_bytes: int,
+    precision: torch.dtype,
+    make_setting: MakeSetting,
+    cells: Cells,
+    tmp_path: Path,
+) -> None:
+    setting = replace(
+        make_setting(method, inherit=True),
+        kept_bytes=kept_bytes,
+        execution=Execution(precision=precision),
+    )
+    # Augmented images in the other memory format, too: all settings of the batches travel.
+    norm = Normaliser((100.0, 90.0, 80.0), (50.0, 51.0, 52.0))
+    augment = Augment(crop=1, flip=True, cutout=2)
+    training = Batches(examples(99, 7), 16, 3, "cpu", norm, augment, channels_last=False)
+    setting = replace(setting, training=training)
+    expected = [make_scorer(setting).score(cells, repeat) for repeat in (0, 1)]
+    pool = Packed(tmp_path, 3)
+    found = make_scorer(setting, pool)
+    assert [found.score(cells, repeat) for repeat in (0, 1)] == expected
+    # One candidate a request where features are kept, else one part for each worker.
+    sizes = [sum(map(len, request["candidates"])) for request in pool.requests]
+    assert (max(sizes) == 1) == bool(kept_bytes)
+    assert sum(sizes) == 2 * (3 + 5)
+
+
+def test_remarks_of_workers_are_said_and_steps_are_ticked(
+    make_setting: MakeSetting, cells: Cells
+) -> None:
+    said: list[str] = []
+    ticks: list[tuple[int, int]] = []
+
+    class Talking:
+        count = 2
+
+        def results(
+            self, job: object, requests: Sequence[Plain], on_message: OnMessage | None = None
+        ) -> Iterator[tuple[int, Plain]]:
+            assert on_message is not None
+            on_message(0, "out of memory")
+            on_message(0, 3)
+            for place, request in enumerate(requests):
+                yield place, [[0.5] * len(row) for row in request["candidates"]]
+
+    watched = replace(
+        make_setting("probe", steps=6), say=said.append, tick=lambda *tick: ticks.append(tick)
+    )
+    pool: Pool = Talking()
+    assert make_scorer(watched, pool).score(cells, 0) == [[0.0, 0.0], [0.0], [0.0, 0.0]]
+    assert said == ["out of memory"] * 2
+    assert all(total == 6 for _, total in ticks)
+    done = [done for done, _ in ticks]
+    assert done.count(6) == 2
+    first = done[: done.index(6) + 1]
+    assert first == sorted(first)
+
+
+def test_batches_that_no_file_holds_are_refused(make_setting: MakeSetting, tmp_path: Path) -> None:
+    class Endless:
+        def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+            raise NotImplementedError
+
+    setting = replace(make_setting("probe"), training=Endless())
+    with pytest.raises(TypeError, match="Endless: cannot be sent to workers; allowed: Batches"):
+        ScoringJob(setting).pack(tmp_path)
+
+
+@pytest.mark.parametrize("method", ["gated", "mixture"])
+def test_candidates_that_meet_are_not_handed_out(
+    method: ScoringMethod, make_setting: MakeSetting, cells: Cells, tmp_path: Path
+) -> None:
+    setting, pool = make_setting(method), Packed(tmp_path, 2)
+    assert make_scorer(setting, pool).score(cells, 0) == make_scorer(setting).score(cells, 0)
+    assert pool.requests == []
+
+
+@given(works, st.integers(2, 9))
+def test_every_candidate_is_trained_once(work: dict[Position, int], count: int) -> None:
+    single, ordered = one_by_one(work), in_order(work, count)
+    assert sorted(place for part in single for place in part) == list(work)
+    assert [place for part in ordered for place in part] == list(work)
+    assert all(single)
+    assert all(ordered)
+    assert len(ordered) <= count
+    efforts = [work[place] for (place,) in single]
+    assert efforts == sorted(efforts, reverse=True)
+    # No part has more than its share and one candidate.
+    largest = max(sum(work[place] for place in part) for part in ordered)
+    assert largest <= sum(work.values()) / count + max(efforts)
+
+
+def test_there_are_as_many_processes_as_there_is_room_and_work_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pooled, "cores", lambda: 8)
+    monkeypatch.setattr(pooled, "available_memory", lambda: 64 * GB)
+    said: list[str] = []
+
+    def count(candidates: int, batch: int, threads: int) -> int:
+        return fitting_count(SKELETON, candidates, batch, threads, said.append)
+
+    assert count(4, 64, 1) == 8
+    assert count(4, 64, 3) == 2
+    assert count(4, 64, 16) == 1
+    # Three layers of two candidates.
+    assert count(2, 64, 1) == 6
+    assert said == []
+    monkeypatch.setattr(pooled, "available_memory", lambda: 2 * GB)
+    # The widest input, 6 x 8 x 8, by expansion 6, by 12 tensors: 7 MB with 64 images.
+    assert count(4, 64, 1) == 3
+    assert said == ["cells are trained 3 at a time, not 8: there is no memory for more"]
+    assert count(4, 64 * 100, 1) == 1
+    monkeypatch.setattr(pooled, "available_memory", lambda: 0)
+    assert count(4, 64, 1) == 1
