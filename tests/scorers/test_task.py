@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from autospace.scorers.make import LONE, SCORERS, make_scorer
+from autospace.scorers.make import INDEPENDENT, SCORERS, make_scorer
 from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces.cells.cell import Cell
 from tests.scorers.conftest import MakeSetting
@@ -19,5 +19,5 @@ def test_every_scorer_asks_the_task_for_its_loss(
     plain = make_setting(method=method)
     found = make_scorer(replace(plain, task=task)).score(cells, 0)
     assert task.asked > 0
-    if method in LONE:
+    if method in INDEPENDENT:
         assert found != make_scorer(plain).score(cells, 0)
