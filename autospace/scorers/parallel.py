@@ -21,7 +21,7 @@ from autospace.compute.processes import Processes, Tell, cores
 from autospace.scorers.alone import LoneScorer, Yardstick
 from autospace.scorers.context import KEPT_BYTES, ScoringContext
 from autospace.spaces.cells.cell import Cell
-from autospace.spaces.cells.cost import cell_cost
+from autospace.spaces.cells.family import cell_cost
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.skeleton import Skeleton
 
