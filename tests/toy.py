@@ -14,11 +14,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from autospace.evolution.plan import Plan
-from autospace.evolution.toolbox import Operators
 from autospace.spaces import Candidate, Cost, Layer, LayerShape, Space, SpaceError
 from autospace.spaces.cells.family import Family
-from autospace.spaces.cost import Share
-from tests.tiny import SKELETON
+from tests.tiny import SKELETON, operators
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +126,7 @@ def toy_plan(**changes: Any) -> Plan:
     given: dict[str, Any] = {
         "skeleton": SKELETON,
         "references": (("one", Chain(("relu",))),),
-        "shares": tuple(Share() for _ in SKELETON.layers),
-        "operators": Operators(8, 3, 0.5, False, ("fitness",), ChainPrior()),
+        "operators": operators(crossover=0.5, prior=ChainPrior()),
         "seed": 0,
         "generations": 8,
         "candidates": 3,

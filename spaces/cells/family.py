@@ -3,7 +3,7 @@
 A family is a vocabulary of operations with the values that are made of them. Everything outside
 this folder reaches a cell's key, cost, variation, notation and document through its family. A
 second family is a folder with a cell, a prior and a class that answers `Family`, an entry in
-`FAMILIES` here, and a builder of modules in `autospace.networks.cells`.
+`FAMILIES` here, and one in `BUILDERS` of `autospace.networks.network`.
 """
 
 from collections.abc import Collection, Iterable, Sequence

@@ -36,7 +36,7 @@ from autospace.spaces import (
 )
 from autospace.spaces.cells.family import changes, family_of, notation
 from autospace.spaces.choices import Choices, limits_of
-from autospace.spaces.cost import Share
+from autospace.spaces.cost import LayerShares, Share
 from autospace.spaces.difference import difference
 from autospace.spaces.sampling import sample_within
 from autospace.spaces.space import fitted_space
@@ -216,7 +216,8 @@ def test_evolution_of_a_second_family_reaches_the_optimum_of_a_formula() -> None
 
 
 def test_a_layer_of_a_second_family_keeps_its_share() -> None:
-    some = toy_plan(shares=(Share(2 * 16), Share(3 * 16)))
+    shares = LayerShares(SKELETON.shapes, (Share(2 * 16), Share(3 * 16)))
+    some = toy_plan(limits=(shares,))
     *_, final = evolve(some, ClosedForm(_tanhs))
     assert [layer.hall[0].fitness for layer in final.layers] == [2, 3]
 
