@@ -5,7 +5,7 @@ matrix of weights, as in a recurrent cell. So chains without their `keep` are eq
 they compute the same, and a chain costs channels² per function that is left.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from random import Random
@@ -44,10 +44,15 @@ def used(cell: Chain) -> tuple[str, ...]:
 
 class Chains:
     kind: str = "toy"
-    operations: Sequence[str] = ("keep", "tanh", "relu")
-    usual: Sequence[str] = operations
+    operations: Collection[str] = ("keep", "tanh", "relu")
+    built_in: Sequence[str] = ("keep", "tanh", "relu")
+    usual: Sequence[str] = built_in
     skipped = Chain(())
     document: type[BaseModel] = ChainDocument
+
+    def check_operation(self, name: str) -> None:
+        if name not in self.operations:
+            raise SpaceError("", f'unknown operation "{name}"; allowed: keep, tanh, relu')
 
     def check(self, cell: Chain, shape: LayerShape) -> None:
         if not used(cell) and not shape.shortcut:
