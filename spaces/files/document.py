@@ -219,7 +219,7 @@ def _derived(model: type[BaseModel], base: Any, **keys: Any) -> type[BaseModel]:
 
 
 def _vocabulary(kind: str) -> Any:
-    names = list(FAMILIES[kind].built_in)
+    names: list[Any] = list(FAMILIES[kind].built_in)
     operation: Any = Annotated[_Name, Field(json_schema_extra={"enum": names})]
     about = Field(
         max_length=_MAX_OPERATIONS,
