@@ -19,9 +19,10 @@ from autospace.data.load import load_data
 from autospace.networks.network import Network, placed
 from autospace.seeds import derived_seed, stream
 from autospace.spaces import Cell, LayerSpec, Skeleton, Stem, canonical_key, mbconv
+from autospace.spaces.cells.mobile import cell_out
 from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
 from autospace.spaces.cells.variation import CellPrior, random_cell
-from autospace.spaces.files.codec import canonical_json, cell_out, to_json
+from autospace.spaces.files.codec import canonical_json, to_json
 from autospace.training.short import Recipe, measure, train
 
 SOURCE = "synthetic:kind=wide,classes=4,train=2000,test=2000,distance=4,resolution=12"

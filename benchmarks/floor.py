@@ -24,7 +24,7 @@ from autospace.networks.cells import CellModule
 from autospace.networks.fused import described
 from autospace.networks.network import placed
 from autospace.spaces import Cell, LayerShape
-from autospace.spaces.cells.cost import cell_cost
+from autospace.spaces.cells.family import cell_cost
 
 NAMES: Final = ("reference", "5x5", "3x3, 7x7", "dilated, se", "pools, 5x5, gate")
 REPEATS: Final = 7

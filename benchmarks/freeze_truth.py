@@ -13,7 +13,8 @@ from pathlib import Path
 from ranking_report import load_truth
 from ranking_setup import LAYERS, REFERENCE, SKELETON, cells_of
 
-from autospace.spaces.files.codec import canonical_json, cell_out, to_json
+from autospace.spaces.cells.mobile import cell_out
+from autospace.spaces.files.codec import canonical_json, to_json
 
 WARM_UP_STEPS = 1000
 HELD_OUT = 0.4

@@ -19,8 +19,8 @@ from ranking_setup import LAYERS, SKELETON, cells_of
 from scipy.stats import kendalltau
 
 from autospace.spaces import cell_cost
-from autospace.spaces.cells.notation import notation
-from autospace.spaces.files.codec import cell_out
+from autospace.spaces.cells.family import notation
+from autospace.spaces.cells.mobile import cell_out
 
 BINS = 3
 VARIED = ("probe", "local", "in-place", "gated", "one-shot", "mixture")

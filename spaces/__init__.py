@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from autospace.spaces.cells.cell import Cell, Edge, LayerShape, mbconv
-    from autospace.spaces.cells.cost import Cost, cell_cost
+    from autospace.spaces.cells.cost import Cost
+    from autospace.spaces.cells.family import FAMILIES, cell_cost, cell_key, family_of
     from autospace.spaces.cells.key import canonical, canonical_key
     from autospace.spaces.cells.operations import DEFAULT_OPERATIONS, OPERATIONS, Operation
     from autospace.spaces.cost import Budget, Range
@@ -34,6 +35,7 @@ _HOMES: Final = {
     "Cost": "cells.cost",
     "DEFAULT_OPERATIONS": "cells.operations",
     "Edge": "cells.cell",
+    "FAMILIES": "cells.family",
     "Layer": "space",
     "LayerShape": "cells.cell",
     "LayerSpec": "skeleton",
@@ -48,7 +50,9 @@ _HOMES: Final = {
     "builtin_names": "files.library",
     "canonical": "cells.key",
     "canonical_key": "cells.key",
-    "cell_cost": "cells.cost",
+    "cell_cost": "cells.family",
+    "cell_key": "cells.family",
+    "family_of": "cells.family",
     "from_json": "files.codec",
     "json_schema": "files.document",
     "load": "files.library",
@@ -62,6 +66,7 @@ _HOMES: Final = {
 
 __all__ = [
     "DEFAULT_OPERATIONS",
+    "FAMILIES",
     "OPERATIONS",
     "Architecture",
     "Budget",
@@ -83,6 +88,8 @@ __all__ = [
     "canonical",
     "canonical_key",
     "cell_cost",
+    "cell_key",
+    "family_of",
     "from_json",
     "json_schema",
     "load",

@@ -1,6 +1,6 @@
 """What two spaces have in common, layer by layer, and what only one of them offers.
 
-Cells are compared by what they compute (`canonical_key`), not by id: two runs name the same cell
+Cells are compared by what they compute (`cell_key`), not by id: two runs name the same cell
 differently, and different cells alike.
 """
 
@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Candidate, Layer, Space
 
@@ -116,9 +115,9 @@ def _layer_difference(first: Layer | None, second: Layer | None) -> LayerDiffere
 
 def _by_key(layer: Layer | None) -> dict[str, list[Candidate]]:
     found: dict[str, list[Candidate]] = {}
-    for candidate in layer.candidates if layer is not None else ():
-        stride = layer.shape.stride if layer is not None else 1
-        found.setdefault(canonical_key(candidate.cell, stride), []).append(candidate)
+    if layer is not None:
+        for key, candidate in zip(layer.keys, layer.candidates, strict=True):
+            found.setdefault(key, []).append(candidate)
     return found
 
 
@@ -148,9 +147,4 @@ def _skeleton_parts(first: Skeleton, second: Skeleton) -> Iterator[str]:
 
 def _reference_keys(space: Space) -> list[str]:
     """Per layer the function of its reference; empty if the space has none."""
-    if not space.reference:
-        return []
-    return [
-        canonical_key(layer.by_id[space.reference[layer.shape.name]].cell, layer.shape.stride)
-        for layer in space.layers
-    ]
+    return [*space.architecture(space.reference).keys] if space.reference else []

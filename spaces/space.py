@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any, Final
 
 from autospace.spaces.cells.cell import Cell, LayerShape
-from autospace.spaces.cells.cost import Cost, cell_cost, total
-from autospace.spaces.cells.operations import OPERATIONS, unknown_operation
+from autospace.spaces.cells.cost import Cost, total
+from autospace.spaces.cells.family import FAMILIES, cell_cost, cell_key, family_of
 from autospace.spaces.checks import (
     MAX_CANDIDATES,
     MAX_GENERATION,
@@ -75,12 +75,6 @@ class Candidate:
         # 1 and 1.0, or 0.0 and -0.0, are equal, and equal values have equal bytes.
         object.__setattr__(self, "fitness", float(self.fitness) + 0.0)
 
-    def check_fits(self, shape: LayerShape) -> None:
-        """Raises `SpaceError` for a cell without a path at a layer without a shortcut."""
-        if not shape.shortcut and self.cell.is_zero:
-            problem = "no path from input to output, and the layer has no shortcut"
-            raise SpaceError("edges", problem)
-
 
 @dataclass(frozen=True)
 class Layer:
@@ -100,7 +94,7 @@ class Layer:
                 raise SpaceError(f"candidates[{index}].id", problem)
             seen.add(candidate.id)
             with located(f"candidates[{index}]"):
-                candidate.check_fits(self.shape)
+                _check_fits(candidate.cell, self.shape, self.candidates[0].cell.kind)
 
     @cached_property
     def by_id(self) -> dict[str, Candidate]:
@@ -111,6 +105,11 @@ class Layer:
     def costs(self) -> tuple[Cost, ...]:
         """Cost of each candidate here."""
         return tuple(cell_cost(candidate.cell, self.shape) for candidate in self.candidates)
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Key of each candidate here: equal keys, equal functions."""
+        return tuple(cell_key(candidate.cell, self.shape) for candidate in self.candidates)
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,12 @@ class Architecture:
             raise SpaceError("layers", f"{found} layers; the skeleton has {wanted}")
         for index, shape in enumerate(self.skeleton.shapes):
             with located(f"layers[{index}].candidate"):
-                self.candidates[index].check_fits(shape)
+                _check_fits(self.candidates[index].cell, shape, self.kind)
+
+    @property
+    def kind(self) -> str:
+        """The family of the cells."""
+        return self.candidates[0].cell.kind
 
     @property
     def choices(self) -> dict[str, str]:
@@ -138,6 +142,11 @@ class Architecture:
     def cells(self) -> tuple[Cell, ...]:
         """The cells, input side first."""
         return tuple(candidate.cell for candidate in self.candidates)
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Key of each cell, input side first: equal keys, equal functions."""
+        return tuple(map(cell_key, self.cells, self.skeleton.shapes))
 
     @cached_property
     def cost(self) -> Cost:
@@ -165,7 +174,7 @@ class Space:
 
     def __post_init__(self) -> None:
         check_text("name", self.name, MAX_NAME)
-        self._check_shapes()
+        self._check_layers()
         self._check_vocabulary()
         if self.reference:
             with located("reference"):
@@ -176,7 +185,7 @@ class Space:
             copied = plain(self.provenance, MAX_PROVENANCE_DEPTH)
         object.__setattr__(self, "provenance", copied)
 
-    def _check_shapes(self) -> None:
+    def _check_layers(self) -> None:
         found, wanted = len(self.layers), len(self.skeleton.layers)
         if found != wanted:
             raise SpaceError("layers", f"{found} layers; the skeleton has {wanted}")
@@ -184,11 +193,14 @@ class Space:
             if layer.shape != shape:
                 problem = f"made for another shape than the skeleton's {shape.name}"
                 raise SpaceError(f"layers[{index}]", problem)
+            with located(f"layers[{index}].candidates[0]"):
+                _check_fits(layer.candidates[0].cell, shape, self.kind)
 
     def _check_vocabulary(self) -> None:
+        family = FAMILIES[self.kind]
         for index, name in enumerate(self.operations):
-            if name not in OPERATIONS:
-                raise SpaceError(f"operations[{index}]", unknown_operation(name))
+            with located(f"operations[{index}]"):
+                family.check_operation(name)
             if name in self.operations[:index]:
                 raise SpaceError(f"operations[{index}]", f"{shown(name)} stands twice")
         known = {*self.operations, "none"}
@@ -209,6 +221,11 @@ class Space:
             if limit is not None and found > limit:
                 problem = f"{limit}, but the dearest architecture of the space has {found}"
                 raise SpaceError(f"budget.{name}", problem)
+
+    @property
+    def kind(self) -> str:
+        """The family of the cells."""
+        return self.layers[0].candidates[0].cell.kind
 
     @property
     def size(self) -> int:
@@ -265,6 +282,12 @@ class Space:
         if not isinstance(architecture, Architecture):
             architecture = self.architecture(architecture)
         return architecture.cost
+
+
+def _check_fits(cell: Cell, shape: LayerShape, kind: str) -> None:
+    if cell.kind != kind:
+        raise SpaceError("kind", f"{shown(cell.kind)}; allowed: {kind}, as all other cells")
+    family_of(cell).check(cell, shape)
 
 
 def network_cost(skeleton: Skeleton, cells: Iterable[Cell]) -> Cost:

@@ -20,7 +20,7 @@ from autospace.spaces import (
     mbconv,
     to_json,
 )
-from autospace.spaces.cells.cost import cell_cost
+from autospace.spaces.cells.family import cell_cost
 from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.cells.variation import CellPrior
 

@@ -31,9 +31,10 @@ from autospace.scorers.make import make_scorer
 from autospace.scorers.scorer import Scorer, ScoringConfig
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell
-from autospace.spaces.cells.cost import cell_cost
-from autospace.spaces.files.codec import cell_from, skeleton_from
-from autospace.spaces.files.document import CellDocument, SkeletonFile
+from autospace.spaces.cells.family import cell_cost
+from autospace.spaces.cells.mobile import CellDocument, cell_from
+from autospace.spaces.files.codec import skeleton_from
+from autospace.spaces.files.document import SkeletonFile
 from autospace.spaces.skeleton import Skeleton
 from autospace.training.short import Recipe, train
 

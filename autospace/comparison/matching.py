@@ -10,7 +10,6 @@ import numpy as np
 
 from autospace.evaluators.evaluator import skeleton_key
 from autospace.seeds import derived_seed
-from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.cost import fixed_cost
 from autospace.spaces.space import Architecture, Space
 
@@ -78,8 +77,7 @@ def space_digest(space: Space) -> str:
     """SHA-256 of skeleton and functions per layer, in their order."""
     text = [skeleton_key(space.skeleton)]
     for layer in space.layers:
-        text += [canonical_key(each.cell, layer.shape.stride) for each in layer.candidates]
-        text.append("")
+        text += [*layer.keys, ""]
     return hashlib.sha256("\n".join(text).encode()).hexdigest()
 
 

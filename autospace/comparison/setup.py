@@ -17,10 +17,7 @@ from autospace.evaluators.make import Setup
 from autospace.runs.errors import ConfigError
 from autospace.seeds import stream
 from autospace.spaces.cells.cell import LayerShape
-from autospace.spaces.cells.cost import cell_cost
-from autospace.spaces.cells.key import canonical_key
-from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
-from autospace.spaces.cells.variation import CellPrior, random_cell
+from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES, Prior, family_of
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.cost import Share
 from autospace.spaces.errors import SpaceError
@@ -50,15 +47,14 @@ def load_source(source: str, seed: int) -> Space:
         like = load(place)
     except SpaceError:
         return random_space(skeleton_of(place), seed, name=name)
-    operations = tuple(each for each in like.operations if each != "none")
-    nodes = max(each.cell.nodes for layer in like.layers for each in layer.candidates)
+    cells = [each.cell for layer in like.layers for each in layer.candidates]
     shares = [Share(max(cost.madds for cost in layer.costs)) for layer in like.layers]
     return random_space(
         like.skeleton,
         seed,
         name=name,
         cells=[len(layer.candidates) for layer in like.layers],
-        prior=CellPrior(operations, nodes=nodes),
+        prior=FAMILIES[like.kind].prior(like.operations, cells),
         shares=shares,
     )
 
@@ -69,7 +65,7 @@ def random_space(
     *,
     name: str,
     cells: Sequence[int] | None = None,
-    prior: CellPrior | None = None,
+    prior: Prior | None = None,
     shares: Sequence[Share] | None = None,
 ) -> Space:
     """A space of random cells, different functions at every layer: the baseline of learning.
@@ -85,25 +81,24 @@ def random_space(
     Raises:
         SpaceError: a layer has not enough different cells that are cheap enough.
     """
-    chosen = prior or CellPrior(tuple(each for each in DEFAULT_OPERATIONS if each != "none"))
+    default = FAMILIES[DEFAULT_KIND]
+    chosen = prior or default.prior(default.usual)
     counts = cells or [RANDOM_CELLS] * len(skeleton.layers)
     limits = shares or [Share()] * len(skeleton.layers)
     layers = tuple(
         _random_layer(shape, count, share, chosen, seed)
         for shape, count, share in zip(skeleton.shapes, counts, limits, strict=True)
     )
-    return Space(name, skeleton, ("none", *chosen.operations), layers)
+    return Space(name, skeleton, chosen.vocabulary, layers)
 
 
-def _random_layer(
-    shape: LayerShape, count: int, share: Share, prior: CellPrior, seed: int
-) -> Layer:
-    rng = stream(seed, "random space", shape.name)
+def _random_layer(shape: LayerShape, count: int, share: Share, prior: Prior, seed: int) -> Layer:
+    rng, family = stream(seed, "random space", shape.name), family_of(prior)
     found: dict[str, Candidate] = {}
     for _ in range(MAX_DRAWS):
-        cell = random_cell(prior, rng)
-        key = canonical_key(cell, shape.stride)
-        if key not in found and share.allows(cell_cost(cell, shape)):
+        cell = family.random_cell(prior, rng)
+        key = family.key(cell, shape)
+        if key not in found and share.allows(family.cost(cell, shape)):
             found[key] = Candidate(f"random_{len(found):02d}", cell, None, Origin("random"))
         if len(found) == count:
             return Layer(shape, tuple(found.values()))

@@ -8,7 +8,6 @@ from typing import Annotated, Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.errors import shown
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture
@@ -94,9 +93,7 @@ def architecture_key(architecture: Architecture) -> str:
 
     Names of skeletons, layers and cells do not count; images and classes do.
     """
-    layers = zip(architecture.skeleton.layers, architecture.cells, strict=True)
-    cells = (canonical_key(cell, layer.stride) for layer, cell in layers)
-    return " | ".join((skeleton_key(architecture.skeleton), *cells))
+    return " | ".join((skeleton_key(architecture.skeleton), *architecture.keys))
 
 
 def skeleton_key(skeleton: Skeleton) -> str:

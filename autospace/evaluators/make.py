@@ -18,7 +18,6 @@ from autospace.evaluators.stand_alone import StandAloneEvaluator
 from autospace.evaluators.supernet import SharedWeightsEvaluator, train_supernet, union_of
 from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
 from autospace.runs.files import write_atomically
-from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.files.codec import from_json, to_json
 from autospace.spaces.space import Space
 from autospace.supernets.supernet import Supernet, space_supernet
@@ -143,8 +142,5 @@ def _digest(value: Any) -> str:
 
 def _space_key(space: Space) -> str:
     """A digest of what a space offers: skeleton, and the functions per layer in their order."""
-    cells = [
-        [canonical_key(each.cell, layer.shape.stride) for each in layer.candidates]
-        for layer in space.layers
-    ]
+    cells = [layer.keys for layer in space.layers]
     return _digest([skeleton_key(space.skeleton), cells])

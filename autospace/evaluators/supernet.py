@@ -13,7 +13,6 @@ from autospace.evaluators.evaluator import (
 from autospace.evaluators.stand_alone import from_measured
 from autospace.progress import Tick, no_tick
 from autospace.seeds import derived_seed, stream
-from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.choices import Choice, Choices
 from autospace.spaces.cost import Budget
 from autospace.spaces.space import Architecture, Candidate, Layer, Space
@@ -44,9 +43,8 @@ class SharedWeightsEvaluator:
 
     def _choices(self, architecture: Architecture) -> list[int]:
         path = []
-        layers = zip(architecture.skeleton.shapes, architecture.cells, self._indices, strict=True)
-        for shape, cell, indices in layers:
-            key = canonical_key(cell, shape.stride)
+        shapes = architecture.skeleton.shapes
+        for shape, key, indices in zip(shapes, architecture.keys, self._indices, strict=True):
             if key not in indices:
                 problem = "a cell that the supernet does not hold"
                 raise EvaluationError(f"{shape.name}: {problem}; allowed: cells of its spaces")
@@ -84,9 +82,9 @@ def union_of(spaces: Sequence[Space]) -> Space:
     layers = []
     for index, layer in enumerate(first.layers):
         cells = {
-            canonical_key(each.cell, layer.shape.stride): each.cell
-            for space in spaces
-            for each in space.layers[index].candidates
+            key: each.cell
+            for same in (space.layers[index] for space in spaces)
+            for key, each in zip(same.keys, same.candidates, strict=True)
         }
         offered = (Candidate(f"c{number}", cell) for number, cell in enumerate(cells.values()))
         layers.append(Layer(layer.shape, tuple(offered)))
@@ -130,16 +128,10 @@ def train_supernet(
 def _places(space: Space, union: list[dict[str, int]]) -> list[Choice]:
     """Per layer of a space, where its candidates stand in the union."""
     return [
-        tuple(known[canonical_key(each.cell, layer.shape.stride)] for each in layer.candidates)
+        tuple(known[key] for key in layer.keys)
         for layer, known in zip(space.layers, union, strict=True)
     ]
 
 
 def _indices(space: Space) -> list[dict[str, int]]:
-    return [
-        {
-            canonical_key(each.cell, layer.shape.stride): number
-            for number, each in enumerate(layer.candidates)
-        }
-        for layer in space.layers
-    ]
+    return [{key: number for number, key in enumerate(layer.keys)} for layer in space.layers]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,11 +20,10 @@ from autospace.runs.errors import CheckpointError, RunError
 from autospace.runs.files import write_atomically
 from autospace.runs.folder import CHECKPOINT, Folder
 from autospace.spaces.cells.cell import LayerShape
-from autospace.spaces.cells.cost import cell_cost
-from autospace.spaces.cells.key import canonical_key
+from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES, Family, family_of
 from autospace.spaces.errors import SpaceError
-from autospace.spaces.files.codec import cell_from, cell_out, origin_out, read, to_json
-from autospace.spaces.files.document import CellDocument, OriginDocument
+from autospace.spaces.files.codec import origin_out, read, to_json
+from autospace.spaces.files.document import OriginDocument, with_cell
 from autospace.spaces.files.library import load
 from autospace.spaces.files.reading import validated
 from autospace.spaces.skeleton import Skeleton
@@ -40,25 +39,28 @@ class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Member(CellDocument):
+class _Member(_Document):
     id: str
     origin: OriginDocument
     fitness: _Number
     scores: Annotated[int, Field(ge=1)]
 
 
-class _Layer(_Document):
+_MemberT = TypeVar("_MemberT", bound=_Member)
+
+
+class _Layer(_Document, Generic[_MemberT]):
     members: list[str]
     hall: list[str]
     references: list[str]
-    known: list[_Member]
+    known: list[_MemberT]
     seen: list[str]
     born: _Count
 
 
-class _Scored(BaseModel):
+class _Scored(BaseModel, Generic[_MemberT]):
     model_config = ConfigDict(extra="ignore", strict=True)
-    cells: list[_Member]
+    cells: list[_MemberT]
 
 
 class _LayerRecord(_Document):
@@ -77,11 +79,11 @@ class _Round(_Document):
     layers: list[_LayerRecord]
 
 
-class _State(_Document):
+class _State(_Document, Generic[_MemberT]):
     format: Literal["autospace.state"]
     version: Literal[1]
     round: _Count
-    layers: list[_Layer]
+    layers: list[_Layer[_MemberT]]
     history: list[_Round]
 
 
@@ -98,22 +100,27 @@ def state_to_json(state: EvolutionState) -> str:
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
 
 
-def state_from_json(text: str, skeleton: Skeleton) -> EvolutionState:
-    """The state that a text holds.
+def _of_cells(model: Any, kind: str) -> Any:
+    """A model of members whose cells are of this family."""
+    return model[with_cell(_Member, kind)]
+
+
+def state_from_json(text: str, skeleton: Skeleton, kind: str = DEFAULT_KIND) -> EvolutionState:
+    """The state that a text holds; `kind` is the family of its cells.
 
     Raises:
         CheckpointError: not such a text, or one for another skeleton.
     """
     try:
-        document = validated(_State, json.loads(text))
+        document: _State[_Member] = validated(_of_cells(_State, kind), json.loads(text))
         history = tuple(_round_in(each) for each in document.history)
         rounds, layers = len(history), {len(record.layers) for record in history}
         if document.round != rounds or layers - {len(skeleton.layers)}:
             raise CheckpointError("checkpoint: damaged: its history is of another run")
         pairs = zip(document.layers, skeleton.shapes, strict=True)
-        return EvolutionState(
-            rounds, tuple(_layer_in(layer, shape) for layer, shape in pairs), history
-        )
+        family = FAMILIES[kind]
+        restored = tuple(_layer_in(layer, shape, family) for layer, shape in pairs)
+        return EvolutionState(rounds, restored, history)
     except KeyError as error:
         raise CheckpointError(f"checkpoint: damaged: no cell {str(error)[:80]}") from None
     except CheckpointError:
@@ -136,16 +143,23 @@ def event_out(state: EvolutionState) -> dict[str, Any]:
     return event
 
 
-def cells_of_event(event: Any, skeleton: Skeleton) -> tuple[tuple[Member, ...], ...]:
+def cells_of_event(
+    event: Any, skeleton: Skeleton, kind: str = DEFAULT_KIND
+) -> tuple[tuple[Member, ...], ...]:
     """Per layer, the members that a round scored, from its line of the event log.
+
+    `kind` is the family of their cells.
 
     Raises:
         CheckpointError: a line of another run, damaged, or one that does not hold the cells.
     """
     try:
-        layers = [validated(_Scored, layer).cells for layer in event["layers"]]
-        pairs = zip(layers, skeleton.shapes, strict=True)
-        return tuple(tuple(_member_in(each, shape) for each in layer) for layer, shape in pairs)
+        model, family = _of_cells(_Scored, kind), FAMILIES[kind]
+        layers = [validated(model, layer).cells for layer in event["layers"]]
+        return tuple(
+            tuple(_member_in(each, shape, family) for each in layer)
+            for layer, shape in zip(layers, skeleton.shapes, strict=True)
+        )
     except (SpaceError, KeyError, TypeError, ValueError) as error:
         problem = str(error).partition("\n")[0][:200]
         raise CheckpointError(f"event log: holds no cells: {problem}") from None
@@ -163,8 +177,8 @@ def _layer_out(layer: LayerState) -> dict[str, Any]:
     }
 
 
-def _layer_in(layer: _Layer, shape: LayerShape) -> LayerState:
-    known = {each.id: _member_in(each, shape) for each in layer.known}
+def _layer_in(layer: _Layer[_Member], shape: LayerShape, family: Family[Any, Any]) -> LayerState:
+    known = {each.id: _member_in(each, shape, family) for each in layer.known}
 
     def group(identities: list[str]) -> tuple[Member, ...]:
         return tuple(known[identity] for identity in identities)
@@ -181,20 +195,20 @@ def _layer_in(layer: _Layer, shape: LayerShape) -> LayerState:
 def _member_out(member: Member) -> dict[str, Any]:
     return {
         "id": member.id,
-        **cell_out(member.cell),
+        **family_of(member.cell).encoded(member.cell),
         "origin": origin_out(member.origin),
         "fitness": member.fitness,
         "scores": member.scores,
     }
 
 
-def _member_in(member: _Member, shape: LayerShape) -> Member:
-    cell, origin = cell_from(member), member.origin
+def _member_in(member: _Member, shape: LayerShape, family: Family[Any, Any]) -> Member:
+    cell, origin = family.decoded(member), member.origin
     return Member(
         member.id,
         cell,
-        canonical_key(cell, shape.stride),
-        cell_cost(cell, shape),
+        family.key(cell, shape),
+        family.cost(cell, shape),
         Origin(origin.kind, origin.generation, tuple(origin.parents)),
         member.fitness,
         member.scores,
@@ -274,8 +288,8 @@ class RunFolder(Folder[Config]):
         """Replaces the checkpoint of evolution."""
         write_atomically(self.checkpoint / STATE, state_to_json(state))
 
-    def load_state(self, skeleton: Skeleton) -> EvolutionState | None:
-        """The checkpoint of evolution, or None before the first round is done.
+    def load_state(self, skeleton: Skeleton, kind: str = DEFAULT_KIND) -> EvolutionState | None:
+        """The checkpoint of evolution, with cells of a family; None before the first round.
 
         Raises:
             CheckpointError: it is damaged.
@@ -284,7 +298,7 @@ class RunFolder(Folder[Config]):
         if not path.is_file():
             return None
         try:
-            return state_from_json(path.read_text("utf-8"), skeleton)
+            return state_from_json(path.read_text("utf-8"), skeleton, kind)
         except UnicodeDecodeError as error:
             raise CheckpointError(f"{path}: damaged: not UTF-8 at byte {error.start}") from None
         except CheckpointError as error:

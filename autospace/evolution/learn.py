@@ -243,7 +243,8 @@ def _scoring_threads(prepared: PreparedRun) -> int:
 def _evolved(
     prepared: PreparedRun, scorer: Scorer, folder: RunFolder, observer: Observer
 ) -> EvolutionState:
-    state = folder.load_state(prepared.skeleton) or start(prepared.plan)
+    kind = prepared.plan.operators.family.kind
+    state = folder.load_state(prepared.skeleton, kind) or start(prepared.plan)
     folder.mend_events(state.history)
     if state.round >= prepared.plan.rounds:
         return state

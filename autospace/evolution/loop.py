@@ -20,9 +20,6 @@ from autospace.evolution.population import Drawn, EvolutionState, LayerState, Me
 from autospace.scorers.scorer import Scorer
 from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell, LayerShape
-from autospace.spaces.cells.cost import cell_cost
-from autospace.spaces.cells.key import canonical, canonical_key
-from autospace.spaces.cells.variation import mutate, random_cell
 from autospace.spaces.cost import Budget
 from autospace.spaces.space import Candidate, Layer, Origin, Space
 
@@ -139,7 +136,7 @@ def _fresh(
     plan: Plan, state: EvolutionState, layer: int, shape: LayerShape
 ) -> tuple[list[Member], Drawn]:
     """K cells that this layer has never scored and that fit its share, as far as there are any."""
-    rng = stream(plan.seed, "evolution", state.round, layer)
+    rng, family = stream(plan.seed, "evolution", state.round, layer), plan.operators.family
     current = state.layers[layer]
     wanted = plan.candidates
     if plan.phase(state.round) == "initial":
@@ -150,7 +147,7 @@ def _fresh(
     while len(found) < wanted and total < MAX_DRAWS:
         cell, origin = _draw(plan, state, layer, total, rng)
         total += 1
-        key, cost = canonical_key(cell, shape.stride), cell_cost(cell, shape)
+        key, cost = family.key(cell, shape), family.cost(cell, shape)
         if not plan.allows(cell, layer):
             over_budget += 1
         elif key in seen:
@@ -161,18 +158,18 @@ def _fresh(
             if origin.kind == "reference":
                 identity = origin.parents[0]
                 origin = Origin("reference")
-            found.append(Member(identity, canonical(cell), key, cost, origin))
+            found.append(Member(identity, family.canonical(cell), key, cost, origin))
     return found, Drawn(total, duplicates, over_budget)
 
 
 def _draw(
     plan: Plan, state: EvolutionState, layer: int, attempt: int, rng: random.Random
 ) -> tuple[Cell, Origin]:
-    current = state.layers[layer]
+    current, family, prior = state.layers[layer], plan.operators.family, plan.operators.prior
     if plan.phase(state.round) == "evolve":
         generation = state.round - plan.founding_rounds + 1
         if attempt >= PATIENCE:
-            return random_cell(plan.operators.prior, rng), Origin("random", generation)
+            return family.random_cell(prior, rng), Origin("random", generation)
         cell, parents, kind = toolbox.offspring(current.members, plan.operators, rng)
         return cell, Origin(kind, generation, parents)
     # Earlier rounds founded with the first references; this one goes on where they stopped.
@@ -181,8 +178,8 @@ def _draw(
         return cell, Origin("reference", 0, (identity,))
     if plan.hand_made and rng.random() < 0.5:
         identity, cell = rng.choice(plan.references)
-        return mutate(cell, plan.operators.prior, rng), Origin("mutation", 0, (identity,))
-    return random_cell(plan.operators.prior, rng), Origin("random")
+        return family.mutate(cell, prior, rng), Origin("mutation", 0, (identity,))
+    return family.random_cell(prior, rng), Origin("random")
 
 
 def _written_back(member: Member, value: float, weight: float) -> Member:
@@ -221,7 +218,7 @@ def learned_space(
     return Space(
         name,
         plan.skeleton,
-        ("none", *plan.operators.prior.operations),
+        plan.operators.prior.vocabulary,
         tuple(layers),
         {shape.name: baseline for shape in plan.skeleton.shapes} if there else {},
         budget,

@@ -14,7 +14,7 @@ from deap import base, tools
 
 from autospace.evolution.population import Drawn, LayerRecord, Member
 from autospace.spaces.cells.cell import Cell
-from autospace.spaces.cells.variation import CellPrior, crossover, mutate
+from autospace.spaces.cells.family import Family, Prior, family_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,12 @@ class Operators:
     crossover: float
     ageing: bool
     objectives: tuple[str, ...]
-    prior: CellPrior
+    prior: Prior
+
+    @property
+    def family(self) -> Family[Any, Any]:
+        """The family of the cells."""
+        return family_of(self.prior)
 
 
 class _Maximise(base.Fitness):
@@ -78,8 +83,8 @@ def make_toolbox(operators: Operators) -> base.Toolbox:
     """DEAP's toolbox with our operators: `select`, `mate`, `mutate`, `replace`."""
     toolbox = base.Toolbox()
     toolbox.register("select", tools.selTournament, tournsize=operators.tournament)
-    toolbox.register("mate", crossover)
-    toolbox.register("mutate", mutate, prior=operators.prior)
+    toolbox.register("mate", operators.family.crossover)
+    toolbox.register("mutate", operators.family.mutate, prior=operators.prior)
     if len(operators.objectives) > 1:
         toolbox.register("replace", tools.selNSGA2, k=operators.population)
     elif operators.ageing:

@@ -13,7 +13,7 @@ from autospace.spaces import (
     mbconv,
 )
 from autospace.spaces.cells.cell import EXPANSIONS
-from autospace.spaces.cells.notation import notation
+from autospace.spaces.cells.family import notation
 from autospace.spaces.text import json_text
 
 KERNELS: Final = (3, 5, 7)

@@ -20,7 +20,8 @@ from autospace.spaces import (
     Space,
     cell_cost,
 )
-from autospace.spaces.cells.notation import edge_label, node_label, notation, shape_label
+from autospace.spaces.cells.family import notation
+from autospace.spaces.cells.notation import edge_label, node_label, shape_label
 from autospace.spaces.space import by_fitness, layers_of
 from autospace.spaces.text import human, shortened, xml
 

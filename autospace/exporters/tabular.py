@@ -5,7 +5,7 @@ from io import StringIO
 from typing import Any, Final
 
 from autospace.spaces import Architecture, Space
-from autospace.spaces.cells.notation import notation
+from autospace.spaces.cells.family import notation
 from autospace.spaces.space import layers_of
 from autospace.spaces.text import json_text
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from autospace.importers.target import KERNELS, SKIPPED, Fields, Target, imported
+from autospace.importers.target import KERNELS, Fields, Target, imported
 from autospace.spaces import (
     Architecture,
     Cell,
@@ -32,6 +32,7 @@ from autospace.spaces import (
     mbconv,
 )
 from autospace.spaces.cells.cell import EXPANSIONS
+from autospace.spaces.cells.mobile import SKIPPED
 from autospace.spaces.checks import MAX_CHANNELS, MAX_CLASSES, MAX_LAYERS, MAX_RESOLUTION
 from autospace.spaces.errors import shown
 from autospace.spaces.files.reading import parse_json

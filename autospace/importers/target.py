@@ -21,6 +21,7 @@ from autospace.spaces import (
     mbconv,
 )
 from autospace.spaces.cells.cell import EXPANSIONS
+from autospace.spaces.cells.mobile import SKIPPED
 from autospace.spaces.checks import check_integer
 from autospace.spaces.errors import join_path, shown
 
@@ -59,7 +60,6 @@ class Target:
 
 
 KERNELS: Final = (3, 5, 7)
-SKIPPED: Final = Cell.from_edges([], expansion=1)
 _NAMES: Final = {
     canonical_key(SKIPPED): "skip",
     **{

@@ -1,7 +1,7 @@
 """Skeletons filled with cells, as torch modules."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -10,6 +10,14 @@ from autospace.networks.cells import CellModule, initialise
 from autospace.networks.operations import ConvNorm
 from autospace.spaces.cells.cell import Cell, LayerShape, mbconv
 from autospace.spaces.skeleton import Skeleton
+
+# Per family of `autospace.spaces.cells.family.FAMILIES`, what makes a module of a cell.
+BUILDERS: Final[dict[str, Callable[[Any, LayerShape], CellModule]]] = {"mobile": CellModule}
+
+
+def build_cell(cell: Cell, shape: LayerShape) -> CellModule:
+    """A cell of any family as a module, at a layer of this shape."""
+    return BUILDERS[cell.kind](cell, shape)
 
 
 class Trace(NamedTuple):
@@ -35,7 +43,7 @@ class Network(nn.Module):
             parts.append(CellModule(mbconv(3, 1), shape))
         self.stem = nn.Sequential(*parts)
         self.layers = nn.ModuleList(
-            CellModule(cell, shape) for shape, cell in zip(skeleton.shapes, cells, strict=True)
+            build_cell(cell, shape) for shape, cell in zip(skeleton.shapes, cells, strict=True)
         )
         width = skeleton.shapes[-1].out_channels
         self.head: nn.Module = nn.Identity()

@@ -35,8 +35,8 @@ from autospace.report.page import (
 )
 from autospace.report.record import Lineage, RunRecord, Step, lineage
 from autospace.spaces.cells.cell import LayerShape
-from autospace.spaces.cells.cost import cell_cost
-from autospace.spaces.cells.notation import notation, shape_label
+from autospace.spaces.cells.family import cell_cost, notation
+from autospace.spaces.cells.notation import shape_label
 from autospace.spaces.cells.operations import OPERATIONS
 from autospace.spaces.space import Candidate
 from autospace.spaces.text import human

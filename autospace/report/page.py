@@ -20,7 +20,7 @@ from autospace.charts.figure import Figure, with_minus
 from autospace.charts.svg import legend_svg, panel_svg
 from autospace.exporters.svg import STYLE, Picture, cell_figure
 from autospace.spaces.cells.cell import Cell, LayerShape
-from autospace.spaces.cells.notation import notation
+from autospace.spaces.cells.family import notation
 from autospace.spaces.text import xml
 
 MOST_BYTES = 450_000

@@ -13,14 +13,13 @@ import torch
 from autospace.compute.execution import PLAIN, Execution
 from autospace.data.batches import BatchSource
 from autospace.networks.cells import CellModule, recompute_cells
-from autospace.networks.network import Network, placed
+from autospace.networks.network import Network, build_cell, placed
 from autospace.networks.operations import ConvNorm
 from autospace.progress import Tick, no_tick
 from autospace.scorers.scorer import ScoringConfig
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell, LayerShape
-from autospace.spaces.cells.cost import cell_cost
-from autospace.spaces.cells.key import canonical_key
+from autospace.spaces.cells.family import cell_cost, cell_key
 from autospace.supernets.supernet import Supernet
 from autospace.training.task import CLASSIFICATION, Task
 
@@ -72,10 +71,10 @@ class ScoringContext:
     def candidate(self, layer: int, cell: Cell, repeat: int) -> CellModule:
         """A fresh module for a cell, the same for equal functions, whatever was built before."""
         shape = self.reference.skeleton.shapes[layer]
-        name = canonical_key(cell, shape.stride)
+        name = cell_key(cell, shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(self.seed, "candidate", layer, repeat, name))
-            module = CellModule(cell, shape)
+            module = build_cell(cell, shape)
         if self.options.inherit:
             inherit(module, self.reference.cell(layer))
         return placed(module, self.device).train()

@@ -26,11 +26,11 @@ from autospace.scorers.local import InPlaceScorer, LocalScorer
 from autospace.scorers.probe import ProbeScorer
 from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.spaces.cells.cell import Cell
-from autospace.spaces.cells.cost import cell_cost
-from autospace.spaces.files.codec import cell_from, cell_out, from_json, to_json
-from autospace.spaces.files.document import CellDocument
+from autospace.spaces.cells.family import FAMILIES, cell_cost, family_of
+from autospace.spaces.files.codec import from_json, to_json
 from autospace.spaces.files.reading import validated
 from autospace.spaces.skeleton import Skeleton
+from autospace.training.task import CLASSIFICATION
 
 ScorerType = type[ProbeScorer] | type[LocalScorer] | type[InPlaceScorer]
 INDEPENDENT: Final[dict[ScoringMethod, ScorerType]] = {
@@ -126,7 +126,7 @@ def _documents(
 ) -> list[list[dict[str, Any]]]:
     rows: list[list[dict[str, Any]]] = [[] for _ in candidates]
     for layer, place in part:
-        rows[layer].append(cell_out(candidates[layer][place]))
+        rows[layer].append(_packed_cell(candidates[layer][place]))
     return rows
 
 
@@ -171,13 +171,17 @@ class ScoringJob:
         """Writes the reference's weights and the images into one file, all settings beside them.
 
         Raises:
-            TypeError: batches that are computed in some other way than `Batches` does it.
+            TypeError: batches that are computed in some other way than `Batches` does it, or a
+                task that is not classification.
         """
         context, network = self.context, self.context.reference
+        if context.task != CLASSIFICATION:
+            name = type(context.task).__name__
+            raise TypeError(f"task {name}: cannot be sent to workers; allowed: CLASSIFICATION")
         tensors = {f"reference.{name}": each for name, each in network.state_dict().items()}
         settings = {
             "skeleton": to_json(network.skeleton),
-            "cells": [cell_out(network.cell(i).cell) for i in range(len(network.layers))],
+            "cells": [_packed_cell(network.cell(i).cell) for i in range(len(network.layers))],
             "options": context.options.model_dump_json(),
             "seed": context.seed,
             "precision": str(context.execution.precision).removeprefix("torch."),
@@ -210,7 +214,7 @@ class ScoringJob:
             settings["seed"],
             _sparing(report),
             Execution(precision=precision, parts=Microbatches(report)),
-            packed["kept_bytes"],
+            kept_bytes=packed["kept_bytes"],
         )
         return _training(context)
 
@@ -245,8 +249,14 @@ def _reference(settings: dict[str, Any], weights: dict[str, torch.Tensor]) -> Ne
     return freeze(network)
 
 
-def _cell(document: Plain) -> Cell:
-    return cell_from(validated(CellDocument, document))
+def _packed_cell(cell: Cell) -> dict[str, Any]:
+    return {"kind": cell.kind, "cell": family_of(cell).encoded(cell)}
+
+
+def _cell(packed: Plain) -> Cell:
+    family = FAMILIES[packed["kind"]]
+    cell: Cell = family.decoded(validated(family.document, packed["cell"]))
+    return cell
 
 
 def _sparing(report: Report) -> Tick:

@@ -9,7 +9,7 @@ from torch import nn
 
 from autospace.networks.cells import CellModule
 from autospace.networks.fused import weighted_sum
-from autospace.networks.network import Network, joined, placed
+from autospace.networks.network import Network, build_cell, joined, placed
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.space import Space
@@ -158,7 +158,7 @@ def space_supernet(space: Space, seed: int, device: torch.device | str) -> Super
         firsts = [layer.candidates[0].cell for layer in space.layers]
         network = Network(space.skeleton, firsts)
         cells = [
-            [CellModule(candidate.cell, layer.shape) for candidate in layer.candidates]
+            [build_cell(candidate.cell, layer.shape) for candidate in layer.candidates]
             for layer in space.layers
         ]
     # Its own cells would be weights that no path uses.

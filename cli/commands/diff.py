@@ -62,7 +62,7 @@ def _spaces(first: str, second: str) -> tuple["Space", "Space"]:
 def _space(value: "Space | Architecture", source: str) -> "Space":
     from pathlib import Path
 
-    from autospace.spaces import OPERATIONS, Space
+    from autospace.spaces import FAMILIES, Space
     from autospace.spaces.checks import MAX_NAME
     from autospace.spaces.space import layers_of
 
@@ -70,7 +70,8 @@ def _space(value: "Space | Architecture", source: str) -> "Space":
         return value
     name = "".join(char for char in Path(source).stem if char.isprintable())[:MAX_NAME]
     layers = tuple(layers_of(value))
-    return Space(name or "architecture", value.skeleton, tuple(OPERATIONS), layers)
+    operations = tuple(FAMILIES[value.kind].operations)
+    return Space(name or "architecture", value.skeleton, operations, layers)
 
 
 def _layer(found: "SpaceDifference", wanted: str) -> "LayerDifference":
@@ -115,7 +116,7 @@ def _layer_record(layer: "LayerDifference") -> dict[str, Any]:
 
 
 def _cell_record(candidate: "Candidate") -> dict[str, Any]:
-    from autospace.spaces.cells.notation import notation
+    from autospace.spaces.cells.family import notation
 
     return {
         "id": candidate.id,

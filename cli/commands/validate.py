@@ -165,11 +165,9 @@ def _named(ids: list[str]) -> str:
 
 
 def _equal_cells(layer: "Layer") -> Iterator[str]:
-    from autospace.spaces import canonical_key
-
     equal: dict[str, list[str]] = defaultdict(list)
-    for candidate in layer.candidates:
-        equal[canonical_key(candidate.cell, layer.shape.stride)].append(candidate.id)
+    for key, candidate in zip(layer.keys, layer.candidates, strict=True):
+        equal[key].append(candidate.id)
     for ids in equal.values():
         if len(ids) > 1:
             yield f"{layer.shape.name}: {_named(ids)} compute the same function"

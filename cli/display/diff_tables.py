@@ -7,7 +7,8 @@ from autospace.cli.display.summary import extent, fitness_text, plural, span
 from autospace.cli.display.tables import WIDE, bar, faint, folded, hint, table
 from autospace.cli.output import rich_data, terminal_width
 from autospace.spaces import Candidate, Layer, Space, cell_cost
-from autospace.spaces.cells.notation import notation, shape_label
+from autospace.spaces.cells.family import notation
+from autospace.spaces.cells.notation import shape_label
 from autospace.spaces.difference import (
     LayerDifference,
     SpaceDifference,

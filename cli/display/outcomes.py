@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from autospace.cli.display.drawing import curve
 from autospace.cli.output import data, json_data
-from autospace.spaces.cells.notation import notation
+from autospace.spaces.cells.family import notation
 from autospace.spaces.text import human, visible
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from autospace.spaces import Architecture, Candidate, LayerShape, Range, Skeleton, Space, cell_cost
-from autospace.spaces.cells.notation import changes
+from autospace.spaces.cells.family import changes
 from autospace.spaces.text import human
 
 

@@ -17,7 +17,8 @@ from autospace.cli.display.drawing import draw_cell
 from autospace.cli.display.summary import born, extent, fitness_text, magnitude, plural, span
 from autospace.cli.output import rich_data, terminal_width
 from autospace.spaces import Architecture, Candidate, Layer, LayerShape, Space, cell_cost
-from autospace.spaces.cells.notation import changes, notation, shape_label
+from autospace.spaces.cells.family import changes, notation
+from autospace.spaces.cells.notation import shape_label
 from autospace.spaces.space import by_fitness
 from autospace.spaces.text import human, visible
 

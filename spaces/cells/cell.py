@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from autospace.spaces.cells.operations import OPERATIONS, unknown_operation
 from autospace.spaces.errors import SpaceError, shown
@@ -34,12 +34,14 @@ class Cell:
     which no path joins them computes zero: with the skeleton's shortcut it is a skipped layer.
 
     Attributes:
+        kind: the cell family, `autospace.spaces.cells.mobile`.
         operations: one name per edge slot, `none` where there is no edge; slots run by target,
             then by source: 0->1, 0->2, 1->2, 0->3, ...
         mix: how each of the nodes 1, 2, ... combines its incoming edges.
         expansion: ratio of inner to input channels; with 1 there is no expansion convolution.
     """
 
+    kind: ClassVar[str] = "mobile"
     operations: tuple[str, ...]
     mix: tuple[str, ...]
     expansion: int

@@ -37,7 +37,7 @@ def se_channels(in_channels: int) -> int:
     return max(1, in_channels // SE_REDUCTION)
 
 
-def cell_cost(cell: Cell, shape: LayerShape) -> Cost:
+def graph_cost(cell: Cell, shape: LayerShape) -> Cost:
     """Cost of a cell at a layer: expansion, operations, mixes and projection."""
     pruned = cell.pruned()
     if pruned.is_zero:

@@ -7,7 +7,7 @@ from autospace.spaces.cells.cell import Cell, Edge, LayerShape
 from autospace.spaces.cells.operations import OPERATIONS
 
 
-def notation(cell: Cell) -> str:
+def graph_notation(cell: Cell) -> str:
     """The cell on one line: `e6: 0>1 dw3, 1>3 id, 0>3 dw5 | 3:se`.
 
     Dead edges are left out; they change nothing. After the bar stand the nodes that do more than
@@ -55,7 +55,7 @@ def shape_label(shape: LayerShape) -> str:
     return f"{ends}{stride}"
 
 
-def changes(cell: Cell, reference: Cell) -> str:
+def graph_changes(cell: Cell, reference: Cell) -> str:
     """The differences between two cells: `e6→e3, 0>3 dw3→dw5, +0>1 id, -1>3 dw3, 3:sum→se`.
 
     Dead edges do not count. Where the cells have different numbers of nodes, their last nodes are
@@ -63,7 +63,11 @@ def changes(cell: Cell, reference: Cell) -> str:
     """
     here, there = cell.pruned(), reference.pruned()
     if here.is_zero or there.is_zero:
-        return "" if here.is_zero == there.is_zero else f"{notation(there)} → {notation(here)}"
+        return (
+            ""
+            if here.is_zero == there.is_zero
+            else f"{graph_notation(there)} → {graph_notation(here)}"
+        )
     last = max(here.nodes, there.nodes) - 1
     parts = []
     if here.expansion != there.expansion:

@@ -2,10 +2,12 @@
 
 import random
 from dataclasses import dataclass, replace
+from typing import ClassVar, Final
 
 from autospace.spaces.cells.cell import EXPANSIONS, MIXES, Cell, edge_slots
 
-MAX_DRAWS = 1000
+MAX_DRAWS: Final = 1000
+NODES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +22,19 @@ class CellPrior:
         window: edges that a local mutation redraws at most.
     """
 
+    kind: ClassVar[str] = Cell.kind
     operations: tuple[str, ...]
-    nodes: int = 4
+    nodes: int = NODES
     none_probability: float = 0.4
     plain_probability: float = 0.6
     window: int = 2
     expansions: tuple[int, ...] = EXPANSIONS
     mixes: tuple[str, ...] = MIXES
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The operations that cells may be made of, `none` included."""
+        return ("none", *self.operations)
 
     @property
     def edges(self) -> int:

@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from autospace.spaces.cells.cell import Cell, LayerShape
-from autospace.spaces.cells.cost import Cost, cell_cost
+from autospace.spaces.cells.cell import LayerShape
+from autospace.spaces.cells.cost import Cost
+from autospace.spaces.cells.family import FAMILIES, Family, cell_cost, family_of
 from autospace.spaces.cost import Budget
 from autospace.spaces.errors import SpaceError, located, shown
 from autospace.spaces.files import document as doc
 from autospace.spaces.files.reading import (
-    document_format,
+    header_of,
     parse_json,
     parse_toml,
     read_text,
@@ -59,14 +60,17 @@ def read(path: Path) -> Space | Architecture | Skeleton:
 
 
 def _decode(plain: Any) -> Space | Architecture | Skeleton:
-    kind = document_format(plain)
-    if kind == doc.SPACE_FORMAT:
-        return _space_in(validated(doc.SpaceFile, plain))
-    if kind == doc.ARCHITECTURE_FORMAT:
-        return _architecture_in(validated(doc.ArchitectureFile, plain))
-    if kind == doc.SKELETON_FORMAT:
-        return skeleton_from(validated(doc.SkeletonFile, plain))
-    raise SpaceError("format", f"{shown(kind)} is part of the built-in spaces, not a space")
+    header = header_of(plain)
+    if header.format == doc.FAMILY_FORMAT:
+        problem = f"{shown(header.format)} is part of the built-in spaces, not a space"
+        raise SpaceError("format", problem)
+    document: Any = validated(doc.file_model(*header), plain)
+    if header.format == doc.SKELETON_FORMAT:
+        return skeleton_from(document)
+    family = FAMILIES[header.kind]
+    if header.format == doc.SPACE_FORMAT:
+        return _space_in(document, family)
+    return _architecture_in(document, family)
 
 
 def skeleton_from(document: doc.SkeletonDocument) -> Skeleton:
@@ -84,33 +88,15 @@ def skeleton_from(document: doc.SkeletonDocument) -> Skeleton:
     )
 
 
-def cell_from(document: doc.CellDocument) -> Cell:
-    """The cell that a document describes."""
-    return Cell.from_edges(
-        ((edge.source, edge.target, edge.operation) for edge in document.edges),
-        nodes=document.nodes,
-        mix=tuple(document.mix),
-        expansion=document.expansion,
-    )
-
-
-def cell_out(cell: Cell) -> dict[str, Any]:
-    """A cell as plain JSON values."""
-    return {
-        "nodes": cell.nodes,
-        "edges": [edge._asdict() for edge in cell.edges],
-        "mix": list(cell.mix),
-        "expansion": cell.expansion,
-    }
-
-
 def origin_out(origin: Origin) -> dict[str, Any]:
     """An origin as plain JSON values."""
     parents = list(origin.parents)
     return {"kind": origin.kind, "generation": origin.generation, "parents": parents}
 
 
-def _space_in(document: doc.SpaceFile) -> Space:
+def _space_in(
+    document: doc.SpaceFile[doc.LayerDocument[doc.CandidateDocument]], family: Family[Any, Any]
+) -> Space:
     with located("skeleton"):
         skeleton = skeleton_from(document.skeleton)
     _check_names(skeleton, [layer.name for layer in document.layers])
@@ -120,7 +106,7 @@ def _space_in(document: doc.SpaceFile) -> Space:
             candidates = []
             for number, each in enumerate(layer.candidates):
                 with located(f"candidates[{number}]"):
-                    candidates.append(_candidate_in(each, shape))
+                    candidates.append(_candidate_in(each, shape, family))
             layers.append(Layer(shape, tuple(candidates)))
     return Space(
         document.name,
@@ -133,20 +119,25 @@ def _space_in(document: doc.SpaceFile) -> Space:
     )
 
 
-def _architecture_in(document: doc.ArchitectureFile) -> Architecture:
+def _architecture_in(
+    document: doc.ArchitectureFile[doc.ChoiceDocument[doc.CandidateDocument]],
+    family: Family[Any, Any],
+) -> Architecture:
     with located("skeleton"):
         skeleton = skeleton_from(document.skeleton)
     _check_names(skeleton, [layer.name for layer in document.layers])
     candidates = []
     for index, (shape, layer) in enumerate(zip(skeleton.shapes, document.layers, strict=True)):
         with located(f"layers[{index}].candidate"):
-            candidates.append(_candidate_in(layer.candidate, shape))
+            candidates.append(_candidate_in(layer.candidate, shape, family))
     return Architecture(skeleton, tuple(candidates))
 
 
-def _candidate_in(document: doc.CandidateDocument, shape: LayerShape) -> Candidate:
-    cell = cell_from(document)
-    cost = cell_cost(cell, shape)
+def _candidate_in(
+    document: doc.CandidateDocument, shape: LayerShape, family: Family[Any, Any]
+) -> Candidate:
+    cell = family.decoded(document)
+    cost = family.cost(cell, shape)
     for name, stated, counted in zip(
         Cost._fields, (document.madds, document.params), cost, strict=True
     ):
@@ -162,6 +153,7 @@ def _space_out(space: Space) -> dict[str, Any]:
     return {
         "format": doc.SPACE_FORMAT,
         "version": doc.VERSION,
+        "kind": space.kind,
         "name": space.name,
         "skeleton": _skeleton_out(space.skeleton),
         "operations": list(space.operations),
@@ -183,6 +175,7 @@ def _architecture_out(architecture: Architecture) -> dict[str, Any]:
     return {
         "format": doc.ARCHITECTURE_FORMAT,
         "version": doc.VERSION,
+        "kind": architecture.kind,
         "skeleton": _skeleton_out(architecture.skeleton),
         "layers": [
             {"name": shape.name, "candidate": _candidate_out(candidate, shape)}
@@ -195,7 +188,7 @@ def _candidate_out(candidate: Candidate, shape: LayerShape) -> dict[str, Any]:
     cost = cell_cost(candidate.cell, shape)
     return {
         "id": candidate.id,
-        **cell_out(candidate.cell),
+        **family_of(candidate.cell).encoded(candidate.cell),
         "fitness": candidate.fitness,
         "madds": cost.madds,
         "params": cost.params,

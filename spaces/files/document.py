@@ -6,12 +6,12 @@ that `autospace.spaces.files.codec` builds from a document.
 The published JSON Schemas.
 """
 
-from typing import Annotated, Any, Literal
+from functools import cache
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 
-from autospace.spaces.cells.cell import EXPANSIONS, MAX_NODES, MIN_NODES
-from autospace.spaces.cells.operations import BUILT_IN
+from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES
 from autospace.spaces.checks import (
     MAX_CANDIDATES,
     MAX_CHANNELS,
@@ -31,13 +31,15 @@ SPACE_FORMAT = "autospace.space"
 ARCHITECTURE_FORMAT = "autospace.architecture"
 SKELETON_FORMAT = "autospace.skeleton"
 FAMILY_FORMAT = "autospace.family"
-VERSION = 1
-_MAX_EDGES = MAX_NODES * (MAX_NODES - 1) // 2
+VERSION: Final = 2
+VERSIONS: Final = (1, 2)
+"""Version 2 names the family of the cells, `kind`; in version 1 all cells are `mobile`."""
 # More than the published schema allows, because programs may register operations of their own.
-_MAX_OPERATIONS = 256
+_MAX_OPERATIONS: Final = 256
+Model = TypeVar("Model", bound=BaseModel)
+Part = TypeVar("Part", bound=BaseModel)
 _Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 _Id = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
-_Operation = Annotated[_Name, Field(json_schema_extra={"enum": list(BUILT_IN)})]
 _Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 _Channels = Annotated[int, Field(ge=1, le=MAX_CHANNELS)]
 _Stride = Annotated[int, Field(ge=1, le=2)]
@@ -45,44 +47,6 @@ _Stride = Annotated[int, Field(ge=1, le=2)]
 
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class EdgeDocument(_Document):
-    """An operation on the way from one node of a cell to a later one."""
-
-    source: Annotated[
-        int, Field(ge=0, le=MAX_NODES - 1, description="index of the node it comes from")
-    ]
-    target: Annotated[
-        int,
-        Field(ge=1, le=MAX_NODES - 1, description="index of the node it goes to, a later one"),
-    ]
-    operation: _Operation
-
-
-class CellDocument(_Document):
-    """A cell: node 0 is the input after expansion, the last node the output before projection."""
-
-    nodes: Annotated[
-        int, Field(ge=MIN_NODES, le=MAX_NODES, description="input and output included")
-    ] = 4
-    edges: Annotated[list[EdgeDocument], Field(max_length=_MAX_EDGES), FailFast()]
-    mix: Annotated[
-        list[Literal["sum", "gate", "se"]],
-        Field(
-            min_length=MIN_NODES - 1,
-            max_length=MAX_NODES - 1,
-            description="per node 1, 2, ...: how edges combine",
-        ),
-        FailFast(),
-    ]
-    expansion: Annotated[
-        int,
-        Field(
-            description="inner over input channels",
-            json_schema_extra={"enum": list(EXPANSIONS)},
-        ),
-    ]
 
 
 class OriginDocument(_Document):
@@ -93,8 +57,10 @@ class OriginDocument(_Document):
     parents: Annotated[list[_Id], Field(max_length=MAX_PARENTS), FailFast()] = []
 
 
-class CandidateDocument(CellDocument):
+class CandidateDocument(_Document):
     """A cell offered at a layer."""
+
+    # `with_cell` puts the keys of the cell before these.
 
     id: _Id
     fitness: Annotated[
@@ -144,16 +110,14 @@ class SkeletonFile(SkeletonDocument):
     """A skeleton in a file of its own, JSON or TOML."""
 
     format: Literal["autospace.skeleton"]
-    version: Literal[1]
+    version: int
 
 
-class LayerDocument(_Document):
+class LayerDocument(_Document, Generic[Part]):
     """The candidates of one layer."""
 
     name: _Name
-    candidates: Annotated[
-        list[CandidateDocument], Field(min_length=1, max_length=MAX_CANDIDATES), FailFast()
-    ]
+    candidates: Annotated[list[Part], Field(min_length=1, max_length=MAX_CANDIDATES), FailFast()]
 
 
 class BudgetDocument(_Document):
@@ -163,23 +127,15 @@ class BudgetDocument(_Document):
     max_params: _Count | None = None
 
 
-class SpaceFile(_Document):
+class SpaceFile(_Document, Generic[Part]):
     """A search space: per layer of a skeleton, the candidates to choose from."""
 
     format: Literal["autospace.space"]
-    version: Literal[1]
+    version: int
     name: _Name
     skeleton: SkeletonDocument
-    operations: Annotated[
-        list[_Operation],
-        Field(
-            max_length=_MAX_OPERATIONS,
-            description="what cells are, or could have been, made of",
-            json_schema_extra={"uniqueItems": True, "maxItems": len(BUILT_IN)},
-        ),
-        FailFast(),
-    ]
-    layers: Annotated[list[LayerDocument], Field(min_length=1, max_length=MAX_LAYERS), FailFast()]
+    operations: list[_Name]
+    layers: Annotated[list[Part], Field(min_length=1, max_length=MAX_LAYERS), FailFast()]
     reference: Annotated[
         dict[_Name, _Id],
         Field(max_length=MAX_LAYERS, description="layer to id of the candidate of fitness 0"),
@@ -188,55 +144,105 @@ class SpaceFile(_Document):
     provenance: dict[str, Any] = {}
 
 
-class ChoiceDocument(_Document):
+class ChoiceDocument(_Document, Generic[Part]):
     """The candidate of one layer."""
 
     name: _Name
-    candidate: CandidateDocument
+    candidate: Part
 
 
-class ArchitectureFile(_Document):
+class ArchitectureFile(_Document, Generic[Part]):
     """One candidate per layer of a skeleton, self-contained."""
 
     format: Literal["autospace.architecture"]
-    version: Literal[1]
+    version: int
     skeleton: SkeletonDocument
-    layers: Annotated[list[ChoiceDocument], Field(min_length=1, max_length=MAX_LAYERS), FailFast()]
+    layers: Annotated[list[Part], Field(min_length=1, max_length=MAX_LAYERS), FailFast()]
 
 
-class FamilyCandidate(CellDocument):
+class FamilyCandidate(_Document):
     """A cell under its id."""
 
     id: _Id
 
 
-class FamilyFile(_Document):
+class FamilyFile(_Document, Generic[Part]):
     """A built-in space before it meets a skeleton: the candidates of every layer."""
 
     format: Literal["autospace.family"]
-    version: Literal[1]
+    version: int
     name: _Name
     description: str
     skip_where_legal: bool
     reference: _Name
-    candidates: Annotated[list[FamilyCandidate], Field(min_length=1)]
+    candidates: Annotated[list[Part], Field(min_length=1)]
 
 
-FILES: dict[str, type[BaseModel]] = {
-    SPACE_FORMAT: SpaceFile,
-    ARCHITECTURE_FORMAT: ArchitectureFile,
-    SKELETON_FORMAT: SkeletonFile,
-    FAMILY_FORMAT: FamilyFile,
+# Per format its model and what it consists of; the last part holds a cell's keys besides its own.
+FILES: Final[dict[str, tuple[Any, ...]]] = {
+    SPACE_FORMAT: (SpaceFile, LayerDocument, CandidateDocument),
+    ARCHITECTURE_FORMAT: (ArchitectureFile, ChoiceDocument, CandidateDocument),
+    SKELETON_FORMAT: (SkeletonFile,),
+    FAMILY_FORMAT: (FamilyFile, FamilyCandidate),
 }
 
 
-def json_schema(kind: str = SPACE_FORMAT) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a file format of this program.
+@cache
+def with_cell(part: type[Model], kind: str) -> type[Model]:
+    """A model with the keys of a family's cells before its own."""
+    return cast(type[Model], _derived(part, (part, FAMILIES[kind].document)))
+
+
+@cache
+def file_model(format_: str, version: int = VERSION, kind: str = DEFAULT_KIND) -> type[BaseModel]:
+    """The model of a file of this format and version, with cells of this family."""
+    literal: Any = Literal
+    keys: dict[str, Any] = {"version": (literal[version], ...)}
+    model, *parts = FILES[format_]
+    if not parts:
+        return _derived(model, model, **keys)
+    if version > 1:
+        keys["kind"] = (Annotated[literal[kind], Field(description="the cell family")], ...)
+    if format_ == SPACE_FORMAT:
+        keys["operations"] = (_vocabulary(kind), ...)
+    *between, last = parts
+    part = with_cell(last, kind)
+    for each in reversed(between):
+        part = _derived(each, each[part])
+    return _derived(model, model[part], **keys)
+
+
+def _derived(model: type[BaseModel], base: Any, **keys: Any) -> type[BaseModel]:
+    """A model from a base with more keys, under the name that the published schema shows."""
+    made: Any = create_model(model.__name__, __base__=base, __doc__=model.__doc__, **keys)
+    return cast(type[BaseModel], made)
+
+
+def _vocabulary(kind: str) -> Any:
+    names: list[Any] = list(FAMILIES[kind].built_in)
+    operation: Any = Annotated[_Name, Field(json_schema_extra={"enum": names})]
+    about = Field(
+        max_length=_MAX_OPERATIONS,
+        description="what cells are, or could have been, made of",
+        json_schema_extra={"uniqueItems": True, "maxItems": len(names)},
+    )
+    return Annotated[list[operation], about, FailFast()]
+
+
+def json_schema(
+    format_: str = SPACE_FORMAT, version: int = VERSION, kind: str = DEFAULT_KIND
+) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a file format of this program, with cells of one family.
 
     Raises:
-        SpaceError: no such format.
+        SpaceError: no such format, version or family.
     """
-    if kind not in FILES:
-        raise SpaceError("format", f"{shown(kind)}; allowed: {', '.join(FILES)}")
-    schema = FILES[kind].model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": kind, **schema}
+    for name, value, allowed in (
+        ("format", format_, FILES),
+        ("version", version, VERSIONS),
+        ("kind", kind, FAMILIES),
+    ):
+        if value not in allowed:
+            raise SpaceError(name, f"{shown(value)}; allowed: {', '.join(map(str, allowed))}")
+    schema = file_model(format_, version, kind).model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": format_, **schema}

@@ -7,14 +7,14 @@ import os
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from autospace.spaces.cells.cell import Cell
-from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
+from autospace.spaces.cells.family import FAMILIES
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.files import document as doc
-from autospace.spaces.files.codec import cell_from, read, skeleton_from
-from autospace.spaces.files.reading import parse_json, read_text, validated
+from autospace.spaces.files.codec import read, skeleton_from
+from autospace.spaces.files.reading import header_of, parse_json, read_text, validated
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture, Candidate, Layer, Origin, Space
 
@@ -50,13 +50,14 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
     """
     if family not in FAMILY_NAMES:
         raise SpaceError(family or '""', f"unknown family; allowed: {', '.join(FAMILY_NAMES)}")
-    described = _family(family)
-    cells = [(each.id, cell_from(each)) for each in described.candidates]
+    described, kind = _family(family)
+    cell_family = FAMILIES[kind]
+    cells = [(each.id, cell_family.decoded(each)) for each in described.candidates]
     layers = []
     for shape in skeleton.shapes:
         offered = list(cells)
         if described.skip_where_legal and shape.shortcut:
-            offered.append((SKIP_ID, Cell.from_edges([], expansion=1)))
+            offered.append((SKIP_ID, cell_family.skipped))
         candidates = tuple(
             Candidate(identity, cell, 0.0 if identity == described.reference else None)
             if family != "reference"
@@ -67,7 +68,7 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
     return Space(
         f"{family}@{skeleton.name}"[:MAX_NAME],
         skeleton,
-        DEFAULT_OPERATIONS,
+        tuple(cell_family.usual),
         tuple(layers),
         {shape.name: described.reference for shape in skeleton.shapes},
         provenance={"source": described.description},
@@ -140,17 +141,19 @@ def load(source: str | Path) -> Space:
 
 @cache
 def _skeleton(name: str) -> Skeleton:
-    return skeleton_from(validated(doc.SkeletonFile, _data(f"skeletons/{name}.json")))
+    return skeleton_from(_data(f"skeletons/{name}.json")[0])
 
 
 @cache
-def _family(name: str) -> doc.FamilyFile:
-    return validated(doc.FamilyFile, _data(f"families/{name}.json"))
+def _family(name: str) -> tuple[doc.FamilyFile[Any], str]:
+    return _data(f"families/{name}.json")
 
 
-def _data(name: str) -> object:
+def _data(name: str) -> tuple[Any, str]:
+    """The document of a built-in file, and the family of its cells."""
     text = (resources.files("autospace.spaces") / "data" / name).read_text("utf-8")
-    return parse_json(text)
+    header = header_of(parse_json(text))
+    return validated(doc.file_model(*header), parse_json(text)), header.kind
 
 
 def load_architecture(source: str | Path, space: Space | None = None) -> Architecture:

@@ -5,10 +5,11 @@ import stat
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES
 from autospace.spaces.checks import (
     MAX_BYTES,
     MAX_CONTAINERS,
@@ -18,7 +19,7 @@ from autospace.spaces.checks import (
     plain,
 )
 from autospace.spaces.errors import SpaceError, join_path, shown
-from autospace.spaces.files.document import FILES, VERSION
+from autospace.spaces.files.document import FILES, SKELETON_FORMAT, VERSIONS
 
 Document = TypeVar("Document", bound=BaseModel)
 
@@ -106,17 +107,36 @@ def parse_toml(text: str) -> Any:
     return plain(value)
 
 
-def document_format(value: Any) -> str:
-    """The `format` of a parsed file, known and of a version that can be read."""
+class Header(NamedTuple):
+    """What a file says about itself; `kind` is the family of its cells."""
+
+    format: str
+    version: int
+    kind: str
+
+
+def header_of(value: Any) -> Header:
+    """The header of a parsed file: a format, version and family that can be read.
+
+    Raises:
+        SpaceError: one of them is unknown.
+    """
     if not isinstance(value, dict):
         raise SpaceError("", f"{shown(value)}; a file of this program holds an object")
     found = value.get("format")
     if not isinstance(found, str) or found not in FILES:
         raise SpaceError("format", f"{shown(found)}; allowed: {', '.join(FILES)}")
     version = value.get("version")
-    if type(version) is not int or version != VERSION:
-        raise SpaceError("version", f"{shown(version)}; this program reads version {VERSION}")
-    return found
+    if type(version) is not int or version not in VERSIONS:
+        allowed = ", ".join(map(str, VERSIONS))
+        raise SpaceError("version", f"{shown(version)}; allowed: {allowed}")
+    # Without a family where one is needed, or with one where there is none: the model refuses it.
+    kind = value.get("kind", DEFAULT_KIND)
+    if version == 1 or found == SKELETON_FORMAT:
+        kind = DEFAULT_KIND
+    if not isinstance(kind, str) or kind not in FAMILIES:
+        raise SpaceError("kind", f"{shown(kind)}; allowed: {', '.join(FAMILIES)}")
+    return Header(found, version, kind)
 
 
 def validated(model: type[Document], value: Any) -> Document:

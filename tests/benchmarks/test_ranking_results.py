@@ -8,8 +8,7 @@ import pytest
 
 from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces import LayerShape, cell_cost
-from autospace.spaces.files.codec import cell_from
-from autospace.spaces.files.document import CellDocument
+from autospace.spaces.cells.mobile import CellDocument, cell_from
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "ranking.json"
 SHAPES = {

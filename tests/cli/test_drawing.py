@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from autospace.cli.display.drawing import draw_cell
 from autospace.exporters.cell_layout import CellLayout, cell_layout
 from autospace.spaces import Cell, LayerShape, mbconv
-from autospace.spaces.cells.notation import edge_label, notation
+from autospace.spaces.cells.family import notation
+from autospace.spaces.cells.notation import edge_label
 from autospace.spaces.text import human
 from tests.cli.samples import DOWN, SAME, cells, full_cell
 

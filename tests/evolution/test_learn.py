@@ -18,6 +18,7 @@ from autospace.evolution.learn import PreparedRun, learn, prepare
 from autospace.evolution.plan import reference_cells
 from autospace.evolution.settings import make_config
 from autospace.spaces import Space, SpaceError, from_json
+from autospace.spaces.cells.variation import CellPrior
 from autospace.spaces.cost import BudgetError, fixed_cost
 from autospace.spaces.files.library import load
 from tests.evolution.runs import ROOT, ROUNDS, Silent, settings
@@ -244,8 +245,10 @@ def test_the_plan_is_the_configuration(tmp_path: Path) -> None:
     )
     assert (plan.write_back, plan.operators.crossover) == (0.3, 0.1)
     assert plan.operators.objectives == ("fitness", "madds")
-    assert plan.operators.prior.none_probability == 0.2
-    assert "none" not in plan.operators.prior.operations
+    prior = plan.operators.prior
+    assert isinstance(prior, CellPrior)
+    assert prior.none_probability == 0.2
+    assert "none" not in prior.operations
     assert plan.rounds == ROUNDS
 
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from autospace.scorers.make import INDEPENDENT, SCORERS, make_scorer
+from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.pooled import INDEPENDENT
 from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces.cells.cell import Cell
 from tests.scorers.conftest import MakeSetting

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.spaces import OPERATIONS, Cell, mbconv
-from autospace.spaces.cells.notation import changes
+from autospace.spaces.cells.family import changes
 from tests.strategies import cells
 
 NAMES = {operation.symbol: name for name, operation in OPERATIONS.items()}

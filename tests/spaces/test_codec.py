@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,10 +23,13 @@ from autospace.spaces import (
     mbconv,
     to_json,
 )
-from autospace.spaces.files.codec import canonical_json, cell_from, cell_out
-from autospace.spaces.files.document import CellDocument
+from autospace.spaces.cells.mobile import CellDocument, cell_from, cell_out
+from autospace.spaces.files.codec import canonical_json
 from autospace.spaces.files.reading import validated
 from tests.strategies import architectures, cells, skeletons, spaces
+from tests.versions import version_1
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @given(spaces())
@@ -48,6 +52,29 @@ def test_a_skeleton_reads_back_equal_and_writes_the_same_bytes(value: Skeleton) 
     text = to_json(value)
     assert from_json(text) == value
     assert to_json(from_json(text)) == text
+
+
+@given(spaces() | architectures() | skeletons())
+def test_a_file_of_version_1_reads_as_the_equal_value(
+    value: Space | Architecture | Skeleton,
+) -> None:
+    assert from_json(json.dumps(version_1(value))) == value
+
+
+def test_a_recorded_file_of_version_1_reads_as_the_equal_value() -> None:
+    text = (GOLDEN / "mbconv@digits.1.json").read_text("utf-8")
+    assert json.loads(text)["version"] == 1
+    assert from_json(text) == load("mbconv@digits")
+
+
+@given(spaces() | architectures())
+def test_a_file_names_version_and_family_and_a_skeleton_no_family(
+    value: Space | Architecture,
+) -> None:
+    plain, skeleton = json.loads(to_json(value)), json.loads(to_json(value.skeleton))
+    assert (plain["version"], plain["kind"]) == (2, "mobile")
+    assert skeleton["version"] == 2
+    assert "kind" not in skeleton
 
 
 @given(cells())

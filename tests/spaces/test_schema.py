@@ -20,8 +20,9 @@ from autospace.spaces import (
     to_json,
 )
 from autospace.spaces.files.codec import canonical_json
-from autospace.spaces.files.document import FILES
+from autospace.spaces.files.document import FILES, VERSIONS
 from tests.strategies import architectures, skeletons, spaces
+from tests.versions import version_1
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 KINDS = [
@@ -65,21 +66,30 @@ BEYOND_SCHEMA = {
     "infinity_provenance",
     "nan_fitness",
 }
-VALIDATORS = {kind: jsonschema.Draft202012Validator(json_schema(kind)) for kind in KINDS}
+VALIDATORS = {
+    (kind, version): jsonschema.Draft202012Validator(json_schema(kind, version))
+    for kind in KINDS
+    for version in VERSIONS
+}
 
 
 def valid(value: Space | Architecture | Skeleton) -> bool:
-    plain = json.loads(to_json(value))
-    return bool(VALIDATORS[plain["format"]].is_valid(plain))
+    """Whether each of its two versions fits the schema of that version, and no other."""
+    new, old = json.loads(to_json(value)), version_1(value)
+    kind = new["format"]
+    return [
+        VALIDATORS[kind, version].is_valid(plain) for plain in (old, new) for version in VERSIONS
+    ] == [True, False, False, True]
 
 
 def test_every_file_format_has_a_schema() -> None:
     assert sorted(FILES) == sorted(KINDS)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_schema_is_valid_itself(kind: str) -> None:
-    jsonschema.Draft202012Validator.check_schema(json_schema(kind))
+def test_a_schema_is_valid_itself(kind: str, version: int) -> None:
+    jsonschema.Draft202012Validator.check_schema(json_schema(kind, version))
 
 
 @given(spaces())
@@ -120,13 +130,19 @@ def test_the_schema_refuses_every_fault_of_structure_and_no_other(name: str, pla
     kind = "autospace.skeleton" if name.startswith("skeleton_") else "autospace.space"
     if isinstance(plain, dict) and "skeleton" in plain:
         kind = "autospace.space"
-    assert VALIDATORS[kind].is_valid(plain) is (name in BEYOND_SCHEMA)
+    version = 2 if isinstance(plain, dict) and plain.get("version") == 2 else 1
+    assert VALIDATORS[kind, version].is_valid(plain) is (name in BEYOND_SCHEMA)
 
 
-def test_an_unknown_format_has_no_schema() -> None:
+def test_an_unknown_format_version_or_family_has_no_schema() -> None:
     with pytest.raises(SpaceError, match=r'^format: "x"; allowed: autospace\.space, autospace'):
         json_schema("x")
+    with pytest.raises(SpaceError, match=r"^version: 3; allowed: 1, 2$"):
+        json_schema(version=3)
+    with pytest.raises(SpaceError, match=r'^kind: "x"; allowed: mobile$'):
+        json_schema(kind="x")
 
 
 def test_the_published_schema_is_as_recorded(golden: Callable[[str, str], None]) -> None:
     golden("space.schema.json", canonical_json(json_schema()))
+    golden("space.schema.1.json", canonical_json(json_schema(version=1)))

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.spaces import Budget, Cell, Skeleton, mbconv
-from autospace.spaces.cells.cost import Cost, cell_cost
+from autospace.spaces.cells.cost import Cost
+from autospace.spaces.cells.family import cell_cost
 from autospace.spaces.cost import BudgetError, Share, dearest_reference, fixed_cost, layer_shares
 from autospace.spaces.space import network_cost
 from tests.strategies import cells, skeletons

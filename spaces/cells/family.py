@@ -1,0 +1,125 @@
+"""The seam of cell families: what every kind of cell has to answer, and the table of those kinds.
+
+A family is a vocabulary of operations with the values that are made of them. Everything outside
+this folder reaches a cell's key, cost, variation, notation and document through its family. A
+second family is a folder with a cell, a prior and a class that answers `Family`, an entry in
+`FAMILIES` here, and one in `BUILDERS` of `autospace.networks.network`.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from random import Random
+from typing import Any, ClassVar, Final, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from autospace.spaces.cells.cell import LayerShape
+from autospace.spaces.cells.cost import Cost
+from autospace.spaces.cells.mobile import Mobile
+
+
+class OfFamily(Protocol):
+    """A value that belongs to a family: a cell, or a prior over cells."""
+
+    kind: ClassVar[str]
+
+
+class Prior(OfFamily, Protocol):
+    """Which cells of a family may exist, and how random ones are drawn."""
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The operations that cells may be made of."""
+
+
+C = TypeVar("C")
+P = TypeVar("P")
+
+
+class Family(Protocol[C, P]):
+    """Cells of one kind: immutable, hashable values of type C, drawn under priors of type P.
+
+    A cell has `kind`, and `operations`, the names of those that it is made of.
+
+    Attributes:
+        kind: the name of the family in files.
+        operations: the names of all operations that this process knows.
+        built_in: the names that every program knows, which the published schema allows.
+        usual: the operations that cells are made of unless the user chooses.
+        skipped: the cell that computes zero, so that a shortcut skips its layer.
+        document: the structure of a cell in a file, an object with keys of its own.
+    """
+
+    kind: str
+    operations: Collection[str]
+    built_in: Sequence[str]
+    usual: Sequence[str]
+    skipped: C
+    document: type[BaseModel]
+
+    def check_operation(self, name: str) -> None:
+        """Raises `SpaceError` for a name that is not among `operations`."""
+
+    def check(self, cell: C, shape: LayerShape) -> None:
+        """Raises `SpaceError` for a cell that cannot stand at a layer of this shape."""
+
+    def key(self, cell: C, shape: LayerShape) -> str:
+        """A text shared by exactly the cells that compute the same function at this layer."""
+
+    def canonical(self, cell: C) -> C:
+        """One cell for all ways to write the same one down."""
+
+    def cost(self, cell: C, shape: LayerShape) -> Cost:
+        """MAdds and params at this layer."""
+
+    def prior(self, operations: Iterable[str], like: Iterable[C] = ()) -> P:
+        """The prior over cells of these operations, as large as the largest of some cells."""
+
+    def random_cell(self, prior: P, rng: Random) -> C:
+        """A cell drawn from the prior, never `skipped`."""
+
+    def mutate(self, cell: C, prior: P, rng: Random) -> C:
+        """A neighbour of the cell under the prior, never the cell itself or `skipped`."""
+
+    def crossover(self, first: C, second: C, rng: Random) -> C:
+        """A cell made of parts of both."""
+
+    def notation(self, cell: C) -> str:
+        """The cell on one line of text."""
+
+    def changes(self, cell: C, reference: C) -> str:
+        """The differences from a reference on one line; empty if nothing differs."""
+
+    def encoded(self, cell: C) -> dict[str, Any]:
+        """The cell as plain JSON values, for `document`."""
+
+    def decoded(self, document: Any) -> C:
+        """The cell that a value of `document` describes; `SpaceError` if there is none."""
+
+
+DEFAULT_KIND: Final = Mobile.kind
+FAMILIES: Final[dict[str, Family[Any, Any]]] = {DEFAULT_KIND: Mobile()}
+
+
+def family_of(value: OfFamily) -> Family[Any, Any]:
+    """The family of a cell or prior."""
+    return FAMILIES[value.kind]
+
+
+def cell_key(cell: OfFamily, shape: LayerShape) -> str:
+    """The key of a cell at a layer; see `Family.key`."""
+    return family_of(cell).key(cell, shape)
+
+
+def cell_cost(cell: OfFamily, shape: LayerShape) -> Cost:
+    """MAdds and params of a cell at a layer."""
+    return family_of(cell).cost(cell, shape)
+
+
+def notation(cell: OfFamily) -> str:
+    """A cell on one line; see `Family.notation`."""
+    return family_of(cell).notation(cell)
+
+
+def changes(cell: OfFamily, reference: OfFamily) -> str:
+    """The differences between two cells of one family on one line; see `Family.changes`."""
+    return family_of(cell).changes(cell, reference)

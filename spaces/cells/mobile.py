@@ -1,0 +1,134 @@
+"""The family `mobile`: inverted bottlenecks with a graph of depthwise operations inside.
+
+The block is that of Sandler et al., "MobileNetV2", CVPR 2018; in place of its one depthwise
+convolution stands the acyclic graph of Zhou et al., "AutoSpace", ICCV 2021.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, FailFast, Field
+
+from autospace.spaces.cells.cell import EXPANSIONS, MAX_NODES, MIN_NODES, Cell, LayerShape
+from autospace.spaces.cells.cost import graph_cost
+from autospace.spaces.cells.key import canonical, canonical_key
+from autospace.spaces.cells.notation import graph_changes, graph_notation
+from autospace.spaces.cells.operations import (
+    BUILT_IN,
+    DEFAULT_OPERATIONS,
+    OPERATIONS,
+    unknown_operation,
+)
+from autospace.spaces.cells.variation import NODES, CellPrior, crossover, mutate, random_cell
+from autospace.spaces.checks import MAX_NAME
+from autospace.spaces.errors import SpaceError
+
+SKIPPED: Final = Cell.from_edges([], expansion=1)
+"""The cell that computes zero: at a layer with a shortcut, the layer is skipped."""
+MAX_EDGES: Final = MAX_NODES * (MAX_NODES - 1) // 2
+_Operation = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_NAME, json_schema_extra={"enum": list(BUILT_IN)}),
+]
+
+
+class EdgeDocument(BaseModel):
+    """An operation on the way from one node of a cell to a later one."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    source: Annotated[
+        int, Field(ge=0, le=MAX_NODES - 1, description="index of the node it comes from")
+    ]
+    target: Annotated[
+        int,
+        Field(ge=1, le=MAX_NODES - 1, description="index of the node it goes to, a later one"),
+    ]
+    operation: _Operation
+
+
+class CellDocument(BaseModel):
+    """A cell: node 0 is the input after expansion, the last node the output before projection."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    nodes: Annotated[
+        int, Field(ge=MIN_NODES, le=MAX_NODES, description="input and output included")
+    ] = 4
+    edges: Annotated[list[EdgeDocument], Field(max_length=MAX_EDGES), FailFast()]
+    mix: Annotated[
+        list[Literal["sum", "gate", "se"]],
+        Field(
+            min_length=MIN_NODES - 1,
+            max_length=MAX_NODES - 1,
+            description="per node 1, 2, ...: how edges combine",
+        ),
+        FailFast(),
+    ]
+    expansion: Annotated[
+        int,
+        Field(
+            description="inner over input channels",
+            json_schema_extra={"enum": list(EXPANSIONS)},
+        ),
+    ]
+
+
+def cell_out(cell: Cell) -> dict[str, Any]:
+    """A cell as plain JSON values."""
+    return {
+        "nodes": cell.nodes,
+        "edges": [edge._asdict() for edge in cell.edges],
+        "mix": list(cell.mix),
+        "expansion": cell.expansion,
+    }
+
+
+def cell_from(document: CellDocument) -> Cell:
+    """The cell that a document describes."""
+    return Cell.from_edges(
+        ((edge.source, edge.target, edge.operation) for edge in document.edges),
+        nodes=document.nodes,
+        mix=tuple(document.mix),
+        expansion=document.expansion,
+    )
+
+
+class Mobile:
+    """The family as `autospace.spaces.cells.family.Family` describes it."""
+
+    kind: str = Cell.kind
+    operations: Collection[str] = OPERATIONS
+    built_in: Sequence[str] = BUILT_IN
+    usual: Sequence[str] = DEFAULT_OPERATIONS
+    skipped = SKIPPED
+    document: type[BaseModel] = CellDocument
+    canonical = staticmethod(canonical)
+    cost = staticmethod(graph_cost)
+    random_cell = staticmethod(random_cell)
+    mutate = staticmethod(mutate)
+    crossover = staticmethod(crossover)
+    notation = staticmethod(graph_notation)
+    changes = staticmethod(graph_changes)
+    encoded = staticmethod(cell_out)
+    decoded = staticmethod(cell_from)
+
+    def check_operation(self, name: str) -> None:
+        """Raises `SpaceError` for a name that this process does not know."""
+        if name not in OPERATIONS:
+            raise SpaceError("", unknown_operation(name))
+
+    def check(self, cell: Cell, shape: LayerShape) -> None:
+        """Raises `SpaceError` for a cell without a path at a layer without a shortcut."""
+        if not shape.shortcut and cell.is_zero:
+            problem = "no path from input to output, and the layer has no shortcut"
+            raise SpaceError("edges", problem)
+
+    def key(self, cell: Cell, shape: LayerShape) -> str:
+        """The canonical key; of the shape, only the stride matters."""
+        return canonical_key(cell, shape.stride)
+
+    def prior(self, operations: Iterable[str], like: Iterable[Cell] = ()) -> CellPrior:
+        """Uniform over the operations, with as many nodes as the largest of some cells has."""
+        nodes = max((cell.nodes for cell in like), default=NODES)
+        return CellPrior(tuple(each for each in operations if each != "none"), nodes)
