@@ -40,7 +40,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(
         AttributeError, match=r"module 'autospace\.spaces' has no attribute 'Spice'"
     ):
-        _ = spaces.Spice  # type: ignore[attr-defined]
+        _ = spaces.Spice
 
 
 def test_the_face_alone_loads_nothing_else() -> None:
