@@ -173,7 +173,7 @@ def _run(
     progress: str,
 ) -> None:
     from autospace.cli.display.comparison_table import print_comparison
-    from autospace.cli.progress.counter import counting
+    from autospace.cli.progress.reporters import reporting
     from autospace.comparison.compare import compare as run
     from autospace.comparison.document import read_comparison
     from autospace.compute.machine import keep_freed_memory
@@ -181,12 +181,12 @@ def _run(
 
     if not folder.finished:
         keep_freed_memory()
-        with counting(progress) as counter:
+        with reporting(progress, "compare") as observer:
             try:
-                run(folder, counter, device=device, workers=workers)
+                run(folder, observer, device=device, workers=workers)
             except KeyboardInterrupt:
                 command = f"autospace compare --resume {shlex.quote(str(folder.path))}"
-                counter.say(f"interrupted; finished evaluations are kept: {command}")
+                observer.message(f"interrupted; finished evaluations are kept: {command}")
                 raise typer.Exit(INTERRUPTED) from None
     report = write_report(folder.path)
     found = read_comparison(folder.result)

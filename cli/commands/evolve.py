@@ -201,6 +201,7 @@ def _run(
 ) -> None:
     from autospace.cli.display.outcomes import print_evolve_outcome as tell_outcome
     from autospace.cli.output import INTERRUPTED
+    from autospace.cli.progress.parts import Rounds
     from autospace.cli.progress.reporters import reporting
     from autospace.compute.machine import keep_freed_memory
     from autospace.evolution.folder import RunFolder
@@ -210,17 +211,19 @@ def _run(
     keep_freed_memory()
     new = config and RunFolder.create(path, config, force=force)
     folder = new or RunFolder.open(path)
-    with reporting(progress, path) as observer:
+    with reporting(progress, "evolve", Rounds()) as observer:
         if folder.finished:
-            observer.say(f"{path}: the run is finished already")
+            observer.message(f"{path}: the run is finished already")
         try:
             space = learn(folder, observer, device, workers)
         except KeyboardInterrupt:
             if folder.replacing:
-                observer.say("interrupted before the new run began; the earlier one is untouched")
+                observer.message(
+                    "interrupted before the new run began; the earlier one is untouched"
+                )
             else:
                 command = f"autospace evolve --resume {shlex.quote(str(path))}"
-                observer.say(f"interrupted; nothing is lost: {command}")
+                observer.message(f"interrupted; nothing is lost: {command}")
             raise typer.Exit(INTERRUPTED) from None
     tell_outcome(path, space)
 

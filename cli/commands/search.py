@@ -197,7 +197,7 @@ def _run(
     format_: str,
 ) -> None:
     from autospace.cli.display.outcomes import print_search_outcome as tell_outcome
-    from autospace.cli.progress.counter import counting
+    from autospace.cli.progress.reporters import reporting
     from autospace.compute.machine import keep_freed_memory
     from autospace.searchers.driver import run_search
     from autospace.searchers.folder import SearchFolder
@@ -210,16 +210,18 @@ def _run(
     new = config and SearchFolder.create(path, config, force=force)
     folder = new or SearchFolder.open(path)
     keep_freed_memory()
-    with counting(progress) as counter:
+    with reporting(progress, "search") as observer:
         if folder.finished:
-            counter.say(f"{path}: the search is finished already")
+            observer.message(f"{path}: the search is finished already")
         try:
-            result = run_search(folder, space, counter, device)
+            result = run_search(folder, space, observer, device)
         except KeyboardInterrupt:
             if folder.replacing:
-                counter.say("interrupted before the search began; the earlier one is untouched")
+                observer.message(
+                    "interrupted before the search began; the earlier one is untouched"
+                )
             else:
                 command = f"autospace search --resume {shlex.quote(str(path))}"
-                counter.say(f"interrupted; go on with: {command}")
+                observer.message(f"interrupted; go on with: {command}")
             raise typer.Exit(INTERRUPTED) from None
     tell_outcome(path, result, format_)

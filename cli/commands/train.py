@@ -196,22 +196,24 @@ def _run(
     board: bool,
     progress: str,
 ) -> "TrainingResult":
-    from autospace.cli.progress.training_reporters import reporting
+    from autospace.cli.progress.parts import Board, Epochs
+    from autospace.cli.progress.reporters import reporting
     from autospace.compute.machine import keep_freed_memory
-    from autospace.training.folder import TrainingFolder
+    from autospace.training.folder import BOARD, TrainingFolder
     from autospace.training.full import train_architecture
 
     config, architecture = chosen or (None, None)
     new = config and TrainingFolder.create(path, config, force=force)
     folder = new or TrainingFolder.open(path)
     keep_freed_memory()
-    with reporting(progress, path, board=board) as observer:
+    epochs = Epochs(Board(path / BOARD) if board else None)
+    with reporting(progress, "train", epochs) as observer:
         if folder.finished:
-            observer.say(f"{path}: the training is finished already")
+            observer.message(f"{path}: the training is finished already")
         try:
             return train_architecture(folder, observer, architecture=architecture, device=device)
         except KeyboardInterrupt:
-            observer.say(_interrupted(path, folder))
+            observer.message(_interrupted(path, folder))
             from autospace.cli.output import INTERRUPTED
 
             raise typer.Exit(INTERRUPTED) from None

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from autospace.cli.display import outcomes
-from autospace.cli.progress.training_reporters import TrainingReporter
+from autospace.cli.progress.base import Phase, Reporter
 from autospace.runs.settings import make_settings, read_config
 from autospace.spaces import load, load_architecture
 from autospace.training.folder import EpochDocument, TrainingDataDocument, TrainingResult
@@ -297,7 +297,8 @@ def test_a_finished_training_says_so_and_stays_as_it_is(
 
 
 def _interrupting(wanted: str, step: int) -> Callable[..., None]:
-    def show_tick(self: TrainingReporter, phase: str, done: int, total: int) -> None:
+    def show_tick(self: Reporter, _: Phase) -> None:
+        phase, done, _total = self.now
         if phase == wanted and done >= step and not self.stopping:
             signal.raise_signal(signal.SIGINT)
 
@@ -316,7 +317,7 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
     before = signal.getsignal(signal.SIGINT)
     assert train(*tiny, "--out", "whole", "--progress", "none").code == 0
     with monkeypatch.context() as patched:
-        patched.setattr(TrainingReporter, "show_tick", _interrupting("train", 4))
+        patched.setattr(Reporter, "show_tick", _interrupting("train", 4))
         ran = train(*tiny, "--out", name, "--progress", "none")
     assert (ran.code, ran.out) == (130, "")
     quoted = f"'{name}'" if " " in name else name
@@ -336,7 +337,7 @@ def test_ctrl_c_before_the_beginning_leaves_things_as_they_were(
 ) -> None:
     interrupting = _interrupting("data", 0)
     with monkeypatch.context() as patched:
-        patched.setattr(TrainingReporter, "show_tick", interrupting)
+        patched.setattr(Reporter, "show_tick", interrupting)
         ran = train(*tiny, "--out", "run", "--progress", "none")
     assert ran.code == 130
     assert ran.err.endswith("interrupted before the training began; nothing was written\n")
@@ -344,7 +345,7 @@ def test_ctrl_c_before_the_beginning_leaves_things_as_they_were(
     assert train(*tiny, "--out", "run", "--progress", "none").code == 0
     weights = (tmp_path / "work/run/model.safetensors").read_bytes()
     with monkeypatch.context() as patched:
-        patched.setattr(TrainingReporter, "show_tick", interrupting)
+        patched.setattr(Reporter, "show_tick", interrupting)
         ran = train(*tiny, "--out", "run", "--progress", "none", "--seed", 4, "--force")
     assert ran.code == 130
     assert ran.err.endswith(
