@@ -168,7 +168,7 @@ def _configured(
 
     layers = [
         settings_of(preset) if preset is not None else {},
-        read_config(config) if config is not None else {},
+        read_config(config, "evolve") if config is not None else {},
         parse_settings(settings),
         given,
         {"device": device} if device is not None else {},

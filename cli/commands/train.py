@@ -152,7 +152,7 @@ def _recipe(
         if not recipe.endswith(".toml"):
             known = f"{', '.join(RECIPES)}, or a .toml file"
             raise InputError(f"--recipe {recipe[:40]!r}: unknown; allowed: {known}")
-        return [read_config(Path(recipe)), parsed]
+        return [read_config(Path(recipe), "train"), parsed]
     images = parsed.get("data")
     side = images.get("resolution") if isinstance(images, dict) else None
     side = side if isinstance(side, int) else None

@@ -218,7 +218,7 @@ def test_a_run_is_not_overwritten_unless_forced(
     ran = evolve(*options, "--seed", 5)
     assert ran.code == 2
     assert ran.err == (
-        "error: run: holds a run already; continue it with --resume run, "
+        "error: run: already holds a run; continue it with --resume run, "
         "or replace it with --force\n"
     )
     assert evolve(*options, "--seed", 5, "--data", "folder:/no", "--force").code == 2

@@ -276,7 +276,7 @@ def test_a_training_is_not_overwritten_unless_forced(
     first = weights.read_bytes()
     ran = train(*options, "--seed", 5)
     assert (ran.code, ran.out) == (2, "")
-    assert "holds a run already; continue it with --resume run" in ran.err
+    assert "already holds a run; continue it with --resume run" in ran.err
     assert train(*options, "--seed", 5, "--data", "folder:/no", "--force").code == 2
     assert weights.read_bytes() == first
     assert train(*options, "--seed", 5, "--force").code == 0

@@ -218,7 +218,7 @@ def test_a_replacement_keeps_the_evaluations(start: Start) -> None:
     folder = start()
     first = _run(folder)
     known = _evaluations(folder)
-    with pytest.raises(RunError, match="holds a run already"):
+    with pytest.raises(RunError, match="already holds a run"):
         start()
     again = start(force=True)
     assert not again.finished

@@ -267,7 +267,7 @@ def test_runs_of_evolution_and_trainings_keep_out_of_each_other(tmp_path: Path) 
     ):
         with pytest.raises(RunError, match=problem):
             attempt()
-    assert (path / "run/config.toml").read_text() == to_toml(Config())
+    assert (path / "run/config.toml").read_text() == f'command = "evolve"\n{to_toml(Config())}'
 
 
 def test_force_replaces_what_a_training_wrote_and_nothing_else(tmp_path: Path) -> None:
