@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -24,10 +24,6 @@ INTERRUPTED: Final = 130
 
 # For terminals whose encoding has no box characters.
 ASCII: Final = str.maketrans("─│┌┐└┘┬┴▼█▉▊▋▌▍▎▏→…·", "-|++++++v########>~.")
-
-Format = Annotated[
-    Literal["table", "json"], typer.Option("--format", help="For people, or for programs.")
-]
 
 
 class InputError(AutospaceError):
@@ -135,7 +131,7 @@ def check_new(path: Path, *, force: bool) -> None:
     if path.is_dir():
         raise InputError(f"{path}: is a folder")
     if path.exists() and not force:
-        raise InputError(f"{path}: exists already; --force overwrites it")
+        raise InputError(f"{path}: already exists; --force overwrites it")
 
 
 def write_new(path: Path, text: str, *, force: bool) -> None:

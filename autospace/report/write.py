@@ -65,7 +65,7 @@ def write_report(path: Path, *, force: bool = True) -> Path:
     """
     target = path / REPORT
     if target.exists() and not force:
-        raise RunError(f"{target}: exists already; --force overwrites it")
+        raise RunError(f"{target}: already exists; --force overwrites it")
     write_atomically(target, report_text(path))
     return target
 

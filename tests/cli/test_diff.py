@@ -108,5 +108,6 @@ def test_a_space_and_an_architecture_are_not_compared(
     ran = run("diff", space_file, architecture_file)
     assert ran.code == 2
     assert ran.err.endswith(
-        "is a space and " + f"{architecture_file} an architecture; allowed: two of a kind\n"
+        "is a space and "
+        + f"{architecture_file} is an architecture; allowed: two of the same kind\n"
     )

@@ -178,7 +178,7 @@ BAD: list[tuple[list[str], str]] = [
     (["--out", "/dev/null/run"], "Not a directory"),
     (["--workers", "0"], "--workers 0: allowed: 1 to 1,024"),
     (["--resume", "/no/such/run"], "/no/such/run: no run to resume"),
-    (["--resume", "x", "--force"], "--resume: goes on with the settings of the run"),
+    (["--resume", "x", "--force"], "--resume: keeps the settings of the run"),
 ]
 
 

@@ -210,9 +210,9 @@ BAD: list[tuple[list[str], str]] = [
     (["reference@digits", "--data", "digits", "--progress", "loud"], "--progress 'loud': allowed"),
     (["reference@digits", "--data", "digits", "--out", "/dev/null"], "/dev/null: is a file"),
     (["--resume", "/no/such/run"], "/no/such/run: no run to resume"),
-    (["--resume", "x", "--force"], "--resume: goes on with the settings of the training"),
-    (["--resume", "x", "--seed", "0"], "--resume: goes on with the settings of the training"),
-    (["reference@digits", "--resume", "x"], "--resume: goes on with the settings of the training"),
+    (["--resume", "x", "--force"], "--resume: keeps the settings of the run"),
+    (["--resume", "x", "--seed", "0"], "--resume: keeps the settings of the run"),
+    (["reference@digits", "--resume", "x"], "--resume: keeps the settings of the run"),
 ]
 
 
