@@ -188,15 +188,17 @@ def _count(prepared: PreparedComparison, evaluations: Evaluations, observer: Obs
     if config.sampling.samples is not None:
         found = found_with(config.sampling.samples, spread, level, paired=prepared.paired)
         observer.message(
-            f"n = {config.sampling.samples} each finds {100 * found:.2g} points with 80 % power, "
-            f"if errors spread by {100 * ASSUMED_SPREAD:g} points"
+            f"{config.sampling.samples} networks per space can detect a difference of "
+            f"{100 * found:.2g} points (80 % power, assuming a standard deviation of "
+            f"{100 * ASSUMED_SPREAD:g})"
         )
         return config.sampling.samples
     effect = _effect(prepared)
     needed = needed_for(effect, spread, level, paired=prepared.paired)
     observer.message(
-        f"to find {config.sampling.effect:g} points with 80 % power takes n = {needed} each, "
-        f"if errors spread by {100 * ASSUMED_SPREAD:g} points; a pilot will tell"
+        f"detecting {config.sampling.effect:g} points takes {needed} networks per space (80 % "
+        f"power, assuming a standard deviation of {100 * ASSUMED_SPREAD:g}); a pilot measures it "
+        "first"
     )
     return planned(evaluations.errors, effect, most, paired=prepared.paired, say=observer.message)
 

@@ -74,7 +74,9 @@ def _value(
     if isinstance(value, Space) and target.takes == "architecture":
         if value.size > 1:
             problem = f"is a space, but {name} takes one architecture"
-            raise InputError(f"{source}: {problem}; add --architecture FILE, or use sample")
+            raise InputError(
+                f"{source}: {problem}; add --architecture FILE, or use autospace sample"
+            )
         value = load_architecture(source)
     if isinstance(value, Architecture) and target.takes == "space":
         given = source if architecture is None else "--architecture"

@@ -80,11 +80,11 @@ def test_choices_come_back_as_the_architecture(run: Run, space_file: Path) -> No
         (["nowhere.json", "--to", "nni"], "nowhere.json: no such space"),
         (
             ["mbconv@digits", "--to", "onnx", "--out", "net.onnx"],
-            "mbconv@digits is a space, and onnx takes one architecture: "
-            "add --architecture FILE, or run autospace sample",
+            "mbconv@digits: is a space, but onnx takes one architecture; "
+            "add --architecture FILE, or use autospace sample",
         ),
         (["mbconv@digits", "--to", "flat"], "takes one architecture"),
-        (["reference@digits", "--to", "onnx"], "onnx: a binary file; which needs a name"),
+        (["reference@digits", "--to", "onnx"], "onnx is a binary file, which needs a name"),
         (["reference@digits", "--to", "pt2", "--out", "-"], "which needs a name"),
         (
             ["mbconv@digits", "--to", "nni", "--weights", "w"],

@@ -237,7 +237,7 @@ def test_only_an_architecture_of_the_space_can_be_shown_with_it(
     assert (ran.code, ran.out) == (2, "")
     assert "is already one; allowed: with a space" in ran.err
     other = run("show", "mbconv@cifar", "--architecture", architecture_file)
-    assert "stands on another skeleton than the space mbconv@cifar" in other.err
+    assert "has another skeleton than the space mbconv@cifar" in other.err
     flat = tmp_path / "flat.json"
     flat.write_text('{"layer_00": "g00-0"}', encoding="utf-8")
     missing = run("show", space_file, "--architecture", flat)
