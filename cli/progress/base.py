@@ -6,13 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Any, Final, Literal
 
 from autospace.cli.output import message
 from autospace.cli.progress.parts import Parts
-
-if TYPE_CHECKING:
-    from autospace.progress import Event
 
 SECONDS_BETWEEN_LINES: Final = 10.0
 SECONDS_BETWEEN_EVENTS: Final = 1.0
@@ -89,8 +86,8 @@ class Reporter:
         self.now = (phase, done, total)
         self.show_tick(self.phases[phase])
 
-    def event(self, event: "Event") -> None:
-        """A part of the run is complete."""
+    def event(self, event: Any) -> None:
+        """A part of the run is complete: what `parts` adds."""
         self.parts.add(event)
         self.show_part(event)
 
@@ -113,7 +110,7 @@ class Reporter:
     def show_tick(self, phase: Phase) -> None:
         """Shows what is done of the phase; nothing here."""
 
-    def show_part(self, event: "Event") -> None:
+    def show_part(self, event: Any) -> None:
         """Shows a part that is complete; nothing here."""
 
     def close(self) -> None:

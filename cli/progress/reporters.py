@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from autospace.cli.output import InputError, message
 from autospace.cli.progress.base import (
@@ -16,9 +16,6 @@ from autospace.cli.progress.base import (
     Reporter,
 )
 from autospace.cli.progress.parts import Parts, duration
-
-if TYPE_CHECKING:
-    from autospace.progress import Event
 
 KINDS: Final = ("auto", "plain", "json", "none")
 
@@ -58,7 +55,7 @@ class PlainReporter(Reporter):
         message(f"{phase.title}: {done:,} of {total:,}{suffix}")
         self._shown, self._ends = time.monotonic(), ends
 
-    def show_part(self, event: "Event") -> None:
+    def show_part(self, event: Any) -> None:
         """One line for the part."""
         message(self.parts.line(event, self.seconds_left()))
         self._shown = time.monotonic()
@@ -90,7 +87,7 @@ class JsonReporter(Reporter):
             left = self.seconds_left()
             self._emit(event if left is None else {**event, "seconds_left": round(left, 1)})
 
-    def show_part(self, event: "Event") -> None:
+    def show_part(self, event: Any) -> None:
         """The record of the part."""
         self._emit(self.parts.record(event, self.seconds_left()))
 
