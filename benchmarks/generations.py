@@ -25,13 +25,13 @@ from unittest.mock import patch
 
 import torch
 from performance import CANDIDATE, measure
-from results_setup import Quiet
 
 from autospace.bench.workload import Size, make_setting, spread
 from autospace.compute.machine import peak_memory
 from autospace.evolution import learn as run
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.settings import make_config, preset
+from autospace.progress import Silent
 from autospace.scorers.make import make_scorer
 from autospace.scorers.scorer import ScoringConfig
 
@@ -140,7 +140,7 @@ def spent(path: Path, population: int) -> dict[str, Any]:
         patch.object(run, "evolve", timed_rounds(run.evolve, seconds)),
         patch.object(run, "_evolved", timed(run._evolved, "whole", seconds)),
     ):
-        run.learn(folder, Quiet())
+        run.learn(folder, Silent())
     seconds["variation"] = seconds.pop("rounds") - seconds["scorer"]
     share = 1 - seconds["scorer"] / seconds["whole"]
     return {"population": population, "share_outside": round(share, 4)} | {

@@ -23,10 +23,9 @@ import torch
 
 from autospace.compute.machine import this_machine, versions
 from autospace.evolution.folder import RunFolder
-from autospace.evolution.learn import learn
-from autospace.evolution.plan import Plan
-from autospace.evolution.population import EvolutionState
+from autospace.evolution.learn import RoundEvent, learn
 from autospace.evolution.settings import make_config, preset
+from autospace.progress import Event, Silent
 from autospace.runs.files import write_atomically
 
 HERE = Path(__file__).resolve().parent
@@ -47,25 +46,25 @@ class TimeUpError(Exception):
     """The time that a run was given is over."""
 
 
-class Watch:
+class Watch(Silent):
     """Follows a run, and stops it when its time is up; a run can be resumed after that."""
 
     def __init__(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
         self.rounds, self.remarks = 0, list[str]()
 
-    def say(self, message: str) -> None:
-        self.remarks.append(message)
+    def message(self, text: str) -> None:
+        self.remarks.append(text)
 
     def tick(self, phase: str, done: int, total: int) -> None:
         del phase, done, total
         if time.monotonic() > self._deadline:
             raise TimeUpError
 
-    def round(self, plan: Plan, state: EvolutionState, seconds: float) -> None:
-        del seconds
-        self.rounds = state.round
-        print(f"evolve: round {state.round} of {plan.rounds}", file=sys.stderr)
+    def event(self, event: Event) -> None:
+        if isinstance(event, RoundEvent):
+            self.rounds = event.state.round
+            print(f"evolve: round {self.rounds} of {event.plan.rounds}", file=sys.stderr)
 
 
 def evolved(
@@ -82,7 +81,7 @@ def evolved(
     try:
         learn(run, watch, device)
     except TimeUpError:
-        watch.say("the time was up; the same command goes on")
+        watch.message("the time was up; the same command goes on")
     seconds = time.monotonic() - started + (before.get("seconds", 0.0) if resumed else 0.0)
     return {"finished": run.finished, "seconds": seconds, "remarks": watch.remarks}
 

@@ -24,6 +24,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
+from autospace.progress import Silent
+
 ARCHITECTURE = "reference@benchmarks/small.json"
 STEM, LAYERS, HEAD, EXPANSION = 16, ((16, 1), (32, 2), (32, 1)), 64, 6
 PEAK, MOMENTUM, DECAY, SMOOTHING, PADDING, WARM_UP = 0.1, 0.9, 5e-4, 0.1, 2, 1
@@ -164,17 +166,15 @@ def train_with_autospace(images: Path, epochs: int, batch: int, seed: int) -> fl
     }
     with tempfile.TemporaryDirectory() as folder:
         run = TrainingFolder.create(Path(folder) / "run", make_settings(TrainConfig, settings))
-        found = train_architecture(run, Silent(), architecture=load_architecture(ARCHITECTURE))
+        found = train_architecture(run, Printing(), architecture=load_architecture(ARCHITECTURE))
     return found.test_accuracy
 
 
-class Silent:
-    def say(self, message: str) -> None:
-        print(message, file=sys.stderr)
+class Printing(Silent):
+    """An observer that prints messages alone."""
 
-    def tick(self, phase: str, done: int, total: int) -> None: ...
-
-    def epoch(self, epoch: object, epochs: int, seconds: float) -> None: ...
+    def message(self, text: str) -> None:
+        print(text, file=sys.stderr)
 
 
 def _floats(images: np.ndarray) -> torch.Tensor:

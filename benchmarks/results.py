@@ -25,7 +25,6 @@ from results_setup import (
     ROWS,
     TARGETS,
     VARIANTS,
-    Quiet,
     Study,
     learn_all,
 )
@@ -38,6 +37,7 @@ from autospace.data.settings import DataConfig
 from autospace.evaluators.evaluate import EvaluationCache, EvaluationJob, evaluate_all, pooled
 from autospace.evaluators.evaluator import EvaluationError, EvaluationRequest, EvaluatorConfig
 from autospace.evaluators.make import Setup
+from autospace.progress import Silent
 from autospace.runs.files import write_atomically
 from autospace.runs.settings import make_settings, parse_settings
 from autospace.seeds import derived_seed, stream
@@ -70,7 +70,7 @@ def headline(study: Study, seed: int, samples: int, workers: int, kind: str) -> 
     path = study.measured / "compare" / f"{kind}-{seed}-n{samples}"
     there = (path / "config.toml").is_file()
     folder = ComparisonFolder.open(path) if there else ComparisonFolder.create(path, config)
-    print(compare(folder, Quiet(), workers=workers).sentence, flush=True)
+    print(compare(folder, Silent(), workers=workers).sentence, flush=True)
 
 
 def drawn(space: Space, target: int, count: int, seed: int) -> tuple[list[Architecture], float]:

@@ -13,6 +13,7 @@ from autospace.evolution.folder import SPACE, RunFolder
 from autospace.evolution.learn import learn, prepare
 from autospace.evolution.loop import evolve, learned_space
 from autospace.evolution.settings import Config, make_config
+from autospace.progress import Silent
 from autospace.runs.files import write_atomically
 from autospace.runs.folder import CONFIG
 from autospace.runs.settings import read_config
@@ -124,19 +125,6 @@ class Study:
             log.write(f"{what}\t{seconds:.1f}\n")
 
 
-class Quiet:
-    """An observer that says nothing."""
-
-    def say(self, message: str) -> None:
-        pass
-
-    def tick(self, phase: str, done: int, total: int) -> None:
-        pass
-
-    def round(self, plan: object, state: object, seconds: float) -> None:
-        pass
-
-
 @dataclass(frozen=True)
 class RandomFitness:
     """Scores that know nothing of the cells: what is left of evolution without a signal."""
@@ -177,7 +165,7 @@ def _learn(task: tuple[Study, str, int]) -> str:
         _learn_nothing(path, config)
     else:
         there = (path / CONFIG).is_file()
-        learn(RunFolder.open(path) if there else RunFolder.create(path, config), Quiet())
+        learn(RunFolder.open(path) if there else RunFolder.create(path, config), Silent())
     study.spent(path.name, time.process_time() - started)
     return path.name
 
@@ -185,7 +173,7 @@ def _learn(task: tuple[Study, str, int]) -> str:
 def _learn_nothing(path: Path, config: Config) -> None:
     """The space that evolution finds by random scores; takes no training."""
     folder = RunFolder(path)
-    prepared = prepare(config, folder, Quiet())
+    prepared = prepare(config, folder, Silent())
     *_, state = evolve(prepared.plan, RandomFitness(config.seed))
     space = learned_space(
         prepared.plan,

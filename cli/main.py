@@ -46,7 +46,7 @@ def main(
         ),
     ] = False,
 ) -> None:
-    """Learn a search space for neural architecture search, prove it, hand it over."""
+    """Learn a search space for neural architecture search, prove it, and hand it over."""
 
 
 # Help lists the commands in this order: the order of a project.

@@ -1,23 +1,156 @@
-"""Options that several commands have: their values, checked and resolved once."""
+"""Options of the command line that several commands have: defined, checked and resolved once."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final, Literal, overload
+
+import typer
 
 from autospace.cli.output import InputError
+
+Text = str | None
+Number = int | None
+
+
+def _images(default: str | bool) -> Any:
+    return typer.Option(
+        "--data",
+        help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH "
+        "or synthetic[:options].",
+        show_default=default,
+    )
+
+
+def _most(name: str, cost: str, default: str | None = None) -> Any:
+    """A limit on a cost; if there is a default, `none` and `reference` stand for limits, too."""
+    words = "; none; or reference: those of the most expensive reference architecture"
+    return typer.Option(
+        f"--max-{name}",
+        help=f"Maximum {cost}{words if default else ''}.",
+        show_default=default or "none",
+    )
+
+
+def _workers(work: str, default: str, variable: str | None = None) -> Any:
+    return typer.Option(
+        "--workers",
+        envvar=variable,
+        help=f"Processes that {work}; their number changes only the time.",
+        show_default=default,
+        show_envvar=False,
+    )
+
+
+_MADDS: Final = "MAdds of any architecture, such as 5M"
+_PARAMS: Final = "number of weights of any architecture"
+_DEVICE: Final = typer.Option("--device", help="auto, cpu or cuda[:n].")
+_LATENCY: Final = "milliseconds of any architecture, by --latency-table"
+
+# What a command works on.
+SpaceSource = "A file, a run folder, or a built-in space as NAME@SKELETON."
+Data = Annotated[Text, _images(default=False)]
+DataOrDigits = Annotated[Text, _images("digits")]
+OneArchitecture = Annotated[
+    Text,
+    typer.Option(
+        "--architecture",
+        help='One architecture of the space: a file, which may hold just {"layer_03": "cell id"}.',
+    ),
+]
+
+# Settings.
+Seed = Annotated[Number, typer.Option(help="Equal seeds give equal results.", show_default="0")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as data.limit=1000."),
+]
+MaxMadds = Annotated[Text, _most("madds", _MADDS)]
+MaxParams = Annotated[Text, _most("params", _PARAMS)]
+MaxLatency = Annotated[float | None, _most("latency-ms", _LATENCY)]
+MaxMaddsOrWord = Annotated[Text, _most("madds", _MADDS, "reference")]
+MaxParamsOrWord = Annotated[Text, _most("params", _PARAMS, "none")]
+MaxLatencyOrWord = Annotated[Text, _most("latency-ms", _LATENCY, "none")]
+LatencyTable = Annotated[
+    Text,
+    typer.Option(
+        "--latency-table", help="File that autospace profile --out wrote.", show_default=False
+    ),
+]
+
+# Where and how the work is done.
+Device = Annotated[Text, _DEVICE]
+DeviceName = Annotated[str, _DEVICE]
+ScoringWorkers = Annotated[
+    Number,
+    _workers("train cells on a CPU", "as many as cores and memory allow", "AUTOSPACE_WORKERS"),
+]
+EvaluationWorkers = Annotated[Number, _workers("evaluate networks", "one per core; 1 on a GPU")]
+Progress = Annotated[
+    str, typer.Option("--progress", help="auto, plain, json or none; written to stderr.")
+]
+
+# Where results go.
+RunOut = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the new run.", show_default="runs/...")
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option("--resume", help="Continue the run in this folder.", show_default=False),
+]
+Replace = Annotated[bool, typer.Option("--force", help="Replace an earlier run in the folder.")]
+Overwrite = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
+Format = Annotated[
+    Literal["table", "json"], typer.Option("--format", help="For people, or for programs.")
+]
+
+
+def check_resumed(*, others: bool, allowed: str) -> None:
+    """Refuses the options that a run which is resumed cannot change any more.
+
+    Args:
+        others: whether there are options besides those allowed.
+        allowed: the options that may be combined with `--resume`.
+
+    Raises:
+        InputError: there are others.
+    """
+    if others:
+        problem = f"keeps the settings of the run; only {allowed} can be combined with it"
+        raise InputError(f"--resume: {problem}")
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are not None, nested by the dots of their names."""
+    nested: dict[str, Any] = {}
+    for name, value in options.items():
+        if value is None:
+            continue
+        *sections, last = name.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+    return nested
+
 
 LARGEST_LIMIT: Final = 10**15
 
 
-def limit(option: str, text: str) -> int:
-    """A count such as `5M`, `1.5k` or `300000`.
+@overload
+def limit(option: str, text: str) -> int: ...
+@overload
+def limit(option: str, text: None) -> None: ...
+def limit(option: str, text: str | None) -> int | None:
+    """A count such as `5M`, `1.5k` or `300000`; None stays None.
 
     Raises:
         InputError: no such number, or one that is no limit.
     """
     from autospace.spaces.text import parse_count
 
+    if text is None:
+        return None
     value = parse_count(text)
     if value is None or not 1 <= value <= LARGEST_LIMIT:
         raise InputError(f"{option} {text[:40]!r}: expected a number such as 5M")
@@ -25,7 +158,7 @@ def limit(option: str, text: str) -> int:
 
 
 def limit_or_word(option: str, text: str | None, words: tuple[str, ...]) -> int | str | None:
-    """A limit, or one of a few words that stand for one; None stays None.
+    """A limit, or a word that stands for one; None stays None.
 
     Raises:
         InputError: neither of both.

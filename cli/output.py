@@ -6,11 +6,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
+from autospace.spaces.errors import AutospaceError
 from autospace.spaces.text import visible
 
 if TYPE_CHECKING:
@@ -21,33 +22,11 @@ FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 
-# By name: importing the modules that define them would slow down every start.
-BAD_INPUT_ERRORS: Final = frozenset(
-    {
-        "BudgetError",
-        "CheckpointError",
-        "ConfigError",
-        "DataError",
-        "DeployError",
-        "EvaluationError",
-        "InputError",
-        "LatencyError",
-        "RunError",
-        "SearchError",
-        "SpaceError",
-        "WeightsError",
-    }
-)
-
 # For terminals whose encoding has no box characters.
 ASCII: Final = str.maketrans("─│┌┐└┘┬┴▼█▉▊▋▌▍▎▏→…·", "-|++++++v########>~.")
 
-Format = Annotated[
-    Literal["table", "json"], typer.Option("--format", help="For people, or for programs.")
-]
 
-
-class InputError(ValueError):
+class InputError(AutospaceError):
     """An option or argument that makes no sense together with what it refers to."""
 
 
@@ -89,9 +68,7 @@ def errors_reported() -> Iterator[None]:
             raise
         place = f"{os.fspath(error.filename)}: " if error.filename is not None else ""
         _fail(f"{place}{error.strerror or error}")
-    except ValueError as error:
-        if not _is_bad_input(error):
-            raise
+    except AutospaceError as error:
         _fail(str(error))
 
 
@@ -154,7 +131,7 @@ def check_new(path: Path, *, force: bool) -> None:
     if path.is_dir():
         raise InputError(f"{path}: is a folder")
     if path.exists() and not force:
-        raise InputError(f"{path}: exists already; --force overwrites it")
+        raise InputError(f"{path}: already exists; --force overwrites it")
 
 
 def write_new(path: Path, text: str, *, force: bool) -> None:
@@ -171,13 +148,6 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
     except OSError as error:
         # The user knows the file by its own name, not by the temporary one.
         raise OSError(error.errno, error.strerror, str(path)) from None
-
-
-def _is_bad_input(error: ValueError) -> bool:
-    return any(
-        kind.__name__ in BAD_INPUT_ERRORS and kind.__module__.startswith("autospace.")
-        for kind in type(error).__mro__
-    )
 
 
 def _fail(text: str) -> None:

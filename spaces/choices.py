@@ -13,6 +13,7 @@ from typing import Final
 
 from autospace.spaces.cells.cost import Cost
 from autospace.spaces.cost import Budget, fixed_cost
+from autospace.spaces.errors import AutospaceError
 from autospace.spaces.sampling import MOST_TRIES, Feasible
 from autospace.spaces.space import Architecture, Layer, Space
 
@@ -28,7 +29,7 @@ _Partial = tuple[float, tuple[int, ...], Choice]
 """Of the first layers: the score, the cost under each limit, the candidates."""
 
 
-class SearchError(ValueError):
+class SearchError(AutospaceError):
     """What was asked for cannot be searched; the message says why and what would help."""
 
 

@@ -15,6 +15,7 @@ from autospace.spaces.cells.cell import Cell, LayerShape, mbconv
 from autospace.spaces.cells.cost import Cost, _conv
 from autospace.spaces.cells.family import cell_cost
 from autospace.spaces.checks import MAX_COUNT, check_integer
+from autospace.spaces.errors import AutospaceError
 from autospace.spaces.skeleton import Skeleton
 
 
@@ -81,7 +82,7 @@ class Budget:
         )
 
 
-class BudgetError(ValueError):
+class BudgetError(AutospaceError):
     """The reference does not fit the budget; the message names both numbers."""
 
 

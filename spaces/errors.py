@@ -1,4 +1,25 @@
-"""The one error of the representation, and how a wrong value is shown in its message."""
+"""The errors of the program: one base class, and how a message shows a wrong value.
+
+Everything that a user can correct is an `AutospaceError`, which is a `ValueError`. The command
+line prints its message as one line and exits with code 2; any other exception is a defect of the
+program and keeps its traceback. Each error is defined next to the code that raises it:
+
+    ValueError
+    └── AutospaceError             spaces/errors.py
+        ├── SpaceError             spaces/errors.py: a cell, skeleton, space or architecture
+        ├── BudgetError            spaces/cost.py: limits that no architecture keeps
+        ├── SearchError            spaces/choices.py: a search that the space does not allow
+        ├── ConfigError            autospace/runs/errors.py: a setting
+        ├── RunError               autospace/runs/errors.py: a run folder
+        ├── CheckpointError        autospace/runs/errors.py: a damaged file in a run folder
+        ├── DataError              autospace/data/errors.py: images
+        ├── EvaluationError        autospace/evaluators/evaluator.py: an evaluation
+        ├── LatencyError           autospace/latency/budget.py: a latency table or limit
+        ├── WeightsError           autospace/networks/weights.py: a file of weights
+        ├── DeployError            autospace/networks/deploy.py: a network as ONNX or pt2
+        ├── WorkerLostError        autospace/compute/pool.py: a worker process that died
+        └── InputError             cli/output.py: a combination of options
+"""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +31,11 @@ MAX_PROBLEM: Final = 270
 MAX_SHOWN: Final = 60
 
 
-class SpaceError(ValueError):
+class AutospaceError(ValueError):
+    """An error that the user can correct; its message is one line."""
+
+
+class SpaceError(AutospaceError):
     """A value that is no valid cell, skeleton, space or architecture.
 
     The message is one printable line of less than 400 characters, whatever the value holds: the

@@ -6,7 +6,6 @@ The evaluations that a comparison asks for.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Protocol
 
 from autospace.comparison.document import ComparisonDocument, PowerDocument
 from autospace.comparison.encoding import Sample, document
@@ -23,7 +22,7 @@ from autospace.comparison.sample_size import (
     planned,
     spread_of,
 )
-from autospace.comparison.setup import PreparedComparison, Tick, load_source, prepare
+from autospace.comparison.setup import PreparedComparison, load_source, prepare
 from autospace.comparison.statistics import LEVEL
 from autospace.comparison.verdict import judge, not_comparable
 from autospace.compute.pool import POOL, open_pool
@@ -45,6 +44,7 @@ from autospace.evaluators.evaluator import (
     architecture_key,
     skeleton_key,
 )
+from autospace.progress import Observer, Tick
 from autospace.seeds import derived_seed
 from autospace.spaces.errors import SpaceError
 
@@ -60,7 +60,7 @@ class Evaluations:
         tick: Tick,
     ) -> None:
         self._prepared, self._cache, self._evaluate_many = prepared, cache, evaluate_many
-        self._tick = partial(tick, "evaluate")
+        self._tick = tick
 
     def of(self, count: int) -> list[list[tuple[Evaluation, ...]]]:
         """Per space and network, the evaluations under its seeds."""
@@ -108,18 +108,6 @@ def error_of(method: EvaluationMethod, evaluation: Evaluation) -> float:
     return -evaluation.score if method in SCORES_ONLY else round(1 - evaluation.score, 8)
 
 
-class Observer(Protocol):
-    """Who is told how a comparison goes on. Any method may raise to stop it."""
-
-    def say(self, message: str) -> None:
-        """A remark for the user."""
-        ...
-
-    def tick(self, phase: str, done: int, total: int) -> None:
-        """Work done within a phase: `data`, `supernet` or `evaluate`."""
-        ...
-
-
 def compare(
     folder: ComparisonFolder,
     observer: Observer,
@@ -131,7 +119,7 @@ def compare(
 
     Args:
         folder: a new comparison, or one that was stopped.
-        observer: is told how it goes on.
+        observer: receives its progress.
         device: in place of the one in the settings.
         workers: processes that evaluate; by default one per core, on a GPU one.
 
@@ -144,13 +132,13 @@ def compare(
         try:
             config = folder.config
             spaces = folder.spaces() or [load_source(each, config.seed) for each in config.spaces]
-            prepared = prepare(config, spaces, folder.store, device, observer.tick)
+            prepared = prepare(config, spaces, folder.store, device, partial(observer.tick, "data"))
         except Exception:
             folder.abandon()
             raise
         folder.settle(spaces, prepared.images.data.digest)
         for note in prepared.images.data.notes:
-            observer.say(note)
+            observer.message(note)
         if prepared.matching.comparable:
             comparison = _compared(prepared, folder, observer, workers)
         else:
@@ -165,10 +153,11 @@ def _compared(
     images, setup = prepared.images, prepared.setup
     method = prepared.config.evaluator.method
     cache = EvaluationCache(folder.evaluations, setup.conditions(images))
-    job = EvaluationJob(setup, images, observer.tick)
+    job = EvaluationJob(setup, images, partial(observer.tick, "supernet"))
     count = workers or default_workers(images.device)
     with open_pool(count, folder.checkpoint / POOL, errors=(EvaluationError, SpaceError)) as pool:
-        evaluations = Evaluations(prepared, cache, pooled(pool, job), observer.tick)
+        tick = partial(observer.tick, "evaluate")
+        evaluations = Evaluations(prepared, cache, pooled(pool, job), tick)
         samples = _samples(prepared, evaluations.of(_count(prepared, evaluations, observer)))
     errors = [sample.means for sample in samples]
     level = _level(prepared)
@@ -198,18 +187,20 @@ def _count(prepared: PreparedComparison, evaluations: Evaluations, observer: Obs
     spread = ASSUMED_SPREAD * 2**0.5
     if config.sampling.samples is not None:
         found = found_with(config.sampling.samples, spread, level, paired=prepared.paired)
-        observer.say(
-            f"n = {config.sampling.samples} each finds {100 * found:.2g} points with 80 % power, "
-            f"if errors spread by {100 * ASSUMED_SPREAD:g} points"
+        observer.message(
+            f"{config.sampling.samples} networks per space can detect a difference of "
+            f"{100 * found:.2g} points (80 % power, assuming a standard deviation of "
+            f"{100 * ASSUMED_SPREAD:g})"
         )
         return config.sampling.samples
     effect = _effect(prepared)
     needed = needed_for(effect, spread, level, paired=prepared.paired)
-    observer.say(
-        f"to find {config.sampling.effect:g} points with 80 % power takes n = {needed} each, "
-        f"if errors spread by {100 * ASSUMED_SPREAD:g} points; a pilot will tell"
+    observer.message(
+        f"detecting {config.sampling.effect:g} points takes {needed} networks per space (80 % "
+        f"power, assuming a standard deviation of {100 * ASSUMED_SPREAD:g}); a pilot measures it "
+        "first"
     )
-    return planned(evaluations.errors, effect, most, paired=prepared.paired, say=observer.say)
+    return planned(evaluations.errors, effect, most, paired=prepared.paired, say=observer.message)
 
 
 def _effect(prepared: PreparedComparison) -> float:

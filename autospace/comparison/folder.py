@@ -6,7 +6,6 @@ from typing import Final
 
 from autospace.comparison.settings import CompareConfig
 from autospace.runs.folder import CHECKPOINT, Folder
-from autospace.runs.settings import make_settings, read_config
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.files.library import load
 from autospace.spaces.space import Space
@@ -23,6 +22,7 @@ class ComparisonFolder(Folder[CompareConfig]):
     """
 
     command = "compare"
+    settings = CompareConfig
     results = (REPORT, RESULT)
 
     @property
@@ -66,10 +66,6 @@ class ComparisonFolder(Folder[CompareConfig]):
         if self.replacing or not all(path.is_file() for path in paths):
             return None
         return [load(path) for path in paths]
-
-    @staticmethod
-    def _read_config(path: Path) -> CompareConfig:
-        return make_settings(CompareConfig, read_config(path), path=path)
 
 
 def _copy(place: int) -> str:

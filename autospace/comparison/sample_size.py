@@ -147,8 +147,9 @@ def spread_of(errors: Errors, *, paired: bool) -> float:
 
 def _told(done: int, spread: float, needed: int, effect: float, goal: int) -> str:
     points = f"{100 * effect:g}"
-    said = (
-        f"after {done} networks each: differences spread by {100 * spread:.2f} points, so "
-        f"n = {needed} each gives 80 % power for {points} point{'' if points == '1' else 's'}"
+    text = (
+        f"after {done} networks per space, differences have a standard deviation of "
+        f"{100 * spread:.2f} points: {needed} networks per space can detect {points} "
+        f"point{'' if points == '1' else 's'} (80 % power)"
     )
-    return said if goal >= needed else f"{said}; n = {max(goal, done)} is what there can be"
+    return text if goal >= needed else f"{text}; at most {max(goal, done)} are possible"

@@ -4,7 +4,7 @@ From what the user names to spaces that can be compared.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from autospace.comparison.settings import CompareConfig
 from autospace.compute.device import resolve_device
 from autospace.data.images import Images
 from autospace.evaluators.make import Setup
+from autospace.progress import Tick
 from autospace.runs.errors import ConfigError
 from autospace.seeds import stream
 from autospace.spaces.cells.cell import LayerShape
@@ -128,9 +129,6 @@ def labels_of(spaces: Sequence[Space]) -> tuple[str, ...]:
     )
 
 
-Tick = Callable[[str, int, int], None]
-
-
 @dataclass(frozen=True, eq=False)
 class PreparedComparison:
     """All that a comparison is made of before anything is evaluated.
@@ -165,7 +163,7 @@ def prepare(
         loaded: the spaces, as their files have them.
         cache: folder for decoded images and the weights of a supernet.
         device: in place of the one in the settings.
-        tick: told how far reading is.
+        tick: receives the progress of reading.
 
     Raises:
         DataError, SpaceError, ConfigError, RunError: what the settings ask for cannot be.
@@ -173,9 +171,7 @@ def prepare(
     place = str(resolve_device(device or config.device))
     resolution = config.data.resolution or common_resolution(loaded)
     data = config.data.model_copy(update={"resolution": resolution})
-    images = Setup(config.evaluator, data, (), config.seed, place, cache).images(
-        lambda _message, done, total: tick("data", done, total)
-    )
+    images = Setup(config.evaluator, data, (), config.seed, place, cache).images(tick)
     spaces = tuple(
         fitted_space(
             space,

@@ -26,6 +26,7 @@ import torch
 
 from autospace.compute.device import threads
 from autospace.compute.machine import keep_freed_memory
+from autospace.spaces.errors import AutospaceError
 
 POOL: Final = "pool"
 """Folder of a checkpoint that holds the files of jobs for as long as the processes run."""
@@ -39,7 +40,7 @@ Work = Callable[[Plain], Plain]
 """Does a request."""
 
 
-class WorkerLostError(RuntimeError):
+class WorkerLostError(AutospaceError):
     """A worker ended before its request was done."""
 
 

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Iterable, Sequence
 
+from autospace.spaces.errors import AutospaceError
+
 LARGEST_BYTES = 8 * 2**30
 LARGEST_SIDE = 4096
 
 
-class DataError(ValueError):
+class DataError(AutospaceError):
     """Data that cannot be used; the message is one line: path, problem, value, what is allowed."""
 
     def __init__(self, message: str) -> None:

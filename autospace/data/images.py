@@ -1,6 +1,5 @@
 """The images of an evaluation: some to train on, others to measure on."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,12 +11,12 @@ from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
 from autospace.data.settings import DataConfig
 from autospace.data.splits import divide
+from autospace.progress import Tick, no_tick
 from autospace.seeds import derived_seed
 
 MEASURED_AT_ONCE = 250
 
 Split = Literal["test", "validation"]
-Tick = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def load_images(
     seed: int,
     device: torch.device,
     cache: Path | None = None,
-    tick: Tick | None = None,
+    tick: Tick = no_tick,
 ) -> Images:
     """Reads the data set and divides it.
 
@@ -75,7 +74,7 @@ def load_images(
         limit=data.limit,
         seed=seed,
         cache=cache,
-        progress=tick,
+        tick=tick,
     )
     training, measured = found.train, found.test
     if split == "validation":

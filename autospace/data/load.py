@@ -9,7 +9,8 @@ from autospace.data.readers.cifar import read_cifar
 from autospace.data.readers.idx import read_idx
 from autospace.data.readers.image_folder import read_folder
 from autospace.data.readers.npz import read_npz
-from autospace.data.request import ProgressCallback, Request, Source, parse_source
+from autospace.data.request import Request, Source, parse_source, thinned
+from autospace.progress import Tick, no_tick
 
 _READERS: dict[str, Callable[[Source, Request], DataSet]] = {
     "digits": read_digits,
@@ -30,7 +31,7 @@ def load_data(
     limit: int | None = None,
     seed: int = 0,
     cache: Path | None = None,
-    progress: ProgressCallback | None = None,
+    tick: Tick = no_tick,
 ) -> DataSet:
     """Reads a data set.
 
@@ -43,7 +44,7 @@ def load_data(
         seed: Chooses the examples under a limit. A test split that the source lacks is held out
             the same way for every seed.
         cache: Folder where decoded image files are kept; `None` decodes every time.
-        progress: Called with (message, done, total), about ten times a second at most.
+        tick: Receives the items done and the total, about ten times a second at most.
 
     Returns:
         The data set.
@@ -52,6 +53,6 @@ def load_data(
         DataError: The source is malformed, missing, damaged, too large or not labelled as it
             must be.
     """
-    request = Request(resolution, channels, limit, seed, cache, progress)
+    request = Request(resolution, channels, limit, seed, cache, thinned(tick))
     parsed = parse_source(source)
     return _READERS[parsed.kind](parsed, request)

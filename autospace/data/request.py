@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autospace.data.errors import LARGEST_SIDE, DataError
 from autospace.data.splits import check_seed
+from autospace.progress import Tick, no_tick
 
 FORMS = {
     "digits": "digits",
@@ -97,8 +98,7 @@ def _malformed(text: str, problem: str) -> DataError:
     return DataError(f"data {shown!r} {problem}; allowed: {', '.join(FORMS.values())}")
 
 
-ProgressCallback = Callable[[str, int, int], None]
-_SECONDS_BETWEEN_CALLS = 0.1
+_SECONDS_BETWEEN_TICKS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Request:
         limit: Most examples of each split; `None` for all.
         seed: Chooses the examples under a limit.
         cache: Folder for decoded images; `None` for no cache.
-        progress: Called with (message, done, total).
+        tick: Receives the items done and the total.
 
     Raises:
         DataError: A value is out of range.
@@ -122,7 +122,7 @@ class Request:
     limit: int | None = None
     seed: int = 0
     cache: Path | None = None
-    progress: ProgressCallback | None = None
+    tick: Tick = no_tick
 
     def __post_init__(self) -> None:
         """Checks the values."""
@@ -137,33 +137,20 @@ class Request:
         check_seed(self.seed)
 
 
-class Ticker:
-    """Passes progress on, at most about ten times a second, the end always."""
+def thinned(tick: Tick, clock: Callable[[], float] = time.monotonic) -> Tick:
+    """A tick that is passed on at most about ten times a second, and always at the end.
 
-    def __init__(
-        self, callback: ProgressCallback | None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """Starts silent.
+    Args:
+        tick: Receives the items done and the total.
+        clock: Seconds.
+    """
+    following = float("-inf")
 
-        Args:
-            callback: Receives (message, done, total); `None` for nobody.
-            clock: Seconds.
-        """
-        self._callback = callback
-        self._clock = clock
-        self._next = float("-inf")
+    def thin(done: int, total: int) -> None:
+        nonlocal following
+        now = clock()
+        if now >= following or done >= total:
+            following = now + _SECONDS_BETWEEN_TICKS
+            tick(done, total)
 
-    def tick(self, message: str, done: int, total: int) -> None:
-        """Reports progress unless the last report is too fresh.
-
-        Args:
-            message: What is going on.
-            done: Items finished.
-            total: All items.
-        """
-        if self._callback is None:
-            return
-        now = self._clock()
-        if now >= self._next or done >= total:
-            self._next = now + _SECONDS_BETWEEN_CALLS
-            self._callback(message, done, total)
+    return thin

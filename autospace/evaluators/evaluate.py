@@ -17,7 +17,6 @@ from autospace.compute.pool import Plain, Pool, Report, Work, WorkerLostError
 from autospace.data.images import Images
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluationRequest, Evaluator
 from autospace.evaluators.make import Setup, make_evaluator
-from autospace.evaluators.make import Tick as PhaseTick
 from autospace.progress import Tick, no_tick
 from autospace.runs.files import write_atomically
 from autospace.spaces.files.codec import from_json, to_json
@@ -129,12 +128,12 @@ class EvaluationJob:
     Attributes:
         setup: what evaluators are made of.
         images: those of the setup, which this process has read already.
-        tick: is told how the training of a supernet goes on.
+        tick: receives the progress of training a supernet.
     """
 
     setup: Setup
     images: Images
-    tick: PhaseTick | None = None
+    tick: Tick = no_tick
 
     def begin(self, report: Report) -> Work:
         """Evaluates in this process, with these images."""

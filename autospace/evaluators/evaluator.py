@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autospace.spaces.errors import shown
+from autospace.spaces.errors import AutospaceError, shown
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture
 
@@ -40,7 +40,7 @@ class EvaluatorConfig(BaseModel):
     recalibration: Annotated[int, Field(ge=1, le=10_000, description="batches")] = 20
 
 
-class EvaluationError(ValueError):
+class EvaluationError(AutospaceError):
     """An evaluation that could not be made; the message says what to change."""
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,11 @@ from autospace.evaluators.evaluator import Evaluator, EvaluatorConfig, skeleton_
 from autospace.evaluators.stand_alone import StandAloneEvaluator
 from autospace.evaluators.supernet import SharedWeightsEvaluator, train_supernet, union_of
 from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
+from autospace.progress import Tick, no_tick
 from autospace.runs.files import write_atomically
 from autospace.spaces.files.codec import from_json, to_json
 from autospace.spaces.space import Space
 from autospace.supernets.supernet import Supernet, space_supernet
-
-Tick = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Setup:
             Path(packed["folder"]),
         )
 
-    def images(self, tick: Tick | None = None) -> Images:
+    def images(self, tick: Tick = no_tick) -> Images:
         """Reads the images.
 
         Raises:
@@ -101,7 +100,7 @@ class Setup:
         return found
 
 
-def make_evaluator(setup: Setup, images: Images, tick: Tick | None = None) -> Evaluator:
+def make_evaluator(setup: Setup, images: Images, tick: Tick = no_tick) -> Evaluator:
     """The evaluator of a method; a supernet is trained, unless its weights are in the folder.
 
     Raises:
@@ -115,7 +114,7 @@ def make_evaluator(setup: Setup, images: Images, tick: Tick | None = None) -> Ev
     return StandAloneEvaluator(images, setup.config)
 
 
-def _supernet(setup: Setup, images: Images, tick: Tick | None) -> Supernet:
+def _supernet(setup: Setup, images: Images, tick: Tick) -> Supernet:
     path = setup.folder / f"supernet-{_digest(setup.conditions(images))}.safetensors"
     if path.is_file():
         supernet = space_supernet(union_of(setup.spaces), setup.seed, images.device)
@@ -129,7 +128,7 @@ def _supernet(setup: Setup, images: Images, tick: Tick | None) -> Supernet:
         images,
         setup.config,
         setup.seed,
-        lambda done, total: tick and tick("supernet", done, total),
+        tick,
     )
     tensors = {name: value.contiguous() for name, value in supernet.state_dict().items()}
     write_atomically(path, save(tensors))

@@ -15,7 +15,7 @@ from autospace.evolution.population import (
     Member,
     Round,
 )
-from autospace.evolution.settings import Config, load_config
+from autospace.evolution.settings import Config
 from autospace.runs.errors import CheckpointError, RunError
 from autospace.runs.files import write_atomically
 from autospace.runs.folder import CHECKPOINT, Folder
@@ -259,6 +259,7 @@ class RunFolder(Folder[Config]):
     """A folder that holds one run: `config.toml`, events, checkpoint and, at the end, the space."""
 
     command = "evolve"
+    settings = Config
     results = (REPORT, SPACE)
 
     def settle(self, skeleton: Skeleton, data_digest: str) -> None:
@@ -320,7 +321,3 @@ class RunFolder(Folder[Config]):
             SpaceError: its file is damaged.
         """
         return load(self.path / SPACE)
-
-    @staticmethod
-    def _read_config(path: Path) -> Config:
-        return load_config(path)

@@ -28,7 +28,6 @@ from autospace.data.load import load_data
 from autospace.data.splits import divide
 from autospace.evolution.folder import RunError, RunFolder, event_out
 from autospace.evolution.loop import evolve, learned_space, start
-from autospace.evolution.observer import Observer
 from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan, reference_cells
 from autospace.evolution.population import EvolutionState
 from autospace.evolution.reference import new_reference, warm_up
@@ -36,6 +35,7 @@ from autospace.evolution.settings import Config
 from autospace.latency.budget import LatencyBudget, keep_table, latency_budget, limit_table
 from autospace.networks.fused import described
 from autospace.networks.network import Network
+from autospace.progress import Event, Observer
 from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT, fitting_count
@@ -51,6 +51,14 @@ from autospace.spaces.space import Space
 
 DEFAULT_SKELETONS = {"digits": "digits"}
 LATENCY_TABLE = "latency.json"
+
+
+@dataclass(frozen=True)
+class RoundEvent(Event):
+    """A round is complete and saved: the plan of the run, and the state after the round."""
+
+    plan: Plan
+    state: EvolutionState
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ def prepare(
 ) -> PreparedRun:
     """Reads the data and settles skeleton, budget and plan; trains nothing."""
     chosen = resolve_device(device or config.device)
-    execution = make_execution(config.precision, config.cuda_graphs, chosen, observer.say)
+    execution = make_execution(config.precision, config.cuda_graphs, chosen, observer.message)
     name = config.skeleton
     if name == "auto":
         name = DEFAULT_SKELETONS.get(config.data.source.partition(":")[0], "cifar")
@@ -82,7 +90,7 @@ def prepare(
         limit=config.data.limit,
         seed=config.seed,
         cache=folder.cache,
-        progress=lambda _message, done, total: observer.tick("data", done, total),
+        tick=partial(observer.tick, "data"),
     )
     channels, resolution = data.train.images.shape[1:3]
     skeleton = skeleton.fitted(
@@ -98,7 +106,7 @@ def prepare(
     )
     # Last, so that what is wrong stands alone.
     for note in data.notes:
-        observer.say(note)
+        observer.message(note)
     return PreparedRun(config, data, skeleton, budget, latency, plan, execution)
 
 
@@ -124,7 +132,7 @@ def learn(
 
     Args:
         folder: of the run.
-        observer: is told how it goes on.
+        observer: receives its progress.
         device: instead of the configuration's.
         workers: processes that train candidates on a CPU; None for as many as cores and memory
             have room for. They change nothing but the time. With more than one, a script that
@@ -169,7 +177,7 @@ def _learned(prepared: PreparedRun, folder: RunFolder, observer: Observer, pool:
         prepared.config.seed,
         partial(observer.tick, "score"),
         prepared.execution,
-        say=observer.say,
+        say=observer.message,
     )
     with threads(_scoring_threads(prepared)):
         state = _evolved(prepared, make_scorer(setting, pool), folder, observer)
@@ -226,7 +234,9 @@ def _pool(
         workers = 1
     elif workers is None:
         candidates = prepared.plan.candidates
-        workers = fitting_count(prepared.skeleton, candidates, scoring.batch, each, observer.say)
+        workers = fitting_count(
+            prepared.skeleton, candidates, scoring.batch, each, observer.message
+        )
     errors = (SpaceError,)
     place = folder.checkpoint / POOL
     return open_pool(workers, place, thread_count=each, errors=errors, ahead=True)
@@ -257,7 +267,7 @@ def _evolved(
             | {"seconds": round(seconds, 3), "memory_mb": memory_mb(prepared.execution.device)}
         )
         folder.save_state(after)
-        observer.round(prepared.plan, after, seconds)
+        observer.event(RoundEvent(seconds, prepared.plan, after))
         state, started = after, time.perf_counter()
     return state
 

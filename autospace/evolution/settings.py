@@ -246,7 +246,7 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigError: no such file, or one with a wrong setting.
     """
-    return make_settings(Config, read_config(path), path=path)
+    return make_settings(Config, read_config(path, "evolve"), path=path)
 
 
 def preset(name: str) -> dict[str, Any]:

@@ -20,13 +20,14 @@ from autospace.runs.files import write_atomically
 from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.choices import Limit
 from autospace.spaces.cost import shares_of
+from autospace.spaces.errors import AutospaceError
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
 
 NS_PER_MS: Final = 10**6
 
 
-class LatencyError(ValueError):
+class LatencyError(AutospaceError):
     """A table that does not have what a network needs; the message says how to make one."""
 
 

@@ -19,7 +19,7 @@ from autospace.networks.network import Network
 from autospace.networks.weights import ARCHITECTURE, WeightsError, load_metadata, load_weights
 from autospace.runs.files import write_atomically
 from autospace.seeds import derived_seed
-from autospace.spaces.errors import shown
+from autospace.spaces.errors import AutospaceError, shown
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture
@@ -141,7 +141,7 @@ FRESH: Final = "not trained: fresh, of seed 0"
 _BATCHES: Final = (1, 3)
 
 
-class DeployError(ValueError):
+class DeployError(AutospaceError):
     """A network that cannot be written, or that does not compute the same once it is."""
 
 

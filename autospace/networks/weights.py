@@ -13,7 +13,7 @@ from torch import nn
 
 from autospace.networks.network import Network
 from autospace.runs.files import write_atomically
-from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.errors import AutospaceError, SpaceError, shown
 from autospace.spaces.files.codec import from_json, to_json
 from autospace.spaces.space import Architecture
 
@@ -22,7 +22,7 @@ ARCHITECTURE: Final = "architecture"
 NORMALISATION: Final = "normalisation"
 
 
-class WeightsError(ValueError):
+class WeightsError(AutospaceError):
     """A file that holds no weights, not all of them, or those of another network."""
 
 

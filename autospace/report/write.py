@@ -16,8 +16,7 @@ from autospace.report.record import RunRecord, read_run
 from autospace.report.run_page import run_page
 from autospace.runs.errors import RunError
 from autospace.runs.files import write_atomically
-from autospace.runs.folder import CONFIG
-from autospace.runs.settings import read_config
+from autospace.runs.folder import CONFIG, command_of
 
 REPORT: Final = "report.html"
 COMPARISON: Final = "comparison.json"
@@ -43,13 +42,17 @@ def read_any(path: Path) -> RunRecord | ComparisonDocument:
     """
     if (path / COMPARISON).is_file():
         return read_comparison(path / COMPARISON)
-    if (path / CONFIG).is_file():
-        if "sampling" in read_config(path / CONFIG):
-            problem = "the comparison has not finished; autospace compare --resume goes on with it"
-            raise RunError(f"{path}: {problem}")
-        return read_run(path)
-    problem = f"no run and no comparison (neither {CONFIG} nor {COMPARISON} in it)"
-    raise RunError(f"{path}: {problem if path.is_dir() else 'no such folder'}")
+    if not (path / CONFIG).is_file():
+        problem = f"no run and no comparison (neither {CONFIG} nor {COMPARISON} in it)"
+        raise RunError(f"{path}: {problem if path.is_dir() else 'no such folder'}")
+    command = command_of(path)
+    if command == "compare":
+        problem = "the comparison has not finished; autospace compare --resume continues it"
+        raise RunError(f"{path}: {problem}")
+    if command != "evolve":
+        problem = f"holds a run of autospace {command}; allowed: runs of evolve or compare"
+        raise RunError(f"{path}: {problem}")
+    return read_run(path)
 
 
 def write_report(path: Path, *, force: bool = True) -> Path:
@@ -62,7 +65,7 @@ def write_report(path: Path, *, force: bool = True) -> Path:
     """
     target = path / REPORT
     if target.exists() and not force:
-        raise RunError(f"{target}: exists already; --force overwrites it")
+        raise RunError(f"{target}: already exists; --force overwrites it")
     write_atomically(target, report_text(path))
     return target
 

@@ -1,16 +1,18 @@
-"""The state of evolution as JSON, and back."""
+"""The errors of run folders: their settings, their files, and their state."""
+
+from autospace.spaces.errors import AutospaceError
 
 
-class CheckpointError(ValueError):
+class CheckpointError(AutospaceError):
     """A checkpoint that this program did not write, or that was damaged."""
 
 
-class ConfigError(ValueError):
+class ConfigError(AutospaceError):
     """A setting that does not exist or is out of range.
 
     The message is one line: the setting, its value, and what is allowed.
     """
 
 
-class RunError(ValueError):
+class RunError(AutospaceError):
     """A run folder that cannot be started, overwritten or resumed; the message says what to do."""

@@ -2,8 +2,8 @@
 
 import errno
 import json
+import re
 import shutil
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from autospace.runs.errors import CheckpointError, RunError
 from autospace.runs.files import remove_parts, write_atomically
-from autospace.runs.settings import to_toml
+from autospace.runs.settings import make_settings, read_config, to_toml
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.files.reading import parse_json, read_text, validated
 from autospace.spaces.text import json_text
@@ -25,13 +25,10 @@ DIGEST: Final = "data.sha256"
 CACHE: Final = "cache"
 LOCK: Final = ".lock"
 _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
-# A section of `config.toml` that tells whose run it is.
-_COMMANDS: Final = {
-    "[evolution]": "evolve",
-    "[evaluator]": "compare",
-    "[supernet]": "search",
-    "[training]": "train",
-}
+SINCE: Final = "autospace 0.1.0"
+"""The first version whose `config.toml` names its command."""
+# Found in the text, not in the parsed file: a damaged setting must not hide whose run it is.
+_COMMAND: Final = re.compile(r'^\s*command\s*=\s*"([a-z]{1,20})"\s*$', re.MULTILINE)
 
 
 class Document(BaseModel):
@@ -47,7 +44,7 @@ Settings = TypeVar("Settings", bound=BaseModel)
 Result = TypeVar("Result", bound=Document)
 
 
-class Folder(ABC, Generic[Settings]):
+class Folder(Generic[Settings]):
     """A folder that holds one run: configuration, event log, checkpoint and results.
 
     A new run takes its place in two steps, so that one that cannot even start leaves things as
@@ -55,12 +52,14 @@ class Folder(ABC, Generic[Settings]):
     known whether the configuration can be run.
 
     Attributes:
-        command: the command whose runs these are.
+        command: the command whose runs these are; `config.toml` names it.
+        settings: what `config.toml` holds besides.
         results: what a run writes beside its configuration, log and checkpoint; the last of them
             last, so that a run is finished once it is there.
     """
 
     command: ClassVar[str]
+    settings: type[Settings]
     results: ClassVar[tuple[str, ...]]
 
     def __init__(self, path: Path) -> None:
@@ -77,15 +76,16 @@ class Folder(ABC, Generic[Settings]):
             RunError: the path is taken.
         """
         folder = cls(path)
+        elsewhere = "choose another folder with --out"
         if path.exists() and not path.is_dir():
-            raise RunError(f"{path}: is a file; choose another folder with --out")
+            raise RunError(f"{path}: is a file; {elsewhere}")
         if folder._in_use():
             if not (path / CONFIG).is_file():
-                raise RunError(f"{path}: not empty and no run; choose another folder with --out")
-            folder._check_command("choose another folder with --out")
+                raise RunError(f"{path}: is not empty and holds no run; {elsewhere}")
+            folder._check_command(elsewhere)
             if not force:
                 raise RunError(
-                    f"{path}: holds a run already; continue it with --resume {path}, "
+                    f"{path}: already holds a run; continue it with --resume {path}, "
                     "or replace it with --force"
                 )
             folder._replacing = config
@@ -93,7 +93,7 @@ class Folder(ABC, Generic[Settings]):
         folder._made = [each for each in (path, *path.parents) if not each.exists()]
         folder._new = True
         path.mkdir(parents=True, exist_ok=True)
-        write_atomically(path / CONFIG, to_toml(config))
+        folder._write_config(config)
         return folder
 
     @classmethod
@@ -101,12 +101,10 @@ class Folder(ABC, Generic[Settings]):
         """An earlier run.
 
         Raises:
-            RunError: there is none, or one of another command.
+            RunError: there is none, or one of another command, or one of an earlier format.
         """
-        if not (path / CONFIG).is_file():
-            raise RunError(f"{path}: no run to resume (no {CONFIG} in it)")
         folder = cls(path)
-        folder._check_command("go on with that command")
+        folder._check_command("use that command")
         return folder
 
     @property
@@ -116,7 +114,10 @@ class Folder(ABC, Generic[Settings]):
         Raises:
             ConfigError: its file is damaged.
         """
-        return self._replacing or self._read_config(self.path / CONFIG)
+        if self._replacing is not None:
+            return self._replacing
+        path = self.path / CONFIG
+        return make_settings(self.settings, read_config(path, self.command), path=path)
 
     @property
     def cache(self) -> Path:
@@ -191,11 +192,6 @@ class Folder(ABC, Generic[Settings]):
         except SpaceError as error:
             raise CheckpointError(f"{path}: {error}") from None
 
-    @staticmethod
-    @abstractmethod
-    def _read_config(path: Path) -> Settings:
-        """The configuration that a file holds."""
-
     def _begin(self, files: Mapping[str, str], data_digest: str) -> None:
         """Begins the run, or makes sure that it goes on with the data with which it began.
 
@@ -208,7 +204,7 @@ class Folder(ABC, Generic[Settings]):
         """
         if self._replacing is not None:
             self._remove_run()
-            write_atomically(self.path / CONFIG, to_toml(self._replacing))
+            self._write_config(self._replacing)
             self._replacing = None
         self._new = False
         self.checkpoint.mkdir(exist_ok=True)
@@ -241,17 +237,34 @@ class Folder(ABC, Generic[Settings]):
         return any(name not in kept and not name.endswith(".part") for name in names)
 
     def _check_command(self, advice: str) -> None:
-        text = (self.path / CONFIG).read_bytes().decode(errors="replace")
-        lines = [line.strip() for line in text.splitlines()]
-        for section, command in _COMMANDS.items():
-            if section in lines and command != self.command:
-                raise RunError(f"{self.path}: holds a run of autospace {command}; {advice}")
+        command = command_of(self.path)
+        if command != self.command:
+            raise RunError(f"{self.path}: holds a run of autospace {command}; {advice}")
+
+    def _write_config(self, config: Settings) -> None:
+        write_atomically(self.path / CONFIG, f'command = "{self.command}"\n{to_toml(config)}')
 
     def _remove_run(self) -> None:
         # Only what a run writes: the folder may hold notes of its owner.
         for name in (*self.results, EVENTS):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.checkpoint, ignore_errors=True)
+
+
+def command_of(path: Path) -> str:
+    """The command whose run a folder holds.
+
+    Raises:
+        RunError: it holds none, or one of an earlier format.
+    """
+    if not (path / CONFIG).is_file():
+        raise RunError(f"{path}: no run to resume (no {CONFIG} in it)")
+    text = (path / CONFIG).read_bytes().decode(errors="replace")
+    found = _COMMAND.search(text.partition("\n[")[0])
+    if found is None:
+        problem = f"{CONFIG} names no command: it is damaged or was written before {SINCE}"
+        raise RunError(f"{path}: {problem}, so that the run cannot be resumed; start a new one")
+    return found[1]
 
 
 def _line(event: Mapping[str, Any]) -> str:

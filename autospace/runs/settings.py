@@ -44,11 +44,16 @@ def make_settings(
         raise ConfigError(str(SpaceError(str(path), problem)) if path else problem) from None
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The nested settings of a TOML file.
+def read_config(path: Path, command: str | None = None) -> dict[str, Any]:
+    """The nested settings of a TOML file, which may name the command that they belong to.
+
+    Args:
+        path: the file.
+        command: whose settings are expected; None for any.
 
     Raises:
-        ConfigError: not there, not UTF-8, not TOML, or absurdly large or deep.
+        ConfigError: not there, not UTF-8, not TOML, absurdly large or deep, or the settings of
+            another command.
     """
     try:
         text = read_text(path)
@@ -58,6 +63,10 @@ def read_config(path: Path) -> dict[str, Any]:
         settings: dict[str, Any] = parse_toml(text)
     except SpaceError as error:
         raise ConfigError(str(SpaceError(str(path), str(error)))) from None
+    found = settings.pop("command", command)
+    if command is not None and found != command:
+        problem = f"holds the settings of autospace {shown(found)}; allowed: of {command}"
+        raise ConfigError(str(SpaceError(str(path), problem)))
     return settings
 
 

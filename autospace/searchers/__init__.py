@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autospace.searchers.driver import Found, Observer
+    from autospace.progress import Observer
+    from autospace.searchers.driver import Found
     from autospace.spaces import Space
 
 
@@ -27,7 +28,7 @@ def search(
         data: the images, as `--data` names them.
         out: folder of the search, which is its state too.
         force: replace a search that is in the folder.
-        observer: is told of progress; may raise to stop the search.
+        observer: receives the progress; may raise to stop the search.
         settings: those of `SearchConfig` by name, sections as dicts: `method="evolution"`,
             `supernet={"steps": 500}`, `options={"population": 50}`.
 

@@ -5,14 +5,16 @@ From the name of a method to the method.
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
 from autospace.compute.device import memory_mb, resolve_device
 from autospace.data.images import load_images
 from autospace.latency.budget import keep_table, latency_limit, limit_table
 from autospace.latency.table import LatencyTable
+from autospace.progress import Observer, Silent
 from autospace.runs.errors import ConfigError
 from autospace.runs.files import write_atomically
 from autospace.runs.settings import make_settings
@@ -91,28 +93,6 @@ SECONDS_BETWEEN_CHECKPOINTS = 20.0
 MOST_LISTED = 20
 
 
-class Observer(Protocol):
-    """Who is told how a search goes on. Any method may raise to stop it."""
-
-    def say(self, message: str) -> None:
-        """A remark for the user."""
-        ...
-
-    def tick(self, phase: str, done: int, total: int) -> None:
-        """Work done within a phase: `data`, `search`, `finalists` or `interference`."""
-        ...
-
-
-class Silent:
-    """An observer that tells nobody."""
-
-    def say(self, message: str) -> None:
-        """Nothing."""
-
-    def tick(self, phase: str, done: int, total: int) -> None:
-        """Nothing."""
-
-
 @dataclass
 class SearchProgress(Stateful):
     """How far a search has come; grows with every step."""
@@ -159,7 +139,7 @@ def run_search(
     Args:
         folder: new or earlier.
         space: what is searched; None to go on with that of the folder.
-        observer: is told of progress.
+        observer: receives its progress.
         device: instead of that of the settings.
 
     Raises:
@@ -213,7 +193,7 @@ def prepare(
         config.seed,
         chosen,
         folder.cache,
-        lambda _message, done, total: observer.tick("data", done, total),
+        partial(observer.tick, "data"),
     )
     data = images.data
     channels, resolution = data.train.images.shape[1:3]
@@ -226,7 +206,7 @@ def prepare(
         limits = (*limits, latency_limit(fitted, table, config.budget.max_latency_ms))
     choices = Choices(fitted, limits)
     for note in data.notes:
-        observer.say(note)
+        observer.message(note)
     return SearchProblem.of(choices, images, config), data.digest
 
 
@@ -247,7 +227,9 @@ def check_comparable(method: SearchMethod) -> None:
 def compared_gradients(method: SearchMethod, observer: Observer) -> list[InterferencePoint]:
     """The agreement of gradients, if the settings ask for it."""
     pairs = method.problem.supernet.interference
-    return interference(method.supernets, pairs, observer) if pairs else []
+    if not pairs:
+        return []
+    return interference(method.supernets, pairs, partial(observer.tick, "interference"))
 
 
 def _resumed(

@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from autospace.runs.folder import Document, Folder
-from autospace.runs.settings import make_settings, read_config
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Space
 from autospace.spaces.files.codec import to_json
@@ -87,6 +86,7 @@ class SearchFolder(Folder[SearchConfig]):
     """A folder that holds one search; finished once `result.json` is there."""
 
     command: ClassVar[str] = "search"
+    settings = SearchConfig
     results: ClassVar[tuple[str, ...]] = (BEST, RESULT)
 
     @property
@@ -120,7 +120,3 @@ class SearchFolder(Folder[SearchConfig]):
                 their own; the message names key, value and what is allowed.
         """
         return self._load_result(SearchResult)
-
-    @staticmethod
-    def _read_config(path: Path) -> SearchConfig:
-        return make_settings(SearchConfig, read_config(path), path=path)

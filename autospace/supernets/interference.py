@@ -9,11 +9,11 @@ import math
 import random
 import statistics
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import torch
 
 from autospace.data.batches import Batch
+from autospace.progress import Tick, no_tick
 from autospace.runs.folder import Document
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice, Choices
@@ -37,29 +37,20 @@ class InterferencePoint(Document):
     error: float | None
 
 
-class Watcher(Protocol):
-    """Who is told how far it is."""
-
-    def tick(self, phase: str, done: int, total: int) -> None:
-        """So many of all numbers of differing layers are done."""
-        ...
-
-
 def interference(
-    supernets: Sequence[SharedWeights], pairs: int, watcher: Watcher | None = None
+    supernets: Sequence[SharedWeights], pairs: int, tick: Tick = no_tick
 ) -> list[InterferencePoint]:
     """One point per number of differing layers for which there are pairs that share a cell.
 
     Args:
         supernets: trained weights, which stay as they are; pairs are drawn from each in turn.
         pairs: per point.
-        watcher: is told of progress.
+        tick: receives the numbers of differing layers that are done.
     """
     layers = len(supernets[0].problem.choices.sizes)
     points = []
     for differing in range(layers):
-        if watcher is not None:
-            watcher.tick("interference", differing, layers)
+        tick(differing, layers)
         cosines = [
             cosine
             for index in range(pairs)

@@ -18,7 +18,6 @@ from safetensors.torch import load_file, save
 from autospace.runs.errors import CheckpointError, RunError
 from autospace.runs.files import write_atomically
 from autospace.runs.folder import Document, Folder
-from autospace.runs.settings import make_settings, read_config
 from autospace.spaces.files.codec import read, to_json
 from autospace.spaces.space import Architecture
 from autospace.training.session import Epoch, Session
@@ -191,6 +190,7 @@ class TrainingFolder(Folder[TrainConfig]):
     """A folder that holds one training; finished once `result.json` is there."""
 
     command = "train"
+    settings = TrainConfig
     results = (ARCHITECTURE, WEIGHTS, ONNX, RESULT)
 
     def settle(self, architecture: Architecture, data_digest: str) -> None:
@@ -255,7 +255,3 @@ class TrainingFolder(Folder[TrainConfig]):
     def _remove_run(self) -> None:
         super()._remove_run()
         shutil.rmtree(self.path / BOARD, ignore_errors=True)
-
-    @staticmethod
-    def _read_config(path: Path) -> TrainConfig:
-        return make_settings(TrainConfig, read_config(path), path=path)

@@ -5,8 +5,9 @@ import math
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib import metadata
-from typing import Final, Protocol
+from typing import Final
 
 import torch
 
@@ -17,6 +18,7 @@ from autospace.data.load import load_data
 from autospace.data.splits import divide
 from autospace.networks.network import Network
 from autospace.networks.weights import NORMALISATION, save_weights
+from autospace.progress import Event, Observer
 from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Architecture
@@ -38,20 +40,12 @@ SECONDS_BETWEEN_CHECKPOINTS = 30.0
 EVALUATION_BATCH: Final = 250
 
 
-class TrainingObserver(Protocol):
-    """Who is told how a training goes on. `tick` may raise to stop it: nothing is lost then."""
+@dataclass(frozen=True)
+class EpochEvent(Event):
+    """An epoch is complete and logged: its record, and the number of all epochs."""
 
-    def say(self, message: str) -> None:
-        """A remark for the user."""
-        ...
-
-    def tick(self, phase: str, done: int, total: int) -> None:
-        """Work done within a phase: `data` (files read) or `train` (steps)."""
-        ...
-
-    def epoch(self, epoch: Epoch, epochs: int, seconds: float) -> None:
-        """An epoch is over and logged."""
-        ...
+    epoch: Epoch
+    epochs: int
 
 
 @dataclass(frozen=True)
@@ -74,7 +68,7 @@ class PreparedTraining:
 
 def train_architecture(
     folder: TrainingFolder,
-    observer: TrainingObserver,
+    observer: Observer,
     *,
     architecture: Architecture | None = None,
     device: str | None = None,
@@ -85,7 +79,7 @@ def train_architecture(
 
     Args:
         folder: new, or of a training that was stopped.
-        observer: is told about it.
+        observer: receives its progress; nothing is lost if its `tick` raises.
         architecture: what to train, if the training is new.
         device: overrides that of the configuration.
 
@@ -112,7 +106,7 @@ def train_architecture(
 
 def prepare(
     folder: TrainingFolder,
-    observer: TrainingObserver,
+    observer: Observer,
     architecture: Architecture,
     device: str | None = None,
 ) -> PreparedTraining:
@@ -128,14 +122,14 @@ def prepare(
         limit=config.data.limit,
         seed=config.seed,
         cache=folder.cache,
-        progress=lambda _message, done, total: observer.tick("data", done, total),
+        tick=partial(observer.tick, "data"),
     )
     own = fitted(architecture, data)
     train, validation = data.train, None
     if config.data.validation:
         train, validation = divide(data.train, config.data.validation, config.seed)
     for note in (*data.notes, *_change(architecture, own)):
-        observer.say(note)
+        observer.message(note)
     norm = Normaliser.from_examples(train)
     return PreparedTraining(config, own, data, train, validation, norm, chosen)
 
@@ -174,9 +168,7 @@ def _session(prepared: PreparedTraining) -> Session:
     return Session(prepared.architecture, train, validation, config, device)
 
 
-def _train(
-    session: Session, images: int, folder: TrainingFolder, observer: TrainingObserver
-) -> None:
+def _train(session: Session, images: int, folder: TrainingFolder, observer: Observer) -> None:
     epochs = session.config.training.epochs
     saved = started = time.monotonic()
     while True:
@@ -187,7 +179,7 @@ def _train(
             # The event first: of an epoch that the checkpoint does not know, it is dropped again.
             folder.log(record, seconds, images)
             late = late or session.step == session.steps
-            observer.epoch(record, epochs, seconds)
+            observer.event(EpochEvent(seconds, record, epochs))
         if late:
             save_session(folder.session, session)
             saved = time.monotonic()

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from autospace.cli.output import FAILED, Format, InputError, data, message, rich_data, write_new
+from autospace.cli.options import DeviceName, Format, Overwrite, Text
+from autospace.cli.output import FAILED, InputError, data, message, rich_data, write_new
 
 if TYPE_CHECKING:
     from autospace.bench.baseline import Change
@@ -25,25 +26,26 @@ Suites = Annotated[
 Quick = Annotated[bool, typer.Option("--quick", help="All suites in about two minutes.")]
 Seeds = Annotated[
     int | None,
-    typer.Option(min=1, max=1000, help="For recovery and ranking.", show_default="3, quick: 2"),
+    typer.Option(
+        min=1, max=1000, help="Seeds of recovery and ranking.", show_default="3; with --quick 2"
+    ),
 ]
 Data = Annotated[
-    str | None,
+    Text,
     typer.Option(
         "--data",
-        help="CIFAR-10, as for evolve: ranking asks the ground truth of docs/ranking.md.",
+        help="CIFAR-10, as in evolve; ranking then uses the true accuracies of "
+        "docs/evidence/ranking.md.",
         show_default="generated images",
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda[:n].")]
-Out = Annotated[Path | None, typer.Option(help="Write the measurements here, as JSON.")]
+Out = Annotated[Path | None, typer.Option(help="JSON file for the measurements.")]
 Baseline = Annotated[Path | None, typer.Option(help="Compare with the measurements in this file.")]
 Tolerance = Annotated[
-    str, typer.Option(help="How much worse than the baseline is accepted beside noise.")
+    str, typer.Option(help="Accepted loss against the baseline, in addition to noise.")
 ]
-Update = Annotated[bool, typer.Option("--update", help="Make this run the new baseline.")]
-Junit = Annotated[Path | None, typer.Option(help="Write the comparison here, as JUnit XML.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite --out and --junit.")]
+Update = Annotated[bool, typer.Option("--update", help="Write this run to the file of --baseline.")]
+Junit = Annotated[Path | None, typer.Option(help="JUnit XML file for the comparison.")]
 
 
 def bench(
@@ -51,22 +53,22 @@ def bench(
     quick: Quick = False,
     seeds: Seeds = None,
     data_: Data = None,
-    device: Device = "cpu",
+    device: DeviceName = "cpu",
     out: Out = None,
     baseline: Baseline = None,
     tolerance: Tolerance = "10%",
     update: Update = False,
     junit: Junit = None,
-    force: Force = False,
+    force: Overwrite = False,
     format_: Format = "table",
 ) -> None:
     """Measure speed, recovery, ranking and costs.
 
-    With --baseline, exit code 1 if something got worse by more than noise and tolerance.
+    With --baseline, the exit code is 1 if anything became worse by more than noise and tolerance.
     """
     accepted = _tolerance(tolerance)
     if update and baseline is None:
-        raise InputError("--update: needs --baseline FILE, the file that it writes")
+        raise InputError("--update: needs --baseline FILE, which it overwrites")
     names = _names(suite)
     for path in (out, junit):
         _check_free(path, force=force)
@@ -96,7 +98,7 @@ def bench(
         _print(changes, compared=before is not None)
     if update and baseline is not None:
         write_new(baseline, to_json(now), force=True)
-        message(f"{baseline}: written")
+        message(f"wrote {baseline}")
         return
     if before is not None:
         _tell(before, now, changes)
@@ -168,7 +170,7 @@ def _check_free(path: Path | None, *, force: bool) -> None:
     if path is None:
         return
     if path.exists() and not force:
-        raise InputError(f"{path}: exists already; --force overwrites it")
+        raise InputError(f"{path}: already exists; --force overwrites it")
     if not path.absolute().parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}")
 
@@ -177,7 +179,7 @@ def _check_comparable(path: Path, before: "Bench", options: "Options") -> None:
     if before.options != options:
         how = f"{'--quick ' if before.options.quick else ''}--seeds {before.options.seeds}"
         how += " --data CIFAR-10" if before.options.cifar10 else ""
-        problem = f"was measured with {how}; measure alike, or renew it with --update"
+        problem = f"was measured with {how}; use the same options, or renew it with --update"
         raise InputError(f"{path}: {problem}")
 
 

@@ -7,15 +7,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autospace.cli.options import absolute, absolute_source, check_workers
-from autospace.cli.output import FAILED, INTERRUPTED, Format, InputError, data
+from autospace.cli.options import (
+    Data,
+    Device,
+    EvaluationWorkers,
+    Format,
+    Number,
+    Progress,
+    Replace,
+    Resume,
+    RunOut,
+    Seed,
+    Settings,
+    Text,
+    absolute,
+    absolute_source,
+    check_resumed,
+    check_workers,
+    given,
+)
+from autospace.cli.output import FAILED, INTERRUPTED, InputError, data
 
 if TYPE_CHECKING:
     from autospace.comparison.folder import ComparisonFolder
     from autospace.comparison.settings import CompareConfig
-
-Text = str | None
-Number = int | None
 
 Spaces = Annotated[
     list[str] | None,
@@ -25,63 +40,41 @@ Spaces = Annotated[
         show_default=False,
     ),
 ]
-Data = Annotated[
-    Text,
-    typer.Option(
-        "--data",
-        help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH "
-        "or synthetic[:options].",
-        show_default=False,
-    ),
-]
 Samples = Annotated[
-    Number, typer.Option(help="Networks per space.", show_default="what --effect needs")
+    Number, typer.Option(help="Networks per space.", show_default="as many as --effect needs")
 ]
 EffectSize = Annotated[
     float | None,
-    typer.Option(help="Points of error to find with a power of 80 %.", show_default="1"),
+    typer.Option(
+        help="Difference to detect with a power of 80 %, in points of error.", show_default="1"
+    ),
 ]
 Repeats = Annotated[Number, typer.Option(help="Seeds per network.", show_default="1")]
 MatchBy = Annotated[
     Text,
     typer.Option(
-        help="madds, params or none: what compared networks agree in.", show_default="madds"
+        help="madds, params or none: the cost that is equal in compared networks.",
+        show_default="madds",
     ),
 ]
 EvaluatorName = Annotated[
     Text,
-    typer.Option(
-        help="train, or a proxy: supernet, naswot or synflow.",
-        show_default="train",
-    ),
+    typer.Option(help="train, or a proxy: supernet, naswot or synflow.", show_default="train"),
 ]
 Steps = Annotated[Number, typer.Option(help="Training steps per network.", show_default="1000")]
 Split = Annotated[
-    Text, typer.Option(help="test or validation: what is measured.", show_default="test")
+    Text,
+    typer.Option(
+        help="test or validation: the split on which errors are measured.", show_default="test"
+    ),
 ]
 Resolution = Annotated[
-    Number, typer.Option(help="Side of the images in pixels.", show_default="the spaces'")
-]
-Seed = Annotated[Number, typer.Option(help="Equal seeds, equal results.", show_default="0")]
-Out = Annotated[
-    Path | None, typer.Option(help="Folder of the result.", show_default="runs/compare-...")
-]
-Resume = Annotated[
-    Path | None, typer.Option(help="Go on with the comparison there.", show_default=False)
+    Number,
+    typer.Option(help="Height and width of the images in pixels.", show_default="the spaces'"),
 ]
 Cache = Annotated[
-    Path | None, typer.Option(help="Folder for evaluations.", show_default="OUT/cache")
+    Path | None, typer.Option(help="Folder of finished evaluations.", show_default="OUT/cache")
 ]
-Workers = Annotated[
-    Number, typer.Option(help="Processes.", show_default="one per core; on a GPU 1")
-]
-Device = Annotated[Text, typer.Option(help="auto, cpu or cuda[:n].")]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. data.flip=true."),
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is in the folder.")]
-Progress = Annotated[str, typer.Option(help="auto, plain, json or none; on stderr.")]
 
 
 def compare(
@@ -96,48 +89,50 @@ def compare(
     split: Split = None,
     resolution: Resolution = None,
     seed: Seed = None,
-    out: Out = None,
+    out: RunOut = None,
     resume: Resume = None,
     cache: Cache = None,
-    workers: Workers = None,
+    workers: EvaluationWorkers = None,
     device: Device = None,
-    changes: Changes = None,
-    force: Force = False,
+    settings: Settings = None,
+    force: Replace = False,
     format_: Format = "table",
     progress: Progress = "auto",
 ) -> None:
     """Compare spaces by the networks drawn from them.
 
-    Draws networks of equal cost from every space, trains each briefly by one recipe, and says
-    which space has the lower errors, by how much, and how surely. Can be stopped at any time.
+    Draws networks of equal cost from every space, trains each briefly with the same recipe, and
+    shows which space has the lower errors, by how much, and how certain that is. A comparison can
+    be stopped at any time; --resume continues it.
     """
     from autospace.cli.progress.reporters import check_progress
 
     check_progress(progress)
     check_workers(workers)
-    given = {
-        "seed": seed,
-        "cache": None if cache is None else absolute(str(cache)),
-        "data.source": None if source is None else absolute_source(source),
-        "data.resolution": resolution,
-        "sampling.samples": samples,
-        "sampling.effect": effect,
-        "sampling.repeats": repeats,
-        "sampling.match": match,
-        "evaluator.method": evaluator,
-        "evaluator.steps": steps,
-        "evaluator.split": split,
-    }
+    options = given(
+        {
+            "seed": seed,
+            "cache": None if cache is None else absolute(str(cache)),
+            "data.source": None if source is None else absolute_source(source),
+            "data.resolution": resolution,
+            "sampling.samples": samples,
+            "sampling.effect": effect,
+            "sampling.repeats": repeats,
+            "sampling.match": match,
+            "evaluator.method": evaluator,
+            "evaluator.steps": steps,
+            "evaluator.split": split,
+        }
+    )
     from autospace.comparison.folder import ComparisonFolder
 
     if resume is not None:
-        if spaces or changes or out or force or any(each is not None for each in given.values()):
-            allowed = "--device, --workers, --format and --progress"
-            problem = f"goes on with the settings it has; of other options only {allowed}"
-            raise InputError(f"--resume: {problem} can be given")
+        others = any((spaces, options, settings, out, force))
+        allowed = "--device, --workers, --format and --progress"
+        check_resumed(others=others, allowed=allowed)
         folder = ComparisonFolder.open(resume)
     else:
-        config = _configured(spaces or [], given, changes or [], device)
+        config = _configured(spaces or [], options, settings or [], device)
         folder = ComparisonFolder.create(
             out or Path("runs") / f"compare-seed{config.seed}", config, force=force
         )
@@ -145,24 +140,19 @@ def compare(
 
 
 def _configured(
-    spaces: list[str], given: dict[str, Any], changes: list[str], device: str | None
+    spaces: list[str], options: dict[str, Any], settings: list[str], device: str | None
 ) -> "CompareConfig":
     from autospace.comparison.settings import MOST_SPACES, CompareConfig
     from autospace.runs.settings import make_settings, parse_settings
 
     if not 2 <= len(spaces) <= MOST_SPACES:
-        found = f"{len(spaces)} space{'' if len(spaces) == 1 else 's'} named"
-        raise InputError(f"{found}; allowed: 2 to {MOST_SPACES}, such as RUN mbconv@RUN")
-    if given["data.source"] is None:
-        raise InputError("--data is missing: the images to train on, such as digits")
-    nested: dict[str, Any] = {"spaces": [_placed_space(each) for each in spaces]}
-    if device is not None:
-        nested["device"] = device
-    for name, value in given.items():
-        section, _, key = name.rpartition(".")
-        if value is not None:
-            (nested.setdefault(section, {}) if section else nested)[key] = value
-    return make_settings(CompareConfig, parse_settings(changes), nested)
+        found = f"{len(spaces)} space{'' if len(spaces) == 1 else 's'}"
+        raise InputError(f"A B: {found}; allowed: 2 to {MOST_SPACES}, such as RUN mbconv@RUN")
+    if "source" not in options.get("data", {}):
+        raise InputError("--data: name the images, such as --data digits or --data folder:PATH")
+    named = {"spaces": [_placed_space(each) for each in spaces]}
+    chosen = {} if device is None else {"device": device}
+    return make_settings(CompareConfig, parse_settings(settings), named, chosen, options)
 
 
 def _run(
@@ -173,7 +163,7 @@ def _run(
     progress: str,
 ) -> None:
     from autospace.cli.display.comparison_table import print_comparison
-    from autospace.cli.progress.counter import counting
+    from autospace.cli.progress.reporters import reporting
     from autospace.comparison.compare import compare as run
     from autospace.comparison.document import read_comparison
     from autospace.compute.machine import keep_freed_memory
@@ -181,12 +171,12 @@ def _run(
 
     if not folder.finished:
         keep_freed_memory()
-        with counting(progress) as counter:
+        with reporting(progress, "compare") as observer:
             try:
-                run(folder, counter, device=device, workers=workers)
+                run(folder, observer, device=device, workers=workers)
             except KeyboardInterrupt:
                 command = f"autospace compare --resume {shlex.quote(str(folder.path))}"
-                counter.say(f"interrupted; finished evaluations are kept: {command}")
+                observer.message(f"interrupted; finished evaluations are kept: {command}")
                 raise typer.Exit(INTERRUPTED) from None
     report = write_report(folder.path)
     found = read_comparison(folder.result)

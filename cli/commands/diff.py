@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autospace.cli.output import FAILED, Format, InputError, json_data
+from autospace.cli.options import Format
+from autospace.cli.output import FAILED, InputError, json_data
 
 if TYPE_CHECKING:
     from autospace.spaces import Architecture, Candidate, Layer, Space
@@ -15,18 +16,18 @@ def diff(
     first: Annotated[
         str, typer.Argument(metavar="A", help="A file, a run folder, or NAME@SKELETON.")
     ],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another one of the same kind.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another of the same kind.")],
     layer: Annotated[
-        str | None, typer.Option(help="One layer, by name or index: its cells.")
+        str | None, typer.Option(help="Compare the cells of this layer: its name or index.")
     ] = None,
     format_: Format = "table",
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 1 if they differ.")
+        bool, typer.Option("--exit-code", help="Exit with code 1 if they differ.")
     ] = False,
 ) -> None:
     """Compare two spaces, or two architectures, cell by cell.
 
-    Cells are the same if they compute the same, whatever their ids are.
+    Cells are equal if they compute the same function, whatever their ids are.
     """
     from autospace.spaces.difference import difference
 
@@ -55,7 +56,9 @@ def _spaces(first: str, second: str) -> tuple["Space", "Space"]:
         kinds = [
             "a space" if isinstance(each, Space) else "an architecture" for each in (one, other)
         ]
-        raise InputError(f"{first} is {kinds[0]} and {second} {kinds[1]}; allowed: two of a kind")
+        raise InputError(
+            f"A B: {first} is {kinds[0]} and {second} is {kinds[1]}; allowed: two of the same kind"
+        )
     return _space(one, first), _space(other, second)
 
 
@@ -126,7 +129,7 @@ def _cell_record(candidate: "Candidate") -> dict[str, Any]:
 
 
 def _madds(layer: "Layer | None") -> dict[str, int] | None:
-    """Cheapest and dearest candidate of a layer."""
+    """Cheapest and most expensive candidate of a layer."""
     if layer is None:
         return None
     madds = [cost.madds for cost in layer.costs]

@@ -7,7 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autospace.cli.options import absolute, absolute_source, check_workers, limit_or_word
+from autospace.cli.options import (
+    DataOrDigits,
+    Device,
+    LatencyTable,
+    MaxLatencyOrWord,
+    MaxMaddsOrWord,
+    MaxParamsOrWord,
+    Number,
+    Progress,
+    Replace,
+    Resume,
+    RunOut,
+    ScoringWorkers,
+    Seed,
+    Settings,
+    Text,
+    absolute,
+    absolute_source,
+    check_resumed,
+    check_workers,
+    given,
+    limit_or_word,
+)
 from autospace.cli.output import InputError
 
 if TYPE_CHECKING:
@@ -15,88 +37,30 @@ if TYPE_CHECKING:
 
 LIMIT_WORDS = ("none", "reference")
 LONGEST_MS = 1e6
-RESUMED = (
-    "goes on with the settings of the run; "
-    "of other options only --device, --workers and --progress can be given"
-)
-
-Text = str | None
-Number = int | None
 
 Preset = Annotated[
     Text, typer.Option(help="demo, cifar-small, cifar or imagenet-mobile.", show_default=False)
 ]
-Data = Annotated[
-    Text,
-    typer.Option(
-        help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH "
-        "or synthetic[:options].",
-        show_default="digits",
-    ),
-]
 SkeletonName = Annotated[
     Text, typer.Option(help="Built-in skeleton, or a .json or .toml file.", show_default="by data")
 ]
-Out = Annotated[Path | None, typer.Option(help="Folder of the new run.", show_default="runs/...")]
-Resume = Annotated[
-    Path | None, typer.Option(help="Go on with the run in this folder.", show_default=False)
-]
-Seed = Annotated[Number, typer.Option(help="Equal seeds give equal spaces.", show_default="0")]
-Generations = Annotated[Number, typer.Option(help="After the initial population.")]
-Population = Annotated[Number, typer.Option(help="Cells alive per layer.")]
-Candidates = Annotated[Number, typer.Option(help="K: cells that a layer offers per round.")]
+Generations = Annotated[Number, typer.Option(help="Generations after the initial population.")]
+Population = Annotated[Number, typer.Option(help="Size of the population of each layer.")]
+Candidates = Annotated[Number, typer.Option(help="K: cells that each layer offers per round.")]
 Steps = Annotated[Number, typer.Option(help="Training steps per candidate.")]
-Keep = Annotated[Number, typer.Option(help="Evolved cells kept per layer.")]
+Keep = Annotated[Number, typer.Option(help="Evolved cells per layer of the learned space.")]
 ScorerName = Annotated[Text, typer.Option(help="probe, local, in-place, gated or mixture.")]
 Objectives = Annotated[Text, typer.Option(help="fitness, or fitness,madds (NSGA-II).")]
-MaxMadds = Annotated[
-    Text,
-    typer.Option(
-        help="Most MAdds of any architecture, such as 5M; none; or reference: "
-        "what the dearest reference architecture has.",
-        show_default="reference",
-    ),
-]
-MaxParams = Annotated[
-    Text, typer.Option(help="Most weights of any architecture.", show_default="none")
-]
-MaxLatency = Annotated[
-    Text,
-    typer.Option(
-        "--max-latency-ms",
-        help="Most milliseconds of any architecture, by --latency-table; none; or reference.",
-        show_default="none",
-    ),
-]
-LatencyTable = Annotated[
-    Text, typer.Option(help="What autospace profile --out wrote.", show_default=False)
-]
-Device = Annotated[Text, typer.Option(help="auto, cpu or cuda[:n].")]
-Workers = Annotated[
-    Number,
-    typer.Option(
-        envvar="AUTOSPACE_WORKERS",
-        help="Processes that train cells on a CPU; they change nothing but the time.",
-        show_default="as many as cores and memory allow",
-        show_envvar=False,
-    ),
-]
 ConfigFile = Annotated[
     Path | None, typer.Option(help="TOML file of settings; autospace init writes one.")
 ]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. scoring.rho=0.5."),
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace a run that is in the folder.")]
-Progress = Annotated[str, typer.Option(help="auto, plain, json or none; on stderr.")]
 
 
 def evolve(
     preset: Preset = None,
-    data: Data = None,
+    data: DataOrDigits = None,
     skeleton: SkeletonName = None,
-    out: Out = None,
+    out: RunOut = None,
     resume: Resume = None,
     seed: Seed = None,
     generations: Generations = None,
@@ -106,26 +70,26 @@ def evolve(
     keep: Keep = None,
     scorer: ScorerName = None,
     objectives: Objectives = None,
-    max_madds: MaxMadds = None,
-    max_params: MaxParams = None,
-    max_latency_ms: MaxLatency = None,
+    max_madds: MaxMaddsOrWord = None,
+    max_params: MaxParamsOrWord = None,
+    max_latency_ms: MaxLatencyOrWord = None,
     latency_table: LatencyTable = None,
     device: Device = None,
-    workers: Workers = None,
+    workers: ScoringWorkers = None,
     config: ConfigFile = None,
     settings: Settings = None,
-    force: Force = False,
+    force: Replace = False,
     progress: Progress = "auto",
 ) -> None:
     """Learn a search space.
 
     Trains the reference network on your images, evolves cells for each of its layers, and writes
-    the best as RUN/space.json. A run can be stopped at any time and goes on with --resume RUN.
+    the best as RUN/space.json. A run can be stopped at any time; --resume RUN continues it.
     """
     from autospace.cli.progress.reporters import check_progress
 
     check_progress(progress)
-    given = _given(
+    options = given(
         {
             "seed": seed,
             "skeleton": skeleton,
@@ -144,11 +108,11 @@ def evolve(
         }
     )
     if resume is not None:
-        if given or preset or config or settings or out or force:
-            raise InputError(f"--resume: {RESUMED}")
+        others = any((options, preset, config, settings, out, force))
+        check_resumed(others=others, allowed="--device, --workers and --progress")
         _run(resume, None, device, workers, force=False, progress=progress)
         return
-    chosen = _configured(preset, config, settings or [], given, device)
+    chosen = _configured(preset, config, settings or [], options, device)
     target = out or Path("runs") / f"{preset or 'evolve'}-seed{chosen.seed}"
     _run(target, chosen, device, workers, force=force, progress=progress)
 
@@ -157,7 +121,7 @@ def _configured(
     preset: str | None,
     config: Path | None,
     settings: list[str],
-    given: dict[str, Any],
+    options: dict[str, Any],
     device: str | None,
 ) -> "Config":
     """Preset, file, --set and options, each overriding the one before."""
@@ -168,9 +132,9 @@ def _configured(
 
     layers = [
         settings_of(preset) if preset is not None else {},
-        read_config(config) if config is not None else {},
+        read_config(config, "evolve") if config is not None else {},
         parse_settings(settings),
-        given,
+        options,
         {"device": device} if device is not None else {},
     ]
     sections = [layer.get("data") for layer in layers]
@@ -201,6 +165,7 @@ def _run(
 ) -> None:
     from autospace.cli.display.outcomes import print_evolve_outcome as tell_outcome
     from autospace.cli.output import INTERRUPTED
+    from autospace.cli.progress.parts import Rounds
     from autospace.cli.progress.reporters import reporting
     from autospace.compute.machine import keep_freed_memory
     from autospace.evolution.folder import RunFolder
@@ -210,33 +175,21 @@ def _run(
     keep_freed_memory()
     new = config and RunFolder.create(path, config, force=force)
     folder = new or RunFolder.open(path)
-    with reporting(progress, path) as observer:
+    with reporting(progress, "evolve", Rounds()) as observer:
         if folder.finished:
-            observer.say(f"{path}: the run is finished already")
+            observer.message(f"{path}: the run is finished already")
         try:
             space = learn(folder, observer, device, workers)
         except KeyboardInterrupt:
             if folder.replacing:
-                observer.say("interrupted before the new run began; the earlier one is untouched")
+                observer.message(
+                    "interrupted before the new run began; the earlier one is untouched"
+                )
             else:
                 command = f"autospace evolve --resume {shlex.quote(str(path))}"
-                observer.say(f"interrupted; nothing is lost: {command}")
+                observer.message(f"interrupted; nothing is lost: {command}")
             raise typer.Exit(INTERRUPTED) from None
     tell_outcome(path, space)
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given, nested by the dots of their names."""
-    nested: dict[str, Any] = {}
-    for name, value in options.items():
-        if value is None:
-            continue
-        *sections, last = name.split(".")
-        place = nested
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[last] = value
-    return nested
 
 
 def _milliseconds(text: str | None) -> float | str | None:

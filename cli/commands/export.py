@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autospace.cli.output import Format, InputError, check_new, json_data, message, write_new
+from autospace.cli.options import Format, OneArchitecture, Overwrite, SpaceSource
+from autospace.cli.output import InputError, check_new, json_data, message, write_new
 
 if TYPE_CHECKING:
     from autospace.exporters.targets import Target
@@ -16,32 +17,33 @@ if TYPE_CHECKING:
 def export(
     space: Annotated[
         str | None,
-        typer.Argument(help="A space or architecture: a file, a run folder, or NAME@SKELETON."),
+        typer.Argument(help=SpaceSource),
     ] = None,
-    to: Annotated[str | None, typer.Option(help="The target; --list names them.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write it; - for stdout.")] = None,
-    architecture: Annotated[
-        str | None,
-        typer.Option(help='One of the space: a file, or its flat {"layer_03": "cell id"}.'),
-    ] = None,
+    to: Annotated[str | None, typer.Option(help="Target; --list shows all.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; - means stdout.")] = None,
+    architecture: OneArchitecture = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Trained weights to write with a network.")
+        Path | None, typer.Option(help="File of trained weights, for onnx and pt2.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
-    list_: Annotated[bool, typer.Option("--list", help="Say what each target is for.")] = False,
+    force: Overwrite = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="Show what each target is for, and exit.")
+    ] = False,
     format_: Format = "table",
 ) -> None:
-    """Hand a space or an architecture over to another tool."""
+    """Write a space or an architecture for another tool."""
     if list_:
         _print_targets(format_)
         return
     if space is None or to is None:
-        raise InputError(f"{'SPACE' if space is None else '--to'} is missing; --list shows targets")
+        raise InputError(
+            f"{'SPACE' if space is None else '--to'}: missing; --list shows all targets"
+        )
     if format_ == "json":
-        raise InputError("--format json: only with --list")
+        raise InputError("--format json: allowed only with --list")
     target = _target(to)
     if weights is not None and not target.deployed:
-        raise InputError(f"--weights: {to} files hold none; allowed: with onnx, pt2")
+        raise InputError(f"--weights: files of {to} hold no weights; allowed: with onnx and pt2")
     value = _value(space, architecture, to, target)
     place = None if out is None or str(out) == "-" else out
     if target.deployed:
@@ -67,12 +69,14 @@ def _value(
     value = load_any(source)
     if architecture is not None:
         if isinstance(value, Architecture):
-            raise InputError(f"--architecture: {source} is one already; allowed beside a space")
+            raise InputError(f"--architecture: {source} is already one; allowed: with a space")
         value = load_architecture(architecture, value)
     if isinstance(value, Space) and target.takes == "architecture":
         if value.size > 1:
-            problem = f"{source} is a space, and {name} takes one architecture"
-            raise InputError(f"{problem}: add --architecture FILE, or run autospace sample")
+            problem = f"is a space, but {name} takes one architecture"
+            raise InputError(
+                f"{source}: {problem}; add --architecture FILE, or use autospace sample"
+            )
         value = load_architecture(source)
     if isinstance(value, Architecture) and target.takes == "space":
         given = source if architecture is None else "--architecture"
@@ -103,21 +107,25 @@ def _warn_of_formulas(value: "Space | Architecture") -> None:
 
     if found := formulas(value):
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        message(f"warning: a spreadsheet takes the id {found[0]!r}{more} for a formula")
+        message(f"warning: a spreadsheet reads the id {found[0]!r}{more} as a formula")
 
 
 def _deploy(
     value: "Space | Architecture", name: str, out: Path | None, weights: Path | None, force: bool
 ) -> None:
     if out is None:
-        raise InputError(f"{name}: a binary file; name it with --out FILE")
+        raise InputError(f"--out: missing; {name} is a binary file, which needs a name")
     check_new(out, force=force)
     from autospace.networks.deploy import deploy
     from autospace.spaces.text import human
 
     made: Any = deploy
     deployed = made(value, name, out, weights=weights)
-    kind = "trained weights" if deployed.trained else "fresh weights (--weights takes trained ones)"
+    kind = (
+        "trained weights"
+        if deployed.trained
+        else "untrained weights (--weights takes trained ones)"
+    )
     message(f"wrote {out}: {human(deployed.bytes)} bytes, {kind}, checked against PyTorch")
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autospace.cli.output import Format, InputError, check_new, json_data, message, write_new
+from autospace.cli.options import Format, Overwrite
+from autospace.cli.output import InputError, check_new, json_data, message, write_new
 
 if TYPE_CHECKING:
     from autospace.importers.target import Target
@@ -15,36 +16,43 @@ if TYPE_CHECKING:
 
 def import_(
     file: Annotated[
-        str | None, typer.Argument(help="A file of another program; - for stdin.")
+        str | None, typer.Argument(help="File of another program; - means stdin.")
     ] = None,
-    from_: Annotated[str | None, typer.Option("--from", help="Its format; see --list.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Format of the file; --list shows all.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write.", show_default="stdout")] = None,
     skeleton: Annotated[
         str | None,
-        typer.Option(help="Network around the cells, by name or file.", show_default="by format"),
+        typer.Option(
+            help="Skeleton around the cells: a built-in one or a file.", show_default="by format"
+        ),
     ] = None,
     resolution: Annotated[
-        int | None, typer.Option(help="Side of the images.", show_default="the skeleton's")
+        int | None,
+        typer.Option(
+            help="Height and width of the images in pixels.", show_default="the skeleton's"
+        ),
     ] = None,
     space: Annotated[
-        str | None, typer.Option(help="What the ids of a client's result refer to.")
+        str | None, typer.Option(help="Space that the cell ids of a client's result refer to.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
-    list_: Annotated[bool, typer.Option("--list", help="List the formats and exit.")] = False,
+    force: Overwrite = False,
+    list_: Annotated[bool, typer.Option("--list", help="Show all formats, and exit.")] = False,
     format_: Format = "table",
 ) -> None:
     """Read a space or an architecture of another tool.
 
-    It is written as JSON. What a cell cannot express is an error that says which part and why.
+    It is written as JSON. If a cell cannot express a part of the file, an error names that part.
     """
     if list_:
         _list_formats(format_)
         return
     if file is None or from_ is None:
         missing = "FILE" if file is None else "--from FORMAT"
-        raise InputError(f"{missing}: missing; autospace import --list shows the formats")
+        raise InputError(f"{missing}: missing; autospace import --list shows all formats")
     if format_ != "table":
-        raise InputError("--format: only beside --list; what is imported is JSON anyway")
+        raise InputError("--format: allowed only with --list; what is imported is always JSON")
     target = _target(from_, skeleton, resolution, space)
     if out is not None:
         check_new(out, force=force)
@@ -62,12 +70,14 @@ def _target(name: str, skeleton: str | None, resolution: int | None, space: str 
         raise InputError(f"--from {name[:40]!r}: unknown; allowed: {', '.join(FORMATS)}")
     if FORMATS[name].needs == "space":
         if space is None:
-            raise InputError(f"--from {name}: cell ids mean nothing without --space SPACE")
+            raise InputError(
+                f"--from {name}: cell ids need the space that they refer to; add --space SPACE"
+            )
         if skeleton is not None or resolution is not None:
             raise InputError(f"--from {name}: skeleton and resolution are those of --space")
         return Target(space=load(space))
     if space is not None:
-        raise InputError(f"--from {name}: takes no --space; its cells are whole")
+        raise InputError(f"--from {name}: holds whole cells; allowed: without --space")
     if resolution is not None and not 1 <= resolution <= MAX_RESOLUTION:
         raise InputError(f"--resolution {resolution}: allowed: 1 to {MAX_RESOLUTION}")
     return Target(None if skeleton is None else load_skeleton(skeleton), resolution)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from autospace.cli.output import FAILED, Format, data, json_data, rich_data, write_new
+from autospace.cli.options import Format, Overwrite
+from autospace.cli.output import FAILED, data, json_data, rich_data, write_new
 
 if TYPE_CHECKING:
     from autospace.spaces import Space
@@ -27,7 +28,7 @@ def spaces(format_: Format = "table") -> None:
 
 def schema(
     kind: Annotated[
-        Literal["space", "architecture", "skeleton"], typer.Argument(help="Which file.")
+        Literal["space", "architecture", "skeleton"], typer.Argument(help="Kind of the file.")
     ] = "space",
 ) -> None:
     """Print the JSON Schema of a file format."""
@@ -82,15 +83,15 @@ def _family_description(space: "Space") -> str:
 
 
 def init(
-    file: Annotated[Path, typer.Argument(help="Where to write it; - for stdout.")] = Path(
+    file: Annotated[Path, typer.Argument(help="File to write; - means stdout.")] = Path(
         "autospace.toml"
     ),
-    preset: Annotated[str, typer.Option(help="Whose settings to write.")] = "demo",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    preset: Annotated[str, typer.Option(help="Preset whose settings are written.")] = "demo",
+    force: Overwrite = False,
 ) -> None:
     """Write a configuration file to start from.
 
-    It holds every setting of a preset, for evolve --config.
+    The file holds all settings of a preset; evolve --config reads it.
     """
     from autospace.evolution.settings import NEEDS_DATA, make_config
     from autospace.evolution.settings import preset as settings_of
@@ -104,7 +105,7 @@ def init(
         data(text)
         return
     write_new(file, text, force=force)
-    data(f"{file} written; edit it, then: autospace evolve --config {file} --out runs/mine")
+    data(f"wrote {file}; edit it, then: autospace evolve --config {file} --out runs/mine")
 
 
 REQUIRED = ("torch", "numpy", "deap", "pydantic", "pillow", "safetensors", "typer", "rich")
@@ -112,9 +113,9 @@ OPTIONAL = {"scikit-learn": "--data digits", "matplotlib": "plots of the benchma
 
 
 def doctor(format: Format = "table") -> None:
-    """Say what is installed and which devices can be used.
+    """Show what is installed and which devices can be used.
 
-    Exit code 1 if something that every command needs is missing.
+    The exit code is 1 if a required package is missing.
     """
     packages = {name: _version(name) for name in (*REQUIRED, *OPTIONAL)}
     missing = [name for name in REQUIRED if packages[name] is None]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
+from autospace.cli.options import DeviceName, Number, Overwrite
 from autospace.cli.output import InputError, data, message, rich_data, write_new
 
 if TYPE_CHECKING:
@@ -13,32 +14,41 @@ if TYPE_CHECKING:
 
 SHOWN_ROWS: Final = 20
 
-Number = int | None
 SkeletonName = Annotated[
     str | None,
     typer.Option(
-        help="Profile every cell on a skeleton: a built-in one, or a .json or .toml file.",
+        help="Skeleton whose cells are profiled: a built-in one, or a .json or .toml file.",
         show_default="cifar",
     ),
 ]
 SpaceName = Annotated[
-    str | None, typer.Option(help="Profile the candidates of a space instead.", show_default=False)
+    str | None, typer.Option(help="Profile only the candidates of this space.", show_default=False)
 ]
 Resolution = Annotated[
-    Number, typer.Option(min=1, max=4096, help="Pixels a side.", show_default="the skeleton's")
+    Number,
+    typer.Option(
+        min=1,
+        max=4096,
+        help="Height and width of the images in pixels.",
+        show_default="the skeleton's",
+    ),
 ]
 Channels = Annotated[
-    Number, typer.Option(min=1, max=8192, help="Of the images.", show_default="the skeleton's")
+    Number,
+    typer.Option(min=1, max=8192, help="Channels of the images.", show_default="the skeleton's"),
 ]
-Classes = Annotated[Number, typer.Option(min=2, max=100_000, show_default="the skeleton's")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda[:n].")]
+Classes = Annotated[
+    Number,
+    typer.Option(min=2, max=100_000, help="Classes of images.", show_default="the skeleton's"),
+]
 Dtype = Annotated[
-    Literal["float32", "bfloat16", "float16"], typer.Option(help="Numbers of the network.")
+    Literal["float32", "bfloat16", "float16"], typer.Option(help="Number type of the network.")
 ]
 Batch = Annotated[int, typer.Option(min=1, max=65_536, help="Images per forward pass.")]
 Threads = Annotated[int, typer.Option(min=1, max=1024, help="CPU threads of the network.")]
-Out = Annotated[Path | None, typer.Option(help="Write the table here: .csv, else JSON.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite the file.")]
+Out = Annotated[
+    Path | None, typer.Option(help="File for the table: CSV if it ends in .csv, else JSON.")
+]
 TableFormat = Annotated[
     Literal["table", "json", "csv"], typer.Option("--format", help="For people, or for programs.")
 ]
@@ -50,20 +60,20 @@ def profile(
     resolution: Resolution = None,
     channels: Channels = None,
     classes: Classes = None,
-    device: Device = "auto",
+    device: DeviceName = "auto",
     dtype: Dtype = "float32",
     batch: Batch = 1,
     threads: Threads = 1,
     out: Out = None,
-    force: Force = False,
+    force: Overwrite = False,
     format_: TableFormat = "table",
 ) -> None:
     """Measure the latency of this device, part by part.
 
-    evolve --max-latency-ms X --latency-table FILE keeps every network below X on it.
+    With the table, evolve --max-latency-ms X --latency-table FILE limits every network to X ms.
     """
     if out is not None and out.exists() and not force:
-        raise InputError(f"{out}: exists already; --force overwrites it")
+        raise InputError(f"{out}: already exists; --force overwrites it")
     changes = {"resolution": resolution, "in_channels": channels, "classes": classes}
     given = {name: value for name, value in changes.items() if value is not None}
     subject = _subject(skeleton, space, given)
@@ -72,7 +82,7 @@ def profile(
 
     if out is not None:
         write_new(out, to_csv(table) if out.suffix == ".csv" else to_json(table), force=force)
-        message(f"{out}: written")
+        message(f"wrote {out}")
     if format_ == "table":
         _print(table)
     else:
@@ -90,7 +100,9 @@ def _subject(skeleton: str | None, space: str | None, given: dict[str, Any]) -> 
     if space is None:
         return of_skeleton(replace(load_skeleton(skeleton or "cifar"), **given), rng)
     if skeleton is not None or given:
-        raise InputError("--space: brings its own network; no --skeleton or sizes beside it")
+        raise InputError(
+            "--space: brings its own skeleton; allowed: neither --skeleton nor sizes with it"
+        )
     return of_space(load(space), rng)
 
 
@@ -127,18 +139,18 @@ def _print(table: "LatencyTable") -> None:
         times = (f"{row.mean_ms:.4f}", f"{row.std_ms:.4f}", str(row.n))
         rows.add_row(row.part, widths, pixels, *times)
     left = len(table.rows) - SHOWN_ROWS
-    notes = [f"and {left} cheaper ones: --format csv shows all"] if left > 0 else []
+    notes = [f"and {left} faster ones; --format csv shows all"] if left > 0 else []
     rich_data(head, "", rows, *(Text(note, style="dim") for note in notes), "", _quality(table))
 
 
 def _quality(table: "LatencyTable") -> str:
     """How far the sum over the table can be trusted."""
     correction, check = table.correction, table.check
-    text = f"in a network: {correction.scale:.2f} of these times"
-    text += f" plus {correction.overhead_ms:.4f} ms a part"
+    text = f"in a network, a part takes {correction.scale:.2f} times as long"
+    text += f" plus {correction.overhead_ms:.4f} ms"
     if check is None:
         return text
     return (
-        f"{text}\non {check.networks} random networks: off by {check.median_error:.0%} "
-        f"(at worst {check.worst_error:.0%}), rank correlation {check.tau:.2f}"
+        f"{text}\nmedian error on {check.networks} random networks: {check.median_error:.0%} "
+        f"(at most {check.worst_error:.0%}); rank correlation: {check.tau:.2f}"
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from autospace.cli.options import require
+from autospace.cli.options import Overwrite, require
 from autospace.cli.output import InputError, check_new, message, write_new
 
 
@@ -14,11 +14,11 @@ def report(
         Path, typer.Argument(metavar="RUN_OR_COMPARISON", help="Folder of a run or comparison.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="The file.", show_default="report.html in the folder")
+        Path | None, typer.Option(help="File to write.", show_default="report.html in the folder")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    force: Overwrite = False,
 ) -> None:
-    """Write a report as one HTML file that loads nothing."""
+    """Write a report as one HTML file, which needs no other files."""
     from autospace.evolution.folder import REPORT
     from autospace.report import report_text
 
@@ -36,7 +36,7 @@ def plot(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the figures.")],
     format_: Annotated[Format, typer.Option("--format", help="svg, pdf or png.")] = "pdf",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite figures.")] = False,
+    force: Overwrite = False,
 ) -> None:
     """Write the figures of a report as files for a paper."""
     from autospace.report import figures
@@ -47,7 +47,7 @@ def plot(
 
     found = figures(source)
     if not found:
-        raise InputError(f"{source}: nothing to draw yet")
+        raise InputError(f"{source}: there is nothing to draw yet")
     targets = {out / f"{each.name}.{format_}": each for each in found}
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; allowed: a folder")

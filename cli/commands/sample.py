@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autospace.cli.options import limit
-from autospace.cli.output import Format, InputError, check_new, json_data, message, write_new
+from autospace.cli.options import Format, MaxMadds, MaxParams, Overwrite, SpaceSource, limit
+from autospace.cli.output import InputError, check_new, json_data, message, write_new
 
 if TYPE_CHECKING:
     from autospace.spaces import Architecture, Budget, Space
@@ -15,26 +15,22 @@ MOST_SAMPLES = 10_000
 
 
 def sample(
-    space: Annotated[
-        str, typer.Argument(help="A file, a run folder, or a built-in as NAME@SKELETON.")
-    ],
-    count: Annotated[int, typer.Option("-n", "--count", help="How many, all distinct.")] = 5,
+    space: Annotated[str, typer.Argument(help=SpaceSource)],
+    count: Annotated[
+        int, typer.Option("-n", "--count", help="Number of architectures, all distinct.")
+    ] = 5,
     seed: Annotated[int, typer.Option(help="Equal seeds draw equal architectures.")] = 0,
-    max_madds: Annotated[
-        str | None, typer.Option(help="Most MAdds of each, such as 5M.", show_default="none")
-    ] = None,
-    max_params: Annotated[
-        str | None, typer.Option(help="Most weights of each.", show_default="none")
-    ] = None,
+    max_madds: MaxMadds = None,
+    max_params: MaxParams = None,
     format_: Format = "table",
     out: Annotated[
-        Path | None, typer.Option(help="Folder for a file of each architecture.")
+        Path | None, typer.Option(help="Folder to which each architecture is written as a file.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite files in it.")] = False,
+    force: Overwrite = False,
 ) -> None:
     """Draw architectures from a space.
 
-    All that keep the limits are equally likely, however few they are.
+    All architectures within the limits are equally likely, however few there are.
     """
     from autospace.cli.display.summary import plural
     from autospace.seeds import stream
@@ -44,8 +40,8 @@ def sample(
     if not 1 <= count <= MOST_SAMPLES:
         raise InputError(f"-n {count}: allowed: 1 to {MOST_SAMPLES}")
     budget = Budget(
-        None if max_madds is None else limit("--max-madds", max_madds),
-        None if max_params is None else limit("--max-params", max_params),
+        limit("--max-madds", max_madds),
+        limit("--max-params", max_params),
     )
     source = load(space)
     drawn = sample_within(source, budget, count, stream(seed, "sample"))

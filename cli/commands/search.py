@@ -6,34 +6,40 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autospace.cli.options import absolute, absolute_source
-from autospace.cli.output import INTERRUPTED, Format, InputError
+from autospace.cli.options import (
+    Data,
+    Device,
+    Format,
+    LatencyTable,
+    MaxLatency,
+    MaxMadds,
+    MaxParams,
+    Number,
+    Progress,
+    Replace,
+    Resume,
+    RunOut,
+    Seed,
+    Settings,
+    SpaceSource,
+    Text,
+    absolute,
+    absolute_source,
+    check_resumed,
+    given,
+    limit,
+)
+from autospace.cli.output import INTERRUPTED, InputError
 
 if TYPE_CHECKING:
     from autospace.searchers.settings import SearchConfig
 
-Text = str | None
-Number = int | None
-
-SpaceName = Annotated[
-    Text,
-    typer.Argument(
-        metavar="SPACE",
-        help="A file, a run folder, or a built-in as NAME@SKELETON.",
-        show_default=False,
-    ),
-]
-MethodName = Annotated[Text, typer.Option(help="See --list.", show_default="random-ws; see --list")]
-Data = Annotated[
-    Text,
-    typer.Option(
-        help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH "
-        "or synthetic[:options].",
-        show_default=False,
-    ),
+SpaceName = Annotated[Text, typer.Argument(metavar="SPACE", help=SpaceSource, show_default=False)]
+MethodName = Annotated[
+    Text, typer.Option(help="Search method; --list shows all.", show_default="random-ws")
 ]
 Evaluations = Annotated[
-    Number, typer.Option(help="Networks that may be judged.", show_default="by method")
+    Number, typer.Option(help="Maximum number of networks to evaluate.", show_default="by method")
 ]
 Steps = Annotated[
     Number, typer.Option(help="Training steps of the shared weights.", show_default="2000")
@@ -49,34 +55,12 @@ Training = Annotated[
 Interference = Annotated[
     Number,
     typer.Option(
-        help="Pairs of networks per number of differing layers whose gradients are compared.",
+        help="Pairs of networks whose gradients are compared, for each number of layers in which "
+        "they can differ.",
         show_default="none",
     ),
 ]
-MaxMadds = Annotated[Text, typer.Option(help="Most MAdds of any network, such as 5M.")]
-MaxParams = Annotated[Text, typer.Option(help="Most weights of any network.")]
-MaxLatency = Annotated[
-    float | None,
-    typer.Option("--max-latency-ms", help="Most milliseconds of any network, by --latency-table."),
-]
-LatencyTable = Annotated[
-    Text, typer.Option("--latency-table", help="A file of autospace profile --out.")
-]
-Seed = Annotated[Number, typer.Option(help="Equal seeds give equal results.", show_default="0")]
-Out = Annotated[
-    Path | None, typer.Option(help="Folder of the new search.", show_default="runs/search-...")
-]
-Resume = Annotated[
-    Path | None, typer.Option(help="Go on with the search in this folder.", show_default=False)
-]
-Device = Annotated[Text, typer.Option(help="auto, cpu or cuda[:n].")]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. options.population=30."),
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace a search that is in the folder.")]
-Progress = Annotated[str, typer.Option(help="auto, plain, json or none; on stderr.")]
-Listing = Annotated[bool, typer.Option("--list", help="Say what each method is, and exit.")]
+Listing = Annotated[bool, typer.Option("--list", help="Show what each method does, and exit.")]
 
 
 def search(
@@ -92,19 +76,20 @@ def search(
     max_latency_ms: MaxLatency = None,
     latency_table: LatencyTable = None,
     seed: Seed = None,
-    out: Out = None,
+    out: RunOut = None,
     resume: Resume = None,
     device: Device = None,
-    changes: Changes = None,
-    force: Force = False,
+    settings: Settings = None,
+    force: Replace = False,
     progress: Progress = "auto",
     format_: Format = "table",
     list_: Listing = False,
 ) -> None:
     """Search a space for an architecture.
 
-    Weights are trained on one half of the train images, networks are judged on the other; the best
-    few are trained alone at the end. A search can be stopped at any time.
+    Trains weights on one half of the training images and evaluates networks on the other half; at
+    the end, trains each of the best few on its own. A search can be stopped at any time; --resume
+    continues it.
     """
     from autospace.cli.progress.reporters import check_progress
 
@@ -112,30 +97,27 @@ def search(
         _list(format_)
         return
     check_progress(progress)
-    given = {
-        "seed": seed,
-        "method": method,
-        "evaluations": evaluations,
-        "data": {"source": data},
-        "supernet": {
-            "steps": steps,
-            "training": supernet_training,
-            "interference": interference,
-        },
-        "budget": {
-            "max_madds": _limit("--max-madds", max_madds),
-            "max_params": _limit("--max-params", max_params),
-            "max_latency_ms": max_latency_ms,
-            "latency_table": None if latency_table is None else absolute(latency_table),
-        },
-    }
+    options = given(
+        {
+            "seed": seed,
+            "method": method,
+            "evaluations": evaluations,
+            "data.source": data,
+            "supernet.steps": steps,
+            "supernet.training": supernet_training,
+            "supernet.interference": interference,
+            "budget.max_madds": limit("--max-madds", max_madds),
+            "budget.max_params": limit("--max-params", max_params),
+            "budget.max_latency_ms": max_latency_ms,
+            "budget.latency_table": None if latency_table is None else absolute(latency_table),
+        }
+    )
     if resume is not None:
-        if space or out or changes or force or _present(given):
-            problem = "goes on with the settings of the search; of other options only"
-            raise InputError(f"--resume: {problem} --device, --progress and --format can be given")
+        others = any((space, options, settings, out, force))
+        check_resumed(others=others, allowed="--device, --progress and --format")
         _run(resume, None, None, device, force=False, progress=progress, format_=format_)
         return
-    config = _configured(_present(given), changes or [], device)
+    config = _configured(options, settings or [], device)
     target = out or Path("runs") / f"search-{config.method}-seed{config.seed}"
     _run(target, config, space, device, force=force, progress=progress, format_=format_)
 
@@ -159,26 +141,11 @@ def _list(format_: str) -> None:
     rich_data(table)
 
 
-def _limit(option: str, text: str | None) -> int | None:
-    from autospace.cli.options import limit
-
-    return None if text is None else limit(option, text)
-
-
-def _present(options: dict[str, Any]) -> dict[str, Any]:
-    """What was given, without empty sections."""
-    found = {
-        name: _present(value) if isinstance(value, dict) else value
-        for name, value in options.items()
-    }
-    return {name: value for name, value in found.items() if value is not None and value != {}}
-
-
-def _configured(given: dict[str, Any], changes: list[str], device: str | None) -> "SearchConfig":
+def _configured(options: dict[str, Any], settings: list[str], device: str | None) -> "SearchConfig":
     from autospace.runs.settings import make_settings, parse_settings
     from autospace.searchers.settings import SearchConfig
 
-    layers = [parse_settings(changes), given, {} if device is None else {"device": device}]
+    layers = [parse_settings(settings), options, {} if device is None else {"device": device}]
     config = make_settings(SearchConfig, *layers)
     if not any("source" in layer.get("data", {}) for layer in layers[:2]):
         raise InputError("--data: name the images, such as --data digits or --data folder:PATH")
@@ -197,7 +164,7 @@ def _run(
     format_: str,
 ) -> None:
     from autospace.cli.display.outcomes import print_search_outcome as tell_outcome
-    from autospace.cli.progress.counter import counting
+    from autospace.cli.progress.reporters import reporting
     from autospace.compute.machine import keep_freed_memory
     from autospace.searchers.driver import run_search
     from autospace.searchers.folder import SearchFolder
@@ -210,16 +177,18 @@ def _run(
     new = config and SearchFolder.create(path, config, force=force)
     folder = new or SearchFolder.open(path)
     keep_freed_memory()
-    with counting(progress) as counter:
+    with reporting(progress, "search") as observer:
         if folder.finished:
-            counter.say(f"{path}: the search is finished already")
+            observer.message(f"{path}: the search is finished already")
         try:
-            result = run_search(folder, space, counter, device)
+            result = run_search(folder, space, observer, device)
         except KeyboardInterrupt:
             if folder.replacing:
-                counter.say("interrupted before the search began; the earlier one is untouched")
+                observer.message(
+                    "interrupted before the search began; the earlier one is untouched"
+                )
             else:
                 command = f"autospace search --resume {shlex.quote(str(path))}"
-                counter.say(f"interrupted; go on with: {command}")
+                observer.message(f"interrupted; nothing is lost: {command}")
             raise typer.Exit(INTERRUPTED) from None
     tell_outcome(path, result, format_)

@@ -6,29 +6,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autospace.cli.output import Format, InputError, json_data, message, write_new
+from autospace.cli.options import Format, OneArchitecture, Overwrite, SpaceSource
+from autospace.cli.output import InputError, json_data, message, write_new
 
 if TYPE_CHECKING:
     from autospace.spaces import Architecture, Candidate, Layer, Space
 
 
 def show(
-    space: Annotated[
-        str, typer.Argument(help="A file, a run folder, or a built-in as NAME@SKELETON.")
-    ],
-    architecture: Annotated[
-        str | None,
-        typer.Option(help='One of the space: a file, or its flat {"layer_03": "cell id"}.'),
-    ] = None,
+    space: Annotated[str, typer.Argument(help=SpaceSource)],
+    architecture: OneArchitecture = None,
     layer: Annotated[
-        str | None, typer.Option(help="One layer, by name or index: its candidates.")
+        str | None, typer.Option(help="Show the candidates of this layer: its name or index.")
     ] = None,
-    cell: Annotated[str | None, typer.Option(help="One candidate, by its id: its cell.")] = None,
+    cell: Annotated[str | None, typer.Option(help="Show the cell with this id.")] = None,
     format_: Format = "table",
     svg: Annotated[
-        Path | None, typer.Option(help="Write a picture instead, of what would be shown.")
+        Path | None, typer.Option(help="Write a picture to this file instead of text.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the picture.")] = False,
+    force: Overwrite = False,
 ) -> None:
     """Show a space, a layer, a cell or an architecture."""
     shown = _shown(space, architecture)
@@ -62,7 +58,7 @@ class _Shown:
 
 @dataclass(frozen=True, slots=True)
 class _Output:
-    """As what to show it."""
+    """How to show it."""
 
     format: str
     svg: Path | None
@@ -84,10 +80,10 @@ def _shown(source: str, architecture: str | None) -> _Shown:
         name = known.name if known is not None else Path(source).stem
         return _Shown(value, name, ("show", source), known)
     if not isinstance(value, Space):
-        raise InputError(f"--architecture: {source} is one already; allowed beside a space")
+        raise InputError(f"--architecture: {source} is already one; allowed: with a space")
     one = load_architecture(architecture, value)
     if one.skeleton != value.skeleton:
-        problem = "stands on another skeleton than the space"
+        problem = "has another skeleton than the space"
         raise InputError(f"--architecture {architecture}: {problem} {source}")
     command = ("show", source, "--architecture", architecture)
     return _Shown(one, Path(architecture).stem, command, value)

@@ -7,15 +7,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autospace.cli.options import (
+    Data,
+    Device,
+    Number,
+    Progress,
+    Replace,
+    Resume,
+    RunOut,
+    Seed,
+    Settings,
+    Text,
+    check_resumed,
+    given,
+)
 from autospace.cli.output import InputError
 
 if TYPE_CHECKING:
     from autospace.spaces import Architecture
     from autospace.training.folder import TrainingFolder, TrainingResult
     from autospace.training.settings import TrainConfig
-
-Text = str | None
-Number = int | None
 
 Source = Annotated[
     Text,
@@ -25,22 +36,9 @@ Source = Annotated[
         show_default=False,
     ),
 ]
-Data = Annotated[
-    Text,
-    typer.Option(
-        help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH "
-        "or synthetic[:options].",
-        show_default=False,
-    ),
+SpaceName = Annotated[
+    Text, typer.Option(help="Space that ARCH belongs to, if ARCH holds cell ids only.")
 ]
-SpaceName = Annotated[Text, typer.Option(help="The space whose cell ids a flat ARCH names.")]
-Out = Annotated[
-    Path | None, typer.Option(help="Folder of the new training.", show_default="runs/train-...")
-]
-Resume = Annotated[
-    Path | None, typer.Option(help="Go on with the training in this folder.", show_default=False)
-]
-Seed = Annotated[Number, typer.Option(help="Equal seeds give equal weights.", show_default="0")]
 RecipeName = Annotated[
     Text,
     typer.Option(
@@ -52,26 +50,17 @@ Epochs = Annotated[Number, typer.Option(help="Passes over the training images.")
 Batch = Annotated[Number, typer.Option(help="Images per step.")]
 Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
 NoValidation = Annotated[
-    bool, typer.Option("--no-validation", help="Train on all images; no curve but the loss.")
+    bool, typer.Option("--no-validation", help="Train on all images, with no validation curve.")
 ]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. augment.mixup=0.2."),
-]
-Device = Annotated[Text, typer.Option(help="auto, cpu or cuda[:n].")]
-Onnx = Annotated[bool, typer.Option("--onnx", help="Write model.onnx as well.")]
-TensorBoard = Annotated[
-    bool, typer.Option("--tensorboard", help="Write curves for TensorBoard as well.")
-]
-Progress = Annotated[str, typer.Option(help="auto, plain, json or none; on stderr.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a training that is in the folder.")]
+Onnx = Annotated[bool, typer.Option("--onnx", help="Also write model.onnx.")]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard curves.")]
 
 
 def train(
     arch: Source = None,
     data: Data = None,
     space: SpaceName = None,
-    out: Out = None,
+    out: RunOut = None,
     resume: Resume = None,
     seed: Seed = None,
     recipe: RecipeName = None,
@@ -84,12 +73,12 @@ def train(
     onnx: Onnx = False,
     tensorboard: TensorBoard = False,
     progress: Progress = "auto",
-    force: Force = False,
+    force: Replace = False,
 ) -> None:
     """Train one architecture from scratch.
 
-    Writes its weights and its accuracy on the test images, which are looked at once, at the end.
-    A training can be stopped at any time and goes on with --resume RUN.
+    Writes its weights and its accuracy on the test images, which are used once, at the end. A
+    training can be stopped at any time; --resume RUN continues it.
     """
     from autospace.cli.display.outcomes import print_train_outcome as tell_outcome
     from autospace.cli.options import require
@@ -100,35 +89,33 @@ def train(
         require("--onnx", "onnx", ("onnx", "onnxruntime", "onnxscript"))
     if tensorboard:
         require("--tensorboard", "tensorboard", ("tensorboard",))
-    given = {
-        **_present(seed=seed),
-        "data": _present(source=data, validation=0.0 if no_validation else None),
-        "optimizer": _present(learning_rate=lr),
-        "training": _present(epochs=epochs, batch=batch),
-    }
+    options = given(
+        {
+            "seed": seed,
+            "data.source": data,
+            "data.validation": 0.0 if no_validation else None,
+            "optimizer.learning_rate": lr,
+            "training.epochs": epochs,
+            "training.batch": batch,
+        }
+    )
     chosen = None
     if resume is None:
         architecture = _architecture(arch, space)
         name = _name(arch or "")
-        layers = [*_recipe(recipe, settings or [], architecture), given, _present(device=device)]
-        config = _configured(name, layers)
+        own = [options, given({"device": device})]
+        config = _configured(name, [*_recipe(recipe, settings or [], architecture), *own])
         chosen = (config, architecture)
         target = out or Path("runs") / f"train-{_plain(name)}-seed{config.seed}"
-    elif any([arch, space, out, recipe, settings, force, *(v != {} for v in given.values())]):
-        problem = "goes on with the settings of the training; of other options only"
-        allowed = "--device, --onnx, --tensorboard and --progress can be given"
-        raise InputError(f"--resume: {problem} {allowed}")
     else:
+        others = any((arch, space, out, recipe, settings, force, options))
+        allowed = "--device, --onnx, --tensorboard and --progress"
+        check_resumed(others=others, allowed=allowed)
         target = resume
     result = _run(target, chosen, device, force=force, board=tensorboard, progress=progress)
     tell_outcome(target, result, onnx=onnx)
     if onnx:
         _write_onnx(target)
-
-
-def _present(**options: Any) -> dict[str, Any]:
-    """The options that were given."""
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def _architecture(arch: str | None, space: str | None) -> "Architecture":
@@ -152,7 +139,7 @@ def _recipe(
         if not recipe.endswith(".toml"):
             known = f"{', '.join(RECIPES)}, or a .toml file"
             raise InputError(f"--recipe {recipe[:40]!r}: unknown; allowed: {known}")
-        return [read_config(Path(recipe)), parsed]
+        return [read_config(Path(recipe), "train"), parsed]
     images = parsed.get("data")
     side = images.get("resolution") if isinstance(images, dict) else None
     side = side if isinstance(side, int) else None
@@ -196,22 +183,24 @@ def _run(
     board: bool,
     progress: str,
 ) -> "TrainingResult":
-    from autospace.cli.progress.training_reporters import reporting
+    from autospace.cli.progress.parts import Board, Epochs
+    from autospace.cli.progress.reporters import reporting
     from autospace.compute.machine import keep_freed_memory
-    from autospace.training.folder import TrainingFolder
+    from autospace.training.folder import BOARD, TrainingFolder
     from autospace.training.full import train_architecture
 
     config, architecture = chosen or (None, None)
     new = config and TrainingFolder.create(path, config, force=force)
     folder = new or TrainingFolder.open(path)
     keep_freed_memory()
-    with reporting(progress, path, board=board) as observer:
+    epochs = Epochs(Board(path / BOARD) if board else None)
+    with reporting(progress, "train", epochs) as observer:
         if folder.finished:
-            observer.say(f"{path}: the training is finished already")
+            observer.message(f"{path}: the training is finished already")
         try:
             return train_architecture(folder, observer, architecture=architecture, device=device)
         except KeyboardInterrupt:
-            observer.say(_interrupted(path, folder))
+            observer.message(_interrupted(path, folder))
             from autospace.cli.output import INTERRUPTED
 
             raise typer.Exit(INTERRUPTED) from None

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autospace.cli.options import limit
-from autospace.cli.output import FAILED, Format, InputError, data, json_data, message
+from autospace.cli.options import Format, MaxMadds, MaxParams, limit
+from autospace.cli.output import FAILED, InputError, data, json_data, message
 
 MOST_IDS = 8
 
@@ -21,25 +21,21 @@ def validate(
     file: Annotated[
         str, typer.Argument(help="A space, architecture or skeleton file, or a run folder.")
     ],
-    max_madds: Annotated[
-        str | None, typer.Option(help="Fail if any architecture has more.", show_default="none")
-    ] = None,
-    max_params: Annotated[
-        str | None, typer.Option(help="Fail if any architecture has more.", show_default="none")
-    ] = None,
+    max_madds: MaxMadds = None,
+    max_params: MaxParams = None,
     format_: Format = "table",
 ) -> None:
-    """Check a file, and its architectures against limits.
+    """Check a file, and whether its architectures are within limits.
 
-    Warnings do not make it fail.
+    The exit code is 1 if a limit is exceeded; warnings do not change it.
     """
     from autospace.cli.display.summary import described
     from autospace.spaces import SpaceError
     from autospace.spaces.text import visible
 
     limits = {
-        "madds": None if max_madds is None else limit("--max-madds", max_madds),
-        "params": None if max_params is None else limit("--max-params", max_params),
+        "madds": limit("--max-madds", max_madds),
+        "params": limit("--max-params", max_params),
     }
     try:
         value = _load(file)
@@ -68,15 +64,15 @@ def _over(value: "Value", limits: dict[str, int | None]) -> Iterator[str]:
 
     if isinstance(value, Skeleton):
         if any(limit is not None for limit in limits.values()):
-            raise InputError("a skeleton has no cost: limits are for spaces and architectures")
+            raise InputError("a skeleton has no cost; limits are for spaces and architectures")
         return
-    kind = "the dearest architecture" if isinstance(value, Space) else "the architecture"
+    kind = "the most expensive architecture" if isinstance(value, Space) else "the architecture"
     cost = value.dearest if isinstance(value, Space) else value.cost
     for name, most in limits.items():
         found = getattr(cost, name)
         if most is not None and found > most:
             unit = "MAdds" if name == "madds" else name
-            yield f"{kind} has {found:,} {unit}, over --max-{name} {most:,}"
+            yield f"{kind} has {found:,} {unit}, more than --max-{name} {most:,}"
 
 
 def _load(file: str) -> "Value":
@@ -113,7 +109,7 @@ def _warnings(value: "Value") -> Iterator[str]:
         return
     if isinstance(value, Space):
         if not value.reference:
-            yield "no reference architecture: fitness has nothing to be relative to"
+            yield "no reference architecture, to which fitness would be relative"
         yield from _missing_references(value)
         yield from _beaten_cells(value)
     for layer in layers_of(value):
@@ -130,7 +126,7 @@ def _missing_references(space: "Space") -> Iterator[str]:
     if any(with_reference.values()):
         for name, found in with_reference.items():
             if not found:
-                yield f"{name}: no reference candidate, unlike in other layers"
+                yield f"{name}: no reference candidate, but other layers have one"
 
 
 def _beaten_cells(space: "Space") -> Iterator[str]:
@@ -179,4 +175,4 @@ def _dead_edges(layer: "Layer") -> Iterator[str]:
     for candidate in layer.candidates:
         if dead := dead_edges(candidate.cell):
             edges = ", ".join(map(edge_notation, dead))
-            yield f"{layer.shape.name}.{candidate.id}: edges on no path to the output: {edges}"
+            yield f"{layer.shape.name}.{candidate.id}: edges without a path to the output: {edges}"

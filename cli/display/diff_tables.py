@@ -27,10 +27,10 @@ def print_difference(first: Side, second: Side, found: SpaceDifference) -> None:
     parts: Parts = [_heading(first, second), ""]
     parts.extend(_whole(first[1], second[1], found))
     parts.extend([_layers(found), "", _operations(first[1], second[1]), ""])
-    note = "both: cells that compute the same, whatever their ids are"
+    note = "both: cells that compute the same function, whatever their ids are"
     rescored = sum(len(layer.rescored) for layer in found.layers)
     if rescored:
-        note += f"; {rescored} of them with another fitness"
+        note += f"; {rescored} of them have another fitness"
     parts.extend([faint(note), hint("diff", first[0], second[0], "--layer", "0")])
     rich_data(*parts)
 
@@ -69,7 +69,7 @@ def _heading(first: Side, second: Side) -> Table:
 def _whole(first: Space, second: Space, found: SpaceDifference) -> Parts:
     lines = []
     if found.equal:
-        lines.append("no difference: the same cells, equally fit, in every layer")
+        lines.append("no difference: every layer has the same cells with the same fitness")
     if found.skeleton:
         lines.append(f"skeletons differ in: {', '.join(found.skeleton)}")
     if found.reference:
@@ -117,7 +117,7 @@ def _ids(cells: tuple[Candidate, ...]) -> str:
 
 
 def _range(layer: Layer | None) -> str:
-    """Cheapest and dearest candidate of a layer."""
+    """Cheapest and most expensive candidate of a layer."""
     if layer is None:
         return "no layer"
     low, high = (human(pick(cost.madds for cost in layer.costs)) for pick in (min, max))

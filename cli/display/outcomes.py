@@ -47,17 +47,17 @@ def evolve_outcome(run: Path, space: "Space") -> list[str]:
     if best is not None:
         name, candidate = best
         lines += [
-            f"The best, in {name}: {notation(candidate.cell)}",
-            f"  of fitness {candidate.fitness or 0:+.4f}, born {_birth(candidate)}.",
+            f"The best cell, in {name}: {notation(candidate.cell)}",
+            f"  has a fitness of {candidate.fitness or 0:+.4f} and arose {_birth(candidate)}.",
         ]
     lines += [
         f"Operations in the evolved cells: {_operations([c for _, c in evolved])}.",
         "",
         f"Written: {run / 'space.json'}. Next:",
-        f"  autospace show {here} --layer 0         one layer, its cells drawn",
-        f"  autospace report {here}                 all of it as one HTML file",
-        f"  autospace compare {here} mbconv@{here} --data ...    is it better?",
-        f"  autospace export {here} --to optuna     hand it over; --list says to whom",
+        f"  autospace show {here} --layer 0         shows the cells of a layer",
+        f"  autospace report {here}                 writes a report as one HTML file",
+        f"  autospace compare {here} mbconv@{here} --data ...    compares with hand-made cells",
+        f"  autospace export {here} --to optuna     writes it for another tool; --list shows all",
     ]
     return lines
 
@@ -97,10 +97,10 @@ def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> No
     best = shlex.quote(str(path / "best.json"))
     source = result.config.data.source
     lines = [
-        f"{result.method} searched {result.space}: {result.evaluations:,} networks judged "
+        f"{result.method} searched {result.space}: {result.evaluations:,} networks evaluated "
         f"in {result.seconds:.0f} s.",
         "",
-        "Finalists, trained alone, best first:",
+        "Finalists, each trained on its own, the best first:",
         "  accuracy  predicted   MAdds     params",
     ]
     for each in result.finalists:
@@ -110,10 +110,10 @@ def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> No
     lines += _interference(result)
     lines += [
         "",
-        f"Accuracy is on validation images ({source}), after a short training.",
+        f"The accuracy is measured on validation images ({source}) after a short training.",
         f"Written: {shlex.quote(str(path / 'result.json'))}, {best}. Next:",
         f"  autospace show {best}",
-        f"  autospace train {best} --data ...        train it in full",
+        f"  autospace train {best} --data ...        trains it in full",
         f"  autospace export {best} --to onnx --out net.onnx",
     ]
     data("\n".join(lines))
@@ -147,7 +147,7 @@ def print_train_outcome(run: Path, result: "TrainingResult", *, onnx: bool) -> N
 def train_outcome(run: Path, result: "TrainingResult", encoding: str | None = None) -> list[str]:
     """The lines of the summary."""
     images, epochs = result.data, result.epochs
-    held = f", {images.validation:,} held out for the curve" if images.validation else ""
+    held = f", {images.validation:,} held out for validation" if images.validation else ""
     lines = [
         f"Trained {result.architecture}: {human(result.madds)} MAdds, "
         f"{human(result.params)} params.",
@@ -155,7 +155,8 @@ def train_outcome(run: Path, result: "TrainingResult", encoding: str | None = No
         f"epoch{'s' if epochs != 1 else ''}{held}.",
         "",
         *_curves(result.curve, encoding),
-        f"Test accuracy {result.test_accuracy:.2%} on {images.test:,} images, looked at this once.",
+        f"Test accuracy {result.test_accuracy:.2%} on {images.test:,} images, "
+        "which were used only this once.",
         "",
         f"Written: {run / 'model.safetensors'} and result.json. Next:",
         f"  autospace show {shlex.quote(str(run / 'architecture.json'))}",

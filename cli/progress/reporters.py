@@ -1,24 +1,23 @@
-"""How a run is shown while it goes on: live on a terminal, as lines in a pipe."""
+"""Progress as plain lines or as JSON, and the choice of a display by `--progress`."""
 
 import json
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import contextmanager
+from typing import Any, Final
 
 from autospace.cli.output import InputError, message
+from autospace.cli.progress.base import (
+    SECONDS_BETWEEN_EVENTS,
+    SECONDS_BETWEEN_LINES,
+    Phase,
+    Reporter,
+)
+from autospace.cli.progress.parts import Parts, duration
 
-if TYPE_CHECKING:
-    from autospace.evolution.plan import Plan
-    from autospace.evolution.population import EvolutionState
-
-KINDS = ("auto", "plain", "json", "none")
-PHASES = {"data": "reading images", "warm-up": "training the reference", "score": "scoring"}
-SECONDS_BETWEEN_LINES = 10.0
+KINDS: Final = ("auto", "plain", "json", "none")
 
 
 def check_progress(kind: str) -> None:
@@ -31,159 +30,93 @@ def check_progress(kind: str) -> None:
         raise InputError(f"--progress {kind[:40]!r}: allowed: {', '.join(KINDS)}")
 
 
-class Reporter:
-    """Counts rounds and seconds, and stops the run when the user asks for it."""
-
-    def __init__(self) -> None:
-        self.stopping = False
-        self.started = time.monotonic()
-        self.rounds: list[float] = []
-
-    def say(self, text: str) -> None:
-        """A remark for the user."""
-        message(text)
-
-    def tick(self, phase: str, done: int, total: int) -> None:
-        """Work done within a phase.
-
-        Raises:
-            KeyboardInterrupt: the user pressed Ctrl-C.
-        """
-        if self.stopping:
-            raise KeyboardInterrupt
-        self.show_tick(phase, done, total)
-
-    def round(self, plan: "Plan", state: "EvolutionState", seconds: float) -> None:
-        """A round is done and saved."""
-        self.rounds.append(seconds)
-        self.show_round(plan, state, seconds)
-
-    def seconds_left(self, plan: "Plan", state: "EvolutionState") -> float:
-        """Mean time of the rounds so far, times those to come."""
-        return (plan.rounds - state.round) * sum(self.rounds) / max(1, len(self.rounds))
-
-    def interrupt(self, _signal: int, _frame: FrameType | None) -> None:
-        """First Ctrl-C: stop after this step. Second: stop at once."""
-        if self.stopping:
-            raise KeyboardInterrupt
-        self.stopping = True
-        # The signal may have come in the middle of a write to the same stream.
-        with suppress(RuntimeError):
-            self.say("stopping after this step; press Ctrl-C again to stop at once")
-
-    def show_tick(self, phase: str, done: int, total: int) -> None:
-        """Shows progress within a phase; silent here."""
-
-    def show_round(self, plan: "Plan", state: "EvolutionState", seconds: float) -> None:
-        """Shows a round; silent here."""
-
-    def close(self) -> None:
-        """Ends the display."""
-
-
-AnyReporter = TypeVar("AnyReporter", bound=Reporter)
-
-
 class PlainReporter(Reporter):
-    """A line every round, and every few seconds of a long phase."""
+    """A line per part of the run, and every few seconds of a long phase."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._last = ("", 0.0)
+    def __init__(self, command: str, parts: Parts) -> None:
+        super().__init__(command, parts)
+        self._shown = self.started
+        self._ends: tuple[str, int] = ("", 0)
 
-    def show_tick(self, phase: str, done: int, total: int) -> None:
-        """A line at the start and the end of a phase, and now and then between."""
-        if phase == "score" or not done:
+    def show_tick(self, phase: Phase) -> None:
+        """A line, unless the last one is too recent."""
+        name, done, total = self.now
+        if phase.lines == "never" or not (done or phase.left):
             return
-        now = time.monotonic()
-        if phase != self._last[0] or done >= total or now - self._last[1] > SECONDS_BETWEEN_LINES:
-            message(f"{PHASES[phase]}: {done:,} of {total:,}")
-            self._last = (phase, now)
+        # The total belongs to the end: more may be asked for after it.
+        ends = (name, total if done >= total else 0)
+        is_end = phase.lines == "ends" and (
+            name != self._ends[0] or (done >= total and ends != self._ends)
+        )
+        if not is_end and time.monotonic() - self._shown <= SECONDS_BETWEEN_LINES:
+            return
+        left = self.seconds_left() if phase.left and done < total else None
+        suffix = "" if left is None else f", {duration(left)} left"
+        message(f"{phase.title}: {done:,} of {total:,}{suffix}")
+        self._shown, self._ends = time.monotonic(), ends
 
-    def show_round(self, plan: "Plan", state: "EvolutionState", seconds: float) -> None:
-        """One line for the round."""
-        message(round_line(plan, state, seconds, self.seconds_left(plan, state)))
+    def show_part(self, event: Any) -> None:
+        """One line for the part."""
+        message(self.parts.line(event, self.seconds_left()))
+        self._shown = time.monotonic()
 
 
 class JsonReporter(Reporter):
     """A JSON object per event, one a line."""
 
-    def say(self, text: str) -> None:
+    def __init__(self, command: str, parts: Parts) -> None:
+        super().__init__(command, parts)
+        self._shown = ("", 0.0)
+
+    def message(self, text: str) -> None:
         """A remark for the user."""
         self._emit({"event": "message", "text": text})
 
-    def show_tick(self, phase: str, done: int, total: int) -> None:
-        """Only the end of a phase: scoring ticks thousands of times."""
-        if phase != "score" and done >= total:
-            self._emit({"event": phase, "done": done, "total": total})
+    def show_tick(self, phase: Phase) -> None:
+        """What is done, and the seconds left where events come about every second."""
+        name, done, total = self.now
+        event = {"event": name, "done": done, "total": total}
+        if phase.events == "end" and done >= total:
+            self._emit(event)
+        elif phase.events == "seconds":
+            now = time.monotonic()
+            shown, since = self._shown
+            if done < total and shown == name and now - since < SECONDS_BETWEEN_EVENTS:
+                return
+            self._shown = (name, now)
+            left = self.seconds_left()
+            self._emit(event if left is None else {**event, "seconds_left": round(left, 1)})
 
-    def show_round(self, plan: "Plan", state: "EvolutionState", seconds: float) -> None:
-        """The round's record."""
-        record = state.history[-1]
-        self._emit(
-            {
-                "event": "round",
-                "round": state.round,
-                "rounds": plan.rounds,
-                "phase": record.phase,
-                "best": record.best,
-                "mean": record.mean,
-                "feasible_rate": feasible_rate(state),
-                "seconds": round(seconds, 3),
-                "seconds_left": round(self.seconds_left(plan, state), 1),
-            }
-        )
+    def show_part(self, event: Any) -> None:
+        """The record of the part."""
+        self._emit(self.parts.record(event, self.seconds_left()))
 
     def _emit(self, event: dict[str, Any]) -> None:
         print(json.dumps(event), file=sys.stderr, flush=True)
 
 
 @contextmanager
-def reporting(kind: str, run: Path) -> Iterator[Reporter]:
-    """The reporter of a kind; while it is in use, Ctrl-C stops the run between two steps."""
-    with interruptible(_reporter(kind, run)) as reporter:
-        yield reporter
+def reporting(kind: str, command: str, parts: Parts | None = None) -> Iterator[Reporter]:
+    """The display of a kind of `--progress` for a command.
 
-
-@contextmanager
-def interruptible(reporter: AnyReporter) -> Iterator[AnyReporter]:
-    """Lets Ctrl-C stop the run between two steps, and closes the reporter at the end."""
-    earlier = signal.signal(signal.SIGINT, reporter.interrupt)
+    If the command has parts, the first Ctrl-C stops it between two steps.
+    """
+    shown = parts or Parts()
+    reporter = _reporter(kind, command, shown)
+    earlier = signal.signal(signal.SIGINT, reporter.interrupt) if parts else None
     try:
         yield reporter
     finally:
-        signal.signal(signal.SIGINT, earlier)
+        if earlier is not None:
+            signal.signal(signal.SIGINT, earlier)
         reporter.close()
+        shown.close()
 
 
-def round_line(plan: "Plan", state: "EvolutionState", seconds: float, left: float) -> str:
-    """What a round did, in less than 80 columns."""
-    record = state.history[-1]
-    return (
-        f"round {state.round:>3}/{plan.rounds} {record.phase:<7} "
-        f"best {record.best:+.4f}  mean {record.mean:+.4f}  "
-        f"feasible {feasible_rate(state):4.0%}  {seconds:.1f} s, {duration(left)} left"
-    )
-
-
-def feasible_rate(state: "EvolutionState") -> float:
-    """Share of the cells drawn in the last round that were within the budget."""
-    return state.history[-1].drawn.feasible_rate
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def _reporter(kind: str, run: Path) -> Reporter:
+def _reporter(kind: str, command: str, parts: Parts) -> Reporter:
     if kind == "auto" and sys.stderr.isatty():
         from autospace.cli.progress.live import LiveReporter
 
-        return LiveReporter(run)
-    return {"json": JsonReporter, "none": Reporter}.get(kind, PlainReporter)()
+        return LiveReporter(command, parts)
+    kinds = {"json": JsonReporter, "none": Reporter}
+    return kinds.get(kind, PlainReporter)(command, parts)

@@ -182,7 +182,7 @@ def test_bad_input_is_one_line(
 def test_only_like_is_compared_with_like(run: Run, values: Values, baseline: Path) -> None:
     ran = run("bench", "--baseline", baseline, "--quick")
     assert ran.code == 2
-    assert "was measured with --seeds 3; measure alike" in ran.err
+    assert "was measured with --seeds 3; use the same options" in ran.err
     assert run("bench", "--baseline", baseline, "--data", "cifar10:elsewhere").code == 2
 
 

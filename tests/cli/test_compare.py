@@ -118,8 +118,8 @@ def test_spaces_that_cannot_be_compared_fail_the_command_but_give_a_result(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["one.json"], "1 space named; allowed: 2 to 26"),
-        (["one.json", "two.json"], "--data is missing"),
+        (["one.json"], "1 space; allowed: 2 to 26"),
+        (["one.json", "two.json"], "--data: name the images"),
         (["one.json", "nowhere", *SHORT], "nowhere: no such space"),
         (["one.json", "nose@two.json", *SHORT], "unknown space"),
         (["one.json", "two.json", *SHORT, "--match", "size"], 'sampling.match: "size"; allowed'),
@@ -132,8 +132,8 @@ def test_spaces_that_cannot_be_compared_fail_the_command_but_give_a_result(
         (["one.json", "two.json", *SHORT, "--out", "one.json"], "is a file"),
         (["one.json", "mbconv@cifar", *SHORT], "choose one with --resolution"),
         (["--resume", "nowhere"], "no run to resume"),
-        (["--resume", ".", "--seed", "1"], "goes on with the settings it has"),
-        (["one.json", "--resume", "."], "goes on with the settings it has"),
+        (["--resume", ".", "--seed", "1"], "keeps the settings of the run"),
+        (["one.json", "--resume", "."], "keeps the settings of the run"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
@@ -211,5 +211,6 @@ def test_progress_as_json_is_one_object_a_line(compare: Callable[..., Ran]) -> N
     last = [each for each in events if each["event"] == "evaluate"][-1]
     assert last["done"] == last["total"] <= 8
     assert re.match(
-        r"n = 4 each finds", next(e["text"] for e in events if "text" in e and "n =" in e["text"])
+        r"^4 networks per space can detect",
+        next(e["text"] for e in events if "power" in e.get("text", "")),
     )

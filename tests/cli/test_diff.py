@@ -70,7 +70,7 @@ def test_architectures_are_compared_by_their_cells(run: Run, tmp_path: Path) -> 
 
 def test_equal_spaces_are_said_to_be_equal(run: Run, space_file: Path) -> None:
     ran = run("diff", space_file, space_file)
-    assert "no difference: the same cells, equally fit, in every layer" in ran.out
+    assert "no difference: every layer has the same cells with the same fitness" in ran.out
 
 
 def test_the_exit_code_tells_only_if_asked(run: Run, space_file: Path, other_file: Path) -> None:
@@ -108,5 +108,6 @@ def test_a_space_and_an_architecture_are_not_compared(
     ran = run("diff", space_file, architecture_file)
     assert ran.code == 2
     assert ran.err.endswith(
-        "is a space and " + f"{architecture_file} an architecture; allowed: two of a kind\n"
+        "is a space and "
+        + f"{architecture_file} is an architecture; allowed: two of the same kind\n"
     )

@@ -11,7 +11,7 @@ from typing import get_args
 
 import pytest
 
-from autospace.cli.progress.reporters import Reporter
+from autospace.cli.progress.base import Phase, Reporter
 from autospace.evolution.settings import NEEDS_DATA, PRESETS, load_config
 from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces.files.library import load
@@ -178,7 +178,7 @@ BAD: list[tuple[list[str], str]] = [
     (["--out", "/dev/null/run"], "Not a directory"),
     (["--workers", "0"], "--workers 0: allowed: 1 to 1,024"),
     (["--resume", "/no/such/run"], "/no/such/run: no run to resume"),
-    (["--resume", "x", "--force"], "--resume: goes on with the settings of the run"),
+    (["--resume", "x", "--force"], "--resume: keeps the settings of the run"),
 ]
 
 
@@ -218,7 +218,7 @@ def test_a_run_is_not_overwritten_unless_forced(
     ran = evolve(*options, "--seed", 5)
     assert ran.code == 2
     assert ran.err == (
-        "error: run: holds a run already; continue it with --resume run, "
+        "error: run: already holds a run; continue it with --resume run, "
         "or replace it with --force\n"
     )
     assert evolve(*options, "--seed", 5, "--data", "folder:/no", "--force").code == 2
@@ -265,9 +265,8 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
 
 
 def _interrupting(wanted: str) -> Callable[..., None]:
-    def show_tick(self: Reporter, phase: str, done: int, total: int) -> None:
-        del done, total
-        if phase == wanted and not self.stopping:
+    def show_tick(self: Reporter, _: Phase) -> None:
+        if self.now[0] == wanted and not self.stopping:
             signal.raise_signal(signal.SIGINT)
 
     return show_tick

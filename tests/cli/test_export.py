@@ -75,19 +75,25 @@ def test_choices_come_back_as_the_architecture(run: Run, space_file: Path) -> No
     [
         (["mbconv@digits", "--to", "tensorflow"], "unknown target; allowed: configspace, optuna"),
         (["mbconv@digits", "--to", ""], "--to '': unknown target; allowed:"),
-        (["mbconv@digits"], "--to is missing; --list shows targets"),
-        (["--to", "nni"], "SPACE is missing; --list shows targets"),
+        (["mbconv@digits"], "--to: missing; --list shows all targets"),
+        (["--to", "nni"], "SPACE: missing; --list shows all targets"),
         (["nowhere.json", "--to", "nni"], "nowhere.json: no such space"),
         (
             ["mbconv@digits", "--to", "onnx", "--out", "net.onnx"],
-            "mbconv@digits is a space, and onnx takes one architecture: "
-            "add --architecture FILE, or run autospace sample",
+            "mbconv@digits: is a space, but onnx takes one architecture; "
+            "add --architecture FILE, or use autospace sample",
         ),
         (["mbconv@digits", "--to", "flat"], "takes one architecture"),
-        (["reference@digits", "--to", "onnx"], "onnx: a binary file; name it with --out FILE"),
-        (["reference@digits", "--to", "pt2", "--out", "-"], "name it with --out FILE"),
-        (["mbconv@digits", "--to", "nni", "--weights", "w"], "--weights: nni files hold none"),
-        (["mbconv@digits", "--to", "nni", "--format", "json"], "--format json: only with --list"),
+        (["reference@digits", "--to", "onnx"], "onnx is a binary file, which needs a name"),
+        (["reference@digits", "--to", "pt2", "--out", "-"], "which needs a name"),
+        (
+            ["mbconv@digits", "--to", "nni", "--weights", "w"],
+            "--weights: files of nni hold no weights",
+        ),
+        (
+            ["mbconv@digits", "--to", "nni", "--format", "json"],
+            "--format json: allowed only with --list",
+        ),
         (["mbconv@digits", "--to", "nni", "--architecture", "x.json"], "x.json: no such space"),
     ],
 )
@@ -131,7 +137,7 @@ def test_an_architecture_needs_a_target_and_a_space_that_take_it(
     assert "--architecture: optuna takes a space" in ran.err
     ran = run("export", architecture_file, "--to", "svg", "--architecture", architecture_file)
     assert ran.code == 2
-    assert "is one already; allowed beside a space" in ran.err
+    assert "is already one; allowed: with a space" in ran.err
 
 
 def test_a_file_is_overwritten_only_by_force(run: Run, tmp_path: Path) -> None:
@@ -140,7 +146,7 @@ def test_a_file_is_overwritten_only_by_force(run: Run, tmp_path: Path) -> None:
     for name, source in (("nni", "mbconv@digits"), ("pt2", "reference@digits")):
         refused = run("export", source, "--to", name, "--out", out)
         assert (refused.code, out.read_text(encoding="utf-8")) == (2, "mine")
-        assert refused.err == f"error: {out}: exists already; --force overwrites it\n"
+        assert refused.err == f"error: {out}: already exists; --force overwrites it\n"
     assert run("export", "mbconv@digits", "--to", "nni", "--out", out, "--force").code == 0
     assert "layer_00" in json.loads(out.read_text(encoding="utf-8"))
 
@@ -158,7 +164,7 @@ def test_an_id_that_a_spreadsheet_evaluates_is_told(run: Run, space_file: Path) 
     space_file.write_text(text, encoding="utf-8")
     ran = run("export", space_file, "--to", "csv")
     assert ran.code == 0
-    assert ran.err == "warning: a spreadsheet takes the id '=1+1' for a formula\n"
+    assert ran.err == "warning: a spreadsheet reads the id '=1+1' as a formula\n"
     assert "\nlayer_00,=1+1," in ran.out
 
 
@@ -204,7 +210,7 @@ def test_a_network_is_deployed(run: Run, tmp_path: Path, name: str) -> None:
     ran = run("export", "reference@digits", "--to", name, "--out", out)
     assert (ran.code, ran.out) == (0, "")
     assert ran.err.startswith(f"wrote {out}: ")
-    assert "fresh weights" in ran.err
+    assert "untrained weights" in ran.err
     assert ran.err.count("\n") == 1
     assert out.stat().st_size > 4 * load("reference@digits").params.min
     assert [each.name for each in tmp_path.iterdir()] == [out.name]

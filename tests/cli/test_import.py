@@ -108,7 +108,7 @@ def test_a_file_is_overwritten_only_by_force(run: Run, settings_file: Path, tmp_
     words = ("import", settings_file, "--from", "once-for-all", "--out", out)
     refused = run(*words)
     assert (refused.code, out.read_text("utf-8")) == (2, "mine")
-    assert refused.err == f"error: {out}: exists already; --force overwrites it\n"
+    assert refused.err == f"error: {out}: already exists; --force overwrites it\n"
     assert run(*words, "--force").code == 0
     assert out.read_text("utf-8").startswith("{")
 
@@ -116,10 +116,13 @@ def test_a_file_is_overwritten_only_by_force(run: Run, settings_file: Path, tmp_
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ([], "error: FILE: missing; autospace import --list shows the formats"),
+        ([], "error: FILE: missing; autospace import --list shows all formats"),
         (["x.json"], "error: --from FORMAT: missing"),
         (["x.json", "--from", "tar"], "error: --from 'tar': unknown; allowed: autospace-iccv2021"),
-        (["x.json", "--from", "flat"], "error: --from flat: cell ids mean nothing without --space"),
+        (
+            ["x.json", "--from", "flat"],
+            "error: --from flat: cell ids need the space that they refer to",
+        ),
         (["no.json", "--from", "proxylessnas"], "error: no.json: no such file or directory"),
         (["x.json", "--from", "flat", "--space", "nowhere"], "error: nowhere: no such space"),
         (
@@ -128,11 +131,14 @@ def test_a_file_is_overwritten_only_by_force(run: Run, settings_file: Path, tmp_
         ),
         (
             ["x.json", "--from", "proxylessnas", "--space", "a"],
-            "--from proxylessnas: takes no --sp",
+            "--from proxylessnas: holds whole cells",
         ),
         (["x.json", "--from", "proxylessnas", "--skeleton", "huge"], "error: huge: unknown skelet"),
         (["x.json", "--from", "once-for-all", "--resolution", "0"], "--resolution 0: allowed: 1"),
-        (["x.json", "--from", "flat", "--format", "json"], "error: --format: only beside --list"),
+        (
+            ["x.json", "--from", "flat", "--format", "json"],
+            "error: --format: allowed only with --list",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(run: Run, words: list[str], complaint: str) -> None:

@@ -43,7 +43,7 @@ def test_a_file_is_not_overwritten_unless_forced(run: Run, tmp_path: Path) -> No
     path.write_text("precious")
     ran = run("init", path)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == f"error: {path}: exists already; --force overwrites it\n"
+    assert ran.err == f"error: {path}: already exists; --force overwrites it\n"
     assert path.read_text() == "precious"
     assert run("init", path, "--force").code == 0
     assert load_config(path) == make_config(preset("demo"))

@@ -20,7 +20,7 @@ def test_the_summary_counts_by_hand() -> None:
         (each for layer in SPACE.layers for each in layer.candidates[:6]),
         key=lambda each: each.fitness or 0,
     )
-    assert f"of fitness {best.fitness:+.4f}, born" in text
+    assert f"a fitness of {best.fitness:+.4f} and arose" in text
     assert f"{SPACE.madds.min / 1e6:.3g}M to {SPACE.madds.max / 1e6:.3g}M MAdds" in text
     better = sum(
         any((each.fitness or 0) > 0 for each in layer.candidates[:6]) for layer in SPACE.layers

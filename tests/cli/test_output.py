@@ -1,16 +1,19 @@
+import ast
 import errno
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import typer
 
 from autospace.cli import output
-from autospace.spaces import SpaceError
+from autospace.spaces import SpaceError, errors
 from autospace.spaces.text import visible
 from tests.cli.conftest import Run
 
+ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "\x1b[31mred\x1b[0m\n[bold]\u202e\x9b2J"
 
 
@@ -42,6 +45,32 @@ def test_what_a_user_can_mend_is_a_line_and_code_2(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "error: a\\nb: No such file\n"
     assert _code_of(OSError(errno.ENOSPC, "No space left on device")) == 2
     assert capsys.readouterr().err == "error: No space left on device\n"
+
+
+def _errors_defined_in(folders: Iterable[str]) -> dict[str, list[str]]:
+    """Every exception class of the sources, and the names of its bases."""
+    return {
+        node.name: [ast.unparse(base) for base in node.bases]
+        for folder in folders
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Error")
+    }
+
+
+def test_all_errors_stand_below_one_that_is_a_value_error() -> None:
+    found = _errors_defined_in(("autospace", "cli", "spaces"))
+    assert found.pop("AutospaceError") == ["ValueError"]
+    assert set(found) >= {"SpaceError", "RunError", "ConfigError", "DataError", "InputError"}
+    assert {name: bases for name, bases in found.items() if bases != ["AutospaceError"]} == {}
+
+
+def test_every_error_is_in_the_tree_of_the_docstring() -> None:
+    lines = [line.partition("── ")[2].split() for line in (errors.__doc__ or "").splitlines()]
+    tree = {line[0]: line[1].rstrip(":") for line in lines if line}
+    assert set(tree) == set(_errors_defined_in(("autospace", "cli", "spaces")))
+    for name, path in tree.items():
+        assert f"class {name}(" in (ROOT / path).read_text("utf-8")
 
 
 def test_an_interrupt_is_code_130(capsys: pytest.CaptureFixture[str]) -> None:

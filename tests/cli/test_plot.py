@@ -34,7 +34,7 @@ def test_nothing_is_written_over_without_force(run: Run, tmp_path: Path) -> None
     arguments = ("plot", tmp_path / "compared", "--out", out, "--format", "svg")
     ran = run(*arguments)
     assert ran.code == 2
-    assert "networks.svg: exists already; --force overwrites it" in ran.err
+    assert "networks.svg: already exists; --force overwrites it" in ran.err
     assert [each.read_text() for each in out.iterdir()] == ["mine"]
     assert run(*arguments, "--force").code == 0
     assert len(list(out.iterdir())) == 4

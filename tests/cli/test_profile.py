@@ -46,7 +46,7 @@ def test_people_get_the_dearest_parts_and_how_far_to_trust_them(run: Run) -> Non
     times = [float(line.split()[3]) for line in lines if line.endswith("  2")]
     assert len(times) == 20
     assert times == sorted(times, reverse=True)
-    assert "on 2 random networks: off by" in ran.out
+    assert "median error on 2 random networks: " in ran.out
     assert max(map(len, lines)) <= 80
     assert "profile: " in ran.err
 
@@ -85,8 +85,8 @@ def test_an_existing_file_is_kept(run: Run, digits: Path) -> None:
     ("arguments", "complaint"),
     [
         (["--skeleton", "nasnet"], "unknown skeleton"),
-        (["--space", "mbconv@digits", "--skeleton", "digits"], "--space: brings its own network"),
-        (["--space", "mbconv@digits", "--resolution", "8"], "--space: brings its own network"),
+        (["--space", "mbconv@digits", "--skeleton", "digits"], "--space: brings its own skeleton"),
+        (["--space", "mbconv@digits", "--resolution", "8"], "--space: brings its own skeleton"),
         (["--space", "/no/such"], "no such space"),
         (["--device", "tpu"], "unknown; allowed: auto, cpu"),
         (["--batch", "0"], "--batch"),

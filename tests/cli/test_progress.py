@@ -5,24 +5,24 @@ import json
 import re
 import signal
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from autospace.cli.display.drawing import BLOCKS
 from autospace.cli.output import InputError
-from autospace.cli.progress import reporters as progress
-from autospace.cli.progress.live import SPARKS, LiveReporter, sparkline
+from autospace.cli.progress import base
+from autospace.cli.progress.base import Reporter
+from autospace.cli.progress.live import LiveReporter
+from autospace.cli.progress.parts import Rounds, duration
 from autospace.cli.progress.reporters import (
+    KINDS,
     JsonReporter,
     PlainReporter,
-    Reporter,
     check_progress,
-    duration,
-    feasible_rate,
     reporting,
-    round_line,
 )
+from autospace.evolution.learn import RoundEvent
 from autospace.evolution.loop import evolve
 from autospace.evolution.population import Drawn, EvolutionState
 from autospace.spaces import LayerSpec
@@ -34,7 +34,7 @@ STATES = list(evolve(PLAN, ClosedForm()))
 
 def _play(reporter: Reporter) -> None:
     """A run as the library tells of it."""
-    reporter.say("no test split: 10 of 100 examples held out")
+    reporter.message("no test split: 10 of 100 examples held out")
     reporter.tick("data", 1, 2)
     reporter.tick("data", 2, 2)
     for done in range(1, 41):
@@ -42,12 +42,12 @@ def _play(reporter: Reporter) -> None:
     for state in STATES:
         for done in range(5):
             reporter.tick("score", done, 5)
-        reporter.round(PLAN, state, 2.0)
+        reporter.event(RoundEvent(2.0, PLAN, state))
     reporter.close()
 
 
 def test_plain_lines_tell_every_round_in_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    _play(PlainReporter())
+    _play(PlainReporter("evolve", Rounds()))
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert out == ""
@@ -68,8 +68,8 @@ def test_a_long_phase_is_told_every_few_seconds(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("autospace.cli.progress.reporters.time.monotonic", lambda: now[0])
-    reporter = PlainReporter()
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    reporter = PlainReporter("evolve", Rounds())
     for done in range(1, 60):
         now[0] += 1
         reporter.tick("warm-up", done, 1000)
@@ -78,7 +78,7 @@ def test_a_long_phase_is_told_every_few_seconds(
 
 
 def test_json_is_an_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    _play(JsonReporter())
+    _play(JsonReporter("evolve", Rounds()))
     out, err = capsys.readouterr()
     assert out == ""
     events = [json.loads(line) for line in err.splitlines()]
@@ -92,17 +92,17 @@ def test_json_is_an_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_none_is_silent_but_for_remarks(capsys: pytest.CaptureFixture[str]) -> None:
-    _play(Reporter())
+    _play(Reporter("evolve", Rounds()))
     assert capsys.readouterr() == ("", "no test split: 10 of 100 examples held out\n")
 
 
-def _live(width: int, states: list[EvolutionState] = STATES, some: object = PLAN) -> str:
+def _live(width: int, states: list[EvolutionState] = STATES) -> str:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=width, color_system=None)
-    reporter = LiveReporter(Path("runs/demo"), console)
+    reporter = LiveReporter("evolve", Rounds(), console)
     reporter.tick("warm-up", 5, 10)
     for state in states:
-        reporter.round(plan() if some is None else PLAN, state, 1.0)
+        reporter.event(RoundEvent(1.0, PLAN, state))
     reporter.close()
     return stream.getvalue()
 
@@ -117,7 +117,7 @@ def test_the_live_display_shows_phase_layers_and_course_in_80_columns() -> None:
     best = STATES[-1].history[-1].layers[1].best
     assert any("layer_01" in line and f"{best:+.4f}" in line for line in picture)
     assert re.search(r"cells/s, \d+% in budget, [\d,]+ MB$", text, re.MULTILINE)
-    assert any(spark in text for spark in SPARKS)
+    assert any(spark in text for spark in BLOCKS)
 
 
 @pytest.mark.parametrize("width", [20, 40, 200])
@@ -136,7 +136,7 @@ def test_the_live_display_of_many_layers_names_the_rest() -> None:
     many = plan(skeleton=replace(SKELETON, layers=(LayerSpec(4),) * 15), generations=0)
     *_, last = evolve(many, ClosedForm())
     stream = io.StringIO()
-    Console(file=stream, width=80).print(_layers(many, last))
+    Console(file=stream, width=80).print(_layers(many, last, "utf-8"))
     assert "and 3 more" in stream.getvalue()
     assert len(stream.getvalue().splitlines()) == 14
 
@@ -144,18 +144,10 @@ def test_the_live_display_of_many_layers_names_the_rest() -> None:
 def test_a_remark_stands_above_the_live_display() -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=80, color_system=None)
-    reporter = LiveReporter(Path("run"), console)
-    reporter.say("[bold]no markup[/bold]")
+    reporter = LiveReporter("evolve", Rounds(), console)
+    reporter.message("[bold]no markup[/bold]")
     reporter.close()
     assert "[bold]no markup[/bold]" in stream.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [([0.0], "▁"), ([1.0, 1.0], "▁▁"), ([0.0, 7.0], "▁█"), ([0, 1, 2, 3, 4, 5, 6, 7], SPARKS)],
-)
-def test_a_sparkline_runs_from_lowest_to_highest(values: list[float], expected: str) -> None:
-    assert sparkline(values) == expected
 
 
 @pytest.mark.parametrize(
@@ -173,19 +165,20 @@ def test_the_feasible_rate_is_over_all_layers() -> None:
         for layer, over in zip(record.layers, (5, 0), strict=True)
     )
     state = replace(STATES[0], history=(replace(record, layers=layers),))
-    assert feasible_rate(state) == 0.75
-    assert "feasible  75%" in round_line(PLAN, state, 1.0, 2.0)
+    event = RoundEvent(1.0, PLAN, state)
+    assert "feasible  75%" in Rounds().line(event, 2.0)
+    assert Rounds().record(event, 2.0)["feasible_rate"] == 0.75
 
 
 def test_the_time_left_is_the_mean_round_times_those_to_come() -> None:
-    reporter = Reporter()
-    reporter.round(PLAN, STATES[0], 2.0)
-    reporter.round(PLAN, STATES[1], 4.0)
-    assert reporter.seconds_left(PLAN, STATES[1]) == (9 - 2) * 3.0
+    reporter = Reporter("evolve", Rounds())
+    reporter.event(RoundEvent(2.0, PLAN, STATES[0]))
+    reporter.event(RoundEvent(4.0, PLAN, STATES[1]))
+    assert reporter.seconds_left() == (9 - 2) * 3.0
 
 
 def test_unknown_kinds_are_refused() -> None:
-    for kind in progress.KINDS:
+    for kind in KINDS:
         check_progress(kind)
     with pytest.raises(InputError, match="allowed: auto, plain, json, none"):
         check_progress("verbose")
@@ -198,7 +191,7 @@ def test_unknown_kinds_are_refused() -> None:
 def test_a_pipe_gets_plain_lines_unless_asked_otherwise(
     kind: str, expected: type[Reporter]
 ) -> None:
-    with reporting(kind, Path("run")) as reporter:
+    with reporting(kind, "evolve", Rounds()) as reporter:
         assert type(reporter) is expected
 
 
@@ -206,7 +199,7 @@ def test_the_first_ctrl_c_stops_at_the_next_tick_the_second_at_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = signal.getsignal(signal.SIGINT)
-    with reporting("plain", Path("run")) as reporter:
+    with reporting("plain", "evolve", Rounds()) as reporter:
         signal.raise_signal(signal.SIGINT)
         assert "stopping after this step" in capsys.readouterr().err
         with pytest.raises(KeyboardInterrupt):
@@ -222,7 +215,7 @@ def test_a_signal_in_the_middle_of_a_write_still_stops_the_run(
     def reentrant(_: str) -> None:
         raise RuntimeError("reentrant call inside <_io.BufferedWriter>")
 
-    monkeypatch.setattr(progress, "message", reentrant)
-    with reporting("plain", Path("run")) as reporter:
+    monkeypatch.setattr(base, "message", reentrant)
+    with reporting("plain", "evolve", Rounds()) as reporter:
         signal.raise_signal(signal.SIGINT)
         assert reporter.stopping

@@ -27,7 +27,7 @@ def test_an_existing_file_needs_force(run: Run, tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("mine")
     ran = run("report", tmp_path)
     assert ran.code == 2
-    assert "exists already; --force overwrites it" in ran.err
+    assert "already exists; --force overwrites it" in ran.err
     assert (tmp_path / "report.html").read_text() == "mine"
     assert run("report", tmp_path, "--force").code == 0
     assert (tmp_path / "report.html").read_text().endswith("</html>\n")

@@ -48,7 +48,7 @@ def test_files_are_architectures_that_load(run: Run, space_file: Path, tmp_path:
         assert load_architecture(folder / name).choices == record["architecture"]
     again = run("sample", space_file, "-n", 1, "--out", folder)
     assert (again.code, again.out) == (2, "")
-    assert "architecture_00.json: exists already; --force overwrites it" in again.err
+    assert "architecture_00.json: already exists; --force overwrites it" in again.err
     assert run("sample", space_file, "-n", 1, "--out", folder, "--force").code == 0
 
 

@@ -110,7 +110,7 @@ def test_what_is_missing_is_named(run: Run, space: Path, tmp_path: Path) -> None
     assert "--data" in run("search", space, "--out", tmp_path / "run").err
     assert "SPACE" in run("search", *SMALL, "--out", tmp_path / "run").err
     assert "no run to resume" in run("search", "--resume", tmp_path / "nowhere").err
-    assert "other options only" in run("search", space, "--resume", tmp_path).err
+    assert "keeps the settings of the run" in run("search", space, "--resume", tmp_path).err
 
 
 def test_the_list_says_what_each_method_is(run: Run) -> None:

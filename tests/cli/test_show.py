@@ -170,7 +170,7 @@ def test_a_file_is_overwritten_only_by_force(run: Run, tmp_path: Path) -> None:
     target.write_text("mine", encoding="utf-8")
     refused = run("show", "mbconv@digits", "--svg", target)
     assert (refused.code, target.read_text(encoding="utf-8")) == (2, "mine")
-    assert refused.err == f"error: {target}: exists already; --force overwrites it\n"
+    assert refused.err == f"error: {target}: already exists; --force overwrites it\n"
     assert run("show", "mbconv@digits", "--svg", target, "--force").code == 0
     assert target.read_text(encoding="utf-8").startswith("<svg ")
 
@@ -235,9 +235,9 @@ def test_only_an_architecture_of_the_space_can_be_shown_with_it(
 ) -> None:
     ran = run("show", architecture_file, "--architecture", architecture_file)
     assert (ran.code, ran.out) == (2, "")
-    assert "is one already; allowed beside a space" in ran.err
+    assert "is already one; allowed: with a space" in ran.err
     other = run("show", "mbconv@cifar", "--architecture", architecture_file)
-    assert "stands on another skeleton than the space mbconv@cifar" in other.err
+    assert "has another skeleton than the space mbconv@cifar" in other.err
     flat = tmp_path / "flat.json"
     flat.write_text('{"layer_00": "g00-0"}', encoding="utf-8")
     missing = run("show", space_file, "--architecture", flat)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from autospace.cli.display import outcomes
-from autospace.cli.progress.training_reporters import TrainingReporter
+from autospace.cli.progress.base import Phase, Reporter
 from autospace.runs.settings import make_settings, read_config
 from autospace.spaces import load, load_architecture
 from autospace.training.folder import EpochDocument, TrainingDataDocument, TrainingResult
@@ -80,9 +80,9 @@ def test_a_network_is_trained_and_the_outcome_told(
     lines = ran.out.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith("Trained reference@two: ")
-    assert lines[1] == "synthetic:gratings: 54 images, 3 epochs, 6 held out for the curve."
+    assert lines[1] == "synthetic:gratings: 54 images, 3 epochs, 6 held out for validation."
     accuracy = f"{result['test_accuracy']:.2%}"
-    assert f"Test accuracy {accuracy} on 12 images, looked at this once." in lines
+    assert f"Test accuracy {accuracy} on 12 images, which were used only this once." in lines
     assert "  autospace show runs/train-reference@two-seed0/architecture.json" in lines
     assert lines[-1] == "  autospace train --resume runs/train-reference@two-seed0 --onnx"
     assert load_architecture(run / "architecture.json").skeleton.classes == 3
@@ -210,9 +210,9 @@ BAD: list[tuple[list[str], str]] = [
     (["reference@digits", "--data", "digits", "--progress", "loud"], "--progress 'loud': allowed"),
     (["reference@digits", "--data", "digits", "--out", "/dev/null"], "/dev/null: is a file"),
     (["--resume", "/no/such/run"], "/no/such/run: no run to resume"),
-    (["--resume", "x", "--force"], "--resume: goes on with the settings of the training"),
-    (["--resume", "x", "--seed", "0"], "--resume: goes on with the settings of the training"),
-    (["reference@digits", "--resume", "x"], "--resume: goes on with the settings of the training"),
+    (["--resume", "x", "--force"], "--resume: keeps the settings of the run"),
+    (["--resume", "x", "--seed", "0"], "--resume: keeps the settings of the run"),
+    (["reference@digits", "--resume", "x"], "--resume: keeps the settings of the run"),
 ]
 
 
@@ -276,7 +276,7 @@ def test_a_training_is_not_overwritten_unless_forced(
     first = weights.read_bytes()
     ran = train(*options, "--seed", 5)
     assert (ran.code, ran.out) == (2, "")
-    assert "holds a run already; continue it with --resume run" in ran.err
+    assert "already holds a run; continue it with --resume run" in ran.err
     assert train(*options, "--seed", 5, "--data", "folder:/no", "--force").code == 2
     assert weights.read_bytes() == first
     assert train(*options, "--seed", 5, "--force").code == 0
@@ -297,7 +297,8 @@ def test_a_finished_training_says_so_and_stays_as_it_is(
 
 
 def _interrupting(wanted: str, step: int) -> Callable[..., None]:
-    def show_tick(self: TrainingReporter, phase: str, done: int, total: int) -> None:
+    def show_tick(self: Reporter, _: Phase) -> None:
+        phase, done, _total = self.now
         if phase == wanted and done >= step and not self.stopping:
             signal.raise_signal(signal.SIGINT)
 
@@ -316,7 +317,7 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
     before = signal.getsignal(signal.SIGINT)
     assert train(*tiny, "--out", "whole", "--progress", "none").code == 0
     with monkeypatch.context() as patched:
-        patched.setattr(TrainingReporter, "show_tick", _interrupting("train", 4))
+        patched.setattr(Reporter, "show_tick", _interrupting("train", 4))
         ran = train(*tiny, "--out", name, "--progress", "none")
     assert (ran.code, ran.out) == (130, "")
     quoted = f"'{name}'" if " " in name else name
@@ -336,7 +337,7 @@ def test_ctrl_c_before_the_beginning_leaves_things_as_they_were(
 ) -> None:
     interrupting = _interrupting("data", 0)
     with monkeypatch.context() as patched:
-        patched.setattr(TrainingReporter, "show_tick", interrupting)
+        patched.setattr(Reporter, "show_tick", interrupting)
         ran = train(*tiny, "--out", "run", "--progress", "none")
     assert ran.code == 130
     assert ran.err.endswith("interrupted before the training began; nothing was written\n")
@@ -344,7 +345,7 @@ def test_ctrl_c_before_the_beginning_leaves_things_as_they_were(
     assert train(*tiny, "--out", "run", "--progress", "none").code == 0
     weights = (tmp_path / "work/run/model.safetensors").read_bytes()
     with monkeypatch.context() as patched:
-        patched.setattr(TrainingReporter, "show_tick", interrupting)
+        patched.setattr(Reporter, "show_tick", interrupting)
         ran = train(*tiny, "--out", "run", "--progress", "none", "--seed", 4, "--force")
     assert ran.code == 130
     assert ran.err.endswith(

@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from autospace.cli.display.drawing import BLOCKS, PLAIN, curve, thinned
-from autospace.cli.progress.training_live import LiveTrainingReporter
-from autospace.cli.progress.training_reporters import (
-    JsonTrainingReporter,
-    PlainTrainingReporter,
-    TrainingReporter,
-    epoch_line,
-)
+from autospace.cli.progress.base import Reporter
+from autospace.cli.progress.live import LiveReporter
+from autospace.cli.progress.parts import Epochs
+from autospace.cli.progress.reporters import JsonReporter, PlainReporter
+from autospace.training.full import EpochEvent
 from autospace.training.session import Epoch
 
 EPOCHS = [Epoch(i, 0.1, 2.5 / i, 1.0 / i, 1 - 0.5 / i) for i in range(1, 5)]
@@ -24,27 +22,27 @@ EPOCHS = [Epoch(i, 0.1, 2.5 / i, 1.0 / i, 1 - 0.5 / i) for i in range(1, 5)]
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr("autospace.cli.progress.training_reporters.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     return now
 
 
-def _play(reporter: TrainingReporter, clock: list[float]) -> None:
+def _play(reporter: Reporter, clock: list[float]) -> None:
     """A training of four epochs of ten steps of a second, as the library tells of it."""
-    reporter.say("no test split: 10 of 100 examples held out")
+    reporter.message("no test split: 10 of 100 examples held out")
     reporter.tick("data", 1, 2)
     reporter.tick("data", 2, 2)
     for number, epoch in enumerate(EPOCHS):
         for step in range(10):
             clock[0] += 1
             reporter.tick("train", 10 * number + step + 1, 40)
-        reporter.epoch(epoch, 4, 10.0)
+        reporter.event(EpochEvent(10.0, epoch, 4))
     reporter.close()
 
 
 def test_plain_lines_tell_every_epoch(
     capsys: pytest.CaptureFixture[str], clock: list[float]
 ) -> None:
-    _play(PlainTrainingReporter(), clock)
+    _play(PlainReporter("train", Epochs()), clock)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
@@ -59,29 +57,29 @@ def test_plain_lines_tell_every_epoch(
 def test_a_long_epoch_is_told_every_few_seconds(
     capsys: pytest.CaptureFixture[str], clock: list[float]
 ) -> None:
-    reporter = PlainTrainingReporter()
+    reporter = PlainReporter("train", Epochs())
     for done in range(1, 60):
         clock[0] += 1
         reporter.tick("train", done, 1000)
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(",")[0] for line in lines] == [
-        f"training: {done} of 1" for done in (12, 23, 34, 45, 56)
+        f"training: {done} of 1" for done in (11, 22, 33, 44, 55)
     ]
-    assert lines[0] == "training: 12 of 1,000, 16 min 28 s left"
+    assert lines[0] == "training: 11 of 1,000, 16 min 29 s left"
 
 
 def test_the_time_left_counts_the_steps_of_this_process_only(clock: list[float]) -> None:
-    reporter = TrainingReporter()
-    assert reporter.time_left is None
+    reporter = Reporter("train", Epochs())
+    assert reporter.seconds_left() is None
     reporter.tick("train", 900, 1000)
-    assert reporter.time_left is None
+    assert reporter.seconds_left() is None
     clock[0] += 5
     reporter.tick("train", 910, 1000)
-    assert reporter.time_left == pytest.approx(90 * 5 / 10)
+    assert reporter.seconds_left() == pytest.approx(90 * 5 / 10)
 
 
 def test_json_is_an_object_a_line(capsys: pytest.CaptureFixture[str], clock: list[float]) -> None:
-    _play(JsonTrainingReporter(), clock)
+    _play(JsonReporter("train", Epochs()), clock)
     events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [each["event"] for each in events] == ["message", "data", *["epoch"] * 4]
     assert events[2] == {
@@ -99,20 +97,20 @@ def test_json_is_an_object_a_line(capsys: pytest.CaptureFixture[str], clock: lis
 
 def test_the_longest_line_fits_in_80_columns() -> None:
     longest = Epoch(9_999, 0.1, 12.3456, 9.9, 1.0)
-    assert len(epoch_line(longest, 9_999, 99_999.9, 10**6)) <= 80
+    assert len(Epochs().line(EpochEvent(99_999.9, longest, 9_999), 10**6)) <= 80
 
 
 @pytest.mark.parametrize("validated", [True, False])
 def test_the_live_display_shows_epoch_time_and_curves(clock: list[float], validated: bool) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
-    reporter = LiveTrainingReporter(console)
+    reporter = LiveReporter("train", Epochs(), console)
     reporter.tick("data", 1, 2)
     for number, epoch in enumerate(EPOCHS[:3]):
         for step in range(10):
             clock[0] += 1
             reporter.tick("train", 10 * number + step + 1, 40)
         shown = epoch if validated else Epoch(epoch.epoch, 0.1, epoch.train_loss)
-        reporter.epoch(shown, 4, 10.0)
+        reporter.event(EpochEvent(10.0, shown, 4))
     with console.capture() as captured:
         console.print(reporter._render())
     reporter.close()

@@ -117,7 +117,7 @@ def test_dead_edges_are_a_warning(run: Run, tmp_path: Path) -> None:
     cell = Cell.from_edges([(0, 3, "dw_conv_3x3"), (0, 2, "avg_pool_3x3")], expansion=1)
     space = _with_extra(learned_space(), Candidate("dead", cell, 0.1, Origin("mutation")))
     ran = run("validate", _written(tmp_path / "space.json", to_json(space)))
-    assert "warning: layer_00.dead: edges on no path to the output: 0>2 avg3\n" in ran.err
+    assert "warning: layer_00.dead: edges without a path to the output: 0>2 avg3\n" in ran.err
 
 
 def test_missing_references_are_warnings(run: Run, tmp_path: Path) -> None:
@@ -163,8 +163,8 @@ def test_a_limit_that_the_dearest_architecture_exceeds_fails(run: Run, space_fil
     assert run(*words, dearest.params).code == 0
     ran = run(*words, dearest.params - 1)
     assert ran.code == 1
-    numbers = f"{dearest.params:,} params, over --max-params {dearest.params - 1:,}"
-    assert f"failed: the dearest architecture has {numbers}\n" in ran.err
+    numbers = f"{dearest.params:,} params, more than --max-params {dearest.params - 1:,}"
+    assert f"failed: the most expensive architecture has {numbers}\n" in ran.err
     found = json.loads(run(*words, dearest.params - 1, "--format", "json").out)
     assert (found["valid"], len(found["failures"])) == (True, 1)
 

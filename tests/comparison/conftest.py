@@ -8,6 +8,7 @@ import pytest
 
 from autospace.comparison.folder import ComparisonFolder
 from autospace.comparison.settings import CompareConfig
+from autospace.progress import Silent
 from autospace.runs.settings import make_settings
 from autospace.spaces import mbconv, to_json
 from tests.comparison.setups import CHEAP, space
@@ -46,16 +47,16 @@ def start(tmp_path: Path, sources: list[str]) -> Start:
     return create
 
 
-class Listener:
+class Listener(Silent):
     """An observer that remembers, and stops at a given tick."""
 
     def __init__(self, stop: int | None = None) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.ticks: list[tuple[str, int, int]] = []
         self._stop = stop
 
-    def say(self, message: str) -> None:
-        self.said.append(message)
+    def message(self, text: str) -> None:
+        self.messages.append(text)
 
     def tick(self, phase: str, done: int, total: int) -> None:
         self.ticks.append((phase, done, total))

@@ -149,7 +149,7 @@ def test_without_a_number_as_many_are_compared_as_the_effect_needs(start: Start)
     assert found["power"]["effect"] == 0.4
     assert found["power"]["pilot"] == 8
     assert found["samples"] >= max(8, found["power"]["samples"] // 2)
-    assert any("a pilot will tell" in said for said in listener.said)
+    assert any("a pilot measures it first" in said for said in listener.messages)
 
 
 def test_spaces_without_a_common_cost_give_a_result_that_says_so(
@@ -218,7 +218,7 @@ def test_a_replacement_keeps_the_evaluations(start: Start) -> None:
     folder = start()
     first = _run(folder)
     known = _evaluations(folder)
-    with pytest.raises(RunError, match="holds a run already"):
+    with pytest.raises(RunError, match="already holds a run"):
         start()
     again = start(force=True)
     assert not again.finished

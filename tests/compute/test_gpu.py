@@ -23,7 +23,7 @@ from autospace.scorers.make import SCORERS, make_scorer
 from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.spaces import Cell, mbconv
 from autospace.training.short import Recipe, train
-from tests.evolution.runs import Silent, settings
+from tests.evolution.runs import Counting, settings
 from tests.scorers.conftest import SKELETON, cells, examples
 
 pytestmark = pytest.mark.gpu
@@ -170,7 +170,7 @@ def test_batches_do_not_wait_for_the_device() -> None:
 
 
 def test_a_run_on_the_gpu_goes_through_and_says_how(tmp_path: Path) -> None:
-    class Said(Silent):
+    class Said(Counting):
         def say(self, message: str) -> None:
             assert "CUDA graphs" not in message
 

@@ -12,8 +12,8 @@ from autospace.data.batches import Batches, Normaliser
 from autospace.data.load import load_data
 from autospace.data.readers.convert import resize, to_channels
 from autospace.data.readers.image_decoding import ImageFile, Shape, decode
-from autospace.data.request import Ticker
 from autospace.data.splits import divide
+from autospace.progress import no_tick
 
 
 def test_grey_is_what_pillow_makes_of_it() -> None:
@@ -44,7 +44,7 @@ def test_a_large_jpeg_shrinks_to_nearly_the_same_with_and_without_draft(tmp_path
     pixels = (127 + 100 * np.sin(rows / 60) * np.cos(columns / 45)).astype(np.uint8)
     path = tmp_path / "a.jpg"
     Image.fromarray(pixels).save(path, quality=95)
-    found = decode([ImageFile(str(path), 0, 0, 0)], Shape(1, 32, 32), "", Ticker(None))
+    found = decode([ImageFile(str(path), 0, 0, 0)], Shape(1, 32, 32), no_tick)
     exact = Image.fromarray(pixels).resize((32, 32), Image.Resampling.BILINEAR)
     assert np.abs(found.images[0, 0].astype(int) - np.array(exact).astype(int)).max() <= 4
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autospace.data.errors import DataError, printable
 from autospace.data.load import load_data
-from autospace.data.request import FORMS, Request, Source, Ticker, parse_source
+from autospace.data.request import FORMS, Request, Source, parse_source, thinned
 
 words = st.text(st.characters(codec="utf-8", exclude_characters=",=\0"), min_size=1).filter(
     lambda text: text == text.strip() != ""
@@ -82,15 +82,14 @@ def test_requests_are_checked(request_: dict[str, int], message: str) -> None:
 
 def test_progress_is_thinned_out_but_ends() -> None:
     now = 0.0
-    calls: list[tuple[str, int, int]] = []
-    ticker = Ticker(lambda *call: calls.append(call), clock=lambda: now)
+    calls: list[tuple[int, int]] = []
+    tick = thinned(lambda *call: calls.append(call), clock=lambda: now)
     for done in range(1, 101):
         now += 0.01
-        ticker.tick("reading", done, 100)
+        tick(done, 100)
     assert 9 <= len(calls) <= 12
-    assert calls[0] == ("reading", 1, 100)
-    assert calls[-1] == ("reading", 100, 100)
-    Ticker(None).tick("nobody listens", 1, 1)
+    assert calls[0] == (1, 100)
+    assert calls[-1] == (100, 100)
 
 
 @given(st.text())

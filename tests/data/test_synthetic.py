@@ -11,7 +11,7 @@ from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
 from autospace.data.load import load_data
 from autospace.data.readers.builtin import Recipe, generate, make_recipe
-from autospace.data.request import Request, Ticker
+from autospace.data.request import Request
 
 
 def correlations(images: torch.Tensor, offsets: list[tuple[int, int]]) -> np.ndarray:
@@ -128,7 +128,7 @@ def test_bad_options_say_what_is_allowed(options: str, message: str) -> None:
 
 
 def test_progress_is_reported() -> None:
-    calls: list[tuple[str, int, int]] = []
+    calls: list[tuple[int, int]] = []
     recipe = make_recipe({"train": "8"}, Request())
-    generate(recipe, "train", Ticker(lambda *call: calls.append(call)))
-    assert calls == [("generating train images", 8, 8)]
+    generate(recipe, "train", lambda *call: calls.append(call))
+    assert calls == [(8, 8)]

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from autospace.progress import Silent
+
 ROOT = Path(__file__).resolve().parents[2]
 
 SKELETON = """\
@@ -60,25 +62,22 @@ def settings(folder: Path, **changes: dict[str, Any] | Any) -> dict[str, Any]:
     return merged
 
 
-class Silent:
+class Counting(Silent):
     """An observer that counts, and stops or kills its own process at a given count."""
 
     def __init__(self, stop: int = -1, act: Callable[[], None] = lambda: None) -> None:
         self.phases: list[str] = []
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self._stop, self._act = stop, act
 
-    def say(self, message: str) -> None:
-        self.said.append(message)
+    def message(self, text: str) -> None:
+        self.messages.append(text)
 
     def tick(self, phase: str, done: int, total: int) -> None:
         del done, total
         self.phases.append(phase)
         if len(self.phases) == self._stop:
             self._act()
-
-    def round(self, plan: object, state: object, seconds: float) -> None:
-        del plan, state, seconds
 
 
 class Server:
@@ -156,7 +155,7 @@ def _child(request: dict[str, Any]) -> dict[str, Any]:
     writes = [0]
     kill_at_write(request.get("write", -1), writes)
     act = interrupt if request.get("interrupt") else kill
-    observer = Silent(request.get("tick", -1), act)
+    observer = Counting(request.get("tick", -1), act)
     started = time.perf_counter()
     path = Path(request["path"])
     if "settings" in request and not (path / "config.toml").exists():

@@ -7,15 +7,20 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from autospace.comparison.folder import ComparisonFolder
 from autospace.evolution.folder import RunError, RunFolder, round_out
 from autospace.evolution.settings import make_config
 from autospace.runs.errors import CheckpointError, ConfigError
+from autospace.runs.folder import Folder
 from autospace.runs.settings import to_toml
+from autospace.searchers.folder import SearchFolder
 from autospace.spaces import SpaceError
 from autospace.spaces.files.library import load_builtin
+from autospace.training.folder import TrainingFolder
 from tests.tiny import SKELETON, finish, plan
 
 CONFIG = make_config({"seed": 1})
@@ -51,7 +56,7 @@ def test_a_new_run_is_a_folder_with_its_configuration(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "run"
     folder = RunFolder.create(path, CONFIG)
     assert os.listdir(path) == ["config.toml"]
-    assert (path / "config.toml").read_text() == to_toml(CONFIG)
+    assert (path / "config.toml").read_text() == f'command = "evolve"\n{to_toml(CONFIG)}'
     assert folder.config == CONFIG
     assert not folder.finished
     assert RunFolder.open(path).config == CONFIG
@@ -68,7 +73,9 @@ def test_an_empty_folder_and_what_a_killed_start_left_can_be_used(tmp_path: Path
 @pytest.mark.parametrize("force", [False, True])
 def test_somebody_elses_files_are_never_touched(tmp_path: Path, force: bool) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(RunError, match="not empty and no run; choose another folder with --out"):
+    with pytest.raises(
+        RunError, match="is not empty and holds no run; choose another folder with --out"
+    ):
         RunFolder.create(tmp_path, CONFIG, force=force)
     path = tmp_path / "thesis.tex"
     with pytest.raises(RunError, match="is a file; choose another folder with --out"):
@@ -82,7 +89,7 @@ def test_a_run_is_not_overwritten_unless_forced(tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
         RunFolder.create(tmp_path, OTHER)
     assert str(caught.value) == (
-        f"{tmp_path}: holds a run already; continue it with --resume {tmp_path}, "
+        f"{tmp_path}: already holds a run; continue it with --resume {tmp_path}, "
         "or replace it with --force"
     )
     assert _content(tmp_path) == before
@@ -103,7 +110,7 @@ def test_force_replaces_what_a_run_writes_and_nothing_else_once_it_begins(tmp_pa
         "checkpoint/data.sha256",
         "checkpoint/skeleton.json",
     }
-    assert after["config.toml"].decode() == to_toml(OTHER)
+    assert after["config.toml"].decode() == f'command = "evolve"\n{to_toml(OTHER)}'
     assert not folder.replacing
 
 
@@ -162,6 +169,38 @@ def test_a_damaged_configuration_is_one_line_that_names_the_file(
         _ = folder.config
     assert "config.toml" in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+OTHER_FOLDERS: list[type[Folder[Any]]] = [SearchFolder, ComparisonFolder, TrainingFolder]
+
+
+@pytest.mark.parametrize("kind", OTHER_FOLDERS)
+def test_a_run_belongs_to_the_command_that_its_file_names(
+    tmp_path: Path, kind: type[Folder[Any]]
+) -> None:
+    folder = _begun(tmp_path)
+    text = (tmp_path / "config.toml").read_text()
+    (tmp_path / "config.toml").write_text(text.replace("evolve", kind.command, 1))
+    expected = f"holds a run of autospace {kind.command}; use that command"
+    with pytest.raises(RunError, match=expected):
+        RunFolder.open(tmp_path)
+    with pytest.raises(RunError, match="choose another folder with --out"):
+        RunFolder.create(tmp_path, CONFIG, force=True)
+    with pytest.raises(ConfigError, match=f'settings of autospace "{kind.command}"; allowed: of e'):
+        _ = folder.config
+    assert kind.open(tmp_path).path == tmp_path
+
+
+@pytest.mark.parametrize("kind", [RunFolder, *OTHER_FOLDERS])
+@pytest.mark.parametrize("text", ["", "seed = 0\n[evolution]\nkeep = 2\n", "{", "command = 1"])
+def test_a_folder_without_a_command_is_of_no_version_that_can_resume_it(
+    tmp_path: Path, kind: type[Folder[Any]], text: str
+) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    for use in (kind.open, lambda path: kind.create(path, CONFIG, force=True)):
+        with pytest.raises(RunError, match=r"written before autospace 0\.1\.0, so that the run"):
+            use(tmp_path)
+    assert os.listdir(tmp_path) == ["config.toml"]
 
 
 def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from autospace.evolution.loop import evolve
 from autospace.evolution.settings import make_config
 from autospace.spaces import Cell
 from autospace.spaces.cells.variation import CellPrior
-from tests.evolution.runs import Silent
+from tests.evolution.runs import Counting
 from tests.evolution.runs import settings as run_settings
 from tests.tiny import REFERENCES, ClosedForm, finish, plan, space_bytes
 
@@ -70,5 +70,5 @@ def test_where_only_the_references_fit_they_stay() -> None:
 @pytest.mark.parametrize(("founders", "hand_made"), [("references", True), ("random", False)])
 def test_the_setting_decides(tmp_path: Any, founders: str, hand_made: bool) -> None:
     config = make_config(run_settings(tmp_path, evolution={"founders": founders}))
-    prepared = prepare(config, RunFolder(tmp_path / "run"), Silent())
+    prepared = prepare(config, RunFolder(tmp_path / "run"), Counting())
     assert prepared.plan.hand_made is hand_made

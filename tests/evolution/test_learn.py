@@ -17,15 +17,16 @@ from autospace.evolution.folder import RunError, RunFolder
 from autospace.evolution.learn import PreparedRun, learn, prepare
 from autospace.evolution.plan import reference_cells
 from autospace.evolution.settings import make_config
+from autospace.progress import Event
 from autospace.spaces import Space, SpaceError, from_json
 from autospace.spaces.cells.variation import CellPrior
 from autospace.spaces.cost import BudgetError, fixed_cost
 from autospace.spaces.files.library import load
-from tests.evolution.runs import ROOT, ROUNDS, Silent, settings
+from tests.evolution.runs import ROOT, ROUNDS, Counting, settings
 
 
 def _learned(run: Path, chosen: dict[str, Any], *, force: bool = False) -> Space:
-    return learn(RunFolder.create(run, make_config(chosen), force=force), Silent())
+    return learn(RunFolder.create(run, make_config(chosen), force=force), Counting())
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def _content(path: Path) -> dict[str, bytes]:
 
 def _prepared(folder: Path, **changes: Any) -> PreparedRun:
     config = make_config(settings(folder, **changes))
-    return prepare(config, RunFolder(folder), Silent())
+    return prepare(config, RunFolder(folder), Counting())
 
 
 def test_a_run_returns_what_it_wrote(finished: Path) -> None:
@@ -126,15 +127,15 @@ def test_the_log_has_a_line_a_round(finished: Path) -> None:
 
 def test_a_finished_run_is_returned_without_any_work(finished: Path) -> None:
     before = _content(finished)
-    observer = Silent()
+    observer = Counting()
     assert learn(RunFolder.open(finished), observer) == load(finished)
     assert observer.phases == []
     assert _content(finished) == before
 
 
 def test_the_work_is_done_in_as_many_threads_as_asked_for(tmp_path: Path) -> None:
-    class Watching(Silent):
-        def round(self, plan: object, state: object, seconds: float) -> None:
+    class Watching(Counting):
+        def event(self, event: Event) -> None:
             seen.add(torch.get_num_threads())
 
     seen: set[int] = set()
@@ -226,10 +227,10 @@ def test_data_that_changed_since_the_start_is_an_error(tmp_path: Path) -> None:
     write()
     config = make_config(settings(tmp_path, data={"source": f"npz:{file}"}))
     with pytest.raises(StopError):
-        learn(RunFolder.create(tmp_path / "run", config), Silent(6, stop))
+        learn(RunFolder.create(tmp_path / "run", config), Counting(6, stop))
     write()
     with pytest.raises(RunError, match="the data changed since this run began"):
-        learn(RunFolder.open(tmp_path / "run"), Silent())
+        learn(RunFolder.open(tmp_path / "run"), Counting())
     assert (tmp_path / "run" / "config.toml").is_file()
 
 

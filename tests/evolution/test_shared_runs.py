@@ -16,10 +16,10 @@ import pytest
 from autospace.evolution.folder import RunError, RunFolder
 from autospace.evolution.learn import learn
 from autospace.evolution.settings import make_config
-from tests.evolution.runs import ROOT, Silent, interrupt, settings
+from tests.evolution.runs import ROOT, Counting, interrupt, settings
 
 
-class AtScoring(Silent):
+class AtScoring(Counting):
     """An observer that acts at the n-th word from the processes."""
 
     def __init__(self, stop: int, act: Callable[[], None]) -> None:
@@ -41,7 +41,7 @@ def _kill_one() -> None:
 
 def test_a_shared_run_that_loses_a_process_goes_on_in_one(tmp_path: Path) -> None:
     config = make_config(settings(tmp_path))
-    learn(RunFolder.create(tmp_path / "one", config), Silent())
+    learn(RunFolder.create(tmp_path / "one", config), Counting())
     run = tmp_path / "two"
     message = r"exit code -9; nothing is lost; out of memory\? go on with fewer --workers"
     with pytest.raises(RunError, match=message):
@@ -49,7 +49,7 @@ def test_a_shared_run_that_loses_a_process_goes_on_in_one(tmp_path: Path) -> Non
     assert multiprocessing.active_children() == []
     rounds = len(_memory(run))
     assert rounds >= 1
-    learn(RunFolder.open(run), Silent())
+    learn(RunFolder.open(run), Counting())
     assert (run / "space.json").read_bytes() == (tmp_path / "one" / "space.json").read_bytes()
     memory = _memory(run)
     if sys.platform == "linux":  # elsewhere the memory of others is not told
@@ -59,13 +59,13 @@ def test_a_shared_run_that_loses_a_process_goes_on_in_one(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_a_shared_run_that_is_interrupted_goes_on_in_as_many_as_there_are(tmp_path: Path) -> None:
     config = make_config(settings(tmp_path))
-    learn(RunFolder.create(tmp_path / "one", config), Silent())
+    learn(RunFolder.create(tmp_path / "one", config), Counting())
     run = tmp_path / "two"
     with pytest.raises(KeyboardInterrupt):
         learn(RunFolder.create(run, config), AtScoring(25, interrupt), workers=2)
     assert multiprocessing.active_children() == []
     assert not (run / "checkpoint" / "pool").exists()
-    learn(RunFolder.open(run), Silent(), workers=None)
+    learn(RunFolder.open(run), Counting(), workers=None)
     assert (run / "space.json").read_bytes() == (tmp_path / "one" / "space.json").read_bytes()
 
 
@@ -105,7 +105,7 @@ def test_processes_end_with_a_run_that_is_killed(tmp_path: Path) -> None:
     while any(_alive(pid) for pid in pids):
         assert time.monotonic() < last, "a process outlived its owner"
         time.sleep(0.1)
-    learn(RunFolder.open(tmp_path / "run"), Silent())
+    learn(RunFolder.open(tmp_path / "run"), Counting())
     assert not (tmp_path / "run" / "checkpoint" / "pool").exists()
 
 

@@ -13,7 +13,7 @@ from autospace.evolution.settings import make_config
 from autospace.latency.table import to_json
 from autospace.runs.errors import ConfigError
 from autospace.spaces import SpaceError, load_skeleton
-from tests.evolution.runs import Silent, settings
+from tests.evolution.runs import Counting, settings
 from tests.latency.tables import table_for
 from tests.latency.test_parts import parts_of
 from tests.latency.test_prediction import nanoseconds
@@ -30,7 +30,7 @@ def limited(folder: Path, limit: Any, **changes: Any) -> dict[str, Any]:
 
 
 def learned(folder: Path, some: dict[str, Any]) -> Any:
-    return learn(RunFolder.create(folder / "run", make_config(some)), Silent())
+    return learn(RunFolder.create(folder / "run", make_config(some)), Counting())
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +76,9 @@ def test_a_run_goes_on_with_the_table_with_which_it_began(tmp_path: Path) -> Non
     learned(whole, limited(whole, "reference"))
     begun = RunFolder.create(stopped / "run", make_config(limited(stopped, "reference")))
     with pytest.raises(KeyboardInterrupt):
-        learn(begun, Silent(20, stop))
+        learn(begun, Counting(20, stop))
     (stopped / "table.json").unlink()
-    learn(RunFolder.open(stopped / "run"), Silent())
+    learn(RunFolder.open(stopped / "run"), Counting())
     texts = [(each / "run" / "space.json").read_text() for each in (whole, stopped)]
     assert texts[0] == texts[1]
 

@@ -35,7 +35,7 @@ from autospace.spaces import (
 )
 from autospace.spaces.cells.cell import MIXES
 from autospace.spaces.cells.operations import RESERVED, own_operation
-from tests.evolution.runs import ROOT, Silent, settings
+from tests.evolution.runs import ROOT, Counting, settings
 
 
 class Blur(nn.Module):
@@ -102,7 +102,7 @@ def test_two_of_them_are_never_the_same_function() -> None:
 def _evolve(folder: Path, workers: int = 1) -> Any:
     cells = {"operations": ["none", "dw_conv_3x3", "blur"], "reference_kernels": [3]}
     chosen = settings(folder, cells=cells)
-    return learn(RunFolder.create(folder / "run", make_config(chosen)), Silent(), workers=workers)
+    return learn(RunFolder.create(folder / "run", make_config(chosen)), Counting(), workers=workers)
 
 
 def _refusal(target: Target, space: Space) -> str:

@@ -256,7 +256,7 @@ def test_an_existing_report_is_kept_unless_told_otherwise(tmp_path: Path) -> Non
     write_comparison(tmp_path)
     path = write_report(tmp_path, force=False)
     path.write_text("mine")
-    with pytest.raises(ValueError, match="exists already"):
+    with pytest.raises(ValueError, match="already exists"):
         write_report(tmp_path, force=False)
     assert path.read_text() == "mine"
     assert write_report(tmp_path).read_text().startswith("<!DOCTYPE html>")

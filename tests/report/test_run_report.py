@@ -176,8 +176,11 @@ def test_what_is_neither_a_run_nor_a_comparison_is_refused(tmp_path: Path) -> No
         report_text(tmp_path)
     with pytest.raises(RunError, match="no such folder"):
         report_text(tmp_path / "nowhere")
-    (tmp_path / "config.toml").write_text('spaces = ["a", "b"]\n[sampling]\nsamples = 8\n')
+    (tmp_path / "config.toml").write_text('command = "compare"\nspaces = ["a", "b"]\n')
     with pytest.raises(RunError, match="has not finished"):
+        report_text(tmp_path)
+    (tmp_path / "config.toml").write_text('command = "search"\n')
+    with pytest.raises(RunError, match="run of autospace search; allowed: runs of evolve or comp"):
         report_text(tmp_path)
     (tmp_path / "comparison.json").write_text('{"format": "autospace.comparison"}')
     with pytest.raises(SpaceError, match="missing key"):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from autospace.evolution.folder import RunFolder
+from autospace.progress import Silent
 from autospace.runs.errors import CheckpointError, RunError
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.searchers.driver import METHODS, run_search
@@ -25,14 +26,11 @@ TIGHT = int(SPACE.madds.min + 0.3 * (SPACE.madds.max - SPACE.madds.min))
 QUICKER = {method: {"repeats": 1} for method in ("gm", "nas-lid")}
 
 
-class Stopping:
+class Stopping(Silent):
     """An observer that stops the search after so many steps of any phase."""
 
     def __init__(self, after: int = -1) -> None:
         self.ticks, self._after = 0, after
-
-    def say(self, message: str) -> None:
-        del message
 
     def tick(self, phase: str, done: int, total: int) -> None:
         del done, total

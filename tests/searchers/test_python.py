@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from autospace.progress import Silent
 from autospace.runs.errors import ConfigError, RunError
 from autospace.searchers import resume, search
 from autospace.spaces import to_json
@@ -18,10 +19,7 @@ SMALL: dict[str, Any] = {k: v for k, v in SETTINGS.items() if k != "data"}
 DATA = SETTINGS["data"]["source"]
 
 
-class Stopping:
-    def say(self, message: str) -> None:
-        del message
-
+class Stopping(Silent):
     def tick(self, phase: str, done: int, total: int) -> None:
         if (phase, done) == ("search", 1):
             raise KeyboardInterrupt

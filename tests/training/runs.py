@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from autospace.progress import Event
 from autospace.runs.errors import RunError
 from autospace.runs.settings import make_settings
 from autospace.spaces import Architecture, load_architecture
 from autospace.training.folder import TrainingFolder
-from autospace.training.full import train_architecture
+from autospace.training.full import EpochEvent, train_architecture
 from autospace.training.settings import TrainConfig
-from tests.evolution.runs import SKELETON, Silent, interrupt, kill, kill_at_write, serve
+from tests.evolution.runs import SKELETON, Counting, interrupt, kill, kill_at_write, serve
 
 EPOCHS, STEPS_PER_EPOCH = 3, 6
 STEPS = EPOCHS * STEPS_PER_EPOCH
@@ -35,7 +36,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-class Watcher(Silent):
+class Watcher(Counting):
     """An observer that keeps the epochs, and stops or kills its process after a given step."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -46,9 +47,9 @@ class Watcher(Silent):
         if phase == "train":
             super().tick(phase, done, total)
 
-    def epoch(self, epoch: Any, epochs: int, seconds: float) -> None:
-        del epochs, seconds
-        self.epochs.append(epoch)
+    def event(self, event: Event) -> None:
+        if isinstance(event, EpochEvent):
+            self.epochs.append(event.epoch)
 
 
 def config(*changes: dict[str, Any]) -> TrainConfig:

@@ -191,7 +191,7 @@ def test_the_architecture_is_fitted_to_the_images_and_its_new_cost_told(tmp_path
     own = load_architecture(tmp_path / "run/architecture.json")
     assert (own.skeleton.in_channels, own.skeleton.resolution, own.skeleton.classes) == (1, 8, 3)
     assert own.cells == given.cells
-    (said,) = watcher.said
+    (said,) = watcher.messages
     assert said.startswith("fitted to 8x8x1 images, 3 classes: MAdds 43.5M -> ")
     assert f", params 272k -> {own.cost.params / 1000:.0f}k" in said
     assert len(said) <= 80
@@ -267,7 +267,7 @@ def test_runs_of_evolution_and_trainings_keep_out_of_each_other(tmp_path: Path) 
     ):
         with pytest.raises(RunError, match=problem):
             attempt()
-    assert (path / "run/config.toml").read_text() == to_toml(Config())
+    assert (path / "run/config.toml").read_text() == f'command = "evolve"\n{to_toml(Config())}'
 
 
 def test_force_replaces_what_a_training_wrote_and_nothing_else(tmp_path: Path) -> None:

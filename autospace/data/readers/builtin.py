@@ -34,7 +34,8 @@ import numpy as np
 from autospace.data.errors import DataError, check_bytes
 from autospace.data.examples import DataSet, Examples
 from autospace.data.readers.convert import as_examples, finish
-from autospace.data.request import Request, Source, Ticker
+from autospace.data.request import Request, Source
+from autospace.progress import Tick
 from autospace.seeds import derived_seed
 
 _LARGEST_VALUE = 16
@@ -149,8 +150,7 @@ def read_synthetic(source: Source, request: Request) -> DataSet:
         DataError: An option is unknown or out of bounds.
     """
     recipe = make_recipe(source.options, request)
-    ticker = Ticker(request.progress)
-    train, test = generate(recipe, "train", ticker), generate(recipe, "test", ticker)
+    train, test = (generate(recipe, split, request.tick) for split in ("train", "test"))
     names = tuple(f"{recipe.kind}-{index}" for index in range(recipe.classes))
     return finish(f"synthetic:{recipe.kind}", request, train, test, names)
 
@@ -185,13 +185,13 @@ def make_recipe(options: dict[str, str], request: Request) -> Recipe:
     return Recipe(options.get("kind", "gratings"), **numbers)
 
 
-def generate(recipe: Recipe, split: str, ticker: Ticker) -> Examples:
+def generate(recipe: Recipe, split: str, tick: Tick) -> Examples:
     """Generates one split.
 
     Args:
         recipe: What to make.
         split: `train` or `test`; each has its own random numbers.
-        ticker: Told about progress.
+        tick: Receives the images done and the total.
 
     Returns:
         Examples in random order, classes as equal in size as can be.
@@ -204,7 +204,7 @@ def generate(recipe: Recipe, split: str, ticker: Ticker) -> Examples:
         part = slice(start, start + _CHUNK)
         signal = _MAKERS[recipe.kind](recipe, labels[part], random)
         images[part] = np.clip(np.rint(_GREY + _AMPLITUDE * signal), 0, 255)
-        ticker.tick(f"generating {split} images", min(start + _CHUNK, count), count)
+        tick(min(start + _CHUNK, count), count)
     return as_examples("synthetic", images, labels)
 
 

@@ -18,7 +18,7 @@ from autospace.data.errors import DataError, name_few
 from autospace.data.examples import DataSet, Examples
 from autospace.data.readers.convert import as_examples, finish
 from autospace.data.readers.safe_pickle import read_pickle
-from autospace.data.request import Request, Source, Ticker
+from autospace.data.request import Request, Source
 
 LARGEST_MEMBER = 256 * 2**20
 LARGEST_ARCHIVE = 2**30
@@ -168,7 +168,7 @@ def read_cifar(source: Source, request: Request) -> DataSet:
 
     Args:
         source: Names the archive, or the folder extracted from it.
-        request: Resolution, channels, limit, seed and progress are used.
+        request: Resolution, channels, limit, seed and tick are used.
 
     Returns:
         The data set.
@@ -179,8 +179,7 @@ def read_cifar(source: Source, request: Request) -> DataSet:
     if source.path is None:
         raise DataError(f"{source.kind}: names no path; allowed: {source.kind}:PATH")
     layout = _LAYOUTS[source.kind]
-    ticker = Ticker(request.progress)
-    ticker.tick(f"reading {source.kind}", 0, 1)
+    request.tick(0, 1)
     found = read_members(source.path, layout.files())
     if layout.python_test in found or layout.python_train[0] in found:
         names, train, test = _read_python(source.path, layout, found)
@@ -188,7 +187,7 @@ def read_cifar(source: Source, request: Request) -> DataSet:
         names, train, test = _read_binary(source.path, layout, found)
     if len(set(names)) != layout.classes:
         raise DataError(f"{source.path}: {len(set(names))} class names, {layout.classes} needed")
-    ticker.tick(f"reading {source.kind}", 1, 1)
+    request.tick(1, 1)
     return finish(source.name, request, train, test, names)
 
 

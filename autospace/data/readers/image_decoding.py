@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 
 from autospace.data.errors import DataError, check_bytes, check_sides, name_few
-from autospace.data.request import Request, Ticker
+from autospace.data.request import Request
 from autospace.data.splits import limit_indices, split_test
+from autospace.progress import Tick
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff"})
 _TRAIN = "train"
@@ -217,7 +218,7 @@ class Decoded:
 
 
 def common_shape(
-    files: Sequence[ImageFile], resolution: int | None, channels: int | None, ticker: Ticker
+    files: Sequence[ImageFile], resolution: int | None, channels: int | None, tick: Tick
 ) -> Shape:
     """The shape that all images will get; looks at file headers only if it has to.
 
@@ -225,7 +226,7 @@ def common_shape(
         files: All files of the data set.
         resolution: Side in pixels; `None` takes the most common size, of equals the smallest.
         channels: 1 or 3; `None` takes 1 if every image is grey, else 3.
-        ticker: Told about progress.
+        tick: Receives the files done and the total.
 
     Returns:
         The shape; a guess of 1x1 if no file is readable, which decoding will then report.
@@ -235,7 +236,7 @@ def common_shape(
     """
     if resolution is not None and channels is not None:
         return Shape(channels, resolution, resolution)
-    found = [head for head in _map(_head, files, "looking at images", ticker) if head is not None]
+    found = [head for head in _map(_head, files, tick) if head is not None]
     sizes = Counter(size for size, _ in found)
     width, height = min(sizes, key=lambda size: (-sizes[size], size), default=(1, 1))
     if resolution is not None:
@@ -244,7 +245,7 @@ def common_shape(
     return Shape(channels or (1 if all(grey for _, grey in found) else 3), height, width)
 
 
-def decode(files: Sequence[ImageFile], shape: Shape, message: str, ticker: Ticker) -> Decoded:
+def decode(files: Sequence[ImageFile], shape: Shape, tick: Tick) -> Decoded:
     """Reads the files and brings them to one shape.
 
     The whole image is resized, antialiased; its aspect ratio becomes that of `shape`.
@@ -252,8 +253,7 @@ def decode(files: Sequence[ImageFile], shape: Shape, message: str, ticker: Ticke
     Args:
         files: Files of one split.
         shape: Wanted shape.
-        message: Title of the progress reports.
-        ticker: Told about progress.
+        tick: Receives the files done and the total.
 
     Returns:
         Images, labels and what was left out.
@@ -268,7 +268,7 @@ def decode(files: Sequence[ImageFile], shape: Shape, message: str, ticker: Ticke
     def read(index: int) -> bool | None:
         return _read(files[index].path, shape, pixels[index])
 
-    changed = _map(read, range(len(files)), message, ticker)
+    changed = _map(read, range(len(files)), tick)
     good = np.array([flag is not None for flag in changed])
     labels = np.array([file.label for file in files], dtype=np.int64)
     if not good.all():
@@ -281,9 +281,7 @@ def decode(files: Sequence[ImageFile], shape: Shape, message: str, ticker: Ticke
     )
 
 
-def _map(
-    work: Callable[[Item], Value], items: Sequence[Item], message: str, ticker: Ticker
-) -> list[Value]:
+def _map(work: Callable[[Item], Value], items: Sequence[Item], tick: Tick) -> list[Value]:
     # Chunks, because a future for each small image would cost as much as decoding it.
     def run(start: int) -> list[Value]:
         return [work(item) for item in items[start : start + _CHUNK]]
@@ -294,7 +292,7 @@ def _map(
         try:
             for future in futures:
                 values += future.result()
-                ticker.tick(message, len(values), len(items))
+                tick(len(values), len(items))
         finally:
             # Otherwise Ctrl-C would wait until the pool has read every remaining file.
             pool.shutdown(cancel_futures=True)

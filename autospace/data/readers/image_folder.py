@@ -24,7 +24,7 @@ from autospace.data.readers.image_decoding import (
     decode,
     list_folder,
 )
-from autospace.data.request import Request, Source, Ticker
+from autospace.data.request import Request, Source
 
 # Part of every key: a change of the decoder or of the layout below must not find old files.
 _LAYOUT = "autospace.data 1"
@@ -152,11 +152,10 @@ def read_folder(source: Source, request: Request) -> DataSet:
     if request.cache is None:
         return _decode(source, listing, request)
     key = cache_key(_identity(listing, request))
-    ticker = Ticker(request.progress)
-    ticker.tick("reading the cache", 0, 1)
+    request.tick(0, 1)
     cached = read_cache(request.cache, key, source.name)
     if cached is not None:
-        ticker.tick("reading the cache", 1, 1)
+        request.tick(1, 1)
         return cached
     fresh = _decode(source, listing, request)
     try:
@@ -178,11 +177,10 @@ def _identity(listing: Listing, request: Request) -> str:
 
 
 def _decode(source: Source, listing: Listing, request: Request) -> DataSet:
-    ticker = Ticker(request.progress)
     everything = listing.train + listing.test
-    shape = common_shape(everything, request.resolution, request.channels, ticker)
-    train = decode(listing.train, shape, "reading training images", ticker)
-    test = decode(listing.test, shape, "reading test images", ticker)
+    shape = common_shape(everything, request.resolution, request.channels, request.tick)
+    train = decode(listing.train, shape, request.tick)
+    test = decode(listing.test, shape, request.tick)
     notes = listing.notes
     resized = train.resized + test.resized
     if resized:

@@ -1,0 +1,189 @@
+"""The parts of a run that are shown one by one: rounds of `evolve` and epochs of `train`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from autospace.evolution.learn import RoundEvent
+    from autospace.training.full import EpochEvent
+    from autospace.training.session import Epoch
+
+
+class Parts:
+    """The parts that are complete; a command without parts has this class itself."""
+
+    def add(self, event: Any) -> None:
+        """Adds a part."""
+
+    def line(self, event: Any, left: float | None) -> str:
+        """A part in less than 80 columns.
+
+        Args:
+            event: what the run reported of it.
+            left: seconds until the end of the run; None if unknown.
+        """
+        raise NotImplementedError
+
+    def record(self, event: Any, left: float | None) -> dict[str, Any]:
+        """A part as plain values; see `line`."""
+        raise NotImplementedError
+
+    def seconds_left(self, in_phase: float | None) -> float | None:
+        """Of the whole run, if the parts show it, else of the phase.
+
+        Args:
+            in_phase: seconds left of the present phase; None if unknown.
+        """
+        return in_phase
+
+    def headline(self, share: float) -> tuple[str, float] | None:
+        """The part in progress, and the share of the run that is done; None before the first part.
+
+        Args:
+            share: of the present phase, from 0 to 1.
+        """
+        return None
+
+    def close(self) -> None:
+        """Ends what the parts are written to."""
+
+
+class Rounds(Parts):
+    """The rounds of `evolve`."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.last: RoundEvent | None = None
+
+    def add(self, event: "RoundEvent") -> None:
+        """Adds a round."""
+        self.seconds.append(event.seconds)
+        self.last = event
+
+    def line(self, event: "RoundEvent", left: float | None) -> str:
+        """Best and mean fitness, and the share of cells within the budget."""
+        record = event.state.history[-1]
+        return (
+            f"round {event.state.round:>3}/{event.plan.rounds} {record.phase:<7} "
+            f"best {record.best:+.4f}  mean {record.mean:+.4f}  "
+            f"feasible {record.drawn.feasible_rate:4.0%}  {_times(event.seconds, left)}"
+        )
+
+    def record(self, event: "RoundEvent", left: float | None) -> dict[str, Any]:
+        """The values of `line`."""
+        record = event.state.history[-1]
+        return {
+            "event": "round",
+            "round": event.state.round,
+            "rounds": event.plan.rounds,
+            "phase": record.phase,
+            "best": record.best,
+            "mean": record.mean,
+            "feasible_rate": record.drawn.feasible_rate,
+            "seconds": round(event.seconds, 3),
+            "seconds_left": round(left or 0.0, 1),
+        }
+
+    def seconds_left(self, in_phase: float | None) -> float | None:
+        """The mean time of the rounds so far, times the rounds to come."""
+        if self.last is None:
+            return in_phase
+        to_come = self.last.plan.rounds - self.last.state.round
+        return to_come * sum(self.seconds) / len(self.seconds)
+
+    def headline(self, share: float) -> tuple[str, float] | None:
+        """The round in progress."""
+        if self.last is None:
+            return None
+        done, rounds = self.last.state.round, self.last.plan.rounds
+        return f"round {min(done + 1, rounds)} of {rounds}", (done + share) / rounds
+
+
+class Epochs(Parts):
+    """The epochs of `train`, which may also be written as curves."""
+
+    def __init__(self, board: "Board | None" = None) -> None:
+        self.all: list[EpochEvent] = []
+        self._board = board
+
+    def add(self, event: "EpochEvent") -> None:
+        """Adds an epoch."""
+        self.all.append(event)
+        if self._board is not None:
+            self._board.add(event.epoch)
+
+    def line(self, event: "EpochEvent", left: float | None) -> str:
+        """The loss, and the accuracy on validation images if there are any."""
+        epoch = event.epoch
+        parts = [f"epoch {epoch.epoch:>3}/{event.epochs}  loss {epoch.train_loss:.4f}"]
+        if epoch.validation_accuracy is not None:
+            parts.append(f"validation {epoch.validation_accuracy:.2%}")
+        return "  ".join([*parts, _times(event.seconds, left)])
+
+    def record(self, event: "EpochEvent", left: float | None) -> dict[str, Any]:
+        """All that is known of the epoch."""
+        times = {"seconds": round(event.seconds, 3), "seconds_left": round(left or 0.0, 1)}
+        return {"event": "epoch", "epochs": event.epochs, **asdict(event.epoch), **times}
+
+    def headline(self, share: float) -> tuple[str, float] | None:
+        """The epoch in progress; the phase is the whole training."""
+        if not self.all:
+            return None
+        last = self.all[-1]
+        return f"epoch {min(last.epoch.epoch + 1, last.epochs)} of {last.epochs}", share
+
+    def close(self) -> None:
+        """Ends the curves."""
+        if self._board is not None:
+            self._board.close()
+
+
+CURVES: Final = {
+    "learning_rate": "learning rate",
+    "train_loss": "loss/train",
+    "validation_loss": "loss/validation",
+    "validation_accuracy": "accuracy/validation",
+}
+
+
+class Board:
+    """Curves for TensorBoard, which is an extra: one point per epoch and curve.
+
+    A resumed training overwrites the points of the epochs that it repeats.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writer: Any = None
+
+    def add(self, epoch: "Epoch") -> None:
+        """Adds the points of an epoch."""
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self._folder), purge_step=epoch.epoch)
+        for name, curve in CURVES.items():
+            value = getattr(epoch, name)
+            if value is not None:
+                self._writer.add_scalar(curve, value, epoch.epoch)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Ends the file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person writes them."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _times(seconds: float, left: float | None) -> str:
+    return f"{seconds:.1f} s, {duration(left or 0.0)} left"
