@@ -1,19 +1,44 @@
-"""An architecture out of what other tools print as their result: one function per tool."""
+"""An architecture out of what other tools print as their result."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
 
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, SpaceError
 from autospace.spaces.errors import located, shown
 from autospace.spaces.files.reading import parse_json
 
+WRAPPERS: Final[dict[str, tuple[str, ...]]] = {
+    "flat": ("architecture", "choices"),
+    "optuna": ("params",),
+    "nni": ("parameters", "parameter"),
+    "configspace": ("config",),
+    "ray": ("config",),
+}
+"""Tool -> the keys under which its results hold the flat form `{"layer_03": "cell id"}`.
 
-def chosen(text: str, target: Target, *wrappers: str) -> Architecture:
+* `flat`: what `autospace sample` and `autospace show` print.
+* `optuna`: `best_params`, or what `optuna best-trial -f json` prints.
+* `nni`: a sample, `parameter.cfg` of a trial, or an exported result.
+* `configspace`: `dict(configuration)` as JSON; SMAC and neps hand on the same.
+* `ray`: `params.json` of a trial, or a result with its `config`.
+"""
+
+
+def reader(tool: str) -> Callable[[str, Target], Architecture]:
+    """The function that reads the results of a tool in `WRAPPERS`."""
+    return partial(chosen, wrappers=WRAPPERS[tool])
+
+
+def chosen(text: str, target: Target, wrappers: Sequence[str] = ()) -> Architecture:
     """The architecture of the space that the flat form in a file names.
 
     Args:
         text: JSON: the flat form, an object that has it under one of the wrappers, or a list of
             one such value.
         target: has the space.
-        wrappers: keys under which this client puts the flat form.
+        wrappers: keys under which the tool puts the flat form.
 
     Raises:
         SpaceError: no such file, no space given, an unknown layer or cell, or a missing layer.
@@ -34,53 +59,8 @@ def chosen(text: str, target: Target, *wrappers: str) -> Architecture:
         return space.architecture(value)
 
 
-def read_configspace(text: str, target: Target) -> Architecture:
-    """The architecture that a configuration names.
-
-    Raises:
-        SpaceError: see `chosen`.
-    """
-    return chosen(text, target, "config")
-
-
-def read_flat(text: str, target: Target) -> Architecture:
-    """The architecture that `{"layer_03": "cell id", ...}` names.
-
-    Raises:
-        SpaceError: see `chosen`.
-    """
-    return chosen(text, target, "architecture", "choices")
-
-
-def read_nni(text: str, target: Target) -> Architecture:
-    """The architecture that the parameters of a trial name.
-
-    Raises:
-        SpaceError: see `chosen`.
-    """
-    return chosen(text, target, "parameters", "parameter")
-
-
-def read_optuna(text: str, target: Target) -> Architecture:
-    """The architecture that the parameters of a trial name.
-
-    Raises:
-        SpaceError: see `chosen`.
-    """
-    return chosen(text, target, "params")
-
-
-def read_ray(text: str, target: Target) -> Architecture:
-    """The architecture that the configuration of a trial names.
-
-    Raises:
-        SpaceError: see `chosen`.
-    """
-    return chosen(text, target, "config")
-
-
 def read_pyglove(text: str, target: Target) -> Architecture:
-    """The architecture whose candidates stand at these indices of their layers.
+    """The architecture that a list of indices, a DNA of pyglove, or the value of one names.
 
     Raises:
         SpaceError: no such point, an index out of range, or a missing layer; see also `chosen`.

@@ -54,18 +54,23 @@ FORMATS: Final[dict[str, ImportFormat]] = {
         "a string of NAS-Bench-201 without convolutions",
         graph_strings.read_nasbench201,
     ),
-    "flat": ImportFormat("architecture", "space", "{layer: cell id}", client_results.read_flat),
+    "flat": ImportFormat(
+        "architecture", "space", "{layer: cell id}", client_results.reader("flat")
+    ),
     "optuna": ImportFormat(
-        "architecture", "space", "best_params, or a trial as JSON", client_results.read_optuna
+        "architecture", "space", "best_params, or a trial as JSON", client_results.reader("optuna")
     ),
     "nni": ImportFormat(
-        "architecture", "space", "a sample, or parameter.cfg of a trial", client_results.read_nni
+        "architecture",
+        "space",
+        "a sample, or parameter.cfg of a trial",
+        client_results.reader("nni"),
     ),
     "configspace": ImportFormat(
-        "architecture", "space", "a configuration as JSON", client_results.read_configspace
+        "architecture", "space", "a configuration as JSON", client_results.reader("configspace")
     ),
     "ray": ImportFormat(
-        "architecture", "space", "params.json or a result of a trial", client_results.read_ray
+        "architecture", "space", "params.json or a result of a trial", client_results.reader("ray")
     ),
     "pyglove": ImportFormat(
         "architecture", "space", "indices, a DNA, or its value", client_results.read_pyglove
