@@ -38,7 +38,8 @@ def test_equal_weights_give_equal_outputs_and_gradients(cell: Cell, shape: Layer
     torch.testing.assert_close(gx, pgx, rtol=1e-6, atol=1e-9)
     assert gw.keys() == pgw.keys()
     for name in gw:
-        torch.testing.assert_close(gw[name], pgw[name], rtol=1e-6, atol=1e-8)
+        # Normalising a few pixels multiplies rounding by up to 1 / eps = 1e5, in each of two norms.
+        torch.testing.assert_close(gw[name], pgw[name], rtol=1e-6, atol=1e-7)
 
 
 def test_the_mixture_of_the_supernet_is_the_plain_one() -> None:
