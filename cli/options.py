@@ -171,24 +171,6 @@ def limit_or_word(option: str, text: str | None, words: tuple[str, ...]) -> int 
         raise InputError(f"{error}, {' or '.join(words)}") from None
 
 
-# Sources of images that are a path; the others name what the program itself brings.
-_OF_PATHS = frozenset({"folder", "cifar10", "cifar100", "idx", "npz"})
-
-
-def absolute_source(source: str) -> str:
-    """The text of `--data` with an absolute path, where there is a path in it."""
-    kind, _, path = source.partition(":")
-    return f"{kind}:{absolute(path)}" if kind in _OF_PATHS and path.strip() else source
-
-
-def absolute(path: str) -> str:
-    """The path from the root, or as it is where there is no such home or no current folder."""
-    try:
-        return str(Path(path).expanduser().absolute())
-    except (RuntimeError, OSError):
-        return path
-
-
 MOST: Final = 1024
 
 

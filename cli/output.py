@@ -143,11 +143,7 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
     check_new(path, force=force)
     from autospace.runs.files import write_atomically
 
-    try:
-        write_atomically(path, text)
-    except OSError as error:
-        # The user knows the file by its own name, not by the temporary one.
-        raise OSError(error.errno, error.strerror, str(path)) from None
+    write_atomically(path, text)
 
 
 def _fail(text: str) -> None:

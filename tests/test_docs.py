@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from autospace.spaces import OPERATIONS, SpaceError, from_json, load_skeleton
 from autospace.spaces.files.library import FAMILY_NAMES, SKELETON_NAMES
 from autospace.training.settings import TrainConfig
 from tests.docs import options_table, settings_table
-from tests.docs.pages import ALL_PAGES, PAGES, ROOT, Page
+from tests.docs.pages import ALL_PAGES, FOLLOWED_PYTHON, PAGES, ROOT, Page
 
 REFERENCE = ROOT / "docs" / "reference"
 CLI = REFERENCE / "cli.md"
@@ -160,21 +161,39 @@ def test_toml_examples_are_skeletons_or_configurations(text: str, tmp_path: Path
         make_config(read_config(path))
 
 
-@pytest.mark.parametrize("text", _examples("python"))
-def test_python_examples_run(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def own_operations() -> Iterator[None]:
+    """Examples may add operations; other tests must not see them."""
     from autospace.networks import operations
 
-    (tmp_path / "space.json").write_text(_space_example())
-    monkeypatch.chdir(tmp_path)
-    # Examples may add operations; other tests must not see them.
     tables: list[dict[str, Any]] = [OPERATIONS, operations._BUILDERS]
     before = [dict(table) for table in tables]
-    try:
-        exec(compile(text, "example", "exec"), {"__name__": "example"})
-    finally:
-        for table, old in zip(tables, before, strict=True):
-            table.clear()
-            table.update(old)
+    yield
+    for table, old in zip(tables, before, strict=True):
+        table.clear()
+        table.update(old)
+
+
+@pytest.mark.usefixtures("own_operations")
+@pytest.mark.parametrize("text", _examples("python"))
+def test_python_examples_run(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "space.json").write_text(_space_example())
+    monkeypatch.chdir(tmp_path)
+    exec(compile(text, "example", "exec"), {"__name__": "example"})
+
+
+@pytest.mark.usefixtures("own_operations")
+def test_the_python_guide_is_one_program_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = [each.text for each in Page.of(FOLLOWED_PYTHON).blocks if each.language == "python"]
+    names: dict[str, Any] = {"__name__": "guide"}
+    for number, text in enumerate(blocks):
+        exec(compile(text, f"block {number}", "exec"), names)
+    # A comment shows what the last line prints.
+    assert capsys.readouterr().out.splitlines()[-1] == blocks[-1].rpartition("# ")[2].strip()
+    assert {each.name for each in tmp_path.iterdir()} >= {"run", "found", "trained", "network.py"}
 
 
 def test_the_errors_shown_are_the_errors_raised() -> None:

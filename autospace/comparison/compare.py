@@ -6,6 +6,7 @@ The evaluations that a comparison asks for.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import zip_longest
 
 from autospace.comparison.document import ComparisonDocument, PowerDocument
 from autospace.comparison.encoding import Sample, document
@@ -26,6 +27,7 @@ from autospace.comparison.setup import PreparedComparison, load_source, prepare
 from autospace.comparison.statistics import LEVEL
 from autospace.comparison.verdict import judge, not_comparable
 from autospace.compute.pool import POOL, open_pool
+from autospace.data.examples import DataSet
 from autospace.evaluators.evaluate import (
     EvaluateMany,
     EvaluationCache,
@@ -47,6 +49,7 @@ from autospace.evaluators.evaluator import (
 from autospace.progress import Observer, Tick
 from autospace.seeds import derived_seed
 from autospace.spaces.errors import SpaceError
+from autospace.spaces.space import Space
 
 
 class Evaluations:
@@ -114,6 +117,8 @@ def compare(
     *,
     device: str | None = None,
     workers: int | None = None,
+    spaces: Sequence[Space | None] = (),
+    images: DataSet | None = None,
 ) -> ComparisonDocument:
     """Makes, or goes on with, the comparison in a folder, and writes its result there.
 
@@ -122,6 +127,8 @@ def compare(
         observer: receives its progress.
         device: in place of the one in the settings.
         workers: processes that evaluate; by default one per core, on a GPU one.
+        spaces: those that a new comparison does not load; None or nothing for one that it does.
+        images: in place of the source that the settings name.
 
     Raises:
         DataError, SpaceError, ConfigError, EvaluationError, RunError: what the settings ask for
@@ -131,12 +138,16 @@ def compare(
     with folder.locked():
         try:
             config = folder.config
-            spaces = folder.spaces() or [load_source(each, config.seed) for each in config.spaces]
-            prepared = prepare(config, spaces, folder.store, device, partial(observer.tick, "data"))
+            loaded = folder.spaces() or [
+                given or load_source(source, config.seed)
+                for source, given in zip_longest(config.spaces, spaces)
+            ]
+            reading = partial(observer.tick, "data")
+            prepared = prepare(config, loaded, folder.store, device, reading, images)
         except Exception:
             folder.abandon()
             raise
-        folder.settle(spaces, prepared.images.data.digest)
+        folder.settle(loaded, prepared.images.data.digest)
         for note in prepared.images.data.notes:
             observer.message(note)
         if prepared.matching.comparable:

@@ -12,6 +12,7 @@ from typing import Final
 from autospace.comparison.matching import Matching, Pool, draw, match, space_digest, unmatched
 from autospace.comparison.settings import CompareConfig
 from autospace.compute.device import resolve_device
+from autospace.data.examples import DataSet
 from autospace.data.images import Images
 from autospace.evaluators.make import Setup
 from autospace.progress import Tick
@@ -154,7 +155,12 @@ class PreparedComparison:
 
 
 def prepare(
-    config: CompareConfig, loaded: Sequence[Space], cache: Path, device: str | None, tick: Tick
+    config: CompareConfig,
+    loaded: Sequence[Space],
+    cache: Path,
+    device: str | None,
+    tick: Tick,
+    given: DataSet | None = None,
 ) -> PreparedComparison:
     """Reads the images, fits the spaces to them, draws and matches networks.
 
@@ -164,6 +170,7 @@ def prepare(
         cache: folder for decoded images and the weights of a supernet.
         device: in place of the one in the settings.
         tick: receives the progress of reading.
+        given: images in place of the source that the settings name.
 
     Raises:
         DataError, SpaceError, ConfigError, RunError: what the settings ask for cannot be.
@@ -171,7 +178,7 @@ def prepare(
     place = str(resolve_device(device or config.device))
     resolution = config.data.resolution or common_resolution(loaded)
     data = config.data.model_copy(update={"resolution": resolution})
-    images = Setup(config.evaluator, data, (), config.seed, place, cache).images(tick)
+    images = Setup(config.evaluator, data, (), config.seed, place, cache).images(tick, given)
     spaces = tuple(
         fitted_space(
             space,

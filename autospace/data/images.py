@@ -58,18 +58,20 @@ def load_images(
     device: torch.device,
     cache: Path | None = None,
     tick: Tick = no_tick,
+    given: DataSet | None = None,
 ) -> Images:
     """Reads the data set and divides it.
 
     With `split` `test`, all of the train split is trained on and the test split measured: a
     learned space has seen all of the train split, so that part of it would favour that space.
     With `validation`, a part of the train split is measured and the test split left alone.
+    Images that a program passes, `given`, are read in place of the source.
 
     Raises:
         DataError: the images cannot be read or divided.
     """
     found = load_data(
-        data.source,
+        given or data.source,
         resolution=data.resolution,
         limit=data.limit,
         seed=seed,

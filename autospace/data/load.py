@@ -4,12 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from autospace.data.examples import DataSet
+from autospace.data.readers.arrays import read_npz, read_python
 from autospace.data.readers.builtin import read_digits, read_synthetic
 from autospace.data.readers.cifar import read_cifar
+from autospace.data.readers.convert import finish
 from autospace.data.readers.idx import read_idx
 from autospace.data.readers.image_folder import read_folder
-from autospace.data.readers.npz import read_npz
 from autospace.data.request import Request, Source, parse_source, thinned
+from autospace.data.settings import PYTHON
 from autospace.progress import Tick, no_tick
 
 _READERS: dict[str, Callable[[Source, Request], DataSet]] = {
@@ -19,12 +21,13 @@ _READERS: dict[str, Callable[[Source, Request], DataSet]] = {
     "cifar100": read_cifar,
     "idx": read_idx,
     "npz": read_npz,
+    PYTHON: read_python,
     "synthetic": read_synthetic,
 }
 
 
 def load_data(
-    source: str,
+    source: str | DataSet,
     *,
     resolution: int | None = None,
     channels: int | None = None,
@@ -37,7 +40,7 @@ def load_data(
 
     Args:
         source: `digits`, `folder:PATH`, `cifar10:PATH`, `cifar100:PATH`, `idx:PATH`, `npz:PATH`
-            or `synthetic[:key=value,...]`.
+            or `synthetic[:key=value,...]`; or images that a program passes.
         resolution: Side of the square images in pixels; `None` keeps the most common size.
         channels: 1 (grey) or 3 (RGB); `None` keeps what the source has.
         limit: Most examples of each split, stratified by class; `None` for all.
@@ -54,5 +57,7 @@ def load_data(
             must be.
     """
     request = Request(resolution, channels, limit, seed, cache, thinned(tick))
+    if isinstance(source, DataSet):
+        return finish(source.name, request, source.train, source.test, source.classes, source.notes)
     parsed = parse_source(source)
     return _READERS[parsed.kind](parsed, request)

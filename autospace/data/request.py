@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autospace.data.errors import LARGEST_SIDE, DataError
+from autospace.data.settings import PYTHON
 from autospace.data.splits import check_seed
 from autospace.progress import Tick, no_tick
 
@@ -61,6 +62,8 @@ def parse_source(text: str) -> Source:
         DataError: The text has none of the forms.
     """
     kind, colon, rest = text.partition(":")
+    if kind == PYTHON:
+        return Source(kind, Path(rest) if rest else None)
     if kind not in FORMS or len(text) > _LONGEST or "\0" in text:
         raise _malformed(text, "is not a data source")
     if kind == "digits":

@@ -1,10 +1,13 @@
 """The settings of the images of a run, a comparison or a search."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from autospace.runs.settings import Section
+
+PYTHON: Final = "python"
+"""The source of images that a Python program passes; see `autospace.data.readers.arrays`."""
 
 
 class DataConfig(Section):

@@ -6,7 +6,7 @@ Evaluations on disk: the same one is never made twice.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,8 @@ import torch
 from autospace.compute.machine import cores
 from autospace.compute.pool import Plain, Pool, Report, Work, WorkerLostError
 from autospace.data.images import Images
+from autospace.data.readers.arrays import save_images
+from autospace.data.settings import PYTHON
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluationRequest, Evaluator
 from autospace.evaluators.make import Setup, make_evaluator
 from autospace.progress import Tick, no_tick
@@ -22,6 +24,7 @@ from autospace.runs.files import write_atomically
 from autospace.spaces.files.codec import from_json, to_json
 from autospace.spaces.space import Architecture
 
+IMAGES: Final = "images.safetensors"
 VERSION: Final = 2
 """Part of every key: goes up when equal settings would give other numbers."""
 
@@ -140,10 +143,19 @@ class EvaluationJob:
         return _evaluation(make_evaluator(self.setup, self.images, self.tick))
 
     def pack(self, folder: Path) -> Plain:
-        """The setup; workers find the weights of a supernet in its folder, trained here."""
+        """The setup; workers find the weights of a supernet in its folder, trained here.
+
+        They read the images themselves, those that a program passed from a file.
+        """
         if self.setup.config.method == "supernet":
             make_evaluator(self.setup, self.images, self.tick)
-        return self.setup.packed()
+        data = self.setup.data
+        if data.source == PYTHON:
+            path = (folder / IMAGES).absolute()
+            folder.mkdir(parents=True, exist_ok=True)
+            save_images(path, self.images.data)
+            data = data.model_copy(update={"source": f"{PYTHON}:{path}"})
+        return replace(self.setup, data=data).packed()
 
     @staticmethod
     def begin_packed(packed: Plain, report: Report) -> Work:

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from autospace.data.examples import DataSet
 from autospace.data.images import Images, load_images
 from autospace.data.settings import DataConfig
 from autospace.evaluators.evaluator import Evaluator, EvaluatorConfig, skeleton_key
@@ -66,14 +67,16 @@ class Setup:
             Path(packed["folder"]),
         )
 
-    def images(self, tick: Tick = no_tick) -> Images:
-        """Reads the images.
+    def images(self, tick: Tick = no_tick, given: DataSet | None = None) -> Images:
+        """Reads the images: those of the settings, or those that a program passes.
 
         Raises:
             DataError: they cannot be read or divided.
         """
         device = torch.device(self.device)
-        return load_images(self.data, self.config.split, self.seed, device, self.folder, tick)
+        return load_images(
+            self.data, self.config.split, self.seed, device, self.folder, tick, given
+        )
 
     def conditions(self, images: Images) -> dict[str, Any]:
         """All that decides an evaluation beside architecture and seed, as plain values."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from autospace.compute.device import (
     make_execution,
@@ -74,8 +74,28 @@ class PreparedRun:
     execution: Execution
 
 
+@dataclass(frozen=True)
+class Passed:
+    """What a Python program passes to a run as a value, where settings hold a name.
+
+    Attributes:
+        images: in place of `data.source`.
+        skeleton: in place of `skeleton`.
+    """
+
+    images: DataSet | None = None
+    skeleton: Skeleton | None = None
+
+
+NOTHING_PASSED: Final = Passed()
+
+
 def prepare(
-    config: Config, folder: RunFolder, observer: Observer, device: str | None = None
+    config: Config,
+    folder: RunFolder,
+    observer: Observer,
+    device: str | None = None,
+    passed: Passed = NOTHING_PASSED,
 ) -> PreparedRun:
     """Reads the data and settles skeleton, budget and plan; trains nothing."""
     chosen = resolve_device(device or config.device)
@@ -83,9 +103,9 @@ def prepare(
     name = config.skeleton
     if name == "auto":
         name = DEFAULT_SKELETONS.get(config.data.source.partition(":")[0], "cifar")
-    skeleton = folder.skeleton or load_skeleton(name)
+    skeleton = folder.skeleton or passed.skeleton or load_skeleton(name)
     data = load_data(
-        config.data.source,
+        passed.images or config.data.source,
         resolution=config.data.resolution or skeleton.resolution,
         limit=config.data.limit,
         seed=config.seed,
@@ -124,7 +144,11 @@ VALIDATION_BATCH_FACTOR = 2
 
 
 def learn(
-    folder: RunFolder, observer: Observer, device: str | None = None, workers: int | None = 1
+    folder: RunFolder,
+    observer: Observer,
+    device: str | None = None,
+    workers: int | None = 1,
+    passed: Passed = NOTHING_PASSED,
 ) -> Space:
     """Runs, or goes on with, the run in a folder, and returns the learned space.
 
@@ -137,6 +161,7 @@ def learn(
         workers: processes that train candidates on a CPU; None for as many as cores and memory
             have room for. They change nothing but the time. With more than one, a script that
             calls this has to be importable: `if __name__ == "__main__"`.
+        passed: values in place of settings.
 
     Raises:
         DataError, SpaceError, BudgetError, ConfigError, RunError: what the configuration asks for
@@ -147,7 +172,7 @@ def learn(
         if folder.finished:
             return folder.load_space()
         try:
-            prepared = prepare(folder.config, folder, observer, device)
+            prepared = prepare(folder.config, folder, observer, device, passed)
         except Exception:
             folder.abandon()
             raise

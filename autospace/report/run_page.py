@@ -10,6 +10,7 @@ import shlex
 from pathlib import PurePath
 from typing import Any
 
+from autospace.data.settings import PYTHON
 from autospace.evolution.settings import Config
 from autospace.report import cell_sections
 from autospace.report import fitness_figures as course
@@ -50,7 +51,9 @@ _OPTIONS = {"seed": "--seed", "skeleton": "--skeleton", "data.source": "--data"}
 
 
 def command(config: Config) -> str:
-    """The command that repeats a run, a line per option."""
+    """The command that repeats a run, a line per option; or the call that passes its images."""
+    if PYTHON in (config.data.source, config.skeleton):
+        return _call(config)
     options = [f"--seed {config.seed}", f"--data {shlex.quote(source(config))}"]
     for name, value in changed(config):
         if name in _OPTIONS:
@@ -59,6 +62,23 @@ def command(config: Config) -> str:
         else:
             options.append(f"--set {shlex.quote(f'{name}={json.dumps(value)}')}")
     return " \\\n  ".join(["autospace evolve", *options])
+
+
+def _call(config: Config) -> str:
+    """The call of the Python API that repeats a run on images or a skeleton passed as values."""
+    nested: dict[str, Any] = {}
+    for name, value in changed(config):
+        if name not in _OPTIONS:
+            section, _, key = name.rpartition(".")
+            (nested.setdefault(section, {}) if section else nested)[key] = value
+    images = "images" if config.data.source == PYTHON else repr(source(config))
+    lines = [images, f"seed={config.seed}"]
+    if config.skeleton != "auto":
+        own = config.skeleton == PYTHON
+        lines.append(f"skeleton={'skeleton' if own else repr(PurePath(config.skeleton).name)}")
+    if nested:
+        lines.append(f"settings={nested}")
+    return ",\n    ".join(["autospace.evolve(\n    " + lines[0], *lines[1:]]) + ",\n)"
 
 
 def changed(config: Config) -> list[tuple[str, Any]]:

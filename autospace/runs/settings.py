@@ -34,11 +34,8 @@ def make_settings(
     Raises:
         ConfigError: naming the first wrong setting, its value, and what is allowed.
     """
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged = _merged(merged, layer)
     try:
-        return kind.model_validate(merged)
+        return kind.model_validate(merged(*layers))
     except ValidationError as error:
         problem = _message(kind, error.errors(include_url=False)[0])
         raise ConfigError(str(SpaceError(str(path), problem)) if path else problem) from None
@@ -87,7 +84,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         value: Any = _value(text.strip())
         for part in reversed(parts):
             value = {part: value}
-        nested = _merged(nested, value)
+        nested = merged(nested, value)
     return nested
 
 
@@ -118,16 +115,18 @@ def _value(text: str) -> Any:
     return parsed["value"] if set(parsed) == {"value"} else text
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        if not isinstance(value, Mapping) or below is None:
-            merged[key] = value
-        elif isinstance(below, Mapping):
-            merged[key] = _merged(below, value)
-        # else: a section that is no section stays, for validation to complain about.
-    return merged
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings as one: later layers override earlier ones."""
+    found: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            below = found.get(key)
+            if not isinstance(value, Mapping) or below is None:
+                found[key] = value
+            elif isinstance(below, Mapping):
+                found[key] = merged(below, value)
+            # else: a section that is no section stays, for validation to complain about.
+    return found
 
 
 def _message(kind: type[BaseModel], error: Any) -> str:

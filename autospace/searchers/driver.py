@@ -7,15 +7,15 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
-from pathlib import Path
 from typing import ClassVar, Final
 
 from autospace.compute.device import memory_mb, resolve_device
+from autospace.data.examples import DataSet
 from autospace.data.images import load_images
 from autospace.latency.budget import keep_table, latency_limit, limit_table
 from autospace.latency.table import LatencyTable
-from autospace.progress import Observer, Silent
-from autospace.runs.errors import ConfigError
+from autospace.progress import Observer
+from autospace.runs.errors import ConfigError, RunError
 from autospace.runs.files import write_atomically
 from autospace.runs.settings import make_settings
 from autospace.runs.state import Stateful, load_state, save_state
@@ -41,7 +41,6 @@ from autospace.searchers.sampling.random_search import RandomSearch, RandomWeigh
 from autospace.searchers.sampling.regularised_evolution import Evolution
 from autospace.searchers.sampling.spos import Spos
 from autospace.searchers.sampling.zero_cost import ZeroCost
-from autospace.spaces import Architecture, load_architecture
 from autospace.spaces.choices import Choices, SearchError, limits_of
 from autospace.spaces.cost import Budget
 from autospace.spaces.errors import shown
@@ -132,7 +131,11 @@ class _Remembered(Stateful):
 
 
 def run_search(
-    folder: SearchFolder, space: Space | None, observer: Observer, device: str | None = None
+    folder: SearchFolder,
+    space: Space | None,
+    observer: Observer,
+    device: str | None = None,
+    images: DataSet | None = None,
 ) -> SearchResult:
     """Runs, or goes on with, the search in a folder, and returns what `result.json` holds.
 
@@ -141,6 +144,7 @@ def run_search(
         space: what is searched; None to go on with that of the folder.
         observer: receives its progress.
         device: instead of that of the settings.
+        images: in place of the source that the settings name.
 
     Raises:
         DataError, SpaceError, SearchError, ConfigError, RunError: what was asked for cannot be.
@@ -153,10 +157,10 @@ def run_search(
             table = limit_table(
                 folder.config.budget.latency_table, folder.checkpoint / LATENCY_TABLE
             )
-            problem, digest = prepare(folder, space, table, observer, device)
+            problem, digest = prepare(folder, space, table, observer, device, images)
             method = make_method(problem)
             check_comparable(method)
-        except Exception:
+        except BaseException:
             folder.abandon()
             raise
         folder.settle(problem.choices.space, digest)
@@ -179,13 +183,15 @@ def prepare(
     table: LatencyTable | None,
     observer: Observer,
     device: str | None,
+    passed: DataSet | None,
 ) -> tuple[SearchProblem, str]:
     """Reads the data and fits the space to it; trains nothing. Also the digest of the data."""
     config = folder.config
     chosen = resolve_device(device or config.device)
     given = folder.space or space
     if given is None:
-        raise ValueError("a new search needs a space")
+        problem = "was stopped before it began; start it again, with --force"
+        raise RunError(f"{folder.path}: {problem}")
     size = config.data.resolution or given.skeleton.resolution
     images = load_images(
         config.data.model_copy(update={"resolution": size}),
@@ -194,6 +200,7 @@ def prepare(
         chosen,
         folder.cache,
         partial(observer.tick, "data"),
+        passed,
     )
     data = images.data
     channels, resolution = data.train.images.shape[1:3]
@@ -336,27 +343,3 @@ def _entry(
         madds=cost.madds,
         params=cost.params,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A finished search.
-
-    Attributes:
-        best: the architecture that was best of the finalists.
-        accuracy: its accuracy on validation images after a short training alone, from 0 to 1.
-        result: all that `result.json` holds.
-        folder: where the search lies.
-    """
-
-    best: Architecture
-    accuracy: float
-    result: SearchResult
-    folder: Path
-
-
-def found_in(folder: SearchFolder, space: Space | None, observer: Observer | None) -> Found:
-    """Runs, or goes on with, the search in a folder; see `run_search`."""
-    result = run_search(folder, space, observer or Silent())
-    best = load_architecture(folder.path / BEST)
-    return Found(best, result.accuracy, result, folder.path)

@@ -1,7 +1,4 @@
-"""The folder of a search: settings, the space, checkpoint, results.
-
-What a search has found, for Python programs.
-"""
+"""The folder of a search: settings, the space, checkpoint, results."""
 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal

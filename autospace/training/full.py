@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -42,10 +43,17 @@ EVALUATION_BATCH: Final = 250
 
 @dataclass(frozen=True)
 class EpochEvent(Event):
-    """An epoch is complete and logged: its record, and the number of all epochs."""
+    """An epoch is complete and logged.
+
+    Attributes:
+        epoch: its record.
+        epochs: the number of all epochs.
+        folder: of the training.
+    """
 
     epoch: Epoch
     epochs: int
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,7 @@ def train_architecture(
     *,
     architecture: Architecture | None = None,
     device: str | None = None,
+    images: DataSet | None = None,
 ) -> TrainingResult:
     """Trains the architecture of a folder, from where it stopped, and returns the result.
 
@@ -82,6 +91,7 @@ def train_architecture(
         observer: receives its progress; nothing is lost if its `tick` raises.
         architecture: what to train, if the training is new.
         device: overrides that of the configuration.
+        images: in place of the source that the configuration names.
 
     Raises:
         DataError, SpaceError, ConfigError, RunError: what is asked for cannot be, or it diverged.
@@ -91,7 +101,9 @@ def train_architecture(
         if folder.finished:
             return folder.load_result()
         try:
-            prepared = prepare(folder, observer, architecture or folder.architecture, device)
+            prepared = prepare(
+                folder, observer, architecture or folder.architecture, device, images
+            )
         except BaseException:
             folder.abandon()
             raise
@@ -109,6 +121,7 @@ def prepare(
     observer: Observer,
     architecture: Architecture,
     device: str | None = None,
+    images: DataSet | None = None,
 ) -> PreparedTraining:
     """Reads and divides the images and fits the architecture to them; trains nothing."""
     config = folder.config
@@ -117,7 +130,7 @@ def prepare(
         problem = "best needs images to choose by, but data.validation is 0"
         raise ConfigError(f"training.keep: {problem}; allowed: last")
     data = load_data(
-        config.data.source,
+        images or config.data.source,
         resolution=config.data.resolution or architecture.skeleton.resolution,
         limit=config.data.limit,
         seed=config.seed,
@@ -179,7 +192,7 @@ def _train(session: Session, images: int, folder: TrainingFolder, observer: Obse
             # The event first: of an epoch that the checkpoint does not know, it is dropped again.
             folder.log(record, seconds, images)
             late = late or session.step == session.steps
-            observer.event(EpochEvent(seconds, record, epochs))
+            observer.event(EpochEvent(seconds, record, epochs, folder.path))
         if late:
             save_session(folder.session, session)
             saved = time.monotonic()

@@ -1,9 +1,7 @@
 """`autospace compare`: which of some spaces holds the better networks, and how surely."""
 
-import os
-import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,17 +18,11 @@ from autospace.cli.options import (
     Seed,
     Settings,
     Text,
-    absolute,
-    absolute_source,
     check_resumed,
     check_workers,
     given,
 )
-from autospace.cli.output import FAILED, INTERRUPTED, InputError, data
-
-if TYPE_CHECKING:
-    from autospace.comparison.folder import ComparisonFolder
-    from autospace.comparison.settings import CompareConfig
+from autospace.cli.output import FAILED, data
 
 Spaces = Annotated[
     list[str] | None,
@@ -112,8 +104,8 @@ def compare(
     options = given(
         {
             "seed": seed,
-            "cache": None if cache is None else absolute(str(cache)),
-            "data.source": None if source is None else absolute_source(source),
+            "cache": None if cache is None else str(cache),
+            "data.source": source,
             "data.resolution": resolution,
             "sampling.samples": samples,
             "sampling.effect": effect,
@@ -124,73 +116,30 @@ def compare(
             "evaluator.split": split,
         }
     )
-    from autospace.comparison.folder import ComparisonFolder
-
     if resume is not None:
         others = any((spaces, options, settings, out, force))
         allowed = "--device, --workers, --format and --progress"
         check_resumed(others=others, allowed=allowed)
-        folder = ComparisonFolder.open(resume)
-    else:
-        config = _configured(spaces or [], options, settings or [], device)
-        folder = ComparisonFolder.create(
-            out or Path("runs") / f"compare-seed{config.seed}", config, force=force
-        )
-    _run(folder, device, workers, format_, progress)
-
-
-def _configured(
-    spaces: list[str], options: dict[str, Any], settings: list[str], device: str | None
-) -> "CompareConfig":
-    from autospace.comparison.settings import MOST_SPACES, CompareConfig
-    from autospace.runs.settings import make_settings, parse_settings
-
-    if not 2 <= len(spaces) <= MOST_SPACES:
-        found = f"{len(spaces)} space{'' if len(spaces) == 1 else 's'}"
-        raise InputError(f"A B: {found}; allowed: 2 to {MOST_SPACES}, such as RUN mbconv@RUN")
-    if "source" not in options.get("data", {}):
-        raise InputError("--data: name the images, such as --data digits or --data folder:PATH")
-    named = {"spaces": [_placed_space(each) for each in spaces]}
-    chosen = {} if device is None else {"device": device}
-    return make_settings(CompareConfig, parse_settings(settings), named, chosen, options)
+    where = {"device": device, "workers": workers, "out": out, "force": force, "resume": resume}
+    _run(progress, settings or [], options, format_, spaces=spaces or (), **where)
 
 
 def _run(
-    folder: "ComparisonFolder",
-    device: str | None,
-    workers: int | None,
-    format_: str,
-    progress: str,
+    progress: str, settings: list[str], options: dict[str, Any], format_: str, **arguments: Any
 ) -> None:
+    from autospace import api
     from autospace.cli.display.comparison_table import print_comparison
-    from autospace.cli.progress.reporters import reporting
-    from autospace.comparison.compare import compare as run
-    from autospace.comparison.document import read_comparison
-    from autospace.compute.machine import keep_freed_memory
-    from autospace.report import write_report
+    from autospace.cli.progress.reporters import running
+    from autospace.comparison.folder import RESULT
+    from autospace.runs.settings import merged, parse_settings
 
-    if not folder.finished:
-        keep_freed_memory()
-        with reporting(progress, "compare") as observer:
-            try:
-                run(folder, observer, device=device, workers=workers)
-            except KeyboardInterrupt:
-                command = f"autospace compare --resume {shlex.quote(str(folder.path))}"
-                observer.message(f"interrupted; finished evaluations are kept: {command}")
-                raise typer.Exit(INTERRUPTED) from None
-    report = write_report(folder.path)
-    found = read_comparison(folder.result)
+    chosen = merged(parse_settings(settings), options)
+    with running(progress, "compare") as observer:
+        found = api.compare(settings=chosen, observer=observer, **arguments)
+    result = found.folder / RESULT
     if format_ == "json":
-        data(folder.result.read_text("utf-8"))
+        data(result.read_text("utf-8"))
     else:
-        print_comparison(found, folder.result, report)
-    if not found.comparable:
+        print_comparison(found.comparison, result, found.report)
+    if not found.comparison.comparable:
         raise typer.Exit(FAILED)
-
-
-def _placed_space(source: str) -> str:
-    """The source with a path that holds wherever the comparison is resumed from."""
-    if os.path.lexists(source):
-        return absolute(source)
-    kind, at, place = source.partition("@")
-    return f"{kind}@{absolute(place)}" if at and os.path.lexists(place) else source

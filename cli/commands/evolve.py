@@ -1,9 +1,7 @@
 """`autospace evolve`: learn a search space, or go on with a run that was stopped."""
 
-import shlex
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -23,17 +21,12 @@ from autospace.cli.options import (
     Seed,
     Settings,
     Text,
-    absolute,
-    absolute_source,
     check_resumed,
     check_workers,
     given,
     limit_or_word,
 )
 from autospace.cli.output import InputError
-
-if TYPE_CHECKING:
-    from autospace.evolution.settings import Config
 
 LIMIT_WORDS = ("none", "reference")
 LONGEST_MS = 1e6
@@ -89,6 +82,7 @@ def evolve(
     from autospace.cli.progress.reporters import check_progress
 
     check_progress(progress)
+    check_workers(workers)
     options = given(
         {
             "seed": seed,
@@ -110,86 +104,21 @@ def evolve(
     if resume is not None:
         others = any((options, preset, config, settings, out, force))
         check_resumed(others=others, allowed="--device, --workers and --progress")
-        _run(resume, None, device, workers, force=False, progress=progress)
-        return
-    chosen = _configured(preset, config, settings or [], options, device)
-    target = out or Path("runs") / f"{preset or 'evolve'}-seed{chosen.seed}"
-    _run(target, chosen, device, workers, force=force, progress=progress)
+    where = {"device": device, "out": out, "force": force, "resume": resume}
+    _run(progress, settings or [], options, preset=preset, config=config, workers=workers, **where)
 
 
-def _configured(
-    preset: str | None,
-    config: Path | None,
-    settings: list[str],
-    options: dict[str, Any],
-    device: str | None,
-) -> "Config":
-    """Preset, file, --set and options, each overriding the one before."""
-    from autospace.evolution.settings import NEEDS_DATA, make_config
-    from autospace.evolution.settings import preset as settings_of
-    from autospace.runs.errors import ConfigError
-    from autospace.runs.settings import parse_settings, read_config
-
-    layers = [
-        settings_of(preset) if preset is not None else {},
-        read_config(config, "evolve") if config is not None else {},
-        parse_settings(settings),
-        options,
-        {"device": device} if device is not None else {},
-    ]
-    sections = [layer.get("data") for layer in layers]
-    has_data = any("source" in section for section in sections if isinstance(section, Mapping))
-    if preset in NEEDS_DATA and not has_data:
-        raise ConfigError(f"preset {preset}: needs your images; add {NEEDS_DATA[preset]}")
-    return make_config(*layers, _placed(make_config(*layers)))
-
-
-def _placed(config: "Config") -> dict[str, Any]:
-    """Paths of the configuration that hold wherever the run is resumed from."""
-    placed: dict[str, Any] = {"data": {"source": absolute_source(config.data.source)}}
-    if Path(config.skeleton).suffix in {".json", ".toml"}:
-        placed["skeleton"] = absolute(config.skeleton)
-    if config.budget.latency_table is not None:
-        placed["budget"] = {"latency_table": absolute(config.budget.latency_table)}
-    return placed
-
-
-def _run(
-    path: Path,
-    config: "Config | None",
-    device: str | None,
-    workers: int | None,
-    *,
-    force: bool,
-    progress: str,
-) -> None:
-    from autospace.cli.display.outcomes import print_evolve_outcome as tell_outcome
-    from autospace.cli.output import INTERRUPTED
+def _run(progress: str, settings: list[str], options: dict[str, Any], **arguments: Any) -> None:
+    from autospace import api
+    from autospace.cli.display.outcomes import print_evolve_outcome
     from autospace.cli.progress.parts import Rounds
-    from autospace.cli.progress.reporters import reporting
-    from autospace.compute.machine import keep_freed_memory
-    from autospace.evolution.folder import RunFolder
-    from autospace.evolution.learn import learn
+    from autospace.cli.progress.reporters import running
+    from autospace.runs.settings import merged, parse_settings
 
-    check_workers(workers)
-    keep_freed_memory()
-    new = config and RunFolder.create(path, config, force=force)
-    folder = new or RunFolder.open(path)
-    with reporting(progress, "evolve", Rounds()) as observer:
-        if folder.finished:
-            observer.message(f"{path}: the run is finished already")
-        try:
-            space = learn(folder, observer, device, workers)
-        except KeyboardInterrupt:
-            if folder.replacing:
-                observer.message(
-                    "interrupted before the new run began; the earlier one is untouched"
-                )
-            else:
-                command = f"autospace evolve --resume {shlex.quote(str(path))}"
-                observer.message(f"interrupted; nothing is lost: {command}")
-            raise typer.Exit(INTERRUPTED) from None
-    tell_outcome(path, space)
+    chosen = merged(parse_settings(settings), options)
+    with running(progress, "evolve", Rounds()) as observer:
+        found = api.evolve(settings=chosen, observer=observer, **arguments)
+    print_evolve_outcome(found.folder, found.space)
 
 
 def _milliseconds(text: str | None) -> float | str | None:

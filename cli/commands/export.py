@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autospace.cli.options import Format, OneArchitecture, Overwrite, SpaceSource
-from autospace.cli.output import InputError, check_new, json_data, message, write_new
+from autospace.cli.output import InputError, check_new, json_data, message
 
 if TYPE_CHECKING:
     from autospace.exporters.targets import Target
@@ -41,65 +41,33 @@ def export(
         )
     if format_ == "json":
         raise InputError("--format json: allowed only with --list")
-    target = _target(to)
-    if weights is not None and not target.deployed:
-        raise InputError(f"--weights: files of {to} hold no weights; allowed: with onnx and pt2")
-    value = _value(space, architecture, to, target)
-    place = None if out is None or str(out) == "-" else out
-    if target.deployed:
-        _deploy(value, to, place, weights, force)
-    else:
-        _write(value, to, target, place, force)
+    from autospace import api
+    from autospace.spaces import load_any
 
-
-def _target(name: str) -> "Target":
-    from autospace.exporters.targets import TARGETS
-
-    if name not in TARGETS:
-        raise InputError(f"--to {name!r}: unknown target; allowed: {', '.join(TARGETS)}")
-    return TARGETS[name]
-
-
-def _value(
-    source: str, architecture: str | None, name: str, target: "Target"
-) -> "Space | Architecture":
-    """What is to be exported, of the kind that the target takes."""
-    from autospace.spaces import Architecture, Space, load_any, load_architecture
-
-    value = load_any(source)
-    if architecture is not None:
-        if isinstance(value, Architecture):
-            raise InputError(f"--architecture: {source} is already one; allowed: with a space")
-        value = load_architecture(architecture, value)
-    if isinstance(value, Space) and target.takes == "architecture":
-        if value.size > 1:
-            problem = f"is a space, but {name} takes one architecture"
-            raise InputError(
-                f"{source}: {problem}; add --architecture FILE, or use autospace sample"
-            )
-        value = load_architecture(source)
-    if isinstance(value, Architecture) and target.takes == "space":
-        given = source if architecture is None else "--architecture"
-        raise InputError(f"{given}: {name} takes a space, not one architecture of it")
-    return value
-
-
-def _write(
-    value: "Space | Architecture", name: str, target: "Target", out: Path | None, force: bool
-) -> None:
-    from autospace.spaces import Space
-
-    make: Any = target.space if isinstance(value, Space) else target.architecture
-    text = make(value)
-    if name == "csv":
-        _warn_of_formulas(value)
-    if out is None:
+    value = _chosen(space, architecture)
+    if to == "csv":
+        _warn_of_formulas(load_any(value) if isinstance(value, str) else value)
+    if out is None or str(out) == "-":
         # The bytes of the file, whatever the encoding of the terminal.
+        text = api.export(value, to, weights=weights)
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode("utf-8"))
-    else:
-        write_new(out, text, force=force)
-        message(f"wrote {out}")
+        return
+    check_new(out, force=force)
+    api.export(value, to, out, weights=weights)
+    message(f"wrote {out}{_deployed(to, out, weights)}")
+
+
+def _chosen(source: str, architecture: str | None) -> "str | Architecture":
+    """The source itself, or one architecture of the space that it is."""
+    from autospace.spaces import Architecture, load_any, load_architecture
+
+    if architecture is None:
+        return source
+    value = load_any(source)
+    if isinstance(value, Architecture):
+        raise InputError(f"--architecture: {source} is already one; allowed: with a space")
+    return load_architecture(architecture, value)
 
 
 def _warn_of_formulas(value: "Space | Architecture") -> None:
@@ -110,23 +78,16 @@ def _warn_of_formulas(value: "Space | Architecture") -> None:
         message(f"warning: a spreadsheet reads the id {found[0]!r}{more} as a formula")
 
 
-def _deploy(
-    value: "Space | Architecture", name: str, out: Path | None, weights: Path | None, force: bool
-) -> None:
-    if out is None:
-        raise InputError(f"--out: missing; {name} is a binary file, which needs a name")
-    check_new(out, force=force)
-    from autospace.networks.deploy import deploy
+def _deployed(name: str, out: Path, weights: Path | None) -> str:
+    """What is worth knowing of a network that was written for inference."""
+    from autospace.exporters.targets import TARGETS
     from autospace.spaces.text import human
 
-    made: Any = deploy
-    deployed = made(value, name, out, weights=weights)
-    kind = (
-        "trained weights"
-        if deployed.trained
-        else "untrained weights (--weights takes trained ones)"
-    )
-    message(f"wrote {out}: {human(deployed.bytes)} bytes, {kind}, checked against PyTorch")
+    if not TARGETS[name].deployed:
+        return ""
+    fresh = "untrained weights (--weights takes trained ones)"
+    kind = fresh if weights is None else "trained weights"
+    return f": {human(out.stat().st_size)} bytes, {kind}, checked against PyTorch"
 
 
 def _print_targets(format_: str) -> None:

@@ -1,8 +1,6 @@
 """`autospace search`: find an architecture in a space, or go on with a search that was stopped."""
 
-import shlex
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -23,16 +21,11 @@ from autospace.cli.options import (
     Settings,
     SpaceSource,
     Text,
-    absolute,
-    absolute_source,
     check_resumed,
     given,
     limit,
 )
-from autospace.cli.output import INTERRUPTED, InputError
-
-if TYPE_CHECKING:
-    from autospace.searchers.settings import SearchConfig
+from autospace.cli.output import InputError
 
 SpaceName = Annotated[Text, typer.Argument(metavar="SPACE", help=SpaceSource, show_default=False)]
 MethodName = Annotated[
@@ -109,17 +102,31 @@ def search(
             "budget.max_madds": limit("--max-madds", max_madds),
             "budget.max_params": limit("--max-params", max_params),
             "budget.max_latency_ms": max_latency_ms,
-            "budget.latency_table": None if latency_table is None else absolute(latency_table),
+            "budget.latency_table": latency_table,
         }
     )
     if resume is not None:
         others = any((space, options, settings, out, force))
         check_resumed(others=others, allowed="--device, --progress and --format")
-        _run(resume, None, None, device, force=False, progress=progress, format_=format_)
-        return
-    config = _configured(options, settings or [], device)
-    target = out or Path("runs") / f"search-{config.method}-seed{config.seed}"
-    _run(target, config, space, device, force=force, progress=progress, format_=format_)
+    elif not space:
+        problem = "name a space: a file, a run folder, or a built-in such as mbconv@digits"
+        raise InputError(f"SPACE: {problem}; or continue with --resume RUN")
+    where = {"device": device, "out": out, "force": force, "resume": resume}
+    _run(progress, settings or [], options, format_, space=space, **where)
+
+
+def _run(
+    progress: str, settings: list[str], options: dict[str, Any], format_: str, **arguments: Any
+) -> None:
+    from autospace import api
+    from autospace.cli.display.outcomes import print_search_outcome
+    from autospace.cli.progress.reporters import running
+    from autospace.runs.settings import merged, parse_settings
+
+    chosen = merged(parse_settings(settings), options)
+    with running(progress, "search") as observer:
+        found = api.search(settings=chosen, observer=observer, **arguments)
+    print_search_outcome(found.folder, found.result, format_)
 
 
 def _list(format_: str) -> None:
@@ -139,56 +146,3 @@ def _list(format_: str) -> None:
     for name, entry in CATALOGUE.items():
         table.add_row(name, entry.summary, entry.source, entry.cost)
     rich_data(table)
-
-
-def _configured(options: dict[str, Any], settings: list[str], device: str | None) -> "SearchConfig":
-    from autospace.runs.settings import make_settings, parse_settings
-    from autospace.searchers.settings import SearchConfig
-
-    layers = [parse_settings(settings), options, {} if device is None else {"device": device}]
-    config = make_settings(SearchConfig, *layers)
-    if not any("source" in layer.get("data", {}) for layer in layers[:2]):
-        raise InputError("--data: name the images, such as --data digits or --data folder:PATH")
-    source = {"data": {"source": absolute_source(config.data.source)}}
-    return make_settings(SearchConfig, *layers, source)
-
-
-def _run(
-    path: Path,
-    config: "SearchConfig | None",
-    source: str | None,
-    device: str | None,
-    *,
-    force: bool,
-    progress: str,
-    format_: str,
-) -> None:
-    from autospace.cli.display.outcomes import print_search_outcome as tell_outcome
-    from autospace.cli.progress.reporters import reporting
-    from autospace.compute.machine import keep_freed_memory
-    from autospace.searchers.driver import run_search
-    from autospace.searchers.folder import SearchFolder
-    from autospace.spaces import load
-
-    if config is not None and not source:
-        problem = "name a space: a file, a run folder, or a built-in such as mbconv@digits"
-        raise InputError(f"SPACE: {problem}; or go on with --resume RUN")
-    space = load(source) if source else None
-    new = config and SearchFolder.create(path, config, force=force)
-    folder = new or SearchFolder.open(path)
-    keep_freed_memory()
-    with reporting(progress, "search") as observer:
-        if folder.finished:
-            observer.message(f"{path}: the search is finished already")
-        try:
-            result = run_search(folder, space, observer, device)
-        except KeyboardInterrupt:
-            if folder.replacing:
-                observer.message(
-                    "interrupted before the search began; the earlier one is untouched"
-                )
-            else:
-                command = f"autospace search --resume {shlex.quote(str(path))}"
-                observer.message(f"interrupted; nothing is lost: {command}")
-            raise typer.Exit(INTERRUPTED) from None
-    tell_outcome(path, result, format_)

@@ -1,8 +1,5 @@
 """`autospace train`: train one architecture, or go on with a training that was stopped."""
 
-import re
-import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,12 +18,10 @@ from autospace.cli.options import (
     check_resumed,
     given,
 )
-from autospace.cli.output import InputError
+from autospace.cli.output import InputError, message
 
 if TYPE_CHECKING:
-    from autospace.spaces import Architecture
-    from autospace.training.folder import TrainingFolder, TrainingResult
-    from autospace.training.settings import TrainConfig
+    from autospace.api import Trained
 
 Source = Annotated[
     Text,
@@ -80,7 +75,7 @@ def train(
     Writes its weights and its accuracy on the test images, which are used once, at the end. A
     training can be stopped at any time; --resume RUN continues it.
     """
-    from autospace.cli.display.outcomes import print_train_outcome as tell_outcome
+    from autospace.cli.display.outcomes import print_train_outcome
     from autospace.cli.options import require
     from autospace.cli.progress.reporters import check_progress
 
@@ -99,127 +94,38 @@ def train(
             "training.batch": batch,
         }
     )
-    chosen = None
-    if resume is None:
-        architecture = _architecture(arch, space)
-        name = _name(arch or "")
-        own = [options, given({"device": device})]
-        config = _configured(name, [*_recipe(recipe, settings or [], architecture), *own])
-        chosen = (config, architecture)
-        target = out or Path("runs") / f"train-{_plain(name)}-seed{config.seed}"
-    else:
+    if resume is not None:
         others = any((arch, space, out, recipe, settings, force, options))
         allowed = "--device, --onnx, --tensorboard and --progress"
         check_resumed(others=others, allowed=allowed)
-        target = resume
-    result = _run(target, chosen, device, force=force, board=tensorboard, progress=progress)
-    tell_outcome(target, result, onnx=onnx)
-    if onnx:
-        _write_onnx(target)
-
-
-def _architecture(arch: str | None, space: str | None) -> "Architecture":
-    from autospace.spaces import load, load_architecture
-
-    if not arch:
+    elif not arch:
         problem = "name an architecture: a file, or a built-in such as reference@cifar"
-        raise InputError(f"ARCH: {problem}; or go on with --resume RUN")
-    return load_architecture(arch, load(space) if space is not None else None)
-
-
-def _recipe(
-    recipe: str | None, settings: list[str], architecture: "Architecture"
-) -> list[dict[str, Any]]:
-    """The settings of a preset or file, and those of --set."""
-    from autospace.runs.settings import parse_settings, read_config
-    from autospace.training.settings import RECIPES, recipe_for
-
-    parsed = parse_settings(settings)
-    if recipe is not None and recipe not in RECIPES:
-        if not recipe.endswith(".toml"):
-            known = f"{', '.join(RECIPES)}, or a .toml file"
-            raise InputError(f"--recipe {recipe[:40]!r}: unknown; allowed: {known}")
-        return [read_config(Path(recipe), "train"), parsed]
-    images = parsed.get("data")
-    side = images.get("resolution") if isinstance(images, dict) else None
-    side = side if isinstance(side, int) else None
-    return [RECIPES[recipe or recipe_for(architecture.skeleton, side)], parsed]
-
-
-def _configured(name: str, layers: list[dict[str, Any]]) -> "TrainConfig":
-    from autospace.cli.options import absolute_source
-    from autospace.runs.settings import make_settings
-    from autospace.training.settings import TrainConfig
-
-    config = make_settings(TrainConfig, *layers, {"architecture": name})
-    sections = [layer.get("data") for layer in layers]
-    if not any("source" in section for section in sections if isinstance(section, dict)):
-        raise InputError("--data: name the images, such as --data digits or --data folder:PATH")
-    source = {"data": {"source": absolute_source(config.data.source)}}
-    return make_settings(TrainConfig, *layers, {"architecture": name}, source)
-
-
-def _name(arch: str) -> str:
-    """What people call it: the last part of a path, whole names of built-ins."""
-    from autospace.spaces.checks import MAX_NAME
-
-    family, at, skeleton = arch.partition("@")
-    built_in = at and not Path(arch).exists()
-    name = f"{family}@{Path(skeleton).stem}" if built_in else Path(arch).stem
-    return name[:MAX_NAME] or "network"
-
-
-def _plain(name: str) -> str:
-    """A name as a part of a path that no shell and no file system minds."""
-    return re.sub(r"[^A-Za-z0-9._@+]+", "-", name)[:80].strip("-.") or "network"
+        raise InputError(f"ARCH: {problem}; or continue with --resume RUN")
+    where = {"device": device, "out": out, "force": force, "resume": resume}
+    named = {"architecture": arch, "space": space, "recipe": recipe}
+    found = _run(progress, settings or [], options, board=tensorboard, **named, **where)
+    print_train_outcome(found.folder, found.result, onnx=onnx)
+    if onnx:
+        _write_onnx(found)
 
 
 def _run(
-    path: Path,
-    chosen: "tuple[TrainConfig, Architecture] | None",
-    device: str | None,
-    *,
-    force: bool,
-    board: bool,
-    progress: str,
-) -> "TrainingResult":
+    progress: str, settings: list[str], options: dict[str, Any], *, board: bool, **arguments: Any
+) -> "Trained":
+    from autospace import api
     from autospace.cli.progress.parts import Board, Epochs
-    from autospace.cli.progress.reporters import reporting
-    from autospace.compute.machine import keep_freed_memory
-    from autospace.training.folder import BOARD, TrainingFolder
-    from autospace.training.full import train_architecture
+    from autospace.cli.progress.reporters import running
+    from autospace.runs.settings import merged, parse_settings
 
-    config, architecture = chosen or (None, None)
-    new = config and TrainingFolder.create(path, config, force=force)
-    folder = new or TrainingFolder.open(path)
-    keep_freed_memory()
-    epochs = Epochs(Board(path / BOARD) if board else None)
-    with reporting(progress, "train", epochs) as observer:
-        if folder.finished:
-            observer.message(f"{path}: the training is finished already")
-        try:
-            return train_architecture(folder, observer, architecture=architecture, device=device)
-        except KeyboardInterrupt:
-            observer.message(_interrupted(path, folder))
-            from autospace.cli.output import INTERRUPTED
-
-            raise typer.Exit(INTERRUPTED) from None
+    chosen = merged(parse_settings(settings), options)
+    with running(progress, "train", Epochs(Board() if board else None)) as observer:
+        return api.train(settings=chosen, observer=observer, **arguments)
 
 
-def _interrupted(path: Path, folder: "TrainingFolder") -> str:
-    if folder.replacing:
-        return "interrupted before the new training began; the earlier one is untouched"
-    if not folder.begun:
-        return "interrupted before the training began; nothing was written"
-    command = f"autospace train --resume {shlex.quote(str(path))}"
-    return f"interrupted; nothing is lost: {command}"
+def _write_onnx(found: "Trained") -> None:
+    from autospace import api
+    from autospace.training.folder import ONNX
 
-
-def _write_onnx(path: Path) -> None:
-    from autospace.cli.output import message
-    from autospace.networks.deploy import deploy
-    from autospace.training.folder import ONNX, WEIGHTS, TrainingFolder
-
-    target = path / ONNX
-    deploy(TrainingFolder.open(path).architecture, "onnx", target, weights=path / WEIGHTS)
+    target = found.folder / ONNX
+    api.export(found.architecture, "onnx", target, weights=found.weights)
     message(f"wrote {target}")

@@ -1,13 +1,11 @@
 """The parts of a run that are shown one by one: rounds of `evolve` and epochs of `train`."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from autospace.evolution.learn import RoundEvent
     from autospace.training.full import EpochEvent
-    from autospace.training.session import Epoch
 
 
 class Parts:
@@ -111,7 +109,7 @@ class Epochs(Parts):
         """Adds an epoch."""
         self.all.append(event)
         if self._board is not None:
-            self._board.add(event.epoch)
+            self._board.add(event)
 
     def line(self, event: "EpochEvent", left: float | None) -> str:
         """The loss, and the accuracy on validation images if there are any."""
@@ -153,16 +151,18 @@ class Board:
     A resumed training overwrites the points of the epochs that it repeats.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self) -> None:
         self._writer: Any = None
 
-    def add(self, epoch: "Epoch") -> None:
-        """Adds the points of an epoch."""
+    def add(self, event: "EpochEvent") -> None:
+        """Adds the points of an epoch, in the folder of its training."""
+        epoch = event.epoch
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self._folder), purge_step=epoch.epoch)
+            from autospace.training.folder import BOARD
+
+            self._writer = SummaryWriter(str(event.folder / BOARD), purge_step=epoch.epoch)
         for name, curve in CURVES.items():
             value = getattr(epoch, name)
             if value is not None:

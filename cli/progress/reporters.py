@@ -1,14 +1,17 @@
 """Progress as plain lines or as JSON, and the choice of a display by `--progress`."""
 
 import json
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from autospace.cli.output import InputError, message
+import typer
+
+from autospace.cli.output import INTERRUPTED, InputError, message
 from autospace.cli.progress.base import (
     SECONDS_BETWEEN_EVENTS,
     SECONDS_BETWEEN_LINES,
@@ -16,6 +19,9 @@ from autospace.cli.progress.base import (
     Reporter,
 )
 from autospace.cli.progress.parts import Parts, duration
+
+if TYPE_CHECKING:
+    from autospace.api import RunInterrupted
 
 KINDS: Final = ("auto", "plain", "json", "none")
 
@@ -111,6 +117,31 @@ def reporting(kind: str, command: str, parts: Parts | None = None) -> Iterator[R
             signal.signal(signal.SIGINT, earlier)
         reporter.close()
         shown.close()
+
+
+@contextmanager
+def running(kind: str, command: str, parts: Parts | None = None) -> Iterator[Reporter]:
+    """The display of a run; an interruption ends the command with a line that says what is left."""
+    from autospace.api import RunInterrupted
+    from autospace.compute.machine import keep_freed_memory
+
+    keep_freed_memory()
+    with reporting(kind, command, parts) as observer:
+        try:
+            yield observer
+        except RunInterrupted as stop:
+            observer.message(_interrupted(command, stop))
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _interrupted(command: str, stop: "RunInterrupted") -> str:
+    run = {"evolve": "run", "train": "training", "compare": "comparison"}.get(command, command)
+    if stop.untouched:
+        return f"interrupted before the new {run} began; the earlier one is untouched"
+    if not stop.resumable:
+        return f"interrupted before the {run} began; nothing was written"
+    kept = "finished evaluations are kept" if command == "compare" else "nothing is lost"
+    return f"interrupted; {kept}: autospace {command} --resume {shlex.quote(str(stop.folder))}"
 
 
 def _reporter(kind: str, command: str, parts: Parts) -> Reporter:

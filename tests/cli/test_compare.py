@@ -119,7 +119,7 @@ def test_spaces_that_cannot_be_compared_fail_the_command_but_give_a_result(
     ("arguments", "message"),
     [
         (["one.json"], "1 space; allowed: 2 to 26"),
-        (["one.json", "two.json"], "--data: name the images"),
+        (["one.json", "two.json"], "data: name the images, such as digits"),
         (["one.json", "nowhere", *SHORT], "nowhere: no such space"),
         (["one.json", "nose@two.json", *SHORT], "unknown space"),
         (["one.json", "two.json", *SHORT, "--match", "size"], 'sampling.match: "size"; allowed'),

@@ -115,7 +115,9 @@ def test_workers_are_those_asked_for_or_as_many_as_fit(
     default: str,
     expected: int | None,
 ) -> None:
-    def learn(folder: object, observer: object, device: object, workers: int | None) -> None:
+    def learn(
+        folder: object, observer: object, device: object, workers: int | None, passed: object
+    ) -> None:
         asked.append(workers)
         _stop()
 

@@ -107,7 +107,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 
 def test_what_is_missing_is_named(run: Run, space: Path, tmp_path: Path) -> None:
-    assert "--data" in run("search", space, "--out", tmp_path / "run").err
+    assert "data: name the images" in run("search", space, "--out", tmp_path / "run").err
     assert "SPACE" in run("search", *SMALL, "--out", tmp_path / "run").err
     assert "no run to resume" in run("search", "--resume", tmp_path / "nowhere").err
     assert "keeps the settings of the run" in run("search", space, "--resume", tmp_path).err

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -26,6 +27,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
+RUN = Path("runs/train")
+
+
 def _play(reporter: Reporter, clock: list[float]) -> None:
     """A training of four epochs of ten steps of a second, as the library tells of it."""
     reporter.message("no test split: 10 of 100 examples held out")
@@ -35,7 +39,7 @@ def _play(reporter: Reporter, clock: list[float]) -> None:
         for step in range(10):
             clock[0] += 1
             reporter.tick("train", 10 * number + step + 1, 40)
-        reporter.event(EpochEvent(10.0, epoch, 4))
+        reporter.event(EpochEvent(10.0, epoch, 4, RUN))
     reporter.close()
 
 
@@ -97,7 +101,7 @@ def test_json_is_an_object_a_line(capsys: pytest.CaptureFixture[str], clock: lis
 
 def test_the_longest_line_fits_in_80_columns() -> None:
     longest = Epoch(9_999, 0.1, 12.3456, 9.9, 1.0)
-    assert len(Epochs().line(EpochEvent(99_999.9, longest, 9_999), 10**6)) <= 80
+    assert len(Epochs().line(EpochEvent(99_999.9, longest, 9_999, RUN), 10**6)) <= 80
 
 
 @pytest.mark.parametrize("validated", [True, False])
@@ -110,7 +114,7 @@ def test_the_live_display_shows_epoch_time_and_curves(clock: list[float], valida
             clock[0] += 1
             reporter.tick("train", 10 * number + step + 1, 40)
         shown = epoch if validated else Epoch(epoch.epoch, 0.1, epoch.train_loss)
-        reporter.event(EpochEvent(10.0, shown, 4))
+        reporter.event(EpochEvent(10.0, shown, 4, RUN))
     with console.capture() as captured:
         console.print(reporter._render())
     reporter.close()

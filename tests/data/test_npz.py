@@ -117,7 +117,7 @@ def test_a_header_that_promises_another_size_is_refused(
 def test_a_member_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autospace.data.readers.npz.LARGEST_BYTES", 1000)
+    monkeypatch.setattr("autospace.data.readers.arrays.LARGEST_BYTES", 1000)
     with pytest.raises(DataError, match=r"x_train unpacks to \d+ bytes, at most 1000"):
         load_data(save_keras(tmp_path, images(20, 20)))
 

@@ -11,7 +11,8 @@ GUIDE = ROOT / "docs" / "guide"
 # Guides that are followed to the letter: their programs are no examples that run alone.
 FOLLOWED_CLIENTS = tuple(GUIDE / f"{name}.md" for name in ("configspace-neps", "nni", "optuna"))
 FOLLOWED_NETWORKS = tuple(GUIDE / f"{name}.md" for name in ("onnxruntime", "pytorch"))
-_FOLLOWED = (*FOLLOWED_CLIENTS, *FOLLOWED_NETWORKS)
+FOLLOWED_PYTHON = GUIDE / "python.md"
+_FOLLOWED = (*FOLLOWED_CLIENTS, *FOLLOWED_NETWORKS, FOLLOWED_PYTHON)
 _FRONT = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md")
 ALL_PAGES = (*(ROOT / name for name in _FRONT), *sorted((ROOT / "docs").rglob("*.md")))
 # Pages whose fenced programs are examples.

@@ -211,6 +211,25 @@ def test_the_command_asks_for_the_same_settings(settings: dict[str, object]) -> 
     assert asked == config
 
 
+@pytest.mark.parametrize("skeleton", ["auto", "python", "/home/me/two.toml"])
+def test_a_run_on_images_of_python_is_repeated_by_a_call(skeleton: str) -> None:
+    scoring = {"steps": 3, "method": "local"}
+    config = make_config(
+        {"seed": 4, "skeleton": skeleton, "data": {"source": "python"}, "scoring": scoring}
+    )
+    asked: list[dict[str, Any]] = []
+
+    class Recorder:
+        @staticmethod
+        def evolve(*data: str, **given: Any) -> None:
+            asked.append({"data": data, **given})
+
+    names = {"autospace": Recorder, "images": "IMAGES", "skeleton": "SKELETON"}
+    exec(command(config), names)
+    own = {"auto": {}, "python": {"skeleton": "SKELETON"}}.get(skeleton, {"skeleton": "two.toml"})
+    assert asked == [{"data": ("IMAGES",), "seed": 4, "settings": {"scoring": scoring}, **own}]
+
+
 def test_no_folder_of_this_machine_is_in_the_command() -> None:
     config = make_config(
         {"skeleton": "/home/me/nets/two.toml", "data": {"source": "npz:/home/me/data/x.npz"}}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from autospace.searchers import resume, search
+from autospace.api import search
 from autospace.searchers.driver import METHODS
 from autospace.spaces.files.library import family_space
 from tests.docs.pages import ROOT, Page
@@ -25,11 +25,10 @@ def method(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_the_example_searches_and_resumes(method: str, tmp_path: Path) -> None:
-    settings = {**SETTINGS, "method": method}
-    source = settings.pop("data")["source"]
-    found = search(family_space("mbconv", SKELETON), source, tmp_path / "run", **settings)
+    space, folder = family_space("mbconv", SKELETON), tmp_path / "run"
+    found = search(space, method=method, settings=SETTINGS, out=folder)
     assert 2 <= found.result.evaluations <= 4
-    assert resume(tmp_path / "run") == found
+    assert search(resume=folder) == found
 
 
 def test_the_example_beats_random_search(method: str) -> None:

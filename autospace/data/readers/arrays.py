@@ -1,0 +1,322 @@
+"""Images as arrays: those of an `.npz` file (`npz:PATH`), and those that a Python program passes.
+
+An `.npz` file is checked against its headers before it is read. Images that a program passes belong
+to that program: a run keeps their digest, not the images, and says `python` where others name their
+source. Worker processes read them from a file as `python:PATH`, which exists as long as the pool.
+"""
+
+import json
+import lzma
+import math
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, Final, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+
+from autospace.data.errors import LARGEST_BYTES, DataError, check_bytes, name_few
+from autospace.data.examples import DataSet, Examples, make_data_set
+from autospace.data.readers.convert import as_examples, finish
+from autospace.data.request import Request, Source
+from autospace.data.settings import PYTHON
+from autospace.runs.files import write_atomically
+
+_TRAIN_AND_TEST = ("x_train", "y_train", "x_test", "y_test")
+_TOGETHER = ("images", "labels")
+
+# Floats of one image may be saved as 64 bits each, of which 8 bits remain.
+_LARGEST_ITEM = 8
+
+
+def read_npz(source: Source, request: Request) -> DataSet:
+    """Reads an .npz file with x_train, y_train, x_test, y_test, or with images and labels.
+
+    Images are [N, C, H, W], [N, H, W, C] or [N, H, W], C 1 or 3, uint8 or floats from 0 to 1;
+    labels are whole numbers, [N] or [N, 1]. Where both C positions are possible, the last counts.
+
+    Args:
+        source: Names the file.
+        request: Resolution, channels, limit and seed are used.
+
+    Returns:
+        The data set; classes are named by their number in the file.
+
+    Raises:
+        DataError: Keys, types, shapes or sizes are not as above; pickled objects are refused.
+    """
+    path = source.path
+    if path is None or not path.is_file():
+        raise DataError(f"{source.where}: does not exist, an .npz file is needed")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _read(source, path, archive, request)
+    except DataError:
+        raise
+    except (OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, SyntaxError) as error:
+        raise DataError(f"{path}: is not a sound .npz file: {error}") from error
+
+
+def _read(source: Source, path: Path, archive: zipfile.ZipFile, request: Request) -> DataSet:
+    keys = {name.removesuffix(".npy") for name in archive.namelist()}
+    if keys.issuperset(_TRAIN_AND_TEST):
+        train = _examples(path, archive, "x_train", "y_train")
+        return finish(source.name, request, train, _examples(path, archive, "x_test", "y_test"))
+    if keys.issuperset(_TOGETHER):
+        return finish(source.name, request, _examples(path, archive, *_TOGETHER), None)
+    raise DataError(
+        f"{path}: has the keys {name_few(sorted(keys), 8) or 'none'}; needed are "
+        f"{', '.join(_TRAIN_AND_TEST)}, or {' and '.join(_TOGETHER)}"
+    )
+
+
+def _examples(path: Path, archive: zipfile.ZipFile, images_key: str, labels_key: str) -> Examples:
+    images = _images(f"{path}: {images_key}", _array(path, archive, images_key))
+    labels = _labels(f"{path}: {labels_key}", _array(path, archive, labels_key))
+    return as_examples(f"{path}: {images_key}", images, labels)
+
+
+def _array(path: Path, archive: zipfile.ZipFile, key: str) -> np.ndarray:
+    member = archive.getinfo(f"{key}.npy")
+    if member.file_size > LARGEST_BYTES:
+        raise DataError(
+            f"{path}: {key} unpacks to {member.file_size} bytes, at most {LARGEST_BYTES} are "
+            "allowed"
+        )
+    with archive.open(member) as stream:
+        _check_header(f"{path}: {key}", stream, member.file_size)
+    with archive.open(member) as stream:
+        array = np.lib.format.read_array(stream, allow_pickle=False)
+    return np.asarray(array)
+
+
+def _check_header(where: str, stream: IO[bytes], size: int) -> None:
+    # numpy allocates what the header asks for before it looks how much there is.
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+    if dtype.kind not in "uif" or dtype.itemsize > _LARGEST_ITEM:
+        raise DataError(f"{where}: has the type {dtype}, uint8, floats or whole numbers are needed")
+    promised = math.prod(shape) * dtype.itemsize
+    if promised != size - stream.tell():
+        raise DataError(
+            f"{where}: the header promises {promised} bytes, the file has "
+            f"{size - stream.tell()}; it is damaged or truncated"
+        )
+
+
+def _images(where: str, array: np.ndarray) -> np.ndarray:
+    if array.ndim == 3:
+        array = array[:, None]
+    elif array.ndim == 4 and array.shape[3] in (1, 3):
+        array = array.transpose(0, 3, 1, 2)
+    elif array.ndim != 4 or array.shape[1] not in (1, 3):
+        raise DataError(
+            f"{where}: has the shape {list(array.shape)}; [N, C, H, W], [N, H, W, C] or "
+            "[N, H, W] with 1 or 3 channels is needed"
+        )
+    check_bytes(where, array.shape)
+    if array.dtype.kind == "f":
+        return _from_floats(where, array)
+    if array.dtype != np.uint8:
+        raise DataError(f"{where}: has the type {array.dtype}, uint8 or floats are needed")
+    return array
+
+
+def _from_floats(where: str, array: np.ndarray) -> np.ndarray:
+    # Compared so that NaN fails as well.
+    if array.size and not (array.min() >= 0 and array.max() <= 1):
+        raise DataError(
+            f"{where}: floats from {array.min():g} to {array.max():g}, 0 to 1 is allowed"
+        )
+    scaled = np.empty(array.shape, dtype=np.uint8)
+    for index, image in enumerate(array):
+        scaled[index] = np.rint(image.astype(np.float64) * 255)
+    return scaled
+
+
+def _labels(where: str, array: np.ndarray) -> np.ndarray:
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1 or array.dtype.kind not in "ui":
+        raise DataError(
+            f"{where}: labels are {array.dtype} {list(array.shape)}, whole numbers [N] are needed"
+        )
+    if array.size and int(array.max()) > np.iinfo(np.int64).max:
+        raise DataError(f"{where}: label {int(array.max())} is out of range, int64 is needed")
+    return array
+
+
+class LabelledImages(Protocol):
+    """What a map-style `torch.utils.data.Dataset` offers: a length, and (image, label) by place."""
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Any:
+        """An image and its label."""
+        ...
+
+
+Given = tuple[Any, Any] | LabelledImages
+"""Images and labels as two arrays (numpy, torch, nested lists), or a map-style `Dataset`."""
+
+
+def images(
+    train: Given,
+    test: Given | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    name: str = PYTHON,
+) -> DataSet:
+    """Images of your own as a data set that every function of the API takes.
+
+    A split is a tuple of images and labels, or a map-style `torch.utils.data.Dataset` of pairs
+    (image, label). Images are uint8 from 0 to 255, or floats from 0 to 1, with 1 or 3 channels:
+
+    | | shape |
+    |---|---|
+    | all images of a split | [N, C, H, W], [N, H, W, C] or [N, H, W] |
+    | an item of a `Dataset` | [C, H, W], [H, W, C] or [H, W], or a Pillow image |
+
+    Where both positions of the channels are possible, the last one counts. Pass images before they
+    are normalised or augmented, because a run does both itself. The images are copied.
+
+    Args:
+        train: The images to learn from.
+        test: The images for the final accuracy; by default a fifth of `train`, the same in every
+            call, stratified by class.
+        classes: Names of the classes; label i means `classes[i]`. By default the labels that occur
+            in `train` are the names.
+        name: Short name for results and reports.
+
+    Returns:
+        The data set. Its `digest` lets a resumed run check that the images are the same.
+
+    Raises:
+        DataError: Shapes, types, values or labels are not as above.
+
+    Example:
+        >>> data = images((x_train, y_train), (x_test, y_test), classes=["cat", "dog"])
+    """
+    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise DataError(f"images: name {name[:80]!r}; allowed: 1 to {_LONGEST_NAME} characters")
+    if isinstance(classes, str):
+        raise DataError(f"images: classes {classes[:80]!r} is one text; allowed: a list of names")
+    names = None if classes is None else tuple(str(each) for each in classes)
+    rest = None if test is None else _split("test images", test)
+    return finish(name, Request(), _split("train images", train), rest, names)
+
+
+def save_images(path: Path, data: DataSet) -> None:
+    """Writes a data set for worker processes, which read it as `python:PATH`."""
+    about = {"name": data.name, "classes": list(data.classes), "notes": list(data.notes)}
+    splits = {"train": data.train, "test": data.test}
+    tensors = {f"{split}.images": each.images.contiguous() for split, each in splits.items()}
+    tensors |= {f"{split}.labels": each.labels.contiguous() for split, each in splits.items()}
+    write_atomically(path, save(tensors, {PYTHON: json.dumps(about)}))
+
+
+def read_python(source: Source, request: Request) -> DataSet:
+    """Reads what `save_images` wrote.
+
+    Args:
+        source: Names the file.
+        request: Must ask for what the file holds: it was limited and resized before.
+
+    Raises:
+        DataError: No file is named, because the images were passed from Python; or it is damaged.
+    """
+    if source.path is None:
+        raise DataError(
+            "data 'python': the images of this run were passed from Python, and a run does not "
+            "keep them; go on from Python: autospace.evolve, compare, search or train with "
+            "resume=FOLDER and data=the same images"
+        )
+    try:
+        with safe_open(source.path, "pt") as stream:
+            about = json.loads(stream.metadata()[PYTHON])
+        found = load_file(source.path)
+        train, test = (
+            Examples(found[f"{split}.images"], found[f"{split}.labels"])
+            for split in ("train", "test")
+        )
+        return make_data_set(
+            about["name"], tuple(about["classes"]), train, test, tuple(about["notes"])
+        )
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        problem = str(error).partition("\n")[0][:160]
+        raise DataError(f"{source.path}: holds no images of a run: {problem}") from None
+
+
+_LONGEST_NAME: Final = 100
+
+
+def _split(where: str, given: Given) -> Examples:
+    if isinstance(given, tuple) and len(given) == 2:
+        pixels, labels = _as_array(where, given[0]), _as_array(where, given[1])
+    else:
+        pixels, labels = _items(where, given)
+    pixels, labels = _images(where, pixels), _labels(where, labels)
+    return as_examples(where, np.array(pixels, order="C"), labels)
+
+
+def _items(where: str, given: LabelledImages) -> tuple[np.ndarray, np.ndarray]:
+    """The items of a dataset as arrays: uint8 [N, C, H, W], and labels [N]."""
+    if isinstance(given, np.ndarray | torch.Tensor):
+        raise DataError(f"{where}: have no labels; allowed: a tuple (images, labels)")
+    try:
+        count = len(given)
+    except TypeError:
+        allowed = "allowed: a tuple (images, labels) or a map-style Dataset of (image, label)"
+        raise DataError(f"{where}: a {type(given).__name__} has no length; {allowed}") from None
+    if not count:
+        raise DataError(f"{where}: the dataset is empty, at least one image is needed")
+    pixels: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    for index in range(count):
+        image, label = _pair(f"{where}[{index}]", given[index])
+        if pixels and image.shape != pixels[0].shape:
+            raise DataError(
+                f"{where}[{index}]: has the shape {list(image.shape)}, and the first image "
+                f"{list(pixels[0].shape)}; allowed: equal shapes, so resize them in the dataset"
+            )
+        pixels.append(image)
+        labels.append(label)
+    return np.stack(pixels), np.stack(labels)
+
+
+def _pair(where: str, item: Any) -> tuple[np.ndarray, np.ndarray]:
+    """An image as uint8 [C, H, W], and its label as an array without axes."""
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise DataError(f"{where}: a {type(item).__name__}; allowed: a pair (image, label)")
+    image, label = item
+    if isinstance(image, Image.Image):
+        image = image if image.mode in ("L", "RGB") else image.convert("RGB")
+    pixels, number = _as_array(where, image), _as_array(where, label)
+    if pixels.ndim not in (2, 3):
+        allowed = "allowed: [C, H, W], [H, W, C] or [H, W]"
+        raise DataError(f"{where}: has the shape {list(pixels.shape)}; {allowed}")
+    return _images(where, pixels[None])[0], _labels(where, number.reshape(1))[0]
+
+
+def _as_array(where: str, given: Any) -> np.ndarray:
+    if isinstance(given, torch.Tensor):
+        given = given.detach().cpu()
+        # numpy does not know the type.
+        given = given.float() if given.dtype == torch.bfloat16 else given
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError) as error:
+        problem = str(error).partition("\n")[0][:120]
+        raise DataError(f"{where}: cannot be an array: {problem}") from None

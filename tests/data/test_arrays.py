@@ -1,0 +1,179 @@
+"""Images that a Python program passes: what is taken, what is refused, and the way to workers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
+
+from autospace.data.errors import DataError
+from autospace.data.examples import DataSet
+from autospace.data.load import load_data
+from autospace.data.readers.arrays import images, save_images
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (30, 3, 8, 8), dtype=np.uint8)
+LABELS = np.arange(30) % 3
+TEST = (PIXELS[:6], LABELS[:6])
+
+
+class Pairs(Dataset[tuple[Any, Any]]):
+    """A map-style dataset over a list."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.items[index]
+
+
+class Stream(IterableDataset[Any]):
+    """A dataset without a length."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+
+def _pairs(convert: Any) -> Pairs:
+    return Pairs([(convert(x), int(y)) for x, y in zip(PIXELS, LABELS, strict=True)])
+
+
+FORMS: dict[str, Any] = {
+    "numpy": (PIXELS, LABELS),
+    "channels last": (PIXELS.transpose(0, 2, 3, 1), LABELS),
+    "torch": (torch.from_numpy(PIXELS), torch.from_numpy(LABELS)),
+    "torch floats": (torch.from_numpy(PIXELS) / 255, torch.from_numpy(LABELS)),
+    "float64": (PIXELS / 255, LABELS.astype(np.int32)),
+    "labels in a column": (PIXELS, LABELS[:, None]),
+    "lists": (PIXELS, LABELS.tolist()),
+    "TensorDataset": TensorDataset(torch.from_numpy(PIXELS), torch.from_numpy(LABELS)),
+    "Dataset of floats": _pairs(lambda image: torch.from_numpy(image) / 255),
+    "Dataset of Pillow images": _pairs(lambda image: Image.fromarray(image.transpose(1, 2, 0))),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_pixels(form: str) -> None:
+    found = images(FORMS[form], TEST)
+    assert np.array_equal(found.train.images.numpy(), PIXELS)
+    assert found.train.labels.tolist() == LABELS.tolist()
+    assert (found.name, found.classes, found.notes) == ("python", ("0", "1", "2"), ())
+    assert len(found.test) == 6
+
+
+def test_bfloat16_and_grey_images_are_taken() -> None:
+    grey = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]] * 4).bfloat16()
+    found = images((grey, [0, 1, 0, 1]), (grey, [0, 1, 0, 1]))
+    assert found.train.images[0].tolist() == [[[0, 255], [255, 0]]]
+
+
+def test_a_fifth_becomes_the_test_split_whatever_the_seed() -> None:
+    found = images((PIXELS, LABELS))
+    assert (len(found.train), len(found.test)) == (24, 6)
+    assert "held out" in found.notes[0]
+    again = load_data(found, seed=7)
+    assert torch.equal(again.test.images, found.test.images)
+
+
+def test_images_are_copied() -> None:
+    mine = PIXELS.copy()
+    found = images((mine, LABELS), TEST)
+    mine[:] = 0
+    assert np.array_equal(found.train.images.numpy(), PIXELS)
+
+
+def test_names_of_classes_and_labels() -> None:
+    found = images((PIXELS, LABELS), TEST, classes=["ant", "bee", "cat"], name="mine")
+    assert (found.name, found.classes) == ("mine", ("ant", "bee", "cat"))
+    numbered = images((PIXELS, LABELS * 10), (PIXELS[:6], LABELS[:6] * 10))
+    assert numbered.classes == ("0", "10", "20")
+    assert numbered.train.labels.tolist() == LABELS.tolist()
+
+
+def test_the_digest_is_that_of_the_content() -> None:
+    one, same = images((PIXELS, LABELS), TEST), images(FORMS["torch floats"], TEST)
+    other = images((255 - PIXELS, LABELS), TEST)
+    assert one.digest == same.digest != other.digest
+
+
+def test_resolution_and_limit_hold_as_for_files() -> None:
+    found = load_data(images((PIXELS, LABELS), TEST), resolution=4, limit=9, seed=1)
+    assert found.train.images.shape == (9, 3, 4, 4)
+    assert sorted(found.train.labels.tolist()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+REFUSED: list[tuple[Any, str]] = [
+    (PIXELS, r"train images: have no labels; allowed: a tuple \(images, labels\)"),
+    ((PIXELS[:, :2], LABELS), r"shape \[30, 2, 8, 8\]; .*with 1 or 3 channels is needed"),
+    ((PIXELS[0, 0], LABELS), r"shape \[8, 8\]"),
+    ((PIXELS.astype(np.int64), LABELS), "type int64, uint8 or floats are needed"),
+    ((PIXELS / 1.0, LABELS), "floats from 0 to 255, 0 to 1 is allowed"),
+    ((PIXELS / 255 * np.nan, LABELS), "floats from nan to nan, 0 to 1 is allowed"),
+    ((PIXELS, LABELS / 1.0), r"labels are float64 \[30\], whole numbers \[N\] are needed"),
+    ((PIXELS, ["a"] * 30), r"labels are <U1 \[30\], whole numbers"),
+    ((PIXELS, LABELS[:29]), "30 images but 29 labels"),
+    ((PIXELS, LABELS - 1), "label -1 is out of range, 0 or more is allowed"),
+    ((PIXELS, LABELS * 0), "1 class found, 2 or more are needed"),
+    ((PIXELS[:0], LABELS[:0]), "holds no images, at least one is needed"),
+    ((PIXELS, [[1], [2, 3]]), "cannot be an array"),
+    (Pairs([]), "the dataset is empty"),
+    (Pairs([PIXELS[0]]), r"train images\[0\]: a ndarray; allowed: a pair \(image, label\)"),
+    (Pairs([(PIXELS[0], 0), (PIXELS[0, :, :4], 1)]), r"\[1\]: has the shape \[3, 4, 8\].*resize"),
+    (
+        Pairs([(PIXELS[0] / -1.0, 0)]),
+        r"train images\[0\]: floats from -249 to -0, 0 to 1",
+    ),
+    (Pairs([(PIXELS[0], 0.5)]), r"\[0\]: labels are float64"),
+    (Pairs([(PIXELS, 0)]), r"\[0\]: has the shape \[30, 3, 8, 8\]; allowed: \[C, H, W\]"),
+    (Stream(), "a Stream has no length; allowed: .* or a map-style Dataset"),
+    (7, "a int has no length"),
+]
+
+
+@pytest.mark.parametrize(("given", "complaint"), REFUSED)
+def test_what_is_refused_is_named(given: Any, complaint: str) -> None:
+    with pytest.raises(DataError, match=complaint) as caught:
+        images(given)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_names_and_classes_are_refused() -> None:
+    with pytest.raises(DataError, match=r"train label 2 is out of range, 0\.\.1 are allowed"):
+        images((PIXELS, LABELS), TEST, classes=["a", "b"])
+    with pytest.raises(DataError, match="classes 'ab' is one text"):
+        images((PIXELS, LABELS), TEST, classes="ab")
+    for name in ("", "a\nb", "a" * 101):
+        with pytest.raises(DataError, match="allowed: 1 to 100"):
+            images((PIXELS, LABELS), TEST, name=name)
+    with pytest.raises(DataError, match="test label out of range: 7"):
+        images((PIXELS, LABELS), (PIXELS[:6], [7] * 6))
+
+
+def _equal(one: DataSet, two: DataSet) -> bool:
+    return (one.name, one.classes, one.digest, one.notes) == (
+        two.name,
+        two.classes,
+        two.digest,
+        two.notes,
+    )
+
+
+def test_workers_read_the_same_data_set(tmp_path: Path) -> None:
+    data = images((PIXELS, LABELS), classes=["ant", "bee", "cat"], name="mine")
+    save_images(tmp_path / "images", data)
+    assert _equal(load_data(f"python:{tmp_path / 'images'}"), data)
+
+
+def test_images_of_python_that_are_not_there_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"passed from Python.*resume=FOLDER and data=the same"):
+        load_data("python")
+    (tmp_path / "images").write_bytes(b"no tensors")
+    for name in ("images", "nowhere"):
+        with pytest.raises(DataError, match="holds no images of a run"):
+            load_data(f"python:{tmp_path / name}")
