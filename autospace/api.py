@@ -4,48 +4,45 @@ Settings are given as nested dictionaries with the names of `docs/reference/sett
 in a folder and can be stopped at any time; `resume=FOLDER` goes on with it.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
+from autospace.arguments import (
+    Data,
+    Place,
+    Settings,
+    architecture_of,
+    compare_config,
+    configured,
+    data_of,
+    evolve_config,
+    exportable,
+    opened,
+    plain_name,
+    present,
+    recipe_settings,
+    skeleton_of,
+    space_of,
+    train_config,
+)
+from autospace.data.settings import PYTHON
 from autospace.progress import Observer, Silent
 from autospace.runs.errors import ConfigError
 from autospace.runs.folder import CONFIG, Folder
-from autospace.runs.settings import make_settings, read_config
-from autospace.spaces.checks import MAX_NAME
-from autospace.spaces.errors import SpaceError, shown
-from autospace.spaces.files.codec import canonical_json, from_json
-from autospace.spaces.files.library import load, load_any, load_architecture
+from autospace.spaces.files.library import load_architecture
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture, Space
 
-# What only one command needs is imported by that command: together it would take seconds.
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from autospace.comparison.document import ComparisonDocument
-    from autospace.comparison.settings import CompareConfig
-    from autospace.data.examples import DataSet
-    from autospace.data.readers.arrays import Given
-    from autospace.evolution.settings import Config
     from autospace.searchers.folder import SearchResult
     from autospace.training.folder import TrainingResult
-    from autospace.training.settings import TrainConfig
 
-Place: TypeAlias = Path | str
-Settings: TypeAlias = Mapping[str, Any]
-Data: TypeAlias = "str | DataSet | Given"
-"""A text as `--data` takes it, what `images` returns, or what `images` takes as its first value."""
 
 RUNS: Final = Path("runs")
-# What settings hold in place of a name where a value was passed.
-_PYTHON: Final = "python"
-# Sources of images that are a path; the others name what the program itself brings.
-_OF_PATHS: Final = frozenset({"folder", "cifar10", "cifar100", "idx", "npz"})
-_Config = TypeVar("_Config", bound="BaseModel")
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -176,15 +173,15 @@ def evolve(
     from autospace.evolution.folder import RunFolder
     from autospace.evolution.learn import Passed, learn
 
-    source, passed = _data(data)
-    value = _skeleton(skeleton)
+    source, passed = data_of(data)
+    value = skeleton_of(skeleton)
     if resume is not None:
         others = (preset, config, skeleton, settings or None, seed, out, force or None)
-        folder = _opened(RunFolder, resume, data, others)
+        folder = opened(RunFolder, resume, data, others)
     else:
-        name = _PYTHON if isinstance(value, Skeleton) else value
-        given = (settings or {}, source, _present(skeleton=name, seed=seed, device=device))
-        chosen = _evolve_config(preset, config, given)
+        name = PYTHON if isinstance(value, Skeleton) else value
+        given = (settings or {}, source, present(skeleton=name, seed=seed, device=device))
+        chosen = evolve_config(preset, config, given)
         target = out or RUNS / f"{preset or 'evolve'}-seed{chosen.seed}"
         folder = RunFolder.create(Path(target), chosen, force=force)
     with _running(folder, "run", observer) as listener:
@@ -233,13 +230,13 @@ def compare(
     from autospace.comparison.folder import ComparisonFolder
     from autospace.report import write_report
 
-    source, passed = _data(data)
+    source, passed = data_of(data)
     if resume is not None:
         others = (spaces or None, settings or None, seed, out, force or None)
-        folder = _opened(ComparisonFolder, resume, data, others)
+        folder = opened(ComparisonFolder, resume, data, others)
     else:
-        given = (settings or {}, source, _present(seed=seed, device=device))
-        chosen = _compare_config(spaces, given)
+        given = (settings or {}, source, present(seed=seed, device=device))
+        chosen = compare_config(spaces, given)
         target = out or RUNS / f"compare-seed{chosen.seed}"
         folder = ComparisonFolder.create(Path(target), chosen, force=force)
     values = tuple(each if isinstance(each, Space) else None for each in spaces)
@@ -291,15 +288,15 @@ def search(
     from autospace.searchers.folder import BEST, SearchFolder
     from autospace.searchers.settings import SearchConfig
 
-    source, passed = _data(data)
+    source, passed = data_of(data)
     value = None
     if resume is not None:
         others = (space, method, settings or None, seed, out, force or None)
-        folder = _opened(SearchFolder, resume, data, others)
+        folder = opened(SearchFolder, resume, data, others)
     else:
-        given = (settings or {}, source, _present(method=method, seed=seed, device=device))
-        chosen = _configured(SearchConfig, *given)
-        value = _space(space)
+        given = (settings or {}, source, present(method=method, seed=seed, device=device))
+        chosen = configured(SearchConfig, *given)
+        value = space_of(space)
         target = out or RUNS / f"search-{chosen.method}-seed{chosen.seed}"
         folder = SearchFolder.create(Path(target), chosen, force=force)
     with _running(folder, "search", observer) as listener:
@@ -348,17 +345,17 @@ def train(
     from autospace.training.folder import WEIGHTS, TrainingFolder
     from autospace.training.full import train_architecture
 
-    source, passed = _data(data)
+    source, passed = data_of(data)
     value = None
     if resume is not None:
         others = (architecture, space, recipe, settings or None, seed, out, force or None)
-        folder = _opened(TrainingFolder, resume, data, others)
+        folder = opened(TrainingFolder, resume, data, others)
     else:
-        value = _architecture(architecture, space)
-        given = (settings or {}, source, _present(seed=seed, device=device))
-        base = _recipe(recipe, settings or {}, value)
-        chosen = _train_config(architecture, (base, *given))
-        target = out or RUNS / f"train-{_plain(chosen.architecture)}-seed{chosen.seed}"
+        value = architecture_of(architecture, space)
+        given = (settings or {}, source, present(seed=seed, device=device))
+        base = recipe_settings(recipe, settings or {}, value)
+        chosen = train_config(architecture, (base, *given))
+        target = out or RUNS / f"train-{plain_name(chosen.architecture)}-seed{chosen.seed}"
         folder = TrainingFolder.create(Path(target), chosen, force=force)
     with _running(folder, "training", observer) as listener:
         result = train_architecture(
@@ -410,7 +407,7 @@ def export(
     target = TARGETS[to]
     if weights is not None and not target.deployed:
         raise ConfigError(f"weights: files of {to} hold no weights; allowed: with onnx and pt2")
-    exported = _exported(value, to, target.takes)
+    exported = exportable(value, to, target.takes)
     if target.deployed:
         # PyTorch's exporters take seconds to load.
         from autospace.networks.deploy import deploy
@@ -429,20 +426,6 @@ def export(
     return Path(out)
 
 
-def _exported(value: Space | Architecture | Place, to: str, takes: str) -> Space | Architecture:
-    """The value of the kind that the target takes."""
-    found = load_any(value) if isinstance(value, str | Path) else value
-    source = value if isinstance(value, str | Path) else "the value"
-    if isinstance(found, Space) and takes == "architecture":
-        if found.size > 1:
-            problem = f"is a space, but {to} takes one architecture"
-            raise ConfigError(f"{source}: {problem}; autospace sample draws some")
-        return found.architecture({each.shape.name: each.candidates[0].id for each in found.layers})
-    if isinstance(found, Architecture) and takes == "space":
-        raise ConfigError(f"{source}: {to} takes a space, not one architecture of it")
-    return found
-
-
 @contextmanager
 def _running(folder: "Folder[Any]", kind: str, observer: Observer | None) -> Iterator[Observer]:
     """The observer of a run in progress; an interruption says what is left in the folder."""
@@ -454,174 +437,3 @@ def _running(folder: "Folder[Any]", kind: str, observer: Observer | None) -> Ite
     except KeyboardInterrupt:
         left = (folder.path / CONFIG).is_file() and not folder.replacing
         raise RunInterrupted(folder.path, resumable=left, untouched=folder.replacing) from None
-
-
-_Folder = TypeVar("_Folder", bound="Folder[Any]")
-
-
-def _opened(
-    kind: type[_Folder], path: Place, data: "Data | None", others: Sequence[Any]
-) -> _Folder:
-    """The folder of a run to go on with, once nothing contradicts its settings."""
-    if any(each is not None for each in others):
-        allowed = "data (images passed from Python), device, workers and observer"
-        raise ConfigError(f"resume: goes on with the settings of the run; allowed: {allowed}")
-    folder = kind.open(Path(path))
-    source = folder.config.data.source
-    if data is not None and (isinstance(data, str) or source != _PYTHON):
-        allowed = "the images that were passed" if source == _PYTHON else "no data"
-        raise ConfigError(f"data: {path} has its images from {source}; allowed: {allowed}")
-    return folder
-
-
-def _evolve_config(preset: str | None, file: Place | None, given: Sequence[Settings]) -> "Config":
-    from autospace.evolution.settings import NEEDS_DATA, Config
-    from autospace.evolution.settings import preset as settings_of
-
-    layers = (
-        settings_of(preset) if preset is not None else {},
-        read_config(Path(file), "evolve") if file is not None else {},
-        *given,
-    )
-    if preset in NEEDS_DATA and not _has_data(layers):
-        raise ConfigError(f"preset {preset}: needs your images; add {NEEDS_DATA[preset]}")
-    return _placed(make_settings(Config, *layers))
-
-
-def _compare_config(spaces: Sequence[Space | Place], given: Sequence[Settings]) -> "CompareConfig":
-    from autospace.comparison.settings import MOST_SPACES, CompareConfig
-
-    if not 2 <= len(spaces) <= MOST_SPACES:
-        found = f"{len(spaces)} space{'' if len(spaces) == 1 else 's'}"
-        raise ConfigError(f"spaces: {found}; allowed: 2 to {MOST_SPACES}, such as RUN mbconv@RUN")
-    names = {"spaces": [_placed_space(each) for each in spaces]}
-    return _configured(CompareConfig, *given, names)
-
-
-def _train_config(
-    architecture: Architecture | Place | None, layers: Sequence[Settings]
-) -> "TrainConfig":
-    from autospace.training.settings import TrainConfig
-
-    if not isinstance(architecture, Architecture):
-        layers = (*layers, {"architecture": _name(architecture)})
-    return _configured(TrainConfig, *layers)
-
-
-def _data(data: "Data | None") -> "tuple[dict[str, Any], DataSet | None]":
-    """The settings that name the images, and the images that were passed as values."""
-    if data is None:
-        return {}, None
-    if isinstance(data, str):
-        return {"data": {"source": data}}, None
-    from autospace.data.examples import DataSet
-    from autospace.data.readers.arrays import images
-
-    return {"data": {"source": _PYTHON}}, data if isinstance(data, DataSet) else images(data)
-
-
-def _has_data(layers: Sequence[Settings]) -> bool:
-    sections = [layer.get("data") for layer in layers]
-    return any("source" in section for section in sections if isinstance(section, Mapping))
-
-
-def _configured(kind: type[_Config], *layers: Settings) -> _Config:
-    """The configuration of a run whose images have no default."""
-    config = make_settings(kind, *layers)
-    if not _has_data(layers):
-        raise ConfigError("data: name the images, such as digits or folder:PATH")
-    return _placed(config)
-
-
-def _space(given: Space | Place | None) -> Space:
-    if isinstance(given, Space):
-        return given
-    if not given:
-        problem = "name a space: a file, a run folder, or a built-in such as mbconv@digits"
-        raise ConfigError(f"space: {problem}")
-    return load(given)
-
-
-def _skeleton(given: Skeleton | Mapping[str, Any] | str | None) -> Skeleton | str | None:
-    if not isinstance(given, Mapping):
-        return given
-    try:
-        value = from_json(canonical_json(given))
-    except (TypeError, ValueError) as error:
-        raise SpaceError("skeleton", str(error)) from None
-    if not isinstance(value, Skeleton):
-        raise SpaceError("skeleton", "holds no skeleton; allowed: format autospace.skeleton")
-    return value
-
-
-def _present(**options: Any) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _placed(config: _Config) -> _Config:
-    """The configuration with paths that hold wherever the run is resumed from."""
-    plain = config.model_dump()
-    kind, _, path = plain["data"]["source"].partition(":")
-    if kind in _OF_PATHS and path.strip():
-        plain["data"]["source"] = f"{kind}:{_absolute(path)}"
-    if Path(plain.get("skeleton", "")).suffix in {".json", ".toml"}:
-        plain["skeleton"] = _absolute(plain["skeleton"])
-    if plain.get("budget", {}).get("latency_table") is not None:
-        plain["budget"]["latency_table"] = _absolute(plain["budget"]["latency_table"])
-    if plain.get("cache"):
-        plain["cache"] = _absolute(plain["cache"])
-    return make_settings(type(config), plain)
-
-
-def _placed_space(source: Space | Place) -> str:
-    """The text of a space in the settings, with a path that holds from everywhere."""
-    if isinstance(source, Space):
-        return f"{_PYTHON}:{source.name}"
-    if Path(source).exists():
-        return _absolute(str(source))
-    kind, at, place = str(source).partition("@")
-    return f"{kind}@{_absolute(place)}" if at and Path(place).exists() else str(source)
-
-
-def _absolute(path: str) -> str:
-    try:
-        return str(Path(path).expanduser().absolute())
-    except (RuntimeError, OSError):
-        return path  # no such home, or no current folder
-
-
-def _architecture(given: Architecture | Place | None, space: Space | Place | None) -> Architecture:
-    if isinstance(given, Architecture):
-        return given
-    if not given:
-        problem = "name an architecture: a file, or a built-in such as reference@cifar"
-        raise ConfigError(f"architecture: {problem}")
-    return load_architecture(given, load(space) if isinstance(space, str | Path) else space)
-
-
-def _recipe(name: str | None, settings: Settings, architecture: Architecture) -> dict[str, Any]:
-    """The settings of a recipe, or of a file of settings."""
-    from autospace.training.settings import RECIPES, recipe_for
-
-    if name is not None and name not in RECIPES:
-        if not name.endswith(".toml"):
-            known = f"{', '.join(RECIPES)}, or a .toml file"
-            raise ConfigError(f"recipe {shown(name)}: unknown; allowed: {known}")
-        return read_config(Path(name), "train")
-    section = settings.get("data")
-    side = section.get("resolution") if isinstance(section, Mapping) else None
-    side = side if isinstance(side, int) else None
-    return RECIPES[name or recipe_for(architecture.skeleton, side)]
-
-
-def _name(source: Place | None) -> str:
-    """What people call it: the last part of a path, whole names of built-ins."""
-    family, at, skeleton = str(source).partition("@")
-    built_in = at and not Path(str(source)).exists()
-    name = f"{family}@{Path(skeleton).stem}" if built_in else Path(str(source)).stem
-    return name[:MAX_NAME] or "network"
-
-
-def _plain(name: str) -> str:
-    """A name as a part of a path that no shell and no file system minds."""
-    return re.sub(r"[^A-Za-z0-9._@+]+", "-", name)[:80].strip("-.") or "network"

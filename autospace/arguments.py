@@ -1,0 +1,229 @@
+"""From what a program passes to a function of the API to settings and values."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from autospace.data.settings import PYTHON
+from autospace.runs.errors import ConfigError
+from autospace.runs.folder import Folder
+from autospace.runs.settings import make_settings, read_config
+from autospace.spaces.checks import MAX_NAME
+from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.files.codec import canonical_json, from_json
+from autospace.spaces.files.library import load, load_any, load_architecture
+from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.space import Architecture, Space
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from autospace.comparison.settings import CompareConfig
+    from autospace.data.examples import DataSet
+    from autospace.data.readers.arrays import Given
+    from autospace.evolution.settings import Config
+    from autospace.training.settings import TrainConfig
+
+
+Place: TypeAlias = Path | str
+Settings: TypeAlias = Mapping[str, Any]
+Data: TypeAlias = "str | DataSet | Given"
+"""A text as `--data` takes it, what `images` returns, or what `images` takes as its first value."""
+# Sources of images that are a path; the others name what the program itself brings.
+_OF_PATHS: Final = frozenset({"folder", "cifar10", "cifar100", "idx", "npz"})
+_Config = TypeVar("_Config", bound="BaseModel")
+
+
+def evolve_config(preset: str | None, file: Place | None, given: Sequence[Settings]) -> "Config":
+    """The settings of `evolve`; later ones override earlier ones."""
+    from autospace.evolution.settings import NEEDS_DATA, Config
+    from autospace.evolution.settings import preset as settings_of
+
+    layers = (
+        settings_of(preset) if preset is not None else {},
+        read_config(Path(file), "evolve") if file is not None else {},
+        *given,
+    )
+    if preset in NEEDS_DATA and not _has_data(layers):
+        raise ConfigError(f"preset {preset}: needs your images; add {NEEDS_DATA[preset]}")
+    return _placed(make_settings(Config, *layers))
+
+
+def compare_config(spaces: Sequence[Space | Place], given: Sequence[Settings]) -> "CompareConfig":
+    """The settings of `compare`; spaces that are values are named `python:NAME`."""
+    from autospace.comparison.settings import MOST_SPACES, CompareConfig
+
+    if not 2 <= len(spaces) <= MOST_SPACES:
+        found = f"{len(spaces)} space{'' if len(spaces) == 1 else 's'}"
+        raise ConfigError(f"spaces: {found}; allowed: 2 to {MOST_SPACES}, such as RUN mbconv@RUN")
+    names = {"spaces": [_placed_space(each) for each in spaces]}
+    return configured(CompareConfig, *given, names)
+
+
+def train_config(
+    architecture: Architecture | Place | None, layers: Sequence[Settings]
+) -> "TrainConfig":
+    """The settings of `train`, which name the architecture."""
+    from autospace.training.settings import TrainConfig
+
+    if not isinstance(architecture, Architecture):
+        layers = (*layers, {"architecture": name_of(architecture)})
+    return configured(TrainConfig, *layers)
+
+
+def data_of(data: "Data | None") -> "tuple[dict[str, Any], DataSet | None]":
+    """The settings that name the images, and the images that were passed as values."""
+    if data is None:
+        return {}, None
+    if isinstance(data, str):
+        return {"data": {"source": data}}, None
+    from autospace.data.examples import DataSet
+    from autospace.data.readers.arrays import images
+
+    return {"data": {"source": PYTHON}}, data if isinstance(data, DataSet) else images(data)
+
+
+def _has_data(layers: Sequence[Settings]) -> bool:
+    sections = [layer.get("data") for layer in layers]
+    return any("source" in section for section in sections if isinstance(section, Mapping))
+
+
+def configured(kind: type[_Config], *layers: Settings) -> _Config:
+    """The configuration of a run whose images have no default."""
+    config = make_settings(kind, *layers)
+    if not _has_data(layers):
+        raise ConfigError("data: name the images, such as digits or folder:PATH")
+    return _placed(config)
+
+
+def space_of(given: Space | Place | None) -> Space:
+    """The space that was passed or named."""
+    if isinstance(given, Space):
+        return given
+    if not given:
+        problem = "name a space: a file, a run folder, or a built-in such as mbconv@digits"
+        raise ConfigError(f"space: {problem}")
+    return load(given)
+
+
+def skeleton_of(given: Skeleton | Mapping[str, Any] | str | None) -> Skeleton | str | None:
+    """A skeleton as a value, or the name of one; None for that of the settings."""
+    if not isinstance(given, Mapping):
+        return given
+    try:
+        value = from_json(canonical_json(given))
+    except (TypeError, ValueError) as error:
+        raise SpaceError("skeleton", str(error)) from None
+    if not isinstance(value, Skeleton):
+        raise SpaceError("skeleton", "holds no skeleton; allowed: format autospace.skeleton")
+    return value
+
+
+def present(**options: Any) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _placed(config: _Config) -> _Config:
+    """The configuration with paths that hold wherever the run is resumed from."""
+    plain = config.model_dump()
+    kind, _, path = plain["data"]["source"].partition(":")
+    if kind in _OF_PATHS and path.strip():
+        plain["data"]["source"] = f"{kind}:{_absolute(path)}"
+    if Path(plain.get("skeleton", "")).suffix in {".json", ".toml"}:
+        plain["skeleton"] = _absolute(plain["skeleton"])
+    if plain.get("budget", {}).get("latency_table") is not None:
+        plain["budget"]["latency_table"] = _absolute(plain["budget"]["latency_table"])
+    if plain.get("cache"):
+        plain["cache"] = _absolute(plain["cache"])
+    return make_settings(type(config), plain)
+
+
+def _placed_space(source: Space | Place) -> str:
+    """The text of a space in the settings, with a path that holds from everywhere."""
+    if isinstance(source, Space):
+        return f"{PYTHON}:{source.name}"
+    if Path(source).exists():
+        return _absolute(str(source))
+    kind, at, place = str(source).partition("@")
+    return f"{kind}@{_absolute(place)}" if at and Path(place).exists() else str(source)
+
+
+def _absolute(path: str) -> str:
+    try:
+        return str(Path(path).expanduser().absolute())
+    except (RuntimeError, OSError):
+        return path  # no such home, or no current folder
+
+
+def architecture_of(
+    given: Architecture | Place | None, space: Space | Place | None
+) -> Architecture:
+    """The architecture that was passed or named; the ids of a flat file refer to the space."""
+    if isinstance(given, Architecture):
+        return given
+    if not given:
+        problem = "name an architecture: a file, or a built-in such as reference@cifar"
+        raise ConfigError(f"architecture: {problem}")
+    return load_architecture(given, load(space) if isinstance(space, str | Path) else space)
+
+
+def recipe_settings(
+    name: str | None, settings: Settings, architecture: Architecture
+) -> dict[str, Any]:
+    """The settings of a recipe, or of a file of settings."""
+    from autospace.training.settings import RECIPES, recipe_for
+
+    if name is not None and name not in RECIPES:
+        if not name.endswith(".toml"):
+            known = f"{', '.join(RECIPES)}, or a .toml file"
+            raise ConfigError(f"recipe {shown(name)}: unknown; allowed: {known}")
+        return read_config(Path(name), "train")
+    section = settings.get("data")
+    side = section.get("resolution") if isinstance(section, Mapping) else None
+    side = side if isinstance(side, int) else None
+    return RECIPES[name or recipe_for(architecture.skeleton, side)]
+
+
+def name_of(source: Place | None) -> str:
+    """What people call it: the last part of a path, whole names of built-ins."""
+    family, at, skeleton = str(source).partition("@")
+    built_in = at and not Path(str(source)).exists()
+    name = f"{family}@{Path(skeleton).stem}" if built_in else Path(str(source)).stem
+    return name[:MAX_NAME] or "network"
+
+
+def plain_name(name: str) -> str:
+    """A name as a part of a path that no shell and no file system minds."""
+    return re.sub(r"[^A-Za-z0-9._@+]+", "-", name)[:80].strip("-.") or "network"
+
+
+def exportable(value: Space | Architecture | Place, to: str, takes: str) -> Space | Architecture:
+    """The value of the kind that the target takes."""
+    found = load_any(value) if isinstance(value, str | Path) else value
+    source = value if isinstance(value, str | Path) else "the value"
+    if isinstance(found, Space) and takes == "architecture":
+        if found.size > 1:
+            problem = f"is a space, but {to} takes one architecture"
+            raise ConfigError(f"{source}: {problem}; autospace sample draws some")
+        return found.architecture({each.shape.name: each.candidates[0].id for each in found.layers})
+    if isinstance(found, Architecture) and takes == "space":
+        raise ConfigError(f"{source}: {to} takes a space, not one architecture of it")
+    return found
+
+
+_Folder = TypeVar("_Folder", bound="Folder[Any]")
+
+
+def opened(kind: type[_Folder], path: Place, data: "Data | None", others: Sequence[Any]) -> _Folder:
+    """The folder of a run to go on with, once nothing contradicts its settings."""
+    if any(each is not None for each in others):
+        allowed = "data (images passed from Python), device, workers and observer"
+        raise ConfigError(f"resume: goes on with the settings of the run; allowed: {allowed}")
+    folder = kind.open(Path(path))
+    source = folder.config.data.source
+    if data is not None and (isinstance(data, str) or source != PYTHON):
+        allowed = "the images that were passed" if source == PYTHON else "no data"
+        raise ConfigError(f"data: {path} has its images from {source}; allowed: {allowed}")
+    return folder
