@@ -9,12 +9,13 @@ CLIENTS ?=
 BIN := .venv/bin
 RUNTIME := .venv/.installed-runtime
 DEV := .venv/.installed-dev
+DOCS := .venv/.installed-docs
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 KERNELS := $(wildcard autospace/networks/kernels/*.c autospace/networks/kernels/*.h)
 PACKAGED := pyproject.toml README.md LICENSE autospace cli spaces
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-slow test-clients check lint types format golden wheel clean
+.PHONY: help demo install test test-slow test-clients check lint types format golden docs wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +54,11 @@ format: $(DEV) ## let ruff mend and format
 golden: $(DEV) ## rewrite tests/golden from what the code does now; read the diff
 	AUTOSPACE_GOLDEN=1 $(BIN)/pytest $(PYTEST_ARGS)
 
+docs: $(DOCS) ## build the documentation as a site: build/site/index.html
+	@rm -rf build/api && mkdir -p build/api && cp -R autospace build/api/ && cp -R cli spaces build/api/autospace/
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo build/site/index.html
+
 # From a copy: setuptools would pack whatever an earlier build left in build/.
 wheel: $(DEV) ## build dist/*.whl
 	@rm -rf dist
@@ -81,3 +87,7 @@ $(RUNTIME): pyproject.toml constraints.txt $(KERNELS) | $(BIN)/pip
 $(DEV): pyproject.toml constraints.txt $(KERNELS) | $(BIN)/pip
 	$(PIP_INSTALL) --editable '.[dev]'
 	@touch $(RUNTIME) $@
+
+$(DOCS): pyproject.toml constraints.txt | $(DEV)
+	$(PIP_INSTALL) --editable '.[docs]'
+	@touch $@
