@@ -1,1 +1,1 @@
-"""The bench: how fast, how right and how well this installation searches, as numbers for CI."""
+"""The bench: speed, correctness and search quality of this installation, as numbers for CI."""

@@ -1,4 +1,4 @@
-"""Two bench documents side by side: what moved, and whether that is more than noise.
+"""Compares two bench documents: what changed, and whether the change exceeds the noise.
 
 An entry got worse if it moved against its `better` by more than the tolerance, a share of the
 baseline's value, and by more than the noise: two standard deviations of the difference of two
@@ -46,13 +46,13 @@ class Change:
 
     @property
     def noise(self) -> float:
-        """What two measurements of the same differ by without meaning anything, in its unit."""
+        """Differences up to this are noise; in the unit of the metric."""
         spreads = [entry.spread for entry in (self.before, self.now) if entry is not None]
         return DEVIATIONS * math.hypot(*spreads)
 
     @property
     def margin(self) -> float:
-        """What the tolerance allows, in its unit."""
+        """The change that the tolerance allows, in the unit of the metric."""
         return self.tolerance * abs(self.before.value) if self.before else 0.0
 
     @property
@@ -111,10 +111,10 @@ def _case(part: ET.Element, change: Change) -> None:
         classname=_text(f"autospace.bench.{entry.suite}"),
         time="0",
     )
-    summary = f"baseline {described(change.before)}, now {described(change.now)}"
+    summary = f"baseline: {described(change.before)}; now: {described(change.now)}"
     if change.verdict == "worse":
         allowed = f"noise {change.noise:.2g}, tolerance {change.margin:.2g}"
-        reason = f"{entry.name} got worse by {-change.gain:.4g} {entry.unit}; {allowed}"
+        reason = f"{entry.name} got worse by {-change.gain:.4g} {entry.unit} ({allowed})"
         failure = ET.SubElement(case, "failure", message=_text(reason), type="regression")
         failure.text = _text(summary)
     elif _is_skipped(change):

@@ -92,5 +92,5 @@ def _check_names(entries: Sequence[Entry]) -> None:
     seen: set[str] = set()
     for index, entry in enumerate(entries):
         if entry.name in seen:
-            raise SpaceError(f"entries[{index}]", f"{shown(entry.name)} stands twice")
+            raise SpaceError(f"entries[{index}]", f"{shown(entry.name)} is a duplicate")
         seen.add(entry.name)

@@ -1,7 +1,7 @@
 """Peak memory of the mixture scorer over the plain path's, for equal work.
 
 `memory_ratio` is that of the scorer as it is by default, `recompute_memory_ratio` that of a scorer
-whose cells are computed again on the way back.
+whose cells are computed again in the backward pass.
 
 On a CPU each side runs in a process of its own, because a process never gives back its peak; what
 counts is by how much it grew. As a program, this module is that process:
@@ -30,7 +30,7 @@ METRICS: Final = {"ours": "memory_ratio", "recomputed": "recompute_memory_ratio"
 REPEATS: Final = 2
 WARM_UP: Final = Size((4,), 1, 8, 4, 4)
 QUICK: Final = Size((16, 32), 1, 32, 4, 24)
-"""Larger than the quick size for time: what a process takes beside the work must not count."""
+"""Larger than the quick size for time, so that the memory of the process itself does not matter."""
 
 
 def memory_ratios(device: torch.device, say: Callable[[str], None], *, quick: bool) -> list[Entry]:

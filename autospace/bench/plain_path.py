@@ -1,8 +1,8 @@
 """The plain path: the mixture's network and search step as one would write them down first.
 
 Modules of torch, the default memory format, gradients of all weights in both halves of a step.
-It is what the bench measures the scorers against, so it does not change when they get faster, and
-their oracle: equal weights give equal outputs and equal gradients.
+It is the baseline of the bench for the scorers, so it does not change when they get faster. It is
+also their oracle: equal weights give equal outputs and equal gradients.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ class PlainCell(nn.Module):
 
 
 class PlainSupernet(nn.Module):
-    """All choices of every layer side by side, weighed by the softmax of alpha."""
+    """All choices of every layer side by side, weighted by the softmax of alpha."""
 
     def __init__(self, skeleton: Skeleton, choices: Sequence[Sequence[Cell]]) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 The ground truth is frozen: cells, and the accuracy of the reference network with each of them in
 place, trained from scratch, once per seed. The one that is used by default was made on generated
 images (`benchmarks/bench_truth.py`), which anybody can generate again; two of its seeds agree at
-tau 0.72, and a perfect predictor would reach about 0.90 against their mean. Who has CIFAR-10 can
+tau 0.72, and a perfect predictor would reach about 0.90 against their mean. With CIFAR-10,
 use that of docs/ranking.md (`benchmarks/freeze_truth.py`).
 """
 
@@ -127,8 +127,8 @@ def _setting(truth: Truth, seed: int, device: torch.device) -> ScoringContext:
     skeleton = truth.skeleton
     data = load_data(truth.data, resolution=skeleton.resolution, channels=skeleton.in_channels)
     if len(data.classes) != skeleton.classes:
-        found = f"{truth.data}: {len(data.classes)} classes"
-        raise DataError(f"{found}; the ground truth is of {skeleton.classes}: CIFAR-10")
+        problem = f"{len(data.classes)} classes; the ground truth has {skeleton.classes} (CIFAR-10)"
+        raise DataError(f"{truth.data}: {problem}")
     train_split = data.train
     if truth.held_out:
         train_split, _ = divide(train_split, truth.held_out, 0)

@@ -3,7 +3,7 @@
 Suite `cost`: MAdds and params in closed form against networks that are built and counted.
 
 Torch counts the operations of a forward pass as it dispatches them, on tensors without data; it
-counts a multiply-accumulate as two. Any difference is a fault, of the closed form or of a module.
+counts a multiply-accumulate as two. Any difference is an error of the closed form or of a module.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ from autospace.spaces.space import network_cost
 SKELETON: Final = Skeleton(
     "counted", 3, 33, 10, Stem(8, 2, 6), (LayerSpec(6), LayerSpec(9, 2), LayerSpec(9)), 20
 )
-"""Odd sizes, both strides, a stem block and a head: what a formula may get wrong."""
+"""Odd sizes, both strides, a stem block and a head: cases in which a formula may be wrong."""
 PRIOR: Final = CellPrior(tuple(name for name in DEFAULT_OPERATIONS if name != "none"))
 NETWORKS: Final = 40
 QUICK_NETWORKS: Final = 10
@@ -113,7 +113,7 @@ SUITES: dict[Suite, Callable[[Order, Say], list[Entry]]] = {
 
 
 def bench(suites: Sequence[Suite], order: Order, say: Say) -> Bench:
-    """Measures suites one after another; `say` is told what is being measured."""
+    """Measures suites one after another; `say` receives messages on what is being measured."""
     machine = this_machine(order.device)
     entries = [entry for name in suites for entry in SUITES[name](order, say)]
     return Bench(machine=machine, versions=versions(), options=order.options, entries=entries)

@@ -1,9 +1,9 @@
-"""What the suites `speed` and `cost` work on: a network, candidates, and images of noise.
+"""The workload of the suites `speed` and `cost`: a network, candidates, and images of noise.
 
 The cells are written out, not drawn: another version of this program measures the same ones. They
-hold every operation, and among them the depthwise 5x5 and 7x7 whose gradients are dear.
+hold every operation, and among them the depthwise 5x5 and 7x7 whose gradients are expensive.
 
-Clocks and middles that other work on the machine disturbs as little as can be.
+The clocks and averages are robust to other work on the machine.
 
 On a CPU the clock counts the processor time of this process, in one thread: what other processes
 take does not count. On a GPU it is the wall's, after the device has finished.

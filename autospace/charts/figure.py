@@ -73,7 +73,7 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class Dots:
-    """Points on their own; `tips`, one per point, are what hovering over them tells."""
+    """Separate points; `tips`, one per point, are shown when the pointer is over them."""
 
     points: tuple[Point, ...]
     role: Role
@@ -109,7 +109,7 @@ Mark = Line | Area | Dots | Rule | Segments
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Marks over a pair of axes; `description` tells in words what there is to see."""
+    """Marks over a pair of axes; `description` says in words what the panel shows."""
 
     title: str
     description: str

@@ -1,1 +1,1 @@
-"""Comparison of spaces: draw, match, evaluate, test, say it."""
+"""Comparison of spaces: draw networks, match, evaluate and test them, state the verdict."""

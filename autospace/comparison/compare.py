@@ -1,7 +1,4 @@
-"""A whole comparison: matched networks, evaluations, verdict; resumable at any time.
-
-The evaluations that a comparison asks for.
-"""
+"""A whole comparison: matched networks, their evaluations, the verdict. It can be resumed."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -53,7 +50,7 @@ from autospace.spaces.space import Space
 
 
 class Evaluations:
-    """Evaluates the first tuples of a matching, as many as are asked for."""
+    """Evaluates as many tuples of a matching as are asked for, the first ones first."""
 
     def __init__(
         self,
@@ -106,7 +103,7 @@ class Evaluations:
 
 
 def error_of(method: EvaluationMethod, evaluation: Evaluation) -> float:
-    """Lower is better: a share (0 to 1), or minus the score of methods that know no error."""
+    """The error, a share (0 to 1); for methods that give only scores, the negated score."""
     # Rounded as accuracies are, so that equal differences of accuracy are equal as errors, too.
     return -evaluation.score if method in SCORES_ONLY else round(1 - evaluation.score, 8)
 
@@ -120,20 +117,19 @@ def compare(
     spaces: Sequence[Space | None] = (),
     images: DataSet | None = None,
 ) -> ComparisonDocument:
-    """Makes, or goes on with, the comparison in a folder, and writes its result there.
+    """Starts or resumes the comparison in a folder, and writes its result there.
 
     Args:
         folder: a new comparison, or one that was stopped.
         observer: receives its progress.
-        device: in place of the one in the settings.
-        workers: processes that evaluate; by default one per core, on a GPU one.
-        spaces: those that a new comparison does not load; None or nothing for one that it does.
-        images: in place of the source that the settings name.
+        device: overrides the one in the settings.
+        workers: number of processes that evaluate; by default one per core, and one on a GPU.
+        spaces: spaces passed as values; None for each that a new comparison loads by its name.
+        images: overrides the source in the settings.
 
     Raises:
-        DataError, SpaceError, ConfigError, EvaluationError, RunError: what the settings ask for
-            cannot be.
-            The last also if another process is working on it.
+        DataError, SpaceError, ConfigError, EvaluationError: the settings cannot be carried out.
+        RunError: likewise, or another process is working on the comparison.
     """
     with folder.locked():
         try:
@@ -201,15 +197,15 @@ def _count(prepared: PreparedComparison, evaluations: Evaluations, observer: Obs
         observer.message(
             f"{config.sampling.samples} networks per space can detect a difference of "
             f"{100 * found:.2g} points (80 % power, assuming a standard deviation of "
-            f"{100 * ASSUMED_SPREAD:g})"
+            f"{100 * ASSUMED_SPREAD:g} points)"
         )
         return config.sampling.samples
     effect = _effect(prepared)
     needed = needed_for(effect, spread, level, paired=prepared.paired)
     observer.message(
-        f"detecting {config.sampling.effect:g} points takes {needed} networks per space (80 % "
-        f"power, assuming a standard deviation of {100 * ASSUMED_SPREAD:g}); a pilot measures it "
-        "first"
+        f"{needed} networks per space can detect a difference of {config.sampling.effect:g} points "
+        f"(80 % power, assuming a standard deviation of {100 * ASSUMED_SPREAD:g} points); a pilot "
+        "measures the standard deviation first"
     )
     return planned(evaluations.errors, effect, most, paired=prepared.paired, say=observer.message)
 
@@ -240,7 +236,7 @@ def _power(prepared: PreparedComparison, errors: list[list[float]]) -> PowerDocu
 
 
 def _level(prepared: PreparedComparison) -> float:
-    """Confidence of the verdict, before it is shared among several pairs."""
+    """Confidence level of the verdict, before the correction for several pairs."""
     config = prepared.config
     given = config.sampling.samples is not None or config.evaluator.method in SCORES_ONLY
     return LEVEL if given else PLANNED_LEVEL
@@ -284,28 +280,31 @@ def notes_on(
 def _on_the_method(prepared: PreparedComparison) -> Iterator[str]:
     config = prepared.config.evaluator
     if config.method in PROXIES:
-        yield f"{config.method} is a proxy: {PROXIES[config.method]}; only training proves"
+        yield (
+            f"{config.method} is a proxy ({PROXIES[config.method]}): only training can confirm "
+            "the verdict"
+        )
     if config.method == "supernet":
-        yield "one supernet was trained: what another one would say is not in the intervals"
+        yield "only one supernet was trained: the intervals leave out how supernets vary"
     if config.split == "validation":
         yield (
-            "measured on a part of the train split, which a space learned on these images has "
-            "seen: it has an advantage"
+            "errors were measured on a part of the train split: a space that was learned on these "
+            "images has seen them and has an advantage"
         )
     one_seed = prepared.config.sampling.repeats == 1 and prepared.matching.comparable
     if config.method == "train" and one_seed:
-        yield "errors hold the luck of one seed as well as what the network is worth"
+        yield "each network was trained with one seed only: its error varies with the seed"
 
 
 def _on_the_spaces(prepared: PreparedComparison) -> Iterator[str]:
     if len({skeleton_key(space.skeleton) for space in prepared.spaces}) > 1:
         names = sorted({space.skeleton.name for space in prepared.spaces})
         yield (
-            f"the spaces stand on different skeletons ({', '.join(names)}): "
-            "the verdict is on skeleton and cells together"
+            f"the spaces have different skeletons ({', '.join(names)}): "
+            "the verdict is about skeletons and cells together"
         )
     if prepared.config.sampling.match == "none":
-        yield "the networks were not matched: the verdict may be about cost"
+        yield "the networks were not matched by cost: the verdict may reflect a difference in cost"
 
 
 def _on_the_samples(
@@ -316,10 +315,11 @@ def _on_the_samples(
         if different < len(sample.rows):
             yield (
                 f"{sample.label}: {len(sample.rows)} draws gave {different} different "
-                f"network{'' if different == 1 else 's'}; repeated ones got other seeds"
+                f"network{'' if different == 1 else 's'}; repeated networks got other seeds"
             )
     if power.effect is not None and (power.detectable or 0.0) > 1.05 * power.effect:
         yield (
-            f"too few networks to be sure of {100 * power.effect:g} points: {power.samples} each "
-            f"would do; {100 * (power.detectable or 0.0):.2g} points are found now"
+            f"there are too few networks to detect a difference of {100 * power.effect:g} points, "
+            f"which takes {power.samples} per space; these networks can detect a difference of "
+            f"{100 * (power.detectable or 0.0):.2g} points"
         )

@@ -61,7 +61,7 @@ class EdfDocument(Document):
 
 
 class VarianceDocument(Document):
-    """How much of the differences is due to architectures, and how much to seeds."""
+    """How much of the variance is due to architectures, and how much to seeds."""
 
     architecture: _Significant
     seed: _Significant
@@ -152,15 +152,15 @@ class MatchingDocument(Document):
 
 
 class PowerDocument(Document):
-    """How many networks there are, and why.
+    """The number of networks, and the reason for it.
 
     Attributes:
         effect: the difference to detect, a share; None if the user gave the number of networks.
         power: probability of detecting it.
         samples: networks per space that detect it; None likewise, and for scores.
         spread: standard deviation of the difference of two draws, largest of all pairs; a share.
-        detectable: what the networks that there are detect with that power, a share.
-        pilot: networks per space that were evaluated to know the spread.
+        detectable: the difference that the networks detect with that power, a share.
+        pilot: networks per space that were evaluated to estimate the spread.
     """
 
     effect: _Number | None = None
@@ -197,7 +197,7 @@ class ComparisonDocument(Document):
     versions: dict[str, str] = {}
 
     def shown(self, value: float) -> float:
-        """An error, difference or end of an interval as people read it: a share in points.
+        """An error, difference or end of an interval in the unit of reports: a share in points.
 
         Scores stay as they are.
         """
@@ -208,7 +208,7 @@ def read_comparison(path: Path) -> ComparisonDocument:
     """The comparison in a file.
 
     Raises:
-        SpaceError: not there, or no comparison; the message says what and where.
+        SpaceError: the file is missing or holds no comparison; the message says what and where.
     """
     text = read_text(path)
     try:
@@ -223,8 +223,10 @@ def _check(found: ComparisonDocument) -> None:
     for index, pair in enumerate(found.pairs):
         last = max(pair.a, pair.b)
         if last >= len(found.spaces):
-            raise SpaceError(f"pairs[{index}]", f"names space {last}, which is not there")
+            raise SpaceError(
+                f"pairs[{index}]", f"refers to space {last}; allowed: 0 to {len(found.spaces) - 1}"
+            )
     for index, space in enumerate(found.spaces):
         lengths = {len(space.errors), len(space.madds), len(space.params)}
         if len(lengths) > 1 or len(space.edf.error) != len(space.edf.share):
-            raise SpaceError(f"spaces[{index}]", "lists that belong together differ in length")
+            raise SpaceError(f"spaces[{index}]", "lists of one space have different lengths")

@@ -1,4 +1,4 @@
-"""From what a comparison computed to its document; docs/comparison.md explains every number."""
+"""Turns the results of a comparison into its document; docs/comparison.md explains every number."""
 
 import shlex
 import sys
@@ -64,7 +64,7 @@ def document(
     sentence: str,
     notes: Sequence[str],
 ) -> doc.ComparisonDocument:
-    """What `comparison.json` holds; without pairs, the spaces cannot be compared."""
+    """The content of `comparison.json`; it has no pairs if the spaces cannot be compared."""
     config, data = prepared.config, _data(prepared)
     documents = [_pair(each) for each in pairs]
     first = documents[0] if documents else None
@@ -92,7 +92,7 @@ def document(
 
 
 def command(config: CompareConfig, data: str, samples: int) -> str:
-    """The command that does it again; files and folders go by their last name."""
+    """The command that repeats the comparison; files and folders appear by their last name."""
     words = ["autospace", "compare", *(local_name(source) for source in config.spaces)]
     words += ["--data", data, "--seed", str(config.seed)]
     words += ["--samples", str(samples or config.sampling.samples or PILOT)]

@@ -1,4 +1,4 @@
-"""The folder of a comparison: settings, spaces, evaluations, and in the end the result."""
+"""The folder of a comparison: settings, spaces, evaluations, and finally the result."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +45,7 @@ class ComparisonFolder(Folder[CompareConfig]):
         return self.path / RESULT
 
     def settle(self, spaces: Sequence[Space], data_digest: str) -> None:
-        """Begins the comparison, or makes sure that it goes on with the images it began with.
+        """Begins the comparison, or checks that it resumes with the images with which it began.
 
         Raises:
             RunError: the data is not the same.
@@ -54,7 +54,7 @@ class ComparisonFolder(Folder[CompareConfig]):
         self._begin(files, data_digest)
 
     def spaces(self) -> list[Space] | None:
-        """The spaces as they were when the comparison began, whatever became of them since.
+        """The spaces as they were when the comparison began, even if their files changed since.
 
         Returns:
             None before it began.

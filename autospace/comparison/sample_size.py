@@ -1,7 +1,4 @@
-"""How many networks to compare: as the user says, or as many as the wanted effect needs.
-
-How many networks a comparison needs, and what it can find with those it has.
-"""
+"""How many networks a comparison needs, and which difference it can detect with those it has."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -39,7 +36,7 @@ def power_of(samples: int, effect: float, spread: float, *, paired: bool, level:
 def samples_needed(
     effect: float, spread: float, *, paired: bool, level: float = LEVEL, power: float = POWER
 ) -> int:
-    """Least networks from each space with which the effect is found; at most 100 times `MOST`."""
+    """Minimum number of networks per space that detects the effect; at most 100 times `MOST`."""
     from scipy import stats
 
     limit = 100 * MOST
@@ -86,17 +83,17 @@ def planned(
     paired: bool,
     say: Callable[[str], None],
 ) -> int:
-    """Networks per space that find the effect, by the spread of those evaluated so far.
+    """Number of networks per space that detects the effect, given the spread observed so far.
 
-    Begins with a pilot and at most doubles from one look at the spread to the next, so that the
-    last look rests on at least half of all. The difference itself is not looked at.
+    Begins with a pilot. The number at most doubles from one look at the spread to the next, so
+    that the last look uses at least half of all networks. The difference itself is not looked at.
 
     Args:
         evaluate: gives the errors of the first so many networks of every space.
         effect: the difference to detect, as a share (0 to 1).
-        most: networks per space that there are.
+        most: number of networks per space that exist.
         paired: whether the i-th networks of all spaces belong together.
-        say: told what each look shows.
+        say: receives a message about each look.
     """
     done = min(PILOT, most)
     while True:
@@ -116,17 +113,17 @@ def planned(
 
 
 def needed_for(effect: float, spread: float, level: float, *, paired: bool) -> int:
-    """Networks per space that find the effect; 2 without spread."""
+    """Number of networks per space that detects the effect; 2 if the spread is 0."""
     return 2 if spread == 0 else samples_needed(effect, spread, paired=paired, level=level)
 
 
 def found_with(samples: int, spread: float, level: float, *, paired: bool) -> float:
-    """As `detectable`; 0 without spread."""
+    """As `detectable`; 0 if the spread is 0."""
     return 0.0 if spread == 0 else detectable(samples, spread, paired=paired, level=level)
 
 
 def level_of(pairs: int, level: float = LEVEL) -> float:
-    """Confidence at which each of several pairs is tested at most."""
+    """Highest confidence level at which each of several pairs is tested (Holm)."""
     return 1 - (1 - level) / pairs
 
 
@@ -149,7 +146,7 @@ def _told(done: int, spread: float, needed: int, effect: float, goal: int) -> st
     points = f"{100 * effect:g}"
     text = (
         f"after {done} networks per space, differences have a standard deviation of "
-        f"{100 * spread:.2f} points: {needed} networks per space can detect {points} "
-        f"point{'' if points == '1' else 's'} (80 % power)"
+        f"{100 * spread:.2f} points: {needed} networks per space can detect a difference of "
+        f"{points} point{'' if points == '1' else 's'} (80 % power)"
     )
-    return text if goal >= needed else f"{text}; at most {max(goal, done)} are possible"
+    return text if goal >= needed else f"{text}; at most {max(goal, done)} networks are possible"

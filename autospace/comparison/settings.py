@@ -20,7 +20,7 @@ Source = Annotated[
 class SamplingConfig(Section):
     """Which networks are compared, and how many.
 
-    Without `samples` there are as many as find `effect` with a power of 80 %.
+    Without `samples` there are as many as detect `effect` with a power of 80 %.
     """
 
     samples: Annotated[int, Field(ge=4, le=10_000, description="networks per space")] | None = None
@@ -30,9 +30,9 @@ class SamplingConfig(Section):
 
 
 class CompareConfig(Section):
-    """Everything that decides what a comparison finds, and where it keeps evaluations.
+    """Everything that decides the result of a comparison, and where it keeps evaluations.
 
-    Without `cache`, in its own folder.
+    Without `cache`, it keeps them in its own folder.
     """
 
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0

@@ -1,7 +1,4 @@
-"""Before anything is evaluated: spaces, images, draws and their matching.
-
-From what the user names to spaces that can be compared.
-"""
+"""What precedes the evaluations: loading spaces and images, drawing networks, matching them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -35,11 +32,11 @@ MAX_DRAWS: Final = 10_000
 def load_source(source: str, seed: int) -> Space:
     """A space: whatever `autospace.spaces.load` takes, or random cells as `random@SKELETON`.
 
-    Behind `random@` may also stand a space or a run: then the random cells are as many, made of
-    the same operations, and no dearer than the dearest cell of their layer.
+    A space or a run may also follow `random@`. Then each layer has as many random cells as there,
+    made of the same operations, and none costs more than the most expensive cell of that layer.
 
     Raises:
-        SpaceError: nothing there, or not a valid space.
+        SpaceError: there is nothing, or no valid space.
     """
     if not source.startswith(RANDOM):
         return load(source)
@@ -70,18 +67,18 @@ def random_space(
     prior: Prior | None = None,
     shares: Sequence[Share] | None = None,
 ) -> Space:
-    """A space of random cells, different functions at every layer: the baseline of learning.
+    """A space of random cells that differ in function within a layer: the baseline of learning.
 
     Args:
         skeleton: what the cells are for.
-        seed: equal seeds, equal cells.
+        seed: equal seeds give equal cells.
         name: of the space.
-        cells: per layer, how many; nine by default.
-        prior: which cells there are; all operations by default.
-        shares: per layer, what a cell may cost.
+        cells: number of cells per layer; nine by default.
+        prior: the distribution of the cells; all operations by default.
+        shares: the limit on the cost of a cell, per layer.
 
     Raises:
-        SpaceError: a layer has not enough different cells that are cheap enough.
+        SpaceError: a layer has too few different cells within the cost limit.
     """
     default = FAMILIES[DEFAULT_KIND]
     chosen = prior or default.prior(default.usual)
@@ -104,7 +101,7 @@ def _random_layer(shape: LayerShape, count: int, share: Share, prior: Prior, see
             found[key] = Candidate(f"random_{len(found):02d}", cell, None, Origin("random"))
         if len(found) == count:
             return Layer(shape, tuple(found.values()))
-    problem = f"{len(found)} of {count} different random cells found that are cheap enough"
+    problem = f"only {len(found)} of {count} different random cells found within the cost limit"
     raise SpaceError(shape.name, problem)
 
 
@@ -116,8 +113,9 @@ def common_resolution(spaces: Sequence[Space]) -> int:
     """
     found = {space.skeleton.resolution: space.name for space in reversed(spaces)}
     if len(found) > 1:
-        sides = ", ".join(f"{name} {side}" for side, name in sorted(found.items()))
-        raise SpaceError("resolution", f"differs: {sides}; choose one with --resolution")
+        sides = ", ".join(f"{name} has {side}" for side, name in sorted(found.items()))
+        problem = f"differs between the spaces: {sides}; choose one with --resolution"
+        raise SpaceError("resolution", problem)
     return spaces[0].skeleton.resolution
 
 
@@ -132,11 +130,11 @@ def labels_of(spaces: Sequence[Space]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class PreparedComparison:
-    """All that a comparison is made of before anything is evaluated.
+    """Everything that a comparison needs before anything is evaluated.
 
     Attributes:
         spaces: fitted to the images.
-        labels: their names, told apart.
+        labels: their names, made distinct.
         pools: networks drawn from each.
     """
 
@@ -168,12 +166,12 @@ def prepare(
         config: the settings.
         loaded: the spaces, as their files have them.
         cache: folder for decoded images and the weights of a supernet.
-        device: in place of the one in the settings.
+        device: overrides the one in the settings.
         tick: receives the progress of reading.
         given: images in place of the source that the settings name.
 
     Raises:
-        DataError, SpaceError, ConfigError, RunError: what the settings ask for cannot be.
+        DataError, SpaceError, ConfigError, RunError: the settings cannot be carried out.
     """
     place = str(resolve_device(device or config.device))
     resolution = config.data.resolution or common_resolution(loaded)
@@ -211,5 +209,5 @@ def _matched(pools: Sequence[Pool], config: CompareConfig) -> Matching:
     found = unmatched(costs) if config.sampling.match == "none" else match(costs, config.seed)
     if found.comparable and (config.sampling.samples or 0) > len(found.tuples):
         problem = f"{config.sampling.samples}; allowed: up to {len(found.tuples)}"
-        raise ConfigError(f"samples: {problem}, for so many networks match at equal cost")
+        raise ConfigError(f"samples: {problem}, the number of networks that match at equal cost")
     return found

@@ -1,4 +1,4 @@
-"""Estimates, intervals and tests: of one sample of errors, and of how two samples differ.
+"""Estimates, intervals and tests for one sample of errors and for the difference of two.
 
 Where two samples are compared, A comes first, and a positive effect means that B has the lower
 errors. Functions import scipy themselves, because the import takes two seconds.
@@ -33,7 +33,7 @@ class Tested(NamedTuple):
 
 
 class Effect(Protocol):
-    """An estimate whose interval at a level leaves out 0 exactly where p < 1 - level."""
+    """An estimate whose interval at a level excludes 0 exactly if p < 1 - level."""
 
     @property
     def value(self) -> float:
@@ -83,7 +83,7 @@ class Superiority:
         probability: from 0 to 1.
         error: standard error of the probability.
         freedom: degrees of freedom.
-        least: draws in the smaller sample.
+        least: number of draws in the smaller sample.
     """
 
     probability: float
@@ -144,7 +144,7 @@ def mean_difference(a: Values, b: Values, *, paired: bool) -> MeanDifference:
 
 
 def superiority(a: Values, b: Values, *, paired: bool) -> Superiority:
-    """How often a draw of B is below one of A, over all pairs of draws (DeLong et al., 1988)."""
+    """Share of the pairs of draws in which B is below A (DeLong et al., 1988)."""
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     wins = (y[None, :] < x[:, None]) + 0.5 * (y[None, :] == x[:, None])
     of_a, of_b = wins.mean(axis=1), wins.mean(axis=0)
@@ -181,7 +181,7 @@ def mann_whitney(a: Sequence[float], b: Sequence[float]) -> Tested:
 def holm(p_values: Sequence[float], level: float = LEVEL) -> list[tuple[float, float]]:
     """Holm's procedure: per test the corrected p-value, and the level at which it is tested.
 
-    An interval at that level leaves out 0 exactly where the corrected p-value is below 1 - level.
+    An interval at that level excludes 0 exactly if the corrected p-value is below 1 - level.
     """
     count = len(p_values)
     found = [(1.0, level)] * count
@@ -294,7 +294,7 @@ def best_curve(errors: Values) -> list[float]:
 
 
 def reported_counts(samples: int) -> list[int]:
-    """The n of best-of-n that so many samples can answer for: powers of two up to an eighth."""
+    """The n for which so many samples can estimate the best of n: powers of two up to an eighth."""
     return [2**power for power in range(1, samples.bit_length()) if 8 * 2**power <= samples]
 
 

@@ -1,7 +1,4 @@
-"""One sentence: who is better, by how much, how surely.
-
-What a reader has to know beside the verdict.
-"""
+"""The verdict in one sentence: which space is better, by how much, and how certain that is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,8 +29,8 @@ class ComparedPair:
 
     Attributes:
         b: place of the other space.
-        effect: what the verdict is read off.
-        level: confidence of `interval`, at which the verdict is made.
+        effect: the estimate that decides the verdict.
+        level: confidence level of `interval` and of the verdict.
         p_holm: p-value, corrected for the number of pairs.
     """
 
@@ -54,12 +51,12 @@ class ComparedPair:
 
     @property
     def verdict(self) -> Verdict:
-        """`b` or `a`, whichever is better beyond doubt, or `none`."""
+        """`a` or `b`, the space that is significantly better, or `none`."""
         return verdict_of(self.interval)
 
 
 def verdict_of(interval: Interval) -> Verdict:
-    """Who is better, read off the interval of A minus B."""
+    """Which space is better, given the interval of A minus B."""
     if interval.low > 0:
         return "b"
     return "a" if interval.high < 0 else "none"
@@ -73,9 +70,9 @@ def judge(
     method: EvaluationMethod,
     level: float = LEVEL,
 ) -> list[ComparedPair]:
-    """The first space against each other one, corrected for their number by Holm's procedure.
+    """Compares the first space with each other one; Holm's procedure corrects for their number.
 
-    Errors are compared by their means, scores that are no errors by who is more often better.
+    Errors are compared by their means; other scores by which space wins more often.
     """
     first, *others = errors
     scores = method in SCORES_ONLY
@@ -113,49 +110,49 @@ def sentence(
     if verdict == "a" or (verdict == "none" and value < 0):
         better, worse = a, b
         value, interval = -value, Interval(-interval.high, -interval.low)
-    told = f"n = {samples} each" + ("" if level == LEVEL else f", {100 * level:.3g} % interval")
+    certainty = f"{100 * level:.3g} % interval {{}} to {{}}, {samples} networks per space"
     said = _points if isinstance(effect, MeanDifference) else _chances
-    text = said(value, interval, better, worse, told)
+    text = said(value, interval, better, worse, certainty)
     if verdict != "none":
         text = f"{better} beats {worse}: {text}"
     else:
-        text = f"no difference found between {a} and {b}: {text}"
+        text = f"no significant difference between {a} and {b}: {text}"
         if isinstance(effect, MeanDifference):
             excluded = _number(max(abs(interval.low), abs(interval.high)))
-            text = f"{text}; an effect above {excluded} points is excluded"
+            text = f"{text}; a difference above {excluded} points is excluded"
     if method in PROXIES:
-        return f"by the proxy {method} ({PROXIES[method]}): {text}"
+        return f"judged by the proxy {method} ({PROXIES[method]}): {text}"
     return text
 
 
 def not_comparable(labels: Sequence[str], costs: Sequence[tuple[int, int]], cost: str) -> str:
-    """Why nothing was compared."""
+    """The sentence that says why nothing was compared."""
     spans = (
         f"{label} from {human(low)} to {human(high)}"
         for label, (low, high) in zip(labels, costs, strict=True)
     )
     unit = "MAdds" if cost == "madds" else cost
     return (
-        f"not comparable at equal {unit}, their networks hardly overlap: {', '.join(spans)} {unit}"
+        f"the spaces cannot be compared at equal {unit}, because the costs of their networks "
+        f"hardly overlap: {', '.join(spans)} {unit}"
     )
 
 
-def _points(value: float, interval: Interval, better: str, worse: str, told: str) -> str:
-    low, high = map(_number, interval)
-    said = f"a random network from {better} is {_number(value)} points better"
-    return f"{said} ({low} to {high}, {told})"
+def _points(value: float, interval: Interval, better: str, worse: str, certainty: str) -> str:
+    said = f"on average a random network from {better} is {_number(value)} points better"
+    return f"{said} ({certainty.format(*map(_number, interval))})"
 
 
-def _chances(value: float, interval: Interval, better: str, worse: str, told: str) -> str:
+def _chances(value: float, interval: Interval, better: str, worse: str, certainty: str) -> str:
     chance, low, high = ((each + 1) / 2 for each in (value, *interval))
     return (
         f"a random network from {better} scores higher than one from {worse} with probability "
-        f"{chance:.2f} ({low:.2f} to {high:.2f}, {told})"
+        f"{chance:.2f} ({certainty.format(f'{low:.2f}', f'{high:.2f}')})"
     )
 
 
 def _number(share: float) -> str:
-    """A share in points: one digit more than one tells apart, and no minus before a zero."""
+    """A share in points, without a minus before a zero."""
     value = 100 * share
     text = f"{value:.1f}" if abs(value) >= 0.95 else f"{value:.2f}"
     return text.lstrip("-") if not float(text) else text

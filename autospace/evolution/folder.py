@@ -1,4 +1,4 @@
-"""The run folder: the whole state of a run of evolution on disk, and that state as JSON."""
+"""The run folder: the whole state of an evolution run on disk, and that state as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -109,14 +109,14 @@ def state_from_json(text: str, skeleton: Skeleton, kind: str = DEFAULT_KIND) -> 
     """The state that a text holds; `kind` is the family of its cells.
 
     Raises:
-        CheckpointError: not such a text, or one for another skeleton.
+        CheckpointError: the text holds no state, or one for another skeleton.
     """
     try:
         document: _State[_Member] = validated(_of_cells(_State, kind), json.loads(text))
         history = tuple(_round_in(each) for each in document.history)
         rounds, layers = len(history), {len(record.layers) for record in history}
         if document.round != rounds or layers - {len(skeleton.layers)}:
-            raise CheckpointError("checkpoint: damaged: its history is of another run")
+            raise CheckpointError("checkpoint: damaged: its history belongs to another run")
         pairs = zip(document.layers, skeleton.shapes, strict=True)
         family = FAMILIES[kind]
         restored = tuple(_layer_in(layer, shape, family) for layer, shape in pairs)
@@ -131,12 +131,12 @@ def state_from_json(text: str, skeleton: Skeleton, kind: str = DEFAULT_KIND) -> 
 
 
 def round_out(record: Round) -> dict[str, Any]:
-    """What a round did, as plain JSON values: a line of the event log, but for the cells."""
+    """A round as plain JSON values: a line of the event log without the cells."""
     return {**_round_out(record), "best": record.best, "mean": record.mean}
 
 
 def event_out(state: EvolutionState) -> dict[str, Any]:
-    """What the last round did, with every cell that it scored: a whole line of the event log."""
+    """The last round with every cell that it scored: a complete line of the event log."""
     event = round_out(state.history[-1])
     for layer, scored in zip(event["layers"], state.scored, strict=True):
         layer["cells"] = [_member_out(member) for member in scored]
@@ -151,7 +151,7 @@ def cells_of_event(
     `kind` is the family of their cells.
 
     Raises:
-        CheckpointError: a line of another run, damaged, or one that does not hold the cells.
+        CheckpointError: the line belongs to another run, is damaged, or does not hold the cells.
     """
     try:
         model, family = _of_cells(_Scored, kind), FAMILIES[kind]
@@ -162,7 +162,7 @@ def cells_of_event(
         )
     except (SpaceError, KeyError, TypeError, ValueError) as error:
         problem = str(error).partition("\n")[0][:200]
-        raise CheckpointError(f"event log: holds no cells: {problem}") from None
+        raise CheckpointError(f"event log: contains no cells: {problem}") from None
 
 
 def _layer_out(layer: LayerState) -> dict[str, Any]:
@@ -263,7 +263,7 @@ class RunFolder(Folder[Config]):
     results = (REPORT, SPACE)
 
     def settle(self, skeleton: Skeleton, data_digest: str) -> None:
-        """Begins the run, or makes sure that it goes on with the data with which it began.
+        """Begins the run, or checks that it resumes with the data with which it began.
 
         Raises:
             RunError: the data is not the same.
@@ -272,7 +272,7 @@ class RunFolder(Folder[Config]):
 
     @property
     def skeleton(self) -> Skeleton | None:
-        """The skeleton with which the run began, whatever became of its file since.
+        """The skeleton with which the run began, even if its file changed since.
 
         Raises:
             SpaceError: the copy is damaged.
@@ -282,7 +282,7 @@ class RunFolder(Folder[Config]):
             return None
         found = read(path)
         if not isinstance(found, Skeleton):
-            raise CheckpointError(f"{path}: damaged: holds no skeleton")
+            raise CheckpointError(f"{path}: damaged: contains no skeleton")
         return found
 
     def save_state(self, state: EvolutionState) -> None:

@@ -1,7 +1,4 @@
-"""A whole run: data, warm-up, evolution, learned space; resumable after any step.
-
-What a run is made of, settled before anything is trained: data, skeleton, budget and plan.
-"""
+"""A whole run: data, warm-up, evolution, learned space. It can be resumed after any step."""
 
 import sys
 import time
@@ -63,7 +60,7 @@ class RoundEvent(Event):
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """All that a run is made of before anything is trained."""
+    """Everything that a run needs before anything is trained."""
 
     config: Config
     data: DataSet
@@ -97,7 +94,7 @@ def prepare(
     device: str | None = None,
     passed: Passed = NOTHING_PASSED,
 ) -> PreparedRun:
-    """Reads the data and settles skeleton, budget and plan; trains nothing."""
+    """Reads the data and determines skeleton, budget and plan; trains nothing."""
     chosen = resolve_device(device or config.device)
     execution = make_execution(config.precision, config.cuda_graphs, chosen, observer.message)
     name = config.skeleton
@@ -150,22 +147,22 @@ def learn(
     workers: int | None = 1,
     passed: Passed = NOTHING_PASSED,
 ) -> Space:
-    """Runs, or goes on with, the run in a folder, and returns the learned space.
+    """Starts or resumes the run in a folder, and returns the learned space.
 
     A finished run is only read. One that cannot start leaves the folder as it was.
 
     Args:
         folder: of the run.
         observer: receives its progress.
-        device: instead of the configuration's.
-        workers: processes that train candidates on a CPU; None for as many as cores and memory
-            have room for. They change nothing but the time. With more than one, a script that
-            calls this has to be importable: `if __name__ == "__main__"`.
+        device: overrides the one in the configuration.
+        workers: number of processes that train candidates on a CPU; None for as many as cores and
+            memory allow. The number changes only the time. With more than one, a script that calls
+            this must be importable: `if __name__ == "__main__"`.
         passed: values in place of settings.
 
     Raises:
-        DataError, SpaceError, BudgetError, ConfigError, RunError: what the configuration asks for
-            cannot be.
+        DataError, SpaceError, BudgetError, ConfigError, RunError: the configuration cannot be
+            carried out.
         CheckpointError: the run was damaged.
     """
     with folder.locked():
@@ -187,8 +184,8 @@ def learn(
             try:
                 return _learned(prepared, folder, observer, pool)
             except WorkerLostError as error:
-                problem = f"{folder.path}: {error}; nothing is lost; out of memory?"
-                raise RunError(f"{problem} go on with fewer --workers") from None
+                problem = f"{folder.path}: {error}, perhaps for lack of memory; nothing is lost"
+                raise RunError(f"{problem}; resume with fewer --workers") from None
 
 
 def _learned(prepared: PreparedRun, folder: RunFolder, observer: Observer, pool: Pool) -> Space:

@@ -1,11 +1,11 @@
-"""The generational loop: populations -> offspring -> fitness -> survivors, once per round.
+"""The generational loop: each round breeds offspring, scores them and selects survivors.
 
 All layers evolve at once. A round offers K candidates per layer: first the initial population, K
-at a time, then the offspring of each generation, last the best cells once more. What a round
-draws depends only on the seed, the round and the state before it, so a run can stop after any
-round and go on later with the same result. Knows nothing of torch: the scorer is an argument.
+at a time; then the offspring of each generation; finally the best cells once more. The draws of a
+round depend only on the seed, the round and the state before it, so a run that stops after any
+round can be resumed with the same result. The loop does not use torch: the scorer is an argument.
 
-At the end, `learned_space` makes of each layer's best cells and its reference cells a space.
+At the end, `learned_space` makes a space of the best cells and the reference cells of each layer.
 """
 
 import math
@@ -25,16 +25,16 @@ from autospace.spaces.space import Candidate, Layer, Origin, Space
 
 MAX_DRAWS = 1000
 PATIENCE = 200
-"""Draws after which cells are drawn at random: the parents' neighbours are used up."""
+"""Number of draws after which cells are drawn at random: all neighbours may be known."""
 HALL_FACTOR = 3
 DIVERGED = -1e6
-"""Fitness of a cell whose score is no finite number: its training diverged."""
+"""Fitness of a cell whose score is not finite because its training diverged."""
 
 
 def evolve(
     plan: Plan, scorer: Scorer, state: EvolutionState | None = None
 ) -> Iterator[EvolutionState]:
-    """Runs all rounds that are left, yielding the state after each."""
+    """Runs all remaining rounds, and yields the state after each."""
     state = state or start(plan)
     while state.round < plan.rounds:
         proposals, drawn = propose(plan, state)
@@ -53,13 +53,13 @@ def start(plan: Plan) -> EvolutionState:
 
 
 def repeat_of(plan: Plan, index: int) -> int:
-    """Which time the cells of a round are scored: 0 before the confirming rounds."""
+    """How often the cells of a round were scored before: 0 until the confirming rounds."""
     done = index - plan.founding_rounds - plan.generations
     return 0 if done < 0 else 1 + done // -(-plan.finalists // plan.candidates)
 
 
 def propose(plan: Plan, state: EvolutionState) -> tuple[list[list[Member]], list[Drawn]]:
-    """The members that each layer offers in the next round; unscored, but in the last phase."""
+    """The members that each layer offers in the next round; unscored except in the last phase."""
     phase = plan.phase(state.round)
     proposals, counts = [], []
     for index, shape in enumerate(plan.skeleton.shapes):
@@ -200,10 +200,11 @@ def learned_space(
 ) -> Space:
     """The learned space: the fittest `plan.keep` cells of every layer, then its references.
 
-    If references do not stay for their own sake, it is the fittest `plan.keep` of both; it names
-    its reference architecture only where all of that is in it.
+    If references compete, the space holds the fittest `plan.keep` of both. It names its reference
+    architecture only if it contains all cells of that architecture.
 
-    Only evolved cells that were scored as often as any count: a lucky first score is no merit.
+    An evolved cell counts only if none was scored more often, because a single score may be high
+    by chance.
     """
     layers = []
     pairs = zip(plan.skeleton.shapes, state.layers, strict=True)

@@ -1,4 +1,4 @@
-"""What a run of evolution works on and for how long, settled before anything is trained."""
+"""The plan of an evolution run: its cells, limits and length, known before training begins."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +15,7 @@ References = tuple[tuple[str, Cell], ...]
 
 
 class CellLimit(Protocol):
-    """A promise about every network of the learned space, as a share for each layer."""
+    """A limit on every network of the learned space, as a share for each layer."""
 
     def allows(self, cell: Cell, layer: int) -> bool:
         """Whether a cell may enter a layer."""
@@ -24,11 +24,11 @@ class CellLimit(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What evolution works on and how long.
+    """What evolution works on and for how long.
 
     Attributes:
-        references: reference cells, the same at every layer; the first is the yardstick.
-        limits: what keeps a cell out of a layer: each has to allow it.
+        references: reference cells, the same at every layer; the first is the baseline.
+        limits: a cell may enter a layer only if every limit allows it.
         operators: how parents are chosen and varied, and who survives.
         seed: the root of every random stream.
         generations: rounds of offspring.
@@ -38,8 +38,8 @@ class Plan:
         write_back: weight of a newer score in the moving average.
         references_stay: whether reference cells are in the learned space whatever their fitness;
             if not, they compete for the `keep` places.
-        hand_made: whether the reference cells and mutations of them found the populations; if
-            not, the references are only scored, to stand in the learned space.
+        hand_made: whether the initial populations consist of the reference cells and mutations of
+            them; if not, the references are only scored, for the learned space.
     """
 
     skeleton: Skeleton
@@ -138,7 +138,7 @@ def reference_cells(cells: CellsConfig) -> References:
 
 
 def make_budget(settings: BudgetConfig, skeleton: Skeleton, references: References) -> Budget:
-    """The limits in numbers; `reference` is what the dearest reference architecture costs."""
+    """The limits in numbers; `reference` is the cost of the most expensive reference network."""
     dearest = dearest_reference(skeleton, [cell for _, cell in references])
 
     def limit(setting: BudgetLimit, reference: int) -> int | None:

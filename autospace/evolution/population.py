@@ -72,7 +72,7 @@ class LayerRecord:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round did: all layers at once."""
+    """The record of one round, for all layers."""
 
     index: int
     phase: str
@@ -80,7 +80,7 @@ class Round:
 
     @property
     def drawn(self) -> Drawn:
-        """What all layers drew together."""
+        """The draws of all layers, added up."""
         drawn = [layer.drawn for layer in self.layers]
         return Drawn(
             sum(each.total for each in drawn),
@@ -101,7 +101,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class EvolutionState:
-    """Everything a run needs to go on after a round: a pure value, written as JSON.
+    """Everything that a run needs to resume after a round: a pure value, written as JSON.
 
     Attributes:
         scored: per layer, the members that the last round scored; the event log keeps them, the

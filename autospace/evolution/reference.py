@@ -29,7 +29,7 @@ _MOMENTUM = "momentum."
 def new_reference(
     skeleton: Skeleton, cells: Sequence[Cell], seed: int, device: torch.device
 ) -> Network:
-    """The reference network as it starts: the same for equal seeds, on every device."""
+    """The untrained reference network: the same for equal seeds on every device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "reference"))
         return placed(Network(skeleton, cells), device)
@@ -45,7 +45,7 @@ def warm_up(
 ) -> None:
     """Trains the reference network in place, from the checkpoint in `folder` if there is one.
 
-    Whatever `tick` raises is raised on after the step just done has been saved.
+    If `tick` raises, the step just done is saved first.
     """
     recipe = Recipe(options.steps, options.learning_rate)
     optimizer = make_optimizer(network, recipe, execution)
@@ -81,7 +81,7 @@ def warm_up(
 def _check_finite(loss: torch.Tensor, done: int, options: WarmUpConfig) -> None:
     # Only now and then: to look at a number on a GPU is to wait for it.
     if not math.isfinite(float(loss)):
-        problem = f"the reference network diverged before step {done}; choose a smaller rate"
+        problem = f"the reference network diverged before step {done}; choose a lower learning rate"
         raise ConfigError(f"warm_up.learning_rate: {options.learning_rate}; {problem}")
 
 

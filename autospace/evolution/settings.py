@@ -1,7 +1,4 @@
-"""The settings of a run: every name, its default, its unit and what is allowed.
-
-Settings that go together, under a name.
-"""
+"""The settings of a run, with defaults, units and allowed values, and the named presets."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,29 +62,31 @@ class CellsConfig(Section):
             if name not in OPERATIONS:
                 raise ValueError(unknown_operation(name))
         if len(set(names)) != len(names) or not set(names) - {"none"}:
-            raise ValueError("each operation once, and at least one besides none")
+            raise ValueError("allowed: each operation at most once, and at least one besides none")
         return names
 
     @field_validator("reference_kernels")
     @classmethod
     def _distinct(cls, kernels: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(kernels)) != len(kernels):
-            raise ValueError("each kernel once")
+            raise ValueError("allowed: each kernel size at most once")
         return kernels
 
     @model_validator(mode="after")
     def _references_are_in_the_vocabulary(self) -> "CellsConfig":
         for kernel in self.reference_kernels:
             if f"dw_conv_{kernel}x{kernel}" not in self.operations:
-                found = f"kernel {kernel} needs dw_conv_{kernel}x{kernel}"
-                raise ValueError(f"reference_kernels: {found}, which is not among operations")
+                needed = f"kernel size {kernel} requires dw_conv_{kernel}x{kernel}"
+                raise ValueError(f"reference_kernels: {needed} among operations")
         return self
 
     @model_validator(mode="after")
     def _window_fits(self) -> "CellsConfig":
         edges = self.nodes * (self.nodes - 1) // 2
         if self.window > edges:
-            raise ValueError(f"window {self.window}, but {self.nodes} nodes have {edges} edges")
+            raise ValueError(
+                f"window: {self.window}; {self.nodes} nodes allow at most {edges} edges"
+            )
         return self
 
 
@@ -117,12 +116,12 @@ class EvolutionConfig(Section):
     @model_validator(mode="after")
     def _sizes_agree(self) -> "EvolutionConfig":
         if self.tournament > self.population:
-            found = f"tournament {self.tournament}, population {self.population}"
-            raise ValueError(f"{found}: the tournament is at most the population")
+            limit = f"at most the population, {self.population}"
+            raise ValueError(f"tournament: {self.tournament}; allowed: {limit}")
         if self.objectives not in {("fitness",), ("fitness", "madds")}:
-            raise ValueError("objectives are fitness, or fitness,madds")
+            raise ValueError("objectives: allowed: fitness, or fitness and madds in this order")
         if self.ageing and len(self.objectives) > 1:
-            raise ValueError("ageing keeps the youngest, fitness,madds the front: choose one")
+            raise ValueError("ageing and the objectives fitness and madds exclude each other")
         return self
 
 
@@ -137,7 +136,7 @@ class WarmUpConfig(Section):
 class BudgetConfig(Section):
     """Limits on every architecture of the learned space.
 
-    `reference` is what the dearest reference architecture costs; `none` lifts the limit.
+    `reference` is the cost of the most expensive reference architecture; `none` means no limit.
     """
 
     max_madds: BudgetLimit = "reference"
@@ -154,9 +153,9 @@ class BudgetConfig(Section):
     @model_validator(mode="after")
     def _latency_has_a_table(self) -> "BudgetConfig":
         if self.max_latency_ms != "none" and self.latency_table is None:
-            raise ValueError("max_latency_ms needs latency_table, a file of autospace profile")
+            raise ValueError("max_latency_ms requires latency_table, a file of autospace profile")
         if self.max_latency_ms == "none" and self.latency_table is not None:
-            raise ValueError("latency_table does nothing without max_latency_ms")
+            raise ValueError("latency_table has no effect without max_latency_ms")
         return self
 
 
@@ -185,7 +184,7 @@ class Config(Section):
 
 
 COST_WEIGHT: Final = 0.1
-"""What MAdds are worth: docs/ranking.md, "What a unit of fitness is worth"."""
+"""The price of MAdds: docs/ranking.md, "What a unit of fitness is worth"."""
 LARGE_SCORING: Final = {
     "steps": 50,
     "batch": 128,
@@ -235,7 +234,7 @@ def make_config(*layers: Mapping[str, Any]) -> Config:
     """A validated configuration: later layers of nested settings override earlier ones.
 
     Raises:
-        ConfigError: naming the first wrong setting, its value, and what is allowed.
+        ConfigError: a setting is invalid; the message names it, its value and what is allowed.
     """
     return make_settings(Config, *layers)
 
@@ -244,7 +243,7 @@ def load_config(path: Path) -> Config:
     """The validated configuration of a TOML file; errors name the file.
 
     Raises:
-        ConfigError: no such file, or one with a wrong setting.
+        ConfigError: there is no such file, or a setting in it is invalid.
     """
     return make_settings(Config, read_config(path, "evolve"), path=path)
 
@@ -253,7 +252,7 @@ def preset(name: str) -> dict[str, Any]:
     """The nested settings of a preset.
 
     Raises:
-        ConfigError: no preset of this name.
+        ConfigError: there is no preset of this name.
     """
     if name not in PRESETS:
         raise ConfigError(f"preset {shown(name)}: unknown; allowed: {', '.join(PRESETS)}")

@@ -25,7 +25,7 @@ class Operators:
         population: members that survive a round, per layer.
         tournament: members that compete for each place among the parents.
         crossover: chance that an offspring has two parents before it is mutated.
-        ageing: survivors are the youngest, not the fittest (Real et al., AAAI 2019).
+        ageing: the youngest survive, not the fittest (Real et al., AAAI 2019).
         objectives: `fitness` alone, or `fitness` and `madds` for NSGA-II (Deb et al., 2002).
     """
 
@@ -69,7 +69,7 @@ class _Individual:
 
 @contextmanager
 def lent(rng: random.Random) -> Iterator[None]:
-    """Lends a generator to the module `random`, and takes it back with what was drawn."""
+    """Lends a generator to the module `random`, and advances it by the draws."""
     outer = random.getstate()
     random.setstate(rng.getstate())
     try:
@@ -114,7 +114,7 @@ def offspring(
 
 
 def tournament(fitness: Sequence[float], size: int, rng: random.Random) -> int:
-    """The index of the fittest of some drawn with replacement (Real et al., AAAI 2019)."""
+    """The index of the fittest among members drawn with replacement (Real et al., AAAI 2019)."""
     entrants = [_Entrant(index, value) for index, value in enumerate(fitness)]
     with lent(rng):
         (winner,) = tools.selTournament(entrants, 1, tournsize=size)

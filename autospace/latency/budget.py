@@ -1,12 +1,10 @@
-"""A limit on predicted latency as a share for every layer: a promise, like those on MAdds.
+"""Predicted latency of cells and networks, and limits on it as a share for every layer.
 
-The sum over the layers of what their dearest cells take, stem and head included, is within the
-limit, as the table predicts it; so is every architecture that can be drawn.
+A prediction is a sum over a table, without torch. The slowest cells of all layers, with stem and
+head, stay within the limit; therefore every architecture that can be drawn does.
 
-Latency of cells and networks as sums over a table, in whole nanoseconds; without torch.
-
-Whole numbers, so that a sum over layers is the same in any order and a limit on it can be kept to
-the last unit, as with MAdds.
+Latencies are whole nanoseconds, so that a sum over layers is the same in any order and a limit
+holds exactly, as with MAdds.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,12 +26,12 @@ NS_PER_MS: Final = 10**6
 
 
 class LatencyError(AutospaceError):
-    """A table that does not have what a network needs; the message says how to make one."""
+    """A table lacks a part of a network; the message says how to make a complete one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a table says of networks on one skeleton; times are of one forward pass of its batch.
+    """Predictions for networks on one skeleton; times are for a forward pass of the table's batch.
 
     Every method raises `LatencyError` if the table lacks a part that is asked for.
     """
@@ -45,7 +43,7 @@ class Prediction:
         """Refuses a table in which one of the parts is missing, before anything is trained.
 
         Raises:
-            LatencyError: naming the part and the command that measures it.
+            LatencyError: a part is missing; the message names it and the command that measures it.
         """
         self._sum(parts)
 
@@ -70,8 +68,8 @@ class Prediction:
         row, correction = self.table.by_part.get(part), self.table.correction
         if row is None:
             raise LatencyError(
-                f"latency table: no {part.name} of {part.inputs} to {part.outputs} channels at "
-                f"{part.resolution}x{part.resolution}; make the table for this network: "
+                f"latency table: no {part.name} from {part.inputs} to {part.outputs} channels at "
+                f"{part.resolution}x{part.resolution}; make the table for this network with "
                 f"{profile_command(self.skeleton)}"
             )
         return round(NS_PER_MS * (correction.scale * row.mean_ms + correction.overhead_ms))
@@ -87,7 +85,7 @@ def profile_command(skeleton: Skeleton) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LatencyBudget:
-    """What one cell of each layer may take, and what their network may.
+    """The latency limits of a network and of the cells at each layer.
 
     Attributes:
         limit_ns: of a whole network.
@@ -105,7 +103,7 @@ class LatencyBudget:
 
     @property
     def described(self) -> dict[str, Any]:
-        """The promise, and the table that it was made with, as plain JSON values."""
+        """The limit and the table by which it is predicted, as plain JSON values."""
         table = self.prediction.table
         shared = {"device": table.device, "dtype": table.dtype, "batch": table.batch}
         return {"max_ms": self.limit_ms, "sha256": digest(table), **shared}
@@ -122,11 +120,11 @@ def latency_budget(
     references: Sequence[Cell],
     limit: float | Literal["reference", "none"],
 ) -> LatencyBudget:
-    """Shares for every layer; `reference` is what the dearest reference architecture takes.
+    """Shares for every layer; `reference` is the latency of the slowest reference architecture.
 
     Raises:
         LatencyError: the table was made for another network.
-        BudgetError: the reference cells alone are over the limit.
+        BudgetError: the reference cells alone exceed the limit.
     """
     prediction = Prediction(table, skeleton)
     prediction.require(parts_of_skeleton(skeleton))
@@ -141,14 +139,14 @@ def latency_budget(
 
 
 def limit_table(source: str | None, kept: Path | None) -> LatencyTable | None:
-    """The table that a limit is predicted with; None if none is named.
+    """The table by which latency is predicted; None if the settings name none.
 
     Args:
         source: the file that the settings name.
-        kept: where a run keeps the table with which it began, whatever becomes of that file.
+        kept: where a run keeps the table with which it began, even if that file changes.
 
     Raises:
-        SpaceError: no valid table there.
+        SpaceError: the file holds no valid table.
     """
     if source is None:
         return None

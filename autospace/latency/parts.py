@@ -1,6 +1,6 @@
-"""What a network takes its time for, part by part; knows nothing of torch.
+"""The parts of a network whose latency is measured; without torch.
 
-A part is named by what it does and by its shape alone, so that equal parts of different cells and
+A part is identified by its operation and shape alone, so that equal parts of different cells and
 layers are measured once.
 """
 
@@ -18,7 +18,7 @@ INNER: Final = ("expand", "project", "sum", "gate", "se")
 
 
 def part_names() -> tuple[str, ...]:
-    """All names of parts, those of registered operations included."""
+    """All names of parts, including those of registered operations."""
     return (*FIXED, *INNER, *(name for name in OPERATIONS if name != "none"))
 
 

@@ -1,8 +1,6 @@
-"""Profiling a device: every part timed, a correction fitted, and the prediction checked.
+"""Profiling a device: times every part, fits a correction to networks, checks the predictions.
 
-How a network's time follows from the times of its parts, fitted to networks that were timed.
-
-What a profile is of: any cell on a skeleton, or the candidates of a space.
+A profile covers any cell on a skeleton, or the candidates of a space.
 """
 
 import math
@@ -31,19 +29,19 @@ from autospace.spaces.space import Space
 
 @dataclass(frozen=True, slots=True)
 class TimedNetwork:
-    """A network: the sum over its parts, their number, and its own time; in milliseconds."""
+    """A timed network: the sum over its parts, their number, and its own time; in milliseconds."""
 
     parts_ms: float
     parts: int
     measured_ms: float
 
     def predicted_ms(self, correction: Correction) -> float:
-        """What the sum says under a correction."""
+        """The prediction under a correction, in milliseconds."""
         return correction.scale * self.parts_ms + correction.overhead_ms * self.parts
 
 
 def fitted(samples: Sequence[TimedNetwork]) -> Correction:
-    """Scale and overhead of least squared relative error; neither is negative."""
+    """Scale and overhead that minimise the squared relative error; neither is negative."""
     shares = [[s.parts_ms / s.measured_ms, s.parts / s.measured_ms] for s in samples]
     (scale, overhead), _ = nnls(shares, [1.0] * len(samples))
     return Correction(scale=float(scale), overhead_ms=float(overhead))
@@ -90,7 +88,7 @@ class Subject:
 def profile(
     subject: Subject, *, device: torch.device, dtype: str, batch: int, say: Say
 ) -> LatencyTable:
-    """The latency table of a device; `say` is told what is being measured."""
+    """The latency table of a device; `say` receives messages on what is being measured."""
     bench = LatencyBench(device, DTYPES[dtype], batch)
     parts = largest_first(subject.parts)
     architectures = [list(subject.draw()) for _ in range(FITTED_ON + CHECKED_ON)]

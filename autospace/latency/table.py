@@ -26,7 +26,7 @@ def _known(name: str) -> str:
 
 def _printable(text: str) -> str:
     if not text.isprintable():
-        raise ValueError("allowed: printable characters")
+        raise ValueError("allowed: printable characters only")
     return text
 
 
@@ -58,14 +58,14 @@ class Row(_Document):
 
 
 class Correction(_Document):
-    """What a part costs in a network: scale times its own time, plus an overhead."""
+    """The time of a part in a network: scale times its own time, plus an overhead."""
 
     scale: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 1.0
     overhead_ms: _Ms = 0.0
 
 
 class Check(_Document):
-    """Predicted against measured latency of random networks that took no part in the fit."""
+    """Predicted versus measured latency of random networks that were not used for the fit."""
 
     networks: Annotated[int, Field(ge=1)]
     median_error: Annotated[float, Field(ge=0, allow_inf_nan=False, description="relative")]
@@ -125,14 +125,16 @@ def read_table(path: Path) -> LatencyTable:
     """The table in a JSON file.
 
     Raises:
-        SpaceError: not there, not JSON, or no valid table; the message names file and value.
+        SpaceError: the file is missing or holds no valid table; the message names file and value.
     """
     text = read_text(path)
     try:
         table = validated(LatencyTable, parse_json(text))
         for index, row in enumerate(table.rows):
             if table.by_part[row.key] is not row:
-                raise SpaceError(f"rows[{index}]", f"{shown(row.part)} of this shape stands twice")
+                raise SpaceError(
+                    f"rows[{index}]", f"{shown(row.part)} of this shape is a duplicate"
+                )
     except SpaceError as error:
         raise SpaceError(str(path), str(error)) from None
     return table

@@ -1,11 +1,11 @@
-"""Timing many short pieces of work so that drift, warm-up and interruptions do not count.
+"""Times many short pieces of work so that drift, warm-up and interruptions do not matter.
 
-Every piece is timed once per pass, and passes follow each other in ever new orders: what slows the
-machine down for a while slows all pieces down alike, and a piece finds the caches as it does in a
-network, full of other work. A first pass only warms up. On a GPU, where one piece is too short for
-the clock, it is repeated. Of the measurements of a piece, the middle half counts.
+Every pass times every piece once, each time in a new order. A temporary slowdown of the machine
+therefore affects all pieces alike, and the caches hold other work, as in a network. The first pass
+only warms up. On a GPU, a piece that is too short for the clock is repeated. The middle half of the
+measurements of a piece counts.
 
-Parts as torch modules with inputs, ready to be timed as they stand in a network.
+`LatencyBench` builds parts as torch modules with inputs, ready to be timed as in a network.
 """
 
 import math
@@ -55,7 +55,7 @@ def timed(
     tick: Tick = no_tick,
     seed: int = 0,
 ) -> list[Timed]:
-    """Times every piece of work; `tick` is told the passes done and in all."""
+    """Times every piece of work; `tick` receives the number of finished passes and of all."""
     repeats = [_repeats(piece, stopwatch) for piece in pieces]
     seconds: list[list[float]] = [[] for _ in pieces]
     order, rng = list(range(len(pieces))), random.Random(seed)
@@ -69,7 +69,7 @@ def timed(
 
 
 def middle_half(seconds: Sequence[float]) -> Timed:
-    """Without the fastest and the slowest quarter, which are the clock's and other processes'."""
+    """The values without the fastest and slowest quarter, which contain most disturbances."""
     cut = len(seconds) // 4
     kept = sorted(seconds)[cut : len(seconds) - cut]
     deviation = statistics.stdev(kept) if len(kept) > 1 else 0.0
@@ -77,10 +77,10 @@ def middle_half(seconds: Sequence[float]) -> Timed:
 
 
 def stopwatch_of(device: torch.device, threads: int) -> Stopwatch:
-    """The device's own events on a GPU; on a CPU the time of the one thread, or of the wall.
+    """Events of the device on a GPU; on a CPU the processor time of one thread, or the wall clock.
 
-    What other processes take from the core does not count for one thread; with several, only the
-    wall knows how long they took together.
+    The processor time of one thread leaves out other processes. With several threads, only the
+    wall clock measures how long they took together.
     """
     if device.type == "cuda":
         return Stopwatch(_on_gpu, GPU_SECONDS)
@@ -132,7 +132,7 @@ class Classifier(nn.Module):
 
 
 class LatencyBench:
-    """Builds what is timed on one device: inference, one batch, one number type."""
+    """Builds the work that is timed on one device: inference with one batch and number type."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype, batch: int) -> None:
         self.device, self.dtype, self.batch = device, dtype, batch
@@ -160,7 +160,7 @@ class LatencyBench:
     def images(self, channels: int, resolution: int) -> torch.Tensor:
         """A batch [N, C, H, W] in the memory format that networks work in.
 
-        All batches lie in the same memory: in a network, too, a part reads what was just written.
+        All batches use the same memory: in a network, too, a part reads what was just written.
         """
         shape = (self.batch, resolution, resolution, channels)
         size = math.prod(shape)

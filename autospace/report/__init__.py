@@ -1,4 +1,4 @@
-"""The report on a run or a comparison: one HTML file that is complete in itself."""
+"""The report on a run or a comparison: one self-contained HTML file."""
 
 from autospace.report.write import figures, report_text, write_report
 

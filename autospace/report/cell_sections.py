@@ -1,7 +1,4 @@
-"""The sections that show cells: the best of each layer, where they come from, and all of them.
-
-The figures about cells: what they are made of, what they cost, where they come from.
-"""
+"""Sections and figures about cells: the best of each layer, ancestry, operations and costs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,8 +52,8 @@ def operations_figure(record: RunRecord) -> Figure | None:
     x = Axis("share of the edges", 0.0, top * 1.08, "percent")
     panels = tuple(_dumbbells(each, names, x) for each in depths)
     caption = (
-        "What the kept cells are made of, from the layers near the image (early) to those near "
-        "the classifier (late), beside the initial population."
+        "Operations of the kept cells, compared with the initial population, from the layers near "
+        "the image (early) to those near the classifier (late)."
     )
     legend = (
         LegendEntry("initial population", "second", "ring"),
@@ -69,8 +66,8 @@ def front_figure(record: RunRecord) -> Figure:
     """MAdds and fitness of the cells of every layer, with the front of the best trade-offs."""
     panels = tuple(_front(record, index) for index in range(len(record.shapes)))
     caption = (
-        "What a cell costs and what it promises. The line is the front: no scored cell is both "
-        "cheaper and fitter than one on it. Axes differ between layers."
+        "Cost and fitness of the cells. The line is the Pareto front: no scored cell is both "
+        "cheaper and fitter than a cell on it. Each layer has its own axes."
     )
     legend = (
         LegendEntry("kept cell", "first", "dot"),
@@ -82,7 +79,7 @@ def front_figure(record: RunRecord) -> Figure:
 
 
 def lineage_figure(found: Lineage, place: str) -> Figure:
-    """The whole ancestry of a cell: when each ancestor was born and how fit it was."""
+    """The whole ancestry of a cell: generation of birth and fitness of each ancestor."""
     at: dict[str, Point] = {
         each.id: (float(each.origin.generation), each.value) for each in found.ancestors
     }
@@ -101,7 +98,7 @@ def lineage_figure(found: Lineage, place: str) -> Figure:
     values = [value for _, value in at.values()]
     panel = Panel(
         f"Ancestors of {found.steps[-1].member.id} in {place}",
-        f"{len(found.ancestors)} cells, born in generations 0 to {last}, of fitness "
+        f"{len(found.ancestors)} cells, born in generations 0 to {last}, with a fitness of "
         f"{signed(min(values))} to {signed(max(values))}.",
         Axis("generation of birth", -0.4, max(1, last) + 0.4, "whole"),
         Axis.of("fitness", [0.0, *values]),
@@ -119,12 +116,12 @@ def lineage_figure(found: Lineage, place: str) -> Figure:
         LegendEntry("other ancestor", "faint", "dot"),
         LegendEntry("hand-made cell", "second", "square"),
     )
-    caption = "Every ancestor by its birth and fitness; the thick line is the main line."
+    caption = "All ancestors by generation and fitness. The thick line is the main line of descent."
     return Figure("lineage", caption, (panel,), legend, (400, 230))
 
 
 def born(member: Member | Candidate) -> str:
-    """When and how a cell came about, in words."""
+    """A few words on when and how a cell was created."""
     origin = member.origin
     if origin.kind == "reference":
         return "hand-made"
@@ -134,7 +131,7 @@ def born(member: Member | Candidate) -> str:
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """The points that no cheaper or equally cheap one reaches: rising, from the left."""
+    """The Pareto front: points that no point of at most the same cost reaches; cheapest first."""
     found: list[Point] = []
     for x, y in sorted(points, key=lambda point: (point[0], -point[1])):
         if not found or y > found[-1][1]:
@@ -186,7 +183,7 @@ def _front(record: RunRecord, layer: int) -> Panel:
 
     words = f"{len(cells)} cells of the space and {len(others)} others; {len(line)} on the front."
     if len(seen) < len(others):
-        words += f" {len(others) - len(seen)} cells of fitness below {signed(low)} are not shown."
+        words += f" {len(others) - len(seen)} cells with fitness below {signed(low)} are not shown."
     return Panel(
         shape.name,
         words,
@@ -203,11 +200,11 @@ def _front(record: RunRecord, layer: int) -> Panel:
 
 
 MOST_STEPS = 24
-"""Steps of a lineage that are drawn; of a longer one the oldest are left out."""
+"""Maximum number of steps of a lineage that are drawn; the oldest steps are left out."""
 
 
 def best_cells(record: RunRecord, pictures: Pictures) -> PageSection:
-    """The fittest cell of every layer, and behind it all that the layer offers."""
+    """The fittest cell of every layer, and on demand all cells of the layer."""
     cards, folds = [], []
     for index, shape in enumerate(record.shapes):
         cells = ranked(record.chosen(index))
@@ -240,7 +237,7 @@ class Winner:
 
 
 def winner(record: RunRecord) -> Winner | None:
-    """The winning cell; None if there is none whose origin is known."""
+    """The winning cell; None if the origin of all candidates is unknown."""
     found = _best_known(record)
     if not found:
         return None
@@ -249,7 +246,7 @@ def winner(record: RunRecord) -> Winner | None:
 
 
 def lineages(record: RunRecord, pictures: Pictures) -> list[PageSection]:
-    """How the winning cells came about: the largest gain in full, the others step by step."""
+    """The ancestry of the winning cells: in full for the largest gain, as steps for the others."""
     top = winner(record)
     if top is None:
         return []
@@ -273,7 +270,7 @@ def all_cells(record: RunRecord) -> PageSection:
     columns = (
         Column("layer"),
         Column("cell"),
-        Column("fitness", numeric=True, about="0 is as good as the reference cell"),
+        Column("fitness", numeric=True, about="0 means as good as the reference cell"),
         Column("MAdds", numeric=True),
         Column("params", numeric=True),
         Column("born"),
@@ -295,7 +292,7 @@ def all_cells(record: RunRecord) -> PageSection:
                 )
             )
     caption = f"All {len(rows)} cells, by layer and fitness"
-    table = Table(caption, columns, tuple(rows), filter="Only rows with the words")
+    table = Table(caption, columns, tuple(rows), filter="Filter rows by words")
     return PageSection("table", "All cells as a table", (table.markup(),))
 
 
@@ -357,13 +354,13 @@ def _in_words(line: Lineage, place: str) -> str:
     steps = len(line.steps) - 1
     crossed = sum(step.member.origin.kind == "crossover" for step in line.steps)
     told = (
-        f"{last.id}, the best cell of {place}, goes back to {start} in {steps} "
+        f"{last.id}, the best cell of {place}, descends from {start} in {steps} "
         f"step{'' if steps == 1 else 's'}"
     )
     told += f", {crossed} of them by crossover" if crossed else ""
     told += f"; {len(line.ancestors) - 1} other cells are among its ancestors."
     if line.lost is not None:
-        told += f" Of {line.lost}, the parent of {first.id}, nothing was recorded."
+        told += f" No record exists of {line.lost}, the parent of {first.id}."
     return told
 
 

@@ -21,21 +21,21 @@ from autospace.comparison.document import ComparisonDocument
 from autospace.spaces.text import human
 
 MOST_TIPS = 400
-"""Points of a scatter plot that tell their values; hovering over more is of no use."""
+"""Scatter plots with more points than this show no values on hovering."""
 
 
 def role(index: int) -> Role:
-    """The colour of a space; every second one is dashed as well."""
+    """The colour of a space. Every second space is also dashed."""
     return SERIES[index % len(SERIES)]
 
 
 def edf_figure(found: ComparisonDocument) -> Figure:
-    """Error distributions, and beside them the distributions of the cost, matched and as drawn."""
+    """Distributions of the error, and of the cost before and after matching."""
     panels = (_errors(found), _costs(found))
     caption = (
-        f"Left, the share of networks of each space with at most this {quantity(found)}: the "
-        "curve further left is the better space. Beside it, what the networks cost: where those "
-        "curves lie on each other, cost does not explain the difference."
+        f"Left: the share of the networks of each space whose {quantity(found)} is at most this "
+        "value. The space whose curve is further left is better. Right: the same for the cost of "
+        "the networks. Where these curves coincide, cost does not explain the difference."
     )
     before = (LegendEntry("thin: before matching", "faint", "slight"),)
     legend = _legend(found) + (before if found.matching.cost != "none" else ())
@@ -43,14 +43,14 @@ def edf_figure(found: ComparisonDocument) -> Figure:
 
 
 def difference_figure(found: ComparisonDocument) -> Figure:
-    """Differences and means with their intervals."""
+    """Differences and means, with their intervals."""
     panels = []
     if found.pairs:
         names = [f"{_label(found, p.a)} - {_label(found, p.b)}" for p in found.pairs]
         rows = [_row(found, p.difference, p.interval) for p in found.pairs]
         unit = "points of error" if found.unit == "share" else "dominance"
         title = "Difference in mean error" if found.unit == "share" else "Dominance"
-        panels.append(_intervals(title, names, rows, f"{unit}; right of 0 the second is better"))
+        panels.append(_intervals(title, names, rows, f"{unit}; above 0 the second space is better"))
     known = [(index, each.mean) for index, each in enumerate(found.spaces) if each.mean is not None]
     if known:
         names = [_label(found, index) for index, _ in known]
@@ -60,7 +60,7 @@ def difference_figure(found: ComparisonDocument) -> Figure:
         )
     level = f"{found.level:.0%}"
     caption = (
-        f"Estimates with {level} intervals. A difference whose interval avoids 0 is a verdict."
+        f"Estimates with {level} intervals. A difference is significant if its interval excludes 0."
     )
     return Figure("difference", caption, tuple(panels), (), (400, 90 + 26 * len(found.spaces)))
 
@@ -100,8 +100,8 @@ def best_figure(found: ComparisonDocument) -> Figure:
         tuple(marks),
     )
     caption = (
-        "What a searcher that tries n networks at random can expect. Towards the right the curve "
-        "rests on ever fewer networks; bars are intervals where there are enough."
+        "The expected result of a random search that evaluates n networks. The further right, "
+        "the fewer networks support the curve. Bars show intervals where there are enough networks."
     )
     return Figure("best-of-n", caption, (panel,), _legend(found), (400, 260))
 
@@ -135,17 +135,17 @@ def scatter_figure(found: ComparisonDocument) -> Figure:
 
 
 def quantity(found: ComparisonDocument) -> str:
-    """What is compared, in a word or two."""
+    """The name of the quantity that is compared."""
     return "error" if found.unit == "share" else "negated score"
 
 
 def error_label(found: ComparisonDocument) -> str:
-    """What errors are: per cent, or the negated score of a proxy."""
+    """The axis label of errors: a percentage, or the negated score of a proxy."""
     return "error in %" if found.unit == "share" else "minus the score"
 
 
 def error_text(value: float, found: ComparisonDocument) -> str:
-    """An error of the document as it is shown."""
+    """An error of the document as text."""
     if found.unit == "share":
         return f"{found.shown(value):.2f} %"
     return with_minus(f"{value:.4g}")

@@ -1,7 +1,4 @@
-"""The report on a comparison: the verdict first, then what it rests on.
-
-The sections of a comparison that are tables: pairs, spaces, networks.
-"""
+"""The report on a comparison: the verdict first, then the evidence for it."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -37,7 +34,7 @@ from autospace.report.page import (
 from autospace.spaces.text import human
 
 MOST_NETWORKS = 800
-"""Rows of the table of networks; the file holds them all."""
+"""Maximum number of rows in the table of networks; the file holds all networks."""
 
 
 def difference_section(found: ComparisonDocument) -> PageSection:
@@ -48,14 +45,14 @@ def difference_section(found: ComparisonDocument) -> PageSection:
         Column(f"{found.level:.0%} interval", numeric=True),
         Column("test"),
         Column("p", numeric=True),
-        Column("p (Holm)", numeric=True, about="corrected for several comparisons"),
-        Column("superiority", numeric=True, about="chance that a random network of the second "
+        Column("p (Holm)", numeric=True, about="p-value, corrected for multiple comparisons"),
+        Column("superiority", numeric=True, about="probability that a random network of the second "
                "space has a lower error than one of the first"),
         Column("Kolmogorov-Smirnov", numeric=True),
         Column("Mann-Whitney p", numeric=True),
     )  # fmt: skip
     rows = tuple(_pair_row(found, pair) for pair in found.pairs)
-    caption = "Every pair; a positive difference speaks for the second space"
+    caption = "Every pair of spaces. If the difference is positive, the second space is better"
     table = Table(caption, columns, rows).markup() if rows else ""
     content = figure(figures.difference_figure(found), table)
     return PageSection("difference", "How large the difference is", (content,))
@@ -80,7 +77,7 @@ def _pair_row(found: ComparisonDocument, pair: PairDocument) -> tuple[Content | 
 
 
 def spaces_section(found: ComparisonDocument) -> PageSection:
-    """Every space in figures."""
+    """The statistics of every space."""
     columns = (
         Column("space"),
         Column("skeleton"),
@@ -92,10 +89,11 @@ def spaces_section(found: ComparisonDocument) -> PageSection:
         Column("overlap", numeric=True, about="share of the drawn networks that have a partner of "
                "equal cost in every other space"),
         Column("MAdds compared", numeric=True),
-        Column("due to seeds", numeric=True, about="share of the seed in the variance of an error"),
+        Column("due to seeds", numeric=True, about="share of the variance of an error that is "
+               "due to the seed"),
     )  # fmt: skip
     rows = tuple(_space_row(found, each) for each in found.spaces)
-    caption = "The spaces; in brackets intervals"
+    caption = "The spaces, with intervals in brackets"
     return PageSection("spaces", "The spaces", (Table(caption, columns, rows).markup(),))
 
 
@@ -119,7 +117,7 @@ def _space_row(found: ComparisonDocument, space: SpaceDocument) -> tuple[Content
 
 
 def networks_section(found: ComparisonDocument) -> PageSection:
-    """Every network, the best first."""
+    """All networks in one table, the best first."""
     columns = (
         Column("space"),
         Column("network", numeric=True),
@@ -137,10 +135,10 @@ def networks_section(found: ComparisonDocument) -> PageSection:
     total = len(rows)
     rows.sort(key=lambda row: row[2].value or 0.0 if isinstance(row[2], Number) else 0.0)
     kept = tuple(islice(rows, MOST_NETWORKS))
-    caption = f"All {total} networks, lowest error first"
+    caption = f"All {total} networks, sorted by error"
     if len(kept) < total:
-        caption = f"The {len(kept)} networks of lowest error; comparison.json holds all {total}"
-    table = Table(caption, columns, kept, filter="Only rows with the words")
+        caption = f"The {len(kept)} networks of lowest error; comparison.json lists all {total}"
+    table = Table(caption, columns, kept, filter="Filter rows by words")
     return PageSection("networks", "Every network as a table", (table.markup(),))
 
 
@@ -219,12 +217,13 @@ def _hero(found: ComparisonDocument) -> Hero:
 
 
 def _evidence(found: ComparisonDocument) -> list[str]:
-    """What the verdict rests on, in a sentence or two."""
+    """The evidence for the verdict, in a sentence or two."""
     told = []
     if found.evaluator.proxy:
         told.append(
-            f"{found.evaluator.method} is a proxy: a score taken without training. It is quick, "
-            "and only as good a judge of networks as it ranks them."
+            f"{found.evaluator.method} is a proxy: networks were scored without being trained "
+            "individually. This is fast, but the ranking by scores can differ from the ranking by "
+            "accuracy after training."
         )
     elif found.data.name:
         split = found.data.measured_on or "held-out"
@@ -236,14 +235,14 @@ def _evidence(found: ComparisonDocument) -> list[str]:
     if power.detectable is not None:
         points = f"{found.shown(power.detectable):.2g} points"
         told.append(
-            f"With so many networks, a true difference of {points} would be found "
-            f"{power.power:.0%} of the time."
+            f"With this number of networks, the test detects a true difference of {points} with a "
+            f"probability of {power.power:.0%} (its power)."
         )
     return told
 
 
 def _notes(found: ComparisonDocument) -> PageSection:
-    return PageSection("notes", "What to know first", (part("ul", found.notes),))
+    return PageSection("notes", "Notes on this comparison", (part("ul", found.notes),))
 
 
 def _method(found: ComparisonDocument) -> PageSection:
@@ -261,7 +260,7 @@ def _method(found: ComparisonDocument) -> PageSection:
             told += f"; {matching.draws:,} networks drawn per space"
         pairs.append(("matched by", told))
     else:
-        pairs.append(("matched by", "nothing: the spaces are compared as they are"))
+        pairs.append(("matched by", "nothing: networks are compared as they were drawn"))
     if power.samples is not None and power.effect is not None:
         points = f"{found.shown(power.effect):g} points"
         pairs.append(("planned for", f"a difference of {points}: {power.samples} "
@@ -279,27 +278,29 @@ def _again(found: ComparisonDocument) -> PageSection:
         ("SHA-256 of the data", part("code", found.data.sha256)),
         ("versions", versions),
     ]
-    told = part("p", "The same command with the same files and versions, on a CPU:")
+    told = part(
+        "p", "On a CPU, this command repeats the comparison, given the same files and versions:"
+    )
     content: list[Content] = [part("dl", pairs, "pairs")]
     if found.command:
         content = [told, part("pre", found.command), *content]
-    return PageSection("again", "Do it again", tuple(content))
+    return PageSection("again", "How to repeat it", tuple(content))
 
 
 def _words(found: ComparisonDocument) -> PageSection:
     error = (
-        "per cent of the measured images that a network names wrongly; a point is one per cent"
+        "percentage of the measured images that a network misclassifies; 1 point is 1 %"
         if found.unit == "share"
-        else "minus the score of the proxy, so that lower is better; it is no percentage"
+        else "the negated score of the proxy, so that lower is better; it is not a percentage"
     )
     words = (
         ("error", error),
         ("EDF", "empirical distribution function: the share of networks with at most this error"),
-        ("interval", "a procedure that gives intervals like this one covers the truth in "
+        ("interval", "confidence interval: intervals made in this way contain the true value in "
          f"{found.level:.0%} of all comparisons"),
         ("matched", "every network of one space has a partner of equal cost in the others, so "
-         "that no space wins by being dearer"),
-        ("MAdds", "multiply-accumulates of one image through convolutions and linear layers"),
+         "that no space wins because its networks are more expensive"),
+        ("MAdds", "multiply-accumulate operations of convolutions and linear layers per image"),
     )  # fmt: skip
     return PageSection("words", "Words", (part("dl", words, "pairs"),))
 
@@ -307,4 +308,4 @@ def _words(found: ComparisonDocument) -> PageSection:
 def _difference_name(found: ComparisonDocument) -> str:
     if found.unit == "share":
         return "difference of means, points of error"
-    return "dominance of the second, from -1 to 1"
+    return "dominance of the second space, from -1 to 1"

@@ -1,7 +1,4 @@
-"""What a run found out, as numbers and in plain words.
-
-What cells have in common: how often operations, mixes and expansions occur, by depth.
-"""
+"""The findings of a run as numbers and sentences, and the traits of its cells by depth."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -111,7 +108,7 @@ def _founders(record: RunRecord, layers: range) -> list[Cell]:
     for past in record.history:
         logged = record.log.get(past.index)
         if past.phase == "initial" and (logged is None or logged.cells is None):
-            return []  # a part of it would be no fair yardstick
+            return []  # a part of it would be no fair baseline
         if past.phase == "initial" and logged is not None and logged.cells is not None:
             members = [member for layer in layers for member in logged.cells[layer]]
             found += [each.cell for each in members if each.origin.kind != "reference"]
@@ -132,12 +129,12 @@ def _shares(counts: Counter[Key]) -> dict[Key, float]:
 
 MOST_SHIFTS = 2
 LEAST_SHIFT = 0.03
-"""Changes of an operation's share below three points are not worth a sentence."""
+"""Changes of an operation's share below three percentage points are not reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerFinding:
-    """The best evolved cell of a layer beside the best hand-made one.
+    """The best evolved cell of a layer, compared with the best hand-made one.
 
     Attributes:
         best: None where evolution kept nothing.
@@ -160,7 +157,7 @@ class LayerFinding:
 
 
 def gain(found: LayerFinding) -> float:
-    """By how much the best evolved cell is fitter than every hand-made one."""
+    """The fitness of the best evolved cell minus that of the best hand-made one."""
     return _value(found.best) - max(0.0, _value(found.rival))
 
 
@@ -188,7 +185,7 @@ def headline(record: RunRecord) -> str:
         done = len(record.history)
         if not done:
             return "This run has not finished its first round yet."
-        return f"This run is under way: {_count(done, 'round')} done. Numbers are provisional."
+        return f"This run is not finished: {_count(done, 'round')} done. Numbers are provisional."
     beating = sum(each.beats_all for each in found)
     layers = len(found)
     if beating == layers:
@@ -196,12 +193,12 @@ def headline(record: RunRecord) -> str:
     elif beating:
         where = f"In {beating} of {layers} layers"
     else:
-        return "In no layer did evolution find a cell that promises more than the hand-made ones."
-    return f"{where}, evolution found a cell that promises more than every hand-made one."
+        return "Evolution found no cell with a higher fitness than the hand-made ones in any layer."
+    return f"{where}, evolution found a cell with a higher fitness than every hand-made one."
 
 
 def story(record: RunRecord) -> list[str]:
-    """What was learned, in a few plain sentences."""
+    """A few sentences on what was learned."""
     told = [_outcome(record), _best(record), *_operations(record), _caution(record)]
     return [sentence for sentence in told if sentence]
 
@@ -229,7 +226,7 @@ def _best(record: RunRecord) -> str:
     rival = max(0.0, _value(top.rival))
     return (
         f"The largest gain is in {top.name}, where {top.identity} has a fitness of "
-        f"{_value(top.best):.3f}, against {rival:.3f} of the best hand-made cell there."
+        f"{_value(top.best):.3f}; the best hand-made cell there has {rival:.3f}."
     )
 
 
@@ -248,8 +245,8 @@ def _caution(record: RunRecord) -> str:
     if not record.history and record.space is None:
         return ""
     return (
-        "Fitness is a promise read off short training, not an accuracy: whether the space is "
-        "better is what autospace compare tests."
+        "Fitness is an estimate from short training, not an accuracy. To test whether the space "
+        "is better than another, use autospace compare."
     )
 
 

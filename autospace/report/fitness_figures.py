@@ -22,7 +22,7 @@ from autospace.report.record import RunRecord
 from autospace.spaces.text import human
 
 MOST_POINTS = 160
-"""Rounds that a line is made of at most; of longer runs every k-th round is drawn."""
+"""Maximum number of rounds in a line; longer runs show every k-th round."""
 DEEPEST = 0.6
 """How far a fitness axis reaches below all best values, as a share of their range."""
 
@@ -43,22 +43,22 @@ def fitness_figure(record: RunRecord) -> Figure:
         for index, shape in enumerate(record.shapes)
     )
     caption = (
-        "Fitness of each layer's population, round by round; each layer has its own scale. Above "
-        "0, a cell promises more than the reference cell. In the last rounds the best "
-        "cells are scored again on other images, which takes back what was luck."
+        "Fitness of each layer's population, round by round; each layer has its own scale. A "
+        "cell above 0 is fitter than the reference cell. In the last rounds, the best cells are "
+        "scored again on other images, which corrects scores that were high by chance."
     )
     legend = (
         LegendEntry("best cell", "first", "line"),
         LegendEntry("mean of the population", "faint", "dashed"),
         LegendEntry("reference cell, 0", "reference", "line"),
         LegendEntry("best hand-made cell", "second", "dashed"),
-        LegendEntry("rounds that evolve", "first", "area"),
+        LegendEntry("rounds with offspring", "first", "area"),
     )
     return Figure("fitness", caption, panels, legend)
 
 
 def gains_figure(record: RunRecord) -> Figure:
-    """Per layer, the best evolved cell beside the best hand-made one, all on one scale."""
+    """Per layer, the best evolved and the best hand-made cell, all on one scale."""
     found = layer_findings(record)
     rivals = [max(0.0, each.rival.fitness or 0.0) if each.rival else 0.0 for each in found]
     best = [
@@ -83,8 +83,8 @@ def gains_figure(record: RunRecord) -> Figure:
     axis = Axis.of("fitness", [0.0, *rivals, *best])
     panel = Panel("Best cell of each layer", "; ".join(tips), axis, Axis.named(names), marks)
     caption = (
-        "The fittest evolved cell of every layer beside the fittest hand-made one: where the dot "
-        "is right of the square, evolution promises more than what was there."
+        "The fittest evolved and the fittest hand-made cell of every layer. Where the dot is "
+        "to the right of the square, the evolved cell is fitter."
     )
     legend = (
         LegendEntry("best evolved cell", "first", "dot"),
@@ -110,7 +110,7 @@ def effort_figure(record: RunRecord) -> Figure:
         ("Peak memory in MB", memory, "count"),
     ]
     panels = tuple(_series(title, x, points, unit) for title, points, unit in series if points)
-    caption = "The search round by round: shares of the cells drawn, and what each round took."
+    caption = "The search round by round: shares of the drawn cells, time and memory."
     return Figure("effort", caption, panels, (), (300, 150))
 
 
@@ -155,7 +155,7 @@ def _course(rounds: Sequence[Round], layer: int, rival: float) -> tuple[Mark, ..
 
 def _in_words(rounds: Sequence[Round], layer: int) -> str:
     if not rounds:
-        return "No round is done yet."
+        return "No round is finished yet."
     first, last = rounds[0].layers[layer], rounds[-1].layers[layer]
     return (
         f"Best fitness {signed(first.best)} after the first round and {signed(last.best)} after "

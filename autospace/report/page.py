@@ -1,4 +1,4 @@
-"""A page, its parts, and the pictures and numbers on it: one file that refers to no other.
+"""A page with its parts, pictures and numbers: one file that needs no other.
 
 `page.html.j2` holds the frame of a page, `parts.html.j2` everything that stands in it. Values that
 go into these templates are escaped unless they are `Markup`.
@@ -24,11 +24,11 @@ from autospace.spaces.cells.family import notation
 from autospace.spaces.text import xml
 
 MOST_BYTES = 450_000
-"""Beyond this, cells are only spelled: the page has to stay below a megabyte."""
+"""Cells beyond this number appear as notation only: the page has to stay below a megabyte."""
 PRINTED_LIGHT = STYLE.replace("@media (", "@media screen and (")
 """The colours of cells; on paper the light ones, whatever the screen shows."""
 TALL = 40
-"""Rows beyond which a table scrolls in its box, under its headings."""
+"""A table with more rows than this scrolls in its box, under its headings."""
 PAGE = "page.html.j2"
 PARTS = "parts.html.j2"
 
@@ -51,7 +51,7 @@ class Number:
 
     @property
     def key(self) -> str:
-        """By what the script sorts."""
+        """The value by which the script sorts."""
         return "" if self.value is None else f"{self.value:.6g}"
 
 
@@ -108,7 +108,7 @@ class Pictures:
         return part("picture", identity, figure, notation(cell))
 
     def shelf(self) -> Markup:
-        """What the pictures refer to; stands once in the page, unseen."""
+        """The definitions to which the pictures refer; hidden, and once per page."""
         return part("shelf", self._known.values())
 
 
@@ -129,7 +129,7 @@ class Hero:
         kind: what the page reports on, in a word or two.
         headline: the outcome in one sentence.
         sentences: what it means.
-        facts: the numbers that one wants first: names and values.
+        facts: the most important numbers: names and values.
         state: `good`, `open` or `plain`: how the headline is marked.
     """
 
@@ -237,7 +237,7 @@ def probability(value: float | None) -> Number:
 
 
 def missing() -> Number:
-    """What is not known."""
+    """The mark of an unknown value."""
     return Number("-", None)
 
 

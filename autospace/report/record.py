@@ -1,7 +1,4 @@
-"""A run folder as a value: what it learned, or how far it came.
-
-Where a cell comes from: its ancestors, and what changed from parent to child.
-"""
+"""A run folder as a value: its result or its state so far, and the ancestry of its cells."""
 
 import json
 import math
@@ -28,7 +25,7 @@ MOST_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """What only the event log knows of a round.
+    """The facts of a round that only the event log contains.
 
     Attributes:
         cells: per layer, the members that the round scored; None if the line does not hold them,
@@ -85,7 +82,7 @@ class RunRecord:
         return bool(logs) and all(each and each.cells is not None for each in logs)
 
     def chosen(self, layer: int) -> tuple[Candidate, ...]:
-        """What the space offers at a layer; of a run under way, the best so far and references."""
+        """The cells of the space at a layer; in an unfinished run, the best so far."""
         if self.space is not None:
             return self.space.layers[layer].candidates
         if self.state is None:
@@ -171,7 +168,7 @@ class Lineage:
 
 
 def lineage(identity: str, known: Mapping[str, Member]) -> Lineage:
-    """How the cell of this id came about, among the cells of its layer.
+    """The ancestry of the cell with this id among the cells of its layer.
 
     Of a crossover's two parents the one that the child is closest to continues the main line.
 
@@ -198,7 +195,7 @@ def lineage(identity: str, known: Mapping[str, Member]) -> Lineage:
 
 
 def differences(parent: Cell, child: Cell) -> list[str]:
-    """What changed between two cells, in words; empty if they compute the same."""
+    """The changes between two cells as texts; empty if they compute the same."""
     before, after = parent.pruned(), child.pruned()
     found = []
     if before.expansion != after.expansion:
@@ -211,7 +208,7 @@ def differences(parent: Cell, child: Cell) -> list[str]:
     nodes = zip(_mixes(before), _mixes(after), strict=False)
     for node, (was, now) in enumerate(nodes, start=1):
         if was != now:
-            found.append(f"node {node} mixes by {now}, not {was}")
+            found.append(f"node {node}: mix {was} → {now}")
     return found
 
 

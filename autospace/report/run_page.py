@@ -1,9 +1,4 @@
-"""The report on a run: what it learned, how it came about, and how to do it again.
-
-How to do a run again, without anything that belongs to one machine.
-
-The tables of a run: what cells are made of, and how every round went.
-"""
+"""The report on a run: its result, its course, and the command that repeats it on any machine."""
 
 import json
 import shlex
@@ -82,7 +77,7 @@ def _call(config: Config) -> str:
 
 
 def changed(config: Config) -> list[tuple[str, Any]]:
-    """The settings that differ from their defaults, by their full names; no device."""
+    """The settings that differ from their defaults, by their full names, without the device."""
     plain, usual = config.model_dump(mode="json"), Config().model_dump(mode="json")
     found: list[tuple[str, Any]] = []
     for name, value in plain.items():
@@ -97,7 +92,7 @@ def changed(config: Config) -> list[tuple[str, Any]]:
 
 
 def source(config: Config) -> str:
-    """Where the images came from; of a path its last part only, since reports are passed on."""
+    """The source of the images; a path appears by its last part only, since reports are shared."""
     kind, colon, path = config.data.source.partition(":")
     if kind in _WITH_PATH and colon:
         return f"{kind}:{PurePath(path.strip()).name or 'PATH'}"
@@ -120,12 +115,12 @@ def operations_table(depths: tuple[Depth, ...]) -> Content:
             before = depth.initial
             row.append(share(before.operations.get(name, 0.0) if before else None))
         rows.append(tuple(row))
-    caption = "Share of each operation among the live edges, largest change first"
+    caption = "Share of each operation among the live edges, sorted by change"
     return Table(caption, tuple(columns), tuple(rows)).markup()
 
 
 def traits_table(depths: tuple[Depth, ...]) -> Content:
-    """Everything else about the cells by depth, at the end and at the beginning."""
+    """Size, expansion and mixes of the cells by depth, at the end and at the beginning."""
     headings = ("number", "edges per cell", "expansion 1", "expansion 3", "expansion 6")
     mixes = ("mix by sum", "by gate", "by se")
     columns = (Column("cells"), *(Column(name, True) for name in (*headings, *mixes)))
@@ -140,7 +135,7 @@ def traits_table(depths: tuple[Depth, ...]) -> Content:
                 shares += [each.mixes.get(mix, 0.0) for mix in ("sum", "gate", "se")]
                 edges = decimal(each.edges, 1)
                 rows.append((label, whole(each.cells), edges, *map(share, shares)))
-    caption = "Size, expansion ratio, and how nodes that join several edges combine them"
+    caption = "Number of edges, expansion ratio, and how nodes combine several edges"
     return Table(caption, columns, tuple(rows)).markup()
 
 
@@ -180,20 +175,20 @@ def _effort_words(record: RunRecord) -> Content:
     again = sum(each.drawn.duplicates for each in record.history)
     scored = record.state.evaluations if record.state else 0
     told = (
-        f"{total:,} cells were drawn: {over:,} were over their layer's share of the budget and "
-        f"{again:,} known already; neither costs training. {scored:,} scores were taken, those of "
-        "the confirming rounds included."
+        f"{total:,} cells were drawn. Of these, {over:,} exceeded their layer's share of the "
+        f"budget and {again:,} were known already; neither costs training. In total, {scored:,} "
+        "scores were computed, including those of the confirming rounds."
     )
     return part("p", told)
 
 
 WORDS = (
-    ("fitness", "the fall of the loss that a cell promises over the reference cell in its place, "
-     "less what its additional MAdds are worth if the run charges for them (scoring.cost_weight); "
-     "0 is as good as the reference, larger is better"),
-    ("reference cell", "the hand-made cell that fitness is measured against, an MBConv by default"),
-    ("hand-made cells", "the cells that evolution starts from and that stay in the space"),
-    ("MAdds", "multiply-accumulates of one image through convolutions and linear layers"),
+    ("fitness", "how much a cell lowers the loss compared with the reference cell in its place, "
+     "minus a price for its additional MAdds if the run sets one (scoring.cost_weight); "
+     "0 means as good as the reference cell, and larger is better"),
+    ("reference cell", "the hand-made cell that has fitness 0; by default an MBConv"),
+    ("hand-made cells", "the cells from which evolution starts; they stay in the space"),
+    ("MAdds", "multiply-accumulate operations of convolutions and linear layers per image"),
     ("e, dw3, id, avg3, /2", "in drawings: expansion ratio, depthwise 3x3 convolution, identity, "
      "3x3 average pooling, stride 2"),
 )  # fmt: skip
@@ -224,7 +219,7 @@ def _hero(record: RunRecord) -> Hero:
     found = layer_findings(record)
     better = sum(each.beats_all for each in found)
     state = "open" if space is None else "good" if better else "plain"
-    facts = [("layers where an evolved cell leads", f"{better} of {len(found)}")] if found else []
+    facts = [("layers where an evolved cell is best", f"{better} of {len(found)}")] if found else []
     if space is not None:
         cells = sum(len(layer.candidates) for layer in space.layers)
         facts += [
@@ -256,11 +251,11 @@ def _time(record: RunRecord) -> list[tuple[str, str]]:
 def _unfinished(record: RunRecord) -> PageSection:
     done = len(record.history)
     told = (
-        f"{done} rounds are done; the learned space is not written yet. What follows is the state "
-        "after the last of them: the best cells so far were not all scored again, so their "
-        "fitness flatters them. autospace evolve --resume goes on with the run."
+        f"{done} rounds are finished; the learned space has not been written yet. This page shows "
+        "the state after the last of them. Not all of the best cells have been scored again, so "
+        "their fitness is overestimated. autospace evolve --resume continues the run."
         if done
-        else "Nothing has been scored yet. autospace evolve --resume goes on with the run."
+        else "Nothing has been scored yet. autospace evolve --resume continues the run."
     )
     return PageSection("state", "An unfinished run", (part("p", told, "note"),))
 
@@ -281,8 +276,8 @@ def _fitness(record: RunRecord) -> PageSection:
         )
         rows.append((each.name, *map(fitness, values)))
     caption = (
-        "The population after the first and the last round, and the kept cells. Only cells that "
-        "were scored as often as any are kept, so the best of the population may be missing."
+        "The population after the first and the last round, and the kept cells. A cell is kept "
+        "only if no cell was scored more often, so the best of the population may be missing."
     )
     table = Table(caption, columns, tuple(rows))
     drawn = figure(course.fitness_figure(record), part("details", "The numbers", table.markup()))
@@ -298,19 +293,19 @@ def _shared(record: RunRecord) -> list[PageSection]:
     content: list[Content] = []
     if overall(record).initial is None:
         told = (
-            "The event log of this run does not hold the initial population, so there is nothing "
-            "to compare with."
+            "The event log of this run does not contain the initial population, so the cells "
+            "cannot be compared with it."
         )
         content.append(part("p", told, "note"))
     tables = part("details", "The numbers", operations_table(depths), traits_table(depths))
-    return [PageSection("shared", "What the cells share", (*content, figure(drawn, tables)))]
+    return [PageSection("shared", "Operations of the cells", (*content, figure(drawn, tables)))]
 
 
 def _front(record: RunRecord) -> PageSection:
     drawn = figure(cell_sections.front_figure(record))
     content: tuple[Content, ...] = (drawn,)
     if not record.logged_in_full:
-        told = "Cells that died early are missing here: the event log of this run lacks them."
+        told = "Cells that did not survive are missing here: the event log does not contain them."
         content = (part("p", told, "note"), drawn)
     return PageSection("front", "Cost and fitness", content)
 
@@ -325,7 +320,7 @@ def _budget(record: RunRecord) -> PageSection:
         ):
             allowed = f"at most {limit:,}" if limit is not None else "no limit"
             share = f", {used / limit:.1%} of it" if limit else ""
-            pairs.append((name, f"{allowed}; the dearest architecture has {used:,}{share}"))
+            pairs.append((name, f"{allowed}; the most expensive architecture has {used:,}{share}"))
         pairs.append(
             (
                 "params of all architectures",
@@ -340,7 +335,7 @@ def _budget(record: RunRecord) -> PageSection:
         images = f"{record.skeleton.in_channels}x{side}x{side}"
         pairs.append(("skeleton", f"{record.skeleton.name}: {len(record.shapes)} layers, {images} "
                       f"images, {record.skeleton.classes} classes"))  # fmt: skip
-    told = "The limit is a promise: no architecture that can be drawn from the space exceeds it."
+    told = "No architecture that can be drawn from the space exceeds the limits."
     return PageSection("budget", "Budget", (part("p", told), part("dl", pairs, "pairs")))
 
 
@@ -358,7 +353,10 @@ def _again(record: RunRecord) -> PageSection:
         named = (f"{name} {version}" for name, version in sorted(versions.items()))
         pairs.append(("versions", ", ".join(named)))
     content: list[Content] = [
-        part("p", "With the same versions, on a CPU, this gives the same space to the byte:"),
+        part(
+            "p",
+            "On a CPU and with the same versions, this command gives the same bytes:",
+        ),
         part("pre", command(record.config)),
         part("dl", pairs, "pairs"),
     ]
@@ -369,7 +367,7 @@ def _again(record: RunRecord) -> PageSection:
         content.append(
             part("details", f"{len(rows)} settings differ from their defaults", table.markup())
         )
-    return PageSection("again", "Do it again", tuple(content))
+    return PageSection("again", "How to repeat it", tuple(content))
 
 
 def _words() -> PageSection:

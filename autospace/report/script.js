@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  // Hover: the nearest point of a chart tells its values; the arrow keys go from point to point.
+  // Hovering shows the values of the nearest point of a chart; arrow keys move between points.
   const tip = document.createElement("div");
   tip.className = "tip";
   tip.setAttribute("role", "status");
@@ -134,7 +134,7 @@
     });
   }
 
-  // On paper everything is open.
+  // In print, all details are open.
   let opened = [];
   addEventListener("beforeprint", () => {
     opened = [...document.querySelectorAll("details:not([open])")];

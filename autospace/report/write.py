@@ -1,7 +1,4 @@
-"""From a folder to its report.
-
-All figures of a run or comparison, for a paper.
-"""
+"""Writes the report on a folder, and gives its figures for a paper."""
 
 from pathlib import Path
 from typing import Final
@@ -43,14 +40,14 @@ def read_any(path: Path) -> RunRecord | ComparisonDocument:
     if (path / COMPARISON).is_file():
         return read_comparison(path / COMPARISON)
     if not (path / CONFIG).is_file():
-        problem = f"no run and no comparison (neither {CONFIG} nor {COMPARISON} in it)"
+        problem = f"no run and no comparison (it contains neither {CONFIG} nor {COMPARISON})"
         raise RunError(f"{path}: {problem if path.is_dir() else 'no such folder'}")
     command = command_of(path)
     if command == "compare":
         problem = "the comparison has not finished; autospace compare --resume continues it"
         raise RunError(f"{path}: {problem}")
     if command != "evolve":
-        problem = f"holds a run of autospace {command}; allowed: runs of evolve or compare"
+        problem = f"contains a run of autospace {command}; allowed: runs of evolve or compare"
         raise RunError(f"{path}: {problem}")
     return read_run(path)
 

@@ -1,7 +1,4 @@
-"""What every scorer works with, and how a candidate comes to life.
-
-The supernet of a scorer: a copy of the reference, the candidates of every layer beside it.
-"""
+"""The context of every scorer, the construction of candidates, and the supernet of a scorer."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -37,10 +34,10 @@ class ScoringContext:
     Attributes:
         reference: trained, frozen, in evaluation mode; scorers never change it.
         training: batches that train candidates.
-        validation: batches that fitness is read off; their images are not in `training`.
+        validation: batches on which fitness is measured; their images are not in `training`.
         task: what networks are trained to do.
         kept_bytes: of what the reference shows of each kind of batch, kept for later rounds.
-        say: is told the remarks of workers.
+        say: receives the remarks of workers.
     """
 
     reference: Network

@@ -1,4 +1,4 @@
-"""What the scorers share that train every candidate alone beside the frozen reference.
+"""Base of the scorers that train every candidate alone with the frozen reference.
 
 Candidates are independent: a loss depends on layer, cell and repeat alone, whatever else is
 trained, and memory is that of the candidates' weights and one cell's activations. All candidates

@@ -2,14 +2,13 @@
 
 With the reference frozen, replacing the output y of one of its cells by c(x) changes an image's
 loss by about q = <g, c(x) - y> + rho / 2 |c(x) - y|^2, g = dL/dy. A candidate is trained to
-minimise q, and its fitness is the fall of the loss -q that it promises on validation images,
-beyond what the reference's own cell promises after the same training. No graph through the
-network: a step costs one cell.
+minimise q, and its fitness is the predicted fall of the loss, -q, on validation images minus that
+of the reference's own cell after the same training. No gradient passes through the network, so that
+a step costs one cell.
 
 In-place scoring: every candidate alone, trained with the true loss inside the frozen reference.
 
-Dearer than `autospace.scorers.local` by the layers that its gradients pass through, and the check
-on it.
+This is more expensive, because gradients pass through the later layers. It checks local scoring.
 """
 
 from functools import partial

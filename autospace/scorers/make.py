@@ -31,11 +31,11 @@ def make_scorer(setting: ScoringContext, pool: Pool | None = None) -> Scorer:
 
 
 class CostAware:
-    """Another scorer's fitness less the weighted MAdds beyond those of the reference's cell.
+    """Another scorer's fitness minus the weighted MAdds beyond those of the reference's cell.
 
     This is the cost term of the loss, lambda * sum_l m_l / M, for scorers that do not train with
-    it; M are the MAdds of all reference cells. A candidate that promises a lower loss than the
-    reference has to promise more than its additional MAdds would be worth elsewhere.
+    it; M are the MAdds of all reference cells. A candidate is fitter than the reference only if
+    its gain in loss exceeds the price of its additional MAdds.
     """
 
     def __init__(self, scorer: Scorer, setting: ScoringContext) -> None:

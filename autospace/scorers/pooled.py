@@ -1,6 +1,6 @@
-"""Scoring by a pool: candidates that do not meet are trained by whoever is free.
+"""Scoring by a pool: any free process trains the next of the independent candidates.
 
-Who trains a candidate changes nothing: its loss depends on layer, cell and repeat alone.
+Any process gives the same loss, which depends on layer, cell and repeat alone.
 """
 
 import json
@@ -38,9 +38,9 @@ INDEPENDENT: Final[dict[ScoringMethod, ScorerType]] = {
     "local": LocalScorer,
     "in-place": InPlaceScorer,
 }
-"""Scorers whose candidates do not meet, so that several processes can do the work."""
+"""Scorers whose candidates are independent, so that several processes can share the work."""
 PROCESS_BYTES: Final = 400 << 20
-"""What a process holds before it trains anything."""
+"""Memory of a process before it trains anything."""
 WIDEST_EXPANSION: Final = 6
 KEPT_TENSORS: Final = 12
 """Tensors of its hidden width that a cell keeps for the backward pass: edges, sums, expansion."""
@@ -108,7 +108,7 @@ class PooledScorer:
 
 
 def one_by_one(work: dict[Position, int]) -> list[list[Position]]:
-    """The candidates, the dearest first: whoever is free takes the next."""
+    """The candidates, the most expensive first; any free process takes the next."""
     return [[position] for position in sorted(work, key=lambda each: -work[each])]
 
 
@@ -168,11 +168,10 @@ class ScoringJob:
         return _training(replace(self.context, tick=lambda done, _: report(done)))
 
     def pack(self, folder: Path) -> Plain:
-        """Writes the reference's weights and the images into one file, all settings beside them.
+        """Writes the reference's weights and the images into one file, and all settings.
 
         Raises:
-            TypeError: batches that are computed in some other way than `Batches` does it, or a
-                task that is not classification.
+            TypeError: the batches are not `Batches`, or the task is not classification.
         """
         context, network = self.context, self.context.reference
         if context.task != CLASSIFICATION:
@@ -275,14 +274,14 @@ def _sparing(report: Report) -> Tick:
 def fitting_count(
     skeleton: Skeleton, candidates: int, batch: int, threads: int, say: Callable[[str], None]
 ) -> int:
-    """Processes, of so many threads each, that cores and memory have room for, and work is for.
+    """Number of processes that cores, memory and the amount of work allow.
 
     Args:
         skeleton: of the reference network.
-        candidates: of a layer in a round.
-        batch: training images of a step.
-        threads: that each process computes in.
-        say: is told if memory is what there is too little of.
+        candidates: number of candidates per layer and round.
+        batch: number of training images per step.
+        threads: number of threads of each process.
+        say: receives a message if memory limits the number.
     """
     width = max(shape.in_channels * shape.resolution**2 for shape in skeleton.shapes)
     cell = 4 * batch * width * WIDEST_EXPANSION * KEPT_TENSORS
@@ -291,5 +290,5 @@ def fitting_count(
     wanted = max(1, min(cores() // threads, candidates * len(skeleton.layers)))
     count = max(1, min(wanted, by_memory))
     if count < wanted:
-        say(f"cells are trained {count} at a time, not {wanted}: there is no memory for more")
+        say(f"{count} cells are trained at a time instead of {wanted}, because memory is short")
     return count

@@ -1,4 +1,4 @@
-"""The seam between evolution and training: what scores candidates, and the settings of it."""
+"""The interface between evolution and training: scorers of candidates, and their settings."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, Protocol
@@ -15,7 +15,7 @@ class ScoringConfig(Section):
     """How candidates are scored against the reference."""
 
     method: ScoringMethod = "probe"
-    steps: Annotated[int, Field(ge=1, le=10**6, description="per candidate")] = 50
+    steps: Annotated[int, Field(ge=1, le=10**6, description="steps per candidate")] = 50
     batch: Annotated[int, Field(ge=2, le=65_536)] = 64
     validation_batches: Annotated[int, Field(ge=1, le=10_000)] = 8
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.15
@@ -27,7 +27,7 @@ class ScoringConfig(Section):
 
 
 class Scorer(Protocol):
-    """Gives every candidate a fitness; knows nothing of populations."""
+    """Gives every candidate a fitness; independent of populations."""
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         """Fitness of every candidate of every layer; 0 is as good as the reference.

@@ -1,4 +1,4 @@
-"""The methods by name, with what each is, where it comes from and what it costs; without torch."""
+"""The search methods by name, each with summary, source and cost; without torch."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -24,57 +24,57 @@ MAGIC: Final = "Xu et al., ICML 2022"
 
 CATALOGUE: Final[dict[str, CatalogueEntry]] = {
     "random": CatalogueEntry(
-        "random architectures, each trained alone for a short time",
+        "trains random architectures alone for a short time",
         "the baseline of every search",
         "one short training per architecture",
     ),
     "random-ws": CatalogueEntry(
-        "random architectures judged with the shared weights of a supernet",
+        "judges random architectures with the shared weights of a supernet",
         "Li and Talwalkar, UAI 2019",
         ONE_SUPERNET,
     ),
     "evolution": CatalogueEntry(
-        "mutants of the fittest of a sample join a queue, the oldest leaves",
+        "regularised evolution: mutants join a queue, and the oldest architecture leaves it",
         "Real et al., AAAI 2019",
         "one supernet, or every architecture",
     ),
     "spos": CatalogueEntry(
-        "evolution over the paths of a supernet trained path by path",
+        "evolves the paths of a supernet that is trained path by path",
         "Guo et al., ECCV 2020",
         ONE_SUPERNET,
     ),
     "proxyless": CatalogueEntry(
-        "binary gates over single paths, the expected cost in the loss",
+        "learns binary gates over single paths, with the expected cost in the loss",
         "Cai et al., ICLR 2019",
         ONE_SUPERNET,
     ),
     "darts": CatalogueEntry(
-        "a softmax mixture of all candidates; first or second order, with guards",
+        "learns a softmax mixture of all candidates, by first or second order",
         "Liu et al., ICLR 2019",
         "one supernet, all candidates at once",
     ),
     "nasp": CatalogueEntry(
-        "proximal iterations: weights on one path, alpha from the gates of all",
+        "proximal iterations: trains the weights of one path, and learns alpha from all gates",
         "Yao et al., AAAI 2020",
         ONE_SUPERNET,
     ),
     "gdas": CatalogueEntry(
-        "paths sampled by Gumbel-softmax, trained straight through",
+        "samples paths by Gumbel-softmax and trains them with a straight-through estimator",
         "Dong and Yang, CVPR 2019",
         ONE_SUPERNET,
     ),
     "enas": CatalogueEntry(
-        "a controller learns by REINFORCE which paths of a supernet to draw",
+        "trains a controller by REINFORCE to draw paths of a supernet",
         "Pham et al., ICML 2018",
         ONE_SUPERNET,
     ),
     "pnas": CatalogueEntry(
-        "layer by layer, a predictor picking which extensions are judged",
+        "chooses layer by layer; a predictor picks the extensions to judge",
         "Liu et al., ECCV 2018",
         "one supernet, or every architecture",
     ),
     "zero-cost": CatalogueEntry(
-        "random architectures ranked by a score of their untrained networks",
+        "ranks random architectures by a score of their untrained networks",
         "Mellor et al., ICML 2021",
         "nothing",
     ),
@@ -84,28 +84,28 @@ CATALOGUE: Final[dict[str, CatalogueEntry]] = {
         ONE_SUPERNET,
     ),
     "magic-a": CatalogueEntry(
-        "spos on a supernet whose layers give alike outputs on all paths",
+        "spos on a supernet whose layers give similar outputs on all paths",
         MAGIC,
         ONE_SUPERNET,
     ),
     "magic-at": CatalogueEntry(
-        "spos on a supernet trained both ways: magic-t's paths, magic-a's loss",
+        "spos on a supernet trained with the paths of magic-t and the loss of magic-a",
         MAGIC,
         ONE_SUPERNET,
     ),
     "gm": CatalogueEntry(
-        "spos on supernets split where candidates' gradients disagree",
+        "spos on supernets that are split where the gradients of candidates disagree",
         "Hu et al., ICLR 2022",
         "one supernet, then two, four, ...",
     ),
     "nas-lid": CatalogueEntry(
-        "spos on supernets split where candidates' features differ in dimension",
+        "spos on supernets that are split where the features of candidates differ in dimension",
         "He et al., AAAI 2023",
         "one supernet, then two, four, ...",
     ),
     "petridish": CatalogueEntry(
-        "networks grow by candidates that learn beside them; a front of MAdds and accuracy",
+        "grows networks from one another; the result is a front of MAdds and accuracy",
         "Hu et al., NeurIPS 2019",
-        "one network after another, on the weights of its parent",
+        "one network after another, from the weights of its parent",
     ),
 }

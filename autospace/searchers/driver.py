@@ -1,7 +1,4 @@
-"""A whole search: data, method, finalists, result; resumable after any step.
-
-From the name of a method to the method.
-"""
+"""A whole search: data, method, finalists, result. It can be resumed after any step."""
 
 import time
 from dataclasses import dataclass, field
@@ -73,8 +70,8 @@ def make_method(problem: SearchProblem) -> SearchMethod:
     """The method that the settings name, with its options.
 
     Raises:
-        SearchError: no such method.
-        ConfigError: an option that the method does not have, or a value that it does not take.
+        SearchError: there is no such method.
+        ConfigError: the method does not have an option, or does not accept its value.
     """
     name = problem.config.method
     if name not in METHODS:
@@ -104,7 +101,7 @@ class SearchProgress(Stateful):
     trajectory: list[TrajectoryPoint] = field(default_factory=list)
 
     def note(self, method: SearchMethod) -> None:
-        """Adds a point to the trajectory if there is a new best."""
+        """Adds a point to the trajectory if there is a new best architecture."""
         best = method.incumbent
         if best is None or (self.trajectory and self.trajectory[-1].score == best.score):
             return
@@ -137,17 +134,17 @@ def run_search(
     device: str | None = None,
     images: DataSet | None = None,
 ) -> SearchResult:
-    """Runs, or goes on with, the search in a folder, and returns what `result.json` holds.
+    """Starts or resumes the search in a folder, and returns the content of `result.json`.
 
     Args:
-        folder: new or earlier.
-        space: what is searched; None to go on with that of the folder.
+        folder: a new search, or one that was stopped.
+        space: the space to search; None to resume with that of the folder.
         observer: receives its progress.
-        device: instead of that of the settings.
-        images: in place of the source that the settings name.
+        device: overrides the one in the settings.
+        images: overrides the source in the settings.
 
     Raises:
-        DataError, SpaceError, SearchError, ConfigError, RunError: what was asked for cannot be.
+        DataError, SpaceError, SearchError, ConfigError, RunError: the request is impossible.
         CheckpointError: the search was damaged.
     """
     with folder.locked():
@@ -185,7 +182,7 @@ def prepare(
     device: str | None,
     passed: DataSet | None,
 ) -> tuple[SearchProblem, str]:
-    """Reads the data and fits the space to it; trains nothing. Also the digest of the data."""
+    """Reads the data, and fits the space to it; returns the problem and the digest of the data."""
     config = folder.config
     chosen = resolve_device(device or config.device)
     given = folder.space or space
@@ -218,16 +215,16 @@ def prepare(
 
 
 def check_comparable(method: SearchMethod) -> None:
-    """Makes sure that a method trains weights to compare, if that is asked for.
+    """Checks that a method shares weights if their gradients are to be compared.
 
     Raises:
-        SearchError: it does not.
+        SearchError: it shares none.
     """
     config = method.problem.config
     if config.supernet.interference and not method.supernets:
         raise SearchError(
-            f"supernet.interference: {config.supernet.interference}, but method {config.method} "
-            "trains every architecture alone; allowed: 0"
+            f"supernet.interference: {config.supernet.interference}; allowed: 0, because method "
+            f"{config.method} shares no weights between architectures"
         )
 
 

@@ -1,4 +1,4 @@
-"""Few-shot searches: several supernets, each for architectures that agree, then evolution over all.
+"""Few-shot search: several supernets, each for architectures that agree, then evolution over all.
 
 GM-NAS (Hu et al., ICLR 2022) groups candidates by the gradients that they give the shared weights,
 NAS-LID (He et al., AAAI 2023) by the local intrinsic dimensions of their features, for which it
@@ -6,26 +6,22 @@ needs no backward pass.
 
 The local intrinsic dimension of a set of points, estimated from distances to neighbours.
 
-How alike the candidates of a layer are in what they do to the weights or features of the rest.
+The similarity of a layer's candidates is measured by their effect on the weights or features of the
+other layers. Each candidate is put into the same random path, on the same images. Candidates should
+not share weights if they pull these in different directions or give later layers features of
+different dimensions (few-shot NAS, Zhao et al., ICML 2021).
 
-Each candidate is put into one and the same random path, on the same images. Candidates that pull
-the shared weights in different directions, or that give later layers features of different
-dimensions, had better not share weights (few-shot NAS, Zhao et al., ICML 2021).
+A cut divides a layer's candidates into two groups. Its score is the mean similarity of the pairs
+within the groups minus that of the pairs across them. The total over all pairs is the same for
+every cut. Among cuts of equal sizes, the best one therefore has the largest similarity within
+groups, which is the criterion of NAS-LID (He et al., AAAI 2023). With sums instead of means, the
+sizes of the groups would decide. (NAS-LID's released code takes the largest similarity across, as
+GM-NAS does with distances.)
 
-Two groups of candidates that are alike within and different across.
-
-A cut's score is the mean similarity of the pairs within the two groups less that of the pairs
-across them. The total over all pairs is the same for every cut, so that among cuts of equal sizes
-it is largest where the similarity within is, which is what NAS-LID (He et al., AAAI 2023) splits
-by; taken as a sum, the sizes of the groups would decide. (NAS-LID's released code takes the largest
-similarity across, as GM-NAS does with distances.)
-
-Weights that fewer architectures share: a supernet that is split, and split again, in training.
-
-Every so often each supernet is cut in two at the layer in which candidates fall most clearly into
-two groups; each half holds one of the groups, and all candidates of the other layers. Both inherit
-the weights, with momentum and schedule, and are trained on in turns, so that all together take as
-many steps as one supernet would.
+At fixed steps of the training, each supernet is cut in two at the layer whose best cut has the
+highest score. Each half holds one of the groups, and all candidates of the other layers. Both
+inherit the weights, with momentum and schedule, and are trained in turns, so that all supernets
+together take as many steps as one would.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -61,7 +57,7 @@ def local_dimension(points: torch.Tensor, neighbours: int) -> float:
     flat = points.flatten(1).double()
     count = min(neighbours, len(flat) - 1)
     if count < 2:
-        raise ValueError(f"{len(flat)} points: at least 3 are needed")
+        raise ValueError(f"{len(flat)} points; allowed: at least 3")
     # The smallest distance of each point is that to itself.
     nearest = torch.cdist(flat, flat).topk(count + 1, largest=False, sorted=True).values[:, 1:]
     farthest = nearest[:, -1:]
@@ -150,7 +146,7 @@ def best_cut(similarity: torch.Tensor) -> Cut:
     """
     size = len(similarity)
     if size < 2:
-        raise ValueError(f"{size} candidates cannot be cut in two")
+        raise ValueError(f"{size} candidates cannot be split into two groups")
     matrix = similarity.double().cpu()
     if size <= MOST_EXACT:
         rows = [row for row in product((0, 1), repeat=size - 1) if any(row)]
@@ -222,7 +218,7 @@ class Part(Stateful):
         return all(index in row for index, row in zip(path, self.kept, strict=True))
 
     def accuracy(self, path: Choice) -> float:
-        """Of an architecture of the whole space that this part holds."""
+        """Accuracy of an architecture of the whole space that this part holds."""
         places = (row.index(index) for index, row in zip(path, self.kept, strict=True))
         return self.fitness.accuracy(tuple(places))
 
@@ -259,7 +255,7 @@ class SplitFitness(Stateful):
 
     @property
     def kept(self) -> list[Kept]:
-        """What each part holds; to set it makes parts whose weights are new."""
+        """The candidates of each part; setting it creates parts with new weights."""
         return [part.kept for part in self.parts]
 
     @kept.setter
@@ -268,22 +264,22 @@ class SplitFitness(Stateful):
 
     @property
     def known(self) -> Mapping[Choice, float]:
-        """What has been judged, in that order."""
+        """The judged architectures, in that order."""
         return self._known
 
     @property
     def supernets(self) -> list[SharedWeights]:
-        """One a part."""
+        """One per part."""
         return [part.fitness.weights for part in self.parts]
 
     def train(self, index: int) -> None:
-        """Cuts, if it is time to; then a step of the part whose turn it is."""
+        """Cuts if a cut is due, then trains the part whose turn it is for one step."""
         if index in self._cut_before:
             self.parts = [half for part in self.parts for half in self._halves(part, index)]
         self.parts[index % len(self.parts)].fitness.train(index)
 
     def accuracy(self, path: Choice) -> float:
-        """With the weights of the part that holds the path."""
+        """Accuracy with the weights of the part that holds the path."""
         if path not in self._known:
             part = next(part for part in self.parts if part.holds(path))
             self._known[path] = part.accuracy(path)
@@ -322,7 +318,7 @@ class SplitFitness(Stateful):
         return halves
 
     def described(self) -> list[dict[str, Any]]:
-        """Of each part, the candidates of the layers that were cut."""
+        """For each part, the candidates of the layers that were cut."""
         layers = self._problem.choices.space.layers
         return [
             {
@@ -335,7 +331,7 @@ class SplitFitness(Stateful):
 
 
 class GmOptions(SposOptions):
-    """When and how often supernets are split; evolution as with `spos`."""
+    """When and how often supernets are split; evolution works as with `spos`."""
 
     splits: Annotated[int, Field(ge=1, le=6, description="each doubles the supernets")] = 2
     warm_up: Annotated[float, Field(gt=0, lt=1, description="share of steps; unsplit")] = 0.4
@@ -346,7 +342,7 @@ class NasLidOptions(GmOptions):
     """Dimensions vary less from batch to batch than gradients do."""
 
     repeats: Annotated[int, Field(ge=1, le=1000, description="paths and batches")] = 4
-    neighbours: Annotated[int, Field(ge=2, le=127, description="of 128 images")] = 20
+    neighbours: Annotated[int, Field(ge=2, le=127, description="among 128 images")] = 20
 
 
 class Gm(Spos):
@@ -363,7 +359,7 @@ class Gm(Spos):
         super().__init__(problem, options, self.split)
 
     def details(self) -> dict[str, Any]:
-        """Which candidates each supernet came to hold."""
+        """The candidates of each supernet."""
         return {"supernets": self.split.described()}
 
 

@@ -1,10 +1,7 @@
-"""What methods share that judge one architecture after another: training steps, then judgements.
+"""Base classes of methods that first train and then judge one architecture after another.
 
-Stand-alone trials: an architecture trained briefly from scratch, judged on validation images.
-
-What a search judges architectures by: shared weights, or short trainings from scratch.
-
-What methods share that train one supernet and then judge paths of it: two phases of steps.
+An architecture is judged on validation images, either with shared weights or after a short training
+from scratch.
 """
 
 from abc import abstractmethod
@@ -23,7 +20,7 @@ from autospace.supernets.shared_weights import Judge, PathTraining, SharedWeight
 
 
 class Trials(Stateful):
-    """Trains each path once, all under one recipe and seed; remembers what came out."""
+    """Trains each path once, all with the same recipe and seed; remembers the results."""
 
     remembered: ClassVar[tuple[str, ...]] = ("known",)
 
@@ -56,7 +53,7 @@ class Fitness(Protocol):
 
     @property
     def default_evaluations(self) -> int:
-        """How many paths are judged unless the user says how many."""
+        """How many paths are judged by default."""
         ...
 
     @property
@@ -83,16 +80,16 @@ class Fitness(Protocol):
         ...
 
     def state(self) -> State:
-        """What later judgements depend on, and those made."""
+        """The judgements, and the state on which later ones depend."""
         ...
 
     def restore(self, state: State) -> None:
-        """Takes up both."""
+        """Restores this state."""
         ...
 
 
 class SharedFitness(Stateful):
-    """A supernet, trained as the settings say; then paths of it."""
+    """Fitness by a supernet, which is trained as the settings say."""
 
     remembered: ClassVar[tuple[str, ...]] = ("weights", "training", "judge")
     default_evaluations = 200
@@ -104,7 +101,7 @@ class SharedFitness(Stateful):
 
     @property
     def steps(self) -> int:
-        """Those of the weights."""
+        """The training steps of the weights."""
         return self.weights.problem.supernet.steps
 
     @property
@@ -122,12 +119,12 @@ class SharedFitness(Stateful):
         self.training.step(index)
 
     def accuracy(self, path: Choice) -> float:
-        """With the weights as they are."""
+        """Accuracy with the current weights."""
         return self.judge.accuracy(path)
 
 
 class AloneFitness(Trials):
-    """A short training from scratch for every path: nothing comes before."""
+    """Fitness by a short training from scratch for every path."""
 
     default_evaluations = 32
     steps = 0
@@ -138,7 +135,7 @@ class AloneFitness(Trials):
         return []
 
     def train(self, index: int) -> None:
-        """Nothing to train ahead of the paths."""
+        """Does nothing: there are no shared weights."""
 
 
 FITNESSES: Final[dict[FitnessName, type[SharedFitness] | type[AloneFitness]]] = {
@@ -151,7 +148,7 @@ MOST_RANKED = 100
 
 
 class FitnessSearch(SearchMethod):
-    """Whatever the fitness needs is trained first, then each further step judges architectures."""
+    """A search that trains what the fitness needs first; each later step judges architectures."""
 
     remembered: ClassVar[tuple[str, ...]] = ("fitness",)
 
@@ -161,7 +158,7 @@ class FitnessSearch(SearchMethod):
 
     @property
     def most_evaluations(self) -> int:
-        """How many architectures may be judged; by default few where each is trained alone."""
+        """How many architectures may be judged; by default few if each is trained alone."""
         return self.problem.config.evaluations or self.fitness.default_evaluations
 
     @property
@@ -171,7 +168,7 @@ class FitnessSearch(SearchMethod):
 
     @property
     def search_steps(self) -> int:
-        """How many steps follow the training; one architecture each unless a method says else."""
+        """Number of steps after the training; each judges one architecture by default."""
         return self.most_evaluations
 
     @abstractmethod
@@ -200,12 +197,12 @@ class FitnessSearch(SearchMethod):
         return accuracy
 
     def ranked(self) -> list[Ranked]:
-        """All that was judged, best first; of equals, the one judged first."""
+        """All judged architectures, the best first; ties go to the one judged first."""
         known = sorted(self.fitness.known.items(), key=lambda item: -item[1])
         return [Ranked(path, value, value) for path, value in known[:MOST_RANKED]]
 
     def rated(self, paths: Sequence[Choice]) -> list[float]:
-        """By the fitness that the search went by."""
+        """The fitness of the architectures."""
         return [self.fitness.accuracy(path) for path in paths]
 
 

@@ -1,4 +1,4 @@
-"""The folder of a search: settings, the space, checkpoint, results."""
+"""The folder of a search: settings, space, checkpoint and result."""
 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -36,7 +36,7 @@ class RankedDocument(Document):
     Attributes:
         architecture: id of the cell by layer.
         score: what the method ranks by; larger is better, units are the method's own.
-        predicted_accuracy: a share, though a predictor may leave 0 to 1; None where there is none.
+        predicted_accuracy: a share; a predictor may exceed 0 to 1; None if the method makes none.
         accuracy: of a finalist, after a short training alone; None for others.
     """
 
@@ -102,7 +102,7 @@ class SearchFolder(Folder[SearchConfig]):
         return None if self.replacing or not path.is_file() else load(path)
 
     def settle(self, space: Space, data_digest: str) -> None:
-        """Begins the search, or makes sure that it goes on with the data with which it began.
+        """Begins the search, or checks that it resumes with the data with which it began.
 
         Raises:
             RunError: the data is not the same.

@@ -35,7 +35,7 @@ class NoOptions(Section):
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """An architecture and what its method makes of it.
+    """An architecture with the score that its method gives it.
 
     Attributes:
         score: what the method ranks by; larger is better, units are the method's own.
@@ -48,10 +48,10 @@ class Ranked:
 
 
 class SearchMethod(Stateful, ABC):
-    """A search as a number of steps; all that later steps depend on is in its remembered parts.
+    """A search as a number of steps; its remembered parts hold all that later steps depend on.
 
-    Whatever is random comes from a stream named after the step, so that a search that goes on from
-    a saved state ends with the bytes of one that was never stopped.
+    All random numbers come from a stream named after the step, so that a search that is resumed
+    from a saved state gives the same bytes as one that was never stopped.
     """
 
     remembered: ClassVar[tuple[str, ...]] = ("evaluations", "incumbent")
@@ -90,14 +90,14 @@ class SearchMethod(Stateful, ABC):
         """After the last step: architectures within all limits, best first, at least one."""
 
     def details(self) -> dict[str, Any]:
-        """After the last step: what else the result should hold, as JSON values by name."""
+        """After the last step: further content of the result, as JSON values by name."""
         return {}
 
     def rated(self, paths: Sequence[Choice]) -> list[float] | None:
-        """After the last step: what the method makes of given architectures; larger is better.
+        """After the last step: the scores of given architectures; larger is better.
 
-        None for methods that know only the architectures that they came across. To be asked last:
-        what has to be judged for it is remembered, and would be ranked.
+        None for methods that know only the architectures that they met. Call this last: it may
+        judge architectures, which `ranked` would then include.
         """
         del paths
         return None

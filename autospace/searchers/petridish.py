@@ -74,7 +74,7 @@ def _with_insertions(
 
 
 class HullPoint(NamedTuple):
-    """What a network costs, and how often it errs; less is better, both times."""
+    """Cost and error rate of a network; lower is better for both."""
 
     cost: float
     error: float
@@ -154,7 +154,7 @@ class Gallery(Stateful):
 
     @property
     def front(self) -> list[GalleryMember]:
-        """Those that none beats in accuracy at no more MAdds; the most accurate first."""
+        """The Pareto front of accuracy and MAdds, the most accurate network first."""
         ordered = sorted(self.members, key=lambda each: (each.madds, -each.accuracy))
         kept: list[GalleryMember] = []
         for member in ordered:
@@ -188,7 +188,7 @@ def _scaled(values: list[float]) -> list[float]:
 
 
 class PetridishOptions(Section):
-    """How often and how far networks grow."""
+    """How often and how much networks grow."""
 
     start: Literal["cheapest", "reference"] = "cheapest"
     warm_up: Annotated[float, Field(gt=0, lt=1, description="share of steps; the first")] = 0.2
@@ -199,7 +199,7 @@ class PetridishOptions(Section):
     changed: Annotated[float, Field(gt=0, le=1, description="share of layers per growth")] = 0.25
     sparsity: Annotated[float, Field(ge=0, le=100, description="weight of sum |alpha|")] = 1e-3
     alpha_travel: Annotated[float, Field(gt=0, le=1000, description="as with darts")] = 1.0
-    tolerance: Annotated[float, Field(ge=0, le=10, description="above the hull, relative")] = 0.025
+    tolerance: Annotated[float, Field(ge=0, le=10, description="relative, above the hull")] = 0.025
 
 
 class Moment(NamedTuple):
@@ -272,7 +272,7 @@ class Petridish(SearchMethod):
             return choices.best(costs)
         reference = choices.space.reference
         if not reference:
-            raise SearchError("options.start: reference, but the space has none; allowed: cheapest")
+            raise SearchError("options.start: the space has no reference; allowed: cheapest")
         path = choices.path(choices.space.architecture(reference))
         if not choices.allows(path):
             raise SearchError("options.start: the reference exceeds a limit; allowed: cheapest")

@@ -12,7 +12,7 @@ NAMED_AFTER_TRAINING: Final = ("magic-t", "magic-a", "magic-at")
 
 
 class TrialConfig(Section):
-    """Short training from scratch: stand-alone fitness, and the finalists' last word."""
+    """Short training from scratch, for stand-alone fitness and for the finalists."""
 
     steps: Annotated[int, Field(ge=1, le=10**7)] = 500
     batch: Annotated[int, Field(ge=2, le=65_536)] = 64
@@ -20,7 +20,7 @@ class TrialConfig(Section):
 
 
 class SearchBudget(Section):
-    """Limits on every architecture that is tried or returned; absent for none."""
+    """Limits on every architecture that is tried or returned; an absent one does not apply."""
 
     max_madds: Annotated[int, Field(ge=1)] | None = None
     max_params: Annotated[int, Field(ge=1)] | None = None
@@ -31,7 +31,7 @@ class SearchBudget(Section):
     def _latency_has_a_table(self) -> "SearchBudget":
         if (self.max_latency_ms is None) != (self.latency_table is None):
             raise ValueError(
-                "max_latency_ms and latency_table, a file of autospace profile, go together"
+                "max_latency_ms and latency_table (a file of autospace profile) require each other"
             )
         return self
 
@@ -67,7 +67,7 @@ class SearchConfig(Section):
         training = self.supernet.training
         if self.method in NAMED_AFTER_TRAINING and training != self.method:
             raise ValueError(
-                f"method {self.method} trains its supernet by {self.method}, not {training}; "
-                f"for another training choose method spos"
+                f"supernet.training: {training}; method {self.method} allows only {self.method}; "
+                "method spos allows every training"
             )
         return self

@@ -1,8 +1,8 @@
-"""Interference: how far architectures agree on where the weights that they share should go.
+"""Interference: how far the gradients of architectures agree for the weights that they share.
 
 For pairs of paths that differ in so many layers, the cosine between the two gradients of the loss
 of one batch, for each cell that both contain; 1 means that they pull in one direction (Xu et al.,
-ICML 2022, who found it to fall with the number of differing layers).
+ICML 2022, who observed that it falls with the number of differing layers).
 """
 
 import math

@@ -1,12 +1,12 @@
-"""Other ways to train a supernet path by path than uniformly: other paths, and another loss.
+"""Alternatives to uniform single-path training of a supernet: other paths, and another loss.
 
-Gradual modification (MAGIC-T, Xu et al., ICML 2022): paths of successive steps are alike.
+Gradual modification (MAGIC-T, Xu et al., ICML 2022): paths of successive steps are similar.
 
 Two paths that differ in more layers pull at the weights that they share in more different
 directions (`interference.py` measures it). So each step trains a path that differs from the one
 before in a single layer.
 
-Alignment to an anchor (MAGIC-A, Xu et al., ICML 2022): layers of all paths give alike outputs.
+Alignment to an anchor (MAGIC-A, Xu et al., ICML 2022): layers of all paths give similar outputs.
 
 Weights that two paths share are pulled in more alike directions the more alike their inputs and
 outputs are. With the layers' outputs h_l of the path a that a step trains, and of an anchor path

@@ -1,4 +1,4 @@
-"""The settings of a search that all methods share."""
+"""The settings of supernets and of their trainings."""
 
 from typing import Annotated, Literal
 
@@ -26,7 +26,7 @@ class SupernetConfig(Section):
 
 
 class MagicConfig(Section):
-    """Of the trainings magic-t, magic-a and magic-at; each uses what it needs."""
+    """Settings of the trainings magic-t, magic-a and magic-at; each uses what it needs."""
 
     restart: Annotated[float, Field(ge=0, le=1, description="chance of a fresh path")] = 0.1
     alignment: Annotated[float, Field(ge=0, le=1000, description="weight in the loss")] = 0.5

@@ -1,4 +1,4 @@
-"""Weights that the architectures of a space share, and how good an architecture is with them."""
+"""Weights that the architectures of a space share, and the accuracy of architectures with them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -29,8 +29,8 @@ def recalibrate(
 ) -> None:
     """Sets running statistics to the mean over some training batches, in place; weights stay.
 
-    What the batch normalisation of shared weights has seen belongs to all networks and to none (Yu
-    and Huang, ICCV 2019; SPOS, Guo et al., ECCV 2020). The parts are evaluating afterwards.
+    The running statistics of shared weights mix all networks and fit none (Yu
+    and Huang, ICCV 2019; SPOS, Guo et al., ECCV 2020). The parts are in evaluation mode afterwards.
 
     Args:
         parts: what the network is made of.

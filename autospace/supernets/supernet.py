@@ -15,7 +15,7 @@ from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.space import Space
 
 Cell = Callable[[torch.Tensor], torch.Tensor]
-"""What stands between input and output of a layer: one candidate, or several joined."""
+"""The module between input and output of a layer: one candidate, or several joined."""
 
 
 class Supernet(nn.Module):
@@ -131,7 +131,7 @@ class OnePath(nn.Module):
 
 @contextmanager
 def frozen(supernet: Supernet) -> Iterator[None]:
-    """As long as it lasts, no weight asks for a gradient: spares what nobody would use."""
+    """A context in which no weight requires a gradient; this saves unused computation."""
     held = [parameter for parameter in supernet.parameters() if parameter.requires_grad]
     for parameter in held:
         parameter.requires_grad_(False)
@@ -143,7 +143,7 @@ def frozen(supernet: Supernet) -> Iterator[None]:
 
 
 def fix_scale(supernet: Supernet) -> None:
-    """Gives every choice the output scale of the last, for good: scale would absorb alpha."""
+    """Fixes the output scale of every choice to that of the last; scale would absorb alpha."""
     for modules in supernet.choices:
         norms = [module.project.norm for module in modules if module.project is not None]
         for norm in norms:
@@ -168,7 +168,7 @@ def space_supernet(space: Space, seed: int, device: torch.device | str) -> Super
 
 @contextmanager
 def snapshot(module: nn.Module) -> Iterator[None]:
-    """Gives weights and buffers back, bit by bit, what they held at the start."""
+    """A context that restores weights and buffers, bit by bit, at its end."""
     kept = {name: value.clone() for name, value in module.state_dict().items()}
     try:
         yield

@@ -110,13 +110,24 @@ def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> No
     lines += _interference(result)
     lines += [
         "",
-        f"The accuracy is measured on validation images ({source}) after a short training.",
+        f"Accuracy is measured on validation images ({source}) after a short training.",
+        *_predictions(result),
         f"Written: {shlex.quote(str(path / 'result.json'))}, {best}. Next:",
         f"  autospace show {best}",
         f"  autospace train {best} --data ...        trains it in full",
         f"  autospace export {best} --to onnx --out net.onnx",
     ]
     data("\n".join(lines))
+
+
+def _predictions(result: "SearchResult") -> list[str]:
+    """A remark on predictions, if the method makes any."""
+    if all(each.predicted_accuracy is None for each in result.finalists):
+        return []
+    return [
+        "Predictions rank architectures during the search. They are not accuracies of trained",
+        "networks: with shared weights, they can be far lower.",
+    ]
 
 
 def _percent(share: float | None) -> str:

@@ -49,9 +49,18 @@ def test_a_search_leaves_result_and_best(run: Run, space: Path, tmp_path: Path) 
     assert result["evaluations"] == 3
     assert load_architecture(out / "best.json").choices == result["best"]
     assert f"autospace export {out / 'best.json'} --to onnx" in ran.out
+    assert "They are not accuracies of trained" in ran.out
     again = run("search", "--resume", out, "--format", "json")
     assert json.loads(again.out) == result
     assert "finished already" in again.err
+
+
+def test_without_predictions_nothing_is_said_of_them(run: Run, space: Path, tmp_path: Path) -> None:
+    ran = run("search", space, "--method", "zero-cost", *SMALL, "--out", tmp_path / "run")
+    assert ran.code == 0
+    finalists = json.loads((tmp_path / "run" / "result.json").read_text())["finalists"]
+    assert {each["predicted_accuracy"] for each in finalists} == {None}
+    assert "accuracies of trained" not in ran.out
 
 
 def test_gradients_are_compared_on_request(run: Run, space: Path, tmp_path: Path) -> None:
@@ -89,10 +98,13 @@ def test_a_folder_is_not_overwritten_unless_asked(run: Run, space: Path, tmp_pat
         (["--supernet-training", "nope"], "supernet.training"),
         (["--progress", "loud"], "--progress 'loud'"),
         (["--evaluations", "0"], "evaluations: 0"),
-        (["--method", "random", "--interference", "2"], "supernet.interference: 2, but method"),
+        (
+            ["--method", "random", "--interference", "2"],
+            "supernet.interference: 2; allowed: 0",
+        ),
         (
             ["--method", "magic-t", "--supernet-training", "fair"],
-            "method magic-t trains its supernet by magic-t, not fair",
+            "supernet.training: fair; method magic-t allows only magic-t",
         ),
     ],
 )

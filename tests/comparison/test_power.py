@@ -122,5 +122,5 @@ def test_a_plan_ends_with_what_there_is_and_says_so() -> None:
     said: list[str] = []
     count = planned(_Drawn(0, 6.0, 0.0).first, 1.0, 20, paired=True, say=said.append)
     assert count == 20
-    assert said[-1].endswith("at most 20 are possible")
+    assert said[-1].endswith("at most 20 networks are possible")
     assert planned(_Drawn(0, 6.0, 0.0).first, 1.0, 5, paired=True, say=said.append) == 5

@@ -138,7 +138,7 @@ def test_a_network_drawn_again_gets_another_seed(start: Start, tmp_path: Path) -
 def test_proxies_are_called_proxies(start: Start, method: str) -> None:
     found = json.loads(_run(start(evaluator={"method": method, "recalibration": 1})))
     assert found["evaluator"]["proxy"] is True
-    assert found["sentence"].startswith(f"by the proxy {method}")
+    assert found["sentence"].startswith(f"judged by the proxy {method}")
     assert found["unit"] == ("share" if method == "supernet" else "dominance")
     assert any("is a proxy" in note for note in found["notes"])
 
@@ -149,7 +149,9 @@ def test_without_a_number_as_many_are_compared_as_the_effect_needs(start: Start)
     assert found["power"]["effect"] == 0.4
     assert found["power"]["pilot"] == 8
     assert found["samples"] >= max(8, found["power"]["samples"] // 2)
-    assert any("a pilot measures it first" in said for said in listener.messages)
+    assert any(
+        "a pilot measures the standard deviation first" in said for said in listener.messages
+    )
 
 
 def test_spaces_without_a_common_cost_give_a_result_that_says_so(
@@ -180,7 +182,7 @@ def test_unmatched_spaces_can_be_compared_on_request(
     [
         ({"data": {"source": "folder:/nowhere"}}, DataError, "/nowhere"),
         ({"spaces": ["mbconv@digits", "/nowhere.json"]}, SpaceError, "/nowhere.json"),
-        ({"spaces": ["mbconv@digits", "mbconv@cifar"]}, SpaceError, "mbconv@cifar 32"),
+        ({"spaces": ["mbconv@digits", "mbconv@cifar"]}, SpaceError, "mbconv@cifar has 32"),
         ({"device": "cuda:99"}, RunError, "CUDA devices"),
     ],
 )  # fmt: skip
@@ -199,7 +201,7 @@ def test_more_samples_than_match_are_refused(
     dear = tmp_path / "dear.json"
     dear.write_text(to_json(space(DEAR, "dear")))
     folder = start(spaces=[sources[0], str(dear)], sampling={"samples": 10_000})
-    with pytest.raises(ConfigError, match=r"samples: 10000; allowed: up to \d+, for so many"):
+    with pytest.raises(ConfigError, match=r"samples: 10000; allowed: up to \d+, the number"):
         _run(folder)
     assert not folder.path.exists()
 

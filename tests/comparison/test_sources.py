@@ -42,7 +42,7 @@ def test_random_cells_like_those_of_a_space_are_as_many_and_no_dearer(tmp_path: 
 
 def test_random_cells_that_cannot_be_found_are_an_error() -> None:
     prior = CellPrior(("skip_connect",), nodes=2, expansions=(1,), mixes=("sum",))
-    with pytest.raises(SpaceError, match=r"layer_00: 1 of 9 different random cells"):
+    with pytest.raises(SpaceError, match=r"layer_00: only 1 of 9 different random cells"):
         random_space(SKELETON, 0, name="x", prior=prior)
 
 
@@ -59,7 +59,7 @@ def test_equal_names_are_told_apart_by_their_place() -> None:
 
 def test_spaces_for_other_resolutions_need_a_choice() -> None:
     assert common_resolution([space(CHEAP), load("mbconv@digits")]) == 8
-    with pytest.raises(SpaceError, match="space 8, mbconv@cifar 32; choose one with --resolution"):
+    with pytest.raises(SpaceError, match="space has 8, mbconv@cifar has 32; choose one with"):
         common_resolution([space(CHEAP), load("mbconv@cifar")])
 
 

@@ -27,22 +27,23 @@ def test_a_verdict_needs_an_interval_on_one_side_of_zero(
 
 def test_a_winner_is_named_with_difference_interval_and_number() -> None:
     assert sentence(EFFECT, 0.95, "first", "second", 64, "train") == (
-        "second beats first: a random network from second is 1.3 points better "
-        "(0.90 to 1.7, n = 64 each)"
+        "second beats first: on average a random network from second is 1.3 points better "
+        "(95 % interval 0.90 to 1.7, 64 networks per space)"
     )
 
 
 def test_the_first_space_can_win_too() -> None:
     assert sentence(MeanDifference(-0.013, 0.002, 64), 0.95, "first", "second", 64, "train") == (
-        "first beats second: a random network from first is 1.3 points better "
-        "(0.90 to 1.7, n = 64 each)"
+        "first beats second: on average a random network from first is 1.3 points better "
+        "(95 % interval 0.90 to 1.7, 64 networks per space)"
     )
 
 
 def test_without_a_winner_it_says_what_is_excluded() -> None:
     assert sentence(MeanDifference(0.002, 0.002, 64), 0.95, "first", "second", 8, "train") == (
-        "no difference found between first and second: a random network from second is 0.20 "
-        "points better (-0.20 to 0.60, n = 8 each); an effect above 0.60 points is excluded"
+        "no significant difference between first and second: on average a random network from "
+        "second is 0.20 points better (95 % interval -0.20 to 0.60, 8 networks per space); "
+        "a difference above 0.60 points is excluded"
     )
 
 
@@ -50,7 +51,7 @@ def test_without_a_winner_it_says_what_is_excluded() -> None:
 def test_a_proxy_is_called_a_proxy(method: EvaluationMethod) -> None:
     errors = [[5.0, 6, 7, 8, 9, 10], [1.0, 2, 3, 4, 5, 3]]
     (pair,) = judge(errors, ["a", "b"], paired=True, method=method)
-    assert pair.sentence.startswith(f"by the proxy {method} (")
+    assert pair.sentence.startswith(f"judged by the proxy {method} (")
 
 
 def test_scores_that_are_no_errors_are_compared_by_chances() -> None:
@@ -92,8 +93,8 @@ def test_several_spaces_are_held_against_the_first_by_holm() -> None:
 def test_spaces_that_share_no_cost_are_told_with_their_ranges() -> None:
     told = not_comparable(["x", "y"], [(1_200_000, 3_400_000), (9_000, 20_000)], "madds")
     assert told == (
-        "not comparable at equal MAdds, their networks hardly overlap: "
-        "x from 1.20M to 3.40M, y from 9.00k to 20.0k MAdds"
+        "the spaces cannot be compared at equal MAdds, because the costs of their networks hardly "
+        "overlap: x from 1.20M to 3.40M, y from 9.00k to 20.0k MAdds"
     )
 
 

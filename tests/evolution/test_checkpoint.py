@@ -112,7 +112,7 @@ def test_a_damaged_checkpoint_is_one_line_that_says_so(text: str) -> None:
 
 def test_a_checkpoint_of_another_skeleton_is_refused() -> None:
     other = Skeleton("other", 1, 8, 4, Stem(4, 1), (LayerSpec(4),))
-    with pytest.raises(CheckpointError, match="of another run"):
+    with pytest.raises(CheckpointError, match="belongs to another run"):
         state_from_json(TEXT, other)
 
 

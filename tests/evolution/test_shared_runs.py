@@ -43,7 +43,7 @@ def test_a_shared_run_that_loses_a_process_goes_on_in_one(tmp_path: Path) -> Non
     config = make_config(settings(tmp_path))
     learn(RunFolder.create(tmp_path / "one", config), Counting())
     run = tmp_path / "two"
-    message = r"exit code -9; nothing is lost; out of memory\? go on with fewer --workers"
+    message = "exit code -9, perhaps for lack of memory; nothing is lost; resume with fewer"
     with pytest.raises(RunError, match=message):
         learn(RunFolder.create(run, config), AtScoring(25, _kill_one), workers=2)
     assert multiprocessing.active_children() == []

@@ -94,8 +94,8 @@ def test_a_wrong_table_leaves_nothing_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("budget", "complaint"),
     [
-        ({"max_latency_ms": 3.0}, "max_latency_ms needs latency_table"),
-        ({"latency_table": "table.json"}, "latency_table does nothing without max_latency_ms"),
+        ({"max_latency_ms": 3.0}, "max_latency_ms requires latency_table"),
+        ({"latency_table": "table.json"}, "latency_table has no effect without max_latency_ms"),
         ({"max_latency_ms": 0.0, "latency_table": "t"}, "max_latency_ms: 0.0"),
         ({"max_latency_ms": "fast", "latency_table": "t"}, "max_latency_ms: "),
         ({"max_latency_ms": True, "latency_table": "t"}, "max_latency_ms: "),

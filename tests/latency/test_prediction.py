@@ -108,7 +108,7 @@ def test_a_table_of_another_network_is_refused_with_the_command_that_makes_the_r
     table = table_for(SKELETON.fitted(in_channels=3, resolution=8, classes=4))
     with pytest.raises(LatencyError) as caught:
         latency_budget(table, SKELETON, REFERENCES, "reference")
-    assert "no stem of 1 to 4 channels at 8x8" in str(caught.value)
+    assert "no stem from 1 to 4 channels at 8x8" in str(caught.value)
     assert "autospace profile --skeleton tiny --resolution 8 --channels 1 --classes 4" in str(
         caught.value
     )

@@ -73,5 +73,5 @@ def test_a_damaged_table_is_refused_with_its_place(
 def test_a_part_that_stands_twice_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "table.json"
     file.write_text(to_json(TABLE.model_copy(update={"rows": [*TABLE.rows, TABLE.rows[0]]})))
-    with pytest.raises(SpaceError, match="stands twice"):
+    with pytest.raises(SpaceError, match="is a duplicate"):
         read_table(file)

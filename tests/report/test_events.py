@@ -43,7 +43,7 @@ def test_the_first_state_has_scored_nothing() -> None:
     ],
 )
 def test_a_line_without_cells_is_refused_in_one_line(event: object) -> None:
-    with pytest.raises(CheckpointError, match="event log: holds no cells") as caught:
+    with pytest.raises(CheckpointError, match="event log: contains no cells") as caught:
         cells_of_event(event, SKELETON)
     assert "\n" not in str(caught.value)
 

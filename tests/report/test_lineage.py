@@ -24,9 +24,9 @@ def _changed(parent: Cell, changes: list[str]) -> Cell:
         if found := re.fullmatch(r"expansion (\d) → (\d)", change):
             assert expansion == int(found[1])
             expansion = int(found[2])
-        elif found := re.fullmatch(r"node (\d) mixes by (\w+), not (\w+)", change):
-            assert mix[int(found[1]) - 1] == found[3]
-            mix[int(found[1]) - 1] = found[2]
+        elif found := re.fullmatch(r"node (\d): mix (\w+) → (\w+)", change):
+            assert mix[int(found[1]) - 1] == found[2]
+            mix[int(found[1]) - 1] = found[3]
         elif found := re.fullmatch(r"\+ (\d)>(\d) (\w+)", change):
             edges[int(found[1]), int(found[2])] = NAMES[found[3]]
         elif found := re.fullmatch(r"\N{MINUS SIGN} (\d)>(\d) (\w+)", change):

@@ -70,7 +70,7 @@ def test_the_lead_counts_the_layers_in_which_an_evolved_cell_wins(page: Node, ru
             scores[kind].append(score(each.cell))
         wins += max(scores["evolved"]) > max(scores["reference"])
     facts = {n.all("dt")[0].whole: n.all("dd")[0].whole for n in page.all("dl")[0].children}
-    assert facts["layers where an evolved cell leads"] == f"{wins} of 2"
+    assert facts["layers where an evolved cell is best"] == f"{wins} of 2"
     assert facts["cells scored"] == str(read_run(run).state.evaluations)  # type: ignore[union-attr]
     assert facts["architectures"] == str(load(run).size)
 
@@ -132,8 +132,8 @@ def test_traits_of_cells_counted_by_hand() -> None:
 def test_a_log_without_cells_is_said_to_be_one(tmp_path: Path) -> None:
     write_run(tmp_path / "run", cells=False)
     text = parsed(report_text(tmp_path / "run"))
-    assert "does not hold the initial population" in _section(text, "shared").whole
-    assert "died early are missing" in _section(text, "front").whole
+    assert "does not contain the initial population" in _section(text, "shared").whole
+    assert "did not survive are missing" in _section(text, "front").whole
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 4])
@@ -145,7 +145,7 @@ def test_an_unfinished_run_says_so_first(tmp_path: Path, rounds: int) -> None:
     assert "autospace evolve --resume" in _section(page, "state").whole
     assert ("fitness" in sections) == (rounds > 0)
     if rounds == 4:
-        assert f"{rounds} rounds are done" in _section(page, "state").whole
+        assert f"{rounds} rounds are finished" in _section(page, "state").whole
 
 
 def test_a_damaged_log_costs_only_what_was_in_the_damaged_lines(tmp_path: Path) -> None:

@@ -1,17 +1,17 @@
-"""A path through a supernet whose loss tells the gates of other candidates what they would do.
+"""A path through a supernet whose loss also gives gradients to the gates of other candidates.
 
-A layer with gates g computes y = sum_j g_j c_j(x). At one-hot g only the active candidate has to
-run for y, and only through it does anything flow back to x and to the weights, since all others
-are multiplied by 0. What the gates themselves need, dL/dg_j = <dL/dy, c_j(x)>, is computed on the
-way back, one candidate after another and without a graph: the memory of one path, whatever the
-number of candidates (ProxylessNAS, Cai et al., ICLR 2019, equation 3, computed as its released
-code does in its memory-saving mode).
+A layer with gates g computes y = sum_j g_j c_j(x). If g is one-hot, only the active candidate
+runs for y, and the gradients of x and of the weights pass only through it, since all others are
+multiplied by 0. The gradients of the gates, dL/dg_j = <dL/dy, c_j(x)>, are computed in the backward
+pass, one candidate after another and without a graph. This takes the memory of one path, whatever
+the number of candidates (ProxylessNAS, Cai et al., ICLR 2019, equation 3, computed as in the
+memory-saving mode of its released code).
 
 The gradient is handed to differentiable weights that stand in for the gates, as with a
-straight-through estimator. What those are makes the method: a softmax (ProxylessNAS), the
+straight-through estimator. The methods differ in these weights: a softmax (ProxylessNAS), the
 continuous parameters themselves (NASP), a softmax under Gumbel noise (GDAS).
 
-Architectures drawn from a distribution over the candidates of each layer, within the limits.
+`draw` and `draw_pairs` draw architectures within the limits from a distribution per layer.
 """
 
 import math
@@ -31,7 +31,7 @@ TRIES = 64
 
 
 class Draw(NamedTuple):
-    """A path, and the noise that picked it: per layer argmax_k (log p_k + noise_k)."""
+    """A path, and the noise that selected it: per layer argmax_k (log p_k + noise_k)."""
 
     path: Choice
     noise: Rows

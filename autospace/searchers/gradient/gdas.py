@@ -35,7 +35,7 @@ class GdasOptions(GradientOptions, CostOptions):
 
     gates: Literal["full", "active"] = "full"
     alpha_travel: Annotated[float, Field(gt=0, le=1000)] = 15.0
-    temperature: Annotated[float, Field(gt=0, le=1000, description="at first")] = 10.0
+    temperature: Annotated[float, Field(gt=0, le=1000, description="at the start")] = 10.0
     last_temperature: Annotated[float, Field(gt=0, le=1000, description="at the end")] = 0.1
 
 

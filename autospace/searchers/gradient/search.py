@@ -1,12 +1,11 @@
-"""What gradient-based methods share: weights and alpha in turn, and the path that alpha stands for.
+"""Base of the gradient-based methods: weights and architecture parameters alpha in turn.
 
-A step trains the weights on a training batch. After a warm-up, every so many steps alpha moves
-first, on a validation batch and with the weights frozen. Now and then, and after the last step,
-the architecture that alpha stands for is judged as a path with the shared weights.
+A step trains the weights on a training batch. After a warm-up, alpha moves first at every k-th
+step, on a validation batch and with the weights frozen. Now and then, and after the last step, the
+architecture of the largest alphas is judged as a path with the shared weights.
 
-Architecture parameters: per layer one number a candidate, moved by Adam.
-
-The cost that an architecture drawn from the probabilities of all candidates has on average.
+Alpha holds one number per layer and candidate; Adam moves it. `ExpectedCost` is the mean cost of an
+architecture drawn from the probabilities of all candidates.
 """
 
 import math
@@ -106,7 +105,7 @@ class ExpectedCost:
         multiplicative  weight CE (log E / log T)^exponent
 
     The last two are published. They go on making networks cheaper below the target, where Adam
-    makes a small but steady slope as strong as a large one that varies; the first does not.
+    makes a small but steady gradient as strong as a large one that varies; the first does not.
 
     Raises:
         SearchError: latency without a limit on it; multiplicative with costs that have no
@@ -126,8 +125,8 @@ class ExpectedCost:
         if wants_logarithm and min(limit.cheapest, self._target) <= 1:
             lowest = min(limit.cheapest, self._target)
             raise SearchError(
-                f"options.cost_form: multiplicative with {options.cost} of {lowest:g}; allowed: "
-                "excess, additive, or costs and target above 1"
+                f"options.cost_form: multiplicative, but the lowest {options.cost} or target is "
+                f"{lowest:g}; allowed: excess or additive, or costs and target above 1"
             )
 
     def expected(self, probabilities: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -160,8 +159,8 @@ def cost_table(choices: Choices, unit: CostUnit) -> Limit:
             return limit
     if unit == "latency":
         raise SearchError(
-            "options.cost: latency without a table of it; allowed: madds, params, or latency "
-            "together with budget.max_latency_ms"
+            "options.cost: latency, but there is no latency table; allowed: madds, params, or "
+            "latency together with budget.max_latency_ms"
         )
     space = choices.space
     table = tuple(tuple(getattr(cost, unit) for cost in layer.costs) for layer in space.layers)
@@ -172,11 +171,11 @@ class GradientOptions(Section):
     """When alpha moves, how far, and how often its architecture is judged."""
 
     warm_up: Annotated[float, Field(ge=0, lt=1, description="share of steps; alpha rests")] = 0.25
-    alpha_every: Annotated[int, Field(ge=1, le=1000, description="steps per alpha step")] = 1
+    alpha_every: Annotated[int, Field(ge=1, le=1000, description="weight steps per alpha step")] = 1
     alpha_travel: Annotated[
         float, Field(gt=0, le=1000, description="alpha's rate times its number of steps")
     ] = 6.0
-    judgements: Annotated[int, Field(ge=1, le=1000, description="of the architecture")] = 5
+    judgements: Annotated[int, Field(ge=1, le=1000, description="number of judgements")] = 5
 
 
 class GradientSearch(SearchMethod):

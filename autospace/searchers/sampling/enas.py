@@ -127,7 +127,7 @@ class EnasOptions(Section):
     controller_every: Annotated[int, Field(ge=1, le=1000, description="weight steps")] = 5
     samples: Annotated[int, Field(ge=1, le=1000, description="per controller step")] = 10
     hidden: Annotated[int, Field(ge=1, le=1000)] = 64
-    logit_range: Annotated[float, Field(gt=0, le=100, description="of the tanh")] = 2.5
+    logit_range: Annotated[float, Field(gt=0, le=100, description="range of the tanh")] = 2.5
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.0035
     entropy: Annotated[float, Field(ge=0, le=10, description="its weight in the reward")] = 1e-4
     baseline_decay: Annotated[float, Field(ge=0, lt=1, description="per sample")] = 0.99

@@ -1,4 +1,4 @@
-"""PNAS (Liu et al., ECCV 2018): from few layers chosen to all, a predictor picking what is judged.
+"""PNAS (Liu et al., ECCV 2018): chooses layer by layer; a predictor picks what is judged.
 
 The paper grows cells block by block; here a level chooses one layer more, from the input on, and
 the layers behind it hold the reference. Every level extends the best prefixes so far by all
@@ -151,9 +151,9 @@ class PnasOptions(Section):
     """What fitness is, and the predictor."""
 
     fitness: FitnessName = "supernet"
-    members: Annotated[int, Field(ge=1, le=100, description="of the ensemble")] = 5
+    members: Annotated[int, Field(ge=1, le=100, description="networks of the ensemble")] = 5
     hidden: Annotated[int, Field(ge=1, le=1000, description="units per inner layer")] = 32
-    epochs: Annotated[int, Field(ge=1, le=100_000, description="of each fit")] = 100
+    epochs: Annotated[int, Field(ge=1, le=100_000, description="epochs of each fit")] = 100
 
 
 class Pnas(FitnessSearch):

@@ -7,7 +7,7 @@ from autospace.seeds import stream
 
 
 class RandomSearch(FitnessSearch):
-    """Random architectures, trained alone: slow, and biased by nothing but brevity."""
+    """Random architectures, trained alone: slow; the only bias is the short training."""
 
     def __init__(self, problem: SearchProblem, options: Section) -> None:
         super().__init__(problem, options, AloneFitness(problem))

@@ -1,4 +1,4 @@
-"""Regularised evolution (Real et al., AAAI 2019, algorithm 1): a queue in which the oldest dies.
+"""Regularised evolution (Real et al., AAAI 2019, algorithm 1): the oldest leaves the queue.
 
 Each cycle the fittest of a sample of the queue is the parent, and a mutant of it in one layer joins
 the queue, whose oldest leaves, however fit it is. What the queue has forgotten can still be the

@@ -23,16 +23,16 @@ ScoreName = Literal["naswot", "synflow", "jacob_cov", "snip", "grad_norm", "para
 
 
 class ScoreOptions(Section):
-    """Which score, and how surely it is known."""
+    """The score, and the number of initialisations over which it is averaged."""
 
     score: ScoreName = "naswot"
-    initialisations: Annotated[int, Field(ge=1, le=1000, description="the mean counts")] = 1
+    initialisations: Annotated[int, Field(ge=1, le=1000, description="the score is their mean")] = 1
 
 
 class ZeroCostOptions(ScoreOptions):
     """All architectures in one ranking, unless asked otherwise."""
 
-    bins: Annotated[int, Field(ge=1, le=100, description="of equal numbers, by MAdds")] = 1
+    bins: Annotated[int, Field(ge=1, le=100, description="bins of equal size, by MAdds")] = 1
 
 
 class Scores(Stateful):
@@ -85,7 +85,7 @@ class ZeroCost(SearchMethod):
         self.evaluations = len(self.scores.known)
 
     def ranked(self) -> list[Ranked]:
-        """By score; with bins, the best of every bin first, the dearest bin's ahead."""
+        """By score; with bins, the best of every bin first, in order of decreasing cost."""
         known = self.scores.known
         costs = {path: self.problem.choices.cost(path).madds for path in known}
         return [Ranked(path, known[path]) for path in in_bins(known, costs, self._bins)][
@@ -98,9 +98,9 @@ class ZeroCost(SearchMethod):
 
 
 def in_bins(scores: Mapping[Choice, float], costs: Mapping[Choice, int], bins: int) -> list[Choice]:
-    """Paths by their place within their bin; those of equal place by cost, the dearest first.
+    """Paths by their place within their bin; ties by cost, the most expensive first.
 
-    The bins are of equal numbers of paths, as far as those divide.
+    The bins hold equal numbers of paths, as far as these can be divided evenly.
     """
     ordered = sorted(scores, key=lambda path: (-costs[path], path))
     placed = []
