@@ -200,7 +200,7 @@ def test_there_are_as_many_processes_as_there_is_room_and_work_for(
     monkeypatch.setattr(pooled, "available_memory", lambda: 2 * GB)
     # The widest input, 6 x 8 x 8, by expansion 6, by 12 tensors: 7 MB with 64 images.
     assert count(4, 64, 1) == 3
-    assert said == ["cells are trained 3 at a time, not 8: there is no memory for more"]
+    assert said == ["3 cells are trained at a time instead of 8, because memory is short"]
     assert count(4, 64 * 100, 1) == 1
     monkeypatch.setattr(pooled, "available_memory", lambda: 0)
     assert count(4, 64, 1) == 1

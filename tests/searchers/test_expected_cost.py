@@ -107,7 +107,9 @@ def test_the_target_is_the_limit_or_the_mean_of_the_space() -> None:
 
 
 def test_latency_without_a_table_is_refused() -> None:
-    with pytest.raises(SearchError, match=r"latency without a table .* allowed: madds"):
+    with pytest.raises(
+        SearchError, match=r"latency, but there is no latency table; allowed: madds"
+    ):
         ExpectedCost(Choices(SPACE), CostOptions(cost="latency"), CPU)
 
 

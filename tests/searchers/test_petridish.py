@@ -71,7 +71,7 @@ def test_the_first_network_is_the_cheapest_or_the_reference() -> None:
     assert choices.cost(cheapest.path).madds == MBCONV.madds.min
     reference = _petridish(space=MBCONV, start="reference")
     assert choices.architecture(reference.path).choices == MBCONV.reference
-    with pytest.raises(SearchError, match="the space has none"):
+    with pytest.raises(SearchError, match="the space has no reference"):
         _petridish(start="reference")
     with pytest.raises(SearchError, match="exceeds a limit"):
         _petridish(space=MBCONV, budget=Budget(max_madds=MBCONV.madds.min), start="reference")
