@@ -107,9 +107,7 @@ def test_the_target_is_the_limit_or_the_mean_of_the_space() -> None:
 
 
 def test_latency_without_a_table_is_refused() -> None:
-    with pytest.raises(
-        SearchError, match=r"latency, but there is no latency table; allowed: madds"
-    ):
+    with pytest.raises(SearchError, match=r"there is no latency table; allowed: madds"):
         ExpectedCost(Choices(SPACE), CostOptions(cost="latency"), CPU)
 
 
@@ -118,5 +116,5 @@ def test_multiplicative_is_refused_where_logarithms_turn_negative() -> None:
     table = tuple((0.1,) * size for size in choices.sizes)
     fast = Choices(SPACE, (Limit("max_latency_ms", 0.9, 0.1, table),))
     options = CostOptions(cost="latency", cost_form="multiplicative", cost_weight=0.1)
-    with pytest.raises(SearchError, match=r"multiplicative with latency of 0\.4"):
+    with pytest.raises(SearchError, match=r"the lowest latency or target is 0\.4"):
         ExpectedCost(fast, options, CPU)
