@@ -184,7 +184,7 @@ def evolve(
         chosen = evolve_config(preset, config, given)
         target = out or RUNS / f"{preset or 'evolve'}-seed{chosen.seed}"
         folder = RunFolder.create(Path(target), chosen, force=force)
-    with _running(folder, "run", observer) as listener:
+    with _running(folder, "run", observer, isinstance(value, Skeleton)) as listener:
         own = Passed(passed, value if isinstance(value, Skeleton) else None)
         return Evolved(folder.path, learn(folder, listener, device, workers, own))
 
@@ -241,7 +241,7 @@ def compare(
         folder = ComparisonFolder.create(Path(target), chosen, force=force)
     values = tuple(each if isinstance(each, Space) else None for each in spaces)
     if not folder.finished:
-        with _running(folder, "comparison", observer) as listener:
+        with _running(folder, "comparison", observer, any(values)) as listener:
             run_comparison(
                 folder, listener, device=device, workers=workers, spaces=values, images=passed
             )
@@ -427,13 +427,25 @@ def export(
 
 
 @contextmanager
-def _running(folder: "Folder[Any]", kind: str, observer: Observer | None) -> Iterator[Observer]:
-    """The observer of a run in progress; an interruption says what is left in the folder."""
+def _running(
+    folder: "Folder[Any]", kind: str, observer: Observer | None, has_values: bool = False
+) -> Iterator[Observer]:
+    """The observer of a run in progress; an interruption says what is left in the folder.
+
+    Args:
+        folder: of the run.
+        kind: the word for it.
+        observer: receives the progress.
+        has_values: whether a skeleton or spaces were passed as values. The folder holds them only
+            once the run has begun, so that nothing can be resumed before.
+    """
     listener = observer or Silent()
     if folder.finished:
         listener.message(f"{folder.path}: the {kind} is finished already")
     try:
         yield listener
     except KeyboardInterrupt:
+        if has_values:
+            folder.abandon()
         left = (folder.path / CONFIG).is_file() and not folder.replacing
         raise RunInterrupted(folder.path, resumable=left, untouched=folder.replacing) from None

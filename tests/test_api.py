@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,30 @@ def test_other_images_and_the_command_line_cannot_resume(tmp_path: Path) -> None
     assert "were passed from Python" in ran.stderr
     assert "resume=FOLDER and data=the same images" in ran.stderr
     assert autospace.evolve(IMAGES, resume=run).space.skeleton.name == SKELETON.name
+
+
+class AtOnce(autospace.Silent):
+    """Stops before the run has begun."""
+
+    def message(self, text: str) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_run_on_values_leaves_nothing_until_it_has_begun(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    calls: list[Callable[[], object]] = [
+        lambda: autospace.evolve(
+            IMAGES, skeleton=SKELETON, settings=TINY, out=run, observer=AtOnce()
+        ),
+        lambda: autospace.compare(
+            [SPACE, SPACE], "synthetic", settings=SHORT, out=run, observer=StopsAt("data")
+        ),
+    ]
+    for call in calls:
+        with pytest.raises(autospace.RunInterrupted) as caught:
+            call()
+        assert not caught.value.resumable
+        assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
