@@ -1,7 +1,7 @@
-"""The representation of search spaces: standard library and pydantic only.
+"""The representation of search spaces; it needs only the standard library and pydantic.
 
-The names below are loaded when they are first asked for: a program that asks for none of them, such
-as `autospace --help`, does not wait for pydantic.
+Each name below is loaded on first use, so a program that uses none of them, such as
+`autospace --help`, does not wait for pydantic.
 """
 
 from importlib import import_module

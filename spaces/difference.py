@@ -1,7 +1,7 @@
-"""What two spaces have in common, layer by layer, and what only one of them offers.
+"""Compares two spaces layer by layer: what they share, and what only one of them has.
 
-Cells are compared by what they compute (`cell_key`), not by id: two runs name the same cell
-differently, and different cells alike.
+Cells are compared by their functions (`cell_key`), not by their ids: two runs may give the same
+cell different ids, and different cells the same id.
 """
 
 from collections import Counter

@@ -95,7 +95,7 @@ class Skeleton:
 
     @property
     def stem_resolution(self) -> int:
-        """Side, in pixels, of what the stem hands on."""
+        """Side of the output of the stem, in pixels."""
         return -(-self.resolution // self.stem.stride)
 
     def fitted(self, *, in_channels: int, resolution: int, classes: int) -> "Skeleton":

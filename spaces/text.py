@@ -1,4 +1,4 @@
-"""Text for people and programs: names made harmless, counts, costs, JSON."""
+"""Formats text for people and programs: safe names, counts, costs and JSON."""
 
 import json
 from html import escape
@@ -33,9 +33,9 @@ _UNITS: Final = {"k": 10**3, "m": 10**6, "g": 10**9}
 
 
 def parse_count(text: str) -> int | None:
-    """A number with an optional suffix k, M or G, rounded down; None if it is none.
+    """A number with an optional suffix k, M or G, rounded down; None for other text.
 
-    A limit is a promise, so it is never rounded up.
+    A limit is a guarantee, so it is never rounded up.
     """
     scale = _UNITS.get(text[-1:].lower(), 1)
     digits = text[:-1] if scale > 1 else text

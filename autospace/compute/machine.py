@@ -1,4 +1,4 @@
-"""The machine: what it is, how much memory it has, how many threads torch computes in."""
+"""The machine: its hardware, its memory and cores, and the versions of the software on it."""
 
 import ctypes
 import multiprocessing
@@ -29,7 +29,7 @@ _BLOCKS = (1 << 28, 1 << 25)
 
 
 def keep_freed_memory() -> None:
-    """Tells glibc to keep what is freed for the next tensors, for the rest of the process.
+    """Makes glibc keep freed memory for the next tensors, for the rest of the process.
 
     Training a small cell, fetching pages from the system again and again takes a third of the
     time. Where there is no such setting, nothing happens.
@@ -42,7 +42,7 @@ def keep_freed_memory() -> None:
 
 
 def peak_memory() -> int:
-    """Bytes that this process has held at most so far; 0 where the system does not show it.
+    """Peak memory of this process so far, in bytes; 0 where the system does not show it.
 
     Linux shows it in /proc. What getrusage says there begins with the peak of the parent process.
     """
@@ -65,13 +65,13 @@ def cores() -> int:
 
 
 def peak_memory_of_children() -> int:
-    """The same of all processes that `multiprocessing` has running; 0 where that is not told."""
+    """Peak memory of all running processes of `multiprocessing`; 0 where it is not shown."""
     paths = [Path(f"/proc/{child.pid}/status") for child in multiprocessing.active_children()]
     return sum(_kilobytes(path, _PEAK) or 0 for path in paths) * 2**10
 
 
 def available_memory() -> int:
-    """Bytes that can be taken without swapping, in this container; very many where not told."""
+    """Bytes available without swapping, in this container; very many where it is not shown."""
     of_machine = _kilobytes(Path("/proc/meminfo"), _AVAILABLE)
     found = [] if of_machine is None else [of_machine * 2**10]
     with suppress(OSError, ValueError):
@@ -104,7 +104,7 @@ _Text = Annotated[str, Field(max_length=256), AfterValidator(printable)]
 
 
 class Machine(BaseModel):
-    """What numbers were measured on."""
+    """The machine on which numbers were measured."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -122,7 +122,7 @@ PACKAGES = ("autospace", "torch", "numpy", "deap")
 
 
 def this_machine(device: "torch.device") -> Machine:
-    """What does the work, and what else it is busy with."""
+    """The machine and device that do the work, and the load of the machine."""
     name = "cpu"
     if device.type == "cuda":
         import torch
@@ -138,7 +138,7 @@ def this_machine(device: "torch.device") -> Machine:
 
 
 def versions() -> dict[str, str]:
-    """Python and the packages that decide how fast and how right the work is."""
+    """The versions of Python and of the packages that affect speed and results."""
     return {"python": platform.python_version(), **{n: metadata.version(n) for n in PACKAGES}}
 
 

@@ -1,9 +1,9 @@
-"""The pool: one seam for work that may be done in this process, in others, or on a cluster.
+"""The pool: one interface for work in this process, in other processes, or on a cluster.
 
-A job is what all its requests work with; a request is small. What a request gives depends on the
-job and the request alone, so it does not matter who does it, when, how often, or beside what.
-Requests, results and messages are plain values, as JSON holds them. What is larger is in files
-that the job writes once. Nothing is pickled.
+A job holds the values that all its requests need; a request is small. The result of a request
+depends only on the job and the request, so it does not matter which worker computes it, when, or
+how often. Requests, results and messages are plain JSON values. Larger values are in files that
+the job writes once. Nothing is pickled.
 """
 
 import importlib
@@ -31,13 +31,13 @@ from autospace.spaces.errors import AutospaceError
 POOL: Final = "pool"
 """Folder of a checkpoint that holds the files of jobs for as long as the processes run."""
 Plain = Any
-"""None, a truth value, a number, a text, or a list or dictionary (its keys texts) of such."""
+"""None, a boolean, a number, a string, or a list or dictionary (string keys) of such values."""
 Report = Callable[[Plain], None]
-"""Sends a message to the owner of the pool, about the request that is being done."""
+"""Sends a message about the current request to the owner of the pool."""
 OnMessage = Callable[[int, Plain], None]
-"""Called with a request's place and a message about it; may raise to stop the work."""
+"""Called with the index of a request and a message about it; may raise to stop the work."""
 Work = Callable[[Plain], Plain]
-"""Does a request."""
+"""Computes the result of a request."""
 
 
 class WorkerLostError(AutospaceError):
@@ -45,44 +45,44 @@ class WorkerLostError(AutospaceError):
 
 
 class Job(Protocol):
-    """What requests work with; the class has to belong to a module, so that workers find it."""
+    """The values that requests need; workers import the class from its module."""
 
     def begin(self, report: Report) -> Work:
-        """What does the requests in this process, with the values that it has already."""
+        """The function that does requests in this process, with the values in memory."""
         ...
 
     def pack(self, folder: Path) -> Plain:
-        """What `begin_packed` takes; larger values are written into a folder, made if need be."""
+        """The argument of `begin_packed`; larger values go into the folder, made if needed."""
         ...
 
     @staticmethod
     def begin_packed(packed: Plain, report: Report) -> Work:
-        """What does the requests in another process, with equal results."""
+        """The function that does requests in another process, with equal results."""
         ...
 
 
 class Pool(Protocol):
-    """Workers, wherever they are. An implementation for a cluster needs no more than this."""
+    """Workers, wherever they run. A pool for a cluster has to implement only this."""
 
     @property
     def count(self) -> int:
-        """Requests that are done at a time, now; may change."""
+        """Number of requests that are done at the same time; may change."""
         ...
 
     def results(
         self, job: Job, requests: Sequence[Plain], on_message: OnMessage | None = None
     ) -> Iterator[tuple[int, Plain]]:
-        """Place and result of every request, as they are done; the first are begun first.
+        """Index and result of every request, as they finish; they start in the given order.
 
         Args:
-            job: what the requests are done with; workers keep the latest.
+            job: the values that the requests need; workers keep the latest job.
             requests: any number.
-            on_message: is called with messages; a pool may hand them over as late as the result.
+            on_message: called with messages; a pool may deliver them as late as the result.
 
         Raises:
-            WorkerLostError: a worker was lost, and with it a request.
-            Exception: what the job raised. If it raised that elsewhere, only the kinds of error
-                that the pool was told of, and `RuntimeError` with the traceback for others.
+            WorkerLostError: a worker ended before its request was done.
+            Exception: what the job raised. From another process, only the types that the pool
+                knows are raised as they are, others as a `RuntimeError` with the traceback.
         """
         ...
 
@@ -93,7 +93,7 @@ class InProcess:
     count = 1
 
     def __init__(self, thread_count: int | None = None) -> None:
-        """Takes the threads that torch computes in; None for those of the caller."""
+        """Takes the number of threads for torch; None for that of the caller."""
         self._thread_count = thread_count
         self._begun: tuple[Job, Work] | None = None
         self._report: Report = _ignore
@@ -112,7 +112,7 @@ class InProcess:
 
 
 class ProcessPool:
-    """So many processes on this machine; they end with their owner, whatever they are doing."""
+    """Processes on this machine; they end with their owner, whatever they are doing."""
 
     def __init__(
         self,
@@ -125,9 +125,9 @@ class ProcessPool:
 
         Args:
             count: processes.
-            folder: for the files of jobs; nobody else's, and removed with all that is in it.
-            thread_count: threads that torch computes in, in each process.
-            errors: exceptions, made of plain values, that are raised here as they were there.
+            folder: for the files of jobs only; it is removed with everything in it.
+            thread_count: threads of torch in each process.
+            errors: exceptions, made of plain values, that are raised here as in the process.
         """
         self.count = count
         self._folder, self._thread_count, self._errors = folder, thread_count, errors
@@ -139,7 +139,7 @@ class ProcessPool:
         self._remove_files()  # of an owner that was killed
 
     def start(self, count: int) -> None:
-        """Starts processes until so many run, or all."""
+        """Starts processes until `count` of them run, or all."""
         while len(self._workers) < min(self.count, count):
             self._start_one()
 
@@ -201,7 +201,7 @@ class ProcessPool:
             self._begun.clear()
 
     def _send(self, worker: Connection, request: Plain) -> int:
-        """Hands a request to a worker; the number that its reply will bear."""
+        """Sends a request to a worker; returns the number that the reply will have."""
         number = next(self._numbers)
         # Nothing can be sent to a process that has ended; that is noticed when it should reply.
         with suppress(ConnectionError):
@@ -240,7 +240,7 @@ def open_pool(
     errors: tuple[type[Exception], ...] = (),
     ahead: bool = False,
 ) -> Iterator[Pool]:
-    """A pool for the length of the block: this process if the count is 1, else so many others.
+    """A pool for the block: this process if the count is 1, otherwise `count` other processes.
 
     Args:
         count: how many.
@@ -334,7 +334,7 @@ def _encoded(value: Plain) -> bytes:
 
 
 def _through_json(value: Plain) -> Plain:
-    """The value as it would come out of a pipe, so that no pool takes what another one refuses."""
+    """The value as it would come out of a pipe, so that all pools accept the same values."""
     return json.loads(_encoded(value))
 
 

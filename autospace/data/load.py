@@ -1,4 +1,4 @@
-"""`load_data`: from the text of `--data` to a data set."""
+"""Reads the data set that the text of `--data` names."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,18 +43,17 @@ def load_data(
             or `synthetic[:key=value,...]`; or images that a program passes.
         resolution: Side of the square images in pixels; `None` keeps the most common size.
         channels: 1 (grey) or 3 (RGB); `None` keeps what the source has.
-        limit: Most examples of each split, stratified by class; `None` for all.
+        limit: Largest number of examples of each split, stratified by class; `None` for all.
         seed: Chooses the examples under a limit. A test split that the source lacks is held out
             the same way for every seed.
         cache: Folder where decoded image files are kept; `None` decodes every time.
-        tick: Receives the items done and the total, about ten times a second at most.
+        tick: Receives the number of items done and the total, at most about ten times a second.
 
     Returns:
         The data set.
 
     Raises:
-        DataError: The source is malformed, missing, damaged, too large or not labelled as it
-            must be.
+        DataError: The source is malformed, missing, damaged, too large or wrongly labelled.
     """
     request = Request(resolution, channels, limit, seed, cache, thinned(tick))
     if isinstance(source, DataSet):

@@ -11,7 +11,7 @@ PYTHON: Final = "python"
 
 
 class DataConfig(Section):
-    """Which images, and how they are prepared."""
+    """The images, and how they are prepared."""
 
     source: Annotated[
         str, Field(max_length=4096, description="digits, folder:PATH, cifar10:PATH, ...")

@@ -1,1 +1,1 @@
-"""Evaluators: how good is one architecture, behind one seam."""
+"""Evaluators: interchangeable measures of how good one architecture is."""

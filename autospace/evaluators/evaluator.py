@@ -1,6 +1,7 @@
-"""The seam: an architecture and a seed in, an evaluation out.
+"""The interface of evaluators, their settings, and the evaluations that they make.
 
-The settings of an evaluation: what decides the number that comes out.
+An evaluator takes an architecture and a seed and returns an `Evaluation`. All settings that
+affect its result are in `EvaluatorConfig`.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ SCORES_ONLY: Final[tuple[EvaluationMethod, ...]] = ("naswot", "synflow")
 
 
 class EvaluatorConfig(BaseModel):
-    """One recipe for all architectures.
+    """The settings of an evaluation, the same for all architectures.
 
     `steps`, `learning_rate` and `batch` are those of the short training, or of the supernet.
     """
@@ -46,7 +47,7 @@ class EvaluationError(AutospaceError):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is known of one architecture under one seed.
+    """The measured quality of one architecture under one seed.
 
     Attributes:
         score: larger is better; for methods that measure images the accuracy, a share (0 to 1).
@@ -77,13 +78,13 @@ class EvaluationRequest:
 
 
 class Evaluator(Protocol):
-    """Says how good an architecture is: a pure function of its arguments."""
+    """Measures how good an architecture is; the result depends only on the arguments."""
 
     def evaluate(self, architecture: Architecture, seed: int) -> Evaluation:
         """The evaluation under one seed.
 
         Raises:
-            EvaluationError: it cannot be made on this machine, or not of this architecture.
+            EvaluationError: it cannot be made on this machine, or for this architecture.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""From settings to an evaluator."""
+"""Makes an evaluator from settings."""
 
 import hashlib
 import json
@@ -27,11 +27,11 @@ from autospace.supernets.supernet import Supernet, space_supernet
 
 @dataclass(frozen=True)
 class Setup:
-    """All that an evaluator is made of, apart from the images.
+    """Everything that an evaluator is made from, except the images.
 
     Attributes:
-        spaces: whose networks a supernet holds; other methods do not look at them.
-        seed: of what is drawn once for all architectures: splits, limits, a supernet.
+        spaces: the spaces whose networks a supernet holds; other methods do not use them.
+        seed: of what is drawn once for all architectures: splits, limits and a supernet.
         device: `cpu` or `cuda[:n]`.
         folder: where decoded images and a supernet's weights are kept.
     """
@@ -79,7 +79,7 @@ class Setup:
         )
 
     def conditions(self, images: Images) -> dict[str, Any]:
-        """All that decides an evaluation beside architecture and seed, as plain values."""
+        """All that determines an evaluation, except architecture and seed, as plain values."""
         found: dict[str, Any] = {
             "data": images.data.digest,
             "device": torch.device(self.device).type,
@@ -143,6 +143,6 @@ def _digest(value: Any) -> str:
 
 
 def _space_key(space: Space) -> str:
-    """A digest of what a space offers: skeleton, and the functions per layer in their order."""
+    """A digest of a space: its skeleton, and the functions of every layer in their order."""
     cells = [layer.keys for layer in space.layers]
     return _digest([skeleton_key(space.skeleton), cells])

@@ -1,7 +1,7 @@
-"""Scores of untrained networks, and the evaluators that they make. Proxies, no accuracies.
+"""Evaluators that score untrained networks; the scores are proxies, not accuracies.
 
-Larger is better. A score is a function of a network as it is initialised, and of one batch of
-training images; it may leave the network changed.
+A larger score is better. A score is a function of an initialised network and of one batch of
+training images; computing it may change the network.
 """
 
 import math
@@ -20,7 +20,7 @@ from autospace.training.task import CLASSIFICATION
 
 BATCH: Final = 128
 LOWEST: Final = -1e6
-"""Score of a network whose score is no number: below all others."""
+"""The score of a network whose score is not finite; below all others."""
 SMALLEST_EIGENVALUE: Final = 1e-5
 
 Score = Callable[[Network, torch.Tensor, torch.Tensor], float]
@@ -44,7 +44,7 @@ class ZeroCostEvaluator:
 def naswot(network: Network, images: torch.Tensor, labels: torch.Tensor) -> float:
     """The log of |det K| (Mellor et al., ICML 2021, equation 2), summed over all activations.
 
-    K counts, for every two images, the units that are on for both or off for both.
+    K counts, for every two images, the units that are active for both or inactive for both.
     """
     del labels
     codes: list[torch.Tensor] = []

@@ -1,1 +1,1 @@
-"""Spaces as text that other programs read; importing no target package."""
+"""Writes spaces as text that other programs read; imports none of these programs."""

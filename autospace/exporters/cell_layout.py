@@ -1,10 +1,10 @@
-"""Where the nodes and edges of a cell go in a picture, in columns and rows.
+"""Places the nodes and edges of a cell in the rows and columns of a picture.
 
 Nodes become horizontal bars, row by row along the longest path; every edge becomes one vertical
-wire from its source's bar to its target's. Sweeping the rows from the input down, the wires that
-are under way form a list from left to right. A node whose incoming wires stand side by side in it
-replaces them by its outgoing ones, and nothing crosses. Which order to leave in is searched; every
-planar cell has such orders, so every cell of up to four nodes does.
+wire from the bar of its source to that of its target. A sweep over the rows from the input down
+keeps a list of the current wires from left to right. If the incoming wires of a node are adjacent
+in it, its outgoing wires replace them, and nothing crosses. The order of the outgoing wires is
+searched; every planar cell has an order without crossings, so every cell of up to four nodes has.
 """
 
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ class CellLayout:
 
 
 def cell_layout(cell: Cell) -> CellLayout:
-    """The narrowest arrangement found for the live edges of a cell that is not zero."""
+    """The narrowest arrangement in the search, for the live edges of a cell that is not zero."""
     edges = cell.pruned().edges
     rows = _longest_path_rows(edges)
     best: CellLayout | None = None
@@ -86,7 +86,7 @@ def _longest_path_rows(edges: tuple[Edge, ...]) -> list[list[int]]:
 
 
 def _arrangements(edges: tuple[Edge, ...], rows: list[list[int]]) -> Iterator[list[_Row]]:
-    """Per row, blocks from left to right: a bar's wires, or one wire that passes by."""
+    """Per row, blocks from left to right: the wires of a bar, or one wire that passes it."""
     dead_ends: set[tuple[int, tuple[int, ...]]] = set()
     steps = 0
 

@@ -1,4 +1,4 @@
-"""A space or an architecture as a graph: DOT (`dot -Tsvg` draws it) and Mermaid (for Markdown)."""
+"""Writes spaces and architectures as graphs: DOT (for `dot -Tsvg`) or Mermaid (for Markdown)."""
 
 import json
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ def stem_facts(skeleton: Skeleton) -> tuple[str, ...]:
 
 
 def head_facts(skeleton: Skeleton) -> tuple[str, ...]:
-    """What makes class scores of the last layer's output."""
+    """The parts that turn the output of the last layer into class scores."""
     last = [f"conv 1x1, {skeleton.head} channels"] if skeleton.head else []
     return (*last, "global average pool", f"{skeleton.classes} classes")
 

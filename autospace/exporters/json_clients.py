@@ -1,4 +1,4 @@
-"""A space or an architecture in the JSON of the tools that search: one function per tool."""
+"""Writes a space or an architecture as JSON for search tools: one function per tool."""
 
 import json
 import math
@@ -15,11 +15,11 @@ TEMPERATURE: Final = 1.0
 
 
 def odds(fitnesses: Sequence[float | None]) -> list[float]:
-    """Positive weights that rise with fitness, the largest 1; all 1 where nothing tells.
+    """Positive weights that rise with fitness, the largest 1; all 1 where fitness does not differ.
 
     A softmax of fitness over its standard deviation within the layer. Scorers measure fitness in
     different units (a fall of the loss, log-odds), and no linear change of unit changes the odds.
-    A candidate without fitness weighs as much as one of mean fitness.
+    A candidate without fitness has the weight of one with mean fitness.
     """
     known = [fitness for fitness in fitnesses if fitness is not None]
     scale = max(map(abs, known), default=0.0)

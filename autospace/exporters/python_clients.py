@@ -1,8 +1,7 @@
-"""A space as a Python module for the tools that are told in Python: one function per tool.
+"""Writes a space as a Python module for tools that are configured in Python.
 
-Data as Python source, formatted as a formatter would leave it.
-
-Text from files enters generated code here and nowhere else, as string literals.
+There is one function per tool. The source has the layout that a formatter would give it. Names
+from files enter generated code only as string literals, which `literal` makes.
 """
 
 from collections.abc import Mapping
@@ -38,7 +37,7 @@ def _table(name: str, rows: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def space_data(space: Space) -> str:
-    """What every generated module of a space has: its name, and the MAdds of its cells.
+    """The data in every generated module of a space: its name, and the MAdds of its cells.
 
     The ids of the candidates are the keys of `MADDS`, layer by layer.
     """

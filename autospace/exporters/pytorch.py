@@ -1,11 +1,9 @@
-"""A space or an architecture as one Python file that needs PyTorch only.
+"""Writes a space or an architecture as one Python file that needs only PyTorch.
 
 The classes and functions of the file are those of `templates/`, which linters and the type checker
-read like any other source. Tables of cells and layers are nested Python literals, laid out as ruff
-and black lay them out.
-
-Weights in the file have the names that `autospace.networks.network.Network` gives them, so that
-trained ones load as they are.
+read like any other source. Tables of cells and layers are nested Python literals, formatted as by
+ruff and black. The weights have the same names as in `autospace.networks.network.Network`, so
+trained weights load without changes.
 """
 
 import ast
@@ -38,7 +36,7 @@ _MARK: Final = re.compile(r"  # (?:(\w+)|type: ignore.*)$")
 
 
 def imports(*templates: str) -> str:
-    """What the definitions of these templates import, sorted as isort does."""
+    """The imports of these templates, sorted as by isort."""
     nodes = (node for name in templates for node in _tree(name).body)
     lines = {ast.unparse(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)}
     groups: tuple[list[str], list[str]] = ([], [])
@@ -55,8 +53,8 @@ def definition(template: str, name: str, **marks: bool | str) -> str:
     Args:
         template: the file's name.
         name: of the class or function; `__main__` for what the file does as a program.
-        marks: for every mark at the end of a line, such as `# mix`, whether the lines that have
-            it stay, or the text that takes their place.
+        marks: for every mark at the end of a line, such as `# mix`, whether the lines with it
+            stay, or the text that replaces them.
     """
     lines: list[str] = []
     for mark, marked in groupby(_definitions(template)[name], key=_mark):
@@ -109,7 +107,7 @@ _MIXES: Final = {"gate": "Gate", "se": "SqueezeExcite"}
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What the cells of a file are made of; `zero` if one of them has no edge."""
+    """The operations and mixes in the cells of a file; `zero` if one cell has no edge."""
 
     operations: frozenset[str]
     mixes: frozenset[str]
@@ -192,7 +190,7 @@ def laid_out(node: Node, before: str = "", after: str = "", depth: int = 0) -> s
     """The text of a node between two others: on one line if it fits there, else part by part."""
     margin = " " * INDENT * depth
     line = f"{margin}{before}{_flat(node)}{after}"
-    # Of what is not ASCII, formatters know the width better: it is taken for too wide, always.
+    # Only a formatter knows the width of text that is not ASCII: it always counts as too wide.
     if isinstance(node, str) or (line.isascii() and len(line) <= WIDTH):
         return line
     inner = (laid_out(part, label, ",", depth + 1) for label, part in node.parts)
@@ -207,7 +205,7 @@ _STEM_CELL: Final = Candidate("stem", mbconv(3, 1))
 
 
 def constants(skeleton: Skeleton) -> str:
-    """What goes into the network and what comes out."""
+    """The constants for the input and the output of the network."""
     side = skeleton.resolution
     return (
         f"IMAGE = ({skeleton.in_channels}, {side}, {side})  # channels, height, width\n"

@@ -1,6 +1,6 @@
-"""Pictures of cells, layers and networks as SVG text: equal values give equal bytes.
+"""Draws cells, layers and networks as SVG text; equal values give equal bytes.
 
-One cell as a piece of SVG: bars for its nodes, wires with a label for its edges.
+In a cell, bars are nodes, and wires with a label are edges.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A space or an architecture as a table: one row per layer and candidate."""
+"""Writes a space or an architecture as a table: one row per layer and candidate."""
 
 import csv
 from io import StringIO
@@ -16,8 +16,8 @@ _FORMULA: Final = ("=", "+", "-", "@")
 def csv_table(value: Space | Architecture) -> str:
     """The table as CSV, with a header; an empty field where a candidate has no fitness.
 
-    Ids stand as they are: an id that was changed for the sake of spreadsheets would no longer
-    name its cell. `formulas` tells which ones a spreadsheet would misread.
+    Ids are not changed: an id that was changed for spreadsheets would no longer name its cell.
+    `formulas` lists the ids that a spreadsheet would misread.
     """
     rows = _rows(value)
     text = StringIO()

@@ -1,4 +1,4 @@
-"""What a space or an architecture can be exported to."""
+"""The formats to which a space or an architecture can be exported."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ class Target:
     """One format.
 
     Attributes:
-        purpose: what it is for, in a line.
+        purpose: its purpose, in one line.
         reader: the package that reads it; empty where the standard library or a viewer does.
-        suffix: what names of its files end in.
-        space: makes its text from a space; None where only an architecture will do.
-        architecture: makes its text from an architecture; None where only a space will do.
+        suffix: the end of the names of its files.
+        space: makes its text from a space; None if only an architecture can be exported.
+        architecture: makes its text from an architecture; None if only a space can be exported.
         deployed: whether it is a binary file, written by `autospace.networks.deploy` instead.
     """
 

@@ -1,1 +1,1 @@
-"""Spaces and architectures out of other programs' files: pure functions from text to values."""
+"""Reads spaces and architectures from files of other programs: pure functions of their text."""

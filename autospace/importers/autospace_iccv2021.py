@@ -1,17 +1,15 @@
-"""The files that the authors of AutoSpace (Zhou et al., ICCV 2021) published.
+"""Reads the files that the authors of AutoSpace (Zhou et al., ICCV 2021) published.
 
 A space file lists cells per pair of layers, as matrices without names. A network file is one of
-ProxylessNAS with the additional block `Motif`, which holds one matrix.
+ProxylessNAS with the additional block `Motif`, which has one matrix.
 
-The 4x4 matrix by which the authors of AutoSpace (ICCV 2021) write a cell down.
+A cell is a 4x4 matrix M. `M[i][j]` below the diagonal is the operation on the edge j -> i,
+`M[0][3]` is the expansion, `M[1][3]` has the gates of nodes 2 and 3, and all other entries are 0.
+The authors did not document these numbers. A comparison of their two files led to this reading;
+with it, their network has the published cost of 340M MAdds and 4.3M params.
 
-Nothing says what its numbers mean. This reading was found by holding the authors' two files
-against each other: with it, their network costs what they published, 340M MAdds and 4.3M params.
-`M[i][j]` below the diagonal is the operation on the edge j -> i, `M[0][3]` chooses the expansion,
-`M[1][3]` says of nodes 2 and 3 whether they are gated, everything else is 0.
-
-What stays a guess: code 3 occurs in no network of theirs, and a depthwise 1x1 fits its place
-between identity (2) and depthwise 3x3 (5); a mix flag is taken for the gate without weights.
+Two meanings are assumed. Code 3 occurs in no network of theirs; it is read as a depthwise 1x1,
+between identity (2) and depthwise 3x3 (5). A mix flag is read as the gate without weights.
 """
 
 import json
@@ -56,7 +54,7 @@ def motif(value: object, path: str) -> Cell:
     """The cell that a matrix describes, given as lists or as the text of such lists.
 
     Raises:
-        SpaceError: no such matrix, or a number in it that has no meaning; the path says which.
+        SpaceError: not such a matrix, or a number in it without a meaning; the path names it.
     """
     if isinstance(value, str):
         with located(path):
@@ -105,7 +103,7 @@ def read(text: str, target: Target) -> Space | Architecture:
     """The space, or the one network, that a file of the authors describes.
 
     Raises:
-        SpaceError: neither of both, or one that cannot be expressed.
+        SpaceError: it is neither of the two, or cannot be expressed here.
     """
     plain = parse_json(text)
     if isinstance(plain, dict) and "first_conv" in plain:
@@ -175,7 +173,7 @@ def _some(value: object, path: str, most: int) -> list[object]:
 
 
 def _spread(lists: int, skeleton: Skeleton) -> int:
-    """How many layers in a row share a list: two, as published, or one."""
+    """How many consecutive layers share a list: two, as published, or one."""
     layers = len(skeleton.layers)
     for per_list in (2, 1):
         if lists == -(-layers // per_list):
@@ -194,10 +192,10 @@ def _common_tail(lists: Sequence[Sequence[Cell]]) -> int:
 
 
 def _references(lists: Sequence[Sequence[Cell]]) -> list[int]:
-    """Where MBConv k3 of the largest expansion that all lists have stands; empty if none is."""
+    """The index per list of MBConv k3 of the largest expansion in all lists; empty if none is."""
     for expansion in reversed(EXPANSIONS):
         wanted = canonical_key(mbconv(KERNELS[0], expansion))
-        # They write it with identities, which pool at stride 2: the key at stride 1 tells.
+        # They write it with identities, which pool at stride 2: the key at stride 1 decides.
         keys = [[canonical_key(cell) for cell in cells] for cells in lists]
         if all(wanted in each for each in keys):
             return [len(each) - 1 - each[::-1].index(wanted) for each in keys]
@@ -205,7 +203,7 @@ def _references(lists: Sequence[Sequence[Cell]]) -> list[int]:
 
 
 def _motif_block(block: Fields) -> Cell:
-    """The cell of a `Motif`; what the block says twice has to agree."""
+    """The cell of a `Motif`; values that the block states twice have to agree."""
     block.fixed(kernel_size=3, num_nodes=NODES, atten_mode="channel", has_se=False)
     cell = motif(block.take("build_graph"), block.at("build_graph"))
     block.fixed(expand_ratio=cell.expansion)

@@ -1,4 +1,4 @@
-"""Every format that can be imported, by name."""
+"""The formats that can be imported, by name."""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -10,14 +10,14 @@ from autospace.spaces.errors import shown
 
 
 class ImportFormat(NamedTuple):
-    """What a format is for, and how its text becomes a value.
+    """The purpose of a format, and the function that reads its text.
 
     Attributes:
         gives: `space`, `architecture`, or both.
-        needs: `skeleton` if cells are put around one (a usual one unless told), `space` if ids
-            refer to one.
-        about: one line for people.
-        read: from text and target to the value.
+        needs: `skeleton` if its cells are put into one (a default one if none is given), `space` if
+            its ids refer to one.
+        about: a description in one line.
+        read: makes the value from a text and a target.
     """
 
     gives: str
@@ -79,10 +79,10 @@ FORMATS: Final[dict[str, ImportFormat]] = {
 
 
 def import_text(name: str, text: str, target: Target) -> Space | Architecture:
-    """What a text of a foreign format describes.
+    """The space or architecture that a text of another program describes.
 
     Raises:
-        SpaceError: no format of this name, or a text that is not of it or cannot be expressed.
+        SpaceError: the format is unknown, or the text is not in it or cannot be expressed here.
     """
     if name not in FORMATS:
         raise SpaceError("", f"unknown format {shown(name)}; allowed: {', '.join(FORMATS)}")

@@ -1,8 +1,9 @@
-"""The phenotype: a cell as a torch module.
+"""The phenotype: a cell as a torch module, with gradient checkpointing if asked.
 
-Gradient checkpointing (Chen et al., "Training deep nets with sublinear memory cost", 2016): a part
-keeps only its input and is computed again in the backward pass. This saves memory for about a third
-more time. Plain checkpointing would let batch normalisation count the same batch twice.
+With gradient checkpointing (Chen et al., "Training deep nets with sublinear memory cost", 2016), a
+cell keeps only its input and is computed again in the backward pass. This saves memory and takes
+about a third more time. Torch's own checkpointing would let batch normalisation count the same
+batch twice; `recomputed` does not.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +22,10 @@ from autospace.spaces.cells.cost import se_channels
 def recomputed(
     part: nn.Module, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
 ) -> torch.Tensor:
-    """`function(x)`; its batch normalisations are in `part`. Gradients are equal to the bit."""
+    """`function(x)`, computed again in the backward pass; gradients are equal to the bit.
+
+    The batch normalisations of the function are those of `part`.
+    """
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _statistics_at_rest(part)
@@ -35,7 +39,7 @@ def recomputed(
 
 @contextmanager
 def _statistics_at_rest(part: nn.Module) -> Iterator[None]:
-    """As long as it lasts, batches leave no trace in running statistics.
+    """Within the block, batches do not change the running statistics.
 
     The norms stay in training mode with statistics of their own: they have to keep exactly the
     tensors that they kept the first time.
@@ -95,7 +99,7 @@ class CellModule(nn.Module):
         initialise(self)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """What the output node holds before projection: [N, e * C, H/s, W/s]."""
+        """The value of the output node before projection: [N, e * C, H/s, W/s]."""
         return self._features(x).finished()
 
     def _features(self, x: torch.Tensor) -> Node:

@@ -1,4 +1,4 @@
-"""What the frozen reference shows of a batch, remembered as long as memory allows."""
+"""Features of batches in the frozen reference network, cached as long as memory allows."""
 
 from collections.abc import Callable, Sequence
 from typing import Generic, Literal, NamedTuple, TypeVar
@@ -32,7 +32,7 @@ Look = Callable[[Network, torch.Tensor, torch.Tensor], list[Seen]]
 
 
 class Steps(Generic[Seen]):
-    """What layers show on the batch of a step; later rounds ask for the same steps again."""
+    """The features of layers on the batch of a step, cached: later rounds need the same steps."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Skeletons filled with cells, as torch modules."""
+"""Networks as torch modules: a skeleton with a cell in every layer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
@@ -21,7 +21,7 @@ def build_cell(cell: Cell, shape: LayerShape) -> CellModule:
 
 
 class Trace(NamedTuple):
-    """What passed through a network: logits, and per layer the cell's input and output."""
+    """A recorded forward pass: the logits, and the input and output of every layer's cell."""
 
     logits: torch.Tensor
     inputs: list[torch.Tensor]
@@ -69,14 +69,14 @@ class Network(nn.Module):
         return self.rest(self.stem(images), 0)
 
     def before(self, images: torch.Tensor, layer: int) -> torch.Tensor:
-        """The input of a layer: a later `rest` from there on gives the logits."""
+        """The input of a layer; `rest` computes the logits from it."""
         x: torch.Tensor = self.stem(images)
         for shape, cell in list(self.stages())[:layer]:
             x = joined(shape, x, cell(x))
         return x
 
     def rest(self, x: torch.Tensor, start: int) -> torch.Tensor:
-        """Logits from the input x of layer `start` on."""
+        """Logits from x, the input of layer `start`."""
         for shape, cell in list(self.stages())[start:]:
             x = joined(shape, x, cell(x))
         return self.classify(x)
@@ -110,6 +110,6 @@ Placeable = TypeVar("Placeable", bound=nn.Module)
 
 
 def placed(module: Placeable, device: torch.device | str) -> Placeable:
-    """The module on a device, its weights in the memory format that convolutions want."""
+    """The module on a device, with its weights in the memory format that suits convolutions."""
     placed_there: Placeable = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return placed_there

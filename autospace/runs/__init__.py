@@ -1,1 +1,1 @@
-"""What a run leaves on disk, whatever it computes."""
+"""The files of a run, whatever it computes."""

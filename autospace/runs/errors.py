@@ -4,7 +4,7 @@ from autospace.spaces.errors import AutospaceError
 
 
 class CheckpointError(AutospaceError):
-    """A checkpoint that this program did not write, or that was damaged."""
+    """A checkpoint that is damaged or was not written by this program."""
 
 
 class ConfigError(AutospaceError):

@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old text or the new one, never a part."""
+"""Writes files so that a reader sees the old text or the new one, never a part of it."""
 
 import os
 import secrets
@@ -33,7 +33,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Removes what a killed process left half-written; nobody else may be writing there."""
+    """Removes the partial files of a killed process; no other process may be writing there."""
     for left in folder.glob(f".*{_PART}"):
         left.unlink(missing_ok=True)
 

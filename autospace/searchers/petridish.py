@@ -1,24 +1,21 @@
-"""Petridish (Hu et al., NeurIPS 2019): networks grow by candidates that learn beside them.
+"""Petridish (Hu et al., NeurIPS 2019): networks grow by candidates that learn next to their cells.
 
-The first network is trained alone. Each round takes a network from near the hull of cost and error,
-inserts the other candidates of all its layers where they learn without being seen (`insertion.py`)
-while it is trained on, and lets those of the largest alpha replace its cells. The child is trained,
-judged, and joins the gallery, whose front is the result.
+The first network is trained alone. Each round takes a network from near the lower convex hull of
+cost and error and inserts the other candidates of all its layers. They learn without an effect on
+the network while it is trained further. Then those of the largest alpha replace its cells. The
+child is trained, evaluated and added to the gallery, whose front is the result. The gallery has all
+trained networks, each with its own weights and its parent.
 
-Candidates that learn beside a path unseen (Petridish, Hu et al., NeurIPS 2019, section 3).
-
-With sg(x), which lets no gradient back, and sf(x) = x - sg(x), which is 0 but hands the gradient
-on, the output y of a layer's active cell becomes
+Inserted candidates learn as in section 3 of the paper. With sg(x), which stops the gradient, and
+sf(x) = x - sg(x), which is 0 but passes the gradient on, the output y of a layer's active cell
+becomes
 
     y + sf(sum_k alpha_k (c_k(sg(x)) - sg(y)))
 
-The value is y, and all gradients of the path's own weights are as they were; c_k gets
-alpha_k dL/dy, and alpha_k gets <dL/dy, c_k(x) - y>: how the loss would change if c_k began to
-stand in for the cell. The paper adds c_k(sg(x)), without - sg(y), since what it selects is added to
-the layer; an architecture of a space has one cell a layer, so that here it replaces the cell.
-
-The gallery holds the networks that have been trained, each with its own weights and its parent. Its
-next parent is near the lower convex hull of cost and error, a falling line from the cheapest on.
+The value is y, and all gradients of the path's own weights stay the same; c_k gets alpha_k dL/dy,
+and alpha_k gets <dL/dy, c_k(x) - y>, the change of the loss if c_k began to replace the cell. The
+paper adds c_k(sg(x)) without - sg(y), since its selected candidates are added to the layer; an
+architecture of a space has one cell per layer, so here a candidate replaces the cell.
 """
 
 import random

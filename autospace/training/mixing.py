@@ -1,6 +1,6 @@
-"""Mixup, CutMix and random erasing: whole batches, in a handful of tensor operations.
+"""Mixup, CutMix and random erasing of whole batches, in a few tensor operations.
 
-Batches come augmented and normalised, so zero is the mean colour.
+The batches are already augmented and normalised, so zero is the mean colour.
 """
 
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ def erased(images: torch.Tensor, boxes: Boxes) -> torch.Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Mixing:
-    """Which of the three a batch goes through; where both could, a coin chooses mixup or CutMix.
+    """Which of the three change a batch; of mixup and CutMix, if both may, a coin chooses one.
 
     Attributes:
         classes: of the data set.

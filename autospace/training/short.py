@@ -1,8 +1,7 @@
-"""Training a network for some steps, and measuring it: for warm-up, trials and evaluations.
+"""Trains a network for a number of steps, and measures it: for warm-up, trials and evaluations.
 
-Optimisers over a network's weights.
-
-The learning rate: a linear warm-up, then a cosine.
+Optimisers are made here, for full trainings too. The learning rate rises linearly in the warm-up
+and then follows a cosine.
 """
 
 import math
@@ -28,7 +27,7 @@ def rate(step: int, steps: int, rise: int, peak: float, final: float = 0.0) -> f
         steps: of the whole training.
         rise: the first steps, over which the rate rises linearly to its peak; at least 1.
         peak: the largest rate.
-        final: what the cosine falls to, reached after the last step.
+        final: the end of the cosine, which is reached after the last step.
     """
     if step < rise:
         return peak * (step + 1) / rise
@@ -39,7 +38,7 @@ def rate(step: int, steps: int, rise: int, peak: float, final: float = 0.0) -> f
 def make_scheduler(
     optimizer: torch.optim.Optimizer, *, steps: int, rise: int, final: float, start: int = 0
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """The schedule as torch's own scheduler: a function of the step, so without state to keep.
+    """The schedule as one of torch; it is a function of the step, so it has no state to save.
 
     Args:
         optimizer: its rate is the peak.
@@ -69,7 +68,7 @@ def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]
 def sgd(
     weights: Iterable[Any], rate: float, momentum: float, decay: float, execution: Execution
 ) -> torch.optim.SGD:
-    """SGD with Nesterov momentum, over parameters or groups of them; fit for being recorded."""
+    """SGD with Nesterov momentum, over parameters or groups of them; ready to be recorded."""
     kept: dict[str, Any] = {
         "momentum": momentum,
         "nesterov": momentum > 0,
@@ -148,9 +147,9 @@ def train(
 ) -> None:
     """Trains a network in place for the steps from `start` to the end of the recipe.
 
-    `after_step` is called with the step just done and its loss, a scalar on the device that holds
-    until the next step. The task is classification, with the recipe's label smoothing, unless
-    another is given.
+    `after_step` is called after every step, with its number and its loss, a scalar on the device
+    that is valid until the next step. The default task is classification with the label smoothing
+    of the recipe.
     """
     optimizer = optimizer or make_optimizer(network, recipe, execution)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -178,7 +177,7 @@ def train(
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Accuracy and mean cross-entropy over so many images."""
+    """Accuracy and mean cross-entropy over a number of images."""
 
     accuracy: float
     loss: float

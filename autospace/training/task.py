@@ -1,7 +1,7 @@
-"""What networks are trained to do: the loss, and the metric that people read.
+"""What networks are trained to do: the loss, and the metric that is reported.
 
-A batch is a pair (inputs, targets). Everything that trains or measures networks asks a `Task`,
-never a loss function: scorers, supernets, search methods, evaluators and full trainings.
+A batch is a pair (inputs, targets). Everything that trains or measures networks (scorers,
+supernets, search methods, evaluators and full trainings) gets its loss from a `Task`.
 """
 
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ Reduction = Literal["mean", "sum"]
 
 
 class Task(Protocol):
-    """What a network's outputs are compared with its targets by."""
+    """Compares the outputs of a network with the targets."""
 
     def loss(
         self, outputs: torch.Tensor, targets: torch.Tensor, reduction: Reduction = "mean"
     ) -> torch.Tensor:
-        """What training lowers: a scalar, the mean or sum over the predictions of a batch."""
+        """The loss that training minimises: the mean or sum over the predictions, a scalar."""
         ...
 
     def right(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Whether each prediction is right: a boolean per prediction; its mean is the metric."""
+        """Whether each prediction is correct: a boolean per prediction; the mean is the metric."""
         ...
 
 

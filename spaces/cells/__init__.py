@@ -1,1 +1,1 @@
-"""The cell: value, vocabulary, key, cost, variation and notation."""
+"""The cell: its value, operations, key, cost, variation and notation."""

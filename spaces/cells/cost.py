@@ -1,4 +1,4 @@
-"""MAdds and params in closed form.
+"""MAdds and params of a cell, in closed form.
 
 MAdds are the multiply-accumulates of one image through convolutions and linear layers; bias,
 batch normalisation and activations do not count. Params are all trainable weights.

@@ -1,9 +1,9 @@
-"""The seam of cell families: what every kind of cell has to answer, and the table of those kinds.
+"""The interface of cell families, and the table of the families.
 
-A family is a vocabulary of operations with the values that are made of them. Everything outside
-this folder reaches a cell's key, cost, variation, notation and document through its family. A
-second family is a folder with a cell, a prior and a class that answers `Family`, an entry in
-`FAMILIES` here, and one in `BUILDERS` of `autospace.networks.network`.
+A family is a set of operations and the cells that are made of them. All code outside this folder
+gets the key, cost, variation, notation and document of a cell from its family. To add a family,
+add a folder with a cell, a prior and a class that implements `Family`, an entry in `FAMILIES` here,
+and an entry in `BUILDERS` of `autospace.networks.network`.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -38,13 +38,13 @@ P = TypeVar("P")
 class Family(Protocol[C, P]):
     """Cells of one kind: immutable, hashable values of type C, drawn under priors of type P.
 
-    A cell has `kind`, and `operations`, the names of those that it is made of.
+    A cell has `kind`, and `operations`, the names of its operations.
 
     Attributes:
         kind: the name of the family in files.
         operations: the names of all operations that this process knows.
         built_in: the names that every program knows, which the published schema allows.
-        usual: the operations that cells are made of unless the user chooses.
+        usual: the default operations of cells.
         skipped: the cell that computes zero, so that a shortcut skips its layer.
         document: the structure of a cell in a file, an object with keys of its own.
     """
@@ -60,13 +60,13 @@ class Family(Protocol[C, P]):
         """Raises `SpaceError` for a name that is not among `operations`."""
 
     def check(self, cell: C, shape: LayerShape) -> None:
-        """Raises `SpaceError` for a cell that cannot stand at a layer of this shape."""
+        """Raises `SpaceError` for a cell that does not fit a layer of this shape."""
 
     def key(self, cell: C, shape: LayerShape) -> str:
         """A text shared by exactly the cells that compute the same function at this layer."""
 
     def canonical(self, cell: C) -> C:
-        """One cell for all ways to write the same one down."""
+        """The same cell for all equivalent ways to write it."""
 
     def cost(self, cell: C, shape: LayerShape) -> Cost:
         """MAdds and params at this layer."""

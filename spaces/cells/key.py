@@ -1,12 +1,12 @@
 """One key for all cells that compute the same function.
 
-A cell is evaluated with symbols instead of images. What a node holds is a sum of terms; a term is
-an atom that went through some average pools. Atoms are the input and the results of everything
-that is not linear: depthwise operations, max pools, gates, squeeze-and-excitation. This form is
-the same for all ways to write a function down: identities disappear, average pools are linear,
-max(2x) is 2 max(x), and what has no weights is the same wherever it is computed from the same.
+A cell is evaluated with symbols instead of images. The value of a node is a sum of terms; a term is
+an atom after some average pools. Atoms are the input and the results of everything that is not
+linear: depthwise operations, max pools, gates, squeeze-and-excitation. All ways to
+write a function have the same form: identities disappear, average pools are linear, max(2x) is
+2 max(x), and operations without weights on equal inputs are one atom.
 
-The key writes the atoms down under the numbering that sorts first. It is exact, not a hash.
+The key is the list of atoms, numbered so that it sorts first. It is exact, not a hash.
 """
 
 from collections import Counter

@@ -1,6 +1,6 @@
-"""A cell, its edges and its costs in a few characters.
+"""The notation of cells: a cell, an edge or a layer in a few characters.
 
-What makes a cell another one than the reference, in the notation of cells.
+The differences between a cell and a reference have the same notation.
 """
 
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
@@ -35,7 +35,7 @@ def edge_label(edge: Edge, cell: Cell, shape: LayerShape | None = None) -> str:
 
 
 def dead_edges(cell: Cell) -> tuple[Edge, ...]:
-    """The edges on no path from input to output, which compute nothing that is used."""
+    """The edges that are on no path from input to output, so that nothing uses their results."""
     live = cell.live_nodes
     return tuple(edge for edge in cell.edges if not {edge.source, edge.target} <= live)
 
@@ -48,7 +48,7 @@ def node_label(cell: Cell, node: int) -> str:
 
 
 def shape_label(shape: LayerShape) -> str:
-    """What a layer does to a feature map: `16x32x32 -> 32x16x16 /2`."""
+    """The shapes of a layer's input and output, and its stride: `16x32x32 -> 32x16x16 /2`."""
     side, out_side = shape.resolution, shape.out_resolution
     stride = f" /{shape.stride}" if shape.stride != 1 else ""
     ends = f"{shape.in_channels}x{side}x{side} -> {shape.out_channels}x{out_side}x{out_side}"

@@ -1,4 +1,4 @@
-"""Cell to cell: random cells, local mutation and crossover, as pure functions of a generator."""
+"""Random cells, mutation and crossover, as pure functions of a random generator."""
 
 import random
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ class CellPrior:
 
 
 def random_cell(prior: CellPrior, rng: random.Random) -> Cell:
-    """A pruned cell with a path from input to output."""
+    """A random pruned cell with a path from input to output."""
     for _ in range(MAX_DRAWS):
         operations = tuple(_operation(prior, rng) for _ in range(prior.edges))
         mix = tuple(_mix(prior, rng) for _ in range(prior.nodes - 1))

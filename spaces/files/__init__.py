@@ -1,1 +1,1 @@
-"""Spaces as JSON, in and out."""
+"""Reads and writes spaces as JSON."""

@@ -1,9 +1,7 @@
-"""The JSON documents as pydantic models: their structure, and the published schema.
+"""The JSON documents as pydantic models, and the published JSON Schemas.
 
-What a single field can say is checked here; what holds between fields is checked by the values
-that `autospace.spaces.files.codec` builds from a document.
-
-The published JSON Schemas.
+The models check every field alone. Rules between fields are checked by the values that
+`autospace.spaces.files.codec` makes of a document.
 """
 
 from functools import cache
@@ -235,7 +233,7 @@ def json_schema(
     """JSON Schema (draft 2020-12) of a file format of this program, with cells of one family.
 
     Raises:
-        SpaceError: no such format, version or family.
+        SpaceError: the format, version or family is unknown.
     """
     for name, value, allowed in (
         ("format", format_, FILES),

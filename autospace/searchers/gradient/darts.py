@@ -1,17 +1,15 @@
 """DARTS (Liu et al., ICLR 2019): a softmax mixture of all candidates, and the guards it needs.
 
-Alpha moves by Adam on the validation loss: of the weights as they are (first order), or as they
-would be after their next step (second order). Guards, each an option: alpha rests at first; it
-stops when candidates without weights lead too many layers (DARTS+, Liang et al., 2019); the
-architecture is selected by perturbation instead of by alpha (DARTS-PT, Wang et al., ICLR 2021).
+Adam minimises the validation loss over alpha: with the current weights (first order), or with the
+weights after their next step, through which the gradient passes (second order). Each guard is an
+option: alpha is fixed at first; alpha stops when candidates without weights lead too many layers
+(DARTS+, Liang et al., 2019); the architecture is selected by perturbation instead of by alpha
+(DARTS-PT, Wang et al., ICLR 2021).
 
-DARTS's second order: the gradient of alpha through one step of the weights.
-
-Selection by perturbation (DARTS-PT, Wang et al., ICLR 2021): what is missed most is kept.
-
-Layer after layer, in random order, each candidate is taken out of the mixture in turn; the one
-whose absence raises the validation loss most is kept, and all others of its layer are dropped. The
-size of alpha says little about what a candidate is worth to the supernet.
+Selection by perturbation goes through the layers in random order. It takes each candidate out of
+the mixture in turn, keeps the one whose absence raises the validation loss most, and drops all
+others of the layer. The size of alpha is a poor measure of the value of a candidate to the
+supernet.
 """
 
 from collections.abc import Callable, Sequence

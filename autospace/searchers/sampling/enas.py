@@ -1,13 +1,12 @@
 """ENAS (Pham et al., ICML 2018): by REINFORCE a controller learns which paths to draw.
 
-Weights learn on a path that the controller draws; every few of those steps the controller learns
-from paths judged on one validation batch each. At the end paths drawn from it are judged in full.
+The controller is an LSTM that draws a path layer by layer. The weights learn on a path that the
+controller draws; every few of those steps the controller learns from paths that are evaluated on
+one validation batch each. At the end, paths drawn from it are evaluated on all validation images.
 
 The reward of a path is its accuracy - beta log pi: the mean of the second part is beta times the
-entropy, and so is its gradient. (The released code adds the entropies of the steps instead, and
-lets no gradient through them.) The baseline is a moving average of the rewards before the step.
-
-ENAS's controller (Pham et al., ICML 2018): an LSTM that draws a path layer by layer.
+entropy, and so is its gradient. (The released code instead adds the entropies of the steps, and
+stops their gradient.) The baseline is a moving average of the rewards before the step.
 """
 
 from collections.abc import Callable
