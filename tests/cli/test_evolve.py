@@ -156,7 +156,7 @@ BAD: list[tuple[list[str], str]] = [
     (["--skeleton", ""], "skeleton: "),
     (["--generations", "-1"], "evolution.generations: -1; allowed: a whole number from 0"),
     (["--population", "1"], "evolution.population: 1; allowed: a whole number from 2"),
-    (["--population", "3"], "tournament 4, population 3"),
+    (["--population", "3"], "tournament: 4; allowed: at most the population, 3"),
     (["--candidates", "0"], "evolution.candidates: 0; allowed: a whole number from 1"),
     (["--steps", "0"], "scoring.steps: 0"),
     (["--keep", "0"], "evolution.keep: 0"),

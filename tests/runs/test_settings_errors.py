@@ -53,15 +53,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"evolution": {"objectives": ["madds"]}},
-        "evolution: objectives are fitness, or fitness,madds",
+        "evolution: objectives: allowed: fitness, or fitness and madds in this order",
     ),
     (
         {"evolution": {"tournament": 100}},
-        "evolution: tournament 100, population 24: the tournament is at most the population",
+        "evolution: tournament: 100; allowed: at most the population, 24",
     ),
     (
         {"evolution": {"ageing": True, "objectives": ["fitness", "madds"]}},
-        "evolution: ageing keeps the youngest, fitness,madds the front: choose one",
+        "evolution: ageing and the objectives fitness and madds exclude each other",
     ),
     ({"scoring": {"rho": math.nan}}, f"scoring.rho: NaN; {ABOVE_0}"),
     ({"scoring": {"rho": math.inf}}, f"scoring.rho: Infinity; {ABOVE_0}"),
@@ -89,22 +89,25 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"cells": {"operations": ["none"]}},
-        "cells.operations: each operation once, and at least one besides none",
+        "cells.operations: allowed: each operation at most once, and at least one besides none",
     ),
     (
         {"cells": {"operations": ["skip_connect"]}},
-        "cells: reference_kernels: kernel 3 needs dw_conv_3x3, which is not among operations",
+        "cells: reference_kernels: kernel size 3 requires dw_conv_3x3 among operations",
     ),
     (
         {"cells": {"reference_kernels": [3, 4]}},
         "cells.reference_kernels[1]: 4; allowed: 3 or 5 or 7",
     ),
-    ({"cells": {"reference_kernels": [3, 3]}}, "cells.reference_kernels: each kernel once"),
+    (
+        {"cells": {"reference_kernels": [3, 3]}},
+        "cells.reference_kernels: allowed: each kernel size at most once",
+    ),
     (
         {"cells": {"reference_expansion": True}},
         "cells.reference_expansion: true; allowed: a number",
     ),
-    ({"cells": {"nodes": 2}}, "cells: window 2, but 2 nodes have 1 edges"),
+    ({"cells": {"nodes": 2}}, "cells: window: 2; 2 nodes allow at most 1 edges"),
     (
         {"cells": {"none_probability": 1.0}},
         "cells.none_probability: 1.0; allowed: a number from 0 to 0.9",
