@@ -1,6 +1,7 @@
-"""Batches as a pure function of the step: nothing to store, nothing to restore.
+"""Batches of normalised images, augmented by random crops, flips and cutout.
 
-Random crop, flip and cutout of a whole batch in a handful of tensor operations.
+A batch is a pure function of the step, so nothing has to be stored or restored. Each augmentation
+changes a whole batch in a few tensor operations.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from autospace.seeds import derived_seed
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """Which augmentations a training batch goes through.
+    """The augmentations of a training batch.
 
     Attributes:
         crop: Zero padding on every side, in pixels, from which a window of the image's size is
@@ -39,7 +40,7 @@ class Augment:
         """Checks the values."""
         for name, pixels in (("crop", self.crop), ("cutout", self.cutout)):
             if pixels < 0:
-                raise DataError(f"augment: {name} {pixels} is negative, 0 or more is allowed")
+                raise DataError(f"augment: {name} {pixels} is negative; allowed: 0 or more")
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Augments a batch of normalised images, in which zero is the mean colour.
@@ -119,7 +120,7 @@ class Normaliser:
 
     @classmethod
     def from_examples(cls, train: Examples) -> "Normaliser":
-        """Measures the training images.
+        """The normaliser that fits the training images.
 
         Args:
             train: At least one example. Pass the training part only, never validation or test.
@@ -131,7 +132,7 @@ class Normaliser:
             DataError: No examples.
         """
         if not len(train):
-            raise DataError("normaliser: no examples to measure, at least one is needed")
+            raise DataError("normaliser: no examples to measure; allowed: at least one")
         # Counts of the 256 values make both numbers exact, on any machine and in any order.
         values = torch.arange(256, dtype=torch.float64)
         moments = [_moments(train.images[:, c], values) for c in range(train.images.shape[1])]
@@ -168,19 +169,19 @@ class Batches:
         Args:
             examples: What to draw from, at least one.
             batch_size: Examples per batch; with fewer examples the batch is all of them.
-            seed: Decides order and augmentation; 0 or more.
-            device: Where the batches are wanted.
+            seed: Determines order and augmentation; 0 or more.
+            device: Where the batches are made.
             normaliser: From the training examples.
-            augment: For training; `None` for none.
+            augment: The augmentation of training batches; `None` for none.
             channels_last: Memory format of the images.
 
         Raises:
             DataError: No examples, a batch size below 1 or a negative seed.
         """
         if batch_size < 1:
-            raise DataError(f"batches: batch size {batch_size} is too small, 1 or more is allowed")
+            raise DataError(f"batches: batch size {batch_size} is too small; allowed: 1 or more")
         if not len(examples):
-            raise DataError("batches: no examples, at least one is needed")
+            raise DataError("batches: no examples; allowed: at least one")
         self._pixels = _pixels(examples.images.to(device), channels_last)
         self._labels = examples.labels.to(device)
         self._channels_last = channels_last
@@ -207,7 +208,7 @@ class Batches:
             DataError: A negative step.
         """
         if step < 0:
-            raise DataError(f"batches: step {step} is negative, 0 or more is allowed")
+            raise DataError(f"batches: step {step} is negative; allowed: 0 or more")
         epoch, index = divmod(step, len(self))
         chosen = self._epoch_order(epoch)[index * self._size : (index + 1) * self._size]
         images = self._images(self._pixels.index_select(0, chosen))
@@ -216,7 +217,7 @@ class Batches:
         return images, self._labels.index_select(0, chosen)
 
     def packed(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """The images and labels, and the rest as plain values; `unpacked` takes both."""
+        """The images and labels as tensors, and the settings as plain values, for `unpacked`."""
         tensors = {"pixels": self._pixels, "labels": self._labels}
         return tensors, {
             "batch_size": self._size,
@@ -304,7 +305,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class BatchSource(Protocol):
-    """Training batches as a pure function of the step, so that a resumed run sees the same."""
+    """Training batches as a pure function of the step: a resumed run gets the same batches."""
 
     def batch(self, step: int) -> Batch:
         """Images [N, C, H, W] and labels [N] of a step."""

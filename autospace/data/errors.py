@@ -52,8 +52,8 @@ def check_bytes(where: str, shape: Sequence[int]) -> None:
     if size > LARGEST_BYTES:
         axes = "x".join(str(extent) for extent in shape)
         raise DataError(
-            f"{where}: {axes} images take {size / 2**30:.1f} GiB, at most "
-            f"{LARGEST_BYTES / 2**30:.0f} GiB are allowed; give a lower resolution or a limit"
+            f"{where}: {axes} images take {size / 2**30:.1f} GiB; allowed: at most "
+            f"{LARGEST_BYTES / 2**30:.0f} GiB; give a lower resolution or a limit"
         )
 
 
@@ -70,8 +70,8 @@ def check_sides(where: str, height: int, width: int) -> None:
     """
     if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
         raise DataError(
-            f"{where}: image size {height}x{width} is out of bounds, "
-            f"sides of 1 to {LARGEST_SIDE} pixels are allowed"
+            f"{where}: image size {height}x{width} is out of bounds; "
+            f"allowed: sides of 1 to {LARGEST_SIDE} pixels"
         )
 
 

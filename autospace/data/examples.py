@@ -30,13 +30,13 @@ class Examples:
         """Checks the types and shapes."""
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
             raise DataError(
-                f"examples: images are {self.images.dtype} {list(self.images.shape)}, "
-                "uint8 [N, C, H, W] is needed"
+                f"examples: images are {self.images.dtype} {list(self.images.shape)}; "
+                "allowed: uint8 [N, C, H, W]"
             )
         if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
             raise DataError(
-                f"examples: labels are {self.labels.dtype} {list(self.labels.shape)}, "
-                f"int64 [{len(self.images)}] is needed"
+                f"examples: labels are {self.labels.dtype} {list(self.labels.shape)}; "
+                f"allowed: int64 [{len(self.images)}]"
             )
 
     def __len__(self) -> int:
@@ -58,8 +58,8 @@ class Examples:
         index = torch.as_tensor(indices, dtype=torch.int64, device=self.labels.device)
         if len(index) and not (int(index.min()) >= 0 and int(index.max()) < len(self)):
             raise DataError(
-                f"examples: indices {int(index.min())}..{int(index.max())} asked for, "
-                f"0..{len(self) - 1} are allowed"
+                f"examples: indices {int(index.min())}..{int(index.max())} are out of range; "
+                f"allowed: 0..{len(self) - 1}"
             )
         return Examples(self.images[index], self.labels[index])
 
@@ -91,7 +91,9 @@ class DataSet:
     def __post_init__(self) -> None:
         """Checks that labels, classes and shapes agree."""
         if len(self.classes) < 2:
-            raise DataError(f"{self.name}: {len(self.classes)} class found, 2 or more are needed")
+            raise DataError(
+                f"{self.name}: the number of classes is {len(self.classes)}; allowed: 2 or more"
+            )
         for title, split in (("train", self.train), ("test", self.test)):
             _check_labels(f"{self.name}: {title}", split.labels, len(self.classes))
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
@@ -147,10 +149,9 @@ def content_digest(classes: Sequence[str], train: Examples, test: Examples) -> s
 
 def _check_labels(where: str, labels: torch.Tensor, classes: int) -> None:
     if len(labels) == 0:
-        raise DataError(f"{where} split is empty, at least one example is needed")
+        raise DataError(f"{where} split is empty; allowed: at least one example")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise DataError(
-            f"{where} label {low if low < 0 else high} is out of range, "
-            f"0..{classes - 1} are allowed"
+            f"{where} label {low if low < 0 else high} is out of range; allowed: 0..{classes - 1}"
         )

@@ -21,11 +21,11 @@ Split = Literal["test", "validation"]
 
 @dataclass(frozen=True)
 class Images:
-    """Disjoint training and measured images, on the way to one device.
+    """Disjoint training and evaluation images, and the device that their batches are made on.
 
     Attributes:
         data: the data set that both were taken from.
-        normaliser: measured on the training images only.
+        normaliser: fitted to the training images only.
         augment: for training batches.
     """
 
@@ -37,7 +37,7 @@ class Images:
     device: torch.device
 
     def batches(self, size: int, seed: int) -> Batches:
-        """Training batches: equal seeds, equal batches."""
+        """Training batches; equal seeds give equal batches."""
         stream = derived_seed(seed, "batches", "evaluation")
         return Batches(self.training, size, stream, self.device, self.normaliser, self.augment)
 
@@ -47,7 +47,7 @@ class Images:
         return Batches(self.training, size, stream, self.device, self.normaliser)
 
     def measured_batches(self) -> Batches:
-        """The measured images."""
+        """Batches of the images that are measured."""
         return Batches(self.measured, MEASURED_AT_ONCE, 0, self.device, self.normaliser)
 
 
@@ -62,10 +62,11 @@ def load_images(
 ) -> Images:
     """Reads the data set and divides it.
 
-    With `split` `test`, all of the train split is trained on and the test split measured: a
-    learned space has seen all of the train split, so that part of it would favour that space.
-    With `validation`, a part of the train split is measured and the test split left alone.
-    Images that a program passes, `given`, are read in place of the source.
+    With `split` `test`, networks are trained on the whole train split and measured on the test
+    split. A learned space has seen the whole train split, so measuring on a part of it would
+    favour that space. With `validation`, networks are measured on a part of the train split, and
+    the test split is not used. Images that a program passes, `given`, are read in place of the
+    source.
 
     Raises:
         DataError: the images cannot be read or divided.

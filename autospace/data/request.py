@@ -1,4 +1,4 @@
-"""What a caller wants of a data set: the text of `--data` and everything besides, checked once."""
+"""What a caller asks of a data set: the text of `--data` and the options, checked once."""
 
 import time
 from collections.abc import Callable
@@ -68,7 +68,7 @@ def parse_source(text: str) -> Source:
         raise _malformed(text, "is not a data source")
     if kind == "digits":
         if colon:
-            raise _malformed(text, "has something after 'digits'")
+            raise _malformed(text, "has text after 'digits'")
         return Source(kind)
     if kind == "synthetic":
         return Source(kind, options=_options(text, rest) if colon else {})
@@ -106,12 +106,12 @@ _SECONDS_BETWEEN_TICKS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Size, channels and amount of data to read.
+    """The size, channels and number of images to read.
 
     Attributes:
         resolution: Side of the square images in pixels; `None` keeps the most common size.
         channels: 1 (grey) or 3 (RGB); `None` keeps what the source has.
-        limit: Most examples of each split; `None` for all.
+        limit: Largest number of examples of each split; `None` for all.
         seed: Chooses the examples under a limit.
         cache: Folder for decoded images; `None` for no cache.
         tick: Receives the items done and the total.
@@ -131,17 +131,17 @@ class Request:
         """Checks the values."""
         if self.resolution is not None and not 1 <= self.resolution <= LARGEST_SIDE:
             raise DataError(
-                f"resolution {self.resolution} is out of bounds, 1 to {LARGEST_SIDE} is allowed"
+                f"resolution {self.resolution} is out of bounds; allowed: 1 to {LARGEST_SIDE}"
             )
         if self.channels not in (None, 1, 3):
-            raise DataError(f"channels {self.channels} is not possible, 1 or 3 is allowed")
+            raise DataError(f"channels {self.channels} is not possible; allowed: 1 or 3")
         if self.limit is not None and self.limit < 1:
-            raise DataError(f"limit {self.limit} is out of bounds, 1 or more is allowed")
+            raise DataError(f"limit {self.limit} is out of bounds; allowed: 1 or more")
         check_seed(self.seed)
 
 
 def thinned(tick: Tick, clock: Callable[[], float] = time.monotonic) -> Tick:
-    """A tick that is passed on at most about ten times a second, and always at the end.
+    """A tick that is passed on about ten times a second at most, and always at the end.
 
     Args:
         tick: Receives the items done and the total.

@@ -1,4 +1,4 @@
-"""Stratified sampling: which examples go to validation, to test, or under a limit."""
+"""Stratified sampling: the examples of the validation and test splits, and of a limit."""
 
 import numpy as np
 import torch
@@ -38,8 +38,8 @@ def divide(examples: Examples, validation_fraction: float, seed: int) -> tuple[E
     rest = _others(chosen, len(examples))
     if not len(chosen) or not len(rest):
         raise DataError(
-            f"dividing {len(examples)} examples at {validation_fraction} leaves an empty part, "
-            "two examples of a class are needed"
+            f"dividing {len(examples)} examples at {validation_fraction} leaves an empty part; "
+            "allowed: two or more examples of a class"
         )
     return examples.take(rest), examples.take(chosen)
 
@@ -59,8 +59,8 @@ def split_test(labels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     chosen = _fraction(labels, TEST_FRACTION, derived_seed(TEST_SEED, _TEST))
     if not len(chosen):
         raise DataError(
-            f"{len(labels)} examples cannot be split into train and test, "
-            "two examples of a class are needed"
+            f"{len(labels)} examples cannot be split into train and test; "
+            "allowed: two or more examples of a class"
         )
     return _others(chosen, len(labels)), chosen
 
@@ -70,7 +70,7 @@ def limit_indices(labels: torch.Tensor, limit: int, seed: int) -> np.ndarray:
 
     Args:
         labels: int64 [N].
-        limit: Most examples to keep; at least one per class.
+        limit: Largest number of examples to keep; at least one per class.
         seed: 0 or more.
 
     Returns:
@@ -84,21 +84,21 @@ def limit_indices(labels: torch.Tensor, limit: int, seed: int) -> np.ndarray:
     groups = _groups(labels)
     if limit < len(groups):
         raise DataError(
-            f"limit {limit} is below the {len(groups)} classes, at least one example of each "
-            "is needed"
+            f"limit {limit} is below the {len(groups)} classes; allowed: at least one "
+            "example of each"
         )
     counts = np.array([len(group) for group in groups])
     return _draw(groups, allocate(counts, limit, 1, counts), derived_seed(check_seed(seed), _LIMIT))
 
 
 def allocate(counts: np.ndarray, total: int, low: int, high: np.ndarray) -> np.ndarray:
-    """Shares `total` among classes in proportion to their counts (largest remainders first).
+    """Distributes `total` among classes in proportion to their counts (largest remainders first).
 
     Args:
         counts: Examples per class, int [K], each at least 1.
-        total: How many to hand out.
-        low: Fewest for a class, where `high` allows it.
-        high: Most for each class, int [K].
+        total: How many to distribute.
+        low: Smallest number for a class, where `high` allows it.
+        high: Largest number for each class, int [K].
 
     Returns:
         int [K] within the bounds; sums to `total` where the bounds allow it.
@@ -125,17 +125,17 @@ def check_seed(seed: int) -> int:
         DataError: It is negative.
     """
     if seed < 0:
-        raise DataError(f"seed {seed} is negative, 0 or more is allowed")
+        raise DataError(f"seed {seed} is negative; allowed: 0 or more")
     return seed
 
 
 def _fraction(labels: torch.Tensor, fraction: float, seed: int) -> np.ndarray:
     if not 0 < fraction < 1:
-        raise DataError(f"fraction {fraction} is out of range, above 0 and below 1 is allowed")
+        raise DataError(f"fraction {fraction} is out of range; allowed: above 0 and below 1")
     groups = _groups(labels)
     counts = np.array([len(group) for group in groups], dtype=np.int64)
     if not len(counts):
-        raise DataError("no examples to split, at least two of a class are needed")
+        raise DataError("no examples to split; allowed: at least two of a class")
     return _draw(groups, allocate(counts, round(fraction * len(labels)), 1, counts - 1), seed)
 
 

@@ -34,7 +34,7 @@ STATES = list(evolve(PLAN, ClosedForm()))
 
 def _play(reporter: Reporter) -> None:
     """A run as the library tells of it."""
-    reporter.message("no test split: 10 of 100 examples held out")
+    reporter.message("no test split: 10 of 100 examples are held out")
     reporter.tick("data", 1, 2)
     reporter.tick("data", 2, 2)
     for done in range(1, 41):
@@ -53,7 +53,7 @@ def test_plain_lines_tell_every_round_in_80_columns(capsys: pytest.CaptureFixtur
     assert out == ""
     assert max(map(len, lines)) <= 80
     assert lines[:5] == [
-        "no test split: 10 of 100 examples held out",
+        "no test split: 10 of 100 examples are held out",
         "reading images: 1 of 2",
         "reading images: 2 of 2",
         "training the reference: 1 of 40",
@@ -93,7 +93,7 @@ def test_json_is_an_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_none_is_silent_but_for_remarks(capsys: pytest.CaptureFixture[str]) -> None:
     _play(Reporter("evolve", Rounds()))
-    assert capsys.readouterr() == ("", "no test split: 10 of 100 examples held out\n")
+    assert capsys.readouterr() == ("", "no test split: 10 of 100 examples are held out\n")
 
 
 def _live(width: int, states: list[EvolutionState] = STATES) -> str:

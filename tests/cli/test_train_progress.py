@@ -32,7 +32,7 @@ RUN = Path("runs/train")
 
 def _play(reporter: Reporter, clock: list[float]) -> None:
     """A training of four epochs of ten steps of a second, as the library tells of it."""
-    reporter.message("no test split: 10 of 100 examples held out")
+    reporter.message("no test split: 10 of 100 examples are held out")
     reporter.tick("data", 1, 2)
     reporter.tick("data", 2, 2)
     for number, epoch in enumerate(EPOCHS):
@@ -50,7 +50,7 @@ def test_plain_lines_tell_every_epoch(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        "no test split: 10 of 100 examples held out",
+        "no test split: 10 of 100 examples are held out",
         "epoch   1/4  loss 2.5000  validation 50.00%  10.0 s, 30 s left",
         "epoch   2/4  loss 1.2500  validation 75.00%  10.0 s, 20 s left",
         "epoch   3/4  loss 0.8333  validation 83.33%  10.0 s, 10 s left",

@@ -50,7 +50,7 @@ def test_without_a_test_folder_a_fixed_fifth_is_held_out(pets: Path, inner: str)
     assert data.test.labels.tolist() == [0, 1]
     assert data.train.labels.tolist() == [0] * 5 + [1] * 5
     assert data.digest == other_seed.digest
-    assert data.notes == ("no test folder: 2 of 12 images held out",)
+    assert data.notes == ("no test folder: 2 of 12 images are held out",)
 
 
 def test_hidden_other_and_linked_things_are_passed_over(pets: Path, save_image: SaveImage) -> None:

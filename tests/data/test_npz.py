@@ -51,7 +51,7 @@ def test_images_and_labels_are_split(tmp_path: Path) -> None:
     source = save(tmp_path, images=images(4, 4), labels=LABELS)
     data = load_data(source)
     assert (len(data.train), len(data.test)) == (4, 2)
-    assert data.notes == ("no test split: 2 of 6 examples held out",)
+    assert data.notes == ("no test split: 2 of 6 examples are held out",)
     assert load_data(source, seed=7).digest == data.digest
 
 
@@ -65,16 +65,16 @@ def test_labels_may_be_columns_of_any_whole_type(dtype: str, tmp_path: Path) -> 
     ("x", "y", "message"),
     [
         (images(4, 4).astype(int), LABELS, "x_train: has the type int64"),
-        (images(4, 4) / 200, LABELS, "0 to 1 is allowed"),
-        (np.full((6, 4, 4), np.nan), LABELS, "0 to 1 is allowed"),
+        (images(4, 4) / 200, LABELS, "allowed: 0 to 1"),
+        (np.full((6, 4, 4), np.nan), LABELS, "allowed: 0 to 1"),
         (images(4, 4, 4), LABELS, r"\[6, 4, 4, 4\].*1 or 3 channels"),
         (images(4), LABELS, r"\[6, 4\]"),
         (images(4, 4), LABELS / 1, "whole numbers"),
         (images(4, 4), np.eye(2)[LABELS].astype(int), "whole numbers"),
         (images(4, 4), LABELS[:4], "6 images but 4 labels"),
         (images(4, 4), LABELS - 1, "label -1 is out of range"),
-        (images(4, 4), LABELS * 0, "1 class found"),
-        (images(4, 4), np.full(6, 2**64 - 1, np.uint64), "int64 is needed"),
+        (images(4, 4), LABELS * 0, "the number of classes is 1; allowed: 2 or more"),
+        (images(4, 4), np.full(6, 2**64 - 1, np.uint64), "allowed: int64"),
         (images(0, 4), LABELS, "0x4 is out of bounds"),
         (images(4, 4)[:0], LABELS[:0], "holds no images"),
         (np.array([None] * 6), LABELS, "has the type object"),
@@ -90,7 +90,7 @@ def test_other_arrays_are_refused(
 
 
 def test_other_keys_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"has the keys a, labels; needed are x_train, y_train"):
+    with pytest.raises(DataError, match=r"has the keys a, labels; allowed: x_train, y_train"):
         load_data(save(tmp_path, a=LABELS, labels=LABELS))
 
 
@@ -118,7 +118,7 @@ def test_a_member_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("autospace.data.readers.arrays.LARGEST_BYTES", 1000)
-    with pytest.raises(DataError, match=r"x_train unpacks to \d+ bytes, at most 1000"):
+    with pytest.raises(DataError, match=r"x_train unpacks to \d+ bytes; allowed: at most 1000"):
         load_data(save_keras(tmp_path, images(20, 20)))
 
 
@@ -126,7 +126,7 @@ def test_a_member_that_unpacks_to_too_much_is_refused(
 def test_files_that_are_no_npz_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "set.npz"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"set.npz: (is not a sound|cannot be read|has the keys)"):
+    with pytest.raises(DataError, match=r"set.npz: (is not a valid|cannot be read|has the keys)"):
         load_data(f"npz:{path}")
 
 

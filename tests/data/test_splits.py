@@ -114,7 +114,7 @@ def test_take_copies_in_the_order_asked_for() -> None:
     assert indices_of(taken) == [2, 0, 2]
     taken.images.zero_()
     assert indices_of(examples) == [0, 1, 2]
-    with pytest.raises(DataError, match=r"0\.\.2 are allowed"):
+    with pytest.raises(DataError, match=r"allowed: 0\.\.2"):
         examples.take([3])
     with pytest.raises(DataError, match="indices -1"):
         examples.take([-1])
@@ -132,7 +132,7 @@ def test_a_data_set_checks_labels_classes_and_shapes() -> None:
     good = numbered([0, 1])
     with pytest.raises(DataError, match="2 or more"):
         make_data_set("x", ("a",), good, good)
-    with pytest.raises(DataError, match=r"test label 7 is out of range, 0\.\.1"):
+    with pytest.raises(DataError, match=r"test label 7 is out of range; allowed: 0\.\.1"):
         make_data_set("x", ("a", "b"), good, numbered([0, 7]))
     with pytest.raises(DataError, match="split is empty"):
         make_data_set("x", ("a", "b"), good, good.take([]))

@@ -1,8 +1,8 @@
-"""Images as arrays: those of an `.npz` file (`npz:PATH`), and those that a Python program passes.
+"""Reads images in arrays: from an `.npz` file (`npz:PATH`), or from a Python program.
 
-An `.npz` file is checked against its headers before it is read. Images that a program passes belong
-to that program: a run keeps their digest, not the images, and says `python` where others name their
-source. Worker processes read them from a file as `python:PATH`, which exists as long as the pool.
+The headers of an `.npz` file are checked before its arrays are read. Images that a program passes
+belong to that program: a run keeps their digest, not the images, and its source is `python`. Worker
+processes read them as `python:PATH` from a file that exists as long as the pool.
 """
 
 import json
@@ -52,7 +52,7 @@ def read_npz(source: Source, request: Request) -> DataSet:
     """
     path = source.path
     if path is None or not path.is_file():
-        raise DataError(f"{source.where}: does not exist, an .npz file is needed")
+        raise DataError(f"{source.where}: does not exist; allowed: an .npz file")
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(source, path, archive, request)
@@ -61,7 +61,7 @@ def read_npz(source: Source, request: Request) -> DataSet:
     except (OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, SyntaxError) as error:
-        raise DataError(f"{path}: is not a sound .npz file: {error}") from error
+        raise DataError(f"{path}: is not a valid .npz file: {error}") from error
 
 
 def _read(source: Source, path: Path, archive: zipfile.ZipFile, request: Request) -> DataSet:
@@ -72,7 +72,7 @@ def _read(source: Source, path: Path, archive: zipfile.ZipFile, request: Request
     if keys.issuperset(_TOGETHER):
         return finish(source.name, request, _examples(path, archive, *_TOGETHER), None)
     raise DataError(
-        f"{path}: has the keys {name_few(sorted(keys), 8) or 'none'}; needed are "
+        f"{path}: has the keys {name_few(sorted(keys), 8) or 'none'}; allowed: "
         f"{', '.join(_TRAIN_AND_TEST)}, or {' and '.join(_TOGETHER)}"
     )
 
@@ -87,8 +87,8 @@ def _array(path: Path, archive: zipfile.ZipFile, key: str) -> np.ndarray:
     member = archive.getinfo(f"{key}.npy")
     if member.file_size > LARGEST_BYTES:
         raise DataError(
-            f"{path}: {key} unpacks to {member.file_size} bytes, at most {LARGEST_BYTES} are "
-            "allowed"
+            f"{path}: {key} unpacks to {member.file_size} bytes; allowed: at most "
+            f"{LARGEST_BYTES}"
         )
     with archive.open(member) as stream:
         _check_header(f"{path}: {key}", stream, member.file_size)
@@ -105,11 +105,11 @@ def _check_header(where: str, stream: IO[bytes], size: int) -> None:
     else:
         shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
     if dtype.kind not in "uif" or dtype.itemsize > _LARGEST_ITEM:
-        raise DataError(f"{where}: has the type {dtype}, uint8, floats or whole numbers are needed")
+        raise DataError(f"{where}: has the type {dtype}; allowed: uint8, floats or whole numbers")
     promised = math.prod(shape) * dtype.itemsize
     if promised != size - stream.tell():
         raise DataError(
-            f"{where}: the header promises {promised} bytes, the file has "
+            f"{where}: the header promises {promised} bytes, but the file has "
             f"{size - stream.tell()}; it is damaged or truncated"
         )
 
@@ -121,14 +121,14 @@ def _images(where: str, array: np.ndarray) -> np.ndarray:
         array = array.transpose(0, 3, 1, 2)
     elif array.ndim != 4 or array.shape[1] not in (1, 3):
         raise DataError(
-            f"{where}: has the shape {list(array.shape)}; [N, C, H, W], [N, H, W, C] or "
-            "[N, H, W] with 1 or 3 channels is needed"
+            f"{where}: has the shape {list(array.shape)}; allowed: [N, C, H, W], [N, H, W, C] or "
+            "[N, H, W], with 1 or 3 channels"
         )
     check_bytes(where, array.shape)
     if array.dtype.kind == "f":
         return _from_floats(where, array)
     if array.dtype != np.uint8:
-        raise DataError(f"{where}: has the type {array.dtype}, uint8 or floats are needed")
+        raise DataError(f"{where}: has the type {array.dtype}; allowed: uint8 or floats")
     return array
 
 
@@ -136,7 +136,7 @@ def _from_floats(where: str, array: np.ndarray) -> np.ndarray:
     # Compared so that NaN fails as well.
     if array.size and not (array.min() >= 0 and array.max() <= 1):
         raise DataError(
-            f"{where}: floats from {array.min():g} to {array.max():g}, 0 to 1 is allowed"
+            f"{where}: floats from {array.min():g} to {array.max():g}; allowed: 0 to 1"
         )
     scaled = np.empty(array.shape, dtype=np.uint8)
     for index, image in enumerate(array):
@@ -149,15 +149,15 @@ def _labels(where: str, array: np.ndarray) -> np.ndarray:
         array = array[:, 0]
     if array.ndim != 1 or array.dtype.kind not in "ui":
         raise DataError(
-            f"{where}: labels are {array.dtype} {list(array.shape)}, whole numbers [N] are needed"
+            f"{where}: labels are {array.dtype} {list(array.shape)}; allowed: whole numbers [N]"
         )
     if array.size and int(array.max()) > np.iinfo(np.int64).max:
-        raise DataError(f"{where}: label {int(array.max())} is out of range, int64 is needed")
+        raise DataError(f"{where}: label {int(array.max())} is out of range; allowed: int64")
     return array
 
 
 class LabelledImages(Protocol):
-    """What a map-style `torch.utils.data.Dataset` offers: a length, and (image, label) by place."""
+    """A map-style `torch.utils.data.Dataset`: it has a length, and (image, label) by index."""
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -212,7 +212,7 @@ def images(
     if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
         raise DataError(f"images: name {name[:80]!r}; allowed: 1 to {_LONGEST_NAME} characters")
     if isinstance(classes, str):
-        raise DataError(f"images: classes {classes[:80]!r} is one text; allowed: a list of names")
+        raise DataError(f"images: classes {classes[:80]!r} is one string; allowed: a list of names")
     names = None if classes is None else tuple(str(each) for each in classes)
     rest = None if test is None else _split("test images", test)
     return finish(name, Request(), _split("train images", train), rest, names)
@@ -228,7 +228,7 @@ def save_images(path: Path, data: DataSet) -> None:
 
 
 def read_python(source: Source, request: Request) -> DataSet:
-    """Reads what `save_images` wrote.
+    """Reads a file of `save_images`.
 
     Args:
         source: Names the file.
@@ -240,7 +240,7 @@ def read_python(source: Source, request: Request) -> DataSet:
     if source.path is None:
         raise DataError(
             "data 'python': the images of this run were passed from Python, and a run does not "
-            "keep them; go on from Python: autospace.evolve, compare, search or train with "
+            "keep them; continue from Python: autospace.evolve, compare, search or train with "
             "resume=FOLDER and data=the same images"
         )
     try:
@@ -256,7 +256,7 @@ def read_python(source: Source, request: Request) -> DataSet:
         )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         problem = str(error).partition("\n")[0][:160]
-        raise DataError(f"{source.path}: holds no images of a run: {problem}") from None
+        raise DataError(f"{source.path}: does not hold the images of a run: {problem}") from None
 
 
 _LONGEST_NAME: Final = 100
@@ -281,14 +281,14 @@ def _items(where: str, given: LabelledImages) -> tuple[np.ndarray, np.ndarray]:
         allowed = "allowed: a tuple (images, labels) or a map-style Dataset of (image, label)"
         raise DataError(f"{where}: a {type(given).__name__} has no length; {allowed}") from None
     if not count:
-        raise DataError(f"{where}: the dataset is empty, at least one image is needed")
+        raise DataError(f"{where}: the dataset is empty; allowed: at least one image")
     pixels: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     for index in range(count):
         image, label = _pair(f"{where}[{index}]", given[index])
         if pixels and image.shape != pixels[0].shape:
             raise DataError(
-                f"{where}[{index}]: has the shape {list(image.shape)}, and the first image "
+                f"{where}[{index}]: has the shape {list(image.shape)}; the first image has "
                 f"{list(pixels[0].shape)}; allowed: equal shapes, so resize them in the dataset"
             )
         pixels.append(image)

@@ -1,6 +1,7 @@
-"""`cifar10:PATH` and `cifar100:PATH`: the official archives, python or binary layout.
+"""Reads `cifar10:PATH` and `cifar100:PATH`: the official archives, in python or binary layout.
 
-Members of a .tar.gz archive or files of a folder, read into memory and never onto a disk.
+The path is a .tar.gz archive or a folder of its files. Members of an archive are read into memory;
+nothing is written to disk.
 """
 
 import gzip
@@ -33,7 +34,7 @@ def read_members(path: Path, wanted: Iterable[str]) -> dict[str, bytes]:
         wanted: Base names of the files of interest; their folder inside is ignored.
 
     Returns:
-        Content by base name, of those that exist.
+        The content of those files that exist, by base name.
 
     Raises:
         DataError: The path is missing, damaged or larger than allowed.
@@ -49,7 +50,7 @@ def read_members(path: Path, wanted: Iterable[str]) -> dict[str, bytes]:
     except (OSError, EOFError, ValueError, LookupError, zlib.error, tarfile.TarError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     problem = "is neither a file nor a folder" if path.exists() else "does not exist"
-    raise DataError(f"{path}: {problem}, a .tar.gz archive or its folder is needed")
+    raise DataError(f"{path}: {problem}; allowed: a .tar.gz archive or its folder")
 
 
 def _read_folder(folder: Path, names: frozenset[str]) -> dict[str, bytes]:
@@ -85,7 +86,7 @@ def _read_archive(path: Path, names: frozenset[str]) -> dict[str, bytes]:
 def _check_size(path: Path, name: str, size: int) -> None:
     if size > LARGEST_MEMBER:
         raise DataError(
-            f"{path}: {name} has {size} bytes, at most {LARGEST_MEMBER} are allowed in such a file"
+            f"{path}: {name} has {size} bytes; allowed: at most {LARGEST_MEMBER} in such a file"
         )
 
 
@@ -106,7 +107,7 @@ class _Bounded(io.RawIOBase):
         self._total += len(content)
         if self._total > LARGEST_ARCHIVE:
             raise DataError(
-                f"{self._path}: unpacks to more than {LARGEST_ARCHIVE} bytes, which is not allowed"
+                f"{self._path}: unpacks to more than the {LARGEST_ARCHIVE} bytes that are allowed"
             )
         return content
 
@@ -186,7 +187,7 @@ def read_cifar(source: Source, request: Request) -> DataSet:
     else:
         names, train, test = _read_binary(source.path, layout, found)
     if len(set(names)) != layout.classes:
-        raise DataError(f"{source.path}: {len(set(names))} class names, {layout.classes} needed")
+        raise DataError(f"{source.path}: {len(set(names))} class names; allowed: {layout.classes}")
     request.tick(1, 1)
     return finish(source.name, request, train, test, names)
 
@@ -215,7 +216,9 @@ def _python_batch(
         raise DataError(f"{where}: has no array 'data' with {_PIXELS} values per image")
     numbers = _python_labels(where, layout, labels)
     if len(numbers) != len(pixels):
-        raise DataError(f"{where}: {len(pixels)} images but {len(numbers)} labels, equal is needed")
+        raise DataError(
+            f"{where}: {len(pixels)} images but {len(numbers)} labels; allowed: as many"
+        )
     return pixels.reshape(-1, *_SHAPE), numbers
 
 
@@ -225,7 +228,7 @@ def _python_labels(where: str, layout: _Layout, labels: Any) -> np.ndarray:
     for label in labels:
         if not 0 <= label < layout.classes:
             raise DataError(
-                f"{where}: label {label} is out of range, 0..{layout.classes - 1} are allowed"
+                f"{where}: label {label} is out of range; allowed: 0..{layout.classes - 1}"
             )
     return np.array(labels, dtype=np.int64)
 
@@ -247,7 +250,7 @@ def _binary_batch(
     record = layout.label_bytes + _PIXELS
     if not content or len(content) % record:
         raise DataError(
-            f"{path}: {name} has {len(content)} bytes, a multiple of {record} is needed; "
+            f"{path}: {name} has {len(content)} bytes; allowed: a multiple of {record}; "
             "the file may be truncated"
         )
     rows = np.frombuffer(content, dtype=np.uint8).reshape(-1, record)
@@ -258,8 +261,8 @@ def _require(path: Path, found: dict[str, bytes], names: Sequence[str]) -> None:
     missing = [name for name in names if name not in found]
     if missing:
         raise DataError(
-            f"{path}: lacks {name_few(missing)}; the official archive, python or binary version, "
-            "or the folder extracted from it is needed"
+            f"{path}: lacks {name_few(missing)}; allowed: the official archive, in its python or "
+            "binary version, or the folder that was extracted from it"
         )
 
 

@@ -1,4 +1,4 @@
-"""From raw arrays, as a file has them, to a data set of the size and channels asked for."""
+"""Turns the raw arrays of a file into a data set of the requested size and channels."""
 
 from collections.abc import Iterator
 
@@ -26,7 +26,7 @@ def finish(
     classes: tuple[str, ...] | None = None,
     notes: tuple[str, ...] = (),
 ) -> DataSet:
-    """Limits, converts and resizes what an array reader found.
+    """Limits, converts and resizes the arrays of a reader.
 
     Args:
         name: Name of the data set.
@@ -34,7 +34,7 @@ def finish(
         train: All training examples, any size.
         test: All test examples; `None` splits them off `train`.
         classes: Class names; `None` names the labels that occur, whatever their numbers.
-        notes: Remarks so far.
+        notes: Remarks to the user so far.
 
     Returns:
         The data set.
@@ -47,7 +47,7 @@ def finish(
     if test is None:
         kept, held_out = split_test(train.labels)
         train, test = train.take(kept), train.take(held_out)
-        notes += (f"no test split: {len(test)} of {len(train) + len(test)} examples held out",)
+        notes += (f"no test split: {len(test)} of {len(train) + len(test)} examples are held out",)
     train, test = _limit(train, request), _limit(test, request)
     before = train.images.shape[2:]
     train, test = _fit(name, train, request), _fit(name, test, request)
@@ -72,9 +72,9 @@ def as_examples(where: str, images: np.ndarray, labels: np.ndarray) -> Examples:
         DataError: Counts differ, or the image sides are out of bounds.
     """
     if not len(images):
-        raise DataError(f"{where}: holds no images, at least one is needed")
+        raise DataError(f"{where}: holds no images; allowed: at least one")
     if len(images) != len(labels):
-        raise DataError(f"{where}: {len(images)} images but {len(labels)} labels, equal is needed")
+        raise DataError(f"{where}: {len(images)} images but {len(labels)} labels; allowed: as many")
     check_sides(where, images.shape[2], images.shape[3])
     writable = images if images.flags.writeable else images.copy()
     return Examples(
@@ -154,7 +154,7 @@ def _relabel(
 ) -> tuple[tuple[str, ...], Examples, Examples | None]:
     values = torch.unique(train.labels)
     if len(values) and int(values[0]) < 0:
-        raise DataError(f"{name}: label {int(values[0])} is out of range, 0 or more is allowed")
+        raise DataError(f"{name}: label {int(values[0])} is out of range; allowed: 0 or more")
     names = tuple(str(value) for value in values.tolist())
     train = Examples(train.images, torch.searchsorted(values, train.labels))
     if test is None:
@@ -162,7 +162,7 @@ def _relabel(
     strange = sorted(set(test.labels.tolist()) - set(values.tolist()))
     if strange:
         raise DataError(
-            f"{name}: test label out of range: {name_few(map(str, strange))}; the training labels "
-            f"are {name_few(names, 10)}"
+            f"{name}: test labels that the training images do not have: "
+            f"{name_few(map(str, strange))}; allowed: {name_few(names, 10)}"
         )
     return names, train, Examples(test.images, torch.searchsorted(values, test.labels))

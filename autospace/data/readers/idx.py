@@ -1,4 +1,4 @@
-"""`idx:PATH`: the file format of MNIST, Fashion-MNIST, KMNIST and EMNIST."""
+"""Reads `idx:PATH`: the file format of MNIST, Fashion-MNIST, KMNIST and EMNIST."""
 
 import gzip
 import math
@@ -86,11 +86,11 @@ def _read_stream(path: Path, stream: IO[bytes] | gzip.GzipFile, rank: int, most:
     expected = bytes((0, 0, _UNSIGNED_BYTE, rank))
     if header[:4] != expected:
         raise DataError(
-            f"{path}: starts with {header[:4].hex() or 'nothing'}, {expected.hex()} is needed "
+            f"{path}: starts with {header[:4].hex() or 'nothing'}; allowed: {expected.hex()} "
             f"(idx, unsigned bytes, {rank} axes)"
         )
     if len(header) < 4 + 4 * rank:
-        raise DataError(f"{path}: the header ends after {len(header)} bytes, the file is truncated")
+        raise DataError(f"{path}: the header ends after {len(header)} bytes; the file is truncated")
     shape = tuple(int(extent) for extent in np.frombuffer(header, dtype=">u4", offset=4))
     if rank == 3:
         check_sides(str(path), shape[1], shape[2])
@@ -103,7 +103,7 @@ def _read_stream(path: Path, stream: IO[bytes] | gzip.GzipFile, rank: int, most:
         found = "more" if len(content) > promised else f"{len(content)}"
         raise DataError(
             f"{path}: the header promises {promised} bytes ({'x'.join(map(str, shape))}), "
-            f"the file has {found}; it is damaged or truncated"
+            f"but the file has {found}; it is damaged or truncated"
         )
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)
 
@@ -116,7 +116,7 @@ def _read_split(images_path: Path, labels_path: Path) -> Examples:
 def _find(path: Path) -> dict[tuple[str, str], Path]:
     folder, variant = (path, None) if path.is_dir() else (path.parent, path.name)
     if not folder.is_dir():
-        raise DataError(f"{path}: does not exist, a folder of idx files is needed")
+        raise DataError(f"{path}: does not exist; allowed: a folder of idx files")
     # Also sorts an unpacked file before its .gz twin, so that it wins.
     found = [item for item in map(_recognise, sorted(folder.iterdir())) if item is not None]
     variants = sorted({item.variant for item in found})
@@ -138,9 +138,10 @@ def _find(path: Path) -> dict[tuple[str, str], Path]:
     missing = [f"{split} {what}" for split, what in _PARTS if (split, what) not in files]
     if missing:
         raise DataError(
-            f"{path}: lacks {name_few(missing)}; files named like train-images-idx3-ubyte, "
+            f"{path}: lacks {name_few(missing)}; allowed: files named like "
+            "train-images-idx3-ubyte, "
             "train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte "
-            "(or these with .gz) are needed"
+            "(or these with .gz)"
         )
     return files
 

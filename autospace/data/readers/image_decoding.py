@@ -1,4 +1,4 @@
-"""Image files, listed class by class and decoded to one uint8 array; a bad file is named."""
+"""Lists image files class by class and decodes them to one uint8 array; names unreadable ones."""
 
 import contextlib
 import os
@@ -83,7 +83,7 @@ def list_folder(root: Path, request: Request) -> Listing:
     """
     if not root.is_dir():
         problem = "is not a folder" if root.exists() else "does not exist"
-        raise DataError(f"{root}: {problem}, a folder with one sub-folder per class is needed")
+        raise DataError(f"{root}: {problem}; allowed: a folder with one sub-folder per class")
     has_train = (root / _TRAIN).is_dir()
     held_out = next((root / name for name in _TEST if (root / name).is_dir()), None)
     if not has_train or held_out is None:
@@ -98,7 +98,7 @@ def list_folder(root: Path, request: Request) -> Listing:
 def _list_one(root: Path, folder: Path, request: Request) -> Listing:
     classes, files = _list_split(folder)
     kept, held_out = split_test(_labels(files))
-    note = f"no test folder: {len(held_out)} of {len(files)} images held out"
+    note = f"no test folder: {len(held_out)} of {len(files)} images are held out"
     train = tuple(files[index] for index in kept)
     test = tuple(files[index] for index in held_out)
     return Listing(root, classes, _limit(train, request), _limit(test, request), (note,))
@@ -113,11 +113,11 @@ def _list_split(folder: Path) -> tuple[tuple[str, ...], tuple[ImageFile, ...]]:
     names = tuple(path.name for path in folders)
     if len(names) < 2:
         found = f"one class folder ({names[0]})" if names else "no class folders"
-        raise DataError(f"{folder}: has {found}, two or more sub-folders of images are needed")
+        raise DataError(f"{folder}: has {found}; allowed: two or more sub-folders of images")
     empty = [name for name, found in zip(names, files, strict=True) if not found]
     if empty:
         raise DataError(
-            f"{folder}: no images in class {name_few(empty)}; readable are files ending in "
+            f"{folder}: no images in class {name_few(empty)}; allowed: files ending in "
             f"{' '.join(sorted(SUFFIXES))}"
         )
     return names, tuple(file for found in files for file in found)
@@ -202,7 +202,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """What came out of the files of a split.
+    """The decoded files of a split.
 
     Attributes:
         images: uint8 [N, C, H, W], unreadable files left out.
@@ -220,7 +220,7 @@ class Decoded:
 def common_shape(
     files: Sequence[ImageFile], resolution: int | None, channels: int | None, tick: Tick
 ) -> Shape:
-    """The shape that all images will get; looks at file headers only if it has to.
+    """The shape that all images will get; reads file headers only where it is needed.
 
     Args:
         files: All files of the data set.

@@ -1,6 +1,7 @@
-"""`folder:PATH`: image files, decoded once and then read from the cache.
+"""Reads `folder:PATH`: image files, which are decoded once and then read from a cache.
 
-Decoded data sets on disk: found by what they were made from, believed only if they check out.
+The name of a cache file is a hash of what it was made from: the image files, with their sizes and
+times, and the request. A cache file whose content does not pass all checks is ignored.
 """
 
 import hashlib
@@ -36,7 +37,7 @@ def cache_key(identity: str) -> str:
     """Name of a cache file.
 
     Args:
-        identity: All that decides the content: files with sizes and times, and the request.
+        identity: All that determines the content: files with sizes and times, and the request.
 
     Returns:
         64 hexadecimal digits.
@@ -202,7 +203,7 @@ def _check_unreadable(listing: Listing, unreadable: tuple[str, ...]) -> None:
         names = (os.path.relpath(path, listing.root) for path in unreadable)
         raise DataError(
             f"{listing.root}: {len(unreadable)} of {total} images are unreadable "
-            f"({name_few(names)}), at most {allowed} are allowed"
+            f"({name_few(names)}); allowed: at most {allowed}"
         )
 
 
@@ -213,8 +214,8 @@ def _check_complete(listing: Listing, title: str, split: Decoded) -> None:
     missing = [name for i, name in enumerate(listing.classes) if i in listed and not counts[i]]
     if missing:
         raise DataError(
-            f"{listing.root}: no readable {title} image in class {name_few(missing)}, "
-            "at least one is needed"
+            f"{listing.root}: no readable {title} image in class {name_few(missing)}; "
+            "allowed: at least one"
         )
 
 

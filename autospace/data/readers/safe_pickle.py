@@ -1,9 +1,9 @@
 """Reads the pickles of CIFAR's python layout without running anything that they name.
 
-A pickle is a program: it may import any function and call it. The files in question need three
+A pickle is a program: it may import any function and call it. The files of CIFAR need three
 functions of numpy and one of `_codecs`. Here those names stand for harmless methods of the reader
-itself, every other name is refused, and so is every opcode that such files do not need. Not even
-numpy sees what the file says before its type, shape and length have been checked.
+itself. Every other name is refused, and so is every opcode that such files do not need. An array
+is passed to numpy only after its type, shape and length have been checked.
 """
 
 import io
@@ -51,10 +51,10 @@ def read_pickle(where: str, content: bytes) -> dict[str, Any]:
     except Exception as error:  # A damaged pickle can make the interpreter fail in any way.
         raise DataError(
             f"{where}: is not a readable pickle ({type(error).__name__}); "
-            "a file of the official archive is needed"
+            "allowed: a file of the official archive"
         ) from error
     if not isinstance(value, dict):
-        raise DataError(f"{where}: holds a {type(value).__name__}, a dictionary is needed")
+        raise DataError(f"{where}: holds a {type(value).__name__}; allowed: a dictionary")
     return {_text(key): _plain(where, item) for key, item in value.items()}
 
 
@@ -65,7 +65,7 @@ def _check_opcodes(where: str, content: bytes) -> None:
         # The interpreter allocates its memo up to the largest index, whatever the file's size.
         if count > _MOST_OPCODES or _memo_index(opcode, argument) > _MOST_OPCODES:
             raise DataError(
-                f"{where}: the pickle has more than {_MOST_OPCODES} steps, which is not allowed"
+                f"{where}: the pickle has more than the {_MOST_OPCODES} steps that are allowed"
             )
 
 
@@ -88,14 +88,14 @@ class _Array:
             case (int(), tuple() as shape, _Type(name="u1"), order, bytes() as values):
                 pass
             case _:
-                raise DataError(f"{where}: holds an array of another type, uint8 is needed")
+                raise DataError(f"{where}: holds an array of another type; allowed: uint8")
         # Checked before anything is computed or printed: extents may be huge, or no numbers.
         if len(shape) > 4 or not all(type(n) is int and 0 <= n <= len(values) for n in shape):
             raise DataError(f"{where}: the shape of an array does not fit its {len(values)} bytes")
         if math.prod(shape) != len(values):
             raise DataError(
-                f"{where}: an array of shape {shape} has {len(values)} bytes, "
-                f"{math.prod(shape)} are needed"
+                f"{where}: an array of shape {shape} has {len(values)} bytes; "
+                f"allowed: {math.prod(shape)}"
             )
         flat = np.frombuffer(values, dtype=np.uint8)
         return flat.reshape(shape, order="F" if order else "C")
