@@ -1,6 +1,6 @@
-"""Plain JSON values, and the limits of what a file may hold.
+"""Checks of plain JSON values, and the limits on what a file or a value may hold.
 
-The largest values that a file or a value may hold: far beyond use, small enough to handle.
+The limits are far above what users need, and small enough to be handled.
 """
 
 import math
@@ -32,10 +32,10 @@ MAX_PROVENANCE_DEPTH: Final = 16
 
 
 def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """A copy of a value in JSON's own types, at most so many levels deep.
+    """A copy of a value in the types of JSON, at most `depth` levels deep.
 
     Raises:
-        SpaceError: something that JSON, UTF-8 or other programs' readers cannot hold.
+        SpaceError: JSON, UTF-8 or the readers of other programs cannot represent the value.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -47,19 +47,19 @@ def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise SpaceError("", f"{value} is no JSON number")
+            raise SpaceError("", f"{value} is not a JSON number")
         return value
     if not isinstance(value, Mapping | list | tuple):
-        raise SpaceError("", f"{shown(value)} is no JSON value")
+        raise SpaceError("", f"{shown(value)} is not a JSON value")
     if depth == 0:
-        raise SpaceError("", "nested too deep")
+        raise SpaceError("", "nested too deeply")
     if isinstance(value, Mapping):
         return _object(value, depth)
     return _list(value, depth)
 
 
 def check_text(path: str, value: object, most: int, least: int = 1) -> None:
-    """Refuses anything but a string of so many printable characters."""
+    """Refuses anything but a string of `least` to `most` printable characters."""
     fits = isinstance(value, str) and least <= len(value) <= most and value.isprintable()
     if not fits:
         raise SpaceError(path, f"{shown(value)}; allowed: {least} to {most} printable characters")
@@ -101,5 +101,5 @@ def _encodable(text: str) -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise SpaceError("", f"{shown(text)} holds half a character (a lone surrogate)") from None
+        raise SpaceError("", f"{shown(text)} has half a character (a lone surrogate)") from None
     return str(text)

@@ -1,7 +1,7 @@
-"""A space as indices: what a method may choose, what each choice costs, and what the limits allow.
+"""A space as indices: the possible choices, their costs, and the limits on them.
 
-Every method draws, mutates and derives architectures through `Choices`, so that nothing over a
-limit is ever offered, trained or returned: the budget is a promise, not a penalty.
+Every method draws, mutates and derives architectures with `Choices`, so no architecture over a
+limit is ever offered, trained or returned: the budget is a guarantee, not a penalty.
 """
 
 import random
@@ -30,17 +30,17 @@ _Partial = tuple[float, tuple[int, ...], Choice]
 
 
 class SearchError(AutospaceError):
-    """What was asked for cannot be searched; the message says why and what would help."""
+    """A search that is not possible; the message states why and what would help."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A cost that adds up over the layers, and the most that it may be.
+    """A cost that is a sum over the layers, and its upper limit.
 
     Attributes:
         name: what is limited, with its unit.
-        fixed: what stem and head cost.
-        table: per layer, what each candidate costs.
+        fixed: the cost of stem and head.
+        table: per layer, the cost of each candidate.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Limit:
 
     @cached_property
     def cheapest(self) -> float:
-        """What the cheapest architecture costs."""
+        """The cost of the cheapest architecture."""
         return self.fixed + sum(map(min, self.table))
 
     @cached_property
     def room(self) -> int:
-        """What the layers together may cost, in the unit of `costs`."""
+        """The limit on the cost of all layers together, in the unit of `costs`."""
         return self._whole(self.most) - self._whole(self.fixed)
 
     @cached_property
@@ -93,11 +93,13 @@ class Choices:
         for limit in self.limits:
             if sum(map(min, limit.costs)) > limit.room:
                 raise SearchError(
-                    f"{limit.name}: at most {limit.most:,} is allowed, but the cheapest "
-                    f"architecture of the space has {limit.cheapest:,}; raise the limit"
+                    f"{limit.name}: the limit is {limit.most:,}, but the cheapest architecture "
+                    f"of the space has {limit.cheapest:,}; raise the limit"
                 )
         if self.limits and not self._partials([[0.0] * size for size in self.sizes]):
-            raise SearchError(f"no architecture is within the limits on {self._limited}; raise one")
+            raise SearchError(
+                f"no architecture is within the limits on {self._limited}; raise one of them"
+            )
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -152,18 +154,18 @@ class Choices:
         """An architecture, uniformly among all that are allowed.
 
         Raises:
-            SearchError: more might be allowed than can be listed, but hardly any is found.
+            SearchError: there may be too many architectures to list, but hardly any is drawn.
         """
         if not self.limits:
             return tuple(rng.randrange(size) for size in self.sizes)
         path = self._feasible.draw(rng)
         if path is None:
             problem = f"hardly any architecture is within the limits on {self._limited} together"
-            raise SearchError(f"{problem}: {MOST_TRIES:,} tries found none; raise one")
+            raise SearchError(f"{problem}: {MOST_TRIES:,} tries gave none; raise one of them")
         return path
 
     def draw_new(self, rng: random.Random, known: Container[Choice]) -> Choice:
-        """A draw that is not among those known; where none turns up, any draw."""
+        """A draw that is not known yet; if there is none after some tries, any draw."""
         drawn = (self.draw(rng) for _ in range(NEW_DRAWS))
         return next((path for path in drawn if path not in known), self.draw(rng))
 
@@ -191,11 +193,11 @@ class Choices:
         return self.draw(rng)
 
     def best(self, scores: Sequence[Sequence[float]]) -> Choice:
-        """The allowed architecture of the largest sum of scores: per layer one score a candidate.
+        """The allowed architecture with the largest sum of scores, given per layer and candidate.
 
-        Where the limits allow it, that is each layer's maximum. Else, layer by layer, only those
-        partial architectures are kept that no other beats in score and cost, at most
-        `MOST_PARTIAL`.
+        Where the limits allow it, it has the best candidate of each layer. Otherwise, partial
+        architectures grow layer by layer. Those that another one beats in score and cost are
+        dropped, and at most `MOST_PARTIAL` are kept.
         """
         leaders = tuple(max(range(len(row)), key=row.__getitem__) for row in scores)
         if self.allows(leaders):

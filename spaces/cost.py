@@ -1,9 +1,8 @@
-"""MAdds and params in closed form.
+"""MAdds and params of networks in closed form, and budgets on them.
 
 MAdds are the multiply-accumulates of one image through convolutions and linear layers; bias,
-batch normalisation and activations do not count. Params are all trainable weights.
-
-A budget for the network as a share for every layer.
+batch normalisation and activations do not count. Params are all trainable weights. A budget for
+the network is divided into a share for every layer.
 """
 
 from collections.abc import Callable, Sequence
@@ -88,7 +87,7 @@ class BudgetError(AutospaceError):
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one cell of a layer may cost; None for no limit."""
+    """The limits on the cost of one cell of a layer; None for no limit."""
 
     madds: int | None = None
     params: int | None = None
@@ -101,7 +100,7 @@ class Share:
 
 
 def dearest_reference(skeleton: Skeleton, references: Sequence[Cell]) -> Cost:
-    """Most MAdds and most params that a network of reference cells can have."""
+    """Largest MAdds and largest params that a network of reference cells can have."""
     layers = [[cell_cost(cell, shape) for cell in references] for shape in skeleton.shapes]
     fixed = fixed_cost(skeleton)
     madds = sum(max(cost.madds for cost in layer) for layer in layers)
@@ -111,7 +110,7 @@ def dearest_reference(skeleton: Skeleton, references: Sequence[Cell]) -> Cost:
 
 @dataclass(frozen=True, slots=True)
 class LayerShares:
-    """What one cell of each layer may cost, so that every network keeps a budget.
+    """The limits on the cells of each layer that keep every network within a budget.
 
     Attributes:
         shapes: per layer, where its cells stand.
@@ -127,9 +126,9 @@ class LayerShares:
 
 
 def layer_shares(skeleton: Skeleton, references: Sequence[Cell], budget: Budget) -> LayerShares:
-    """A share per layer such that the dearest cells of all layers together keep the budget.
+    """A share per layer such that the most expensive cells of all layers keep the budget.
 
-    What the dearest reference cells leave over is divided in proportion to what they cost.
+    What the most expensive reference cells leave is divided in proportion to their costs.
 
     Raises:
         BudgetError: the reference cells alone are over a limit.
@@ -155,7 +154,7 @@ def shares_of(
     needs: Sequence[int],
     shown: Callable[[int], str] = "{:,}".format,
 ) -> tuple[int, ...]:
-    """What each layer may cost, at least what it needs; with `fixed` all is within the limit.
+    """The limit of each layer, at least what it needs; with `fixed`, the sum is within `limit`.
 
     `shown` writes an amount in the unit.
 
@@ -166,8 +165,8 @@ def shares_of(
     slack = limit - fixed - needed
     if slack < 0:
         raise BudgetError(
-            f"budget: at most {shown(limit)} {unit} are allowed, but the reference cells need "
-            f"{shown(fixed + needed)}; raise the limit, or choose smaller reference cells or "
-            "skeleton"
+            f"budget: the limit is {shown(limit)} {unit}, but the reference cells need "
+            f"{shown(fixed + needed)}; raise the limit, or choose smaller reference cells or a "
+            "smaller skeleton"
         )
     return tuple(need + slack * need // max(1, needed) for need in needs)

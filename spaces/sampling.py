@@ -1,4 +1,4 @@
-"""Architectures within limits, every one that fits equally likely.
+"""Draws architectures within limits, each of them with equal probability.
 
 Where few architectures fit, all of them are listed, and the draw is from the list. Where many fit,
 they are drawn one by one by tilted rejection:
@@ -150,7 +150,7 @@ def _within(spent: _Amounts, slack: _Amounts) -> bool:
 def sample_within(
     space: Space, budget: Budget, count: int, rng: random.Random
 ) -> list[Architecture]:
-    """So many distinct architectures within a budget, uniformly drawn; all, if fewer exist.
+    """Distinct architectures within a budget, drawn uniformly; all of them if fewer exist.
 
     Args:
         space: where they come from.
@@ -160,15 +160,15 @@ def sample_within(
 
     Raises:
         SpaceError: none fits; the message names the limit and the cheapest architecture. With both
-            limits at once also if more might fit than can be listed, but hardly any is found.
+            limits, also if there may be too many to list but hardly any is drawn.
     """
     feasible = _within_budget(space, budget)
     listed = feasible.listed(max(LISTED, LISTED_PER_DRAW * count))
     if listed is None:
         choices = _distinct(feasible, count, rng)
         if len(choices) < count:
-            problem = f"found {len(choices)} of {count} architectures within the limits"
-            raise SpaceError("", f"{problem} in {MOST_TRIES:,} tries; raise a limit")
+            found = f"{len(choices)} of {count} architectures within the limits"
+            raise SpaceError("", f"{MOST_TRIES:,} tries gave {found}; raise a limit")
     else:
         choices = rng.sample(listed, min(count, len(listed)))
         if not choices:
@@ -209,7 +209,9 @@ def _nothing(space: Space, budget: Budget) -> SpaceError:
             problem = f"{limit}, but the cheapest architecture of the space has {least}"
             return SpaceError(f"max_{name}", problem)
         wanted.append(f"max_{name} {limit} (least: {least})")
-    return SpaceError("", f"found no architecture within both {' and '.join(wanted)}")
+    return SpaceError(
+        "", f"no architecture is within both {' and '.join(wanted)}; raise one of them"
+    )
 
 
 def _weights(offers: list[_Offer], tilts: list[float]) -> list[float]:

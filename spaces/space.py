@@ -1,7 +1,4 @@
-"""Search spaces and the architectures drawn from them, as values.
-
-The same space for other images.
-"""
+"""Search spaces and the architectures drawn from them, as immutable values."""
 
 import math
 import random
@@ -90,7 +87,7 @@ class Layer:
         seen: set[str] = set()
         for index, candidate in enumerate(self.candidates):
             if candidate.id in seen:
-                problem = f"{shown(candidate.id)} stands twice in this layer"
+                problem = f"{shown(candidate.id)} occurs twice in this layer"
                 raise SpaceError(f"candidates[{index}].id", problem)
             seen.add(candidate.id)
             with located(f"candidates[{index}]"):
@@ -122,7 +119,7 @@ class Architecture:
     def __post_init__(self) -> None:
         found, wanted = len(self.candidates), len(self.skeleton.layers)
         if found != wanted:
-            raise SpaceError("layers", f"{found} layers; the skeleton has {wanted}")
+            raise SpaceError("layers", f"{found} layers; allowed: {wanted}, as in the skeleton")
         for index, shape in enumerate(self.skeleton.shapes):
             with located(f"layers[{index}].candidate"):
                 _check_fits(self.candidates[index].cell, shape, self.kind)
@@ -159,9 +156,9 @@ class Space:
     """Per layer of a skeleton, the candidates to choose from.
 
     Attributes:
-        operations: the vocabulary that cells were, or could have been, made of.
+        operations: the operations that its cells may have.
         reference: flat architecture that fitness is relative to; empty if there is none.
-        provenance: how the space came about, as plain JSON values.
+        provenance: how the space was made, as plain JSON values.
     """
 
     name: str
@@ -188,10 +185,10 @@ class Space:
     def _check_layers(self) -> None:
         found, wanted = len(self.layers), len(self.skeleton.layers)
         if found != wanted:
-            raise SpaceError("layers", f"{found} layers; the skeleton has {wanted}")
+            raise SpaceError("layers", f"{found} layers; allowed: {wanted}, as in the skeleton")
         for index, (layer, shape) in enumerate(zip(self.layers, self.skeleton.shapes, strict=True)):
             if layer.shape != shape:
-                problem = f"made for another shape than the skeleton's {shape.name}"
+                problem = f"its shape differs from that of {shape.name} in the skeleton"
                 raise SpaceError(f"layers[{index}]", problem)
             with located(f"layers[{index}].candidates[0]"):
                 _check_fits(layer.candidates[0].cell, shape, self.kind)
@@ -202,14 +199,14 @@ class Space:
             with located(f"operations[{index}]"):
                 family.check_operation(name)
             if name in self.operations[:index]:
-                raise SpaceError(f"operations[{index}]", f"{shown(name)} stands twice")
+                raise SpaceError(f"operations[{index}]", f"{shown(name)} occurs twice")
         known = {*self.operations, "none"}
         for index, layer in enumerate(self.layers):
             for number, candidate in enumerate(layer.candidates):
                 if unknown := set(candidate.cell.operations) - known:
                     path = f"layers[{index}].candidates[{number}].edges"
                     problem = f"{min(unknown)} is not among the operations of this space"
-                    raise SpaceError(path, f"{problem}: {', '.join(self.operations)}")
+                    raise SpaceError(path, f"{problem}; allowed: {', '.join(self.operations)}")
 
     def _check_budget(self) -> None:
         dearest = self.dearest
@@ -219,7 +216,7 @@ class Space:
         )
         for name, limit, found in limits:
             if limit is not None and found > limit:
-                problem = f"{limit}, but the dearest architecture of the space has {found}"
+                problem = f"{limit}, but the most expensive architecture of the space has {found}"
                 raise SpaceError(f"budget.{name}", problem)
 
     @property
@@ -286,7 +283,7 @@ class Space:
 
 def _check_fits(cell: Cell, shape: LayerShape, kind: str) -> None:
     if cell.kind != kind:
-        raise SpaceError("kind", f"{shown(cell.kind)}; allowed: {kind}, as all other cells")
+        raise SpaceError("kind", f"{shown(cell.kind)}; allowed: {kind}, as in all other cells")
     family_of(cell).check(cell, shape)
 
 
@@ -300,8 +297,8 @@ def network_cost(skeleton: Skeleton, cells: Iterable[Cell]) -> Cost:
 def fitted_space(space: Space, *, in_channels: int, resolution: int, classes: int) -> Space:
     """The space for images of this size and so many classes.
 
-    Layers, cells and ids stay. Where something changes, the budget is dropped: its numbers were
-    for other images.
+    Layers, cells and ids stay the same. If anything changes, the budget is dropped, because its
+    numbers were for other images.
     """
     skeleton = space.skeleton.fitted(
         in_channels=in_channels, resolution=resolution, classes=classes
@@ -324,5 +321,5 @@ def layers_of(value: Space | Architecture) -> tuple[Layer, ...]:
 
 
 def by_fitness(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The fittest first; those that were never scored last, in the order of the file."""
+    """The fittest first; candidates without fitness come last, in the order of the file."""
     return sorted(candidates, key=lambda each: (each.fitness is None, -(each.fitness or 0.0)))

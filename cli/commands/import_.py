@@ -104,7 +104,7 @@ def _text(file: str) -> str:
         return read_text(Path(file))
     raw = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
-        raise SpaceError("-", f"larger than {MAX_BYTES} bytes")
+        raise SpaceError("-", f"too large; allowed: up to {MAX_BYTES} bytes")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:

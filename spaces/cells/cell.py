@@ -1,4 +1,4 @@
-"""The cell: a small acyclic graph of operations, as a value (the genotype)."""
+"""The cell: a small acyclic graph of operations, as an immutable value (the genotype)."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MAX_NODES: Final = 8
 
 
 class Edge(NamedTuple):
-    """An operation on the way from node `source` to node `target`."""
+    """An operation on the edge from node `source` to node `target`."""
 
     source: int
     target: int
@@ -53,7 +53,9 @@ class Cell:
         slots = nodes * (nodes - 1) // 2
         if len(self.operations) != slots:
             found = len(self.operations)
-            raise SpaceError("operations", f"{found} edges; {nodes} nodes have {slots}")
+            raise SpaceError(
+                "operations", f"{found} operations; allowed: {slots}, one per edge of {nodes} nodes"
+            )
         for index, name in enumerate(self.operations):
             _check_operation(f"operations[{index}]", name)
         for index, name in enumerate(self.mix):
@@ -73,7 +75,7 @@ class Cell:
         mix: tuple[str, ...] | None = None,
         expansion: int = 6,
     ) -> "Cell":
-        """A cell from its edges; absent edges carry `none`, every mix is `sum` unless given.
+        """A cell from its edges; absent edges have `none`, every mix is `sum` unless given.
 
         Raises:
             SpaceError: an edge outside the graph, against its order, or given twice; an unknown
@@ -82,7 +84,7 @@ class Cell:
         if not MIN_NODES <= nodes <= MAX_NODES:
             raise SpaceError("nodes", f"{shown(nodes)}; allowed: {MIN_NODES} to {MAX_NODES}")
         if mix is not None and len(mix) != nodes - 1:
-            problem = f"{len(mix)} entries; {nodes} nodes need {nodes - 1}"
+            problem = f"{len(mix)} entries; allowed: {nodes - 1} for {nodes} nodes"
             raise SpaceError("mix", problem)
         slots = {slot: index for index, slot in enumerate(edge_slots(nodes))}
         operations = ["none"] * len(slots)
@@ -106,7 +108,7 @@ class Cell:
 
     @property
     def edges(self) -> tuple[Edge, ...]:
-        """The edges that carry an operation other than `none`."""
+        """The edges with an operation other than `none`."""
         pairs = zip(edge_slots(self.nodes), self.operations, strict=True)
         return tuple(Edge(*slot, name) for slot, name in pairs if name != "none")
 
@@ -154,7 +156,7 @@ def _check_operation(path: str, name: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LayerShape:
-    """What a cell must fit: channels in and out, stride, and the side of the input in pixels."""
+    """The shape that a cell must fit: channels, stride, and the side of the input in pixels."""
 
     name: str
     in_channels: int

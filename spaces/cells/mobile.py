@@ -1,7 +1,7 @@
 """The family `mobile`: inverted bottlenecks with a graph of depthwise operations inside.
 
-The block is that of Sandler et al., "MobileNetV2", CVPR 2018; in place of its one depthwise
-convolution stands the acyclic graph of Zhou et al., "AutoSpace", ICCV 2021.
+The block is that of Sandler et al., "MobileNetV2", CVPR 2018; the acyclic graph of Zhou et al.,
+"AutoSpace", ICCV 2021, replaces its one depthwise convolution.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -121,7 +121,7 @@ class Mobile:
     def check(self, cell: Cell, shape: LayerShape) -> None:
         """Raises `SpaceError` for a cell without a path at a layer without a shortcut."""
         if not shape.shortcut and cell.is_zero:
-            problem = "no path from input to output, and the layer has no shortcut"
+            problem = "no path from input to output; allowed: only where the layer has a shortcut"
             raise SpaceError("edges", problem)
 
     def key(self, cell: Cell, shape: LayerShape) -> str:

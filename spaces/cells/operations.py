@@ -1,7 +1,7 @@
-"""The operations that an edge of a cell may carry, with their cost.
+"""The operations that an edge of a cell may have, with their cost.
 
-`autospace.networks.operations.register_operation` adds one at run time. A built-in one is an entry
-in `OPERATIONS` here and a builder there.
+`autospace.networks.operations.register_operation` adds an operation at run time. A built-in
+operation is an entry in `OPERATIONS` here and a builder in that module.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class Operation:
         return channels * (self.kernel**2 + 2) if self.kind == "depthwise" else 0
 
     def madds(self, channels: int, pixels: int) -> int:
-        """Multiply-accumulates for an output of so many pixels per channel."""
+        """Multiply-accumulates for an output with this number of pixels per channel."""
         if self.own_cost is not None:
             return self.own_cost(channels, pixels)[0]
         return channels * self.kernel**2 * pixels if self.kind == "depthwise" else 0
@@ -66,7 +66,7 @@ OPERATIONS: dict[str, Operation] = {
 DEFAULT_OPERATIONS: tuple[str, ...] = tuple(name for name in OPERATIONS if name != "dw_conv_1x1")
 
 BUILT_IN: Final = tuple(OPERATIONS)
-"""Names that every program knows: what the published JSON Schema allows."""
+"""Names that every program knows; the published JSON Schema allows these."""
 RESERVED: Final = frozenset(
     {"input", "output", "sum", "gate", "se", "expand", "project", "stem", "head", "classifier"}
 )
@@ -89,7 +89,9 @@ def own_operation(name: str, *, cost: OperationCost, symbol: str | None = None) 
     """
     check_text("name", name, MAX_NAME)
     if not (name.isascii() and name.isidentifier()):
-        raise SpaceError("name", f"{shown(name)}; allowed: letters, digits and _, no digit first")
+        raise SpaceError(
+            "name", f"{shown(name)}; allowed: letters, digits and _, but no digit first"
+        )
     if name in OPERATIONS or name in RESERVED:
         raise SpaceError("name", f"{shown(name)} is in use; allowed: any other name")
     symbol = name if symbol is None else symbol
@@ -118,7 +120,7 @@ def known_operation(name: str) -> Operation:
 
 
 def unknown_operation(name: object) -> str:
-    """What is wrong with a name that is not in the vocabulary."""
+    """The message for a name that is not in the vocabulary."""
     could_be_own = isinstance(name, str) and name.isidentifier()
-    hint = "; your own needs register_operation in each process" if could_be_own else ""
+    hint = "; call register_operation for your own in each process" if could_be_own else ""
     return f"unknown operation {shown(name)}; allowed: {', '.join(OPERATIONS)}{hint}"

@@ -1,4 +1,4 @@
-"""Spaces, architectures and skeletons as JSON text, and back."""
+"""Converts spaces, architectures and skeletons to JSON text, and back."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ from autospace.spaces.space import Architecture, Candidate, Layer, Origin, Space
 
 
 def to_json(value: Space | Architecture | Skeleton) -> str:
-    """Canonical text: sorted keys, indented, newline at the end; equal values, equal bytes."""
+    """Canonical text: sorted keys, indented, newline at the end. Equal values give equal bytes."""
     if isinstance(value, Space):
         plain = _space_out(value)
     elif isinstance(value, Architecture):
@@ -42,7 +42,7 @@ def canonical_json(plain: Any) -> str:
 
 
 def from_json(text: str) -> Space | Architecture | Skeleton:
-    """What the text holds.
+    """The value that the text describes.
 
     Raises:
         SpaceError: naming the path of the first wrong value, the value, and what is allowed.
@@ -51,7 +51,7 @@ def from_json(text: str) -> Space | Architecture | Skeleton:
 
 
 def read(path: Path) -> Space | Architecture | Skeleton:
-    """What a `.json` or `.toml` file holds; errors name the file."""
+    """The value in a `.json` or `.toml` file; errors name the file."""
     text = read_text(path)
     try:
         return _decode(parse_toml(text) if path.suffix == ".toml" else parse_json(text))
@@ -62,7 +62,7 @@ def read(path: Path) -> Space | Architecture | Skeleton:
 def _decode(plain: Any) -> Space | Architecture | Skeleton:
     header = header_of(plain)
     if header.format == doc.FAMILY_FORMAT:
-        problem = f"{shown(header.format)} is part of the built-in spaces, not a space"
+        problem = f"{shown(header.format)} is only a part of a built-in space"
         raise SpaceError("format", problem)
     document: Any = validated(doc.file_model(*header), plain)
     if header.format == doc.SKELETON_FORMAT:
@@ -142,7 +142,7 @@ def _candidate_in(
         Cost._fields, (document.madds, document.params), cost, strict=True
     ):
         if stated != counted:
-            raise SpaceError(name, f"{stated}, but this cell has {counted} here")
+            raise SpaceError(name, f"{stated}; allowed: {counted}, the cost of this cell here")
     with located("origin"):
         parents = tuple(document.origin.parents)
         origin = Origin(document.origin.kind, document.origin.generation, parents)
@@ -212,7 +212,7 @@ def _skeleton_out(skeleton: Skeleton) -> dict[str, Any]:
 
 def _check_names(skeleton: Skeleton, names: list[str]) -> None:
     if len(names) != len(skeleton.layers):
-        problem = f"{len(names)} layers; the skeleton has {len(skeleton.layers)}"
+        problem = f"{len(names)} layers; allowed: {len(skeleton.layers)}, as in the skeleton"
         raise SpaceError("layers", problem)
     for index, (shape, name) in enumerate(zip(skeleton.shapes, names, strict=True)):
         if name != shape.name:

@@ -1,7 +1,4 @@
-"""Built-in skeletons and spaces, and how a name or path becomes a space.
-
-From the text a user gives to one architecture.
-"""
+"""Loads built-in skeletons and spaces, and makes spaces and architectures of names and paths."""
 
 import os
 from functools import cache
@@ -79,7 +76,7 @@ def load_skeleton(name: str) -> Skeleton:
     """A built-in skeleton by name, or one from a JSON or TOML file.
 
     Raises:
-        SpaceError: no such skeleton, or a file that holds no valid one.
+        SpaceError: the skeleton does not exist, or the file does not hold a valid one.
     """
     if name in SKELETON_NAMES:
         return _skeleton(name)
@@ -90,15 +87,15 @@ def load_skeleton(name: str) -> Skeleton:
         raise SpaceError(name or '""', problem)
     value = read(path)
     if not isinstance(value, Skeleton):
-        raise SpaceError(name, f"holds no skeleton; allowed: format {doc.SKELETON_FORMAT}")
+        raise SpaceError(name, f"does not hold a skeleton; allowed: format {doc.SKELETON_FORMAT}")
     return value
 
 
 def skeleton_of(source: str) -> Skeleton:
-    """A skeleton by its name or file, or the one that a space, architecture or run stands on.
+    """A skeleton by its name or file, or that of a space, architecture or run.
 
     Raises:
-        SpaceError: nothing there, or not valid.
+        SpaceError: it does not exist or is not valid.
     """
     if source in SKELETON_NAMES or not os.path.lexists(source):
         return load_skeleton(source)
@@ -119,7 +116,7 @@ def load_any(source: str | Path) -> Space | Architecture:
     path = Path(source)
     if path.is_dir():
         if not (path / SPACE_FILE).exists():
-            raise SpaceError(str(path), f"no {SPACE_FILE} in it; has the run finished?")
+            raise SpaceError(str(path), f"the folder has no {SPACE_FILE}; has the run finished?")
         path = path / SPACE_FILE
     value = read(path)
     if isinstance(value, Skeleton):
@@ -131,7 +128,7 @@ def load(source: str | Path) -> Space:
     """A space: a file, a run folder, or a built-in as `NAME@SKELETON`.
 
     Raises:
-        SpaceError: nothing there, or not a valid space; the message says what and where.
+        SpaceError: it does not exist or is not a valid space; the message states what and where.
     """
     value = load_any(source)
     if not isinstance(value, Space):
@@ -164,7 +161,8 @@ def load_architecture(source: str | Path, space: Space | None = None) -> Archite
         space: what the ids of a flat file refer to.
 
     Raises:
-        SpaceError: nothing there, not valid, a flat file without a space, or a choice left open.
+        SpaceError: it does not exist, is not valid or leaves a choice open, or it is a flat file
+            without a space.
     """
     if os.path.isfile(source) and Path(source).suffix != ".toml":
         try:
@@ -178,11 +176,11 @@ def load_architecture(source: str | Path, space: Space | None = None) -> Archite
         return value
     if value.size > 1:
         problem = f"a space of {value.size:,} architectures; allowed: one architecture"
-        raise SpaceError(str(source), f"{problem} (autospace sample draws some)")
+        raise SpaceError(str(source), f"{problem} (autospace sample draws one)")
     return value.architecture({layer.shape.name: layer.candidates[0].id for layer in value.layers})
 
 
 def _chosen(choices: dict[str, str], space: Space | None) -> Architecture:
     if space is None:
-        raise SpaceError("", "cell ids without their space; name it with --space")
+        raise SpaceError("", "these cell ids need their space; give it with --space")
     return space.architecture(choices)

@@ -1,4 +1,4 @@
-"""Bytes to a validated document, in bounded time and memory."""
+"""Reads the bytes of a file as a validated document, in bounded time and memory."""
 
 import json
 import stat
@@ -45,13 +45,13 @@ def read_text(path: Path) -> str:
     """The text of a `.json` file of at most `MAX_BYTES`, or a `.toml` file of fewer.
 
     Raises:
-        SpaceError: not there, no regular file, too large, or no UTF-8.
+        SpaceError: the file does not exist, is not a regular file, is too large, or is not UTF-8.
     """
     limit = MAX_TOML_BYTES if path.suffix == ".toml" else MAX_BYTES
     try:
         # Before opening: opening a pipe would wait, and a device might never end.
         if not stat.S_ISREG(path.stat().st_mode):
-            kind = "a folder" if path.is_dir() else "no regular file"
+            kind = "a folder" if path.is_dir() else "not a regular file"
             raise SpaceError(str(path), f"is {kind}; allowed: a file of JSON or TOML")
         with path.open("rb") as stream:
             raw = stream.read(limit + 1)
@@ -62,7 +62,7 @@ def read_text(path: Path) -> str:
     except ValueError:
         raise SpaceError(str(path), "no file can have this name") from None
     if len(raw) > limit:
-        raise SpaceError(str(path), f"larger than {limit} bytes")
+        raise SpaceError(str(path), f"too large; allowed: up to {limit} bytes")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -72,9 +72,9 @@ def read_text(path: Path) -> str:
 def parse_json(text: str) -> Any:
     """JSON without duplicate keys, NaN or infinity, in bounded depth and size."""
     if text.count(",") > MAX_VALUES:
-        raise SpaceError("", f"more than {MAX_VALUES} values")
+        raise SpaceError("", f"too many values; allowed: up to {MAX_VALUES}")
     if text.count("[") + text.count("{") > MAX_CONTAINERS:
-        raise SpaceError("", f"more than {MAX_CONTAINERS} lists and objects")
+        raise SpaceError("", f"too many lists and objects; allowed: up to {MAX_CONTAINERS}")
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -85,7 +85,7 @@ def parse_json(text: str) -> Any:
     except SpaceError:
         raise
     except ValueError as error:
-        # Python refuses to convert integers of thousands of digits, and tells how to allow it.
+        # Python refuses to convert integers of thousands of digits, and states how to allow it.
         raise SpaceError("", f"not JSON: {_first_line(str(error)).split(';')[0]}") from None
     return plain(value)
 
@@ -93,11 +93,11 @@ def parse_json(text: str) -> Any:
 def parse_toml(text: str) -> Any:
     """TOML without dates, NaN or infinity, in bounded depth and size."""
     if len(text) > MAX_TOML_BYTES:
-        raise SpaceError("", f"larger than {MAX_TOML_BYTES} bytes")
+        raise SpaceError("", f"too large; allowed: up to {MAX_TOML_BYTES} bytes")
     # A dotted key of n parts takes Python's reader n * n memory; no key goes over a line's end.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.count(".") > MAX_DEPTH:
-            raise SpaceError("", f"more than {MAX_DEPTH} dots in line {number}")
+            raise SpaceError("", f"too many dots in line {number}; allowed: up to {MAX_DEPTH}")
     try:
         value = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError) as error:
@@ -108,7 +108,7 @@ def parse_toml(text: str) -> Any:
 
 
 class Header(NamedTuple):
-    """What a file says about itself; `kind` is the family of its cells."""
+    """The format and version of a file, and the family `kind` of its cells."""
 
     format: str
     version: int
@@ -122,7 +122,7 @@ def header_of(value: Any) -> Header:
         SpaceError: one of them is unknown.
     """
     if not isinstance(value, dict):
-        raise SpaceError("", f"{shown(value)}; a file of this program holds an object")
+        raise SpaceError("", f"{shown(value)}; allowed: an object")
     found = value.get("format")
     if not isinstance(found, str) or found not in FILES:
         raise SpaceError("format", f"{shown(found)}; allowed: {', '.join(FILES)}")
@@ -187,10 +187,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise SpaceError(key or '""', "stands twice in one object")
+                raise SpaceError(key or '""', "occurs twice in one object")
             seen.add(key)
     return result
 
 
 def _no_constant(name: str) -> Any:
-    raise SpaceError("", f"{name} is no JSON number")
+    raise SpaceError("", f"{name} is not a JSON number")

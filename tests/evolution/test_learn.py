@@ -163,8 +163,8 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"data": {"source": "pictures"}}, DataError, "is not a data source"),
     ({"skeleton": "huge"}, SpaceError, "huge: unknown skeleton"),
     ({"skeleton": "/no/such/skeleton.toml"}, SpaceError, "no such file"),
-    ({"budget": {"max_madds": 10}}, BudgetError, "at most 10 MAdds are allowed"),
-    ({"budget": {"max_params": 10}}, BudgetError, "at most 10 params are allowed"),
+    ({"budget": {"max_madds": 10}}, BudgetError, "the limit is 10 MAdds"),
+    ({"budget": {"max_params": 10}}, BudgetError, "the limit is 10 params"),
     ({"device": "cuda:99"}, RunError, "use --device cpu"),
 ]
 
@@ -229,7 +229,7 @@ def test_data_that_changed_since_the_start_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StopError):
         learn(RunFolder.create(tmp_path / "run", config), Counting(6, stop))
     write()
-    with pytest.raises(RunError, match="the data changed since this run began"):
+    with pytest.raises(RunError, match="the data has changed since this run began"):
         learn(RunFolder.open(tmp_path / "run"), Counting())
     assert (tmp_path / "run" / "config.toml").is_file()
 

@@ -171,7 +171,7 @@ SKELETONS = "digits, cifar, mobile, mobilenetv2, or a .json or .toml file"
         ("", f'"": no such space; allowed: {FILES}'),
         ("a\x00b", f"a\\u0000b: no such space; allowed: {FILES}"),
         ("a" * 9999, "aaaa"),
-        (".", ".: no space.json in it; has the run finished?"),
+        (".", ".: the folder has no space.json; has the run finished?"),
         (
             "nas@digits",
             "nas@digits: unknown space; allowed: NAME@SKELETON with NAME one of mbconv, mnasnet,"
@@ -181,7 +181,7 @@ SKELETONS = "digits, cifar, mobile, mobilenetv2, or a .json or .toml file"
         ("mbconv@imagenet", f"imagenet: unknown skeleton; allowed: {SKELETONS}"),
         ("mbconv@no.toml", "no.toml: no such file or directory"),
         ("skeleton.json", "skeleton.json: a skeleton; allowed: a space, or mbconv@skeleton.json"),
-        ("/dev/zero", "/dev/zero: is no regular file; allowed: a file of JSON or TOML"),
+        ("/dev/zero", "/dev/zero: is not a regular file; allowed: a file of JSON or TOML"),
     ],
 )
 def test_what_names_no_space_is_refused_with_what_is_allowed(
@@ -194,7 +194,7 @@ def test_what_names_no_space_is_refused_with_what_is_allowed(
 
 
 def test_a_file_that_holds_no_skeleton_is_refused_where_one_is_wanted(space_file: Path) -> None:
-    message = r"space\.json: holds no skeleton; allowed: format autospace\.skeleton$"
+    message = r"space\.json: does not hold a skeleton; allowed: format autospace\.skeleton$"
     with pytest.raises(SpaceError, match=message):
         load_skeleton(str(space_file))
 

@@ -100,8 +100,8 @@ def made(*edges: object, **options: object) -> Callable[[], object]:
         (made(nodes=10**9), "nodes: 1000000000; allowed: 2 to 8"),
         (made(nodes=10**5000), "nodes: an integer of about 5000 digits; allowed: 2 to 8"),
         (made((0, 10**5000, "none")), "edges[0]: 0 -> an integer of about 5000 digits; allowed"),
-        (made(mix=("sum",)), "mix: 1 entries; 4 nodes need 3"),
-        (made(mix=()), "mix: 0 entries; 4 nodes need 3"),
+        (made(mix=("sum",)), "mix: 1 entries; allowed: 3 for 4 nodes"),
+        (made(mix=()), "mix: 0 entries; allowed: 3 for 4 nodes"),
         (
             made(mix=("sum", "max", "sum")),
             'mix[1]: unknown mix "max"; allowed: sum, gate, se',
@@ -109,7 +109,10 @@ def made(*edges: object, **options: object) -> Callable[[], object]:
         (made(expansion=5), "expansion: 5; allowed: 1, 3, 6"),
         (made(expansion=True), "expansion: true; allowed: 1, 3, 6"),
         (made(expansion=3.0), "expansion: 3.0; allowed: 1, 3, 6"),
-        (lambda: Cell(("none",), ("sum", "sum"), 1), "operations: 1 edges; 3 nodes have 3"),
+        (
+            lambda: Cell(("none",), ("sum", "sum"), 1),
+            "operations: 1 operations; allowed: 3, one per edge",
+        ),
         (lambda: Cell((), (), 1), "mix: 1 nodes; allowed: 2 to 8"),
         (
             lambda: Cell(("conv",), ("sum",), 1),

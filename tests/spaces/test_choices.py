@@ -151,7 +151,7 @@ def test_the_only_architecture_that_is_allowed_is_what_is_drawn() -> None:
     choices, rng = Choices(FEW, (replace(times, most=most),)), random.Random(0)
     assert {choices.draw(rng) for _ in range(20)} == {fastest}
     with pytest.raises(
-        SearchError, match=r"max_latency_ms: at most .* cheapest .* raise the limit"
+        SearchError, match=r"max_latency_ms: the limit is .* cheapest .* raise the limit"
     ):
         Choices(FEW, (replace(times, most=math.nextafter(most, 0.0) - 1e-12),))
 
@@ -209,6 +209,8 @@ def test_a_mutant_differs_from_its_parent() -> None:
 
 def test_a_limit_that_nothing_meets_is_refused() -> None:
     cheapest = MBCONV.madds.min
-    with pytest.raises(SearchError, match=r"max_madds: at most .* cheapest .* raise the limit"):
+    with pytest.raises(
+        SearchError, match=r"max_madds: the limit is .* cheapest .* raise the limit"
+    ):
         Choices(MBCONV, limits_of(MBCONV, Budget(max_madds=int(cheapest) - 1)))
     Choices(MBCONV, limits_of(MBCONV, Budget(max_madds=int(cheapest))))

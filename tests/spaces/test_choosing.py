@@ -38,7 +38,7 @@ def test_a_space_of_one_architecture_is_that_architecture() -> None:
         ("{}", True, "layer_00: missing layer"),
         (json.dumps(DRAWN.choices | {"layer_03": "none"}), True, 'layer_03: unknown cell "none"'),
         (json.dumps(DRAWN.choices | {"layer_03": 3}), True, "layer_03: unknown cell 3"),
-        ("[1]", True, "holds an object"),
+        ("[1]", True, "allowed: an object"),
         ("{", True, "not JSON"),
     ],
 )

@@ -184,7 +184,7 @@ def test_a_space_refuses_a_budget_that_its_dearest_architecture_exceeds(space: S
     too_small = Budget(max_madds=dearest - 1)
     with pytest.raises(SpaceError) as caught:
         Space(space.name, space.skeleton, space.operations, space.layers, budget=too_small)
-    problem = f"{dearest - 1}, but the dearest architecture of the space has {dearest}"
+    problem = f"{dearest - 1}, but the most expensive architecture of the space has {dearest}"
     assert str(caught.value) == f"budget.max_madds: {problem}"
 
 

@@ -93,14 +93,16 @@ def test_a_cell_that_does_not_fit_is_refused_in_the_words_of_its_family() -> Non
 def test_the_vocabulary_is_that_of_the_family() -> None:
     with pytest.raises(SpaceError, match=r'^operations\[0\]: unknown operation "dw_conv_3x3"; all'):
         replace(toy_space(), operations=("dw_conv_3x3",))
-    with pytest.raises(SpaceError, match=r"tanh is not among the operations of this space: relu$"):
+    with pytest.raises(
+        SpaceError, match=r"tanh is not among the operations of this space; allowed: relu$"
+    ):
         replace(toy_space(), operations=("relu",))
 
 
 def test_cells_of_two_families_do_not_mix() -> None:
     ours, theirs = Candidate("a", mbconv(3, 6)), Candidate("b", _chain("tanh"))
     first, second = SKELETON.shapes
-    problem = 'kind: "toy"; allowed: mobile, as all other cells$'
+    problem = 'kind: "toy"; allowed: mobile, as in all other cells$'
     with pytest.raises(SpaceError, match=rf"^candidates\[1\]\.{problem}"):
         Layer(first, (ours, theirs))
     with pytest.raises(SpaceError, match=rf"^layers\[1\]\.candidate\.{problem}"):

@@ -52,7 +52,7 @@ def test_a_name_of_a_built_in_skeleton_stays_that(
 
 
 def test_what_has_no_skeleton_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SpaceError, match=r"no space\.json in it"):
+    with pytest.raises(SpaceError, match=r"the folder has no space\.json"):
         load(f"mbconv@{tmp_path}")
     damaged = tmp_path / "space.json"
     damaged.write_text("{")

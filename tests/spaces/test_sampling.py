@@ -108,7 +108,7 @@ def test_what_is_drawn_is_distinct_and_fits_and_is_all_there_is_if_that_is_less(
     )
     fitting = {each for each, cost in costs.items() if budget.allows(cost)}
     if not fitting:
-        with pytest.raises(SpaceError, match="found no architecture within both max_madds"):
+        with pytest.raises(SpaceError, match="no architecture is within both max_madds"):
             sample_within(space, budget, count, random.Random(seed))
         return
     drawn = sample_within(space, budget, count, random.Random(seed))
@@ -164,7 +164,7 @@ def test_what_can_neither_be_listed_nor_found_is_an_error(monkeypatch: pytest.Mo
     monkeypatch.setattr(sampling, "LISTED", -1)
     monkeypatch.setattr(sampling, "LISTED_PER_DRAW", 0)
     monkeypatch.setattr(sampling, "MOST_TRIES", 2000)
-    with pytest.raises(SpaceError, match=r"^found 81 of 82 architectures within the limits in 2,"):
+    with pytest.raises(SpaceError, match=r"^2,.* tries gave 81 of 82 architectures within the"):
         sample_within(DIGITS, Budget(10**12, 10**12), 82, random.Random(0))
 
 

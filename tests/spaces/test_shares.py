@@ -87,8 +87,9 @@ def test_a_reference_over_the_limit_is_an_error_that_names_both_numbers(
     with pytest.raises(BudgetError) as caught:
         layer_shares(SKELETON, [mbconv(3, 3)], budget)
     assert str(caught.value) == (
-        f"budget: at most {limit:,} {unit} are allowed, but the reference cells need "
-        f"{dearest[index]:,}; raise the limit, or choose smaller reference cells or skeleton"
+        f"budget: the limit is {limit:,} {unit}, but the reference cells need "
+        f"{dearest[index]:,}; raise the limit, or choose smaller reference cells or a "
+        "smaller skeleton"
     )
 
 

@@ -107,7 +107,7 @@ def test_provenance_may_be_sixteen_levels_deep_and_no_deeper(value: object) -> N
     if depth <= 16:
         assert replace(MBCONV, provenance={"a": value}).provenance == {"a": value}
     else:
-        with pytest.raises(SpaceError, match=r"^provenance\.a(\[0\])+: nested too deep$"):
+        with pytest.raises(SpaceError, match=r"^provenance\.a(\[0\])+: nested too deeply$"):
             replace(MBCONV, provenance={"a": value})
 
 
@@ -161,11 +161,11 @@ NOT_PRINTABLE = "allowed: 1 to 64 printable characters"
         (layer(), "candidates: 0 candidates; allowed: 1 to 4096"),
         (
             layer(Candidate("a", ZERO), Candidate("a", mbconv(3, 1))),
-            'candidates[1].id: "a" stands twice in this layer',
+            'candidates[1].id: "a" occurs twice in this layer',
         ),
         (
             lambda: Layer(DIGITS.shapes[1], (Candidate("a", mbconv(3, 1)), Candidate("b", ZERO))),
-            "candidates[1].edges: no path from input to output, and the layer has no shortcut",
+            "candidates[1].edges: no path from input to output; allowed: only where the layer has",
         ),
         (skeleton(name=""), 'name: ""; allowed: 1 to 128 printable characters'),
         (skeleton(description="a\nb"), 'description: "a\\nb"; allowed: 0 to 1000 printable'),
@@ -185,22 +185,22 @@ NOT_PRINTABLE = "allowed: 1 to 64 printable characters"
             "layers[1].channels: 9000; allowed: 1 to 8192",
         ),
         (skeleton(layers=(LayerSpec(1, True),)), "layers[0].stride: true; allowed: 1 to 2"),
-        (lambda: Architecture(DIGITS, ()), "layers: 0 layers; the skeleton has 4"),
+        (lambda: Architecture(DIGITS, ()), "layers: 0 layers; allowed: 4, as in the skeleton"),
         (
             lambda: Architecture(DIGITS, (Candidate("a", ZERO),) * 4),
-            "layers[1].candidate.edges: no path from input to output, and the layer has no",
+            "layers[1].candidate.edges: no path from input to output; allowed: only",
         ),
         (space(name="\u202e"), 'name: "\\u202e"; allowed: 1 to 128 printable characters'),
-        (space(layers=MBCONV.layers[:2]), "layers: 2 layers; the skeleton has 4"),
+        (space(layers=MBCONV.layers[:2]), "layers: 2 layers; allowed: 4, as in the skeleton"),
         (
             space(layers=MBCONV.layers[::-1]),
-            "layers[0]: made for another shape than the skeleton's layer_00",
+            "layers[0]: its shape differs from that of layer_00 in",
         ),
         (
             space(operations=("skip_connect", "conv")),
             'operations[1]: unknown operation "conv"; allowed: none, skip_connect, dw_conv_3x3',
         ),
-        (space(operations=("none", "none")), 'operations[1]: "none" stands twice'),
+        (space(operations=("none", "none")), 'operations[1]: "none" occurs twice'),
         (
             space(operations=("dw_conv_3x3", "dw_conv_5x5")),
             "layers[0].candidates[4].edges: dw_conv_7x7 is not among the operations of this "
@@ -219,13 +219,13 @@ NOT_PRINTABLE = "allowed: 1 to 64 printable characters"
             'layer_01: unknown cell "skip"; allowed: mbconv_k3_e3, mbconv_k3_e6, mbconv_k5_e3, ',
         ),
         (choices(layer_01=["skip"]), "layer_01: unknown cell a list; allowed: mbconv_k3_e3, "),
-        (space(provenance={"a": object()}), "provenance.a: a object is no JSON value"),
-        (space(provenance={"a": [0, {"b": {1}}]}), "provenance.a[1].b: a set is no JSON value"),
-        (space(provenance={"a": float("inf")}), "provenance.a: inf is no JSON number"),
+        (space(provenance={"a": object()}), "provenance.a: a object is not a JSON value"),
+        (space(provenance={"a": [0, {"b": {1}}]}), "provenance.a[1].b: a set is not a JSON value"),
+        (space(provenance={"a": float("inf")}), "provenance.a: inf is not a JSON number"),
         (space(provenance={"a": 2**65}), "provenance.a: 36893488147419103232; allowed: integers"),
         (
             space(provenance={"a": "\ud800"}),
-            'provenance.a: "\\ud800" holds half a character (a lone surrogate)',
+            'provenance.a: "\\ud800" has half a character (a lone surrogate)',
         ),
         (space(provenance={1: 2}), "provenance: key 1; allowed: strings"),
         (
