@@ -1,9 +1,9 @@
-"""A space as the matrices that the authors of AutoSpace (Zhou et al., ICCV 2021) published.
+"""Writes a space as matrices, as the authors of AutoSpace (Zhou et al., ICCV 2021) do.
 
-`M[i][j]` below the diagonal is the code of the operation on the edge j -> i, `M[0][3]` chooses the
-expansion, `M[1][3]` says of nodes 2 and 3 whether they are gated. The format has four nodes, six
-operations and no names, fitness or skeleton: `autospace.importers.autospace_iccv2021` gets the
-cells back, and for their ids the place in the list.
+`M[i][j]` below the diagonal is the code of the operation on the edge j -> i, `M[0][3]` is the code
+of the expansion, and `M[1][3]` has the gates of nodes 2 and 3. The format has four nodes, six
+operations and no names, fitness or skeleton: `autospace.importers.autospace_iccv2021` reads the
+cells back, and their ids become their places in the list.
 """
 
 import json
@@ -28,7 +28,7 @@ FLAGS: Final = {"sum": 0, "gate": 1}
 
 
 def export_space(space: Space) -> str:
-    """The cells of a space as nested lists, a list of cells per pair of layers.
+    """The cells of a space as nested lists: a list of cells per pair of layers.
 
     Where the two layers of a pair offer different cells, there is a list per layer instead.
 
@@ -50,7 +50,7 @@ def export_space(space: Space) -> str:
 
 
 def _matrix(cell: Cell, path: str) -> list[list[object]]:
-    """The first way to write the cell with four nodes that the format can express."""
+    """The matrix of the first form of the cell with four nodes that the format can express."""
     problem = ""
     for version in _versions(cell):
         found = _problem(version)
@@ -80,7 +80,7 @@ def _versions(cell: Cell) -> Iterator[Cell]:
 
 
 def _problem(cell: Cell) -> str | None:
-    """Why the format cannot say this, or None."""
+    """Why the format cannot express this cell, or None if it can."""
     for edge in cell.edges:
         if edge.operation not in CODES:
             where = f"{edge.operation} on edge {edge.source}>{edge.target}"
@@ -89,7 +89,7 @@ def _problem(cell: Cell) -> str | None:
         if mix not in FLAGS:
             return f"node {node} mixes by {mix}; allowed: {', '.join(FLAGS)}"
     if cell.mix[0] != "sum":
-        return f"node 1 mixes by {cell.mix[0]}; only nodes 2 and 3 can"
+        return f"node 1 mixes by {cell.mix[0]}; allowed: sum (only nodes 2 and 3 can be gated)"
     return None
 
 

@@ -1,4 +1,4 @@
-"""A space as a Python module for nni.nas: a network whose layers are choices of modules."""
+"""Writes a space as a Python module for nni.nas: a network with layers of alternative modules."""
 
 from typing import Final
 
@@ -59,5 +59,5 @@ def _check_ids(space: Space) -> None:
             if "." in candidate.id or candidate.id in _RESERVED:
                 path = f"layers[{index}].candidates[{number}].id"
                 problem = f"{shown(candidate.id)} cannot name a module in nni"
-                allowed = f"no dot, and none of {', '.join(_RESERVED)}"
+                allowed = f"an id without a dot, other than {', '.join(_RESERVED)}"
                 raise SpaceError(path, f"{problem}; allowed: {allowed}")

@@ -1,4 +1,4 @@
-"""One architecture as the net.config of ProxylessNAS (mit-han-lab), which MCUNet shares."""
+"""Writes an architecture as a net.config of ProxylessNAS (mit-han-lab), which MCUNet reads too."""
 
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ def export_architecture(architecture: Architecture) -> str:
     """The configuration from which `ProxylessNASNets.build_from_config` makes the network.
 
     Raises:
-        SpaceError: a cell that is neither an MBConv nor left out; it names the layer.
+        SpaceError: a cell is neither an MBConv nor zero; the message names the layer.
     """
     skeleton = architecture.skeleton
     pairs = zip(skeleton.shapes, architecture.candidates, strict=True)
@@ -60,15 +60,15 @@ def _block(candidate: Candidate, shape: LayerShape) -> dict[str, Any]:
         return _residual({"name": "ZeroLayer", "stride": shape.stride}, shortcut)
     found = _kernel_and_expansion(candidate.cell, shape.stride)
     if found is None:
-        problem = f"cell {candidate.id!r} ({notation(candidate.cell)}) is no MBConv"
+        problem = f"cell {candidate.id!r} ({notation(candidate.cell)}) is not an MBConv"
         raise SpaceError(
-            shape.name, f"{problem}; ProxylessNAS has those of kernel 3, 5 and 7, without SE"
+            shape.name, f"{problem}; allowed: an MBConv of kernel 3, 5 or 7 without SE"
         )
     return _residual(_inverted(shape, *found), shortcut)
 
 
 def _kernel_and_expansion(cell: Cell, stride: int) -> tuple[int, int] | None:
-    """Those of the MBConv that computes what the cell computes, if there is one."""
+    """The kernel and expansion of the MBConv that is equal to the cell, if there is one."""
     key = canonical_key(cell, stride)
     for kernel in KERNELS:
         for expansion in EXPANSIONS:

@@ -1,4 +1,4 @@
-"""An architecture out of what other tools print as their result."""
+"""Reads an architecture from the result of another tool."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -41,12 +41,14 @@ def chosen(text: str, target: Target, wrappers: Sequence[str] = ()) -> Architect
         wrappers: keys under which the tool puts the flat form.
 
     Raises:
-        SpaceError: no such file, no space given, an unknown layer or cell, or a missing layer.
+        SpaceError: not such a file, no space given, an unknown layer or cell, or a missing layer.
     """
     value, path = parse_json(text), ""
     if isinstance(value, list):
         if len(value) != 1:
-            raise SpaceError("", f"a list of {len(value)}; allowed: one architecture")
+            raise SpaceError(
+                "", f"a list of {len(value)} values; allowed: a list of one architecture"
+            )
         value, path = value[0], "[0]"
     for key in wrappers:
         if isinstance(value, dict) and isinstance(value.get(key), dict):
@@ -63,7 +65,7 @@ def read_pyglove(text: str, target: Target) -> Architecture:
     """The architecture that a list of indices, a DNA of pyglove, or the value of one names.
 
     Raises:
-        SpaceError: no such point, an index out of range, or a missing layer; see also `chosen`.
+        SpaceError: not such a point, an index out of range, or a missing layer; see also `chosen`.
     """
     value = parse_json(text)
     if isinstance(value, dict) and str(value.get("_type", "")).endswith("DNA"):
@@ -74,7 +76,9 @@ def read_pyglove(text: str, target: Target) -> Architecture:
         return chosen(text, target)
     layers = target.given_space.layers
     if len(value) != len(layers):
-        raise SpaceError("", f"{len(value)} indices, but the space has {len(layers)} layers")
+        raise SpaceError(
+            "", f"{len(value)} indices; allowed: {len(layers)}, one per layer of the space"
+        )
     choices = {}
     for layer, index in zip(layers, value, strict=True):
         last = len(layer.candidates) - 1

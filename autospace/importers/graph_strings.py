@@ -1,20 +1,19 @@
-"""Cells that other papers write as a line of text: DARTS's genotypes and NAS-Bench-201's strings.
+"""Reads cells that other papers write as text: DARTS genotypes and NAS-Bench-201 strings.
 
-A genotype of DARTS (Liu et al., ICLR 2019): `Genotype(normal=[...], normal_concat=...)`.
+A genotype of DARTS (Liu et al., ICLR 2019) is `Genotype(normal=[...], normal_concat=...)`. A DARTS
+cell has two inputs, adds the edges of a node and concatenates its nodes; its convolutions are
+followed by dense 1x1 convolutions, and the stride is on the edges that leave the inputs. A cell
+here has one input, adds at its output, has depthwise convolutions between two dense 1x1
+convolutions, and its stride is on the edges that enter the output. Both can express few cells: a
+graph of identities and 3x3 pools that uses only the previous cell and ends in one node, and at
+stride 2 only pools from input to output. Everything else is an error; its message names the first
+part that cannot be expressed, the reason, and the number of other such parts.
 
-A DARTS cell has two inputs, adds per node and concatenates its nodes; its convolutions are
-followed by dense 1x1s; the stride sits on the edges that leave the inputs. A cell here has one
-input, adds at its output, has depthwise convolutions between two dense 1x1s, and its stride sits
-on the edges that enter the output. What both can say is little: a graph of identities and 3x3
-pools that uses the previous cell only and ends in one node, and at stride 2 only pools from input
-to output. Everything else is an error that says which part, why, and how many more there are.
-
-An architecture string of NAS-Bench-201 (Dong and Yang, ICLR 2020).
-
-`|avg_pool_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|`: per node 1, 2, 3
-the operations on the edges from nodes 0, 1, ... Its dense convolutions are no operations of our
-cells; of the 15,625 strings the 729 without them are cells here. The string says the cell only:
-it is put into every layer of a skeleton, between our projections, without expansion.
+A string of NAS-Bench-201 (Dong and Yang, ICLR 2020), such as
+`|avg_pool_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|`, lists for each of
+the nodes 1, 2, 3 the operations on the edges from nodes 0, 1, ... Cells here do not have its dense
+convolutions, so 729 of its 15,625 strings can be read. A string describes only a cell: the cell is
+put into every layer of a skeleton, between the projections, without expansion.
 """
 
 import ast
@@ -35,7 +34,7 @@ _ALLOWED: Final = re.compile(r"[A-Za-z0-9_.,=\s()\[\]'\"]*")
 
 
 def call_arguments(text: str, name: str) -> dict[str, object]:
-    """The keyword arguments of `NAME(key=value, ...)`, maybe after `something = `.
+    """The keyword arguments of `NAME(key=value, ...)`, optionally after `something = `.
 
     Values are numbers, strings, lists, tuples and `range(...)`, which becomes a list.
 
@@ -59,7 +58,7 @@ def call_arguments(text: str, name: str) -> dict[str, object]:
     arguments: dict[str, object] = {}
     for keyword in call.keywords:
         if keyword.arg is None:
-            raise SpaceError("", f"{name}(**...) is no literal")
+            raise SpaceError("", f"{name}(**...) is not a literal; allowed: {name}(key=value, ...)")
         arguments[keyword.arg] = _value(keyword.value, keyword.arg)
     return arguments
 
@@ -70,7 +69,7 @@ def _check_size(text: str) -> None:
     legal = _ALLOWED.match(text)
     end = legal.end() if legal else 0
     if end < len(text):
-        raise SpaceError("", f"{shown(text[end])} stands in no literal")
+        raise SpaceError("", f"{shown(text[end])} is not part of any literal")
     depth = 0
     for char in text:
         depth += (char in "([") - (char in ")]")
@@ -88,7 +87,7 @@ def _value(node: ast.expr, path: str) -> object:
         if 1 <= len(bounds) <= 2 and all(type(b) is int and b < 100 for b in bounds):
             low, high = (0, *bounds)[-2:]
             return list(range(int(str(low)), int(str(high))))
-    raise SpaceError(path, "no number, string, list, tuple or range")
+    raise SpaceError(path, "unknown value; allowed: a number, string, list, tuple or range")
 
 
 INPUTS: Final = 2
@@ -103,7 +102,7 @@ def read_darts_genotype(text: str, target: Target) -> Architecture:
     """The architecture with the normal cell at stride 1 and the reduction cell at stride 2.
 
     Raises:
-        SpaceError: no genotype, or one with parts that our cells cannot express.
+        SpaceError: not a genotype, or one with parts that our cells cannot express.
     """
     arguments = call_arguments(text, "Genotype")
     known = ("normal", "normal_concat", "reduce", "reduce_concat")
@@ -146,7 +145,7 @@ def _joined(name: str, edges: list[tuple[int, int, str]], nodes: int) -> Cell:
 
 
 def _edges(name: str, value: object) -> list[_Edge]:
-    """Two edges per node: what they carry, and the index of the input or node they come from."""
+    """Two edges per node: the operation, and the index of the input or node that it starts at."""
     if not isinstance(value, list) or len(value) % 2 or not 2 <= len(value) <= 2 * MAX_NODES:
         raise SpaceError(name, f"{shown(value)}; allowed: two pairs (operation, from) per node")
     edges = []
@@ -177,7 +176,7 @@ def _problems(
 ) -> Iterator[tuple[str, str]]:
     """The parts that our cells cannot express, and why."""
     if len(ends) > 1:
-        yield f"{name}_concat", f"{len(ends)} nodes are concatenated, and cells here add"
+        yield f"{name}_concat", f"{len(ends)} nodes are concatenated, but cells here add them"
     for index, (operation, source) in enumerate(edges):
         path = f"{name}[{index}]"
         if operation == "none":
@@ -185,12 +184,12 @@ def _problems(
         if operation in SEPARABLE:
             yield (
                 path,
-                f"{operation} has a dense 1x1 convolution, and operations here are depthwise",
+                f"{operation} has a dense 1x1 convolution, but operations here are depthwise",
             )
         if operation in DARTS_DENSE:
-            yield path, f"{operation} is dense, and operations here are depthwise"
+            yield path, f"{operation} is dense, but operations here are depthwise"
         if source < PREVIOUS:
-            yield path, "comes from the cell before the previous one; cells here have one input"
+            yield path, "starts at the cell before the previous one, but cells here have one input"
         if stride > 1:
             yield from _stride_problems(path, operation, source, INPUTS + index // 2, ends)
 
@@ -199,9 +198,12 @@ def _stride_problems(
     path: str, operation: str, source: int, node: int, ends: list[int]
 ) -> Iterator[tuple[str, str]]:
     if source < INPUTS and operation == "skip_connect":
-        yield path, "skip_connect at stride 2 is a convolution there and a pool here"
+        yield path, "skip_connect at stride 2 is a convolution in DARTS, but a pool here"
     if (source < INPUTS) != (node in ends):
-        yield path, "the stride is on edges from the inputs there, into the output here"
+        yield (
+            path,
+            "DARTS has the stride on edges from the inputs, but here it is on edges to the output",
+        )
 
 
 NODES: Final = 4
@@ -241,8 +243,8 @@ def _edge(entry: str, source: int, node: int) -> tuple[int, int, str]:
     if not tilde or number != str(source):
         raise SpaceError(path, f"{shown(entry)}; allowed: operation~{source}")
     if operation in NASBENCH201_DENSE:
-        problem = f"{operation} is a dense convolution, and operations here are depthwise"
-        raise SpaceError(path, f"{problem}; expressible: {', '.join(NASBENCH201_EXPRESSIBLE)}")
+        problem = f"{operation} is a dense convolution, but operations here are depthwise"
+        raise SpaceError(path, f"{problem}; allowed: {', '.join(NASBENCH201_EXPRESSIBLE)}")
     if operation not in NASBENCH201_EXPRESSIBLE:
         allowed = ", ".join((*NASBENCH201_EXPRESSIBLE, *NASBENCH201_DENSE))
         raise SpaceError(path, f"unknown operation {shown(operation)}; allowed: {allowed}")

@@ -1,19 +1,15 @@
-"""Network descriptions in the style of ProxylessNAS (`net.config`, JSON).
+"""Reads architectures of ProxylessNAS (`net.config`) and Once-for-All (lists ks, e and d).
 
-A stem convolution, blocks with an inverted bottleneck each and maybe a shortcut, a last 1x1
-convolution, a classifier. Layers of such files are objects whose `name` is their class.
+A `net.config` of ProxylessNAS (Cai et al., ICLR 2019) is JSON. It has a stem convolution, blocks
+with an inverted bottleneck and optionally a shortcut, a last 1x1 convolution and a classifier.
+Layers are objects whose `name` is their class.
 
-`net.config` of ProxylessNAS (Cai et al., ICLR 2019): one architecture as JSON.
-
-The settings of a sub-network of Once-for-All (Cai et al., ICLR 2020): lists ks, e and d.
-
-`ks` and `e` hold kernel and expansion of every block of the deepest network, `d` how many blocks of
-each stage are left. What is beyond that depth becomes a skipped layer: only the first block of a
-stage changes resolution or channels, and every depth leaves that one.
-
-The lists do not say which super-network they are for. They are read for `OFAProxylessNASNets`,
-whose blocks are MBConv with ReLU6; those of `OFAMobileNetV3` have squeeze-and-excitation and
-h-swish, which our cells cannot express, and one block less.
+For a sub-network of Once-for-All (Cai et al., ICLR 2020), `ks` and `e` list the kernel and
+expansion of every block of the deepest network, and `d` lists the number of blocks that each stage
+keeps. The other blocks become skipped layers: only the first block of a stage changes resolution or
+channels, and every depth keeps that one. The lists do not name their supernet. They are read as
+those of `OFAProxylessNASNets`, whose blocks are MBConv with ReLU6; the blocks of `OFAMobileNetV3`
+have squeeze-and-excitation and h-swish, which our cells cannot express, and one block less.
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -51,17 +47,17 @@ class _Block:
 
 
 def network(plain: object, target: Target, also: Mapping[str, Reader]) -> Architecture:
-    """The architecture that a network file describes, its skeleton read from the file too.
+    """The architecture that a network file describes; the skeleton is also read from the file.
 
     Args:
         plain: the parsed file.
-        target: may give the resolution, which few such files say, and the skeleton that the file
+        target: may have the resolution, which few such files state, and the skeleton that the file
             is expected to have.
-        also: readers of blocks other than `MBInvertedConvLayer` and `ZeroLayer`, by name; channels
-            and stride of the block are read already.
+        also: readers of blocks other than `MBInvertedConvLayer` and `ZeroLayer`, by name; the
+            channels and stride of the block have already been read.
 
     Raises:
-        SpaceError: naming the first part that our networks cannot express, and why.
+        SpaceError: our networks cannot express a part; the message names the first, and why.
     """
     file = Fields(plain, "")
     file.ignore("name", "bn")
@@ -93,7 +89,7 @@ def network(plain: object, target: Target, also: Mapping[str, Reader]) -> Archit
 
 
 def _resolution(file: Fields, target: Target) -> int:
-    """What the user says, else what the file says (MCUNet's do), else that of the skeleton."""
+    """That of the user, else that of the file (MCUNet's have one), else that of the skeleton."""
     usual = target.skeleton_or(USUAL).resolution
     stated = file.integer("resolution", 1, MAX_RESOLUTION, usual)
     return stated if target.resolution is None else target.resolution
@@ -178,7 +174,7 @@ def _identity(layer: Fields, width: int) -> None:
 def _inverted_bottleneck(layer: Fields) -> Cell:
     kernel = layer.among("kernel_size", KERNELS)
     expansion = layer.among("expand_ratio", EXPANSIONS)
-    # Its width is another one than that of our squeeze-and-excitation, and is not said.
+    # Its width differs from that of our squeeze-and-excitation, and the file does not state it.
     layer.fixed(has_se=False)
     layer.fixed(mid_channels=None)
     return mbconv(kernel, expansion)
@@ -197,7 +193,7 @@ def _check_shortcuts(shapes: Sequence[LayerShape], blocks: Sequence[_Block], sta
     for index, (shape, block) in enumerate(zip(shapes, blocks, strict=True), start):
         if block.shortcut != shape.shortcut:
             found = "an identity" if block.shortcut else "null"
-            rule = "a layer has one exactly if its stride is 1 and its channels stay"
+            rule = "a layer has one exactly if its stride is 1 and its channels stay the same"
             raise SpaceError(f"blocks[{index}].shortcut", f"{found}, but {rule}")
 
 
@@ -205,7 +201,7 @@ def _known(skeleton: Skeleton, target: Target) -> Skeleton:
     """The skeleton under the name of the expected one, if the file has its stem, layers and head.
 
     Raises:
-        SpaceError: another one was given.
+        SpaceError: a different skeleton was given.
     """
     expected = target.skeleton_or(USUAL)
     parts = ("stem", "layers", "head")
@@ -217,7 +213,7 @@ def _known(skeleton: Skeleton, target: Target) -> Skeleton:
             classes=skeleton.classes,
         )
     if target.skeleton is not None:
-        problem = f"not those of the skeleton {expected.name}; leave --skeleton out"
+        problem = f"differs from the skeleton {expected.name}; leave out --skeleton"
         raise SpaceError(different[0], problem)
     return skeleton
 
@@ -231,7 +227,7 @@ def read_proxylessnas(text: str, target: Target) -> Architecture:
     """The architecture that a `net.config` describes.
 
     Raises:
-        SpaceError: not such a file, or one with a part that our networks cannot express.
+        SpaceError: not such a file, or a file with a part that our networks cannot express.
     """
     return network(parse_json(text), target, {})
 
@@ -251,7 +247,7 @@ def read_once_for_all(text: str, target: Target) -> Architecture:
     resolution = _sub_network_resolution(file)
     if resolution is not None and target.resolution is None:
         skeleton = replace(skeleton, resolution=resolution)
-    # A width multiplier chosen at run time; the skeleton says the width here.
+    # A width multiplier that is chosen at run time; here the skeleton determines the width.
     file.fixed(wid=None)
     layers = len(skeleton.layers)
     kernels = _numbers(file, "ks", layers, "layers", skeleton)

@@ -1,8 +1,8 @@
-"""What an imported file is put into, and foreign files' objects, read so that no key goes unseen.
+"""What the user states about an imported file, and a reader of its objects that checks every key.
 
-A key that is skipped might say something that our networks cannot do. So every key is either read,
-held against the one value that our networks have, or declared not to matter; what is left over is
-an error.
+A key that is not read might mean something that our networks cannot express. So every key is read,
+compared with the one value that our networks have, or declared irrelevant; any other key is an
+error.
 """
 
 from collections.abc import Sequence
@@ -28,10 +28,10 @@ from autospace.spaces.errors import join_path, shown
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the user says about a file, as far as the file does not say it itself.
+    """What the user states about a file and the file itself does not state.
 
     Attributes:
-        skeleton: the network around the cells; None for the usual one of the format.
+        skeleton: the network around the cells; None for the default one of the format.
         resolution: side of the images in pixels; None for that of the skeleton.
         space: what the ids in a client's result refer to.
     """
@@ -55,7 +55,7 @@ class Target:
             SpaceError: none was given.
         """
         if self.space is None:
-            raise SpaceError("", "cell ids without their space; name it with --space")
+            raise SpaceError("", "these cell ids need their space; give it with --space")
         return self.space
 
 
@@ -80,7 +80,7 @@ _REQUIRED: Final = object()
 
 
 class Fields:
-    """The keys of one object, each to be read once; `finish` refuses those that were not."""
+    """The keys of an object, each read once; `finish` refuses keys that were not read."""
 
     def __init__(self, value: object, path: str) -> None:
         if not isinstance(value, dict):
@@ -122,12 +122,12 @@ class Fields:
         raise SpaceError(self.at(key), f"{shown(value)}; allowed: {names}")
 
     def fixed(self, **values: object) -> None:
-        """Keys that, where they are there, have the one value that our networks have."""
+        """Checks that these keys, if present, have the one value that our networks have."""
         for key, value in values.items():
             self.among(key, [value], default=value)
 
     def ignore(self, *keys: str) -> None:
-        """Declares that these keys may be there and change neither function nor cost."""
+        """Declares that these keys, if present, change neither function nor cost."""
         for key in keys:
             self.take(key, None)
 
@@ -135,7 +135,7 @@ class Fields:
         """Refuses keys that were not read.
 
         Raises:
-            SpaceError: naming the first of them, and those that are known here.
+            SpaceError: a key was not read; the message names the first one and the known keys.
         """
         for key in self._left:
             known = ", ".join(dict.fromkeys(self._known))

@@ -128,7 +128,7 @@ def test_a_cell_of_other_size_is_written_with_four_nodes(cell: Cell) -> None:
         (
             Cell.from_edges([(0, 1, "dw_conv_3x3"), (1, 2, "dw_conv_3x3"), (2, 3, "skip_connect")],
                             mix=("gate", "gate", "sum")),
-            "node 1 mixes by gate; only nodes 2 and 3 can",
+            "node 1 mixes by gate; allowed: sum (only nodes 2 and 3 can be gated)",
         ),
         (
             Cell.from_edges([(i, i + 1, "dw_conv_3x3") for i in range(4)], nodes=5),

@@ -196,7 +196,7 @@ def test_a_cell_that_only_looks_different_is_exported() -> None:
 )
 def test_any_other_cell_is_an_error_that_names_layer_and_cell(cell: Cell, what: str) -> None:
     candidates = (Candidate("a", mbconv(3, 1)), Candidate("odd one", cell))
-    message = rf"layer_01: cell 'odd one' \({what}\) is no MBConv; ProxylessNAS has"
+    message = rf"layer_01: cell 'odd one' \({what}\) is not an MBConv; allowed: an MBConv of"
     with pytest.raises(SpaceError, match=message):
         export_architecture(Architecture(TINY, candidates))
 

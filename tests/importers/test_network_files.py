@@ -132,7 +132,7 @@ def test_a_given_skeleton_has_to_be_that_of_the_file() -> None:
     small = Skeleton(
         "small", 3, 32, 10, load_skeleton("mobile").stem, load_skeleton("mobile").layers
     )
-    with pytest.raises(SpaceError, match=r"^head: not those of the skeleton small"):
+    with pytest.raises(SpaceError, match=r"^head: differs from the skeleton small"):
         imported(file, Target(small))
     assert imported(file, Target(load_skeleton("mobile"))).skeleton == load_skeleton("mobile")
 
@@ -211,7 +211,7 @@ def changed(path: str, value: Any) -> File:
 
 
 MB, MOTIF = "blocks.0.mobile_inverted_conv", "blocks.1.mobile_inverted_conv"
-RULE = "a layer has one exactly if its stride is 1 and its channels stay"
+RULE = "a layer has one exactly if its stride is 1 and its channels stay the same"
 
 
 @pytest.mark.parametrize(
