@@ -1,14 +1,14 @@
-"""Steps that are recorded once and replayed: CUDA graphs behind one small seam.
+"""Records steps once as CUDA graphs and replays them, behind a small interface.
 
-A step over many small cells is thousands of kernels, and a GPU runs them faster than a processor
-launches them. Recorded, they are launched all at once. In return such a step has to keep to this:
+A step over many small cells launches thousands of kernels, and a GPU runs them faster than the CPU
+can launch them. A recorded step launches all of them at once. Such a step has to keep these rules:
 
-- what differs from call to call comes in its argument, always of the same shapes, or lies in a
-  tensor that is changed in place, as the learning rate does;
-- what outlives a call is changed in place too, and was made in one of the first calls or before;
-- what it returns holds until the next call of any step.
+- What differs from call to call is in the argument, whose tensors always have the same shapes, or
+  in a tensor that is changed in place, as the learning rate is.
+- What outlives a call is also changed in place, and was made in one of the first calls or before.
+- The result of a call is valid until the next call of any step.
 
-The first calls run as they are: they make optimiser states, and let libraries choose kernels.
+The first calls are not recorded: in them optimisers make their state and libraries choose kernels.
 """
 
 import copy
@@ -27,14 +27,14 @@ Found = TypeVar("Found")
 
 
 class Recorder(Protocol):
-    """What a device can do with the work of a step."""
+    """Runs and records the work of a step on a device."""
 
     def run(self, step: Callable[[], Found]) -> Found:
-        """Does the work where it will be recorded later."""
+        """Does the work on the stream on which it will be recorded later."""
         ...
 
     def record(self, step: Callable[[], Found]) -> tuple[Callable[[], None], Found]:
-        """What does the work again and again, and where it will leave what it finds.
+        """A function that repeats the work, and the result that every repetition overwrites.
 
         Raises:
             RuntimeError: something in the step cannot be recorded; nothing has been done.
@@ -50,15 +50,15 @@ class Graphs:
 
     @property
     def recorder(self) -> Recorder | None:
-        """Who records, unless it has been refused."""
+        """The recorder; None where a device has refused to record."""
         return self._recorder
 
     def replayed(self, step: Callable[[Given], Found]) -> Callable[[Given], Found]:
-        """The step, recorded where that is possible: equal calls do equal work."""
+        """The step, recorded where that is possible; equal calls do equal work."""
         return step if self._recorder is None else _Replayed(step, self)
 
     def give_up(self, reason: Exception) -> None:
-        """Records nothing from now on, and says so once."""
+        """Stops recording for good, and reports it once."""
         if self._recorder is not None:
             self._say(_refusal(reason))
         self._recorder = None
@@ -70,7 +70,7 @@ NO_GRAPHS: Final = Graphs(None, lambda _: None)
 def _refusal(error: Exception) -> str:
     # The end of a recording that broke off fails too; what broke it off comes before.
     reason = str(error.__context__ or error).strip().partition("\n")[0][:160]
-    return f"CUDA graphs: not used, which is slower: {reason or type(error).__name__}"
+    return f"CUDA graphs are not used, which is slower: {reason or type(error).__name__}"
 
 
 class _Replayed(Generic[Given, Found]):
@@ -93,7 +93,9 @@ class _Replayed(Generic[Given, Found]):
         held, replay, found = self._recorded
         for place, tensor in zip(_tensors(held), _tensors(given), strict=True):
             if place.shape != tensor.shape:
-                raise ValueError(f"a recorded step of {place.shape} was given {tensor.shape}")
+                raise ValueError(
+                    f"a recorded step was given a tensor {tensor.shape}; allowed: {place.shape}"
+                )
             place.copy_(tensor)
         replay()
         return found
@@ -159,7 +161,7 @@ class CudaRecorder:
 
 
 def make_graphs(device: torch.device, say: Callable[[str], None]) -> Graphs:
-    """Graphs for a device; if a GPU refuses them, `say` is told why, once."""
+    """Graphs for a device; if a GPU refuses them, `say` gets the reason, once."""
     if device.type != "cuda":
         return NO_GRAPHS
     try:

@@ -1,4 +1,4 @@
-"""Which device does the work, and how."""
+"""Chooses the device that does the work, and its precision, threads and CUDA graphs."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -28,7 +28,9 @@ def resolve_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
-        raise RunError(f"device {name!r}: this machine has {found} CUDA devices; use --device cpu")
+        raise RunError(
+            f"device {name!r}: this machine has {found} CUDA devices; allowed: --device cpu or auto"
+        )
     return device
 
 
@@ -42,13 +44,13 @@ def resolve_precision(name: Precision, device: torch.device) -> torch.dtype:
 def make_execution(
     precision: Precision, cuda_graphs: bool, device: torch.device, say: Callable[[str], None]
 ) -> Execution:
-    """How a run's networks are trained on a device; `say` is told what is not to be had."""
+    """How the networks of a run are trained on a device; `say` gets what the device refuses."""
     graphs = make_graphs(device, say) if cuda_graphs else NO_GRAPHS
     return Execution(device, resolve_precision(precision, device), graphs, Microbatches(say))
 
 
 def memory_mb(device: torch.device) -> int:
-    """Peak memory so far, in MB: of the GPU if it does the work, else of all processes."""
+    """Peak memory so far, in MB: of the GPU if it does the work, otherwise of all processes."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device) // 2**20)
     return (peak_memory() + peak_memory_of_children()) // 2**20
@@ -60,11 +62,11 @@ def _computes_in_bfloat16(device: torch.device) -> bool:
 
 
 SMALL_IMAGES: Final = 16
-"""Pixels a side up to which a second thread takes time instead of sparing it (measured)."""
+"""Side of images in pixels up to which a second thread costs more time than it saves (measured)."""
 
 
 def thread_count(setting: int | Literal["auto"], resolution: int) -> int:
-    """What the setting `threads` means for images of so many pixels a side."""
+    """The number of threads that the setting `threads` means for images of this side in pixels."""
     if setting != "auto":
         return setting
     return 1 if resolution <= SMALL_IMAGES else torch.get_num_threads()
@@ -72,7 +74,7 @@ def thread_count(setting: int | Literal["auto"], resolution: int) -> int:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """So many threads for the length of the block; sums of floats depend on their number."""
+    """Uses a number of threads within the block; sums of floats depend on that number."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,10 +1,10 @@
-"""How training steps are executed on a device: in which numbers, recorded or in parts.
+"""How training steps are executed on a device: their precision, recordings and microbatches.
 
-Batches that memory is too small for are taken in parts, and their gradients added up.
-
-What the parts' losses say of the batch is exact: each counts by its share of the images. Batch
-normalisation in training mode, however, sees a part at a time, as it would with a smaller batch;
-the frozen reference does not, so that what it shows of a batch stays as it was.
+A batch that does not fit into memory is divided into parts, whose gradients are added up. Each
+part's loss is weighted by its share of the images, so the sum is the loss of the batch. Batch
+normalisation in training mode, however, computes its statistics from one part at a time, as it
+would with a smaller batch. The frozen reference uses its running statistics, so its features do
+not depend on the parts.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,10 +23,10 @@ Work = Callable[[Batched, float], None]
 
 
 class Microbatches:
-    """How many parts a batch is taken in: one, and twice as many whenever memory runs out.
+    """The number of parts of a batch: one at first, and doubled whenever memory runs out.
 
     Args:
-        say: is told of every new number; without it, running out of memory stays an error.
+        say: gets a message for every new number; without it, running out of memory is an error.
     """
 
     def __init__(self, say: Callable[[str], None] | None) -> None:
@@ -34,15 +34,15 @@ class Microbatches:
         self.count = 1
 
     def each(self, work: Work[Batched], given: Batched, undo: Callable[[], None]) -> None:
-        """Does work on every part of a batch, with the part's share of the images.
+        """Does the work on every part of a batch, with the part's share of the images.
 
         Args:
-            work: adds to what it finds, scaled by the share.
+            work: adds its results, scaled by the share, to those of the other parts.
             given: tensors whose first dimension counts the images.
-            undo: takes back what was added; called before the work is begun again in more parts.
+            undo: removes what was added; called before the work starts again in more parts.
 
         Raises:
-            RuntimeError: memory is too small for two images, or something else went wrong.
+            RuntimeError: the memory is too small for two images, or the work failed otherwise.
         """
         images = len(given[0])
         most = max(1, images // SMALLEST)
@@ -65,7 +65,8 @@ class Microbatches:
             torch.cuda.empty_cache()
         if self._say is not None:
             self._say(
-                f"out of memory: batches of {images} are taken in {self.count} parts from now on; "
+                f"out of memory: from now on batches of {images} are divided into "
+                f"{self.count} parts; "
                 "a smaller scoring.batch or warm_up.batch would be faster"
             )
 
@@ -75,7 +76,7 @@ WHOLE: Final = Microbatches(None)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a GPU's or the processor's memory was too small."""
+    """Whether the memory of the GPU or CPU was too small."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
@@ -85,7 +86,7 @@ def _recording() -> bool:
 
 
 def scaled(loss: torch.Tensor, share: float) -> torch.Tensor:
-    """The loss of a part as its share in the mean of the batch; a whole batch's as it is."""
+    """The loss of a part, weighted by its share; the loss of a whole batch is not changed."""
     return loss if share == 1 else share * loss
 
 
@@ -103,14 +104,14 @@ CPU: Final = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Execution:
-    """What a device does the work in.
+    """How a device does the work.
 
     Attributes:
         device: where the tensors are.
-        precision: of convolutions and products of matrices, and of what they pass on. Weights,
+        precision: of convolutions, matrix products and their outputs. Weights,
             alpha, the statistics of batch normalisation, losses and optimisers are always float32.
-        graphs: what records steps and replays them.
-        parts: how batches are taken for which memory is too small.
+        graphs: records steps and replays them.
+        parts: divides batches that do not fit into memory.
     """
 
     device: torch.device = CPU
@@ -119,7 +120,7 @@ class Execution:
     parts: Microbatches = WHOLE
 
     def autocast(self) -> AbstractContextManager[object]:
-        """As long as it lasts, networks compute in the precision; meant for forward passes."""
+        """Within the block, networks compute in this precision; for forward passes only."""
         if self.precision == torch.float32:
             return nullcontext()
         # No weight is used twice in a step, and a recorded step must not find copies of others.
@@ -168,12 +169,12 @@ class Execution:
         return self.graphs.recorder is not None
 
     def replayed(self, step: Callable[[Given], Found]) -> Callable[[Given], Found]:
-        """The step, or a recording of it: `compute/cuda_graphs.py` says what it must keep to."""
+        """The step, or a recording of it; `compute/cuda_graphs.py` has the rules for a step."""
         return self.graphs.replayed(step)
 
 
 PLAIN: Final = Execution()
-"""Everything as one would write it down first: float32 on the CPU."""
+"""The plain way: float32 on the CPU, without recordings or parts."""
 
 
 def widened(tensor: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
-"""Many evaluations: what is known is looked up, the rest is made by a pool and kept.
+"""Evaluates many architectures with a pool, and caches every evaluation on disk.
 
-Evaluations on disk: the same one is never made twice.
+An evaluation that is in the cache is not made again.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ from autospace.spaces.space import Architecture
 
 IMAGES: Final = "images.safetensors"
 VERSION: Final = 2
-"""Part of every key: goes up when equal settings would give other numbers."""
+"""Part of every key; increases when equal settings would give other numbers."""
 
 
 class EvaluationCache:
     """A folder with one small file per evaluation, which any number of processes may share.
 
-    An evaluation is known by the network, the seed, and the conditions it was made under. A file
-    that is damaged, or that holds something else, counts as absent.
+    An evaluation is identified by the network, the seed and the conditions under which it was made.
+    A file that is damaged, or that holds something else, counts as absent.
     """
 
     def __init__(self, folder: Path, conditions: Mapping[str, Any]) -> None:
@@ -41,7 +41,7 @@ class EvaluationCache:
 
         Args:
             folder: made if it is not there.
-            conditions: all that decides an evaluation beside architecture and seed.
+            conditions: all that determines an evaluation, except architecture and seed.
 
         Raises:
             OSError: the folder cannot be made.
@@ -86,7 +86,7 @@ class EvaluationCache:
 
 
 EvaluateMany = Callable[[Sequence[EvaluationRequest]], Iterator[tuple[int, Evaluation]]]
-"""Gives the place and evaluation of every request, as they are done.
+"""Yields the index and evaluation of every request, as they finish.
 
 Raises `EvaluationError` if one cannot be made.
 """
@@ -104,7 +104,7 @@ def evaluate_all(
         tasks: what to evaluate; equal ones are evaluated once.
         cache: where evaluations are looked up and kept.
         evaluate_many: makes those that are missing.
-        tick: told how many of the different tasks are done; may raise to stop.
+        tick: receives how many of the different tasks are done; may raise to stop.
 
     Raises:
         EvaluationError: one cannot be made; those before it are kept.
@@ -129,7 +129,7 @@ class EvaluationJob:
     """Evaluation of architectures; see `autospace.compute.pool.Job`.
 
     Attributes:
-        setup: what evaluators are made of.
+        setup: from which evaluators are made.
         images: those of the setup, which this process has read already.
         tick: receives the progress of training a supernet.
     """
@@ -184,11 +184,11 @@ def pooled(pool: Pool, job: EvaluationJob) -> EvaluateMany:
             for place, (score, loss) in pool.results(job, requests):
                 yield place, Evaluation(score, loss)
         except WorkerLostError as error:
-            raise EvaluationError(f"{error}; out of memory? use fewer workers") from None
+            raise EvaluationError(f"{error}; if memory ran out, use fewer workers") from None
 
     return evaluate_many
 
 
 def default_workers(device: torch.device) -> int:
-    """As many processes as there are cores for this one; one on a GPU."""
+    """One process per core that this one may use; one process on a GPU."""
     return cores() if device.type == "cpu" else 1

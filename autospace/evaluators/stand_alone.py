@@ -1,4 +1,4 @@
-"""The evaluator `train`: a short training from scratch, then the measured images."""
+"""The evaluator `train`: it trains a network from scratch for a short time and measures it."""
 
 import math
 
@@ -26,7 +26,7 @@ class StandAloneEvaluator:
             train(network, self._images.batches(self._config.batch, seed), self._recipe)
             found = measure(network, self._images.measured_batches().evaluation_batches())
         except torch.OutOfMemoryError:
-            problem = f"no memory left on {self._images.device} to train a network"
+            problem = f"there is too little memory on {self._images.device} to train a network"
             raise EvaluationError(f"{problem}; use fewer workers or a smaller batch") from None
         return from_measured(found)
 
@@ -49,6 +49,6 @@ def new_network(architecture: Architecture, seed: int, device: torch.device) -> 
 
 
 def from_measured(found: Measured) -> Evaluation:
-    """The accuracy is a share (0 to 1); a loss that is no number is left out."""
+    """The accuracy is a share (0 to 1); a loss that is not finite is left out."""
     loss = round(found.loss, 6) if math.isfinite(found.loss) else None
     return Evaluation(round(found.accuracy, 8), loss)

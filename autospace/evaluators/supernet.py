@@ -1,4 +1,4 @@
-"""The evaluator `supernet`: networks are measured with weights that they share. A proxy."""
+"""The evaluator `supernet`: a proxy that measures networks with weights that they share."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,12 +23,12 @@ from autospace.training.task import Classification
 
 
 class SharedWeightsEvaluator:
-    """Measures paths of one trained supernet, batch statistics recalibrated for each of them."""
+    """Measures paths of one trained supernet, and recalibrates batch statistics for each path."""
 
     def __init__(
         self, supernet: Supernet, space: Space, images: Images, config: EvaluatorConfig
     ) -> None:
-        """Takes a supernet over the candidates of `space`, which is changed by evaluating."""
+        """Takes a supernet over the candidates of `space`; evaluations change the supernet."""
         self._supernet = supernet.requires_grad_(False)
         self._images, self._config = images, config
         self._indices = _indices(space)
@@ -46,14 +46,14 @@ class SharedWeightsEvaluator:
         shapes = architecture.skeleton.shapes
         for shape, key, indices in zip(shapes, architecture.keys, self._indices, strict=True):
             if key not in indices:
-                problem = "a cell that the supernet does not hold"
-                raise EvaluationError(f"{shape.name}: {problem}; allowed: cells of its spaces")
+                problem = "the supernet does not hold this cell"
+                raise EvaluationError(f"{shape.name}: {problem}; allowed: the cells of its spaces")
             path.append(indices[key])
         return path
 
 
 class InTurn(Uniform):
-    """One path a step, uniform over one of several spaces, which take turns."""
+    """One path per step, drawn uniformly from one of several spaces, which take turns."""
 
     def __init__(self, weights: SharedWeights, spaces: Sequence[Space]) -> None:
         """Takes weights over the union of the spaces."""
@@ -69,7 +69,7 @@ class InTurn(Uniform):
 
 
 def union_of(spaces: Sequence[Space]) -> Space:
-    """One space with the cells of all, each function once per layer.
+    """One space with the cells of all spaces, each function once per layer.
 
     Raises:
         EvaluationError: the spaces stand on different skeletons.
@@ -77,8 +77,10 @@ def union_of(spaces: Sequence[Space]) -> Space:
     first = spaces[0]
     for space in spaces[1:]:
         if skeleton_key(space.skeleton) != skeleton_key(first.skeleton):
-            problem = f"a supernet needs one skeleton; {first.name} and {space.name} differ in it"
-            raise EvaluationError(f"{problem}; use the evaluator train")
+            problem = f"the skeletons of {first.name} and {space.name} differ"
+            raise EvaluationError(
+                f"{problem}; a supernet needs one skeleton; use the evaluator train"
+            )
     layers = []
     for index, layer in enumerate(first.layers):
         cells = {
@@ -126,7 +128,7 @@ def train_supernet(
 
 
 def _places(space: Space, union: list[dict[str, int]]) -> list[Choice]:
-    """Per layer of a space, where its candidates stand in the union."""
+    """Per layer of a space, the indices of its candidates in the union."""
     return [
         tuple(known[key] for key in layer.keys)
         for layer, known in zip(space.layers, union, strict=True)

@@ -1,4 +1,4 @@
-"""One architecture as a file that runs without autospace: ONNX, or PyTorch's own pt2."""
+"""Writes an architecture as a file that runs without autospace: ONNX, or PyTorch's own pt2."""
 
 import errno
 import json
@@ -39,7 +39,10 @@ OUTPUT: Final = "logits"
 
 
 def onnx_encoded(network: Network, images: torch.Tensor, metadata: Mapping[str, str]) -> bytes:
-    """A model of one file for any number of such images; equal networks give equal bytes."""
+    """The bytes of an ONNX file that takes any number of such images.
+
+    Equal networks give equal bytes.
+    """
     with _quiet():
         program = torch.onnx.export(
             network,
@@ -64,7 +67,7 @@ def onnx_encoded(network: Network, images: torch.Tensor, metadata: Mapping[str, 
 
 
 def onnx_opened(raw: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The model checked by ONNX's own rules, and as a function from images to logits."""
+    """The model as a function from images to logits, after ONNX's own checks."""
     import onnx
     import onnxruntime
 
@@ -82,7 +85,7 @@ def onnx_opened(raw: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def _forget_source(model: "ModelProto") -> None:
-    """Removes what the exporter notes about every node: source lines, and the user's folders."""
+    """Removes the exporter's notes on every node: source lines and the user's folders."""
     graph = model.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
         del part.metadata_props[:]
@@ -93,7 +96,7 @@ def _forget_source(model: "ModelProto") -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Neither log lines of the exporter nor its dependencies' warnings: they are not about us."""
+    """Silences the log of the exporter and the warnings of its dependencies."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -112,7 +115,10 @@ _NOTES: Final = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn"
 
 
 def pt2_encoded(network: Network, images: torch.Tensor, metadata: Mapping[str, str]) -> bytes:
-    """A program of one file for any number of such images; equal networks give equal bytes."""
+    """The bytes of a pt2 file that takes any number of such images.
+
+    Equal networks give equal bytes.
+    """
     shapes = ({0: torch.export.Dim("batch")},)
     program = torch.export.export(network, (images,), dynamic_shapes=shapes)
     for node in program.graph.nodes:
@@ -125,7 +131,7 @@ def pt2_encoded(network: Network, images: torch.Tensor, metadata: Mapping[str, s
 
 
 def pt2_opened(raw: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The program, as a function from images to logits."""
+    """The program as a function from images to logits."""
     module = torch.export.load(BytesIO(raw)).module()
 
     def run(images: torch.Tensor) -> torch.Tensor:
@@ -142,7 +148,7 @@ _BATCHES: Final = (1, 3)
 
 
 class DeployError(AutospaceError):
-    """A network that cannot be written, or that does not compute the same once it is."""
+    """A network that cannot be written, or whose file would not compute the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +172,7 @@ class Deployed:
 
 
 class _Format(NamedTuple):
-    """How files are written and run, how far their logits may be off, what has to be there."""
+    """How files are written and run, how far their logits may deviate, and what is required."""
 
     encoded: Callable[[Network, torch.Tensor, Mapping[str, str]], bytes]
     opened: Callable[[bytes], Callable[[torch.Tensor], torch.Tensor]]
@@ -198,8 +204,8 @@ def deploy(
     """Writes a network for inference, whole or not at all.
 
     The file takes normalised float32 images [N, C, H, W], any N, and gives logits [N, classes].
-    As strings it carries the architecture, MAdds, params and all that the weights file says, the
-    normalisation of the images for example.
+    Its metadata has, as strings, the architecture, MAdds, params and the metadata of the weights
+    file, such as the normalisation of the images.
 
     Args:
         architecture: what to write. With weights, the number of classes and the size of the
@@ -207,10 +213,11 @@ def deploy(
         target: the format.
         path: the file; an earlier one is replaced.
         weights: a file of `save_weights`; None for fresh weights, the same in every call.
-        verify: whether the program that reads such files runs this one before it is written.
+        verify: whether to run the file before it is written, with the program that reads such
+            files.
 
     Raises:
-        WeightsError: weights that are damaged, or of other cells.
+        WeightsError: the weights are damaged, or belong to other cells.
         DeployError: a package is missing, or the file would not compute what the network does.
         OSError: the folder cannot be written.
     """
@@ -220,7 +227,7 @@ def deploy(
     architecture, network, metadata = _source(architecture, weights)
     if 4 * architecture.cost.params > form.largest:
         found = f"{architecture.cost.params:,} params"
-        raise DeployError(f"{path}: {found}; {target} files hold 2 GB of weights, pt2 holds more")
+        raise DeployError(f"{path}: {found}; allowed: 2 GB of weights for {target}; use pt2")
     example = _images(architecture.skeleton, 2)
     raw = form.encoded(network, example, metadata)
     difference = _verified(form, raw, network, architecture.skeleton, path) if verify else None
@@ -270,12 +277,14 @@ def _check_same(wanted: Architecture, stored: Architecture, weights: Path) -> No
     """Refuses weights of other cells; the images and classes may be others."""
     if _plan(wanted.skeleton) != _plan(stored.skeleton):
         names = f"{shown(stored.skeleton.name)}, not {shown(wanted.skeleton.name)}"
-        raise WeightsError(f"{weights}: of another skeleton: {names}")
+        raise WeightsError(f"{weights}: the weights belong to another skeleton: {names}")
     places = zip(wanted.skeleton.shapes, wanted.candidates, stored.candidates, strict=True)
     for shape, mine, theirs in places:
         if mine.cell.pruned() != theirs.cell.pruned():
             names = f"{shown(theirs.id)}, not the cell of {shown(mine.id)}"
-            raise WeightsError(f"{weights}: of another architecture: {shape.name} is {names}")
+            raise WeightsError(
+                f"{weights}: the weights belong to another architecture: {shape.name} is {names}"
+            )
 
 
 def _plan(skeleton: Skeleton) -> tuple[object, ...]:
@@ -297,7 +306,9 @@ def _verified(form: _Format, raw: bytes, network: Network, skeleton: Skeleton, p
         images = _images(skeleton, count)
         wanted = network(images)
         if not wanted.isfinite().all():
-            raise DeployError(f"{path}: not written: the network gives logits that are not finite")
+            raise DeployError(
+                f"{path}: not written: the network computes logits that are not finite"
+            )
         found = run(images)
         off, scale = (found - wanted).abs().max().item(), wanted.abs().max().item()
         # Of equal logits, even of zeros, the share is zero.

@@ -1,8 +1,8 @@
-"""Which backend computes a part of a network: the fast path is chosen here and nowhere else.
+"""Chooses the backend that computes a part of a network; no other module chooses one.
 
-Modules say in plain PyTorch what they compute. Where a faster backend gives the same result and
-nothing could observe the difference, `BACKENDS` lets it compute them instead. This is the only
-module that imports the kernels.
+Each module defines in plain PyTorch what it computes. Where a faster backend gives the same result
+and nothing could observe the difference, an entry of `BACKENDS` computes the module instead. This
+is the only module that imports the kernels.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ Value = torch.Tensor | Pending
 
 @dataclass(slots=True)
 class Node:
-    """What a node of a cell holds."""
+    """The value of a node of a cell."""
 
     value: Value
 
@@ -149,7 +149,7 @@ class CpuKernels:
             return reweighted(node.finished(), module.weights, *module.parameters())
         convolution, norm, *activation = module.children()
         if not (isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
-            raise TypeError(f"no kernel computes a {type(module).__name__}")
+            raise TypeError(f"there is no kernel for a {type(module).__name__}")
         activate = bool(activation)
         if _is_pointwise(convolution):
             return pointwise_convolution(node.value, convolution, norm, activate=activate)

@@ -1,4 +1,4 @@
-"""Operation names as torch modules: one builder per kind of operation."""
+"""Builds torch modules from the names of operations: one builder per kind of operation."""
 
 from collections.abc import Callable
 from itertools import product
@@ -93,7 +93,7 @@ class Gate(FusibleAttention):
         return x * torch.sigmoid(F.adaptive_avg_pool2d(x, 1))
 
     def weights(self, averages: torch.Tensor) -> torch.Tensor:
-        """Their sigmoid."""
+        """The sigmoid of the averages."""
         return torch.sigmoid(averages)
 
 
@@ -167,7 +167,7 @@ def register_operation(
 
     Raises:
         SpaceError: name, symbol or cost are not valid (see `own_operation`); the module has another
-            output shape, is random, or has not as many params as the cost says.
+            output shape, is random, or does not have as many params as the cost states.
     """
     operation = own_operation(name, cost=cost, symbol=symbol)
     with located(name), torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -194,8 +194,12 @@ def _check_module(operation: Operation, module: nn.Module, channels: int, stride
         problem = f"{case}, [2, {channels}, 7, 7] becomes {list(found.shape)}; allowed: {wanted}"
         raise SpaceError("build", problem)
     if not torch.equal(found, again):
-        raise SpaceError("build", f"{case}, two outputs for one input differ; allowed: equal ones")
+        raise SpaceError(
+            "build", f"{case}, two outputs for one input differ; allowed: equal outputs"
+        )
     counted = sum(parameter.numel() for parameter in module.parameters())
     if counted != operation.params(channels):
-        problem = f"{operation.params(channels)} params {case}; the module has {counted}"
+        problem = (
+            f"{operation.params(channels)} params {case}; allowed: {counted}, as the module has"
+        )
         raise SpaceError("cost", problem)

@@ -1,4 +1,4 @@
-"""A trained network in one file: safetensors, its architecture in the metadata."""
+"""Saves and loads a trained network: a safetensors file with the architecture in its metadata."""
 
 import json
 import struct
@@ -23,7 +23,7 @@ NORMALISATION: Final = "normalisation"
 
 
 class WeightsError(AutospaceError):
-    """A file that holds no weights, not all of them, or those of another network."""
+    """A file without weights, with only some of them, or with those of another network."""
 
 
 def save_weights(
@@ -32,13 +32,13 @@ def save_weights(
     architecture: Architecture,
     metadata: Mapping[str, str] = {},
 ) -> None:
-    """Writes weights and architecture whole or not at all; equal values, equal bytes.
+    """Writes weights and architecture, whole or not at all; equal values give equal bytes.
 
     Args:
         path: the file, `.safetensors` by custom.
         network: a `Network` of this architecture, or a module whose weights have its names.
-        architecture: what the weights are the weights of.
-        metadata: more to keep beside the architecture; `NORMALISATION` is what deploying reads.
+        architecture: the architecture of the network.
+        metadata: what to keep in addition to the architecture; `deploy` reads `NORMALISATION`.
 
     Raises:
         WeightsError: the network is not of this architecture.
@@ -54,17 +54,20 @@ def load_weights(path: Path) -> tuple[Architecture, dict[str, torch.Tensor]]:
     """The architecture and weights of a file: they fit a `Network` of that architecture.
 
     Raises:
-        WeightsError: not there, damaged, or not written by `save_weights`.
+        WeightsError: the file does not exist, is damaged, or was not written by `save_weights`.
     """
     metadata = load_metadata(path)
     if ARCHITECTURE not in metadata:
-        raise WeightsError(f"{path}: names no architecture; allowed: weights that autospace saved")
+        raise WeightsError(
+            f"{path}: has no architecture in its metadata; allowed: a file that autospace saved"
+        )
     try:
         architecture = from_json(metadata[ARCHITECTURE])
     except SpaceError as error:
         raise WeightsError(f"{path}: {ARCHITECTURE}: {error}") from None
     if not isinstance(architecture, Architecture):
-        raise WeightsError(f"{path}: {ARCHITECTURE}: is a {type(architecture).__name__.lower()}")
+        kind = type(architecture).__name__.lower()
+        raise WeightsError(f"{path}: {ARCHITECTURE}: a {kind}; allowed: an architecture")
     with safe_open(path, "pt") as stream:
         tensors = {name: stream.get_tensor(name) for name in sorted(stream.keys())}
     _check(str(path), architecture, tensors)
@@ -72,10 +75,10 @@ def load_weights(path: Path) -> tuple[Architecture, dict[str, torch.Tensor]]:
 
 
 def load_metadata(path: Path) -> dict[str, str]:
-    """What a file says beside its weights.
+    """The metadata of a file of weights.
 
     Raises:
-        WeightsError: not there, or no whole safetensors file.
+        WeightsError: the file does not exist or is not a complete safetensors file.
     """
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "no such file"
@@ -85,7 +88,7 @@ def load_metadata(path: Path) -> dict[str, str]:
             return dict(stream.metadata() or {})
     except (SafetensorError, OSError) as error:
         problem = str(error).partition("\n")[0][:160]
-        raise WeightsError(f"{path}: not a whole .safetensors file: {problem}") from None
+        raise WeightsError(f"{path}: not a complete .safetensors file: {problem}") from None
 
 
 def _check(place: str, architecture: Architecture, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -93,17 +96,21 @@ def _check(place: str, architecture: Architecture, tensors: Mapping[str, torch.T
     count, params = sum(value.numel() for value in tensors.values()), architecture.cost.params
     if count < params:
         # Before a network is built: a small file may name a network that fills the memory.
-        raise WeightsError(f"{place}: {count} numbers; its architecture has {params} weights")
+        raise WeightsError(
+            f"{place}: {count} numbers; allowed: the {params} weights of its architecture"
+        )
     with torch.random.fork_rng(devices=[]):
         wanted = Network(architecture.skeleton, architecture.cells).state_dict()
     for name in sorted(wanted.keys() | tensors.keys()):
         if name not in tensors:
-            raise WeightsError(f"{place}: {name}: missing")
+            raise WeightsError(f"{place}: {name}: missing weight")
         if name not in wanted:
             raise WeightsError(f"{place}: {shown(name)}: not a weight of its architecture")
         found, right = _kind(tensors[name]), _kind(wanted[name])
         if found != right:
-            raise WeightsError(f"{place}: {name}: {found}; its architecture has {right}")
+            raise WeightsError(
+                f"{place}: {name}: {found}; allowed: {right}, as in its architecture"
+            )
 
 
 def _kind(tensor: torch.Tensor) -> str:

@@ -1,4 +1,4 @@
-"""A folder that holds a run, whatever it computes: who may write what there, and when."""
+"""The folder of a run, whatever it computes: its files, its lock and its states."""
 
 import errno
 import json
@@ -47,15 +47,15 @@ Result = TypeVar("Result", bound=Document)
 class Folder(Generic[Settings]):
     """A folder that holds one run: configuration, event log, checkpoint and results.
 
-    A new run takes its place in two steps, so that one that cannot even start leaves things as
-    they were: `create` looks whether the place is free, `_begin` or `abandon` follow once it is
-    known whether the configuration can be run.
+    A new run takes its place in two steps, so that a run that cannot start changes nothing:
+    `create` checks that the place is free; `_begin` or `abandon` follows when it is known whether
+    the configuration can be run.
 
     Attributes:
-        command: the command whose runs these are; `config.toml` names it.
-        settings: what `config.toml` holds besides.
-        results: what a run writes beside its configuration, log and checkpoint; the last of them
-            last, so that a run is finished once it is there.
+        command: the command that makes such runs; `config.toml` names it.
+        settings: the type of the settings in `config.toml`.
+        results: the files that a run writes in addition to its configuration, log and checkpoint.
+            The last of them is written last: a run is finished when it exists.
     """
 
     command: ClassVar[str]
@@ -70,7 +70,7 @@ class Folder(Generic[Settings]):
 
     @classmethod
     def create(cls, path: Path, config: Settings, *, force: bool = False) -> Self:
-        """A fresh run; with `force`, one that will replace the earlier run at the same place.
+        """A new run; with `force`, one that will replace the earlier run at the same place.
 
         Raises:
             RunError: the path is taken.
@@ -81,7 +81,7 @@ class Folder(Generic[Settings]):
             raise RunError(f"{path}: is a file; {elsewhere}")
         if folder._in_use():
             if not (path / CONFIG).is_file():
-                raise RunError(f"{path}: is not empty and holds no run; {elsewhere}")
+                raise RunError(f"{path}: is not empty and does not hold a run; {elsewhere}")
             folder._check_command(elsewhere)
             if not force:
                 raise RunError(
@@ -101,10 +101,10 @@ class Folder(Generic[Settings]):
         """An earlier run.
 
         Raises:
-            RunError: there is none, or one of another command, or one of an earlier format.
+            RunError: there is no run, or it has another command or an earlier format.
         """
         folder = cls(path)
-        folder._check_command("use that command")
+        folder._check_command("resume it with that command")
         return folder
 
     @property
@@ -193,7 +193,7 @@ class Folder(Generic[Settings]):
             raise CheckpointError(f"{path}: {error}") from None
 
     def _begin(self, files: Mapping[str, str], data_digest: str) -> None:
-        """Begins the run, or makes sure that it goes on with the data with which it began.
+        """Begins the run, or checks that a resumed run uses the data with which it began.
 
         Args:
             files: below the folder, what is written unless it is there.
@@ -218,11 +218,12 @@ class Folder(Generic[Settings]):
             write_atomically(digest, f"{data_digest}\n")
         elif digest.read_bytes().strip() != data_digest.encode():
             raise RunError(
-                f"{self.path}: the data changed since this run began; start a new run with --out"
+                f"{self.path}: the data has changed since this run began; "
+                "start a new run with --out"
             )
 
     def _mend_events(self, key: str, history: Mapping[int, Mapping[str, Any]]) -> None:
-        """Makes the log hold one line for everything in the history, and no other."""
+        """Makes the log have one line for every entry of the history, and no other lines."""
         path = self.path / EVENTS
         if not path.is_file() and not history:
             return
@@ -255,10 +256,10 @@ def command_of(path: Path) -> str:
     """The command whose run a folder holds.
 
     Raises:
-        RunError: it holds none, or one of an earlier format.
+        RunError: the folder holds no run, or one of an earlier format.
     """
     if not (path / CONFIG).is_file():
-        raise RunError(f"{path}: no run to resume (no {CONFIG} in it)")
+        raise RunError(f"{path}: there is no run to resume, because {CONFIG} is missing")
     text = (path / CONFIG).read_bytes().decode(errors="replace")
     found = _COMMAND.search(text.partition("\n[")[0])
     if found is None:
@@ -272,7 +273,7 @@ def _line(event: Mapping[str, Any]) -> str:
 
 
 def _events(raw: bytes, key: str) -> dict[int, str]:
-    """The whole lines of a log by what they count; the last of several counts."""
+    """The complete lines of a log by index; of several with one index, the last."""
     found = {}
     for line in raw.split(b"\n"):
         try:

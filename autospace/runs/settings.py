@@ -24,7 +24,7 @@ class Section(BaseModel):
 def make_settings(
     kind: type[Settings], *layers: Mapping[str, Any], path: Path | None = None
 ) -> Settings:
-    """Validated settings of a kind: later layers of nested settings override earlier ones.
+    """Validated settings of one type: later layers of nested settings override earlier ones.
 
     Args:
         kind: a model whose fields are settings and sections of settings.
@@ -49,8 +49,8 @@ def read_config(path: Path, command: str | None = None) -> dict[str, Any]:
         command: whose settings are expected; None for any.
 
     Raises:
-        ConfigError: not there, not UTF-8, not TOML, absurdly large or deep, or the settings of
-            another command.
+        ConfigError: the file does not exist, is not UTF-8 or TOML, is too large or too deep, or has
+            the settings of another command.
     """
     try:
         text = read_text(path)
@@ -62,7 +62,7 @@ def read_config(path: Path, command: str | None = None) -> dict[str, Any]:
         raise ConfigError(str(SpaceError(str(path), str(error)))) from None
     found = settings.pop("command", command)
     if command is not None and found != command:
-        problem = f"holds the settings of autospace {shown(found)}; allowed: of {command}"
+        problem = f"holds the settings of autospace {shown(found)}; allowed: those of {command}"
         raise ConfigError(str(SpaceError(str(path), problem)))
     return settings
 
@@ -74,13 +74,15 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         ConfigError: a text that is not `name=value` or `section.name=value`.
     """
     if len(settings) > MOST_SETTINGS:
-        raise ConfigError(f"--set: {len(settings)} times; allowed: up to {MOST_SETTINGS}")
+        raise ConfigError(
+            f"--set: given {len(settings)} times; allowed: up to {MOST_SETTINGS} times"
+        )
     nested: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         parts = [part.strip() for part in name.split(".")]
         if not equals or not all(parts) or len(parts) > 2:
-            raise ConfigError(f"--set {shown(setting)}: expected section.name=value")
+            raise ConfigError(f"--set {shown(setting)}: not a setting; allowed: section.name=value")
         value: Any = _value(text.strip())
         for part in reversed(parts):
             value = {part: value}
@@ -142,7 +144,7 @@ def _message(kind: type[BaseModel], error: Any) -> str:
             place = _resolved(schema, place["properties"][part])
             section = getattr(section[part].annotation, "model_fields", {})
         elif error["type"] == "extra_forbidden":
-            known = f"unknown setting; known: {', '.join(section)}"
+            known = f"unknown setting; allowed: {', '.join(section)}"
             name = part if part.isidentifier() and len(part) <= 40 else shown(part)
             return f"{path}.{name}: {known}" if path else f"{name}: {known}"
         # What is left is which alternative of a union was tried; the user knows of none.
@@ -160,7 +162,7 @@ def _resolved(schema: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
 
 
 def _allowed(place: dict[str, Any]) -> str:
-    """What a part of the JSON Schema of the settings allows, for people."""
+    """The values that a part of the JSON Schema of the settings allows, in words."""
     if "anyOf" in place:
         some = [_allowed(each) for each in place["anyOf"] if each.get("type") != "null"]
         return " or ".join(some)

@@ -1,4 +1,4 @@
-"""What a search remembers between its steps: an object with named parts, as one file."""
+"""Saves and restores the state of a search between its steps, as one file."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +22,7 @@ _PLAIN: Final = "plain"
 
 @dataclass(frozen=True)
 class State:
-    """What an object remembers.
+    """The state of an object.
 
     Attributes:
         plain: JSON values by the names of its parts; a tensor is named where it belongs.
@@ -36,9 +36,9 @@ class State:
 class Stateful:
     """An object that remembers some of its attributes: its parts.
 
-    A part is another `Stateful`, a module, an optimiser or a tensor that is trained, or a list of
-    these: then its contents are restored, and the object stays the one it is. Or it is a value that
-    is replaced: a number, text, None, a tensor, or tuples, lists and dicts of such values.
+    A part is of one of two kinds. The contents of a `Stateful`, a module, an optimiser, a tensor
+    that is trained, or a list of these are restored in place, in the same object. A number, a
+    string, None, a tensor, or a tuple, list or dict of such values is replaced.
 
     Attributes:
         remembered: names of the attributes, restored in this order, after those of the bases.
@@ -49,7 +49,7 @@ class Stateful:
     records: ClassVar[tuple[type, ...]] = ()
 
     def state(self) -> State:
-        """All that it remembers; tensors are those of the object, not copies."""
+        """The state of all parts; tensors are those of the object, not copies."""
         tensors: dict[str, torch.Tensor] = {}
         parts = _inherited(type(self), "remembered")
         return State(
@@ -57,7 +57,7 @@ class Stateful:
         )
 
     def restore(self, state: State) -> None:
-        """Takes up a state of an object that was made from the same settings."""
+        """Restores the state of an object that was made from the same settings."""
         kinds = {kind.__name__: kind for kind in _inherited(type(self), "records")}
         for name in _inherited(type(self), "remembered"):
             current = getattr(self, name)
@@ -101,7 +101,7 @@ def _written(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
             return _record(value, type(value).model_fields, within)
     if is_dataclass(value):
         return _record(value, [each.name for each in fields(value)], within)
-    raise TypeError(f"{name}: a {type(value).__name__} cannot be remembered")
+    raise TypeError(f"{name}: a {type(value).__name__} cannot be saved")
 
 
 def _record(
@@ -185,7 +185,7 @@ def load_state(path: Path, device: torch.device) -> State:
     """A state that `save_state` wrote, its tensors on a device.
 
     Raises:
-        CheckpointError: the file is damaged, of another program, or of another version.
+        CheckpointError: the file is damaged, or from another program or version.
     """
     try:
         with safe_open(path, "pt") as stream:
@@ -194,11 +194,11 @@ def load_state(path: Path, device: torch.device) -> State:
         tensors = load_file(path, device=str(device))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         problem = str(error).partition("\n")[0][:160]
-        raise CheckpointError(f"{path}: damaged, or not of a search: {problem}") from None
+        raise CheckpointError(f"{path}: damaged, or not the state of a search: {problem}") from None
     version, writer = kept.get("version", "1"), kept.get("written_by", "an earlier autospace")
     if version != VERSION:
         raise CheckpointError(
             f"{path}: version {version}, written by {writer}; allowed: version {VERSION}; "
-            "finish the search with the autospace that wrote it, or start it anew with --force"
+            "finish the search with the autospace that wrote it, or start it again with --force"
         )
     return State(plain, tensors)

@@ -1,6 +1,7 @@
-"""The folder of a training: configuration, architecture, log, checkpoint, weights, result.
+"""The folder of a training: configuration, architecture, log, checkpoint, weights and result.
 
-The state of a training on disk: one safetensors file with a JSON record in its metadata.
+The checkpoint is one safetensors file: the state of the training as tensors, and a JSON record in
+the metadata.
 """
 
 import json
@@ -30,7 +31,7 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class EpochDocument(Document):
-    """What one epoch did; see `autospace.training.session.Epoch`."""
+    """The record of one epoch; see `autospace.training.session.Epoch`."""
 
     epoch: _Count
     learning_rate: float
@@ -40,7 +41,7 @@ class EpochDocument(Document):
 
 
 class TrainingDataDocument(Document):
-    """The images, and how many each part of them holds."""
+    """The data set, and the number of images in each of its parts."""
 
     name: str
     sha256: str
@@ -54,9 +55,9 @@ class TrainingResult(Document):
     """`result.json` of a training.
 
     Attributes:
-        version: 1 is read as well: accuracies were shares already, and nothing else differs.
+        version: 1 is also read: it differs in nothing but the number.
         choices: id of the cell by layer.
-        kept_epoch: whose weights were kept.
+        kept_epoch: the epoch whose weights were kept.
         recipe: the settings, without those that name the network, the seed and the device.
     """
 
@@ -110,16 +111,18 @@ def save_session(path: Path, session: Session) -> None:
 
 
 def load_session(path: Path, session: Session) -> None:
-    """Puts a new session where the saved one was.
+    """Restores the saved state into a new session.
 
     Raises:
-        CheckpointError: the file is damaged, or of a training with other settings.
+        CheckpointError: the file is damaged, or from a training with other settings.
     """
     try:
         with safe_open(path, "pt") as stream:
             record = _Session.model_validate_json((stream.metadata() or {})[_RECORD])
         if record.settings != _settings(session):
-            raise CheckpointError(f"{path}: config.toml has changed since; start anew with --force")
+            raise CheckpointError(
+                f"{path}: config.toml has changed since; start again with --force"
+            )
         if not record.step <= session.steps:
             raise ValueError(f"step {record.step} of {session.steps}")
         _restore(session, load_file(path, device=str(session.device)))
@@ -127,7 +130,7 @@ def load_session(path: Path, session: Session) -> None:
         raise
     except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
         problem = str(error).partition("\n")[0][:160]
-        raise CheckpointError(f"{path}: damaged, or of another run: {problem}") from None
+        raise CheckpointError(f"{path}: damaged, or from another run: {problem}") from None
     session.history = [Epoch(**each.model_dump()) for each in record.history]
     session.begin_at(record.step)
 
@@ -194,21 +197,21 @@ class TrainingFolder(Folder[TrainConfig]):
     results = (ARCHITECTURE, WEIGHTS, ONNX, RESULT)
 
     def settle(self, architecture: Architecture, data_digest: str) -> None:
-        """Begins the training, or makes sure that it goes on with the images it began with.
+        """Begins the training, or checks that a resumed one uses the images that it began with.
 
         Raises:
-            RunError: the data is not the same.
+            RunError: the data has changed.
         """
         self._begin({ARCHITECTURE: to_json(architecture)}, data_digest)
 
     @property
     def begun(self) -> bool:
-        """Whether there is something to go on with."""
+        """Whether the training has begun, so that it can be resumed."""
         return (self.path / ARCHITECTURE).is_file()
 
     @property
     def architecture(self) -> Architecture:
-        """What is trained, fitted to the images.
+        """The architecture that is trained, fitted to the images.
 
         Raises:
             RunError: the training was stopped before it began.
@@ -216,11 +219,11 @@ class TrainingFolder(Folder[TrainConfig]):
         """
         path = self.path / ARCHITECTURE
         if not self.begun:
-            problem = "was stopped before it began; start it again, with --force"
+            problem = "was stopped before it began; start it again with --force"
             raise RunError(f"{self.path}: {problem}")
         found = read(path)
         if not isinstance(found, Architecture):
-            raise CheckpointError(f"{path}: damaged: holds no architecture")
+            raise CheckpointError(f"{path}: damaged: it does not hold an architecture")
         return found
 
     @property
@@ -233,15 +236,15 @@ class TrainingFolder(Folder[TrainConfig]):
 
         Args:
             epoch: its record.
-            seconds: that it took, validation included.
-            images: that it trained on.
+            seconds: duration, validation included.
+            images: number of images that it trained on.
         """
         speed = images / max(seconds, 1e-9)
         extra = {"seconds": round(seconds, 3), "images_per_second": round(speed, 1)}
         self.append_event(asdict(epoch) | extra)
 
     def mend_log(self, history: list[Epoch]) -> None:
-        """Makes the log hold one line for every epoch of the history, and no other."""
+        """Makes the log have one line for every epoch of the history, and no other lines."""
         self._mend_events("epoch", {each.epoch: asdict(each) for each in history})
 
     def load_result(self) -> TrainingResult:

@@ -1,4 +1,4 @@
-"""A whole training: data, network, epochs, one look at the test images; resumable anywhere."""
+"""A whole training: data, network, epochs and one test at the end; resumable at any point."""
 
 import json
 import math
@@ -58,11 +58,11 @@ class EpochEvent(Event):
 
 @dataclass(frozen=True)
 class PreparedTraining:
-    """All that a training is made of before it begins.
+    """Everything that a training needs before it begins.
 
     Attributes:
-        train: images that weights are trained on.
-        validation: images that the curve is measured on; None for none.
+        train: images that the weights are trained on.
+        validation: images that the learning curve is measured on; None for none.
     """
 
     config: TrainConfig
@@ -94,7 +94,8 @@ def train_architecture(
         images: in place of the source that the configuration names.
 
     Raises:
-        DataError, SpaceError, ConfigError, RunError: what is asked for cannot be, or it diverged.
+        DataError, SpaceError, ConfigError, RunError: the request is invalid, or the training
+            diverged.
         CheckpointError: the folder was damaged.
     """
     with folder.locked():
@@ -127,7 +128,7 @@ def prepare(
     config = folder.config
     chosen = resolve_device(device or config.device)
     if config.training.keep == "best" and not config.data.validation:
-        problem = "best needs images to choose by, but data.validation is 0"
+        problem = "best needs validation images, but data.validation is 0"
         raise ConfigError(f"training.keep: {problem}; allowed: last")
     data = load_data(
         images or config.data.source,
@@ -148,7 +149,7 @@ def prepare(
 
 
 def fitted(architecture: Architecture, data: DataSet) -> Architecture:
-    """The same cells for the channels, size and classes of the images."""
+    """The same cells on a skeleton that fits the channels, size and classes of the images."""
     channels, resolution = data.train.images.shape[1:3]
     skeleton = architecture.skeleton.fitted(
         in_channels=channels, resolution=resolution, classes=len(data.classes)
@@ -157,7 +158,7 @@ def fitted(architecture: Architecture, data: DataSet) -> Architecture:
 
 
 def _change(given: Architecture, own: Architecture) -> list[str]:
-    """What fitting changed about the costs."""
+    """Remarks on how the fitting changed the costs."""
     if given.cost == own.cost:
         return []
     skeleton = own.skeleton

@@ -1,8 +1,8 @@
-"""A training in progress: a network, its optimiser, its average, and how far they are.
+"""A training in progress: the network, its optimiser, its average and the step that comes next.
 
-The exponential moving average of a network's weights.
-
-Drop-path, or stochastic depth: cells left out at random (Huang et al., ECCV 2016).
+The average is an exponential moving average of the network's weights. With drop-path, or
+stochastic depth (Huang et al., ECCV 2016), cells are left out at random while the network is
+trained.
 """
 
 import math
@@ -47,11 +47,11 @@ class Average:
         """The network whose weights are the average."""
         module = self.model.module
         if not isinstance(module, Network):
-            raise TypeError(f"the average of a {type(module).__name__}, not of a network")
+            raise TypeError(f"an average of a {type(module).__name__}; allowed: of a Network")
         return module
 
     def update(self, network: Network) -> None:
-        """Takes in the network as it is now."""
+        """Adds the current weights of the network to the average."""
         done = int(self.model.n_averaged)
         self.model.multi_avg_fn = get_ema_multi_avg_fn(decay_at(done, self._decay))
         self.model.update_parameters(network)
@@ -73,7 +73,7 @@ def drop_probabilities(skeleton: Skeleton, probability: float) -> list[float]:
 def draw_scales(
     probabilities: Sequence[float], images: int, seed: int, device: torch.device
 ) -> Scales:
-    """Which cells act on which images: 0, or 1 / (1 - p) so that the mean stays.
+    """Random factors of the cells' outputs: 0, or 1 / (1 - p), so that the mean stays the same.
 
     The draws of a layer depend on the seed alone, whatever other layers do.
     """
@@ -100,7 +100,7 @@ def forward_dropped(network: Network, images: torch.Tensor, scales: Scales) -> t
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one pass over the training images did.
+    """The record of one pass over the training images.
 
     Attributes:
         epoch: counted from 1.
@@ -175,7 +175,7 @@ class Session:
 
     @property
     def deployed(self) -> Network:
-        """The network that counts: the average, or what is trained where there is none."""
+        """The network that is evaluated: the average if there is one, else the trained network."""
         return self.network if self.average is None else self.average.network
 
     @property
@@ -234,7 +234,7 @@ class Session:
         return record
 
     def check(self) -> None:
-        """Looks whether every loss so far was finite: now and then, for a GPU has to wait for it.
+        """Checks that every loss so far was finite; called rarely, because a GPU has to wait.
 
         Raises:
             ConfigError: one was not; the message names its step and what to try.
@@ -244,7 +244,7 @@ class Session:
             raise self._diverged(bad + 1, "loss")
 
     def kept(self) -> tuple[Network, Epoch]:
-        """The network to keep, once all steps are done, and the epoch that it is of."""
+        """The network to keep after all steps, and the epoch that it comes from."""
         network = self.deployed
         if self.best:
             network.load_state_dict(self.best)
@@ -268,7 +268,7 @@ class Session:
 
     def _diverged(self, step: int, what: str) -> ConfigError:
         rate = self.config.optimizer.learning_rate
-        problem = f"the {what} was no longer finite at step {step:,} of {self.steps:,}"
+        problem = f"the {what} was not finite at step {step:,} of {self.steps:,}"
         advice = "try a lower rate, a longer optimizer.warm_up or a smaller optimizer.clip"
         return ConfigError(f"optimizer.learning_rate: {rate}; {problem}; {advice}")
 
@@ -281,7 +281,7 @@ def new_network(architecture: Architecture, seed: int, device: torch.device) -> 
 
 
 def best_of(history: list[Epoch]) -> Epoch:
-    """The epoch of the highest validation accuracy; of equals that of the lowest loss.
+    """The epoch of the highest validation accuracy; among equals, that of the lowest loss.
 
     Raises:
         ValueError: no epoch was validated.

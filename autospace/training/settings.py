@@ -1,6 +1,7 @@
-"""The settings of a training: every name, its default, its unit and what is allowed.
+"""The settings of a training, and the recipes for the built-in skeletons.
 
-Recipes that go with a skeleton, under its name.
+Every setting has its name, default and allowed values here. A recipe is a set of settings for a
+skeleton, or for images of a similar size.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -11,13 +12,13 @@ from autospace.runs.settings import DEVICES, Section
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.skeleton import Skeleton
 
-# Peak learning rate and weight decay that go with each method.
+# Peak learning rate and weight decay of each method.
 BY_METHOD: Final = {"sgd": (0.1, 5e-4), "adamw": (0.002, 0.05)}
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ImagesConfig(Section):
-    """Which images, and how they are divided."""
+    """The images, and how they are divided."""
 
     source: Annotated[
         str, Field(max_length=4096, description="digits, folder:PATH, cifar10:PATH, ...")
@@ -59,7 +60,7 @@ class OptimizerConfig(Section):
 
 
 class TrainingConfig(Section):
-    """How long, in which numbers, how regularised, and what is kept."""
+    """Duration, precision, regularisation, and which weights are kept."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 100
     batch: Annotated[int, Field(ge=2, le=65_536)] = 128
@@ -72,10 +73,10 @@ class TrainingConfig(Section):
 
 
 class TrainConfig(Section):
-    """Everything that decides what a training computes, but for the architecture itself."""
+    """Everything that determines the result of a training, except the architecture."""
 
     architecture: Annotated[
-        str, Field(min_length=1, max_length=MAX_NAME, description="what people call it")
+        str, Field(min_length=1, max_length=MAX_NAME, description="a name of printable characters")
     ] = "network"
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     device: Annotated[str, Field(pattern=DEVICES, description="auto, cpu or cuda[:n]")] = "auto"

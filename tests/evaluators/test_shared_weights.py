@@ -110,7 +110,7 @@ def test_a_path_is_measured_as_its_network_with_these_weights(tmp_path: Path) ->
 def test_a_cell_of_no_space_is_refused(tmp_path: Path) -> None:
     some = setup(tmp_path, FIRST, method="supernet")
     evaluator = make_evaluator(some, some.images())
-    with pytest.raises(EvaluationError, match="layer_01: a cell that the supernet does not hold"):
+    with pytest.raises(EvaluationError, match="layer_01: the supernet does not hold this cell"):
         evaluator.evaluate(architecture(0, 2), 0)
 
 

@@ -101,13 +101,13 @@ def test_weights_that_are_no_numbers_are_not_deployed(tmp_path: Path, fake: Fake
     weights = tmp_path / "net.safetensors"
     save_weights(weights, network, TINY)
     fake()
-    with pytest.raises(DeployError, match="the network gives logits that are not finite"):
+    with pytest.raises(DeployError, match="the network computes logits that are not finite"):
         deploy(TINY, "pt2", tmp_path / "net.pt2", weights=weights)
 
 
 def test_a_network_larger_than_the_format_allows_is_an_error(tmp_path: Path, fake: Fake) -> None:
     fake(largest=100)
-    with pytest.raises(DeployError, match=f"{TINY.cost.params} params; pt2 files hold 2 GB"):
+    with pytest.raises(DeployError, match=f"{TINY.cost.params} params; allowed: 2 GB of weights"):
         deploy(TINY, "pt2", tmp_path / "net.pt2")
 
 
@@ -115,9 +115,9 @@ def test_a_network_larger_than_the_format_allows_is_an_error(tmp_path: Path, fak
     ("other", "message"),
     [
         (replace(TINY, candidates=(TINY.candidates[0], Candidate("c", mbconv(5, 1)))),
-         'of another architecture: layer_01 is "b", not the cell of "c"'),
+         'the weights belong to another architecture: layer_01 is "b", not the cell of "c"'),
         (replace(TINY, skeleton=replace(SKELETON, head=8, name="wide")),
-         'of another skeleton: "tiny", not "wide"'),
+         'the weights belong to another skeleton: "tiny", not "wide"'),
     ],
 )  # fmt: skip
 def test_weights_of_other_cells_are_refused(

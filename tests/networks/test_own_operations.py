@@ -200,7 +200,7 @@ def _register(**changes: Any) -> Callable[[], object]:
         (_register(cost=lambda channels, pixels: (0, -1)), "cost.params: -1; allowed: 0 to"),
         (
             _register(cost=lambda channels, pixels: (0, 9 * channels)),
-            "blur.cost: 54 params with 6 channels and stride 1; the module has 6",
+            "blur.cost: 54 params with 6 channels and stride 1; allowed: 6",
         ),
         (_register(build=lambda channels, stride: None), "blur.build: a NoneType"),
         (

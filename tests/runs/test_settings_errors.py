@@ -23,11 +23,11 @@ ABOVE_0 = "allowed: a number above 0 and of at most 1000"
 WHOLE = "allowed: a whole number from"
 LIMIT = "allowed: a whole number from 1 to 1000000000000000 or reference or none"
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"foo": 1}, f"foo: unknown setting; known: {SECTIONS}"),
-    ({"fo\no\x1b": 1}, f'"fo\\no\\u001b": unknown setting; known: {SECTIONS}'),
+    ({"foo": 1}, f"foo: unknown setting; allowed: {SECTIONS}"),
+    ({"fo\no\x1b": 1}, f'"fo\\no\\u001b": unknown setting; allowed: {SECTIONS}'),
     (
         {"budget": {"madds": 1}},
-        f"budget.madds: unknown setting; known: {LIMITS}",
+        f"budget.madds: unknown setting; allowed: {LIMITS}",
     ),
     ({"data": 3}, "data: 3; allowed: a section of settings"),
     ({"data": None}, "data: null; allowed: a section of settings"),
@@ -161,12 +161,12 @@ FILES: list[tuple[bytes, str]] = [
     (b"seed = 1\nseed = 2\n", "not TOML: cannot overwrite a value (at line 2, column 9)"),
     (b"\xff\xfe", "not UTF-8 at byte 0"),
     (b"\x00", "not TOML: invalid statement (at line 1, column 1)"),
-    (b"a = 2020-01-01", "a: a date is no JSON value"),
-    (b"a = nan", "a: nan is no JSON number"),
-    (b"a = " + b"[" * 50 + b"]" * 50, "nested too deep"),
+    (b"a = 2020-01-01", "a: a date is not a JSON value"),
+    (b"a = nan", "a: nan is not a JSON number"),
+    (b"a = " + b"[" * 50 + b"]" * 50, "nested too deeply"),
     (b"a = " + b"[" * 100_000, "nested deeper than 32 levels"),
-    (b"a" + b".a" * 100_000 + b" = 1", "more than 32 dots in line 1"),
-    (b"# " + b"x" * 2**20, "larger than 262144 bytes"),
+    (b"a" + b".a" * 100_000 + b" = 1", "too many dots in line 1; allowed: up to 32"),
+    (b"# " + b"x" * 2**20, "too large; allowed: up to 262144 bytes"),
     (
         b"a = " + b"9" * 5000,
         "not TOML: exceeds the limit (4300 digits) for integer string conversion",
@@ -194,7 +194,7 @@ def test_a_missing_file_a_folder_and_a_device_are_named(tmp_path: Path) -> None:
     for path, problem in (
         (tmp_path / "no.toml", "no such file or directory"),
         (tmp_path, "is a folder; allowed: a file of TOML"),
-        (Path("/dev/zero"), "is no regular file; allowed: a file of TOML"),
+        (Path("/dev/zero"), "is not a regular file; allowed: a file of TOML"),
     ):
         with pytest.raises(ConfigError, match=problem):
             read_config(path)

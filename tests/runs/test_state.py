@@ -138,7 +138,7 @@ def test_parts_of_the_bases_are_remembered_too() -> None:
 
 
 def test_what_cannot_be_remembered_is_named() -> None:
-    with pytest.raises(TypeError, match=r"^value\.0\.key: a complex cannot be remembered"):
+    with pytest.raises(TypeError, match=r"^value\.0\.key: a complex cannot be saved"):
         Holder([{1j: 1}]).state()
 
 
@@ -166,5 +166,5 @@ def test_a_state_says_which_version_wrote_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{}", b"\x08" + bytes(7) + b"{}      "])
 def test_a_damaged_state_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "s").write_bytes(content)
-    with pytest.raises(CheckpointError, match="damaged, or not of a search"):
+    with pytest.raises(CheckpointError, match="damaged, or not the state of a search"):
         load_state(tmp_path / "s", CPU)

@@ -127,7 +127,7 @@ def test_a_diverging_training_names_the_step_and_what_to_try(tmp_path: Path, met
     with pytest.raises(ConfigError) as caught:
         some.check()
     assert str(caught.value) == (
-        "optimizer.learning_rate: 100.0; the loss was no longer finite at step 2 of 18; "
+        "optimizer.learning_rate: 100.0; the loss was not finite at step 2 of 18; "
         "try a lower rate, a longer optimizer.warm_up or a smaller optimizer.clip"
     )
 
@@ -138,7 +138,7 @@ def test_weights_that_broke_in_the_last_step_are_noticed_in_validation(tmp_path:
         some.advance()
     with torch.no_grad():
         some.network.classifier.bias.fill_(float("nan"))
-    with pytest.raises(ConfigError, match="validation loss was no longer finite at step 6 of 18"):
+    with pytest.raises(ConfigError, match="validation loss was not finite at step 6 of 18"):
         some.close_epoch()
 
 

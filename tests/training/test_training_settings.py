@@ -52,7 +52,7 @@ def test_other_sizes_get_the_recipe_of_their_size(side: int, expected: str) -> N
         ({"optimizer": 3}, "optimizer: 3; allowed: a section of settings"),
         ({"augment": {"mixup": -1}}, "augment.mixup: -1; allowed: a number from 0 to 100"),
         ({"data": {"validation": 1}}, "data.validation: 1; allowed: a number of at least 0"),
-        ({"evolution": {}}, "evolution: unknown setting; known: architecture, seed"),
+        ({"evolution": {}}, "evolution: unknown setting; allowed: architecture, seed"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(
