@@ -89,7 +89,7 @@ def test_other_images_and_the_command_line_cannot_resume(tmp_path: Path) -> None
         autospace.evolve(
             IMAGES, skeleton=SKELETON, settings=TINY, out=run, observer=StopsAt("warm-up")
         )
-    with pytest.raises(RunError, match="the data changed since this run began"):
+    with pytest.raises(RunError, match="the data has changed since this run began"):
         autospace.evolve(OTHERS, resume=run)
     with pytest.raises(DataError, match="passed from Python"):
         autospace.evolve(resume=run)

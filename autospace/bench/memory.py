@@ -1,10 +1,10 @@
-"""Peak memory of the mixture scorer over the plain path's, for equal work.
+"""Peak memory of the mixture scorer relative to that of the plain path, for equal work.
 
-`memory_ratio` is that of the scorer as it is by default, `recompute_memory_ratio` that of a scorer
+`memory_ratio` is that of the scorer with its defaults, `recompute_memory_ratio` that of a scorer
 whose cells are computed again in the backward pass.
 
-On a CPU each side runs in a process of its own, because a process never gives back its peak; what
-counts is by how much it grew. As a program, this module is that process:
+On a CPU each side runs in its own process, because a process never returns its peak memory; the
+growth of the peak is what is measured. As a program, this module is that process:
 `python -m autospace.bench.memory ours|recomputed|plain quick|full cpu` writes bytes to stdout.
 """
 

@@ -1,9 +1,9 @@
-"""The suites by name, and a run of some of them as one document.
+"""The suites of the bench by name, and a run of some of them as one document.
 
-Suite `cost`: MAdds and params in closed form against networks that are built and counted.
-
-Torch counts the operations of a forward pass as it dispatches them, on tensors without data; it
-counts a multiply-accumulate as two. Any difference is an error of the closed form or of a module.
+The suite `cost` is defined here: it compares MAdds and params in closed form with networks that are
+built and counted. Torch counts the operations of a forward pass as it dispatches them, on tensors
+without data; it counts a multiply-accumulate as two. Any difference is a defect of the closed form
+or of a module.
 """
 
 from collections.abc import Callable, Sequence

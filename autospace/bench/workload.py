@@ -1,12 +1,12 @@
-"""The workload of the suites `speed` and `cost`: a network, candidates, and images of noise.
+"""The work of the suites `speed` and `cost`, and clocks to time it.
 
-The cells are written out, not drawn: another version of this program measures the same ones. They
-hold every operation, and among them the depthwise 5x5 and 7x7 whose gradients are expensive.
+The work is a network, candidates, and images of noise. The cells are written out, not drawn, so
+another version of this program measures the same cells. They have every operation, including the
+depthwise 5x5 and 7x7, whose gradients are expensive.
 
-The clocks and averages are robust to other work on the machine.
-
-On a CPU the clock counts the processor time of this process, in one thread: what other processes
-take does not count. On a GPU it is the wall's, after the device has finished.
+Other work on the machine disturbs the timing as little as possible. On a CPU the clock counts the
+processor time of this process, in one thread, without that of other processes. On a GPU it is the
+wall clock, read after the device has finished.
 """
 
 import statistics

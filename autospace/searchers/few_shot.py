@@ -1,27 +1,22 @@
-"""Few-shot search: several supernets, each for architectures that agree, then evolution over all.
+"""Few-shot searches: several supernets for architectures that agree, then evolution over all.
 
-GM-NAS (Hu et al., ICLR 2022) groups candidates by the gradients that they give the shared weights,
-NAS-LID (He et al., AAAI 2023) by the local intrinsic dimensions of their features, for which it
-needs no backward pass.
+A supernet is split during training, and its parts are split again, so that fewer architectures
+share each weight (few-shot NAS, Zhao et al., ICML 2021). Every so often each supernet is split in
+two at the layer whose candidates form the clearest two groups; each half has one of the groups, and
+all candidates of the other layers. Both halves inherit the weights, with momentum and schedule, and
+are trained in turns, so all of them together take as many steps as one supernet would.
 
-The local intrinsic dimension of a set of points, estimated from distances to neighbours.
+Candidates of a layer are compared by their effect on the rest of the network. Each candidate is put
+into one and the same random path, on the same images. GM-NAS (Hu et al., ICLR 2022) compares the
+gradients of the shared weights. NAS-LID (He et al., AAAI 2023) compares the local intrinsic
+dimensions of the features, which are estimated from distances to neighbours and need no backward
+pass.
 
-The similarity of a layer's candidates is measured by their effect on the weights or features of the
-other layers. Each candidate is put into the same random path, on the same images. Candidates should
-not share weights if they pull these in different directions or give later layers features of
-different dimensions (few-shot NAS, Zhao et al., ICML 2021).
-
-A cut divides a layer's candidates into two groups. Its score is the mean similarity of the pairs
-within the groups minus that of the pairs across them. The total over all pairs is the same for
-every cut. Among cuts of equal sizes, the best one therefore has the largest similarity within
-groups, which is the criterion of NAS-LID (He et al., AAAI 2023). With sums instead of means, the
-sizes of the groups would decide. (NAS-LID's released code takes the largest similarity across, as
-GM-NAS does with distances.)
-
-At fixed steps of the training, each supernet is cut in two at the layer whose best cut has the
-highest score. Each half holds one of the groups, and all candidates of the other layers. Both
-inherit the weights, with momentum and schedule, and are trained in turns, so that all supernets
-together take as many steps as one would.
+The score of a split is the mean similarity of the pairs within the two groups, minus that of the
+pairs across them. The total over all pairs is the same for every split. Among splits of equal sizes
+the score is therefore largest where the similarity within groups is, which is the criterion of
+NAS-LID; with sums instead of means, the sizes of the groups would decide. (The released code of
+NAS-LID takes the largest similarity across groups, as GM-NAS does with distances.)
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,21 +1,19 @@
-"""Alternatives to uniform single-path training of a supernet: other paths, and another loss.
+"""Ways to train a supernet path by path that are not uniform: other paths, and another loss.
 
-Gradual modification (MAGIC-T, Xu et al., ICML 2022): paths of successive steps are similar.
+Gradual modification (MAGIC-T, Xu et al., ICML 2022): paths of successive steps are similar. The
+more layers of two paths differ, the more the gradients of their shared weights differ in direction
+(`interference.py` measures it). So each step trains a path that differs from the one before in a
+single layer.
 
-Two paths that differ in more layers pull at the weights that they share in more different
-directions (`interference.py` measures it). So each step trains a path that differs from the one
-before in a single layer.
-
-Alignment to an anchor (MAGIC-A, Xu et al., ICML 2022): layers of all paths give similar outputs.
-
-Weights that two paths share are pulled in more alike directions the more alike their inputs and
-outputs are. With the layers' outputs h_l of the path a that a step trains, and of an anchor path
-a*, which is not trained by it, the loss is
+Alignment to an anchor (MAGIC-A, Xu et al., ICML 2022): the layers of all paths have similar
+outputs. The more similar the inputs and outputs of two paths are, the more the gradients of their
+shared weights agree. With the layers' outputs h_l of the path a that a step trains, and of an
+anchor path a*, which it does not train, the loss is
 
     CE(a) + lambda mean_l MSE(h_l(a), stopgrad h_l(a*))
 
-The published account leaves lambda, and whether layers are summed or averaged, open; the mean
-makes lambda mean the same for networks of any depth.
+The paper does not specify lambda, or whether layers are summed or averaged; with the mean, lambda
+means the same for networks of any depth.
 """
 
 import random

@@ -1,7 +1,4 @@
-"""A space, a layer, a cell and an architecture for people, at any width.
-
-The parts that tables for people are made of.
-"""
+"""Tables of spaces, layers, cells and architectures for people, at any width."""
 
 import re
 import shlex

@@ -110,7 +110,7 @@ def test_evolve_takes_the_table(run: Run, digits: Path, tmp_path: Path) -> None:
     assert plain["provenance"]["latency"]["max_ms"] == 1000
     ran = run(*command, "--max-latency-ms", "0.0001", "--out", tmp_path / "other")
     assert ran.code == 2
-    assert "at most 0.0001 ms are allowed, but the reference cells need" in ran.err
+    assert "the limit is 0.0001 ms, but the reference cells need" in ran.err
     assert not (tmp_path / "other").exists()
 
 

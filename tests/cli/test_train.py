@@ -172,7 +172,7 @@ def test_a_flat_file_needs_its_space(
     options = (tmp_path / "flat.json", "--data", "digits", "--out", "run")
     ran = train(*options)
     assert ran.code == 2
-    assert "cell ids without their space; name it with --space" in ran.err
+    assert "these cell ids need their space; give it with --space" in ran.err
     assert train(*options, "--space", space_file).code == 130
     assert _config(tmp_path / "work/run").architecture == "flat"
 
@@ -204,12 +204,12 @@ BAD: list[tuple[list[str], str]] = [
     (["reference@digits", "--data", "digits", "--seed", "-1"], "seed: -1; allowed:"),
     (["reference@digits", "--data", "digits", "--device", "gpu"], 'device: "gpu"; allowed: auto'),
     (["reference@digits", "--data", "digits", "--device", "cuda:98"], "device 'cuda:98': this"),
-    (["reference@digits", "--data", "digits", "--set", "training"], "expected section.name=value"),
+    (["reference@digits", "--data", "digits", "--set", "training"], "allowed: section.name=value"),
     (["reference@digits", "--data", "digits", "--set", "training.x=1"], "training.x: unknown"),
     (["reference@digits", "--data", "digits", "--set", "data=1"], "data: 1; allowed: a section"),
     (["reference@digits", "--data", "digits", "--progress", "loud"], "--progress 'loud': allowed"),
     (["reference@digits", "--data", "digits", "--out", "/dev/null"], "/dev/null: is a file"),
-    (["--resume", "/no/such/run"], "/no/such/run: no run to resume"),
+    (["--resume", "/no/such/run"], "/no/such/run: there is no run to resume"),
     (["--resume", "x", "--force"], "--resume: keeps the settings of the run"),
     (["--resume", "x", "--seed", "0"], "--resume: keeps the settings of the run"),
     (["reference@digits", "--resume", "x"], "--resume: keeps the settings of the run"),

@@ -118,9 +118,9 @@ REFUSED: list[tuple[Any, str]] = [
     ((PIXELS, LABELS / 1.0), r"labels are float64 \[30\], whole numbers \[N\] are needed"),
     ((PIXELS, ["a"] * 30), r"labels are <U1 \[30\], whole numbers"),
     ((PIXELS, LABELS[:29]), "30 images but 29 labels"),
-    ((PIXELS, LABELS - 1), "label -1 is out of range, 0 or more is allowed"),
-    ((PIXELS, LABELS * 0), "1 class found, 2 or more are needed"),
-    ((PIXELS[:0], LABELS[:0]), "holds no images, at least one is needed"),
+    ((PIXELS, LABELS - 1), "label -1 is out of range; allowed: 0 or more"),
+    ((PIXELS, LABELS * 0), "the number of classes is 1; allowed: 2 or more"),
+    ((PIXELS[:0], LABELS[:0]), "holds no images; allowed: at least one"),
     ((PIXELS, [[1], [2, 3]]), "cannot be an array"),
     (Pairs([]), "the dataset is empty"),
     (Pairs([PIXELS[0]]), r"train images\[0\]: a ndarray; allowed: a pair \(image, label\)"),
@@ -144,9 +144,9 @@ def test_what_is_refused_is_named(given: Any, complaint: str) -> None:
 
 
 def test_wrong_names_and_classes_are_refused() -> None:
-    with pytest.raises(DataError, match=r"train label 2 is out of range, 0\.\.1 are allowed"):
+    with pytest.raises(DataError, match=r"train label 2 is out of range; allowed: 0\.\.1"):
         images((PIXELS, LABELS), TEST, classes=["a", "b"])
-    with pytest.raises(DataError, match="classes 'ab' is one text"):
+    with pytest.raises(DataError, match="classes 'ab' is one string"):
         images((PIXELS, LABELS), TEST, classes="ab")
     for name in ("", "a\nb", "a" * 101):
         with pytest.raises(DataError, match="allowed: 1 to 100"):
@@ -175,5 +175,5 @@ def test_images_of_python_that_are_not_there_are_explained(tmp_path: Path) -> No
         load_data("python")
     (tmp_path / "images").write_bytes(b"no tensors")
     for name in ("images", "nowhere"):
-        with pytest.raises(DataError, match="holds no images of a run"):
+        with pytest.raises(DataError, match="does not hold the images of a run"):
             load_data(f"python:{tmp_path / name}")

@@ -74,7 +74,7 @@ def test_an_empty_folder_and_what_a_killed_start_left_can_be_used(tmp_path: Path
 def test_somebody_elses_files_are_never_touched(tmp_path: Path, force: bool) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(
-        RunError, match="is not empty and holds no run; choose another folder with --out"
+        RunError, match="is not empty and does not hold a run; choose another folder with --out"
     ):
         RunFolder.create(tmp_path, CONFIG, force=force)
     path = tmp_path / "thesis.tex"
@@ -146,7 +146,7 @@ def test_a_run_that_has_begun_is_not_abandoned(tmp_path: Path) -> None:
 
 def test_there_is_nothing_to_resume_without_a_configuration(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(RunError, match=r"no run to resume \(no config.toml in it\)"):
+        with pytest.raises(RunError, match=r"no run to resume, because config.toml is missing"):
             RunFolder.open(path)
     assert os.listdir(tmp_path) == []
 
@@ -181,7 +181,7 @@ def test_a_run_belongs_to_the_command_that_its_file_names(
     folder = _begun(tmp_path)
     text = (tmp_path / "config.toml").read_text()
     (tmp_path / "config.toml").write_text(text.replace("evolve", kind.command, 1))
-    expected = f"holds a run of autospace {kind.command}; use that command"
+    expected = f"holds a run of autospace {kind.command}; resume it with that command"
     with pytest.raises(RunError, match=expected):
         RunFolder.open(tmp_path)
     with pytest.raises(RunError, match="choose another folder with --out"):
@@ -267,7 +267,7 @@ def test_a_run_goes_on_only_with_the_data_with_which_it_began(tmp_path: Path) ->
     RunFolder.open(tmp_path).settle(SKELETON, "0" * 64)
     with pytest.raises(RunError) as caught:
         RunFolder.open(tmp_path).settle(SKELETON, "1" * 64)
-    problem = "the data changed since this run began; start a new run with --out"
+    problem = "the data has changed since this run began; start a new run with --out"
     assert str(caught.value) == f"{tmp_path}: {problem}"
 
 

@@ -100,7 +100,7 @@ def test_a_reference_over_the_limit_is_an_error_that_names_both_numbers() -> Non
     need = latency_budget(table, SKELETON, REFERENCES, "reference").limit_ms
     with pytest.raises(BudgetError) as caught:
         latency_budget(table, SKELETON, REFERENCES, need / 2)
-    expected = f"at most {need / 2:,.6g} ms are allowed, but the reference cells need {need:,.6g};"
+    expected = f"the limit is {need / 2:,.6g} ms, but the reference cells need {need:,.6g};"
     assert expected in str(caught.value)
 
 

@@ -55,7 +55,7 @@ def test_a_limit_below_the_fastest_network_is_refused(tmp_path: Path) -> None:
     table.write_text(to_json(PREDICTION.table))
     limit = {"max_latency_ms": fastest * 0.99, "latency_table": str(table)}
     folder = SearchFolder.create(tmp_path / "run", settings(budget=limit))
-    with pytest.raises(SearchError, match="max_latency_ms: at most"):
+    with pytest.raises(SearchError, match="max_latency_ms: the limit is"):
         run_search(folder, SPACE, Stopping())
     assert not (tmp_path / "run").exists()
 

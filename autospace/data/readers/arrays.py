@@ -87,8 +87,7 @@ def _array(path: Path, archive: zipfile.ZipFile, key: str) -> np.ndarray:
     member = archive.getinfo(f"{key}.npy")
     if member.file_size > LARGEST_BYTES:
         raise DataError(
-            f"{path}: {key} unpacks to {member.file_size} bytes; allowed: at most "
-            f"{LARGEST_BYTES}"
+            f"{path}: {key} unpacks to {member.file_size} bytes; allowed: at most {LARGEST_BYTES}"
         )
     with archive.open(member) as stream:
         _check_header(f"{path}: {key}", stream, member.file_size)
@@ -135,9 +134,7 @@ def _images(where: str, array: np.ndarray) -> np.ndarray:
 def _from_floats(where: str, array: np.ndarray) -> np.ndarray:
     # Compared so that NaN fails as well.
     if array.size and not (array.min() >= 0 and array.max() <= 1):
-        raise DataError(
-            f"{where}: floats from {array.min():g} to {array.max():g}; allowed: 0 to 1"
-        )
+        raise DataError(f"{where}: floats from {array.min():g} to {array.max():g}; allowed: 0 to 1")
     scaled = np.empty(array.shape, dtype=np.uint8)
     for index, image in enumerate(array):
         scaled[index] = np.rint(image.astype(np.float64) * 255)

@@ -1,11 +1,9 @@
-"""PNAS (Liu et al., ECCV 2018): chooses layer by layer; a predictor picks what is judged.
+"""PNAS (Liu et al., ECCV 2018): from few chosen layers to all, guided by a predictor.
 
 The paper grows cells block by block; here a level chooses one layer more, from the input on, and
-the layers behind it hold the reference. Every level extends the best prefixes so far by all
-candidates of its layer, and judges those extensions that a predictor, fitted to all that has been
-judged, puts first.
-
-Predicts accuracies from paths: an ensemble of small networks on descriptions of the cells.
+the layers after it have the reference. Every level extends the best prefixes so far by all
+candidates of its layer, and evaluates the extensions that the predictor ranks first. The predictor
+is an ensemble of small networks on descriptions of the cells, fitted to all evaluated paths.
 """
 
 import math
