@@ -384,7 +384,7 @@ def test_a_diverging_training_is_one_line(train: Train, tiny: list[object], tmp_
     )
     assert (ran.code, ran.out) == (2, "")
     (line,) = ran.err.splitlines()
-    assert "no longer finite at step" in line
+    assert "not finite at step" in line
     assert "try a lower rate" in line
     assert not (tmp_path / "work/run/result.json").exists()
 
