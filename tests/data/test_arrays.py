@@ -110,13 +110,13 @@ def test_resolution_and_limit_hold_as_for_files() -> None:
 
 REFUSED: list[tuple[Any, str]] = [
     (PIXELS, r"train images: have no labels; allowed: a tuple \(images, labels\)"),
-    ((PIXELS[:, :2], LABELS), r"shape \[30, 2, 8, 8\]; .*with 1 or 3 channels is needed"),
+    ((PIXELS[:, :2], LABELS), r"shape \[30, 2, 8, 8\]; .*with 1 or 3 channels"),
     ((PIXELS[0, 0], LABELS), r"shape \[8, 8\]"),
-    ((PIXELS.astype(np.int64), LABELS), "type int64, uint8 or floats are needed"),
-    ((PIXELS / 1.0, LABELS), "floats from 0 to 255, 0 to 1 is allowed"),
-    ((PIXELS / 255 * np.nan, LABELS), "floats from nan to nan, 0 to 1 is allowed"),
-    ((PIXELS, LABELS / 1.0), r"labels are float64 \[30\], whole numbers \[N\] are needed"),
-    ((PIXELS, ["a"] * 30), r"labels are <U1 \[30\], whole numbers"),
+    ((PIXELS.astype(np.int64), LABELS), "type int64; allowed: uint8 or floats"),
+    ((PIXELS / 1.0, LABELS), "floats from 0 to 255; allowed: 0 to 1"),
+    ((PIXELS / 255 * np.nan, LABELS), "floats from nan to nan; allowed: 0 to 1"),
+    ((PIXELS, LABELS / 1.0), r"labels are float64 \[30\]; allowed: whole numbers \[N\]"),
+    ((PIXELS, ["a"] * 30), r"labels are <U1 \[30\]; allowed: whole numbers"),
     ((PIXELS, LABELS[:29]), "30 images but 29 labels"),
     ((PIXELS, LABELS - 1), "label -1 is out of range; allowed: 0 or more"),
     ((PIXELS, LABELS * 0), "the number of classes is 1; allowed: 2 or more"),
@@ -127,7 +127,7 @@ REFUSED: list[tuple[Any, str]] = [
     (Pairs([(PIXELS[0], 0), (PIXELS[0, :, :4], 1)]), r"\[1\]: has the shape \[3, 4, 8\].*resize"),
     (
         Pairs([(PIXELS[0] / -1.0, 0)]),
-        r"train images\[0\]: floats from -249 to -0, 0 to 1",
+        r"train images\[0\]: floats from -249 to -0; allowed: 0 to 1",
     ),
     (Pairs([(PIXELS[0], 0.5)]), r"\[0\]: labels are float64"),
     (Pairs([(PIXELS, 0)]), r"\[0\]: has the shape \[30, 3, 8, 8\]; allowed: \[C, H, W\]"),
@@ -151,7 +151,7 @@ def test_wrong_names_and_classes_are_refused() -> None:
     for name in ("", "a\nb", "a" * 101):
         with pytest.raises(DataError, match="allowed: 1 to 100"):
             images((PIXELS, LABELS), TEST, name=name)
-    with pytest.raises(DataError, match="test label out of range: 7"):
+    with pytest.raises(DataError, match="test labels that the training images do not have: 7"):
         images((PIXELS, LABELS), (PIXELS[:6], [7] * 6))
 
 

@@ -186,7 +186,9 @@ def test_a_run_belongs_to_the_command_that_its_file_names(
         RunFolder.open(tmp_path)
     with pytest.raises(RunError, match="choose another folder with --out"):
         RunFolder.create(tmp_path, CONFIG, force=True)
-    with pytest.raises(ConfigError, match=f'settings of autospace "{kind.command}"; allowed: those of e'):
+    with pytest.raises(
+        ConfigError, match=f'settings of autospace "{kind.command}"; allowed: those of e'
+    ):
         _ = folder.config
     assert kind.open(tmp_path).path == tmp_path
 

@@ -204,7 +204,7 @@ NOT_PRINTABLE = "allowed: 1 to 64 printable characters"
         (
             space(operations=("dw_conv_3x3", "dw_conv_5x5")),
             "layers[0].candidates[4].edges: dw_conv_7x7 is not among the operations of this "
-            "space: dw_conv_3x3, dw_conv_5x5",
+            "space; allowed: dw_conv_3x3, dw_conv_5x5",
         ),
         (
             space(reference={"layer_00": "mbconv_k3_e6"}),
