@@ -212,7 +212,7 @@ def test_other_images_are_refused_on_the_way(start: Start) -> None:
         _run(folder, Listener(3))
     config = folder.path / "config.toml"
     config.write_text(config.read_text().replace("train=60", "train=61"))
-    with pytest.raises(RunError, match="the data changed"):
+    with pytest.raises(RunError, match="the data has changed"):
         _run(ComparisonFolder.open(folder.path))
 
 
