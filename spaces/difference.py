@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from autospace.spaces.cells.family import check_kind
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Candidate, Layer, Space
 
@@ -86,13 +87,15 @@ def difference(first: Space, second: Space) -> SpaceDifference:
 
 
 def operation_shares(layers: Iterable[Layer]) -> dict[str, float]:
-    """Share of every operation among the live edges of all candidates, the commonest first."""
-    counts = Counter(
-        edge.operation
-        for layer in layers
-        for candidate in layer.candidates
-        for edge in candidate.cell.pruned().edges
-    )
+    """Share of every operation among the live edges of all candidates, the commonest first.
+
+    Raises:
+        SpaceError: a cell of another family than `mobile`.
+    """
+    counts: Counter[str] = Counter()
+    for candidate in (each for layer in layers for each in layer.candidates):
+        check_kind(candidate.cell.kind, "shares of operations")
+        counts.update(edge.operation for edge in candidate.cell.pruned().edges)
     edges = counts.total()
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return {name: count / edges for name, count in ordered}

@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import Final
 
 from autospace.spaces import Cell, Space, SpaceError
+from autospace.spaces.cells.family import check_kind
 
 NODES: Final = 4
 INNER: Final = (1, 2)
@@ -35,6 +36,7 @@ def export_space(space: Space) -> str:
     Raises:
         SpaceError: a cell that the format cannot express, with its layer, its id and why.
     """
+    check_kind(space.kind, "matrices of cells")
     lists = [
         [_matrix(each.cell, f"{layer.shape.name}.{each.id}") for each in layer.candidates]
         for layer in space.layers

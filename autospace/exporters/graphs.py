@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from autospace.spaces import Architecture, Layer, Skeleton, Space
+from autospace.spaces.cells.family import check_kind
 from autospace.spaces.cells.notation import edge_label, node_label, shape_label
 from autospace.spaces.space import by_fitness, layers_of
 from autospace.spaces.text import human, visible
@@ -70,7 +71,12 @@ class Flow:
 
 
 def flow(value: Space | Architecture) -> Flow:
-    """The network with the best cell of every layer; of an architecture, its own cells."""
+    """The network with the best cell of every layer; of an architecture, its own cells.
+
+    Raises:
+        SpaceError: the cells are of another family than `mobile`.
+    """
+    check_kind(value.kind, "drawings")
     skeleton = value.skeleton
     return Flow(
         value.name if isinstance(value, Space) else skeleton.name,

@@ -13,7 +13,7 @@ from autospace.spaces import (
     mbconv,
 )
 from autospace.spaces.cells.cell import EXPANSIONS
-from autospace.spaces.cells.family import notation
+from autospace.spaces.cells.family import check_kind, notation
 from autospace.spaces.text import json_text
 
 KERNELS: Final = (3, 5, 7)
@@ -27,6 +27,7 @@ def export_architecture(architecture: Architecture) -> str:
     Raises:
         SpaceError: a cell is neither an MBConv nor zero; the message names the layer.
     """
+    check_kind(architecture.kind, "networks of ProxylessNAS")
     skeleton = architecture.skeleton
     pairs = zip(skeleton.shapes, architecture.candidates, strict=True)
     blocks = [_block(candidate, shape) for shape, candidate in pairs]

@@ -30,6 +30,7 @@ from autospace.spaces import (
     SpaceError,
     mbconv,
 )
+from autospace.spaces.cells.family import check_kind
 from autospace.spaces.text import visible
 
 _MARK: Final = re.compile(r"  # (?:(\w+)|type: ignore.*)$")
@@ -214,8 +215,15 @@ def constants(skeleton: Skeleton) -> str:
 
 
 def needs_of(skeleton: Skeleton, cells: Iterable[Cell]) -> Needs:
-    """What the cells need, and the stem's own if it has one."""
-    pruned = {cell.pruned() for cell in cells}
+    """The needs of the cells, and of the stem's block if it has one.
+
+    Raises:
+        SpaceError: a cell of another family than `mobile`.
+    """
+    pruned = set()
+    for cell in cells:
+        check_kind(cell.kind, "exports to PyTorch")
+        pruned.add(cell.pruned())
     if skeleton.stem.block is not None:
         pruned.add(_STEM_CELL.cell)
     return Needs(

@@ -20,7 +20,7 @@ from autospace.spaces import (
     Space,
     cell_cost,
 )
-from autospace.spaces.cells.family import notation
+from autospace.spaces.cells.family import check_kind, notation
 from autospace.spaces.cells.notation import edge_label, node_label, shape_label
 from autospace.spaces.space import by_fitness, layers_of
 from autospace.spaces.text import human, shortened, xml
@@ -84,7 +84,12 @@ def text(x: float, y: float, content: str, style: str, size: float, anchor: str 
 
 
 def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Picture:
-    """The live part of a cell; a cell without a path shows as the layer's bare shortcut."""
+    """The live part of a cell; a cell without a path shows as the layer's bare shortcut.
+
+    Raises:
+        SpaceError: the cell is of another family than `mobile`.
+    """
+    check_kind(cell.kind, "drawings")
     pruned = cell.pruned()
     if pruned.is_zero:
         return _zero(shape)

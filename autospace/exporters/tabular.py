@@ -5,7 +5,7 @@ from io import StringIO
 from typing import Any, Final
 
 from autospace.spaces import Architecture, Space
-from autospace.spaces.cells.family import notation
+from autospace.spaces.cells.family import check_kind, notation
 from autospace.spaces.space import layers_of
 from autospace.spaces.text import json_text
 
@@ -39,6 +39,7 @@ def formulas(value: Space | Architecture) -> list[str]:
 
 
 def _rows(value: Space | Architecture) -> list[dict[str, Any]]:
+    check_kind(value.kind, "tables of cells")
     return [
         {
             "layer": layer.shape.name,

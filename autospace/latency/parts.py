@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from autospace.spaces.cells.cell import EXPANSIONS, Cell, LayerShape, mbconv
 from autospace.spaces.cells.cost import se_channels
+from autospace.spaces.cells.family import check_kind
 from autospace.spaces.cells.operations import OPERATIONS
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
@@ -41,7 +42,12 @@ class Part(NamedTuple):
 
 
 def cell_parts(cell: Cell, shape: LayerShape) -> Iterator[Part]:
-    """The parts of a layer with this cell, the skeleton's shortcut included."""
+    """The parts of a layer with this cell, the skeleton's shortcut included.
+
+    Raises:
+        SpaceError: the cell is of another family than `mobile`.
+    """
+    check_kind(cell.kind, "latency tables")
     pruned = cell.pruned()
     if shape.shortcut:
         yield Part("sum", shape.out_channels, shape.out_channels, shape.out_resolution)

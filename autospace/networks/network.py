@@ -9,6 +9,7 @@ from torch import nn
 from autospace.networks.cells import CellModule, initialise
 from autospace.networks.operations import ConvNorm
 from autospace.spaces.cells.cell import Cell, LayerShape, mbconv
+from autospace.spaces.cells.family import check_kind
 from autospace.spaces.skeleton import Skeleton
 
 # Per family of `autospace.spaces.cells.family.FAMILIES`, what makes a module of a cell.
@@ -16,7 +17,12 @@ BUILDERS: Final[dict[str, Callable[[Any, LayerShape], CellModule]]] = {"mobile":
 
 
 def build_cell(cell: Cell, shape: LayerShape) -> CellModule:
-    """A cell of any family as a module, at a layer of this shape."""
+    """A cell as a module, at a layer of this shape.
+
+    Raises:
+        SpaceError: no module is known for cells of this family.
+    """
+    check_kind(cell.kind, "networks", BUILDERS)
     return BUILDERS[cell.kind](cell, shape)
 
 

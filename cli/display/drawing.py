@@ -7,6 +7,7 @@ from typing import Final
 
 from autospace.exporters.cell_layout import Bar, CellLayout, cell_layout
 from autospace.spaces import Cell, Edge, LayerShape
+from autospace.spaces.cells.family import check_kind
 from autospace.spaces.cells.notation import dead_edges, edge_label, edge_notation, node_label
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -76,8 +77,12 @@ def draw_cell(cell: Cell, shape: LayerShape | None = None, width: int = 80) -> s
     Args:
         cell: any cell, also one that computes zero.
         shape: the layer it stands in, for channel counts and the stride.
-        width: the columns there are; at least 40.
+        width: number of columns; at least 40.
+
+    Raises:
+        SpaceError: the cell is of another family than `mobile`.
     """
+    check_kind(cell.kind, "drawings")
     if cell.is_zero:
         picture = _zero(shape)
     else:

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from autospace.spaces import Architecture, Candidate, LayerShape, Range, Skeleton, Space, cell_cost
-from autospace.spaces.cells.family import changes
+from autospace.spaces.cells.family import changes, check_kind
 from autospace.spaces.text import human
 
 
@@ -33,7 +33,12 @@ def architecture_record(architecture: Architecture, name: str) -> dict[str, Any]
 def candidate_record(
     candidate: Candidate, shape: LayerShape, reference: Candidate | None = None
 ) -> dict[str, Any]:
-    """A candidate with its cost in its layer, and how it differs from the reference, if any."""
+    """A candidate with its cost in its layer, and how it differs from the reference, if any.
+
+    Raises:
+        SpaceError: the cell is of another family than `mobile`.
+    """
+    check_kind(candidate.cell.kind, "tables of cells")
     cell, origin = candidate.cell, candidate.origin
     cost = cell_cost(cell, shape)
     return {

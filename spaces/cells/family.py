@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.cost import Cost
 from autospace.spaces.cells.mobile import Mobile
+from autospace.spaces.errors import SpaceError, shown
 
 
 class OfFamily(Protocol):
@@ -103,6 +104,23 @@ FAMILIES: Final[dict[str, Family[Any, Any]]] = {DEFAULT_KIND: Mobile()}
 def family_of(value: OfFamily) -> Family[Any, Any]:
     """The family of a cell or prior."""
     return FAMILIES[value.kind]
+
+
+def check_kind(kind: str, work: str, allowed: Iterable[str] = (DEFAULT_KIND,)) -> None:
+    """Refuses a family of cells for work that needs to know how its cells are made.
+
+    Args:
+        kind: the name of the family.
+        work: what knows only some families, in the plural.
+        allowed: the families that it knows.
+
+    Raises:
+        SpaceError: the family is none of them.
+    """
+    names = tuple(allowed)
+    if kind not in names:
+        problem = f"{shown(kind)}, which {work} do not support"
+        raise SpaceError("kind", f"{problem}; allowed: {', '.join(names)}")
 
 
 def cell_key(cell: OfFamily, shape: LayerShape) -> str:

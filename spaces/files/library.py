@@ -19,6 +19,7 @@ FAMILY_NAMES = ("mbconv", "mnasnet", "reference")
 SKELETON_NAMES = ("digits", "cifar", "mobile", "mobilenetv2")
 SPACE_FILE = "space.json"
 SKIP_ID = "skip"
+NO_SPACE = "these cell ids need their space; name it with --space (space= in Python)"
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -182,5 +183,5 @@ def load_architecture(source: str | Path, space: Space | None = None) -> Archite
 
 def _chosen(choices: dict[str, str], space: Space | None) -> Architecture:
     if space is None:
-        raise SpaceError("", "these cell ids need their space; give it with --space")
+        raise SpaceError("", NO_SPACE)
     return space.architecture(choices)

@@ -3,7 +3,9 @@
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,19 @@ from typing import Any
 import jsonschema
 import pytest
 
+from autospace.cli.display.drawing import draw_cell
+from autospace.cli.display.summary import candidate_record
 from autospace.comparison.matching import space_digest
 from autospace.comparison.setup import load_source
 from autospace.evaluators.evaluator import architecture_key
 from autospace.evolution.folder import cells_of_event, event_out, state_from_json, state_to_json
 from autospace.evolution.loop import evolve, learned_space
 from autospace.exporters.json_clients import to_optuna
-from autospace.networks.network import BUILDERS
+from autospace.exporters.svg import cell_svg, layer_svg, network_svg
+from autospace.exporters.targets import TARGETS
+from autospace.latency.parts import parts_of_space
+from autospace.networks.deploy import deploy
+from autospace.networks.network import BUILDERS, Network
 from autospace.spaces import (
     FAMILIES,
     Architecture,
@@ -37,7 +45,7 @@ from autospace.spaces import (
 from autospace.spaces.cells.family import changes, family_of, notation
 from autospace.spaces.choices import Choices, limits_of
 from autospace.spaces.cost import LayerShares, Share
-from autospace.spaces.difference import difference
+from autospace.spaces.difference import difference, operation_shares
 from autospace.spaces.sampling import sample_within
 from autospace.spaces.space import fitted_space
 from tests.tiny import SKELETON, ClosedForm
@@ -47,6 +55,19 @@ from tests.toy import TOY, Chain, ChainPrior, chains, toy_plan, toy_space
 @pytest.fixture(autouse=True)
 def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FAMILIES, "toy", TOY)
+
+
+NAMES_ONLY = (
+    "configspace",
+    "optuna",
+    "nni",
+    "ray",
+    "pyglove",
+    "nevergrad",
+    "pymoo",
+    "archai",
+    "flat",
+)
 
 
 def _chain(*names: str) -> Any:
@@ -163,6 +184,44 @@ def test_cells_of_the_first_family_are_refused_in_a_file_of_the_second() -> None
 
 def test_tuners_get_its_ids() -> None:
     assert "c13" in to_optuna(toy_space())
+
+
+# What describes the inside of cells.
+
+
+def test_what_describes_the_inside_of_cells_refuses_another_family(tmp_path: Path) -> None:
+    space = toy_space()
+    layer, one = space.layers[0], space.architecture(space.reference)
+    cell = layer.candidates[0]
+    calls: list[tuple[str, Callable[[], object]]] = [
+        ("drawings", lambda: draw_cell(cell.cell, layer.shape)),
+        ("drawings", lambda: cell_svg(cell, layer.shape)),
+        ("drawings", lambda: layer_svg(layer)),
+        ("drawings", lambda: network_svg(one, "toys")),
+        ("latency tables", lambda: parts_of_space(space)),
+        ("networks", lambda: Network(SKELETON, one.cells)),
+        ("networks", lambda: deploy(one, "onnx", tmp_path / "toys.onnx")),
+        ("shares of operations", lambda: operation_shares(space.layers)),
+        ("tables of cells", lambda: candidate_record(cell, layer.shape)),
+    ]
+    for name, target in TARGETS.items():
+        if name in NAMES_ONLY:
+            continue
+        if target.space is not None:
+            calls.append(("", partial(target.space, space)))
+        if target.architecture is not None:
+            calls.append(("", partial(target.architecture, one)))
+    for work, call in calls:
+        with pytest.raises(SpaceError, match=rf'^kind: "toy", which {work}.*; allowed: mobile$'):
+            call()
+
+
+def test_exports_that_hold_ids_alone_take_every_family() -> None:
+    space = toy_space()
+    for name in NAMES_ONLY:
+        target, one = TARGETS[name], space.architecture(space.reference)
+        text = target.space(space) if target.space else target.architecture(one)  # type: ignore[misc]
+        assert "c0" in text
 
 
 # Drawing.
