@@ -354,7 +354,7 @@ def train(
         value = architecture_of(architecture, space)
         given = (settings or {}, source, present(seed=seed, device=device))
         base = recipe_settings(recipe, settings or {}, value)
-        chosen = train_config(architecture, (base, *given))
+        chosen = train_config(architecture, base, given)
         target = out or RUNS / f"train-{plain_name(chosen.architecture)}-seed{chosen.seed}"
         folder = TrainingFolder.create(Path(target), chosen, force=force)
     with _running(folder, "training", observer) as listener:

@@ -46,7 +46,8 @@ def evolve_config(preset: str | None, file: Place | None, given: Sequence[Settin
         *given,
     )
     if preset in NEEDS_DATA and not _has_data(layers):
-        raise ConfigError(f"preset {preset}: needs your images; add {NEEDS_DATA[preset]}")
+        advice = f"add --data {NEEDS_DATA[preset]} (data= in Python)"
+        raise ConfigError(f"preset {preset}: needs your images; {advice}")
     return _placed(make_settings(Config, *layers))
 
 
@@ -62,14 +63,14 @@ def compare_config(spaces: Sequence[Space | Place], given: Sequence[Settings]) -
 
 
 def train_config(
-    architecture: Architecture | Place | None, layers: Sequence[Settings]
+    architecture: Architecture | Place | None, recipe: Settings, given: Sequence[Settings]
 ) -> "TrainConfig":
-    """The settings of `train`, which name the architecture."""
+    """The settings of `train`; they name the architecture, by default as its file or built-in."""
     from autospace.training.settings import TrainConfig
 
-    if not isinstance(architecture, Architecture):
-        layers = (*layers, {"architecture": name_of(architecture)})
-    return configured(TrainConfig, *layers)
+    is_value = isinstance(architecture, Architecture)
+    default = {} if is_value else {"architecture": name_of(architecture)}
+    return configured(TrainConfig, recipe, default, *given)
 
 
 def data_of(data: "Data | None") -> "tuple[dict[str, Any], DataSet | None]":

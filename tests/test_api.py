@@ -126,6 +126,52 @@ def test_a_run_on_values_leaves_nothing_until_it_has_begun(tmp_path: Path) -> No
         assert list(tmp_path.iterdir()) == []
 
 
+KILLED = """
+    import os
+    import autospace
+
+    class Killed(autospace.Silent):
+        def tick(self, phase, done, total):
+            os._exit(0)
+
+    SPACE = autospace.load("mbconv@digits")
+    print(autospace.{call}, data="synthetic", out={out!r}, observer=Killed()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "value"),
+    [
+        ("evolve(skeleton=SPACE.skeleton", "skeleton, which was passed from Python"),
+        ("compare([SPACE, SPACE]", "space mbconv@digits, which was passed from Python"),
+        ("search(SPACE", "space"),
+        ("train('reference@digits'", "architecture"),
+    ],
+)
+def test_a_run_that_was_killed_before_it_kept_its_values_says_how_to_go_on(
+    tmp_path: Path, call: str, value: str
+) -> None:
+    command, run = call.partition("(")[0], tmp_path / "run"
+    assert _fresh_python(KILLED.format(call=call, out=str(run))) == ""
+    expected = (
+        f"{run}: was stopped before it had saved its {value}; "
+        "start it again with --force (force=True in Python)"
+    )
+    with pytest.raises(RunError) as caught:
+        getattr(autospace, command)(resume=run)
+    assert str(caught.value) == expected
+    ran = CliRunner().invoke(app, [command, "--resume", str(run), "--progress", "none"])
+    assert (ran.exit_code, ran.stderr) == (2, f"error: {expected}\n")
+
+
+def test_a_new_run_cannot_name_values(tmp_path: Path) -> None:
+    with pytest.raises(SpaceError, match="python: unknown skeleton"):
+        autospace.evolve("digits", skeleton="python", settings=TINY, out=tmp_path / "run")
+    with pytest.raises(SpaceError, match="python:mine"):
+        autospace.compare(["python:mine", SPACE], "digits", out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_spaces_and_images_of_a_comparison_may_be_values(
     evolved: autospace.Evolved, tmp_path: Path, workers: int

@@ -25,6 +25,7 @@ from autospace.comparison.statistics import LEVEL
 from autospace.comparison.verdict import judge, not_comparable
 from autospace.compute.pool import POOL, open_pool
 from autospace.data.examples import DataSet
+from autospace.data.settings import PYTHON
 from autospace.evaluators.evaluate import (
     EvaluateMany,
     EvaluationCache,
@@ -108,6 +109,13 @@ def error_of(method: EvaluationMethod, evaluation: Evaluation) -> float:
     return -evaluation.score if method in SCORES_ONLY else round(1 - evaluation.score, 8)
 
 
+def _named_space(source: str, folder: ComparisonFolder) -> Space:
+    if source.startswith(f"{PYTHON}:") and folder.reopened:
+        name = source.removeprefix(f"{PYTHON}:")
+        raise folder.not_begun(f"space {name}, which was passed from Python")
+    return load_source(source, folder.config.seed)
+
+
 def compare(
     folder: ComparisonFolder,
     observer: Observer,
@@ -135,7 +143,7 @@ def compare(
         try:
             config = folder.config
             loaded = folder.spaces() or [
-                given or load_source(source, config.seed)
+                given or _named_space(source, folder)
                 for source, given in zip_longest(config.spaces, spaces)
             ]
             reading = partial(observer.tick, "data")

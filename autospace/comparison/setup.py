@@ -114,7 +114,9 @@ def common_resolution(spaces: Sequence[Space]) -> int:
     found = {space.skeleton.resolution: space.name for space in reversed(spaces)}
     if len(found) > 1:
         sides = ", ".join(f"{name} has {side}" for side, name in sorted(found.items()))
-        problem = f"differs between the spaces: {sides}; choose one with --resolution"
+        problem = (
+            f"differs between the spaces: {sides}; choose one with data.resolution (--resolution)"
+        )
         raise SpaceError("resolution", problem)
     return spaces[0].skeleton.resolution
 

@@ -29,7 +29,7 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
         raise RunError(
-            f"device {name!r}: this machine has {found} CUDA devices; allowed: --device cpu or auto"
+            f"device {name!r}: this machine has {found} CUDA devices; allowed: cpu or auto"
         )
     return device
 

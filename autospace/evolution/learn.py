@@ -22,6 +22,7 @@ from autospace.compute.pool import POOL, Pool, WorkerLostError, open_pool
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet
 from autospace.data.load import load_data
+from autospace.data.settings import PYTHON
 from autospace.data.splits import divide
 from autospace.evolution.folder import RunError, RunFolder, event_out
 from autospace.evolution.loop import evolve, learned_space, start
@@ -97,10 +98,7 @@ def prepare(
     """Reads the data and determines skeleton, budget and plan; trains nothing."""
     chosen = resolve_device(device or config.device)
     execution = make_execution(config.precision, config.cuda_graphs, chosen, observer.message)
-    name = config.skeleton
-    if name == "auto":
-        name = DEFAULT_SKELETONS.get(config.data.source.partition(":")[0], "cifar")
-    skeleton = folder.skeleton or passed.skeleton or load_skeleton(name)
+    skeleton = folder.skeleton or passed.skeleton or _named_skeleton(config, folder)
     data = load_data(
         passed.images or config.data.source,
         resolution=config.data.resolution or skeleton.resolution,
@@ -125,6 +123,15 @@ def prepare(
     for note in data.notes:
         observer.message(note)
     return PreparedRun(config, data, skeleton, budget, latency, plan, execution)
+
+
+def _named_skeleton(config: Config, folder: RunFolder) -> Skeleton:
+    name = config.skeleton
+    if name == PYTHON and folder.reopened:
+        raise folder.not_begun("skeleton, which was passed from Python")
+    if name == "auto":
+        name = DEFAULT_SKELETONS.get(config.data.source.partition(":")[0], "cifar")
+    return load_skeleton(name)
 
 
 def _latency(
@@ -185,7 +192,7 @@ def learn(
                 return _learned(prepared, folder, observer, pool)
             except WorkerLostError as error:
                 problem = f"{folder.path}: {error}, perhaps for lack of memory; nothing is lost"
-                raise RunError(f"{problem}; resume with fewer --workers") from None
+                raise RunError(f"{problem}; resume with fewer workers") from None
 
 
 def _learned(prepared: PreparedRun, folder: RunFolder, observer: Observer, pool: Pool) -> Space:

@@ -224,9 +224,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 NEEDS_DATA = {
-    "cifar-small": "--data cifar10:PATH",
-    "cifar": "--data cifar10:PATH",
-    "imagenet-mobile": "--data folder:PATH",
+    "cifar-small": "cifar10:PATH",
+    "cifar": "cifar10:PATH",
+    "imagenet-mobile": "folder:PATH",
 }
 
 

@@ -213,7 +213,7 @@ def _known(skeleton: Skeleton, target: Target) -> Skeleton:
             classes=skeleton.classes,
         )
     if target.skeleton is not None:
-        problem = f"differs from the skeleton {expected.name}; leave out --skeleton"
+        problem = f"differs from the skeleton {expected.name}; name no skeleton"
         raise SpaceError(different[0], problem)
     return skeleton
 

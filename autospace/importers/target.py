@@ -24,6 +24,7 @@ from autospace.spaces.cells.cell import EXPANSIONS
 from autospace.spaces.cells.mobile import SKIPPED
 from autospace.spaces.checks import check_integer
 from autospace.spaces.errors import join_path, shown
+from autospace.spaces.files.library import NO_SPACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Target:
             SpaceError: none was given.
         """
         if self.space is None:
-            raise SpaceError("", "these cell ids need their space; give it with --space")
+            raise SpaceError("", NO_SPACE)
         return self.space
 
 

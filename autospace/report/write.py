@@ -62,7 +62,7 @@ def write_report(path: Path, *, force: bool = True) -> Path:
     """
     target = path / REPORT
     if target.exists() and not force:
-        raise RunError(f"{target}: already exists; --force overwrites it")
+        raise RunError(f"{target}: already exists; force=True overwrites it")
     write_atomically(target, report_text(path))
     return target
 

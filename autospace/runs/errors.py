@@ -1,6 +1,14 @@
-"""The errors of run folders: their settings, their files, and their state."""
+"""The errors of run folders: their settings, their files, and their state.
+
+The command line and Python show the same messages, so advice names the option and the argument.
+"""
+
+from typing import Final
 
 from autospace.spaces.errors import AutospaceError
+
+FORCE: Final = "--force (force=True in Python)"
+OUT: Final = "--out (out= in Python)"
 
 
 class CheckpointError(AutospaceError):

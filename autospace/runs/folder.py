@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from autospace.runs.errors import CheckpointError, RunError
+from autospace.runs.errors import FORCE, OUT, CheckpointError, RunError
 from autospace.runs.files import remove_parts, write_atomically
 from autospace.runs.settings import make_settings, read_config, to_toml
 from autospace.spaces.errors import SpaceError
@@ -76,7 +76,7 @@ class Folder(Generic[Settings]):
             RunError: the path is taken.
         """
         folder = cls(path)
-        elsewhere = "choose another folder with --out"
+        elsewhere = f"choose another folder with {OUT}"
         if path.exists() and not path.is_dir():
             raise RunError(f"{path}: is a file; {elsewhere}")
         if folder._in_use():
@@ -85,8 +85,8 @@ class Folder(Generic[Settings]):
             folder._check_command(elsewhere)
             if not force:
                 raise RunError(
-                    f"{path}: already holds a run; continue it with --resume {path}, "
-                    "or replace it with --force"
+                    f"{path}: already holds a run; continue it with --resume {path} "
+                    f"(resume= in Python), or replace it with {FORCE}"
                 )
             folder._replacing = config
             return folder
@@ -135,6 +135,11 @@ class Folder(Generic[Settings]):
         return self._replacing is not None
 
     @property
+    def reopened(self) -> bool:
+        """Whether the run was started earlier: this process opened it, and did not create it."""
+        return not (self._new or self.replacing)
+
+    @property
     def finished(self) -> bool:
         """Whether the last of the results has been written."""
         return not self.replacing and (self.path / self.results[-1]).is_file()
@@ -163,6 +168,11 @@ class Folder(Generic[Settings]):
             yield
         finally:
             lock.release()
+
+    def not_begun(self, value: str) -> RunError:
+        """The error for a run that was stopped before it had saved a value that it needs."""
+        problem = f"was stopped before it had saved its {value}"
+        return RunError(f"{self.path}: {problem}; start it again with {FORCE}")
 
     def abandon(self) -> None:
         """Removes what `create` made, if the run has not begun; an earlier run stays."""
@@ -219,7 +229,7 @@ class Folder(Generic[Settings]):
         elif digest.read_bytes().strip() != data_digest.encode():
             raise RunError(
                 f"{self.path}: the data has changed since this run began; "
-                "start a new run with --out"
+                f"start a new run with {OUT}"
             )
 
     def _mend_events(self, key: str, history: Mapping[int, Mapping[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from autospace.data.images import load_images
 from autospace.latency.budget import keep_table, latency_limit, limit_table
 from autospace.latency.table import LatencyTable
 from autospace.progress import Observer
-from autospace.runs.errors import ConfigError, RunError
+from autospace.runs.errors import ConfigError
 from autospace.runs.files import write_atomically
 from autospace.runs.settings import make_settings
 from autospace.runs.state import Stateful, load_state, save_state
@@ -187,8 +187,7 @@ def prepare(
     chosen = resolve_device(device or config.device)
     given = folder.space or space
     if given is None:
-        problem = "was stopped before it began; start it again, with --force"
-        raise RunError(f"{folder.path}: {problem}")
+        raise folder.not_begun("space")
     size = config.data.resolution or given.skeleton.resolution
     images = load_images(
         config.data.model_copy(update={"resolution": size}),

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
-from autospace.runs.errors import CheckpointError, RunError
+from autospace.runs.errors import FORCE, CheckpointError
 from autospace.runs.files import write_atomically
 from autospace.runs.folder import Document, Folder
 from autospace.spaces.files.codec import read, to_json
@@ -121,7 +121,7 @@ def load_session(path: Path, session: Session) -> None:
             record = _Session.model_validate_json((stream.metadata() or {})[_RECORD])
         if record.settings != _settings(session):
             raise CheckpointError(
-                f"{path}: config.toml has changed since; start again with --force"
+                f"{path}: config.toml has changed since; start again with {FORCE}"
             )
         if not record.step <= session.steps:
             raise ValueError(f"step {record.step} of {session.steps}")
@@ -219,8 +219,7 @@ class TrainingFolder(Folder[TrainConfig]):
         """
         path = self.path / ARCHITECTURE
         if not self.begun:
-            problem = "was stopped before it began; start it again with --force"
-            raise RunError(f"{self.path}: {problem}")
+            raise self.not_begun("architecture")
         found = read(path)
         if not isinstance(found, Architecture):
             raise CheckpointError(f"{path}: damaged: it does not hold an architecture")

@@ -99,7 +99,7 @@ def init(
 
     text = to_toml(make_config(settings_of(preset)))
     if preset in NEEDS_DATA:
-        wanted = NEEDS_DATA[preset].removeprefix("--data ")
+        wanted = NEEDS_DATA[preset]
         text = text.replace('source = "digits"', f'source = "{wanted}"')
     if str(file) == "-":
         data(text)

@@ -130,7 +130,7 @@ def test_spaces_that_cannot_be_compared_fail_the_command_but_give_a_result(
         (["one.json", "two.json", *SHORT, "--progress", "loud"], "--progress 'loud'"),
         (["one.json", "two.json", *SHORT, "--set", "steps=1"], "steps: unknown setting"),
         (["one.json", "two.json", *SHORT, "--out", "one.json"], "is a file"),
-        (["one.json", "mbconv@cifar", *SHORT], "choose one with --resolution"),
+        (["one.json", "mbconv@cifar", *SHORT], "choose one with data.resolution (--resolution)"),
         (["--resume", "nowhere"], "no run to resume"),
         (["--resume", ".", "--seed", "1"], "keeps the settings of the run"),
         (["one.json", "--resume", "."], "keeps the settings of the run"),

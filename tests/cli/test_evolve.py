@@ -203,7 +203,8 @@ def test_bad_input_is_one_line_and_leaves_nothing_behind(
 def test_presets_that_need_images_say_so(evolve: Callable[..., Ran], name: str) -> None:
     ran = evolve("--preset", name)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == f"error: preset {name}: needs your images; add {NEEDS_DATA[name]}\n"
+    advice = f"add --data {NEEDS_DATA[name]} (data= in Python)"
+    assert ran.err == f"error: preset {name}: needs your images; {advice}\n"
 
 
 def test_help_names_every_preset_and_method(run: Run) -> None:
@@ -220,8 +221,8 @@ def test_a_run_is_not_overwritten_unless_forced(
     ran = evolve(*options, "--seed", 5)
     assert ran.code == 2
     assert ran.err == (
-        "error: run: already holds a run; continue it with --resume run, "
-        "or replace it with --force\n"
+        "error: run: already holds a run; continue it with --resume run "
+        "(resume= in Python), or replace it with --force (force=True in Python)\n"
     )
     assert evolve(*options, "--seed", 5, "--data", "folder:/no", "--force").code == 2
     assert (tmp_path / "work/run/space.json").read_bytes() == first

@@ -17,7 +17,7 @@ def test_the_file_holds_every_setting_of_the_preset(run: Run, tmp_path: Path, na
     assert f"autospace evolve --config {path}" in ran.out
     found, expected = load_config(path), make_config(preset(name))
     if name in NEEDS_DATA:
-        assert f"--data {found.data.source}" == NEEDS_DATA[name]
+        assert found.data.source == NEEDS_DATA[name]
         assert found.data.model_copy(update={"source": "digits"}) == expected.data
         assert found.model_copy(update={"data": expected.data}) == expected
     else:

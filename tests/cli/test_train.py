@@ -138,6 +138,18 @@ def test_options_win_over_set_over_recipe(
 
 
 @pytest.mark.parametrize(
+    ("options", "name"), [([], "reference@two"), (["--set", "architecture=mine"], "mine")]
+)
+def test_the_name_is_that_of_the_file_unless_set(
+    train: Train, tiny: list[object], stopped: None, tmp_path: Path, options: list[str], name: str
+) -> None:
+    (tmp_path / "earlier.toml").write_text('architecture = "earlier"\n')
+    ran = train(*tiny, "--recipe", tmp_path / "earlier.toml", *options, "--out", "run")
+    assert ran.code == 130
+    assert _config(tmp_path / "work/run").architecture == name
+
+
+@pytest.mark.parametrize(
     ("options", "epochs"),
     [
         ([], 40),
@@ -172,7 +184,7 @@ def test_a_flat_file_needs_its_space(
     options = (tmp_path / "flat.json", "--data", "digits", "--out", "run")
     ran = train(*options)
     assert ran.code == 2
-    assert "these cell ids need their space; give it with --space" in ran.err
+    assert "these cell ids need their space; name it with --space" in ran.err
     assert train(*options, "--space", space_file).code == 130
     assert _config(tmp_path / "work/run").architecture == "flat"
 

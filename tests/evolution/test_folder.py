@@ -89,8 +89,8 @@ def test_a_run_is_not_overwritten_unless_forced(tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
         RunFolder.create(tmp_path, OTHER)
     assert str(caught.value) == (
-        f"{tmp_path}: already holds a run; continue it with --resume {tmp_path}, "
-        "or replace it with --force"
+        f"{tmp_path}: already holds a run; continue it with --resume {tmp_path} "
+        "(resume= in Python), or replace it with --force (force=True in Python)"
     )
     assert _content(tmp_path) == before
 
@@ -269,7 +269,9 @@ def test_a_run_goes_on_only_with_the_data_with_which_it_began(tmp_path: Path) ->
     RunFolder.open(tmp_path).settle(SKELETON, "0" * 64)
     with pytest.raises(RunError) as caught:
         RunFolder.open(tmp_path).settle(SKELETON, "1" * 64)
-    problem = "the data has changed since this run began; start a new run with --out"
+    problem = (
+        "the data has changed since this run began; start a new run with --out (out= in Python)"
+    )
     assert str(caught.value) == f"{tmp_path}: {problem}"
 
 

@@ -84,7 +84,7 @@ def test_a_list_of_several_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", CLIENTS)
 def test_without_a_space_ids_mean_nothing(name: str) -> None:
-    with pytest.raises(SpaceError, match="give it with --space"):
+    with pytest.raises(SpaceError, match="name it with --space"):
         imported(name, WINNER.choices, None)
 
 

@@ -179,5 +179,7 @@ def test_other_images_are_refused(server: Server, tmp_path: Path) -> None:
     source = config().data.source
     assert source in text
     (run / "config.toml").write_text(text.replace(source, f"{source},seed=1"))
-    problem = "the data has changed since this run began; start a new run with --out"
+    problem = (
+        "the data has changed since this run began; start a new run with --out (out= in Python)"
+    )
     assert server.run(run)["error"] == f"RunError: {run}: {problem}"
