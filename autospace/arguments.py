@@ -68,8 +68,9 @@ def train_config(
     """The settings of `train`; they name the architecture, by default as its file or built-in."""
     from autospace.training.settings import TrainConfig
 
-    is_value = isinstance(architecture, Architecture)
-    default = {} if is_value else {"architecture": name_of(architecture)}
+    default: dict[str, Any] = {}
+    if not isinstance(architecture, Architecture):
+        default = {"architecture": name_of(architecture)}
     return configured(TrainConfig, recipe, default, *given)
 
 

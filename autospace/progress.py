@@ -6,9 +6,15 @@ from typing import Protocol
 
 Tick = Callable[[int, int], None]
 """Called with the work done and the total; may raise to stop the work."""
+Message = Callable[[str], None]
+"""Called with a remark for the user; may raise to stop the work."""
 
 
 def no_tick(done: int, total: int) -> None:
+    """Reports to nobody."""
+
+
+def no_message(text: str) -> None:
     """Reports to nobody."""
 
 

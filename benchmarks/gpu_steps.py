@@ -54,10 +54,10 @@ SMOKE = Amount(TINY, TINY, (1, 2), 1, 5, 64)
 TOLERANCES = {"float32 against the CPU": 0.05, "recorded against called": 0.05, "bfloat16": 0.5}
 
 
-def executions(device: torch.device, say: Callable[[str], None]) -> dict[str, Execution]:
+def executions(device: torch.device, on_message: Callable[[str], None]) -> dict[str, Execution]:
     """The ways of execution side by side; the last is what a run does by default."""
     half = torch.bfloat16 if device.type == "cpu" else resolve_precision("auto", device)
-    graphs = make_graphs(device, say)
+    graphs = make_graphs(device, on_message)
     return {
         "eager float32": Execution(device, torch.float32, NO_GRAPHS),
         "eager bfloat16": Execution(device, half, NO_GRAPHS),

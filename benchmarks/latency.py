@@ -80,7 +80,7 @@ def _sample(parts: Sequence[Part], found: dict[Part, Timed], whole: Timed) -> Ti
     return TimedNetwork(sum(found[part].mean_ms for part in parts), len(parts), whole.mean_ms)
 
 
-def judged(samples: Sequence[TimedNetwork], correction: Correction) -> dict[str, float]:
+def evaluated(samples: Sequence[TimedNetwork], correction: Correction) -> dict[str, float]:
     """Errors and rank correlations on the networks that took no part in the fit."""
     check = checked(samples, correction)
     predicted = [sample.predicted_ms(correction) for sample in samples]
@@ -106,8 +106,8 @@ def main() -> None:
         for way, samples in (("parts", case.by_parts()), ("cells", case.by_cells())):
             correction = fitted(samples[:half])
             row[way] = {
-                "sum": judged(samples[half:], Correction()),
-                "corrected": judged(samples[half:], correction),
+                "sum": evaluated(samples[half:], Correction()),
+                "corrected": evaluated(samples[half:], correction),
                 "correction": correction.model_dump(),
             }
         row["seconds"] = round(time.process_time() - started, 1)

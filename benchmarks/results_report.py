@@ -99,7 +99,7 @@ def seeds_table(found: Record) -> str:
     for kind, each in _by_kind(found):
         errors = {space["name"]: space["mean_error"] for space in each["spaces"]}
         for pair in each["pairs"]:
-            verdict = {LEARNED: "learned", "none": "no difference found"}
+            verdict = {LEARNED: "learned", "none": "no difference detected"}
             rows.append(
                 [
                     KINDS[kind],

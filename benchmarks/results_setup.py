@@ -27,7 +27,7 @@ NO_COST: Final = "no cost term"
 DOUBLE_NO_COST: Final = "double limit and no cost term"
 FIRST: Final = "no cost term and references stay"
 LIMIT: Final = 2_377_344
-"""MAdds of the dearest reference architecture: the limit of `small.toml`."""
+"""MAdds of the most expensive reference architecture: the limit of `small.toml`."""
 TARGETS: Final = {"low": 1_700_000, "high": 3_400_000}
 """MAdds of the networks that are compared: about 70 % of the limit, and of twice the limit."""
 

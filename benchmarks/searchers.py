@@ -3,9 +3,9 @@
     python benchmarks/searchers.py LEARNED --data cifar10:PATH --out FILE.jsonl --seconds 30
 
 LEARNED is a learned space or a finished run; `mbconv` and random cells stand on the same skeleton,
-the random ones as many and no dearer. A search is judged by its first choice, trained from scratch
-on all train images and measured on the test images, which no search looks at. What a method makes
-of a common set of architectures, trained alone under the same recipe, says how well it ranks.
+with as many random cells per layer, none more expensive. A search is evaluated by its first choice,
+trained from scratch on all train images and measured on the test images, which no search uses. How
+well a method ranks is measured on a common set of architectures, trained alone under one recipe.
 
 Without `--seconds` all methods have the same training steps and evaluations. With it, both are
 scaled by what a short search of the method took, so that a search takes about so many processor

@@ -149,7 +149,7 @@ def space_table(results: Results, space: str) -> str:
         rows.append([truth, "", "", "", "", "", spread(results.ceiling(space), 2)])
     drawn = [100 * accuracy for seed in results.truth(space) for accuracy in seed]
     rows.append([f"one of {len(drawn)} at random", spread(drawn, 2), "", "1", "", "", ""])
-    head = ["method", "test accuracy, %", "M MAdds", "judged", "CPU s", "MB", "Kendall tau"]
+    head = ["method", "test accuracy, %", "M MAdds", "evaluated", "CPU s", "MB", "Kendall tau"]
     return table(head, rows)
 
 

@@ -99,7 +99,7 @@ class Share:
         )
 
 
-def dearest_reference(skeleton: Skeleton, references: Sequence[Cell]) -> Cost:
+def most_expensive_reference(skeleton: Skeleton, references: Sequence[Cell]) -> Cost:
     """Largest MAdds and largest params that a network of reference cells can have."""
     layers = [[cell_cost(cell, shape) for cell in references] for shape in skeleton.shapes]
     fixed = fixed_cost(skeleton)

@@ -209,10 +209,10 @@ class Space:
                     raise SpaceError(path, f"{problem}; allowed: {', '.join(self.operations)}")
 
     def _check_budget(self) -> None:
-        dearest = self.dearest
+        most_expensive = self.most_expensive
         limits = (
-            ("max_madds", self.budget.max_madds, dearest.madds),
-            ("max_params", self.budget.max_params, dearest.params),
+            ("max_madds", self.budget.max_madds, most_expensive.madds),
+            ("max_params", self.budget.max_params, most_expensive.params),
         )
         for name, limit, found in limits:
             if limit is not None and found > limit:
@@ -230,7 +230,7 @@ class Space:
         return math.prod(len(layer.candidates) for layer in self.layers)
 
     @cached_property
-    def dearest(self) -> Cost:
+    def most_expensive(self) -> Cost:
         """Largest MAdds and largest params of any architecture (maybe not the same one)."""
         return Cost(self.madds.max, self.params.max)
 

@@ -173,8 +173,8 @@ def spaces(draw: st.DrawFn, *, most_layers: int = 3, most_candidates: int = 3) -
     slack = st.none() | st.integers(0, 10**6)
     madds, params = draw(slack), draw(slack)
     budget = Budget(
-        None if madds is None else open_space.dearest.madds + madds,
-        None if params is None else open_space.dearest.params + params,
+        None if madds is None else open_space.most_expensive.madds + madds,
+        None if params is None else open_space.most_expensive.params + params,
     )
     provenance = draw(st.dictionaries(names(), json_values(), max_size=3))
     return Space(

@@ -2,8 +2,8 @@
 
 An entry got worse if it moved against its `better` by more than the tolerance, a share of the
 baseline's value, and by more than the noise: two standard deviations of the difference of two
-measurements. Spread is that of one measurement, although a value is a middle of several: runs
-differ from each other by more than repeats within a run do.
+measurements. The spread is that of one measurement, although a value is the median of several,
+because separate runs differ by more than repeats within a run.
 """
 
 import math
@@ -22,7 +22,7 @@ Verdict = Literal["worse", "better", "same", "new", "gone"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One metric before and now; None where it was not measured."""
+    """One metric before and now; None if it was not measured."""
 
     before: Entry | None
     now: Entry | None
@@ -38,7 +38,7 @@ class Change:
 
     @property
     def gain(self) -> float:
-        """How much better it got, in its unit; negative if worse; 0 if one side is missing."""
+        """The improvement in its unit: negative if it got worse, 0 if one side is missing."""
         if self.now is None or self.before is None:
             return 0.0
         change = self.now.value - self.before.value
@@ -68,7 +68,7 @@ class Change:
 
 
 def compare(before: Bench, now: Bench, suites: Sequence[str], tolerance: float) -> list[Change]:
-    """Every metric of the suites that ran: those of `now` in their order, then what is gone."""
+    """Every metric of the suites that ran: those of `now` in order, then those that are gone."""
     old, new = before.by_name, now.by_name
     found = [Change(old.get(name), entry, tolerance) for name, entry in new.items()]
     gone = [
@@ -133,5 +133,5 @@ def _is_skipped(change: Change) -> bool:
 
 
 def _text(text: str) -> str:
-    # XML has no way at all to write most control characters, so they are spelled out.
+    # XML cannot represent most control characters, so they are written as escapes.
     return visible(text)

@@ -46,7 +46,7 @@ class Entry(_Document):
 
 
 class Options(_Document):
-    """How it was measured; documents are compared only if these are equal."""
+    """How it was measured; only documents with equal options are compared."""
 
     quick: Annotated[bool, Field(description="smaller workloads and fewer repeats")]
     seeds: Annotated[int, Field(ge=1, le=1000, description="seeds of `recovery` and `ranking`")]
@@ -78,7 +78,7 @@ def read_bench(path: Path) -> Bench:
     """The document in a file.
 
     Raises:
-        SpaceError: not there, not JSON, or no valid document; the message names file and value.
+        SpaceError: the file is missing or no valid document; the message names file and value.
     """
     try:
         bench = validated(Bench, parse_json(read_text(path)))

@@ -1,10 +1,10 @@
-"""Peak memory of the mixture scorer relative to that of the plain path, for equal work.
+"""Peak memory of the mixture scorer, relative to that of the plain path for equal work.
 
-`memory_ratio` is that of the scorer with its defaults, `recompute_memory_ratio` that of a scorer
-whose cells are computed again in the backward pass.
+`memory_ratio` is for the scorer with its defaults, `recompute_memory_ratio` for one whose cells are
+computed again in the backward pass.
 
-On a CPU each side runs in its own process, because a process never returns its peak memory; the
-growth of the peak is what is measured. As a program, this module is that process:
+On a CPU each side runs in its own process, because the peak of a process never falls. The growth of
+the peak is measured. As a program, this module is that process:
 `python -m autospace.bench.memory ours|recomputed|plain quick|full cpu` writes bytes to stdout.
 """
 
@@ -12,7 +12,6 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +22,7 @@ from autospace.bench.plain_path import PlainSearch, PlainSupernet
 from autospace.bench.workload import FULL, REFERENCE, SameBatch, Size, make_setting, spread
 from autospace.compute.device import threads
 from autospace.compute.machine import peak_memory
+from autospace.progress import Message
 from autospace.scorers.make import make_scorer
 from autospace.scorers.scorer import ScoringConfig
 
@@ -33,11 +33,11 @@ QUICK: Final = Size((16, 32), 1, 32, 4, 24)
 """Larger than the quick size for time, so that the memory of the process itself does not matter."""
 
 
-def memory_ratios(device: torch.device, say: Callable[[str], None], *, quick: bool) -> list[Entry]:
-    """Growth of our process, with and without recomputing, over growth of the plain one."""
+def memory_ratios(device: torch.device, on_message: Message, *, quick: bool) -> list[Entry]:
+    """The growth of our process, with and without recomputing, over that of the plain one."""
     ratios: dict[str, list[float]] = {side: [] for side in METRICS}
     for repeat in range(REPEATS):
-        say(f"speed: memory, {repeat} of {REPEATS}")
+        on_message(f"speed: memory, {repeat} of {REPEATS}")
         plain = _measured("plain", quick, device)
         for side, found in ratios.items():
             found.append(_measured(side, quick, device) / plain)
@@ -65,9 +65,9 @@ def _measured(side: str, quick: bool, device: torch.device) -> int:
 
 
 def growth(side: str, size: Size, device: torch.device) -> int:
-    """Bytes that search steps take at their peak, over what was taken before."""
+    """Bytes that search steps use at their peak, beyond those used before."""
     with threads(1):
-        # First something small, so that libraries that are loaded on first use do not count.
+        # A small step first, so that libraries that are loaded on first use do not count.
         _work(side, WARM_UP, device)
         before = memory_now(device)
         _work(side, size, device)
@@ -100,7 +100,7 @@ def memory_now(device: torch.device) -> int:
 
 
 def memory_peak(device: torch.device) -> int:
-    """Bytes in use at most so far."""
+    """The largest number of bytes in use so far."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return peak_memory()

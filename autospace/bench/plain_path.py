@@ -1,7 +1,7 @@
-"""The plain path: the mixture's network and search step as one would write them down first.
+"""The plain path: the network and search step of the mixture, as one would first write them.
 
-Modules of torch, the default memory format, gradients of all weights in both halves of a step.
-It is the baseline of the bench for the scorers, so it does not change when they get faster. It is
+It uses modules of torch, the default memory format, and gradients of all weights in both halves of
+a step. It is the baseline of the bench, so it does not change when the scorers get faster. It is
 also their oracle: equal weights give equal outputs and equal gradients.
 """
 
@@ -24,7 +24,7 @@ ALPHA_RATE = 0.02
 
 
 class PlainCell(nn.Module):
-    """A cell, its parts named as those of `autospace.networks.cells.CellModule`."""
+    """A cell, with the names of parts of `autospace.networks.cells.CellModule`."""
 
     def __init__(self, cell: Cell, shape: LayerShape) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class PlainCell(nn.Module):
 
 
 class PlainSupernet(nn.Module):
-    """All choices of every layer side by side, weighted by the softmax of alpha."""
+    """A network with all choices of every layer, weighted by the softmax of alpha."""
 
     def __init__(self, skeleton: Skeleton, choices: Sequence[Sequence[Cell]]) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class PlainSearch:
         self._search = torch.optim.Adam(self.alphas, ALPHA_RATE, (0.5, 0.999))
 
     def step(self, training: Batch, validation: Batch) -> None:
-        """Weights on one batch, alpha on another."""
+        """A step of the weights on one batch, and of alpha on another."""
         self._backward(*training)
         nn.utils.clip_grad_norm_(self.supernet.parameters(), 5.0)
         self._weights.step()

@@ -1,10 +1,10 @@
-"""Suite `ranking`: does fitness order cells as training each of them alone does?
+"""Suite `ranking`: whether fitness ranks cells as training each of them alone does.
 
-The ground truth is frozen: cells, and the accuracy of the reference network with each of them in
-place, trained from scratch, once per seed. The one that is used by default was made on generated
-images (`benchmarks/bench_truth.py`), which anybody can generate again; two of its seeds agree at
-tau 0.72, and a perfect predictor would reach about 0.90 against their mean. With CIFAR-10,
-use that of docs/ranking.md (`benchmarks/freeze_truth.py`).
+The ground truth is frozen: cells, and for each of them the accuracy of the reference network with
+this cell in one layer, trained from scratch once per seed. The default ground truth was measured on
+generated images (`benchmarks/bench_truth.py`), which anybody can generate again. Two of its seeds
+agree at tau 0.72, and a perfect predictor would reach about 0.90 against their mean. Users who have
+CIFAR-10 can use the ground truth of docs/evidence/ranking.md (`benchmarks/freeze_truth.py`).
 """
 
 import json
@@ -26,6 +26,7 @@ from autospace.data.errors import DataError
 from autospace.data.load import load_data
 from autospace.data.splits import divide
 from autospace.networks.network import Network, placed
+from autospace.progress import Message
 from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.scorer import Scorer, ScoringConfig
@@ -42,7 +43,7 @@ from autospace.training.short import Recipe, train
 def kendall(first: Sequence[float], second: Sequence[float]) -> float:
     """Kendall's tau-b: 1 for the same order, -1 for the reverse; ties count half as much."""
     tau = float(kendalltau(first, second)[0])
-    # Not a number where one of the two is all alike, or empty.
+    # Not a number if all values of one of the two are equal, or if there are none.
     return 0.0 if math.isnan(tau) else tau
 
 
@@ -53,7 +54,7 @@ TruthTable = list[list[float]]
 
 @dataclass(frozen=True)
 class Truth:
-    """Cells of some layers of a network, and how accurate each makes it.
+    """Cells of some layers of a network, and the accuracy of the network with each.
 
     Attributes:
         data: source of the images, as for `--data`.
@@ -76,7 +77,7 @@ class Truth:
 
 @cache
 def frozen_truth(data: str | None = None) -> Truth:
-    """The ground truth on generated images; that on CIFAR-10 for those who have it in `data`."""
+    """The ground truth on generated images, or the one on CIFAR-10 if `data` names its images."""
     name = "ranking.json" if data is None else "cifar10.json"
     text = (resources.files("autospace.bench") / "data" / name).read_text("utf-8")
     plain = json.loads(text)
@@ -99,20 +100,20 @@ def ranking(
     *,
     seeds: int,
     device: torch.device,
-    say: Callable[[str], None],
+    on_message: Message,
     source: str | None = None,
     make: Callable[[ScoringContext], Scorer] = make_scorer,
 ) -> list[Entry]:
     """The entries of the suite.
 
-    `source` is where CIFAR-10 is, for its ground truth; `make` gives the scorer under test.
+    `source` names the images of CIFAR-10, for its ground truth; `make` makes the scorer under test.
     """
     truth = frozen_truth(source)
     counted = _mean_tau(truth, _madds(truth))
     per_seed = []
     with threads(1):
         for seed in range(seeds):
-            say(f"ranking: seed {seed + 1} of {seeds}")
+            on_message(f"ranking: seed {seed + 1} of {seeds}")
             setting = _setting(truth, seed, device)
             fitness = _of_all_layers(truth, make(setting))
             per_seed.append(_taus(truth, fitness))
@@ -123,7 +124,7 @@ def ranking(
 
 
 def _setting(truth: Truth, seed: int, device: torch.device) -> ScoringContext:
-    """A reference trained on one half of the images; fitness is read off the other."""
+    """A context whose reference is trained on one half of the images; the other is for fitness."""
     skeleton = truth.skeleton
     data = load_data(truth.data, resolution=skeleton.resolution, channels=skeleton.in_channels)
     if len(data.classes) != skeleton.classes:

@@ -1,9 +1,9 @@
-"""Suite `recovery`: does evolution find a cell that was hidden in every layer?
+"""Suite `recovery`: whether evolution finds a cell that was hidden in every layer.
 
 Every layer has a planted cell. A closed form scores a cell by how many genes (edges, mixes,
-expansion) it shares with the planted one, plus noise that belongs to the cell; so nothing is
-trained, and a seed gives the same figures on every machine. What is asked is whether the cell
-stands in the learned space, after how many scored cells, and what random cells reach with as many.
+expansion) it shares with the planted one, plus noise that is fixed for each cell. Nothing is
+trained, and a seed gives the same numbers on every machine. The suite measures whether the planted
+cell is in the learned space, after how many scored cells, and the same for random cells.
 """
 
 import math
@@ -18,6 +18,7 @@ from autospace.evolution.plan import Plan
 from autospace.evolution.population import EvolutionState
 from autospace.evolution.settings import EvolutionConfig
 from autospace.evolution.toolbox import Operators
+from autospace.progress import Message
 from autospace.scorers.scorer import Scorer
 from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell, mbconv
@@ -44,7 +45,6 @@ NOISE: Final = 0.5
 SETTINGS: Final = EvolutionConfig()
 GENERATIONS: Final = 40
 
-Say = Callable[[str], None]
 MakeScorer = Callable[[Sequence[Cell], int], Scorer]
 
 
@@ -74,7 +74,11 @@ def shared_genes(cell: Cell, planted: Cell) -> int:
 
 
 def recovery(
-    *, seeds: int, say: Say, make_scorer: MakeScorer = Planted, settings: EvolutionConfig = SETTINGS
+    *,
+    seeds: int,
+    on_message: Message,
+    make_scorer: MakeScorer = Planted,
+    settings: EvolutionConfig = SETTINGS,
 ) -> list[Entry]:
     """The entries of the suite, over this many seeds.
 
@@ -84,7 +88,7 @@ def recovery(
     searches = {"evolution": GENERATIONS, "random": 0}
     courses: dict[str, list[_Course]] = {name: [] for name in searches}
     for seed in range(seeds):
-        say(f"recovery: seed {seed + 1} of {seeds}")
+        on_message(f"recovery: seed {seed + 1} of {seeds}")
         for name, generations in searches.items():
             plan = _plan(settings, seed, generations)
             planted = _planted(seed)
@@ -126,7 +130,7 @@ def _course(plan: Plan, planted: Sequence[Cell], scorer: Scorer) -> _Course:
         any(canonical_key(each.cell) == key for each in layer.candidates)
         for layer, key in zip(space.layers, keys, strict=True)
     ]
-    # Where it was never scored, all evaluations of the run count: it took at least as many.
+    # If it was never scored, all evaluations of the run count: at least so many were needed.
     spent = [first.get(layer, scored) for layer in range(len(keys))]
     return _Course(sum(kept) / len(kept), statistics.mean(spent))
 
@@ -136,7 +140,7 @@ def _reached(state: EvolutionState, keys: Sequence[str]) -> Iterator[bool]:
 
 
 def _plan(settings: EvolutionConfig, seed: int, generations: int) -> Plan:
-    """A run with this many generations; without any, as many cells, all drawn at random."""
+    """A run with this many generations; with 0, as many cells are scored, all drawn at random."""
     population = settings.population
     if not generations:
         population += GENERATIONS * settings.candidates
@@ -162,7 +166,7 @@ def _plan(settings: EvolutionConfig, seed: int, generations: int) -> Plan:
 
 
 def _planted(seed: int) -> list[Cell]:
-    """A random cell per layer that has all its edges: few of the random ones do."""
+    """Per layer a random cell with all its edges, which few random cells have."""
     rng = stream(seed, "planted")
     cells: list[Cell] = []
     while len(cells) < len(SKELETON.layers):

@@ -1,4 +1,4 @@
-"""Suite `speed`: ratios of two ways to do equal work, taken in turn in one process.
+"""Suite `speed`: ratios of the times of two ways to do equal work, in turn in one process.
 
 `search_step_ratio`: the plain path's time over the mixture scorer's for a whole search step
 (weights, then alpha). `generation_ratio`: the mixture's time over the default scorer's for the
@@ -29,6 +29,7 @@ from autospace.bench.workload import (
     spread,
 )
 from autospace.compute.device import threads
+from autospace.progress import Message
 from autospace.scorers.context import ScoringContext
 from autospace.scorers.make import make_scorer
 from autospace.scorers.scorer import ScoringConfig
@@ -39,24 +40,26 @@ FULL_STEP_REPEATS: Final = 3
 GENERATION_SHARE: Final = 8
 """A measured generation has an eighth of the default steps and validation batches."""
 
-Say = Callable[[str], None]
 
-
-def speed(*, quick: bool, device: torch.device, say: Say) -> list[Entry]:
+def speed(*, quick: bool, device: torch.device, on_message: Message) -> list[Entry]:
     """The entries of the suite."""
     step, generation, repeats = FULL, MIDDLE, FULL_STEP_REPEATS
     if quick:
         step, generation, repeats = QUICK, QUICK, REPEATS
     with threads(1):
         return [
-            search_step_ratio(step, repeats, device, say),
-            generation_ratio(generation, REPEATS, device, say),
-            *memory_ratios(device, say, quick=quick),
+            search_step_ratio(step, repeats, device, on_message),
+            generation_ratio(generation, REPEATS, device, on_message),
+            *memory_ratios(device, on_message, quick=quick),
         ]
 
 
 def search_step_ratio(
-    size: Size, repeats: int, device: torch.device, say: Say, clock: Clock | None = None
+    size: Size,
+    repeats: int,
+    device: torch.device,
+    on_message: Message,
+    clock: Clock | None = None,
 ) -> Entry:
     """Plain time over ours for a whole search step; the first repeat only warms up."""
     clock = clock or clock_of(device)
@@ -65,7 +68,7 @@ def search_step_ratio(
     batches = SameBatch(size, device, channels_last=False)
     ratios = []
     for repeat in range(repeats + 1):
-        say(f"speed: search step, {repeat} of {repeats}")
+        on_message(f"speed: search step, {repeat} of {repeats}")
         ours = _mixture_steps(size, device, clock)
         plain = _plain_steps(search, batches, len(ours), clock)
         ratios.append(statistics.median(plain) / statistics.median(ours))
@@ -73,21 +76,25 @@ def search_step_ratio(
 
 
 def generation_ratio(
-    size: Size, repeats: int, device: torch.device, say: Say, clock: Clock | None = None
+    size: Size,
+    repeats: int,
+    device: torch.device,
+    on_message: Message,
+    clock: Clock | None = None,
 ) -> Entry:
     """The mixture's time over the default scorer's for the same candidates."""
     clock = clock or clock_of(device)
     ours, theirs = (_Generation(size, method, device) for method in (DEFAULT.method, "mixture"))
     ratios = []
     for repeat in range(repeats + 1):
-        say(f"speed: generation, {repeat} of {repeats}")
+        on_message(f"speed: generation, {repeat} of {repeats}")
         seconds = [_timed(each, clock) for each in (theirs, ours)]
         ratios.append(seconds[0] / seconds[1])
     return _entry("generation_ratio", ratios[1:])
 
 
 class _Generation:
-    """One round of a scorer that has scored before, as all rounds of a run but the first."""
+    """One round of a scorer that has scored before, like every round of a run but the first."""
 
     def __init__(self, size: Size, method: str, device: torch.device) -> None:
         shortened = {
@@ -109,7 +116,7 @@ def _timed(work: Callable[[], None], clock: Clock) -> float:
 
 
 def _mixture_steps(size: Size, device: torch.device, clock: Clock) -> list[float]:
-    """Seconds of the whole search steps of one call of the mixture scorer, but the first."""
+    """Seconds of all whole search steps but the first, in one call of the mixture scorer."""
     marks: list[tuple[float, int]] = []
 
     def tick(done: int, total: int) -> None:
@@ -124,7 +131,7 @@ def _mixture_steps(size: Size, device: torch.device, clock: Clock) -> list[float
     validation = _counted(setting)
     make_scorer(setting).score(size.cells, 0)
     marks.append((clock(), calls()))
-    # A step that asked for validation images is a whole one; the others train weights alone.
+    # A step that uses validation images is a whole one; all others train only weights.
     whole = [after[0] - before[0] for before, after in pairwise(marks) if after[1] > before[1]]
     if len(whole) < 2:
         raise RuntimeError(f"the mixture scorer made {len(whole)} whole search steps of 2 or more")

@@ -19,6 +19,7 @@ from autospace.bench.recovery import recovery
 from autospace.bench.speed import speed
 from autospace.compute.machine import this_machine, versions
 from autospace.networks.network import Network
+from autospace.progress import Message
 from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
@@ -51,12 +52,12 @@ def counted(skeleton: Skeleton, cells: Sequence[Cell]) -> Counted:
 def cost(
     *,
     quick: bool,
-    say: Callable[[str], None],
+    on_message: Message,
     count: Callable[[Skeleton, Sequence[Cell]], Counted] = counted,
 ) -> list[Entry]:
-    """The largest relative differences over random networks; `count` is the way to count."""
+    """The largest relative differences over random networks; `count` counts a network."""
     networks = QUICK_NETWORKS if quick else NETWORKS
-    say(f"cost: {networks} networks")
+    on_message(f"cost: {networks} networks")
     rng = stream(0, "cost")
     errors: tuple[list[float], list[float]] = ([], [])
     for _ in range(networks):
@@ -80,12 +81,11 @@ def cost(
 
 SEEDS: Final = 3
 QUICK_SEEDS: Final = 2
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be measured, and on what.
+    """What is measured, and on which device and data.
 
     Attributes:
         data: where CIFAR-10 is, for the ground truth made on it; None for the generated images.
@@ -98,22 +98,24 @@ class Order:
 
     @property
     def options(self) -> Options:
-        """What has to be equal for two measurements to be comparable."""
+        """The options that have to be equal for two measurements to be comparable."""
         return Options(quick=self.quick, seeds=self.seeds, cifar10=self.data is not None)
 
 
-SUITES: dict[Suite, Callable[[Order, Say], list[Entry]]] = {
-    "speed": lambda order, say: speed(quick=order.quick, device=order.device, say=say),
-    "recovery": lambda order, say: recovery(seeds=order.seeds, say=say),
-    "ranking": lambda order, say: ranking(
-        seeds=order.seeds, device=order.device, say=say, source=order.data
+SUITES: dict[Suite, Callable[[Order, Message], list[Entry]]] = {
+    "speed": lambda order, on_message: speed(
+        quick=order.quick, device=order.device, on_message=on_message
     ),
-    "cost": lambda order, say: cost(quick=order.quick, say=say),
+    "recovery": lambda order, on_message: recovery(seeds=order.seeds, on_message=on_message),
+    "ranking": lambda order, on_message: ranking(
+        seeds=order.seeds, device=order.device, on_message=on_message, source=order.data
+    ),
+    "cost": lambda order, on_message: cost(quick=order.quick, on_message=on_message),
 }
 
 
-def bench(suites: Sequence[Suite], order: Order, say: Say) -> Bench:
-    """Measures suites one after another; `say` receives messages on what is being measured."""
+def bench(suites: Sequence[Suite], order: Order, on_message: Message) -> Bench:
+    """Measures suites one after another; `on_message` receives what is being measured."""
     machine = this_machine(order.device)
-    entries = [entry for name in suites for entry in SUITES[name](order, say)]
+    entries = [entry for name in suites for entry in SUITES[name](order, on_message)]
     return Bench(machine=machine, versions=versions(), options=order.options, entries=entries)

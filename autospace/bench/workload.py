@@ -1,6 +1,6 @@
 """The work of the suites `speed` and `cost`, and clocks to time it.
 
-The work is a network, candidates, and images of noise. The cells are written out, not drawn, so
+The work is a network, candidates, and images of noise. The cells are fixed, not drawn, so that
 another version of this program measures the same cells. They have every operation, including the
 depthwise 5x5 and 7x7, whose gradients are expensive.
 
@@ -27,7 +27,7 @@ from autospace.spaces.cells.cell import Cell, mbconv
 from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
 
 Clock = Callable[[], float]
-"""Seconds since some moment."""
+"""Seconds since an arbitrary moment."""
 _ROBUST_FROM = 5
 
 
@@ -44,7 +44,7 @@ def clock_of(device: torch.device) -> Clock:
 
 
 def spread(values: Sequence[float]) -> float:
-    """Standard deviation of one of some values; from five on, outliers do not count."""
+    """Standard deviation of values; from five values on, an estimate that ignores outliers."""
     if len(values) < 2:
         return 0.0
     if len(values) < _ROBUST_FROM:
@@ -78,7 +78,7 @@ SEED: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much work a measurement is.
+    """The amount of work of a measurement.
 
     Attributes:
         channels: of the layers of each stage; a stage halves the resolution of the one before.
@@ -110,13 +110,13 @@ class Size:
 
 
 FULL: Final = Size((16, 32, 64), 4, 32, 4, 64)
-"""The hot loop of docs/performance.md."""
+"""The size that docs/evidence/performance.md reports."""
 MIDDLE: Final = Size((16, 32, 64), 1, 32, 4, 32)
 QUICK: Final = Size((16, 32), 1, 16, 4, 16)
 
 
 class SameBatch:
-    """The same images at every step, so that reading data costs nothing; counts its calls."""
+    """Gives the same images at every step, so that reading costs nothing, and counts its calls."""
 
     def __init__(self, size: Size, device: torch.device, *, channels_last: bool) -> None:
         generator = torch.Generator().manual_seed(SEED)
@@ -137,12 +137,12 @@ class SameBatch:
 def make_setting(
     size: Size, options: ScoringConfig, device: torch.device, tick: Tick = no_tick
 ) -> ScoringContext:
-    """What a scorer works with; the reference is not trained, which costs no less time."""
+    """The context of a scorer. Its reference is not trained, which takes the same time per step."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         network = Network(size.skeleton, [REFERENCE] * len(size.skeleton.layers))
     training, validation = (SameBatch(size, device, channels_last=True) for _ in range(2))
-    # As a run would do it on this device, with nobody to hear remarks.
+    # As in a run on this device, but without messages.
     execution = make_execution("auto", True, device, lambda _: None)
     reference = freeze(placed(network, device))
     return ScoringContext(reference, training, validation, options, SEED, tick, execution)

@@ -1,8 +1,6 @@
-"""A figure as a value: panels with two axes and marks on them, before anything is drawn.
+"""A figure as a value: panels with two axes, the marks on them, and round ticks for the axes.
 
-One description serves both the report and the paper, so that they cannot disagree.
-
-Numbers to places: round tick values, their labels, and how much room labels need.
+The report and the paper draw the same value, so that they cannot disagree.
 """
 
 import math
@@ -11,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Role = Literal["ink", "faint", "reference", "first", "second", "third", "fourth", "fifth", "sixth"]
-"""What a mark stands for; `autospace.charts.svg` gives every role its colours."""
+"""The meaning of a mark; `autospace.charts.svg` gives every role its colours."""
 Unit = Literal["number", "whole", "count", "percent"]
 Shape = Literal["dot", "ring", "square", "speck", "none"]
 SERIES: tuple[Role, ...] = ("first", "second", "third", "fourth", "fifth", "sixth")
@@ -20,11 +18,11 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """From `low` to `high`, left to right or upwards.
+    """An axis from `low` to `high`, to the right or upwards.
 
     Attributes:
-        unit: how tick labels are written: as numbers, whole numbers, counts (`43M`), percent.
-        names: labels of a categorical axis; entry i stands at i, on a vertical axis from the top.
+        unit: the form of tick labels: numbers, whole numbers, counts (`43M`) or percent.
+        names: labels of a categorical axis; entry i is at i, on a vertical axis from the top.
     """
 
     label: str
@@ -39,7 +37,7 @@ class Axis:
 
     @classmethod
     def of(cls, label: str, values: Iterable[float], unit: Unit = "number") -> "Axis":
-        """An axis on which all values have room, with a little margin."""
+        """An axis that contains all values, with a small margin."""
         found = list(values) or [0.0, 1.0]
         low, high = min(found), max(found)
         margin = 0.06 * (high - low) or max(abs(high) * 0.1, 1e-6)
@@ -65,7 +63,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """The room between two lines: x, lower y, upper y."""
+    """The area between two lines: x, lower y, upper y."""
 
     points: tuple[tuple[float, float, float], ...]
     role: Role
@@ -109,7 +107,7 @@ Mark = Line | Area | Dots | Rule | Segments
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Marks over a pair of axes; `description` says in words what the panel shows."""
+    """Marks over a pair of axes; `description` is the content in words, for screen readers."""
 
     title: str
     description: str
@@ -120,7 +118,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class LegendEntry:
-    """A line of the legend: what a mark of this role and look means."""
+    """A line of the legend: the meaning of marks of this role and look."""
 
     label: str
     role: Role
@@ -149,7 +147,7 @@ _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """An axis laid over the pixels from `start` to `end`; what lies outside goes to its ends."""
+    """Maps an axis to the pixels from `start` to `end`; values outside are moved to its ends."""
 
     axis: Axis
     start: float
@@ -173,7 +171,7 @@ def ticks(axis: Axis, most: int) -> list[tuple[float, str]]:
 
 
 def tick_label(value: float, step: float, unit: Unit = "number", largest: float = 0.0) -> str:
-    """A value with as many digits as tell it from its neighbours, a step away.
+    """A value with enough digits to distinguish it from its neighbours, a step away.
 
     Counts are in the unit of the `largest` value of the axis, so that all labels agree.
     """
@@ -189,7 +187,7 @@ def tick_label(value: float, step: float, unit: Unit = "number", largest: float 
 
 
 def with_minus(text: str) -> str:
-    """A number with the sign that is as wide as a digit, in place of the hyphen."""
+    """A number with a minus sign, which is as wide as a digit, instead of the hyphen."""
     return text.replace("-", "\N{MINUS SIGN}")
 
 

@@ -1,7 +1,7 @@
-"""Figures for a paper: the same panels drawn by matplotlib, as SVG, PDF or PNG.
+"""Draws figures for a paper with matplotlib, as SVG, PDF or PNG.
 
-The only module that imports matplotlib, which is an extra. Equal figures give equal bytes with one
-version of matplotlib: files hold no date.
+This is the only module that imports matplotlib, which is an extra. Files hold no date, so equal
+figures give equal bytes with the same version of matplotlib.
 """
 
 import io
@@ -33,7 +33,7 @@ from autospace.charts.svg import LIGHT
 Form = Literal["svg", "pdf", "png"]
 
 INCH = 105.0
-"""Pixels of a panel to an inch of paper: three panels are about as wide as a page's text."""
+"""Pixels of a panel per inch of paper; three panels are about as wide as the text of a page."""
 COLUMNS = 3
 DOTS_PER_INCH = 300
 _STYLE: Any = {
@@ -71,7 +71,7 @@ def render(figure: Figure, form: Form) -> bytes:
     extent = (columns * width / INCH, rows * height / INCH + 0.3)
     buffer = io.BytesIO()
     with rc_context(_STYLE), warnings.catch_warnings():
-        # A name may hold characters that the font lacks; a box in their place is no reason to stop.
+        # A name may hold characters that the font lacks; matplotlib then draws a box and warns.
         warnings.simplefilter("ignore", UserWarning)
         canvas = Canvas(figsize=extent, layout="constrained")
         for place, panel in enumerate(figure.panels):
@@ -165,5 +165,5 @@ def _inside(axis: Axis, value: float) -> float:
 
 
 def _plain(text: str) -> str:
-    """A text without the dollar signs that would make mathematics of it."""
+    """A text with escaped dollar signs, which would start a formula."""
     return text.replace("$", r"\$")

@@ -1,13 +1,11 @@
-"""A panel as inline SVG for an HTML page; colours and sizes of strokes come from the style sheet.
+"""Draws a panel as inline SVG for an HTML page, and defines the colours of the report.
 
-Equal panels give equal bytes. Every point with a tip has an invisible target with a `<title>`, so
-that hovering works without a script.
+Equal panels give equal bytes. Colours and widths of lines are set by the style sheet. Every point
+with a tip has an invisible target with a `<title>`, so that tips appear without a script.
 
-The colours of the report, for light and for dark paper, and their style sheet.
-
-Series colours follow Okabe and Ito (2008), whose eight colours people with any of the common
-colour blindnesses tell apart; they are darkened for white paper and lightened for black. No chart
-relies on colour alone: series also differ in dash, shape or label.
+The colours of series follow Okabe and Ito (2008), whose eight colours can be distinguished with any
+common colour blindness. Here they are darkened for a white background and lightened for a black
+one. No chart relies on colour alone: series also differ in dash, shape or label.
 """
 
 from collections.abc import Mapping
@@ -65,7 +63,7 @@ DARK: Final[Mapping[str, str]] = {
     "sixth": "#a79cf5",
 }
 TEXT_ROLES: Final = ("ink", "faint", "link", "good", "bad")
-"""Roles that are written with; contrast 4.5 to 1 at least on every background."""
+"""Roles of text; their contrast is at least 4.5 to 1 on every background."""
 BACKGROUNDS: Final = ("page", "raised")
 MARK_ROLES: Final = ("reference", *SERIES)
 
@@ -87,7 +85,7 @@ def _properties(colours: Mapping[str, str]) -> str:
 
 TICK = 11
 CHARACTER = 0.62
-"""Width of a character in units of the font size, as wide as the common fonts have it."""
+"""Width of a character in units of the font size, as in common fonts."""
 TITLE_ROOM = 24
 LABEL_ROOM = 16
 
@@ -112,7 +110,7 @@ def panel_svg(panel: Panel, size: tuple[int, int], identity: str) -> str:
 
 
 def legend_svg(entry: LegendEntry) -> str:
-    """The sample of a mark that stands before its label in the legend."""
+    """The sample of a mark before its label in the legend."""
     shapes = {
         "line": '<path class="line" d="M1 6H23"/>',
         "dashed": '<path class="line dashed" d="M1 6H23"/>',
@@ -142,7 +140,7 @@ class _Box:
 
     @classmethod
     def of(cls, panel: Panel, width: int, height: int) -> "_Box":
-        """As large as the labels leave room for."""
+        """The largest box that leaves room for the labels."""
         longest = max((len(label) for _, label in ticks(panel.y, _rows(height))), default=0)
         left = longest * TICK * CHARACTER + 8
         top = TITLE_ROOM + (LABEL_ROOM if panel.y.label else 0)
@@ -173,7 +171,7 @@ class _Box:
         return "\n".join(parts)
 
     def drawn(self, mark: Mark) -> str:
-        """A mark in its place."""
+        """A mark at its position."""
         match mark:
             case Line(points=points):
                 style = f"line{' dashed' * mark.dashed}{' slight' * mark.slight}"
@@ -194,7 +192,7 @@ class _Box:
                 return self._dots(mark)
 
     def targets(self, mark: Dots) -> str:
-        """Where the pointer has to be to read a point's tip."""
+        """Invisible circles around the points; the pointer over one shows its tip."""
         return "\n".join(
             f'<circle class="hit" cx="{_n(self.x.at(x))}" cy="{_n(self.y.at(y))}" r="7">'
             f"<title>{xml(tip)}</title></circle>"
@@ -230,7 +228,7 @@ class _Box:
 
 
 def _rows(height: int) -> int:
-    """Ticks that a vertical axis has room for."""
+    """The number of ticks for which a vertical axis has room."""
     return max(2, (height - 70) // 26)
 
 
@@ -241,5 +239,5 @@ def _text(x: float, y: float, content: str, style: str, anchor: str = "start") -
 
 
 def _n(value: float) -> str:
-    """A pixel with one digit after the point where it needs one."""
+    """A pixel coordinate with at most one digit after the point."""
     return f"{value:.1f}".removesuffix(".0").replace("-0", "0") if value > -0.05 else f"{value:.1f}"

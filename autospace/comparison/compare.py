@@ -22,7 +22,7 @@ from autospace.comparison.sample_size import (
 )
 from autospace.comparison.setup import PreparedComparison, load_source, prepare
 from autospace.comparison.statistics import LEVEL
-from autospace.comparison.verdict import judge, not_comparable
+from autospace.comparison.verdict import compare_pairs, not_comparable
 from autospace.compute.pool import POOL, open_pool
 from autospace.data.examples import DataSet
 from autospace.data.settings import PYTHON
@@ -176,7 +176,9 @@ def _compared(
         samples = _samples(prepared, evaluations.of(_count(prepared, evaluations, observer)))
     errors = [sample.means for sample in samples]
     level = _level(prepared)
-    pairs = judge(errors, prepared.labels, paired=prepared.paired, method=method, level=level)
+    pairs = compare_pairs(
+        errors, prepared.labels, paired=prepared.paired, method=method, level=level
+    )
     power = _power(prepared, errors)
     notes = notes_on(prepared, samples, power)
     return document(prepared, samples, pairs, power, sentence=pairs[0].sentence, notes=notes)
@@ -215,7 +217,9 @@ def _count(prepared: PreparedComparison, evaluations: Evaluations, observer: Obs
         f"(80 % power, assuming a standard deviation of {100 * ASSUMED_SPREAD:g} points); a pilot "
         "measures the standard deviation first"
     )
-    return planned(evaluations.errors, effect, most, paired=prepared.paired, say=observer.message)
+    return planned(
+        evaluations.errors, effect, most, paired=prepared.paired, on_message=observer.message
+    )
 
 
 def _effect(prepared: PreparedComparison) -> float:

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from autospace.comparison.statistics import LEVEL
+from autospace.progress import Message
 
 POWER: Final = 0.8
 FEWEST: Final = 8
@@ -81,7 +82,7 @@ def planned(
     most: int,
     *,
     paired: bool,
-    say: Callable[[str], None],
+    on_message: Message,
 ) -> int:
     """Number of networks per space that detects the effect, given the spread observed so far.
 
@@ -93,7 +94,7 @@ def planned(
         effect: the difference to detect, as a share (0 to 1).
         most: number of networks per space that exist.
         paired: whether the i-th networks of all spaces belong together.
-        say: receives a message about each look.
+        on_message: receives a message about each look.
     """
     done = min(PILOT, most)
     while True:
@@ -104,7 +105,7 @@ def planned(
             effect, cautious(spread, freedom), level_of(pairs, PLANNED_LEVEL), paired=paired
         )
         goal = min(needed, MOST, most)
-        say(_told(done, spread, needed, effect, goal))
+        on_message(_told(done, spread, needed, effect, goal))
         if goal <= done:
             return done
         if goal <= 2 * done:

@@ -62,7 +62,7 @@ def verdict_of(interval: Interval) -> Verdict:
     return "a" if interval.high < 0 else "none"
 
 
-def judge(
+def compare_pairs(
     errors: Sequence[Sequence[float]],
     labels: Sequence[str],
     *,
@@ -121,7 +121,7 @@ def sentence(
             excluded = _number(max(abs(interval.low), abs(interval.high)))
             text = f"{text}; a difference above {excluded} points is excluded"
     if method in PROXIES:
-        return f"judged by the proxy {method} ({PROXIES[method]}): {text}"
+        return f"evaluated by the proxy {method} ({PROXIES[method]}): {text}"
     return text
 
 

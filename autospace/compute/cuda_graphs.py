@@ -45,8 +45,8 @@ class Recorder(Protocol):
 class Graphs:
     """Records steps for as long as the device accepts it; without a recorder, never."""
 
-    def __init__(self, recorder: Recorder | None, say: Callable[[str], None]) -> None:
-        self._recorder, self._say = recorder, say
+    def __init__(self, recorder: Recorder | None, on_message: Callable[[str], None]) -> None:
+        self._recorder, self._on_message = recorder, on_message
 
     @property
     def recorder(self) -> Recorder | None:
@@ -60,7 +60,7 @@ class Graphs:
     def give_up(self, reason: Exception) -> None:
         """Stops recording for good, and reports it once."""
         if self._recorder is not None:
-            self._say(_refusal(reason))
+            self._on_message(_refusal(reason))
         self._recorder = None
 
 
@@ -160,12 +160,12 @@ class CudaRecorder:
         return graph, found
 
 
-def make_graphs(device: torch.device, say: Callable[[str], None]) -> Graphs:
-    """Graphs for a device; if a GPU refuses them, `say` gets the reason, once."""
+def make_graphs(device: torch.device, on_message: Callable[[str], None]) -> Graphs:
+    """Graphs for a device; if a GPU refuses them, `on_message` gets the reason, once."""
     if device.type != "cuda":
         return NO_GRAPHS
     try:
-        return Graphs(CudaRecorder(device), say)
+        return Graphs(CudaRecorder(device), on_message)
     except RuntimeError as error:
-        say(_refusal(error))
+        on_message(_refusal(error))
         return NO_GRAPHS

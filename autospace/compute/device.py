@@ -42,11 +42,11 @@ def resolve_precision(name: Precision, device: torch.device) -> torch.dtype:
 
 
 def make_execution(
-    precision: Precision, cuda_graphs: bool, device: torch.device, say: Callable[[str], None]
+    precision: Precision, cuda_graphs: bool, device: torch.device, on_message: Callable[[str], None]
 ) -> Execution:
-    """How the networks of a run are trained on a device; `say` gets what the device refuses."""
-    graphs = make_graphs(device, say) if cuda_graphs else NO_GRAPHS
-    return Execution(device, resolve_precision(precision, device), graphs, Microbatches(say))
+    """How networks are trained on a device; `on_message` is called with what it refuses."""
+    graphs = make_graphs(device, on_message) if cuda_graphs else NO_GRAPHS
+    return Execution(device, resolve_precision(precision, device), graphs, Microbatches(on_message))
 
 
 def memory_mb(device: torch.device) -> int:

@@ -26,11 +26,11 @@ class Microbatches:
     """The number of parts of a batch: one at first, and doubled whenever memory runs out.
 
     Args:
-        say: gets a message for every new number; without it, running out of memory is an error.
+        on_message: called for every new number; without it, running out of memory is an error.
     """
 
-    def __init__(self, say: Callable[[str], None] | None) -> None:
-        self._say = say
+    def __init__(self, on_message: Callable[[str], None] | None) -> None:
+        self._on_message = on_message
         self.count = 1
 
     def each(self, work: Work[Batched], given: Batched, undo: Callable[[], None]) -> None:
@@ -52,7 +52,7 @@ class Microbatches:
                     work(part, len(part[0]) / images)
                 return
             except RuntimeError as error:
-                helpless = self._say is None or self.count >= most or _recording()
+                helpless = self._on_message is None or self.count >= most or _recording()
                 if helpless or not is_out_of_memory(error):
                     raise
             # Out of the handler: the error's traceback holds on to the tensors of the failed work.
@@ -63,8 +63,8 @@ class Microbatches:
         self.count = min(2 * self.count, most)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        if self._say is not None:
-            self._say(
+        if self._on_message is not None:
+            self._on_message(
                 f"out of memory: from now on batches of {images} are divided into "
                 f"{self.count} parts; "
                 "a smaller scoring.batch or warm_up.batch would be faster"

@@ -206,7 +206,7 @@ def _learned(prepared: PreparedRun, folder: RunFolder, observer: Observer, pool:
         prepared.config.seed,
         partial(observer.tick, "score"),
         prepared.execution,
-        say=observer.message,
+        on_message=observer.message,
     )
     with threads(_scoring_threads(prepared)):
         state = _evolved(prepared, make_scorer(setting, pool), folder, observer)

@@ -7,7 +7,7 @@ from autospace.evolution.settings import BudgetConfig, BudgetLimit, CellsConfig,
 from autospace.evolution.toolbox import Operators
 from autospace.spaces.cells.cell import Cell, mbconv
 from autospace.spaces.cells.variation import CellPrior
-from autospace.spaces.cost import Budget, dearest_reference
+from autospace.spaces.cost import Budget, most_expensive_reference
 from autospace.spaces.skeleton import Skeleton
 
 References = tuple[tuple[str, Cell], ...]
@@ -139,7 +139,7 @@ def reference_cells(cells: CellsConfig) -> References:
 
 def make_budget(settings: BudgetConfig, skeleton: Skeleton, references: References) -> Budget:
     """The limits in numbers; `reference` is the cost of the most expensive reference network."""
-    dearest = dearest_reference(skeleton, [cell for _, cell in references])
+    most = most_expensive_reference(skeleton, [cell for _, cell in references])
 
     def limit(setting: BudgetLimit, reference: int) -> int | None:
         if setting == "none":
@@ -147,5 +147,6 @@ def make_budget(settings: BudgetConfig, skeleton: Skeleton, references: Referenc
         return reference if setting == "reference" else int(setting)
 
     return Budget(
-        limit(settings.max_madds, dearest.madds), limit(settings.max_params, dearest.params)
+        limit(settings.max_madds, most.madds),
+        limit(settings.max_params, most.params),
     )

@@ -1,7 +1,7 @@
-"""Predicted latency of cells and networks, and limits on it as a share for every layer.
+"""Predicts the latency of cells and networks, and turns a limit into a share for every layer.
 
-A prediction is a sum over a table, without torch. The slowest cells of all layers, with stem and
-head, stay within the limit; therefore every architecture that can be drawn does.
+A prediction is a sum over a table, without torch. Stem, head and the slowest cells of all layers
+together stay within the limit. Therefore every architecture that can be drawn stays within it.
 
 Latencies are whole nanoseconds, so that a sum over layers is the same in any order and a limit
 holds exactly, as with MAdds.
@@ -33,14 +33,14 @@ class LatencyError(AutospaceError):
 class Prediction:
     """Predictions for networks on one skeleton; times are for a forward pass of the table's batch.
 
-    Every method raises `LatencyError` if the table lacks a part that is asked for.
+    Every method raises `LatencyError` if the table lacks a part.
     """
 
     table: LatencyTable
     skeleton: Skeleton
 
     def require(self, parts: Iterable[Part]) -> None:
-        """Refuses a table in which one of the parts is missing, before anything is trained.
+        """Refuses a table that lacks one of the parts, before anything is trained.
 
         Raises:
             LatencyError: a part is missing; the message names it and the command that measures it.
@@ -49,15 +49,15 @@ class Prediction:
 
     @property
     def fixed_ns(self) -> int:
-        """Stem and head."""
+        """The latency of stem and head."""
         return self._sum(fixed_parts(self.skeleton))
 
     def cell_ns(self, cell: Cell, shape: LayerShape) -> int:
-        """A layer with this cell, its shortcut included."""
+        """The latency of a layer with this cell, including its shortcut."""
         return self._sum(cell_parts(cell, shape))
 
     def network_ns(self, cells: Sequence[Cell]) -> int:
-        """A whole network with one cell per layer."""
+        """The latency of a whole network with one cell per layer."""
         pairs = zip(cells, self.skeleton.shapes, strict=True)
         return self.fixed_ns + sum(self.cell_ns(cell, shape) for cell, shape in pairs)
 
@@ -154,7 +154,7 @@ def limit_table(source: str | None, kept: Path | None) -> LatencyTable | None:
 
 
 def keep_table(table: LatencyTable | None, kept: Path) -> None:
-    """Keeps the table with which a run begins, if there is one, unless it is there already."""
+    """Saves the table with which a run begins, if there is one and it is not saved yet."""
     if table is not None and not kept.is_file():
         write_atomically(kept, to_json(table))
 

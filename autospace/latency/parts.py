@@ -108,12 +108,12 @@ def parts_of_space(space: Space) -> list[Part]:
 
 
 def _parts_at(shape: LayerShape, expansion: int) -> Iterator[Part]:
-    """What cells of one expansion are made of at a layer."""
+    """The parts of cells of one expansion at a layer."""
     operations = [name for name in OPERATIONS if name != "none"]
     for first, last in [("se", "gate"), ("gate", "se")]:
         for name in operations:
-            # Node 1 is inside, where nothing is strided, and has one edge; node 2 adds two up.
+            # Node 1 is an inner node, without stride and with one edge; node 2 is last and has two.
             yield from cell_parts(Cell((name, name, name), (first, last), expansion), shape)
-    # A sum inside takes a third node.
+    # Only a cell with a third node has a sum in an inner node.
     three = Cell(("skip_connect",) * 6, ("sum",) * 3, expansion)
     yield from cell_parts(three, shape)

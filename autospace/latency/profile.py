@@ -19,7 +19,7 @@ from autospace.latency.parts import Part, cell_parts, fixed_parts, parts_of_skel
 from autospace.latency.table import Check, Correction, LatencyTable, Row
 from autospace.latency.timing import LatencyBench, Timed, largest_first, stopwatch_of, timed
 from autospace.networks.network import Network
-from autospace.progress import Tick
+from autospace.progress import Message, Tick
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
 from autospace.spaces.cells.variation import CellPrior, random_cell
@@ -29,7 +29,7 @@ from autospace.spaces.space import Space
 
 @dataclass(frozen=True, slots=True)
 class TimedNetwork:
-    """A timed network: the sum over its parts, their number, and its own time; in milliseconds."""
+    """A timed network: the sum of its parts, their number, and its own time; in milliseconds."""
 
     parts_ms: float
     parts: int
@@ -51,7 +51,7 @@ def checked(samples: Sequence[TimedNetwork], correction: Correction) -> Check:
     """Errors and rank correlation of a prediction."""
     predicted = [sample.predicted_ms(correction) for sample in samples]
     measured = [sample.measured_ms for sample in samples]
-    tau = float(kendalltau(predicted, measured)[0])  # not a number where all are alike
+    tau = float(kendalltau(predicted, measured)[0])  # not a number if all are equal
     errors = [abs(p - m) / m for p, m in zip(predicted, measured, strict=True)]
     return Check(
         networks=len(samples),
@@ -70,7 +70,6 @@ DTYPES: Final = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-Say = Callable[[str], None]
 Draw = Callable[[], Sequence[Cell]]
 """A random architecture: a cell per layer."""
 
@@ -86,18 +85,18 @@ class Subject:
 
 
 def profile(
-    subject: Subject, *, device: torch.device, dtype: str, batch: int, say: Say
+    subject: Subject, *, device: torch.device, dtype: str, batch: int, on_message: Message
 ) -> LatencyTable:
-    """The latency table of a device; `say` receives messages on what is being measured."""
+    """The latency table of a device; `on_message` receives what is being measured."""
     bench = LatencyBench(device, DTYPES[dtype], batch)
     parts = largest_first(subject.parts)
     architectures = [list(subject.draw()) for _ in range(FITTED_ON + CHECKED_ON)]
     networks = [Network(subject.skeleton, cells) for cells in architectures]
-    # Together, so that parts and networks see the same state of the machine.
+    # Together, so that parts and networks are timed in the same state of the machine.
     work = [*map(bench.part, parts), *map(bench.network, networks)]
-    say(f"profile: {len(parts)} parts and {len(networks)} networks")
+    on_message(f"profile: {len(parts)} parts and {len(networks)} networks")
     stopwatch = stopwatch_of(device, torch.get_num_threads())
-    times = timed(work, stopwatch, PASSES, _told(say))
+    times = timed(work, stopwatch, PASSES, _told(on_message))
     order = {part: index for index, part in enumerate(subject.parts)}
     found = dict(zip(parts, times, strict=False))
     rows = [_row(part, found[part]) for part in sorted(found, key=order.__getitem__)]
@@ -145,10 +144,10 @@ def _row(part: Part, time: Timed) -> Row:
     )
 
 
-def _told(say: Say) -> Tick:
+def _told(on_message: Message) -> Tick:
     def tick(done: int, total: int) -> None:
         if done % PASSES_PER_LINE == 0:
-            say(f"profile: pass {done} of {total}")
+            on_message(f"profile: pass {done} of {total}")
 
     return tick
 

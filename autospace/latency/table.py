@@ -40,7 +40,7 @@ class _Document(BaseModel):
 
 
 class Row(_Document):
-    """A part and how long it takes."""
+    """A part and its latency."""
 
     part: Annotated[str, AfterValidator(_known)]
     inputs: _Width
@@ -79,7 +79,7 @@ class LatencyTable(_Document):
     Attributes:
         device: `cpu`, or the name of the GPU.
         batch: images per forward pass; all times are of a whole pass.
-        threads: threads that torch computed in.
+        threads: number of threads in which torch computed.
     """
 
     format: Literal["autospace.latency"] = "autospace.latency"
@@ -97,7 +97,7 @@ class LatencyTable(_Document):
 
     @cached_property
     def by_part(self) -> dict[Part, Row]:
-        """The rows under their parts."""
+        """The rows by their parts."""
         return {row.key: row for row in self.rows}
 
 

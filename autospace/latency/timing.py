@@ -1,4 +1,4 @@
-"""Times many short pieces of work so that drift, warm-up and interruptions do not matter.
+"""Times many short pieces of work, little affected by drift, warm-up and interruptions.
 
 Every pass times every piece once, each time in a new order. A temporary slowdown of the machine
 therefore affects all pieces alike, and the caches hold other work, as in a network. The first pass
@@ -32,7 +32,7 @@ class Stopwatch(NamedTuple):
     """A way to time work.
 
     Attributes:
-        seconds: of so many repeats of a piece of work.
+        seconds: measures a number of repeats of a piece of work.
         least: seconds that one measurement should take; 0 for one repeat.
     """
 
@@ -109,7 +109,7 @@ def _on_gpu(work: Work, repeats: int) -> float:
 
 
 def _repeats(work: Work, stopwatch: Stopwatch) -> int:
-    """How often a piece is repeated in one measurement; runs it, so that it is warm."""
+    """The number of repeats of a piece in one measurement; runs the piece, which warms it up."""
     repeats = 1
     while True:
         seconds = stopwatch.seconds(work, repeats)

@@ -131,7 +131,7 @@ def born(member: Member | Candidate) -> str:
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """The Pareto front: points that no point of at most the same cost reaches; cheapest first."""
+    """The Pareto front, cheapest first: points that no point of at most their cost reaches."""
     found: list[Point] = []
     for x, y in sorted(points, key=lambda point: (point[0], -point[1])):
         if not found or y > found[-1][1]:
@@ -169,7 +169,7 @@ def _front(record: RunRecord, layer: int) -> Panel:
     rest = [each for name, each in sorted(record.scored[layer].items()) if name not in chosen]
     others = sorted((float(each.cost.madds), each.value) for each in rest)
     line = front([*others, *points])
-    # Cells far below all that was kept would squeeze the rest together.
+    # Cells far below all kept ones would compress the scale of the rest.
     values = [0.0, *(value for _, value in points)]
     low = min(values) - 0.5 * (max(values) - min(values))
     seen = [point for point in others if point[1] >= low]
@@ -320,7 +320,7 @@ def _card(cell: Candidate, shape: LayerShape, pictures: Pictures, place: str = "
 
 
 def _strip(line: Lineage, shape: LayerShape, pictures: Pictures) -> Content:
-    """The main line as a row of drawn cells, each with what changed."""
+    """The main line as a row of drawn cells, each with its changes."""
     shown = line.steps[-MOST_STEPS:]
     return part("steps", [_step(step, shape, pictures) for step in shown])
 
@@ -370,6 +370,6 @@ def _short(line: Lineage) -> str:
 
 
 def _best_known(record: RunRecord) -> list[tuple[int, LayerFinding]]:
-    """Per layer, the best evolved cell, where the record knows how it came about."""
+    """The best evolved cell of each layer, if the record holds its origin."""
     found = enumerate(layer_findings(record))
     return [(index, each) for index, each in found if each.identity in record.scored[index]]

@@ -233,7 +233,7 @@ def _intervals(
 def _row(
     found: ComparisonDocument, value: float, interval: Sequence[float]
 ) -> tuple[float, tuple[float, float]]:
-    """An estimate and its interval as they are shown."""
+    """An estimate and its interval as text."""
     low, high = map(found.shown, interval)
     return found.shown(value), (low, high)
 

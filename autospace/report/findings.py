@@ -20,10 +20,10 @@ class Traits:
 
     Attributes:
         operations: share of each operation among the live edges.
-        mixes: share of each mix among the live nodes with more than one way in, or any but `sum`.
+        mixes: share of each mix among the live nodes that have several edges or a mix but `sum`.
         expansions: share of the cells with each expansion ratio.
         edges: live edges per cell.
-        cells: how many cells there are.
+        cells: number of cells.
     """
 
     operations: dict[str, float]
@@ -35,7 +35,7 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Neighbouring layers with the traits of what they offer at the end and at the beginning."""
+    """Neighbouring layers, and the traits of their cells at the end and at the beginning."""
 
     name: str
     layers: range
@@ -103,12 +103,12 @@ def _depth(record: RunRecord, name: str, layers: range) -> Depth:
 
 
 def _founders(record: RunRecord, layers: range) -> list[Cell]:
-    """The initial population but for the references, as far as the log holds it."""
+    """The initial population without the references, if the log holds all of it."""
     found = []
     for past in record.history:
         logged = record.log.get(past.index)
         if past.phase == "initial" and (logged is None or logged.cells is None):
-            return []  # a part of it would be no fair baseline
+            return []  # a part of the population would be no fair baseline
         if past.phase == "initial" and logged is not None and logged.cells is not None:
             members = [member for layer in layers for member in logged.cells[layer]]
             found += [each.cell for each in members if each.origin.kind != "reference"]
@@ -137,7 +137,7 @@ class LayerFinding:
     """The best evolved cell of a layer, compared with the best hand-made one.
 
     Attributes:
-        best: None where evolution kept nothing.
+        best: None if evolution kept no cell.
         rival: the fittest reference cell.
     """
 
@@ -147,7 +147,7 @@ class LayerFinding:
 
     @property
     def identity(self) -> str:
-        """Id of the best evolved cell, empty where there is none."""
+        """Id of the best evolved cell; empty if there is none."""
         return self.best.id if self.best is not None else ""
 
     @property
@@ -162,7 +162,7 @@ def gain(found: LayerFinding) -> float:
 
 
 def layer_findings(record: RunRecord) -> tuple[LayerFinding, ...]:
-    """One finding a layer, input side first."""
+    """One finding per layer, input side first."""
     found = []
     for index, shape in enumerate(record.shapes):
         cells = record.chosen(index)

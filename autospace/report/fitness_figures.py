@@ -1,4 +1,4 @@
-"""The figures that follow a run round by round: fitness, and how the search itself went."""
+"""Figures over the rounds of a run: fitness, and the effort of the search."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ from autospace.spaces.text import human
 MOST_POINTS = 160
 """Maximum number of rounds in a line; longer runs show every k-th round."""
 DEEPEST = 0.6
-"""How far a fitness axis reaches below all best values, as a share of their range."""
+"""Extent of a fitness axis below all best values, as a share of their range."""
 
 
 def fitness_figure(record: RunRecord) -> Figure:
@@ -123,7 +123,7 @@ def thinned(history: Sequence[Round]) -> list[Round]:
 def _fitness_axis(rounds: Sequence[Round], layer: int, rival: float) -> Axis:
     records = [each.layers[layer] for each in rounds]
     best = [0.0, rival, *(each.best for each in records)]
-    # One diverged cell pulls a mean down by thousands; what matters is around the best.
+    # One diverged cell lowers a mean by thousands, so that the axis follows the best.
     lowest = min([*best, *(each.mean for each in records)])
     return Axis.of("fitness", [max(lowest, min(best) - DEEPEST * (max(best) - min(best))), *best])
 
@@ -143,7 +143,7 @@ def _course(rounds: Sequence[Round], layer: int, rival: float) -> tuple[Mark, ..
     evolving = [each.index + 1.0 for each in rounds if each.phase == "evolve"]
     ends = (evolving[0] - 0.5, evolving[-1] + 0.5) if evolving else ()
     return (
-        # As high as the panel, whatever its axis.
+        # As high as the panel for every axis.
         Area(tuple((at, -1e300, 1e300) for at in ends), "first"),
         Rule(0.0, "reference", dashed=False),
         Rule(rival, "second"),

@@ -1,7 +1,7 @@
 """A page with its parts, pictures and numbers: one file that needs no other.
 
-`page.html.j2` holds the frame of a page, `parts.html.j2` everything that stands in it. Values that
-go into these templates are escaped unless they are `Markup`.
+`page.html.j2` is the frame of a page, and `parts.html.j2` holds its parts. Templates escape all
+values that are not `Markup`.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from autospace.spaces.cells.family import notation
 from autospace.spaces.text import xml
 
 MOST_BYTES = 450_000
-"""Cells beyond this number appear as notation only: the page has to stay below a megabyte."""
+"""Once pictures take so many bytes, cells appear as notation: a page stays below a megabyte."""
 PRINTED_LIGHT = STYLE.replace("@media (", "@media screen and (")
 """The colours of cells; on paper the light ones, whatever the screen shows."""
 TALL = 40
@@ -44,7 +44,7 @@ def part(name: str, /, *values: object, **named: object) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number as it is shown, with the value by which a column is sorted."""
+    """A number as text, with the value by which a column is sorted."""
 
     text: str
     value: float | None
@@ -57,7 +57,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The heading of a column; `about` explains it where the heading alone does not."""
+    """The heading of a column; `about` explains it if the heading alone does not."""
 
     heading: str
     numeric: bool = False
@@ -66,7 +66,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with a caption, which readers can sort where scripts run.
+    """A table with a caption, which readers can sort if scripts run.
 
     Attributes:
         filter: label of the field that filters the rows; empty for none.
@@ -79,11 +79,11 @@ class Table:
 
     @property
     def tall(self) -> bool:
-        """Whether the box in which it stands scrolls."""
+        """Whether its box scrolls."""
         return len(self.rows) > TALL
 
     def markup(self) -> Markup:
-        """The table in a box of its own that scrolls where the page is too narrow for it."""
+        """The table in a box that scrolls if the page is too narrow."""
         return part("table", self)
 
 
@@ -130,7 +130,7 @@ class Hero:
         headline: the outcome in one sentence.
         sentences: what it means.
         facts: the most important numbers: names and values.
-        state: `good`, `open` or `plain`: how the headline is marked.
+        state: `good`, `open` or `plain`, the look of the headline.
     """
 
     kind: str
@@ -144,8 +144,8 @@ class Hero:
 def page(hero: Hero, sections: Sequence[PageSection], pictures: Pictures) -> str:
     """The text of the file; equal arguments give equal bytes.
 
-    Nothing is loaded and nothing sent: the policy in the head forbids every request, and allows
-    only this style sheet and this script, by their digests.
+    The page loads nothing and sends nothing: the policy in its head forbids every request, and
+    allows only this style sheet and this script, by their digests.
     """
     style = f"{svg.style()}{_resource('style.css')}{PRINTED_LIGHT}"
     return (
@@ -191,7 +191,7 @@ def _template(name: str) -> str:
 
 
 def _escaped(value: object) -> Markup:
-    # Jinja by itself would leave control characters as they are.
+    # Jinja alone does not escape control characters.
     return value if isinstance(value, Markup) else Markup(xml(str(value)))
 
 
@@ -220,12 +220,12 @@ def share(value: float | None) -> Number:
 
 
 def whole(value: int | None) -> Number:
-    """A count with its thousands set off."""
+    """A count with separated thousands."""
     return missing() if value is None else Number(f"{value:,}", value)
 
 
 def decimal(value: float | None, digits: int) -> Number:
-    """A number with so many digits after the point."""
+    """A number with this many digits after the point."""
     return missing() if value is None else Number(with_minus(f"{value:.{digits}f}"), value)
 
 

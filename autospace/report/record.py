@@ -25,7 +25,7 @@ MOST_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """The facts of a round that only the event log contains.
+    """Facts of a round that only the event log contains.
 
     Attributes:
         cells: per layer, the members that the round scored; None if the line does not hold them,
@@ -42,8 +42,8 @@ class RunRecord:
     """A run between two rounds, or at its end.
 
     Attributes:
-        space: the learned space; None while the run goes on.
-        log: by round, what the event log adds to the state's history.
+        space: the learned space; None before the end of the run.
+        log: by round, the facts that the event log adds to the state's history.
     """
 
     config: Config
@@ -54,12 +54,12 @@ class RunRecord:
 
     @property
     def shapes(self) -> tuple[LayerShape, ...]:
-        """The layers, input side first; none before the run has settled on a skeleton."""
+        """The layers, input side first; none before the run has saved its skeleton."""
         return () if self.skeleton is None else self.skeleton.shapes
 
     @property
     def history(self) -> tuple[Round, ...]:
-        """The rounds that are done."""
+        """The finished rounds."""
         return () if self.state is None else self.state.history
 
     @cached_property
@@ -110,7 +110,7 @@ def read_run(path: Path) -> RunRecord:
 
 
 def _log(path: Path, skeleton: Skeleton) -> dict[int, Logged]:
-    """The whole lines of the event log by round; of several for one round, the last counts."""
+    """The complete lines of the event log by round; the last one counts if there are several."""
     found: dict[int, Logged] = {}
     if not path.is_file() or path.stat().st_size > MOST_BYTES:
         return found
@@ -143,7 +143,7 @@ class Step:
     """One ancestor on the main line.
 
     Attributes:
-        changes: what makes it differ from the step before; empty for the first.
+        changes: its differences from the step before; empty for the first.
         other: the second parent of a crossover.
     """
 
@@ -170,7 +170,7 @@ class Lineage:
 def lineage(identity: str, known: Mapping[str, Member]) -> Lineage:
     """The ancestry of the cell with this id among the cells of its layer.
 
-    Of a crossover's two parents the one that the child is closest to continues the main line.
+    The main line continues with the parent of a crossover that is closest to the child.
 
     Raises:
         KeyError: the cell itself is not known.
@@ -222,7 +222,7 @@ def _edge_change(old: Edge | None, new: Edge | None) -> str:
 
 
 def _mixes(cell: Cell) -> tuple[str, ...]:
-    # The last node stands last, however many nodes there are.
+    # The last node comes last for every number of nodes.
     return cell.mix
 
 

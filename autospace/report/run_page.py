@@ -46,7 +46,7 @@ _OPTIONS = {"seed": "--seed", "skeleton": "--skeleton", "data.source": "--data"}
 
 
 def command(config: Config) -> str:
-    """The command that repeats a run, a line per option; or the call that passes its images."""
+    """The command that repeats a run, a line per option, or the call in Python if it had values."""
     if PYTHON in (config.data.source, config.skeleton):
         return _call(config)
     options = [f"--seed {config.seed}", f"--data {shlex.quote(source(config))}"]
@@ -92,7 +92,7 @@ def changed(config: Config) -> list[tuple[str, Any]]:
 
 
 def source(config: Config) -> str:
-    """The source of the images; a path appears by its last part only, since reports are shared."""
+    """The source of the images; only the last part of a path, because reports are shared."""
     kind, colon, path = config.data.source.partition(":")
     if kind in _WITH_PATH and colon:
         return f"{kind}:{PurePath(path.strip()).name or 'PATH'}"
@@ -140,7 +140,7 @@ def traits_table(depths: tuple[Depth, ...]) -> Content:
 
 
 def effort_section(record: RunRecord) -> PageSection:
-    """How the search went: cells drawn and rejected, seconds and memory."""
+    """The effort of the search: cells drawn and rejected, seconds and memory."""
     cells = ("cells scored", "cells drawn", "within budget", "duplicates")
     rest = ("best", "mean", "seconds", "peak MB")
     numeric = (Column(name, numeric=True) for name in (*cells, *rest))
@@ -315,8 +315,8 @@ def _budget(record: RunRecord) -> PageSection:
     pairs: list[tuple[Content, Content]] = []
     if space is not None:
         for name, limit, used in (
-            ("MAdds", space.budget.max_madds, space.dearest.madds),
-            ("params", space.budget.max_params, space.dearest.params),
+            ("MAdds", space.budget.max_madds, space.most_expensive.madds),
+            ("params", space.budget.max_params, space.most_expensive.params),
         ):
             allowed = f"at most {limit:,}" if limit is not None else "no limit"
             share = f", {used / limit:.1%} of it" if limit else ""

@@ -1,7 +1,7 @@
-"""The context of every scorer, the construction of candidates, and the supernet of a scorer."""
+"""What scorers share: their context, fresh candidates, and a supernet that holds the reference."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ from autospace.data.batches import BatchSource
 from autospace.networks.cells import CellModule, recompute_cells
 from autospace.networks.network import Network, build_cell, placed
 from autospace.networks.operations import ConvNorm
-from autospace.progress import Tick, no_tick
+from autospace.progress import Message, Tick, no_message, no_tick
 from autospace.scorers.scorer import ScoringConfig
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell, LayerShape
@@ -21,10 +21,6 @@ from autospace.supernets.supernet import Supernet
 from autospace.training.task import CLASSIFICATION, Task
 
 KEPT_BYTES: Final = 1 << 30
-
-
-def _unheard(message: str) -> None:
-    """Nobody reads the remarks."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +32,9 @@ class ScoringContext:
         training: batches that train candidates.
         validation: batches on which fitness is measured; their images are not in `training`.
         task: what networks are trained to do.
-        kept_bytes: of what the reference shows of each kind of batch, kept for later rounds.
-        say: receives the remarks of workers.
+        kept_bytes: memory for features of the reference that are kept for later rounds, for each
+            kind of batch.
+        on_message: receives the messages of workers.
     """
 
     reference: Network
@@ -49,11 +46,11 @@ class ScoringContext:
     execution: Execution = PLAIN
     task: Task = CLASSIFICATION
     kept_bytes: int = KEPT_BYTES
-    say: Callable[[str], None] = _unheard
+    on_message: Message = no_message
 
     @property
     def device(self) -> torch.device:
-        """Where the reference network is."""
+        """The device of the reference network."""
         return next(self.reference.parameters()).device
 
     def training_steps(self, repeat: int, count: int) -> range:
@@ -66,7 +63,7 @@ class ScoringContext:
         return range(repeat * count, (repeat + 1) * count)
 
     def candidate(self, layer: int, cell: Cell, repeat: int) -> CellModule:
-        """A fresh module for a cell, the same for equal functions, whatever was built before."""
+        """A fresh module for a cell; cells that compute the same get the same weights."""
         shape = self.reference.skeleton.shapes[layer]
         name = cell_key(cell, shape)
         with torch.random.fork_rng(devices=[]):
@@ -84,10 +81,11 @@ def freeze(network: Network) -> Network:
 
 @torch.no_grad()
 def inherit(module: CellModule, donor: CellModule) -> None:
-    """Copies into a candidate what it shares with a donor: in place.
+    """Copies the weights that a candidate shares with a donor, in place.
 
-    Expansion and projection copy the channels that both have. A depthwise operation into the
-    last node takes the donor's kernels, centred, on top of a tenth of its own.
+    Expansion and projection copy the channels that both have. If the donor has a convolution from
+    its input straight to its last node, every depthwise convolution of the candidate gets its
+    kernels, centred, plus a tenth of its own.
     """
     if isinstance(module.expand, ConvNorm) and isinstance(donor.expand, ConvNorm):
         _overlap_block(module.expand, donor.expand)
@@ -131,7 +129,7 @@ REFERENCE = -1
 
 
 class ReferenceSupernet(Supernet):
-    """Candidates and reference side by side; the reference is the last choice of a layer."""
+    """A supernet of the candidates and the reference, which is the last choice of every layer."""
 
     def __init__(
         self, setting: ScoringContext, candidates: Sequence[Sequence[Cell]], repeat: int
@@ -154,7 +152,7 @@ class ReferenceSupernet(Supernet):
 def relative_costs(
     shapes: Sequence[LayerShape], rows: Sequence[Sequence[Cell]]
 ) -> list[list[float]]:
-    """Per layer, MAdds of every choice over those of all reference cells, which stand last."""
+    """Per layer, MAdds of every choice over those of all reference cells, the last choices."""
     madds = [
         [cell_cost(cell, shape).madds for cell in cells]
         for shape, cells in zip(shapes, rows, strict=True)

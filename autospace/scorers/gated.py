@@ -1,8 +1,8 @@
-"""Gated scoring: single-path training, then the gate gradient at the reference.
+"""Gated scoring: single-path training, then the gradients of gates at the reference.
 
-ProxylessNAS (Cai et al., ICLR 2019) reads dL/dg_k = <dL/dy, c_k(x)> for a gate g_k on candidate k.
-With the reference active, moving the gate from it to candidate k changes the loss by
-<dL/dy, c_k(x) - r(x)> to first order; fitness is the negative of that.
+For a gate g_k on candidate k, ProxylessNAS (Cai et al., ICLR 2019) computes
+dL/dg_k = <dL/dy, c_k(x)>. While the reference r is active, moving the gate from it to candidate k
+changes the loss by <dL/dy, c_k(x) - r(x)> to first order. Fitness is the negative of this change.
 """
 
 from collections.abc import Sequence
@@ -44,27 +44,31 @@ class GatedScorer:
         for step in self._setting.validation_steps(repeat):
             batch = self._setting.validation.batch(step)
             images += len(batch[1])
-            for slopes in self._batch_slopes(supernet, batch):
-                for total, slope in zip(sums, slopes, strict=True):
-                    total += slope
+            for gradients in self._batch_gradients(supernet, batch):
+                for total, gradient in zip(sums, gradients, strict=True):
+                    total += gradient
         return [(total / images).tolist() for total in sums]
 
-    def _batch_slopes(self, supernet: ReferenceSupernet, batch: Batch) -> list[list[torch.Tensor]]:
-        """Per part of the batch, and per layer, what `_slopes` gives."""
+    def _batch_gradients(
+        self, supernet: ReferenceSupernet, batch: Batch
+    ) -> list[list[torch.Tensor]]:
+        """The `_layer_gradients` of all layers, for every part of the batch."""
         found: list[list[torch.Tensor]] = []
 
         def work(part: Batch, share: float) -> None:
             with self._setting.execution.autocast():
                 traces = layer_traces(self._setting.task.loss, supernet.network, *part)
                 pairs = zip(traces, supernet.candidates, strict=True)
-                found.append([_slopes(trace, list(row.children())) for trace, row in pairs])
+                found.append(
+                    [_layer_gradients(trace, list(row.children())) for trace, row in pairs]
+                )
 
         self._setting.execution.parts.each(work, batch, found.clear)
         return found
 
 
 @torch.no_grad()
-def _slopes(trace: LayerTrace, modules: Sequence[nn.Module]) -> torch.Tensor:
+def _layer_gradients(trace: LayerTrace, modules: Sequence[nn.Module]) -> torch.Tensor:
     """-<g, c_k(x) - y> of every candidate k of a layer, summed over the images."""
     found = trace.g.new_zeros(len(modules), dtype=torch.float64)
     for index, module in enumerate(modules):

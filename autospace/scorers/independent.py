@@ -1,8 +1,8 @@
 """Base of the scorers that train every candidate alone with the frozen reference.
 
 Candidates are independent: a loss depends on layer, cell and repeat alone, whatever else is
-trained, and memory is that of the candidates' weights and one cell's activations. All candidates
-see the same batches. `autospace.scorers.pooled` turns losses into fitness.
+trained. Memory holds the weights of all candidates, but the activations of one cell only. All
+candidates are trained on the same batches. `autospace.scorers.pooled` turns losses into fitness.
 """
 
 import math
@@ -25,14 +25,14 @@ CLIP = 5.0
 RISE_STEPS = 5
 
 Learners = list[list[nn.Module]]
-"""Per layer what is trained for each of its candidates."""
+"""Per layer, the module that is trained for each of its candidates."""
 
 
 class IndependentScorer(ABC, Generic[Seen]):
     """Trains candidates in this process, all of them step by step."""
 
     TENSORS_SEEN: ClassVar[int] = 1
-    """As large as a layer's input, of which the reference shows so many."""
+    """Tensors as large as a layer's input that `look` keeps for each layer."""
 
     def __init__(self, setting: ScoringContext, look: Look[Seen]) -> None:
         self.setting = setting
@@ -43,18 +43,18 @@ class IndependentScorer(ABC, Generic[Seen]):
 
     @abstractmethod
     def learner(self, layer: int, cell: Cell, repeat: int) -> nn.Module:
-        """What is trained for a candidate: its module, and whatever reads it."""
+        """The module that is trained for a candidate: its cell, and any classifier on top."""
 
     @abstractmethod
     def objective(self, layer: int, learner: nn.Module, seen: Seen) -> torch.Tensor:
-        """What training minimises on a batch: a scalar."""
+        """The scalar that training minimises on a batch."""
 
     @abstractmethod
     def loss(self, layer: int, learner: nn.Module, seen: Seen) -> torch.Tensor:
-        """What fitness is read off: a mean over the images, in units of cross-entropy."""
+        """The loss that fitness is computed from: a mean over images, in units of cross-entropy."""
 
     def losses(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """The validation losses of all candidates of all layers, after training in a repeat."""
+        """The validation losses of all candidates of all layers, after the training of a repeat."""
         learners = [
             [self.learner(layer, cell, repeat) for cell in cells]
             for layer, cells in enumerate(candidates)
@@ -67,7 +67,7 @@ class IndependentScorer(ABC, Generic[Seen]):
         options = self.setting.options
         execution = self.setting.execution
         weights = (each for layer in learners for learner in layer for each in learner.parameters())
-        # One for all candidates: what it does to a weight depends on that weight alone.
+        # One optimiser for all candidates, because a weight's step depends on that weight alone.
         optimizer = sgd(weights, 0.0, MOMENTUM, WEIGHT_DECAY, execution)
         offering = _offering(learners)
         advance = execution.replayed(partial(self._advance, learners, optimizer))
@@ -77,7 +77,7 @@ class IndependentScorer(ABC, Generic[Seen]):
             advance(self._training.at(step, offering))
 
     def _advance(self, learners: Learners, optimizer: torch.optim.SGD, shown: list[Seen]) -> None:
-        """One step of every candidate, one candidate's activations at a time."""
+        """One step of every candidate, one candidate after another to save memory."""
         optimizer.zero_grad(set_to_none=True)
         for layer, seen in zip(_offering(learners), shown, strict=True):
             for learner in learners[layer]:
@@ -88,7 +88,7 @@ class IndependentScorer(ABC, Generic[Seen]):
 
     @torch.no_grad()
     def _measure(self, learners: Learners, repeat: int) -> list[list[float]]:
-        # Batch statistics here too: the running ones lag behind after so few steps.
+        # Batch statistics here, too: the running ones lag behind after so few steps.
         steps = self.setting.validation_steps(repeat)
         execution = self.setting.execution
         sums = [
@@ -99,7 +99,7 @@ class IndependentScorer(ABC, Generic[Seen]):
         add_losses = execution.replayed(partial(self._add_losses, learners, sums))
         for step in steps if offering else ():
             add_losses(self._validation.at(step, offering))
-        # Only now are numbers looked at: a GPU would have to be waited for.
+        # Numbers are read only at the end: each read would wait for the GPU.
         return [(total / len(steps)).tolist() for total in sums]
 
     def _add_losses(self, learners: Learners, sums: list[torch.Tensor], shown: list[Seen]) -> None:
@@ -110,7 +110,7 @@ class IndependentScorer(ABC, Generic[Seen]):
 
 
 def _offering(learners: Learners) -> list[int]:
-    """Layers that have candidates; only what they show is looked at and kept."""
+    """Layers that have candidates; only their features are computed and kept."""
     return [layer for layer, row in enumerate(learners) if row]
 
 

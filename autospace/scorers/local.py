@@ -1,14 +1,13 @@
-"""Local scoring: every candidate alone, on a local model of the loss around the reference.
+"""Local and in-place scoring: a candidate is trained alone in its place in the frozen reference.
 
-With the reference frozen, replacing the output y of one of its cells by c(x) changes an image's
-loss by about q = <g, c(x) - y> + rho / 2 |c(x) - y|^2, g = dL/dy. A candidate is trained to
-minimise q, and its fitness is the predicted fall of the loss, -q, on validation images minus that
-of the reference's own cell after the same training. No gradient passes through the network, so that
-a step costs one cell.
+If the output y of one cell of the reference is replaced by c(x), the loss of an image changes by
+about q = <g, c(x) - y> + rho / 2 |c(x) - y|^2 with g = dL/dy. `LocalScorer` trains a candidate to
+minimise this local model of the loss. Fitness is the predicted decrease of the loss, -q, on
+validation images, minus that of the reference's own cell after the same training. No gradient
+passes through the network, so a step costs one cell.
 
-In-place scoring: every candidate alone, trained with the true loss inside the frozen reference.
-
-This is more expensive, because gradients pass through the later layers. It checks local scoring.
+`InPlaceScorer` trains a candidate with the true loss. It is more expensive, because gradients pass
+through all later layers, and serves to check the local model.
 """
 
 from functools import partial
@@ -43,7 +42,7 @@ class LocalScorer(IndependentScorer[LayerTrace]):
         return self.setting.candidate(layer, cell, repeat)
 
     def objective(self, layer: int, learner: nn.Module, seen: LayerTrace) -> torch.Tensor:
-        """Q up to a constant, divided by rho * mean square of y: one learning rate fits all."""
+        """Q up to a constant, over rho * mean(y^2), so that one learning rate fits all layers."""
         target = widened(seen.y) - widened(seen.g) / self._rho[layer]
         error: torch.Tensor = (widened(learner(seen.x)) - target).square().mean()
         return error / self._scale[layer]

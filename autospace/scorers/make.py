@@ -19,10 +19,10 @@ SCORERS: Final[dict[ScoringMethod, Callable[[ScoringContext, Pool], Scorer]]] = 
 
 
 def make_scorer(setting: ScoringContext, pool: Pool | None = None) -> Scorer:
-    """The scorer that the options name; it takes the cost into account if they say so.
+    """The scorer that the options name, with the cost in its fitness if they ask for it.
 
     Args:
-        setting: what it works with.
+        setting: its context.
         pool: trains the candidates of the methods in `INDEPENDENT`; by default this process.
     """
     scorer = SCORERS[setting.options.method](setting, pool or InProcess())
@@ -31,11 +31,11 @@ def make_scorer(setting: ScoringContext, pool: Pool | None = None) -> Scorer:
 
 
 class CostAware:
-    """Another scorer's fitness minus the weighted MAdds beyond those of the reference's cell.
+    """Another scorer's fitness minus a price for MAdds beyond those of the reference's cell.
 
-    This is the cost term of the loss, lambda * sum_l m_l / M, for scorers that do not train with
-    it; M are the MAdds of all reference cells. A candidate is fitter than the reference only if
-    its gain in loss exceeds the price of its additional MAdds.
+    This is the cost term of the loss, lambda * sum_l m_l / M, for scorers whose training does not
+    include it; M is the sum of the MAdds of all reference cells. A candidate is fitter than the
+    reference only if it lowers the loss by more than the price of its additional MAdds.
     """
 
     def __init__(self, scorer: Scorer, setting: ScoringContext) -> None:

@@ -1,9 +1,9 @@
 """Mixture scoring: the AutoSpace paper's differentiable fitness (equations 3 and 4).
 
-Every layer's output is a mixture of its candidates and the reference, a = softmax(alpha / tau).
-After a first stretch with uniform weights, weights and alpha are trained in turn, alpha on
-validation images with the weights frozen. Fitness is alpha_k - alpha_r, the log-odds over the
-reference.
+The output of every layer is a mixture of its candidates and the reference, with the weights
+a = softmax(alpha / tau). In the first half of the training the mixture is uniform. Then weights and
+alpha are trained in turn, alpha on validation images with the weights frozen. Fitness is
+alpha_k - alpha_r, the log-odds of a candidate over the reference.
 """
 
 from collections.abc import Sequence
@@ -87,7 +87,7 @@ class MixtureSearch:
             self._costs = [options.cost_weight * torch.tensor(row, device=device) for row in rows]
 
     def train_weights(self, batch: Batch) -> None:
-        """A step of the weights, alpha as it is."""
+        """A step of the weights, with alpha fixed."""
         self.optimizer.zero_grad(set_to_none=True)
         mixes = [_weights(alpha.detach()) for alpha in self.alphas]
         weights = list(self._supernet.parameters())
@@ -96,10 +96,10 @@ class MixtureSearch:
         self.optimizer.step()
 
     def train_alphas(self, batch: Batch) -> None:
-        """A step of alpha, the weights frozen."""
+        """A step of alpha, with the weights frozen."""
         gradients: list[torch.Tensor] = []
         with frozen(self._supernet):
-            work = partial(self._add_slopes, gradients)
+            work = partial(self._add_gradients, gradients)
             self._execution.parts.each(work, batch, gradients.clear)
         for alpha, gradient in zip(self.alphas, gradients, strict=False):
             alpha.grad = gradient
@@ -107,15 +107,15 @@ class MixtureSearch:
             total += gradient
         self._alpha_optimizer.step()
 
-    def _add_slopes(self, slopes: list[torch.Tensor], batch: Batch, share: float) -> None:
-        """Adds dL/dalpha and dL/da of a part of a batch."""
+    def _add_gradients(self, sums: list[torch.Tensor], batch: Batch, share: float) -> None:
+        """Adds dL/dalpha and dL/da of a part of a batch to the sums."""
         mixes = [_weights(alpha) for alpha in self.alphas]
         with self._execution.autocast():
             loss = self._loss(mixes, batch)
         for mix, cost in zip(mixes, self._costs, strict=False):
             loss = loss + (mix * cost).sum()
         found = torch.autograd.grad(scaled(loss, share), [*self.alphas, *mixes])
-        slopes[:] = map(torch.add, slopes, found) if slopes else found
+        sums[:] = map(torch.add, sums, found) if sums else found
 
     def _loss(self, mixes: list[torch.Tensor], batch: Batch) -> torch.Tensor:
         images, labels = batch

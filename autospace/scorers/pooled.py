@@ -1,11 +1,11 @@
-"""Scoring by a pool: any free process trains the next of the independent candidates.
+"""Scoring by a pool of processes: any free process trains the next independent candidate.
 
-Any process gives the same loss, which depends on layer, cell and repeat alone.
+Every process gives the same loss, which depends on layer, cell and repeat alone.
 """
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -20,7 +20,7 @@ from autospace.compute.machine import available_memory, cores
 from autospace.compute.pool import Plain, Pool, Report, Work
 from autospace.data.batches import Batches, BatchSource
 from autospace.networks.network import Network, placed
-from autospace.progress import Tick
+from autospace.progress import Message, Tick
 from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.local import InPlaceScorer, LocalScorer
 from autospace.scorers.probe import ProbeScorer
@@ -45,19 +45,19 @@ WIDEST_EXPANSION: Final = 6
 KEPT_TENSORS: Final = 12
 """Tensors of its hidden width that a cell keeps for the backward pass: edges, sums, expansion."""
 SPARED: Final = 4
-"""A quarter of the memory left may be filled with what the reference shows."""
+"""A quarter of the available memory may hold features of the reference."""
 SECONDS_BETWEEN_TICKS: Final = 0.2
 STEP_MADDS: Final = 7_000_000
-"""MAdds that take as long as a step of the smallest cell (measured)."""
+"""The fixed work of a step, as MAdds: a step of the smallest cell takes as long (measured)."""
 FILE: Final = "scoring.safetensors"
 Position = tuple[int, int]
 """Layer, and index among its candidates."""
 
 
 class PooledScorer:
-    """Fitness: how much lower a candidate's loss gets than that of the reference's own cell.
+    """Fitness is the loss of the reference's own cell minus the loss of the candidate.
 
-    The reference's cell, the baseline, is trained from scratch as candidates are.
+    The reference's cell, the baseline, is trained from scratch like every candidate.
     """
 
     def __init__(self, context: ScoringContext, pool: Pool) -> None:
@@ -81,8 +81,8 @@ class PooledScorer:
 
     def _losses(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         work = self._work(candidates)
-        # What is not kept is computed again for every part, so parts should then be few. This
-        # process trains all candidates step by step: they share what the reference shows.
+        # Features that are not kept are computed again for every part; then few parts are best.
+        # A single process trains all candidates together, step by step, on the same features.
         several = self._kept and self._pool.count > 1
         parts = one_by_one(work) if several else in_order(work, self._pool.count)
         requests = [
@@ -98,7 +98,7 @@ class PooledScorer:
         return found
 
     def _work(self, candidates: Sequence[Sequence[Cell]]) -> dict[Position, int]:
-        """What a step of each candidate takes, in MAdds."""
+        """The work of a step of each candidate, in MAdds."""
         shapes, batch = self._context.reference.skeleton.shapes, self._context.options.batch
         return {
             (layer, place): STEP_MADDS + batch * cell_cost(cell, shape).madds
@@ -113,7 +113,7 @@ def one_by_one(work: dict[Position, int]) -> list[list[Position]]:
 
 
 def in_order(work: dict[Position, int], count: int) -> list[list[Position]]:
-    """At most so many parts of about equal work, each of neighbouring layers."""
+    """At most `count` parts of about equal work, each of neighbouring layers."""
     whole = sum(work.values())
     parts: list[list[Position]] = [[] for _ in range(count)]
     for (position, effort), end in zip(work.items(), accumulate(work.values()), strict=True):
@@ -131,22 +131,22 @@ def _documents(
 
 
 def _input_bytes(context: ScoringContext) -> int:
-    """What the inputs of all layers take, over the training batches of a repeat."""
+    """Memory of the inputs of all layers, over the training batches of a repeat."""
     options, shapes = context.options, context.reference.skeleton.shapes
     numbers = sum(shape.in_channels * shape.resolution**2 for shape in shapes)
     return 4 * numbers * options.batch * options.steps
 
 
 class _Progress:
-    """How much of a round is done, in steps of all candidates."""
+    """Reports the progress of a round, in steps of all candidates."""
 
     def __init__(self, context: ScoringContext, work: list[int]) -> None:
         self._context, self._work, self._done = context, work, [0] * len(work)
 
     def on_message(self, index: int, message: Plain) -> None:
-        """The steps that a part has done, or a remark."""
+        """Receives the number of steps that a part has done, or a message for the user."""
         if isinstance(message, str):
-            self._context.say(message)
+            self._context.on_message(message)
             return
         self._done[index] = message
         done = sum(work * each for work, each in zip(self._work, self._done, strict=True))
@@ -158,7 +158,7 @@ class ScoringJob:
     """Training of candidates, by one of the scorers in `INDEPENDENT`; see `Job`.
 
     A request holds candidates per layer and a repeat; its result is their losses. Messages are
-    the steps done, and remarks.
+    numbers of finished steps, and texts for the user.
     """
 
     context: ScoringContext
@@ -195,7 +195,7 @@ class ScoringJob:
 
     @staticmethod
     def begin_packed(packed: Plain, report: Report) -> Work:
-        """Trains on a CPU, with what is in the file."""
+        """Trains on a CPU, with the contents of the file."""
         with safe_open(packed["file"], "pt") as stream:
             settings = json.loads(stream.metadata()["settings"])
             # Mapped, not read: all processes share one copy of the images.
@@ -259,7 +259,7 @@ def _cell(packed: Plain) -> Cell:
 
 
 def _sparing(report: Report) -> Tick:
-    """Reports the steps done, but not all the time."""
+    """Reports the number of finished steps, but at most once per `SECONDS_BETWEEN_TICKS`."""
     last = 0.0
 
     def tick(done: int, total: int) -> None:
@@ -272,7 +272,7 @@ def _sparing(report: Report) -> Tick:
 
 
 def fitting_count(
-    skeleton: Skeleton, candidates: int, batch: int, threads: int, say: Callable[[str], None]
+    skeleton: Skeleton, candidates: int, batch: int, threads: int, on_message: Message
 ) -> int:
     """Number of processes that cores, memory and the amount of work allow.
 
@@ -281,7 +281,7 @@ def fitting_count(
         candidates: number of candidates per layer and round.
         batch: number of training images per step.
         threads: number of threads of each process.
-        say: receives a message if memory limits the number.
+        on_message: receives a message if memory limits the number.
     """
     width = max(shape.in_channels * shape.resolution**2 for shape in skeleton.shapes)
     cell = 4 * batch * width * WIDEST_EXPANSION * KEPT_TENSORS
@@ -290,5 +290,6 @@ def fitting_count(
     wanted = max(1, min(cores() // threads, candidates * len(skeleton.layers)))
     count = max(1, min(wanted, by_memory))
     if count < wanted:
-        say(f"{count} cells are trained at a time instead of {wanted}, because memory is short")
+        problem = f"{count} cells are trained at a time instead of {wanted}"
+        on_message(f"{problem}, because memory is short")
     return count

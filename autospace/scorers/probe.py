@@ -1,13 +1,13 @@
 """Probe scoring: every candidate alone on the frozen reference's features, with its own classifier.
 
-A candidate reads what its layer reads in the reference network, is joined as there, and feeds a
-small classifier of its own: ReLU, average pooling to a few pixels, a linear layer. Cell and
-classifier are trained together on the true labels; fitness is how much lower the validation loss
-gets than with the reference's own cell. Nothing downstream has to be imitated, and no gradient
-passes through the network: a step costs one cell.
+A candidate gets the input of its layer in the reference network, and the layer's shortcut if there
+is one. A small classifier of its own reads its output: ReLU, average pooling to a few pixels, a
+linear layer. Cell and classifier are trained together on the true labels. Fitness is the validation
+loss with the reference's own cell minus that with the candidate. The candidate need not imitate the
+reference, and no gradient passes through the network, so a step costs one cell.
 
-Kin: linear classifier probes (Alain and Bengio, 2016) and greedy layer-wise training (Belilovsky
-et al., ICML 2019), here to measure cells.
+Related methods are linear classifier probes (Alain and Bengio, 2016) and greedy layer-wise training
+(Belilovsky et al., ICML 2019); here they measure cells.
 """
 
 import torch
@@ -24,7 +24,7 @@ from autospace.spaces.cells.cell import Cell, LayerShape
 
 
 class Probe(nn.Module):
-    """A candidate and the classifier that reads it: layer input [N, C, H, W] -> logits."""
+    """A candidate and its classifier: layer input [N, C, H, W] -> logits."""
 
     def __init__(self, module: CellModule, shape: LayerShape, classes: int, pool: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class ProbeScorer(IndependentScorer[LayerInput]):
         super().__init__(setting, layer_inputs)
 
     def learner(self, layer: int, cell: Cell, repeat: int) -> nn.Module:
-        """The cell and a classifier that starts alike for all candidates of the layer."""
+        """The cell, and a classifier with equal initial weights for all candidates of a layer."""
         skeleton = self.setting.reference.skeleton
         module = self.setting.candidate(layer, cell, repeat)
         with torch.random.fork_rng(devices=[]):

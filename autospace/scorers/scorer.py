@@ -27,13 +27,13 @@ class ScoringConfig(Section):
 
 
 class Scorer(Protocol):
-    """Gives every candidate a fitness; independent of populations."""
+    """Gives every candidate a fitness; it knows nothing of populations."""
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         """Fitness of every candidate of every layer; 0 is as good as the reference.
 
         Args:
             candidates: per layer, any number of cells, each with a path from input to output.
-            repeat: 0, or which time the same cells are scored again, on other images.
+            repeat: 0 for the first score; each further score of the same cells uses other images.
         """
         ...

@@ -29,7 +29,7 @@ CATALOGUE: Final[dict[str, CatalogueEntry]] = {
         "one short training per architecture",
     ),
     "random-ws": CatalogueEntry(
-        "judges random architectures with the shared weights of a supernet",
+        "evaluates random architectures with the shared weights of a supernet",
         "Li and Talwalkar, UAI 2019",
         ONE_SUPERNET,
     ),
@@ -69,7 +69,7 @@ CATALOGUE: Final[dict[str, CatalogueEntry]] = {
         ONE_SUPERNET,
     ),
     "pnas": CatalogueEntry(
-        "chooses layer by layer; a predictor picks the extensions to judge",
+        "chooses layer by layer; a predictor picks the extensions to evaluate",
         "Liu et al., ECCV 2018",
         "one supernet, or every architecture",
     ),

@@ -1,4 +1,4 @@
-"""A whole search: data, method, finalists, result. It can be resumed after any step."""
+"""A whole search: data, method, finalists, result; it can be resumed after any step."""
 
 import time
 from dataclasses import dataclass, field
@@ -91,7 +91,7 @@ MOST_LISTED = 20
 
 @dataclass
 class SearchProgress(Stateful):
-    """How far a search has come; grows with every step."""
+    """The progress of a search, which every step extends."""
 
     remembered: ClassVar[tuple[str, ...]] = ("done", "seconds", "trajectory")
     records: ClassVar[tuple[type, ...]] = (TrajectoryPoint,)
@@ -118,7 +118,7 @@ class SearchProgress(Stateful):
 
 @dataclass
 class _Remembered(Stateful):
-    """All that goes into the file of a search."""
+    """Everything that is saved of a search."""
 
     remembered: ClassVar[tuple[str, ...]] = ("method", "trials", "progress")
 
@@ -228,7 +228,7 @@ def check_comparable(method: SearchMethod) -> None:
 
 
 def compared_gradients(method: SearchMethod, observer: Observer) -> list[InterferencePoint]:
-    """The agreement of gradients, if the settings ask for it."""
+    """The agreement of gradients between architectures, if the settings ask for it."""
     pairs = method.problem.supernet.interference
     if not pairs:
         return []
@@ -258,7 +258,7 @@ def _advance(
     progress: SearchProgress,
     observer: Observer,
 ) -> None:
-    """Does the steps that are left, and saves now and then, at the end, and when stopped."""
+    """Does the remaining steps; saves every 20 seconds, at the end, and when it is stopped."""
     saved = time.monotonic()
     while progress.done < method.steps:
         started = time.monotonic()
@@ -284,7 +284,7 @@ def _finalists(
     progress: SearchProgress,
     observer: Observer,
 ) -> list[Ranked]:
-    """The best of the ranking, each trained alone under one recipe; the best of those first."""
+    """The best of the ranking, each trained alone with the same recipe, then sorted by accuracy."""
     chosen = method.ranked()[: method.problem.config.finalists]
     for index, each in enumerate(chosen):
         observer.tick("finalists", index, len(chosen))
@@ -305,7 +305,7 @@ def _result(
 ) -> SearchResult:
     best, config = finalists[0].path, problem.config
     cost = problem.choices.cost(best)
-    # Where the images lie belongs to a machine, not to the result.
+    # The path of the images belongs to a machine, not to the result.
     images = config.data.model_copy(update={"source": problem.images.data.name})
     return SearchResult(
         method=config.method,

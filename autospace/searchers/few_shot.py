@@ -58,7 +58,7 @@ def local_dimension(points: torch.Tensor, neighbours: int) -> float:
     farthest = nearest[:, -1:]
     smallest = torch.finfo(nearest.dtype).tiny
     logs = (nearest / farthest.clamp_min(smallest)).clamp(1e-12, 1).log().sum(1)
-    # All at one distance: as high a dimension as so many neighbours can tell from any other.
+    # All neighbours at one distance: the highest dimension that can be estimated from them.
     found = -count / logs.clamp_max(-1e-3)
     return float(found.where(farthest[:, 0] > 0, 0.0).mean())
 
@@ -100,7 +100,7 @@ def dimension_matching(neighbours: int) -> Similarity:
 
     A profile holds the dimensions of the features of 128 images after each layer from the
     candidate's own on; nothing earlier depends on the candidate. Takes a forward pass per
-    candidate. The cosine, the other similarity of the released code, says nothing here: profiles
+    candidate. The cosine, the other similarity of the released code, is no use here: profiles
     of the last layer have one entry, and all entries are positive.
     """
 
@@ -131,10 +131,10 @@ class Cut(NamedTuple):
 
 
 def best_cut(similarity: torch.Tensor) -> Cut:
-    """The cut of the largest score: of all 2^(K-1) - 1, for up to `MOST_EXACT` candidates.
+    """The cut with the largest score, among all 2^(K-1) - 1 for up to `MOST_EXACT` candidates.
 
-    Beyond that, the best that can be reached from one candidate against all others, for each of
-    them, as long as moving a single candidate to the other group raises the score.
+    For more candidates it is the best of K local optima: each starts from one candidate against all
+    others, and moves single candidates to the other group while that raises the score.
 
     Args:
         similarity: [K, K], symmetric, K at least 2; the diagonal does not count.
@@ -160,7 +160,7 @@ def best_cut(similarity: torch.Tensor) -> Cut:
 def cut_scores(similarity: torch.Tensor, sides: torch.Tensor) -> torch.Tensor:
     """Scores [M] of cuts, given as rows of 0 and 1 [M, K]; minus infinity for an empty group.
 
-    Two candidates leave no pair within a group: there each agrees with itself, by 1.
+    If no group has a pair, as with two candidates, the mean within groups counts as 1.
     """
     size = len(similarity)
     ones = sides.sum(1)
@@ -174,7 +174,7 @@ def cut_scores(similarity: torch.Tensor, sides: torch.Tensor) -> torch.Tensor:
 
 
 def _climbed(similarity: torch.Tensor, side: torch.Tensor) -> torch.Tensor:
-    """The cut after all single moves that raise the score, the best of them first."""
+    """The cut after repeated moves of the candidate that raises the score most."""
     score = float(cut_scores(similarity, side[None]))
     while True:
         moved = (side - torch.eye(len(side), dtype=side.dtype)).abs()
@@ -219,11 +219,11 @@ class Part(Stateful):
 
 
 class SplitFitness(Stateful):
-    """Judges each architecture with the weights of the part that holds it.
+    """Evaluates each architecture with the weights of the part that holds it.
 
     Args:
         problem: over the whole space.
-        splits: how often all supernets are cut in two.
+        splits: number of times that all supernets are cut in two.
         warm_up: share of the training steps before the first cut; the rest is shared out evenly.
         repeats: paths and batches over which similarities are averaged.
         similarity: of the candidates of a layer.
@@ -259,7 +259,7 @@ class SplitFitness(Stateful):
 
     @property
     def known(self) -> Mapping[Choice, float]:
-        """The judged architectures, in that order."""
+        """The accuracy of every architecture evaluated so far, in the order of evaluation."""
         return self._known
 
     @property
@@ -268,7 +268,7 @@ class SplitFitness(Stateful):
         return [part.fitness.weights for part in self.parts]
 
     def train(self, index: int) -> None:
-        """Cuts if a cut is due, then trains the part whose turn it is for one step."""
+        """Cuts the parts if a cut is due, then trains one of them, in turn, for one step."""
         if index in self._cut_before:
             self.parts = [half for part in self.parts for half in self._halves(part, index)]
         self.parts[index % len(self.parts)].fitness.train(index)
@@ -293,7 +293,7 @@ class SplitFitness(Stateful):
         return best_cut(total / self._repeats)
 
     def _halves(self, part: Part, index: int) -> list[Part]:
-        """Two parts, without one that the limits leave empty; the same if it cannot be cut."""
+        """The halves that are not empty under the limits; the part itself if it cannot be cut."""
         sizes = self._problem.choices.sizes
         whole = [layer for layer, row in enumerate(part.kept) if 1 < len(row) == sizes[layer]]
         if not whole:
@@ -334,7 +334,7 @@ class GmOptions(SposOptions):
 
 
 class NasLidOptions(GmOptions):
-    """Dimensions vary less from batch to batch than gradients do."""
+    """As for `gm`, with fewer repeats: dimensions vary less between batches than gradients do."""
 
     repeats: Annotated[int, Field(ge=1, le=1000, description="paths and batches")] = 4
     neighbours: Annotated[int, Field(ge=2, le=127, description="among 128 images")] = 20

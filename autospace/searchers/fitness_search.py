@@ -1,6 +1,6 @@
-"""Base classes of methods that first train and then judge one architecture after another.
+"""Base classes of methods that first train, and then evaluate one architecture after another.
 
-An architecture is judged on validation images, either with shared weights or after a short training
+An architecture is evaluated on validation images, with shared weights or after a short training
 from scratch.
 """
 
@@ -16,11 +16,11 @@ from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.seeds import derived_seed
 from autospace.spaces.choices import Choice
 from autospace.supernets.path_training import make_path_training
-from autospace.supernets.shared_weights import Judge, PathTraining, SharedWeights
+from autospace.supernets.shared_weights import PathEvaluator, PathTraining, SharedWeights
 
 
 class Trials(Stateful):
-    """Trains each path once, all with the same recipe and seed; remembers the results."""
+    """Trains each path once, with the same recipe and seed for all, and keeps the results."""
 
     remembered: ClassVar[tuple[str, ...]] = ("known",)
 
@@ -53,17 +53,17 @@ class Fitness(Protocol):
 
     @property
     def default_evaluations(self) -> int:
-        """How many paths are judged by default."""
+        """The number of paths that are evaluated by default."""
         ...
 
     @property
     def steps(self) -> int:
-        """How many training steps come before the first judgement."""
+        """The number of training steps before the first evaluation."""
         ...
 
     @property
     def known(self) -> Mapping[Choice, float]:
-        """What has been judged, in that order."""
+        """The accuracy of every path evaluated so far, in the order of evaluation."""
         ...
 
     @property
@@ -76,11 +76,11 @@ class Fitness(Protocol):
         ...
 
     def accuracy(self, path: Choice) -> float:
-        """Share of validation images that a path labels rightly, from 0 to 1."""
+        """Share of the validation images that a path classifies correctly, from 0 to 1."""
         ...
 
     def state(self) -> State:
-        """The judgements, and the state on which later ones depend."""
+        """The evaluations so far, and the state on which later ones depend."""
         ...
 
     def restore(self, state: State) -> None:
@@ -89,15 +89,15 @@ class Fitness(Protocol):
 
 
 class SharedFitness(Stateful):
-    """Fitness by a supernet, which is trained as the settings say."""
+    """Fitness by the shared weights of a supernet, which is trained first."""
 
-    remembered: ClassVar[tuple[str, ...]] = ("weights", "training", "judge")
+    remembered: ClassVar[tuple[str, ...]] = ("weights", "training", "evaluator")
     default_evaluations = 200
 
     def __init__(self, problem: SearchProblem) -> None:
         self.weights = SharedWeights(problem)
         self.training: PathTraining = make_path_training(self.weights)
-        self.judge = Judge(problem, self.weights.supernet)
+        self.evaluator = PathEvaluator(problem, self.weights.supernet)
 
     @property
     def steps(self) -> int:
@@ -106,12 +106,12 @@ class SharedFitness(Stateful):
 
     @property
     def known(self) -> Mapping[Choice, float]:
-        """What has been judged, in that order."""
-        return self.judge.known
+        """The accuracy of every path evaluated so far, in the order of evaluation."""
+        return self.evaluator.known
 
     @property
     def supernets(self) -> list[SharedWeights]:
-        """The one."""
+        """The only one."""
         return [self.weights]
 
     def train(self, index: int) -> None:
@@ -120,7 +120,7 @@ class SharedFitness(Stateful):
 
     def accuracy(self, path: Choice) -> float:
         """Accuracy with the current weights."""
-        return self.judge.accuracy(path)
+        return self.evaluator.accuracy(path)
 
 
 class AloneFitness(Trials):
@@ -148,7 +148,7 @@ MOST_RANKED = 100
 
 
 class FitnessSearch(SearchMethod):
-    """A search that trains what the fitness needs first; each later step judges architectures."""
+    """A search that first trains what the fitness needs, and then evaluates in every step."""
 
     remembered: ClassVar[tuple[str, ...]] = ("fitness",)
 
@@ -158,7 +158,7 @@ class FitnessSearch(SearchMethod):
 
     @property
     def most_evaluations(self) -> int:
-        """How many architectures may be judged; by default few if each is trained alone."""
+        """The number of architectures that may be evaluated; fewer by default if trained alone."""
         return self.problem.config.evaluations or self.fitness.default_evaluations
 
     @property
@@ -168,12 +168,12 @@ class FitnessSearch(SearchMethod):
 
     @property
     def search_steps(self) -> int:
-        """Number of steps after the training; each judges one architecture by default."""
+        """The number of steps after the training; each evaluates one architecture by default."""
         return self.most_evaluations
 
     @abstractmethod
     def search(self, index: int) -> None:
-        """Search step `index`, counted from 0: judges architectures."""
+        """Search step `index`, counted from 0: evaluates architectures."""
 
     @property
     def steps(self) -> int:
@@ -181,14 +181,14 @@ class FitnessSearch(SearchMethod):
         return self.fitness.steps + self.search_steps
 
     def step(self, index: int) -> None:
-        """A training step, or after the last of them a search step."""
+        """A training step; a search step after the last of them."""
         if index < self.fitness.steps:
             self.fitness.train(index)
         else:
             self.search(index - self.fitness.steps)
 
-    def judged(self, path: Choice) -> float:
-        """Accuracy of a path; counted and offered once."""
+    def evaluated(self, path: Choice) -> float:
+        """The accuracy of a path; the first time, it is counted and offered as the best."""
         new = path not in self.fitness.known
         accuracy = self.fitness.accuracy(path)
         if new:
@@ -197,7 +197,7 @@ class FitnessSearch(SearchMethod):
         return accuracy
 
     def ranked(self) -> list[Ranked]:
-        """All judged architectures, the best first; ties go to the one judged first."""
+        """All evaluated architectures, the best first; ties go to the one evaluated first."""
         known = sorted(self.fitness.known.items(), key=lambda item: -item[1])
         return [Ranked(path, value, value) for path, value in known[:MOST_RANKED]]
 
@@ -207,9 +207,9 @@ class FitnessSearch(SearchMethod):
 
 
 class OneShot(FitnessSearch):
-    """First the weights are trained, then each further step judges architectures with them."""
+    """Trains the weights of a supernet, then evaluates architectures with them."""
 
     def __init__(self, problem: SearchProblem, options: Section) -> None:
         shared = SharedFitness(problem)
         super().__init__(problem, options, shared)
-        self.weights, self.judge = shared.weights, shared.judge
+        self.weights, self.evaluator = shared.weights, shared.evaluator

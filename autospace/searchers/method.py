@@ -15,7 +15,7 @@ from autospace.supernets.shared_weights import Problem, SharedWeights
 
 @dataclass(frozen=True)
 class SearchProblem(Problem):
-    """What every method is given: a space, images, limits, a seed, and all other settings.
+    """The input of every method: a space, images, limits, a seed, and all other settings.
 
     Attributes:
         config: settings that all methods share.
@@ -48,7 +48,7 @@ class Ranked:
 
 
 class SearchMethod(Stateful, ABC):
-    """A search as a number of steps; its remembered parts hold all that later steps depend on.
+    """A search as a number of steps; its remembered parts are all that later steps depend on.
 
     All random numbers come from a stream named after the step, so that a search that is resumed
     from a saved state gives the same bytes as one that was never stopped.
@@ -62,13 +62,13 @@ class SearchMethod(Stateful, ABC):
     def __init__(self, problem: SearchProblem, options: Section) -> None:
         self.problem = problem
         self.evaluations = 0
-        """Architectures judged so far, each counted once."""
+        """Architectures evaluated so far, each counted once."""
         self.incumbent: Ranked | None = None
-        """The best so far, for the trajectory; None before anything has been judged."""
+        """The best so far, for the trajectory; None before anything has been evaluated."""
 
     @property
     def most_evaluations(self) -> int:
-        """How many architectures may be judged."""
+        """The number of architectures that may be evaluated."""
         return self.problem.config.evaluations or self.default_evaluations
 
     @property
@@ -79,7 +79,7 @@ class SearchMethod(Stateful, ABC):
     @property
     @abstractmethod
     def steps(self) -> int:
-        """How many steps the search has."""
+        """The number of steps of the search."""
 
     @abstractmethod
     def step(self, index: int) -> None:
@@ -87,7 +87,7 @@ class SearchMethod(Stateful, ABC):
 
     @abstractmethod
     def ranked(self) -> list[Ranked]:
-        """After the last step: architectures within all limits, best first, at least one."""
+        """After the last step: at least one architecture within all limits, the best first."""
 
     def details(self) -> dict[str, Any]:
         """After the last step: further content of the result, as JSON values by name."""
@@ -96,8 +96,8 @@ class SearchMethod(Stateful, ABC):
     def rated(self, paths: Sequence[Choice]) -> list[float] | None:
         """After the last step: the scores of given architectures; larger is better.
 
-        None for methods that know only the architectures that they met. Call this last: it may
-        judge architectures, which `ranked` would then include.
+        None for methods that know only architectures that they have evaluated. Call this last: it
+        may evaluate architectures, which `ranked` would then include.
         """
         del paths
         return None

@@ -1,10 +1,10 @@
 """Petridish (Hu et al., NeurIPS 2019): networks grow by candidates that learn next to their cells.
 
-The first network is trained alone. Each round takes a network from near the lower convex hull of
-cost and error and inserts the other candidates of all its layers. They learn without an effect on
-the network while it is trained further. Then those of the largest alpha replace its cells. The
-child is trained, evaluated and added to the gallery, whose front is the result. The gallery has all
-trained networks, each with its own weights and its parent.
+The first network is trained alone. Each round takes a network near the lower convex hull of cost
+and error as the parent, and inserts the other candidates of all its layers. These learn without any
+effect on the network while it is trained further. Then the candidates with the largest alphas
+replace its cells. This child is trained, evaluated and added to the gallery, which holds all
+trained networks with their weights and parents. The result is the Pareto front of the gallery.
 
 Inserted candidates learn as in section 3 of the paper. With sg(x), which stops the gradient, and
 sf(x) = x - sg(x), which is 0 but passes the gradient on, the output y of a layer's active cell
@@ -35,14 +35,14 @@ from autospace.searchers.gradient.search import Alphas
 from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice, SearchError
-from autospace.supernets.shared_weights import Judge, Loss, SharedWeights
+from autospace.supernets.shared_weights import Loss, PathEvaluator, SharedWeights
 from autospace.supernets.supernet import Supernet
 
 
 def path_with_insertions(
     supernet: Supernet, images: torch.Tensor, path: Choice, alphas: Sequence[torch.Tensor]
 ) -> torch.Tensor:
-    """Logits of a path, bit by bit; their gradient reaches all candidates and their alphas.
+    """Exactly the logits of a path; their gradient reaches all candidates and their alphas.
 
     Args:
         supernet: a graph of all its candidates is kept.
@@ -78,7 +78,7 @@ class HullPoint(NamedTuple):
 
 
 def lower_hull(points: Sequence[HullPoint]) -> list[HullPoint]:
-    """The corners of the line, cheapest first; each errs less than those before it."""
+    """The corners of the lower convex hull, the cheapest first, with decreasing error."""
     corners: list[HullPoint] = []
     for point in sorted(set(points)):
         if corners and point.error >= corners[-1].error:
@@ -90,7 +90,7 @@ def lower_hull(points: Sequence[HullPoint]) -> list[HullPoint]:
 
 
 def hull_error(corners: Sequence[HullPoint], cost: float) -> float:
-    """The error of the line at a cost that is at least that of the cheapest corner."""
+    """The error of the hull at a cost, which is at least that of the cheapest corner."""
     before = [corner for corner in corners if corner.cost <= cost]
     after = corners[len(before) :]
     left = before[-1]
@@ -101,18 +101,18 @@ def hull_error(corners: Sequence[HullPoint], cost: float) -> float:
 
 
 def near_hull(points: Sequence[HullPoint], tolerance: float) -> list[int]:
-    """Which points err at most (1 + tolerance) times as often as the line at their cost."""
+    """Indices of the points whose error is at most (1 + tolerance) times that of the hull."""
     corners = lower_hull(points)
     return [
         index
         for index, point in enumerate(points)
-        # A corner is on its line, whatever rounding says.
+        # A corner is on the hull, even if rounding moves it.
         if point in corners or point.error <= (1 + tolerance) * hull_error(corners, point.cost)
     ]
 
 
 def _turns_up(first: HullPoint, second: HullPoint, third: HullPoint) -> bool:
-    """Whether the line becomes flatter at the second point."""
+    """Whether the line through the points becomes flatter at the second."""
     run, rise = second.cost - first.cost, second.error - first.error
     return run * (third.error - first.error) > rise * (third.cost - first.cost)
 
@@ -127,9 +127,9 @@ class GalleryMember:
     Attributes:
         accuracy: on validation images, from 0 to 1.
         madds: of the whole network.
-        parent: its place in the gallery; None for the first.
+        parent: index of its parent in the gallery; None for the first.
         grown: how often it has been a parent.
-        weights: by their names in the supernet.
+        weights: by their names in the supernet, those of the path only.
     """
 
     path: Choice
@@ -164,10 +164,10 @@ class Gallery(Stateful):
         return any(member.path == path for member in self.members)
 
     def parent(self, rng: random.Random, tolerance: float) -> int:
-        """A member near the hull of MAdds and error, rather one seldom chosen, or a cheap one.
+        """A random member near the hull of MAdds and error; prefers cheap and seldom chosen ones.
 
-        The weights are those of archai's Petridish: 1 / (1 + s) for the number of times chosen and
-        for the MAdds, both scaled to [0, 1] over the eligible, added up.
+        The probabilities are proportional to the weights of archai's Petridish: 1 / (1 + s) for the
+        number of times chosen plus the same for the MAdds, both scaled to [0, 1] over the eligible.
         """
         points = [HullPoint(member.madds, 1 - member.accuracy) for member in self.members]
         eligible = near_hull(points, tolerance)
@@ -200,7 +200,7 @@ class PetridishOptions(Section):
 
 
 class Moment(NamedTuple):
-    """Where a step stands: in which growth (-1 for the first network), at which of its steps."""
+    """The growth that a step belongs to (-1 for the first network), and its place in it."""
 
     growth: int
     place: int
@@ -208,7 +208,7 @@ class Moment(NamedTuple):
 
 
 class Petridish(SearchMethod):
-    """Every network of the gallery has weights of its own; those off its path are shared."""
+    """Networks of the gallery own the weights of their path, and share all others."""
 
     remembered = ("path", "_parent", "weights", "alphas", "gallery")
     options_type: ClassVar[type[Section]] = PetridishOptions
@@ -217,7 +217,7 @@ class Petridish(SearchMethod):
         super().__init__(problem, options)
         self._options = options
         self.weights = SharedWeights(problem)
-        self.judge = Judge(problem, self.weights.supernet)
+        self.evaluator = PathEvaluator(problem, self.weights.supernet)
         self.gallery = Gallery()
         total = problem.config.supernet.steps
         self._warm = min(max(1, round(options.warm_up * total)), total)
@@ -234,11 +234,11 @@ class Petridish(SearchMethod):
 
     @property
     def steps(self) -> int:
-        """Steps of the weights; less only where no more networks may be judged."""
+        """Steps of the weights; fewer only if no further network may be evaluated."""
         return self.problem.config.supernet.steps if self.growths else self._warm
 
     def moment(self, index: int) -> Moment:
-        """Where step `index` stands."""
+        """The growth of step `index`, and its place in it."""
         if index < self._warm:
             return Moment(-1, index, self._warm)
         left = self.problem.config.supernet.steps - self._warm
@@ -247,7 +247,7 @@ class Petridish(SearchMethod):
         return Moment(growth, index - starts[growth], starts[growth + 1] - starts[growth])
 
     def step(self, index: int) -> None:
-        """A step of the network's weights, with or without insertions; the last one judges it."""
+        """A step of the network's weights, with or without insertions; the last one evaluates."""
         growth, place, length = self.moment(index)
         inserting = max(1, round(self._options.insertion * length)) if growth >= 0 else 0
         inserting = min(inserting, length - 1)
@@ -282,7 +282,7 @@ class Petridish(SearchMethod):
         return alphas
 
     def _begin(self, growth: int, inserting: int) -> None:
-        """Chooses a parent and takes up its weights."""
+        """Chooses a parent and loads its weights."""
         rng = stream(self.problem.seed, "petridish parent", growth)
         self._parent = self.gallery.parent(rng, self._options.tolerance)
         parent = self.gallery.members[self._parent]
@@ -292,12 +292,12 @@ class Petridish(SearchMethod):
         self.alphas = self._new_alphas(inserting)
 
     def _trained(self, index: int, loss: Loss, place: int, length: int) -> None:
-        # A schedule for each network: an early one is to be as well trained as a late one.
+        # Each network has its own schedule, so that early ones are trained as well as late ones.
         rate = replace(self.weights.recipe, steps=length).rate(place)
         self.weights.step(index, [loss], rate)
 
     def _insertion_step(self, index: int, place: int, length: int) -> None:
-        """Trains the parent, and beside it all candidates and alphas, on one loss."""
+        """Trains the parent, all candidates and alphas on the same loss."""
         values = self.alphas.values
 
         def loss(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -310,14 +310,14 @@ class Petridish(SearchMethod):
         self._trained(index, loss, place, length)
         self.alphas.step([value.grad for value in values])
         for value in values:
-            # Below 0 a candidate would be trained to do harm, to be taken away.
+            # A candidate with a negative alpha would be trained to increase the loss.
             value.detach().clamp_(min=0)
 
     def selected(self, growth: int) -> Choice:
-        """The network with those cells replaced for which the largest alphas stand.
+        """The parent with the cells of the largest alphas in place of its own.
 
-        Replacements that break a limit are passed over; where all lead to a known network, a
-        random one near the parent.
+        Replacements that exceed a limit are skipped. If all lead to a known network, the result is
+        a random neighbour of the parent.
         """
         choices = self.problem.choices
         rows = [value.detach().tolist() for value in self.alphas.values]
@@ -345,9 +345,9 @@ class Petridish(SearchMethod):
         return next(others, choices.draw_new(rng, known))
 
     def _hang(self) -> None:
-        """Judges the network and adds it to the gallery."""
-        self.judge.known.clear()
-        accuracy = self.judge.accuracy(self.path)
+        """Evaluates the network and adds it to the gallery."""
+        self.evaluator.known.clear()
+        accuracy = self.evaluator.accuracy(self.path)
         self.evaluations += not self.gallery.knows(self.path)
         self.offer(Ranked(self.path, accuracy, accuracy))
         madds = self.problem.choices.cost(self.path).madds
@@ -368,7 +368,7 @@ class Petridish(SearchMethod):
         return [Ranked(each.path, each.accuracy, each.accuracy) for each in front]
 
     def details(self) -> dict[str, Any]:
-        """All networks in the order of growth, with the place of each one's parent."""
+        """All networks in the order of growth, with the index of each one's parent."""
         choices = self.problem.choices
         return {
             "gallery": [

@@ -43,7 +43,7 @@ class SearchConfig(Section):
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     device: Annotated[str, Field(pattern=DEVICES, description="auto, cpu or cuda[:n]")] = "auto"
     evaluations: (
-        Annotated[int, Field(ge=1, le=10**7, description="architectures judged")] | None
+        Annotated[int, Field(ge=1, le=10**7, description="architectures evaluated")] | None
     ) = None
     finalists: Annotated[int, Field(ge=1, le=100, description="trained alone at the end")] = 3
     data: DataConfig = DataConfig()
@@ -56,7 +56,7 @@ class SearchConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _named_after_its_training(cls, given: Any) -> Any:
-        """A method that is known by how it trains the supernet says so in the settings."""
+        """A method that is named after its training of the supernet sets that training."""
         method = given.get("method") if isinstance(given, dict) else None
         if method in NAMED_AFTER_TRAINING and isinstance(given.get("supernet", {}), dict):
             return {**given, "supernet": {"training": method, **given.get("supernet", {})}}

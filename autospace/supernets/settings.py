@@ -10,7 +10,7 @@ SupernetTraining = Literal["uniform", "fair", "madds-uniform", "magic-t", "magic
 
 
 class SupernetConfig(Section):
-    """How weights that architectures share are trained, and how they are judged."""
+    """How weights that architectures share are trained, and how they are evaluated."""
 
     training: SupernetTraining = "uniform"
     steps: Annotated[int, Field(ge=1, le=10**7, description="weight steps")] = 2000

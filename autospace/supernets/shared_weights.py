@@ -62,8 +62,8 @@ class Problem:
 
     Attributes:
         choices: the candidates and the limits.
-        images: one half trains weights, on the other architectures are judged.
-        supernet: how shared weights are trained and judged.
+        images: one half trains weights, on the other architectures are evaluated.
+        supernet: how shared weights are trained and evaluated.
         magic: settings of the trainings of that name.
         seed: the root of every random stream.
     """
@@ -86,7 +86,7 @@ class Problem:
 
     @cached_property
     def validation(self) -> Batches:
-        """Batches that judge architectures; a pure function of the step."""
+        """Batches that evaluate architectures; a pure function of the step."""
         images = self.images
         seed = derived_seed(self.seed, "batches", "judging")
         return Batches(images.measured, VALIDATION_BATCH, seed, images.device, images.normaliser)
@@ -255,7 +255,7 @@ def evaluate_path(
     return measure(network, batches)
 
 
-class Judge(Stateful):
+class PathEvaluator(Stateful):
     """Validation accuracy of paths with the weights as they are; every path is evaluated once."""
 
     remembered = ("known",)

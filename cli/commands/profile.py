@@ -115,7 +115,7 @@ def _measured(
 
     with computing_in(threads):
         return measured(
-            subject, device=resolve_device(device), dtype=dtype, batch=batch, say=message
+            subject, device=resolve_device(device), dtype=dtype, batch=batch, on_message=message
         )
 
 
@@ -132,8 +132,8 @@ def _print(table: "LatencyTable") -> None:
     rows.add_column("part", no_wrap=True)
     for heading in ("channels", "pixels", "ms", "±", "n"):
         rows.add_column(heading, justify="right", no_wrap=True)
-    dearest = sorted(table.rows, key=lambda row: -row.mean_ms)
-    for row in dearest[:SHOWN_ROWS]:
+    slowest = sorted(table.rows, key=lambda row: -row.mean_ms)
+    for row in slowest[:SHOWN_ROWS]:
         pixels = f"{row.resolution}x{row.resolution}{'/2' if row.stride > 1 else ''}"
         widths = f"{row.inputs}>{row.outputs}"
         times = (f"{row.mean_ms:.4f}", f"{row.std_ms:.4f}", str(row.n))

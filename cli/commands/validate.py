@@ -67,7 +67,7 @@ def _over(value: "Value", limits: dict[str, int | None]) -> Iterator[str]:
             raise InputError("a skeleton has no cost; limits are for spaces and architectures")
         return
     kind = "the most expensive architecture" if isinstance(value, Space) else "the architecture"
-    cost = value.dearest if isinstance(value, Space) else value.cost
+    cost = value.most_expensive if isinstance(value, Space) else value.cost
     for name, most in limits.items():
         found = getattr(cost, name)
         if most is not None and found > most:

@@ -168,7 +168,7 @@ def print_architecture(
         columns.add_column("against the reference" if space else "edges", overflow="fold")
     pairs = list(zip(skeleton.shapes, architecture.candidates, strict=True))
     costs = [cell_cost(candidate.cell, shape) for shape, candidate in pairs]
-    dearest = max(each.madds for each in costs)
+    largest = max(each.madds for each in costs)
     for index, ((shape, candidate), each) in enumerate(zip(pairs, costs, strict=True)):
         reference = reference_of(space, space.layers[index]) if space else None
         row: list[str | Text] = [
@@ -177,7 +177,7 @@ def print_architecture(
             _marked(candidate, reference),
             *([fitness_text(candidate)] if scored else []),
             human(each.madds),
-            bar(each.madds, dearest),
+            bar(each.madds, largest),
             human(each.params),
         ]
         compared = changes(candidate.cell, reference.cell) if reference else ""
@@ -197,12 +197,12 @@ def print_samples(
     # Whatever is left of the line, so that the numbers are never cut.
     columns.expand = True
     columns.add_column("cells", no_wrap=True, overflow="ellipsis", ratio=1)
-    dearest = max(each.cost.madds for each in drawn)
+    largest = max(each.cost.madds for each in drawn)
     for index, architecture in enumerate(drawn):
         cost = architecture.cost
         ids = ", ".join(visible(each.id) for each in architecture.candidates)
         columns.add_row(
-            str(index), human(cost.madds), bar(cost.madds, dearest), human(cost.params), ids
+            str(index), human(cost.madds), bar(cost.madds, largest), human(cost.params), ids
         )
     note = faint("cells: one per layer, input side first; --format json names the layers")
     rich_data(header(space.name, head), "", columns, "", note)
@@ -222,9 +222,9 @@ def print_layer(layer: Layer, reference: Candidate | None, command: Sequence[str
         "",
         Text(f"{titles}{'cell' if beside else ''}", style="bold"),
     ]
-    dearest = max(cost.madds for cost in layer.costs)
+    largest = max(cost.madds for cost in layer.costs)
     for each in ordered:
-        line = _numbers(each, layer.shape, size, reference, dearest if room else 0)
+        line = _numbers(each, layer.shape, size, reference, largest if room else 0)
         line.append(clipped(born(each), origin))
         parts.append(_with_graph(line, each, reference, line.cell_len if beside else None))
     legend = "fitness: 0 is as good as the reference (*)"
@@ -278,17 +278,21 @@ def _ratio(value: int, reference: int) -> str:
 
 
 def _numbers(
-    candidate: Candidate, shape: LayerShape, size: int, reference: Candidate | None, dearest: int
+    candidate: Candidate,
+    shape: LayerShape,
+    size: int,
+    reference: Candidate | None,
+    largest: int,
 ) -> Text:
-    """Id, fitness and cost; a bar beside the MAdds unless the dearest is 0."""
+    """Id, fitness and cost; a bar next to the MAdds unless `largest` is 0."""
     cost = cell_cost(candidate.cell, shape)
     mark = " *" if reference is not None and candidate.id == reference.id else "  "
     name = visible(candidate.id)
     width = min(cell_len(name), size - 2)
     line = Text(clipped(name, width) + mark + " " * (size - 2 - width))
     line.append(f"{fitness_text(candidate):>9}{human(cost.madds):>8}")
-    if dearest:
-        drawn = bar(cost.madds, dearest)
+    if largest:
+        drawn = bar(cost.madds, largest)
         line.append("  ").append_text(drawn).append(" " * (8 - drawn.cell_len))
     return line.append(f"{human(cost.params):>8}  ")
 

@@ -11,7 +11,7 @@ from autospace.spaces import Cell, Skeleton, mbconv
 
 
 def measured(**changes: object) -> dict[str, Entry]:
-    entries = cost(quick=True, say=lambda line: None, **changes)  # type: ignore[arg-type]
+    entries = cost(quick=True, on_message=lambda line: None, **changes)  # type: ignore[arg-type]
     return {entry.metric: entry for entry in entries}
 
 

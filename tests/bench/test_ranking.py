@@ -19,19 +19,19 @@ from autospace.data.errors import DataError
 from autospace.spaces import Cell, canonical_key
 
 CPU = torch.device("cpu")
-Judge = Callable[[float], float]
+Fitness = Callable[[float], float]
 
 
 class Oracle:
-    """Knows the accuracies, and says of them what it is told to say."""
+    """Knows the accuracies, and returns a function of them as fitness."""
 
-    def __init__(self, truth: Truth, judge: Judge) -> None:
-        self._truth, self._judge = truth, judge
+    def __init__(self, truth: Truth, fitness: Fitness) -> None:
+        self._truth, self._fitness = truth, fitness
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         known = dict(zip(self._truth.layers, self._truth.accuracies, strict=True))
         assert [len(layer) for layer in candidates] == [len(known[i]) for i in sorted(known)]
-        return [[self._judge(value) for value in known[layer]] for layer in sorted(known)]
+        return [[self._fitness(value) for value in known[layer]] for layer in sorted(known)]
 
 
 @pytest.fixture
@@ -39,12 +39,12 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranking, "_setting", lambda truth, seed, device: seed)
 
 
-def measured(judge: Judge) -> dict[str, Entry]:
+def measured(fitness: Fitness) -> dict[str, Entry]:
     found = ranking.ranking(
         seeds=2,
         device=CPU,
-        say=lambda line: None,
-        make=lambda setting: Oracle(frozen_truth(), judge),
+        on_message=lambda line: None,
+        make=lambda setting: Oracle(frozen_truth(), fitness),
     )
     return {entry.metric: entry for entry in found}
 
@@ -102,10 +102,10 @@ def test_the_ground_truth_is_worth_asking() -> None:
 
 def test_data_of_other_classes_has_no_ground_truth() -> None:
     with pytest.raises(DataError, match=r"4 classes; the ground truth has 10 \(CIFAR-10\)"):
-        ranking.ranking(seeds=1, device=CPU, say=lambda line: None, source="synthetic")
+        ranking.ranking(seeds=1, device=CPU, on_message=lambda line: None, source="synthetic")
 
 
 @pytest.mark.slow
 def test_the_default_scorer_ranks_better_than_chance() -> None:
-    (tau, _) = ranking.ranking(seeds=1, device=CPU, say=lambda line: None)
+    (tau, _) = ranking.ranking(seeds=1, device=CPU, on_message=lambda line: None)
     assert tau.value > 0.4

@@ -24,7 +24,7 @@ class Reversed:
 
 
 def measured(**changes: object) -> dict[str, Entry]:
-    entries = recovery(seeds=1, say=lambda line: None, **changes)  # type: ignore[arg-type]
+    entries = recovery(seeds=1, on_message=lambda line: None, **changes)  # type: ignore[arg-type]
     return {entry.metric: entry for entry in entries}
 
 

@@ -22,8 +22,8 @@ def values(monkeypatch: pytest.MonkeyPatch) -> Values:
     found = {"speed": 2.0, "recovery": 0.9, "ranking": 0.6, "cost": 0.0}
 
     def suite(name: str) -> Callable[..., list[Entry]]:
-        def measure(order: Any, say: Callable[[str], None]) -> list[Entry]:
-            say(f"{name}: measuring")
+        def measure(order: Any, on_message: Callable[[str], None]) -> list[Entry]:
+            on_message(f"{name}: measuring")
             better = "lower" if name == "cost" else "higher"
             return [entry("metric", found[name], suite=name, better=better, spread=0.01)]
 

@@ -39,7 +39,7 @@ def test_the_table_has_every_part_that_a_cell_on_the_skeleton_may_need(digits: P
     assert table.check.networks == 2
 
 
-def test_people_get_the_dearest_parts_and_how_far_to_trust_them(run: Run) -> None:
+def test_people_get_the_most_expensive_parts_and_how_far_to_trust_them(run: Run) -> None:
     ran = run("profile", "--skeleton", "digits")
     assert ran.code == 0
     lines = ran.out.splitlines()

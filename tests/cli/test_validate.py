@@ -157,15 +157,17 @@ def test_a_cell_neither_fitter_nor_cheaper_than_the_reference_is_a_warning(
     assert (f"warning: {expected}\n" in ran.err) is warned
 
 
-def test_a_limit_that_the_dearest_architecture_exceeds_fails(run: Run, space_file: Path) -> None:
-    dearest = load(space_file).dearest
-    words = ("validate", space_file, "--max-madds", dearest.madds, "--max-params")
-    assert run(*words, dearest.params).code == 0
-    ran = run(*words, dearest.params - 1)
+def test_a_limit_that_the_most_expensive_architecture_exceeds_fails(
+    run: Run, space_file: Path
+) -> None:
+    most = load(space_file).most_expensive
+    words = ("validate", space_file, "--max-madds", most.madds, "--max-params")
+    assert run(*words, most.params).code == 0
+    ran = run(*words, most.params - 1)
     assert ran.code == 1
-    numbers = f"{dearest.params:,} params, more than --max-params {dearest.params - 1:,}"
+    numbers = f"{most.params:,} params, more than --max-params {most.params - 1:,}"
     assert f"failed: the most expensive architecture has {numbers}\n" in ran.err
-    found = json.loads(run(*words, dearest.params - 1, "--format", "json").out)
+    found = json.loads(run(*words, most.params - 1, "--format", "json").out)
     assert (found["valid"], len(found["failures"])) == (True, 1)
 
 

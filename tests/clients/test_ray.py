@@ -81,5 +81,5 @@ def test_a_tuner_runs_on_it(tmp_path: Path) -> None:
     results = tuner.fit()
     assert len(results) == 2 * 3
     assert_all_return(space, (each.config for each in results), everything=False)
-    dearest = {name: each["grid_search"][-1] for name, each in grid.items()}
-    assert results.get_best_result().config == dearest
+    most_expensive = {name: each["grid_search"][-1] for name, each in grid.items()}
+    assert results.get_best_result().config == most_expensive

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from autospace.comparison.matching import draw, match, unmatched
-from autospace.comparison.verdict import ComparedPair, judge
+from autospace.comparison.verdict import ComparedPair, compare_pairs
 from autospace.evaluators.evaluator import Evaluation, EvaluationRequest, architecture_key
 from autospace.seeds import derived_seed
 from autospace.spaces import (
@@ -92,7 +92,7 @@ def simulated(
             column.append(error(network) + noise(np.random.default_rng(stream)))
         errors.append([each - shift * (place == len(pools) - 1) for each in column])
     labels = [f"space {place}" for place in range(len(spaces))]
-    return judge(errors, labels, paired=matched, method="train")
+    return compare_pairs(errors, labels, paired=matched, method="train")
 
 
 def by_cost(network: Architecture) -> float:

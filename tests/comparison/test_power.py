@@ -94,7 +94,7 @@ class _Drawn:
         return [each[:count].tolist() for each in self._errors]
 
     def verdict(self, effect: float) -> tuple[int, bool]:
-        count = planned(self.first, effect, 1000, paired=True, say=lambda _: None)
+        count = planned(self.first, effect, 1000, paired=True, on_message=lambda _: None)
         test = stats.ttest_rel(*self._errors[:, :count])
         return count, bool(test.pvalue < 1 - PLANNED_LEVEL)
 
@@ -111,7 +111,7 @@ def test_a_plan_keeps_the_error_rate_and_the_power_it_promises() -> None:
 
 def test_a_plan_never_more_than_doubles_between_two_looks() -> None:
     drawn = _Drawn(0, 6.0, 0.0)
-    count = planned(drawn.first, 1.0, 1000, paired=True, say=lambda _: None)
+    count = planned(drawn.first, 1.0, 1000, paired=True, on_message=lambda _: None)
     steps = [*drawn.looks, count]
     assert steps[0] == PILOT
     assert all(after <= 2 * before for before, after in pairwise(steps))
@@ -120,7 +120,7 @@ def test_a_plan_never_more_than_doubles_between_two_looks() -> None:
 
 def test_a_plan_ends_with_what_there_is_and_says_so() -> None:
     said: list[str] = []
-    count = planned(_Drawn(0, 6.0, 0.0).first, 1.0, 20, paired=True, say=said.append)
+    count = planned(_Drawn(0, 6.0, 0.0).first, 1.0, 20, paired=True, on_message=said.append)
     assert count == 20
     assert said[-1].endswith("at most 20 networks are possible")
-    assert planned(_Drawn(0, 6.0, 0.0).first, 1.0, 5, paired=True, say=said.append) == 5
+    assert planned(_Drawn(0, 6.0, 0.0).first, 1.0, 5, paired=True, on_message=said.append) == 5

@@ -138,7 +138,7 @@ def test_a_network_drawn_again_gets_another_seed(start: Start, tmp_path: Path) -
 def test_proxies_are_called_proxies(start: Start, method: str) -> None:
     found = json.loads(_run(start(evaluator={"method": method, "recalibration": 1})))
     assert found["evaluator"]["proxy"] is True
-    assert found["sentence"].startswith(f"judged by the proxy {method}")
+    assert found["sentence"].startswith(f"evaluated by the proxy {method}")
     assert found["unit"] == ("share" if method == "supernet" else "dominance")
     assert any("is a proxy" in note for note in found["notes"])
 

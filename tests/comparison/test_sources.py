@@ -34,9 +34,9 @@ def test_random_cells_like_those_of_a_space_are_as_many_and_no_dearer(tmp_path: 
     assert (found.name, found.skeleton) == ("random@space.json", SKELETON)
     for layer, like in zip(found.layers, space(CHEAP).layers, strict=True):
         assert len(layer.candidates) == len(like.candidates)
-        dearest = max(cost.madds for cost in like.costs)
+        most_expensive = max(cost.madds for cost in like.costs)
         costs = [cell_cost(each.cell, layer.shape).madds for each in layer.candidates]
-        assert max(costs) <= dearest
+        assert max(costs) <= most_expensive
         assert {e.operation for c in layer.candidates for e in c.cell.edges} <= {*found.operations}
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.comparison.statistics import Interval, MeanDifference
-from autospace.comparison.verdict import judge, not_comparable, sentence, verdict_of
+from autospace.comparison.verdict import compare_pairs, not_comparable, sentence, verdict_of
 from autospace.evaluators.evaluator import PROXIES, EvaluationMethod
 
 ERRORS = st.lists(st.integers(0, 1000).map(lambda n: n / 1000), min_size=6, max_size=6)
@@ -50,13 +50,13 @@ def test_without_a_winner_it_says_what_is_excluded() -> None:
 @pytest.mark.parametrize("method", PROXIES)
 def test_a_proxy_is_called_a_proxy(method: EvaluationMethod) -> None:
     errors = [[5.0, 6, 7, 8, 9, 10], [1.0, 2, 3, 4, 5, 3]]
-    (pair,) = judge(errors, ["a", "b"], paired=True, method=method)
-    assert pair.sentence.startswith(f"judged by the proxy {method} (")
+    (pair,) = compare_pairs(errors, ["a", "b"], paired=True, method=method)
+    assert pair.sentence.startswith(f"evaluated by the proxy {method} (")
 
 
 def test_scores_that_are_no_errors_are_compared_by_chances() -> None:
     errors = [[-1.0, -2, -3, -4, -5, -6], [-1000.0, -2000, -3, -4000, -5000, -6000]]
-    (pair,) = judge(errors, ["a", "b"], paired=True, method="naswot")
+    (pair,) = compare_pairs(errors, ["a", "b"], paired=True, method="naswot")
     assert pair.test == "DeLong"
     assert "scores higher than one from a with probability" in pair.sentence
     assert "points" not in pair.sentence
@@ -67,8 +67,8 @@ def test_scores_that_are_no_errors_are_compared_by_chances() -> None:
 def test_swapping_the_spaces_swaps_the_verdict_and_nothing_else(
     a: list[float], b: list[float], paired: bool
 ) -> None:
-    (there,) = judge([a, b], ["first", "second"], paired=paired, method="train")
-    (back,) = judge([b, a], ["second", "first"], paired=paired, method="train")
+    (there,) = compare_pairs([a, b], ["first", "second"], paired=paired, method="train")
+    (back,) = compare_pairs([b, a], ["second", "first"], paired=paired, method="train")
     assert back.verdict == {"a": "b", "b": "a", "none": "none"}[there.verdict]
     numbers = re.compile(r"\d+\.\d+")
     if there.verdict != "none":
@@ -81,7 +81,7 @@ def test_swapping_the_spaces_swaps_the_verdict_and_nothing_else(
 def test_several_spaces_are_held_against_the_first_by_holm() -> None:
     first = [5.0, 6.1, 7.2, 5.4, 6.6, 7.1]
     others = [[each - 1 - 0.1 * i for i, each in enumerate(first)], [5.1, 6.0, 7.0, 5.5, 6.7, 7.0]]
-    found = judge([first, *others], ["x", "y", "z"], paired=True, method="train")
+    found = compare_pairs([first, *others], ["x", "y", "z"], paired=True, method="train")
     assert [pair.b for pair in found] == [1, 2]
     assert [pair.verdict for pair in found] == ["b", "none"]
     assert found[0].level == pytest.approx(0.975)
@@ -99,10 +99,10 @@ def test_spaces_that_share_no_cost_are_told_with_their_ranges() -> None:
 
 
 @given(ERRORS, ERRORS, st.booleans())
-def test_shares_and_points_are_judged_alike(a: list[float], b: list[float], paired: bool) -> None:
+def test_shares_and_points_are_compared_alike(a: list[float], b: list[float], paired: bool) -> None:
     points = [[round(100 * error, 6) for error in errors] for errors in (a, b)]
-    (small,) = judge([a, b], ["first", "second"], paired=paired, method="train")
-    (large,) = judge(points, ["first", "second"], paired=paired, method="train")
+    (small,) = compare_pairs([a, b], ["first", "second"], paired=paired, method="train")
+    (large,) = compare_pairs(points, ["first", "second"], paired=paired, method="train")
     assert 100 * small.effect.value == pytest.approx(large.effect.value, abs=1e-9)
     assert [100 * end for end in small.interval] == pytest.approx([*large.interval], abs=1e-9)
     assert small.superiority == large.superiority

@@ -60,7 +60,7 @@ def test_a_run_returns_what_it_wrote(finished: Path) -> None:
     assert from_json((finished / "space.json").read_text()) == space
 
 
-def test_by_default_no_architecture_exceeds_the_dearest_reference(finished: Path) -> None:
+def test_by_default_no_architecture_exceeds_the_most_expensive_reference(finished: Path) -> None:
     space = load(finished)
     references = [
         [
@@ -71,7 +71,7 @@ def test_by_default_no_architecture_exceeds_the_dearest_reference(finished: Path
         for layer in space.layers
     ]
     limit = fixed_cost(space.skeleton).madds + sum(map(max, references))
-    assert space.budget.max_madds == limit >= space.dearest.madds
+    assert space.budget.max_madds == limit >= space.most_expensive.madds
     assert space.budget.max_params is None
 
 

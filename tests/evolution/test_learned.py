@@ -10,7 +10,7 @@ from autospace.evolution.loop import evolve, learned_space
 from autospace.evolution.plan import Plan
 from autospace.evolution.population import EvolutionState, LayerState
 from autospace.spaces import Budget, Skeleton, Space, from_json, mbconv, to_json
-from autospace.spaces.cost import dearest_reference, layer_shares
+from autospace.spaces.cost import layer_shares, most_expensive_reference
 from tests.strategies import skeletons
 from tests.tiny import REFERENCES, SHAPE, SKELETON, ClosedForm, finish, member, one_max, plan
 
@@ -33,10 +33,10 @@ def _space(some: Plan, state: EvolutionState, budget: Budget | None = None) -> S
 def test_no_architecture_of_a_learned_space_exceeds_the_budget(
     skeleton: Skeleton, madds: int | None, params: int | None, seed: int
 ) -> None:
-    dearest = dearest_reference(skeleton, CELLS)
+    most_expensive = most_expensive_reference(skeleton, CELLS)
     budget = Budget(
-        None if madds is None else dearest.madds + madds,
-        None if params is None else dearest.params + params,
+        None if madds is None else most_expensive.madds + madds,
+        None if params is None else most_expensive.params + params,
     )
     some = plan(
         skeleton=skeleton,
@@ -48,11 +48,11 @@ def test_no_architecture_of_a_learned_space_exceeds_the_budget(
     # Dear cells score best, so that evolution pushes against the limit.
     final = finish(some, score=lambda cell: one_max(cell) + cell.expansion)
     space = _space(some, final, budget)
-    fixed_and_dearest = (
+    fixed_and_most_expensive = (
         [max(cost.madds for cost in layer.costs) for layer in space.layers],
-        space.dearest,
+        space.most_expensive,
     )
-    assert budget.allows(fixed_and_dearest[1])
+    assert budget.allows(fixed_and_most_expensive[1])
     extreme = space.architecture(
         {
             layer.shape.name: max(

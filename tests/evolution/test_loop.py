@@ -18,7 +18,7 @@ from autospace.evolution.population import EvolutionState
 from autospace.spaces import Budget, Cell
 from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.cells.variation import CellPrior
-from autospace.spaces.cost import dearest_reference, layer_shares
+from autospace.spaces.cost import layer_shares, most_expensive_reference
 from tests.tiny import REFERENCES, SKELETON, ClosedForm, finish, one_max, plan, space_bytes
 
 MODES: list[dict[str, Any]] = [
@@ -126,8 +126,8 @@ def _offers(some: Plan) -> list[tuple[EvolutionState, list[list[Any]]]]:
 @given(plans)
 def test_every_offer_is_new_at_its_layer_has_a_path_and_is_in_its_share(some: Plan) -> None:
     cells = [cell for _, cell in some.references]
-    dearest = dearest_reference(some.skeleton, cells)
-    budget = Budget(dearest.madds, dearest.params + 500)
+    most_expensive = most_expensive_reference(some.skeleton, cells)
+    budget = Budget(most_expensive.madds, most_expensive.params + 500)
     shares = layer_shares(some.skeleton, cells, budget)
     some = plan(
         operators={"population": some.operators.population},
@@ -279,8 +279,8 @@ def test_a_cell_whose_training_diverged_comes_last_and_the_run_goes_on(broken: f
 
 def test_drawn_cells_are_accounted_for() -> None:
     cells = [cell for _, cell in REFERENCES]
-    dearest = dearest_reference(SKELETON, cells)
-    shares = layer_shares(SKELETON, cells, Budget(dearest.madds))
+    most_expensive = most_expensive_reference(SKELETON, cells)
+    shares = layer_shares(SKELETON, cells, Budget(most_expensive.madds))
     states = list(evolve(plan(limits=(shares,), generations=6), ClosedForm()))
     for state in states:
         for layer in state.history[-1].layers:

@@ -1,4 +1,4 @@
-"""The correction from sums of parts to networks, and how it is judged."""
+"""The correction from sums of parts to networks, and how it is evaluated."""
 
 import random
 

@@ -79,15 +79,15 @@ def test_no_network_of_allowed_cells_is_over_the_limit(
     allowed = [[c for c in [*references, *offered] if budget.allows(c, i)] for i in layers]
     for layer in layers:
         assert all(reference in allowed[layer] for reference in references)
-    dearest = [
+    most_expensive = [
         max(some, key=lambda cell: prediction.cell_ns(cell, shape))
         for some, shape in zip(allowed, skeleton.shapes, strict=True)
     ]
-    for network in (dearest, [rng.choice(some) for some in allowed]):
+    for network in (most_expensive, [rng.choice(some) for some in allowed]):
         assert prediction.network_ns(network) <= limit * 1e6
 
 
-def test_reference_is_what_the_dearest_reference_architecture_takes() -> None:
+def test_reference_is_what_the_most_expensive_reference_architecture_takes() -> None:
     table = table_for(SKELETON)
     prediction = Prediction(table, SKELETON)
     budget = latency_budget(table, SKELETON, REFERENCES, "reference")

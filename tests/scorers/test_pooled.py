@@ -135,7 +135,9 @@ def test_remarks_of_workers_are_said_and_steps_are_ticked(
                 yield place, [[0.5] * len(row) for row in request["candidates"]]
 
     watched = replace(
-        make_setting("probe", steps=6), say=said.append, tick=lambda *tick: ticks.append(tick)
+        make_setting("probe", steps=6),
+        on_message=said.append,
+        tick=lambda *tick: ticks.append(tick),
     )
     pool: Pool = Talking()
     assert make_scorer(watched, pool).score(cells, 0) == [[0.0, 0.0], [0.0], [0.0, 0.0]]

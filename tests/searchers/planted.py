@@ -121,7 +121,7 @@ def share_found(problem: SearchProblem, path: Choice) -> float:
 
 
 class PlantedFitness:
-    """Judges paths of the planted space by what the best network of that path achieves."""
+    """Evaluates paths of the planted space by what the best network of that path achieves."""
 
     default_evaluations = 30
     steps = 0

@@ -19,7 +19,7 @@ from autospace.spaces.space import fitted_space
 from tests.searchers.problems import SKELETON, settings
 
 SPACE = family_space("mbconv", SKELETON)
-# Between the cheapest network and the dearest: most of what is drawn at random is too dear.
+# Between the cheapest and the most expensive network: most random ones exceed it.
 TIGHT = int(SPACE.madds.min + 0.3 * (SPACE.madds.max - SPACE.madds.min))
 
 # Much time for nothing that is asked here.

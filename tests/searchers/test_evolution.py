@@ -49,7 +49,7 @@ def test_children_are_mutants_in_one_layer_of_the_fittest_that_is_alive() -> Non
     assert known[method.ranked()[0].path] == max(known.values())
 
 
-def test_nothing_is_judged_twice_until_there_is_nothing_new() -> None:
+def test_nothing_is_evaluated_twice_until_there_is_nothing_new() -> None:
     method = run(200, population=10, sample=3)
     assert method.evaluations == len(method.fitness.known) == 81
 

@@ -39,21 +39,21 @@ def test_a_state_taken_up_after_every_step_changes_nothing(variant: str, tmp_pat
     assert parts.incumbent == whole.incumbent
 
 
-def test_what_is_judged_is_counted_once_and_ranked() -> None:
+def test_what_is_evaluated_is_counted_once_and_ranked() -> None:
     method = make_method(make_problem(method="random", evaluations=3))
     assert isinstance(method, FitnessSearch)
     for index in range(method.steps):
         method.step(index)
     known = method.fitness.known
     first = next(iter(known))
-    assert method.judged(first) == known[first]
+    assert method.evaluated(first) == known[first]
     assert method.evaluations == len(known) == 3
     scores = [each.score for each in method.ranked()]
     assert scores == sorted(known.values(), reverse=True)
     assert method.rated(list(known)) == list(known.values())
 
 
-def test_few_are_judged_by_default_where_each_is_trained_alone() -> None:
+def test_few_are_evaluated_by_default_where_each_is_trained_alone() -> None:
     defaults = {
         fitness: make_method(
             make_problem(method="evolution", evaluations=None, options={"fitness": fitness})

@@ -17,7 +17,7 @@ from autospace.searchers.gradient.search import Alphas, GradientSearch, Rows
 from autospace.spaces import Budget
 from autospace.spaces.choices import Choice, Choices, limits_of
 from autospace.spaces.files.library import family_space
-from autospace.supernets.shared_weights import Judge
+from autospace.supernets.shared_weights import PathEvaluator
 from autospace.supernets.supernet import Supernet
 from tests.searchers.problems import SKELETON, make_problem
 
@@ -85,18 +85,18 @@ def test_no_path_over_a_limit_is_ever_run(name: str, monkeypatch: pytest.MonkeyP
     ("judgements", "evaluations", "after"),
     [(1, None, [11]), (3, None, [5, 8, 11]), (3, 2, [7, 11]), (100, None, list(range(3, 12)))],
 )
-def test_the_derived_architecture_is_judged_evenly_and_at_the_end(
+def test_the_derived_architecture_is_evaluated_evenly_and_at_the_end(
     judgements: int, evaluations: int | None, after: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged: list[int] = []
+    evaluated: list[int] = []
     step = -1
-    original = Judge.accuracy
+    original = PathEvaluator.accuracy
 
-    def noted(self: Judge, path: Choice) -> float:
-        judged.append(step)
+    def noted(self: PathEvaluator, path: Choice) -> float:
+        evaluated.append(step)
         return original(self, path)
 
-    monkeypatch.setattr(Judge, "accuracy", noted)
+    monkeypatch.setattr(PathEvaluator, "accuracy", noted)
     method = make(
         "darts",
         evaluations=evaluations,
@@ -105,19 +105,19 @@ def test_the_derived_architecture_is_judged_evenly_and_at_the_end(
     )
     for step in range(method.steps):
         method.step(step)
-    assert judged == after
+    assert evaluated == after
     assert method.evaluations <= len(after)
     assert method.ranked()[0].accuracy is not None
 
 
-def test_the_same_architecture_is_judged_anew_when_weights_have_moved() -> None:
+def test_the_same_architecture_is_evaluated_anew_when_weights_have_moved() -> None:
     method = make("darts", supernet={"steps": 6})
-    method.judge_derived()
+    method.evaluate_derived()
     first = method.ranked()[0]
     torch.manual_seed(0)
     for parameter in method.weights.supernet.parameters():
         parameter.detach().copy_(torch.randn_like(parameter))
-    method.judge_derived()
+    method.evaluate_derived()
     second = method.ranked()[0]
     assert first.path == second.path
     assert first.accuracy != second.accuracy

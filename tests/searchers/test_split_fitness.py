@@ -112,11 +112,11 @@ def test_halves_inherit_weights_and_momentum() -> None:
         assert moved > 0
 
 
-def test_a_path_is_judged_by_its_part() -> None:
+def test_a_path_is_evaluated_by_its_part() -> None:
     fitness = _trained(_fitness({1: (0,), 2: (0, 1)}))
     path = (1, 1, 0)
     part = next(part for part in fitness.parts if part.holds(path))
-    assert fitness.accuracy(path) == part.fitness.judge.accuracy(
+    assert fitness.accuracy(path) == part.fitness.evaluator.accuracy(
         tuple(row.index(index) for index, row in zip(path, part.kept, strict=True))
     )
     assert dict(fitness.known) == {path: fitness.accuracy(path)}

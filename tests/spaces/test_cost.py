@@ -174,17 +174,19 @@ def test_range_and_size_are_those_of_all_architectures(space: Space) -> None:
 
 @given(spaces())
 @settings(max_examples=25)
-def test_a_space_refuses_a_budget_that_its_dearest_architecture_exceeds(space: Space) -> None:
-    dearest = max(
+def test_a_space_refuses_a_budget_that_its_most_expensive_network_exceeds(
+    space: Space,
+) -> None:
+    most = max(
         Architecture(space.skeleton, chosen).cost.madds
         for chosen in itertools.product(*(layer.candidates for layer in space.layers))
     )
-    just_enough = Budget(max_madds=dearest)
+    just_enough = Budget(max_madds=most)
     Space(space.name, space.skeleton, space.operations, space.layers, budget=just_enough)
-    too_small = Budget(max_madds=dearest - 1)
+    too_small = Budget(max_madds=most - 1)
     with pytest.raises(SpaceError) as caught:
         Space(space.name, space.skeleton, space.operations, space.layers, budget=too_small)
-    problem = f"{dearest - 1}, but the most expensive architecture of the space has {dearest}"
+    problem = f"{most - 1}, but the most expensive architecture of the space has {most}"
     assert str(caught.value) == f"budget.max_madds: {problem}"
 
 

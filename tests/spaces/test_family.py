@@ -102,7 +102,7 @@ def test_a_layer_and_an_architecture_ask_the_family() -> None:
     chosen = space.architecture({"layer_00": "c0", "layer_01": "c1"})
     assert chosen.keys == ("tanh/1", "relu/2")
     assert architecture_key(chosen).endswith(" | tanh/1 | relu/2")
-    assert space.dearest.madds - space.madds.min == 2 * (2 * 16)
+    assert space.most_expensive.madds - space.madds.min == 2 * (2 * 16)
 
 
 def test_a_cell_that_does_not_fit_is_refused_in_the_words_of_its_family() -> None:

@@ -53,7 +53,7 @@ DIGITS_COSTS = every(DIGITS)
 
 
 def budget_at(share: float, params: float | None = None) -> Budget:
-    """A budget with room for about this share of what lies between cheapest and dearest."""
+    """A budget with room for about this share of what lies between cheapest and most expensive."""
     madds = sorted(cost.madds for cost in DIGITS_COSTS.values())
     weights = sorted(cost.params for cost in DIGITS_COSTS.values())
     last = len(madds) - 1

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from autospace.spaces import Budget, Cell, Skeleton, mbconv
 from autospace.spaces.cells.cost import Cost
 from autospace.spaces.cells.family import cell_cost
-from autospace.spaces.cost import BudgetError, Share, dearest_reference, fixed_cost, layer_shares
+from autospace.spaces.cost import (
+    BudgetError,
+    Share,
+    fixed_cost,
+    layer_shares,
+    most_expensive_reference,
+)
 from autospace.spaces.space import network_cost
 from tests.strategies import cells, skeletons
 from tests.tiny import SKELETON
@@ -16,7 +22,7 @@ references = st.lists(cells(nodes=4, zero=False), min_size=1, max_size=3)
 slacks = st.none() | st.integers(0, 10**6)
 
 
-def _dearest(skeleton: Skeleton, some: list[Cell]) -> Cost:
+def _most_expensive(skeleton: Skeleton, some: list[Cell]) -> Cost:
     """By the definition: over all networks of reference cells, layer by layer."""
     madds = params = 0
     for index in range(len(skeleton.layers)):
@@ -32,20 +38,20 @@ def _dearest(skeleton: Skeleton, some: list[Cell]) -> Cost:
 
 
 @given(skeletons(), references)
-def test_the_dearest_reference_is_the_dearest_of_all_choices(
+def test_the_most_expensive_reference_is_the_most_expensive_of_all_choices(
     skeleton: Skeleton, some: list[Cell]
 ) -> None:
-    assert dearest_reference(skeleton, some) == _dearest(skeleton, some)
+    assert most_expensive_reference(skeleton, some) == _most_expensive(skeleton, some)
 
 
 @given(skeletons(), references, slacks, slacks)
 def test_cells_within_their_shares_keep_the_budget_and_references_always_fit(
     skeleton: Skeleton, some: list[Cell], madds: int | None, params: int | None
 ) -> None:
-    dearest = dearest_reference(skeleton, some)
+    most = most_expensive_reference(skeleton, some)
     budget = Budget(
-        None if madds is None else dearest.madds + madds,
-        None if params is None else dearest.params + params,
+        None if madds is None else most.madds + madds,
+        None if params is None else most.params + params,
     )
     shares = layer_shares(skeleton, some, budget).shares
     fixed = fixed_cost(skeleton)
@@ -61,8 +67,8 @@ def test_cells_within_their_shares_keep_the_budget_and_references_always_fit(
 
 def test_what_is_left_over_is_divided_in_proportion() -> None:
     some = [mbconv(3, 3)]
-    dearest = dearest_reference(SKELETON, some)
-    shares = layer_shares(SKELETON, some, Budget(dearest.madds + 10_000)).shares
+    most = most_expensive_reference(SKELETON, some)
+    shares = layer_shares(SKELETON, some, Budget(most.madds + 10_000)).shares
     needs = [cell_cost(some[0], shape).madds for shape in SKELETON.shapes]
     assert [share.madds for share in shares] == [
         need + int(10_000 * need / sum(needs)) for need in needs
@@ -71,8 +77,8 @@ def test_what_is_left_over_is_divided_in_proportion() -> None:
 
 def test_a_limit_exactly_at_the_reference_gives_every_layer_what_its_reference_costs() -> None:
     some = [mbconv(3, 3), mbconv(7, 3)]
-    dearest = dearest_reference(SKELETON, some)
-    shares = layer_shares(SKELETON, some, Budget(dearest.madds, dearest.params)).shares
+    most = most_expensive_reference(SKELETON, some)
+    shares = layer_shares(SKELETON, some, Budget(most.madds, most.params)).shares
     dear = [cell_cost(mbconv(7, 3), shape) for shape in SKELETON.shapes]
     assert shares == tuple(Share(*cost) for cost in dear)
 
@@ -81,14 +87,14 @@ def test_a_limit_exactly_at_the_reference_gives_every_layer_what_its_reference_c
 def test_a_reference_over_the_limit_is_an_error_that_names_both_numbers(
     unit: str, index: int
 ) -> None:
-    dearest = dearest_reference(SKELETON, [mbconv(3, 3)])
-    limit = dearest[index] - 1
+    most = most_expensive_reference(SKELETON, [mbconv(3, 3)])
+    limit = most[index] - 1
     budget = Budget(limit) if index == 0 else Budget(None, limit)
     with pytest.raises(BudgetError) as caught:
         layer_shares(SKELETON, [mbconv(3, 3)], budget)
     assert str(caught.value) == (
         f"budget: the limit is {limit:,} {unit}, but the reference cells need "
-        f"{dearest[index]:,}; raise the limit, or choose smaller reference cells or a "
+        f"{most[index]:,}; raise the limit, or choose smaller reference cells or a "
         "smaller skeleton"
     )
 

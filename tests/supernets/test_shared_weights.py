@@ -13,7 +13,7 @@ from autospace.runs.state import load_state, save_state
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
 from autospace.supernets.path_training import Fair, MaddsUniform
-from autospace.supernets.shared_weights import Judge, SharedWeights, Uniform
+from autospace.supernets.shared_weights import PathEvaluator, SharedWeights, Uniform
 from tests.searchers.problems import make_problem
 
 
@@ -83,9 +83,9 @@ def test_a_step_leaves_what_is_off_the_path_as_it_was(problem: SearchProblem) ->
 
 def test_the_judge_measures_what_the_network_alone_would_have(problem: SearchProblem) -> None:
     weights = SharedWeights(problem)
-    judge = Judge(problem, weights.supernet)
+    evaluate = PathEvaluator(problem, weights.supernet)
     path = problem.choices.draw(random.Random(2))
-    found = judge.accuracy(path)
+    found = evaluate.accuracy(path)
     alone = _alone(weights, path).eval()
     right = images = 0
     with torch.no_grad():
@@ -95,7 +95,7 @@ def test_the_judge_measures_what_the_network_alone_would_have(problem: SearchPro
             images += len(labels)
     assert found == right / images
     weights.step(0, [weights.loss_of(path)])
-    assert judge.accuracy(path) == found  # judged once
+    assert evaluate.accuracy(path) == found  # evaluated once
 
 
 def test_a_fair_step_trains_every_candidate(problem: SearchProblem) -> None:

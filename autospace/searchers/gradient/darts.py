@@ -6,10 +6,10 @@ option: alpha is fixed at first; alpha stops when candidates without weights lea
 (DARTS+, Liang et al., 2019); the architecture is selected by perturbation instead of by alpha
 (DARTS-PT, Wang et al., ICLR 2021).
 
-Selection by perturbation goes through the layers in random order. It takes each candidate out of
-the mixture in turn, keeps the one whose absence raises the validation loss most, and drops all
-others of the layer. The size of alpha is a poor measure of the value of a candidate to the
-supernet.
+The size of alpha is a poor measure of the value of a candidate to the supernet. Selection by
+perturbation therefore goes through the layers in random order. It removes each candidate from the
+mixture in turn, keeps the one whose absence raises the validation loss most, and drops all others
+of the layer.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,15 +51,15 @@ def unrolled_gradients(
     """Gradient of validation(w', alpha) with w' = w - rate * step(d training(w, alpha) / dw).
 
     DARTS (Liu et al., ICLR 2019), equations 7 and 8: the second-order term is a finite difference
-    along v = d validation / dw', with epsilon = 0.01 / |v|. w' is what the optimiser's own next
-    step would give, momentum and decay included; only its clipping is left out. Weights and
-    running statistics come out bit by bit as they went in.
+    along v = d validation / dw', with epsilon = 0.01 / |v|. The weights w' are those after the
+    optimiser's next step, including momentum and decay, but without clipping. Afterwards weights
+    and running statistics have exactly their old values.
 
     Args:
         supernet: whose weights both losses depend on.
         optimizer: of those weights; gives momentum and decay.
         rate: learning rate of the step.
-        alphas: what the gradient is taken for.
+        alphas: the gradient is with respect to these.
         training: the loss on a training batch, differentiable in weights and alphas.
         validation: the loss on a validation batch, likewise.
     """
@@ -84,23 +84,23 @@ def unrolled_gradients(
 
 
 def _step(optimizer: torch.optim.SGD, rate: float, training: Scalar) -> float:
-    """Does the optimiser's next step, leaving its state alone; returns -dw'/dgradient."""
+    """Does the optimiser's next step without changing its state; returns -dw'/dgradient."""
     groups = optimizer.param_groups
     weights = [p for group in groups for p in group["params"] if p.requires_grad]
     gradients = torch.autograd.grad(training(), weights, allow_unused=True)
-    slopes = dict(zip(weights, gradients, strict=True))
+    by_weight = dict(zip(weights, gradients, strict=True))
     reach = rate
     for group in groups:
         momentum, nesterov = group["momentum"], group["nesterov"]
         reach = rate * (1 + momentum) if nesterov else rate
         for weight in group["params"]:
-            gradient = slopes.get(weight)
+            gradient = by_weight.get(weight)
             if gradient is None:
                 continue
-            slope = gradient + group["weight_decay"] * weight.detach()
+            decayed = gradient + group["weight_decay"] * weight.detach()
             buffer = optimizer.state[weight].get("momentum_buffer")
-            average = slope if buffer is None else momentum * buffer + slope
-            step = slope + momentum * average if nesterov else average
+            average = decayed if buffer is None else momentum * buffer + decayed
+            step = decayed + momentum * average if nesterov else average
             weight.detach().sub_(step, alpha=rate)
     return reach
 
@@ -111,20 +111,20 @@ def _moved_gradients(
     alphas: Sequence[torch.Tensor],
     training: Scalar,
 ) -> list[torch.Tensor]:
-    """Gradient of the training loss after the weights have moved along v, where they stay."""
+    """Moves the weights along v, and returns the gradient of the training loss there."""
     with torch.no_grad():
         for weight, v in moves:
             weight += distance * v
     return list(torch.autograd.grad(training(), alphas))
 
 
-# Outweighs any loss: a layer that has been decided stays so.
+# Larger than any loss, so that decided layers do not change.
 DROPPED = -1e9
 Mixes = list[torch.Tensor]
 
 
 class Perturbation(Stateful):
-    """Decides one layer at a time, within the limits."""
+    """Selects an architecture by perturbation, one layer at a time, within the limits."""
 
     remembered = ("_kept", "rises")
 
@@ -135,7 +135,7 @@ class Perturbation(Stateful):
         self._order = stream(problem.seed, "perturbation").sample(range(len(sizes)), len(sizes))
         self._kept: list[int] = []
         self.rises: Rows = [[0.0] * size for size in sizes]
-        """Per candidate, how much the loss rose without it; 0 before its layer's turn."""
+        """Per candidate, the rise of the loss without it; 0 before its layer is decided."""
 
     @property
     def path(self) -> Choice | None:
@@ -169,7 +169,7 @@ class Perturbation(Stateful):
     def _losses(self, layer: int, mixes: Mixes) -> list[float]:
         """Mean validation loss of a mixture, then without each candidate of one of its layers.
 
-        By the statistics of each batch. The layers ahead of that one run once for all of these.
+        Batch norm uses the statistics of each batch. Earlier layers run once for all mixtures.
         """
         supernet = self._weights.supernet
         supernet.train()
@@ -188,14 +188,14 @@ class Perturbation(Stateful):
 
 
 def _dropped(mix: torch.Tensor, index: int) -> torch.Tensor:
-    """The weights of a mixture without one candidate; all others keep theirs."""
+    """The weights of a mixture without one candidate; all others stay the same."""
     left = mix.clone()
     left[index] = 0
     return left
 
 
 class DartsOptions(GradientOptions, CostOptions):
-    """First order, selected by alpha, unless asked otherwise."""
+    """First order and selection by alpha are the defaults."""
 
     order: Literal[1, 2] = 1
     weight_free_limit: (
@@ -206,7 +206,7 @@ class DartsOptions(GradientOptions, CostOptions):
 
 
 class Darts(GradientSearch):
-    """All candidates at once: memory and time grow with their number."""
+    """Trains all candidates at once: memory and time grow with their number."""
 
     remembered = ("_stopped", "_selection")
     options_type = DartsOptions
@@ -224,21 +224,21 @@ class Darts(GradientSearch):
 
     @property
     def steps(self) -> int:
-        """Those of the weights, then one for each layer that perturbation selects."""
+        """The steps of the weights, plus one for each layer that perturbation selects."""
         return super().steps + self._later
 
     @property
     def scores(self) -> Rows:
-        """Per candidate log p, or what the loss rises by without it."""
+        """Per candidate log p; after perturbation, the rise of the loss without it."""
         return super().scores if self._selection.path is None else self._selection.rises
 
     @property
     def derived(self) -> Choice:
-        """By perturbation once it has been through all layers, else by alpha."""
+        """Selected by perturbation once it has decided all layers, by alpha before."""
         return self._selection.path or super().derived
 
     def step(self, index: int) -> None:
-        """Alpha and weights; after those, a layer is selected and the rest tuned to it."""
+        """Trains alpha and weights; later steps select a layer and tune the rest to it."""
         selected = index - super().steps
         if selected < 0:
             super().step(index)
@@ -248,14 +248,14 @@ class Darts(GradientSearch):
         for later in range(start, start + self._options.tuning):
             self.weights.step(later, [self.weight_loss(later)])
         if index + 1 == self.steps:
-            self.judge_derived()
+            self.evaluate_derived()
 
     def warm_up_step(self, index: int) -> None:
-        """The mixture, next to uniform."""
+        """A step of the weights on the almost uniform mixture."""
         self.weights.step(index, [self.weight_loss(index)])
 
     def weight_loss(self, index: int) -> Loss:
-        """The mixture as alpha weighs it."""
+        """The loss of the mixture, weighted by alpha."""
         del index
         mixes = self._selection.mixes(self.alphas.probabilities)
         weights = self.weights
@@ -264,7 +264,7 @@ class Darts(GradientSearch):
         )
 
     def alpha_step(self, index: int) -> None:
-        """First or second order, unless alpha has stopped."""
+        """A step of first or second order, unless alpha has stopped."""
         if self._stopped:
             return
         self.alphas.step(self.gradients(index))
@@ -286,7 +286,7 @@ class Darts(GradientSearch):
 
     @property
     def weight_free(self) -> float:
-        """Share of the layers in which a candidate without weights between its 1x1s leads."""
+        """Share of the layers whose leading candidate has no weights between its 1x1s."""
         leaders = [row.index(max(row)) for row in self.alphas.log_probabilities]
         layers = zip(self.problem.choices.space.layers, leaders, strict=True)
         found = [is_weight_free(layer.candidates[leader].cell) for layer, leader in layers]

@@ -38,17 +38,17 @@ class Draw(NamedTuple):
 
 
 class PairDraw(NamedTuple):
-    """A path, and per layer two candidates of which it takes one; one where there is one only."""
+    """A path, and per layer two candidates including its own; one if the layer has only one."""
 
     path: Choice
     pairs: tuple[Choice, ...]
 
 
 def draw(choices: Choices, log_p: Rows, rng: random.Random) -> Draw:
-    """One candidate a layer drawn from p, whole paths drawn again while they exceed a limit.
+    """One candidate per layer drawn from p; whole paths are drawn again if they exceed a limit.
 
-    By the Gumbel-max trick: the argmax of log p plus standard Gumbel noise is distributed as p. If
-    the limits leave next to nothing of p, the allowed path of the largest perturbed sum is taken.
+    By the Gumbel-max trick, the argmax of log p plus standard Gumbel noise is distributed as p.
+    If no draw is within the limits, the result is the allowed path with the largest perturbed sum.
     """
     for _ in range(TRIES):
         noise = [[_gumbel(rng) for _ in row] for row in log_p]
@@ -60,10 +60,10 @@ def draw(choices: Choices, log_p: Rows, rng: random.Random) -> Draw:
 
 
 def draw_pairs(choices: Choices, log_p: Rows, rng: random.Random) -> PairDraw:
-    """Two distinct candidates a layer drawn from p, one of them active (ProxylessNAS, section 3.2).
+    """Two distinct candidates per layer, drawn from p, one active (ProxylessNAS, section 3.2).
 
-    The pair is drawn without replacement, then the active one by p renormalised over the pair;
-    again while the active path exceeds a limit.
+    The pair is drawn without replacement, then the active one from p renormalised over the pair.
+    Both are drawn again if the active path exceeds a limit.
     """
     for _ in range(TRIES):
         perturbed = _sums(log_p, [[_gumbel(rng) for _ in row] for row in log_p])
@@ -101,7 +101,7 @@ def _without(row: list[float], index: int) -> list[float]:
 
 
 class _Gate(torch.autograd.Function):
-    """The active candidate's output y, as it is; on the way back <dL/dy, c_j(x)> for the gates."""
+    """Returns the active candidate's output y; the backward pass gives gates <dL/dy, c_j(x)>."""
 
     @staticmethod
     def forward(
@@ -141,9 +141,9 @@ def gated_path(
         supernet: its weights may be frozen.
         images: [N, C, H, W].
         path: the active candidate of each layer.
-        weights: a tensor [K] a layer that takes the gradient of the gates; their values do not
-            matter. Layers whose tensor asks for no gradient get none.
-        seen: per layer the candidates whose gates get a gradient; those of all others get 0.
+        weights: a tensor [K] per layer that receives the gradient of the gates; its values do not
+            matter. Layers whose tensor does not require a gradient get none.
+        seen: per layer the candidates whose gates get a gradient; all others get 0.
     """
     layers = zip(supernet.choices, path, weights, seen, strict=True)
     return supernet.logits(images, [partial(_gated, *layer) for layer in layers])

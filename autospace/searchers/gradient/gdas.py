@@ -1,13 +1,12 @@
 """GDAS (Dong and Yang, CVPR 2019): a path sampled by Gumbel-softmax, trained straight through.
 
-With Gumbel noise o, the path is argmax_k (log p_k + o_k), which is distributed as p. Forward, only
-the path runs; back, the one-hot choice is taken for softmax((log p + o) / tau) (equations 3-5),
-whose temperature tau falls over the search.
+With Gumbel noise o, the path is argmax_k (log p_k + o_k), which is distributed as p. Only the path
+runs in the forward pass. The backward pass uses the gradient of softmax((log p + o) / tau) instead
+of that of the one-hot choice (equations 3-5). The temperature tau falls over the search.
 
-The published acceleration gives only the active gate a gradient, <dL/dy, y>. That is how the loss
-changes with the scale of y: not at all where y meets batch normalisation before it meets anything
-else, so that nothing would be learned in layers around which no shortcut leads. By default all
-gates have theirs.
+The published acceleration gives only the active gate a gradient, <dL/dy, y>, which is the change of
+the loss with the scale of y. If y goes straight into batch normalisation, this is 0, and layers
+without a shortcut would learn nothing. By default all gates therefore get a gradient.
 """
 
 from collections.abc import Sequence
@@ -31,7 +30,7 @@ from autospace.supernets.supernet import frozen
 
 
 class GdasOptions(GradientOptions, CostOptions):
-    """The published temperatures; the published rate and steps give a travel of 15."""
+    """The defaults are published: the rate and the number of steps give a travel of 15."""
 
     gates: Literal["full", "active"] = "full"
     alpha_travel: Annotated[float, Field(gt=0, le=1000)] = 15.0
@@ -40,7 +39,7 @@ class GdasOptions(GradientOptions, CostOptions):
 
 
 class Gdas(GradientSearch):
-    """One sampled path for the weights, and another for alpha."""
+    """Trains the weights on a sampled path, and alpha on another."""
 
     options_type = GdasOptions
 
@@ -55,11 +54,11 @@ class Gdas(GradientSearch):
         return first + (last - first) * self.progress(index)
 
     def weight_loss(self, index: int) -> Loss:
-        """The sampled path."""
+        """The loss of a sampled path."""
         return self.weights.loss_of(self._drawn(index, "weights").path)
 
     def alpha_step(self, index: int) -> None:
-        """A sampled path on a validation batch."""
+        """A step of alpha on a validation batch, with a sampled path."""
         images, labels = self.problem.validation.batch(index)
         drawn = self._drawn(index, "alpha")
         self.alphas.step(self.gradients(images, labels, drawn, self.temperature(index)))

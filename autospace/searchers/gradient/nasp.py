@@ -1,4 +1,4 @@
-"""NASP (Yao et al., AAAI 2020): proximal iterations, so that only one path is ever trained.
+"""NASP (Yao et al., AAAI 2020): proximal iterations, which train only one path at a time.
 
 With the continuous parameters alpha in [0, 1] and their discrete image
 prox(alpha) = one-hot(argmax alpha) per layer, a step is (algorithm 2)
@@ -6,8 +6,8 @@ prox(alpha) = one-hot(argmax alpha) per layer, a step is (algorithm 2)
     alpha <- clip(alpha - rate dL_val/da at a = prox(alpha), 0, 1)
     weights <- weights - rate dL_train(prox(alpha))/dweights
 
-The gradient at the discrete point is that of all gates (`gates.py`); Adam scales it as in the
-released code.
+The gradient at the discrete point is that of all gates (`gates.py`). As in the released code, Adam
+scales it.
 """
 
 from typing import Annotated
@@ -24,15 +24,16 @@ from autospace.supernets.shared_weights import Loss
 from autospace.supernets.supernet import frozen
 
 START = 0.5
-# Far below any step of alpha: decides between equals only.
+# Far below any step of alpha, so that it decides only between equal candidates.
 TIE = 1e-9
 
 
 class NaspOptions(GradientOptions):
-    """Where the defaults differ from the released code, a planted space says why.
+    """Two defaults differ from the released code, because of trials on a planted space.
 
-    As alpha is held in [0, 1], it travels less far: else many candidates meet at 1. As an argmax
-    alone never tries another candidate, it is helped at first (0 in the released code).
+    Alpha travels less far, because it is clipped to [0, 1], where many candidates would meet at 1.
+    Random candidates are tried at first (epsilon is 0 in the released code), because the argmax
+    alone never tries another candidate.
     """
 
     alpha_travel: Annotated[float, Field(gt=0, le=1000)] = 1.0
@@ -45,7 +46,7 @@ class NaspOptions(GradientOptions):
 
 
 class Nasp(GradientSearch):
-    """A discrete path for the weights, all its gates for alpha."""
+    """Trains the weights on the discrete path, and alpha on the gates of all candidates."""
 
     options_type = NaspOptions
 
@@ -67,18 +68,18 @@ class Nasp(GradientSearch):
         return [alpha.tolist() for alpha in self.alphas.values]
 
     def alpha_step(self, index: int) -> None:
-        """The gradient at the discrete point moves the continuous parameters."""
+        """Moves the continuous parameters by the gradient at the discrete point."""
         images, labels = self.problem.validation.batch(index)
         self.alphas.step(self.gradients(images, labels, self.discrete(index, "alpha")))
         for alpha in self.alphas.values:
             alpha.detach().clamp_(0, 1)
 
     def weight_loss(self, index: int) -> Loss:
-        """The discrete path."""
+        """The loss of the discrete path."""
         return self.weights.loss_of(self.discrete(index, "weights"))
 
     def discrete(self, index: int, purpose: str) -> Choice:
-        """The allowed path of the largest alphas, of equals a random one; at first also others."""
+        """The allowed path with the largest alphas, ties at random; at first also random ones."""
         rng = stream(self.problem.seed, "nasp", purpose, index)
         choices = self.problem.choices
         path = choices.best([[value + TIE * rng.random() for value in row] for row in self.scores])

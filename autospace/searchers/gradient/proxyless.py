@@ -1,7 +1,7 @@
-"""ProxylessNAS (Cai et al., ICLR 2019): binary gates, one path in memory, its cost in the loss.
+"""ProxylessNAS (Cai et al., ICLR 2019): binary gates, one path in memory, cost in the loss.
 
-A weight step trains one path drawn from p = softmax(alpha). An alpha step reads dL/dg_j at the
-binary gates of a path (`gates.py`) and takes it for dL/dp_j (equation 4):
+A weight step trains one path drawn from p = softmax(alpha). An alpha step computes dL/dg_j at the
+binary gates of a path (`gates.py`) and uses it in place of dL/dp_j (equation 4):
 
     dL/dalpha_i = sum_j dL/dg_j p_j (delta_ij - p_i)
 """
@@ -26,7 +26,7 @@ from autospace.supernets.supernet import frozen
 
 
 class ProxylessOptions(GradientOptions, CostOptions):
-    """The published search warms up for a quarter of it and moves alpha every fifth step."""
+    """As published, the warm-up takes a quarter of the steps, and every fifth moves alpha."""
 
     gates: Literal["two", "full"] = "two"
     alpha_every: Annotated[int, Field(ge=1, le=1000)] = 5
@@ -35,7 +35,7 @@ class ProxylessOptions(GradientOptions, CostOptions):
 
 
 class Proxyless(GradientSearch):
-    """Gates over two sampled candidates a layer, or over all of them."""
+    """Trains gates over two sampled candidates per layer, or over all of them."""
 
     options_type = ProxylessOptions
     # Without a first moment, candidates that were not sampled stay where they are.
@@ -47,13 +47,13 @@ class Proxyless(GradientSearch):
         self._cost = ExpectedCost(problem.choices, options, problem.device)
 
     def weight_loss(self, index: int) -> Loss:
-        """One path drawn from p."""
+        """The loss of a path drawn from p."""
         rng = stream(self.problem.seed, "proxyless path", index)
         path = draw(self.problem.choices, self.alphas.log_probabilities, rng).path
         return self.weights.loss_of(path)
 
     def alpha_step(self, index: int) -> None:
-        """Gates of a drawn path, read on a validation batch."""
+        """A step of alpha by the gates of a drawn path, on a validation batch."""
         rng = stream(self.problem.seed, "proxyless gates", index)
         choices, log_p = self.problem.choices, self.alphas.log_probabilities
         if self._two:
@@ -73,8 +73,8 @@ class Proxyless(GradientSearch):
     ) -> list[torch.Tensor | None]:
         """dL/dalpha per layer, over the candidates that are `seen`; 0 for all others.
 
-        Layers in which Zero is active get None, as in the released code: nothing that their gates
-        would be compared with has passed through them.
+        Layers whose active candidate is Zero get None, as in the released code: its output is 0, so
+        that the gates have nothing to be compared with.
         """
         pairs = list(zip(self.alphas.values, seen, strict=True))
         gates = [_renormalised(alpha, indices) for alpha, indices in pairs]
@@ -93,7 +93,7 @@ class Proxyless(GradientSearch):
 
 @torch.no_grad()
 def keep_mass(alpha: torch.Tensor, before: torch.Tensor, pair: Choice) -> None:
-    """Shifts the two that were moved so that all others keep their probabilities: in place."""
+    """Shifts the two moved alphas, in place, so that all others keep their probabilities."""
     chosen = list(pair)
     alpha[chosen] -= alpha[chosen].logsumexp(0) - before[chosen].logsumexp(0)
 
@@ -105,7 +105,7 @@ def _renormalised(alpha: torch.Tensor, indices: Choice) -> torch.Tensor:
 
 
 def _moving(alpha: torch.Tensor, indices: Choice) -> torch.Tensor:
-    """softmax(alpha) [K], in which only some move, and those share what they have together."""
+    """softmax(alpha) [K], where only some entries depend on alpha; their sum is constant."""
     chosen = torch.tensor(indices, device=alpha.device)
     p = alpha.detach().softmax(0)
     return p.index_put((chosen,), p[chosen].sum() * alpha[chosen].softmax(0))

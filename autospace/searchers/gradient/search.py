@@ -1,11 +1,12 @@
 """Base of the gradient-based methods: weights and architecture parameters alpha in turn.
 
-A step trains the weights on a training batch. After a warm-up, alpha moves first at every k-th
-step, on a validation batch and with the weights frozen. Now and then, and after the last step, the
-architecture of the largest alphas is judged as a path with the shared weights.
+Every step trains the weights on a training batch. After a warm-up, every k-th step first moves
+alpha, on a validation batch and with the weights frozen. Several times at even distances, the last
+time after the last step, the architecture with the largest alphas is evaluated as a path with the
+shared weights.
 
-Alpha holds one number per layer and candidate; Adam moves it. `ExpectedCost` is the mean cost of an
-architecture drawn from the probabilities of all candidates.
+Alpha holds one number per layer and candidate, and Adam optimises it. `ExpectedCost` is the mean
+cost of an architecture drawn from the probabilities of all candidates.
 """
 
 import math
@@ -25,7 +26,7 @@ from autospace.seeds import stream
 from autospace.spaces.choices import Choice, Choices, Limit, SearchError
 from autospace.spaces.cost import fixed_cost
 from autospace.supernets.path_training import make_path_training
-from autospace.supernets.shared_weights import Judge, Loss, PathTraining, SharedWeights
+from autospace.supernets.shared_weights import Loss, PathEvaluator, PathTraining, SharedWeights
 
 Rows = list[list[float]]
 """Per layer, one number a candidate."""
@@ -33,14 +34,14 @@ NOISE = 1e-3
 
 
 class Alphas(Stateful):
-    """One tensor [K] a layer, in float64: so few numbers cost nothing, and exactness is free.
+    """One tensor [K] per layer, in float64, which costs nothing for so few numbers.
 
     Args:
-        problem: says how many there are, and where they live.
-        travel: how far Adam can move each of them over all steps. Its steps are about as long as
-            its rate whatever the gradients are, so that a rate says nothing without the number
-            of steps: DARTS's published 3e-4 over 50 epochs of CIFAR-10 is a travel of 6.
-        steps: how often they will be moved.
+        problem: determines their number and their device.
+        travel: how far Adam can move each of them over all steps. A step of Adam is about as long
+            as the learning rate, whatever the gradients are, so that a rate has no meaning without
+            the number of steps: DARTS's published 3e-4 over 50 epochs of CIFAR-10 is a travel of 6.
+        steps: the number of steps that will be made.
         betas: decay of Adam's two averages.
     """
 
@@ -50,7 +51,7 @@ class Alphas(Stateful):
         self, problem: SearchProblem, travel: float, steps: int, betas: tuple[float, float]
     ) -> None:
         rng = stream(problem.seed, "alphas")
-        # Next to uniform: noise that only decides which of equals comes first.
+        # Almost uniform: the noise only decides between equal candidates.
         rows = [[NOISE * rng.gauss(0, 1) for _ in range(size)] for size in problem.choices.sizes]
         self.values = [
             torch.tensor(row, dtype=torch.float64, device=problem.device, requires_grad=True)
@@ -69,7 +70,7 @@ class Alphas(Stateful):
         return [value.detach().log_softmax(0).tolist() for value in self.values]
 
     def step(self, gradients: Sequence[torch.Tensor | None]) -> None:
-        """Moves them down their gradients; layers without one keep alpha and averages."""
+        """A step of Adam; layers without a gradient keep their alpha and Adam's averages."""
         for value, gradient in zip(self.values, gradients, strict=True):
             value.grad = gradient
         self._optimizer.step()
@@ -96,7 +97,7 @@ class CostOptions(Section):
 
 
 class ExpectedCost:
-    """E[C] = fixed + sum_l sum_k p_lk C_lk, and the losses that it makes (ProxylessNAS, 2019).
+    """E[C] = fixed + sum_l sum_k p_lk C_lk, and losses with it (ProxylessNAS, 2019).
 
     With target T and costs in MAdds, params or milliseconds, the forms are
 
@@ -104,8 +105,8 @@ class ExpectedCost:
         additive        CE + weight (E - T) / T
         multiplicative  weight CE (log E / log T)^exponent
 
-    The last two are published. They go on making networks cheaper below the target, where Adam
-    makes a small but steady gradient as strong as a large one that varies; the first does not.
+    The last two are published. Below the target they go on making networks cheaper, because Adam
+    makes a small but steady gradient as strong as a large one that varies. The first does not.
 
     Raises:
         SearchError: latency without a limit on it; multiplicative with costs that have no
@@ -149,10 +150,10 @@ class ExpectedCost:
 
 
 def cost_table(choices: Choices, unit: CostUnit) -> Limit:
-    """What every candidate costs, and the most that is allowed: infinite without a limit.
+    """The cost of every candidate, and the limit, which is infinite if there is none.
 
     Raises:
-        SearchError: latency, and no limit brought a table of it.
+        SearchError: the unit is latency, and there is no limit on it, which would have a table.
     """
     for limit in choices.limits:
         if limit.name == LIMITS[unit]:
@@ -168,24 +169,30 @@ def cost_table(choices: Choices, unit: CostUnit) -> Limit:
 
 
 class GradientOptions(Section):
-    """When alpha moves, how far, and how often its architecture is judged."""
+    """When alpha moves, how far, and how often its architecture is evaluated."""
 
     warm_up: Annotated[float, Field(ge=0, lt=1, description="share of steps; alpha rests")] = 0.25
     alpha_every: Annotated[int, Field(ge=1, le=1000, description="weight steps per alpha step")] = 1
     alpha_travel: Annotated[
         float, Field(gt=0, le=1000, description="alpha's rate times its number of steps")
     ] = 6.0
-    judgements: Annotated[int, Field(ge=1, le=1000, description="number of judgements")] = 5
+    judgements: Annotated[int, Field(ge=1, le=1000, description="number of evaluations")] = 5
 
 
 class GradientSearch(SearchMethod):
     """Weights and alpha in turn; the result is the allowed architecture of the largest scores.
 
-    `later_steps` is how often a method means to train the weights after the last step of these.
+    `later_steps` is the number of further steps in which a method trains the weights afterwards.
     """
 
     options_type: ClassVar[type[Section]] = GradientOptions
-    remembered: ClassVar[tuple[str, ...]] = ("weights", "training", "alphas", "judge", "_judged")
+    remembered: ClassVar[tuple[str, ...]] = (
+        "weights",
+        "training",
+        "alphas",
+        "evaluator",
+        "_evaluated",
+    )
     betas: ClassVar[tuple[float, float]] = (0.5, 0.999)
 
     def __init__(
@@ -193,7 +200,7 @@ class GradientSearch(SearchMethod):
     ) -> None:
         super().__init__(problem, options)
         self.weights = SharedWeights(problem, problem.config.supernet.steps + later_steps)
-        self.judge = Judge(problem, self.weights.supernet)
+        self.evaluator = PathEvaluator(problem, self.weights.supernet)
         self.training: PathTraining = make_path_training(self.weights)
         total = problem.config.supernet.steps
         self.warm = min(round(options.warm_up * total), total - 1)
@@ -202,43 +209,43 @@ class GradientSearch(SearchMethod):
         self.alphas = Alphas(problem, options.alpha_travel, alpha_steps, self.betas)
         count = min(options.judgements, problem.config.evaluations or options.judgements)
         searched = total - self.warm
-        self._judged_after = {self.warm + -(-searched * i // count) for i in range(1, count + 1)}
-        self._judged: list[Choice] = []
+        self._evaluate_after = {self.warm + -(-searched * i // count) for i in range(1, count + 1)}
+        self._evaluated: list[Choice] = []
 
     @abstractmethod
     def alpha_step(self, index: int) -> None:
-        """Moves alpha, and leaves the weights as they are."""
+        """Moves alpha; the weights stay the same."""
 
     @abstractmethod
     def weight_loss(self, index: int) -> Loss:
-        """What the weights learn from in a step after the warm-up."""
+        """The loss that trains the weights in a step after the warm-up."""
 
     def warm_up_step(self, index: int) -> None:
-        """Trains the weights while alpha rests: path by path, as the settings of a supernet say."""
+        """Trains the weights while alpha is fixed: path by path, as the settings define."""
         self.training.step(index)
 
     @property
     def supernets(self) -> list[SharedWeights]:
-        """The one."""
+        """The only one."""
         return [self.weights]
 
     @property
     def scores(self) -> Rows:
-        """What the result is chosen by: per layer log p of each candidate."""
+        """The scores that select the result: per layer log p of each candidate."""
         return self.alphas.log_probabilities
 
     @property
     def derived(self) -> Choice:
-        """The allowed architecture of the largest sum of scores."""
+        """The allowed architecture with the largest sum of scores."""
         return self.problem.choices.best(self.scores)
 
     @property
     def steps(self) -> int:
-        """One step of the weights each."""
+        """The number of steps; each trains the weights once."""
         return self.problem.config.supernet.steps
 
     def step(self, index: int) -> None:
-        """Alpha if it is its turn, then the weights, then maybe a judgement."""
+        """A step of alpha if it is due, one of the weights, and an evaluation if it is due."""
         if index < self.warm:
             self.warm_up_step(index)
             return
@@ -246,36 +253,36 @@ class GradientSearch(SearchMethod):
             self.weights.supernet.train()
             self.alpha_step(index)
         self.weights.step(index, [self.weight_loss(index)])
-        if index + 1 in self._judged_after:
-            self.judge_derived()
+        if index + 1 in self._evaluate_after:
+            self.evaluate_derived()
 
     def progress(self, index: int) -> float:
-        """How much of the search lies behind a step after the warm-up: from 0 to 1."""
+        """The share of the search that precedes a step after the warm-up: from 0 to 1."""
         last = self.problem.config.supernet.steps - 1 - self.warm
         return (index - self.warm) / max(1, last)
 
-    def judge_derived(self) -> None:
-        """Measures the derived architecture with the weights as they now are."""
+    def evaluate_derived(self) -> None:
+        """Evaluates the derived architecture with the current weights."""
         path = self.derived
-        self.judge.known.clear()
-        accuracy = self.judge.accuracy(path)
-        if path not in self._judged:
-            self._judged.append(path)
+        self.evaluator.known.clear()
+        accuracy = self.evaluator.accuracy(path)
+        if path not in self._evaluated:
+            self._evaluated.append(path)
             self.evaluations += 1
         self.offer(Ranked(path, accuracy, accuracy))
 
     def ranked(self) -> list[Ranked]:
-        """The derived architecture, then by scores its neighbours and those judged before."""
+        """The derived architecture, then its neighbours and those evaluated before, by score."""
         choices, best = self.problem.choices, self.derived
         neighbours = {
             (*best[:layer], index, *best[layer + 1 :])
             for layer, size in enumerate(choices.sizes)
             for index in range(size)
         }
-        others = [*{*filter(choices.allows, neighbours), *self._judged} - {best}]
+        others = [*{*filter(choices.allows, neighbours), *self._evaluated} - {best}]
         score = dict(zip([best, *others], self.rated([best, *others]), strict=True))
         ordered = [best, *sorted(others, key=lambda path: (-score[path], path))]
-        return [Ranked(path, score[path], self.judge.known.get(path)) for path in ordered]
+        return [Ranked(path, score[path], self.evaluator.known.get(path)) for path in ordered]
 
     def rated(self, paths: Sequence[Choice]) -> list[float]:
         """The sum of the scores of a path's candidates."""

@@ -1,1 +1,1 @@
-"""Search methods that draw architectures, judge them, and draw again."""
+"""Search methods that draw architectures, evaluate them, and draw again."""

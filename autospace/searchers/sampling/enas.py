@@ -1,12 +1,12 @@
-"""ENAS (Pham et al., ICML 2018): by REINFORCE a controller learns which paths to draw.
+"""ENAS (Pham et al., ICML 2018): REINFORCE trains a controller to draw good paths.
 
-The controller is an LSTM that draws a path layer by layer. The weights learn on a path that the
-controller draws; every few of those steps the controller learns from paths that are evaluated on
-one validation batch each. At the end, paths drawn from it are evaluated on all validation images.
+The controller is an LSTM that draws a path layer by layer. Every step trains the weights on a path
+that it draws. Every few steps, the controller is trained on the accuracies of several paths on one
+validation batch. At the end, paths that it draws are evaluated on all validation images.
 
-The reward of a path is its accuracy - beta log pi: the mean of the second part is beta times the
-entropy, and so is its gradient. (The released code instead adds the entropies of the steps, and
-stops their gradient.) The baseline is a moving average of the rewards before the step.
+The reward of a path is its accuracy minus beta log pi. The mean of the second part is beta times
+the entropy of pi, and so is its gradient. (The released code adds the entropies of the steps
+instead, and stops their gradient.) The baseline is a moving average of earlier rewards.
 """
 
 from collections.abc import Callable
@@ -35,14 +35,14 @@ class Sampled(NamedTuple):
 class Controller(nn.Module):
     """pi(a) = prod_l pi(a_l | a_1 .. a_(l-1)), in float64 and on the CPU, as it is small.
 
-    A candidate with which even the cheapest rest would exceed a limit has no probability: under one
-    limit every path drawn is allowed. Under several, a path may keep each of them up to a layer
-    after which not all of them can be kept together.
+    A candidate has probability 0 if even the cheapest candidates after it would exceed a limit.
+    Under one limit, every drawn path is therefore allowed. Under several limits, a path may satisfy
+    each of them up to a layer after which they cannot all be satisfied together.
 
     Args:
         choices: the candidates, and the limits.
         hidden: units of the LSTM, and length of an embedding.
-        logit_range: logits are squashed to this by tanh, so that no candidate dies out.
+        logit_range: bound on the logits, by tanh, so that no probability vanishes.
         seed: of the initial weights.
     """
 
@@ -61,7 +61,7 @@ class Controller(nn.Module):
         self.double()
 
     def sample(self, count: int, seed: int) -> Sampled:
-        """So many paths drawn from pi."""
+        """Draws `count` paths from pi."""
         generator = torch.Generator().manual_seed(seed)
 
         def pick(_layer: int, log_p: torch.Tensor) -> torch.Tensor:
@@ -92,7 +92,7 @@ class Controller(nn.Module):
 
 
 class _Room:
-    """What is left of the limits along a path: which candidates still fit, each limit by itself."""
+    """The remaining budget along a path: which candidates still fit, for each limit separately."""
 
     def __init__(self, choices: Choices) -> None:
         limits = choices.limits
@@ -110,7 +110,7 @@ class _Room:
             self._most_after.append(most - torch.tensor(rest, dtype=torch.float64))
 
     def fits(self, layer: int, spent: torch.Tensor) -> torch.Tensor:
-        """Per path [N, limits] and candidate, whether it can be chosen [N, K]; all if none can."""
+        """Whether each path [N, limits] can take each candidate [N, K]; all if it can take none."""
         after = spent[:, None, :] + self.costs[layer]
         found = (after <= self._most_after[layer]).all(2)
         return found | ~found.any(1, keepdim=True)
@@ -120,7 +120,7 @@ TRIES = 64
 
 
 class EnasOptions(Section):
-    """The controller and how it learns."""
+    """The controller and its training."""
 
     warm_up: Annotated[float, Field(ge=0, lt=1, description="share of steps; paths uniform")] = 0.25
     controller_every: Annotated[int, Field(ge=1, le=1000, description="weight steps")] = 5
@@ -133,7 +133,7 @@ class EnasOptions(Section):
 
 
 class Enas(OneShot):
-    """Weights and controller in turn, then paths drawn from the controller are judged."""
+    """Trains weights and controller in turn, then evaluates paths drawn from the controller."""
 
     remembered = ("controller", "_optimizer", "baseline")
     options_type = EnasOptions
@@ -149,7 +149,7 @@ class Enas(OneShot):
         self.baseline: float | None = None
 
     def step(self, index: int) -> None:
-        """Weights, and the controller if it is its turn; after the last of them a judgement."""
+        """Trains the weights, and the controller if it is due; after the training, evaluates."""
         if not self._warm <= index < self.fitness.steps:
             super().step(index)
             return
@@ -159,14 +159,14 @@ class Enas(OneShot):
 
     @torch.no_grad()
     def search(self, index: int) -> None:
-        """Judges a path drawn from the controller; one not judged before, if one turns up."""
+        """Evaluates a path drawn from the controller, a new one if possible."""
         drawn = self._sampled(TRIES, "final", index).paths.tolist()
         paths = [path for path in map(tuple, drawn) if self.problem.choices.allows(path)]
-        fresh = next((path for path in paths if path not in self.judge.known), None)
-        self.judged(fresh or self.drawn("final", index))
+        fresh = next((path for path in paths if path not in self.evaluator.known), None)
+        self.evaluated(fresh or self.drawn("final", index))
 
     def controller_step(self, index: int) -> None:
-        """Moves the controller by the rewards of some paths on the validation batch of a step."""
+        """Trains the controller on the rewards of some paths on the validation batch of a step."""
         sampled = self._sampled(self._options.samples, "controller", index)
         accuracies = self._accuracies([tuple(path) for path in sampled.paths.tolist()], index)
         rewards = accuracies - self._options.entropy * sampled.log_p.detach()
@@ -188,7 +188,7 @@ class Enas(OneShot):
         return self.problem.choices.draw(stream(self.problem.seed, "enas", purpose, index))
 
     def _accuracies(self, paths: list[Choice], index: int) -> torch.Tensor:
-        """On one validation batch, by its own statistics; 0 for paths over a limit."""
+        """Accuracies on one validation batch, with its statistics; 0 for paths over a limit."""
         batch = self.problem.validation.batch(index)
         found = dict.fromkeys(paths, 0.0)
         for path in filter(self.problem.choices.allows, found):
@@ -201,5 +201,5 @@ class Enas(OneShot):
 
 
 def surrogate(sampled: Sampled, rewards: torch.Tensor, baseline: float) -> torch.Tensor:
-    """Minus the mean of (R - b) log pi: its gradient is REINFORCE's (Williams, 1992), negated."""
+    """Minus the mean of (R - b) log pi; its gradient is minus REINFORCE's (Williams, 1992)."""
     return -((rewards - baseline) * sampled.log_p).mean()

@@ -1,9 +1,9 @@
 """PNAS (Liu et al., ECCV 2018): from few chosen layers to all, guided by a predictor.
 
-The paper grows cells block by block; here a level chooses one layer more, from the input on, and
-the layers after it have the reference. Every level extends the best prefixes so far by all
+The paper grows cells block by block. Here each level chooses one more layer, starting at the input,
+and later layers have the reference's cell. A level extends the best prefixes so far by all
 candidates of its layer, and evaluates the extensions that the predictor ranks first. The predictor
-is an ensemble of small networks on descriptions of the cells, fitted to all evaluated paths.
+is an ensemble of small networks, whose inputs describe cells, fitted to all evaluated paths.
 """
 
 import math
@@ -28,22 +28,22 @@ from autospace.spaces.space import Candidate
 RATE = 0.01
 WEIGHT_DECAY = 1e-4
 HELD_OUT = 5
-"""Every member is fitted without one in so many of the observations, as in PNAS."""
+"""Every member is fitted without one in five observations, as in PNAS."""
 
 
 class Predictor:
     """PNAS's MLP ensemble (Liu et al., ECCV 2018): the mean of the layers' embeddings, then an MLP.
 
-    A candidate is described by which it is, and by its operations, mixes, expansion and costs, so
-    that what is learned at one layer says something of its likes at layers not yet tried.
-    All is float64 and on the CPU: a hundred paths are little.
+    A candidate is described by its identity (one-hot), operations, mixes, expansion and costs, so
+    that knowledge from one layer carries over to similar candidates of layers not yet tried.
+    All numbers are float64 and on the CPU, as a hundred paths are little work.
 
     Args:
         choices: the candidates.
-        members: networks in the ensemble.
+        members: number of networks in the ensemble.
         hidden: units of each of their two inner layers.
         epochs: steps of Adam on all observations at once.
-        seed: of initial weights, and of what each member does not see.
+        seed: of initial weights, and of the observations that each member leaves out.
     """
 
     def __init__(self, choices: Choices, members: int, hidden: int, epochs: int, seed: int) -> None:
@@ -53,7 +53,7 @@ class Predictor:
         self._members, self._hidden, self._epochs, self._seed = members, hidden, epochs, seed
 
     def fitted(self, known: Mapping[Choice, float], paths: Sequence[Choice]) -> list[float]:
-        """Accuracies predicted for paths, by an ensemble fitted to what is known; at least one."""
+        """Predicted accuracies of paths, by an ensemble fitted to at least one known accuracy."""
         targets = torch.tensor(list(known.values()), dtype=torch.float64)
         middle, scale = targets.mean(), targets.std(correction=0).clamp_min(1e-6)
         ensemble = self._trained(self._places(list(known)), (targets - middle) / scale)
@@ -66,7 +66,7 @@ class Predictor:
         return torch.tensor(paths) + self._firsts
 
     def _parts(self, count: int) -> torch.Tensor:
-        """Which observations each member is fitted to, as weights [members, N] that sum to one."""
+        """The weight of each observation for each member [members, N]; rows sum to one."""
         order = list(range(count))
         stream(self._seed, "predictor", "parts").shuffle(order)
         kept = torch.ones(self._members, count, dtype=torch.float64)
@@ -83,7 +83,7 @@ class Predictor:
         optimizer = torch.optim.Adam(ensemble.parameters(), RATE, weight_decay=WEIGHT_DECAY)
         for _ in range(self._epochs):
             optimizer.zero_grad()
-            # A sum over members, whose weights are their own: each is fitted as if it were alone.
+            # Members share no weights, so that minimising the sum fits each as if it were alone.
             (weights * (ensemble(places) - targets).abs()).sum().backward()
             optimizer.step()
         return ensemble
@@ -102,7 +102,7 @@ class _Ensemble(nn.Module):
         )
 
     def forward(self, places: torch.Tensor) -> torch.Tensor:
-        """What the heads make of the layers' embeddings; every candidate is embedded once."""
+        """Predictions from the mean embedding of each path; every candidate is embedded once."""
         embedded = F.relu(self._linear(0, self._table))  # [members, candidates, hidden]
         x = embedded[:, places].sum(2) / math.sqrt(places.shape[1])
         return self._linear(2, F.relu(self._linear(1, x))).squeeze(2)
@@ -113,14 +113,14 @@ class _Ensemble(nn.Module):
 
 
 def _uniform(members: int, inputs: int, outputs: int) -> nn.Parameter:
-    """As `nn.Linear` begins: within one over the root of the inputs."""
+    """Initial weights as in `nn.Linear`: uniform within 1 / sqrt(inputs)."""
     bound = 1 / math.sqrt(inputs)
     values = torch.empty(members, inputs, outputs, dtype=torch.float64)
     return nn.Parameter(values.uniform_(-bound, bound))
 
 
 def _descriptions(choices: Choices) -> torch.Tensor:
-    """A row for every candidate of every layer: which it is, and what it is like, scaled."""
+    """A row for every candidate of every layer: its identity, and its scaled properties."""
     space = choices.space
     rows = [
         _described(candidate, cost, space.operations)
@@ -134,7 +134,7 @@ def _descriptions(choices: Choices) -> torch.Tensor:
 
 
 def _described(candidate: Candidate, cost: Cost, operations: Sequence[str]) -> list[float]:
-    """How often each operation and mix occurs, the expansion, and the log of the costs."""
+    """The number of times of each operation and mix, the expansion, and the log of the costs."""
     cell = candidate.cell.pruned()
     return [
         *(float(cell.operations.count(name)) for name in operations),
@@ -146,7 +146,7 @@ def _described(candidate: Candidate, cost: Cost, operations: Sequence[str]) -> l
 
 
 class PnasOptions(Section):
-    """What fitness is, and the predictor."""
+    """The kind of fitness, and the predictor."""
 
     fitness: FitnessName = "supernet"
     members: Annotated[int, Field(ge=1, le=100, description="networks of the ensemble")] = 5
@@ -155,10 +155,10 @@ class PnasOptions(Section):
 
 
 class Pnas(FitnessSearch):
-    """The evaluations are divided evenly among the levels: as many prefixes are extended by each.
+    """Searches level by level; every level has about the same number of evaluations.
 
-    The first level judges all its extensions, if that many may be judged; of what it leaves, the
-    others have equal parts. Extensions that no rest keeps within the limits are left out.
+    The first level evaluates all its extensions if the number of evaluations allows, and the other
+    levels share the rest. Extensions that cannot be completed within the limits are left out.
     """
 
     remembered = ("planned",)
@@ -175,17 +175,17 @@ class Pnas(FitnessSearch):
         self._fallbacks = _fallbacks(problem.choices)
 
     def search(self, index: int) -> None:
-        """Judges the next architecture of a level, of which the first step plans all."""
+        """Evaluates the next architecture of a level; the first step of a level plans them all."""
         level = max(each for each, start in enumerate(self._starts) if start <= index)
         place = index - self._starts[level]
         if place == 0:
             end = (*self._starts, self.most_evaluations)[level + 1]
             self.planned = self.plan(level, end - index)
         if place < len(self.planned):
-            self.judged(self.planned[place])
+            self.evaluated(self.planned[place])
 
     def plan(self, level: int, count: int) -> list[Choice]:
-        """So many extensions of the best prefixes that end ahead of a layer, best first."""
+        """At most `count` extensions of the best prefixes by a layer, the most promising first."""
         known = self.fitness.known
         best = sorted(known, key=lambda path: -known[path])
         prefixes = dict.fromkeys(path[:level] for path in best) or {(): None}
@@ -204,9 +204,9 @@ class Pnas(FitnessSearch):
         return sorted(paths, key=lambda path: -predicted[path])[:count]
 
     def completed(self, prefix: Choice) -> Choice | None:
-        """A prefix with the reference behind it; where that is over a limit, cheaper from the end.
+        """A prefix followed by reference cells, from the end replaced by cheaper ones if needed.
 
-        None if the prefix leaves too little for the cheapest rest.
+        None if the prefix exceeds a limit even with the cheapest candidates after it.
         """
         references, cheapest = self._fallbacks
         for kept in range(len(references), len(prefix) - 1, -1):
@@ -216,7 +216,7 @@ class Pnas(FitnessSearch):
         return None
 
     def rated(self, paths: Sequence[Choice]) -> list[float]:
-        """By the predictor, fitted to all that was judged."""
+        """Predictions of the predictor, fitted to all evaluated architectures."""
         return self.predictor.fitted(self.fitness.known, paths)
 
 
@@ -229,7 +229,7 @@ def _level_starts(choices: Choices, evaluations: int) -> list[int]:
 
 
 def _fallbacks(choices: Choices) -> tuple[Choice, Choice]:
-    """Per layer the reference, or else the first candidate; and the cheapest for the limits."""
+    """Per layer the reference, or else the first candidate; and the cheapest under the limits."""
     references, cheapest = [], []
     for number, layer in enumerate(choices.space.layers):
         names = [candidate.id for candidate in layer.candidates]

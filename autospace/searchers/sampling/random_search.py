@@ -1,4 +1,4 @@
-"""Random search, with weight sharing (Li and Talwalkar, UAI 2019) and without: the baselines."""
+"""Random search: the baselines with weight sharing (Li and Talwalkar, UAI 2019) and without."""
 
 from autospace.runs.settings import Section
 from autospace.searchers.fitness_search import AloneFitness, FitnessSearch, OneShot
@@ -7,7 +7,7 @@ from autospace.seeds import stream
 
 
 class RandomSearch(FitnessSearch):
-    """Random architectures, trained alone: slow; the only bias is the short training."""
+    """Trains random architectures alone, which is slow; the only bias is the short training."""
 
     def __init__(self, problem: SearchProblem, options: Section) -> None:
         super().__init__(problem, options, AloneFitness(problem))
@@ -15,12 +15,12 @@ class RandomSearch(FitnessSearch):
     def search(self, index: int) -> None:
         """Trains a random architecture that has not been trained, if there is one left."""
         rng = stream(self.problem.seed, "random", index)
-        self.judged(self.problem.choices.draw_new(rng, self.fitness.known))
+        self.evaluated(self.problem.choices.draw_new(rng, self.fitness.known))
 
 
 class RandomWeightSharing(OneShot):
-    """A supernet, then as many random architectures as there are evaluations; the best is kept."""
+    """Trains a supernet, then evaluates random architectures with its weights."""
 
     def search(self, index: int) -> None:
-        """Judges a random architecture."""
-        self.judged(self.problem.choices.draw(stream(self.problem.seed, "random-ws", index)))
+        """Evaluates a random architecture."""
+        self.evaluated(self.problem.choices.draw(stream(self.problem.seed, "random-ws", index)))

@@ -1,8 +1,9 @@
 """Regularised evolution (Real et al., AAAI 2019, algorithm 1): the oldest leaves the queue.
 
-Each cycle the fittest of a sample of the queue is the parent, and a mutant of it in one layer joins
-the queue, whose oldest leaves, however fit it is. What the queue has forgotten can still be the
-result. Here no architecture is judged twice, nor any over a limit: such mutants are drawn again.
+In each cycle the fittest of a sample of the queue becomes the parent. A mutant of it, changed in
+one layer, joins the queue, and the oldest architecture leaves, however fit it is. An architecture
+that has left can still be the result. Here no architecture is evaluated twice, and none exceeds a
+limit: such mutants are drawn again.
 """
 
 import random
@@ -20,11 +21,11 @@ from autospace.seeds import stream
 from autospace.spaces.choices import Choice
 
 MUTANTS: Final = 50
-"""Drawn before a parent is given up: all its neighbours may be known."""
+"""Number of mutants drawn from a parent before it is given up: it may have no new neighbours."""
 
 
 class EvolutionOptions(Section):
-    """The queue, what fitness is, and how the queue is filled at first."""
+    """The queue, the kind of fitness, and the first members of the queue."""
 
     population: Annotated[int, Field(ge=1, le=10_000, description="length of the queue")] = 20
     sample: Annotated[int, Field(ge=1, le=10_000, description="drawn with replacement")] = 5
@@ -36,10 +37,10 @@ class EvolutionOptions(Section):
 
 
 class Evolution(FitnessSearch):
-    """One architecture a step; the queue is what was judged last.
+    """Evaluates one architecture per step; the queue holds those evaluated last.
 
-    With `start` naming a score, steps that score a random architecture each come before those that
-    judge, and the best of them fill the queue (NASWOT's seeding, Mellor et al., ICML 2021).
+    If `start` names a zero-cost score, the first steps each score a random architecture, and the
+    best of these fill the queue (NASWOT's seeding, Mellor et al., ICML 2021).
     """
 
     remembered = ("scores",)
@@ -54,19 +55,19 @@ class Evolution(FitnessSearch):
 
     @property
     def search_steps(self) -> int:
-        """Those that score, then one for every architecture that may be judged."""
+        """The steps that score, plus one per evaluation."""
         return self._scored + self.most_evaluations
 
     def search(self, index: int) -> None:
-        """Scores an architecture for the first queue, or judges the next one."""
+        """Scores an architecture for the first queue, or evaluates the next architecture."""
         if self.scores is not None and index < self._scored:
             rng = stream(self.problem.seed, "evolution", "score", index)
             self.scores.of(self.problem.choices.draw_new(rng, self.scores.known))
             return
-        self.judged(self.next_path(index - self._scored))
+        self.evaluated(self.next_path(index - self._scored))
 
     def next_path(self, cycle: int) -> Choice:
-        """A first member of the queue, or a mutant of the fittest of a sample."""
+        """A first member of the queue; once it is full, a mutant of the fittest of a sample."""
         known = self.fitness.known
         rng = stream(self.problem.seed, "evolution", cycle)
         full = len(known) >= self._options.population
@@ -80,7 +81,7 @@ class Evolution(FitnessSearch):
         return list(self.fitness.known)[-self._options.population :]
 
     def _mutants(self, rng: random.Random) -> Iterator[Choice]:
-        """Of the fittest of a sample of the queue, each in one layer."""
+        """Mutants of the fittest of a sample of the queue, each changed in one layer."""
         queue, known = self.queue, self.fitness.known
         parent = queue[tournament([known[path] for path in queue], self._options.sample, rng)]
         return (self.problem.choices.mutated(parent, rng, 0) for _ in range(MUTANTS))

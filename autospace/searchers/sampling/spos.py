@@ -19,10 +19,10 @@ class SposOptions(Section):
 
 
 class Spos(FitnessSearch):
-    """Generations of half mutants, half crossovers of the best paths so far; none is judged twice.
+    """Evolves paths: each generation is half mutants and half crossovers of the best so far.
 
-    The released code's proportions: parents a fifth of the population, mutants a half, crossovers
-    a half, and random paths where those ran out.
+    The proportions are those of the released code: parents are a fifth of the population, mutants
+    and crossovers half each. A random path takes the place of a child if only known ones turn up.
     """
 
     options_type: ClassVar[type[Section]] = SposOptions
@@ -34,7 +34,7 @@ class Spos(FitnessSearch):
         self._options = options
 
     def search(self, index: int) -> None:
-        """Judges a new path: random ones first, then offspring of the best so far."""
+        """Evaluates a path: a random one in the first generation, later a child of the best."""
         rng = stream(self.problem.seed, "spos", index)
         choices, options = self.problem.choices, self._options
         generation, place = divmod(index, options.population)
@@ -49,4 +49,4 @@ class Spos(FitnessSearch):
                 if child not in self.fitness.known:
                     path = child
                     break
-        self.judged(path)
+        self.evaluated(path)

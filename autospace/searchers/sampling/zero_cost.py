@@ -1,8 +1,9 @@
 """Search without training: architectures ranked by scores of their untrained networks.
 
-Random architectures, the best score wins (NASWOT, Mellor et al., ICML 2021, algorithm 1). Most
-scores grow with a network's size. Ranked inside bins of equal cost, size no longer decides: the
-best of every bin come first, and the finalists' training decides between the bins.
+Random architectures are scored, and the best score wins (NASWOT, Mellor et al., ICML 2021,
+algorithm 1). Most scores grow with the size of the network. Bins of similar cost remove this bias:
+architectures compete within their bin, the best of every bin come first, and the training of the
+finalists decides between the bins.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,13 +31,13 @@ class ScoreOptions(Section):
 
 
 class ZeroCostOptions(ScoreOptions):
-    """All architectures in one ranking, unless asked otherwise."""
+    """The score, and the bins; by default all architectures are in one bin."""
 
     bins: Annotated[int, Field(ge=1, le=100, description="bins of equal size, by MAdds")] = 1
 
 
 class Scores(Stateful):
-    """Scores of paths as they are initialised; larger is better, every path is scored once."""
+    """Scores of untrained paths; larger is better, and every path is scored once."""
 
     remembered = ("known",)
 
@@ -45,7 +46,7 @@ class Scores(Stateful):
         self.known: dict[Choice, float] = {}
 
     def of(self, path: Choice) -> float:
-        """The score of a path: the mean over initialisations, each with a batch of its own."""
+        """The mean score of a path over initialisations, each with a batch of its own."""
         if path not in self.known:
             self.known[path] = self._measured(path)
         return self.known[path]
@@ -62,7 +63,7 @@ class Scores(Stateful):
 
 
 class ZeroCost(SearchMethod):
-    """Random architectures, scored and never trained."""
+    """Scores random architectures and trains none."""
 
     remembered = ("scores",)
     options_type = ZeroCostOptions
@@ -74,7 +75,7 @@ class ZeroCost(SearchMethod):
 
     @property
     def steps(self) -> int:
-        """One architecture a step."""
+        """One per architecture."""
         return self.most_evaluations
 
     def step(self, index: int) -> None:
@@ -85,7 +86,7 @@ class ZeroCost(SearchMethod):
         self.evaluations = len(self.scores.known)
 
     def ranked(self) -> list[Ranked]:
-        """By score; with bins, the best of every bin first, in order of decreasing cost."""
+        """Architectures by score; with bins, the best of every bin first, the largest bin first."""
         known = self.scores.known
         costs = {path: self.problem.choices.cost(path).madds for path in known}
         return [Ranked(path, known[path]) for path in in_bins(known, costs, self._bins)][
@@ -98,7 +99,7 @@ class ZeroCost(SearchMethod):
 
 
 def in_bins(scores: Mapping[Choice, float], costs: Mapping[Choice, int], bins: int) -> list[Choice]:
-    """Paths by their place within their bin; ties by cost, the most expensive first.
+    """Paths by their rank within their bin; those of equal rank by cost, decreasing.
 
     The bins hold equal numbers of paths, as far as these can be divided evenly.
     """
