@@ -13,10 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
-from autospace.runs.errors import CheckpointError
+from autospace.runs.errors import FORCE, CheckpointError
 from autospace.runs.files import write_atomically
 
-VERSION: Final = "2"
+VERSION: Final = "3"
 _PLAIN: Final = "plain"
 
 
@@ -199,6 +199,6 @@ def load_state(path: Path, device: torch.device) -> State:
     if version != VERSION:
         raise CheckpointError(
             f"{path}: version {version}, written by {writer}; allowed: version {VERSION}; "
-            "finish the search with the autospace that wrote it, or start it again with --force"
+            f"finish the search with the autospace that wrote it, or start again with {FORCE}"
         )
     return State(plain, tensors)
