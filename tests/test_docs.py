@@ -250,7 +250,7 @@ def test_every_preset_is_documented() -> None:
         (
             name,
             PRESETS[name]["skeleton"],
-            f"`{NEEDS_DATA[name]}`" if name in NEEDS_DATA else "nothing",
+            f"`--data {NEEDS_DATA[name]}`" if name in NEEDS_DATA else "nothing",
         )
         for name in PRESETS
     }

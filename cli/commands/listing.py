@@ -99,8 +99,7 @@ def init(
 
     text = to_toml(make_config(settings_of(preset)))
     if preset in NEEDS_DATA:
-        wanted = NEEDS_DATA[preset]
-        text = text.replace('source = "digits"', f'source = "{wanted}"')
+        text = text.replace('source = "digits"', f'source = "{NEEDS_DATA[preset]}"')
     if str(file) == "-":
         data(text)
         return

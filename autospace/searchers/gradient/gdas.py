@@ -30,7 +30,7 @@ from autospace.supernets.supernet import frozen
 
 
 class GdasOptions(GradientOptions, CostOptions):
-    """The defaults are published: the rate and the number of steps give a travel of 15."""
+    """Temperatures as published; the published rate and number of steps give a travel of 15."""
 
     gates: Literal["full", "active"] = "full"
     alpha_travel: Annotated[float, Field(gt=0, le=1000)] = 15.0

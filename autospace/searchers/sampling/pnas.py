@@ -102,7 +102,7 @@ class _Ensemble(nn.Module):
         )
 
     def forward(self, places: torch.Tensor) -> torch.Tensor:
-        """Predictions from the mean embedding of each path; every candidate is embedded once."""
+        """Predictions from the summed embeddings of each path; every candidate is embedded once."""
         embedded = F.relu(self._linear(0, self._table))  # [members, candidates, hidden]
         x = embedded[:, places].sum(2) / math.sqrt(places.shape[1])
         return self._linear(2, F.relu(self._linear(1, x))).squeeze(2)

@@ -86,7 +86,7 @@ class ZeroCost(SearchMethod):
         self.evaluations = len(self.scores.known)
 
     def ranked(self) -> list[Ranked]:
-        """Architectures by score; with bins, the best of every bin first, the largest bin first."""
+        """Architectures by score; with bins, the best of each bin first, by decreasing cost."""
         known = self.scores.known
         costs = {path: self.problem.choices.cost(path).madds for path in known}
         return [Ranked(path, known[path]) for path in in_bins(known, costs, self._bins)][
@@ -99,7 +99,7 @@ class ZeroCost(SearchMethod):
 
 
 def in_bins(scores: Mapping[Choice, float], costs: Mapping[Choice, int], bins: int) -> list[Choice]:
-    """Paths by their rank within their bin; those of equal rank by cost, decreasing.
+    """Paths by their rank within their bin; equal ranks by decreasing cost.
 
     The bins hold equal numbers of paths, as far as these can be divided evenly.
     """
