@@ -165,7 +165,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"skeleton": "/no/such/skeleton.toml"}, SpaceError, "no such file"),
     ({"budget": {"max_madds": 10}}, BudgetError, "the limit is 10 MAdds"),
     ({"budget": {"max_params": 10}}, BudgetError, "the limit is 10 params"),
-    ({"device": "cuda:99"}, RunError, "allowed: --device cpu or auto"),
+    ({"device": "cuda:99"}, RunError, "allowed: cpu or auto"),
 ]
 
 
