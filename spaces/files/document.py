@@ -162,6 +162,10 @@ class FamilyCandidate(_Document):
     """A cell under its id."""
 
     id: _Id
+    shortcut: Annotated[
+        bool | None,
+        Field(description="offer it only at layers with a shortcut, or only at those without"),
+    ] = None
 
 
 class FamilyFile(_Document, Generic[Part]):

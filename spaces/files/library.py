@@ -15,8 +15,8 @@ from autospace.spaces.files.reading import header_of, parse_json, read_text, val
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture, Candidate, Layer, Origin, Space
 
-FAMILY_NAMES = ("mbconv", "mnasnet", "reference")
-SKELETON_NAMES = ("digits", "cifar", "mobile", "mobilenetv2")
+FAMILY_NAMES = ("mbconv", "mnasnet", "nasbench-macro", "reference")
+SKELETON_NAMES = ("digits", "cifar", "nasbench-macro", "mobile", "mobilenetv2")
 SPACE_FILE = "space.json"
 SKIP_ID = "skip"
 NO_SPACE = "these cell ids need their space; name it with --space (space= in Python)"
@@ -50,10 +50,13 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
         raise SpaceError(family or '""', f"unknown family; allowed: {', '.join(FAMILY_NAMES)}")
     described, kind = _family(family)
     cell_family = FAMILIES[kind]
-    cells = [(each.id, cell_family.decoded(each)) for each in described.candidates]
     layers = []
     for shape in skeleton.shapes:
-        offered = list(cells)
+        offered = [
+            (each.id, cell_family.decoded(each))
+            for each in described.candidates
+            if each.shortcut in (None, shape.shortcut)
+        ]
         if described.skip_where_legal and shape.shortcut:
             offered.append((SKIP_ID, cell_family.skipped))
         candidates = tuple(

@@ -29,8 +29,12 @@ FAMILIES = {
         for e in (3, 6)
         for se in (False, True)
     },
+    "nasbench-macro": {"1": mbconv(3, 3), "2": mbconv(5, 6)},
     "reference": {"mbconv_k3_e6": mbconv(3, 6)},
 }
+SKIPPED = Cell.from_edges([], expansion=1)
+IDENTITY = Cell.from_edges([(0, 3, "skip_connect")], expansion=1)
+REFERENCES = {"nasbench-macro": mbconv(3, 3)}
 
 
 def test_builtin_names_are_every_family_on_every_skeleton() -> None:
@@ -59,6 +63,7 @@ def test_mobilenetv2_has_the_layers_of_its_paper() -> None:
     [
         ("digits", [8, 4]),
         ("cifar", [32, 16, 8]),
+        ("nasbench-macro", [32, 16, 8, 4]),
         ("mobile", [112, 56, 28, 14, 7]),
         ("mobilenetv2", [112, 56, 28, 14, 7]),
     ],
@@ -76,15 +81,18 @@ def test_a_family_offers_its_cells_at_every_layer_and_skip_where_legal(name: str
         wanted = dict(FAMILIES[family])
         legal = layer.shape.stride == 1 and layer.shape.in_channels == layer.shape.out_channels
         if family == "mbconv" and legal:
-            wanted["skip"] = Cell.from_edges([], expansion=1)
+            wanted["skip"] = SKIPPED
+        if family == "nasbench-macro":
+            wanted["0"] = SKIPPED if legal else IDENTITY
         assert {each.id: each.cell for each in layer.candidates} == wanted
 
 
 @pytest.mark.parametrize("name", builtin_names())
-def test_the_reference_of_a_builtin_space_is_mobilenetv2s_cell_of_fitness_zero(name: str) -> None:
+def test_the_reference_of_a_builtin_space_has_fitness_zero(name: str) -> None:
     space = load(name)
     architecture = space.architecture(space.reference)
-    assert set(architecture.cells) == {mbconv(3, 6)}
+    wanted = REFERENCES.get(name.partition("@")[0], mbconv(3, 6))  # that of MobileNetV2
+    assert set(architecture.cells) == {wanted}
     assert {candidate.fitness for candidate in architecture.candidates} == {0.0}
 
 
