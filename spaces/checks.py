@@ -31,8 +31,13 @@ MAX_DEPTH: Final = 32
 MAX_PROVENANCE_DEPTH: Final = 16
 
 
-def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """A copy of a value in the types of JSON, at most `depth` levels deep.
+def plain(value: Any, depth: int = MAX_DEPTH, entries: int = MAX_ENTRIES) -> Any:
+    """A copy of a value in the types of JSON.
+
+    Args:
+        value: what to copy.
+        depth: how many levels deep it may be.
+        entries: the most that one list or object may hold.
 
     Raises:
         SpaceError: JSON, UTF-8 or the readers of other programs cannot represent the value.
@@ -54,8 +59,8 @@ def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
     if depth == 0:
         raise SpaceError("", "nested too deeply")
     if isinstance(value, Mapping):
-        return _object(value, depth)
-    return _list(value, depth)
+        return _object(value, depth, entries)
+    return _list(value, depth, entries)
 
 
 def check_text(path: str, value: object, most: int, least: int = 1) -> None:
@@ -71,27 +76,27 @@ def check_integer(path: str, value: object, low: int, high: int) -> None:
         raise SpaceError(path, f"{shown(value)}; allowed: {low} to {high}")
 
 
-def _object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-    if len(value) > MAX_ENTRIES:
-        raise SpaceError("", f"an object of {len(value)} keys; allowed: up to {MAX_ENTRIES}")
+def _object(value: Mapping[Any, Any], depth: int, entries: int) -> dict[str, Any]:
+    if len(value) > entries:
+        raise SpaceError("", f"an object of {len(value)} keys; allowed: up to {entries}")
     result = {}
     for key, item in value.items():
         if not isinstance(key, str):
             raise SpaceError("", f"key {shown(key)}; allowed: strings")
         try:
-            result[_encodable(key)] = plain(item, depth - 1)
+            result[_encodable(key)] = plain(item, depth - 1, entries)
         except SpaceError as error:
             raise error.under(key or '""') from None
     return result
 
 
-def _list(value: Sequence[Any], depth: int) -> list[Any]:
-    if len(value) > MAX_ENTRIES:
-        raise SpaceError("", f"a list of {len(value)} values; allowed: up to {MAX_ENTRIES}")
+def _list(value: Sequence[Any], depth: int, entries: int) -> list[Any]:
+    if len(value) > entries:
+        raise SpaceError("", f"a list of {len(value)} values; allowed: up to {entries}")
     result = []
     for index, item in enumerate(value):
         try:
-            result.append(plain(item, depth - 1))
+            result.append(plain(item, depth - 1, entries))
         except SpaceError as error:
             raise error.under(f"[{index}]") from None
     return result

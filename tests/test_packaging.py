@@ -35,7 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def _build(copy: Path, environment: dict[str, str]) -> zipfile.ZipFile:
     """Built offline, from a copy: a build/ left in the tree would bring deleted files back."""
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, copy)
     for folder in INSTALLED_UNDER:
@@ -89,6 +89,10 @@ def test_the_metadata_names_licence_command_and_version(wheel: zipfile.ZipFile) 
     assert metadata["Version"] == project["version"]
     assert "autospace = autospace.cli.main:app" in _read(wheel, "entry_points.txt")
     assert "Apache License" in _read(wheel, "licenses/LICENSE")
+    notice = _read(wheel, "licenses/NOTICE")
+    for fact in ("NAS-Bench-Macro", "xiusu", "61a2bfc2", "Apache License", "changes"):
+        assert fact in notice
+    assert "autospace/evaluators/data/nasbench-macro.json" in wheel.namelist()
 
 
 def test_the_representation_imports_from_the_wheel_alone(

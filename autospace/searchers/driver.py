@@ -18,7 +18,7 @@ from autospace.runs.settings import make_settings
 from autospace.runs.state import Stateful, load_state, save_state
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.searchers.few_shot import Gm, NasLid
-from autospace.searchers.fitness_search import Trials
+from autospace.searchers.fitness_search import RandomSearch, RandomWeightSharing, Trials
 from autospace.searchers.folder import (
     BEST,
     RankedDocument,
@@ -34,7 +34,6 @@ from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.searchers.petridish import Petridish
 from autospace.searchers.sampling.enas import Enas
 from autospace.searchers.sampling.pnas import Pnas
-from autospace.searchers.sampling.random_search import RandomSearch, RandomWeightSharing
 from autospace.searchers.sampling.regularised_evolution import Evolution
 from autospace.searchers.sampling.spos import Spos
 from autospace.searchers.sampling.zero_cost import ZeroCost

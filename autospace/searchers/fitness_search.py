@@ -1,7 +1,8 @@
 """Base classes of methods that first train, and then evaluate one architecture after another.
 
 An architecture is evaluated on validation images, with shared weights or after a short training
-from scratch.
+from scratch. Random search, with weight sharing (Li and Talwalkar, UAI 2019) and without, is the
+baseline of all of them.
 """
 
 from abc import abstractmethod
@@ -13,7 +14,7 @@ from autospace.evaluators.stand_alone import StandAloneEvaluator
 from autospace.runs.settings import Section
 from autospace.runs.state import State, Stateful
 from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
-from autospace.seeds import derived_seed
+from autospace.seeds import derived_seed, stream
 from autospace.spaces.choices import Choice
 from autospace.supernets.path_training import make_path_training
 from autospace.supernets.shared_weights import PathEvaluator, PathTraining, SharedWeights
@@ -213,3 +214,23 @@ class OneShot(FitnessSearch):
         shared = SharedFitness(problem)
         super().__init__(problem, options, shared)
         self.weights, self.evaluator = shared.weights, shared.evaluator
+
+
+class RandomSearch(FitnessSearch):
+    """Trains random architectures alone, which is slow; the only bias is the short training."""
+
+    def __init__(self, problem: SearchProblem, options: Section) -> None:
+        super().__init__(problem, options, AloneFitness(problem))
+
+    def search(self, index: int) -> None:
+        """Trains a random architecture that has not been trained, if there is one left."""
+        rng = stream(self.problem.seed, "random", index)
+        self.evaluated(self.problem.choices.draw_new(rng, self.fitness.known))
+
+
+class RandomWeightSharing(OneShot):
+    """Trains a supernet, then evaluates random architectures with its weights."""
+
+    def search(self, index: int) -> None:
+        """Evaluates a random architecture."""
+        self.evaluated(self.problem.choices.draw(stream(self.problem.seed, "random-ws", index)))

@@ -47,19 +47,20 @@ def from_json(text: str) -> Space | Architecture | Skeleton:
     Raises:
         SpaceError: naming the path of the first wrong value, the value, and what is allowed.
     """
-    return _decode(parse_json(text))
+    return decoded(parse_json(text))
 
 
 def read(path: Path) -> Space | Architecture | Skeleton:
     """The value in a `.json` or `.toml` file; errors name the file."""
     text = read_text(path)
     try:
-        return _decode(parse_toml(text) if path.suffix == ".toml" else parse_json(text))
+        return decoded(parse_toml(text) if path.suffix == ".toml" else parse_json(text))
     except SpaceError as error:
         raise SpaceError(str(path), str(error)) from None
 
 
-def _decode(plain: Any) -> Space | Architecture | Skeleton:
+def decoded(plain: Any) -> Space | Architecture | Skeleton:
+    """The value that a parsed file describes; see `from_json`."""
     header = header_of(plain)
     if header.format == doc.FAMILY_FORMAT:
         problem = f"{shown(header.format)} is only a part of a built-in space"

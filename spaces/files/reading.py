@@ -14,6 +14,7 @@ from autospace.spaces.checks import (
     MAX_BYTES,
     MAX_CONTAINERS,
     MAX_DEPTH,
+    MAX_ENTRIES,
     MAX_TOML_BYTES,
     MAX_VALUES,
     plain,
@@ -69,8 +70,13 @@ def read_text(path: Path) -> str:
         raise SpaceError(str(path), f"not UTF-8 at byte {error.start}") from None
 
 
-def parse_json(text: str) -> Any:
-    """JSON without duplicate keys, NaN or infinity, in bounded depth and size."""
+def parse_json(text: str, entries: int = MAX_ENTRIES) -> Any:
+    """JSON without duplicate keys, NaN or infinity, in bounded depth and size.
+
+    Args:
+        text: what to parse.
+        entries: the most that one list or object may hold.
+    """
     if text.count(",") > MAX_VALUES:
         raise SpaceError("", f"too many values; allowed: up to {MAX_VALUES}")
     if text.count("[") + text.count("{") > MAX_CONTAINERS:
@@ -87,7 +93,7 @@ def parse_json(text: str) -> Any:
     except ValueError as error:
         # Python refuses to convert integers of thousands of digits, and states how to allow it.
         raise SpaceError("", f"not JSON: {_first_line(str(error)).split(';')[0]}") from None
-    return plain(value)
+    return plain(value, entries=entries)
 
 
 def parse_toml(text: str) -> Any:

@@ -168,7 +168,7 @@ def test_an_architecture_file_is_loaded_by_load_any_only(tmp_path: Path) -> None
 
 
 FILES = "a file, a run folder, or a built-in such as mbconv@cifar"
-SKELETONS = "digits, cifar, mobile, mobilenetv2, or a .json or .toml file"
+SKELETONS = "digits, cifar, nasbench-macro, mobile, mobilenetv2, or a .json or .toml file"
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ SKELETONS = "digits, cifar, mobile, mobilenetv2, or a .json or .toml file"
         (
             "nas@digits",
             "nas@digits: unknown space; allowed: NAME@SKELETON with NAME one of mbconv, mnasnet,"
-            " reference",
+            " nasbench-macro, reference",
         ),
         ("mbconv@", f'"": unknown skeleton; allowed: {SKELETONS}'),
         ("mbconv@imagenet", f"imagenet: unknown skeleton; allowed: {SKELETONS}"),
@@ -208,7 +208,7 @@ def test_a_file_that_holds_no_skeleton_is_refused_where_one_is_wanted(space_file
 
 
 def test_an_unknown_family_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SpaceError, match=r"^nas: unknown family; allowed: mbconv, mnasnet, ref"):
+    with pytest.raises(SpaceError, match=r"^nas: unknown family; allowed: mbconv, mnasnet, nas"):
         family_space("nas", load_skeleton("digits"))
 
 
