@@ -92,9 +92,10 @@ def _has_data(layers: Sequence[Settings]) -> bool:
 
 
 def configured(kind: type[_Config], *layers: Settings) -> _Config:
-    """The configuration of a run whose images have no default."""
+    """The configuration of a run whose images have no default; with a table, it has none."""
     config = make_settings(kind, *layers)
-    if not _has_data(layers):
+    plain = config.model_dump()
+    if not _has_data(layers) and plain.get("evaluator", {}).get("table") is None:
         raise ConfigError("data: name the images, such as digits or folder:PATH")
     return _placed(config)
 
@@ -137,6 +138,8 @@ def _placed(config: _Config) -> _Config:
         plain["skeleton"] = _absolute(plain["skeleton"])
     if plain.get("budget", {}).get("latency_table") is not None:
         plain["budget"]["latency_table"] = _absolute(plain["budget"]["latency_table"])
+    if Path((plain.get("evaluator", {}).get("table")) or "").is_file():
+        plain["evaluator"]["table"] = _absolute(plain["evaluator"]["table"])
     if plain.get("cache"):
         plain["cache"] = _absolute(plain["cache"])
     return make_settings(type(config), plain)

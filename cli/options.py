@@ -77,6 +77,14 @@ LatencyTable = Annotated[
         "--latency-table", help="File that autospace profile --out wrote.", show_default=False
     ),
 ]
+Table = Annotated[
+    Text,
+    typer.Option(
+        "--table",
+        help="Published accuracies, for --evaluator table: nasbench-macro, or a file.",
+        show_default=False,
+    ),
+]
 
 # Where and how the work is done.
 Device = Annotated[Text, _DEVICE]

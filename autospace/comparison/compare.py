@@ -151,8 +151,8 @@ def compare(
         except Exception:
             folder.abandon()
             raise
-        folder.settle(loaded, prepared.images.data.digest)
-        for note in prepared.images.data.notes:
+        folder.settle(loaded, prepared.basis.digest)
+        for note in prepared.basis.notes:
             observer.message(note)
         if prepared.matching.comparable:
             comparison = _compared(prepared, folder, observer, workers)
@@ -165,11 +165,11 @@ def compare(
 def _compared(
     prepared: PreparedComparison, folder: ComparisonFolder, observer: Observer, workers: int | None
 ) -> ComparisonDocument:
-    images, setup = prepared.images, prepared.setup
+    setup = prepared.setup
     method = prepared.config.evaluator.method
-    cache = EvaluationCache(folder.evaluations, setup.conditions(images))
-    job = EvaluationJob(setup, images, partial(observer.tick, "supernet"))
-    count = workers or default_workers(images.device)
+    cache = EvaluationCache(folder.evaluations, setup.conditions(prepared.basis))
+    job = EvaluationJob(setup, prepared.basis, partial(observer.tick, "supernet"))
+    count = workers or default_workers(setup)
     with open_pool(count, folder.checkpoint / POOL, errors=(EvaluationError, SpaceError)) as pool:
         tick = partial(observer.tick, "evaluate")
         evaluations = Evaluations(prepared, cache, pooled(pool, job), tick)
@@ -282,7 +282,7 @@ def notes_on(
 ) -> tuple[str, ...]:
     """The remarks that hold for this comparison."""
     return (
-        *prepared.images.data.notes,
+        *prepared.basis.notes,
         *_on_the_method(prepared),
         *_on_the_spaces(prepared),
         *_on_the_samples(prepared, samples, power),
@@ -304,7 +304,7 @@ def _on_the_method(prepared: PreparedComparison) -> Iterator[str]:
             "images has seen them and has an advantage"
         )
     one_seed = prepared.config.sampling.repeats == 1 and prepared.matching.comparable
-    if config.method == "train" and one_seed:
+    if config.method in ("train", "table") and one_seed:
         yield "each network was trained with one seed only: its error varies with the seed"
 
 

@@ -19,6 +19,7 @@ from autospace.comparison.setup import PreparedComparison
 from autospace.comparison.statistics import LEVEL, Estimate, Tested
 from autospace.comparison.verdict import ComparedPair
 from autospace.evaluators.evaluator import PROXIES, SCORES_ONLY, Evaluation
+from autospace.evaluators.tabular import Table
 from autospace.spaces.space import Architecture, Space
 
 _SAID: Final = {"data.source", "sampling.samples", "sampling.effect"}
@@ -65,7 +66,7 @@ def document(
     notes: Sequence[str],
 ) -> doc.ComparisonDocument:
     """The content of `comparison.json`; it has no pairs if the spaces cannot be compared."""
-    config, data = prepared.config, _data(prepared)
+    config = prepared.config
     documents = [_pair(each) for each in pairs]
     first = documents[0] if documents else None
     return doc.ComparisonDocument(
@@ -77,8 +78,8 @@ def document(
         unit="dominance" if config.evaluator.method in SCORES_ONLY else "share",
         sentence=sentence,
         notes=list(notes),
-        evaluator=_evaluator(config),
-        data=data,
+        evaluator=_evaluator(prepared),
+        data=_data(prepared),
         matching=_matching(prepared),
         spaces=[_space(each, config.seed) for each in samples],
         pairs=documents,
@@ -86,7 +87,7 @@ def document(
         seed=config.seed,
         samples=len(samples[0].rows),
         repeats=config.sampling.repeats,
-        command=command(config, data.name, len(samples[0].rows)),
+        command=command(config, prepared.basis.name, len(samples[0].rows)),
         versions=_versions(),
     )
 
@@ -94,7 +95,9 @@ def document(
 def command(config: CompareConfig, data: str, samples: int) -> str:
     """The command that repeats the comparison; files and folders appear by their last name."""
     words = ["autospace", "compare", *(local_name(source) for source in config.spaces)]
-    words += ["--data", data, "--seed", str(config.seed)]
+    if config.evaluator.table is None:
+        words += ["--data", data]
+    words += ["--seed", str(config.seed)]
     words += ["--samples", str(samples or config.sampling.samples or PILOT)]
     plain = config.model_dump(mode="json")
     default = type(config)(spaces=config.spaces).model_dump(mode="json")
@@ -102,6 +105,7 @@ def command(config: CompareConfig, data: str, samples: int) -> str:
         for name, value in plain[section].items():
             if value != default[section][name] and f"{section}.{name}" not in _SAID:
                 text = str(value).lower() if isinstance(value, bool) else str(value)
+                text = local_name(text) if name == "table" else text
                 words += ["--set", f"{section}.{name}={text}"]
     return shlex.join(words)
 
@@ -112,9 +116,12 @@ def local_name(source: str) -> str:
     return f"{kind}{at}{Path(place).name or place}"
 
 
-def _evaluator(config: CompareConfig) -> doc.EvaluatorDocument:
+def _evaluator(prepared: PreparedComparison) -> doc.EvaluatorDocument:
+    config, basis = prepared.config, prepared.basis
     method = config.evaluator.method
-    settings = config.evaluator.model_dump(mode="json", exclude={"method"})
+    if isinstance(basis, Table):
+        return doc.EvaluatorDocument(method=method, description=basis.notes[0])
+    settings = config.evaluator.model_dump(mode="json", exclude={"method", "table"})
     augment = config.data.model_dump(mode="json", include={"crop", "flip", "cutout", "limit"})
     training = f"a training from scratch of {config.evaluator.steps} steps per network"
     return doc.EvaluatorDocument(
@@ -126,11 +133,13 @@ def _evaluator(config: CompareConfig) -> doc.EvaluatorDocument:
 
 
 def _data(prepared: PreparedComparison) -> doc.DataDocument:
-    images, data = prepared.images, prepared.images.data
+    images = prepared.basis
+    if isinstance(images, Table):
+        return doc.DataDocument(name=images.name, sha256=images.digest)
     return doc.DataDocument(
-        name=data.name,
-        sha256=data.digest,
-        classes=len(data.classes),
+        name=images.name,
+        sha256=images.digest,
+        classes=len(images.data.classes),
         train_images=len(images.training),
         measured_images=len(images.measured),
         measured_on=prepared.config.evaluator.split,

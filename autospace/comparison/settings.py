@@ -2,10 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from autospace.data.settings import DataConfig
-from autospace.evaluators.evaluator import EvaluatorConfig
+from autospace.evaluators.evaluator import (
+    EvaluatorConfig,
+    check_images_or_table,
+    with_images_or_table,
+)
 from autospace.runs.settings import DEVICES, Section
 
 MOST_SPACES = 26
@@ -47,3 +51,13 @@ class CompareConfig(Section):
     @classmethod
     def _list_is_tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_images_for_a_table(cls, given: Any) -> Any:
+        return with_images_or_table(given)
+
+    @model_validator(mode="after")
+    def _images_or_table(self) -> "CompareConfig":
+        check_images_or_table(self.data, self.evaluator)
+        return self

@@ -10,8 +10,7 @@ from autospace.comparison.matching import Matching, Pool, draw, match, space_dig
 from autospace.comparison.settings import CompareConfig
 from autospace.compute.device import resolve_device
 from autospace.data.examples import DataSet
-from autospace.data.images import Images
-from autospace.evaluators.make import Setup
+from autospace.evaluators.make import Basis, Setup
 from autospace.progress import Tick
 from autospace.runs.errors import ConfigError
 from autospace.seeds import stream
@@ -22,7 +21,7 @@ from autospace.spaces.cost import Share
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.files.library import load, skeleton_of
 from autospace.spaces.skeleton import Skeleton
-from autospace.spaces.space import Candidate, Layer, Origin, Space, fitted_space
+from autospace.spaces.space import Candidate, Layer, Origin, Space
 
 RANDOM: Final = "random@"
 RANDOM_CELLS: Final = 9
@@ -135,7 +134,7 @@ class PreparedComparison:
     """Everything that a comparison needs before anything is evaluated.
 
     Attributes:
-        spaces: fitted to the images.
+        spaces: fitted to the basis.
         labels: their names, made distinct.
         pools: networks drawn from each.
     """
@@ -143,7 +142,7 @@ class PreparedComparison:
     config: CompareConfig
     spaces: tuple[Space, ...]
     labels: tuple[str, ...]
-    images: Images
+    basis: Basis
     setup: Setup
     pools: tuple[Pool, ...]
     matching: Matching
@@ -162,7 +161,7 @@ def prepare(
     tick: Tick,
     given: DataSet | None = None,
 ) -> PreparedComparison:
-    """Reads the images, fits the spaces to them, draws and matches networks.
+    """Reads the images or the table, fits the spaces to it, draws and matches networks.
 
     Args:
         config: the settings.
@@ -173,26 +172,21 @@ def prepare(
         given: images in place of the source that the settings name.
 
     Raises:
-        DataError, SpaceError, ConfigError, RunError: the settings cannot be carried out.
+        DataError, SpaceError, ConfigError, RunError, EvaluationError: the settings cannot be
+            carried out.
     """
-    place = str(resolve_device(device or config.device))
-    resolution = config.data.resolution or common_resolution(loaded)
-    data = config.data.model_copy(update={"resolution": resolution})
-    images = Setup(config.evaluator, data, (), config.seed, place, cache).images(tick, given)
-    spaces = tuple(
-        fitted_space(
-            space,
-            in_channels=images.training.images.shape[1],
-            resolution=resolution,
-            classes=len(images.data.classes),
-        )
-        for space in loaded
-    )
+    data, place = config.data, "cpu"
+    if config.evaluator.table is None:
+        place = str(resolve_device(device or config.device))
+        resolution = data.resolution or common_resolution(loaded)
+        data = data.model_copy(update={"resolution": resolution})
+    basis = Setup(config.evaluator, data, (), config.seed, place, cache).basis(tick, given)
+    spaces = tuple(map(basis.fitted, loaded))
     held = spaces if config.evaluator.method == "supernet" else ()
     setup = Setup(config.evaluator, data, held, config.seed, place, cache)
     pools = _drawn(spaces, config.seed)
     return PreparedComparison(
-        config, spaces, labels_of(spaces), images, setup, pools, _matched(pools, config)
+        config, spaces, labels_of(spaces), basis, setup, pools, _matched(pools, config)
     )
 
 

@@ -13,6 +13,7 @@ from autospace.data.settings import DataConfig
 from autospace.data.splits import divide
 from autospace.progress import Tick, no_tick
 from autospace.seeds import derived_seed
+from autospace.spaces.space import Space, fitted_space
 
 MEASURED_AT_ONCE = 250
 
@@ -35,6 +36,27 @@ class Images:
     normaliser: Normaliser
     augment: Augment
     device: torch.device
+
+    @property
+    def name(self) -> str:
+        """That of the data set."""
+        return self.data.name
+
+    @property
+    def digest(self) -> str:
+        """That of the data set."""
+        return self.data.digest
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of the data set."""
+        return self.data.notes
+
+    def fitted(self, space: Space) -> Space:
+        """The space for images of this size and so many classes."""
+        _, channels, resolution, _ = self.training.images.shape
+        classes = len(self.data.classes)
+        return fitted_space(space, in_channels=channels, resolution=resolution, classes=classes)
 
     def batches(self, size: int, seed: int) -> Batches:
         """Training batches; equal seeds give equal batches."""

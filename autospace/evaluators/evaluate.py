@@ -18,7 +18,7 @@ from autospace.data.images import Images
 from autospace.data.readers.arrays import save_images
 from autospace.data.settings import PYTHON
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluationRequest, Evaluator
-from autospace.evaluators.make import Setup, make_evaluator
+from autospace.evaluators.make import Basis, Setup, make_evaluator
 from autospace.progress import Tick, no_tick
 from autospace.runs.files import write_atomically
 from autospace.spaces.files.codec import from_json, to_json
@@ -130,38 +130,38 @@ class EvaluationJob:
 
     Attributes:
         setup: from which evaluators are made.
-        images: those of the setup, which this process has read already.
+        basis: that of the setup, which this process has read already.
         tick: receives the progress of training a supernet.
     """
 
     setup: Setup
-    images: Images
+    basis: Basis
     tick: Tick = no_tick
 
     def begin(self, report: Report) -> Work:
-        """Evaluates in this process, with these images."""
-        return _evaluation(make_evaluator(self.setup, self.images, self.tick))
+        """Evaluates in this process."""
+        return _evaluation(make_evaluator(self.setup, self.basis, self.tick))
 
     def pack(self, folder: Path) -> Plain:
         """The setup; workers find the weights of a supernet in its folder, trained here.
 
-        They read the images themselves, those that a program passed from a file.
+        They read the table or the images themselves, those that a program passed from a file.
         """
         if self.setup.config.method == "supernet":
-            make_evaluator(self.setup, self.images, self.tick)
+            make_evaluator(self.setup, self.basis, self.tick)
         data = self.setup.data
-        if data.source == PYTHON:
+        if data.source == PYTHON and isinstance(self.basis, Images):
             path = (folder / IMAGES).absolute()
             folder.mkdir(parents=True, exist_ok=True)
-            save_images(path, self.images.data)
+            save_images(path, self.basis.data)
             data = data.model_copy(update={"source": f"{PYTHON}:{path}"})
         return replace(self.setup, data=data).packed()
 
     @staticmethod
     def begin_packed(packed: Plain, report: Report) -> Work:
-        """Evaluates in another process, which reads the images itself."""
+        """Evaluates in another process, which reads the basis itself."""
         setup = Setup.unpacked(packed)
-        return _evaluation(make_evaluator(setup, setup.images()))
+        return _evaluation(make_evaluator(setup, setup.basis()))
 
 
 def _evaluation(evaluator: Evaluator) -> Work:
@@ -189,6 +189,7 @@ def pooled(pool: Pool, job: EvaluationJob) -> EvaluateMany:
     return evaluate_many
 
 
-def default_workers(device: torch.device) -> int:
-    """One process per core that this one may use; one process on a GPU."""
-    return cores() if device.type == "cpu" else 1
+def default_workers(setup: Setup) -> int:
+    """One process per core that this one may use; one on a GPU, or where nothing is computed."""
+    one = setup.config.method == "table" or torch.device(setup.device).type != "cpu"
+    return 1 if one else cores()

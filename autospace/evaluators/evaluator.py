@@ -5,15 +5,17 @@ affect its result are in `EvaluatorConfig`.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
+from autospace.data.settings import DataConfig
+from autospace.runs.settings import Section
 from autospace.spaces.errors import AutospaceError, shown
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture
 
-EvaluationMethod = Literal["train", "supernet", "naswot", "synflow"]
+EvaluationMethod = Literal["train", "table", "supernet", "naswot", "synflow"]
 Split = Literal["test", "validation"]
 PROXIES: Final[dict[EvaluationMethod, str]] = {
     "supernet": "accuracy with weights shared by all networks, not trained for one",
@@ -23,15 +25,28 @@ PROXIES: Final[dict[EvaluationMethod, str]] = {
 SCORES_ONLY: Final[tuple[EvaluationMethod, ...]] = ("naswot", "synflow")
 
 
-class EvaluatorConfig(BaseModel):
+class TrainingOrTable(Section):
+    """Whether networks are trained here, or looked up in a table of published scores."""
+
+    method: Literal["train", "table"] = "train"
+    table: (
+        Annotated[str, Field(min_length=1, max_length=4096, description="a name or a file")] | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.method == "table") != (self.table is not None):
+            raise ValueError("method table and table (its name or file) require each other")
+        return self
+
+
+class EvaluatorConfig(TrainingOrTable):
     """The settings of an evaluation, the same for all architectures.
 
     `steps`, `learning_rate` and `batch` are those of the short training, or of the supernet.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    method: EvaluationMethod = "train"
+    method: EvaluationMethod = "train"  # type: ignore[assignment]
     split: Split = "test"
     steps: Annotated[int, Field(ge=1, le=10**7)] = 1000
     batch: Annotated[int, Field(ge=2, le=65_536)] = 64
@@ -39,6 +54,38 @@ class EvaluatorConfig(BaseModel):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     recalibration: Annotated[int, Field(ge=1, le=10_000, description="batches")] = 20
+
+
+    @model_validator(mode="after")
+    def _a_table_has_no_settings(self) -> Self:
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if self.table is not None and name not in ("method", "table") and value != field.default:
+                raise ValueError(f"{name} is {shown(value)}, but a table has no such setting")
+        return self
+
+
+NO_IMAGES: Final = DataConfig(source="none")
+"""The images of a run that looks networks up in a table."""
+
+
+def with_images_or_table(given: Any) -> Any:
+    """Settings of a run, before they are checked; with a table, they say that no images are read."""
+    if not isinstance(given, dict) or "data" in given:
+        return given
+    evaluator = given.get("evaluator")
+    on_table = isinstance(evaluator, dict) and evaluator.get("method") == "table"
+    return {**given, "data": NO_IMAGES.model_dump()} if on_table else given
+
+
+def check_images_or_table(data: DataConfig, evaluator: TrainingOrTable) -> None:
+    """Refuses images together with a table, which needs none.
+
+    Raises:
+        ValueError: there are both.
+    """
+    if evaluator.table is not None and data != NO_IMAGES:
+        raise ValueError(f"data: {shown(data.source)}; allowed: no images, because a table needs none")
 
 
 class EvaluationError(AutospaceError):

@@ -17,6 +17,7 @@ from autospace.data.settings import DataConfig
 from autospace.evaluators.evaluator import Evaluator, EvaluatorConfig, skeleton_key
 from autospace.evaluators.stand_alone import StandAloneEvaluator
 from autospace.evaluators.supernet import SharedWeightsEvaluator, train_supernet, union_of
+from autospace.evaluators.tabular import Table, TableEvaluator, read_table
 from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
 from autospace.progress import Tick, no_tick
 from autospace.runs.files import write_atomically
@@ -25,9 +26,13 @@ from autospace.spaces.space import Space
 from autospace.supernets.supernet import Supernet, space_supernet
 
 
+Basis = Images | Table
+"""What evaluations are based on; says its name, digest and notes, and fits spaces to itself."""
+
+
 @dataclass(frozen=True)
 class Setup:
-    """Everything that an evaluator is made from, except the images.
+    """Everything that an evaluator is made from, except its basis.
 
     Attributes:
         spaces: the spaces whose networks a supernet holds; other methods do not use them.
@@ -67,6 +72,17 @@ class Setup:
             Path(packed["folder"]),
         )
 
+    def basis(self, tick: Tick = no_tick, given: DataSet | None = None) -> Basis:
+        """Reads the table, or the images: those of the settings, or those that a program passes.
+
+        Raises:
+            DataError: the images cannot be read or divided.
+            SpaceError: there is no valid table.
+        """
+        return (
+            read_table(self.config.table) if self.config.table else self.images(tick, given)
+        )
+
     def images(self, tick: Tick = no_tick, given: DataSet | None = None) -> Images:
         """Reads the images: those of the settings, or those that a program passes.
 
@@ -78,20 +94,22 @@ class Setup:
             self.data, self.config.split, self.seed, device, self.folder, tick, given
         )
 
-    def conditions(self, images: Images) -> dict[str, Any]:
+    def conditions(self, basis: Basis) -> dict[str, Any]:
         """All that determines an evaluation, except architecture and seed, as plain values."""
+        if isinstance(basis, Table):
+            return {"method": "table", "table": basis.digest}
         found: dict[str, Any] = {
-            "data": images.data.digest,
+            "data": basis.digest,
             "device": torch.device(self.device).type,
             "method": self.config.method,
         }
         if self.config.method in ZERO_COST:
             used = {"split"}
         elif self.config.method == "supernet":
-            used = set(EvaluatorConfig.model_fields)
+            used = set(EvaluatorConfig.model_fields) - {"table"}
             found["spaces"] = [_space_key(space) for space in self.spaces]
         else:
-            used = set(EvaluatorConfig.model_fields) - {"recalibration"}
+            used = set(EvaluatorConfig.model_fields) - {"table", "recalibration"}
         found["settings"] = self.config.model_dump(mode="json", include=used)
         if self.config.method not in ZERO_COST:
             augment = {"crop", "flip", "cutout"}
@@ -103,18 +121,20 @@ class Setup:
         return found
 
 
-def make_evaluator(setup: Setup, images: Images, tick: Tick = no_tick) -> Evaluator:
+def make_evaluator(setup: Setup, basis: Basis, tick: Tick = no_tick) -> Evaluator:
     """The evaluator of a method; a supernet is trained, unless its weights are in the folder.
 
     Raises:
         EvaluationError: a supernet over spaces that do not share a skeleton.
     """
+    if isinstance(basis, Table):
+        return TableEvaluator(basis)
     if setup.config.method in ZERO_COST:
-        return ZeroCostEvaluator(images, ZERO_COST[setup.config.method])
+        return ZeroCostEvaluator(basis, ZERO_COST[setup.config.method])
     if setup.config.method == "supernet":
-        supernet = _supernet(setup, images, tick)
-        return SharedWeightsEvaluator(supernet, union_of(setup.spaces), images, setup.config)
-    return StandAloneEvaluator(images, setup.config)
+        supernet = _supernet(setup, basis, tick)
+        return SharedWeightsEvaluator(supernet, union_of(setup.spaces), basis, setup.config)
+    return StandAloneEvaluator(basis, setup.config)
 
 
 def _supernet(setup: Setup, images: Images, tick: Tick) -> Supernet:

@@ -5,6 +5,7 @@ A table holds scores of all networks of a space, under one or more seeds, as oth
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -22,12 +23,14 @@ from autospace.spaces.choices import Choice, Choices
 from autospace.spaces.errors import SpaceError, located, shown
 from autospace.spaces.files.codec import decoded
 from autospace.spaces.files.reading import parse_json, read_text, validated
+from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture, Space
 
 FORMAT: Final = "autospace.table"
 TABLE_NAMES: Final = ("nasbench-macro",)
 MOST_SEEDS: Final = 1000
 DECIMALS: Final = 10
+MOST_IDS: Final = 8
 
 
 def _printable(text: str) -> str:
@@ -91,26 +94,39 @@ class Table:
         """The space whose networks have scores."""
         return self.choices.space
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of results has to know."""
+        source = f" ({self.source})" if self.source else ""
+        return (
+            f"accuracies are those of table {self.name}{source}, not of networks that were trained "
+            "here",
+        )
+
+    def fitted(self, space: Space) -> Space:
+        """The same space, all of whose networks the table holds.
+
+        Raises:
+            EvaluationError: its skeleton, or a cell, is not in the table.
+        """
+        self._check_skeleton(space.skeleton)
+        for place, layer in enumerate(space.layers):
+            for key, candidate in zip(layer.keys, layer.candidates, strict=True):
+                self._candidate(place, key, candidate.id)
+        return space
+
     def path(self, architecture: Architecture) -> Choice:
         """The path in the table's space of an architecture of any space with these cells.
 
         Raises:
             EvaluationError: the skeleton, or the cell of a layer, is not in the table.
         """
-        if skeleton_key(architecture.skeleton) != self._skeleton:
-            problem = f"skeleton {architecture.skeleton.name}: not that of table {self.name}"
-            raise EvaluationError(f"{problem}; allowed: {self.space.skeleton.name}")
-        path = []
-        for place, key in enumerate(architecture.keys):
-            index = self._indices[place].get(key)
-            if index is None:
-                layer = self.space.layers[place]
-                ids = ", ".join(each.id for each in layer.candidates[:20])
-                cell = architecture.candidates[place].id
-                problem = f"{layer.shape.name}: table {self.name} does not hold the cell {cell}"
-                raise EvaluationError(f"{problem}; allowed: the cells of its space, {ids}")
-            path.append(index)
-        return tuple(path)
+        self._check_skeleton(architecture.skeleton)
+        pairs = zip(architecture.keys, architecture.candidates, strict=True)
+        return tuple(
+            self._candidate(place, key, candidate.id)
+            for place, (key, candidate) in enumerate(pairs)
+        )
 
     def index(self, architecture: Architecture) -> int:
         """The row of an architecture; see `path`."""
@@ -134,6 +150,21 @@ class Table:
         row = self.scores[self._row(path)]
         known = row[~np.isnan(row)]
         return float(known.mean()) if len(known) else float("nan")
+
+    def _check_skeleton(self, skeleton: Skeleton) -> None:
+        if skeleton_key(skeleton) != self._skeleton:
+            problem = f"skeleton {shown(skeleton.name)}: not that of table {self.name}"
+            raise EvaluationError(f"{problem}; allowed: {shown(self.space.skeleton.name)}")
+
+    def _candidate(self, place: int, key: str, name: str) -> int:
+        """The index of a layer's candidate of this function."""
+        index = self._indices[place].get(key)
+        if index is None:
+            layer = self.space.layers[place]
+            ids = ", ".join(each.id for each in layer.candidates[:MOST_IDS])
+            problem = f"{layer.shape.name}: table {self.name} does not hold the cell {name}"
+            raise EvaluationError(f"{problem}; allowed: the cells of its space, such as {ids}")
+        return index
 
     def _row(self, path: Sequence[int]) -> int:
         row = 0
@@ -168,7 +199,7 @@ def read_table(source: str) -> Table:
     Raises:
         SpaceError: the file is missing or holds no valid table; the message names file and value.
     """
-    if source in TABLE_NAMES:
+    if source in TABLE_NAMES and not os.path.lexists(source):
         return _built_in(source)
     try:
         text = read_text(Path(source))

@@ -17,6 +17,7 @@ from autospace.cli.options import (
     RunOut,
     Seed,
     Settings,
+    Table,
     Text,
     check_resumed,
     check_workers,
@@ -51,7 +52,7 @@ MatchBy = Annotated[
 ]
 EvaluatorName = Annotated[
     Text,
-    typer.Option(help="train, or a proxy: supernet, naswot or synflow.", show_default="train"),
+    typer.Option(help="train; table; or a proxy: supernet, naswot or synflow.", show_default="train"),
 ]
 Steps = Annotated[Number, typer.Option(help="Training steps per network.", show_default="1000")]
 Split = Annotated[
@@ -77,6 +78,7 @@ def compare(
     repeats: Repeats = None,
     match: MatchBy = None,
     evaluator: EvaluatorName = None,
+    table: Table = None,
     steps: Steps = None,
     split: Split = None,
     resolution: Resolution = None,
@@ -112,6 +114,7 @@ def compare(
             "sampling.repeats": repeats,
             "sampling.match": match,
             "evaluator.method": evaluator,
+            "evaluator.table": table,
             "evaluator.steps": steps,
             "evaluator.split": split,
         }

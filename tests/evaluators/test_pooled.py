@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,12 @@ import torch
 from autospace.compute.pool import InProcess, ProcessPool
 from autospace.evaluators import evaluate
 from autospace.evaluators.evaluate import EvaluationJob, default_workers, pooled
-from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluationRequest
+from autospace.evaluators.evaluator import (
+    Evaluation,
+    EvaluationError,
+    EvaluationRequest,
+    EvaluatorConfig,
+)
 from autospace.evaluators.make import Setup, make_evaluator
 from autospace.spaces import Architecture
 from autospace.spaces.files.codec import to_json
@@ -39,7 +45,7 @@ def job(made: Setup) -> EvaluationJob:
 @pytest.mark.slow
 def test_two_processes_find_what_one_finds_and_leave_nobody_behind(tmp_path: Path) -> None:
     some = job(setup(tmp_path, space(CELLS[:1])))
-    evaluator = make_evaluator(some.setup, some.images)
+    evaluator = make_evaluator(some.setup, some.basis)
     expected = {
         place: evaluator.evaluate(task.architecture, task.seed) for place, task in enumerate(TASKS)
     }
@@ -58,7 +64,7 @@ def test_what_is_packed_evaluates_as_what_is_there(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     some = job(setup(tmp_path, space(), method=method, seed=3))
-    evaluator = make_evaluator(some.setup, some.images)
+    evaluator = make_evaluator(some.setup, some.basis)
     expected = evaluator.evaluate(TASKS[0].architecture, 7)
     assert dict(pooled(InProcess(), some)([EvaluationRequest(TASKS[0].architecture, 7)])) == {
         0: expected
@@ -112,6 +118,12 @@ def test_one_thread_here_and_those_of_before_afterwards(
         torch.set_num_threads(1)
 
 
-def test_a_gpu_gets_one_process_and_a_core_one_each() -> None:
-    assert default_workers(torch.device("cuda:0")) == 1
-    assert default_workers(torch.device("cpu")) == len(os.sched_getaffinity(0))
+def test_a_gpu_gets_one_process_and_a_core_one_each(tmp_path: Path) -> None:
+    some = setup(tmp_path)
+    assert default_workers(some) == len(os.sched_getaffinity(0))
+    assert default_workers(replace(some, device="cuda:0")) == 1
+
+
+def test_a_table_gets_one_process(tmp_path: Path) -> None:
+    config = EvaluatorConfig(method="table", table="nasbench-macro")
+    assert default_workers(replace(setup(tmp_path), config=config)) == 1
