@@ -120,7 +120,9 @@ def _evaluator(prepared: PreparedComparison) -> doc.EvaluatorDocument:
     config, basis = prepared.config, prepared.basis
     method = config.evaluator.method
     if isinstance(basis, Table):
-        return doc.EvaluatorDocument(method=method, description=basis.notes[0])
+        return doc.EvaluatorDocument(
+            method=method, description=f"the accuracies of table {basis.cited}"
+        )
     settings = config.evaluator.model_dump(mode="json", exclude={"method", "table"})
     augment = config.data.model_dump(mode="json", include={"crop", "flip", "cutout", "limit"})
     training = f"a training from scratch of {config.evaluator.steps} steps per network"

@@ -55,12 +55,15 @@ class EvaluatorConfig(TrainingOrTable):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     recalibration: Annotated[int, Field(ge=1, le=10_000, description="batches")] = 20
 
-
     @model_validator(mode="after")
     def _a_table_has_no_settings(self) -> Self:
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if self.table is not None and name not in ("method", "table") and value != field.default:
+            if (
+                self.table is not None
+                and name not in ("method", "table")
+                and value != field.default
+            ):
                 raise ValueError(f"{name} is {shown(value)}, but a table has no such setting")
         return self
 
@@ -70,7 +73,7 @@ NO_IMAGES: Final = DataConfig(source="none")
 
 
 def with_images_or_table(given: Any) -> Any:
-    """Settings of a run, before they are checked; with a table, they say that no images are read."""
+    """The settings of a run, not yet checked; with a table, they say that it reads no images."""
     if not isinstance(given, dict) or "data" in given:
         return given
     evaluator = given.get("evaluator")
@@ -85,7 +88,9 @@ def check_images_or_table(data: DataConfig, evaluator: TrainingOrTable) -> None:
         ValueError: there are both.
     """
     if evaluator.table is not None and data != NO_IMAGES:
-        raise ValueError(f"data: {shown(data.source)}; allowed: no images, because a table needs none")
+        raise ValueError(
+            f"data: {shown(data.source)}; allowed: no images, because a table needs none"
+        )
 
 
 class EvaluationError(AutospaceError):

@@ -25,7 +25,6 @@ from autospace.spaces.files.codec import from_json, to_json
 from autospace.spaces.space import Space
 from autospace.supernets.supernet import Supernet, space_supernet
 
-
 Basis = Images | Table
 """What evaluations are based on; says its name, digest and notes, and fits spaces to itself."""
 
@@ -79,9 +78,7 @@ class Setup:
             DataError: the images cannot be read or divided.
             SpaceError: there is no valid table.
         """
-        return (
-            read_table(self.config.table) if self.config.table else self.images(tick, given)
-        )
+        return read_table(self.config.table) if self.config.table else self.images(tick, given)
 
     def images(self, tick: Tick = no_tick, given: DataSet | None = None) -> Images:
         """Reads the images: those of the settings, or those that a program passes.

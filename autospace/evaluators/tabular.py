@@ -97,11 +97,12 @@ class Table:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of results has to know."""
-        source = f" ({self.source})" if self.source else ""
-        return (
-            f"accuracies are those of table {self.name}{source}, not of networks that were trained "
-            "here",
-        )
+        return (f"accuracies are those of table {self.cited}, not of networks trained here",)
+
+    @property
+    def cited(self) -> str:
+        """Its name and source."""
+        return f"{self.name} ({self.source})" if self.source else self.name
 
     def fitted(self, space: Space) -> Space:
         """The same space, all of whose networks the table holds.

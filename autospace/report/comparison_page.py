@@ -225,6 +225,10 @@ def _evidence(found: ComparisonDocument) -> list[str]:
             "individually. This is fast, but the ranking by scores can differ from the ranking by "
             "accuracy after training."
         )
+    elif found.evaluator.method == "table":
+        told.append(
+            f"Networks were scored by {found.evaluator.description}: none was trained here."
+        )
     elif found.data.name:
         split = found.data.measured_on or "held-out"
         told.append(
@@ -265,8 +269,9 @@ def _method(found: ComparisonDocument) -> PageSection:
         points = f"{found.shown(power.effect):g} points"
         pairs.append(("planned for", f"a difference of {points}: {power.samples} "
                       f"networks per space, from a pilot of {power.pilot}"))  # fmt: skip
-    images = f"{data.name}: {data.classes} classes, {data.train_images:,} training images"
-    pairs.append(("data", images))
+    if found.evaluator.method != "table":
+        images = f"{data.name}: {data.classes} classes, {data.train_images:,} training images"
+        pairs.append(("data", images))
     return PageSection("method", "How it was measured", (part("dl", pairs, "pairs"),))
 
 
@@ -274,7 +279,7 @@ def _again(found: ComparisonDocument) -> PageSection:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(found.versions.items()))
     pairs: list[tuple[Content, Content]] = [
         ("seed", f"{found.seed}"),
-        ("data", found.data.name),
+        ("table" if found.evaluator.method == "table" else "data", found.data.name),
         ("SHA-256 of the data", part("code", found.data.sha256)),
         ("versions", versions),
     ]

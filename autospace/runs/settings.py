@@ -149,7 +149,8 @@ def _message(kind: type[BaseModel], error: Any) -> str:
             return f"{path}.{name}: {known}" if path else f"{name}: {known}"
         # What is left is which alternative of a union was tried; the user knows of none.
     if error["type"] == "value_error":
-        return f"{path}: {error['msg'].removeprefix('Value error, ')}"
+        problem = error["msg"].removeprefix("Value error, ")
+        return f"{path}: {problem}" if path else problem
     given = error["input"]
     given = list(given) if isinstance(given, tuple) else given
     return f"{path or 'configuration'}: {shown(given)}; allowed: {_allowed(place)}"

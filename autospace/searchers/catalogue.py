@@ -19,6 +19,8 @@ class CatalogueEntry:
     cost: str
 
 
+ON_TABLES: Final = ("random", "random-ws", "evolution", "spos", "enas", "pnas", "zero-cost")
+"""The methods that can look architectures up in place of training."""
 ONE_SUPERNET: Final = "one supernet"
 MAGIC: Final = "Xu et al., ICML 2022"
 
@@ -109,3 +111,14 @@ CATALOGUE: Final[dict[str, CatalogueEntry]] = {
         "one network after another, from the weights of its parent",
     ),
 }
+
+
+def check_table(method: str) -> None:
+    """Refuses a method of this list that needs images, which a search on a table does not have.
+
+    Raises:
+        ValueError: it needs them.
+    """
+    if method in CATALOGUE and method not in ON_TABLES:
+        allowed = f"with a table: {', '.join(ON_TABLES)}"
+        raise ValueError(f"method {method}: trains on images, a table has none; allowed {allowed}")

@@ -9,6 +9,8 @@ from typing import ClassVar, Final
 from autospace.compute.device import memory_mb, resolve_device
 from autospace.data.examples import DataSet
 from autospace.data.images import load_images
+from autospace.evaluators.make import Basis
+from autospace.evaluators.tabular import read_table
 from autospace.latency.budget import keep_table, latency_limit, limit_table
 from autospace.latency.table import LatencyTable
 from autospace.progress import Observer
@@ -37,11 +39,12 @@ from autospace.searchers.sampling.pnas import Pnas
 from autospace.searchers.sampling.regularised_evolution import Evolution
 from autospace.searchers.sampling.spos import Spos
 from autospace.searchers.sampling.zero_cost import ZeroCost
+from autospace.searchers.settings import SearchConfig
 from autospace.spaces.choices import Choices, SearchError, limits_of
 from autospace.spaces.cost import Budget
 from autospace.spaces.errors import shown
 from autospace.spaces.files.codec import to_json
-from autospace.spaces.space import Space, fitted_space
+from autospace.spaces.space import Space
 from autospace.supernets.interference import InterferencePoint, interference
 
 METHODS: Final[dict[str, type[SearchMethod]]] = {
@@ -181,35 +184,43 @@ def prepare(
     device: str | None,
     passed: DataSet | None,
 ) -> tuple[SearchProblem, str]:
-    """Reads the data, and fits the space to it; returns the problem and the digest of the data."""
+    """Reads the images or the table, and fits the space; returns the problem and their digest."""
     config = folder.config
-    chosen = resolve_device(device or config.device)
     given = folder.space or space
     if given is None:
         raise folder.not_begun("space")
-    size = config.data.resolution or given.skeleton.resolution
-    images = load_images(
-        config.data.model_copy(update={"resolution": size}),
-        "validation",
-        config.seed,
-        chosen,
-        folder.cache,
-        partial(observer.tick, "data"),
-        passed,
-    )
-    data = images.data
-    channels, resolution = data.train.images.shape[1:3]
-    fitted = fitted_space(
-        given, in_channels=channels, resolution=resolution, classes=len(data.classes)
-    )
+    basis = _basis(folder, given, observer, device, passed)
+    fitted = basis.fitted(given)
     budget = Budget(config.budget.max_madds, config.budget.max_params)
     limits = limits_of(fitted, budget)
     if table is not None and config.budget.max_latency_ms is not None:
         limits = (*limits, latency_limit(fitted, table, config.budget.max_latency_ms))
     choices = Choices(fitted, limits)
-    for note in data.notes:
+    for note in basis.notes:
         observer.message(note)
-    return SearchProblem.of(choices, images, config), data.digest
+    return SearchProblem.of(choices, basis, config), basis.digest
+
+
+def _basis(
+    folder: SearchFolder,
+    space: Space,
+    observer: Observer,
+    device: str | None,
+    passed: DataSet | None,
+) -> Basis:
+    config = folder.config
+    if config.evaluator.table is not None:
+        return read_table(config.evaluator.table)
+    size = config.data.resolution or space.skeleton.resolution
+    return load_images(
+        config.data.model_copy(update={"resolution": size}),
+        "validation",
+        config.seed,
+        resolve_device(device or config.device),
+        folder.cache,
+        partial(observer.tick, "data"),
+        passed,
+    )
 
 
 def check_comparable(method: SearchMethod) -> None:
@@ -304,8 +315,6 @@ def _result(
 ) -> SearchResult:
     best, config = finalists[0].path, problem.config
     cost = problem.choices.cost(best)
-    # The path of the images belongs to a machine, not to the result.
-    images = config.data.model_copy(update={"source": problem.images.data.name})
     return SearchResult(
         method=config.method,
         space=problem.choices.space.name,
@@ -321,9 +330,19 @@ def _result(
         ranked=[_entry(problem, each) for each in method.ranked()[:MOST_LISTED]],
         interference=points,
         details=method.details(),
-        config=config.model_copy(update={"data": images}),
+        config=_anywhere(problem),
         versions={name: metadata.version(name) for name in ("autospace", "torch")},
     )
+
+
+def _anywhere(problem: SearchProblem) -> SearchConfig:
+    """The settings without the place of the images or the table, which belongs to a machine."""
+    config = problem.config
+    if problem.table is not None:
+        evaluator = config.evaluator.model_copy(update={"table": problem.table.name})
+        return config.model_copy(update={"evaluator": evaluator})
+    data = config.data.model_copy(update={"source": problem.images.name})
+    return config.model_copy(update={"data": data})
 
 
 def _entry(

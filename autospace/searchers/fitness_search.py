@@ -9,8 +9,9 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, Literal, Protocol
 
-from autospace.evaluators.evaluator import EvaluatorConfig
+from autospace.evaluators.evaluator import Evaluator, EvaluatorConfig
 from autospace.evaluators.stand_alone import StandAloneEvaluator
+from autospace.evaluators.tabular import TableEvaluator
 from autospace.runs.settings import Section
 from autospace.runs.state import State, Stateful
 from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
@@ -20,25 +21,35 @@ from autospace.supernets.path_training import make_path_training
 from autospace.supernets.shared_weights import PathEvaluator, PathTraining, SharedWeights
 
 
+def evaluator_of(problem: SearchProblem) -> Evaluator:
+    """Looks architectures up in the problem's table, or trains each alone for a short time."""
+    if problem.table is not None:
+        return TableEvaluator(problem.table)
+    trial = problem.config.trial
+    recipe = EvaluatorConfig(
+        split="validation",
+        steps=trial.steps,
+        batch=trial.batch,
+        learning_rate=trial.learning_rate,
+    )
+    return StandAloneEvaluator(problem.images, recipe)
+
+
 class Trials(Stateful):
-    """Trains each path once, with the same recipe and seed for all, and keeps the results."""
+    """Evaluates each path once, with the same recipe and seed for all, and keeps the results.
+
+    In a table, equal seeds are one column of scores, which is as noisy as one training.
+    """
 
     remembered: ClassVar[tuple[str, ...]] = ("known",)
 
     def __init__(self, problem: SearchProblem) -> None:
-        config = problem.config
-        recipe = EvaluatorConfig(
-            split="validation",
-            steps=config.trial.steps,
-            batch=config.trial.batch,
-            learning_rate=config.trial.learning_rate,
-        )
         self._problem = problem
-        self._evaluator = StandAloneEvaluator(problem.images, recipe)
+        self._evaluator = evaluator_of(problem)
         self.known: dict[Choice, float] = {}
 
     def accuracy(self, path: Choice) -> float:
-        """Validation accuracy after training, from 0 to 1."""
+        """Validation accuracy after training, or that of the table, from 0 to 1."""
         if path not in self.known:
             seed = derived_seed(self._problem.seed, "trial") % 2**31
             architecture = self._problem.choices.architecture(path)
@@ -125,10 +136,14 @@ class SharedFitness(Stateful):
 
 
 class AloneFitness(Trials):
-    """Fitness by a short training from scratch for every path."""
+    """Fitness by a short training from scratch for every path, or by a table."""
 
-    default_evaluations = 32
     steps = 0
+
+    @property
+    def default_evaluations(self) -> int:
+        """Few if each is trained."""
+        return 32 if self._problem.table is None else 200
 
     @property
     def supernets(self) -> list[SharedWeights]:
@@ -143,6 +158,11 @@ FITNESSES: Final[dict[FitnessName, type[SharedFitness] | type[AloneFitness]]] = 
     "supernet": SharedFitness,
     "alone": AloneFitness,
 }
+
+
+def make_fitness(problem: SearchProblem, name: FitnessName) -> Fitness:
+    """The fitness of this name; on a table, that of the table, whatever the name."""
+    return FITNESSES["alone" if problem.table is not None else name](problem)
 
 
 MOST_RANKED = 100
@@ -211,9 +231,12 @@ class OneShot(FitnessSearch):
     """Trains the weights of a supernet, then evaluates architectures with them."""
 
     def __init__(self, problem: SearchProblem, options: Section) -> None:
-        shared = SharedFitness(problem)
-        super().__init__(problem, options, shared)
-        self.weights, self.evaluator = shared.weights, shared.evaluator
+        super().__init__(problem, options, make_fitness(problem, "supernet"))
+
+    @property
+    def weights(self) -> SharedWeights:
+        """The weights that all architectures share; a search on a table has none."""
+        return self.supernets[0]
 
 
 class RandomSearch(FitnessSearch):

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from autospace.data.images import Images
+from autospace.evaluators.make import Basis
+from autospace.evaluators.tabular import Table
 from autospace.runs.settings import Section
 from autospace.runs.state import Stateful
 from autospace.searchers.settings import SearchConfig
@@ -15,18 +16,22 @@ from autospace.supernets.shared_weights import Problem, SharedWeights
 
 @dataclass(frozen=True)
 class SearchProblem(Problem):
-    """The input of every method: a space, images, limits, a seed, and all other settings.
+    """The input of every method: a space, images or a table, limits, a seed, all other settings.
 
     Attributes:
         config: settings that all methods share.
+        table: where architectures are looked up; None if they are trained.
     """
 
     config: SearchConfig
+    table: Table | None
 
     @classmethod
-    def of(cls, choices: Choices, images: Images, config: SearchConfig) -> "SearchProblem":
+    def of(cls, choices: Choices, basis: Basis, config: SearchConfig) -> "SearchProblem":
         """The problem that the settings of a search pose."""
-        return cls(choices, images, config.supernet, config.magic, config.seed, config)
+        table = basis if isinstance(basis, Table) else None
+        halves = None if isinstance(basis, Table) else basis
+        return cls(choices, halves, config.supernet, config.magic, config.seed, config, table)
 
 
 class NoOptions(Section):

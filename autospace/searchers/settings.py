@@ -5,7 +5,13 @@ from typing import Annotated, Any, Final
 from pydantic import Field, model_validator
 
 from autospace.data.settings import DataConfig
+from autospace.evaluators.evaluator import (
+    TrainingOrTable,
+    check_images_or_table,
+    with_images_or_table,
+)
 from autospace.runs.settings import DEVICES, Section
+from autospace.searchers.catalogue import check_table
 from autospace.supernets.settings import MagicConfig, SupernetConfig
 
 NAMED_AFTER_TRAINING: Final = ("magic-t", "magic-a", "magic-at")
@@ -47,6 +53,7 @@ class SearchConfig(Section):
     ) = None
     finalists: Annotated[int, Field(ge=1, le=100, description="trained alone at the end")] = 3
     data: DataConfig = DataConfig()
+    evaluator: TrainingOrTable = TrainingOrTable()
     budget: SearchBudget = SearchBudget()
     supernet: SupernetConfig = SupernetConfig()
     magic: MagicConfig = MagicConfig()
@@ -61,6 +68,21 @@ class SearchConfig(Section):
         if method in NAMED_AFTER_TRAINING and isinstance(given.get("supernet", {}), dict):
             return {**given, "supernet": {"training": method, **given.get("supernet", {})}}
         return given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_images_for_a_table(cls, given: Any) -> Any:
+        return with_images_or_table(given)
+
+    @model_validator(mode="after")
+    def _table_trains_nothing(self) -> "SearchConfig":
+        check_images_or_table(self.data, self.evaluator)
+        if self.evaluator.table is not None:
+            check_table(self.method)
+            for name in ("supernet", "magic", "trial"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name}: settings of a training, but a table trains nothing")
+        return self
 
     @model_validator(mode="after")
     def _trained_as_named(self) -> "SearchConfig":

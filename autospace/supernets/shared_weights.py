@@ -14,7 +14,7 @@ from autospace.data.images import Images
 from autospace.networks.cells import recompute_cells
 from autospace.runs.state import Stateful
 from autospace.seeds import derived_seed, stream
-from autospace.spaces.choices import Choice, Choices
+from autospace.spaces.choices import Choice, Choices, SearchError
 from autospace.supernets.settings import MagicConfig, SupernetConfig
 from autospace.supernets.supernet import OnePath, Supernet, space_supernet
 from autospace.training.short import Measured, Recipe, make_optimizer, measure
@@ -62,22 +62,34 @@ class Problem:
 
     Attributes:
         choices: the candidates and the limits.
-        images: one half trains weights, on the other architectures are evaluated.
+        halves: one half trains weights, on the other architectures are evaluated; None where
+            architectures are looked up in a table.
         supernet: how shared weights are trained and evaluated.
         magic: settings of the trainings of that name.
         seed: the root of every random stream.
     """
 
     choices: Choices
-    images: Images
+    halves: Images | None
     supernet: SupernetConfig
     magic: MagicConfig
     seed: int
 
     @property
+    def images(self) -> Images:
+        """The images of both halves.
+
+        Raises:
+            SearchError: the problem has none.
+        """
+        if self.halves is None:
+            raise SearchError("there are no images to train on; allowed: what a table can judge")
+        return self.halves
+
+    @property
     def device(self) -> torch.device:
         """Where weights and images live."""
-        return self.images.device
+        return torch.device("cpu") if self.halves is None else self.halves.device
 
     @cached_property
     def training(self) -> Batches:

@@ -52,7 +52,9 @@ MatchBy = Annotated[
 ]
 EvaluatorName = Annotated[
     Text,
-    typer.Option(help="train; table; or a proxy: supernet, naswot or synflow.", show_default="train"),
+    typer.Option(
+        help="train; table; or a proxy: supernet, naswot or synflow.", show_default="train"
+    ),
 ]
 Steps = Annotated[Number, typer.Option(help="Training steps per network.", show_default="1000")]
 Split = Annotated[

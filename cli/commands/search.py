@@ -20,6 +20,7 @@ from autospace.cli.options import (
     Seed,
     Settings,
     SpaceSource,
+    Table,
     Text,
     check_resumed,
     given,
@@ -27,6 +28,7 @@ from autospace.cli.options import (
 )
 from autospace.cli.output import InputError
 
+NO_SPACE = "name a space: a file, a run folder, or a built-in such as mbconv@digits"
 SpaceName = Annotated[Text, typer.Argument(metavar="SPACE", help=SpaceSource, show_default=False)]
 MethodName = Annotated[
     Text, typer.Option(help="Search method; --list shows all.", show_default="random-ws")
@@ -53,6 +55,9 @@ Interference = Annotated[
         show_default="none",
     ),
 ]
+EvaluatorName = Annotated[
+    Text, typer.Option(help="train, or table: what architectures score.", show_default="train")
+]
 Listing = Annotated[bool, typer.Option("--list", help="Show what each method does, and exit.")]
 
 
@@ -60,6 +65,8 @@ def search(
     space: SpaceName = None,
     method: MethodName = None,
     data: Data = None,
+    evaluator: EvaluatorName = None,
+    table: Table = None,
     evaluations: Evaluations = None,
     steps: Steps = None,
     supernet_training: Training = None,
@@ -96,6 +103,8 @@ def search(
             "method": method,
             "evaluations": evaluations,
             "data.source": data,
+            "evaluator.method": evaluator,
+            "evaluator.table": table,
             "supernet.steps": steps,
             "supernet.training": supernet_training,
             "supernet.interference": interference,
@@ -109,8 +118,7 @@ def search(
         others = any((space, options, settings, out, force))
         check_resumed(others=others, allowed="--device, --progress and --format")
     elif not space:
-        problem = "name a space: a file, a run folder, or a built-in such as mbconv@digits"
-        raise InputError(f"SPACE: {problem}; or continue with --resume RUN")
+        raise InputError(f"SPACE: {NO_SPACE}; or continue with --resume RUN")
     where = {"device": device, "out": out, "force": force, "resume": resume}
     _run(progress, settings or [], options, format_, space=space, **where)
 

@@ -95,12 +95,13 @@ def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> No
         json_data(result.model_dump(mode="json"))
         return
     best = shlex.quote(str(path / "best.json"))
-    source = result.config.data.source
+    table, source = result.config.evaluator.table, result.config.data.source
+    trained = f"Accuracy is measured on validation images ({source}) after a short training."
     lines = [
         f"{result.method} searched {result.space}: {result.evaluations:,} networks evaluated "
         f"in {result.seconds:.0f} s.",
         "",
-        "Finalists, each trained on its own, the best first:",
+        f"Finalists, {'' if table else 'each trained on its own, '}the best first:",
         "  accuracy  predicted   MAdds     params",
     ]
     for each in result.finalists:
@@ -110,7 +111,7 @@ def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> No
     lines += _interference(result)
     lines += [
         "",
-        f"Accuracy is measured on validation images ({source}) after a short training.",
+        f"Accuracy is that of table {table}, not of a network trained here." if table else trained,
         *_predictions(result),
         f"Written: {shlex.quote(str(path / 'result.json'))}, {best}. Next:",
         f"  autospace show {best}",
@@ -122,7 +123,8 @@ def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> No
 
 def _predictions(result: "SearchResult") -> list[str]:
     """A remark on predictions, if the method makes any."""
-    if all(each.predicted_accuracy is None for each in result.finalists):
+    on_table = result.config.evaluator.table is not None
+    if on_table or all(each.predicted_accuracy is None for each in result.finalists):
         return []
     return [
         "Predictions rank architectures during the search. They are not accuracies of trained",

@@ -52,7 +52,7 @@ PHASES: Final[Mapping[str, Mapping[str, Phase]]] = {
     "search": {
         "data": _counted("reading images"),
         "search": _counted("searching"),
-        "finalists": _counted("training the finalists"),
+        "finalists": _counted("evaluating the finalists"),
         "interference": _counted("comparing gradients"),
     },
 }

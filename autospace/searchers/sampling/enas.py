@@ -2,7 +2,9 @@
 
 The controller is an LSTM that draws a path layer by layer. Every step trains the weights on a path
 that it draws. Every few steps, the controller is trained on the accuracies of several paths on one
-validation batch. At the end, paths that it draws are evaluated on all validation images.
+validation batch. At the end, paths that it draws are evaluated on all validation images. On a table
+there are no weights: every step trains the controller on the accuracies of paths that it draws, as
+in Zoph and Le (ICLR 2017).
 
 The reward of a path is its accuracy minus beta log pi. The mean of the second part is beta times
 the entropy of pi, and so is its gradient. (The released code adds the entropies of the steps
@@ -157,17 +159,32 @@ class Enas(OneShot):
             self.controller_step(index)
         self.weights.step(index, [self.weights.loss_of(self.drawn("weights", index))])
 
-    @torch.no_grad()
+    @property
+    def search_steps(self) -> int:
+        """One per evaluated path; on a table, one per step of the controller."""
+        each = 1 if self.supernets else self._options.samples
+        return -(-self.most_evaluations // each)
+
     def search(self, index: int) -> None:
+        """Evaluates a path drawn from the controller; on a table, trains the controller on some."""
+        if self.supernets:
+            self.evaluate_drawn(index)
+        else:
+            self.controller_step(index, self.most_evaluations - index * self._options.samples)
+
+    @torch.no_grad()
+    def evaluate_drawn(self, index: int) -> None:
         """Evaluates a path drawn from the controller, a new one if possible."""
         drawn = self._sampled(TRIES, "final", index).paths.tolist()
         paths = [path for path in map(tuple, drawn) if self.problem.choices.allows(path)]
-        fresh = next((path for path in paths if path not in self.evaluator.known), None)
+        fresh = next((path for path in paths if path not in self.fitness.known), None)
         self.evaluated(fresh or self.drawn("final", index))
 
-    def controller_step(self, index: int) -> None:
-        """Trains the controller on the rewards of some paths on the validation batch of a step."""
-        sampled = self._sampled(self._options.samples, "controller", index)
+    def controller_step(self, index: int, most: int | None = None) -> None:
+        """Trains the controller on the rewards of some paths, of at most so many."""
+        samples = self._options.samples
+        count = samples if most is None else min(samples, most)
+        sampled = self._sampled(count, "controller", index)
         accuracies = self._accuracies([tuple(path) for path in sampled.paths.tolist()], index)
         rewards = accuracies - self._options.entropy * sampled.log_p.detach()
         if self.baseline is None:
@@ -188,11 +205,17 @@ class Enas(OneShot):
         return self.problem.choices.draw(stream(self.problem.seed, "enas", purpose, index))
 
     def _accuracies(self, paths: list[Choice], index: int) -> torch.Tensor:
-        """Accuracies on one validation batch, with its statistics; 0 for paths over a limit."""
-        batch = self.problem.validation.batch(index)
+        """Accuracies of the table, or on one validation batch with its statistics.
+
+        Paths over a limit have 0.
+        """
         found = dict.fromkeys(paths, 0.0)
         for path in filter(self.problem.choices.allows, found):
-            found[path] = self.weights.batch_accuracy(path, batch)
+            if self.supernets:
+                batch = self.problem.validation.batch(index)
+                found[path] = self.weights.batch_accuracy(path, batch)
+            else:
+                found[path] = self.evaluated(path)
         return torch.tensor([found[path] for path in paths], dtype=torch.float64)
 
     def _sampled(self, count: int, purpose: str, index: int) -> Sampled:

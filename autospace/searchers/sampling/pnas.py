@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from autospace.runs.settings import Section
-from autospace.searchers.fitness_search import FITNESSES, FitnessName, FitnessSearch
+from autospace.searchers.fitness_search import FitnessName, FitnessSearch, make_fitness
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.cells.cell import MIXES
@@ -165,7 +165,7 @@ class Pnas(FitnessSearch):
     options_type = PnasOptions
 
     def __init__(self, problem: SearchProblem, options: PnasOptions) -> None:
-        super().__init__(problem, options, FITNESSES[options.fitness](problem))
+        super().__init__(problem, options, make_fitness(problem, options.fitness))
         seed = derived_seed(problem.seed, "pnas")
         self.predictor = Predictor(
             problem.choices, options.members, options.hidden, options.epochs, seed

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from autospace.evolution.toolbox import tournament
 from autospace.runs.settings import Section
-from autospace.searchers.fitness_search import FITNESSES, FitnessName, FitnessSearch
+from autospace.searchers.fitness_search import FitnessName, FitnessSearch, make_fitness
 from autospace.searchers.method import SearchProblem
 from autospace.searchers.sampling.zero_cost import ScoreName, ScoreOptions, Scores
 from autospace.seeds import stream
@@ -47,7 +47,7 @@ class Evolution(FitnessSearch):
     options_type = EvolutionOptions
 
     def __init__(self, problem: SearchProblem, options: EvolutionOptions) -> None:
-        super().__init__(problem, options, FITNESSES[options.fitness](problem))
+        super().__init__(problem, options, make_fitness(problem, options.fitness))
         self._options = options
         self.scores: Scores | None = None
         if options.start != "random":

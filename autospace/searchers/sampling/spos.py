@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from autospace.runs.settings import Section
-from autospace.searchers.fitness_search import Fitness, FitnessSearch, SharedFitness
+from autospace.searchers.fitness_search import Fitness, FitnessSearch, make_fitness
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
 
@@ -30,7 +30,7 @@ class Spos(FitnessSearch):
     def __init__(
         self, problem: SearchProblem, options: SposOptions, fitness: Fitness | None = None
     ) -> None:
-        super().__init__(problem, options, fitness or SharedFitness(problem))
+        super().__init__(problem, options, fitness or make_fitness(problem, "supernet"))
         self._options = options
 
     def search(self, index: int) -> None:

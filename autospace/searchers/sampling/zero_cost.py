@@ -16,7 +16,7 @@ from autospace.runs.settings import Section
 from autospace.runs.state import Stateful
 from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.seeds import derived_seed, stream
-from autospace.spaces.choices import Choice
+from autospace.spaces.choices import Choice, SearchError
 
 MOST_RANKED = 100
 
@@ -43,6 +43,9 @@ class Scores(Stateful):
 
     def __init__(self, problem: SearchProblem, options: ScoreOptions) -> None:
         self._problem, self._options = problem, options
+        if problem.table is not None and options.score in ZERO_COST:
+            needs = f"options: score {options.score} needs images, and a table has none"
+            raise SearchError(f"{needs}; allowed: params, madds")
         self.known: dict[Choice, float] = {}
 
     def of(self, path: Choice) -> float:
