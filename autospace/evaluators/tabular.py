@@ -22,6 +22,7 @@ from autospace.spaces.checks import MAX_DESCRIPTION, MAX_NAME, MAX_VALUES
 from autospace.spaces.choices import Choice, Choices
 from autospace.spaces.errors import SpaceError, located, shown
 from autospace.spaces.files.codec import decoded
+from autospace.spaces.files.document import SCHEMA_DIALECT
 from autospace.spaces.files.reading import parse_json, read_text, validated
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture, Space
@@ -236,6 +237,12 @@ def table_from(text: str) -> Table:
         _shares(document, prod(choices.sizes)),
         hashlib.sha256(content.encode()).hexdigest(),
     )
+
+
+def table_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a table's file; that of its space is a schema of its own."""
+    schema = TableFile.model_json_schema()
+    return {"$schema": SCHEMA_DIALECT, "$id": FORMAT, **schema}
 
 
 def is_table(path: Path) -> bool:

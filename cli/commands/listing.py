@@ -28,10 +28,16 @@ def spaces(format_: Format = "table") -> None:
 
 def schema(
     kind: Annotated[
-        Literal["space", "architecture", "skeleton"], typer.Argument(help="Kind of the file.")
+        Literal["space", "architecture", "skeleton", "table"],
+        typer.Argument(help="Kind of the file."),
     ] = "space",
 ) -> None:
     """Print the JSON Schema of a file format."""
+    if kind == "table":
+        from autospace.evaluators.tabular import table_schema
+
+        json_data(table_schema())
+        return
     from autospace.spaces import json_schema
 
     json_data(json_schema(f"autospace.{kind}"))
@@ -60,7 +66,7 @@ def _print_table(found: list["Space"]) -> None:
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("space", no_wrap=True)
-    for heading in ("layers", "cells", "architectures", "MAdds", "params"):
+    for heading in ("layers", "cells", "networks", "MAdds", "params"):
         table.add_column(heading, justify="right", no_wrap=True)
     for space in found:
         costs = [span(each, "-") for each in (space.madds, space.params)]

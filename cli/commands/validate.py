@@ -12,6 +12,7 @@ from autospace.cli.output import FAILED, InputError, data, json_data, message
 MOST_IDS = 8
 
 if TYPE_CHECKING:
+    from autospace.evaluators.tabular import Table
     from autospace.spaces import Architecture, Layer, Skeleton, Space
 
     Value = Architecture | Skeleton | Space
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def validate(
     file: Annotated[
-        str, typer.Argument(help="A space, architecture or skeleton file, or a run folder.")
+        str, typer.Argument(help="A space, architecture, skeleton or table file, or a run folder.")
     ],
     max_madds: MaxMadds = None,
     max_params: MaxParams = None,
@@ -30,6 +31,7 @@ def validate(
     The exit code is 1 if a limit is exceeded; warnings do not change it.
     """
     from autospace.cli.display.summary import described
+    from autospace.evaluators.tabular import Table
     from autospace.spaces import SpaceError
     from autospace.spaces.text import visible
 
@@ -43,6 +45,9 @@ def validate(
         if format_ == "json":
             json_data({"file": file, "valid": False, "error": str(error)})
         raise
+    if isinstance(value, Table):
+        _print_table(file, value, limits, format_)
+        return
     warnings = list(_warnings(value))
     failures = list(_over(value, limits))
     if format_ == "json":
@@ -56,6 +61,19 @@ def validate(
             message(f"failed: {failure}")
     if failures:
         raise typer.Exit(FAILED)
+
+
+def _print_table(file: str, table: "Table", limits: dict[str, int | None], format_: str) -> None:
+    from autospace.spaces.text import visible
+
+    if any(limit is not None for limit in limits.values()):
+        raise InputError("a table has no cost; limits are for spaces and architectures")
+    networks, seeds = table.scores.shape
+    if format_ == "json":
+        counts = {"networks": networks, "seeds": seeds}
+        json_data({"file": file, "valid": True, "kind": "table", "name": table.name, **counts})
+    else:
+        data(visible(f"{file}: valid table {table.name!r}: {networks:,} networks, {seeds} seeds"))
 
 
 def _over(value: "Value", limits: dict[str, int | None]) -> Iterator[str]:
@@ -75,9 +93,14 @@ def _over(value: "Value", limits: dict[str, int | None]) -> Iterator[str]:
             yield f"{kind} has {found:,} {unit}, more than --max-{name} {most:,}"
 
 
-def _load(file: str) -> "Value":
+def _load(file: str) -> "Value | Table":
+    from pathlib import Path
+
+    from autospace.evaluators.tabular import is_table, read_table
     from autospace.spaces import SpaceError, load_any, load_skeleton
 
+    if is_table(Path(file)):
+        return read_table(file)
     try:
         return load_any(file)
     except SpaceError as error:

@@ -29,6 +29,7 @@ SPACE_FORMAT = "autospace.space"
 ARCHITECTURE_FORMAT = "autospace.architecture"
 SKELETON_FORMAT = "autospace.skeleton"
 FAMILY_FORMAT = "autospace.family"
+SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 VERSION: Final = 2
 VERSIONS: Final = (1, 2)
 """Version 2 names the family of the cells, `kind`; in version 1 all cells are `mobile`."""
@@ -247,4 +248,4 @@ def json_schema(
         if value not in allowed:
             raise SpaceError(name, f"{shown(value)}; allowed: {', '.join(map(str, allowed))}")
     schema = file_model(format_, version, kind).model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": format_, **schema}
+    return {"$schema": SCHEMA_DIALECT, "$id": format_, **schema}

@@ -25,6 +25,7 @@ def test_every_built_in_skeleton_has_its_recipe() -> None:
     assert found == {
         "digits": "digits",
         "cifar": "cifar",
+        "nasbench-macro": "cifar",
         "mobile": "mobile",
         "mobilenetv2": "mobile",
     }
