@@ -28,6 +28,7 @@ BRINGS_TORCH = ("torch", "safetensors.torch")
 TORCH_FREE = (
     "autospace/charts/*",
     "autospace/report/*",
+    "autospace/evaluators/tabular.py",
     "autospace/seeds.py",
     *(
         f"autospace/evolution/{name}.py"

@@ -83,7 +83,7 @@ class Problem:
             SearchError: the problem has none.
         """
         if self.halves is None:
-            raise SearchError("there are no images to train on; allowed: what a table can judge")
+            raise SearchError("there are no images to train on; allowed: what a table can evaluate")
         return self.halves
 
     @property

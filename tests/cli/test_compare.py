@@ -17,6 +17,7 @@ from autospace.comparison.folder import ComparisonFolder
 from autospace.spaces import mbconv, to_json
 from tests.cli.conftest import Ran, Run
 from tests.comparison.setups import CHEAP, space
+from tests.evaluators.test_tabular import SPACE, document
 from tests.strategies import HOSTILE_NAMES
 
 Golden = Callable[[str, str], None]
@@ -60,6 +61,21 @@ def test_a_comparison_leaves_its_result_and_a_report(compare: Callable[..., Ran]
     assert Path("out/report.html").read_text().lower().startswith("<!doctype html>")
     assert max(map(len, ran.out.splitlines())) <= 80
     assert re.search(r"^evaluating networks: (\d) of \1$", ran.err, re.MULTILINE)
+
+
+def test_a_comparison_by_a_table_trains_nothing(compare: Callable[..., Ran]) -> None:
+    Path("mine.json").write_text(json.dumps(document()))
+    Path("space.json").write_text(to_json(SPACE))
+    by_table = ("--evaluator", "table", "--table", "mine.json", "--samples", "4")
+    ran = compare("space.json", "space.json", *by_table, "--out", "out", "--workers", "1")
+    assert ran.code == 0, ran.err
+    plain = " ".join(ran.out.split())
+    note = "accuracies are those of table mine (nobody), not of networks trained here"
+    assert f"- {note}" in plain
+    assert note in " ".join(ran.err.split())
+    refused = compare("one.json", "two.json", *by_table, "--data", "digits", "--out", "other")
+    assert refused.code == 2
+    assert 'error: data: "digits"; allowed: no images, because a table' in refused.err
 
 
 def test_the_result_can_be_had_as_json(compare: Callable[..., Ran]) -> None:

@@ -55,6 +55,25 @@ def test_a_search_leaves_result_and_best(run: Run, space: Path, tmp_path: Path) 
     assert "finished already" in again.err
 
 
+def test_a_search_on_a_table_trains_nothing(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    by_table = ("--evaluator", "table", "--table", "nasbench-macro", "--evaluations", 9)
+    ran = run("search", "nasbench-macro@nasbench-macro", *by_table, "--out", out)
+    assert ran.code == 0
+    assert "Finalists, the best first:" in ran.out
+    assert "Accuracy is that of table nasbench-macro, not of a network trained here." in ran.out
+    assert "trained on its own" not in ran.out
+    assert "accuracies of trained" not in ran.out
+    assert "accuracies are those of table nasbench-macro (Su et al." in ran.err
+    result = json.loads((out / "result.json").read_text())
+    assert result["config"]["evaluator"] == {"method": "table", "table": "nasbench-macro"}
+    again = run("search", "--resume", out, "--format", "json")
+    assert json.loads(again.out) == result
+    refused = run("search", "mbconv@digits", *by_table, "--out", tmp_path / "other")
+    assert refused.code == 2
+    assert 'error: skeleton "digits": not that of table nasbench-macro; allowed' in refused.err
+
+
 def test_without_predictions_nothing_is_said_of_them(run: Run, space: Path, tmp_path: Path) -> None:
     ran = run("search", space, "--method", "zero-cost", *SMALL, "--out", tmp_path / "run")
     assert ran.code == 0

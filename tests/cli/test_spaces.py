@@ -6,6 +6,7 @@ import pytest
 from autospace.spaces import builtin_names, load, to_json
 from tests.cli.conftest import Run
 from tests.cli.samples import drawn_architecture, learned_space
+from tests.evaluators.test_tabular import document
 
 
 @pytest.mark.parametrize("columns", [80, 200])
@@ -27,7 +28,7 @@ def test_the_list_as_json(run: Run) -> None:
     assert all(each["description"] and each["skeleton_description"] for each in found)
 
 
-@pytest.mark.parametrize("kind", ["space", "architecture", "skeleton"])
+@pytest.mark.parametrize("kind", ["space", "architecture", "skeleton", "table"])
 def test_the_schema_accepts_our_own_files(run: Run, kind: str) -> None:
     schema = json.loads(run("schema", kind).out)
     space = learned_space()
@@ -35,6 +36,7 @@ def test_the_schema_accepts_our_own_files(run: Run, kind: str) -> None:
         "space": to_json(space),
         "architecture": to_json(drawn_architecture()),
         "skeleton": to_json(space.skeleton),
+        "table": json.dumps(document()),
     }[kind]
     jsonschema.Draft202012Validator(schema).validate(json.loads(text))
 

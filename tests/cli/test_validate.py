@@ -17,6 +17,7 @@ from autospace.spaces import (
 )
 from tests.cli.conftest import Run
 from tests.cli.samples import learned_space
+from tests.evaluators.test_tabular import document
 
 
 def _written(path: Path, text: str) -> Path:
@@ -41,6 +42,26 @@ def test_architectures_skeletons_and_builtins_are_known_too(
     expected = "valid skeleton 'cifar': 12 layers, 3x32x32 images, 10 classes"
     assert expected in run("validate", skeleton).out
     assert run("validate", "mnasnet@cifar").code == 0
+
+
+def test_a_table_is_one_line(run: Run, tmp_path: Path) -> None:
+    path = _written(tmp_path / "table.json", json.dumps(document()))
+    ran = run("validate", path)
+    assert (ran.code, ran.out) == (0, f"{path}: valid table 'mine': 9 networks, 2 seeds\n")
+    assert json.loads(run("validate", path, "--format", "json").out) == {
+        "file": str(path),
+        "valid": True,
+        "kind": "table",
+        "name": "mine",
+        "networks": 9,
+        "seeds": 2,
+    }
+    refused = run("validate", path, "--max-madds", "5M")
+    assert (refused.code, refused.out) == (2, "")
+    assert "a table has no cost" in refused.err
+    bad = run("validate", _written(path, json.dumps(document(columns=2, seeds=3))))
+    assert bad.code == 2
+    assert "table.json: scores: 18 scores; allowed: those of 9 networks with 3 each" in bad.err
 
 
 def test_a_skeleton_in_toml(run: Run, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from autospace.evaluators.evaluator import (
     EvaluatorConfig,
 )
 from autospace.evaluators.make import Setup, make_evaluator
+from autospace.evaluators.tabular import read_table
 from autospace.spaces import Architecture
 from autospace.spaces.files.codec import to_json
 from tests.evaluators.setups import CELLS, architecture, setup, space
@@ -122,6 +123,19 @@ def test_a_gpu_gets_one_process_and_a_core_one_each(tmp_path: Path) -> None:
     some = setup(tmp_path)
     assert default_workers(some) == len(os.sched_getaffinity(0))
     assert default_workers(replace(some, device="cuda:0")) == 1
+
+
+def test_a_table_is_packed_by_its_name(tmp_path: Path) -> None:
+    config = EvaluatorConfig(method="table", table="nasbench-macro")
+    made = replace(setup(tmp_path), config=config)
+    some = EvaluationJob(made, made.basis())
+    best = read_table("nasbench-macro").choices.architecture((2, 2, 2, 1, 2, 2, 2, 0))
+    tasks = [EvaluationRequest(best, seed) for seed in range(3)]
+    wanted = {place: Evaluation(score) for place, score in enumerate((0.9328, 0.9333, 0.9277))}
+    assert dict(pooled(InProcess(1), some)(tasks)) == wanted
+    work = some.begin_packed(some.pack(tmp_path / "pool"), lambda _: None)
+    request = {"architecture": to_json(best), "seed": 1}
+    assert work(request) == [0.9333, None]
 
 
 def test_a_table_gets_one_process(tmp_path: Path) -> None:
