@@ -98,7 +98,8 @@ class Searched:
     Attributes:
         folder: of the search.
         best: the best of the finalists.
-        accuracy: of `best` on validation images after a short training alone, from 0 to 1.
+        accuracy: of `best` on validation images after a short training alone, or that of a table,
+            from 0 to 1.
         result: all that `result.json` holds.
     """
 

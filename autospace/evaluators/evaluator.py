@@ -88,9 +88,7 @@ def check_images_or_table(data: DataConfig, evaluator: TrainingOrTable) -> None:
         ValueError: there are both.
     """
     if evaluator.table is not None and data != NO_IMAGES:
-        raise ValueError(
-            f"data: {shown(data.source)}; allowed: no images, because a table needs none"
-        )
+        raise ValueError("data: settings of images, but a table needs none; allowed: no data")
 
 
 class EvaluationError(AutospaceError):

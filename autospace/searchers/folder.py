@@ -53,7 +53,8 @@ class SearchResult(Document):
 
     Attributes:
         best: id of the cell by layer, of the best finalist.
-        accuracy: of the best finalist, on validation images after a short training alone.
+        accuracy: of the best finalist, on validation images after a short training alone, or that
+            of the table in `config`.
         interference: agreement of gradients, if the settings ask for it.
         details: what only this method knows, by name.
         config: the settings; of the images the name alone.

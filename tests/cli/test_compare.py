@@ -75,7 +75,7 @@ def test_a_comparison_by_a_table_trains_nothing(compare: Callable[..., Ran]) -> 
     assert note in " ".join(ran.err.split())
     refused = compare("one.json", "two.json", *by_table, "--data", "digits", "--out", "other")
     assert refused.code == 2
-    assert 'error: data: "digits"; allowed: no images, because a table' in refused.err
+    assert "error: data: settings of images, but a table needs none" in refused.err
 
 
 def test_the_result_can_be_had_as_json(compare: Callable[..., Ran]) -> None:

@@ -122,7 +122,7 @@ def train(problem: SearchProblem) -> None:
         ({"method": "darts"}, "method darts: trains on images, a table has none; allowed with a"),
         ({"supernet": {"steps": 5}}, "supernet: settings of a training, but a table trains nothin"),
         ({"trial": {"steps": 5}}, "trial: settings of a training"),
-        ({"data": {"source": "digits"}}, 'data: "digits"; allowed: no images'),
+        ({"data": {"source": "digits"}}, "data: settings of images"),
         ({"evaluator": {"method": "table"}}, "evaluator: method table and table "),
         ({"evaluator": {"method": "supernet"}}, 'evaluator.method: "supernet"; allowed: train or'),
     ],
