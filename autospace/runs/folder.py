@@ -1,6 +1,7 @@
 """The folder of a run, whatever it computes: its files, its lock and its states."""
 
 import errno
+import inspect
 import json
 import re
 import shutil
@@ -154,15 +155,20 @@ class Folder(Generic[Settings]):
         # Not at the top of the file: every start of the program would wait for it.
         from filelock import FileLock, Timeout
 
-        # The soft lock, which filelock falls back to, would outlive a process that is killed.
-        lock = FileLock(self.path / LOCK, blocking=False, fallback_to_soft=False)
+        # The soft lock, which filelock falls back to, would outlive a process that is killed. Old
+        # versions, which nni requires, do not fall back and do not know the option.
+        known = inspect.signature(FileLock.__init__).parameters
+        options: dict[str, Any] = {"fallback_to_soft": False} if "fallback_to_soft" in known else {}
+        lock = FileLock(self.path / LOCK, timeout=0, **options)
         try:
             lock.acquire()
         except Timeout:
             problem = "another process is working on this run"
             raise RunError(f"{self.path}: {problem}; wait for it or stop it") from None
+        except NotImplementedError:
+            pass  # the file system has no locks, but can hold runs
         except OSError as error:
-            if error.errno not in _NO_LOCKS:  # of the file system, which can hold runs all the same
+            if error.errno not in _NO_LOCKS:  # likewise
                 raise
         try:
             yield
