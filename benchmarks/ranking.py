@@ -1,6 +1,6 @@
 """Scores the cells of the ground truth with every predictor and writes what each one says.
 
-    python benchmarks/ranking.py --data folder:PATH --out FILE.jsonl --seeds 3 [--only NAME ...]
+    python benchmarks/ranking.py --data folder:PATH --out FILE.jsonl [--study second] [--only NAME ...]
 
 One line per predictor and scoring seed: its value for every cell and the seconds it took. A second
 call skips what the file already holds. `ranking_report.py` turns the file into tables and a plot.
@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from ranking_setup import REFERENCE, SKELETON, Images, cells_of, load_images
+from ranking_setup import FIRST, STUDIES, Images, Study
 from zero_cost import ZERO_COST
 
 from autospace.data.batches import Batches
@@ -35,12 +35,15 @@ GROUP = 4
 Table = list[list[float]]
 
 
-def setting(images: Images, seed: int, options: ScoringConfig, steps: int) -> ScoringContext:
+def setting(
+    images: Images, seed: int, options: ScoringConfig, steps: int, study: Study = FIRST
+) -> ScoringContext:
     """The reference, trained on one half of the images, and batches of both halves."""
     weights, fitness = divide(images.train, 0.5, seed=1)
     norm = images.normaliser
     torch.manual_seed(derived_seed(seed, "reference"))
-    network = placed(Network(SKELETON, [REFERENCE] * len(SKELETON.layers)), "cpu")
+    cells = [study.reference] * len(study.skeleton.layers)
+    network = placed(Network(study.skeleton, cells), "cpu")
     source = Batches(weights, 32, derived_seed(seed, "warm-up") % 2**31, "cpu", norm)
     train(network, source, Recipe(steps))
     return ScoringContext(
@@ -56,7 +59,7 @@ def grouped(cells: list[list[Cell]], seed: int) -> Iterator[list[list[int]]]:
     """Random companies of `GROUP` cells per layer, every cell in one."""
     rng = stream(seed, "company")
     orders = [rng.sample(range(len(layer)), len(layer)) for layer in cells]
-    for start in range(0, len(cells[0]), GROUP):
+    for start in range(0, max(map(len, cells)), GROUP):
         yield [order[start : start + GROUP] for order in orders]
 
 
@@ -104,14 +107,14 @@ def _one_shot(base: ScoringContext, chosen: Sequence[Sequence[Cell]]) -> Table:
     return [[-value for value in row] for row in one_shot_losses(supernet, base, 0)]
 
 
-def closed_form(name: str, cells: list[list[Cell]], seed: int) -> Table:
+def closed_form(name: str, cells: list[list[Cell]], seed: int, study: Study = FIRST) -> Table:
     """MAdds, params, or a random order."""
     if name == "random":
         rng = stream(seed, "random")
         return [[rng.random() for _ in layer] for layer in cells]
     return [
         [float(getattr(cell_cost(cell, shape), name)) for cell in layer]
-        for layer, shape in zip(cells, SKELETON.shapes, strict=True)
+        for layer, shape in zip(cells, study.skeleton.shapes, strict=True)
     ]
 
 
@@ -123,10 +126,11 @@ def variants() -> dict[str, ScoringConfig]:
         return ScoringConfig(**given)  # type: ignore[arg-type]
 
     def probe(**changes: object) -> ScoringConfig:
-        return options("probe", **{"learning_rate": 0.15, **changes})
+        return options(**{"method": "probe", "learning_rate": 0.15, **changes})  # type: ignore[arg-type]
 
     return {
         "probe": probe(),
+        "calibrated": probe(method="calibrated"),
         "in-place": options("in-place"),
         "local": options("local", steps=25),
         "gated": options("gated", steps=25),
@@ -141,6 +145,7 @@ def variants() -> dict[str, ScoringConfig]:
         "in-place inherit": options("in-place", inherit=True),
         "gated inherit": options("gated", steps=25, inherit=True),
         "mixture inherit": options("mixture", steps=25, inherit=True),
+        "local steps=50": options("local"),
         "local steps=100": options("local", steps=100),
         "local rho=0.3": options("local", steps=25, rho=0.3),
         "local rho=3": options("local", steps=25, rho=3.0),
@@ -152,11 +157,17 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--study", choices=STUDIES, default=FIRST.name)
     parser.add_argument("--only", nargs="*", default=[])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    images = load_images(arguments.data)
-    cells = [cells_of(layer) for layer in range(len(SKELETON.layers))]
+    study = STUDIES[arguments.study]
+    images = study.load_images(arguments.data)
+    tested = study.layers.values()
+    cells = [
+        study.cells_of(layer) if layer in tested else []
+        for layer in range(len(study.skeleton.layers))
+    ]
     names = ["madds", "params", "random", *ZERO_COST, *variants()]
     wanted = [name for name in names if not arguments.only or name in arguments.only]
     for seed in arguments.seeds:
@@ -166,12 +177,12 @@ def main() -> None:
                 continue
             started = time.process_time()
             if name in ZERO_COST:
-                tables = {name: ZERO_COST[name](cells, images, seed)}
+                tables = {name: ZERO_COST[name](cells, images, seed, study)}
             elif name not in variants():
-                tables = {name: closed_form(name, cells, seed)}
+                tables = {name: closed_form(name, cells, seed, study)}
             else:
                 options = variants()[name]
-                base = base or setting(images, seed, options, WARM_UP_STEPS)
+                base = base or setting(images, seed, options, WARM_UP_STEPS, study)
                 started = time.process_time()
                 tables = predict(name, replace(base, options=options), cells)
             seconds = round(time.process_time() - started, 2)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import torch
-from ranking_setup import REFERENCE, SKELETON, Images
+from ranking_setup import FIRST, Images, Study
 
 from autospace.data.batches import Batches
 from autospace.evaluators.zero_cost import Score, grad_norm, naswot, snip, synflow
@@ -14,22 +14,27 @@ from autospace.spaces import Cell
 IMAGES = 128
 
 
-def networks(cells: list[list[Cell]], seed: int) -> Iterator[tuple[int, Network]]:
+def networks(cells: list[list[Cell]], seed: int, study: Study) -> Iterator[tuple[int, Network]]:
     """The reference network with each cell in turn, freshly initialised."""
     for layer, candidates in enumerate(cells):
         for cell in candidates:
-            chosen = [REFERENCE] * len(SKELETON.layers)
+            chosen = [study.reference] * len(study.skeleton.layers)
             chosen[layer] = cell
             torch.manual_seed(derived_seed(seed, "zero-cost"))
-            yield layer, Network(SKELETON, chosen)
+            yield layer, Network(study.skeleton, chosen)
 
 
-def _predictor(score: Score) -> Callable[[list[list[Cell]], Images, int], list[list[float]]]:
-    def predict(cells: list[list[Cell]], images: Images, seed: int) -> list[list[float]]:
+Predictor = Callable[[list[list[Cell]], Images, int, Study], list[list[float]]]
+
+
+def _predictor(score: Score) -> Predictor:
+    def predict(
+        cells: list[list[Cell]], images: Images, seed: int, study: Study = FIRST
+    ) -> list[list[float]]:
         source = Batches(images.train, IMAGES, seed, "cpu", images.normaliser)
         batch, labels = source.batch(0)
         values: list[list[float]] = [[] for _ in cells]
-        for layer, network in networks(cells, seed):
+        for layer, network in networks(cells, seed, study):
             values[layer].append(score(network, batch, labels))
         return values
 

@@ -81,9 +81,12 @@ class IndependentScorer(ABC, Generic[Seen]):
         optimizer.zero_grad(set_to_none=True)
         for layer, seen in zip(_offering(learners), shown, strict=True):
             for learner in learners[layer]:
+                weights = list(learner.parameters())
+                if not weights:
+                    continue  # the zero cell
                 objective = partial(self.objective, layer, learner)
-                self.setting.execution.backward(objective, seen, learner.parameters())
-                nn.utils.clip_grad_norm_(learner.parameters(), CLIP)
+                self.setting.execution.backward(objective, seen, weights)
+                nn.utils.clip_grad_norm_(weights, CLIP)
         optimizer.step()
 
     @torch.no_grad()

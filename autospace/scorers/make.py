@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from autospace.compute.pool import InProcess, Pool
+from autospace.scorers.calibrated import Calibrated
 from autospace.scorers.context import ScoringContext, relative_costs
 from autospace.scorers.gated import GatedScorer
 from autospace.scorers.mixture import MixtureScorer
@@ -13,6 +14,7 @@ from autospace.spaces.cells.cell import Cell
 
 SCORERS: Final[dict[ScoringMethod, Callable[[ScoringContext, Pool], Scorer]]] = {
     **dict.fromkeys(INDEPENDENT, PooledScorer),
+    "calibrated": lambda context, pool: Calibrated(PooledScorer(context, pool), context),
     "gated": lambda context, _: GatedScorer(context),
     "mixture": lambda context, _: MixtureScorer(context),
 }

@@ -34,6 +34,7 @@ from autospace.training.task import CLASSIFICATION
 
 ScorerType = type[ProbeScorer] | type[LocalScorer] | type[InPlaceScorer]
 INDEPENDENT: Final[dict[ScoringMethod, ScorerType]] = {
+    "calibrated": ProbeScorer,
     "probe": ProbeScorer,
     "local": LocalScorer,
     "in-place": InPlaceScorer,

@@ -54,7 +54,7 @@ class ProbeScorer(IndependentScorer[LayerInput]):
             torch.manual_seed(derived_seed(self.setting.seed, "probe", layer, repeat))
             pool = self.setting.options.pool
             probe = Probe(module, skeleton.shapes[layer], skeleton.classes, pool)
-        return placed(probe, next(module.parameters()).device).train()
+        return placed(probe, self.setting.device).train()
 
     def objective(self, layer: int, learner: nn.Module, seen: LayerInput) -> torch.Tensor:
         """The loss itself."""

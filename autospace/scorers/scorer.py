@@ -8,7 +8,7 @@ from pydantic import Field
 from autospace.runs.settings import Section
 from autospace.spaces.cells.cell import Cell
 
-ScoringMethod = Literal["probe", "local", "in-place", "gated", "mixture"]
+ScoringMethod = Literal["calibrated", "probe", "local", "in-place", "gated", "mixture"]
 
 
 class ScoringConfig(Section):
@@ -21,6 +21,9 @@ class ScoringConfig(Section):
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.15
     rho: Annotated[float, Field(gt=0, le=1000)] = 1.0
     pool: Annotated[int, Field(ge=1, le=32, description="pixels a side that a probe sees")] = 2
+    shrinkage: Annotated[
+        float, Field(ge=0, le=100, description="weight of log params in `calibrated`")
+    ] = 0.5
     inherit: bool = False
     recompute: bool = False
     cost_weight: Annotated[float, Field(ge=0, le=100, description="lambda of E[cost]")] = 0.0
