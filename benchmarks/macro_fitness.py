@@ -1,11 +1,11 @@
-"""Scores the cells of NAS-Bench-Macro with every scorer, to be held against its published accuracies.
+"""Scores the cells of NAS-Bench-Macro with every scorer, for comparison with its accuracies.
 
     python benchmarks/macro_fitness.py --data folder:PATH --out FILE.jsonl [--only NAME ...]
 
-The reference network holds one of the benchmark's cells in all eight layers, and is warmed up on half
-of the training images of CIFAR-10 at 32x32. One line per reference, scoring seed and scorer: the
-fitness of the three cells of every layer, and the processor seconds that it took. A second call skips
-what the file already holds. `macro_report.py` compares the file with the table.
+The reference network holds one of the benchmark's cells in all eight layers, and is warmed up on
+half of the training images of CIFAR-10 at 32x32. One line per reference, scoring seed and scorer:
+the fitness of the three cells of every layer, and the processor seconds that it took. A second call
+skips what the file already holds. `macro_report.py` compares the file with the table.
 """
 
 import argparse
@@ -45,7 +45,7 @@ Table = list[list[float]]
 
 @cache
 def halves(source: str, seed: int) -> tuple[DataSet, Batches, Batches, Batches]:
-    """The data, and batches that warm up, train and measure; each half of the images is used once."""
+    """The data, and the batches that warm up, train and measure, from two halves of the images."""
     data = load_data(source, resolution=SKELETON.resolution, channels=SKELETON.in_channels)
     weights, fitness = divide(data.train, 0.5, seed)
     norm = Normaliser.from_examples(weights)

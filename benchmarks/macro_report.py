@@ -2,8 +2,8 @@
 
     python benchmarks/macro_report.py FITNESS.jsonl --out benchmarks/results/macro_fitness.json
 
-Prints the tables of docs/evidence/truth.md. The prediction for a network is the sum of the fitness of
-its cells. Correlations are Kendall's tau with the published mean accuracy of three seeds.
+Prints the tables of docs/evidence/truth.md. The prediction for a network is the sum of the fitness
+of its cells. Correlations are Kendall's tau with the published mean accuracy of three seeds.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def figures(fitness: Sequence[Sequence[float]]) -> dict[str, float]:
         `all`, `good`, `inside`: tau with all networks, with those above 90 %, and inside deciles of
         MAdds; `space`: mean accuracy of the sub-space that the prediction chooses among the ways to
         keep two of three cells that cost no more than the whole space; `percentile`: the share of
-        those ways that are worse, in per cent; `rank`: of the network that it chooses, 1 is the best.
+        those ways that are worse, in per cent; `rank`: of the network that it chooses, 1 is best.
     """
     predicted = summed(fitness)
     good = ACCURACY > GOOD
@@ -94,7 +94,7 @@ def figures(fitness: Sequence[Sequence[float]]) -> dict[str, float]:
 
 def main_effects() -> Array:
     """Least squares of the accuracies on the cells: the ceiling of every sum over layers."""
-    columns = [(NETWORKS == cell).astype(float) for cell in (1, 2)]
+    columns = [(cell == NETWORKS).astype(float) for cell in (1, 2)]
     design = np.concatenate([np.ones((len(NETWORKS), 1)), *columns], axis=1)
     found = np.linalg.lstsq(design, ACCURACY, rcond=None)[0]
     return np.stack([np.zeros(LAYERS), found[1 : LAYERS + 1], found[LAYERS + 1 :]], axis=1)

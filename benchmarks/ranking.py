@@ -1,6 +1,6 @@
 """Scores the cells of the ground truth with every predictor and writes what each one says.
 
-    python benchmarks/ranking.py --data folder:PATH --out FILE.jsonl [--study second] [--only NAME ...]
+    python benchmarks/ranking.py --data folder:PATH --out FILE.jsonl [--study second] [--only NAME]
 
 One line per predictor and scoring seed: its value for every cell and the seconds it took. A second
 call skips what the file already holds. `ranking_report.py` turns the file into tables and a plot.

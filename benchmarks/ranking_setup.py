@@ -1,7 +1,7 @@
 """What ground truth and scorers share: the network, the layers, the cells and the images.
 
-There are two studies. All choices were made on `FIRST`. `SECOND` is another network, and its cells are
-drawn by the same rule; predictions for it were committed before any of its cells was trained.
+There are two studies. All choices were made on `FIRST`. `SECOND` is another network, and its cells
+are drawn by the same rule; predictions for it were committed before any of its cells was trained.
 
 Ground truth trains on the fitness images (both halves) and is measured on images that no scorer
 sees; every choice is made on `held_out`, the test images only confirm it.

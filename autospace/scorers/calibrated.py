@@ -1,10 +1,10 @@
-"""Calibrated scoring: another scorer's fitness on one scale for all layers, shrunk towards counting.
+"""Calibrated scoring: a scorer's fitness on one scale for all layers, shrunk towards counting.
 
-Scorers that train a candidate alone do not see what later layers repair, so their fitness means more
-at one depth than at another. Here it is divided by the spread of random cells at the same layer, and
-multiplied by the layer's sensitivity: the product of the root mean squares of its output y and of the
-gradient g = dL/dy in the trained reference, times the size of y. Up to a constant, this is how much
-the loss can change when a cell of the layer is replaced. It takes no training.
+Scorers that train a candidate alone do not see what later layers repair, so their fitness means
+more at one depth than at another. Here it is divided by the spread of random cells at the same
+layer, and multiplied by the layer's sensitivity: the product of the root mean squares of its output
+y and of the gradient g = dL/dy in the trained reference, times the size of y. Up to a constant,
+this is how much the loss can change when a cell of the layer is replaced. It takes no training.
 
 A noisy measurement is improved by shrinking it towards a prediction (James and Stein, 1961). The
 prediction is the logarithm of the params, which also has spread one at every layer.
