@@ -66,7 +66,9 @@ class IndependentScorer(ABC, Generic[Seen]):
     def _train(self, learners: Learners, repeat: int) -> None:
         options = self.setting.options
         execution = self.setting.execution
-        weights = (each for layer in learners for learner in layer for each in learner.parameters())
+        weights = [each for layer in learners for learner in layer for each in learner.parameters()]
+        if not weights:
+            return  # zero cells only
         # One optimiser for all candidates, because a weight's step depends on that weight alone.
         optimizer = sgd(weights, 0.0, MOMENTUM, WEIGHT_DECAY, execution)
         offering = _offering(learners)

@@ -1,0 +1,163 @@
+"""Calibrated scoring: against its formula written out with another scorer's numbers."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from autospace.scorers.calibrated import (
+    CALIBRATING_CELLS,
+    SENSITIVITY_BATCHES,
+    Calibrated,
+    calibrating_cells,
+    layer_sensitivities,
+)
+from autospace.scorers.context import ScoringContext
+from autospace.scorers.make import make_scorer
+from autospace.spaces import Cell, cell_cost, cell_key, mbconv
+from tests.scorers.conftest import SKELETON, MakeSetting
+
+Table = list[list[float]]
+
+
+class Told:
+    """A scorer whose fitness is a number of the cell's key, times a factor per layer."""
+
+    def __init__(self, factors: Sequence[float]) -> None:
+        self.factors = factors
+
+    def value(self, layer: int, cell: Cell) -> float:
+        """Between -1 and 1; 0 for the reference."""
+        key = cell_key(cell, SKELETON.shapes[layer])
+        if key == cell_key(mbconv(3, 3), SKELETON.shapes[layer]):
+            return 0.0
+        return math.sin(sum(map(ord, key))) * self.factors[layer]
+
+    def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> Table:
+        """The numbers."""
+        return [[self.value(i, cell) for cell in row] for i, row in enumerate(candidates)]
+
+
+def sensitivities(context: ScoringContext) -> list[float]:
+    """By hand: the gradient of each image's loss with respect to the output of each layer."""
+    found: Table = []
+    for step in range(SENSITIVITY_BATCHES):
+        images, labels = context.validation.batch(step)
+        kept: list[torch.Tensor] = []
+        changes: list[torch.Tensor] = []
+        x = context.reference.stem(images)
+        for layer, shape in enumerate(SKELETON.shapes):
+            y = context.reference.cell(layer)(x)
+            changes.append(torch.zeros_like(y, requires_grad=True))
+            kept.append(y.detach())
+            y = y + changes[-1]
+            x = x + y if shape.shortcut else y
+        logits = context.reference.classify(x)
+        loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+        gradients = torch.autograd.grad(loss, changes)
+        found.append(
+            [
+                float(y.square().mean().sqrt() * g.square().mean().sqrt()) * y[0].numel()
+                for y, g in zip(kept, gradients, strict=True)
+            ]
+        )
+    return [statistics.fmean(row) for row in zip(*found, strict=True)]
+
+
+def test_sensitivities_are_those_of_the_outputs_and_their_gradients(
+    make_setting: MakeSetting,
+) -> None:
+    context = make_setting("calibrated")
+    torch.testing.assert_close(
+        torch.tensor(layer_sensitivities(context)), torch.tensor(sensitivities(context))
+    )
+
+
+def by_hand(context: ScoringContext, told: Told, cells: list[list[Cell]]) -> Table:
+    """The formula: S_l (f / D_l + w log(p / p_r) / E_l), times the mean of D over that of S."""
+    random = calibrating_cells(context)
+    weights = sensitivities(context)
+
+    def logs(layer: int, row: Sequence[Cell]) -> list[float]:
+        shape = SKELETON.shapes[layer]
+        own = math.log1p(cell_cost(mbconv(3, 3), shape).params)
+        return [math.log1p(cell_cost(cell, shape).params) - own for cell in row]
+
+    d = [statistics.stdev(row) for row in told.score(random, 0)]
+    e = [statistics.stdev(logs(layer, row)) for layer, row in enumerate(random)]
+    unit = statistics.fmean(d) / statistics.fmean(weights)
+    w = context.options.shrinkage
+    return [
+        [
+            unit * weights[layer] * (value / d[layer] + w * log / e[layer])
+            for value, log in zip(told.score(cells, 0)[layer], logs(layer, row), strict=True)
+        ]
+        for layer, row in enumerate(cells)
+    ]
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 0.5, 3.0])
+def test_fitness_is_the_formula(
+    make_setting: MakeSetting, cells: list[list[Cell]], shrinkage: float
+) -> None:
+    context = make_setting("calibrated", shrinkage=shrinkage)
+    told = Told([1.0, 0.2, 30.0])
+    found = Calibrated(told, context).score(cells, 0)
+    for row, expected in zip(found, by_hand(context, told, cells), strict=True):
+        assert row == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_scale_of_a_layer_does_not_matter_but_for_the_common_unit(
+    make_setting: MakeSetting, cells: list[list[Cell]]
+) -> None:
+    context = make_setting("calibrated")
+    plain, skewed = (
+        Calibrated(Told(factors), context).score(cells, 0)
+        for factors in ([1.0, 1.0, 1.0], [1.0, 100.0, 0.01])
+    )
+    ratios = {
+        round(a / b, 6)
+        for one, two in zip(plain, skewed, strict=True)
+        for a, b in zip(one, two, strict=True)
+        if b
+    }
+    assert len(ratios) == 1
+
+
+def test_the_references_own_cell_has_fitness_zero(make_setting: MakeSetting) -> None:
+    found = make_scorer(make_setting("calibrated")).score([[mbconv(3, 3)]] * 3, 0)
+    assert [value for (value,) in found] == pytest.approx([0.0] * 3, abs=1e-6)
+
+
+def test_within_a_layer_it_orders_as_a_probe_where_nothing_is_shrunk(
+    make_setting: MakeSetting, cells: list[list[Cell]]
+) -> None:
+    probe = make_scorer(make_setting("probe")).score(cells, 0)
+    found = make_scorer(make_setting("calibrated", shrinkage=0.0)).score(cells, 0)
+    for row, plain in zip(found, probe, strict=True):
+        factors = {round(a / b, 4) for a, b in zip(row, plain, strict=True)}
+        assert len(factors) == 1
+        assert factors.pop() > 0
+
+
+def test_calibrating_cells_differ_in_function_and_follow_the_seed(
+    make_setting: MakeSetting,
+) -> None:
+    context = make_setting("calibrated")
+    rows = calibrating_cells(context)
+    assert rows == calibrating_cells(context)
+    for row, shape in zip(rows, SKELETON.shapes, strict=True):
+        assert len({cell_key(cell, shape) for cell in row}) == CALIBRATING_CELLS
+
+
+@pytest.mark.parametrize("method", ["calibrated", "probe", "local", "in-place"])
+def test_the_zero_cell_can_be_scored_and_is_worse_than_the_reference(
+    make_setting: MakeSetting, method: str
+) -> None:
+    zero = Cell.from_edges([], expansion=1)
+    found = make_scorer(make_setting(method, steps=20)).score([[zero], [], [zero]], 0)
+    assert found[1] == []
+    assert found[0][0] < 0
+    assert math.isfinite(found[2][0])
