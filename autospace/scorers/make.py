@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from autospace.compute.pool import InProcess, Pool
-from autospace.scorers.calibrated import Calibrated
 from autospace.scorers.context import ScoringContext, relative_costs
 from autospace.scorers.gated import GatedScorer
 from autospace.scorers.mixture import MixtureScorer
 from autospace.scorers.pooled import INDEPENDENT, PooledScorer
+from autospace.scorers.probe import Calibrated
 from autospace.scorers.scorer import Scorer, ScoringMethod
 from autospace.spaces.cells.cell import Cell
 

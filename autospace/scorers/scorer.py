@@ -8,7 +8,7 @@ from pydantic import Field
 from autospace.runs.settings import Section
 from autospace.spaces.cells.cell import Cell
 
-ScoringMethod = Literal["calibrated", "probe", "local", "in-place", "gated", "mixture"]
+ScoringMethod = Literal["probe", "calibrated", "local", "in-place", "gated", "mixture"]
 
 
 class ScoringConfig(Section):

@@ -42,7 +42,9 @@ Population = Annotated[Number, typer.Option(help="Size of the population of each
 Candidates = Annotated[Number, typer.Option(help="K: cells that each layer offers per round.")]
 Steps = Annotated[Number, typer.Option(help="Training steps per candidate.")]
 Keep = Annotated[Number, typer.Option(help="Evolved cells per layer of the learned space.")]
-ScorerName = Annotated[Text, typer.Option(help="probe, local, in-place, gated or mixture.")]
+ScorerName = Annotated[
+    Text, typer.Option(help="probe, calibrated, local, in-place, gated or mixture.")
+]
 Objectives = Annotated[Text, typer.Option(help="fitness, or fitness,madds (NSGA-II).")]
 ConfigFile = Annotated[
     Path | None, typer.Option(help="TOML file of settings; autospace init writes one.")

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from autospace.scorers.calibrated import (
+from autospace.scorers.context import ScoringContext
+from autospace.scorers.make import make_scorer
+from autospace.scorers.probe import (
     CALIBRATING_CELLS,
     SENSITIVITY_BATCHES,
     Calibrated,
     calibrating_cells,
     layer_sensitivities,
 )
-from autospace.scorers.context import ScoringContext
-from autospace.scorers.make import make_scorer
 from autospace.spaces import Cell, cell_cost, cell_key, mbconv
 from tests.scorers.conftest import SKELETON, MakeSetting
 
