@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from ranking_setup import CELLS_PER_LAYER, FIRST, STUDIES, Images, Study
 
+from autospace.compute.machine import keep_freed_memory
 from autospace.data.batches import Batches
 from autospace.networks.network import Network
 from autospace.seeds import derived_seed
@@ -66,6 +67,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as every process does that trains
     study = STUDIES[arguments.study]
     images = study.load_images(arguments.data)
     recipe = Recipe(arguments.steps)

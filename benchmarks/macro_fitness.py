@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from autospace.compute.machine import keep_freed_memory
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet
 from autospace.data.load import load_data
@@ -129,6 +130,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as every process does that trains
     names = ["madds", "params", "random", *scorers(), *ZERO_COST]
     wanted = [name for name in names if not arguments.only or name in arguments.only]
     for seed in arguments.seeds:

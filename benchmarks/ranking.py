@@ -18,6 +18,7 @@ import torch
 from ranking_setup import FIRST, STUDIES, Images, Study
 from zero_cost import ZERO_COST
 
+from autospace.compute.machine import keep_freed_memory
 from autospace.data.batches import Batches
 from autospace.data.splits import divide
 from autospace.networks.network import Network, placed
@@ -161,6 +162,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as every process does that trains
     study = STUDIES[arguments.study]
     images = study.load_images(arguments.data)
     tested = study.layers.values()
