@@ -22,8 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from autospace.bench.memory import METRICS
-from autospace.bench.speed import FULL_STEP_REPEATS, generation_ratio, search_step_ratio
+from autospace.bench.speed import FULL_STEP_REPEATS, METRICS, generation_ratio, search_step_ratio
 from autospace.bench.workload import CANDIDATES, FULL, MIDDLE, Size, make_setting
 from autospace.compute.machine import keep_freed_memory, this_machine, versions
 from autospace.networks.cells import CellModule
@@ -135,7 +134,7 @@ def large() -> list[dict[str, object]]:
         measured = {name: getattr(entry, name) for name in ("metric", "value", "spread", "n")}
         rows.append(measured)
     for side in ("plain", *METRICS):
-        command = [sys.executable, "-m", "autospace.bench.memory", side, "full", "cpu"]
+        command = [sys.executable, "-m", "autospace.bench.speed", side, "full", "cpu"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         rows.append({"side": side, "memory_mb": int(done.stdout) // 2**20})
         print(rows[-1], flush=True)

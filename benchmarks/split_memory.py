@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from autospace.bench.memory import memory_now, memory_peak
+from autospace.bench.speed import memory_now, memory_peak
 from autospace.bench.workload import clock_of
 from autospace.compute.device import threads
 from autospace.compute.machine import this_machine, versions

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from autospace.bench import memory, speed
+from autospace.bench import speed
 from autospace.bench.baseline import Change
 from autospace.bench.document import Entry
 from autospace.bench.plain_path import PlainSearch
@@ -103,8 +103,8 @@ def test_the_memory_ratio_is_our_growth_over_the_plain_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     grown = {"ours": 30, "recomputed": 10, "plain": 40}
-    monkeypatch.setattr(memory, "_measured", lambda side, quick, device: grown[side])
-    found = memory.memory_ratios(CPU, lambda line: None, quick=True)
+    monkeypatch.setattr(speed, "_measured", lambda side, quick, device: grown[side])
+    found = speed.memory_ratios(CPU, lambda line: None, quick=True)
     assert {each.metric: each.value for each in found} == pytest.approx(
         {"memory_ratio": 0.75, "recompute_memory_ratio": 0.25}
     )
@@ -140,7 +140,7 @@ def _growth_of(side: str, size: Size) -> int:
     import sys
 
     code = (
-        "import sys, torch; from autospace.bench.memory import growth; "
+        "import sys, torch; from autospace.bench.speed import growth; "
         f"from autospace.bench.workload import Size; sys.stdout.write(str(growth({side!r}, "
         f"{size!r}, torch.device('cpu'))))"
     )
