@@ -13,7 +13,7 @@ from autospace.spaces.files.reading import parse_json, read_text, validated
 
 FORMAT: Final = "autospace.bench"
 VERSION: Final = 1
-Suite = Literal["speed", "recovery", "ranking", "cost"]
+Suite = Literal["speed", "recovery", "ranking", "truth", "cost"]
 
 
 _Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(printable)]

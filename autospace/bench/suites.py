@@ -17,6 +17,7 @@ from autospace.bench.document import Bench, Entry, Options, Suite
 from autospace.bench.ranking import ranking
 from autospace.bench.recovery import recovery
 from autospace.bench.speed import speed
+from autospace.bench.truth import truth
 from autospace.compute.machine import this_machine, versions
 from autospace.networks.network import Network
 from autospace.progress import Message
@@ -110,6 +111,7 @@ SUITES: dict[Suite, Callable[[Order, Message], list[Entry]]] = {
     "ranking": lambda order, on_message: ranking(
         seeds=order.seeds, device=order.device, on_message=on_message, source=order.data
     ),
+    "truth": lambda order, on_message: truth(quick=order.quick, on_message=on_message),
     "cost": lambda order, on_message: cost(quick=order.quick, on_message=on_message),
 }
 

@@ -107,6 +107,12 @@ class Matching:
         return len(self.tuples) >= LEAST_SHARE * self.draws
 
 
+def cost_bins(cost: np.ndarray) -> np.ndarray:
+    """The bin of each cost, int; costs of one bin differ by less than `TOLERANCE`."""
+    bins: np.ndarray = np.floor(np.log(cost) / np.log1p(TOLERANCE)).astype(np.int64)
+    return bins
+
+
 def match(costs: Sequence[np.ndarray], seed: int) -> Matching:
     """Tuples whose costs lie in one bin: they differ by less than `TOLERANCE`.
 
@@ -118,7 +124,7 @@ def match(costs: Sequence[np.ndarray], seed: int) -> Matching:
         costs: per space, the cost of every draw, int [N].
         seed: decides the order of the tuples.
     """
-    bins = [np.floor(np.log(cost) / np.log1p(TOLERANCE)).astype(np.int64) for cost in costs]
+    bins = [cost_bins(cost) for cost in costs]
     members = [_by_bin(each) for each in bins]
     shared = sorted(set(members[0]).intersection(*members[1:]))
     rows = []

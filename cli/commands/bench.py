@@ -1,4 +1,4 @@
-"""`autospace bench`: speed, recovery, ranking and cost as numbers; fails on a regression."""
+"""`autospace bench`: suites of measurements as numbers; fails on a regression."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -19,7 +19,7 @@ Suites = Annotated[
     typer.Option(
         "--suite",
         metavar="NAME",
-        help="speed, recovery, ranking or cost; may be repeated.",
+        help="speed, recovery, ranking, truth or cost; may be repeated.",
         show_default="all",
     ),
 ]
@@ -62,7 +62,7 @@ def bench(
     force: Overwrite = False,
     format_: Format = "table",
 ) -> None:
-    """Measure speed, recovery, ranking and costs.
+    """Measure speed, search quality, statistics and costs.
 
     With --baseline, the exit code is 1 if anything became worse by more than noise and tolerance.
     """

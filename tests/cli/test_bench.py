@@ -19,7 +19,7 @@ Values = dict[str, float]
 @pytest.fixture
 def values(monkeypatch: pytest.MonkeyPatch) -> Values:
     """What the suites find; a test may change it between two runs."""
-    found = {"speed": 2.0, "recovery": 0.9, "ranking": 0.6, "cost": 0.0}
+    found = {"speed": 2.0, "recovery": 0.9, "ranking": 0.6, "truth": 0.7, "cost": 0.0}
 
     def suite(name: str) -> Callable[..., list[Entry]]:
         def measure(order: Any, on_message: Callable[[str], None]) -> list[Entry]:
@@ -133,7 +133,7 @@ def test_junit_shows_the_failure(run: Run, values: Values, baseline: Path, tmp_p
     path = tmp_path / "junit.xml"
     assert run("bench", "--baseline", baseline, "--junit", path).code == 1
     root = ET.parse(path).getroot()
-    assert (root.get("tests"), root.get("failures")) == ("4", "1")
+    assert (root.get("tests"), root.get("failures")) == ("5", "1")
     (failure,) = root.findall("./testsuite[@name='ranking']/testcase/failure")
     assert "got worse by 0.5" in str(failure.get("message"))
 
@@ -159,7 +159,10 @@ def test_hostile_names_in_a_baseline_reach_neither_terminal_nor_xml(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--suite", "quality"], "--suite 'quality': allowed: speed, recovery, ranking, cost"),
+        (
+            ["--suite", "quality"],
+            "--suite 'quality': allowed: speed, recovery, ranking, truth, cost",
+        ),
         (["--tolerance", "much"], "--tolerance 'much': expected a share such as 10% or 0.1"),
         (["--tolerance", "-1%"], "--tolerance '-1%'"),
         (["--tolerance", "nan"], "--tolerance 'nan'"),
