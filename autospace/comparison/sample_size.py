@@ -67,7 +67,8 @@ def detectable(
     return high
 
 
-PILOT: Final = 8
+PILOT: Final = 16
+"""Networks per space of the first look: the spread of fewer skewed errors is often too small."""
 PLANNED_LEVEL: Final = 0.96
 """Of intervals, where the spread decided the number: looking at it costs a point of level."""
 CAUTION: Final = 0.6

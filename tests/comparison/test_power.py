@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from autospace.comparison import sample_size
 from autospace.comparison.sample_size import (
     MOST,
     PILOT,
@@ -20,6 +21,8 @@ from autospace.comparison.sample_size import (
     samples_needed,
     spread_of,
 )
+from autospace.comparison.statistics import mean_difference
+from autospace.progress import no_message
 
 
 @pytest.mark.parametrize(
@@ -107,6 +110,32 @@ def test_a_plan_keeps_the_error_rate_and_the_power_it_promises() -> None:
     found = sum(rejected for _, rejected in real)
     assert stats.binomtest(found, 400, 0.8, alternative="less").pvalue > 1e-3
     assert np.mean([count for count, _ in real]) == pytest.approx(36, rel=0.15)
+
+
+def _misses(effect: float, times: int) -> int:
+    """Of intervals with a plan, where differences have a long tail; their spread is 1."""
+    missed = 0
+    for seed in range(times):
+        differences = effect - 1 + np.random.default_rng(seed).exponential(size=(1, 256))
+        errors = np.concatenate([differences, np.zeros_like(differences)])
+
+        def first(count: int, errors: np.ndarray = errors) -> list[list[float]]:
+            return [each[:count].tolist() for each in errors]
+
+        count = planned(first, effect, 256, paired=True, on_message=no_message)
+        interval = mean_difference(*first(count), paired=True).interval(PLANNED_LEVEL)
+        missed += not interval.low <= effect <= interval.high
+    return missed
+
+
+def test_a_small_pilot_would_stop_too_early_where_errors_are_skewed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = 200
+    found = _misses(0.5, times)
+    assert stats.binomtest(found, times, 0.1, alternative="greater").pvalue > 1e-3
+    monkeypatch.setattr(sample_size, "PILOT", 8)
+    assert _misses(0.5, times) >= found + 0.03 * times
 
 
 def test_a_plan_never_more_than_doubles_between_two_looks() -> None:

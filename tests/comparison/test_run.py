@@ -10,6 +10,7 @@ import pytest
 
 from autospace.comparison.compare import compare
 from autospace.comparison.folder import ComparisonFolder
+from autospace.comparison.sample_size import PILOT
 from autospace.data.errors import DataError
 from autospace.runs.errors import ConfigError, RunError
 from autospace.spaces import SpaceError, load, mbconv, to_json
@@ -147,8 +148,8 @@ def test_without_a_number_as_many_are_compared_as_the_effect_needs(start: Start)
     listener = Listener()
     found = json.loads(_run(start(sampling={"samples": None, "effect": 40.0}), listener))
     assert found["power"]["effect"] == 0.4
-    assert found["power"]["pilot"] == 8
-    assert found["samples"] >= max(8, found["power"]["samples"] // 2)
+    assert found["power"]["pilot"] == PILOT
+    assert found["samples"] >= max(PILOT, found["power"]["samples"] // 2)
     assert any(
         "a pilot measures the standard deviation first" in said for said in listener.messages
     )
