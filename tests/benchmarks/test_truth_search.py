@@ -52,6 +52,12 @@ def test_the_short_answer_is_that_of_the_tables() -> None:
     assert f"in {100 * compared['equal']['planned']['decided']['share']:.0f} % of all" in answer
 
 
+def test_the_controller_is_better_than_random_draws_from_70_evaluations_on() -> None:
+    half = dict(zip(FOUND["counts"], FOUND["searches"]["enas"]["half"], strict=True))
+    better = [n for n in FOUND["counts"] if regret("enas", n) + half[n] < exact(n)]
+    assert [n for n in better if n >= 10] == [n for n in FOUND["counts"] if n >= 70]
+
+
 def test_intervals_on_the_page_do_not_contradict_what_is_stated() -> None:
     for kind in ("given", "planned"):
         for each in FOUND["comparisons"][kind].values():
