@@ -50,6 +50,9 @@ class Chains:
     skipped = Chain(())
     document: type[BaseModel] = ChainDocument
 
+    def least(self, shape: LayerShape) -> Chain:
+        return self.skipped if shape.shortcut else Chain(("tanh",))
+
     def check_operation(self, name: str) -> None:
         if name not in self.operations:
             raise SpaceError("", f'unknown operation "{name}"; allowed: keep, tanh, relu')

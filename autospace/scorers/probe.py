@@ -11,14 +11,16 @@ Related methods are linear classifier probes (Alain and Bengio, 2016) and greedy
 
 Calibrated scoring: the same on one scale for all layers, shrunk towards counting.
 
-Scorers that train a candidate alone do not see what later layers repair, so their fitness means
-more at one depth than at another. Here it is divided by the spread of random cells at the same
-layer, and multiplied by the layer's sensitivity: the product of the root mean squares of its output
-y and of the gradient g = dL/dy in the trained reference, times the size of y. Up to a constant,
-this is how much the loss can change when a cell of the layer is replaced. It takes no training.
+A probe does not see what later layers repair, so its fitness means more at one depth than at
+another. Calibrated scoring measures a candidate in shares of its layer's worth, which is how much
+fitter the reference's cell is than the cheapest cell, and multiplies by the layer's sensitivity:
+the product of the root mean squares of its output y and of the gradient g = dL/dy in the trained
+reference, times the size of y. Up to a constant, this is how much the loss can change when a cell
+of the layer is replaced. It takes no training.
 
 A noisy measurement is improved by shrinking it towards a prediction (James and Stein, 1961). The
-prediction is the logarithm of the params, which also has spread one at every layer.
+prediction is the logarithm of the params, also in shares of the way from the cheapest cell to the
+reference's.
 """
 
 import math
@@ -38,14 +40,13 @@ from autospace.networks.network import joined, placed
 from autospace.scorers.context import ScoringContext
 from autospace.scorers.independent import IndependentScorer
 from autospace.scorers.scorer import Scorer
-from autospace.seeds import derived_seed, stream
+from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell, LayerShape
-from autospace.spaces.cells.family import cell_cost, cell_key, family_of
+from autospace.spaces.cells.family import cell_cost, family_of
 
-CALIBRATING_CELLS: Final = 8
-"""Random cells per layer, scored once."""
 SENSITIVITY_BATCHES: Final = 4
-SMALLEST: Final = 1e-9
+LEAST_WORTH: Final = 0.05
+"""In units of cross-entropy: a layer that seems worth less is taken to be worth this much."""
 
 
 class Probe(nn.Module):
@@ -98,38 +99,36 @@ class Calibrated:
         reference = context.reference
         self._shapes = reference.skeleton.shapes
         self._reference = [reference.cell(layer).cell for layer in range(len(self._shapes))]
-        self._scales: tuple[list[float], list[float]] | None = None
+        self._factors: list[tuple[float, float]] | None = None
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
-        if self._scales is None:
-            self._scales = self._calibrated()
+        if self._factors is None:
+            self._factors = self._calibrated()
         measured = self._scorer.score(candidates, repeat)
-        predicted = self._log_params(candidates)
         return [
             [scale * value + prior * guess for value, guess in zip(values, guesses, strict=True)]
-            for scale, prior, values, guesses in zip(
-                *self._scales, measured, predicted, strict=True
+            for (scale, prior), values, guesses in zip(
+                self._factors, measured, self._predicted(candidates), strict=True
             )
         ]
 
-    def _calibrated(self) -> tuple[list[float], list[float]]:
+    def _calibrated(self) -> list[tuple[float, float]]:
         """Per layer, the factors of the measured fitness and of the predicted one."""
-        cells = calibrating_cells(self._context)
-        spreads = [_spread(row) for row in self._scorer.score(cells, 0)]
-        predicted = [_spread(row) for row in self._log_params(cells)]
-        weights = layer_sensitivities(self._context)
+        pairs = zip(self._reference, self._shapes, strict=True)
+        least = [[family_of(cell).least(shape)] for cell, shape in pairs]
+        worths = [max(LEAST_WORTH, -value) for (value,) in self._scorer.score(least, 0)]
+        # A reference that is the cheapest cell itself has nothing to be shrunk by.
+        spans = [-value or math.inf for (value,) in self._predicted(least)]
+        sensitivities = layer_sensitivities(self._context)
         # The average layer keeps its unit.
-        unit = sum(spreads) / sum(weights)
-        scales = [unit * weight / spread for weight, spread in zip(weights, spreads, strict=True)]
-        shrinkage = self._context.options.shrinkage
-        priors = [
-            shrinkage * unit * weight / spread
-            for weight, spread in zip(weights, predicted, strict=True)
+        unit = sum(worths) / sum(sensitivities)
+        return [
+            (unit * each / worth, self._context.options.shrinkage * unit * each / span)
+            for each, worth, span in zip(sensitivities, worths, spans, strict=True)
         ]
-        return scales, priors
 
-    def _log_params(self, candidates: Sequence[Sequence[Cell]]) -> list[list[float]]:
+    def _predicted(self, candidates: Sequence[Sequence[Cell]]) -> list[list[float]]:
         """The logarithm of the params of every candidate over those of the reference's cell."""
         return [
             [_log_params(cell, shape) - _log_params(own, shape) for cell in row]
@@ -155,22 +154,3 @@ def layer_sensitivities(context: ScoringContext) -> list[float]:
         )
         for traces in zip(*batches, strict=True)
     ]
-
-
-def calibrating_cells(context: ScoringContext) -> list[list[Cell]]:
-    """Per layer, random cells that differ in function, the same for equal seeds."""
-    rows = []
-    for layer, shape in enumerate(context.reference.skeleton.shapes):
-        family = family_of(context.reference.cell(layer).cell)
-        prior = family.prior(family.usual)
-        rng = stream(context.seed, "calibration", layer)
-        found: dict[str, Cell] = {}
-        while len(found) < CALIBRATING_CELLS:
-            cell = family.random_cell(prior, rng)
-            found.setdefault(cell_key(cell, shape), cell)
-        rows.append(list(found.values()))
-    return rows
-
-
-def _spread(values: Sequence[float]) -> float:
-    return max(statistics.stdev(values), SMALLEST)

@@ -57,6 +57,9 @@ class Family(Protocol[C, P]):
     skipped: C
     document: type[BaseModel]
 
+    def least(self, shape: LayerShape) -> C:
+        """The cheapest cell that is allowed at a layer of this shape: `skipped` if that is."""
+
     def check_operation(self, name: str) -> None:
         """Raises `SpaceError` for a name that is not among `operations`."""
 

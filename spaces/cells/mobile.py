@@ -25,6 +25,8 @@ from autospace.spaces.errors import SpaceError
 
 SKIPPED: Final = Cell.from_edges([], expansion=1)
 """The cell that computes zero: at a layer with a shortcut, the layer is skipped."""
+UNEXPANDED: Final = Cell.from_edges([(0, 3, "skip_connect")], expansion=1)
+"""The cell that only projects its input; at stride 2 after average pooling."""
 MAX_EDGES: Final = MAX_NODES * (MAX_NODES - 1) // 2
 _Operation = Annotated[
     str,
@@ -112,6 +114,10 @@ class Mobile:
     changes = staticmethod(graph_changes)
     encoded = staticmethod(cell_out)
     decoded = staticmethod(cell_from)
+
+    def least(self, shape: LayerShape) -> Cell:
+        """`skipped` at a layer with a shortcut; elsewhere no more than the projection."""
+        return self.skipped if shape.shortcut else UNEXPANDED
 
     def check_operation(self, name: str) -> None:
         """Raises `SpaceError` for a name that this process does not know."""

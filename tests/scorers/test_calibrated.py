@@ -1,6 +1,7 @@
 """Calibrated scoring: against its formula written out with another scorer's numbers."""
 
 import math
+import random
 import statistics
 from collections.abc import Sequence
 
@@ -10,16 +11,19 @@ import torch
 from autospace.scorers.context import ScoringContext
 from autospace.scorers.make import make_scorer
 from autospace.scorers.probe import (
-    CALIBRATING_CELLS,
+    LEAST_WORTH,
     SENSITIVITY_BATCHES,
     Calibrated,
-    calibrating_cells,
     layer_sensitivities,
 )
 from autospace.spaces import Cell, cell_cost, cell_key, mbconv
+from autospace.spaces.cells.family import FAMILIES
 from tests.scorers.conftest import SKELETON, MakeSetting
 
 Table = list[list[float]]
+PROJECTION = Cell.from_edges([(0, 3, "skip_connect")], expansion=1)
+LEAST = [Cell.from_edges([], expansion=1), PROJECTION, Cell.from_edges([], expansion=1)]
+"""The cheapest cells of the three layers, of which the second has no shortcut."""
 
 
 class Told:
@@ -33,6 +37,8 @@ class Told:
         key = cell_key(cell, SKELETON.shapes[layer])
         if key == cell_key(mbconv(3, 3), SKELETON.shapes[layer]):
             return 0.0
+        if key == cell_key(LEAST[layer], SKELETON.shapes[layer]):
+            return -self.factors[layer]
         return math.sin(sum(map(ord, key))) * self.factors[layer]
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> Table:
@@ -76,23 +82,26 @@ def test_sensitivities_are_those_of_the_outputs_and_their_gradients(
 
 
 def by_hand(context: ScoringContext, told: Told, cells: list[list[Cell]]) -> Table:
-    """The formula: S_l (f / D_l + w log(p / p_r) / E_l), times the mean of D over that of S."""
-    random = calibrating_cells(context)
+    """The formula: S_l (f / f_least + w log(p / p_r) / log(p_least / p_r)), in the mean unit."""
     weights = sensitivities(context)
 
-    def logs(layer: int, row: Sequence[Cell]) -> list[float]:
+    def log(layer: int, cell: Cell) -> float:
         shape = SKELETON.shapes[layer]
-        own = math.log1p(cell_cost(mbconv(3, 3), shape).params)
-        return [math.log1p(cell_cost(cell, shape).params) - own for cell in row]
+        params = [cell_cost(each, shape).params for each in (cell, mbconv(3, 3))]
+        return math.log1p(params[0]) - math.log1p(params[1])
 
-    d = [statistics.stdev(row) for row in told.score(random, 0)]
-    e = [statistics.stdev(logs(layer, row)) for layer, row in enumerate(random)]
-    unit = statistics.fmean(d) / statistics.fmean(weights)
+    worths = [max(LEAST_WORTH, factor) for factor in told.factors]
+    unit = statistics.fmean(worths) / statistics.fmean(weights)
     w = context.options.shrinkage
     return [
         [
-            unit * weights[layer] * (value / d[layer] + w * log / e[layer])
-            for value, log in zip(told.score(cells, 0)[layer], logs(layer, row), strict=True)
+            unit
+            * weights[layer]
+            * (
+                told.value(layer, cell) / worths[layer]
+                - w * log(layer, cell) / log(layer, LEAST[layer])
+            )
+            for cell in row
         ]
         for layer, row in enumerate(cells)
     ]
@@ -103,7 +112,7 @@ def test_fitness_is_the_formula(
     make_setting: MakeSetting, cells: list[list[Cell]], shrinkage: float
 ) -> None:
     context = make_setting("calibrated", shrinkage=shrinkage)
-    told = Told([1.0, 0.2, 30.0])
+    told = Told([1.0, 0.01, 30.0])
     found = Calibrated(told, context).score(cells, 0)
     for row, expected in zip(found, by_hand(context, told, cells), strict=True):
         assert row == pytest.approx(expected, rel=1e-5)
@@ -115,7 +124,7 @@ def test_the_scale_of_a_layer_does_not_matter_but_for_the_common_unit(
     context = make_setting("calibrated")
     plain, skewed = (
         Calibrated(Told(factors), context).score(cells, 0)
-        for factors in ([1.0, 1.0, 1.0], [1.0, 100.0, 0.01])
+        for factors in ([1.0, 1.0, 1.0], [1.0, 100.0, 0.06])
     )
     ratios = {
         round(a / b, 6)
@@ -142,14 +151,31 @@ def test_within_a_layer_it_orders_as_a_probe_where_nothing_is_shrunk(
         assert factors.pop() > 0
 
 
-def test_calibrating_cells_differ_in_function_and_follow_the_seed(
+def test_the_cheapest_cells_have_minus_the_sensitivity_where_nothing_is_shrunk(
     make_setting: MakeSetting,
 ) -> None:
-    context = make_setting("calibrated")
-    rows = calibrating_cells(context)
-    assert rows == calibrating_cells(context)
-    for row, shape in zip(rows, SKELETON.shapes, strict=True):
-        assert len({cell_key(cell, shape) for cell in row}) == CALIBRATING_CELLS
+    context = make_setting("calibrated", shrinkage=0.0)
+    found = Calibrated(Told([2.0, 0.3, 5.0]), context).score([[cell] for cell in LEAST], 0)
+    weights = sensitivities(context)
+    total = sum(value for (value,) in found)
+    assert [value / total for (value,) in found] == pytest.approx(
+        [weight / sum(weights) for weight in weights], rel=1e-5
+    )
+    # The average layer keeps its unit: the three were worth 2, 0.3 and 5.
+    assert -total == pytest.approx(7.3)
+
+
+def test_no_cell_is_cheaper_than_the_least_of_its_layer() -> None:
+    rng = random.Random(0)
+    prior = FAMILIES["mobile"].prior(FAMILIES["mobile"].usual)
+    for shape, least in zip(SKELETON.shapes, LEAST, strict=True):
+        assert FAMILIES["mobile"].least(shape) == least
+        FAMILIES["mobile"].check(least, shape)
+        cheapest = cell_cost(least, shape)
+        for _ in range(200):
+            cost = cell_cost(FAMILIES["mobile"].random_cell(prior, rng), shape)
+            assert cost.madds >= cheapest.madds
+            assert cost.params >= cheapest.params
 
 
 @pytest.mark.parametrize("method", ["calibrated", "probe", "local", "in-place"])
