@@ -286,8 +286,9 @@ class RunFolder(Folder[Config]):
         return found
 
     def save_state(self, state: EvolutionState) -> None:
-        """Replaces the checkpoint of evolution."""
+        """Replaces the checkpoint of evolution, and removes kept weights that are older."""
         write_atomically(self.checkpoint / STATE, state_to_json(state))
+        self._drop_weights(but=state.round)
 
     def load_state(self, skeleton: Skeleton, kind: str = DEFAULT_KIND) -> EvolutionState | None:
         """The checkpoint of evolution, with cells of a family; None before the first round.
@@ -305,12 +306,25 @@ class RunFolder(Folder[Config]):
         except CheckpointError as error:
             raise CheckpointError(str(error).replace("checkpoint", str(path), 1)) from None
 
+    def kept_weights(self, rounds: int) -> Path:
+        """The file of the weights that are kept after so many rounds; `save_state` removes it.
+
+        Two files cannot be replaced at once: it has to be there before the state that needs it.
+        """
+        return self.checkpoint / f"kept-{rounds}.safetensors"
+
+    def _drop_weights(self, but: int | None = None) -> None:
+        for path in self.checkpoint.glob("kept-*.safetensors"):
+            if but is None or path != self.kept_weights(but):
+                path.unlink()
+
     def mend_events(self, history: Sequence[Round]) -> None:
         """Makes the log hold one line for every round that the checkpoint knows, and no other."""
         self._mend_events("round", {each.index: round_out(each) for each in history})
 
     def save_space(self, space: Space) -> Path:
-        """Writes the learned space; with it, the run is finished."""
+        """Writes the learned space; with it, the run is finished, and needs no weights."""
+        self._drop_weights()
         write_atomically(self.path / SPACE, to_json(space))
         return self.path / SPACE
 
