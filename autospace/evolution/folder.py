@@ -30,7 +30,7 @@ from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Origin, Space
 
 FORMAT = "autospace.state"
-VERSION = 1
+VERSION = 2
 _Count = Annotated[int, Field(ge=0)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -44,6 +44,7 @@ class _Member(_Document):
     origin: OriginDocument
     fitness: _Number
     scores: Annotated[int, Field(ge=1)]
+    confirmed: _Count
 
 
 _MemberT = TypeVar("_MemberT", bound=_Member)
@@ -81,7 +82,7 @@ class _Round(_Document):
 
 class _State(_Document, Generic[_MemberT]):
     format: Literal["autospace.state"]
-    version: Literal[1]
+    version: Literal[2]
     round: _Count
     layers: list[_Layer[_MemberT]]
     history: list[_Round]
@@ -199,6 +200,7 @@ def _member_out(member: Member) -> dict[str, Any]:
         "origin": origin_out(member.origin),
         "fitness": member.fitness,
         "scores": member.scores,
+        "confirmed": member.confirmed,
     }
 
 
@@ -212,6 +214,7 @@ def _member_in(member: _Member, shape: LayerShape, family: Family[Any, Any]) -> 
         Origin(origin.kind, origin.generation, tuple(origin.parents)),
         member.fitness,
         member.scores,
+        member.confirmed,
     )
 
 

@@ -53,13 +53,30 @@ def start(plan: Plan) -> EvolutionState:
 
 
 def repeat_of(plan: Plan, index: int) -> int:
-    """How often the cells of a round were scored before: 0 until the confirming rounds."""
+    """The repeat that a round asks the scorer for: 0 where only new cells are scored.
+
+    Confirming rounds have one repeat for all finalists. Where old members are scored again, every
+    generation has a repeat of its own.
+    """
+    confirming = plan.phase(index) == "confirm"
+    repeat = 1 + _confirmations(plan, index) if confirming else 0
+    if plan.rescore:
+        repeat += min(max(0, index + 1 - plan.founding_rounds), plan.generations)
+    return repeat
+
+
+def _confirmations(plan: Plan, index: int) -> int:
+    """How often all finalists were confirmed before a confirming round."""
     done = index - plan.founding_rounds - plan.generations
-    return 0 if done < 0 else 1 + done // -(-plan.finalists // plan.candidates)
+    return done // -(-plan.finalists // plan.candidates)
 
 
 def propose(plan: Plan, state: EvolutionState) -> tuple[list[list[Member]], list[Drawn]]:
-    """The members that each layer offers in the next round; unscored except in the last phase."""
+    """The members that each layer offers in the next round.
+
+    They have no fitness yet, except for those that are scored again: old members in generations,
+    and the finalists in confirming rounds.
+    """
     phase = plan.phase(state.round)
     proposals, counts = [], []
     for index, shape in enumerate(plan.skeleton.shapes):
@@ -67,6 +84,8 @@ def propose(plan: Plan, state: EvolutionState) -> tuple[list[list[Member]], list
             members, drawn = _finalists(plan, state, index), Drawn()
         else:
             members, drawn = _fresh(plan, state, index, shape)
+        if phase == "evolve":
+            members += _drawn_again(plan, state, index)
         proposals.append(members)
         counts.append(drawn)
     return proposals, counts
@@ -83,7 +102,7 @@ def absorb(
     layers, records, all_scored = [], [], []
     for layer, offered, values, count in zip(state.layers, proposals, fitness, drawn, strict=True):
         pairs = zip(offered, values, strict=True)
-        scored = [_written_back(member, value, plan.write_back) for member, value in pairs]
+        scored = [_written_back(plan, member, value, state.round) for member, value in pairs]
         layers.append(_after(plan, layer, scored, state.round))
         records.append(toolbox.record(layers[-1].members, count, len(scored)))
         all_scored.append(tuple(scored))
@@ -94,21 +113,24 @@ def absorb(
 
 def _after(plan: Plan, layer: LayerState, scored: list[Member], index: int) -> LayerState:
     hall = toolbox.best_ever(layer.hall, scored, HALL_FACTOR * plan.finalists)
-    if plan.phase(index) == "confirm":
-        again = {member.key: member for member in scored}
-        members = tuple(again.get(member.key, member) for member in layer.members)
-        return replace(layer, members=members, hall=hall)
-    members = (*layer.members, *scored)
+    new = [member for member in scored if member.scores == 1]
+    references = [member for member in new if member.origin.kind == "reference"]
+    members = _renewed((*layer.members, *new), scored)
     if index + 1 >= plan.founding_rounds:
         members = _population(plan, members)
-    references = tuple(member for member in scored if member.origin.kind == "reference")
     return LayerState(
         members,
         hall,
-        (*layer.references, *references),
-        layer.seen | {member.key for member in scored},
-        layer.born + len(scored),
+        _renewed((*layer.references, *references), scored),
+        layer.seen | {member.key for member in new},
+        layer.born + len(new),
     )
+
+
+def _renewed(members: Sequence[Member], scored: Sequence[Member]) -> tuple[Member, ...]:
+    """The members, with the new scores of those that have one."""
+    latest = {member.key: member for member in scored}
+    return tuple(latest.get(member.key, member) for member in members)
 
 
 def _population(plan: Plan, members: tuple[Member, ...]) -> tuple[Member, ...]:
@@ -125,9 +147,9 @@ def _finalists(plan: Plan, state: EvolutionState, layer: int) -> list[Member]:
     # The list is fixed when the phase begins: later rounds must not see earlier rounds' scores.
     # A reference was not selected for its score, so luck cannot have flattered it.
     hall = [each for each in state.layers[layer].hall if each.origin.kind != "reference"]
-    scores = repeat_of(plan, state.round)
-    waiting = [member for member in hall if member.scores == scores]
-    already = sum(member.scores > scores for member in hall)
+    times = _confirmations(plan, state.round)
+    waiting = [member for member in hall if member.confirmed == times]
+    already = sum(member.confirmed > times for member in hall)
     left = max(0, plan.finalists - already)
     return waiting[: min(plan.candidates, left)]
 
@@ -138,9 +160,9 @@ def _fresh(
     """K cells that this layer has never scored and that fit its share, as far as there are any."""
     rng, family = stream(plan.seed, "evolution", state.round, layer), plan.operators.family
     current = state.layers[layer]
-    wanted = plan.candidates
+    wanted = plan.candidates - plan.rescore
     if plan.phase(state.round) == "initial":
-        wanted = min(wanted, plan.founders - current.born)
+        wanted = min(plan.candidates, plan.founders - current.born)
     seen = set(current.seen)
     found: list[Member] = []
     total = duplicates = over_budget = 0
@@ -182,12 +204,23 @@ def _draw(
     return family.random_cell(prior, rng), Origin("random")
 
 
-def _written_back(member: Member, value: float, weight: float) -> Member:
+def _drawn_again(plan: Plan, state: EvolutionState, layer: int) -> list[Member]:
+    """Old members that a tournament selects, none twice: they are scored again."""
+    rng = stream(plan.seed, "rescore", state.round, layer)
+    waiting, drawn = list(state.layers[layer].members), list[Member]()
+    while waiting and len(drawn) < plan.rescore:
+        fitness = [member.value for member in waiting]
+        drawn.append(waiting.pop(toolbox.tournament(fitness, plan.operators.tournament, rng)))
+    return drawn
+
+
+def _written_back(plan: Plan, member: Member, value: float, index: int) -> Member:
     """F <- (1 - mu) F + mu f; the first score counts fully."""
     value = value if math.isfinite(value) else DIVERGED
     if member.fitness is not None:
-        value = (1 - weight) * member.fitness + weight * value
-    return replace(member, fitness=value, scores=member.scores + 1)
+        value = (1 - plan.write_back) * member.fitness + plan.write_back * value
+    confirmed = member.confirmed + (plan.phase(index) == "confirm")
+    return replace(member, fitness=value, scores=member.scores + 1, confirmed=confirmed)
 
 
 def learned_space(
@@ -203,8 +236,8 @@ def learned_space(
     If references compete, the space holds the fittest `plan.keep` of both. It names its reference
     architecture only if it contains all cells of that architecture.
 
-    An evolved cell counts only if none was scored more often, because a single score may be high
-    by chance.
+    An evolved cell counts only if none was confirmed more often, because a single score may be
+    high by chance.
     """
     layers = []
     pairs = zip(plan.skeleton.shapes, state.layers, strict=True)
@@ -229,7 +262,7 @@ def learned_space(
 
 def _evolved(layer: LayerState, keep: int) -> list[Member]:
     evolved = [member for member in layer.hall if member.origin.kind != "reference"]
-    ranked = sorted(evolved, key=lambda member: (-member.scores, -member.value, member.id))
+    ranked = sorted(evolved, key=lambda member: (-member.confirmed, -member.value, member.id))
     return sorted(ranked[:keep], key=_fittest_first)
 
 

@@ -34,6 +34,7 @@ class Plan:
         generations: rounds of offspring.
         candidates: K, cells that each layer offers in a round.
         keep: evolved cells per layer of the learned space.
+        rescore: how many of the K cells of a generation are old members, scored again.
         confirm: how many times the best cells are scored again at the end.
         write_back: weight of a newer score in the moving average.
         references_stay: whether reference cells are in the learned space whatever their fitness;
@@ -50,6 +51,7 @@ class Plan:
     generations: int
     candidates: int
     keep: int
+    rescore: int = 0
     confirm: int = 1
     write_back: float = 0.5
     hand_made: bool = True
@@ -121,6 +123,7 @@ def make_plan(
         generations=evolution.generations,
         candidates=evolution.candidates,
         keep=evolution.keep,
+        rescore=evolution.rescore,
         confirm=evolution.confirm,
         write_back=evolution.write_back,
         hand_made=evolution.founders == "references",

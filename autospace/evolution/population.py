@@ -16,6 +16,7 @@ class Member:
         cost: of the cell at this layer.
         fitness: larger is better, 0 is as good as the reference; None before it is scored.
         scores: how many times it was scored; `fitness` is their moving average.
+        confirmed: how many of these times were in confirming rounds.
     """
 
     id: str
@@ -25,6 +26,7 @@ class Member:
     origin: Origin
     fitness: float | None = None
     scores: int = 0
+    confirmed: int = 0
 
     @property
     def value(self) -> float:

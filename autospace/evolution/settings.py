@@ -97,6 +97,7 @@ class EvolutionConfig(Section):
     population: Annotated[int, Field(ge=2, le=10_000)] = 24
     founders: Literal["references", "random"] = "references"
     candidates: Annotated[int, Field(ge=1, le=256, description="K per layer and round")] = 4
+    rescore: Annotated[int, Field(ge=0, le=255, description="old members among the K")] = 0
     tournament: Annotated[int, Field(ge=1, le=10_000)] = 6
     crossover: Annotated[float, Field(ge=0, le=1)] = 0.3
     ageing: bool = False
@@ -118,6 +119,9 @@ class EvolutionConfig(Section):
         if self.tournament > self.population:
             limit = f"at most the population, {self.population}"
             raise ValueError(f"tournament: {self.tournament}; allowed: {limit}")
+        if self.rescore >= self.candidates:
+            limit = f"less than the candidates, {self.candidates}"
+            raise ValueError(f"rescore: {self.rescore}; allowed: {limit}")
         if self.objectives not in {("fitness",), ("fitness", "madds")}:
             raise ValueError("objectives: allowed: fitness, or fitness and madds in this order")
         if self.ageing and len(self.objectives) > 1:
