@@ -86,6 +86,7 @@ class _State(_Document, Generic[_MemberT]):
     round: _Count
     layers: list[_Layer[_MemberT]]
     history: list[_Round]
+    still: _Count
 
 
 def state_to_json(state: EvolutionState) -> str:
@@ -96,6 +97,7 @@ def state_to_json(state: EvolutionState) -> str:
         "round": state.round,
         "layers": [_layer_out(layer) for layer in state.layers],
         "history": [_round_out(record) for record in state.history],
+        "still": state.still,
     }
     # Written after every round and read by this program only, so without white space.
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
@@ -121,7 +123,7 @@ def state_from_json(text: str, skeleton: Skeleton, kind: str = DEFAULT_KIND) -> 
         pairs = zip(document.layers, skeleton.shapes, strict=True)
         family = FAMILIES[kind]
         restored = tuple(_layer_in(layer, shape, family) for layer, shape in pairs)
-        return EvolutionState(rounds, restored, history)
+        return EvolutionState(rounds, restored, history, document.still)
     except KeyError as error:
         raise CheckpointError(f"checkpoint: damaged: no cell {str(error)[:80]}") from None
     except CheckpointError:

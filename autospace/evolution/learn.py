@@ -218,7 +218,7 @@ def _learned(prepared: PreparedRun, folder: RunFolder, observer: Observer, pool:
         state,
         name=f"learned@{prepared.skeleton.name}"[:MAX_NAME],
         budget=prepared.budget,
-        provenance=_provenance(prepared),
+        provenance=_provenance(prepared, prepared.plan.stop(state)),
     )
     folder.save_space(space)
     return space
@@ -292,7 +292,8 @@ def _evolved(
     kind = prepared.plan.operators.family.kind
     state = folder.load_state(prepared.skeleton, kind) or start(prepared.plan)
     folder.mend_events(state.history)
-    if state.round >= prepared.plan.rounds:
+    plan = prepared.plan.shortened(state)
+    if state.round >= plan.rounds:
         return state
     if kept is not None and state.round:
         kept.restore(load_state(folder.kept_weights(state.round), prepared.execution.device))
@@ -307,7 +308,10 @@ def _evolved(
         if kept is not None:
             save_state(folder.kept_weights(after.round), kept.state())
         folder.save_state(after)
-        observer.event(RoundEvent(seconds, prepared.plan, after))
+        plan, before = prepared.plan.shortened(after), plan
+        observer.event(RoundEvent(seconds, plan, after))
+        if plan.rounds < before.rounds:
+            observer.message(prepared.plan.stop(after))
         state, started = after, time.perf_counter()
     return state
 
@@ -321,7 +325,7 @@ UNUSED: Final = (
 """Settings that are not part of how a space came about if they have these values."""
 
 
-def _provenance(prepared: PreparedRun) -> dict[str, Any]:
+def _provenance(prepared: PreparedRun, stop: str) -> dict[str, Any]:
     config = prepared.config.model_dump(mode="json")
     for section, name, value in UNUSED:
         if config[section].get(name) == value:
@@ -349,4 +353,5 @@ def _provenance(prepared: PreparedRun) -> dict[str, Any]:
         "kernels": kernels if prepared.execution.device.type == "cpu" else "CUDA's",
         "versions": {**versions, "python": ".".join(map(str, sys.version_info[:2]))},
         **({"latency": latency.described} if latency else {}),
+        **({"evolution": stop} if stop else {}),
     }

@@ -36,7 +36,8 @@ def evolve(
 ) -> Iterator[EvolutionState]:
     """Runs all remaining rounds, and yields the state after each."""
     state = state or start(plan)
-    while state.round < plan.rounds:
+    whole = plan
+    while state.round < (plan := whole.shortened(state)).rounds:
         proposals, drawn = propose(plan, state)
         cells = [[member.cell for member in layer] for layer in proposals]
         # A layer may have run out of new cells; if all have, there is nothing to train.
@@ -108,7 +109,17 @@ def absorb(
         all_scored.append(tuple(scored))
     record = Round(state.round, plan.phase(state.round), tuple(records))
     history = (*state.history, record)
-    return EvolutionState(state.round + 1, tuple(layers), history, tuple(all_scored))
+    still = state.still
+    # Only generations that scored something could have changed the best cells.
+    if record.phase == "evolve" and any(all_scored):
+        same = _best(plan, state.layers) == _best(plan, layers)
+        still = still + 1 if same else 0
+    return EvolutionState(state.round + 1, tuple(layers), history, still, tuple(all_scored))
+
+
+def _best(plan: Plan, layers: Sequence[LayerState]) -> list[set[str]]:
+    """Per layer, the keys of the cells that the space would hold."""
+    return [{member.key for member in _evolved(layer, plan.keep)} for layer in layers]
 
 
 def _after(plan: Plan, layer: LayerState, scored: list[Member], index: int) -> LayerState:

@@ -106,6 +106,7 @@ class EvolutionState:
     """Everything that a run needs to resume after a round: a pure value, written as JSON.
 
     Attributes:
+        still: for how many generations the best cells of all layers have stayed the same.
         scored: per layer, the members that the last round scored; the event log keeps them, the
             checkpoint does not.
     """
@@ -113,6 +114,7 @@ class EvolutionState:
     round: int
     layers: tuple[LayerState, ...]
     history: tuple[Round, ...] = field(default=())
+    still: int = 0
     scored: tuple[tuple[Member, ...], ...] = field(default=(), compare=False)
 
     @property

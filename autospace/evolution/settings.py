@@ -104,6 +104,7 @@ class EvolutionConfig(Section):
     objectives: Annotated[
         tuple[Literal["fitness", "madds"], ...], Field(min_length=1, max_length=2)
     ] = ("fitness",)
+    stop_after: Annotated[int, Field(ge=0, le=100_000, description="rounds")] = 0
     keep: Annotated[int, Field(ge=1, le=256, description="cells per layer, references apart")] = 6
     references: Literal["stay", "compete"] = "stay"
     confirm: Annotated[int, Field(ge=0, le=8, description="times the best are scored again")] = 1

@@ -90,12 +90,9 @@ def test_old_members_are_not_born_again() -> None:
     some = rescoring()
     states = list(evolve(some, ClosedForm()))
     for layer in range(2):
-        for before, after in zip(states, states[1:], strict=False):
-            fresh = some.candidates - some.rescore
-            founding = after.round <= some.founding_rounds
-            assert after.layers[layer].born - before.layers[layer].born == (
-                4 if founding else fresh
-            )
+        for before, after in itertools.pairwise(states):
+            fresh = 4 if after.round <= some.founding_rounds else some.candidates - some.rescore
+            assert after.layers[layer].born - before.layers[layer].born == fresh
             assert len(after.layers[layer].members) <= some.operators.population
         final = states[-1].layers[layer]
         assert len({each.key for each in final.members}) == len(final.members)
