@@ -1,9 +1,10 @@
 """The generational loop: each round breeds offspring, scores them and selects survivors.
 
-All layers evolve at once. A round offers K candidates per layer: first the initial population, K
-at a time; then the offspring of each generation; finally the best cells once more. The draws of a
-round depend only on the seed, the round and the state before it, so a run that stops after any
-round can be resumed with the same result. The loop does not use torch: the scorer is an argument.
+All layers evolve at once; consecutive layers may be tied and share one population. A round offers
+K candidates per layer: first the initial population, K at a time; then the offspring of each
+generation; finally the best cells once more. The draws of a round depend only on the seed, the
+round and the state before it, so a run that stops after any round can be resumed with the same
+result. The loop does not use torch: the scorer is an argument.
 
 At the end, `learned_space` makes a space of the best cells and the reference cells of each layer.
 """
@@ -19,7 +20,7 @@ from autospace.evolution.plan import Plan
 from autospace.evolution.population import Drawn, EvolutionState, LayerState, Member, Round
 from autospace.scorers.scorer import Scorer
 from autospace.seeds import stream
-from autospace.spaces.cells.cell import Cell, LayerShape
+from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cost import Budget
 from autospace.spaces.space import Candidate, Layer, Origin, Space
 
@@ -80,16 +81,24 @@ def propose(plan: Plan, state: EvolutionState) -> tuple[list[list[Member]], list
     """
     phase = plan.phase(state.round)
     proposals, counts = [], []
-    for index, shape in enumerate(plan.skeleton.shapes):
+    for group in plan.groups:
         if phase == "confirm":
-            members, drawn = _finalists(plan, state, index), Drawn()
+            members, drawn = _finalists(plan, state, group[0]), Drawn()
         else:
-            members, drawn = _fresh(plan, state, index, shape)
+            members, drawn = _fresh(plan, state, group)
         if phase == "evolve":
-            members += _drawn_again(plan, state, index)
-        proposals.append(members)
-        counts.append(drawn)
+            members += _drawn_again(plan, state, group[0])
+        for layer in group:
+            proposals.append([_at(plan, member, layer) for member in members])
+            counts.append(drawn)
     return proposals, counts
+
+
+def _at(plan: Plan, member: Member, layer: int) -> Member:
+    """A member of a group's population at one of its layers."""
+    family, shape = plan.operators.family, plan.skeleton.shapes[layer]
+    key, cost = family.key(member.cell, shape), family.cost(member.cell, shape)
+    return replace(member, key=key, cost=cost)
 
 
 def absorb(
@@ -101,6 +110,7 @@ def absorb(
 ) -> EvolutionState:
     """The state after a round: scores written back, survivors chosen, statistics recorded."""
     layers, records, all_scored = [], [], []
+    fitness = _tied(plan, fitness)
     for layer, offered, values, count in zip(state.layers, proposals, fitness, drawn, strict=True):
         pairs = zip(offered, values, strict=True)
         scored = [_written_back(plan, member, value, state.round) for member, value in pairs]
@@ -115,6 +125,16 @@ def absorb(
         same = _best(plan, state.layers) == _best(plan, layers)
         still = still + 1 if same else 0
     return EvolutionState(state.round + 1, tuple(layers), history, still, tuple(all_scored))
+
+
+def _tied(plan: Plan, fitness: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Per layer the fitness of every cell: its mean over the layers of a group."""
+    found: list[list[float]] = []
+    for group in plan.groups:
+        rows = zip(*(fitness[layer] for layer in group), strict=True)
+        means = [sum(values) / len(group) for values in rows]
+        found += [means] * len(group)
+    return found
 
 
 def _best(plan: Plan, layers: Sequence[LayerState]) -> list[set[str]]:
@@ -165,33 +185,38 @@ def _finalists(plan: Plan, state: EvolutionState, layer: int) -> list[Member]:
     return waiting[: min(plan.candidates, left)]
 
 
-def _fresh(
-    plan: Plan, state: EvolutionState, layer: int, shape: LayerShape
-) -> tuple[list[Member], Drawn]:
-    """K cells that this layer has never scored and that fit its share, as far as there are any."""
+def _fresh(plan: Plan, state: EvolutionState, group: range) -> tuple[list[Member], Drawn]:
+    """New cells that fit the shares of all layers of a group, as far as there are any.
+
+    No layer of the group has ever scored a cell with the same key.
+    """
+    layer = group[0]
     rng, family = stream(plan.seed, "evolution", state.round, layer), plan.operators.family
     current = state.layers[layer]
+    shapes = plan.skeleton.shapes[group.start : group.stop]
     wanted = plan.candidates - plan.rescore
     if plan.phase(state.round) == "initial":
         wanted = min(plan.candidates, plan.founders - current.born)
-    seen = set(current.seen)
+    seen = [set(state.layers[each].seen) for each in group]
     found: list[Member] = []
     total = duplicates = over_budget = 0
     while len(found) < wanted and total < MAX_DRAWS:
         cell, origin = _draw(plan, state, layer, total, rng)
         total += 1
-        key, cost = family.key(cell, shape), family.cost(cell, shape)
-        if not plan.allows(cell, layer):
+        keys = [family.key(cell, shape) for shape in shapes]
+        if not all(plan.allows(cell, each) for each in group):
             over_budget += 1
-        elif key in seen:
+        elif any(map(set.__contains__, seen, keys)):
             duplicates += 1
         else:
-            seen.add(key)
+            for known, key in zip(seen, keys, strict=True):
+                known.add(key)
             identity = f"c{current.born + len(found):04d}"
             if origin.kind == "reference":
                 identity = origin.parents[0]
                 origin = Origin("reference")
-            found.append(Member(identity, family.canonical(cell), key, cost, origin))
+            cost = family.cost(cell, shapes[0])
+            found.append(Member(identity, family.canonical(cell), keys[0], cost, origin))
     return found, Drawn(total, duplicates, over_budget)
 
 

@@ -36,6 +36,7 @@ class Plan:
         candidates: K, cells that each layer offers in a round.
         stop_after: the generations end when the best cells of all layers stayed the same for so
             many of them; 0 for never.
+        tied: so many consecutive layers share one population, and so one list of cells.
         keep: evolved cells per layer of the learned space.
         rescore: how many of the K cells of a generation are old members, scored again.
         confirm: how many times the best cells are scored again at the end.
@@ -56,6 +57,7 @@ class Plan:
     keep: int
     rescore: int = 0
     stop_after: int = 0
+    tied: int = 1
     confirm: int = 1
     write_back: float = 0.5
     hand_made: bool = True
@@ -64,6 +66,12 @@ class Plan:
     def allows(self, cell: Cell, layer: int) -> bool:
         """Whether a cell may enter a layer."""
         return all(limit.allows(cell, layer) for limit in self.limits)
+
+    @property
+    def groups(self) -> tuple[range, ...]:
+        """Consecutive layers that share one population; each layer is in one group."""
+        layers = range(len(self.skeleton.layers))
+        return tuple(layers[first : first + self.tied] for first in layers[:: self.tied])
 
     @property
     def founders(self) -> int:
@@ -145,6 +153,7 @@ def make_plan(
         keep=evolution.keep,
         rescore=evolution.rescore,
         stop_after=evolution.stop_after,
+        tied=evolution.tied,
         confirm=evolution.confirm,
         write_back=evolution.write_back,
         hand_made=evolution.founders == "references",

@@ -105,6 +105,7 @@ class EvolutionConfig(Section):
         tuple[Literal["fitness", "madds"], ...], Field(min_length=1, max_length=2)
     ] = ("fitness",)
     stop_after: Annotated[int, Field(ge=0, le=100_000, description="rounds")] = 0
+    tied: Annotated[int, Field(ge=1, le=128, description="layers that share a list")] = 1
     keep: Annotated[int, Field(ge=1, le=256, description="cells per layer, references apart")] = 6
     references: Literal["stay", "compete"] = "stay"
     confirm: Annotated[int, Field(ge=0, le=8, description="times the best are scored again")] = 1
@@ -120,6 +121,9 @@ class EvolutionConfig(Section):
         if self.tournament > self.population:
             limit = f"at most the population, {self.population}"
             raise ValueError(f"tournament: {self.tournament}; allowed: {limit}")
+        if self.tied > 1 and len(self.objectives) > 1:
+            why = "because the cost of a cell differs from layer to layer"
+            raise ValueError(f"tied: {self.tied}; allowed with the objective madds: 1, {why}")
         if self.rescore >= self.candidates:
             limit = f"less than the candidates, {self.candidates}"
             raise ValueError(f"rescore: {self.rescore}; allowed: {limit}")
