@@ -231,11 +231,36 @@ PRESETS: dict[str, dict[str, Any]] = {
         "scoring": LARGE_SCORING,
         "warm_up": {"steps": 50_000, "batch": 256, "learning_rate": 0.2},
     },
+    # The method of the paper as a whole: docs/reference/method.md, "The paper and this program".
+    "paper": {
+        "skeleton": "mobile",
+        "data": {"crop": 16, "flip": True},
+        "evolution": {
+            "generations": 200,
+            "population": 32,
+            "candidates": 4,
+            "rescore": 2,
+            "tournament": 8,
+            "crossover": 0.0,
+            "stop_after": 10,
+            "tied": 2,
+            "confirm": 0,
+        },
+        "scoring": {
+            "method": "mixture",
+            "weights": "kept",
+            "batch": 128,
+            "learning_rate": 0.05,
+            "cost_weight": 0.0,
+        },
+        "warm_up": {"steps": 50_000, "batch": 256, "learning_rate": 0.2},
+    },
 }
 NEEDS_DATA = {
     "cifar-small": "cifar10:PATH",
     "cifar": "cifar10:PATH",
     "imagenet-mobile": "folder:PATH",
+    "paper": "folder:PATH",
 }
 
 
