@@ -149,7 +149,7 @@ def evolve(
 
     Args:
         data: The images; by default those of the settings.
-        preset: `demo`, `cifar-small`, `cifar` or `imagenet-mobile`.
+        preset: `demo`, `cifar-small`, `cifar`, `imagenet-mobile` or `paper`.
         config: A TOML file of settings.
         skeleton: The network around the cells: a value, the content of its file as a dictionary,
             the name of a built-in one, or a file.

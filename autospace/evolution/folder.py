@@ -30,7 +30,7 @@ from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Origin, Space
 
 FORMAT = "autospace.state"
-VERSION = 1
+VERSION = 2
 _Count = Annotated[int, Field(ge=0)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -44,6 +44,7 @@ class _Member(_Document):
     origin: OriginDocument
     fitness: _Number
     scores: Annotated[int, Field(ge=1)]
+    confirmed: _Count
 
 
 _MemberT = TypeVar("_MemberT", bound=_Member)
@@ -81,10 +82,11 @@ class _Round(_Document):
 
 class _State(_Document, Generic[_MemberT]):
     format: Literal["autospace.state"]
-    version: Literal[1]
+    version: Literal[2]
     round: _Count
     layers: list[_Layer[_MemberT]]
     history: list[_Round]
+    still: _Count
 
 
 def state_to_json(state: EvolutionState) -> str:
@@ -95,6 +97,7 @@ def state_to_json(state: EvolutionState) -> str:
         "round": state.round,
         "layers": [_layer_out(layer) for layer in state.layers],
         "history": [_round_out(record) for record in state.history],
+        "still": state.still,
     }
     # Written after every round and read by this program only, so without white space.
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
@@ -120,7 +123,7 @@ def state_from_json(text: str, skeleton: Skeleton, kind: str = DEFAULT_KIND) -> 
         pairs = zip(document.layers, skeleton.shapes, strict=True)
         family = FAMILIES[kind]
         restored = tuple(_layer_in(layer, shape, family) for layer, shape in pairs)
-        return EvolutionState(rounds, restored, history)
+        return EvolutionState(rounds, restored, history, document.still)
     except KeyError as error:
         raise CheckpointError(f"checkpoint: damaged: no cell {str(error)[:80]}") from None
     except CheckpointError:
@@ -199,6 +202,7 @@ def _member_out(member: Member) -> dict[str, Any]:
         "origin": origin_out(member.origin),
         "fitness": member.fitness,
         "scores": member.scores,
+        "confirmed": member.confirmed,
     }
 
 
@@ -212,6 +216,7 @@ def _member_in(member: _Member, shape: LayerShape, family: Family[Any, Any]) -> 
         Origin(origin.kind, origin.generation, tuple(origin.parents)),
         member.fitness,
         member.scores,
+        member.confirmed,
     )
 
 
@@ -286,8 +291,9 @@ class RunFolder(Folder[Config]):
         return found
 
     def save_state(self, state: EvolutionState) -> None:
-        """Replaces the checkpoint of evolution."""
+        """Replaces the checkpoint of evolution, and removes kept weights that are older."""
         write_atomically(self.checkpoint / STATE, state_to_json(state))
+        self._drop_weights(but=state.round)
 
     def load_state(self, skeleton: Skeleton, kind: str = DEFAULT_KIND) -> EvolutionState | None:
         """The checkpoint of evolution, with cells of a family; None before the first round.
@@ -305,12 +311,25 @@ class RunFolder(Folder[Config]):
         except CheckpointError as error:
             raise CheckpointError(str(error).replace("checkpoint", str(path), 1)) from None
 
+    def kept_weights(self, rounds: int) -> Path:
+        """The file of the weights that are kept after so many rounds; `save_state` removes it.
+
+        Two files cannot be replaced at once: it has to be there before the state that needs it.
+        """
+        return self.checkpoint / f"kept-{rounds}.safetensors"
+
+    def _drop_weights(self, but: int | None = None) -> None:
+        for path in self.checkpoint.glob("kept-*.safetensors"):
+            if but is None or path != self.kept_weights(but):
+                path.unlink()
+
     def mend_events(self, history: Sequence[Round]) -> None:
         """Makes the log hold one line for every round that the checkpoint knows, and no other."""
         self._mend_events("round", {each.index: round_out(each) for each in history})
 
     def save_space(self, space: Space) -> Path:
-        """Writes the learned space; with it, the run is finished."""
+        """Writes the learned space; with it, the run is finished, and needs no weights."""
+        self._drop_weights()
         write_atomically(self.path / SPACE, to_json(space))
         return self.path / SPACE
 

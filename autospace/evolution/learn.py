@@ -34,7 +34,8 @@ from autospace.latency.budget import LatencyBudget, keep_table, latency_budget, 
 from autospace.networks.fused import described
 from autospace.networks.network import Network
 from autospace.progress import Event, Observer
-from autospace.scorers.context import ScoringContext, freeze
+from autospace.runs.state import load_state, save_state
+from autospace.scorers.context import KeptWeights, ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT, fitting_count
 from autospace.scorers.scorer import Scorer
@@ -198,6 +199,7 @@ def learn(
 def _learned(prepared: PreparedRun, folder: RunFolder, observer: Observer, pool: Pool) -> Space:
     training, validation, images = _batches(prepared)
     network = _warmed_up(prepared, images, folder, observer)
+    kept = KeptWeights() if prepared.config.scoring.weights == "kept" else None
     setting = ScoringContext(
         freeze(network),
         training,
@@ -206,16 +208,17 @@ def _learned(prepared: PreparedRun, folder: RunFolder, observer: Observer, pool:
         prepared.config.seed,
         partial(observer.tick, "score"),
         prepared.execution,
+        kept=kept,
         on_message=observer.message,
     )
     with threads(_scoring_threads(prepared)):
-        state = _evolved(prepared, make_scorer(setting, pool), folder, observer)
+        state = _evolved(prepared, make_scorer(setting, pool), folder, observer, kept)
     space = learned_space(
         prepared.plan,
         state,
         name=f"learned@{prepared.skeleton.name}"[:MAX_NAME],
         budget=prepared.budget,
-        provenance=_provenance(prepared),
+        provenance=_provenance(prepared, prepared.plan.stop(state)),
     )
     folder.save_space(space)
     return space
@@ -280,13 +283,20 @@ def _scoring_threads(prepared: PreparedRun) -> int:
 
 
 def _evolved(
-    prepared: PreparedRun, scorer: Scorer, folder: RunFolder, observer: Observer
+    prepared: PreparedRun,
+    scorer: Scorer,
+    folder: RunFolder,
+    observer: Observer,
+    kept: KeptWeights | None,
 ) -> EvolutionState:
     kind = prepared.plan.operators.family.kind
     state = folder.load_state(prepared.skeleton, kind) or start(prepared.plan)
     folder.mend_events(state.history)
-    if state.round >= prepared.plan.rounds:
+    plan = prepared.plan.shortened(state)
+    if state.round >= plan.rounds:
         return state
+    if kept is not None and state.round:
+        kept.restore(load_state(folder.kept_weights(state.round), prepared.execution.device))
     started = time.perf_counter()
     for after in evolve(prepared.plan, scorer, state):
         seconds = time.perf_counter() - started
@@ -295,14 +305,31 @@ def _evolved(
             event_out(after)
             | {"seconds": round(seconds, 3), "memory_mb": memory_mb(prepared.execution.device)}
         )
+        if kept is not None:
+            save_state(folder.kept_weights(after.round), kept.state())
         folder.save_state(after)
-        observer.event(RoundEvent(seconds, prepared.plan, after))
+        plan, before = prepared.plan.shortened(after), plan
+        observer.event(RoundEvent(seconds, plan, after))
+        if plan.rounds < before.rounds:
+            observer.message(prepared.plan.stop(after))
         state, started = after, time.perf_counter()
     return state
 
 
-def _provenance(prepared: PreparedRun) -> dict[str, Any]:
+UNUSED: Final = (
+    ("evolution", "rescore", 0),
+    ("evolution", "stop_after", 0),
+    ("evolution", "tied", 1),
+    ("scoring", "weights", "fresh"),
+)
+"""Settings that are not part of how a space came about if they have these values."""
+
+
+def _provenance(prepared: PreparedRun, stop: str) -> dict[str, Any]:
     config = prepared.config.model_dump(mode="json")
+    for section, name, value in UNUSED:
+        if config[section].get(name) == value:
+            del config[section][name]
     # Where the images lie and which device does the work belong to a machine, not to the result.
     config["data"]["source"] = prepared.data.name
     config["device"] = prepared.execution.device.type
@@ -326,4 +353,5 @@ def _provenance(prepared: PreparedRun) -> dict[str, Any]:
         "kernels": kernels if prepared.execution.device.type == "cpu" else "CUDA's",
         "versions": {**versions, "python": ".".join(map(str, sys.version_info[:2]))},
         **({"latency": latency.described} if latency else {}),
+        **({"evolution": stop} if stop else {}),
     }

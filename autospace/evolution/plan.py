@@ -1,8 +1,9 @@
 """The plan of an evolution run: its cells, limits and length, known before training begins."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from autospace.evolution.population import EvolutionState
 from autospace.evolution.settings import BudgetConfig, BudgetLimit, CellsConfig, Config
 from autospace.evolution.toolbox import Operators
 from autospace.spaces.cells.cell import Cell, mbconv
@@ -33,7 +34,11 @@ class Plan:
         seed: the root of every random stream.
         generations: rounds of offspring.
         candidates: K, cells that each layer offers in a round.
+        stop_after: the generations end when the best cells of all layers stayed the same for so
+            many of them; 0 for never.
+        tied: so many consecutive layers share one population, and so one list of cells.
         keep: evolved cells per layer of the learned space.
+        rescore: how many of the K cells of a generation are old members, scored again.
         confirm: how many times the best cells are scored again at the end.
         write_back: weight of a newer score in the moving average.
         references_stay: whether reference cells are in the learned space whatever their fitness;
@@ -50,6 +55,9 @@ class Plan:
     generations: int
     candidates: int
     keep: int
+    rescore: int = 0
+    stop_after: int = 0
+    tied: int = 1
     confirm: int = 1
     write_back: float = 0.5
     hand_made: bool = True
@@ -58,6 +66,12 @@ class Plan:
     def allows(self, cell: Cell, layer: int) -> bool:
         """Whether a cell may enter a layer."""
         return all(limit.allows(cell, layer) for limit in self.limits)
+
+    @property
+    def groups(self) -> tuple[range, ...]:
+        """Consecutive layers that share one population; each layer is in one group."""
+        layers = range(len(self.skeleton.layers))
+        return tuple(layers[first : first + self.tied] for first in layers[:: self.tied])
 
     @property
     def founders(self) -> int:
@@ -85,6 +99,22 @@ class Plan:
     def rounds(self) -> int:
         """All rounds of the run."""
         return self.founding_rounds + self.generations + self.confirming_rounds
+
+    def shortened(self, state: EvolutionState) -> "Plan":
+        """The plan without the generations to come, if the best cells stayed for long enough."""
+        if not self.stop_after or state.still < self.stop_after:
+            return self
+        return replace(self, generations=sum(each.phase == "evolve" for each in state.history))
+
+    def stop(self, state: EvolutionState) -> str:
+        """Why a run has fewer generations than planned; empty if it does not."""
+        ended = self.shortened(state)
+        if ended.generations == self.generations:
+            return ""
+        last = ended.founding_rounds + ended.generations
+        stayed = "1 round" if self.stop_after == 1 else f"{self.stop_after} rounds"
+        why = f"because the best cells stayed for {stayed}"
+        return f"stopped after round {last} of {self.rounds} {why}"
 
     def phase(self, index: int) -> str:
         """`initial`, `evolve` or `confirm`."""
@@ -121,6 +151,9 @@ def make_plan(
         generations=evolution.generations,
         candidates=evolution.candidates,
         keep=evolution.keep,
+        rescore=evolution.rescore,
+        stop_after=evolution.stop_after,
+        tied=evolution.tied,
         confirm=evolution.confirm,
         write_back=evolution.write_back,
         hand_made=evolution.founders == "references",

@@ -16,6 +16,7 @@ class Member:
         cost: of the cell at this layer.
         fitness: larger is better, 0 is as good as the reference; None before it is scored.
         scores: how many times it was scored; `fitness` is their moving average.
+        confirmed: how many of these times were in confirming rounds.
     """
 
     id: str
@@ -25,6 +26,7 @@ class Member:
     origin: Origin
     fitness: float | None = None
     scores: int = 0
+    confirmed: int = 0
 
     @property
     def value(self) -> float:
@@ -104,6 +106,7 @@ class EvolutionState:
     """Everything that a run needs to resume after a round: a pure value, written as JSON.
 
     Attributes:
+        still: for how many generations the best cells of all layers have stayed the same.
         scored: per layer, the members that the last round scored; the event log keeps them, the
             checkpoint does not.
     """
@@ -111,6 +114,7 @@ class EvolutionState:
     round: int
     layers: tuple[LayerState, ...]
     history: tuple[Round, ...] = field(default=())
+    still: int = 0
     scored: tuple[tuple[Member, ...], ...] = field(default=(), compare=False)
 
     @property

@@ -97,12 +97,15 @@ class EvolutionConfig(Section):
     population: Annotated[int, Field(ge=2, le=10_000)] = 24
     founders: Literal["references", "random"] = "references"
     candidates: Annotated[int, Field(ge=1, le=256, description="K per layer and round")] = 4
+    rescore: Annotated[int, Field(ge=0, le=255, description="old members among the K")] = 0
     tournament: Annotated[int, Field(ge=1, le=10_000)] = 6
     crossover: Annotated[float, Field(ge=0, le=1)] = 0.3
     ageing: bool = False
     objectives: Annotated[
         tuple[Literal["fitness", "madds"], ...], Field(min_length=1, max_length=2)
     ] = ("fitness",)
+    stop_after: Annotated[int, Field(ge=0, le=100_000, description="rounds")] = 0
+    tied: Annotated[int, Field(ge=1, le=128, description="layers that share a list")] = 1
     keep: Annotated[int, Field(ge=1, le=256, description="cells per layer, references apart")] = 6
     references: Literal["stay", "compete"] = "stay"
     confirm: Annotated[int, Field(ge=0, le=8, description="times the best are scored again")] = 1
@@ -118,6 +121,12 @@ class EvolutionConfig(Section):
         if self.tournament > self.population:
             limit = f"at most the population, {self.population}"
             raise ValueError(f"tournament: {self.tournament}; allowed: {limit}")
+        if self.tied > 1 and len(self.objectives) > 1:
+            why = "because the cost of a cell differs from layer to layer"
+            raise ValueError(f"tied: {self.tied}; allowed with the objective madds: 1, {why}")
+        if self.rescore >= self.candidates:
+            limit = f"less than the candidates, {self.candidates}"
+            raise ValueError(f"rescore: {self.rescore}; allowed: {limit}")
         if self.objectives not in {("fitness",), ("fitness", "madds")}:
             raise ValueError("objectives: allowed: fitness, or fitness and madds in this order")
         if self.ageing and len(self.objectives) > 1:
@@ -222,11 +231,36 @@ PRESETS: dict[str, dict[str, Any]] = {
         "scoring": LARGE_SCORING,
         "warm_up": {"steps": 50_000, "batch": 256, "learning_rate": 0.2},
     },
+    # The method of the paper as a whole: docs/reference/method.md, "The paper and this program".
+    "paper": {
+        "skeleton": "mobile",
+        "data": {"crop": 16, "flip": True},
+        "evolution": {
+            "generations": 200,
+            "population": 32,
+            "candidates": 4,
+            "rescore": 2,
+            "tournament": 8,
+            "crossover": 0.0,
+            "stop_after": 10,
+            "tied": 2,
+            "confirm": 0,
+        },
+        "scoring": {
+            "method": "mixture",
+            "weights": "kept",
+            "batch": 128,
+            "learning_rate": 0.05,
+            "cost_weight": 0.0,
+        },
+        "warm_up": {"steps": 50_000, "batch": 256, "learning_rate": 0.2},
+    },
 }
 NEEDS_DATA = {
     "cifar-small": "cifar10:PATH",
     "cifar": "cifar10:PATH",
     "imagenet-mobile": "folder:PATH",
+    "paper": "folder:PATH",
 }
 
 

@@ -98,6 +98,29 @@ class CellModule(nn.Module):
             self.project = ConvNorm(inner, shape.out_channels, activate=False)
         initialise(self)
 
+    @property
+    def parts(self) -> dict[str, str]:
+        """Paths of the parts that have weights, by what decides which cells they fit.
+
+        Parts of two cells of one layer that have the same name are of the same shape and stride:
+        the name holds the expansion and, inside the graph, the place and the operation.
+        """
+        named = {name: name for name in ("expand", "project") if getattr(self, name) is not None}
+        for source, target, operation in self.cell.edges:
+            path = f"operations.{source}_{target}"
+            named[f"{source}-{self._place(target)} {operation}"] = path
+        for node in self.mixes:
+            named[f"{self._place(int(node))} {self.cell.mix[int(node) - 1]}"] = f"mixes.{node}"
+        return {
+            f"e{self.cell.expansion} {name}": path
+            for name, path in named.items()
+            if self.get_submodule(path).state_dict()
+        }
+
+    def _place(self, node: int) -> str:
+        # The edges into the last node have the stride, whatever its number.
+        return "out" if node == self.last else str(node)
+
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """The value of the output node before projection: [N, e * C, H/s, W/s]."""
         return self._features(x).finished()

@@ -199,7 +199,7 @@ def headline(record: RunRecord) -> str:
 
 def story(record: RunRecord) -> list[str]:
     """A few sentences on what was learned."""
-    told = [_outcome(record), _best(record), *_operations(record), _caution(record)]
+    told = [_outcome(record), _stop(record), _best(record), *_operations(record), _caution(record)]
     return [sentence for sentence in told if sentence]
 
 
@@ -216,6 +216,11 @@ def _outcome(record: RunRecord) -> str:
         f"{size_text(space.size)} architectures of {human(space.madds.min)} to "
         f"{human(space.madds.max)} MAdds{kept}."
     )
+
+
+def _stop(record: RunRecord) -> str:
+    stop = record.space.provenance.get("evolution") if record.space else None
+    return f"Evolution {stop}." if isinstance(stop, str) else ""
 
 
 def _best(record: RunRecord) -> str:

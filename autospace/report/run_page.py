@@ -277,7 +277,7 @@ def _fitness(record: RunRecord) -> PageSection:
         rows.append((each.name, *map(fitness, values)))
     caption = (
         "The population after the first and the last round, and the kept cells. A cell is kept "
-        "only if no cell was scored more often, so the best of the population may be missing."
+        "only if no cell was confirmed more often, so the best of the population may be missing."
     )
     table = Table(caption, columns, tuple(rows))
     drawn = figure(course.fitness_figure(record), part("details", "The numbers", table.markup()))

@@ -1,4 +1,4 @@
-"""Saves and restores the state of a search between its steps, as one file."""
+"""Saves and restores the state of work between its steps, as one file."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -194,11 +194,11 @@ def load_state(path: Path, device: torch.device) -> State:
         tensors = load_file(path, device=str(device))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         problem = str(error).partition("\n")[0][:160]
-        raise CheckpointError(f"{path}: damaged, or not the state of a search: {problem}") from None
+        raise CheckpointError(f"{path}: damaged, or not the state of a run: {problem}") from None
     version, writer = kept.get("version", "1"), kept.get("written_by", "an earlier autospace")
     if version != VERSION:
         raise CheckpointError(
             f"{path}: version {version}, written by {writer}; allowed: version {VERSION}; "
-            f"finish the search with the autospace that wrote it, or start again with {FORCE}"
+            f"finish the run with the autospace that wrote it, or start again with {FORCE}"
         )
     return State(plain, tensors)

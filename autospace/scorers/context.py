@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
+from torch import nn
 
 from autospace.compute.execution import PLAIN, Execution
 from autospace.data.batches import BatchSource
@@ -13,6 +14,7 @@ from autospace.networks.cells import CellModule, recompute_cells
 from autospace.networks.network import Network, build_cell, placed
 from autospace.networks.operations import ConvNorm
 from autospace.progress import Message, Tick, no_message, no_tick
+from autospace.runs.state import Stateful
 from autospace.scorers.scorer import ScoringConfig
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell, LayerShape
@@ -32,6 +34,7 @@ class ScoringContext:
         training: batches that train candidates.
         validation: batches on which fitness is measured; their images are not in `training`.
         task: what networks are trained to do.
+        kept: the weights of the supernet of the rounds before; None if every round begins anew.
         kept_bytes: memory for features of the reference that are kept for later rounds, for each
             kind of batch.
         on_message: receives the messages of workers.
@@ -45,6 +48,7 @@ class ScoringContext:
     tick: Tick = no_tick
     execution: Execution = PLAIN
     task: Task = CLASSIFICATION
+    kept: "KeptWeights | None" = None
     kept_bytes: int = KEPT_BYTES
     on_message: Message = no_message
 
@@ -54,13 +58,22 @@ class ScoringContext:
         return next(self.reference.parameters()).device
 
     def training_steps(self, repeat: int, count: int) -> range:
-        """Steps of the training batches of a repeat; no two repeats share one."""
-        return range(repeat * count, (repeat + 1) * count)
+        """Steps of the training batches of a repeat; no two repeats share one.
+
+        If weights are kept, no two rounds share one.
+        """
+        first = repeat * count if self.kept is None else self.kept.steps
+        return range(first, first + count)
 
     def validation_steps(self, repeat: int) -> range:
         """Steps of the validation batches of a repeat; no two repeats share one."""
         count = self.options.validation_batches
         return range(repeat * count, (repeat + 1) * count)
+
+    def keep(self, supernet: "ReferenceSupernet", steps: int) -> None:
+        """Leaves the weights of a supernet that was trained to the next round, if they are kept."""
+        if self.kept is not None:
+            self.kept.keep(supernet, steps)
 
     def candidate(self, layer: int, cell: Cell, repeat: int) -> CellModule:
         """A fresh module for a cell; cells that compute the same get the same weights."""
@@ -125,6 +138,50 @@ def _centre(taken: torch.Tensor, given: torch.Tensor) -> None:
     taken[:channels, :, margin:stop, margin:stop] += given[:channels]
 
 
+class KeptWeights(Stateful):
+    """The weights of one supernet that is trained through all rounds (`scoring.weights`).
+
+    It consists of the reference network and, per layer, of every part that a candidate ever had:
+    `CellModule.parts` names them. Candidates of one round that have a part in common share it, as
+    paths of a supernet do. A part that no candidate of a round has keeps its weights.
+
+    There are no more parts than expansions, times edges and operations of the vocabulary, plus
+    expansion and projection: memory does not grow with the number of rounds.
+
+    Attributes:
+        parts: weights and statistics, by the names of parts.
+        steps: how many steps the supernet was trained; the next round goes on from there.
+    """
+
+    remembered = ("parts", "steps")
+
+    def __init__(self) -> None:
+        self.parts: dict[str, dict[str, torch.Tensor]] = {}
+        self.steps = 0
+
+    def lend(self, supernet: "ReferenceSupernet") -> None:
+        """Gives a new supernet all weights that are kept; parts in common become one module."""
+        for name, part in _parts(supernet).items():
+            if name in self.parts:
+                part.load_state_dict(self.parts[name])
+
+    def keep(self, supernet: "ReferenceSupernet", steps: int) -> None:
+        """Takes the weights of a supernet that was trained for so many steps more."""
+        self.parts |= {name: part.state_dict() for name, part in _parts(supernet).items()}
+        self.steps += steps
+
+
+def _parts(supernet: "ReferenceSupernet") -> dict[str, nn.Module]:
+    """The reference and the candidates' parts by name; those of one name become one module."""
+    found: dict[str, nn.Module] = {"reference": supernet.network}
+    for layer, modules in enumerate(map(supernet.cells, range(len(supernet.shapes)))):
+        for module in modules:
+            for name, path in module.parts.items():
+                own = module.get_submodule(path)
+                module.set_submodule(path, found.setdefault(f"{layer} {name}", own))
+    return found
+
+
 REFERENCE = -1
 
 
@@ -139,6 +196,8 @@ class ReferenceSupernet(Supernet):
             for layer, offered in enumerate(candidates)
         ]
         super().__init__(copy.deepcopy(setting.reference).requires_grad_(True), cells)
+        if setting.kept is not None:
+            setting.kept.lend(self)
         self.train()
         if setting.options.recompute:
             recompute_cells(self)

@@ -30,8 +30,10 @@ class GatedScorer:
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
         supernet = ReferenceSupernet(self._setting, candidates, repeat)
-        train_single_path(supernet, self._setting, repeat)
-        return self._gate_gradients(supernet, repeat)
+        steps = train_single_path(supernet, self._setting, repeat)
+        found = self._gate_gradients(supernet, repeat)
+        self._setting.keep(supernet, steps)
+        return found
 
     def _gate_gradients(self, supernet: ReferenceSupernet, repeat: int) -> list[list[float]]:
         supernet.network.requires_grad_(False)
@@ -77,8 +79,11 @@ def _layer_gradients(trace: LayerTrace, modules: Sequence[nn.Module]) -> torch.T
     return found
 
 
-def train_single_path(supernet: ReferenceSupernet, setting: ScoringContext, repeat: int) -> None:
-    """Trains all weights with one choice per layer active, every choice equally often."""
+def train_single_path(supernet: ReferenceSupernet, setting: ScoringContext, repeat: int) -> int:
+    """Trains all weights with one choice per layer active, every choice equally often.
+
+    Returns how many steps it trained them.
+    """
     options = setting.options
     sizes = [len(modules) for modules in supernet.choices]
     recipe = Recipe(options.steps * max(sizes), options.learning_rate, weight_decay=4e-5)
@@ -97,6 +102,7 @@ def train_single_path(supernet: ReferenceSupernet, setting: ScoringContext, repe
         setting.execution.backward(loss, setting.training.batch(step), supernet.parameters())
         nn.utils.clip_grad_norm_(supernet.parameters(), recipe.clip)
         optimizer.step()
+    return recipe.steps
 
 
 def _path_loss(

@@ -37,6 +37,7 @@ class MixtureScorer:
         fix_scale(supernet)
         search = MixtureSearch(supernet, self._setting)
         self._train(search, repeat)
+        self._setting.keep(supernet, search.recipe.steps)
         self.gradients = [_over_reference(-total) for total in search.totals]
         return [_over_reference(alpha.detach()) for alpha in search.alphas]
 

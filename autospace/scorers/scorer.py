@@ -1,14 +1,16 @@
 """The interface between evolution and training: scorers of candidates, and their settings."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Final, Literal, Protocol
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from autospace.runs.settings import Section
 from autospace.spaces.cells.cell import Cell
 
 ScoringMethod = Literal["probe", "calibrated", "local", "in-place", "gated", "mixture"]
+SUPERNETS: Final[tuple[ScoringMethod, ...]] = ("gated", "mixture")
+"""Methods that train the candidates of a round in one supernet."""
 
 
 class ScoringConfig(Section):
@@ -25,8 +27,16 @@ class ScoringConfig(Section):
         float, Field(ge=0, le=100, description="weight of log params in `calibrated`")
     ] = 0.5
     inherit: bool = False
+    weights: Literal["fresh", "kept"] = "fresh"
     recompute: bool = False
     cost_weight: Annotated[float, Field(ge=0, le=100, description="lambda of E[cost]")] = 0.0
+
+    @model_validator(mode="after")
+    def _a_supernet_keeps_weights(self) -> "ScoringConfig":
+        if self.weights == "kept" and self.method not in SUPERNETS:
+            allowed = f"fresh, because {self.method} has no supernet; {' and '.join(SUPERNETS)} do"
+            raise ValueError(f"weights: kept; allowed: {allowed}")
+        return self
 
 
 class Scorer(Protocol):

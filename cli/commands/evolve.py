@@ -32,7 +32,8 @@ LIMIT_WORDS = ("none", "reference")
 LONGEST_MS = 1e6
 
 Preset = Annotated[
-    Text, typer.Option(help="demo, cifar-small, cifar or imagenet-mobile.", show_default=False)
+    Text,
+    typer.Option(help="demo, cifar-small, cifar, imagenet-mobile or paper.", show_default=False),
 ]
 SkeletonName = Annotated[
     Text, typer.Option(help="Built-in skeleton, or a .json or .toml file.", show_default="by data")

@@ -76,7 +76,7 @@ MEMBER = ["layers", 0, "known", 0]
         "1" * 5000,
         TEXT[: len(TEXT) // 2],
         _set(["format"], "autospace.space"),
-        _set(["version"], 2),
+        _set(["version"], 1),
         _set(["version"], "1"),
         _set(["round"], -1),
         _set(["round"], 3),

@@ -85,9 +85,9 @@ def test_every_layer_has_the_kept_cells_then_the_references(keep: int) -> None:
 
 
 def test_the_best_confirmed_cells_are_kept_not_the_luckiest() -> None:
-    lucky = member("c0001", mbconv(3, 1), 9.0, scores=1)
-    solid = member("c0002", mbconv(5, 1), 1.0, scores=2)
-    better = member("c0003", mbconv(7, 1), 2.0, scores=2)
+    lucky = member("c0001", mbconv(3, 1), 9.0, scores=3)
+    solid = member("c0002", mbconv(5, 1), 1.0, scores=2, confirmed=1)
+    better = member("c0003", mbconv(7, 1), 2.0, scores=2, confirmed=1)
     reference = replace(
         member(REFERENCES[0][0], CELLS[0], 0.0),
         origin=replace(member("x", CELLS[0], 0.0).origin, kind="reference"),

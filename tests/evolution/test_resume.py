@@ -175,6 +175,56 @@ def test_every_scorer_resumes_to_the_same_bytes(
     assert _lasting(tmp_path / "parts") == _lasting(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("method", ["gated", "mixture"])
+def test_kept_weights_go_on_where_they_were(server: Server, tmp_path: Path, method: str) -> None:
+    chosen = settings(tmp_path, scoring={"method": method, "weights": "kept"})
+    found = server.run(tmp_path / "whole", settings=chosen)
+    whole = Whole(chosen, _lasting(tmp_path / "whole"), [], found["writes"], found["seconds"])
+    assert not list((tmp_path / "whole").rglob("kept-*"))
+    for share in (0.4, 0.7, 0.9):
+        run = tmp_path / str(share)
+        tick = _place(share, len(found["phases"]))
+        assert server.run(run, settings=chosen, tick=tick)["code"] < 0
+        (kept,) = (run / "checkpoint").glob("kept-*")
+        assert server.run(run)["code"] == 0
+        assert _lasting(run) == whole.files
+        assert not kept.exists()
+
+
+def test_killed_at_every_write_around_a_round_kept_weights_are_those_of_its_state(
+    server: Server, tmp_path: Path
+) -> None:
+    chosen = settings(tmp_path, scoring={"method": "mixture", "weights": "kept"})
+    found = server.run(tmp_path / "whole", settings=chosen)
+    files = _lasting(tmp_path / "whole")
+    # A round is nine writes; the last ones end the run.
+    writes = [*range(found["writes"] // 2, found["writes"] // 2 + 10), *range(-7, 1)]
+    for write in writes:
+        stop = write if write > 0 else found["writes"] + write
+        run = tmp_path / f"write{write}"
+        assert server.run(run, settings=chosen, write=stop)["code"] < 0
+        assert server.run(run)["code"] == 0
+        assert _lasting(run) == files
+
+
+def test_lost_or_damaged_kept_weights_are_one_line(server: Server, tmp_path: Path) -> None:
+    chosen = settings(tmp_path, scoring={"method": "mixture", "weights": "kept"})
+    found = server.run(tmp_path / "whole", settings=chosen)
+    run = tmp_path / "run"
+    assert server.run(run, settings=chosen, tick=_place(0.7, len(found["phases"])))["code"] < 0
+    (kept,) = (run / "checkpoint").glob("kept-*")
+    sound = kept.read_bytes()
+    kept.write_bytes(sound[:100])
+    for _ in range(2):
+        found = server.run(run)
+        assert found["code"] == 2
+        assert kept.name in found["error"]
+        assert "\n" not in found["error"]
+        kept.unlink(missing_ok=True)
+    kept.write_bytes(sound)
+    assert server.run(run)["code"] == 0
+
+
 @pytest.mark.parametrize("tick", [2, 5, 16])
 def test_interrupted_a_run_keeps_what_it_did_and_resumes_to_the_same_bytes(
     server: Server, whole: Whole, tmp_path: Path, tick: int

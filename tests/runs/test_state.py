@@ -166,5 +166,5 @@ def test_a_state_says_which_version_wrote_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{}", b"\x08" + bytes(7) + b"{}      "])
 def test_a_damaged_state_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "s").write_bytes(content)
-    with pytest.raises(CheckpointError, match="damaged, or not the state of a search"):
+    with pytest.raises(CheckpointError, match="damaged, or not the state of a run"):
         load_state(tmp_path / "s", CPU)
