@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Final
 
-from autospace.spaces.cells.cost import Cost
+from autospace.spaces.cells.operations import Cost
 from autospace.spaces.cost import Budget, fixed_cost
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.sampling import MOST_TRIES, Feasible
