@@ -4,9 +4,11 @@ Every method draws, mutates and derives architectures with `Choices`, so no arch
 limit is ever offered, trained or returned: the budget is a guarantee, not a penalty.
 """
 
+import math
 import random
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property
 from itertools import chain
 from typing import Final
@@ -50,8 +52,12 @@ class Limit:
 
     @cached_property
     def cheapest(self) -> float:
-        """The cost of the cheapest architecture."""
-        return self.fixed + sum(map(min, self.table))
+        """The cost of the cheapest architecture, rounded up: the smallest limit that allows it."""
+        exact = Fraction(self._whole(self.fixed) + sum(map(min, self.costs)), self._unit)
+        if exact.denominator == 1:
+            return int(exact)
+        nearest = float(exact)
+        return nearest if nearest >= exact else math.nextafter(nearest, math.inf)
 
     @cached_property
     def room(self) -> int:
