@@ -15,6 +15,7 @@ from autospace.arguments import (
     Place,
     Settings,
     architecture_of,
+    checked,
     compare_config,
     configured,
     data_of,
@@ -128,6 +129,7 @@ class Trained:
     result: "TrainingResult"
 
 
+@checked
 def evolve(
     data: "Data | None" = None,
     *,
@@ -190,6 +192,7 @@ def evolve(
         return Evolved(folder.path, learn(folder, listener, device, workers, own))
 
 
+@checked
 def compare(
     spaces: Sequence[Space | Place] = (),
     data: "Data | None" = None,
@@ -250,6 +253,7 @@ def compare(
     return Compared(folder.path, read_comparison(folder.result), report)
 
 
+@checked
 def search(
     space: Space | Place | None = None,
     data: "Data | None" = None,
@@ -306,6 +310,7 @@ def search(
     return Searched(folder.path, best, result.accuracy, result)
 
 
+@checked
 def train(
     architecture: Architecture | Place | None = None,
     data: "Data | None" = None,
@@ -378,6 +383,7 @@ def export(
 ) -> Path: ...
 
 
+@checked
 def export(
     value: Space | Architecture | Place,
     to: str,
@@ -397,8 +403,8 @@ def export(
         The text; or, with `out`, the path of the file.
 
     Raises:
-        AutospaceError: No such target, or it does not take such a value.
-        OSError: The file cannot be written.
+        AutospaceError: No such target, it does not take such a value, or the file cannot be
+            written.
     """
     from autospace.exporters.targets import TARGETS
     from autospace.runs.files import write_atomically
@@ -417,14 +423,27 @@ def export(
             raise ConfigError(f"out: missing; {to} is a binary file, which needs a name")
         trained = None if weights is None else Path(weights)
         made: Any = deploy
-        made(exported, to, Path(out), weights=trained)
+        with _writable(out):
+            made(exported, to, Path(out), weights=trained)
         return Path(out)
     write: Any = target.space if isinstance(exported, Space) else target.architecture
     text: str = write(exported)
     if out is None:
         return text
-    write_atomically(Path(out), text)
+    with _writable(out):
+        write_atomically(Path(out), text)
     return Path(out)
+
+
+@contextmanager
+def _writable(out: Place) -> Iterator[None]:
+    """A file that cannot be written is an error of the argument `out`."""
+    try:
+        yield
+    except OSError as error:
+        problem = (error.strerror or str(error)).lower()
+        allowed = "a file in a folder that exists"
+        raise ConfigError(f"out: {out}: {problem}; allowed: {allowed}") from None
 
 
 @contextmanager

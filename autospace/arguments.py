@@ -1,9 +1,11 @@
 """From what a program passes to a function of the API to settings and values."""
 
+import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
 
 from autospace.data.settings import PYTHON
 from autospace.runs.errors import ConfigError
@@ -33,6 +35,76 @@ Data: TypeAlias = "str | DataSet | Given"
 # Sources of images that are a path; the others name what the program itself brings.
 _OF_PATHS: Final = frozenset({"folder", "cifar10", "cifar100", "idx", "npz"})
 _Config = TypeVar("_Config", bound="BaseModel")
+
+
+_Call = ParamSpec("_Call")
+_Result = TypeVar("_Result")
+
+
+def checked(function: Callable[_Call, _Result]) -> Callable[_Call, _Result]:
+    """The function, which first refuses arguments of a wrong type with a `ConfigError`."""
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def call(*args: _Call.args, **kwargs: _Call.kwargs) -> _Result:
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            fits, allowed = _KINDS.get(name, (_anything, ""))
+            if value is not signature.parameters[name].default and not fits(value):
+                raise ConfigError(f"{name}: {shown(value)}; allowed: {allowed}")
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _anything(value: Any) -> bool:
+    return True  # other parts check it
+
+
+def _of(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kinds)
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, str | Path)
+
+
+def _is_count(value: Any) -> bool:
+    return value is None or (type(value) is int and value >= 1)
+
+
+def _are_spaces(value: Any) -> bool:
+    several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    return several and all(isinstance(each, Space | str | Path) for each in value)
+
+
+def _observes(value: Any) -> bool:
+    return all(callable(getattr(value, name, None)) for name in ("message", "tick", "event"))
+
+
+_TEXT: Final = (_of(str), "a text")
+_FILE: Final = (_is_place, "the path of a file, as str or Path")
+_FOLDER: Final = (_is_place, "the path of a folder, as str or Path")
+_KINDS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
+    "preset": _TEXT,
+    "config": _FILE,
+    "skeleton": (_of(Skeleton, Mapping, str), "a skeleton, its content as a dictionary, or a name"),
+    "settings": (_of(Mapping), "a dictionary of settings"),
+    "device": _TEXT,
+    "workers": (_is_count, "a whole number of at least 1, or None"),
+    "out": _FOLDER,
+    "force": (_of(bool), "True or False"),
+    "resume": _FOLDER,
+    "observer": (_observes, "an object with message, tick and event, such as autospace.Silent()"),
+    "spaces": (_are_spaces, "a list of two or more spaces: values, files, folders or names"),
+    "space": (_of(Space, str, Path), "a space, a file, a folder or a name"),
+    "architecture": (_of(Architecture, str, Path), "an architecture, a file or a name"),
+    "value": (_of(Space, Architecture, str, Path), "a space, an architecture, a file or a name"),
+    "to": _TEXT,
+    "method": _TEXT,
+    "recipe": _TEXT,
+    "weights": _FILE,
+}
+"""By the name of an argument: what it may be, and that in words."""
 
 
 def evolve_config(preset: str | None, file: Place | None, given: Sequence[Settings]) -> "Config":

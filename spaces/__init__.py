@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from autospace.spaces.cells.cell import Cell, Edge, LayerShape, mbconv
-    from autospace.spaces.cells.cost import Cost
     from autospace.spaces.cells.family import FAMILIES, cell_cost, cell_key, family_of
     from autospace.spaces.cells.key import canonical, canonical_key
-    from autospace.spaces.cells.operations import DEFAULT_OPERATIONS, OPERATIONS, Operation
+    from autospace.spaces.cells.operations import DEFAULT_OPERATIONS, OPERATIONS, Cost, Operation
     from autospace.spaces.cost import Budget, Range
     from autospace.spaces.errors import SpaceError
     from autospace.spaces.files.codec import from_json, to_json
@@ -32,7 +31,7 @@ _HOMES: Final = {
     "Budget": "cost",
     "Candidate": "space",
     "Cell": "cells.cell",
-    "Cost": "cells.cost",
+    "Cost": "cells.operations",
     "DEFAULT_OPERATIONS": "cells.operations",
     "Edge": "cells.cell",
     "FAMILIES": "cells.family",

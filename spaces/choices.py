@@ -4,14 +4,16 @@ Every method draws, mutates and derives architectures with `Choices`, so no arch
 limit is ever offered, trained or returned: the budget is a guarantee, not a penalty.
 """
 
+import math
 import random
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property
 from itertools import chain
 from typing import Final
 
-from autospace.spaces.cells.cost import Cost
+from autospace.spaces.cells.operations import Cost
 from autospace.spaces.cost import Budget, fixed_cost
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.sampling import MOST_TRIES, Feasible
@@ -50,8 +52,12 @@ class Limit:
 
     @cached_property
     def cheapest(self) -> float:
-        """The cost of the cheapest architecture."""
-        return self.fixed + sum(map(min, self.table))
+        """The cost of the cheapest architecture, rounded up: the smallest limit that allows it."""
+        exact = Fraction(self._whole(self.fixed) + sum(map(min, self.costs)), self._unit)
+        if exact.denominator == 1:
+            return int(exact)
+        nearest = float(exact)
+        return nearest if nearest >= exact else math.nextafter(nearest, math.inf)
 
     @cached_property
     def room(self) -> int:

@@ -11,8 +11,9 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from autospace.spaces.cells.cell import Cell, LayerShape, mbconv
-from autospace.spaces.cells.cost import Cost, _conv
+from autospace.spaces.cells.cost import _conv
 from autospace.spaces.cells.family import cell_cost
+from autospace.spaces.cells.operations import Cost
 from autospace.spaces.checks import MAX_COUNT, check_integer
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.skeleton import Skeleton

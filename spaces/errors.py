@@ -87,6 +87,11 @@ def shown(value: object) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
 
 
+def raised(error: Exception) -> str:
+    """An exception of a user's own code, as it stands in a message."""
+    return f"raises {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
 def _one_line(text: str, limit: int) -> str:
     """Without control characters, line ends and other traps for a terminal, and shortened."""
     if len(text) > limit:

@@ -21,7 +21,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from autospace.spaces.cells.cost import Cost
+from autospace.spaces.cells.operations import Cost
 from autospace.spaces.cost import Budget, fixed_cost
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.space import Architecture, Space

@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import Any, Final
 
 from autospace.spaces.cells.cell import Cell, LayerShape
-from autospace.spaces.cells.cost import Cost, total
+from autospace.spaces.cells.cost import total
 from autospace.spaces.cells.family import FAMILIES, cell_cost, cell_key, family_of
+from autospace.spaces.cells.operations import Cost
 from autospace.spaces.checks import (
     MAX_CANDIDATES,
     MAX_GENERATION,

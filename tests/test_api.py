@@ -79,6 +79,9 @@ def test_a_resumed_run_gives_the_space_of_one_that_was_not_stopped(
 def test_the_run_says_that_its_images_came_from_python(evolved: autospace.Evolved) -> None:
     assert 'source = "python"' in (evolved.folder / "config.toml").read_text()
     assert "python" in report_text(evolved.folder)
+    images = len(IMAGES.train) // 2
+    (note,) = evolved.space.provenance["notes"]
+    assert f"fitness is measured on {images} images only" in note
     again = autospace.evolve(resume=evolved.folder)  # finished: read only, so without images
     assert again.space == evolved.space
 
@@ -183,6 +186,10 @@ def test_spaces_and_images_of_a_comparison_may_be_values(
     one = autospace.compare([evolved.space, SPACE], IMAGES, settings=SHORT, out=tmp_path / "one")
     assert means == [list(each.errors) for each in one.comparison.spaces]
     assert found.report.is_file()
+    measured = found.comparison.data.measured_images
+    note = f"errors were measured on {measured} images only"
+    assert measured < 100
+    assert any(each.startswith(note) for each in found.comparison.notes)
     assert not (found.folder / "checkpoint" / "images.safetensors").exists()
     assert autospace.compare(resume=found.folder).comparison == found.comparison
 
@@ -215,6 +222,19 @@ def test_exports_are_those_of_the_exporters(tmp_path: Path) -> None:
     assert autospace.export("reference@digits", "flat") == autospace.export(only, "flat")
 
 
+def wrong(name: str) -> Any:
+    """A function of the API, as a program without types sees it."""
+    return getattr(autospace, name)
+
+
+def _evolve(**changes: Any) -> Any:
+    return wrong("evolve")(**{"data": IMAGES, "settings": TINY, "out": "run", **changes})
+
+
+def _images(**changes: Any) -> Any:
+    return autospace.images((PIXELS, LABELS), **changes)
+
+
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
@@ -237,6 +257,30 @@ def test_exports_are_those_of_the_exporters(tmp_path: Path) -> None:
         (lambda: autospace.evolve(preset="cifar"), "preset cifar: needs your images"),
         (lambda: autospace.evolve(preset="demo", resume="x"), "resume: goes on with the settings"),
         (lambda: autospace.evolve(force=True, resume="x"), "resume: goes on with the settings"),
+        (lambda: _evolve(workers=0), "workers: 0; allowed: a whole number of at least 1, or None"),
+        (lambda: _evolve(workers="2"), 'workers: "2"; allowed: a whole number'),
+        (lambda: _evolve(settings=[1]), "settings: a list; allowed: a dictionary of settings"),
+        (lambda: _evolve(observer=print), "observer: a builtin_function_or_method; allowed: an"),
+        (lambda: _evolve(out=5), "out: 5; allowed: the path of a folder"),
+        (lambda: _evolve(force="no"), 'force: "no"; allowed: True or False'),
+        (lambda: _evolve(skeleton=3), "skeleton: 3; allowed: a skeleton"),
+        (lambda: wrong("evolve")(resume=3), "resume: 3; allowed: the path of a folder"),
+        (lambda: wrong("train")(SPACE, IMAGES), "architecture: a Space; allowed: an architecture"),
+        (lambda: wrong("search")(3, IMAGES), "space: 3; allowed: a space, a file"),
+        (lambda: wrong("compare")(None, IMAGES), "spaces: null; allowed: a list of two or more"),
+        (lambda: wrong("compare")([1, 2], IMAGES), "spaces: a list; allowed: a list of two or"),
+        (lambda: wrong("compare")((x for x in [SPACE]), IMAGES), "spaces: a generator; allowed"),
+        (lambda: wrong("compare")("mbconv@digits", IMAGES), 'spaces: "mbconv@digits"; allowed'),
+        (lambda: wrong("export")(None, "csv"), "value: null; allowed: a space, an architecture"),
+        (lambda: wrong("export")(SPACE, None), "to: null; allowed: a text"),
+        (lambda: autospace.export(SPACE, "csv", "."), r"out: \.: .*; allowed: a file in a folder"),
+        (lambda: autospace.export(SPACE, "csv", "no/x"), "out: no/x: no such file or directory; a"),
+        (lambda: wrong("load")(None), "space: null; allowed: a file, a run folder"),
+        (lambda: wrong("load")(b"x"), "space: a bytes; allowed: a file, a run folder"),
+        (lambda: _images(name=5), "images: name: 5; allowed: 1 to 100 printable characters"),
+        (lambda: _images(classes=["a", "a", "b", "c"]), 'classes: "a" occurs twice; allowed: dis'),
+        (lambda: _images(classes=[1, 2, 3, 4]), "classes: 1; allowed: a list of names"),
+        (lambda: _images(classes="abcd"), 'classes: "abcd"; allowed: a list of names'),
     ],
 )
 def test_wrong_calls_are_explained(

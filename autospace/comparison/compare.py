@@ -26,6 +26,7 @@ from autospace.comparison.verdict import compare_pairs, not_comparable
 from autospace.compute.pool import POOL, open_pool
 from autospace.data.examples import DataSet
 from autospace.data.settings import PYTHON
+from autospace.data.splits import few_measured
 from autospace.evaluators.evaluate import (
     EvaluateMany,
     EvaluationCache,
@@ -44,6 +45,7 @@ from autospace.evaluators.evaluator import (
     architecture_key,
     skeleton_key,
 )
+from autospace.evaluators.tabular import Table
 from autospace.progress import Observer, Tick
 from autospace.seeds import derived_seed
 from autospace.spaces.errors import SpaceError
@@ -283,10 +285,17 @@ def notes_on(
     """The remarks that hold for this comparison."""
     return (
         *prepared.basis.notes,
+        *_on_the_images(prepared),
         *_on_the_method(prepared),
         *_on_the_spaces(prepared),
         *_on_the_samples(prepared, samples, power),
     )
+
+
+def _on_the_images(prepared: PreparedComparison) -> tuple[str, ...]:
+    if isinstance(prepared.basis, Table) or prepared.config.evaluator.method in SCORES_ONLY:
+        return ()  # no errors are measured
+    return few_measured("errors were measured", len(prepared.basis.measured))
 
 
 def _on_the_method(prepared: PreparedComparison) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field
 
 from autospace.runs.folder import Document
+from autospace.spaces.checks import MAX_COUNT
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.files.reading import parse_json, read_text, validated
 
@@ -17,9 +18,14 @@ DIGITS: Final = 8
 """Decimal places of the numbers in the file."""
 
 # The sum turns -0.0 into 0.0.
-_Number = Annotated[float, AfterValidator(lambda value: round(value, DIGITS) + 0.0)]
-_Significant = Annotated[float, AfterValidator(lambda value: float(f"{value:.6g}"))]
-_Count = Annotated[int, Field(ge=0)]
+# The bounds are far from where squares and sums overflow.
+_Number = Annotated[
+    float, Field(ge=-1e100, le=1e100), AfterValidator(lambda value: round(value, DIGITS) + 0.0)
+]
+_Significant = Annotated[
+    float, Field(ge=0, le=1e100), AfterValidator(lambda value: float(f"{value:.6g}"))
+]
+_Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 _Interval = Annotated[list[_Number], Field(min_length=2, max_length=2)]
 _Verdict = Literal["a", "b", "none"]
 
@@ -190,7 +196,7 @@ class ComparisonDocument(Document):
     spaces: Annotated[list[SpaceDocument], Field(min_length=2)]
     pairs: list[PairDocument] = []
     power: PowerDocument = PowerDocument()
-    seed: int = 0
+    seed: _Count = 0
     samples: _Count = 0
     repeats: _Count = 1
     command: str = ""
@@ -230,3 +236,13 @@ def _check(found: ComparisonDocument) -> None:
         lengths = {len(space.errors), len(space.madds), len(space.params)}
         if len(lengths) > 1 or len(space.edf.error) != len(space.edf.share):
             raise SpaceError(f"spaces[{index}]", "lists of one space have different lengths")
+        for number, error in enumerate(space.errors):
+            if found.unit == "share" and not 0 <= error <= 1:
+                raise SpaceError(f"spaces[{index}].errors[{number}]", f"{error}; allowed: 0 to 1")
+    for path, difference, interval in (
+        ("", found.difference, found.interval),
+        *((f"pairs[{i}].", pair.difference, pair.interval) for i, pair in enumerate(found.pairs)),
+    ):
+        low, high = interval or (0.0, 0.0)
+        if not low <= (difference or 0.0 if interval else 0.0) <= high:
+            raise SpaceError(f"{path}interval", f"{low} to {high}; allowed: around {difference}")

@@ -93,7 +93,10 @@ def document(
 
 
 def command(config: CompareConfig, data: str, samples: int) -> str:
-    """The command that repeats the comparison; files and folders appear by their last name."""
+    """The command of the comparison; files and folders appear by their last name.
+
+    Paths belong to a machine: whoever repeats the comparison puts them in.
+    """
     words = ["autospace", "compare", *(local_name(source) for source in config.spaces)]
     if config.evaluator.table is None:
         words += ["--data", data]

@@ -63,7 +63,7 @@ class ComparisonFolder(Folder[CompareConfig]):
             SpaceError: a copy is damaged.
         """
         paths = [self.path / _copy(place) for place in range(len(self.config.spaces))]
-        if self.replacing or not all(path.is_file() for path in paths):
+        if self.replacing or not all(path.exists() for path in paths):
             return None
         return [load(path) for path in paths]
 

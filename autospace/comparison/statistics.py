@@ -41,6 +41,11 @@ class Effect(Protocol):
         ...
 
     @property
+    def error(self) -> float:
+        """Standard error; 0 if all draws agree."""
+        ...
+
+    @property
     def p(self) -> float:
         """Two-sided p-value of no effect."""
         ...

@@ -104,6 +104,13 @@ def sentence(
     effect: Effect, level: float, a: str, b: str, samples: int, method: EvaluationMethod
 ) -> str:
     """The verdict on two spaces in words."""
+    proxy = ""
+    if method in PROXIES:
+        proxy = f"evaluated by the proxy {method} ({PROXIES[method]}): "
+    if effect.error == effect.value == 0:
+        # Without any spread, nothing is known about the networks that were not drawn.
+        compared = f"of {a} and {b}, network by network ({samples} per space)"
+        return f"{proxy}no verdict: all errors are equal {compared}"
     interval, value = effect.interval(level), effect.value
     verdict = verdict_of(interval)
     better, worse = b, a
@@ -120,9 +127,7 @@ def sentence(
         if isinstance(effect, MeanDifference):
             excluded = _number(max(abs(interval.low), abs(interval.high)))
             text = f"{text}; a difference above {excluded} points is excluded"
-    if method in PROXIES:
-        return f"evaluated by the proxy {method} ({PROXIES[method]}): {text}"
-    return text
+    return f"{proxy}{text}"
 
 
 def not_comparable(labels: Sequence[str], costs: Sequence[tuple[int, int]], cost: str) -> str:

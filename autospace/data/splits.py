@@ -13,6 +13,8 @@ TEST_FRACTION = 0.2
 # on images that another seed trained on.
 TEST_SEED = 0
 
+FEW_IMAGES = 100
+
 _DIVIDE = "data validation split"
 _LIMIT = "data limit"
 _TEST = "data test split"
@@ -42,6 +44,16 @@ def divide(examples: Examples, validation_fraction: float, seed: int) -> tuple[E
             "allowed: two or more examples of a class"
         )
     return examples.take(rest), examples.take(chosen)
+
+
+def few_measured(what: str, images: int) -> tuple[str, ...]:
+    """A remark, if so few images are measured that chance decides what is better."""
+    if images >= FEW_IMAGES:
+        return ()
+    return (
+        f"{what} on {images} images only, so that chance has a large part in the result; "
+        f"{FEW_IMAGES} images or more are better",
+    )
 
 
 def split_test(labels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

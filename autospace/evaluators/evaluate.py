@@ -22,6 +22,7 @@ from autospace.evaluators.make import Basis, Setup, make_evaluator
 from autospace.progress import Tick, no_tick
 from autospace.runs.files import write_atomically
 from autospace.spaces.files.codec import from_json, to_json
+from autospace.spaces.files.reading import parse_json
 from autospace.spaces.space import Architecture
 
 IMAGES: Final = "images.safetensors"
@@ -54,12 +55,12 @@ class EvaluationCache:
         """The evaluation, if it has been made before."""
         key = self._key(task)
         try:
-            found = json.loads(self._path(key).read_text("utf-8"))
+            found = parse_json(self._path(key).read_text("utf-8"))
             if found["key"] != key:
                 return None
             score, loss = found["score"], found["loss"]
             return Evaluation(float(score), None if loss is None else float(loss))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def put(self, task: EvaluationRequest, evaluation: Evaluation) -> None:

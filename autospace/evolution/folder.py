@@ -21,18 +21,20 @@ from autospace.runs.files import write_atomically
 from autospace.runs.folder import CHECKPOINT, Folder
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES, Family, family_of
-from autospace.spaces.errors import SpaceError
+from autospace.spaces.checks import MAX_VALUES
+from autospace.spaces.errors import SpaceError, located, shown
 from autospace.spaces.files.codec import origin_out, read, to_json
 from autospace.spaces.files.document import OriginDocument, with_cell
 from autospace.spaces.files.library import load
-from autospace.spaces.files.reading import validated
+from autospace.spaces.files.reading import parse_json, read_text, validated
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Origin, Space
 
 FORMAT = "autospace.state"
 VERSION = 2
 _Count = Annotated[int, Field(ge=0)]
-_Number = Annotated[float, Field(allow_inf_nan=False)]
+# Far from where squares and sums overflow.
+_Number = Annotated[float, Field(ge=-1e100, le=1e100)]
 
 
 class _Document(BaseModel):
@@ -115,22 +117,32 @@ def state_from_json(text: str, skeleton: Skeleton, kind: str = DEFAULT_KIND) -> 
         CheckpointError: the text holds no state, or one for another skeleton.
     """
     try:
-        document: _State[_Member] = validated(_of_cells(_State, kind), json.loads(text))
+        plain = parse_json(text, entries=MAX_VALUES)
+        document: _State[_Member] = validated(_of_cells(_State, kind), plain)
+        _check_history(document, len(skeleton.layers))
         history = tuple(_round_in(each) for each in document.history)
-        rounds, layers = len(history), {len(record.layers) for record in history}
-        if document.round != rounds or layers - {len(skeleton.layers)}:
-            raise CheckpointError("checkpoint: damaged: its history belongs to another run")
-        pairs = zip(document.layers, skeleton.shapes, strict=True)
-        family = FAMILIES[kind]
-        restored = tuple(_layer_in(layer, shape, family) for layer, shape in pairs)
-        return EvolutionState(rounds, restored, history, document.still)
-    except KeyError as error:
-        raise CheckpointError(f"checkpoint: damaged: no cell {str(error)[:80]}") from None
-    except CheckpointError:
-        raise
-    except (SpaceError, RecursionError, ValueError) as error:
-        problem = str(error).partition("\n")[0][:200]
-        raise CheckpointError(f"checkpoint: damaged: {problem}") from None
+        family, layers = FAMILIES[kind], []
+        for index, (layer, shape) in enumerate(zip(document.layers, skeleton.shapes, strict=True)):
+            with located(f"layers[{index}]"):
+                layers.append(_layer_in(layer, shape, family, begun=bool(history)))
+        return EvolutionState(len(history), tuple(layers), history, document.still)
+    except SpaceError as error:
+        raise CheckpointError(f"checkpoint: damaged: {error}") from None
+
+
+def _check_history(document: _State[Any], layers: int) -> None:
+    """Refuses a state whose rounds and layers do not belong together."""
+    for name, count in (
+        ("layers", len(document.layers)),
+        *((f"history[{i}].layers", len(each.layers)) for i, each in enumerate(document.history)),
+    ):
+        if count != layers:
+            problem = f"{count} layers, so it belongs to another run; allowed: {layers}"
+            raise SpaceError(name, problem)
+    rounds = [record.round for record in document.history]
+    if rounds != list(range(document.round)):
+        problem = f"{len(rounds)} rounds; allowed: one for each round up to {document.round}"
+        raise SpaceError("history", problem)
 
 
 def round_out(record: Round) -> dict[str, Any]:
@@ -180,19 +192,23 @@ def _layer_out(layer: LayerState) -> dict[str, Any]:
     }
 
 
-def _layer_in(layer: _Layer[_Member], shape: LayerShape, family: Family[Any, Any]) -> LayerState:
-    known = {each.id: _member_in(each, shape, family) for each in layer.known}
-
-    def group(identities: list[str]) -> tuple[Member, ...]:
-        return tuple(known[identity] for identity in identities)
-
-    return LayerState(
-        group(layer.members),
-        group(layer.hall),
-        group(layer.references),
-        frozenset(layer.seen),
-        layer.born,
-    )
+def _layer_in(
+    layer: _Layer[_Member], shape: LayerShape, family: Family[Any, Any], *, begun: bool
+) -> LayerState:
+    """A layer; once the run has `begun`, it has parents for offspring, and references."""
+    known = {}
+    for index, each in enumerate(layer.known):
+        with located(f"known[{index}]"):
+            known[each.id] = _member_in(each, shape, family)
+    groups = []
+    for name in ("members", "hall", "references"):
+        identities = getattr(layer, name)
+        unknown = [identity for identity in identities if identity not in known]
+        if unknown or (begun and not identities):
+            problem = f"no cell {shown(unknown[0])}" if unknown else "none"
+            raise SpaceError(name, f"{problem}; allowed: one or more ids of known cells")
+        groups.append(tuple(known[identity] for identity in identities))
+    return LayerState(*groups, frozenset(layer.seen), layer.born)
 
 
 def _member_out(member: Member) -> dict[str, Any]:
@@ -283,7 +299,7 @@ class RunFolder(Folder[Config]):
             SpaceError: the copy is damaged.
         """
         path = self.checkpoint / SKELETON
-        if self.replacing or not path.is_file():
+        if self.replacing or not path.exists():
             return None
         found = read(path)
         if not isinstance(found, Skeleton):
@@ -302,12 +318,12 @@ class RunFolder(Folder[Config]):
             CheckpointError: it is damaged.
         """
         path = self.checkpoint / STATE
-        if not path.is_file():
+        if not path.exists():
             return None
         try:
-            return state_from_json(path.read_text("utf-8"), skeleton, kind)
-        except UnicodeDecodeError as error:
-            raise CheckpointError(f"{path}: damaged: not UTF-8 at byte {error.start}") from None
+            return state_from_json(read_text(path), skeleton, kind)
+        except SpaceError as error:
+            raise CheckpointError(f"{path}: damaged: {error.problem}") from None
         except CheckpointError as error:
             raise CheckpointError(str(error).replace("checkpoint", str(path), 1)) from None
 
@@ -324,8 +340,13 @@ class RunFolder(Folder[Config]):
                 path.unlink()
 
     def mend_events(self, history: Sequence[Round]) -> None:
-        """Makes the log hold one line for every round that the checkpoint knows, and no other."""
-        self._mend_events("round", {each.index: round_out(each) for each in history})
+        """Makes the log hold one line for every round that the checkpoint knows, and no other.
+
+        Raises:
+            CheckpointError: the checkpoint is missing, although rounds were saved.
+        """
+        # A round is logged before it is saved: without a checkpoint, there is one line at most.
+        self._mend_events("round", {each.index: round_out(each) for each in history}, ahead=1)
 
     def save_space(self, space: Space) -> Path:
         """Writes the learned space; with it, the run is finished, and needs no weights."""

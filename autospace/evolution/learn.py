@@ -20,10 +20,10 @@ from autospace.compute.device import (
 from autospace.compute.execution import Execution
 from autospace.compute.pool import POOL, Pool, WorkerLostError, open_pool
 from autospace.data.batches import Augment, Batches, Normaliser
-from autospace.data.examples import DataSet
+from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
 from autospace.data.settings import PYTHON
-from autospace.data.splits import divide
+from autospace.data.splits import divide, few_measured
 from autospace.evolution.folder import RunError, RunFolder, event_out
 from autospace.evolution.loop import evolve, learned_space, start
 from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan, reference_cells
@@ -62,15 +62,27 @@ class RoundEvent(Event):
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """Everything that a run needs before anything is trained."""
+    """Everything that a run needs before anything is trained.
+
+    Attributes:
+        weights: the part of the train split that trains cells.
+        fitness: the part that their fitness is measured on.
+    """
 
     config: Config
     data: DataSet
+    weights: Examples
+    fitness: Examples
     skeleton: Skeleton
     budget: Budget
     latency: LatencyBudget | None
     plan: Plan
     execution: Execution
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on how far the result can be trusted; the space keeps them."""
+        return few_measured("fitness is measured", len(self.fitness))
 
 
 @dataclass(frozen=True)
@@ -120,10 +132,12 @@ def prepare(
     plan = make_plan(
         config, skeleton, references, limits if latency is None else (*limits, latency)
     )
+    parts = divide(data.train, config.data.validation, config.seed)
+    prepared = PreparedRun(config, data, *parts, skeleton, budget, latency, plan, execution)
     # Last, so that what is wrong stands alone.
-    for note in data.notes:
+    for note in (*data.notes, *prepared.notes):
         observer.message(note)
-    return PreparedRun(config, data, skeleton, budget, latency, plan, execution)
+    return prepared
 
 
 def _named_skeleton(config: Config, folder: RunFolder) -> Skeleton:
@@ -182,6 +196,10 @@ def learn(
             folder.abandon()
             raise
         folder.settle(prepared.skeleton, prepared.data.digest)
+        # Before anything is trained: a damaged state is known at once.
+        state = folder.load_state(prepared.skeleton, prepared.plan.operators.family.kind)
+        state = state or start(prepared.plan)
+        folder.mend_events(state.history)
         latency = prepared.latency
         table = None if latency is None else latency.prediction.table
         keep_table(table, folder.checkpoint / LATENCY_TABLE)
@@ -190,13 +208,19 @@ def learn(
             _pool(prepared, folder, observer, workers) as pool,
         ):
             try:
-                return _learned(prepared, folder, observer, pool)
+                return _learned(prepared, state, folder, observer, pool)
             except WorkerLostError as error:
                 problem = f"{folder.path}: {error}, perhaps for lack of memory; nothing is lost"
                 raise RunError(f"{problem}; resume with fewer workers") from None
 
 
-def _learned(prepared: PreparedRun, folder: RunFolder, observer: Observer, pool: Pool) -> Space:
+def _learned(
+    prepared: PreparedRun,
+    state: EvolutionState,
+    folder: RunFolder,
+    observer: Observer,
+    pool: Pool,
+) -> Space:
     training, validation, images = _batches(prepared)
     network = _warmed_up(prepared, images, folder, observer)
     kept = KeptWeights() if prepared.config.scoring.weights == "kept" else None
@@ -212,7 +236,7 @@ def _learned(prepared: PreparedRun, folder: RunFolder, observer: Observer, pool:
         on_message=observer.message,
     )
     with threads(_scoring_threads(prepared)):
-        state = _evolved(prepared, make_scorer(setting, pool), folder, observer, kept)
+        state = _evolved(prepared, state, make_scorer(setting, pool), folder, observer, kept)
     space = learned_space(
         prepared.plan,
         state,
@@ -230,8 +254,7 @@ def _batches(prepared: PreparedRun) -> tuple[Batches, Batches, Batches]:
     The train split is divided in two; the test split is not touched.
     """
     config, device = prepared.config, prepared.execution.device
-    weights, fitness = divide(prepared.data.train, config.data.validation, config.seed)
-    norm = Normaliser.from_examples(weights)
+    norm = Normaliser.from_examples(prepared.weights)
     augment = Augment(config.data.crop, config.data.flip, config.data.cutout)
 
     def seed(name: str) -> int:
@@ -239,9 +262,9 @@ def _batches(prepared: PreparedRun) -> tuple[Batches, Batches, Batches]:
 
     batch = config.scoring.batch
     return (
-        Batches(weights, batch, seed("train"), device, norm, augment),
-        Batches(fitness, VALIDATION_BATCH_FACTOR * batch, seed("validate"), device, norm),
-        Batches(weights, config.warm_up.batch, seed("warm-up"), device, norm, augment),
+        Batches(prepared.weights, batch, seed("train"), device, norm, augment),
+        Batches(prepared.fitness, VALIDATION_BATCH_FACTOR * batch, seed("validate"), device, norm),
+        Batches(prepared.weights, config.warm_up.batch, seed("warm-up"), device, norm, augment),
     )
 
 
@@ -284,14 +307,12 @@ def _scoring_threads(prepared: PreparedRun) -> int:
 
 def _evolved(
     prepared: PreparedRun,
+    state: EvolutionState,
     scorer: Scorer,
     folder: RunFolder,
     observer: Observer,
     kept: KeptWeights | None,
 ) -> EvolutionState:
-    kind = prepared.plan.operators.family.kind
-    state = folder.load_state(prepared.skeleton, kind) or start(prepared.plan)
-    folder.mend_events(state.history)
     plan = prepared.plan.shortened(state)
     if state.round >= plan.rounds:
         return state
@@ -330,6 +351,8 @@ def _provenance(prepared: PreparedRun, stop: str) -> dict[str, Any]:
     for section, name, value in UNUSED:
         if config[section].get(name) == value:
             del config[section][name]
+    if prepared.config.scoring.method != "calibrated":
+        del config["scoring"]["shrinkage"]
     # Where the images lie and which device does the work belong to a machine, not to the result.
     config["data"]["source"] = prepared.data.name
     config["device"] = prepared.execution.device.type
@@ -354,4 +377,5 @@ def _provenance(prepared: PreparedRun, stop: str) -> dict[str, Any]:
         "versions": {**versions, "python": ".".join(map(str, sys.version_info[:2]))},
         **({"latency": latency.described} if latency else {}),
         **({"evolution": stop} if stop else {}),
+        **({"notes": list(prepared.notes)} if prepared.notes else {}),
     }

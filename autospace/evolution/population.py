@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from autospace.spaces.cells.cell import Cell
-from autospace.spaces.cells.cost import Cost
+from autospace.spaces.cells.operations import Cost
 from autospace.spaces.space import Origin
 
 

@@ -50,7 +50,7 @@ def warm_up(
     recipe = Recipe(options.steps, options.learning_rate)
     optimizer = make_optimizer(network, recipe, execution)
     path = folder / WEIGHTS
-    start = _load(path, network, optimizer, recipe.steps) if path.is_file() else 0
+    start = _load(path, network, optimizer, recipe.steps) if path.exists() else 0
     saved = time.monotonic()
 
     def after_step(step: int, loss: torch.Tensor) -> None:
@@ -109,7 +109,7 @@ def _load(path: Path, network: Network, optimizer: torch.optim.SGD, steps: int) 
             # The layout of a buffer follows its weight, as the optimiser itself would have it.
             buffer = torch.empty_like(parameter).copy_(tensors[_MOMENTUM + name])
             optimizer.state[parameter]["momentum_buffer"] = buffer
-    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         problem = str(error).partition("\n")[0][:160]
         raise CheckpointError(f"{path}: damaged, or of another run: {problem}") from None
     return step

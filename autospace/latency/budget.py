@@ -9,6 +9,7 @@ holds exactly, as with MAdds.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -134,7 +135,7 @@ def latency_budget(
     ]
     most = fixed + sum(needs)
     if isinstance(limit, float):
-        most = int(limit * NS_PER_MS)
+        most = int(Decimal(repr(limit)) * NS_PER_MS)  # of the digits that the user wrote
     return LatencyBudget(prediction, most, shares_of("ms", most, fixed, needs, _in_ms))
 
 
@@ -160,7 +161,8 @@ def keep_table(table: LatencyTable | None, kept: Path) -> None:
 
 
 def _in_ms(nanoseconds: int) -> str:
-    return f"{nanoseconds / NS_PER_MS:,.6g}"
+    """All digits: a limit that is printed can be met."""
+    return f"{Decimal(nanoseconds) / NS_PER_MS:,.6f}".rstrip("0").rstrip(".")
 
 
 def latency_limit(space: Space, table: LatencyTable, most_ms: float) -> Limit:

@@ -7,6 +7,7 @@ from typing import Final
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from autospace.networks.fused import FusibleAttention, FusibleConvolution
 from autospace.spaces.cells.operations import (
@@ -16,7 +17,7 @@ from autospace.spaces.cells.operations import (
     known_operation,
     own_operation,
 )
-from autospace.spaces.errors import SpaceError, located
+from autospace.spaces.errors import SpaceError, located, raised
 
 
 class ConvNorm(FusibleConvolution):
@@ -159,20 +160,24 @@ def register_operation(
 
     Args:
         name: an identifier that is not in use.
-        cost: gives MAdds and params (`Cost`) from channels and output pixels per channel.
+        cost: gives MAdds and params (`Cost`) from channels and output pixels per channel. MAdds are
+            the multiply-accumulates of convolutions and matrix products.
         build: gives the module for channels and stride (1 or 2), which makes
-            [N, C, ceil(H / stride), ceil(W / stride)] of [N, C, H, W]. It must not be random,
-            because cells may be computed twice in a step; keep fixed weights in buffers.
+            [N, C, ceil(H / stride), ceil(W / stride)] of [N, C, H, W], in the type of its input.
+            It must not be random, because cells may be computed twice in a step; keep fixed weights
+            in buffers. It must not change its input, which other edges of the cell read.
         symbol: its name in drawings; by default the name itself.
 
     Raises:
-        SpaceError: name, symbol or cost are not valid (see `own_operation`); the module has another
-            output shape, is random, or does not have as many params as the cost states.
+        SpaceError: name, symbol or cost are not valid (see `own_operation`); `cost` or `build`
+            fails; the module fails, changes its input, is random, gives an output of another shape
+            or type or one that is not finite, or does not have the params and MAdds that `cost`
+            states.
     """
     operation = own_operation(name, cost=cost, symbol=symbol)
     with located(name), torch.random.fork_rng(devices=[]), torch.no_grad():
         for channels, stride in product(_CHECKED_CHANNELS, (1, 2)):
-            _check_module(operation, build(channels, stride), channels, stride)
+            _check_build(operation, build, channels, stride)
     OPERATIONS[name] = operation
     _BUILDERS[name] = lambda operation, channels, stride: build(channels, stride)
     return operation
@@ -180,26 +185,63 @@ def register_operation(
 
 _CHECKED_CHANNELS: Final = (6, 16)
 _CHECKED_SIDE: Final = 7
+_CHECKED_IMAGES: Final = 2
 
 
-def _check_module(operation: Operation, module: nn.Module, channels: int, stride: int) -> None:
+def _check_build(
+    operation: Operation, build: Callable[[int, int], nn.Module], channels: int, stride: int
+) -> None:
     case = f"with {channels} channels and stride {stride}"
-    if not isinstance(module, nn.Module):
-        raise SpaceError("build", f"a {type(module).__name__} {case}; allowed: torch.nn.Module")
-    x = torch.randn(2, channels, _CHECKED_SIDE, _CHECKED_SIDE)
-    found, again = module(x), module(x)
+    x = torch.randn(_CHECKED_IMAGES, channels, _CHECKED_SIDE, _CHECKED_SIDE)
     side = -(-_CHECKED_SIDE // stride)
-    wanted = [2, channels, side, side]
-    if list(found.shape) != wanted:
-        problem = f"{case}, [2, {channels}, 7, 7] becomes {list(found.shape)}; allowed: {wanted}"
+    try:
+        module = build(channels, stride)
+        if not isinstance(module, nn.Module):
+            raise SpaceError("build", f"a {type(module).__name__} {case}; allowed: torch.nn.Module")
+        _check_outputs(module, x, [_CHECKED_IMAGES, channels, side, side], case)
+        madds = _counted_madds(module, x)
+    except SpaceError:
+        raise
+    except Exception as error:
+        allowed = f"a module that takes {list(x.shape)}"
+        raise SpaceError("build", f"{case}, {raised(error)}; allowed: {allowed}") from error
+    params = sum(parameter.numel() for parameter in module.parameters())
+    _check_stated("params", operation.params(channels), params, case)
+    if madds:  # Otherwise nothing in it is counted by torch: a product of tensors is not.
+        _check_stated("MAdds", operation.madds(channels, side**2), madds, case)
+
+
+def _check_outputs(module: nn.Module, x: torch.Tensor, wanted: list[int], case: str) -> None:
+    """Refuses a module that changes its input x, or whose output is not usable."""
+    kept, version = x.clone(), x._version
+    found = module(x)
+    # The version counts writes that happen to change no number.
+    if x._version != version or not torch.equal(x, kept):
+        raise SpaceError("build", f"{case}, it changes its input; allowed: a new output")
+    if not isinstance(found, torch.Tensor):
+        problem = f"{case}, the output is a {type(found).__name__}; allowed: a tensor"
         raise SpaceError("build", problem)
-    if not torch.equal(found, again):
-        raise SpaceError(
-            "build", f"{case}, two outputs for one input differ; allowed: equal outputs"
-        )
-    counted = sum(parameter.numel() for parameter in module.parameters())
-    if counted != operation.params(channels):
-        problem = (
-            f"{operation.params(channels)} params {case}; allowed: {counted}, as the module has"
-        )
+    if list(found.shape) != wanted:
+        problem = f"{case}, {list(x.shape)} becomes {list(found.shape)}; allowed: {wanted}"
+        raise SpaceError("build", problem)
+    if found.dtype != x.dtype:
+        problem = f"{case}, {x.dtype} becomes {found.dtype}; allowed: the type of the input"
+        raise SpaceError("build", problem)
+    if not found.isfinite().all():
+        raise SpaceError("build", f"{case}, the output is not finite; allowed: finite numbers")
+    if not torch.equal(found, module(x)):
+        problem = f"{case}, two outputs for one input differ; allowed: equal outputs"
+        raise SpaceError("build", problem)
+
+
+def _counted_madds(module: nn.Module, x: torch.Tensor) -> int:
+    """Multiply-accumulates of one image, as far as torch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        module(x)
+    return int(counter.get_total_flops()) // (2 * len(x))
+
+
+def _check_stated(what: str, stated: int, counted: int, case: str) -> None:
+    if stated != counted:
+        problem = f"{stated} {what} {case}; allowed: {counted}, as the module has"
         raise SpaceError("cost", problem)

@@ -284,7 +284,9 @@ def _again(found: ComparisonDocument) -> PageSection:
         ("versions", versions),
     ]
     told = part(
-        "p", "On a CPU, this command repeats the comparison, given the same files and versions:"
+        "p",
+        "This was the command, with the last name of each file and folder. With their paths in "
+        "place, and with the same files and versions, it repeats the comparison on a CPU:",
     )
     content: list[Content] = [part("dl", pairs, "pairs")]
     if found.command:

@@ -1,7 +1,5 @@
 """A run folder as a value: its result or its state so far, and the ancestry of its cells."""
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +15,7 @@ from autospace.runs.folder import EVENTS
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
 from autospace.spaces.cells.notation import edge_notation
 from autospace.spaces.cells.operations import OPERATIONS
+from autospace.spaces.files.reading import parse_json
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Candidate, Space
 
@@ -116,8 +115,8 @@ def _log(path: Path, skeleton: Skeleton) -> dict[int, Logged]:
         return found
     for line in path.read_bytes().split(b"\n"):
         try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
+            event = parse_json(line.decode("utf-8"))
+        except ValueError:
             continue
         if isinstance(event, dict) and type(event.get("round")) is int:
             found[event["round"]] = _logged(event, skeleton)
@@ -130,7 +129,7 @@ def _logged(event: Mapping[str, Any], skeleton: Skeleton) -> Logged:
     except CheckpointError:
         cells = None
     seconds, memory = event.get("seconds"), event.get("memory_mb")
-    timed = type(seconds) in (int, float) and math.isfinite(seconds or 0) and (seconds or 0) >= 0
+    timed = type(seconds) in (int, float) and 0 <= (seconds or 0) < 10**9
     sized = type(memory) is int and 0 <= (memory or 0) < 10**9
     return Logged(float(seconds or 0) if timed else None, memory if sized else None, cells)
 

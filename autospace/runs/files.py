@@ -14,7 +14,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         OSError: the folder is not there or cannot be written; the old content is untouched.
     """
     raw = content.encode("utf-8") if isinstance(content, str) else content
-    temporary = path.with_name(f".{secrets.token_hex(8)}{_PART}")
+    temporary = path.parent / f".{secrets.token_hex(8)}{_PART}"
     try:
         # Opened like any file of the user, so that it is as readable as any.
         with temporary.open("xb") as stream:

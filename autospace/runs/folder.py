@@ -143,7 +143,7 @@ class Folder(Generic[Settings]):
     @property
     def finished(self) -> bool:
         """Whether the last of the results has been written."""
-        return not self.replacing and (self.path / self.results[-1]).is_file()
+        return not self.replacing and (self.path / self.results[-1]).exists()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -238,12 +238,27 @@ class Folder(Generic[Settings]):
                 f"start a new run with {OUT}"
             )
 
-    def _mend_events(self, key: str, history: Mapping[int, Mapping[str, Any]]) -> None:
-        """Makes the log have one line for every entry of the history, and no other lines."""
+    def _mend_events(
+        self, key: str, history: Mapping[int, Mapping[str, Any]], ahead: int | None = None
+    ) -> None:
+        """Makes the log have one line for every entry of the history, and no other lines.
+
+        Args:
+            key: the number of an entry.
+            history: what the checkpoint knows, by number.
+            ahead: the most entries that a log may hold before there is a checkpoint.
+
+        Raises:
+            CheckpointError: there is no checkpoint, and the log holds more.
+        """
         path = self.path / EVENTS
         if not path.is_file() and not history:
             return
         logged = _events(path.read_bytes(), key) if path.is_file() else {}
+        if ahead is not None and not history and len(logged) > ahead:
+            problem = f"has {len(logged)} {key}s, but the checkpoint that they belong to is missing"
+            advice = f"put it back into {self.checkpoint}, or start again with {FORCE}"
+            raise CheckpointError(f"{path}: {problem}; {advice}")
         lines = [logged.get(index) or _line(event) for index, event in history.items()]
         write_atomically(path, "".join(lines))
 
@@ -293,9 +308,9 @@ def _events(raw: bytes, key: str) -> dict[int, str]:
     found = {}
     for line in raw.split(b"\n"):
         try:
-            event = json.loads(line)
-            if isinstance(event, dict) and type(event.get(key)) is int:
-                found[event[key]] = _line(event)
-        except (ValueError, RecursionError):
+            event = parse_json(line.decode("utf-8"))
+        except ValueError:
             continue
+        if isinstance(event, dict) and type(event.get(key)) is int:
+            found[event[key]] = _line(event)
     return found

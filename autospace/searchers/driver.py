@@ -249,7 +249,7 @@ def _resumed(
     folder: SearchFolder, method: SearchMethod, trials: Trials, problem: SearchProblem
 ) -> SearchProgress:
     progress = SearchProgress()
-    if folder.state_path.is_file():
+    if folder.state_path.exists():
         state = load_state(folder.state_path, problem.device)
         _Remembered(method, trials, progress).restore(state)
     return progress

@@ -8,6 +8,7 @@ from pydantic import Field
 from autospace.runs.folder import Document, Folder
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Space
+from autospace.spaces.checks import MAX_COUNT
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.files.library import load
 from autospace.supernets.interference import InterferencePoint
@@ -16,7 +17,8 @@ SPACE: Final = "checkpoint/space.json"
 STATE: Final = "search.safetensors"
 BEST: Final = "best.json"
 RESULT: Final = "result.json"
-_Count = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+_Number = Annotated[float, Field(ge=-1e100, le=1e100)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -25,9 +27,9 @@ class TrajectoryPoint(Document):
 
     step: _Count
     evaluations: _Count
-    seconds: float
-    score: float
-    accuracy: float | None
+    seconds: _Number
+    score: _Number
+    accuracy: _Number | None
 
 
 class RankedDocument(Document):
@@ -41,8 +43,8 @@ class RankedDocument(Document):
     """
 
     architecture: dict[str, str]
-    score: float
-    predicted_accuracy: float | None
+    score: _Number
+    predicted_accuracy: _Number | None
     accuracy: _Share | None
     madds: _Count
     params: _Count
@@ -69,7 +71,7 @@ class SearchResult(Document):
     madds: _Count
     params: _Count
     evaluations: _Count
-    seconds: float
+    seconds: _Number
     memory_mb: _Count
     trajectory: list[TrajectoryPoint]
     finalists: list[RankedDocument]
@@ -100,7 +102,7 @@ class SearchFolder(Folder[SearchConfig]):
             SpaceError: the copy is damaged.
         """
         path = self.path / SPACE
-        return None if self.replacing or not path.is_file() else load(path)
+        return None if self.replacing or not path.exists() else load(path)
 
     def settle(self, space: Space, data_digest: str) -> None:
         """Begins the search, or checks that it resumes with the data with which it began.

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save
 from autospace.runs.errors import FORCE, CheckpointError
 from autospace.runs.files import write_atomically
 from autospace.runs.folder import Document, Folder
+from autospace.spaces.checks import MAX_COUNT
 from autospace.spaces.files.codec import read, to_json
 from autospace.spaces.space import Architecture
 from autospace.training.session import Epoch, Session
@@ -26,7 +27,8 @@ from autospace.training.settings import TrainConfig
 
 FORMAT: Final = "autospace.session"
 _RECORD: Final = "session"
-_Count = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+_Number = Annotated[float, Field(ge=-1e100, le=1e100)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -34,9 +36,9 @@ class EpochDocument(Document):
     """The record of one epoch; see `autospace.training.session.Epoch`."""
 
     epoch: _Count
-    learning_rate: float
-    train_loss: float
-    validation_loss: float | None
+    learning_rate: _Number
+    train_loss: _Number
+    validation_loss: _Number | None
     validation_accuracy: _Share | None
 
 
@@ -68,13 +70,13 @@ class TrainingResult(Document):
     madds: _Count
     params: _Count
     test_accuracy: _Share
-    test_loss: float
+    test_loss: _Number
     validation_accuracy: _Share | None
-    validation_loss: float | None
+    validation_loss: _Number | None
     kept_epoch: _Count
     epochs: _Count
     steps: _Count
-    seed: int
+    seed: _Count
     device: str
     data: TrainingDataDocument
     recipe: dict[str, Any]
@@ -128,7 +130,7 @@ def load_session(path: Path, session: Session) -> None:
         _restore(session, load_file(path, device=str(session.device)))
     except CheckpointError:
         raise
-    except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, RuntimeError, LookupError, TypeError, ValueError) as error:
         problem = str(error).partition("\n")[0][:160]
         raise CheckpointError(f"{path}: damaged, or from another run: {problem}") from None
     session.history = [Epoch(**each.model_dump()) for each in record.history]
@@ -207,7 +209,7 @@ class TrainingFolder(Folder[TrainConfig]):
     @property
     def begun(self) -> bool:
         """Whether the training has begun, so that it can be resumed."""
-        return (self.path / ARCHITECTURE).is_file()
+        return (self.path / ARCHITECTURE).exists()
 
     @property
     def architecture(self) -> Architecture:

@@ -4,6 +4,8 @@ import json
 import math
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib import metadata
@@ -110,7 +112,7 @@ def train_architecture(
             raise
         folder.settle(prepared.architecture, prepared.data.digest)
         session = _session(prepared)
-        if folder.session.is_file():
+        if folder.session.exists():
             load_session(folder.session, session)
         folder.mend_log(session.history)
         _train(session, len(prepared.train), folder, observer)
@@ -193,18 +195,26 @@ def _train(session: Session, images: int, folder: TrainingFolder, observer: Obse
             # The event first: of an epoch that the checkpoint does not know, it is dropped again.
             folder.log(record, seconds, images)
             late = late or session.step == session.steps
-            observer.event(EpochEvent(seconds, record, epochs, folder.path))
+            with _saved_if_stopped(folder, session):
+                observer.event(EpochEvent(seconds, record, epochs, folder.path))
         if late:
             save_session(folder.session, session)
             saved = time.monotonic()
         if session.step == session.steps:
             return
         session.advance()
-        try:
+        with _saved_if_stopped(folder, session):
             observer.tick("train", session.step, session.steps)
-        except BaseException:
-            save_session(folder.session, session)
-            raise
+
+
+@contextmanager
+def _saved_if_stopped(folder: TrainingFolder, session: Session) -> Iterator[None]:
+    """Saves the session if the observer raises."""
+    try:
+        yield
+    except BaseException:
+        save_session(folder.session, session)
+        raise
 
 
 def _finish(prepared: PreparedTraining, session: Session, folder: TrainingFolder) -> TrainingResult:

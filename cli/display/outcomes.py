@@ -36,6 +36,8 @@ def evolve_outcome(run: Path, space: "Space") -> list[str]:
     span = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     madds = space.madds
     here = shlex.quote(str(run))
+    found = space.provenance.get("notes")
+    notes = found if isinstance(found, list) else []
     lines = [
         f"Learned a space of {len(space.layers)} layers with {span} cells each: "
         f"{_count(space.size)} architectures,",
@@ -43,11 +45,12 @@ def evolve_outcome(run: Path, space: "Space") -> list[str]:
         f"the budget{_limit(space)}.",
         f"In {len(better)} of {len(space.layers)} layers an evolved cell is fitter than "
         "the reference cell.",
+        *(f"  Note: {note}." for note in notes if isinstance(note, str)),
     ]
     if best is not None:
         name, candidate = best
         lines += [
-            f"The best cell, in {name}: {notation(candidate.cell)}",
+            f"The best evolved cell, in {name}: {notation(candidate.cell)}",
             f"  has a fitness of {candidate.fitness or 0:+.4f} and arose {_birth(candidate)}.",
         ]
     lines += [

@@ -5,23 +5,11 @@ batch normalisation and activations do not count. Params are all trainable weigh
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from autospace.spaces.cells.cell import Cell, LayerShape
-from autospace.spaces.cells.operations import known_operation
+from autospace.spaces.cells.operations import Cost, known_operation
 
 SE_REDUCTION = 4
-
-
-class Cost(NamedTuple):
-    """MAdds and params of a part of a network."""
-
-    madds: int = 0
-    params: int = 0
-
-    def plus(self, other: "Cost") -> "Cost":
-        """Sum of both, entry by entry."""
-        return Cost(self.madds + other.madds, self.params + other.params)
 
 
 def total(costs: Iterable[Cost]) -> Cost:

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 from pydantic import BaseModel
 
 from autospace.spaces.cells.cell import LayerShape
-from autospace.spaces.cells.cost import Cost
 from autospace.spaces.cells.mobile import Mobile
+from autospace.spaces.cells.operations import Cost
 from autospace.spaces.errors import SpaceError, shown
 
 

@@ -6,13 +6,27 @@ operation is an entry in `OPERATIONS` here and a builder in that module.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from keyword import iskeyword
+from typing import Final, Literal, NamedTuple
 
 from autospace.spaces.checks import MAX_COUNT, MAX_NAME, check_integer, check_text
-from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.errors import SpaceError, located, raised, shown
 
 Kind = Literal["none", "skip", "depthwise", "average_pool", "max_pool", "own"]
-OperationCost = Callable[[int, int], tuple[int, int]]
+
+
+class Cost(NamedTuple):
+    """MAdds and params of a part of a network."""
+
+    madds: int = 0
+    params: int = 0
+
+    def plus(self, other: "Cost") -> "Cost":
+        """Sum of both, entry by entry."""
+        return Cost(self.madds + other.madds, self.params + other.params)
+
+
+OperationCost = Callable[[int, int], Cost]
 """From channels, and output pixels per channel, to MAdds and params."""
 
 
@@ -39,13 +53,13 @@ class Operation:
     def params(self, channels: int) -> int:
         """Trainable weights at this width, batch normalisation included."""
         if self.own_cost is not None:
-            return self.own_cost(channels, 1)[1]
+            return self.own_cost(channels, 1).params
         return channels * (self.kernel**2 + 2) if self.kind == "depthwise" else 0
 
     def madds(self, channels: int, pixels: int) -> int:
         """Multiply-accumulates for an output with this number of pixels per channel."""
         if self.own_cost is not None:
-            return self.own_cost(channels, pixels)[0]
+            return self.own_cost(channels, pixels).madds
         return channels * self.kernel**2 * pixels if self.kind == "depthwise" else 0
 
 
@@ -80,31 +94,49 @@ def own_operation(name: str, *, cost: OperationCost, symbol: str | None = None) 
     without torch can put it into `OPERATIONS` itself, which is enough to read files that use it.
 
     Args:
-        name: an identifier of ASCII letters, digits and `_`, which files and settings will use.
-        cost: gives MAdds and params, both integers, from channels and output pixels per channel.
-        symbol: its name in drawings; by default the name itself.
+        name: an identifier of ASCII letters, digits and `_`, which files and settings will use. It
+            is no keyword of Python.
+        cost: gives MAdds and params (`Cost`) from channels and output pixels per channel.
+        symbol: its name in drawings and in the notation of cells: letters, digits and `_`. By
+            default the name itself.
 
     Raises:
-        SpaceError: the name or symbol is not valid or is in use, or the cost is no two integers.
+        SpaceError: the name or symbol is not valid or is in use, or the cost is no `Cost` of two
+            integers.
     """
-    check_text("name", name, MAX_NAME)
-    if not (name.isascii() and name.isidentifier()):
-        raise SpaceError(
-            "name", f"{shown(name)}; allowed: letters, digits and _, but no digit first"
-        )
-    if name in OPERATIONS or name in RESERVED:
-        raise SpaceError("name", f"{shown(name)} is in use; allowed: any other name")
     symbol = name if symbol is None else symbol
+    check_text("name", name, MAX_NAME)
+    if not (name.isascii() and name.isidentifier()) or iskeyword(name):
+        allowed = "letters, digits and _, but no digit first and no keyword of Python"
+        raise SpaceError("name", f"{shown(name)}; allowed: {allowed}")
     check_text("symbol", symbol, MAX_NAME)
-    if any(symbol == other.symbol for other in OPERATIONS.values()):
-        raise SpaceError("symbol", f"{shown(symbol)} is in use; allowed: any other symbol")
-    for channels, pixels in ((6, 16), (16, 49)):
-        found = cost(channels, pixels)
-        if not (isinstance(found, tuple) and len(found) == 2):
-            raise SpaceError("cost", f"{shown(found)}; allowed: Cost(madds, params)")
-        for what, value in zip(("madds", "params"), found, strict=True):
-            check_integer(f"cost.{what}", value, 0, MAX_COUNT)
+    if not symbol.replace("_", "0").isalnum():
+        # Spaces, commas, bars and the like separate the parts of the notation.
+        raise SpaceError("symbol", f"{shown(symbol)}; allowed: letters, digits and _")
+    taken = RESERVED.union(*((name, other.symbol) for name, other in OPERATIONS.items()))
+    for what, word in (("name", name), ("symbol", symbol)):
+        if word in taken:
+            raise SpaceError(what, f"{shown(word)} is in use; allowed: any other {what}")
+    with located(name):
+        for channels in (6, 16):
+            few, many = _checked_cost(cost, channels, 16), _checked_cost(cost, channels, 49)
+            if few.params != many.params:
+                problem = f"{few.params} with 16 pixels, {many.params} with 49; allowed: the same"
+                raise SpaceError("cost.params", problem)
     return Operation(name, "own", symbol, own_cost=cost)
+
+
+def _checked_cost(cost: OperationCost, channels: int, pixels: int) -> Cost:
+    try:
+        found = cost(channels, pixels)
+    except Exception as error:
+        case = f"with {channels} channels and {pixels} pixels, {raised(error)}"
+        raise SpaceError("cost", f"{case}; allowed: Cost(madds, params)") from error
+    if not isinstance(found, Cost):
+        raise SpaceError("cost", f"{shown(found)}; allowed: Cost(madds, params)")
+    for what, value in found._asdict().items():
+        check_integer(f"cost.{what}", value, 0, MAX_COUNT)
+    return found
 
 
 def known_operation(name: str) -> Operation:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from autospace.spaces.cells.cell import LayerShape
-from autospace.spaces.cells.cost import Cost
 from autospace.spaces.cells.family import FAMILIES, Family, cell_cost, family_of
+from autospace.spaces.cells.operations import Cost
 from autospace.spaces.cost import Budget
 from autospace.spaces.errors import SpaceError, located, shown
 from autospace.spaces.files import document as doc

@@ -4,11 +4,11 @@ import os
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from autospace.spaces.cells.family import FAMILIES
 from autospace.spaces.checks import MAX_NAME
-from autospace.spaces.errors import SpaceError
+from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.files import document as doc
 from autospace.spaces.files.codec import read, skeleton_from
 from autospace.spaces.files.reading import header_of, parse_json, read_text, validated
@@ -111,6 +111,9 @@ def skeleton_of(source: str) -> Skeleton:
 
 def load_any(source: str | Path) -> Space | Architecture:
     """A space or architecture: a file, a run folder, or a built-in as `NAME@SKELETON`."""
+    if not isinstance(source, str | Path):
+        problem = f"{shown(source)}; allowed: a file, a run folder, or a built-in as text"
+        raise SpaceError("space", problem)
     # os.path, unlike pathlib, answers False to names that no file system takes.
     if not os.path.lexists(source):
         if "@" in str(source):
@@ -120,7 +123,7 @@ def load_any(source: str | Path) -> Space | Architecture:
     path = Path(source)
     if path.is_dir():
         if not (path / SPACE_FILE).exists():
-            raise SpaceError(str(path), f"the folder has no {SPACE_FILE}; has the run finished?")
+            raise SpaceError(str(path), _without_space(path))
         path = path / SPACE_FILE
     value = read(path)
     if isinstance(value, Skeleton):
@@ -138,6 +141,22 @@ def load(source: str | Path) -> Space:
     if not isinstance(value, Space):
         raise SpaceError(str(source), f"an architecture; allowed: format {doc.SPACE_FORMAT}")
     return value
+
+
+def _without_space(folder: Path) -> str:
+    """The problem of a folder that holds no space."""
+    for name, kind, allowed in _OTHER_RUNS:
+        if (folder / name).exists():
+            return f"holds {kind}, not a space; allowed: {folder / name}{allowed}"
+    return f"the folder has no {SPACE_FILE}; has the run finished?"
+
+
+# A training's folder has no best.json, and a search's has no architecture.json.
+_OTHER_RUNS: Final = (
+    ("best.json", "a search", ", the architecture that it found"),
+    ("architecture.json", "a training", ", the architecture that it trains"),
+    ("comparison.json", "a comparison", " with autospace report"),
+)
 
 
 @cache
@@ -168,7 +187,7 @@ def load_architecture(source: str | Path, space: Space | None = None) -> Archite
         SpaceError: it does not exist, is not valid or leaves a choice open, or it is a flat file
             without a space.
     """
-    if os.path.isfile(source) and Path(source).suffix != ".toml":
+    if isinstance(source, str | Path) and os.path.isfile(source) and Path(source).suffix != ".toml":
         try:
             choices = parse_json(read_text(Path(source)))
             if isinstance(choices, dict) and "format" not in choices:

@@ -48,6 +48,13 @@ def test_a_space_of_references_alone_has_no_best(capsys: pytest.CaptureFixture[s
     assert "Operations in the evolved cells: none." in out
 
 
+def test_a_remark_on_the_result_follows_what_it_is_about() -> None:
+    noted = replace(SPACE, provenance={"notes": ["fitness is measured on 6 images only"]})
+    lines = outcome(Path("run"), noted)
+    assert lines[3] == "  Note: fitness is measured on 6 images only."
+    assert "  Note" not in "".join(outcome(Path("run"), SPACE))
+
+
 def test_uneven_layers_and_huge_spaces_are_said_shortly() -> None:
     first = SPACE.layers[0]
     shorter = Layer(first.shape, first.candidates[2:])

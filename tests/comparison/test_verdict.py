@@ -47,6 +47,15 @@ def test_without_a_winner_it_says_what_is_excluded() -> None:
     )
 
 
+@pytest.mark.parametrize("paired", [True, False])
+def test_equal_errors_are_no_verdict_and_exclude_nothing(paired: bool) -> None:
+    (pair,) = compare_pairs([[0.5] * 6] * 2, ["a", "b"], paired=paired, method="train")
+    assert pair.verdict == "none"
+    assert pair.sentence == (
+        "no verdict: all errors are equal of a and b, network by network (6 per space)"
+    )
+
+
 @pytest.mark.parametrize("method", PROXIES)
 def test_a_proxy_is_called_a_proxy(method: EvaluationMethod) -> None:
     errors = [[5.0, 6, 7, 8, 9, 10], [1.0, 2, 3, 4, 5, 3]]

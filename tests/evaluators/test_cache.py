@@ -54,7 +54,7 @@ def test_a_damaged_file_counts_as_absent(tmp_path: Path, text: str) -> None:
     assert cache.get(TASK) == Evaluation(2.0)
 
 
-@pytest.mark.parametrize("score", ["high", None, 1e999])
+@pytest.mark.parametrize("score", ["high", None, 1e999, 10**400])
 def test_a_score_that_is_no_number_counts_as_absent(tmp_path: Path, score: object) -> None:
     cache = EvaluationCache(tmp_path, {})
     cache.put(TASK, Evaluation(1.0))

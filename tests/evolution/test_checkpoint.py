@@ -87,6 +87,14 @@ MEMBER = ["layers", 0, "known", 0]
         _set(["layers"], {}),
         _set(["layers"], []),
         _set(["layers", 0, "members"], ["c9999"]),
+        _set(["layers", 0, "members"], []),
+        _set(["layers", 0, "hall"], []),
+        _set(["layers", 0, "references"], []),
+        _set(["history", 0, "round"], 1),
+        _set([*MEMBER, "fitness"], 1e308),
+        _set([*MEMBER, "fitness"], 10**400),
+        TEXT.replace("{", '{"round":0,', 1),
+        "\ufeff" + TEXT,
         _set(["layers", 0, "born"], "8"),
         _set(["layers", 0, "seen"], [1]),
         _set(["layers", 0, "extra"], 1),
@@ -106,6 +114,7 @@ def test_a_damaged_checkpoint_is_one_line_that_says_so(text: str) -> None:
         state_from_json(text, SKELETON)
     message = str(caught.value)
     assert message.startswith("checkpoint: damaged")
+    assert not set(message.split()) & {"zip()", "recursion", "Exceeds"}  # of Python, not of ours
     assert message.isprintable()
     assert len(message) < 400
 

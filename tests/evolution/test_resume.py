@@ -265,6 +265,24 @@ def test_a_damaged_checkpoint_is_one_line_and_is_left_as_it_is(
         assert name in found["error"]
         assert "\n" not in found["error"]
         assert path.read_bytes() == sound[:100]
+        path.unlink()
+        path.mkdir()
+        before = (run / "events.jsonl").read_bytes()
+        found = server.run(run)
+        assert (found["code"], name in found["error"]) == (2, True)
+        assert (run / "events.jsonl").read_bytes() == before
+        path.rmdir()
         path.write_bytes(sound)
+    state = run / "checkpoint" / "state.json"
+    sound = state.read_bytes()
+    state.unlink()
+    before = (run / "events.jsonl").read_bytes()
+    assert before.count(b"\n") > 1
+    found = server.run(run)
+    assert found["code"] == 2
+    assert "events.jsonl: has " in found["error"]
+    assert "checkpoint that they belong to is missing; put it back" in found["error"]
+    assert (run / "events.jsonl").read_bytes() == before
+    state.write_bytes(sound)
     assert server.run(run)["code"] == 0
     _check_equal(run, whole)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from autospace.evolution import toolbox as evolution
 from autospace.evolution.population import Drawn, LayerRecord, Member
 from autospace.spaces import DEFAULT_OPERATIONS, Cell, mbconv
-from autospace.spaces.cells.cost import Cost
+from autospace.spaces.cells.operations import Cost
 from autospace.spaces.cells.variation import CellPrior, random_cell
 from tests.tiny import PRIOR, member, operators
 

@@ -1,6 +1,7 @@
 """Sums over a table, and the budget that they promise."""
 
 import random
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -84,7 +85,7 @@ def test_no_network_of_allowed_cells_is_over_the_limit(
         for some, shape in zip(allowed, skeleton.shapes, strict=True)
     ]
     for network in (most_expensive, [rng.choice(some) for some in allowed]):
-        assert prediction.network_ns(network) <= limit * 1e6
+        assert prediction.network_ns(network) <= Fraction(repr(limit)) * 10**6
 
 
 def test_reference_is_what_the_most_expensive_reference_architecture_takes() -> None:

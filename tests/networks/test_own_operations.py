@@ -55,6 +55,19 @@ class Blur(nn.Module):
         )
 
 
+class Then(Blur):
+    """A blur, then a function of the result."""
+
+    def __init__(
+        self, channels: int, stride: int, last: Callable[[torch.Tensor], torch.Tensor]
+    ) -> None:
+        super().__init__(channels, stride)
+        self.last = last
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(super().forward(x))
+
+
 def blur_cost(channels: int, pixels: int) -> Cost:
     return Cost(9 * channels * pixels, channels)
 
@@ -196,10 +209,10 @@ def _register(**changes: Any) -> Callable[[], object]:
         (_register(name="gate"), 'name: "gate" is in use'),
         (_register(symbol="dw3"), 'symbol: "dw3" is in use'),
         (_register(cost=lambda channels, pixels: 3), r"cost: 3; allowed: Cost\(madds, params\)"),
-        (_register(cost=lambda channels, pixels: (1.5, 0)), "cost.madds: 1.5; allowed: 0 to"),
-        (_register(cost=lambda channels, pixels: (0, -1)), "cost.params: -1; allowed: 0 to"),
+        (_register(cost=lambda channels, pixels: Cost(1.5, 0)), "cost.madds: 1.5; allowed: 0 to"),
+        (_register(cost=lambda channels, pixels: Cost(0, -1)), "cost.params: -1; allowed: 0 to"),
         (
-            _register(cost=lambda channels, pixels: (0, 9 * channels)),
+            _register(cost=lambda channels, pixels: Cost(0, 9 * channels)),
             "blur.cost: 54 params with 6 channels and stride 1; allowed: 6",
         ),
         (_register(build=lambda channels, stride: None), "blur.build: a NoneType"),
@@ -210,10 +223,55 @@ def _register(**changes: Any) -> Callable[[], object]:
         ),
         (
             _register(
-                cost=lambda channels, pixels: (0, 0),
+                cost=lambda channels, pixels: Cost(0, 0),
                 build=lambda channels, stride: nn.Sequential(nn.Dropout(), nn.MaxPool2d(1, stride)),
             ),
             "two outputs for one input differ",
+        ),
+        (_register(name="class"), 'name: "class"; allowed: .* no keyword of Python'),
+        (_register(name="dw3", symbol="blur"), 'name: "dw3" is in use'),
+        (_register(symbol="a>b, |"), 'symbol: "a>b, |"; allowed: letters, digits and _'),
+        (_register(symbol="max_pool_3x3"), 'symbol: "max_pool_3x3" is in use'),
+        (_register(symbol="se"), 'symbol: "se" is in use'),
+        (_register(cost=5), r"blur.cost: with 6 channels and 16 pixels, raises TypeError: .*; all"),
+        (_register(cost=lambda channels, pixels: 1 // 0), "raises ZeroDivisionError: integer div"),
+        (
+            _register(cost=lambda channels, pixels: (9 * channels * pixels, channels)),
+            r"blur.cost: a tuple; allowed: Cost\(madds, params\)",
+        ),
+        (
+            _register(cost=lambda channels, pixels: Cost(channels * pixels, channels)),
+            "blur.cost: 294 MAdds with 6 channels and stride 1; allowed: 2646, as the module has",
+        ),
+        (
+            _register(cost=lambda channels, pixels: Cost(9 * channels * pixels, channels * pixels)),
+            "blur.cost.params: 96 with 16 pixels, 294 with 49; allowed: the same",
+        ),
+        (
+            _register(build=lambda channels: None),
+            "blur.build: with 6 channels and stride 1, raises TypeError: .* 2 were given; allowed:",
+        ),
+        (_register(build=lambda channels, stride: nn.Linear(1, 1)), "raises RuntimeError: mat1"),
+        (
+            _register(build=lambda c, stride: nn.MaxPool2d(1, stride, return_indices=True)),
+            "blur.build: with 6 channels and stride 1, the output is a tuple; allowed: a tensor",
+        ),
+        (
+            _register(build=lambda channels, stride: Then(channels, stride, torch.Tensor.double)),
+            "torch.float32 becomes torch.float64; allowed: the type of the input",
+        ),
+        (
+            _register(build=lambda channels, stride: Then(channels, stride, lambda x: x / 0)),
+            "the output is not finite; allowed: finite numbers",
+        ),
+        (
+            _register(build=lambda channels, stride: nn.ReLU(inplace=True)),
+            "blur.build: with 6 channels and stride 1, it changes its input; allowed: a new output",
+        ),
+        (
+            # It writes, but no number of the test's input is large enough to change.
+            _register(build=lambda channels, stride: nn.Hardtanh(-99, 99, inplace=True)),
+            "it changes its input",
         ),
     ],
 )

@@ -118,6 +118,17 @@ def test_the_least_that_a_file_may_hold_is_enough(tmp_path: Path) -> None:
         (lambda f: f["spaces"][1]["edf"]["share"].pop(), "have different lengths"),
         (lambda f: f["pairs"][0].update(b=2), "refers to space 2; allowed: 0 to 1"),
         (lambda f: f.update(verdict="maybe"), "verdict"),
+        (
+            lambda f: f["spaces"][0]["errors"].__setitem__(0, -0.1),
+            r"errors\[0\]: -0.1; allowed: 0 t",
+        ),
+        (
+            lambda f: f.update(interval=[1e308, 1e308]),
+            r"interval\[0\]: 1e\+308; allowed: 1e\+100 or l",
+        ),
+        (lambda f: f.update(interval=[0.9, 0.8]), "interval: 0.9 to 0.8; allowed: around"),
+        (lambda f: f["pairs"][0].update(interval=[0.9, 0.8]), r"pairs\[0\].interval: 0.9 to 0.8"),
+        (lambda f: f.update(samples=2**63), "samples: 9223372036854775808; allowed"),
         (lambda f: f["spaces"].pop(), "spaces"),
     ],
 )

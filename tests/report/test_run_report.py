@@ -154,9 +154,10 @@ def test_a_damaged_log_costs_only_what_was_in_the_damaged_lines(tmp_path: Path) 
     lines = log.read_text().splitlines()
     lines[1] = lines[1][:100]
     lines[2] = json.dumps(json.loads(lines[2]) | {"seconds": "long", "memory_mb": -1})
+    lines[3] = lines[3].replace('"seconds": ', '"seconds": 1' + 400 * "0")
     log.write_text("\n".join(["[]", '{"round": true}', "[" * 9999, *lines]))
     record = read_run(tmp_path / "run")
-    assert sorted(record.log) == [0, *range(2, len(lines))]
+    assert sorted(record.log) == [0, 2, *range(4, len(lines))]
     assert (record.log[2].seconds, record.log[2].memory_mb) == (None, None)
     assert not record.logged_in_full
     parsed(report_text(tmp_path / "run"))

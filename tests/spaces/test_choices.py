@@ -214,3 +214,26 @@ def test_a_limit_that_nothing_meets_is_refused() -> None:
     ):
         Choices(MBCONV, limits_of(MBCONV, Budget(max_madds=int(cheapest) - 1)))
     Choices(MBCONV, limits_of(MBCONV, Budget(max_madds=int(cheapest))))
+
+
+@given(
+    st.floats(0, 10),
+    st.lists(st.lists(st.floats(0, 10), min_size=1, max_size=3), min_size=2, max_size=2),
+)
+def test_the_limit_that_the_message_names_is_enough_and_no_smaller_one_is(
+    fixed: float, table: list[list[float]]
+) -> None:
+    limit = Limit("t", 0.0, fixed, tuple(map(tuple, table)))
+    named = float(f"{limit.cheapest:,}")
+    path = [row.index(min(row)) for row in table]
+    assert replace(limit, most=named).allows(path)
+    assert not replace(limit, most=math.nextafter(named, -1)).allows(path)
+
+
+def test_the_message_names_a_limit_that_is_enough() -> None:
+    space = load("mbconv@digits")
+    rows = tuple((0.1,) * len(layer.candidates) for layer in space.layers)
+    with pytest.raises(SearchError, match="cheapest architecture of the space has ") as caught:
+        Choices(space, (Limit("t", 0.05, 0.1, rows),))
+    named = float(str(caught.value).split("has ")[1].split(";")[0])
+    assert Choices(space, (Limit("t", named, 0.1, rows),)).allows((0,) * len(rows))

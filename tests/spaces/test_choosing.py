@@ -25,6 +25,23 @@ def test_a_flat_file_is_read_against_its_space(tmp_path: Path) -> None:
     assert load_architecture(path, MBCONV) == DRAWN
 
 
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("best.json", "holds a search, not a space; allowed: {}, the architecture that it found"),
+        ("architecture.json", "holds a training, not a space; allowed: {}, the architecture that"),
+        ("comparison.json", "holds a comparison, not a space; allowed: {} with autospace report"),
+    ],
+)
+def test_the_folder_of_another_run_says_what_to_name(
+    tmp_path: Path, file: str, expected: str
+) -> None:
+    (tmp_path / file).touch()
+    with pytest.raises(SpaceError) as caught:
+        load(tmp_path)
+    assert expected.format(tmp_path / file) in str(caught.value)
+
+
 def test_a_space_of_one_architecture_is_that_architecture() -> None:
     space = load("reference@cifar")
     assert load_architecture("reference@cifar") == space.architecture(space.reference)

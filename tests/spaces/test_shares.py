@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.spaces import Budget, Cell, Skeleton, mbconv
-from autospace.spaces.cells.cost import Cost
 from autospace.spaces.cells.family import cell_cost
+from autospace.spaces.cells.operations import Cost
 from autospace.spaces.cost import (
     BudgetError,
     Share,

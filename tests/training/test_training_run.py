@@ -16,6 +16,7 @@ from autospace.evolution.folder import RunFolder
 from autospace.evolution.settings import Config
 from autospace.networks.network import Network
 from autospace.networks.weights import load_metadata, load_weights
+from autospace.progress import Event
 from autospace.runs.errors import CheckpointError, ConfigError, RunError
 from autospace.runs.settings import to_toml
 from autospace.spaces import Architecture, load_architecture
@@ -75,6 +76,22 @@ def test_the_saved_weights_have_the_accuracy_that_the_result_states(tmp_path: Pa
     assert found.accuracy == result["test_accuracy"] == float(about["test_accuracy"])
     assert found.loss == pytest.approx(result["test_loss"], rel=1e-4)
     assert json.loads(about["classes"]) == list(data.classes) == result["data"]["classes"]
+
+
+class _Stopping(Watcher):
+    """Stops the training after its first epoch."""
+
+    def event(self, event: Event) -> None:
+        raise KeyboardInterrupt
+
+
+def test_an_observer_that_stops_at_an_epoch_loses_no_step(tmp_path: Path) -> None:
+    folder = TrainingFolder.create(tmp_path / "run", config())
+    with pytest.raises(KeyboardInterrupt):
+        train_architecture(folder, _Stopping(), architecture=architecture(tmp_path))
+    watcher = Watcher()
+    train_architecture(TrainingFolder.open(folder.path), watcher)
+    assert watcher.phases == ["train"] * (STEPS - STEPS // EPOCHS)
 
 
 class _Guarded:

@@ -10,6 +10,7 @@ import lzma
 import math
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
@@ -26,6 +27,8 @@ from autospace.data.readers.convert import as_examples, finish
 from autospace.data.request import Request, Source
 from autospace.data.settings import PYTHON
 from autospace.runs.files import write_atomically
+from autospace.spaces.checks import check_text
+from autospace.spaces.errors import SpaceError, shown
 
 _TRAIN_AND_TEST = ("x_train", "y_train", "x_test", "y_test")
 _TOGETHER = ("images", "labels")
@@ -206,13 +209,24 @@ def images(
     Example:
         >>> data = images((x_train, y_train), (x_test, y_test), classes=["cat", "dog"])
     """
-    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
-        raise DataError(f"images: name {name[:80]!r}; allowed: 1 to {_LONGEST_NAME} characters")
-    if isinstance(classes, str):
-        raise DataError(f"images: classes {classes[:80]!r} is one string; allowed: a list of names")
-    names = None if classes is None else tuple(str(each) for each in classes)
+    try:
+        check_text("images: name", name, _LONGEST_NAME)
+    except SpaceError as error:
+        raise DataError(str(error)) from None
+    names = None if classes is None else _class_names(classes)
     rest = None if test is None else _split("test images", test)
     return finish(name, Request(), _split("train images", train), rest, names)
+
+
+def _class_names(given: Any) -> tuple[str, ...]:
+    fits = isinstance(given, Sequence) and not isinstance(given, str)
+    wrong = [each for each in given if not isinstance(each, str)] if fits else [given]
+    if wrong:
+        raise DataError(f"images: classes: {shown(wrong[0])}; allowed: a list of names")
+    twice = [each for each, count in Counter(given).items() if count > 1]
+    if twice:
+        raise DataError(f"images: classes: {shown(twice[0])} occurs twice; allowed: distinct names")
+    return tuple(given)
 
 
 def save_images(path: Path, data: DataSet) -> None:

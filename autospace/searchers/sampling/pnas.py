@@ -21,7 +21,7 @@ from autospace.searchers.fitness_search import FitnessName, FitnessSearch, make_
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.cells.cell import MIXES
-from autospace.spaces.cells.cost import Cost
+from autospace.spaces.cells.operations import Cost
 from autospace.spaces.choices import Choice, Choices
 from autospace.spaces.space import Candidate
 
