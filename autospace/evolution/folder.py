@@ -208,7 +208,8 @@ def _layer_in(
             problem = f"no cell {shown(unknown[0])}" if unknown else "none"
             raise SpaceError(name, f"{problem}; allowed: one or more ids of known cells")
         groups.append(tuple(known[identity] for identity in identities))
-    return LayerState(*groups, frozenset(layer.seen), layer.born)
+    members, hall, references = groups
+    return LayerState(members, hall, references, frozenset(layer.seen), layer.born)
 
 
 def _member_out(member: Member) -> dict[str, Any]:

@@ -209,7 +209,10 @@ def _register(**changes: Any) -> Callable[[], object]:
         (_register(name="gate"), 'name: "gate" is in use'),
         (_register(symbol="dw3"), 'symbol: "dw3" is in use'),
         (_register(cost=lambda channels, pixels: 3), r"cost: 3; allowed: Cost\(madds, params\)"),
-        (_register(cost=lambda channels, pixels: Cost(1.5, 0)), "cost.madds: 1.5; allowed: 0 to"),
+        (
+            _register(cost=lambda channels, pixels: Cost(1.5, 0)),  # type: ignore[arg-type]
+            "cost.madds: 1.5; allowed: 0 to",
+        ),
         (_register(cost=lambda channels, pixels: Cost(0, -1)), "cost.params: -1; allowed: 0 to"),
         (
             _register(cost=lambda channels, pixels: Cost(0, 9 * channels)),
