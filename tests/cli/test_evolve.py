@@ -21,6 +21,12 @@ from tests.evolution.runs import SKELETON
 Golden = Callable[[str, str], None]
 
 
+FEW = (
+    "fitness is measured on 30 images only, so that chance has a large part in the result; 100 "
+    "images or more are better"
+)
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> list[object]:
     """Options of a run of half a second."""
@@ -70,7 +76,8 @@ def test_a_space_is_learned_and_the_outcome_told(
     evolve: Callable[..., Ran], tiny: list[object], tmp_path: Path
 ) -> None:
     ran = evolve(*tiny, "--out", "run", "--progress", "none")
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (0, f"{FEW}\n")
+    assert f"  Note: {FEW}." in ran.out
     space = load(tmp_path / "work" / "run")
     assert f"Learned a space of 2 layers with 5 cells each: {space.size} architectures," in ran.out
     assert "autospace show run" in ran.out
@@ -258,6 +265,7 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
         assert (ran.code, ran.out) == (130, "")
         quoted = f"'{name}'" if " " in name else name
         assert ran.err == (
+            f"{FEW}\n"
             "stopping after this step; press Ctrl-C again to stop at once\n"
             f"interrupted; nothing is lost: autospace evolve --resume {quoted}\n"
         )
@@ -306,6 +314,7 @@ def test_a_real_ctrl_c_in_a_real_process(tiny: list[object], tmp_path: Path, run
                 process.send_signal(signal.SIGINT)
     assert process.returncode == 130
     assert [each["text"] for each in events if each["event"] == "message"] == [
+        FEW,
         "stopping after this step; press Ctrl-C again to stop at once",
         f"interrupted; nothing is lost: autospace evolve --resume {tmp_path / 'run'}",
     ]

@@ -146,7 +146,7 @@ def test_what_is_refused_is_named(given: Any, complaint: str) -> None:
 def test_wrong_names_and_classes_are_refused() -> None:
     with pytest.raises(DataError, match=r"train label 2 is out of range; allowed: 0\.\.1"):
         images((PIXELS, LABELS), TEST, classes=["a", "b"])
-    with pytest.raises(DataError, match="classes 'ab' is one string"):
+    with pytest.raises(DataError, match='classes: "ab"; allowed: a list of names'):
         images((PIXELS, LABELS), TEST, classes="ab")
     for name in ("", "a\nb", "a" * 101):
         with pytest.raises(DataError, match="allowed: 1 to 100"):
