@@ -83,8 +83,13 @@ def shown(value: object) -> str:
     elif isinstance(value, list | dict):
         text = "a list" if isinstance(value, list) else "an object"
     else:
-        text = f"a {type(value).__name__}"
+        text = named(type(value).__name__)
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
+
+
+def named(kind: str) -> str:
+    """A type with its article: `a list`, `an int64`."""
+    return f"{'an' if kind[:1].lower() in set('aeiou') else 'a'} {kind}"
 
 
 def raised(error: Exception) -> str:

@@ -56,11 +56,12 @@ def few_measured(what: str, images: int) -> tuple[str, ...]:
     )
 
 
-def split_test(labels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def split_test(labels: torch.Tensor, where: object) -> tuple[np.ndarray, np.ndarray]:
     """The fixed 80/20 division of a data set that comes without a test split.
 
     Args:
         labels: int64 [N].
+        where: What the error names.
 
     Returns:
         Indices of training and test examples, each ascending; the same for every seed.
@@ -71,7 +72,7 @@ def split_test(labels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     chosen = _fraction(labels, TEST_FRACTION, derived_seed(TEST_SEED, _TEST))
     if not len(chosen):
         raise DataError(
-            f"{len(labels)} examples cannot be split into train and test; "
+            f"{where}: {len(labels)} examples cannot be split into train and test; "
             "allowed: two or more examples of a class"
         )
     return _others(chosen, len(labels)), chosen

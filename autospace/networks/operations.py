@@ -17,7 +17,7 @@ from autospace.spaces.cells.operations import (
     known_operation,
     own_operation,
 )
-from autospace.spaces.errors import SpaceError, located, raised
+from autospace.spaces.errors import SpaceError, located, named, raised
 
 
 class ConvNorm(FusibleConvolution):
@@ -197,7 +197,9 @@ def _check_build(
     try:
         module = build(channels, stride)
         if not isinstance(module, nn.Module):
-            raise SpaceError("build", f"a {type(module).__name__} {case}; allowed: torch.nn.Module")
+            raise SpaceError(
+                "build", f"{named(type(module).__name__)} {case}; allowed: torch.nn.Module"
+            )
         _check_outputs(module, x, [_CHECKED_IMAGES, channels, side, side], case)
         madds = _counted_madds(module, x)
     except SpaceError:
@@ -219,7 +221,7 @@ def _check_outputs(module: nn.Module, x: torch.Tensor, wanted: list[int], case: 
     if x._version != version or not torch.equal(x, kept):
         raise SpaceError("build", f"{case}, it changes its input; allowed: a new output")
     if not isinstance(found, torch.Tensor):
-        problem = f"{case}, the output is a {type(found).__name__}; allowed: a tensor"
+        problem = f"{case}, the output is {named(type(found).__name__)}; allowed: a tensor"
         raise SpaceError("build", problem)
     if list(found.shape) != wanted:
         problem = f"{case}, {list(x.shape)} becomes {list(found.shape)}; allowed: {wanted}"

@@ -81,6 +81,7 @@ def parse_json(text: str, entries: int = MAX_ENTRIES) -> Any:
         raise SpaceError("", f"too many values; allowed: up to {MAX_VALUES}")
     if text.count("[") + text.count("{") > MAX_CONTAINERS:
         raise SpaceError("", f"too many lists and objects; allowed: up to {MAX_CONTAINERS}")
+    _refuse_mark(text)
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -91,8 +92,7 @@ def parse_json(text: str, entries: int = MAX_ENTRIES) -> Any:
     except SpaceError:
         raise
     except ValueError as error:
-        # Python refuses to convert integers of thousands of digits, and states how to allow it.
-        raise SpaceError("", f"not JSON: {_first_line(str(error)).split(';')[0]}") from None
+        raise SpaceError("", f"not JSON: {_of_digits(error)}") from None
     return plain(value, entries=entries)
 
 
@@ -104,13 +104,26 @@ def parse_toml(text: str) -> Any:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.count(".") > MAX_DEPTH:
             raise SpaceError("", f"too many dots in line {number}; allowed: up to {MAX_DEPTH}")
+    _refuse_mark(text)
     try:
         value = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, ValueError) as error:
-        raise SpaceError("", f"not TOML: {_first_line(str(error)).split(';')[0]}") from None
+    except ValueError as error:
+        raise SpaceError("", f"not TOML: {_of_digits(error)}") from None
     except RecursionError:
         raise SpaceError("", f"nested deeper than {MAX_DEPTH} levels") from None
     return plain(value)
+
+
+def _of_digits(error: ValueError) -> str:
+    """The problem; where Python gives up on an integer, not in Python's words."""
+    is_syntax = isinstance(error, json.JSONDecodeError | tomllib.TOMLDecodeError)
+    return _first_line(str(error)) if is_syntax else "an integer has thousands of digits"
+
+
+def _refuse_mark(text: str) -> None:
+    if text.startswith("\ufeff"):
+        problem = "begins with a byte order mark; allowed: UTF-8 without one"
+        raise SpaceError("", problem)
 
 
 class Header(NamedTuple):

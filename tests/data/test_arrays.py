@@ -132,7 +132,7 @@ REFUSED: list[tuple[Any, str]] = [
     (Pairs([(PIXELS[0], 0.5)]), r"\[0\]: labels are float64"),
     (Pairs([(PIXELS, 0)]), r"\[0\]: has the shape \[30, 3, 8, 8\]; allowed: \[C, H, W\]"),
     (Stream(), "a Stream has no length; allowed: .* or a map-style Dataset"),
-    (7, "a int has no length"),
+    (7, "an int has no length"),
 ]
 
 

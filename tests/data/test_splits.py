@@ -101,11 +101,11 @@ def test_allocate_sums_up_and_stays_within_one_of_the_ideal(case: tuple[list[int
 
 def test_the_test_split_is_a_fixed_fifth() -> None:
     labels = torch.tensor([0] * 50 + [1] * 100)
-    train, test = split_test(labels)
+    train, test = split_test(labels, "mine")
     assert len(test) == 30
     assert Counter(labels[torch.from_numpy(test)].tolist()) == {0: 10, 1: 20}
     assert sorted([*train, *test]) == list(range(150))
-    assert test.tolist() == split_test(labels)[1].tolist()
+    assert test.tolist() == split_test(labels, "mine")[1].tolist()
 
 
 def test_take_copies_in_the_order_asked_for() -> None:
@@ -171,3 +171,8 @@ def test_data_sets_are_values() -> None:
     with pytest.raises(AttributeError):
         data.name = "y"  # type: ignore[misc]
     assert isinstance(data, DataSet)
+
+
+def test_what_cannot_be_split_is_named() -> None:
+    with pytest.raises(DataError, match=r"^mine: 2 examples cannot be split into train and test; "):
+        split_test(torch.tensor([0, 1]), "mine")

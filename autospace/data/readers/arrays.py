@@ -28,7 +28,7 @@ from autospace.data.request import Request, Source
 from autospace.data.settings import PYTHON
 from autospace.runs.files import write_atomically
 from autospace.spaces.checks import check_text
-from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.errors import SpaceError, named, shown
 
 _TRAIN_AND_TEST = ("x_train", "y_train", "x_test", "y_test")
 _TOGETHER = ("images", "labels")
@@ -290,7 +290,9 @@ def _items(where: str, given: LabelledImages) -> tuple[np.ndarray, np.ndarray]:
         count = len(given)
     except TypeError:
         allowed = "allowed: a tuple (images, labels) or a map-style Dataset of (image, label)"
-        raise DataError(f"{where}: a {type(given).__name__} has no length; {allowed}") from None
+        raise DataError(
+            f"{where}: {named(type(given).__name__)} has no length; {allowed}"
+        ) from None
     if not count:
         raise DataError(f"{where}: the dataset is empty; allowed: at least one image")
     pixels: list[np.ndarray] = []
@@ -310,7 +312,7 @@ def _items(where: str, given: LabelledImages) -> tuple[np.ndarray, np.ndarray]:
 def _pair(where: str, item: Any) -> tuple[np.ndarray, np.ndarray]:
     """An image as uint8 [C, H, W], and its label as an array without axes."""
     if not isinstance(item, tuple | list) or len(item) != 2:
-        raise DataError(f"{where}: a {type(item).__name__}; allowed: a pair (image, label)")
+        raise DataError(f"{where}: {named(type(item).__name__)}; allowed: a pair (image, label)")
     image, label = item
     if isinstance(image, Image.Image):
         image = image if image.mode in ("L", "RGB") else image.convert("RGB")

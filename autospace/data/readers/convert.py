@@ -45,7 +45,7 @@ def finish(
     if classes is None:
         classes, train, test = _relabel(name, train, test)
     if test is None:
-        kept, held_out = split_test(train.labels)
+        kept, held_out = split_test(train.labels, name)
         train, test = train.take(kept), train.take(held_out)
         notes += (f"no test split: {len(test)} of {len(train) + len(test)} examples are held out",)
     train, test = _limit(train, request), _limit(test, request)

@@ -97,7 +97,7 @@ def list_folder(root: Path, request: Request) -> Listing:
 
 def _list_one(root: Path, folder: Path, request: Request) -> Listing:
     classes, files = _list_split(folder)
-    kept, held_out = split_test(_labels(files))
+    kept, held_out = split_test(_labels(files), folder)
     note = f"no test folder: {len(held_out)} of {len(files)} images are held out"
     train = tuple(files[index] for index in kept)
     test = tuple(files[index] for index in held_out)

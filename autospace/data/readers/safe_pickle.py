@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autospace.data.errors import DataError
+from autospace.spaces.errors import named
 
 _OPCODES = frozenset({
     "PROTO", "FRAME", "STOP", "POP", "MARK", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD",
@@ -54,7 +55,7 @@ def read_pickle(where: str, content: bytes) -> dict[str, Any]:
             "allowed: a file of the official archive"
         ) from error
     if not isinstance(value, dict):
-        raise DataError(f"{where}: holds a {type(value).__name__}; allowed: a dictionary")
+        raise DataError(f"{where}: holds {named(type(value).__name__)}; allowed: a dictionary")
     return {_text(key): _plain(where, item) for key, item in value.items()}
 
 
