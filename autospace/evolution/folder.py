@@ -140,7 +140,7 @@ def _check_history(document: _State[Any], layers: int) -> None:
             problem = f"{count} layers, so it belongs to another run; allowed: {layers}"
             raise SpaceError(name, problem)
     rounds = [record.round for record in document.history]
-    if rounds != list(range(document.round)):
+    if len(rounds) != document.round or rounds != list(range(len(rounds))):
         problem = f"{len(rounds)} rounds; allowed: one for each round up to {document.round}"
         raise SpaceError("history", problem)
 

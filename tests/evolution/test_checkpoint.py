@@ -80,6 +80,7 @@ MEMBER = ["layers", 0, "known", 0]
         _set(["version"], "1"),
         _set(["round"], -1),
         _set(["round"], 3),
+        _set(["round"], 2**63),
         _set(["round"], 1.5),
         _set(["history"], []),
         _set(["history", 0, "layers"], []),
