@@ -53,7 +53,7 @@ class Limit:
     @cached_property
     def cheapest(self) -> float:
         """The cost of the cheapest architecture, rounded up: the smallest limit that allows it."""
-        exact = Fraction(self._whole(self.fixed) + sum(map(min, self.costs)), self._unit)
+        exact = Fraction(self.fixed) + sum(Fraction(min(row)) for row in self.table)
         if exact.denominator == 1:
             return int(exact)
         nearest = float(exact)

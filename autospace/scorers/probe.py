@@ -24,7 +24,6 @@ reference's.
 """
 
 import math
-import statistics
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -35,7 +34,7 @@ from torch.nn import functional as F
 
 from autospace.compute.execution import widened
 from autospace.networks.cells import CellModule
-from autospace.networks.features import LayerInput, Steps, layer_inputs, layer_traces
+from autospace.networks.features import LayerInput, LayerTrace, Steps, layer_inputs, layer_traces
 from autospace.networks.network import joined, placed
 from autospace.scorers.context import ScoringContext
 from autospace.scorers.independent import IndependentScorer
@@ -122,7 +121,7 @@ class Calibrated:
         spans = [-value or math.inf for (value,) in self._predicted(least)]
         sensitivities = layer_sensitivities(self._context)
         # The average layer keeps its unit.
-        unit = sum(worths) / sum(sensitivities)
+        unit = sum(worths) / (sum(sensitivities) or 1.0)
         return [
             (unit * each / worth, self._context.options.shrinkage * unit * each / span)
             for each, worth, span in zip(sensitivities, worths, spans, strict=True)
@@ -145,12 +144,17 @@ def layer_sensitivities(context: ScoringContext) -> list[float]:
     look = partial(layer_traces, context.task.loss)
     steps = Steps(context.reference, context.validation, look, context.execution, 0)
     layers = range(len(context.reference.skeleton.layers))
-    batches = [steps.at(step, layers) for step in range(SENSITIVITY_BATCHES)]
-    return [
-        statistics.fmean(
-            float(widened(trace.y).square().mean().sqrt() * widened(trace.g).square().mean().sqrt())
-            * trace.y[0].numel()
-            for trace in traces
-        )
-        for traces in zip(*batches, strict=True)
-    ]
+    found = torch.stack(
+        [
+            torch.stack([_sensitivity(trace) for trace in steps.at(step, layers)])
+            for step in range(SENSITIVITY_BATCHES)
+        ]
+    )
+    # Only now are numbers looked at: a GPU would have to be waited for.
+    sensitivities: list[float] = found.mean(0).tolist()
+    return sensitivities
+
+
+def _sensitivity(trace: LayerTrace) -> torch.Tensor:
+    y, g = widened(trace.y), widened(trace.g)
+    return y.square().mean().sqrt() * g.square().mean().sqrt() * trace.y[0].numel()
