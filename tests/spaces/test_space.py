@@ -219,7 +219,7 @@ NOT_PRINTABLE = "allowed: 1 to 64 printable characters"
             'layer_01: unknown cell "skip"; allowed: mbconv_k3_e3, mbconv_k3_e6, mbconv_k5_e3, ',
         ),
         (choices(layer_01=["skip"]), "layer_01: unknown cell a list; allowed: mbconv_k3_e3, "),
-        (space(provenance={"a": object()}), "provenance.a: a object is not a JSON value"),
+        (space(provenance={"a": object()}), "provenance.a: an object is not a JSON value"),
         (space(provenance={"a": [0, {"b": {1}}]}), "provenance.a[1].b: a set is not a JSON value"),
         (space(provenance={"a": float("inf")}), "provenance.a: inf is not a JSON number"),
         (space(provenance={"a": 2**65}), "provenance.a: 36893488147419103232; allowed: integers"),
