@@ -71,7 +71,7 @@ def setting(source: str, reference: int, seed: int, steps: int) -> ScoringContex
 
 
 def scorers() -> dict[str, ScoringConfig]:
-    """Every scorer with the steps and rate that the first study gave it."""
+    """Every scorer with the rate of the first study; `local` trains for 50 steps, there for 25."""
 
     def options(method: str, **changes: object) -> ScoringConfig:
         return ScoringConfig(**{"method": method, "learning_rate": 0.05, **changes})  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field
 
 from autospace.runs.folder import Document
-from autospace.spaces.checks import MAX_COUNT
+from autospace.spaces.checks import MAX_COUNT, MAX_VALUES
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.files.reading import parse_json, read_text, validated
 
@@ -218,7 +218,7 @@ def read_comparison(path: Path) -> ComparisonDocument:
     """
     text = read_text(path)
     try:
-        found = validated(ComparisonDocument, parse_json(text))
+        found = validated(ComparisonDocument, parse_json(text, entries=MAX_VALUES))
         _check(found)
     except SpaceError as error:
         raise SpaceError(str(path), str(error)) from None
@@ -243,6 +243,6 @@ def _check(found: ComparisonDocument) -> None:
         ("", found.difference, found.interval),
         *((f"pairs[{i}].", pair.difference, pair.interval) for i, pair in enumerate(found.pairs)),
     ):
-        low, high = interval or (0.0, 0.0)
-        if not low <= (difference or 0.0 if interval else 0.0) <= high:
-            raise SpaceError(f"{path}interval", f"{low} to {high}; allowed: around {difference}")
+        if interval and not interval[0] <= (difference or 0.0) <= interval[1]:
+            found_there = f"{interval[0]} to {interval[1]}"
+            raise SpaceError(f"{path}interval", f"{found_there}; allowed: around {difference}")

@@ -21,7 +21,6 @@ from autospace.runs.files import write_atomically
 from autospace.runs.folder import CHECKPOINT, Folder
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES, Family, family_of
-from autospace.spaces.checks import MAX_VALUES
 from autospace.spaces.errors import SpaceError, located, shown
 from autospace.spaces.files.codec import origin_out, read, to_json
 from autospace.spaces.files.document import OriginDocument, with_cell
@@ -117,7 +116,7 @@ def state_from_json(text: str, skeleton: Skeleton, kind: str = DEFAULT_KIND) -> 
         CheckpointError: the text holds no state, or one for another skeleton.
     """
     try:
-        plain = parse_json(text, entries=MAX_VALUES)
+        plain = parse_json(text, bounded=False)
         document: _State[_Member] = validated(_of_cells(_State, kind), plain)
         _check_history(document, len(skeleton.layers))
         history = tuple(_round_in(each) for each in document.history)
@@ -322,7 +321,7 @@ class RunFolder(Folder[Config]):
         if not path.exists():
             return None
         try:
-            return state_from_json(read_text(path), skeleton, kind)
+            return state_from_json(read_text(path, bounded=False), skeleton, kind)
         except SpaceError as error:
             raise CheckpointError(f"{path}: damaged: {error.problem}") from None
         except CheckpointError as error:

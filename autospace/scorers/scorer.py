@@ -46,7 +46,7 @@ class Scorer(Protocol):
         """Fitness of every candidate of every layer; 0 is as good as the reference.
 
         Args:
-            candidates: per layer, any number of cells, each with a path from input to output.
+            candidates: per layer, any number of cells; a zero cell only where there is a shortcut.
             repeat: 0 for the first score; each further score of the same cells uses other images.
         """
         ...

@@ -2,6 +2,7 @@
 
 import json
 import stat
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,8 +43,12 @@ _ALLOWED = {
 }
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, *, bounded: bool = True) -> str:
     """The text of a `.json` file of at most `MAX_BYTES`, or a `.toml` file of fewer.
+
+    Args:
+        path: of the file.
+        bounded: False for a state of this program's own, as large as the settings make it.
 
     Raises:
         SpaceError: the file does not exist, is not a regular file, is too large, or is not UTF-8.
@@ -55,14 +60,14 @@ def read_text(path: Path) -> str:
             kind = "a folder" if path.is_dir() else "not a regular file"
             raise SpaceError(str(path), f"is {kind}; allowed: a file of JSON or TOML")
         with path.open("rb") as stream:
-            raw = stream.read(limit + 1)
+            raw = stream.read(limit + 1 if bounded else -1)
     except OSError as error:
         raise SpaceError(str(path), _first_line(error.strerror or "cannot be read")) from None
     except SpaceError:
         raise
     except ValueError:
         raise SpaceError(str(path), "no file can have this name") from None
-    if len(raw) > limit:
+    if bounded and len(raw) > limit:
         raise SpaceError(str(path), f"too large; allowed: up to {limit} bytes")
     try:
         return raw.decode("utf-8")
@@ -70,16 +75,19 @@ def read_text(path: Path) -> str:
         raise SpaceError(str(path), f"not UTF-8 at byte {error.start}") from None
 
 
-def parse_json(text: str, entries: int = MAX_ENTRIES) -> Any:
+def parse_json(text: str, entries: int = MAX_ENTRIES, *, bounded: bool = True) -> Any:
     """JSON without duplicate keys, NaN or infinity, in bounded depth and size.
 
     Args:
         text: what to parse.
         entries: the most that one list or object may hold.
+        bounded: False for a state of this program's own, as large as the settings make it; only
+            the depth is bounded then.
     """
-    if text.count(",") > MAX_VALUES:
+    entries = entries if bounded else sys.maxsize
+    if bounded and text.count(",") > MAX_VALUES:
         raise SpaceError("", f"too many values; allowed: up to {MAX_VALUES}")
-    if text.count("[") + text.count("{") > MAX_CONTAINERS:
+    if bounded and text.count("[") + text.count("{") > MAX_CONTAINERS:
         raise SpaceError("", f"too many lists and objects; allowed: up to {MAX_CONTAINERS}")
     _refuse_mark(text)
     try:

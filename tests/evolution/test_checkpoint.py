@@ -14,6 +14,7 @@ from autospace.evolution.loop import evolve, start
 from autospace.evolution.population import EvolutionState
 from autospace.runs.errors import CheckpointError
 from autospace.spaces import LayerSpec, Skeleton, Stem
+from autospace.spaces.checks import MAX_CONTAINERS
 from tests.tiny import SKELETON, ClosedForm, finish, plan
 
 FINAL = finish(plan())
@@ -38,6 +39,17 @@ def test_long_runs_read_back() -> None:
     )
     state = EvolutionState(5000, layers, history)
     assert state_from_json(state_to_json(state), SKELETON) == state
+
+
+def test_a_state_is_read_whatever_its_size() -> None:
+    # 100,000 generations are allowed: more lists and values than any file of others may hold.
+    record = FINAL.history[0]
+    rounds = MAX_CONTAINERS // len(SKELETON.layers)
+    history = tuple(replace(record, index=index) for index in range(rounds))
+    state = EvolutionState(rounds, FINAL.layers, history)
+    text = state_to_json(state)
+    assert text.count("{") + text.count("[") > MAX_CONTAINERS
+    assert state_from_json(text, SKELETON) == state
 
 
 def test_equal_states_have_equal_bytes_that_end_in_a_newline() -> None:
