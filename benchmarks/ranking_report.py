@@ -3,8 +3,9 @@
     python benchmarks/ranking_report.py TRUTH.jsonl PREDICTIONS.jsonl --out benchmarks/results
 
 Writes `ranking.json` (cells, accuracies, every figure), `ranking.md` (the tables of
-docs/evidence/ranking.md) and `ranking.svg`. Correlations are Kendall's tau within a layer,
-averaged over the layers; intervals are from a bootstrap over cells, within layers.
+docs/evidence/ranking.md) and `ranking.svg`; with `--study second`, the same of the second study.
+Correlations are Kendall's tau within a layer, averaged over the layers; intervals are from a
+bootstrap over cells, within layers.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from ranking_setup import LAYERS, SKELETON, cells_of
+from ranking_setup import FIRST, STUDIES, Study
 from scipy.stats import kendalltau
 
 from autospace.spaces import cell_cost
@@ -29,17 +30,17 @@ RESAMPLES = 2000
 Array = np.ndarray
 
 
-def load_truth(path: Path) -> dict[str, Array]:
+def load_truth(path: Path, study: Study = FIRST) -> dict[str, Array]:
     """Per layer name, accuracies [cells, seeds] on held-out images; complete seeds only."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows = [row for row in rows if row["cell"] >= 0]
     counts = Counter(row["seed"] for row in rows)
-    whole = sum(len(cells_of(layer)) for layer in LAYERS.values())
+    whole = sum(len(study.cells_of(layer)) for layer in study.layers.values())
     seeds = sum(counts[seed] == whole for seed in sorted(counts))
     rows = [row for row in rows if row["seed"] < seeds]
     truth = {}
-    for name, layer in LAYERS.items():
-        table = np.full((len(cells_of(layer)), seeds), np.nan)
+    for name, layer in study.layers.items():
+        table = np.full((len(study.cells_of(layer)), seeds), np.nan)
         for row in rows:
             if row["layer"] == layer:
                 table[row["cell"], row["seed"]] = row["held_out_accuracy"]
@@ -117,19 +118,21 @@ def _resampled(of_value: Array, of_right: Array, same: Array) -> tuple[float, fl
     return float(agree.sum() / max(1.0, ties)), float(agree[told].sum() / max(1, told.sum()))
 
 
-def summarise(truth: dict[str, Array], rows: list[dict[str, object]]) -> list[dict[str, object]]:
+def summarise(
+    truth: dict[str, Array], rows: list[dict[str, object]], study: Study = FIRST
+) -> list[dict[str, object]]:
     """One entry per predictor: correlations, intervals, seconds."""
     accuracy = [table.mean(axis=1) for table in truth.values()]
     costs = [
-        np.array([cell_cost(cell, SKELETON.shapes[layer]).madds for cell in cells_of(layer)])
-        for layer in LAYERS.values()
+        np.array([cell_cost(each, study.skeleton.shapes[at]).madds for each in study.cells_of(at)])
+        for at in study.layers.values()
     ]
     by_name: dict[str, list[dict[str, object]]] = defaultdict(list)
     for row in rows:
         by_name[str(row["predictor"])].append(row)
     found = []
     for name, runs in by_name.items():
-        tables = [[np.array(row["values"][layer]) for layer in LAYERS.values()] for row in runs]
+        tables = [[np.array(row["values"][at]) for at in study.layers.values()] for row in runs]
         taus = [np.mean([tau(v, a) for v, a in zip(t, accuracy, strict=True)]) for t in tables]
         bins = [
             np.mean([within_bins(v, a, c) for v, a, c in zip(t, accuracy, costs, strict=True)])
@@ -145,7 +148,7 @@ def summarise(truth: dict[str, Array], rows: list[dict[str, object]]) -> list[di
                 "tau_per_seed": [round(float(t), 3) for t in taus],
                 "tau_per_layer": [
                     round(float(np.mean([tau(t[i], accuracy[i]) for t in tables])), 3)
-                    for i in range(len(LAYERS))
+                    for i in range(len(accuracy))
                 ],
                 "interval": np.mean([s["overall"] for s in spans], axis=0).round(3).tolist(),
                 "in_bins": round(float(np.mean(bins)), 3),
@@ -232,29 +235,32 @@ def main() -> None:
     parser.add_argument("truth", type=Path)
     parser.add_argument("predictions", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--study", choices=STUDIES, default=FIRST.name)
     arguments = parser.parse_args()
-    truth = load_truth(arguments.truth)
+    study = STUDIES[arguments.study]
+    truth = load_truth(arguments.truth, study)
     lines = map(json.loads, arguments.predictions.read_text().splitlines())
     rows = list({(row["predictor"], row["seed"]): row for row in lines}.values())
-    entries, limit = summarise(truth, rows), ceiling(truth)
+    entries, limit = summarise(truth, rows, study), ceiling(truth)
     cells = {
         name: [
             {
                 "notation": notation(cell),
                 "cell": cell_out(cell),
-                "madds": cell_cost(cell, SKELETON.shapes[layer]).madds,
-                "params": cell_cost(cell, SKELETON.shapes[layer]).params,
+                "madds": cell_cost(cell, study.skeleton.shapes[layer]).madds,
+                "params": cell_cost(cell, study.skeleton.shapes[layer]).params,
                 "held_out_accuracy": table,
             }
-            for cell, table in zip(cells_of(layer), truth[name].tolist(), strict=True)
+            for cell, table in zip(study.cells_of(layer), truth[name].tolist(), strict=True)
         ]
-        for name, layer in LAYERS.items()
+        for name, layer in study.layers.items()
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
     found = {"ceiling": limit, "predictors": entries, "cells": cells}
-    (arguments.out / "ranking.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-    (arguments.out / "ranking.md").write_text(as_markdown(entries, limit))
-    plot(entries, limit, arguments.out / "ranking.svg")
+    text = json.dumps(found, indent=1, sort_keys=True) + "\n"
+    (arguments.out / f"{study.name}.json").write_text(text)
+    (arguments.out / f"{study.name}.md").write_text(as_markdown(entries, limit))
+    plot(entries, limit, arguments.out / f"{study.name}.svg")
     print(as_markdown(entries, limit))
 
 
