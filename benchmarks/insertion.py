@@ -14,6 +14,7 @@ the network's own cross-entropy, unlike the loss of a probe. The study `macro` i
 import argparse
 import copy
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,8 +30,9 @@ from autospace.compute.machine import keep_freed_memory
 from autospace.data.batches import Batch
 from autospace.networks.network import Network
 from autospace.scorers.context import ScoringContext
+from autospace.scorers.independent import CLIP, MOMENTUM, RISE_STEPS
 from autospace.spaces import Cell
-from autospace.training.short import Recipe, train
+from autospace.training.short import Recipe, set_rate, sgd, train
 from autospace.training.task import CLASSIFICATION
 
 RATE: Final = 0.05
@@ -68,17 +70,28 @@ def value(context: ScoringContext, layer: int, cell: Cell, alone: int, together:
     network = copy.deepcopy(context.reference)
     module = context.candidate(layer, cell, 0)
     network.layers[layer] = module
-    network.requires_grad_(False)
-    module.requires_grad_(True)
-    if alone and any(True for _ in module.parameters()):
-        _train(network, context, alone, 0)
+    _train_cell(network, list(module.parameters()), context, alone)
     network.requires_grad_(True)
-    _train(network, context, together, alone)
+    recipe = Recipe(together, RATE, weight_decay=DECAY)
+    train(network, Later(context, alone), recipe)
     return -_loss(network, context)
 
 
-def _train(network: Network, context: ScoringContext, steps: int, start: int) -> None:
-    train(network, Later(context, start), Recipe(steps, RATE, weight_decay=DECAY))
+def _train_cell(
+    network: Network, weights: list[torch.nn.Parameter], context: ScoringContext, steps: int
+) -> None:
+    """Trains the weights of one cell; the frozen rest stays in evaluation mode."""
+    if not weights:
+        return  # the zero cell
+    optimizer = sgd(weights, 0.0, MOMENTUM, DECAY, context.execution)
+    for step in range(steps):
+        rise = min(1.0, (step + 1) / RISE_STEPS)
+        set_rate(optimizer, RATE * rise * 0.5 * (1 + math.cos(math.pi * step / steps)))
+        images, labels = context.training.batch(step)
+        optimizer.zero_grad(set_to_none=True)
+        CLASSIFICATION.loss(network(images), labels).backward()
+        torch.nn.utils.clip_grad_norm_(weights, CLIP)
+        optimizer.step()
 
 
 @torch.no_grad()
