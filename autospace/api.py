@@ -33,6 +33,7 @@ from autospace.data.settings import PYTHON
 from autospace.progress import Observer, Silent
 from autospace.runs.errors import ConfigError
 from autospace.runs.folder import CONFIG, Folder
+from autospace.spaces.files.codec import to_json
 from autospace.spaces.files.library import load_architecture
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture, Space
@@ -303,7 +304,7 @@ def search(
         chosen = configured(SearchConfig, *given)
         value = space_of(space)
         target = out or RUNS / f"search-{chosen.method}-seed{chosen.seed}"
-        folder = SearchFolder.create(Path(target), chosen, force=force)
+        folder = SearchFolder.create(Path(target), chosen, force=force, given=to_json(value))
     with _running(folder, "search", observer) as listener:
         result = run_search(folder, value, listener, device, passed)
     best = load_architecture(folder.path / BEST)
@@ -362,7 +363,7 @@ def train(
         base = recipe_settings(recipe, settings or {}, value)
         chosen = train_config(architecture, base, given)
         target = out or RUNS / f"train-{plain_name(chosen.architecture)}-seed{chosen.seed}"
-        folder = TrainingFolder.create(Path(target), chosen, force=force)
+        folder = TrainingFolder.create(Path(target), chosen, force=force, given=to_json(value))
     with _running(folder, "training", observer) as listener:
         result = train_architecture(
             folder, listener, architecture=value, device=device, images=passed

@@ -22,6 +22,19 @@ FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 
+_OF_THE_MACHINE: Final = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EROFS,
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
+"""Errors that only the user can mend; a write or a flush does not say of which file they are."""
 # For terminals whose encoding has no box characters.
 ASCII: Final = str.maketrans("─│┌┐└┘┬┴▼█▉▊▋▌▍▎▏→…·", "-|++++++v########>~.")
 
@@ -40,6 +53,11 @@ class CommandGroup(TyperGroup):
             # With no value at all, Typer imports pydantic to make it a bool: a third of a start.
             option.default = False
         return option
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """The whole program, whatever streams it was given."""
+        _open_streams()
+        return super().main(*args, **options)
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command that was named."""
@@ -64,12 +82,34 @@ def errors_reported() -> Iterator[None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(OK) from None
     except OSError as error:
-        if error.filename is None and error.errno != errno.ENOSPC:
+        if error.filename is None and error.errno not in _OF_THE_MACHINE:
             raise
         place = f"{os.fspath(error.filename)}: " if error.filename is not None else ""
         _fail(f"{place}{error.strerror or error}")
     except AutospaceError as error:
         _fail(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        _fail("out of memory; use fewer --workers, smaller batches or a smaller network")
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    from autospace.compute.execution import is_out_of_memory
+
+    return isinstance(error, RuntimeError) and is_out_of_memory(error)
+
+
+def _open_streams() -> None:
+    """Gives a program that was started with closed streams (`>&-`) some that go nowhere.
+
+    The first file that it opens would otherwise get their place, and all that is printed.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
 
 
 def data(text: str) -> None:

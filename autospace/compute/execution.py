@@ -75,9 +75,14 @@ WHOLE: Final = Microbatches(None)
 """Batches as they are; running out of memory is an error."""
 
 
+_NO_MEMORY: Final = ("can't allocate memory", "could not create a primitive", "_ALLOC_FAILED")
+"""How torch, oneDNN, cuDNN and cuBLAS say it."""
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether the memory of the GPU or CPU was too small."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    said = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(each in said for each in _NO_MEMORY)
 
 
 def _recording() -> bool:

@@ -17,6 +17,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any, Final, Protocol
 import torch
 
 from autospace.compute.device import threads
+from autospace.compute.execution import is_out_of_memory
 from autospace.compute.machine import keep_freed_memory
 from autospace.spaces.errors import AutospaceError
 
@@ -218,13 +220,16 @@ class ProcessPool:
             process = self._workers[worker]
             process.join()
             code = process.exitcode
-            raise WorkerLostError(f"a worker process ended with exit code {code}") from None
+            problem = f"a worker process ended with exit code {code}, perhaps for lack of memory"
+            raise WorkerLostError(problem) from None
         return reply
 
     def _error(self, kinds: list[str], arguments: list[Plain], trace: str) -> Exception:
         for kind in self._errors:
             if _name(kind) in kinds:
                 return kind(*arguments)
+        if _name(MemoryError) in kinds or is_out_of_memory(RuntimeError(trace)):
+            return WorkerLostError("a worker process ran out of memory")
         return RuntimeError(f"in a worker process:\n{trace}")
 
     def _remove_files(self) -> None:
@@ -264,6 +269,8 @@ def _without_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    # The first process would start the tracker, which lets interrupts through again at its end.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

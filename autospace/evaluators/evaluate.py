@@ -185,7 +185,7 @@ def pooled(pool: Pool, job: EvaluationJob) -> EvaluateMany:
             for place, (score, loss) in pool.results(job, requests):
                 yield place, Evaluation(score, loss)
         except WorkerLostError as error:
-            raise EvaluationError(f"{error}; if memory ran out, use fewer workers") from None
+            raise EvaluationError(f"{error}; nothing is lost; go on with fewer workers") from None
 
     return evaluate_many
 

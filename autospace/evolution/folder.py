@@ -282,6 +282,7 @@ class RunFolder(Folder[Config]):
     command = "evolve"
     settings = Config
     results = (REPORT, SPACE)
+    harmless = Folder.harmless | {"evolution.generations"}
 
     def settle(self, skeleton: Skeleton, data_digest: str) -> None:
         """Begins the run, or checks that it resumes with the data with which it began.

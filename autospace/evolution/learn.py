@@ -34,6 +34,8 @@ from autospace.latency.budget import LatencyBudget, keep_table, latency_budget, 
 from autospace.networks.fused import described
 from autospace.networks.network import Network
 from autospace.progress import Event, Observer
+from autospace.runs.errors import OUT
+from autospace.runs.folder import CONFIG
 from autospace.runs.state import load_state, save_state
 from autospace.scorers.context import KeptWeights, ScoringContext, freeze
 from autospace.scorers.make import make_scorer
@@ -199,6 +201,7 @@ def learn(
         # Before anything is trained: a damaged state is known at once.
         state = folder.load_state(prepared.skeleton, prepared.plan.operators.family.kind)
         state = state or start(prepared.plan)
+        _check_phases(prepared.plan, state, folder)
         folder.mend_events(state.history)
         latency = prepared.latency
         table = None if latency is None else latency.prediction.table
@@ -210,8 +213,24 @@ def learn(
             try:
                 return _learned(prepared, state, folder, observer, pool)
             except WorkerLostError as error:
-                problem = f"{folder.path}: {error}, perhaps for lack of memory; nothing is lost"
+                problem = f"{folder.path}: {error}; nothing is lost"
                 raise RunError(f"{problem}; resume with fewer workers") from None
+
+
+def _check_phases(plan: Plan, state: EvolutionState, folder: RunFolder) -> None:
+    """Refuses another number of generations, once rounds have been done that it would change.
+
+    Raises:
+        RunError: there are such rounds.
+    """
+    # The generations of a run that stops early are not all done.
+    ended = plan.shortened(state)
+    if any(record.phase != ended.phase(record.index) for record in state.history):
+        done = sum(record.phase == "evolve" for record in state.history)
+        raise RunError(
+            f"{folder.path / CONFIG}: evolution.generations is {plan.generations}, but this run "
+            f"has {done} behind it; put the old number back, or start a new run with {OUT}"
+        )
 
 
 def _learned(

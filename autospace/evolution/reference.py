@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 
 from autospace.compute.execution import PLAIN, Execution
 from autospace.data.batches import BatchSource
@@ -15,7 +13,7 @@ from autospace.evolution.settings import WarmUpConfig
 from autospace.networks.network import Network, placed
 from autospace.progress import Tick
 from autospace.runs.errors import CheckpointError, ConfigError
-from autospace.runs.files import write_atomically
+from autospace.runs.state import load_sealed, save_sealed
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.skeleton import Skeleton
@@ -86,30 +84,29 @@ def _check_finite(loss: torch.Tensor, done: int, options: WarmUpConfig) -> None:
 
 
 def _save(path: Path, network: Network, optimizer: torch.optim.SGD, step: int) -> None:
-    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
+    tensors = dict(network.state_dict())
     for name, parameter in network.named_parameters():
         buffer = optimizer.state.get(parameter, {}).get("momentum_buffer")
         if buffer is not None:
-            tensors[_MOMENTUM + name] = buffer.contiguous()
-    write_atomically(path, save(tensors, {"step": str(step)}))
+            tensors[_MOMENTUM + name] = buffer
+    save_sealed(path, tensors, {"step": str(step)})
 
 
 def _load(path: Path, network: Network, optimizer: torch.optim.SGD, steps: int) -> int:
     """Restores weights and momentum; returns the steps done."""
     device = next(network.parameters()).device
+    tensors, texts = load_sealed(path, device)
     try:
-        with safe_open(path, "pt") as stream:
-            step = int(stream.metadata()["step"])
+        step = int(texts["step"])
         if not 0 < step <= steps:
             raise ValueError(f"step {step} of {steps}")
-        tensors = load_file(path, device=str(device))
         weights = {k: v for k, v in tensors.items() if not k.startswith(_MOMENTUM)}
         network.load_state_dict(weights)
         for name, parameter in network.named_parameters():
             # The layout of a buffer follows its weight, as the optimiser itself would have it.
             buffer = torch.empty_like(parameter).copy_(tensors[_MOMENTUM + name])
             optimizer.state[parameter]["momentum_buffer"] = buffer
-    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
         problem = str(error).partition("\n")[0][:160]
         raise CheckpointError(f"{path}: damaged, or of another run: {problem}") from None
     return step

@@ -1,10 +1,15 @@
 """Writes files so that a reader sees the old text or the new one, never a part of it."""
 
+import errno
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 _PART = ".part"
+_NO_FOLDER_SYNC: Final = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES}
+"""What file systems answer that cannot flush a folder: CIFS, and some in user space."""
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -32,6 +37,20 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     _sync_folder(path.parent)
 
 
+def append_line(path: Path, line: str) -> None:
+    """Adds a line to a file.
+
+    Raises:
+        OSError: the file cannot be written; a part of the line may be there.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(line)
+    except OSError as error:
+        # Errors of a write do not say which file it was.
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
 def remove_parts(folder: Path) -> None:
     """Removes the partial files of a killed process; no other process may be writing there."""
     for left in folder.glob(f".*{_PART}"):
@@ -46,5 +65,9 @@ def _sync_folder(folder: Path) -> None:
         return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise OSError(error.errno, error.strerror, str(folder)) from None
     finally:
-        os.close(descriptor)
+        with suppress(OSError):
+            os.close(descriptor)

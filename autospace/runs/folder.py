@@ -7,15 +7,16 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from autospace.runs.errors import FORCE, OUT, CheckpointError, RunError
-from autospace.runs.files import remove_parts, write_atomically
+from autospace.runs.files import append_line, remove_parts, write_atomically
 from autospace.runs.settings import make_settings, read_config, to_toml
-from autospace.spaces.errors import SpaceError
+from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.files.reading import parse_json, read_text, validated
 from autospace.spaces.text import json_text
 
@@ -23,6 +24,8 @@ CONFIG: Final = "config.toml"
 EVENTS: Final = "events.jsonl"
 CHECKPOINT: Final = "checkpoint"
 DIGEST: Final = "data.sha256"
+GIVEN: Final = "given.json"
+BEGAN: Final = "began.json"
 CACHE: Final = "cache"
 LOCK: Final = ".lock"
 _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -55,6 +58,8 @@ class Folder(Generic[Settings]):
     Attributes:
         command: the command that makes such runs; `config.toml` names it.
         settings: the type of the settings in `config.toml`.
+        harmless: settings that may change between a stop and its resumption: what is computed
+            does not depend on them, or is what a run that had them from the start computes.
         results: the files that a run writes in addition to its configuration, log and checkpoint.
             The last of them is written last: a run is finished when it exists.
     """
@@ -62,6 +67,7 @@ class Folder(Generic[Settings]):
     command: ClassVar[str]
     settings: type[Settings]
     results: ClassVar[tuple[str, ...]]
+    harmless: ClassVar[frozenset[str]] = frozenset({"device", "data.source"})
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -70,8 +76,17 @@ class Folder(Generic[Settings]):
         self._made: list[Path] = []
 
     @classmethod
-    def create(cls, path: Path, config: Settings, *, force: bool = False) -> Self:
+    def create(
+        cls, path: Path, config: Settings, *, force: bool = False, given: str | None = None
+    ) -> Self:
         """A new run; with `force`, one that will replace the earlier run at the same place.
+
+        Args:
+            path: of the folder.
+            config: its settings.
+            force: whether an earlier run may be replaced.
+            given: the text of what the run works on, if the settings do not name it. A run that
+                is stopped before it begins can then be resumed.
 
         Raises:
             RunError: the path is taken.
@@ -94,6 +109,10 @@ class Folder(Generic[Settings]):
         folder._made = [each for each in (path, *path.parents) if not each.exists()]
         folder._new = True
         path.mkdir(parents=True, exist_ok=True)
+        if given is not None:
+            # Before the settings: a folder that has these can be resumed.
+            folder.checkpoint.mkdir(exist_ok=True)
+            write_atomically(folder.given, given)
         folder._write_config(config)
         return folder
 
@@ -131,6 +150,11 @@ class Folder(Generic[Settings]):
         return self.path / CHECKPOINT
 
     @property
+    def given(self) -> Path:
+        """What the run works on, as it was given; there only if `create` got it."""
+        return self.checkpoint / GIVEN
+
+    @property
     def replacing(self) -> bool:
         """Whether an earlier run is still in the folder, to be replaced by this one."""
         return self._replacing is not None
@@ -159,7 +183,11 @@ class Folder(Generic[Settings]):
         # versions, which nni requires, do not fall back and do not know the option.
         known = inspect.signature(FileLock.__init__).parameters
         options: dict[str, Any] = {"fallback_to_soft": False} if "fallback_to_soft" in known else {}
-        lock = FileLock(self.path / LOCK, timeout=0, **options)
+        place = self.path / LOCK
+        if place.is_symlink():
+            # It would be followed, and the file that it leads to emptied.
+            raise RunError(f"{place}: is a symbolic link; allowed: a file, so remove the link")
+        lock = FileLock(place, timeout=0, **options)
         try:
             lock.acquire()
         except Timeout:
@@ -185,7 +213,8 @@ class Folder(Generic[Settings]):
         if not self._new:
             return
         (self.path / CONFIG).unlink(missing_ok=True)
-        shutil.rmtree(self.cache, ignore_errors=True)
+        for left in (self.cache, self.checkpoint):
+            shutil.rmtree(left, ignore_errors=True)
         with suppress(OSError):  # someone else put something there; Windows keeps files in use
             (self.path / LOCK).unlink(missing_ok=True)
             for each in self._made:
@@ -193,8 +222,7 @@ class Folder(Generic[Settings]):
 
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Adds a line to the event log."""
-        with (self.path / EVENTS).open("a", encoding="utf-8") as stream:
-            stream.write(_line(event))
+        append_line(self.path / EVENTS, _line(event))
 
     def save_result(self, result: Document) -> None:
         """Writes the last of the results; with it, the run is finished."""
@@ -226,9 +254,11 @@ class Folder(Generic[Settings]):
         self.checkpoint.mkdir(exist_ok=True)
         for folder in (self.path, self.checkpoint):
             remove_parts(folder)
+        begun = (self.checkpoint / DIGEST).is_file()
         for name, text in files.items():
-            if not (self.path / name).is_file():
+            if not (begun and (self.path / name).is_file()):
                 write_atomically(self.path / name, text)
+        self._check_unchanged()
         digest = self.checkpoint / DIGEST
         if not digest.is_file():
             write_atomically(digest, f"{data_digest}\n")
@@ -237,6 +267,39 @@ class Folder(Generic[Settings]):
                 f"{self.path}: the data has changed since this run began; "
                 f"start a new run with {OUT}"
             )
+
+    def _check_unchanged(self) -> None:
+        """Records settings and versions of a run that begins, and compares those of a resumed one.
+
+        Raises:
+            RunError: something has changed that would mix two runs in one result.
+        """
+        path = self.checkpoint / BEGAN
+        now = {
+            "settings": _flat(self.config.model_dump(mode="json")),
+            "versions": {name: metadata.version(name) for name in ("autospace", "torch")},
+        }
+        if not path.is_file():
+            write_atomically(path, json_text(now))
+            return
+        try:
+            then = parse_json(read_text(path))
+            for name, value in now["versions"].items():
+                if then["versions"][name] != value:
+                    raise RunError(
+                        f"{self.path}: began with {name} {then['versions'][name]}, but this is "
+                        f"{name} {value}; resume with that version, or start again with {FORCE}"
+                    )
+            settings, before = now["settings"], then["settings"]
+            for name in sorted({*settings, *before} - self.harmless):
+                if settings.get(name) != before.get(name):
+                    raise RunError(
+                        f"{self.path / CONFIG}: {name} is {shown(settings.get(name))}, but was "
+                        f"{shown(before.get(name))} when this run began; put it back, "
+                        f"or start a new run with {OUT}"
+                    )
+        except (SpaceError, TypeError, LookupError, AttributeError):
+            raise CheckpointError(f"{path}: damaged; start again with {FORCE}") from None
 
     def _mend_events(
         self, key: str, history: Mapping[int, Mapping[str, Any]], ahead: int | None = None
@@ -264,7 +327,7 @@ class Folder(Generic[Settings]):
 
     def _in_use(self) -> bool:
         # A process that was killed before it had written its configuration leaves an empty run.
-        kept = (LOCK, CACHE)
+        kept = (LOCK, CACHE, CHECKPOINT)
         names = [each.name for each in self.path.iterdir()] if self.path.is_dir() else []
         return any(name not in kept and not name.endswith(".part") for name in names)
 
@@ -297,6 +360,15 @@ def command_of(path: Path) -> str:
         problem = f"{CONFIG} names no command: it is damaged or was written before {SINCE}"
         raise RunError(f"{path}: {problem}, so that the run cannot be resumed; start a new one")
     return found[1]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level, with names such as `scoring.steps`."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        found |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return found
 
 
 def _line(event: Mapping[str, Any]) -> str:

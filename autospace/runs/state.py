@@ -1,5 +1,6 @@
 """Saves and restores the state of work between its steps, as one file."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -16,8 +17,10 @@ from torch import nn
 from autospace.runs.errors import FORCE, CheckpointError
 from autospace.runs.files import write_atomically
 
-VERSION: Final = "3"
+VERSION: Final = "4"
 _PLAIN: Final = "plain"
+_RECORD: Final = "state"
+_SEAL: Final = "sha256"
 
 
 @dataclass(frozen=True)
@@ -169,16 +172,64 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, kept: dict[str, Any]) -
                 averages[name] = torch.empty_like(parameter).copy_(value)
 
 
+def save_sealed(path: Path, tensors: Mapping[str, torch.Tensor], texts: Mapping[str, str]) -> None:
+    """Writes tensors and texts into one file, whole or not at all, with a SHA-256 of all of them.
+
+    Two files could not be replaced at once. Equal contents give equal bytes: of several entries,
+    safetensors would choose the order.
+    """
+    given = {name: value.detach().contiguous() for name, value in tensors.items()}
+    record = json.dumps({**texts, _SEAL: _sealed(given, texts)}, sort_keys=True)
+    write_atomically(path, save(given, {_RECORD: record}))
+
+
+def load_sealed(path: Path, device: torch.device) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """What `save_sealed` wrote, the tensors on a device.
+
+    Raises:
+        CheckpointError: the file is damaged, or was changed after it was written.
+    """
+    tensors, texts = _opened(path)
+    _check_seal(path, tensors, texts)
+    return {name: value.to(device) for name, value in tensors.items()}, texts
+
+
+def _check_seal(path: Path, tensors: Mapping[str, torch.Tensor], texts: dict[str, str]) -> None:
+    seal = texts.pop(_SEAL, None)
+    if seal != _sealed(tensors, texts):
+        problem = "has no SHA-256" if seal is None else "is not what was written"
+        raise CheckpointError(f"{path}: damaged: {problem}; start again with {FORCE}")
+
+
+def _opened(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as stream:
+            found = dict(stream.metadata() or {})
+        # Files of earlier versions have several entries.
+        texts = json.loads(found[_RECORD]) if _RECORD in found else found
+        return load_file(path), {str(name): str(text) for name, text in dict(texts).items()}
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
+        problem = str(error).partition("\n")[0][:160]
+        raise CheckpointError(f"{path}: damaged, or not the state of a run: {problem}") from None
+
+
+def _sealed(tensors: Mapping[str, torch.Tensor], texts: Mapping[str, str]) -> str:
+    """SHA-256 over names and contents, in the order of the names."""
+    digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
+        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def save_state(path: Path, state: State) -> None:
     """Writes a state whole or not at all."""
-    tensors = {name: value.contiguous() for name, value in state.tensors.items()}
-    # Two files could not be replaced at once: the JSON travels with the tensors.
-    kept = {
+    texts = {
         "version": VERSION,
         "written_by": f"autospace {metadata.version('autospace')}",
         _PLAIN: json.dumps(dict(state.plain), sort_keys=True),
     }
-    write_atomically(path, save(tensors, kept))
+    save_sealed(path, state.tensors, texts)
 
 
 def load_state(path: Path, device: torch.device) -> State:
@@ -187,18 +238,15 @@ def load_state(path: Path, device: torch.device) -> State:
     Raises:
         CheckpointError: the file is damaged, or from another program or version.
     """
-    try:
-        with safe_open(path, "pt") as stream:
-            kept = stream.metadata()
-        plain = json.loads(kept[_PLAIN])
-        tensors = load_file(path, device=str(device))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        problem = str(error).partition("\n")[0][:160]
-        raise CheckpointError(f"{path}: damaged, or not the state of a run: {problem}") from None
-    version, writer = kept.get("version", "1"), kept.get("written_by", "an earlier autospace")
+    tensors, texts = _opened(path)
+    if _PLAIN not in texts:
+        raise CheckpointError(f"{path}: damaged, or not the state of a run; allowed: a checkpoint")
+    version, writer = texts.get("version", "1"), texts.get("written_by", "an earlier autospace")
     if version != VERSION:
         raise CheckpointError(
             f"{path}: version {version}, written by {writer}; allowed: version {VERSION}; "
             f"finish the run with the autospace that wrote it, or start again with {FORCE}"
         )
-    return State(plain, tensors)
+    _check_seal(path, tensors, texts)
+    on_device = {name: value.to(device) for name, value in tensors.items()}
+    return State(json.loads(texts[_PLAIN]), on_device)

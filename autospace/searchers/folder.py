@@ -96,13 +96,15 @@ class SearchFolder(Folder[SearchConfig]):
 
     @property
     def space(self) -> Space | None:
-        """The space with which the search began; None before that.
+        """The space with which the search began, or with which it will; None if neither is there.
 
         Raises:
             SpaceError: the copy is damaged.
         """
-        path = self.path / SPACE
-        return None if self.replacing or not path.exists() else load(path)
+        if self.replacing:
+            return None
+        kept = [path for path in (self.path / SPACE, self.given) if path.exists()]
+        return load(kept[0]) if kept else None
 
     def settle(self, space: Space, data_digest: str) -> None:
         """Begins the search, or checks that it resumes with the data with which it began.

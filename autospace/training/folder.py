@@ -13,12 +13,10 @@ from typing import Annotated, Any, Final, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 
 from autospace.runs.errors import FORCE, CheckpointError
-from autospace.runs.files import write_atomically
 from autospace.runs.folder import Document, Folder
+from autospace.runs.state import load_sealed, save_sealed
 from autospace.spaces.checks import MAX_COUNT
 from autospace.spaces.files.codec import read, to_json
 from autospace.spaces.space import Architecture
@@ -108,8 +106,7 @@ def save_session(path: Path, session: Session) -> None:
         "history": [asdict(each) for each in session.history],
         "settings": _settings(session),
     }
-    tensors = {name: value.detach().contiguous() for name, value in _tensors(session)}
-    write_atomically(path, save(tensors, {_RECORD: json.dumps(record, allow_nan=False)}))
+    save_sealed(path, dict(_tensors(session)), {_RECORD: json.dumps(record, allow_nan=False)})
 
 
 def load_session(path: Path, session: Session) -> None:
@@ -118,19 +115,19 @@ def load_session(path: Path, session: Session) -> None:
     Raises:
         CheckpointError: the file is damaged, or from a training with other settings.
     """
+    tensors, texts = load_sealed(path, session.device)
     try:
-        with safe_open(path, "pt") as stream:
-            record = _Session.model_validate_json((stream.metadata() or {})[_RECORD])
+        record = _Session.model_validate_json(texts[_RECORD])
         if record.settings != _settings(session):
             raise CheckpointError(
                 f"{path}: config.toml has changed since; start again with {FORCE}"
             )
         if not record.step <= session.steps:
             raise ValueError(f"step {record.step} of {session.steps}")
-        _restore(session, load_file(path, device=str(session.device)))
+        _restore(session, tensors)
     except CheckpointError:
         raise
-    except (SafetensorError, OSError, RuntimeError, LookupError, TypeError, ValueError) as error:
+    except (RuntimeError, LookupError, TypeError, ValueError) as error:
         problem = str(error).partition("\n")[0][:160]
         raise CheckpointError(f"{path}: damaged, or from another run: {problem}") from None
     session.history = [Epoch(**each.model_dump()) for each in record.history]
@@ -213,14 +210,14 @@ class TrainingFolder(Folder[TrainConfig]):
 
     @property
     def architecture(self) -> Architecture:
-        """The architecture that is trained, fitted to the images.
+        """The architecture that is trained; fitted to the images once the training has begun.
 
         Raises:
-            RunError: the training was stopped before it began.
+            RunError: it is not there.
             SpaceError, CheckpointError: the file is damaged.
         """
-        path = self.path / ARCHITECTURE
-        if not self.begun:
+        path = self.path / ARCHITECTURE if self.begun else self.given
+        if not path.exists():
             raise self.not_begun("architecture")
         found = read(path)
         if not isinstance(found, Architecture):

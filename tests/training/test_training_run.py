@@ -46,6 +46,7 @@ def test_a_training_leaves_weights_result_and_a_line_an_epoch(tmp_path: Path) ->
         "config.toml",
         "model.safetensors",
         "result.json",
+        "checkpoint/began.json",
         "checkpoint/data.sha256",
         "checkpoint/session.safetensors",
     }
@@ -238,7 +239,7 @@ def test_a_diverged_training_keeps_the_checkpoint_that_it_had(
     with pytest.raises(ConfigError, match="not finite at step 9 of 18; try a lower rate"):
         train_architecture(folder, Watcher(), architecture=architecture(tmp_path))
     with safe_open(tmp_path / "run/checkpoint/session.safetensors", "pt") as stream:
-        assert json.loads(stream.metadata()["session"])["step"] == 8
+        assert json.loads(json.loads(stream.metadata()["state"])["session"])["step"] == 8
     assert not (tmp_path / "run/model.safetensors").exists()
     assert not (tmp_path / "run/result.json").exists()
     monkeypatch.setattr(Session, "advance", advance)
