@@ -20,7 +20,7 @@ from autospace.spaces import (
     load_skeleton,
     mbconv,
 )
-from autospace.spaces.cells.cell import EXPANSIONS
+from autospace.spaces.cells.cell import MAX_EXPANSION
 from autospace.spaces.cells.mobile import SKIPPED
 from autospace.spaces.checks import check_integer
 from autospace.spaces.errors import join_path, shown
@@ -66,7 +66,7 @@ _NAMES: Final = {
     **{
         canonical_key(mbconv(kernel, expansion)): f"mbconv_k{kernel}_e{expansion}"
         for kernel in KERNELS
-        for expansion in EXPANSIONS
+        for expansion in range(1, MAX_EXPANSION + 1)
     },
 }
 
@@ -93,6 +93,10 @@ class Fields:
     def at(self, key: str) -> str:
         """Path of a key, for messages."""
         return join_path(self.path, key)
+
+    def has(self, key: str) -> bool:
+        """Whether the object has this key and it was not read yet."""
+        return key in self._left
 
     def take(self, key: str, default: object = _REQUIRED) -> object:
         """The value of a key, whatever it is.

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from autospace.latency.parts import Part, part_names
+from autospace.spaces.cells.cell import MAX_EXPANSION
 from autospace.spaces.checks import MAX_CHANNELS, MAX_CLASSES, MAX_RESOLUTION
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.files.codec import canonical_json
@@ -32,7 +33,7 @@ def _printable(text: str) -> str:
 
 _Ms = Annotated[float, Field(ge=0, le=MOST_MS, allow_inf_nan=False)]
 _Text = Annotated[str, Field(max_length=256), AfterValidator(_printable)]
-_Width = Annotated[int, Field(ge=1, le=6 * MAX_CHANNELS)]
+_Width = Annotated[int, Field(ge=1, le=MAX_EXPANSION * MAX_CHANNELS)]
 
 
 class _Document(BaseModel):
@@ -44,7 +45,7 @@ class Row(_Document):
 
     part: Annotated[str, AfterValidator(_known)]
     inputs: _Width
-    outputs: Annotated[int, Field(ge=1, le=max(6 * MAX_CHANNELS, MAX_CLASSES))]
+    outputs: Annotated[int, Field(ge=1, le=max(MAX_EXPANSION * MAX_CHANNELS, MAX_CLASSES))]
     resolution: Annotated[int, Field(ge=1, le=MAX_RESOLUTION)]
     stride: Annotated[int, Field(ge=1, le=2)]
     mean_ms: Annotated[_Ms, Field(description="mean of the middle half of the measurements")]
