@@ -58,19 +58,28 @@ FORMATS: Final[dict[str, ImportFormat]] = {
         "architecture", "space", "{layer: cell id}", client_results.reader("flat")
     ),
     "optuna": ImportFormat(
-        "architecture", "space", "best_params, or a trial as JSON", client_results.reader("optuna")
+        "architecture",
+        "space",
+        "best_params, trials as JSON or a table",
+        client_results.reader("optuna"),
     ),
     "nni": ImportFormat(
         "architecture",
         "space",
-        "a sample, or parameter.cfg of a trial",
+        "a sample, parameter.cfg, or an export",
         client_results.reader("nni"),
     ),
     "configspace": ImportFormat(
-        "architecture", "space", "a configuration as JSON", client_results.reader("configspace")
+        "architecture",
+        "space",
+        "a configuration as JSON or YAML",
+        client_results.reader("configspace"),
     ),
     "ray": ImportFormat(
-        "architecture", "space", "params.json or a result of a trial", client_results.reader("ray")
+        "architecture",
+        "space",
+        "params.json or result.json of a trial",
+        client_results.reader("ray"),
     ),
     "pyglove": ImportFormat(
         "architecture", "space", "indices, a DNA, or its value", client_results.read_pyglove
@@ -86,4 +95,5 @@ def import_text(name: str, text: str, target: Target) -> Space | Architecture:
     """
     if name not in FORMATS:
         raise SpaceError("", f"unknown format {shown(name)}; allowed: {', '.join(FORMATS)}")
-    return FORMATS[name].read(text, target)
+    # PowerShell and Notepad put a byte order mark before UTF-8.
+    return FORMATS[name].read(text.removeprefix("\ufeff"), target)

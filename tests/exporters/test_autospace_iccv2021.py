@@ -162,5 +162,5 @@ def test_an_expansion_without_a_code_is_named() -> None:
     layer = space.layers[0]
     wide = replace(layer, candidates=(Candidate("wide", mbconv(3, 4)),))
     changed = Space("w", space.skeleton, space.operations, (wide, *space.layers[1:]))
-    with pytest.raises(SpaceError, match=r"^layer_00\.wide: expansion 4 has no code; allowed: 1, 3"):
+    with pytest.raises(SpaceError, match=r"^layer_00\.wide: expansion 4 has no code"):
         export_space(changed)
