@@ -7,6 +7,8 @@ from autospace.importers import autospace_iccv2021, client_results, graph_string
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, Space, SpaceError
 from autospace.spaces.errors import shown
+from autospace.spaces.files.foreign import Foreign, foreign, foreign_text
+from autospace.spaces.files.reading import parse_json
 
 
 class ImportFormat(NamedTuple):
@@ -96,4 +98,19 @@ def import_text(name: str, text: str, target: Target) -> Space | Architecture:
     if name not in FORMATS:
         raise SpaceError("", f"unknown format {shown(name)}; allowed: {', '.join(FORMATS)}")
     # PowerShell and Notepad put a byte order mark before UTF-8.
-    return FORMATS[name].read(text.removeprefix("\ufeff"), target)
+    text = text.removeprefix("\ufeff")
+    try:
+        return FORMATS[name].read(text, target)
+    except SpaceError as error:
+        other = _recognised(text)
+        if other is None or other.format in ("", name):
+            raise
+        raise SpaceError("", f"{error} (the file looks like {other.what}{other.option})") from None
+
+
+def _recognised(text: str) -> Foreign | None:
+    """What the text of a file that could not be read is instead, if that is known."""
+    try:
+        return foreign_text(text) or foreign(parse_json(text))
+    except SpaceError:
+        return None
