@@ -276,7 +276,7 @@ def test_a_convolution_needs_the_keys_that_decide_its_cost() -> None:
 
 def in_other_words(file: File, words: str) -> File:
     """The same network as Once-for-all (`ResidualBlock`) or MCUNet (`mid_channels`) writes it."""
-    rewritten = json.loads(json.dumps(file))
+    rewritten: File = json.loads(json.dumps(file))
     for each in rewritten["blocks"]:
         layer = each["mobile_inverted_conv"]
         if layer["name"] == "MBInvertedConvLayer":

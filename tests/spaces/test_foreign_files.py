@@ -59,9 +59,7 @@ def test_text_is_recognised_too(tmp_path: Path) -> None:
     for text, name in (("X = Genotype(normal=[])", "darts-genotype"), ("|none~0|", "nasbench201")):
         file = tmp_path / "found.txt"
         file.write_text(text, encoding="utf-8")
-        with pytest.raises(
-            SpaceError, match=f"import it first: .* --from {name}"
-        ):
+        with pytest.raises(SpaceError, match=f"import it first: .* --from {name}"):
             load_any(file)
 
 
