@@ -58,9 +58,12 @@ class LearnedSpace(neps.PipelineSpace):
 
 def to_neps(space: Space) -> str:
     """A module with the pipeline space, and the MAdds of its architectures."""
+    # neps refuses a categorical with one choice; a constant reaches the function, too.
     layers = [
-        f'    {name} = neps.Categorical(choices=tuple(MADDS["{name}"]))\n'
-        for name in (layer.shape.name for layer in space.layers)
+        f'    {layer.shape.name} = neps.Categorical(choices=tuple(MADDS["{layer.shape.name}"]))\n'
+        if len(layer.candidates) > 1
+        else f'    {layer.shape.name} = next(iter(MADDS["{layer.shape.name}"]))\n'
+        for layer in space.layers
     ]
     body = "".join(layers)
     return _NEPS_OPENING + space_data(space) + _NEPS_CLOSING + body + MADDS_OF_CHOICES

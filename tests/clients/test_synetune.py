@@ -29,10 +29,9 @@ def test_layers_and_cells_arrive_in_order(make: Any, tmp_path: Path) -> None:
 
 @each_space
 def test_draws_are_our_architectures(make: Any, tmp_path: Path) -> None:
-    from syne_tune.optimizer.baselines import RandomSearch
-
     module = module_for("syne-tune", make(), tmp_path)
-    search = RandomSearch(module.config_space(), metrics=["error"], random_seed=0)
+    baselines = pytest.importorskip("syne_tune.optimizer.baselines")
+    search = baselines.RandomSearch(module.config_space(), metrics=["error"], random_seed=0)
     # It never suggests what it has suggested, and the space has 120 architectures.
     drawn = [search.suggest().config for _ in range(min(DRAWN, make().size))]
     assert_all_return(make(), drawn)
