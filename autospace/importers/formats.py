@@ -89,6 +89,10 @@ FORMATS: Final[dict[str, ImportFormat]] = {
 }
 
 
+# AutoSpace's authors published networks in the words of ProxylessNAS, too.
+_SHARES: Final = {"autospace-iccv2021": "proxylessnas"}
+
+
 def import_text(name: str, text: str, target: Target) -> Space | Architecture:
     """The space or architecture that a text of another program describes.
 
@@ -103,7 +107,7 @@ def import_text(name: str, text: str, target: Target) -> Space | Architecture:
         return FORMATS[name].read(text, target)
     except SpaceError as error:
         other = _recognised(text)
-        if other is None or other.format in ("", name):
+        if other is None or other.format in ("", name, _SHARES.get(name)):
             raise
         raise SpaceError("", f"{error} (the file looks like {other.what}{other.option})") from None
 
