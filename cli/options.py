@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, overload
 
 import typer
 
-from autospace.cli.output import InputError
+from autospace.cli.output import InputError, message
 
 Text = str | None
 Number = int | None
@@ -71,10 +71,22 @@ MaxLatency = Annotated[float | None, _most("latency-ms", _LATENCY)]
 MaxMaddsOrWord = Annotated[Text, _most("madds", _MADDS, "reference")]
 MaxParamsOrWord = Annotated[Text, _most("params", _PARAMS, "none")]
 MaxLatencyOrWord = Annotated[Text, _most("latency-ms", _LATENCY, "none")]
+
+
+def _note_of_csv(path: str | None) -> str | None:
+    """Says what a table of CSV lacks; whether it can be read shows later, with all other errors."""
+    if path is not None and Path(path).suffix.lower() == ".csv":
+        message(f"note: {path} has no correction, which only the JSON of autospace profile has")
+    return path
+
+
 LatencyTable = Annotated[
     Text,
     typer.Option(
-        "--latency-table", help="File that autospace profile --out wrote.", show_default=False
+        "--latency-table",
+        help="File that autospace profile --out wrote.",
+        show_default=False,
+        callback=_note_of_csv,
     ),
 ]
 Table = Annotated[

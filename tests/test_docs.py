@@ -199,7 +199,7 @@ def test_the_python_guide_is_one_program_that_runs(
 def test_the_errors_shown_are_the_errors_raised() -> None:
     section = Page(Page.of(FORMATS).section("Errors"))
     (shown,) = (block.text.splitlines() for block in section.blocks)
-    changes = [("expansion", 5), ("madds", 1)]
+    changes = [("expansion", 9), ("madds", 1)]
     for line, (key, value) in zip(shown, changes, strict=True):
         wrong = json.loads(_space_example())
         wrong["layers"][0]["candidates"][1][key] = value

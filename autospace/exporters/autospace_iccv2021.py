@@ -90,6 +90,8 @@ def _problem(cell: Cell) -> str | None:
     for node, mix in enumerate(cell.mix, start=1):
         if mix not in FLAGS:
             return f"node {node} mixes by {mix}; allowed: {', '.join(FLAGS)}"
+    if cell.expansion not in EXPANSIONS:
+        return f"expansion {cell.expansion} has no code; allowed: 1, 3, 6"
     if cell.mix[0] != "sum":
         return f"node 1 mixes by {cell.mix[0]}; allowed: sum (only nodes 2 and 3 can be gated)"
     return None

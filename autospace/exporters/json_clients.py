@@ -12,6 +12,8 @@ from autospace.spaces.text import json_text
 # drawn e times as often. Low enough to prefer what scored well, and high enough that no candidate
 # disappears: among nine, even the least likely one gets at least half a percent of the draws.
 TEMPERATURE: Final = 1.0
+LARGEST_GRID: Final = 100_000
+"""Architectures of the largest space that is written as a grid, each of which is a trial."""
 
 
 def odds(fitnesses: Sequence[float | None]) -> list[float]:
@@ -90,13 +92,32 @@ def to_nni(space: Space) -> str:
 
 
 def to_ray(space: Space) -> str:
-    """Layer name -> grid over the ids of its cells.
+    """Layer name -> grid over the ids of its cells, or a random choice in a large space.
 
-    A grid, because only that has a plain JSON form: `tune.choice(grid["grid_search"])` per layer
-    samples instead.
+    A grid is what has a plain JSON form: `tune.choice(grid["grid_search"])` per layer samples
+    instead. Ray enumerates a grid. A space beyond `LARGEST_GRID` is therefore written in the one
+    other form that Ray reads from JSON, an expression that it evaluates for every trial.
     """
+    if space.size > LARGEST_GRID:
+        # `ascii` gives a literal of Python that holds whatever an id may hold.
+        return json_text(
+            {
+                layer.shape.name: {"eval": f"random.choice([{', '.join(map(ascii, layer.by_id))}])"}
+                for layer in space.layers
+            }
+        )
     return json_text(
         {layer.shape.name: {"grid_search": list(layer.by_id)} for layer in space.layers}
+    )
+
+
+def note_on_ray(space: Space) -> str:
+    """What is worth knowing of the file that `to_ray` writes; empty for a grid."""
+    if space.size <= LARGEST_GRID:
+        return ""
+    return (
+        f"{space.size:.2g} architectures are beyond any grid (of at most {LARGEST_GRID:,} trials): "
+        "the file samples at random; set num_samples"
     )
 
 

@@ -12,7 +12,7 @@ from autospace.spaces import (
     canonical_key,
     mbconv,
 )
-from autospace.spaces.cells.cell import EXPANSIONS
+from autospace.spaces.cells.cell import MAX_EXPANSION
 from autospace.spaces.cells.family import check_kind, notation
 from autospace.spaces.text import json_text
 
@@ -72,7 +72,7 @@ def _kernel_and_expansion(cell: Cell, stride: int) -> tuple[int, int] | None:
     """The kernel and expansion of the MBConv that is equal to the cell, if there is one."""
     key = canonical_key(cell, stride)
     for kernel in KERNELS:
-        for expansion in EXPANSIONS:
+        for expansion in range(1, MAX_EXPANSION + 1):
             if canonical_key(mbconv(kernel, expansion), stride) == key:
                 return kernel, expansion
     return None

@@ -7,13 +7,16 @@ from typing import Final, Literal
 from autospace.exporters import (
     autospace_iccv2021,
     graphs,
+    hubs,
     json_clients,
     nni_python,
     proxylessnas,
     python_clients,
+    python_tuners,
     pytorch,
     svg,
     tabular,
+    yaml_clients,
 )
 from autospace.spaces import Architecture, Space
 
@@ -30,6 +33,7 @@ class Target:
         suffix: the end of the names of its files.
         space: makes its text from a space; None if only an architecture can be exported.
         architecture: makes its text from an architecture; None if only a space can be exported.
+        note: what is worth knowing of the text that a space gives; empty if nothing is.
         deployed: whether it is a binary file, written by `autospace.networks.deploy` instead.
     """
 
@@ -39,6 +43,7 @@ class Target:
     space: Callable[[Space], str] | None = None
     architecture: Callable[[Architecture], str] | None = None
     deployed: bool = False
+    note: Callable[[Space], str] | None = None
 
     @property
     def takes(self) -> Takes:
@@ -59,7 +64,18 @@ TARGETS: Final[dict[str, Target]] = {
     ),
     "nni": Target("search space of NNI's tuners", "nni", ".json", json_clients.to_nni),
     "nni-python": Target("a network of choices for nni.nas", "nni", ".py", nni_python.export_space),
-    "ray": Target("param_space of Ray Tune, a grid", "ray[tune]", ".json", json_clients.to_ray),
+    "ray": Target(
+        "param_space of Ray Tune, a grid",
+        "ray[tune]",
+        ".json",
+        json_clients.to_ray,
+        note=json_clients.note_on_ray,
+    ),
+    "wandb": Target("a sweep of Weights & Biases", "wandb", ".yaml", yaml_clients.to_wandb),
+    "syne-tune": Target(
+        "a config_space, with MAdds", "syne-tune", ".py", python_tuners.to_syne_tune
+    ),
+    "neps": Target("a PipelineSpace, with MAdds", "neps", ".py", python_tuners.to_neps),
     "pyglove": Target("a symbolic dict of oneof", "pyglove", ".json", json_clients.to_pyglove),
     "nevergrad": Target(
         "a parametrization, with MAdds", "nevergrad", ".py", python_clients.to_nevergrad
@@ -79,6 +95,13 @@ TARGETS: Final[dict[str, Target]] = {
         pytorch.export_space,
         pytorch.export_architecture,
     ),
+    "huggingface": Target(
+        "a network for from_pretrained",
+        "huggingface",
+        ".py",
+        architecture=hubs.to_huggingface,
+    ),
+    "timm": Target("a model for timm", "timm", ".py", architecture=hubs.to_timm),
     "proxylessnas": Target(
         "net.config: MBConv cells only",
         "",

@@ -202,7 +202,7 @@ def _references(lists: Sequence[Sequence[Cell]]) -> list[int]:
     return []
 
 
-def _motif_block(block: Fields) -> Cell:
+def _motif_block(block: Fields, width: int) -> Cell:
     """The cell of a `Motif`; values that the block states twice have to agree."""
     block.fixed(kernel_size=3, num_nodes=NODES, atten_mode="channel", has_se=False)
     cell = motif(block.take("build_graph"), block.at("build_graph"))

@@ -1,29 +1,89 @@
-"""Reads an architecture from the result of another tool."""
+"""Reads an architecture from the result of another tool.
 
-from collections.abc import Callable, Sequence
+Tools put the flat form, `{"layer_03": "cell id"}`, into different places: in an object below
+another key, in every record of a list, in columns with a prefix. They also search for more than
+cells at a time. So the flat form is looked for wherever it may be; what lies beside it is
+noted, and what is ambiguous is refused.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from autospace.importers.result_files import parse_result
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, SpaceError
-from autospace.spaces.errors import located, shown
+from autospace.spaces.errors import join_path, located, shown
 from autospace.spaces.files.reading import parse_json
 
 WRAPPERS: Final[dict[str, tuple[str, ...]]] = {
     "flat": ("architecture", "choices"),
-    "optuna": ("params",),
+    "optuna": ("params", "best_params"),
     "nni": ("parameters", "parameter"),
     "configspace": ("config",),
     "ray": ("config",),
 }
-"""Tool -> the keys under which its results hold the flat form `{"layer_03": "cell id"}`.
+"""Tool -> the keys under which its results usually hold the flat form.
 
 * `flat`: what `autospace sample` and `autospace show` print.
-* `optuna`: `best_params`, or what `optuna best-trial -f json` prints.
-* `nni`: a sample, `parameter.cfg` of a trial, or an exported result.
-* `configspace`: `dict(configuration)` as JSON; SMAC and neps hand on the same.
-* `ray`: `params.json` of a trial, or a result with its `config`.
+* `optuna`: `best_params`, or what `optuna best-trial -f json` prints, or `trials_dataframe()`.
+* `nni`: a sample, `parameter.cfg` of a trial, or what `nnictl experiment export` writes.
+* `configspace`: `dict(configuration)` as JSON or YAML; SMAC and neps hand on the same.
+* `ray`: `params.json` or `result.json` of a trial, or a result with its `config`.
 """
+_LAYER: Final = re.compile(r"(?P<prefix>|.*[/.]|params_|config_)(?P<layer>layer_\d+)")
+_IDS: Final = (
+    "trialJobId",
+    "trial_id",
+    "number",
+    "trial_number",
+    "config_id",
+    "id",
+    "parameter_id",
+)
+_VALUES: Final = ("value", "values", "values_0", "best_value", "reward", "objective", "cost")
+_MAX_DEPTH: Final = 8
+_SHOWN: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The flat form in a file.
+
+    Attributes:
+        path: where it is.
+        choices: layer -> what stands for its cell.
+        others: keys beside the layers that the tool searched along.
+        about: numbers and texts of the objects around it, the nearest first.
+    """
+
+    path: str
+    choices: Mapping[str, object]
+    others: tuple[str, ...]
+    about: Mapping[str, object]
+
+    @property
+    def identity(self) -> str:
+        """What the tool calls this trial; else the last part of its path."""
+        named = [str(self.about[key]) for key in _IDS if key in self.about]
+        parts = [part for part in re.split(r"[.\[\]]+", self.path) if part]
+        return (named or parts[-1:] or [""])[0]
+
+    def value(self, key: str) -> float | None:
+        """The number under a key; None if there is none, or if it is not finite."""
+        found = self.about.get(key)
+        if isinstance(found, list) and len(found) == 1:
+            found = found[0]
+        if isinstance(found, dict):
+            found = found.get("default")
+        try:
+            number = float(found) if isinstance(found, str | int | float) else math.nan
+        except (ValueError, OverflowError):
+            return None
+        return number if math.isfinite(number) else None
 
 
 def reader(tool: str) -> Callable[[str, Target], Architecture]:
@@ -35,30 +95,149 @@ def chosen(text: str, target: Target, wrappers: Sequence[str] = ()) -> Architect
     """The architecture of the space that the flat form in a file names.
 
     Args:
-        text: JSON: the flat form, an object that has it under one of the wrappers, or a list of
-            one such value.
-        target: has the space.
-        wrappers: keys under which the tool puts the flat form.
+        text: what `parse_result` reads: the flat form, an object that has it somewhere, or a list
+            of such values.
+        target: has the space, and which trial is meant if there are several.
+        wrappers: keys under which the tool puts the flat form, for messages.
 
     Raises:
-        SpaceError: not such a file, no space given, an unknown layer or cell, or a missing layer.
+        SpaceError: not such a file, no space given, an unknown layer or cell, a missing layer, or
+            several architectures of which none was chosen.
     """
-    value, path = parse_json(text), ""
+    value, one_trial = parse_result(text, target.note)
+    found = list(_all_found(value, "", {}, _MAX_DEPTH))
+    if not found:
+        return _plain(value, target, wrappers)
+    picked = _picked(found, target, as_list=isinstance(value, list) and not one_trial)
+    if picked.others:
+        rest = len(picked.others) - _SHOWN
+        more = f" and {rest} more" if rest > 0 else ""
+        target.note(f"left out, no layers: {', '.join(map(shown, picked.others[:_SHOWN]))}{more}")
+    return _architecture(picked, target)
+
+
+def _architecture(found: Found, target: Target) -> Architecture:
+    space = target.given_space
+    with located(found.path):
+        return space.architecture(dict(found.choices))  # type: ignore[arg-type]
+
+
+def _plain(value: object, target: Target, wrappers: Sequence[str]) -> Architecture:
+    """The error of a file without any layer, which says where they were expected."""
+    path = ""
     if isinstance(value, list):
         if len(value) != 1:
-            raise SpaceError(
-                "", f"a list of {len(value)} values; allowed: a list of one architecture"
-            )
+            raise SpaceError("", _of_several(len(value)))
         value, path = value[0], "[0]"
     for key in wrappers:
         if isinstance(value, dict) and isinstance(value.get(key), dict):
-            value, path = value[key], f"{path}.{key}" if path else key
+            value, path = value[key], join_path(path, key)
             break
     if not isinstance(value, dict):
         raise SpaceError(path, f"{shown(value)}; allowed: an object of layers and cell ids")
-    space = target.given_space
     with located(path):
-        return space.architecture(value)
+        return target.given_space.architecture(value)
+
+
+def _all_found(
+    value: object, path: str, about: Mapping[str, object], depth: int
+) -> Iterator[Found]:
+    """Every object that has layers for keys, in the order of the file."""
+    if depth == 0 or not isinstance(value, dict | list):
+        return
+    if isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _all_found(each, f"{path}[{index}]", about, depth - 1)
+        return
+    layers = {key: found for key in value if (found := _LAYER.fullmatch(key))}
+    about = {**about, **_facts(value, layers)}
+    if layers:
+        yield _found(value, layers, path, about)
+        return
+    for key, each in value.items():
+        yield from _all_found(each, join_path(path, key), about, depth - 1)
+
+
+def _facts(value: Mapping[str, object], layers: Mapping[str, object]) -> dict[str, object]:
+    """The scalars of an object, those in `metrics` included."""
+    metrics = value.get("metrics")
+    within = metrics if isinstance(metrics, dict) else {}
+    both = {**within, **{key: each for key, each in value.items() if key not in layers}}
+    return {key: each for key, each in both.items() if not isinstance(each, dict) or key in _VALUES}
+
+
+def _found(
+    value: Mapping[str, object], layers: Mapping[str, re.Match[str]], path: str,
+    about: Mapping[str, object],
+) -> Found:  # fmt: skip
+    prefixes = {each["prefix"] for each in layers.values()}
+    if len(prefixes) > 1:
+        problem = f"layers under {' and '.join(sorted(map(shown, prefixes)))}; allowed: one of them"
+        raise SpaceError(path, problem)
+    prefix = prefixes.pop()
+    choices = {each["layer"]: _unwrapped(value[key]) for key, each in layers.items()}
+    beside = (key for key in value if key not in layers and key.startswith(prefix))
+    others = (key.removeprefix(prefix) for key in beside)
+    known = (*_IDS, *_VALUES, "madds", "params")
+    return Found(path, choices, tuple(key for key in others if key not in known), about)
+
+
+def _unwrapped(choice: object) -> object:
+    """The choice itself, which Weights & Biases writes as `{"value": ...}`."""
+    return choice["value"] if isinstance(choice, dict) and "value" in choice else choice
+
+
+def _picked(found: list[Found], target: Target, *, as_list: bool) -> Found:
+    """The one that is meant.
+
+    Raises:
+        SpaceError: several are there, and the trial of the target chooses none or more than one.
+    """
+    if target.trial is not None:
+        return _by_trial(found, target.trial, target.note)
+    different = [each for each in found if each.choices != found[0].choices]
+    if len(found) > 1 and (different or as_list):
+        names = ", ".join(shown(each.identity) for each in found[:_SHOWN])
+        more = ", ..." if len(found) > _SHOWN else ""
+        raise SpaceError(
+            "", f"{_of_several(len(found))}, or --trial with max, min or one of {names}{more}"
+        )
+    return found[-1]
+
+
+def _of_several(count: int) -> str:
+    return f"a list of {count} values; allowed: a list of one architecture"
+
+
+def _by_trial(found: list[Found], trial: str, note: Callable[[str], None]) -> Found:
+    direction, _, key = trial.partition(":")
+    if direction in ("max", "min"):
+        return _extreme(found, direction, key, note)
+    named = [each for each in found if each.identity == trial]
+    if not named or any(each.choices != named[0].choices for each in named):
+        names = ", ".join(shown(each.identity) for each in found[:_SHOWN])
+        problem = "no such trial" if not named else f"{len(named)} different trials have this id"
+        raise SpaceError("trial", f"{shown(trial)}: {problem}; allowed: max, min, {names}")
+    return named[-1]
+
+
+def _extreme(found: list[Found], direction: str, key: str, note: Callable[[str], None]) -> Found:
+    """The trial with the largest or smallest value; those without a finite one are counted."""
+    key = key or next((each for each in _VALUES if any(each in one.about for one in found)), "")
+    valued = [(value, each) for each in found if (value := each.value(key)) is not None]
+    if not valued:
+        numbers = {name for each in found for name in each.about if each.value(name) is not None}
+        seen = ", ".join(sorted(numbers)[:_SHOWN]) or "no numbers"
+        what = f"no finite {shown(key)}" if key else "no value"
+        raise SpaceError("trial", f"{what} in any trial; allowed: {direction}:KEY of {seen}")
+    best = (max if direction == "max" else min)(valued, key=lambda pair: pair[0])
+    same = sum(each.choices != best[1].choices for value, each in valued if value == best[0])
+    passed = len(found) - len(valued)
+    parts = [f"{direction} {key} {best[0]:g} of {len(valued)}: trial {shown(best[1].identity)}"]
+    parts += [f"{same} other architectures have this value"] if same else []
+    parts += [f"{passed} without a finite value were passed over"] if passed else []
+    note("; ".join(parts))
+    return best[1]
 
 
 def read_pyglove(text: str, target: Target) -> Architecture:

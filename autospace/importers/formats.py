@@ -7,6 +7,8 @@ from autospace.importers import autospace_iccv2021, client_results, graph_string
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, Space, SpaceError
 from autospace.spaces.errors import shown
+from autospace.spaces.files.foreign import Foreign, foreign, foreign_text
+from autospace.spaces.files.reading import parse_json
 
 
 class ImportFormat(NamedTuple):
@@ -58,24 +60,37 @@ FORMATS: Final[dict[str, ImportFormat]] = {
         "architecture", "space", "{layer: cell id}", client_results.reader("flat")
     ),
     "optuna": ImportFormat(
-        "architecture", "space", "best_params, or a trial as JSON", client_results.reader("optuna")
+        "architecture",
+        "space",
+        "best_params, trials as JSON or a table",
+        client_results.reader("optuna"),
     ),
     "nni": ImportFormat(
         "architecture",
         "space",
-        "a sample, or parameter.cfg of a trial",
+        "a sample, parameter.cfg, or an export",
         client_results.reader("nni"),
     ),
     "configspace": ImportFormat(
-        "architecture", "space", "a configuration as JSON", client_results.reader("configspace")
+        "architecture",
+        "space",
+        "a configuration as JSON or YAML",
+        client_results.reader("configspace"),
     ),
     "ray": ImportFormat(
-        "architecture", "space", "params.json or a result of a trial", client_results.reader("ray")
+        "architecture",
+        "space",
+        "params.json or result.json of a trial",
+        client_results.reader("ray"),
     ),
     "pyglove": ImportFormat(
         "architecture", "space", "indices, a DNA, or its value", client_results.read_pyglove
     ),
 }
+
+
+# AutoSpace's authors published networks in the words of ProxylessNAS, too.
+_SHARES: Final = {"autospace-iccv2021": "proxylessnas"}
 
 
 def import_text(name: str, text: str, target: Target) -> Space | Architecture:
@@ -86,4 +101,20 @@ def import_text(name: str, text: str, target: Target) -> Space | Architecture:
     """
     if name not in FORMATS:
         raise SpaceError("", f"unknown format {shown(name)}; allowed: {', '.join(FORMATS)}")
-    return FORMATS[name].read(text, target)
+    # PowerShell and Notepad put a byte order mark before UTF-8.
+    text = text.removeprefix("\ufeff")
+    try:
+        return FORMATS[name].read(text, target)
+    except SpaceError as error:
+        other = _recognised(text)
+        if other is None or other.format in ("", name, _SHARES.get(name)):
+            raise
+        raise SpaceError("", f"{error} (the file looks like {other.what}{other.option})") from None
+
+
+def _recognised(text: str) -> Foreign | None:
+    """What the text of a file that could not be read is instead, if that is known."""
+    try:
+        return foreign_text(text) or foreign(parse_json(text))
+    except SpaceError:
+        return None

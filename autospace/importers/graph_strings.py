@@ -16,79 +16,15 @@ convolutions, so 729 of its 15,625 strings can be read. A string describes only 
 put into every layer of a skeleton, between the projections, without expansion.
 """
 
-import ast
 import re
-import warnings
 from collections.abc import Iterator
 from typing import Final
 
+from autospace.importers.python_literals import call_arguments, the_call
 from autospace.importers.target import Target, imported
 from autospace.spaces import Architecture, Candidate, Cell
 from autospace.spaces.cells.cell import MAX_NODES
 from autospace.spaces.errors import SpaceError, shown
-
-MAX_LENGTH: Final = 20_000
-MAX_DEPTH: Final = 16
-# No operator, no backslash, no comment: all that lists, strings, numbers and keywords need.
-_ALLOWED: Final = re.compile(r"[A-Za-z0-9_.,=\s()\[\]'\"]*")
-
-
-def call_arguments(text: str, name: str) -> dict[str, object]:
-    """The keyword arguments of `NAME(key=value, ...)`, optionally after `something = `.
-
-    Values are numbers, strings, lists, tuples and `range(...)`, which becomes a list.
-
-    Raises:
-        SpaceError: anything else.
-    """
-    _check_size(text)
-    try:
-        # `1in x` and other oddities only warn, and what a file holds is no business of stderr.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text.strip())
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        problem = error.msg if isinstance(error, SyntaxError) else "too deep or too large"
-        raise SpaceError("", f"not a Python literal: {problem}") from None
-    found = tree.body[0] if len(tree.body) == 1 else None
-    call = found.value if isinstance(found, ast.Expr | ast.Assign) else None
-    named = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == name
-    if not isinstance(call, ast.Call) or not named or call.args:
-        raise SpaceError("", f"{shown(text.strip())}; allowed: {name}(key=value, ...)")
-    arguments: dict[str, object] = {}
-    for keyword in call.keywords:
-        if keyword.arg is None:
-            raise SpaceError("", f"{name}(**...) is not a literal; allowed: {name}(key=value, ...)")
-        arguments[keyword.arg] = _value(keyword.value, keyword.arg)
-    return arguments
-
-
-def _check_size(text: str) -> None:
-    if len(text) > MAX_LENGTH:
-        raise SpaceError("", f"{len(text)} characters; allowed: up to {MAX_LENGTH}")
-    legal = _ALLOWED.match(text)
-    end = legal.end() if legal else 0
-    if end < len(text):
-        raise SpaceError("", f"{shown(text[end])} is not part of any literal")
-    depth = 0
-    for char in text:
-        depth += (char in "([") - (char in ")]")
-        if depth > MAX_DEPTH:
-            raise SpaceError("", f"nested deeper than {MAX_DEPTH} levels")
-
-
-def _value(node: ast.expr, path: str) -> object:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float | None):
-        return node.value
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_value(each, f"{path}[{index}]") for index, each in enumerate(node.elts)]
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
-        bounds = [_value(each, path) for each in node.args]
-        if 1 <= len(bounds) <= 2 and all(type(b) is int and b < 100 for b in bounds):
-            low, high = (0, *bounds)[-2:]
-            return list(range(int(str(low)), int(str(high))))
-    raise SpaceError(path, "unknown value; allowed: a number, string, list, tuple or range")
-
 
 INPUTS: Final = 2
 PREVIOUS: Final = 1
@@ -104,7 +40,7 @@ def read_darts_genotype(text: str, target: Target) -> Architecture:
     Raises:
         SpaceError: not a genotype, or one with parts that our cells cannot express.
     """
-    arguments = call_arguments(text, "Genotype")
+    arguments = call_arguments(the_call(text, "Genotype", target.note), "Genotype")
     known = ("normal", "normal_concat", "reduce", "reduce_concat")
     for key in (*known, *arguments):
         if key not in arguments:
@@ -123,7 +59,7 @@ def read_darts_genotype(text: str, target: Target) -> Architecture:
 def _cell(name: str, value: object, concat: object, stride: int) -> Cell:
     edges = _edges(name, value)
     ends = _ends(f"{name}_concat", concat, INPUTS + len(edges) // 2)
-    problems = list(_problems(name, edges, ends, stride))
+    problems = [*_problems(name, edges, ends, stride), *_doubled(name, edges)]
     if problems:
         path, problem = problems[0]
         more = f" (and {len(problems) - 1} other parts)" if len(problems) > 1 else ""
@@ -192,6 +128,17 @@ def _problems(
             yield path, "starts at the cell before the previous one, but cells here have one input"
         if stride > 1:
             yield from _stride_problems(path, operation, source, INPUTS + index // 2, ends)
+
+
+def _doubled(name: str, edges: list[_Edge]) -> Iterator[tuple[str, str]]:
+    """The nodes that two edges enter from one place."""
+    for index in range(0, len(edges), 2):
+        (first, source), (second, other) = edges[index : index + 2]
+        if source == other and "none" not in (first, second):
+            yield (
+                f"{name}[{index}] and {name}[{index + 1}]",
+                f"both come from {source}; cells here have one edge between two nodes",
+            )
 
 
 def _stride_problems(

@@ -2,7 +2,10 @@
 
 A `net.config` of ProxylessNAS (Cai et al., ICLR 2019) is JSON. It has a stem convolution, blocks
 with an inverted bottleneck and optionally a shortcut, a last 1x1 convolution and a classifier.
-Layers are objects whose `name` is their class.
+Layers are objects whose `name` is their class. Once-for-all (2020) and MCUNet (2020) write the same
+file with other words: they name the activation and the inner width of a block, call
+squeeze-and-excitation `use_se`, have lists of one for a number, and `ResidualBlock` with `conv` for
+`MobileInvertedResidualBlock` with `mobile_inverted_conv`.
 
 For a sub-network of Once-for-All (Cai et al., ICLR 2020), `ks` and `e` list the kernel and
 expansion of every block of the deepest network, and `d` lists the number of blocks that each stage
@@ -27,15 +30,29 @@ from autospace.spaces import (
     Stem,
     mbconv,
 )
-from autospace.spaces.cells.cell import EXPANSIONS
+from autospace.spaces.cells.cell import MAX_EXPANSION
 from autospace.spaces.cells.mobile import SKIPPED
-from autospace.spaces.checks import MAX_CHANNELS, MAX_CLASSES, MAX_LAYERS, MAX_RESOLUTION
+from autospace.spaces.checks import (
+    MAX_CHANNELS,
+    MAX_CLASSES,
+    MAX_LAYERS,
+    MAX_RESOLUTION,
+    check_integer,
+)
 from autospace.spaces.errors import shown
 from autospace.spaces.files.reading import parse_json
 
 USUAL: Final = "mobile"
 STEM_BLOCK: Final = mbconv(3, 1)
-Reader = Callable[[Fields], Cell]
+EXPANSIONS: Final = range(1, MAX_EXPANSION + 1)
+_WORDS: Final = f"1 to {MAX_EXPANSION}"
+Reader = Callable[[Fields, int], Cell]
+"""Reads what is left of a block, whose input channels are known, as a cell."""
+_CONVOLUTION_OF: Final = {
+    "MobileInvertedResidualBlock": "mobile_inverted_conv",
+    "ResidualBlock": "conv",
+}
+_OTHER_NAMES: Final = {"MBConvLayer": "MBInvertedConvLayer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +123,15 @@ def _listed(blocks: object) -> list[object]:
 def _convolution(layer: Fields, kernel: int) -> tuple[int, int, int]:
     """Channels in and out and stride of a dense convolution with batch norm and ReLU6."""
     layer.among("name", ["ConvLayer"])
-    layer.among("kernel_size", [kernel])
+    _fixed_number(layer, "kernel_size", kernel)
     layer.among("act_func", ["relu6"])
-    layer.fixed(dilation=1, groups=1, bias=False, has_shuffle=False)
+    layer.fixed(dilation=1, groups=1, bias=False, has_shuffle=False, use_se=False)
     layer.fixed(use_bn=True, ops_order="weight_bn_act")
     layer.ignore("dropout_rate")
     entering, leaving = (
-        layer.integer(key, 1, MAX_CHANNELS) for key in ("in_channels", "out_channels")
+        _number(layer, key, 1, MAX_CHANNELS) for key in ("in_channels", "out_channels")
     )
-    stride = layer.integer("stride", 1, 2)
+    stride = _number(layer, "stride", 1, 2)
     layer.finish()
     return entering, leaving, stride
 
@@ -135,49 +152,120 @@ def _classifier(layer: Fields, width: int) -> int:
     layer.among("name", ["LinearLayer"])
     layer.fixed(bias=True, use_bn=False, act_func=None)
     layer.ignore("dropout_rate", "ops_order")
-    _agree(layer.at("in_features"), layer.integer("in_features", 1, MAX_CHANNELS), width)
-    classes = layer.integer("out_features", 2, MAX_CLASSES)
+    _agree(layer.at("in_features"), _number(layer, "in_features", 1, MAX_CHANNELS), width)
+    classes = _number(layer, "out_features", 2, MAX_CLASSES)
     layer.finish()
     return classes
 
 
 def _block(block: Fields, width: int, also: Mapping[str, Reader]) -> _Block:
-    block.fixed(name="MobileInvertedResidualBlock")
-    layer = Fields(block.take("mobile_inverted_conv"), block.at("mobile_inverted_conv"))
-    shortcut = block.take("shortcut", None)
-    if shortcut is not None:
-        _identity(Fields(shortcut, block.at("shortcut")), width)
+    written = block.among("name", list(_CONVOLUTION_OF), default=next(iter(_CONVOLUTION_OF)))
+    key = _CONVOLUTION_OF[written]
+    plain = block.take(key)
+    shortcut = _has_shortcut(block.take("shortcut", None), block.at("shortcut"), width)
     block.finish()
+    if plain is None:
+        return _Block(SKIPPED, width, 1, shortcut=True)
+    layer = Fields(plain, block.at(key))
     readers: dict[str, Reader] = {"MBInvertedConvLayer": _inverted_bottleneck, **also}
-    kind = layer.among("name", [*readers, "ZeroLayer"])
+    kind = layer.among("name", [*readers, "ZeroLayer", *_OTHER_NAMES])
+    kind = _OTHER_NAMES.get(kind, kind)
     if kind == "ZeroLayer":
         # Their blocks hand the input on where the layer is zero, whatever the shortcut is.
-        layer.fixed(stride=1)
+        _fixed_number(layer, "stride", 1, 1)
         layer.finish()
         return _Block(SKIPPED, width, 1, shortcut=True)
-    entering = layer.integer("in_channels", 1, MAX_CHANNELS)
-    _agree(layer.at("in_channels"), entering, width)
-    channels = layer.integer("out_channels", 1, MAX_CHANNELS)
-    stride = layer.integer("stride", 1, 2)
-    cell = readers[kind](layer)
+    _agree(layer.at("in_channels"), _number(layer, "in_channels", 1, MAX_CHANNELS), width)
+    channels = _number(layer, "out_channels", 1, MAX_CHANNELS)
+    stride = _number(layer, "stride", 1, 2)
+    cell = readers[kind](layer, width)
     layer.finish()
-    return _Block(cell, channels, stride, shortcut is not None)
+    return _Block(cell, channels, stride, shortcut)
 
 
-def _identity(layer: Fields, width: int) -> None:
-    layer.among("name", ["IdentityLayer"])
-    layer.fixed(use_bn=False, act_func=None, in_channels=width, out_channels=width)
+def _has_shortcut(plain: object, path: str, width: int) -> bool:
+    """Whether a block has the identity beside it; null and a layer of zeros mean that it has none.
+
+    Raises:
+        SpaceError: anything else is beside it.
+    """
+    if plain is None:
+        return False
+    layer = Fields(plain, path)
+    kind = layer.among("name", ["IdentityLayer", "ZeroLayer"])
+    if kind == "ZeroLayer":
+        layer.ignore("stride")
+        layer.finish()
+        return False
+    layer.fixed(use_bn=False, act_func=None)
+    for key in ("in_channels", "out_channels"):
+        _fixed_number(layer, key, width, width)
     layer.ignore("dropout_rate", "ops_order")
     layer.finish()
+    return True
 
 
-def _inverted_bottleneck(layer: Fields) -> Cell:
-    kernel = layer.among("kernel_size", KERNELS)
-    expansion = layer.among("expand_ratio", EXPANSIONS)
+def _inverted_bottleneck(layer: Fields, width: int) -> Cell:
+    written = _unlisted(layer.take("kernel_size"))
+    kernel = _checked(layer.at("kernel_size"), written, KERNELS, ", ".join(map(str, KERNELS)))
     # Its width differs from that of our squeeze-and-excitation, and the file does not state it.
-    layer.fixed(has_se=False)
-    layer.fixed(mid_channels=None)
-    return mbconv(kernel, expansion)
+    layer.fixed(has_se=False, use_se=False, act_func="relu6", groups=None)
+    return mbconv(kernel, _expansion(layer, width))
+
+
+def _expansion(layer: Fields, width: int) -> int:
+    """Inner over input channels; `mid_channels` decides where the file states both.
+
+    Raises:
+        SpaceError: the inner channels are no multiple of the input channels, or too many of them;
+            or the block expands to as many channels as it has, which our cells never do.
+    """
+    ratio, inner = layer.take("expand_ratio"), _unlisted(layer.take("mid_channels", None))
+    if isinstance(ratio, float) and ratio.is_integer():
+        ratio = int(ratio)
+    if inner is None:
+        return _checked(layer.at("expand_ratio"), ratio, EXPANSIONS, _WORDS)
+    if type(ratio) not in (int, float):
+        raise SpaceError(layer.at("expand_ratio"), f"{shown(ratio)}; allowed: {_WORDS}")
+    at = layer.at("mid_channels")
+    check_integer(at, inner, 1, MAX_CHANNELS * MAX_EXPANSION)
+    expansion, rest = divmod(_whole(inner), width)
+    if rest or expansion not in EXPANSIONS:
+        problem = f"{inner} inner channels of {width}; allowed: {width} times {_WORDS}"
+        raise SpaceError(at, problem)
+    # A ratio of 1 has no convolution that expands, whatever else the file says.
+    if (expansion == 1) != (ratio == 1):
+        problem = f"{inner} inner channels of {width}, but expand_ratio is {shown(ratio)}"
+        raise SpaceError(at, problem)
+    return expansion
+
+
+def _unlisted(value: object) -> object:
+    """A number that stands in a list of one choice (`[32]`) or of one per direction (`[3, 3]`)."""
+    if isinstance(value, list) and 1 <= len(value) <= 2 and shown(value[0]) == shown(value[-1]):
+        return value[0]
+    return value
+
+
+def _number(layer: Fields, key: str, low: int, high: int) -> int:
+    """A whole number, alone or in a list of it; see `_unlisted`."""
+    value = _unlisted(layer.take(key))
+    check_integer(layer.at(key), value, low, high)
+    return _whole(value)
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _fixed_number(layer: Fields, key: str, wanted: int, default: int | None = None) -> None:
+    """Checks a number that may stand in a list; where it is missing, the default stands for it."""
+    if default is not None and not layer.has(key):
+        layer.ignore(key)
+        return
+    found = _number(layer, key, 0, MAX_CHANNELS)
+    if found != wanted:
+        raise SpaceError(layer.at(key), f"{found}; allowed: {wanted}")
 
 
 def _stem_block(blocks: list[_Block], target: Target) -> int | None:
@@ -299,7 +387,7 @@ def _numbers(file: Fields, key: str, size: int, parts: str, skeleton: Skeleton) 
 def _cell(layer: int, kernel: object, expansion: object) -> Cell:
     return mbconv(
         _checked(f"ks[{layer}]", kernel, KERNELS, ", ".join(map(str, KERNELS))),
-        _checked(f"e[{layer}]", expansion, EXPANSIONS, ", ".join(map(str, EXPANSIONS))),
+        _checked(f"e[{layer}]", expansion, EXPANSIONS, _WORDS),
     )
 
 

@@ -5,7 +5,8 @@ compared with the one value that our networks have, or declared irrelevant; any 
 error.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -20,11 +21,16 @@ from autospace.spaces import (
     load_skeleton,
     mbconv,
 )
-from autospace.spaces.cells.cell import EXPANSIONS
+from autospace.spaces.cells.cell import MAX_EXPANSION
 from autospace.spaces.cells.mobile import SKIPPED
 from autospace.spaces.checks import check_integer
 from autospace.spaces.errors import join_path, shown
 from autospace.spaces.files.library import NO_SPACE
+
+
+def warned(text: str) -> None:
+    """Issues a note as a warning of Python."""
+    warnings.warn(text, stacklevel=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +41,16 @@ class Target:
         skeleton: the network around the cells; None for the default one of the format.
         resolution: side of the images in pixels; None for that of the skeleton.
         space: what the ids in a client's result refer to.
+        trial: which of several trials in a client's result is meant: an id, `max` or `min` by
+            value, or `max:KEY` and `min:KEY` by a number of that name.
+        note: is told what was passed over; by default a warning of Python.
     """
 
     skeleton: Skeleton | None = None
     resolution: int | None = None
     space: Space | None = None
+    trial: str | None = None
+    note: Callable[[str], None] = warned
 
     def skeleton_or(self, usual: str) -> Skeleton:
         """The skeleton that was given, or a built-in one, at the resolution that was given."""
@@ -66,7 +77,7 @@ _NAMES: Final = {
     **{
         canonical_key(mbconv(kernel, expansion)): f"mbconv_k{kernel}_e{expansion}"
         for kernel in KERNELS
-        for expansion in EXPANSIONS
+        for expansion in range(1, MAX_EXPANSION + 1)
     },
 }
 
@@ -93,6 +104,10 @@ class Fields:
     def at(self, key: str) -> str:
         """Path of a key, for messages."""
         return join_path(self.path, key)
+
+    def has(self, key: str) -> bool:
+        """Whether the object has this key and it was not read yet."""
+        return key in self._left
 
     def take(self, key: str, default: object = _REQUIRED) -> object:
         """The value of a key, whatever it is.

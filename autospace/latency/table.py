@@ -5,17 +5,22 @@ import hashlib
 import io
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from autospace.latency.parts import Part, part_names
+from autospace.spaces.cells.cell import MAX_EXPANSION
 from autospace.spaces.checks import MAX_CHANNELS, MAX_CLASSES, MAX_RESOLUTION
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.files.codec import canonical_json
 from autospace.spaces.files.reading import parse_json, read_text, validated
+from autospace.spaces.text import visible
 
 MOST_MS: Final = 10.0**6
+MAX_ROWS: Final = 4096
+_COMMON: Final = ("device", "dtype", "batch")
+NO_TABLE: Final = "no latency table; allowed: what autospace profile --out FILE writes"
 
 
 def _known(name: str) -> str:
@@ -32,7 +37,7 @@ def _printable(text: str) -> str:
 
 _Ms = Annotated[float, Field(ge=0, le=MOST_MS, allow_inf_nan=False)]
 _Text = Annotated[str, Field(max_length=256), AfterValidator(_printable)]
-_Width = Annotated[int, Field(ge=1, le=6 * MAX_CHANNELS)]
+_Width = Annotated[int, Field(ge=1, le=MAX_EXPANSION * MAX_CHANNELS)]
 
 
 class _Document(BaseModel):
@@ -44,7 +49,7 @@ class Row(_Document):
 
     part: Annotated[str, AfterValidator(_known)]
     inputs: _Width
-    outputs: Annotated[int, Field(ge=1, le=max(6 * MAX_CHANNELS, MAX_CLASSES))]
+    outputs: Annotated[int, Field(ge=1, le=max(MAX_EXPANSION * MAX_CHANNELS, MAX_CLASSES))]
     resolution: Annotated[int, Field(ge=1, le=MAX_RESOLUTION)]
     stride: Annotated[int, Field(ge=1, le=2)]
     mean_ms: Annotated[_Ms, Field(description="mean of the middle half of the measurements")]
@@ -91,7 +96,7 @@ class LatencyTable(_Document):
     threads: Annotated[int, Field(ge=1)]
     torch: _Text
     subject: Annotated[_Text, Field(description="skeleton or space whose parts were measured")]
-    rows: Annotated[list[Row], Field(min_length=1, max_length=4096)]
+    rows: Annotated[list[Row], Field(min_length=1, max_length=MAX_ROWS)]
     correction: Correction = Correction()
     check: Check | None = None
 
@@ -108,12 +113,68 @@ def to_json(table: LatencyTable) -> str:
 
 def to_csv(table: LatencyTable) -> str:
     """One line per row, device, dtype and batch on each."""
-    common = {"device": table.device, "dtype": table.dtype, "batch": table.batch}
+    common = {key: getattr(table, key) for key in _COMMON}
     text = io.StringIO()
     writer = csv.DictWriter(text, [*Row.model_fields, *common], lineterminator="\n")
     writer.writeheader()
     writer.writerows({**row.model_dump(), **common} for row in table.rows)
     return text.getvalue()
+
+
+def is_csv(text: str) -> bool:
+    """Whether a text begins as `to_csv` writes it."""
+    return text.lstrip().startswith("part,inputs,")
+
+
+def from_csv(text: str) -> dict[str, Any]:
+    """The plain values of a table that `to_csv` wrote.
+
+    The file has all rows, but neither the correction nor processor, threads and version of torch:
+    no correction is made, and what is unknown stays empty.
+
+    Raises:
+        SpaceError: columns are missing or unknown, lines differ in device, dtype or batch, or a
+            field is no number.
+    """
+    names = [*Row.model_fields, *_COMMON]
+    reader = csv.DictReader(io.StringIO(text.lstrip(), newline=""))
+    if list(reader.fieldnames or ()) != names:
+        problem = f"columns {', '.join(reader.fieldnames or ())}; allowed: {', '.join(names)}"
+        raise SpaceError("line 1", visible(problem)[:400])
+    lines = [dict(line) for line, _ in zip(reader, range(MAX_ROWS + 1), strict=False)]
+    common = lines[0] if lines else dict.fromkeys(_COMMON, "")
+    for number, line in enumerate(lines, start=2):
+        if None in line or None in line.values():
+            raise SpaceError(f"line {number}", f"not {len(names)} fields")
+        for key in _COMMON:
+            if line[key] != common[key]:
+                problem = f"{shown(line[key])}; allowed: {shown(common[key])}, as in line 2"
+                raise SpaceError(f"line {number}.{key}", problem)
+    rows = [{key: _field(line, key) for key in Row.model_fields} for line in lines]
+    about = {"device": common["device"], "dtype": common["dtype"], "batch": _field(common, "batch")}
+    unknown = {"processor": "", "threads": 1, "torch": "", "subject": "a table without correction"}
+    return {**about, **unknown, "rows": rows}
+
+
+def _field(line: dict[str, Any], key: str) -> Any:
+    """A field as the number that it is; text stays text, and the model refuses it."""
+    for kind in (int, float):
+        try:
+            return line[key] if key == "part" else kind(line[key])
+        except ValueError:
+            continue
+    return line[key]
+
+
+def _parsed(text: str) -> Any:
+    """The values of a JSON file; what is none is no table, whatever else it may be."""
+    try:
+        plain = parse_json(text)
+    except SpaceError as error:
+        raise SpaceError("", f"{NO_TABLE} ({error})") from None
+    if not isinstance(plain, dict) or "rows" not in plain:
+        raise SpaceError("", NO_TABLE)
+    return plain
 
 
 def digest(table: LatencyTable) -> str:
@@ -122,14 +183,15 @@ def digest(table: LatencyTable) -> str:
 
 
 def read_table(path: Path) -> LatencyTable:
-    """The table in a JSON file.
+    """The table in a file of JSON or CSV; one of CSV has no correction.
 
     Raises:
         SpaceError: the file is missing or holds no valid table; the message names file and value.
     """
-    text = read_text(path)
+    text = read_text(path).removeprefix("\ufeff")
     try:
-        table = validated(LatencyTable, parse_json(text))
+        plain = from_csv(text) if is_csv(text) else _parsed(text)
+        table = validated(LatencyTable, plain)
         for index, row in enumerate(table.rows):
             if table.by_part[row.key] is not row:
                 raise SpaceError(

@@ -39,6 +39,7 @@ from autospace.report.page import (
     whole,
 )
 from autospace.report.record import RunRecord
+from autospace.spaces.cells.cell import EXPANSIONS
 from autospace.spaces.text import human
 
 _WITH_PATH = frozenset({"folder", "cifar10", "cifar100", "idx", "npz"})
@@ -121,7 +122,10 @@ def operations_table(depths: tuple[Depth, ...]) -> Content:
 
 def traits_table(depths: tuple[Depth, ...]) -> Content:
     """Size, expansion and mixes of the cells by depth, at the end and at the beginning."""
-    headings = ("number", "edges per cell", "expansion 1", "expansion 3", "expansion 6")
+    found = {each for depth in depths for each in depth.learned.expansions}
+    found |= {each for depth in depths if depth.initial for each in depth.initial.expansions}
+    expansions = sorted({*EXPANSIONS, *found})
+    headings = ("number", "edges per cell", *(f"expansion {each}" for each in expansions))
     mixes = ("mix by sum", "by gate", "by se")
     columns = (Column("cells"), *(Column(name, True) for name in (*headings, *mixes)))
     rows: list[tuple[Content | Number, ...]] = []
@@ -131,7 +135,7 @@ def traits_table(depths: tuple[Depth, ...]) -> Content:
             (f"{depth.name}, initially", depth.initial),
         ):
             if each is not None:
-                shares = [each.expansions.get(e, 0.0) for e in (1, 3, 6)]
+                shares = [each.expansions.get(e, 0.0) for e in expansions]
                 shares += [each.mixes.get(mix, 0.0) for mix in ("sum", "gate", "se")]
                 edges = decimal(each.edges, 1)
                 rows.append((label, whole(each.cells), edges, *map(share, shares)))

@@ -47,6 +47,7 @@ def export(
     value = _chosen(space, architecture)
     if to == "csv":
         _warn_of_formulas(load_any(value) if isinstance(value, str) else value)
+    _note(to, value)
     if out is None or str(out) == "-":
         # The bytes of the file, whatever the encoding of the terminal.
         text = api.export(value, to, weights=weights)
@@ -68,6 +69,17 @@ def _chosen(source: str, architecture: str | None) -> "str | Architecture":
     if isinstance(value, Architecture):
         raise InputError(f"--architecture: {source} is already one; allowed: with a space")
     return load_architecture(architecture, value)
+
+
+def _note(to: str, value: "str | Architecture") -> None:
+    """Says what is worth knowing of a space's file for this target."""
+    from autospace.exporters.targets import TARGETS
+    from autospace.spaces import Space, load_any
+
+    note = TARGETS[to].note if to in TARGETS else None
+    found = load_any(value) if note and isinstance(value, str) else value
+    if note and isinstance(found, Space) and (text := note(found)):
+        message(f"note: {text}")
 
 
 def _warn_of_formulas(value: "Space | Architecture") -> None:

@@ -37,6 +37,13 @@ def import_(
     space: Annotated[
         str | None, typer.Option(help="Space that the cell ids of a client's result refer to.")
     ] = None,
+    trial: Annotated[
+        str | None,
+        typer.Option(
+            help="Which trial of a client's result: its id, max or min by value, or max:KEY.",
+            show_default="the only one",
+        ),
+    ] = None,
     force: Overwrite = False,
     list_: Annotated[bool, typer.Option("--list", help="Show all formats, and exit.")] = False,
     format_: Format = "table",
@@ -53,14 +60,20 @@ def import_(
         raise InputError(f"{missing}: missing; autospace import --list shows all formats")
     if format_ != "table":
         raise InputError("--format: allowed only with --list; what is imported is always JSON")
-    target = _target(from_, skeleton, resolution, space)
+    target = _target(from_, skeleton, resolution, space, trial)
     if out is not None:
         check_new(out, force=force)
     value = _imported(file, from_, target)
     _write(value, out, force)
 
 
-def _target(name: str, skeleton: str | None, resolution: int | None, space: str | None) -> "Target":
+def _target(
+    name: str,
+    skeleton: str | None,
+    resolution: int | None,
+    space: str | None,
+    trial: str | None,
+) -> "Target":
     from autospace.importers.formats import FORMATS
     from autospace.importers.target import Target
     from autospace.spaces import load, load_skeleton
@@ -75,12 +88,18 @@ def _target(name: str, skeleton: str | None, resolution: int | None, space: str 
             )
         if skeleton is not None or resolution is not None:
             raise InputError(f"--from {name}: skeleton and resolution are those of --space")
-        return Target(space=load(space))
-    if space is not None:
-        raise InputError(f"--from {name}: holds whole cells; allowed: without --space")
+        return Target(space=load(space), trial=trial, note=_note)
+    if space is not None or trial is not None:
+        option = "--trial" if space is None else "--space"
+        raise InputError(f"--from {name}: holds whole cells; allowed: without {option}")
     if resolution is not None and not 1 <= resolution <= MAX_RESOLUTION:
         raise InputError(f"--resolution {resolution}: allowed: 1 to {MAX_RESOLUTION}")
-    return Target(None if skeleton is None else load_skeleton(skeleton), resolution)
+    outer = None if skeleton is None else load_skeleton(skeleton)
+    return Target(outer, resolution, note=_note)
+
+
+def _note(text: str) -> None:
+    message(f"note: {text}")
 
 
 def _imported(file: str, name: str, target: "Target") -> "Space | Architecture":

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
 from autospace.spaces.cells.operations import OPERATIONS, unknown_operation
+from autospace.spaces.checks import check_integer
 from autospace.spaces.errors import SpaceError, shown
 
+MAX_EXPANSION: Final = 8
+"""A cell may have any expansion from 1 to this: published networks have 2, 4 and 5 too."""
 EXPANSIONS: Final = (1, 3, 6)
+"""The expansions that random cells and mutations have by default."""
 MIXES: Final = ("sum", "gate", "se")
 MIN_NODES: Final = 2
 MAX_NODES: Final = 8
@@ -62,9 +66,7 @@ class Cell:
             if name not in MIXES:
                 problem = f"unknown mix {shown(name)}; allowed: {', '.join(MIXES)}"
                 raise SpaceError(f"mix[{index}]", problem)
-        if type(self.expansion) is not int or self.expansion not in EXPANSIONS:
-            allowed = ", ".join(map(str, EXPANSIONS))
-            raise SpaceError("expansion", f"{shown(self.expansion)}; allowed: {allowed}")
+        check_integer("expansion", self.expansion, 1, MAX_EXPANSION)
 
     @classmethod
     def from_edges(

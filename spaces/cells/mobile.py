@@ -9,7 +9,14 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-from autospace.spaces.cells.cell import EXPANSIONS, MAX_NODES, MIN_NODES, Cell, LayerShape
+from autospace.spaces.cells.cell import (
+    EXPANSIONS,
+    MAX_EXPANSION,
+    MAX_NODES,
+    MIN_NODES,
+    Cell,
+    LayerShape,
+)
 from autospace.spaces.cells.cost import graph_cost
 from autospace.spaces.cells.key import canonical, canonical_key
 from autospace.spaces.cells.notation import graph_changes, graph_notation
@@ -71,7 +78,7 @@ class CellDocument(BaseModel):
         int,
         Field(
             description="inner over input channels",
-            json_schema_extra={"enum": list(EXPANSIONS)},
+            json_schema_extra={"minimum": 1, "maximum": MAX_EXPANSION},
         ),
     ]
 
@@ -135,6 +142,13 @@ class Mobile:
         return canonical_key(cell, shape.stride)
 
     def prior(self, operations: Iterable[str], like: Iterable[Cell] = ()) -> CellPrior:
-        """Uniform over the operations, with as many nodes as the largest of some cells has."""
-        nodes = max((cell.nodes for cell in like), default=NODES)
-        return CellPrior(tuple(each for each in operations if each != "none"), nodes)
+        """Uniform over the operations, with as many nodes as the largest of some cells has.
+
+        The expansions of these cells join the usual ones, so that they can come back.
+        """
+        cells = tuple(like)
+        return CellPrior(
+            tuple(each for each in operations if each != "none"),
+            max((cell.nodes for cell in cells), default=NODES),
+            expansions=tuple(sorted({*EXPANSIONS, *(cell.expansion for cell in cells)})),
+        )

@@ -10,6 +10,7 @@ from autospace.spaces.cells.operations import Cost
 from autospace.spaces.cost import Budget
 from autospace.spaces.errors import SpaceError, located, shown
 from autospace.spaces.files import document as doc
+from autospace.spaces.files.foreign import foreign_text
 from autospace.spaces.files.reading import (
     header_of,
     parse_json,
@@ -56,7 +57,8 @@ def read(path: Path) -> Space | Architecture | Skeleton:
     try:
         return decoded(parse_toml(text) if path.suffix == ".toml" else parse_json(text))
     except SpaceError as error:
-        raise SpaceError(str(path), str(error)) from None
+        kind = foreign_text(text)
+        raise SpaceError(str(path), str(error) if kind is None else kind.hint) from None
 
 
 def decoded(plain: Any) -> Space | Architecture | Skeleton:

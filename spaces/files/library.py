@@ -11,6 +11,7 @@ from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.files import document as doc
 from autospace.spaces.files.codec import read, skeleton_from
+from autospace.spaces.files.foreign import refuse_foreign
 from autospace.spaces.files.reading import header_of, parse_json, read_text, validated
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture, Candidate, Layer, Origin, Space
@@ -191,6 +192,7 @@ def load_architecture(source: str | Path, space: Space | None = None) -> Archite
         try:
             choices = parse_json(read_text(Path(source)))
             if isinstance(choices, dict) and "format" not in choices:
+                refuse_foreign(choices)
                 return _chosen(choices, space)
         except SpaceError as error:
             raise SpaceError(str(source), str(error)) from None

@@ -22,6 +22,7 @@ from autospace.spaces.checks import (
 )
 from autospace.spaces.errors import SpaceError, join_path, shown
 from autospace.spaces.files.document import FILES, SKELETON_FORMAT, VERSIONS
+from autospace.spaces.files.foreign import refuse_foreign
 
 Document = TypeVar("Document", bound=BaseModel)
 
@@ -152,6 +153,7 @@ def header_of(value: Any) -> Header:
         raise SpaceError("", f"{shown(value)}; allowed: an object")
     found = value.get("format")
     if not isinstance(found, str) or found not in FILES:
+        refuse_foreign(value)
         raise SpaceError("format", f"{shown(found)}; allowed: {', '.join(FILES)}")
     version = value.get("version")
     if type(version) is not int or version not in VERSIONS:

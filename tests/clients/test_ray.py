@@ -83,3 +83,14 @@ def test_a_tuner_runs_on_it(tmp_path: Path) -> None:
     assert_all_return(space, (each.config for each in results), everything=False)
     most_expensive = {name: each["grid_search"][-1] for name, each in grid.items()}
     assert results.get_best_result().config == most_expensive
+
+
+@each_space
+def test_a_space_beyond_any_grid_is_sampled(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.tune.search.variant_generator import generate_variants
+
+    monkeypatch.setattr("autospace.exporters.json_clients.LARGEST_GRID", 1)
+    plain = json.loads(text_for("ray", make()))
+    drawn = [config for _ in range(DRAWN) for _, config in generate_variants(dict(plain))]
+    assert len(drawn) == DRAWN
+    assert_all_return(make(), drawn)

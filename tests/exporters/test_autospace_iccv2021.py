@@ -1,6 +1,7 @@
 """Spaces as the matrices of AutoSpace's authors: what goes through comes back."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -154,3 +155,12 @@ def test_the_published_file_comes_back_number_by_number() -> None:
     space = import_text("autospace-iccv2021", text, Target())
     assert isinstance(space, Space)
     assert json.loads(export_space(space)) == json.loads(text)
+
+
+def test_an_expansion_without_a_code_is_named() -> None:
+    space = load("mbconv@digits")
+    layer = space.layers[0]
+    wide = replace(layer, candidates=(Candidate("wide", mbconv(3, 4)),))
+    changed = Space("w", space.skeleton, space.operations, (wide, *space.layers[1:]))
+    with pytest.raises(SpaceError, match=r"^layer_00\.wide: expansion 4 has no code"):
+        export_space(changed)

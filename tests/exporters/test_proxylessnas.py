@@ -130,7 +130,7 @@ def madds(network: nn.Module, skeleton: Skeleton) -> int:
 def expressible(draw: st.DrawFn) -> Architecture:
     skeleton = draw(skeletons())
     blocks = st.builds(
-        mbconv, st.sampled_from([3, 5, 7]), st.sampled_from([1, 3, 6]), nodes=st.integers(2, 5)
+        mbconv, st.sampled_from([3, 5, 7]), st.integers(1, 8), nodes=st.integers(2, 5)
     )
     chosen = [
         draw(blocks | st.just(SKIP) if shape.shortcut else blocks) for shape in skeleton.shapes

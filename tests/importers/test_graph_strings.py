@@ -213,3 +213,43 @@ def test_a_strided_edge_to_an_inner_node_is_refused() -> None:
     text = f"Genotype(normal={normal}, normal_concat=[2], reduce={deep}, reduce_concat=[3])"
     with pytest.raises(SpaceError, match=r"^reduce\[0\]: DARTS has the stride on edges from the"):
         imported("darts-genotype", text, DOWN)
+
+
+LONE = "Genotype(normal=[('max_pool_3x3', 1), ('none', 0)], normal_concat=[2], "
+LONE += "reduce=[('max_pool_3x3', 1), ('none', 0)], reduce_concat=[2])"
+
+
+@pytest.mark.parametrize(
+    ("text", "notes"),
+    [
+        (f"# found on 3 March\n{LONE}  # 94.1 %\n", []),
+        (f"BEST = {LONE}", []),
+        (LONE.replace(", reduce", ",  # why: 'quoted (\n reduce"), []),
+        (
+            f"from collections import namedtuple\n\n2019-01-01 INFO genotype = {LONE}\nepoch 3",
+            ["passed over: 3 lines around Genotype(...)"],
+        ),
+    ],
+)
+def test_a_genotype_is_found_where_it_lies(text: str, notes: list[str]) -> None:
+    heard: list[str] = []
+    found = import_text("darts-genotype", text, Target(note=heard.append))
+    assert found == import_text("darts-genotype", LONE, Target())
+    assert heard == notes
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"FIRST = {LONE}\nSECOND = {LONE}", "holds 2 of Genotype: FIRST (line 1) and SECOND (lin"),
+        (f"{LONE}\n" * 9, "holds 9 of Genotype: line 1, line 2, line 3, line 4, ... and line 9;"),
+        (
+            LONE.replace("('none', 0)", "('skip_connect', 1)", 1),
+            "normal[0] and normal[1]: both come from 1; cells here have one edge between two nodes",
+        ),
+    ],
+)
+def test_what_is_ambiguous_is_said_in_words_of_the_file(text: str, message: str) -> None:
+    with pytest.raises(SpaceError) as caught:
+        import_text("darts-genotype", text, Target())
+    assert str(caught.value).startswith(message)

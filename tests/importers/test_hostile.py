@@ -35,7 +35,7 @@ LINES = {
 
 def imported(name: str, text: str) -> Space | Architecture | None:
     """The value, or None for an error of one printable line."""
-    target = Target(space=SPACE if FORMATS[name].needs == "space" else None)
+    target = Target(space=SPACE if FORMATS[name].needs == "space" else None, note=lambda _: None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:

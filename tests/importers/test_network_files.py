@@ -52,7 +52,7 @@ def files(draw: st.DrawFn) -> File:
             blocks.append(block(zero_layer(), width))
             continue
         outer = draw(st.sampled_from([width, draw(st.integers(1, 6))]))
-        kernel, expansion = draw(st.sampled_from((3, 5, 7))), draw(st.sampled_from((1, 3, 6)))
+        kernel, expansion = draw(st.sampled_from((3, 5, 7))), draw(st.integers(1, 8))
         layer = mbconv_layer(width, outer, kernel, draw(st.integers(1, 2)), expansion)
         blocks.append(block(layer, width))
         width = outer
@@ -75,7 +75,7 @@ def test_an_imported_network_costs_what_torch_counts_in_the_file(
 def mbconv_architectures(draw: st.DrawFn) -> Architecture:
     """MBConvs and, where there is a shortcut, skipped layers, on any skeleton."""
     skeleton = draw(skeletons())
-    cells = st.builds(mbconv, st.sampled_from((3, 5, 7)), st.sampled_from((1, 3, 6)))
+    cells = st.builds(mbconv, st.sampled_from((3, 5, 7)), st.integers(1, 8))
     drawn = [
         draw(cells | st.just(Cell.from_edges([], expansion=1)) if shape.shortcut else cells)
         for shape in skeleton.shapes
@@ -231,12 +231,19 @@ RULE = "a layer has one exactly if its stride is 1 and its channels stay the sam
         ("classifier.out_features", 1, "classifier.out_features: 1; allowed: 2 to"),
         (f"{MB}.name", "PoolingLayer", 'name: "PoolingLayer"; allowed: "MBInvertedConvLayer", "Mo'),
         (f"{MB}.kernel_size", 9, "blocks[0].mobile_inverted_conv.kernel_size: 9; allowed: 3, 5, 7"),
-        (f"{MB}.expand_ratio", 4, "expand_ratio: 4; allowed: 1, 3, 6"),
-        (f"{MB}.expand_ratio", True, "expand_ratio: true; allowed: 1, 3, 6"),
+        (f"{MB}.expand_ratio", 9, "expand_ratio: 9; allowed: 1 to 8"),
+        (f"{MB}.expand_ratio", True, "expand_ratio: true; allowed: 1 to 8"),
         (f"{MB}.in_channels", 5, "in_channels: 5; allowed here: 4"),
         (f"{MB}.stride", 3, "stride: 3; allowed: 1 to 2"),
         (f"{MB}.has_se", True, "has_se: true; allowed: false"),
-        (f"{MB}.mid_channels", 20, "mid_channels: 20; allowed: null"),
+        (f"{MB}.expand_ratio", 2.5, "expand_ratio: 2.5; allowed: 1 to 8"),
+        (f"{MB}.mid_channels", 22, "mid_channels: 22 inner channels of 4; allowed: 4 times 1 to 8"),
+        (f"{MB}.mid_channels", 4, "mid_channels: 4 inner channels of 4, but expand_ratio is 6"),
+        (f"{MB}.mid_channels", [12, 24], "mid_channels: a list; allowed: 1 to"),
+        (f"{MB}.act_func", "h_swish", 'act_func: "h_swish"; allowed: "relu6"'),
+        (f"{MB}.use_se", True, "use_se: true; allowed: false"),
+        (f"{MB}.groups", 2, "groups: 2; allowed: null"),
+        (f"{MB}.in_channels", [4, 8], "in_channels: a list; allowed: 1 to"),
         (f"{MOTIF}.build_graph", "[[1]", "blocks[1].mobile_inverted_conv.build_graph: not JSON"),
         (f"{MOTIF}.expand_ratio", 3, "expand_ratio: 3; allowed: 6"),
         (f"{MOTIF}.dim_conv_idx", 1, "dim_conv_idx: 1; allowed: 2"),
@@ -265,3 +272,40 @@ def test_a_convolution_needs_the_keys_that_decide_its_cost() -> None:
     with pytest.raises(SpaceError, match=r"^first_conv\.in_channels: missing key$"):
         imported(file, name="autospace-iccv2021")
     assert conv_layer(3, 4, 3)["in_channels"] == 3
+
+
+def in_other_words(file: File, words: str) -> File:
+    """The same network as Once-for-all (`ResidualBlock`) or MCUNet (`mid_channels`) writes it."""
+    rewritten: File = json.loads(json.dumps(file))
+    for each in rewritten["blocks"]:
+        layer = each["mobile_inverted_conv"]
+        if layer["name"] == "MBInvertedConvLayer":
+            inner = layer["in_channels"] * layer["expand_ratio"]
+            layer |= {"mid_channels": inner, "act_func": "relu6", "use_se": False}
+        if each["shortcut"] is not None:
+            for side in ("in_channels", "out_channels"):
+                each["shortcut"][side] = [each["shortcut"][side]]
+        if words == "once-for-all":
+            if layer["name"] == "ZeroLayer":
+                layer = None
+            else:
+                ratio = float(layer["expand_ratio"])
+                layer |= {"name": "MBConvLayer", "groups": None, "expand_ratio": ratio}
+            each |= {"name": "ResidualBlock", "conv": layer}
+            del each["mobile_inverted_conv"]
+    rewritten["first_conv"] |= {"kernel_size": [3, 3], "use_se": False}
+    rewritten["bn"] |= {"ws_eps": None}
+    return rewritten
+
+
+@pytest.mark.parametrize("words", ["mcunet", "once-for-all"])
+@given(files())
+@settings(max_examples=25)
+def test_other_words_for_the_same_network_give_the_same_network(words: str, file: File) -> None:
+    assert imported(in_other_words(file, words)) == imported(file)
+
+
+def test_the_inner_width_decides_where_a_block_states_both() -> None:
+    layer = mbconv_layer(4, 8, 3, 2, 6) | {"mid_channels": 20, "expand_ratio": 5.3}
+    found = imported(network_file([block(layer, 4)], stem=4, width=8))
+    assert found.cells[0].expansion == 5

@@ -9,8 +9,10 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from autospace.latency.table import LatencyTable, digest, read_table, to_csv, to_json
+from autospace.latency.table import Correction, LatencyTable, digest, read_table, to_csv, to_json
 from autospace.spaces import SpaceError
 from tests.latency.tables import table_for
 from tests.tiny import SKELETON
@@ -75,3 +77,56 @@ def test_a_part_that_stands_twice_is_refused(tmp_path: Path) -> None:
     file.write_text(to_json(TABLE.model_copy(update={"rows": [*TABLE.rows, TABLE.rows[0]]})))
     with pytest.raises(SpaceError, match="is a duplicate"):
         read_table(file)
+
+
+def test_csv_reads_back_with_every_row_and_without_a_correction(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("\ufeff" + to_csv(TABLE), encoding="utf-8")
+    found = read_table(file)
+    assert found.rows == TABLE.rows
+    assert (found.device, found.dtype, found.batch) == ("cpu", "float32", 1)
+    assert found.correction == Correction()
+    # The state of a run keeps it as JSON.
+    file.write_text(to_json(found), encoding="utf-8")
+    assert read_table(file) == found
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("part,inputs", "part,inputs,extra"), "line 1: columns part, inputs, extra"),
+        (("cpu,float32,1\n", "cpu,float32,1,9\n"), "line 2: not 11 fields"),
+        (("cpu,float32,1\n", "gpu,float32,1\n"), 'line 3.device: "cpu"; allowed: "gpu"'),
+        (("stem,", "stump,"), "rows[0].part: "),
+        ((",float32,", ",int8,"), "dtype: "),
+    ],
+)
+def test_damaged_csv_is_refused_with_its_place(
+    tmp_path: Path, change: tuple[str, str], complaint: str
+) -> None:
+    file = tmp_path / "table.csv"
+    everywhere = -1 if change[1] == ",int8," else 1
+    file.write_text(to_csv(TABLE).replace(*change, everywhere), encoding="utf-8")
+    with pytest.raises(SpaceError) as caught:
+        read_table(file)
+    assert str(caught.value).startswith(f"{file}: {complaint}")
+
+
+@pytest.mark.parametrize(
+    "text", ["Conv-input:7x7\n  count: 3\n", "{}", "[1]", "a,b\n1,2\n", '{"format": "x"}', ""]
+)
+def test_the_table_of_another_program_is_no_latency_table(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "lut.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(SpaceError, match="no latency table; allowed: what autospace profile --out"):
+        read_table(file)
+
+
+@given(st.text(max_size=60) | st.text(max_size=60).map(to_csv(TABLE).__add__))
+def test_any_text_is_a_table_or_an_error(tmp_path_factory: Any, text: str) -> None:
+    file = tmp_path_factory.mktemp("any") / "table.csv"
+    file.write_bytes(text.encode("utf-8", "replace"))
+    try:
+        read_table(file)
+    except SpaceError as problem:
+        assert str(problem).isprintable()  # noqa: PT017

@@ -106,9 +106,9 @@ def made(*edges: object, **options: object) -> Callable[[], object]:
             made(mix=("sum", "max", "sum")),
             'mix[1]: unknown mix "max"; allowed: sum, gate, se',
         ),
-        (made(expansion=5), "expansion: 5; allowed: 1, 3, 6"),
-        (made(expansion=True), "expansion: true; allowed: 1, 3, 6"),
-        (made(expansion=3.0), "expansion: 3.0; allowed: 1, 3, 6"),
+        (made(expansion=9), "expansion: 9; allowed: 1 to 8"),
+        (made(expansion=True), "expansion: true; allowed: 1 to 8"),
+        (made(expansion=3.0), "expansion: 3.0; allowed: 1 to 8"),
         (
             lambda: Cell(("none",), ("sum", "sum"), 1),
             "operations: 1 operations; allowed: 3, one per edge",

@@ -1,0 +1,118 @@
+"""Recognises files of other programs by what they hold, so that an error can say what to do.
+
+A file is recognised only to word an error: nothing is read from it here.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from autospace.spaces.errors import SpaceError
+
+RESULTS: Final = ("best_params", "params", "parameters", "parameter", "config")
+IMPORT_LIST: Final = "autospace import --list shows what can be imported"
+
+
+class Foreign(NamedTuple):
+    """A kind of file: what it is, and the format of `autospace import` that reads it, or none."""
+
+    what: str
+    format: str = ""
+
+    @property
+    def option(self) -> str:
+        """The option of `autospace import` for it, to be added to its name."""
+        return "" if not self.format or self.format in _OURS else f": --from {self.format}"
+
+    @property
+    def hint(self) -> str:
+        """What to do with it, in one line."""
+        if not self.format:
+            return f"{self.what}, no file of autospace; {IMPORT_LIST}"
+        space = " --space SPACE" if self.format in _NEED_SPACE else ""
+        command = f"autospace import FILE --from {self.format}{space}"
+        return f"{self.what}, no file of autospace; import it first: {command}"
+
+
+_NEED_SPACE: Final = ("optuna", "nni", "ray", "configspace", "pyglove", "flat")
+_OURS: Final = {
+    "autospace.space": "a space of autospace",
+    "autospace.architecture": "an architecture of autospace",
+    "autospace.skeleton": "a skeleton of autospace",
+    "autospace.latency": "a latency table of autospace",
+}
+_OF_RESULT: Final = {
+    "best_params": "optuna",
+    "params": "optuna",
+    "parameters": "nni",
+    "parameter": "nni",
+    "config": "ray",
+}
+
+
+def foreign_text(text: str) -> Foreign | None:
+    """The kind of a text that is not JSON, if it is one that people have."""
+    if "Genotype(" in text:
+        return Foreign("a genotype of DARTS", "darts-genotype")
+    if text.lstrip().startswith("|") and "~" in text:
+        return Foreign("a string of NAS-Bench-201", "nasbench201")
+    return None
+
+
+def foreign(plain: Any) -> Foreign | None:
+    """The kind of a parsed JSON file, if it is one that people have.
+
+    Args:
+        plain: the values of the file.
+    """
+    if isinstance(plain, list):
+        return foreign(plain[0]) if plain else None
+    if not isinstance(plain, dict) or not plain:
+        return None
+    if "blocks" in plain:
+        matrices = "first_conv" not in plain
+        return Foreign(
+            "matrices of AutoSpace's authors" if matrices else "a net.config of ProxylessNAS",
+            "autospace-iccv2021" if matrices else "proxylessnas",
+        )
+    if {"ks", "e", "d"} <= plain.keys():
+        return Foreign("a sub-network of Once-for-all", "once-for-all")
+    if str(plain.get("_type", "")).endswith("DNA"):
+        return Foreign("a DNA of pyglove", "pyglove")
+    return _own(plain) or _of_result(plain) or _of_space(plain)
+
+
+def _own(plain: Mapping[str, Any]) -> Foreign | None:
+    named = plain.get("format")
+    known = isinstance(named, str) and named in _OURS
+    return Foreign(_OURS[str(named)], str(named)) if known else None
+
+
+def _of_result(plain: Mapping[str, Any]) -> Foreign | None:
+    for key in RESULTS:
+        held = plain.get(key)
+        if isinstance(held, dict) and any(name.startswith("layer_") for name in held):
+            return Foreign("a result of a tuner", _OF_RESULT[key])
+    return None
+
+
+def _of_space(plain: Mapping[str, Any]) -> Foreign | None:
+    """The kind of a search space of a tuner, from which nothing can be imported."""
+    if isinstance(plain.get("hyperparameters"), list):
+        return Foreign("a search space of ConfigSpace")
+    values = list(plain.values())
+    if all(isinstance(each, dict) for each in values):
+        for key, what in (("_type", "NNI"), ("grid_search", "Ray Tune"), ("attributes", "Optuna")):
+            if all(key in each for each in values):
+                return Foreign(f"a search space of {what}")
+    return None
+
+
+def refuse_foreign(plain: Any) -> None:
+    """Refuses a file of another program with what to do with it.
+
+    Raises:
+        SpaceError: the file is of a kind that is known, and not ours.
+    """
+    kind = foreign(plain)
+    if kind is not None and kind.format not in _OURS:
+        raise SpaceError("", kind.hint)
