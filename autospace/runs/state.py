@@ -218,7 +218,7 @@ def _sealed(tensors: Mapping[str, torch.Tensor], texts: Mapping[str, str]) -> st
     digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
     for name, value in sorted(tensors.items()):
         digest.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
-        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
