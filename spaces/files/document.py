@@ -66,6 +66,14 @@ class CandidateDocument(_Document):
         float | None,
         Field(allow_inf_nan=False, description="larger is better; 0: as good as the reference"),
     ] = None
+    uncertainty: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="standard deviation of the error of `fitness`; absent where unknown",
+        ),
+    ] = None
     madds: Annotated[_Count, Field(description="multiply-accumulates of one image in this cell")]
     params: Annotated[_Count, Field(description="trainable weights of this cell")]
     origin: OriginDocument
