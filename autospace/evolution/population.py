@@ -1,10 +1,26 @@
-"""The individuals of evolution and the state of a run between two rounds."""
+"""The individuals of evolution, all that a run has scored, and its state between two rounds."""
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Final
 
+from autospace.evolution.predictor import (
+    Change,
+    Estimate,
+    Measured,
+    Predictor,
+    features,
+    fit,
+    worth,
+)
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.space import Origin
+
+DIVERGED: Final = -1e6
+"""Fitness of a cell whose score is not finite because its training diverged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +54,121 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """How many cells were drawn to find the offspring of a round, and why some were rejected."""
+    """How many cells were drawn to find the offspring of a round, and why some were rejected.
+
+    Attributes:
+        screened: cells that the predictor rejected in favour of others.
+    """
 
     total: int = 0
     duplicates: int = 0
     over_budget: int = 0
+    screened: int = 0
 
     @property
     def feasible_rate(self) -> float:
         """Share of the drawn cells within the layer's share of the budget."""
         return 1.0 if not self.total else 1 - self.over_budget / self.total
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Every cell that a run has scored, and what a predictor makes of all the scores.
+
+    Attributes:
+        write_back: weight of a newer score in the moving average.
+        tied: so many consecutive layers share one population, and one estimate per cell.
+        baseline: id of the cell that fitness is relative to. Its fitness is 0 by definition and
+            not by measurement, so it stays as it is and has no estimate.
+        rounds: per round and layer, the members that were scored, with their new fitness.
+    """
+
+    write_back: float
+    tied: int
+    baseline: str
+    rounds: tuple[tuple[tuple[Member, ...], ...], ...] = ()
+
+    def after(self, scored: tuple[tuple[Member, ...], ...]) -> "Archive":
+        """The archive with one more round."""
+        return replace(self, rounds=(*self.rounds, scored))
+
+    def members(self, layer: int) -> dict[str, Member]:
+        """Every scored cell of a layer by its id, as it was scored last."""
+        return {each.id: each for scored in self.rounds for each in scored[layer]}
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """Fitted to all scores; it has one layer for every group of tied layers."""
+        layers = len(self.rounds[0]) if self.rounds else 0
+        return fit([self._measured(layer) for layer in range(0, layers, self.tied)])
+
+    @cached_property
+    def _estimates(self) -> list[dict[str, Estimate]]:
+        """Per group of layers, the estimate of every cell whose scores are finite."""
+        found = []
+        for group in range(len(self.predictor.layers)):
+            cells = self._sound(group * self.tied)
+            known = self.predictor.known(group) or ()
+            found.append(dict(zip(cells, known, strict=False)))
+            found[-1].pop(self.baseline, None)
+        return found
+
+    def estimate(self, layer: int, identity: str) -> Estimate | None:
+        """The true fitness of a scored cell, as far as it is known."""
+        groups = self._estimates
+        return groups[layer // self.tied].get(identity) if groups else None
+
+    def believed(self, layer: int, members: Iterable[Member]) -> list[Member]:
+        """The members with the posterior mean of their fitness in place of the measured one."""
+        pairs = ((each, self.estimate(layer, each.id)) for each in members)
+        return [each if f is None else replace(each, fitness=f.mean) for each, f in pairs]
+
+    def uncertainty(self, layer: int, member: Member) -> float | None:
+        """The root of the expected squared error of the fitness that a member has."""
+        found = self.estimate(layer, member.id)
+        return None if found is None else math.hypot(found.sd, member.value - found.mean)
+
+    def promise(self, layer: int, cells: Sequence[tuple[Cell, Cost]]) -> list[float] | None:
+        """What the fitness of unscored cells may be, with luck: mean plus standard deviation.
+
+        None as long as nothing can be predicted.
+        """
+        if not self.rounds:
+            return None
+        table = [features(cell, cost) for cell, cost in cells]
+        found = self.predictor.unscored(layer // self.tied, table)
+        return None if found is None else [each.mean + each.sd for each in found]
+
+    def _sound(self, layer: int) -> dict[str, Member]:
+        """The cells of a layer of which no score stands for a training that diverged."""
+        scores = self._scores(layer)
+        bad = {each.id for _, each, change in scores if min(each.value, change) <= DIVERGED / 2}
+        return {name: each for name, each in self.members(layer).items() if name not in bad}
+
+    def _scores(self, layer: int) -> Iterator[tuple[int, Member, float]]:
+        """Every member that a round scored, and how far the score was from those before."""
+        earlier: dict[str, float] = {}
+        for index, scored in enumerate(self.rounds):
+            for each in scored[layer]:
+                step = each.value - earlier.get(each.id, each.value)
+                yield index, each, step / self.write_back
+                earlier[each.id] = each.value
+
+    def _measured(self, layer: int) -> Measured:
+        cells = self._sound(layer)
+        changes = []
+        for index, each, change in self._scores(layer):
+            if each.scores > 1 and each.id in cells and each.id != self.baseline:
+                # Confirming rounds have one repeat for all finalists, so they share its images.
+                group = f"confirm {each.confirmed}" if each.confirmed else f"round {index}"
+                factor = 1 + 1 / worth(each.scores - 1, self.write_back)
+                changes.append(Change(group, change, factor))
+        return Measured(
+            tuple(features(each.cell, each.cost) for each in cells.values()),
+            tuple(each.value for each in cells.values()),
+            tuple(worth(each.scores, self.write_back) for each in cells.values()),
+            tuple(changes),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +209,7 @@ class Round:
             sum(each.total for each in drawn),
             sum(each.duplicates for each in drawn),
             sum(each.over_budget for each in drawn),
+            sum(each.screened for each in drawn),
         )
 
     @property
@@ -109,6 +231,7 @@ class EvolutionState:
         still: for how many generations the best cells of all layers have stayed the same.
         scored: per layer, the members that the last round scored; the event log keeps them, the
             checkpoint does not.
+        archive: all that was scored, if the plan predicts fitness; it is made of the event log.
     """
 
     round: int
@@ -116,6 +239,7 @@ class EvolutionState:
     history: tuple[Round, ...] = field(default=())
     still: int = 0
     scored: tuple[tuple[Member, ...], ...] = field(default=(), compare=False)
+    archive: Archive | None = field(default=None, compare=False)
 
     @property
     def evaluations(self) -> int:
