@@ -350,8 +350,7 @@ class LayerFit:
             precision += squares / noise
             scaled += products / noise
         factor = np.linalg.cholesky(precision).astype(np.float64)
-        solved: Array = np.linalg.solve(factor, scaled)
-        return factor, solved
+        return factor, np.linalg.solve(factor, scaled).astype(np.float64)
 
     def _linear(self, design: Array, point: Hyperparameters) -> tuple[Array, Array]:
         """Posterior means and variances [M] of the linear part."""
