@@ -37,6 +37,7 @@ TORCH_FREE = (
             "breeding",
             "toolbox",
             "population",
+            "cell_features",
             "predictor",
             "checkpoint",
             "folder",

@@ -25,7 +25,7 @@ from autospace.data.load import load_data
 from autospace.data.settings import PYTHON
 from autospace.data.splits import divide, few_measured
 from autospace.evolution.folder import RunError, RunFolder, event_out
-from autospace.evolution.loop import evolve, learned_space, new_archive, start
+from autospace.evolution.loop import evolve, learned_space, new_archive, repeat_of, start
 from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan, reference_cells
 from autospace.evolution.population import EvolutionState
 from autospace.evolution.reference import new_reference, warm_up
@@ -222,8 +222,12 @@ def _with_archive(
     archive, family = new_archive(prepared.plan), prepared.plan.operators.family
     if archive is None:
         return state
-    rounds = folder.scored_cells(state.round, prepared.skeleton, family.kind)
-    return replace(state, archive=replace(archive, rounds=rounds))
+    plan = prepared.plan.shortened(state)
+    for index, scored in enumerate(
+        folder.scored_cells(state.round, prepared.skeleton, family.kind)
+    ):
+        archive = archive.after(scored, repeat_of(plan, index))
+    return replace(state, archive=archive)
 
 
 def _learned(

@@ -124,7 +124,7 @@ def absorb(
         for row in rows
     )
     before = archive_of(plan, state)
-    archive = before.after(all_scored) if before else None
+    archive = before.after(all_scored, repeat_of(plan, state.round)) if before else None
     layers = [_after(plan, state, archive, *each) for each in enumerate(all_scored)]
     counts = zip(layers, drawn, all_scored, strict=True)
     records = [toolbox.record(layer.members, count, len(row)) for layer, count, row in counts]

@@ -1,19 +1,18 @@
 """The individuals of evolution, all that a run has scored, and its state between two rounds."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
+from autospace.evolution.cell_features import features
 from autospace.evolution.predictor import (
     Change,
     Estimate,
     Measured,
     Predictor,
-    features,
     fit,
-    worth,
 )
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.operations import Cost
@@ -78,19 +77,21 @@ class Archive:
     Attributes:
         write_back: weight of a newer score in the moving average.
         tied: so many consecutive layers share one population, and one estimate per cell.
-        baseline: id of the cell that fitness is relative to. Its fitness is 0 by definition and
-            not by measurement, so it stays as it is and has no estimate.
+        baseline: id of the cell that fitness is relative to.
         rounds: per round and layer, the members that were scored, with their new fitness.
+        repeats: per round, the repeat that the scorer was asked for.
     """
 
     write_back: float
     tied: int
     baseline: str
     rounds: tuple[tuple[tuple[Member, ...], ...], ...] = ()
+    repeats: tuple[int, ...] = ()
 
-    def after(self, scored: tuple[tuple[Member, ...], ...]) -> "Archive":
+    def after(self, scored: tuple[tuple[Member, ...], ...], repeat: int) -> "Archive":
         """The archive with one more round."""
-        return replace(self, rounds=(*self.rounds, scored))
+        rounds, repeats = (*self.rounds, scored), (*self.repeats, repeat)
+        return replace(self, rounds=rounds, repeats=repeats)
 
     def members(self, layer: int) -> dict[str, Member]:
         """Every scored cell of a layer by its id, as it was scored last."""
@@ -107,10 +108,12 @@ class Archive:
         """Per group of layers, the estimate of every cell whose scores are finite."""
         found = []
         for group in range(len(self.predictor.layers)):
-            cells = self._sound(group * self.tied)
+            scores = self._scores(group * self.tied)
             known = self.predictor.known(group) or ()
-            found.append(dict(zip(cells, known, strict=False)))
-            found[-1].pop(self.baseline, None)
+            found.append(dict(zip(scores, known, strict=False)))
+            if _is_yardstick(scores.get(self.baseline)):
+                # Its fitness is 0 by definition: it stays as it is.
+                found[-1].pop(self.baseline, None)
         return found
 
     def estimate(self, layer: int, identity: str) -> Estimate | None:
@@ -139,36 +142,91 @@ class Archive:
         found = self.predictor.unscored(layer // self.tied, table)
         return None if found is None else [each.mean + each.sd for each in found]
 
-    def _sound(self, layer: int) -> dict[str, Member]:
-        """The cells of a layer of which no score stands for a training that diverged."""
-        scores = self._scores(layer)
-        bad = {each.id for _, each, change in scores if min(each.value, change) <= DIVERGED / 2}
-        return {name: each for name, each in self.members(layer).items() if name not in bad}
-
-    def _scores(self, layer: int) -> Iterator[tuple[int, Member, float]]:
-        """Every member that a round scored, and how far the score was from those before."""
-        earlier: dict[str, float] = {}
-        for index, scored in enumerate(self.rounds):
+    def _scores(self, layer: int) -> dict[str, "_Scores"]:
+        """All scores of every cell of a layer, but for cells whose training diverged."""
+        found: dict[str, _Scores] = {}
+        for scored, repeat in zip(self.rounds, self.repeats, strict=True):
             for each in scored[layer]:
-                step = each.value - earlier.get(each.id, each.value)
-                yield index, each, step / self.write_back
-                earlier[each.id] = each.value
+                before, shares = found.get(each.id), {str(repeat): 1.0}
+                found[each.id] = (
+                    before.then(each, shares, self.write_back) if before else _Scores(each, shares)
+                )
+        return {name: each for name, each in found.items() if each.sound}
 
     def _measured(self, layer: int) -> Measured:
-        cells = self._sound(layer)
-        changes = []
-        for index, each, change in self._scores(layer):
-            if each.scores > 1 and each.id in cells and each.id != self.baseline:
-                # Confirming rounds have one repeat for all finalists, so they share its images.
-                group = f"confirm {each.confirmed}" if each.confirmed else f"round {index}"
-                factor = 1 + 1 / worth(each.scores - 1, self.write_back)
-                changes.append(Change(group, change, factor))
+        scores = self._scores(layer)
+        yardstick = _is_yardstick(scores.get(self.baseline))
+        if yardstick:
+            repeats = {name for each in scores.values() for name in each.shares}
+            scores[self.baseline] = scores[self.baseline].in_all(sorted(repeats))
+        first = str(self.repeats[0])
         return Measured(
-            tuple(features(each.cell, each.cost) for each in cells.values()),
-            tuple(each.value for each in cells.values()),
-            tuple(worth(each.scores, self.write_back) for each in cells.values()),
-            tuple(changes),
+            tuple(features(each.member.cell, each.member.cost) for each in scores.values()),
+            tuple(each.member.value for each in scores.values()),
+            tuple(each.worth for each in scores.values()),
+            tuple(_without(first, each.shares) for each in scores.values()),
+            tuple(
+                change._replace(shares=_without(first, change.shares))
+                for each in scores.values()
+                for change in each.changes
+            ),
+            list(scores).index(self.baseline) if yardstick else None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """The scores of one cell.
+
+    Attributes:
+        member: after its last score.
+        shares: of each repeat in the mean of the scores.
+        worth: how many equal scores the mean is worth.
+        changes: from the mean of the earlier scores to the next one.
+    """
+
+    member: Member
+    shares: dict[str, float]
+    worth: float = 1.0
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def sound(self) -> bool:
+        """Whether no score stands for a training that diverged."""
+        return min([self.member.value, *(each.value for each in self.changes)]) > DIVERGED / 2
+
+    def then(self, member: Member, shares: dict[str, float], write_back: float) -> "_Scores":
+        """The scores with one more, which has this weight in the moving average."""
+        names = {*self.shares, *shares}
+        old = {name: self.shares.get(name, 0.0) for name in names}
+        new = {name: shares.get(name, 0.0) for name in names}
+        change = Change(
+            (member.value - self.member.value) / write_back,
+            1 + 1 / self.worth,
+            {name: new[name] - old[name] for name in names},
+        )
+        mean = {name: (1 - write_back) * old[name] + write_back * new[name] for name in names}
+        # The inverse of the sum of the squared weights of all scores.
+        squares = (1 - write_back) ** 2 / self.worth + write_back**2
+        return _Scores(member, mean, 1 / squares, (*self.changes, change))
+
+    def in_all(self, repeats: Sequence[str]) -> "_Scores":
+        """The same scores, all 0, in each of these repeats."""
+        found = _Scores(self.member, {repeats[0]: 1.0})
+        for count, name in enumerate(repeats[1:], start=2):
+            found = found.then(self.member, {name: 1.0}, 1 / count)
+        return found
+
+
+def _is_yardstick(scores: _Scores | None) -> bool:
+    """Whether a baseline has no measured fitness: it is what others are measured against."""
+    return scores is not None and not any(
+        [scores.member.value, *(each.value for each in scores.changes)]
+    )
+
+
+def _without(name: str, shares: Mapping[str, float]) -> dict[str, float]:
+    return {each: share for each, share in shares.items() if each != name}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ every layer, the mean m_i of the scores of cell i, standardised over the layer, 
     u_i ~ N(0, tau^2),          e_i ~ N(0, sigma^2 / n_i).
 
 x_i are p standardised features of the cell, b has a flat prior, u_i is what the features do not
-see, and n_i is how many scores the mean is worth. The true fitness is f(x_i) + u_i. Its posterior
+see, and n_i is how many scores the mean is worth. Scores of one repeat share a shift with a flat
+prior, which m_i has a share of. The true fitness is f(x_i) + u_i; that of the reference, whose
+score in every repeat is 0 by definition and as noisy as any, is subtracted. The posterior
 mean is a compromise between the measured mean and what the features predict, by their precisions:
 the estimator of James and Stein ("Estimation with quadratic loss", 1961), which shrinks measured
 means towards a common prediction, in its empirical Bayes form (Efron and Morris, 1973).
@@ -25,21 +27,16 @@ It depends on numpy and scipy only. Results are rounded, so that the order in wh
 numbers does not decide what is selected.
 """
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from itertools import groupby, product
-from typing import Any, Final, NamedTuple
+from functools import cached_property
+from itertools import product
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import kendalltau
-
-from autospace.spaces.cells.cell import Cell
-from autospace.spaces.cells.family import family_of
-from autospace.spaces.cells.operations import Cost
 
 Array = npt.NDArray[np.float64]
 Features = Mapping[str, float]
@@ -90,75 +87,38 @@ class Change(NamedTuple):
     """A cell was scored again.
 
     Attributes:
-        group: changes of one group share a shift, that of the images and of the reference.
         value: the new score minus the mean of the earlier ones.
         factor: its variance over that of one score.
+        shares: what it has of the shift of each group of scores.
     """
 
-    group: str
     value: float
     factor: float
+    shares: Features
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What was measured in one layer.
 
+    Scores of one group (of one repeat) share a shift: that of its images, and of the reference that
+    they are measured against.
+
     Attributes:
         features: of every cell.
         means: of the scores of every cell.
         counts: how many scores every mean is worth.
+        shares: what every mean has of the shift of each group but the first; none if empty.
         changes: of the cells that were scored several times.
+        reference: the cell that has fitness 0 in every group, if it is among the cells.
     """
 
     features: tuple[Features, ...]
     means: tuple[float, ...]
     counts: tuple[float, ...]
+    shares: tuple[Features, ...] = ()
     changes: tuple[Change, ...] = ()
-
-
-@lru_cache(maxsize=65536)
-def features(cell: Cell, cost: Cost) -> Features:
-    """What is known of a cell before it is scored; equivalent cells have equal features.
-
-    They are made of the document of the canonical cell, so they serve every family: counts of its
-    texts and sums of its numbers (as logarithms) by their place in the document without indices,
-    counts of the objects in its lists (edges with their operation), and texts of its lists by
-    index (the mix of a node). The logarithms of MAdds and params join them.
-    """
-    family = family_of(cell)
-    found = {"madds": math.log1p(cost.madds), "params": math.log1p(cost.params)}
-    for name, value in _leaves("", family.encoded(family.canonical(cell))):
-        found[name] = found.get(name, 0.0) + value
-    return found
-
-
-def _leaves(path: str, value: Any) -> Iterable[tuple[str, float]]:
-    if isinstance(value, dict):
-        for key in value:
-            yield from _leaves(f"{path}.{key}", value[key])
-    elif isinstance(value, list):
-        for index, each in enumerate(value):
-            yield from _leaves(f"{path}[]", each)
-            if isinstance(each, dict):
-                yield f"{path}[]={json.dumps(each, sort_keys=True)}", 1.0
-            elif isinstance(each, str):
-                yield f"{path}[{index}]={each}", 1.0
-    elif isinstance(value, bool | str):
-        yield f"{path}={value}", 1.0
-    elif value is not None:
-        yield path, math.copysign(math.log1p(abs(value)), value)
-
-
-def worth(scores: int, write_back: float) -> float:
-    """How many equal scores a moving average of so many scores is worth.
-
-    It is the inverse of the sum of the squared weights, q_n = (1 - mu)^2 q_(n-1) + mu^2.
-    """
-    squares = 1.0
-    for _ in range(scores - 1):
-        squares = (1 - write_back) ** 2 * squares + write_back**2
-    return 1 / squares
+    reference: int | None = None
 
 
 def fit(layers: Sequence[Measured]) -> "Predictor":
@@ -185,35 +145,44 @@ class Predictor:
         return [_weights(whole - own + each) for own, each in zip(alone, found, strict=True)]
 
     def known(self, layer: int) -> list[Estimate] | None:
-        """The true fitness of every cell of a layer that was scored; None if nothing is known."""
+        """The true fitness of every cell of a layer that was scored; None if nothing is known.
+
+        If the layer has a reference, that of the reference is 0.
+        """
         data = self.layers[layer]
         if data is None:
             return None
-        return data.mixed([(w, *data.known(point)) for point, w in self.weights[layer].items()])
+        found = [(w, *data.known(point)) for point, w in self.weights[layer].items()]
+        return data.mixed(found, data.centre if data.reference is None else 0.0)
 
     def unscored(self, layer: int, cells: Sequence[Features]) -> list[Estimate] | None:
-        """The true fitness of cells that were not scored; None if nothing is known."""
+        """The true fitness of cells that were not scored; None if nothing is known.
+
+        Its zero is that of the measured means: the reference's true fitness is not subtracted.
+        """
         data = self.layers[layer]
         if data is None:
             return None
         design = data.design(cells)
         found = [(w, *data.unscored(design, point)) for point, w in self.weights[layer].items()]
-        return data.mixed(found)
+        return data.mixed(found, data.centre)
 
     @cached_property
     def quality(self) -> Quality | None:
-        """Every measured mean against its prediction from all other cells of its layer."""
+        """Every measured mean, without shifts, against its prediction from all other cells."""
         left, whole, taus = 0.0, 0.0, []
         for data, weights in zip(self.layers, self.weights, strict=True):
             if data is None:
                 continue
             points = weights.items()
-            predicted = sum(w * data.left_out(point)[0] for point, w in points)
-            left += float(np.square(data.means - predicted).sum())
+            shifts = sum((w * data.shifts(point) for point, w in points), np.zeros(()))
+            means = data.means - shifts
+            predicted = sum(w * data.left_out(point)[0] for point, w in points) - shifts
+            left += float(np.square(means - predicted).sum())
             # The mean of all others, which a predictor without features would predict.
-            others = len(data.means) / (len(data.means) - 1)
-            whole += float(np.square(others * (data.means - data.means.mean())).sum())
-            taus.append(float(kendalltau(data.means, predicted)[0]))
+            others = len(means) / (len(means) - 1)
+            whole += float(np.square(others * (means - means.mean())).sum())
+            taus.append(float(kendalltau(means, predicted)[0]))
         return (
             Quality(round(1 - left / whole, 3), round(sum(taus) / len(taus), 3)) if taus else None
         )
@@ -225,10 +194,13 @@ class LayerFit:
 
     Attributes:
         names: of the features, sorted.
-        x: features [N, 1 + p], standardised; the first column is 1.
-        means: measured means [N], standardised.
+        flat: columns that have a flat prior: level and shifts.
+        x: design [N, c] of the means: 1, shares of the shifts, p standardised features.
+        means: measured means [N].
         counts: of scores [N].
-        repeated: degrees of freedom and sum of squares of the changes, standardised.
+        z: design [M, c] of the changes.
+        changes: their values [M].
+        factors: of the noise in them [M].
     """
 
     names: tuple[str, ...]
@@ -236,10 +208,14 @@ class LayerFit:
     scale: Array
     centre: float
     unit: float
+    flat: int
     x: Array
     means: Array
     counts: Array
-    repeated: tuple[int, float]
+    z: Array
+    changes: Array
+    factors: Array
+    reference: int | None
 
     @classmethod
     def of(cls, layer: Measured) -> "LayerFit | None":
@@ -249,29 +225,39 @@ class LayerFit:
         if len(layer.means) < LEAST_CELLS or not squares > 0:
             return None
         unit = math.sqrt(squares / len(layer.means))
-        raw, names = _table(layer.features)
+        names = tuple(sorted({name for each in layer.features for name in each}))
+        raw = _columns(layer.features, names, len(layer.features))
         location, scale = raw.mean(0), raw.std(0)
         varies = scale > 1e-9
         location, scale = location[varies], scale[varies]
         names = tuple(name for name, kept in zip(names, varies, strict=True) if kept)
-        ones = np.ones((len(raw), 1))
+        shares = [*layer.shares, *(each.shares for each in layer.changes)]
+        groups = sorted({name for each in shares for name in each})
+        level, shifts = np.ones((len(raw), 1)), _columns(layer.shares, groups, len(raw))
+        moved = _columns([each.shares for each in layer.changes], groups, len(layer.changes))
+        nothing = np.zeros((len(layer.changes), 1)), np.zeros((len(layer.changes), len(names)))
         return cls(
             names,
             location,
             scale,
             centre,
             unit,
-            np.hstack([ones, (raw[:, varies] - location) / scale]),
+            1 + len(groups),
+            np.hstack([level, shifts, (raw[:, varies] - location) / scale]),
             (np.array(layer.means) - centre) / unit,
             np.array(layer.counts),
-            _repeated(layer.changes, unit),
+            np.hstack([nothing[0], moved, nothing[1]]),
+            np.array([each.value for each in layer.changes]) / unit,
+            np.array([each.factor for each in layer.changes]),
+            layer.reference,
         )
 
     def design(self, cells: Sequence[Features]) -> Array:
-        """The features [M, 1 + p] of other cells; names that no scored cell has are left out."""
-        raw = np.array([[each.get(name, 0.0) for name in self.names] for each in cells])
-        raw = raw.reshape(len(cells), len(self.names))
-        return np.hstack([np.ones((len(cells), 1)), (raw - self.location) / self.scale])
+        """The design [M, c] of other cells, without shifts; it leaves unknown features out."""
+        raw = _columns(cells, self.names, len(cells))
+        flat = np.zeros((len(cells), self.flat))
+        flat[:, 0] = 1.0
+        return np.hstack([flat, (raw - self.location) / self.scale])
 
     @cached_property
     def likelihoods(self) -> Array:
@@ -279,29 +265,39 @@ class LayerFit:
         return np.array([self.likelihood(point) for point in GRID]).reshape(SHAPE)
 
     def likelihood(self, point: Hyperparameters) -> float:
-        """Of the means without their common level, and of the changes without their shifts.
+        """Of all contrasts of means and changes that do not depend on level and shifts.
 
         The mean of a cell and the change of its scores are independent, so both count. Which
         cells were scored again depends on their scores, but only on those that are counted here,
         so the choice does not bias the likelihood.
         """
-        (factor, scaled), variances = self._solved(point), self._noise(point)
-        size = self.x.shape[1] - 1
-        found = np.log(variances).sum() + 2 * np.log(np.diag(factor)).sum()
+        (factor, scaled), noise = self._solved(point), self._noise(point)
+        changed, size = point.noise * self.factors, self._size
+        found = np.log(noise).sum() + np.log(changed).sum() + 2 * np.log(np.diag(factor)).sum()
         found -= size * math.log(max(1, size) / point.prior)
-        found += (self.means**2 / variances).sum() - (scaled**2).sum()
-        found += (len(self.means) - 1) * math.log(2 * math.pi)
-        freedom, squares = self.repeated
-        found += freedom * math.log(2 * math.pi * point.noise) + squares / point.noise
+        found += (self.means**2 / noise).sum() + (self.changes**2 / changed).sum()
+        found -= (scaled**2).sum()
+        found += (len(noise) + len(changed) - self.flat) * math.log(2 * math.pi)
         return float(-found / 2)
 
     def known(self, point: Hyperparameters) -> tuple[Array, Array]:
-        """Posterior means and variances [N] of the true fitness of the scored cells."""
-        linear, uncertain = self._linear(self.x, point)
+        """Posterior means and variances [N] of the true fitness of the scored cells.
+
+        If there is a reference, they are those of the differences from it.
+        """
         # The share of what the features leave open that is no noise.
         share = point.unseen / self._noise(point)
-        means = linear + share * (self.means - linear)
-        return means, (1 - share) ** 2 * uncertain + point.unseen * (1 - share)
+        design = self.x.copy()
+        design[:, 1 : self.flat] = 0.0
+        design -= share[:, None] * self.x
+        measured, own = share * self.means, point.unseen * (1 - share)
+        if self.reference is not None:
+            design = design - design[self.reference]
+            measured = measured - measured[self.reference]
+            own = own + own[self.reference]
+            own[self.reference] = 0.0
+        linear, uncertain = self._linear(design, point)
+        return measured + linear, uncertain + own
 
     def unscored(self, design: Array, point: Hyperparameters) -> tuple[Array, Array]:
         """Predictive means and variances [M] of the true fitness of other cells."""
@@ -319,13 +315,25 @@ class LayerFit:
         precision = 1 / noise - uncertain / noise**2
         return self.means - (self.means - linear) / noise / precision, 1 / precision
 
-    def mixed(self, found: Sequence[tuple[float, Array, Array]]) -> list[Estimate]:
+    def shifts(self, point: Hyperparameters) -> Array:
+        """Posterior means [N] of the shifts that the measured means have a share of."""
+        design = self.x.copy()
+        design[:, 0] = 0.0
+        design[:, self.flat :] = 0.0
+        return self._linear(design, point)[0]
+
+    def mixed(self, found: Sequence[tuple[float, Array, Array]], centre: float) -> list[Estimate]:
         """The average over points of the grid, in the units of fitness, rounded."""
         mean = sum((weight * means for weight, means, _ in found), np.zeros(()))
         square = sum((w * (variances + means**2) for w, means, variances in found), np.zeros(()))
         sd = np.sqrt(np.maximum(square - mean**2, 0.0))
         pairs = zip(np.round(mean, DIGITS).tolist(), np.round(sd, DIGITS).tolist(), strict=True)
-        return [Estimate(self.centre + self.unit * each, self.unit * sd) for each, sd in pairs]
+        return [Estimate(centre + self.unit * each, self.unit * spread) for each, spread in pairs]
+
+    @property
+    def _size(self) -> int:
+        """p, the number of features."""
+        return len(self.location)
 
     def _noise(self, point: Hyperparameters) -> Array:
         """Variances [N] of the measured means around the linear part."""
@@ -341,14 +349,17 @@ class LayerFit:
         ]
 
     def _solved(self, point: Hyperparameters) -> tuple[Array, Array]:
-        """The Cholesky factor L of the posterior precision [1 + p, 1 + p], and L mean [1 + p]."""
-        size = self.x.shape[1] - 1
-        precision = np.diag([0.0, *[size / point.prior] * size])
-        scaled = np.zeros(size + 1)
+        """The Cholesky factor L of the posterior precision [c, c], and L' mean [c]."""
+        size = self._size
+        precision = np.diag([0.0] * self.flat + [size / point.prior] * size)
+        scaled = np.zeros(len(precision))
         for count, squares, products in self._sums:
             noise = point.unseen + point.noise / count
             precision += squares / noise
             scaled += products / noise
+        weighted = self.z / (point.noise * self.factors)[:, None]
+        precision += weighted.T @ self.z
+        scaled += weighted.T @ self.changes
         factor = np.linalg.cholesky(precision).astype(np.float64)
         return factor, np.linalg.solve(factor, scaled).astype(np.float64)
 
@@ -369,19 +380,9 @@ def _weights(likelihoods: Array) -> dict[Hyperparameters, float]:
     return {point: weight for point, weight in pairs if weight}
 
 
-def _table(cells: Sequence[Features]) -> tuple[Array, tuple[str, ...]]:
-    """Features [N, p], and their names in order; a name that a cell does not have counts 0."""
-    names = tuple(sorted({name for each in cells for name in each}))
-    return np.array([[each.get(name, 0.0) for name in names] for each in cells]), names
-
-
-def _repeated(changes: Sequence[Change], unit: float) -> tuple[int, float]:
-    """Degrees of freedom and sum of squares of the changes around the shift of their group."""
-    freedom, squares = 0, 0.0
-    for _, group in groupby(sorted(changes), key=lambda each: each.group):
-        each = [(change.value / unit, 1 / change.factor) for change in group]
-        whole = math.fsum(weight for _, weight in each)
-        shift = math.fsum(value * weight for value, weight in each) / whole
-        squares += math.fsum(weight * (value - shift) ** 2 for value, weight in each)
-        freedom += len(each) - 1
-    return freedom, squares
+def _columns(rows: Sequence[Features], names: Sequence[str], count: int) -> Array:
+    """The values [count, names] of rows; a name that a row does not have, or no row, counts 0."""
+    found = np.zeros((count, len(names)))
+    for place, row in enumerate(rows):
+        found[place] = [row.get(name, 0.0) for name in names]
+    return found

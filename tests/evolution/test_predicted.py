@@ -17,13 +17,14 @@ from autospace.evolution.folder import (
     state_from_json,
     state_to_json,
 )
-from autospace.evolution.loop import evolve, learned_space, new_archive, propose, start
+from autospace.evolution.loop import evolve, learned_space, new_archive, propose, repeat_of, start
 from autospace.evolution.plan import Plan
 from autospace.evolution.population import EvolutionState
 from autospace.spaces import Budget, Cell, LayerSpec, Skeleton, Space, Stem
 from autospace.spaces.cells.variation import CellPrior
-from tests.tiny import SKELETON, ClosedForm, finish, one_max, plan, space_bytes
+from tests.tiny import REFERENCES, SKELETON, ClosedForm, finish, one_max, plan, space_bytes
 
+REFERENCE = REFERENCES[0][1]
 MODES: list[dict[str, Any]] = [
     {"screen": 4},
     {"shrink": True},
@@ -35,25 +36,26 @@ MODES: list[dict[str, Any]] = [
 
 
 class Noisy(ClosedForm):
-    """A formula plus normal noise, the same for one seed, layer, cell and repeat."""
+    """A formula plus normal noise, the same for one seed, layer, cell and repeat.
+
+    What the reference's cell scores, with noise of its own, is subtracted.
+    """
 
     def __init__(self, seed: int = 0, sd: float = 0.5, score: Any = one_max) -> None:
         super().__init__(score)
         self.seed, self.sd = seed, sd
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        found = super().score(candidates, repeat)
+        super().score(candidates, repeat)
         return [
-            [
-                value + self.sd * self._noise(layer, cell, repeat)
-                for value, cell in zip(values, row, strict=True)
-            ]
-            for layer, (values, row) in enumerate(zip(found, candidates, strict=True))
+            [self._one(layer, each, repeat) - self._one(layer, REFERENCE, repeat) for each in row]
+            for layer, row in enumerate(candidates)
         ]
 
-    def _noise(self, layer: int, cell: Cell, repeat: int) -> float:
+    def _one(self, layer: int, cell: Cell, repeat: int) -> float:
         text = f"{self.seed} {layer} {cell} {repeat}".encode()
-        return random.Random(hashlib.sha256(text).hexdigest()).gauss(0, 1)
+        noise = random.Random(hashlib.sha256(text).hexdigest()).gauss(0, 1)
+        return self.score_of(cell) + self.sd * noise
 
 
 def run(some: Plan, scorer: ClosedForm, state: EvolutionState | None = None) -> EvolutionState:
@@ -68,10 +70,11 @@ def read_back(some: Plan, states: Sequence[EvolutionState]) -> EvolutionState:
     """The last state as a process that resumes reads it: from the checkpoint and the log."""
     stored = state_from_json(state_to_json(states[-1]), some.skeleton)
     lines = [json.loads(json.dumps(event_out(each))) for each in states]
-    rounds = tuple(cells_of_event(each, some.skeleton) for each in lines)
-    archive = new_archive(some)
-    assert archive is not None
-    return replace(stored, archive=replace(archive, rounds=rounds))
+    archive, acting = new_archive(some), some.shortened(stored)
+    for index, line in enumerate(lines):
+        assert archive is not None
+        archive = archive.after(cells_of_event(line, some.skeleton), repeat_of(acting, index))
+    return replace(stored, archive=archive)
 
 
 @pytest.mark.parametrize("mode", MODES, ids=str)
@@ -165,8 +168,7 @@ def test_shrinkage_selects_by_the_posterior_mean_and_states_it() -> None:
         for each in offered.candidates:
             estimate = archive.estimate(index, each.id)
             if each.id == "mbconv_k3_e3":
-                assert (estimate, each.uncertainty) == (None, None)
-                assert each.fitness == archive.members(index)[each.id].fitness
+                assert (estimate, each.fitness, each.uncertainty) == (None, 0.0, None)
             else:
                 assert estimate is not None
                 assert (each.fitness, each.uncertainty) == pytest.approx(estimate)
@@ -296,7 +298,14 @@ def test_repeated_scores_are_taken_apart_again() -> None:
 
     archive = run(some, Falling()).archive
     assert archive is not None
-    scores = [(each.scores, change) for _, each, change in archive._scores(0)]
-    expected = {1: 0.0, 2: -4.0, 3: -5.0}
-    assert {count for count, _ in scores} == {1, 2, 3}
-    assert all(change == pytest.approx(expected[count]) for count, change in scores)
+    for each in archive._scores(0).values():
+        assert each.member.value == pytest.approx({1: 8.0, 2: 7.0, 3: 5.75}[each.member.scores])
+        assert [change.value for change in each.changes] == pytest.approx(
+            [-4.0, -5.0][: each.member.scores - 1]
+        )
+        if each.member.scores == 3:
+            # Weights 9/16, 3/16 and 1/4.
+            assert each.shares == pytest.approx({"0": 9 / 16, "1": 3 / 16, "2": 1 / 4})
+            assert each.worth == pytest.approx(1 / (81 / 256 + 9 / 256 + 1 / 16))
+            assert each.changes[1].factor == pytest.approx(1 + 9 / 16 + 1 / 16)
+            assert each.changes[1].shares == pytest.approx({"0": -3 / 4, "1": -1 / 4, "2": 1.0})
