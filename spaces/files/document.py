@@ -66,6 +66,9 @@ class CandidateDocument(_Document):
         float | None,
         Field(allow_inf_nan=False, description="larger is better; 0: as good as the reference"),
     ] = None
+    madds: Annotated[_Count, Field(description="multiply-accumulates of one image in this cell")]
+    params: Annotated[_Count, Field(description="trainable weights of this cell")]
+    origin: OriginDocument
     uncertainty: Annotated[
         float | None,
         Field(
@@ -74,9 +77,6 @@ class CandidateDocument(_Document):
             description="standard deviation of the error of `fitness`; absent where unknown",
         ),
     ] = None
-    madds: Annotated[_Count, Field(description="multiply-accumulates of one image in this cell")]
-    params: Annotated[_Count, Field(description="trainable weights of this cell")]
-    origin: OriginDocument
 
 
 class StemDocument(_Document):
