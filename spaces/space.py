@@ -56,22 +56,37 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A cell offered at a layer; `fitness` is 0 when it is as good as the reference."""
+    """A cell offered at a layer.
+
+    Attributes:
+        fitness: 0 when it is as good as the reference; None if the cell was never scored.
+        uncertainty: how far `fitness` may be from the mean of very many scores, as a standard
+            deviation; None where it is not known.
+    """
 
     id: str
     cell: Cell
     fitness: float | None = None
     origin: Origin = Origin("builtin")
+    uncertainty: float | None = None
 
     def __post_init__(self) -> None:
         check_text("id", self.id, MAX_ID)
-        if self.fitness is None:
+        for name in ("fitness", "uncertainty"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not abs(value) <= sys.float_info.max:
+                raise SpaceError(name, f"{shown(value)}; allowed: a finite number")
+            # 1 and 1.0, or 0.0 and -0.0, are equal, and equal values have equal bytes.
+            object.__setattr__(self, name, float(value) + 0.0)
+        if self.uncertainty is None:
             return
-        number = isinstance(self.fitness, int | float) and not isinstance(self.fitness, bool)
-        if not number or not abs(self.fitness) <= sys.float_info.max:
-            raise SpaceError("fitness", f"{shown(self.fitness)}; allowed: a finite number")
-        # 1 and 1.0, or 0.0 and -0.0, are equal, and equal values have equal bytes.
-        object.__setattr__(self, "fitness", float(self.fitness) + 0.0)
+        if self.fitness is None:
+            raise SpaceError("uncertainty", "of a cell without fitness; allowed: none")
+        if self.uncertainty < 0:
+            raise SpaceError("uncertainty", f"{shown(self.uncertainty)}; allowed: 0 or more")
 
 
 @dataclass(frozen=True)

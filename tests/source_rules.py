@@ -32,7 +32,18 @@ TORCH_FREE = (
     "autospace/seeds.py",
     *(
         f"autospace/evolution/{name}.py"
-        for name in ("loop", "toolbox", "population", "checkpoint", "folder", "settings", "presets")
+        for name in (
+            "loop",
+            "breeding",
+            "toolbox",
+            "population",
+            "cell_features",
+            "predictor",
+            "checkpoint",
+            "folder",
+            "settings",
+            "presets",
+        )
     ),
     *(f"autospace/runs/{name}.py" for name in ("folder", "files", "settings")),
 )

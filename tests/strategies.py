@@ -113,6 +113,11 @@ def fitnesses() -> st.SearchStrategy[float | None]:
     return st.none() | st.floats(allow_nan=False, allow_infinity=False)
 
 
+def uncertainties() -> st.SearchStrategy[float | None]:
+    """No uncertainty, or any finite one."""
+    return st.none() | st.floats(min_value=0, allow_nan=False, allow_infinity=False)
+
+
 @st.composite
 def candidates(
     draw: st.DrawFn,
@@ -124,7 +129,9 @@ def candidates(
     """Candidates that fit a layer: without a path only where there is a shortcut."""
     cell = draw(cells(most_nodes=4, operations=operations, zero=shape.shortcut))
     identity = names() if identity is None else identity
-    return Candidate(draw(identity), cell, draw(fitnesses()), draw(origins()))
+    fitness = draw(fitnesses())
+    spread = None if fitness is None else draw(uncertainties())
+    return Candidate(draw(identity), cell, fitness, draw(origins()), spread)
 
 
 @st.composite

@@ -18,7 +18,7 @@ from autospace.evolution.population import (
 from autospace.evolution.settings import Config
 from autospace.runs.errors import CheckpointError, RunError
 from autospace.runs.files import write_atomically
-from autospace.runs.folder import CHECKPOINT, Folder
+from autospace.runs.folder import CHECKPOINT, EVENTS, Folder
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES, Family, family_of
 from autospace.spaces.errors import SpaceError, located, shown
@@ -73,6 +73,7 @@ class _LayerRecord(_Document):
     drawn: _Count
     duplicates: _Count
     over_budget: _Count
+    screened: _Count = 0
 
 
 class _Round(_Document):
@@ -249,6 +250,8 @@ def _round_out(record: Round) -> dict[str, Any]:
                 "drawn": layer.drawn.total,
                 "duplicates": layer.drawn.duplicates,
                 "over_budget": layer.drawn.over_budget,
+                # Only where there are any: the log of a run without a predictor has no such key.
+                **({"screened": layer.drawn.screened} if layer.drawn.screened else {}),
             }
             for layer in record.layers
         ],
@@ -261,7 +264,7 @@ def _round_in(record: _Round) -> Round:
             each.best,
             each.mean,
             each.spread,
-            Drawn(each.drawn, each.duplicates, each.over_budget),
+            Drawn(each.drawn, each.duplicates, each.over_budget, each.screened),
             each.scored,
         )
         for each in record.layers
@@ -348,6 +351,24 @@ class RunFolder(Folder[Config]):
         """
         # A round is logged before it is saved: without a checkpoint, there is one line at most.
         self._mend_events("round", {each.index: round_out(each) for each in history}, ahead=1)
+
+    def scored_cells(
+        self, rounds: int, skeleton: Skeleton, kind: str = DEFAULT_KIND
+    ) -> tuple[tuple[tuple[Member, ...], ...], ...]:
+        """Per round and layer, the members that the first rounds scored, from the event log.
+
+        Raises:
+            CheckpointError: the log does not hold the cells of all these rounds.
+        """
+        path, found = self.path / EVENTS, []
+        for index, event in enumerate(self._logged("round", rounds)):
+            try:
+                found.append(cells_of_event(event, skeleton, kind))
+            except CheckpointError as error:
+                needed = "evolution.screen and evolution.shrink need the cells of every round"
+                problem = str(error).partition(": ")[2]
+                raise CheckpointError(f"{path}: round {index}: {problem}; {needed}") from None
+        return tuple(found)
 
     def save_space(self, space: Space) -> Path:
         """Writes the learned space; with it, the run is finished, and needs no weights."""

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +25,7 @@ from autospace.data.load import load_data
 from autospace.data.settings import PYTHON
 from autospace.data.splits import divide, few_measured
 from autospace.evolution.folder import RunError, RunFolder, event_out
-from autospace.evolution.loop import evolve, learned_space, start
+from autospace.evolution.loop import evolve, learned_space, new_archive, repeat_of, start
 from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan, reference_cells
 from autospace.evolution.population import EvolutionState
 from autospace.evolution.reference import new_reference, warm_up
@@ -202,6 +202,7 @@ def learn(
         state = folder.load_state(prepared.skeleton, prepared.plan.operators.family.kind)
         state = state or start(prepared.plan)
         _check_phases(prepared.plan, state, folder)
+        state = _with_archive(prepared, state, folder)
         folder.mend_events(state.history)
         latency = prepared.latency
         table = None if latency is None else latency.prediction.table
@@ -233,6 +234,21 @@ def _check_phases(plan: Plan, state: EvolutionState, folder: RunFolder) -> None:
         )
 
 
+def _with_archive(
+    prepared: PreparedRun, state: EvolutionState, folder: RunFolder
+) -> EvolutionState:
+    """The state with all that was scored before it, if the plan predicts fitness."""
+    archive, family = new_archive(prepared.plan), prepared.plan.operators.family
+    if archive is None:
+        return state
+    plan = prepared.plan.shortened(state)
+    for index, scored in enumerate(
+        folder.scored_cells(state.round, prepared.skeleton, family.kind)
+    ):
+        archive = archive.after(scored, repeat_of(plan, index))
+    return replace(state, archive=archive)
+
+
 def _learned(
     prepared: PreparedRun,
     state: EvolutionState,
@@ -261,7 +277,7 @@ def _learned(
         state,
         name=f"learned@{prepared.skeleton.name}"[:MAX_NAME],
         budget=prepared.budget,
-        provenance=_provenance(prepared, prepared.plan.stop(state)),
+        provenance=_provenance(prepared, state),
     )
     folder.save_space(space)
     return space
@@ -343,7 +359,8 @@ def _evolved(
         # The event first: of a round that the checkpoint does not know, it is dropped again.
         folder.append_event(
             event_out(after)
-            | {"seconds": round(seconds, 3), "memory_mb": memory_mb(prepared.execution.device)}
+            | {"seconds": round(seconds, 3), "memory_mb": memory_mb(prepared.execution.device)},
+            durable=plan.predicts,
         )
         if kept is not None:
             save_state(folder.kept_weights(after.round), kept.state())
@@ -360,12 +377,15 @@ UNUSED: Final = (
     ("evolution", "rescore", 0),
     ("evolution", "stop_after", 0),
     ("evolution", "tied", 1),
+    ("evolution", "screen", 1),
+    ("evolution", "shrink", False),
     ("scoring", "weights", "fresh"),
 )
 """Settings that are not part of how a space came about if they have these values."""
 
 
-def _provenance(prepared: PreparedRun, stop: str) -> dict[str, Any]:
+def _provenance(prepared: PreparedRun, state: EvolutionState) -> dict[str, Any]:
+    stop, quality = prepared.plan.stop(state), state.archive and state.archive.predictor.quality
     config = prepared.config.model_dump(mode="json")
     for section, name, value in UNUSED:
         if config[section].get(name) == value:
@@ -396,5 +416,6 @@ def _provenance(prepared: PreparedRun, stop: str) -> dict[str, Any]:
         "versions": {**versions, "python": ".".join(map(str, sys.version_info[:2]))},
         **({"latency": latency.described} if latency else {}),
         **({"evolution": stop} if stop else {}),
+        **({"predictor": quality._asdict()} if quality else {}),
         **({"notes": list(prepared.notes)} if prepared.notes else {}),
     }

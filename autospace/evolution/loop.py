@@ -10,26 +10,27 @@ At the end, `learned_space` makes a space of the best cells and the reference ce
 """
 
 import math
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from autospace.evolution import toolbox
+from autospace.evolution.breeding import archive_of, drawn_again, fresh, judged
 from autospace.evolution.plan import Plan
-from autospace.evolution.population import Drawn, EvolutionState, LayerState, Member, Round
+from autospace.evolution.population import (
+    DIVERGED,
+    Archive,
+    Drawn,
+    EvolutionState,
+    LayerState,
+    Member,
+    Round,
+)
 from autospace.scorers.scorer import Scorer
-from autospace.seeds import stream
-from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cost import Budget
-from autospace.spaces.space import Candidate, Layer, Origin, Space
+from autospace.spaces.space import Candidate, Layer, Space
 
-MAX_DRAWS = 1000
-PATIENCE = 200
-"""Number of draws after which cells are drawn at random: all neighbours may be known."""
 HALL_FACTOR = 3
-DIVERGED = -1e6
-"""Fitness of a cell whose score is not finite because its training diverged."""
 
 
 def evolve(
@@ -51,7 +52,15 @@ def evolve(
 
 def start(plan: Plan) -> EvolutionState:
     """The state before the first round: empty populations."""
-    return EvolutionState(0, tuple(LayerState() for _ in plan.skeleton.layers))
+    layers = tuple(LayerState() for _ in plan.skeleton.layers)
+    return EvolutionState(0, layers, archive=new_archive(plan))
+
+
+def new_archive(plan: Plan) -> Archive | None:
+    """An empty archive, if the plan predicts fitness."""
+    if not plan.predicts:
+        return None
+    return Archive(plan.write_back, plan.tied, plan.references[0][0])
 
 
 def repeat_of(plan: Plan, index: int) -> int:
@@ -85,9 +94,9 @@ def propose(plan: Plan, state: EvolutionState) -> tuple[list[list[Member]], list
         if phase == "confirm":
             members, drawn = _finalists(plan, state, group[0]), Drawn()
         else:
-            members, drawn = _fresh(plan, state, group)
+            members, drawn = fresh(plan, state, group)
         if phase == "evolve":
-            members += _drawn_again(plan, state, group[0])
+            members += drawn_again(plan, state, group[0])
         for layer in group:
             proposals.append([_at(plan, member, layer) for member in members])
             counts.append(drawn)
@@ -109,22 +118,24 @@ def absorb(
     drawn: Sequence[Drawn],
 ) -> EvolutionState:
     """The state after a round: scores written back, survivors chosen, statistics recorded."""
-    layers, records, all_scored = [], [], []
-    fitness = _tied(plan, fitness)
-    for layer, offered, values, count in zip(state.layers, proposals, fitness, drawn, strict=True):
-        pairs = zip(offered, values, strict=True)
-        scored = [_written_back(plan, member, value, state.round) for member, value in pairs]
-        layers.append(_after(plan, layer, scored, state.round))
-        records.append(toolbox.record(layers[-1].members, count, len(scored)))
-        all_scored.append(tuple(scored))
+    rows = zip(proposals, _tied(plan, fitness), strict=True)
+    all_scored = tuple(
+        tuple(_written_back(plan, *pair, state.round) for pair in zip(*row, strict=True))
+        for row in rows
+    )
+    before = archive_of(plan, state)
+    archive = before.after(all_scored, repeat_of(plan, state.round)) if before else None
+    layers = [_after(plan, state, archive, *each) for each in enumerate(all_scored)]
+    counts = zip(layers, drawn, all_scored, strict=True)
+    records = [toolbox.record(layer.members, count, len(row)) for layer, count, row in counts]
     record = Round(state.round, plan.phase(state.round), tuple(records))
     history = (*state.history, record)
     still = state.still
     # Only generations that scored something could have changed the best cells.
     if record.phase == "evolve" and any(all_scored):
-        same = _best(plan, state.layers) == _best(plan, layers)
+        same = _best(plan, before, state.layers) == _best(plan, archive, layers)
         still = still + 1 if same else 0
-    return EvolutionState(state.round + 1, tuple(layers), history, still, tuple(all_scored))
+    return EvolutionState(state.round + 1, tuple(layers), history, still, all_scored, archive)
 
 
 def _tied(plan: Plan, fitness: Sequence[Sequence[float]]) -> list[list[float]]:
@@ -137,25 +148,54 @@ def _tied(plan: Plan, fitness: Sequence[Sequence[float]]) -> list[list[float]]:
     return found
 
 
-def _best(plan: Plan, layers: Sequence[LayerState]) -> list[set[str]]:
+def _best(plan: Plan, archive: Archive | None, layers: Sequence[LayerState]) -> list[set[str]]:
     """Per layer, the keys of the cells that the space would hold."""
-    return [{member.key for member in _evolved(layer, plan.keep)} for layer in layers]
+    return [
+        {member.key for member in _evolved(plan, archive, index, layer)}
+        for index, layer in enumerate(layers)
+    ]
 
 
-def _after(plan: Plan, layer: LayerState, scored: list[Member], index: int) -> LayerState:
-    hall = toolbox.best_ever(layer.hall, scored, HALL_FACTOR * plan.finalists)
+def _after(
+    plan: Plan,
+    state: EvolutionState,
+    archive: Archive | None,
+    index: int,
+    scored: Sequence[Member],
+) -> LayerState:
+    """A layer after a round that scored these members."""
+    layer = state.layers[index]
     new = [member for member in scored if member.scores == 1]
     references = [member for member in new if member.origin.kind == "reference"]
     members = _renewed((*layer.members, *new), scored)
-    if index + 1 >= plan.founding_rounds:
-        members = _population(plan, members)
+    if state.round + 1 >= plan.founding_rounds:
+        members = _population(plan, archive, index, members)
     return LayerState(
         members,
-        hall,
+        _hall(plan, state, archive, index, scored),
         _renewed((*layer.references, *references), scored),
         layer.seen | {member.key for member in new},
         layer.born + len(new),
     )
+
+
+def _hall(
+    plan: Plan,
+    state: EvolutionState,
+    archive: Archive | None,
+    index: int,
+    scored: Sequence[Member],
+) -> tuple[Member, ...]:
+    """The fittest cells of a layer so far."""
+    size, hall = HALL_FACTOR * plan.finalists, state.layers[index].hall
+    if archive is None or not plan.shrink:
+        return toolbox.best_ever(hall, scored, size)
+    # New scores change what is believed of all cells, those that had left the hall included; but
+    # in confirming rounds, who was confirmed stays.
+    known = archive.members(index)
+    names = [each.id for each in hall] if plan.phase(state.round) == "confirm" else known
+    entries = archive.believed(index, [known[name] for name in names])
+    return tuple(known[each.id] for each in toolbox.best_ever((), entries, size))
 
 
 def _renewed(members: Sequence[Member], scored: Sequence[Member]) -> tuple[Member, ...]:
@@ -164,14 +204,18 @@ def _renewed(members: Sequence[Member], scored: Sequence[Member]) -> tuple[Membe
     return tuple(latest.get(member.key, member) for member in members)
 
 
-def _population(plan: Plan, members: tuple[Member, ...]) -> tuple[Member, ...]:
+def _population(
+    plan: Plan, archive: Archive | None, index: int, members: tuple[Member, ...]
+) -> tuple[Member, ...]:
     """Those of the members that may have offspring."""
     if not plan.hand_made:
         evolved = tuple(each for each in members if each.origin.kind != "reference")
         members = evolved or members
-    if len(members) > plan.operators.population:
-        return toolbox.survivors(members, plan.operators)
-    return members
+    if len(members) <= plan.operators.population:
+        return members
+    staying = toolbox.survivors(judged(plan, archive, index, members), plan.operators)
+    kept = {member.id for member in staying}
+    return tuple(member for member in members if member.id in kept)
 
 
 def _finalists(plan: Plan, state: EvolutionState, layer: int) -> list[Member]:
@@ -183,71 +227,6 @@ def _finalists(plan: Plan, state: EvolutionState, layer: int) -> list[Member]:
     already = sum(member.confirmed > times for member in hall)
     left = max(0, plan.finalists - already)
     return waiting[: min(plan.candidates, left)]
-
-
-def _fresh(plan: Plan, state: EvolutionState, group: range) -> tuple[list[Member], Drawn]:
-    """New cells that fit the shares of all layers of a group, as far as there are any.
-
-    No layer of the group has ever scored a cell with the same key.
-    """
-    layer = group[0]
-    rng, family = stream(plan.seed, "evolution", state.round, layer), plan.operators.family
-    current = state.layers[layer]
-    shapes = plan.skeleton.shapes[group.start : group.stop]
-    wanted = plan.candidates - plan.rescore
-    if plan.phase(state.round) == "initial":
-        wanted = min(plan.candidates, plan.founders - current.born)
-    seen = [set(state.layers[each].seen) for each in group]
-    found: list[Member] = []
-    total = duplicates = over_budget = 0
-    while len(found) < wanted and total < MAX_DRAWS:
-        cell, origin = _draw(plan, state, layer, total, rng)
-        total += 1
-        keys = [family.key(cell, shape) for shape in shapes]
-        if not all(plan.allows(cell, each) for each in group):
-            over_budget += 1
-        elif any(map(set.__contains__, seen, keys)):
-            duplicates += 1
-        else:
-            for known, key in zip(seen, keys, strict=True):
-                known.add(key)
-            identity = f"c{current.born + len(found):04d}"
-            if origin.kind == "reference":
-                identity = origin.parents[0]
-                origin = Origin("reference")
-            cost = family.cost(cell, shapes[0])
-            found.append(Member(identity, family.canonical(cell), keys[0], cost, origin))
-    return found, Drawn(total, duplicates, over_budget)
-
-
-def _draw(
-    plan: Plan, state: EvolutionState, layer: int, attempt: int, rng: random.Random
-) -> tuple[Cell, Origin]:
-    current, family, prior = state.layers[layer], plan.operators.family, plan.operators.prior
-    if plan.phase(state.round) == "evolve":
-        generation = state.round - plan.founding_rounds + 1
-        if attempt >= PATIENCE:
-            return family.random_cell(prior, rng), Origin("random", generation)
-        cell, parents, kind = toolbox.offspring(current.members, plan.operators, rng)
-        return cell, Origin(kind, generation, parents)
-    # Earlier rounds founded with the first references; this one goes on where they stopped.
-    if current.born + attempt < len(plan.references):
-        identity, cell = plan.references[current.born + attempt]
-        return cell, Origin("reference", 0, (identity,))
-    if plan.hand_made and rng.random() < 0.5:
-        identity, cell = rng.choice(plan.references)
-        return family.mutate(cell, prior, rng), Origin("mutation", 0, (identity,))
-    return family.random_cell(prior, rng), Origin("random")
-
-
-def _drawn_again(plan: Plan, state: EvolutionState, layer: int) -> list[Member]:
-    """Old members that a tournament selects, none twice: they are scored again."""
-    rng = stream(plan.seed, "rescore", state.round, layer)
-    waiting, drawn = list(state.layers[layer].members), list[Member]()
-    while waiting and len(drawn) < plan.rescore:
-        fitness = [member.value for member in waiting]
-        drawn.append(waiting.pop(toolbox.tournament(fitness, plan.operators.tournament, rng)))
-    return drawn
 
 
 def _written_back(plan: Plan, member: Member, value: float, index: int) -> Member:
@@ -275,14 +254,14 @@ def learned_space(
     An evolved cell counts only if none was confirmed more often, because a single score may be
     high by chance.
     """
-    layers = []
+    layers, archive = [], archive_of(plan, state)
     pairs = zip(plan.skeleton.shapes, state.layers, strict=True)
-    for shape, layer in pairs:
-        members = [*_evolved(layer, plan.keep), *layer.references]
+    for index, (shape, layer) in enumerate(pairs):
+        references = judged(plan, archive, index, layer.references)
+        members = [*_evolved(plan, archive, index, layer), *references]
         if not plan.references_stay:
             members = sorted(members, key=_fittest_first)[: plan.keep]
-        candidates = tuple(Candidate(m.id, m.cell, m.fitness, m.origin) for m in members)
-        layers.append(Layer(shape, candidates))
+        layers.append(Layer(shape, tuple(_candidate(archive, index, each) for each in members)))
     baseline = plan.references[0][0]
     there = all(baseline in layer.by_id for layer in layers)
     return Space(
@@ -296,10 +275,17 @@ def learned_space(
     )
 
 
-def _evolved(layer: LayerState, keep: int) -> list[Member]:
+def _candidate(archive: Archive | None, layer: int, member: Member) -> Candidate:
+    uncertainty = archive.uncertainty(layer, member) if archive else None
+    return Candidate(member.id, member.cell, member.fitness, member.origin, uncertainty)
+
+
+def _evolved(plan: Plan, archive: Archive | None, index: int, layer: LayerState) -> list[Member]:
+    """The evolved cells of the learned space, with the fitness that it states."""
     evolved = [member for member in layer.hall if member.origin.kind != "reference"]
-    ranked = sorted(evolved, key=lambda member: (-member.confirmed, -member.value, member.id))
-    return sorted(ranked[:keep], key=_fittest_first)
+    rivals = judged(plan, archive, index, evolved)
+    ranked = sorted(rivals, key=lambda member: (-member.confirmed, -member.value, member.id))
+    return sorted(ranked[: plan.keep], key=_fittest_first)
 
 
 def _fittest_first(member: Member) -> tuple[float, str]:

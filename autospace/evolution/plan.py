@@ -39,6 +39,8 @@ class Plan:
         tied: so many consecutive layers share one population, and so one list of cells.
         keep: evolved cells per layer of the learned space.
         rescore: how many of the K cells of a generation are old members, scored again.
+        screen: so many offspring are drawn for each one that is scored; a predictor chooses.
+        shrink: selection uses the posterior mean of fitness, not the mean of the scores.
         confirm: how many times the best cells are scored again at the end.
         write_back: weight of a newer score in the moving average.
         references_stay: whether reference cells are in the learned space whatever their fitness;
@@ -58,6 +60,8 @@ class Plan:
     rescore: int = 0
     stop_after: int = 0
     tied: int = 1
+    screen: int = 1
+    shrink: bool = False
     confirm: int = 1
     write_back: float = 0.5
     hand_made: bool = True
@@ -66,6 +70,11 @@ class Plan:
     def allows(self, cell: Cell, layer: int) -> bool:
         """Whether a cell may enter a layer."""
         return all(limit.allows(cell, layer) for limit in self.limits)
+
+    @property
+    def predicts(self) -> bool:
+        """Whether a predictor of fitness is used, which needs an archive of all scores."""
+        return self.shrink or self.screen > 1
 
     @property
     def groups(self) -> tuple[range, ...]:
@@ -154,6 +163,8 @@ def make_plan(
         rescore=evolution.rescore,
         stop_after=evolution.stop_after,
         tied=evolution.tied,
+        screen=evolution.screen,
+        shrink=evolution.shrink,
         confirm=evolution.confirm,
         write_back=evolution.write_back,
         hand_made=evolution.founders == "references",

@@ -106,6 +106,8 @@ class EvolutionConfig(Section):
     ] = ("fitness",)
     stop_after: Annotated[int, Field(ge=0, le=100_000, description="rounds")] = 0
     tied: Annotated[int, Field(ge=1, le=128, description="layers that share a list")] = 1
+    screen: Annotated[int, Field(ge=1, le=64, description="offspring for each that is scored")] = 1
+    shrink: bool = False
     keep: Annotated[int, Field(ge=1, le=256, description="cells per layer, references apart")] = 6
     references: Literal["stay", "compete"] = "stay"
     confirm: Annotated[int, Field(ge=0, le=8, description="times the best are scored again")] = 1

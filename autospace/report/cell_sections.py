@@ -27,6 +27,7 @@ from autospace.report.page import (
     Table,
     figure,
     fitness,
+    fitness_text,
     part,
     signed,
 )
@@ -267,10 +268,14 @@ def lineages(record: RunRecord, pictures: Pictures) -> list[PageSection]:
 
 def all_cells(record: RunRecord) -> PageSection:
     """Every cell of the space in one table."""
+    about = "0 means as good as the reference cell"
+    places = range(len(record.shapes))
+    if any(each.uncertainty is not None for place in places for each in record.chosen(place)):
+        about += "; ± is the standard deviation of its error"
     columns = (
         Column("layer"),
         Column("cell"),
-        Column("fitness", numeric=True, about="0 means as good as the reference cell"),
+        Column("fitness", numeric=True, about=about),
         Column("MAdds", numeric=True),
         Column("params", numeric=True),
         Column("born"),
@@ -284,7 +289,7 @@ def all_cells(record: RunRecord) -> PageSection:
                 (
                     shape.name,
                     each.id,
-                    fitness(each.fitness),
+                    fitness(each.fitness, each.uncertainty),
                     Number(human(cost.madds), cost.madds),
                     Number(human(cost.params), cost.params),
                     born(each),
@@ -307,7 +312,9 @@ def _arrowed(shape: LayerShape) -> str:
 
 def _card(cell: Candidate, shape: LayerShape, pictures: Pictures, place: str = "") -> Content:
     hand_made = cell.origin.kind == "reference"
-    told = "" if cell.fitness is None else f"fitness {signed(cell.fitness)}, "
+    told = ""
+    if cell.fitness is not None:
+        told = f"fitness {fitness_text(cell.fitness, cell.uncertainty)}, "
     cost = f"{told}{human(cell_cost(cell.cell, shape).madds)} MAdds"
     return part(
         "card",

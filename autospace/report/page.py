@@ -209,9 +209,14 @@ def signed(value: float, digits: int = 3) -> str:
     return with_minus(f"{value:+.{digits}f}")
 
 
-def fitness(value: float | None) -> Number:
-    """A fitness in a table."""
-    return missing() if value is None else Number(signed(value), value)
+def fitness(value: float | None, uncertainty: float | None = None) -> Number:
+    """A fitness in a table, with its standard deviation where that is known."""
+    return missing() if value is None else Number(fitness_text(value, uncertainty), value)
+
+
+def fitness_text(value: float, uncertainty: float | None) -> str:
+    """A fitness, with its standard deviation where that is known."""
+    return signed(value) + ("" if uncertainty is None else f" ± {uncertainty:.3f}")
 
 
 def share(value: float | None) -> Number:

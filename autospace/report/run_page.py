@@ -183,7 +183,22 @@ def _effort_words(record: RunRecord) -> Content:
         f"budget and {again:,} were known already; neither costs training. In total, {scored:,} "
         "scores were computed, including those of the confirming rounds."
     )
-    return part("p", told)
+    return part("p", told + _predictor_words(record))
+
+
+def _predictor_words(record: RunRecord) -> str:
+    """What the predictor of fitness did, if the run has one."""
+    told = ""
+    if screened := sum(each.drawn.screened for each in record.history):
+        told += f" {screened:,} cells were not scored, because the predictor preferred others."
+    found = record.space.provenance.get("predictor") if record.space else None
+    if isinstance(found, dict) and all(type(found.get(n)) in (int, float) for n in ("r2", "tau")):
+        told += (
+            f" Predicted from all other scored cells of its layer, {found['r2']:.0%} of the "
+            "variance of fitness is explained (R²), and cells are ordered with a Kendall's tau "
+            f"of {found['tau']:.2f}."
+        )
+    return told
 
 
 WORDS = (

@@ -37,8 +37,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     _sync_folder(path.parent)
 
 
-def append_line(path: Path, line: str) -> None:
-    """Adds a line to a file.
+def append_line(path: Path, line: str, *, durable: bool = False) -> None:
+    """Adds a line to a file; a durable one is flushed to disk and outlasts a power cut.
 
     Raises:
         OSError: the file cannot be written; a part of the line may be there.
@@ -46,6 +46,9 @@ def append_line(path: Path, line: str) -> None:
     try:
         with path.open("a", encoding="utf-8") as stream:
             stream.write(line)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
     except OSError as error:
         # Errors of a write do not say which file it was.
         raise OSError(error.errno, error.strerror, str(path)) from None

@@ -3,6 +3,7 @@
 import errno
 import inspect
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -220,9 +221,9 @@ class Folder(Generic[Settings]):
             for each in self._made:
                 each.rmdir()
 
-    def append_event(self, event: Mapping[str, Any]) -> None:
-        """Adds a line to the event log."""
-        append_line(self.path / EVENTS, _line(event))
+    def append_event(self, event: Mapping[str, Any], *, durable: bool = False) -> None:
+        """Adds a line to the event log; a durable one outlasts a power cut."""
+        append_line(self.path / EVENTS, _line(event), durable=durable)
 
     def save_result(self, result: Document) -> None:
         """Writes the last of the results; with it, the run is finished."""
@@ -324,6 +325,12 @@ class Folder(Generic[Settings]):
             raise CheckpointError(f"{path}: {problem}; {advice}")
         lines = [logged.get(index) or _line(event) for index, event in history.items()]
         write_atomically(path, "".join(lines))
+
+    def _logged(self, key: str, count: int) -> list[dict[str, Any] | None]:
+        """The lines 0 to `count` - 1 of the log; None for one that is not there."""
+        path = self.path / EVENTS
+        lines = _events(path.read_bytes(), key) if path.is_file() else {}
+        return [json.loads(lines[index]) if index in lines else None for index in range(count)]
 
     def _in_use(self) -> bool:
         # A process that was killed before it had written its configuration leaves an empty run.

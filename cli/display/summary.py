@@ -5,6 +5,7 @@ from typing import Any
 
 from autospace.spaces import Architecture, Candidate, LayerShape, Range, Skeleton, Space, cell_cost
 from autospace.spaces.cells.family import changes, check_kind
+from autospace.spaces.files.codec import uncertainty_out
 from autospace.spaces.text import human
 
 
@@ -44,6 +45,7 @@ def candidate_record(
     return {
         "id": candidate.id,
         "fitness": candidate.fitness,
+        **uncertainty_out(candidate),
         "madds": cost.madds,
         "params": cost.params,
         "expansion": cell.expansion,
@@ -106,8 +108,11 @@ def span(values: Range, joined: str = " to ") -> str:
 
 
 def fitness_text(candidate: Candidate) -> str:
-    """The fitness with its sign, or a dash."""
-    return "-" if candidate.fitness is None else f"{candidate.fitness:+.3f}"
+    """The fitness with its sign and, where it is known, its standard deviation; or a dash."""
+    if candidate.fitness is None:
+        return "-"
+    spread = "" if candidate.uncertainty is None else f" ± {candidate.uncertainty:.3f}"
+    return f"{candidate.fitness:+.3f}{spread}"
 
 
 def born(candidate: Candidate) -> str:

@@ -216,7 +216,8 @@ def print_layer(layer: Layer, reference: Candidate | None, command: Sequence[str
     origin = max(cell_len(visible(born(each))) for each in ordered) + 2
     beside, room = terminal_width() >= WIDE, terminal_width() >= ROOMY
     gap = " " * 10 if room else ""
-    titles = f"{'':{size}}{'fitness':>9}{'MAdds':>8}{gap}{'params':>8}  {'born':{origin}}"
+    wide = fitness_width(layer)
+    titles = f"{'':{size}}{'fitness':>{wide}}{'MAdds':>8}{gap}{'params':>8}  {'born':{origin}}"
     parts: list[Text | Table | str] = [
         header(layer.shape.name, f"{shape_label(layer.shape)}, {count}"),
         "",
@@ -224,10 +225,12 @@ def print_layer(layer: Layer, reference: Candidate | None, command: Sequence[str
     ]
     largest = max(cost.madds for cost in layer.costs)
     for each in ordered:
-        line = _numbers(each, layer.shape, size, reference, largest if room else 0)
+        line = _numbers(each, layer.shape, (size, wide), reference, largest if room else 0)
         line.append(clipped(born(each), origin))
         parts.append(_with_graph(line, each, reference, line.cell_len if beside else None))
     legend = "fitness: 0 is as good as the reference (*)"
+    if any(each.uncertainty is not None for each in ordered):
+        legend += "; ±: standard deviation of its error"
     if reference is not None:
         legend += "; vs *: what differs from it"
     parts.extend(["", faint(legend), ""])
@@ -277,20 +280,29 @@ def _ratio(value: int, reference: int) -> str:
     return f"{100 * (value / reference - 1):+.0f} %" if reference else human(value)
 
 
+def fitness_width(layer: Layer) -> int:
+    """The width of a column of fitness, two spaces before it included."""
+    return max(9, *(len(fitness_text(each)) + 2 for each in layer.candidates))
+
+
 def _numbers(
     candidate: Candidate,
     shape: LayerShape,
-    size: int,
+    sizes: tuple[int, int],
     reference: Candidate | None,
     largest: int,
 ) -> Text:
-    """Id, fitness and cost; a bar next to the MAdds unless `largest` is 0."""
+    """Id, fitness and cost; a bar next to the MAdds unless `largest` is 0.
+
+    `sizes` are the widths of the columns of ids and of fitness.
+    """
+    size, wide = sizes
     cost = cell_cost(candidate.cell, shape)
     mark = " *" if reference is not None and candidate.id == reference.id else "  "
     name = visible(candidate.id)
     width = min(cell_len(name), size - 2)
     line = Text(clipped(name, width) + mark + " " * (size - 2 - width))
-    line.append(f"{fitness_text(candidate):>9}{human(cost.madds):>8}")
+    line.append(f"{fitness_text(candidate):>{wide}}{human(cost.madds):>8}")
     if largest:
         drawn = bar(cost.madds, largest)
         line.append("  ").append_text(drawn).append(" " * (8 - drawn.cell_len))

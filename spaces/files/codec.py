@@ -149,7 +149,7 @@ def _candidate_in(
     with located("origin"):
         parents = tuple(document.origin.parents)
         origin = Origin(document.origin.kind, document.origin.generation, parents)
-    return Candidate(document.id, cell, document.fitness, origin)
+    return Candidate(document.id, cell, document.fitness, origin, document.uncertainty)
 
 
 def _space_out(space: Space) -> dict[str, Any]:
@@ -196,7 +196,13 @@ def _candidate_out(candidate: Candidate, shape: LayerShape) -> dict[str, Any]:
         "madds": cost.madds,
         "params": cost.params,
         "origin": origin_out(candidate.origin),
+        **uncertainty_out(candidate),
     }
+
+
+def uncertainty_out(candidate: Candidate) -> dict[str, float]:
+    """The uncertainty, if there is one: files that do not have the key keep their bytes."""
+    return {} if candidate.uncertainty is None else {"uncertainty": candidate.uncertainty}
 
 
 def _skeleton_out(skeleton: Skeleton) -> dict[str, Any]:

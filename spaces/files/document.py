@@ -69,6 +69,14 @@ class CandidateDocument(_Document):
     madds: Annotated[_Count, Field(description="multiply-accumulates of one image in this cell")]
     params: Annotated[_Count, Field(description="trainable weights of this cell")]
     origin: OriginDocument
+    uncertainty: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="standard deviation of the error of `fitness`; absent where unknown",
+        ),
+    ] = None
 
 
 class StemDocument(_Document):

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -258,3 +259,33 @@ def test_long_ids_and_long_cells_never_squeeze_the_numbers(
         assert "MAdds" in ran.out
         numbers = re.findall(r"\b\d+(?:\.\d+)?[kM]\b", ran.out)
         assert len(numbers) >= 2 * (4 if words[0] != "sample" else 2)
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_the_uncertainty_stands_beside_the_fitness(run: Run, tmp_path: Path, columns: int) -> None:
+    space = learned_space()
+    layers = tuple(
+        replace(
+            layer,
+            candidates=tuple(
+                each if each.id == "mbconv_k3" else replace(each, uncertainty=0.0125)
+                for each in layer.candidates
+            ),
+        )
+        for layer in space.layers
+    )
+    path = tmp_path / "space.json"
+    path.write_text(to_json(replace(space, layers=layers)))
+    best = max(layers[0].candidates, key=lambda each: each.fitness or 0.0)
+    text = f"{best.fitness:+.3f} ± 0.013"
+    for arguments in ((), ("--layer", 0), ("--layer", 0, "--cell", best.id)):
+        ran = run("show", path, *arguments, columns=columns)
+        assert (ran.code, ran.err) == (0, "")
+        assert text in ran.out
+        assert max(map(len, ran.out.splitlines()[:-1])) <= columns
+    assert "±: standard deviation of its error" in run("show", path, "--layer", 0).out
+    found = json.loads(run("show", path, "--layer", 0, "--format", "json").out)
+    told = {each["id"]: each.get("uncertainty") for each in found}
+    assert (told[best.id], told["mbconv_k3"]) == (0.0125, None)
+    drawn = json.loads(run("show", path, "--layer", 0, "--cell", best.id, "--format", "json").out)
+    assert drawn["uncertainty"] == 0.0125

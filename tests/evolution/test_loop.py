@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autospace.evolution.folder import state_from_json, state_to_json
-from autospace.evolution.loop import DIVERGED, evolve, propose, repeat_of, start
+from autospace.evolution.loop import evolve, propose, repeat_of, start
 from autospace.evolution.plan import Plan
-from autospace.evolution.population import EvolutionState
+from autospace.evolution.population import DIVERGED, EvolutionState
 from autospace.spaces import Budget, Cell
 from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.cells.variation import CellPrior

@@ -175,6 +175,51 @@ def test_every_scorer_resumes_to_the_same_bytes(
     assert _lasting(tmp_path / "parts") == _lasting(tmp_path / "whole")
 
 
+@pytest.fixture(scope="module")
+def predicted(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder = tmp_path_factory.mktemp("predicted")
+    chosen = settings(folder, evolution={"screen": 3, "shrink": True})
+    found = server.run(folder / "run", settings=chosen)
+    files = _lasting(folder / "run")
+    return Whole(chosen, files, found["phases"], found["writes"], found["seconds"])
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.85, 1.0])
+def test_a_predictor_resumes_with_all_that_was_scored(
+    server: Server, predicted: Whole, tmp_path: Path, share: float
+) -> None:
+    space = json.loads(predicted.files["space.json"])
+    assert space["provenance"]["predictor"].keys() == {"r2", "tau"}
+    assert any("uncertainty" in each for each in space["layers"][0]["candidates"])
+    tick = _place(share, len(predicted.phases))
+    _killed_then_resumed(server, tmp_path / "tick", predicted, tick=tick)
+    write = _place(share, predicted.writes)
+    _killed_then_resumed(server, tmp_path / "write", predicted, write=write)
+
+
+def test_a_predictor_needs_the_log(server: Server, predicted: Whole, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    tick = _place(0.7, len(predicted.phases))
+    assert server.run(run, settings=predicted.settings, tick=tick)["code"] < 0
+    log = run / "events.jsonl"
+    sound = log.read_bytes()
+    lines = sound.splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"cells"', b'"sells"')
+    log.write_bytes(b"".join(lines))
+    for missing in (1, 0):
+        found = server.run(run)
+        assert found["code"] == 2
+        assert f"events.jsonl: round {missing}: contains no cells: " in found["error"]
+        assert not log.exists() or log.read_bytes() == b"".join(lines)
+        needed = "evolution.screen and evolution.shrink need the cells of every round"
+        assert found["error"].endswith(needed)
+        assert "\n" not in found["error"]
+        log.unlink(missing_ok=True)
+    log.write_bytes(sound)
+    assert server.run(run)["code"] == 0
+    _check_equal(run, predicted)
+
+
 @pytest.mark.parametrize("method", ["gated", "mixture"])
 def test_kept_weights_go_on_where_they_were(server: Server, tmp_path: Path, method: str) -> None:
     chosen = settings(tmp_path, scoring={"method": method, "weights": "kept"})

@@ -59,8 +59,10 @@ def write_run(
             folder.append_event(event)
             folder.save_state(state := after)
         if rounds is None:
+            quality = state.archive and state.archive.predictor.quality
+            told = {"predictor": quality._asdict()} if quality else {}
             found = learned_space(
-                some, state, name=name, budget=Budget(), provenance=provenance(name)
+                some, state, name=name, budget=Budget(), provenance=provenance(name) | told
             )
             folder.save_space(found)
     return some

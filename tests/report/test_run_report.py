@@ -274,3 +274,24 @@ def test_a_diverged_cell_does_not_flatten_the_chart(tmp_path: Path) -> None:
     for panel in fitness_figure(record).panels:
         assert panel.y.low > -10
     assert all(each.best is not None for each in layer_findings(record))
+
+
+def test_uncertainty_and_the_predictor_are_shown_where_a_run_has_them(
+    tmp_path: Path, page: Node
+) -> None:
+    write_run(tmp_path / "run", screen=3, shrink=True)
+    found, space = parsed(report_text(tmp_path / "run")), load(tmp_path / "run")
+    (table,) = _section(found, "table").all("table")
+    shown = {(row[0], row[1]): row[2] for row in _rows(table)}
+    for layer in space.layers:
+        for each in layer.candidates:
+            spread = "" if each.uncertainty is None else f" ± {each.uncertainty:.3f}"
+            text = f"{each.fitness or 0:+.3f}{spread}".replace("-", "\N{MINUS SIGN}")
+            assert shown[layer.shape.name, each.id] == text
+    effort = _section(found, "effort").whole
+    # Two layers, four generations, two of three offspring of three places.
+    assert "48 cells were not scored, because the predictor preferred others" in effort
+    r2 = space.provenance["predictor"]["r2"]
+    assert f"{r2:.0%} of the variance of fitness is explained" in effort
+    assert "predictor" not in _section(page, "effort").whole
+    assert "±" not in _section(page, "table").whole

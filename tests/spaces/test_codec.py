@@ -167,3 +167,15 @@ def test_canonical_json_refuses_what_json_cannot_say(number: float) -> None:
 
 def test_a_builtin_space_is_written_as_recorded(golden: Callable[[str, str], None]) -> None:
     golden("mbconv@digits.json", to_json(load("mbconv@digits")))
+
+
+def test_the_uncertainty_is_written_where_it_is_known_and_only_there() -> None:
+    space = load("mbconv@digits")
+    first = space.layers[0]
+    known = replace(first.candidates[0], fitness=0.5, uncertainty=0.25)
+    changed = replace(first, candidates=(known, *first.candidates[1:]))
+    text = to_json(replace(space, layers=(changed, *space.layers[1:])))
+    assert "uncertainty" not in to_json(space)
+    assert text.count("uncertainty") == 1
+    assert json.loads(text)["layers"][0]["candidates"][0]["uncertainty"] == 0.25
+    assert from_json(text).layers[0].candidates[0] == known  # type: ignore[union-attr]

@@ -150,6 +150,12 @@ NOT_PRINTABLE = "allowed: 1 to 64 printable characters"
         (lambda: Candidate("a", ZERO, 10**400), "fitness: an integer of about 400 digits; all"),
         (lambda: Candidate("a", ZERO, True), "fitness: true; allowed: a finite number"),
         (
+            lambda: Candidate("a", ZERO, 0.1, uncertainty=float("nan")),
+            "uncertainty: NaN; allowed: a finite number",
+        ),
+        (lambda: Candidate("a", ZERO, 0.1, uncertainty=-0.1), "uncertainty: -0.1; allowed: 0 or"),
+        (lambda: Candidate("a", ZERO, uncertainty=0.1), "uncertainty: of a cell without fitness"),
+        (
             lambda: Origin("magic"),
             'kind: "magic"; allowed: reference, random, mutation, crossover, builtin, imported',
         ),
