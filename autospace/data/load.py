@@ -11,7 +11,7 @@ from autospace.data.readers.convert import finish
 from autospace.data.readers.idx import read_idx
 from autospace.data.readers.image_folder import read_folder
 from autospace.data.request import Request, Source, parse_source, thinned
-from autospace.data.settings import PYTHON
+from autospace.data.settings import PYTHON, Aspect
 from autospace.progress import Tick, no_tick
 
 _READERS: dict[str, Callable[[Source, Request], DataSet]] = {
@@ -35,6 +35,8 @@ def load_data(
     seed: int = 0,
     cache: Path | None = None,
     tick: Tick = no_tick,
+    aspect: Aspect = "squash",
+    ground: str = "white",
 ) -> DataSet:
     """Reads a data set.
 
@@ -48,6 +50,9 @@ def load_data(
             the same way for every seed.
         cache: Folder where decoded image files are kept; `None` decodes every time.
         tick: Receives the number of items done and the total, at most about ten times a second.
+        aspect: How images get other proportions: `squash`, `crop` or `pad`.
+        ground: Colour below transparent images and around padded ones: `white`, `black`, `grey` or
+            `#RRGGBB`.
 
     Returns:
         The data set.
@@ -55,7 +60,7 @@ def load_data(
     Raises:
         DataError: The source is malformed, missing, damaged, too large or wrongly labelled.
     """
-    request = Request(resolution, channels, limit, seed, cache, thinned(tick))
+    request = Request(resolution, channels, limit, seed, cache, thinned(tick), aspect, ground)
     if isinstance(source, DataSet):
         return finish(source.name, request, source.train, source.test, source.classes, source.notes)
     parsed = parse_source(source)
