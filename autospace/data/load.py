@@ -1,15 +1,18 @@
 """Reads the data set that the text of `--data` names."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from autospace.data.doubts import doubts
 from autospace.data.examples import DataSet
-from autospace.data.readers.arrays import read_npz, read_python
+from autospace.data.readers.arrays import read_python
 from autospace.data.readers.builtin import read_digits, read_synthetic
 from autospace.data.readers.cifar import read_cifar
 from autospace.data.readers.convert import finish
 from autospace.data.readers.idx import read_idx
 from autospace.data.readers.image_folder import read_folder
+from autospace.data.readers.npz import read_npz
 from autospace.data.request import Request, Source, parse_source, thinned
 from autospace.data.settings import PYTHON, Aspect
 from autospace.progress import Tick, no_tick
@@ -62,6 +65,12 @@ def load_data(
     """
     request = Request(resolution, channels, limit, seed, cache, thinned(tick), aspect, ground)
     if isinstance(source, DataSet):
-        return finish(source.name, request, source.train, source.test, source.classes, source.notes)
-    parsed = parse_source(source)
-    return _READERS[parsed.kind](parsed, request)
+        found = finish(
+            source.name, request, source.train, source.test, source.classes, source.notes
+        )
+    else:
+        parsed = parse_source(source)
+        found = _READERS[parsed.kind](parsed, request)
+    new = [each for each in doubts(found.classes, found.train, found.test)
+           if each not in found.notes]  # fmt: skip
+    return replace(found, notes=(*found.notes, *new)) if new else found

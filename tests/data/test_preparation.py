@@ -59,7 +59,7 @@ def test_transparent_images_are_laid_on_the_ground(
     source = set_of(tmp_path, Image.fromarray(PIXELS), name, **options)
     data = load_data(source, ground=ground)
     assert np.abs(first(data) - laid(PIXELS, colour)).max() <= 1
-    assert f"4 images have transparent pixels; they are laid on {ground}" in data.notes[-1]
+    assert f"4 images have transparent pixels; they are laid on {ground}" in " ".join(data.notes)
 
 
 @pytest.mark.parametrize("mode", ["LA", "P", "RGB", "L", "gif"])
@@ -99,7 +99,7 @@ def test_opaque_images_are_what_they_were(tmp_path: Path) -> None:
     opaque[..., 3] = 255
     data = load_data(set_of(tmp_path, Image.fromarray(opaque), ".png"), ground="black")
     assert np.array_equal(first(data), opaque[..., :3])
-    assert len(data.notes) == 1  # that a part is held out
+    assert not any("transparent" in note for note in data.notes)
 
 
 WIDE = Image.fromarray(RANDOM.integers(0, 256, (4, 8, 3), dtype=np.uint8))
@@ -187,8 +187,8 @@ def test_deep_files_are_scaled_by_one_rule(
     data = load_data(set_of(tmp_path, Image.fromarray(values), ".tif"))
     assert data.train.images.shape[1:] == (1, 8, 8)
     assert np.array_equal(first(data)[..., 0], expected)
-    assert rule in data.notes[-1]
-    assert "4 images have more than 8 bits a value" in data.notes[-1]
+    assert rule in " ".join(data.notes)
+    assert "4 images have more than 8 bits a value" in " ".join(data.notes)
 
 
 def test_all_deep_files_have_one_scale(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_values_that_are_not_finite_are_unreadable(tmp_path: Path) -> None:
     source = set_of(tmp_path, Image.fromarray(values), ".tif", count=8)
     values[0, 0] = np.nan
     Image.fromarray(values).save(tmp_path / "set/a/0.tif")
-    assert "values that are not finite (1): a/0.tif" in load_data(source).notes[-1]
+    assert "values that are not finite (1): a/0.tif" in " ".join(load_data(source).notes)
 
 
 SPLIT = Image.fromarray(
@@ -246,8 +246,8 @@ def test_proportions_are_a_setting_and_said(tmp_path: Path, aspect: str, remark:
         "pad": ImageOps.pad(SPLIT, (12, 12), Image.Resampling.BILINEAR, "white"),
     }[aspect]
     assert np.array_equal(first(data)[..., 0], np.asarray(oracle))
-    assert "4 images are not square" in data.notes[-1]
-    assert remark in data.notes[-1]
+    assert "4 images are not square" in " ".join(data.notes)
+    assert remark in " ".join(data.notes)
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 20), st.sampled_from(["crop", "pad"]))
@@ -304,7 +304,8 @@ def test_long_texts_do_not_cost_the_image(pets: Path) -> None:
 def test_several_pages_are_said(tmp_path: Path) -> None:
     pages = [Image.fromarray(PIXELS[..., :3]) for _ in range(3)]
     source = set_of(tmp_path, pages[0], ".tif", save_all=True, append_images=pages[1:])
-    assert "4 images have several frames or pages; the first one" in load_data(source).notes[-1]
+    notes = load_data(source).notes
+    assert any(note.startswith("4 images have several frames or pages") for note in notes)
 
 
 def test_a_gate_bounds_the_pixels_at_work() -> None:
