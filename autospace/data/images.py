@@ -11,7 +11,7 @@ from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
 from autospace.data.settings import DataConfig
 from autospace.data.splits import divide
-from autospace.data.summary import described
+from autospace.data.summary import lines_of
 from autospace.progress import Tick, no_tick
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Space, fitted_space
@@ -56,7 +56,7 @@ class Images:
     @property
     def lines(self) -> tuple[str, ...]:
         """What was read, and the notes."""
-        return described(self.data)
+        return lines_of(self.data)
 
     def fitted(self, space: Space) -> Space:
         """The space for images of this size and so many classes."""

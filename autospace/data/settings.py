@@ -13,6 +13,7 @@ Aspect = Literal["squash", "crop", "pad"]
 """How an image gets other proportions: it is squashed, cut at its longer sides, or padded."""
 
 GROUND: Final = r"white|black|grey|#[0-9a-fA-F]{6}"
+Ground = Annotated[str, Field(pattern=f"^({GROUND})$", description="white, black, grey or #RRGGBB")]
 """A colour below transparent images and around padded ones."""
 
 
@@ -25,7 +26,7 @@ class DataConfig(Section):
     resolution: Annotated[int, Field(ge=4, le=1024)] | None = None
     limit: Annotated[int, Field(ge=20)] | None = None
     aspect: Aspect = "squash"
-    ground: Annotated[str, Field(pattern=f"^({GROUND})$")] = "white"
+    ground: Ground = "white"
     validation: Annotated[float, Field(gt=0.05, lt=0.95)] = 0.5
     crop: Annotated[int, Field(ge=0, le=64)] = 0
     flip: bool = False

@@ -12,7 +12,7 @@ _ENDS = 5
 _MOST_SIZES = 3
 
 
-def described(data: DataSet) -> tuple[str, ...]:
+def lines_of(data: DataSet) -> tuple[str, ...]:
     """Lines that say what was read, the remarks of the data set last.
 
     Args:

@@ -24,7 +24,7 @@ from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
 from autospace.data.settings import PYTHON
 from autospace.data.splits import divide, few_measured
-from autospace.data.summary import described, record
+from autospace.data.summary import lines_of, record
 from autospace.evolution.folder import RunError, RunFolder, event_out
 from autospace.evolution.loop import evolve, learned_space, start
 from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan, reference_cells
@@ -138,7 +138,7 @@ def prepare(
     parts = divide(data.train, config.data.validation, config.seed)
     prepared = PreparedRun(config, data, *parts, skeleton, budget, latency, plan, execution)
     # Last, so that what is wrong stands alone.
-    for note in (*described(data), *prepared.notes):
+    for note in (*lines_of(data), *prepared.notes):
         observer.message(note)
     return prepared
 

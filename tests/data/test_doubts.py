@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from autospace.data.doubts import doubts
 from autospace.data.examples import DataSet, Examples, Reading, Size, make_data_set
 from autospace.data.load import load_data
-from autospace.data.summary import described, record
+from autospace.data.summary import lines_of, record
 
 LABELS = torch.arange(40) % 2
 
@@ -88,7 +88,7 @@ def many(classes: int) -> DataSet:
 
 
 def test_what_was_read_is_told_in_lines() -> None:
-    assert described(many(2)) == (
+    assert lines_of(many(2)) == (
         "folder:x: 6 training and 2 test images, 2 classes, 6x6 pixels, grey",
         "classes (training+test): c000 3+1, c001 3+1",
         "image sizes met: 6x6 (10), 9x4 (7), 1x2 (1)",
@@ -98,7 +98,7 @@ def test_what_was_read_is_told_in_lines() -> None:
 
 @pytest.mark.parametrize("classes", [20, 21, 300])
 def test_of_many_classes_the_ends_are_told(classes: int) -> None:
-    line = described(many(classes))[1]
+    line = lines_of(many(classes))[1]
     assert "c000 3+1" in line
     assert f"c{classes - 1:03} 3+1" in line
     assert ("c008" in line) == (classes == 20)
@@ -119,5 +119,5 @@ def test_what_was_read_is_plain_for_programs() -> None:
 def test_every_source_says_its_sizes() -> None:
     data = load_data("digits", resolution=12)
     assert data.reading.sizes == (Size(8, 8, 1797),)
-    assert described(data)[2] == "image sizes met: 8x8 (1797)"
-    assert described(load_data("digits"))[2].startswith("no test split")
+    assert lines_of(data)[2] == "image sizes met: 8x8 (1797)"
+    assert lines_of(load_data("digits"))[2].startswith("no test split")

@@ -4,6 +4,7 @@ import io
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 256, (8, 8, 4), dtype=np.uint8)
 
 
-def set_of(folder: Path, image: Image.Image, name: str, count: int = 4, **options: object) -> str:
+def set_of(folder: Path, image: Image.Image, name: str, count: int = 4, **options: Any) -> str:
     """A source of two classes that hold the same image."""
     for label in ("a", "b"):
         (folder / "set" / label).mkdir(parents=True, exist_ok=True)
@@ -110,8 +111,9 @@ WIDE = Image.fromarray(RANDOM.integers(0, 256, (4, 8, 3), dtype=np.uint8))
 def test_orientation_is_applied_in_every_format(tmp_path: Path, value: int, name: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = value
-    lossless = {".webp": {"lossless": True}, ".jpg": {"quality": 100}, ".avif": {"quality": 100}}
-    source = set_of(tmp_path, WIDE, name, exif=exif.tobytes(), **lossless.get(name, {}))
+    best: dict[str, Any] = {"lossless": True} if name == ".webp" else {"quality": 100}
+    options = best if name in (".webp", ".jpg", ".avif") else {}
+    source = set_of(tmp_path, WIDE, name, exif=exif.tobytes(), **options)
     with Image.open(tmp_path / "set/a" / f"0{name}") as image:
         expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     upright = ImageOps.exif_transpose(_tagged(value))
@@ -344,3 +346,16 @@ def test_any_bytes_have_a_header_or_a_reason(content: bytes, start: bytes) -> No
         file.flush()
         found = header(file.name)
     assert not isinstance(found, str) or (found.isprintable() and "\n" not in found and found)
+
+
+def test_heic_images_are_read_with_the_extra(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    rows = np.mgrid[:32, :32][0] * 7
+    for label in ("a", "b"):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        for index in range(2):
+            image = Image.fromarray(rows.astype(np.uint8)).convert("RGB")
+            path = tmp_path / "set" / label / f"IMG_{index}.HEIC"
+            heif.from_pillow(image).save(path, quality=95)
+    found = first(load_data(f"folder:{tmp_path / 'set'}"))[..., 0]
+    assert np.abs(found.astype(int) - rows).max() <= 8

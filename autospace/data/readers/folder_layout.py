@@ -120,7 +120,7 @@ def _held_out(
 
 def _layout(root: Path, tree: Folder) -> _Layout:
     place = _through(tree)
-    notes = () if place is tree else (f"read from {_relative(root, place)}/",)
+    notes: tuple[str, ...] = () if place is tree else (f"read from {_relative(root, place)}/",)
     roles = [(folder, role_of(folder.name)) for folder in place.folders]
     train = [folder for folder, role in roles if role == "train" and _holds_classes(folder)]
     if not train:

@@ -197,9 +197,9 @@ def _identity(listing: Listing, request: Request) -> str:
         for file in split
     ]
     wanted = [request.resolution, request.channels, request.limit, request.seed]
-    wanted += [request.aspect, request.ground]
+    prepared = [request.aspect, request.ground]
     found = [listing.classes, listing.notes, [asdict(each) for each in listing.skipped]]
-    return json.dumps([wanted, len(listing.train), found, files])
+    return json.dumps([wanted, prepared, len(listing.train), found, files])
 
 
 def _decode(source: Source, listing: Listing, request: Request) -> DataSet:
@@ -219,7 +219,8 @@ def _decode(source: Source, listing: Listing, request: Request) -> DataSet:
     if unreadable:
         notes += (f"skipped {len(unreadable)} unreadable images: {_reasons(skipped)}",)
     reading = _read_of(found, (*listing.skipped, *skipped))
-    return make_data_set(source.name, listing.classes, *map(_examples, splits), notes, reading)
+    train, test = map(_examples, splits)
+    return make_data_set(source.name, listing.classes, train, test, notes, reading)
 
 
 def _preparation(
