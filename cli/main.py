@@ -6,6 +6,7 @@ import typer
 
 from autospace.cli.commands.bench import bench
 from autospace.cli.commands.compare import compare
+from autospace.cli.commands.data import data
 from autospace.cli.commands.diff import diff
 from autospace.cli.commands.evolve import evolve
 from autospace.cli.commands.export import export
@@ -52,6 +53,7 @@ def main(
 # Help lists the commands in this order: the order of a project.
 app.command()(doctor)
 app.command()(init)
+app.command()(data)
 app.command()(evolve)
 app.command()(show)
 app.command()(diff)

@@ -86,6 +86,7 @@ RULES = (
     ),
     Rule("autospace/evolution/toolbox.py", (*LIBRARY, "deap"), ("autospace.cli",)),
     Rule("autospace/charts/paper.py", ("autospace.charts", "matplotlib")),
+    Rule("autospace/data/readers/image_opening.py", (*LIBRARY, "pi_heif", "pillow_heif")),
     Rule("autospace/charts/*", ("autospace.charts", "autospace.spaces")),
     Rule(
         "autospace/report/*",

@@ -25,8 +25,10 @@ from autospace.comparison.statistics import LEVEL
 from autospace.comparison.verdict import compare_pairs, not_comparable
 from autospace.compute.pool import POOL, open_pool
 from autospace.data.examples import DataSet
+from autospace.data.images import Images
 from autospace.data.settings import PYTHON
 from autospace.data.splits import few_measured
+from autospace.data.summary import record
 from autospace.evaluators.evaluate import (
     EvaluateMany,
     EvaluationCache,
@@ -154,7 +156,9 @@ def compare(
             folder.abandon()
             raise
         folder.settle(loaded, prepared.basis.digest)
-        for note in prepared.basis.notes:
+        if isinstance(prepared.basis, Images):
+            folder.save_data(record(prepared.basis.data))
+        for note in prepared.basis.lines:
             observer.message(note)
         if prepared.matching.comparable:
             comparison = _compared(prepared, folder, observer, workers)

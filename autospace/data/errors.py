@@ -75,16 +75,18 @@ def check_sides(where: str, height: int, width: int) -> None:
         )
 
 
-def name_few(names: Iterable[str], most: int = 5) -> str:
+def name_few(names: Iterable[str], most: int = 5, *, of: int | None = None) -> str:
     """Joins names for a one-line message, the first `most` of them and a count of the rest.
 
     Args:
         names: Any number of names; control characters are escaped.
         most: How many to spell out.
+        of: How many there are, if `names` holds only the first ones.
 
     Returns:
         For example `a.jpg, b.jpg and 3 more`.
     """
     listed = [printable(name) for name in names]
     shown = ", ".join(listed[:most])
-    return shown if len(listed) <= most else f"{shown} and {len(listed) - most} more"
+    left = (len(listed) if of is None else of) - min(most, len(listed))
+    return f"{shown} and {left} more" if left else shown

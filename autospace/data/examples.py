@@ -64,6 +64,54 @@ class Examples:
         return Examples(self.images[index], self.labels[index])
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A size that images of a source have.
+
+    Attributes:
+        width: Pixels.
+        height: Pixels.
+        images: How many images have it.
+    """
+
+    width: int
+    height: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What was not read of a source.
+
+    Attributes:
+        reason: A plural, such as `hidden files`.
+        count: Files or folders.
+        examples: The first names.
+    """
+
+    reason: str
+    count: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the images of a source were found.
+
+    Attributes:
+        sizes: The most common sizes before resizing, and the smallest and the largest.
+        distinct_sizes: How many sizes there are.
+        skipped: What was not read.
+    """
+
+    sizes: tuple[Size, ...] = ()
+    distinct_sizes: int = 0
+    skipped: tuple[Skipped, ...] = ()
+
+
+NOTHING_MORE = Reading()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DataSet:
     """A labelled image data set, ready to train on.
@@ -75,6 +123,7 @@ class DataSet:
         test: Test split, images of the same shape.
         digest: SHA-256 (hex) of images, labels and class names: equal content, equal digest.
         notes: Remarks for a person: what was resized, skipped or split.
+        reading: How the images were found.
 
     Raises:
         DataError: Fewer than two classes, an empty split, a label without a class, or splits
@@ -87,6 +136,7 @@ class DataSet:
     test: Examples
     digest: str
     notes: tuple[str, ...] = ()
+    reading: Reading = NOTHING_MORE
 
     def __post_init__(self) -> None:
         """Checks that labels, classes and shapes agree."""
@@ -109,6 +159,7 @@ def make_data_set(
     train: Examples,
     test: Examples,
     notes: tuple[str, ...] = (),
+    reading: Reading = NOTHING_MORE,
 ) -> DataSet:
     """Builds a data set together with its digest.
 
@@ -118,6 +169,7 @@ def make_data_set(
         train: Training split.
         test: Test split.
         notes: Remarks for a person.
+        reading: How the images were found.
 
     Returns:
         The data set.
@@ -125,7 +177,8 @@ def make_data_set(
     Raises:
         DataError: As `DataSet`.
     """
-    return DataSet(name, classes, train, test, content_digest(classes, train, test), notes)
+    digest = content_digest(classes, train, test)
+    return DataSet(name, classes, train, test, digest, notes, reading)
 
 
 def content_digest(classes: Sequence[str], train: Examples, test: Examples) -> str:

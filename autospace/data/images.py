@@ -11,6 +11,7 @@ from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
 from autospace.data.settings import DataConfig
 from autospace.data.splits import divide
+from autospace.data.summary import lines_of
 from autospace.progress import Tick, no_tick
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Space, fitted_space
@@ -51,6 +52,11 @@ class Images:
     def notes(self) -> tuple[str, ...]:
         """Those of the data set."""
         return self.data.notes
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What was read, and the notes."""
+        return lines_of(self.data)
 
     def fitted(self, space: Space) -> Space:
         """The space for images of this size and so many classes."""
@@ -100,6 +106,8 @@ def load_images(
         seed=seed,
         cache=cache,
         tick=tick,
+        aspect=data.aspect,
+        ground=data.ground,
     )
     training, measured = found.train, found.test
     if split == "validation":

@@ -1,17 +1,20 @@
 """Reads the data set that the text of `--data` names."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from autospace.data.doubts import doubts
 from autospace.data.examples import DataSet
-from autospace.data.readers.arrays import read_npz, read_python
+from autospace.data.readers.arrays import read_python
 from autospace.data.readers.builtin import read_digits, read_synthetic
 from autospace.data.readers.cifar import read_cifar
 from autospace.data.readers.convert import finish
 from autospace.data.readers.idx import read_idx
 from autospace.data.readers.image_folder import read_folder
+from autospace.data.readers.npz import read_npz
 from autospace.data.request import Request, Source, parse_source, thinned
-from autospace.data.settings import PYTHON
+from autospace.data.settings import PYTHON, Aspect
 from autospace.progress import Tick, no_tick
 
 _READERS: dict[str, Callable[[Source, Request], DataSet]] = {
@@ -35,6 +38,8 @@ def load_data(
     seed: int = 0,
     cache: Path | None = None,
     tick: Tick = no_tick,
+    aspect: Aspect = "squash",
+    ground: str = "white",
 ) -> DataSet:
     """Reads a data set.
 
@@ -48,6 +53,9 @@ def load_data(
             the same way for every seed.
         cache: Folder where decoded image files are kept; `None` decodes every time.
         tick: Receives the number of items done and the total, at most about ten times a second.
+        aspect: How images get other proportions: `squash`, `crop` or `pad`.
+        ground: Colour below transparent images and around padded ones: `white`, `black`, `grey` or
+            `#RRGGBB`.
 
     Returns:
         The data set.
@@ -55,8 +63,14 @@ def load_data(
     Raises:
         DataError: The source is malformed, missing, damaged, too large or wrongly labelled.
     """
-    request = Request(resolution, channels, limit, seed, cache, thinned(tick))
+    request = Request(resolution, channels, limit, seed, cache, thinned(tick), aspect, ground)
     if isinstance(source, DataSet):
-        return finish(source.name, request, source.train, source.test, source.classes, source.notes)
-    parsed = parse_source(source)
-    return _READERS[parsed.kind](parsed, request)
+        found = finish(
+            source.name, request, source.train, source.test, source.classes, source.notes
+        )
+    else:
+        parsed = parse_source(source)
+        found = _READERS[parsed.kind](parsed, request)
+    new = [each for each in doubts(found.classes, found.train, found.test)
+           if each not in found.notes]  # fmt: skip
+    return replace(found, notes=(*found.notes, *new)) if new else found

@@ -1,12 +1,14 @@
 """What a caller asks of a data set: the text of `--data` and the options, checked once."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from autospace.data.errors import LARGEST_SIDE, DataError
-from autospace.data.settings import PYTHON
+from autospace.data.settings import GROUND, PYTHON, Aspect
 from autospace.data.splits import check_seed
 from autospace.progress import Tick, no_tick
 
@@ -115,6 +117,9 @@ class Request:
         seed: Chooses the examples under a limit.
         cache: Folder for decoded images; `None` for no cache.
         tick: Receives the items done and the total.
+        aspect: `squash`, `crop` or `pad`: how images get other proportions.
+        ground: Colour below transparent images and around padded ones: `white`, `black`, `grey` or
+            `#RRGGBB`.
 
     Raises:
         DataError: A value is out of range.
@@ -126,6 +131,8 @@ class Request:
     seed: int = 0
     cache: Path | None = None
     tick: Tick = no_tick
+    aspect: Aspect = "squash"
+    ground: str = "white"
 
     def __post_init__(self) -> None:
         """Checks the values."""
@@ -137,6 +144,12 @@ class Request:
             raise DataError(f"channels {self.channels} is not possible; allowed: 1 or 3")
         if self.limit is not None and self.limit < 1:
             raise DataError(f"limit {self.limit} is out of bounds; allowed: 1 or more")
+        if self.aspect not in get_args(Aspect):
+            allowed = ", ".join(get_args(Aspect))
+            raise DataError(f"aspect {self.aspect!r} is not known; allowed: {allowed}")
+        if re.fullmatch(GROUND, self.ground) is None:
+            allowed = "white, black, grey or #RRGGBB"
+            raise DataError(f"ground {self.ground!r} is no colour; allowed: {allowed}")
         check_seed(self.seed)
 
 

@@ -1,4 +1,7 @@
-"""Stratified sampling: the examples of the validation and test splits, and of a limit."""
+"""The splits of a data set: what people call them, and stratified samples of them."""
+
+import re
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -14,6 +17,37 @@ TEST_FRACTION = 0.2
 TEST_SEED = 0
 
 FEW_IMAGES = 100
+
+Role = Literal["train", "test", "validation"]
+_WORDS: Final[dict[str, Role]] = {
+    **dict.fromkeys(("train", "training", "trn", "tr", "trainval", "learn", "learning"), "train"),
+    **dict.fromkeys(("test", "testing", "tst", "te", "t10k", "holdout", "heldout"), "test"),
+    **dict.fromkeys(
+        ("val", "valid", "validation", "validate", "validating", "dev", "devel", "eval",
+         "evaluation", "development"),
+        "validation",
+    ),
+}  # fmt: skip
+# What people write without a gap behind one of these words, as in `trainset` or `testimages`.
+_ENDINGS = re.compile(r"(?<=.)(?:set|sets|data|dataset|images|image|imgs|img|folder|split)$")
+
+
+def role_of(name: str) -> Role | None:
+    """The split that a name stands for, if it stands for one.
+
+    Args:
+        name: Of a folder or an array, such as `Training`, `test_set`, `seg_train` or `X_val`.
+
+    Returns:
+        Its split; `None` where the name has no such word, or words of several splits.
+    """
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    words = re.findall(r"t10k|[^\W\d_]+", apart.casefold())
+    found = {_WORDS.get(word) or _WORDS.get(_ENDINGS.sub("", word)) for word in words} - {None}
+    if found == {"train", "validation"}:  # `train_val`: what is there besides the test images.
+        return "train"
+    return found.pop() if len(found) == 1 else None
+
 
 _DIVIDE = "data validation split"
 _LIMIT = "data limit"

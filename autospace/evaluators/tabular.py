@@ -101,6 +101,11 @@ class Table:
         return (f"accuracies are those of table {self.cited}, not of networks trained here",)
 
     @property
+    def lines(self) -> tuple[str, ...]:
+        """The notes: no images were read."""
+        return self.notes
+
+    @property
     def cited(self) -> str:
         """Its name and source."""
         return f"{self.name} ({self.source})" if self.source else self.name

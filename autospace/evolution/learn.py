@@ -24,6 +24,7 @@ from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
 from autospace.data.settings import PYTHON
 from autospace.data.splits import divide, few_measured
+from autospace.data.summary import lines_of, record
 from autospace.evolution.folder import RunError, RunFolder, event_out
 from autospace.evolution.loop import evolve, learned_space, new_archive, repeat_of, start
 from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan, reference_cells
@@ -121,6 +122,8 @@ def prepare(
         seed=config.seed,
         cache=folder.cache,
         tick=partial(observer.tick, "data"),
+        aspect=config.data.aspect,
+        ground=config.data.ground,
     )
     channels, resolution = data.train.images.shape[1:3]
     skeleton = skeleton.fitted(
@@ -137,7 +140,7 @@ def prepare(
     parts = divide(data.train, config.data.validation, config.seed)
     prepared = PreparedRun(config, data, *parts, skeleton, budget, latency, plan, execution)
     # Last, so that what is wrong stands alone.
-    for note in (*data.notes, *prepared.notes):
+    for note in (*lines_of(data), *prepared.notes):
         observer.message(note)
     return prepared
 
@@ -198,6 +201,7 @@ def learn(
             folder.abandon()
             raise
         folder.settle(prepared.skeleton, prepared.data.digest)
+        folder.save_data(record(prepared.data))
         # Before anything is trained: a damaged state is known at once.
         state = folder.load_state(prepared.skeleton, prepared.plan.operators.family.kind)
         state = state or start(prepared.plan)
@@ -374,6 +378,8 @@ def _evolved(
 
 
 UNUSED: Final = (
+    ("data", "aspect", "squash"),
+    ("data", "ground", "white"),
     ("evolution", "rescore", 0),
     ("evolution", "stop_after", 0),
     ("evolution", "tied", 1),

@@ -3,7 +3,6 @@
 import errno
 import inspect
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from autospace.spaces.text import json_text
 
 CONFIG: Final = "config.toml"
 EVENTS: Final = "events.jsonl"
+DATA: Final = "data.json"
 CHECKPOINT: Final = "checkpoint"
 DIGEST: Final = "data.sha256"
 GIVEN: Final = "given.json"
@@ -221,6 +221,10 @@ class Folder(Generic[Settings]):
             for each in self._made:
                 each.rmdir()
 
+    def save_data(self, record: Mapping[str, Any]) -> None:
+        """Writes what was read of the images, for people and programs; the run does not need it."""
+        write_atomically(self.path / DATA, json_text(record))
+
     def append_event(self, event: Mapping[str, Any], *, durable: bool = False) -> None:
         """Adds a line to the event log; a durable one outlasts a power cut."""
         append_line(self.path / EVENTS, _line(event), durable=durable)
@@ -348,7 +352,7 @@ class Folder(Generic[Settings]):
 
     def _remove_run(self) -> None:
         # Only what a run writes: the folder may hold notes of its owner.
-        for name in (*self.results, EVENTS):
+        for name in (*self.results, EVENTS, DATA):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.checkpoint, ignore_errors=True)
 

@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 from autospace.compute.device import memory_mb, resolve_device
 from autospace.data.examples import DataSet
 from autospace.data.images import load_images
+from autospace.data.summary import record
 from autospace.evaluators.make import Basis
 from autospace.evaluators.tabular import read_table
 from autospace.latency.budget import keep_table, latency_limit, limit_table
@@ -163,6 +164,8 @@ def run_search(
             folder.abandon()
             raise
         folder.settle(problem.choices.space, digest)
+        if problem.table is None:
+            folder.save_data(record(problem.images.data))
         keep_table(table, folder.checkpoint / LATENCY_TABLE)
         trials = Trials(problem)
         progress = _resumed(folder, method, trials, problem)
@@ -196,7 +199,7 @@ def prepare(
     if table is not None and config.budget.max_latency_ms is not None:
         limits = (*limits, latency_limit(fitted, table, config.budget.max_latency_ms))
     choices = Choices(fitted, limits)
-    for note in basis.notes:
+    for note in basis.lines:
         observer.message(note)
     return SearchProblem.of(choices, basis, config), basis.digest
 

@@ -19,6 +19,7 @@ from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
 from autospace.data.splits import divide
+from autospace.data.summary import lines_of, record
 from autospace.networks.network import Network
 from autospace.networks.weights import NORMALISATION, save_weights
 from autospace.progress import Event, Observer
@@ -111,6 +112,7 @@ def train_architecture(
             folder.abandon()
             raise
         folder.settle(prepared.architecture, prepared.data.digest)
+        folder.save_data(record(prepared.data))
         session = _session(prepared)
         if folder.session.exists():
             load_session(folder.session, session)
@@ -139,12 +141,14 @@ def prepare(
         seed=config.seed,
         cache=folder.cache,
         tick=partial(observer.tick, "data"),
+        aspect=config.data.aspect,
+        ground=config.data.ground,
     )
     own = fitted(architecture, data)
     train, validation = data.train, None
     if config.data.validation:
         train, validation = divide(data.train, config.data.validation, config.seed)
-    for note in (*data.notes, *_change(architecture, own)):
+    for note in (*lines_of(data), *_change(architecture, own)):
         observer.message(note)
     norm = Normaliser.from_examples(train)
     return PreparedTraining(config, own, data, train, validation, norm, chosen)

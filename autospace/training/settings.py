@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
+from autospace.data.settings import Aspect, Ground
 from autospace.runs.settings import DEVICES, Section
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.skeleton import Skeleton
@@ -25,6 +26,8 @@ class ImagesConfig(Section):
     ] = "digits"
     resolution: Annotated[int, Field(ge=4, le=1024)] | None = None
     limit: Annotated[int, Field(ge=20)] | None = None
+    aspect: Aspect = "squash"
+    ground: Ground = "white"
     validation: Annotated[float, Field(ge=0, lt=0.95)] = 0.1
 
 

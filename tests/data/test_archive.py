@@ -164,6 +164,38 @@ def test_files_that_are_no_archive_are_refused(content: bytes, tmp_path: Path) -
         read_members(path, ["wanted"])
 
 
+@given(st.integers(0, 400), st.binary(min_size=1, max_size=30))
+def test_damaged_zip_archives_only_raise_data_errors(position: int, noise: bytes) -> None:
+    import tempfile
+    import zipfile
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
+        target.writestr("folder/wanted", b"content" * 20)
+        target.writestr("other", b"x")
+    whole = buffer.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "c.zip")
+        path.write_bytes(whole[:position] + noise + whole[position + len(noise) :])
+        try:
+            found = read_members(path, ["wanted"])
+        except DataError:
+            found = {}
+    assert set(found) <= {"wanted"}
+
+
+def test_large_members_of_zip_archives_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "c.zip", "w", zipfile.ZIP_DEFLATED) as target:
+        target.writestr("wanted", bytes(50_000))
+    monkeypatch.setattr(cifar, "LARGEST_MEMBER", 40_000)
+    with pytest.raises(DataError, match="wanted has 50000 bytes; allowed: at most 40000"):
+        read_members(tmp_path / "c.zip", ["wanted"])
+
+
 @given(st.integers(0, 5000), st.binary(min_size=1, max_size=30))
 def test_damaged_archives_only_raise_data_errors(position: int, noise: bytes) -> None:
     import tempfile

@@ -4,6 +4,7 @@ import io
 import pickle
 import struct
 import tarfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 
 from autospace.data.errors import DataError
 from autospace.data.load import load_data
+from autospace.data.readers.safe_pickle import read_pickle
 
 NAMES = [f"class{index}" for index in range(10)]
 
@@ -91,13 +93,20 @@ def save_archive(path: Path, files: Mapping[str, bytes], folder: str = "cifar-10
     return path
 
 
+def save_zip(path: Path, files: Mapping[str, bytes], folder: str = "cifar-10/") -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(folder + name, content)
+    return path
+
+
 @pytest.fixture(scope="module")
 def content() -> Content:
     return Content()
 
 
-@pytest.mark.parametrize("layout", ["py2", "py3-2", "py3-3", "py3-4", "binary"])
-@pytest.mark.parametrize("form", ["tar.gz", "tar", "folder", "above"])
+@pytest.mark.parametrize("layout", ["py2", "py3-2", "py3-3", "py3-4", "py3-5", "binary"])
+@pytest.mark.parametrize("form", ["tar.gz", "tar", "zip", "folder", "above"])
 def test_every_layout_gives_the_same(
     content: Content, layout: str, form: str, tmp_path: Path
 ) -> None:
@@ -107,6 +116,8 @@ def test_every_layout_gives_the_same(
         files = content.py2() if layout == "py2" else content.binary()
     if form in ("tar.gz", "tar"):
         path = save_archive(tmp_path / f"c.{form}", files)
+    elif form == "zip":
+        path = save_zip(tmp_path / "c.zip", files)
     else:
         path = tmp_path if form == "folder" else tmp_path / "below"
         path.mkdir(exist_ok=True)
@@ -137,6 +148,30 @@ def test_cifar100_has_its_fine_labels(layout: str, tmp_path: Path) -> None:
     assert data.classes[42] == "fine42"
     assert data.train.labels.tolist() == [99, 0, 42]
     assert torch.equal(data.train.images.flatten(1), torch.from_numpy(pixels))
+
+
+@pytest.mark.parametrize("layout", ["python", "binary"])
+def test_the_other_cifar_is_recognised(content: Content, layout: str, tmp_path: Path) -> None:
+    files = cifar100_files(layout, [99, 0, 42])[0]
+    path = save_archive(tmp_path / "100.tar.gz", files)
+    with pytest.raises(DataError, match=rf"this is CIFAR-100; write cifar100:{path}"):
+        load_data(f"cifar10:{path}")
+    other = save_zip(tmp_path / "10.zip", content.py2() if layout == "python" else content.binary())
+    with pytest.raises(DataError, match=rf"this is CIFAR-10; write cifar10:{other}"):
+        load_data(f"cifar100:{other}")
+    empty = save_zip(tmp_path / "empty.zip", {"readme": b""})
+    with pytest.raises(DataError, match=r"lacks data_batch_1, data_batch_2, .*the official"):
+        load_data(f"cifar10:{empty}")
+
+
+def test_a_numpy_array_of_protocol_5_is_checked_like_others() -> None:
+    whole = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    for array in (whole, np.asfortranarray(whole), whole[:, 1:]):
+        found = read_pickle("file", pickle.dumps({"data": array}, 5))["data"]
+        assert found.tolist() == array.tolist()
+    for wrong in (whole.astype(np.int64), np.array([None, 1])):
+        with pytest.raises(DataError, match="allowed"):
+            read_pickle("file", pickle.dumps({"data": wrong}, 5))
 
 
 def test_limit_resolution_and_channels(content: Content, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from PIL import Image
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.load import load_data
 from autospace.data.readers.convert import resize, to_channels
-from autospace.data.readers.image_decoding import ImageFile, Shape, decode
+from autospace.data.readers.folder_layout import ImageFile
+from autospace.data.readers.image_decoding import Shape, decode
 from autospace.data.splits import divide
 from autospace.progress import no_tick
 

@@ -14,6 +14,10 @@ from autospace.data.errors import DataError
 from autospace.data.load import load_data
 
 SaveImage = Callable[..., Path]
+REMARK = (
+    "{} images are not square or not as the others: their proportions are changed, and "
+    "data.aspect=crop or pad keeps them"
+)
 
 
 def pixels_of(path: Path, mode: str = "RGB") -> torch.Tensor:
@@ -79,7 +83,7 @@ def test_the_most_common_size_wins(pets: Path, save_image: SaveImage) -> None:
     big = save_image("pets/train/cat/big.png", size=(20, 12))
     data = load_data(f"folder:{pets}")
     assert data.train.images.shape == (13, 3, 8, 8)
-    assert data.notes == ("resized 1 images to 8x8",)
+    assert data.notes == ("resized 1 images to 8x8", REMARK.format(1))
     expected = np.array(Image.open(big).resize((8, 8), Image.Resampling.BILINEAR))
     assert torch.equal(data.train.images[6], torch.from_numpy(expected).permute(2, 0, 1))
 
@@ -90,7 +94,7 @@ def test_sizes_need_not_be_square_unless_a_resolution_is_given(save_image: SaveI
     assert load_data(f"folder:{root}").train.images.shape[1:] == (3, 4, 6)
     data = load_data(f"folder:{root}", resolution=5)
     assert data.train.images.shape[1:] == (3, 5, 5)
-    assert data.notes[-1] == "resized 4 images to 5x5"
+    assert data.notes[-2:] == ("resized 4 images to 5x5", REMARK.format(4))
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "I;16", "LA"])
@@ -143,8 +147,10 @@ def test_unreadable_images_are_skipped_and_named(pets: Path) -> None:
     (pets / "train/dog/1.png").write_bytes(b"")
     (pets / "test/dog/0.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
     data = load_data(f"folder:{pets}")
-    names = "train/cat/0.png, train/dog/1.png, test/dog/0.png"
-    assert data.notes == (f"skipped 3 unreadable images: {names}",)
+    assert data.notes == (
+        "skipped 3 unreadable images: empty (1): train/dog/1.png; "
+        "no image format that is known (1): test/dog/0.png; truncated (1): train/cat/0.png",
+    )
     assert data.train.labels.tolist() == [0] * 5 + [1] * 5
     assert torch.equal(data.train.images[0], pixels_of(pets / "train/cat/1.png"))
 
@@ -170,7 +176,8 @@ def test_image_bombs_are_skipped_without_a_warning(
     save_image("pets/train/cat/bomb.png", size=(40, 30))
     save_image("pets/train/cat/mega.png", size=(90, 90))
     note = load_data(f"folder:{pets}").notes[0]
-    assert note == "skipped 2 unreadable images: train/cat/bomb.png, train/cat/mega.png"
+    names = "train/cat/bomb.png, train/cat/mega.png"
+    assert note == f"skipped 2 unreadable images: more than 1,000 pixels (2): {names}"
 
 
 def test_layout_errors_name_the_problem(pets: Path, tmp_path: Path) -> None:

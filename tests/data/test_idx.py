@@ -118,6 +118,57 @@ def test_a_broken_gzip_is_explained(tmp_path: Path) -> None:
         read_idx_file(path, 3)
 
 
+def into_folders_of_their_name(folder: Path) -> None:
+    for path in list(folder.iterdir()):
+        path.rename(folder / "moved")
+        path.mkdir()
+        (folder / "moved").rename(path / path.name)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_files_in_folders_of_their_name_are_found(packed: bool, tmp_path: Path) -> None:
+    folder = save(tmp_path / "m", packed=packed)
+    expected = load_data(f"idx:{folder}").digest
+    into_folders_of_their_name(folder)
+    assert load_data(f"idx:{folder}").digest == expected
+
+
+@pytest.mark.parametrize("below", ["raw", "MNIST/raw", "archive/data/set"])
+def test_files_below_other_folders_are_found(below: str, tmp_path: Path) -> None:
+    expected = load_data(f"idx:{save(tmp_path / 'm')}").digest
+    inner = tmp_path / "root" / below
+    inner.parent.mkdir(parents=True)
+    (tmp_path / "m").rename(inner)
+    (tmp_path / "root/processed").mkdir()
+    assert load_data(f"idx:{tmp_path / 'root'}").digest == expected
+
+
+def test_names_may_have_any_case_and_separator(tmp_path: Path) -> None:
+    folder = save(tmp_path / "m")
+    expected = load_data(f"idx:{folder}").digest
+    for path in list(folder.iterdir()):
+        path.rename(folder / path.name.replace("-", "_").upper())
+    assert load_data(f"idx:{folder}").digest == expected
+
+
+def test_labels_of_other_kinds_are_named(tmp_path: Path) -> None:
+    folder = save(tmp_path / "q", "qmnist-")
+    for split in ("train", "test"):
+        (folder / f"qmnist-{split}-labels-idx1-ubyte").unlink()
+        path = folder / f"qmnist-{split}-labels-idx2-int.gz"
+        path.write_bytes(gzip.compress(encode(np.zeros((9, 8), ">i4"), 12)))
+    with pytest.raises(
+        DataError, match=r"qmnist-train-labels-idx2-int.gz: labels of 8 columns, .*not supported"
+    ):
+        load_data(f"idx:{folder}")
+
+
+def test_a_note_says_that_emnist_lies_on_its_side(tmp_path: Path) -> None:
+    data = load_data(f"idx:{save(tmp_path / 'e', 'emnist-letters-')}")
+    assert "lying on their side" in data.notes[0]
+    assert torch.equal(data.train.images[:, 0], torch.from_numpy(arrays(9)[0]))
+
+
 @given(st.binary(max_size=60), st.booleans())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_an_array_or_a_data_error(

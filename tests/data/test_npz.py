@@ -64,13 +64,14 @@ def test_labels_may_be_columns_of_any_whole_type(dtype: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (images(4, 4).astype(int), LABELS, "x_train: has the type int64"),
+        (images(4, 4).astype(int) - 300, LABELS, "whole numbers from -300 to .*; allowed: "),
         (images(4, 4) / 200, LABELS, "allowed: 0 to 1"),
         (np.full((6, 4, 4), np.nan), LABELS, "allowed: 0 to 1"),
         (images(4, 4, 4), LABELS, r"\[6, 4, 4, 4\].*1 or 3 channels"),
         (images(4), LABELS, r"\[6, 4\]"),
-        (images(4, 4), LABELS / 1, "whole numbers"),
-        (images(4, 4), np.eye(2)[LABELS].astype(int), "whole numbers"),
+        (images(4, 4), LABELS / 2, "whole numbers"),
+        (images(4, 4), LABELS + np.inf, "whole numbers"),
+        (images(4, 4), np.ones((6, 2), int), r"\[6, 2\]; allowed: whole numbers"),
         (images(4, 4), LABELS[:4], "6 images but 4 labels"),
         (images(4, 4), LABELS - 1, "label -1 is out of range"),
         (images(4, 4), LABELS * 0, "the number of classes is 1; allowed: 2 or more"),
@@ -78,7 +79,8 @@ def test_labels_may_be_columns_of_any_whole_type(dtype: str, tmp_path: Path) -> 
         (images(0, 4), LABELS, "0x4 is out of bounds"),
         (images(4, 4)[:0], LABELS[:0], "holds no images"),
         (np.array([None] * 6), LABELS, "has the type object"),
-        (np.array(["a"] * 6), LABELS, "has the type <U1"),
+        (np.array(["a"] * 6), LABELS, r"has the shape \[6\]"),
+        (np.array([["a"] * 4] * 6)[:, None], LABELS, "has the type <U1"),
         (np.zeros((6, 2, 2), np.complex64), LABELS, "has the type complex64"),
     ],
 )
@@ -92,6 +94,106 @@ def test_other_arrays_are_refused(
 def test_other_keys_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has the keys a, labels; allowed: x_train, y_train"):
         load_data(save(tmp_path, a=LABELS, labels=LABELS))
+
+
+KEYS = {
+    "X_train y_train X_test y_test": "",
+    "train_images train_labels test_images test_labels": "",
+    "train_images train_labels val_images val_labels": "val_images is the test split",
+    "trainX trainy testX testy": "",
+    "xtrain ytrain xtest ytest": "",
+    "x_tr y_tr x_te y_te": "",
+    "train_data train_targets test_data test_targets": "",
+    "training_imgs training_label testing_imgs testing_label": "",
+    "images_train labels_train images_test labels_test": "",
+    "trainimages trainlabels testimages testlabels": "",
+}
+
+
+@pytest.mark.parametrize("keys", KEYS)
+def test_keys_as_people_write_them(keys: str, tmp_path: Path) -> None:
+    x = images(4, 4)
+    names = keys.split()
+    arrays = dict(zip(names, (x, LABELS, x[:2], LABELS[:2]), strict=True))
+    data = load_data(save(tmp_path, **arrays))
+    assert torch.equal(data.train.images[:, 0], torch.from_numpy(x))
+    assert torch.equal(data.test.images[:, 0], torch.from_numpy(x[:2]))
+    assert KEYS[keys] in data.notes[0] if KEYS[keys] else "training images, too" in data.notes[0]
+
+
+@pytest.mark.parametrize("keys", ["x y", "X y", "images labels", "data target", "arr_0 arr_1"])
+def test_keys_without_a_split(keys: str, tmp_path: Path) -> None:
+    x, y = keys.split()
+    data = load_data(save(tmp_path, **{x: images(4, 4), y: LABELS}))
+    assert data.notes == ("no test split: 2 of 6 examples are held out",)
+
+
+def test_arrays_that_are_not_read_are_said(tmp_path: Path) -> None:
+    x = images(4, 4)
+    parts = {f"{split}_{what}": array for split in ("train", "val", "test")
+             for what, array in (("images", x), ("labels", LABELS))}  # fmt: skip
+    data = load_data(save(tmp_path, mean=x[0] / 1, **parts))
+    assert data.notes[0] == "not read: arrays (3): mean, val_images, val_labels"
+
+
+def test_two_keys_of_one_meaning_are_ambiguous(tmp_path: Path) -> None:
+    arrays = {"x_train": images(4, 4), "X_train": images(4, 4), "y_train": LABELS}
+    with pytest.raises(DataError, match="keys X_train and x_train mean the same"):
+        load_data(save(tmp_path, **arrays))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64", "uint64", "float32", "float16", ">i4", "bool"])
+def test_bytes_in_any_type_are_what_they_are(dtype: str, tmp_path: Path) -> None:
+    x = images(4, 4) // 2
+    stored = (x > 60) if dtype == "bool" else x.astype(dtype)
+    expected = (x > 60) * np.uint8(255) if dtype == "bool" else x
+    data = load_data(save_keras(tmp_path, stored))
+    assert torch.equal(data.train.images[:, 0], torch.from_numpy(expected))
+
+
+def test_deep_arrays_are_scaled_from_the_range_of_all_splits(tmp_path: Path) -> None:
+    x = images(4, 4).astype(np.uint16)
+    test = x[:2] * 16
+    test[0, 0, 0] = 4000
+    source = save(tmp_path, x_train=x, y_train=LABELS, x_test=test, y_test=LABELS[:2])
+    data = load_data(source)
+    assert torch.equal(data.train.images[:, 0], torch.from_numpy((x >> 4).astype(np.uint8)))
+    assert data.notes[0] == f"pixels have values from {x.min()} to 4,000, divided by 16"
+
+
+def test_labels_may_be_floats_names_or_one_hot(tmp_path: Path) -> None:
+    x = images(4, 4)
+    names = np.array(["dog", "cat"])[LABELS]
+    forms = [LABELS.astype(np.float32), LABELS.astype(bool), np.eye(2)[LABELS],
+             np.eye(2, dtype=bool)[LABELS], LABELS[:, None] / 1]  # fmt: skip
+    for labels in forms:
+        data = load_data(save_keras(tmp_path, x, labels))
+        assert data.train.labels.tolist() == LABELS.tolist()
+        assert data.classes == ("0", "1")
+    for labels in (names, names.astype("S3"), names[:, None]):
+        data = load_data(save_keras(tmp_path, x, labels))
+        assert data.classes == ("cat", "dog")
+        assert data.train.labels.tolist() == [1, 0, 1, 0, 1, 0]
+    source = save(tmp_path, x_train=x, y_train=names, x_test=x, y_test=np.array(["emu"] * 6))
+    with pytest.raises(DataError, match="do not have: emu; allowed: cat, dog"):
+        load_data(source)
+
+
+@given(st.lists(st.text(st.characters(codec="ascii", exclude_characters="/\\\0"), max_size=12),
+                unique=True, max_size=6))  # fmt: skip
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_keys_are_read_or_refused(tmp_path: Path, keys: list[str]) -> None:
+    path = tmp_path / "set.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for index, key in enumerate(keys):
+            buffer = io.BytesIO()
+            np.save(buffer, images(4, 4) if index % 2 else LABELS)
+            archive.writestr(f"{key}.npy", buffer.getvalue())
+    try:
+        message = load_data(f"npz:{path}").name
+    except DataError as error:
+        message = str(error)
+    assert message.isprintable()
 
 
 def npy_header(shape: tuple[int, ...]) -> bytes:
@@ -117,7 +219,7 @@ def test_a_header_that_promises_another_size_is_refused(
 def test_a_member_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autospace.data.readers.arrays.LARGEST_BYTES", 1000)
+    monkeypatch.setattr("autospace.data.readers.npz.LARGEST_BYTES", 1000)
     with pytest.raises(DataError, match=r"x_train unpacks to \d+ bytes; allowed: at most 1000"):
         load_data(save_keras(tmp_path, images(20, 20)))
 

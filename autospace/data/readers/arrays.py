@@ -1,19 +1,14 @@
-"""Reads images in arrays: from an `.npz` file (`npz:PATH`), or from a Python program.
+"""Images in the arrays of a Python program.
 
-The headers of an `.npz` file are checked before its arrays are read. Images that a program passes
-belong to that program: a run keeps their digest, not the images, and its source is `python`. Worker
-processes read them as `python:PATH` from a file that exists as long as the pool.
+They belong to that program: a run keeps their digest, not the images, and its source is `python`.
+Worker processes read them as `python:PATH` from a file that exists as long as the pool.
 """
 
 import json
-import lzma
-import math
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -21,7 +16,7 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
-from autospace.data.errors import LARGEST_BYTES, DataError, check_bytes, name_few
+from autospace.data.errors import DataError, check_bytes
 from autospace.data.examples import DataSet, Examples, make_data_set
 from autospace.data.readers.convert import as_examples, finish
 from autospace.data.request import Request, Source
@@ -30,93 +25,18 @@ from autospace.runs.files import write_atomically
 from autospace.spaces.checks import check_text
 from autospace.spaces.errors import SpaceError, named, shown
 
-_TRAIN_AND_TEST = ("x_train", "y_train", "x_test", "y_test")
-_TOGETHER = ("images", "labels")
 
-# Floats of one image may be saved as 64 bits each, of which 8 bits remain.
-_LARGEST_ITEM = 8
-
-
-def read_npz(source: Source, request: Request) -> DataSet:
-    """Reads an .npz file with x_train, y_train, x_test, y_test, or with images and labels.
-
-    Images are [N, C, H, W], [N, H, W, C] or [N, H, W], C 1 or 3, uint8 or floats from 0 to 1;
-    labels are whole numbers, [N] or [N, 1]. Where both C positions are possible, the last counts.
+def channels_first(where: str, array: np.ndarray) -> np.ndarray:
+    """Images in any of the usual layouts as [N, C, H, W].
 
     Args:
-        source: Names the file.
-        request: Resolution, channels, limit and seed are used.
-
-    Returns:
-        The data set; classes are named by their number in the file.
+        where: What messages name.
+        array: [N, C, H, W], [N, H, W, C] or [N, H, W], C 1 or 3. Where both positions of C are
+            possible, the last counts.
 
     Raises:
-        DataError: Keys, types, shapes or sizes are not as above; pickled objects are refused.
+        DataError: Another shape, or too many images.
     """
-    path = source.path
-    if path is None or not path.is_file():
-        raise DataError(f"{source.where}: does not exist; allowed: an .npz file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _read(source, path, archive, request)
-    except DataError:
-        raise
-    except (OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, SyntaxError) as error:
-        raise DataError(f"{path}: is not a valid .npz file: {error}") from error
-
-
-def _read(source: Source, path: Path, archive: zipfile.ZipFile, request: Request) -> DataSet:
-    keys = {name.removesuffix(".npy") for name in archive.namelist()}
-    if keys.issuperset(_TRAIN_AND_TEST):
-        train = _examples(path, archive, "x_train", "y_train")
-        return finish(source.name, request, train, _examples(path, archive, "x_test", "y_test"))
-    if keys.issuperset(_TOGETHER):
-        return finish(source.name, request, _examples(path, archive, *_TOGETHER), None)
-    raise DataError(
-        f"{path}: has the keys {name_few(sorted(keys), 8) or 'none'}; allowed: "
-        f"{', '.join(_TRAIN_AND_TEST)}, or {' and '.join(_TOGETHER)}"
-    )
-
-
-def _examples(path: Path, archive: zipfile.ZipFile, images_key: str, labels_key: str) -> Examples:
-    images = _images(f"{path}: {images_key}", _array(path, archive, images_key))
-    labels = _labels(f"{path}: {labels_key}", _array(path, archive, labels_key))
-    return as_examples(f"{path}: {images_key}", images, labels)
-
-
-def _array(path: Path, archive: zipfile.ZipFile, key: str) -> np.ndarray:
-    member = archive.getinfo(f"{key}.npy")
-    if member.file_size > LARGEST_BYTES:
-        raise DataError(
-            f"{path}: {key} unpacks to {member.file_size} bytes; allowed: at most {LARGEST_BYTES}"
-        )
-    with archive.open(member) as stream:
-        _check_header(f"{path}: {key}", stream, member.file_size)
-    with archive.open(member) as stream:
-        array = np.lib.format.read_array(stream, allow_pickle=False)
-    return np.asarray(array)
-
-
-def _check_header(where: str, stream: IO[bytes], size: int) -> None:
-    # numpy allocates what the header asks for before it looks how much there is.
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    else:
-        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
-    if dtype.kind not in "uif" or dtype.itemsize > _LARGEST_ITEM:
-        raise DataError(f"{where}: has the type {dtype}; allowed: uint8, floats or whole numbers")
-    promised = math.prod(shape) * dtype.itemsize
-    if promised != size - stream.tell():
-        raise DataError(
-            f"{where}: the header promises {promised} bytes, but the file has "
-            f"{size - stream.tell()}; it is damaged or truncated"
-        )
-
-
-def _images(where: str, array: np.ndarray) -> np.ndarray:
     if array.ndim == 3:
         array = array[:, None]
     elif array.ndim == 4 and array.shape[3] in (1, 3):
@@ -127,6 +47,11 @@ def _images(where: str, array: np.ndarray) -> np.ndarray:
             "[N, H, W], with 1 or 3 channels"
         )
     check_bytes(where, array.shape)
+    return array
+
+
+def _images(where: str, array: np.ndarray) -> np.ndarray:
+    array = channels_first(where, array)
     if array.dtype.kind == "f":
         return _from_floats(where, array)
     if array.dtype != np.uint8:

@@ -1,12 +1,14 @@
 """Reads `cifar10:PATH` and `cifar100:PATH`: the official archives, in python or binary layout.
 
-The path is a .tar.gz archive or a folder of its files. Members of an archive are read into memory;
-nothing is written to disk.
+The path is an archive (.tar.gz, .tar or .zip) or a folder of its files. Members of an archive are
+read into memory; nothing is written to disk.
 """
 
 import gzip
 import io
+import lzma
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,8 +31,8 @@ def read_members(path: Path, wanted: Iterable[str]) -> dict[str, bytes]:
     """Reads files by name, from an archive or from a folder.
 
     Args:
-        path: A tar archive, compressed with gzip or not, or a folder: either the one with the
-            files, or the one above it.
+        path: A tar archive, compressed with gzip or not, a zip archive, or a folder: either the one
+            with the files, or the one above it.
         wanted: Base names of the files of interest; their folder inside is ignored.
 
     Returns:
@@ -49,8 +51,10 @@ def read_members(path: Path, wanted: Iterable[str]) -> dict[str, bytes]:
         raise
     except (OSError, EOFError, ValueError, LookupError, zlib.error, tarfile.TarError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, lzma.LZMAError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
     problem = "is neither a file nor a folder" if path.exists() else "does not exist"
-    raise DataError(f"{path}: {problem}; allowed: a .tar.gz archive or its folder")
+    raise DataError(f"{path}: {problem}; allowed: a .tar.gz or .zip archive or its folder")
 
 
 def _read_folder(folder: Path, names: frozenset[str]) -> dict[str, bytes]:
@@ -67,6 +71,25 @@ def _read_file(path: Path) -> bytes:
 
 
 def _read_archive(path: Path, names: frozenset[str]) -> dict[str, bytes]:
+    with path.open("rb") as raw:
+        is_zip = raw.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+    return _read_zip(path, names) if is_zip else _read_tar(path, names)
+
+
+def _read_zip(path: Path, names: frozenset[str]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            name = PurePosixPath(member.filename).name
+            if name in names and name not in found and not member.is_dir():
+                _check_size(path, member.filename, member.file_size)
+                # The size in the directory may be a lie; reading ends there.
+                with archive.open(member) as stream:
+                    found[name] = stream.read(member.file_size)
+    return found
+
+
+def _read_tar(path: Path, names: frozenset[str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     with path.open("rb") as raw:
         is_gzip = raw.read(2) == b"\x1f\x8b"
@@ -182,14 +205,29 @@ def read_cifar(source: Source, request: Request) -> DataSet:
     layout = _LAYOUTS[source.kind]
     request.tick(0, 1)
     found = read_members(source.path, layout.files())
-    if layout.python_test in found or layout.python_train[0] in found:
-        names, train, test = _read_python(source.path, layout, found)
-    else:
+    if not found:
+        _explain_other_kind(source.path, source.kind)
+    if layout.binary_test in found or layout.binary_train[0] in found:
         names, train, test = _read_binary(source.path, layout, found)
+    else:
+        names, train, test = _read_python(source.path, layout, found)
     if len(set(names)) != layout.classes:
         raise DataError(f"{source.path}: {len(set(names))} class names; allowed: {layout.classes}")
     request.tick(1, 1)
     return finish(source.name, request, train, test, names)
+
+
+def _explain_other_kind(path: Path, kind: str) -> None:
+    """Says so if the files are those of the other kind.
+
+    Raises:
+        DataError: They are.
+    """
+    for other, layout in _LAYOUTS.items():
+        wanted = {layout.python_train[0], layout.binary_train[0]}
+        if other != kind and read_members(path, wanted):
+            name = "CIFAR-100" if other == "cifar100" else "CIFAR-10"
+            raise DataError(f"{path}: this is {name}; write {other}:{path}")
 
 
 def _read_python(

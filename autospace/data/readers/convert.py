@@ -1,13 +1,16 @@
 """Turns the raw arrays of a file into a data set of the requested size and channels."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from PIL import ImageColor
 
 from autospace.data.errors import DataError, check_bytes, check_sides, name_few
-from autospace.data.examples import DataSet, Examples, make_data_set
+from autospace.data.examples import DataSet, Examples, Reading, Size, make_data_set
 from autospace.data.request import Request
+from autospace.data.settings import Aspect
 from autospace.data.splits import limit_indices, split_test
 
 # ITU-R 601 luma in 16-bit fixed point: the numbers that Pillow uses, so that arrays and image files
@@ -49,12 +52,35 @@ def finish(
         train, test = train.take(kept), train.take(held_out)
         notes += (f"no test split: {len(test)} of {len(train) + len(test)} examples are held out",)
     train, test = _limit(train, request), _limit(test, request)
-    before = train.images.shape[2:]
+    height, width = train.images.shape[2:]
+    reading = Reading(_sizes(train, test), len({train.images.shape[2:], test.images.shape[2:]}))
     train, test = _fit(name, train, request), _fit(name, test, request)
-    if train.images.shape[2:] != before:
+    if train.images.shape[2:] != (height, width):
         resized = len(train) + len(test)
         notes += (f"resized {resized} images to {request.resolution}x{request.resolution}",)
-    return make_data_set(name, classes, train, test, notes)
+        if height != width:
+            notes += (proportions_changed(resized, request.aspect),)
+    return make_data_set(name, classes, train, test, notes, reading)
+
+
+def _sizes(*splits: Examples) -> tuple[Size, ...]:
+    counts: Counter[tuple[int, int]] = Counter()
+    for split in splits:
+        height, width = split.images.shape[2:]
+        counts[width, height] += len(split)
+    return tuple(Size(*size, count) for size, count in counts.most_common())
+
+
+_CHANGES = {
+    "squash": "their proportions are changed, and data.aspect=crop or pad keeps them",
+    "crop": "their longer sides are cut (data.aspect)",
+    "pad": "margins are added (data.aspect)",
+}
+
+
+def proportions_changed(images: int, aspect: Aspect) -> str:
+    """A remark on images that have other proportions than wanted."""
+    return f"{images} images are not square or not as the others: {_CHANGES[aspect]}"
 
 
 def as_examples(where: str, images: np.ndarray, labels: np.ndarray) -> Examples:
@@ -100,20 +126,64 @@ def to_channels(images: torch.Tensor, channels: int) -> torch.Tensor:
     return torch.cat([_grey(chunk) for chunk in _chunks(images)])
 
 
-def resize(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def resize(
+    images: torch.Tensor,
+    height: int,
+    width: int,
+    aspect: Aspect = "squash",
+    ground: Sequence[int] = (255,),
+) -> torch.Tensor:
     """Resizes with antialiased bilinear interpolation.
 
     Args:
         images: uint8 [N, C, H, W].
         height: Pixels wanted.
         width: Pixels wanted.
+        aspect: What is done with other proportions.
+        ground: Colour of the margins that `pad` adds, one value per channel or one for all.
 
     Returns:
         uint8 [N, C, height, width].
     """
     if images.shape[2:] == (height, width):
         return images
+    if aspect == "pad":
+        return _padded(images, height, width, ground)
+    if aspect == "crop":
+        images = _cropped(images, height, width)
     return torch.cat([_resize_chunk(chunk, height, width) for chunk in _chunks(images)])
+
+
+def _cropped(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """The largest part in the middle that has the wanted proportions, to the next pixel."""
+    down, across = images.shape[2:]
+    rows = min(down, max(1, round(across * height / width)))
+    columns = min(across, max(1, round(down * width / height)))
+    top, left = (down - rows) // 2, (across - columns) // 2
+    return images[:, :, top : top + rows, left : left + columns]
+
+
+def _padded(images: torch.Tensor, height: int, width: int, ground: Sequence[int]) -> torch.Tensor:
+    columns, rows, left, top = padding((images.shape[3], images.shape[2]), (width, height))
+    colour = torch.tensor(ground, dtype=torch.uint8).view(1, -1, 1, 1)
+    canvas = colour.expand(len(images), images.shape[1], height, width).clone()
+    canvas[:, :, top : top + rows, left : left + columns] = resize(images, rows, columns)
+    return canvas
+
+
+def padding(given: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Where an image lies that keeps its proportions on a canvas of others.
+
+    Args:
+        given: Width and height of the image.
+        wanted: Those of the canvas.
+
+    Returns:
+        Width and height of the resized image, at least 1, and its left and upper margin.
+    """
+    factor = min(wanted[0] / given[0], wanted[1] / given[1])
+    width, height = (max(1, round(side * factor)) for side in given)
+    return width, height, round((wanted[0] - width) / 2), round((wanted[1] - height) / 2)
 
 
 def _chunks(images: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -145,7 +215,11 @@ def _fit(name: str, examples: Examples, request: Request) -> Examples:
     channels = request.channels or channels
     height, width = (request.resolution or side for side in (height, width))
     check_bytes(name, (count, channels, height, width))
-    images = to_channels(resize(examples.images, height, width), channels)
+    grey = examples.images.shape[1] == 1
+    ground = ImageColor.getcolor(request.ground, "L" if grey else "RGB")
+    colour = (ground,) if isinstance(ground, int) else ground
+    fitted = resize(examples.images, height, width, request.aspect, colour)
+    images = to_channels(fitted, channels)
     return Examples(images, examples.labels)
 
 

@@ -6,9 +6,12 @@ times, and the request. A cache file whose content does not pass all checks is i
 
 import hashlib
 import json
+import math
 import os
 import tempfile
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +19,24 @@ import numpy as np
 import PIL
 import torch
 
-from autospace.data.errors import DataError, name_few
-from autospace.data.examples import DataSet, Examples, make_data_set
+from autospace.data.errors import DataError, name_few, printable
+from autospace.data.examples import DataSet, Examples, Reading, Size, Skipped, make_data_set
+from autospace.data.readers.convert import proportions_changed
+from autospace.data.readers.folder_layout import ImageFile, Listing, list_folder
 from autospace.data.readers.image_decoding import (
     Decoded,
-    Listing,
+    Preparation,
+    Shape,
     common_shape,
     decode,
-    list_folder,
+    headers,
+    scales,
 )
+from autospace.data.readers.image_opening import Header
 from autospace.data.request import Request, Source
 
 # Part of every key: a change of the decoder or of the layout below must not find old files.
-_LAYOUT = "autospace.data 1"
+_LAYOUT = "autospace.data 2"
 _ABOUT = "about"
 _ENTRIES = ("train.images", "train.labels", "test.images", "test.labels")
 
@@ -87,7 +95,12 @@ def write_cache(folder: Path, key: str, data: DataSet) -> None:
 
     tensors = (data.train.images, data.train.labels, data.test.images, data.test.labels)
     # One entry, because the library writes several in an order that differs from run to run.
-    about = {"classes": data.classes, "notes": data.notes, "digest": data.digest}
+    about = {
+        "classes": data.classes,
+        "notes": data.notes,
+        "digest": data.digest,
+        "reading": asdict(data.reading),
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
@@ -113,7 +126,17 @@ def _file(folder: Path, key: str) -> Path:
 def _data_set(name: str, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> DataSet:
     train = Examples(tensors["train.images"], tensors["train.labels"])
     test = Examples(tensors["test.images"], tensors["test.labels"])
-    return make_data_set(name, _names(about["classes"]), train, test, _names(about["notes"]))
+    texts = _names(about["classes"]), _names(about["notes"])
+    return make_data_set(name, texts[0], train, test, texts[1], _reading(about["reading"]))
+
+
+def _reading(plain: dict[str, Any]) -> Reading:
+    sizes = tuple(Size(**each) for each in plain["sizes"])
+    skipped = tuple(
+        Skipped(each["reason"], each["count"], _names(each["examples"]))
+        for each in plain["skipped"]
+    )
+    return Reading(sizes, plain["distinct_sizes"], skipped)
 
 
 def _names(values: object) -> tuple[str, ...]:
@@ -174,36 +197,110 @@ def _identity(listing: Listing, request: Request) -> str:
         for file in split
     ]
     wanted = [request.resolution, request.channels, request.limit, request.seed]
-    return json.dumps([wanted, len(listing.train), listing.classes, listing.notes, files])
+    prepared = [request.aspect, request.ground]
+    found = [listing.classes, listing.notes, [asdict(each) for each in listing.skipped]]
+    return json.dumps([wanted, prepared, len(listing.train), found, files])
 
 
 def _decode(source: Source, listing: Listing, request: Request) -> DataSet:
     everything = listing.train + listing.test
-    shape = common_shape(everything, request.resolution, request.channels, request.tick)
-    train = decode(listing.train, shape, request.tick)
-    test = decode(listing.test, shape, request.tick)
-    notes = listing.notes
-    resized = train.resized + test.resized
-    if resized:
-        notes += (f"resized {resized} images to {shape.height}x{shape.width}",)
-    unreadable = train.unreadable + test.unreadable
-    if unreadable:
-        _check_unreadable(listing, unreadable)
-        names = (os.path.relpath(path, listing.root) for path in unreadable)
-        notes += (f"skipped {len(unreadable)} unreadable images: {name_few(names, 10)}",)
-    for title, split in (("train", train), ("test", test)):
+    found = headers(everything, request.tick)
+    shape = common_shape(found, request.resolution, request.channels)
+    preparation = _preparation(everything, found, request)
+    splits = tuple(
+        decode(files, shape, request.tick, preparation) for files in (listing.train, listing.test)
+    )
+    unreadable = tuple(each for split in splits for each in split.unreadable)
+    _check_unreadable(listing, unreadable)
+    for title, split in zip(("train", "test"), splits, strict=True):
         _check_complete(listing, title, split)
-    return make_data_set(source.name, listing.classes, _examples(train), _examples(test), notes)
+    notes = (*listing.notes, *_remarks(splits, shape, preparation, found))
+    skipped = _skipped(listing, unreadable)
+    if unreadable:
+        notes += (f"skipped {len(unreadable)} unreadable images: {_reasons(skipped)}",)
+    reading = _read_of(found, (*listing.skipped, *skipped))
+    train, test = map(_examples, splits)
+    return make_data_set(source.name, listing.classes, train, test, notes, reading)
 
 
-def _check_unreadable(listing: Listing, unreadable: tuple[str, ...]) -> None:
+def _preparation(
+    files: Sequence[ImageFile], found: Sequence[Header | str], request: Request
+) -> Preparation:
+    deep = [
+        file
+        for file, head in zip(files, found, strict=True)
+        if isinstance(head, Header) and head.deep
+    ]
+    whole, real = scales(deep, request.tick) if deep else (None, None)
+    return Preparation(request.aspect, request.ground, whole, real)
+
+
+def _remarks(
+    splits: Sequence[Decoded],
+    shape: Shape,
+    preparation: Preparation,
+    found: Sequence[Header | str],
+) -> tuple[str, ...]:
+    resized = sum(split.resized for split in splits)
+    reshaped = sum(split.reshaped for split in splits)
+    turned = sum(split.turned for split in splits)
+    transparent = sum(split.transparent for split in splits)
+    heads = [head for head in found if isinstance(head, Header)]
+    deep, frames = sum(head.deep for head in heads), sum(head.frames for head in heads)
+    remarks: list[str] = []
+    if resized:
+        remarks.append(f"resized {resized} images to {shape.height}x{shape.width}")
+    if reshaped:
+        remarks.append(proportions_changed(reshaped, preparation.aspect))
+    if turned:
+        remarks.append(f"turned {turned} images upright, as their EXIF orientation says")
+    if transparent:
+        ground = f"they are laid on {preparation.ground} (data.ground)"
+        remarks.append(f"{transparent} images have transparent pixels; {ground}")
+    for scale in (preparation.whole, preparation.real):
+        if scale is not None:
+            remarks.append(f"{deep} images have more than 8 bits a value: {scale.described}")
+    if frames:
+        remarks.append(f"{frames} images have several frames or pages; the first one is read")
+    return tuple(remarks)
+
+
+_MOST_SIZES = 20
+
+
+def _read_of(found: Sequence[Header | str], skipped: tuple[Skipped, ...]) -> Reading:
+    counts = Counter((head.width, head.height) for head in found if isinstance(head, Header))
+    ranked = sorted(counts, key=lambda size: (-counts[size], size))
+    ends = {function(ranked, key=math.prod) for function in (min, max) if ranked}
+    kept = [size for size in ranked if size in ends or size in ranked[:_MOST_SIZES]]
+    return Reading(tuple(Size(*size, counts[size]) for size in kept), len(counts), skipped)
+
+
+def _skipped(listing: Listing, unreadable: Sequence[tuple[str, str]]) -> tuple[Skipped, ...]:
+    names: dict[str, list[str]] = {}
+    for path, reason in unreadable:
+        names.setdefault(reason, []).append(printable(os.path.relpath(path, listing.root)))
+    ranked = sorted(names.items(), key=lambda item: (-len(item[1]), item[0]))
+    return tuple(
+        Skipped(f"unreadable: {reason}", len(found), tuple(found[:10])) for reason, found in ranked
+    )
+
+
+def _reasons(skipped: Sequence[Skipped]) -> str:
+    return "; ".join(
+        f"{each.reason.removeprefix('unreadable: ')} ({each.count}): "
+        f"{name_few(each.examples, of=each.count)}"
+        for each in skipped
+    )
+
+
+def _check_unreadable(listing: Listing, unreadable: Sequence[tuple[str, str]]) -> None:
     total = len(listing.train) + len(listing.test)
     allowed = max(_UNREADABLE_FLOOR, int(_UNREADABLE_SHARE * total))
     if len(unreadable) > allowed:
-        names = (os.path.relpath(path, listing.root) for path in unreadable)
         raise DataError(
-            f"{listing.root}: {len(unreadable)} of {total} images are unreadable "
-            f"({name_few(names)}); allowed: at most {allowed}"
+            f"{listing.root}: {len(unreadable)} of {total} images are unreadable: "
+            f"{_reasons(_skipped(listing, unreadable))}; allowed: at most {allowed}"
         )
 
 

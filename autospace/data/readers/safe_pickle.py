@@ -1,9 +1,10 @@
 """Reads the pickles of CIFAR's python layout without running anything that they name.
 
 A pickle is a program: it may import any function and call it. The files of CIFAR need three
-functions of numpy and one of `_codecs`. Here those names stand for harmless methods of the reader
-itself. Every other name is refused, and so is every opcode that such files do not need. An array
-is passed to numpy only after its type, shape and length have been checked.
+functions of numpy and one of `_codecs`; pickled anew with protocol 5, they need one more of numpy.
+Here those names stand for harmless methods of the reader itself. Every other name is refused, and
+so is every opcode that such files do not need. An array is passed to numpy only after its type,
+shape and length have been checked.
 """
 
 import io
@@ -21,8 +22,8 @@ _OPCODES = frozenset({
     "PROTO", "FRAME", "STOP", "POP", "MARK", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD",
     "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1",
     "FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE",
-    "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES", "EMPTY_TUPLE", "TUPLE", "TUPLE1",
-    "TUPLE2", "TUPLE3", "EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_DICT", "DICT",
+    "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES", "BYTEARRAY8", "EMPTY_TUPLE", "TUPLE",
+    "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_DICT", "DICT",
     "SETITEM", "SETITEMS", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET",
     "LONG_BINGET",
 })  # fmt: skip
@@ -36,7 +37,7 @@ def read_pickle(where: str, content: bytes) -> dict[str, Any]:
 
     Args:
         where: The file to name in messages.
-        content: The whole pickle, protocol 0 to 4.
+        content: The whole pickle, protocol 0 to 5.
 
     Returns:
         The dictionary, its keys as text; arrays are uint8.
@@ -130,6 +131,8 @@ class _Reader(pickle.Unpickler):
             ("numpy._core.multiarray", "_reconstruct"): self._make_array,
             ("numpy", "ndarray"): "ndarray",
             ("numpy", "dtype"): self._make_type,
+            ("numpy.core.numeric", "_frombuffer"): self._from_buffer,
+            ("numpy._core.numeric", "_frombuffer"): self._from_buffer,
             ("_codecs", "encode"): self._encode,
         }
         if (module, name) not in known:
@@ -142,6 +145,14 @@ class _Reader(pickle.Unpickler):
 
     def _make_array(self, *_: object) -> _Array:
         return _Array()
+
+    def _from_buffer(
+        self, values: object, kind: object, shape: object, order: object, *_: object
+    ) -> _Array:
+        content = bytes(values) if isinstance(values, bytes | bytearray) else values
+        array = _Array()
+        array.state = (1, shape, kind, _text(order) == "F", content)
+        return array
 
     def _make_type(self, name: object, *_: object) -> _Type:
         return _Type(_text(name))

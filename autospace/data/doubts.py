@@ -1,0 +1,96 @@
+"""Doubts about images: what was read may well be wrong, although every file was readable."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+
+from autospace.data.errors import name_few
+from autospace.data.examples import Examples
+
+# Values from 0 to 255 that differ by less than this are hardly seen apart.
+_FEW_LEVELS = 8
+_DARK = 16
+
+# A few blank images, or a few that occur twice, are in many data sets.
+_MANY = 0.05
+_MOST = 3
+_CHUNK = 4096
+
+
+def doubts(classes: Sequence[str], train: Examples, test: Examples) -> tuple[str, ...]:
+    """Remarks on images that a network can hardly learn from.
+
+    Args:
+        classes: Class names in label order.
+        train: Training split.
+        test: Test split.
+
+    Returns:
+        A remark each on images without contrast, blank images, classes that hold the same images,
+        and test images that are training images, too; none for most data sets.
+    """
+    low, high = _ranges(train, test)
+    if len(low) == 0:
+        return ()
+    marks = [_marks(split) for split in (train, test)]
+    if len(set(marks[0] + marks[1])) == 1:
+        return (f"all {len(low)} images are equal: there is nothing to learn",)
+    return (*_without_contrast(low, high), *_same_classes(classes, train, marks[0]),
+            *_seen_before(*marks))  # fmt: skip
+
+
+def _without_contrast(low: torch.Tensor, high: torch.Tensor) -> tuple[str, ...]:
+    darkest, brightest = int(low.min()), int(high.max())
+    if brightest - darkest < _FEW_LEVELS:
+        return (f"all pixels lie between {darkest} and {brightest} of 0 to 255: no contrast",)
+    black = int((high <= _DARK).sum())
+    blank = int((high - low < _FEW_LEVELS).sum())
+    if black >= _MANY * len(low):
+        return (f"{black} of {len(low)} images are nearly black (no pixel above {_DARK})",)
+    if blank >= _MANY * len(low):
+        return (f"{blank} of {len(low)} images are of one colour",)
+    return ()
+
+
+def _same_classes(
+    classes: Sequence[str], train: Examples, marks: Sequence[bytes]
+) -> tuple[str, ...]:
+    of_class: dict[int, set[bytes]] = defaultdict(set)
+    for label, mark in zip(train.labels.tolist(), marks, strict=True):
+        of_class[label].add(mark)
+    alike: dict[frozenset[bytes], list[str]] = defaultdict(list)
+    for label in sorted(of_class):
+        alike[frozenset(of_class[label])].append(classes[label])
+    equal = [names for names in alike.values() if len(names) > 1]
+    remarks = [f"classes {name_few(names)} hold the same images" for names in equal[:_MOST]]
+    if len(equal) > _MOST:
+        remarks.append(f"{len(equal) - _MOST} more groups of classes hold the same images")
+    images = sum(map(len, of_class.values())) - len(set().union(*of_class.values()))
+    if not equal and images >= max(2, _MANY * len(marks)):
+        remarks.append(f"{images} training images lie in two or more classes")
+    return tuple(remarks)
+
+
+def _seen_before(train: Sequence[bytes], test: Sequence[bytes]) -> tuple[str, ...]:
+    known = set(train)
+    seen = sum(mark in known for mark in test)
+    if seen < max(2, _MANY * len(test)):
+        return ()
+    return (f"{seen} of {len(test)} test images are training images, too",)
+
+
+def _ranges(*splits: Examples) -> tuple[torch.Tensor, torch.Tensor]:
+    chunks = [
+        split.images[start : start + _CHUNK].flatten(1)
+        for split in splits
+        for start in range(0, len(split), _CHUNK)
+    ]
+    low = torch.cat([chunk.amin(1) for chunk in chunks]).int()
+    return low, torch.cat([chunk.amax(1) for chunk in chunks]).int()
+
+
+def _marks(split: Examples) -> list[bytes]:
+    images = split.images.cpu().contiguous().numpy()
+    return [hashlib.blake2b(image.data, digest_size=16).digest() for image in images]

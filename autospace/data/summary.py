@@ -1,0 +1,104 @@
+"""What was read of a source, as lines for a person and as plain values for a program."""
+
+from typing import Any, Final
+
+import torch
+
+from autospace.data.errors import printable
+from autospace.data.examples import DataSet, Examples, Size
+
+MOST_CLASSES: Final = 20
+_ENDS = 5
+_MOST_SIZES = 3
+
+
+def lines_of(data: DataSet) -> tuple[str, ...]:
+    """Lines that say what was read, the remarks of the data set last.
+
+    Args:
+        data: What was read.
+
+    Returns:
+        The splits; the classes with their numbers of images (all up to 20, else the first and the
+        last); the sizes met, if they are not those of the result; the remarks.
+    """
+    channels, height, width = data.train.images.shape[1:]
+    kind = "grey" if channels == 1 else "colour"
+    splits = f"{len(data.train):,} training and {len(data.test):,} test images"
+    first = f"{data.name}: {splits}, {len(data.classes)} classes, {width}x{height} pixels, {kind}"
+    return (first, _class_line(data), *_size_line(data, (width, height)), *data.notes)
+
+
+def _class_line(data: DataSet) -> str:
+    train, test = counts(data)
+    parts = [
+        f"{printable(name)} {of_train}+{of_test}"
+        for name, of_train, of_test in zip(data.classes, train, test, strict=True)
+    ]
+    if len(parts) > MOST_CLASSES:
+        left = len(parts) - 2 * _ENDS
+        few, many = min(train), max(train)
+        more = f"{left} more with {few} to {many} training images"
+        parts = [*parts[:_ENDS], f"... {more} ...", *parts[-_ENDS:]]
+    return f"classes (training+test): {', '.join(parts)}"
+
+
+def _size_line(data: DataSet, shape: tuple[int, int]) -> tuple[str, ...]:
+    sizes = data.reading.sizes
+    if [(size.width, size.height) for size in sizes] in ([], [shape]):
+        return ()
+    listed = sorted(sizes, key=lambda size: -size.images)[:_MOST_SIZES]
+    text = ", ".join(f"{_text(size)} ({size.images})" for size in listed)
+    left = data.reading.distinct_sizes - len(listed)
+    if left > 0:
+        ends = [function(sizes, key=lambda size: size.width * size.height)
+                for function in (min, max)]  # fmt: skip
+        text += f" and {left} more from {_text(ends[0])} to {_text(ends[1])}"
+    return (f"image sizes met: {text}",)
+
+
+def _text(size: Size) -> str:
+    return f"{size.width}x{size.height}"
+
+
+def record(data: DataSet) -> dict[str, Any]:
+    """What was read, as values that JSON can hold.
+
+    Args:
+        data: What was read.
+    """
+    channels, height, width = data.train.images.shape[1:]
+    return {
+        "name": data.name,
+        "sha256": data.digest,
+        "train": len(data.train),
+        "test": len(data.test),
+        "channels": channels,
+        "height": height,
+        "width": width,
+        "classes": [
+            {"name": printable(name), "train": of_train, "test": of_test}
+            for name, of_train, of_test in zip(data.classes, *counts(data), strict=True)
+        ],
+        "sizes": [
+            {"width": size.width, "height": size.height, "images": size.images}
+            for size in data.reading.sizes
+        ],
+        "distinct_sizes": data.reading.distinct_sizes,
+        "skipped": [
+            {"reason": each.reason, "count": each.count, "examples": list(each.examples)}
+            for each in data.reading.skipped
+        ],
+        "notes": list(data.notes),
+    }
+
+
+def counts(data: DataSet) -> tuple[list[int], list[int]]:
+    """The number of training images of each class, and that of test images."""
+    train, test = (_count(split, len(data.classes)) for split in (data.train, data.test))
+    return train, test
+
+
+def _count(split: Examples, classes: int) -> list[int]:
+    found: list[int] = torch.bincount(split.labels, minlength=classes).tolist()
+    return found

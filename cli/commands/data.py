@@ -1,0 +1,85 @@
+"""`autospace data`: what is read of a source of images, before anything is trained on it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from autospace.cli.options import Format, Overwrite
+from autospace.cli.output import InputError, check_new, json_data, message
+from autospace.cli.output import data as to_stdout
+
+if TYPE_CHECKING:
+    from autospace.data.examples import DataSet
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH "
+        "or synthetic[:options].",
+    ),
+]
+Resolution = Annotated[
+    int | None, typer.Option(help="Side of the images.", show_default="the most common size")
+]
+Limit = Annotated[
+    int | None, typer.Option(help="Most images of a split.", show_default="all images")
+]
+Aspect = Annotated[
+    Literal["squash", "crop", "pad"],
+    typer.Option(help="How images get other proportions: squash, crop or pad."),
+]
+Ground = Annotated[
+    str, typer.Option(help="Colour below transparent images: white, black, grey or #RRGGBB.")
+]
+Seed = Annotated[int, typer.Option(help="Chooses the images under a limit.")]
+Sheet = Annotated[
+    Path | None,
+    typer.Option("--sheet", help="Also write a contact sheet: a .png or .html file."),
+]
+
+
+def data(
+    source: Source = "digits",
+    resolution: Resolution = None,
+    limit: Limit = None,
+    aspect: Aspect = "squash",
+    ground: Ground = "white",
+    seed: Seed = 0,
+    sheet: Sheet = None,
+    format_: Format = "table",
+    force: Overwrite = False,
+) -> None:
+    """Show what is read of a source: classes, numbers, sizes, and what is skipped and why.
+
+    The same lines begin every run. A contact sheet shows some images of every class.
+    """
+    from autospace.data.load import load_data
+    from autospace.data.summary import lines_of, record
+
+    if sheet is not None:
+        _check_sheet(sheet, force=force)
+    options: dict[str, Any] = {"resolution": resolution, "limit": limit, "seed": seed}
+    found = load_data(source, aspect=aspect, ground=ground, **options)
+    if format_ == "json":
+        json_data(record(found))
+    else:
+        to_stdout("\n".join(lines_of(found)))
+    if sheet is not None:
+        _write_sheet(found, sheet)
+
+
+def _check_sheet(sheet: Path, *, force: bool) -> None:
+    if sheet.suffix.lower() not in (".png", ".html"):
+        raise InputError(f"--sheet {sheet}: allowed: a name that ends in .png or .html")
+    check_new(sheet, force=force)
+
+
+def _write_sheet(found: "DataSet", sheet: Path) -> None:
+    from autospace.data.contact_sheet import sheet_html, sheet_png
+    from autospace.runs.files import write_atomically
+
+    write = sheet_png if sheet.suffix.lower() == ".png" else sheet_html
+    write_atomically(sheet, write(found))
+    message(f"wrote {sheet}")

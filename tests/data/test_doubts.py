@@ -1,0 +1,123 @@
+"""Images that were read, and are probably not what was meant; and how it is told what was read."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autospace.data.doubts import doubts
+from autospace.data.examples import DataSet, Examples, Reading, Size, make_data_set
+from autospace.data.load import load_data
+from autospace.data.summary import lines_of, record
+
+LABELS = torch.arange(40) % 2
+
+
+def noise(seed: int, count: int = 40) -> torch.Tensor:
+    random = np.random.default_rng(seed)
+    return torch.from_numpy(random.integers(0, 256, (count, 1, 6, 6), dtype=np.uint8))
+
+
+def told(images: torch.Tensor, test: torch.Tensor | None = None) -> tuple[str, ...]:
+    """The doubts about training images of two classes."""
+    held_out = noise(9) if test is None else test
+    return doubts(("a", "b"), Examples(images, LABELS), Examples(held_out, LABELS))
+
+
+def test_ordinary_images_raise_none() -> None:
+    assert told(noise(1)) == ()
+    for source in ("digits", "synthetic", "synthetic:kind=wide"):
+        assert not any(
+            word in note for note in load_data(source).notes for word in ("equal", "same", "too")
+        )
+
+
+def test_equal_images() -> None:
+    flat = torch.full((40, 1, 6, 6), 128, dtype=torch.uint8)
+    assert told(flat, flat) == ("all 80 images are equal: there is nothing to learn",)
+
+
+def test_images_without_contrast() -> None:
+    assert told(noise(1) // 50, noise(2) // 50) == (
+        "all pixels lie between 0 and 5 of 0 to 255: no contrast",
+    )
+
+
+def test_blank_images() -> None:
+    dark, plain = noise(1), noise(1)
+    dark[:10] //= 16
+    plain[:10] = torch.arange(10, dtype=torch.uint8).view(-1, 1, 1, 1) * 20
+    assert told(dark) == ("10 of 80 images are nearly black (no pixel above 16)",)
+    assert told(plain) == ("10 of 80 images are of one colour",)
+
+
+def test_classes_that_hold_the_same_images() -> None:
+    images = noise(1).repeat_interleave(2, 0)[:40]
+    assert told(images) == ("classes a, b hold the same images",)
+    images[20:] = noise(3)[20:]
+    assert told(images) == ("10 training images lie in two or more classes",)
+
+
+def test_test_images_that_were_seen() -> None:
+    images = noise(1)
+    test = noise(2)
+    test[:7] = images[:7]
+    assert told(images, test) == ("7 of 40 test images are training images, too",)
+    test[1:7] = noise(4)[1:7]
+    assert told(images, test) == ()
+
+
+@given(st.integers(1, 30), st.integers(0, 255), st.integers(0, 255))
+def test_any_images_have_printable_doubts(count: int, low: int, high: int) -> None:
+    images = torch.randint(min(low, high), max(low, high) + 1, (count, 3, 2, 2)).to(torch.uint8)
+    labels = torch.arange(count) % 3
+    found = doubts(("a", "b", "c"), Examples(images, labels), Examples(images, labels))
+    assert all(each.isprintable() for each in found)
+
+
+def many(classes: int) -> DataSet:
+    labels = torch.arange(3 * classes) % classes
+    names = tuple(f"c{index:03}" for index in range(classes))
+    train = Examples(noise(0, 3 * classes), labels)
+    test = Examples(noise(1, classes), labels[:classes])
+    reading = Reading((Size(6, 6, 10), Size(9, 4, 7), Size(1, 2, 1)), 3)
+    return make_data_set("folder:x", names, train, test, ("a remark",), reading)
+
+
+def test_what_was_read_is_told_in_lines() -> None:
+    assert lines_of(many(2)) == (
+        "folder:x: 6 training and 2 test images, 2 classes, 6x6 pixels, grey",
+        "classes (training+test): c000 3+1, c001 3+1",
+        "image sizes met: 6x6 (10), 9x4 (7), 1x2 (1)",
+        "a remark",
+    )
+
+
+@pytest.mark.parametrize("classes", [20, 21, 300])
+def test_of_many_classes_the_ends_are_told(classes: int) -> None:
+    line = lines_of(many(classes))[1]
+    assert "c000 3+1" in line
+    assert f"c{classes - 1:03} 3+1" in line
+    assert ("c008" in line) == (classes == 20)
+    assert (f"... {classes - 10} more with 3 to 3 training images ..." in line) == (classes > 20)
+
+
+def test_what_was_read_is_plain_for_programs() -> None:
+    found = json.loads(json.dumps(record(many(2))))
+    assert found["classes"] == [
+        {"name": "c000", "train": 3, "test": 1},
+        {"name": "c001", "train": 3, "test": 1},
+    ]
+    assert (found["train"], found["test"], found["channels"], found["width"]) == (6, 2, 1, 6)
+    assert found["sizes"][1] == {"width": 9, "height": 4, "images": 7}
+    assert found["notes"] == ["a remark"]
+
+
+def test_every_source_says_its_sizes() -> None:
+    data = load_data("digits", resolution=12)
+    assert data.reading.sizes == (Size(8, 8, 1797),)
+    assert lines_of(data)[2] == "image sizes met: 8x8 (1797)"
+    assert lines_of(load_data("digits"))[2].startswith("no test split")
