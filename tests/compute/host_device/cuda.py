@@ -156,7 +156,9 @@ class Graph:
 
 
 @contextlib.contextmanager
-def _graph(graph: Graph, pool: Any = None, stream: Stream | None = None, **_: Any) -> Iterator[None]:
+def _graph(
+    graph: Graph, pool: Any = None, stream: Stream | None = None, **_: Any
+) -> Iterator[None]:
     graph.tape = _Tape()
     _capturing.append(graph)
     LIBRARY.host_device_recording(1)
