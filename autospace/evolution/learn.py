@@ -318,6 +318,7 @@ def _evolved(
         return state
     if kept is not None and state.round:
         kept.restore(load_state(folder.kept_weights(state.round), prepared.execution.device))
+    prepared.execution.parts.begin_again()
     started = time.perf_counter()
     for after in evolve(prepared.plan, scorer, state):
         seconds = time.perf_counter() - started
@@ -333,6 +334,7 @@ def _evolved(
         observer.event(RoundEvent(seconds, plan, after))
         if plan.rounds < before.rounds:
             observer.message(prepared.plan.stop(after))
+        prepared.execution.parts.begin_again()
         state, started = after, time.perf_counter()
     return state
 
