@@ -118,12 +118,7 @@ class _Replayed(Generic[Given, Found]):
         if self._recorded is None:
             return self._step(given)
         held, replay, found = self._recorded
-        for place, tensor in zip(_tensors(held), _tensors(given), strict=True):
-            if place.shape != tensor.shape:
-                raise ValueError(
-                    f"a recorded step was given a tensor {tensor.shape}; allowed: {place.shape}"
-                )
-            place.copy_(tensor)
+        _fill(held, given)
         replay()
         return found
 
@@ -159,6 +154,20 @@ _TOO_SMALL: Final = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+
+
+def _fill(held: Any, given: Any) -> None:
+    """Copies all tensors to the places of their equals, each once, as one operation."""
+    pairs: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    for place, tensor in zip(_tensors(held), _tensors(given), strict=True):
+        if place.shape != tensor.shape:
+            raise ValueError(
+                f"a recorded step was given a tensor {tensor.shape}; allowed: {place.shape}"
+            )
+        pairs[id(place)] = (place, tensor)
+    if pairs:
+        places, values = zip(*pairs.values(), strict=True)
+        torch._foreach_copy_(places, values)
 
 
 def _tensors(values: Any) -> Iterator[torch.Tensor]:

@@ -42,10 +42,13 @@ def recalibrate(
     kept = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over all batches to come
     for part in used:
         part.train()
-    for images in batches:
+    for number, images in enumerate(batches, 1):
+        for norm in norms:
+            # The plain mean of all batches. With momentum None, torch looks at its own counter,
+            # and so waits for a GPU at every norm.
+            norm.momentum = 1 / number
         network(images)
     for norm, momentum in zip(norms, kept, strict=True):
         norm.momentum = momentum
