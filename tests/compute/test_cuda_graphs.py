@@ -292,7 +292,11 @@ def test_recordings_are_given_back_before_batches_are_divided() -> None:
     recorder = TapeRecorder()
     graphs = Graphs(recorder, said.append)
     execution = Execution(graphs=graphs, parts=Microbatches(said.append, graphs.forget))
-    first = execution.replayed(lambda given: given[0] + 1)
+
+    def add_one(given: list[torch.Tensor]) -> torch.Tensor:
+        return given[0] + 1
+
+    first = execution.replayed(add_one)
     for _ in range(PLAIN_CALLS + 1):
         first([torch.ones(4)])
     tries = 0

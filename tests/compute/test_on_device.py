@@ -63,6 +63,7 @@ def _waiting_is_an_error() -> Iterator[None]:
 def test_the_device_keeps_apart_what_a_gpu_keeps_apart() -> None:
     x = torch.ones(4, 3, device=CUDA)
     assert (x * torch.tensor(2.0)).sum().item() == 24
+    assert F.mse_loss(x, 3 * x).item() == 4
     for mixed in (
         lambda: x + torch.ones(4, 3),
         lambda: F.cross_entropy(x, torch.zeros(4, dtype=torch.long)),
@@ -76,7 +77,7 @@ def test_waiting_is_an_error_where_it_is_forbidden() -> None:
     torch.cuda.set_sync_debug_mode("error")
     try:
         torch.ones(3).to(CUDA, non_blocking=True)
-        for waiting in (lambda: float(x.sum()), x.cpu, lambda: torch.tensor([1], device=CUDA)):
+        for waiting in (lambda: float(x.sum()), lambda: x.cpu(), lambda: x.nonzero()):
             with pytest.raises(RuntimeError, match="synchronizing"):
                 waiting()
     finally:

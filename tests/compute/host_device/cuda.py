@@ -183,11 +183,12 @@ def _deepcopied(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
     if id(tensor) not in memo:
         copied = tensor.detach().clone(memory_format=torch.preserve_format)
         memo[id(tensor)] = copied.requires_grad_(tensor.requires_grad)
-    return memo[id(tensor)]
+    found: torch.Tensor = memo[id(tensor)]
+    return found
 
 
 _plain_deepcopy: Callable[[torch.Tensor, dict[int, Any]], torch.Tensor]
-_plain_deepcopy = torch.Tensor.__deepcopy__  # type: ignore[assignment]
+_plain_deepcopy = torch.Tensor.__deepcopy__
 
 
 def _answering(value: Any) -> Callable[..., Any]:
@@ -241,4 +242,4 @@ def install() -> None:
         setattr(torch.cuda, name, _answering(value))
     for name, function in functions.items():
         setattr(torch.cuda, name, function)
-    torch.Tensor.__deepcopy__ = _deepcopied  # type: ignore[assignment,method-assign]
+    torch.Tensor.__deepcopy__ = _deepcopied  # type: ignore[method-assign]
