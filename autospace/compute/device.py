@@ -65,6 +65,14 @@ def memory_mb(device: torch.device) -> int:
     return (peak_memory() + peak_memory_of_children()) // 2**20
 
 
+def kept_bytes(device: torch.device, at_least: int) -> int:
+    """Memory for what is kept to save computing: on a GPU up to a tenth of all that it has."""
+    if device.type != "cuda":
+        return at_least
+    total: int = torch.cuda.get_device_properties(device).total_memory
+    return max(at_least, total // 10)
+
+
 def _computes_in_bfloat16(device: torch.device) -> bool:
     with torch.cuda.device(device):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

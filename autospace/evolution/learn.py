@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from autospace.compute.device import (
+    kept_bytes,
     make_execution,
     memory_mb,
     resolve_device,
@@ -35,7 +36,7 @@ from autospace.networks.fused import described
 from autospace.networks.network import Network
 from autospace.progress import Event, Observer
 from autospace.runs.state import load_state, save_state
-from autospace.scorers.context import KeptWeights, ScoringContext, freeze
+from autospace.scorers.context import KEPT_BYTES, KeptWeights, ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT, fitting_count
 from autospace.scorers.scorer import Scorer
@@ -233,6 +234,7 @@ def _learned(
         partial(observer.tick, "score"),
         prepared.execution,
         kept=kept,
+        kept_bytes=kept_bytes(prepared.execution.device, KEPT_BYTES),
         on_message=observer.message,
     )
     with threads(_scoring_threads(prepared)):

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from autospace.compute.device import memory_mb, resolve_device, resolve_precision
+from autospace.compute.device import kept_bytes, memory_mb, resolve_device, resolve_precision
 
 
 @pytest.mark.parametrize(("able", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
@@ -50,3 +51,12 @@ def test_the_memory_of_a_gpu_is_all_that_the_process_keeps(
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: 5 << 20)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 << 20)
     assert memory_mb(torch.device("cuda")) == 5
+
+
+def test_a_tenth_of_a_gpu_is_kept_for_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = SimpleNamespace(total_memory=80 << 30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    assert kept_bytes(torch.device("cuda"), 1 << 30) == 8 << 30
+    card.total_memory = 4 << 30
+    assert kept_bytes(torch.device("cuda"), 1 << 30) == 1 << 30
+    assert kept_bytes(torch.device("cpu"), 5) == 5

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,17 @@ import torch
 from torch.nn import functional as F
 
 from autospace.compute.cuda_graphs import NO_GRAPHS, Graphs, make_graphs
+from autospace.compute.device import make_execution
 from autospace.compute.execution import Execution
+from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.images import Images
 from autospace.evaluators import stand_alone
 from autospace.evaluators.make import make_evaluator
 from autospace.latency.timing import stopwatch_of
 from autospace.networks.network import Network, placed
+from autospace.scorers.context import ScoringContext, freeze
+from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.searchers.driver import METHODS, make_method, run_search
 from autospace.searchers.folder import SearchFolder
 from autospace.searchers.gradient.search import GradientSearch
@@ -34,11 +40,15 @@ from autospace.training.full import train_architecture
 from autospace.training.session import Session
 from autospace.training.short import measure
 from tests.evaluators import setups
+from tests.scorers.conftest import SKELETON, examples
 from tests.searchers import problems
 from tests.searchers.test_every_method import QUICKER
 from tests.training import runs
 
 pytestmark = pytest.mark.gpu
+SLOW_SCORERS = [
+    pytest.param(method, marks=pytest.mark.slow) for method in SCORERS if method != "probe"
+]
 CUDA = torch.device("cuda")
 
 
@@ -100,6 +110,47 @@ def test_the_stopwatch_times_the_device_it_was_made_for(monkeypatch: pytest.Monk
     assert seconds >= 0
     assert used == [1, 1, 1]
     assert torch.cuda.current_device() == 0
+
+
+def test_a_network_is_placed_without_a_wait_per_weight() -> None:
+    torch.manual_seed(0)
+    network = Network(setups.SKELETON, [mbconv(3, 3)] * 2)
+    expected = {name: value.clone() for name, value in network.state_dict().items()}
+    with _waiting_is_an_error():
+        placed(network, CUDA)
+    for name, value in network.state_dict().items():
+        assert value.device.type == "cuda"
+        assert torch.equal(value.cpu(), expected[name])
+
+
+def _scoring(method: ScoringMethod, execution: Execution, **options: Any) -> ScoringContext:
+    torch.manual_seed(0)
+    device, norm = execution.device, Normaliser.from_examples(examples(64, 1))
+    return ScoringContext(
+        freeze(placed(Network(SKELETON, [mbconv(3, 1)] * 3), device)),
+        Batches(examples(64, 1), 8, 1, device, norm, Augment(crop=1, flip=True, cutout=2)),
+        Batches(examples(64, 2), 8, 2, device, norm),
+        ScoringConfig(method=method, batch=8, cost_weight=0.1, **options),
+        seed=5,
+        execution=execution,
+    )
+
+
+@pytest.mark.parametrize("graphs", [False, True])
+@pytest.mark.parametrize("method", [pytest.param("probe"), *SLOW_SCORERS])
+def test_no_step_of_a_scorer_waits_recorded_or_called(
+    method: ScoringMethod, graphs: bool, waits: Callable[[], int]
+) -> None:
+    steps = 8
+    execution = make_execution("float32", graphs, CUDA, pytest.fail)
+    seen: list[int] = []
+    context = _scoring(method, execution, steps=steps, validation_batches=2)
+    context = replace(context, tick=lambda done, total: seen.append(waits()))
+    make_scorer(context).score([[mbconv(5, 1)], [mbconv(3, 1)], [mbconv(3, 3)]], 0)
+    # Optimisers and orders of images are made in the first step, results read after the last.
+    between = [after - before for before, after in pairwise(seen)][1 : steps - 1]
+    assert len(between) >= steps - 2
+    assert set(between) == {0}
 
 
 def test_recalibration_does_not_wait(tmp_path: Path) -> None:
