@@ -158,14 +158,22 @@ class SharedWeights(Stateful):
             losses: of the batch, at least one.
             rate: learning rate; that of the schedule unless given.
             batch: inputs and targets; the training batch of step `index` unless given.
+
+        Raises:
+            SearchError: the memory of the GPU is too small for it.
         """
         self.supernet.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(index) if rate is None else rate
         inputs, targets = batch or self.problem.training.batch(index)
         self.optimizer.zero_grad(set_to_none=True)
-        for loss in losses:
-            (loss(inputs, targets) / len(losses)).backward()
+        try:
+            for loss in losses:
+                (loss(inputs, targets) / len(losses)).backward()
+        except torch.OutOfMemoryError:
+            problem = f"there is too little memory on {inputs.device} for a step"
+            advice = "allowed: a smaller batch, or supernet.recompute = true"
+            raise SearchError(f"supernet.batch: {len(inputs)}; {problem}; {advice}") from None
         nn.utils.clip_grad_norm_(self.supernet.parameters(), self.recipe.clip)
         self.optimizer.step()
 

@@ -223,11 +223,20 @@ class Session:
         return self.step == (len(self.history) + 1) * len(self._train)
 
     def advance(self) -> None:
-        """Does the next step."""
+        """Does the next step.
+
+        Raises:
+            ConfigError: the memory of the GPU is too small for it.
+        """
         images, labels = self._train.batch(self.step)
         images, targets = self._mixing(images, labels, self._seed("mixing"))
         rows = draw_rows(self._drop, len(images), self._seed("drop path"), self.device)
-        loss = self._learn((images, targets, rows))
+        try:
+            loss = self._learn((images, targets, rows))
+        except torch.OutOfMemoryError:
+            problem = f"there is too little memory on {self.device} for a step"
+            advice = "allowed: a smaller batch, or training.recompute = true"
+            raise ConfigError(f"training.batch: {len(images)}; {problem}; {advice}") from None
         self._scheduler.step()
         if self.average is not None:
             self.average.update(self.network)

@@ -87,7 +87,8 @@ def test_waiting_is_an_error_where_it_is_forbidden() -> None:
     torch.cuda.set_sync_debug_mode("error")
     try:
         torch.ones(3).to(CUDA, non_blocking=True)
-        for waiting in (lambda: float(x.sum()), lambda: x.cpu(), lambda: x.nonzero()):
+        looks: list[Callable[[], object]] = [x.sum().item, x.cpu, x.nonzero]
+        for waiting in looks:
             with pytest.raises(RuntimeError, match="synchronizing"):
                 waiting()
     finally:
