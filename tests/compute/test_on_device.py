@@ -74,12 +74,10 @@ def test_the_device_keeps_apart_what_a_gpu_keeps_apart() -> None:
     x = torch.ones(4, 3, device=CUDA)
     assert (x * torch.tensor(2.0)).sum().item() == 24
     assert F.mse_loss(x, 3 * x).item() == 4
-    for mixed in (
-        lambda: x + torch.ones(4, 3),
-        lambda: F.cross_entropy(x, torch.zeros(4, dtype=torch.long)),
-    ):
-        with pytest.raises(RuntimeError, match="same device"):
-            mixed()
+    with pytest.raises(RuntimeError, match="same device"):
+        x.add(torch.ones(4, 3))
+    with pytest.raises(RuntimeError, match="same device"):
+        F.cross_entropy(x, torch.zeros(4, dtype=torch.long))
 
 
 def test_waiting_is_an_error_where_it_is_forbidden() -> None:
