@@ -1,11 +1,12 @@
 """Checks and measures everything that has to do with a GPU; see gpu.sh.
 
-    benchmarks/gpu.sh [--data cifar10:PATH] [--out FILE] [--run FOLDER] [--smoke]
+    benchmarks/gpu.sh [--only PART,...] [--data cifar10:PATH] [--out FILE] [--run FOLDER] [--smoke]
 
 Every part is written as soon as it is there, and one that fails leaves its error in its place; the
 exit code is 1 then, and also if a scorer is wrong. Last comes a whole `evolve` with the preset
 `cifar` (images of noisy gratings where no --data is given: it takes as long). It stops when the
-time is up, and the same command goes on with it.
+time is up, and the same command goes on with it; other parts do not begin once it is up. With
+--only, the parts that are not named keep what the file says of them.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,16 @@ from autospace.runs.files import write_atomically
 HERE = Path(__file__).resolve().parent
 RUNS = HERE.parent / "runs"
 TIME_LIMIT = 570.0
+PARTS = (
+    "correctness",
+    "card",
+    "search_step",
+    "rounds",
+    "training_images_per_s",
+    "depthwise",
+    "candidates",
+    "evolve",
+)
 TARGETS = {"search_step_times_plain": 5.0, "evolve_seconds": 600.0}
 GRATINGS = "synthetic:classes=10,train=50000,test=1000,channels=3"
 SMOKE_RUN: dict[str, Any] = {
@@ -89,15 +100,29 @@ def evolved(
 class Report:
     """What has been found so far, on disk after every part."""
 
-    def __init__(self, path: Path, head: dict[str, Any]) -> None:
+    def __init__(self, path: Path, head: dict[str, Any], only: Sequence[str] = ()) -> None:
         self._path = path
         self.before: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
         self.found: dict[str, Any] = {**head, "seconds": {}, "remarks": []}
         self.failed = False
+        self._only, self._end = only, time.monotonic() + TIME_LIMIT
+        for name in (name for name in PARTS if only and name not in only and name in self.before):
+            self.found[name] = self.before[name]
+            self.found["seconds"][name] = self.before["seconds"][name]
         path.parent.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def seconds_left(self) -> float:
+        """Until the time is up; below 0 after that."""
+        return self._end - time.monotonic()
+
     def part(self, name: str, work: Callable[[], Any]) -> None:
-        """Does a part; what goes wrong is written down, and the others go on."""
+        """Does a part, if it is wanted; what goes wrong is written down, and the others go on."""
+        if self._only and name not in self._only:
+            return
+        if self.seconds_left < 0:
+            self.found["remarks"].append(f"{name}: not measured, the time was up")
+            return
         print(f"{name} ...", file=sys.stderr)
         started = time.monotonic()
         try:
@@ -128,13 +153,23 @@ def measure(report: Report, device: torch.device, *, smoke: bool) -> None:
 
 def wrong(report: Report) -> list[str]:
     """The scorers that are not what they are on the CPU."""
-    rows = report.found["correctness"].items()
+    rows = report.found.get("correctness", {}).items()
     return [name for name, row in rows if name != "error" and not row["right"]]
+
+
+def parts(text: str) -> tuple[str, ...]:
+    """The names of parts, in their order."""
+    unknown = set(text.split(",")) - set(PARTS)
+    if unknown:
+        problem = f"{', '.join(sorted(unknown))}: no such part"
+        raise argparse.ArgumentTypeError(f"{problem}; allowed: {', '.join(PARTS)}")
+    return tuple(name for name in PARTS if name in text.split(","))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--smoke", action="store_true", help="tiny, and on the CPU")
+    parser.add_argument("--only", type=parts, default=(), metavar="PART,...", help=", ".join(PARTS))
     parser.add_argument("--data", help="for evolve: cifar10:PATH, ...; generated without")
     parser.add_argument("--out", type=Path, metavar="FILE")
     parser.add_argument("--run", type=Path, metavar="FOLDER", help="where evolve keeps its run")
@@ -143,7 +178,7 @@ def main() -> int:
     if not smoke and not torch.cuda.is_available():
         print("error: no CUDA device here; --smoke runs everything on the CPU", file=sys.stderr)
         return 2
-    started, device = time.monotonic(), torch.device("cpu" if smoke else "cuda:0")
+    device = torch.device("cpu" if smoke else "cuda:0")
     name, results = ("gpu-smoke", RUNS) if smoke else ("gpu", HERE / "results")
     head = {
         "smoke": smoke,
@@ -151,14 +186,15 @@ def main() -> int:
         "versions": {**versions(), "cuda": torch.version.cuda},
         "targets": TARGETS,
     }
-    report = Report(arguments.out or results / f"{name}.json", head)
+    report = Report(arguments.out or results / f"{name}.json", head, arguments.only)
     measure(report, device, smoke=smoke)
     settings: dict[str, Any] = SMOKE_RUN if smoke else {}
     if arguments.data:
         settings = {**settings, "data": {**settings.get("data", {}), "source": arguments.data}}
     folder, before = arguments.run or RUNS / name, report.before.get("evolve", {})
-    left = TIME_LIMIT - (time.monotonic() - started)
-    report.part("evolve", lambda: evolved(folder, settings, str(device), left, before))
+    report.part(
+        "evolve", lambda: evolved(folder, settings, str(device), report.seconds_left, before)
+    )
     print(f"wrong: {', '.join(wrong(report)) or 'nothing'}", file=sys.stderr)
     return 1 if wrong(report) or report.failed else 0
 

@@ -109,7 +109,8 @@ def _furthest(one: list[list[float]], other: list[list[float]]) -> float:
     """Largest difference, over the largest fitness of the first."""
     first, second = (list(chain.from_iterable(each)) for each in (one, other))
     differences = [abs(a - b) for a, b in zip(first, second, strict=True)]
-    return max(differences) / max(map(abs, first))
+    # All of them may be 0, on a device that computes nothing.
+    return max(differences) / max(1e-12, *map(abs, first))
 
 
 def search_steps(amount: Amount, device: torch.device, ways: dict[str, Execution]) -> Row:

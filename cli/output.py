@@ -97,7 +97,7 @@ def errors_reported() -> Iterator[None]:
 def _out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError):
         return True
-    from autospace.compute.execution import is_out_of_memory
+    from autospace.compute.cuda_graphs import is_out_of_memory
 
     return isinstance(error, RuntimeError) and is_out_of_memory(error)
 

@@ -13,9 +13,11 @@ The first calls are not recorded: in them optimisers make their state and librar
 
 import copy
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 import torch
 
@@ -42,20 +44,43 @@ class Recorder(Protocol):
         ...
 
 
+def never() -> bool:
+    """What a step that cannot be made smaller answers."""
+    return False
+
+
 class Graphs:
     """Records steps for as long as the device accepts it; without a recorder, never."""
 
     def __init__(self, recorder: Recorder | None, on_message: Callable[[str], None]) -> None:
         self._recorder, self._on_message = recorder, on_message
+        self._steps: WeakSet[_Replayed[Any, Any]] = WeakSet()
 
     @property
     def recorder(self) -> Recorder | None:
         """The recorder; None where a device has refused to record."""
         return self._recorder
 
-    def replayed(self, step: Callable[[Given], Found]) -> Callable[[Given], Found]:
-        """The step, recorded where that is possible; equal calls do equal work."""
-        return step if self._recorder is None else _Replayed(step, self)
+    def replayed(
+        self, step: Callable[[Given], Found], shrink: Callable[[], bool] = never
+    ) -> Callable[[Given], Found]:
+        """The step, recorded where that is possible; equal calls do equal work.
+
+        Args:
+            step: keeps the rules above.
+            shrink: called if memory is too small for a recording; makes the step need less of it
+                and returns True, or returns False.
+        """
+        if self._recorder is None:
+            return step
+        made = _Replayed(step, self, shrink)
+        self._steps.add(made)
+        return made
+
+    def forget(self) -> bool:
+        """Gives back the memory of all recordings, which are made again later; False for none."""
+        forgotten = [each.forget() for each in self._steps]
+        return any(forgotten)
 
     def give_up(self, reason: Exception) -> None:
         """Stops recording for good, and reports it once."""
@@ -76,8 +101,10 @@ def _refusal(error: Exception) -> str:
 class _Replayed(Generic[Given, Found]):
     """One step: plain calls first, then a recording, of which every call is a replay."""
 
-    def __init__(self, step: Callable[[Given], Found], graphs: Graphs) -> None:
-        self._step, self._graphs = step, graphs
+    def __init__(
+        self, step: Callable[[Given], Found], graphs: Graphs, shrink: Callable[[], bool]
+    ) -> None:
+        self._step, self._graphs, self._shrink = step, graphs, shrink
         self._plain_calls = 0
         self._recorded: tuple[Given, Callable[[], None], Found] | None = None
 
@@ -91,21 +118,57 @@ class _Replayed(Generic[Given, Found]):
         if self._recorded is None:
             return self._step(given)
         held, replay, found = self._recorded
-        for place, tensor in zip(_tensors(held), _tensors(given), strict=True):
-            if place.shape != tensor.shape:
-                raise ValueError(
-                    f"a recorded step was given a tensor {tensor.shape}; allowed: {place.shape}"
-                )
-            place.copy_(tensor)
+        _fill(held, given)
         replay()
         return found
 
+    def forget(self) -> bool:
+        """Drops the recording; plain calls come before the next one. False if there was none."""
+        had, self._recorded, self._plain_calls = self._recorded is not None, None, 0
+        return had
+
     def _record(self, recorder: Recorder, given: Given) -> None:
         held = copy.deepcopy(given)
-        try:
-            self._recorded = (held, *recorder.record(partial(self._step, held)))
-        except RuntimeError as error:
-            self._graphs.give_up(error)
+        while self._recorded is None and self._graphs.recorder is not None:
+            try:
+                self._recorded = (held, *recorder.record(partial(self._step, held)))
+            except RuntimeError as error:
+                refused = error
+            else:
+                return
+            # Out of the handler: the error's traceback holds on to the tensors of the failed step.
+            if not (is_out_of_memory(refused) and self._shrink()):
+                self._graphs.give_up(refused)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the memory of the GPU or CPU was too small, also for cuDNN and cuBLAS."""
+    if isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in _TOO_SMALL):
+        return True
+    # The end of a recording that broke off fails too; what broke it off comes before.
+    return error.__context__ is not None and is_out_of_memory(error.__context__)
+
+
+_TOO_SMALL: Final = (
+    "can't allocate memory",
+    "could not create a primitive",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
+def _fill(held: Any, given: Any) -> None:
+    """Copies all tensors to the places of their equals, each once, as one operation."""
+    pairs: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    for place, tensor in zip(_tensors(held), _tensors(given), strict=True):
+        if place.shape != tensor.shape:
+            raise ValueError(
+                f"a recorded step was given a tensor {tensor.shape}; allowed: {place.shape}"
+            )
+        pairs[id(place)] = (place, tensor)
+    if pairs:
+        places, values = zip(*pairs.values(), strict=True)
+        torch._foreach_copy_(places, values)
 
 
 def _tensors(values: Any) -> Iterator[torch.Tensor]:
@@ -118,7 +181,10 @@ def _tensors(values: Any) -> Iterator[torch.Tensor]:
 
 
 class CudaRecorder:
-    """Records on a stream of its own; all recordings share one pool of memory."""
+    """Records on a stream of its own; recordings that live at one time share a pool of memory.
+
+    They can, because none is replayed while another is. The pool is gone with the last of them.
+    """
 
     def __init__(self, device: torch.device) -> None:
         """Records something trivial, which shows whether it can be done at all.
@@ -128,9 +194,8 @@ class CudaRecorder:
         """
         self._device = device
         self._stream = torch.cuda.Stream(device)
-        # Kept: a pool is gone with the last recording in it, and would not be shared in time.
-        self._first: torch.cuda.CUDAGraph | None = None
-        self._first, _ = self._captured(partial(torch.zeros, 1, device=device))
+        self._last: Callable[[], torch.cuda.CUDAGraph | None] = lambda: None
+        self._captured(partial(torch.zeros, 1, device=device))
 
     def run(self, step: Callable[[], Found]) -> Found:
         """Does the work on the stream, between what came before and what comes after."""
@@ -149,14 +214,15 @@ class CudaRecorder:
         return graph.replay, found
 
     def _captured(self, step: Callable[[], Found]) -> tuple[torch.cuda.CUDAGraph, Found]:
-        graph = torch.cuda.CUDAGraph()
-        pool = None if self._first is None else self._first.pool()
+        graph, living = torch.cuda.CUDAGraph(), self._last()
+        pool = None if living is None else living.pool()
         # The outer context brings the stream back if the capture breaks off; the inner does not.
         with (
             torch.cuda.stream(torch.cuda.current_stream(self._device)),
             torch.cuda.graph(graph, pool=pool, stream=self._stream),
         ):
             found = step()
+        self._last = weakref.ref(graph)
         return graph, found
 
 

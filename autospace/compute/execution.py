@@ -14,7 +14,14 @@ from typing import Any, Final, TypeVar
 
 import torch
 
-from autospace.compute.cuda_graphs import NO_GRAPHS, Found, Given, Graphs
+from autospace.compute.cuda_graphs import (
+    NO_GRAPHS,
+    Found,
+    Given,
+    Graphs,
+    is_out_of_memory,
+    never,
+)
 
 SMALLEST: Final = 2
 """Images in a part: batch normalisation needs more than one."""
@@ -27,11 +34,21 @@ class Microbatches:
 
     Args:
         on_message: called for every new number; without it, running out of memory is an error.
+        release: gives back memory that is not needed right now; False if there is none. It is
+            tried once before each doubling.
     """
 
-    def __init__(self, on_message: Callable[[str], None] | None) -> None:
-        self._on_message = on_message
+    def __init__(
+        self, on_message: Callable[[str], None] | None, release: Callable[[], bool] = never
+    ) -> None:
+        self._on_message, self._release = on_message, release
+        self._released = False
+        self._images, self._most_said = 0, 1
         self.count = 1
+
+    def begin_again(self) -> None:
+        """Takes batches whole again, since what comes may be smaller, as other candidates are."""
+        self.count, self._released = 1, False
 
     def each(self, work: Work[Batched], given: Batched, undo: Callable[[], None]) -> None:
         """Does the work on every part of a batch, with the part's share of the images.
@@ -44,49 +61,58 @@ class Microbatches:
         Raises:
             RuntimeError: the memory is too small for two images, or the work failed otherwise.
         """
-        images = len(given[0])
-        most = max(1, images // SMALLEST)
+        self._images = images = len(given[0])
         while True:
             try:
-                for part in _split(given, min(self.count, most)):
+                for part in _split(given, min(self.count, self._most)):
                     work(part, len(part[0]) / images)
                 return
             except RuntimeError as error:
-                helpless = self._on_message is None or self.count >= most or _recording()
-                if helpless or not is_out_of_memory(error):
+                if not (is_out_of_memory(error) and not _recording() and self._may_help):
                     raise
             # Out of the handler: the error's traceback holds on to the tensors of the failed work.
             undo()
-            self._grow(images, most)
+            if self._released or not self._release():
+                self.grow()
+            else:
+                self._released = True
+                _empty_cache()
 
-    def _grow(self, images: int, most: int) -> None:
-        self.count = min(2 * self.count, most)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if self._on_message is not None:
+    def grow(self) -> bool:
+        """Doubles the number of parts of the last batch; False if it cannot."""
+        if self._on_message is None or self.count >= self._most:
+            return False
+        self.count, self._released = min(2 * self.count, self._most), False
+        _empty_cache()
+        if self.count > self._most_said:
+            self._most_said = self.count
             self._on_message(
-                f"out of memory: from now on batches of {images} are divided into "
+                f"out of memory: from now on batches of {self._images} are divided into "
                 f"{self.count} parts; "
                 "a smaller scoring.batch or warm_up.batch would be faster"
             )
+        return True
+
+    @property
+    def _most(self) -> int:
+        return max(1, self._images // SMALLEST)
+
+    @property
+    def _may_help(self) -> bool:
+        return self._on_message is not None and self.count < self._most
 
 
 WHOLE: Final = Microbatches(None)
 """Batches as they are; running out of memory is an error."""
 
 
-_NO_MEMORY: Final = ("can't allocate memory", "could not create a primitive", "_ALLOC_FAILED")
-"""How torch, oneDNN, cuDNN and cuBLAS say it."""
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether the memory of the GPU or CPU was too small."""
-    said = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or any(each in said for each in _NO_MEMORY)
+def _empty_cache() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _recording() -> bool:
-    # A recording that fails is given up; the plain step then runs out of memory here again.
+    # What broke off is recorded again from its beginning, in more parts.
     return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
@@ -175,7 +201,7 @@ class Execution:
 
     def replayed(self, step: Callable[[Given], Found]) -> Callable[[Given], Found]:
         """The step, or a recording of it; `compute/cuda_graphs.py` has the rules for a step."""
-        return self.graphs.replayed(step)
+        return self.graphs.replayed(step, self.parts.grow)
 
 
 PLAIN: Final = Execution()

@@ -25,8 +25,8 @@ from typing import Any, Final, Protocol
 
 import torch
 
+from autospace.compute.cuda_graphs import is_out_of_memory
 from autospace.compute.device import threads
-from autospace.compute.execution import is_out_of_memory
 from autospace.compute.machine import keep_freed_memory
 from autospace.spaces.errors import AutospaceError
 

@@ -7,9 +7,11 @@ changes a whole batch in a few tensor operations.
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary
 
 import torch
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from autospace.data.errors import DataError
 from autospace.data.examples import Examples
@@ -152,7 +154,11 @@ class Normaliser:
 
 
 class Batches:
-    """Shuffled training batches of a split that lives on the device as uint8."""
+    """Shuffled training batches of a split, whose images are kept as uint8.
+
+    They lie on the device, once for all batches of a split. Images that would take more than
+    `DEVICE_SHARE` of a GPU's free memory stay in that of the host, and batches are copied.
+    """
 
     def __init__(
         self,
@@ -164,7 +170,7 @@ class Batches:
         augment: Augment | None = None,
         channels_last: bool = True,
     ) -> None:
-        """Moves the examples to the device.
+        """Moves the examples to the device, where there is room for them.
 
         Args:
             examples: What to draw from, at least one.
@@ -176,14 +182,14 @@ class Batches:
             channels_last: Memory format of the images.
 
         Raises:
-            DataError: No examples, a batch size below 1 or a negative seed.
+            DataError: No examples, a batch size below 1 or a negative seed; too little memory.
         """
         if batch_size < 1:
             raise DataError(f"batches: batch size {batch_size} is too small; allowed: 1 or more")
         if not len(examples):
             raise DataError("batches: no examples; allowed: at least one")
-        self._pixels = _pixels(examples.images.to(device), channels_last)
-        self._labels = examples.labels.to(device)
+        self._device = _with_index(torch.device(device))
+        self._pixels, self._labels = _resident(examples, self._device, channels_last)
         self._channels_last = channels_last
         self._size = min(batch_size, len(examples))
         self._seed = check_seed(seed)
@@ -214,7 +220,7 @@ class Batches:
         images = self._images(self._pixels.index_select(0, chosen))
         if self._augment is not None:
             images = self._augment(images, _generator(self._seed, _AUGMENT, step))
-        return images, self._labels.index_select(0, chosen)
+        return images, self._moved(self._labels.index_select(0, chosen))
 
     def packed(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """The images and labels as tensors, and the settings as plain values, for `unpacked`."""
@@ -254,7 +260,7 @@ class Batches:
         """
         for start in range(0, len(self._labels), self._size):
             part = slice(start, start + self._size)
-            yield self._images(self._pixels[part]), self._labels[part]
+            yield self._images(self._pixels[part]), self._moved(self._labels[part])
 
     def _epoch_order(self, epoch: int) -> torch.Tensor:
         # Only remembered, never advanced: the order is derived from (seed, epoch) alone.
@@ -265,10 +271,57 @@ class Batches:
             self._order = (epoch, order.to(self._labels.device, non_blocking=True))
         return self._order[1]
 
+    def _moved(self, values: torch.Tensor) -> torch.Tensor:
+        if values.device == self._device or self._device.type != "cuda":
+            return values
+        # From pinned memory, so that the host goes on while the copy is made.
+        return values.pin_memory().to(self._device, non_blocking=True)
+
     def _images(self, pixels: torch.Tensor) -> torch.Tensor:
+        pixels = self._moved(pixels)
         if self._channels_last:
             pixels = pixels.permute(0, 3, 1, 2)
         return self._normaliser(pixels)
+
+
+DEVICE_SHARE: Final = 0.5
+"""Of a GPU's free memory; images that would take more of it stay in the memory of the host."""
+
+_placed: Final = WeakTensorKeyDictionary()
+"""Per tensor of images, its pixels by device and layout, for as long as batches use them."""
+
+
+def _resident(
+    examples: Examples, device: torch.device, channels_last: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixels and labels where batches are taken from: one tensor for all batches of a split."""
+    images = examples.images
+    known = _placed.setdefault(images, WeakValueDictionary())
+    pixels = known.get((device, channels_last))
+    try:
+        if pixels is None and _too_large(images, device):
+            return _resident(examples, images.device, channels_last)
+        if pixels is None:
+            pixels = known[device, channels_last] = _pixels(images.to(device), channels_last)
+        return pixels, examples.labels.to(device)
+    except torch.OutOfMemoryError:
+        problem = f"there is too little memory on {device} for {len(images)} images"
+        size = "x".join(map(str, images.shape[2:]))
+        advice = "allowed: fewer images (data.limit) or smaller ones (data.resolution)"
+        raise DataError(f"data: {problem} of {size} pixels; {advice}") from None
+
+
+def _too_large(images: torch.Tensor, device: torch.device) -> bool:
+    if device.type != "cuda" or images.device == device:
+        return False
+    return images.nbytes > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+def _with_index(device: torch.device) -> torch.device:
+    # So that it equals the device of its tensors.
+    if device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def _pixels(images: torch.Tensor, channels_last: bool) -> torch.Tensor:

@@ -4,9 +4,12 @@ import math
 
 import torch
 
+from autospace.compute.cuda_graphs import make_graphs
+from autospace.compute.execution import Execution
 from autospace.data.images import Images
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluatorConfig
 from autospace.networks.network import Network, placed
+from autospace.progress import no_message
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Architecture
 from autospace.training.short import Measured, Recipe, measure, train
@@ -18,12 +21,15 @@ class StandAloneEvaluator:
     def __init__(self, images: Images, config: EvaluatorConfig) -> None:
         self._images, self._config = images, config
         self._recipe = recipe_of(config)
+        # Where a GPU does not record steps, they are called; the results are the same.
+        self._execution = Execution(images.device, graphs=make_graphs(images.device, no_message))
 
     def evaluate(self, architecture: Architecture, seed: int) -> Evaluation:
         """Accuracy after training; see `autospace.evaluators.evaluator.Evaluator`."""
         try:
             network = new_network(architecture, seed, self._images.device)
-            train(network, self._images.batches(self._config.batch, seed), self._recipe)
+            batches = self._images.batches(self._config.batch, seed)
+            train(network, batches, self._recipe, execution=self._execution)
             found = measure(network, self._images.measured_batches().evaluation_batches())
         except torch.OutOfMemoryError:
             problem = f"there is too little memory on {self._images.device} to train a network"

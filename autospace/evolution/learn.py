@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from autospace.compute.device import (
+    kept_bytes,
     make_execution,
     memory_mb,
     resolve_device,
@@ -38,7 +39,7 @@ from autospace.progress import Event, Observer
 from autospace.runs.errors import OUT
 from autospace.runs.folder import CONFIG
 from autospace.runs.state import load_state, save_state
-from autospace.scorers.context import KeptWeights, ScoringContext, freeze
+from autospace.scorers.context import KEPT_BYTES, KeptWeights, ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT, fitting_count
 from autospace.scorers.scorer import Scorer
@@ -272,6 +273,7 @@ def _learned(
         partial(observer.tick, "score"),
         prepared.execution,
         kept=kept,
+        kept_bytes=kept_bytes(prepared.execution.device, KEPT_BYTES),
         on_message=observer.message,
     )
     with threads(_scoring_threads(prepared)):
@@ -357,6 +359,7 @@ def _evolved(
         return state
     if kept is not None and state.round:
         kept.restore(load_state(folder.kept_weights(state.round), prepared.execution.device))
+    prepared.execution.parts.begin_again()
     started = time.perf_counter()
     for after in evolve(prepared.plan, scorer, state):
         seconds = time.perf_counter() - started
@@ -373,6 +376,7 @@ def _evolved(
         observer.event(RoundEvent(seconds, plan, after))
         if plan.rounds < before.rounds:
             observer.message(prepared.plan.stop(after))
+        prepared.execution.parts.begin_again()
         state, started = after, time.perf_counter()
     return state
 

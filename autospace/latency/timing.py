@@ -13,6 +13,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import torch
@@ -83,7 +84,7 @@ def stopwatch_of(device: torch.device, threads: int) -> Stopwatch:
     wall clock measures how long they took together.
     """
     if device.type == "cuda":
-        return Stopwatch(_on_gpu, GPU_SECONDS)
+        return Stopwatch(partial(_on_gpu, device), GPU_SECONDS)
     return Stopwatch(_by(time.thread_time if threads == 1 else time.perf_counter))
 
 
@@ -97,14 +98,16 @@ def _by(clock: Callable[[], float]) -> Callable[[Work, int], float]:
     return seconds
 
 
-def _on_gpu(work: Work, repeats: int) -> float:
+def _on_gpu(device: torch.device, work: Work, repeats: int) -> float:
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    torch.cuda.synchronize()
-    begin.record()
-    for _ in range(repeats):
-        work()
-    end.record()
-    torch.cuda.synchronize()
+    # Events are recorded on the current device, which is the first one unless it is said.
+    with torch.cuda.device(device):
+        torch.cuda.synchronize()
+        begin.record()
+        for _ in range(repeats):
+            work()
+        end.record()
+        torch.cuda.synchronize()
     return float(begin.elapsed_time(end)) / 1e3
 
 

@@ -132,7 +132,10 @@ def pt2_encoded(network: Network, images: torch.Tensor, metadata: Mapping[str, s
 
 def pt2_opened(raw: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
     """The program as a function from images to logits."""
-    module = torch.export.load(BytesIO(raw)).module()
+    with warnings.catch_warnings():
+        # torch 2.11 reads weights from bytes that cannot be written to, and remarks on that.
+        warnings.filterwarnings("ignore", "The given buffer is not writable")
+        module = torch.export.load(BytesIO(raw)).module()
 
     def run(images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = module(images)

@@ -117,5 +117,7 @@ Placeable = TypeVar("Placeable", bound=nn.Module)
 
 def placed(module: Placeable, device: torch.device | str) -> Placeable:
     """The module on a device, with its weights in the memory format that suits convolutions."""
-    placed_there: Placeable = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # Not waiting for a GPU at every weight; what is copied is taken before the call returns.
+    there = module.to(device, non_blocking=torch.device(device).type == "cuda")
+    placed_there: Placeable = there.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return placed_there

@@ -104,10 +104,11 @@ def gradient_cosine(
 ) -> float | None:
     """Mean over the cells that both paths contain; None if they share no weights there.
 
-    Stem and head are in all paths and are left out. So are cells to which no gradient comes.
+    Stem and head are in all paths and are left out. So are cells to which no gradient comes, and
+    weights that are not trained, as the norms whose scale a method fixes.
     """
     shared = [
-        [*modules[index].parameters()]
+        [weight for weight in modules[index].parameters() if weight.requires_grad]
         for modules, index, other in zip(weights.supernet.choices, first, second, strict=True)
         if index == other
     ]

@@ -42,10 +42,13 @@ def recalibrate(
     kept = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over all batches to come
     for part in used:
         part.train()
-    for images in batches:
+    for number, images in enumerate(batches, 1):
+        for norm in norms:
+            # The plain mean of all batches. With momentum None, torch looks at its own counter,
+            # and so waits for a GPU at every norm.
+            norm.momentum = 1 / number
         network(images)
     for norm, momentum in zip(norms, kept, strict=True):
         norm.momentum = momentum
@@ -155,14 +158,22 @@ class SharedWeights(Stateful):
             losses: of the batch, at least one.
             rate: learning rate; that of the schedule unless given.
             batch: inputs and targets; the training batch of step `index` unless given.
+
+        Raises:
+            SearchError: the memory of the GPU is too small for it.
         """
         self.supernet.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(index) if rate is None else rate
         inputs, targets = batch or self.problem.training.batch(index)
         self.optimizer.zero_grad(set_to_none=True)
-        for loss in losses:
-            (loss(inputs, targets) / len(losses)).backward()
+        try:
+            for loss in losses:
+                (loss(inputs, targets) / len(losses)).backward()
+        except torch.OutOfMemoryError:
+            problem = f"there is too little memory on {inputs.device} for a step"
+            advice = "allowed: a smaller batch, or supernet.recompute = true"
+            raise SearchError(f"supernet.batch: {len(inputs)}; {problem}; {advice}") from None
         nn.utils.clip_grad_norm_(self.supernet.parameters(), self.recipe.clip)
         self.optimizer.step()
 

@@ -171,8 +171,11 @@ def _restore(session: Session, tensors: dict[str, torch.Tensor]) -> None:
         index, _, key = name.partition(".")
         parameter = parameters[int(index)]
         # The layout of a buffer follows its weight, as the optimiser itself would have it; the
-        # count of steps, a single number, stays where the optimiser wants it: on the CPU.
-        like = torch.empty_like(parameter) if value.ndim else torch.empty(())
+        # count of steps, a single number, stays where the optimiser wants it: on the CPU, unless
+        # its steps are recorded.
+        recorded = session.optimizer.defaults.get("capturable", False)
+        place = parameter.device if recorded else torch.device("cpu")
+        like = torch.empty_like(parameter) if value.ndim else torch.empty((), device=place)
         session.optimizer.state[parameter][key] = like.copy_(value)
 
 

@@ -14,7 +14,9 @@ from typing import Final
 
 import torch
 
+from autospace.compute.cuda_graphs import make_graphs
 from autospace.compute.device import resolve_device
+from autospace.compute.execution import Execution
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
@@ -36,7 +38,7 @@ from autospace.training.folder import (
     load_session,
     save_session,
 )
-from autospace.training.session import Epoch, Session
+from autospace.training.session import PRECISIONS, Epoch, Session
 from autospace.training.settings import TrainConfig
 from autospace.training.short import Measured, measure
 
@@ -113,7 +115,7 @@ def train_architecture(
             raise
         folder.settle(prepared.architecture, prepared.data.digest)
         folder.save_data(record(prepared.data))
-        session = _session(prepared)
+        session = _session(prepared, observer)
         if folder.session.exists():
             load_session(folder.session, session)
         folder.mend_log(session.history)
@@ -177,7 +179,7 @@ def _change(given: Architecture, own: Architecture) -> list[str]:
     return [f"fitted to {images}, {classes}: MAdds {madds}, params {params}"]
 
 
-def _session(prepared: PreparedTraining) -> Session:
+def _session(prepared: PreparedTraining, observer: Observer) -> Session:
     config, device, norm = prepared.config, prepared.device, prepared.normaliser
     augment = Augment(config.augment.crop, config.augment.flip, config.augment.cutout)
     seed = derived_seed(config.seed, "batches")
@@ -185,7 +187,9 @@ def _session(prepared: PreparedTraining) -> Session:
     validation = None
     if prepared.validation is not None:
         validation = Batches(prepared.validation, EVALUATION_BATCH, 0, device, norm)
-    return Session(prepared.architecture, train, validation, config, device)
+    graphs = make_graphs(device, observer.message)
+    execution = Execution(device, PRECISIONS[config.training.precision], graphs)
+    return Session(prepared.architecture, train, validation, config, device, execution)
 
 
 def _train(session: Session, images: int, folder: TrainingFolder, observer: Observer) -> None:

@@ -96,7 +96,7 @@ class Mixing:
         if self.mixup or self.cutmix:
             targets = F.one_hot(labels, self.classes).to(images.dtype)
             count, device = len(images), images.device
-            partner = torch.from_numpy(rng.permutation(count)).to(device)
+            partner = torch.from_numpy(rng.permutation(count)).to(device, non_blocking=True)
             cut = self.cutmix > 0 and (not self.mixup or rng.random() < 0.5)
             alpha = self.cutmix if cut else self.mixup
             weight = rng.beta(alpha, alpha, count)
@@ -104,7 +104,7 @@ class Mixing:
                 boxes = _clipped(rng, 1 - weight, images)
                 images, targets = cutmix(images, targets, partner, boxes)
             else:
-                own = torch.from_numpy(weight.astype(np.float32)).to(device)
+                own = torch.from_numpy(weight.astype(np.float32)).to(device, non_blocking=True)
                 images, targets = mixup(images, targets, partner, own)
         if self.erasing:
             images = erased(images, _within(rng, self.erasing, images))
@@ -142,5 +142,5 @@ def _within(rng: np.random.Generator, probability: float, images: torch.Tensor) 
 def _boxes(
     top: np.ndarray, bottom: np.ndarray, left: np.ndarray, right: np.ndarray, device: torch.device
 ) -> Boxes:
-    edges = torch.from_numpy(np.stack([top, bottom, left, right])).to(device)
+    edges = torch.from_numpy(np.stack([top, bottom, left, right])).to(device, non_blocking=True)
     return Boxes(*edges)

@@ -8,11 +8,13 @@ trained.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from autospace.compute.execution import Execution
 from autospace.data.batches import Batches
 from autospace.networks.cells import recompute_cells
 from autospace.networks.network import Network, joined, placed
@@ -22,7 +24,7 @@ from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture
 from autospace.training.mixing import Mixing
 from autospace.training.settings import TrainConfig
-from autospace.training.short import make_scheduler, measure, optimizer_of, rate
+from autospace.training.short import make_scheduler, measure, optimizer_of, rate, set_rate
 from autospace.training.task import Classification
 
 
@@ -41,6 +43,11 @@ class Average:
     def __init__(self, network: Network, decay: float) -> None:
         self._decay = decay
         self.model = AveragedModel(network, use_buffers=True)
+        self._done = 0
+
+    def begin_at(self, update: int) -> None:
+        """Sets the number of updates that have been done; the model counts them too."""
+        self._done = update
 
     @property
     def network(self) -> Network:
@@ -51,10 +58,28 @@ class Average:
         return module
 
     def update(self, network: Network) -> None:
-        """Adds the current weights of the network to the average."""
-        done = int(self.model.n_averaged)
-        self.model.multi_avg_fn = get_ema_multi_avg_fn(decay_at(done, self._decay))
-        self.model.update_parameters(network)
+        """Adds the current weights of the network to the average.
+
+        As `AveragedModel.update_parameters`, which looks at its counter, and so waits for a GPU.
+        """
+        pairs = [
+            (ours, theirs.detach())
+            for ours, theirs in zip(_values(self.model.module), _values(network), strict=True)
+        ]
+        move = get_ema_multi_avg_fn(decay_at(self._done, self._decay))
+        for chosen in (True, False):
+            some = [pair for pair in pairs if pair[0].is_floating_point() == chosen]
+            averages, values = ([pair[side] for pair in some] for side in (0, 1))
+            if self._done and some:
+                move(averages, values, None)
+            elif some:
+                torch._foreach_copy_(averages, values)
+        self._done += 1
+        self.model.n_averaged += 1
+
+
+def _values(module: nn.Module) -> list[torch.Tensor]:
+    return [value.detach() for value in (*module.parameters(), *module.buffers())]
 
 
 Scales = Sequence[torch.Tensor | None]
@@ -70,23 +95,29 @@ def drop_probabilities(skeleton: Skeleton, probability: float) -> list[float]:
     ]
 
 
-def draw_scales(
+def draw_rows(
     probabilities: Sequence[float], images: int, seed: int, device: torch.device
-) -> Scales:
+) -> torch.Tensor:
     """Random factors of the cells' outputs: 0, or 1 / (1 - p), so that the mean stays the same.
 
-    The draws of a layer depend on the seed alone, whatever other layers do.
+    The draws of a layer depend on the seed alone, whatever other layers do. Returns a row for each
+    layer that drops anything, [layers, N], in one copy to the device that nothing waits for.
     """
-    scales: list[torch.Tensor | None] = []
+    rows = []
     for layer, probability in enumerate(probabilities):
-        if not probability:
-            scales.append(None)
-            continue
-        # Always of the CPU, so that the draws do not depend on the device.
-        generator = torch.Generator().manual_seed(derived_seed(seed, "layer", layer))
-        kept = torch.rand(images, generator=generator) >= probability
-        scales.append((kept / (1 - probability)).to(device))
-    return scales
+        if probability:
+            # Always of the CPU, so that the draws do not depend on the device.
+            generator = torch.Generator().manual_seed(derived_seed(seed, "layer", layer))
+            kept = torch.rand(images, generator=generator) >= probability
+            rows.append(kept / (1 - probability))
+    drawn = torch.stack(rows) if rows else torch.empty(0, images)
+    return drawn.to(device, non_blocking=True)
+
+
+def as_scales(probabilities: Sequence[float], rows: torch.Tensor) -> Scales:
+    """Rows of factors, shared out to the layers that drop anything."""
+    left = iter(rows)
+    return [next(left) if probability else None for probability in probabilities]
 
 
 def forward_dropped(network: Network, images: torch.Tensor, scales: Scales) -> torch.Tensor:
@@ -118,6 +149,9 @@ class Epoch:
     validation_accuracy: float | None = None
 
 
+PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
 class Session:
     """Trains one network, a step at a time; every step is a function of the seed and its number.
 
@@ -137,13 +171,17 @@ class Session:
         validation: Batches | None,
         config: TrainConfig,
         device: torch.device,
+        execution: Execution | None = None,
     ) -> None:
         self.config, self.device = config, device
+        self._execution = execution or Execution(device, PRECISIONS[config.training.precision])
         self._train, self._validation = train, validation
         self.network = new_network(architecture, config.seed, device)
         if config.training.recompute:
             recompute_cells(self.network)
-        self.optimizer = optimizer_of(self.network, config.optimizer)
+        self.optimizer = optimizer_of(self.network, config.optimizer, self._execution)
+        self._trained = [each for group in self.optimizer.param_groups for each in group["params"]]
+        self._learn = self._execution.replayed(self._learned)
         self._task = Classification(config.training.label_smoothing)
         decay = config.training.average
         self.average = Average(self.network, decay) if decay else None
@@ -162,8 +200,7 @@ class Session:
         """Sets the step that comes next; the schedule follows from it."""
         self.step = step
         options = self.config.optimizer
-        for group in self.optimizer.param_groups:
-            group["lr"] = options.learning_rate
+        set_rate(self.optimizer, options.learning_rate)
         self._scheduler = make_scheduler(
             self.optimizer,
             steps=self.steps,
@@ -171,6 +208,8 @@ class Session:
             final=options.final,
             start=step,
         )
+        if self.average is not None:
+            self.average.begin_at(step)
         self.network.train()
 
     @property
@@ -184,23 +223,38 @@ class Session:
         return self.step == (len(self.history) + 1) * len(self._train)
 
     def advance(self) -> None:
-        """Does the next step."""
+        """Does the next step.
+
+        Raises:
+            ConfigError: the memory of the GPU is too small for it.
+        """
         images, labels = self._train.batch(self.step)
         images, targets = self._mixing(images, labels, self._seed("mixing"))
-        precise = self.config.training.precision == "float32"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=not precise):
-            logits = self._forward(images)
+        rows = draw_rows(self._drop, len(images), self._seed("drop path"), self.device)
+        try:
+            loss = self._learn((images, targets, rows))
+        except torch.OutOfMemoryError:
+            problem = f"there is too little memory on {self.device} for a step"
+            advice = "allowed: a smaller batch, or training.recompute = true"
+            raise ConfigError(f"training.batch: {len(images)}; {problem}; {advice}") from None
+        self._scheduler.step()
+        if self.average is not None:
+            self.average.update(self.network)
+        self._watch(loss)
+        self.step += 1
+
+    def _learned(self, given: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """One step of the weights; it may be recorded, so what changes is in the argument."""
+        images, targets, rows = given
+        with self._execution.autocast():
+            logits = self._forward(images, rows)
         loss = self._task.loss(logits, targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.config.optimizer.clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimizer.clip)
+            nn.utils.clip_grad_norm_(self._trained, self.config.optimizer.clip)
         self.optimizer.step()
-        self._scheduler.step()
-        if self.average is not None:
-            self.average.update(self.network)
-        self._watch(loss.detach())
-        self.step += 1
+        return loss.detach()
 
     def close_epoch(self) -> Epoch:
         """Makes the record of the epoch whose last step was just done.
@@ -250,12 +304,11 @@ class Session:
             network.load_state_dict(self.best)
         return network, best_of(self.history) if self.best else self.history[-1]
 
-    def _forward(self, images: torch.Tensor) -> torch.Tensor:
+    def _forward(self, images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         if not any(self._drop):
             logits: torch.Tensor = self.network(images)
             return logits
-        scales = draw_scales(self._drop, len(images), self._seed("drop path"), self.device)
-        return forward_dropped(self.network, images, scales)
+        return forward_dropped(self.network, images, as_scales(self._drop, rows))
 
     def _seed(self, purpose: str) -> int:
         return derived_seed(self.config.seed, purpose, self.step)
@@ -264,7 +317,7 @@ class Session:
         # Without looking at the number: that would make a GPU wait in every step.
         self.loss_sum += loss
         bad = ~torch.isfinite(loss) & (self._first_bad < 0)
-        self._first_bad = torch.where(bad, self.step, self._first_bad)
+        self._first_bad.masked_fill_(bad, self.step)
 
     def _diverged(self, step: int, what: str) -> ConfigError:
         rate = self.config.optimizer.learning_rate

@@ -90,14 +90,18 @@ def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
             group["lr"] = value
 
 
-def optimizer_of(network: nn.Module, options: OptimizerConfig) -> torch.optim.Optimizer:
+def optimizer_of(
+    network: nn.Module, options: OptimizerConfig, execution: Execution = PLAIN
+) -> torch.optim.Optimizer:
     """The optimiser that the settings describe; its rate is the peak of the schedule."""
     groups = decay_groups(network, options.weight_decay)
-    if options.method == "adamw":
-        betas = (options.momentum, ADAM_SECOND_MOMENT)
+    if options.method == "sgd":
+        return sgd(groups, options.learning_rate, options.momentum, 0.0, execution)
+    betas = (options.momentum, ADAM_SECOND_MOMENT)
+    if not execution.records:
         return torch.optim.AdamW(groups, options.learning_rate, betas)
-    momentum = options.momentum
-    return torch.optim.SGD(groups, options.learning_rate, momentum=momentum, nesterov=momentum > 0)
+    held = torch.tensor(options.learning_rate, device=execution.device)
+    return torch.optim.AdamW(groups, held, betas, capturable=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +192,12 @@ class Measured:
 def measure(network: nn.Module, batches: Iterable[Batch], task: Task = CLASSIFICATION) -> Measured:
     """Accuracy and loss of a network in evaluation mode."""
     network.eval()
-    right, loss, images = 0, 0.0, 0
+    # Added up where the images are and looked at once: a look is a wait for a GPU.
+    sums, images = [], 0
     for inputs, labels in batches:
         logits = network(inputs)
-        right += int(task.right(logits, labels).sum())
-        loss += float(task.loss(logits, labels, "sum"))
+        found = (task.right(logits, labels).sum(), task.loss(logits, labels, "sum"))
+        sums.append(torch.stack([each.double() for each in found]))
         images += len(labels)
-    return Measured(right / images, loss / images, images)
+    right, loss = (sum(column) for column in zip(*torch.stack(sums).tolist(), strict=True))
+    return Measured(int(right) / images, loss / images, images)

@@ -1,7 +1,11 @@
 """benchmarks/gpu.sh: the whole of it on the CPU, what it does when time is up or a part fails."""
 
+import argparse
 import json
+import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +107,64 @@ def test_a_scorer_that_is_wrong_on_the_device_is_found(
     (row,) = steps.correctness(steps.SMOKE, torch.device("cpu"), ways).values()
     assert not row["right"]
     assert row["furthest"]["float32 against the CPU"] == 0
+
+
+def test_fitness_that_is_0_everywhere_is_not_divided_by(script: Any) -> None:
+    steps = script("gpu_steps")
+    assert steps._furthest([[0.0]], [[0.0]]) == 0
+    assert steps._furthest([[0.0, 0.0]], [[1.0, 0.0]]) > 1
+
+
+def test_a_part_alone_keeps_what_was_measured_of_the_others(script: Any, tmp_path: Path) -> None:
+    gpu = script("gpu")
+    path = tmp_path / "gpu.json"
+    whole = gpu.Report(path, {"smoke": True})
+    for name in ("card", "rounds"):
+        whole.part(name, lambda: 1)
+    alone = gpu.Report(path, {"smoke": True}, gpu.parts("rounds"))
+    for name in ("card", "rounds"):
+        alone.part(name, lambda: 2)
+    found = json.loads(path.read_text())
+    assert (found["card"], found["rounds"]) == (1, 2)
+    assert gpu.wrong(alone) == []
+    with pytest.raises(argparse.ArgumentTypeError, match=r"x: no such part; allowed: correctness"):
+        gpu.parts("card,x")
+
+
+def test_no_part_begins_when_the_time_is_up(
+    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = script("gpu")
+    monkeypatch.setattr(gpu, "TIME_LIMIT", -1.0)
+    report = gpu.Report(tmp_path / "gpu.json", {"smoke": True})
+    report.part("card", pytest.fail)
+    assert report.found["remarks"] == ["card: not measured, the time was up"]
+
+
+@pytest.mark.slow
+def test_it_runs_from_a_checkout_that_nothing_was_installed_in(tmp_path: Path) -> None:
+    bare, out = tmp_path / "bare", tmp_path / "gpu.json"
+    for name in ("autospace", "cli", "spaces", "benchmarks"):
+        leave = shutil.ignore_patterns("_native*", "__pycache__", "results")
+        shutil.copytree(ROOT / name, bare / name, ignore=leave)
+    shutil.copy(ROOT / "pyproject.toml", bare)
+    # An interpreter that sees the packages, but not the one that was installed from a checkout.
+    python = tmp_path / "python"
+    paths = Path(torch.__file__).parents[1]
+    base = sys._base_executable  # type: ignore[attr-defined]
+    python.write_text(
+        f'#!/bin/sh\nPYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{paths}" exec "{base}" -s "$@"\n'
+    )
+    python.chmod(0o755)
+    words = ["--smoke", "--only", "card", "--out", str(out)]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(bare / "benchmarks" / "gpu.sh"), *words],
+        env={**environment, "PYTHON": str(python)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(out.read_text())["card"]["launch_us"] > 0
+    assert "no kernels" not in done.stderr

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from autospace.compute import cuda_graphs as module
 from autospace.compute.cuda_graphs import NO_GRAPHS, PLAIN_CALLS, CudaRecorder, Graphs, make_graphs
-from autospace.compute.execution import PLAIN, Execution
+from autospace.compute.execution import PLAIN, Execution, Microbatches
 from autospace.data.batches import Batch
 from autospace.training.short import Recipe, set_rate, sgd, train
 from tests.evolution.recorder import TapeRecorder
@@ -230,6 +230,87 @@ def test_cuda_is_asked_for_streams_captures_and_replays_in_this_order(log: list[
     assert asked() == "side waits for current, in side, work, out side, current waits for side"
     replay, found = recorder.record(work)
     assert found == 3
+    assert asked() == captured.format("no pool", "work, ", "no pool")
+    again, _ = recorder.record(work)
     assert asked() == captured.format("its pool", "work, ", "its pool")
     replay()
     assert asked() == "replay"
+    # The pool lives as long as a recording in it; those that come later have one of their own.
+    del replay, again
+    recorder.record(work)
+    assert asked() == captured.format("no pool", "work, ", "no pool")
+
+
+def _small(capacity: int, words: str = "CUDNN_STATUS_ALLOC_FAILED") -> Any:
+    """A loss that runs out of memory where more images than these are recorded at a time."""
+
+    def loss(batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        if len(batch[0]) > capacity and TapeRecorder.recording:
+            raise RuntimeError(words)
+        return (batch[0] * batch[1]).mean()
+
+    return loss
+
+
+def test_a_recording_that_memory_is_too_small_for_is_made_in_parts() -> None:
+    said: list[str] = []
+    recorder = TapeRecorder()
+    weight = torch.ones(8, requires_grad=True)
+    execution = Execution(
+        graphs=Graphs(recorder, said.append), parts=Microbatches(said.append, lambda: False)
+    )
+    images = torch.arange(8.0)
+
+    def step(given: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        return execution.mean(_small(2), given)
+
+    replayed = execution.replayed(step)
+    found = [float(replayed((images + i, weight.detach()))) for i in range(6)]
+    assert found == pytest.approx([3.5 + i for i in range(6)])
+    assert recorder.recordings == 1
+    assert execution.records
+    assert [line.partition(";")[0].rpartition("into ")[2] for line in said] == [
+        "2 parts",
+        "4 parts",
+    ]
+
+
+def test_other_refusals_are_not_tried_in_parts() -> None:
+    said: list[str] = []
+    recorder = TapeRecorder()
+    execution = Execution(graphs=Graphs(recorder, said.append), parts=Microbatches(said.append))
+    step = partial(execution.mean, _small(2, "operation not permitted"))
+    replayed = execution.replayed(step)
+    for _ in range(5):
+        replayed((torch.ones(8), torch.ones(8)))
+    assert not execution.records
+    assert said == ["CUDA graphs are not used, which is slower: operation not permitted"]
+
+
+def test_recordings_are_given_back_before_batches_are_divided() -> None:
+    said: list[str] = []
+    recorder = TapeRecorder()
+    graphs = Graphs(recorder, said.append)
+    execution = Execution(graphs=graphs, parts=Microbatches(said.append, graphs.forget))
+
+    def add_one(given: list[torch.Tensor]) -> torch.Tensor:
+        return given[0] + 1
+
+    first = execution.replayed(add_one)
+    for _ in range(PLAIN_CALLS + 1):
+        first([torch.ones(4)])
+    tries = 0
+
+    def loss(batch: tuple[torch.Tensor]) -> torch.Tensor:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise torch.OutOfMemoryError("no room beside the recording")
+        return batch[0].mean()
+
+    assert float(execution.mean(loss, (torch.ones(8),))) == 1
+    assert (execution.parts.count, said, recorder.recordings) == (1, [], 1)
+    # The first step is called again, then recorded again.
+    for _ in range(PLAIN_CALLS + 1):
+        first([torch.ones(4)])
+    assert recorder.recordings == 2

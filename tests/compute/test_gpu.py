@@ -98,14 +98,18 @@ def test_recorded_steps_score_as_called_ones(
 
 
 @pytest.mark.parametrize("method", RECORDED)
-def test_recorded_steps_in_bfloat16_score_alike(
+def test_recorded_steps_in_bfloat16_score_as_called_ones(
     method: ScoringMethod, cells: list[list[Cell]]
 ) -> None:
     graphs = _graphs()
     found = _scored(method, _cuda(graphs, torch.bfloat16), cells)
     assert graphs.recorder is not None
-    expected = _scored(method, _cuda(), cells)
-    torch.testing.assert_close(found, expected, rtol=0.2, atol=0.05)
+    called = _scored(method, _cuda(precision=torch.bfloat16), cells)
+    torch.testing.assert_close(found, called, rtol=0.05, atol=0.005)
+    # Alpha of the mixture moves by Adam, whose steps know signs only: rounding may turn one.
+    if method != "mixture":
+        expected = _scored(method, _cuda(), cells)
+        torch.testing.assert_close(called, expected, rtol=0.2, atol=0.05)
 
 
 def test_recordings_of_one_device_do_not_disturb_each_other(cells: list[list[Cell]]) -> None:

@@ -1,6 +1,7 @@
 """Batches: purity, coverage, layout; the normaliser."""
 
 import json
+import weakref
 
 import pytest
 import torch
@@ -140,6 +141,62 @@ def test_a_batch_does_not_depend_on_the_device() -> None:
     )
     assert torch.allclose(cpu[0], cuda[0].cpu())
     assert torch.equal(cpu[1], cuda[1].cpu())
+
+
+def test_batches_of_one_split_share_its_pixels_for_as_long_as_there_are_any() -> None:
+    examples = numbered(8, 3)
+    one, other = (Batches(examples, size, 0, "cpu", IDENTITY) for size in (2, 4))
+    copy = Batches(Examples(examples.images.clone(), examples.labels), 2, 0, "cpu", IDENTITY)
+    place = one.packed()[0]["pixels"].data_ptr()
+    assert other.packed()[0]["pixels"].data_ptr() == place
+    assert copy.packed()[0]["pixels"].data_ptr() != place
+    gone = weakref.ref(one.packed()[0]["pixels"])
+    del one, other
+    assert gone() is None
+
+
+def _more_pixels_than(free: int, monkeypatch: pytest.MonkeyPatch) -> Examples:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
+    return Examples(torch.randint(0, 256, (8, 3, 6, 6), dtype=torch.uint8), torch.arange(8))
+
+
+@pytest.mark.gpu
+def test_images_that_would_fill_the_device_stay_on_the_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    examples = _more_pixels_than(1 << 40, monkeypatch)
+    words = (4, 0, "cuda", Normaliser.from_examples(examples), Augment(crop=2, cutout=2))
+    near = Batches(examples, *words)
+    assert near.packed()[0]["pixels"].device.type == "cuda"
+    large = _more_pixels_than(2 * examples.images.nbytes - 1, monkeypatch)
+    far = Batches(Examples(examples.images.clone(), examples.labels), *words)
+    assert large.images.shape == examples.images.shape
+    assert far.packed()[0]["pixels"].device.type == "cpu"
+    for one, other in (
+        *zip(near.batch(3), far.batch(3), strict=True),
+        *zip(*(next(each.evaluation_batches()) for each in (near, far)), strict=True),
+    ):
+        assert one.device == other.device
+        assert torch.equal(one, other)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step in range(6):
+            far.batch(step)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_too_little_memory_for_the_images_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(tensor: torch.Tensor, *_: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 190 GiB\nmore")
+
+    examples = numbered(8, 3)
+    monkeypatch.setattr(torch.Tensor, "to", full)
+    with pytest.raises(DataError, match="too little memory on cpu for 8 images of 2x3") as caught:
+        Batches(examples, 2, 0, "cpu", IDENTITY)
+    assert "\n" not in str(caught.value)
 
 
 def test_batches_refuse_nonsense() -> None:

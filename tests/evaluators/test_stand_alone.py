@@ -70,7 +70,7 @@ def test_the_accuracy_of_a_measurement_is_a_share() -> None:
 def test_too_little_memory_is_said_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhausted(*_: object) -> None:
+    def exhausted(*_: object, **_options: object) -> None:
         raise torch.OutOfMemoryError("a page of numbers")
 
     monkeypatch.setattr("autospace.evaluators.stand_alone.train", exhausted)

@@ -55,7 +55,13 @@ class _Tape(TorchDispatchMode):
 
 
 class TapeRecorder:
-    """Counts what it is asked for; `refuse` makes the next recording break off half way."""
+    """Counts what it is asked for; `refuse` makes the next recording break off half way.
+
+    Attributes:
+        recording: whether one of them is recording.
+    """
+
+    recording = False
 
     def __init__(self, *, refuse: bool = False) -> None:
         self.runs, self.recordings, self.replays = 0, 0, 0
@@ -69,9 +75,13 @@ class TapeRecorder:
 
     def record(self, step: Callable[[], Found]) -> tuple[Callable[[], None], Found]:
         tape = _Tape()
-        with tape:
-            found = step()
-        tape.undo()
+        TapeRecorder.recording = True
+        try:
+            with tape:
+                found = step()
+        finally:
+            TapeRecorder.recording = False
+            tape.undo()
         if self.refuse:
             raise RuntimeError("operation not permitted when stream is capturing\nmore")
         self.recordings += 1

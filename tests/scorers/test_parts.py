@@ -177,3 +177,31 @@ def test_other_errors_are_not_taken_for_it() -> None:
 
 def _refusing(part: tuple[torch.Tensor], share: float) -> None:
     raise torch.OutOfMemoryError("no room")
+
+
+def test_a_new_round_takes_batches_whole_again_and_says_nothing_twice() -> None:
+    said: list[str] = []
+    parts = Microbatches(said.append)
+    seen: list[int] = []
+
+    def work(part: tuple[torch.Tensor], share: float) -> None:
+        seen.append(len(part[0]))
+        if len(part[0]) > 4:
+            raise torch.OutOfMemoryError("no room")
+
+    for _ in range(2):
+        parts.each(work, (torch.zeros(8, 1),), lambda: None)
+        parts.begin_again()
+    assert seen == [8, 4, 4, 8, 4, 4]
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("words", ["CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED"])
+def test_libraries_run_out_of_memory_in_their_own_words(words: str) -> None:
+    def work(part: tuple[torch.Tensor], share: float) -> None:
+        if len(part[0]) > 4:
+            raise RuntimeError(f"cuDNN error: {words} when calling cudnnCreate")
+
+    parts = Microbatches(lambda _: None)
+    parts.each(work, (torch.zeros(8, 1),), lambda: None)
+    assert parts.count == 2

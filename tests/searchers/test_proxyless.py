@@ -98,7 +98,7 @@ def test_an_alpha_step_over_two_paths_leaves_all_other_probabilities() -> None:
 def test_the_rescale_undoes_what_moves_both_alike() -> None:
     before = torch.tensor([0.3, -0.2, 0.9], dtype=torch.float64)
     alpha = before + torch.tensor([0.5, 0.0, 0.5], dtype=torch.float64)
-    keep_mass(alpha, before, (2, 0))
+    keep_mass(alpha, before, torch.tensor((2, 0)))
     assert torch.allclose(alpha, before, atol=1e-15)
 
 

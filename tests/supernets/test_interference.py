@@ -10,6 +10,7 @@ from autospace.spaces import Budget
 from autospace.spaces.choices import Choices, limits_of
 from autospace.supernets.interference import draw_pair, gradient_cosine, interference
 from autospace.supernets.shared_weights import SharedWeights
+from autospace.supernets.supernet import fix_scale
 from tests.searchers.problems import make_problem
 from tests.searchers.slopes import SMALL
 
@@ -84,3 +85,13 @@ def test_weights_and_statistics_stay_as_they_are(weights: SharedWeights) -> None
     assert interference([weights], 2) == interference([weights], 2)
     for name, value in weights.supernet.state_dict().items():
         assert torch.equal(value, before[name]), name
+
+
+def test_weights_that_a_method_fixes_are_left_out(weights: SharedWeights) -> None:
+    path, batch = (0, 0, 0), weights.problem.training.batch(0)
+    fix_scale(weights.supernet)
+    assert gradient_cosine(weights, path, path, batch) == pytest.approx(1, abs=1e-6)
+    for modules in weights.supernet.choices:
+        for module in modules:
+            module.requires_grad_(False)
+    assert gradient_cosine(weights, path, path, batch) is None

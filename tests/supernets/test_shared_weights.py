@@ -12,6 +12,7 @@ from autospace.networks.operations import ConvNorm
 from autospace.runs.state import load_state, save_state
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
+from autospace.spaces.choices import SearchError
 from autospace.supernets.path_training import Fair, MaddsUniform
 from autospace.supernets.shared_weights import PathEvaluator, SharedWeights, Uniform
 from tests.searchers.problems import make_problem
@@ -162,3 +163,11 @@ def test_paths_follow_from_seed_and_step_alone(problem: SearchProblem) -> None:
     again = [Uniform(weights).paths(7) for _ in range(2)]
     assert again[0] == again[1]
     assert again[0] == [problem.choices.draw(stream(problem.seed, "supernet path", 7))]
+
+
+def test_too_little_memory_for_a_step_is_said_in_a_line(problem: SearchProblem) -> None:
+    def full(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
+
+    with pytest.raises(SearchError, match=r"supernet.batch: \d+; .* memory on cpu .*; allowed: "):
+        SharedWeights(problem).step(0, [full])

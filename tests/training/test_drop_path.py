@@ -5,11 +5,21 @@ import torch
 
 from autospace.networks.network import Network
 from autospace.spaces import LayerSpec, Skeleton, Stem, mbconv
-from autospace.training.session import draw_scales, drop_probabilities, forward_dropped
+from autospace.training.session import (
+    Scales,
+    as_scales,
+    draw_rows,
+    drop_probabilities,
+    forward_dropped,
+)
 
 LAYERS = (LayerSpec(4), LayerSpec(6, 2), LayerSpec(6), LayerSpec(6))
 SKELETON = Skeleton("four", 1, 8, 3, Stem(4, 1), LAYERS)
 CPU = torch.device("cpu")
+
+
+def draw_scales(probabilities: list[float], images: int, seed: int, device: torch.device) -> Scales:
+    return as_scales(probabilities, draw_rows(probabilities, images, seed, device))
 
 
 def _network() -> Network:

@@ -165,3 +165,17 @@ def test_in_bfloat16_the_weights_stay_float32_and_still_learn(tmp_path: Path) ->
     assert some.history[-1].train_loss != exact.history[-1].train_loss
     assert some.history[-1].train_loss == pytest.approx(exact.history[-1].train_loss, abs=0.2)
     assert some.history[-1].train_loss < 0.8 * some.history[0].train_loss
+
+
+def test_too_little_memory_for_a_step_is_said_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = session(tmp_path, PLAIN)
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
+
+    monkeypatch.setattr(some.network, "forward", full)
+    with pytest.raises(ConfigError, match=r"training.batch: 8; .* memory on cpu .*; allowed: "):
+        some.advance()
+    assert some.step == 0

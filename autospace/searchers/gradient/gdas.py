@@ -22,6 +22,7 @@ from autospace.searchers.gradient.search import (
     GradientOptions,
     GradientSearch,
     Rows,
+    sent,
 )
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
@@ -87,6 +88,6 @@ class Gdas(GradientSearch):
 def relaxed(alphas: list[torch.Tensor], noise: Rows, temperature: float) -> list[torch.Tensor]:
     """Per layer softmax((log p + noise) / temperature), differentiable in alpha."""
     return [
-        ((alpha.log_softmax(0) + alpha.new_tensor(row)) / temperature).softmax(0)
-        for alpha, row in zip(alphas, noise, strict=True)
+        ((alpha.log_softmax(0) + row) / temperature).softmax(0)
+        for alpha, row in zip(alphas, sent(noise, alphas[0]), strict=True)
     ]

@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 
 from autospace.searchers.gradient.gates import gated_path
-from autospace.searchers.gradient.search import GradientOptions, GradientSearch, Rows
+from autospace.searchers.gradient.search import GradientOptions, GradientSearch, Rows, listed
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice
@@ -65,7 +65,7 @@ class Nasp(GradientSearch):
     @property
     def scores(self) -> Rows:
         """The continuous parameters."""
-        return [alpha.tolist() for alpha in self.alphas.values]
+        return listed(self.alphas.values)
 
     def alpha_step(self, index: int) -> None:
         """Moves the continuous parameters by the gradient at the discrete point."""

@@ -6,6 +6,7 @@ binary gates of a path (`gates.py`) and uses it in place of dL/dp_j (equation 4)
     dL/dalpha_i = sum_j dL/dg_j p_j (delta_ij - p_i)
 """
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -17,6 +18,7 @@ from autospace.searchers.gradient.search import (
     ExpectedCost,
     GradientOptions,
     GradientSearch,
+    sent,
 )
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
@@ -65,8 +67,9 @@ class Proxyless(GradientSearch):
         before = [value.detach().clone() for value in self.alphas.values]
         self.alphas.step(self.gradients(images, labels, path, pairs))
         if self._two:
-            for value, old, pair in zip(self.alphas.values, before, pairs, strict=True):
-                keep_mass(value, old, pair)
+            places = indices_of(pairs, self.alphas.values[0])
+            for value, old, place in zip(self.alphas.values, before, places, strict=True):
+                keep_mass(value, old, place)
 
     def gradients(
         self, images: torch.Tensor, labels: torch.Tensor, path: Choice, seen: tuple[Choice, ...]
@@ -76,9 +79,10 @@ class Proxyless(GradientSearch):
         Layers whose active candidate is Zero get None, as in the released code: its output is 0, so
         that the gates have nothing to be compared with.
         """
-        pairs = list(zip(self.alphas.values, seen, strict=True))
-        gates = [_renormalised(alpha, indices) for alpha, indices in pairs]
-        probabilities = [_moving(alpha, indices) for alpha, indices in pairs]
+        places = indices_of(seen, self.alphas.values[0])
+        pairs = list(zip(self.alphas.values, places, strict=True))
+        gates = [_renormalised(alpha, chosen) for alpha, chosen in pairs]
+        probabilities = [_moving(alpha, chosen) for alpha, chosen in pairs]
         supernet = self.weights.supernet
         with frozen(supernet):
             logits = gated_path(supernet, images, path, gates, seen)
@@ -91,21 +95,23 @@ class Proxyless(GradientSearch):
         return [None if skip else row for skip, row in zip(skipped, found, strict=True)]
 
 
+def indices_of(rows: Sequence[Choice], alpha: torch.Tensor) -> list[torch.Tensor]:
+    """Per layer the indices of some candidates, on alpha's device."""
+    return sent(rows, torch.empty(0, dtype=torch.int64, device=alpha.device))
+
+
 @torch.no_grad()
-def keep_mass(alpha: torch.Tensor, before: torch.Tensor, pair: Choice) -> None:
+def keep_mass(alpha: torch.Tensor, before: torch.Tensor, chosen: torch.Tensor) -> None:
     """Shifts the two moved alphas, in place, so that all others keep their probabilities."""
-    chosen = list(pair)
     alpha[chosen] -= alpha[chosen].logsumexp(0) - before[chosen].logsumexp(0)
 
 
-def _renormalised(alpha: torch.Tensor, indices: Choice) -> torch.Tensor:
+def _renormalised(alpha: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     """Probabilities [K] over some candidates only; 0 for all others."""
-    chosen = torch.tensor(indices, device=alpha.device)
     return torch.zeros_like(alpha).index_put((chosen,), alpha[chosen].softmax(0))
 
 
-def _moving(alpha: torch.Tensor, indices: Choice) -> torch.Tensor:
+def _moving(alpha: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     """softmax(alpha) [K], where only some entries depend on alpha; their sum is constant."""
-    chosen = torch.tensor(indices, device=alpha.device)
     p = alpha.detach().softmax(0)
     return p.index_put((chosen,), p[chosen].sum() * alpha[chosen].softmax(0))

@@ -13,6 +13,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import reduce
+from itertools import islice
 from operator import add
 from typing import Annotated, ClassVar, Final, Literal
 
@@ -31,6 +32,19 @@ from autospace.supernets.shared_weights import Loss, PathEvaluator, PathTraining
 Rows = list[list[float]]
 """Per layer, one number a candidate."""
 NOISE = 1e-3
+
+
+def listed(rows: Sequence[torch.Tensor]) -> Rows:
+    """The numbers of some tensors [K] of one type, in one copy: a copy is a wait for a GPU."""
+    values = iter(torch.cat([row.detach() for row in rows]).tolist())
+    return [list(islice(values, len(row))) for row in rows]
+
+
+def sent(rows: Sequence[Sequence[float]], like: torch.Tensor) -> list[torch.Tensor]:
+    """Rows of numbers as tensors of a type and device, in one copy that nothing waits for."""
+    values = torch.tensor([each for row in rows for each in row], dtype=like.dtype)
+    whole = values.to(like.device, non_blocking=True)
+    return list(whole.split([len(row) for row in rows]))
 
 
 class Alphas(Stateful):
@@ -67,7 +81,7 @@ class Alphas(Stateful):
     @property
     def log_probabilities(self) -> Rows:
         """Per layer log softmax(alpha)."""
-        return [value.detach().log_softmax(0).tolist() for value in self.values]
+        return listed([value.detach().log_softmax(0) for value in self.values])
 
     def step(self, gradients: Sequence[torch.Tensor | None]) -> None:
         """A step of Adam; layers without a gradient keep their alpha and Adam's averages."""

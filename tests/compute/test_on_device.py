@@ -1,0 +1,312 @@
+"""What has to hold on any CUDA device: nothing mixes devices, and nothing waits where it must not.
+
+Without a GPU, `test_host_device.py` runs these on the host device, which also counts.
+"""
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from autospace.compute.cuda_graphs import NO_GRAPHS, Graphs, make_graphs
+from autospace.compute.device import make_execution
+from autospace.compute.execution import Execution
+from autospace.data.batches import Augment, Batches, Normaliser
+from autospace.data.images import Images
+from autospace.evaluators import stand_alone
+from autospace.evaluators.make import make_evaluator
+from autospace.latency.timing import stopwatch_of
+from autospace.networks.network import Network, placed
+from autospace.scorers.context import ScoringContext, freeze
+from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.scorer import ScoringConfig, ScoringMethod
+from autospace.searchers.driver import METHODS, make_method, run_search
+from autospace.searchers.folder import SearchFolder
+from autospace.searchers.gradient.search import GradientSearch
+from autospace.spaces import mbconv
+from autospace.spaces.files.library import family_space
+from autospace.supernets.shared_weights import recalibrate
+from autospace.training.folder import TrainingFolder, load_session, save_session
+from autospace.training.full import train_architecture
+from autospace.training.session import Session
+from autospace.training.short import measure
+from tests.evaluators import setups
+from tests.scorers.conftest import SKELETON, examples
+from tests.searchers import problems
+from tests.searchers.test_every_method import QUICKER
+from tests.training import runs
+
+pytestmark = pytest.mark.gpu
+SLOW_SCORERS = [
+    pytest.param(method, marks=pytest.mark.slow) for method in SCORERS if method != "probe"
+]
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture
+def waits() -> Callable[[], int]:
+    """How often the host has waited so far; only the host device counts."""
+    if "AUTOSPACE_HOST_DEVICE" not in os.environ:
+        pytest.skip("only the host device counts")
+    count: Callable[[], int] = sys.modules["cuda"].waits
+    return count
+
+
+@contextmanager
+def _waiting_is_an_error() -> Iterator[None]:
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_the_device_keeps_apart_what_a_gpu_keeps_apart() -> None:
+    x = torch.ones(4, 3, device=CUDA)
+    assert (x * torch.tensor(2.0)).sum().item() == 24
+    assert F.mse_loss(x, 3 * x).item() == 4
+    with pytest.raises(RuntimeError, match="same device"):
+        x.add(torch.ones(4, 3))
+    with pytest.raises(RuntimeError, match="same device"):
+        F.cross_entropy(x, torch.zeros(4, dtype=torch.long))
+
+
+def test_waiting_is_an_error_where_it_is_forbidden() -> None:
+    x = torch.ones(3, device=CUDA)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        torch.ones(3).to(CUDA, non_blocking=True)
+        looks: list[Callable[[], object]] = [x.sum().item, x.cpu, x.nonzero]
+        for waiting in looks:
+            with pytest.raises(RuntimeError, match="synchronizing"):
+                waiting()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs a second device")
+def test_the_stopwatch_times_the_device_it_was_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+    record = torch.cuda.Event.record
+
+    def noted(event: torch.cuda.Event) -> None:
+        used.append(torch.cuda.current_device())
+        record(event)
+
+    monkeypatch.setattr(torch.cuda.Event, "record", noted)
+    seconds = stopwatch_of(torch.device("cuda", 1), 1).seconds(
+        lambda: used.append(torch.cuda.current_device()), 1
+    )
+    assert seconds >= 0
+    assert used == [1, 1, 1]
+    assert torch.cuda.current_device() == 0
+
+
+def test_a_network_is_placed_without_a_wait_per_weight() -> None:
+    torch.manual_seed(0)
+    network = Network(setups.SKELETON, [mbconv(3, 3)] * 2)
+    expected = {name: value.clone() for name, value in network.state_dict().items()}
+    with _waiting_is_an_error():
+        placed(network, CUDA)
+    for name, value in network.state_dict().items():
+        assert value.device.type == "cuda"
+        assert torch.equal(value.cpu(), expected[name])
+
+
+def _scoring(method: ScoringMethod, execution: Execution, **options: Any) -> ScoringContext:
+    torch.manual_seed(0)
+    device, norm = execution.device, Normaliser.from_examples(examples(64, 1))
+    return ScoringContext(
+        freeze(placed(Network(SKELETON, [mbconv(3, 1)] * 3), device)),
+        Batches(examples(64, 1), 8, 1, device, norm, Augment(crop=1, flip=True, cutout=2)),
+        Batches(examples(64, 2), 8, 2, device, norm),
+        ScoringConfig(method=method, batch=8, cost_weight=0.1, **options),
+        seed=5,
+        execution=execution,
+    )
+
+
+@pytest.mark.parametrize("graphs", [False, True])
+@pytest.mark.parametrize("method", [pytest.param("probe"), *SLOW_SCORERS])
+def test_no_step_of_a_scorer_waits_recorded_or_called(
+    method: ScoringMethod, graphs: bool, waits: Callable[[], int]
+) -> None:
+    steps = 8
+    execution = make_execution("float32", graphs, CUDA, pytest.fail)
+    seen: list[int] = []
+    context = _scoring(method, execution, steps=steps, validation_batches=2)
+    context = replace(context, tick=lambda done, total: seen.append(waits()))
+    make_scorer(context).score([[mbconv(5, 1)], [mbconv(3, 1)], [mbconv(3, 3)]], 0)
+    # Optimisers and orders of images are made in the first step, results read after the last.
+    between = [after - before for before, after in pairwise(seen)][1 : steps - 1]
+    assert len(between) >= steps - 2
+    assert set(between) == {0}
+
+
+def test_recalibration_does_not_wait(tmp_path: Path) -> None:
+    images = setups.setup(tmp_path).images()
+    drawn = images.plain_batches(16, 0)
+    found = []
+    for device in ("cpu", "cuda"):
+        torch.manual_seed(0)
+        network = placed(Network(setups.SKELETON, [mbconv(3, 3)] * 2), device)
+        batches = [drawn.batch(step)[0].to(device) for step in range(3)]
+        with _waiting_is_an_error():
+            recalibrate([network], network, batches)
+        found.append(network.state_dict())
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name].cpu(), value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_measurement_is_looked_at_once(tmp_path: Path, waits: Callable[[], int]) -> None:
+    images = replace(setups.setup(tmp_path).images(), device=CUDA)
+    torch.manual_seed(0)
+    network = placed(Network(setups.SKELETON, [mbconv(3, 3)] * 2), CUDA)
+    batches = [images.batches(16, 0).batch(step) for step in range(3)]
+    before = waits()
+    measure(network, batches)
+    assert waits() - before == 1
+
+
+SEARCHES = {"darts": 0, "gdas": 2, "nasp": 2, "proxyless": 2}
+
+
+@pytest.mark.parametrize("method", SEARCHES)
+def test_a_search_step_waits_as_often_for_any_number_of_layers(
+    method: str, waits: Callable[[], int]
+) -> None:
+    options = {"warm_up": 0.0, "alpha_every": 1, "judgements": 1}
+    problem = problems.make_problem(method=method, device="cuda", options=options)
+    problem = replace(problem, halves=replace(problem.images, device=CUDA))
+    search = make_method(problem)
+    assert isinstance(search, GradientSearch)
+    search.step(0)
+    before = waits()
+    search.step(1)
+    # What path is drawn depends on alpha: once for the weights and once for alpha.
+    assert waits() - before == SEARCHES[method]
+
+
+def _session(folder: Path, graphs: Graphs, device: torch.device = CUDA, **more: Any) -> Session:
+    config = runs.config({"training": {"keep": "last"}, **more})
+    data = setups.setup(folder).images()
+    found = Images(**{**vars(data), "device": device})
+    architecture = replace(
+        runs.architecture(folder),
+        skeleton=runs.architecture(folder).skeleton.fitted(in_channels=1, resolution=8, classes=3),
+    )
+    return Session(
+        architecture,
+        found.batches(8, 0),
+        None,
+        config,
+        device,
+        Execution(device, graphs=graphs),
+    )
+
+
+@pytest.mark.parametrize("method", ["sgd", "adamw"])
+def test_recorded_training_is_called_training_and_neither_waits(
+    method: str, tmp_path: Path
+) -> None:
+    found = []
+    recording = make_graphs(CUDA, pytest.fail)
+    for graphs in (NO_GRAPHS, recording):
+        session = _session(tmp_path, graphs, optimizer={"method": method})
+        for step in range(8):
+            if step == 2:  # in the first steps, optimisers and orders of images are made
+                torch.cuda.set_sync_debug_mode("error")
+            if step == 3:  # recording copies what it is given
+                torch.cuda.set_sync_debug_mode("default")
+            if step == 4:
+                torch.cuda.set_sync_debug_mode("error")
+            session.advance()
+        torch.cuda.set_sync_debug_mode("default")
+        session.check()
+        found.append((float(session.loss_sum), session.deployed.state_dict()))
+    assert recording.forget()  # there was one
+    (loss, plain), (again, recorded) = found
+    assert math.isclose(loss, again, rel_tol=1e-3)
+    for name, value in plain.items():
+        torch.testing.assert_close(recorded[name], value, rtol=0.05, atol=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["sgd", "adamw"])
+def test_a_recorded_training_goes_on_from_its_checkpoint(method: str, tmp_path: Path) -> None:
+    optimizer = {"method": method}
+    whole = _session(tmp_path, make_graphs(CUDA, pytest.fail), optimizer=optimizer)
+    for _ in range(7):
+        whole.advance()
+    save_session(tmp_path / "session", whole)
+    later = _session(tmp_path, make_graphs(CUDA, pytest.fail), optimizer=optimizer)
+    load_session(tmp_path / "session", later)
+    for session in (whole, later):
+        for _ in range(6):
+            session.advance()
+    for name, value in whole.deployed.state_dict().items():
+        torch.testing.assert_close(later.deployed.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_an_evaluation_is_recorded_and_counts_what_the_called_one_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = setups.setup(tmp_path, steps=6)
+    images = replace(setup.images(), device=CUDA)
+    recorded = make_evaluator(setup, images).evaluate(setups.architecture(0, 2), 1)
+    monkeypatch.setattr(stand_alone, "make_graphs", lambda *_: NO_GRAPHS)
+    called = make_evaluator(setup, images).evaluate(setups.architecture(0, 2), 1)
+    assert recorded.loss == pytest.approx(called.loss, rel=0.01)
+    assert recorded.score == pytest.approx(called.score, abs=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["train", "supernet", "naswot", "synflow"])
+def test_every_evaluator_agrees_with_the_cpu(method: str, tmp_path: Path) -> None:
+    found = []
+    for device in ("cpu", "cuda"):
+        folder = tmp_path / device
+        folder.mkdir()
+        setup = replace(setups.setup(folder, setups.space(), method=method, steps=6), device=device)
+        found.append(make_evaluator(setup, setup.images()).evaluate(setups.architecture(0, 2), 1))
+    assert found[1].score == pytest.approx(found[0].score, rel=0.1, abs=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_every_search_method_runs_to_its_end(method: str, tmp_path: Path) -> None:
+    settings = problems.settings(
+        method=method,
+        options=QUICKER.get(method, {}),
+        device="cuda",
+        supernet={"interference": int(method in ("darts", "spos"))},
+    )
+    folder = SearchFolder.create(tmp_path / "run", settings)
+    result = run_search(folder, family_space("mbconv", problems.SKELETON), runs.Watcher())
+    assert 0 <= result.accuracy <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_whole_training_runs_to_its_end(precision: str, tmp_path: Path) -> None:
+    config = runs.config({"device": "cuda", "training": {"precision": precision}})
+    folder = TrainingFolder.create(tmp_path / "run", config)
+    said: list[str] = []
+
+    class Heard(runs.Watcher):
+        def message(self, text: str) -> None:
+            said.append(text)
+
+    result = train_architecture(folder, Heard(), architecture=runs.architecture(tmp_path))
+    assert result.device == "cuda"
+    assert 0 <= result.test_accuracy <= 1
+    assert not [text for text in said if "CUDA graphs" in text]
