@@ -1,5 +1,6 @@
 """What a user gets: the wheel holds exactly our files, under one top-level name."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -85,7 +86,8 @@ def test_the_only_top_level_name_is_autospace(wheel: zipfile.ZipFile) -> None:
 def test_the_metadata_names_licence_command_and_version(wheel: zipfile.ZipFile) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     metadata = Parser().parsestr(_read(wheel, "METADATA"))
-    assert metadata["License-Expression"] == "Apache-2.0"
+    # The program; scikit-learn's file of digits; the digits themselves.
+    assert metadata["License-Expression"] == "Apache-2.0 AND BSD-3-Clause AND CC-BY-4.0"
     assert metadata["Version"] == project["version"]
     assert "autospace = autospace.cli.main:app" in _read(wheel, "entry_points.txt")
     assert "Apache License" in _read(wheel, "licenses/LICENSE")
@@ -93,6 +95,10 @@ def test_the_metadata_names_licence_command_and_version(wheel: zipfile.ZipFile) 
     for fact in ("NAS-Bench-Macro", "xiusu", "61a2bfc2", "Apache License", "changes"):
         assert fact in notice
     assert "autospace/evaluators/data/nasbench-macro.json" in wheel.namelist()
+    name = "autospace/data/readers/data/digits.csv.gz"
+    assert hashlib.sha256(wheel.read(name)).hexdigest() in notice
+    licence = _read(wheel, "licenses/autospace/data/readers/data/digits-license.txt")
+    assert "Redistributions in binary form must reproduce" in licence
 
 
 def test_the_representation_imports_from_the_wheel_alone(
