@@ -12,10 +12,10 @@ DEV := .venv/.installed-dev
 DOCS := .venv/.installed-docs
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 KERNELS := $(wildcard autospace/networks/kernels/*.c autospace/networks/kernels/*.h)
-PACKAGED := pyproject.toml README.md LICENSE autospace cli spaces
+PACKAGED := pyproject.toml setup.py MANIFEST.in README.md LICENSE NOTICE autospace cli spaces
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-slow test-clients check lint types format golden docs wheel clean
+.PHONY: help demo install test test-slow test-clients check lint types format golden docs wheel sdist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -61,11 +61,19 @@ docs: $(DOCS) ## build the documentation as a site: build/site/index.html
 
 # From a copy: setuptools would pack whatever an earlier build left in build/.
 wheel: $(DEV) ## build dist/*.whl
-	@rm -rf dist
+	@mkdir -p dist && rm -f dist/*.whl
 	@copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && cp -R $(PACKAGED) "$$copy" \
 	  && $(BIN)/python -m pip wheel --quiet --disable-pip-version-check \
 	       --no-deps --no-build-isolation --wheel-dir dist "$$copy"
-	@ls dist/*
+	@ls dist/*.whl
+
+# From a copy, likewise: an autospace.egg-info in the tree would name files that are gone.
+sdist: $(DEV) ## build dist/*.tar.gz, with tests and documentation
+	@mkdir -p dist && rm -f dist/*.tar.gz
+	@copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && git ls-files -z | tar --null -T - -cf - | tar -xf - -C "$$copy" \
+	  && dist=$$PWD/dist && python=$$PWD/$(BIN)/python && cd "$$copy" \
+	  && $$python -c 'import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])' "$$dist" >/dev/null
+	@ls dist/*.tar.gz
 
 clean: ## remove what was built and cached; .venv and runs/ stay
 	rm -rf build dist *.egg-info .types .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
@@ -80,11 +88,11 @@ $(BIN)/pip:
 	  echo "error: $(PYTHON) comes without the venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
-$(RUNTIME): pyproject.toml constraints.txt $(KERNELS) | $(BIN)/pip
+$(RUNTIME): pyproject.toml setup.py constraints.txt $(KERNELS) | $(BIN)/pip
 	$(PIP_INSTALL) --editable .
 	@touch $@
 
-$(DEV): pyproject.toml constraints.txt $(KERNELS) | $(BIN)/pip
+$(DEV): pyproject.toml setup.py constraints.txt $(KERNELS) | $(BIN)/pip
 	$(PIP_INSTALL) --editable '.[dev]'
 	@touch $(RUNTIME) $@
 

@@ -59,7 +59,7 @@ class Rule(NamedTuple):
 
 KERNELS = "autospace.networks.kernels"
 KERNEL_READERS = ("autospace/networks/fused.py", "autospace/networks/kernels/")
-LIBRARY = ("autospace", "torch", "numpy", "pydantic", "PIL", "safetensors", "scipy", "sklearn")
+LIBRARY = ("autospace", "torch", "numpy", "pydantic", "PIL", "safetensors", "scipy")
 TEMPLATES = "autospace/exporters/templates/"
 ABOVE_TORCH_PARTS = ("autospace.cli", "autospace.exporters", "autospace.evolution.loop")
 # The first pattern that fits a path counts; in a pattern, * crosses folders.

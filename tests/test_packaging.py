@@ -1,9 +1,12 @@
 """What a user gets: the wheel holds exactly our files, under one top-level name."""
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tarfile
 import tomllib
 import zipfile
 from email.parser import Parser
@@ -35,11 +38,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def _build(copy: Path, environment: dict[str, str]) -> zipfile.ZipFile:
     """Built offline, from a copy: a build/ left in the tree would bring deleted files back."""
-    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "NOTICE"):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, copy)
     for folder in INSTALLED_UNDER:
         shutil.copytree(ROOT / folder, copy / folder, ignore=IGNORED)
+    return _wheel_of(copy, environment)
+
+
+def _wheel_of(copy: Path, environment: dict[str, str]) -> zipfile.ZipFile:
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]
     command += ["--no-build-isolation", "--wheel-dir", "dist", "."]
     whole = {**os.environ, **environment}
@@ -64,8 +71,60 @@ def test_the_wheel_holds_exactly_the_files_of_the_three_folders(wheel: zipfile.Z
     library = {name for name in packed if name.endswith(LIBRARIES)}
     assert packed - library == expected
     if shutil.which("cc"):
-        (name,) = library
-        assert name.startswith("autospace/networks/kernels/_native.")
+        assert library == {
+            f"autospace/networks/kernels/_native.{'pyd' if os.name == 'nt' else 'so'}"
+        }
+
+
+def test_the_wheel_fits_every_python_of_one_platform(wheel: zipfile.ZipFile) -> None:
+    metadata = Parser().parsestr(_read(wheel, "WHEEL"))
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    assert metadata["Tag"] == f"py3-none-{platform}"
+    assert metadata["Root-Is-Purelib"] == "false"
+    assert f"-py3-none-{platform}.whl" in str(wheel.filename)
+
+
+def test_the_library_asks_nothing_of_python(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    if shutil.which("cc") is None or shutil.which("nm") is None:
+        pytest.skip("needs a compiler and nm")
+    path = wheel.extract("autospace/networks/kernels/_native.so", tmp_path)
+    done = subprocess.run(["nm", "-D", path], capture_output=True, text=True, check=True)
+    names = [line.split()[-1] for line in done.stdout.splitlines()]
+    assert "has_avx2" in names
+    assert [name for name in names if name.startswith(("Py", "_Py"))] == []
+
+
+def test_the_source_distribution_holds_all_that_is_tracked(
+    wheel: zipfile.ZipFile, tmp_path: Path
+) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("needs a checkout")
+    tracked = {name for name in listed.stdout.splitlines() if (ROOT / name).is_file()}
+    source = tmp_path / "source"
+    for name in tracked:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, source / name)
+    code = "from setuptools import build_meta; print(build_meta.build_sdist('dist'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=source, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (built,) = (source / "dist").glob("*.tar.gz")
+    with tarfile.open(built) as archive:
+        members = [member.name for member in archive.getmembers() if member.isfile()]
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    packed = {name.partition("/")[2] for name in members}
+    assert tracked - packed == set()
+    # Beside what is tracked, only what the format asks for.
+    made = {name for name in packed - tracked if not name.startswith("autospace.egg-info/")}
+    assert made == {"PKG-INFO", "setup.cfg"}
+    # A wheel that is built from it, without a compiler to be quick, is the same as from a checkout.
+    (folder,) = (tmp_path / "unpacked").iterdir()
+    again = set(_wheel_of(folder, {"CC": "no-such-compiler"}).namelist())
+    assert again == {name for name in wheel.namelist() if not name.endswith(LIBRARIES)}
 
 
 def test_without_a_compiler_the_package_is_built_all_the_same(tmp_path: Path) -> None:
@@ -85,7 +144,8 @@ def test_the_only_top_level_name_is_autospace(wheel: zipfile.ZipFile) -> None:
 def test_the_metadata_names_licence_command_and_version(wheel: zipfile.ZipFile) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     metadata = Parser().parsestr(_read(wheel, "METADATA"))
-    assert metadata["License-Expression"] == "Apache-2.0"
+    # The program; scikit-learn's file of digits; the digits themselves.
+    assert metadata["License-Expression"] == "Apache-2.0 AND BSD-3-Clause AND CC-BY-4.0"
     assert metadata["Version"] == project["version"]
     assert "autospace = autospace.cli.main:app" in _read(wheel, "entry_points.txt")
     assert "Apache License" in _read(wheel, "licenses/LICENSE")
@@ -93,6 +153,10 @@ def test_the_metadata_names_licence_command_and_version(wheel: zipfile.ZipFile) 
     for fact in ("NAS-Bench-Macro", "xiusu", "61a2bfc2", "Apache License", "changes"):
         assert fact in notice
     assert "autospace/evaluators/data/nasbench-macro.json" in wheel.namelist()
+    name = "autospace/data/readers/data/digits.csv.gz"
+    assert hashlib.sha256(wheel.read(name)).hexdigest() in notice
+    licence = _read(wheel, "licenses/autospace/data/readers/data/digits-license.txt")
+    assert "Redistributions in binary form must reproduce" in licence
 
 
 def test_the_representation_imports_from_the_wheel_alone(

@@ -9,13 +9,17 @@ same candidates, each at its own share of the default steps.
 On a CPU each side runs in its own process, because a process never returns its peak memory; the
 growth of the peak is what is measured. As a program, this module is that process:
 `python -m autospace.bench.speed ours|recomputed|plain quick|full cpu` writes bytes to stdout.
+
+Before it begins, the full suite says how long it will take: it times one small step of the plain
+path, of which the suite is a known multiple.
 """
 
 import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -25,7 +29,7 @@ import torch
 from autospace.bench.document import Entry
 from autospace.bench.plain_path import PlainSearch, PlainSupernet
 from autospace.bench.workload import (
-    FULL,
+    LARGE,
     MIDDLE,
     QUICK,
     REFERENCE,
@@ -50,17 +54,46 @@ GENERATION_SHARE: Final = 8
 """A measured generation has an eighth of the default steps and validation batches."""
 
 
-def speed(*, quick: bool, device: torch.device, on_message: Message) -> list[Entry]:
-    """The entries of the suite."""
-    step, generation, repeats = FULL, MIDDLE, FULL_STEP_REPEATS
+SMALL_STEP: Final = Size((16, 32, 64), 1, 32, 4, 8)
+"""The step that is timed to know how long the suite takes."""
+SUITE_STEPS: Final = 400
+"""Processor time of the full suite on a CPU over that of the small step on the plain path."""
+MOST_SECONDS: Final = 600
+
+
+def speed(*, quick: bool, device: torch.device, on_message: Message) -> Iterator[Entry]:
+    """The entries of the suite, each as soon as it is measured."""
+    step, generation, repeats = LARGE, MIDDLE, FULL_STEP_REPEATS
     if quick:
         step, generation, repeats = QUICK, QUICK, REPEATS
     with threads(1):
-        return [
-            search_step_ratio(step, repeats, device, on_message),
-            generation_ratio(generation, REPEATS, device, on_message),
-            *memory_ratios(device, on_message, quick=quick),
-        ]
+        if not quick and device.type == "cpu":
+            on_message(forecast(seconds_of_suite()))
+        yield search_step_ratio(step, repeats, device, on_message)
+        yield generation_ratio(generation, REPEATS, device, on_message)
+        yield from memory_ratios(device, on_message, quick=quick)
+
+
+def seconds_of_suite(clock: Clock = time.perf_counter) -> float:
+    """Time that the full suite will take on a CPU, other work on the machine included."""
+    device = torch.device("cpu")
+    search = _plain_search(SMALL_STEP, device)
+    batches = SameBatch(SMALL_STEP, device, channels_last=False)
+    # The first step loads libraries.
+    _, seconds = _plain_steps(search, batches, 2, clock)
+    return SUITE_STEPS * seconds
+
+
+def forecast(seconds: float) -> str:
+    """A message about how long the suite will take."""
+    minutes = max(1, round(seconds / 60))
+    about = f"speed: about {minutes} minute{'s' * (minutes > 1)}"
+    if seconds <= MOST_SECONDS:
+        return about
+    return (
+        f"{about}, more than the usual ten, because this machine is slow or busy; "
+        "Ctrl-C keeps what was measured, and --quick measures less"
+    )
 
 
 def search_step_ratio(
@@ -72,8 +105,7 @@ def search_step_ratio(
 ) -> Entry:
     """Plain time over ours for a whole search step; the first repeat only warms up."""
     clock = clock or clock_of(device)
-    choices = [[*cells, REFERENCE] for cells in size.cells]
-    search = PlainSearch(PlainSupernet(size.skeleton, choices).to(device))
+    search = _plain_search(size, device)
     batches = SameBatch(size, device, channels_last=False)
     ratios = []
     for repeat in range(repeats + 1):
@@ -153,6 +185,11 @@ def _counted(setting: ScoringContext) -> SameBatch:
     return setting.validation
 
 
+def _plain_search(size: Size, device: torch.device) -> PlainSearch:
+    choices = [[*cells, REFERENCE] for cells in size.cells]
+    return PlainSearch(PlainSupernet(size.skeleton, choices).to(device))
+
+
 def _plain_steps(search: PlainSearch, batches: SameBatch, count: int, clock: Clock) -> list[float]:
     batch = batches.batch(0)
     return [_timed(lambda: search.step(batch, batch), clock) for _ in range(count)]
@@ -224,8 +261,7 @@ def _work(side: str, size: Size, device: torch.device) -> None:
         options = ScoringConfig(method="mixture", steps=1, batch=size.batch, recompute=recompute)
         make_scorer(make_setting(size, options, device)).score(size.cells, 0)
         return
-    choices = [[*cells, REFERENCE] for cells in size.cells]
-    search = PlainSearch(PlainSupernet(size.skeleton, choices).to(device))
+    search = _plain_search(size, device)
     batch = SameBatch(size, device, channels_last=False).batch(0)
     for _ in range(2):
         search.step(batch, batch)
@@ -251,5 +287,5 @@ def memory_peak(device: torch.device) -> int:
 
 
 if __name__ == "__main__":
-    chosen = MEMORY_QUICK if sys.argv[2] == "quick" else FULL
+    chosen = MEMORY_QUICK if sys.argv[2] == "quick" else LARGE
     sys.stdout.write(f"{growth(sys.argv[1], chosen, torch.device(sys.argv[3]))}\n")

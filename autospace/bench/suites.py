@@ -6,7 +6,7 @@ without data; it counts a multiply-accumulate as two. Any difference is a defect
 or of a module.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -103,7 +103,7 @@ class Order:
         return Options(quick=self.quick, seeds=self.seeds, cifar10=self.data is not None)
 
 
-SUITES: dict[Suite, Callable[[Order, Message], list[Entry]]] = {
+SUITES: dict[Suite, Callable[[Order, Message], Iterable[Entry]]] = {
     "speed": lambda order, on_message: speed(
         quick=order.quick, device=order.device, on_message=on_message
     ),
@@ -116,8 +116,25 @@ SUITES: dict[Suite, Callable[[Order, Message], list[Entry]]] = {
 }
 
 
-def bench(suites: Sequence[Suite], order: Order, on_message: Message) -> Bench:
-    """Measures suites one after another; `on_message` receives what is being measured."""
+def bench(
+    suites: Sequence[Suite],
+    order: Order,
+    on_message: Message,
+    on_found: Callable[[Bench], None] = lambda found: None,
+) -> Bench:
+    """Measures suites one after another.
+
+    Args:
+        suites: their names.
+        order: how to measure.
+        on_message: receives what is being measured.
+        on_found: receives all that is measured so far, whenever there is more of it; it may keep
+            it, because the work may be stopped at any time.
+    """
     machine = this_machine(order.device)
-    entries = [entry for name in suites for entry in SUITES[name](order, on_message)]
-    return Bench(machine=machine, versions=versions(), options=order.options, entries=entries)
+    found = Bench(machine=machine, versions=versions(), options=order.options, entries=[])
+    for name in suites:
+        for entry in SUITES[name](order, on_message):
+            found = found.model_copy(update={"entries": [*found.entries, entry]})
+            on_found(found)
+    return found

@@ -5,7 +5,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 import torch
 
-from autospace.compute.execution import Execution
+from autospace.compute.execution import Execution, widened
 from autospace.data.batches import Batch, BatchSource
 from autospace.networks.network import Network
 
@@ -23,6 +23,12 @@ class LayerTrace(NamedTuple):
     x: torch.Tensor
     y: torch.Tensor
     g: torch.Tensor
+
+    @property
+    def size(self) -> torch.Tensor:
+        """Root mean square of y, a scalar; that of x if the layer is skipped, so that y is 0."""
+        y, x = (widened(each).square().mean().sqrt() for each in (self.y, self.x))
+        return torch.where(y > 0, y, x)
 
 
 Seen = TypeVar("Seen", bound=LayerInput | LayerTrace)

@@ -101,6 +101,9 @@ class Network(nn.Module):
         inputs, outputs = [], []
         for shape, cell in self.stages():
             y = cell(x)
+            if torch.is_grad_enabled() and not y.requires_grad:
+                # A skipped layer is zero whatever its input, but the loss has a slope there.
+                y.requires_grad_()
             inputs.append(x)
             outputs.append(y)
             x = joined(shape, x, y)

@@ -34,15 +34,21 @@ class LocalScorer(IndependentScorer[LayerTrace]):
     def __init__(self, setting: ScoringContext) -> None:
         super().__init__(setting, partial(layer_traces, setting.task.loss))
         first = self._training.at(PROBE_STEP, range(len(setting.reference.skeleton.layers)))
-        self._rho = [setting.options.rho * _rms(t.g) / _rms(t.y) for t in first]
-        self._scale = [_rms(t.y) ** 2 for t in first]
+        sizes = [_positive(t.size) for t in first]
+        slopes = [_positive(widened(t.g).square().mean().sqrt()) for t in first]
+        pairs = zip(slopes, sizes, strict=True)
+        self._rho = [setting.options.rho * slope / size for slope, size in pairs]
+        self._scale = [size**2 for size in sizes]
 
     def learner(self, layer: int, cell: Cell, repeat: int) -> nn.Module:
         """The cell."""
         return self.setting.candidate(layer, cell, repeat)
 
     def objective(self, layer: int, learner: nn.Module, seen: LayerTrace) -> torch.Tensor:
-        """Q up to a constant, over rho * mean(y^2), so that one learning rate fits all layers."""
+        """Q up to a constant, over rho * mean(y^2), so that one learning rate fits all layers.
+
+        At a skipped layer, where y = 0, mean(x^2) stands for mean(y^2).
+        """
         target = widened(seen.y) - widened(seen.g) / self._rho[layer]
         error: torch.Tensor = (widened(learner(seen.x)) - target).square().mean()
         return error / self._scale[layer]
@@ -58,8 +64,8 @@ def local_model(seen: LayerTrace, output: torch.Tensor, rho: float) -> torch.Ten
     return (widened(seen.g) * change).sum() + 0.5 * rho * change.square().sum()
 
 
-def _rms(tensor: torch.Tensor) -> float:
-    return max(float(widened(tensor).square().mean().sqrt()), 1e-12)
+def _positive(size: torch.Tensor) -> float:
+    return max(float(size), 1e-12)
 
 
 class InPlaceScorer(IndependentScorer[LayerInput]):

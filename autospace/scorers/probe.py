@@ -140,7 +140,10 @@ def _log_params(cell: Cell, shape: LayerShape) -> float:
 
 
 def layer_sensitivities(context: ScoringContext) -> list[float]:
-    """Per layer of the reference, rms(y) rms(g) times the numbers in y of one image."""
+    """Per layer of the reference, rms(y) rms(g) times the numbers in y of one image.
+
+    At a skipped layer, where y = 0, rms(x) stands for rms(y).
+    """
     look = partial(layer_traces, context.task.loss)
     steps = Steps(context.reference, context.validation, look, context.execution, 0)
     layers = range(len(context.reference.skeleton.layers))
@@ -156,5 +159,4 @@ def layer_sensitivities(context: ScoringContext) -> list[float]:
 
 
 def _sensitivity(trace: LayerTrace) -> torch.Tensor:
-    y, g = widened(trace.y), widened(trace.g)
-    return y.square().mean().sqrt() * g.square().mean().sqrt() * trace.y[0].numel()
+    return trace.size * widened(trace.g).square().mean().sqrt() * trace.y[0].numel()

@@ -65,6 +65,7 @@ def bench(
     """Measure speed, search quality, statistics and costs.
 
     With --baseline, the exit code is 1 if anything became worse by more than noise and tolerance.
+    If it is stopped, --out has what was measured until then; the baseline stays as it was.
     """
     accepted = _tolerance(tolerance)
     if update and baseline is None:
@@ -84,24 +85,57 @@ def bench(
         before = read_bench(baseline)
         if not update:
             _check_comparable(baseline, before, order.options)
-    now = measured(names, order, message)
+    kept = _Kept(out, force=force)
+    try:
+        now = measured(names, order, message, kept)
+    except KeyboardInterrupt:
+        if kept.found is not None:
+            changes = _changes(before, kept.found, [], accepted)
+            _show(kept.found, changes, format_, compared=before is not None)
+            _tell_stopped(len(kept.found.entries), out)
+        raise
     changes = _changes(before, now, names, accepted)
-    if out is not None:
-        write_new(out, to_json(now), force=force)
     if junit is not None:
         from autospace.bench.baseline import junit as as_junit
 
         write_new(junit, as_junit(changes), force=force)
-    if format_ == "json":
-        data(to_json(now))
-    else:
-        _print(changes, compared=before is not None)
+    _show(now, changes, format_, compared=before is not None)
     if update and baseline is not None:
         write_new(baseline, to_json(now), force=True)
         message(f"wrote {baseline}")
         return
     if before is not None:
         _tell(before, now, changes)
+
+
+class _Kept:
+    """What is measured so far, in a file if there is one: whatever stops the command, it stays."""
+
+    def __init__(self, out: Path | None, *, force: bool) -> None:
+        self.found: Bench | None = None
+        self._out, self._force = out, force
+
+    def __call__(self, found: "Bench") -> None:
+        """Keeps it in place of what was kept before."""
+        from autospace.bench.document import to_json
+
+        if self._out is not None:
+            write_new(self._out, to_json(found), force=self._force or self.found is not None)
+        self.found = found
+
+
+def _tell_stopped(count: int, out: Path | None) -> None:
+    kept = f"; {out} has {'them' if count > 1 else 'it'}" if out is not None else ""
+    message(f"stopped after {count} measurement{'s' * (count > 1)}{kept}")
+
+
+def _show(found: "Bench", changes: "list[Change]", format_: Format, *, compared: bool) -> None:
+    from autospace.bench.document import to_json
+
+    if format_ == "json":
+        data(to_json(found))
+    else:
+        _print(changes, compared=compared)
 
 
 def _tell(before: "Bench", now: "Bench", changes: "list[Change]") -> None:

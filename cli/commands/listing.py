@@ -114,7 +114,7 @@ def init(
 
 
 REQUIRED = ("torch", "numpy", "deap", "pydantic", "pillow", "safetensors", "typer", "rich")
-OPTIONAL = {"scikit-learn": "--data digits", "matplotlib": "plots of the benchmarks"}
+OPTIONAL = {"matplotlib": "plots of the benchmarks"}
 
 
 def doctor(format: Format = "table") -> None:

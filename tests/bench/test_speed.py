@@ -120,6 +120,40 @@ def test_the_real_paths_are_measured() -> None:
     assert all(line.startswith("speed: ") for line in said)
 
 
+def test_how_long_the_suite_takes_is_said_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    for name in ("search_step_ratio", "generation_ratio"):
+        monkeypatch.setattr(speed, name, lambda *_: said.append("measuring"))
+    monkeypatch.setattr(speed, "memory_ratios", lambda *_, quick: [])
+    monkeypatch.setattr(speed, "seconds_of_suite", lambda: 1500.0)
+    list(speed.speed(quick=False, device=CPU, on_message=said.append))
+    assert said[0].startswith("speed: about 25 minutes, more than the usual ten")
+    assert said[1:] == ["measuring", "measuring"]
+    said.clear()
+    list(speed.speed(quick=True, device=CPU, on_message=said.append))
+    assert said == ["measuring", "measuring"]
+
+
+@pytest.mark.parametrize(("seconds", "minutes"), [(20, "1 minute"), (590, "10 minutes")])
+def test_what_ends_in_time_needs_no_warning(seconds: float, minutes: str) -> None:
+    assert speed.forecast(seconds) == f"speed: about {minutes}"
+
+
+def test_the_time_of_the_suite_is_a_multiple_of_the_second_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hours, steps = Hours(), iter((50.0, 2.0))
+
+    def step(self: object, training: Batch, validation: Batch) -> None:
+        del self, training, validation
+        hours.now += next(steps)
+
+    monkeypatch.setattr(PlainSearch, "step", step)
+    assert speed.seconds_of_suite(hours) == pytest.approx(2.0 * speed.SUITE_STEPS)
+
+
 @pytest.mark.slow
 def test_more_images_take_more_memory_on_both_sides() -> None:
     sizes = [Size((16,), 1, 32, 2, batch) for batch in (8, 64)]

@@ -1,7 +1,7 @@
 """`autospace bench`, with suites that measure nothing: files, tables and exit codes."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -189,13 +189,68 @@ def test_only_like_is_compared_with_like(run: Run, values: Values, baseline: Pat
     assert run("bench", "--baseline", baseline, "--data", "cifar10:elsewhere").code == 2
 
 
-def test_ctrl_c_writes_nothing(
+def interrupted(*_: object) -> list[Entry]:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_before_the_first_measurement_writes_nothing(
     run: Run, values: Values, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> list[Entry]:
+    monkeypatch.setitem(suites.SUITES, "speed", interrupted)
+    path = tmp_path / "out.json"
+    ran = run("bench", "--out", path)
+    assert (ran.code, ran.out) == (130, "")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_ctrl_c_keeps_what_was_measured(
+    run: Run,
+    values: Values,
+    baseline: Path,
+    force: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(suites.SUITES, "ranking", interrupted)
+    path, before = tmp_path / "out.json", baseline.read_bytes()
+    values["speed"] = 1.0  # a regression, but an unfinished run is no verdict
+    ran = run("bench", "--out", path, "--baseline", baseline, "--update", *force)
+    assert ran.code == 130
+    assert f"stopped after 2 measurements; {path} has them" in ran.err
+    assert "Traceback" not in ran.err
+    bench = Bench.model_validate_json(path.read_text())
+    assert [each.name for each in bench.entries] == ["speed/metric", "recovery/metric"]
+    assert baseline.read_bytes() == before
+    assert "recovery/metric" in ran.out
+    assert "cost/metric" not in ran.out
+    # What was kept is a document like any other.
+    assert run("bench", "--suite", "speed", "--baseline", path).code == 0
+
+
+def test_half_a_suite_is_kept_too_and_json_is_printed(
+    run: Run, values: Values, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(*_: object) -> Iterator[Entry]:
+        yield entry("first", 1.0, suite="speed", better="higher", spread=0.01)
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(suites.SUITES, "cost", interrupted)
-    path = tmp_path / "out.json"
-    assert run("bench", "--out", path).code == 130
-    assert not path.exists()
+    monkeypatch.setitem(suites.SUITES, "speed", half)
+    ran = run("bench", "--format", "json")
+    assert ran.code == 130
+    assert [each["metric"] for each in json.loads(ran.out)["entries"]] == ["first"]
+    assert "stopped after 1 measurement" in ran.err
+
+
+def test_a_kill_leaves_what_was_measured(
+    run: Run, values: Values, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = tmp_path / "out.json", list[bytes]()
+
+    def look(*_: object) -> list[Entry]:
+        seen.append(path.read_bytes())  # what a SIGKILL now would leave
+        return []
+
+    monkeypatch.setitem(suites.SUITES, "cost", look)
+    assert run("bench", "--out", path).code == 0
+    assert len(Bench.model_validate_json(seen[0]).entries) == 4

@@ -30,7 +30,6 @@ def _installed(name: str) -> None:
     reason = "make test-clients has it"
     pytest.importorskip(NEEDS[name], reason=reason)
     pytest.importorskip("torch", reason=reason)
-    pytest.importorskip("sklearn", reason=reason)
 
 
 def _check_winner(folder: Path) -> None:

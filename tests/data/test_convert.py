@@ -1,6 +1,10 @@
 """Channels and sizes of arrays against Pillow; digits; the real CIFAR-10 where there is one."""
 
+import gzip
+import hashlib
 import os
+import sys
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,9 @@ import torch
 from PIL import Image
 
 from autospace.data.batches import Batches, Normaliser
+from autospace.data.errors import DataError
 from autospace.data.load import load_data
+from autospace.data.readers import builtin
 from autospace.data.readers.convert import resize, to_channels
 from autospace.data.readers.folder_layout import ImageFile
 from autospace.data.readers.image_decoding import Shape, decode
@@ -61,6 +67,51 @@ def test_digits_are_embedded_and_fixed() -> None:
     assert int(counts.min()) >= 34
     assert int(counts.max()) <= 37
     assert load_data("digits", seed=5).digest == data.digest
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    theirs = pytest.importorskip("sklearn.datasets").load_digits()
+    ours = load_data("digits")
+    images = torch.cat([ours.train.images, ours.test.images])[:, 0].double() / (255 / 16)
+    labels = torch.cat([ours.train.labels, ours.test.labels])
+
+    def rows(images: object, labels: object) -> list[tuple[int, ...]]:
+        pixels = np.rint(np.asarray(images)).astype(int).reshape(-1, 64)
+        return sorted(map(tuple, np.column_stack([pixels, np.asarray(labels)]).tolist()))
+
+    assert rows(images, labels) == rows(theirs.images, theirs.target)
+
+
+def test_digits_never_change() -> None:
+    # Recorded when scikit-learn still read them: runs of that time can be resumed.
+    digest = "373e5111724d4b5fad2bbf09eda1c36b98976a8ff7765d8eaedcf16232e30858"
+    assert load_data("digits").digest == digest
+
+
+def test_digits_need_no_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    assert len(load_data("digits").train) == 1438
+
+
+def test_the_licence_of_the_digits_names_their_file_and_its_checksum() -> None:
+    folder = resources.files("autospace.data.readers") / "data"
+    found = hashlib.sha256((folder / "digits.csv.gz").read_bytes()).hexdigest()
+    text = (folder / "digits-license.txt").read_text("utf-8")
+    for fact in (found, "Creative Commons Attribution 4.0", "BSD 3-Clause License", "C. Kaynak"):
+        assert fact in text
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not gzip", gzip.compress(b"1,2,3\n")])
+def test_a_damaged_installation_is_one_line(
+    content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if content is not None:
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "digits.csv.gz").write_bytes(content)
+    monkeypatch.setattr(builtin.resources, "files", lambda package: tmp_path)
+    with pytest.raises(DataError, match=r"digits: .*digits\.csv\.gz.*install autospace again"):
+        load_data("digits")
 
 
 def test_digits_can_be_limited_resized_and_coloured() -> None:

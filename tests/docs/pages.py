@@ -13,7 +13,14 @@ FOLLOWED_CLIENTS = tuple(GUIDE / f"{name}.md" for name in ("configspace-neps", "
 FOLLOWED_NETWORKS = tuple(GUIDE / f"{name}.md" for name in ("onnxruntime", "pytorch"))
 FOLLOWED_PYTHON = GUIDE / "python.md"
 _FOLLOWED = (*FOLLOWED_CLIENTS, *FOLLOWED_NETWORKS, FOLLOWED_PYTHON)
-_FRONT = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md")
+_FRONT = (
+    "README.md",
+    "CHANGELOG.md",
+    "CODE_OF_CONDUCT.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "benchmarks/README.md",
+)
 ALL_PAGES = (*(ROOT / name for name in _FRONT), *sorted((ROOT / "docs").rglob("*.md")))
 # Pages whose fenced programs are examples.
 PAGES = tuple(path for path in ALL_PAGES if path not in _FOLLOWED)

@@ -109,7 +109,7 @@ def test_scoring_runs_where_no_number_can_be_read(
         return [0.0] * len(tensor)
 
     monkeypatch.setattr(torch.Tensor, "tolist", noted)
-    monkeypatch.setattr(local, "_rms", lambda _: 1.0)
+    monkeypatch.setattr(local, "_positive", lambda _: 1.0)
     drawn = examples(96, 0)
     batches = Batches(drawn, 16, 0, "meta", Normaliser.from_examples(drawn), Augment(1, True, 2))
     setting = make_setting(method, steps=1, validation_batches=1, cost_weight=0.1)

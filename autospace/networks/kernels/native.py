@@ -104,7 +104,9 @@ def described() -> str:
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    for suffix in EXTENSION_SUFFIXES:
+    # The plain suffix comes last in the list, and first here: setup.py gives it to the library. The
+    # others carry the tag of a Python version; earlier installations in a checkout have left them.
+    for suffix in reversed(EXTENSION_SUFFIXES):
         path = Path(__file__).with_name(f"_native{suffix}")
         if path.is_file():
             try:
