@@ -15,7 +15,6 @@ from PIL import Image
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.errors import DataError
 from autospace.data.load import load_data
-from autospace.data.readers import builtin
 from autospace.data.readers.convert import resize, to_channels
 from autospace.data.readers.folder_layout import ImageFile
 from autospace.data.readers.image_decoding import Shape, decode
@@ -109,7 +108,7 @@ def test_a_damaged_installation_is_one_line(
     if content is not None:
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "digits.csv.gz").write_bytes(content)
-    monkeypatch.setattr(builtin.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path)
     with pytest.raises(DataError, match=r"digits: .*digits\.csv\.gz.*install autospace again"):
         load_data("digits")
 
