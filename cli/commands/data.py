@@ -51,9 +51,10 @@ def data(
     format_: Format = "table",
     force: Overwrite = False,
 ) -> None:
-    """Show what is read of a source: classes, numbers, sizes, and what is skipped and why.
+    """Show what is read of a source of images.
 
-    The same lines begin every run. A contact sheet shows some images of every class.
+    That is its classes, their numbers of images, the sizes, and what is skipped and why. The same
+    lines begin every run. A contact sheet shows some images of every class.
     """
     from autospace.data.load import load_data
     from autospace.data.summary import lines_of, record

@@ -25,6 +25,10 @@ FEW = (
     "fitness is measured on 30 images only, so that chance has a large part in the result; 100 "
     "images or more are better"
 )
+READ = (
+    "synthetic:gratings: 60 training and 12 test images, 3 classes, 8x8 pixels, grey\n"
+    "classes (training+test): gratings-0 20+4, gratings-1 20+4, gratings-2 20+4\n"
+)
 
 
 @pytest.fixture
@@ -76,7 +80,7 @@ def test_a_space_is_learned_and_the_outcome_told(
     evolve: Callable[..., Ran], tiny: list[object], tmp_path: Path
 ) -> None:
     ran = evolve(*tiny, "--out", "run", "--progress", "none")
-    assert (ran.code, ran.err) == (0, f"{FEW}\n")
+    assert (ran.code, ran.err) == (0, f"{READ}{FEW}\n")
     assert f"  Note: {FEW}." in ran.out
     space = load(tmp_path / "work" / "run")
     assert f"Learned a space of 2 layers with 5 cells each: {space.size} architectures," in ran.out
@@ -265,7 +269,7 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
         assert (ran.code, ran.out) == (130, "")
         quoted = f"'{name}'" if " " in name else name
         assert ran.err == (
-            f"{FEW}\n"
+            f"{READ}{FEW}\n"
             "stopping after this step; press Ctrl-C again to stop at once\n"
             f"interrupted; nothing is lost: autospace evolve --resume {quoted}\n"
         )
@@ -314,6 +318,7 @@ def test_a_real_ctrl_c_in_a_real_process(tiny: list[object], tmp_path: Path, run
                 process.send_signal(signal.SIGINT)
     assert process.returncode == 130
     assert [each["text"] for each in events if each["event"] == "message"] == [
+        *READ.splitlines(),
         FEW,
         "stopping after this step; press Ctrl-C again to stop at once",
         f"interrupted; nothing is lost: autospace evolve --resume {tmp_path / 'run'}",

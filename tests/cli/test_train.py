@@ -27,6 +27,12 @@ Train = Callable[..., Ran]
 IMAGES = "synthetic:classes=3,train=60,test=12"
 
 
+READ = (
+    "synthetic:gratings: 60 training and 12 test images, 3 classes, 8x8 pixels, grey\n"
+    "classes (training+test): gratings-0 20+4, gratings-1 20+4, gratings-2 20+4\n"
+)
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> list[object]:
     """An architecture and options of a training of a fraction of a second."""
@@ -74,7 +80,7 @@ def test_a_network_is_trained_and_the_outcome_told(
     train: Train, tiny: list[object], tmp_path: Path
 ) -> None:
     ran = train(*tiny, "--progress", "none")
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (0, READ)
     run = tmp_path / "work/runs/train-reference@two-seed0"
     result = json.loads((run / "result.json").read_text())
     lines = ran.out.splitlines()
@@ -334,6 +340,7 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
     assert (ran.code, ran.out) == (130, "")
     quoted = f"'{name}'" if " " in name else name
     assert ran.err == (
+        f"{READ}"
         "stopping after this step; press Ctrl-C again to stop at once\n"
         f"interrupted; nothing is lost: autospace train --resume {quoted}\n"
     )
@@ -395,7 +402,8 @@ def test_a_diverging_training_is_one_line(train: Train, tiny: list[object], tmp_
         *("--set", "optimizer.weight_decay=10"),
     )
     assert (ran.code, ran.out) == (2, "")
-    (line,) = ran.err.splitlines()
+    assert ran.err.startswith(READ)
+    (line,) = ran.err.removeprefix(READ).splitlines()
     assert "not finite at step" in line
     assert "try a lower rate" in line
     assert not (tmp_path / "work/run/result.json").exists()
