@@ -33,6 +33,7 @@ from autospace.data.settings import PYTHON
 from autospace.progress import Observer, Silent
 from autospace.runs.errors import ConfigError
 from autospace.runs.folder import CONFIG, Folder
+from autospace.spaces.errors import offered
 from autospace.spaces.files.library import load_architecture
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture, Space
@@ -410,7 +411,7 @@ def export(
     from autospace.runs.files import write_atomically
 
     if to not in TARGETS:
-        raise ConfigError(f"to {to!r}: unknown target; allowed: {', '.join(TARGETS)}")
+        raise ConfigError(f"to {to!r}: unknown target; {offered(to, TARGETS)}")
     target = TARGETS[to]
     if weights is not None and not target.deployed:
         raise ConfigError(f"weights: files of {to} hold no weights; allowed: with onnx and pt2")

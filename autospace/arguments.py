@@ -12,7 +12,7 @@ from autospace.runs.errors import ConfigError
 from autospace.runs.folder import Folder
 from autospace.runs.settings import make_settings, read_config
 from autospace.spaces.checks import MAX_NAME
-from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.errors import SpaceError, offered, shown
 from autospace.spaces.files.codec import canonical_json, from_json
 from autospace.spaces.files.library import load, load_any, load_architecture
 from autospace.spaces.skeleton import Skeleton
@@ -254,8 +254,8 @@ def recipe_settings(
 
     if name is not None and name not in RECIPES:
         if not name.endswith(".toml"):
-            known = f"{', '.join(RECIPES)}, or a .toml file"
-            raise ConfigError(f"recipe {shown(name)}: unknown; allowed: {known}")
+            known = offered(name, RECIPES, f"{', '.join(RECIPES)}, or a .toml file")
+            raise ConfigError(f"recipe {shown(name)}: unknown; {known}")
         return read_config(Path(name), "train")
     section = settings.get("data")
     side = section.get("resolution") if isinstance(section, Mapping) else None

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from autospace.latency.parts import Part, part_names
 from autospace.spaces.checks import MAX_CHANNELS, MAX_CLASSES, MAX_RESOLUTION
-from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.errors import SpaceError, offered, shown
 from autospace.spaces.files.codec import canonical_json
 from autospace.spaces.files.reading import parse_json, read_text, validated
 
@@ -20,7 +20,7 @@ MOST_MS: Final = 10.0**6
 
 def _known(name: str) -> str:
     if name not in part_names():
-        raise ValueError(f"unknown part; allowed: {', '.join(part_names())}")
+        raise ValueError(f"unknown part; {offered(name, part_names())}")
     return name
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from autospace.cli.options import (
+    PRESETS,
     DataOrDigits,
     Device,
     LatencyTable,
@@ -23,6 +24,7 @@ from autospace.cli.options import (
     Text,
     check_resumed,
     check_workers,
+    choices,
     given,
     limit_or_word,
 )
@@ -30,25 +32,49 @@ from autospace.cli.output import InputError
 
 LIMIT_WORDS = ("none", "reference")
 LONGEST_MS = 1e6
+BY_PRESET = "by preset"
+SCORERS = ("probe", "calibrated", "local", "in-place", "gated", "mixture")
 
 Preset = Annotated[
     Text,
-    typer.Option(help="demo, cifar-small, cifar, imagenet-mobile or paper.", show_default=False),
+    typer.Option(help="A named set of settings.", show_default="none", **choices(*PRESETS)),
 ]
 SkeletonName = Annotated[
     Text, typer.Option(help="Built-in skeleton, or a .json or .toml file.", show_default="by data")
 ]
-Generations = Annotated[Number, typer.Option(help="Generations after the initial population.")]
-Population = Annotated[Number, typer.Option(help="Size of the population of each layer.")]
-Candidates = Annotated[Number, typer.Option(help="K: cells that each layer offers per round.")]
-Steps = Annotated[Number, typer.Option(help="Training steps per candidate.")]
-Keep = Annotated[Number, typer.Option(help="Evolved cells per layer of the learned space.")]
-ScorerName = Annotated[
-    Text, typer.Option(help="probe, calibrated, local, in-place, gated or mixture.")
+Generations = Annotated[
+    Number, typer.Option(help="Generations after the initial population.", show_default=BY_PRESET)
 ]
-Objectives = Annotated[Text, typer.Option(help="fitness, or fitness,madds (NSGA-II).")]
+Population = Annotated[
+    Number, typer.Option(help="Size of the population of each layer.", show_default=BY_PRESET)
+]
+Candidates = Annotated[
+    Number, typer.Option(help="K: cells that each layer offers per round.", show_default=BY_PRESET)
+]
+Steps = Annotated[
+    Number, typer.Option(help="Training steps per candidate.", show_default=BY_PRESET)
+]
+Keep = Annotated[
+    Number,
+    typer.Option(help="Evolved cells per layer of the learned space.", show_default=BY_PRESET),
+]
+ScorerName = Annotated[
+    Text,
+    typer.Option(
+        help="What measures the fitness of cells.", show_default=BY_PRESET, **choices(*SCORERS)
+    ),
+]
+Objectives = Annotated[
+    Text,
+    typer.Option(
+        help="What selection maximises; with MAdds by NSGA-II.",
+        show_default=BY_PRESET,
+        **choices("fitness", "fitness,madds"),
+    ),
+]
 ConfigFile = Annotated[
-    Path | None, typer.Option(help="TOML file of settings; autospace init writes one.")
+    Path | None,
+    typer.Option(help="TOML file of settings; autospace init writes one.", show_default="none"),
 ]
 
 

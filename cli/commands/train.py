@@ -16,6 +16,7 @@ from autospace.cli.options import (
     Settings,
     Text,
     check_resumed,
+    choices,
     given,
 )
 from autospace.cli.output import InputError, message
@@ -23,6 +24,7 @@ from autospace.cli.output import InputError, message
 if TYPE_CHECKING:
     from autospace.api import Trained
 
+BY_RECIPE = "by recipe"
 Source = Annotated[
     Text,
     typer.Argument(
@@ -37,13 +39,18 @@ SpaceName = Annotated[
 RecipeName = Annotated[
     Text,
     typer.Option(
-        help="digits, cifar-small, cifar or mobile; or a TOML file of settings.",
+        help="Settings of the training: a named recipe, or a TOML file.",
         show_default="by skeleton",
+        **choices("digits", "cifar-small", "cifar", "mobile", also="FILE"),
     ),
 ]
-Epochs = Annotated[Number, typer.Option(help="Passes over the training images.")]
-Batch = Annotated[Number, typer.Option(help="Images per step.")]
-Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
+Epochs = Annotated[
+    Number, typer.Option(help="Passes over the training images.", show_default=BY_RECIPE)
+]
+Batch = Annotated[Number, typer.Option(help="Images per step.", show_default=BY_RECIPE)]
+Rate = Annotated[
+    float | None, typer.Option("--lr", help="Peak learning rate.", show_default=BY_RECIPE)
+]
 NoValidation = Annotated[
     bool, typer.Option("--no-validation", help="Train on all images, with no validation curve.")
 ]

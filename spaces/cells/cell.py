@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
 from autospace.spaces.cells.operations import OPERATIONS, unknown_operation
-from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.errors import SpaceError, offered, shown
 
 EXPANSIONS: Final = (1, 3, 6)
 MIXES: Final = ("sum", "gate", "se")
@@ -60,7 +60,7 @@ class Cell:
             _check_operation(f"operations[{index}]", name)
         for index, name in enumerate(self.mix):
             if name not in MIXES:
-                problem = f"unknown mix {shown(name)}; allowed: {', '.join(MIXES)}"
+                problem = f"unknown mix {shown(name)}; {offered(name, MIXES)}"
                 raise SpaceError(f"mix[{index}]", problem)
         if type(self.expansion) is not int or self.expansion not in EXPANSIONS:
             allowed = ", ".join(map(str, EXPANSIONS))
