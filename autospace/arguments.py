@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
 from autospace.data.settings import PYTHON
 from autospace.runs.errors import ConfigError
 from autospace.runs.folder import Folder
+from autospace.runs.images import images_of_runs
 from autospace.runs.settings import make_settings, read_config
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.errors import SpaceError, offered, shown
@@ -156,6 +157,33 @@ def data_of(data: "Data | None") -> "tuple[dict[str, Any], DataSet | None]":
     from autospace.data.readers.arrays import images
 
     return {"data": {"source": PYTHON}}, data if isinstance(data, DataSet) else images(data)
+
+
+def inherited(
+    kind: "type[BaseModel]", sources: Sequence[object], *layers: Settings
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The images of the runs behind some spaces, where no layer of settings names any.
+
+    Args:
+        kind: the section `data` of the new run.
+        sources: spaces and architectures; those that are no paths have no run.
+        layers: the settings of the new run.
+
+    Returns:
+        Settings that the layers override, and a remark for the user.
+    """
+    if _has_data(layers) or any(_has_table(layer) for layer in layers):
+        return {}, ()
+    named = [each for each in sources if isinstance(each, str | Path) and str(each)]
+    found, run = images_of_runs(named)
+    data = {name: value for name, value in found.items() if name in kind.model_fields}
+    remark = f"no images named: those of {run} are used, {data['source']}" if data else ""
+    return ({"data": data} if data else {}), ((remark,) if remark else ())
+
+
+def _has_table(layer: Settings) -> bool:
+    section = layer.get("evaluator")
+    return isinstance(section, Mapping) and section.get("table") is not None
 
 
 def _has_data(layers: Sequence[Settings]) -> bool:

@@ -93,18 +93,19 @@ class Program(TyperGroup):
         """The options `-h` and `--help` of the program itself."""
         return _without_pydantic(super().get_help_option(ctx))
 
-    def main(self, args: Any = None, *, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(self, *args: Any, **extra: Any) -> Any:
         """Runs the program; a wrong command line is one line on stderr, too."""
         output.loudness.reset()
+        standalone = extra.get("standalone_mode", True)
         try:
             with errors_reported():
-                code = super().main(args, standalone_mode=False, **extra)
+                code = super().main(*args, **{**extra, "standalone_mode": False})
         except typer.Exit as stopped:
             code = stopped.exit_code
         except USAGE_ERROR as error:
             _tell(error)
             code = BAD_INPUT
-        if standalone_mode:
+        if standalone:
             sys.exit(code if isinstance(code, int) else OK)
         return code
 

@@ -9,6 +9,7 @@ from autospace.cli.options import (
     PRESETS,
     DataOrDigits,
     Device,
+    Format,
     LatencyTable,
     MaxLatencyOrWord,
     MaxMaddsOrWord,
@@ -102,6 +103,7 @@ def evolve(
     settings: Settings = None,
     force: Replace = False,
     progress: Progress = "auto",
+    format_: Format = "table",
 ) -> None:
     """Learn a search space.
 
@@ -132,12 +134,23 @@ def evolve(
     )
     if resume is not None:
         others = any((options, preset, config, settings, out, force))
-        check_resumed(others=others, allowed="--device, --workers and --progress")
+        check_resumed(others=others, allowed="--device, --workers, --format and --progress")
     where = {"device": device, "out": out, "force": force, "resume": resume}
-    _run(progress, settings or [], options, preset=preset, config=config, workers=workers, **where)
+    _run(
+        progress,
+        settings or [],
+        options,
+        format_,
+        preset=preset,
+        config=config,
+        workers=workers,
+        **where,
+    )
 
 
-def _run(progress: str, settings: list[str], options: dict[str, Any], **arguments: Any) -> None:
+def _run(
+    progress: str, settings: list[str], options: dict[str, Any], format_: str, **arguments: Any
+) -> None:
     from autospace import api
     from autospace.cli.display.outcomes import print_evolve_outcome
     from autospace.cli.progress.parts import Rounds
@@ -147,7 +160,7 @@ def _run(progress: str, settings: list[str], options: dict[str, Any], **argument
     chosen = merged(parse_settings(settings), options)
     with running(progress, "evolve", Rounds()) as observer:
         found = api.evolve(settings=chosen, observer=observer, **arguments)
-    print_evolve_outcome(found.folder, found.space)
+    print_evolve_outcome(found.folder, found.space, format_)
 
 
 def _milliseconds(text: str | None) -> float | str | None:

@@ -7,6 +7,7 @@ import typer
 from autospace.cli.options import (
     Data,
     Device,
+    Format,
     Number,
     Progress,
     Replace,
@@ -76,6 +77,7 @@ def train(
     tensorboard: TensorBoard = False,
     progress: Progress = "auto",
     force: Replace = False,
+    format_: Format = "table",
 ) -> None:
     """Train one architecture from scratch.
 
@@ -103,7 +105,7 @@ def train(
     )
     if resume is not None:
         others = any((arch, space, out, recipe, settings, force, options))
-        allowed = "--device, --onnx, --tensorboard and --progress"
+        allowed = "--device, --onnx, --tensorboard, --format and --progress"
         check_resumed(others=others, allowed=allowed)
     elif not arch:
         problem = "name an architecture: a file, or a built-in such as reference@cifar"
@@ -111,7 +113,7 @@ def train(
     where = {"device": device, "out": out, "force": force, "resume": resume}
     named = {"architecture": arch, "space": space, "recipe": recipe}
     found = _run(progress, settings or [], options, board=tensorboard, **named, **where)
-    print_train_outcome(found.folder, found.result, onnx=onnx)
+    print_train_outcome(found.folder, found.result, onnx=onnx, format_=format_)
     if onnx:
         _write_onnx(found)
 
