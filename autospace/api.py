@@ -21,6 +21,7 @@ from autospace.arguments import (
     data_of,
     evolve_config,
     exportable,
+    inherited,
     opened,
     plain_name,
     present,
@@ -29,10 +30,12 @@ from autospace.arguments import (
     space_of,
     train_config,
 )
-from autospace.data.settings import PYTHON
+from autospace.data.settings import PYTHON, DataConfig
 from autospace.progress import Observer, Silent
 from autospace.runs.errors import ConfigError
 from autospace.runs.folder import CONFIG, Folder
+from autospace.runs.settings import merged
+from autospace.spaces.errors import offered
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.files.library import load_architecture
 from autospace.spaces.skeleton import Skeleton
@@ -212,7 +215,7 @@ def compare(
     Args:
         spaces: Two or more: values, files, run folders, `NAME@SKELETON`, `NAME@RUN` or
             `random@RUN`.
-        data: The images to train and measure on.
+        data: The images to train and measure on; by default those of the runs among the spaces.
         settings: Nested settings: `{"sampling": {"samples": 20}}`.
         seed: Equal seeds give equal results.
         device: `auto`, `cpu` or `cuda[:n]`.
@@ -236,17 +239,19 @@ def compare(
     from autospace.report import write_report
 
     source, passed = data_of(data)
+    remarks: tuple[str, ...] = ()
     if resume is not None:
         others = (spaces or None, settings or None, seed, out, force or None)
         folder = opened(ComparisonFolder, resume, data, others)
     else:
         given = (settings or {}, source, present(seed=seed, device=device))
-        chosen = compare_config(spaces, given)
+        own, remarks = inherited(DataConfig, spaces, *given)
+        chosen = compare_config(spaces, (own, *given))
         target = out or RUNS / f"compare-seed{chosen.seed}"
         folder = ComparisonFolder.create(Path(target), chosen, force=force)
     values = tuple(each if isinstance(each, Space) else None for each in spaces)
     if not folder.finished:
-        with _running(folder, "comparison", observer, any(values)) as listener:
+        with _running(folder, "comparison", observer, any(values), remarks) as listener:
             run_comparison(
                 folder, listener, device=device, workers=workers, spaces=values, images=passed
             )
@@ -272,8 +277,8 @@ def search(
 
     Args:
         space: A value, a file, a run folder, or a built-in as `NAME@SKELETON`.
-        data: The images. Weights are trained on one half of the train split, networks are evaluated
-            on the other.
+        data: The images; by default those of the run that `space` is from. Weights are trained on
+            one half of the train split, networks are evaluated on the other.
         method: As `autospace search --list` shows them.
         settings: Nested settings: `{"supernet": {"steps": 500}, "options": {"population": 50}}`.
         seed: Equal seeds give equal results.
@@ -296,16 +301,18 @@ def search(
 
     source, passed = data_of(data)
     value = None
+    remarks: tuple[str, ...] = ()
     if resume is not None:
         others = (space, method, settings or None, seed, out, force or None)
         folder = opened(SearchFolder, resume, data, others)
     else:
         given = (settings or {}, source, present(method=method, seed=seed, device=device))
-        chosen = configured(SearchConfig, *given)
+        own, remarks = inherited(DataConfig, [space], *given)
+        chosen = configured(SearchConfig, own, *given)
         value = space_of(space)
         target = out or RUNS / f"search-{chosen.method}-seed{chosen.seed}"
         folder = SearchFolder.create(Path(target), chosen, force=force, given=to_json(value))
-    with _running(folder, "search", observer) as listener:
+    with _running(folder, "search", observer, remarks=remarks) as listener:
         result = run_search(folder, value, listener, device, passed)
     best = load_architecture(folder.path / BEST)
     return Searched(folder.path, best, result.accuracy, result)
@@ -330,7 +337,8 @@ def train(
 
     Args:
         architecture: A value, a file, or a built-in such as `reference@cifar`.
-        data: The images. The test split is looked at once, at the end.
+        data: The images; by default those of the run that `architecture` or `space` is from. The
+            test split is looked at once, at the end.
         space: What the cell ids of a flat file refer to.
         recipe: `digits`, `cifar-small`, `cifar` or `mobile`, or a TOML file of settings; by default
             the recipe that goes with the skeleton.
@@ -351,9 +359,11 @@ def train(
     """
     from autospace.training.folder import WEIGHTS, TrainingFolder
     from autospace.training.full import train_architecture
+    from autospace.training.settings import ImagesConfig
 
     source, passed = data_of(data)
     value = None
+    remarks: tuple[str, ...] = ()
     if resume is not None:
         others = (architecture, space, recipe, settings or None, seed, out, force or None)
         folder = opened(TrainingFolder, resume, data, others)
@@ -361,10 +371,11 @@ def train(
         value = architecture_of(architecture, space)
         given = (settings or {}, source, present(seed=seed, device=device))
         base = recipe_settings(recipe, settings or {}, value)
-        chosen = train_config(architecture, base, given)
+        own, remarks = inherited(ImagesConfig, [architecture, space], base, *given)
+        chosen = train_config(architecture, merged(own, base), given)
         target = out or RUNS / f"train-{plain_name(chosen.architecture)}-seed{chosen.seed}"
         folder = TrainingFolder.create(Path(target), chosen, force=force, given=to_json(value))
-    with _running(folder, "training", observer) as listener:
+    with _running(folder, "training", observer, remarks=remarks) as listener:
         result = train_architecture(
             folder, listener, architecture=value, device=device, images=passed
         )
@@ -411,7 +422,7 @@ def export(
     from autospace.runs.files import write_atomically
 
     if to not in TARGETS:
-        raise ConfigError(f"to {to!r}: unknown target; allowed: {', '.join(TARGETS)}")
+        raise ConfigError(f"to {to!r}: unknown target; {offered(to, TARGETS)}")
     target = TARGETS[to]
     if weights is not None and not target.deployed:
         raise ConfigError(f"weights: files of {to} hold no weights; allowed: with onnx and pt2")
@@ -449,7 +460,11 @@ def _writable(out: Place) -> Iterator[None]:
 
 @contextmanager
 def _running(
-    folder: "Folder[Any]", kind: str, observer: Observer | None, has_values: bool = False
+    folder: "Folder[Any]",
+    kind: str,
+    observer: Observer | None,
+    has_values: bool = False,
+    remarks: Sequence[str] = (),
 ) -> Iterator[Observer]:
     """The observer of a run in progress; an interruption says what is left in the folder.
 
@@ -459,10 +474,13 @@ def _running(
         observer: receives the progress.
         has_values: whether a skeleton or spaces were passed as values. The folder holds them only
             once the run has begun, so that nothing can be resumed before.
+        remarks: for the user, before the run.
     """
     listener = observer or Silent()
     if folder.finished:
         listener.message(f"{folder.path}: the {kind} is finished already")
+    for remark in remarks:
+        listener.message(remark)
     try:
         yield listener
     except KeyboardInterrupt:

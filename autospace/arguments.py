@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
 from autospace.data.settings import PYTHON
 from autospace.runs.errors import ConfigError
 from autospace.runs.folder import Folder
+from autospace.runs.images import images_of_runs
 from autospace.runs.settings import make_settings, read_config
 from autospace.spaces.checks import MAX_NAME
-from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.errors import SpaceError, offered, shown
 from autospace.spaces.files.codec import canonical_json, from_json
 from autospace.spaces.files.library import load, load_any, load_architecture
 from autospace.spaces.skeleton import Skeleton
@@ -158,6 +159,33 @@ def data_of(data: "Data | None") -> "tuple[dict[str, Any], DataSet | None]":
     return {"data": {"source": PYTHON}}, data if isinstance(data, DataSet) else images(data)
 
 
+def inherited(
+    kind: "type[BaseModel]", sources: Sequence[object], *layers: Settings
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The images of the runs behind some spaces, where no layer of settings names any.
+
+    Args:
+        kind: the section `data` of the new run.
+        sources: spaces and architectures; those that are no paths have no run.
+        layers: the settings of the new run.
+
+    Returns:
+        Settings that the layers override, and a remark for the user.
+    """
+    if _has_data(layers) or any(_has_table(layer) for layer in layers):
+        return {}, ()
+    named = [each for each in sources if isinstance(each, str | Path) and str(each)]
+    found, run = images_of_runs(named)
+    data = {name: value for name, value in found.items() if name in kind.model_fields}
+    remark = f"no images named: those of {run} are used, {data['source']}" if data else ""
+    return ({"data": data} if data else {}), ((remark,) if remark else ())
+
+
+def _has_table(layer: Settings) -> bool:
+    section = layer.get("evaluator")
+    return isinstance(section, Mapping) and section.get("table") is not None
+
+
 def _has_data(layers: Sequence[Settings]) -> bool:
     sections = [layer.get("data") for layer in layers]
     return any("source" in section for section in sections if isinstance(section, Mapping))
@@ -254,8 +282,8 @@ def recipe_settings(
 
     if name is not None and name not in RECIPES:
         if not name.endswith(".toml"):
-            known = f"{', '.join(RECIPES)}, or a .toml file"
-            raise ConfigError(f"recipe {shown(name)}: unknown; allowed: {known}")
+            known = offered(name, RECIPES, f"{', '.join(RECIPES)}, or a .toml file")
+            raise ConfigError(f"recipe {shown(name)}: unknown; {known}")
         return read_config(Path(name), "train")
     section = settings.get("data")
     side = section.get("resolution") if isinstance(section, Mapping) else None

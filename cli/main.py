@@ -19,12 +19,11 @@ from autospace.cli.commands.search import search
 from autospace.cli.commands.show import show
 from autospace.cli.commands.train import train
 from autospace.cli.commands.validate import validate
-from autospace.cli.output import CommandGroup
+from autospace.cli.program import Command, Program
 
 app = typer.Typer(
-    cls=CommandGroup,
+    cls=Program,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -43,7 +42,11 @@ def main(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+            "-V",
+            "--version",
+            help="Print the version and exit.",
+            callback=_print_version,
+            is_eager=True,
         ),
     ] = False,
 ) -> None:
@@ -51,22 +54,22 @@ def main(
 
 
 # Help lists the commands in this order: the order of a project.
-app.command()(doctor)
-app.command()(init)
-app.command()(data)
-app.command()(evolve)
-app.command()(show)
-app.command()(diff)
-app.command()(sample)
-app.command()(validate)
-app.command()(compare)
-app.command()(search)
-app.command()(train)
-app.command()(export)
-app.command("import")(import_)
-app.command()(report)
-app.command()(plot)
-app.command()(bench)
-app.command()(profile)
-app.command()(spaces)
-app.command()(schema)
+app.command(cls=Command)(doctor)
+app.command(cls=Command)(init)
+app.command(cls=Command)(data)
+app.command(cls=Command)(evolve)
+app.command(cls=Command)(show)
+app.command(cls=Command)(diff)
+app.command(cls=Command)(sample)
+app.command(cls=Command)(validate)
+app.command(cls=Command)(compare)
+app.command(cls=Command)(search)
+app.command(cls=Command)(train)
+app.command(cls=Command)(export)
+app.command("import", cls=Command)(import_)
+app.command(cls=Command)(report)
+app.command(cls=Command)(plot)
+app.command(cls=Command)(bench)
+app.command(cls=Command)(profile)
+app.command(cls=Command)(spaces)
+app.command(cls=Command)(schema)

@@ -13,6 +13,22 @@ Text = str | None
 Number = int | None
 
 
+def choices(*names: str, also: str = "") -> dict[str, Any]:
+    """How an option shows the words that it takes: in the help, and to the shell's completion.
+
+    The library checks the value; tests compare its words with these.
+
+    Args:
+        names: the words.
+        also: what else it takes, such as `FILE`.
+    """
+    shown = [*names, also] if also else names
+    return {"metavar": f"<{'|'.join(shown)}>", "autocompletion": lambda: list(names)}
+
+
+PRESETS: Final = ("demo", "cifar-small", "cifar", "imagenet-mobile", "paper")
+
+
 def _images(default: str | bool) -> Any:
     return typer.Option(
         "--data",
@@ -42,9 +58,13 @@ def _workers(work: str, default: str, variable: str | None = None) -> Any:
     )
 
 
+def _device(default: str | bool) -> Any:
+    names = choices("auto", "cpu", "cuda", also="cuda:N")
+    return typer.Option("--device", help="Where to compute.", show_default=default, **names)
+
+
 _MADDS: Final = "MAdds of any architecture, such as 5M"
 _PARAMS: Final = "number of weights of any architecture"
-_DEVICE: Final = typer.Option("--device", help="auto, cpu or cuda[:n].")
 _LATENCY: Final = "milliseconds of any architecture, by --latency-table"
 
 # What a command works on.
@@ -99,15 +119,18 @@ Table = Annotated[
 ]
 
 # Where and how the work is done.
-Device = Annotated[Text, _DEVICE]
-DeviceName = Annotated[str, _DEVICE]
+Device = Annotated[Text, _device("auto")]
+DeviceName = Annotated[str, _device(True)]
 ScoringWorkers = Annotated[
     Number,
     _workers("train cells on a CPU", "as many as cores and memory allow", "AUTOSPACE_WORKERS"),
 ]
 EvaluationWorkers = Annotated[Number, _workers("evaluate networks", "one per core; 1 on a GPU")]
 Progress = Annotated[
-    str, typer.Option("--progress", help="auto, plain, json or none; written to stderr.")
+    str,
+    typer.Option(
+        "--progress", help="Progress on stderr.", **choices("auto", "plain", "json", "none")
+    ),
 ]
 
 # Where results go.

@@ -3,13 +3,13 @@
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.text import visible
@@ -43,29 +43,22 @@ class InputError(AutospaceError):
     """An option or argument that makes no sense together with what it refers to."""
 
 
-class CommandGroup(TyperGroup):
-    """Commands whose errors end as one line on stderr and an exit code, never as a traceback."""
+class Loudness:
+    """How much the command says on stderr; every start of the program begins with the default."""
 
-    def get_help_option(self, ctx: Any) -> Any:
-        """The option `--help` of the program itself."""
-        option = super().get_help_option(ctx)
-        if option is not None:
-            # With no value at all, Typer imports pydantic to make it a bool: a third of a start.
-            option.default = False
-        return option
+    def __init__(self) -> None:
+        self.quiet = self.verbose = False
 
-    def main(self, *args: Any, **options: Any) -> Any:
-        """The whole program, whatever streams it was given."""
-        _open_streams()
-        return super().main(*args, **options)
+    def reset(self) -> None:
+        """The default: progress, remarks and errors."""
+        self.quiet = self.verbose = False
 
-    def invoke(self, ctx: Any) -> Any:
-        """Runs the command that was named."""
-        with errors_reported():
-            result = super().invoke(ctx)
-            # Here, not at exit, so that a closed pipe is noticed where it is handled.
-            sys.stdout.flush()
-            return result
+    def set(self, level: int) -> None:
+        """1 for errors only, 2 for more than the default; the later of two counts."""
+        self.quiet, self.verbose = level == 1, level == 2
+
+
+loudness: Final = Loudness()
 
 
 @contextmanager
@@ -74,7 +67,7 @@ def errors_reported() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        message("interrupted")
+        complaint("interrupted")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         # The reader has seen enough. What is still buffered must not fail again at exit.
@@ -102,7 +95,7 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and is_out_of_memory(error)
 
 
-def _open_streams() -> None:
+def open_streams() -> None:
     """Gives a program that was started with closed streams (`>&-`) some that go nowhere.
 
     The first file that it opens would otherwise get their place, and all that is printed.
@@ -125,7 +118,13 @@ def data(text: str) -> None:
 
 
 def message(text: str) -> None:
-    """Writes one line that is not the result to stderr."""
+    """Writes one line that is not the result to stderr, unless `--quiet` forbids it."""
+    if not loudness.quiet:
+        complaint(text)
+
+
+def complaint(text: str) -> None:
+    """Writes one line to stderr that `--quiet` does not hide: an error, or a check that failed."""
     line = visible(text)
     encoding = sys.stderr.encoding or "ascii"
     print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
@@ -187,5 +186,7 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
 
 
 def _fail(text: str) -> None:
-    message(f"error: {text}")
+    if loudness.verbose:
+        traceback.print_exc()
+    complaint(f"error: {text}")
     raise typer.Exit(BAD_INPUT) from None

@@ -22,7 +22,7 @@ program and keeps its traceback. Each error is defined next to the code that rai
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -69,6 +69,25 @@ def located(path: str) -> Iterator[None]:
         yield
     except SpaceError as error:
         raise error.under(path) from None
+
+
+def offered(wrong: object, names: Iterable[str], words: str | None = None) -> str:
+    """What is allowed in place of a wrong name, after the one that was probably meant.
+
+    Args:
+        wrong: what was given.
+        names: all that are allowed.
+        words: how the message says what is allowed; by default the names.
+    """
+    from difflib import get_close_matches
+
+    listed = list(names)
+    plain = {name.lower(): name for name in listed}
+    text = wrong[:MAX_SHOWN].lower() if isinstance(wrong, str) else ""
+    meant = get_close_matches(text, plain, n=1, cutoff=0.65)
+    allowed = ", ".join(listed) if words is None else words
+    # The hint comes first: a long list may be cut at its end.
+    return f"did you mean {plain[meant[0]]}? Allowed: {allowed}" if meant else f"allowed: {allowed}"
 
 
 def shown(value: object) -> str:

@@ -24,7 +24,7 @@ from autospace.spaces.checks import (
     plain,
 )
 from autospace.spaces.cost import Budget, Range, fixed_cost, range_of_sums
-from autospace.spaces.errors import SpaceError, located, shown
+from autospace.spaces.errors import SpaceError, located, offered, shown
 from autospace.spaces.skeleton import Skeleton
 
 ORIGIN_KINDS: Final = ("reference", "random", "mutation", "crossover", "builtin", "imported")
@@ -279,8 +279,8 @@ class Space:
                 raise SpaceError(name, "missing layer: every layer needs a choice")
             choice = choices[name]
             if not isinstance(choice, str) or choice not in layer.by_id:
-                allowed = ", ".join(list(layer.by_id)[:12])
-                raise SpaceError(name, f"unknown cell {shown(choice)}; allowed: {allowed}")
+                allowed = offered(choice, layer.by_id, ", ".join(list(layer.by_id)[:12]))
+                raise SpaceError(name, f"unknown cell {shown(choice)}; {allowed}")
             picked.append(layer.by_id[choice])
         return Architecture(self.skeleton, tuple(picked))
 

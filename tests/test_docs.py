@@ -78,7 +78,11 @@ def _check_span(span: str) -> None:
     """A command named in passing: it exists, and so do its options."""
     words = shlex.split(span)[1:]
     command = PROGRAM if words[0].startswith("--") else PROGRAM.commands[words[0]]
-    unknown = {word for word in words if word.startswith("--")} - {"--help"} - _options(command)
+    unknown = (
+        {word for word in words if word.startswith("--")}
+        - {"--help", "--install-completion", "--show-completion"}
+        - _options(command)
+    )
     assert not unknown, span
 
 
@@ -140,9 +144,27 @@ def test_wrong_links_and_files_are_noticed() -> None:
 def test_every_option_is_documented(name: str) -> None:
     section = Page.of(CLI).section(name)
     documented = set(re.findall(r"^\| `(--[a-z-]+)` \|", section, re.MULTILINE))
-    assert documented - {"--progress"} == _options(PROGRAM.commands[name]) - {"--progress"}
+    elsewhere = {"--progress", "--quiet", "--verbose"}
+    assert documented - elsewhere == _options(PROGRAM.commands[name]) - elsewhere
     assert ("--progress" in section) == ("--progress" in _options(PROGRAM.commands[name]))
     assert list(Page(section).shell_lines("autospace")), "an example"
+
+
+def test_options_of_every_command_are_documented_once() -> None:
+    section = Page.of(CLI).section("Every command")
+    for name in ("-h", "--help", "-q", "--quiet", "-v", "--verbose", "-V", "--install-completion"):
+        assert f"`{name}`" in section
+
+
+def test_variables_in_the_reference_are_those_of_options() -> None:
+    known = {
+        variable
+        for command in PROGRAM.commands.values()
+        for option in command.params
+        for variable in option.envvar or ()
+    }
+    named = set(re.findall(r"AUTOSPACE_[A-Z_]+", CLI.read_text("utf-8")))
+    assert named - known == {"AUTOSPACE_NATIVE", "AUTOSPACE_COMMAND_OPTION"}
 
 
 @pytest.mark.parametrize("text", _examples("json"))

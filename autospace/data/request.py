@@ -11,6 +11,7 @@ from autospace.data.errors import LARGEST_SIDE, DataError
 from autospace.data.settings import GROUND, PYTHON, Aspect
 from autospace.data.splits import check_seed
 from autospace.progress import Tick, no_tick
+from autospace.spaces.errors import offered
 
 FORMS = {
     "digits": "digits",
@@ -99,8 +100,11 @@ def _options(text: str, rest: str) -> dict[str, str]:
 
 
 def _malformed(text: str, problem: str) -> DataError:
+    kind = text.partition(":")[0]
+    words = ", ".join(FORMS.values())
+    allowed = f"allowed: {words}" if kind in FORMS else offered(kind, FORMS, words)
     shown = text if len(text) <= 80 else f"{text[:77]}..."
-    return DataError(f"data {shown!r} {problem}; allowed: {', '.join(FORMS.values())}")
+    return DataError(f"data {shown!r} {problem}; {allowed}")
 
 
 _SECONDS_BETWEEN_TICKS = 0.1

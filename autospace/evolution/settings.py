@@ -11,7 +11,7 @@ from autospace.runs.errors import ConfigError
 from autospace.runs.settings import DEVICES, Precision, Section, make_settings, read_config
 from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces.cells.operations import DEFAULT_OPERATIONS, OPERATIONS, unknown_operation
-from autospace.spaces.errors import shown
+from autospace.spaces.errors import offered, shown
 from autospace.spaces.text import parse_count
 
 
@@ -291,5 +291,5 @@ def preset(name: str) -> dict[str, Any]:
         ConfigError: there is no preset of this name.
     """
     if name not in PRESETS:
-        raise ConfigError(f"preset {shown(name)}: unknown; allowed: {', '.join(PRESETS)}")
+        raise ConfigError(f"preset {shown(name)}: unknown; {offered(name, PRESETS)}")
     return PRESETS[name]

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from autospace.importers import autospace_iccv2021, client_results, graph_strings, network_file
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, Space, SpaceError
-from autospace.spaces.errors import shown
+from autospace.spaces.errors import offered, shown
 from autospace.spaces.files.foreign import Foreign, foreign, foreign_text
 from autospace.spaces.files.reading import parse_json
 
@@ -100,7 +100,7 @@ def import_text(name: str, text: str, target: Target) -> Space | Architecture:
         SpaceError: the format is unknown, or the text is not in it or cannot be expressed here.
     """
     if name not in FORMATS:
-        raise SpaceError("", f"unknown format {shown(name)}; allowed: {', '.join(FORMATS)}")
+        raise SpaceError("", f"unknown format {shown(name)}; {offered(name, FORMATS)}")
     # PowerShell and Notepad put a byte order mark before UTF-8.
     text = text.removeprefix("\ufeff")
     try:

@@ -24,7 +24,7 @@ from autospace.importers.python_literals import call_arguments, the_call
 from autospace.importers.target import Target, imported
 from autospace.spaces import Architecture, Candidate, Cell
 from autospace.spaces.cells.cell import MAX_NODES
-from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.errors import SpaceError, offered, shown
 
 INPUTS: Final = 2
 PREVIOUS: Final = 1
@@ -46,7 +46,7 @@ def read_darts_genotype(text: str, target: Target) -> Architecture:
         if key not in arguments:
             raise SpaceError(key, "missing key")
         if key not in known:
-            raise SpaceError(key, f"unknown key; allowed: {', '.join(known)}")
+            raise SpaceError(key, f"unknown key; {offered(key, known)}")
     skeleton = target.skeleton_or("cifar")
     candidates: dict[int, Candidate] = {}
     for stride, name in ((1, "normal"), (2, "reduce")):
@@ -91,8 +91,8 @@ def _edges(name: str, value: object) -> list[_Edge]:
         if not isinstance(operation, str) or type(source) is not int:
             raise SpaceError(path, f"{shown(pair)}; allowed: (operation, from)")
         if operation not in (*DARTS_EXPRESSIBLE, *SEPARABLE, *DARTS_DENSE):
-            allowed = ", ".join((*DARTS_EXPRESSIBLE, *SEPARABLE, *DARTS_DENSE))
-            raise SpaceError(path, f"unknown operation {shown(operation)}; allowed: {allowed}")
+            allowed = offered(operation, (*DARTS_EXPRESSIBLE, *SEPARABLE, *DARTS_DENSE))
+            raise SpaceError(path, f"unknown operation {shown(operation)}; {allowed}")
         if not 0 <= source < sources:
             raise SpaceError(path, f"from {shown(source)}; allowed: 0 to {sources - 1}")
         edges.append((operation, source))
@@ -193,6 +193,6 @@ def _edge(entry: str, source: int, node: int) -> tuple[int, int, str]:
         problem = f"{operation} is a dense convolution, but operations here are depthwise"
         raise SpaceError(path, f"{problem}; allowed: {', '.join(NASBENCH201_EXPRESSIBLE)}")
     if operation not in NASBENCH201_EXPRESSIBLE:
-        allowed = ", ".join((*NASBENCH201_EXPRESSIBLE, *NASBENCH201_DENSE))
-        raise SpaceError(path, f"unknown operation {shown(operation)}; allowed: {allowed}")
+        allowed = offered(operation, (*NASBENCH201_EXPRESSIBLE, *NASBENCH201_DENSE))
+        raise SpaceError(path, f"unknown operation {shown(operation)}; {allowed}")
     return source, node, operation

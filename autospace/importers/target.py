@@ -24,7 +24,7 @@ from autospace.spaces import (
 from autospace.spaces.cells.cell import MAX_EXPANSION
 from autospace.spaces.cells.mobile import SKIPPED
 from autospace.spaces.checks import check_integer
-from autospace.spaces.errors import join_path, shown
+from autospace.spaces.errors import join_path, offered, shown
 from autospace.spaces.files.library import NO_SPACE
 
 
@@ -154,5 +154,5 @@ class Fields:
             SpaceError: a key was not read; the message names the first one and the known keys.
         """
         for key in self._left:
-            known = ", ".join(dict.fromkeys(self._known))
-            raise SpaceError(self.at(key or '""'), f"unknown key; allowed: {known}")
+            known = offered(key, dict.fromkeys(self._known))
+            raise SpaceError(self.at(key or '""'), f"unknown key; {known}")

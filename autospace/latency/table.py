@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from autospace.latency.parts import Part, part_names
 from autospace.spaces.cells.cell import MAX_EXPANSION
 from autospace.spaces.checks import MAX_CHANNELS, MAX_CLASSES, MAX_RESOLUTION
-from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.errors import SpaceError, offered, shown
 from autospace.spaces.files.codec import canonical_json
 from autospace.spaces.files.reading import parse_json, read_text, validated
 from autospace.spaces.text import visible
@@ -25,7 +25,7 @@ NO_TABLE: Final = "no latency table; allowed: what autospace profile --out FILE 
 
 def _known(name: str) -> str:
     if name not in part_names():
-        raise ValueError(f"unknown part; allowed: {', '.join(part_names())}")
+        raise ValueError(f"unknown part; {offered(name, part_names())}")
     return name
 
 

@@ -19,7 +19,7 @@ from autospace.networks.network import Network
 from autospace.networks.weights import ARCHITECTURE, WeightsError, load_metadata, load_weights
 from autospace.runs.files import write_atomically
 from autospace.seeds import derived_seed
-from autospace.spaces.errors import AutospaceError, shown
+from autospace.spaces.errors import AutospaceError, offered, shown
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture
@@ -244,7 +244,7 @@ def deploy(
 
 def _format(target: str) -> _Format:
     if target not in _FORMATS:
-        raise DeployError(f"{shown(target)}: no such format; allowed: {', '.join(_FORMATS)}")
+        raise DeployError(f"{shown(target)}: no such format; {offered(target, _FORMATS)}")
     form = _FORMATS[target]
     missing = [name for name in form.packages if find_spec(name) is None]
     if missing:

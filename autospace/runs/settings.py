@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from autospace.runs.errors import ConfigError
-from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.errors import SpaceError, offered, shown
 from autospace.spaces.files.reading import parse_toml, read_text
 
 MOST_SETTINGS = 1000
@@ -144,7 +144,7 @@ def _message(kind: type[BaseModel], error: Any) -> str:
             place = _resolved(schema, place["properties"][part])
             section = getattr(section[part].annotation, "model_fields", {})
         elif error["type"] == "extra_forbidden":
-            known = f"unknown setting; allowed: {', '.join(section)}"
+            known = f"unknown setting; {offered(part, section)}"
             name = part if part.isidentifier() and len(part) <= 40 else shown(part)
             return f"{path}.{name}: {known}" if path else f"{name}: {known}"
         # What is left is which alternative of a union was tried; the user knows of none.
@@ -153,13 +153,20 @@ def _message(kind: type[BaseModel], error: Any) -> str:
         return f"{path}: {problem}" if path else problem
     given = error["input"]
     given = list(given) if isinstance(given, tuple) else given
-    return f"{path or 'configuration'}: {shown(given)}; allowed: {_allowed(place)}"
+    allowed = offered(given, _values(place), _allowed(place))
+    return f"{path or 'configuration'}: {shown(given)}; {allowed}"
 
 
 def _resolved(schema: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
     reference = place.get("$ref", "").rpartition("/")[2]
     resolved: dict[str, Any] = schema["$defs"][reference] if reference else place
     return resolved
+
+
+def _values(place: dict[str, Any]) -> list[str]:
+    """The words among which a part of the JSON Schema chooses."""
+    some = [place, *place.get("anyOf", ())]
+    return [str(word) for each in some for word in each.get("enum", [each.get("const")]) if word]
 
 
 def _allowed(place: dict[str, Any]) -> str:

@@ -43,7 +43,7 @@ from autospace.searchers.sampling.zero_cost import ZeroCost
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces.choices import Choices, SearchError, limits_of
 from autospace.spaces.cost import Budget
-from autospace.spaces.errors import shown
+from autospace.spaces.errors import offered, shown
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.space import Space
 from autospace.supernets.interference import InterferencePoint, interference
@@ -78,7 +78,7 @@ def make_method(problem: SearchProblem) -> SearchMethod:
     """
     name = problem.config.method
     if name not in METHODS:
-        raise SearchError(f"method {shown(name)}: unknown; allowed: {', '.join(CATALOGUE)}")
+        raise SearchError(f"method {shown(name)}: unknown; {offered(name, CATALOGUE)}")
     kind = METHODS[name]
     try:
         options = make_settings(kind.options_type, problem.config.options)

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from autospace.cli.options import DeviceName, Format, Overwrite, Text
-from autospace.cli.output import FAILED, InputError, data, message, rich_data, write_new
+from autospace.cli.options import DeviceName, Format, Overwrite, Text, choices
+from autospace.cli.output import FAILED, InputError, complaint, data, message, rich_data, write_new
+from autospace.spaces.errors import offered
 
 if TYPE_CHECKING:
     from autospace.bench.baseline import Change
@@ -18,9 +19,9 @@ Suites = Annotated[
     list[str] | None,
     typer.Option(
         "--suite",
-        metavar="NAME",
-        help="speed, recovery, ranking, truth or cost; may be repeated.",
+        help="What to measure; may be repeated.",
         show_default="all",
+        **choices("speed", "recovery", "ranking", "truth", "cost"),
     ),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="All suites in about two minutes.")]
@@ -151,7 +152,7 @@ def _tell(before: "Bench", now: "Bench", changes: "list[Change]") -> None:
             message(f"note: {change.entry.name}: {where}")
     worse = [change.entry.name for change in changes if change.verdict == "worse"]
     if worse:
-        message(f"regression: {', '.join(worse)}")
+        complaint(f"regression: {', '.join(worse)}")
         raise typer.Exit(FAILED)
 
 
@@ -178,7 +179,7 @@ def _names(wanted: list[str] | None) -> "list[Suite]":
     known = typing.get_args(Suite)
     for name in wanted or ():
         if name not in known:
-            raise InputError(f"--suite {name[:40]!r}: allowed: {', '.join(known)}")
+            raise InputError(f"--suite {name[:40]!r}: {offered(name, known)}")
     return [name for name in known if not wanted or name in wanted]
 
 

@@ -21,6 +21,7 @@ from autospace.cli.options import (
     Text,
     check_resumed,
     check_workers,
+    choices,
     given,
 )
 from autospace.cli.output import FAILED, data
@@ -46,21 +47,26 @@ Repeats = Annotated[Number, typer.Option(help="Seeds per network.", show_default
 MatchBy = Annotated[
     Text,
     typer.Option(
-        help="madds, params or none: the cost that is equal in compared networks.",
+        help="The cost that is equal in compared networks.",
         show_default="madds",
+        **choices("madds", "params", "none"),
     ),
 ]
 EvaluatorName = Annotated[
     Text,
     typer.Option(
-        help="train; table; or a proxy: supernet, naswot or synflow.", show_default="train"
+        help="What gives the error of a network; supernet, naswot and synflow are proxies.",
+        show_default="train",
+        **choices("train", "table", "supernet", "naswot", "synflow"),
     ),
 ]
 Steps = Annotated[Number, typer.Option(help="Training steps per network.", show_default="1000")]
 Split = Annotated[
     Text,
     typer.Option(
-        help="test or validation: the split on which errors are measured.", show_default="test"
+        help="The split on which errors are measured.",
+        show_default="test",
+        **choices("test", "validation"),
     ),
 ]
 Resolution = Annotated[

@@ -6,8 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from autospace.cli.options import (
+    PRESETS,
     DataOrDigits,
     Device,
+    Format,
     LatencyTable,
     MaxLatencyOrWord,
     MaxMaddsOrWord,
@@ -23,6 +25,7 @@ from autospace.cli.options import (
     Text,
     check_resumed,
     check_workers,
+    choices,
     given,
     limit_or_word,
 )
@@ -30,25 +33,49 @@ from autospace.cli.output import InputError
 
 LIMIT_WORDS = ("none", "reference")
 LONGEST_MS = 1e6
+BY_PRESET = "by preset"
+SCORERS = ("probe", "calibrated", "local", "in-place", "gated", "mixture")
 
 Preset = Annotated[
     Text,
-    typer.Option(help="demo, cifar-small, cifar, imagenet-mobile or paper.", show_default=False),
+    typer.Option(help="A named set of settings.", show_default="none", **choices(*PRESETS)),
 ]
 SkeletonName = Annotated[
     Text, typer.Option(help="Built-in skeleton, or a .json or .toml file.", show_default="by data")
 ]
-Generations = Annotated[Number, typer.Option(help="Generations after the initial population.")]
-Population = Annotated[Number, typer.Option(help="Size of the population of each layer.")]
-Candidates = Annotated[Number, typer.Option(help="K: cells that each layer offers per round.")]
-Steps = Annotated[Number, typer.Option(help="Training steps per candidate.")]
-Keep = Annotated[Number, typer.Option(help="Evolved cells per layer of the learned space.")]
-ScorerName = Annotated[
-    Text, typer.Option(help="probe, calibrated, local, in-place, gated or mixture.")
+Generations = Annotated[
+    Number, typer.Option(help="Generations after the initial population.", show_default=BY_PRESET)
 ]
-Objectives = Annotated[Text, typer.Option(help="fitness, or fitness,madds (NSGA-II).")]
+Population = Annotated[
+    Number, typer.Option(help="Size of the population of each layer.", show_default=BY_PRESET)
+]
+Candidates = Annotated[
+    Number, typer.Option(help="K: cells that each layer offers per round.", show_default=BY_PRESET)
+]
+Steps = Annotated[
+    Number, typer.Option(help="Training steps per candidate.", show_default=BY_PRESET)
+]
+Keep = Annotated[
+    Number,
+    typer.Option(help="Evolved cells per layer of the learned space.", show_default=BY_PRESET),
+]
+ScorerName = Annotated[
+    Text,
+    typer.Option(
+        help="What measures the fitness of cells.", show_default=BY_PRESET, **choices(*SCORERS)
+    ),
+]
+Objectives = Annotated[
+    Text,
+    typer.Option(
+        help="What selection maximises; with MAdds by NSGA-II.",
+        show_default=BY_PRESET,
+        **choices("fitness", "fitness,madds"),
+    ),
+]
 ConfigFile = Annotated[
-    Path | None, typer.Option(help="TOML file of settings; autospace init writes one.")
+    Path | None,
+    typer.Option(help="TOML file of settings; autospace init writes one.", show_default="none"),
 ]
 
 
@@ -76,6 +103,7 @@ def evolve(
     settings: Settings = None,
     force: Replace = False,
     progress: Progress = "auto",
+    format_: Format = "table",
 ) -> None:
     """Learn a search space.
 
@@ -106,12 +134,23 @@ def evolve(
     )
     if resume is not None:
         others = any((options, preset, config, settings, out, force))
-        check_resumed(others=others, allowed="--device, --workers and --progress")
+        check_resumed(others=others, allowed="--device, --workers, --format and --progress")
     where = {"device": device, "out": out, "force": force, "resume": resume}
-    _run(progress, settings or [], options, preset=preset, config=config, workers=workers, **where)
+    _run(
+        progress,
+        settings or [],
+        options,
+        format_,
+        preset=preset,
+        config=config,
+        workers=workers,
+        **where,
+    )
 
 
-def _run(progress: str, settings: list[str], options: dict[str, Any], **arguments: Any) -> None:
+def _run(
+    progress: str, settings: list[str], options: dict[str, Any], format_: str, **arguments: Any
+) -> None:
     from autospace import api
     from autospace.cli.display.outcomes import print_evolve_outcome
     from autospace.cli.progress.parts import Rounds
@@ -121,7 +160,7 @@ def _run(progress: str, settings: list[str], options: dict[str, Any], **argument
     chosen = merged(parse_settings(settings), options)
     with running(progress, "evolve", Rounds()) as observer:
         found = api.evolve(settings=chosen, observer=observer, **arguments)
-    print_evolve_outcome(found.folder, found.space)
+    print_evolve_outcome(found.folder, found.space, format_)
 
 
 def _milliseconds(text: str | None) -> float | str | None:

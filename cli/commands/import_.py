@@ -8,6 +8,7 @@ import typer
 
 from autospace.cli.options import Format, Overwrite
 from autospace.cli.output import InputError, check_new, json_data, message, write_new
+from autospace.spaces.errors import offered
 
 if TYPE_CHECKING:
     from autospace.importers.target import Target
@@ -80,7 +81,7 @@ def _target(
     from autospace.spaces.checks import MAX_RESOLUTION
 
     if name not in FORMATS:
-        raise InputError(f"--from {name[:40]!r}: unknown; allowed: {', '.join(FORMATS)}")
+        raise InputError(f"--from {name[:40]!r}: unknown; {offered(name, FORMATS)}")
     if FORMATS[name].needs == "space":
         if space is None:
             raise InputError(

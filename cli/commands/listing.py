@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from autospace.cli.options import Format, Overwrite
+from autospace.cli.options import PRESETS, Format, Overwrite, choices
 from autospace.cli.output import FAILED, data, json_data, rich_data, write_new
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ def init(
     file: Annotated[Path, typer.Argument(help="File to write; - means stdout.")] = Path(
         "autospace.toml"
     ),
-    preset: Annotated[str, typer.Option(help="Preset whose settings are written.")] = "demo",
+    preset: Annotated[
+        str, typer.Option(help="Preset whose settings are written.", **choices(*PRESETS))
+    ] = "demo",
     force: Overwrite = False,
 ) -> None:
     """Write a configuration file to start from.

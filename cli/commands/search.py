@@ -23,6 +23,7 @@ from autospace.cli.options import (
     Table,
     Text,
     check_resumed,
+    choices,
     given,
     limit,
 )
@@ -42,9 +43,9 @@ Steps = Annotated[
 Training = Annotated[
     Text,
     typer.Option(
-        help="How shared weights are trained: uniform, fair, madds-uniform, magic-t, magic-a "
-        "or magic-at.",
+        help="How shared weights are trained.",
         show_default="uniform",
+        **choices("uniform", "fair", "madds-uniform", "magic-t", "magic-a", "magic-at"),
     ),
 ]
 Interference = Annotated[
@@ -56,7 +57,12 @@ Interference = Annotated[
     ),
 ]
 EvaluatorName = Annotated[
-    Text, typer.Option(help="train, or table: what architectures score.", show_default="train")
+    Text,
+    typer.Option(
+        help="What gives the accuracy of a network.",
+        show_default="train",
+        **choices("train", "table"),
+    ),
 ]
 Listing = Annotated[bool, typer.Option("--list", help="Show what each method does, and exit.")]
 

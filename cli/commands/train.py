@@ -7,6 +7,7 @@ import typer
 from autospace.cli.options import (
     Data,
     Device,
+    Format,
     Number,
     Progress,
     Replace,
@@ -16,6 +17,7 @@ from autospace.cli.options import (
     Settings,
     Text,
     check_resumed,
+    choices,
     given,
 )
 from autospace.cli.output import InputError, message
@@ -23,6 +25,7 @@ from autospace.cli.output import InputError, message
 if TYPE_CHECKING:
     from autospace.api import Trained
 
+BY_RECIPE = "by recipe"
 Source = Annotated[
     Text,
     typer.Argument(
@@ -37,13 +40,18 @@ SpaceName = Annotated[
 RecipeName = Annotated[
     Text,
     typer.Option(
-        help="digits, cifar-small, cifar or mobile; or a TOML file of settings.",
+        help="Settings of the training: a named recipe, or a TOML file.",
         show_default="by skeleton",
+        **choices("digits", "cifar-small", "cifar", "mobile", also="FILE"),
     ),
 ]
-Epochs = Annotated[Number, typer.Option(help="Passes over the training images.")]
-Batch = Annotated[Number, typer.Option(help="Images per step.")]
-Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
+Epochs = Annotated[
+    Number, typer.Option(help="Passes over the training images.", show_default=BY_RECIPE)
+]
+Batch = Annotated[Number, typer.Option(help="Images per step.", show_default=BY_RECIPE)]
+Rate = Annotated[
+    float | None, typer.Option("--lr", help="Peak learning rate.", show_default=BY_RECIPE)
+]
 NoValidation = Annotated[
     bool, typer.Option("--no-validation", help="Train on all images, with no validation curve.")
 ]
@@ -69,6 +77,7 @@ def train(
     tensorboard: TensorBoard = False,
     progress: Progress = "auto",
     force: Replace = False,
+    format_: Format = "table",
 ) -> None:
     """Train one architecture from scratch.
 
@@ -96,7 +105,7 @@ def train(
     )
     if resume is not None:
         others = any((arch, space, out, recipe, settings, force, options))
-        allowed = "--device, --onnx, --tensorboard and --progress"
+        allowed = "--device, --onnx, --tensorboard, --format and --progress"
         check_resumed(others=others, allowed=allowed)
     elif not arch:
         problem = "name an architecture: a file, or a built-in such as reference@cifar"
@@ -104,7 +113,7 @@ def train(
     where = {"device": device, "out": out, "force": force, "resume": resume}
     named = {"architecture": arch, "space": space, "recipe": recipe}
     found = _run(progress, settings or [], options, board=tensorboard, **named, **where)
-    print_train_outcome(found.folder, found.result, onnx=onnx)
+    print_train_outcome(found.folder, found.result, onnx=onnx, format_=format_)
     if onnx:
         _write_onnx(found)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autospace.cli.options import Format, MaxMadds, MaxParams, limit
-from autospace.cli.output import FAILED, InputError, data, json_data, message
+from autospace.cli.output import FAILED, InputError, complaint, data, json_data, message
 
 MOST_IDS = 8
 
@@ -58,7 +58,7 @@ def validate(
         for warning in warnings:
             message(f"warning: {warning}")
         for failure in failures:
-            message(f"failed: {failure}")
+            complaint(f"failed: {failure}")
     if failures:
         raise typer.Exit(FAILED)
 

@@ -1,68 +1,125 @@
 """What a run, a search or a training reached, in ten lines that a person understands."""
 
-import shlex
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autospace.cli.display.drawing import curve
+from autospace.cli.display.lines import commands, quoted, sentence
+from autospace.cli.display.summary import space_record
 from autospace.cli.output import data, json_data
+from autospace.runs.images import images_of_runs
 from autospace.spaces.cells.family import notation
 from autospace.spaces.text import human, visible
+from autospace.training.interval import wilson
 
 if TYPE_CHECKING:
     from autospace.searchers.folder import SearchResult
-    from autospace.spaces import Candidate, Space
+    from autospace.spaces import Candidate, Layer, Space
     from autospace.training.folder import EpochDocument, TrainingResult
 
 
-def print_evolve_outcome(run: Path, space: "Space") -> None:
-    """Writes the summary and the next commands to stdout."""
-    data("\n".join(evolve_outcome(run, space)))
+def print_evolve_outcome(run: Path, space: "Space", format_: str = "table") -> None:
+    """Writes the summary and the next commands to stdout: for people, or as JSON."""
+    if format_ == "json":
+        json_data(evolve_record(run, space))
+    else:
+        data("\n".join(evolve_outcome(run, space)))
+
+
+def evolve_record(run: Path, space: "Space") -> dict[str, Any]:
+    """The summary as plain values."""
+    name, best = _best(space) or (None, None)
+    return {
+        "run": str(run),
+        "space": str(run / "space.json"),
+        **space_record(space),
+        "layers_fitter_than_hand_made": sum(map(beats_hand_made, space.layers)),
+        "best": None
+        if best is None
+        else {
+            "layer": name,
+            "id": best.id,
+            "fitness": best.fitness,
+            "cell": notation(best.cell),
+            "generation": best.origin.generation,
+            "origin": best.origin.kind,
+        },
+        "notes": _notes(space),
+        "data": images_of_runs([run])[0] or None,
+        "next": [command for command, _ in _after_evolve(run)],
+    }
 
 
 def evolve_outcome(run: Path, space: "Space") -> list[str]:
     """The lines of the summary."""
-    evolved = [
-        (layer.shape.name, candidate)
-        for layer in space.layers
-        for candidate in layer.candidates
-        if candidate.origin.kind != "reference"
-    ]
-    better = {name for name, candidate in evolved if (candidate.fitness or 0) > 0}
-    best = max(evolved, key=lambda pair: pair[1].fitness or 0.0, default=None)
     counts = [len(layer.candidates) for layer in space.layers]
     span = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-    madds = space.madds
-    here = shlex.quote(str(run))
-    found = space.provenance.get("notes")
-    notes = found if isinstance(found, list) else []
+    madds, beating = space.madds, sum(map(beats_hand_made, space.layers))
     lines = [
         f"Learned a space of {len(space.layers)} layers with {span} cells each: "
         f"{_count(space.size)} architectures,",
         f"  {madds.min / 1e6:.3g}M to {madds.max / 1e6:.3g}M MAdds; no architecture exceeds "
         f"the budget{_limit(space)}.",
-        f"In {len(better)} of {len(space.layers)} layers an evolved cell is fitter than "
-        "the reference cell.",
-        *(f"  Note: {note}." for note in notes if isinstance(note, str)),
+        *sentence(
+            f"In {beating} of {len(space.layers)} layers an evolved cell is fitter than every "
+            "hand-made cell."
+        ),
     ]
-    if best is not None:
-        name, candidate = best
+    for note in _notes(space):
+        lines += sentence(f"Note: {note}.", "  ")
+    found = _best(space)
+    if found is not None:
+        name, best = found
         lines += [
-            f"The best evolved cell, in {name}: {notation(candidate.cell)}",
-            f"  has a fitness of {candidate.fitness or 0:+.4f} and arose {_birth(candidate)}.",
+            *sentence(f"The best evolved cell, in {name}: {notation(best.cell)}"),
+            f"  has a fitness of {best.fitness or 0:+.4f} and arose {_birth(best)}.",
         ]
-    lines += [
-        f"Operations in the evolved cells: {_operations([c for _, c in evolved])}.",
+    return [
+        *lines,
+        *sentence(f"Operations in the evolved cells: {_operations(_evolved(space.layers))}."),
         "",
-        f"Written: {run / 'space.json'}. Next:",
-        f"  autospace show {here} --layer 0         shows the cells of a layer",
-        f"  autospace report {here}                 writes a report as one HTML file",
-        f"  autospace compare {here} mbconv@{here} --data ...    compares with hand-made cells",
-        f"  autospace export {here} --to optuna     writes it for another tool; --list shows all",
+        f"Written: {visible(str(run / 'space.json'))}. Next:",
+        *commands(_after_evolve(run)),
     ]
-    return lines
+
+
+def _after_evolve(run: Path) -> list[tuple[str, str]]:
+    here = quoted(run)
+    # Images that a Python program passed are in no file.
+    images = "" if images_of_runs([run])[0] else " --data ..."
+    return [
+        (f"autospace show {here} --layer 0", "the cells of a layer"),
+        (f"autospace report {here}", "a report as one HTML file"),
+        (f"autospace compare {here} mbconv@{here}{images}", "with hand-made cells"),
+        (f"autospace search {here}{images}", "an architecture of the space"),
+        (f"autospace export {here} --to optuna", "for another tool"),
+    ]
+
+
+def beats_hand_made(layer: "Layer") -> bool:
+    """Whether an evolved cell of the layer is fitter than the reference and all hand-made cells."""
+    by_hand = [each.fitness or 0.0 for each in layer.candidates if each.origin.kind == "reference"]
+    best = max((each.fitness or 0.0 for each in _evolved([layer])), default=0.0)
+    return best > max([0.0, *by_hand])
+
+
+def _evolved(layers: "Iterable[Layer]") -> "list[Candidate]":
+    cells = (each for layer in layers for each in layer.candidates)
+    return [each for each in cells if each.origin.kind != "reference"]
+
+
+def _best(space: "Space") -> "tuple[str, Candidate] | None":
+    """The fittest evolved cell and its layer."""
+    found = [(layer.shape.name, each) for layer in space.layers for each in _evolved([layer])]
+    return max(found, key=lambda pair: pair[1].fitness or 0.0, default=None)
+
+
+def _notes(space: "Space") -> list[str]:
+    found = space.provenance.get("notes")
+    return [note for note in found if isinstance(note, str)] if isinstance(found, list) else []
 
 
 def _operations(candidates: "list[Candidate]") -> str:
@@ -97,12 +154,14 @@ def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> No
     if format_ == "json":
         json_data(result.model_dump(mode="json"))
         return
-    best = shlex.quote(str(path / "best.json"))
     table, source = result.config.evaluator.table, result.config.data.source
     trained = f"Accuracy is measured on validation images ({source}) after a short training."
+    named = f"Accuracy is that of table {table}, not of a network trained here."
     lines = [
-        f"{result.method} searched {result.space}: {result.evaluations:,} networks evaluated "
-        f"in {result.seconds:.0f} s.",
+        *sentence(
+            f"{result.method} searched {result.space}: {result.evaluations:,} networks evaluated "
+            f"in {result.seconds:.0f} s."
+        ),
         "",
         f"Finalists, {'' if table else 'each trained on its own, '}the best first:",
         "  accuracy  predicted   MAdds     params",
@@ -112,16 +171,22 @@ def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> No
         madds, params = each.madds / 1e6, each.params / 1e6
         lines.append(f"  {accuracy}    {predicted}  {madds:7.2f}M  {params:7.3f}M")
     lines += _interference(result)
+    lines += ["", *sentence(named if table else trained), *_predictions(result)]
     lines += [
-        "",
-        f"Accuracy is that of table {table}, not of a network trained here." if table else trained,
-        *_predictions(result),
-        f"Written: {shlex.quote(str(path / 'result.json'))}, {best}. Next:",
-        f"  autospace show {best}",
-        f"  autospace train {best} --data ...        trains it in full",
-        f"  autospace export {best} --to onnx --out net.onnx",
+        f"Written: {quoted(path / 'result.json')}, best.json. Next:",
+        *commands(_after_search(path)),
     ]
     data("\n".join(lines))
+
+
+def _after_search(path: Path) -> list[tuple[str, str]]:
+    best = quoted(path / "best.json")
+    images = "" if images_of_runs([path])[0] else " --data ..."
+    return [
+        (f"autospace show {best}", "the architecture"),
+        (f"autospace train {best}{images}", "trains it in full"),
+        (f"autospace export {best} --to onnx --out net.onnx", "for another program"),
+    ]
 
 
 def _predictions(result: "SearchResult") -> list[str]:
@@ -154,34 +219,60 @@ def _interference(result: "SearchResult") -> list[str]:
 WIDTH = 40
 
 
-def print_train_outcome(run: Path, result: "TrainingResult", *, onnx: bool) -> None:
-    """Writes the summary and the next commands to stdout."""
-    lines = train_outcome(run, result, sys.stdout.encoding)
-    data("\n".join(lines if onnx else [*lines, f"  {_onnx_command(run)}"]))
+def print_train_outcome(
+    run: Path, result: "TrainingResult", *, onnx: bool, format_: str = "table"
+) -> None:
+    """Writes the summary and the next commands to stdout: for people, or as JSON."""
+    if format_ == "json":
+        json_data(train_record(run, result, onnx=onnx))
+    else:
+        data("\n".join(train_outcome(run, result, sys.stdout.encoding, onnx=onnx)))
 
 
-def train_outcome(run: Path, result: "TrainingResult", encoding: str | None = None) -> list[str]:
+def train_record(run: Path, result: "TrainingResult", *, onnx: bool) -> dict[str, Any]:
+    """What `result.json` holds, the interval of the accuracy, and the next commands."""
+    low, high = wilson(result.test_accuracy, result.data.test)
+    return {
+        "run": str(run),
+        "weights": str(run / "model.safetensors"),
+        **result.model_dump(mode="json"),
+        "test_accuracy_interval": [round(low, 6), round(high, 6)],
+        "next": [command for command, _ in _after_train(run, onnx=onnx)],
+    }
+
+
+def train_outcome(
+    run: Path, result: "TrainingResult", encoding: str | None = None, *, onnx: bool = True
+) -> list[str]:
     """The lines of the summary."""
     images, epochs = result.data, result.epochs
     held = f", {images.validation:,} held out for validation" if images.validation else ""
-    lines = [
-        f"Trained {result.architecture}: {human(result.madds)} MAdds, "
-        f"{human(result.params)} params.",
-        f"{images.name}: {images.train:,} images, {epochs:,} "
-        f"epoch{'s' if epochs != 1 else ''}{held}.",
+    low, high = wilson(result.test_accuracy, images.test)
+    return [
+        *sentence(
+            f"Trained {result.architecture}: {human(result.madds)} MAdds, "
+            f"{human(result.params)} params."
+        ),
+        *sentence(
+            f"{images.name}: {images.train:,} images, {epochs:,} "
+            f"epoch{'s' if epochs != 1 else ''}{held}."
+        ),
         "",
         *_curves(result.curve, encoding),
-        f"Test accuracy {result.test_accuracy:.2%} on {images.test:,} images, "
-        "which were used only this once.",
+        *sentence(
+            f"Test accuracy {result.test_accuracy:.2%} (95 % interval {low:.2%} to {high:.2%}) on "
+            f"{images.test:,} images, which were used only this once."
+        ),
         "",
-        f"Written: {run / 'model.safetensors'} and result.json. Next:",
-        f"  autospace show {shlex.quote(str(run / 'architecture.json'))}",
+        f"Written: {visible(str(run / 'model.safetensors'))} and result.json. Next:",
+        *commands(_after_train(run, onnx=onnx)),
     ]
-    return [visible(line) for line in lines]
 
 
-def _onnx_command(run: Path) -> str:
-    return visible(f"autospace train --resume {shlex.quote(str(run))} --onnx")
+def _after_train(run: Path, *, onnx: bool) -> list[tuple[str, str]]:
+    """The next commands; `onnx` is whether that file is written already."""
+    rest = [] if onnx else [(f"autospace train --resume {quoted(run)} --onnx", "for deployment")]
+    return [(f"autospace show {quoted(run / 'architecture.json')}", "the network"), *rest]
 
 
 def _curves(epochs: "list[EpochDocument]", encoding: str | None) -> list[str]:

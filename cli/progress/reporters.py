@@ -19,6 +19,7 @@ from autospace.cli.progress.base import (
     Reporter,
 )
 from autospace.cli.progress.parts import Parts, duration
+from autospace.spaces.errors import offered
 
 if TYPE_CHECKING:
     from autospace.api import RunInterrupted
@@ -33,7 +34,7 @@ def check_progress(kind: str) -> None:
         InputError: not one of `KINDS`.
     """
     if kind not in KINDS:
-        raise InputError(f"--progress {kind[:40]!r}: allowed: {', '.join(KINDS)}")
+        raise InputError(f"--progress {kind[:40]!r}: {offered(kind, KINDS)}")
 
 
 class PlainReporter(Reporter):

@@ -6,7 +6,7 @@ from typing import ClassVar, Final, NamedTuple
 
 from autospace.spaces.cells.operations import OPERATIONS, unknown_operation
 from autospace.spaces.checks import check_integer
-from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.errors import SpaceError, offered, shown
 
 MAX_EXPANSION: Final = 8
 """A cell may have any expansion from 1 to this: published networks have 2, 4 and 5 too."""
@@ -64,7 +64,7 @@ class Cell:
             _check_operation(f"operations[{index}]", name)
         for index, name in enumerate(self.mix):
             if name not in MIXES:
-                problem = f"unknown mix {shown(name)}; allowed: {', '.join(MIXES)}"
+                problem = f"unknown mix {shown(name)}; {offered(name, MIXES)}"
                 raise SpaceError(f"mix[{index}]", problem)
         check_integer("expansion", self.expansion, 1, MAX_EXPANSION)
 

@@ -10,7 +10,7 @@ from keyword import iskeyword
 from typing import Final, Literal, NamedTuple
 
 from autospace.spaces.checks import MAX_COUNT, MAX_NAME, check_integer, check_text
-from autospace.spaces.errors import SpaceError, located, raised, shown
+from autospace.spaces.errors import SpaceError, located, offered, raised, shown
 
 Kind = Literal["none", "skip", "depthwise", "average_pool", "max_pool", "own"]
 
@@ -155,4 +155,4 @@ def unknown_operation(name: object) -> str:
     """The message for a name that is not in the vocabulary."""
     could_be_own = isinstance(name, str) and name.isidentifier()
     hint = "; call register_operation for your own in each process" if could_be_own else ""
-    return f"unknown operation {shown(name)}; allowed: {', '.join(OPERATIONS)}{hint}"
+    return f"unknown operation {shown(name)}; {offered(name, OPERATIONS)}{hint}"

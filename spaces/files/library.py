@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from autospace.spaces.cells.family import FAMILIES
 from autospace.spaces.checks import MAX_NAME
-from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.errors import SpaceError, offered, shown
 from autospace.spaces.files import document as doc
 from autospace.spaces.files.codec import read, skeleton_from
 from autospace.spaces.files.foreign import refuse_foreign
@@ -36,8 +36,9 @@ def load_builtin(name: str) -> Space:
     """
     family, _, skeleton = name.partition("@")
     if family not in FAMILY_NAMES:
-        known = f"NAME@SKELETON with NAME one of {', '.join(FAMILY_NAMES)}"
-        raise SpaceError(name or '""', f"unknown space; allowed: {known}")
+        words = f"NAME@SKELETON with NAME one of {', '.join(FAMILY_NAMES)}"
+        known = offered(family, FAMILY_NAMES, words)
+        raise SpaceError(name or '""', f"unknown space; {known}")
     return family_space(family, skeleton_of(skeleton))
 
 
@@ -48,23 +49,23 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
         SpaceError: no built-in family of this name.
     """
     if family not in FAMILY_NAMES:
-        raise SpaceError(family or '""', f"unknown family; allowed: {', '.join(FAMILY_NAMES)}")
+        raise SpaceError(family or '""', f"unknown family; {offered(family, FAMILY_NAMES)}")
     described, kind = _family(family)
     cell_family = FAMILIES[kind]
     layers = []
     for shape in skeleton.shapes:
-        offered = [
+        choices = [
             (each.id, cell_family.decoded(each))
             for each in described.candidates
             if each.shortcut in (None, shape.shortcut)
         ]
         if described.skip_where_legal and shape.shortcut:
-            offered.append((SKIP_ID, cell_family.skipped))
+            choices.append((SKIP_ID, cell_family.skipped))
         candidates = tuple(
             Candidate(identity, cell, 0.0 if identity == described.reference else None)
             if family != "reference"
             else Candidate(identity, cell, 0.0, Origin("reference"))
-            for identity, cell in offered
+            for identity, cell in choices
         )
         layers.append(Layer(shape, candidates))
     return Space(
@@ -87,8 +88,9 @@ def load_skeleton(name: str) -> Skeleton:
         return _skeleton(name)
     path = Path(name)
     if path.suffix not in {".json", ".toml"}:
-        known = ", ".join(SKELETON_NAMES)
-        problem = f"unknown skeleton; allowed: {known}, or a .json or .toml file"
+        words = f"{', '.join(SKELETON_NAMES)}, or a .json or .toml file"
+        known = offered(name, SKELETON_NAMES, words)
+        problem = f"unknown skeleton; {known}"
         raise SpaceError(name or '""', problem)
     value = read(path)
     if not isinstance(value, Skeleton):

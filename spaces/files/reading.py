@@ -20,7 +20,7 @@ from autospace.spaces.checks import (
     MAX_VALUES,
     plain,
 )
-from autospace.spaces.errors import SpaceError, join_path, shown
+from autospace.spaces.errors import SpaceError, join_path, offered, shown
 from autospace.spaces.files.document import FILES, SKELETON_FORMAT, VERSIONS
 from autospace.spaces.files.foreign import refuse_foreign
 
@@ -154,7 +154,7 @@ def header_of(value: Any) -> Header:
     found = value.get("format")
     if not isinstance(found, str) or found not in FILES:
         refuse_foreign(value)
-        raise SpaceError("format", f"{shown(found)}; allowed: {', '.join(FILES)}")
+        raise SpaceError("format", f"{shown(found)}; {offered(found, FILES)}")
     version = value.get("version")
     if type(version) is not int or version not in VERSIONS:
         allowed = ", ".join(map(str, VERSIONS))
@@ -164,7 +164,7 @@ def header_of(value: Any) -> Header:
     if version == 1 or found == SKELETON_FORMAT:
         kind = DEFAULT_KIND
     if not isinstance(kind, str) or kind not in FAMILIES:
-        raise SpaceError("kind", f"{shown(kind)}; allowed: {', '.join(FAMILIES)}")
+        raise SpaceError("kind", f"{shown(kind)}; {offered(kind, FAMILIES)}")
     return Header(found, version, kind)
 
 
@@ -180,7 +180,7 @@ def validated(model: type[Document], value: Any) -> Document:
 def _problem(error: Any, model: type[BaseModel]) -> str:
     kind, given = error["type"], error["input"]
     if kind == "extra_forbidden":
-        return f"unknown key; allowed: {', '.join(_keys(model, error['loc']))}"
+        return f"unknown key; {offered(error['loc'][-1], _keys(model, error['loc']))}"
     if kind == "missing":
         return "missing key"
     if kind in _ALLOWED:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -81,7 +82,8 @@ def test_a_space_is_learned_and_the_outcome_told(
 ) -> None:
     ran = evolve(*tiny, "--out", "run", "--progress", "none")
     assert (ran.code, ran.err) == (0, f"{READ}{FEW}\n")
-    assert f"  Note: {FEW}." in ran.out
+    assert f"Note: {FEW}." in " ".join(ran.out.split())
+    assert max(map(len, ran.out.splitlines())) <= 80
     space = load(tmp_path / "work" / "run")
     assert f"Learned a space of 2 layers with 5 cells each: {space.size} architectures," in ran.out
     assert "autospace show run" in ran.out
@@ -89,6 +91,32 @@ def test_a_space_is_learned_and_the_outcome_told(
     assert again.code == 0
     work = tmp_path / "work"
     assert (work / "run/space.json").read_bytes() == (work / "again/space.json").read_bytes()
+
+
+def test_what_works_on_a_run_has_its_images(
+    evolve: Callable[..., Ran], tiny: list[object], run: Run
+) -> None:
+    ran = evolve(*tiny, "--out", "a run", "--progress", "none", "--format", "json")
+    record = json.loads(ran.out)
+    images = "synthetic:classes=3,train=60,test=12"
+    assert record["data"] == {"source": images}
+    assert record["space"] == "a run/space.json"
+    assert record["layers"] == 2
+    assert run(*shlex.split(record["next"][0])[1:]).code == 0
+    short = ("--device", "cpu", "--progress", "none", "--format", "json")
+    trained = run("train", "reference@a run", "--epochs", 1, "--batch", 8, "--out", "net", *short)
+    assert f"those of a run are used, {images}" in trained.err
+    result = json.loads(trained.out)
+    assert result["data"]["train"] + result["data"]["validation"] == 60
+    low, high = result["test_accuracy_interval"]
+    assert low <= result["test_accuracy"] <= high
+    assert result["next"][0] == "autospace show net/architecture.json"
+    small = ("--samples", 4, "--steps", 2, "--workers", 1, "--out", "proof")
+    compared = run("compare", "a run", "mbconv@a run", *small, *short)
+    assert compared.code in (0, 1), compared.err
+    assert f"those of a run are used, {images}" in compared.err
+    elsewhere = run("search", "a run/space.json", "--data", "digits", "--method", "x", *short)
+    assert "are used" not in elsewhere.err
 
 
 def test_options_win_over_set_over_file_over_preset(

@@ -1,10 +1,13 @@
 """The summary after a run."""
 
+import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from autospace.cli.display.outcomes import beats_hand_made, evolve_record
 from autospace.cli.display.outcomes import evolve_outcome as outcome
 from autospace.cli.display.outcomes import print_evolve_outcome as tell_outcome
 from autospace.spaces import Budget, Layer
@@ -23,9 +26,46 @@ def test_the_summary_counts_by_hand() -> None:
     assert f"a fitness of {best.fitness:+.4f} and arose" in text
     assert f"{SPACE.madds.min / 1e6:.3g}M to {SPACE.madds.max / 1e6:.3g}M MAdds" in text
     better = sum(
-        any((each.fitness or 0) > 0 for each in layer.candidates[:6]) for layer in SPACE.layers
+        max(each.fitness or 0 for each in layer.candidates[:6])
+        > max(0, *(each.fitness or 0 for each in layer.candidates[6:]))
+        for layer in SPACE.layers
     )
     assert f"In {better} of 4 layers" in text
+    assert "is fitter than every hand-made cell." in " ".join(text.split())
+
+
+def test_a_cell_counts_only_if_it_is_fitter_than_every_hand_made_one() -> None:
+    layer = SPACE.layers[0]
+    evolved = replace(layer.candidates[0], fitness=0.2)
+    for by_hand, expected in ((0.1, True), (0.2, False), (0.3, False)):
+        rivals = [replace(layer.candidates[6], fitness=0.0)]
+        rivals += [replace(layer.candidates[7], fitness=by_hand)]
+        assert beats_hand_made(replace(layer, candidates=(evolved, *rivals))) is expected
+    assert not beats_hand_made(
+        replace(layer, candidates=(replace(evolved, fitness=-0.1), layer.candidates[6]))
+    )
+
+
+@pytest.mark.parametrize("run", ["r", "a rather long name of a run / of somebody", "x" * 90])
+def test_lines_fit_80_columns_and_next_commands_are_commands(run: str) -> None:
+    lines = outcome(Path(run), SPACE)
+    start = next(index for index, line in enumerate(lines) if line.endswith("Next:"))
+    for line in lines[:start]:
+        assert len(line) <= 80
+    for line in lines[start + 1 :]:
+        words = shlex.split(line, comments=True)
+        assert words[0] == "autospace"
+        assert any(run in word for word in words)
+        assert len(line) <= 80 or "#" not in line
+
+
+def test_programs_get_the_same_facts() -> None:
+    record = evolve_record(Path("runs/demo"), SPACE)
+    text = " ".join("\n".join(outcome(Path("runs/demo"), SPACE)).split())
+    assert f"In {record['layers_fitter_than_hand_made']} of {record['layers']} layers" in text
+    assert record["best"]["cell"] in text
+    assert all(command in text for command in record["next"])
+    assert json.loads(json.dumps(record)) == record
 
 
 def test_the_limit_is_named_where_there_is_one() -> None:

@@ -130,9 +130,7 @@ def test_presets_are_not_changed_by_use() -> None:
 def test_an_unknown_preset_is_named_with_those_there_are() -> None:
     with pytest.raises(ConfigError) as caught:
         preset("de\nmo")
-    expected = (
-        'preset "de\\nmo": unknown; allowed: demo, cifar-small, cifar, imagenet-mobile, paper'
-    )
+    expected = 'preset "de\\nmo": unknown; did you mean demo? Allowed: ' + ", ".join(PRESETS)
     assert str(caught.value) == expected
 
 

@@ -27,7 +27,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"fo\no\x1b": 1}, f'"fo\\no\\u001b": unknown setting; allowed: {SECTIONS}'),
     (
         {"budget": {"madds": 1}},
-        f"budget.madds: unknown setting; allowed: {LIMITS}",
+        f"budget.madds: unknown setting; did you mean max_madds? Allowed: {LIMITS}",
     ),
     ({"data": 3}, "data: 3; allowed: a section of settings"),
     ({"data": None}, "data: null; allowed: a section of settings"),

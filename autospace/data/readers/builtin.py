@@ -40,6 +40,7 @@ from autospace.data.readers.convert import as_examples, finish
 from autospace.data.request import Request, Source
 from autospace.progress import Tick
 from autospace.seeds import derived_seed
+from autospace.spaces.errors import offered
 
 _DIGITS = "digits.csv.gz"
 # Of the file as scikit-learn 1.9.1 ships it; digits-license.txt states its origin and licences.
@@ -198,8 +199,8 @@ def make_recipe(options: dict[str, str], request: Request) -> Recipe:
         if name == "kind":
             continue
         if name not in _BOUNDS:
-            allowed = ", ".join(("kind", *_BOUNDS))
-            raise DataError(f"synthetic: unknown option {name!r}; allowed: {allowed}")
+            allowed = offered(name, ("kind", *_BOUNDS))
+            raise DataError(f"synthetic: unknown option {name!r}; {allowed}")
         if not (text.isascii() and text.isdigit() and len(text) < 20):
             raise _bad(name, text, "a whole number, 0 or more")
         numbers[name] = int(text)

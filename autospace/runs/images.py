@@ -1,0 +1,59 @@
+"""The images of an earlier run, for a command that works on its result."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from autospace.runs.errors import ConfigError, RunError
+from autospace.runs.folder import CONFIG
+from autospace.runs.settings import read_config
+
+OWN: Final = ("limit", "validation", "crop", "flip", "cutout")
+"""Settings of images that a run chooses for its own work; the others say what the images are."""
+
+
+def images_of_runs(sources: Sequence[str | Path]) -> tuple[dict[str, Any], str]:
+    """The settings of the images with which the runs behind some spaces worked.
+
+    Args:
+        sources: run folders, files in them, or `NAME@RUN`; others have no images.
+
+    Returns:
+        The settings of a section `data`, empty if there are none; and the run they are from.
+
+    Raises:
+        ConfigError: two runs have different images.
+    """
+    found = {run: data for run in map(_run_of, sources) if run and (data := _images_of(run))}
+    if not found:
+        return {}, ""
+    first, *others = found
+    for other in others:
+        if found[other] != found[first]:
+            one, two = found[first]["source"], found[other]["source"]
+            problem = f"{first} was made with {one}, {other} with {two} or at another size"
+            raise ConfigError(f"data: {problem}; name the images with --data (data= in Python)")
+    return found[first], str(first)
+
+
+def _run_of(source: str | Path) -> Path | None:
+    """The folder of the run that a source names."""
+    at = str(source).partition("@")[2]
+    for path in (Path(source), *([Path(at)] if at else [])):
+        folder = path if path.is_dir() else path.parent
+        if path.exists() and (folder / CONFIG).is_file():
+            return folder
+    return None
+
+
+def _images_of(run: Path) -> dict[str, Any]:
+    try:
+        data = read_config(run / CONFIG).get("data")
+    except (ConfigError, RunError):
+        return {}
+    if not isinstance(data, Mapping) or not isinstance(data.get("source"), str):
+        return {}
+    # Images that a Python program passed are gone.
+    if data["source"].partition(":")[0] == "python":
+        return {}
+    return {name: value for name, value in data.items() if name not in OWN}
