@@ -90,6 +90,7 @@ def record(data: DataSet) -> dict[str, Any]:
             for each in data.reading.skipped
         ],
         "notes": list(data.notes),
+        "lines": list(lines_of(data)),
     }
 
 

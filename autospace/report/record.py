@@ -43,6 +43,7 @@ class RunRecord:
     Attributes:
         space: the learned space; None before the end of the run.
         log: by round, the facts that the event log adds to the state's history.
+        images: what was read of the images, in lines.
     """
 
     config: Config
@@ -50,6 +51,7 @@ class RunRecord:
     state: EvolutionState | None
     space: Space | None
     log: Mapping[int, Logged] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
 
     @property
     def shapes(self) -> tuple[LayerShape, ...]:
@@ -105,7 +107,7 @@ def read_run(path: Path) -> RunRecord:
     skeleton = folder.skeleton or (space.skeleton if space else None)
     state = folder.load_state(skeleton) if skeleton is not None else None
     log = _log(path / EVENTS, skeleton) if skeleton is not None else {}
-    return RunRecord(folder.config, skeleton, state, space, log)
+    return RunRecord(folder.config, skeleton, state, space, log, folder.data_lines())
 
 
 def _log(path: Path, skeleton: Skeleton) -> dict[int, Logged]:

@@ -229,6 +229,8 @@ def run_page(record: RunRecord) -> str:
         ]
     if record.history:
         sections.append(effort_section(record))
+    if record.images:
+        sections.append(PageSection("images", "The images", (part("ul", record.images),)))
     sections += [_budget(record), _again(record), _words()]
     return page(_hero(record), sections, pictures)
 

@@ -225,6 +225,15 @@ class Folder(Generic[Settings]):
         """Writes what was read of the images, for people and programs; the run does not need it."""
         write_atomically(self.path / DATA, json_text(record))
 
+    def data_lines(self) -> tuple[str, ...]:
+        """The lines that say what was read; none if their file is not there or damaged."""
+        try:
+            found = parse_json(read_text(self.path / DATA))
+        except (SpaceError, ValueError, OSError):
+            return ()
+        lines = found.get("lines") if isinstance(found, dict) else None
+        return tuple(map(str, lines)) if isinstance(lines, list) else ()
+
     def append_event(self, event: Mapping[str, Any], *, durable: bool = False) -> None:
         """Adds a line to the event log; a durable one outlasts a power cut."""
         append_line(self.path / EVENTS, _line(event), durable=durable)

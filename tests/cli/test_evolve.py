@@ -119,6 +119,22 @@ def test_what_works_on_a_run_has_its_images(
     assert "are used" not in elsewhere.err
 
 
+def test_a_run_and_its_report_keep_what_was_read(
+    evolve: Callable[..., Ran], run: Run, tiny: list[object], tmp_path: Path
+) -> None:
+    assert evolve(*tiny, "--out", "run", "--progress", "none").code == 0
+    folder = tmp_path / "work/run"
+    kept = json.loads((folder / "data.json").read_text())
+    assert kept["lines"] == READ.splitlines()
+    assert [each["train"] for each in kept["classes"]] == [20, 20, 20]
+    assert run("report", "run", "--out", "one.html").code == 0
+    assert READ.splitlines()[1] in (tmp_path / "work/one.html").read_text()
+    for damaged in ("no JSON", "[1]", '{"lines": 3}'):
+        (folder / "data.json").write_text(damaged)
+        assert run("report", "run", "--out", "two.html", "--force").code == 0
+        assert READ.splitlines()[1] not in (tmp_path / "work/two.html").read_text()
+
+
 def test_options_win_over_set_over_file_over_preset(
     evolve: Callable[..., Ran],
     tiny: list[object],

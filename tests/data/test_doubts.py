@@ -114,6 +114,7 @@ def test_what_was_read_is_plain_for_programs() -> None:
     assert (found["train"], found["test"], found["channels"], found["width"]) == (6, 2, 1, 6)
     assert found["sizes"][1] == {"width": 9, "height": 4, "images": 7}
     assert found["notes"] == ["a remark"]
+    assert found["lines"] == list(lines_of(many(2)))
 
 
 def test_every_source_says_its_sizes() -> None:
