@@ -339,8 +339,7 @@ def train(
         data: The images; by default those of the run that `architecture` or `space` is from. The
             test split is looked at once, at the end.
         space: What the cell ids of a flat file refer to.
-        recipe: `digits`, `cifar-small`, `cifar` or `mobile`, or a TOML file of settings; by default
-            the recipe that goes with the skeleton.
+        recipe: The name of one, or a TOML file of settings; by default that of the skeleton.
         settings: Nested settings: `{"training": {"epochs": 20}}`.
         seed: Equal seeds give equal weights.
         device: `auto`, `cpu` or `cuda[:n]`.
@@ -378,8 +377,8 @@ def train(
         result = train_architecture(
             folder, listener, architecture=value, device=device, images=passed
         )
-    weights = folder.path / WEIGHTS
-    return Trained(folder.path, folder.architecture, result.test_accuracy, weights, result)
+    path, net = folder.path, folder.architecture
+    return Trained(path, net, result.test_accuracy, path / WEIGHTS, result)
 
 
 @overload
