@@ -336,8 +336,7 @@ def train(
 
     Args:
         architecture: A value, a file, or a built-in such as `reference@cifar`.
-        data: The images; by default those of the run that `architecture` or `space` is from. The
-            test split is looked at once, at the end.
+        data: The images; by default those of the run that `architecture` or `space` is from.
         space: What the cell ids of a flat file refer to.
         recipe: The name of one, or a TOML file of settings; by default that of the skeleton.
         settings: Nested settings: `{"training": {"epochs": 20}}`.
@@ -349,7 +348,7 @@ def train(
         observer: Receives the progress, and may raise to stop the training.
 
     Returns:
-        The test accuracy and the file of weights. A finished training is only read.
+        The test accuracy, measured once, and the file of weights. A finished training is only read.
 
     Raises:
         AutospaceError: What was asked for cannot be; the message says what is allowed.
