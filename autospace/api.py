@@ -337,11 +337,9 @@ def train(
 
     Args:
         architecture: A value, a file, or a built-in such as `reference@cifar`.
-        data: The images; by default those of the run that `architecture` or `space` is from. The
-            test split is looked at once, at the end.
+        data: The images; by default those of the run that `architecture` or `space` is from.
         space: What the cell ids of a flat file refer to.
-        recipe: `digits`, `cifar-small`, `cifar` or `mobile`, or a TOML file of settings; by default
-            the recipe that goes with the skeleton.
+        recipe: The name of one, or a TOML file of settings; by default that of the skeleton.
         settings: Nested settings: `{"training": {"epochs": 20}}`.
         seed: Equal seeds give equal weights.
         device: `auto`, `cpu` or `cuda[:n]`.
@@ -351,7 +349,7 @@ def train(
         observer: Receives the progress, and may raise to stop the training.
 
     Returns:
-        The test accuracy and the file of weights. A finished training is only read.
+        The test accuracy, measured once, and the file of weights. A finished training is only read.
 
     Raises:
         AutospaceError: What was asked for cannot be; the message says what is allowed.
@@ -379,8 +377,8 @@ def train(
         result = train_architecture(
             folder, listener, architecture=value, device=device, images=passed
         )
-    weights = folder.path / WEIGHTS
-    return Trained(folder.path, folder.architecture, result.test_accuracy, weights, result)
+    path, net = folder.path, folder.architecture
+    return Trained(path, net, result.test_accuracy, path / WEIGHTS, result)
 
 
 @overload

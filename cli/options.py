@@ -148,17 +148,18 @@ Format = Annotated[
 ]
 
 
-def check_resumed(*, others: bool, allowed: str) -> None:
+def check_resumed(resume: Path | None, others: Sequence[object], allowed: str) -> None:
     """Refuses the options that a run which is resumed cannot change any more.
 
     Args:
-        others: whether there are options besides those allowed.
+        resume: the folder of the run; None for a new one.
+        others: the values of the options besides those allowed.
         allowed: the options that may be combined with `--resume`.
 
     Raises:
         InputError: there are others.
     """
-    if others:
+    if resume is not None and any(others):
         problem = f"keeps the settings of the run; only {allowed} can be combined with it"
         raise InputError(f"--resume: {problem}")
 
@@ -212,6 +213,18 @@ def limit_or_word(option: str, text: str | None, words: tuple[str, ...]) -> int 
         return limit(option, text)
     except InputError as error:
         raise InputError(f"{error}, {' or '.join(words)}") from None
+
+
+def check_work(progress: str, workers: int | None = None) -> None:
+    """Refuses an unknown `--progress` and a wrong `--workers` before anything is started.
+
+    Raises:
+        InputError: naming the option.
+    """
+    from autospace.cli.progress.reporters import check_progress
+
+    check_progress(progress)
+    check_workers(workers)
 
 
 MOST: Final = 1024

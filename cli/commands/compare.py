@@ -20,7 +20,7 @@ from autospace.cli.options import (
     Table,
     Text,
     check_resumed,
-    check_workers,
+    check_work,
     choices,
     given,
 )
@@ -107,10 +107,7 @@ def compare(
     shows which space has the lower errors, by how much, and how certain that is. A comparison can
     be stopped at any time; --resume continues it.
     """
-    from autospace.cli.progress.reporters import check_progress
-
-    check_progress(progress)
-    check_workers(workers)
+    check_work(progress, workers)
     options = given(
         {
             "seed": seed,
@@ -127,10 +124,8 @@ def compare(
             "evaluator.split": split,
         }
     )
-    if resume is not None:
-        others = any((spaces, options, settings, out, force))
-        allowed = "--device, --workers, --format and --progress"
-        check_resumed(others=others, allowed=allowed)
+    others = (spaces, options, settings, out, force)
+    check_resumed(resume, others, "--device, --workers, --format and --progress")
     where = {"device": device, "workers": workers, "out": out, "force": force, "resume": resume}
     _run(progress, settings or [], options, format_, spaces=spaces or (), **where)
 

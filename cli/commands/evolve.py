@@ -24,7 +24,7 @@ from autospace.cli.options import (
     Settings,
     Text,
     check_resumed,
-    check_workers,
+    check_work,
     choices,
     given,
     limit_or_word,
@@ -110,31 +110,23 @@ def evolve(
     Trains the reference network on your images, evolves cells for each of its layers, and writes
     the best as RUN/space.json. A run can be stopped at any time; --resume RUN continues it.
     """
-    from autospace.cli.progress.reporters import check_progress
-
-    check_progress(progress)
-    check_workers(workers)
+    check_work(progress, workers)
+    sizes = _sizes(generations, population, candidates, keep, steps)
+    limits = _limits(max_madds, max_params, max_latency_ms)
     options = given(
         {
             "seed": seed,
             "skeleton": skeleton,
             "data.source": data,
-            "evolution.generations": generations,
-            "evolution.population": population,
-            "evolution.candidates": candidates,
-            "evolution.keep": keep,
             "evolution.objectives": _words(objectives),
-            "scoring.steps": steps,
             "scoring.method": scorer,
-            "budget.max_madds": limit_or_word("--max-madds", max_madds, LIMIT_WORDS),
-            "budget.max_params": limit_or_word("--max-params", max_params, LIMIT_WORDS),
-            "budget.max_latency_ms": _milliseconds(max_latency_ms),
             "budget.latency_table": latency_table,
+            **sizes,
+            **limits,
         }
     )
-    if resume is not None:
-        others = any((options, preset, config, settings, out, force))
-        check_resumed(others=others, allowed="--device, --workers, --format and --progress")
+    others = (options, preset, config, settings, out, force)
+    check_resumed(resume, others, "--device, --workers, --format and --progress")
     where = {"device": device, "out": out, "force": force, "resume": resume}
     _run(
         progress,
@@ -161,6 +153,26 @@ def _run(
     with running(progress, "evolve", Rounds()) as observer:
         found = api.evolve(settings=chosen, observer=observer, **arguments)
     print_evolve_outcome(found.folder, found.space, format_)
+
+
+def _sizes(
+    generations: Number, population: Number, candidates: Number, keep: Number, steps: Number
+) -> dict[str, Any]:
+    return {
+        "evolution.generations": generations,
+        "evolution.population": population,
+        "evolution.candidates": candidates,
+        "evolution.keep": keep,
+        "scoring.steps": steps,
+    }
+
+
+def _limits(madds: str | None, params: str | None, latency: str | None) -> dict[str, Any]:
+    return {
+        "budget.max_madds": limit_or_word("--max-madds", madds, LIMIT_WORDS),
+        "budget.max_params": limit_or_word("--max-params", params, LIMIT_WORDS),
+        "budget.max_latency_ms": _milliseconds(latency),
+    }
 
 
 def _milliseconds(text: str | None) -> float | str | None:

@@ -120,10 +120,9 @@ def search(
             "budget.latency_table": latency_table,
         }
     )
-    if resume is not None:
-        others = any((space, options, settings, out, force))
-        check_resumed(others=others, allowed="--device, --progress and --format")
-    elif not space:
+    others = (space, options, settings, out, force)
+    check_resumed(resume, others, "--device, --progress and --format")
+    if resume is None and not space:
         raise InputError(f"SPACE: {NO_SPACE}; or continue with --resume RUN")
     where = {"device": device, "out": out, "force": force, "resume": resume}
     _run(progress, settings or [], options, format_, space=space, **where)

@@ -103,11 +103,9 @@ def train(
             "training.batch": batch,
         }
     )
-    if resume is not None:
-        others = any((arch, space, out, recipe, settings, force, options))
-        allowed = "--device, --onnx, --tensorboard, --format and --progress"
-        check_resumed(others=others, allowed=allowed)
-    elif not arch:
+    others = (arch, space, out, recipe, settings, force, options)
+    check_resumed(resume, others, "--device, --onnx, --tensorboard, --format and --progress")
+    if resume is None and not arch:
         problem = "name an architecture: a file, or a built-in such as reference@cifar"
         raise InputError(f"ARCH: {problem}; or continue with --resume RUN")
     where = {"device": device, "out": out, "force": force, "resume": resume}
