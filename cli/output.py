@@ -90,6 +90,8 @@ def errors_reported() -> Iterator[None]:
 def _out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError):
         return True
+    if "torch" not in sys.modules:
+        return False  # nothing that takes memory has begun
     from autospace.compute.cuda_graphs import is_out_of_memory
 
     return isinstance(error, RuntimeError) and is_out_of_memory(error)

@@ -147,8 +147,6 @@ KILLED = """
     [
         ("evolve(skeleton=SPACE.skeleton", "skeleton, which was passed from Python"),
         ("compare([SPACE, SPACE]", "space mbconv@digits, which was passed from Python"),
-        ("search(SPACE", "space"),
-        ("train('reference@digits'", "architecture"),
     ],
 )
 def test_a_run_that_was_killed_before_it_kept_its_values_says_how_to_go_on(

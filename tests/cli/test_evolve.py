@@ -99,7 +99,7 @@ def test_what_works_on_a_run_has_its_images(
     ran = evolve(*tiny, "--out", "a run", "--progress", "none", "--format", "json")
     record = json.loads(ran.out)
     images = "synthetic:classes=3,train=60,test=12"
-    assert record["data"] == {"source": images}
+    assert record["data"]["source"] == images
     assert record["space"] == "a run/space.json"
     assert record["layers"] == 2
     assert run(*shlex.split(record["next"][0])[1:]).code == 0

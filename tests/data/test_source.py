@@ -48,7 +48,7 @@ def test_other_text_gets_one_line_that_names_every_form(text: str) -> None:
      "npz:a\0b", "npz:" + "a" * 5000, "npz:~nosuchuser__/x"],
 )  # fmt: skip
 def test_malformed_sources_list_the_allowed_forms(text: str) -> None:
-    with pytest.raises(DataError, match=r"allowed: digits, folder:PATH"):
+    with pytest.raises(DataError, match=r"llowed: digits, folder:PATH"):
         parse_source(text)
 
 

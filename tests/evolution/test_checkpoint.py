@@ -115,7 +115,7 @@ MEMBER = ["layers", 0, "known", 0]
         _set([*MEMBER, "fitness"], "1"),
         _set([*MEMBER, "fitness"], None),
         _set([*MEMBER, "scores"], 0),
-        _set([*MEMBER, "expansion"], 5),
+        _set([*MEMBER, "expansion"], 9),
         _set([*MEMBER, "nodes"], 99),
         _set([*MEMBER, "edges"], [{"source": 3, "target": 1, "operation": "none"}]),
         _set([*MEMBER, "origin"], {"kind": "\x1b[31m", "generation": 0, "parents": []}),

@@ -107,6 +107,7 @@ def test_force_replaces_what_a_run_writes_and_nothing_else_once_it_begins(tmp_pa
     assert set(after) == {
         "config.toml",
         "notes.txt",
+        "checkpoint/began.json",
         "checkpoint/data.sha256",
         "checkpoint/skeleton.json",
     }

@@ -87,7 +87,9 @@ def _killed_then_resumed(server: Server, run: Path, whole: Whole, **kill: int) -
 def test_the_uninterrupted_run_is_as_long_as_the_kills_assume(whole: Whole) -> None:
     assert set(whole.files) == {
         "config.toml",
+        "data.json",
         "space.json",
+        "checkpoint/began.json",
         "checkpoint/data.sha256",
         "checkpoint/reference.safetensors",
         "checkpoint/skeleton.json",

@@ -44,6 +44,7 @@ def test_a_training_leaves_weights_result_and_a_line_an_epoch(tmp_path: Path) ->
     assert set(_files(tmp_path / "run")) == {
         "architecture.json",
         "config.toml",
+        "data.json",
         "model.safetensors",
         "result.json",
         "checkpoint/began.json",
@@ -130,7 +131,8 @@ def test_the_test_split_is_looked_at_once_after_the_last_step(
 
     monkeypatch.setattr(run, "load_data", load)
     trained(tmp_path / "run")
-    assert [each.looked for each in guarded] == [[STEPS]]
+    # Before the first step, their number and sizes are told; they are measured once.
+    assert [[step for step in each.looked if step] for each in guarded] == [[STEPS]]
 
 
 def test_other_test_images_change_no_weight_and_no_choice(
@@ -209,7 +211,7 @@ def test_the_architecture_is_fitted_to_the_images_and_its_new_cost_told(tmp_path
     own = load_architecture(tmp_path / "run/architecture.json")
     assert (own.skeleton.in_channels, own.skeleton.resolution, own.skeleton.classes) == (1, 8, 3)
     assert own.cells == given.cells
-    (said,) = watcher.messages
+    said = watcher.messages[-1]
     assert said.startswith("fitted to 8x8x1 images, 3 classes: MAdds 43.5M -> ")
     assert f", params 272k -> {own.cost.params / 1000:.0f}k" in said
     assert len(said) <= 80
