@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from autospace.data.errors import printable
 from autospace.data.examples import DataSet, Examples
-from autospace.data.summary import counts, lines_of
+from autospace.data.summary import lines_of
 
 OF_TRAIN: Final = 8
 OF_TEST: Final = 4
@@ -39,7 +39,7 @@ def sheet_png(data: DataSet) -> bytes:
     width = (OF_TRAIN + OF_TEST) * (_SIDE + _GAP) + 5 * _GAP
     sheet = Image.new("RGB", (width, step * len(rows) + _GAP), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT - 3)
-    train, test = counts(data)
+    train, test = data.reading.train, data.reading.test
     for place, (name, learned, measured) in enumerate(rows):
         top = _GAP + place * step
         caption = f"{printable(name)[:60]}: {train[place]} training, {test[place]} test"
@@ -55,7 +55,7 @@ def sheet_html(data: DataSet) -> str:
     Args:
         data: What was read; of more than `MOST_CLASSES` classes the first are shown.
     """
-    train, test = counts(data)
+    train, test = data.reading.train, data.reading.test
     lines = "".join(f"<li>{html.escape(printable(line))}</li>" for line in lines_of(data))
     rows = "".join(
         f"<tr><th>{html.escape(printable(name))}</th><td>{train[label]}</td>"

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -102,11 +102,15 @@ class Reading:
         sizes: The most common sizes before resizing, and the smallest and the largest.
         distinct_sizes: How many sizes there are.
         skipped: What was not read.
+        train: Training images of each class.
+        test: Test images of each class; so nobody has to look at them to say how many there are.
     """
 
     sizes: tuple[Size, ...] = ()
     distinct_sizes: int = 0
     skipped: tuple[Skipped, ...] = ()
+    train: tuple[int, ...] = ()
+    test: tuple[int, ...] = ()
 
 
 NOTHING_MORE = Reading()
@@ -178,7 +182,14 @@ def make_data_set(
         DataError: As `DataSet`.
     """
     digest = content_digest(classes, train, test)
-    return DataSet(name, classes, train, test, digest, notes, reading)
+    found = DataSet(name, classes, train, test, digest, notes, reading)
+    # Counted when the labels are known to be valid.
+    numbers = [_counts(split, len(classes)) for split in (train, test)]
+    return replace(found, reading=replace(reading, train=numbers[0], test=numbers[1]))
+
+
+def _counts(split: Examples, classes: int) -> tuple[int, ...]:
+    return tuple(torch.bincount(split.labels, minlength=classes).tolist())
 
 
 def content_digest(classes: Sequence[str], train: Examples, test: Examples) -> str:

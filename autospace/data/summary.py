@@ -2,10 +2,8 @@
 
 from typing import Any, Final
 
-import torch
-
 from autospace.data.errors import printable
-from autospace.data.examples import DataSet, Examples, Size
+from autospace.data.examples import DataSet, Size
 
 MOST_CLASSES: Final = 20
 _ENDS = 5
@@ -24,13 +22,14 @@ def lines_of(data: DataSet) -> tuple[str, ...]:
     """
     channels, height, width = data.train.images.shape[1:]
     kind = "grey" if channels == 1 else "colour"
-    splits = f"{len(data.train):,} training and {len(data.test):,} test images"
+    train, test = sum(data.reading.train), sum(data.reading.test)
+    splits = f"{train:,} training and {test:,} test images"
     first = f"{data.name}: {splits}, {len(data.classes)} classes, {width}x{height} pixels, {kind}"
     return (first, _class_line(data), *_size_line(data, (width, height)), *data.notes)
 
 
 def _class_line(data: DataSet) -> str:
-    train, test = counts(data)
+    train, test = data.reading.train, data.reading.test
     parts = [
         f"{printable(name)} {of_train}+{of_test}"
         for name, of_train, of_test in zip(data.classes, train, test, strict=True)
@@ -71,14 +70,16 @@ def record(data: DataSet) -> dict[str, Any]:
     return {
         "name": data.name,
         "sha256": data.digest,
-        "train": len(data.train),
-        "test": len(data.test),
+        "train": sum(data.reading.train),
+        "test": sum(data.reading.test),
         "channels": channels,
         "height": height,
         "width": width,
         "classes": [
             {"name": printable(name), "train": of_train, "test": of_test}
-            for name, of_train, of_test in zip(data.classes, *counts(data), strict=True)
+            for name, of_train, of_test in zip(
+                data.classes, data.reading.train, data.reading.test, strict=True
+            )
         ],
         "sizes": [
             {"width": size.width, "height": size.height, "images": size.images}
@@ -92,14 +93,3 @@ def record(data: DataSet) -> dict[str, Any]:
         "notes": list(data.notes),
         "lines": list(lines_of(data)),
     }
-
-
-def counts(data: DataSet) -> tuple[list[int], list[int]]:
-    """The number of training images of each class, and that of test images."""
-    train, test = (_count(split, len(data.classes)) for split in (data.train, data.test))
-    return train, test
-
-
-def _count(split: Examples, classes: int) -> list[int]:
-    found: list[int] = torch.bincount(split.labels, minlength=classes).tolist()
-    return found

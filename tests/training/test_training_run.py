@@ -131,8 +131,7 @@ def test_the_test_split_is_looked_at_once_after_the_last_step(
 
     monkeypatch.setattr(run, "load_data", load)
     trained(tmp_path / "run")
-    # Before the first step, their number and sizes are told; they are measured once.
-    assert [[step for step in each.looked if step] for each in guarded] == [[STEPS]]
+    assert [each.looked for each in guarded] == [[STEPS]]
 
 
 def test_other_test_images_change_no_weight_and_no_choice(
