@@ -1,6 +1,7 @@
 """What all displays of progress share: the phases of every command, the pace, and Ctrl-C."""
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,10 +10,13 @@ from types import FrameType
 from typing import Any, Final, Literal
 
 from autospace.cli.output import message
-from autospace.cli.progress.parts import Parts
+from autospace.cli.progress.parts import Parts, duration
 
 SECONDS_BETWEEN_LINES: Final = 10.0
 SECONDS_BETWEEN_EVENTS: Final = 1.0
+SECONDS_BETWEEN_POINTS: Final = 0.5
+RECENT: Final = 60
+"""Points of which the pace is the mean: some 30 seconds, or as many long steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,14 @@ class Phase:
             never, where the parts of the run have lines of their own.
         left: whether a line shows the time left.
         events: JSON objects about every second, at the end only, or never.
+        last: whether the run ends with it, so that its time left is that of the run.
     """
 
     title: str
     lines: Literal["ends", "seconds", "never"] = "ends"
     left: bool = False
     events: Literal["seconds", "end", "never"] = "end"
+    last: bool = False
 
 
 _counted = partial(Phase, left=True, events="seconds")
@@ -42,18 +48,18 @@ PHASES: Final[Mapping[str, Mapping[str, Phase]]] = {
     },
     "train": {
         "data": Phase("reading images", lines="seconds"),
-        "train": Phase("training", lines="seconds", left=True, events="never"),
+        "train": Phase("training", lines="seconds", left=True, events="never", last=True),
     },
     "compare": {
         "data": _counted("reading images"),
         "supernet": _counted("training the supernet"),
-        "evaluate": _counted("evaluating networks"),
+        "evaluate": _counted("evaluating networks", last=True),
     },
     "search": {
         "data": _counted("reading images"),
         "search": _counted("searching"),
-        "finalists": _counted("evaluating the finalists"),
-        "interference": _counted("comparing gradients"),
+        "finalists": _counted("evaluating the finalists", last=True),
+        "interference": _counted("comparing gradients", last=True),
     },
 }
 
@@ -66,7 +72,8 @@ class Reporter:
         self.stopping = False
         self.started = time.monotonic()
         self.now = ("data", 0, 1)
-        self._first = ("", 0, self.started)
+        self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT)
+        self._phase = ""
 
     def message(self, text: str) -> None:
         """A remark for the user."""
@@ -80,9 +87,13 @@ class Reporter:
         """
         if self.stopping:
             raise KeyboardInterrupt
-        name, first, _ = self._first
-        if phase != name or done < first:
-            self._first = (phase, done, time.monotonic())
+        if phase != self._phase or (self._recent and done < self._recent[-1][0]):
+            self._phase = phase
+            self._recent.clear()
+        now = time.monotonic()
+        # Many steps of a moment are one point, so that the points span some time.
+        if len(self._recent) < 2 or now - self._recent[-1][1] >= SECONDS_BETWEEN_POINTS:
+            self._recent.append((done, now))
         self.now = (phase, done, total)
         self.show_tick(self.phases[phase])
 
@@ -92,11 +103,19 @@ class Reporter:
         self.show_part(event)
 
     def seconds_left(self) -> float | None:
-        """At the pace since the phase or its parts began here; None before there is a pace."""
+        """At the recent pace, because steps of a search differ; None before there is a pace."""
         _, done, total = self.now
-        _, first, since = self._first
+        first, since = self._recent[0] if self._recent else (done, self.started)
         pace = (time.monotonic() - since) / (done - first) if done > first else None
         return self.parts.seconds_left(None if pace is None else pace * (total - done))
+
+    def left(self) -> str:
+        """The time left in words: of the whole run, or what is known of it so far."""
+        seconds = self.seconds_left()
+        if seconds is None:
+            return "... left"
+        whole = self.phases[self.now[0]].last or self.parts.whole
+        return f"{'' if whole else 'at least '}{duration(seconds)} left"
 
     def interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         """First Ctrl-C: stop after this step. Second: stop at once."""

@@ -58,9 +58,8 @@ class LiveReporter(Reporter):
         phase = self.phases[name]
         share = min(done / max(1, total), 1.0)
         title, share = self.parts.headline(share) or (phase.title, share)
-        left = self.seconds_left()
         elapsed = duration(time.monotonic() - self.started)
-        times = f"{elapsed} so far, {'...' if left is None else duration(left)} left"
+        times = f"{elapsed} so far, {self.left()}"
         count = [f"{done:,}/{total:,}"] if phase.events == "seconds" else []
         grid = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=1.0, completed=min(share, 1.0), width=28)

@@ -9,7 +9,13 @@ if TYPE_CHECKING:
 
 
 class Parts:
-    """The parts that are complete; a command without parts has this class itself."""
+    """The parts that are complete; a command without parts has this class itself.
+
+    Attributes:
+        whole: whether `seconds_left` is about the whole run, whatever its phase.
+    """
+
+    whole = False
 
     def add(self, event: Any) -> None:
         """Adds a part."""
@@ -58,6 +64,7 @@ class Rounds(Parts):
         """Adds a round."""
         self.seconds.append(event.seconds)
         self.last = event
+        self.whole = True
 
     def line(self, event: "RoundEvent", left: float | None) -> str:
         """Best and mean fitness, and the share of cells within the budget."""

@@ -18,7 +18,7 @@ from autospace.cli.progress.base import (
     Phase,
     Reporter,
 )
-from autospace.cli.progress.parts import Parts, duration
+from autospace.cli.progress.parts import Parts
 from autospace.spaces.errors import offered
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class PlainReporter(Reporter):
         )
         if not is_end and time.monotonic() - self._shown <= SECONDS_BETWEEN_LINES:
             return
-        left = self.seconds_left() if phase.left and done < total else None
-        suffix = "" if left is None else f", {duration(left)} left"
+        known = phase.left and done < total and self.seconds_left() is not None
+        suffix = f", {self.left()}" if known else ""
         message(f"{phase.title}: {done:,} of {total:,}{suffix}")
         self._shown, self._ends = time.monotonic(), ends
 

@@ -14,7 +14,7 @@ from autospace.cli.output import InputError
 from autospace.cli.progress import base
 from autospace.cli.progress.base import Reporter
 from autospace.cli.progress.live import LiveReporter
-from autospace.cli.progress.parts import Rounds, duration
+from autospace.cli.progress.parts import Parts, Rounds, duration
 from autospace.cli.progress.reporters import (
     KINDS,
     JsonReporter,
@@ -175,6 +175,33 @@ def test_the_time_left_is_the_mean_round_times_those_to_come() -> None:
     reporter.event(RoundEvent(2.0, PLAN, STATES[0]))
     reporter.event(RoundEvent(4.0, PLAN, STATES[1]))
     assert reporter.seconds_left() == (9 - 2) * 3.0
+
+
+def test_the_time_left_follows_the_recent_pace_and_says_what_it_covers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    reporter = Reporter("search", Parts())
+    assert reporter.left() == "... left"
+    for done in range(1, 201):  # cheap steps
+        now[0] += 1.0
+        reporter.tick("search", done, 400)
+    assert reporter.left() == "at least 3 min 20 s left"
+    for done in range(201, 301):  # each ten times as long; the cheap ones are forgotten
+        now[0] += 10.0
+        reporter.tick("search", done, 400)
+    assert reporter.left() == "at least 16 min 40 s left"
+    for done in range(3):
+        now[0] += 7.0
+        reporter.tick("finalists", done, 3)
+    assert reporter.left() == "7 s left"
+
+
+def test_after_a_round_the_time_left_is_that_of_the_run() -> None:
+    reporter = Reporter("evolve", Rounds())
+    reporter.event(RoundEvent(2.0, PLAN, STATES[0]))
+    assert reporter.left() == "16 s left"
 
 
 def test_unknown_kinds_are_refused() -> None:
