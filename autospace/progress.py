@@ -1,7 +1,8 @@
 """How long work reports its progress: one observer for runs, one tick for the parts of a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 Tick = Callable[[int, int], None]
@@ -28,6 +29,20 @@ class Event:
 
     seconds: float
 
+    @property
+    def run(self) -> Path:
+        """The folder of the run."""
+        return Path()
+
+    @property
+    def step(self) -> int:
+        """The number of the part, from 1."""
+        return 0
+
+    def numbers(self) -> Mapping[str, float]:
+        """What the part measured, by names that a plot can have; empty if it measured nothing."""
+        return {}
+
 
 class Observer(Protocol):
     """Receives the reports of a run. Any method may raise to stop the run."""
@@ -49,7 +64,7 @@ class Observer(Protocol):
         ...
 
     def event(self, event: Event) -> None:
-        """A part of the run is complete: a round of `evolve`, an epoch of `train`."""
+        """A part is complete: a round of `evolve`, an epoch of `train`, a new best of `search`."""
         ...
 
 
@@ -64,3 +79,25 @@ class Silent:
 
     def event(self, event: Event) -> None:
         """Ignores the event."""
+
+
+class Together:
+    """An observer that passes everything on to others, in their order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def message(self, text: str) -> None:
+        """A remark for all."""
+        for each in self._observers:
+            each.message(text)
+
+    def tick(self, phase: str, done: int, total: int) -> None:
+        """Progress for all."""
+        for each in self._observers:
+            each.tick(phase, done, total)
+
+    def event(self, event: Event) -> None:
+        """A part for all."""
+        for each in self._observers:
+            each.event(event)

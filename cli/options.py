@@ -134,6 +134,15 @@ Progress = Annotated[
 ]
 
 # Where results go.
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log",
+        help="Also write the numbers of the run for this tool; may be repeated.",
+        show_default="none",
+        **choices("tensorboard", "wandb", "mlflow"),
+    ),
+]
 RunOut = Annotated[
     Path | None, typer.Option("--out", help="Folder of the new run.", show_default="runs/...")
 ]

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -62,6 +62,30 @@ class RoundEvent(Event):
 
     plan: Plan
     state: EvolutionState
+    folder: Path = Path()
+
+    @property
+    def run(self) -> Path:
+        """The folder of the run."""
+        return self.folder
+
+    @property
+    def step(self) -> int:
+        """The number of the round."""
+        return self.state.round
+
+    def numbers(self) -> Mapping[str, float]:
+        """Fitness of all layers and of each, and the share of cells within the budget."""
+        record = self.state.history[-1]
+        names = [shape.name for shape in self.plan.skeleton.shapes]
+        layers = zip(names, record.layers, strict=True)
+        return {
+            "fitness/best": record.best,
+            "fitness/mean": record.mean,
+            "feasible rate": record.drawn.feasible_rate,
+            "seconds": self.seconds,
+            **{f"fitness of {name}": layer.best for name, layer in layers},
+        }
 
 
 @dataclass(frozen=True)
@@ -373,7 +397,7 @@ def _evolved(
             save_state(folder.kept_weights(after.round), kept.state())
         folder.save_state(after)
         plan, before = prepared.plan.shortened(after), plan
-        observer.event(RoundEvent(seconds, plan, after))
+        observer.event(RoundEvent(seconds, plan, after, folder.path))
         if plan.rounds < before.rounds:
             observer.message(prepared.plan.stop(after))
         prepared.execution.parts.begin_again()

@@ -1,9 +1,11 @@
 """A whole search: data, method, finalists, result; it can be resumed after any step."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import ClassVar, Final
 
 from autospace.compute.device import memory_mb, resolve_device
@@ -14,7 +16,7 @@ from autospace.evaluators.make import Basis
 from autospace.evaluators.tabular import read_table
 from autospace.latency.budget import keep_table, latency_limit, limit_table
 from autospace.latency.table import LatencyTable
-from autospace.progress import Observer
+from autospace.progress import Event, Observer
 from autospace.runs.errors import ConfigError
 from autospace.runs.files import write_atomically
 from autospace.runs.settings import make_settings
@@ -92,6 +94,35 @@ SECONDS_BETWEEN_CHECKPOINTS = 20.0
 MOST_LISTED = 20
 
 
+@dataclass(frozen=True)
+class BestEvent(Event):
+    """A search found an architecture that is better than all before it.
+
+    Attributes:
+        point: of the trajectory.
+        folder: of the search.
+    """
+
+    point: TrajectoryPoint
+    folder: Path
+
+    @property
+    def run(self) -> Path:
+        """The folder of the search."""
+        return self.folder
+
+    @property
+    def step(self) -> int:
+        """The step after which it was found."""
+        return self.point.step
+
+    def numbers(self) -> Mapping[str, float]:
+        """Its score and predicted accuracy, and the architectures evaluated so far."""
+        found = {"score": self.point.score, "accuracy/validation": self.point.accuracy}
+        known = {name: value for name, value in found.items() if value is not None}
+        return {**known, "evaluations": self.point.evaluations, "seconds": self.point.seconds}
+
+
 @dataclass
 class SearchProgress(Stateful):
     """The progress of a search, which every step extends."""
@@ -103,11 +134,11 @@ class SearchProgress(Stateful):
     seconds: float = 0.0
     trajectory: list[TrajectoryPoint] = field(default_factory=list)
 
-    def note(self, method: SearchMethod) -> None:
+    def note(self, method: SearchMethod) -> TrajectoryPoint | None:
         """Adds a point to the trajectory if there is a new best architecture."""
         best = method.incumbent
         if best is None or (self.trajectory and self.trajectory[-1].score == best.score):
-            return
+            return None
         self.trajectory.append(
             TrajectoryPoint(
                 step=self.done,
@@ -117,6 +148,7 @@ class SearchProgress(Stateful):
                 accuracy=best.accuracy,
             )
         )
+        return self.trajectory[-1]
 
 
 @dataclass
@@ -278,8 +310,10 @@ def _advance(
         method.step(progress.done)
         progress.done += 1
         progress.seconds += time.monotonic() - started
-        progress.note(method)
+        point = progress.note(method)
         try:
+            if point is not None:
+                observer.event(BestEvent(progress.seconds, point, folder.path))
             observer.tick("search", progress.done, method.steps)
         except BaseException:
             _save(folder, method, trials, progress)

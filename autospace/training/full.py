@@ -4,7 +4,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -44,6 +44,12 @@ from autospace.training.short import Measured, measure
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 EVALUATION_BATCH: Final = 250
+CURVES: Final = {
+    "learning_rate": "learning rate",
+    "train_loss": "loss/train",
+    "validation_loss": "loss/validation",
+    "validation_accuracy": "accuracy/validation",
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,21 @@ class EpochEvent(Event):
     epoch: Epoch
     epochs: int
     folder: Path
+
+    @property
+    def run(self) -> Path:
+        """The folder of the training."""
+        return self.folder
+
+    @property
+    def step(self) -> int:
+        """The number of the epoch."""
+        return self.epoch.epoch
+
+    def numbers(self) -> Mapping[str, float]:
+        """The curves of the training."""
+        values = {curve: getattr(self.epoch, name) for name, curve in CURVES.items()}
+        return {curve: value for curve, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from autospace.cli.options import (
     Device,
     Format,
     LatencyTable,
+    Log,
     MaxLatencyOrWord,
     MaxMaddsOrWord,
     MaxParamsOrWord,
@@ -103,6 +104,7 @@ def evolve(
     settings: Settings = None,
     force: Replace = False,
     progress: Progress = "auto",
+    log: Log = None,
     format_: Format = "table",
 ) -> None:
     """Learn a search space.
@@ -126,22 +128,18 @@ def evolve(
         }
     )
     others = (options, preset, config, settings, out, force)
-    check_resumed(resume, others, "--device, --workers, --format and --progress")
+    check_resumed(resume, others, "--device, --workers, --format, --log and --progress")
     where = {"device": device, "out": out, "force": force, "resume": resume}
-    _run(
-        progress,
-        settings or [],
-        options,
-        format_,
-        preset=preset,
-        config=config,
-        workers=workers,
-        **where,
-    )
+    more = {"preset": preset, "config": config, "workers": workers}
+    _run(progress, settings or [], options, (format_, log or []), **more, **where)
+
+
+_Shown = tuple[str, list[str]]
+"""How the outcome is shown, and the tools that the numbers of the run are written for."""
 
 
 def _run(
-    progress: str, settings: list[str], options: dict[str, Any], format_: str, **arguments: Any
+    progress: str, settings: list[str], options: dict[str, Any], shown: _Shown, **arguments: Any
 ) -> None:
     from autospace import api
     from autospace.cli.display.outcomes import print_evolve_outcome
@@ -149,8 +147,9 @@ def _run(
     from autospace.cli.progress.reporters import running
     from autospace.runs.settings import merged, parse_settings
 
+    format_, log = shown
     chosen = merged(parse_settings(settings), options)
-    with running(progress, "evolve", Rounds()) as observer:
+    with running(progress, "evolve", Rounds(), log) as observer:
         found = api.evolve(settings=chosen, observer=observer, **arguments)
     print_evolve_outcome(found.folder, found.space, format_)
 

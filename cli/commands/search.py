@@ -9,6 +9,7 @@ from autospace.cli.options import (
     Device,
     Format,
     LatencyTable,
+    Log,
     MaxLatency,
     MaxMadds,
     MaxParams,
@@ -89,6 +90,7 @@ def search(
     force: Replace = False,
     progress: Progress = "auto",
     format_: Format = "table",
+    log: Log = None,
     list_: Listing = False,
 ) -> None:
     """Search a space for an architecture.
@@ -121,15 +123,21 @@ def search(
         }
     )
     others = (space, options, settings, out, force)
-    check_resumed(resume, others, "--device, --progress and --format")
+    check_resumed(resume, others, "--device, --progress, --format and --log")
     if resume is None and not space:
         raise InputError(f"SPACE: {NO_SPACE}; or continue with --resume RUN")
     where = {"device": device, "out": out, "force": force, "resume": resume}
-    _run(progress, settings or [], options, format_, space=space, **where)
+    _run(progress, settings or [], options, format_, log=log or [], space=space, **where)
 
 
 def _run(
-    progress: str, settings: list[str], options: dict[str, Any], format_: str, **arguments: Any
+    progress: str,
+    settings: list[str],
+    options: dict[str, Any],
+    format_: str,
+    *,
+    log: list[str],
+    **arguments: Any,
 ) -> None:
     from autospace import api
     from autospace.cli.display.outcomes import print_search_outcome
@@ -137,7 +145,7 @@ def _run(
     from autospace.runs.settings import merged, parse_settings
 
     chosen = merged(parse_settings(settings), options)
-    with running(progress, "search") as observer:
+    with running(progress, "search", None, log) as observer:
         found = api.search(settings=chosen, observer=observer, **arguments)
     print_search_outcome(found.folder, found.result, format_)
 

@@ -8,6 +8,7 @@ from autospace.cli.options import (
     Data,
     Device,
     Format,
+    Log,
     Number,
     Progress,
     Replace,
@@ -56,7 +57,7 @@ NoValidation = Annotated[
     bool, typer.Option("--no-validation", help="Train on all images, with no validation curve.")
 ]
 Onnx = Annotated[bool, typer.Option("--onnx", help="Also write model.onnx.")]
-TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard curves.")]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="The same as --log tensorboard.")]
 
 
 def train(
@@ -77,6 +78,7 @@ def train(
     tensorboard: TensorBoard = False,
     progress: Progress = "auto",
     force: Replace = False,
+    log: Log = None,
     format_: Format = "table",
 ) -> None:
     """Train one architecture from scratch.
@@ -104,28 +106,29 @@ def train(
         }
     )
     others = (arch, space, out, recipe, settings, force, options)
-    check_resumed(resume, others, "--device, --onnx, --tensorboard, --format and --progress")
+    check_resumed(resume, others, "--device, --onnx, --tensorboard, --log, --format and --progress")
     if resume is None and not arch:
         problem = "name an architecture: a file, or a built-in such as reference@cifar"
         raise InputError(f"ARCH: {problem}; or continue with --resume RUN")
+    logged = [*(log or []), *(["tensorboard"] if tensorboard else [])]
     where = {"device": device, "out": out, "force": force, "resume": resume}
     named = {"architecture": arch, "space": space, "recipe": recipe}
-    found = _run(progress, settings or [], options, board=tensorboard, **named, **where)
+    found = _run(progress, settings or [], options, log=logged, **named, **where)
     print_train_outcome(found.folder, found.result, onnx=onnx, format_=format_)
     if onnx:
         _write_onnx(found)
 
 
 def _run(
-    progress: str, settings: list[str], options: dict[str, Any], *, board: bool, **arguments: Any
+    progress: str, settings: list[str], options: dict[str, Any], *, log: list[str], **arguments: Any
 ) -> "Trained":
     from autospace import api
-    from autospace.cli.progress.parts import Board, Epochs
+    from autospace.cli.progress.parts import Epochs
     from autospace.cli.progress.reporters import running
     from autospace.runs.settings import merged, parse_settings
 
     chosen = merged(parse_settings(settings), options)
-    with running(progress, "train", Epochs(Board() if board else None)) as observer:
+    with running(progress, "train", Epochs(), log) as observer:
         return api.train(settings=chosen, observer=observer, **arguments)
 
 

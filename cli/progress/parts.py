@@ -1,7 +1,7 @@
 """The parts of a run that are shown one by one: rounds of `evolve` and epochs of `train`."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autospace.evolution.learn import RoundEvent
@@ -21,17 +21,17 @@ class Parts:
         """Adds a part."""
 
     def line(self, event: Any, left: float | None) -> str:
-        """A part in less than 80 columns.
+        """A part in less than 80 columns; empty if it is not shown.
 
         Args:
             event: what the run reported of it.
             left: seconds until the end of the run; None if unknown.
         """
-        raise NotImplementedError
+        return ""
 
     def record(self, event: Any, left: float | None) -> dict[str, Any]:
         """A part as plain values; see `line`."""
-        raise NotImplementedError
+        return {}
 
     def seconds_left(self, in_phase: float | None) -> float | None:
         """Of the whole run, if the parts show it, else of the phase.
@@ -48,9 +48,6 @@ class Parts:
             share: of the present phase, from 0 to 1.
         """
         return None
-
-    def close(self) -> None:
-        """Ends what the parts are written to."""
 
 
 class Rounds(Parts):
@@ -106,17 +103,14 @@ class Rounds(Parts):
 
 
 class Epochs(Parts):
-    """The epochs of `train`, which may also be written as curves."""
+    """The epochs of `train`."""
 
-    def __init__(self, board: "Board | None" = None) -> None:
+    def __init__(self) -> None:
         self.all: list[EpochEvent] = []
-        self._board = board
 
     def add(self, event: "EpochEvent") -> None:
         """Adds an epoch."""
         self.all.append(event)
-        if self._board is not None:
-            self._board.add(event)
 
     def line(self, event: "EpochEvent", left: float | None) -> str:
         """The loss, and the accuracy on validation images if there are any."""
@@ -137,49 +131,6 @@ class Epochs(Parts):
             return None
         last = self.all[-1]
         return f"epoch {min(last.epoch.epoch + 1, last.epochs)} of {last.epochs}", share
-
-    def close(self) -> None:
-        """Ends the curves."""
-        if self._board is not None:
-            self._board.close()
-
-
-CURVES: Final = {
-    "learning_rate": "learning rate",
-    "train_loss": "loss/train",
-    "validation_loss": "loss/validation",
-    "validation_accuracy": "accuracy/validation",
-}
-
-
-class Board:
-    """Curves for TensorBoard, which is an extra: one point per epoch and curve.
-
-    A resumed training overwrites the points of the epochs that it repeats.
-    """
-
-    def __init__(self) -> None:
-        self._writer: Any = None
-
-    def add(self, event: "EpochEvent") -> None:
-        """Adds the points of an epoch, in the folder of its training."""
-        epoch = event.epoch
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            from autospace.training.folder import BOARD
-
-            self._writer = SummaryWriter(str(event.folder / BOARD), purge_step=epoch.epoch)
-        for name, curve in CURVES.items():
-            value = getattr(epoch, name)
-            if value is not None:
-                self._writer.add_scalar(curve, value, epoch.epoch)
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Ends the file."""
-        if self._writer is not None:
-            self._writer.close()
 
 
 def duration(seconds: float) -> str:

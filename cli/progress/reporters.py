@@ -5,13 +5,13 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from autospace.cli.output import INTERRUPTED, InputError, message
+from autospace.cli.output import INTERRUPTED, InputError, loudness, message
 from autospace.cli.progress.base import (
     SECONDS_BETWEEN_EVENTS,
     SECONDS_BETWEEN_LINES,
@@ -23,6 +23,7 @@ from autospace.spaces.errors import offered
 
 if TYPE_CHECKING:
     from autospace.api import RunInterrupted
+    from autospace.progress import Observer
 
 KINDS: Final = ("auto", "plain", "json", "none")
 
@@ -64,7 +65,10 @@ class PlainReporter(Reporter):
 
     def show_part(self, event: Any) -> None:
         """One line for the part."""
-        message(self.parts.line(event, self.seconds_left()))
+        line = self.parts.line(event, self.seconds_left())
+        if not line:
+            return
+        message(line)
         self._shown = time.monotonic()
 
 
@@ -96,7 +100,9 @@ class JsonReporter(Reporter):
 
     def show_part(self, event: Any) -> None:
         """The record of the part."""
-        self._emit(self.parts.record(event, self.seconds_left()))
+        record = self.parts.record(event, self.seconds_left())
+        if record:
+            self._emit(record)
 
     def _emit(self, event: dict[str, Any]) -> None:
         print(json.dumps(event), file=sys.stderr, flush=True)
@@ -117,22 +123,35 @@ def reporting(kind: str, command: str, parts: Parts | None = None) -> Iterator[R
         if earlier is not None:
             signal.signal(signal.SIGINT, earlier)
         reporter.close()
-        shown.close()
 
 
 @contextmanager
-def running(kind: str, command: str, parts: Parts | None = None) -> Iterator[Reporter]:
-    """The display of a run; an interruption ends the command with a line that says what is left."""
+def running(
+    kind: str, command: str, parts: Parts | None = None, log: Sequence[str] = ()
+) -> "Iterator[Observer]":
+    """The display of a run, and what logs it; an interruption ends with a line on what is left.
+
+    Args:
+        kind: of `--progress`.
+        command: whose run it is.
+        parts: that the display shows.
+        log: the tools that the numbers of the run are written for.
+    """
     from autospace.api import RunInterrupted
     from autospace.compute.machine import keep_freed_memory
+    from autospace.loggers import RunLogger
+    from autospace.progress import Together
 
     keep_freed_memory()
-    with reporting(kind, command, parts) as observer:
+    with reporting(kind, command, parts) as reporter:
+        logger = RunLogger(command, log, reporter.message)
         try:
-            yield observer
+            yield Together(reporter, logger) if log else reporter
         except RunInterrupted as stop:
-            observer.message(_interrupted(command, stop))
+            reporter.message(_interrupted(command, stop))
             raise typer.Exit(INTERRUPTED) from None
+        finally:
+            logger.close()
 
 
 def _interrupted(command: str, stop: "RunInterrupted") -> str:
@@ -146,6 +165,8 @@ def _interrupted(command: str, stop: "RunInterrupted") -> str:
 
 
 def _reporter(kind: str, command: str, parts: Parts) -> Reporter:
+    if loudness.quiet and kind != "json":
+        return Reporter(command, parts)
     if kind == "auto" and sys.stderr.isatty():
         from autospace.cli.progress.live import LiveReporter
 

@@ -1,0 +1,47 @@
+"""`--log` of the commands, read by TensorBoard itself."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from autospace.cli.main import app
+
+IMAGES = "synthetic:classes=3,train=60,test=12"
+
+
+def _points(folder: str, name: str) -> list[tuple[int, float]]:
+    reading = "tensorboard.backend.event_processing.event_accumulator"
+    accumulator = pytest.importorskip(reading)
+    found = accumulator.EventAccumulator(f"{folder}/tensorboard")
+    found.Reload()
+    return [(each.step, each.value) for each in found.Scalars(name)]
+
+
+def _run(*arguments: object) -> None:
+    common = ("--device", "cpu", "--log", "tensorboard", "-q")
+    done = CliRunner().invoke(app, [str(each) for each in (*arguments, *common)])
+    assert done.exit_code == 0, done.stderr
+
+
+def test_a_search_logs_its_trajectory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ("--steps", 3, "--evaluations", 4, "--set", "trial.steps=2", "--set", "finalists=1")
+    _run("search", "mbconv@digits", "--data", IMAGES, "--out", "s", *small)
+    trajectory = json.loads(Path("s/result.json").read_text())["trajectory"]
+    expected = [(each["step"], pytest.approx(each["score"])) for each in trajectory]
+    assert _points("s", "score") == expected
+
+
+def test_evolution_logs_every_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sizes = ("--generations", 1, "--population", 4, "--candidates", 2, "--keep", 2, "--steps", 2)
+    sets = ("evolution.tournament=2", "warm_up.steps=3", "scoring.validation_batches=1")
+    settings = [each for one in sets for each in ("--set", one)]
+    _run("evolve", "--data", IMAGES, "--workers", 1, "--out", "e", *sizes, *settings)
+    rounds = [json.loads(line) for line in Path("e/events.jsonl").read_text().splitlines()]
+    points = _points("e", "fitness of layer_00")
+    assert [step for step, _ in points] == list(range(1, len(rounds) + 1))
+    best = [each["layers"][0]["best"] for each in rounds]
+    assert [value for _, value in points] == pytest.approx(best)
