@@ -8,10 +8,12 @@ from autospace.cli.commands.bench import bench
 from autospace.cli.commands.compare import compare
 from autospace.cli.commands.data import data
 from autospace.cli.commands.diff import diff
+from autospace.cli.commands.doctor import doctor
 from autospace.cli.commands.evolve import evolve
 from autospace.cli.commands.export import export
 from autospace.cli.commands.import_ import import_
-from autospace.cli.commands.listing import doctor, init, schema, spaces
+from autospace.cli.commands.init import init
+from autospace.cli.commands.listing import schema, spaces
 from autospace.cli.commands.profile import profile
 from autospace.cli.commands.report import plot, report
 from autospace.cli.commands.sample import sample

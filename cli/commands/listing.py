@@ -1,15 +1,11 @@
-"""`autospace spaces`, `schema`, `init`, `doctor`: what comes with the program and what works."""
+"""`autospace spaces` and `schema`: what comes with the program."""
 
-import platform
-import sys
-from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from autospace.cli.options import PRESETS, Format, Overwrite, choices
-from autospace.cli.output import FAILED, data, json_data, rich_data, write_new
+from autospace.cli.options import Format
+from autospace.cli.output import json_data, rich_data
 
 if TYPE_CHECKING:
     from autospace.spaces import Space
@@ -86,98 +82,3 @@ def _print_table(found: list["Space"]) -> None:
 
 def _family_description(space: "Space") -> str:
     return str(space.provenance.get("source", ""))
-
-
-def init(
-    file: Annotated[Path, typer.Argument(help="File to write; - means stdout.")] = Path(
-        "autospace.toml"
-    ),
-    preset: Annotated[
-        str, typer.Option(help="Preset whose settings are written.", **choices(*PRESETS))
-    ] = "demo",
-    force: Overwrite = False,
-) -> None:
-    """Write a configuration file to start from.
-
-    The file holds all settings of a preset; evolve --config reads it.
-    """
-    from autospace.evolution.settings import NEEDS_DATA, make_config
-    from autospace.evolution.settings import preset as settings_of
-    from autospace.runs.settings import to_toml
-
-    text = to_toml(make_config(settings_of(preset)))
-    if preset in NEEDS_DATA:
-        text = text.replace('source = "digits"', f'source = "{NEEDS_DATA[preset]}"')
-    if str(file) == "-":
-        data(text)
-        return
-    write_new(file, text, force=force)
-    data(f"wrote {file}; edit it, then: autospace evolve --config {file} --out runs/mine")
-
-
-REQUIRED = ("torch", "numpy", "deap", "pydantic", "pillow", "safetensors", "typer", "rich")
-OPTIONAL = {"matplotlib": "plots of the benchmarks"}
-
-
-def doctor(format: Format = "table") -> None:
-    """Show what is installed and which devices can be used.
-
-    The exit code is 1 if a required package is missing.
-    """
-    packages = {name: _version(name) for name in (*REQUIRED, *OPTIONAL)}
-    missing = [name for name in REQUIRED if packages[name] is None]
-    devices = _devices() if packages["torch"] else {}
-    kernels = _kernels() if packages["torch"] else "PyTorch's"
-    own = _version("autospace")
-    found = {
-        "autospace": own,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": packages,
-        "devices": devices,
-        "kernels": kernels,
-        "missing": missing,
-    }
-    if format == "json":
-        json_data(found)
-    else:
-        data(_text(own, packages, devices | {"kernels": kernels}))
-    if missing:
-        raise typer.Exit(FAILED)
-
-
-def _text(own: str | None, packages: dict[str, str | None], devices: dict[str, str]) -> str:
-    lines = [
-        f"autospace     {own}",
-        f"python        {platform.python_version()} on {platform.system()} {platform.machine()}",
-    ]
-    for name, version in packages.items():
-        purpose = OPTIONAL.get(name)
-        state = version or (f"missing; needed for {purpose}" if purpose else "MISSING")
-        lines.append(f"{name:<13} {state}")
-    lines += [f"{name:<13} {described}" for name, described in devices.items()]
-    return "\n".join(lines)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _kernels() -> str:
-    from autospace.networks.fused import described
-
-    return described()
-
-
-def _devices() -> dict[str, str]:
-    import torch
-
-    devices = {"cpu": f"{torch.get_num_threads()} threads, {sys.byteorder}-endian"}
-    for index in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(index)
-        memory = properties.total_memory // 2**30
-        devices[f"cuda:{index}"] = f"{properties.name}, {memory} GiB"
-    return devices

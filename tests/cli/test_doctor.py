@@ -6,14 +6,14 @@ from importlib import metadata
 import pytest
 import torch
 
-from autospace.cli.commands import listing
+from autospace.cli.commands import doctor
 from tests.cli.conftest import Run
 
 
 def test_everything_that_is_installed_is_listed(run: Run) -> None:
     ran = run("doctor")
     assert (ran.code, ran.err) == (0, "")
-    for name in listing.REQUIRED:
+    for name in doctor.REQUIRED:
         assert any(line.split() == [name, metadata.version(name)] for line in ran.out.splitlines())
     assert "threads" in ran.out
 
@@ -29,7 +29,7 @@ def test_programs_get_json(run: Run) -> None:
 
 
 def test_something_missing_is_a_failed_check(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "REQUIRED", (*listing.REQUIRED, "no-such-package"))
+    monkeypatch.setattr(doctor, "REQUIRED", (*doctor.REQUIRED, "no-such-package"))
     ran = run("doctor")
     assert ran.code == 1
     assert "no-such-package MISSING" in ran.out
@@ -38,7 +38,7 @@ def test_something_missing_is_a_failed_check(run: Run, monkeypatch: pytest.Monke
 
 
 def test_something_optional_is_no_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "OPTIONAL", {"no-such-package": "nothing"})
+    monkeypatch.setattr(doctor, "OPTIONAL", {"no-such-package": "nothing"})
     ran = run("doctor")
     assert ran.code == 0
     assert "no-such-package missing; needed for nothing" in ran.out

@@ -1,12 +1,23 @@
 """`autospace init`."""
 
+import json
+import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from autospace.evolution.settings import NEEDS_DATA, PRESETS, load_config, make_config, preset
+from autospace.evolution.settings import (
+    NEEDS_DATA,
+    PRESETS,
+    Config,
+    load_config,
+    make_config,
+    preset,
+)
 from tests.cli.conftest import Run
+from tests.docs.settings_table import meanings, settings
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -71,3 +82,42 @@ def test_bad_input_is_one_line(
     assert problem in ran.err
     assert len(ran.err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+Golden = Callable[[str, str], None]
+MEANINGS = Path(__file__).parents[2] / "autospace" / "evolution" / "meanings.json"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
+
+
+def _plain(text: str) -> str:
+    """A meaning of the page without links and marks."""
+    return re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", text).replace("`", "")
+
+
+def test_meanings_are_those_of_the_reference(golden: Golden) -> None:
+    found = {name: _plain(text) for name, text in meanings(PAGE.read_text("utf-8"), "evolve").items()}
+    names = {name for name, *_ in settings(Config)}
+    assert set(found) == names
+    golden(str(MEANINGS), json.dumps(found, indent=1) + "\n")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_setting_has_its_meaning_before_it(run: Run, name: str) -> None:
+    lines = run("init", "-", "--preset", name).out.splitlines()
+    assert max(len(line) for line in lines if line.startswith("# ")) <= 80
+    said = json.loads(MEANINGS.read_text("utf-8"))
+    text = "\n".join(lines)
+    for section in ("evolution", "scoring", "data"):
+        part = text.split(f"\n[{section}]\n")[1].split("\n[")[0]
+        for dotted, meaning in said.items():
+            if dotted.startswith(f"{section}."):
+                key = dotted.partition(".")[2]
+                before = re.split(rf"(?m)^(?:# )?{key} =", part)[0]
+                words = " ".join(before.replace("\n# ", " ").split())
+                assert words.endswith(meaning), dotted
+
+
+def test_what_is_absent_is_a_comment(run: Run) -> None:
+    text = run("init", "-").out
+    assert "\n# resolution =\n" in text
+    assert "\n# latency_table =\n" in text

@@ -1,0 +1,145 @@
+"""`autospace doctor`: what is installed, what works, and what to install for the rest."""
+
+import platform
+import sys
+from importlib import metadata
+from typing import Final
+
+import typer
+
+from autospace.cli.options import Format
+from autospace.cli.output import FAILED, data, json_data
+
+REQUIRED = ("torch", "numpy", "deap", "pydantic", "pillow", "safetensors", "typer", "rich")
+OPTIONAL: Final = {
+    "onnx": "train --onnx and export --to onnx",
+    "onnxruntime": "train --onnx and export --to onnx",
+    "onnxscript": "train --onnx and export --to onnx",
+    "matplotlib": "autospace plot",
+    "tensorboard": "--log tensorboard",
+    "wandb": "--log wandb",
+    "mlflow-skinny": "--log mlflow",
+}
+"""Packages that only some options need, and those options."""
+EXTRAS: Final = {
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+    "matplotlib": "plots",
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "mlflow-skinny": "mlflow",
+}
+"""The extra that a package belongs to."""
+SAME: Final = {"mlflow-skinny": "mlflow"}
+"""A larger package that serves as well."""
+
+
+def doctor(format: Format = "table") -> None:
+    """Show what is installed and which devices can be used.
+
+    The exit code is 1 if a required package is missing.
+    """
+    packages = {name: _version(name) for name in (*REQUIRED, *OPTIONAL)}
+    advice = _advice(packages)
+    missing = [name for name in REQUIRED if packages[name] is None]
+    devices = _devices() if packages["torch"] else {}
+    kernels = _kernels() if packages["torch"] else "PyTorch's"
+    own = _version("autospace")
+    found = {
+        "autospace": own,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": packages,
+        "devices": devices,
+        "kernels": kernels,
+        "missing": missing,
+        "optional": [
+            {"package": name, "for": use, "version": packages[name], "extra": EXTRAS.get(name)}
+            for name, use in OPTIONAL.items()
+        ],
+        "advice": advice,
+    }
+    if format == "json":
+        json_data(found)
+    else:
+        data(_text(own, packages, devices | {"kernels": kernels}, advice))
+    if missing:
+        raise typer.Exit(FAILED)
+
+
+def _text(
+    own: str | None,
+    packages: dict[str, str | None],
+    devices: dict[str, str],
+    advice: list[str],
+) -> str:
+    lines = [
+        f"autospace     {own}",
+        f"python        {platform.python_version()} on {platform.system()} {platform.machine()}",
+    ]
+    for name, version in packages.items():
+        purpose = OPTIONAL.get(name)
+        state = version or (f"missing; needed for {purpose}" if purpose else "MISSING")
+        lines.append(f"{name:<13} {state}")
+    lines += [f"{name:<13} {described}" for name, described in devices.items()]
+    return "\n".join([*lines, *(["", *advice] if advice else [])])
+
+
+def _advice(packages: dict[str, str | None]) -> list[str]:
+    """What to install for all that is missing, and why there is no GPU or kernel; a line each."""
+    missing = [name for name, version in packages.items() if version is None]
+    required = [name for name in missing if name in REQUIRED]
+    lines = [f"needed: pip install {' '.join(required)}"] if required else []
+    for extra in dict.fromkeys(EXTRAS[name] for name in missing if name in EXTRAS):
+        (use, *_) = [OPTIONAL[name] for name in missing if EXTRAS.get(name) == extra]
+        lines.append(f"for {use}: pip install 'autospace[{extra}]'")
+    if packages.get("torch"):
+        lines += [*_gpu_advice(), *_kernel_advice()]
+    return lines
+
+
+def _gpu_advice() -> list[str]:
+    import torch
+
+    if torch.cuda.is_available():
+        return []
+    if torch.version.cuda is None and getattr(torch.version, "hip", None) is None:
+        where = "https://pytorch.org/get-started/locally names the one for a GPU"
+        return [f"no GPU: this PyTorch is made for the CPU; {where}"]
+    return ["no GPU: PyTorch finds none that its driver can use; nvidia-smi shows the driver"]
+
+
+def _kernel_advice() -> list[str]:
+    from autospace.networks.fused import described
+
+    if "PyTorch" not in described():
+        return []
+    how = "install a C compiler, then autospace again: pip install --force-reinstall --no-deps ."
+    return [f"no kernels of our own, so cells train slower on the CPU: {how}"]
+
+
+def _version(name: str) -> str | None:
+    for each in (name, *([SAME[name]] if name in SAME else [])):
+        try:
+            return metadata.version(each)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _kernels() -> str:
+    from autospace.networks.fused import described
+
+    return described()
+
+
+def _devices() -> dict[str, str]:
+    import torch
+
+    devices = {"cpu": f"{torch.get_num_threads()} threads, {sys.byteorder}-endian"}
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        memory = properties.total_memory // 2**30
+        devices[f"cuda:{index}"] = f"{properties.name}, {memory} GiB"
+    return devices
