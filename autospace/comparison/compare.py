@@ -22,7 +22,7 @@ from autospace.comparison.sample_size import (
 )
 from autospace.comparison.setup import PreparedComparison, load_source, prepare
 from autospace.comparison.statistics import LEVEL
-from autospace.comparison.verdict import compare_pairs, not_comparable
+from autospace.comparison.verdict import ComparedPair, compare_pairs, not_comparable
 from autospace.compute.pool import POOL, open_pool
 from autospace.data.examples import DataSet
 from autospace.data.images import Images
@@ -186,8 +186,27 @@ def _compared(
         errors, prepared.labels, paired=prepared.paired, method=method, level=level
     )
     power = _power(prepared, errors)
-    notes = notes_on(prepared, samples, power)
+    notes = [*notes_on(prepared, samples, power), *undecided(pairs, prepared, power.spread)]
     return document(prepared, samples, pairs, power, sentence=pairs[0].sentence, notes=notes)
+
+
+def undecided(
+    pairs: Sequence[ComparedPair], prepared: PreparedComparison, spread: float | None
+) -> list[str]:
+    """How many networks would decide the pairs without a verdict, if the differences are real."""
+    found = []
+    for pair in pairs:
+        small = abs(pair.effect.value)
+        if pair.verdict != "none" or not small or not spread:
+            continue
+        needed = needed_for(small, spread, pair.level, paired=prepared.paired)
+        names = f"{prepared.labels[0]} and {prepared.labels[pair.b]}"
+        about = "more than" if needed >= 100 * MOST else "about"
+        found.append(
+            f"{about} {needed:,} networks per space would decide between {names} (80 % power), "
+            f"if their true difference is the one found here, {100 * small:.2g} points"
+        )
+    return found
 
 
 def _incomparable(prepared: PreparedComparison) -> ComparisonDocument:

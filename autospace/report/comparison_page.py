@@ -196,10 +196,14 @@ def comparison_page(found: ComparisonDocument) -> str:
 def _hero(found: ComparisonDocument) -> Hero:
     state = "open" if not found.comparable else "plain" if found.verdict == "none" else "good"
     facts = []
+    # As in the sentence: how much better the better space is, so that both have one sign.
+    turned = _first_is_better(found)
     if found.difference is not None:
-        facts.append((_difference_name(found), signed(found.shown(found.difference), 2)))
+        value = found.shown(found.difference)
+        facts.append((_difference_name(found), signed(-value if turned else value, 2)))
     if found.interval is not None:
         low, high = map(found.shown, found.interval)
+        low, high = (-high, -low) if turned else (low, high)
         facts.append((f"its {found.level:.0%} interval", f"{signed(low, 2)} to {signed(high, 2)}"))
     counts = {each.n for each in found.spaces}
     span = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
@@ -312,7 +316,14 @@ def _words(found: ComparisonDocument) -> PageSection:
     return PageSection("words", "Words", (part("dl", words, "pairs"),))
 
 
+def _first_is_better(found: ComparisonDocument) -> bool:
+    """Whether the sentence on the first two spaces says how much better the first is."""
+    undecided = found.verdict == "none" and (found.difference or 0.0) < 0
+    return found.verdict == "a" or undecided
+
+
 def _difference_name(found: ComparisonDocument) -> str:
+    better = found.spaces[0 if _first_is_better(found) else 1].label
     if found.unit == "share":
-        return "difference of means, points of error"
-    return "dominance of the second space, from -1 to 1"
+        return f"lead of {better}, points of error"
+    return f"dominance of {better}, from -1 to 1"

@@ -95,7 +95,9 @@ def _plain(text: str) -> str:
 
 
 def test_meanings_are_those_of_the_reference(golden: Golden) -> None:
-    found = {name: _plain(text) for name, text in meanings(PAGE.read_text("utf-8"), "evolve").items()}
+    found = {
+        name: _plain(text) for name, text in meanings(PAGE.read_text("utf-8"), "evolve").items()
+    }
     names = {name for name, *_ in settings(Config)}
     assert set(found) == names
     golden(str(MEANINGS), json.dumps(found, indent=1) + "\n")

@@ -40,9 +40,24 @@ def test_the_verdict_stands_first(tmp_path: Path) -> None:
     page = _page(tmp_path, found)
     assert _headline(page).whole == found["sentence"]
     facts = {n.all("dt")[0].whole: n.all("dd")[0].whole for n in page.all("dl")[0].children}
-    assert facts["difference of means, points of error"] == "+1.50"
+    better = found["spaces"][1]["label"]
+    assert facts[f"lead of {better}, points of error"] == "+1.50"
     assert facts["its 95% interval"] == "+0.70 to +2.30"
     assert facts["networks per space"] == "24"
+
+
+@pytest.mark.parametrize("verdict", ["a", "none"])
+def test_the_sign_of_the_tile_is_that_of_the_sentence(tmp_path: Path, verdict: str) -> None:
+    found = comparison()
+    turned = {"difference": -found["difference"], "verdict": verdict}
+    low, high = found["interval"]
+    found |= turned | {"interval": [-high, -low]}
+    found["pairs"][0] |= turned | {"interval": [-high, -low]}
+    page = _page(tmp_path, found)
+    facts = {n.all("dt")[0].whole: n.all("dd")[0].whole for n in page.all("dl")[0].children}
+    better = found["spaces"][0]["label"]
+    assert facts[f"lead of {better}, points of error"] == "+1.50"
+    assert facts["its 95% interval"] == "+0.70 to +2.30"
 
 
 def test_every_network_stands_in_the_table_the_best_first(tmp_path: Path) -> None:

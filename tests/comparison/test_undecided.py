@@ -1,0 +1,32 @@
+"""How many networks would decide a comparison that found no difference."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from scipy.stats import norm
+
+from autospace.comparison.compare import undecided
+
+
+def _notes(value: float, verdict: str = "none", spread: float | None = 0.02) -> list[str]:
+    effect = SimpleNamespace(value=value)
+    pair: Any = SimpleNamespace(b=1, effect=effect, verdict=verdict, level=0.95)
+    prepared: Any = SimpleNamespace(labels=["mine", "theirs"], paired=True)
+    return undecided([pair], prepared, spread)
+
+
+@pytest.mark.parametrize("value", [0.002, -0.002, 0.005])
+def test_the_number_is_that_of_the_textbook(value: float) -> None:
+    (note,) = _notes(value)
+    # Cohen 1988: the normal quantiles; the t test needs two or three more.
+    textbook = ((norm.ppf(0.975) + norm.ppf(0.8)) * 0.02 / value) ** 2
+    said = int(note.split()[1].replace(",", ""))
+    assert textbook <= said <= textbook + 4
+    assert "between mine and theirs" in note
+    assert note.endswith(f"{100 * abs(value):.2g} points")
+
+
+def test_nothing_is_said_of_a_decided_pair_or_without_a_difference() -> None:
+    assert _notes(0.01, "a") == _notes(0.0) == _notes(0.01, spread=None) == []
+    assert _notes(1e-6)[0].startswith("more than ")
