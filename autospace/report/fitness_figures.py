@@ -13,6 +13,7 @@ from autospace.charts.figure import (
     Panel,
     Rule,
     Segments,
+    Shape,
     Unit,
 )
 from autospace.evolution.population import Round
@@ -73,25 +74,40 @@ def gains_figure(record: RunRecord) -> Figure:
     pairs = tuple(
         ((rival, row), (value, row)) for value, rival, row in zip(best, rivals, rows, strict=True)
     )
-    marks = (
+    once = [_scored_once(record, index, each.identity) for index, each in enumerate(found)]
+    places = list(zip(best, rows, tips, once, strict=True))
+    marks: list[Mark] = [
         Rule(0.0, "reference", "y", dashed=False),
         Segments(pairs, "faint"),
         Dots(tuple(zip(rivals, rows, strict=True)), "second", "square"),
-        Dots(tuple(zip(best, rows, strict=True)), "first", "dot", tips),
-    )
+    ]
+    looks: tuple[tuple[Shape, bool], ...] = (("dot", False), ("ring", True))
+    for shape, group in looks:
+        chosen = [(value, row, tip) for value, row, tip, each in places if each is group]
+        if chosen:
+            at, told = tuple((v, r) for v, r, _ in chosen), tuple(tip for *_, tip in chosen)
+            marks.append(Dots(at, "first", shape, told))
     names = [each.name for each in found]
     axis = Axis.of("fitness", [0.0, *rivals, *best])
-    panel = Panel("Best cell of each layer", "; ".join(tips), axis, Axis.named(names), marks)
+    panel = Panel("Best cell of each layer", "; ".join(tips), axis, Axis.named(names), tuple(marks))
     caption = (
         "The fittest evolved and the fittest hand-made cell of every layer. Where the dot is "
         "to the right of the square, the evolved cell is fitter."
     )
-    legend = (
+    legend: tuple[LegendEntry, ...] = (
         LegendEntry("best evolved cell", "first", "dot"),
         LegendEntry("best hand-made cell", "second", "square"),
         LegendEntry("reference cell, 0", "reference", "line"),
     )
+    if any(once):
+        legend = (*legend, LegendEntry("evolved cell that was scored once only", "first", "ring"))
     return Figure("gains", caption, (panel,), legend, (400, 70 + 22 * len(found)))
+
+
+def _scored_once(record: RunRecord, layer: int, identity: str) -> bool:
+    """Whether a cell has a fitness that no confirming round has corrected."""
+    member = record.scored[layer].get(identity)
+    return member is not None and record.config.evolution.confirm > 0 and not member.confirmed
 
 
 def effort_figure(record: RunRecord) -> Figure:

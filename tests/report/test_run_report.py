@@ -3,19 +3,21 @@
 import itertools
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
+from autospace.charts.figure import Dots
 from autospace.cli.main import app
 from autospace.evolution.population import Drawn, LayerRecord, Round
 from autospace.evolution.settings import Config, make_config
 from autospace.report import report_text
 from autospace.report.cell_sections import front
 from autospace.report.findings import by_depth, layer_findings, overall, traits
-from autospace.report.fitness_figures import MOST_POINTS, fitness_figure, thinned
+from autospace.report.fitness_figures import MOST_POINTS, fitness_figure, gains_figure, thinned
 from autospace.report.record import read_run
 from autospace.report.run_page import changed, command, source
 from autospace.runs.errors import ConfigError, RunError
@@ -45,6 +47,26 @@ def _section(page: Node, name: str) -> Node:
 def _rows(table: Node) -> list[list[str]]:
     (body,) = table.all("tbody")
     return [[cell.whole for cell in row.children] for row in body.all("tr")]
+
+
+def test_a_cell_that_was_scored_once_only_is_a_ring(run: Path) -> None:
+    record = read_run(run)
+    found = layer_findings(record)
+    first = found[0].identity
+    for confirmed, rings in ((1, 0), (0, 1)):
+        fresh = read_run(run)
+        layers = [
+            {name: replace(member, confirmed=1) for name, member in layer.items()}
+            for layer in record.scored
+        ]
+        layers[0][first] = replace(layers[0][first], confirmed=confirmed)
+        fresh.__dict__["scored"] = tuple(layers)
+        figure = gains_figure(fresh)
+        dots = [mark for mark in figure.panels[0].marks if isinstance(mark, Dots)]
+        shown = {mark.shape: len(mark.points) for mark in dots if mark.shape != "square"}
+        assert shown.get("ring", 0) == rings
+        assert sum(shown.values()) == len(found)
+        assert any(entry.look == "ring" for entry in figure.legend) is bool(rings)
 
 
 def test_every_cell_of_the_space_stands_in_the_table_with_its_fitness(
