@@ -12,6 +12,7 @@ from autospace.cli.output import FAILED, data, json_data
 
 REQUIRED = ("torch", "numpy", "deap", "pydantic", "pillow", "safetensors", "typer", "rich")
 OPTIONAL: Final = {
+    "pi-heif": "HEIC images",
     "onnx": "train --onnx and export --to onnx",
     "onnxruntime": "train --onnx and export --to onnx",
     "onnxscript": "train --onnx and export --to onnx",
@@ -22,6 +23,7 @@ OPTIONAL: Final = {
 }
 """Packages that only some options need, and those options."""
 EXTRAS: Final = {
+    "pi-heif": "heif",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
