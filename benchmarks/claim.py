@@ -26,7 +26,7 @@ import torch
 
 from autospace.comparison.compare import compare
 from autospace.comparison.document import read_comparison
-from autospace.comparison.folder import ComparisonFolder
+from autospace.comparison.folder import RESULT, ComparisonFolder
 from autospace.comparison.settings import CompareConfig
 from autospace.compute.machine import keep_freed_memory
 from autospace.compute.pool import POOL, open_pool
@@ -52,7 +52,6 @@ Random cells cost less than hand-made ones: networks of all of them at equal MAd
 AUGMENT: Final = {"crop": 4, "flip": True}
 RECIPE: Final = {"batch": 64, "learning_rate": 0.1}
 REFERENCES: Final = ("mbconv_k3_e3", "mbconv_k5_e3", "mbconv_k7_e3")
-RESULT: Final = "comparison.json"
 GOAL: Final = 0.88
 """Accuracy that every reference network has to pass before spaces are compared."""
 

@@ -111,8 +111,13 @@ def gains(
     for layer, row in enumerate(cells):
         own = context.reference.cell(layer).cell
         base = value(context, layer, own, alone, together) if row else 0.0
-        # A cell that equals the reference's has the same weights, and so the same value.
-        found.append([value(context, layer, cell, alone, together) - base for cell in row])
+        # A cell that equals the reference's would get the same weights, and so the same value.
+        found.append(
+            [
+                0.0 if cell == own else value(context, layer, cell, alone, together) - base
+                for cell in row
+            ]
+        )
         print(layer, [round(gain, 4) for gain in found[-1]], flush=True)
     return found
 

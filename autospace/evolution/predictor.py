@@ -36,7 +36,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import kendalltau
 
 Array = npt.NDArray[np.float64]
 Features = Mapping[str, float]
@@ -170,6 +169,9 @@ class Predictor:
     @cached_property
     def quality(self) -> Quality | None:
         """Every measured mean, without shifts, against its prediction from all other cells."""
+        # Not at the top: scipy takes a second or two, which every start of the program would wait.
+        from scipy.stats import kendalltau
+
         left, whole, taus = 0.0, 0.0, []
         for data, weights in zip(self.layers, self.weights, strict=True):
             if data is None:

@@ -347,9 +347,9 @@ class Folder(Generic[Settings]):
 
     def _in_use(self) -> bool:
         # A process that was killed before it had written its configuration leaves an empty run.
-        kept = (LOCK, CACHE, CHECKPOINT)
-        names = [each.name for each in self.path.iterdir()] if self.path.is_dir() else []
-        return any(name not in kept and not name.endswith(".part") for name in names)
+        kept = (LOCK, CACHE, CHECKPOINT, GIVEN)
+        left = [*_inside(self.path), *_inside(self.checkpoint)]
+        return any(each.name not in kept and each.suffix != ".part" for each in left)
 
     def _check_command(self, advice: str) -> None:
         command = command_of(self.path)
@@ -380,6 +380,10 @@ def command_of(path: Path) -> str:
         problem = f"{CONFIG} names no command: it is damaged or was written before {SINCE}"
         raise RunError(f"{path}: {problem}, so that the run cannot be resumed; start a new one")
     return found[1]
+
+
+def _inside(folder: Path) -> list[Path]:
+    return [*folder.iterdir()] if folder.is_dir() else []
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

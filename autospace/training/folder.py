@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from autospace.runs.errors import FORCE, CheckpointError
+from autospace.runs.errors import CheckpointError
 from autospace.runs.folder import Document, Folder
 from autospace.runs.state import load_sealed, save_sealed
 from autospace.spaces.checks import MAX_COUNT
@@ -89,7 +89,6 @@ class _Session(BaseModel):
     version: Literal[1]
     step: _Count
     history: list[EpochDocument]
-    settings: dict[str, Any]
 
 
 def save_session(path: Path, session: Session) -> None:
@@ -104,7 +103,6 @@ def save_session(path: Path, session: Session) -> None:
         "version": 1,
         "step": session.step,
         "history": [asdict(each) for each in session.history],
-        "settings": _settings(session),
     }
     save_sealed(path, dict(_tensors(session)), {_RECORD: json.dumps(record, allow_nan=False)})
 
@@ -113,32 +111,19 @@ def load_session(path: Path, session: Session) -> None:
     """Restores the saved state into a new session.
 
     Raises:
-        CheckpointError: the file is damaged, or from a training with other settings.
+        CheckpointError: the file is damaged, or from another training.
     """
     tensors, texts = load_sealed(path, session.device)
     try:
         record = _Session.model_validate_json(texts[_RECORD])
-        if record.settings != _settings(session):
-            raise CheckpointError(
-                f"{path}: config.toml has changed since; start again with {FORCE}"
-            )
         if not record.step <= session.steps:
             raise ValueError(f"step {record.step} of {session.steps}")
         _restore(session, tensors)
-    except CheckpointError:
-        raise
     except (RuntimeError, LookupError, TypeError, ValueError) as error:
         problem = str(error).partition("\n")[0][:160]
         raise CheckpointError(f"{path}: damaged, or from another run: {problem}") from None
     session.history = [Epoch(**each.model_dump()) for each in record.history]
     session.begin_at(record.step)
-
-
-def _settings(session: Session) -> dict[str, Any]:
-    plain: dict[str, Any] = session.config.model_dump(mode="json", exclude={"device"})
-    # Where the images lie may change; what they are is checked by their digest.
-    del plain["data"]["source"]
-    return plain
 
 
 def _tensors(session: Session) -> Iterator[tuple[str, torch.Tensor]]:

@@ -13,7 +13,6 @@ from autospace.cli.output import data, json_data
 from autospace.runs.images import images_of_runs
 from autospace.spaces.cells.family import notation
 from autospace.spaces.text import human, visible
-from autospace.training.interval import wilson
 
 if TYPE_CHECKING:
     from autospace.searchers.folder import SearchResult
@@ -229,9 +228,23 @@ def print_train_outcome(
         data("\n".join(train_outcome(run, result, sys.stdout.encoding, onnx=onnx)))
 
 
+def accuracy_interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % Wilson score interval of an accuracy that was measured on a number of images.
+
+    It says how far the accuracy on all images of this kind may be from that on these images; the
+    chance of another training is not in it.
+    """
+    if not count:
+        return 0.0, 1.0
+    from scipy.stats import binomtest  # takes a second to load
+
+    found = binomtest(round(share * count), count).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
+
+
 def train_record(run: Path, result: "TrainingResult", *, onnx: bool) -> dict[str, Any]:
     """What `result.json` holds, the interval of the accuracy, and the next commands."""
-    low, high = wilson(result.test_accuracy, result.data.test)
+    low, high = accuracy_interval(result.test_accuracy, result.data.test)
     return {
         "run": str(run),
         "weights": str(run / "model.safetensors"),
@@ -247,7 +260,7 @@ def train_outcome(
     """The lines of the summary."""
     images, epochs = result.data, result.epochs
     held = f", {images.validation:,} held out for validation" if images.validation else ""
-    low, high = wilson(result.test_accuracy, images.test)
+    low, high = accuracy_interval(result.test_accuracy, images.test)
     return [
         *sentence(
             f"Trained {result.architecture}: {human(result.madds)} MAdds, "

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,14 @@ def test_a_process_killed_before_it_wrote_its_settings_leaves_the_place_free(
     assert _searching(tmp_path / "run").space is not None
 
 
+def test_a_run_whose_settings_are_gone_is_not_taken_for_free(tmp_path: Path) -> None:
+    folder = _searching(tmp_path / "run")
+    folder.settle(SPACE, "digest")
+    (folder.path / CONFIG).unlink()
+    with pytest.raises(RunError, match="is not empty and does not hold a run"):
+        _searching(tmp_path / "run")
+
+
 def test_abandoned_runs_leave_nothing(tmp_path: Path) -> None:
     _searching(tmp_path / "new" / "run").abandon()
     assert os.listdir(tmp_path) == []
@@ -81,12 +90,15 @@ def test_folders_that_cannot_be_flushed_are_no_error(
     flush = os.fsync
 
     def fsync(descriptor: int) -> None:
-        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            refused.append(descriptor)
             raise OSError(code, os.strerror(code))
         flush(descriptor)
 
+    refused: list[int] = []
     monkeypatch.setattr(os, "fsync", fsync)
     write_atomically(tmp_path / "file", "text")
+    assert len(refused) == 1
     assert (tmp_path / "file").read_text() == "text"
 
 
@@ -191,10 +203,11 @@ class TestStreams:
     def test_a_file_that_may_not_grow(self, tmp_path: Path) -> None:
         out = tmp_path / "space.json"
         done = self.shell(
-            "ulimit -f 1; {command}", "export", "mbconv@mobile", "--to", "json", "--out", str(out)
+            "ulimit -f 1; {command}", "export", "mbconv@mobile", "--to", "optuna", "--out", str(out)
         )
-        assert done.returncode == 2
+        assert (done.returncode, out.exists()) == (2, False)
         assert done.stderr.startswith("error: ")
+        assert "file too large" in done.stderr
         assert "Traceback" not in done.stderr
 
 
