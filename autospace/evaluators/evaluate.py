@@ -20,7 +20,7 @@ from autospace.data.settings import PYTHON
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluationRequest, Evaluator
 from autospace.evaluators.make import Basis, Setup, make_evaluator
 from autospace.progress import Tick, no_tick
-from autospace.runs.files import write_atomically
+from autospace.runs.files import is_sealed, sealed, write_atomically
 from autospace.spaces.files.codec import from_json, to_json
 from autospace.spaces.files.reading import parse_json
 from autospace.spaces.space import Architecture
@@ -52,11 +52,12 @@ class EvaluationCache:
         folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, task: EvaluationRequest) -> Evaluation | None:
-        """The evaluation, if it has been made before."""
+        """The evaluation, if it has been made before, and its file is as it was written."""
         key = self._key(task)
         try:
-            found = parse_json(self._path(key).read_text("utf-8"))
-            if found["key"] != key:
+            text = self._path(key).read_text("utf-8")
+            found = parse_json(text)
+            if found["key"] != key or not is_sealed(text):
                 return None
             score, loss = found["score"], found["loss"]
             return Evaluation(float(score), None if loss is None else float(loss))
@@ -71,7 +72,7 @@ class EvaluationCache:
         """
         key = self._key(task)
         value = {"key": key, "score": evaluation.score, "loss": evaluation.loss}
-        write_atomically(self._path(key), json.dumps(value, indent=1, sort_keys=True) + "\n")
+        write_atomically(self._path(key), sealed(json.dumps(value, indent=1, sort_keys=True)))
 
     def _key(self, task: EvaluationRequest) -> dict[str, Any]:
         return {

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 
 from autospace.data.examples import DataSet
 from autospace.data.images import Images, load_images
@@ -20,7 +18,8 @@ from autospace.evaluators.supernet import SharedWeightsEvaluator, train_supernet
 from autospace.evaluators.tabular import Table, TableEvaluator, read_table
 from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
 from autospace.progress import Tick, no_tick
-from autospace.runs.files import write_atomically
+from autospace.runs.errors import CheckpointError
+from autospace.runs.state import load_sealed, save_sealed
 from autospace.spaces.files.codec import from_json, to_json
 from autospace.spaces.space import Space
 from autospace.supernets.supernet import Supernet, space_supernet
@@ -139,9 +138,9 @@ def _supernet(setup: Setup, images: Images, tick: Tick) -> Supernet:
     if path.is_file():
         supernet = space_supernet(union_of(setup.spaces), setup.seed, images.device)
         try:
-            supernet.load_state_dict(load_file(path, device=str(images.device)))
+            supernet.load_state_dict(load_sealed(path, images.device)[0])
             return supernet
-        except (SafetensorError, RuntimeError):
+        except (CheckpointError, RuntimeError):
             path.unlink()  # damaged: it is only a cache
     supernet = train_supernet(
         setup.spaces,
@@ -150,8 +149,7 @@ def _supernet(setup: Setup, images: Images, tick: Tick) -> Supernet:
         setup.seed,
         tick,
     )
-    tensors = {name: value.contiguous() for name, value in supernet.state_dict().items()}
-    write_atomically(path, save(tensors))
+    save_sealed(path, supernet.state_dict(), {})
     return supernet
 
 

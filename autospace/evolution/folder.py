@@ -16,8 +16,8 @@ from autospace.evolution.population import (
     Round,
 )
 from autospace.evolution.settings import Config
-from autospace.runs.errors import CheckpointError, RunError
-from autospace.runs.files import write_atomically
+from autospace.runs.errors import FORCE, CheckpointError, RunError
+from autospace.runs.files import is_sealed, sealed, unlike_sealed, write_atomically
 from autospace.runs.folder import CHECKPOINT, EVENTS, Folder
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES, Family, family_of
@@ -89,6 +89,7 @@ class _State(_Document, Generic[_MemberT]):
     layers: list[_Layer[_MemberT]]
     history: list[_Round]
     still: _Count
+    sha256: str = ""
 
 
 def state_to_json(state: EvolutionState) -> str:
@@ -312,20 +313,24 @@ class RunFolder(Folder[Config]):
 
     def save_state(self, state: EvolutionState) -> None:
         """Replaces the checkpoint of evolution, and removes kept weights that are older."""
-        write_atomically(self.checkpoint / STATE, state_to_json(state))
+        write_atomically(self.checkpoint / STATE, sealed(state_to_json(state)))
         self._drop_weights(but=state.round)
 
     def load_state(self, skeleton: Skeleton, kind: str = DEFAULT_KIND) -> EvolutionState | None:
         """The checkpoint of evolution, with cells of a family; None before the first round.
 
         Raises:
-            CheckpointError: it is damaged.
+            CheckpointError: it is damaged, or was changed after it was written.
         """
         path = self.checkpoint / STATE
         if not path.exists():
             return None
         try:
-            return state_from_json(read_text(path, bounded=False), skeleton, kind)
+            text = read_text(path, bounded=False)
+            state = state_from_json(text, skeleton, kind)
+            if not is_sealed(text):
+                raise SpaceError("", f"{unlike_sealed(text)}; start again with {FORCE}")
+            return state
         except SpaceError as error:
             raise CheckpointError(f"{path}: damaged: {error.problem}") from None
         except CheckpointError as error:

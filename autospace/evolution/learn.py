@@ -38,7 +38,7 @@ from autospace.networks.network import Network
 from autospace.progress import Event, Observer
 from autospace.runs.errors import OUT
 from autospace.runs.folder import CONFIG
-from autospace.runs.state import load_state, save_state
+from autospace.runs.state import restore_from, save_state
 from autospace.scorers.context import KEPT_BYTES, KeptWeights, ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT, fitting_count
@@ -382,7 +382,7 @@ def _evolved(
     if state.round >= plan.rounds:
         return state
     if kept is not None and state.round:
-        kept.restore(load_state(folder.kept_weights(state.round), prepared.execution.device))
+        restore_from(folder.kept_weights(state.round), prepared.execution.device, kept)
     prepared.execution.parts.begin_again()
     started = time.perf_counter()
     for after in evolve(prepared.plan, scorer, state):

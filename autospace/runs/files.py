@@ -1,7 +1,12 @@
-"""Writes files so that a reader sees the old text or the new one, never a part of it."""
+"""Writes files so that a reader sees the old text or the new one, never a part of it.
+
+Files that a resumed run believes are sealed: they end with a SHA-256 of all that stands before it.
+"""
 
 import errno
+import hashlib
 import os
+import re
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +15,9 @@ from typing import Final
 _PART = ".part"
 _NO_FOLDER_SYNC: Final = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES}
 """What file systems answer that cannot flush a folder: CIFS, and some in user space."""
+_SEAL: Final = re.compile(r',"sha256":"[0-9a-f]{64}"}\n\Z')
+SEALED: Final = "sha256"
+"""The last key of a sealed file."""
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -52,6 +60,31 @@ def append_line(path: Path, line: str, *, durable: bool = False) -> None:
     except OSError as error:
         # Errors of a write do not say which file it was.
         raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def sealed(text: str) -> str:
+    """A JSON object that is not empty, with the SHA-256 of its text as its last key.
+
+    The seal is over the text, not over the values: a changed byte is noticed wherever it is.
+    """
+    body = text.rstrip().removesuffix("}").rstrip()
+    return f'{body},"{SEALED}":"{_digest(body)}"}}\n'
+
+
+def is_sealed(text: str) -> bool:
+    """Whether a text is as `sealed` made it."""
+    found = _SEAL.search(text)
+    return found is not None and text == sealed(text[: found.start()] + "}")
+
+
+def unlike_sealed(text: str) -> str:
+    """What is wrong with a text that is not as `sealed` made it, for a message."""
+    return "is not what was written" if _SEAL.search(text) else "has no SHA-256"
+
+
+def _digest(text: str) -> str:
+    # Of half a character too: a damaged text is no reason to fail.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def remove_parts(folder: Path) -> None:

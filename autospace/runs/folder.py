@@ -1,11 +1,12 @@
 """The folder of a run, whatever it computes: its files, its lock and its states."""
 
 import errno
+import hashlib
 import inspect
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +15,14 @@ from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from autospace.runs.errors import FORCE, OUT, CheckpointError, RunError
-from autospace.runs.files import append_line, remove_parts, write_atomically
+from autospace.runs.files import (
+    append_line,
+    is_sealed,
+    remove_parts,
+    sealed,
+    unlike_sealed,
+    write_atomically,
+)
 from autospace.runs.settings import make_settings, read_config, to_toml
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.files.reading import parse_json, read_text, validated
@@ -114,6 +122,7 @@ class Folder(Generic[Settings]):
             # Before the settings: a folder that has these can be resumed.
             folder.checkpoint.mkdir(exist_ok=True)
             write_atomically(folder.given, given)
+            folder._save_record(config, [f"{CHECKPOINT}/{GIVEN}"])
         folder._write_config(config)
         return folder
 
@@ -272,48 +281,85 @@ class Folder(Generic[Settings]):
         for name, text in files.items():
             if not (begun and (self.path / name).is_file()):
                 write_atomically(self.path / name, text)
-        self._check_unchanged()
-        digest = self.checkpoint / DIGEST
-        if not digest.is_file():
-            write_atomically(digest, f"{data_digest}\n")
-        elif digest.read_bytes().strip() != data_digest.encode():
+        self._check_unchanged(begun)
+        if begun:
+            self._check_digest(data_digest)
+        else:
+            given = [f"{CHECKPOINT}/{GIVEN}"] if self.given.is_file() else []
+            self._save_record(self.config, [*files, *given])
+            write_atomically(self.checkpoint / DIGEST, f"{data_digest}\n")
+
+    def _check_digest(self, data_digest: str) -> None:
+        if (self.checkpoint / DIGEST).read_bytes().strip() != data_digest.encode():
             raise RunError(
                 f"{self.path}: the data has changed since this run began; "
                 f"start a new run with {OUT}"
             )
 
-    def _check_unchanged(self) -> None:
-        """Records settings and versions of a run that begins, and compares those of a resumed one.
+    def _save_record(self, config: Settings, files: Iterable[str]) -> None:
+        """Writes what may not change before a resumption: settings, versions, and given files.
+
+        Args:
+            config: the settings.
+            files: below the folder.
+        """
+        record = {
+            "settings": _flat(config.model_dump(mode="json")),
+            "versions": _versions(),
+            "files": {name: _sha256(self.path / name) for name in files},
+        }
+        write_atomically(self.checkpoint / BEGAN, sealed(json_text(record)))
+
+    def _check_unchanged(self, begun: bool) -> None:
+        """Compares settings, versions and files with those of the start of the run.
+
+        Args:
+            begun: whether all files have been written; else only what was given.
 
         Raises:
             RunError: something has changed that would mix two runs in one result.
+            CheckpointError: the record of the start is damaged.
         """
         path = self.checkpoint / BEGAN
-        now = {
-            "settings": _flat(self.config.model_dump(mode="json")),
-            "versions": {name: metadata.version(name) for name in ("autospace", "torch")},
-        }
-        if not path.is_file():
-            write_atomically(path, json_text(now))
+        if not begun and not path.is_file():
             return
         try:
-            then = parse_json(read_text(path))
-            for name, value in now["versions"].items():
-                if then["versions"][name] != value:
-                    raise RunError(
-                        f"{self.path}: began with {name} {then['versions'][name]}, but this is "
-                        f"{name} {value}; resume with that version, or start again with {FORCE}"
-                    )
-            settings, before = now["settings"], then["settings"]
-            for name in sorted({*settings, *before} - self.harmless):
-                if settings.get(name) != before.get(name):
-                    raise RunError(
-                        f"{self.path / CONFIG}: {name} is {shown(settings.get(name))}, but was "
-                        f"{shown(before.get(name))} when this run began; put it back, "
-                        f"or start a new run with {OUT}"
-                    )
-        except (SpaceError, TypeError, LookupError, AttributeError):
+            text = read_text(path)
+            if not is_sealed(text):
+                raise SpaceError("", unlike_sealed(text))
+            then = parse_json(text)
+            self._check_versions(then["versions"])
+            self._check_settings(then["settings"])
+            names = then["files"] if begun else {f"{CHECKPOINT}/{GIVEN}"} & {*then["files"]}
+            for name in names:
+                if not (self.path / name).is_file() or (
+                    _sha256(self.path / name) != then["files"][name]
+                ):
+                    problem = "is not the file with which this run began; put it back"
+                    raise RunError(f"{self.path / name}: {problem}, or start again with {FORCE}")
+        except SpaceError as error:
+            problem = f"damaged: {error.problem}; start again with {FORCE}"
+            raise CheckpointError(f"{path}: {problem}") from None
+        except (TypeError, LookupError, AttributeError):
             raise CheckpointError(f"{path}: damaged; start again with {FORCE}") from None
+
+    def _check_versions(self, then: Mapping[str, Any]) -> None:
+        for name, now in _versions().items():
+            if then[name] != now:
+                raise RunError(
+                    f"{self.path}: began with {name} {then[name]}, but this is "
+                    f"{name} {now}; resume with that version, or start again with {FORCE}"
+                )
+
+    def _check_settings(self, then: Mapping[str, Any]) -> None:
+        now = _flat(self.config.model_dump(mode="json"))
+        for name in sorted({*now, *then} - self.harmless):
+            if now.get(name) != then.get(name):
+                raise RunError(
+                    f"{self.path / CONFIG}: {name} is {shown(now.get(name))}, but was "
+                    f"{shown(then.get(name))} when this run began; put it back, "
+                    f"or start a new run with {OUT}"
+                )
 
     def _mend_events(
         self, key: str, history: Mapping[int, Mapping[str, Any]], ahead: int | None = None
@@ -347,7 +393,7 @@ class Folder(Generic[Settings]):
 
     def _in_use(self) -> bool:
         # A process that was killed before it had written its configuration leaves an empty run.
-        kept = (LOCK, CACHE, CHECKPOINT, GIVEN)
+        kept = (LOCK, CACHE, CHECKPOINT, GIVEN, BEGAN)
         left = [*_inside(self.path), *_inside(self.checkpoint)]
         return any(each.name not in kept and each.suffix != ".part" for each in left)
 
@@ -393,6 +439,15 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         found |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
     return found
+
+
+def _versions() -> dict[str, str]:
+    """The versions on which what a run computes depends."""
+    return {name: metadata.version(name) for name in ("autospace", "torch")}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _line(event: Mapping[str, Any]) -> str:

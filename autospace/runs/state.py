@@ -208,7 +208,7 @@ def _opened(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         # Files of earlier versions have several entries.
         texts = json.loads(found[_RECORD]) if _RECORD in found else found
         return load_file(path), {str(name): str(text) for name, text in dict(texts).items()}
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, TypeError, ValueError, RecursionError) as error:
         problem = str(error).partition("\n")[0][:160]
         raise CheckpointError(f"{path}: damaged, or not the state of a run: {problem}") from None
 
@@ -249,4 +249,24 @@ def load_state(path: Path, device: torch.device) -> State:
         )
     _check_seal(path, tensors, texts)
     on_device = {name: value.to(device) for name, value in tensors.items()}
-    return State(json.loads(texts[_PLAIN]), on_device)
+    try:
+        plain = json.loads(texts[_PLAIN])
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: damaged: {str(error)[:160]}") from None
+    return State(plain, on_device)
+
+
+def restore_from(path: Path, device: torch.device, whole: Stateful) -> None:
+    """Restores what `save_state` wrote into an object that was made from the same settings.
+
+    Raises:
+        CheckpointError: the file is damaged, or is the state of something else.
+    """
+    state = load_state(path, device)
+    try:
+        whole.restore(state)
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        problem = str(error).partition("\n")[0][:160]
+        raise CheckpointError(
+            f"{path}: damaged, or the state of another run: {problem}; start again with {FORCE}"
+        ) from None

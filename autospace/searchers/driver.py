@@ -20,7 +20,7 @@ from autospace.progress import Event, Observer
 from autospace.runs.errors import ConfigError
 from autospace.runs.files import write_atomically
 from autospace.runs.settings import make_settings
-from autospace.runs.state import Stateful, load_state, save_state
+from autospace.runs.state import Stateful, restore_from, save_state
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.searchers.few_shot import Gm, NasLid
 from autospace.searchers.fitness_search import RandomSearch, RandomWeightSharing, Trials
@@ -285,8 +285,8 @@ def _resumed(
 ) -> SearchProgress:
     progress = SearchProgress()
     if folder.state_path.exists():
-        state = load_state(folder.state_path, problem.device)
-        _Remembered(method, trials, progress).restore(state)
+        whole = _Remembered(method, trials, progress)
+        restore_from(folder.state_path, problem.device, whole)
     return progress
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from autospace.comparison.folder import ComparisonFolder
-from autospace.evolution.folder import RunError, RunFolder, round_out
+from autospace.evolution.folder import RunError, RunFolder, round_out, state_to_json
 from autospace.evolution.settings import make_config
 from autospace.runs.errors import CheckpointError, ConfigError
 from autospace.runs.folder import Folder
@@ -291,6 +291,18 @@ def test_a_state_is_saved_and_loaded(tmp_path: Path) -> None:
     assert folder.load_state(SKELETON) is None
     folder.save_state(FINAL)
     assert folder.load_state(SKELETON) == FINAL
+
+
+def test_an_edited_state_is_refused(tmp_path: Path) -> None:
+    folder = _begun(tmp_path)
+    folder.save_state(FINAL)
+    path = folder.checkpoint / "state.json"
+    sound = path.read_text()
+    assert '"scored":2' in sound
+    for edited in (sound.replace('"scored":2', '"scored":3', 1), state_to_json(FINAL)):
+        path.write_text(edited)
+        with pytest.raises(CheckpointError, match=r"state\.json: damaged: (is not|has no SHA)"):
+            folder.load_state(SKELETON)
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xff\xfe", b"{}", b"null", b"\x00" * 10])

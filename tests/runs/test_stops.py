@@ -1,6 +1,7 @@
 """What other programs, file systems and people do to a run folder."""
 
 import errno
+import json
 import os
 import stat
 import subprocess
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from autospace import api
 from autospace.runs.errors import CheckpointError, RunError
-from autospace.runs.files import append_line, write_atomically
+from autospace.runs.files import append_line, is_sealed, sealed, write_atomically
 from autospace.runs.folder import BEGAN, CONFIG, LOCK
 from autospace.runs.state import load_sealed, save_sealed
 from autospace.searchers.folder import SearchFolder
@@ -40,14 +43,14 @@ def test_a_search_killed_before_it_began_is_resumed(tmp_path: Path) -> None:
 
 
 def test_a_training_killed_before_it_began_is_resumed(tmp_path: Path) -> None:
-    settings = {
+    chosen = {
         "data": {"source": "digits", "limit": 200},
         "training": {"epochs": 1},
         "augment": {"crop": 0},
     }
-    config = TrainConfig.model_validate(settings)
-    given = load_architecture("reference@digits")
-    folder = TrainingFolder.create(tmp_path / "run", config, given=to_json(given))
+    config = TrainConfig.model_validate(chosen)
+    network = load_architecture("reference@digits")
+    folder = TrainingFolder.create(tmp_path / "run", config, given=to_json(network))
     assert not folder.begun
     assert api.train(resume=tmp_path / "run").result.epochs == 1
 
@@ -146,15 +149,63 @@ class TestUnchanged:
 
     def test_another_version_is_named(self, begun: SearchFolder) -> None:
         path = begun.checkpoint / BEGAN
-        path.write_text(path.read_text().replace(torch.__version__.partition("+")[0], "1.0.0"))
+        text = path.read_text().replace(torch.__version__.partition("+")[0], "1.0.0")
+        path.write_text(sealed(_unsealed(text)))
         with pytest.raises(RunError, match=r"began with torch 1\.0\.0\S*, but this is torch"):
             SearchFolder.open(begun.path).settle(SPACE, "digest")
+
+    def test_an_edited_record_is_refused(self, begun: SearchFolder) -> None:
+        path = begun.checkpoint / BEGAN
+        path.write_text(path.read_text().replace('"seed": 0', '"seed": 7'))
+        with pytest.raises(CheckpointError, match=r"began\.json: damaged: is not what was written"):
+            SearchFolder.open(begun.path).settle(SPACE, "digest")
+
+    @pytest.mark.parametrize("name", ["space.json", "given.json"])
+    def test_a_changed_file_is_named(self, begun: SearchFolder, name: str) -> None:
+        path = begun.checkpoint / name
+        sound = path.read_text()
+        path.write_text(sound.replace("mbconv@digits", "mbconv@digit5", 1))
+        with pytest.raises(RunError, match=rf"{name}: is not the file with which this run began"):
+            SearchFolder.open(begun.path).settle(SPACE, "digest")
+        path.write_text(sound)
+        SearchFolder.open(begun.path).settle(SPACE, "digest")
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"versions": 3}', "\xff"])
     def test_a_damaged_record_is_one_line(self, begun: SearchFolder, text: str) -> None:
         (begun.checkpoint / BEGAN).write_text(text)
         with pytest.raises(CheckpointError, match=r"began\.json: "):
             SearchFolder.open(begun.path).settle(SPACE, "digest")
+
+
+def _unsealed(text: str) -> str:
+    return text[: text.rindex(',"sha256"')] + "}"
+
+
+def test_what_was_given_may_not_change_before_the_run_begins(tmp_path: Path) -> None:
+    folder = _searching(tmp_path / "run")
+    text = folder.given.read_text()
+    folder.given.write_text(text.replace("mbconv@digits", "mbconv@digit5", 1))
+    with pytest.raises(RunError, match=r"given\.json: is not the file with which this run began"):
+        SearchFolder.open(folder.path).settle(SPACE, "digest")
+
+
+@given(
+    value=st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), min_size=1),
+    place=st.integers(0, 10_000),
+    new=st.integers(0, 255),
+)
+@settings(max_examples=300)
+def test_any_changed_byte_of_a_sealed_text_is_noticed(
+    value: dict[str, object], place: int, new: int
+) -> None:
+    text = sealed(json.dumps(value))
+    assert is_sealed(text)
+    assert json.loads(text) == {**value, "sha256": text[-67:-3]}
+    raw = bytearray(text.encode())
+    place %= len(raw)
+    raw[place] = new
+    changed = raw.decode("utf-8", "replace")
+    assert is_sealed(changed) == (changed == text)
 
 
 def test_any_changed_bit_of_a_sealed_file_is_noticed(tmp_path: Path) -> None:
