@@ -4,6 +4,7 @@ Settings are given as nested dictionaries with the names of `docs/reference/sett
 in a folder and can be stopped at any time; `resume=FOLDER` goes on with it.
 """
 
+import errno
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -452,7 +453,9 @@ def _writable(out: Place) -> Iterator[None]:
         yield
     except OSError as error:
         problem = (error.strerror or str(error)).lower()
-        allowed = "a file in a folder that exists"
+        # A full disk is no reason to doubt the folder.
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        allowed = "free space, or another place" if full else "a file in a folder that exists"
         raise ConfigError(f"out: {out}: {problem}; allowed: {allowed}") from None
 
 

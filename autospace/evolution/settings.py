@@ -10,6 +10,7 @@ from autospace.data.settings import DataConfig
 from autospace.runs.errors import ConfigError
 from autospace.runs.settings import DEVICES, Precision, Section, make_settings, read_config
 from autospace.scorers.scorer import ScoringConfig
+from autospace.spaces.cells.cell import MAX_EXPANSION
 from autospace.spaces.cells.operations import DEFAULT_OPERATIONS, OPERATIONS, unknown_operation
 from autospace.spaces.errors import offered, shown
 from autospace.spaces.text import parse_count
@@ -48,7 +49,9 @@ class CellsConfig(Section):
     none_probability: Annotated[float, Field(ge=0, le=0.9)] = 0.4
     window: Annotated[int, Field(ge=1, le=15)] = 2
     reference_kernels: Annotated[tuple[Literal[3, 5, 7], ...], Field(min_length=1)] = (3, 5, 7)
-    reference_expansion: Annotated[Literal[1, 3, 6], BeforeValidator(_no_boolean)] = 6
+    reference_expansion: Annotated[
+        int, Field(ge=1, le=MAX_EXPANSION), BeforeValidator(_no_boolean)
+    ] = 6
 
     @field_validator("operations", "reference_kernels", mode="before")
     @classmethod

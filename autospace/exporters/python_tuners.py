@@ -1,4 +1,4 @@
-"""Writes a space as a Python module for Syne Tune and neps; see also `python_clients`."""
+"""Writes a space as a Python module for Syne Tune, neps and Ax; see also `python_clients`."""
 
 from typing import Final
 
@@ -67,3 +67,36 @@ def to_neps(space: Space) -> str:
     ]
     body = "".join(layers)
     return _NEPS_OPENING + space_data(space) + _NEPS_CLOSING + body + MADDS_OF_CHOICES
+
+
+_AX_OPENING: Final = '''\
+"""A search space for Ax, written by `autospace export --to ax`.
+
+Example:
+    client = Client()  # of ax.api.client
+    client.configure_experiment(parameters=parameters())
+    client.configure_optimization(objective="-error")
+    for index, choices in client.get_next_trials(max_trials=1).items():
+        client.complete_trial(index, raw_data={"error": error_of(choices)})
+"""
+
+from ax.api.configs import ChoiceParameterConfig
+
+'''
+
+_AX_CLOSING: Final = '''
+
+def parameters() -> list[ChoiceParameterConfig]:
+    """One unordered choice per layer, among the ids of its cells."""
+    return [
+        ChoiceParameterConfig(
+            name=layer, values=list(cells), parameter_type="str", is_ordered=False
+        )
+        for layer, cells in MADDS.items()
+    ]
+'''
+
+
+def to_ax(space: Space) -> str:
+    """A module with the parameters of an experiment, and the MAdds of its architectures."""
+    return _AX_OPENING + space_data(space) + _AX_CLOSING + MADDS_OF_CHOICES

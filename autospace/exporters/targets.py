@@ -16,6 +16,7 @@ from autospace.exporters import (
     pytorch,
     svg,
     tabular,
+    timm_strings,
     yaml_clients,
 )
 from autospace.spaces import Architecture, Space
@@ -57,7 +58,7 @@ class Target:
 # its line of the list in a terminal of 80 columns.
 TARGETS: Final[dict[str, Target]] = {
     "configspace": Target(
-        "weighted choices; also for neps", "ConfigSpace", ".json", json_clients.to_configspace
+        "also for neps, SMAC3 and DEHB", "ConfigSpace", ".json", json_clients.to_configspace
     ),
     "optuna": Target(
         "distributions; for optuna ask too", "optuna", ".json", json_clients.to_optuna
@@ -76,6 +77,14 @@ TARGETS: Final[dict[str, Target]] = {
         "a config_space, with MAdds", "syne-tune", ".py", python_tuners.to_syne_tune
     ),
     "neps": Target("a PipelineSpace, with MAdds", "neps", ".py", python_tuners.to_neps),
+    "ax": Target("parameters of Ax, with MAdds", "ax-platform", ".py", python_tuners.to_ax),
+    "hydra": Target(
+        "a sweep of Hydra",
+        "hydra-core",
+        ".yaml",
+        yaml_clients.to_hydra,
+        note=yaml_clients.note_on_hydra,
+    ),
     "pyglove": Target("a symbolic dict of oneof", "pyglove", ".json", json_clients.to_pyglove),
     "nevergrad": Target(
         "a parametrization, with MAdds", "nevergrad", ".py", python_clients.to_nevergrad
@@ -102,6 +111,12 @@ TARGETS: Final[dict[str, Target]] = {
         architecture=hubs.to_huggingface,
     ),
     "timm": Target("a model for timm", "timm", ".py", architecture=hubs.to_timm),
+    "timm-arch": Target(
+        "strings of timm: MBConv cells only",
+        "timm",
+        ".json",
+        architecture=timm_strings.to_timm_arch,
+    ),
     "proxylessnas": Target(
         "net.config: MBConv cells only",
         "",

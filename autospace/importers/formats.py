@@ -3,7 +3,13 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from autospace.importers import autospace_iccv2021, client_results, graph_strings, network_file
+from autospace.importers import (
+    autospace_iccv2021,
+    client_results,
+    graph_strings,
+    network_file,
+    timm_strings,
+)
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, Space, SpaceError
 from autospace.spaces.errors import offered, shown
@@ -43,6 +49,12 @@ FORMATS: Final[dict[str, ImportFormat]] = {
         "skeleton",
         "ks, e and d of a sub-network of OFAProxylessNASNets",
         network_file.read_once_for_all,
+    ),
+    "timm-arch": ImportFormat(
+        "architecture",
+        "skeleton",
+        "strings of timm, such as ir_r2_k5_s2_e6_c40",
+        timm_strings.read_timm,
     ),
     "darts-genotype": ImportFormat(
         "architecture",

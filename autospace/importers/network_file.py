@@ -56,7 +56,9 @@ _OTHER_NAMES: Final = {"MBConvLayer": "MBInvertedConvLayer"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class Block:
+    """One block of a network: its cell, channels out, stride, and whether an identity is added."""
+
     cell: Cell
     channels: int
     stride: int
@@ -89,17 +91,33 @@ def network(plain: object, target: Target, also: Mapping[str, Reader]) -> Archit
     classes = _classifier(Fields(file.take("classifier"), "classifier"), head or width)
     resolution = _resolution(file, target)
     file.finish()
-    fixed = _stem_block(blocks, target)
-    layers = blocks if fixed is None else blocks[1:]
-    skeleton = Skeleton(
+    around = Skeleton(
         "imported",
         channels,
         resolution,
         classes,
-        Stem(stem_channels, stride, fixed),
-        tuple(LayerSpec(each.channels, each.stride) for each in layers),
+        Stem(stem_channels, stride),
+        (LayerSpec(1),),
         head,
     )
+    return assembled(blocks, around, target)
+
+
+def assembled(blocks: Sequence[Block], around: Skeleton, target: Target) -> Architecture:
+    """The architecture of blocks, the first of which may be that of the stem.
+
+    Args:
+        blocks: in their order.
+        around: everything but the layers and the block of the stem.
+        target: may have the skeleton that the network is expected to have.
+
+    Raises:
+        SpaceError: a shortcut is not where our networks have it, or the skeleton is another.
+    """
+    fixed = _stem_block(blocks, target)
+    layers = blocks if fixed is None else blocks[1:]
+    specs = tuple(LayerSpec(each.channels, each.stride) for each in layers)
+    skeleton = replace(around, stem=replace(around.stem, block=fixed), layers=specs)
     _check_shortcuts(skeleton.shapes, layers, len(blocks) - len(layers))
     cells = (imported(each.cell, f"cell_{index}") for index, each in enumerate(layers))
     return Architecture(_known(skeleton, target), tuple(cells))
@@ -158,14 +176,14 @@ def _classifier(layer: Fields, width: int) -> int:
     return classes
 
 
-def _block(block: Fields, width: int, also: Mapping[str, Reader]) -> _Block:
+def _block(block: Fields, width: int, also: Mapping[str, Reader]) -> Block:
     written = block.among("name", list(_CONVOLUTION_OF), default=next(iter(_CONVOLUTION_OF)))
     key = _CONVOLUTION_OF[written]
     plain = block.take(key)
     shortcut = _has_shortcut(block.take("shortcut", None), block.at("shortcut"), width)
     block.finish()
     if plain is None:
-        return _Block(SKIPPED, width, 1, shortcut=True)
+        return Block(SKIPPED, width, 1, shortcut=True)
     layer = Fields(plain, block.at(key))
     readers: dict[str, Reader] = {"MBInvertedConvLayer": _inverted_bottleneck, **also}
     kind = layer.among("name", [*readers, "ZeroLayer", *_OTHER_NAMES])
@@ -174,13 +192,13 @@ def _block(block: Fields, width: int, also: Mapping[str, Reader]) -> _Block:
         # Their blocks hand the input on where the layer is zero, whatever the shortcut is.
         _fixed_number(layer, "stride", 1, 1)
         layer.finish()
-        return _Block(SKIPPED, width, 1, shortcut=True)
+        return Block(SKIPPED, width, 1, shortcut=True)
     _agree(layer.at("in_channels"), _number(layer, "in_channels", 1, MAX_CHANNELS), width)
     channels = _number(layer, "out_channels", 1, MAX_CHANNELS)
     stride = _number(layer, "stride", 1, 2)
     cell = readers[kind](layer, width)
     layer.finish()
-    return _Block(cell, channels, stride, shortcut)
+    return Block(cell, channels, stride, shortcut)
 
 
 def _has_shortcut(plain: object, path: str, width: int) -> bool:
@@ -268,7 +286,7 @@ def _fixed_number(layer: Fields, key: str, wanted: int, default: int | None = No
         raise SpaceError(layer.at(key), f"{found}; allowed: {wanted}")
 
 
-def _stem_block(blocks: list[_Block], target: Target) -> int | None:
+def _stem_block(blocks: Sequence[Block], target: Target) -> int | None:
     """Channels after the fixed MBConv k3 of expansion 1, if the blocks begin with it."""
     first = blocks[0]
     wanted = target.skeleton is None or target.skeleton.stem.block is not None
@@ -276,7 +294,7 @@ def _stem_block(blocks: list[_Block], target: Target) -> int | None:
     return first.channels if wanted and fixed and len(blocks) > 1 else None
 
 
-def _check_shortcuts(shapes: Sequence[LayerShape], blocks: Sequence[_Block], start: int) -> None:
+def _check_shortcuts(shapes: Sequence[LayerShape], blocks: Sequence[Block], start: int) -> None:
     """Refuses blocks whose shortcut is not where a skeleton has it."""
     for index, (shape, block) in enumerate(zip(shapes, blocks, strict=True), start):
         if block.shortcut != shape.shortcut:

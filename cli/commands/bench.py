@@ -1,5 +1,8 @@
 """`autospace bench`: suites of measurements as numbers; fails on a regression."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -88,7 +91,8 @@ def bench(
             _check_comparable(baseline, before, order.options)
     kept = _Kept(out, force=force)
     try:
-        now = measured(names, order, message, kept)
+        with _terminated_as_interrupted():
+            now = measured(names, order, message, kept)
     except KeyboardInterrupt:
         if kept.found is not None:
             changes = _changes(before, kept.found, [], accepted)
@@ -123,6 +127,16 @@ class _Kept:
         if self._out is not None:
             write_new(self._out, to_json(found), force=self._force or self.found is not None)
         self.found = found
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM, by which schedulers and CI stop a job, does what Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tell_stopped(count: int, out: Path | None) -> None:

@@ -3,6 +3,7 @@
 A file is recognised only to word an error: nothing is read from it here.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -49,12 +50,17 @@ _OF_RESULT: Final = {
 }
 
 
+_TIMM: Final = re.compile(r"\b(?:ds|ir)_r\d+_k\d")
+
+
 def foreign_text(text: str) -> Foreign | None:
     """The kind of a text that is not JSON, if it is one that people have."""
     if "Genotype(" in text:
         return Foreign("a genotype of DARTS", "darts-genotype")
     if text.lstrip().startswith("|") and "~" in text:
         return Foreign("a string of NAS-Bench-201", "nasbench201")
+    if _TIMM.search(text):
+        return Foreign("architecture strings of timm", "timm-arch")
     return None
 
 

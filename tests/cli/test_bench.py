@@ -1,6 +1,9 @@
 """`autospace bench`, with suites that measure nothing: files, tables and exit codes."""
 
 import json
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -240,6 +243,24 @@ def test_half_a_suite_is_kept_too_and_json_is_printed(
     assert ran.code == 130
     assert [each["metric"] for each in json.loads(ran.out)["entries"]] == ["first"]
     assert "stopped after 1 measurement" in ran.err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows ends a process without a signal")
+def test_a_termination_does_what_an_interruption_does(
+    run: Run, values: Values, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminated(*_: object) -> Iterator[Entry]:
+        yield entry("first", 1.0, suite="speed", better="higher", spread=0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    monkeypatch.setitem(suites.SUITES, "speed", terminated)
+    before, path = signal.getsignal(signal.SIGTERM), tmp_path / "out.json"
+    ran = run("bench", "--suite", "speed", "--out", path)
+    assert ran.code == 130
+    assert f"stopped after 1 measurement; {path} has it" in ran.err
+    assert len(Bench.model_validate_json(path.read_text()).entries) == 1
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_kill_leaves_what_was_measured(

@@ -9,6 +9,7 @@ a test failed or a client could not be installed.
 
 import hashlib
 import json
+import os
 import platform
 import re
 import shutil
@@ -114,8 +115,12 @@ def _install(name: str) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     pip = [_python(name), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    # Without a compiler our kernels are left out: no client needs them, and they take minutes.
+    environment = {**os.environ, "CC": "false"}
     for arguments in (["--requirement", str(requirements)], ["--no-deps", "--editable", str(ROOT)]):
-        done = subprocess.run([*pip, *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*pip, *arguments], capture_output=True, text=True, check=False, env=environment
+        )
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
             return (errors or ["pip failed"])[-1].removeprefix("ERROR: ")

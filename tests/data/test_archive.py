@@ -4,6 +4,8 @@ import gzip
 import io
 import os
 import pickle
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -150,6 +152,33 @@ def test_large_members_and_endless_archives_are_refused(
     (tmp_path / "big").write_bytes(bytes(60_001))
     with pytest.raises(DataError, match="big has 60001 bytes"):
         read_members(tmp_path, ["big"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the peak of memory is measured by resource")
+@pytest.mark.parametrize("kind", ["cifar10", "cifar100"])
+def test_a_small_archive_of_zeros_takes_little_memory(kind: str, tmp_path: Path) -> None:
+    path, size = tmp_path / "c.tar.gz", 255 * 2**20
+    names = [f"data_batch_{number}" for number in range(1, 5)] if kind == "cifar10" else ["train"]
+    with gzip.open(path, "wb", compresslevel=1) as packed:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = size
+            packed.write(member.tobuf())
+            for _ in range(255):
+                packed.write(bytes(2**20))
+    script = (
+        "import resource, sys\n"
+        "from autospace.data.errors import DataError\n"
+        "from autospace.data.load import load_data\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n    load_data(sys.argv[1])\nexcept DataError as error:\n    print(error)\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)\n"
+    )
+    command = [sys.executable, "-c", script, f"{kind}:{path}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    message, mebibytes = done.stdout.splitlines()
+    assert f"{names[0]} has {size} bytes; allowed: at most" in message
+    assert int(mebibytes) < 100
 
 
 @pytest.mark.parametrize(

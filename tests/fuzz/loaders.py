@@ -290,9 +290,9 @@ def finish_space() -> Any:
     return learned_space(some, finish(some), name="learned@tiny", budget=Budget(), provenance={})
 
 
-def _of_client(name: str, text: str) -> Loader:
+def _of_client(name: str, text: str, trial: str | None = None) -> Loader:
     needs_space = FORMATS[name].needs == "space"
-    target = Target(space=SPACE if needs_space else None, trial="max", note=lambda _: None)
+    target = Target(space=SPACE if needs_space else None, trial=trial, note=lambda _: None)
 
     def load(path: Path) -> object:
         return import_text(name, read_text(path), target)
@@ -307,8 +307,11 @@ def _of_clients() -> Iterator[tuple[str, Loader]]:
     rows = [{**WINNER, "value": each} for each in (0.25, 0.75)]
     columns = list(rows[0])
     table = [",".join(columns), *(",".join(str(row[key]) for key in columns) for row in rows)]
-    yield "import optuna as CSV", _of_client("optuna", "\n".join(table) + "\n")
-    lines = "\n".join(json.dumps({"config": row}) for row in rows) + "\n"
+    yield "import optuna as CSV", _of_client("optuna", "\n".join(table) + "\n", "max")
+    lines = (
+        "\n".join(json.dumps({"config": row, "reward": index}) for index, row in enumerate(rows))
+        + "\n"
+    )
     yield "import ray as JSON lines", _of_client("ray", lines)
     yaml = "config:\n" + "".join(f"  {key}: {value}\n" for key, value in WINNER.items())
     yield "import configspace as YAML", _of_client("configspace", yaml)

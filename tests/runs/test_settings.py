@@ -42,7 +42,7 @@ def settings_of_cells(draw: st.DrawFn) -> dict[str, Any]:
         "reference_kernels": kernels,
         "operations": list(dict.fromkeys([*needed, *others])),
         "none_probability": draw(_floats(0, 0.9)),
-        "reference_expansion": draw(st.sampled_from([1, 3, 6])),
+        "reference_expansion": draw(st.integers(1, 8)),
     }
 
 

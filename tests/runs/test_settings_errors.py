@@ -107,6 +107,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"cells": {"reference_expansion": True}},
         "cells.reference_expansion: true; allowed: a number",
     ),
+    (
+        {"cells": {"reference_expansion": 9}},
+        "cells.reference_expansion: 9; allowed: a whole number from 1 to 8",
+    ),
     ({"cells": {"nodes": 2}}, "cells: window: 2; 2 nodes allow at most 1 edges"),
     (
         {"cells": {"none_probability": 1.0}},

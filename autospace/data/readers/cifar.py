@@ -10,10 +10,10 @@ import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,15 +25,23 @@ from autospace.data.request import Request, Source
 
 LARGEST_MEMBER = 256 * 2**20
 LARGEST_ARCHIVE = 2**30
+NO_LIMITS: Final[Mapping[str, int]] = {}
+# The official files of images have 31 and 155 MB; other pickles of the same have little more.
+_MOST_BATCH = 48 * 2**20
+_MOST_WHOLE = 192 * 2**20
+_MOST_NAMES = 2**20
 
 
-def read_members(path: Path, wanted: Iterable[str]) -> dict[str, bytes]:
+def read_members(
+    path: Path, wanted: Iterable[str], largest: Mapping[str, int] = NO_LIMITS
+) -> dict[str, bytes]:
     """Reads files by name, from an archive or from a folder.
 
     Args:
         path: A tar archive, compressed with gzip or not, a zip archive, or a folder: either the one
             with the files, or the one above it.
         wanted: Base names of the files of interest; their folder inside is ignored.
+        largest: Bytes that files of these names may have: all of them are kept in memory at once.
 
     Returns:
         The content of those files that exist, by base name.
@@ -44,9 +52,9 @@ def read_members(path: Path, wanted: Iterable[str]) -> dict[str, bytes]:
     names = frozenset(wanted)
     try:
         if path.is_dir():
-            return _read_folder(path, names)
+            return _read_folder(path, names, largest)
         if path.is_file():
-            return _read_archive(path, names)
+            return _read_archive(path, names, largest)
     except DataError:
         raise
     except (OSError, EOFError, ValueError, LookupError, zlib.error, tarfile.TarError) as error:
@@ -57,39 +65,43 @@ def read_members(path: Path, wanted: Iterable[str]) -> dict[str, bytes]:
     raise DataError(f"{path}: {problem}; allowed: a .tar.gz or .zip archive or its folder")
 
 
-def _read_folder(folder: Path, names: frozenset[str]) -> dict[str, bytes]:
+def _read_folder(
+    folder: Path, names: frozenset[str], largest: Mapping[str, int]
+) -> dict[str, bytes]:
     for place in (folder, *sorted(child for child in folder.iterdir() if child.is_dir())):
         found = {name: place / name for name in names if (place / name).is_file()}
         if found:
-            return {name: _read_file(file) for name, file in sorted(found.items())}
+            return {name: _read_file(file, largest) for name, file in sorted(found.items())}
     return {}
 
 
-def _read_file(path: Path) -> bytes:
-    _check_size(path, path.name, path.stat().st_size)
+def _read_file(path: Path, largest: Mapping[str, int]) -> bytes:
+    _check_size(path, path.name, path.stat().st_size, largest)
     return path.read_bytes()
 
 
-def _read_archive(path: Path, names: frozenset[str]) -> dict[str, bytes]:
+def _read_archive(
+    path: Path, names: frozenset[str], largest: Mapping[str, int]
+) -> dict[str, bytes]:
     with path.open("rb") as raw:
         is_zip = raw.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
-    return _read_zip(path, names) if is_zip else _read_tar(path, names)
+    return (_read_zip if is_zip else _read_tar)(path, names, largest)
 
 
-def _read_zip(path: Path, names: frozenset[str]) -> dict[str, bytes]:
+def _read_zip(path: Path, names: frozenset[str], largest: Mapping[str, int]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             name = PurePosixPath(member.filename).name
             if name in names and name not in found and not member.is_dir():
-                _check_size(path, member.filename, member.file_size)
+                _check_size(path, member.filename, member.file_size, largest)
                 # The size in the directory may be a lie; reading ends there.
                 with archive.open(member) as stream:
                     found[name] = stream.read(member.file_size)
     return found
 
 
-def _read_tar(path: Path, names: frozenset[str]) -> dict[str, bytes]:
+def _read_tar(path: Path, names: frozenset[str], largest: Mapping[str, int]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     with path.open("rb") as raw:
         is_gzip = raw.read(2) == b"\x1f\x8b"
@@ -98,7 +110,7 @@ def _read_tar(path: Path, names: frozenset[str]) -> dict[str, bytes]:
         # Stream mode: one pass, and the names in the archive are only ever compared.
         with tarfile.open(fileobj=_Bounded(path, stream), mode="r|") as archive:
             for member in archive:
-                _check_size(path, member.name, member.size)
+                _check_size(path, member.name, member.size, largest)
                 name = PurePosixPath(member.name).name
                 content = archive.extractfile(member) if member.isreg() else None
                 if name in names and name not in found and content is not None:
@@ -106,11 +118,10 @@ def _read_tar(path: Path, names: frozenset[str]) -> dict[str, bytes]:
     return found
 
 
-def _check_size(path: Path, name: str, size: int) -> None:
-    if size > LARGEST_MEMBER:
-        raise DataError(
-            f"{path}: {name} has {size} bytes; allowed: at most {LARGEST_MEMBER} in such a file"
-        )
+def _check_size(path: Path, name: str, size: int, largest: Mapping[str, int]) -> None:
+    most = min(LARGEST_MEMBER, largest.get(PurePosixPath(name).name, LARGEST_MEMBER))
+    if size > most:
+        raise DataError(f"{path}: {name} has {size} bytes; allowed: at most {most} in such a file")
 
 
 class _Bounded(io.RawIOBase):
@@ -154,9 +165,15 @@ class _Layout:
     binary_names: str
     label_bytes: int
 
-    def files(self) -> tuple[str, ...]:
-        python = (*self.python_train, self.python_test, self.python_names)
-        return (*python, *self.binary_train, self.binary_test, self.binary_names)
+    def files(self) -> dict[str, int]:
+        """The names of all files, and the most bytes that one of them may have."""
+        train = (*self.python_train, *self.binary_train)
+        of_train = _MOST_BATCH if len(self.python_train) > 1 else _MOST_WHOLE
+        return {
+            **dict.fromkeys(train, of_train),
+            **dict.fromkeys((self.python_test, self.binary_test), _MOST_BATCH),
+            **dict.fromkeys((self.python_names, self.binary_names), _MOST_NAMES),
+        }
 
 
 _LAYOUTS = {
@@ -204,7 +221,8 @@ def read_cifar(source: Source, request: Request) -> DataSet:
         raise DataError(f"{source.kind}: names no path; allowed: {source.kind}:PATH")
     layout = _LAYOUTS[source.kind]
     request.tick(0, 1)
-    found = read_members(source.path, layout.files())
+    files = layout.files()
+    found = read_members(source.path, files, files)
     if not found:
         _explain_other_kind(source.path, source.kind)
     if layout.binary_test in found or layout.binary_train[0] in found:
@@ -225,7 +243,7 @@ def _explain_other_kind(path: Path, kind: str) -> None:
     """
     for other, layout in _LAYOUTS.items():
         wanted = {layout.python_train[0], layout.binary_train[0]}
-        if other != kind and read_members(path, wanted):
+        if other != kind and read_members(path, wanted, layout.files()):
             name = "CIFAR-100" if other == "cifar100" else "CIFAR-10"
             raise DataError(f"{path}: this is {name}; write {other}:{path}")
 
