@@ -112,7 +112,7 @@ TARGETS: Final[dict[str, Target]] = {
     ),
     "timm": Target("a model for timm", "timm", ".py", architecture=hubs.to_timm),
     "timm-arch": Target(
-        "strings of timm: MBConv cells only",
+        "strings of timm: MBConv only",
         "timm",
         ".json",
         architecture=timm_strings.to_timm_arch,

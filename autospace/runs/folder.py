@@ -26,7 +26,7 @@ from autospace.runs.files import (
 from autospace.runs.settings import make_settings, read_config, to_toml
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.files.reading import parse_json, read_text, validated
-from autospace.spaces.text import json_text
+from autospace.spaces.text import json_text, visible
 
 CONFIG: Final = "config.toml"
 EVENTS: Final = "events.jsonl"
@@ -346,8 +346,9 @@ class Folder(Generic[Settings]):
     def _check_versions(self, then: Mapping[str, Any]) -> None:
         for name, now in _versions().items():
             if then[name] != now:
+                before = visible(str(then[name])[:40])
                 raise RunError(
-                    f"{self.path}: began with {name} {then[name]}, but this is "
+                    f"{self.path}: began with {name} {before}, but this is "
                     f"{name} {now}; resume with that version, or start again with {FORCE}"
                 )
 

@@ -1,14 +1,50 @@
-"""timm knows the network that we export."""
+"""timm knows the network that we export, and builds the same from our strings, and we from its."""
 
+import importlib
+import json
+import random
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from autospace.exporters.targets import TARGETS
+from autospace.importers.formats import import_text
+from autospace.importers.target import Target
+from autospace.spaces import Architecture, load
 from tests.clients.networks import images, module_of, small_network
 
-timm = pytest.importorskip("timm", reason="make test-clients has it")
 torch = pytest.importorskip("torch")
+
+
+def _torchvision() -> None:
+    """Gives torchvision's operators names that do nothing, where its build does not fit PyTorch's.
+
+    Builds for CPU and for CUDA differ, and timm imports torchvision for the sake of images only.
+    """
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    _KEPT.append(library)
+    for _ in range(50):
+        try:
+            importlib.import_module("torchvision")
+        except RuntimeError as error:
+            missing = re.search(r"operator torchvision::(\w+) does not exist", str(error))
+            if missing is None:
+                raise
+            library.define(f"{missing[1]}(Tensor none) -> Tensor")
+            for name in [each for each in sys.modules if each.startswith("torchvision")]:
+                del sys.modules[name]
+        except ImportError:
+            return
+        else:
+            return
+
+
+_KEPT: list[Any] = []
+_torchvision()
+timm = pytest.importorskip("timm", reason="make test-clients has it")
 pytestmark = pytest.mark.slow
 NAME = "autospace_network"
 
@@ -47,3 +83,74 @@ def test_pretrained_weights_are_not_pretended(exported: Any) -> None:
     with pytest.raises(ValueError, match="checkpoint_path"):
         timm.create_model(NAME, pretrained=True)
     assert exported.build is not None
+
+
+def _strings(architecture: Architecture) -> str:
+    made = TARGETS["timm-arch"].architecture
+    assert made is not None
+    return made(architecture)
+
+
+def _built(text: str, architecture: Architecture) -> Any:
+    """timm's network of these strings, with our stem and head around them."""
+    from timm.models._efficientnet_builder import decode_arch_def
+    from timm.models.efficientnet import EfficientNet
+
+    skeleton = architecture.skeleton
+    return EfficientNet(
+        decode_arch_def(json.loads(text)),
+        num_classes=skeleton.classes,
+        num_features=skeleton.head,
+        in_chans=skeleton.in_channels,
+        stem_size=skeleton.stem.channels,
+        fix_stem=True,
+        act_layer=torch.nn.ReLU6,
+    )
+
+
+def _madds(network: Any, side: int) -> int:
+    """Multiply-adds of convolutions and linear layers, counted as they run."""
+    found = []
+
+    def count(module: Any, given: Any, output: Any) -> None:
+        del given
+        found.append(module.weight[0].numel() * output[0].numel())
+
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, 3, side, side))
+    return sum(found)
+
+
+@pytest.mark.parametrize("name", ["mbconv@mobilenetv2", "mnasnet@mobilenetv2"])
+@pytest.mark.parametrize("seed", range(3))
+def test_timm_builds_our_networks_from_our_strings(name: str, seed: int) -> None:
+    architecture = load(name).sample(random.Random(seed))
+    network = _built(_strings(architecture), architecture)
+    assert sum(each.numel() for each in network.parameters()) == architecture.cost.params
+    assert _madds(network, architecture.skeleton.resolution) == architecture.cost.madds
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2_100", "efficientnet_b0"])
+def test_we_build_their_networks_from_their_strings(name: str) -> None:
+    strings = {
+        "mobilenetv2_100": [
+            *("ds_r1_k3_s1_c16", "ir_r2_k3_s2_e6_c24", "ir_r3_k3_s2_e6_c32"),
+            *("ir_r4_k3_s2_e6_c64", "ir_r3_k3_s1_e6_c96", "ir_r3_k3_s2_e6_c160"),
+            "ir_r1_k3_s1_e6_c320",
+        ],
+        "efficientnet_b0": [
+            *("ds_r1_k3_s1_e1_c16_se0.25", "ir_r2_k3_s2_e6_c24_se0.25"),
+            *("ir_r2_k5_s2_e6_c40_se0.25", "ir_r3_k3_s2_e6_c80_se0.25"),
+            *("ir_r3_k5_s1_e6_c112_se0.25", "ir_r4_k5_s2_e6_c192_se0.25"),
+            "ir_r1_k3_s1_e6_c320_se0.25",
+        ],
+    }[name]
+    text = json.dumps([[each] for each in strings])
+    architecture = import_text("timm-arch", text, Target(note=lambda _: None))
+    assert isinstance(architecture, Architecture)
+    theirs = timm.create_model(name)
+    assert sum(each.numel() for each in theirs.parameters()) == architecture.cost.params
+    assert _madds(theirs, 224) == architecture.cost.madds

@@ -23,8 +23,8 @@ from autospace.evaluators.evaluate import EvaluationCache
 from autospace.evaluators.evaluator import Evaluation, EvaluationRequest
 from autospace.evaluators.tabular import read_table as read_scores
 from autospace.evolution.folder import RunFolder
-from autospace.evolution.reference import WarmUpConfig, warm_up
-from autospace.evolution.settings import Config
+from autospace.evolution.reference import warm_up
+from autospace.evolution.settings import Config, WarmUpConfig
 from autospace.importers.formats import FORMATS, import_text
 from autospace.importers.target import Target
 from autospace.latency.table import read_table, to_csv
@@ -250,7 +250,12 @@ def _session(folder: Path) -> tuple[Path, Load]:
     path, some = folder / "session.safetensors", training_session(folder)
     some.advance()
     save_session(path, some)
-    return path, lambda: (load_session(path, some), some.step)
+
+    def load() -> object:
+        load_session(path, some)
+        return some.step
+
+    return path, load
 
 
 def _reference(folder: Path) -> tuple[Path, Load]:
@@ -268,10 +273,10 @@ def _reference(folder: Path) -> tuple[Path, Load]:
         # A file that is not there would be trained anew.
         if not path.is_file():
             raise CheckpointError(f"{path}: not there")
-        warm_up(network, Batches(), options, folder, lambda done, total: None)  # type: ignore[arg-type]
+        warm_up(network, Batches(), options, folder, lambda done, total: None)
         return [each.sum().item() for each in network.state_dict().values()]
 
-    warm_up(network, Batches(), options, folder, lambda done, total: None)  # type: ignore[arg-type]
+    warm_up(network, Batches(), options, folder, lambda done, total: None)
     return path, load
 
 

@@ -44,22 +44,27 @@ def _child(request: dict[str, Any]) -> dict[str, Any]:
     # Whether the process was killed before there was a run, or after it began.
     resumed: dict[str, Any] = {"resume": path} if (path / "config.toml").exists() else {}
     new: dict[str, Any] = {"out": path, "device": "cpu", "seed": 0}
-    skeleton = settings(path.parent)["skeleton"]
+    # Beside the folders of all runs, so that their settings are the same.
+    chosen = settings(path.parent.parent)
+    skeleton = chosen["skeleton"]
     spaces = [f"{name}@{skeleton}" for name in ("mbconv", "mnasnet")]
+    reference = f"reference@{skeleton}"
     pool: dict[str, Any] = {"workers": None}
     try:
         match command:
             case "evolve":
-                chosen = settings(path.parent)
                 api.evolve(**(resumed or {**new, "settings": chosen}), **pool)
             case "compare":
-                given = {} if resumed else {"spaces": spaces, "settings": COMPARE}
+                given: dict[str, Any] = {} if resumed else {"spaces": spaces, "settings": COMPARE}
                 api.compare(**given, **(resumed or new), **pool)
             case "search":
-                given = {} if resumed else {"space": spaces[0], "settings": SEARCH}
-                api.search(**given, **(resumed or new))
+                wanted: dict[str, Any] = {"space": spaces[0], "settings": SEARCH}
+                api.search(**({} if resumed else wanted), **(resumed or new))
             case _:
-                network = {"architecture": f"reference@{skeleton}", "settings": TRAIN}
+                network: dict[str, Any] = {
+                    "architecture": f"reference@{skeleton}",
+                    "settings": TRAIN,
+                }
                 api.train(**({} if resumed else network), **(resumed or new))
     except ValueError as error:
         return {"code": 2, "error": f"{type(error).__name__}: {error}"}
