@@ -335,8 +335,9 @@ class Folder(Generic[Settings]):
                 if not (self.path / name).is_file() or (
                     _sha256(self.path / name) != then["files"][name]
                 ):
+                    place = self.path / visible(name[:60])
                     problem = "is not the file with which this run began; put it back"
-                    raise RunError(f"{self.path / name}: {problem}, or start again with {FORCE}")
+                    raise RunError(f"{place}: {problem}, or start again with {FORCE}")
         except SpaceError as error:
             problem = f"damaged: {error.problem}; start again with {FORCE}"
             raise CheckpointError(f"{path}: {problem}") from None
@@ -357,7 +358,7 @@ class Folder(Generic[Settings]):
         for name in sorted({*now, *then} - self.harmless):
             if now.get(name) != then.get(name):
                 raise RunError(
-                    f"{self.path / CONFIG}: {name} is {shown(now.get(name))}, but was "
+                    f"{self.path / CONFIG}: {visible(name[:60])} is {shown(now.get(name))}, but was "
                     f"{shown(then.get(name))} when this run began; put it back, "
                     f"or start a new run with {OUT}"
                 )

@@ -61,10 +61,7 @@ def _child(request: dict[str, Any]) -> dict[str, Any]:
                 wanted: dict[str, Any] = {"space": spaces[0], "settings": SEARCH}
                 api.search(**({} if resumed else wanted), **(resumed or new))
             case _:
-                network: dict[str, Any] = {
-                    "architecture": f"reference@{skeleton}",
-                    "settings": TRAIN,
-                }
+                network: dict[str, Any] = {"settings": TRAIN, "architecture": reference}
                 api.train(**({} if resumed else network), **(resumed or new))
     except ValueError as error:
         return {"code": 2, "error": f"{type(error).__name__}: {error}"}
