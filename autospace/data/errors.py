@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from autospace.spaces.errors import AutospaceError
+from autospace.spaces.text import shortened, visible
 
 LARGEST_BYTES = 8 * 2**30
 LARGEST_SIDE = 4096
@@ -90,3 +91,8 @@ def name_few(names: Iterable[str], most: int = 5, *, of: int | None = None) -> s
     shown = ", ".join(listed[:most])
     left = (len(listed) if of is None else of) - min(most, len(listed))
     return f"{shown} and {left} more" if left else shown
+
+
+def reason(error: Exception) -> str:
+    """What another library says, for a one-line message: it may quote whole parts of a file."""
+    return visible(shortened(str(error), 160))

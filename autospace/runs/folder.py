@@ -357,8 +357,9 @@ class Folder(Generic[Settings]):
         now = _flat(self.config.model_dump(mode="json"))
         for name in sorted({*now, *then} - self.harmless):
             if now.get(name) != then.get(name):
+                setting = f"{self.path / CONFIG}: {visible(name[:60])}"
                 raise RunError(
-                    f"{self.path / CONFIG}: {visible(name[:60])} is {shown(now.get(name))}, but was "
+                    f"{setting} is {shown(now.get(name))}, but was "
                     f"{shown(then.get(name))} when this run began; put it back, "
                     f"or start a new run with {OUT}"
                 )

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -19,6 +20,9 @@ from autospace.bench.document import to_json as bench_json
 from autospace.comparison.document import read_comparison
 from autospace.comparison.folder import ComparisonFolder
 from autospace.comparison.settings import CompareConfig
+from autospace.data.load import load_data
+from autospace.data.readers.arrays import save_images
+from autospace.data.readers.image_folder import read_cache, write_cache
 from autospace.evaluators.evaluate import EvaluationCache
 from autospace.evaluators.evaluator import Evaluation, EvaluationRequest
 from autospace.evaluators.tabular import read_table as read_scores
@@ -52,6 +56,8 @@ from autospace.training.folder import (
 from autospace.training.settings import TrainConfig
 from tests.bench.documents import document as bench_document
 from tests.bench.documents import entry
+from tests.data.test_cifar import Content, save_archive
+from tests.data.test_idx import save as save_idx
 from tests.evaluators.test_tabular import document as table_document
 from tests.evolution.runs import SKELETON as TOML
 from tests.fuzz import mutations
@@ -334,6 +340,60 @@ def _spaces(folder: Path) -> tuple[Path, Load]:
     return run.checkpoint / "space_00.json", run.spaces
 
 
+def _images(name: str, path: Path) -> object:
+    found = load_data(f"{name}:{path}", resolution=4)
+    return found.digest, found.classes
+
+
+def _npz(folder: Path) -> tuple[Path, Load]:
+    path = folder / "set.npz"
+    images = np.random.default_rng(0).integers(0, 256, (6, 5, 5), dtype=np.uint8)
+    labels = np.arange(6) % 2
+    np.savez(path, x_train=images, y_train=labels, x_test=images[:2], y_test=labels[:2])
+    return path, partial(_images, "npz", path)
+
+
+def _idx(folder: Path) -> tuple[Path, Load]:
+    save_idx(folder)
+    path = folder / "train-images-idx3-ubyte"
+    assert path.is_file()
+    return path, partial(_images, "idx", folder)
+
+
+def _cifar(folder: Path) -> tuple[Path, Load]:
+    """A batch in a folder of the python layout."""
+    for name, content in Content().py2().items():
+        (folder / name).write_bytes(content)
+    return folder / "data_batch_2", partial(_images, "cifar10", folder)
+
+
+def _cifar_archive(folder: Path) -> tuple[Path, Load]:
+    path = save_archive(folder / "c.tar.gz", Content().binary())
+    return path, partial(_images, "cifar10", path)
+
+
+def _passed(folder: Path) -> tuple[Path, Load]:
+    """Images that a program passed, as workers get them."""
+    path = folder / "images.safetensors"
+    save_images(path, load_data("synthetic:classes=2,train=4,test=2", resolution=4))
+    return path, partial(_images, "python", path)
+
+
+def _decoded(folder: Path) -> tuple[Path, Load]:
+    """The cache of decoded images, whose content has to have its digest."""
+    some = load_data("synthetic:classes=2,train=4,test=2", resolution=4)
+    write_cache(folder, "key", some)
+    (path,) = folder.iterdir()
+
+    def load() -> object:
+        found = read_cache(folder, "key", some.name)
+        if found is not None and found.digest != some.digest:
+            raise ValueError("believed")
+        return None if found is None else found.digest
+
+    return path, load
+
+
 _ARCHITECTURE: Final = to_json(SPACE.sample(random.Random(0)))
 LOADERS: Final[dict[str, Loader]] = {
     "space": _text("space.json", to_json(finish_space()), read),
@@ -367,5 +427,11 @@ LOADERS: Final[dict[str, Loader]] = {
     "state of a training": Loader(_session, mutations.safetensors, believed=False),
     "reference network": Loader(_reference, mutations.safetensors, believed=False),
     "weights": Loader(_weights, mutations.safetensors),
+    "npz": Loader(_npz),
+    "idx": Loader(_idx),
+    "cifar batch": Loader(_cifar),
+    "cifar archive": Loader(_cifar_archive),
+    "images of a program": Loader(_passed, mutations.safetensors),
+    "cached images": Loader(_decoded, mutations.safetensors, silent=True),
     **dict(_of_clients()),
 }

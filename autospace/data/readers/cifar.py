@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from autospace.data.errors import DataError, name_few
+from autospace.data.errors import DataError, name_few, reason
 from autospace.data.examples import DataSet, Examples
 from autospace.data.readers.convert import as_examples, finish
 from autospace.data.readers.safe_pickle import read_pickle
@@ -58,9 +58,9 @@ def read_members(
     except DataError:
         raise
     except (OSError, EOFError, ValueError, LookupError, zlib.error, tarfile.TarError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, lzma.LZMAError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
     problem = "is neither a file nor a folder" if path.exists() else "does not exist"
     raise DataError(f"{path}: {problem}; allowed: a .tar.gz or .zip archive or its folder")
 

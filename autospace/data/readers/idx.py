@@ -11,7 +11,7 @@ from typing import IO
 
 import numpy as np
 
-from autospace.data.errors import DataError, check_bytes, check_sides, name_few
+from autospace.data.errors import DataError, check_bytes, check_sides, name_few, reason
 from autospace.data.examples import DataSet, Examples
 from autospace.data.readers.convert import as_examples, finish
 from autospace.data.request import Request, Source
@@ -96,7 +96,7 @@ def read_idx_file(path: Path, rank: int) -> np.ndarray:
             most = path.stat().st_size * (_LARGEST_RATIO if packed else 1)
             return _read_stream(path, gzip.GzipFile(fileobj=raw) if packed else raw, rank, most)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def _read_stream(path: Path, stream: IO[bytes] | gzip.GzipFile, rank: int, most: int) -> np.ndarray:

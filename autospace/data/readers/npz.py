@@ -15,7 +15,7 @@ from typing import IO, Final, Literal
 
 import numpy as np
 
-from autospace.data.errors import LARGEST_BYTES, DataError, name_few
+from autospace.data.errors import LARGEST_BYTES, DataError, name_few, reason
 from autospace.data.examples import DataSet, Examples
 from autospace.data.readers.arrays import channels_first
 from autospace.data.readers.convert import as_examples, finish
@@ -68,9 +68,9 @@ def read_npz(source: Source, request: Request) -> DataSet:
     except DataError:
         raise
     except (OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, SyntaxError) as error:
-        raise DataError(f"{path}: is not a valid .npz file: {error}") from error
+        raise DataError(f"{path}: is not a valid .npz file: {reason(error)}") from error
 
 
 @dataclass(frozen=True, slots=True)
