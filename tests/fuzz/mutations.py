@@ -99,13 +99,16 @@ def edited(raw: bytes, rng: random.Random) -> bytes:
 
 def resealed(raw: bytes, count: int, seed: int) -> Iterator[bytes]:
     """Damaged versions of a sealed text, sealed anew: their values get behind the seal."""
-    text = raw.decode()
-    inner = text[: text.rindex(',"sha256"')] + "}"
-    for each in damaged(inner.encode(), count, seed):
+    for each in damaged(unsealed(raw.decode()).encode(), count, seed):
         try:
             yield sealed(each.decode()).encode()
         except UnicodeDecodeError:
             yield each
+
+
+def unsealed(text: str) -> str:
+    """The text that was sealed."""
+    return text[: text.rindex(',"sha256"')] + "}"
 
 
 def safetensors(raw: bytes, count: int, seed: int) -> Iterator[bytes]:

@@ -17,7 +17,9 @@ import pytest
 
 from autospace.report import report_text, write_report
 from autospace.report.page import Table
+from autospace.runs.files import sealed
 from autospace.spaces import LayerSpec, Skeleton, Stem, load_skeleton
+from tests.fuzz.mutations import unsealed
 from tests.report.pages import Node, parsed, shape
 from tests.report.samples import SETTINGS, comparison, write_comparison, write_run
 from tests.strategies import HOSTILE_NAMES
@@ -163,6 +165,7 @@ def _hostile_run(path: Path, name: str) -> str:
         text = (path / file).read_text(encoding="utf-8")
         for reference, _ in REFERENCES:
             text = text.replace(f'"{reference}"', json.dumps(f"{name}{reference[8:]}"))
+        text = sealed(unsealed(text)) if file.endswith("state.json") else text
         (path / file).write_text(text, encoding="utf-8")
     return report_text(path)
 

@@ -24,6 +24,7 @@ from autospace.spaces import load, load_architecture, to_json
 from autospace.spaces.files.reading import parse_json
 from autospace.training.folder import TrainingFolder
 from autospace.training.settings import TrainConfig
+from tests.fuzz.mutations import unsealed
 
 AUTOSPACE = [sys.executable, "-c", "from autospace.cli.main import app; app()"]
 SPACE = load("mbconv@digits")
@@ -150,7 +151,7 @@ class TestUnchanged:
     def test_another_version_is_named(self, begun: SearchFolder) -> None:
         path = begun.checkpoint / BEGAN
         text = path.read_text().replace(torch.__version__.partition("+")[0], "1.0.0")
-        path.write_text(sealed(_unsealed(text)))
+        path.write_text(sealed(unsealed(text)))
         with pytest.raises(RunError, match=r"began with torch 1\.0\.0\S*, but this is torch"):
             SearchFolder.open(begun.path).settle(SPACE, "digest")
 
@@ -175,10 +176,6 @@ class TestUnchanged:
         (begun.checkpoint / BEGAN).write_text(text)
         with pytest.raises(CheckpointError, match=r"began\.json: "):
             SearchFolder.open(begun.path).settle(SPACE, "digest")
-
-
-def _unsealed(text: str) -> str:
-    return text[: text.rindex(',"sha256"')] + "}"
 
 
 def test_what_was_given_may_not_change_before_the_run_begins(tmp_path: Path) -> None:
