@@ -37,6 +37,7 @@ PARTS = (
     "card",
     "search_step",
     "rounds",
+    "lanes",
     "training_images_per_s",
     "depthwise",
     "candidates",
@@ -144,6 +145,7 @@ def measure(report: Report, device: torch.device, *, smoke: bool) -> None:
     report.part("card", lambda: gpu_kernels.card(kernels, device))
     report.part("search_step", lambda: gpu_steps.search_steps(steps, device, ways))
     report.part("rounds", lambda: gpu_steps.rounds(steps, ways))
+    report.part("lanes", lambda: gpu_steps.lane_sweep(steps, device, ways))
     report.part("training_images_per_s", lambda: gpu_steps.training(steps, device, ways))
     report.part("depthwise", lambda: gpu_kernels.depthwise(kernels, device))
     report.part("candidates", lambda: gpu_steps.candidate_sweep(steps, ways))

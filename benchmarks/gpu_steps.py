@@ -21,8 +21,9 @@ from autospace.bench.workload import (
 )
 from autospace.bench.workload import FULL as HOT_LOOP
 from autospace.compute.cuda_graphs import NO_GRAPHS, make_graphs
-from autospace.compute.device import resolve_precision
+from autospace.compute.device import LANES, resolve_precision
 from autospace.compute.execution import PLAIN, Execution
+from autospace.compute.side_streams import make_lanes
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.load import load_data
 from autospace.networks.network import Network, placed
@@ -62,7 +63,7 @@ def executions(device: torch.device, on_message: Callable[[str], None]) -> dict[
         "eager float32": Execution(device, torch.float32, NO_GRAPHS),
         "eager bfloat16": Execution(device, half, NO_GRAPHS),
         "recorded float32": Execution(device, torch.float32, graphs),
-        "recorded bfloat16": Execution(device, half, graphs),
+        "recorded bfloat16": Execution(device, half, graphs, lanes=make_lanes(device, LANES)),
     }
 
 
@@ -135,6 +136,15 @@ def candidate_sweep(amount: Amount, ways: dict[str, Execution]) -> list[Row]:
         mixture = _mixture(amount.size, cells, execution)
         rows.append({"candidates": count, "probe_round": probe, "mixture_step": mixture})
     return rows
+
+
+def lane_sweep(amount: Amount, device: torch.device, ways: dict[str, Execution]) -> dict[str, Row]:
+    """A round of the default scorer against the number of side streams."""
+    way, cells = ways["recorded bfloat16"], amount.size.cells
+    return {
+        str(count): _round(amount, "probe", cells, replace(way, lanes=make_lanes(device, count)))
+        for count in (1, 2, 4, 8)
+    }
 
 
 def rounds(amount: Amount, ways: dict[str, Execution]) -> dict[str, Row]:

@@ -22,6 +22,7 @@ from autospace.compute.cuda_graphs import (
     is_out_of_memory,
     never,
 )
+from autospace.compute.side_streams import ONE_LANE, Lanes
 
 SMALLEST: Final = 2
 """Images in a part: batch normalisation needs more than one."""
@@ -143,12 +144,14 @@ class Execution:
             alpha, the statistics of batch normalisation, losses and optimisers are always float32.
         graphs: records steps and replays them.
         parts: divides batches that do not fit into memory.
+        lanes: runs work on several candidates side by side.
     """
 
     device: torch.device = CPU
     precision: torch.dtype = torch.float32
     graphs: Graphs = NO_GRAPHS
     parts: Microbatches = WHOLE
+    lanes: Lanes = ONE_LANE
 
     def autocast(self) -> AbstractContextManager[object]:
         """Within the block, networks compute in this precision; for forward passes only."""

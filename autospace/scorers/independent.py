@@ -9,6 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from typing import ClassVar, Generic
 
 import torch
@@ -69,6 +70,8 @@ class IndependentScorer(ABC, Generic[Seen]):
         weights = [each for layer in learners for learner in layer for each in learner.parameters()]
         if not weights:
             return  # zero cells only
+        if execution.device.type != "cpu":
+            _keep_no_statistics(learners)
         # One optimiser for all candidates, because a weight's step depends on that weight alone.
         optimizer = sgd(weights, 0.0, MOMENTUM, WEIGHT_DECAY, execution)
         offering = _offering(learners)
@@ -81,14 +84,17 @@ class IndependentScorer(ABC, Generic[Seen]):
     def _advance(self, learners: Learners, optimizer: torch.optim.SGD, shown: list[Seen]) -> None:
         """One step of every candidate, one candidate after another to save memory."""
         optimizer.zero_grad(set_to_none=True)
+        execution = self.setting.execution
+        pieces, trained = [], []
         for layer, seen in zip(_offering(learners), shown, strict=True):
             for learner in learners[layer]:
                 weights = list(learner.parameters())
-                if not weights:
-                    continue  # the zero cell
-                objective = partial(self.objective, layer, learner)
-                self.setting.execution.backward(objective, seen, weights)
-                nn.utils.clip_grad_norm_(weights, CLIP)
+                if weights:  # those without are zero cells
+                    objective = partial(self.objective, layer, learner)
+                    pieces.append(partial(execution.backward, objective, seen, weights))
+                    trained.append(weights)
+        execution.lanes.each(pieces)
+        clip_each(trained, CLIP)
         optimizer.step()
 
     @torch.no_grad()
@@ -108,10 +114,47 @@ class IndependentScorer(ABC, Generic[Seen]):
         return [(total / len(steps)).tolist() for total in sums]
 
     def _add_losses(self, learners: Learners, sums: list[torch.Tensor], shown: list[Seen]) -> None:
-        for layer, seen in zip(_offering(learners), shown, strict=True):
-            for index, learner in enumerate(learners[layer]):
-                loss = partial(self.loss, layer, learner)
-                sums[layer][index] += self.setting.execution.mean(loss, seen)
+        def add(layer: int, index: int, seen: Seen) -> None:
+            loss = partial(self.loss, layer, learners[layer][index])
+            sums[layer][index] += self.setting.execution.mean(loss, seen)
+
+        self.setting.execution.lanes.each(
+            partial(add, layer, index, seen)
+            for layer, seen in zip(_offering(learners), shown, strict=True)
+            for index in range(len(learners[layer]))
+        )
+
+
+def _keep_no_statistics(learners: Learners) -> None:
+    """Saves kernels: candidates are only ever normalised by the statistics of the batch itself.
+
+    Not for a CPU, where the compiled kernels keep the running statistics at no cost.
+    """
+    for layer in learners:
+        for learner in layer:
+            for module in learner.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.track_running_stats = False
+
+
+def clip_each(groups: Sequence[Sequence[nn.Parameter]], most: float) -> None:
+    """Scales the gradients of each group of weights down to a norm of at most `most`.
+
+    Gives what `torch.nn.utils.clip_grad_norm_` gives for one group after the other, in fewer
+    operations: a norm is one operation for all weights.
+    """
+    given = [[each.grad for each in group if each.grad is not None] for group in groups]
+    gradients = [group for group in given if group]
+    if not gradients:
+        return
+    norms = iter(torch._foreach_norm([each for group in gradients for each in group]))
+    totals = [
+        torch.linalg.vector_norm(torch.stack(list(islice(norms, len(group)))))
+        for group in gradients
+    ]
+    factors = (most / (torch.stack(totals) + 1e-6)).clamp(max=1.0)
+    for group, factor in zip(gradients, factors.unbind(), strict=True):
+        torch._foreach_mul_(group, factor)
 
 
 def _offering(learners: Learners) -> list[int]:
