@@ -1,4 +1,5 @@
-"""Other ways to read fitness off shared weights: no reference in the mix, one path, sampled paths.
+"""Other ways to read fitness off shared weights: no reference in the mix, one path, sampled paths,
+and one supernet that is kept while every cell is scored several times.
 
     python benchmarks/ranking_shared.py --data npz:PATH --out FILE.jsonl --seeds 0 1 2
 
@@ -6,11 +7,17 @@ Adds lines to the file of `ranking.py`: `mixture alone` (the mixture of `mixture
 reference; fitness is a candidate's log-odds over its company), and `nasp` and `gumbel` (one
 supernet over all cells of a layer and the reference, searched by NASP and by GDAS; fitness is
 what they rank candidates by).
+
+`--only "mixture kept" "mixture again"` scores every cell four times, in companies of its own each
+time, and writes the moving average after each: with weights that are kept, as in the preset
+`paper`, and with new weights every time, which shows what averaging alone is worth.
 """
 
 import argparse
 import copy
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,7 +29,8 @@ from autospace.data import images as evaluation
 from autospace.data.batches import Augment
 from autospace.data.examples import DataSet
 from autospace.data.splits import divide
-from autospace.scorers.context import ScoringContext
+from autospace.evolution.settings import EvolutionConfig
+from autospace.scorers.context import KeptWeights, ScoringContext
 from autospace.scorers.mixture import MixtureScorer, MixtureSearch
 from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.search import GradientSearch
@@ -36,6 +44,10 @@ from autospace.supernets.supernet import Supernet, fix_scale
 STEPS_PER_CELL = 25
 ALPHA_EVERY = 4
 METHODS = {"nasp": "nasp", "gumbel": "gdas"}
+ROUNDS = {"mixture kept": True, "mixture again": False}
+"""Whether weights are kept."""
+TIMES = 4
+WRITE_BACK = EvolutionConfig().write_back
 
 
 class MixtureAlone(MixtureScorer):
@@ -87,6 +99,24 @@ def searched(method: str, cells: list[list[Cell]], images: Images, seed: int) ->
     return [row[:-1] for row in search.scores]
 
 
+def averaged(name: str, base: ScoringContext, cells: list[list[Cell]]) -> Iterator[Table]:
+    """The moving average of fitness after every cell was scored once, twice, and so on."""
+    scorer = MixtureScorer(replace(base, kept=KeptWeights() if ROUNDS[name] else None))
+    average: Table = []
+    for repeat in range(TIMES):
+
+        def score(chosen: list[list[Cell]], repeat: int = repeat) -> Table:
+            return scorer.score(chosen, repeat)
+
+        # Other companies each time, as tournaments draw them.
+        found = in_groups(cells, base.seed + 1000 * repeat, score)
+        average = [
+            [old + WRITE_BACK * (new - old) for old, new in zip(*rows, strict=True)]
+            for rows in zip(average or found, found, strict=True)
+        ]
+        yield average
+
+
 def predicted(name: str, base: ScoringContext, cells: list[list[Cell]], images: Images) -> Table:
     """What one way says of every cell."""
     if name in METHODS:
@@ -111,9 +141,15 @@ def main() -> None:
                 continue
             base = base or setting(images, seed, variants()["mixture"], WARM_UP_STEPS)
             started = time.process_time()
-            table = predicted(name, base, cells, images)
+            if name in ROUNDS:
+                tables = {
+                    f"{name} times={times}" if times > 1 else name: table
+                    for times, table in enumerate(averaged(name, base, cells), 1)
+                }
+            else:
+                tables = {name: predicted(name, base, cells, images)}
             seconds = round(time.process_time() - started, 2)
-            write(arguments.out, {name: table}, seed, seconds)
+            write(arguments.out, tables, seed, seconds)
             print(name, seed, seconds, flush=True)
 
 
