@@ -81,9 +81,14 @@ def undominated(partials: Sequence[Partial]) -> list[Partial]:
         if len(partial.costs) > 2:
             if not _beaten(partial.costs, front):
                 front.append(partial)
-        elif _climb(stairs, (*partial.costs, 0, 0)[:2]):
+        elif _climb(stairs, _pair(partial.costs)):
             front.append(partial)
     return front
+
+
+def _pair(costs: tuple[int, ...]) -> tuple[int, int]:
+    first, second, *_ = (*costs, 0, 0)
+    return first, second
 
 
 def _climb(stairs: list[tuple[int, int]], costs: tuple[int, int]) -> bool:

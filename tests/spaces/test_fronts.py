@@ -54,7 +54,9 @@ def tables(draw: st.DrawFn) -> list[list[Row]]:
 
 
 @given(tables(), st.data())
-def test_a_merge_is_the_front_of_all_combinations(given_: list[list[Row]], data: st.DataObject) -> None:
+def test_a_merge_is_the_front_of_all_combinations(
+    given_: list[list[Row]], data: st.DataObject
+) -> None:
     parts = _parts(given_)
     kinds = len(parts[0][0].costs)
     rooms = [data.draw(st.none() | st.integers(0, 30)) for _ in range(kinds)]
@@ -91,7 +93,8 @@ def test_a_long_front_is_cut_and_says_so(given_: list[list[Row]], most: int) -> 
         assert cut == whole
     for kind in range(len(rooms)):
         assert min(each.costs[kind] for each in cut.partials) == min(
-            sum(costs) for costs in zip(*[[min(e.costs[kind] for e in part)] for part in parts], strict=True)
+            sum(costs)
+            for costs in zip(*[[min(e.costs[kind] for e in part)] for part in parts], strict=True)
         )
 
 
