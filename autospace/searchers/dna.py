@@ -34,7 +34,8 @@ class DnaOptions(Section):
     """The teacher, and how paths are compared with it."""
 
     teacher: (
-        Annotated[str, Field(min_length=1, max_length=4096, description="run or weights")] | None
+        Annotated[str, Field(min_length=1, max_length=4096, description="a folder or a file")]
+        | None
     ) = None
     teacher_steps: Annotated[int, Field(ge=1, le=10**7, description="if it is trained here")] = 1000
     rating: RatingName = "cl"
