@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -18,7 +19,7 @@ from autospace.runs.state import load_state, save_state
 from autospace.searchers.dna import Dna
 from autospace.searchers.driver import make_method
 from autospace.spaces import Budget, Candidate, LayerSpec, Skeleton, Stem, mbconv
-from autospace.spaces.choices import Choice, SearchError
+from autospace.spaces.choices import Choice, Choices, Limit, SearchError
 from autospace.spaces.files.library import family_space
 from autospace.spaces.space import Architecture
 from autospace.supernets.blocks import Features
@@ -90,6 +91,22 @@ def test_the_front_is_that_of_all_allowed_architectures(seed: int, kinds: str) -
     for each in told["gallery"]:
         assert sum(each["losses"]) == each["loss"]
         assert MBCONV.cost(each["architecture"]) == (each["madds"], each["params"])
+
+
+def test_a_limit_on_latency_holds_exactly() -> None:
+    rng = random.Random(5)
+    table = tuple(tuple(rng.random() for _ in layer.candidates) for layer in MBCONV.layers)
+    choices = Choices(MBCONV, (Limit("max_latency_ms", 1.1, 0.25, table),))
+    problem = make_problem(MBCONV, method="dna", options={"teacher_steps": 2}, evaluations=None)
+    method = make_method(replace(problem, choices=choices))
+    assert isinstance(method, Dna)
+    _rated_at_random(method, 1)
+    found = method.ranked()
+    assert all(choices.allows(each.path) for each in found)
+    assert 0 < sum(map(choices.allows, PATHS)) < len(PATHS)
+    # Paths that no allowed architecture has are not rated.
+    assert any(len(each.rated) < n for each, n in zip(method._paths, (7, 42), strict=True))
+    assert {(-each.score, choices.cost(each.path).madds) for each in found} == _by_hand(method)
 
 
 def _norms(network: nn.Module) -> list[nn.BatchNorm2d]:
