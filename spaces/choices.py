@@ -16,6 +16,7 @@ from typing import Final
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.cost import Budget, fixed_cost
 from autospace.spaces.errors import AutospaceError
+from autospace.spaces.fronts import Partial, merged
 from autospace.spaces.sampling import MOST_TRIES, Feasible
 from autospace.spaces.space import Architecture, Layer, Space
 
@@ -26,9 +27,6 @@ MOST_PARTIAL: Final = 4096
 
 Choice = tuple[int, ...]
 """An architecture: per layer, the index of its candidate."""
-
-_Partial = tuple[float, tuple[int, ...], Choice]
-"""Of the first layers: the score, the cost under each limit, the candidates."""
 
 
 class SearchError(AutospaceError):
@@ -208,7 +206,7 @@ class Choices:
         leaders = tuple(max(range(len(row)), key=row.__getitem__) for row in scores)
         if self.allows(leaders):
             return leaders
-        return max(self._partials(scores), key=lambda partial: partial[0])[2]
+        return max(self._partials(scores), key=lambda partial: partial.score).path
 
     @cached_property
     def _feasible(self) -> Feasible:
@@ -219,22 +217,16 @@ class Choices:
     def _limited(self) -> str:
         return " and ".join(limit.name for limit in self.limits)
 
-    def _partials(self, scores: Sequence[Sequence[float]]) -> list[_Partial]:
+    def _partials(self, scores: Sequence[Sequence[float]]) -> list[Partial]:
         """The undominated architectures within the limits."""
-        kept: list[_Partial] = [(0.0, (0,) * len(self.limits), ())]
-        for layer, row in enumerate(scores):
-            room = [limit.room - sum(map(min, limit.costs[layer + 1 :])) for limit in self.limits]
-            grown = []
-            for score, costs, path in kept:
-                for index, value in enumerate(row):
-                    after = tuple(
-                        cost + limit.costs[layer][index]
-                        for cost, limit in zip(costs, self.limits, strict=True)
-                    )
-                    if all(cost <= most for cost, most in zip(after, room, strict=True)):
-                        grown.append((score + value, after, (*path, index)))
-            kept = _undominated(grown)
-        return kept
+        layers = [
+            [
+                Partial(value, tuple(limit.costs[layer][index] for limit in self.limits), (index,))
+                for index, value in enumerate(row)
+            ]
+            for layer, row in enumerate(scores)
+        ]
+        return merged(layers, [limit.room for limit in self.limits], MOST_PARTIAL).partials
 
 
 def limits_of(space: Space, budget: Budget) -> tuple[Limit, ...]:
@@ -251,24 +243,3 @@ def limits_of(space: Space, budget: Budget) -> tuple[Limit, ...]:
             )
             found.append(Limit(name, most, start, table))
     return tuple(found)
-
-
-def _undominated(partials: list[_Partial]) -> list[_Partial]:
-    """Those that no other beats in score at no greater cost; the cheapest and best if too many."""
-    ordered = sorted(partials, key=lambda partial: (-partial[0], partial[1], partial[2]))
-    front: list[_Partial] = []
-    lowest: tuple[int, ...] = ()
-    for partial in ordered:
-        costs = partial[1]
-        # Cheaper under some limit than all before it: nothing can beat it, and nothing is compared.
-        cheaper = not front or any(a < b for a, b in zip(costs, lowest, strict=True))
-        if cheaper or not any(
-            all(a <= b for a, b in zip(kept[1], costs, strict=True)) for kept in reversed(front)
-        ):
-            front.append(partial)
-            lowest = tuple(map(min, costs, lowest or costs))
-    if len(front) <= MOST_PARTIAL:
-        return front
-    # The cheapest under each limit stays: whatever else is dropped, something remains feasible.
-    cheapest = [min(front, key=lambda partial: partial[1][i]) for i in range(len(front[0][1]))]
-    return [*cheapest, *front[: MOST_PARTIAL - len(cheapest)]]

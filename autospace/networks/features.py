@@ -7,7 +7,7 @@ import torch
 
 from autospace.compute.execution import Execution, widened
 from autospace.data.batches import Batch, BatchSource
-from autospace.networks.network import Network
+from autospace.networks.network import Network, joined
 
 
 class LayerInput(NamedTuple):
@@ -31,7 +31,14 @@ class LayerTrace(NamedTuple):
         return torch.where(y > 0, y, x)
 
 
-Seen = TypeVar("Seen", bound=LayerInput | LayerTrace)
+class LayerTarget(NamedTuple):
+    """A layer's input x, and t, what the last layer of its block gives; both [N, C, H, W]."""
+
+    x: torch.Tensor
+    t: torch.Tensor
+
+
+Seen = TypeVar("Seen", bound=LayerInput | LayerTrace | LayerTarget)
 SummedLoss = Callable[[torch.Tensor, torch.Tensor, Literal["sum"]], torch.Tensor]
 """(logits, targets, reduction) -> the loss summed over the images."""
 Look = Callable[[Network, torch.Tensor, torch.Tensor], list[Seen]]
@@ -96,6 +103,25 @@ def layer_inputs(
 ) -> list[LayerInput]:
     """One forward pass of the frozen reference."""
     return [LayerInput(x, labels) for x in reference.trace(images).inputs]
+
+
+@torch.no_grad()
+def layer_targets(
+    lasts: Sequence[int], reference: Network, images: torch.Tensor, labels: torch.Tensor
+) -> list[LayerTarget]:
+    """One forward pass of the frozen reference.
+
+    Args:
+        lasts: per layer, the last layer of its block.
+        reference: the network.
+        images: [N, C, H, W].
+        labels: not used.
+    """
+    del labels
+    trace, shapes = reference.trace(images), reference.skeleton.shapes
+    passes = zip(shapes, trace.inputs, trace.outputs, strict=True)
+    given = [joined(*each) for each in passes]
+    return [LayerTarget(x, given[last]) for x, last in zip(trace.inputs, lasts, strict=True)]
 
 
 def layer_traces(

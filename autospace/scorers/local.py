@@ -1,4 +1,4 @@
-"""Local and in-place scoring: a candidate is trained alone in its place in the frozen reference.
+"""Local, in-place and distilled scoring: a candidate is trained alone in the frozen reference.
 
 If the output y of one cell of the reference is replaced by c(x), the loss of an image changes by
 about q = <g, c(x) - y> + rho / 2 |c(x) - y|^2 with g = dL/dy. `LocalScorer` trains a candidate to
@@ -8,6 +8,11 @@ passes through the network, so a step costs one cell.
 
 `InPlaceScorer` trains a candidate with the true loss. It is more expensive, because gradients pass
 through all later layers, and serves to check the local model.
+
+`DistilledScorer` lies between them: the candidate and the layers behind it in its block, which are
+frozen, are to give what the block of the reference gives. This is the rating of blockwise
+distillation (DNA, Li et al., CVPR 2020) for one cell, with the reference as the teacher. A block
+ends where resolution or width changes.
 """
 
 from functools import partial
@@ -16,11 +21,19 @@ import torch
 from torch import nn
 
 from autospace.compute.execution import widened
-from autospace.networks.features import LayerInput, LayerTrace, layer_inputs, layer_traces
+from autospace.networks.features import (
+    LayerInput,
+    LayerTarget,
+    LayerTrace,
+    layer_inputs,
+    layer_targets,
+    layer_traces,
+)
 from autospace.networks.network import Network, joined
 from autospace.scorers.context import ScoringContext
 from autospace.scorers.independent import IndependentScorer
 from autospace.spaces.cells.cell import Cell
+from autospace.supernets.blocks import block_ranges, cl, relative_mse
 from autospace.training.task import Task
 
 PROBE_STEP = 0
@@ -94,3 +107,34 @@ def loss_with(
     shape = reference.skeleton.shapes[layer]
     logits = reference.rest(joined(shape, seen.x, module(seen.x)), layer + 1)
     return task.loss(logits, seen.labels)
+
+
+class DistilledScorer(IndependentScorer[LayerTarget]):
+    """Fitness in standard deviations of the block's output."""
+
+    TENSORS_SEEN = 2
+
+    def __init__(self, setting: ScoringContext) -> None:
+        skeleton = setting.reference.skeleton
+        self._lasts = [block.stop - 1 for block in block_ranges(skeleton) for _ in block]
+        super().__init__(setting, partial(layer_targets, self._lasts))
+
+    def learner(self, layer: int, cell: Cell, repeat: int) -> nn.Module:
+        """The cell."""
+        return self.setting.candidate(layer, cell, repeat)
+
+    def objective(self, layer: int, learner: nn.Module, seen: LayerTarget) -> torch.Tensor:
+        """Mean squared error over the variance of the target."""
+        return relative_mse(self._output(layer, learner, seen), widened(seen.t))
+
+    def loss(self, layer: int, learner: nn.Module, seen: LayerTarget) -> torch.Tensor:
+        """Mean absolute error over the standard deviation of the target."""
+        return cl(self._output(layer, learner, seen), widened(seen.t))
+
+    def _output(self, layer: int, learner: nn.Module, seen: LayerTarget) -> torch.Tensor:
+        """What the block gives with another cell at one of its layers."""
+        shapes, reference = self.setting.reference.skeleton.shapes, self.setting.reference
+        x = joined(shapes[layer], seen.x, learner(seen.x))
+        for behind in range(layer + 1, self._lasts[layer] + 1):
+            x = joined(shapes[behind], x, reference.cell(behind)(x))
+        return widened(x)

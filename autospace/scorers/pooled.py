@@ -22,7 +22,7 @@ from autospace.data.batches import Batches, BatchSource
 from autospace.networks.network import Network, placed
 from autospace.progress import Message, Tick
 from autospace.scorers.context import ScoringContext, freeze
-from autospace.scorers.local import InPlaceScorer, LocalScorer
+from autospace.scorers.local import DistilledScorer, InPlaceScorer, LocalScorer
 from autospace.scorers.probe import ProbeScorer
 from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.spaces.cells.cell import Cell
@@ -32,12 +32,13 @@ from autospace.spaces.files.reading import validated
 from autospace.spaces.skeleton import Skeleton
 from autospace.training.task import CLASSIFICATION
 
-ScorerType = type[ProbeScorer] | type[LocalScorer] | type[InPlaceScorer]
+ScorerType = type[ProbeScorer] | type[LocalScorer] | type[InPlaceScorer] | type[DistilledScorer]
 INDEPENDENT: Final[dict[ScoringMethod, ScorerType]] = {
     "calibrated": ProbeScorer,
     "probe": ProbeScorer,
     "local": LocalScorer,
     "in-place": InPlaceScorer,
+    "distilled": DistilledScorer,
 }
 """Scorers whose candidates are independent, so that several processes can share the work."""
 PROCESS_BYTES: Final = 400 << 20

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from autospace.runs.settings import Section
 from autospace.spaces.cells.cell import Cell
 
-ScoringMethod = Literal["probe", "calibrated", "local", "in-place", "gated", "mixture"]
+ScoringMethod = Literal["probe", "calibrated", "local", "in-place", "distilled", "gated", "mixture"]
 SUPERNETS: Final[tuple[ScoringMethod, ...]] = ("gated", "mixture")
 """Methods that train the candidates of a round in one supernet."""
 

@@ -110,6 +110,11 @@ CATALOGUE: Final[dict[str, CatalogueEntry]] = {
         "Hu et al., NeurIPS 2019",
         "one network after another, from the weights of its parent",
     ),
+    "dna": CatalogueEntry(
+        "distils a teacher block by block and combines the best paths; the result is a front",
+        "Li et al., CVPR 2020",
+        "the teacher, then the blocks of one supernet",
+    ),
 }
 
 

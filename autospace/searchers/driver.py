@@ -22,6 +22,7 @@ from autospace.runs.files import write_atomically
 from autospace.runs.settings import make_settings
 from autospace.runs.state import Stateful, restore_from, save_state
 from autospace.searchers.catalogue import CATALOGUE
+from autospace.searchers.dna import Dna
 from autospace.searchers.few_shot import Gm, NasLid
 from autospace.searchers.fitness_search import RandomSearch, RandomWeightSharing, Trials
 from autospace.searchers.folder import (
@@ -68,6 +69,7 @@ METHODS: Final[dict[str, type[SearchMethod]]] = {
     "gm": Gm,
     "nas-lid": NasLid,
     "petridish": Petridish,
+    "dna": Dna,
 }
 
 
@@ -199,6 +201,8 @@ def run_search(
         if problem.table is None:
             folder.save_data(record(problem.images.data))
         keep_table(table, folder.checkpoint / LATENCY_TABLE)
+        for note in method.notes:
+            observer.message(note)
         trials = Trials(problem)
         progress = _resumed(folder, method, trials, problem)
         _advance(folder, method, trials, progress, observer)

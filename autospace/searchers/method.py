@@ -78,6 +78,11 @@ class SearchMethod(Stateful, ABC):
         return self.problem.config.evaluations or self.default_evaluations
 
     @property
+    def notes(self) -> list[str]:
+        """What a user should know before the search begins, in lines."""
+        return []
+
+    @property
     def supernets(self) -> list[SharedWeights]:
         """The weights that architectures share; none for methods that train each alone."""
         return []

@@ -145,11 +145,12 @@ def train(
     *,
     optimizer: torch.optim.SGD | None = None,
     start: int = 0,
+    stop: int | None = None,
     after_step: Callable[[int, torch.Tensor], None] | None = None,
     execution: Execution = PLAIN,
     task: Task | None = None,
 ) -> None:
-    """Trains a network in place for the steps from `start` to the end of the recipe.
+    """Trains a network in place for the steps from `start` to `stop`, or to the end of the recipe.
 
     `after_step` is called after every step, with its number and its loss, a scalar on the device
     that is valid until the next step. The default task is classification with the label smoothing
@@ -172,7 +173,7 @@ def train(
         return loss
 
     replayed = execution.replayed(advance)
-    for step in range(start, recipe.steps):
+    for step in range(start, recipe.steps if stop is None else stop):
         set_rate(optimizer, recipe.rate(step))
         loss = replayed(batches.batch(step))
         if after_step is not None:

@@ -35,7 +35,7 @@ from autospace.cli.output import InputError
 LIMIT_WORDS = ("none", "reference")
 LONGEST_MS = 1e6
 BY_PRESET = "by preset"
-SCORERS = ("probe", "calibrated", "local", "in-place", "gated", "mixture")
+SCORERS = ("probe", "calibrated", "local", "in-place", "distilled", "gated", "mixture")
 
 Preset = Annotated[
     Text,

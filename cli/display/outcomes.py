@@ -158,9 +158,10 @@ def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> No
     named = f"Accuracy is that of table {table}, not of a network trained here."
     lines = [
         *sentence(
-            f"{result.method} searched {result.space}: {result.evaluations:,} networks evaluated "
+            f"{result.method} searched {result.space}: {result.evaluations:,} {_evaluated(result)} "
             f"in {result.seconds:.0f} s."
         ),
+        *front_of(result),
         "",
         f"Finalists, {'' if table else 'each trained on its own, '}the best first:",
         "  accuracy  predicted   MAdds     params",
@@ -176,6 +177,22 @@ def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> No
         *commands(_after_search(path)),
     ]
     data("\n".join(lines))
+
+
+def _evaluated(result: "SearchResult") -> str:
+    blocks = result.details.get("blocks")
+    return f"paths of {len(blocks)} blocks rated" if blocks else "networks evaluated"
+
+
+def front_of(result: "SearchResult") -> list[str]:
+    """How many networks are on the front of cost and loss, for a method that finds a whole one."""
+    if "exact" not in result.details:
+        return []
+    madds = [each["madds"] / 1e6 for each in result.details["gallery"]]
+    count = f"{len(madds):,} network{'s' if len(madds) > 1 else ''}"
+    span = f"{min(madds):.3g}M to {max(madds):.3g}M MAdds"
+    about = "" if result.details["exact"] else ", of the paths that were drawn"
+    return sentence(f"Front: {count}, {span}{about} (details.gallery in result.json).")
 
 
 def _after_search(path: Path) -> list[tuple[str, str]]:

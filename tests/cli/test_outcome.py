@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from autospace.cli.display.outcomes import beats_hand_made, evolve_record
+from autospace.cli.display.outcomes import beats_hand_made, evolve_record, front_of
 from autospace.cli.display.outcomes import evolve_outcome as outcome
 from autospace.cli.display.outcomes import print_evolve_outcome as tell_outcome
+from autospace.searchers.folder import SearchResult
 from autospace.spaces import Budget, Layer
 from tests.cli.samples import learned_space
 
@@ -100,3 +101,21 @@ def test_uneven_layers_and_huge_spaces_are_said_shortly() -> None:
     shorter = Layer(first.shape, first.candidates[2:])
     text = "\n".join(outcome(Path("run"), replace(SPACE, layers=(shorter, *SPACE.layers[1:]))))
     assert "with 7 to 9 cells each: 5,103 architectures" in text
+
+
+def test_a_search_for_a_front_says_how_long_it_is_and_whether_it_is_exact() -> None:
+    gallery = [{"madds": 2_500_000}, {"madds": 104_000}]
+    lines = [
+        " ".join(front_of(SearchResult.model_construct(details=details)))
+        for details in (
+            {"exact": True, "gallery": gallery},
+            {"exact": False, "gallery": gallery[:1]},
+            {"gallery": gallery},
+        )
+    ]
+    place = "(details.gallery in result.json)."
+    assert [" ".join(line.split()) for line in lines] == [
+        f"Front: 2 networks, 0.104M to 2.5M MAdds {place}",
+        f"Front: 1 network, 2.5M to 2.5M MAdds, of the paths that were drawn {place}",
+        "",
+    ]

@@ -162,7 +162,7 @@ def test_sixty_kills_at_random_moments_change_no_byte(
     assert hits >= 20
 
 
-@pytest.mark.parametrize("method", ["local", "in-place", "gated", "mixture"])
+@pytest.mark.parametrize("method", ["local", "in-place", "distilled", "gated", "mixture"])
 def test_every_scorer_resumes_to_the_same_bytes(
     server: Server, tmp_path: Path, method: str
 ) -> None:

@@ -9,7 +9,7 @@ from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell, mbconv
 from tests.scorers.conftest import MakeSetting
 
-ALONE: tuple[ScoringMethod, ...] = ("probe", "local", "in-place")
+ALONE: tuple[ScoringMethod, ...] = ("probe", "local", "in-place", "distilled")
 METHODS: tuple[ScoringMethod, ...] = tuple(SCORERS)
 Cells = list[list[Cell]]
 

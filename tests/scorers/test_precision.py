@@ -82,7 +82,9 @@ def test_training_in_bfloat16_keeps_weights_statistics_momentum_and_loss_in_floa
     assert any("running_var" in name for name in network.state_dict())
 
 
-@pytest.mark.parametrize(("method", "most"), [("probe", 0.01), ("local", 0.01), ("in-place", 0.01)])
+@pytest.mark.parametrize(
+    ("method", "most"), [("probe", 0.01), ("local", 0.01), ("in-place", 0.01), ("distilled", 0.01)]
+)
 def test_lone_candidates_score_alike_in_bfloat16(
     method: ScoringMethod, most: float, make_setting: MakeSetting, cells: Cells
 ) -> None:

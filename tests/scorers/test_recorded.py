@@ -36,6 +36,7 @@ def _scored(
         ("probe", torch.bfloat16, 6),
         ("local", torch.float32, 6),
         ("in-place", torch.float32, 6),
+        ("distilled", torch.float32, 6),
         ("mixture", torch.float32, 4),
     ],
 )
