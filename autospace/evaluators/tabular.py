@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field
 
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, skeleton_key
+from autospace.spaces.cells.family import cell_key
 from autospace.spaces.checks import MAX_DESCRIPTION, MAX_NAME, MAX_VALUES
 from autospace.spaces.choices import Choice, Choices
 from autospace.spaces.errors import SpaceError, located, shown
@@ -129,10 +130,10 @@ class Table:
             EvaluationError: the skeleton, or the cell of a layer, is not in the table.
         """
         self._check_skeleton(architecture.skeleton)
-        pairs = zip(architecture.keys, architecture.candidates, strict=True)
+        pairs = zip(architecture.skeleton.shapes, architecture.candidates, strict=True)
         return tuple(
-            self._candidate(place, key, candidate.id)
-            for place, (key, candidate) in enumerate(pairs)
+            self._candidate(place, cell_key(candidate.cell, shape), candidate.id)
+            for place, (shape, candidate) in enumerate(pairs)
         )
 
     def index(self, architecture: Architecture) -> int:

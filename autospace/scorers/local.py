@@ -17,7 +17,7 @@ from torch import nn
 
 from autospace.compute.execution import widened
 from autospace.networks.features import LayerInput, LayerTrace, layer_inputs, layer_traces
-from autospace.networks.network import Network, joined
+from autospace.networks.network import Network
 from autospace.scorers.context import ScoringContext
 from autospace.scorers.independent import IndependentScorer
 from autospace.spaces.cells.cell import Cell
@@ -91,6 +91,5 @@ def loss_with(
     reference: Network, task: Task, layer: int, module: nn.Module, seen: LayerInput
 ) -> torch.Tensor:
     """The loss of the reference network with another cell at one layer."""
-    shape = reference.skeleton.shapes[layer]
-    logits = reference.rest(joined(shape, seen.x, module(seen.x)), layer + 1)
+    logits = reference.rest(reference.output(layer, seen.x, module(seen.x)), layer + 1)
     return task.loss(logits, seen.labels)

@@ -9,7 +9,7 @@ from torch import nn
 
 from autospace.networks.cells import CellModule
 from autospace.networks.fused import weighted_sum
-from autospace.networks.network import Network, build_cell, joined, placed
+from autospace.networks.network import Network, build_cell, placed
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.space import Space
@@ -70,8 +70,8 @@ class Supernet(nn.Module):
             first: the layer to begin with, counted from 0.
         """
         outputs = []
-        for shape, cell in zip(self.shapes[first:], cells, strict=False):
-            features = joined(shape, features, cell(features))
+        for layer, cell in enumerate(cells, first):
+            features = self.network.output(layer, features, cell(features))
             outputs.append(features)
         return outputs
 
