@@ -29,7 +29,7 @@ from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture, Space
 
 FORMAT: Final = "autospace.table"
-TABLE_NAMES: Final = ("nasbench-macro",)
+TABLE_NAMES: Final = ("nasbench-macro", "nasbench201-12epochs", "nasbench201-200epochs")
 MOST_SEEDS: Final = 1000
 DECIMALS: Final = 10
 MOST_IDS: Final = 8
