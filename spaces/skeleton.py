@@ -188,6 +188,11 @@ class Skeleton:
         return tuple(found)
 
     @property
+    def untied(self) -> "Skeleton":
+        """The same network as one in which every layer has a whole cell of its own."""
+        return replace(self, ties=(), nodes=None)
+
+    @property
     def choices_per_cell(self) -> int:
         """How many consecutive entries of `shapes` make one cell."""
         return 1 if self.nodes is None else self.nodes * (self.nodes - 1) // 2

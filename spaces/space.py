@@ -317,6 +317,13 @@ def _check_fits(cell: Cell, shape: LayerShape, kind: str) -> None:
     family_of(cell).check(cell, shape)
 
 
+def reference_cells_of(skeleton: Skeleton, cell: Cell) -> tuple[Cell, ...]:
+    """One cell at every layer, or one operation on every edge: the cells that layers share."""
+    family = family_of(cell)
+    chosen = tuple(Candidate("reference", family.at(cell, shape)) for shape in skeleton.shapes)
+    return Architecture(skeleton, chosen).shared_cells
+
+
 def network_cost(skeleton: Skeleton, cells: Iterable[Cell]) -> Cost:
     """Cost of the network with these cells, one per layer of cells, stem and head included."""
     pairs = zip(skeleton.cell_layers, cells, strict=True)
@@ -348,6 +355,20 @@ def layers_of(value: Space | Architecture) -> tuple[Layer, ...]:
         return value.layers
     pairs = zip(value.skeleton.shapes, value.candidates, strict=True)
     return tuple(Layer(shape, (candidate,)) for shape, candidate in pairs)
+
+
+def drawn_layers(value: Space | Architecture) -> tuple[Layer, ...]:
+    """What a picture of the network shows: its layers, those that share a cell once.
+
+    Where edges are chosen one by one, their cell is drawn: of a space, that of the best edges.
+    """
+    if value.skeleton.nodes is None:
+        return layers_of(value)
+    if isinstance(value, Space):
+        best = tuple(by_fitness(layer.candidates)[0] for layer in value.layers)
+        return drawn_layers(Architecture(value.skeleton, best))
+    cells = tuple(Candidate("cell", cell) for cell in value.shared_cells)
+    return layers_of(Architecture(replace(value.skeleton, nodes=None), cells))
 
 
 def by_fitness(candidates: Sequence[Candidate]) -> list[Candidate]:

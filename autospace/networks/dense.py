@@ -5,13 +5,15 @@ nothing connects to the input is zero here, where a convolution there gives the 
 normalisation.
 """
 
+from typing import cast
+
 import torch
 from torch import nn
 
 from autospace.networks.cells import CellModule, initialise, recomputed
 from autospace.networks.fused import Node, applied, summed
 from autospace.networks.operations import ConvNorm
-from autospace.spaces.cells.cell import LayerShape
+from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.dense_cell import OPERATIONS, DenseCell
 
 
@@ -31,7 +33,9 @@ class DenseModule(CellModule):
 
     def __init__(self, cell: DenseCell, shape: LayerShape) -> None:
         nn.Module.__init__(self)
-        self.dense, self.shape = cell, shape
+        # Where cells are typed, they are those of family `mobile`.
+        self.dense, self.cell, self.shape = cell, cast(Cell, cell), shape
+        self.last = cell.nodes - 1
         self.expand, self.project = nn.Identity(), None
         self.mixes = nn.ModuleDict()
         self.operations = nn.ModuleDict(

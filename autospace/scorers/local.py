@@ -33,7 +33,7 @@ class LocalScorer(IndependentScorer[LayerTrace]):
 
     def __init__(self, setting: ScoringContext) -> None:
         super().__init__(setting, partial(layer_traces, setting.task.loss))
-        first = self._training.at(PROBE_STEP, range(len(setting.reference.skeleton.layers)))
+        first = self._training.at(PROBE_STEP, range(len(setting.reference.skeleton.shapes)))
         sizes = [_positive(t.size) for t in first]
         slopes = [_positive(widened(t.g).square().mean().sqrt()) for t in first]
         pairs = zip(slopes, sizes, strict=True)

@@ -146,7 +146,7 @@ def layer_sensitivities(context: ScoringContext) -> list[float]:
     """
     look = partial(layer_traces, context.task.loss)
     steps = Steps(context.reference, context.validation, look, context.execution, 0)
-    layers = range(len(context.reference.skeleton.layers))
+    layers = range(len(context.reference.skeleton.shapes))
     found = torch.stack(
         [
             torch.stack([_sensitivity(trace) for trace in steps.at(step, layers)])

@@ -52,6 +52,7 @@ class Cell:
     Attributes:
         kind: the cell family, `autospace.spaces.cells.mobile`.
         edge: None: cells of this family are whole.
+        bare: whether nothing stands around the graph; here a projection does, and an expansion.
         operations: one name per edge slot, `none` where there is no edge; slots run by target,
             then by source: 0->1, 0->2, 1->2, 0->3, ...
         mix: how each of the nodes 1, 2, ... combines its incoming edges.
@@ -60,6 +61,7 @@ class Cell:
 
     kind: ClassVar[str] = "mobile"
     edge: ClassVar[None] = None
+    bare: ClassVar[bool] = False
     operations: tuple[str, ...]
     mix: tuple[str, ...]
     expansion: int

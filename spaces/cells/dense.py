@@ -167,8 +167,20 @@ class Dense:
         child = first.with_edges([rng.choice(pair) for pair in pairs])
         return child if child.edges else first
 
+    def at(self, cell: DenseCell, shape: LayerShape) -> DenseCell:
+        """The cell itself, or where one edge is chosen, its one operation on that edge.
+
+        Raises:
+            SpaceError: it has several operations, but one edge is chosen.
+        """
+        if shape.edge is None:
+            return cell
+        if len(cell.chosen) != 1:
+            raise SpaceError("edges", f"{len(cell.chosen)} edges; allowed at {shape.name}: 1")
+        return DenseCell.on(Edge(*shape.edge, cell.operations[0]), shape.nodes)
+
     def joined(self, cells: Sequence[DenseCell]) -> DenseCell:
-        """The cell with the edges of all of these."""
+        """The cell with the edges of all of these; where several have one, that of the last."""
         return cells[0].with_edges(edge for cell in cells[1:] for edge in cell.chosen)
 
     def encoded(self, cell: DenseCell) -> dict[str, Any]:

@@ -39,11 +39,15 @@ class DenseCell:
 
     Attributes:
         kind: the cell family, `autospace.spaces.cells.dense`.
+        bare: whether nothing stands around the graph.
+        expansion: ratio of inner to input channels: they are the same.
         nodes: input and output included.
         chosen: edges with their operations, also `none`, in the order of `edge_slots`.
     """
 
     kind: ClassVar[str] = "dense"
+    bare: ClassVar[bool] = True
+    expansion: ClassVar[int] = 1
     nodes: int
     chosen: tuple[Edge, ...]
 

@@ -91,8 +91,11 @@ class Family(Protocol[C, P]):
     def notation(self, cell: C) -> str:
         """The cell on one line of text."""
 
+    def at(self, cell: C, shape: LayerShape) -> C:
+        """The cell as a candidate at a layer: where one edge is chosen, its operation there."""
+
     def joined(self, cells: Sequence[C]) -> C:
-        """The cell whose edges were chosen one by one: with the edges of all of these."""
+        """The cell with the edges of all of these; where several have an edge, that of the last."""
 
     def changes(self, cell: C, reference: C) -> str:
         """The differences from a reference on one line; empty if nothing differs."""

@@ -142,6 +142,10 @@ class Mobile:
             problem = "no path from input to output; allowed: only where the layer has a shortcut"
             raise SpaceError("edges", problem)
 
+    def at(self, cell: Cell, shape: LayerShape) -> Cell:
+        """The cell itself: whole cells are chosen."""
+        return cell
+
     def joined(self, cells: Sequence[Cell]) -> Cell:
         """Refuses: the edges of these cells are not chosen one by one.
 

@@ -37,7 +37,8 @@ BEST_200 = "|nor_conv_3x3~0|+|nor_conv_1x1~0|nor_conv_3x3~1|+|skip_connect~0|nor
 @cache
 def params() -> np.ndarray:
     costs = np.array([[cost.params for cost in layer.costs] for layer in SPACE.layers])
-    return np.sum([costs[edge][PATHS[:, edge]] for edge in range(6)], axis=0)
+    total: np.ndarray = np.sum([costs[edge][PATHS[:, edge]] for edge in range(6)], axis=0)
+    return total
 
 
 def test_both_tables_are_built_in_and_hold_the_built_in_space() -> None:
