@@ -15,6 +15,7 @@ from autospace.exporters import (
     python_clients,
     python_tuners,
     pytorch,
+    pytorch_dense,
     svg,
     tabular,
     yaml_clients,
@@ -94,7 +95,7 @@ TARGETS: Final[dict[str, Target]] = {
         "torch",
         ".py",
         pytorch.export_space,
-        pytorch.export_architecture,
+        pytorch_dense.export_architecture,
     ),
     "huggingface": Target(
         "a network for from_pretrained",
