@@ -162,7 +162,10 @@ class Table:
     def _check_skeleton(self, skeleton: Skeleton) -> None:
         if skeleton_key(skeleton) != self._skeleton:
             problem = f"skeleton {shown(skeleton.name)}: not that of table {self.name}"
-            raise EvaluationError(f"{problem}; allowed: {shown(self.space.skeleton.name)}")
+            allowed = shown(self.space.skeleton.name)
+            if skeleton.name == self.space.skeleton.name:
+                problem, allowed = f"{problem} ({_images(skeleton)})", _images(self.space.skeleton)
+            raise EvaluationError(f"{problem}; allowed: {allowed}")
 
     def _candidate(self, place: int, key: str, name: str) -> int:
         """The index of a layer's candidate of this function."""
@@ -188,6 +191,11 @@ class Table:
     def _indices(self) -> list[dict[str, int]]:
         layers = self.space.layers
         return [{key: index for index, key in enumerate(layer.keys)} for layer in layers]
+
+
+def _images(skeleton: Skeleton) -> str:
+    side = skeleton.resolution
+    return f"{skeleton.in_channels}x{side}x{side} images of {skeleton.classes} classes"
 
 
 class TableEvaluator:

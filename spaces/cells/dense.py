@@ -139,16 +139,21 @@ class Dense:
         )
 
     def prior(self, operations: Iterable[str], like: Iterable[DenseCell] = ()) -> DensePrior:
-        """Uniform over the operations and `none`, with as many nodes as the largest cell has."""
-        names = dict.fromkeys(("none", *operations))
-        return DensePrior(tuple(names), max((cell.nodes for cell in like), default=NODES))
+        """Uniform over the operations and `none`, with as many nodes as the largest cell has.
+
+        If the cells are single edges, so are those of the prior: graphs of two nodes.
+        """
+        names, cells = dict.fromkeys(("none", *operations)), tuple(like)
+        whole = [cell.nodes for cell in cells if cell.is_whole]
+        usual = MIN_NODES if cells else NODES
+        return DensePrior(tuple(names), max(whole, default=usual))
 
     def random_cell(self, prior: DensePrior, rng: random.Random) -> DenseCell:
-        """An operation per edge, drawn uniformly; at least one edge is not `none`."""
+        """An operation per edge, drawn uniformly; of several edges, not all are `none`."""
         slots = prior.nodes * (prior.nodes - 1) // 2
         for _ in range(MAX_DRAWS):
             cell = DenseCell.of([rng.choice(prior.operations) for _ in range(slots)])
-            if cell.edges:
+            if cell.edges or slots == 1:
                 return cell
         raise RuntimeError(f"no cell with an operation in {MAX_DRAWS} draws")
 

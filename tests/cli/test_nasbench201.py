@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from autospace.comparison.setup import load_source
 from autospace.evaluators.tabular import read_table
 from autospace.exporters.svg import cell_svg, layer_svg, network_svg
 from autospace.exporters.targets import TARGETS
 from autospace.spaces import from_json, json_schema, load_architecture, to_json
 from autospace.spaces.choices import Choices
+from autospace.spaces.space import fitted_space
 from tests.cli.conftest import Run
 from tests.spaces.dense.nasbench201 import OPERATIONS, SPACE
 
@@ -152,3 +154,30 @@ def test_a_run_learns_operations_per_edge(run: Run, tmp_path: Path) -> None:
     refused = run("report", out)
     assert refused.code == 2
     assert 'kind: "dense", which reports of runs do not support' in refused.err
+
+
+def test_random_operations_are_a_space_to_compare_with(run: Run, tmp_path: Path) -> None:
+    part = Choices(SPACE).restricted([[1, 2, 3]] * 6).space
+    file = tmp_path / "part.json"
+    file.write_text(to_json(part), encoding="utf-8")
+    drawn = load_source(f"random@{file}", 0)
+    assert [len(layer.candidates) for layer in drawn.layers] == [3] * 6
+    assert drawn.kind == "dense"
+    for layer in drawn.layers:
+        assert {each.cell.operations[0] for each in layer.candidates} <= set(OPERATIONS)
+
+
+def test_latency_is_refused(run: Run, tmp_path: Path) -> None:
+    ran = run("profile", "--skeleton", "nasbench201", "--out", tmp_path / "table.json")
+    assert ran.code == 2
+    assert 'kind: "dense", which latency tables do not support' in ran.err
+
+
+def test_a_table_tells_spaces_for_other_images_apart(run: Run, tmp_path: Path) -> None:
+    small = fitted_space(SPACE, in_channels=3, resolution=16, classes=10)
+    file = tmp_path / "small.json"
+    file.write_text(to_json(small), encoding="utf-8")
+    by_table = ("--evaluator", "table", "--table", "nasbench201-200epochs")
+    ran = run("search", file, *by_table, "--method", "random", "--out", tmp_path / "run")
+    assert ran.code == 2
+    assert "(3x16x16 images of 10 classes); allowed: 3x32x32 images of 10 classes" in ran.err

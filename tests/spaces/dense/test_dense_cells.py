@@ -183,3 +183,37 @@ def test_the_space_validates_against_its_schema_and_reads_back_equal() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.Draft202012Validator(schema).validate(json.loads(text))
     assert {layer.shape.edge for layer in SPACE.layers} == set(edge_slots(4))
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where the values of a document are."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value)
+    found = [path]
+    for key, part in parts:
+        inner = (*path, key)
+        found += _paths(part, inner) if isinstance(part, dict | list) else [inner]
+    return found
+
+
+PLAIN = json.loads(to_json(SPACE))
+PATHS = [path for path in _paths(PLAIN) if path]
+VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats()
+
+
+@given(st.sampled_from(PATHS), VALUES | st.lists(VALUES, max_size=3))
+def test_a_space_with_any_wrong_value_is_refused_in_a_line(
+    path: tuple[Any, ...], value: Any
+) -> None:
+    changed = json.loads(json.dumps(PLAIN))
+    place = changed
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    message = ""
+    try:
+        again = from_json(json.dumps(changed))
+        assert from_json(to_json(again)) == again
+    except SpaceError as error:
+        message = str(error)
+    assert message.isprintable()
+    assert len(message) < 400
