@@ -7,7 +7,7 @@ load into them.
 import re
 from typing import Final
 
-from autospace.exporters.pytorch_dense import export_architecture
+from autospace.exporters.pytorch import export_architecture
 from autospace.spaces import Architecture
 
 _CLASS: Final = "class Network(nn.Module):\n"

@@ -329,6 +329,11 @@ def export_architecture(architecture: Architecture) -> str:
     Raises:
         SpaceError: an operation that was added without PyTorch source.
     """
+    if architecture.kind == "dense":
+        # Here, because it is made of the functions of this module.
+        from autospace.exporters.pytorch_dense import dense_network
+
+        return dense_network(architecture)
     skeleton = architecture.skeleton
     needs = needs_of(skeleton, architecture.cells)
     layers = listed(

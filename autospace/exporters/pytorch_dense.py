@@ -1,4 +1,4 @@
-"""Writes a network of any family as one Python file; that of dense cells has its own classes.
+"""Writes a network of dense cells as one Python file.
 
 See `autospace.exporters.pytorch`: the file needs only PyTorch, and trained weights load into it.
 """
@@ -11,15 +11,12 @@ from autospace.exporters.pytorch import called, definition, laid_out, listed
 from autospace.spaces import Architecture, Skeleton, SpaceError
 
 
-def export_architecture(architecture: Architecture) -> str:
+def dense_network(architecture: Architecture) -> str:
     """A module whose `build()` makes the network.
 
     Raises:
-        SpaceError: cells of a family for which there is no source, an operation that was added
-            without source, or a stem with a block before dense cells.
+        SpaceError: the stem has a block, whose cell is not dense.
     """
-    if architecture.kind != "dense":
-        return pytorch.export_architecture(architecture)
     skeleton = architecture.skeleton
     if skeleton.stem.block is not None:
         problem = f"{skeleton.stem.block}; allowed for this export of dense cells: none"

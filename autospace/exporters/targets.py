@@ -15,7 +15,6 @@ from autospace.exporters import (
     python_clients,
     python_tuners,
     pytorch,
-    pytorch_dense,
     svg,
     tabular,
     yaml_clients,
@@ -95,7 +94,7 @@ TARGETS: Final[dict[str, Target]] = {
         "torch",
         ".py",
         pytorch.export_space,
-        pytorch_dense.export_architecture,
+        pytorch.export_architecture,
     ),
     "huggingface": Target(
         "a network for from_pretrained",
