@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from autospace.spaces.cells.cell import Cell, LayerShape, mbconv
-from autospace.spaces.cells.cost import _conv
+from autospace.spaces.cells.cost import conv_norm_cost, total
 from autospace.spaces.cells.family import cell_cost
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.checks import MAX_COUNT, check_integer
@@ -30,7 +30,7 @@ class Range(NamedTuple):
 def stem_cost(skeleton: Skeleton) -> Cost:
     """Cost of the first convolution and, where there is one, the fixed block after it."""
     stem = skeleton.stem
-    first = _conv(skeleton.in_channels, stem.channels, 3, skeleton.stem_resolution**2)
+    first = conv_norm_cost(skeleton.in_channels, stem.channels, 3, skeleton.stem_resolution**2)
     if stem.block is None:
         return first
     shape = LayerShape("stem", stem.channels, stem.block, 1, skeleton.stem_resolution)
@@ -38,18 +38,32 @@ def stem_cost(skeleton: Skeleton) -> Cost:
 
 
 def head_cost(skeleton: Skeleton) -> Cost:
-    """Cost of the last 1x1 convolution, where there is one, and the classifier."""
-    last = skeleton.shapes[-1]
+    """Cost of what follows the last layer: a convolution or normalisation, and the classifier."""
+    last = skeleton.spine[-1]
     features = skeleton.head or last.out_channels
     classifier = Cost(features * skeleton.classes, (features + 1) * skeleton.classes)
+    if skeleton.preactivation:
+        return classifier.plus(Cost(0, 2 * features))
     if not skeleton.head:
         return classifier
-    return classifier.plus(_conv(last.out_channels, features, 1, last.out_resolution**2))
+    return classifier.plus(conv_norm_cost(last.out_channels, features, 1, last.out_resolution**2))
+
+
+def residual_cost(shape: LayerShape) -> Cost:
+    """Cost of a fixed layer: two 3x3 convolutions and, where the shape changes, a 1x1 one."""
+    before, width, pixels = shape.in_channels, shape.out_channels, shape.out_resolution**2
+    both = conv_norm_cost(before, width, 3, pixels).plus(conv_norm_cost(width, width, 3, pixels))
+    if shape.stride == 1 and before == width:
+        return both
+    # Without batch normalisation.
+    return both.plus(Cost(before * width * pixels, before * width))
 
 
 def fixed_cost(skeleton: Skeleton) -> Cost:
-    """Cost of all that is not searched: stem and head."""
-    return stem_cost(skeleton).plus(head_cost(skeleton))
+    """Cost of all that is not searched: stem, fixed layers and head."""
+    pairs = zip(skeleton.spine, skeleton.layers, strict=True)
+    fixed = total(residual_cost(shape) for shape, layer in pairs if layer.fixed)
+    return stem_cost(skeleton).plus(head_cost(skeleton)).plus(fixed)
 
 
 def range_of_sums(fixed: int, layers: Sequence[Sequence[int]]) -> Range:

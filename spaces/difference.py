@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from autospace.spaces.cells.family import check_kind
+from autospace.spaces.cells.notation import drawable
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Candidate, Layer, Space
 
@@ -90,12 +91,12 @@ def operation_shares(layers: Iterable[Layer]) -> dict[str, float]:
     """Share of every operation among the live edges of all candidates, the commonest first.
 
     Raises:
-        SpaceError: a cell of another family than `mobile`.
+        SpaceError: nothing is known of the inside of cells of this family.
     """
     counts: Counter[str] = Counter()
     for candidate in (each for layer in layers for each in layer.candidates):
-        check_kind(candidate.cell.kind, "shares of operations")
-        counts.update(edge.operation for edge in candidate.cell.pruned().edges)
+        check_kind(candidate.cell.kind, "shares of operations", ("mobile", "dense"))
+        counts.update(edge.operation for edge in drawable(candidate.cell).edges)
     edges = counts.total()
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return {name: count / edges for name, count in ordered}
@@ -143,7 +144,8 @@ def _paired(here: list[Candidate], there: list[Candidate]) -> Iterator[Pair]:
 
 
 def _skeleton_parts(first: Skeleton, second: Skeleton) -> Iterator[str]:
-    for part in ("in_channels", "resolution", "classes", "stem", "layers", "head"):
+    parts = ("in_channels", "resolution", "classes", "stem", "layers", "head", "preactivation")
+    for part in (*parts, "ties", "nodes"):
         if getattr(first, part) != getattr(second, part):
             yield part
 

@@ -127,13 +127,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One candidate per layer of a skeleton."""
+    """One candidate per layer of a skeleton, or per choice where layers share cells."""
 
     skeleton: Skeleton
     candidates: tuple[Candidate, ...]
 
     def __post_init__(self) -> None:
-        found, wanted = len(self.candidates), len(self.skeleton.layers)
+        found, wanted = len(self.candidates), len(self.skeleton.shapes)
         if found != wanted:
             raise SpaceError("layers", f"{found} layers; allowed: {wanted}, as in the skeleton")
         for index, shape in enumerate(self.skeleton.shapes):
@@ -151,15 +151,29 @@ class Architecture:
         pairs = zip(self.skeleton.shapes, self.candidates, strict=True)
         return {shape.name: candidate.id for shape, candidate in pairs}
 
-    @property
+    @cached_property
+    def shared_cells(self) -> tuple[Cell, ...]:
+        """The cells that differ by choice: one per group of layers that share a cell."""
+        chosen = [candidate.cell for candidate in self.candidates]
+        size = self.skeleton.choices_per_cell
+        if size == 1:
+            return tuple(chosen)
+        family = FAMILIES[self.kind]
+        parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+        return tuple(family.joined(each) for each in parts)
+
+    @cached_property
     def cells(self) -> tuple[Cell, ...]:
-        """The cells, input side first."""
-        return tuple(candidate.cell for candidate in self.candidates)
+        """The cell of every layer that has one, input side first."""
+        return tuple(self.shared_cells[group] for group in self.skeleton.groups)
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
-        """Key of each cell, input side first: equal keys, equal functions."""
-        return tuple(map(cell_key, self.cells, self.skeleton.shapes))
+        """Key of each cell, those that layers share once: equal keys, equal functions."""
+        first: dict[int, LayerShape] = {}
+        for group, shape in zip(self.skeleton.groups, self.skeleton.cell_layers, strict=True):
+            first.setdefault(group, shape)
+        return tuple(cell_key(cell, first[group]) for group, cell in enumerate(self.shared_cells))
 
     @cached_property
     def cost(self) -> Cost:
@@ -199,7 +213,7 @@ class Space:
         object.__setattr__(self, "provenance", copied)
 
     def _check_layers(self) -> None:
-        found, wanted = len(self.layers), len(self.skeleton.layers)
+        found, wanted = len(self.layers), len(self.skeleton.shapes)
         if found != wanted:
             raise SpaceError("layers", f"{found} layers; allowed: {wanted}, as in the skeleton")
         for index, (layer, shape) in enumerate(zip(self.layers, self.skeleton.shapes, strict=True)):
@@ -303,9 +317,16 @@ def _check_fits(cell: Cell, shape: LayerShape, kind: str) -> None:
     family_of(cell).check(cell, shape)
 
 
+def reference_cells_of(skeleton: Skeleton, cell: Cell) -> tuple[Cell, ...]:
+    """One cell at every layer, or one operation on every edge: the cells that layers share."""
+    family = family_of(cell)
+    chosen = tuple(Candidate("reference", family.at(cell, shape)) for shape in skeleton.shapes)
+    return Architecture(skeleton, chosen).shared_cells
+
+
 def network_cost(skeleton: Skeleton, cells: Iterable[Cell]) -> Cost:
-    """Cost of the network with these cells, one per layer, stem and head included."""
-    pairs = zip(skeleton.shapes, cells, strict=True)
+    """Cost of the network with these cells, one per layer of cells, stem and head included."""
+    pairs = zip(skeleton.cell_layers, cells, strict=True)
     inner = total(cell_cost(cell, shape) for shape, cell in pairs)
     return fixed_cost(skeleton).plus(inner)
 
@@ -334,6 +355,20 @@ def layers_of(value: Space | Architecture) -> tuple[Layer, ...]:
         return value.layers
     pairs = zip(value.skeleton.shapes, value.candidates, strict=True)
     return tuple(Layer(shape, (candidate,)) for shape, candidate in pairs)
+
+
+def drawn_layers(value: Space | Architecture) -> tuple[Layer, ...]:
+    """What a picture of the network shows: its layers, those that share a cell once.
+
+    Where edges are chosen one by one, their cell is drawn: of a space, that of the best edges.
+    """
+    if value.skeleton.nodes is None:
+        return layers_of(value)
+    if isinstance(value, Space):
+        best = tuple(by_fitness(layer.candidates)[0] for layer in value.layers)
+        return drawn_layers(Architecture(value.skeleton, best))
+    cells = tuple(Candidate("cell", cell) for cell in value.shared_cells)
+    return layers_of(Architecture(replace(value.skeleton, nodes=None), cells))
 
 
 def by_fitness(candidates: Sequence[Candidate]) -> list[Candidate]:

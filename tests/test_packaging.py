@@ -144,15 +144,18 @@ def test_the_only_top_level_name_is_autospace(wheel: zipfile.ZipFile) -> None:
 def test_the_metadata_names_licence_command_and_version(wheel: zipfile.ZipFile) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     metadata = Parser().parsestr(_read(wheel, "METADATA"))
-    # The program; scikit-learn's file of digits; the digits themselves.
-    assert metadata["License-Expression"] == "Apache-2.0 AND BSD-3-Clause AND CC-BY-4.0"
+    # The program; scikit-learn's file of digits; the digits themselves; a table.
+    assert metadata["License-Expression"] == "Apache-2.0 AND BSD-3-Clause AND CC-BY-4.0 AND MIT"
     assert metadata["Version"] == project["version"]
     assert "autospace = autospace.cli.main:app" in _read(wheel, "entry_points.txt")
     assert "Apache License" in _read(wheel, "licenses/LICENSE")
     notice = _read(wheel, "licenses/NOTICE")
     for fact in ("NAS-Bench-Macro", "xiusu", "61a2bfc2", "Apache License", "changes"):
         assert fact in notice
-    assert "autospace/evaluators/data/nasbench-macro.json" in wheel.namelist()
+    for name in ("nasbench-macro", "nasbench201-12epochs", "nasbench201-200epochs"):
+        assert f"autospace/evaluators/data/{name}.json" in wheel.namelist()
+    for fact in ("Copyright (c) 2021 BayesWatch", "Permission is hereby granted", "17b3a95c"):
+        assert fact in notice
     name = "autospace/data/readers/data/digits.csv.gz"
     assert hashlib.sha256(wheel.read(name)).hexdigest() in notice
     licence = _read(wheel, "licenses/autospace/data/readers/data/digits-license.txt")

@@ -81,8 +81,8 @@ def random_space(
     """
     default = FAMILIES[DEFAULT_KIND]
     chosen = prior or default.prior(default.usual)
-    counts = cells or [RANDOM_CELLS] * len(skeleton.layers)
-    limits = shares or [Share()] * len(skeleton.layers)
+    counts = cells or [RANDOM_CELLS] * len(skeleton.shapes)
+    limits = shares or [Share()] * len(skeleton.shapes)
     layers = tuple(
         _random_layer(shape, count, share, chosen, seed)
         for shape, count, share in zip(skeleton.shapes, counts, limits, strict=True)
@@ -94,7 +94,7 @@ def _random_layer(shape: LayerShape, count: int, share: Share, prior: Prior, see
     rng, family = stream(seed, "random space", shape.name), family_of(prior)
     found: dict[str, Candidate] = {}
     for _ in range(MAX_DRAWS):
-        cell = family.random_cell(prior, rng)
+        cell = family.at(family.random_cell(prior, rng), shape)
         key = family.key(cell, shape)
         if key not in found and share.allows(family.cost(cell, shape)):
             found[key] = Candidate(f"random_{len(found):02d}", cell, None, Origin("random"))

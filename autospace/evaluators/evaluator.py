@@ -150,9 +150,17 @@ def architecture_key(architecture: Architecture) -> str:
 def skeleton_key(skeleton: Skeleton) -> str:
     """A text shared by exactly the skeletons that build the same network around their cells."""
     stem = skeleton.stem
-    layers = " ".join(f"{layer.channels}/{layer.stride}" for layer in skeleton.layers)
+    layers = " ".join(
+        f"{'fixed ' if layer.fixed else ''}{layer.channels}/{layer.stride}"
+        for layer in skeleton.layers
+    )
+    sharing = [
+        *(["preactivation"] if skeleton.preactivation else []),
+        *([f"ties {' '.join(map(str, skeleton.ties))}"] if skeleton.ties else []),
+    ]
     return (
         f"{skeleton.in_channels}x{skeleton.resolution} stem {stem.channels}/{stem.stride}"
         f"{'' if stem.block is None else f'/{stem.block}'}"
         f" layers {layers} head {skeleton.head} classes {skeleton.classes}"
+        f"{''.join(f' {each}' for each in sharing)}"
     )

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field
 
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, skeleton_key
+from autospace.spaces.cells.family import cell_key
 from autospace.spaces.checks import MAX_DESCRIPTION, MAX_NAME, MAX_VALUES
 from autospace.spaces.choices import Choice, Choices
 from autospace.spaces.errors import SpaceError, located, shown
@@ -28,7 +29,7 @@ from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture, Space
 
 FORMAT: Final = "autospace.table"
-TABLE_NAMES: Final = ("nasbench-macro",)
+TABLE_NAMES: Final = ("nasbench-macro", "nasbench201-12epochs", "nasbench201-200epochs")
 MOST_SEEDS: Final = 1000
 DECIMALS: Final = 10
 MOST_IDS: Final = 8
@@ -129,10 +130,10 @@ class Table:
             EvaluationError: the skeleton, or the cell of a layer, is not in the table.
         """
         self._check_skeleton(architecture.skeleton)
-        pairs = zip(architecture.keys, architecture.candidates, strict=True)
+        pairs = zip(architecture.skeleton.shapes, architecture.candidates, strict=True)
         return tuple(
-            self._candidate(place, key, candidate.id)
-            for place, (key, candidate) in enumerate(pairs)
+            self._candidate(place, cell_key(candidate.cell, shape), candidate.id)
+            for place, (shape, candidate) in enumerate(pairs)
         )
 
     def index(self, architecture: Architecture) -> int:
@@ -161,7 +162,10 @@ class Table:
     def _check_skeleton(self, skeleton: Skeleton) -> None:
         if skeleton_key(skeleton) != self._skeleton:
             problem = f"skeleton {shown(skeleton.name)}: not that of table {self.name}"
-            raise EvaluationError(f"{problem}; allowed: {shown(self.space.skeleton.name)}")
+            allowed = shown(self.space.skeleton.name)
+            if skeleton.name == self.space.skeleton.name:
+                problem, allowed = f"{problem} ({_images(skeleton)})", _images(self.space.skeleton)
+            raise EvaluationError(f"{problem}; allowed: {allowed}")
 
     def _candidate(self, place: int, key: str, name: str) -> int:
         """The index of a layer's candidate of this function."""
@@ -187,6 +191,11 @@ class Table:
     def _indices(self) -> list[dict[str, int]]:
         layers = self.space.layers
         return [{key: index for index, key in enumerate(layer.keys)} for layer in layers]
+
+
+def _images(skeleton: Skeleton) -> str:
+    side = skeleton.resolution
+    return f"{skeleton.in_channels}x{side}x{side} images of {skeleton.classes} classes"
 
 
 class TableEvaluator:

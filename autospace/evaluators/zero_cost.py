@@ -51,7 +51,7 @@ def naswot(network: Network, images: torch.Tensor, labels: torch.Tensor) -> floa
     hooks = [
         part.register_forward_hook(lambda _m, _i, out: codes.append((out > 0).flatten(1).double()))
         for part in network.modules()
-        if isinstance(part, nn.ReLU6)
+        if isinstance(part, nn.ReLU | nn.ReLU6)
     ]
     with torch.no_grad():
         network.train()(images)

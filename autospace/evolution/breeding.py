@@ -75,8 +75,9 @@ def _feasible(
     total = duplicates = over_budget = 0
     while len(found) < wanted and total < patience * MAX_DRAWS:
         cell, origin = _draw(plan, state, layer, parents, total, patience, rng)
+        cell = family.at(cell, shapes[0])
         total += 1
-        keys = [family.key(cell, shape) for shape in shapes]
+        keys = [family.key(family.at(cell, shape), shape) for shape in shapes]
         if not all(plan.allows(cell, each) for each in group):
             over_budget += 1
         elif any(map(set.__contains__, seen, keys)):

@@ -120,7 +120,7 @@ def state_from_json(text: str, skeleton: Skeleton, kind: str = DEFAULT_KIND) -> 
     try:
         plain = parse_json(text, bounded=False)
         document: _State[_Member] = validated(_of_cells(_State, kind), plain)
-        _check_history(document, len(skeleton.layers))
+        _check_history(document, len(skeleton.shapes))
         history = tuple(_round_in(each) for each in document.history)
         family, layers = FAMILIES[kind], []
         for index, (layer, shape) in enumerate(zip(document.layers, skeleton.shapes, strict=True)):

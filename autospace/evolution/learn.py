@@ -28,7 +28,7 @@ from autospace.data.splits import divide, few_measured
 from autospace.data.summary import lines_of, record
 from autospace.evolution.folder import RunError, RunFolder, event_out
 from autospace.evolution.loop import evolve, learned_space, new_archive, repeat_of, start
-from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan, reference_cells
+from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan, references_on
 from autospace.evolution.population import EvolutionState
 from autospace.evolution.reference import new_reference, warm_up
 from autospace.evolution.settings import Config
@@ -43,6 +43,7 @@ from autospace.scorers.context import KEPT_BYTES, KeptWeights, ScoringContext, f
 from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT, fitting_count
 from autospace.scorers.scorer import Scorer
+from autospace.scorers.shared import SharedScorer
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.checks import MAX_NAME
@@ -50,7 +51,7 @@ from autospace.spaces.cost import Budget, layer_shares
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.files.library import load_skeleton
 from autospace.spaces.skeleton import Skeleton
-from autospace.spaces.space import Space
+from autospace.spaces.space import Space, reference_cells_of
 
 DEFAULT_SKELETONS = {"digits": "digits"}
 LATENCY_TABLE = "latency.json"
@@ -154,7 +155,7 @@ def prepare(
     skeleton = skeleton.fitted(
         in_channels=channels, resolution=resolution, classes=len(data.classes)
     )
-    references = reference_cells(config.cells)
+    references = references_on(skeleton, config.cells)
     cells = [cell for _, cell in references]
     budget = make_budget(config.budget, skeleton, references)
     latency = _latency(config, skeleton, cells, folder)
@@ -301,7 +302,7 @@ def _learned(
         on_message=observer.message,
     )
     with threads(_scoring_threads(prepared)):
-        state = _evolved(prepared, state, make_scorer(setting, pool), folder, observer, kept)
+        state = _evolved(prepared, state, _scorer(prepared, setting, pool), folder, observer, kept)
     space = learned_space(
         prepared.plan,
         state,
@@ -336,14 +337,27 @@ def _batches(prepared: PreparedRun) -> tuple[Batches, Batches, Batches]:
 def _warmed_up(
     prepared: PreparedRun, images: Batches, folder: RunFolder, observer: Observer
 ) -> Network:
-    cell = prepared.plan.references[0][1]
-    cells = [cell] * len(prepared.skeleton.layers)
+    skeleton = prepared.skeleton
+    shared = _reference_cells(prepared)
+    cells = [shared[group] for group in skeleton.groups]
     config = prepared.config
     execution = prepared.execution
-    network = new_reference(prepared.skeleton, cells, config.seed, execution.device)
+    network = new_reference(skeleton.untied, cells, config.seed, execution.device)
     tick = partial(observer.tick, "warm-up")
     warm_up(network, images, config.warm_up, folder.checkpoint, tick, execution)
     return network
+
+
+def _reference_cells(prepared: PreparedRun) -> tuple[Cell, ...]:
+    """The reference's cell of every group of layers that share one."""
+    return reference_cells_of(prepared.skeleton, prepared.plan.references[0][1])
+
+
+def _scorer(prepared: PreparedRun, setting: ScoringContext, pool: Pool) -> Scorer:
+    scorer, skeleton = make_scorer(setting, pool), prepared.skeleton
+    if skeleton == skeleton.untied:
+        return scorer
+    return SharedScorer(scorer, skeleton, _reference_cells(prepared))
 
 
 def _pool(

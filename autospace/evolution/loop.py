@@ -52,7 +52,7 @@ def evolve(
 
 def start(plan: Plan) -> EvolutionState:
     """The state before the first round: empty populations."""
-    layers = tuple(LayerState() for _ in plan.skeleton.layers)
+    layers = tuple(LayerState() for _ in plan.skeleton.shapes)
     return EvolutionState(0, layers, archive=new_archive(plan))
 
 
@@ -106,8 +106,9 @@ def propose(plan: Plan, state: EvolutionState) -> tuple[list[list[Member]], list
 def _at(plan: Plan, member: Member, layer: int) -> Member:
     """A member of a group's population at one of its layers."""
     family, shape = plan.operators.family, plan.skeleton.shapes[layer]
-    key, cost = family.key(member.cell, shape), family.cost(member.cell, shape)
-    return replace(member, key=key, cost=cost)
+    cell = family.at(member.cell, shape)
+    key, cost = family.key(cell, shape), family.cost(cell, shape)
+    return replace(member, cell=cell, key=key, cost=cost)
 
 
 def absorb(

@@ -1,16 +1,21 @@
 """The plan of an evolution run: its cells, limits and length, known before training begins."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol, cast
 
 from autospace.evolution.population import EvolutionState
 from autospace.evolution.settings import BudgetConfig, BudgetLimit, CellsConfig, Config
 from autospace.evolution.toolbox import Operators
-from autospace.spaces.cells.cell import Cell, mbconv
+from autospace.spaces.cells.cell import MIN_NODES, Cell, mbconv
+from autospace.spaces.cells.dense import DensePrior
+from autospace.spaces.cells.dense_cell import NODES, DenseCell
+from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
+from autospace.spaces.cells.family import Prior
 from autospace.spaces.cells.variation import CellPrior
 from autospace.spaces.cost import Budget, most_expensive_reference
 from autospace.spaces.skeleton import Skeleton
 
+DENSE_REFERENCE: Final = "nor_conv_3x3"
 References = tuple[tuple[str, Cell], ...]
 """Reference cells under their ids."""
 
@@ -79,7 +84,7 @@ class Plan:
     @property
     def groups(self) -> tuple[range, ...]:
         """Consecutive layers that share one population; each layer is in one group."""
-        layers = range(len(self.skeleton.layers))
+        layers = range(len(self.skeleton.shapes))
         return tuple(layers[first : first + self.tied] for first in layers[:: self.tied])
 
     @property
@@ -137,19 +142,13 @@ def make_plan(
 ) -> Plan:
     """The plan that the settings of a run ask for."""
     evolution, cells = config.evolution, config.cells
-    prior = CellPrior(
-        tuple(name for name in cells.operations if name != "none"),
-        nodes=cells.nodes,
-        none_probability=cells.none_probability,
-        window=cells.window,
-    )
     operators = Operators(
         population=evolution.population,
         tournament=evolution.tournament,
         crossover=evolution.crossover,
         ageing=evolution.ageing,
         objectives=evolution.objectives,
-        prior=prior,
+        prior=_prior(cells, skeleton),
     )
     return Plan(
         skeleton=skeleton,
@@ -170,6 +169,31 @@ def make_plan(
         hand_made=evolution.founders == "references",
         references_stay=evolution.references == "stay",
     )
+
+
+def _prior(cells: CellsConfig, skeleton: Skeleton) -> Prior:
+    if is_dense(skeleton):
+        # A graph of two nodes has one edge, whose operation goes where one is chosen.
+        return DensePrior(tuple(DENSE), nodes=NODES if skeleton.nodes is None else MIN_NODES)
+    return CellPrior(
+        tuple(name for name in cells.operations if name != "none"),
+        nodes=cells.nodes,
+        none_probability=cells.none_probability,
+        window=cells.window,
+    )
+
+
+def is_dense(skeleton: Skeleton) -> bool:
+    """Whether cells of the family `dense` are evolved: those of family `mobile` do not fit."""
+    return not all(shape.plain for shape in skeleton.shapes)
+
+
+def references_on(skeleton: Skeleton, cells: CellsConfig) -> References:
+    """The reference cells; dense ones, which no setting names, have 3x3 convolutions alone."""
+    if not is_dense(skeleton):
+        return reference_cells(cells)
+    edges = 1 if skeleton.nodes is not None else NODES * (NODES - 1) // 2
+    return ((DENSE_REFERENCE, cast(Cell, DenseCell.of([DENSE_REFERENCE] * edges))),)
 
 
 def reference_cells(cells: CellsConfig) -> References:

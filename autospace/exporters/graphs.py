@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from autospace.spaces import Architecture, Layer, Skeleton, Space
 from autospace.spaces.cells.family import check_kind
 from autospace.spaces.cells.notation import edge_label, node_label, shape_label
-from autospace.spaces.space import by_fitness, layers_of
+from autospace.spaces.space import by_fitness, drawn_layers
 from autospace.spaces.text import human, visible
 
 
@@ -17,13 +17,16 @@ def stem_facts(skeleton: Skeleton) -> tuple[str, ...]:
     stride = f" /{stem.stride}" if stem.stride != 1 else ""
     block = [f"MBConv k3, {stem.block} channels"] if stem.block is not None else []
     image = f"{skeleton.in_channels}x{side}x{side} image"
-    return (image, f"conv 3x3{stride}, {stem.channels} channels", *block)
+    fixed = sum(layer.fixed for layer in skeleton.layers)
+    blocks = [f"{fixed} residual blocks between layers"] if fixed else []
+    return (image, f"conv 3x3{stride}, {stem.channels} channels", *block, *blocks)
 
 
 def head_facts(skeleton: Skeleton) -> tuple[str, ...]:
     """The parts that turn the output of the last layer into class scores."""
     last = [f"conv 1x1, {skeleton.head} channels"] if skeleton.head else []
-    return (*last, "global average pool", f"{skeleton.classes} classes")
+    norm = ["batch norm, ReLU"] if skeleton.preactivation else []
+    return (*last, *norm, "global average pool", f"{skeleton.classes} classes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +77,14 @@ def flow(value: Space | Architecture) -> Flow:
     """The network with the best cell of every layer; of an architecture, its own cells.
 
     Raises:
-        SpaceError: the cells are of another family than `mobile`.
+        SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(value.kind, "drawings")
+    check_kind(value.kind, "drawings", ("mobile", "dense"))
     skeleton = value.skeleton
     return Flow(
         value.name if isinstance(value, Space) else skeleton.name,
         Node("stem", ("stem", *stem_facts(skeleton))),
-        tuple(map(_group, layers_of(value))),
+        tuple(map(_group, drawn_layers(value))),
         Node("head", ("head", *head_facts(skeleton))),
     )
 
@@ -93,7 +96,7 @@ def _group(layer: Layer) -> Group:
     nodes = []
     for index in sorted(cell.live_nodes | {0, last}):
         expand = [f"expand x{cell.expansion}"] if index == 0 and cell.expansion > 1 else []
-        project = ["project"] if index == last and not cell.is_zero else []
+        project = ["project"] if index == last and not (cell.is_zero or cell.bare) else []
         label = ", ".join((node_label(cell, index), *expand, *project))
         nodes.append(Node(f"{name}_{index}", (*(_facts(layer) if index == 0 else ()), label)))
     links = [

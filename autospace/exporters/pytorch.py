@@ -308,20 +308,11 @@ def joined(*parts: str) -> str:
     return "\n\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def export_architecture(architecture: Architecture) -> str:
-    """A module whose `build()` makes the network.
-
-    Raises:
-        SpaceError: an operation that was added without PyTorch source.
-    """
+def described(architecture: Architecture) -> str:
+    """The docstring of a file that makes a network."""
     skeleton, cost = architecture.skeleton, architecture.cost
-    needs = needs_of(skeleton, architecture.cells)
-    layers = listed(
-        layer_call(shape, "cell", cell_call(candidate, needs))
-        for shape, candidate in zip(skeleton.shapes, architecture.candidates, strict=True)
-    )
     facts = f"{cost.madds:,} MAdds for an image, {cost.params:,} params"
-    docstring = f"""A network of {len(skeleton.layers)} cells, written by autospace.
+    return f"""A network of {len(architecture.cells)} cells, written by autospace.
 
 {_wrapped(f"Skeleton: {_quiet(skeleton.name)}. {facts}.")}
 
@@ -330,8 +321,27 @@ Weights that autospace trained load as they are:
     network = build()
     network.load_state_dict(safetensors.torch.load_file("model.safetensors"))
 """
+
+
+def export_architecture(architecture: Architecture) -> str:
+    """A module whose `build()` makes the network.
+
+    Raises:
+        SpaceError: an operation that was added without PyTorch source.
+    """
+    if architecture.kind == "dense":
+        # Here, because it is made of the functions of this module.
+        from autospace.exporters.pytorch_dense import dense_network
+
+        return dense_network(architecture)
+    skeleton = architecture.skeleton
+    needs = needs_of(skeleton, architecture.cells)
+    layers = listed(
+        layer_call(shape, "cell", cell_call(candidate, needs))
+        for shape, candidate in zip(skeleton.shapes, architecture.candidates, strict=True)
+    )
     return joined(
-        f'"""{docstring}"""\n\n{imports("cells", "network")}\n{constants(skeleton)}',
+        f'"""{described(architecture)}"""\n\n{imports("cells", "network")}\n{constants(skeleton)}',
         cell_record(needs),
         definition("network", "Layer"),
         laid_out(layers, "LAYERS = "),

@@ -20,9 +20,10 @@ from autospace.spaces import (
     Space,
     cell_cost,
 )
+from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
 from autospace.spaces.cells.family import check_kind, notation
-from autospace.spaces.cells.notation import edge_label, node_label, shape_label
-from autospace.spaces.space import by_fitness, layers_of
+from autospace.spaces.cells.notation import drawable, edge_label, node_label, shape_label
+from autospace.spaces.space import by_fitness, drawn_layers
 from autospace.spaces.text import human, shortened, xml
 
 PITCH: Final = 60
@@ -87,10 +88,10 @@ def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Picture:
     """The live part of a cell; a cell without a path shows as the layer's bare shortcut.
 
     Raises:
-        SpaceError: the cell is of another family than `mobile`.
+        SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(cell.kind, "drawings")
-    pruned = cell.pruned()
+    check_kind(cell.kind, "drawings", ("mobile", "dense"))
+    pruned = drawable(cell)
     if pruned.is_zero:
         return _zero(shape)
     layout = cell_layout(pruned)
@@ -103,7 +104,7 @@ def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Picture:
     ]
     # Bars come after wires: a wire that has to pass a bar passes behind it.
     for bar in layout.bars:
-        parts.append(_bar(pruned, bar, layout.rows, left, inner))
+        parts.append(_bar(cell, bar, layout.rows, left, inner))
     for edge, column in sorted(layout.columns.items()):
         parts.append(_chip(left + (column + 0.5) * PITCH, edge, bars, pruned, shape))
     height = layout.rows * BAR + (layout.rows - 1) * GAP + 2 * MARGIN
@@ -135,13 +136,19 @@ def _bar(cell: Cell, bar: Bar, rows: int, left: float, inner: int) -> str:
     y = _top(bar.row)
     if bar.row in (0, rows - 1):
         x, width, style = float(MARGIN), float(inner), "as-end"
-        label = _expansion(cell) if bar.row == 0 else f"{node_label(cell, bar.node)} · project"
+        label = node_label(cell, bar.node)
+        if cell.edge is None:
+            label = _expansion(cell) if bar.row == 0 else f"{label}{_projection(cell)}"
     else:
         x = left + bar.first * PITCH + 2
         width, style = (bar.last - bar.first + 1) * PITCH - 4, "as-node"
         label = node_label(cell, bar.node)
     middle = text(x + width / 2, y + 16.5, label, "as-ink as-sans", 12.5, "middle")
     return _rectangle(x, y, width, style) + middle
+
+
+def _projection(cell: Cell) -> str:
+    return "" if cell.bare else " · project"
 
 
 def _expansion(cell: Cell) -> str:
@@ -166,8 +173,8 @@ def _chip(x: float, edge: Edge, bars: dict[int, Bar], cell: Cell, shape: LayerSh
 
 
 def _colour(edge: Edge) -> str:
-    operation = OPERATIONS[edge.operation]
-    if operation.kind == "depthwise":
+    operation = (DENSE if edge.operation in DENSE else OPERATIONS)[edge.operation]
+    if operation.kind in ("depthwise", "dense"):
         return "dilated" if operation.dilation > 1 else "dw"
     return "skip" if operation.kind == "skip" else "pool"
 
@@ -257,7 +264,7 @@ def layer_svg(layer: Layer, reference: str | None = None) -> str:
 
 def network_svg(value: Space | Architecture, name: str) -> str:
     """The layers in order, row by row, each with its best cell (of an architecture, its own)."""
-    layers = layers_of(value)
+    layers = drawn_layers(value)
     cards = [
         _Card("stem", stem_facts(value.skeleton)),
         *map(_layer_card, layers),

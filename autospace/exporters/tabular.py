@@ -39,7 +39,7 @@ def formulas(value: Space | Architecture) -> list[str]:
 
 
 def _rows(value: Space | Architecture) -> list[dict[str, Any]]:
-    check_kind(value.kind, "tables of cells")
+    check_kind(value.kind, "tables of cells", ("mobile", "dense"))
     return [
         {
             "layer": layer.shape.name,
@@ -47,7 +47,7 @@ def _rows(value: Space | Architecture) -> list[dict[str, Any]]:
             "fitness": candidate.fitness,
             "madds": cost.madds,
             "params": cost.params,
-            "expansion": candidate.cell.expansion,
+            "expansion": None if candidate.cell.bare else candidate.cell.expansion,
             "operations": notation(candidate.cell),
             "origin": candidate.origin.kind,
             "generation": candidate.origin.generation,

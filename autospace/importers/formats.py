@@ -65,7 +65,7 @@ FORMATS: Final[dict[str, ImportFormat]] = {
     "nasbench201": ImportFormat(
         "architecture",
         "skeleton",
-        "a string of NAS-Bench-201 without convolutions",
+        "a string of NAS-Bench-201",
         graph_strings.read_nasbench201,
     ),
     "flat": ImportFormat(

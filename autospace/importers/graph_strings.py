@@ -11,19 +11,21 @@ part that cannot be expressed, the reason, and the number of other such parts.
 
 A string of NAS-Bench-201 (Dong and Yang, ICLR 2020), such as
 `|avg_pool_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|`, lists for each of
-the nodes 1, 2, 3 the operations on the edges from nodes 0, 1, ... Cells here do not have its dense
-convolutions, so 729 of its 15,625 strings can be read. A string describes only a cell: the cell is
-put into every layer of a skeleton, between the projections, without expansion.
+the nodes 1, 2, 3 the operations on the edges from nodes 0, 1, ... It is a cell of the family
+`dense`, and a network of the skeleton `nasbench201`. On a skeleton for cells of the family
+`mobile`, which have no dense convolutions, 729 of the 15,625 strings can be read: the cell is put
+into every layer, between the projections, without expansion.
 """
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from autospace.importers.python_literals import call_arguments, the_call
 from autospace.importers.target import Target, imported
-from autospace.spaces import Architecture, Candidate, Cell
+from autospace.spaces import Architecture, Candidate, Cell, Edge, Origin, Skeleton
 from autospace.spaces.cells.cell import MAX_NODES
+from autospace.spaces.cells.dense_cell import DenseCell
 from autospace.spaces.errors import SpaceError, offered, shown
 
 INPUTS: Final = 2
@@ -32,6 +34,7 @@ DARTS_EXPRESSIBLE: Final = ("none", "skip_connect", "avg_pool_3x3", "max_pool_3x
 SEPARABLE: Final = ("sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5")
 DARTS_DENSE: Final = ("conv_7x1_1x7", "conv_1x1", "conv_3x3")
 _Edge = tuple[str, int]
+_Operation = tuple[int, int, str]
 
 
 def read_darts_genotype(text: str, target: Target) -> Architecture:
@@ -163,14 +166,42 @@ def read_nasbench201(text: str, target: Target) -> Architecture:
     """The architecture with the cell of this string in every layer.
 
     Raises:
-        SpaceError: not such a string, a dense convolution, or no path through the cell where a
-            layer needs one.
+        SpaceError: not such a string, or a cell that does not fit the skeleton.
     """
+    edges = _string_edges(text)
+    skeleton = target.skeleton_or("nasbench201")
+    if not all(shape.plain for shape in skeleton.shapes):
+        return _dense(edges, skeleton)
+    for source, node, operation in edges:
+        if operation in NASBENCH201_DENSE:
+            problem = f"{operation} is a dense convolution, but operations here are depthwise"
+            allowed = f"{', '.join(NASBENCH201_EXPRESSIBLE)}; the skeleton nasbench201 holds all"
+            raise SpaceError(f"edge {source}>{node}", f"{problem}; allowed: {allowed}")
+    candidate = imported(Cell.from_edges(edges, nodes=NODES, expansion=1), "nasbench201")
+    return Architecture(skeleton, (candidate,) * len(skeleton.layers))
+
+
+def _dense(edges: Sequence[_Operation], skeleton: Skeleton) -> Architecture:
+    """The network of dense cells: its edges are chosen one by one, or all at once."""
+    cell = DenseCell(NODES, tuple(Edge(*edge) for edge in edges))
+    chosen = []
+    for shape in skeleton.shapes:
+        part: Any = cell
+        if shape.edge is not None:
+            own = [edge for edge in cell.chosen if edge[:2] == shape.edge]
+            part = DenseCell(NODES, tuple(own)) if own else cell
+        name = "nasbench201" if shape.edge is None else part.operations[0]
+        chosen.append(Candidate(name, part, None, Origin("imported")))
+    return Architecture(skeleton, tuple(chosen))
+
+
+def _string_edges(text: str) -> list[_Operation]:
+    """The edges of a string: source, target and operation."""
     nodes = text.strip().strip("\"'").split("+")
     if len(nodes) != NODES - 1:
         problem = f"{shown(text.strip())}; allowed: {NODES - 1} nodes such as {EXAMPLE}"
         raise SpaceError("", problem)
-    edges: list[tuple[int, int, str]] = []
+    edges: list[_Operation] = []
     for node, part in enumerate(nodes, start=1):
         found = re.fullmatch(r"\|(.*)\|", part.strip(), re.ASCII)
         entries = found[1].split("|") if found else []
@@ -178,21 +209,15 @@ def read_nasbench201(text: str, target: Target) -> Architecture:
             problem = f"{shown(part)}; allowed: {node} edges, each |operation~from|"
             raise SpaceError(f"node {node}", problem)
         edges.extend(_edge(entry, source, node) for source, entry in enumerate(entries))
-    cell = Cell.from_edges(edges, nodes=NODES, expansion=1)
-    skeleton = target.skeleton_or("cifar")
-    candidate = imported(cell, "nasbench201")
-    return Architecture(skeleton, (candidate,) * len(skeleton.layers))
+    return edges
 
 
-def _edge(entry: str, source: int, node: int) -> tuple[int, int, str]:
+def _edge(entry: str, source: int, node: int) -> _Operation:
     operation, tilde, number = entry.partition("~")
     path = f"edge {source}>{node}"
     if not tilde or number != str(source):
         raise SpaceError(path, f"{shown(entry)}; allowed: operation~{source}")
-    if operation in NASBENCH201_DENSE:
-        problem = f"{operation} is a dense convolution, but operations here are depthwise"
-        raise SpaceError(path, f"{problem}; allowed: {', '.join(NASBENCH201_EXPRESSIBLE)}")
-    if operation not in NASBENCH201_EXPRESSIBLE:
+    if operation not in (*NASBENCH201_EXPRESSIBLE, *NASBENCH201_DENSE):
         allowed = offered(operation, (*NASBENCH201_EXPRESSIBLE, *NASBENCH201_DENSE))
         raise SpaceError(path, f"unknown operation {shown(operation)}; {allowed}")
     return source, node, operation

@@ -90,7 +90,13 @@ def fixed_parts(skeleton: Skeleton) -> Iterator[Part]:
 
 
 def parts_of_skeleton(skeleton: Skeleton) -> list[Part]:
-    """Every part that any cell may need on a skeleton, each once, input side first."""
+    """Every part that any cell may need on a skeleton, each once, input side first.
+
+    Raises:
+        SpaceError: the skeleton is for cells of another family than `mobile`.
+    """
+    if not all(shape.plain for shape in skeleton.shapes):
+        check_kind("dense", "latency tables")
     found = list(fixed_parts(skeleton))
     for shape in skeleton.shapes:
         for expansion in EXPANSIONS:

@@ -7,7 +7,7 @@ import torch
 
 from autospace.compute.execution import Execution, widened
 from autospace.data.batches import Batch, BatchSource
-from autospace.networks.network import Network, joined
+from autospace.networks.network import Network
 
 
 class LayerInput(NamedTuple):
@@ -118,9 +118,9 @@ def layer_targets(
         labels: not used.
     """
     del labels
-    trace, shapes = reference.trace(images), reference.skeleton.shapes
-    passes = zip(shapes, trace.inputs, trace.outputs, strict=True)
-    given = [joined(*each) for each in passes]
+    trace = reference.trace(images)
+    passes = zip(trace.inputs, trace.outputs, strict=True)
+    given = [reference.output(layer, x, y) for layer, (x, y) in enumerate(passes)]
     return [LayerTarget(x, given[last]) for x, last in zip(trace.inputs, lasts, strict=True)]
 
 

@@ -7,13 +7,17 @@ import torch
 from torch import nn
 
 from autospace.networks.cells import CellModule, initialise
+from autospace.networks.dense import DenseModule, NormActivation, ResidualBlock
 from autospace.networks.operations import ConvNorm
 from autospace.spaces.cells.cell import Cell, LayerShape, mbconv
 from autospace.spaces.cells.family import check_kind
 from autospace.spaces.skeleton import Skeleton
 
 # Per family of `autospace.spaces.cells.family.FAMILIES`, what makes a module of a cell.
-BUILDERS: Final[dict[str, Callable[[Any, LayerShape], CellModule]]] = {"mobile": CellModule}
+BUILDERS: Final[dict[str, Callable[[Any, LayerShape], CellModule]]] = {
+    "mobile": CellModule,
+    "dense": DenseModule,
+}
 
 
 def build_cell(cell: Cell, shape: LayerShape) -> CellModule:
@@ -35,26 +39,38 @@ class Trace(NamedTuple):
 
 
 class Network(nn.Module):
-    """Stem, one cell per layer, and head: images [N, C, H, W] -> logits [N, classes]."""
+    """Stem, one cell per layer, and head: images [N, C, H, W] -> logits [N, classes].
+
+    A fixed layer of the skeleton belongs to the layer before it, whose output it changes.
+    """
 
     def __init__(self, skeleton: Skeleton, cells: Sequence[Cell]) -> None:
         super().__init__()
         self.skeleton = skeleton
         stem = skeleton.stem
         parts: list[nn.Module] = [
-            ConvNorm(skeleton.in_channels, stem.channels, 3, stride=stem.stride)
+            ConvNorm(
+                skeleton.in_channels,
+                stem.channels,
+                3,
+                stride=stem.stride,
+                activate=not skeleton.preactivation,
+            )
         ]
         if stem.block is not None:
             shape = LayerShape("stem", stem.channels, stem.block, 1, skeleton.stem_resolution)
             parts.append(CellModule(mbconv(3, 1), shape))
         self.stem = nn.Sequential(*parts)
         self.layers = nn.ModuleList(
-            build_cell(cell, shape) for shape, cell in zip(skeleton.shapes, cells, strict=True)
+            build_cell(cell, shape) for shape, cell in zip(skeleton.cell_layers, cells, strict=True)
         )
-        width = skeleton.shapes[-1].out_channels
+        self.fixed = _fixed(skeleton)
+        width = skeleton.spine[-1].out_channels
         self.head: nn.Module = nn.Identity()
         if skeleton.head:
             self.head = ConvNorm(width, skeleton.head)
+        elif skeleton.preactivation:
+            self.head = NormActivation(width)
         self.classifier = nn.Linear(skeleton.head or width, skeleton.classes)
         for part in (self.stem[0], self.head, self.classifier):
             initialise(part)
@@ -68,7 +84,14 @@ class Network(nn.Module):
 
     def stages(self) -> Iterator[tuple[LayerShape, nn.Module]]:
         """Each layer's shape and cell, input side first."""
-        return zip(self.skeleton.shapes, self.layers, strict=True)
+        return zip(self.skeleton.cell_layers, self.layers, strict=True)
+
+    def output(self, layer: int, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """What the next layer receives, from a layer's input x and its cell's output y."""
+        found = joined(self.skeleton.cell_layers[layer], x, y)
+        if (place := str(layer)) in self.fixed:
+            found = self.fixed[place](found)
+        return found
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of the images."""
@@ -77,14 +100,14 @@ class Network(nn.Module):
     def before(self, images: torch.Tensor, layer: int) -> torch.Tensor:
         """The input of a layer; `rest` computes the logits from it."""
         x: torch.Tensor = self.stem(images)
-        for shape, cell in list(self.stages())[:layer]:
-            x = joined(shape, x, cell(x))
+        for index, cell in enumerate([*self.layers][:layer]):
+            x = self.output(index, x, cell(x))
         return x
 
     def rest(self, x: torch.Tensor, start: int) -> torch.Tensor:
         """Logits from x, the input of layer `start`."""
-        for shape, cell in list(self.stages())[start:]:
-            x = joined(shape, x, cell(x))
+        for index, cell in enumerate([*self.layers][start:], start):
+            x = self.output(index, x, cell(x))
         return self.classify(x)
 
     def classify(self, x: torch.Tensor) -> torch.Tensor:
@@ -99,15 +122,27 @@ class Network(nn.Module):
             # A frozen network still has to hand gradients to its layers' outputs.
             x.requires_grad_()
         inputs, outputs = [], []
-        for shape, cell in self.stages():
+        for index, cell in enumerate(self.layers):
             y = cell(x)
             if torch.is_grad_enabled() and not y.requires_grad:
                 # A skipped layer is zero whatever its input, but the loss has a slope there.
                 y.requires_grad_()
             inputs.append(x)
             outputs.append(y)
-            x = joined(shape, x, y)
+            x = self.output(index, x, y)
         return Trace(self.classify(x), inputs, outputs)
+
+
+def _fixed(skeleton: Skeleton) -> nn.ModuleDict:
+    """The fixed layers, by the index of the layer with a cell that they follow."""
+    blocks: dict[str, list[nn.Module]] = {}
+    index = -1
+    for shape, layer in zip(skeleton.spine, skeleton.layers, strict=True):
+        if layer.fixed:
+            blocks.setdefault(str(index), []).append(ResidualBlock(shape))
+        else:
+            index += 1
+    return nn.ModuleDict({place: nn.Sequential(*each) for place, each in blocks.items()})
 
 
 def joined(shape: LayerShape, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

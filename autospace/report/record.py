@@ -8,11 +8,13 @@ from typing import Any
 
 from autospace.charts.figure import with_minus
 from autospace.evolution.folder import RunFolder, cells_of_event
+from autospace.evolution.plan import is_dense
 from autospace.evolution.population import EvolutionState, Member, Round
 from autospace.evolution.settings import Config
 from autospace.runs.errors import CheckpointError
 from autospace.runs.folder import EVENTS
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
+from autospace.spaces.cells.family import check_kind
 from autospace.spaces.cells.notation import edge_notation
 from autospace.spaces.cells.operations import OPERATIONS
 from autospace.spaces.files.reading import parse_json
@@ -105,6 +107,8 @@ def read_run(path: Path) -> RunRecord:
     folder = RunFolder.open(path)
     space = folder.load_space() if folder.finished else None
     skeleton = folder.skeleton or (space.skeleton if space else None)
+    if skeleton is not None and is_dense(skeleton):
+        check_kind("dense", "reports of runs")
     state = folder.load_state(skeleton) if skeleton is not None else None
     log = _log(path / EVENTS, skeleton) if skeleton is not None else {}
     return RunRecord(folder.config, skeleton, state, space, log, folder.data_lines())

@@ -29,7 +29,7 @@ from autospace.networks.features import (
     layer_targets,
     layer_traces,
 )
-from autospace.networks.network import Network, joined
+from autospace.networks.network import Network
 from autospace.scorers.context import ScoringContext
 from autospace.scorers.independent import IndependentScorer
 from autospace.spaces.cells.cell import Cell
@@ -46,7 +46,7 @@ class LocalScorer(IndependentScorer[LayerTrace]):
 
     def __init__(self, setting: ScoringContext) -> None:
         super().__init__(setting, partial(layer_traces, setting.task.loss))
-        first = self._training.at(PROBE_STEP, range(len(setting.reference.skeleton.layers)))
+        first = self._training.at(PROBE_STEP, range(len(setting.reference.skeleton.shapes)))
         sizes = [_positive(t.size) for t in first]
         slopes = [_positive(widened(t.g).square().mean().sqrt()) for t in first]
         pairs = zip(slopes, sizes, strict=True)
@@ -104,8 +104,7 @@ def loss_with(
     reference: Network, task: Task, layer: int, module: nn.Module, seen: LayerInput
 ) -> torch.Tensor:
     """The loss of the reference network with another cell at one layer."""
-    shape = reference.skeleton.shapes[layer]
-    logits = reference.rest(joined(shape, seen.x, module(seen.x)), layer + 1)
+    logits = reference.rest(reference.output(layer, seen.x, module(seen.x)), layer + 1)
     return task.loss(logits, seen.labels)
 
 
@@ -133,8 +132,8 @@ class DistilledScorer(IndependentScorer[LayerTarget]):
 
     def _output(self, layer: int, learner: nn.Module, seen: LayerTarget) -> torch.Tensor:
         """What the block gives with another cell at one of its layers."""
-        shapes, reference = self.setting.reference.skeleton.shapes, self.setting.reference
-        x = joined(shapes[layer], seen.x, learner(seen.x))
+        reference = self.setting.reference
+        x = reference.output(layer, seen.x, learner(seen.x))
         for behind in range(layer + 1, self._lasts[layer] + 1):
-            x = joined(shapes[behind], x, reference.cell(behind)(x))
+            x = reference.output(behind, x, reference.cell(behind)(x))
         return widened(x)

@@ -289,7 +289,7 @@ def fitting_count(
     cell = 4 * batch * width * WIDEST_EXPANSION * KEPT_TENSORS
     left = available_memory() * (SPARED - 1) // SPARED
     by_memory = left // (PROCESS_BYTES + cell)
-    wanted = max(1, min(cores() // threads, candidates * len(skeleton.layers)))
+    wanted = max(1, min(cores() // threads, candidates * len(skeleton.shapes)))
     count = max(1, min(wanted, by_memory))
     if count < wanted:
         problem = f"{count} cells are trained at a time instead of {wanted}"

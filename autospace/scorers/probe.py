@@ -55,11 +55,15 @@ class Probe(nn.Module):
         super().__init__()
         self.module, self.shape = module, shape
         self.pool = min(pool, shape.out_resolution)
+        # As before the network's own pooling: a bare cell does not normalise what it passes on.
+        self.norm: nn.Module = nn.Identity()
+        if not shape.around:
+            self.norm = nn.BatchNorm2d(shape.out_channels)
         self.classifier = nn.Linear(shape.out_channels * self.pool**2, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits from the layer's input."""
-        features = F.relu(joined(self.shape, x, self.module(x)))
+        features = F.relu(self.norm(joined(self.shape, x, self.module(x))))
         pooled = F.adaptive_avg_pool2d(features, self.pool)
         logits: torch.Tensor = self.classifier(pooled.flatten(1))
         return logits
@@ -146,7 +150,7 @@ def layer_sensitivities(context: ScoringContext) -> list[float]:
     """
     look = partial(layer_traces, context.task.loss)
     steps = Steps(context.reference, context.validation, look, context.execution, 0)
-    layers = range(len(context.reference.skeleton.layers))
+    layers = range(len(context.reference.skeleton.shapes))
     found = torch.stack(
         [
             torch.stack([_sensitivity(trace) for trace in steps.at(step, layers)])

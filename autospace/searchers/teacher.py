@@ -14,7 +14,7 @@ import torch
 from autospace.data.batches import Normaliser
 from autospace.evaluators.evaluator import EvaluatorConfig
 from autospace.evaluators.stand_alone import new_network, recipe_of
-from autospace.networks.network import Network, joined, placed
+from autospace.networks.network import Network, placed
 from autospace.networks.weights import NORMALISATION, load_metadata, load_weights
 from autospace.runs.errors import FORCE, CheckpointError
 from autospace.runs.state import State, Stateful
@@ -71,8 +71,8 @@ class Teacher(Stateful):
         self.network.eval()
         x: torch.Tensor = self.network.stem(images)
         found = [x]
-        for shape, cell in self.network.stages():
-            found.append(joined(shape, found[-1], cell(found[-1])))
+        for layer, (_, cell) in enumerate(self.network.stages()):
+            found.append(self.network.output(layer, found[-1], cell(found[-1])))
         return found
 
     def restore(self, state: State) -> None:

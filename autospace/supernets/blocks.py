@@ -61,8 +61,9 @@ RATINGS: Final[dict[RatingName, Rating]] = {
 
 def block_ranges(skeleton: Skeleton) -> list[range]:
     """Layers up to the next change of resolution or width: the layer of the change begins one."""
-    starts = [i for i, shape in enumerate(skeleton.shapes) if i == 0 or not shape.shortcut]
-    return [range(a, b) for a, b in zip(starts, [*starts[1:], len(skeleton.shapes)], strict=True)]
+    shapes = skeleton.cell_layers
+    starts = [i for i, shape in enumerate(shapes) if i == 0 or not shape.shortcut]
+    return [range(a, b) for a, b in zip(starts, [*starts[1:], len(shapes)], strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from torch import nn
 
 from autospace.networks.cells import CellModule
 from autospace.networks.fused import weighted_sum
-from autospace.networks.network import Network, build_cell, joined, placed
+from autospace.networks.network import Network, build_cell, placed
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import LayerShape
+from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.space import Space
 
 Cell = Callable[[torch.Tensor], torch.Tensor]
@@ -70,8 +71,8 @@ class Supernet(nn.Module):
             first: the layer to begin with, counted from 0.
         """
         outputs = []
-        for shape, cell in zip(self.shapes[first:], cells, strict=False):
-            features = joined(shape, features, cell(features))
+        for layer, cell in enumerate(cells, first):
+            features = self.network.output(layer, features, cell(features))
             outputs.append(features)
         return outputs
 
@@ -152,7 +153,15 @@ def fix_scale(supernet: Supernet) -> None:
 
 
 def space_supernet(space: Space, seed: int, device: torch.device | str) -> Supernet:
-    """A supernet over the candidates of a space: the same weights for equal seeds."""
+    """A supernet over the candidates of a space: the same weights for equal seeds.
+
+    Raises:
+        SpaceError: layers share cells.
+    """
+    if any(shape.tied or shape.edge for shape in space.skeleton.shapes):
+        problem = f"layers of {shown(space.skeleton.name)} share cells, which shared weights do not"
+        allowed = "methods that train or look up networks one by one"
+        raise SpaceError("skeleton", f"{problem} support; allowed: {allowed}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "supernet"))
         firsts = [layer.candidates[0].cell for layer in space.layers]

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from autospace.compute.execution import Execution
 from autospace.data.batches import Batches
 from autospace.networks.cells import recompute_cells
-from autospace.networks.network import Network, joined, placed
+from autospace.networks.network import Network, placed
 from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
 from autospace.spaces.skeleton import Skeleton
@@ -88,10 +88,10 @@ Scales = Sequence[torch.Tensor | None]
 
 def drop_probabilities(skeleton: Skeleton, probability: float) -> list[float]:
     """Probability of every layer: it rises linearly to the last layer; 0 without a shortcut."""
-    count = len(skeleton.layers)
+    count = len(skeleton.cell_layers)
     return [
         probability * (index + 1) / count if shape.shortcut else 0.0
-        for index, shape in enumerate(skeleton.shapes)
+        for index, shape in enumerate(skeleton.cell_layers)
     ]
 
 
@@ -123,9 +123,11 @@ def as_scales(probabilities: Sequence[float], rows: torch.Tensor) -> Scales:
 def forward_dropped(network: Network, images: torch.Tensor, scales: Scales) -> torch.Tensor:
     """Logits of the images with the cells' outputs scaled."""
     x = network.stem(images)
-    for (shape, cell), scale in zip(network.stages(), scales, strict=True):
+    for index, (cell, scale) in enumerate(zip(network.layers, scales, strict=True)):
         y = cell(x)
-        x = joined(shape, x, y if scale is None else y * scale.to(y.dtype)[:, None, None, None])
+        x = network.output(
+            index, x, y if scale is None else y * scale.to(y.dtype)[:, None, None, None]
+        )
     return network.classify(x)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from autospace.cli.options import Format
-from autospace.cli.output import json_data, rich_data
+from autospace.cli.output import InputError, json_data, rich_data
 
 if TYPE_CHECKING:
     from autospace.spaces import Space
@@ -27,8 +27,11 @@ def schema(
         Literal["space", "architecture", "skeleton", "table"],
         typer.Argument(help="Kind of the file."),
     ] = "space",
+    family: Annotated[str, typer.Option(help="Family of the cells: mobile or dense.")] = "mobile",
 ) -> None:
     """Print the JSON Schema of a file format."""
+    if kind == "table" and family != "mobile":
+        raise InputError(f"--family {family!r}: a table has no schema of its own for a family")
     if kind == "table":
         from autospace.evaluators.tabular import table_schema
 
@@ -36,7 +39,7 @@ def schema(
         return
     from autospace.spaces import json_schema
 
-    json_data(json_schema(f"autospace.{kind}"))
+    json_data(json_schema(f"autospace.{kind}", kind=family))
 
 
 def _record(space: "Space") -> dict[str, Any]:

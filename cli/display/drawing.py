@@ -8,7 +8,13 @@ from typing import Final
 from autospace.exporters.cell_layout import Bar, CellLayout, cell_layout
 from autospace.spaces import Cell, Edge, LayerShape
 from autospace.spaces.cells.family import check_kind
-from autospace.spaces.cells.notation import dead_edges, edge_label, edge_notation, node_label
+from autospace.spaces.cells.notation import (
+    dead_edges,
+    drawable,
+    edge_label,
+    edge_notation,
+    node_label,
+)
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 # For terminals whose encoding has no blocks.
@@ -80,27 +86,34 @@ def draw_cell(cell: Cell, shape: LayerShape | None = None, width: int = 80) -> s
         width: number of columns; at least 40.
 
     Raises:
-        SpaceError: the cell is of another family than `mobile`.
+        SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(cell.kind, "drawings")
-    if cell.is_zero:
-        picture = _zero(shape)
+    check_kind(cell.kind, "drawings", ("mobile", "dense"))
+    if drawable(cell).is_zero:
+        picture = _zero(cell, shape)
     else:
         picture = _diagram(cell, shape, width) or _triangle(cell, shape, width)
     dead = ", ".join(edge_notation(edge) for edge in dead_edges(cell))
     return f"{picture}\n{_wrapped('dead, not drawn: ' + dead, width)}" if dead else picture
 
 
-def _zero(shape: LayerShape | None) -> str:
+def _zero(cell: Cell, shape: LayerShape | None) -> str:
     rest = "the layer is its shortcut" if shape and shape.shortcut else "zero"
     text = f"no path from input to output: {rest}"
+    if cell.edge is not None:
+        text = f"nothing from node {cell.edge[0]} to node {cell.edge[1]}"
     edge = "─" * (len(text) + 2)
     return f"┌{edge}┐\n│ {text} │\n└{edge}┘"
 
 
 def _ends(cell: Cell, shape: LayerShape | None) -> tuple[str, str]:
     """What the first and the last box say: expansion and projection."""
-    last = node_label(cell, cell.nodes - 1)
+    last = node_label(cell, drawable(cell).nodes - 1)
+    if cell.edge is not None:
+        return node_label(cell, 0), last
+    if cell.bare:
+        channels = "" if shape is None else f", {' to '.join(_widths(shape))}"
+        return _start(1, channels), last
     if shape is None:
         return _start(cell.expansion, ""), f"{last}   project 1x1"
     inner = cell.expansion * shape.in_channels
@@ -112,6 +125,12 @@ def _ends(cell: Cell, shape: LayerShape | None) -> tuple[str, str]:
     )
 
 
+def _widths(shape: LayerShape) -> list[str]:
+    """The channels of the first and the last layer of this cell, once if they are the same."""
+    ends = (shape.layers[0].in_channels, shape.layers[-1].in_channels)
+    return [*dict.fromkeys(map(str, ends))]
+
+
 def _start(expansion: int, channels: str) -> str:
     if expansion == 1:
         return f"0   input{channels}"
@@ -119,7 +138,7 @@ def _start(expansion: int, channels: str) -> str:
 
 
 def _diagram(cell: Cell, shape: LayerShape | None, width: int) -> str | None:
-    layout = cell_layout(cell)
+    layout = cell_layout(drawable(cell))
     ends = _ends(cell, shape)
     needed = max(map(len, ends)) + 4
     for gap in COLUMN_GAPS:
@@ -175,7 +194,7 @@ def _wire(canvas: Canvas, at: int, edge: Edge, bars: dict[int, Bar], label: str)
 
 def _triangle(cell: Cell, shape: LayerShape | None, width: int) -> str:
     """A row per target and a column per source, between the texts of the first and last box."""
-    pruned = cell.pruned()
+    pruned = drawable(cell)
     sources = sorted({edge.source for edge in pruned.edges})
     targets = sorted({edge.target for edge in pruned.edges})
     label = {edge[:2]: edge_label(edge, cell, shape) for edge in pruned.edges}

@@ -48,7 +48,7 @@ def evolve_record(run: Path, space: "Space") -> dict[str, Any]:
         },
         "notes": _notes(space),
         "data": images_of_runs([run])[0] or None,
-        "next": [command for command, _ in _after_evolve(run)],
+        "next": [command for command, _ in _after_evolve(run, space.kind)],
     }
 
 
@@ -81,18 +81,21 @@ def evolve_outcome(run: Path, space: "Space") -> list[str]:
         *sentence(f"Operations in the evolved cells: {_operations(_evolved(space.layers))}."),
         "",
         f"Written: {visible(str(run / 'space.json'))}. Next:",
-        *commands(_after_evolve(run)),
+        *commands(_after_evolve(run, space.kind)),
     ]
 
 
-def _after_evolve(run: Path) -> list[tuple[str, str]]:
+def _after_evolve(run: Path, kind: str) -> list[tuple[str, str]]:
     here = quoted(run)
     # Images that a Python program passed are in no file.
     images = "" if images_of_runs([run])[0] else " --data ..."
-    return [
-        (f"autospace show {here} --layer 0", "the cells of a layer"),
+    of_mobile = [
         (f"autospace report {here}", "a report as one HTML file"),
         (f"autospace compare {here} mbconv@{here}{images}", "with hand-made cells"),
+    ]
+    return [
+        (f"autospace show {here} --layer 0", "the cells of a layer"),
+        *(of_mobile if kind == "mobile" else []),
         (f"autospace search {here}{images}", "an architecture of the space"),
         (f"autospace export {here} --to optuna", "for another tool"),
     ]

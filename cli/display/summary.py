@@ -37,9 +37,9 @@ def candidate_record(
     """A candidate with its cost in its layer, and how it differs from the reference, if any.
 
     Raises:
-        SpaceError: the cell is of another family than `mobile`.
+        SpaceError: nothing is known of the inside of cells of this family.
     """
-    check_kind(candidate.cell.kind, "tables of cells")
+    check_kind(candidate.cell.kind, "tables of cells", ("mobile", "dense"))
     cell, origin = candidate.cell, candidate.origin
     cost = cell_cost(cell, shape)
     return {
@@ -48,7 +48,7 @@ def candidate_record(
         **uncertainty_out(candidate),
         "madds": cost.madds,
         "params": cost.params,
-        "expansion": cell.expansion,
+        "expansion": None if cell.bare else cell.expansion,
         "nodes": cell.nodes,
         "edges": [edge._asdict() for edge in cell.edges],
         "mix": list(cell.mix),
@@ -69,7 +69,7 @@ def described(value: Space | Architecture | Skeleton) -> str:
         return f"skeleton {value.name!r}: {layers}, {images}, {value.classes} classes"
     if isinstance(value, Architecture):
         cost = f"{human(value.cost.madds)} MAdds, {human(value.cost.params)} params"
-        return f"architecture: {plural(len(value.candidates), 'layer')}, {cost}"
+        return f"architecture: {choices(value)}, {cost}"
     return f"space {value.name!r}: {extent(value)}, {span(value.madds)} MAdds"
 
 
@@ -93,11 +93,17 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def choices(value: Space | Architecture) -> str:
+    """How many layers there are to choose for, or edges where edges are chosen one by one."""
+    skeleton = value.skeleton
+    return plural(len(skeleton.shapes), "layer" if skeleton.nodes is None else "edge")
+
+
 def extent(space: Space) -> str:
     """How large a space is: `4 layers, 36 candidates, 6561 architectures`."""
     candidates = sum(len(layer.candidates) for layer in space.layers)
     noun = "architecture" if space.size == 1 else "architectures"
-    parts = plural(len(space.layers), "layer"), plural(candidates, "candidate")
+    parts = choices(space), plural(candidates, "candidate")
     return f"{', '.join(parts)}, {magnitude(space)} {noun}"
 
 

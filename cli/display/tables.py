@@ -11,7 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from autospace.cli.display.drawing import draw_cell
-from autospace.cli.display.summary import born, extent, fitness_text, magnitude, plural, span
+from autospace.cli.display.summary import (
+    born,
+    choices,
+    extent,
+    fitness_text,
+    magnitude,
+    plural,
+    span,
+)
 from autospace.cli.output import rich_data, terminal_width
 from autospace.spaces import Architecture, Candidate, Layer, LayerShape, Space, cell_cost
 from autospace.spaces.cells.family import changes, notation
@@ -155,9 +163,8 @@ def print_architecture(
         space: the space that it is one of, whose references it is held against.
     """
     cost, skeleton = architecture.cost, architecture.skeleton
-    layers = plural(len(architecture.candidates), "layer")
     head = (
-        f"an architecture of {layers} on the skeleton {skeleton.name}",
+        f"an architecture of {choices(architecture)} on the skeleton {skeleton.name}",
         f"MAdds {human(cost.madds)}, params {human(cost.params)}",
     )
     scored = any(each.fitness is not None for each in architecture.candidates)

@@ -1,6 +1,6 @@
 """The cell: a small acyclic graph of operations, as an immutable value (the genotype)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
@@ -30,6 +30,18 @@ def edge_slots(nodes: int) -> Iterator[tuple[int, int]]:
     return ((source, target) for target in range(1, nodes) for source in range(target))
 
 
+def on_paths(nodes: int, edges: Sequence[Edge]) -> frozenset[int]:
+    """Nodes on a path from the first to the last, along edges in the order of `edge_slots`."""
+    forward, backward = {0}, {nodes - 1}
+    for edge in edges:
+        if edge.source in forward:
+            forward.add(edge.target)
+    for edge in sorted(edges, key=lambda edge: -edge.target):
+        if edge.target in backward:
+            backward.add(edge.source)
+    return frozenset(forward & backward)
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """Operations on all edges of an acyclic graph, with a mix per node and an expansion ratio.
@@ -39,6 +51,8 @@ class Cell:
 
     Attributes:
         kind: the cell family, `autospace.spaces.cells.mobile`.
+        edge: None: cells of this family are whole.
+        bare: whether nothing stands around the graph; here a projection does, and an expansion.
         operations: one name per edge slot, `none` where there is no edge; slots run by target,
             then by source: 0->1, 0->2, 1->2, 0->3, ...
         mix: how each of the nodes 1, 2, ... combines its incoming edges.
@@ -46,6 +60,8 @@ class Cell:
     """
 
     kind: ClassVar[str] = "mobile"
+    edge: ClassVar[None] = None
+    bare: ClassVar[bool] = False
     operations: tuple[str, ...]
     mix: tuple[str, ...]
     expansion: int
@@ -117,14 +133,7 @@ class Cell:
     @property
     def live_nodes(self) -> frozenset[int]:
         """Nodes on a path from input to output; empty if there is no path."""
-        forward, backward = {0}, {self.nodes - 1}
-        for edge in self.edges:
-            if edge.source in forward:
-                forward.add(edge.target)
-        for edge in sorted(self.edges, key=lambda edge: -edge.target):
-            if edge.target in backward:
-                backward.add(edge.source)
-        return frozenset(forward & backward)
+        return on_paths(self.nodes, self.edges)
 
     @property
     def is_zero(self) -> bool:
@@ -158,13 +167,35 @@ def _check_operation(path: str, name: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LayerShape:
-    """The shape that a cell must fit: channels, stride, and the side of the input in pixels."""
+    """The shape that a cell must fit: channels, stride, and the side of the input in pixels.
+
+    Attributes:
+        around: whether the skeleton adds an identity around cells that keep the shape.
+        tied: the layers that share one cell, input side first; empty if this is one layer. The
+            other attributes are those of the first.
+        edge: source and target of the one edge that is chosen here, if whole cells are not.
+        nodes: of the cell that this edge is in; 0 where whole cells are chosen.
+    """
 
     name: str
     in_channels: int
     out_channels: int
     stride: int
     resolution: int
+    around: bool = True
+    tied: tuple["LayerShape", ...] = ()
+    edge: tuple[int, int] | None = None
+    nodes: int = 0
+
+    @property
+    def layers(self) -> tuple["LayerShape", ...]:
+        """The layers that have the cell: those that share it, or this one alone."""
+        return self.tied or (self,)
+
+    @property
+    def plain(self) -> bool:
+        """Whether this is one layer of a skeleton that adds identities around cells."""
+        return self.around and not self.tied and self.edge is None
 
     @property
     def out_resolution(self) -> int:
@@ -174,4 +205,4 @@ class LayerShape:
     @property
     def shortcut(self) -> bool:
         """Whether the skeleton adds an identity around the cell."""
-        return self.stride == 1 and self.in_channels == self.out_channels
+        return self.around and self.stride == 1 and self.in_channels == self.out_channels

@@ -32,9 +32,9 @@ def graph_cost(cell: Cell, shape: LayerShape) -> Cost:
         return Cost()
     inner = pruned.expansion * shape.in_channels
     pixels_in, pixels_out = shape.resolution**2, shape.out_resolution**2
-    parts = [_conv(inner, shape.out_channels, 1, pixels_out)]
+    parts = [conv_norm_cost(inner, shape.out_channels, 1, pixels_out)]
     if pruned.expansion != 1:
-        parts.append(_conv(shape.in_channels, inner, 1, pixels_in))
+        parts.append(conv_norm_cost(shape.in_channels, inner, 1, pixels_in))
     for edge in pruned.edges:
         operation = known_operation(edge.operation)
         pixels = pixels_out if edge.target == pruned.nodes - 1 else pixels_in
@@ -44,7 +44,7 @@ def graph_cost(cell: Cell, shape: LayerShape) -> Cost:
     return total(parts)
 
 
-def _conv(channels_in: int, channels_out: int, kernel: int, pixels: int) -> Cost:
+def conv_norm_cost(channels_in: int, channels_out: int, kernel: int, pixels: int) -> Cost:
     """A dense convolution without bias, and its batch normalisation."""
     weights = channels_in * channels_out * kernel**2
     return Cost(weights * pixels, weights + 2 * channels_out)

@@ -2,8 +2,8 @@
 
 A family is a set of operations and the cells that are made of them. All code outside this folder
 gets the key, cost, variation, notation and document of a cell from its family. To add a family,
-add a folder with a cell, a prior and a class that implements `Family`, an entry in `FAMILIES` here,
-and an entry in `BUILDERS` of `autospace.networks.network`.
+write a cell, a prior and a class that implements `Family`, an entry in `FAMILIES` here, and an
+entry in `BUILDERS` of `autospace.networks.network`.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 from pydantic import BaseModel
 
 from autospace.spaces.cells.cell import LayerShape
+from autospace.spaces.cells.dense import Dense
 from autospace.spaces.cells.mobile import Mobile
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.errors import SpaceError, shown
@@ -90,6 +91,12 @@ class Family(Protocol[C, P]):
     def notation(self, cell: C) -> str:
         """The cell on one line of text."""
 
+    def at(self, cell: C, shape: LayerShape) -> C:
+        """The cell as a candidate at a layer: where one edge is chosen, its operation there."""
+
+    def joined(self, cells: Sequence[C]) -> C:
+        """The cell with the edges of all of these; where several have an edge, that of the last."""
+
     def changes(self, cell: C, reference: C) -> str:
         """The differences from a reference on one line; empty if nothing differs."""
 
@@ -101,7 +108,7 @@ class Family(Protocol[C, P]):
 
 
 DEFAULT_KIND: Final = Mobile.kind
-FAMILIES: Final[dict[str, Family[Any, Any]]] = {DEFAULT_KIND: Mobile()}
+FAMILIES: Final[dict[str, Family[Any, Any]]] = {DEFAULT_KIND: Mobile(), Dense.kind: Dense()}
 
 
 def family_of(value: OfFamily) -> Family[Any, Any]:

@@ -2,7 +2,7 @@
 
 A cell is evaluated with symbols instead of images. The value of a node is a sum of terms; a term is
 an atom after some average pools. Atoms are the input and the results of everything that is not
-linear: depthwise operations, max pools, gates, squeeze-and-excitation. All ways to
+linear: convolutions, max pools, gates, squeeze-and-excitation. All ways to
 write a function have the same form: identities disappear, average pools are linear, max(2x) is
 2 max(x), and operations without weights on equal inputs are one atom.
 
@@ -10,16 +10,17 @@ The key is the list of atoms, numbered so that it sorts first. It is exact, not 
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import permutations
 from math import gcd
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-from autospace.spaces.cells.cell import Cell, edge_slots
-from autospace.spaces.cells.operations import OPERATIONS
+from autospace.spaces.cells.cell import Cell, Edge, edge_slots
+from autospace.spaces.cells.operations import OPERATIONS, Operation
 
 # An operation of a user's own may hold anything, such as fixed random weights: two are never equal.
-_WEIGHTED: Final = ("depthwise", "own", "se")
+_WEIGHTED: Final = ("depthwise", "dense", "own", "se")
 _LINEAR: Final = ("average_pool", "skip")
 _SCALING: Final = ("gate", "se")
 
@@ -46,8 +47,39 @@ def canonical_key(cell: Cell, stride: int = 1) -> str:
     pruned = cell.pruned()
     if pruned.is_zero:
         return "zero"
-    atoms = _evaluated(pruned, stride)
-    return f"e{pruned.expansion} {_first_text(atoms, [atom.depth for atom in atoms])}"
+    return f"e{pruned.expansion} {graph_key(pruned, OPERATIONS, stride)}"
+
+
+class Graph(Protocol):
+    """A cell of any family whose nodes combine what edges bring them."""
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes: the first is the input, the last the output."""
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """The edges with an operation, in the order of `edge_slots`."""
+
+    @property
+    def mix(self) -> tuple[str, ...]:
+        """How each of the nodes 1, 2, ... combines its edges."""
+
+    @property
+    def live_nodes(self) -> frozenset[int]:
+        """Nodes on a path from input to output."""
+
+
+def graph_key(graph: Graph, operations: Mapping[str, Operation], stride: int = 1) -> str:
+    """The part of a key that the graph decides; every edge must be on a path to the output.
+
+    Args:
+        graph: with at least one path from input to output.
+        operations: what the names of its operations stand for.
+        stride: of the edges into the last node.
+    """
+    atoms = _evaluated(graph, operations, stride)
+    return _first_text(atoms, [atom.depth for atom in atoms])
 
 
 def canonical(cell: Cell) -> Cell:
@@ -61,8 +93,12 @@ def canonical(cell: Cell) -> Cell:
     )
 
 
-def _evaluated(cell: Cell, stride: int) -> list[_Atom]:
+def _evaluated(cell: Graph, operations: Mapping[str, Operation], stride: int) -> list[_Atom]:
     """The atoms of a pruned cell: the input first, the output last."""
+
+    def kind_of(name: str) -> str:
+        return operations[name].kind if name in operations else name
+
     atoms = [_Atom("input", frozenset(), 0)]
     values: dict[int, Counter[_Term]] = {0: Counter({(0, ()): 1})}
     last, edges = cell.nodes - 1, cell.edges
@@ -71,16 +107,18 @@ def _evaluated(cell: Cell, stride: int) -> list[_Atom]:
         total: Counter[_Term] = Counter()
         for edge in edges:
             if edge.target == target:
-                total.update(_applied(edge.operation, strided, values[edge.source], atoms))
+                name, source = edge.operation, values[edge.source]
+                total.update(_applied(name, kind_of(name), strided, source, atoms))
         mix = cell.mix[target - 1]
-        values[target] = total if mix == "sum" else _applied(mix, False, total, atoms)
+        values[target] = total if mix == "sum" else _applied(mix, mix, False, total, atoms)
     atoms.append(_atom("output", values[last], atoms))
     return atoms
 
 
-def _applied(name: str, strided: bool, value: Counter[_Term], atoms: list[_Atom]) -> Counter[_Term]:
+def _applied(
+    name: str, kind: str, strided: bool, value: Counter[_Term], atoms: list[_Atom]
+) -> Counter[_Term]:
     """An operation or mix on a sum; grows the list of atoms."""
-    kind = OPERATIONS[name].kind if name in OPERATIONS else name
     if kind == "skip" and not strided:
         return value
     label = f"{name}/2" if strided else name

@@ -28,7 +28,7 @@ from autospace.spaces.cells.operations import (
 )
 from autospace.spaces.cells.variation import NODES, CellPrior, crossover, mutate, random_cell
 from autospace.spaces.checks import MAX_NAME
-from autospace.spaces.errors import SpaceError
+from autospace.spaces.errors import SpaceError, shown
 
 SKIPPED: Final = Cell.from_edges([], expansion=1)
 """The cell that computes zero: at a layer with a shortcut, the layer is skipped."""
@@ -132,10 +132,27 @@ class Mobile:
             raise SpaceError("", unknown_operation(name))
 
     def check(self, cell: Cell, shape: LayerShape) -> None:
-        """Raises `SpaceError` for a cell without a path at a layer without a shortcut."""
+        """Raises `SpaceError` for a cell without a path at a layer without a shortcut.
+
+        Also for layers that share a cell, edges, and skeletons without identities around cells.
+        """
+        if not shape.plain:
+            raise SpaceError("kind", f"{shown(cell.kind)} at {shape.name}; allowed here: dense")
         if not shape.shortcut and cell.is_zero:
             problem = "no path from input to output; allowed: only where the layer has a shortcut"
             raise SpaceError("edges", problem)
+
+    def at(self, cell: Cell, shape: LayerShape) -> Cell:
+        """The cell itself: whole cells are chosen."""
+        return cell
+
+    def joined(self, cells: Sequence[Cell]) -> Cell:
+        """Refuses: the edges of these cells are not chosen one by one.
+
+        Raises:
+            SpaceError: always.
+        """
+        raise SpaceError("kind", f"{shown(self.kind)} has no edges to join; allowed: dense")
 
     def key(self, cell: Cell, shape: LayerShape) -> str:
         """The canonical key; of the shape, only the stride matters."""

@@ -3,7 +3,11 @@
 The differences between a cell and a reference have the same notation.
 """
 
+from typing import Any
+
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
+from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
+from autospace.spaces.cells.dense_cell import DenseCell
 from autospace.spaces.cells.operations import OPERATIONS
 
 
@@ -24,31 +28,60 @@ def graph_notation(cell: Cell) -> str:
 
 def edge_notation(edge: Edge) -> str:
     """An edge on its own: `0>3 dw5`."""
-    return f"{edge.source}>{edge.target} {OPERATIONS[edge.operation].symbol}"
+    return f"{edge.source}>{edge.target} {known_symbol(edge.operation)}"
+
+
+def known_symbol(operation: str) -> str:
+    """The symbol of an operation of any family; those of one name have one symbol."""
+    return (DENSE[operation] if operation in DENSE else OPERATIONS[operation]).symbol
+
+
+def drawable(cell: Cell) -> Any:
+    """The part of a cell that can be drawn: its live edges, or an edge between two nodes.
+
+    `node_label` of the cell itself says which nodes of the cell the two are.
+    """
+    return cell.pruned() if cell.edge is None else DenseCell.of(cell.operations)
 
 
 def edge_label(edge: Edge, cell: Cell, shape: LayerShape | None = None) -> str:
     """The symbol of an edge's operation, with `/2` where the layer's stride applies to it."""
-    symbol = OPERATIONS[edge.operation].symbol
+    symbol = known_symbol(edge.operation)
     strided = shape is not None and shape.stride != 1 and edge.target == cell.nodes - 1
     return f"{symbol}/{shape.stride}" if shape is not None and strided else symbol
 
 
 def dead_edges(cell: Cell) -> tuple[Edge, ...]:
-    """The edges that are on no path from input to output, so that nothing uses their results."""
+    """The edges that are on no path from input to output, so that nothing uses their results.
+
+    Whether anything uses a single edge depends on the others.
+    """
+    if cell.edge is not None:
+        return ()
     live = cell.live_nodes
     return tuple(edge for edge in cell.edges if not {edge.source, edge.target} <= live)
 
 
 def node_label(cell: Cell, node: int) -> str:
     """The node's index and, where it does more than pass on one edge, its mix."""
+    if cell.edge is not None:
+        return str(cell.edge[node])
     mix = "" if node == 0 else cell.mix[node - 1]
     incoming = sum(edge.target == node for edge in cell.pruned().edges)
     return f"{node} {mix}" if mix not in ("", "sum") or incoming > 1 else str(node)
 
 
 def shape_label(shape: LayerShape) -> str:
-    """The shapes of a layer's input and output, and its stride: `16x32x32 -> 32x16x16 /2`."""
+    """The shapes of a layer's input and output, and its stride: `16x32x32 -> 32x16x16 /2`.
+
+    Of layers that share a cell, their number and the shapes of the first and the last one.
+    """
+    if shape.tied:
+        first, last = (
+            f"{each.out_channels}x{each.out_resolution}x{each.out_resolution}"
+            for each in (shape.tied[0], shape.tied[-1])
+        )
+        return f"{len(shape.tied)} layers, {first} to {last}"
     side, out_side = shape.resolution, shape.out_resolution
     stride = f" /{shape.stride}" if shape.stride != 1 else ""
     ends = f"{shape.in_channels}x{side}x{side} -> {shape.out_channels}x{out_side}x{out_side}"

@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 from autospace.spaces.checks import MAX_COUNT, MAX_NAME, check_integer, check_text
 from autospace.spaces.errors import SpaceError, located, offered, raised, shown
 
-Kind = Literal["none", "skip", "depthwise", "average_pool", "max_pool", "own"]
+Kind = Literal["none", "skip", "depthwise", "dense", "average_pool", "max_pool", "own"]
 
 
 class Cost(NamedTuple):
@@ -34,8 +34,9 @@ OperationCost = Callable[[int, int], Cost]
 class Operation:
     """A named primitive that keeps its channel count.
 
-    A depthwise operation is a depthwise convolution, batch normalisation and ReLU6. One of the kind
-    `own` was registered by a user, and `own_cost` gives its cost.
+    A depthwise operation is a depthwise convolution, batch normalisation and ReLU6; a dense one is
+    ReLU, an ordinary convolution and batch normalisation. One of the kind `own` was registered by
+    a user, and `own_cost` gives its cost.
     """
 
     name: str
@@ -54,13 +55,18 @@ class Operation:
         """Trainable weights at this width, batch normalisation included."""
         if self.own_cost is not None:
             return self.own_cost(channels, 1).params
-        return channels * (self.kernel**2 + 2) if self.kind == "depthwise" else 0
+        return self._weights(channels) + 2 * channels if self._weights(channels) else 0
 
     def madds(self, channels: int, pixels: int) -> int:
         """Multiply-accumulates for an output with this number of pixels per channel."""
         if self.own_cost is not None:
             return self.own_cost(channels, pixels).madds
-        return channels * self.kernel**2 * pixels if self.kind == "depthwise" else 0
+        return self._weights(channels) * pixels
+
+    def _weights(self, channels: int) -> int:
+        """Weights of the convolution; 0 if it has none."""
+        inputs = {"depthwise": 1, "dense": channels}.get(self.kind, 0)
+        return channels * inputs * self.kernel**2
 
 
 OPERATIONS: dict[str, Operation] = {

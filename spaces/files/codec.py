@@ -85,10 +85,27 @@ def skeleton_from(document: doc.SkeletonDocument) -> Skeleton:
         document.resolution,
         document.classes,
         Stem(stem.channels, stem.stride, stem.block),
-        tuple(LayerSpec(layer.channels, layer.stride) for layer in document.layers),
+        tuple(_layer_spec(layer) for layer in document.layers),
         document.head,
         document.description,
+        **_sharing(document),
     )
+
+
+def _layer_spec(document: doc.LayerSpecDocument) -> LayerSpec:
+    fixed = isinstance(document, doc.AnyLayerSpecDocument) and document.fixed
+    return LayerSpec(document.channels, document.stride, fixed)
+
+
+def _sharing(document: doc.SkeletonDocument) -> dict[str, Any]:
+    """What skeletons for cells of family `mobile` do not have."""
+    if not isinstance(document, doc.AnySkeletonDocument):
+        return {}
+    return {
+        "preactivation": document.preactivation,
+        "ties": tuple(document.ties),
+        "nodes": document.nodes,
+    }
 
 
 def origin_out(origin: Origin) -> dict[str, Any]:
@@ -214,14 +231,31 @@ def _skeleton_out(skeleton: Skeleton) -> dict[str, Any]:
         "resolution": skeleton.resolution,
         "classes": skeleton.classes,
         "stem": {"channels": stem.channels, "stride": stem.stride, "block": stem.block},
-        "layers": [{"channels": each.channels, "stride": each.stride} for each in skeleton.layers],
+        "layers": [
+            {
+                "channels": each.channels,
+                "stride": each.stride,
+                **({"fixed": True} if each.fixed else {}),
+            }
+            for each in skeleton.layers
+        ],
         "head": skeleton.head,
+        **_sharing_out(skeleton),
+    }
+
+
+def _sharing_out(skeleton: Skeleton) -> dict[str, Any]:
+    """The keys that say more than the usual; files without them keep their bytes."""
+    return {
+        **({"preactivation": True} if skeleton.preactivation else {}),
+        **({"ties": list(skeleton.ties)} if skeleton.ties else {}),
+        **({} if skeleton.nodes is None else {"nodes": skeleton.nodes}),
     }
 
 
 def _check_names(skeleton: Skeleton, names: list[str]) -> None:
-    if len(names) != len(skeleton.layers):
-        problem = f"{len(names)} layers; allowed: {len(skeleton.layers)}, as in the skeleton"
+    if len(names) != len(skeleton.shapes):
+        problem = f"{len(names)} layers; allowed: {len(skeleton.shapes)}, as in the skeleton"
         raise SpaceError("layers", problem)
     for index, (shape, name) in enumerate(zip(skeleton.shapes, names, strict=True)):
         if name != shape.name:

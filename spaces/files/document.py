@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 
+from autospace.spaces.cells.cell import MAX_NODES, MIN_NODES
 from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES
 from autospace.spaces.checks import (
     MAX_CANDIDATES,
@@ -113,7 +114,41 @@ class SkeletonDocument(_Document):
     ] = 0
 
 
-class SkeletonFile(SkeletonDocument):
+class AnyLayerSpecDocument(LayerSpecDocument):
+    """Output channels and stride of a layer, which may have no cell."""
+
+    fixed: Annotated[bool, Field(description="a residual block, without candidates")] = False
+
+
+class AnySkeletonDocument(SkeletonDocument):
+    """A macro network whose layers may share cells; cells of family `mobile` do not."""
+
+    layers: Annotated[  # type: ignore[assignment]
+        list[AnyLayerSpecDocument], Field(min_length=1, max_length=MAX_LAYERS), FailFast()
+    ]
+    preactivation: Annotated[
+        bool,
+        Field(description="activations stand before convolutions; cells have no shortcut around"),
+    ] = False
+    ties: Annotated[
+        list[Annotated[int, Field(ge=0, lt=MAX_LAYERS)]],
+        Field(
+            max_length=MAX_LAYERS,
+            description="per layer that is not fixed, the group that shares one cell; empty: none",
+        ),
+        FailFast(),
+    ] = []
+    nodes: Annotated[
+        int | None,
+        Field(
+            ge=MIN_NODES,
+            le=MAX_NODES,
+            description="nodes of a cell whose edges are chosen one by one; null: cells are chosen",
+        ),
+    ] = None
+
+
+class SkeletonFile(AnySkeletonDocument):
     """A skeleton in a file of its own, JSON or TOML."""
 
     format: Literal["autospace.skeleton"]
@@ -216,6 +251,8 @@ def file_model(format_: str, version: int = VERSION, kind: str = DEFAULT_KIND) -
         keys["kind"] = (Annotated[literal[kind], Field(description="the cell family")], ...)
     if format_ == SPACE_FORMAT:
         keys["operations"] = (_vocabulary(kind), ...)
+    if "skeleton" in model.model_fields and kind != DEFAULT_KIND:
+        keys["skeleton"] = (AnySkeletonDocument, ...)
     *between, last = parts
     part = with_cell(last, kind)
     for each in reversed(between):

@@ -96,7 +96,7 @@ def _own(plain: Mapping[str, Any]) -> Foreign | None:
 def _of_result(plain: Mapping[str, Any]) -> Foreign | None:
     for key in RESULTS:
         held = plain.get(key)
-        if isinstance(held, dict) and any(name.startswith("layer_") for name in held):
+        if isinstance(held, dict) and any(name.startswith(("layer_", "edge_")) for name in held):
             return Foreign("a result of a tuner", _OF_RESULT[key])
     return None
 

@@ -18,6 +18,8 @@ from autospace.spaces.space import Architecture, Candidate, Layer, Origin, Space
 
 FAMILY_NAMES = ("mbconv", "mnasnet", "nasbench-macro", "reference")
 SKELETON_NAMES = ("digits", "cifar", "nasbench-macro", "mobile", "mobilenetv2")
+OWN_NAMES: Final = ("nasbench201",)
+"""Families of cells that layers share, each with a skeleton of its name and with no other one."""
 SPACE_FILE = "space.json"
 SKIP_ID = "skip"
 NO_SPACE = "these cell ids need their space; name it with --space (space= in Python)"
@@ -25,7 +27,8 @@ NO_SPACE = "these cell ids need their space; name it with --space (space= in Pyt
 
 def builtin_names() -> tuple[str, ...]:
     """Every built-in space, as `NAME@SKELETON`."""
-    return tuple(f"{family}@{skeleton}" for family in FAMILY_NAMES for skeleton in SKELETON_NAMES)
+    pairs = tuple(f"{family}@{skeleton}" for family in FAMILY_NAMES for skeleton in SKELETON_NAMES)
+    return (*pairs, *(f"{name}@{name}" for name in OWN_NAMES))
 
 
 def load_builtin(name: str) -> Space:
@@ -35,9 +38,10 @@ def load_builtin(name: str) -> Space:
         SpaceError: no built-in space of this name.
     """
     family, _, skeleton = name.partition("@")
-    if family not in FAMILY_NAMES:
-        words = f"NAME@SKELETON with NAME one of {', '.join(FAMILY_NAMES)}"
-        known = offered(family, FAMILY_NAMES, words)
+    names = (*FAMILY_NAMES, *OWN_NAMES)
+    if family not in names:
+        words = f"NAME@SKELETON with NAME one of {', '.join(names)}"
+        known = offered(family, names, words)
         raise SpaceError(name or '""', f"unknown space; {known}")
     return family_space(family, skeleton_of(skeleton))
 
@@ -48,8 +52,9 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
     Raises:
         SpaceError: no built-in family of this name.
     """
-    if family not in FAMILY_NAMES:
-        raise SpaceError(family or '""', f"unknown family; {offered(family, FAMILY_NAMES)}")
+    if family not in (*FAMILY_NAMES, *OWN_NAMES):
+        known = offered(family, (*FAMILY_NAMES, *OWN_NAMES))
+        raise SpaceError(family or '""', f"unknown family; {known}")
     described, kind = _family(family)
     cell_family = FAMILIES[kind]
     layers = []
@@ -59,6 +64,11 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
             for each in described.candidates
             if each.shortcut in (None, shape.shortcut)
         ]
+        choices = [(name, cell) for name, cell in choices if cell.edge == shape.edge]
+        if not choices:
+            own = family if family in OWN_NAMES else OWN_NAMES[0]
+            problem = f"no cell of {family} fits {shape.name} of the skeleton {skeleton.name}"
+            raise SpaceError(f"{family}@{skeleton.name}", f"{problem}; allowed: {own}@{own}")
         if described.skip_where_legal and shape.shortcut:
             choices.append((SKIP_ID, cell_family.skipped))
         candidates = tuple(
@@ -84,12 +94,13 @@ def load_skeleton(name: str) -> Skeleton:
     Raises:
         SpaceError: the skeleton does not exist, or the file does not hold a valid one.
     """
-    if name in SKELETON_NAMES:
+    known_names = (*SKELETON_NAMES, *OWN_NAMES)
+    if name in known_names:
         return _skeleton(name)
     path = Path(name)
     if path.suffix not in {".json", ".toml"}:
-        words = f"{', '.join(SKELETON_NAMES)}, or a .json or .toml file"
-        known = offered(name, SKELETON_NAMES, words)
+        words = f"{', '.join(known_names)}, or a .json or .toml file"
+        known = offered(name, known_names, words)
         problem = f"unknown skeleton; {known}"
         raise SpaceError(name or '""', problem)
     value = read(path)
@@ -104,7 +115,7 @@ def skeleton_of(source: str) -> Skeleton:
     Raises:
         SpaceError: it does not exist or is not valid.
     """
-    if source in SKELETON_NAMES or not os.path.lexists(source):
+    if source in (*SKELETON_NAMES, *OWN_NAMES) or not os.path.lexists(source):
         return load_skeleton(source)
     if os.path.isfile(source):
         value = read(Path(source))

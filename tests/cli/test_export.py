@@ -21,6 +21,8 @@ LIMITED = ("autospace-iccv2021", "proxylessnas")
 def _space(name: str) -> Space:
     if name == "timm-arch":
         return load("reference@mobilenetv2")  # widths that timm does not round
+    if name == "nasbench201":
+        return load("nasbench201@nasbench201")
     return load("reference@digits") if name in LIMITED else learned_space()
 
 

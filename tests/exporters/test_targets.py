@@ -45,6 +45,8 @@ def _space(name: str) -> Space:
     if name == "timm-arch":
         return load("reference@mobilenetv2")
     limited = ("autospace-iccv2021", "proxylessnas")
+    if name == "nasbench201":
+        return load("nasbench201@nasbench201")
     return load("reference@digits") if name in limited else learned_space()
 
 

@@ -82,7 +82,7 @@ def test_a_string_goes_into_every_layer() -> None:
     found = imported("nasbench201", f'"{text}"\n', load_skeleton("cifar"))
     assert len(set(found.cells)) == 1
     assert set(found.choices.values()) == {"nasbench201"}
-    assert import_text("nasbench201", text, Target()) == found
+    assert import_text("nasbench201", text, Target(load_skeleton("cifar"))) == found
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The probe: a cell and its classifier, against the same computation written out."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -7,9 +9,10 @@ from torch.nn import functional as F
 from autospace.compute.execution import PLAIN
 from autospace.networks.cells import CellModule
 from autospace.networks.features import Steps, layer_inputs
-from autospace.networks.network import Network
+from autospace.networks.network import Network, build_cell
 from autospace.scorers.probe import Probe
-from autospace.spaces import mbconv
+from autospace.spaces import LayerShape, mbconv
+from autospace.spaces.cells.dense_cell import DenseCell
 from tests.scorers.conftest import SKELETON, MakeSetting
 
 
@@ -27,6 +30,19 @@ def test_a_probe_is_relu_pooling_and_a_linear_layer_on_the_layers_output(
     pooled = F.adaptive_avg_pool2d(output.clamp_min(0), side).reshape(4, -1)
     expected = pooled @ probe.classifier.weight.T + probe.classifier.bias
     torch.testing.assert_close(probe(x), expected)
+
+
+def test_before_convolutions_with_activations_first_a_probe_normalises_as_the_head_does() -> None:
+    # A cell without normalisation of its own: whatever passes it, the scale does not matter.
+    shape = LayerShape("layer_00", 4, 4, 1, 6, around=False)
+    cell: Any = DenseCell.of(["skip_connect"])
+    probe = Probe(build_cell(cell, shape), shape, 3, 2).double().train()
+    x = torch.randn(5, 4, 6, 6).double()
+    output = F.batch_norm(x, None, None, training=True).clamp_min(0)
+    pooled = F.adaptive_avg_pool2d(output, 2).reshape(5, -1)
+    expected = pooled @ probe.classifier.weight.T + probe.classifier.bias
+    torch.testing.assert_close(probe(x), expected)
+    torch.testing.assert_close(probe(100 * x), probe(x), rtol=1e-3, atol=1e-4)
 
 
 def test_layer_inputs_are_those_of_the_reference_and_are_remembered(

@@ -37,8 +37,11 @@ IDENTITY = Cell.from_edges([(0, 3, "skip_connect")], expansion=1)
 REFERENCES = {"nasbench-macro": mbconv(3, 3)}
 
 
-def test_builtin_names_are_every_family_on_every_skeleton() -> None:
-    assert builtin_names() == tuple(f"{f}@{s}" for f in FAMILY_NAMES for s in SKELETON_NAMES)
+PAIRS = tuple(f"{f}@{s}" for f in FAMILY_NAMES for s in SKELETON_NAMES)
+
+
+def test_builtin_names_are_every_family_on_every_skeleton_and_those_with_their_own() -> None:
+    assert builtin_names() == (*PAIRS, "nasbench201@nasbench201")
 
 
 @pytest.mark.parametrize("name", SKELETON_NAMES)
@@ -74,7 +77,7 @@ def test_a_builtin_skeleton_works_at_these_resolutions(name: str, sides: list[in
     assert sorted(found, reverse=True) == sides
 
 
-@pytest.mark.parametrize("name", builtin_names())
+@pytest.mark.parametrize("name", PAIRS)
 def test_a_family_offers_its_cells_at_every_layer_and_skip_where_legal(name: str) -> None:
     family = name.partition("@")[0]
     for layer in load(name).layers:
@@ -87,7 +90,7 @@ def test_a_family_offers_its_cells_at_every_layer_and_skip_where_legal(name: str
         assert {each.id: each.cell for each in layer.candidates} == wanted
 
 
-@pytest.mark.parametrize("name", builtin_names())
+@pytest.mark.parametrize("name", PAIRS)
 def test_the_reference_of_a_builtin_space_has_fitness_zero(name: str) -> None:
     space = load(name)
     architecture = space.architecture(space.reference)
@@ -168,7 +171,9 @@ def test_an_architecture_file_is_loaded_by_load_any_only(tmp_path: Path) -> None
 
 
 FILES = "a file, a run folder, or a built-in such as mbconv@cifar"
-SKELETONS = "digits, cifar, nasbench-macro, mobile, mobilenetv2, or a .json or .toml file"
+SKELETONS = (
+    "digits, cifar, nasbench-macro, mobile, mobilenetv2, nasbench201, or a .json or .toml file"
+)
 
 
 @pytest.mark.parametrize(

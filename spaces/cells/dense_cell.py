@@ -1,0 +1,168 @@
+"""The dense cell: ordinary convolutions on the edges of a graph whose nodes add up.
+
+The cell is that of Dong and Yang, "NAS-Bench-201", ICLR 2020: a convolution comes after its
+activation and before its batch normalisation, nothing stands around the graph, and all edges keep
+channels and resolution. Their names of operations are kept, and so is their notation.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from autospace.spaces.cells.cell import (
+    MAX_NODES,
+    MIN_NODES,
+    Edge,
+    edge_slots,
+    on_paths,
+)
+from autospace.spaces.cells.operations import Operation
+from autospace.spaces.checks import check_integer
+from autospace.spaces.errors import SpaceError, offered, shown
+
+NODES: Final = 4
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    "none": Operation("none", "none", "·"),
+    "skip_connect": Operation("skip_connect", "skip", "id"),
+    "nor_conv_1x1": Operation("nor_conv_1x1", "dense", "conv1"),
+    "nor_conv_3x3": Operation("nor_conv_3x3", "dense", "conv3", kernel=3),
+    "avg_pool_3x3": Operation("avg_pool_3x3", "average_pool", "avg3", kernel=3),
+}
+"""In the order of the benchmark."""
+
+
+@dataclass(frozen=True, slots=True)
+class DenseCell:
+    """Operations on edges of an acyclic graph; a whole cell names one for each of its edges.
+
+    A cell of a single edge is what a space offers where edges are chosen one by one.
+
+    Attributes:
+        kind: the cell family, `autospace.spaces.cells.dense`.
+        bare: whether nothing stands around the graph.
+        expansion: ratio of inner to input channels: they are the same.
+        nodes: input and output included.
+        chosen: edges with their operations, also `none`, in the order of `edge_slots`.
+    """
+
+    kind: ClassVar[str] = "dense"
+    bare: ClassVar[bool] = True
+    expansion: ClassVar[int] = 1
+    nodes: int
+    chosen: tuple[Edge, ...]
+
+    def __post_init__(self) -> None:
+        check_integer("nodes", self.nodes, MIN_NODES, MAX_NODES)
+        places = {slot: place for place, slot in enumerate(edge_slots(self.nodes))}
+        last = -1
+        for index, (source, target, operation) in enumerate(self.chosen):
+            if (source, target) not in places:
+                found = f"{shown(source)} -> {shown(target)}"
+                problem = f"{found}; allowed: 0 <= source < target <= {self.nodes - 1}"
+                raise SpaceError(f"edges[{index}]", problem)
+            place = places[source, target]
+            if place <= last:
+                problem = f"{source} -> {target} is given twice, or out of order"
+                allowed = "edges by target, then by source"
+                raise SpaceError(f"edges[{index}]", f"{problem}; allowed: {allowed}")
+            last = place
+            if operation not in OPERATIONS:
+                problem = f"unknown operation {shown(operation)}; {offered(operation, OPERATIONS)}"
+                raise SpaceError(f"edges[{index}].operation", problem)
+
+    @classmethod
+    def of(cls, operations: Sequence[str]) -> "DenseCell":
+        """A whole cell from one operation per edge, in the order of `edge_slots`.
+
+        Raises:
+            SpaceError: no cell has so many edges, or an operation is unknown.
+        """
+        for nodes in range(MIN_NODES, MAX_NODES + 1):
+            slots = [*edge_slots(nodes)]
+            if len(slots) == len(operations):
+                pairs = zip(slots, operations, strict=True)
+                return cls(nodes, tuple(Edge(*slot, name) for slot, name in pairs))
+        raise SpaceError("edges", f"{len(operations)} operations; allowed: 1, 3, 6, 10, ...")
+
+    @classmethod
+    def on(cls, edge: Edge, nodes: int = NODES) -> "DenseCell":
+        """The choice of one operation for one edge."""
+        return cls(nodes, (edge,))
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """The operations of the chosen edges."""
+        return tuple(edge.operation for edge in self.chosen)
+
+    @property
+    def edge(self) -> tuple[int, int] | None:
+        """Source and target of the one edge that is chosen; None for a whole cell."""
+        if self.is_whole:
+            return None
+        return self.chosen[0][:2] if len(self.chosen) == 1 else None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all edges are chosen."""
+        return len(self.chosen) == self.nodes * (self.nodes - 1) // 2
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """The edges with an operation other than `none`."""
+        return tuple(edge for edge in self.chosen if edge.operation != "none")
+
+    @property
+    def mix(self) -> tuple[str, ...]:
+        """How the nodes combine their edges: they add up."""
+        return ("sum",) * (self.nodes - 1)
+
+    @property
+    def live_nodes(self) -> frozenset[int]:
+        """Nodes on a path from input to output; empty if there is no path."""
+        return on_paths(self.nodes, self.edges)
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether no path joins input and output, so that the cell computes zero."""
+        return not self.live_nodes
+
+    def pruned(self) -> "DenseCell":
+        """The same function, and the same edges, with `none` on those that nothing uses."""
+        live = self.live_nodes
+        return DenseCell(
+            self.nodes,
+            tuple(
+                edge if {edge.source, edge.target} <= live else edge._replace(operation="none")
+                for edge in self.chosen
+            ),
+        )
+
+    def with_edges(self, edges: Iterable[Edge]) -> "DenseCell":
+        """The cell with these edges in place of its own between the same nodes."""
+        table = {edge[:2]: edge for edge in (*self.chosen, *edges)}
+        slots = edge_slots(self.nodes)
+        return DenseCell(self.nodes, tuple(table[slot] for slot in slots if slot in table))
+
+
+def dense_notation(cell: DenseCell) -> str:
+    """A whole cell as the benchmark writes it, `|nor_conv_3x3~0|+|none~0|skip_connect~1|+...`.
+
+    An edge on its own is `0>1 nor_conv_3x3`.
+    """
+    if not cell.is_whole:
+        return ", ".join(f"{edge.source}>{edge.target} {edge.operation}" for edge in cell.chosen)
+    nodes = [
+        "|".join(f"{edge.operation}~{edge.source}" for edge in cell.chosen if edge.target == node)
+        for node in range(1, cell.nodes)
+    ]
+    return "+".join(f"|{node}|" for node in nodes)
+
+
+def dense_changes(cell: DenseCell, reference: DenseCell) -> str:
+    """The edges on which a cell differs from a reference: `0>1 nor_conv_3x3→none`."""
+    there = {edge[:2]: edge.operation for edge in reference.chosen}
+    return ", ".join(
+        f"{edge.source}>{edge.target} {there.get(edge[:2], 'none')}→{edge.operation}"
+        for edge in cell.chosen
+        if there.get(edge[:2], "none") != edge.operation
+    )
