@@ -19,6 +19,16 @@ def no_message(text: str) -> None:
     """Reports to nobody."""
 
 
+def duration(seconds: float) -> str:
+    """Seconds as a person writes them."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
 @dataclass(frozen=True)
 class Event:
     """A part of a run that is complete and saved; each kind of run has its own.

@@ -225,15 +225,6 @@ class Folder(Generic[Settings]):
         """Writes what was read of the images, for people and programs; the run does not need it."""
         write_atomically(self.path / DATA, json_text(record))
 
-    def data_lines(self) -> tuple[str, ...]:
-        """The lines that say what was read; none if their file is not there or damaged."""
-        try:
-            found = parse_json(read_text(self.path / DATA))
-        except (SpaceError, ValueError, OSError):
-            return ()
-        lines = found.get("lines") if isinstance(found, dict) else None
-        return tuple(map(str, lines)) if isinstance(lines, list) else ()
-
     def append_event(self, event: Mapping[str, Any], *, durable: bool = False) -> None:
         """Adds a line to the event log; a durable one outlasts a power cut."""
         append_line(self.path / EVENTS, _line(event), durable=durable)
@@ -272,7 +263,10 @@ class Folder(Generic[Settings]):
         for name, text in files.items():
             if not (begun and (self.path / name).is_file()):
                 write_atomically(self.path / name, text)
-        self._check_unchanged()
+        if (self.checkpoint / BEGAN).is_file():
+            self.check_unchanged()
+        else:
+            write_atomically(self.checkpoint / BEGAN, json_text(self._now()))
         digest = self.checkpoint / DIGEST
         if not digest.is_file():
             write_atomically(digest, f"{data_digest}\n")
@@ -282,20 +276,22 @@ class Folder(Generic[Settings]):
                 f"start a new run with {OUT}"
             )
 
-    def _check_unchanged(self) -> None:
-        """Records settings and versions of a run that begins, and compares those of a resumed one.
+    def _now(self) -> dict[str, Any]:
+        return {
+            "settings": _flat(self.config.model_dump(mode="json")),
+            "versions": {name: metadata.version(name) for name in ("autospace", "torch")},
+        }
+
+    def check_unchanged(self) -> None:
+        """Compares settings and versions with those that the run began with, if it has begun.
 
         Raises:
             RunError: something has changed that would mix two runs in one result.
         """
         path = self.checkpoint / BEGAN
-        now = {
-            "settings": _flat(self.config.model_dump(mode="json")),
-            "versions": {name: metadata.version(name) for name in ("autospace", "torch")},
-        }
-        if not path.is_file():
-            write_atomically(path, json_text(now))
+        if self.replacing or not path.is_file():
             return
+        now = self._now()
         try:
             then = parse_json(read_text(path))
             for name, value in now["versions"].items():

@@ -83,6 +83,10 @@ class JsonReporter(Reporter):
         """A remark for the user."""
         self._emit({"event": "message", "text": text})
 
+    def last_word(self, text: str) -> None:
+        """What is left of a run that was stopped."""
+        self.message(text)
+
     def show_tick(self, phase: Phase) -> None:
         """What is done, and the seconds left where events come about every second."""
         name, done, total = self.now
@@ -148,7 +152,7 @@ def running(
         try:
             yield Together(reporter, logger) if log else reporter
         except RunInterrupted as stop:
-            reporter.message(_interrupted(command, stop))
+            reporter.last_word(_interrupted(command, stop))
             raise typer.Exit(INTERRUPTED) from None
         finally:
             logger.close()
