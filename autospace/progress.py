@@ -54,6 +54,35 @@ class Event:
         return {}
 
 
+@dataclass(frozen=True)
+class Outcome(Event):
+    """What a whole run measured, for tools that log it; observers of parts do not receive it.
+
+    Attributes:
+        folder: of the run.
+        last: the number of the last part.
+        values: by name.
+    """
+
+    folder: Path
+    last: int
+    values: Mapping[str, float]
+
+    @property
+    def run(self) -> Path:
+        """The folder of the run."""
+        return self.folder
+
+    @property
+    def step(self) -> int:
+        """The number of the last part."""
+        return self.last
+
+    def numbers(self) -> Mapping[str, float]:
+        """The values."""
+        return self.values
+
+
 class Observer(Protocol):
     """Receives the reports of a run. Any method may raise to stop the run."""
 

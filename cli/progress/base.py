@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from autospace.cli.output import complaint, message
 from autospace.cli.progress.parts import Parts
-from autospace.progress import duration
+from autospace.progress import Outcome, duration
 
 SECONDS_BETWEEN_LINES: Final = 10.0
 SECONDS_BETWEEN_EVENTS: Final = 1.0
@@ -104,7 +104,9 @@ class Reporter:
         self.show_tick(self.phases[phase])
 
     def event(self, event: Any) -> None:
-        """A part of the run is complete: what `parts` adds."""
+        """A part of the run is complete: what `parts` adds. The summary shows the outcome."""
+        if isinstance(event, Outcome):
+            return
         self.parts.add(event)
         self.show_part(event)
 

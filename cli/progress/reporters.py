@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -156,6 +157,11 @@ def running(
             raise typer.Exit(INTERRUPTED) from None
         finally:
             logger.close()
+
+
+def finished(resume: Path | None, result: str) -> bool:
+    """Whether a run to be resumed has its result already, so that its numbers were logged."""
+    return resume is not None and (resume / result).is_file()
 
 
 def _interrupted(command: str, stop: "RunInterrupted") -> str:
