@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -55,7 +56,7 @@ def test_training_logs_its_test_accuracy_once(
     options = ("--data", IMAGES, "--epochs", 2, "--batch", 16, "--out", "t")
     _run("train", "reference@digits", *options)
     result = json.loads(Path("t/result.json").read_text())
-    expected = [(2, pytest.approx(result["test_accuracy"]))]
+    expected: list[Any] = [(2, pytest.approx(result["test_accuracy"]))]
     assert _points("t", "accuracy/test") == expected
     assert len(_points("t", "loss/train")) == 2
     _run("train", "--resume", "t")
@@ -74,4 +75,5 @@ def test_a_comparison_logs_its_verdict(tmp_path: Path, monkeypatch: pytest.Monke
         ("difference high", 100 * high),
         ("decided", {"a": 1, "b": -1, "none": 0}[result["pairs"][0]["verdict"]]),
     ):
-        assert _points("c", name) == [(4, pytest.approx(value, abs=1e-4))]
+        point: list[Any] = [(4, pytest.approx(value, abs=1e-4))]
+        assert _points("c", name) == point

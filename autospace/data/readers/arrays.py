@@ -60,7 +60,7 @@ def _images(where: str, array: np.ndarray) -> np.ndarray:
     # Compared so that NaN fails as well.
     if array.size and not array.min() >= 0:
         kind = "floats" if array.dtype.kind == "f" else "whole numbers"
-        allowed = "0 to 1, or whole numbers or floats from 0 to 255 or more"
+        allowed = "0 to 1, 0 to 255, or whole numbers from 0"
         raise DataError(
             f"{where}: {kind} from {array.min():g} to {array.max():g}; allowed: {allowed}"
         )
