@@ -44,6 +44,7 @@ from autospace.spaces.space import Architecture, Space
 
 if TYPE_CHECKING:
     from autospace.comparison.document import ComparisonDocument
+    from autospace.evolution.forecast import Planned
     from autospace.searchers.folder import SearchResult
     from autospace.training.folder import TrainingResult
 
@@ -195,6 +196,55 @@ def evolve(
     with _running(folder, "run", observer, isinstance(value, Skeleton)) as listener:
         own = Passed(passed, value if isinstance(value, Skeleton) else None)
         return Evolved(folder.path, learn(folder, listener, device, workers, own))
+
+
+@checked
+def plan(
+    data: "Data | None" = None,
+    *,
+    preset: str | None = None,
+    config: Place | None = None,
+    skeleton: Skeleton | Mapping[str, Any] | str | None = None,
+    settings: Settings | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    workers: int | None = 1,
+    observer: Observer | None = None,
+) -> "Planned":
+    """What `evolve` would do with these arguments, and how long it would take; writes nothing.
+
+    Args:
+        data: See `evolve`, as all other arguments.
+        preset: Likewise.
+        config: Likewise.
+        skeleton: Likewise.
+        settings: Likewise.
+        seed: Likewise.
+        device: Likewise.
+        workers: Likewise.
+        observer: Receives what was read.
+
+    Returns:
+        The plan: `lines` for a person, `record` for a program.
+
+    Raises:
+        AutospaceError: What was asked for cannot be; the message says what is allowed.
+    """
+    from tempfile import TemporaryDirectory
+
+    from autospace.evolution.folder import RunFolder
+    from autospace.evolution.learn import Passed, plan_run
+
+    source, passed = data_of(data)
+    value = skeleton_of(skeleton)
+    own = value if isinstance(value, Skeleton) else None
+    name = PYTHON if own is not None else value
+    given = (settings or {}, source, present(skeleton=name, seed=seed, device=device))
+    chosen = evolve_config(preset, config, given)
+    with TemporaryDirectory() as place:
+        folder = RunFolder.create(Path(place) / "run", chosen)
+        listener = observer or Silent()
+        return plan_run(folder, listener, device, workers, Passed(passed, own))
 
 
 @checked

@@ -19,6 +19,16 @@ def no_message(text: str) -> None:
     """Reports to nobody."""
 
 
+def duration(seconds: float) -> str:
+    """Seconds as a person writes them."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
 @dataclass(frozen=True)
 class Event:
     """A part of a run that is complete and saved; each kind of run has its own.
@@ -42,6 +52,35 @@ class Event:
     def numbers(self) -> Mapping[str, float]:
         """What the part measured, by names that a plot can have; empty if it measured nothing."""
         return {}
+
+
+@dataclass(frozen=True)
+class Outcome(Event):
+    """What a whole run measured, for tools that log it; observers of parts do not receive it.
+
+    Attributes:
+        folder: of the run.
+        last: the number of the last part.
+        values: by name.
+    """
+
+    folder: Path
+    last: int
+    values: Mapping[str, float]
+
+    @property
+    def run(self) -> Path:
+        """The folder of the run."""
+        return self.folder
+
+    @property
+    def step(self) -> int:
+        """The number of the last part."""
+        return self.last
+
+    def numbers(self) -> Mapping[str, float]:
+        """The values."""
+        return self.values
 
 
 class Observer(Protocol):

@@ -28,7 +28,7 @@ from autospace.data.examples import DataSet
 from autospace.data.images import Images
 from autospace.data.settings import PYTHON
 from autospace.data.splits import few_measured
-from autospace.data.summary import record
+from autospace.data.summary import record, warnings_of
 from autospace.evaluators.evaluate import (
     EvaluateMany,
     EvaluationCache,
@@ -144,6 +144,7 @@ def compare(
         RunError: likewise, or another process is working on the comparison.
     """
     with folder.locked():
+        folder.check_unchanged()
         try:
             config = folder.config
             loaded = folder.spaces() or [
@@ -318,7 +319,8 @@ def notes_on(
 def _on_the_images(prepared: PreparedComparison) -> tuple[str, ...]:
     if isinstance(prepared.basis, Table) or prepared.config.evaluator.method in SCORES_ONLY:
         return ()  # no errors are measured
-    return few_measured("errors were measured", len(prepared.basis.measured))
+    few = few_measured("errors were measured", len(prepared.basis.measured))
+    return (*few, *warnings_of(prepared.basis.data))
 
 
 def _on_the_method(prepared: PreparedComparison) -> Iterator[str]:

@@ -210,6 +210,25 @@ class ComparisonDocument(Document):
         return round(100 * value, DIGITS - 2) if self.unit == "share" else value
 
 
+def numbers_of(found: ComparisonDocument) -> dict[str, float]:
+    """The verdicts as numbers with the names of curves; none if the spaces cannot be compared.
+
+    `decided` is 1 if the first space is better, -1 if the other one is, and 0 without a verdict.
+    With more than two spaces, the names end in the number of the other one.
+    """
+    numbers: dict[str, float] = {}
+    for pair in found.pairs:
+        end = f"/{pair.b}" if len(found.pairs) > 1 else ""
+        low, high = map(found.shown, pair.interval)
+        numbers |= {
+            f"difference{end}": found.shown(pair.difference),
+            f"difference low{end}": low,
+            f"difference high{end}": high,
+            f"decided{end}": {"a": 1.0, "b": -1.0, "none": 0.0}[pair.verdict],
+        }
+    return numbers
+
+
 def read_comparison(path: Path) -> ComparisonDocument:
     """The comparison in a file.
 

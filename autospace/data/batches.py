@@ -201,6 +201,11 @@ class Batches:
         """Batches per epoch, at least 1; a last partial batch is left out."""
         return len(self._labels) // self._size
 
+    @property
+    def images(self) -> int:
+        """Number of all images."""
+        return len(self._labels)
+
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The batch of one step: equal arguments give equal batches, in any order of calls.
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 
@@ -17,6 +18,8 @@ _DARK = 16
 _MANY = 0.05
 _MOST = 3
 _CHUNK = 4096
+MOST_COMPARED: Final = 10_000
+"""Images that are compared with each other; of larger data sets it is about so many."""
 
 
 def doubts(classes: Sequence[str], train: Examples, test: Examples) -> tuple[str, ...]:
@@ -30,15 +33,44 @@ def doubts(classes: Sequence[str], train: Examples, test: Examples) -> tuple[str
     Returns:
         A remark each on images without contrast, blank images, classes that hold the same images,
         and test images that are training images, too; none for most data sets.
+
+    Of more than `MOST_COMPARED` images, those are compared whose pixels have certain sums: equal
+    images are in this sample together or not at all.
     """
     low, high = _ranges(train, test)
     if len(low) == 0:
         return ()
-    marks = [_marks(split) for split in (train, test)]
-    if len(set(marks[0] + marks[1])) == 1:
+    parts, sums = _compared(train, test)
+    marks = [_marks(split) for split in parts]
+    if len(set(marks[0] + marks[1])) == 1 and len(sums.unique()) == 1:
         return (f"all {len(low)} images are equal: there is nothing to learn",)
-    return (*_without_contrast(low, high), *_same_classes(classes, train, marks[0]),
-            *_seen_before(*marks))  # fmt: skip
+    found = (*_same_classes(classes, parts[0], marks[0]), *_seen_before(*marks))
+    looked = sum(map(len, parts))
+    sample = f" (of {looked} images that were compared)" if looked < len(low) else ""
+    return (*_without_contrast(low, high), *(f"{each}{sample}" for each in found))
+
+
+def _compared(*splits: Examples) -> tuple[list[Examples], torch.Tensor]:
+    """The images of each split that are compared, and the sums of the pixels of all images."""
+    count = sum(map(len, splits))
+    sums = [_sums(split) for split in splits]
+    if count <= MOST_COMPARED:
+        return list(splits), torch.cat(sums)
+    every = -(-count // MOST_COMPARED)
+    # That of the first image, so that the sample is never empty. Of images that all have one sum,
+    # the first ones are taken.
+    kept = torch.cat(sums)[0] % every
+    chosen = [(each % every == kept).nonzero().flatten()[:MOST_COMPARED] for each in sums]
+    parts = [split.take(index) for split, index in zip(splits, chosen, strict=True)]
+    return parts, torch.cat(sums)
+
+
+def _sums(split: Examples) -> torch.Tensor:
+    chunks = [
+        split.images[start : start + _CHUNK].flatten(1).sum(1, dtype=torch.int64)
+        for start in range(0, len(split), _CHUNK)
+    ]
+    return torch.cat(chunks) if chunks else torch.zeros(0, dtype=torch.int64)
 
 
 def _without_contrast(low: torch.Tensor, high: torch.Tensor) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ from autospace.data.errors import printable
 from autospace.data.examples import DataSet, Size
 
 MOST_CLASSES: Final = 20
+FEW_OF_A_CLASS: Final = 20
+"""Training images of a class; with fewer, a network learns them by heart and nothing else."""
 _ENDS = 5
 _MOST_SIZES = 3
 
@@ -26,6 +28,25 @@ def lines_of(data: DataSet) -> tuple[str, ...]:
     splits = f"{train:,} training and {test:,} test images"
     first = f"{data.name}: {splits}, {len(data.classes)} classes, {width}x{height} pixels, {kind}"
     return (first, _class_line(data), *_size_line(data, (width, height)), *data.notes)
+
+
+def warnings_of(data: DataSet) -> tuple[str, ...]:
+    """What makes it hopeless to learn from these images.
+
+    Args:
+        data: What was read.
+
+    Returns:
+        A line on classes with fewer than `FEW_OF_A_CLASS` training images; none if there are none.
+    """
+    counts = list(zip(data.reading.train, data.classes, strict=True))
+    few = [count for count, _ in counts if count < FEW_OF_A_CLASS]
+    if not few:
+        return ()
+    least, name = min(counts)
+    have = "class has" if len(few) == 1 else "classes have"
+    problem = f"{len(few)} of {len(counts)} {have} fewer than {FEW_OF_A_CLASS} training images"
+    return (f"{problem} (class {printable(name)} has {least}), too few to learn from",)
 
 
 def _class_line(data: DataSet) -> str:
@@ -91,5 +112,6 @@ def record(data: DataSet) -> dict[str, Any]:
             for each in data.reading.skipped
         ],
         "notes": list(data.notes),
+        "warnings": list(warnings_of(data)),
         "lines": list(lines_of(data)),
     }

@@ -18,9 +18,10 @@ from autospace.evolution.population import (
 from autospace.evolution.settings import Config
 from autospace.runs.errors import FORCE, CheckpointError, RunError
 from autospace.runs.files import is_sealed, sealed, unlike_sealed, write_atomically
-from autospace.runs.folder import CHECKPOINT, EVENTS, Folder
+from autospace.runs.folder import CHECKPOINT, EVENTS, Document, Folder
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES, Family, family_of
+from autospace.spaces.checks import MAX_COUNT
 from autospace.spaces.errors import SpaceError, located, shown
 from autospace.spaces.files.codec import origin_out, read, to_json
 from autospace.spaces.files.document import OriginDocument, with_cell
@@ -28,12 +29,14 @@ from autospace.spaces.files.library import load
 from autospace.spaces.files.reading import parse_json, read_text, validated
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Origin, Space
+from autospace.spaces.text import json_text
 
 FORMAT = "autospace.state"
 VERSION = 2
 _Count = Annotated[int, Field(ge=0)]
 # Far from where squares and sums overflow.
 _Number = Annotated[float, Field(ge=-1e100, le=1e100)]
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Document(BaseModel):
@@ -273,11 +276,69 @@ def _round_in(record: _Round) -> Round:
     return Round(record.round, record.phase, layers)
 
 
+class ReferenceDocument(Document):
+    """`reference.json`: how good the trained reference network is, which fitness is relative to.
+
+    Attributes:
+        accuracy: on validation images, which trained no reference; a share.
+        interval: its 95 % interval.
+        images: how many were measured.
+        chance: the accuracy of always naming the most common class of these images.
+    """
+
+    format: Literal["autospace.reference"] = "autospace.reference"
+    version: Literal[1] = 1
+    accuracy: _Share
+    interval: Annotated[list[_Share], Field(min_length=2, max_length=2)]
+    images: Annotated[int, Field(ge=1, le=MAX_COUNT)]
+    chance: _Share
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether the accuracy is not above chance by more than its sampling error."""
+        return self.interval[0] <= self.chance
+
+    @property
+    def described(self) -> str:
+        """The accuracy in less than 80 columns."""
+        low, high = (f"{100 * end:.1f}" for end in self.interval)
+        return (
+            f"validation accuracy {self.accuracy:.1%} ({low} to {high}) on {self.images:,} "
+            f"images, chance {self.chance:.1%}"
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A line, if fitness against this reference means nothing."""
+        if not self.at_chance:
+            return ()
+        return (
+            f"the reference network learned nothing that shows ({self.described}), so fitness "
+            "against it means nothing; more images or more warm_up.steps may help",
+        )
+
+
 SPACE: Final = "space.json"
+REFERENCE: Final = "reference.json"
 REPORT: Final = "report.html"
 STATE: Final = "state.json"
 SKELETON: Final = "skeleton.json"
 __all__ = ["REPORT", "SPACE", "RunError", "RunFolder"]
+
+
+def read_reference(run: Path) -> ReferenceDocument | None:
+    """How good the reference of a run is; None if its file is not there.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    path = run / REFERENCE
+    if not path.is_file():
+        return None
+    try:
+        return validated(ReferenceDocument, parse_json(read_text(path)))
+    except SpaceError as error:
+        raise CheckpointError(f"{path}: damaged: {error}") from None
 
 
 class RunFolder(Folder[Config]):
@@ -285,7 +346,7 @@ class RunFolder(Folder[Config]):
 
     command = "evolve"
     settings = Config
-    results = (REPORT, SPACE)
+    results = (REPORT, REFERENCE, SPACE)
     harmless = Folder.harmless | {"evolution.generations"}
 
     def settle(self, skeleton: Skeleton, data_digest: str) -> None:
@@ -374,6 +435,10 @@ class RunFolder(Folder[Config]):
                 problem = str(error).partition(": ")[2]
                 raise CheckpointError(f"{path}: round {index}: {problem}; {needed}") from None
         return tuple(found)
+
+    def save_reference(self, found: ReferenceDocument) -> None:
+        """Writes how good the reference is."""
+        write_atomically(self.path / REFERENCE, json_text(found.model_dump(mode="json")))
 
     def save_space(self, space: Space) -> Path:
         """Writes the learned space; with it, the run is finished, and needs no weights."""

@@ -25,12 +25,13 @@ from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
 from autospace.data.settings import PYTHON
 from autospace.data.splits import divide, few_measured
-from autospace.data.summary import lines_of, record
-from autospace.evolution.folder import RunError, RunFolder, event_out
+from autospace.data.summary import lines_of, record, warnings_of
+from autospace.evolution.folder import ReferenceDocument, RunError, RunFolder, event_out
+from autospace.evolution.forecast import Planned, RunWork, forecast
 from autospace.evolution.loop import evolve, learned_space, new_archive, repeat_of, start
 from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan, references_on
 from autospace.evolution.population import EvolutionState
-from autospace.evolution.reference import new_reference, warm_up
+from autospace.evolution.reference import WEIGHTS, measured, new_reference, warm_up
 from autospace.evolution.settings import Config
 from autospace.latency.budget import LatencyBudget, keep_table, latency_budget, limit_table
 from autospace.networks.fused import described
@@ -113,6 +114,11 @@ class PreparedRun:
         """Remarks on how far the result can be trusted; the space keeps them."""
         return few_measured("fitness is measured", len(self.fitness))
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Why the run is hopeless, as far as the images show; the space keeps them, too."""
+        return warnings_of(self.data)
+
 
 @dataclass(frozen=True)
 class Passed:
@@ -168,7 +174,14 @@ def prepare(
     # Last, so that what is wrong stands alone.
     for note in (*lines_of(data), *prepared.notes):
         observer.message(note)
+    warn(observer, prepared.warnings)
     return prepared
+
+
+def warn(observer: Observer, problems: Sequence[str]) -> None:
+    """Says what makes a run hopeless."""
+    for problem in problems:
+        observer.message(f"warning: {problem}")
 
 
 def _named_skeleton(config: Config, folder: RunFolder) -> Skeleton:
@@ -221,6 +234,7 @@ def learn(
     with folder.locked():
         if folder.finished:
             return folder.load_space()
+        _check_resumed(folder)
         try:
             prepared = prepare(folder.config, folder, observer, device, passed)
         except Exception:
@@ -237,15 +251,75 @@ def learn(
         latency = prepared.latency
         table = None if latency is None else latency.prediction.table
         keep_table(table, folder.checkpoint / LATENCY_TABLE)
+        count = _worker_count(prepared, observer, workers)
         with (
             threads(thread_count(folder.config.threads, prepared.skeleton.resolution)),
-            _pool(prepared, folder, observer, workers) as pool,
+            _pool(prepared, folder, count) as pool,
         ):
             try:
                 return _learned(prepared, state, folder, observer, pool)
             except WorkerLostError as error:
                 problem = f"{folder.path}: {error}; nothing is lost"
                 raise RunError(f"{problem}; resume with fewer workers") from None
+
+
+def _check_resumed(folder: RunFolder) -> None:
+    """Refuses a run that cannot be resumed, before its images are read.
+
+    Raises:
+        RunError: a setting or version has changed.
+        CheckpointError: its state is damaged.
+    """
+    folder.check_unchanged()
+    skeleton = folder.skeleton
+    if skeleton is None:
+        return
+    config = folder.config
+    plan = make_plan(config, skeleton, references_on(skeleton, config.cells), ())
+    state = folder.load_state(skeleton, plan.operators.family.kind)
+    if state is not None:
+        _check_phases(plan, state, folder)
+
+
+def plan_run(
+    folder: RunFolder,
+    observer: Observer,
+    device: str | None = None,
+    workers: int | None = 1,
+    passed: Passed = NOTHING_PASSED,
+) -> Planned:
+    """The plan of a run that is not begun: what would be done, and how long it would take.
+
+    Args:
+        folder: where the run would be.
+        observer: receives what was read.
+        device: see `learn`, as all other arguments.
+        workers: likewise.
+        passed: likewise.
+
+    Raises:
+        DataError, SpaceError, BudgetError, ConfigError, RunError: the configuration cannot be
+            carried out.
+    """
+    prepared = prepare(folder.config, folder, observer, device, passed)
+    return _planned(prepared, _worker_count(prepared, observer, workers), _batches(prepared))
+
+
+def _planned(
+    prepared: PreparedRun, workers: int, batches: tuple[Batches, Batches, Batches]
+) -> Planned:
+    training, validation, images = batches
+    work = RunWork(
+        config=prepared.config,
+        plan=prepared.plan,
+        execution=prepared.execution,
+        training=training,
+        validation=validation,
+        images=images,
+        workers=workers,
+        scoring_threads=_scoring_threads(prepared),
+    )
+    return Planned(record(prepared.data), work, forecast(work))
 
 
 def _check_phases(plan: Plan, state: EvolutionState, folder: RunFolder) -> None:
@@ -286,8 +360,12 @@ def _learned(
     observer: Observer,
     pool: Pool,
 ) -> Space:
-    training, validation, images = _batches(prepared)
+    training, validation, images = batches = _batches(prepared)
+    if not (folder.checkpoint / WEIGHTS).exists():
+        for line in _planned(prepared, pool.count, batches).lines:
+            observer.message(line)
     network = _warmed_up(prepared, images, folder, observer)
+    reference = _measured(prepared, network, folder, observer)
     kept = KeptWeights() if prepared.config.scoring.weights == "kept" else None
     setting = ScoringContext(
         freeze(network),
@@ -308,7 +386,7 @@ def _learned(
         state,
         name=f"learned@{prepared.skeleton.name}"[:MAX_NAME],
         budget=prepared.budget,
-        provenance=_provenance(prepared, state),
+        provenance=_provenance(prepared, state, reference.warnings),
     )
     folder.save_space(space)
     return space
@@ -360,20 +438,32 @@ def _scorer(prepared: PreparedRun, setting: ScoringContext, pool: Pool) -> Score
     return SharedScorer(scorer, skeleton, _reference_cells(prepared))
 
 
-def _pool(
-    prepared: PreparedRun, folder: RunFolder, observer: Observer, workers: int | None
-) -> AbstractContextManager[Pool]:
+def _measured(
+    prepared: PreparedRun, network: Network, folder: RunFolder, observer: Observer
+) -> ReferenceDocument:
+    """The accuracy of the reference, which a resumed run measures again: it is quickly done."""
+    norm, device = Normaliser.from_examples(prepared.weights), prepared.execution.device
+    found = measured(network, prepared.fitness, norm, prepared.config.seed, device)
+    folder.save_reference(found)
+    observer.message(f"reference: {found.described}")
+    warn(observer, found.warnings)
+    return found
+
+
+def _worker_count(prepared: PreparedRun, observer: Observer, workers: int | None) -> int:
     scoring, each = prepared.config.scoring, _scoring_threads(prepared)
     if scoring.method not in INDEPENDENT or prepared.execution.device.type != "cpu":
-        workers = 1
-    elif workers is None:
-        candidates = prepared.plan.candidates
-        workers = fitting_count(
-            prepared.skeleton, candidates, scoring.batch, each, observer.message
-        )
-    errors = (SpaceError,)
+        return 1
+    if workers is not None:
+        return workers
+    candidates = prepared.plan.candidates
+    return fitting_count(prepared.skeleton, candidates, scoring.batch, each, observer.message)
+
+
+def _pool(prepared: PreparedRun, folder: RunFolder, count: int) -> AbstractContextManager[Pool]:
+    each = _scoring_threads(prepared)
     place = folder.checkpoint / POOL
-    return open_pool(workers, place, thread_count=each, errors=errors, ahead=True)
+    return open_pool(count, place, thread_count=each, errors=(SpaceError,), ahead=True)
 
 
 def _scoring_threads(prepared: PreparedRun) -> int:
@@ -432,7 +522,10 @@ UNUSED: Final = (
 """Settings that are not part of how a space came about if they have these values."""
 
 
-def _provenance(prepared: PreparedRun, state: EvolutionState) -> dict[str, Any]:
+def _provenance(
+    prepared: PreparedRun, state: EvolutionState, warnings: Sequence[str]
+) -> dict[str, Any]:
+    notes = [*prepared.notes, *prepared.warnings, *warnings]
     stop, quality = prepared.plan.stop(state), state.archive and state.archive.predictor.quality
     config = prepared.config.model_dump(mode="json")
     for section, name, value in UNUSED:
@@ -465,5 +558,5 @@ def _provenance(prepared: PreparedRun, state: EvolutionState) -> dict[str, Any]:
         **({"latency": latency.described} if latency else {}),
         **({"evolution": stop} if stop else {}),
         **({"predictor": quality._asdict()} if quality else {}),
-        **({"notes": list(prepared.notes)} if prepared.notes else {}),
+        **({"notes": notes} if notes else {}),
     }

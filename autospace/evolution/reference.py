@@ -4,11 +4,16 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import torch
 
 from autospace.compute.execution import PLAIN, Execution
-from autospace.data.batches import BatchSource
+from autospace.data.batches import Batches, BatchSource, Normaliser
+from autospace.data.examples import Examples
+from autospace.data.images import MEASURED_AT_ONCE
+from autospace.data.splits import limit_indices
+from autospace.evolution.folder import ReferenceDocument
 from autospace.evolution.settings import WarmUpConfig
 from autospace.networks.network import Network, placed
 from autospace.progress import Tick
@@ -17,7 +22,7 @@ from autospace.runs.state import load_sealed, save_sealed
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.skeleton import Skeleton
-from autospace.training.short import Recipe, make_optimizer, train
+from autospace.training.short import Recipe, make_optimizer, measure, train
 
 WEIGHTS = "reference.safetensors"
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
@@ -74,6 +79,37 @@ def warm_up(
         after_step=after_step,
         execution=execution,
     )
+
+
+MOST_MEASURED: Final = 5000
+"""Images that the reference is measured on: its accuracy is then known to 1.4 points."""
+
+
+def measured(
+    network: Network, images: Examples, normaliser: Normaliser, seed: int, device: torch.device
+) -> ReferenceDocument:
+    """The accuracy of the trained reference network.
+
+    Args:
+        network: left in evaluation mode.
+        images: that did not train it; at most `MOST_MEASURED` of them are used.
+        normaliser: of the images that did.
+        seed: chooses the images.
+        device: of the network.
+    """
+    chosen = images.take(limit_indices(images.labels, max(MOST_MEASURED, _classes(images)), seed))
+    batches = Batches(chosen, MEASURED_AT_ONCE, 0, device, normaliser)
+    found = measure(network, batches.evaluation_batches())
+    return ReferenceDocument(
+        accuracy=round(found.accuracy, 6),
+        interval=[round(end, 6) for end in found.interval],
+        images=found.images,
+        chance=round(int(torch.bincount(chosen.labels).max()) / len(chosen), 6),
+    )
+
+
+def _classes(images: Examples) -> int:
+    return int(images.labels.max()) + 1
 
 
 def _check_finite(loss: torch.Tensor, done: int, options: WarmUpConfig) -> None:

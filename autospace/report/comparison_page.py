@@ -1,6 +1,6 @@
 """The report on a comparison: the verdict first, then the evidence for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from autospace.charts.figure import with_minus
@@ -173,8 +173,13 @@ def _architectures(digits: str) -> Number:
     return Number(size_text(int(digits)), float(min(int(digits), 10**300)))
 
 
-def comparison_page(found: ComparisonDocument) -> str:
-    """The text of the report on a comparison; equal comparisons give equal bytes."""
+def comparison_page(found: ComparisonDocument, images: Sequence[str] = ()) -> str:
+    """The text of the report on a comparison; equal comparisons give equal bytes.
+
+    Args:
+        found: the comparison.
+        images: lines that say what was read of the images.
+    """
     sections = [_notes(found)] if found.notes else []
     if any(each.errors for each in found.spaces):
         both = map(figure, (figures.best_figure(found), figures.scatter_figure(found)))
@@ -189,6 +194,8 @@ def comparison_page(found: ComparisonDocument) -> str:
     sections.append(spaces_section(found))
     if any(each.networks for each in found.spaces):
         sections.append(networks_section(found))
+    if images:
+        sections.append(PageSection("images", "The images", (part("ul", tuple(images)),)))
     sections += [_method(found), _again(found), _words(found)]
     return page(_hero(found), sections, Pictures())
 

@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from autospace.charts.figure import with_minus
-from autospace.evolution.folder import RunFolder, cells_of_event
+from autospace.evolution.folder import (
+    ReferenceDocument,
+    RunFolder,
+    cells_of_event,
+    read_reference,
+)
 from autospace.evolution.plan import is_dense
 from autospace.evolution.population import EvolutionState, Member, Round
 from autospace.evolution.settings import Config
 from autospace.runs.errors import CheckpointError
 from autospace.runs.folder import EVENTS
+from autospace.runs.images import image_lines
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
 from autospace.spaces.cells.family import check_kind
 from autospace.spaces.cells.notation import edge_notation
@@ -46,6 +52,7 @@ class RunRecord:
         space: the learned space; None before the end of the run.
         log: by round, the facts that the event log adds to the state's history.
         images: what was read of the images, in lines.
+        reference: how good the reference network is; None before its training has ended.
     """
 
     config: Config
@@ -54,6 +61,7 @@ class RunRecord:
     space: Space | None
     log: Mapping[int, Logged] = field(default_factory=dict)
     images: tuple[str, ...] = ()
+    reference: ReferenceDocument | None = None
 
     @property
     def shapes(self) -> tuple[LayerShape, ...]:
@@ -111,7 +119,8 @@ def read_run(path: Path) -> RunRecord:
         check_kind("dense", "reports of runs")
     state = folder.load_state(skeleton) if skeleton is not None else None
     log = _log(path / EVENTS, skeleton) if skeleton is not None else {}
-    return RunRecord(folder.config, skeleton, state, space, log, folder.data_lines())
+    config, images = folder.config, image_lines(path)
+    return RunRecord(config, skeleton, state, space, log, images, read_reference(path))
 
 
 def _log(path: Path, skeleton: Skeleton) -> dict[int, Logged]:

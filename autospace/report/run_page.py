@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from autospace.data.settings import PYTHON
+from autospace.evolution.folder import ReferenceDocument
 from autospace.evolution.settings import Config
 from autospace.report import cell_sections
 from autospace.report import fitness_figures as course
@@ -231,6 +232,8 @@ def run_page(record: RunRecord) -> str:
         sections.append(effort_section(record))
     if record.images:
         sections.append(PageSection("images", "The images", (part("ul", record.images),)))
+    if record.reference is not None:
+        sections.append(_reference(record.reference))
     sections += [_budget(record), _again(record), _words()]
     return page(_hero(record), sections, pictures)
 
@@ -251,6 +254,8 @@ def _hero(record: RunRecord) -> Hero:
     if record.state is not None:
         facts.append(("cells scored", f"{record.state.evaluations:,}"))
         facts.append(("rounds", f"{record.state.round}"))
+    if record.reference is not None:
+        facts.append(("accuracy of the reference", f"{record.reference.accuracy:.1%}"))
     facts += _time(record)
     facts.append(("seed", f"{record.config.seed}"))
     if space is not None:
@@ -320,6 +325,15 @@ def _shared(record: RunRecord) -> list[PageSection]:
         content.append(part("p", told, "note"))
     tables = part("details", "The numbers", operations_table(depths), traits_table(depths))
     return [PageSection("shared", "Operations of the cells", (*content, figure(drawn, tables)))]
+
+
+def _reference(found: ReferenceDocument) -> PageSection:
+    told = (
+        "Fitness is relative to the reference network, so it says something only if that network "
+        f"learned something. After its training it had a {found.described}."
+    )
+    warnings = (part("p", f"Warning: {each}.", "note") for each in found.warnings)
+    return PageSection("reference", "The reference network", (*warnings, part("p", told)))
 
 
 def _front(record: RunRecord) -> PageSection:

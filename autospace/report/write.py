@@ -14,6 +14,7 @@ from autospace.report.run_page import run_page
 from autospace.runs.errors import RunError
 from autospace.runs.files import write_atomically
 from autospace.runs.folder import CONFIG, command_of
+from autospace.runs.images import image_lines
 
 REPORT: Final = "report.html"
 COMPARISON: Final = "comparison.json"
@@ -27,7 +28,9 @@ def report_text(path: Path) -> str:
         ConfigError, CheckpointError, SpaceError: a file in it is damaged.
     """
     found = read_any(path)
-    return comparison_page(found) if isinstance(found, ComparisonDocument) else run_page(found)
+    if isinstance(found, ComparisonDocument):
+        return comparison_page(found, image_lines(path))
+    return run_page(found)
 
 
 def read_any(path: Path) -> RunRecord | ComparisonDocument:

@@ -234,15 +234,6 @@ class Folder(Generic[Settings]):
         """Writes what was read of the images, for people and programs; the run does not need it."""
         write_atomically(self.path / DATA, json_text(record))
 
-    def data_lines(self) -> tuple[str, ...]:
-        """The lines that say what was read; none if their file is not there or damaged."""
-        try:
-            found = parse_json(read_text(self.path / DATA))
-        except (SpaceError, ValueError, OSError):
-            return ()
-        lines = found.get("lines") if isinstance(found, dict) else None
-        return tuple(map(str, lines)) if isinstance(lines, list) else ()
-
     def append_event(self, event: Mapping[str, Any], *, durable: bool = False) -> None:
         """Adds a line to the event log; a durable one outlasts a power cut."""
         append_line(self.path / EVENTS, _line(event), durable=durable)
@@ -281,7 +272,7 @@ class Folder(Generic[Settings]):
         for name, text in files.items():
             if not (begun and (self.path / name).is_file()):
                 write_atomically(self.path / name, text)
-        self._check_unchanged(begun)
+        self.check_unchanged(complete=True)
         if begun:
             self._check_digest(data_digest)
         else:
@@ -310,18 +301,18 @@ class Folder(Generic[Settings]):
         }
         write_atomically(self.checkpoint / BEGAN, sealed(json_text(record)))
 
-    def _check_unchanged(self, begun: bool) -> None:
-        """Compares settings, versions and files with those of the start of the run.
+    def check_unchanged(self, *, complete: bool = False) -> None:
+        """Compares settings, versions and files with those of the start of the run, if it began.
 
         Args:
-            begun: whether all files have been written; else only what was given.
+            complete: whether files may not be missing; the start of a resumed run restores some.
 
         Raises:
             RunError: something has changed that would mix two runs in one result.
             CheckpointError: the record of the start is damaged.
         """
-        path = self.checkpoint / BEGAN
-        if not begun and not path.is_file():
+        path, begun = self.checkpoint / BEGAN, (self.checkpoint / DIGEST).is_file()
+        if self.replacing or not (begun or path.is_file()):
             return
         try:
             text = read_text(path)
@@ -332,17 +323,19 @@ class Folder(Generic[Settings]):
             self._check_settings(then["settings"])
             names = then["files"] if begun else {f"{CHECKPOINT}/{GIVEN}"} & {*then["files"]}
             for name in names:
-                if not (self.path / name).is_file() or (
-                    _sha256(self.path / name) != then["files"][name]
-                ):
-                    place = self.path / visible(name[:60])
-                    problem = "is not the file with which this run began; put it back"
-                    raise RunError(f"{place}: {problem}, or start again with {FORCE}")
+                self._check_file(name, then["files"][name], complete)
         except SpaceError as error:
             problem = f"damaged: {error.problem}; start again with {FORCE}"
             raise CheckpointError(f"{path}: {problem}") from None
         except (TypeError, LookupError, AttributeError):
             raise CheckpointError(f"{path}: damaged; start again with {FORCE}") from None
+
+    def _check_file(self, name: str, digest: str, complete: bool) -> None:
+        path = self.path / name
+        if (_sha256(path) != digest) if path.is_file() else complete:
+            problem = "is not the file with which this run began; put it back"
+            place = self.path / visible(name[:60])
+            raise RunError(f"{place}: {problem}, or start again with {FORCE}")
 
     def _check_versions(self, then: Mapping[str, Any]) -> None:
         for name, now in _versions().items():

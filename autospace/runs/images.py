@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from autospace.runs.errors import ConfigError, RunError
-from autospace.runs.folder import CONFIG
+from autospace.runs.folder import CONFIG, DATA
 from autospace.runs.settings import read_config
+from autospace.spaces.errors import SpaceError
+from autospace.spaces.files.reading import parse_json, read_text
 
 OWN: Final = ("limit", "validation", "crop", "flip", "cutout")
 """Settings of images that a run chooses for its own work; the others say what the images are."""
@@ -34,6 +36,26 @@ def images_of_runs(sources: Sequence[str | Path]) -> tuple[dict[str, Any], str]:
             problem = f"{first} was made with {one}, {other} with {two} or at another size"
             raise ConfigError(f"data: {problem}; name the images with --data (data= in Python)")
     return found[first], str(first)
+
+
+def images_read(run: str | Path) -> dict[str, Any] | None:
+    """What a run read of its images, see `autospace.data.summary.record`; None if it kept none.
+
+    It is for people and programs, and the run does not need it: a damaged file counts as none.
+    """
+    try:
+        found = parse_json(read_text(Path(run) / DATA))
+    except (SpaceError, ValueError, OSError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def image_lines(run: str | Path) -> tuple[str, ...]:
+    """The lines that say what a run read, and warnings; none if it kept none."""
+    found = images_read(run) or {}
+    groups = [found.get(name) for name in ("lines", "warnings")]
+    lines, warnings = (group if isinstance(group, list) else [] for group in groups)
+    return (*map(str, lines), *(f"warning: {each}" for each in warnings))
 
 
 def _run_of(source: str | Path) -> Path | None:

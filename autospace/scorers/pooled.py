@@ -273,6 +273,12 @@ def _sparing(report: Report) -> Tick:
     return tick
 
 
+def process_bytes(skeleton: Skeleton, batch: int) -> int:
+    """Memory of a process that trains the largest cell of a skeleton on batches of a size."""
+    width = max(shape.in_channels * shape.resolution**2 for shape in skeleton.shapes)
+    return PROCESS_BYTES + 4 * batch * width * WIDEST_EXPANSION * KEPT_TENSORS
+
+
 def fitting_count(
     skeleton: Skeleton, candidates: int, batch: int, threads: int, on_message: Message
 ) -> int:
@@ -285,10 +291,8 @@ def fitting_count(
         threads: number of threads of each process.
         on_message: receives a message if memory limits the number.
     """
-    width = max(shape.in_channels * shape.resolution**2 for shape in skeleton.shapes)
-    cell = 4 * batch * width * WIDEST_EXPANSION * KEPT_TENSORS
     left = available_memory() * (SPARED - 1) // SPARED
-    by_memory = left // (PROCESS_BYTES + cell)
+    by_memory = left // process_bytes(skeleton, batch)
     wanted = max(1, min(cores() // threads, candidates * len(skeleton.shapes)))
     count = max(1, min(wanted, by_memory))
     if count < wanted:

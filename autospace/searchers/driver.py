@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from autospace.compute.device import memory_mb, resolve_device
 from autospace.data.examples import DataSet
@@ -80,15 +80,19 @@ def make_method(problem: SearchProblem) -> SearchMethod:
         SearchError: there is no such method.
         ConfigError: the method does not have an option, or does not accept its value.
     """
-    name = problem.config.method
+    options = method_options(problem.config)
+    return METHODS[problem.config.method](problem, options)
+
+
+def method_options(config: SearchConfig) -> Any:
+    """The options of the method that the settings name; see `make_method` for the errors."""
+    name = config.method
     if name not in METHODS:
         raise SearchError(f"method {shown(name)}: unknown; {offered(name, CATALOGUE)}")
-    kind = METHODS[name]
     try:
-        options = make_settings(kind.options_type, problem.config.options)
+        return make_settings(METHODS[name].options_type, config.options)
     except ConfigError as error:
         raise ConfigError(f"options.{error}") from None
-    return kind(problem, options)
 
 
 LATENCY_TABLE = "latency.json"
@@ -187,7 +191,9 @@ def run_search(
     with folder.locked():
         if folder.finished:
             return folder.load_result()
+        folder.check_unchanged()
         try:
+            method_options(folder.config)  # a mistake shows before images are read
             table = limit_table(
                 folder.config.budget.latency_table, folder.checkpoint / LATENCY_TABLE
             )

@@ -188,6 +188,25 @@ class Measured:
     loss: float
     images: int
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the accuracy."""
+        return accuracy_interval(self.accuracy, self.images)
+
+
+def accuracy_interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % Wilson score interval of an accuracy that was measured on a number of images.
+
+    It says how far the accuracy on all images of this kind may be from that on these images; the
+    chance of another training is not in it.
+    """
+    if not count:
+        return 0.0, 1.0
+    from scipy.stats import binomtest  # takes a second to load
+
+    found = binomtest(round(share * count), count).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
+
 
 @torch.no_grad()
 def measure(network: nn.Module, batches: Iterable[Batch], task: Task = CLASSIFICATION) -> Measured:

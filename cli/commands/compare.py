@@ -10,6 +10,7 @@ from autospace.cli.options import (
     Device,
     EvaluationWorkers,
     Format,
+    Log,
     Number,
     Progress,
     Replace,
@@ -100,6 +101,7 @@ def compare(
     force: Replace = False,
     format_: Format = "table",
     progress: Progress = "auto",
+    log: Log = None,
 ) -> None:
     """Compare spaces by the networks drawn from them.
 
@@ -125,23 +127,34 @@ def compare(
         }
     )
     others = (spaces, options, settings, out, force)
-    check_resumed(resume, others, "--device, --workers, --format and --progress")
+    check_resumed(resume, others, "--device, --workers, --format, --log and --progress")
     where = {"device": device, "workers": workers, "out": out, "force": force, "resume": resume}
-    _run(progress, settings or [], options, format_, spaces=spaces or (), **where)
+    _run(progress, settings or [], options, (format_, log or []), spaces=spaces or (), **where)
 
 
 def _run(
-    progress: str, settings: list[str], options: dict[str, Any], format_: str, **arguments: Any
+    progress: str,
+    settings: list[str],
+    options: dict[str, Any],
+    shown: tuple[str, list[str]],
+    **arguments: Any,
 ) -> None:
     from autospace import api
     from autospace.cli.display.comparison_table import print_comparison
-    from autospace.cli.progress.reporters import running
+    from autospace.cli.progress.reporters import finished, running
+    from autospace.comparison.document import numbers_of
     from autospace.comparison.folder import RESULT
+    from autospace.progress import Outcome
     from autospace.runs.settings import merged, parse_settings
 
+    format_, log = shown
     chosen = merged(parse_settings(settings), options)
-    with running(progress, "compare") as observer:
+    done = finished(arguments["resume"], RESULT)
+    with running(progress, "compare", log=log) as observer:
         found = api.compare(settings=chosen, observer=observer, **arguments)
+        if not done:
+            comparison = found.comparison
+            observer.event(Outcome(0.0, found.folder, comparison.samples, numbers_of(comparison)))
     result = found.folder / RESULT
     if format_ == "json":
         data(result.read_text("utf-8"))

@@ -1,11 +1,12 @@
 """`autospace data`: what is read of a source of images, before anything is trained on it."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from autospace.cli.options import Format, Overwrite
+from autospace.cli.options import Format, Overwrite, Progress
 from autospace.cli.output import InputError, check_new, json_data, message
 from autospace.cli.output import data as to_stdout
 
@@ -50,23 +51,30 @@ def data(
     sheet: Sheet = None,
     format_: Format = "table",
     force: Overwrite = False,
+    progress: Progress = "auto",
 ) -> None:
     """Show what is read of a source of images.
 
     That is its classes, their numbers of images, the sizes, and what is skipped and why. The same
     lines begin every run. A contact sheet shows some images of every class.
     """
+    from autospace.cli.progress.reporters import check_progress, reporting
     from autospace.data.load import load_data
-    from autospace.data.summary import lines_of, record
+    from autospace.data.summary import lines_of, record, warnings_of
 
+    check_progress(progress)
     if sheet is not None:
         _check_sheet(sheet, force=force)
     options: dict[str, Any] = {"resolution": resolution, "limit": limit, "seed": seed}
-    found = load_data(source, aspect=aspect, ground=ground, **options)
+    with reporting(progress, "data") as observer:
+        tick = partial(observer.tick, "data")
+        found = load_data(source, aspect=aspect, ground=ground, tick=tick, **options)
     if format_ == "json":
         json_data(record(found))
     else:
         to_stdout("\n".join(lines_of(found)))
+    for problem in warnings_of(found):
+        message(f"warning: {problem}")
     if sheet is not None:
         _write_sheet(found, sheet)
 

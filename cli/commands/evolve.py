@@ -78,6 +78,9 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option(help="TOML file of settings; autospace init writes one.", show_default="none"),
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Read the images, show the plan, and write nothing.")
+]
 
 
 def evolve(
@@ -106,6 +109,7 @@ def evolve(
     progress: Progress = "auto",
     log: Log = None,
     format_: Format = "table",
+    dry_run: DryRun = False,
 ) -> None:
     """Learn a search space.
 
@@ -129,8 +133,11 @@ def evolve(
     )
     others = (options, preset, config, settings, out, force)
     check_resumed(resume, others, "--device, --workers, --format, --log and --progress")
-    where = {"device": device, "out": out, "force": force, "resume": resume}
-    more = {"preset": preset, "config": config, "workers": workers}
+    more = {"preset": preset, "config": config, "workers": workers, "device": device}
+    if dry_run:
+        _plan(progress, settings or [], options, format_, resume=resume, **more)
+        return
+    where = {"out": out, "force": force, "resume": resume}
     _run(progress, settings or [], options, (format_, log or []), **more, **where)
 
 
@@ -152,6 +159,33 @@ def _run(
     with running(progress, "evolve", Rounds(), log) as observer:
         found = api.evolve(settings=chosen, observer=observer, **arguments)
     print_evolve_outcome(found.folder, found.space, format_)
+
+
+def _plan(
+    progress: str,
+    settings: list[str],
+    options: dict[str, Any],
+    format_: str,
+    *,
+    resume: Path | None,
+    **arguments: Any,
+) -> None:
+    from autospace import api
+    from autospace.cli.output import data, json_data
+    from autospace.cli.progress.parts import Rounds
+    from autospace.cli.progress.reporters import running
+    from autospace.runs.settings import merged, parse_settings
+
+    if resume is not None:
+        problem = "the plan of a run that has begun; allowed: without --resume"
+        raise InputError(f"--dry-run: {problem}")
+    chosen = merged(parse_settings(settings), options)
+    with running(progress, "evolve", Rounds()) as observer:
+        found = api.plan(settings=chosen, observer=observer, **arguments)
+    if format_ == "json":
+        json_data(found.record)
+    else:
+        data("\n".join(found.lines))
 
 
 def _sizes(

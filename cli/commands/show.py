@@ -10,6 +10,7 @@ from autospace.cli.options import Format, OneArchitecture, Overwrite, SpaceSourc
 from autospace.cli.output import InputError, json_data, message, write_new
 
 if TYPE_CHECKING:
+    from autospace.evolution.folder import ReferenceDocument
     from autospace.spaces import Architecture, Candidate, Layer, Space
 
 
@@ -163,13 +164,29 @@ def _show_network(shown: _Shown, output: _Output) -> None:
         from autospace.cli.display.summary import architecture_record, space_record
 
         if isinstance(value, Space):
-            json_data(space_record(value))
+            found = _reference(shown)
+            more = {"reference_network": found.model_dump()} if found else {}
+            json_data({**space_record(value), **more})
         else:
             json_data(architecture_record(value, shown.name))
     else:
         from autospace.cli.display.tables import print_architecture, print_space
 
         if isinstance(value, Space):
-            print_space(value, shown.command[-1])
+            found = _reference(shown)
+            remarks = (f"reference: {found.described}", *found.warnings) if found else ()
+            print_space(value, shown.command[-1], remarks)
         else:
             print_architecture(value, shown.name, shown.command, shown.space)
+
+
+def _reference(shown: _Shown) -> "ReferenceDocument | None":
+    """How good the reference network is, if the space is that of a run."""
+    path = Path(shown.command[-1])
+    if not path.exists():
+        return None
+    from autospace.evolution.folder import SPACE, read_reference
+
+    if path.is_file() and path.name != SPACE:
+        return None
+    return read_reference(path if path.is_dir() else path.parent)

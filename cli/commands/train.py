@@ -124,12 +124,19 @@ def _run(
 ) -> "Trained":
     from autospace import api
     from autospace.cli.progress.parts import Epochs
-    from autospace.cli.progress.reporters import running
+    from autospace.cli.progress.reporters import finished, running
+    from autospace.progress import Outcome
     from autospace.runs.settings import merged, parse_settings
+    from autospace.training.folder import RESULT
 
     chosen = merged(parse_settings(settings), options)
+    done = finished(arguments["resume"], RESULT)
     with running(progress, "train", Epochs(), log) as observer:
-        return api.train(settings=chosen, observer=observer, **arguments)
+        found = api.train(settings=chosen, observer=observer, **arguments)
+        if not done:
+            values = {"accuracy/test": found.accuracy, "loss/test": found.result.test_loss}
+            observer.event(Outcome(0.0, found.folder, found.result.epochs, values))
+    return found
 
 
 def _write_onnx(found: "Trained") -> None:

@@ -10,7 +10,7 @@ from autospace.cli.display.drawing import curve
 from autospace.cli.display.lines import commands, quoted, sentence
 from autospace.cli.display.summary import space_record
 from autospace.cli.output import data, json_data
-from autospace.runs.images import images_of_runs
+from autospace.runs.images import images_of_runs, images_read
 from autospace.spaces.cells.family import notation
 from autospace.spaces.text import human, visible
 
@@ -30,7 +30,10 @@ def print_evolve_outcome(run: Path, space: "Space", format_: str = "table") -> N
 
 def evolve_record(run: Path, space: "Space") -> dict[str, Any]:
     """The summary as plain values."""
+    from autospace.evolution.folder import read_reference
+
     name, best = _best(space) or (None, None)
+    reference = read_reference(run)
     return {
         "run": str(run),
         "space": str(run / "space.json"),
@@ -47,13 +50,17 @@ def evolve_record(run: Path, space: "Space") -> dict[str, Any]:
             "origin": best.origin.kind,
         },
         "notes": _notes(space),
+        "reference_network": None if reference is None else reference.model_dump(),
         "data": images_of_runs([run])[0] or None,
+        "images": images_read(run),
         "next": [command for command, _ in _after_evolve(run, space.kind)],
     }
 
 
 def evolve_outcome(run: Path, space: "Space") -> list[str]:
     """The lines of the summary."""
+    from autospace.evolution.folder import read_reference
+
     counts = [len(layer.candidates) for layer in space.layers]
     span = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     madds, beating = space.madds, sum(map(beats_hand_made, space.layers))
@@ -67,6 +74,9 @@ def evolve_outcome(run: Path, space: "Space") -> list[str]:
             "hand-made cell."
         ),
     ]
+    reference = read_reference(run)
+    if reference is not None:
+        lines += sentence(f"Reference network: {reference.described}.")
     for note in _notes(space):
         lines += sentence(f"Note: {note}.", "  ")
     found = _best(space)
@@ -248,27 +258,16 @@ def print_train_outcome(
         data("\n".join(train_outcome(run, result, sys.stdout.encoding, onnx=onnx)))
 
 
-def accuracy_interval(share: float, count: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of an accuracy that was measured on a number of images.
-
-    It says how far the accuracy on all images of this kind may be from that on these images; the
-    chance of another training is not in it.
-    """
-    if not count:
-        return 0.0, 1.0
-    from scipy.stats import binomtest  # takes a second to load
-
-    found = binomtest(round(share * count), count).proportion_ci(0.95, method="wilson")
-    return float(found.low), float(found.high)
-
-
 def train_record(run: Path, result: "TrainingResult", *, onnx: bool) -> dict[str, Any]:
     """What `result.json` holds, the interval of the accuracy, and the next commands."""
+    from autospace.training.short import accuracy_interval
+
     low, high = accuracy_interval(result.test_accuracy, result.data.test)
     return {
         "run": str(run),
         "weights": str(run / "model.safetensors"),
         **result.model_dump(mode="json"),
+        "images": images_read(run),
         "test_accuracy_interval": [round(low, 6), round(high, 6)],
         "next": [command for command, _ in _after_train(run, onnx=onnx)],
     }
@@ -278,6 +277,8 @@ def train_outcome(
     run: Path, result: "TrainingResult", encoding: str | None = None, *, onnx: bool = True
 ) -> list[str]:
     """The lines of the summary."""
+    from autospace.training.short import accuracy_interval
+
     images, epochs = result.data, result.epochs
     held = f", {images.validation:,} held out for validation" if images.validation else ""
     low, high = accuracy_interval(result.test_accuracy, images.test)

@@ -115,12 +115,13 @@ BOX_CHARACTERS = "[─│┌┐└┘┬┴▼]+"
 SVG_TOO = " [--svg FILE]"
 
 
-def print_space(space: Space, source: str) -> None:
-    """A header, one row per layer, and what to do next."""
+def print_space(space: Space, source: str, remarks: Sequence[str] = ()) -> None:
+    """A header with remarks on the run, one row per layer, and what to do next."""
     head = (
         f"{extent(space)} on the skeleton {space.skeleton.name}",
         f"MAdds {span(space.madds)}, params {span(space.params)}",
         *_reference_line(space),
+        *remarks,
     )
     columns = table("layer", "shape", ">cells", "best", ">fitness", ">MAdds", "")
     several = len(set(space.reference.values())) > 1 and terminal_width() >= ROOMY

@@ -9,8 +9,9 @@ from functools import partial
 from types import FrameType
 from typing import Any, Final, Literal
 
-from autospace.cli.output import message
-from autospace.cli.progress.parts import Parts, duration
+from autospace.cli.output import complaint, message
+from autospace.cli.progress.parts import Parts
+from autospace.progress import Outcome, duration
 
 SECONDS_BETWEEN_LINES: Final = 10.0
 SECONDS_BETWEEN_EVENTS: Final = 1.0
@@ -46,6 +47,7 @@ PHASES: Final[Mapping[str, Mapping[str, Phase]]] = {
         "warm-up": Phase("training the reference"),
         "score": Phase("scoring", lines="never", events="never"),
     },
+    "data": {"data": Phase("reading images", lines="seconds")},
     "train": {
         "data": Phase("reading images", lines="seconds"),
         "train": Phase("training", lines="seconds", left=True, events="never", last=True),
@@ -79,6 +81,10 @@ class Reporter:
         """A remark for the user."""
         message(text)
 
+    def last_word(self, text: str) -> None:
+        """What is left of a run that was stopped; `--quiet` does not hide it."""
+        complaint(text)
+
     def tick(self, phase: str, done: int, total: int) -> None:
         """Work done within a phase.
 
@@ -98,7 +104,9 @@ class Reporter:
         self.show_tick(self.phases[phase])
 
     def event(self, event: Any) -> None:
-        """A part of the run is complete: what `parts` adds."""
+        """A part of the run is complete: what `parts` adds. The summary shows the outcome."""
+        if isinstance(event, Outcome):
+            return
         self.parts.add(event)
         self.show_part(event)
 

@@ -11,8 +11,9 @@ from rich.text import Text
 
 from autospace.cli.display.drawing import curve
 from autospace.cli.progress.base import Reporter
-from autospace.cli.progress.parts import Epochs, Parts, Rounds, duration
+from autospace.cli.progress.parts import Epochs, Parts, Rounds
 from autospace.compute.machine import peak_memory
+from autospace.progress import duration
 from autospace.spaces.text import visible
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class LiveReporter(Reporter):
     def message(self, text: str) -> None:
         """A remark for the user, above the display."""
         self._console.print(Text(visible(text)))
+
+    def last_word(self, text: str) -> None:
+        """What is left of a run that was stopped, above the display."""
+        self.message(text)
 
     def close(self) -> None:
         """Leaves the last picture on the terminal."""

@@ -3,6 +3,8 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from autospace.progress import duration
+
 if TYPE_CHECKING:
     from autospace.evolution.learn import RoundEvent
     from autospace.training.full import EpochEvent
@@ -131,16 +133,6 @@ class Epochs(Parts):
             return None
         last = self.all[-1]
         return f"epoch {min(last.epoch.epoch + 1, last.epochs)} of {last.epochs}", share
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person writes them."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def _times(seconds: float, left: float | None) -> str:

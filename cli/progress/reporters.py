@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -83,6 +84,10 @@ class JsonReporter(Reporter):
         """A remark for the user."""
         self._emit({"event": "message", "text": text})
 
+    def last_word(self, text: str) -> None:
+        """What is left of a run that was stopped."""
+        self.message(text)
+
     def show_tick(self, phase: Phase) -> None:
         """What is done, and the seconds left where events come about every second."""
         name, done, total = self.now
@@ -148,10 +153,15 @@ def running(
         try:
             yield Together(reporter, logger) if log else reporter
         except RunInterrupted as stop:
-            reporter.message(_interrupted(command, stop))
+            reporter.last_word(_interrupted(command, stop))
             raise typer.Exit(INTERRUPTED) from None
         finally:
             logger.close()
+
+
+def finished(resume: Path | None, result: str) -> bool:
+    """Whether a run to be resumed has its result already, so that its numbers were logged."""
+    return resume is not None and (resume / result).is_file()
 
 
 def _interrupted(command: str, stop: "RunInterrupted") -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autospace.cli.display.outcomes import accuracy_interval
+from autospace.training.short import accuracy_interval
 
 
 def test_a_published_value() -> None:

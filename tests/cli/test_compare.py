@@ -63,6 +63,27 @@ def test_a_comparison_leaves_its_result_and_a_report(compare: Callable[..., Ran]
     assert re.search(r"^evaluating networks: (\d) of \1$", ran.err, re.MULTILINE)
 
 
+def test_what_was_read_is_in_the_report_and_changed_settings_are_refused_first(
+    compare: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ("--data", "synthetic:classes=3,train=30,test=40")
+    assert compare("one.json", "two.json", *SHORT, *few, "--out", "out").code == 0
+    page = Path("out/report.html").read_text()
+    assert "classes (training+test): gratings-0 10+" in page
+    warning = "3 of 3 classes have fewer than 20 training images"
+    assert page.count(warning) >= 2
+    assert any(
+        warning in each for each in json.loads(Path("out/comparison.json").read_text())["notes"]
+    )
+    Path("out/comparison.json").unlink()
+    config = Path("out/config.toml")
+    config.write_text(config.read_text().replace("steps = 2", "steps = 3"))
+    monkeypatch.setattr("autospace.comparison.compare.prepare", None)
+    ran = compare("--resume", "out")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "evaluator.steps" in ran.err
+
+
 def test_a_comparison_by_a_table_trains_nothing(compare: Callable[..., Ran]) -> None:
     Path("mine.json").write_text(json.dumps(document()))
     Path("space.json").write_text(to_json(SPACE))

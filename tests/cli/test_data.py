@@ -45,6 +45,25 @@ def test_what_is_read_is_shown(run: Run, pets: Path) -> None:
     ]
 
 
+def test_progress_is_shown_on_request_and_never_in_the_result(run: Run, pets: Path) -> None:
+    plain = run("data", f"folder:{pets}", "--progress", "none")
+    shown = run("data", f"folder:{pets}", "--progress", "json")
+    assert shown.out == plain.out
+    events = [json.loads(line) for line in shown.err.splitlines() if line.startswith("{")]
+    # One after the other: the ten training and the six test images.
+    assert events[-1] == {"event": "data", "done": 6, "total": 6}
+    wrong = run("data", f"folder:{pets}", "--progress", "bars")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+
+
+def test_what_cannot_be_learned_from_is_said(run: Run, pets: Path) -> None:
+    ran = run("data", f"folder:{pets}")
+    few = "2 of 2 classes have fewer than 20 training images (class <b>dog has 5)"
+    assert ran.err == f"warning: {few}, too few to learn from\n"
+    found = json.loads(run("data", f"folder:{pets}", "--format", "json").out)
+    assert found["warnings"] == [f"{few}, too few to learn from"]
+
+
 def test_programs_get_json(run: Run, pets: Path) -> None:
     ran = run("data", f"folder:{pets}", "--resolution", "4", "--aspect", "pad", "--format", "json")
     found = json.loads(ran.out)

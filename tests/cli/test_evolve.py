@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -30,6 +31,11 @@ READ = (
     "synthetic:gratings: 60 training and 12 test images, 3 classes, 8x8 pixels, grey\n"
     "classes (training+test): gratings-0 20+4, gratings-1 20+4, gratings-2 20+4\n"
 )
+
+
+def _without_plan(text: str) -> str:
+    """The text without the plan, which holds times, and what the reference is worth."""
+    return re.sub(r"(?m)^(plan: |reference: |warning: the reference network).*\n", "", text)
 
 
 @pytest.fixture
@@ -81,7 +87,7 @@ def test_a_space_is_learned_and_the_outcome_told(
     evolve: Callable[..., Ran], tiny: list[object], tmp_path: Path
 ) -> None:
     ran = evolve(*tiny, "--out", "run", "--progress", "none")
-    assert (ran.code, ran.err) == (0, f"{READ}{FEW}\n")
+    assert (ran.code, _without_plan(ran.err)) == (0, f"{READ}{FEW}\n")
     assert f"Note: {FEW}." in " ".join(ran.out.split())
     assert max(map(len, ran.out.splitlines())) <= 80
     space = load(tmp_path / "work" / "run")
@@ -117,6 +123,49 @@ def test_what_works_on_a_run_has_its_images(
     assert f"those of a run are used, {images}" in compared.err
     elsewhere = run("search", "a run/space.json", "--data", "digits", "--method", "x", *short)
     assert "are used" not in elsewhere.err
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(
+    evolve: Callable[..., Ran], tiny: list[object], tmp_path: Path
+) -> None:
+    ran = evolve(*tiny, "--dry-run", "--progress", "none")
+    assert (ran.code, ran.err) == (0, f"{READ}{FEW}\n")
+    assert [line.partition(":")[0] for line in ran.out.splitlines()] == ["plan"] * 4
+    assert max(map(len, ran.out.splitlines())) <= 80
+    record = json.loads(evolve(*tiny, "--dry-run", "--format", "json", "--out", "run").out)
+    assert (record["rounds"], record["cells"], record["warnings"]) == (8, 32, [])
+    assert [each["train"] for each in record["images"]["classes"]] == [20, 20, 20]
+    assert _files(tmp_path / "work") == set()
+    refused = evolve("--resume", "run", "--dry-run")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "--dry-run" in refused.err
+    wrong = evolve(*tiny, "--dry-run", "--data", "folder:/no/such")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+
+
+def test_the_worth_of_the_reference_is_shown_by_all_that_read_the_run(
+    evolve: Callable[..., Ran], run: Run, tiny: list[object], tmp_path: Path
+) -> None:
+    ran = evolve(*tiny, "--out", "run", "--progress", "none", "--format", "json")
+    found = json.loads(ran.out)
+    kept = json.loads((tmp_path / "work/run/reference.json").read_text())
+    assert found["reference_network"] == kept
+    assert found["images"] == json.loads((tmp_path / "work/run/data.json").read_text())
+    share = f"{kept['accuracy']:.1%}"
+    assert f"reference: validation accuracy {share}" in ran.err
+    for source in ("run", "run/space.json"):
+        assert f"reference: validation accuracy {share}" in run("show", source).out
+        shown = json.loads(run("show", source, "--format", "json").out)
+        assert shown["reference_network"] == kept
+    assert run("report", "run").code == 0
+    page = (tmp_path / "work/run/report.html").read_text()
+    assert f"validation accuracy {share}" in page
+    built_in = json.loads(run("show", "mbconv@digits", "--format", "json").out)
+    assert "reference_network" not in built_in
+    (tmp_path / "work/run/reference.json").write_text("{}")
+    broken = run("show", "run")
+    assert (broken.code, broken.err.count("\n")) == (2, 1)
+    assert "reference.json" in broken.err
 
 
 def test_a_run_and_its_report_keep_what_was_read(
@@ -312,7 +361,7 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
             ran = evolve(*tiny, "--out", name, "--progress", "none")
         assert (ran.code, ran.out) == (130, "")
         quoted = f"'{name}'" if " " in name else name
-        assert ran.err == (
+        assert _without_plan(ran.err) == (
             f"{READ}{FEW}\n"
             "stopping after this step; press Ctrl-C again to stop at once\n"
             f"interrupted; nothing is lost: autospace evolve --resume {quoted}\n"
@@ -329,6 +378,42 @@ def _interrupting(wanted: str) -> Callable[..., None]:
             signal.raise_signal(signal.SIGINT)
 
     return show_tick
+
+
+def test_quiet_does_not_hide_how_to_go_on(
+    evolve: Callable[..., Ran], tiny: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reporter, "show_tick", _interrupting("warm-up"))
+    ran = evolve(*tiny, "--out", "run", "-q")
+    line = "interrupted; nothing is lost: autospace evolve --resume run\n"
+    assert (ran.code, ran.err) == (130, line)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ("candidates = 2", "candidates = 3", "evolution.candidates"),
+        ("steps = 5", "steps = 6", "warm_up.steps"),
+        ("generations = 3", "generations = 1", "evolution.generations"),
+    ],
+)
+def test_changed_settings_are_refused_before_images_are_read(
+    evolve: Callable[..., Ran],
+    tiny: list[object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    old: str,
+    new: str,
+    name: str,
+) -> None:
+    assert evolve(*tiny, "--out", "run", "--progress", "none").code == 0
+    (tmp_path / "work/run/space.json").unlink()
+    config = tmp_path / "work/run/config.toml"
+    config.write_text(config.read_text().replace(old, new))
+    monkeypatch.setattr("autospace.evolution.learn.load_data", None)
+    ran = evolve("--resume", "run", "--progress", "none")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert name in ran.err
 
 
 def test_ctrl_c_before_a_forced_run_begins_leaves_the_earlier_one(
@@ -361,7 +446,8 @@ def test_a_real_ctrl_c_in_a_real_process(tiny: list[object], tmp_path: Path, run
             if events[-1].get("round") == 4:
                 process.send_signal(signal.SIGINT)
     assert process.returncode == 130
-    assert [each["text"] for each in events if each["event"] == "message"] == [
+    said = "".join(f"{each['text']}\n" for each in events if each["event"] == "message")
+    assert _without_plan(said).splitlines() == [
         *READ.splitlines(),
         FEW,
         "stopping after this step; press Ctrl-C again to stop at once",

@@ -14,7 +14,7 @@ from autospace.cli.output import InputError
 from autospace.cli.progress import base
 from autospace.cli.progress.base import Reporter
 from autospace.cli.progress.live import LiveReporter
-from autospace.cli.progress.parts import Parts, Rounds, duration
+from autospace.cli.progress.parts import Parts, Rounds
 from autospace.cli.progress.reporters import (
     KINDS,
     JsonReporter,
@@ -25,6 +25,7 @@ from autospace.cli.progress.reporters import (
 from autospace.evolution.learn import RoundEvent
 from autospace.evolution.loop import evolve
 from autospace.evolution.population import Drawn, EvolutionState
+from autospace.progress import duration
 from autospace.spaces import LayerSpec
 from tests.tiny import SKELETON, ClosedForm, plan
 

@@ -137,6 +137,29 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert not out.exists()
 
 
+def test_mistakes_show_before_images_are_read(
+    run: Run, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    assert run("search", space, "--method", "random-ws", *SMALL, "--out", out).code == 0
+    (out / "result.json").unlink()
+    config = out / "config.toml"
+    config.write_text(config.read_text().replace("finalists = 3", "finalists = 2"))
+    monkeypatch.setattr("autospace.searchers.driver.load_images", None)
+    ran = run("search", "--resume", out)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "finalists" in ran.err
+    other = tmp_path / "other"
+    for method, options, problem in (
+        ("spoz", (), "spos"),
+        ("evolution", ("--set", "options.age=3"), "options.age"),
+    ):
+        ran = run("search", space, "--method", method, *SMALL, *options, "--out", other)
+        assert (ran.code, ran.err.count("\n")) == (2, 1)
+        assert problem in ran.err
+        assert not other.exists()
+
+
 def test_what_is_missing_is_named(run: Run, space: Path, tmp_path: Path) -> None:
     assert "data: name the images" in run("search", space, "--out", tmp_path / "run").err
     assert "SPACE" in run("search", *SMALL, "--out", tmp_path / "run").err

@@ -316,6 +316,28 @@ def test_a_finished_training_says_so_and_stays_as_it_is(
     assert {**after, lock: 0} == {**before, lock: 0}
 
 
+def test_changed_settings_are_refused_before_images_are_read(
+    train: Train, tiny: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train(*tiny, "--out", "net", "--progress", "none").code == 0
+    folder = tmp_path / "work/net"
+    (folder / "result.json").unlink()
+    config = folder / "config.toml"
+    config.write_text(config.read_text().replace("epochs = 3", "epochs = 4"))
+    monkeypatch.setattr("autospace.training.full.load_data", None)
+    ran = train("--resume", "net")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "training.epochs" in ran.err
+
+
+def test_the_record_of_what_was_read_is_in_the_json(
+    train: Train, tiny: list[object], tmp_path: Path
+) -> None:
+    found = json.loads(train(*tiny, "--out", "net", "--format", "json").out)
+    assert found["images"] == json.loads((tmp_path / "work/net/data.json").read_text())
+    assert [each["train"] for each in found["images"]["classes"]] == [20, 20, 20]
+
+
 def _interrupting(wanted: str, step: int) -> Callable[..., None]:
     def show_tick(self: Reporter, _: Phase) -> None:
         phase, done, _total = self.now

@@ -67,6 +67,34 @@ def test_every_form_gives_the_same_pixels(form: str) -> None:
     assert len(found.test) == 6
 
 
+@pytest.mark.parametrize("kind", ["int64", "int32", "uint16", "int16", "float32", "float64"])
+def test_values_up_to_255_are_bytes_in_any_type(kind: str) -> None:
+    wide = PIXELS.astype(kind)
+    several = Pairs([(x, int(y)) for x, y in zip(wide, LABELS, strict=True)])
+    for given in ((wide, LABELS), (torch.from_numpy(wide), LABELS), several):
+        found = images(given, TEST)
+        assert np.array_equal(found.train.images.numpy(), PIXELS)
+    assert found.notes == (
+        ("pixels have values from 0 to 255, rounded",) if kind.startswith("float") else ()
+    )
+
+
+def test_more_bits_lose_their_lower_ones_alike_in_both_splits() -> None:
+    # 12 bits in all: the upper 8 of 12 are a sixteenth.
+    deep = PIXELS.astype(np.uint16) * 16 + 7
+    found = images((deep, LABELS), (deep[:6] // 2, LABELS[:6]))
+    assert np.array_equal(found.train.images.numpy(), PIXELS)
+    assert np.array_equal(found.test.images.numpy(), (deep[:6] // 2) >> 4)
+    high = int(deep.max())
+    assert found.notes == (f"pixels have values from 3 to {high:,}, divided by 16",)
+
+
+def test_a_dark_image_of_a_dataset_is_scaled_as_the_others() -> None:
+    items = [(np.full((1, 4, 4), value), label) for value, label in ((1.0, 0), (200.0, 1)) * 3]
+    found = images(Pairs(items), Pairs(items[:2]))
+    assert found.train.images[:2, 0, 0, 0].tolist() == [1, 200]
+
+
 def test_bfloat16_and_grey_images_are_taken() -> None:
     grey = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]] * 4).bfloat16()
     found = images((grey, [0, 1, 0, 1]), (grey, [0, 1, 0, 1]))
@@ -112,8 +140,10 @@ REFUSED: list[tuple[Any, str]] = [
     (PIXELS, r"train images: have no labels; allowed: a tuple \(images, labels\)"),
     ((PIXELS[:, :2], LABELS), r"shape \[30, 2, 8, 8\]; .*with 1 or 3 channels"),
     ((PIXELS[0, 0], LABELS), r"shape \[8, 8\]"),
-    ((PIXELS.astype(np.int64), LABELS), "type int64; allowed: uint8 or floats"),
-    ((PIXELS / 1.0, LABELS), "floats from 0 to 255; allowed: 0 to 1"),
+    ((PIXELS.astype(np.complex64), LABELS), "type complex64; allowed: uint8, whole"),
+    ((PIXELS.astype(np.int64) - 300, LABELS), "whole numbers from -300 to -45; allowed: 0 to 1"),
+    ((PIXELS / 100.0, LABELS), r"floats from 0 to 2.\d*; allowed: 0 to 1"),
+    ((PIXELS * 300.0, LABELS), r"floats from 0 to 76\d*; allowed: 0 to 1"),
     ((PIXELS / 255 * np.nan, LABELS), "floats from nan to nan; allowed: 0 to 1"),
     ((PIXELS, LABELS / 1.0), r"labels are float64 \[30\]; allowed: whole numbers \[N\]"),
     ((PIXELS, ["a"] * 30), r"labels are <U1 \[30\]; allowed: whole numbers"),

@@ -1,6 +1,10 @@
 """Images that were read, and are probably not what was meant; and how it is told what was read."""
 
+import hashlib
 import json
+import re
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,10 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.data.doubts import doubts
+from autospace.data.doubts import MOST_COMPARED, doubts
 from autospace.data.examples import DataSet, Examples, Reading, Size, make_data_set
 from autospace.data.load import load_data
-from autospace.data.summary import lines_of, record
+from autospace.data.summary import lines_of, record, warnings_of
 
 LABELS = torch.arange(40) % 2
 
@@ -68,6 +72,64 @@ def test_test_images_that_were_seen() -> None:
     assert told(images, test) == ("7 of 40 test images are training images, too",)
     test[1:7] = noise(4)[1:7]
     assert told(images, test) == ()
+
+
+@pytest.mark.parametrize("equal", [False, True])
+def test_of_many_images_a_bounded_number_is_compared(
+    monkeypatch: pytest.MonkeyPatch, equal: bool
+) -> None:
+    hashed = []
+
+    def counting(data: bytes, digest_size: int) -> Any:
+        hashed.append(1)
+        return hashlib.blake2b(data, digest_size=digest_size)
+
+    monkeypatch.setattr("autospace.data.doubts.hashlib", SimpleNamespace(blake2b=counting))
+    count = 60_000
+    images = torch.full((count, 1, 6, 6), 128, dtype=torch.uint8) if equal else noise(1, count)
+    labels = torch.arange(count) % 2
+    test = images[: count // 6].clone()
+    found = doubts(("a", "b"), Examples(images, labels), Examples(test, labels[: len(test)]))
+    # Twice as many where the first of both splits are taken; by chance a few more or less.
+    assert len(hashed) <= 2.1 * MOST_COMPARED if equal else len(hashed) <= 1.1 * MOST_COMPARED
+    if equal:
+        assert found == ("all 70000 images are equal: there is nothing to learn",)
+    else:
+        # All test images are training images, and so are all of the sample.
+        (line,) = found
+        seen, compared = re.findall(r"(\d+) of (\d+) test images are", line)[0]
+        assert seen == compared
+        assert int(seen) == pytest.approx(len(test) / 7, rel=0.15)
+        assert "images that were compared)" in line
+
+
+def test_classes_that_are_equal_are_found_in_large_data_too() -> None:
+    images = noise(1, 15_000).repeat_interleave(2, 0)
+    labels = torch.arange(30_000) % 2
+    found = doubts(("a", "b"), Examples(images, labels), Examples(noise(2), LABELS))
+    assert found[0].startswith("classes a, b hold the same images (of ")
+
+
+def test_too_few_images_of_a_class_are_a_warning() -> None:
+    assert warnings_of(many(2)) == (
+        "2 of 2 classes have fewer than 20 training images (class c000 has 3), too few to learn "
+        "from",
+    )
+    assert record(many(2))["warnings"] == list(warnings_of(many(2)))
+    assert warnings_of(load_data("digits")) == ()
+
+
+@given(st.lists(st.integers(1, 60), min_size=2, max_size=30))
+def test_warned_of_are_the_classes_below_twenty(counts: list[int]) -> None:
+    names = tuple(f"c{index:03}" for index in range(len(counts)))
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    split = Examples(noise(0, len(labels)), labels)
+    found = warnings_of(make_data_set("x", names, split, split))
+    few = [each for each in counts if each < 20]
+    assert len(found) == (1 if few else 0)
+    if few:
+        assert found[0].startswith(f"{len(few)} of {len(counts)} class")
+        assert f" has {min(few)})" in found[0]
 
 
 @given(st.integers(1, 30), st.integers(0, 255), st.integers(0, 255))

@@ -88,6 +88,7 @@ def test_the_uninterrupted_run_is_as_long_as_the_kills_assume(whole: Whole) -> N
     assert set(whole.files) == {
         "config.toml",
         "data.json",
+        "reference.json",
         "space.json",
         "checkpoint/began.json",
         "checkpoint/data.sha256",

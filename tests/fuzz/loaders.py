@@ -38,6 +38,7 @@ from autospace.networks.weights import load_weights, save_weights
 from autospace.report.record import read_run
 from autospace.runs.errors import CheckpointError
 from autospace.runs.folder import Document, Folder
+from autospace.runs.images import image_lines
 from autospace.runs.settings import make_settings, read_config, to_toml
 from autospace.runs.state import Stateful, restore_from, save_state
 from autospace.searchers.folder import RankedDocument, SearchFolder, SearchResult, TrajectoryPoint
@@ -127,7 +128,7 @@ def _searching(folder: Path) -> SearchFolder:
 def _read_data(folder: Path) -> tuple[Path, Load]:
     run = _searching(folder)
     run.save_data({"lines": ["3 classes", "60 images"]})
-    return folder / "data.json", run.data_lines
+    return folder / "data.json", partial(image_lines, run.path)
 
 
 def _state(folder: Path) -> tuple[Path, Load]:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -20,7 +21,7 @@ def _points(folder: str, name: str) -> list[tuple[int, float]]:
 
 
 def _run(*arguments: object) -> None:
-    common = ("--device", "cpu", "--log", "tensorboard", "-q")
+    common: tuple[object, ...] = ("--device", "cpu", "--log", "tensorboard", "-q")
     done = CliRunner().invoke(app, [str(each) for each in (*arguments, *common)])
     assert done.exit_code == 0, done.stderr
 
@@ -46,3 +47,33 @@ def test_evolution_logs_every_round(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [step for step, _ in points] == list(range(1, len(rounds) + 1))
     best = [each["layers"][0]["best"] for each in rounds]
     assert [value for _, value in points] == pytest.approx(best)
+
+
+def test_training_logs_its_test_accuracy_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ("--data", IMAGES, "--epochs", 2, "--batch", 16, "--out", "t")
+    _run("train", "reference@digits", *options)
+    result = json.loads(Path("t/result.json").read_text())
+    expected: list[Any] = [(2, pytest.approx(result["test_accuracy"]))]
+    assert _points("t", "accuracy/test") == expected
+    assert len(_points("t", "loss/train")) == 2
+    _run("train", "--resume", "t")
+    assert _points("t", "accuracy/test") == expected
+
+
+def test_a_comparison_logs_its_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ("--samples", 4, "--steps", 2, "--workers", 1, "--set", "evaluator.batch=8")
+    _run("compare", "mbconv@digits", "mbconv@digits", "--data", IMAGES, "--out", "c", *small)
+    result = json.loads(Path("c/comparison.json").read_text())
+    low, high = result["pairs"][0]["interval"]
+    for name, value in (
+        ("difference", 100 * result["pairs"][0]["difference"]),
+        ("difference low", 100 * low),
+        ("difference high", 100 * high),
+        ("decided", {"a": 1, "b": -1, "none": 0}[result["pairs"][0]["verdict"]]),
+    ):
+        point: list[Any] = [(4, pytest.approx(value, abs=1e-4))]
+        assert _points("c", name) == point

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save
 from autospace.data.errors import DataError, check_bytes
 from autospace.data.examples import DataSet, Examples, make_data_set
 from autospace.data.readers.convert import as_examples, finish
+from autospace.data.readers.depth import to_bytes
 from autospace.data.request import Request, Source
 from autospace.data.settings import PYTHON
 from autospace.runs.files import write_atomically
@@ -51,22 +52,32 @@ def channels_first(where: str, array: np.ndarray) -> np.ndarray:
 
 
 def _images(where: str, array: np.ndarray) -> np.ndarray:
+    """Images [N, C, H, W] of any type that `depth.py` scales; for values no rule would do."""
     array = channels_first(where, array)
-    if array.dtype.kind == "f":
-        return _from_floats(where, array)
-    if array.dtype != np.uint8:
-        raise DataError(f"{where}: has the type {array.dtype}; allowed: uint8 or floats")
+    if array.dtype.kind not in "uifb":
+        allowed = "uint8, whole numbers or floats"
+        raise DataError(f"{where}: has the type {array.dtype}; allowed: {allowed}")
+    # Compared so that NaN fails as well.
+    if array.size and not array.min() >= 0:
+        kind = "floats" if array.dtype.kind == "f" else "whole numbers"
+        allowed = "0 to 1, 0 to 255, or whole numbers from 0"
+        raise DataError(
+            f"{where}: {kind} from {array.min():g} to {array.max():g}; allowed: {allowed}"
+        )
     return array
 
 
-def _from_floats(where: str, array: np.ndarray) -> np.ndarray:
-    # Compared so that NaN fails as well.
-    if array.size and not (array.min() >= 0 and array.max() <= 1):
-        raise DataError(f"{where}: floats from {array.min():g} to {array.max():g}; allowed: 0 to 1")
-    scaled = np.empty(array.shape, dtype=np.uint8)
-    for index, image in enumerate(array):
-        scaled[index] = np.rint(image.astype(np.float64) * 255)
-    return scaled
+def _scaled(found: "dict[str, _Raw]") -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The images of all splits as bytes, those of one kind of number scaled alike; remarks."""
+    scaled: dict[str, np.ndarray] = {}
+    notes: list[str] = []
+    for kinds in ("f", "ui", "b"):
+        names = [name for name, (pixels, _) in found.items() if pixels.dtype.kind in kinds]
+        if names:
+            several, remarks = to_bytes(names, [found[name][0] for name in names])
+            scaled |= dict(zip(names, several, strict=True))
+            notes += remarks
+    return scaled, tuple(dict.fromkeys(notes))
 
 
 def _labels(where: str, array: np.ndarray) -> np.ndarray:
@@ -107,7 +118,10 @@ def images(
     """Images of your own as a data set that every function of the API takes.
 
     A split is a tuple of images and labels, or a map-style `torch.utils.data.Dataset` of pairs
-    (image, label). Images are uint8 from 0 to 255, or floats from 0 to 1, with 1 or 3 channels:
+    (image, label). Images have 1 or 3 channels, and values of any type: uint8, whole numbers from
+    0, or floats from 0 to 1 or from 0 to 255. They are scaled to bytes by the rule for files (see
+    "More than 8 bits" in the guide on images), all images of a type alike, and a note says which
+    range was found. Their shapes:
 
     | | shape |
     |---|---|
@@ -139,8 +153,14 @@ def images(
     except SpaceError as error:
         raise DataError(str(error)) from None
     names = None if classes is None else _class_names(classes)
-    rest = None if test is None else _split("test images", test)
-    return finish(name, Request(), _split("train images", train), rest, names)
+    given = {"train images": train} | ({} if test is None else {"test images": test})
+    found = {where: _split(where, split) for where, split in given.items()}
+    scaled, notes = _scaled(found)
+    splits = [
+        as_examples(where, np.array(scaled[where], order="C"), labels)
+        for where, (_, labels) in found.items()
+    ]
+    return finish(name, Request(), splits[0], splits[1] if test is not None else None, names, notes)
 
 
 def _class_names(given: Any) -> tuple[str, ...]:
@@ -198,17 +218,20 @@ def read_python(source: Source, request: Request) -> DataSet:
 _LONGEST_NAME: Final = 100
 
 
-def _split(where: str, given: Given) -> Examples:
+_Raw = tuple[np.ndarray, np.ndarray]
+"""Images [N, C, H, W] as they were given, and labels [N]."""
+
+
+def _split(where: str, given: Given) -> _Raw:
     if isinstance(given, tuple) and len(given) == 2:
         pixels, labels = _as_array(where, given[0]), _as_array(where, given[1])
     else:
         pixels, labels = _items(where, given)
-    pixels, labels = _images(where, pixels), _labels(where, labels)
-    return as_examples(where, np.array(pixels, order="C"), labels)
+    return _images(where, pixels), _labels(where, labels)
 
 
 def _items(where: str, given: LabelledImages) -> tuple[np.ndarray, np.ndarray]:
-    """The items of a dataset as arrays: uint8 [N, C, H, W], and labels [N]."""
+    """The items of a dataset as arrays [N, C, H, W] and labels [N]."""
     if isinstance(given, np.ndarray | torch.Tensor):
         raise DataError(f"{where}: have no labels; allowed: a tuple (images, labels)")
     try:
@@ -235,7 +258,7 @@ def _items(where: str, given: LabelledImages) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pair(where: str, item: Any) -> tuple[np.ndarray, np.ndarray]:
-    """An image as uint8 [C, H, W], and its label as an array without axes."""
+    """An image [C, H, W], and its label as an array without axes."""
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise DataError(f"{where}: {named(type(item).__name__)}; allowed: a pair (image, label)")
     image, label = item

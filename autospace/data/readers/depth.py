@@ -16,8 +16,11 @@ from typing import Final
 
 import numpy as np
 
+from autospace.data.errors import DataError
+
 _BYTE: Final = 255
 _SMALLEST_OF_BYTES: Final = 16
+_CHUNK: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,47 @@ def measure(values: np.ndarray) -> Scale:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError("values that are not finite")
     return Scale(low, high, values.dtype.kind in "ui")
+
+
+def to_bytes(
+    where: list[str], arrays: list[np.ndarray]
+) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """The images of all splits as bytes, scaled alike, and what was done.
+
+    Args:
+        where: Per split, what messages name.
+        arrays: Per split its images, [N, ...].
+
+    Returns:
+        Per split uint8 of the same shape, and remarks.
+
+    Raises:
+        DataError: The types of the splits differ, or the rule would have to guess.
+    """
+    kinds = {array.dtype.kind for array in arrays}
+    if kinds == {"b"}:
+        return [array.astype(np.uint8) * np.uint8(255) for array in arrays], ()
+    if "b" in kinds or ("f" in kinds and len(kinds) > 1):
+        types = " and ".join(str(array.dtype) for array in arrays)
+        raise DataError(f"{where[0]}: the splits have the types {types}; allowed: equal types")
+    if all(array.dtype == np.uint8 for array in arrays) or not all(map(np.size, arrays)):
+        return [array.astype(np.uint8, copy=False) for array in arrays], ()
+    scale = None
+    for place, array in zip(where, arrays, strict=True):
+        try:
+            scale = measure(array).joined(scale)
+        except ValueError:
+            raise DataError(f"{place}: values that are not finite; allowed: 0 to 1") from None
+    if scale is None or scale.guessed:
+        found = "" if scale is None else scale.described.partition(",")[0].removeprefix("values ")
+        kind = "floats" if "f" in kinds else "whole numbers"
+        allowed = "floats from 0 to 1 or 0 to 255, or whole numbers from 0"
+        raise DataError(f"{where[0]}: {kind} {found}; allowed: 0 to 1; or {allowed}")
+    scaled = [np.empty(array.shape, dtype=np.uint8) for array in arrays]
+    for array, out in zip(arrays, scaled, strict=True):
+        for start in range(0, len(array), _CHUNK):
+            out[start : start + _CHUNK] = scale(array[start : start + _CHUNK])
+    return scaled, (f"pixels have {scale.described}",) if scale.high > 1 and scale.changes else ()
 
 
 def _text(value: float) -> str:

@@ -19,7 +19,7 @@ from autospace.data.errors import LARGEST_BYTES, DataError, name_few, reason
 from autospace.data.examples import DataSet, Examples
 from autospace.data.readers.arrays import channels_first
 from autospace.data.readers.convert import as_examples, finish
-from autospace.data.readers.depth import measure
+from autospace.data.readers.depth import to_bytes
 from autospace.data.request import Request, Source
 from autospace.data.splits import Role, role_of
 
@@ -37,7 +37,6 @@ _ALLOWED: Final = "x_train, y_train, x_test, y_test, or images and labels"
 # Floats of one image may be saved as 64 bits each, of which 8 bits remain.
 _LARGEST_ITEM = 8
 _LONGEST_NAME = 4 * 256  # of a class, in bytes
-_CHUNK = 1024
 
 
 def read_npz(source: Source, request: Request) -> DataSet:
@@ -90,7 +89,7 @@ def _read(source: Source, path: Path, archive: zipfile.ZipFile, request: Request
         channels_first(f"{path}: {pair.images}", array)
         for pair, array in zip(pairs, raw, strict=True)
     ]
-    pixels, remarks = _bytes([f"{path}: {pair.images}" for pair in pairs], shaped)
+    pixels, remarks = to_bytes([f"{path}: {pair.images}" for pair in pairs], shaped)
     labels = [
         _labels(f"{path}: {pair.labels}", _array(path, archive, pair.labels)) for pair in pairs
     ]
@@ -186,34 +185,6 @@ def _check_header(where: str, stream: IO[bytes], size: int) -> None:
             f"{where}: the header promises {promised} bytes, but the file has "
             f"{size - stream.tell()}; it is damaged or truncated"
         )
-
-
-def _bytes(where: list[str], arrays: list[np.ndarray]) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """The images of all splits as bytes, scaled alike, and what was done."""
-    kinds = {array.dtype.kind for array in arrays}
-    if kinds == {"b"}:
-        return [array.astype(np.uint8) * np.uint8(255) for array in arrays], ()
-    if "b" in kinds or ("f" in kinds and len(kinds) > 1):
-        types = " and ".join(str(array.dtype) for array in arrays)
-        raise DataError(f"{where[0]}: the splits have the types {types}; allowed: equal types")
-    if all(array.dtype == np.uint8 for array in arrays) or not all(map(np.size, arrays)):
-        return [array.astype(np.uint8, copy=False) for array in arrays], ()
-    scale = None
-    for place, array in zip(where, arrays, strict=True):
-        try:
-            scale = measure(array).joined(scale)
-        except ValueError:
-            raise DataError(f"{place}: values that are not finite; allowed: 0 to 1") from None
-    if scale is None or scale.guessed:
-        found = "" if scale is None else scale.described.partition(",")[0].removeprefix("values ")
-        kind = "floats" if "f" in kinds else "whole numbers"
-        allowed = "floats from 0 to 1 or 0 to 255, or whole numbers from 0"
-        raise DataError(f"{where[0]}: {kind} {found}; allowed: 0 to 1; or {allowed}")
-    scaled = [np.empty(array.shape, dtype=np.uint8) for array in arrays]
-    for array, out in zip(arrays, scaled, strict=True):
-        for start in range(0, len(array), _CHUNK):
-            out[start : start + _CHUNK] = scale(array[start : start + _CHUNK])
-    return scaled, (f"pixels have {scale.described}",) if scale.high > 1 and scale.changes else ()
 
 
 def _labels(where: str, array: np.ndarray) -> np.ndarray:

@@ -1,0 +1,221 @@
+"""What a run will take, before the long work: its size, and its time from a few timed steps.
+
+The steps are done on copies and leave no trace: batches and weights depend on seeds, not on what
+was done before. They run without recordings, so on a GPU the run itself is faster.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import torch
+
+from autospace.compute.cuda_graphs import NO_GRAPHS
+from autospace.compute.device import memory_mb, thread_count, threads
+from autospace.compute.execution import Execution, Microbatches
+from autospace.data.batches import Batches
+from autospace.evolution.loop import repeat_of
+from autospace.evolution.plan import Plan
+from autospace.evolution.reference import new_reference
+from autospace.evolution.settings import Config
+from autospace.progress import duration, no_message
+from autospace.scorers.context import ScoringContext, freeze
+from autospace.scorers.make import make_scorer
+from autospace.scorers.pooled import INDEPENDENT, process_bytes
+from autospace.spaces.cost import most_expensive_reference
+from autospace.spaces.text import human
+from autospace.training.short import Recipe, train
+
+TIMED_STEPS: Final = 4
+LONG_SECONDS: Final = 3.0
+"""After a step that takes longer, no others are timed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunWork:
+    """The work of a run.
+
+    Attributes:
+        training: batches that train cells.
+        validation: batches that their fitness is measured on.
+        images: batches that the reference is trained on.
+        workers: processes that train cells.
+        scoring_threads: threads of each.
+    """
+
+    config: Config
+    plan: Plan
+    execution: Execution
+    training: Batches
+    validation: Batches
+    images: Batches
+    workers: int
+    scoring_threads: int
+
+    @property
+    def cells(self) -> int:
+        """Cells to score, at most."""
+        return self.plan.rounds * len(self.plan.skeleton.layers) * self.plan.candidates
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will take on this device.
+
+    Attributes:
+        seconds: of the whole run.
+        memory_mb: the largest memory, with that of all processes.
+    """
+
+    seconds: float
+    memory_mb: int
+
+
+def forecast(work: RunWork) -> Forecast:
+    """Times a few steps of both phases of a run."""
+    device = work.execution.device
+    resolution = work.plan.skeleton.resolution
+    with threads(thread_count(work.config.threads, resolution)):
+        warm_up = work.config.warm_up.steps * _seconds_of_step(_warm_up_steps(work), device)
+    with threads(work.scoring_threads):
+        scoring = _scoring_seconds(work)
+    memory = memory_mb(device)
+    if work.workers > 1:
+        each = process_bytes(work.plan.skeleton, work.config.scoring.batch)
+        memory += work.workers * each // 2**20
+    return Forecast(warm_up + scoring, memory)
+
+
+def _plain(work: RunWork) -> Execution:
+    return replace(work.execution, graphs=NO_GRAPHS, parts=Microbatches(no_message))
+
+
+def _seconds_of_step(run: Callable[[int], None], device: torch.device) -> float:
+    """The mean time of some steps after the first, which also loads and compiles what it needs."""
+
+    def timed(steps: int) -> float:
+        started = time.perf_counter()
+        run(steps)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return (time.perf_counter() - started) / steps
+
+    timed(1)
+    second = timed(1)
+    return second if second > LONG_SECONDS else timed(TIMED_STEPS)
+
+
+def _warm_up_steps(work: RunWork) -> Callable[[int], None]:
+    plan, rate = work.plan, work.config.warm_up.learning_rate
+    cells = [plan.references[0][1]] * len(plan.skeleton.layers)
+    network = new_reference(plan.skeleton, cells, work.config.seed, work.execution.device)
+
+    def run(steps: int) -> None:
+        train(network, work.images, Recipe(steps, rate), execution=_plain(work))
+
+    return run
+
+
+def _scoring_seconds(work: RunWork) -> float:
+    """The time of all rounds; of each, the cells in it and the reference's own."""
+    plan, options = work.plan, work.config.scoring
+    layers, alone = len(plan.skeleton.layers), options.method in INDEPENDENT
+    # Cells that are trained alone take time each; those of a supernet take it together.
+    count = min(plan.candidates, len(plan.references)) if alone else plan.candidates
+    offered = [plan.references[i % len(plan.references)][1] for i in range(count)]
+    cells = [plan.references[0][1]] * layers
+    network = freeze(new_reference(plan.skeleton, cells, work.config.seed, work.execution.device))
+
+    def run(steps: int) -> None:
+        shorter: dict[str, Any] = {
+            "steps": steps,
+            "validation_batches": max(1, options.validation_batches * steps // options.steps),
+            "weights": "fresh",
+        }
+        if options.method == "calibrated":
+            shorter["method"] = "probe"
+        context = ScoringContext(
+            network,
+            work.training,
+            work.validation,
+            options.model_copy(update=shorter),
+            work.config.seed,
+            execution=_plain(work),
+        )
+        make_scorer(context).score([offered] * layers, 0)
+
+    step = _seconds_of_step(run, work.execution.device)
+    if not alone:
+        return plan.rounds * options.steps * step
+    repeats = len({repeat_of(plan, index) for index in range(plan.rounds)})
+    trained = work.cells + repeats * layers
+    return options.steps * step * trained / (layers * (count + 1)) / work.workers
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The plan of a run, for a person and for a program.
+
+    Attributes:
+        images: what was read, as `autospace.data.summary.record` has it.
+        work: what will be done.
+        forecast: what it will take.
+    """
+
+    images: dict[str, Any]
+    work: RunWork
+    forecast: Forecast
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The plan in a few short lines."""
+        found = self.record
+        network, estimate = found["network"], found["estimate"]
+        layers, side = network["layers"], network["resolution"]
+        workers = "1 worker" if estimate["workers"] == 1 else f"{estimate['workers']} workers"
+        return (
+            f"plan: {found['images_training_cells']:,} images train cells, "
+            f"{found['images_measuring_fitness']:,} measure their fitness",
+            f"plan: reference {network['reference']} on skeleton {network['skeleton']}: "
+            f"{layers} layers, {side}x{side}x{network['channels']}, {human(network['madds'])} "
+            "MAdds",
+            f"plan: {found['warm_up_steps']:,} steps of warm-up; {found['rounds']} rounds x "
+            f"{layers} layers x {found['candidates']} cells = {found['cells']:,} to score",
+            f"plan: about {duration(estimate['seconds'])} and {estimate['memory_mb']:,} MB on "
+            f"{estimate['device']} with {workers}, by a few timed steps",
+        )
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The plan as values that JSON can hold."""
+        work, plan = self.work, self.work.plan
+        skeleton, (name, cell) = plan.skeleton, plan.references[0]
+        cost = most_expensive_reference(skeleton, [cell])
+        return {
+            "images": self.images,
+            "images_training_cells": work.training.images,
+            "images_measuring_fitness": work.validation.images,
+            "network": {
+                "skeleton": skeleton.name,
+                "layers": len(skeleton.layers),
+                "resolution": skeleton.resolution,
+                "channels": skeleton.in_channels,
+                "classes": skeleton.classes,
+                "reference": name,
+                "madds": cost.madds,
+                "params": cost.params,
+            },
+            "warm_up_steps": work.config.warm_up.steps,
+            "rounds": plan.rounds,
+            "candidates": plan.candidates,
+            "cells": work.cells,
+            "steps_of_a_cell": work.config.scoring.steps,
+            "estimate": {
+                "seconds": round(self.forecast.seconds, 1),
+                "memory_mb": self.forecast.memory_mb,
+                "device": work.execution.device.type,
+                "workers": work.workers,
+            },
+            "warnings": self.images["warnings"],
+        }
