@@ -16,7 +16,7 @@ from autospace.compute.device import memory_mb, thread_count, threads
 from autospace.compute.execution import Execution, Microbatches
 from autospace.data.batches import Batches
 from autospace.evolution.loop import repeat_of
-from autospace.evolution.plan import Plan
+from autospace.evolution.plan import Plan, reference_network
 from autospace.evolution.reference import new_reference
 from autospace.evolution.settings import Config
 from autospace.progress import duration, no_message
@@ -56,7 +56,7 @@ class RunWork:
     @property
     def cells(self) -> int:
         """Cells to score, at most."""
-        return self.plan.rounds * len(self.plan.skeleton.layers) * self.plan.candidates
+        return self.plan.rounds * len(self.plan.skeleton.shapes) * self.plan.candidates
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ def _seconds_of_step(run: Callable[[int], None], device: torch.device) -> float:
 
 
 def _warm_up_steps(work: RunWork) -> Callable[[int], None]:
-    plan, rate = work.plan, work.config.warm_up.learning_rate
-    cells = [plan.references[0][1]] * len(plan.skeleton.layers)
-    network = new_reference(plan.skeleton, cells, work.config.seed, work.execution.device)
+    rate = work.config.warm_up.learning_rate
+    skeleton, cells = reference_network(work.plan.skeleton, work.plan.references[0][1])
+    network = new_reference(skeleton, cells, work.config.seed, work.execution.device)
 
     def run(steps: int) -> None:
         train(network, work.images, Recipe(steps, rate), execution=_plain(work))
@@ -120,12 +120,14 @@ def _warm_up_steps(work: RunWork) -> Callable[[int], None]:
 def _scoring_seconds(work: RunWork) -> float:
     """The time of all rounds; of each, the cells in it and the reference's own."""
     plan, options = work.plan, work.config.scoring
-    layers, alone = len(plan.skeleton.layers), options.method in INDEPENDENT
+    alone = options.method in INDEPENDENT
     # Cells that are trained alone take time each; those of a supernet take it together.
     count = min(plan.candidates, len(plan.references)) if alone else plan.candidates
-    offered = [plan.references[i % len(plan.references)][1] for i in range(count)]
-    cells = [plan.references[0][1]] * layers
-    network = freeze(new_reference(plan.skeleton, cells, work.config.seed, work.execution.device))
+    used = [plan.references[i % len(plan.references)][1] for i in range(count)]
+    networks = [reference_network(plan.skeleton, cell) for cell in used]
+    skeleton, cells = networks[0]
+    offered = list(zip(*(each for _, each in networks), strict=True))
+    network = freeze(new_reference(skeleton, cells, work.config.seed, work.execution.device))
 
     def run(steps: int) -> None:
         shorter: dict[str, Any] = {
@@ -143,13 +145,15 @@ def _scoring_seconds(work: RunWork) -> float:
             work.config.seed,
             execution=_plain(work),
         )
-        make_scorer(context).score([offered] * layers, 0)
+        make_scorer(context).score(offered, 0)
 
     step = _seconds_of_step(run, work.execution.device)
     if not alone:
         return plan.rounds * options.steps * step
     repeats = len({repeat_of(plan, index) for index in range(plan.rounds)})
-    trained = work.cells + repeats * layers
+    layers, groups = len(cells), len({*plan.skeleton.groups})
+    # A candidate is tried in every layer of those that share it.
+    trained = work.cells * layers // groups + repeats * layers
     return options.steps * step * trained / (layers * (count + 1)) / work.workers
 
 
@@ -173,6 +177,7 @@ class Planned:
         found = self.record
         network, estimate = found["network"], found["estimate"]
         layers, side = network["layers"], network["resolution"]
+        places = len(self.work.plan.skeleton.shapes)
         workers = "1 worker" if estimate["workers"] == 1 else f"{estimate['workers']} workers"
         return (
             f"plan: {found['images_training_cells']:,} images train cells, "
@@ -181,7 +186,8 @@ class Planned:
             f"{layers} layers, {side}x{side}x{network['channels']}, {human(network['madds'])} "
             "MAdds",
             f"plan: {found['warm_up_steps']:,} steps of warm-up; {found['rounds']} rounds x "
-            f"{layers} layers x {found['candidates']} cells = {found['cells']:,} to score",
+            f"{places} {'layers' if places == layers else 'choices'} x {found['candidates']} "
+            f"cells = {found['cells']:,} to score",
             f"plan: about {duration(estimate['seconds'])} and {estimate['memory_mb']:,} MB on "
             f"{estimate['device']} with {workers}, by a few timed steps",
         )

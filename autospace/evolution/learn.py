@@ -29,7 +29,14 @@ from autospace.data.summary import lines_of, record, warnings_of
 from autospace.evolution.folder import ReferenceDocument, RunError, RunFolder, event_out
 from autospace.evolution.forecast import Planned, RunWork, forecast
 from autospace.evolution.loop import evolve, learned_space, new_archive, repeat_of, start
-from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan, references_on
+from autospace.evolution.plan import (
+    CellLimit,
+    Plan,
+    make_budget,
+    make_plan,
+    reference_network,
+    references_on,
+)
 from autospace.evolution.population import EvolutionState
 from autospace.evolution.reference import WEIGHTS, measured, new_reference, warm_up
 from autospace.evolution.settings import Config
@@ -415,27 +422,21 @@ def _batches(prepared: PreparedRun) -> tuple[Batches, Batches, Batches]:
 def _warmed_up(
     prepared: PreparedRun, images: Batches, folder: RunFolder, observer: Observer
 ) -> Network:
-    skeleton = prepared.skeleton
-    shared = _reference_cells(prepared)
-    cells = [shared[group] for group in skeleton.groups]
-    config = prepared.config
-    execution = prepared.execution
-    network = new_reference(skeleton.untied, cells, config.seed, execution.device)
+    config, execution = prepared.config, prepared.execution
+    skeleton, cells = reference_network(prepared.skeleton, prepared.plan.references[0][1])
+    network = new_reference(skeleton, cells, config.seed, execution.device)
     tick = partial(observer.tick, "warm-up")
     warm_up(network, images, config.warm_up, folder.checkpoint, tick, execution)
     return network
-
-
-def _reference_cells(prepared: PreparedRun) -> tuple[Cell, ...]:
-    """The reference's cell of every group of layers that share one."""
-    return reference_cells_of(prepared.skeleton, prepared.plan.references[0][1])
 
 
 def _scorer(prepared: PreparedRun, setting: ScoringContext, pool: Pool) -> Scorer:
     scorer, skeleton = make_scorer(setting, pool), prepared.skeleton
     if skeleton == skeleton.untied:
         return scorer
-    return SharedScorer(scorer, skeleton, _reference_cells(prepared))
+    # The reference's cell of every group of layers that share one.
+    cells = reference_cells_of(skeleton, prepared.plan.references[0][1])
+    return SharedScorer(scorer, skeleton, cells)
 
 
 def _measured(

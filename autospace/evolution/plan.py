@@ -14,6 +14,7 @@ from autospace.spaces.cells.family import Prior
 from autospace.spaces.cells.variation import CellPrior
 from autospace.spaces.cost import Budget, most_expensive_reference
 from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.space import reference_cells_of
 
 DENSE_REFERENCE: Final = "nor_conv_3x3"
 References = tuple[tuple[str, Cell], ...]
@@ -194,6 +195,17 @@ def references_on(skeleton: Skeleton, cells: CellsConfig) -> References:
         return reference_cells(cells)
     edges = 1 if skeleton.nodes is not None else NODES * (NODES - 1) // 2
     return ((DENSE_REFERENCE, cast(Cell, DenseCell.of([DENSE_REFERENCE] * edges))),)
+
+
+def reference_network(skeleton: Skeleton, cell: Cell) -> tuple[Skeleton, list[Cell]]:
+    """The network that has a reference cell in every layer: where nothing is shared, and cells.
+
+    Args:
+        skeleton: whose layers may share cells.
+        cell: a reference cell, or what a reference has on every edge.
+    """
+    shared = reference_cells_of(skeleton, cell)
+    return skeleton.untied, [shared[group] for group in skeleton.groups]
 
 
 def reference_cells(cells: CellsConfig) -> References:

@@ -13,6 +13,7 @@ from autospace.networks.network import Network, build_cell, placed
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
 
 Cell = Callable[[torch.Tensor], torch.Tensor]
@@ -152,16 +153,25 @@ def fix_scale(supernet: Supernet) -> None:
             norm.requires_grad_(False)
 
 
+def check_own_cells(skeleton: Skeleton) -> None:
+    """Refuses a skeleton whose layers share cells.
+
+    Raises:
+        SpaceError: they do.
+    """
+    if any(shape.tied or shape.edge for shape in skeleton.shapes):
+        problem = f"layers of {shown(skeleton.name)} share cells, which shared weights do not"
+        allowed = "methods that train or look up networks one by one"
+        raise SpaceError("skeleton", f"{problem} support; allowed: {allowed}")
+
+
 def space_supernet(space: Space, seed: int, device: torch.device | str) -> Supernet:
     """A supernet over the candidates of a space: the same weights for equal seeds.
 
     Raises:
         SpaceError: layers share cells.
     """
-    if any(shape.tied or shape.edge for shape in space.skeleton.shapes):
-        problem = f"layers of {shown(space.skeleton.name)} share cells, which shared weights do not"
-        allowed = "methods that train or look up networks one by one"
-        raise SpaceError("skeleton", f"{problem} support; allowed: {allowed}")
+    check_own_cells(space.skeleton)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "supernet"))
         firsts = [layer.candidates[0].cell for layer in space.layers]

@@ -100,7 +100,7 @@ def test_searches_find_networks_of_a_table(method: str, run: Run, tmp_path: Path
     assert result["accuracy"] == pytest.approx(table.score(best, 0))
 
 
-@pytest.mark.parametrize("method", ["spos", "darts", "random-ws"])
+@pytest.mark.parametrize("method", ["spos", "darts", "random-ws", "dna"])
 def test_shared_weights_refuse_shared_cells(method: str, run: Run, tmp_path: Path) -> None:
     data = ("--data", "synthetic:classes=3,train=120,test=12")
     ran = run("search", NAME, "--method", method, *data, "--out", tmp_path / "run")
@@ -150,6 +150,7 @@ def test_a_run_learns_operations_per_edge(run: Run, tmp_path: Path) -> None:
     space: Any = from_json((out / "space.json").read_text(encoding="utf-8"))
     assert [layer.shape.name for layer in space.layers] == ["edge_0_1", "edge_0_2", "edge_1_2"]
     assert space.kind == "dense"
+    assert " rounds x 3 choices x 4 cells = " in ran.err
     assert "autospace report" not in ran.out
     refused = run("report", out)
     assert refused.code == 2

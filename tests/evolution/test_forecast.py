@@ -18,6 +18,7 @@ from autospace.evolution.learn import learn, plan_run
 from autospace.evolution.reference import measured
 from autospace.evolution.settings import make_config
 from autospace.runs.errors import CheckpointError
+from autospace.scorers.make import SCORERS
 from autospace.spaces.files.library import load
 from tests.evolution.runs import ROUNDS, Counting, settings
 
@@ -55,7 +56,7 @@ def test_the_time_is_that_of_all_steps(tmp_path: Path, monkeypatch: pytest.Monke
     assert found.seconds == pytest.approx(5 + 2 * (32 + 2 * 2) / (2 * 3))
 
 
-@pytest.mark.parametrize("method", ["probe", "calibrated", "local", "in-place", "gated", "mixture"])
+@pytest.mark.parametrize("method", SCORERS)
 def test_every_scorer_has_a_forecast(tmp_path: Path, method: str) -> None:
     assert _planned(tmp_path, scoring={"method": method}).forecast.seconds > 0
 
