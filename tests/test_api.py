@@ -80,7 +80,9 @@ def test_the_run_says_that_its_images_came_from_python(evolved: autospace.Evolve
     assert 'source = "python"' in (evolved.folder / "config.toml").read_text()
     assert "python" in report_text(evolved.folder)
     images = len(IMAGES.train) // 2
-    (note,) = evolved.space.provenance["notes"]
+    note, few, learned_nothing = evolved.space.provenance["notes"]
+    assert few.startswith("3 of 4 classes have fewer than 20 training images")
+    assert learned_nothing.startswith("the reference network learned nothing")
     assert f"fitness is measured on {images} images only" in note
     again = autospace.evolve(resume=evolved.folder)  # finished: read only, so without images
     assert again.space == evolved.space

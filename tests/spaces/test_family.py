@@ -69,6 +69,8 @@ NAMES_ONLY = (
     "nevergrad",
     "pymoo",
     "archai",
+    "ax",
+    "hydra",
     "flat",
 )
 
