@@ -64,4 +64,6 @@ def test_a_client_that_does_not_install_says_why() -> None:
 
 def test_an_unknown_client_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["hyperopt"]) == 2
-    assert capsys.readouterr().out.startswith("error: hyperopt: no such client; allowed: configspace,")
+    assert capsys.readouterr().out.startswith(
+        "error: hyperopt: no such client; allowed: configspace,"
+    )
