@@ -82,7 +82,7 @@ class IndependentScorer(ABC, Generic[Seen]):
             advance(self._training.at(step, offering))
 
     def _advance(self, learners: Learners, optimizer: torch.optim.SGD, shown: list[Seen]) -> None:
-        """One step of every candidate, one candidate after another to save memory."""
+        """One step of every candidate: one after the other on a CPU, to save memory."""
         optimizer.zero_grad(set_to_none=True)
         execution = self.setting.execution
         pieces, trained = [], []
