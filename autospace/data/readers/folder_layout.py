@@ -1,12 +1,13 @@
 """Which folders are splits and which are classes, and the image files of each.
 
 People name their splits in many ways. A folder is a split if its name says so and it holds folders
-of images. Folders that hold the same folders are never classes: without names that say which of
-them is what, that is an error which shows what was seen.
+of images. Where every class holds the splits instead, the two are exchanged. Other folders that
+hold the same folders are never classes: without names that say which of them is what, that is an
+error which shows what was seen.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -70,9 +71,10 @@ class _Layout:
 def list_folder(root: Path, request: Request) -> Listing:
     """Finds the image files of `root`, no more than the limit of the request.
 
-    A class is a sub-folder of the training and test folders, or of `root` itself. Without a test
-    folder the validation folder is the test split, and without that a fixed, stratified fifth of
-    the files. The files of a class lie at any depth below its folder.
+    A class is a sub-folder of the training and test folders, or of `root` itself, and may have
+    training and test folders of its own. Without a test folder the validation folder is the test
+    split, and without that a fixed, stratified fifth of the files. The files of a class lie at any
+    depth below its folder.
 
     Args:
         root: The folder.
@@ -121,6 +123,7 @@ def _held_out(
 def _layout(root: Path, tree: Folder) -> _Layout:
     place = _through(tree)
     notes: tuple[str, ...] = () if place is tree else (f"read from {_relative(root, place)}/",)
+    place = _splits_above_classes(place) or place
     roles = [(folder, role_of(folder.name)) for folder in place.folders]
     train = [folder for folder, role in roles if role == "train" and _holds_classes(folder)]
     if not train:
@@ -147,6 +150,39 @@ def _through(folder: Folder, *, splits: bool = False) -> Folder:
             break
         folder = inner
     return folder
+
+
+def _splits_above_classes(place: Folder) -> Folder | None:
+    """The same images with splits above classes, where every class holds folders of splits.
+
+    What is passed over in a class counts to its training part.
+    """
+    classes = place.holding
+    parts = [{role_of(part.name): part for part in each.holding} for each in classes]
+    if len(classes) < 2 or not all(map(_is_class_of_splits, classes, parts)):
+        return None
+    first = parts[0]
+    splits: dict[str, list[Folder]] = {}
+    for each, found in zip(classes, parts, strict=True):
+        for role, part in found.items():
+            name = first.get(role, part).name
+            beside = each.passed if role == "train" else ()
+            splits.setdefault(name, []).append(
+                replace(part, name=each.name, passed=(*beside, *part.passed))
+            )
+    return replace(place, folders=tuple(_split(place, *split) for split in splits.items()))
+
+
+def _is_class_of_splits(folder: Folder, parts: Mapping[Role | None, Folder]) -> bool:
+    """Whether a folder that is named like no split holds nothing but images in splits."""
+    apart = len(parts) == len(folder.holding) > 1 and None not in parts
+    plain = apart and not any(part.holding for part in parts.values())
+    return plain and "train" in parts and not folder.images and role_of(folder.name) is None
+
+
+def _split(place: Folder, name: str, classes: Sequence[Folder]) -> Folder:
+    total = sum(each.total for each in classes)
+    return Folder(name, f"{place.path}/{name}", (), tuple(classes), (), total)
 
 
 def _holds_classes(folder: Folder) -> bool:
