@@ -61,7 +61,7 @@ class Images:
 
     def fitted(self, space: Space) -> Space:
         """The space for images of this size and so many classes."""
-        _, channels, resolution, _ = self.training.images.shape
+        channels, resolution, _ = self.training.shape
         classes = len(self.data.classes)
         return fitted_space(space, in_channels=channels, resolution=resolution, classes=classes)
 

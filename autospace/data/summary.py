@@ -22,7 +22,7 @@ def lines_of(data: DataSet) -> tuple[str, ...]:
         The splits; the classes with their numbers of images (all up to 20, else the first and the
         last); the sizes met, if they are not those of the result; the remarks.
     """
-    channels, height, width = data.train.images.shape[1:]
+    channels, height, width = data.train.shape
     kind = "grey" if channels == 1 else "colour"
     train, test = sum(data.reading.train), sum(data.reading.test)
     splits = f"{train:,} training and {test:,} test images"
@@ -87,7 +87,7 @@ def record(data: DataSet) -> dict[str, Any]:
     Args:
         data: What was read.
     """
-    channels, height, width = data.train.images.shape[1:]
+    channels, height, width = data.train.shape
     return {
         "name": data.name,
         "sha256": data.digest,

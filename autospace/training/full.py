@@ -187,7 +187,7 @@ def prepare(
 
 def fitted(architecture: Architecture, data: DataSet) -> Architecture:
     """The same cells on a skeleton that fits the channels, size and classes of the images."""
-    channels, resolution = data.train.images.shape[1:3]
+    channels, resolution, _ = data.train.shape
     skeleton = architecture.skeleton.fitted(
         in_channels=channels, resolution=resolution, classes=len(data.classes)
     )

@@ -181,7 +181,9 @@ def _tensors_at_peak(recompute: bool) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         scorer.score(size.cells, 0)
     events = profiled.profiler.kineto_results.events()
-    changes = [(each.start_ns(), each.nbytes()) for each in events if each.name() == "[memory]"]
+    changes: list[tuple[int, int]] = [
+        (each.start_ns(), each.nbytes()) for each in events if each.name() == "[memory]"
+    ]
     return max(accumulate(change for _, change in sorted(changes)))
 
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from autospace.data.errors import check_bytes, check_sides
+from autospace.data.errors import check_sides
 from autospace.data.readers.convert import padding
 from autospace.data.readers.depth import Scale, measure
 from autospace.data.readers.folder_layout import ImageFile
@@ -31,6 +32,7 @@ from autospace.data.readers.image_opening import (
     why,
 )
 from autospace.data.settings import Aspect
+from autospace.data.storage import zeros
 from autospace.progress import Tick
 
 _CHUNK = 64
@@ -172,7 +174,11 @@ def _range(file: ImageFile) -> Scale | None:
 
 
 def decode(
-    files: Sequence[ImageFile], shape: Shape, tick: Tick, preparation: Preparation = PLAIN
+    files: Sequence[ImageFile],
+    shape: Shape,
+    tick: Tick,
+    preparation: Preparation = PLAIN,
+    folder: Path | None = None,
 ) -> Decoded:
     """Reads the files and brings them to one shape.
 
@@ -181,16 +187,16 @@ def decode(
         shape: Wanted shape.
         tick: Receives the files done and the total.
         preparation: How.
+        folder: For the pixels, if they are many; see `autospace.data.storage.zeros`.
 
     Returns:
         Images, labels and what was left out.
 
     Raises:
-        DataError: The images would not fit in memory.
+        DataError: The disk is too small for so many pixels.
     """
     extents = (len(files), shape.height, shape.width, shape.channels)
-    check_bytes(os.path.dirname(files[0].path), extents)
-    pixels = np.zeros(extents, dtype=np.uint8)
+    pixels = zeros(os.path.dirname(files[0].path), extents, folder)
 
     def read(index: int) -> _Done | str:
         return _read(files[index].path, shape, preparation, pixels[index])
@@ -199,7 +205,10 @@ def decode(
     good = np.array([isinstance(each, _Done) for each in found])
     labels = np.array([file.label for file in files], dtype=np.int64)
     if not good.all():
-        pixels, labels = pixels[good], labels[good]
+        kept = np.flatnonzero(good)
+        for place, index in enumerate(kept):
+            pixels[place] = pixels[index]  # In place, because there may be many.
+        pixels, labels = pixels[: len(kept)], labels[kept]
     done = [each for each in found if isinstance(each, _Done)]
     return Decoded(
         images=pixels.transpose(0, 3, 1, 2),
