@@ -17,6 +17,7 @@ import torch
 from autospace.data.errors import DataError, name_few
 from autospace.data.examples import Skipped
 from autospace.data.readers.folder_scan import Folder, Passed, grouped, scan
+from autospace.data.readers.image_opening import InArchive
 from autospace.data.request import Request
 from autospace.data.splits import Role, limit_indices, role_of, split_test
 
@@ -30,12 +31,14 @@ class ImageFile:
         label: Index of its class.
         size: Bytes.
         modified: Nanoseconds since the epoch.
+        inside: Where its bytes are, if it lies in an archive; `path` then is a name.
     """
 
     path: str
     label: int
     size: int
     modified: int
+    inside: InArchive | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,28 +99,30 @@ def list_folder(root: Path, request: Request) -> Listing:
     notes, skipped = layout.notes, grouped(_passed(tree, layout), root)
     notes += _told(skipped)
     if layout.test is None:
-        return _held_out(root, layout.train, classes, train, request, notes, skipped)
-    test_classes, test = _files(layout.test)
-    _compare(root, layout, classes, test_classes)
-    limited = _limit(train, request), _limit(test, request)
+        every = len(train)
+        train, test = held_out(train, layout.train.path)
+        notes += (f"no test folder: {len(test)} of {every} images are held out",)
+    else:
+        test_classes, test = _files(layout.test)
+        _compare(root, layout, classes, test_classes)
+    limited = limit_files(train, request), limit_files(test, request)
     return Listing(root, classes, *limited, notes, skipped)
 
 
-def _held_out(
-    root: Path,
-    folder: Folder,
-    classes: tuple[str, ...],
-    files: tuple[ImageFile, ...],
-    request: Request,
-    notes: tuple[str, ...],
-    skipped: tuple[Skipped, ...],
-) -> Listing:
-    kept, held_out = split_test(_labels(files), folder.path)
-    note = f"no test folder: {len(held_out)} of {len(files)} images are held out"
-    train = tuple(files[index] for index in kept)
-    test = tuple(files[index] for index in held_out)
-    limited = _limit(train, request), _limit(test, request)
-    return Listing(root, classes, *limited, (*notes, note), skipped)
+def held_out(
+    files: tuple[ImageFile, ...], where: object
+) -> tuple[tuple[ImageFile, ...], tuple[ImageFile, ...]]:
+    """The training and test files of a data set that comes without a test split.
+
+    Args:
+        files: All of them.
+        where: What the error names.
+
+    Raises:
+        DataError: No class has the two examples that a split needs.
+    """
+    kept, chosen = split_test(_labels(files), where)
+    return tuple(files[index] for index in kept), tuple(files[index] for index in chosen)
 
 
 def _layout(root: Path, tree: Folder) -> _Layout:
@@ -323,7 +328,8 @@ def _labels(files: tuple[ImageFile, ...]) -> torch.Tensor:
     return torch.from_numpy(np.array([file.label for file in files], dtype=np.int64))
 
 
-def _limit(files: tuple[ImageFile, ...], request: Request) -> tuple[ImageFile, ...]:
+def limit_files(files: tuple[ImageFile, ...], request: Request) -> tuple[ImageFile, ...]:
+    """A stratified sample of the files, as many as the request allows."""
     if request.limit is None or len(files) <= request.limit:
         return files
     return tuple(files[i] for i in limit_indices(_labels(files), request.limit, request.seed))

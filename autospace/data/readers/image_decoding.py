@@ -118,7 +118,7 @@ class Decoded:
 
 def headers(files: Sequence[ImageFile], tick: Tick) -> list[Header | str]:
     """The header of each file, or why it is unreadable."""
-    return _map(lambda file: header(file.path), files, tick)
+    return _map(lambda file: header(file.path, file.inside), files, tick)
 
 
 def common_shape(
@@ -167,7 +167,7 @@ def scales(files: Sequence[ImageFile], tick: Tick) -> tuple[Scale | None, Scale 
 
 def _range(file: ImageFile) -> Scale | None:
     try:
-        with open_image(file.path) as image, _at_work(image):
+        with open_image(file.path, file.inside) as image, _at_work(image):
             return measure(np.asarray(image))
     except Exception:  # A broken file may raise anything; decoding meets it again and names it.
         return None
@@ -199,7 +199,7 @@ def decode(
     pixels = zeros(os.path.dirname(files[0].path), extents, folder)
 
     def read(index: int) -> _Done | str:
-        return _read(files[index].path, shape, preparation, pixels[index])
+        return _read(files[index], shape, preparation, pixels[index])
 
     found = _map(read, range(len(files)), tick)
     good = np.array([isinstance(each, _Done) for each in found])
@@ -274,13 +274,13 @@ def _at_work(image: Image.Image) -> Iterator[None]:
         yield
 
 
-def _read(path: str, shape: Shape, preparation: Preparation, out: np.ndarray) -> _Done | str:
+def _read(file: ImageFile, shape: Shape, preparation: Preparation, out: np.ndarray) -> _Done | str:
     """Writes one image to `out` [H, W, C], and says what was done or why it is unreadable."""
     try:
-        with open_image(path) as image:
+        with open_image(file.path, file.inside) as image:
             return _fit(image, shape, preparation, out)
     except Exception as error:  # Decoders raise anything on a broken file, which is data, no bug.
-        return why(error, path)
+        return why(error, file.path, file.inside)
 
 
 def _fit(image: Image.Image, shape: Shape, preparation: Preparation, out: np.ndarray) -> _Done:

@@ -183,7 +183,23 @@ def read_folder(source: Source, request: Request) -> DataSet:
     """
     if source.path is None:
         raise DataError("folder: names no path; allowed: folder:PATH")
-    listing = list_folder(source.path, request)
+    return read_listed(source, list_folder(source.path, request), request)
+
+
+def read_listed(source: Source, listing: Listing, request: Request) -> DataSet:
+    """Decodes image files, or reads what was decoded of them before.
+
+    Args:
+        source: Names the data set.
+        listing: The files.
+        request: Everything is used.
+
+    Returns:
+        The data set. Unreadable images are left out and named in its notes.
+
+    Raises:
+        DataError: Too many unreadable images, or too much data.
+    """
     if request.cache is None:
         return _decode(source, listing, request)
     key = cache_key(_identity(listing, request))
