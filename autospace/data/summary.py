@@ -49,6 +49,11 @@ def warnings_of(data: DataSet) -> tuple[str, ...]:
     return (f"{problem} (class {printable(name)} has {least}), too few to learn from",)
 
 
+def told_of(data: DataSet) -> tuple[str, ...]:
+    """What was read, and the warnings, as commands say them before they work."""
+    return (*lines_of(data), *(f"warning: {each}" for each in warnings_of(data)))
+
+
 def _class_line(data: DataSet) -> str:
     train, test = data.reading.train, data.reading.test
     parts = [

@@ -22,7 +22,7 @@ from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
 from autospace.data.splits import divide
-from autospace.data.summary import lines_of, record, warnings_of
+from autospace.data.summary import record, told_of
 from autospace.networks.network import Network
 from autospace.networks.weights import NORMALISATION, save_weights
 from autospace.progress import Event, Message, Observer, duration, no_message
@@ -178,8 +178,7 @@ def prepare(
     train, validation = data.train, None
     if config.data.validation:
         train, validation = divide(data.train, config.data.validation, config.seed)
-    warnings = (f"warning: {each}" for each in warnings_of(data))
-    for note in (*lines_of(data), *warnings, *_change(architecture, own)):
+    for note in (*told_of(data), *_change(architecture, own)):
         observer.message(note)
     norm = Normaliser.from_examples(train)
     return PreparedTraining(config, own, data, train, validation, norm, chosen)
