@@ -71,17 +71,15 @@ def read_cache(folder: Path, key: str, name: str) -> DataSet | None:
     path = _file(folder, key)
     try:
         with safe_open(path, framework="pt") as opened:
-            tensors = {entry: _read(opened.get_tensor(entry)) for entry in _ENTRIES}
+            tensors = {entry: opened.get_tensor(entry) for entry in _ENTRIES}
             about = json.loads((opened.metadata() or {})[_ABOUT])
+        if not is_large(sum(each.nbytes for each in tensors.values())):
+            # Others may damage a file that is mapped; many images stay where they are.
+            tensors = {entry: each.clone() for entry, each in tensors.items()}
         found = _data_set(name, tensors, about)
         return found if found.digest == about["digest"] else None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
-
-
-def _read(mapped: torch.Tensor) -> torch.Tensor:
-    # Clones, because others may damage a file that is mapped; many images stay where they are.
-    return mapped if is_large(mapped.nbytes) else mapped.clone()
 
 
 def write_cache(folder: Path, key: str, data: DataSet) -> None:
@@ -211,7 +209,7 @@ def read_listed(source: Source, listing: Listing, request: Request) -> DataSet:
     fresh = _decode(source, listing, request)
     try:
         write_cache(request.cache, key, fresh)
-        if is_large(fresh.train.store.nbytes):
+        if is_large(fresh.train.store.nbytes + fresh.test.store.nbytes):
             # Of the same file as those of a later reading, so that one copy is left.
             return read_cache(request.cache, key, source.name) or fresh
     except DataError as error:
