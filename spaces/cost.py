@@ -28,13 +28,33 @@ class Range(NamedTuple):
 
 
 def stem_cost(skeleton: Skeleton) -> Cost:
-    """Cost of the first convolution and, where there is one, the fixed block after it."""
+    """Cost of the first convolutions and, where there is one, the fixed block after them."""
     stem = skeleton.stem
+    if stem.convolutions > 1:
+        widths = stem_widths(skeleton)
+        pairs = zip(widths, widths[1:], skeleton.stem_sides, strict=False)
+        return total(conv_norm_cost(before, width, 3, side**2) for before, width, side in pairs)
     first = conv_norm_cost(skeleton.in_channels, stem.channels, 3, skeleton.stem_resolution**2)
     if stem.block is None:
         return first
     shape = LayerShape("stem", stem.channels, stem.block, 1, skeleton.stem_resolution)
     return first.plus(cell_cost(mbconv(3, 1), shape))
+
+
+def stem_widths(skeleton: Skeleton) -> tuple[int, ...]:
+    """Channels of the image and of the output of each convolution of the stem."""
+    channels = skeleton.stem.channels
+    widths = (channels // 2, channels, channels)
+    return (skeleton.in_channels, *(widths if skeleton.stem.convolutions > 1 else (channels,)))
+
+
+def inputs_cost(shape: LayerShape) -> Cost:
+    """Cost of bringing the two inputs of a layer to its width: two 1x1 convolutions; else none."""
+    if shape.before is None:
+        return Cost()
+    pixels = shape.resolution**2
+    inputs = (shape.before[0], shape.in_channels)
+    return total(conv_norm_cost(channels, shape.width, 1, pixels) for channels in inputs)
 
 
 def head_cost(skeleton: Skeleton) -> Cost:
@@ -60,10 +80,11 @@ def residual_cost(shape: LayerShape) -> Cost:
 
 
 def fixed_cost(skeleton: Skeleton) -> Cost:
-    """Cost of all that is not searched: stem, fixed layers and head."""
+    """Cost of all that is not searched: stem, fixed layers, what joins layers, and head."""
     pairs = zip(skeleton.spine, skeleton.layers, strict=True)
     fixed = total(residual_cost(shape) for shape, layer in pairs if layer.fixed)
-    return stem_cost(skeleton).plus(head_cost(skeleton)).plus(fixed)
+    inputs = total(map(inputs_cost, skeleton.spine))
+    return stem_cost(skeleton).plus(head_cost(skeleton)).plus(fixed).plus(inputs)
 
 
 def range_of_sums(fixed: int, layers: Sequence[Sequence[int]]) -> Range:
