@@ -6,6 +6,7 @@ the two inputs of a cell lie in it side by side.
 """
 
 from functools import reduce
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -131,10 +132,8 @@ def stem_parts(widths: tuple[int, ...], stride: int) -> list[nn.Module]:
         stride: of each convolution.
     """
     first, *others = (
-        nn.Sequential(
-            nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
-        )
-        for before, width in zip(widths, widths[1:], strict=False)
+        nn.Sequential(nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width))
+        for before, width in pairwise(widths)
     )
     if not others:
         parts: list[nn.Module] = [first]
@@ -172,9 +171,7 @@ def _separable(channels: int, kernel: int, stride: int, dilation: int) -> list[n
     padding = dilation * (kernel - 1) // 2
     return [
         nn.ReLU(),
-        nn.Conv2d(
-            channels, channels, kernel, stride, padding, dilation, channels, bias=False
-        ),
+        nn.Conv2d(channels, channels, kernel, stride, padding, dilation, channels, bias=False),
         nn.Conv2d(channels, channels, 1, bias=False),
         nn.BatchNorm2d(channels),
     ]

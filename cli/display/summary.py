@@ -39,7 +39,7 @@ def candidate_record(
     Raises:
         SpaceError: nothing is known of the inside of cells of this family.
     """
-    check_kind(candidate.cell.kind, "tables of cells", ("mobile", "dense"))
+    check_kind(candidate.cell.kind, "tables of cells", ("mobile", "dense", "darts"))
     cell, origin = candidate.cell, candidate.origin
     cost = cell_cost(cell, shape)
     return {

@@ -1,7 +1,7 @@
 """The cell of DARTS: two inputs, nodes with two chosen edges each, and their concatenation.
 
-The cell is that of Liu et al., "DARTS", ICLR 2019, whose names of operations are kept. Nodes 0 and 1
-are what the layer before the previous one gives, and what the previous one gives. The skeleton
+The cell is that of Liu et al., "DARTS", ICLR 2019, whose names of operations are kept. Node 0 is
+what the layer before the previous one gives, node 1 what the previous one gives. The skeleton
 brings both to the width and resolution of the layer. Every later node is the sum of two operations
 on earlier nodes, and the output is the concatenation of nodes. In a layer of stride 2 the edges
 from nodes 0 and 1 have the stride.
@@ -34,9 +34,7 @@ class DartsOperation:
     """
 
     name: str
-    kind: Literal[
-        "none", "skip", "average_pool", "max_pool", "separable", "dilated", "factorised"
-    ]
+    kind: Literal["none", "skip", "average_pool", "max_pool", "separable", "dilated", "factorised"]
     symbol: str
     kernel: int = 3
 
@@ -148,8 +146,9 @@ class DartsCell:
             if target not in inner or not source < target:
                 allowed = f"0 <= source < target, and target {inner.start} to {inner.stop - 1}"
                 raise SpaceError(path, f"{source} -> {target}; allowed: {allowed}")
-            if target != start + index // EDGES:
-                problem = f"{source} -> {target}; allowed here: an edge into {start + index // EDGES}"
+            wanted = start + index // EDGES
+            if target != wanted:
+                problem = f"{source} -> {target}; allowed here: an edge into {wanted}"
                 raise SpaceError(path, f"{problem}, as every node has {EDGES}, in their order")
             if operation not in OPERATIONS:
                 problem = f"unknown operation {shown(operation)}; {offered(operation, OPERATIONS)}"
@@ -253,6 +252,59 @@ class DartsCell:
 def all_nodes(nodes: int) -> tuple[int, ...]:
     """The numbers of the nodes of a cell, without the inputs."""
     return tuple(range(INPUTS, INPUTS + nodes))
+
+
+@dataclass(frozen=True, slots=True)
+class DartsPicture:
+    """A cell as a graph from one node to one node, which is how graphs are drawn.
+
+    Node 0 stands for the two inputs, which are nodes 1 and 2; the last node is the concatenation.
+
+    Attributes:
+        edges: the operations that the output depends on, and what joins both ends to them.
+    """
+
+    kind: ClassVar[str] = "darts"
+    bare: ClassVar[bool] = True
+    edge: ClassVar[None] = None
+    expansion: ClassVar[int] = 1
+    nodes: int
+    edges: tuple[Edge, ...]
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether there is nothing to draw."""
+        return not self.edges
+
+    @property
+    def live_nodes(self) -> frozenset[int]:
+        """The nodes that are drawn."""
+        return frozenset(end for edge in self.edges for end in edge[:2])
+
+    def pruned(self) -> "DartsPicture":
+        """The picture itself: nothing in it is dead."""
+        return self
+
+
+ENDS: Final = {"before": "k-2", "last": "k-1", "node": "node", "zero": "0", "concat": "cat"}
+"""What the edges of a picture that are no operations are called."""
+
+
+def darts_picture(cell: DartsCell) -> DartsPicture:
+    """The part of a cell that its output depends on, as a graph that can be drawn."""
+    if cell.is_zero:
+        return DartsPicture(2, ())
+    shown_cell = cell.pruned()
+    last = INPUTS + cell.nodes + 1
+    inner = [Edge(source + 1, target + 1, name) for source, target, name in shown_cell.edges]
+    sources = {edge.source for edge in inner} - {edge.target for edge in inner}
+    # What nothing enters is an input, a node of the rest of the cell, or zero.
+    other = "zero" if cell.is_whole else "node"
+    starts = [Edge(0, node, {1: "before", 2: "last"}.get(node, other)) for node in sources]
+    targets = {edge.target for edge in inner}
+    ends = [Edge(node + 1, last, "concat") for node in cell.concat if node + 1 in targets]
+    edges = [*starts, *inner, *ends]
+    return DartsPicture(last + 1, tuple(sorted(edges, key=lambda edge: (edge[1], edge[0]))))
 
 
 def darts_notation(cell: DartsCell) -> str:

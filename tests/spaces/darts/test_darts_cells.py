@@ -152,9 +152,7 @@ def test_a_key_does_not_depend_on_how_a_cell_is_written(cell: DartsCell, rng: An
     """Nodes in any order that their edges allow, the edges of each in any order."""
     waiting, order = list(range(2, 6)), []
     while waiting:
-        ready = [
-            n for n in waiting if all(e.source < 2 or e.source in order for e in cell.into(n))
-        ]
+        ready = [n for n in waiting if all(e.source < 2 or e.source in order for e in cell.into(n))]
         order.append(rng.choice(ready))
         waiting.remove(order[-1])
     label = {0: 0, 1: 1, **{node: index for index, node in enumerate(order, 2)}}
@@ -389,7 +387,9 @@ VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.fl
 
 
 @given(st.sampled_from(PATHS), VALUES | st.lists(VALUES, max_size=3))
-def test_a_file_with_any_wrong_value_is_refused_in_a_line(path: tuple[Any, ...], value: Any) -> None:
+def test_a_file_with_any_wrong_value_is_refused_in_a_line(
+    path: tuple[Any, ...], value: Any
+) -> None:
     changed = json.loads(json.dumps(FILE))
     place = changed
     for key in path[:-1]:
