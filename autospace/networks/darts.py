@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from autospace.networks.cells import CellModule, initialise, recomputed
 from autospace.networks.dense import ActivatedConvolution
-from autospace.spaces.cells.cell import Cell, LayerShape
+from autospace.spaces.cells.cell import Cell, Edge, LayerShape
 from autospace.spaces.cells.darts_cell import INPUTS, OPERATIONS, DartsCell, DartsOperation
 
 
@@ -58,16 +58,11 @@ class DartsModule(CellModule):
         self.mixes = nn.ModuleDict()
         self.operations = nn.ModuleDict(
             {
-                f"{edge.target}_{index % INPUTS}": _operation(
-                    OPERATIONS[edge.operation],
-                    shape.width,
-                    shape.stride if edge.source < INPUTS else 1,
-                )
+                f"{edge.target}_{index % INPUTS}": build_edge(edge, shape)
                 for index, edge in enumerate(cell.chosen)
                 if edge.operation != "none"
             }
         )
-        initialise(self)
 
     @property
     def parts(self) -> dict[str, str]:
@@ -143,6 +138,14 @@ def stem_parts(widths: tuple[int, ...], stride: int) -> list[nn.Module]:
     for part in parts:
         initialise(part)
     return parts
+
+
+def build_edge(edge: Edge, shape: LayerShape) -> nn.Module:
+    """The operation of an edge other than `none`; the stride is on edges from the inputs."""
+    stride = shape.stride if edge.source < INPUTS else 1
+    module = _operation(OPERATIONS[edge.operation], shape.width, stride)
+    initialise(module)
+    return module
 
 
 def _operation(operation: DartsOperation, channels: int, stride: int) -> nn.Module:

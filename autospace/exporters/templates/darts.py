@@ -152,6 +152,6 @@ class Network(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         before = self.stem[0](images)
         last = self.stem[1](before) if len(self.stem) > 1 else before
-        for inputs, cell in zip(self.inputs, self.layers):
+        for inputs, cell in zip(self.inputs, self.layers, strict=True):
             before, last = last, cell(inputs(before, last))
         return self.classifier(last.mean((2, 3)))
