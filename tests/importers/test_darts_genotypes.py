@@ -39,6 +39,17 @@ PC_DARTS = """PC_DARTS_cifar = Genotype(normal=[('sep_conv_3x3', 1), ('skip_conn
   reduce=[('sep_conv_5x5', 1), ('max_pool_3x3', 0), ('sep_conv_5x5', 1), ('sep_conv_5x5', 2),
   ('sep_conv_3x3', 0), ('sep_conv_3x3', 3), ('sep_conv_3x3', 1), ('sep_conv_3x3', 2)],
   reduce_concat=range(2, 6))"""
+PDARTS = """PDARTS = Genotype(normal=[('skip_connect', 0), ('dil_conv_3x3', 1), ('skip_connect', 0),
+  ('sep_conv_3x3', 1), ('sep_conv_3x3', 1), ('sep_conv_3x3', 3), ('sep_conv_3x3',0),
+  ('dil_conv_5x5', 4)], normal_concat=range(2, 6), reduce=[('avg_pool_3x3', 0), ('sep_conv_5x5', 1),
+  ('sep_conv_3x3', 0), ('dil_conv_5x5', 2), ('max_pool_3x3', 0), ('dil_conv_3x3', 1),
+  ('dil_conv_3x3', 1), ('dil_conv_5x5', 3)], reduce_concat=range(2, 6))"""
+MDENAS = """Genotype(normal=[[('sep_conv_5x5', 1), ('sep_conv_3x3', 0)],
+  [('skip_connect', 0), ('sep_conv_5x5', 1)], [('sep_conv_5x5', 3), ('sep_conv_3x3', 1)],
+  [('dil_conv_5x5', 3), ('max_pool_3x3', 4)]], normal_concat=[2, 3, 4, 5],
+  reduce=[[('max_pool_3x3', 0), ('sep_conv_5x5', 1)], [('skip_connect', 0), ('skip_connect', 1)],
+  [('sep_conv_3x3', 3), ('skip_connect', 2)], [('dil_conv_3x3', 3), ('sep_conv_5x5', 0)]],
+  reduce_concat=[2, 3, 4, 5])"""
 NASNET = """NASNet = Genotype(
   normal = [
     ('sep_conv_5x5', 1), ('sep_conv_3x3', 0), ('sep_conv_5x5', 0), ('sep_conv_3x3', 0),
@@ -82,9 +93,12 @@ def test_a_genotype_in_a_log_or_with_nodes_in_pairs_is_the_same() -> None:
     assert imported(nested) == imported(DARTS_V2)
 
 
-def test_pc_darts_has_the_params_that_its_authors_state() -> None:
-    # "3.6M" in the paper and in the log of its evaluation.
-    assert round(imported(PC_DARTS).cost.params / 1e6, 1) == 3.6
+def test_networks_of_others_have_the_params_that_were_published() -> None:
+    # PC-DARTS (Xu et al., ICLR 2020): 3.6M; counted by others: 3.63M. MDENAS, by others: 3.78M.
+    assert round(imported(PC_DARTS).cost.params / 1e6, 2) == 3.63
+    assert round(imported(MDENAS).cost.params / 1e6, 2) == 3.78
+    # P-DARTS (Chen et al., ICCV 2019): 3.4M.
+    assert round(imported(PDARTS).cost.params / 1e6, 1) == 3.4
     text = export_architecture(imported(PC_DARTS))
     assert " ".join(PC_DARTS.split("= ", 1)[1].split()) == text.strip()
 
