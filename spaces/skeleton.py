@@ -187,7 +187,7 @@ class Skeleton:
     @cached_property
     def spine(self) -> tuple[LayerShape, ...]:
         """Shape of every layer, fixed ones included, input side first."""
-        shapes = []
+        shapes: list[LayerShape] = []
         channels = self.stem.out_channels
         resolution = self.stem_resolution
         cells = sum(not layer.fixed for layer in self.layers)

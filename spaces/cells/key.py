@@ -106,7 +106,7 @@ def blocks_key(inputs: int, nodes: Sequence[Sequence[Step]], output: Sequence[in
             weights for every channel.
     """
     atoms = [_Atom(f"input{index}", frozenset(), 0) for index in range(inputs)]
-    values = [Counter({(index, ()): 1}) for index in range(inputs)]
+    values: list[Counter[_Term]] = [Counter({(index, ()): 1}) for index in range(inputs)]
     for steps in nodes:
         total: Counter[_Term] = Counter()
         for source, name, kind in sorted(steps):

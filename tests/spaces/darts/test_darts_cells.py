@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autospace.evaluators.evaluator import skeleton_key
 from autospace.spaces import (
     FAMILIES,
     Cost,
@@ -32,6 +33,7 @@ from autospace.spaces.cells.darts_cell import OPERATIONS, USUAL, DartsCell, choi
 from autospace.spaces.cells.dense_cell import DenseCell
 from autospace.spaces.cells.family import changes, notation
 from autospace.spaces.cost import fixed_cost
+from autospace.spaces.difference import difference
 from tests.spaces.darts.genotypes import TINY, V2_NORMAL, V2_REDUCE, darts_v2
 
 DARTS = FAMILIES["darts"]
@@ -367,6 +369,21 @@ def test_three_convolutions_are_for_two_inputs() -> None:
     skeleton = load_skeleton("digits")
     with pytest.raises(SpaceError, match=r"^stem\.convolutions: 3; allowed: 1 without chain 2$"):
         replace(skeleton, stem=replace(skeleton.stem, convolutions=3))
+
+
+def test_skeletons_that_differ_are_told_apart() -> None:
+    """In stored scores, in differences and where weights are loaded, by every one of their keys."""
+    deep = replace(TINY, stem=replace(TINY.stem, stride=2))
+    changed = [
+        replace(TINY, concat=2),
+        deep,
+        replace(deep, stem=replace(deep.stem, convolutions=3)),
+        replace(TINY, ties=()),
+    ]
+    keys = {skeleton_key(skeleton) for skeleton in (TINY, *changed)}
+    assert len(keys) == 5
+    one = replace(SMALL, skeleton=SMALL.skeleton)
+    assert difference(one, SMALL).equal
 
 
 # Hostile files.
