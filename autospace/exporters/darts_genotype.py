@@ -17,8 +17,8 @@ def export_architecture(architecture: Architecture) -> str:
     check_kind(architecture.kind, "genotypes of DARTS", ("darts",))
     cells: dict[int, DartsCell] = {}
     for shape, cell in zip(architecture.skeleton.cell_layers, architecture.cells, strict=True):
-        first = cells.setdefault(shape.stride, _darts(cell))
-        if cell != first:
+        own = _darts(cell)
+        if own != cells.setdefault(shape.stride, own):
             problem = f"another cell than in the first layer of stride {shape.stride}"
             raise SpaceError(shape.name, f"{problem}; allowed: one cell for all of them")
     for stride, name in ((1, "normal"), (2, "reduce")):

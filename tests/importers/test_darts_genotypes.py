@@ -198,7 +198,8 @@ def test_a_skeleton_that_does_not_hold_the_cells_is_named(
 def test_what_a_genotype_cannot_hold_is_named() -> None:
     with pytest.raises(SpaceError, match=r'^kind: "mobile", which genotypes of DARTS do not supp'):
         export_architecture(load("mbconv@digits").architecture(load("mbconv@digits").reference))
-    one, two = DartsCell.of(V2_NORMAL), DartsCell.of(V2_REDUCE)
+    one: Any = DartsCell.of(V2_NORMAL)
+    two: Any = DartsCell.of(V2_REDUCE)
     own = replace(TINY, ties=(), layers=TINY.layers[:3])
     mixed: Any = [Candidate("a", cell) for cell in (one, one, two)]
     with pytest.raises(SpaceError, match=r"^layer_02: another cell than in the first layer of st"):

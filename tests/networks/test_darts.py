@@ -41,7 +41,7 @@ def test_any_cell_costs_what_its_module_has_if_all_of_it_is_used(cell: DartsCell
     shape = TINY.cell_layers[at]
     x = torch.randn(2, 2 * shape.width + 3, shape.resolution, shape.resolution)
     module = DartsModule(whole, shape)
-    assert counted(module, x) == cell_cost(whole, shape)  # type: ignore[arg-type]
+    assert counted(module, x) == cell_cost(whole, shape)
     assert module(x).shape == (2, shape.out_channels, shape.out_resolution, shape.out_resolution)
 
 

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -41,7 +42,9 @@ def test_weights_are_read_back(tmp_path: Path, architecture: Architecture) -> No
 
 
 @pytest.mark.parametrize("target", ["onnx", "pt2"])
-def test_a_deployed_network_computes_the_same(tmp_path: Path, target: str) -> None:
+def test_a_deployed_network_computes_the_same(
+    tmp_path: Path, target: Literal["onnx", "pt2"]
+) -> None:
     if target == "onnx":
         pytest.importorskip("onnx")
         pytest.importorskip("onnxruntime")

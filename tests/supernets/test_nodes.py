@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from autospace.networks.darts import DartsModule
 from autospace.networks.network import Network
 from autospace.spaces import Layer, Space, SpaceError, load, load_skeleton
 from autospace.supernets.nodes import ON_NODES, NodeSupernet, check_method, supernet_over
@@ -51,13 +50,14 @@ def by_network(shared: NodeSupernet, path: list[int]) -> torch.Tensor:
     network = Network(SPACE.skeleton, architecture.cells).double()
     for name in ("stem", "inputs", "classifier"):
         getattr(network, name).load_state_dict(getattr(shared.network, name).state_dict())
-    for module, bank in zip(network.layers, shared.banks, strict=True):
-        assert isinstance(module, DartsModule)
-        edges: Any = module.darts.chosen
-        for index, edge in enumerate(edges):
+    for layer, bank in enumerate(shared.banks):
+        module: Any = network.cell(layer)
+        operations: Any = bank.operations
+        for index, edge in enumerate(module.darts.chosen):
             place = f"{edge.target}_{edge.source}_{edge.operation}"
-            module.operations[f"{edge.target}_{index % 2}"] = bank.operations[place]  # type: ignore[index]
-    return network.train()(images())
+            module.operations[f"{edge.target}_{index % 2}"] = operations[place]
+    logits: torch.Tensor = network.train()(images())
+    return logits
 
 
 def test_a_path_is_the_network_that_it_names() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from autospace.spaces import Architecture, Candidate, LayerSpec, Skeleton, Stem, load_skeleton
 from autospace.spaces.cells.darts_cell import DartsCell
@@ -36,7 +37,10 @@ DARTS_V2 = written(V2_NORMAL, V2_REDUCE)
 
 def network(normal: DartsCell, reduce: DartsCell, skeleton: Skeleton) -> Architecture:
     """A network of two whole cells, chosen by the stride of the layer."""
-    cells = {1: Candidate("normal", normal), 2: Candidate("reduce", reduce)}
+    # Where cells are typed, they are those of family `mobile`.
+    one: Any = normal
+    other: Any = reduce
+    cells = {1: Candidate("normal", one), 2: Candidate("reduce", other)}
     return Architecture(skeleton, tuple(cells[shape.stride] for shape in skeleton.shapes))
 
 

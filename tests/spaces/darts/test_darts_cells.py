@@ -59,7 +59,9 @@ def cells(draw: st.DrawFn, nodes: int = 4, operations: Any = tuple(OPERATIONS)) 
 
 
 def chosen(seed: int) -> DartsCell:
-    return DARTS.random_cell(PRIOR, random.Random(seed))
+    drawn = DARTS.random_cell(PRIOR, random.Random(seed))
+    assert isinstance(drawn, DartsCell)
+    return drawn
 
 
 # Counts that others published.
