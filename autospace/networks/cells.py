@@ -155,7 +155,7 @@ class CellModule(nn.Module):
 def recompute_cells(module: nn.Module) -> None:
     """Makes all cells in a module keep only their inputs for the backward pass, to save memory."""
     for part in module.modules():
-        if isinstance(part, CellModule):
+        if isinstance(getattr(part, "recomputes", None), bool):
             part.recomputes = True
 
 

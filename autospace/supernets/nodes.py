@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import torch
 from torch import nn
 
-from autospace.networks.cells import CellModule
+from autospace.networks.cells import CellModule, recomputed
 from autospace.networks.darts import build_edge
 from autospace.networks.network import Network, placed
 from autospace.seeds import derived_seed
@@ -63,7 +63,13 @@ def check_method(method: str, skeleton: Skeleton) -> None:
 
 
 class NodeBank(nn.Module):
-    """All operations of one layer: [N, 2 C + any, H, W] -> [N, nodes C, H/s, W/s]."""
+    """All operations of one layer: [N, 2 C + any, H, W] -> [N, nodes C, H/s, W/s].
+
+    Attributes:
+        recomputes: as of `autospace.networks.cells.CellModule`.
+    """
+
+    recomputes = False
 
     def __init__(self, shape: LayerShape, edges: Sequence[Edge]) -> None:
         super().__init__()
@@ -80,6 +86,13 @@ class NodeBank(nn.Module):
         self, weights: Weights | None, edges: Sequence[Edge], x: torch.Tensor
     ) -> torch.Tensor:
         """The cell that has these edges, each operation times its weight if there are any."""
+        if self.recomputes and torch.is_grad_enabled():
+            return recomputed(self, partial(self._on_edges, weights, edges), x)
+        return self._on_edges(weights, edges, x)
+
+    def _on_edges(
+        self, weights: Weights | None, edges: Sequence[Edge], x: torch.Tensor
+    ) -> torch.Tensor:
         width, side = self.shape.width, self.shape.out_resolution
         nodes = [x[:, :width], x[:, width : 2 * width]]
         for target in range(INPUTS, INPUTS + self.shape.concat):

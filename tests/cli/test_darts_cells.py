@@ -11,6 +11,7 @@ from autospace.exporters.svg import cell_svg, layer_svg, network_svg
 from autospace.exporters.targets import TARGETS
 from autospace.spaces import from_json, json_schema, load, to_json
 from autospace.spaces.choices import Choices
+from autospace.supernets.nodes import ON_NODES
 from tests.cli.conftest import Run
 from tests.spaces.darts.genotypes import DARTS_V2, darts_v2
 
@@ -138,7 +139,7 @@ def test_a_run_learns_choices_of_nodes(run: Run, tmp_path: Path) -> None:
     assert 'kind: "darts", which reports of runs do not support' in refused.err
     drawn = load_source(f"random@{out / 'space.json'}", 0)
     assert [len(layer.candidates) for layer in drawn.layers] == [3] * 4
-    for method in ("random-ws", "spos", "darts", "evolution"):
+    for method in ON_NODES:
         found = run(
             "search", out, *IMAGES, "--method", method, "--steps", 4, "--evaluations", 2,
             "--out", tmp_path / method,

@@ -31,17 +31,18 @@ class ClosedForm:
         ]
 
 
-def _plan(skeleton_name: str = "darts-small") -> Plan:
-    sizes = {"generations": 40, "population": 8, "tournament": 3, "candidates": 8, "keep": 3}
+def _plan(generations: int) -> Plan:
+    sizes = {"population": 8, "tournament": 3, "candidates": 12, "keep": 3}
+    sizes["generations"] = generations
     config = Config.model_validate({"evolution": sizes})
-    skeleton = load_skeleton(skeleton_name)
+    skeleton = load_skeleton("darts-small")
     references = references_on(skeleton, config.cells)
     shares = layer_shares(skeleton, [cell for _, cell in references], Budget())
     return make_plan(config, skeleton, references, (shares,))
 
 
 def test_the_planted_choice_is_learned_at_every_node() -> None:
-    plan = _plan()
+    plan = _plan(20)
     (*_, state) = evolve(plan, ClosedForm())
     space = learned_space(plan, state, name="learned", budget=Budget(), provenance={})
     for layer in space.layers:
@@ -57,7 +58,7 @@ def test_the_planted_choice_is_learned_at_every_node() -> None:
 
 
 def test_a_state_in_the_middle_is_read_back_and_goes_on_alike() -> None:
-    plan = _plan()
+    plan = _plan(4)
     states = list(evolve(plan, ClosedForm()))
     middle = state_from_json(state_to_json(states[2]), plan.skeleton, "darts")
     (*_, last) = evolve(plan, ClosedForm(), middle)
@@ -66,9 +67,11 @@ def test_a_state_in_the_middle_is_read_back_and_goes_on_alike() -> None:
 
 def test_the_share_of_every_node_keeps_the_budget() -> None:
     skeleton = load_skeleton("darts-small")
-    config = Config.model_validate({"evolution": {"generations": 3, "population": 4}})
+    config = Config.model_validate(
+        {"evolution": {"generations": 3, "population": 4, "tournament": 2}}
+    )
     references = references_on(skeleton, config.cells)
-    limit = 24_000
+    limit = 26_000
     budget = Budget(max_params=limit)
     with pytest.raises(Exception, match="budget: the limit is 1,000 params"):
         layer_shares(skeleton, [cell for _, cell in references], Budget(max_params=1000))

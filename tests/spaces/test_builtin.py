@@ -193,7 +193,10 @@ SKELETONS = (
             " nasbench-macro, reference",
         ),
         ("mbconv@", f'"": unknown skeleton; allowed: {SKELETONS}'),
-        ("mbconv@imagenet", f"imagenet: unknown skeleton; allowed: {SKELETONS}"),
+        (
+            "mbconv@imagenet",
+            f"imagenet: unknown skeleton; did you mean darts-imagenet? Allowed: {SKELETONS}",
+        ),
         ("mbconv@no.toml", "no.toml: no such file or directory"),
         ("skeleton.json", "skeleton.json: a skeleton; allowed: a space, or mbconv@skeleton.json"),
         ("/dev/zero", "/dev/zero: is not a regular file; allowed: a file of JSON or TOML"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from autospace.networks.cells import recompute_cells
 from autospace.networks.network import Network
 from autospace.spaces import Layer, Space, SpaceError, load, load_skeleton
 from autospace.supernets.nodes import ON_NODES, NodeSupernet, check_method, supernet_over
@@ -109,6 +110,21 @@ def test_weights_move_only_along_the_path_and_alpha_has_a_slope() -> None:
     alphas = [torch.zeros(6, dtype=torch.float64, requires_grad=True) for _ in SPACE.layers]
     shared.mixture(images(), [a.softmax(0) for a in alphas]).square().sum().backward()
     assert all(a.grad is not None and a.grad.abs().sum() > 0 for a in alphas)
+
+
+def test_recomputed_layers_have_the_same_gradients() -> None:
+    found = []
+    for recompute in (False, True):
+        shared = supernet().train()
+        if recompute:
+            recompute_cells(shared)
+        alphas = [torch.zeros(6, dtype=torch.float64, requires_grad=True) for _ in SPACE.layers]
+        loss = shared.mixture(images(), [a.softmax(0) for a in alphas]).square().sum()
+        weights = [p for p in shared.parameters() if p.requires_grad]
+        found.append(torch.autograd.grad(loss, [*alphas, *weights], allow_unused=True))
+    assert all(bank.recomputes for bank in shared.banks)
+    for plain, again in zip(*found, strict=True):
+        torch.testing.assert_close(plain, again)
 
 
 def test_normalisations_have_no_weights_and_follow_pools() -> None:
