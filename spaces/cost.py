@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from autospace.spaces.cells.cell import Cell, LayerShape, mbconv
 from autospace.spaces.cells.cost import conv_norm_cost, total
-from autospace.spaces.cells.family import cell_cost
+from autospace.spaces.cells.family import cell_cost, family_of
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.checks import MAX_COUNT, check_integer
 from autospace.spaces.errors import AutospaceError
@@ -137,11 +137,16 @@ class Share:
 
 def most_expensive_reference(skeleton: Skeleton, references: Sequence[Cell]) -> Cost:
     """Largest MAdds and largest params that a network of reference cells can have."""
-    layers = [[cell_cost(cell, shape) for cell in references] for shape in skeleton.shapes]
+    layers = [[_cost_at(cell, shape) for cell in references] for shape in skeleton.shapes]
     fixed = fixed_cost(skeleton)
     madds = sum(max(cost.madds for cost in layer) for layer in layers)
     params = sum(max(cost.params for cost in layer) for layer in layers)
     return Cost(fixed.madds + madds, fixed.params + params)
+
+
+def _cost_at(cell: Cell, shape: LayerShape) -> Cost:
+    """Cost of a cell, or of the part of it that is a candidate here."""
+    return cell_cost(family_of(cell).at(cell, shape), shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +175,7 @@ def layer_shares(skeleton: Skeleton, references: Sequence[Cell], budget: Budget)
         BudgetError: the reference cells alone are over a limit.
     """
     fixed = fixed_cost(skeleton)
-    costs = [[cell_cost(cell, shape) for cell in references] for shape in skeleton.shapes]
+    costs = [[_cost_at(cell, shape) for cell in references] for shape in skeleton.shapes]
     open_ended: list[int | None] = [None] * len(costs)
     madds = params = open_ended
     if budget.max_madds is not None:

@@ -8,8 +8,8 @@ from autospace.evolution.folder import state_from_json, state_to_json
 from autospace.evolution.loop import evolve, learned_space
 from autospace.evolution.plan import Plan, is_dense, kind_on, make_plan, references_on
 from autospace.evolution.settings import Config
-from autospace.spaces import Budget, Cell, from_json, load_skeleton, to_json
-from autospace.spaces.cost import layer_shares
+from autospace.spaces import Budget, Cell, from_json, load, load_skeleton, to_json
+from autospace.spaces.cost import BudgetError, layer_shares, most_expensive_reference
 
 WORTH = {
     "sep_conv_3x3": 0.0, "sep_conv_5x5": 0.4, "dil_conv_3x3": 0.1, "dil_conv_5x5": 0.2,
@@ -73,9 +73,13 @@ def test_the_share_of_every_node_keeps_the_budget() -> None:
     references = references_on(skeleton, config.cells)
     limit = 26_000
     budget = Budget(max_params=limit)
-    with pytest.raises(Exception, match="budget: the limit is 1,000 params"):
-        layer_shares(skeleton, [cell for _, cell in references], Budget(max_params=1000))
-    shares = layer_shares(skeleton, [cell for _, cell in references], budget)
+    cells = [cell for _, cell in references]
+    # The reference has sep_conv_3x3 from both inputs in every node.
+    space = load("darts@darts-small")
+    assert most_expensive_reference(skeleton, cells) == space.architecture(space.reference).cost
+    with pytest.raises(BudgetError, match=r"1,000 params, but the reference cells need 25,022;"):
+        layer_shares(skeleton, cells, Budget(max_params=1000))
+    shares = layer_shares(skeleton, cells, budget)
     plan = make_plan(config, skeleton, references, (shares,))
     (*_, state) = evolve(plan, ClosedForm())
     space = learned_space(plan, state, name="small", budget=budget, provenance={})
