@@ -1,6 +1,8 @@
 """DARTS cells on the command line: shown, exported, imported, searched, evolved and trained."""
 
 import json
+import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,19 @@ import pytest
 from autospace.comparison.setup import load_source
 from autospace.exporters.svg import cell_svg, layer_svg, network_svg
 from autospace.exporters.targets import TARGETS
-from autospace.spaces import from_json, json_schema, load, to_json
+from autospace.spaces import (
+    FAMILIES,
+    Candidate,
+    Layer,
+    Skeleton,
+    Space,
+    from_json,
+    json_schema,
+    load,
+    to_json,
+)
+from autospace.spaces.cells.darts import DartsPrior
+from autospace.spaces.cells.darts_cell import USUAL
 from autospace.spaces.choices import Choices
 from autospace.supernets.nodes import ON_NODES
 from tests.cli.conftest import Run
@@ -32,6 +46,12 @@ TINY_CHOSEN = {
     "nodes": 2,
 }
 IMAGES = ("--data", "synthetic:classes=3,train=120,test=12")
+SHORT = {
+    "supernet.batch": 8,
+    "supernet.recalibration": 1,
+    "supernet.validation_batches": 1,
+    "trial.steps": 2,
+}
 EVERYWHERE = (
     "configspace", "optuna", "nni", "ray", "wandb", "syne-tune", "neps", "ax", "hydra", "pyglove",
     "nevergrad", "pymoo", "archai", "csv", "json-flat", "dot", "mermaid", "svg",
@@ -143,8 +163,7 @@ def test_a_run_learns_choices_of_nodes(run: Run, tmp_path: Path) -> None:
         found = run(
             "search", out, *IMAGES, "--method", method, "--steps", 4, "--evaluations", 2,
             "--out", tmp_path / method,
-            *_sizes(**{"supernet.batch": 8, "supernet.recalibration": 1, "trial.steps": 2,
-                       "supernet.validation_batches": 1}),
+            *_sizes(**SHORT),
         )  # fmt: skip
         assert found.code == 0, found.err
         assert from_json((tmp_path / method / "best.json").read_text(encoding="utf-8"))
@@ -164,3 +183,39 @@ def test_latency_is_refused(run: Run, tmp_path: Path) -> None:
     ran = run("profile", "--skeleton", "darts-small", "--out", tmp_path / "table.json")
     assert ran.code == 2
     assert 'kind: "darts", which latency tables do not support' in ran.err
+
+
+def _whole_cells() -> Space:
+    """Three whole cells at each of three layers, which share none."""
+    chosen = from_json(json.dumps(TINY_CHOSEN))
+    assert isinstance(chosen, Skeleton)
+    skeleton = replace(chosen, ties=(), nodes=None)
+    rng, prior = random.Random(0), DartsPrior(USUAL, nodes=2)
+    cells: list[Any] = [FAMILIES["darts"].random_cell(prior, rng) for _ in range(3)]
+    candidates = tuple(Candidate(f"c{place}", cell) for place, cell in enumerate(cells))
+    layers = tuple(Layer(shape, candidates) for shape in skeleton.shapes)
+    return Space("whole", skeleton, USUAL, layers)
+
+
+@pytest.mark.parametrize("method", ["gdas", "proxyless", "nasp", "petridish", "gm", "nas-lid"])
+def test_whole_cells_of_their_own_are_searched_with_a_module_each(
+    run: Run, method: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "whole.json"
+    file.write_text(to_json(_whole_cells()), encoding="utf-8")
+    found = run("search", file, *IMAGES, "--method", method, "--steps", 6, "--evaluations", 2,
+                "--out", tmp_path / method, *_sizes(**SHORT))  # fmt: skip
+    assert found.code == 0, found.err
+    assert from_json((tmp_path / method / "best.json").read_text(encoding="utf-8"))
+
+
+def test_spaces_are_compared_and_reported(run: Run, tmp_path: Path) -> None:
+    first, out = tmp_path / "whole.json", tmp_path / "compared"
+    first.write_text(to_json(_whole_cells()), encoding="utf-8")
+    ran = run("compare", first, f"random@{first}", *IMAGES, "--samples", 4, "--steps", 2,
+              "--match", "none", "--workers", 1, "--out", out, "--resolution", 8)  # fmt: skip
+    assert ran.code == 0, ran.err
+    page = tmp_path / "page.html"
+    reported = run("report", out, "--out", page)
+    assert reported.code == 0, reported.err
+    assert page.stat().st_size > 0
