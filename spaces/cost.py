@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from autospace.spaces.cells.cell import Cell, LayerShape, mbconv
 from autospace.spaces.cells.cost import conv_norm_cost, total
-from autospace.spaces.cells.family import cell_cost
+from autospace.spaces.cells.family import cell_cost, family_of
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.checks import MAX_COUNT, check_integer
 from autospace.spaces.errors import AutospaceError
@@ -28,13 +28,33 @@ class Range(NamedTuple):
 
 
 def stem_cost(skeleton: Skeleton) -> Cost:
-    """Cost of the first convolution and, where there is one, the fixed block after it."""
+    """Cost of the first convolutions and, where there is one, the fixed block after them."""
     stem = skeleton.stem
+    if stem.convolutions > 1:
+        widths = stem_widths(skeleton)
+        pairs = zip(widths, widths[1:], skeleton.stem_sides, strict=False)
+        return total(conv_norm_cost(before, width, 3, side**2) for before, width, side in pairs)
     first = conv_norm_cost(skeleton.in_channels, stem.channels, 3, skeleton.stem_resolution**2)
     if stem.block is None:
         return first
     shape = LayerShape("stem", stem.channels, stem.block, 1, skeleton.stem_resolution)
     return first.plus(cell_cost(mbconv(3, 1), shape))
+
+
+def stem_widths(skeleton: Skeleton) -> tuple[int, ...]:
+    """Channels of the image and of the output of each convolution of the stem."""
+    channels = skeleton.stem.channels
+    widths = (channels // 2, channels, channels)
+    return (skeleton.in_channels, *(widths if skeleton.stem.convolutions > 1 else (channels,)))
+
+
+def inputs_cost(shape: LayerShape) -> Cost:
+    """Cost of bringing the two inputs of a layer to its width: two 1x1 convolutions; else none."""
+    if shape.before is None:
+        return Cost()
+    pixels = shape.resolution**2
+    inputs = (shape.before[0], shape.in_channels)
+    return total(conv_norm_cost(channels, shape.width, 1, pixels) for channels in inputs)
 
 
 def head_cost(skeleton: Skeleton) -> Cost:
@@ -60,10 +80,11 @@ def residual_cost(shape: LayerShape) -> Cost:
 
 
 def fixed_cost(skeleton: Skeleton) -> Cost:
-    """Cost of all that is not searched: stem, fixed layers and head."""
+    """Cost of all that is not searched: stem, fixed layers, what joins layers, and head."""
     pairs = zip(skeleton.spine, skeleton.layers, strict=True)
     fixed = total(residual_cost(shape) for shape, layer in pairs if layer.fixed)
-    return stem_cost(skeleton).plus(head_cost(skeleton)).plus(fixed)
+    inputs = total(map(inputs_cost, skeleton.spine))
+    return stem_cost(skeleton).plus(head_cost(skeleton)).plus(fixed).plus(inputs)
 
 
 def range_of_sums(fixed: int, layers: Sequence[Sequence[int]]) -> Range:
@@ -116,11 +137,16 @@ class Share:
 
 def most_expensive_reference(skeleton: Skeleton, references: Sequence[Cell]) -> Cost:
     """Largest MAdds and largest params that a network of reference cells can have."""
-    layers = [[cell_cost(cell, shape) for cell in references] for shape in skeleton.shapes]
+    layers = [[_cost_at(cell, shape) for cell in references] for shape in skeleton.shapes]
     fixed = fixed_cost(skeleton)
     madds = sum(max(cost.madds for cost in layer) for layer in layers)
     params = sum(max(cost.params for cost in layer) for layer in layers)
     return Cost(fixed.madds + madds, fixed.params + params)
+
+
+def _cost_at(cell: Cell, shape: LayerShape) -> Cost:
+    """Cost of a cell, or of the part of it that is a candidate here."""
+    return cell_cost(family_of(cell).at(cell, shape), shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +175,7 @@ def layer_shares(skeleton: Skeleton, references: Sequence[Cell], budget: Budget)
         BudgetError: the reference cells alone are over a limit.
     """
     fixed = fixed_cost(skeleton)
-    costs = [[cell_cost(cell, shape) for cell in references] for shape in skeleton.shapes]
+    costs = [[_cost_at(cell, shape) for cell in references] for shape in skeleton.shapes]
     open_ended: list[int | None] = [None] * len(costs)
     madds = params = open_ended
     if budget.max_madds is not None:

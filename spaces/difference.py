@@ -95,7 +95,7 @@ def operation_shares(layers: Iterable[Layer]) -> dict[str, float]:
     """
     counts: Counter[str] = Counter()
     for candidate in (each for layer in layers for each in layer.candidates):
-        check_kind(candidate.cell.kind, "shares of operations", ("mobile", "dense"))
+        check_kind(candidate.cell.kind, "shares of operations", ("mobile", "dense", "darts"))
         counts.update(edge.operation for edge in drawable(candidate.cell).edges)
     edges = counts.total()
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -145,7 +145,7 @@ def _paired(here: list[Candidate], there: list[Candidate]) -> Iterator[Pair]:
 
 def _skeleton_parts(first: Skeleton, second: Skeleton) -> Iterator[str]:
     parts = ("in_channels", "resolution", "classes", "stem", "layers", "head", "preactivation")
-    for part in (*parts, "ties", "nodes"):
+    for part in (*parts, "ties", "nodes", "chain", "concat"):
         if getattr(first, part) != getattr(second, part):
             yield part
 

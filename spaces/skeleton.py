@@ -1,5 +1,6 @@
 """The skeleton: the macro network around the cells."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -22,11 +23,16 @@ class Stem:
     """A 3x3 convolution and, if `block` is given, an MBConv k3 of expansion 1 to `block` channels.
 
     Both are fixed: neither is searched.
+
+    Attributes:
+        convolutions: 1, or 3 if cells have two inputs: three convolutions of stride 2, the first
+            of half the channels. The second gives the other input of the first cell.
     """
 
     channels: int
     stride: int
     block: int | None = None
+    convolutions: int = 1
 
     @property
     def out_channels(self) -> int:
@@ -64,7 +70,13 @@ class Skeleton:
             have no identity around them, and batch normalisation and ReLU stand before pooling.
         ties: per layer that is not fixed, the number of its group; the layers of a group share one
             cell. Empty if each has a cell of its own.
-        nodes: of a cell, if each of its edges is a choice of its own; None if whole cells are.
+        nodes: of a cell, if each of its edges is a choice of its own; None if whole cells are. Of
+            cells with two inputs, each node is a choice instead.
+        chain: how many of the layers before it a cell gets its inputs from. With 2, no activation
+            follows the stem, cells have no identity around them, and the channels of a layer are
+            those of a node of its cell.
+        concat: with chain 2, how many nodes a cell concatenates: a layer gives so many times its
+            channels.
     """
 
     name: str
@@ -78,6 +90,8 @@ class Skeleton:
     preactivation: bool = False
     ties: tuple[int, ...] = ()
     nodes: int | None = None
+    chain: int = 1
+    concat: int = 1
 
     def __post_init__(self) -> None:
         check_text("name", self.name, MAX_NAME)
@@ -95,9 +109,38 @@ class Skeleton:
         for index, layer in enumerate(self.layers):
             check_integer(f"layers[{index}].channels", layer.channels, 1, MAX_CHANNELS)
             check_integer(f"layers[{index}].stride", layer.stride, 1, 2)
+        self._check_chain()
         self._check_fixed()
         self._check_ties()
         self._check_choices()
+
+    def _check_chain(self) -> None:
+        check_integer("chain", self.chain, 1, 2)
+        check_integer("concat", self.concat, 1, MAX_NODES if self.chain == 2 else 1)
+        check_integer("stem.convolutions", self.stem.convolutions, 1, 3)
+        if self.stem.convolutions == 2:
+            raise SpaceError("stem.convolutions", "2; allowed: 1 or 3")
+        if self.chain == 1:
+            if self.stem.convolutions != 1:
+                raise SpaceError("stem.convolutions", "3; allowed: 1 without chain 2")
+            return
+        if self.preactivation:
+            raise SpaceError("preactivation", "true; allowed: false with chain 2")
+        if self.stem.block is not None:
+            raise SpaceError("stem.block", f"{self.stem.block}; allowed: none with chain 2")
+        if self.head:
+            raise SpaceError("head", f"{self.head}; allowed: 0 with chain 2")
+        if self.stem.convolutions == 3 and self.stem.stride != 2:
+            problem = f"{self.stem.stride}; allowed: 2, of each of three convolutions"
+            raise SpaceError("stem.stride", problem)
+        if self.stem.convolutions == 3 and self.stem.channels < 2:
+            raise SpaceError("stem.channels", "1; allowed: 2 or more with three convolutions")
+        for index, layer in enumerate(self.layers):
+            if layer.channels * self.concat > MAX_CHANNELS:
+                problem = f"{layer.channels}; allowed: {MAX_CHANNELS // self.concat} or less"
+                raise SpaceError(
+                    f"layers[{index}].channels", f"{problem}, as {self.concat} are concatenated"
+                )
 
     def _check_fixed(self) -> None:
         fixed = [layer.fixed for layer in self.layers]
@@ -133,6 +176,9 @@ class Skeleton:
         if self.nodes is None:
             return
         check_integer("nodes", self.nodes, MIN_NODES, MAX_NODES)
+        if self.chain == 2 and self.nodes != self.concat:
+            problem = f"{self.nodes}; allowed: {self.concat}, all nodes that are concatenated"
+            raise SpaceError("nodes", problem)
         found = self.choices_per_cell * len(set(self.groups))
         if found > MAX_LAYERS:
             problem = f"{self.nodes}: {found} edges of all cells; allowed: up to {MAX_LAYERS}"
@@ -141,7 +187,7 @@ class Skeleton:
     @cached_property
     def spine(self) -> tuple[LayerShape, ...]:
         """Shape of every layer, fixed ones included, input side first."""
-        shapes = []
+        shapes: list[LayerShape] = []
         channels = self.stem.out_channels
         resolution = self.stem_resolution
         cells = sum(not layer.fixed for layer in self.layers)
@@ -150,11 +196,21 @@ class Skeleton:
         for layer in self.layers:
             name = "fixed" if layer.fixed else f"layer_{index:0{width}d}"
             index += not layer.fixed
-            around = not self.preactivation
-            shape = LayerShape(name, channels, layer.channels, layer.stride, resolution, around)
-            shapes.append(shape)
+            around = not self.preactivation and self.chain == 1
+            wide = layer.channels * self.concat
+            shape = LayerShape(name, channels, wide, layer.stride, resolution, around)
+            shapes.append(self._with_two_inputs(shape, shapes) if self.chain == 2 else shape)
             channels, resolution = shape.out_channels, shape.out_resolution
         return tuple(shapes)
+
+    def _with_two_inputs(self, shape: LayerShape, earlier: Sequence[LayerShape]) -> LayerShape:
+        """The shape of a layer whose cells have two inputs, given the shapes before it."""
+        before = (shape.in_channels, self.stem_sides[max(0, self.stem.convolutions - 2)])
+        if earlier:
+            before = (earlier[-1].in_channels, earlier[-1].resolution)
+        return replace(
+            shape, before=before, width=shape.out_channels // self.concat, concat=self.concat
+        )
 
     @cached_property
     def cell_layers(self) -> tuple[LayerShape, ...]:
@@ -182,6 +238,10 @@ class Skeleton:
         found = []
         for shape in shared:
             prefix = "" if len(shared) == 1 else f"{shape.name}_"
+            if self.chain == 2:
+                for node in range(2, 2 + self.nodes):
+                    found.append(replace(shape, name=f"{prefix}node_{node}", node=node))
+                continue
             for slot in edge_slots(self.nodes):
                 name = f"{prefix}edge_{slot[0]}_{slot[1]}"
                 found.append(replace(shape, name=name, edge=slot, nodes=self.nodes))
@@ -195,12 +255,22 @@ class Skeleton:
     @property
     def choices_per_cell(self) -> int:
         """How many consecutive entries of `shapes` make one cell."""
-        return 1 if self.nodes is None else self.nodes * (self.nodes - 1) // 2
+        if self.nodes is None:
+            return 1
+        return self.nodes if self.chain == 2 else self.nodes * (self.nodes - 1) // 2
 
     @property
     def stem_resolution(self) -> int:
         """Side of the output of the stem, in pixels."""
-        return -(-self.resolution // self.stem.stride)
+        return self.stem_sides[-1]
+
+    @property
+    def stem_sides(self) -> tuple[int, ...]:
+        """Side of the output of each convolution of the stem, in pixels."""
+        sides = [self.resolution]
+        for _ in range(self.stem.convolutions):
+            sides.append(-(-sides[-1] // self.stem.stride))
+        return tuple(sides[1:])
 
     def fitted(self, *, in_channels: int, resolution: int, classes: int) -> "Skeleton":
         """The same layers for other images and another number of classes."""

@@ -22,7 +22,13 @@ from autospace.scorers.scorer import ScoringMethod
 from autospace.searchers.driver import METHODS
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import OPERATIONS, SpaceError, from_json, load_skeleton
-from autospace.spaces.files.library import FAMILY_NAMES, SKELETON_NAMES
+from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
+from autospace.spaces.files.library import (
+    FAMILY_NAMES,
+    OWN_NAMES,
+    OWN_SKELETON_NAMES,
+    SKELETON_NAMES,
+)
 from autospace.training.settings import TrainConfig
 from tests.docs import options_table, settings_table
 from tests.docs.pages import ALL_PAGES, FOLLOWED_PYTHON, PAGES, ROOT, Page
@@ -286,8 +292,8 @@ def test_every_scorer_has_its_section() -> None:
 
 def test_every_built_in_and_operation_is_named() -> None:
     spans = set(Page.of(CLI).spans)
-    assert spans >= {*FAMILY_NAMES, *SKELETON_NAMES}
-    assert set(Page.of(FORMATS).spans) >= set(OPERATIONS)
+    assert spans >= {*FAMILY_NAMES, *SKELETON_NAMES, *OWN_NAMES, *OWN_SKELETON_NAMES}
+    assert set(Page.of(FORMATS).spans) >= {*OPERATIONS, *DARTS}
 
 
 def _space_example() -> str:

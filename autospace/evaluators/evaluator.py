@@ -156,6 +156,8 @@ def skeleton_key(skeleton: Skeleton) -> str:
     )
     sharing = [
         *(["preactivation"] if skeleton.preactivation else []),
+        *([f"chain {skeleton.chain} concat {skeleton.concat}"] if skeleton.chain > 1 else []),
+        *([f"convolutions {stem.convolutions}"] if stem.convolutions > 1 else []),
         *([f"ties {' '.join(map(str, skeleton.ties))}"] if skeleton.ties else []),
     ]
     return (

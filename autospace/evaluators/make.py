@@ -22,7 +22,8 @@ from autospace.runs.errors import CheckpointError
 from autospace.runs.state import load_sealed, save_sealed
 from autospace.spaces.files.codec import from_json, to_json
 from autospace.spaces.space import Space
-from autospace.supernets.supernet import Supernet, space_supernet
+from autospace.supernets.nodes import supernet_over
+from autospace.supernets.supernet import Supernet
 
 Basis = Images | Table
 """What evaluations are based on; says its name, digest and notes, and fits spaces to itself."""
@@ -136,7 +137,7 @@ def make_evaluator(setup: Setup, basis: Basis, tick: Tick = no_tick) -> Evaluato
 def _supernet(setup: Setup, images: Images, tick: Tick) -> Supernet:
     path = setup.folder / f"supernet-{_digest(setup.conditions(images))}.safetensors"
     if path.is_file():
-        supernet = space_supernet(union_of(setup.spaces), setup.seed, images.device)
+        supernet = supernet_over(union_of(setup.spaces), setup.seed, images.device)
         try:
             supernet.load_state_dict(load_sealed(path, images.device)[0])
             return supernet

@@ -7,6 +7,8 @@ from autospace.evolution.population import EvolutionState
 from autospace.evolution.settings import BudgetConfig, BudgetLimit, CellsConfig, Config
 from autospace.evolution.toolbox import Operators
 from autospace.spaces.cells.cell import MIN_NODES, Cell, mbconv
+from autospace.spaces.cells.darts import DartsPrior
+from autospace.spaces.cells.darts_cell import USUAL, DartsCell
 from autospace.spaces.cells.dense import DensePrior
 from autospace.spaces.cells.dense_cell import NODES, DenseCell
 from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
@@ -17,6 +19,7 @@ from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import reference_cells_of
 
 DENSE_REFERENCE: Final = "nor_conv_3x3"
+DARTS_REFERENCE: Final = "sep_conv_3x3"
 References = tuple[tuple[str, Cell], ...]
 """Reference cells under their ids."""
 
@@ -173,6 +176,9 @@ def make_plan(
 
 
 def _prior(cells: CellsConfig, skeleton: Skeleton) -> Prior:
+    if kind_on(skeleton) == DartsCell.kind:
+        # Of a whole cell: where single nodes are chosen, each takes its own part of it.
+        return DartsPrior(USUAL, nodes=skeleton.concat)
     if is_dense(skeleton):
         # A graph of two nodes has one edge, whose operation goes where one is chosen.
         return DensePrior(tuple(DENSE), nodes=NODES if skeleton.nodes is None else MIN_NODES)
@@ -184,13 +190,26 @@ def _prior(cells: CellsConfig, skeleton: Skeleton) -> Prior:
     )
 
 
+def kind_on(skeleton: Skeleton) -> str:
+    """The family of the cells that are evolved on a skeleton."""
+    if skeleton.chain == 2:
+        return DartsCell.kind
+    return Cell.kind if all(shape.plain for shape in skeleton.shapes) else DenseCell.kind
+
+
 def is_dense(skeleton: Skeleton) -> bool:
     """Whether cells of the family `dense` are evolved: those of family `mobile` do not fit."""
-    return not all(shape.plain for shape in skeleton.shapes)
+    return kind_on(skeleton) == DenseCell.kind
 
 
 def references_on(skeleton: Skeleton, cells: CellsConfig) -> References:
-    """The reference cells; dense ones, which no setting names, have 3x3 convolutions alone."""
+    """The reference cells; those that no setting names have 3x3 convolutions alone.
+
+    Of DARTS cells, every node reads the two inputs.
+    """
+    if kind_on(skeleton) == DartsCell.kind:
+        pairs = [(DARTS_REFERENCE, 0), (DARTS_REFERENCE, 1)]
+        return ((DARTS_REFERENCE, cast(Cell, DartsCell.of(pairs * skeleton.concat))),)
     if not is_dense(skeleton):
         return reference_cells(cells)
     edges = 1 if skeleton.nodes is not None else NODES * (NODES - 1) // 2

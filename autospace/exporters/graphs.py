@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from autospace.spaces import Architecture, Layer, Skeleton, Space
+from autospace.spaces import Architecture, Cell, Layer, Skeleton, Space
 from autospace.spaces.cells.family import check_kind
-from autospace.spaces.cells.notation import edge_label, node_label, shape_label
+from autospace.spaces.cells.notation import drawable, edge_label, node_label, shape_label
 from autospace.spaces.space import by_fitness, drawn_layers
 from autospace.spaces.text import human, visible
 
@@ -19,7 +20,8 @@ def stem_facts(skeleton: Skeleton) -> tuple[str, ...]:
     image = f"{skeleton.in_channels}x{side}x{side} image"
     fixed = sum(layer.fixed for layer in skeleton.layers)
     blocks = [f"{fixed} residual blocks between layers"] if fixed else []
-    return (image, f"conv 3x3{stride}, {stem.channels} channels", *block, *blocks)
+    times = "" if stem.convolutions == 1 else f"{stem.convolutions} times "
+    return (image, f"{times}conv 3x3{stride}, {stem.channels} channels", *block, *blocks)
 
 
 def head_facts(skeleton: Skeleton) -> tuple[str, ...]:
@@ -79,7 +81,7 @@ def flow(value: Space | Architecture) -> Flow:
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(value.kind, "drawings", ("mobile", "dense"))
+    check_kind(value.kind, "drawings", ("mobile", "dense", "darts"))
     skeleton = value.skeleton
     return Flow(
         value.name if isinstance(value, Space) else skeleton.name,
@@ -91,7 +93,7 @@ def flow(value: Space | Architecture) -> Flow:
 
 def _group(layer: Layer) -> Group:
     best = by_fitness(layer.candidates)[0]
-    cell, name = best.cell.pruned(), layer.shape.name
+    cell, name = _drawn(best.cell), layer.shape.name
     last = cell.nodes - 1
     nodes = []
     for index in sorted(cell.live_nodes | {0, last}):
@@ -106,6 +108,11 @@ def _group(layer: Layer) -> Group:
     if layer.shape.shortcut:
         links.append(Link(f"{name}_0", f"{name}_{last}", "shortcut", dashed=True))
     return Group(name, tuple(nodes), tuple(links))
+
+
+def _drawn(cell: Cell) -> Any:
+    """The graph of a cell; one that is not drawn as it is has a picture."""
+    return drawable(cell) if cell.kind == "darts" else cell.pruned()
 
 
 def _facts(layer: Layer) -> tuple[str, ...]:

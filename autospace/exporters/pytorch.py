@@ -334,6 +334,10 @@ def export_architecture(architecture: Architecture) -> str:
         from autospace.exporters.pytorch_dense import dense_network
 
         return dense_network(architecture)
+    if architecture.kind == "darts":
+        from autospace.exporters.pytorch_darts import darts_network
+
+        return darts_network(architecture)
     skeleton = architecture.skeleton
     needs = needs_of(skeleton, architecture.cells)
     layers = listed(

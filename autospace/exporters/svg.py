@@ -20,6 +20,8 @@ from autospace.spaces import (
     Space,
     cell_cost,
 )
+from autospace.spaces.cells.darts_cell import ENDS
+from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
 from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
 from autospace.spaces.cells.family import check_kind, notation
 from autospace.spaces.cells.notation import drawable, edge_label, node_label, shape_label
@@ -90,7 +92,7 @@ def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Picture:
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(cell.kind, "drawings", ("mobile", "dense"))
+    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts"))
     pruned = drawable(cell)
     if pruned.is_zero:
         return _zero(shape)
@@ -152,6 +154,8 @@ def _projection(cell: Cell) -> str:
 
 
 def _expansion(cell: Cell) -> str:
+    if cell.kind == "darts":
+        return node_label(cell, 0)
     return "0 · input" if cell.expansion == 1 else f"0 · expand x{cell.expansion}"
 
 
@@ -173,6 +177,11 @@ def _chip(x: float, edge: Edge, bars: dict[int, Bar], cell: Cell, shape: LayerSh
 
 
 def _colour(edge: Edge) -> str:
+    if edge.operation in ENDS:
+        return "skip"
+    if edge.operation in DARTS:
+        kind = DARTS[edge.operation].kind
+        return {"skip": "skip", "dilated": "dilated"}.get(kind, "pool" if "pool" in kind else "dw")
     operation = (DENSE if edge.operation in DENSE else OPERATIONS)[edge.operation]
     if operation.kind in ("depthwise", "dense"):
         return "dilated" if operation.dilation > 1 else "dw"

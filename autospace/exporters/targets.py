@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from autospace.exporters import (
     autospace_iccv2021,
+    darts_genotype,
     graphs,
     hubs,
     json_clients,
@@ -129,6 +130,12 @@ TARGETS: Final[dict[str, Target]] = {
         "",
         ".txt",
         architecture=nasbench201.export_architecture,
+    ),
+    "darts-genotype": Target(
+        "Genotype(...): two DARTS cells",
+        "",
+        ".txt",
+        architecture=darts_genotype.export_architecture,
     ),
     "onnx": Target("inference without PyTorch", "onnxruntime", ".onnx", deployed=True),
     "pt2": Target("inference without autospace", "torch", ".pt2", deployed=True),

@@ -59,7 +59,7 @@ FORMATS: Final[dict[str, ImportFormat]] = {
     "darts-genotype": ImportFormat(
         "architecture",
         "skeleton",
-        "Genotype(...) of DARTS without convolutions",
+        "Genotype(...) of DARTS, PC-DARTS, P-DARTS and others",
         graph_strings.read_darts_genotype,
     ),
     "nasbench201": ImportFormat(

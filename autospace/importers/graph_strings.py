@@ -1,13 +1,14 @@
 """Reads cells that other papers write as text: DARTS genotypes and NAS-Bench-201 strings.
 
-A genotype of DARTS (Liu et al., ICLR 2019) is `Genotype(normal=[...], normal_concat=...)`. A DARTS
-cell has two inputs, adds the edges of a node and concatenates its nodes; its convolutions are
-followed by dense 1x1 convolutions, and the stride is on the edges that leave the inputs. A cell
-here has one input, adds at its output, has depthwise convolutions between two dense 1x1
-convolutions, and its stride is on the edges that enter the output. Both can express few cells: a
-graph of identities and 3x3 pools that uses only the previous cell and ends in one node, and at
-stride 2 only pools from input to output. Everything else is an error; its message names the first
-part that cannot be expressed, the reason, and the number of other such parts.
+A genotype of DARTS (Liu et al., ICLR 2019) is a network of the skeleton `darts`, see
+`autospace.importers.darts_genotype`. On a skeleton for cells of the family `mobile` few can be
+read. A DARTS cell has two inputs, adds the edges of a node and concatenates its nodes; its
+convolutions are followed by dense 1x1 convolutions, and the stride is on the edges that leave the
+inputs. A mobile cell has one input, adds at its output, has depthwise convolutions between two
+dense 1x1 convolutions, and its stride is on the edges that enter the output. Both can express few
+cells: a graph of identities and 3x3 pools that uses only the previous cell and ends in one node,
+and at stride 2 only pools from input to output. Everything else is an error; its message names the
+first part that cannot be expressed, the reason, and the number of other such parts.
 
 A string of NAS-Bench-201 (Dong and Yang, ICLR 2020), such as
 `|avg_pool_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|`, lists for each of
@@ -21,16 +22,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from autospace.importers.python_literals import call_arguments, the_call
+from autospace.importers.darts_genotype import darts_network, parsed
 from autospace.importers.target import Target, imported
 from autospace.spaces import Architecture, Candidate, Cell, Edge, Origin, Skeleton
 from autospace.spaces.cells.cell import MAX_NODES
+from autospace.spaces.cells.darts_cell import INPUTS
 from autospace.spaces.cells.dense_cell import DenseCell
 from autospace.spaces.errors import SpaceError, offered, shown
 
-INPUTS: Final = 2
 PREVIOUS: Final = 1
-DARTS_EXPRESSIBLE: Final = ("none", "skip_connect", "avg_pool_3x3", "max_pool_3x3")
 SEPARABLE: Final = ("sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5")
 DARTS_DENSE: Final = ("conv_7x1_1x7", "conv_1x1", "conv_3x3")
 _Edge = tuple[str, int]
@@ -41,27 +41,22 @@ def read_darts_genotype(text: str, target: Target) -> Architecture:
     """The architecture with the normal cell at stride 1 and the reduction cell at stride 2.
 
     Raises:
-        SpaceError: not a genotype, or one with parts that our cells cannot express.
+        SpaceError: not a genotype, or one with parts that the skeleton's cells cannot express.
     """
-    arguments = call_arguments(the_call(text, "Genotype", target.note), "Genotype")
-    known = ("normal", "normal_concat", "reduce", "reduce_concat")
-    for key in (*known, *arguments):
-        if key not in arguments:
-            raise SpaceError(key, "missing key")
-        if key not in known:
-            raise SpaceError(key, f"unknown key; {offered(key, known)}")
-    skeleton = target.skeleton_or("cifar")
+    genotype = parsed(text, target.note)
+    if target.skeleton is None or target.skeleton.chain == 2:
+        return darts_network(genotype, target)
+    skeleton = target.skeleton_or("darts")
     candidates: dict[int, Candidate] = {}
     for stride, name in ((1, "normal"), (2, "reduce")):
         if any(shape.stride == stride for shape in skeleton.shapes):
-            cell = _cell(name, arguments[name], arguments[f"{name}_concat"], stride)
-            candidates[stride] = imported(cell, name)
+            pairs = genotype.normal if stride == 1 else genotype.reduce
+            ends = genotype.normal_concat if stride == 1 else genotype.reduce_concat
+            candidates[stride] = imported(_cell(name, pairs, ends, stride), name)
     return Architecture(skeleton, tuple(candidates[shape.stride] for shape in skeleton.shapes))
 
 
-def _cell(name: str, value: object, concat: object, stride: int) -> Cell:
-    edges = _edges(name, value)
-    ends = _ends(f"{name}_concat", concat, INPUTS + len(edges) // 2)
+def _cell(name: str, edges: list[_Edge], ends: list[int], stride: int) -> Cell:
     problems = [*_problems(name, edges, ends, stride), *_doubled(name, edges)]
     if problems:
         path, problem = problems[0]
@@ -81,33 +76,6 @@ def _joined(name: str, edges: list[tuple[int, int, str]], nodes: int) -> Cell:
     if nodes > MAX_NODES:
         raise SpaceError(name, f"{nodes} nodes; allowed: up to {MAX_NODES}")
     return Cell.from_edges(edges, nodes=nodes, expansion=1)
-
-
-def _edges(name: str, value: object) -> list[_Edge]:
-    """Two edges per node: the operation, and the index of the input or node that it starts at."""
-    if not isinstance(value, list) or len(value) % 2 or not 2 <= len(value) <= 2 * MAX_NODES:
-        raise SpaceError(name, f"{shown(value)}; allowed: two pairs (operation, from) per node")
-    edges = []
-    for index, pair in enumerate(value):
-        path, sources = f"{name}[{index}]", INPUTS + index // 2
-        operation, source = pair if isinstance(pair, list) and len(pair) == 2 else (None, None)
-        if not isinstance(operation, str) or type(source) is not int:
-            raise SpaceError(path, f"{shown(pair)}; allowed: (operation, from)")
-        if operation not in (*DARTS_EXPRESSIBLE, *SEPARABLE, *DARTS_DENSE):
-            allowed = offered(operation, (*DARTS_EXPRESSIBLE, *SEPARABLE, *DARTS_DENSE))
-            raise SpaceError(path, f"unknown operation {shown(operation)}; {allowed}")
-        if not 0 <= source < sources:
-            raise SpaceError(path, f"from {shown(source)}; allowed: 0 to {sources - 1}")
-        edges.append((operation, source))
-    return edges
-
-
-def _ends(path: str, value: object, nodes: int) -> list[int]:
-    ends = [each for each in value if type(each) is int] if isinstance(value, list) else []
-    whole = isinstance(value, list) and len(ends) == len(value) and len(set(ends)) == len(ends)
-    if not ends or not whole or not all(INPUTS <= each < nodes for each in ends):
-        raise SpaceError(path, f"{shown(value)}; allowed: nodes {INPUTS} to {nodes - 1}")
-    return ends
 
 
 def _problems(

@@ -8,6 +8,7 @@ batch twice; `recomputed` does not.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -154,8 +155,9 @@ class CellModule(nn.Module):
 
 def recompute_cells(module: nn.Module) -> None:
     """Makes all cells in a module keep only their inputs for the backward pass, to save memory."""
+    part: Any
     for part in module.modules():
-        if isinstance(part, CellModule):
+        if isinstance(getattr(part, "recomputes", None), bool):
             part.recomputes = True
 
 

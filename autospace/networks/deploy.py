@@ -291,7 +291,7 @@ def _check_same(wanted: Architecture, stored: Architecture, weights: Path) -> No
 
 
 def _plan(skeleton: Skeleton) -> tuple[object, ...]:
-    return (skeleton.stem, skeleton.layers, skeleton.head)
+    return (skeleton.stem, skeleton.layers, skeleton.head, skeleton.chain, skeleton.concat)
 
 
 def _images(skeleton: Skeleton, count: int) -> torch.Tensor:

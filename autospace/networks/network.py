@@ -7,16 +7,19 @@ import torch
 from torch import nn
 
 from autospace.networks.cells import CellModule, initialise
+from autospace.networks.darts import DartsModule, TwoInputs, stem_parts
 from autospace.networks.dense import DenseModule, NormActivation, ResidualBlock
 from autospace.networks.operations import ConvNorm
 from autospace.spaces.cells.cell import Cell, LayerShape, mbconv
 from autospace.spaces.cells.family import check_kind
+from autospace.spaces.cost import stem_widths
 from autospace.spaces.skeleton import Skeleton
 
 # Per family of `autospace.spaces.cells.family.FAMILIES`, what makes a module of a cell.
 BUILDERS: Final[dict[str, Callable[[Any, LayerShape], CellModule]]] = {
     "mobile": CellModule,
     "dense": DenseModule,
+    "darts": DartsModule,
 }
 
 
@@ -41,30 +44,21 @@ class Trace(NamedTuple):
 class Network(nn.Module):
     """Stem, one cell per layer, and head: images [N, C, H, W] -> logits [N, classes].
 
-    A fixed layer of the skeleton belongs to the layer before it, whose output it changes.
+    A fixed layer of the skeleton belongs to the layer before it, whose output it changes. Where
+    cells have two inputs, a layer's input is one tensor all the same: both of them side by side,
+    and behind them what the layer before gave, as long as the next layer needs it.
     """
 
     def __init__(self, skeleton: Skeleton, cells: Sequence[Cell]) -> None:
         super().__init__()
         self.skeleton = skeleton
-        stem = skeleton.stem
-        parts: list[nn.Module] = [
-            ConvNorm(
-                skeleton.in_channels,
-                stem.channels,
-                3,
-                stride=stem.stride,
-                activate=not skeleton.preactivation,
-            )
-        ]
-        if stem.block is not None:
-            shape = LayerShape("stem", stem.channels, stem.block, 1, skeleton.stem_resolution)
-            parts.append(CellModule(mbconv(3, 1), shape))
-        self.stem = nn.Sequential(*parts)
+        self.stem = nn.Sequential(*_stem(skeleton))
         self.layers = nn.ModuleList(
             build_cell(cell, shape) for shape, cell in zip(skeleton.cell_layers, cells, strict=True)
         )
         self.fixed = _fixed(skeleton)
+        chained = skeleton.cell_layers if skeleton.chain == 2 else ()
+        self.inputs = nn.ModuleList(map(TwoInputs, chained))
         width = skeleton.spine[-1].out_channels
         self.head: nn.Module = nn.Identity()
         if skeleton.head:
@@ -88,18 +82,40 @@ class Network(nn.Module):
 
     def output(self, layer: int, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """What the next layer receives, from a layer's input x and its cell's output y."""
-        found = joined(self.skeleton.cell_layers[layer], x, y)
+        shape = self.skeleton.cell_layers[layer]
+        if shape.before is not None:
+            return self._chained(layer + 1, x[:, 2 * shape.width :], y)
+        found = joined(shape, x, y)
         if (place := str(layer)) in self.fixed:
             found = self.fixed[place](found)
         return found
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of the images."""
-        return self.rest(self.stem(images), 0)
+        return self.rest(self.enter(images), 0)
+
+    def enter(self, images: torch.Tensor) -> torch.Tensor:
+        """The input of the first layer."""
+        if self.skeleton.chain == 1:
+            features: torch.Tensor = self.stem(images)
+            return features
+        first, *others = self.stem
+        before: torch.Tensor = first(images)
+        return self._chained(0, before, others[0](before) if others else before)
+
+    def _chained(self, layer: int, before: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+        """The input of a layer whose cell has two, from what the two layers before it gave.
+
+        Behind the last layer, what that one gave.
+        """
+        if layer == len(self.inputs):
+            return last
+        both: torch.Tensor = self.inputs[layer](before, last)
+        return both if layer == len(self.inputs) - 1 else torch.cat([both, last], 1)
 
     def before(self, images: torch.Tensor, layer: int) -> torch.Tensor:
         """The input of a layer; `rest` computes the logits from it."""
-        x: torch.Tensor = self.stem(images)
+        x = self.enter(images)
         for index, cell in enumerate([*self.layers][:layer]):
             x = self.output(index, x, cell(x))
         return x
@@ -117,7 +133,7 @@ class Network(nn.Module):
 
     def trace(self, images: torch.Tensor) -> Trace:
         """A forward pass that keeps what every cell received and returned."""
-        x = self.stem(images)
+        x = self.enter(images)
         if torch.is_grad_enabled() and not x.requires_grad:
             # A frozen network still has to hand gradients to its layers' outputs.
             x.requires_grad_()
@@ -131,6 +147,21 @@ class Network(nn.Module):
             outputs.append(y)
             x = self.output(index, x, y)
         return Trace(self.classify(x), inputs, outputs)
+
+
+def _stem(skeleton: Skeleton) -> list[nn.Module]:
+    """The parts of the stem; where cells have two inputs, the first part gives one of them."""
+    stem = skeleton.stem
+    if skeleton.chain == 2:
+        return stem_parts(stem_widths(skeleton), stem.stride)
+    activate = not skeleton.preactivation
+    parts: list[nn.Module] = [
+        ConvNorm(skeleton.in_channels, stem.channels, 3, stride=stem.stride, activate=activate)
+    ]
+    if stem.block is not None:
+        shape = LayerShape("stem", stem.channels, stem.block, 1, skeleton.stem_resolution)
+        parts.append(CellModule(mbconv(3, 1), shape))
+    return parts
 
 
 def _fixed(skeleton: Skeleton) -> nn.ModuleDict:

@@ -13,7 +13,7 @@ from autospace.evolution.folder import (
     cells_of_event,
     read_reference,
 )
-from autospace.evolution.plan import is_dense
+from autospace.evolution.plan import kind_on
 from autospace.evolution.population import EvolutionState, Member, Round
 from autospace.evolution.settings import Config
 from autospace.runs.errors import CheckpointError
@@ -115,8 +115,8 @@ def read_run(path: Path) -> RunRecord:
     folder = RunFolder.open(path)
     space = folder.load_space() if folder.finished else None
     skeleton = folder.skeleton or (space.skeleton if space else None)
-    if skeleton is not None and is_dense(skeleton):
-        check_kind("dense", "reports of runs")
+    if skeleton is not None:
+        check_kind(kind_on(skeleton), "reports of runs")
     state = folder.load_state(skeleton) if skeleton is not None else None
     log = _log(path / EVENTS, skeleton) if skeleton is not None else {}
     config, images = folder.config, image_lines(path)

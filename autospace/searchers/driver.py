@@ -50,6 +50,7 @@ from autospace.spaces.errors import offered, shown
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.space import Space
 from autospace.supernets.interference import InterferencePoint, interference
+from autospace.supernets.nodes import check_method
 
 METHODS: Final[dict[str, type[SearchMethod]]] = {
     "random": RandomSearch,
@@ -79,8 +80,10 @@ def make_method(problem: SearchProblem) -> SearchMethod:
     Raises:
         SearchError: there is no such method.
         ConfigError: the method does not have an option, or does not accept its value.
+        SpaceError: the method does not work on the skeleton.
     """
     options = method_options(problem.config)
+    check_method(problem.config.method, problem.choices.space.skeleton)
     return METHODS[problem.config.method](problem, options)
 
 
@@ -279,6 +282,12 @@ def check_comparable(method: SearchMethod) -> None:
         raise SearchError(
             f"supernet.interference: {config.supernet.interference}; allowed: 0, because method "
             f"{config.method} shares no weights between architectures"
+        )
+    skeleton = method.problem.choices.space.skeleton
+    if config.supernet.interference and skeleton.chain == 2 and skeleton.nodes is not None:
+        raise SearchError(
+            f"supernet.interference: {config.supernet.interference}; allowed: 0, because choices "
+            f"of nodes have no weights of their own on {skeleton.name}"
         )
 
 

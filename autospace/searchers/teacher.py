@@ -69,8 +69,7 @@ class Teacher(Stateful):
     def features(self, images: torch.Tensor) -> Features:
         """The output of the stem, and that of every layer; from images [N, C, H, W]."""
         self.network.eval()
-        x: torch.Tensor = self.network.stem(images)
-        found = [x]
+        found = [self.network.enter(images)]
         for layer, (_, cell) in enumerate(self.network.stages()):
             found.append(self.network.output(layer, found[-1], cell(found[-1])))
         return found

@@ -15,8 +15,9 @@ from autospace.networks.cells import recompute_cells
 from autospace.runs.state import Stateful
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.choices import Choice, Choices, SearchError
+from autospace.supernets.nodes import supernet_over
 from autospace.supernets.settings import MagicConfig, SupernetConfig
-from autospace.supernets.supernet import OnePath, Supernet, space_supernet
+from autospace.supernets.supernet import OnePath, Supernet
 from autospace.training.short import Measured, Recipe, make_optimizer, measure
 from autospace.training.task import CLASSIFICATION, Task
 
@@ -130,9 +131,7 @@ class SharedWeights(Stateful):
     ) -> None:
         options = problem.supernet
         self.problem, self.task = problem, task
-        self.supernet: Supernet = space_supernet(
-            problem.choices.space, problem.seed, problem.device
-        )
+        self.supernet: Supernet = supernet_over(problem.choices.space, problem.seed, problem.device)
         if options.recompute:
             recompute_cells(self.supernet)
         self.recipe = Recipe(

@@ -50,12 +50,13 @@ class Supernet(nn.Module):
 
     def parts(self, path: Sequence[int]) -> list[nn.Module]:
         """What works along a path: stem, head, and a cell per layer."""
-        return [self.network.stem, self.network.head, self.network.classifier, *self.active(path)]
+        network = self.network
+        fixed = [network.stem, network.inputs, network.head, network.classifier]
+        return [*fixed, *self.active(path)]
 
     def enter(self, images: torch.Tensor) -> torch.Tensor:
         """The features that enter the first layer, from images [N, C, H, W]."""
-        features: torch.Tensor = self.network.stem(images)
-        return features
+        return self.network.enter(images)
 
     def leave(self, features: torch.Tensor) -> torch.Tensor:
         """Logits [N, classes] from the output of the last layer."""

@@ -122,7 +122,7 @@ def as_scales(probabilities: Sequence[float], rows: torch.Tensor) -> Scales:
 
 def forward_dropped(network: Network, images: torch.Tensor, scales: Scales) -> torch.Tensor:
     """Logits of the images with the cells' outputs scaled."""
-    x = network.stem(images)
+    x = network.enter(images)
     for index, (cell, scale) in enumerate(zip(network.layers, scales, strict=True)):
         y = cell(x)
         x = network.output(

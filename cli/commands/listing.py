@@ -27,7 +27,9 @@ def schema(
         Literal["space", "architecture", "skeleton", "table"],
         typer.Argument(help="Kind of the file."),
     ] = "space",
-    family: Annotated[str, typer.Option(help="Family of the cells: mobile or dense.")] = "mobile",
+    family: Annotated[
+        str, typer.Option(help="Family of the cells: mobile, dense or darts.")
+    ] = "mobile",
 ) -> None:
     """Print the JSON Schema of a file format."""
     if kind == "table" and family != "mobile":

@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from textwrap import fill
-from typing import Final
+from typing import Any, Final
 
 from autospace.exporters.cell_layout import Bar, CellLayout, cell_layout
 from autospace.spaces import Cell, Edge, LayerShape
+from autospace.spaces.cells.darts_cell import INPUTS
 from autospace.spaces.cells.family import check_kind
 from autospace.spaces.cells.notation import (
     dead_edges,
     drawable,
     edge_label,
     edge_notation,
+    known_symbol,
     node_label,
 )
 
@@ -78,7 +80,8 @@ def draw_cell(cell: Cell, shape: LayerShape | None = None, width: int = 80) -> s
     """The live part of a cell as lines of at most `width` characters.
 
     Nodes are boxes and edges run down from box to box, without a crossing; where that takes more
-    than `width` columns or is impossible, the edges stand in a triangular table instead.
+    than `width` columns or is impossible, the edges stand in a triangular table instead. A DARTS
+    cell is a line per node: with two inputs and four outputs there is hardly one without crossings.
 
     Args:
         cell: any cell, also one that computes zero.
@@ -88,13 +91,34 @@ def draw_cell(cell: Cell, shape: LayerShape | None = None, width: int = 80) -> s
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(cell.kind, "drawings", ("mobile", "dense"))
-    if drawable(cell).is_zero:
+    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts"))
+    if cell.kind == "darts":
+        picture = _listed(cell, shape)
+    elif drawable(cell).is_zero:
         picture = _zero(cell, shape)
     else:
         picture = _diagram(cell, shape, width) or _triangle(cell, shape, width)
     dead = ", ".join(edge_notation(edge) for edge in dead_edges(cell))
     return f"{picture}\n{_wrapped('dead, not drawn: ' + dead, width)}" if dead else picture
+
+
+def _listed(cell: Any, shape: LayerShape | None) -> str:
+    """The nodes of a DARTS cell with what they add up, and what the output consists of."""
+    width = "" if shape is None else f", {shape.layers[0].width} channels"
+    before, last = "the layer before the previous one", "the previous layer"
+    lines = [f"0 = input: {before}{width}", f"1 = input: {last}{width}"]
+    for node in dict.fromkeys(edge.target for edge in cell.chosen):
+        terms = [_term(edge, shape) for edge in cell.into(node) if edge.operation != "none"]
+        lines.append(f"{node} = {' + '.join(terms) or 'zero'}")
+    if cell.is_whole:
+        lines.append(f"output = {', '.join(map(str, cell.concat))} side by side")
+    return "\n".join(lines)
+
+
+def _term(edge: Edge, shape: LayerShape | None) -> str:
+    strided = shape is not None and shape.stride != 1 and edge.source < INPUTS
+    symbol = known_symbol(edge.operation)
+    return f"{symbol}{f'/{shape.stride}' if strided and shape else ''}({edge.source})"
 
 
 def _zero(cell: Cell, shape: LayerShape | None) -> str:

@@ -39,7 +39,7 @@ def candidate_record(
     Raises:
         SpaceError: nothing is known of the inside of cells of this family.
     """
-    check_kind(candidate.cell.kind, "tables of cells", ("mobile", "dense"))
+    check_kind(candidate.cell.kind, "tables of cells", ("mobile", "dense", "darts"))
     cell, origin = candidate.cell, candidate.origin
     cost = cell_cost(cell, shape)
     return {
@@ -96,7 +96,8 @@ def plural(count: int, noun: str) -> str:
 def choices(value: Space | Architecture) -> str:
     """How many layers there are to choose for, or edges where edges are chosen one by one."""
     skeleton = value.skeleton
-    return plural(len(skeleton.shapes), "layer" if skeleton.nodes is None else "edge")
+    part = "node" if skeleton.chain == 2 else "edge"
+    return plural(len(skeleton.shapes), "layer" if skeleton.nodes is None else part)
 
 
 def extent(space: Space) -> str:

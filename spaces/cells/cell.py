@@ -52,6 +52,7 @@ class Cell:
     Attributes:
         kind: the cell family, `autospace.spaces.cells.mobile`.
         edge: None: cells of this family are whole.
+        node: None, too.
         bare: whether nothing stands around the graph; here a projection does, and an expansion.
         operations: one name per edge slot, `none` where there is no edge; slots run by target,
             then by source: 0->1, 0->2, 1->2, 0->3, ...
@@ -61,6 +62,7 @@ class Cell:
 
     kind: ClassVar[str] = "mobile"
     edge: ClassVar[None] = None
+    node: ClassVar[None] = None
     bare: ClassVar[bool] = False
     operations: tuple[str, ...]
     mix: tuple[str, ...]
@@ -175,6 +177,11 @@ class LayerShape:
             other attributes are those of the first.
         edge: source and target of the one edge that is chosen here, if whole cells are not.
         nodes: of the cell that this edge is in; 0 where whole cells are chosen.
+        before: channels and side of what the layer before the previous one gives, if cells have
+            two inputs.
+        width: channels that the skeleton brings both inputs to, and that nodes have.
+        concat: nodes that the output of a cell with two inputs is the concatenation of.
+        node: the one node that is chosen here, if whole cells with two inputs are not.
     """
 
     name: str
@@ -186,6 +193,10 @@ class LayerShape:
     tied: tuple["LayerShape", ...] = ()
     edge: tuple[int, int] | None = None
     nodes: int = 0
+    before: tuple[int, int] | None = None
+    width: int = 0
+    concat: int = 0
+    node: int | None = None
 
     @property
     def layers(self) -> tuple["LayerShape", ...]:
@@ -195,7 +206,7 @@ class LayerShape:
     @property
     def plain(self) -> bool:
         """Whether this is one layer of a skeleton that adds identities around cells."""
-        return self.around and not self.tied and self.edge is None
+        return self.around and not self.tied and self.edge is None and self.before is None
 
     @property
     def out_resolution(self) -> int:

@@ -102,6 +102,8 @@ class Dense:
 
     def check(self, cell: DenseCell, shape: LayerShape) -> None:
         """Raises `SpaceError` for a cell at a layer that changes the shape, or a wrong edge."""
+        if shape.before is not None:
+            raise SpaceError("kind", f'"dense" at {shape.name}; allowed here: darts')
         for layer in shape.layers:
             if layer.stride != 1 or layer.in_channels != layer.out_channels:
                 change = f"{layer.in_channels} to {layer.out_channels} channels at stride"

@@ -41,6 +41,7 @@ class DenseCell:
         kind: the cell family, `autospace.spaces.cells.dense`.
         bare: whether nothing stands around the graph.
         expansion: ratio of inner to input channels: they are the same.
+        node: None: single nodes are not chosen.
         nodes: input and output included.
         chosen: edges with their operations, also `none`, in the order of `edge_slots`.
     """
@@ -48,6 +49,7 @@ class DenseCell:
     kind: ClassVar[str] = "dense"
     bare: ClassVar[bool] = True
     expansion: ClassVar[int] = 1
+    node: ClassVar[None] = None
     nodes: int
     chosen: tuple[Edge, ...]
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 from pydantic import BaseModel
 
 from autospace.spaces.cells.cell import LayerShape
+from autospace.spaces.cells.darts import Darts
 from autospace.spaces.cells.dense import Dense
 from autospace.spaces.cells.mobile import Mobile
 from autospace.spaces.cells.operations import Cost
@@ -108,7 +109,11 @@ class Family(Protocol[C, P]):
 
 
 DEFAULT_KIND: Final = Mobile.kind
-FAMILIES: Final[dict[str, Family[Any, Any]]] = {DEFAULT_KIND: Mobile(), Dense.kind: Dense()}
+FAMILIES: Final[dict[str, Family[Any, Any]]] = {
+    DEFAULT_KIND: Mobile(),
+    Dense.kind: Dense(),
+    Darts.kind: Darts(),
+}
 
 
 def family_of(value: OfFamily) -> Family[Any, Any]:

@@ -10,7 +10,7 @@ The key is the list of atoms, numbered so that it sorts first. It is exact, not 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import permutations
 from math import gcd
@@ -82,6 +82,40 @@ def graph_key(graph: Graph, operations: Mapping[str, Operation], stride: int = 1
     return _first_text(atoms, [atom.depth for atom in atoms])
 
 
+class Step(NamedTuple):
+    """An operation on the value of a node.
+
+    Attributes:
+        source: the number of the node.
+        name: of the operation, and of its stride if that matters.
+        kind: as in `Operation`; `own` for anything with weights.
+    """
+
+    source: int
+    name: str
+    kind: str
+
+
+def blocks_key(inputs: int, nodes: Sequence[Sequence[Step]], output: Sequence[int]) -> str:
+    """The key of a graph with several inputs that gives several nodes side by side.
+
+    Args:
+        inputs: number of inputs, which are the first nodes.
+        nodes: per further node, the operations whose results it adds up.
+        output: the nodes that are given; their order does not matter, because what reads them has
+            weights for every channel.
+    """
+    atoms = [_Atom(f"input{index}", frozenset(), 0) for index in range(inputs)]
+    values: list[Counter[_Term]] = [Counter({(index, ()): 1}) for index in range(inputs)]
+    for steps in nodes:
+        total: Counter[_Term] = Counter()
+        for source, name, kind in sorted(steps):
+            total.update(_applied(name, kind, False, values[source], atoms))
+        values.append(total)
+    atoms.extend(_atom("output", values[node], atoms) for node in output)
+    return _first_text(atoms, [atom.depth for atom in atoms])
+
+
 def canonical(cell: Cell) -> Cell:
     """The pruned cell with its inner nodes in the one order that sorts first."""
     pruned = cell.pruned()
@@ -120,6 +154,8 @@ def _applied(
 ) -> Counter[_Term]:
     """An operation or mix on a sum; grows the list of atoms."""
     if kind == "skip" and not strided:
+        return value
+    if not value and kind not in _WEIGHTED:
         return value
     label = f"{name}/2" if strided else name
     if kind in _LINEAR:
@@ -175,7 +211,7 @@ def _reduced(value: Counter[_Term]) -> Counter[_Term]:
 
 
 def _atom(name: str, value: Counter[_Term], atoms: list[_Atom]) -> _Atom:
-    depth = 1 + max(atoms[atom].depth for atom, _ in value)
+    depth = 1 + max((atoms[atom].depth for atom, _ in value), default=0)
     return _Atom(name, frozenset(value.items()), depth)
 
 

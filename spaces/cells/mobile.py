@@ -137,7 +137,8 @@ class Mobile:
         Also for layers that share a cell, edges, and skeletons without identities around cells.
         """
         if not shape.plain:
-            raise SpaceError("kind", f"{shown(cell.kind)} at {shape.name}; allowed here: dense")
+            fitting = "dense" if shape.before is None else "darts"
+            raise SpaceError("kind", f"{shown(cell.kind)} at {shape.name}; allowed here: {fitting}")
         if not shape.shortcut and cell.is_zero:
             problem = "no path from input to output; allowed: only where the layer has a shortcut"
             raise SpaceError("edges", problem)
@@ -152,7 +153,7 @@ class Mobile:
         Raises:
             SpaceError: always.
         """
-        raise SpaceError("kind", f"{shown(self.kind)} has no edges to join; allowed: dense")
+        raise SpaceError("kind", f"{shown(self.kind)} has no edges to join; allowed: dense, darts")
 
     def key(self, cell: Cell, shape: LayerShape) -> str:
         """The canonical key; of the shape, only the stride matters."""

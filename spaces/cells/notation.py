@@ -6,6 +6,8 @@ The differences between a cell and a reference have the same notation.
 from typing import Any
 
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
+from autospace.spaces.cells.darts_cell import ENDS, INPUTS, DartsCell, darts_picture
+from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
 from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
 from autospace.spaces.cells.dense_cell import DenseCell
 from autospace.spaces.cells.operations import OPERATIONS
@@ -33,6 +35,10 @@ def edge_notation(edge: Edge) -> str:
 
 def known_symbol(operation: str) -> str:
     """The symbol of an operation of any family; those of one name have one symbol."""
+    if operation in ENDS:
+        return ENDS[operation]
+    if operation in DARTS:
+        return DARTS[operation].symbol
     return (DENSE[operation] if operation in DENSE else OPERATIONS[operation]).symbol
 
 
@@ -41,6 +47,9 @@ def drawable(cell: Cell) -> Any:
 
     `node_label` of the cell itself says which nodes of the cell the two are.
     """
+    shown: Any = cell
+    if isinstance(shown, DartsCell):
+        return darts_picture(shown)
     return cell.pruned() if cell.edge is None else DenseCell.of(cell.operations)
 
 
@@ -48,6 +57,9 @@ def edge_label(edge: Edge, cell: Cell, shape: LayerShape | None = None) -> str:
     """The symbol of an edge's operation, with `/2` where the layer's stride applies to it."""
     symbol = known_symbol(edge.operation)
     strided = shape is not None and shape.stride != 1 and edge.target == cell.nodes - 1
+    if cell.kind == DartsCell.kind:
+        # In a picture the inputs are nodes 1 and 2.
+        strided = shape is not None and shape.stride != 1 and 1 <= edge.source <= INPUTS
     return f"{symbol}/{shape.stride}" if shape is not None and strided else symbol
 
 
@@ -58,17 +70,34 @@ def dead_edges(cell: Cell) -> tuple[Edge, ...]:
     """
     if cell.edge is not None:
         return ()
+    own: Any = cell
+    if isinstance(own, DartsCell):
+        return tuple(edge for edge in own.edges if own.is_whole and edge.target not in own.used)
     live = cell.live_nodes
     return tuple(edge for edge in cell.edges if not {edge.source, edge.target} <= live)
 
 
 def node_label(cell: Cell, node: int) -> str:
-    """The node's index and, where it does more than pass on one edge, its mix."""
+    """The node's index and, where it does more than pass on one edge, its mix.
+
+    Of DARTS cells, the node of their picture.
+    """
+    if cell.kind == DartsCell.kind:
+        return _darts_label(cell, node)
     if cell.edge is not None:
         return str(cell.edge[node])
     mix = "" if node == 0 else cell.mix[node - 1]
     incoming = sum(edge.target == node for edge in cell.pruned().edges)
     return f"{node} {mix}" if mix not in ("", "sum") or incoming > 1 else str(node)
+
+
+def _darts_label(cell: Cell, node: int) -> str:
+    if node == 0:
+        return "inputs"
+    last: Any = cell
+    if node == last.nodes - 1 + (INPUTS + 2 if isinstance(last, DartsCell) else 0):
+        return "concat"
+    return str(node - 1)
 
 
 def shape_label(shape: LayerShape) -> str:

@@ -84,12 +84,16 @@ def skeleton_from(document: doc.SkeletonDocument) -> Skeleton:
         document.in_channels,
         document.resolution,
         document.classes,
-        Stem(stem.channels, stem.stride, stem.block),
+        Stem(stem.channels, stem.stride, stem.block, _convolutions(stem)),
         tuple(_layer_spec(layer) for layer in document.layers),
         document.head,
         document.description,
         **_sharing(document),
     )
+
+
+def _convolutions(document: doc.StemDocument) -> int:
+    return document.convolutions if isinstance(document, doc.AnyStemDocument) else 1
 
 
 def _layer_spec(document: doc.LayerSpecDocument) -> LayerSpec:
@@ -105,6 +109,8 @@ def _sharing(document: doc.SkeletonDocument) -> dict[str, Any]:
         "preactivation": document.preactivation,
         "ties": tuple(document.ties),
         "nodes": document.nodes,
+        "chain": document.chain,
+        "concat": document.concat,
     }
 
 
@@ -230,7 +236,12 @@ def _skeleton_out(skeleton: Skeleton) -> dict[str, Any]:
         "in_channels": skeleton.in_channels,
         "resolution": skeleton.resolution,
         "classes": skeleton.classes,
-        "stem": {"channels": stem.channels, "stride": stem.stride, "block": stem.block},
+        "stem": {
+            "channels": stem.channels,
+            "stride": stem.stride,
+            "block": stem.block,
+            **({"convolutions": stem.convolutions} if stem.convolutions > 1 else {}),
+        },
         "layers": [
             {
                 "channels": each.channels,
@@ -250,6 +261,7 @@ def _sharing_out(skeleton: Skeleton) -> dict[str, Any]:
         **({"preactivation": True} if skeleton.preactivation else {}),
         **({"ties": list(skeleton.ties)} if skeleton.ties else {}),
         **({} if skeleton.nodes is None else {"nodes": skeleton.nodes}),
+        **({"chain": skeleton.chain, "concat": skeleton.concat} if skeleton.chain > 1 else {}),
     }
 
 

@@ -88,6 +88,19 @@ class StemDocument(_Document):
     block: _Channels | None = None
 
 
+class AnyStemDocument(StemDocument):
+    """A stem that may have three convolutions, where cells have two inputs."""
+
+    convolutions: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=3,
+            description="1, or 3 of stride 2: the second gives the other input of the first cell",
+        ),
+    ] = 1
+
+
 class LayerSpecDocument(_Document):
     """Output channels and stride of a layer."""
 
@@ -123,6 +136,7 @@ class AnyLayerSpecDocument(LayerSpecDocument):
 class AnySkeletonDocument(SkeletonDocument):
     """A macro network whose layers may share cells; cells of family `mobile` do not."""
 
+    stem: AnyStemDocument
     layers: Annotated[  # type: ignore[assignment]
         list[AnyLayerSpecDocument], Field(min_length=1, max_length=MAX_LAYERS), FailFast()
     ]
@@ -146,6 +160,13 @@ class AnySkeletonDocument(SkeletonDocument):
             description="nodes of a cell whose edges are chosen one by one; null: cells are chosen",
         ),
     ] = None
+    chain: Annotated[
+        int, Field(ge=1, le=2, description="how many of the layers before it a cell reads")
+    ] = 1
+    concat: Annotated[
+        int,
+        Field(ge=1, le=MAX_NODES, description="with chain 2, nodes that a cell concatenates"),
+    ] = 1
 
 
 class SkeletonFile(AnySkeletonDocument):

@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from autospace.spaces.cells.darts_cell import NODES, DartsCell, all_nodes, choices_of
 from autospace.spaces.cells.family import FAMILIES
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.errors import SpaceError, offered, shown
@@ -18,8 +19,13 @@ from autospace.spaces.space import Architecture, Candidate, Layer, Origin, Space
 
 FAMILY_NAMES = ("mbconv", "mnasnet", "nasbench-macro", "reference")
 SKELETON_NAMES = ("digits", "cifar", "nasbench-macro", "mobile", "mobilenetv2")
-OWN_NAMES: Final = ("nasbench201",)
-"""Families of cells that layers share, each with a skeleton of its name and with no other one."""
+OWN_SKELETONS: Final = {
+    "nasbench201": ("nasbench201",),
+    "darts": ("darts", "darts-imagenet", "darts-small"),
+}
+"""Families of cells that layers share, each with skeletons of its own and with no other ones."""
+OWN_NAMES: Final = tuple(OWN_SKELETONS)
+OWN_SKELETON_NAMES: Final = tuple(name for names in OWN_SKELETONS.values() for name in names)
 SPACE_FILE = "space.json"
 SKIP_ID = "skip"
 NO_SPACE = "these cell ids need their space; name it with --space (space= in Python)"
@@ -28,7 +34,8 @@ NO_SPACE = "these cell ids need their space; name it with --space (space= in Pyt
 def builtin_names() -> tuple[str, ...]:
     """Every built-in space, as `NAME@SKELETON`."""
     pairs = tuple(f"{family}@{skeleton}" for family in FAMILY_NAMES for skeleton in SKELETON_NAMES)
-    return (*pairs, *(f"{name}@{name}" for name in OWN_NAMES))
+    own = (f"{family}@{name}" for family, names in OWN_SKELETONS.items() for name in names)
+    return (*pairs, *own)
 
 
 def load_builtin(name: str) -> Space:
@@ -64,11 +71,14 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
             for each in described.candidates
             if each.shortcut in (None, shape.shortcut)
         ]
-        choices = [(name, cell) for name, cell in choices if cell.edge == shape.edge]
+        part = (shape.edge, shape.node)
+        choices = [(name, cell) for name, cell in choices if (cell.edge, cell.node) == part]
         if not choices:
-            own = family if family in OWN_NAMES else OWN_NAMES[0]
+            fitting = "darts" if shape.before is not None else OWN_NAMES[0]
+            own = family if family in OWN_NAMES else fitting
+            allowed = " or ".join(f"{own}@{name}" for name in OWN_SKELETONS[own])
             problem = f"no cell of {family} fits {shape.name} of the skeleton {skeleton.name}"
-            raise SpaceError(f"{family}@{skeleton.name}", f"{problem}; allowed: {own}@{own}")
+            raise SpaceError(f"{family}@{skeleton.name}", f"{problem}; allowed: {allowed}")
         if described.skip_where_legal and shape.shortcut:
             choices.append((SKIP_ID, cell_family.skipped))
         candidates = tuple(
@@ -94,7 +104,7 @@ def load_skeleton(name: str) -> Skeleton:
     Raises:
         SpaceError: the skeleton does not exist, or the file does not hold a valid one.
     """
-    known_names = (*SKELETON_NAMES, *OWN_NAMES)
+    known_names = (*SKELETON_NAMES, *OWN_SKELETON_NAMES)
     if name in known_names:
         return _skeleton(name)
     path = Path(name)
@@ -115,7 +125,7 @@ def skeleton_of(source: str) -> Skeleton:
     Raises:
         SpaceError: it does not exist or is not valid.
     """
-    if source in (*SKELETON_NAMES, *OWN_NAMES) or not os.path.lexists(source):
+    if source in (*SKELETON_NAMES, *OWN_SKELETON_NAMES) or not os.path.lexists(source):
         return load_skeleton(source)
     if os.path.isfile(source):
         value = read(Path(source))
@@ -180,7 +190,30 @@ def _skeleton(name: str) -> Skeleton:
 
 @cache
 def _family(name: str) -> tuple[doc.FamilyFile[Any], str]:
+    if name == DartsCell.kind:
+        return _every_node_choice(), name
     return _data(f"families/{name}.json")
+
+
+def _every_node_choice() -> Any:
+    """The family `darts`: all that each node of a cell may be, which would fill a long file."""
+    cells = [
+        {"id": choice.name, **FAMILIES[DartsCell.kind].encoded(DartsCell.on(choice))}
+        for node in all_nodes(NODES)
+        for choice in choices_of(node)
+    ]
+    plain = {
+        "format": doc.FAMILY_FORMAT,
+        "version": doc.VERSION,
+        "kind": DartsCell.kind,
+        "name": DartsCell.kind,
+        "description": "the cells of DARTS (Liu et al., ICLR 2019): two edges into each of four "
+        "nodes, one of seven operations on each; one cell for all layers of a stride",
+        "skip_where_legal": False,
+        "reference": "sep_conv_3x3~0+sep_conv_3x3~1",
+        "candidates": cells,
+    }
+    return validated(doc.file_model(doc.FAMILY_FORMAT, kind=DartsCell.kind), plain)
 
 
 def _data(name: str) -> tuple[Any, str]:

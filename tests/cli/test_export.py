@@ -23,6 +23,8 @@ def _space(name: str) -> Space:
         return load("reference@mobilenetv2")  # widths that timm does not round
     if name == "nasbench201":
         return load("nasbench201@nasbench201")
+    if name == "darts-genotype":
+        return load("darts@darts-small")
     return load("reference@digits") if name in LIMITED else learned_space()
 
 

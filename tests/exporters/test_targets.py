@@ -47,6 +47,8 @@ def _space(name: str) -> Space:
     limited = ("autospace-iccv2021", "proxylessnas")
     if name == "nasbench201":
         return load("nasbench201@nasbench201")
+    if name == "darts-genotype":
+        return load("darts@darts-small")
     return load("reference@digits") if name in limited else learned_space()
 
 

@@ -251,5 +251,5 @@ def test_a_genotype_is_found_where_it_lies(text: str, notes: list[str]) -> None:
 )
 def test_what_is_ambiguous_is_said_in_words_of_the_file(text: str, message: str) -> None:
     with pytest.raises(SpaceError) as caught:
-        import_text("darts-genotype", text, Target())
+        import_text("darts-genotype", text, Target(FLAT))
     assert str(caught.value).startswith(message)

@@ -41,7 +41,8 @@ PAIRS = tuple(f"{f}@{s}" for f in FAMILY_NAMES for s in SKELETON_NAMES)
 
 
 def test_builtin_names_are_every_family_on_every_skeleton_and_those_with_their_own() -> None:
-    assert builtin_names() == (*PAIRS, "nasbench201@nasbench201")
+    darts = ("darts@darts", "darts@darts-imagenet", "darts@darts-small")
+    assert builtin_names() == (*PAIRS, "nasbench201@nasbench201", *darts)
 
 
 @pytest.mark.parametrize("name", SKELETON_NAMES)
@@ -172,7 +173,8 @@ def test_an_architecture_file_is_loaded_by_load_any_only(tmp_path: Path) -> None
 
 FILES = "a file, a run folder, or a built-in such as mbconv@cifar"
 SKELETONS = (
-    "digits, cifar, nasbench-macro, mobile, mobilenetv2, nasbench201, or a .json or .toml file"
+    "digits, cifar, nasbench-macro, mobile, mobilenetv2, nasbench201, darts, darts-imagenet, "
+    "darts-small, or a .json or .toml file"
 )
 
 
@@ -191,7 +193,10 @@ SKELETONS = (
             " nasbench-macro, reference",
         ),
         ("mbconv@", f'"": unknown skeleton; allowed: {SKELETONS}'),
-        ("mbconv@imagenet", f"imagenet: unknown skeleton; allowed: {SKELETONS}"),
+        (
+            "mbconv@imagenet",
+            f"imagenet: unknown skeleton; did you mean darts-imagenet? Allowed: {SKELETONS}",
+        ),
         ("mbconv@no.toml", "no.toml: no such file or directory"),
         ("skeleton.json", "skeleton.json: a skeleton; allowed: a space, or mbconv@skeleton.json"),
         ("/dev/zero", "/dev/zero: is not a regular file; allowed: a file of JSON or TOML"),
