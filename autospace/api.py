@@ -180,7 +180,8 @@ def evolve(
         RunInterrupted: The run was stopped; it can be resumed.
     """
     from autospace.evolution.folder import RunFolder
-    from autospace.evolution.learn import Passed, learn
+    from autospace.evolution.learn import learn
+    from autospace.evolution.preparation import Passed
 
     source, passed = data_of(data)
     value = skeleton_of(skeleton)
@@ -233,7 +234,8 @@ def plan(
     from tempfile import TemporaryDirectory
 
     from autospace.evolution.folder import RunFolder
-    from autospace.evolution.learn import Passed, plan_run
+    from autospace.evolution.learn import plan_run
+    from autospace.evolution.preparation import Passed
 
     source, passed = data_of(data)
     value = skeleton_of(skeleton)

@@ -1,47 +1,34 @@
 """A whole run: data, warm-up, evolution, learned space. It can be resumed after any step."""
 
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
 
-from autospace.compute.device import (
-    kept_bytes,
-    make_execution,
-    memory_mb,
-    resolve_device,
-    thread_count,
-    threads,
-)
-from autospace.compute.execution import Execution
+from autospace.compute.device import kept_bytes, memory_mb, thread_count, threads
 from autospace.compute.pool import POOL, Pool, WorkerLostError, open_pool
-from autospace.data.batches import Augment, Batches, Normaliser
-from autospace.data.examples import DataSet, Examples
-from autospace.data.load import load_data
-from autospace.data.settings import PYTHON
-from autospace.data.splits import divide, few_measured
-from autospace.data.summary import lines_of, record, warnings_of
+from autospace.data.batches import Batches, Normaliser
+from autospace.data.summary import record
 from autospace.evolution.folder import ReferenceDocument, RunError, RunFolder, event_out
 from autospace.evolution.forecast import Planned, RunWork, forecast
 from autospace.evolution.loop import evolve, learned_space, new_archive, repeat_of, start
-from autospace.evolution.plan import (
-    CellLimit,
-    Plan,
-    make_budget,
-    make_plan,
-    reference_network,
-    references_on,
-)
+from autospace.evolution.plan import Plan, make_plan, reference_network, references_on
 from autospace.evolution.population import EvolutionState
+from autospace.evolution.preparation import (
+    LATENCY_TABLE,
+    NOTHING_PASSED,
+    Passed,
+    PreparedRun,
+    prepare,
+    run_batches,
+    scoring_threads,
+    warn,
+)
+from autospace.evolution.provenance import provenance
 from autospace.evolution.reference import WEIGHTS, measured, new_reference, warm_up
-from autospace.evolution.settings import Config
-from autospace.latency.budget import LatencyBudget, keep_table, latency_budget, limit_table
-from autospace.networks.fused import described
+from autospace.latency.budget import keep_table
 from autospace.networks.network import Network
 from autospace.progress import Event, Observer
 from autospace.runs.errors import OUT
@@ -52,17 +39,9 @@ from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT, fitting_count
 from autospace.scorers.scorer import Scorer
 from autospace.scorers.shared import SharedScorer
-from autospace.seeds import derived_seed
-from autospace.spaces.cells.cell import Cell
 from autospace.spaces.checks import MAX_NAME
-from autospace.spaces.cost import Budget, layer_shares
 from autospace.spaces.errors import SpaceError
-from autospace.spaces.files.library import load_skeleton
-from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space, reference_cells_of
-
-DEFAULT_SKELETONS = {"digits": "digits"}
-LATENCY_TABLE = "latency.json"
 
 
 @dataclass(frozen=True)
@@ -95,122 +74,6 @@ class RoundEvent(Event):
             "seconds": self.seconds,
             **{f"fitness of {name}": layer.best for name, layer in layers},
         }
-
-
-@dataclass(frozen=True)
-class PreparedRun:
-    """Everything that a run needs before anything is trained.
-
-    Attributes:
-        weights: the part of the train split that trains cells.
-        fitness: the part that their fitness is measured on.
-    """
-
-    config: Config
-    data: DataSet
-    weights: Examples
-    fitness: Examples
-    skeleton: Skeleton
-    budget: Budget
-    latency: LatencyBudget | None
-    plan: Plan
-    execution: Execution
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Remarks on how far the result can be trusted; the space keeps them."""
-        return few_measured("fitness is measured", len(self.fitness))
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Why the run is hopeless, as far as the images show; the space keeps them, too."""
-        return warnings_of(self.data)
-
-
-@dataclass(frozen=True)
-class Passed:
-    """What a Python program passes to a run as a value, where settings hold a name.
-
-    Attributes:
-        images: in place of `data.source`.
-        skeleton: in place of `skeleton`.
-    """
-
-    images: DataSet | None = None
-    skeleton: Skeleton | None = None
-
-
-NOTHING_PASSED: Final = Passed()
-
-
-def prepare(
-    config: Config,
-    folder: RunFolder,
-    observer: Observer,
-    device: str | None = None,
-    passed: Passed = NOTHING_PASSED,
-) -> PreparedRun:
-    """Reads the data and determines skeleton, budget and plan; trains nothing."""
-    chosen = resolve_device(device or config.device)
-    execution = make_execution(config.precision, config.cuda_graphs, chosen, observer.message)
-    skeleton = folder.skeleton or passed.skeleton or _named_skeleton(config, folder)
-    data = load_data(
-        passed.images or config.data.source,
-        resolution=config.data.resolution or skeleton.resolution,
-        limit=config.data.limit,
-        seed=config.seed,
-        cache=folder.cache,
-        tick=partial(observer.tick, "data"),
-        aspect=config.data.aspect,
-        ground=config.data.ground,
-    )
-    channels, resolution = data.train.images.shape[1:3]
-    skeleton = skeleton.fitted(
-        in_channels=channels, resolution=resolution, classes=len(data.classes)
-    )
-    references = references_on(skeleton, config.cells)
-    cells = [cell for _, cell in references]
-    budget = make_budget(config.budget, skeleton, references)
-    latency = _latency(config, skeleton, cells, folder)
-    limits: tuple[CellLimit, ...] = (layer_shares(skeleton, cells, budget),)
-    plan = make_plan(
-        config, skeleton, references, limits if latency is None else (*limits, latency)
-    )
-    parts = divide(data.train, config.data.validation, config.seed)
-    prepared = PreparedRun(config, data, *parts, skeleton, budget, latency, plan, execution)
-    # Last, so that what is wrong stands alone.
-    for note in (*lines_of(data), *prepared.notes):
-        observer.message(note)
-    warn(observer, prepared.warnings)
-    return prepared
-
-
-def warn(observer: Observer, problems: Sequence[str]) -> None:
-    """Says what makes a run hopeless."""
-    for problem in problems:
-        observer.message(f"warning: {problem}")
-
-
-def _named_skeleton(config: Config, folder: RunFolder) -> Skeleton:
-    name = config.skeleton
-    if name == PYTHON and folder.reopened:
-        raise folder.not_begun("skeleton, which was passed from Python")
-    if name == "auto":
-        name = DEFAULT_SKELETONS.get(config.data.source.partition(":")[0], "cifar")
-    return load_skeleton(name)
-
-
-def _latency(
-    config: Config, skeleton: Skeleton, cells: Sequence[Cell], folder: RunFolder
-) -> LatencyBudget | None:
-    kept = None if folder.replacing else folder.checkpoint / LATENCY_TABLE
-    table = limit_table(config.budget.latency_table, kept)
-    if table is None:
-        return None
-    return latency_budget(table, skeleton, cells, config.budget.max_latency_ms)
-
-
-VALIDATION_BATCH_FACTOR = 2
 
 
 def learn(
@@ -309,7 +172,7 @@ def plan_run(
             carried out.
     """
     prepared = prepare(folder.config, folder, observer, device, passed)
-    return _planned(prepared, _worker_count(prepared, observer, workers), _batches(prepared))
+    return _planned(prepared, _worker_count(prepared, observer, workers), run_batches(prepared))
 
 
 def _planned(
@@ -324,7 +187,7 @@ def _planned(
         validation=validation,
         images=images,
         workers=workers,
-        scoring_threads=_scoring_threads(prepared),
+        scoring_threads=scoring_threads(prepared),
     )
     return Planned(record(prepared.data), work, forecast(work))
 
@@ -367,7 +230,7 @@ def _learned(
     observer: Observer,
     pool: Pool,
 ) -> Space:
-    training, validation, images = batches = _batches(prepared)
+    training, validation, images = batches = run_batches(prepared)
     if not (folder.checkpoint / WEIGHTS).exists():
         for line in _planned(prepared, pool.count, batches).lines:
             observer.message(line)
@@ -386,37 +249,17 @@ def _learned(
         kept_bytes=kept_bytes(prepared.execution.device, KEPT_BYTES),
         on_message=observer.message,
     )
-    with threads(_scoring_threads(prepared)):
+    with threads(scoring_threads(prepared)):
         state = _evolved(prepared, state, _scorer(prepared, setting, pool), folder, observer, kept)
     space = learned_space(
         prepared.plan,
         state,
         name=f"learned@{prepared.skeleton.name}"[:MAX_NAME],
         budget=prepared.budget,
-        provenance=_provenance(prepared, state, reference.warnings),
+        provenance=provenance(prepared, state, reference.warnings),
     )
     folder.save_space(space)
     return space
-
-
-def _batches(prepared: PreparedRun) -> tuple[Batches, Batches, Batches]:
-    """Batches that train candidates, that fitness is read off, and that warm up the reference.
-
-    The train split is divided in two; the test split is not touched.
-    """
-    config, device = prepared.config, prepared.execution.device
-    norm = Normaliser.from_examples(prepared.weights)
-    augment = Augment(config.data.crop, config.data.flip, config.data.cutout)
-
-    def seed(name: str) -> int:
-        return derived_seed(config.seed, "batches", name)
-
-    batch = config.scoring.batch
-    return (
-        Batches(prepared.weights, batch, seed("train"), device, norm, augment),
-        Batches(prepared.fitness, VALIDATION_BATCH_FACTOR * batch, seed("validate"), device, norm),
-        Batches(prepared.weights, config.warm_up.batch, seed("warm-up"), device, norm, augment),
-    )
 
 
 def _warmed_up(
@@ -452,7 +295,7 @@ def _measured(
 
 
 def _worker_count(prepared: PreparedRun, observer: Observer, workers: int | None) -> int:
-    scoring, each = prepared.config.scoring, _scoring_threads(prepared)
+    scoring, each = prepared.config.scoring, scoring_threads(prepared)
     if scoring.method not in INDEPENDENT or prepared.execution.device.type != "cpu":
         return 1
     if workers is not None:
@@ -462,17 +305,9 @@ def _worker_count(prepared: PreparedRun, observer: Observer, workers: int | None
 
 
 def _pool(prepared: PreparedRun, folder: RunFolder, count: int) -> AbstractContextManager[Pool]:
-    each = _scoring_threads(prepared)
+    each = scoring_threads(prepared)
     place = folder.checkpoint / POOL
     return open_pool(count, place, thread_count=each, errors=(SpaceError,), ahead=True)
-
-
-def _scoring_threads(prepared: PreparedRun) -> int:
-    """Independent candidates get a thread each: cores are used by several of them."""
-    config = prepared.config
-    if config.threads == "auto" and config.scoring.method in INDEPENDENT:
-        return 1
-    return thread_count(config.threads, prepared.skeleton.resolution)
 
 
 def _evolved(
@@ -508,56 +343,3 @@ def _evolved(
         prepared.execution.parts.begin_again()
         state, started = after, time.perf_counter()
     return state
-
-
-UNUSED: Final = (
-    ("data", "aspect", "squash"),
-    ("data", "ground", "white"),
-    ("evolution", "rescore", 0),
-    ("evolution", "stop_after", 0),
-    ("evolution", "tied", 1),
-    ("evolution", "screen", 1),
-    ("evolution", "shrink", False),
-    ("scoring", "weights", "fresh"),
-)
-"""Settings that are not part of how a space came about if they have these values."""
-
-
-def _provenance(
-    prepared: PreparedRun, state: EvolutionState, warnings: Sequence[str]
-) -> dict[str, Any]:
-    notes = [*prepared.notes, *prepared.warnings, *warnings]
-    stop, quality = prepared.plan.stop(state), state.archive and state.archive.predictor.quality
-    config = prepared.config.model_dump(mode="json")
-    for section, name, value in UNUSED:
-        if config[section].get(name) == value:
-            del config[section][name]
-    if prepared.config.scoring.method != "calibrated":
-        del config["scoring"]["shrinkage"]
-    # Where the images lie and which device does the work belong to a machine, not to the result.
-    config["data"]["source"] = prepared.data.name
-    config["device"] = prepared.execution.device.type
-    config["precision"] = str(prepared.execution.precision).removeprefix("torch.")
-    config["skeleton"] = prepared.skeleton.name
-    # Compiled or not, sums are rounded differently: scores agree to the last digits only.
-    kernels = described().partition(",")[0].partition(":")[0]
-    latency = prepared.latency
-    if prepared.config.budget.latency_table is not None:
-        config["budget"]["latency_table"] = Path(prepared.config.budget.latency_table).name
-    names = ("autospace", "torch", "deap", "numpy")
-    versions = {name: metadata.version(name) for name in names}
-    return {
-        "method": f"AutoSpace (Zhou et al., ICCV 2021), {prepared.config.scoring.method} scoring",
-        "config": config,
-        "data": {
-            "name": prepared.data.name,
-            "sha256": prepared.data.digest,
-            "classes": list(prepared.data.classes),
-        },
-        "kernels": kernels if prepared.execution.device.type == "cpu" else "CUDA's",
-        "versions": {**versions, "python": ".".join(map(str, sys.version_info[:2]))},
-        **({"latency": latency.described} if latency else {}),
-        **({"evolution": stop} if stop else {}),
-        **({"predictor": quality._asdict()} if quality else {}),
-        **({"notes": notes} if notes else {}),
-    }

@@ -410,7 +410,7 @@ def test_changed_settings_are_refused_before_images_are_read(
     (tmp_path / "work/run/space.json").unlink()
     config = tmp_path / "work/run/config.toml"
     config.write_text(config.read_text().replace(old, new))
-    monkeypatch.setattr("autospace.evolution.learn.load_data", None)
+    monkeypatch.setattr("autospace.evolution.preparation.load_data", None)
     ran = evolve("--resume", "run", "--progress", "none")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert name in ran.err
