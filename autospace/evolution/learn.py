@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +19,9 @@ from autospace.compute.device import (
     threads,
 )
 from autospace.compute.execution import Execution
-from autospace.compute.pool import POOL, Pool, WorkerLostError, open_pool
+from autospace.compute.executor import HERE, Executor, open_pool
+from autospace.compute.pool import POOL, Pool
+from autospace.compute.worker import WorkerLostError
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
@@ -35,6 +37,7 @@ from autospace.evolution.settings import Config
 from autospace.latency.budget import LatencyBudget, keep_table, latency_budget, limit_table
 from autospace.networks.fused import described
 from autospace.networks.network import Network
+from autospace.networks.rounding import rounding
 from autospace.progress import Event, Observer
 from autospace.runs.errors import OUT
 from autospace.runs.folder import CONFIG
@@ -42,7 +45,6 @@ from autospace.runs.state import load_state, save_state
 from autospace.scorers.context import KEPT_BYTES, KeptWeights, ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT, fitting_count
-from autospace.scorers.scorer import Scorer
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.checks import MAX_NAME
@@ -58,11 +60,17 @@ LATENCY_TABLE = "latency.json"
 
 @dataclass(frozen=True)
 class RoundEvent(Event):
-    """A round is complete and saved: the plan of the run, and the state after the round."""
+    """A round is complete and saved: the plan of the run, and the state after the round.
+
+    Attributes:
+        folder: of the run.
+        shares: how many requests each node of a cluster has done so far.
+    """
 
     plan: Plan
     state: EvolutionState
     folder: Path = Path()
+    shares: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def run(self) -> Path:
@@ -196,7 +204,7 @@ def learn(
     folder: RunFolder,
     observer: Observer,
     device: str | None = None,
-    workers: int | None = 1,
+    workers: Executor | int | None = 1,
     passed: Passed = NOTHING_PASSED,
 ) -> Space:
     """Starts or resumes the run in a folder, and returns the learned space.
@@ -207,8 +215,8 @@ def learn(
         folder: of the run.
         observer: receives its progress.
         device: overrides the one in the configuration.
-        workers: number of processes that train candidates on a CPU; None for as many as cores and
-            memory allow. The number changes only the time. With more than one, a script that calls
+        workers: who trains candidates on a CPU, or the number of processes; None for as many as
+            cores and memory allow. This changes only the time. With processes, a script that calls
             this must be importable: `if __name__ == "__main__"`.
         passed: values in place of settings.
 
@@ -238,7 +246,7 @@ def learn(
         keep_table(table, folder.checkpoint / LATENCY_TABLE)
         with (
             threads(thread_count(folder.config.threads, prepared.skeleton.resolution)),
-            _pool(prepared, folder, observer, workers) as pool,
+            _pool(prepared, folder, observer, Executor.of(workers)) as pool,
         ):
             try:
                 return _learned(prepared, state, folder, observer, pool)
@@ -301,7 +309,7 @@ def _learned(
         on_message=observer.message,
     )
     with threads(_scoring_threads(prepared)):
-        state = _evolved(prepared, state, make_scorer(setting, pool), folder, observer, kept)
+        state = _evolved(prepared, state, (setting, pool), folder, observer)
     space = learned_space(
         prepared.plan,
         state,
@@ -347,19 +355,28 @@ def _warmed_up(
 
 
 def _pool(
-    prepared: PreparedRun, folder: RunFolder, observer: Observer, workers: int | None
+    prepared: PreparedRun, folder: RunFolder, observer: Observer, executor: Executor
 ) -> AbstractContextManager[Pool]:
     scoring, each = prepared.config.scoring, _scoring_threads(prepared)
+    executor.check_device(prepared.execution.device.type)
     if scoring.method not in INDEPENDENT or prepared.execution.device.type != "cpu":
-        workers = 1
-    elif workers is None:
+        if executor.clustered:
+            observer.message(f"scoring.method {scoring.method} trains one network: it stays here")
+        executor = HERE
+    elif executor.sized(1) != executor:
         candidates = prepared.plan.candidates
-        workers = fitting_count(
-            prepared.skeleton, candidates, scoring.batch, each, observer.message
+        executor = executor.sized(
+            fitting_count(prepared.skeleton, candidates, scoring.batch, each, observer.message)
         )
-    errors = (SpaceError,)
-    place = folder.checkpoint / POOL
-    return open_pool(workers, place, thread_count=each, errors=errors, ahead=True)
+    return open_pool(
+        executor,
+        folder.checkpoint / POOL,
+        thread_count=each,
+        errors=(SpaceError,),
+        ahead=True,
+        rounding=rounding,
+        on_message=observer.message,
+    )
 
 
 def _scoring_threads(prepared: PreparedRun) -> int:
@@ -373,11 +390,12 @@ def _scoring_threads(prepared: PreparedRun) -> int:
 def _evolved(
     prepared: PreparedRun,
     state: EvolutionState,
-    scorer: Scorer,
+    work: tuple[ScoringContext, Pool],
     folder: RunFolder,
     observer: Observer,
-    kept: KeptWeights | None,
 ) -> EvolutionState:
+    context, pool = work
+    kept, scorer = context.kept, make_scorer(context, pool)
     plan = prepared.plan.shortened(state)
     if state.round >= plan.rounds:
         return state
@@ -397,7 +415,7 @@ def _evolved(
             save_state(folder.kept_weights(after.round), kept.state())
         folder.save_state(after)
         plan, before = prepared.plan.shortened(after), plan
-        observer.event(RoundEvent(seconds, plan, after, folder.path))
+        observer.event(RoundEvent(seconds, plan, after, folder.path, pool.shares))
         if plan.rounds < before.rounds:
             observer.message(prepared.plan.stop(after))
         prepared.execution.parts.begin_again()

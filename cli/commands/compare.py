@@ -6,9 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from autospace.cli.options import (
+    WORK_OPTIONS,
+    Address,
     Data,
     Device,
     EvaluationWorkers,
+    ExecutorName,
     Format,
     Number,
     Progress,
@@ -95,6 +98,8 @@ def compare(
     resume: Resume = None,
     cache: Cache = None,
     workers: EvaluationWorkers = None,
+    executor: ExecutorName = None,
+    address: Address = None,
     device: Device = None,
     settings: Settings = None,
     force: Replace = False,
@@ -125,9 +130,10 @@ def compare(
         }
     )
     others = (spaces, options, settings, out, force)
-    check_resumed(resume, others, "--device, --workers, --format and --progress")
-    where = {"device": device, "workers": workers, "out": out, "force": force, "resume": resume}
-    _run(progress, settings or [], options, format_, spaces=spaces or (), **where)
+    check_resumed(resume, others, f"--device, {WORK_OPTIONS}, --format and --progress")
+    where = {"device": device, "out": out, "force": force, "resume": resume}
+    who = {"workers": workers, "executor": executor, "address": address}
+    _run(progress, settings or [], options, format_, spaces=spaces or (), **who, **where)
 
 
 def _run(

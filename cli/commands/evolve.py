@@ -7,8 +7,11 @@ import typer
 
 from autospace.cli.options import (
     PRESETS,
+    WORK_OPTIONS,
+    Address,
     DataOrDigits,
     Device,
+    ExecutorName,
     Format,
     LatencyTable,
     Log,
@@ -100,6 +103,8 @@ def evolve(
     latency_table: LatencyTable = None,
     device: Device = None,
     workers: ScoringWorkers = None,
+    executor: ExecutorName = None,
+    address: Address = None,
     config: ConfigFile = None,
     settings: Settings = None,
     force: Replace = False,
@@ -128,10 +133,11 @@ def evolve(
         }
     )
     others = (options, preset, config, settings, out, force)
-    check_resumed(resume, others, "--device, --workers, --format, --log and --progress")
+    check_resumed(resume, others, f"--device, {WORK_OPTIONS}, --format, --log and --progress")
     where = {"device": device, "out": out, "force": force, "resume": resume}
-    more = {"preset": preset, "config": config, "workers": workers}
-    _run(progress, settings or [], options, (format_, log or []), **more, **where)
+    more = {"preset": preset, "config": config}
+    who = {"workers": workers, "executor": executor, "address": address}
+    _run(progress, settings or [], options, (format_, log or []), **more, **who, **where)
 
 
 _Shown = tuple[str, list[str]]
