@@ -43,6 +43,7 @@ from autospace.spaces.space import Architecture, Space
 
 if TYPE_CHECKING:
     from autospace.comparison.document import ComparisonDocument
+    from autospace.compute.executor import Executor
     from autospace.searchers.folder import SearchResult
     from autospace.training.folder import TrainingResult
 
@@ -143,9 +144,7 @@ def evolve(
     settings: Settings | None = None,
     seed: int | None = None,
     device: str | None = None,
-    workers: int | None = 1,
-    executor: str | None = None,
-    address: str | None = None,
+    workers: "Executor | int | None" = 1,
     out: Place | None = None,
     force: bool = False,
     resume: Place | None = None,
@@ -164,16 +163,12 @@ def evolve(
         settings: Nested settings: `{"evolution": {"generations": 3}}`.
         seed: Equal seeds give equal spaces.
         device: `auto`, `cpu` or `cuda[:n]`.
-        workers: Processes that train cells on a CPU; None for as many as cores and memory allow.
-            They change the time only. More than one need `if __name__ == "__main__"` in a script.
-        executor: `here`, `processes` or `ray`; by default this process for one worker, else
-            processes.
-        address: Of a Ray cluster, as HOST:PORT; by default that of `RAY_ADDRESS`, or the one that
-            runs on this machine.
+        workers: Processes that train cells on a CPU, None for as many as cores and memory allow;
+            or an `Executor`. They change the time only; scripts need `if __name__ == "__main__"`.
         out: Folder of the new run; by default below `runs/`.
         force: Replace a run that is in the folder.
         resume: Folder of a run to go on with. Only `data` (if the images were passed from Python),
-            `device`, `workers`, `executor`, `address` and `observer` can be combined with it.
+            `device`, `workers` and `observer` can be combined with it.
         observer: Receives the progress, and may raise to stop the run.
 
     Returns:
@@ -183,11 +178,9 @@ def evolve(
         AutospaceError: What was asked for cannot be; the message says what is allowed.
         RunInterrupted: The run was stopped; it can be resumed.
     """
-    from autospace.compute.executor import Executor
     from autospace.evolution.folder import RunFolder
     from autospace.evolution.learn import Passed, learn
 
-    who = Executor(workers, executor, address)
     source, passed = data_of(data)
     value = skeleton_of(skeleton)
     if resume is not None:
@@ -201,7 +194,7 @@ def evolve(
         folder = RunFolder.create(Path(target), chosen, force=force)
     with _running(folder, "run", observer, isinstance(value, Skeleton)) as listener:
         own = Passed(passed, value if isinstance(value, Skeleton) else None)
-        return Evolved(folder.path, learn(folder, listener, device, who, own))
+        return Evolved(folder.path, learn(folder, listener, device, workers, own))
 
 
 @checked
@@ -212,9 +205,7 @@ def compare(
     settings: Settings | None = None,
     seed: int | None = None,
     device: str | None = None,
-    workers: int | None = 1,
-    executor: str | None = None,
-    address: str | None = None,
+    workers: "Executor | int | None" = 1,
     out: Place | None = None,
     force: bool = False,
     resume: Place | None = None,
@@ -229,10 +220,8 @@ def compare(
         settings: Nested settings: `{"sampling": {"samples": 20}}`.
         seed: Equal seeds give equal results.
         device: `auto`, `cpu` or `cuda[:n]`.
-        workers: Processes that evaluate networks; None for one per core, on a GPU one. They change
-            the time only. More than one need `if __name__ == "__main__"` in a script.
-        executor: See `evolve`.
-        address: See `evolve`.
+        workers: Processes that evaluate networks, None for one per core, on a GPU one; or an
+            `Executor`. They change the time only. More than one need `if __name__ == "__main__"`.
         out: Folder of the new comparison; by default below `runs/`.
         force: Replace a comparison that is in the folder.
         resume: Folder of a comparison to go on with; see `evolve`.
@@ -248,10 +237,8 @@ def compare(
     from autospace.comparison.compare import compare as run_comparison
     from autospace.comparison.document import read_comparison
     from autospace.comparison.folder import ComparisonFolder
-    from autospace.compute.executor import Executor
     from autospace.report import write_report
 
-    who = Executor(workers, executor, address)
     source, passed = data_of(data)
     remarks: tuple[str, ...] = ()
     if resume is not None:
@@ -267,7 +254,7 @@ def compare(
     if not folder.finished:
         with _running(folder, "comparison", observer, any(values), remarks) as listener:
             run_comparison(
-                folder, listener, device=device, workers=who, spaces=values, images=passed
+                folder, listener, device=device, workers=workers, spaces=values, images=passed
             )
     report = write_report(folder.path)
     return Compared(folder.path, read_comparison(folder.result), report)

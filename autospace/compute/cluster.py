@@ -180,8 +180,9 @@ class RayPool:
                 if member not in busy:
                     continue  # to a request of an earlier call that was stopped
                 place = busy.pop(member)
-                for message in reply["messages"] if on_message is not None else ():
-                    on_message(place, message)
+                if on_message is not None:
+                    for message in reply["messages"]:
+                        on_message(place, message)
                 if "error" in reply:
                     raise raised(self._errors, **reply["error"])
                 self._shares[member.node.name] += 1
@@ -350,9 +351,9 @@ class RayPool:
         """
         (first, agreed), *others = self.roundings.items()
         for name, other in others:
-            different = ", ".join(differences(agreed, other))
-            if different:
-                problem = f"nodes {first} and {name} would give other bytes: {different}"
+            unlike = ", ".join(differences(agreed, other))
+            if unlike:
+                problem = f"nodes {first} and {name} would give other bytes: {unlike}"
                 raise ClusterError(f"cluster: {problem}; allowed: nodes that agree")
         own = self._rounding()
         different = differences(own, agreed)

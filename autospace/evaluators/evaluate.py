@@ -156,11 +156,11 @@ class EvaluationJob:
         setup, basis = self.setup, self.basis
         if setup.config.method == "supernet":
             make_evaluator(setup, basis, self.tick)
-        images = isinstance(basis, Images) and (whole or setup.data.source == PYTHON)
-        if images or whole:
-            folder.mkdir(parents=True, exist_ok=True)
-        if images:
+        images = False
+        folder.mkdir(parents=True, exist_ok=True)
+        if isinstance(basis, Images) and (whole or setup.data.source == PYTHON):
             save_images(folder / IMAGES, basis.data)
+            images = True
         if whole:
             for path, name in _read_by(setup, basis):
                 shutil.copyfile(path, folder / name)

@@ -132,7 +132,7 @@ def compare(
     others = (spaces, options, settings, out, force)
     check_resumed(resume, others, f"--device, {WORK_OPTIONS}, --format and --progress")
     where = {"device": device, "out": out, "force": force, "resume": resume}
-    who = {"workers": workers, "executor": executor, "address": address}
+    who = {"who": (workers, executor, address)}
     _run(progress, settings or [], options, format_, spaces=spaces or (), **who, **where)
 
 
@@ -143,11 +143,12 @@ def _run(
     from autospace.cli.display.comparison_table import print_comparison
     from autospace.cli.progress.reporters import running
     from autospace.comparison.folder import RESULT
+    from autospace.compute.executor import Executor
     from autospace.runs.settings import merged, parse_settings
 
-    chosen = merged(parse_settings(settings), options)
+    chosen, workers = merged(parse_settings(settings), options), Executor(*arguments.pop("who"))
     with running(progress, "compare") as observer:
-        found = api.compare(settings=chosen, observer=observer, **arguments)
+        found = api.compare(settings=chosen, workers=workers, observer=observer, **arguments)
     result = found.folder / RESULT
     if format_ == "json":
         data(result.read_text("utf-8"))

@@ -136,7 +136,7 @@ def evolve(
     check_resumed(resume, others, f"--device, {WORK_OPTIONS}, --format, --log and --progress")
     where = {"device": device, "out": out, "force": force, "resume": resume}
     more = {"preset": preset, "config": config}
-    who = {"workers": workers, "executor": executor, "address": address}
+    who = {"who": (workers, executor, address)}
     _run(progress, settings or [], options, (format_, log or []), **more, **who, **where)
 
 
@@ -151,12 +151,13 @@ def _run(
     from autospace.cli.display.outcomes import print_evolve_outcome
     from autospace.cli.progress.parts import Rounds
     from autospace.cli.progress.reporters import running
+    from autospace.compute.executor import Executor
     from autospace.runs.settings import merged, parse_settings
 
     format_, log = shown
-    chosen = merged(parse_settings(settings), options)
+    chosen, workers = merged(parse_settings(settings), options), Executor(*arguments.pop("who"))
     with running(progress, "evolve", Rounds(), log) as observer:
-        found = api.evolve(settings=chosen, observer=observer, **arguments)
+        found = api.evolve(settings=chosen, workers=workers, observer=observer, **arguments)
     print_evolve_outcome(found.folder, found.space, format_)
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.compute.execution import Execution
-from autospace.compute.pool import Job, OnMessage, Plain, Pool, ProcessPool
+from autospace.compute.pool import Job, OnMessage, Pool, ProcessPool
+from autospace.compute.worker import Plain
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.scorers import pooled
 from autospace.scorers.make import make_scorer
