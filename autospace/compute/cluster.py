@@ -46,10 +46,8 @@ LOOPBACK: Final = "127.0.0.2"
 SETTINGS: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_grpc_client_keepalive_time_ms": "10000",
-    "RAY_grpc_client_keepalive_timeout_ms": "5000",
 }
-"""No telemetry; and what a frozen machine has been sent is given up within seconds."""
+"""No telemetry, and no warning about GPUs. Keep-alive pings of the owner alone end connections."""
 
 
 class ClusterError(AutospaceError):

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import typer
 
@@ -55,7 +55,7 @@ def doctor(
     devices = _devices() if packages["torch"] else {}
     kernels = _kernels() if packages["torch"] else "PyTorch's"
     own = _version("autospace")
-    found = {
+    found: dict[str, Any] = {
         "autospace": own,
         "python": platform.python_version(),
         "platform": platform.platform(),
