@@ -3,12 +3,14 @@
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from autospace.compute.device import kept_bytes, memory_mb, thread_count, threads
-from autospace.compute.pool import POOL, Pool, WorkerLostError, open_pool
+from autospace.compute.executor import HERE, Executor, open_pool
+from autospace.compute.pool import POOL, Pool
+from autospace.compute.worker import WorkerLostError
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.summary import record
 from autospace.evolution.folder import ReferenceDocument, RunError, RunFolder, event_out
@@ -30,6 +32,7 @@ from autospace.evolution.provenance import provenance
 from autospace.evolution.reference import WEIGHTS, measured, new_reference, warm_up
 from autospace.latency.budget import keep_table
 from autospace.networks.network import Network
+from autospace.networks.rounding import rounding
 from autospace.progress import Event, Observer
 from autospace.runs.errors import OUT
 from autospace.runs.folder import CONFIG
@@ -46,11 +49,17 @@ from autospace.spaces.space import Space, reference_cells_of
 
 @dataclass(frozen=True)
 class RoundEvent(Event):
-    """A round is complete and saved: the plan of the run, and the state after the round."""
+    """A round is complete and saved: the plan of the run, and the state after the round.
+
+    Attributes:
+        folder: of the run.
+        shares: how many requests each node of a cluster has done so far.
+    """
 
     plan: Plan
     state: EvolutionState
     folder: Path = Path()
+    shares: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def run(self) -> Path:
@@ -80,7 +89,7 @@ def learn(
     folder: RunFolder,
     observer: Observer,
     device: str | None = None,
-    workers: int | None = 1,
+    workers: Executor | int | None = 1,
     passed: Passed = NOTHING_PASSED,
 ) -> Space:
     """Starts or resumes the run in a folder, and returns the learned space.
@@ -91,8 +100,8 @@ def learn(
         folder: of the run.
         observer: receives its progress.
         device: overrides the one in the configuration.
-        workers: number of processes that train candidates on a CPU; None for as many as cores and
-            memory allow. The number changes only the time. With more than one, a script that calls
+        workers: who trains candidates on a CPU, or the number of processes; None for as many as
+            cores and memory allow. This changes only the time. With processes, a script that calls
             this must be importable: `if __name__ == "__main__"`.
         passed: values in place of settings.
 
@@ -121,10 +130,10 @@ def learn(
         latency = prepared.latency
         table = None if latency is None else latency.prediction.table
         keep_table(table, folder.checkpoint / LATENCY_TABLE)
-        count = _worker_count(prepared, observer, workers)
+        executor = _executor(prepared, observer, Executor.of(workers))
         with (
             threads(thread_count(folder.config.threads, prepared.skeleton.resolution)),
-            _pool(prepared, folder, count) as pool,
+            _pool(prepared, folder, observer, executor) as pool,
         ):
             try:
                 return _learned(prepared, state, folder, observer, pool)
@@ -155,7 +164,7 @@ def plan_run(
     folder: RunFolder,
     observer: Observer,
     device: str | None = None,
-    workers: int | None = 1,
+    workers: Executor | int | None = 1,
     passed: Passed = NOTHING_PASSED,
 ) -> Planned:
     """The plan of a run that is not begun: what would be done, and how long it would take.
@@ -172,7 +181,11 @@ def plan_run(
             carried out.
     """
     prepared = prepare(folder.config, folder, observer, device, passed)
-    return _planned(prepared, _worker_count(prepared, observer, workers), run_batches(prepared))
+    executor = _executor(prepared, observer, Executor.of(workers))
+    count = executor.workers or 1
+    if executor.clustered:
+        observer.message(f"no cluster is asked: the plan counts on --workers, which is {count}")
+    return _planned(prepared, count, run_batches(prepared))
 
 
 def _planned(
@@ -250,7 +263,7 @@ def _learned(
         on_message=observer.message,
     )
     with threads(scoring_threads(prepared)):
-        state = _evolved(prepared, state, _scorer(prepared, setting, pool), folder, observer, kept)
+        state = _evolved(prepared, state, (setting, pool), folder, observer)
     space = learned_space(
         prepared.plan,
         state,
@@ -294,30 +307,45 @@ def _measured(
     return found
 
 
-def _worker_count(prepared: PreparedRun, observer: Observer, workers: int | None) -> int:
-    scoring, each = prepared.config.scoring, scoring_threads(prepared)
-    if scoring.method not in INDEPENDENT or prepared.execution.device.type != "cpu":
-        return 1
-    if workers is not None:
-        return workers
-    candidates = prepared.plan.candidates
-    return fitting_count(prepared.skeleton, candidates, scoring.batch, each, observer.message)
+def _executor(prepared: PreparedRun, observer: Observer, given: Executor) -> Executor:
+    """Who trains candidates: the executor that was given, or this process where it must."""
+    scoring, device = prepared.config.scoring, prepared.execution.device.type
+    given.check_device(device)
+    if scoring.method not in INDEPENDENT or device != "cpu":
+        if given.clustered:
+            observer.message(f"scoring.method {scoring.method} trains one network: it stays here")
+        return HERE
+    if given.sized(1) == given:
+        return given
+    candidates, each = prepared.plan.candidates, scoring_threads(prepared)
+    return given.sized(
+        fitting_count(prepared.skeleton, candidates, scoring.batch, each, observer.message)
+    )
 
 
-def _pool(prepared: PreparedRun, folder: RunFolder, count: int) -> AbstractContextManager[Pool]:
-    each = scoring_threads(prepared)
-    place = folder.checkpoint / POOL
-    return open_pool(count, place, thread_count=each, errors=(SpaceError,), ahead=True)
+def _pool(
+    prepared: PreparedRun, folder: RunFolder, observer: Observer, executor: Executor
+) -> AbstractContextManager[Pool]:
+    return open_pool(
+        executor,
+        folder.checkpoint / POOL,
+        thread_count=scoring_threads(prepared),
+        errors=(SpaceError,),
+        ahead=True,
+        rounding=rounding,
+        on_message=observer.message,
+    )
 
 
 def _evolved(
     prepared: PreparedRun,
     state: EvolutionState,
-    scorer: Scorer,
+    work: tuple[ScoringContext, Pool],
     folder: RunFolder,
     observer: Observer,
-    kept: KeptWeights | None,
 ) -> EvolutionState:
+    context, pool = work
+    kept, scorer = context.kept, _scorer(prepared, context, pool)
     plan = prepared.plan.shortened(state)
     if state.round >= plan.rounds:
         return state
@@ -337,7 +365,7 @@ def _evolved(
             save_state(folder.kept_weights(after.round), kept.state())
         folder.save_state(after)
         plan, before = prepared.plan.shortened(after), plan
-        observer.event(RoundEvent(seconds, plan, after, folder.path))
+        observer.event(RoundEvent(seconds, plan, after, folder.path, pool.shares))
         if plan.rounds < before.rounds:
             observer.message(prepared.plan.stop(after))
         prepared.execution.parts.begin_again()
