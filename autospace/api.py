@@ -321,6 +321,7 @@ def search(
     settings: Settings | None = None,
     seed: int | None = None,
     device: str | None = None,
+    workers: "Executor | int | None" = 1,
     out: Place | None = None,
     force: bool = False,
     resume: Place | None = None,
@@ -336,6 +337,7 @@ def search(
         settings: Nested settings: `{"supernet": {"steps": 500}, "options": {"population": 50}}`.
         seed: Equal seeds give equal results.
         device: `auto`, `cpu` or `cuda[:n]`.
+        workers: Processes that train networks alone, or an `Executor`; they change the time only.
         out: Folder of the new search; by default below `runs/`.
         force: Replace a search that is in the folder.
         resume: Folder of a search to go on with; see `evolve`.
@@ -366,7 +368,7 @@ def search(
         target = out or RUNS / f"search-{chosen.method}-seed{chosen.seed}"
         folder = SearchFolder.create(Path(target), chosen, force=force, given=to_json(value))
     with _running(folder, "search", observer, remarks=remarks) as listener:
-        result = run_search(folder, value, listener, device, passed)
+        result = run_search(folder, value, listener, device, passed, workers)
     best = load_architecture(folder.path / BEST)
     return Searched(folder.path, best, result.accuracy, result)
 

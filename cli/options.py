@@ -126,6 +126,7 @@ ScoringWorkers = Annotated[
     _workers("train cells on a CPU", "as many as cores and memory allow", "AUTOSPACE_WORKERS"),
 ]
 EvaluationWorkers = Annotated[Number, _workers("evaluate networks", "one per core; 1 on a GPU")]
+TrialWorkers = Annotated[Number, _workers("train networks alone", "this one alone")]
 WORK_OPTIONS: Final = "--workers, --executor, --address"
 ExecutorName = Annotated[
     Text,

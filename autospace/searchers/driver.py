@@ -1,7 +1,7 @@
 """A whole search: data, method, finalists, result; it can be resumed after any step."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from autospace.compute.device import memory_mb, resolve_device
+from autospace.compute.executor import Executor
+from autospace.compute.machine import listed
+from autospace.compute.pool import InProcess, Pool
 from autospace.data.examples import DataSet
 from autospace.data.images import load_images
 from autospace.data.summary import record
@@ -24,7 +27,7 @@ from autospace.runs.state import Stateful, restore_from, save_state
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.searchers.dna import Dna
 from autospace.searchers.few_shot import Gm, NasLid
-from autospace.searchers.fitness_search import RandomSearch, RandomWeightSharing, Trials
+from autospace.searchers.fitness_search import RandomSearch, RandomWeightSharing
 from autospace.searchers.folder import (
     BEST,
     RankedDocument,
@@ -44,6 +47,7 @@ from autospace.searchers.sampling.regularised_evolution import Evolution
 from autospace.searchers.sampling.spos import Spos
 from autospace.searchers.sampling.zero_cost import ZeroCost
 from autospace.searchers.settings import SearchConfig
+from autospace.searchers.trials import Trials, trial_pool, work_of
 from autospace.spaces.choices import Choices, SearchError, limits_of
 from autospace.spaces.cost import Budget
 from autospace.spaces.errors import offered, shown
@@ -174,6 +178,7 @@ def run_search(
     observer: Observer,
     device: str | None = None,
     images: DataSet | None = None,
+    workers: Executor | int | None = 1,
 ) -> SearchResult:
     """Starts or resumes the search in a folder, and returns the content of `result.json`.
 
@@ -183,6 +188,7 @@ def run_search(
         observer: receives its progress.
         device: overrides the one in the settings.
         images: overrides the source in the settings.
+        workers: who trains architectures alone, or the number of processes.
 
     Raises:
         DataError, SpaceError, SearchError, ConfigError, RunError: the request is impossible.
@@ -200,6 +206,7 @@ def run_search(
             problem, digest = prepare(folder, space, table, observer, device, images)
             method = make_method(problem)
             check_comparable(method)
+            pool = trial_pool(folder, problem, observer, Executor.of(workers))
         except BaseException:
             folder.abandon()
             raise
@@ -211,14 +218,29 @@ def run_search(
             observer.message(note)
         trials = Trials(problem)
         progress = _resumed(folder, method, trials, problem)
-        _advance(folder, method, trials, progress, observer)
-        finalists = _finalists(folder, method, trials, progress, observer)
+        with pool as helping:
+            _share_out(folder, problem, helping, (trials, *method.trials))
+            _advance(folder, method, trials, progress, observer)
+            finalists = _finalists(folder, method, trials, progress, observer)
+            if helping.shares:
+                observer.message(f"trained alone by {listed(helping.shares)}")
         points = compared_gradients(method, observer)
         result = _result(problem, method, trials, progress, finalists, points)
         best = problem.choices.space.architecture(result.best)
         write_atomically(folder.path / BEST, to_json(best))
         folder.save_result(result)
         return result
+
+
+def _share_out(
+    folder: SearchFolder, problem: SearchProblem, pool: Pool, trials: Sequence[Trials]
+) -> None:
+    """Lets workers train what is trained alone, if there are any beside this process."""
+    if isinstance(pool, InProcess):
+        return
+    job = work_of(folder, problem)
+    for each in trials:
+        each.work_with(pool, job)
 
 
 def prepare(
@@ -346,6 +368,7 @@ def _finalists(
     for index, each in enumerate(chosen):
         observer.tick("finalists", index, len(chosen))
         started = time.monotonic()
+        trials.ahead(later.path for later in chosen[index:])
         trials.accuracy(each.path)
         progress.seconds += time.monotonic() - started
         _save(folder, method, trials, progress)

@@ -6,56 +6,17 @@ baseline of all of them.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final, Literal, Protocol
 
-from autospace.evaluators.evaluator import Evaluator, EvaluatorConfig
-from autospace.evaluators.stand_alone import StandAloneEvaluator
-from autospace.evaluators.tabular import TableEvaluator
 from autospace.runs.settings import Section
 from autospace.runs.state import State, Stateful
 from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
-from autospace.seeds import derived_seed, stream
+from autospace.searchers.trials import Trials
+from autospace.seeds import stream
 from autospace.spaces.choices import Choice
 from autospace.supernets.path_training import make_path_training
 from autospace.supernets.shared_weights import PathEvaluator, PathTraining, SharedWeights
-
-
-def evaluator_of(problem: SearchProblem) -> Evaluator:
-    """Looks architectures up in the problem's table, or trains each alone for a short time."""
-    if problem.table is not None:
-        return TableEvaluator(problem.table)
-    trial = problem.config.trial
-    recipe = EvaluatorConfig(
-        split="validation",
-        steps=trial.steps,
-        batch=trial.batch,
-        learning_rate=trial.learning_rate,
-    )
-    return StandAloneEvaluator(problem.images, recipe)
-
-
-class Trials(Stateful):
-    """Evaluates each path once, with the same recipe and seed for all, and keeps the results.
-
-    In a table, equal seeds are one column of scores, which is as noisy as one training.
-    """
-
-    remembered: ClassVar[tuple[str, ...]] = ("known",)
-
-    def __init__(self, problem: SearchProblem) -> None:
-        self._problem = problem
-        self._evaluator = evaluator_of(problem)
-        self.known: dict[Choice, float] = {}
-
-    def accuracy(self, path: Choice) -> float:
-        """Validation accuracy after training, or that of the table, from 0 to 1."""
-        if path not in self.known:
-            seed = derived_seed(self._problem.seed, "trial") % 2**31
-            architecture = self._problem.choices.architecture(path)
-            self.known[path] = self._evaluator.evaluate(architecture, seed).score
-        return self.known[path]
-
 
 FitnessName = Literal["supernet", "alone"]
 
@@ -208,6 +169,20 @@ class FitnessSearch(SearchMethod):
         else:
             self.search(index - self.fitness.steps)
 
+    @property
+    def trials(self) -> list[Trials]:
+        """The fitness, if it trains every architecture alone."""
+        return [self.fitness] if isinstance(self.fitness, Trials) else []
+
+    def ahead(self, coming: Iterator[Choice]) -> None:
+        """Lets workers, if there are any, evaluate the architectures that are evaluated next.
+
+        Args:
+            coming: exactly those, in their order, as far as they do not depend on a result.
+        """
+        for trials in self.trials:
+            trials.ahead(coming)
+
     def evaluated(self, path: Choice) -> float:
         """The accuracy of a path; the first time, it is counted and offered as the best."""
         new = path not in self.fitness.known
@@ -247,8 +222,16 @@ class RandomSearch(FitnessSearch):
 
     def search(self, index: int) -> None:
         """Trains a random architecture that has not been trained, if there is one left."""
-        rng = stream(self.problem.seed, "random", index)
-        self.evaluated(self.problem.choices.draw_new(rng, self.fitness.known))
+        self.ahead(self._coming(index))
+        self.evaluated(next(self._coming(index)))
+
+    def _coming(self, index: int) -> Iterator[Choice]:
+        known = set(self.fitness.known)
+        for each in range(index, self.search_steps):
+            rng = stream(self.problem.seed, "random", each)
+            path = self.problem.choices.draw_new(rng, known)
+            known.add(path)
+            yield path
 
 
 class RandomWeightSharing(OneShot):
