@@ -149,7 +149,9 @@ def compare(
     """
     with folder.locked():
         folder.check_unchanged()
+        executor = Executor.of(workers)
         try:
+            executor.check()
             config = folder.config
             loaded = folder.spaces() or [
                 given or _named_space(source, folder)
@@ -157,6 +159,7 @@ def compare(
             ]
             reading = partial(observer.tick, "data")
             prepared = prepare(config, loaded, folder.store, device, reading, images)
+            executor = executor_of(prepared.setup, executor)
         except Exception:
             folder.abandon()
             raise
@@ -166,7 +169,7 @@ def compare(
         for note in prepared.basis.lines:
             observer.message(note)
         if prepared.matching.comparable:
-            comparison = _compared(prepared, folder, observer, Executor.of(workers))
+            comparison = _compared(prepared, folder, observer, executor)
         else:
             comparison = _incomparable(prepared)
         folder.save_result(comparison)
@@ -181,7 +184,7 @@ def _compared(
     cache = EvaluationCache(folder.evaluations, setup.conditions(prepared.basis))
     job = EvaluationJob(setup, prepared.basis, partial(observer.tick, "supernet"))
     with open_pool(
-        executor_of(setup, executor),
+        executor,
         folder.checkpoint / POOL,
         errors=(EvaluationError, SpaceError),
         rounding=rounding,

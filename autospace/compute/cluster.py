@@ -8,12 +8,8 @@ of a job are put into Ray's object store once, and each node fetches them once.
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
-import socket
-import sys
-import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,32 +22,27 @@ import numpy as np
 
 from autospace.compute.machine import cores
 from autospace.compute.pool import Job, OnMessage
+from autospace.compute.ray_session import (
+    SECONDS_TO_CONNECT,
+    ClusterError,
+    Said,
+    first_line,
+    ray_session,
+)
 from autospace.compute.worker import Plain, WorkerLostError, announced, encoded, raised
-from autospace.spaces.errors import AutospaceError, shown
 
-Said = Callable[[str], None]
 Rounding = Callable[[], dict[str, str]]
 """A function of a module: what decides the last digits of what a process computes."""
+MOST_STARTS: Final = 3
+"""Workers that may end on a node before they answer, until the node counts as unfit."""
 MOST_LOSSES: Final = 4
 """Workers that one request may take with it before it counts as the cause."""
 SECONDS_BETWEEN_LOOKS: Final = 1.0
 SECONDS_TO_ANSWER: Final = 120.0
 """How long nodes have for their first answer, before the work begins without them."""
 SECONDS_BETWEEN_REMINDERS: Final = 60.0
-SECONDS_TO_CONNECT: Final = 5.0
 WITH_THE_OWNER: Final = ("autospace", "torch", "python", "kernels")
 """What the nodes must have in common with the owner, because results name the owner's."""
-LOOPBACK: Final = "127.0.0.2"
-"""Ray replaces 127.0.0.1 by the machine's own address."""
-SETTINGS: Final = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-"""No telemetry, and no warning about GPUs. Keep-alive pings of the owner alone end connections."""
-
-
-class ClusterError(AutospaceError):
-    """A cluster that is not there, or whose nodes would not give equal results."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +98,7 @@ class RayPool:
         self._roundings: dict[str, dict[str, str]] = {}
         self._memory: dict[str, int] = {}
         self._refused: set[str] = set()
+        self._failures: Counter[str] = Counter()
         self._agreed: dict[str, str] | None = None
         self._looked, self._heard = float("-inf"), time.monotonic()
         self._job: Job | None = None
@@ -283,13 +275,18 @@ class RayPool:
         """Deals with a worker that has ended, or never began."""
         node, began = member.node, member.ready
         self._drop(member)
-        if not began and not isinstance(error, self._ray.exceptions.NodeDiedError):
-            problem = f"node {node.name}: no worker starts there: {first_line(error)}"
-            if self._agreed is None:
-                raise ClusterError(problem)
-            self._refuse(node, f"{problem}; it is not used")
-        elif began:
+        if began:
             self._say(f"a worker on node {node.name} ended; its work is done again")
+            return
+        if node.id not in nodes_of(self._ray, self._thread_count):
+            return  # The node is gone, which the next look says.
+        self._failures[node.id] += 1
+        if self._failures[node.id] < MOST_STARTS:
+            return  # The next look starts another one: a node that has just died looks like this.
+        problem = f"node {node.name}: no worker starts there: {first_line(error)}"
+        if self._agreed is None:
+            raise ClusterError(problem)
+        self._refuse(node, f"{problem}; it is not used")
 
     def _refuse(self, node: Node, problem: str) -> None:
         self._refused.add(node.id)
@@ -371,7 +368,9 @@ class RayPool:
             return
         if time.monotonic() - self._heard > SECONDS_BETWEEN_REMINDERS:
             self._heard = time.monotonic()
-            self._say("no worker of the cluster answers, or none is free; waiting for one")
+            problem = "no worker of the cluster answers, or none is free"
+            room = f"each takes cores of a node: {self._thread_count}"
+            self._say(f"{problem} ({room}); waiting for one")
 
 
 def differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
@@ -393,12 +392,6 @@ def nodes_of(ray: Any, thread_count: int) -> dict[str, Node]:
         if slots:
             nodes[number] = Node(number, name, slots)
     return nodes
-
-
-def first_line(error: BaseException) -> str:
-    """The last line of an error that says something, for a message of one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:200]
 
 
 @contextmanager
@@ -435,92 +428,3 @@ def open_cluster(
             yield pool
         finally:
             pool.close()
-
-
-@contextmanager
-def ray_session(address: str | None, workers: int, on_message: Said) -> Iterator[Any]:
-    """The module `ray`, connected to a cluster for the block; see `open_cluster`.
-
-    Raises:
-        ClusterError: Ray is not installed, or there is no such cluster.
-    """
-    os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
-    try:
-        import ray
-        import ray.util.scheduling_strategies
-    except ImportError:
-        raise ClusterError("executor ray: needs Ray: pip install 'autospace[cluster]'") from None
-    named = address or os.environ.get("RAY_ADDRESS")
-    if named not in (None, "auto", "local"):
-        _check_reachable(str(named))
-    try:
-        if named == "local" or not _connected(ray, named or "auto", required=named is not None):
-            with _own_cluster(ray, workers):
-                on_message(f"no Ray cluster runs here: one with {workers} workers is started")
-                yield ray
-        else:
-            _warn_without_token(ray, on_message)
-            yield ray
-    finally:
-        ray.shutdown()
-
-
-def _connected(ray: Any, address: str, *, required: bool) -> bool:
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except ConnectionError as error:
-        if required:
-            problem = f"no Ray cluster answers: {first_line(error)}"
-            raise ClusterError(f"address {shown(address)}: {problem}") from None
-        return False
-    except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise ClusterError(f"address {shown(address)}: {first_line(error)}") from None
-    return True
-
-
-def _check_reachable(address: str) -> None:
-    """Refuses what does not answer: Ray would end this process after a minute."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise ClusterError(f"address {shown(address)}; allowed: HOST:PORT of a Ray head, or auto")
-    try:
-        socket.create_connection((host, int(port)), SECONDS_TO_CONNECT).close()
-    except OSError as error:
-        problem = error.strerror or str(error)
-        raise ClusterError(f"address {shown(address)}: nothing answers there: {problem}") from None
-
-
-@contextmanager
-def _own_cluster(ray: Any, workers: int) -> Iterator[None]:
-    """A cluster of this machine alone, behind a token, which leaves nothing behind."""
-    # Ray's servers listen on all interfaces, whatever address a node has: the token protects them.
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    before = {name: os.environ.get(name) for name in token}
-    # The paths of sockets must be short.
-    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp" if sys.platform != "win32" else None)
-    os.environ.update(token)
-    place = {"_node_ip_address": LOOPBACK} if sys.platform == "linux" else {}
-    try:
-        ray.init(
-            address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False,
-            logging_level="ERROR", _temp_dir=folder, **place,
-        )  # fmt: skip
-        yield
-    finally:
-        ray.shutdown()
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _warn_without_token(ray: Any, on_message: Said) -> None:
-    addresses = {node["NodeManagerAddress"] for node in ray.nodes()}
-    if os.environ.get("RAY_AUTH_MODE") != "token" and any(
-        not each.startswith("127.") for each in addresses
-    ):
-        on_message(
-            "this Ray cluster has no token: whoever reaches its ports can run programs on it; "
-            "docs/guide/cluster.md says how to set one"
-        )

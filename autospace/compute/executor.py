@@ -56,6 +56,17 @@ class Executor:
         """Whether the workers see nothing of this machine."""
         return self.name == "ray"
 
+    def check(self) -> None:
+        """Refuses a cluster that is not there, before anything else is done.
+
+        Raises:
+            ClusterError: Ray is not installed, or nothing answers at the address.
+        """
+        if self.clustered:
+            from autospace.compute.ray_session import check_address
+
+            check_address(self.address)
+
     def check_device(self, kind: str) -> None:
         """Refuses a device that the workers of a cluster do not compute on.
 

@@ -69,7 +69,7 @@ class NodeFiles:
         self._remove_abandoned()
 
     def folder(self, job: str, contents: Mapping[str, Any]) -> Path:
-        """The folder of a job; the first worker writes the files.
+        """The folder of a job; the first worker writes the files, and others wait for it.
 
         Args:
             job: its name; equal names mean equal contents.
@@ -77,12 +77,14 @@ class NodeFiles:
         """
         folder = self._place / job
         folder.mkdir(mode=0o700, exist_ok=True)
-        for name, content in contents.items():
-            path, data = folder / name, memoryview(content)
-            if not (path.is_file() and path.stat().st_size == data.nbytes):
-                part = folder / f".{name}.{os.getpid()}"
-                part.write_bytes(data)
-                part.replace(path)
+        with (folder / _LOCK).open("wb") as writing:
+            fcntl.flock(writing, fcntl.LOCK_EX)
+            for name, content in contents.items():
+                path = folder / name
+                if not path.is_file():
+                    part = folder / f".{name}.{os.getpid()}"
+                    part.write_bytes(memoryview(content))
+                    part.replace(path)
         return folder
 
     def leave(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from autospace.compute.device import kept_bytes, memory_mb, thread_count, threads
 from autospace.compute.executor import HERE, Executor, open_pool
+from autospace.compute.machine import listed
 from autospace.compute.pool import POOL, Pool
 from autospace.compute.worker import WorkerLostError
 from autospace.data.batches import Batches, Normaliser
@@ -114,8 +115,11 @@ def learn(
         if folder.finished:
             return folder.load_space()
         _check_resumed(folder)
+        given = Executor.of(workers)
         try:
+            given.check()
             prepared = prepare(folder.config, folder, observer, device, passed)
+            executor = _executor(prepared, observer, given)
         except Exception:
             folder.abandon()
             raise
@@ -130,7 +134,6 @@ def learn(
         latency = prepared.latency
         table = None if latency is None else latency.prediction.table
         keep_table(table, folder.checkpoint / LATENCY_TABLE)
-        executor = _executor(prepared, observer, Executor.of(workers))
         with (
             threads(thread_count(folder.config.threads, prepared.skeleton.resolution)),
             _pool(prepared, folder, observer, executor) as pool,
@@ -264,6 +267,8 @@ def _learned(
     )
     with threads(scoring_threads(prepared)):
         state = _evolved(prepared, state, (setting, pool), folder, observer)
+    if pool.shares:
+        observer.message(f"cells trained by {listed(pool.shares)}")
     space = learned_space(
         prepared.plan,
         state,

@@ -27,7 +27,13 @@ from autospace.runs.state import Stateful, restore_from, save_state
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.searchers.dna import Dna
 from autospace.searchers.few_shot import Gm, NasLid
-from autospace.searchers.fitness_search import RandomSearch, RandomWeightSharing
+from autospace.searchers.fitness_search import (
+    RandomSearch,
+    RandomWeightSharing,
+    Trials,
+    trial_pool,
+    work_of,
+)
 from autospace.searchers.folder import (
     BEST,
     RankedDocument,
@@ -47,7 +53,6 @@ from autospace.searchers.sampling.regularised_evolution import Evolution
 from autospace.searchers.sampling.spos import Spos
 from autospace.searchers.sampling.zero_cost import ZeroCost
 from autospace.searchers.settings import SearchConfig
-from autospace.searchers.trials import Trials, trial_pool, work_of
 from autospace.spaces.choices import Choices, SearchError, limits_of
 from autospace.spaces.cost import Budget
 from autospace.spaces.errors import offered, shown
@@ -198,7 +203,9 @@ def run_search(
         if folder.finished:
             return folder.load_result()
         folder.check_unchanged()
+        executor = Executor.of(workers)
         try:
+            executor.check()
             method_options(folder.config)  # a mistake shows before images are read
             table = limit_table(
                 folder.config.budget.latency_table, folder.checkpoint / LATENCY_TABLE
@@ -206,7 +213,7 @@ def run_search(
             problem, digest = prepare(folder, space, table, observer, device, images)
             method = make_method(problem)
             check_comparable(method)
-            pool = trial_pool(folder, problem, observer, Executor.of(workers))
+            pool = trial_pool(folder, problem, observer, executor)
         except BaseException:
             folder.abandon()
             raise

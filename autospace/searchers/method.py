@@ -14,7 +14,7 @@ from autospace.spaces.choices import Choice, Choices
 from autospace.supernets.shared_weights import Problem, SharedWeights
 
 if TYPE_CHECKING:
-    from autospace.searchers.trials import Trials
+    from autospace.searchers.fitness_search import Trials
 
 
 @dataclass(frozen=True)

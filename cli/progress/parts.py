@@ -72,7 +72,7 @@ class Rounds(Parts):
             f"round {event.state.round:>3}/{event.plan.rounds} {record.phase:<7} "
             f"best {record.best:+.4f}  mean {record.mean:+.4f}  "
             f"feasible {record.drawn.feasible_rate:4.0%}  {_times(event.seconds, left)}"
-            + (f"  {len(event.shares)} nodes" if event.shares else "")
+            + (f"  nodes: {len(event.shares)}" if event.shares else "")
         )
 
     def record(self, event: "RoundEvent", left: float | None) -> dict[str, Any]:

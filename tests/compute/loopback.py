@@ -15,8 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+if TYPE_CHECKING:
+    from autospace.compute.worker import Plain, Report, Work
+
+ROOT: Final = Path(__file__).resolve().parents[2]
 SETTINGS: Final = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": "0" * 64,
@@ -29,6 +33,32 @@ ROOM: Final = 100_000_000
 """Bytes of a node's object store."""
 SECONDS_TO_START: Final = 120.0
 LOG: Final = "said"
+
+
+class Counting:
+    """A job for tests: where a request is done, by whom, and which copy of the images is read."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def begin(self, report: "Report") -> "Work":
+        raise NotImplementedError
+
+    def pack(self, folder: Path, *, whole: bool) -> "Plain":
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "images").write_bytes(self.content)
+        return len(self.content)
+
+    @staticmethod
+    def begin_packed(packed: "Plain", folder: Path, report: "Report") -> "Work":
+        def work(seconds: "Plain") -> "Plain":
+            time.sleep(seconds)
+            found = (folder / "images").stat()
+            if found.st_size != packed:
+                raise ValueError(f"{found.st_size} bytes of images, not {packed}")
+            return [os.environ["AUTOSPACE_TEST_NODE"], os.getpid(), found.st_ino]
+
+        return work
 
 
 class Cluster:
@@ -85,12 +115,16 @@ class Cluster:
             self.kill(number)
 
     def _start(self, options: list[str], cores: int, environment: dict[str, str]) -> None:
+        name = {"AUTOSPACE_TEST_NODE": str(len(self._keepers)), "PYTHONPATH": str(ROOT)}
+        # As on machines of their own, nodes share no temporary files.
+        place = self._folder / f"tmp{len(self._keepers)}"
+        place.mkdir()
         room = [f"--num-cpus={cores}", f"--object-store-memory={ROOM}"]
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *options, *room]
         with (self._folder / LOG).open("ab") as log:
             keeper = subprocess.Popen(
                 [sys.executable, __file__, *command],
-                env={**os.environ, **SETTINGS, **environment},
+                env={**os.environ, **SETTINGS, **name, "TMPDIR": str(place), **environment},
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

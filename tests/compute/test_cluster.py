@@ -1,27 +1,25 @@
 """Executors: what may be combined, which nodes agree, and two nodes of which one is killed."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from autospace.compute.cluster import ClusterError, differences, first_line, nodes_of, ray_session
+from autospace.compute.cluster import differences, nodes_of
 from autospace.compute.executor import HERE, Executor, open_pool
 from autospace.compute.node import NodeFiles
+from autospace.compute.ray_session import ClusterError, first_line, ray_session
 from autospace.networks.rounding import rounding
 from autospace.runs.errors import ConfigError
-from tests.evolution.runs import ROOT
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Ray clusters are made of Linux")
-TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
 
 
 @pytest.mark.parametrize(
@@ -159,90 +157,34 @@ def test_a_folder_that_others_can_change_is_refused(
         NodeFiles("pool")
 
 
-@pytest.fixture
-def two_nodes(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """The address of a cluster of two nodes on the loopback interface, and their processes."""
-    pytest.importorskip("ray")
-    with socket.socket() as free:
-        free.bind(("127.0.0.3", 0))
-        address = f"127.0.0.3:{free.getsockname()[1]}"
-    environment = {**os.environ, **TOKEN, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
-    common = ["--block", "--num-cpus=1", "--object-store-memory=100000000"]
-    place = ["--include-dashboard=false", f"--temp-dir={tmp_path / 'r'}"]
-    head = ["--head", "--node-ip-address=127.0.0.3", f"--port={address.partition(':')[2]}", *place]
-    other = [f"--address={address}", "--node-ip-address=127.0.0.2"]
-    nodes = []
-    try:
-        for each in (head, other):
-            command = [sys.executable, "-m", "ray.scripts.scripts", "start", *each, *common]
-            nodes.append(
-                subprocess.Popen(
-                    command,
-                    env=environment,
-                    cwd=ROOT,
-                    start_new_session=True,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                )
-            )
-            _wait_for(address)
-        yield address, nodes
-    finally:
-        for node in nodes:
-            _kill_session(node)
-
-
-def _wait_for(address: str) -> None:
-    host, _, port = address.partition(":")
-    for _ in range(600):
-        try:
-            socket.create_connection((host, int(port)), 1).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail("the head did not start")
-
-
-def _kill_session(node: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to all processes of a session, as if the machine had lost its power."""
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            if os.getsid(int(status.parent.name)) == node.pid:
-                os.kill(int(status.parent.name), signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            continue
-    node.wait()
-
-
-SMALL = [
-    *("--preset", "demo", "--seed", "0", "--generations", "2", "--candidates", "2"),
-    *("--population", "4", "--keep", "2", "--steps", "4", "--set", "warm_up.steps=10"),
-    *("--progress", "plain"),
-]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 @linux_only
-def test_a_run_whose_node_is_killed_has_the_bytes_of_one_process(
-    tmp_path: Path, two_nodes: tuple[str, list[subprocess.Popen[bytes]]]
+def test_files_reach_a_node_once_however_many_workers_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address, nodes = two_nodes
-    command = [str(Path(sys.executable).with_name("autospace")), "evolve", *SMALL]
-    environment = {**os.environ, **TOKEN, "OMP_NUM_THREADS": "1"}
-    alone = [*command, "--workers", "1", "--out", str(tmp_path / "one")]
-    subprocess.run(alone, env=environment, cwd=ROOT, check=True, capture_output=True)
-    shared = [*command, "--executor", "ray", "--address", address, "--out", str(tmp_path / "two")]
-    with subprocess.Popen(
-        shared, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True
-    ) as run:
-        assert run.stderr is not None
-        said = []
-        for line in run.stderr:
-            said.append(line)
-            if line.startswith("round   2/"):
-                _kill_session(nodes[1])
-    assert run.returncode == 0, "".join(said)
-    assert any("127.0.0.2" in line and "done again" in line for line in said), "".join(said)
-    one, two = ((tmp_path / name / "space.json").read_bytes() for name in ("one", "two"))
-    assert one == two
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    workers = [NodeFiles("pool") for _ in range(8)]
+    written: list[int] = []
+    write = Path.write_bytes
+
+    def counted(path: Path, data: bytes) -> int:
+        written.append(len(data))
+        time.sleep(0.05)  # so that the others come meanwhile
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", counted)
+    with ThreadPoolExecutor(8) as threads:
+        folders = set(threads.map(lambda each: each.folder("job", {"images": b"1234"}), workers))
+    assert written == [4]
+    assert [(each / "images").read_bytes() for each in folders] == [b"1234"]
+    for each in workers:
+        each.leave()
+
+
+def test_without_ray_the_command_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    wanted = r"executor ray: needs Ray: pip install 'autospace\[cluster\]'"
+    with pytest.raises(ClusterError, match=wanted), ray_session(None, 1, lambda _: None):
+        pass
+    assert "RAY_AUTH_TOKEN" not in os.environ
