@@ -38,7 +38,7 @@ MOST_STARTS: Final = 3
 MOST_LOSSES: Final = 4
 """Workers that one request may take with it before it counts as the cause."""
 SECONDS_BETWEEN_LOOKS: Final = 1.0
-SECONDS_TO_ANSWER: Final = 120.0
+SECONDS_TO_ANSWER: Final = 300.0
 """How long nodes have for their first answer, before the work begins without them."""
 SECONDS_BETWEEN_REMINDERS: Final = 60.0
 WITH_THE_OWNER: Final = ("autospace", "torch", "python", "kernels")

@@ -122,10 +122,7 @@ def search(
             "supernet.steps": steps,
             "supernet.training": supernet_training,
             "supernet.interference": interference,
-            "budget.max_madds": limit("--max-madds", max_madds),
-            "budget.max_params": limit("--max-params", max_params),
-            "budget.max_latency_ms": max_latency_ms,
-            "budget.latency_table": latency_table,
+            **_limits(max_madds, max_params, max_latency_ms, latency_table),
         }
     )
     others = (space, options, settings, out, force)
@@ -133,8 +130,17 @@ def search(
     if resume is None and not space:
         raise InputError(f"SPACE: {NO_SPACE}; or continue with --resume RUN")
     where = {"device": device, "out": out, "force": force, "resume": resume}
-    who = {"who": (workers, executor, address)}
-    _run(progress, settings or [], options, format_, log=log or [], space=space, **who, **where)
+    who = (workers, executor, address)
+    _run(progress, settings or [], options, format_, log or [], who, space=space, **where)
+
+
+def _limits(madds: Text, params: Text, latency: Any, table: Any) -> dict[str, Any]:
+    return {
+        "budget.max_madds": limit("--max-madds", madds),
+        "budget.max_params": limit("--max-params", params),
+        "budget.max_latency_ms": latency,
+        "budget.latency_table": table,
+    }
 
 
 def _run(
@@ -142,8 +148,8 @@ def _run(
     settings: list[str],
     options: dict[str, Any],
     format_: str,
-    *,
     log: list[str],
+    who: tuple[Number, Text, Text],
     **arguments: Any,
 ) -> None:
     from autospace import api
@@ -152,7 +158,7 @@ def _run(
     from autospace.compute.executor import Executor
     from autospace.runs.settings import merged, parse_settings
 
-    chosen, workers = merged(parse_settings(settings), options), Executor(*arguments.pop("who"))
+    chosen, workers = merged(parse_settings(settings), options), Executor(*who)
     with running(progress, "search", None, log) as observer:
         found = api.search(settings=chosen, workers=workers, observer=observer, **arguments)
     print_search_outcome(found.folder, found.result, format_)

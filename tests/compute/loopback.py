@@ -26,7 +26,9 @@ SETTINGS: Final = {
     "RAY_AUTH_TOKEN": "0" * 64,
     "RAY_USAGE_STATS_ENABLED": "0",
     "OMP_NUM_THREADS": "1",
+    # However busy the machine is.
     "RAY_worker_niceness": "0",
+    "RAY_worker_register_timeout_seconds": "300",
 }
 """Of the nodes, and of whoever uses them."""
 ROOM: Final = 100_000_000
@@ -97,13 +99,9 @@ class Cluster:
     def kill(self, number: int) -> None:
         """SIGKILL to all processes of a node, as if the machine had lost its power."""
         keeper = self._keepers[number]
-        signal_all(keeper.pid, signal.SIGKILL)
+        kill_all(keeper.pid)
         keeper.kill()
-        keeper.wait()
-
-    def freeze(self, number: int) -> None:
-        """SIGSTOP to all processes of a node, as if the machine had lost its network."""
-        signal_all(self._keepers[number].pid, signal.SIGSTOP)
+        keeper.communicate()
 
     def processes(self, number: int) -> list[int]:
         """The processes of a node that live."""
@@ -156,14 +154,12 @@ def members(session: int) -> list[int]:
     return found
 
 
-def signal_all(session: int, kind: signal.Signals) -> None:
-    """Sends a signal to all processes of a session, and to those that they start meanwhile."""
-    reached: set[int] = set()
-    while left := set(members(session)) - (set() if kind == signal.SIGKILL else reached):
+def kill_all(session: int) -> None:
+    """SIGKILL to all processes of a session, and to those that they start meanwhile."""
+    while left := members(session):
         for pid in left:
             with suppress(ProcessLookupError):
-                os.kill(pid, kind)
-        reached |= left
+                os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
 
 
@@ -177,7 +173,7 @@ def _keep(command: list[str]) -> None:
     """Runs a node until it ends, or the other end of the standard input is closed."""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as node:
         threading.Thread(target=_end_with_owner, args=(node,), daemon=True).start()
-    signal_all(os.getpid(), signal.SIGKILL)
+    kill_all(os.getpid())
     os._exit(0)  # The thread still reads.
 
 
