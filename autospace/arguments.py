@@ -7,7 +7,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
 
-from autospace.data.settings import PYTHON
+from autospace.data.settings import PYTHON, WITH_PATH
 from autospace.runs.errors import ConfigError
 from autospace.runs.folder import Folder
 from autospace.runs.images import images_of_runs
@@ -33,8 +33,6 @@ Place: TypeAlias = Path | str
 Settings: TypeAlias = Mapping[str, Any]
 Data: TypeAlias = "str | DataSet | Given"
 """A text as `--data` takes it, what `images` returns, or what `images` takes as its first value."""
-# Sources of images that are a path; the others name what the program itself brings.
-_OF_PATHS: Final = frozenset({"folder", "cifar10", "cifar100", "idx", "npz"})
 _Config = TypeVar("_Config", bound="BaseModel")
 
 
@@ -236,7 +234,7 @@ def _placed(config: _Config) -> _Config:
     """The configuration with paths that hold wherever the run is resumed from."""
     plain = config.model_dump()
     kind, _, path = plain["data"]["source"].partition(":")
-    if kind in _OF_PATHS and path.strip():
+    if kind in WITH_PATH and path.strip():
         plain["data"]["source"] = f"{kind}:{_absolute(path)}"
     if Path(plain.get("skeleton", "")).suffix in {".json", ".toml"}:
         plain["skeleton"] = _absolute(plain["skeleton"])

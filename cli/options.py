@@ -32,8 +32,8 @@ PRESETS: Final = ("demo", "cifar-small", "cifar", "imagenet-mobile", "paper")
 def _images(default: str | bool) -> Any:
     return typer.Option(
         "--data",
-        help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH "
-        "or synthetic[:options].",
+        help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH, "
+        "shards:PATTERN or synthetic[:options].",
         show_default=default,
     )
 

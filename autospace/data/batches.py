@@ -136,8 +136,10 @@ class Normaliser:
         if not len(train):
             raise DataError("normaliser: no examples to measure; allowed: at least one")
         # Counts of the 256 values make both numbers exact, on any machine and in any order.
-        values = torch.arange(256, dtype=torch.float64)
-        moments = [_moments(train.images[:, c], values) for c in range(train.images.shape[1])]
+        counts = sum(
+            map(_counts, train.parts()), torch.zeros(train.shape[0], 256, dtype=torch.int64)
+        )
+        moments = [_moments(channel) for channel in counts.double()]
         return cls(tuple(mean for mean, _ in moments), tuple(std for _, std in moments))
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
@@ -189,7 +191,7 @@ class Batches:
         if not len(examples):
             raise DataError("batches: no examples; allowed: at least one")
         self._device = _with_index(torch.device(device))
-        self._pixels, self._labels = _resident(examples, self._device, channels_last)
+        self._pixels, self._labels, self._rows = _resident(examples, self._device, channels_last)
         self._channels_last = channels_last
         self._size = min(batch_size, len(examples))
         self._seed = check_seed(seed)
@@ -222,7 +224,8 @@ class Batches:
             raise DataError(f"batches: step {step} is negative; allowed: 0 or more")
         epoch, index = divmod(step, len(self))
         chosen = self._epoch_order(epoch)[index * self._size : (index + 1) * self._size]
-        images = self._images(self._pixels.index_select(0, chosen))
+        rows = chosen if self._rows is None else self._rows.index_select(0, chosen)
+        images = self._images(self._pixels.index_select(0, rows))
         if self._augment is not None:
             images = self._augment(images, _generator(self._seed, _AUGMENT, step))
         return images, self._moved(self._labels.index_select(0, chosen))
@@ -230,6 +233,8 @@ class Batches:
     def packed(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """The images and labels as tensors, and the settings as plain values, for `unpacked`."""
         tensors = {"pixels": self._pixels, "labels": self._labels}
+        if self._rows is not None:
+            tensors["rows"] = self._rows
         return tensors, {
             "batch_size": self._size,
             "seed": self._seed,
@@ -248,7 +253,7 @@ class Batches:
         images = pixels.permute(0, 3, 1, 2) if channels_last else pixels
         mean, std = (tuple(plain["normaliser"][name]) for name in ("mean", "std"))
         return cls(
-            Examples(images, tensors["labels"]),
+            Examples(images, tensors["labels"], tensors.get("rows")),
             plain["batch_size"],
             plain["seed"],
             pixels.device,
@@ -265,7 +270,8 @@ class Batches:
         """
         for start in range(0, len(self._labels), self._size):
             part = slice(start, start + self._size)
-            yield self._images(self._pixels[part]), self._moved(self._labels[part])
+            pixels = self._pixels[part if self._rows is None else self._rows[part]]
+            yield self._images(pixels), self._moved(self._labels[part])
 
     def _epoch_order(self, epoch: int) -> torch.Tensor:
         # Only remembered, never advanced: the order is derived from (seed, epoch) alone.
@@ -298,9 +304,12 @@ _placed: Final = WeakTensorKeyDictionary()
 
 def _resident(
     examples: Examples, device: torch.device, channels_last: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixels and labels where batches are taken from: one tensor for all batches of a split."""
-    images = examples.images
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Pixels, labels and rows where batches are taken from: one tensor for all batches of a store.
+
+    Rows are those of the pixels that the examples have; None for all.
+    """
+    images, rows = examples.store, examples.rows
     known = _placed.setdefault(images, WeakValueDictionary())
     pixels = known.get((device, channels_last))
     try:
@@ -308,7 +317,7 @@ def _resident(
             return _resident(examples, images.device, channels_last)
         if pixels is None:
             pixels = known[device, channels_last] = _pixels(images.to(device), channels_last)
-        return pixels, examples.labels.to(device)
+        return pixels, examples.labels.to(device), None if rows is None else rows.to(device)
     except torch.OutOfMemoryError:
         problem = f"there is too little memory on {device} for {len(images)} images"
         size = "x".join(map(str, images.shape[2:]))
@@ -342,8 +351,14 @@ def _generator(seed: int, stream: str, index: int) -> torch.Generator:
     return torch.Generator().manual_seed(derived_seed(seed, stream, index))
 
 
-def _moments(channel: torch.Tensor, values: torch.Tensor) -> tuple[float, float]:
-    counts = torch.bincount(channel.reshape(-1), minlength=256).cpu().double()
+def _counts(images: torch.Tensor) -> torch.Tensor:
+    """How often every channel has each value, int64 [C, 256]."""
+    channels = images.unbind(1)
+    return torch.stack([torch.bincount(each.reshape(-1), minlength=256) for each in channels]).cpu()
+
+
+def _moments(counts: torch.Tensor) -> tuple[float, float]:
+    values = torch.arange(256, dtype=torch.float64)
     mean = float((counts * values).sum() / counts.sum())
     variance = float((counts * (values - mean) ** 2).sum() / counts.sum())
     return mean, variance**0.5 or 1.0

@@ -17,7 +17,6 @@ _DARK = 16
 # A few blank images, or a few that occur twice, are in many data sets.
 _MANY = 0.05
 _MOST = 3
-_CHUNK = 4096
 MOST_COMPARED: Final = 10_000
 """Images that are compared with each other; of larger data sets it is about so many."""
 
@@ -66,11 +65,8 @@ def _compared(*splits: Examples) -> tuple[list[Examples], torch.Tensor]:
 
 
 def _sums(split: Examples) -> torch.Tensor:
-    chunks = [
-        split.images[start : start + _CHUNK].flatten(1).sum(1, dtype=torch.int64)
-        for start in range(0, len(split), _CHUNK)
-    ]
-    return torch.cat(chunks) if chunks else torch.zeros(0, dtype=torch.int64)
+    sums = [part.flatten(1).sum(1, dtype=torch.int64) for part in split.parts()]
+    return torch.cat([torch.zeros(0, dtype=torch.int64), *sums])
 
 
 def _without_contrast(low: torch.Tensor, high: torch.Tensor) -> tuple[str, ...]:
@@ -114,15 +110,14 @@ def _seen_before(train: Sequence[bytes], test: Sequence[bytes]) -> tuple[str, ..
 
 
 def _ranges(*splits: Examples) -> tuple[torch.Tensor, torch.Tensor]:
-    chunks = [
-        split.images[start : start + _CHUNK].flatten(1)
-        for split in splits
-        for start in range(0, len(split), _CHUNK)
-    ]
-    low = torch.cat([chunk.amin(1) for chunk in chunks]).int()
-    return low, torch.cat([chunk.amax(1) for chunk in chunks]).int()
+    found = [part.flatten(1).aminmax(dim=1) for split in splits for part in split.parts()]
+    low, high = (torch.cat(ends).int() for ends in zip(*found, strict=True))
+    return low, high
 
 
 def _marks(split: Examples) -> list[bytes]:
-    images = split.images.cpu().contiguous().numpy()
-    return [hashlib.blake2b(image.data, digest_size=16).digest() for image in images]
+    return [
+        hashlib.blake2b(image.data, digest_size=16).digest()
+        for part in split.parts()
+        for image in part.cpu().contiguous().numpy()
+    ]

@@ -2,49 +2,78 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from autospace.data.errors import DataError
+from autospace.data.storage import is_large
+
+_PART_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
     """One split of a data set.
 
+    Parts of a large split share its images, which are not copied.
+
     Attributes:
-        images: uint8 [N, C, H, W], 0 to 255.
+        store: uint8 [M, C, H, W], 0 to 255.
         labels: int64 [N].
+        rows: int64 [N], the images of the store that these examples have; `None` for all of them.
 
     Raises:
         DataError: Types or shapes differ from the above.
     """
 
-    images: torch.Tensor
+    store: torch.Tensor
     labels: torch.Tensor
+    rows: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         """Checks the types and shapes."""
-        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+        if self.store.dtype != torch.uint8 or self.store.ndim != 4:
             raise DataError(
-                f"examples: images are {self.images.dtype} {list(self.images.shape)}; "
+                f"examples: images are {self.store.dtype} {list(self.store.shape)}; "
                 "allowed: uint8 [N, C, H, W]"
             )
-        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
+        count = len(self.store) if self.rows is None else len(self.rows)
+        if self.labels.dtype != torch.int64 or self.labels.shape != (count,):
             raise DataError(
                 f"examples: labels are {self.labels.dtype} {list(self.labels.shape)}; "
-                f"allowed: int64 [{len(self.images)}]"
+                f"allowed: int64 [{count}]"
             )
 
     def __len__(self) -> int:
         """Number of examples."""
         return len(self.labels)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the images."""
+        channels, height, width = self.store.shape[1:]
+        return channels, height, width
+
+    @property
+    def images(self) -> torch.Tensor:
+        """The images, uint8 [N, C, H, W]; a copy if they are a part of the store."""
+        return self.store if self.rows is None else self.store[self.rows]
+
+    def parts(self) -> Iterator[torch.Tensor]:
+        """The images in order, uint8 [n, C, H, W], a few at a time, so that memory stays small."""
+        size = max(1, _PART_BYTES // max(1, math.prod(self.shape)))
+        for start in range(0, len(self), size):
+            if self.rows is None:
+                yield self.store[start : start + size]
+            else:
+                yield self.store[self.rows[start : start + size]]
+
     def take(self, indices: torch.Tensor | np.ndarray | Sequence[int]) -> "Examples":
-        """The examples at `indices`, in that order, as a copy.
+        """The examples at `indices`, in that order, as a copy; of a large split, without one.
 
         Args:
             indices: Whole numbers in 0..N-1, [M].
@@ -61,7 +90,10 @@ class Examples:
                 f"examples: indices {int(index.min())}..{int(index.max())} are out of range; "
                 f"allowed: 0..{len(self) - 1}"
             )
-        return Examples(self.images[index], self.labels[index])
+        labels = self.labels[index]
+        if self.rows is None and not is_large(self.store.nbytes):
+            return Examples(self.store[index], labels)
+        return Examples(self.store, labels, index if self.rows is None else self.rows[index])
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +182,10 @@ class DataSet:
             )
         for title, split in (("train", self.train), ("test", self.test)):
             _check_labels(f"{self.name}: {title}", split.labels, len(self.classes))
-        if self.train.images.shape[1:] != self.test.images.shape[1:]:
+        if self.train.shape != self.test.shape:
             raise DataError(
-                f"{self.name}: train images are {list(self.train.images.shape[1:])} and test "
-                f"images {list(self.test.images.shape[1:])}; give a resolution or channels"
+                f"{self.name}: train images are {list(self.train.shape)} and test images "
+                f"{list(self.test.shape)}; give a resolution or channels"
             )
 
 
@@ -203,10 +235,11 @@ def content_digest(classes: Sequence[str], train: Examples, test: Examples) -> s
     Returns:
         64 hexadecimal digits, equal on every machine for equal content.
     """
-    shapes = [list(split.images.shape) for split in (train, test)]
+    shapes = [[len(split), *split.shape] for split in (train, test)]
     digest = hashlib.sha256(json.dumps([list(classes), shapes]).encode())
     for split in (train, test):
-        digest.update(split.images.cpu().contiguous().numpy().data)
+        for part in split.parts():
+            digest.update(part.cpu().contiguous().numpy().data)
         digest.update(split.labels.cpu().contiguous().numpy().astype("<i8", copy=False).data)
     return digest.hexdigest()
 

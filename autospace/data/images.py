@@ -11,7 +11,7 @@ from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
 from autospace.data.settings import DataConfig
 from autospace.data.splits import divide
-from autospace.data.summary import lines_of, warnings_of
+from autospace.data.summary import told_of
 from autospace.progress import Tick, no_tick
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Space, fitted_space
@@ -56,12 +56,11 @@ class Images:
     @property
     def lines(self) -> tuple[str, ...]:
         """What was read, the notes, and what makes it hopeless to learn from these images."""
-        warnings = (f"warning: {each}" for each in warnings_of(self.data))
-        return (*lines_of(self.data), *warnings)
+        return told_of(self.data)
 
     def fitted(self, space: Space) -> Space:
         """The space for images of this size and so many classes."""
-        _, channels, resolution, _ = self.training.images.shape
+        channels, resolution, _ = self.training.shape
         classes = len(self.data.classes)
         return fitted_space(space, in_channels=channels, resolution=resolution, classes=classes)
 

@@ -13,6 +13,7 @@ from autospace.data.readers.convert import finish
 from autospace.data.readers.idx import read_idx
 from autospace.data.readers.image_folder import read_folder
 from autospace.data.readers.npz import read_npz
+from autospace.data.readers.shards import read_shards
 from autospace.data.request import Request, Source, parse_source, thinned
 from autospace.data.settings import PYTHON, Aspect
 from autospace.progress import Tick, no_tick
@@ -24,6 +25,7 @@ _READERS: dict[str, Callable[[Source, Request], DataSet]] = {
     "cifar100": read_cifar,
     "idx": read_idx,
     "npz": read_npz,
+    "shards": read_shards,
     PYTHON: read_python,
     "synthetic": read_synthetic,
 }
@@ -44,8 +46,8 @@ def load_data(
     """Reads a data set.
 
     Args:
-        source: `digits`, `folder:PATH`, `cifar10:PATH`, `cifar100:PATH`, `idx:PATH`, `npz:PATH`
-            or `synthetic[:key=value,...]`; or images that a program passes.
+        source: `digits`, `folder:PATH`, `cifar10:PATH`, `cifar100:PATH`, `idx:PATH`, `npz:PATH`,
+            `shards:PATTERN` or `synthetic[:key=value,...]`; or images that a program passes.
         resolution: Side of the square images in pixels; `None` keeps the most common size.
         channels: 1 (grey) or 3 (RGB); `None` keeps what the source has.
         limit: Largest number of examples of each split, stratified by class; `None` for all.

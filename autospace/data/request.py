@@ -20,6 +20,7 @@ FORMS = {
     "cifar100": "cifar100:PATH",
     "idx": "idx:PATH",
     "npz": "npz:PATH",
+    "shards": "shards:PATTERN",
     "synthetic": "synthetic[:key=value,...]",
 }
 _LONGEST = 4096
@@ -31,7 +32,7 @@ class Source:
 
     Attributes:
         kind: A key of `FORMS`.
-        path: The file or folder, `None` for `digits` and `synthetic`; `~` is expanded.
+        path: The file, folder or pattern, `None` for `digits` and `synthetic`; `~` is expanded.
         options: `synthetic` options as written, values unparsed.
     """
 

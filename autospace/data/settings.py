@@ -9,6 +9,9 @@ from autospace.runs.settings import Section
 PYTHON: Final = "python"
 """The source of images that a Python program passes; see `autospace.data.readers.arrays`."""
 
+WITH_PATH: Final = frozenset({"folder", "cifar10", "cifar100", "idx", "npz", "shards"})
+"""The kinds of sources that name files; the others are what the program itself brings."""
+
 Aspect = Literal["squash", "crop", "pad"]
 """How an image gets other proportions: it is squashed, cut at its longer sides, or padded."""
 

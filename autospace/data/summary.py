@@ -22,7 +22,7 @@ def lines_of(data: DataSet) -> tuple[str, ...]:
         The splits; the classes with their numbers of images (all up to 20, else the first and the
         last); the sizes met, if they are not those of the result; the remarks.
     """
-    channels, height, width = data.train.images.shape[1:]
+    channels, height, width = data.train.shape
     kind = "grey" if channels == 1 else "colour"
     train, test = sum(data.reading.train), sum(data.reading.test)
     splits = f"{train:,} training and {test:,} test images"
@@ -47,6 +47,11 @@ def warnings_of(data: DataSet) -> tuple[str, ...]:
     have = "class has" if len(few) == 1 else "classes have"
     problem = f"{len(few)} of {len(counts)} {have} fewer than {FEW_OF_A_CLASS} training images"
     return (f"{problem} (class {printable(name)} has {least}), too few to learn from",)
+
+
+def told_of(data: DataSet) -> tuple[str, ...]:
+    """What was read, and the warnings, as commands say them before they work."""
+    return (*lines_of(data), *(f"warning: {each}" for each in warnings_of(data)))
 
 
 def _class_line(data: DataSet) -> str:
@@ -87,7 +92,7 @@ def record(data: DataSet) -> dict[str, Any]:
     Args:
         data: What was read.
     """
-    channels, height, width = data.train.images.shape[1:]
+    channels, height, width = data.train.shape
     return {
         "name": data.name,
         "sha256": data.digest,

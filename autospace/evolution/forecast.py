@@ -4,16 +4,14 @@ The steps are done on copies and leave no trace: batches and weights depend on s
 was done before. They run without recordings, so on a GPU the run itself is faster.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
-
-import torch
+from typing import Any
 
 from autospace.compute.cuda_graphs import NO_GRAPHS
 from autospace.compute.device import memory_mb, thread_count, threads
 from autospace.compute.execution import Execution, Microbatches
+from autospace.compute.timing import seconds_of_step
 from autospace.data.batches import Batches
 from autospace.evolution.loop import repeat_of
 from autospace.evolution.plan import Plan, reference_network
@@ -26,10 +24,6 @@ from autospace.scorers.pooled import INDEPENDENT, process_bytes
 from autospace.spaces.cost import most_expensive_reference
 from autospace.spaces.text import human
 from autospace.training.short import Recipe, train
-
-TIMED_STEPS: Final = 4
-LONG_SECONDS: Final = 3.0
-"""After a step that takes longer, no others are timed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +71,7 @@ def forecast(work: RunWork) -> Forecast:
     device = work.execution.device
     resolution = work.plan.skeleton.resolution
     with threads(thread_count(work.config.threads, resolution)):
-        warm_up = work.config.warm_up.steps * _seconds_of_step(_warm_up_steps(work), device)
+        warm_up = work.config.warm_up.steps * seconds_of_step(_warm_up_steps(work), device)
     with threads(work.scoring_threads):
         scoring = _scoring_seconds(work)
     memory = memory_mb(device)
@@ -89,21 +83,6 @@ def forecast(work: RunWork) -> Forecast:
 
 def _plain(work: RunWork) -> Execution:
     return replace(work.execution, graphs=NO_GRAPHS, parts=Microbatches(no_message))
-
-
-def _seconds_of_step(run: Callable[[int], None], device: torch.device) -> float:
-    """The mean time of some steps after the first, which also loads and compiles what it needs."""
-
-    def timed(steps: int) -> float:
-        started = time.perf_counter()
-        run(steps)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return (time.perf_counter() - started) / steps
-
-    timed(1)
-    second = timed(1)
-    return second if second > LONG_SECONDS else timed(TIMED_STEPS)
 
 
 def _warm_up_steps(work: RunWork) -> Callable[[int], None]:
@@ -147,7 +126,7 @@ def _scoring_seconds(work: RunWork) -> float:
         )
         make_scorer(context).score(offered, 0)
 
-    step = _seconds_of_step(run, work.execution.device)
+    step = seconds_of_step(run, work.execution.device)
     if not alone:
         return plan.rounds * options.steps * step
     repeats = len({repeat_of(plan, index) for index in range(plan.rounds)})

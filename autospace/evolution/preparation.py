@@ -98,7 +98,7 @@ def prepare(
         aspect=config.data.aspect,
         ground=config.data.ground,
     )
-    channels, resolution = data.train.images.shape[1:3]
+    channels, resolution, _ = data.train.shape
     skeleton = skeleton.fitted(
         in_channels=channels, resolution=resolution, classes=len(data.classes)
     )

@@ -5,7 +5,7 @@ import shlex
 from pathlib import PurePath
 from typing import Any
 
-from autospace.data.settings import PYTHON
+from autospace.data.settings import PYTHON, WITH_PATH
 from autospace.evolution.folder import ReferenceDocument
 from autospace.evolution.settings import Config
 from autospace.report import cell_sections
@@ -43,7 +43,6 @@ from autospace.report.record import RunRecord
 from autospace.spaces.cells.cell import EXPANSIONS
 from autospace.spaces.text import human
 
-_WITH_PATH = frozenset({"folder", "cifar10", "cifar100", "idx", "npz"})
 _OPTIONS = {"seed": "--seed", "skeleton": "--skeleton", "data.source": "--data"}
 
 
@@ -96,7 +95,7 @@ def changed(config: Config) -> list[tuple[str, Any]]:
 def source(config: Config) -> str:
     """The source of the images; only the last part of a path, because reports are shared."""
     kind, colon, path = config.data.source.partition(":")
-    if kind in _WITH_PATH and colon:
+    if kind in WITH_PATH and colon:
         return f"{kind}:{PurePath(path.strip()).name or 'PATH'}"
     return config.data.source
 

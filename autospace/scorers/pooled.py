@@ -192,6 +192,8 @@ class ScoringJob:
         for name, source in (("training", context.training), ("validation", context.validation)):
             images, settings[name] = _batches(source).packed()
             tensors |= {f"{name}.{key}": each for key, each in images.items()}
+        if tensors[_PIXELS].data_ptr() == tensors["validation.pixels"].data_ptr():
+            del tensors["validation.pixels"]  # Parts of one large split.
         folder.mkdir(parents=True, exist_ok=True)
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(contiguous, folder / FILE, {"settings": json.dumps(settings)})
@@ -204,8 +206,9 @@ class ScoringJob:
             settings = json.loads(stream.metadata()["settings"])
             # Mapped, not read: all processes share one copy of the images.
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        shared = {"pixels": tensors[_PIXELS]}
         training, validation = (
-            Batches.unpacked(_under(tensors, name), settings[name])
+            Batches.unpacked(shared | _under(tensors, name), settings[name])
             for name in ("training", "validation")
         )
         precision: torch.dtype = getattr(torch, settings["precision"])
@@ -230,6 +233,9 @@ def _training(context: ScoringContext) -> Work:
         return scorer.losses(rows, request["repeat"])
 
     return losses
+
+
+_PIXELS: Final = "training.pixels"
 
 
 def _batches(source: BatchSource) -> Batches:

@@ -109,7 +109,7 @@ class Trials(Stateful):
 def work_of(folder: SearchFolder, problem: SearchProblem) -> EvaluationJob:
     """What workers need to evaluate as this process does."""
     images, config = problem.images, problem.config
-    size = images.data.train.images.shape[2]
+    size = images.data.train.shape[1]
     data = config.data.model_copy(update={"resolution": size})
     device = str(problem.device)
     setup = Setup(recipe_of(problem), data, (), config.seed, device, folder.cache)

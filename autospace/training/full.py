@@ -14,17 +14,18 @@ from typing import Final
 
 import torch
 
-from autospace.compute.cuda_graphs import make_graphs
-from autospace.compute.device import resolve_device
+from autospace.compute.cuda_graphs import NO_GRAPHS, Graphs, make_graphs
+from autospace.compute.device import memory_mb, resolve_device
 from autospace.compute.execution import Execution
+from autospace.compute.timing import seconds_of_step
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
 from autospace.data.splits import divide
-from autospace.data.summary import lines_of, record, warnings_of
+from autospace.data.summary import record, told_of
 from autospace.networks.network import Network
 from autospace.networks.weights import NORMALISATION, save_weights
-from autospace.progress import Event, Observer
+from autospace.progress import Event, Message, Observer, duration, no_message
 from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Architecture
@@ -44,6 +45,8 @@ from autospace.training.short import Measured, measure
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 EVALUATION_BATCH: Final = 250
+FEW_STEPS: Final = 100
+"""A training of fewer steps is over before its time is known."""
 CURVES: Final = {
     "learning_rate": "learning rate",
     "train_loss": "loss/train",
@@ -137,10 +140,13 @@ def train_architecture(
             raise
         folder.settle(prepared.architecture, prepared.data.digest)
         folder.save_data(record(prepared.data))
-        session = _session(prepared, observer)
+        session = _session(prepared, observer.message)
         if folder.session.exists():
             load_session(folder.session, session)
         folder.mend_log(session.history)
+        if not session.step:
+            for line in _plan(prepared, session.steps):
+                observer.message(line)
         _train(session, len(prepared.train), folder, observer)
         return _finish(prepared, session, folder)
 
@@ -172,8 +178,7 @@ def prepare(
     train, validation = data.train, None
     if config.data.validation:
         train, validation = divide(data.train, config.data.validation, config.seed)
-    warnings = (f"warning: {each}" for each in warnings_of(data))
-    for note in (*lines_of(data), *warnings, *_change(architecture, own)):
+    for note in (*told_of(data), *_change(architecture, own)):
         observer.message(note)
     norm = Normaliser.from_examples(train)
     return PreparedTraining(config, own, data, train, validation, norm, chosen)
@@ -181,7 +186,7 @@ def prepare(
 
 def fitted(architecture: Architecture, data: DataSet) -> Architecture:
     """The same cells on a skeleton that fits the channels, size and classes of the images."""
-    channels, resolution = data.train.images.shape[1:3]
+    channels, resolution, _ = data.train.shape
     skeleton = architecture.skeleton.fitted(
         in_channels=channels, resolution=resolution, classes=len(data.classes)
     )
@@ -202,7 +207,29 @@ def _change(given: Architecture, own: Architecture) -> list[str]:
     return [f"fitted to {images}, {classes}: MAdds {madds}, params {params}"]
 
 
-def _session(prepared: PreparedTraining, observer: Observer) -> Session:
+def _plan(prepared: PreparedTraining, steps: int) -> Iterator[str]:
+    """What a training that begins will do, and how long that takes by a few steps on a copy."""
+    config, cost = prepared.config.training, prepared.architecture.cost
+    yield f"plan: {len(prepared.train):,} images train a network of {human(cost.madds)} MAdds"
+    yield f"plan: {config.epochs:,} epochs, {steps:,} steps of {config.batch:,} images"
+    if steps < FEW_STEPS:
+        return
+    copy = _session(prepared, no_message, NO_GRAPHS)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            copy.advance()
+
+    each = seconds_of_step(run, prepared.device)
+    # A forward pass takes about a third of a step.
+    shown = config.epochs * len(prepared.validation or ()) / config.batch / 3
+    took, memory = duration(each * (steps + shown)), f"{memory_mb(prepared.device):,} MB"
+    yield f"plan: about {took} and {memory} on {prepared.device.type}, by a few timed steps"
+
+
+def _session(
+    prepared: PreparedTraining, on_message: Message, graphs: Graphs | None = None
+) -> Session:
     config, device, norm = prepared.config, prepared.device, prepared.normaliser
     augment = Augment(config.augment.crop, config.augment.flip, config.augment.cutout)
     seed = derived_seed(config.seed, "batches")
@@ -210,8 +237,8 @@ def _session(prepared: PreparedTraining, observer: Observer) -> Session:
     validation = None
     if prepared.validation is not None:
         validation = Batches(prepared.validation, EVALUATION_BATCH, 0, device, norm)
-    graphs = make_graphs(device, observer.message)
-    execution = Execution(device, PRECISIONS[config.training.precision], graphs)
+    recorded = graphs or make_graphs(device, on_message)
+    execution = Execution(device, PRECISIONS[config.training.precision], recorded)
     return Session(prepared.architecture, train, validation, config, device, execution)
 
 

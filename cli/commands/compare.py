@@ -28,7 +28,7 @@ from autospace.cli.options import (
     choices,
     given,
 )
-from autospace.cli.output import FAILED, data
+from autospace.cli.output import FAILED, json_data
 
 Spaces = Annotated[
     list[str] | None,
@@ -153,7 +153,9 @@ def _run(
     from autospace.comparison.folder import RESULT
     from autospace.compute.executor import Executor
     from autospace.progress import Outcome
+    from autospace.runs.images import images_read
     from autospace.runs.settings import merged, parse_settings
+    from autospace.spaces.files.reading import parse_json
 
     format_, log = shown
     chosen, workers = merged(parse_settings(settings), options), Executor(*arguments.pop("who"))
@@ -165,7 +167,7 @@ def _run(
             observer.event(Outcome(0.0, found.folder, comparison.samples, numbers_of(comparison)))
     result = found.folder / RESULT
     if format_ == "json":
-        data(result.read_text("utf-8"))
+        json_data({**parse_json(result.read_text("utf-8")), "images": images_read(found.folder)})
     else:
         print_comparison(found.comparison, result, found.report)
     if not found.comparison.comparable:

@@ -164,7 +164,7 @@ BAR = 30
 def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> None:
     """Prints the result: whole as JSON, or for people."""
     if format_ == "json":
-        json_data(result.model_dump(mode="json"))
+        json_data({**result.model_dump(mode="json"), "images": images_read(path)})
         return
     table, source = result.config.evaluator.table, result.config.data.source
     trained = f"Accuracy is measured on validation images ({source}) after a short training."

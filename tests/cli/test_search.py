@@ -51,7 +51,8 @@ def test_a_search_leaves_result_and_best(run: Run, space: Path, tmp_path: Path) 
     assert f"autospace export {out / 'best.json'} --to onnx" in ran.out
     assert "They are not accuracies of trained" in ran.out
     again = run("search", "--resume", out, "--format", "json")
-    assert json.loads(again.out) == result
+    images = json.loads((out / "data.json").read_text())
+    assert json.loads(again.out) == {**result, "images": images}
     assert "finished already" in again.err
 
 
@@ -68,7 +69,7 @@ def test_a_search_on_a_table_trains_nothing(run: Run, tmp_path: Path) -> None:
     result = json.loads((out / "result.json").read_text())
     assert result["config"]["evaluator"] == {"method": "table", "table": "nasbench-macro"}
     again = run("search", "--resume", out, "--format", "json")
-    assert json.loads(again.out) == result
+    assert json.loads(again.out) == {**result, "images": None}
     refused = run("search", "mbconv@digits", *by_table, "--out", tmp_path / "other")
     assert refused.code == 2
     assert 'error: skeleton "digits": not that of table nasbench-macro; allowed' in refused.err

@@ -196,10 +196,14 @@ def test_layout_errors_name_the_problem(pets: Path, tmp_path: Path) -> None:
         load_data(f"folder:{tmp_path / 'one'}")
 
 
-def test_too_much_data_is_refused_before_decoding(pets: Path) -> None:
-    for index in range(200):
+def test_too_much_data_is_refused_before_decoding(
+    pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in range(50):
         shutil.copy(pets / "train/cat/0.png", pets / f"train/cat/copy{index}.png")
-    with pytest.raises(DataError, match=r"GiB.*resolution or a limit"):
+    usage = shutil.disk_usage(pets)._replace(free=5 * 2**30)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(DataError, match=r"62x4096x4096x3 images take 2\.9 GiB, twice"):
         load_data(f"folder:{pets}", resolution=4096, channels=3)
 
 

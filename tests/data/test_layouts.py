@@ -112,6 +112,53 @@ def test_folders_of_the_same_folders_are_no_classes(pets: Path, names: tuple[str
         load_data(f"folder:{pets}")
 
 
+def test_splits_in_classes_are_read_as_classes_in_splits(save_image: SaveImage) -> None:
+    for name in ("cat", "dog"):
+        for split, count in (("Train", 3), ("val", 1), ("test", 2)):
+            for index in range(count):
+                inside = save_image(f"turned/{name}/{split}/{index}.png")
+    root = inside.parents[2]
+    (root / "dog" / "Train").rename(root / "dog" / "training")
+    (root / "dog" / "notes.txt").write_text("hello")
+    data = load_data(f"folder:{root}")
+    assert data.classes == ("cat", "dog")
+    assert data.train.labels.tolist() == [0] * 3 + [1] * 3
+    assert data.test.labels.tolist() == [0] * 2 + [1] * 2
+    assert data.notes == (
+        "val/ is not read (2 images)",
+        "not read: .txt files (1): dog/notes.txt",
+    )
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "dog/fold1/0.png",  # a split by no name
+        "dog/Training/0.png",  # two training splits
+        "dog/train/persian/0.png",  # folders within a split
+        "dog/0.png",  # an image beside the splits
+    ],
+)
+def test_splits_in_classes_that_are_not_plain_are_no_classes(
+    save_image: SaveImage, more: str
+) -> None:
+    for place in ("cat/train", "cat/test", "dog/train", "dog/test", "fox/train", "fox/test"):
+        save_image(f"turned/{place}/1.png")
+    root = save_image("turned/" + more).parents[more.count("/")]
+    with pytest.raises(DataError, match=r"hold the same folders \(test, train\)"):
+        load_data(f"folder:{root}")
+
+
+def test_a_class_that_lacks_a_split_is_an_error(save_image: SaveImage) -> None:
+    for name in ("cat", "dog", "fox"):
+        save_image(f"turned/{name}/train/1.png")
+        root = save_image(f"turned/{name}/{'val' if name == 'dog' else 'test'}/1.png").parents[2]
+    with pytest.raises(
+        DataError, match=r"different classes; only in train/: dog; only in test/: n"
+    ):
+        load_data(f"folder:{root}")
+
+
 @pytest.mark.parametrize(
     ("more", "what"), [("Train", "training"), ("TESTING", "test"), ("train_2", "training")]
 )

@@ -9,15 +9,20 @@ from hypothesis import strategies as st
 from autospace.data.errors import DataError, printable
 from autospace.data.load import load_data
 from autospace.data.request import FORMS, Request, Source, parse_source, thinned
+from autospace.data.settings import WITH_PATH
 
 words = st.text(st.characters(codec="utf-8", exclude_characters=",=\0"), min_size=1).filter(
     lambda text: text == text.strip() != ""
 )
 
 
-@pytest.mark.parametrize("kind", ["folder", "cifar10", "cifar100", "idx", "npz"])
+@pytest.mark.parametrize("kind", sorted(WITH_PATH))
 def test_a_path_may_hold_anything(kind: str) -> None:
     assert parse_source(f"{kind}:/a b:c,d=e") == Source(kind, Path("/a b:c,d=e"))
+
+
+def test_the_kinds_with_a_path_are_those_whose_form_has_one() -> None:
+    assert {kind for kind, form in FORMS.items() if ":P" in form} == WITH_PATH
 
 
 def test_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +57,7 @@ def test_malformed_sources_list_the_allowed_forms(text: str) -> None:
         parse_source(text)
 
 
-@pytest.mark.parametrize("kind", ["folder", "cifar10", "cifar100", "idx", "npz"])
+@pytest.mark.parametrize("kind", sorted(WITH_PATH))
 def test_a_missing_path_is_named(kind: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere.*does not exist"):
         load_data(f"{kind}:{tmp_path}/nowhere/below")

@@ -49,7 +49,7 @@ def test_the_lines_of_a_plan_fit_a_terminal(tmp_path: Path) -> None:
 
 def test_the_time_is_that_of_all_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A step takes a second, whatever it does.
-    monkeypatch.setattr(forecasts, "_seconds_of_step", lambda run, device: 1.0)
+    monkeypatch.setattr(forecasts, "seconds_of_step", lambda run, device: 1.0)
     found = _planned(tmp_path).forecast
     # 5 steps of warm-up. A timed step of scoring trains 2 cells and the reference at both layers.
     # The run trains 32 cells, and the reference's own at both layers for 2 repeats.
@@ -59,21 +59,6 @@ def test_the_time_is_that_of_all_steps(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("method", SCORERS)
 def test_every_scorer_has_a_forecast(tmp_path: Path, method: str) -> None:
     assert _planned(tmp_path, scoring={"method": method}).forecast.seconds > 0
-
-
-def test_a_slow_step_is_timed_once_more_and_a_fast_one_several_times(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for seconds, expected in ((100.0, [1, 1]), (0.5, [1, 1, forecasts.TIMED_STEPS])):
-        now, done = [0.0], list[int]()
-
-        def run(steps: int, now: list[float] = now, done: list[int] = done) -> None:
-            now[0] += steps * seconds  # noqa: B023
-            done.append(steps)
-
-        monkeypatch.setattr("time.perf_counter", lambda now=now: now[0])
-        assert forecasts._seconds_of_step(run, torch.device("cpu")) == pytest.approx(seconds)
-        assert done == expected
 
 
 def _document(right: int, images: int, chance: float, low: float) -> ReferenceDocument:

@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from autospace.networks import deploy as deploy_pt2
-from autospace.networks.deploy import _FORMATS, Deployed, DeployError, deploy
+from autospace.networks.deploy import _FORMATS, EXTRA, Deployed, DeployError, deploy
 from autospace.networks.network import Network
 from autospace.networks.weights import WeightsError, save_weights
 from autospace.spaces import Architecture, Candidate, mbconv
@@ -32,7 +31,7 @@ def test_without_weights_the_file_says_so_and_equals_the_next_one(tmp_path: Path
     assert second.difference is None
     assert first.path.read_bytes() == second.path.read_bytes()
     with zipfile.ZipFile(first.path) as archive:
-        (name,) = (each for each in archive.namelist() if each.endswith(deploy_pt2.EXTRA))
+        (name,) = (each for each in archive.namelist() if each.endswith(EXTRA))
         assert json.loads(archive.read(name))["weights"] == "not trained: fresh, of seed 0"
 
 

@@ -16,9 +16,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from autospace.networks import deploy as deploy_onnx
-from autospace.networks import deploy as deploy_pt2
-from autospace.networks.deploy import deploy
+from autospace.networks.deploy import (
+    EXTRA,
+    deploy,
+    onnx_encoded,
+    onnx_opened,
+    pt2_encoded,
+    pt2_opened,
+)
 from autospace.networks.weights import NORMALISATION, save_weights
 from autospace.spaces import (
     OPERATIONS,
@@ -99,9 +104,9 @@ class Folder:
     @cached_property
     def program(self) -> tuple[Any, str]:
         """The exported program, and what stands beside it in its file."""
-        extra = {deploy_pt2.EXTRA: ""}
+        extra = {EXTRA: ""}
         program = torch.export.load(self.file("pt2"), extra_files=extra)
-        return program.module(), extra[deploy_pt2.EXTRA]
+        return program.module(), extra[EXTRA]
 
 
 @pytest.fixture(scope="module")
@@ -182,9 +187,9 @@ def test_a_file_tells_nothing_about_the_machine_that_wrote_it(folder: Folder, ta
 @settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 def test_any_architecture_can_be_deployed(architecture: Architecture) -> None:
     network = lived_in(architecture).requires_grad_(False)
-    for form in (deploy_onnx, deploy_pt2):
-        raw = form.encoded(network, images_for(architecture.skeleton, 2), {})
-        run = form.opened(raw)
+    for encoded, opened in ((onnx_encoded, onnx_opened), (pt2_encoded, pt2_opened)):
+        raw = encoded(network, images_for(architecture.skeleton, 2), {})
+        run = opened(raw)
         for count in (1, 3):
             images = images_for(architecture.skeleton, count)
             wanted = network(images)

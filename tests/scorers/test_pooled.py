@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from autospace.compute.execution import Execution
 from autospace.compute.pool import Job, OnMessage, Pool, ProcessPool
 from autospace.compute.worker import Plain
+from autospace.data import storage
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.scorers import pooled
 from autospace.scorers.make import make_scorer
-from autospace.scorers.pooled import Position, ScoringJob, fitting_count, in_order, one_by_one
+from autospace.scorers.pooled import FILE, Position, ScoringJob, fitting_count, in_order, one_by_one
 from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell
 from tests.scorers.conftest import SKELETON, MakeSetting, examples
@@ -118,6 +119,25 @@ def test_what_is_packed_scores_as_what_is_there(
     sizes = [sum(map(len, request["candidates"])) for request in pool.requests]
     assert (max(sizes) == 1) == bool(kept_bytes)
     assert sum(sizes) == 2 * (3 + 5)
+
+
+def test_the_images_of_a_large_split_are_packed_once(
+    make_setting: MakeSetting, cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, results = examples(384, 1), []
+    norm, fitness = Normaliser.from_examples(whole), torch.arange(0, 384, 3)
+    rest = torch.tensor([each for each in range(384) if each % 3])
+    for limit in (GB, 0):
+        monkeypatch.setattr(storage, "IN_MEMORY", limit)
+        training = Batches(whole.take(rest), 16, 3, "cpu", norm)
+        validation = Batches(whole.take(fitness), 32, 4, "cpu", norm)
+        setting = replace(make_setting(), training=training, validation=validation)
+        results.append(make_scorer(setting).score(cells, 0))
+        results.append(make_scorer(setting, Packed(tmp_path / str(limit), 3)).score(cells, 0))
+    assert results == [results[0]] * 4
+    sizes = [(tmp_path / str(limit) / FILE).stat().st_size for limit in (GB, 0)]
+    # Rows come on top, eight bytes each; another copy of the images would be more.
+    assert abs(sizes[1] - sizes[0]) < 384 * 8 + 1000 < whole.store.nbytes / 2
 
 
 def test_remarks_of_workers_are_said_and_steps_are_ticked(

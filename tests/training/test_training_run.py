@@ -1,6 +1,7 @@
 """Whole trainings in this process: what they leave, and what they refuse."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -210,11 +211,26 @@ def test_the_architecture_is_fitted_to_the_images_and_its_new_cost_told(tmp_path
     own = load_architecture(tmp_path / "run/architecture.json")
     assert (own.skeleton.in_channels, own.skeleton.resolution, own.skeleton.classes) == (1, 8, 3)
     assert own.cells == given.cells
-    said = watcher.messages[-1]
+    (said,) = (each for each in watcher.messages if each.startswith("fitted"))
     assert said.startswith("fitted to 8x8x1 images, 3 classes: MAdds 43.5M -> ")
     assert f", params 272k -> {own.cost.params / 1000:.0f}k" in said
     assert len(said) <= 80
     assert result.madds == own.cost.madds < given.cost.madds
+
+
+def test_the_plan_is_told_and_its_timed_steps_leave_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {}
+    for name, few in (("timed", 1), ("untimed", 10**6)):
+        monkeypatch.setattr(run, "FEW_STEPS", few)
+        folder, watcher = TrainingFolder.create(tmp_path / name, config()), Watcher()
+        train_architecture(folder, watcher, architecture=architecture(tmp_path))
+        told[name] = [each for each in watcher.messages if each.startswith("plan: ")]
+    assert told["timed"][:2] == told["untimed"]
+    assert f"{EPOCHS} epochs, {STEPS} steps of 8 images" in told["untimed"][1]
+    assert re.fullmatch(r"plan: about \d+ s and [\d,]+ MB on cpu, by .*", told["timed"][2])
+    assert _files(tmp_path / "timed") == _files(tmp_path / "untimed")
 
 
 def test_fitting_what_fits_changes_nothing(tmp_path: Path) -> None:

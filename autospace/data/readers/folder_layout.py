@@ -1,12 +1,13 @@
 """Which folders are splits and which are classes, and the image files of each.
 
 People name their splits in many ways. A folder is a split if its name says so and it holds folders
-of images. Folders that hold the same folders are never classes: without names that say which of
-them is what, that is an error which shows what was seen.
+of images. Where every class holds the splits instead, the two are exchanged. Other folders that
+hold the same folders are never classes: without names that say which of them is what, that is an
+error which shows what was seen.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import torch
 from autospace.data.errors import DataError, name_few
 from autospace.data.examples import Skipped
 from autospace.data.readers.folder_scan import Folder, Passed, grouped, scan
+from autospace.data.readers.image_opening import InArchive
 from autospace.data.request import Request
 from autospace.data.splits import Role, limit_indices, role_of, split_test
 
@@ -29,12 +31,14 @@ class ImageFile:
         label: Index of its class.
         size: Bytes.
         modified: Nanoseconds since the epoch.
+        inside: Where its bytes are, if it lies in an archive; `path` then is a name.
     """
 
     path: str
     label: int
     size: int
     modified: int
+    inside: InArchive | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,10 @@ class _Layout:
 def list_folder(root: Path, request: Request) -> Listing:
     """Finds the image files of `root`, no more than the limit of the request.
 
-    A class is a sub-folder of the training and test folders, or of `root` itself. Without a test
-    folder the validation folder is the test split, and without that a fixed, stratified fifth of
-    the files. The files of a class lie at any depth below its folder.
+    A class is a sub-folder of the training and test folders, or of `root` itself, and may have
+    training and test folders of its own. Without a test folder the validation folder is the test
+    split, and without that a fixed, stratified fifth of the files. The files of a class lie at any
+    depth below its folder.
 
     Args:
         root: The folder.
@@ -94,33 +99,36 @@ def list_folder(root: Path, request: Request) -> Listing:
     notes, skipped = layout.notes, grouped(_passed(tree, layout), root)
     notes += _told(skipped)
     if layout.test is None:
-        return _held_out(root, layout.train, classes, train, request, notes, skipped)
-    test_classes, test = _files(layout.test)
-    _compare(root, layout, classes, test_classes)
-    limited = _limit(train, request), _limit(test, request)
+        every = len(train)
+        train, test = held_out(train, layout.train.path)
+        notes += (f"no test folder: {len(test)} of {every} images are held out",)
+    else:
+        test_classes, test = _files(layout.test)
+        _compare(root, layout, classes, test_classes)
+    limited = limit_files(train, request), limit_files(test, request)
     return Listing(root, classes, *limited, notes, skipped)
 
 
-def _held_out(
-    root: Path,
-    folder: Folder,
-    classes: tuple[str, ...],
-    files: tuple[ImageFile, ...],
-    request: Request,
-    notes: tuple[str, ...],
-    skipped: tuple[Skipped, ...],
-) -> Listing:
-    kept, held_out = split_test(_labels(files), folder.path)
-    note = f"no test folder: {len(held_out)} of {len(files)} images are held out"
-    train = tuple(files[index] for index in kept)
-    test = tuple(files[index] for index in held_out)
-    limited = _limit(train, request), _limit(test, request)
-    return Listing(root, classes, *limited, (*notes, note), skipped)
+def held_out(
+    files: tuple[ImageFile, ...], where: object
+) -> tuple[tuple[ImageFile, ...], tuple[ImageFile, ...]]:
+    """The training and test files of a data set that comes without a test split.
+
+    Args:
+        files: All of them.
+        where: What the error names.
+
+    Raises:
+        DataError: No class has the two examples that a split needs.
+    """
+    kept, chosen = split_test(_labels(files), where)
+    return tuple(files[index] for index in kept), tuple(files[index] for index in chosen)
 
 
 def _layout(root: Path, tree: Folder) -> _Layout:
     place = _through(tree)
     notes: tuple[str, ...] = () if place is tree else (f"read from {_relative(root, place)}/",)
+    place = _splits_above_classes(place) or place
     roles = [(folder, role_of(folder.name)) for folder in place.folders]
     train = [folder for folder, role in roles if role == "train" and _holds_classes(folder)]
     if not train:
@@ -147,6 +155,39 @@ def _through(folder: Folder, *, splits: bool = False) -> Folder:
             break
         folder = inner
     return folder
+
+
+def _splits_above_classes(place: Folder) -> Folder | None:
+    """The same images with splits above classes, where every class holds folders of splits.
+
+    What is passed over in a class counts to its training part.
+    """
+    classes = place.holding
+    parts = [{role_of(part.name): part for part in each.holding} for each in classes]
+    if len(classes) < 2 or not all(map(_is_class_of_splits, classes, parts)):
+        return None
+    first = parts[0]
+    splits: dict[str, list[Folder]] = {}
+    for each, found in zip(classes, parts, strict=True):
+        for role, part in found.items():
+            name = first.get(role, part).name
+            beside = each.passed if role == "train" else ()
+            splits.setdefault(name, []).append(
+                replace(part, name=each.name, passed=(*beside, *part.passed))
+            )
+    return replace(place, folders=tuple(_split(place, *split) for split in splits.items()))
+
+
+def _is_class_of_splits(folder: Folder, parts: Mapping[Role | None, Folder]) -> bool:
+    """Whether a folder that is named like no split holds nothing but images in splits."""
+    apart = len(parts) == len(folder.holding) > 1 and None not in parts
+    plain = apart and not any(part.holding for part in parts.values())
+    return plain and "train" in parts and not folder.images and role_of(folder.name) is None
+
+
+def _split(place: Folder, name: str, classes: Sequence[Folder]) -> Folder:
+    total = sum(each.total for each in classes)
+    return Folder(name, f"{place.path}/{name}", (), tuple(classes), (), total)
 
 
 def _holds_classes(folder: Folder) -> bool:
@@ -287,7 +328,8 @@ def _labels(files: tuple[ImageFile, ...]) -> torch.Tensor:
     return torch.from_numpy(np.array([file.label for file in files], dtype=np.int64))
 
 
-def _limit(files: tuple[ImageFile, ...], request: Request) -> tuple[ImageFile, ...]:
+def limit_files(files: tuple[ImageFile, ...], request: Request) -> tuple[ImageFile, ...]:
+    """A stratified sample of the files, as many as the request allows."""
     if request.limit is None or len(files) <= request.limit:
         return files
     return tuple(files[i] for i in limit_indices(_labels(files), request.limit, request.seed))

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from autospace.data.errors import check_bytes, check_sides
+from autospace.data.errors import check_sides
 from autospace.data.readers.convert import padding
 from autospace.data.readers.depth import Scale, measure
 from autospace.data.readers.folder_layout import ImageFile
@@ -31,6 +32,7 @@ from autospace.data.readers.image_opening import (
     why,
 )
 from autospace.data.settings import Aspect
+from autospace.data.storage import zeros
 from autospace.progress import Tick
 
 _CHUNK = 64
@@ -116,7 +118,7 @@ class Decoded:
 
 def headers(files: Sequence[ImageFile], tick: Tick) -> list[Header | str]:
     """The header of each file, or why it is unreadable."""
-    return _map(lambda file: header(file.path), files, tick)
+    return _map(lambda file: header(file.path, file.inside), files, tick)
 
 
 def common_shape(
@@ -165,14 +167,18 @@ def scales(files: Sequence[ImageFile], tick: Tick) -> tuple[Scale | None, Scale 
 
 def _range(file: ImageFile) -> Scale | None:
     try:
-        with open_image(file.path) as image, _at_work(image):
+        with open_image(file.path, file.inside) as image, _at_work(image):
             return measure(np.asarray(image))
     except Exception:  # A broken file may raise anything; decoding meets it again and names it.
         return None
 
 
 def decode(
-    files: Sequence[ImageFile], shape: Shape, tick: Tick, preparation: Preparation = PLAIN
+    files: Sequence[ImageFile],
+    shape: Shape,
+    tick: Tick,
+    preparation: Preparation = PLAIN,
+    folder: Path | None = None,
 ) -> Decoded:
     """Reads the files and brings them to one shape.
 
@@ -181,25 +187,28 @@ def decode(
         shape: Wanted shape.
         tick: Receives the files done and the total.
         preparation: How.
+        folder: For the pixels, if they are many; see `autospace.data.storage.zeros`.
 
     Returns:
         Images, labels and what was left out.
 
     Raises:
-        DataError: The images would not fit in memory.
+        DataError: The disk is too small for so many pixels.
     """
     extents = (len(files), shape.height, shape.width, shape.channels)
-    check_bytes(os.path.dirname(files[0].path), extents)
-    pixels = np.zeros(extents, dtype=np.uint8)
+    pixels = zeros(os.path.dirname(files[0].path), extents, folder)
 
     def read(index: int) -> _Done | str:
-        return _read(files[index].path, shape, preparation, pixels[index])
+        return _read(files[index], shape, preparation, pixels[index])
 
     found = _map(read, range(len(files)), tick)
     good = np.array([isinstance(each, _Done) for each in found])
     labels = np.array([file.label for file in files], dtype=np.int64)
     if not good.all():
-        pixels, labels = pixels[good], labels[good]
+        kept = np.flatnonzero(good)
+        for place, index in enumerate(kept):
+            pixels[place] = pixels[index]  # In place, because there may be many.
+        pixels, labels = pixels[: len(kept)], labels[kept]
     done = [each for each in found if isinstance(each, _Done)]
     return Decoded(
         images=pixels.transpose(0, 3, 1, 2),
@@ -265,13 +274,13 @@ def _at_work(image: Image.Image) -> Iterator[None]:
         yield
 
 
-def _read(path: str, shape: Shape, preparation: Preparation, out: np.ndarray) -> _Done | str:
+def _read(file: ImageFile, shape: Shape, preparation: Preparation, out: np.ndarray) -> _Done | str:
     """Writes one image to `out` [H, W, C], and says what was done or why it is unreadable."""
     try:
-        with open_image(path) as image:
+        with open_image(file.path, file.inside) as image:
             return _fit(image, shape, preparation, out)
     except Exception as error:  # Decoders raise anything on a broken file, which is data, no bug.
-        return why(error, path)
+        return why(error, file.path, file.inside)
 
 
 def _fit(image: Image.Image, shape: Shape, preparation: Preparation, out: np.ndarray) -> _Done:

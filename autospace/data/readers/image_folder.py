@@ -34,9 +34,10 @@ from autospace.data.readers.image_decoding import (
 )
 from autospace.data.readers.image_opening import Header
 from autospace.data.request import Request, Source
+from autospace.data.storage import is_large
 
 # Part of every key: a change of the decoder or of the layout below must not find old files.
-_LAYOUT = "autospace.data 2"
+_LAYOUT = "autospace.data 3"
 _ABOUT = "about"
 _ENTRIES = ("train.images", "train.labels", "test.images", "test.labels")
 
@@ -70,9 +71,11 @@ def read_cache(folder: Path, key: str, name: str) -> DataSet | None:
     path = _file(folder, key)
     try:
         with safe_open(path, framework="pt") as opened:
-            # Clones, because the tensors read are a map of a file that others may replace.
-            tensors = {entry: opened.get_tensor(entry).clone() for entry in _ENTRIES}
+            tensors = {entry: opened.get_tensor(entry) for entry in _ENTRIES}
             about = json.loads((opened.metadata() or {})[_ABOUT])
+        if not is_large(sum(each.nbytes for each in tensors.values())):
+            # Others may damage a file that is mapped; many images stay where they are.
+            tensors = {entry: each.clone() for entry, each in tensors.items()}
         found = _data_set(name, tensors, about)
         return found if found.digest == about["digest"] else None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
@@ -93,7 +96,11 @@ def write_cache(folder: Path, key: str, data: DataSet) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    tensors = (data.train.images, data.train.labels, data.test.images, data.test.labels)
+    tensors = [
+        each.contiguous()
+        for split in (data.train, data.test)
+        for each in (split.images.permute(0, 2, 3, 1), split.labels)
+    ]
     # One entry, because the library writes several in an order that differs from run to run.
     about = {
         "classes": data.classes,
@@ -124,8 +131,10 @@ def _file(folder: Path, key: str) -> Path:
 
 
 def _data_set(name: str, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> DataSet:
-    train = Examples(tensors["train.images"], tensors["train.labels"])
-    test = Examples(tensors["test.images"], tensors["test.labels"])
+    train, test = (
+        Examples(tensors[f"{split}.images"].permute(0, 3, 1, 2), tensors[f"{split}.labels"])
+        for split in ("train", "test")
+    )
     texts = _names(about["classes"]), _names(about["notes"])
     return make_data_set(name, texts[0], train, test, texts[1], _reading(about["reading"]))
 
@@ -172,7 +181,23 @@ def read_folder(source: Source, request: Request) -> DataSet:
     """
     if source.path is None:
         raise DataError("folder: names no path; allowed: folder:PATH")
-    listing = list_folder(source.path, request)
+    return read_listed(source, list_folder(source.path, request), request)
+
+
+def read_listed(source: Source, listing: Listing, request: Request) -> DataSet:
+    """Decodes image files, or reads what was decoded of them before.
+
+    Args:
+        source: Names the data set.
+        listing: The files.
+        request: Everything is used.
+
+    Returns:
+        The data set. Unreadable images are left out and named in its notes.
+
+    Raises:
+        DataError: Too many unreadable images, or too much data.
+    """
     if request.cache is None:
         return _decode(source, listing, request)
     key = cache_key(_identity(listing, request))
@@ -184,6 +209,9 @@ def read_folder(source: Source, request: Request) -> DataSet:
     fresh = _decode(source, listing, request)
     try:
         write_cache(request.cache, key, fresh)
+        if is_large(fresh.train.store.nbytes + fresh.test.store.nbytes):
+            # Of the same file as those of a later reading, so that one copy is left.
+            return read_cache(request.cache, key, source.name) or fresh
     except DataError as error:
         # A full disk must not cost the user the data that was just read.
         return replace(fresh, notes=(*fresh.notes, str(error)))
@@ -208,7 +236,8 @@ def _decode(source: Source, listing: Listing, request: Request) -> DataSet:
     shape = common_shape(found, request.resolution, request.channels)
     preparation = _preparation(everything, found, request)
     splits = tuple(
-        decode(files, shape, request.tick, preparation) for files in (listing.train, listing.test)
+        decode(files, shape, request.tick, preparation, request.cache)
+        for files in (listing.train, listing.test)
     )
     unreadable = tuple(each for split in splits for each in split.unreadable)
     _check_unreadable(listing, unreadable)
@@ -317,5 +346,4 @@ def _check_complete(listing: Listing, title: str, split: Decoded) -> None:
 
 
 def _examples(decoded: Decoded) -> Examples:
-    images = np.ascontiguousarray(decoded.images)
-    return Examples(torch.from_numpy(images), torch.from_numpy(decoded.labels))
+    return Examples(torch.from_numpy(decoded.images), torch.from_numpy(decoded.labels))

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from io import BytesIO
 from typing import Final
 
 from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
@@ -55,6 +56,27 @@ class Header:
     frames: bool
 
 
+@dataclass(frozen=True, slots=True)
+class InArchive:
+    """Where an image lies in a tar archive that is not compressed.
+
+    Attributes:
+        path: The archive.
+        start: The first byte.
+        size: Bytes.
+    """
+
+    path: str
+    start: int
+    size: int
+
+    def read(self) -> bytes:
+        """The bytes of the image."""
+        with open(self.path, "rb") as stream:
+            stream.seek(self.start)
+            return stream.read(self.size)
+
+
 @contextmanager
 def guarded() -> Iterator[None]:
     """Sets Pillow's limits. They are global: set them around the threads, and not in them."""
@@ -69,11 +91,12 @@ def guarded() -> Iterator[None]:
             PngImagePlugin.MAX_TEXT_CHUNK = before
 
 
-def open_image(path: str) -> Image.Image:
+def open_image(path: str, inside: InArchive | None = None) -> Image.Image:
     """Opens a file; the pixels are not decoded yet.
 
     Args:
         path: The file.
+        inside: Where its bytes are, if it lies in an archive; `path` then is a name.
 
     Returns:
         The image; close it.
@@ -81,22 +104,23 @@ def open_image(path: str) -> Image.Image:
     Raises:
         Exception: Whatever a decoder raises on a file that it cannot read; see `why`.
     """
-    if path.lower().endswith(".tga"):  # A format without a mark in its first bytes.
-        return Image.open(path, formats=("TGA",))
-    return Image.open(path, formats=_formats())
+    # The format TGA has no mark in its first bytes.
+    formats = ("TGA",) if path.lower().endswith(".tga") else _formats()
+    return Image.open(path if inside is None else BytesIO(inside.read()), formats=formats)
 
 
-def header(path: str) -> Header | str:
+def header(path: str, inside: InArchive | None = None) -> Header | str:
     """Reads the header of an image file.
 
     Args:
         path: The file.
+        inside: As for `open_image`.
 
     Returns:
         The header, or why there is none.
     """
     try:
-        with open_image(path) as image:
+        with open_image(path, inside) as image:
             width, height = image.size
             # Pillow has turned the sides of a TIFF file already.
             if image.format != "TIFF" and orientation(image) >= ON_THEIR_SIDE:
@@ -105,7 +129,7 @@ def header(path: str) -> Header | str:
             grey = image.mode in _GREY_MODES or image.mode.startswith("I")
             return Header(width, height, grey, deep, _frames(image))
     except Exception as error:  # A broken file may raise anything.
-        return why(error, path)
+        return why(error, path, inside)
 
 
 def opens(path: str, head: bytes) -> bool:
@@ -174,12 +198,13 @@ def looks_like_heif(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
 
 
-def why(error: Exception, path: str) -> str:
+def why(error: Exception, path: str, inside: InArchive | None = None) -> str:
     """The reason why a file is unreadable, equal for files that are unreadable alike.
 
     Args:
         error: What opening or decoding it raised.
         path: The file.
+        inside: As for `open_image`.
 
     Returns:
         A few words, such as `truncated`.
@@ -187,7 +212,7 @@ def why(error: Exception, path: str) -> str:
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
         return f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels"
     if isinstance(error, UnidentifiedImageError):
-        return _unknown(path)
+        return _unknown(path, inside)
     text = str(error).partition("\n")[0]
     if "truncated" in text.lower() or isinstance(error, EOFError | struct.error):
         return "truncated"
@@ -200,9 +225,12 @@ def why(error: Exception, path: str) -> str:
     return short or type(error).__name__
 
 
-def _unknown(path: str) -> str:
-    with open(path, "rb") as stream:
-        head = stream.read(64)
+def _unknown(path: str, inside: InArchive | None) -> str:
+    if inside is None:
+        with open(path, "rb") as stream:
+            head = stream.read(64)
+    else:
+        head = inside.read()[:64]
     if not head:
         return "empty"
     if looks_like_heif(head):

@@ -1,0 +1,272 @@
+"""Reads `shards:PATTERN`: tar archives of images and labels, as WebDataset writes them.
+
+Files with one key, the name up to its first dot, are a sample: `0001.jpg` and `0001.cls`. The name
+of a shard says its split, as that of a folder does. Images are decoded from where they lie.
+"""
+
+import re
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Final
+
+from autospace.data.errors import DataError, name_few, printable, reason
+from autospace.data.examples import DataSet, Skipped
+from autospace.data.readers.folder_layout import ImageFile, Listing, held_out, limit_files
+from autospace.data.readers.image_folder import read_listed
+from autospace.data.readers.image_opening import SUFFIXES, InArchive
+from autospace.data.request import Request, Source
+from autospace.data.splits import Role, role_of
+from autospace.spaces.files.reading import parse_json
+
+_MOST_SHARDS: Final = 100_000
+_LONGEST_LABEL: Final = 200
+_LABELS: Final = ("cls", "label", "txt", "json")
+"""Suffixes of labels, the first that a sample has counts."""
+_IN_JSON: Final = ("cls", "label", "class")
+_NO_IMAGE: Final = "samples without an image"
+_NO_LABEL: Final = "samples without a label (.cls)"
+
+
+def read_shards(source: Source, request: Request) -> DataSet:
+    """Reads the shards that a pattern names, or the `.tar` files of a folder.
+
+    Args:
+        source: Has the pattern: `train-{000..099}.tar`, `*.tar`, or a folder.
+        request: Everything is used.
+
+    Returns:
+        The data set. Samples that lack something are left out and counted.
+
+    Raises:
+        DataError: There are no shards, or one is damaged or compressed; fewer than two classes;
+            splits whose classes differ; too many unreadable images.
+    """
+    if source.path is None:
+        raise DataError("shards: names no path; allowed: shards:PATTERN")
+    return read_listed(source, list_shards(str(source.path), request), request)
+
+
+def list_shards(pattern: str, request: Request) -> Listing:
+    """Finds the images of the shards; see `read_shards`."""
+    paths = matching(pattern)
+    chosen, notes = _splits(pattern, paths)
+    found: dict[Role, list[_Sample]] = {}
+    lost: Counter[str] = Counter()
+    names: dict[str, list[str]] = {}
+    done, total = 0, sum(map(len, chosen.values()))
+    for role, shards in chosen.items():
+        for path in shards:
+            for sample in _samples(path):
+                if isinstance(sample, _Sample):
+                    found.setdefault(role, []).append(sample)
+                else:
+                    lost[sample.reason] += 1
+                    names.setdefault(sample.reason, []).append(sample.key)
+            done += 1
+            request.tick(done, total)
+    skipped = tuple(Skipped(why, lost[why], tuple(names[why][:10])) for why in sorted(lost))
+    notes += tuple(f"not read: {each.reason} ({each.count}): "
+                   f"{name_few(each.examples, of=each.count)}" for each in skipped)  # fmt: skip
+    return _listing(pattern, found, request, notes, skipped)
+
+
+def matching(pattern: str) -> list[Path]:
+    """The shards that a pattern names, sorted.
+
+    Args:
+        pattern: A folder, a file, or a name with `*`, `?`, `[...]` and ranges or lists in braces,
+            such as `{000..099}` and `{train,val}`.
+
+    Raises:
+        DataError: There are none, or one that is written out is missing.
+    """
+    if Path(pattern).is_dir():
+        paths = sorted(Path(pattern).glob("*.tar"))
+    else:
+        found = [glob(each) if has_magic(each) else [each] for each in expanded(pattern)]
+        paths = [Path(path) for each in found for path in sorted(each)]
+    if not paths:
+        raise DataError(f"{pattern}: no .tar files; allowed: a folder or pattern of shards")
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise DataError(f"{name_few(missing)}: does not exist; allowed: shards that exist")
+    return sorted(set(paths))
+
+
+_BRACES: Final = re.compile(r"\{([^{}]*)\}")
+
+
+def expanded(pattern: str) -> list[str]:
+    """The names that a pattern with braces stands for, as in a shell.
+
+    Raises:
+        DataError: They are too many, or a range is no range.
+    """
+    found = _BRACES.search(pattern)
+    if found is None:
+        return [pattern]
+    before, after = pattern[: found.start()], pattern[found.end() :]
+    names = [before + each + after for each in _alternatives(pattern, found[1])]
+    every = [name for each in names for name in expanded(each)] if _BRACES.search(after) else names
+    if len(every) > _MOST_SHARDS:
+        raise DataError(f"{pattern}: {len(every):,} shards; allowed: at most {_MOST_SHARDS:,}")
+    return every
+
+
+def _alternatives(pattern: str, text: str) -> list[str]:
+    numbers = re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", text)
+    if numbers is None:
+        return text.split(",")
+    first, last = numbers.groups()
+    if int(last) < int(first) or int(last) - int(first) >= _MOST_SHARDS:
+        problem = f"{text} is no range of at most {_MOST_SHARDS:,} shards"
+        raise DataError(f"{pattern}: {problem}; allowed: such as 000..099")
+    return [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
+
+
+def _splits(pattern: str, paths: Sequence[Path]) -> tuple[dict[Role, list[Path]], tuple[str, ...]]:
+    """The shards that are read, by split, and what is said of the others."""
+    by_role: dict[Role | None, list[Path]] = {}
+    for path in paths:
+        by_role.setdefault(role_of(path.stem), []).append(path)
+    training = by_role.pop("train", None)
+    if training is None:
+        if len(by_role) > 1 or None not in by_role:
+            names = name_few(path.name for path in paths)
+            raise DataError(
+                f"{pattern}: no shard is named as training ({names}); allowed: names such as "
+                "train-000.tar, or none that name a split"
+            )
+        return {"train": by_role[None]}, ()
+    chosen: dict[Role, list[Path]] = {"train": training}
+    notes: tuple[str, ...] = ()
+    tests = by_role.pop("test", None)
+    if tests is None and "validation" in by_role:
+        tests = by_role.pop("validation")
+        notes = (f"{name_few(path.name for path in tests)}: the test split",)
+    if tests is not None:
+        chosen["test"] = tests
+    unread = [path.name for each in by_role.values() for path in each]
+    return chosen, (*notes, *([f"not read: {name_few(unread)}"] if unread else []))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """An image and its label, as text."""
+
+    name: str
+    label: str
+    inside: InArchive
+    modified: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """A sample that lacks something."""
+
+    key: str
+    reason: str
+
+
+def _samples(path: Path) -> Iterator["_Sample | _Lost"]:
+    """The samples of a shard, in order. Their files follow each other."""
+    modified = path.stat().st_mtime_ns
+    key, group = "", dict[str, tarfile.TarInfo]()
+    try:
+        with open(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            for member in archive:
+                folder, _, name = member.name.rpartition("/")
+                stem, _, suffix = name.partition(".")
+                if not member.isreg() or not stem:
+                    continue
+                found = f"{folder}/{stem}" if folder else stem
+                if found != key:
+                    if group:
+                        yield _sample(path, key, group, archive, modified)
+                    key, group = found, {}
+                group[suffix.lower()] = member
+            if group:
+                yield _sample(path, key, group, archive, modified)
+    except tarfile.TarError as error:
+        problem = f"cannot be read as a tar archive: {reason(error)}"
+        raise DataError(f"{path}: {problem}; allowed: whole archives, not compressed") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _sample(
+    path: Path, key: str, group: dict[str, tarfile.TarInfo], archive: tarfile.TarFile, modified: int
+) -> "_Sample | _Lost":
+    name = f"{path.name}/{key}"
+    image = next((each for suffix, each in group.items() if _is_image(suffix)), None)
+    if image is None:
+        return _Lost(name, _NO_IMAGE)
+    label = next((group[suffix] for suffix in _LABELS if suffix in group), None)
+    text = None if label is None else _label(label, archive)
+    if text is None:
+        return _Lost(name, _NO_LABEL)
+    inside = InArchive(str(path), image.offset_data, image.size)
+    return _Sample(f"{path}/{image.name}", text, inside, modified)
+
+
+def _is_image(suffix: str) -> bool:
+    return f".{suffix.rpartition('.')[2]}" in SUFFIXES
+
+
+def _label(member: tarfile.TarInfo, archive: tarfile.TarFile) -> str | None:
+    stream = archive.extractfile(member) if member.size <= 2**20 else None
+    if stream is None:
+        return None
+    text = stream.read().decode("utf-8", "replace").strip()
+    if member.name.lower().endswith(".json"):
+        try:
+            found = parse_json(text)
+        except ValueError:
+            return None
+        values = found if isinstance(found, dict) else {}
+        text = next((str(values[each]) for each in _IN_JSON if each in values), "")
+    return text if text and text.isprintable() and len(text) <= _LONGEST_LABEL else None
+
+
+def _listing(
+    pattern: str,
+    found: dict[Role, list[_Sample]],
+    request: Request,
+    notes: tuple[str, ...],
+    skipped: tuple[Skipped, ...],
+) -> Listing:
+    classes = {role: _classes(samples) for role, samples in found.items()}
+    names = classes.get("train", ())
+    if len(names) < 2:
+        what = f"one class ({names[0]})" if names else "no labelled images"
+        raise DataError(f"{pattern}: has {what}; allowed: two or more classes")
+    others = classes.get("test", names)
+    if set(others) != set(names):
+        apart = name_few(printable(each) for each in sorted(set(names) ^ set(others)))
+        raise DataError(f"{pattern}: training and test shards have different classes: {apart}")
+    train, test = (_files(found.get(role, ()), names) for role in ("train", "test"))
+    if not test:
+        every = len(train)
+        train, test = held_out(train, pattern)
+        notes += (f"no test shards: {len(test)} of {every} images are held out",)
+    limited = limit_files(train, request), limit_files(test, request)
+    return Listing(Path(pattern).parent, names, *limited, notes, skipped)
+
+
+def _classes(samples: Sequence[_Sample]) -> tuple[str, ...]:
+    """The labels that occur, in the order of numbers if all are numbers."""
+    labels = {sample.label for sample in samples}
+    numbers = all(re.fullmatch(r"\d{1,9}", label) for label in labels)
+    return tuple(sorted(labels, key=(lambda each: (int(each), each)) if numbers else None))
+
+
+def _files(samples: Sequence[_Sample], classes: Sequence[str]) -> tuple[ImageFile, ...]:
+    places = {name: place for place, name in enumerate(classes)}
+    return tuple(
+        ImageFile(each.name, places[each.label], each.inside.size, each.modified, each.inside)
+        for each in samples
+    )

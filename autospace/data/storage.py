@@ -1,0 +1,64 @@
+"""Where the pixels of a split lie: in memory or, if they are many, in a file that is mapped.
+
+Pages of a mapped file are read when they are used, and the system drops them when memory is short.
+Where it is not, they stay in memory, and take no more time than other memory.
+"""
+
+import math
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from autospace.data.errors import DataError
+
+IN_MEMORY: Final = 2**30
+"""Bytes; more pixels than that lie in a file."""
+
+
+def is_large(size: int) -> bool:
+    """Whether so many bytes of pixels lie in a file."""
+    return size > IN_MEMORY
+
+
+def zeros(where: str, shape: Sequence[int], folder: Path | None) -> np.ndarray:
+    """Bytes of value 0, in memory or in a file that has no name and ends with the array.
+
+    Args:
+        where: the source of the images, for the message.
+        shape: extent of every axis.
+        folder: where the file is made; if that cannot be, where temporary files are made.
+
+    Raises:
+        DataError: the disk of the folder is too small.
+    """
+    # Extents come from untrusted headers: Python integers cannot overflow, numpy's can.
+    size = math.prod(int(extent) for extent in shape)
+    if not is_large(size):
+        return np.zeros(shape, dtype=np.uint8)
+    temporary = Path(tempfile.gettempdir())
+    for place in [temporary] if folder is None else [folder, temporary]:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            _check_room(where, shape, size, place)
+            with tempfile.TemporaryFile(dir=place) as file:
+                file.truncate(size)
+                return np.memmap(file, dtype=np.uint8, mode="r+", shape=tuple(shape))
+        except OSError as error:
+            problem = (error.strerror or str(error)).lower()
+            refused = DataError(f"{place}: images cannot be kept there: {problem}")
+    raise refused
+
+
+def _check_room(where: str, shape: Sequence[int], size: int, place: Path) -> None:
+    free = shutil.disk_usage(place).free
+    # Twice: the images are copied from here to the file that is kept.
+    if free < 2 * size:
+        axes = "x".join(str(extent) for extent in shape)
+        raise DataError(
+            f"{where}: {axes} images take {size / 2**30:.1f} GiB, twice in all, but {place} has "
+            f"{free / 2**30:.1f} GiB free; give a lower resolution or a limit"
+        )

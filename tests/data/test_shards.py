@@ -1,0 +1,222 @@
+"""Tar archives of WebDataset: what is read, what is counted, and what is refused."""
+
+import gzip
+import io
+import json
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from autospace.data.errors import DataError
+from autospace.data.load import load_data
+from autospace.data.readers.shards import expanded
+
+Files = Mapping[str, bytes]
+
+
+def png(shade: int, size: int = 6) -> bytes:
+    """A square image whose pixels all have one value."""
+    stream = io.BytesIO()
+    Image.new("RGB", (size, size), (shade, shade, shade)).save(stream, "png")
+    return stream.getvalue()
+
+
+def shard(path: Path, files: Files) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, raw in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(raw)
+            archive.addfile(member, io.BytesIO(raw))
+    return path
+
+
+def samples(labels: Sequence[object], first: int = 0) -> dict[str, bytes]:
+    """Images whose shade is their number, with these labels."""
+    files = {}
+    for number, label in enumerate(labels, first):
+        files[f"{number:06d}.png"] = png(number)
+        files[f"{number:06d}.cls"] = str(label).encode()
+    return files
+
+
+def shades(images: torch.Tensor) -> list[int]:
+    assert bool((images == images[:, :1, :1, :1]).all())
+    return [int(each) for each in images[:, 0, 0, 0]]
+
+
+def test_shards_are_read_in_order_with_their_labels(tmp_path: Path) -> None:
+    shard(tmp_path / "train-000.tar", samples([0, 1, 0]))
+    shard(tmp_path / "train-001.tar", samples([1, 10, 0], 3))
+    shard(tmp_path / "test-000.tar", samples([10, 1, 0], 50))
+    for pattern in ("{train-000,train-001,test-000}.tar", "*.tar", ""):
+        data = load_data(f"shards:{tmp_path}/{pattern}")
+        assert data.classes == ("0", "1", "10")
+        assert data.train.labels.tolist() == [0, 1, 0, 1, 2, 0]
+        assert shades(data.train.images) == [0, 1, 2, 3, 4, 5]
+        assert data.test.labels.tolist() == [2, 1, 0]
+        assert shades(data.test.images) == [50, 51, 52]
+
+
+def test_they_are_what_a_folder_of_the_same_images_is(tmp_path: Path) -> None:
+    labels = ["cat", "dog"] * 10
+    shard(tmp_path / "pets.tar", samples(labels))
+    for number, label in enumerate(labels):
+        image = tmp_path / f"pets/{label}/{number:06d}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        image.write_bytes(png(number))
+    folder, tar = load_data(f"folder:{tmp_path}/pets"), load_data(f"shards:{tmp_path}/pets.tar")
+    assert tar.classes == folder.classes == ("cat", "dog")
+    assert sorted(shades(tar.train.images)) != sorted(shades(tar.test.images))
+    assert tar.reading.train == folder.reading.train == (8, 8)
+    assert "no test shards: 4 of 20 images are held out" in tar.notes
+
+
+def test_labels_may_be_in_json_and_names_in_folders(tmp_path: Path) -> None:
+    files = {}
+    for number in range(4):
+        files[f"a/b/{number}.seg.jpg.png"] = png(number)
+        files[f"a/b/{number}.JSON"] = json.dumps({"id": 9, "label": f"k{number % 2}"}).encode()
+    shard(tmp_path / "x.tar", files)
+    data = load_data(f"shards:{tmp_path}/x.tar")
+    assert data.classes == ("k0", "k1")
+
+
+def test_what_is_incomplete_is_counted(tmp_path: Path) -> None:
+    files = samples([0, 1] * 5) | {
+        "no_label.png": png(1),
+        "empty_label.png": png(1),
+        "empty_label.cls": b" ",
+        "steered.png": png(2),
+        "steered.cls": b"a\x1b[2Jb",
+        "no_image.cls": b"1",
+        "__pycache__/.hidden": b"",
+    }
+    shard(tmp_path / "train.tar", files)
+    shard(tmp_path / "extra-test.tar", samples([0, 1], 30))
+    shard(tmp_path / "val.tar", samples([0, 1], 40))
+    data = load_data(f"shards:{tmp_path}")
+    assert len(data.train) == 10
+    assert {each.reason: each.count for each in data.reading.skipped} == {
+        "samples without a label (.cls)": 3,
+        "samples without an image": 1,
+    }
+    assert "not read: val.tar" in data.notes
+    assert any("train.tar/no_image" in note for note in data.notes)
+
+
+def test_a_validation_shard_is_the_test_split_if_there_is_no_other(tmp_path: Path) -> None:
+    shard(tmp_path / "train.tar", samples([0, 1] * 3))
+    shard(tmp_path / "val.tar", samples([0, 1], 40))
+    data = load_data(f"shards:{tmp_path}")
+    assert shades(data.test.images) == [40, 41]
+    assert "val.tar: the test split" in data.notes
+
+
+def test_damaged_images_have_their_reason(tmp_path: Path) -> None:
+    files = samples([0, 1] * 5)
+    files["000003.png"] = b""
+    files["000004.png"] = png(4)[:-30]
+    shard(tmp_path / "x.tar", files)
+    data = load_data(f"shards:{tmp_path}/x.tar")
+    reasons = {each.reason for each in data.reading.skipped}
+    assert reasons == {"unreadable: empty", "unreadable: truncated"}
+
+
+def test_a_cache_is_used_and_depends_on_the_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = shard(tmp_path / "x.tar", samples([0, 1] * 5))
+    first = load_data(f"shards:{path}", cache=tmp_path / "cache")
+    changed = samples([0, 1] * 5)
+    changed["000000.png"] = png(200)
+    shard(path, changed)
+    second = load_data(f"shards:{path}", cache=tmp_path / "cache")
+    assert first.digest != second.digest
+    monkeypatch.setattr("autospace.data.readers.image_folder._decode", None)
+    assert load_data(f"shards:{path}", cache=tmp_path / "cache").digest == second.digest
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "problem"),
+    [
+        (["x.tar"], [0, 0], "has one class"),
+        (["train.tar", "test.tar"], None, "different classes: 2"),
+        (["test.tar"], [0, 1], "no shard is named as training"),
+        (["test.tar", "x.tar"], [0, 1], "no shard is named as training"),
+    ],
+)
+def test_what_makes_no_data_set_is_an_error(
+    tmp_path: Path, names: list[str], labels: list[int] | None, problem: str
+) -> None:
+    for place, name in enumerate(names):
+        shard(tmp_path / name, samples(labels or [[0, 1, 2], [0, 1]][place]))
+    with pytest.raises(DataError, match=problem):
+        load_data(f"shards:{tmp_path}")
+
+
+def test_archives_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    path = shard(tmp_path / "x.tar", samples([0, 1] * 9))
+    raw = path.read_bytes()
+    for name, text in (("gz", gzip.compress(raw)), ("text", b"hello" * 200)):
+        path.write_bytes(text)
+        with pytest.raises(DataError, match=r"x\.tar: cannot be read as a tar.*not compressed"):
+            load_data(f"shards:{path}")
+        assert name
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match=r"none: no \.tar files"):
+        load_data(f"shards:{tmp_path}/none")
+    with pytest.raises(DataError, match=r"x-1\.tar, .*x-2\.tar: does not exist"):
+        load_data(f"shards:{tmp_path}/x-{{1..2}}.tar")
+
+
+@given(st.binary(max_size=3000), st.integers(0, 20_000))
+def test_any_damage_ends_in_our_own_error(noise: bytes, place: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = shard(Path(folder) / "x.tar", samples([0, 1] * 3))
+        raw = bytearray(path.read_bytes())
+        raw[place % len(raw) : place % len(raw) + len(noise)] = noise
+        path.write_bytes(bytes(raw))
+        with suppress(DataError):
+            assert len(load_data(f"shards:{path}").train)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("a", ["a"]),
+        ("a{0..2}", ["a0", "a1", "a2"]),
+        ("a{08..11}b", ["a08b", "a09b", "a10b", "a11b"]),
+        ("{x,yy}-{1..2}", ["x-1", "x-2", "yy-1", "yy-2"]),
+    ],
+)
+def test_braces_stand_for_names_as_in_a_shell(pattern: str, names: list[str]) -> None:
+    assert expanded(pattern) == names
+
+
+@pytest.mark.parametrize("pattern", ["a{0..100000}", "{5..2}", "{0..99999}{0..99}"])
+def test_too_many_names_are_refused(pattern: str) -> None:
+    with pytest.raises(DataError, match="allowed"):
+        expanded(pattern)
+
+
+def test_shards_of_the_library_itself_are_read(tmp_path: Path) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    with webdataset.ShardWriter(str(tmp_path / "train-%03d.tar"), maxcount=4, verbose=0) as sink:
+        for number in range(10):
+            image = Image.new("RGB", (6, 6), (number, number, number))
+            sink.write({"__key__": f"s{number:03d}", "png": image, "cls": number % 2})
+    data = load_data(f"shards:{tmp_path}/train-{{000..002}}.tar")
+    assert data.classes == ("0", "1")
+    found = shades(torch.cat([data.train.images, data.test.images]))
+    assert sorted(found) == list(range(10))
+    labels = torch.cat([data.train.labels, data.test.labels]).tolist()
+    assert all(shade % 2 == label for shade, label in zip(found, labels, strict=True))

@@ -1,0 +1,135 @@
+"""Many images lie in a mapped file; whatever is made of them equals what is made in memory."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from autospace.data import storage
+from autospace.data.batches import Augment, Batches, Normaliser
+from autospace.data.examples import DataSet, Examples
+from autospace.data.load import load_data
+from autospace.data.splits import divide
+from tests.data.conftest import SaveImage
+
+
+@pytest.fixture
+def pets(save_image: SaveImage) -> Path:
+    """Three classes, one image of which is unreadable."""
+    for name in ("cat", "dog", "fox"):
+        for split, count in (("train", 9), ("test", 4)):
+            for index in range(count):
+                image = save_image(f"pets/{split}/{name}/{index}.png")
+    root = image.parents[2]
+    (root / "train/cat/3.png").write_bytes(b"no image")
+    return root
+
+
+def _read(pets: Path, cache: Path | None) -> DataSet:
+    return load_data(f"folder:{pets}", cache=cache)
+
+
+@pytest.fixture
+def both(pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[DataSet, DataSet]:
+    """The images in memory, and in a file."""
+    small = _read(pets, None)
+    monkeypatch.setattr(storage, "IN_MEMORY", 0)
+    return small, _read(pets, tmp_path / "cache")
+
+
+def _equal(first: Examples, second: Examples) -> bool:
+    return torch.equal(first.images, second.images) and torch.equal(first.labels, second.labels)
+
+
+def test_what_was_read_is_the_same(both: tuple[DataSet, DataSet]) -> None:
+    small, large = both
+    assert small.digest == large.digest
+    assert small.notes == large.notes
+    assert _equal(small.train, large.train)
+    assert _equal(small.test, large.test)
+
+
+def test_a_second_reading_decodes_nothing_and_maps_the_file(
+    both: tuple[DataSet, DataSet], pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr("autospace.data.readers.image_folder.decode", never)
+    again = _read(pets, tmp_path / "cache")
+    assert again.digest == both[0].digest
+    (file,) = (tmp_path / "cache").glob("*.safetensors")
+    assert str(file) in Path("/proc/self/maps").read_text()
+
+
+def test_without_a_cache_nothing_is_left(
+    pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "IN_MEMORY", 0)
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    assert len(_read(pets, None).train) == 26
+    assert not list(place.iterdir())
+
+
+def test_parts_share_the_images(both: tuple[DataSet, DataSet]) -> None:
+    small, large = both
+    for seed in range(3):
+        pairs = [divide(each.train, 0.4, seed) for each in (small, large)]
+        for alone, shared in zip(*pairs, strict=True):
+            assert _equal(alone, shared)
+            assert shared.store is large.train.store
+            assert _equal(alone.take([3, 0, 0]), shared.take([3, 0, 0]))
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_batches_of_parts_are_the_same(
+    both: tuple[DataSet, DataSet], *, channels_last: bool
+) -> None:
+    made = []
+    for each in both:
+        part, _ = divide(each.train, 0.4, 1)
+        norm = Normaliser.from_examples(part)
+        made.append(Batches(part, 4, 5, "cpu", norm, Augment(crop=2), channels_last))
+    assert made[0].images == made[1].images
+    assert len(made[0]) == len(made[1])
+    packed = [Batches.unpacked(*each.packed()) for each in made]
+    for step in range(9):
+        one, *others = (each.batch(step) for each in (*made, *packed))
+        for other in others:
+            assert all(map(torch.equal, one, other))
+    for one, other in zip(*(each.evaluation_batches() for each in made), strict=True):
+        assert all(map(torch.equal, one, other))
+
+
+def test_batches_of_all_parts_share_one_copy_of_the_pixels(both: tuple[DataSet, DataSet]) -> None:
+    parts = divide(both[1].train, 0.4, 1)
+    norm = Normaliser.from_examples(parts[0])
+    first, second = (Batches(part, 4, 5, "cpu", norm).packed()[0]["pixels"] for part in parts)
+    assert first.data_ptr() == second.data_ptr()
+
+
+def test_statistics_are_exact_however_the_images_are_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = torch.randint(256, (50, 3, 5, 7), generator=torch.Generator().manual_seed(1))
+    split = Examples(images.byte(), torch.zeros(50, dtype=torch.int64))
+    whole = Normaliser.from_examples(split)
+    monkeypatch.setattr("autospace.data.examples._PART_BYTES", 300)
+    assert Normaliser.from_examples(split) == whole
+    exact = images.double().transpose(0, 1).reshape(3, -1)
+    torch.testing.assert_close(torch.tensor(whole.mean).double(), exact.mean(1), rtol=1e-6, atol=0)
+
+
+def test_a_place_that_cannot_be_written_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "IN_MEMORY", 0)
+    file = tmp_path / "file"
+    file.touch()
+    found = storage.zeros("images", (4, 2, 2, 3), file)
+    assert found.shape == (4, 2, 2, 3)
+    assert not found.any()
+    found[1] = 7
+    assert found.sum() == 7 * 12
