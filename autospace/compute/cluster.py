@@ -141,7 +141,9 @@ class RayPool:
             self._look()
             self._replies()
             self._remind()
-            silent = sorted(n.name for n in self._nodes.values() if n.id not in self._roundings)
+            # With fewer workers than nodes, some nodes have none.
+            asked = {each.node for each in self._members}
+            silent = sorted(node.name for node in asked if node.id not in self._roundings)
             if self._roundings and not silent:
                 break
             if self._roundings and time.monotonic() > deadline:

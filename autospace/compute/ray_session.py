@@ -1,7 +1,8 @@
 """The connection to a Ray cluster: one that is there, or one of this machine for a while.
 
-Ray reads the token of a cluster once in the life of a process, before its first connection. So this
-process has one token, set before Ray is loaded; clusters without a token do not ask for it.
+Ray reads the token of a cluster once in the life of a process, when it is loaded. So this process
+has one token, set before that; clusters without a token do not ask for it. If a program has loaded
+Ray before, what it set counts.
 """
 
 import os
@@ -58,7 +59,8 @@ def ray_session(address: str | None, workers: int, on_message: Said) -> Iterator
     check_address(address)
     named = address or os.environ.get("RAY_ADDRESS")
     protected = "RAY_AUTH_MODE" in os.environ
-    token = {} if protected else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": own_token()}
+    loaded = "ray" in sys.modules and not own_token.cache_info().currsize
+    token = {} if protected or loaded else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": own_token()}
     with _environment({**SETTINGS, **token}):
         import ray
         import ray.util.scheduling_strategies

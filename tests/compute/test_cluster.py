@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from autospace.compute.ray_session import ClusterError, first_line, ray_session
 from autospace.networks.rounding import rounding
 from autospace.runs.errors import ConfigError
 
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="make test-cluster has it")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Ray clusters are made of Linux")
 
 
@@ -55,9 +57,9 @@ def test_a_cluster_needs_to_know_what_nodes_agree_in(tmp_path: Path) -> None:
         pass
 
 
+@needs_ray
 @pytest.mark.parametrize("address", ["nowhere", "host:x", ":1", "host:70000"])
 def test_what_is_no_address(address: str) -> None:
-    pytest.importorskip("ray")
     with (
         pytest.raises(ClusterError, match="allowed: HOST:PORT of a Ray head"),
         ray_session(address, 1, lambda _: None),
@@ -65,8 +67,8 @@ def test_what_is_no_address(address: str) -> None:
         pass
 
 
+@needs_ray
 def test_an_address_where_nothing_answers() -> None:
-    pytest.importorskip("ray")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
