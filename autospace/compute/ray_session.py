@@ -1,8 +1,8 @@
 """The connection to a Ray cluster: one that is there, or one of this machine for a while.
 
-Ray reads the token of a cluster once in the life of a process, when it is loaded. So this process
-has one token, set before that; clusters without a token do not ask for it. If a program has loaded
-Ray before, what it set counts.
+Ray reads the token of a cluster once in the life of a process, when it is loaded, and a process
+with a token cannot work with a cluster without one. So it is decided before that whether a cluster
+of our own is needed, which has a token. If a program has loaded Ray before, what it set counts.
 """
 
 import os
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 from autospace.spaces.errors import AutospaceError, shown
@@ -36,6 +37,8 @@ SEVERAL: Final = "ENABLE_RAY_CLUSTER"
 If it is false, as on macOS and Windows, a cluster that Ray starts is of one machine, and its
 servers listen on 127.0.0.1 only.
 """
+CURRENT: Final = "ray_current_cluster"
+"""A file of Ray's, which holds the address of the latest cluster that was started."""
 PRINTS: Final = "print_to_stdstream"
 """What Ray calls, in `ray._private.worker`, to print errors of nodes to the standard output."""
 
@@ -57,25 +60,28 @@ def ray_session(address: str | None, workers: int, on_message: Said) -> Iterator
         ClusterError: Ray is not installed, or there is no such cluster.
     """
     check_address(address)
-    named = address or os.environ.get("RAY_ADDRESS")
+    named = address or os.environ.get("RAY_ADDRESS") or _running_here() or "local"
     protected = "RAY_AUTH_MODE" in os.environ
     loaded = "ray" in sys.modules and not own_token.cache_info().currsize
-    token = {} if protected or loaded else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": own_token()}
+    token = {}
+    if named == "local" and not (protected or loaded):
+        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": own_token()}
     with _environment({**SETTINGS, **token}):
         import ray
         import ray.util.scheduling_strategies
 
         try:
             with _silence(ray):
-                if named != "local" and _connected(ray, named or "auto", required=bool(named)):
+                if named == "local":
+                    with _own_cluster(ray, workers):
+                        problem = "no Ray cluster is named or runs here"
+                        on_message(f"{problem}: one with {workers} workers is started")
+                        yield ray
+                else:
+                    _connect(ray, named)
                     if not protected:
                         _warn_without_token(ray, on_message)
                     yield ray
-                else:
-                    with _own_cluster(ray, workers):
-                        problem = "no Ray cluster runs here"
-                        on_message(f"{problem}: one with {workers} workers is started")
-                        yield ray
         finally:
             ray.shutdown()
 
@@ -118,17 +124,27 @@ def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
         setattr(module, name, before)
 
 
-def _connected(ray: Any, address: str, *, required: bool) -> bool:
+def _running_here() -> str | None:
+    """The address of the cluster that this user has begun on this machine, if it answers."""
+    place = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray" / CURRENT
+    try:
+        if os.name == "posix" and place.stat().st_uid != os.getuid():
+            return None
+        address = place.read_text("utf-8").strip()
+        check_address(address)
+    except (OSError, UnicodeDecodeError, ClusterError):
+        return None
+    return address or None
+
+
+def _connect(ray: Any, address: str) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except ConnectionError as error:
-        if required:
-            problem = f"no Ray cluster answers: {first_line(error)}"
-            raise ClusterError(f"address {shown(address)}: {problem}") from None
-        return False
+        problem = f"no Ray cluster answers: {first_line(error)}"
+        raise ClusterError(f"address {shown(address)}: {problem}") from None
     except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         raise ClusterError(f"address {shown(address)}: {first_line(error)}") from None
-    return True
 
 
 def check_address(address: str | None) -> None:
