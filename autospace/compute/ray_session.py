@@ -37,6 +37,8 @@ SEVERAL: Final = "ENABLE_RAY_CLUSTER"
 If it is false, as on macOS and Windows, a cluster that Ray starts is of one machine, and its
 servers listen on 127.0.0.1 only.
 """
+STDERR: Final = 2
+REFUSED: Final = "InvalidAuthToken"
 CURRENT: Final = "ray_current_cluster"
 """A file of Ray's, which holds the address of the latest cluster that was started."""
 PRINTS: Final = "print_to_stdstream"
@@ -138,13 +140,32 @@ def _running_here() -> str | None:
 
 
 def _connect(ray: Any, address: str) -> None:
+    said: list[str] = []
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        with _captured(said):
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except ConnectionError as error:
         problem = f"no Ray cluster answers: {first_line(error)}"
+        if REFUSED in said[0]:
+            problem = "the cluster has another token; allowed: its RAY_AUTH_MODE and RAY_AUTH_TOKEN"
         raise ClusterError(f"address {shown(address)}: {problem}") from None
     except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         raise ClusterError(f"address {shown(address)}: {first_line(error)}") from None
+
+
+@contextmanager
+def _captured(said: list[str]) -> Iterator[None]:
+    """Keeps what Ray's library writes to stderr, many lines each second, and adds it at the end."""
+    with tempfile.TemporaryFile() as sink:
+        before = os.dup(STDERR)
+        os.dup2(sink.fileno(), STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(before, STDERR)
+            os.close(before)
+            sink.seek(0)
+            said.append(sink.read().decode("utf-8", "replace"))
 
 
 def check_address(address: str | None) -> None:

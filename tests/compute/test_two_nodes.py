@@ -44,6 +44,7 @@ def test_a_run_whose_node_is_killed_has_the_bytes_of_one_process(
     with loopback.cluster() as cluster:
         cluster.start_head()
         _check_equal_bytes(tmp_path, cluster, cluster.start_node())
+        _check_another_token(cluster.address)
 
 
 def _check_equal_bytes(tmp_path: Path, cluster: loopback.Cluster, node: int) -> None:
@@ -78,6 +79,17 @@ def _check_equal_bytes(tmp_path: Path, cluster: loopback.Cluster, node: int) -> 
     # Nothing of Ray's is among the results.
     shown = (tmp_path / "out").read_bytes().replace(b"/two", b"/one")
     assert shown == one.stdout
+
+
+def _check_another_token(address: str) -> None:
+    ran = subprocess.run(
+        _command("doctor", "--executor", "ray", "--address", address),
+        env={**os.environ, **SETTINGS, "RAY_AUTH_TOKEN": "1" * 64},
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
+    assert "the cluster has another token" in ran.stderr
 
 
 def test_late_nodes_are_used_unlike_ones_refused_and_images_reach_a_node_once(
