@@ -268,7 +268,7 @@ def _learned(
     with threads(scoring_threads(prepared)):
         state = _evolved(prepared, state, (setting, pool), folder, observer)
     if pool.shares:
-        observer.message(f"cells trained by {listed(pool.shares)}")
+        observer.message(f"requests done by nodes: {listed(pool.shares)}")
     space = learned_space(
         prepared.plan,
         state,

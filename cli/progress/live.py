@@ -85,7 +85,7 @@ def _rounds(rounds: Rounds, encoding: str) -> list[RenderableType]:
         f"{peak_memory() // 2**20:,} MB"
     )
     shares = rounds.last.shares
-    nodes = [Text(f"cells by node: {listed(shares)}", style="dim")] if shares else []
+    nodes = [Text(f"requests done by nodes: {listed(shares)}", style="dim")] if shares else []
     return [Text(text, style="dim"), *nodes, _layers(plan, state, encoding)]
 
 
