@@ -19,6 +19,7 @@ from tests.compute import loopback
 from tests.compute.loopback import SETTINGS, Counting
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(find_spec("ray") is None, reason="make test-cluster has it"),
     pytest.mark.skipif(sys.platform != "linux", reason="Ray clusters are made of Linux"),
     pytest.mark.filterwarnings("ignore"),  # Ray's own
