@@ -1,11 +1,13 @@
 """The evaluator `train`: it trains a network from scratch for a short time and measures it."""
 
 import math
+from dataclasses import replace
 
 import torch
 
 from autospace.compute.cuda_graphs import make_graphs
 from autospace.compute.execution import Execution
+from autospace.compute.timing import FORWARD_SHARE, seconds_of_step
 from autospace.data.images import Images
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluatorConfig
 from autospace.networks.network import Network, placed
@@ -35,6 +37,18 @@ class StandAloneEvaluator:
             problem = f"there is too little memory on {self._images.device} to train a network"
             raise EvaluationError(f"{problem}; use fewer workers or a smaller batch") from None
         return from_measured(found)
+
+
+def seconds_of(images: Images, config: EvaluatorConfig, architecture: Architecture) -> float:
+    """About how long the evaluation of an architecture takes, by a few steps on a copy."""
+    network = new_network(architecture, 0, images.device)
+    batches = images.batches(config.batch, 0)
+
+    def run(steps: int) -> None:
+        train(network, batches, replace(recipe_of(config), steps=steps))
+
+    measured = FORWARD_SHARE * len(images.measured) / config.batch
+    return seconds_of_step(run, images.device) * (config.steps + measured)
 
 
 def recipe_of(config: EvaluatorConfig) -> Recipe:

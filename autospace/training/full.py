@@ -17,7 +17,7 @@ import torch
 from autospace.compute.cuda_graphs import NO_GRAPHS, Graphs, make_graphs
 from autospace.compute.device import memory_mb, resolve_device
 from autospace.compute.execution import Execution
-from autospace.compute.timing import seconds_of_step
+from autospace.compute.timing import FORWARD_SHARE, seconds_of_step
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
@@ -221,8 +221,7 @@ def _plan(prepared: PreparedTraining, steps: int) -> Iterator[str]:
             copy.advance()
 
     each = seconds_of_step(run, prepared.device)
-    # A forward pass takes about a third of a step.
-    shown = config.epochs * len(prepared.validation or ()) / config.batch / 3
+    shown = FORWARD_SHARE * config.epochs * len(prepared.validation or ()) / config.batch
     took, memory = duration(each * (steps + shown)), f"{memory_mb(prepared.device):,} MB"
     yield f"plan: about {took} and {memory} on {prepared.device.type}, by a few timed steps"
 
