@@ -11,10 +11,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ SETTINGS: Final = {
 """Of the nodes, and of whoever uses them."""
 ROOM: Final = 100_000_000
 """Bytes of a node's object store."""
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 SECONDS_TO_START: Final = 120.0
 LOG: Final = "said"
 
@@ -72,7 +74,7 @@ class Cluster:
         # Ray replaces 127.0.0.1 by the machine's own address.
         self.address = f"127.0.0.3:{_free_port('127.0.0.3')}"
 
-    def start_head(self, cores: int = 1, **environment: str) -> None:
+    def start_head(self, cores: int = 1, environment: Mapping[str, str] = NOTHING) -> None:
         """Starts the head, 127.0.0.3, and waits until it answers."""
         host, _, port = self.address.partition(":")
         place = [
@@ -91,7 +93,9 @@ class Cluster:
                     raise RuntimeError(f"the head of the cluster does not start: {said}") from None
                 time.sleep(0.2)
 
-    def start_node(self, host: str = "127.0.0.2", cores: int = 1, **environment: str) -> int:
+    def start_node(
+        self, host: str = "127.0.0.2", cores: int = 1, environment: Mapping[str, str] = NOTHING
+    ) -> int:
         """Starts a node, which joins in a few seconds; returns its number, the head being 0."""
         self._start([f"--address={self.address}", f"--node-ip-address={host}"], cores, environment)
         return len(self._keepers) - 1
@@ -112,7 +116,7 @@ class Cluster:
         for number in range(len(self._keepers)):
             self.kill(number)
 
-    def _start(self, options: list[str], cores: int, environment: dict[str, str]) -> None:
+    def _start(self, options: list[str], cores: int, environment: Mapping[str, str]) -> None:
         name = {"AUTOSPACE_TEST_NODE": str(len(self._keepers)), "PYTHONPATH": str(ROOT)}
         # As on machines of their own, nodes share no temporary files.
         place = self._folder / f"tmp{len(self._keepers)}"

@@ -98,7 +98,7 @@ def test_late_nodes_are_used_unlike_ones_refused_and_images_reach_a_node_once(
 ) -> None:
     with loopback.cluster() as cluster:
         # Ray may be loaded already, with another token or none.
-        cluster.start_head(**OPEN)
+        cluster.start_head(environment=OPEN)
         _check_late_nodes(tmp_path, cluster)
 
 
@@ -112,8 +112,10 @@ def _check_late_nodes(tmp_path: Path, cluster: loopback.Cluster) -> None:
     with open_pool(executor, tmp_path / "pool", rounding=rounding, on_message=said.append) as pool:
         assert [found for _, (found, _, _) in pool.results(job, [0.0])] == ["0"]
         assert pool.shares == {"127.0.0.3": 1}
-        double = cluster.start_node(cores=2, **OPEN)
-        old = cluster.start_node("127.0.0.4", PYTHONPATH=f"{other.parent}:{ROOT}", **OPEN)
+        double = cluster.start_node(cores=2, environment=OPEN)
+        old = cluster.start_node(
+            "127.0.0.4", environment={**OPEN, "PYTHONPATH": f"{other.parent}:{ROOT}"}
+        )
         done: list[tuple[str, int, int]] = []
         for _ in range(100):  # until all have answered, however slow the machine is
             done += [tuple(found) for _, found in pool.results(job, [0.25] * 8)]
