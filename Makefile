@@ -10,12 +10,13 @@ BIN := .venv/bin
 RUNTIME := .venv/.installed-runtime
 DEV := .venv/.installed-dev
 DOCS := .venv/.installed-docs
+CLUSTER := .venv/.installed-cluster
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 KERNELS := $(wildcard autospace/networks/kernels/*.c autospace/networks/kernels/*.h)
 PACKAGED := pyproject.toml setup.py MANIFEST.in README.md LICENSE NOTICE autospace cli spaces
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-slow test-clients check lint types format golden docs wheel sdist clean
+.PHONY: help demo install test test-slow test-clients test-cluster check lint types format golden docs wheel sdist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +35,9 @@ test-slow: $(DEV) ## only the slow tests
 
 test-clients: $(DEV) ## the clients of our exports, each in an environment of its own; CLIENTS="nni ray" for some
 	$(BIN)/python -m tests.clients.run $(CLIENTS)
+
+test-cluster: $(CLUSTER) ## two nodes of a Ray cluster on this machine, one of them killed; installs Ray (250 MB)
+	$(BIN)/pytest -n 0 -m "slow or not slow" tests/compute/test_cluster.py tests/compute/test_two_nodes.py $(PYTEST_ARGS)
 
 check: lint types test ## everything that has to pass before a commit
 
@@ -95,6 +99,10 @@ $(RUNTIME): pyproject.toml setup.py constraints.txt $(KERNELS) | $(BIN)/pip
 $(DEV): pyproject.toml setup.py constraints.txt $(KERNELS) | $(BIN)/pip
 	$(PIP_INSTALL) --editable '.[dev]'
 	@touch $(RUNTIME) $@
+
+$(CLUSTER): pyproject.toml constraints.txt | $(DEV)
+	$(PIP_INSTALL) --editable '.[cluster]'
+	@touch $@
 
 $(DOCS): pyproject.toml constraints.txt | $(DEV)
 	$(PIP_INSTALL) --editable '.[docs]'

@@ -44,6 +44,7 @@ from autospace.spaces.space import Architecture, Space
 
 if TYPE_CHECKING:
     from autospace.comparison.document import ComparisonDocument
+    from autospace.compute.executor import Executor
     from autospace.evolution.forecast import Planned
     from autospace.searchers.folder import SearchResult
     from autospace.training.folder import TrainingResult
@@ -145,7 +146,7 @@ def evolve(
     settings: Settings | None = None,
     seed: int | None = None,
     device: str | None = None,
-    workers: int | None = 1,
+    workers: "Executor | int | None" = 1,
     out: Place | None = None,
     force: bool = False,
     resume: Place | None = None,
@@ -159,13 +160,12 @@ def evolve(
         data: The images; by default those of the settings.
         preset: `demo`, `cifar-small`, `cifar`, `imagenet-mobile` or `paper`.
         config: A TOML file of settings.
-        skeleton: The network around the cells: a value, the content of its file as a dictionary,
-            the name of a built-in one, or a file.
+        skeleton: The network around the cells: a value, a dictionary, a name, or a file.
         settings: Nested settings: `{"evolution": {"generations": 3}}`.
         seed: Equal seeds give equal spaces.
         device: `auto`, `cpu` or `cuda[:n]`.
-        workers: Processes that train cells on a CPU; None for as many as cores and memory allow.
-            They change the time only. More than one need `if __name__ == "__main__"` in a script.
+        workers: Processes that train cells on a CPU, None for as many as cores and memory allow;
+            or an `Executor`. They change the time only; scripts need `if __name__ == "__main__"`.
         out: Folder of the new run; by default below `runs/`.
         force: Replace a run that is in the folder.
         resume: Folder of a run to go on with. Only `data` (if the images were passed from Python),
@@ -180,7 +180,8 @@ def evolve(
         RunInterrupted: The run was stopped; it can be resumed.
     """
     from autospace.evolution.folder import RunFolder
-    from autospace.evolution.learn import Passed, learn
+    from autospace.evolution.learn import learn
+    from autospace.evolution.preparation import Passed
 
     source, passed = data_of(data)
     value = skeleton_of(skeleton)
@@ -208,7 +209,7 @@ def plan(
     settings: Settings | None = None,
     seed: int | None = None,
     device: str | None = None,
-    workers: int | None = 1,
+    workers: "Executor | int | None" = 1,
     observer: Observer | None = None,
 ) -> "Planned":
     """What `evolve` would do with these arguments, and how long it would take; writes nothing.
@@ -233,7 +234,8 @@ def plan(
     from tempfile import TemporaryDirectory
 
     from autospace.evolution.folder import RunFolder
-    from autospace.evolution.learn import Passed, plan_run
+    from autospace.evolution.learn import plan_run
+    from autospace.evolution.preparation import Passed
 
     source, passed = data_of(data)
     value = skeleton_of(skeleton)
@@ -255,7 +257,7 @@ def compare(
     settings: Settings | None = None,
     seed: int | None = None,
     device: str | None = None,
-    workers: int | None = 1,
+    workers: "Executor | int | None" = 1,
     out: Place | None = None,
     force: bool = False,
     resume: Place | None = None,
@@ -270,8 +272,8 @@ def compare(
         settings: Nested settings: `{"sampling": {"samples": 20}}`.
         seed: Equal seeds give equal results.
         device: `auto`, `cpu` or `cuda[:n]`.
-        workers: Processes that evaluate networks; None for one per core, on a GPU one. They change
-            the time only. More than one need `if __name__ == "__main__"` in a script.
+        workers: Processes that evaluate networks, None for one per core, on a GPU one; or an
+            `Executor`. They change the time only. More than one need `if __name__ == "__main__"`.
         out: Folder of the new comparison; by default below `runs/`.
         force: Replace a comparison that is in the folder.
         resume: Folder of a comparison to go on with; see `evolve`.
@@ -319,6 +321,7 @@ def search(
     settings: Settings | None = None,
     seed: int | None = None,
     device: str | None = None,
+    workers: "Executor | int | None" = 1,
     out: Place | None = None,
     force: bool = False,
     resume: Place | None = None,
@@ -334,6 +337,7 @@ def search(
         settings: Nested settings: `{"supernet": {"steps": 500}, "options": {"population": 50}}`.
         seed: Equal seeds give equal results.
         device: `auto`, `cpu` or `cuda[:n]`.
+        workers: Processes that train networks alone, or an `Executor`; they change the time only.
         out: Folder of the new search; by default below `runs/`.
         force: Replace a search that is in the folder.
         resume: Folder of a search to go on with; see `evolve`.
@@ -364,7 +368,7 @@ def search(
         target = out or RUNS / f"search-{chosen.method}-seed{chosen.seed}"
         folder = SearchFolder.create(Path(target), chosen, force=force, given=to_json(value))
     with _running(folder, "search", observer, remarks=remarks) as listener:
-        result = run_search(folder, value, listener, device, passed)
+        result = run_search(folder, value, listener, device, passed, workers)
     best = load_architecture(folder.path / BEST)
     return Searched(folder.path, best, result.accuracy, result)
 

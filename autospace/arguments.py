@@ -67,8 +67,12 @@ def _is_place(value: Any) -> bool:
     return isinstance(value, str | Path)
 
 
-def _is_count(value: Any) -> bool:
-    return value is None or (type(value) is int and value >= 1)
+def _do_work(value: Any) -> bool:
+    if value is None or type(value) is int:
+        return value is None or value >= 1
+    from autospace.compute.executor import Executor
+
+    return isinstance(value, Executor)
 
 
 def _are_spaces(value: Any) -> bool:
@@ -89,7 +93,7 @@ _KINDS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "skeleton": (_of(Skeleton, Mapping, str), "a skeleton, its content as a dictionary, or a name"),
     "settings": (_of(Mapping), "a dictionary of settings"),
     "device": _TEXT,
-    "workers": (_is_count, "a whole number of at least 1, or None"),
+    "workers": (_do_work, "a whole number of at least 1, None, or an Executor"),
     "out": _FOLDER,
     "force": (_of(bool), "True or False"),
     "resume": _FOLDER,

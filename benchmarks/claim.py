@@ -28,8 +28,9 @@ from autospace.comparison.compare import compare
 from autospace.comparison.document import read_comparison
 from autospace.comparison.folder import RESULT, ComparisonFolder
 from autospace.comparison.settings import CompareConfig
+from autospace.compute.executor import open_pool
 from autospace.compute.machine import keep_freed_memory
-from autospace.compute.pool import POOL, open_pool
+from autospace.compute.pool import POOL
 from autospace.data.settings import DataConfig
 from autospace.evaluators.evaluate import EvaluationCache, EvaluationJob, evaluate_all, pooled
 from autospace.evaluators.evaluator import EvaluationError, EvaluationRequest, EvaluatorConfig

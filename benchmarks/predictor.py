@@ -26,8 +26,8 @@ from scipy.stats import t
 
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.evolution.folder import RunFolder
-from autospace.evolution.learn import PreparedRun, prepare
 from autospace.evolution.loop import evolve, learned_space
+from autospace.evolution.preparation import PreparedRun, prepare
 from autospace.evolution.reference import new_reference
 from autospace.evolution.settings import make_config, preset
 from autospace.networks.network import Network

@@ -20,8 +20,9 @@ import torch
 from performance import measure
 
 from autospace.bench.workload import MIDDLE, Size, make_setting, spread
+from autospace.compute.executor import open_pool
 from autospace.compute.machine import cores
-from autospace.compute.pool import POOL, open_pool
+from autospace.compute.pool import POOL
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.examples import Examples
 from autospace.scorers.make import make_scorer

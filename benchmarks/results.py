@@ -32,7 +32,8 @@ from results_setup import (
 from autospace.comparison.compare import compare
 from autospace.comparison.folder import ComparisonFolder
 from autospace.comparison.settings import CompareConfig
-from autospace.compute.pool import POOL, open_pool
+from autospace.compute.executor import open_pool
+from autospace.compute.pool import POOL
 from autospace.data.settings import DataConfig
 from autospace.evaluators.evaluate import EvaluationCache, EvaluationJob, evaluate_all, pooled
 from autospace.evaluators.evaluator import EvaluationError, EvaluationRequest, EvaluatorConfig

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from autospace.evolution.folder import SPACE, RunFolder
-from autospace.evolution.learn import learn, prepare
+from autospace.evolution.learn import learn
 from autospace.evolution.loop import evolve, learned_space
+from autospace.evolution.preparation import prepare
 from autospace.evolution.settings import Config, make_config
 from autospace.progress import Silent
 from autospace.runs.files import write_atomically

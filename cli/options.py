@@ -126,6 +126,27 @@ ScoringWorkers = Annotated[
     _workers("train cells on a CPU", "as many as cores and memory allow", "AUTOSPACE_WORKERS"),
 ]
 EvaluationWorkers = Annotated[Number, _workers("evaluate networks", "one per core; 1 on a GPU")]
+TrialWorkers = Annotated[Number, _workers("train networks alone", "this one alone")]
+WORK_OPTIONS: Final = "--workers, --executor, --address"
+ExecutorName = Annotated[
+    Text,
+    typer.Option(
+        "--executor",
+        envvar="AUTOSPACE_EXECUTOR",
+        help="Who does the work: this process, processes, or a Ray cluster.",
+        show_default="here if --workers is 1, else processes",
+        show_envvar=False,
+        **choices("here", "processes", "ray"),
+    ),
+]
+Address = Annotated[
+    Text,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Ray cluster for --executor ray.",
+        show_default="RAY_ADDRESS, or the one on this machine",
+    ),
+]
 Progress = Annotated[
     str,
     typer.Option(

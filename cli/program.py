@@ -23,13 +23,16 @@ PANELS: Final = {
     "supernet-training interference generations population candidates keep samples effect repeats "
     "evaluations count suite quick seeds steps epochs batch lr no-validation seed set",
     "Limits": "max-madds max-params max-latency-ms latency-table tolerance",
-    "Where it runs": "device workers threads dtype cache",
+    "Where it runs": "device workers executor address threads dtype cache",
 }
 """Options of a panel of the help, by their long names; all others are in the panel `Options`."""
 FEW: Final = 9
 """With at most so many options, a command needs no panels."""
 
-KEPT: Final = ("device", "workers", "progress", "format_", "onnx", "tensorboard", "log", "resume")
+KEPT: Final = (
+    *("device", "workers", "executor", "address", "progress", "format_", "onnx", "tensorboard"),
+    *("log", "resume"),
+)
 """Parameters whose environment variables count for a run that is resumed."""
 
 

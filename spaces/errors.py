@@ -17,7 +17,8 @@ program and keeps its traceback. Each error is defined next to the code that rai
         ├── LatencyError           autospace/latency/budget.py: a latency table or limit
         ├── WeightsError           autospace/networks/weights.py: a file of weights
         ├── DeployError            autospace/networks/deploy.py: a network as ONNX or pt2
-        ├── WorkerLostError        autospace/compute/pool.py: a worker process that died
+        ├── WorkerLostError        autospace/compute/worker.py: a worker process that died
+        ├── ClusterError           autospace/compute/ray_session.py: a cluster and its nodes
         └── InputError             cli/output.py: a combination of options
 """
 

@@ -94,6 +94,7 @@ RULES = (
         ("autospace.cli", "autospace.evolution.loop"),
     ),
     Rule("autospace/runs/folder.py", (*LIBRARY, "filelock"), ("autospace.cli",)),
+    Rule("autospace/compute/ray_session.py", (*LIBRARY, "ray"), ("autospace.cli",)),
     Rule("autospace/loggers.py", (*LIBRARY, "mlflow", "wandb"), ("autospace.cli",)),
     Rule("autospace/*", LIBRARY, ("autospace.cli",)),
     Rule("cli/*", (*LIBRARY, "typer", "rich")),

@@ -257,7 +257,7 @@ def _images(**changes: Any) -> Any:
         (lambda: autospace.evolve(preset="cifar"), "preset cifar: needs your images"),
         (lambda: autospace.evolve(preset="demo", resume="x"), "resume: goes on with the settings"),
         (lambda: autospace.evolve(force=True, resume="x"), "resume: goes on with the settings"),
-        (lambda: _evolve(workers=0), "workers: 0; allowed: a whole number of at least 1, or None"),
+        (lambda: _evolve(workers=0), "workers: 0; allowed: a whole number of at least 1, None, or"),
         (lambda: _evolve(workers="2"), 'workers: "2"; allowed: a whole number'),
         (lambda: _evolve(settings=[1]), "settings: a list; allowed: a dictionary of settings"),
         (lambda: _evolve(observer=print), "observer: a builtin_function_or_method; allowed: an"),

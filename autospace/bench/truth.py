@@ -26,8 +26,9 @@ from autospace.comparison.settings import CompareConfig
 from autospace.comparison.setup import PreparedComparison, prepare
 from autospace.comparison.statistics import LEVEL, Interval
 from autospace.comparison.verdict import compare_pairs
+from autospace.compute.executor import open_pool
 from autospace.compute.machine import cores
-from autospace.compute.pool import Plain, Report, Work, open_pool
+from autospace.compute.worker import Plain, Report, Work
 from autospace.evaluators.evaluate import EvaluationCache
 from autospace.evaluators.evaluator import Evaluation, EvaluationRequest
 from autospace.evaluators.tabular import Table, TableEvaluator, read_table
@@ -390,11 +391,11 @@ class TruthJob:
         """Works in this process."""
         return _done
 
-    def pack(self, folder: Path) -> Plain:
+    def pack(self, folder: Path, *, whole: bool) -> Plain:
         """Nothing: workers read the table themselves."""
 
     @staticmethod
-    def begin_packed(packed: Plain, report: Report) -> Work:
+    def begin_packed(packed: Plain, folder: Path, report: Report) -> Work:
         """Works in another process."""
         return _done
 

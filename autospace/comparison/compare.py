@@ -23,7 +23,9 @@ from autospace.comparison.sample_size import (
 from autospace.comparison.setup import PreparedComparison, load_source, prepare
 from autospace.comparison.statistics import LEVEL
 from autospace.comparison.verdict import ComparedPair, compare_pairs, not_comparable
-from autospace.compute.pool import POOL, open_pool
+from autospace.compute.executor import Executor, open_pool
+from autospace.compute.machine import listed
+from autospace.compute.pool import POOL
 from autospace.data.examples import DataSet
 from autospace.data.images import Images
 from autospace.data.settings import PYTHON
@@ -33,8 +35,8 @@ from autospace.evaluators.evaluate import (
     EvaluateMany,
     EvaluationCache,
     EvaluationJob,
-    default_workers,
     evaluate_all,
+    executor_of,
     pooled,
 )
 from autospace.evaluators.evaluator import (
@@ -48,6 +50,7 @@ from autospace.evaluators.evaluator import (
     skeleton_key,
 )
 from autospace.evaluators.tabular import Table
+from autospace.networks.rounding import rounding
 from autospace.progress import Observer, Tick
 from autospace.seeds import derived_seed
 from autospace.spaces.errors import SpaceError
@@ -125,7 +128,7 @@ def compare(
     observer: Observer,
     *,
     device: str | None = None,
-    workers: int | None = None,
+    workers: Executor | int | None = None,
     spaces: Sequence[Space | None] = (),
     images: DataSet | None = None,
 ) -> ComparisonDocument:
@@ -135,7 +138,8 @@ def compare(
         folder: a new comparison, or one that was stopped.
         observer: receives its progress.
         device: overrides the one in the settings.
-        workers: number of processes that evaluate; by default one per core, and one on a GPU.
+        workers: who evaluates, or the number of processes; by default one per core, and one on a
+            GPU.
         spaces: spaces passed as values; None for each that a new comparison loads by its name.
         images: overrides the source in the settings.
 
@@ -145,7 +149,9 @@ def compare(
     """
     with folder.locked():
         folder.check_unchanged()
+        executor = Executor.of(workers)
         try:
+            executor.check()
             config = folder.config
             loaded = folder.spaces() or [
                 given or _named_space(source, folder)
@@ -153,6 +159,7 @@ def compare(
             ]
             reading = partial(observer.tick, "data")
             prepared = prepare(config, loaded, folder.store, device, reading, images)
+            executor = executor_of(prepared.setup, executor)
         except Exception:
             folder.abandon()
             raise
@@ -162,7 +169,7 @@ def compare(
         for note in prepared.basis.lines:
             observer.message(note)
         if prepared.matching.comparable:
-            comparison = _compared(prepared, folder, observer, workers)
+            comparison = _compared(prepared, folder, observer, executor)
         else:
             comparison = _incomparable(prepared)
         folder.save_result(comparison)
@@ -170,17 +177,24 @@ def compare(
 
 
 def _compared(
-    prepared: PreparedComparison, folder: ComparisonFolder, observer: Observer, workers: int | None
+    prepared: PreparedComparison, folder: ComparisonFolder, observer: Observer, executor: Executor
 ) -> ComparisonDocument:
     setup = prepared.setup
     method = prepared.config.evaluator.method
     cache = EvaluationCache(folder.evaluations, setup.conditions(prepared.basis))
     job = EvaluationJob(setup, prepared.basis, partial(observer.tick, "supernet"))
-    count = workers or default_workers(setup)
-    with open_pool(count, folder.checkpoint / POOL, errors=(EvaluationError, SpaceError)) as pool:
+    with open_pool(
+        executor,
+        folder.checkpoint / POOL,
+        errors=(EvaluationError, SpaceError),
+        rounding=rounding,
+        on_message=observer.message,
+    ) as pool:
         tick = partial(observer.tick, "evaluate")
         evaluations = Evaluations(prepared, cache, pooled(pool, job), tick)
         samples = _samples(prepared, evaluations.of(_count(prepared, evaluations, observer)))
+        if pool.shares:
+            observer.message(f"evaluated by {listed(pool.shares)}")
     errors = [sample.means for sample in samples]
     level = _level(prepared)
     pairs = compare_pairs(

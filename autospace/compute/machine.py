@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -87,6 +88,11 @@ def _kilobytes(path: Path, line: re.Pattern[str]) -> int | None:
         found = line.search(path.read_text("ascii", "replace"))
         return int(found[1]) if found else None
     return None
+
+
+def listed(shares: Mapping[str, int]) -> str:
+    """The shares of the nodes, for people."""
+    return ", ".join(f"{name}: {count:,}" for name, count in shares.items())
 
 
 def printable(text: str) -> str:

@@ -6,7 +6,6 @@ how often. Requests, results and messages are plain JSON values. Larger values a
 the job writes once. Nothing is pickled.
 """
 
-import importlib
 import itertools
 import json
 import multiprocessing
@@ -14,36 +13,33 @@ import os
 import shutil
 import signal
 import threading
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-import torch
-
-from autospace.compute.cuda_graphs import is_out_of_memory
 from autospace.compute.device import threads
-from autospace.compute.machine import keep_freed_memory
-from autospace.spaces.errors import AutospaceError
+from autospace.compute.machine import available_memory
+from autospace.compute.worker import (
+    Plain,
+    Report,
+    Work,
+    Worker,
+    WorkerLostError,
+    announced,
+    encoded,
+    ignore,
+    raised,
+    through_json,
+)
 
 POOL: Final = "pool"
 """Folder of a checkpoint that holds the files of jobs for as long as the processes run."""
-Plain = Any
-"""None, a boolean, a number, a string, or a list or dictionary (string keys) of such values."""
-Report = Callable[[Plain], None]
-"""Sends a message about the current request to the owner of the pool."""
 OnMessage = Callable[[int, Plain], None]
 """Called with the index of a request and a message about it; may raise to stop the work."""
-Work = Callable[[Plain], Plain]
-"""Computes the result of a request."""
-
-
-class WorkerLostError(AutospaceError):
-    """A worker ended before its request was done."""
 
 
 class Job(Protocol):
@@ -53,22 +49,37 @@ class Job(Protocol):
         """The function that does requests in this process, with the values in memory."""
         ...
 
-    def pack(self, folder: Path) -> Plain:
-        """The argument of `begin_packed`; larger values go into the folder, made if needed."""
+    def pack(self, folder: Path, *, whole: bool) -> Plain:
+        """The argument of `begin_packed`; larger values go into the folder, made if needed.
+
+        Args:
+            folder: for files, directly in it; nothing else may be left there.
+            whole: whether workers see nothing of this machine but these files.
+        """
         ...
 
     @staticmethod
-    def begin_packed(packed: Plain, report: Report) -> Work:
+    def begin_packed(packed: Plain, folder: Path, report: Report) -> Work:
         """The function that does requests in another process, with equal results."""
         ...
 
 
 class Pool(Protocol):
-    """Workers, wherever they run. A pool for a cluster has to implement only this."""
+    """Workers, wherever they run."""
 
     @property
     def count(self) -> int:
         """Number of requests that are done at the same time; may change."""
+        ...
+
+    @property
+    def memory(self) -> int:
+        """Bytes that are available to each worker."""
+        ...
+
+    @property
+    def shares(self) -> Mapping[str, int]:
+        """How many requests each node of a cluster has done; empty without a cluster."""
         ...
 
     def results(
@@ -93,28 +104,36 @@ class InProcess:
     """A pool without workers: this process does one request after another."""
 
     count = 1
+    shares: Final[Mapping[str, int]] = {}
 
     def __init__(self, thread_count: int | None = None) -> None:
         """Takes the number of threads for torch; None for that of the caller."""
         self._thread_count = thread_count
         self._begun: tuple[Job, Work] | None = None
-        self._report: Report = _ignore
+        self._report: Report = ignore
+
+    @property
+    def memory(self) -> int:
+        """See `Pool`."""
+        return available_memory()
 
     def results(
         self, job: Job, requests: Sequence[Plain], on_message: OnMessage | None = None
     ) -> Iterator[tuple[int, Plain]]:
         """See `Pool`."""
         for place, request in enumerate(requests):
-            self._report = _ignore if on_message is None else _about(place, on_message)
+            self._report = ignore if on_message is None else _about(place, on_message)
             with nullcontext() if self._thread_count is None else threads(self._thread_count):
                 if self._begun is None or self._begun[0] is not job:
                     self._begun = (job, job.begin(lambda message: self._report(message)))
-                result = self._begun[1](_through_json(request))
-            yield place, _through_json(result)
+                result = self._begun[1](through_json(request))
+            yield place, through_json(result)
 
 
 class ProcessPool:
     """Processes on this machine; they end with their owner, whatever they are doing."""
+
+    shares: Final[Mapping[str, int]] = {}
 
     def __init__(
         self,
@@ -139,6 +158,11 @@ class ProcessPool:
         self._begun: set[Connection] = set()
         self._numbers = itertools.count()
         self._remove_files()  # of an owner that was killed
+
+    @property
+    def memory(self) -> int:
+        """See `Pool`."""
+        return available_memory() // self.count
 
     def start(self, count: int) -> None:
         """Starts processes until `count` of them run, or all."""
@@ -168,7 +192,7 @@ class ProcessPool:
                         on_message(place, reply["message"])
                     continue
                 if "error" in reply:
-                    raise self._error(**reply["error"])
+                    raise raised(self._errors, **reply["error"])
                 del busy[worker]
                 for following, request in itertools.islice(waiting, 1):
                     busy[worker] = self._send(worker, request), following
@@ -197,8 +221,8 @@ class ProcessPool:
 
     def _pack(self, job: Job) -> None:
         if job is not self._job:
-            begin = {"module": type(job).__module__, "name": type(job).__qualname__}
-            self._begin = _encoded({"begin": begin | {"packed": job.pack(self._folder)}})
+            packed = announced(job, job.pack(self._folder, whole=False))
+            self._begin = encoded({"begin": packed, "folder": str(self._folder.absolute())})
             self._job = job
             self._begun.clear()
 
@@ -210,7 +234,7 @@ class ProcessPool:
             if worker not in self._begun:
                 worker.send_bytes(self._begin)
                 self._begun.add(worker)
-            worker.send_bytes(_encoded({"number": number, "request": request}))
+            worker.send_bytes(encoded({"number": number, "request": request}))
         return number
 
     def _received(self, worker: Connection) -> dict[str, Plain]:
@@ -224,43 +248,8 @@ class ProcessPool:
             raise WorkerLostError(problem) from None
         return reply
 
-    def _error(self, kinds: list[str], arguments: list[Plain], trace: str) -> Exception:
-        for kind in self._errors:
-            if _name(kind) in kinds:
-                return kind(*arguments)
-        if _name(MemoryError) in kinds or is_out_of_memory(RuntimeError(trace)):
-            return WorkerLostError("a worker process ran out of memory")
-        return RuntimeError(f"in a worker process:\n{trace}")
-
     def _remove_files(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-@contextmanager
-def open_pool(
-    count: int,
-    folder: Path,
-    *,
-    thread_count: int = 1,
-    errors: tuple[type[Exception], ...] = (),
-    ahead: bool = False,
-) -> Iterator[Pool]:
-    """A pool for the block: this process if the count is 1, otherwise `count` other processes.
-
-    Args:
-        count: how many.
-        folder: see `ProcessPool`.
-        thread_count: see `ProcessPool`.
-        errors: see `ProcessPool`.
-        ahead: whether to start the processes now, so that they are ready when work comes.
-    """
-    processes = ProcessPool(count, folder, thread_count, errors)
-    try:
-        if count > 1 and ahead:
-            processes.start(count)
-        yield InProcess(thread_count) if count == 1 else processes
-    finally:
-        processes.close()
 
 
 @contextmanager
@@ -281,27 +270,21 @@ def _without_interrupts() -> Iterator[None]:
 def _serve(connection: Connection, thread_count: int) -> None:
     """What a worker process does, until the other end of the pipe is closed."""
     threading.Thread(target=_end_with_owner, daemon=True).start()
-    keep_freed_memory()
-    torch.set_num_threads(thread_count)
-    # The first optimiser makes torch import modules for seconds: better before the first request.
-    torch.optim.SGD([torch.zeros(1)])
-    number, begun = -1, dict[str, Any]()
-
-    def result(request: Plain) -> Plain:
-        return _through_json(begun["result"](request))
+    worker, number = Worker(thread_count), -1
 
     def report(message: Plain) -> None:
-        connection.send_bytes(_encoded({"number": number, "message": message}))
+        connection.send_bytes(encoded({"number": number, "message": message}))
 
     with suppress(EOFError, ConnectionError):
         while True:
             received = json.loads(connection.recv_bytes())
             if "begin" in received:
-                begun = _attempt(lambda given: _begin(report, **given), received["begin"])
+                folder = Path(received["folder"])
+                worker.begin(received["begin"], lambda: folder)  # noqa: B023
                 continue
             number = received["number"]
-            reply = begun if "error" in begun else _attempt(result, received["request"])
-            connection.send_bytes(_encoded({"number": number, **reply}))
+            reply = worker.reply(received["request"], report)
+            connection.send_bytes(encoded({"number": number, **reply}))
 
 
 def _end_with_owner() -> None:
@@ -312,42 +295,5 @@ def _end_with_owner() -> None:
         os._exit(1)
 
 
-def _begin(report: Report, module: str, name: str, packed: Plain) -> Work:
-    found: Any = importlib.import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
-    work: Work = found.begin_packed(packed, report)
-    return work
-
-
-def _attempt(work: Work, given: Plain) -> dict[str, Any]:
-    """The result, or the error, under its name."""
-    try:
-        return {"result": work(given)}
-    except Exception as error:
-        kinds = [_name(kind) for kind in type(error).__mro__]
-        # What the exception is made of, which its message need not be.
-        arguments = json.loads(json.dumps(error.__reduce__()[1], default=str, skipkeys=True))
-        trace = traceback.format_exc()
-        return {"error": {"kinds": kinds, "arguments": arguments, "trace": trace}}
-
-
-def _name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _encoded(value: Plain) -> bytes:
-    return json.dumps(value).encode()
-
-
-def _through_json(value: Plain) -> Plain:
-    """The value as it would come out of a pipe, so that all pools accept the same values."""
-    return json.loads(_encoded(value))
-
-
 def _about(place: int, on_message: OnMessage) -> Report:
-    return lambda message: on_message(place, _through_json(message))
-
-
-def _ignore(message: Plain) -> None:
-    """Reports to nobody."""
+    return lambda message: on_message(place, through_json(message))

@@ -5,6 +5,7 @@ An evaluation that is in the cache is not made again.
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +13,15 @@ from typing import Any, Final
 
 import torch
 
+from autospace.compute.executor import Executor
 from autospace.compute.machine import cores
-from autospace.compute.pool import Plain, Pool, Report, Work, WorkerLostError
+from autospace.compute.pool import Pool
+from autospace.compute.worker import Plain, Report, Work, WorkerLostError
 from autospace.data.images import Images
 from autospace.data.readers.arrays import save_images
 from autospace.data.settings import PYTHON
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluationRequest, Evaluator
-from autospace.evaluators.make import Basis, Setup, make_evaluator
+from autospace.evaluators.make import Basis, Setup, make_evaluator, supernet_file
 from autospace.progress import Tick, no_tick
 from autospace.runs.files import is_sealed, sealed, write_atomically
 from autospace.spaces.files.codec import from_json, to_json
@@ -26,6 +29,7 @@ from autospace.spaces.files.reading import parse_json
 from autospace.spaces.space import Architecture
 
 IMAGES: Final = "images.safetensors"
+TABLE: Final = "table.json"
 VERSION: Final = 2
 """Part of every key; increases when equal settings would give other numbers."""
 
@@ -144,26 +148,47 @@ class EvaluationJob:
         """Evaluates in this process."""
         return _evaluation(make_evaluator(self.setup, self.basis, self.tick))
 
-    def pack(self, folder: Path) -> Plain:
+    def pack(self, folder: Path, *, whole: bool) -> Plain:
         """The setup; workers find the weights of a supernet in its folder, trained here.
 
-        They read the table or the images themselves, those that a program passed from a file.
+        They read the table or the images themselves, unless a program passed the images, or the
+        workers see nothing but the packed files.
         """
-        if self.setup.config.method == "supernet":
-            make_evaluator(self.setup, self.basis, self.tick)
-        data = self.setup.data
-        if data.source == PYTHON and isinstance(self.basis, Images):
-            path = (folder / IMAGES).absolute()
-            folder.mkdir(parents=True, exist_ok=True)
-            save_images(path, self.basis.data)
-            data = data.model_copy(update={"source": f"{PYTHON}:{path}"})
-        return replace(self.setup, data=data).packed()
+        setup, basis = self.setup, self.basis
+        if setup.config.method == "supernet":
+            make_evaluator(setup, basis, self.tick)
+        images = False
+        folder.mkdir(parents=True, exist_ok=True)
+        if isinstance(basis, Images) and (whole or setup.data.source == PYTHON):
+            save_images(folder / IMAGES, basis.data)
+            images = True
+        if whole:
+            for path, name in _read_by(setup, basis):
+                shutil.copyfile(path, folder / name)
+        return {"setup": setup.packed(), "images": images, "whole": whole}
 
     @staticmethod
-    def begin_packed(packed: Plain, report: Report) -> Work:
+    def begin_packed(packed: Plain, folder: Path, report: Report) -> Work:
         """Evaluates in another process, which reads the basis itself."""
-        setup = Setup.unpacked(packed)
+        setup = Setup.unpacked(packed["setup"])
+        if packed["images"]:
+            source = f"{PYTHON}:{(folder / IMAGES).absolute()}"
+            setup = replace(setup, data=setup.data.model_copy(update={"source": source}))
+        if packed["whole"]:
+            setup = replace(setup, folder=folder)
+            if (folder / TABLE).is_file():
+                table = setup.config.model_copy(update={"table": str(folder / TABLE)})
+                setup = replace(setup, config=table)
         return _evaluation(make_evaluator(setup, setup.basis()))
+
+
+def _read_by(setup: Setup, basis: Basis) -> Iterator[tuple[Path, str]]:
+    """The files of this machine that an evaluator reads, and their names in a pack."""
+    if setup.config.table is not None and Path(setup.config.table).is_file():
+        yield Path(setup.config.table), TABLE
+    if setup.config.method == "supernet" and isinstance(basis, Images):
+        path = supernet_file(setup, basis)
+        yield path, path.name
 
 
 def _evaluation(evaluator: Evaluator) -> Work:
@@ -189,6 +214,16 @@ def pooled(pool: Pool, job: EvaluationJob) -> EvaluateMany:
             raise EvaluationError(f"{error}; nothing is lost; go on with fewer workers") from None
 
     return evaluate_many
+
+
+def executor_of(setup: Setup, given: Executor) -> Executor:
+    """The executor with a number of workers.
+
+    Raises:
+        ConfigError: the executor cannot use the device.
+    """
+    given.check_device(torch.device(setup.device).type)
+    return given.sized(default_workers(setup))
 
 
 def default_workers(setup: Setup) -> int:

@@ -135,7 +135,7 @@ def make_evaluator(setup: Setup, basis: Basis, tick: Tick = no_tick) -> Evaluato
 
 
 def _supernet(setup: Setup, images: Images, tick: Tick) -> Supernet:
-    path = setup.folder / f"supernet-{_digest(setup.conditions(images))}.safetensors"
+    path = supernet_file(setup, images)
     if path.is_file():
         supernet = supernet_over(union_of(setup.spaces), setup.seed, images.device)
         try:
@@ -152,6 +152,11 @@ def _supernet(setup: Setup, images: Images, tick: Tick) -> Supernet:
     )
     save_sealed(path, supernet.state_dict(), {})
     return supernet
+
+
+def supernet_file(setup: Setup, images: Images) -> Path:
+    """Where the weights of the supernet are kept."""
+    return setup.folder / f"supernet-{_digest(setup.conditions(images))}.safetensors"
 
 
 def _digest(value: Any) -> str:

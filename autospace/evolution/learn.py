@@ -1,48 +1,39 @@
 """A whole run: data, warm-up, evolution, learned space. It can be resumed after any step."""
 
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
 
-from autospace.compute.device import (
-    kept_bytes,
-    make_execution,
-    memory_mb,
-    resolve_device,
-    thread_count,
-    threads,
-)
-from autospace.compute.execution import Execution
-from autospace.compute.pool import POOL, Pool, WorkerLostError, open_pool
-from autospace.data.batches import Augment, Batches, Normaliser
-from autospace.data.examples import DataSet, Examples
-from autospace.data.load import load_data
-from autospace.data.settings import PYTHON
-from autospace.data.splits import divide, few_measured
-from autospace.data.summary import lines_of, record, warnings_of
+from autospace.compute.device import kept_bytes, memory_mb, thread_count, threads
+from autospace.compute.executor import HERE, Executor, open_pool
+from autospace.compute.machine import listed
+from autospace.compute.pool import POOL, Pool
+from autospace.compute.worker import WorkerLostError
+from autospace.data.batches import Batches, Normaliser
+from autospace.data.summary import record
 from autospace.evolution.folder import ReferenceDocument, RunError, RunFolder, event_out
 from autospace.evolution.forecast import Planned, RunWork, forecast
 from autospace.evolution.loop import evolve, learned_space, new_archive, repeat_of, start
-from autospace.evolution.plan import (
-    CellLimit,
-    Plan,
-    make_budget,
-    make_plan,
-    reference_network,
-    references_on,
-)
+from autospace.evolution.plan import Plan, make_plan, reference_network, references_on
 from autospace.evolution.population import EvolutionState
+from autospace.evolution.preparation import (
+    LATENCY_TABLE,
+    NOTHING_PASSED,
+    Passed,
+    PreparedRun,
+    prepare,
+    run_batches,
+    scoring_threads,
+    warn,
+)
+from autospace.evolution.provenance import provenance
 from autospace.evolution.reference import WEIGHTS, measured, new_reference, warm_up
-from autospace.evolution.settings import Config
-from autospace.latency.budget import LatencyBudget, keep_table, latency_budget, limit_table
-from autospace.networks.fused import described
+from autospace.latency.budget import keep_table
 from autospace.networks.network import Network
+from autospace.networks.rounding import rounding
 from autospace.progress import Event, Observer
 from autospace.runs.errors import OUT
 from autospace.runs.folder import CONFIG
@@ -52,26 +43,24 @@ from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT, fitting_count
 from autospace.scorers.scorer import Scorer
 from autospace.scorers.shared import SharedScorer
-from autospace.seeds import derived_seed
-from autospace.spaces.cells.cell import Cell
 from autospace.spaces.checks import MAX_NAME
-from autospace.spaces.cost import Budget, layer_shares
 from autospace.spaces.errors import SpaceError
-from autospace.spaces.files.library import load_skeleton
-from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space, reference_cells_of
-
-DEFAULT_SKELETONS = {"digits": "digits"}
-LATENCY_TABLE = "latency.json"
 
 
 @dataclass(frozen=True)
 class RoundEvent(Event):
-    """A round is complete and saved: the plan of the run, and the state after the round."""
+    """A round is complete and saved: the plan of the run, and the state after the round.
+
+    Attributes:
+        folder: of the run.
+        shares: how many requests each node of a cluster has done so far.
+    """
 
     plan: Plan
     state: EvolutionState
     folder: Path = Path()
+    shares: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def run(self) -> Path:
@@ -97,127 +86,11 @@ class RoundEvent(Event):
         }
 
 
-@dataclass(frozen=True)
-class PreparedRun:
-    """Everything that a run needs before anything is trained.
-
-    Attributes:
-        weights: the part of the train split that trains cells.
-        fitness: the part that their fitness is measured on.
-    """
-
-    config: Config
-    data: DataSet
-    weights: Examples
-    fitness: Examples
-    skeleton: Skeleton
-    budget: Budget
-    latency: LatencyBudget | None
-    plan: Plan
-    execution: Execution
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Remarks on how far the result can be trusted; the space keeps them."""
-        return few_measured("fitness is measured", len(self.fitness))
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Why the run is hopeless, as far as the images show; the space keeps them, too."""
-        return warnings_of(self.data)
-
-
-@dataclass(frozen=True)
-class Passed:
-    """What a Python program passes to a run as a value, where settings hold a name.
-
-    Attributes:
-        images: in place of `data.source`.
-        skeleton: in place of `skeleton`.
-    """
-
-    images: DataSet | None = None
-    skeleton: Skeleton | None = None
-
-
-NOTHING_PASSED: Final = Passed()
-
-
-def prepare(
-    config: Config,
-    folder: RunFolder,
-    observer: Observer,
-    device: str | None = None,
-    passed: Passed = NOTHING_PASSED,
-) -> PreparedRun:
-    """Reads the data and determines skeleton, budget and plan; trains nothing."""
-    chosen = resolve_device(device or config.device)
-    execution = make_execution(config.precision, config.cuda_graphs, chosen, observer.message)
-    skeleton = folder.skeleton or passed.skeleton or _named_skeleton(config, folder)
-    data = load_data(
-        passed.images or config.data.source,
-        resolution=config.data.resolution or skeleton.resolution,
-        limit=config.data.limit,
-        seed=config.seed,
-        cache=folder.cache,
-        tick=partial(observer.tick, "data"),
-        aspect=config.data.aspect,
-        ground=config.data.ground,
-    )
-    channels, resolution, _ = data.train.shape
-    skeleton = skeleton.fitted(
-        in_channels=channels, resolution=resolution, classes=len(data.classes)
-    )
-    references = references_on(skeleton, config.cells)
-    cells = [cell for _, cell in references]
-    budget = make_budget(config.budget, skeleton, references)
-    latency = _latency(config, skeleton, cells, folder)
-    limits: tuple[CellLimit, ...] = (layer_shares(skeleton, cells, budget),)
-    plan = make_plan(
-        config, skeleton, references, limits if latency is None else (*limits, latency)
-    )
-    parts = divide(data.train, config.data.validation, config.seed)
-    prepared = PreparedRun(config, data, *parts, skeleton, budget, latency, plan, execution)
-    # Last, so that what is wrong stands alone.
-    for note in (*lines_of(data), *prepared.notes):
-        observer.message(note)
-    warn(observer, prepared.warnings)
-    return prepared
-
-
-def warn(observer: Observer, problems: Sequence[str]) -> None:
-    """Says what makes a run hopeless."""
-    for problem in problems:
-        observer.message(f"warning: {problem}")
-
-
-def _named_skeleton(config: Config, folder: RunFolder) -> Skeleton:
-    name = config.skeleton
-    if name == PYTHON and folder.reopened:
-        raise folder.not_begun("skeleton, which was passed from Python")
-    if name == "auto":
-        name = DEFAULT_SKELETONS.get(config.data.source.partition(":")[0], "cifar")
-    return load_skeleton(name)
-
-
-def _latency(
-    config: Config, skeleton: Skeleton, cells: Sequence[Cell], folder: RunFolder
-) -> LatencyBudget | None:
-    kept = None if folder.replacing else folder.checkpoint / LATENCY_TABLE
-    table = limit_table(config.budget.latency_table, kept)
-    if table is None:
-        return None
-    return latency_budget(table, skeleton, cells, config.budget.max_latency_ms)
-
-
-VALIDATION_BATCH_FACTOR = 2
-
-
 def learn(
     folder: RunFolder,
     observer: Observer,
     device: str | None = None,
-    workers: int | None = 1,
+    workers: Executor | int | None = 1,
     passed: Passed = NOTHING_PASSED,
 ) -> Space:
     """Starts or resumes the run in a folder, and returns the learned space.
@@ -228,8 +101,8 @@ def learn(
         folder: of the run.
         observer: receives its progress.
         device: overrides the one in the configuration.
-        workers: number of processes that train candidates on a CPU; None for as many as cores and
-            memory allow. The number changes only the time. With more than one, a script that calls
+        workers: who trains candidates on a CPU, or the number of processes; None for as many as
+            cores and memory allow. This changes only the time. With processes, a script that calls
             this must be importable: `if __name__ == "__main__"`.
         passed: values in place of settings.
 
@@ -242,8 +115,11 @@ def learn(
         if folder.finished:
             return folder.load_space()
         _check_resumed(folder)
+        given = Executor.of(workers)
         try:
+            given.check()
             prepared = prepare(folder.config, folder, observer, device, passed)
+            executor = _executor(prepared, observer, given)
         except Exception:
             folder.abandon()
             raise
@@ -258,10 +134,9 @@ def learn(
         latency = prepared.latency
         table = None if latency is None else latency.prediction.table
         keep_table(table, folder.checkpoint / LATENCY_TABLE)
-        count = _worker_count(prepared, observer, workers)
         with (
             threads(thread_count(folder.config.threads, prepared.skeleton.resolution)),
-            _pool(prepared, folder, count) as pool,
+            _pool(prepared, folder, observer, executor) as pool,
         ):
             try:
                 return _learned(prepared, state, folder, observer, pool)
@@ -292,7 +167,7 @@ def plan_run(
     folder: RunFolder,
     observer: Observer,
     device: str | None = None,
-    workers: int | None = 1,
+    workers: Executor | int | None = 1,
     passed: Passed = NOTHING_PASSED,
 ) -> Planned:
     """The plan of a run that is not begun: what would be done, and how long it would take.
@@ -309,7 +184,11 @@ def plan_run(
             carried out.
     """
     prepared = prepare(folder.config, folder, observer, device, passed)
-    return _planned(prepared, _worker_count(prepared, observer, workers), _batches(prepared))
+    executor = _executor(prepared, observer, Executor.of(workers))
+    count = executor.workers or 1
+    if executor.clustered:
+        observer.message(f"no cluster is asked: the plan counts on --workers, which is {count}")
+    return _planned(prepared, count, run_batches(prepared))
 
 
 def _planned(
@@ -324,7 +203,7 @@ def _planned(
         validation=validation,
         images=images,
         workers=workers,
-        scoring_threads=_scoring_threads(prepared),
+        scoring_threads=scoring_threads(prepared),
     )
     return Planned(record(prepared.data), work, forecast(work))
 
@@ -367,7 +246,7 @@ def _learned(
     observer: Observer,
     pool: Pool,
 ) -> Space:
-    training, validation, images = batches = _batches(prepared)
+    training, validation, images = batches = run_batches(prepared)
     if not (folder.checkpoint / WEIGHTS).exists():
         for line in _planned(prepared, pool.count, batches).lines:
             observer.message(line)
@@ -386,37 +265,19 @@ def _learned(
         kept_bytes=kept_bytes(prepared.execution.device, KEPT_BYTES),
         on_message=observer.message,
     )
-    with threads(_scoring_threads(prepared)):
-        state = _evolved(prepared, state, _scorer(prepared, setting, pool), folder, observer, kept)
+    with threads(scoring_threads(prepared)):
+        state = _evolved(prepared, state, (setting, pool), folder, observer)
+    if pool.shares:
+        observer.message(f"requests done by nodes: {listed(pool.shares)}")
     space = learned_space(
         prepared.plan,
         state,
         name=f"learned@{prepared.skeleton.name}"[:MAX_NAME],
         budget=prepared.budget,
-        provenance=_provenance(prepared, state, reference.warnings),
+        provenance=provenance(prepared, state, reference.warnings),
     )
     folder.save_space(space)
     return space
-
-
-def _batches(prepared: PreparedRun) -> tuple[Batches, Batches, Batches]:
-    """Batches that train candidates, that fitness is read off, and that warm up the reference.
-
-    The train split is divided in two; the test split is not touched.
-    """
-    config, device = prepared.config, prepared.execution.device
-    norm = Normaliser.from_examples(prepared.weights)
-    augment = Augment(config.data.crop, config.data.flip, config.data.cutout)
-
-    def seed(name: str) -> int:
-        return derived_seed(config.seed, "batches", name)
-
-    batch = config.scoring.batch
-    return (
-        Batches(prepared.weights, batch, seed("train"), device, norm, augment),
-        Batches(prepared.fitness, VALIDATION_BATCH_FACTOR * batch, seed("validate"), device, norm),
-        Batches(prepared.weights, config.warm_up.batch, seed("warm-up"), device, norm, augment),
-    )
 
 
 def _warmed_up(
@@ -451,38 +312,45 @@ def _measured(
     return found
 
 
-def _worker_count(prepared: PreparedRun, observer: Observer, workers: int | None) -> int:
-    scoring, each = prepared.config.scoring, _scoring_threads(prepared)
-    if scoring.method not in INDEPENDENT or prepared.execution.device.type != "cpu":
-        return 1
-    if workers is not None:
-        return workers
-    candidates = prepared.plan.candidates
-    return fitting_count(prepared.skeleton, candidates, scoring.batch, each, observer.message)
+def _executor(prepared: PreparedRun, observer: Observer, given: Executor) -> Executor:
+    """Who trains candidates: the executor that was given, or this process where it must."""
+    scoring, device = prepared.config.scoring, prepared.execution.device.type
+    given.check_device(device)
+    if scoring.method not in INDEPENDENT or device != "cpu":
+        if given.clustered:
+            observer.message(f"scoring.method {scoring.method} trains one network: it stays here")
+        return HERE
+    if given.sized(1) == given:
+        return given
+    candidates, each = prepared.plan.candidates, scoring_threads(prepared)
+    return given.sized(
+        fitting_count(prepared.skeleton, candidates, scoring.batch, each, observer.message)
+    )
 
 
-def _pool(prepared: PreparedRun, folder: RunFolder, count: int) -> AbstractContextManager[Pool]:
-    each = _scoring_threads(prepared)
-    place = folder.checkpoint / POOL
-    return open_pool(count, place, thread_count=each, errors=(SpaceError,), ahead=True)
-
-
-def _scoring_threads(prepared: PreparedRun) -> int:
-    """Independent candidates get a thread each: cores are used by several of them."""
-    config = prepared.config
-    if config.threads == "auto" and config.scoring.method in INDEPENDENT:
-        return 1
-    return thread_count(config.threads, prepared.skeleton.resolution)
+def _pool(
+    prepared: PreparedRun, folder: RunFolder, observer: Observer, executor: Executor
+) -> AbstractContextManager[Pool]:
+    return open_pool(
+        executor,
+        folder.checkpoint / POOL,
+        thread_count=scoring_threads(prepared),
+        errors=(SpaceError,),
+        ahead=True,
+        rounding=rounding,
+        on_message=observer.message,
+    )
 
 
 def _evolved(
     prepared: PreparedRun,
     state: EvolutionState,
-    scorer: Scorer,
+    work: tuple[ScoringContext, Pool],
     folder: RunFolder,
     observer: Observer,
-    kept: KeptWeights | None,
 ) -> EvolutionState:
+    context, pool = work
+    kept, scorer = context.kept, _scorer(prepared, context, pool)
     plan = prepared.plan.shortened(state)
     if state.round >= plan.rounds:
         return state
@@ -502,62 +370,9 @@ def _evolved(
             save_state(folder.kept_weights(after.round), kept.state())
         folder.save_state(after)
         plan, before = prepared.plan.shortened(after), plan
-        observer.event(RoundEvent(seconds, plan, after, folder.path))
+        observer.event(RoundEvent(seconds, plan, after, folder.path, pool.shares))
         if plan.rounds < before.rounds:
             observer.message(prepared.plan.stop(after))
         prepared.execution.parts.begin_again()
         state, started = after, time.perf_counter()
     return state
-
-
-UNUSED: Final = (
-    ("data", "aspect", "squash"),
-    ("data", "ground", "white"),
-    ("evolution", "rescore", 0),
-    ("evolution", "stop_after", 0),
-    ("evolution", "tied", 1),
-    ("evolution", "screen", 1),
-    ("evolution", "shrink", False),
-    ("scoring", "weights", "fresh"),
-)
-"""Settings that are not part of how a space came about if they have these values."""
-
-
-def _provenance(
-    prepared: PreparedRun, state: EvolutionState, warnings: Sequence[str]
-) -> dict[str, Any]:
-    notes = [*prepared.notes, *prepared.warnings, *warnings]
-    stop, quality = prepared.plan.stop(state), state.archive and state.archive.predictor.quality
-    config = prepared.config.model_dump(mode="json")
-    for section, name, value in UNUSED:
-        if config[section].get(name) == value:
-            del config[section][name]
-    if prepared.config.scoring.method != "calibrated":
-        del config["scoring"]["shrinkage"]
-    # Where the images lie and which device does the work belong to a machine, not to the result.
-    config["data"]["source"] = prepared.data.name
-    config["device"] = prepared.execution.device.type
-    config["precision"] = str(prepared.execution.precision).removeprefix("torch.")
-    config["skeleton"] = prepared.skeleton.name
-    # Compiled or not, sums are rounded differently: scores agree to the last digits only.
-    kernels = described().partition(",")[0].partition(":")[0]
-    latency = prepared.latency
-    if prepared.config.budget.latency_table is not None:
-        config["budget"]["latency_table"] = Path(prepared.config.budget.latency_table).name
-    names = ("autospace", "torch", "deap", "numpy")
-    versions = {name: metadata.version(name) for name in names}
-    return {
-        "method": f"AutoSpace (Zhou et al., ICCV 2021), {prepared.config.scoring.method} scoring",
-        "config": config,
-        "data": {
-            "name": prepared.data.name,
-            "sha256": prepared.data.digest,
-            "classes": list(prepared.data.classes),
-        },
-        "kernels": kernels if prepared.execution.device.type == "cpu" else "CUDA's",
-        "versions": {**versions, "python": ".".join(map(str, sys.version_info[:2]))},
-        **({"latency": latency.described} if latency else {}),
-        **({"evolution": stop} if stop else {}),
-        **({"predictor": quality._asdict()} if quality else {}),
-        **({"notes": notes} if notes else {}),
-    }

@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 
 from autospace.compute.execution import Execution, Microbatches
 from autospace.compute.machine import available_memory, cores
-from autospace.compute.pool import Plain, Pool, Report, Work
+from autospace.compute.pool import Pool
+from autospace.compute.worker import Plain, Report, Work
 from autospace.data.batches import Batches, BatchSource
 from autospace.networks.network import Network, placed
 from autospace.progress import Message, Tick
@@ -64,7 +65,7 @@ class PooledScorer:
 
     def __init__(self, context: ScoringContext, pool: Pool) -> None:
         if pool.count > 1:
-            share = available_memory() // (SPARED * pool.count)
+            share = pool.memory // SPARED
             context = replace(context, kept_bytes=min(context.kept_bytes, share))
         self._context, self._pool = context, pool
         self._job = ScoringJob(context)
@@ -169,12 +170,13 @@ class ScoringJob:
         """Trains in this process, with this context."""
         return _training(replace(self.context, tick=lambda done, _: report(done)))
 
-    def pack(self, folder: Path) -> Plain:
+    def pack(self, folder: Path, *, whole: bool) -> Plain:
         """Writes the reference's weights and the images into one file, and all settings.
 
         Raises:
             TypeError: the batches are not `Batches`, or the task is not classification.
         """
+        del whole  # The file holds everything.
         context, network = self.context, self.context.reference
         if context.task != CLASSIFICATION:
             name = type(context.task).__name__
@@ -195,12 +197,12 @@ class ScoringJob:
         folder.mkdir(parents=True, exist_ok=True)
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(contiguous, folder / FILE, {"settings": json.dumps(settings)})
-        return {"file": str((folder / FILE).absolute()), "kept_bytes": context.kept_bytes}
+        return {"file": FILE, "kept_bytes": context.kept_bytes}
 
     @staticmethod
-    def begin_packed(packed: Plain, report: Report) -> Work:
+    def begin_packed(packed: Plain, folder: Path, report: Report) -> Work:
         """Trains on a CPU, with the contents of the file."""
-        with safe_open(packed["file"], "pt") as stream:
+        with safe_open(folder / packed["file"], "pt") as stream:
             settings = json.loads(stream.metadata()["settings"])
             # Mapped, not read: all processes share one copy of the images.
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118

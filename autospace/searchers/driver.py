@@ -1,7 +1,7 @@
 """A whole search: data, method, finalists, result; it can be resumed after any step."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from autospace.compute.device import memory_mb, resolve_device
+from autospace.compute.executor import Executor
+from autospace.compute.machine import listed
+from autospace.compute.pool import InProcess, Pool
 from autospace.data.examples import DataSet
 from autospace.data.images import load_images
 from autospace.data.summary import record
@@ -24,7 +27,13 @@ from autospace.runs.state import Stateful, restore_from, save_state
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.searchers.dna import Dna
 from autospace.searchers.few_shot import Gm, NasLid
-from autospace.searchers.fitness_search import RandomSearch, RandomWeightSharing, Trials
+from autospace.searchers.fitness_search import (
+    RandomSearch,
+    RandomWeightSharing,
+    Trials,
+    trial_pool,
+    work_of,
+)
 from autospace.searchers.folder import (
     BEST,
     RankedDocument,
@@ -177,6 +186,7 @@ def run_search(
     observer: Observer,
     device: str | None = None,
     images: DataSet | None = None,
+    workers: Executor | int | None = 1,
 ) -> SearchResult:
     """Starts or resumes the search in a folder, and returns the content of `result.json`.
 
@@ -186,6 +196,7 @@ def run_search(
         observer: receives its progress.
         device: overrides the one in the settings.
         images: overrides the source in the settings.
+        workers: who trains architectures alone, or the number of processes.
 
     Raises:
         DataError, SpaceError, SearchError, ConfigError, RunError: the request is impossible.
@@ -195,7 +206,9 @@ def run_search(
         if folder.finished:
             return folder.load_result()
         folder.check_unchanged()
+        executor = Executor.of(workers)
         try:
+            executor.check()
             method_options(folder.config)  # a mistake shows before images are read
             table = limit_table(
                 folder.config.budget.latency_table, folder.checkpoint / LATENCY_TABLE
@@ -203,6 +216,7 @@ def run_search(
             problem, digest = prepare(folder, space, table, observer, device, images)
             method = make_method(problem)
             check_comparable(method)
+            pool = trial_pool(folder, problem, observer, executor)
         except BaseException:
             folder.abandon()
             raise
@@ -214,14 +228,29 @@ def run_search(
             observer.message(note)
         trials = Trials(problem)
         progress = _resumed(folder, method, trials, problem)
-        _advance(folder, method, trials, progress, observer)
-        finalists = _finalists(folder, method, trials, progress, observer)
+        with pool as helping:
+            _share_out(folder, problem, helping, (trials, *method.trials))
+            _advance(folder, method, trials, progress, observer)
+            finalists = _finalists(folder, method, trials, progress, observer)
+            if helping.shares:
+                observer.message(f"trained alone by {listed(helping.shares)}")
         points = compared_gradients(method, observer)
         result = _result(problem, method, trials, progress, finalists, points)
         best = problem.choices.space.architecture(result.best)
         write_atomically(folder.path / BEST, to_json(best))
         folder.save_result(result)
         return result
+
+
+def _share_out(
+    folder: SearchFolder, problem: SearchProblem, pool: Pool, trials: Sequence[Trials]
+) -> None:
+    """Lets workers train what is trained alone, if there are any beside this process."""
+    if isinstance(pool, InProcess):
+        return
+    job = work_of(folder, problem)
+    for each in trials:
+        each.work_with(pool, job)
 
 
 def prepare(
@@ -355,6 +384,7 @@ def _finalists(
     for index, each in enumerate(chosen):
         observer.tick("finalists", index, len(chosen))
         started = time.monotonic()
+        trials.ahead(later.path for later in chosen[index:])
         trials.accuracy(each.path)
         progress.seconds += time.monotonic() - started
         _save(folder, method, trials, progress)

@@ -6,39 +6,62 @@ baseline of all of them.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
 from typing import ClassVar, Final, Literal, Protocol
 
-from autospace.evaluators.evaluator import Evaluator, EvaluatorConfig
+import torch
+
+from autospace.compute.executor import HERE, Executor, open_pool
+from autospace.compute.machine import cores
+from autospace.compute.pool import POOL, Pool
+from autospace.evaluators.evaluate import EvaluationJob, pooled
+from autospace.evaluators.evaluator import (
+    EvaluationError,
+    EvaluationRequest,
+    Evaluator,
+    EvaluatorConfig,
+)
+from autospace.evaluators.make import Setup
 from autospace.evaluators.stand_alone import StandAloneEvaluator
 from autospace.evaluators.tabular import TableEvaluator
+from autospace.networks.rounding import rounding
+from autospace.progress import Observer
 from autospace.runs.settings import Section
 from autospace.runs.state import State, Stateful
+from autospace.searchers.folder import SearchFolder
 from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.choices import Choice
+from autospace.spaces.errors import SpaceError
 from autospace.supernets.path_training import make_path_training
 from autospace.supernets.shared_weights import PathEvaluator, PathTraining, SharedWeights
+
+
+def recipe_of(problem: SearchProblem) -> EvaluatorConfig:
+    """How a search trains an architecture alone."""
+    trial = problem.config.trial
+    return EvaluatorConfig(
+        split="validation",
+        steps=trial.steps,
+        batch=trial.batch,
+        learning_rate=trial.learning_rate,
+    )
 
 
 def evaluator_of(problem: SearchProblem) -> Evaluator:
     """Looks architectures up in the problem's table, or trains each alone for a short time."""
     if problem.table is not None:
         return TableEvaluator(problem.table)
-    trial = problem.config.trial
-    recipe = EvaluatorConfig(
-        split="validation",
-        steps=trial.steps,
-        batch=trial.batch,
-        learning_rate=trial.learning_rate,
-    )
-    return StandAloneEvaluator(problem.images, recipe)
+    return StandAloneEvaluator(problem.images, recipe_of(problem))
 
 
 class Trials(Stateful):
     """Evaluates each path once, with the same recipe and seed for all, and keeps the results.
 
-    In a table, equal seeds are one column of scores, which is as noisy as one training.
+    In a table, equal seeds are one column of scores, which is as noisy as one training. Workers
+    only do sooner what the search would ask for next: order, results and files stay the same.
     """
 
     remembered: ClassVar[tuple[str, ...]] = ("known",)
@@ -46,15 +69,74 @@ class Trials(Stateful):
     def __init__(self, problem: SearchProblem) -> None:
         self._problem = problem
         self._evaluator = evaluator_of(problem)
+        self._workers: tuple[Pool, EvaluationJob] | None = None
+        self._done: dict[Choice, float] = {}
         self.known: dict[Choice, float] = {}
+
+    def work_with(self, pool: Pool, job: EvaluationJob) -> None:
+        """Lets workers evaluate what `ahead` names, from now on."""
+        self._workers = pool, job
+
+    def ahead(self, coming: Iterator[Choice]) -> None:
+        """Evaluates paths that will be asked for next: one per worker, all at the same time.
+
+        Nothing happens without workers, or as long as what was evaluated last is not asked for.
+        """
+        if self._workers is None or self._done:
+            return
+        pool, job = self._workers
+        following = dict.fromkeys(islice(coming, pool.count))
+        paths = [path for path in following if path not in self.known]
+        tasks = [self._request(path) for path in paths]
+        for place, evaluation in pooled(pool, job)(tasks):
+            self._done[paths[place]] = evaluation.score
 
     def accuracy(self, path: Choice) -> float:
         """Validation accuracy after training, or that of the table, from 0 to 1."""
         if path not in self.known:
-            seed = derived_seed(self._problem.seed, "trial") % 2**31
-            architecture = self._problem.choices.architecture(path)
-            self.known[path] = self._evaluator.evaluate(architecture, seed).score
+            found = self._done.pop(path, None)
+            if found is None:
+                request = self._request(path)
+                found = self._evaluator.evaluate(request.architecture, request.seed).score
+            self.known[path] = found
         return self.known[path]
+
+    def _request(self, path: Choice) -> EvaluationRequest:
+        seed = derived_seed(self._problem.seed, "trial") % 2**31
+        return EvaluationRequest(self._problem.choices.architecture(path), seed)
+
+
+def work_of(folder: SearchFolder, problem: SearchProblem) -> EvaluationJob:
+    """What workers need to evaluate as this process does."""
+    images, config = problem.images, problem.config
+    size = images.data.train.shape[1]
+    data = config.data.model_copy(update={"resolution": size})
+    device = str(problem.device)
+    setup = Setup(recipe_of(problem), data, (), config.seed, device, folder.cache)
+    return EvaluationJob(setup, images)
+
+
+def trial_pool(
+    folder: SearchFolder, problem: SearchProblem, observer: Observer, given: Executor
+) -> AbstractContextManager[Pool]:
+    """Workers with as many threads as this process has, because sums depend on that number.
+
+    Raises:
+        ConfigError: the executor cannot use the device.
+    """
+    each, executor = torch.get_num_threads(), HERE
+    if problem.table is None:
+        given.check_device(problem.device.type)
+        fitting = max(1, cores() // each) if given.name else 1
+        executor = given.sized(fitting) if problem.device.type == "cpu" else HERE
+    return open_pool(
+        executor,
+        folder.checkpoint / POOL,
+        thread_count=each,
+        errors=(EvaluationError, SpaceError),
+        rounding=rounding,
+        on_message=observer.message,
+    )
 
 
 FitnessName = Literal["supernet", "alone"]
@@ -208,6 +290,20 @@ class FitnessSearch(SearchMethod):
         else:
             self.search(index - self.fitness.steps)
 
+    @property
+    def trials(self) -> list[Trials]:
+        """The fitness, if it trains every architecture alone."""
+        return [self.fitness] if isinstance(self.fitness, Trials) else []
+
+    def ahead(self, coming: Iterator[Choice]) -> None:
+        """Lets workers, if there are any, evaluate the architectures that are evaluated next.
+
+        Args:
+            coming: exactly those, in their order, as far as they do not depend on a result.
+        """
+        for trials in self.trials:
+            trials.ahead(coming)
+
     def evaluated(self, path: Choice) -> float:
         """The accuracy of a path; the first time, it is counted and offered as the best."""
         new = path not in self.fitness.known
@@ -247,8 +343,16 @@ class RandomSearch(FitnessSearch):
 
     def search(self, index: int) -> None:
         """Trains a random architecture that has not been trained, if there is one left."""
-        rng = stream(self.problem.seed, "random", index)
-        self.evaluated(self.problem.choices.draw_new(rng, self.fitness.known))
+        self.ahead(self._coming(index))
+        self.evaluated(next(self._coming(index)))
+
+    def _coming(self, index: int) -> Iterator[Choice]:
+        known = set(self.fitness.known)
+        for each in range(index, self.search_steps):
+            rng = stream(self.problem.seed, "random", each)
+            path = self.problem.choices.draw_new(rng, known)
+            known.add(path)
+            yield path
 
 
 class RandomWeightSharing(OneShot):

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from autospace.evaluators.make import Basis
 from autospace.evaluators.tabular import Table
@@ -12,6 +12,9 @@ from autospace.runs.state import Stateful
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces.choices import Choice, Choices
 from autospace.supernets.shared_weights import Problem, SharedWeights
+
+if TYPE_CHECKING:
+    from autospace.searchers.fitness_search import Trials
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,11 @@ class SearchMethod(Stateful, ABC):
         """Architectures evaluated so far, each counted once."""
         self.incumbent: Ranked | None = None
         """The best so far, for the trajectory; None before anything has been evaluated."""
+
+    @property
+    def trials(self) -> "list[Trials]":
+        """What trains architectures alone during the search; none by default."""
+        return []
 
     @property
     def most_evaluations(self) -> int:

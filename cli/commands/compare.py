@@ -6,9 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from autospace.cli.options import (
+    WORK_OPTIONS,
+    Address,
     Data,
     Device,
     EvaluationWorkers,
+    ExecutorName,
     Format,
     Log,
     Number,
@@ -96,6 +99,8 @@ def compare(
     resume: Resume = None,
     cache: Cache = None,
     workers: EvaluationWorkers = None,
+    executor: ExecutorName = None,
+    address: Address = None,
     device: Device = None,
     settings: Settings = None,
     force: Replace = False,
@@ -127,9 +132,11 @@ def compare(
         }
     )
     others = (spaces, options, settings, out, force)
-    check_resumed(resume, others, "--device, --workers, --format, --log and --progress")
-    where = {"device": device, "workers": workers, "out": out, "force": force, "resume": resume}
-    _run(progress, settings or [], options, (format_, log or []), spaces=spaces or (), **where)
+    check_resumed(resume, others, f"--device, {WORK_OPTIONS}, --format, --log and --progress")
+    where = {"device": device, "out": out, "force": force, "resume": resume}
+    who = {"who": (workers, executor, address)}
+    shown = (format_, log or [])
+    _run(progress, settings or [], options, shown, spaces=spaces or (), **who, **where)
 
 
 def _run(
@@ -144,16 +151,17 @@ def _run(
     from autospace.cli.progress.reporters import finished, running
     from autospace.comparison.document import numbers_of
     from autospace.comparison.folder import RESULT
+    from autospace.compute.executor import Executor
     from autospace.progress import Outcome
     from autospace.runs.images import images_read
     from autospace.runs.settings import merged, parse_settings
     from autospace.spaces.files.reading import parse_json
 
     format_, log = shown
-    chosen = merged(parse_settings(settings), options)
+    chosen, workers = merged(parse_settings(settings), options), Executor(*arguments.pop("who"))
     done = finished(arguments["resume"], RESULT)
     with running(progress, "compare", log=log) as observer:
-        found = api.compare(settings=chosen, observer=observer, **arguments)
+        found = api.compare(settings=chosen, workers=workers, observer=observer, **arguments)
         if not done:
             comparison = found.comparison
             observer.event(Outcome(0.0, found.folder, comparison.samples, numbers_of(comparison)))

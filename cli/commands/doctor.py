@@ -2,13 +2,15 @@
 
 import platform
 import sys
+import tempfile
 from importlib import metadata
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import typer
 
-from autospace.cli.options import Format
-from autospace.cli.output import FAILED, data, json_data
+from autospace.cli.options import Address, ExecutorName, Format
+from autospace.cli.output import FAILED, data, json_data, message
 
 REQUIRED = ("torch", "numpy", "deap", "pydantic", "pillow", "safetensors", "typer", "rich")
 OPTIONAL: Final = {
@@ -17,6 +19,7 @@ OPTIONAL: Final = {
     "onnxruntime": "train --onnx and export --to onnx",
     "onnxscript": "train --onnx and export --to onnx",
     "matplotlib": "autospace plot",
+    "ray": "--executor ray",
     "tensorboard": "--log tensorboard",
     "wandb": "--log wandb",
     "mlflow-skinny": "--log mlflow",
@@ -28,6 +31,7 @@ EXTRAS: Final = {
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
     "matplotlib": "plots",
+    "ray": "cluster",
     "tensorboard": "tensorboard",
     "wandb": "wandb",
     "mlflow-skinny": "mlflow",
@@ -37,10 +41,13 @@ SAME: Final = {"mlflow-skinny": "mlflow"}
 """A larger package that serves as well."""
 
 
-def doctor(format: Format = "table") -> None:
+def doctor(
+    format: Format = "table", executor: ExecutorName = None, address: Address = None
+) -> None:
     """Show what is installed and which devices can be used.
 
-    The exit code is 1 if a required package is missing.
+    With --executor ray, a task runs on every node of the cluster, and the nodes have to agree in
+    all that decides the bytes of results. The exit code is 1 if a required package is missing.
     """
     packages = {name: _version(name) for name in (*REQUIRED, *OPTIONAL)}
     advice = _advice(packages)
@@ -48,7 +55,7 @@ def doctor(format: Format = "table") -> None:
     devices = _devices() if packages["torch"] else {}
     kernels = _kernels() if packages["torch"] else "PyTorch's"
     own = _version("autospace")
-    found = {
+    found: dict[str, Any] = {
         "autospace": own,
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -62,6 +69,13 @@ def doctor(format: Format = "table") -> None:
         ],
         "advice": advice,
     }
+    nodes = _nodes(executor, address) if packages["torch"] and (executor or address) else {}
+    if nodes:
+        found["nodes"] = nodes
+        shown = {
+            name: ", ".join(f"{k} {v}" for k, v in each.items()) for name, each in nodes.items()
+        }
+        devices = devices | {f"node {name}": text for name, text in shown.items()}
     if format == "json":
         json_data(found)
     else:
@@ -128,6 +142,21 @@ def _version(name: str) -> str | None:
         except metadata.PackageNotFoundError:
             continue
     return None
+
+
+def _nodes(executor: str | None, address: str | None) -> dict[str, dict[str, str]]:
+    """What a task on each node of a cluster says of itself; nothing without a cluster."""
+    from autospace.compute.cluster import open_cluster
+    from autospace.compute.executor import Executor
+    from autospace.networks.rounding import rounding
+
+    if not Executor(None, executor, address).clustered:
+        return {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_cluster(address, None, Path(folder) / "pool", rounding, message) as pool,
+    ):
+        return pool.roundings
 
 
 def _kernels() -> str:

@@ -7,8 +7,11 @@ import typer
 
 from autospace.cli.options import (
     PRESETS,
+    WORK_OPTIONS,
+    Address,
     DataOrDigits,
     Device,
+    ExecutorName,
     Format,
     LatencyTable,
     Log,
@@ -103,6 +106,8 @@ def evolve(
     latency_table: LatencyTable = None,
     device: Device = None,
     workers: ScoringWorkers = None,
+    executor: ExecutorName = None,
+    address: Address = None,
     config: ConfigFile = None,
     settings: Settings = None,
     force: Replace = False,
@@ -132,8 +137,9 @@ def evolve(
         }
     )
     others = (options, preset, config, settings, out, force)
-    check_resumed(resume, others, "--device, --workers, --format, --log and --progress")
-    more = {"preset": preset, "config": config, "workers": workers, "device": device}
+    check_resumed(resume, others, f"--device, {WORK_OPTIONS}, --format, --log and --progress")
+    who = (workers, executor, address)
+    more: dict[str, Any] = {"preset": preset, "config": config, "device": device, "who": who}
     if dry_run:
         _plan(progress, settings or [], options, format_, resume=resume, **more)
         return
@@ -152,12 +158,13 @@ def _run(
     from autospace.cli.display.outcomes import print_evolve_outcome
     from autospace.cli.progress.parts import Rounds
     from autospace.cli.progress.reporters import running
+    from autospace.compute.executor import Executor
     from autospace.runs.settings import merged, parse_settings
 
     format_, log = shown
-    chosen = merged(parse_settings(settings), options)
+    chosen, workers = merged(parse_settings(settings), options), Executor(*arguments.pop("who"))
     with running(progress, "evolve", Rounds(), log) as observer:
-        found = api.evolve(settings=chosen, observer=observer, **arguments)
+        found = api.evolve(settings=chosen, workers=workers, observer=observer, **arguments)
     print_evolve_outcome(found.folder, found.space, format_)
 
 
@@ -174,14 +181,15 @@ def _plan(
     from autospace.cli.output import data, json_data
     from autospace.cli.progress.parts import Rounds
     from autospace.cli.progress.reporters import running
+    from autospace.compute.executor import Executor
     from autospace.runs.settings import merged, parse_settings
 
     if resume is not None:
         problem = "the plan of a run that has begun; allowed: without --resume"
         raise InputError(f"--dry-run: {problem}")
-    chosen = merged(parse_settings(settings), options)
+    chosen, workers = merged(parse_settings(settings), options), Executor(*arguments.pop("who"))
     with running(progress, "evolve", Rounds()) as observer:
-        found = api.plan(settings=chosen, observer=observer, **arguments)
+        found = api.plan(settings=chosen, workers=workers, observer=observer, **arguments)
     if format_ == "json":
         json_data(found.record)
     else:

@@ -5,8 +5,11 @@ from typing import Annotated, Any
 import typer
 
 from autospace.cli.options import (
+    WORK_OPTIONS,
+    Address,
     Data,
     Device,
+    ExecutorName,
     Format,
     LatencyTable,
     Log,
@@ -23,7 +26,9 @@ from autospace.cli.options import (
     SpaceSource,
     Table,
     Text,
+    TrialWorkers,
     check_resumed,
+    check_work,
     choices,
     given,
     limit,
@@ -86,6 +91,9 @@ def search(
     out: RunOut = None,
     resume: Resume = None,
     device: Device = None,
+    workers: TrialWorkers = None,
+    executor: ExecutorName = None,
+    address: Address = None,
     settings: Settings = None,
     force: Replace = False,
     progress: Progress = "auto",
@@ -99,12 +107,10 @@ def search(
     the end, trains each of the best few on its own. A search can be stopped at any time; --resume
     continues it.
     """
-    from autospace.cli.progress.reporters import check_progress
-
     if list_:
         _list(format_)
         return
-    check_progress(progress)
+    check_work(progress, workers)
     options = given(
         {
             "seed": seed,
@@ -116,18 +122,25 @@ def search(
             "supernet.steps": steps,
             "supernet.training": supernet_training,
             "supernet.interference": interference,
-            "budget.max_madds": limit("--max-madds", max_madds),
-            "budget.max_params": limit("--max-params", max_params),
-            "budget.max_latency_ms": max_latency_ms,
-            "budget.latency_table": latency_table,
+            **_limits(max_madds, max_params, max_latency_ms, latency_table),
         }
     )
     others = (space, options, settings, out, force)
-    check_resumed(resume, others, "--device, --progress, --format and --log")
+    check_resumed(resume, others, f"--device, {WORK_OPTIONS}, --progress, --format and --log")
     if resume is None and not space:
         raise InputError(f"SPACE: {NO_SPACE}; or continue with --resume RUN")
     where = {"device": device, "out": out, "force": force, "resume": resume}
-    _run(progress, settings or [], options, format_, log=log or [], space=space, **where)
+    who = (workers, executor, address)
+    _run(progress, settings or [], options, format_, log or [], who, space=space, **where)
+
+
+def _limits(madds: Text, params: Text, latency: Any, table: Any) -> dict[str, Any]:
+    return {
+        "budget.max_madds": limit("--max-madds", madds),
+        "budget.max_params": limit("--max-params", params),
+        "budget.max_latency_ms": latency,
+        "budget.latency_table": table,
+    }
 
 
 def _run(
@@ -135,18 +148,19 @@ def _run(
     settings: list[str],
     options: dict[str, Any],
     format_: str,
-    *,
     log: list[str],
+    who: tuple[Number, Text, Text],
     **arguments: Any,
 ) -> None:
     from autospace import api
     from autospace.cli.display.outcomes import print_search_outcome
     from autospace.cli.progress.reporters import running
+    from autospace.compute.executor import Executor
     from autospace.runs.settings import merged, parse_settings
 
-    chosen = merged(parse_settings(settings), options)
+    chosen, workers = merged(parse_settings(settings), options), Executor(*who)
     with running(progress, "search", None, log) as observer:
-        found = api.search(settings=chosen, observer=observer, **arguments)
+        found = api.search(settings=chosen, workers=workers, observer=observer, **arguments)
     print_search_outcome(found.folder, found.result, format_)
 
 

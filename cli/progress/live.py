@@ -12,7 +12,7 @@ from rich.text import Text
 from autospace.cli.display.drawing import curve
 from autospace.cli.progress.base import Reporter
 from autospace.cli.progress.parts import Epochs, Parts, Rounds
-from autospace.compute.machine import peak_memory
+from autospace.compute.machine import listed, peak_memory
 from autospace.progress import duration
 from autospace.spaces.text import visible
 
@@ -84,7 +84,9 @@ def _rounds(rounds: Rounds, encoding: str) -> list[RenderableType]:
         f"{cells:.1f} cells/s, {record.drawn.feasible_rate:.0%} in budget, "
         f"{peak_memory() // 2**20:,} MB"
     )
-    return [Text(text, style="dim"), _layers(plan, state, encoding)]
+    shares = rounds.last.shares
+    nodes = [Text(f"requests done by nodes: {listed(shares)}", style="dim")] if shares else []
+    return [Text(text, style="dim"), *nodes, _layers(plan, state, encoding)]
 
 
 def _layers(plan: "Plan", state: "EvolutionState", encoding: str) -> Table:

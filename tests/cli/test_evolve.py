@@ -14,6 +14,7 @@ from typing import get_args
 import pytest
 
 from autospace.cli.progress.base import Phase, Reporter
+from autospace.compute.executor import Executor
 from autospace.evolution.settings import NEEDS_DATA, PRESETS, load_config
 from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces.files.library import load
@@ -220,17 +221,17 @@ def test_workers_are_those_asked_for_or_as_many_as_fit(
     expected: int | None,
 ) -> None:
     def learn(
-        folder: object, observer: object, device: object, workers: int | None, passed: object
+        folder: object, observer: object, device: object, workers: Executor, passed: object
     ) -> None:
         asked.append(workers)
         _stop()
 
-    asked: list[int | None] = []
+    asked: list[Executor] = []
     monkeypatch.setattr("autospace.evolution.learn.learn", learn)
     monkeypatch.setenv("AUTOSPACE_WORKERS", default)
     evolve("--preset", "demo", *tiny, "--out", "run", *options)
     evolve("--resume", "run", *options)
-    assert asked == [expected, expected]
+    assert asked == [Executor(expected), Executor(expected)]
 
 
 def _stop(*_: object) -> None:
@@ -410,7 +411,7 @@ def test_changed_settings_are_refused_before_images_are_read(
     (tmp_path / "work/run/space.json").unlink()
     config = tmp_path / "work/run/config.toml"
     config.write_text(config.read_text().replace(old, new))
-    monkeypatch.setattr("autospace.evolution.learn.load_data", None)
+    monkeypatch.setattr("autospace.evolution.preparation.load_data", None)
     ran = evolve("--resume", "run", "--progress", "none")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert name in ran.err

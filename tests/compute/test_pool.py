@@ -14,16 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from autospace.compute.pool import (
-    InProcess,
-    Plain,
-    Pool,
-    ProcessPool,
-    Report,
-    Work,
-    WorkerLostError,
-    open_pool,
-)
+from autospace.compute.executor import open_pool
+from autospace.compute.pool import InProcess, Pool, ProcessPool
+from autospace.compute.worker import Plain, Report, Work, WorkerLostError
 from autospace.spaces import SpaceError
 from tests.evolution.runs import ROOT
 
@@ -84,15 +77,15 @@ class Adding:
 
         return work
 
-    def pack(self, folder: Path) -> Plain:
+    def pack(self, folder: Path, *, whole: bool = False) -> Plain:
         folder.mkdir(exist_ok=True)
         path = folder / f"{self.offset}.json"
         path.write_text(json.dumps(self.offset))
-        return str(path)
+        return path.name
 
     @staticmethod
-    def begin_packed(packed: Plain, report: Report) -> Work:
-        return Adding(json.loads(Path(packed).read_text())).begin(report)
+    def begin_packed(packed: Plain, folder: Path, report: Report) -> Work:
+        return Adding(json.loads((folder / packed).read_text())).begin(report)
 
 
 @contextmanager

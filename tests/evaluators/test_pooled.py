@@ -70,11 +70,11 @@ def test_what_is_packed_evaluates_as_what_is_there(
     assert dict(pooled(InProcess(), some)([EvaluationRequest(TASKS[0].architecture, 7)])) == {
         0: expected
     }
-    packed = some.pack(tmp_path / "pool")
-    assert Setup.unpacked(packed) == some.setup
+    packed = some.pack(tmp_path / "pool", whole=False)
+    assert Setup.unpacked(packed["setup"]) == some.setup
     # Workers find the weights of a supernet: nobody trains another one.
     monkeypatch.setattr("autospace.evaluators.make.train_supernet", pytest.fail)
-    work = some.begin_packed(packed, lambda _: None)
+    work = some.begin_packed(packed, tmp_path / "pool", lambda _: None)
     for place, task in enumerate(TASKS):
         score, loss = work({"architecture": to_json(task.architecture), "seed": task.seed + place})
         expected = evaluator.evaluate(task.architecture, task.seed + place)
@@ -133,7 +133,9 @@ def test_a_table_is_packed_by_its_name(tmp_path: Path) -> None:
     tasks = [EvaluationRequest(best, seed) for seed in range(3)]
     wanted = {place: Evaluation(score) for place, score in enumerate((0.9328, 0.9333, 0.9277))}
     assert dict(pooled(InProcess(1), some)(tasks)) == wanted
-    work = some.begin_packed(some.pack(tmp_path / "pool"), lambda _: None)
+    work = some.begin_packed(
+        some.pack(tmp_path / "pool", whole=False), tmp_path / "pool", lambda _: None
+    )
     request = {"architecture": to_json(best), "seed": 1}
     assert work(request) == [0.9333, None]
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from autospace.evolution.folder import RunFolder, state_from_json, state_to_json
-from autospace.evolution.learn import prepare
 from autospace.evolution.loop import evolve
+from autospace.evolution.preparation import prepare
 from autospace.evolution.settings import make_config
 from autospace.spaces import Cell
 from autospace.spaces.cells.variation import CellPrior

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.compute.execution import Execution
-from autospace.compute.pool import Job, OnMessage, Plain, Pool, ProcessPool
+from autospace.compute.pool import Job, OnMessage, Pool, ProcessPool
+from autospace.compute.worker import Plain
 from autospace.data import storage
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.scorers import pooled
@@ -73,6 +75,7 @@ class Packed:
 
     def __init__(self, folder: Path, count: int) -> None:
         self.count, self._folder = count, folder
+        self.memory, self.shares = 4 * GB, dict[str, int]()
         self.requests: list[Plain] = []
 
     def results(
@@ -80,7 +83,8 @@ class Packed:
     ) -> Iterator[tuple[int, Plain]]:
         self.requests += requests
         assert on_message is not None
-        work = job.begin_packed(job.pack(self._folder), lambda message: on_message(0, message))
+        packed = job.pack(self._folder, whole=True)
+        work = job.begin_packed(packed, self._folder, lambda message: on_message(0, message))
         # The last first, as if it had been the quickest.
         for place in reversed(range(len(requests))):
             yield place, work(requests[place])
@@ -144,6 +148,8 @@ def test_remarks_of_workers_are_said_and_steps_are_ticked(
 
     class Talking:
         count = 2
+        memory = GB
+        shares = MappingProxyType[str, int]({})
 
         def results(
             self, job: object, requests: Sequence[Plain], on_message: OnMessage | None = None
@@ -176,7 +182,7 @@ def test_batches_that_no_file_holds_are_refused(make_setting: MakeSetting, tmp_p
 
     setting = replace(make_setting("probe"), training=Endless())
     with pytest.raises(TypeError, match="Endless: cannot be sent to workers; allowed: Batches"):
-        ScoringJob(setting).pack(tmp_path)
+        ScoringJob(setting).pack(tmp_path, whole=True)
 
 
 @pytest.mark.parametrize("method", ["gated", "mixture"])

@@ -182,6 +182,7 @@ class Pnas(FitnessSearch):
             end = (*self._starts, self.most_evaluations)[level + 1]
             self.planned = self.plan(level, end - index)
         if place < len(self.planned):
+            self.ahead(iter(self.planned[place:]))
             self.evaluated(self.planned[place])
 
     def plan(self, level: int, count: int) -> list[Choice]:

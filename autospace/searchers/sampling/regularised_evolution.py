@@ -7,7 +7,7 @@ limit: such mutants are drawn again.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -64,15 +64,32 @@ class Evolution(FitnessSearch):
             rng = stream(self.problem.seed, "evolution", "score", index)
             self.scores.of(self.problem.choices.draw_new(rng, self.scores.known))
             return
-        self.evaluated(self.next_path(index - self._scored))
+        cycle = index - self._scored
+        self.ahead(self._coming(cycle))
+        self.evaluated(self.next_path(cycle))
+
+    def _coming(self, cycle: int) -> Iterator[Choice]:
+        """What fills the queue: up to there, no result decides what comes next."""
+        known = dict.fromkeys(self.fitness.known)
+        while len(known) < self._options.population and cycle < self.most_evaluations:
+            path = self._first(cycle, known)
+            known[path] = None
+            cycle += 1
+            yield path
 
     def next_path(self, cycle: int) -> Choice:
         """A first member of the queue; once it is full, a mutant of the fittest of a sample."""
         known = self.fitness.known
+        if len(known) < self._options.population:
+            return self._first(cycle, known)
         rng = stream(self.problem.seed, "evolution", cycle)
-        full = len(known) >= self._options.population
-        offered = self._mutants(rng) if full else self._best_scored()
-        fresh = next((path for path in offered if path not in known), None)
+        fresh = next((path for path in self._mutants(rng) if path not in known), None)
+        return fresh or self.problem.choices.draw_new(rng, known)
+
+    def _first(self, cycle: int, known: Container[Choice]) -> Choice:
+        """A first member of the queue."""
+        rng = stream(self.problem.seed, "evolution", cycle)
+        fresh = next((path for path in self._best_scored() if path not in known), None)
         return fresh or self.problem.choices.draw_new(rng, known)
 
     @property

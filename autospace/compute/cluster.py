@@ -1,0 +1,432 @@
+"""A pool of workers on the nodes of a Ray cluster.
+
+Every worker is an actor that is bound to its node and does one request at a time. This process
+decides which worker does which request, so a request of a worker that is lost is done again by
+another one, and the share of every node is known. Requests and results travel as JSON; the files
+of a job are put into Ray's object store once, and each node fetches them once.
+"""
+
+import hashlib
+import json
+import secrets
+import shutil
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from autospace.compute.machine import cores
+from autospace.compute.pool import Job, OnMessage
+from autospace.compute.ray_session import (
+    SECONDS_TO_CONNECT,
+    ClusterError,
+    Said,
+    first_line,
+    ray_session,
+)
+from autospace.compute.worker import Plain, WorkerLostError, announced, encoded, raised
+
+Rounding = Callable[[], dict[str, str]]
+"""A function of a module: what decides the last digits of what a process computes."""
+MOST_STARTS: Final = 3
+"""Workers that may end on a node before they answer, until the node counts as unfit."""
+MOST_LOSSES: Final = 4
+"""Workers that one request may take with it before it counts as the cause."""
+SECONDS_BETWEEN_LOOKS: Final = 1.0
+SECONDS_TO_ANSWER: Final = 300.0
+"""How long nodes have for their first answer, before the work begins without them."""
+SECONDS_BETWEEN_REMINDERS: Final = 60.0
+WITH_THE_OWNER: Final = ("autospace", "torch", "python", "kernels")
+"""What the nodes must have in common with the owner, because results name the owner's."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster.
+
+    Attributes:
+        id: of Ray.
+        name: its address; with the beginning of the id if other nodes have the same.
+        slots: workers that it has room for.
+    """
+
+    id: str
+    name: str
+    slots: int
+
+
+@dataclass(eq=False)
+class _Member:
+    """A worker: what it was asked last, and whether it is still there."""
+
+    node: Node
+    actor: Any
+    pending: Any
+    ready: bool = False
+    lost: bool = False
+    begun: int = 0
+    begins: Any = None
+
+
+class RayPool:
+    """Workers on all nodes of a cluster; see `autospace.compute.pool.Pool`."""
+
+    def __init__(
+        self,
+        ray: Any,
+        folder: Path,
+        rounding: Rounding,
+        on_message: Said,
+        *,
+        most: int | None = None,
+        thread_count: int = 1,
+        errors: tuple[type[Exception], ...] = (),
+    ) -> None:
+        """Starts nothing yet; see `open_cluster`."""
+        from autospace.compute.node import RemoteWorker
+
+        self._ray, self._most, self._folder = ray, most, folder
+        self._thread_count, self._errors, self._say = thread_count, errors, on_message
+        self._rounding, self._name = rounding, secrets.token_hex(8)
+        self._nodes: dict[str, Node] = {}
+        self._members: list[_Member] = []
+        self._roundings: dict[str, dict[str, str]] = {}
+        self._memory: dict[str, int] = {}
+        self._refused: set[str] = set()
+        self._failures: Counter[str] = Counter()
+        self._agreed: dict[str, str] | None = None
+        self._looked, self._heard = float("-inf"), time.monotonic()
+        self._job: Job | None = None
+        self._number, self._header, self._contents = 0, b"", list[Any]()
+        self._shares: Counter[str] = Counter()
+        self._actor = ray.remote(num_cpus=thread_count, max_restarts=0, max_task_retries=0)(
+            RemoteWorker
+        )
+
+    @property
+    def count(self) -> int:
+        """See `Pool`."""
+        return max(1, sum(member.ready for member in self._members))
+
+    @property
+    def memory(self) -> int:
+        """See `Pool`."""
+        nodes = [node for node in self._nodes.values() if node.id in self._memory]
+        return min((self._memory[node.id] // node.slots for node in nodes), default=0)
+
+    @property
+    def shares(self) -> Mapping[str, int]:
+        """See `Pool`."""
+        return dict(sorted(self._shares.items()))
+
+    @property
+    def roundings(self) -> dict[str, dict[str, str]]:
+        """What decides the last digits, per name of a node that has answered."""
+        found = {self._nodes[each].name: value for each, value in self._roundings.items()}
+        return dict(sorted(found.items()))
+
+    def start(self) -> None:
+        """Starts workers on all nodes, and checks that these give equal bytes.
+
+        Raises:
+            ClusterError: nodes differ from each other, or in software from this machine.
+        """
+        deadline = time.monotonic() + SECONDS_TO_ANSWER
+        while True:
+            self._look()
+            self._replies()
+            self._remind()
+            # With fewer workers than nodes, some nodes have none.
+            asked = {each.node for each in self._members}
+            silent = sorted(node.name for node in asked if node.id not in self._roundings)
+            if self._roundings and not silent:
+                break
+            if self._roundings and time.monotonic() > deadline:
+                self._say(f"no answer yet from {', '.join(silent)}; the work begins without them")
+                break
+        self._agreed = self._agreement()
+        workers = Counter(member.node.name for member in self._members)
+        listed = ", ".join(f"{name} ({count})" for name, count in sorted(workers.items()))
+        self._say(f"cluster: nodes and their workers: {listed}")
+
+    def results(
+        self, job: Job, requests: Sequence[Plain], on_message: OnMessage | None = None
+    ) -> Iterator[tuple[int, Plain]]:
+        """See `Pool`."""
+        if requests:
+            self._pack(job)
+        waiting, bodies = deque(range(len(requests))), [encoded(each) for each in requests]
+        busy: dict[_Member, int] = {}
+        losses: Counter[int] = Counter()
+        while waiting or busy:
+            self._look()
+            self._share_out(waiting, bodies, busy)
+            replies = self._replies()
+            self._take_back(waiting, busy, losses)
+            for member, reply in replies:
+                if member not in busy:
+                    continue  # to a request of an earlier call that was stopped
+                place = busy.pop(member)
+                if on_message is not None:
+                    for message in reply["messages"]:
+                        on_message(place, message)
+                if "error" in reply:
+                    raise raised(self._errors, **reply["error"])
+                self._shares[member.node.name] += 1
+                yield place, reply["result"]
+            self._remind()
+
+    def close(self) -> None:
+        """Ends all workers, whatever they are doing; those that are idle remove the files."""
+        idle = [each for each in self._members if each.ready and each.pending is None]
+        left = [each.actor.leave.remote() for each in idle]
+        if left:
+            self._ray.wait(left, num_returns=len(left), timeout=SECONDS_TO_CONNECT)
+        for member in list(self._members):
+            self._drop(member)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _pack(self, job: Job) -> None:
+        if job is self._job:
+            return
+        shutil.rmtree(self._folder, ignore_errors=True)
+        packed = job.pack(self._folder, whole=True)
+        paths = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+        digest = hashlib.sha256()
+        for path in paths:
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        self._header = encoded(
+            {
+                "job": announced(job, packed),
+                "files": [path.name for path in paths],
+                "digest": digest.hexdigest()[:32],
+            }
+        )
+        self._contents = [self._ray.put(np.fromfile(path, np.uint8)) for path in paths]
+        self._job, self._number = job, self._number + 1
+
+    def _share_out(
+        self, waiting: deque[int], bodies: list[bytes], busy: dict[_Member, int]
+    ) -> None:
+        for member in self._members:
+            if not waiting:
+                return
+            if member.ready and member.pending is None:
+                if member.begun != self._number:
+                    member.begins = member.actor.begin.remote(self._header, *self._contents)
+                    member.begun = self._number
+                busy[member] = waiting.popleft()
+                member.pending = member.actor.reply.remote(bodies[busy[member]])
+
+    def _take_back(
+        self, waiting: deque[int], busy: dict[_Member, int], losses: Counter[int]
+    ) -> None:
+        """Puts the requests of lost workers in front of those that wait."""
+        for member in [each for each in busy if each.lost]:
+            place = busy.pop(member)
+            losses[place] += 1
+            if losses[place] >= MOST_LOSSES:
+                problem = f"{MOST_LOSSES} workers ended in the same request"
+                where = f"the last on node {member.node.name}, perhaps for lack of memory"
+                raise WorkerLostError(f"{problem}, {where}")
+            waiting.appendleft(place)
+
+    def _replies(self) -> list[tuple[_Member, dict[str, Any]]]:
+        """Replies to requests; waits for one, at most until the next look. Greets new workers."""
+        asked = {each.pending: each for each in self._members if each.pending is not None}
+        if not asked:
+            time.sleep(SECONDS_BETWEEN_LOOKS / 10)
+            return []
+        ready, _ = self._ray.wait(list(asked), timeout=SECONDS_BETWEEN_LOOKS)
+        replies = []
+        for each in ready:
+            member = asked[each]
+            try:
+                reply = json.loads(self._ray.get(each))
+            except (self._ray.exceptions.RayError, ImportError) as error:
+                self._fail(member, error)
+                continue
+            member.pending = None
+            self._heard = time.monotonic()
+            if member.ready:
+                replies.append((member, reply))
+            else:
+                self._greet(member, reply)
+        return replies
+
+    def _greet(self, member: _Member, reply: dict[str, Any]) -> None:
+        node, member.ready = member.node, True
+        self._memory[node.id] = reply["memory"]
+        own = self._roundings.setdefault(node.id, reply["rounding"])
+        if self._agreed is None:
+            return
+        different = differences(self._agreed, own)
+        if different:
+            problem = f"it would give other bytes: {', '.join(different)}"
+            self._refuse(node, f"node {node.name} is not used: {problem}")
+        elif sum(each.node == node for each in self._members if each.ready) == 1:
+            self._say(f"node {node.name} has joined")
+
+    def _fail(self, member: _Member, error: Exception) -> None:
+        """Deals with a worker that has ended, or never began."""
+        node, began = member.node, member.ready
+        self._drop(member)
+        if began:
+            self._say(f"a worker on node {node.name} ended; its work is done again")
+            return
+        if node.id not in nodes_of(self._ray, self._thread_count):
+            return  # The node is gone, which the next look says.
+        self._failures[node.id] += 1
+        if self._failures[node.id] < MOST_STARTS:
+            return  # The next look starts another one: a node that has just died looks like this.
+        problem = f"node {node.name}: no worker starts there: {first_line(error)}"
+        if self._agreed is None:
+            raise ClusterError(problem)
+        self._refuse(node, f"{problem}; it is not used")
+
+    def _refuse(self, node: Node, problem: str) -> None:
+        self._refused.add(node.id)
+        for member in [each for each in self._members if each.node.id == node.id]:
+            self._drop(member)
+        self._say(problem)
+
+    def _drop(self, member: _Member) -> None:
+        member.lost, member.ready = True, False
+        if member in self._members:
+            self._members.remove(member)
+        with suppress(Exception):  # Ray refuses to end what has ended.
+            self._ray.kill(member.actor, no_restart=True)
+
+    def _look(self) -> None:
+        """Finds nodes that have gone, and starts workers wherever there is room."""
+        if time.monotonic() - self._looked < SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked = time.monotonic()
+        alive = nodes_of(self._ray, self._thread_count)
+        for node in [each for each in self._nodes.values() if each.id not in alive]:
+            del self._nodes[node.id]
+            self._roundings.pop(node.id, None)
+            self._memory.pop(node.id, None)
+            if node.id not in self._refused:
+                self._say(f"node {node.name} is gone; its work is done again")
+            for member in [each for each in self._members if each.node.id == node.id]:
+                self._drop(member)
+        self._nodes |= {each: node for each, node in alive.items() if each not in self._nodes}
+        self._fill()
+
+    def _fill(self) -> None:
+        """One worker on every node, then the second ones, and so on, up to the limit."""
+        usable = [node for node in self._nodes.values() if node.id not in self._refused]
+        there = Counter(member.node.id for member in self._members)
+        for number in range(1, max((node.slots for node in usable), default=0) + 1):
+            for node in usable:
+                full = self._most is not None and len(self._members) >= self._most
+                if not full and there[node.id] < number <= node.slots:
+                    self._members.append(self._started(node))
+                    there[node.id] += 1
+
+    def _started(self, node: Node) -> _Member:
+        strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        actor = self._actor.options(scheduling_strategy=strategy(node.id, soft=False)).remote(
+            f"{self._name}-{node.id[:16]}", self._thread_count
+        )
+        function = self._rounding
+        hello = actor.hello.remote(function.__module__, function.__qualname__)
+        return _Member(node, actor, hello)
+
+    def _agreement(self) -> dict[str, str]:
+        """What decides the last digits, the same on all nodes.
+
+        Raises:
+            ClusterError: it differs between nodes, or in software from this machine.
+        """
+        (first, agreed), *others = self.roundings.items()
+        for name, other in others:
+            unlike = ", ".join(differences(agreed, other))
+            if unlike:
+                problem = f"nodes {first} and {name} would give other bytes: {unlike}"
+                raise ClusterError(f"cluster: {problem}; allowed: nodes that agree")
+        own = self._rounding()
+        different = differences(own, agreed)
+        if any(each.split()[0] in WITH_THE_OWNER for each in different):
+            problem = f"this machine and node {first} differ: {', '.join(different)}"
+            raise ClusterError(f"cluster: {problem}; allowed: the same software")
+        if different:
+            self._say(
+                f"this machine rounds differently from the nodes ({', '.join(different)}): equal "
+                "bytes need the same kinds of both"
+            )
+        return agreed
+
+    def _remind(self) -> None:
+        """Says now and then that there is nobody to do the work."""
+        if any(each.ready for each in self._members):
+            return
+        if time.monotonic() - self._heard > SECONDS_BETWEEN_REMINDERS:
+            self._heard = time.monotonic()
+            problem = "no worker of the cluster answers, or none is free"
+            room = f"each takes cores of a node: {self._thread_count}"
+            self._say(f"{problem} ({room}); waiting for one")
+
+
+def differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """What differs, with both values."""
+    names = dict.fromkeys((*one, *other))
+    pairs = ((name, one.get(name, "none"), other.get(name, "none")) for name in names)
+    return [f"{name} {a} and {b}" for name, a, b in pairs if a != b]
+
+
+def nodes_of(ray: Any, thread_count: int) -> dict[str, Node]:
+    """The living nodes that have room for a worker, by their ids."""
+    found = [node for node in ray.nodes() if node["Alive"]]
+    same = Counter(node["NodeManagerAddress"] for node in found)
+    nodes = {}
+    for node in sorted(found, key=lambda each: (each["NodeManagerAddress"], each["NodeID"])):
+        number, address = node["NodeID"], node["NodeManagerAddress"]
+        slots = int(node["Resources"].get("CPU", 0) // thread_count)
+        name = address if same[address] == 1 else f"{address}#{number[:6]}"
+        if slots:
+            nodes[number] = Node(number, name, slots)
+    return nodes
+
+
+@contextmanager
+def open_cluster(
+    address: str | None,
+    most: int | None,
+    folder: Path,
+    rounding: Rounding,
+    on_message: Said,
+    thread_count: int = 1,
+    errors: tuple[type[Exception], ...] = (),
+) -> Iterator[RayPool]:
+    """A pool on a Ray cluster for the block, which is ready for work.
+
+    Args:
+        address: HOST:PORT; None for the cluster that `RAY_ADDRESS` names or that runs on this
+            machine, or else for one that this call starts on the loopback interface, and ends.
+        most: workers at most; None for all that there is room for.
+        folder: for the files of jobs only; it is removed with everything in it.
+        rounding: what nodes have to agree in.
+        on_message: called with what happens to the nodes.
+        thread_count: threads of torch in each worker.
+        errors: exceptions, made of plain values, that are raised here as in the worker.
+
+    Raises:
+        ClusterError: there is no such cluster, or its nodes do not agree.
+    """
+    with ray_session(address, most or cores(), on_message) as ray:
+        pool = RayPool(
+            ray, folder, rounding, on_message, most=most, thread_count=thread_count, errors=errors
+        )
+        try:
+            pool.start()
+            yield pool
+        finally:
+            pool.close()

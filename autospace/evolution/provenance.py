@@ -1,0 +1,70 @@
+"""How a learned space came about: settings, images, versions and kernels, as the space keeps it."""
+
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from autospace.evolution.population import EvolutionState
+from autospace.evolution.preparation import PreparedRun
+from autospace.networks.fused import described
+
+UNUSED: Final = (
+    ("data", "aspect", "squash"),
+    ("data", "ground", "white"),
+    ("evolution", "rescore", 0),
+    ("evolution", "stop_after", 0),
+    ("evolution", "tied", 1),
+    ("evolution", "screen", 1),
+    ("evolution", "shrink", False),
+    ("scoring", "weights", "fresh"),
+)
+"""Settings that are not part of how a space came about if they have these values."""
+
+
+def provenance(
+    prepared: PreparedRun, state: EvolutionState, warnings: Sequence[str]
+) -> dict[str, Any]:
+    """What the space keeps of its run.
+
+    Args:
+        prepared: the run.
+        state: its last one.
+        warnings: what the reference network showed.
+    """
+    notes = [*prepared.notes, *prepared.warnings, *warnings]
+    stop, quality = prepared.plan.stop(state), state.archive and state.archive.predictor.quality
+    config = prepared.config.model_dump(mode="json")
+    for section, name, value in UNUSED:
+        if config[section].get(name) == value:
+            del config[section][name]
+    if prepared.config.scoring.method != "calibrated":
+        del config["scoring"]["shrinkage"]
+    # Where the images lie and which device does the work belong to a machine, not to the result.
+    config["data"]["source"] = prepared.data.name
+    config["device"] = prepared.execution.device.type
+    config["precision"] = str(prepared.execution.precision).removeprefix("torch.")
+    config["skeleton"] = prepared.skeleton.name
+    # Compiled or not, sums are rounded differently: scores agree to the last digits only.
+    kernels = described().partition(",")[0].partition(":")[0]
+    latency = prepared.latency
+    if prepared.config.budget.latency_table is not None:
+        config["budget"]["latency_table"] = Path(prepared.config.budget.latency_table).name
+    names = ("autospace", "torch", "deap", "numpy")
+    versions = {name: metadata.version(name) for name in names}
+    return {
+        "method": f"AutoSpace (Zhou et al., ICCV 2021), {prepared.config.scoring.method} scoring",
+        "config": config,
+        "data": {
+            "name": prepared.data.name,
+            "sha256": prepared.data.digest,
+            "classes": list(prepared.data.classes),
+        },
+        "kernels": kernels if prepared.execution.device.type == "cpu" else "CUDA's",
+        "versions": {**versions, "python": ".".join(map(str, sys.version_info[:2]))},
+        **({"latency": latency.described} if latency else {}),
+        **({"evolution": stop} if stop else {}),
+        **({"predictor": quality._asdict()} if quality else {}),
+        **({"notes": notes} if notes else {}),
+    }

@@ -1,0 +1,192 @@
+"""Executors: what may be combined, which nodes agree, and two nodes of which one is killed."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from autospace.compute.cluster import differences, nodes_of
+from autospace.compute.executor import HERE, Executor, open_pool
+from autospace.compute.node import NodeFiles
+from autospace.compute.ray_session import ClusterError, first_line, ray_session
+from autospace.networks.rounding import rounding
+from autospace.runs.errors import ConfigError
+
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="make test-cluster has it")
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Ray clusters are made of Linux")
+
+
+@pytest.mark.parametrize(
+    ("workers", "name", "address", "problem"),
+    [
+        (1, "dask", None, 'executor: "dask".*here, processes, ray'),
+        (2, "here", None, "workers: 2; allowed with executor here: 1"),
+        (0, None, None, "workers: 0; allowed: 1 or more"),
+        (2, "processes", "a:1", 'address: "a:1" needs executor ray'),
+    ],
+)
+def test_values_that_exclude_each_other(
+    workers: int, name: str | None, address: str | None, problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        Executor(workers, name, address)
+
+
+def test_a_number_of_workers_is_chosen_only_where_none_was_asked_for() -> None:
+    assert Executor().sized(4).workers == 4
+    assert Executor(2).sized(4).workers == 2
+    assert HERE.sized(4).workers == 1
+    assert Executor(None, "ray").sized(4).workers is None
+    with pytest.raises(ConfigError, match=r'device: "cuda"; allowed with executor ray: cpu'):
+        Executor(None, "ray").check_device("cuda")
+
+
+def test_a_cluster_needs_to_know_what_nodes_agree_in(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigError, match="allowed here: here or processes"),
+        open_pool(Executor(1, "ray"), tmp_path / "pool"),
+    ):
+        pass
+
+
+@needs_ray
+@pytest.mark.parametrize("address", ["nowhere", "host:x", ":1", "host:70000"])
+def test_what_is_no_address(address: str) -> None:
+    with (
+        pytest.raises(ClusterError, match="allowed: HOST:PORT of a Ray head"),
+        ray_session(address, 1, lambda _: None),
+    ):
+        pass
+
+
+@needs_ray
+def test_an_address_where_nothing_answers() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        with (
+            pytest.raises(ClusterError, match="nothing answers there"),
+            ray_session(address, 1, lambda _: None),
+        ):
+            pass
+
+
+def test_differences_name_both_values() -> None:
+    assert differences({"torch": "2", "vectors": "AVX2"}, {"torch": "2", "vectors": "AVX512"}) == [
+        "vectors AVX2 and AVX512"
+    ]
+    assert differences({}, {"torch": "2"}) == ["torch none and 2"]
+    assert first_line(ValueError("one\n two \n")) == "two"
+
+
+def test_rounding_shows_settings_that_libraries_do_not_report() -> None:
+    own = rounding()
+    assert own == rounding()
+    code = "from autospace.networks.rounding import rounding; print(rounding()['sums'])"
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
+    other = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    if own["vectors"] != "DEFAULT":
+        assert other.stdout.strip() != own["sums"]
+
+
+def test_nodes_with_equal_addresses_are_told_apart() -> None:
+    def node(number: str, address: str, cpus: float, alive: bool = True) -> dict[str, Any]:
+        resources = {"CPU": cpus}
+        return {
+            "NodeID": number, "NodeManagerAddress": address, "Alive": alive, "Resources": resources
+        }  # fmt: skip
+
+    listed = [
+        node("aaaaaaaa", "10.0.0.1", 4.0), node("bbbbbbbb", "10.0.0.1", 2.0),
+        node("cccccccc", "10.0.0.2", 1.0), node("dddddddd", "10.0.0.3", 8.0, alive=False),
+    ]  # fmt: skip
+    found = nodes_of(SimpleNamespace(nodes=lambda: listed), 2)
+    assert [(each.name, each.slots) for each in found.values()] == [
+        ("10.0.0.1#aaaaaa", 2),
+        ("10.0.0.1#bbbbbb", 1),
+    ]
+
+
+@linux_only
+def test_the_last_worker_of_a_node_removes_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    base = tmp_path / f"autospace-{os.getuid()}"
+    one, two = NodeFiles("pool"), NodeFiles("pool")
+    folder = one.folder("job", {"a": b"content"})
+    assert two.folder("job", {"a": b"content"}) == folder
+    assert (folder / "a").read_bytes() == b"content"
+    assert base.stat().st_mode & 0o077 == 0
+    one.leave()
+    assert (folder / "a").exists()
+    two.leave()
+    assert not base.exists()
+
+
+@linux_only
+def test_files_of_killed_workers_are_removed_and_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    killed, living = NodeFiles("killed"), NodeFiles("living")
+    os.close(killed._lock)  # as the end of its process does
+    NodeFiles("new")
+    names = {each.name for each in (tmp_path / f"autospace-{os.getuid()}").iterdir()}
+    assert names == {"living", "new"}
+    living.leave()
+
+
+@linux_only
+def test_a_folder_that_others_can_change_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    base = tmp_path / f"autospace-{os.getuid()}"
+    base.mkdir()
+    base.chmod(0o777)
+    with pytest.raises(OSError, match="others have access to it; allowed: mode 700"):
+        NodeFiles("pool")
+
+
+@linux_only
+def test_files_reach_a_node_once_however_many_workers_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    workers = [NodeFiles("pool") for _ in range(8)]
+    written: list[int] = []
+    write = Path.write_bytes
+
+    def counted(path: Path, data: bytes) -> int:
+        written.append(len(data))
+        time.sleep(0.05)  # so that the others come meanwhile
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", counted)
+    with ThreadPoolExecutor(8) as threads:
+        folders = set(threads.map(lambda each: each.folder("job", {"images": b"1234"}), workers))
+    assert written == [4]
+    assert [(each / "images").read_bytes() for each in folders] == [b"1234"]
+    for each in workers:
+        each.leave()
+
+
+def test_without_ray_the_command_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    wanted = r"executor ray: needs Ray: pip install 'autospace\[cluster\]'"
+    with pytest.raises(ClusterError, match=wanted), ray_session(None, 1, lambda _: None):
+        pass
+    assert "RAY_AUTH_TOKEN" not in os.environ

@@ -1,0 +1,168 @@
+"""Nodes of a Ray cluster on the loopback interface: equal bytes, kills, late and unlike nodes.
+
+`make test-cluster` installs Ray and runs them; without Ray they are skipped.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from autospace.compute.executor import Executor, open_pool
+from autospace.networks.rounding import rounding
+from tests.compute import loopback
+from tests.compute.loopback import SETTINGS, Counting
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("ray") is None, reason="make test-cluster has it"),
+    pytest.mark.skipif(sys.platform != "linux", reason="Ray clusters are made of Linux"),
+    pytest.mark.filterwarnings("ignore"),  # Ray's own
+    pytest.mark.timeout(600),
+]
+ROOT = loopback.ROOT
+OPEN = {"RAY_AUTH_MODE": "disabled"}
+COMMAND = str(Path(sys.executable).with_name("autospace"))
+SMALL = [
+    *("--preset", "demo", "--seed", "0", "--generations", "2", "--candidates", "2"),
+    *("--population", "4", "--keep", "2", "--steps", "4", "--set", "warm_up.steps=10"),
+    *("--progress", "plain"),
+]
+
+
+def _command(*words: object) -> list[str]:
+    return [COMMAND, *map(str, words)]
+
+
+def test_a_run_whose_node_is_killed_has_the_bytes_of_one_process(
+    tmp_path: Path,
+) -> None:
+    with loopback.cluster() as cluster:
+        cluster.start_head()
+        _check_equal_bytes(tmp_path, cluster, cluster.start_node())
+        _check_another_token(cluster.address)
+
+
+def _check_equal_bytes(tmp_path: Path, cluster: loopback.Cluster, node: int) -> None:
+    environment = {**os.environ, **SETTINGS}
+    environment.pop("AUTOSPACE_WORKERS", None)  # that of the tests
+    alone = _command("evolve", *SMALL, "--workers", 1, "--out", tmp_path / "one")
+    one = subprocess.run(alone, env=environment, cwd=ROOT, check=True, capture_output=True)
+    place = ("--executor", "ray", "--address", cluster.address, "--out", tmp_path / "two")
+    said, begun = [], False
+    with (
+        (tmp_path / "out").open("w+b") as out,
+        subprocess.Popen(
+            _command("evolve", *SMALL, *place),
+            env=environment,
+            cwd=ROOT,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as run,
+    ):
+        assert run.stderr is not None
+        for line in run.stderr:
+            said.append(line)
+            if line.startswith("round   2/"):
+                begun = "nodes: 2" in line
+                cluster.kill(node)
+    assert run.returncode == 0, "".join(said)
+    assert begun, "".join(said)
+    assert any("127.0.0.2" in line and "done again" in line for line in said), "".join(said)
+    found = [(tmp_path / name / "space.json").read_bytes() for name in ("one", "two")]
+    assert found[0] == found[1]
+    # Nothing of Ray's is among the results.
+    shown = (tmp_path / "out").read_bytes().replace(b"/two", b"/one")
+    assert shown == one.stdout
+
+
+def _check_another_token(address: str) -> None:
+    ran = subprocess.run(
+        _command("doctor", "--executor", "ray", "--address", address),
+        env={**os.environ, **SETTINGS, "RAY_AUTH_TOKEN": "1" * 64},
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
+    assert "the cluster has another token" in ran.stderr
+
+
+def test_late_nodes_are_used_unlike_ones_refused_and_images_reach_a_node_once(
+    tmp_path: Path,
+) -> None:
+    with loopback.cluster() as cluster:
+        # Ray may be loaded already, with another token or none.
+        cluster.start_head(environment=OPEN)
+        _check_late_nodes(tmp_path, cluster)
+
+
+def _check_late_nodes(tmp_path: Path, cluster: loopback.Cluster) -> None:
+    other = tmp_path / "other" / "autospace-9.9.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: autospace\nVersion: 9.9\n")
+    said: list[str] = []
+    executor = Executor(None, "ray", cluster.address)
+    job = Counting(b"images" * 100_000)
+    with open_pool(executor, tmp_path / "pool", rounding=rounding, on_message=said.append) as pool:
+        assert [found for _, (found, _, _) in pool.results(job, [0.0])] == ["0"]
+        assert pool.shares == {"127.0.0.3": 1}
+        double = cluster.start_node(cores=2, environment=OPEN)
+        old = cluster.start_node(
+            "127.0.0.4", environment={**OPEN, "PYTHONPATH": f"{other.parent}:{ROOT}"}
+        )
+        done: list[tuple[str, int, int]] = []
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline:  # until all have answered, however busy the machine is
+            done += [tuple(found) for _, found in pool.results(job, [0.25] * 8)]
+            refused = [line for line in said if line.startswith("node 127.0.0.4 is not used")]
+            if refused and len({pid for _, pid, _ in done}) == 3:
+                break
+        assert refused == [
+            f"node 127.0.0.4 is not used: it would give other bytes: autospace {_own()} and 9.9"
+        ]
+        assert "node 127.0.0.2 has joined" in said
+        # The late node had two workers, and one copy of the images.
+        assert len({pid for node, pid, _ in done if node == str(double)}) == 2
+        assert len({copy for node, _, copy in done if node == str(double)}) == 1
+        assert not any(node == str(old) for node, _, _ in done)
+        found = Counter({"127.0.0.3": 1}) + Counter(
+            {"0": "127.0.0.3", str(double): "127.0.0.2"}[node] for node, _, _ in done
+        )
+        assert pool.shares == dict(sorted(found.items()))
+        cluster.kill(double)
+        assert {node for _, (node, _, _) in pool.results(job, [0.1] * 4)} == {"0"}
+
+
+def _own() -> str:
+    return rounding()["autospace"]
+
+
+def test_nothing_outlives_a_test_that_is_killed() -> None:
+    code = (
+        "import sys, time\n"
+        "from tests.compute.loopback import Cluster, members\n"
+        "from tempfile import mkdtemp\n"
+        "from pathlib import Path\n"
+        "made = Cluster(Path(mkdtemp(prefix='r', dir='/tmp')))\n"
+        "made.start_head()\n"
+        "print(made._keepers[0].pid, len(made.processes(0)) > 1, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        session, several = owner.stdout.readline().split()
+        assert several == "True"
+        owner.kill()
+    for _ in range(200):
+        if not loopback.members(int(session)):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"left: {loopback.members(int(session))}")

@@ -1,0 +1,94 @@
+"""Workers do sooner what a search would ask for next; nothing else changes."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autospace.compute.executor import Executor
+from autospace.compute.pool import Job, OnMessage
+from autospace.compute.worker import Plain
+from autospace.progress import Silent
+from autospace.runs.errors import ConfigError
+from autospace.searchers import driver
+from autospace.searchers.driver import run_search
+from autospace.searchers.folder import SearchFolder, SearchResult
+from autospace.spaces.files.library import family_space
+from tests.searchers.problems import SKELETON, settings
+
+SPACE = family_space("mbconv", SKELETON)
+ALONE: dict[str, dict[str, Any]] = {
+    "random": {},
+    "evolution": {"fitness": "alone", "population": 3, "sample": 2},
+    "pnas": {"fitness": "alone", "epochs": 3},
+}
+
+
+class Packed:
+    """Three workers in this process, which see nothing but what was packed; the last is first."""
+
+    count = 3
+    memory = 2**30
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.shares = {"10.0.0.1": 0}
+        self.batches: list[int] = []
+
+    def results(
+        self, job: Job, requests: Sequence[Plain], on_message: OnMessage | None = None
+    ) -> Iterator[tuple[int, Plain]]:
+        self.batches.append(len(requests))
+        work = job.begin_packed(job.pack(self._folder, whole=True), self._folder, lambda _: None)
+        for place in reversed(range(len(requests))):
+            self.shares["10.0.0.1"] += 1
+            yield place, work(requests[place])
+
+
+class Hearing(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.said.append(text)
+
+
+def _searched(
+    path: Path, method: str, workers: Executor | int | None = 1, observer: Silent | None = None
+) -> SearchResult:
+    chosen = settings(method=method, options=ALONE[method], evaluations=8)
+    folder = SearchFolder.create(path, chosen)
+    return run_search(folder, SPACE, observer or Silent(), workers=workers)
+
+
+def _timeless(result: SearchResult) -> dict[str, Any]:
+    whole = result.model_dump(mode="json", exclude={"seconds", "memory_mb"})
+    return whole | {"trajectory": [each | {"seconds": 0} for each in whole["trajectory"]]}
+
+
+@pytest.mark.parametrize("method", ALONE)
+def test_workers_change_nothing_but_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    alone = _searched(tmp_path / "alone", method)
+    pool, observer = Packed(tmp_path / "pool"), Hearing()
+    monkeypatch.setattr(driver, "trial_pool", lambda *_: nullcontext(pool))
+    shared = _searched(tmp_path / "shared", method, observer=observer)
+    assert _timeless(shared) == _timeless(alone)
+    # Where no result decides what comes next, all workers have something to do.
+    assert pool.batches.count(3) >= (1 if method == "evolution" else 2)
+    # The two finalists, too, which the search itself trains with the same recipe.
+    assert pool.batches[-1] == 2
+    assert observer.said[-1] == f"trained alone by 10.0.0.1: {pool.shares['10.0.0.1']}"
+
+
+def test_processes_give_the_numbers_of_this_one(tmp_path: Path) -> None:
+    alone = _searched(tmp_path / "alone", "random")
+    assert _timeless(_searched(tmp_path / "two", "random", 2)) == _timeless(alone)
+
+
+def test_a_cluster_computes_on_cpus_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r'device: "meta"; allowed with executor ray: cpu'):
+        Executor(None, "ray").check_device("meta")
