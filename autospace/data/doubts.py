@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 import torch
 
 from autospace.data.errors import name_few
@@ -65,7 +66,9 @@ def _compared(*splits: Examples) -> tuple[list[Examples], torch.Tensor]:
 
 
 def _sums(split: Examples) -> torch.Tensor:
-    sums = [part.flatten(1).sum(1, dtype=torch.int64) for part in split.parts()]
+    # By NumPy, which adds bytes up as they are; torch would make all of them larger first.
+    parts = (part.cpu().flatten(1).numpy() for part in split.parts())
+    sums = [torch.from_numpy(part.sum(1, dtype=np.int64)) for part in parts]
     return torch.cat([torch.zeros(0, dtype=torch.int64), *sums])
 
 

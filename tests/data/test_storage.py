@@ -1,5 +1,7 @@
 """Many images lie in a mapped file; whatever is made of them equals what is made in memory."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,3 +135,58 @@ def test_a_place_that_cannot_be_written_is_replaced(
     assert not found.any()
     found[1] = 7
     assert found.sum() == 7 * 12
+
+
+_WORK = """
+import threading
+from pathlib import Path
+
+import torch
+
+from autospace.data import storage
+from autospace.data.batches import Batches, Normaliser
+from autospace.data.doubts import doubts
+from autospace.data.examples import Examples, content_digest
+from autospace.data.splits import divide
+
+
+def own() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(each.split()[1]) for each in lines if each.startswith("RssAnon")) * 1024
+
+
+before = most = own()
+done = threading.Event()
+
+
+def watch() -> None:
+    global most
+    while not done.wait(0.01):
+        most = max(most, own())
+
+
+threading.Thread(target=watch).start()
+count = 15_000
+pixels = torch.from_numpy(storage.zeros("images", (count, 224, 224, 3), None))
+labels = torch.arange(count) % 2
+train = Examples(pixels.permute(0, 3, 1, 2), labels)
+content_digest(("a", "b"), train, train.take(range(4)))
+doubts(("a", "b"), train, train.take(range(4)))
+first, second = divide(train, 0.5, 0)
+norm = Normaliser.from_examples(first)
+for part in (first, second):
+    batches = Batches(part, 32, 0, "cpu", norm)
+    for step in range(9):
+        batches.batch(step)
+done.set()
+print(pixels.nbytes, most - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_memory_does_not_grow_with_the_images() -> None:
+    done = subprocess.run([sys.executable, "-c", _WORK], capture_output=True, check=True, text=True)
+    images, memory = map(int, done.stdout.split())
+    assert images > 2 * 2**30
+    assert memory < images / 3
