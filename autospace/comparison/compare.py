@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import zip_longest
+from typing import Final
 
 from autospace.comparison.document import ComparisonDocument, PowerDocument
 from autospace.comparison.encoding import Sample, document
@@ -23,6 +25,7 @@ from autospace.comparison.sample_size import (
 from autospace.comparison.setup import PreparedComparison, load_source, prepare
 from autospace.comparison.statistics import LEVEL
 from autospace.comparison.verdict import ComparedPair, compare_pairs, not_comparable
+from autospace.compute.device import threads
 from autospace.compute.executor import Executor, open_pool
 from autospace.compute.machine import listed
 from autospace.compute.pool import POOL
@@ -49,12 +52,16 @@ from autospace.evaluators.evaluator import (
     architecture_key,
     skeleton_key,
 )
+from autospace.evaluators.stand_alone import seconds_of
 from autospace.evaluators.tabular import Table
 from autospace.networks.rounding import rounding
-from autospace.progress import Observer, Tick
+from autospace.progress import Observer, Tick, duration
 from autospace.seeds import derived_seed
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.space import Space
+
+FEW_STEPS: Final = 1000
+"""A comparison that trains for fewer steps in all is over before its time is known."""
 
 
 class Evaluations:
@@ -183,6 +190,9 @@ def _compared(
     method = prepared.config.evaluator.method
     cache = EvaluationCache(folder.evaluations, setup.conditions(prepared.basis))
     job = EvaluationJob(setup, prepared.basis, partial(observer.tick, "supernet"))
+    if cache.empty:
+        for line in _plan(prepared, executor.workers or 1):
+            observer.message(line)
     with open_pool(
         executor,
         folder.checkpoint / POOL,
@@ -203,6 +213,25 @@ def _compared(
     power = _power(prepared, errors)
     notes = [*notes_on(prepared, samples, power), *undecided(pairs, prepared, power.spread)]
     return document(prepared, samples, pairs, power, sentence=pairs[0].sentence, notes=notes)
+
+
+def _plan(prepared: PreparedComparison, workers: int) -> Iterator[str]:
+    """What has to be trained, and about how long that takes."""
+    config, basis = prepared.config, prepared.basis
+    steps, repeats = config.evaluator.steps, config.sampling.repeats
+    if config.evaluator.method != "train" or isinstance(basis, Table):
+        return
+    networks = config.sampling.samples or min(_needed(prepared), len(prepared.matching.tuples))
+    count = networks * len(prepared.spaces) * repeats
+    each = f"{networks:,} networks per space" + (f", {repeats} seeds each" if repeats > 1 else "")
+    yield f"plan: {each}: {count:,} to train for {steps:,} steps"
+    if count * steps < FEW_STEPS:
+        return
+    alike = f"with {workers} workers" if workers > 1 else "with 1 worker"
+    with threads(1) if workers > 1 else nullcontext():
+        seconds = seconds_of(basis, config.evaluator, prepared.pools[0].architecture(0))
+    took = duration(seconds * count / workers)
+    yield f"plan: about {took} on {basis.device.type} {alike}, by a few timed steps"
 
 
 def undecided(
@@ -250,8 +279,7 @@ def _count(prepared: PreparedComparison, evaluations: Evaluations, observer: Obs
             f"{100 * ASSUMED_SPREAD:g} points)"
         )
         return config.sampling.samples
-    effect = _effect(prepared)
-    needed = needed_for(effect, spread, level, paired=prepared.paired)
+    effect, needed = _effect(prepared), _needed(prepared)
     observer.message(
         f"{needed} networks per space can detect a difference of {config.sampling.effect:g} points "
         f"(80 % power, assuming a standard deviation of {100 * ASSUMED_SPREAD:g} points); a pilot "
@@ -260,6 +288,12 @@ def _count(prepared: PreparedComparison, evaluations: Evaluations, observer: Obs
     return planned(
         evaluations.errors, effect, most, paired=prepared.paired, on_message=observer.message
     )
+
+
+def _needed(prepared: PreparedComparison) -> int:
+    """Networks per space that detect the difference of the settings, if they vary as assumed."""
+    spread, level = ASSUMED_SPREAD * 2**0.5, level_of(len(prepared.spaces) - 1, _level(prepared))
+    return needed_for(_effect(prepared), spread, level, paired=prepared.paired)
 
 
 def _effect(prepared: PreparedComparison) -> float:

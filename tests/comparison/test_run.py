@@ -1,6 +1,7 @@
 """Whole comparisons: what they leave, how they go on, what they refuse."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,32 @@ def test_without_a_number_as_many_are_compared_as_the_effect_needs(start: Start)
     assert any(
         "a pilot measures the standard deviation first" in said for said in listener.messages
     )
+
+
+def test_the_plan_is_told_once_and_its_timed_steps_leave_no_trace(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, told = [], []
+    for name, few in (("timed", 1), ("untimed", 10**9)):
+        monkeypatch.setattr("autospace.comparison.compare.FEW_STEPS", few)
+        listener = Listener()
+        results.append(_run(start(name, sampling={"repeats": 2}), listener))
+        told.append([each for each in listener.messages if each.startswith("plan: ")])
+    assert results[0] == results[1]
+    (work, time), (same,) = told
+    assert work == same
+    # Two spaces, four networks each, two seeds.
+    assert re.fullmatch(
+        r"plan: 4 networks per space, 2 seeds each: 16 to train for \d+ steps", work
+    )
+    assert re.fullmatch(r"plan: about \d+ s on cpu with 1 worker, by a few timed steps", time)
+    listener = Listener()
+    folder = start("again", sampling={"repeats": 2})
+    _run(folder, listener)
+    folder.result.unlink()
+    again = Listener()
+    _run(folder, again)
+    assert not [each for each in again.messages if each.startswith("plan: ")]
 
 
 def test_spaces_without_a_common_cost_give_a_result_that_says_so(
