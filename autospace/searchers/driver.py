@@ -47,6 +47,7 @@ from autospace.searchers.gradient.nasp import Nasp
 from autospace.searchers.gradient.proxyless import Proxyless
 from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.searchers.petridish import Petridish
+from autospace.searchers.sampling.bnas import Bnas
 from autospace.searchers.sampling.enas import Enas
 from autospace.searchers.sampling.pnas import Pnas
 from autospace.searchers.sampling.regularised_evolution import Evolution
@@ -80,6 +81,7 @@ METHODS: Final[dict[str, type[SearchMethod]]] = {
     "nas-lid": NasLid,
     "petridish": Petridish,
     "dna": Dna,
+    "bnas": Bnas,
 }
 
 
