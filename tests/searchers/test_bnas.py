@@ -90,7 +90,7 @@ def test_the_best_candidate_of_every_layer_is_left_if_accuracies_add_up() -> Non
 
 def test_likelihoods_are_those_of_the_equation() -> None:
     method = make(rounds=1, memory=0.25)
-    accuracies = {}
+    accuracies: dict[Choice, float] = {}
 
     def accuracy(path: Choice) -> float:
         return accuracies.setdefault(path, len(accuracies) / 7 % 1)
@@ -113,7 +113,7 @@ def test_half_of_the_candidates_are_drawn_and_the_rest_gets_what_the_paper_says(
     method = make(rounds=1, draws="half", memory=0.5)
     widest = SIZES.index(WIDEST)
     before: list[list[float]] = []
-    seen = []
+    seen: list[Choice] = []
 
     def accuracy(path: Choice) -> float:
         if len(seen) == method.stages[0].draws:

@@ -1,4 +1,4 @@
-"""BNAS (Chen et al., AAAI 2020) and CP-NAS (Zhuo et al., IJCAI 2020): the worst candidates drop out.
+"""BNAS (Chen et al., AAAI 2020) and CP-NAS (Zhuo et al., IJCAI 2020): the worst drop out.
 
 A search goes through stages. In each, networks are drawn without replacement: every candidate of a
 layer is in one of K of them, where K is the number that is left in the widest layers. Each network
@@ -134,8 +134,10 @@ class Bnas(OneShot):
     @property
     def notes(self) -> list[str]:
         """Whether several candidates drop out at a time, or some without having been drawn."""
-        widest, draws = max(self.problem.choices.sizes), self.stages and self.stages[0].draws
-        if not self.stages or (draws >= widest and self.stages[0].widest == widest - 1):
+        if not self.stages:
+            return []
+        widest, draws = max(self.problem.choices.sizes), self.stages[0].draws
+        if draws >= widest and self.stages[0].widest == widest - 1:
             return []
         allowed = f"{self.problem.config.evaluations} evaluations"
         if draws < widest:
