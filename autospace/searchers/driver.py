@@ -270,7 +270,8 @@ def prepare(
         raise folder.not_begun("space")
     basis = _basis(folder, given, observer, device, passed)
     fitted = basis.fitted(given)
-    budget = Budget(config.budget.max_madds, config.budget.max_params)
+    asked = config.budget
+    budget = Budget(asked.max_madds, asked.max_params, asked.max_ops)
     limits = limits_of(fitted, budget)
     if table is not None and config.budget.max_latency_ms is not None:
         limits = (*limits, latency_limit(fitted, table, config.budget.max_latency_ms))

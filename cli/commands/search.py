@@ -15,6 +15,7 @@ from autospace.cli.options import (
     Log,
     MaxLatency,
     MaxMadds,
+    MaxOps,
     MaxParams,
     Number,
     Progress,
@@ -85,6 +86,7 @@ def search(
     interference: Interference = None,
     max_madds: MaxMadds = None,
     max_params: MaxParams = None,
+    max_ops: MaxOps = None,
     max_latency_ms: MaxLatency = None,
     latency_table: LatencyTable = None,
     seed: Seed = None,
@@ -123,6 +125,7 @@ def search(
             "supernet.training": supernet_training,
             "supernet.interference": interference,
             **_limits(max_madds, max_params, max_latency_ms, latency_table),
+            "budget.max_ops": limit("--max-ops", max_ops),
         }
     )
     others = (space, options, settings, out, force)

@@ -89,7 +89,7 @@ def _tanhs(cell: Any) -> float:
 def test_a_family_answers_for_its_own_cells() -> None:
     shape, cell = SKELETON.shapes[1], _chain("tanh", "keep", "relu")
     assert cell_key(cell, shape) == cell_key(_chain("tanh", "relu"), shape) == "tanh.relu/2"
-    assert cell_cost(cell, shape) == (2 * 4**2, 2 * 4**2)
+    assert cell_cost(cell, shape) == (2 * 4**2, 2 * 4**2, 0)
     assert notation(cell) == "tanh>relu"
     assert changes(cell, _chain("tanh")) == "tanh → tanh>relu"
     assert notation(mbconv(3, 6)) == "e6: 0>3 dw3"

@@ -93,7 +93,7 @@ class Proxyless(GradientSearch):
             loss = self._cost.joined(self.weights.task.loss(logits, labels), probabilities)
             found = torch.autograd.grad(loss, self.alphas.values)
         skipped = [
-            modules[index].project is None
+            modules[index].cell.is_zero
             for modules, index in zip(supernet.choices, path, strict=True)
         ]
         return [None if skip else row for skip, row in zip(skipped, found, strict=True)]
