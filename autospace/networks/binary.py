@@ -39,7 +39,8 @@ class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
         (x,), (g,) = ctx.saved_tensors, gradients
-        return g * (x.abs() < 1).to(g.dtype)
+        passed: torch.Tensor = g * (x.abs() < 1).to(g.dtype)
+        return passed
 
 
 def plain_sign(x: torch.Tensor) -> torch.Tensor:
@@ -84,7 +85,8 @@ class BinaryConvolution(nn.Conv2d):
         if self.precision != "real":
             x = sign(x)
         weight = sign(self.weight) if self.precision == "binary" else self.weight
-        return self._conv_forward(x, weight, None) * self.alpha[:, None, None]
+        found: torch.Tensor = self._conv_forward(x, weight, None)
+        return found * self.alpha[:, None, None]
 
     @property
     def magnitudes(self) -> torch.Tensor:

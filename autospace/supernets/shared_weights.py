@@ -145,8 +145,9 @@ class SharedWeights(Stateful):
             # BATS (Bulat et al., ECCV 2020) searches with signs for inputs and real weights.
             set_precision(self.supernet, stage or options.precision_stage or "binary_inputs")
         elif options.precision_stage is not None:
-            problem = f"{options.precision_stage}, but the space has no binary operations"
-            raise SearchError(f"supernet.precision_stage: {problem}; allowed: leave it out")
+            asked = f"supernet.precision_stage: {options.precision_stage}"
+            why = "but the space has no binary operations"
+            raise SearchError(f"{asked}, {why}; allowed: leave it out")
         if options.recompute:
             recompute_cells(self.supernet)
         self.recipe = Recipe(

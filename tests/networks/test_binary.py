@@ -91,7 +91,8 @@ def test_the_slope_of_alpha_is_that_of_finite_differences() -> None:
     x, weights = torch.randn(2, 4, 5, 5).double(), torch.randn(2, 4, 5, 5).double()
 
     def loss() -> torch.Tensor:
-        return (layer(x) * weights).tanh().sum()
+        found: torch.Tensor = (layer(x) * weights).tanh().sum()
+        return found
 
     (found,) = torch.autograd.grad(loss(), layer.alpha)
     for channel in range(4):
@@ -114,8 +115,9 @@ def test_with_weights_of_one_magnitude_it_is_the_real_convolution(c: float) -> N
     plain = F.conv2d(x, layer.weight, padding=1, groups=4)
     torch.testing.assert_close(layer(x), plain)
     # So going to real weights and back changes nothing either.
-    for stage in ("binary_inputs", "real", "binary"):
-        layer.set_precision(stage)  # type: ignore[arg-type]
+    stages: tuple[PrecisionStage, ...] = ("binary_inputs", "real", "binary")
+    for stage in stages:
+        layer.set_precision(stage)
         torch.testing.assert_close(layer(x), plain)
 
 

@@ -5,13 +5,15 @@ from collections import Counter
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autospace.networks.binary import BinaryConvolution
 from autospace.searchers.driver import make_method
 from autospace.searchers.sampling.bnas import Bnas, softmax, stages
 from autospace.spaces import Budget
-from autospace.spaces.choices import Choice
+from autospace.spaces.choices import Choice, SearchError
 from autospace.spaces.files.library import family_space
 from tests.searchers.planted import mean_share, solved
 from tests.searchers.problems import NO_LIMITS, SKELETON, make_problem
@@ -200,3 +202,29 @@ def test_the_planted_candidates_are_found() -> None:
 def test_the_planted_candidates_are_found_by_most_seeds() -> None:
     shares = [solved("bnas", seed, 300, evaluations=51, draws="half").share for seed in range(8)]
     assert sum(shares) / len(shares) >= 0.8
+
+
+def test_the_parents_accuracy_counts_with_its_weight() -> None:
+    space = family_space("binary", SKELETON)
+    options = {"parent_weight": 2.0, "rounds": 1}
+    made = make_problem(space, method="bnas", options=options, evaluations=4)
+    method = make_method(made)
+    assert isinstance(method, Bnas)
+    parent, parents = method._parent, method._parents
+    assert parent is not None
+    assert parents is not None
+    stages = {p.precision for p in parent.supernet.modules() if isinstance(p, BinaryConvolution)}
+    assert stages == {"real"}
+    before = [value.clone() for value in parent.supernet.parameters()]
+    for index in range(method.steps):
+        method.step(index)
+    after = parent.supernet.parameters()
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    path = method.ranked()[0].path
+    own, other = method.fitness.accuracy(path), parents.accuracy(path)
+    assert method._with_parent(path, own) == pytest.approx(own + 2 * (other - own))
+
+
+def test_only_binary_spaces_have_parents() -> None:
+    with pytest.raises(SearchError, match=r"^options\.parent_weight: the space has no binary op"):
+        make(parent_weight=1.0)

@@ -11,7 +11,7 @@ from autospace.scorers.mixture import MixtureSearch
 from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.gates import draw
 from autospace.searchers.gradient.proxyless import Proxyless, keep_mass
-from autospace.searchers.gradient.search import Alphas, GradientSearch
+from autospace.searchers.gradient.search import Alphas, CostOptions, GradientSearch
 from tests.searchers.problems import make_problem
 from tests.searchers.slopes import SMALL, double_method, gate_slopes, slopes
 
@@ -91,7 +91,7 @@ def test_proxyless_gradient_has_the_factor_one_over_t() -> None:
         assert torch.allclose(row, p * (gates - (gates * p).sum()) / 0.5, rtol=1e-4, atol=1e-7)
 
 
-def replace_weight(method: Proxyless) -> object:
+def replace_weight(method: Proxyless) -> CostOptions:
     return method._cost._options.model_copy(update={"cost_weight": 0.0})
 
 

@@ -190,7 +190,7 @@ def test_an_ordinary_network_is_trained_as_before() -> None:
     ("asked", "stage"), [(None, "binary_inputs"), ("real", "real"), ("binary", "binary")]
 )
 def test_shared_weights_are_trained_in_one_stage(asked: str | None, stage: str) -> None:
-    given = {} if asked is None else {"supernet": {"precision_stage": asked}}
+    given: dict[str, Any] = {} if asked is None else {"supernet": {"precision_stage": asked}}
     method = make_method(make_problem(SPACE, method="spos", **given))
     assert stages(method.supernets[0].supernet) == {stage}
 

@@ -7,6 +7,9 @@ candidates. The likelihood of a candidate is
 
     s <- memory s + softmax over the layer (mean accuracy of the networks that have it)
 
+In a binary space, CP-NAS looks at the real-valued parent of a network too: its accuracy counts as
+A + parent_weight (A_P - A).
+
 At the end of a stage the candidates with the smallest likelihood drop out, until each layer has one
 left. With `half`, as in the version of 2020, only the half that is next to drop out is drawn; all
 others get the mean of the largest and of the mean softmax of that half. That version orders the
@@ -22,11 +25,13 @@ from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
 from pydantic import Field
 
+from autospace.networks.binary import has_signs
 from autospace.runs.settings import Section
 from autospace.searchers.fitness_search import OneShot, SharedFitness
 from autospace.searchers.method import Ranked, SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice, Choices, SearchError
+from autospace.supernets.shared_weights import PathEvaluator, SharedWeights, Uniform
 
 Rows = list[list[float]]
 """Per layer, one number a candidate."""
@@ -44,6 +49,9 @@ class BnasOptions(Section):
     ) = None
     draws: Literal["all", "half"] = "all"
     memory: Annotated[float, Field(ge=0, le=1, description="share of earlier likelihoods")] = 0.5
+    parent_weight: Annotated[
+        float, Field(ge=0, le=100, description="of the real-valued parent; binary spaces only")
+    ] = 0.0
     warm_up: Annotated[float, Field(ge=0, lt=1, description="share of steps; nothing drops")] = 0.25
 
 
@@ -111,6 +119,8 @@ class Bnas(OneShot):
         "path",
         "_sums",
         "_counts",
+        "_parent",
+        "_parents",
     )
 
     def __init__(self, problem: SearchProblem, options: BnasOptions) -> None:
@@ -130,6 +140,21 @@ class Bnas(OneShot):
         self.path: Choice | None = None
         """The latest network."""
         self._sums, self._counts = _zeros(problem.choices), _zeros(problem.choices)
+        self._parent = self._made_parent(problem) if options.parent_weight else None
+        self._parents = PathEvaluator(problem, self._parent.supernet) if self._parent else None
+
+    @staticmethod
+    def _made_parent(problem: SearchProblem) -> SharedWeights:
+        """The weights of the networks without signs, which are trained on the same batches.
+
+        Raises:
+            SearchError: there are no images, or no binary operations.
+        """
+        parent = SharedWeights(problem, stage="real")
+        if not has_signs(parent.supernet):
+            why = "the space has no binary operations, so that no network has a real-valued parent"
+            raise SearchError(f"options.parent_weight: {why}; allowed: 0")
+        return parent
 
     @property
     def notes(self) -> list[str]:
@@ -183,20 +208,24 @@ class Bnas(OneShot):
         network, place, length = self.moment(index)
         if network < 0:
             self.fitness.train(index)
+            if self._parent is not None:
+                Uniform(self._parent).step(index)
             return
         if place == 0:
             self.path = self.drawn(network)
         path = self._current
         if place < length - 1:
             # The steps before this one that evaluated a network trained nothing.
-            self.weights.step(index - network, [self.weights.loss_of(path)])
+            for weights in (self.weights, self._parent):
+                if weights is not None:
+                    weights.step(index - network, [weights.loss_of(path)])
         else:
             self.search(network)
 
     def search(self, index: int) -> None:
         """Evaluates a network, and ends its stage if it is the last one of it."""
         path = self._current
-        accuracy = self._measured(path)
+        accuracy = self._with_parent(path, self._measured(path))
         for layer, candidate in enumerate(path):
             self._sums[layer][candidate] += accuracy
             self._counts[layer][candidate] += 1
@@ -244,6 +273,13 @@ class Bnas(OneShot):
         self.evaluations += new
         self.offer(Ranked(path, accuracy, accuracy))
         return accuracy
+
+    def _with_parent(self, path: Choice, accuracy: float) -> float:
+        """A + beta (A_P - A), with the accuracy A_P of the real-valued parent (CP-NAS)."""
+        if self._parents is None:
+            return accuracy
+        self._parents.known.clear()
+        return accuracy + self._options.parent_weight * (self._parents.accuracy(path) - accuracy)
 
     def _forget(self, path: Choice) -> None:
         """Forgets the accuracy that a path had with earlier weights."""
