@@ -108,7 +108,7 @@ class BinaryCell(nn.Module):
     def __init__(self, layer: Layer) -> None:
         super().__init__()
         self.layer = layer
-        self.expand = nn.Identity()
+        self.expand: nn.Module = nn.Identity()
         if layer.edges:
             self.expand = BinaryLayer(layer.in_channels, layer.out_channels)
         self.operations = nn.ModuleDict()
