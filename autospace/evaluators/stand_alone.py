@@ -14,7 +14,7 @@ from autospace.networks.network import Network, placed
 from autospace.progress import no_message
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Architecture
-from autospace.training.short import Measured, Recipe, measure
+from autospace.training.short import Measured, Recipe, measure, train
 from autospace.training.stages import StageError, train_in_stages
 
 
