@@ -124,8 +124,7 @@ def search(
             "supernet.steps": steps,
             "supernet.training": supernet_training,
             "supernet.interference": interference,
-            **_limits(max_madds, max_params, max_latency_ms, latency_table),
-            "budget.max_ops": limit("--max-ops", max_ops),
+            **_limits((max_madds, max_params, max_ops), max_latency_ms, latency_table),
         }
     )
     others = (space, options, settings, out, force)
@@ -137,10 +136,12 @@ def search(
     _run(progress, settings or [], options, format_, log or [], who, space=space, **where)
 
 
-def _limits(madds: Text, params: Text, latency: Any, table: Any) -> dict[str, Any]:
+def _limits(counts: tuple[Text, Text, Text], latency: Any, table: Any) -> dict[str, Any]:
+    madds, params, ops = counts
     return {
         "budget.max_madds": limit("--max-madds", madds),
         "budget.max_params": limit("--max-params", params),
+        "budget.max_ops": limit("--max-ops", ops),
         "budget.max_latency_ms": latency,
         "budget.latency_table": table,
     }
