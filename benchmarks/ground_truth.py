@@ -83,7 +83,8 @@ def main() -> None:
             cells[layer] = study.cells_of(layer)[index]
         cost = cell_cost(cells[layer], study.skeleton.shapes[layer])
         row = {"seed": seed, "layer": layer, "cell": index, "steps": arguments.steps}
-        row |= cost._asdict() | accuracy(cells, images, recipe, seed, study)
+        row |= {"madds": cost.madds, "params": cost.params}
+        row |= accuracy(cells, images, recipe, seed, study)
         with arguments.out.open("a") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             stream.write(json.dumps(row) + "\n")

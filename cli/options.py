@@ -64,6 +64,7 @@ def _device(default: str | bool) -> Any:
 
 
 _MADDS: Final = "MAdds of any architecture, such as 5M"
+_OPS: Final = "MAdds plus a 64th of the binary operations of any architecture"
 _PARAMS: Final = "number of weights of any architecture"
 _LATENCY: Final = "milliseconds of any architecture, by --latency-table"
 
@@ -86,6 +87,7 @@ Settings = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as data.limit=1000."),
 ]
 MaxMadds = Annotated[Text, _most("madds", _MADDS)]
+MaxOps = Annotated[Text, _most("ops", _OPS)]
 MaxParams = Annotated[Text, _most("params", _PARAMS)]
 MaxLatency = Annotated[float | None, _most("latency-ms", _LATENCY)]
 MaxMaddsOrWord = Annotated[Text, _most("madds", _MADDS, "reference")]

@@ -148,7 +148,7 @@ class Choices:
         return tuple(layer.candidates.index(candidate) for layer, candidate in layers)
 
     def cost(self, path: Choice) -> Cost:
-        """MAdds and params of a whole network."""
+        """Cost of a whole network."""
         total = fixed_cost(self.space.skeleton)
         for layer, index in zip(self.space.layers, path, strict=True):
             total = total.plus(layer.costs[index])
@@ -236,6 +236,7 @@ def limits_of(space: Space, budget: Budget) -> tuple[Limit, ...]:
     for name, most, start, unit in (
         ("max_madds", budget.max_madds, fixed.madds, "madds"),
         ("max_params", budget.max_params, fixed.params, "params"),
+        ("max_ops", budget.max_ops, fixed.ops, "ops"),
     ):
         if most is not None:
             table = tuple(

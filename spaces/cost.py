@@ -8,12 +8,12 @@ the network is divided into a share for every layer.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from autospace.spaces.cells.cell import Cell, LayerShape, mbconv
 from autospace.spaces.cells.cost import conv_norm_cost, total
 from autospace.spaces.cells.family import cell_cost, family_of
-from autospace.spaces.cells.operations import Cost
+from autospace.spaces.cells.operations import BITS, Cost
 from autospace.spaces.checks import MAX_COUNT, check_integer
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.skeleton import Skeleton
@@ -98,23 +98,37 @@ def range_of_sums(fixed: int, layers: Sequence[Sequence[int]]) -> Range:
     )
 
 
+LIMITED: Final = {"madds": 1, "params": 1, "ops": BITS}
+"""What a budget limits, and what `Cost.whole` multiplies it by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits that no architecture of a space exceeds; None for no limit."""
+    """Limits that no architecture of a space exceeds; None for no limit.
+
+    Attributes:
+        max_ops: on MAdds plus a 64th of the binary operations, `Cost.ops`.
+    """
 
     max_madds: int | None = None
     max_params: int | None = None
+    max_ops: int | None = None
 
     def __post_init__(self) -> None:
-        for name, limit in (("max_madds", self.max_madds), ("max_params", self.max_params)):
+        for unit in LIMITED:
+            limit = getattr(self, f"max_{unit}")
             if limit is not None:
-                check_integer(name, limit, 0, MAX_COUNT)
+                check_integer(f"max_{unit}", limit, 0, MAX_COUNT)
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits that there are by unit, in whole numbers as `Cost.whole` gives them."""
+        found = {unit: getattr(self, f"max_{unit}") for unit in LIMITED}
+        return {unit: LIMITED[unit] * most for unit, most in found.items() if most is not None}
 
     def allows(self, cost: Cost) -> bool:
-        """Whether a network of this cost is within both limits."""
-        return (self.max_madds is None or cost.madds <= self.max_madds) and (
-            self.max_params is None or cost.params <= self.max_params
-        )
+        """Whether a network of this cost is within all limits."""
+        return all(cost.whole(unit) <= most for unit, most in self.limits.items())
 
 
 class BudgetError(AutospaceError):
@@ -127,21 +141,24 @@ class Share:
 
     madds: int | None = None
     params: int | None = None
+    ops: int | None = None
 
     def allows(self, cost: Cost) -> bool:
-        """Whether a cell of this cost may enter the layer."""
-        return (self.madds is None or cost.madds <= self.madds) and (
-            self.params is None or cost.params <= self.params
+        """Whether a cell of this cost may enter the layer; `ops` is in 64ths."""
+        return all(
+            limit is None or cost.whole(unit) <= limit
+            for unit, limit in (("madds", self.madds), ("params", self.params), ("ops", self.ops))
         )
 
 
 def most_expensive_reference(skeleton: Skeleton, references: Sequence[Cell]) -> Cost:
-    """Largest MAdds and largest params that a network of reference cells can have."""
+    """Largest of each amount that a network of reference cells can have, not all of one."""
     layers = [[_cost_at(cell, shape) for cell in references] for shape in skeleton.shapes]
     fixed = fixed_cost(skeleton)
     madds = sum(max(cost.madds for cost in layer) for layer in layers)
     params = sum(max(cost.params for cost in layer) for layer in layers)
-    return Cost(fixed.madds + madds, fixed.params + params)
+    bops = sum(max(cost.bops for cost in layer) for layer in layers)
+    return Cost(fixed.madds + madds, fixed.params + params, fixed.bops + bops)
 
 
 def _cost_at(cell: Cell, shape: LayerShape) -> Cost:
@@ -176,16 +193,21 @@ def layer_shares(skeleton: Skeleton, references: Sequence[Cell], budget: Budget)
     """
     fixed = fixed_cost(skeleton)
     costs = [[_cost_at(cell, shape) for cell in references] for shape in skeleton.shapes]
-    open_ended: list[int | None] = [None] * len(costs)
-    madds = params = open_ended
-    if budget.max_madds is not None:
-        needs = [max(cost.madds for cost in layer) for layer in costs]
-        madds = [*shares_of("MAdds", budget.max_madds, fixed.madds, needs)]
-    if budget.max_params is not None:
-        needs = [max(cost.params for cost in layer) for layer in costs]
-        params = [*shares_of("params", budget.max_params, fixed.params, needs)]
-    shares = tuple(Share(*pair) for pair in zip(madds, params, strict=True))
+    rows: dict[str, Sequence[int | None]] = dict.fromkeys(LIMITED, [None] * len(costs))
+    for unit, most in budget.limits.items():
+        needs = [max(cost.whole(unit) for cost in layer) for layer in costs]
+        rows[unit] = shares_of(NAMES[unit], most, fixed.whole(unit), needs, SHOWN[unit])
+    shares = tuple(Share(*row) for row in zip(*rows.values(), strict=True))
     return LayerShares(tuple(skeleton.shapes), shares)
+
+
+NAMES: Final = {"madds": "MAdds", "params": "params", "ops": "OPs"}
+"""The units of limits in messages."""
+SHOWN: Final[dict[str, Callable[[int], str]]] = {
+    "madds": "{:,}".format,
+    "params": "{:,}".format,
+    "ops": lambda whole: f"{-(-whole // BITS):,}",
+}
 
 
 def shares_of(

@@ -95,7 +95,8 @@ def operation_shares(layers: Iterable[Layer]) -> dict[str, float]:
     """
     counts: Counter[str] = Counter()
     for candidate in (each for layer in layers for each in layer.candidates):
-        check_kind(candidate.cell.kind, "shares of operations", ("mobile", "dense", "darts"))
+        known = ("mobile", "dense", "darts", "binary")
+        check_kind(candidate.cell.kind, "shares of operations", known)
         counts.update(edge.operation for edge in drawable(candidate.cell).edges)
     edges = counts.total()
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))

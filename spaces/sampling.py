@@ -21,7 +21,6 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from autospace.spaces.cells.operations import Cost
 from autospace.spaces.cost import Budget, fixed_cost
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.space import Architecture, Space
@@ -183,12 +182,11 @@ def sample_within(
 
 
 def _within_budget(space: Space, budget: Budget) -> Feasible:
-    names = [name for name in Cost._fields if getattr(budget, f"max_{name}") is not None]
-    fixed = fixed_cost(space.skeleton)
+    limits, fixed = budget.limits, fixed_cost(space.skeleton)
     tables = [
-        [[getattr(cost, name) for cost in layer.costs] for layer in space.layers] for name in names
+        [[cost.whole(unit) for cost in layer.costs] for layer in space.layers] for unit in limits
     ]
-    most = [getattr(budget, f"max_{name}") - getattr(fixed, name) for name in names]
+    most = [limit - fixed.whole(unit) for unit, limit in limits.items()]
     return Feasible.of([len(layer.candidates) for layer in space.layers], tables, most)
 
 
@@ -203,14 +201,16 @@ def _distinct(feasible: Feasible, count: int, rng: random.Random) -> list[_Choic
 def _nothing(space: Space, budget: Budget) -> SpaceError:
     """Why no architecture fits: one limit is too low, or both together are."""
     wanted = []
-    for name in Cost._fields:
+    names = ("madds", "params") if budget.max_ops is None else tuple(budget.limits)
+    for name in names:
         limit, least = getattr(budget, f"max_{name}"), getattr(space, name).min
         if limit is not None and limit < least:
             problem = f"{limit}, but the cheapest architecture of the space has {least}"
             return SpaceError(f"max_{name}", problem)
         wanted.append(f"max_{name} {limit} (least: {least})")
+    both = "both" if len(wanted) == 2 else "all of"
     return SpaceError(
-        "", f"no architecture is within both {' and '.join(wanted)}; raise one of them"
+        "", f"no architecture is within {both} {' and '.join(wanted)}; raise one of them"
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.cost import total
 from autospace.spaces.cells.family import FAMILIES, cell_cost, cell_key, family_of
-from autospace.spaces.cells.operations import Cost
+from autospace.spaces.cells.operations import BITS, Cost
 from autospace.spaces.checks import (
     MAX_CANDIDATES,
     MAX_GENERATION,
@@ -239,11 +239,14 @@ class Space:
                     raise SpaceError(path, f"{problem}; allowed: {', '.join(self.operations)}")
 
     def _check_budget(self) -> None:
-        most_expensive = self.most_expensive
         limits = (
-            ("max_madds", self.budget.max_madds, most_expensive.madds),
-            ("max_params", self.budget.max_params, most_expensive.params),
+            ("max_madds", self.budget.max_madds, self.madds.max),
+            ("max_params", self.budget.max_params, self.params.max),
+            ("max_ops", self.budget.max_ops, self.ops.max),
         )
+        if self.budget.max_ops is not None and not FAMILIES[self.kind].binary:
+            same = "max_madds, which is the same where no operation is binary"
+            raise SpaceError("budget.max_ops", f"{self.budget.max_ops}; allowed: {same}")
         for name, limit, found in limits:
             if limit is not None and found > limit:
                 problem = f"{limit}, but the most expensive architecture of the space has {found}"
@@ -261,8 +264,8 @@ class Space:
 
     @cached_property
     def most_expensive(self) -> Cost:
-        """Largest MAdds and largest params of any architecture (maybe not the same one)."""
-        return Cost(self.madds.max, self.params.max)
+        """Largest of each amount of any architecture (maybe not the same one)."""
+        return Cost(self.madds.max, self.params.max, self.bops.max)
 
     @cached_property
     def madds(self) -> Range:
@@ -275,6 +278,19 @@ class Space:
         """Range of params over the architectures."""
         layers = [[cost.params for cost in layer.costs] for layer in self.layers]
         return range_of_sums(fixed_cost(self.skeleton).params, layers)
+
+    @cached_property
+    def bops(self) -> Range:
+        """Range of binary operations over the architectures."""
+        layers = [[cost.bops for cost in layer.costs] for layer in self.layers]
+        return range_of_sums(fixed_cost(self.skeleton).bops, layers)
+
+    @cached_property
+    def ops(self) -> Range:
+        """Range of MAdds plus a 64th of the binary operations, rounded up."""
+        layers = [[cost.whole("ops") for cost in layer.costs] for layer in self.layers]
+        whole = range_of_sums(fixed_cost(self.skeleton).whole("ops"), layers)
+        return Range(-(-whole.min // BITS), whole.mean / BITS, -(-whole.max // BITS))
 
     def architecture(self, choices: Mapping[str, str]) -> Architecture:
         """The architecture that a flat `{"layer_03": "cell id"}` names.
@@ -305,7 +321,7 @@ class Space:
         )
 
     def cost(self, architecture: Architecture | Mapping[str, str]) -> Cost:
-        """MAdds and params of an architecture, given whole or in its flat form."""
+        """Cost of an architecture, given whole or in its flat form."""
         if not isinstance(architecture, Architecture):
             architecture = self.architecture(architecture)
         return architecture.cost

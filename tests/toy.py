@@ -44,6 +44,7 @@ def used(cell: Chain) -> tuple[str, ...]:
 
 class Chains:
     kind: str = "toy"
+    binary: bool = False
     operations: Collection[str] = ("keep", "tanh", "relu")
     built_in: Sequence[str] = ("keep", "tanh", "relu")
     usual: Sequence[str] = built_in

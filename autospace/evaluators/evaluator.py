@@ -54,6 +54,7 @@ class EvaluatorConfig(TrainingOrTable):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     recalibration: Annotated[int, Field(ge=1, le=10_000, description="batches")] = 20
+    precision_stage: Literal["real", "binary_inputs", "binary"] | None = None
 
     @model_validator(mode="after")
     def _a_table_has_no_settings(self) -> Self:

@@ -15,6 +15,7 @@ from autospace.progress import no_message
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Architecture
 from autospace.training.short import Measured, Recipe, measure, train
+from autospace.training.stages import StageError, train_in_stages
 
 
 class StandAloneEvaluator:
@@ -31,8 +32,11 @@ class StandAloneEvaluator:
         try:
             network = new_network(architecture, seed, self._images.device)
             batches = self._images.batches(self._config.batch, seed)
-            train(network, batches, self._recipe, execution=self._execution)
+            asked = self._config.precision_stage
+            train_in_stages(network, batches, self._recipe, asked, execution=self._execution)
             found = measure(network, self._images.measured_batches().evaluation_batches())
+        except StageError as error:
+            raise EvaluationError(str(error)) from None
         except torch.OutOfMemoryError:
             problem = f"there is too little memory on {self._images.device} to train a network"
             raise EvaluationError(f"{problem}; use fewer workers or a smaller batch") from None

@@ -19,6 +19,7 @@ UNUSED: Final = (
     ("evolution", "screen", 1),
     ("evolution", "shrink", False),
     ("scoring", "weights", "fresh"),
+    ("scoring", "temperature", 1.0),
 )
 """Settings that are not part of how a space came about if they have these values."""
 

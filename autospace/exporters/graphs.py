@@ -81,7 +81,7 @@ def flow(value: Space | Architecture) -> Flow:
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(value.kind, "drawings", ("mobile", "dense", "darts"))
+    check_kind(value.kind, "drawings", ("mobile", "dense", "darts", "binary"))
     skeleton = value.skeleton
     return Flow(
         value.name if isinstance(value, Space) else skeleton.name,
@@ -98,6 +98,7 @@ def _group(layer: Layer) -> Group:
     nodes = []
     for index in sorted(cell.live_nodes | {0, last}):
         expand = [f"expand x{cell.expansion}"] if index == 0 and cell.expansion > 1 else []
+        expand += ["binary 1x1"] if index == 0 and cell.kind == "binary" else []
         project = ["project"] if index == last and not (cell.is_zero or cell.bare) else []
         label = ", ".join((node_label(cell, index), *expand, *project))
         nodes.append(Node(f"{name}_{index}", (*(_facts(layer) if index == 0 else ()), label)))

@@ -312,6 +312,8 @@ def described(architecture: Architecture) -> str:
     """The docstring of a file that makes a network."""
     skeleton, cost = architecture.skeleton, architecture.cost
     facts = f"{cost.madds:,} MAdds for an image, {cost.params:,} params"
+    if cost.bops:
+        facts += f", {cost.bops:,} binary operations, computed as real ones"
     return f"""A network of {len(architecture.cells)} cells, written by autospace.
 
 {_wrapped(f"Skeleton: {_quiet(skeleton.name)}. {facts}.")}
@@ -338,6 +340,11 @@ def export_architecture(architecture: Architecture) -> str:
         from autospace.exporters.pytorch_darts import darts_network
 
         return darts_network(architecture)
+    if architecture.kind == "binary":
+        from autospace.exporters.pytorch_binary import binary_network
+
+        text: str = binary_network(architecture)
+        return text
     skeleton = architecture.skeleton
     needs = needs_of(skeleton, architecture.cells)
     layers = listed(

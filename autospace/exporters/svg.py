@@ -10,7 +10,6 @@ from typing import Final
 from autospace.exporters.cell_layout import Bar, cell_layout
 from autospace.exporters.graphs import head_facts, stem_facts
 from autospace.spaces import (
-    OPERATIONS,
     Architecture,
     Candidate,
     Cell,
@@ -22,9 +21,14 @@ from autospace.spaces import (
 )
 from autospace.spaces.cells.darts_cell import ENDS
 from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
-from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
 from autospace.spaces.cells.family import check_kind, notation
-from autospace.spaces.cells.notation import drawable, edge_label, node_label, shape_label
+from autospace.spaces.cells.notation import (
+    drawable,
+    edge_label,
+    node_label,
+    operation_of,
+    shape_label,
+)
 from autospace.spaces.space import by_fitness, drawn_layers
 from autospace.spaces.text import human, shortened, xml
 
@@ -92,7 +96,7 @@ def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Picture:
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts"))
+    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts", "binary"))
     pruned = drawable(cell)
     if pruned.is_zero:
         return _zero(shape)
@@ -156,6 +160,8 @@ def _projection(cell: Cell) -> str:
 def _expansion(cell: Cell) -> str:
     if cell.kind == "darts":
         return node_label(cell, 0)
+    if cell.kind == "binary":
+        return "0 · binary 1x1"
     return "0 · input" if cell.expansion == 1 else f"0 · expand x{cell.expansion}"
 
 
@@ -182,8 +188,8 @@ def _colour(edge: Edge) -> str:
     if edge.operation in DARTS:
         kind = DARTS[edge.operation].kind
         return {"skip": "skip", "dilated": "dilated"}.get(kind, "pool" if "pool" in kind else "dw")
-    operation = (DENSE if edge.operation in DENSE else OPERATIONS)[edge.operation]
-    if operation.kind in ("depthwise", "dense"):
+    operation = operation_of(edge.operation)
+    if operation.kind in ("depthwise", "dense", "binary"):
         return "dilated" if operation.dilation > 1 else "dw"
     return "skip" if operation.kind == "skip" else "pool"
 

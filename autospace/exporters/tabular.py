@@ -39,7 +39,7 @@ def formulas(value: Space | Architecture) -> list[str]:
 
 
 def _rows(value: Space | Architecture) -> list[dict[str, Any]]:
-    check_kind(value.kind, "tables of cells", ("mobile", "dense", "darts"))
+    check_kind(value.kind, "tables of cells", ("mobile", "dense", "darts", "binary"))
     return [
         {
             "layer": layer.shape.name,
@@ -47,6 +47,7 @@ def _rows(value: Space | Architecture) -> list[dict[str, Any]]:
             "fitness": candidate.fitness,
             "madds": cost.madds,
             "params": cost.params,
+            **({"bops": cost.bops} if value.kind == "binary" else {}),
             "expansion": None if candidate.cell.bare else candidate.cell.expansion,
             "operations": notation(candidate.cell),
             "origin": candidate.origin.kind,

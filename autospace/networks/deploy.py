@@ -271,6 +271,7 @@ def _source(
         ARCHITECTURE: to_json(stored),
         "madds": str(stored.cost.madds),
         "params": str(stored.cost.params),
+        **({"bops": str(stored.cost.bops)} if stored.cost.bops else {}),
         "weights": FRESH if tensors is None else TRAINED,
     }
     return stored, network.eval().requires_grad_(False), metadata

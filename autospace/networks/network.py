@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import torch
 from torch import nn
 
+from autospace.networks.binary import BinaryModule
 from autospace.networks.cells import CellModule, initialise
 from autospace.networks.darts import DartsModule, TwoInputs, stem_parts
 from autospace.networks.dense import DenseModule, NormActivation, ResidualBlock
@@ -20,6 +21,7 @@ BUILDERS: Final[dict[str, Callable[[Any, LayerShape], CellModule]]] = {
     "mobile": CellModule,
     "dense": DenseModule,
     "darts": DartsModule,
+    "binary": BinaryModule,
 }
 
 

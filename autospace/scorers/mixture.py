@@ -18,7 +18,6 @@ from autospace.spaces.cells.cell import Cell
 from autospace.supernets.supernet import Supernet, fix_scale, frozen
 from autospace.training.short import Recipe, make_optimizer, set_rate
 
-TEMPERATURE = 1.0
 ALPHA_RATE = 0.02
 ALPHA_BETAS = (0.5, 0.999)
 UNIFORM_SHARE = 0.5
@@ -68,6 +67,7 @@ class MixtureSearch:
         options = setting.options
         sizes = [len(modules) for modules in supernet.choices]
         self._supernet, self._execution, self._task = supernet, setting.execution, setting.task
+        self._temperature = options.temperature
         self.recipe = Recipe(options.steps * max(sizes), options.learning_rate, weight_decay=4e-5)
         self.optimizer = make_optimizer(supernet, self.recipe, setting.execution)
         device = next(supernet.parameters()).device
@@ -90,7 +90,7 @@ class MixtureSearch:
     def train_weights(self, batch: Batch) -> None:
         """A step of the weights, with alpha fixed."""
         self.optimizer.zero_grad(set_to_none=True)
-        mixes = [_weights(alpha.detach()) for alpha in self.alphas]
+        mixes = [self._weights(alpha.detach()) for alpha in self.alphas]
         weights = list(self._supernet.parameters())
         self._execution.backward(partial(self._loss, mixes), batch, weights)
         torch.nn.utils.clip_grad_norm_(weights, self.recipe.clip)
@@ -110,7 +110,7 @@ class MixtureSearch:
 
     def _add_gradients(self, sums: list[torch.Tensor], batch: Batch, share: float) -> None:
         """Adds dL/dalpha and dL/da of a part of a batch to the sums."""
-        mixes = [_weights(alpha) for alpha in self.alphas]
+        mixes = [self._weights(alpha) for alpha in self.alphas]
         with self._execution.autocast():
             loss = self._loss(mixes, batch)
         for mix, cost in zip(mixes, self._costs, strict=False):
@@ -118,13 +118,12 @@ class MixtureSearch:
         found = torch.autograd.grad(scaled(loss, share), [*self.alphas, *mixes])
         sums[:] = map(torch.add, sums, found) if sums else found
 
+    def _weights(self, alpha: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(alpha / self._temperature, dim=0)
+
     def _loss(self, mixes: list[torch.Tensor], batch: Batch) -> torch.Tensor:
         images, labels = batch
         return self._task.loss(self._supernet.mixture(images, mixes), labels)
-
-
-def _weights(alpha: torch.Tensor) -> torch.Tensor:
-    return torch.softmax(alpha / TEMPERATURE, dim=0)
 
 
 def _over_reference(values: torch.Tensor) -> list[float]:

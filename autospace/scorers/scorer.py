@@ -30,6 +30,9 @@ class ScoringConfig(Section):
     weights: Literal["fresh", "kept"] = "fresh"
     recompute: bool = False
     cost_weight: Annotated[float, Field(ge=0, le=100, description="lambda of E[cost]")] = 0.0
+    temperature: Annotated[
+        float, Field(ge=1e-3, le=1000, description="T of softmax(alpha / T) in `mixture`")
+    ] = 1.0
 
     @model_validator(mode="after")
     def _a_supernet_keeps_weights(self) -> "ScoringConfig":

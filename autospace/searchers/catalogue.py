@@ -19,7 +19,7 @@ class CatalogueEntry:
     cost: str
 
 
-ON_TABLES: Final = ("random", "random-ws", "evolution", "spos", "enas", "pnas", "zero-cost")
+ON_TABLES: Final = ("random", "random-ws", "evolution", "spos", "enas", "pnas", "zero-cost", "bnas")
 """The methods that can look architectures up in place of training."""
 ONE_SUPERNET: Final = "one supernet"
 MAGIC: Final = "Xu et al., ICML 2022"
@@ -114,6 +114,11 @@ CATALOGUE: Final[dict[str, CatalogueEntry]] = {
         "distils a teacher block by block and combines the best paths; the result is a front",
         "Li et al., CVPR 2020",
         "the teacher, then the blocks of one supernet",
+    ),
+    "bnas": CatalogueEntry(
+        "draws every candidate equally often, and drops the worst ones until one a layer is left",
+        "Chen et al., AAAI 2020",
+        ONE_SUPERNET,
     ),
 }
 

@@ -47,6 +47,7 @@ from autospace.searchers.gradient.nasp import Nasp
 from autospace.searchers.gradient.proxyless import Proxyless
 from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
 from autospace.searchers.petridish import Petridish
+from autospace.searchers.sampling.bnas import Bnas
 from autospace.searchers.sampling.enas import Enas
 from autospace.searchers.sampling.pnas import Pnas
 from autospace.searchers.sampling.regularised_evolution import Evolution
@@ -80,6 +81,7 @@ METHODS: Final[dict[str, type[SearchMethod]]] = {
     "nas-lid": NasLid,
     "petridish": Petridish,
     "dna": Dna,
+    "bnas": Bnas,
 }
 
 
@@ -268,7 +270,8 @@ def prepare(
         raise folder.not_begun("space")
     basis = _basis(folder, given, observer, device, passed)
     fitted = basis.fitted(given)
-    budget = Budget(config.budget.max_madds, config.budget.max_params)
+    asked = config.budget
+    budget = Budget(asked.max_madds, asked.max_params, asked.max_ops)
     limits = limits_of(fitted, budget)
     if table is not None and config.budget.max_latency_ms is not None:
         limits = (*limits, latency_limit(fitted, table, config.budget.max_latency_ms))

@@ -30,6 +30,7 @@ class SearchBudget(Section):
 
     max_madds: Annotated[int, Field(ge=1)] | None = None
     max_params: Annotated[int, Field(ge=1)] | None = None
+    max_ops: Annotated[int, Field(ge=1)] | None = None
     max_latency_ms: Annotated[float, Field(gt=0, le=10**6)] | None = None
     latency_table: Annotated[str, Field(max_length=4096)] | None = None
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from autospace.data.batches import Batch, Batches
 from autospace.data.images import Images
+from autospace.networks.binary import PrecisionStage, has_signs, set_precision
 from autospace.networks.cells import recompute_cells
 from autospace.runs.state import Stateful
 from autospace.seeds import derived_seed, stream
@@ -122,16 +123,31 @@ class SharedWeights(Stateful):
         problem: the space, images and settings.
         steps: of the schedule; those of the settings unless given.
         task: what the weights are trained to do, by every method that trains them.
+        stage: of binary operations; that of the settings unless given.
+
+    Raises:
+        SearchError: the settings name a stage, but the space has no binary operations.
     """
 
     remembered = ("supernet", "optimizer")
 
     def __init__(
-        self, problem: Problem, steps: int | None = None, task: Task = CLASSIFICATION
+        self,
+        problem: Problem,
+        steps: int | None = None,
+        task: Task = CLASSIFICATION,
+        stage: PrecisionStage | None = None,
     ) -> None:
         options = problem.supernet
         self.problem, self.task = problem, task
         self.supernet: Supernet = supernet_over(problem.choices.space, problem.seed, problem.device)
+        if has_signs(self.supernet):
+            # BATS (Bulat et al., ECCV 2020) searches with signs for inputs and real weights.
+            set_precision(self.supernet, stage or options.precision_stage or "binary_inputs")
+        elif options.precision_stage is not None:
+            asked = f"supernet.precision_stage: {options.precision_stage}"
+            why = "but the space has no binary operations"
+            raise SearchError(f"{asked}, {why}; allowed: leave it out")
         if options.recompute:
             recompute_cells(self.supernet)
         self.recipe = Recipe(

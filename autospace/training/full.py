@@ -201,7 +201,7 @@ def _change(given: Architecture, own: Architecture) -> list[str]:
     images = f"{skeleton.resolution}x{skeleton.resolution}x{skeleton.in_channels} images"
     madds, params = (
         f"{human(before)} -> {human(after)}"
-        for before, after in zip(given.cost, own.cost, strict=True)
+        for before, after in zip(given.cost[:2], own.cost[:2], strict=True)
     )
     classes = f"{skeleton.classes} classes"
     return [f"fitted to {images}, {classes}: MAdds {madds}, params {params}"]

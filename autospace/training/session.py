@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from autospace.compute.execution import Execution
 from autospace.data.batches import Batches
+from autospace.networks.binary import set_precision
 from autospace.networks.cells import recompute_cells
 from autospace.networks.network import Network, placed
 from autospace.runs.errors import ConfigError
@@ -25,6 +26,7 @@ from autospace.spaces.space import Architecture
 from autospace.training.mixing import Mixing
 from autospace.training.settings import TrainConfig
 from autospace.training.short import make_scheduler, measure, optimizer_of, rate, set_rate
+from autospace.training.stages import StageError, first_stage, in_stage
 from autospace.training.task import Classification
 
 
@@ -181,13 +183,13 @@ class Session:
         self.network = new_network(architecture, config.seed, device)
         if config.training.recompute:
             recompute_cells(self.network)
+        self._begin_stages(len(train))
         self.optimizer = optimizer_of(self.network, config.optimizer, self._execution)
         self._trained = [each for group in self.optimizer.param_groups for each in group["params"]]
         self._learn = self._execution.replayed(self._learned)
         self._task = Classification(config.training.label_smoothing)
         decay = config.training.average
         self.average = Average(self.network, decay) if decay else None
-        self.steps = config.training.epochs * len(train)
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] = {}
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
@@ -198,21 +200,62 @@ class Session:
         self._rise = max(1, round(config.optimizer.warm_up * len(train)))
         self.begin_at(0)
 
+    def _begin_stages(self, epoch: int) -> None:
+        """Divides the epochs between the stages, and goes to the first one."""
+        training = self.config.training
+        self.steps = training.epochs * epoch
+        try:
+            self._stage = first_stage(self.network, training.precision_stage)
+        except StageError as error:
+            raise ConfigError(f"training.{error}") from None
+        two = self._stage not in (None, "binary")
+        self._first_epochs = training.epochs // 2 if two else 0
+        self._switch = self._first_epochs * epoch
+        """The steps of the first stage; 0 where there is only one."""
+        if self._stage is not None and self._switch:
+            set_precision(self.network, self._stage)
+
+    def _next_stage(self) -> None:
+        """Goes to signs for inputs and weights, with another optimiser and average."""
+        set_precision(self.network, "binary")
+        self.optimizer = optimizer_of(self.network, self.config.optimizer, self._execution)
+        self._trained = [each for group in self.optimizer.param_groups for each in group["params"]]
+        self._learn = self._execution.replayed(self._learned)
+        if self.average is not None:
+            self.average = Average(self.network, self.config.training.average)
+        self._schedule(self._switch)
+
     def begin_at(self, step: int) -> None:
-        """Sets the step that comes next; the schedule follows from it."""
+        """Sets the step that comes next; the schedule, and the stage, follow from it.
+
+        The next stage begins with its first step, so that what was saved before is of the first.
+        """
         self.step = step
+        start = self._switch if step > self._switch else 0
+        if self._stage is not None:
+            stage = "binary" if start == self._switch else self._stage
+            for network in (self.network, self.deployed):
+                in_stage(network, stage)
+        self._schedule(start)
+
+    def _schedule(self, start: int) -> None:
+        """Begins the schedule of the stage whose first step this is, at the step to come."""
         options = self.config.optimizer
         set_rate(self.optimizer, options.learning_rate)
         self._scheduler = make_scheduler(
             self.optimizer,
-            steps=self.steps,
+            steps=self._stage_steps(start),
             rise=self._rise,
             final=options.final,
-            start=step,
+            start=self.step - start,
         )
         if self.average is not None:
-            self.average.begin_at(step)
+            self.average.begin_at(self.step - start)
         self.network.train()
+
+    def _stage_steps(self, start: int) -> int:
+        """The number of steps of the stage that begins at a step."""
+        return self.steps - start if start == self._switch else self._switch
 
     @property
     def deployed(self) -> Network:
@@ -230,6 +273,8 @@ class Session:
         Raises:
             ConfigError: the memory of the GPU is too small for it.
         """
+        if self._switch and self.step == self._switch:
+            self._next_stage()
         images, labels = self._train.batch(self.step)
         images, targets = self._mixing(images, labels, self._seed("mixing"))
         rows = draw_rows(self._drop, len(images), self._seed("drop path"), self.device)
@@ -274,7 +319,9 @@ class Session:
             if not math.isfinite(loss):
                 raise self._diverged(self.step, "validation loss")
         options = self.config.optimizer
-        last_rate = rate(self.step - 1, self.steps, self._rise, 1.0, options.final)
+        start = self._switch if self.step > self._switch else 0
+        steps = self._stage_steps(start)
+        last_rate = rate(self.step - 1 - start, steps, self._rise, 1.0, options.final)
         record = Epoch(
             number,
             options.learning_rate * last_rate,
@@ -284,7 +331,8 @@ class Session:
         )
         self.history.append(record)
         self.loss_sum.zero_()
-        if self.config.training.keep == "best" and best_of(self.history) is record:
+        later = self.history[self._first_epochs :]
+        if self.config.training.keep == "best" and later and best_of(later) is record:
             state = self.deployed.state_dict()
             self.best = {name: value.clone() for name, value in state.items()}
         return record
@@ -304,7 +352,8 @@ class Session:
         network = self.deployed
         if self.best:
             network.load_state_dict(self.best)
-        return network, best_of(self.history) if self.best else self.history[-1]
+        later = self.history[self._first_epochs :]
+        return network, best_of(later) if self.best else self.history[-1]
 
     def _forward(self, images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         if not any(self._drop):

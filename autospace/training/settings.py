@@ -71,6 +71,7 @@ class TrainingConfig(Section):
     label_smoothing: _Share = 0.0
     drop_path: _Share = 0.0
     recompute: bool = False
+    precision_stage: Literal["real", "binary_inputs", "binary"] | None = None
     average: _Share = 0.0
     keep: Literal["last", "best"] = "last"
 

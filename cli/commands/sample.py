@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autospace.cli.options import Format, MaxMadds, MaxParams, Overwrite, SpaceSource, limit
+from autospace.cli.options import Format, MaxMadds, MaxOps, MaxParams, Overwrite, SpaceSource, limit
 from autospace.cli.output import InputError, check_new, json_data, message, write_new
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def sample(
     seed: Annotated[int, typer.Option(help="Equal seeds draw equal architectures.")] = 0,
     max_madds: MaxMadds = None,
     max_params: MaxParams = None,
+    max_ops: MaxOps = None,
     format_: Format = "table",
     out: Annotated[
         Path | None, typer.Option(help="Folder to which each architecture is written as a file.")
@@ -42,6 +43,7 @@ def sample(
     budget = Budget(
         limit("--max-madds", max_madds),
         limit("--max-params", max_params),
+        limit("--max-ops", max_ops),
     )
     source = load(space)
     drawn = sample_within(source, budget, count, stream(seed, "sample"))
@@ -58,7 +60,11 @@ def sample(
 
 
 def _record(architecture: "Architecture") -> dict[str, object]:
-    return {"architecture": architecture.choices, **architecture.cost._asdict()}
+    cost = architecture.cost
+    # Only networks with binary operations have the key, so that others keep what they printed.
+    bops = {"bops": cost.bops} if cost.bops else {}
+    counted = {"madds": cost.madds, "params": cost.params, **bops}
+    return {"architecture": architecture.choices, **counted}
 
 
 def _write(drawn: list["Architecture"], folder: Path, force: bool) -> None:
@@ -78,5 +84,5 @@ def _write(drawn: list["Architecture"], folder: Path, force: bool) -> None:
 def _print_table(space: "Space", drawn: list["Architecture"], seed: int, budget: "Budget") -> None:
     from autospace.cli.display.tables import print_samples
 
-    limits = {"MAdds": budget.max_madds, "params": budget.max_params}
+    limits = {"MAdds": budget.max_madds, "params": budget.max_params, "OPs": budget.max_ops}
     print_samples(space, drawn, seed, {name: at for name, at in limits.items() if at is not None})

@@ -15,6 +15,7 @@ from autospace.cli.options import (
     Log,
     MaxLatency,
     MaxMadds,
+    MaxOps,
     MaxParams,
     Number,
     Progress,
@@ -85,6 +86,7 @@ def search(
     interference: Interference = None,
     max_madds: MaxMadds = None,
     max_params: MaxParams = None,
+    max_ops: MaxOps = None,
     max_latency_ms: MaxLatency = None,
     latency_table: LatencyTable = None,
     seed: Seed = None,
@@ -122,7 +124,7 @@ def search(
             "supernet.steps": steps,
             "supernet.training": supernet_training,
             "supernet.interference": interference,
-            **_limits(max_madds, max_params, max_latency_ms, latency_table),
+            **_limits((max_madds, max_params, max_ops), max_latency_ms, latency_table),
         }
     )
     others = (space, options, settings, out, force)
@@ -134,10 +136,12 @@ def search(
     _run(progress, settings or [], options, format_, log or [], who, space=space, **where)
 
 
-def _limits(madds: Text, params: Text, latency: Any, table: Any) -> dict[str, Any]:
+def _limits(counts: tuple[Text, Text, Text], latency: Any, table: Any) -> dict[str, Any]:
+    madds, params, ops = counts
     return {
         "budget.max_madds": limit("--max-madds", madds),
         "budget.max_params": limit("--max-params", params),
+        "budget.max_ops": limit("--max-ops", ops),
         "budget.max_latency_ms": latency,
         "budget.latency_table": table,
     }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autospace.cli.options import Format, MaxMadds, MaxParams, limit
+from autospace.cli.options import Format, MaxMadds, MaxOps, MaxParams, limit
 from autospace.cli.output import FAILED, InputError, complaint, data, json_data, message
 
 MOST_IDS = 8
@@ -24,6 +24,7 @@ def validate(
     ],
     max_madds: MaxMadds = None,
     max_params: MaxParams = None,
+    max_ops: MaxOps = None,
     format_: Format = "table",
 ) -> None:
     """Check a file, and whether its architectures are within limits.
@@ -38,6 +39,7 @@ def validate(
     limits = {
         "madds": limit("--max-madds", max_madds),
         "params": limit("--max-params", max_params),
+        "ops": limit("--max-ops", max_ops),
     }
     try:
         value = _load(file)
@@ -85,11 +87,10 @@ def _over(value: "Value", limits: dict[str, int | None]) -> Iterator[str]:
             raise InputError("a skeleton has no cost; limits are for spaces and architectures")
         return
     kind = "the most expensive architecture" if isinstance(value, Space) else "the architecture"
-    cost = value.most_expensive if isinstance(value, Space) else value.cost
     for name, most in limits.items():
-        found = getattr(cost, name)
+        found = getattr(value, name).max if isinstance(value, Space) else getattr(value.cost, name)
         if most is not None and found > most:
-            unit = "MAdds" if name == "madds" else name
+            unit = {"madds": "MAdds", "ops": "OPs"}.get(name, name)
             yield f"{kind} has {found:,} {unit}, more than --max-{name} {most:,}"
 
 

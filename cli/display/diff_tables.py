@@ -86,6 +86,7 @@ def _reference(space: Space) -> str:
 
 def _budget(space: Space) -> str:
     limits = {"MAdds": space.budget.max_madds, "params": space.budget.max_params}
+    limits["OPs"] = space.budget.max_ops
     given = [f"{human(limit)} {name}" for name, limit in limits.items() if limit is not None]
     return " and ".join(given) or "none"
 

@@ -91,7 +91,7 @@ def draw_cell(cell: Cell, shape: LayerShape | None = None, width: int = 80) -> s
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts"))
+    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts", "binary"))
     if cell.kind == "darts":
         picture = _listed(cell, shape)
     elif drawable(cell).is_zero:
@@ -135,6 +135,9 @@ def _ends(cell: Cell, shape: LayerShape | None) -> tuple[str, str]:
     last = node_label(cell, drawable(cell).nodes - 1)
     if cell.edge is not None:
         return node_label(cell, 0), last
+    if cell.kind == "binary":
+        widths = "" if shape is None else f", {' → '.join(_widths(shape))}"
+        return f"{node_label(cell, 0)}   binary 1x1{widths}", last
     if cell.bare:
         channels = "" if shape is None else f", {' to '.join(_widths(shape))}"
         return _start(1, channels), last

@@ -4,7 +4,8 @@ import math
 from typing import Any
 
 from autospace.spaces import Architecture, Candidate, LayerShape, Range, Skeleton, Space, cell_cost
-from autospace.spaces.cells.family import changes, check_kind
+from autospace.spaces.cells.family import FAMILIES, changes, check_kind
+from autospace.spaces.cells.operations import BITS, Cost
 from autospace.spaces.files.codec import uncertainty_out
 from autospace.spaces.text import human
 
@@ -26,6 +27,7 @@ def architecture_record(architecture: Architecture, name: str) -> dict[str, Any]
         "name": name,
         "layers": len(architecture.candidates),
         "madds": architecture.cost.madds,
+        **bops(architecture.kind, architecture.cost),
         "params": architecture.cost.params,
         "choices": architecture.choices,
     }
@@ -39,7 +41,7 @@ def candidate_record(
     Raises:
         SpaceError: nothing is known of the inside of cells of this family.
     """
-    check_kind(candidate.cell.kind, "tables of cells", ("mobile", "dense", "darts"))
+    check_kind(candidate.cell.kind, "tables of cells", ("mobile", "dense", "darts", "binary"))
     cell, origin = candidate.cell, candidate.origin
     cost = cell_cost(cell, shape)
     return {
@@ -48,6 +50,7 @@ def candidate_record(
         **uncertainty_out(candidate),
         "madds": cost.madds,
         "params": cost.params,
+        **bops(cell.kind, cost),
         "expansion": None if cell.bare else cell.expansion,
         "nodes": cell.nodes,
         "edges": [edge._asdict() for edge in cell.edges],
@@ -68,14 +71,38 @@ def described(value: Space | Architecture | Skeleton) -> str:
         layers = plural(len(value.layers), "layer")
         return f"skeleton {value.name!r}: {layers}, {images}, {value.classes} classes"
     if isinstance(value, Architecture):
-        cost = f"{human(value.cost.madds)} MAdds, {human(value.cost.params)} params"
+        done = f"{human(work(value.kind, value.cost))} {work_unit(value.kind)}"
+        cost = f"{done}, {human(value.cost.params)} params"
         return f"architecture: {choices(value)}, {cost}"
-    return f"space {value.name!r}: {extent(value)}, {span(value.madds)} MAdds"
+    return f"space {value.name!r}: {extent(value)}, {_work_span(value)}"
+
+
+def _work_span(space: Space) -> str:
+    binary = FAMILIES[space.kind].binary
+    return f"{span(space.ops if binary else space.madds)} {work_unit(space.kind)}"
 
 
 def ranges(space: Space) -> dict[str, dict[str, int | float]]:
     """Smallest, mean and largest MAdds and params."""
-    return {"madds": space.madds._asdict(), "params": space.params._asdict()}
+    found = {"madds": space.madds._asdict(), "params": space.params._asdict()}
+    if FAMILIES[space.kind].binary:
+        found |= {"bops": space.bops._asdict(), "ops": space.ops._asdict()}
+    return found
+
+
+def work(kind: str, cost: Cost) -> int:
+    """What tables show as the work of a network or cell: MAdds, or OPs where some are binary."""
+    return -(-cost.whole("ops") // BITS) if FAMILIES[kind].binary else cost.madds
+
+
+def work_unit(kind: str) -> str:
+    """The unit of `work`."""
+    return "OPs" if FAMILIES[kind].binary else "MAdds"
+
+
+def bops(kind: str, cost: Cost) -> dict[str, int]:
+    """The binary operations, of families that have some; others keep what they printed."""
+    return {"bops": cost.bops} if FAMILIES[kind].binary else {}
 
 
 def size_log10(space: Space) -> float:

@@ -19,10 +19,12 @@ from autospace.cli.display.summary import (
     magnitude,
     plural,
     span,
+    work,
+    work_unit,
 )
 from autospace.cli.output import rich_data, terminal_width
 from autospace.spaces import Architecture, Candidate, Layer, LayerShape, Space, cell_cost
-from autospace.spaces.cells.family import changes, notation
+from autospace.spaces.cells.family import FAMILIES, changes, notation
 from autospace.spaces.cells.notation import shape_label
 from autospace.spaces.space import by_fitness
 from autospace.spaces.text import human, visible
@@ -120,10 +122,12 @@ def print_space(space: Space, source: str, remarks: Sequence[str] = ()) -> None:
     head = (
         f"{extent(space)} on the skeleton {space.skeleton.name}",
         f"MAdds {span(space.madds)}, params {span(space.params)}",
+        *_binary_line(space),
         *_reference_line(space),
         *remarks,
     )
-    columns = table("layer", "shape", ">cells", "best", ">fitness", ">MAdds", "")
+    unit = work_unit(space.kind)
+    columns = table("layer", "shape", ">cells", "best", ">fitness", f">{unit}", "")
     several = len(set(space.reference.values())) > 1 and terminal_width() >= ROOMY
     if several:
         columns.add_column("reference", overflow="ellipsis")
@@ -131,7 +135,7 @@ def print_space(space: Space, source: str, remarks: Sequence[str] = ()) -> None:
         columns.add_column("against the reference", overflow="fold")
     best = [by_fitness(layer.candidates)[0] for layer in space.layers]
     pairs = list(zip(space.layers, best, strict=True))
-    costs = [cell_cost(candidate.cell, layer.shape).madds for layer, candidate in pairs]
+    costs = [work(space.kind, cell_cost(each.cell, layer.shape)) for layer, each in pairs]
     for (layer, candidate), madds in zip(pairs, costs, strict=True):
         reference = reference_of(space, layer)
         row: list[str | Text] = [
@@ -147,9 +151,15 @@ def print_space(space: Space, source: str, remarks: Sequence[str] = ()) -> None:
             row.append(visible(reference.id) if reference is not None else "-")
         changed = changes(candidate.cell, reference.cell) if reference is not None else ""
         columns.add_row(*row, *[changed][: len(columns.columns) - len(row)])
-    legend = "best: the highest fitness; 0 is as good as the reference (*), MAdds are its own"
+    legend = f"best: the highest fitness; 0 is as good as the reference (*), {unit} are its own"
     following = hint("show", source, "--layer", "0", after=SVG_TOO)
     rich_data(header(space.name, *head), "", fit(columns, "best"), "", faint(legend), following)
+
+
+def _binary_line(space: Space) -> list[str]:
+    if not FAMILIES[space.kind].binary:
+        return []
+    return [f"binary operations {span(space.bops)}, OPs (MAdds + a 64th of them) {span(space.ops)}"]
 
 
 def print_architecture(
@@ -167,16 +177,18 @@ def print_architecture(
     head = (
         f"an architecture of {choices(architecture)} on the skeleton {skeleton.name}",
         f"MAdds {human(cost.madds)}, params {human(cost.params)}",
+        *([f"binary operations {human(cost.bops)}, OPs {human(cost.ops)}"] if cost.bops else []),
     )
     scored = any(each.fitness is not None for each in architecture.candidates)
     fitness = [">fitness"] if scored else []
-    columns = table("layer", "shape", "cell", *fitness, ">MAdds", "", ">params")
+    unit = work_unit(architecture.kind)
+    columns = table("layer", "shape", "cell", *fitness, f">{unit}", "", ">params")
     wide = terminal_width() >= WIDE
     if wide:
         columns.add_column("against the reference" if space else "edges", overflow="fold")
     pairs = list(zip(skeleton.shapes, architecture.candidates, strict=True))
     costs = [cell_cost(candidate.cell, shape) for shape, candidate in pairs]
-    largest = max(each.madds for each in costs)
+    largest = max(work(architecture.kind, each) for each in costs)
     for index, ((shape, candidate), each) in enumerate(zip(pairs, costs, strict=True)):
         reference = reference_of(space, space.layers[index]) if space else None
         row: list[str | Text] = [
@@ -184,8 +196,8 @@ def print_architecture(
             shape_label(shape),
             _marked(candidate, reference),
             *([fitness_text(candidate)] if scored else []),
-            human(each.madds),
-            bar(each.madds, largest),
+            human(work(architecture.kind, each)),
+            bar(work(architecture.kind, each), largest),
             human(each.params),
         ]
         compared = changes(candidate.cell, reference.cell) if reference else ""
@@ -201,17 +213,16 @@ def print_samples(
     """One row per architecture: its cost, and where it differs from the reference."""
     within = "".join(f", {name} at most {limit:,}" for name, limit in limits.items())
     head = f"{len(drawn)} of {magnitude(space)} architectures, seed {seed}{within}"
-    columns = table(">#", ">MAdds", "", ">params")
+    columns = table(">#", f">{work_unit(space.kind)}", "", ">params")
     # Whatever is left of the line, so that the numbers are never cut.
     columns.expand = True
     columns.add_column("cells", no_wrap=True, overflow="ellipsis", ratio=1)
-    largest = max(each.cost.madds for each in drawn)
+    largest = max(work(space.kind, each.cost) for each in drawn)
     for index, architecture in enumerate(drawn):
         cost = architecture.cost
+        done = work(space.kind, cost)
         ids = ", ".join(visible(each.id) for each in architecture.candidates)
-        columns.add_row(
-            str(index), human(cost.madds), bar(cost.madds, largest), human(cost.params), ids
-        )
+        columns.add_row(str(index), human(done), bar(done, largest), human(cost.params), ids)
     note = faint("cells: one per layer, input side first; --format json names the layers")
     rich_data(header(space.name, head), "", columns, "", note)
 

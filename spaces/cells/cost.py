@@ -14,10 +14,11 @@ SE_REDUCTION = 4
 
 def total(costs: Iterable[Cost]) -> Cost:
     """Sum of all, entry by entry."""
-    madds, params = 0, 0
+    madds, params, bops = 0, 0, 0
     for cost in costs:
         madds, params = madds + cost.madds, params + cost.params
-    return Cost(madds, params)
+        bops += cost.bops
+    return Cost(madds, params, bops)
 
 
 def se_channels(in_channels: int) -> int:
@@ -38,7 +39,7 @@ def graph_cost(cell: Cell, shape: LayerShape) -> Cost:
     for edge in pruned.edges:
         operation = known_operation(edge.operation)
         pixels = pixels_out if edge.target == pruned.nodes - 1 else pixels_in
-        parts.append(Cost(operation.madds(inner, pixels), operation.params(inner)))
+        parts.append(operation.cost(inner, pixels))
     squeeze = _squeeze_excite(inner, se_channels(shape.in_channels))
     parts.extend(squeeze for mix in pruned.mix if mix == "se")
     return total(parts)

@@ -90,6 +90,7 @@ class Darts:
     """The family as `autospace.spaces.cells.family.Family` describes it."""
 
     kind: str = DartsCell.kind
+    binary: bool = False
     operations: Collection[str] = OPERATIONS
     built_in: Sequence[str] = tuple(OPERATIONS)
     usual: Sequence[str] = USUAL

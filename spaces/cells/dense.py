@@ -81,6 +81,7 @@ class Dense:
     """The family as `autospace.spaces.cells.family.Family` describes it."""
 
     kind: str = DenseCell.kind
+    binary: bool = False
     operations: Collection[str] = OPERATIONS
     built_in: Sequence[str] = tuple(OPERATIONS)
     usual: Sequence[str] = tuple(OPERATIONS)
@@ -132,10 +133,7 @@ class Dense:
         """The sum over its edges, used or not, in all layers that have the cell."""
         operations = [OPERATIONS[name] for name in cell.operations]
         return total(
-            Cost(
-                operation.madds(layer.in_channels, layer.out_resolution**2),
-                operation.params(layer.in_channels),
-            )
+            operation.cost(layer.in_channels, layer.out_resolution**2)
             for layer in shape.layers
             for operation in operations
         )

@@ -7,7 +7,7 @@ channels and resolution. Their names of operations are kept, and so is their not
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 from autospace.spaces.cells.cell import (
     MAX_NODES,
@@ -39,6 +39,7 @@ class DenseCell:
 
     Attributes:
         kind: the cell family, `autospace.spaces.cells.dense`.
+        vocabulary: the operations that edges may have.
         bare: whether nothing stands around the graph.
         expansion: ratio of inner to input channels: they are the same.
         node: None: single nodes are not chosen.
@@ -47,6 +48,7 @@ class DenseCell:
     """
 
     kind: ClassVar[str] = "dense"
+    vocabulary: ClassVar[Mapping[str, Operation]] = OPERATIONS
     bare: ClassVar[bool] = True
     expansion: ClassVar[int] = 1
     node: ClassVar[None] = None
@@ -68,12 +70,13 @@ class DenseCell:
                 allowed = "edges by target, then by source"
                 raise SpaceError(f"edges[{index}]", f"{problem}; allowed: {allowed}")
             last = place
-            if operation not in OPERATIONS:
-                problem = f"unknown operation {shown(operation)}; {offered(operation, OPERATIONS)}"
+            if operation not in self.vocabulary:
+                known = offered(operation, self.vocabulary)
+                problem = f"unknown operation {shown(operation)}; {known}"
                 raise SpaceError(f"edges[{index}].operation", problem)
 
     @classmethod
-    def of(cls, operations: Sequence[str]) -> "DenseCell":
+    def of(cls, operations: Sequence[str]) -> Self:
         """A whole cell from one operation per edge, in the order of `edge_slots`.
 
         Raises:
@@ -87,7 +90,7 @@ class DenseCell:
         raise SpaceError("edges", f"{len(operations)} operations; allowed: 1, 3, 6, 10, ...")
 
     @classmethod
-    def on(cls, edge: Edge, nodes: int = NODES) -> "DenseCell":
+    def on(cls, edge: Edge, nodes: int = NODES) -> Self:
         """The choice of one operation for one edge."""
         return cls(nodes, (edge,))
 
@@ -128,10 +131,10 @@ class DenseCell:
         """Whether no path joins input and output, so that the cell computes zero."""
         return not self.live_nodes
 
-    def pruned(self) -> "DenseCell":
+    def pruned(self) -> Self:
         """The same function, and the same edges, with `none` on those that nothing uses."""
         live = self.live_nodes
-        return DenseCell(
+        return type(self)(
             self.nodes,
             tuple(
                 edge if {edge.source, edge.target} <= live else edge._replace(operation="none")
@@ -139,11 +142,11 @@ class DenseCell:
             ),
         )
 
-    def with_edges(self, edges: Iterable[Edge]) -> "DenseCell":
+    def with_edges(self, edges: Iterable[Edge]) -> Self:
         """The cell with these edges in place of its own between the same nodes."""
         table = {edge[:2]: edge for edge in (*self.chosen, *edges)}
         slots = edge_slots(self.nodes)
-        return DenseCell(self.nodes, tuple(table[slot] for slot in slots if slot in table))
+        return type(self)(self.nodes, tuple(table[slot] for slot in slots if slot in table))
 
 
 def dense_notation(cell: DenseCell) -> str:

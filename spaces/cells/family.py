@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from autospace.spaces.cells.binary import Binary
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.darts import Darts
 from autospace.spaces.cells.dense import Dense
@@ -45,6 +46,7 @@ class Family(Protocol[C, P]):
 
     Attributes:
         kind: the name of the family in files.
+        binary: whether cells have binary operations, which files then count.
         operations: the names of all operations that this process knows.
         built_in: the names that every program knows, which the published schema allows.
         usual: the default operations of cells.
@@ -53,6 +55,7 @@ class Family(Protocol[C, P]):
     """
 
     kind: str
+    binary: bool
     operations: Collection[str]
     built_in: Sequence[str]
     usual: Sequence[str]
@@ -113,6 +116,7 @@ FAMILIES: Final[dict[str, Family[Any, Any]]] = {
     DEFAULT_KIND: Mobile(),
     Dense.kind: Dense(),
     Darts.kind: Darts(),
+    Binary.kind: Binary(),
 }
 
 

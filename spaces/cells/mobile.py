@@ -107,6 +107,7 @@ class Mobile:
     """The family as `autospace.spaces.cells.family.Family` describes it."""
 
     kind: str = Cell.kind
+    binary: bool = False
     operations: Collection[str] = OPERATIONS
     built_in: Sequence[str] = BUILT_IN
     usual: Sequence[str] = DEFAULT_OPERATIONS

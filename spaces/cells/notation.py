@@ -5,12 +5,13 @@ The differences between a cell and a reference have the same notation.
 
 from typing import Any
 
+from autospace.spaces.cells.binary import BINARY_OPERATIONS
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
 from autospace.spaces.cells.darts_cell import ENDS, INPUTS, DartsCell, darts_picture
 from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
 from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
 from autospace.spaces.cells.dense_cell import DenseCell
-from autospace.spaces.cells.operations import OPERATIONS
+from autospace.spaces.cells.operations import OPERATIONS, Operation
 
 
 def graph_notation(cell: Cell) -> str:
@@ -39,7 +40,13 @@ def known_symbol(operation: str) -> str:
         return ENDS[operation]
     if operation in DARTS:
         return DARTS[operation].symbol
-    return (DENSE[operation] if operation in DENSE else OPERATIONS[operation]).symbol
+    return operation_of(operation).symbol
+
+
+def operation_of(name: str) -> Operation:
+    """The operation of this name of any family."""
+    tables = (DENSE, BINARY_OPERATIONS)
+    return next((table[name] for table in tables if name in table), None) or OPERATIONS[name]
 
 
 def drawable(cell: Cell) -> Any:

@@ -7,23 +7,42 @@ operation is an entry in `OPERATIONS` here and a builder in that module.
 from collections.abc import Callable
 from dataclasses import dataclass
 from keyword import iskeyword
+from math import gcd
 from typing import Final, Literal, NamedTuple
 
 from autospace.spaces.checks import MAX_COUNT, MAX_NAME, check_integer, check_text
 from autospace.spaces.errors import SpaceError, located, offered, raised, shown
 
-Kind = Literal["none", "skip", "depthwise", "dense", "average_pool", "max_pool", "own"]
+Kind = Literal["none", "skip", "depthwise", "dense", "binary", "average_pool", "max_pool", "own"]
+BITS: Final = 64
+"""Binary operations that count as one multiply-accumulate: those of one word of a processor."""
+MOST_GROUPS: Final = 12
+"""Groups of a binary convolution (BATS, Bulat et al., ECCV 2020), if they divide its width."""
 
 
 class Cost(NamedTuple):
-    """MAdds and params of a part of a network."""
+    """MAdds, params and binary operations of a part of a network.
+
+    A binary operation (BOP) multiplies a sign of a weight by a sign of an input and adds the
+    product up; a network without signs has none.
+    """
 
     madds: int = 0
     params: int = 0
+    bops: int = 0
+
+    @property
+    def ops(self) -> float:
+        """MAdds plus a 64th of the binary operations, as binary networks are compared."""
+        return self.madds + self.bops / BITS
+
+    def whole(self, unit: str) -> int:
+        """An amount as a whole number: `ops` in 64ths, all others as they are."""
+        return BITS * self.madds + self.bops if unit == "ops" else int(getattr(self, unit))
 
     def plus(self, other: "Cost") -> "Cost":
         """Sum of both, entry by entry."""
-        return Cost(self.madds + other.madds, self.params + other.params)
+        return Cost(self.madds + other.madds, self.params + other.params, self.bops + other.bops)
 
 
 OperationCost = Callable[[int, int], Cost]
@@ -35,8 +54,9 @@ class Operation:
     """A named primitive that keeps its channel count.
 
     A depthwise operation is a depthwise convolution, batch normalisation and ReLU6; a dense one is
-    ReLU, an ordinary convolution and batch normalisation. One of the kind `own` was registered by
-    a user, and `own_cost` gives its cost.
+    ReLU, an ordinary convolution and batch normalisation. A binary one is batch normalisation,
+    sign, a grouped convolution with signs for weights and a learned scale per channel, and a PReLU
+    per channel. One of the kind `own` was registered by a user, and `own_cost` gives its cost.
     """
 
     name: str
@@ -55,18 +75,38 @@ class Operation:
         """Trainable weights at this width, batch normalisation included."""
         if self.own_cost is not None:
             return self.own_cost(channels, 1).params
-        return self._weights(channels) + 2 * channels if self._weights(channels) else 0
+        # Besides batch normalisation, binary ones have a scale and a slope per channel.
+        others = 4 if self.kind == "binary" else 2
+        return self._weights(channels) + others * channels if self._weights(channels) else 0
 
     def madds(self, channels: int, pixels: int) -> int:
         """Multiply-accumulates for an output with this number of pixels per channel."""
         if self.own_cost is not None:
             return self.own_cost(channels, pixels).madds
-        return self._weights(channels) * pixels
+        return 0 if self.kind == "binary" else self._weights(channels) * pixels
+
+    def bops(self, channels: int, pixels: int) -> int:
+        """Binary operations for an output with this number of pixels per channel."""
+        if self.own_cost is not None:
+            return self.own_cost(channels, pixels).bops
+        return self._weights(channels) * pixels if self.kind == "binary" else 0
+
+    def cost(self, channels: int, pixels: int) -> Cost:
+        """All of them at this width, for an output with this number of pixels per channel."""
+        return Cost(
+            self.madds(channels, pixels), self.params(channels), self.bops(channels, pixels)
+        )
 
     def _weights(self, channels: int) -> int:
         """Weights of the convolution; 0 if it has none."""
-        inputs = {"depthwise": 1, "dense": channels}.get(self.kind, 0)
+        grouped = channels // binary_groups(channels)
+        inputs = {"depthwise": 1, "dense": channels, "binary": grouped}.get(self.kind, 0)
         return channels * inputs * self.kernel**2
+
+
+def binary_groups(channels: int) -> int:
+    """Groups of a binary convolution of this width: up to 12, and a divisor of it."""
+    return gcd(MOST_GROUPS, channels)
 
 
 OPERATIONS: dict[str, Operation] = {

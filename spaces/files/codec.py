@@ -140,7 +140,7 @@ def _space_in(
         tuple(document.operations),
         tuple(layers),
         dict(document.reference),
-        Budget(document.budget.max_madds, document.budget.max_params),
+        Budget(**document.budget.model_dump()),
         document.provenance,
     )
 
@@ -164,9 +164,9 @@ def _candidate_in(
 ) -> Candidate:
     cell = family.decoded(document)
     cost = family.cost(cell, shape)
-    for name, stated, counted in zip(
-        Cost._fields, (document.madds, document.params), cost, strict=True
-    ):
+    # Files of families without binary operations do not state that there are none.
+    stated_cost = (document.madds, document.params, getattr(document, "bops", cost.bops))
+    for name, stated, counted in zip(Cost._fields, stated_cost, cost, strict=True):
         if stated != counted:
             raise SpaceError(name, f"{stated}; allowed: {counted}, the cost of this cell here")
     with located("origin"):
@@ -191,9 +191,15 @@ def _space_out(space: Space) -> dict[str, Any]:
             for layer in space.layers
         ],
         "reference": dict(space.reference),
-        "budget": {"max_madds": space.budget.max_madds, "max_params": space.budget.max_params},
+        "budget": _budget_out(space),
         "provenance": dict(space.provenance),
     }
+
+
+def _budget_out(space: Space) -> dict[str, Any]:
+    budget = space.budget
+    found = {"max_madds": budget.max_madds, "max_params": budget.max_params}
+    return {**found, "max_ops": budget.max_ops} if FAMILIES[space.kind].binary else found
 
 
 def _architecture_out(architecture: Architecture) -> dict[str, Any]:
@@ -218,6 +224,7 @@ def _candidate_out(candidate: Candidate, shape: LayerShape) -> dict[str, Any]:
         "fitness": candidate.fitness,
         "madds": cost.madds,
         "params": cost.params,
+        **({"bops": cost.bops} if family_of(candidate.cell).binary else {}),
         "origin": origin_out(candidate.origin),
         **uncertainty_out(candidate),
     }

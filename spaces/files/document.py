@@ -80,6 +80,12 @@ class CandidateDocument(_Document):
     ] = None
 
 
+class BinaryCandidateDocument(CandidateDocument):
+    """A cell with binary operations offered at a layer."""
+
+    bops: Annotated[_Count, Field(description="binary operations of one image in this cell")] = 0
+
+
 class StemDocument(_Document):
     """A 3x3 convolution and, if `block` is given, a fixed MBConv k3 of expansion 1."""
 
@@ -190,6 +196,14 @@ class BudgetDocument(_Document):
     max_params: _Count | None = None
 
 
+class BinaryBudgetDocument(BudgetDocument):
+    """Limits that no architecture of the space exceeds, also on OPs."""
+
+    max_ops: Annotated[
+        _Count | None, Field(description="MAdds plus a 64th of the binary operations")
+    ] = None
+
+
 class SpaceFile(_Document, Generic[Part]):
     """A search space: per layer of a skeleton, the candidates to choose from."""
 
@@ -275,6 +289,10 @@ def file_model(format_: str, version: int = VERSION, kind: str = DEFAULT_KIND) -
     if "skeleton" in model.model_fields and kind != DEFAULT_KIND:
         keys["skeleton"] = (AnySkeletonDocument, ...)
     *between, last = parts
+    if FAMILIES[kind].binary and last is CandidateDocument:
+        last = BinaryCandidateDocument
+    if FAMILIES[kind].binary and format_ == SPACE_FORMAT:
+        keys["budget"] = (BinaryBudgetDocument, BinaryBudgetDocument())
     part = with_cell(last, kind)
     for each in reversed(between):
         part = _derived(each, each[part])

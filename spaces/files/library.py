@@ -17,7 +17,7 @@ from autospace.spaces.files.reading import header_of, parse_json, read_text, val
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture, Candidate, Layer, Origin, Space
 
-FAMILY_NAMES = ("mbconv", "mnasnet", "nasbench-macro", "reference")
+FAMILY_NAMES = ("mbconv", "mnasnet", "nasbench-macro", "reference", "binary")
 SKELETON_NAMES = ("digits", "cifar", "nasbench-macro", "mobile", "mobilenetv2")
 OWN_SKELETONS: Final = {
     "nasbench201": ("nasbench201",),

@@ -18,7 +18,7 @@ def test_json_is_a_list_of_flat_architectures_with_their_cost(run: Run, space_fi
     assert len({json.dumps(each["architecture"]) for each in found}) == 7
     for each in found:
         assert list(each) == ["architecture", "madds", "params"]
-        assert space.cost(each["architecture"]) == (each["madds"], each["params"])
+        assert space.cost(each["architecture"]) == (each["madds"], each["params"], 0)
         assert each["madds"] <= 400_000
 
 

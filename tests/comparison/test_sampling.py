@@ -18,8 +18,8 @@ def test_the_cost_of_a_draw_is_that_of_its_architecture(some: Space, seed: int) 
     pool = draw(some, seed, count=3)
     for row in range(3):
         cost = pool.architecture(row).cost
-        assert (pool.madds[row], pool.params[row]) == cost
-        assert (pool.cost("madds")[row], pool.cost("params")[row]) == cost
+        assert (pool.madds[row], pool.params[row], 0) == cost
+        assert (pool.cost("madds")[row], pool.cost("params")[row], 0) == cost
 
 
 def test_every_candidate_of_a_layer_is_drawn_equally_often() -> None:

@@ -94,7 +94,7 @@ def test_some_networks(digits: str, mean: float, params: int | None, madds: int 
     assert 100 * TABLE.mean(tuple(map(int, digits))) == pytest.approx(mean, abs=5e-5)
     if params is not None:
         assert costs()[place(digits)].tolist() == [madds, params]
-        assert network(digits).cost == (madds, params)
+        assert network(digits).cost == (madds, params, 0)
 
 
 def test_the_best_the_worst_and_the_seeds_of_the_best() -> None:

@@ -73,7 +73,7 @@ def test_too_little_memory_is_said_in_one_line(
     def exhausted(*_: object, **_options: object) -> None:
         raise torch.OutOfMemoryError("a page of numbers")
 
-    monkeypatch.setattr("autospace.evaluators.stand_alone.train", exhausted)
+    monkeypatch.setattr("autospace.evaluators.stand_alone.train_in_stages", exhausted)
     evaluator = StandAloneEvaluator(images(tmp_path), EvaluatorConfig())
     with pytest.raises(EvaluationError, match="use fewer workers or a smaller batch"):
         evaluator.evaluate(architecture(0, 0), 0)

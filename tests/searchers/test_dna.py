@@ -90,7 +90,7 @@ def test_the_front_is_that_of_all_allowed_architectures(seed: int, kinds: str) -
     assert [each["loss"] for each in told["gallery"]] == [-each.score for each in found]
     for each in told["gallery"]:
         assert sum(each["losses"]) == each["loss"]
-        assert MBCONV.cost(each["architecture"]) == (each["madds"], each["params"])
+        assert MBCONV.cost(each["architecture"]) == (each["madds"], each["params"], 0)
 
 
 def test_a_limit_on_latency_holds_exactly() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,10 +19,12 @@ from autospace.spaces import (
     mbconv,
     to_json,
 )
+from autospace.spaces.cells.binary import BinaryCell
 from autospace.spaces.files.library import FAMILY_NAMES, SKELETON_NAMES, family_space
 from tests.strategies import skeletons
 
-FAMILIES = {
+BINARY_KERNELS = ("3x3", "5x5", "7x7", "3x3_d2", "5x5_d2")
+FAMILIES: dict[str, dict[str, Any]] = {
     "mbconv": {f"mbconv_k{k}_e{e}": mbconv(k, e) for k in (3, 5, 7) for e in (3, 6)},
     "mnasnet": {
         f"mbconv_k{k}_e{e}{'_se' * se}": mbconv(k, e, se=se)
@@ -31,10 +34,21 @@ FAMILIES = {
     },
     "nasbench-macro": {"1": mbconv(3, 3), "2": mbconv(5, 6)},
     "reference": {"mbconv_k3_e6": mbconv(3, 6)},
+    "binary": {
+        name: BinaryCell.from_edges([(0, 3, operation)])
+        for name, operation in {
+            **{f"bin_{each}": f"bin_conv_{each}" for each in BINARY_KERNELS},
+            "avg_3x3": "avg_pool_3x3",
+            "max_3x3": "max_pool_3x3",
+        }.items()
+    },
 }
 SKIPPED = Cell.from_edges([], expansion=1)
 IDENTITY = Cell.from_edges([(0, 3, "skip_connect")], expansion=1)
-REFERENCES = {"nasbench-macro": mbconv(3, 3)}
+REFERENCES: dict[str, Any] = {
+    "nasbench-macro": mbconv(3, 3),
+    "binary": BinaryCell.from_edges([(0, 3, "bin_conv_3x3")]),
+}
 
 
 PAIRS = tuple(f"{f}@{s}" for f in FAMILY_NAMES for s in SKELETON_NAMES)
@@ -88,6 +102,8 @@ def test_a_family_offers_its_cells_at_every_layer_and_skip_where_legal(name: str
             wanted["skip"] = SKIPPED
         if family == "nasbench-macro":
             wanted["0"] = SKIPPED if legal else IDENTITY
+        if family == "binary" and legal:
+            wanted["skip"] = BinaryCell.from_edges([])
         assert {each.id: each.cell for each in layer.candidates} == wanted
 
 

@@ -89,7 +89,7 @@ def _tanhs(cell: Any) -> float:
 def test_a_family_answers_for_its_own_cells() -> None:
     shape, cell = SKELETON.shapes[1], _chain("tanh", "keep", "relu")
     assert cell_key(cell, shape) == cell_key(_chain("tanh", "relu"), shape) == "tanh.relu/2"
-    assert cell_cost(cell, shape) == (2 * 4**2, 2 * 4**2)
+    assert cell_cost(cell, shape) == (2 * 4**2, 2 * 4**2, 0)
     assert notation(cell) == "tanh>relu"
     assert changes(cell, _chain("tanh")) == "tanh → tanh>relu"
     assert notation(mbconv(3, 6)) == "e6: 0>3 dw3"
@@ -103,7 +103,7 @@ def test_a_layer_and_an_architecture_ask_the_family() -> None:
     space = toy_space()
     layer = space.layers[0]
     assert layer.keys == tuple(f"{'.'.join(each.cell.operations)}/1" for each in layer.candidates)
-    assert layer.costs[-1] == (3 * 16, 3 * 16)
+    assert layer.costs[-1] == (3 * 16, 3 * 16, 0)
     chosen = space.architecture({"layer_00": "c0", "layer_01": "c1"})
     assert chosen.keys == ("tanh/1", "relu/2")
     assert architecture_key(chosen).endswith(" | tanh/1 | relu/2")
@@ -171,7 +171,7 @@ def test_a_space_and_an_architecture_read_back_equal_and_validate() -> None:
     [
         ({"version": 1}, r"^layers\[0\]\.candidates\[0\]\.edges: missing key$"),
         ({"kind": "mobile"}, r"^layers\[0\]\.candidates\[0\]\.edges: missing key$"),
-        ({"kind": "warp"}, r'^kind: "warp"; allowed: mobile, dense, darts, toy$'),
+        ({"kind": "warp"}, r'^kind: "warp"; allowed: mobile, dense, darts, binary, toy$'),
         ({"operations": ["dw_conv_3x3"]}, r'^operations\[0\]: unknown operation "dw_conv_3x3"'),
     ],
 )
@@ -217,7 +217,7 @@ def test_what_describes_the_inside_of_cells_refuses_another_family(tmp_path: Pat
         if target.architecture is not None:
             calls.append(("", partial(target.architecture, one)))
     for work, call in calls:
-        known = "(mobile|dense|darts|mobile, dense, darts)"
+        known = "(mobile|dense|darts|mobile, dense, darts|mobile, dense, darts, binary)"
         with pytest.raises(SpaceError, match=rf'^kind: "toy", which {work}.*; allowed: {known}$'):
             call()
 

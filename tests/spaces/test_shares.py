@@ -80,7 +80,7 @@ def test_a_limit_exactly_at_the_reference_gives_every_layer_what_its_reference_c
     most = most_expensive_reference(SKELETON, some)
     shares = layer_shares(SKELETON, some, Budget(most.madds, most.params)).shares
     dear = [cell_cost(mbconv(7, 3), shape) for shape in SKELETON.shapes]
-    assert shares == tuple(Share(*cost) for cost in dear)
+    assert shares == tuple(Share(cost.madds, cost.params) for cost in dear)
 
 
 @pytest.mark.parametrize(("unit", "index"), [("MAdds", 0), ("params", 1)])

@@ -63,7 +63,7 @@ def test_a_training_leaves_weights_result_and_a_line_an_epoch(tmp_path: Path) ->
     counts = {"train": 48, "validation": 12, "test": 12}
     assert result["data"].items() >= counts.items()
     own = load_architecture(tmp_path / "run/architecture.json")
-    assert (result["madds"], result["params"]) == own.cost
+    assert (result["madds"], result["params"], 0) == own.cost
 
 
 def test_the_saved_weights_have_the_accuracy_that_the_result_states(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from autospace.searchers.gradient.search import (
     GradientOptions,
     GradientSearch,
     Rows,
+    SoftmaxOptions,
 )
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
@@ -195,7 +196,7 @@ def _dropped(mix: torch.Tensor, index: int) -> torch.Tensor:
     return left
 
 
-class DartsOptions(GradientOptions, CostOptions):
+class DartsOptions(GradientOptions, CostOptions, SoftmaxOptions):
     """First order and selection by alpha are the defaults."""
 
     order: Literal[1, 2] = 1

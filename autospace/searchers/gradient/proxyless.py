@@ -1,9 +1,11 @@
 """ProxylessNAS (Cai et al., ICLR 2019): binary gates, one path in memory, cost in the loss.
 
-A weight step trains one path drawn from p = softmax(alpha). An alpha step computes dL/dg_j at the
-binary gates of a path (`gates.py`) and uses it in place of dL/dp_j (equation 4):
+A weight step trains one path drawn from p = softmax(alpha / T). An alpha step computes dL/dg_j at
+the binary gates of a path (`gates.py`) and uses it in place of dL/dp_j (equation 4):
 
-    dL/dalpha_i = sum_j dL/dg_j p_j (delta_ij - p_i)
+    dL/dalpha_i = sum_j dL/dg_j p_j (delta_ij - p_i) / T
+
+The paper has T = 1.
 """
 
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ from autospace.searchers.gradient.search import (
     ExpectedCost,
     GradientOptions,
     GradientSearch,
+    SoftmaxOptions,
     sent,
 )
 from autospace.searchers.method import SearchProblem
@@ -27,7 +30,7 @@ from autospace.supernets.shared_weights import Loss
 from autospace.supernets.supernet import frozen
 
 
-class ProxylessOptions(GradientOptions, CostOptions):
+class ProxylessOptions(GradientOptions, CostOptions, SoftmaxOptions):
     """As published, the warm-up takes a quarter of the steps, and every fifth moves alpha."""
 
     gates: Literal["two", "full"] = "two"
@@ -69,7 +72,7 @@ class Proxyless(GradientSearch):
         if self._two:
             places = indices_of(pairs, self.alphas.values[0])
             for value, old, place in zip(self.alphas.values, before, places, strict=True):
-                keep_mass(value, old, place)
+                keep_mass(value, old, place, self.alphas.temperature)
 
     def gradients(
         self, images: torch.Tensor, labels: torch.Tensor, path: Choice, seen: tuple[Choice, ...]
@@ -81,6 +84,7 @@ class Proxyless(GradientSearch):
         """
         places = indices_of(seen, self.alphas.values[0])
         pairs = list(zip(self.alphas.values, places, strict=True))
+        pairs = [(alpha / self.alphas.temperature, chosen) for alpha, chosen in pairs]
         gates = [_renormalised(alpha, chosen) for alpha, chosen in pairs]
         probabilities = [_moving(alpha, chosen) for alpha, chosen in pairs]
         supernet = self.weights.supernet
@@ -89,7 +93,7 @@ class Proxyless(GradientSearch):
             loss = self._cost.joined(self.weights.task.loss(logits, labels), probabilities)
             found = torch.autograd.grad(loss, self.alphas.values)
         skipped = [
-            modules[index].project is None
+            modules[index].cell.is_zero
             for modules, index in zip(supernet.choices, path, strict=True)
         ]
         return [None if skip else row for skip, row in zip(skipped, found, strict=True)]
@@ -101,9 +105,12 @@ def indices_of(rows: Sequence[Choice], alpha: torch.Tensor) -> list[torch.Tensor
 
 
 @torch.no_grad()
-def keep_mass(alpha: torch.Tensor, before: torch.Tensor, chosen: torch.Tensor) -> None:
+def keep_mass(
+    alpha: torch.Tensor, before: torch.Tensor, chosen: torch.Tensor, temperature: float = 1.0
+) -> None:
     """Shifts the two moved alphas, in place, so that all others keep their probabilities."""
-    alpha[chosen] -= alpha[chosen].logsumexp(0) - before[chosen].logsumexp(0)
+    now, then = (row[chosen] / temperature for row in (alpha, before))
+    alpha[chosen] -= temperature * (now.logsumexp(0) - then.logsumexp(0))
 
 
 def _renormalised(alpha: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:

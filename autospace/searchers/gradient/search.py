@@ -57,13 +57,20 @@ class Alphas(Stateful):
             the number of steps: DARTS's published 3e-4 over 50 epochs of CIFAR-10 is a travel of 6.
         steps: the number of steps that will be made.
         betas: decay of Adam's two averages.
+        temperature: T of softmax(alpha / T); below 1, the largest alpha weighs more.
     """
 
     remembered: ClassVar[tuple[str, ...]] = ("values", "_optimizer")
 
     def __init__(
-        self, problem: SearchProblem, travel: float, steps: int, betas: tuple[float, float]
+        self,
+        problem: SearchProblem,
+        travel: float,
+        steps: int,
+        betas: tuple[float, float],
+        temperature: float = 1.0,
     ) -> None:
+        self.temperature = temperature
         rng = stream(problem.seed, "alphas")
         # Almost uniform: the noise only decides between equal candidates.
         rows = [[NOISE * rng.gauss(0, 1) for _ in range(size)] for size in problem.choices.sizes]
@@ -75,13 +82,14 @@ class Alphas(Stateful):
 
     @property
     def probabilities(self) -> list[torch.Tensor]:
-        """Per layer softmax(alpha), differentiable."""
-        return [value.softmax(0) for value in self.values]
+        """Per layer softmax(alpha / T), differentiable."""
+        return [(value / self.temperature).softmax(0) for value in self.values]
 
     @property
     def log_probabilities(self) -> Rows:
-        """Per layer log softmax(alpha)."""
-        return listed([value.detach().log_softmax(0) for value in self.values])
+        """Per layer log softmax(alpha / T)."""
+        scaled = [value.detach() / self.temperature for value in self.values]
+        return listed([value.log_softmax(0) for value in scaled])
 
     def step(self, gradients: Sequence[torch.Tensor | None]) -> None:
         """A step of Adam; layers without a gradient keep their alpha and Adam's averages."""
@@ -193,6 +201,18 @@ class GradientOptions(Section):
     judgements: Annotated[int, Field(ge=1, le=1000, description="number of evaluations")] = 5
 
 
+class SoftmaxOptions(Section):
+    """The probabilities softmax(alpha / temperature) of the candidates of a layer.
+
+    BATS (Bulat et al., ECCV 2020) searches binary networks below 1, at 0.2, so that one candidate
+    dominates: in a mixture of many, their signs average out.
+    """
+
+    temperature: Annotated[
+        float, Field(ge=1e-3, le=1000, description="T of softmax(alpha / T)")
+    ] = 1.0
+
+
 class GradientSearch(SearchMethod):
     """Weights and alpha in turn; the result is the allowed architecture of the largest scores.
 
@@ -220,7 +240,8 @@ class GradientSearch(SearchMethod):
         self.warm = min(round(options.warm_up * total), total - 1)
         self.every = options.alpha_every
         alpha_steps = -(-(total - self.warm) // self.every)
-        self.alphas = Alphas(problem, options.alpha_travel, alpha_steps, self.betas)
+        temperature = options.temperature if isinstance(options, SoftmaxOptions) else 1.0
+        self.alphas = Alphas(problem, options.alpha_travel, alpha_steps, self.betas, temperature)
         count = min(options.judgements, problem.config.evaluations or options.judgements)
         searched = total - self.warm
         self._evaluate_after = {self.warm + -(-searched * i // count) for i in range(1, count + 1)}

@@ -1,0 +1,360 @@
+"""BNAS (Chen et al., AAAI 2020) and CP-NAS (Zhuo et al., IJCAI 2020): the worst drop out.
+
+A search goes through stages. In each, networks are drawn without replacement: every candidate of a
+layer is in one of K of them, where K is the number that is left in the widest layers. Each network
+is trained for a while with the shared weights, and its validation accuracy counts for all of its
+candidates. The likelihood of a candidate is
+
+    s <- memory s + softmax over the layer (mean accuracy of the networks that have it)
+
+In a binary space, CP-NAS looks at the real-valued parent of a network too: its accuracy counts as
+A + parent_weight (A_P - A).
+
+At the end of a stage the candidates with the smallest likelihood drop out, until each layer has one
+left. With `half`, as in the version of 2020, only the half that is next to drop out is drawn; all
+others get the mean of the largest and of the mean softmax of that half. That version orders the
+candidates by a parameter that it trains in between; here the likelihood itself orders them, and so
+the first stage draws all.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
+
+from pydantic import Field
+
+from autospace.networks.binary import has_signs
+from autospace.runs.settings import Section
+from autospace.searchers.fitness_search import OneShot, SharedFitness
+from autospace.searchers.method import Ranked, SearchProblem
+from autospace.seeds import stream
+from autospace.spaces.choices import Choice, Choices, SearchError
+from autospace.supernets.shared_weights import PathEvaluator, SharedWeights, Uniform
+
+Rows = list[list[float]]
+"""Per layer, one number a candidate."""
+ROUNDS: Final = 3
+DROPPED: Final = -1e9
+SPARED: Final = -1e3
+"""Scores of candidates that are not to be drawn: any number of draws is nearer to 0."""
+
+
+class BnasOptions(Section):
+    """How many networks are drawn, and what is kept of earlier stages."""
+
+    rounds: (
+        Annotated[int, Field(ge=1, le=10_000, description="draws per candidate and stage")] | None
+    ) = None
+    draws: Literal["all", "half"] = "all"
+    memory: Annotated[float, Field(ge=0, le=1, description="share of earlier likelihoods")] = 0.5
+    parent_weight: Annotated[
+        float, Field(ge=0, le=100, description="of the real-valued parent; binary spaces only")
+    ] = 0.0
+    warm_up: Annotated[float, Field(ge=0, lt=1, description="share of steps; nothing drops")] = 0.25
+
+
+class Stage(NamedTuple):
+    """Networks that are drawn before candidates drop out.
+
+    Attributes:
+        draws: their number.
+        widest: at most so many candidates a layer are left afterwards.
+    """
+
+    draws: int
+    widest: int
+
+
+def stages(widest: int, rounds: int | None, most: int, half: bool = False) -> list[Stage]:
+    """The stages of a search, which draws at most so many networks.
+
+    One candidate a layer drops out at a time, or as many as the number of networks requires.
+
+    Args:
+        widest: candidates of the widest layer.
+        rounds: draws of each candidate in each stage; None for as many as possible.
+        most: networks that may be drawn.
+        half: whether later stages draw only half of the candidates.
+    """
+    for dropped in range(1, max(2, widest)):
+        sizes = [*range(widest, 1, -dropped)]
+        draws = [-(-size // 2) if half and place else size for place, size in enumerate(sizes)]
+        if sum(draws) <= most:
+            break
+    each = most // max(1, sum(draws))
+    if rounds is not None:
+        each = min(each, rounds)
+    return [
+        Stage(count * each or min(most, count), max(1, size - dropped))
+        for count, size in zip(draws, sizes, strict=True)
+    ]
+
+
+def softmax(values: Sequence[float]) -> list[float]:
+    """exp(v) / sum exp(v)."""
+    powers = [math.exp(value - max(values)) for value in values]
+    return [power / sum(powers) for power in powers]
+
+
+class Moment(NamedTuple):
+    """The network that a step belongs to, counted from 0, and the step's place in its time.
+
+    The first network is -1: the warm-up. The last one is what is left.
+    """
+
+    network: int
+    place: int
+    length: int
+
+
+class Bnas(OneShot):
+    """Trains and evaluates networks in turn; what is left of the candidates is the result."""
+
+    options_type: ClassVar[type[Section]] = BnasOptions
+    remembered: ClassVar[tuple[str, ...]] = (
+        "left",
+        "likelihoods",
+        "path",
+        "_sums",
+        "_counts",
+        "_parent",
+        "_parents",
+    )
+
+    def __init__(self, problem: SearchProblem, options: BnasOptions) -> None:
+        super().__init__(problem, options)
+        self._options = options
+        sizes = problem.choices.sizes
+        asked = problem.config.evaluations
+        self._half = options.draws == "half"
+        rounds = options.rounds or (ROUNDS if asked is None else None)
+        # One evaluation is for what is left at the end.
+        most = 10**9 if asked is None else asked - 1
+        self.stages = stages(max(sizes), rounds, most, self._half)
+        self._ends = list(accumulate(stage.draws for stage in self.stages))
+        self.left = [list(range(size)) for size in sizes]
+        """Per layer, the candidates that have not dropped out."""
+        self.likelihoods: Rows = _zeros(problem.choices)
+        self.path: Choice | None = None
+        """The latest network."""
+        self._sums, self._counts = _zeros(problem.choices), _zeros(problem.choices)
+        self._parent = self._made_parent(problem) if options.parent_weight else None
+        self._parents = PathEvaluator(problem, self._parent.supernet) if self._parent else None
+
+    @staticmethod
+    def _made_parent(problem: SearchProblem) -> SharedWeights:
+        """The weights of the networks without signs, which are trained on the same batches.
+
+        Raises:
+            SearchError: there are no images, or no binary operations.
+        """
+        parent = SharedWeights(problem, stage="real")
+        if not has_signs(parent.supernet):
+            why = "the space has no binary operations, so that no network has a real-valued parent"
+            raise SearchError(f"options.parent_weight: {why}; allowed: 0")
+        return parent
+
+    @property
+    def notes(self) -> list[str]:
+        """Whether several candidates drop out at a time, or some without having been drawn."""
+        if not self.stages:
+            return []
+        widest, draws = max(self.problem.choices.sizes), self.stages[0].draws
+        if draws >= widest and self.stages[0].widest == widest - 1:
+            return []
+        allowed = f"{self.problem.config.evaluations} evaluations"
+        if draws < widest:
+            problem = f"are too few to draw each of {widest} candidates once"
+            return [f"{allowed} {problem}: those not drawn drop out first"]
+        dropped = widest - self.stages[0].widest
+        return [f"with {allowed}, {dropped} candidates a layer drop out at a time"]
+
+    @property
+    def networks(self) -> int:
+        """The number of networks that are trained and evaluated before the last one."""
+        return sum(stage.draws for stage in self.stages)
+
+    @property
+    def search_steps(self) -> int:
+        """One per network, which evaluates it, and one for what is left."""
+        return self.networks + 1
+
+    @property
+    def _trained(self) -> int:
+        return self.fitness.steps if self.supernets else 0
+
+    @property
+    def _warm(self) -> int:
+        return round(self._options.warm_up * self._trained)
+
+    def _start(self, network: int) -> int:
+        """The first step of a network; the steps of the weights are divided evenly."""
+        later = self._trained - self._warm
+        return self._warm + later * network // max(1, self.networks) + network
+
+    def moment(self, index: int) -> Moment:
+        """Where a step belongs."""
+        if index < self._warm:
+            return Moment(-1, index, self._warm)
+        network = bisect_right(range(self.networks + 1), index, key=self._start) - 1
+        start = self._start(network)
+        following = self._start(network + 1) if network < self.networks else start + 1
+        return Moment(network, index - start, following - start)
+
+    def step(self, index: int) -> None:
+        """Draws a network, trains it, or evaluates it; after the last of a stage, some drop out."""
+        network, place, length = self.moment(index)
+        if network < 0:
+            self.fitness.train(index)
+            if self._parent is not None:
+                Uniform(self._parent).step(index)
+            return
+        if place == 0:
+            self.path = self.drawn(network)
+        path = self._current
+        if place < length - 1:
+            # The steps before this one that evaluated a network trained nothing.
+            for weights in (self.weights, self._parent):
+                if weights is not None:
+                    weights.step(index - network, [weights.loss_of(path)])
+        else:
+            self.search(network)
+
+    def search(self, index: int) -> None:
+        """Evaluates a network, and ends its stage if it is the last one of it."""
+        path = self._current
+        accuracy = self._with_parent(path, self._measured(path))
+        for layer, candidate in enumerate(path):
+            self._sums[layer][candidate] += accuracy
+            self._counts[layer][candidate] += 1
+        if index + 1 in self._ends:
+            self._end(self.stages[self._ends.index(index + 1)])
+
+    def drawn(self, network: int) -> Choice:
+        """A network of the candidates that were drawn least in this stage, ties at random.
+
+        Without limits that is drawing without replacement. Under limits it is the allowed network
+        with the fewest draws of its candidates together.
+        """
+        rng = stream(self.problem.seed, "bnas", network)
+        scores = [
+            [
+                (-count if candidate in eligible else SPARED if candidate in left else DROPPED)
+                + rng.random() / (2 * len(self.left))
+                for candidate, count in enumerate(row)
+            ]
+            for row, eligible, left in zip(self._counts, self._eligible(), self.left, strict=True)
+        ]
+        return self.problem.choices.best(scores)
+
+    def _eligible(self) -> list[list[int]]:
+        """Per layer the candidates that a stage draws: all, or those of the smallest likelihood."""
+        first = not any(map(any, self.likelihoods))
+        if not self._half or first:
+            return self.left
+        return [
+            sorted(row, key=scores.__getitem__)[: -(-len(row) // 2)]
+            for row, scores in zip(self.left, self.likelihoods, strict=True)
+        ]
+
+    @property
+    def _current(self) -> Choice:
+        if self.path is None:
+            raise SearchError("no network has been drawn")
+        return self.path
+
+    def _measured(self, path: Choice) -> float:
+        """The accuracy of a path with the weights as they are now."""
+        new = path not in self.fitness.known
+        self._forget(path)
+        accuracy = self.fitness.accuracy(path)
+        self.evaluations += new
+        self.offer(Ranked(path, accuracy, accuracy))
+        return accuracy
+
+    def _with_parent(self, path: Choice, accuracy: float) -> float:
+        """A + beta (A_P - A), with the accuracy A_P of the real-valued parent (CP-NAS)."""
+        if self._parents is None:
+            return accuracy
+        self._parents.known.clear()
+        return accuracy + self._options.parent_weight * (self._parents.accuracy(path) - accuracy)
+
+    def _forget(self, path: Choice) -> None:
+        """Forgets the accuracy that a path had with earlier weights."""
+        if isinstance(self.fitness, SharedFitness):
+            self.fitness.evaluator.known.pop(path, None)
+
+    def _end(self, stage: Stage) -> None:
+        """Joins what a stage measured to the likelihoods, and lets candidates drop out."""
+        for layer, eligible in enumerate(self._eligible()):
+            found = self._shares(layer, eligible)
+            for candidate in self.left[layer]:
+                row = self.likelihoods[layer]
+                row[candidate] = self._options.memory * row[candidate] + found[candidate]
+        choices, left = self.problem.choices, self.left
+        for layer, row in enumerate(self.likelihoods):
+            order = sorted(left[layer], key=row.__getitem__)
+            while len(left[layer]) > stage.widest:
+                left[layer] = next(
+                    kept
+                    for each in order
+                    if each in left[layer]
+                    and (kept := [other for other in left[layer] if other != each])
+                    and _possible(choices, [*left[:layer], kept, *left[layer + 1 :]])
+                )
+        self._sums, self._counts = _zeros(choices), _zeros(choices)
+
+    def _shares(self, layer: int, eligible: Sequence[int]) -> dict[int, float]:
+        """The softmax of the candidates that were drawn; what the others get instead."""
+        sums, counts = self._sums[layer], self._counts[layer]
+        drawn = [candidate for candidate in eligible if counts[candidate]]
+        found = dict(zip(drawn, softmax([sums[i] / counts[i] for i in drawn]), strict=True))
+        # Those that the limits kept from being drawn, or a lack of evaluations, drop out first.
+        shares = dict.fromkeys(self.left[layer], 0.0) | found
+        if found:
+            spared = (max(found.values()) + sum(found.values()) / len(found)) / 2
+            shares |= {each: spared for each in self.left[layer] if each not in eligible}
+        return shares
+
+    def ranked(self) -> list[Ranked]:
+        """What is left, then all other networks by accuracy."""
+        found = super().ranked()
+        last = self._current
+        value = self.fitness.known[last]
+        return [Ranked(last, value, value), *(each for each in found if each.path != last)]
+
+    def rated(self, paths: Sequence[Choice]) -> list[float]:
+        """The accuracy of paths with the weights at the end."""
+        for path in paths:
+            self._forget(path)
+        return super().rated(paths)
+
+    def details(self) -> dict[str, Any]:
+        """Per layer the likelihood that each candidate had when it dropped out, or at the end."""
+        layers = zip(self.problem.choices.space.layers, self.likelihoods, strict=True)
+        return {
+            "likelihoods": {
+                layer.shape.name: {
+                    candidate.id: value
+                    for candidate, value in zip(layer.candidates, row, strict=True)
+                }
+                for layer, row in layers
+            }
+        }
+
+
+def _possible(choices: Choices, kept: Sequence[Sequence[int]]) -> bool:
+    """Whether some architecture of the kept candidates is within all limits."""
+    if not choices.limits:
+        return True
+    try:
+        choices.restricted(kept)
+    except SearchError:
+        return False
+    return True
+
+
+def _zeros(choices: Choices) -> Rows:
+    return [[0.0] * size for size in choices.sizes]
