@@ -49,6 +49,7 @@ SEARCHES: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "evolution": ("evolution", {}),
     "random": ("random", {}),
     "random-ws": ("random-ws", {}),
+    "bnas": ("bnas", {}),
     "zero-cost-madds": ("zero-cost", {"score": "madds"}),
     "zero-cost-params": ("zero-cost", {"score": "params"}),
 }
