@@ -178,6 +178,69 @@ def test_archives_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         load_data(f"shards:{tmp_path}/x-{{1..2}}.tar")
 
 
+def test_no_part_of_an_archive_is_lost_in_silence(tmp_path: Path) -> None:
+    path = shard(tmp_path / "x.tar", samples([0, 1] * 9))
+    raw = path.read_bytes()
+    damaged = bytearray(raw)
+    damaged[512 * 4 * 9] ^= 0xFF
+    for text, problem in (
+        (raw[: 512 * 4 * 9], "its end is missing"),
+        (raw[: 512 * 4 * 9 + 100], "its end is missing"),
+        (bytes(damaged), "a header is damaged"),
+        (raw + raw, "something lies behind its end"),
+    ):
+        path.write_bytes(text)
+        with pytest.raises(DataError, match=f"x.tar: cannot be read as a tar archive: {problem}"):
+            load_data(f"shards:{path}")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"size": "9" * 30}, {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, {"size": "-512"}],
+)
+def test_headers_that_hold_nonsense_are_our_own_error(
+    tmp_path: Path, headers: dict[str, str]
+) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for name, raw in samples([0, 1] * 3).items():
+            member = tarfile.TarInfo(name)
+            member.size = len(raw)
+            member.pax_headers = headers if name == "000003.png" else {}
+            archive.addfile(member, io.BytesIO(raw))
+    with pytest.raises(DataError, match=r"x\.tar: "):
+        load_data(f"shards:{tmp_path}")
+
+
+def test_a_file_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for name in ("1.png", "1.cls", "1.png"):
+            archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(DataError, match=r"x\.tar: 1\.png: is there twice; allowed"):
+        load_data(f"shards:{tmp_path}")
+
+
+def test_only_names_and_numbers_are_labels(tmp_path: Path) -> None:
+    files: dict[str, bytes] = {}
+    labels = [{"cls": None, "label": "a"}, {"cls": "b"}, {"cls": None}, {"cls": [1]}, {"cls": {}}]
+    for number, label in enumerate(labels * 3):
+        files |= {f"{number}.png": png(number), f"{number}.json": json.dumps(label).encode()}
+    files |= {"mark.png": png(99), "mark.cls": "a".encode("utf-8-sig")}
+    shard(tmp_path / "x.tar", files)
+    data = load_data(f"shards:{tmp_path}")
+    assert data.classes == ("a", "b")
+    assert len(data.train) + len(data.test) == 7
+    assert [each.count for each in data.reading.skipped] == [9]
+
+
+def test_no_folder_around_the_shards_is_told(tmp_path: Path) -> None:
+    for place in (0, 1):
+        files = samples([0, 1] * 5) | {"000004.png": b""}
+        shard(tmp_path / f"{place}/train-{place}.tar", files)
+    data = load_data(f"shards:{tmp_path}/*/{{train-0,train-1}}.tar")
+    (skipped,) = data.reading.skipped
+    assert sorted(skipped.examples) == ["0/train-0.tar/000004.png", "1/train-1.tar/000004.png"]
+
+
 @given(st.binary(max_size=3000), st.integers(0, 20_000))
 def test_any_damage_ends_in_our_own_error(noise: bytes, place: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -196,13 +259,15 @@ def test_any_damage_ends_in_our_own_error(noise: bytes, place: int) -> None:
         ("a{0..2}", ["a0", "a1", "a2"]),
         ("a{08..11}b", ["a08b", "a09b", "a10b", "a11b"]),
         ("{x,yy}-{1..2}", ["x-1", "x-2", "yy-1", "yy-2"]),
+        ("{x-{1..2},y{a,b}}.tar", ["x-1.tar", "x-2.tar", "ya.tar", "yb.tar"]),
+        ("a{b", ["a{b"]),
     ],
 )
 def test_braces_stand_for_names_as_in_a_shell(pattern: str, names: list[str]) -> None:
     assert expanded(pattern) == names
 
 
-@pytest.mark.parametrize("pattern", ["a{0..100000}", "{5..2}", "{0..99999}{0..99}"])
+@pytest.mark.parametrize("pattern", ["a{0..100000}", "{5..2}", "{0..99999}{0..99999}"])
 def test_too_many_names_are_refused(pattern: str) -> None:
     with pytest.raises(DataError, match="allowed"):
         expanded(pattern)

@@ -4,14 +4,16 @@ Files with one key, the name up to its first dot, are a sample: `0001.jpg` and `
 of a shard says its split, as that of a folder does. Images are decoded from where they lie.
 """
 
+import os
 import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from autospace.data.errors import DataError, name_few, printable, reason
 from autospace.data.examples import DataSet, Skipped
@@ -97,30 +99,43 @@ def matching(pattern: str) -> list[Path]:
     return sorted(set(paths))
 
 
-_BRACES: Final = re.compile(r"\{([^{}]*)\}")
-
-
 def expanded(pattern: str) -> list[str]:
     """The names that a pattern with braces stands for, as in a shell.
 
     Raises:
         DataError: They are too many, or a range is no range.
     """
-    found = _BRACES.search(pattern)
-    if found is None:
-        return [pattern]
-    before, after = pattern[: found.start()], pattern[found.end() :]
-    names = [before + each + after for each in _alternatives(pattern, found[1])]
-    every = [name for each in names for name in expanded(each)] if _BRACES.search(after) else names
+    # One after the other: two ranges alone may stand for more names than memory holds.
+    every = list(islice(_names(pattern, pattern), _MOST_SHARDS + 1))
     if len(every) > _MOST_SHARDS:
-        raise DataError(f"{pattern}: {len(every):,} shards; allowed: at most {_MOST_SHARDS:,}")
+        raise DataError(f"{pattern}: too many shards; allowed: at most {_MOST_SHARDS:,}")
     return every
 
 
-def _alternatives(pattern: str, text: str) -> list[str]:
+def _names(pattern: str, rest: str) -> Iterator[str]:
+    """The names that the rest of a pattern stands for; braces may hold braces."""
+    before, brace, text = rest.partition("{")
+    commas, depth = [-1], 1
+    for place, char in enumerate(text if brace else ""):
+        depth += {"{": 1, "}": -1}.get(char, 0)
+        if depth == 0:
+            break
+        if char == "," and depth == 1:
+            commas.append(place)
+    else:
+        yield rest
+        return
+    parts = [text[a + 1 : b] for a, b in pairwise([*commas, place])]
+    for part in parts if len(parts) > 1 else _range(pattern, parts[0]):
+        for middle in _names(pattern, part):
+            for after in _names(pattern, text[place + 1 :]):
+                yield before + middle + after
+
+
+def _range(pattern: str, text: str) -> list[str]:
     numbers = re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", text)
     if numbers is None:
-        return text.split(",")
+        return [text]
     first, last = numbers.groups()
     if int(last) < int(first) or int(last) - int(first) >= _MOST_SHARDS:
         problem = f"{text} is no range of at most {_MOST_SHARDS:,} shards"
@@ -188,14 +203,47 @@ def _samples(path: Path) -> Iterator["_Sample | _Lost"]:
                     if group:
                         yield _sample(path, key, group, archive, modified)
                     key, group = found, {}
+                if suffix.lower() in group or member.issparse():
+                    problem = "is sparse" if member.issparse() else "is there twice"
+                    advice = "files as WebDataset writes them"
+                    shown = printable(member.name)
+                    raise DataError(f"{path}: {shown}: {problem}; allowed: {advice}")
                 group[suffix.lower()] = member
             if group:
                 yield _sample(path, key, group, archive, modified)
-    except tarfile.TarError as error:
-        problem = f"cannot be read as a tar archive: {reason(error)}"
-        raise DataError(f"{path}: {problem}; allowed: whole archives, not compressed") from None
+            _check_end(stream, archive.offset)
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (tarfile.TarError, *_FROM_HEADERS) as error:
+        problem = f"cannot be read as a tar archive: {reason(error)}"
+        raise DataError(f"{path}: {problem}; allowed: whole archives, not compressed") from None
+
+
+_FROM_HEADERS: Final = (ValueError, OverflowError, LookupError, RecursionError, MemoryError)
+"""What tarfile raises, besides its own errors, when a header holds nonsense."""
+
+
+def _check_end(stream: BinaryIO, place: int) -> None:
+    """Refuses an archive that tarfile takes for finished, although more was written.
+
+    Args:
+        stream: The archive.
+        place: Where tarfile found no further header.
+
+    Raises:
+        tarfile.ReadError: There is no block of zeros, or something lies behind it.
+    """
+    stream.seek(place)
+    block = stream.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("its end is missing")
+    if any(block):
+        raise tarfile.ReadError("a header is damaged")
+    while block := stream.read(2**20):
+        if block.count(0) < len(block):
+            raise tarfile.ReadError("something lies behind its end")
 
 
 def _sample(
@@ -221,14 +269,15 @@ def _label(member: tarfile.TarInfo, archive: tarfile.TarFile) -> str | None:
     stream = archive.extractfile(member) if member.size <= 2**20 else None
     if stream is None:
         return None
-    text = stream.read().decode("utf-8", "replace").strip()
+    text = stream.read().decode("utf-8-sig", "replace").strip()
     if member.name.lower().endswith(".json"):
         try:
             found = parse_json(text)
         except ValueError:
             return None
         values = found if isinstance(found, dict) else {}
-        text = next((str(values[each]) for each in _IN_JSON if each in values), "")
+        labels = (values.get(each) for each in _IN_JSON)
+        text = next((str(each) for each in labels if isinstance(each, (str, int, float))), "")
     return text if text and text.isprintable() and len(text) <= _LONGEST_LABEL else None
 
 
@@ -243,6 +292,7 @@ def _listing(
     names = classes.get("train", ())
     if len(names) < 2:
         what = f"one class ({names[0]})" if names else "no labelled images"
+        what += "".join(f"; {each.reason}: {each.count}" for each in skipped)
         raise DataError(f"{pattern}: has {what}; allowed: two or more classes")
     others = classes.get("test", names)
     if set(others) != set(names):
@@ -254,7 +304,9 @@ def _listing(
         train, test = held_out(train, pattern)
         notes += (f"no test shards: {len(test)} of {every} images are held out",)
     limited = limit_files(train, request), limit_files(test, request)
-    return Listing(Path(pattern).parent, names, *limited, notes, skipped)
+    every = (each.inside.path for samples in found.values() for each in samples)
+    folders = {os.path.dirname(os.path.abspath(path)) for path in every}
+    return Listing(Path(os.path.commonpath(folders)), names, *limited, notes, skipped)
 
 
 def _classes(samples: Sequence[_Sample]) -> tuple[str, ...]:
