@@ -15,6 +15,7 @@ program and keeps its traceback. Each error is defined next to the code that rai
         ├── DataError              autospace/data/errors.py: images
         ├── EvaluationError        autospace/evaluators/evaluator.py: an evaluation
         ├── LatencyError           autospace/latency/budget.py: a latency table or limit
+        ├── StageError             autospace/training/stages.py: a training of two stages
         ├── WeightsError           autospace/networks/weights.py: a file of weights
         ├── DeployError            autospace/networks/deploy.py: a network as ONNX or pt2
         ├── WorkerLostError        autospace/compute/worker.py: a worker process that died

@@ -6,11 +6,10 @@ from typing import Final, Literal
 
 from autospace.exporters import (
     autospace_iccv2021,
-    darts_genotype,
+    genotypes,
     graphs,
     hubs,
     json_clients,
-    nasbench201,
     nni_python,
     proxylessnas,
     python_clients,
@@ -129,13 +128,13 @@ TARGETS: Final[dict[str, Target]] = {
         "its string: one dense cell",
         "",
         ".txt",
-        architecture=nasbench201.export_architecture,
+        architecture=genotypes.nasbench201_string,
     ),
     "darts-genotype": Target(
         "Genotype(...): two DARTS cells",
         "",
         ".txt",
-        architecture=darts_genotype.export_architecture,
+        architecture=genotypes.darts_genotype,
     ),
     "onnx": Target("inference without PyTorch", "onnxruntime", ".onnx", deployed=True),
     "pt2": Target("inference without autospace", "torch", ".pt2", deployed=True),

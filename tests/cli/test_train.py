@@ -31,6 +31,7 @@ READ = (
     "synthetic:gratings: 60 training and 12 test images, 3 classes, 8x8 pixels, grey\n"
     "classes (training+test): gratings-0 20+4, gratings-1 20+4, gratings-2 20+4\n"
 )
+PLAN = "plan: 54 images train a network of 40.3k MAdds\nplan: 3 epochs, 18 steps of 8 images\n"
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_a_network_is_trained_and_the_outcome_told(
     train: Train, tiny: list[object], tmp_path: Path
 ) -> None:
     ran = train(*tiny, "--progress", "none")
-    assert (ran.code, ran.err) == (0, READ)
+    assert (ran.code, ran.err) == (0, READ + PLAN)
     run = tmp_path / "work/runs/train-reference@two-seed0"
     result = json.loads((run / "result.json").read_text())
     lines = ran.out.splitlines()
@@ -364,7 +365,7 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
     assert (ran.code, ran.out) == (130, "")
     quoted = f"'{name}'" if " " in name else name
     assert ran.err == (
-        f"{READ}"
+        f"{READ}{PLAN}"
         "stopping after this step; press Ctrl-C again to stop at once\n"
         f"interrupted; nothing is lost: autospace train --resume {quoted}\n"
     )
@@ -427,7 +428,8 @@ def test_a_diverging_training_is_one_line(train: Train, tiny: list[object], tmp_
     )
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(READ)
-    (line,) = ran.err.removeprefix(READ).splitlines()
+    *plan, line = ran.err.removeprefix(READ).splitlines()
+    assert len(plan) == 3
     assert "not finite at step" in line
     assert "try a lower rate" in line
     assert not (tmp_path / "work/run/result.json").exists()

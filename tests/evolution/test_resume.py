@@ -239,6 +239,7 @@ def test_kept_weights_go_on_where_they_were(server: Server, tmp_path: Path, meth
         assert not kept.exists()
 
 
+@pytest.mark.slow
 def test_killed_at_every_write_around_a_round_kept_weights_are_those_of_its_state(
     server: Server, tmp_path: Path
 ) -> None:

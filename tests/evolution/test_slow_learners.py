@@ -65,6 +65,7 @@ def best_of_a_round(base: ScoringContext) -> str:
     return names[fitness.index(max(fitness))]
 
 
+@pytest.mark.slow
 def test_kept_weights_find_an_operation_that_learns_slowly_and_fresh_ones_do_not() -> None:
     assert found(mixture(0, kept=True))
     assert not found(mixture(0))

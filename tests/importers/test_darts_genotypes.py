@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.exporters.darts_genotype import export_architecture
+from autospace.exporters.genotypes import darts_genotype as export_architecture
 from autospace.importers.formats import import_text
 from autospace.importers.target import Target
 from autospace.spaces import (
