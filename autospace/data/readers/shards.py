@@ -300,12 +300,12 @@ def _listing(
         raise DataError(f"{pattern}: training and test shards have different classes: {apart}")
     train, test = (_files(found.get(role, ()), names) for role in ("train", "test"))
     if not test:
-        every = len(train)
+        count = len(train)
         train, test = held_out(train, pattern)
-        notes += (f"no test shards: {len(test)} of {every} images are held out",)
+        notes += (f"no test shards: {len(test)} of {count} images are held out",)
     limited = limit_files(train, request), limit_files(test, request)
-    every = (each.inside.path for samples in found.values() for each in samples)
-    folders = {os.path.dirname(os.path.abspath(path)) for path in every}
+    paths = {each.inside.path for samples in found.values() for each in samples}
+    folders = {os.path.dirname(os.path.abspath(path)) for path in paths}
     return Listing(Path(os.path.commonpath(folders)), names, *limited, notes, skipped)
 
 
