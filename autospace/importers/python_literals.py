@@ -41,6 +41,8 @@ def call_arguments(text: str, name: str) -> dict[str, object]:
     for keyword in call.keywords:
         if keyword.arg is None:
             raise SpaceError("", f"{name}(**...) is not a literal; allowed: {name}(key=value, ...)")
+        if keyword.arg in arguments:
+            raise SpaceError(keyword.arg, "is there twice; allowed: once")
         arguments[keyword.arg] = _value(keyword.value, keyword.arg)
     return arguments
 

@@ -149,6 +149,32 @@ def test_splits_in_classes_that_are_not_plain_are_no_classes(
         load_data(f"folder:{root}")
 
 
+@pytest.mark.parametrize(
+    "places",
+    [
+        ("cat/train", "cat/test", "dog/train"),
+        ("cat/train", "cat/test", "dog/test"),
+        ("cat/train", "cat/test", "dog/train", "dog/test", "dog"),
+        ("cat/train", "cat/test", "dog/train", "dog/test", "dog/more"),
+        ("cat/train", "cat/val", "dog"),
+    ],
+)
+def test_splits_in_classes_are_never_mixed(save_image: SaveImage, places: tuple[str, ...]) -> None:
+    for place in places:
+        for index in range(5):
+            root = save_image(f"turned/{place}/{index}.png").parents[len(place.split("/"))]
+    with pytest.raises(DataError, match=r"classes hold folders of splits|hold the same folders"):
+        load_data(f"folder:{root}")
+
+
+@pytest.mark.parametrize("name", ["train", "test", "images"])
+def test_one_folder_in_a_class_may_have_any_name(save_image: SaveImage, name: str) -> None:
+    for label in ("cat", "dog"):
+        for index in range(5):
+            root = save_image(f"deep/{label}/{name}/{index}.png").parents[2]
+    assert load_data(f"folder:{root}").classes == ("cat", "dog")
+
+
 def test_a_class_that_lacks_a_split_is_an_error(save_image: SaveImage) -> None:
     for name in ("cat", "dog", "fox"):
         save_image(f"turned/{name}/train/1.png")

@@ -233,6 +233,12 @@ def _check_classes(root: Path, place: Folder, roles: Sequence[tuple[Folder, Role
             f"({name_few(shared)}), so they are no classes; allowed: folders named train and "
             f"test, or one of them: folder:{root / _relative(root, first)}"
         )
+    unlike = _with_other_splits(place.holding)
+    if unlike is not None:
+        raise DataError(
+            f"{place.path}: classes hold folders of splits, but {unlike.name}/ not the same ones, "
+            "or something beside them; allowed: folders named train and test in every class"
+        )
     found = {role: folder for folder, role in roles if folder.total and role is not None}
     if "train" in found and len(found) > 1:
         names = " and ".join(f"{folder.name}/" for folder in found.values())
@@ -240,6 +246,18 @@ def _check_classes(root: Path, place: Folder, roles: Sequence[tuple[Folder, Role
             f"{place.path}: {names} hold images, and no class folders; allowed: one sub-folder "
             "per class in each of them"
         )
+
+
+def _with_other_splits(classes: Sequence[Folder]) -> Folder | None:
+    """A class whose images would be mixed although folders of several splits lie in classes."""
+    roles = [[role_of(part.name) for part in each.holding] for each in classes]
+    every = {role for found in roles for role in found} - {None}
+    if not {"train"} < every:
+        return None
+    for each, found in zip(classes, roles, strict=True):
+        if each.images or len(found) != len(set(found)) or set(found) != every:
+            return each
+    return None
 
 
 def _same_folders(folders: Iterable[Folder]) -> tuple[Folder, Folder, list[str]] | None:
