@@ -168,7 +168,7 @@ def test_a_genotype_with_one_other_character_is_read_or_refused(place: int, char
         (DARTS_V2.replace("range(2, 6)", "range(2, 7)"), "normal_concat: a list; allowed: nodes 2"),
         (DARTS_V2.replace("range(2, 6)", "[]"), "normal_concat: a list; allowed: nodes 2 to 5"),
         (DARTS_V2[:-1] + ", connects=[1])", 'connects: unknown key; allowed: normal, normal_con'),
-        (DARTS_V2.replace("normal=", "normal=[], normal=", 1), "normal: is there twice; allowed: onc"),
+        (DARTS_V2.replace("normal=", "normal=[], normal=", 1), "normal: is there twice; allowed"),
         ("Genotype(recurrent=[('tanh', 0)], concat=range(1, 9))", "normal: missing key"),
         (f"A = {DARTS_V2}\nB = {DARTS_V2}", "holds 2 of Genotype: A (line 1) and B (line 2); lea"),
     ],
