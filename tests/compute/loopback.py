@@ -37,6 +37,7 @@ ROOM: Final = 100_000_000
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 SECONDS_TO_START: Final = 120.0
 LOG: Final = "said"
+STARTED: Final = "Ray runtime started."
 
 
 class Counting:
@@ -89,16 +90,27 @@ class Cluster:
                 return
             except OSError:
                 if time.monotonic() > deadline or self._keepers[-1].poll() is not None:
-                    said = (self._folder / LOG).read_text("utf-8", "replace")[-2000:]
-                    raise RuntimeError(f"the head of the cluster does not start: {said}") from None
+                    problem = f"the head of the cluster does not start: {self._said()[-2000:]}"
+                    raise RuntimeError(problem) from None
                 time.sleep(0.2)
 
     def start_node(
         self, host: str = "127.0.0.2", cores: int = 1, environment: Mapping[str, str] = NOTHING
     ) -> int:
-        """Starts a node, which joins in a few seconds; returns its number, the head being 0."""
+        """Starts a node and waits until it runs; returns its number, the head being 0.
+
+        Nodes that start on one machine at the same time take each other's ports, and end.
+        """
         self._start([f"--address={self.address}", f"--node-ip-address={host}"], cores, environment)
+        deadline = time.monotonic() + SECONDS_TO_START
+        while self._said().count(STARTED) < len(self._keepers):  # Each says so once.
+            if time.monotonic() > deadline or self._keepers[-1].poll() is not None:
+                raise RuntimeError(f"the node does not start: {self._said()[-2000:]}")
+            time.sleep(0.2)
         return len(self._keepers) - 1
+
+    def _said(self) -> str:
+        return (self._folder / LOG).read_text("utf-8", "replace")
 
     def kill(self, number: int) -> None:
         """SIGKILL to all processes of a node, as if the machine had lost its power."""
