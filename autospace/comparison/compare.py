@@ -191,7 +191,7 @@ def _compared(
     cache = EvaluationCache(folder.evaluations, setup.conditions(prepared.basis))
     job = EvaluationJob(setup, prepared.basis, partial(observer.tick, "supernet"))
     if cache.empty:
-        for line in _plan(prepared, executor.workers or 1):
+        for line in _plan(prepared, executor):
             observer.message(line)
     with open_pool(
         executor,
@@ -215,8 +215,8 @@ def _compared(
     return document(prepared, samples, pairs, power, sentence=pairs[0].sentence, notes=notes)
 
 
-def _plan(prepared: PreparedComparison, workers: int) -> Iterator[str]:
-    """What has to be trained, and about how long that takes."""
+def _plan(prepared: PreparedComparison, executor: Executor) -> Iterator[str]:
+    """What has to be trained, and about how long that takes on this machine."""
     config, basis = prepared.config, prepared.basis
     steps, repeats = config.evaluator.steps, config.sampling.repeats
     if config.evaluator.method != "train" or isinstance(basis, Table):
@@ -225,8 +225,9 @@ def _plan(prepared: PreparedComparison, workers: int) -> Iterator[str]:
     count = networks * len(prepared.spaces) * repeats
     each = f"{networks:,} networks per space" + (f", {repeats} seeds each" if repeats > 1 else "")
     yield f"plan: {each}: {count:,} to train for {steps:,} steps"
-    if count * steps < FEW_STEPS:
+    if count * steps < FEW_STEPS or executor.clustered:
         return
+    workers = executor.workers or 1
     alike = f"with {workers} workers" if workers > 1 else "with 1 worker"
     with threads(1) if workers > 1 else nullcontext():
         seconds = seconds_of(basis, config.evaluator, prepared.pools[0].architecture(0))

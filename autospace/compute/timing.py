@@ -14,7 +14,7 @@ TIMED_STEPS: Final = 4
 LONG_SECONDS: Final = 3.0
 """After a step that takes longer, no others are timed."""
 FORWARD_SHARE: Final = 1 / 3
-"""Of the time of a step, for as many images that are only measured."""
+"""Of the work of a step, for as many images that are only measured: a backward pass is two more."""
 
 
 def seconds_of_step(run: Callable[[int], None], device: torch.device) -> float:

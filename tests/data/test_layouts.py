@@ -167,6 +167,14 @@ def test_splits_in_classes_are_never_mixed(save_image: SaveImage, places: tuple[
         load_data(f"folder:{root}")
 
 
+def test_an_empty_class_beside_classes_of_splits_is_named(save_image: SaveImage) -> None:
+    for place in ("cat/train", "cat/test", "dog/train", "dog/test"):
+        root = save_image(f"turned/{place}/1.png").parents[2]
+    (root / "bird" / "train").mkdir(parents=True)
+    with pytest.raises(DataError, match="no images in class bird"):
+        load_data(f"folder:{root}")
+
+
 @pytest.mark.parametrize("name", ["train", "test", "images"])
 def test_one_folder_in_a_class_may_have_any_name(save_image: SaveImage, name: str) -> None:
     for label in ("cat", "dog"):

@@ -51,6 +51,7 @@ def test_what_was_read_is_the_same(both: tuple[DataSet, DataSet]) -> None:
     assert _equal(small.test, large.test)
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux")
 def test_a_second_reading_decodes_nothing_and_maps_the_file(
     both: tuple[DataSet, DataSet], pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

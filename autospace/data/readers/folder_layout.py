@@ -175,6 +175,10 @@ def _splits_above_classes(place: Folder) -> Folder | None:
             splits.setdefault(name, []).append(
                 replace(part, name=each.name, passed=(*beside, *part.passed))
             )
+    for name, found in splits.items():
+        # A folder without images is an error there, as it is elsewhere.
+        empty = [each for each in place.folders if not each.total]
+        splits[name] = sorted((*found, *empty), key=lambda each: each.name)
     return replace(place, folders=tuple(_split(place, *split) for split in splits.items()))
 
 
