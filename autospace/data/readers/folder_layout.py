@@ -175,11 +175,11 @@ def _splits_above_classes(place: Folder) -> Folder | None:
             splits.setdefault(name, []).append(
                 replace(part, name=each.name, passed=(*beside, *part.passed))
             )
-    for name, found in splits.items():
-        # A folder without images is an error there, as it is elsewhere.
-        empty = [each for each in place.folders if not each.total]
-        splits[name] = sorted((*found, *empty), key=lambda each: each.name)
-    return replace(place, folders=tuple(_split(place, *split) for split in splits.items()))
+    # A class without images is an error in the splits, as it is elsewhere.
+    empty = [each for each in place.folders if not each.total]
+    return replace(
+        place, folders=tuple(_split(place, name, own + empty) for name, own in splits.items())
+    )
 
 
 def _is_class_of_splits(folder: Folder, parts: Mapping[Role | None, Folder]) -> bool:
@@ -191,7 +191,8 @@ def _is_class_of_splits(folder: Folder, parts: Mapping[Role | None, Folder]) -> 
 
 def _split(place: Folder, name: str, classes: Sequence[Folder]) -> Folder:
     total = sum(each.total for each in classes)
-    return Folder(name, f"{place.path}/{name}", (), tuple(classes), (), total)
+    ordered = tuple(sorted(classes, key=lambda each: each.name))
+    return Folder(name, f"{place.path}/{name}", (), ordered, (), total)
 
 
 def _holds_classes(folder: Folder) -> bool:
