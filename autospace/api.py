@@ -5,10 +5,11 @@ in a folder and can be stopped at any time; `resume=FOLDER` goes on with it.
 """
 
 import errno
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from autospace.arguments import (
@@ -32,11 +33,11 @@ from autospace.arguments import (
     train_config,
 )
 from autospace.data.settings import PYTHON, DataConfig
-from autospace.progress import Observer, Silent
-from autospace.runs.errors import ConfigError
+from autospace.progress import Observer, Planned, Silent, Together
+from autospace.runs.errors import ConfigError, RunError
 from autospace.runs.folder import CONFIG, Folder
 from autospace.runs.settings import merged
-from autospace.spaces.errors import offered
+from autospace.spaces.errors import offered, shown
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.files.library import load_architecture
 from autospace.spaces.skeleton import Skeleton
@@ -45,7 +46,6 @@ from autospace.spaces.space import Architecture, Space
 if TYPE_CHECKING:
     from autospace.comparison.document import ComparisonDocument
     from autospace.compute.executor import Executor
-    from autospace.evolution.forecast import Planned
     from autospace.searchers.folder import SearchResult
     from autospace.training.folder import TrainingResult
 
@@ -197,56 +197,6 @@ def evolve(
     with _running(folder, "run", observer, isinstance(value, Skeleton)) as listener:
         own = Passed(passed, value if isinstance(value, Skeleton) else None)
         return Evolved(folder.path, learn(folder, listener, device, workers, own))
-
-
-@checked
-def plan(
-    data: "Data | None" = None,
-    *,
-    preset: str | None = None,
-    config: Place | None = None,
-    skeleton: Skeleton | Mapping[str, Any] | str | None = None,
-    settings: Settings | None = None,
-    seed: int | None = None,
-    device: str | None = None,
-    workers: "Executor | int | None" = 1,
-    observer: Observer | None = None,
-) -> "Planned":
-    """What `evolve` would do with these arguments, and how long it would take; writes nothing.
-
-    Args:
-        data: See `evolve`, as all other arguments.
-        preset: Likewise.
-        config: Likewise.
-        skeleton: Likewise.
-        settings: Likewise.
-        seed: Likewise.
-        device: Likewise.
-        workers: Likewise.
-        observer: Receives what was read.
-
-    Returns:
-        The plan: `lines` for a person, `record` for a program.
-
-    Raises:
-        AutospaceError: What was asked for cannot be; the message says what is allowed.
-    """
-    from tempfile import TemporaryDirectory
-
-    from autospace.evolution.folder import RunFolder
-    from autospace.evolution.learn import plan_run
-    from autospace.evolution.preparation import Passed
-
-    source, passed = data_of(data)
-    value = skeleton_of(skeleton)
-    own = value if isinstance(value, Skeleton) else None
-    name = PYTHON if own is not None else value
-    given = (settings or {}, source, present(skeleton=name, seed=seed, device=device))
-    chosen = evolve_config(preset, config, given)
-    with TemporaryDirectory() as place:
-        folder = RunFolder.create(Path(place) / "run", chosen)
-        listener = observer or Silent()
-        return plan_run(folder, listener, device, workers, Passed(passed, own))
 
 
 @checked
@@ -434,6 +384,56 @@ def train(
         )
     path, net = folder.path, folder.architecture
     return Trained(path, net, result.test_accuracy, path / WEIGHTS, result)
+
+
+def plan(command: Callable[..., Any], *values: Any, **arguments: Any) -> Planned:
+    """What a call would do, and how long it would take; writes nothing.
+
+    `plan(evolve, preset="cifar", data="folder:photos")` is the plan of that call of `evolve`.
+
+    Args:
+        command: `evolve`, `compare`, `search` or `train`.
+        values: The arguments of the call, in their order.
+        arguments: Those by name. Of a cluster nothing is asked: the plan counts on its `workers`.
+
+    Returns:
+        The plan: `lines` for a person, `record` for a program.
+
+    Raises:
+        AutospaceError: What was asked for cannot be; the message says what is allowed.
+    """
+    if command not in (evolve, compare, search, train):
+        raise ConfigError(f"command: {shown(command)}; allowed: evolve, compare, search, train")
+    if arguments.get("resume") is not None:
+        raise ConfigError("resume: the plan of a run that has begun; allowed: without resume")
+    listener = arguments.pop("observer", None) or Silent()
+    workers: Any = arguments.get("workers")
+    if getattr(workers, "clustered", False):
+        count = arguments["workers"] = workers.workers or 1
+        listener.message(f"no cluster is asked: the plan counts on --workers, which is {count}")
+    with TemporaryDirectory() as place:
+        asked = {**arguments, "out": Path(place) / "run", "force": False}
+        try:
+            command(*values, **asked, observer=_UntilPlanned(listener))
+        except _PlanMade as found:
+            return found.plan
+    raise RunError("the run ended without a plan")
+
+
+class _PlanMade(BaseException):
+    """Stops a run at its plan."""
+
+    def __init__(self, plan: Planned) -> None:
+        super().__init__()
+        self.plan = plan
+
+
+class _UntilPlanned(Together):
+    """Passes on what a run reports, until it has its plan."""
+
+    def planned(self, plan: Planned) -> None:
+        """Stops the run at its plan."""
+        raise _PlanMade(plan)
 
 
 @overload

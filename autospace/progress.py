@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 Tick = Callable[[int, int], None]
 """Called with the work done and the total; may raise to stop the work."""
@@ -83,11 +83,28 @@ class Outcome(Event):
         return self.values
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What a run that begins will do, before its long work.
+
+    Attributes:
+        lines: for a person, each of at most 80 columns.
+        record: the same for a program, as values that JSON can hold.
+    """
+
+    lines: tuple[str, ...]
+    record: Mapping[str, Any]
+
+
 class Observer(Protocol):
     """Receives the reports of a run. Any method may raise to stop the run."""
 
     def message(self, text: str) -> None:
         """A remark for the user."""
+        ...
+
+    def planned(self, plan: Planned) -> None:
+        """What will be done, once it is known, in a run that begins."""
         ...
 
     def tick(self, phase: str, done: int, total: int) -> None:
@@ -113,6 +130,11 @@ class Silent:
     def message(self, text: str) -> None:
         """Ignores the remark."""
 
+    def planned(self, plan: Planned) -> None:
+        """Passes the plan on as remarks."""
+        for line in plan.lines:
+            self.message(line)
+
     def tick(self, phase: str, done: int, total: int) -> None:
         """Ignores the progress."""
 
@@ -130,6 +152,11 @@ class Together:
         """A remark for all."""
         for each in self._observers:
             each.message(text)
+
+    def planned(self, plan: Planned) -> None:
+        """The plan for all."""
+        for each in self._observers:
+            each.planned(plan)
 
     def tick(self, phase: str, done: int, total: int) -> None:
         """Progress for all."""

@@ -175,6 +175,9 @@ Resume = Annotated[
 ]
 Replace = Annotated[bool, typer.Option("--force", help="Replace an earlier run in the folder.")]
 Overwrite = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Read the images, show the plan, and write nothing.")
+]
 Format = Annotated[
     Literal["table", "json"], typer.Option("--format", help="For people, or for programs.")
 ]

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from autospace.bench.document import Entry
-from autospace.comparison.compare import Evaluations
+from autospace.comparison.evaluations import Evaluations
 from autospace.comparison.matching import Pool, cost_bins
 from autospace.comparison.sample_size import MOST, PILOT, PLANNED_LEVEL, needed_for, planned
 from autospace.comparison.settings import CompareConfig

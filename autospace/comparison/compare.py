@@ -1,31 +1,25 @@
 """A whole comparison: matched networks, their evaluations, the verdict. It can be resumed."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from functools import partial
 from itertools import zip_longest
-from typing import Final
 
 from autospace.comparison.document import ComparisonDocument, PowerDocument
 from autospace.comparison.encoding import Sample, document
+from autospace.comparison.evaluations import Evaluations, error_of
 from autospace.comparison.folder import ComparisonFolder
+from autospace.comparison.planning import confidence, effect_of, make_plan, network_count
 from autospace.comparison.sample_size import (
-    ASSUMED_SPREAD,
     MOST,
     PILOT,
-    PLANNED_LEVEL,
     POWER,
     found_with,
     level_of,
     needed_for,
-    planned,
     spread_of,
 )
 from autospace.comparison.setup import PreparedComparison, load_source, prepare
-from autospace.comparison.statistics import LEVEL
 from autospace.comparison.verdict import ComparedPair, compare_pairs, not_comparable
-from autospace.compute.device import threads
 from autospace.compute.executor import Executor, open_pool
 from autospace.compute.machine import listed
 from autospace.compute.pool import POOL
@@ -35,10 +29,8 @@ from autospace.data.settings import PYTHON
 from autospace.data.splits import few_measured
 from autospace.data.summary import record, warnings_of
 from autospace.evaluators.evaluate import (
-    EvaluateMany,
     EvaluationCache,
     EvaluationJob,
-    evaluate_all,
     executor_of,
     pooled,
 )
@@ -47,80 +39,14 @@ from autospace.evaluators.evaluator import (
     SCORES_ONLY,
     Evaluation,
     EvaluationError,
-    EvaluationMethod,
-    EvaluationRequest,
     architecture_key,
     skeleton_key,
 )
-from autospace.evaluators.stand_alone import seconds_of
 from autospace.evaluators.tabular import Table
 from autospace.networks.rounding import rounding
-from autospace.progress import Observer, Tick, duration
-from autospace.seeds import derived_seed
+from autospace.progress import Observer
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.space import Space
-
-FEW_STEPS: Final = 1000
-"""A comparison that trains for fewer steps in all is over before its time is known."""
-
-
-class Evaluations:
-    """Evaluates as many tuples of a matching as are asked for, the first ones first."""
-
-    def __init__(
-        self,
-        prepared: PreparedComparison,
-        cache: EvaluationCache,
-        evaluate_many: EvaluateMany,
-        tick: Tick,
-    ) -> None:
-        self._prepared, self._cache, self._evaluate_many = prepared, cache, evaluate_many
-        self._tick = tick
-
-    def of(self, count: int) -> list[list[tuple[Evaluation, ...]]]:
-        """Per space and network, the evaluations under its seeds."""
-        repeats = self._prepared.config.sampling.repeats
-        columns = [self._tasks(place, count) for place in range(len(self._prepared.pools))]
-        # Tuple by tuple, so that what there is at any time is balanced.
-        rows = list(zip(*columns, strict=True))
-        tasks = [task for row in rows for network in row for task in network]
-        found = iter(evaluate_all(tasks, self._cache, self._evaluate_many, self._tick))
-        by_row = [[tuple(next(found) for _ in range(repeats)) for _ in row] for row in rows]
-        return [list(column) for column in zip(*by_row, strict=True)]
-
-    def errors(self, count: int) -> list[list[float]]:
-        """Per space, the mean error of every network."""
-        method = self._prepared.config.evaluator.method
-        return [
-            [sum(error_of(method, each) for each in network) / len(network) for network in column]
-            for column in self.of(count)
-        ]
-
-    def _tasks(self, place: int, count: int) -> list[list[EvaluationRequest]]:
-        """Per network of a space, a task per seed.
-
-        A network that is drawn again gets other seeds: draws have to be independent.
-        """
-        config, pool = self._prepared.config, self._prepared.pools[place]
-        drawn: Counter[str] = Counter()
-        tasks = []
-        for row in self._prepared.matching.tuples[:count, place]:
-            network = pool.architecture(int(row))
-            key = architecture_key(network)
-            first = drawn[key] * config.sampling.repeats
-            drawn[key] += 1
-            seeds = (
-                derived_seed(config.seed, "evaluation", key, number)
-                for number in range(first, first + config.sampling.repeats)
-            )
-            tasks.append([EvaluationRequest(network, seed) for seed in seeds])
-        return tasks
-
-
-def error_of(method: EvaluationMethod, evaluation: Evaluation) -> float:
-    """The error, a share (0 to 1); for methods that give only scores, the negated score."""
-    # Rounded as accuracies are, so that equal differences of accuracy are equal as errors, too.
-    return -evaluation.score if method in SCORES_ONLY else round(1 - evaluation.score, 8)
 
 
 def _named_space(source: str, folder: ComparisonFolder) -> Space:
@@ -175,10 +101,7 @@ def compare(
             folder.save_data(record(prepared.basis.data))
         for note in prepared.basis.lines:
             observer.message(note)
-        if prepared.matching.comparable:
-            comparison = _compared(prepared, folder, observer, executor)
-        else:
-            comparison = _incomparable(prepared)
+        comparison = _compared(prepared, folder, observer, executor)
         folder.save_result(comparison)
         return comparison
 
@@ -190,9 +113,9 @@ def _compared(
     method = prepared.config.evaluator.method
     cache = EvaluationCache(folder.evaluations, setup.conditions(prepared.basis))
     job = EvaluationJob(setup, prepared.basis, partial(observer.tick, "supernet"))
-    if cache.empty:
-        for line in _plan(prepared, executor):
-            observer.message(line)
+    observer.planned(make_plan(prepared, cache, executor))
+    if not prepared.matching.comparable:
+        return _incomparable(prepared)
     with open_pool(
         executor,
         folder.checkpoint / POOL,
@@ -202,37 +125,18 @@ def _compared(
     ) as pool:
         tick = partial(observer.tick, "evaluate")
         evaluations = Evaluations(prepared, cache, pooled(pool, job), tick)
-        samples = _samples(prepared, evaluations.of(_count(prepared, evaluations, observer)))
+        count = network_count(prepared, evaluations, observer)
+        samples = _samples(prepared, evaluations.of(count))
         if pool.shares:
             observer.message(f"evaluated by {listed(pool.shares)}")
     errors = [sample.means for sample in samples]
-    level = _level(prepared)
+    level = confidence(prepared)
     pairs = compare_pairs(
         errors, prepared.labels, paired=prepared.paired, method=method, level=level
     )
     power = _power(prepared, errors)
     notes = [*notes_on(prepared, samples, power), *undecided(pairs, prepared, power.spread)]
     return document(prepared, samples, pairs, power, sentence=pairs[0].sentence, notes=notes)
-
-
-def _plan(prepared: PreparedComparison, executor: Executor) -> Iterator[str]:
-    """What has to be trained, and about how long that takes on this machine."""
-    config, basis = prepared.config, prepared.basis
-    steps, repeats = config.evaluator.steps, config.sampling.repeats
-    if config.evaluator.method != "train" or isinstance(basis, Table):
-        return
-    networks = config.sampling.samples or min(_needed(prepared), len(prepared.matching.tuples))
-    count = networks * len(prepared.spaces) * repeats
-    each = f"{networks:,} networks per space" + (f", {repeats} seeds each" if repeats > 1 else "")
-    yield f"plan: {each}: {count:,} to train for {steps:,} steps"
-    if count * steps < FEW_STEPS or executor.clustered:
-        return
-    workers = executor.workers or 1
-    alike = f"with {workers} workers" if workers > 1 else "with 1 worker"
-    with threads(1) if workers > 1 else nullcontext():
-        seconds = seconds_of(basis, config.evaluator, prepared.pools[0].architecture(0))
-    took = duration(seconds * count / workers)
-    yield f"plan: about {took} on {basis.device.type} {alike}, by a few timed steps"
 
 
 def undecided(
@@ -265,53 +169,16 @@ def _incomparable(prepared: PreparedComparison) -> ComparisonDocument:
     return document(prepared, samples, (), power, sentence=sentence, notes=notes)
 
 
-def _count(prepared: PreparedComparison, evaluations: Evaluations, observer: Observer) -> int:
-    """Networks per space."""
-    config, most = prepared.config, len(prepared.matching.tuples)
-    if config.evaluator.method in SCORES_ONLY:
-        return config.sampling.samples or min(MOST, most)
-    level = level_of(len(prepared.spaces) - 1, _level(prepared))
-    spread = ASSUMED_SPREAD * 2**0.5
-    if config.sampling.samples is not None:
-        found = found_with(config.sampling.samples, spread, level, paired=prepared.paired)
-        observer.message(
-            f"{config.sampling.samples} networks per space can detect a difference of "
-            f"{100 * found:.2g} points (80 % power, assuming a standard deviation of "
-            f"{100 * ASSUMED_SPREAD:g} points)"
-        )
-        return config.sampling.samples
-    effect, needed = _effect(prepared), _needed(prepared)
-    observer.message(
-        f"{needed} networks per space can detect a difference of {config.sampling.effect:g} points "
-        f"(80 % power, assuming a standard deviation of {100 * ASSUMED_SPREAD:g} points); a pilot "
-        "measures the standard deviation first"
-    )
-    return planned(
-        evaluations.errors, effect, most, paired=prepared.paired, on_message=observer.message
-    )
-
-
-def _needed(prepared: PreparedComparison) -> int:
-    """Networks per space that detect the difference of the settings, if they vary as assumed."""
-    spread, level = ASSUMED_SPREAD * 2**0.5, level_of(len(prepared.spaces) - 1, _level(prepared))
-    return needed_for(_effect(prepared), spread, level, paired=prepared.paired)
-
-
-def _effect(prepared: PreparedComparison) -> float:
-    """The difference to detect, as a share: in the settings, people write points."""
-    return prepared.config.sampling.effect / 100
-
-
 def _power(prepared: PreparedComparison, errors: list[list[float]]) -> PowerDocument:
     config, paired, count = prepared.config, prepared.paired, len(errors[0])
-    level = level_of(len(errors) - 1, _level(prepared))
+    level = level_of(len(errors) - 1, confidence(prepared))
     if config.evaluator.method in SCORES_ONLY:
         return PowerDocument(power=POWER)
     spread = spread_of(errors, paired=paired)
     found = found_with(count, spread, level, paired=paired)
     if config.sampling.samples is not None:
         return PowerDocument(power=POWER, spread=spread, detectable=found)
-    effect = _effect(prepared)
+    effect = effect_of(prepared)
     return PowerDocument(
         effect=effect,
         power=POWER,
@@ -320,13 +187,6 @@ def _power(prepared: PreparedComparison, errors: list[list[float]]) -> PowerDocu
         detectable=found,
         pilot=min(PILOT, count),
     )
-
-
-def _level(prepared: PreparedComparison) -> float:
-    """Confidence level of the verdict, before the correction for several pairs."""
-    config = prepared.config
-    given = config.sampling.samples is not None or config.evaluator.method in SCORES_ONLY
-    return LEVEL if given else PLANNED_LEVEL
 
 
 def _samples(

@@ -6,9 +6,12 @@ done before.
 
 import time
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import torch
+
+from autospace.progress import duration
 
 TIMED_STEPS: Final = 4
 LONG_SECONDS: Final = 3.0
@@ -35,3 +38,43 @@ def seconds_of_step(run: Callable[[int], None], device: torch.device) -> float:
     timed(1)
     second = timed(1)
     return second if second > LONG_SECONDS else timed(TIMED_STEPS)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """How long work takes, by a few timed steps.
+
+    Attributes:
+        seconds: of all of it.
+        device: where.
+        workers: that do it at the same time.
+        memory_mb: the largest memory; None if it is not known.
+        clustered: whether a cluster does it, whose size is not known yet.
+        least: whether later steps take longer than those that were timed.
+    """
+
+    seconds: float
+    device: torch.device
+    workers: int = 1
+    memory_mb: int | None = None
+    clustered: bool = False
+    least: bool = False
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """For a plan, in at most 80 columns each."""
+        how_long = f"{'at least' if self.least else 'about'} {duration(self.seconds)}"
+        memory = "" if self.memory_mb is None else f" and {self.memory_mb:,} MB"
+        workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
+        line = f"plan: {how_long}{memory} on {self.device.type} with {workers}, by timed steps"
+        return (line, *(["plan: a cluster divides this time"] if self.clustered else []))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The same as values that JSON can hold."""
+        return {
+            "seconds": round(self.seconds, 1),
+            "memory_mb": self.memory_mb,
+            "device": self.device.type,
+            "workers": self.workers,
+        }

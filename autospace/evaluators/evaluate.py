@@ -55,11 +55,6 @@ class EvaluationCache:
         self._conditions = dict(conditions)
         folder.mkdir(parents=True, exist_ok=True)
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is no evaluation yet."""
-        return next(self.folder.iterdir(), None) is None
-
     def get(self, task: EvaluationRequest) -> Evaluation | None:
         """The evaluation, if it has been made before, and its file is as it was written."""
         key = self._key(task)

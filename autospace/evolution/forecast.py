@@ -11,13 +11,13 @@ from typing import Any
 from autospace.compute.cuda_graphs import NO_GRAPHS
 from autospace.compute.device import memory_mb, thread_count, threads
 from autospace.compute.execution import Execution, Microbatches
-from autospace.compute.timing import seconds_of_step
+from autospace.compute.timing import Forecast, seconds_of_step
 from autospace.data.batches import Batches
 from autospace.evolution.loop import repeat_of
 from autospace.evolution.plan import Plan, reference_network
 from autospace.evolution.reference import new_reference
 from autospace.evolution.settings import Config
-from autospace.progress import duration, no_message
+from autospace.progress import Planned, no_message
 from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT, process_bytes
@@ -46,24 +46,12 @@ class RunWork:
     images: Batches
     workers: int
     scoring_threads: int
+    clustered: bool
 
     @property
     def cells(self) -> int:
         """Cells to score, at most."""
         return self.plan.rounds * len(self.plan.skeleton.shapes) * self.plan.candidates
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What a run will take on this device.
-
-    Attributes:
-        seconds: of the whole run.
-        memory_mb: the largest memory, with that of all processes.
-    """
-
-    seconds: float
-    memory_mb: int
 
 
 def forecast(work: RunWork) -> Forecast:
@@ -78,7 +66,7 @@ def forecast(work: RunWork) -> Forecast:
     if work.workers > 1:
         each = process_bytes(work.plan.skeleton, work.config.scoring.batch)
         memory += work.workers * each // 2**20
-    return Forecast(warm_up + scoring, memory)
+    return Forecast(warm_up + scoring, device, work.workers, memory, work.clustered)
 
 
 def _plain(work: RunWork) -> Execution:
@@ -136,71 +124,54 @@ def _scoring_seconds(work: RunWork) -> float:
     return options.steps * step * trained / (layers * (count + 1)) / work.workers
 
 
-@dataclass(frozen=True)
-class Planned:
-    """The plan of a run, for a person and for a program.
+def planned(images: dict[str, Any], work: RunWork) -> Planned:
+    """The plan of a run.
 
-    Attributes:
+    Args:
         images: what was read, as `autospace.data.summary.record` has it.
         work: what will be done.
-        forecast: what it will take.
     """
+    estimate = forecast(work)
+    record = {**_record(images, work), "estimate": estimate.record, "warnings": images["warnings"]}
+    lines = (*_lines(record, len(work.plan.skeleton.shapes)), *estimate.lines)
+    return Planned(lines, record)
 
-    images: dict[str, Any]
-    work: RunWork
-    forecast: Forecast
 
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """The plan in a few short lines."""
-        found = self.record
-        network, estimate = found["network"], found["estimate"]
-        layers, side = network["layers"], network["resolution"]
-        places = len(self.work.plan.skeleton.shapes)
-        workers = "1 worker" if estimate["workers"] == 1 else f"{estimate['workers']} workers"
-        return (
-            f"plan: {found['images_training_cells']:,} images train cells, "
-            f"{found['images_measuring_fitness']:,} measure their fitness",
-            f"plan: reference {network['reference']} on skeleton {network['skeleton']}: "
-            f"{layers} layers, {side}x{side}x{network['channels']}, {human(network['madds'])} "
-            "MAdds",
-            f"plan: {found['warm_up_steps']:,} steps of warm-up; {found['rounds']} rounds x "
-            f"{places} {'layers' if places == layers else 'choices'} x {found['candidates']} "
-            f"cells = {found['cells']:,} to score",
-            f"plan: about {duration(estimate['seconds'])} and {estimate['memory_mb']:,} MB on "
-            f"{estimate['device']} with {workers}, by a few timed steps",
-        )
+def _lines(record: dict[str, Any], places: int) -> tuple[str, ...]:
+    network = record["network"]
+    layers, side = network["layers"], network["resolution"]
+    return (
+        f"plan: {record['images_training_cells']:,} images train cells, "
+        f"{record['images_measuring_fitness']:,} measure their fitness",
+        f"plan: reference {network['reference']} on skeleton {network['skeleton']}: "
+        f"{layers} layers, {side}x{side}x{network['channels']}, {human(network['madds'])} MAdds",
+        f"plan: {record['warm_up_steps']:,} steps of warm-up; {record['rounds']} rounds x "
+        f"{places} {'layers' if places == layers else 'choices'} x {record['candidates']} "
+        f"cells = {record['cells']:,} to score",
+    )
 
-    @property
-    def record(self) -> dict[str, Any]:
-        """The plan as values that JSON can hold."""
-        work, plan = self.work, self.work.plan
-        skeleton, (name, cell) = plan.skeleton, plan.references[0]
-        cost = most_expensive_reference(skeleton, [cell])
-        return {
-            "images": self.images,
-            "images_training_cells": work.training.images,
-            "images_measuring_fitness": work.validation.images,
-            "network": {
-                "skeleton": skeleton.name,
-                "layers": len(skeleton.layers),
-                "resolution": skeleton.resolution,
-                "channels": skeleton.in_channels,
-                "classes": skeleton.classes,
-                "reference": name,
-                "madds": cost.madds,
-                "params": cost.params,
-            },
-            "warm_up_steps": work.config.warm_up.steps,
-            "rounds": plan.rounds,
-            "candidates": plan.candidates,
-            "cells": work.cells,
-            "steps_of_a_cell": work.config.scoring.steps,
-            "estimate": {
-                "seconds": round(self.forecast.seconds, 1),
-                "memory_mb": self.forecast.memory_mb,
-                "device": work.execution.device.type,
-                "workers": work.workers,
-            },
-            "warnings": self.images["warnings"],
-        }
+
+def _record(images: dict[str, Any], work: RunWork) -> dict[str, Any]:
+    plan = work.plan
+    skeleton, (name, cell) = plan.skeleton, plan.references[0]
+    cost = most_expensive_reference(skeleton, [cell])
+    return {
+        "images": images,
+        "images_training_cells": work.training.images,
+        "images_measuring_fitness": work.validation.images,
+        "network": {
+            "skeleton": skeleton.name,
+            "layers": len(skeleton.layers),
+            "resolution": skeleton.resolution,
+            "channels": skeleton.in_channels,
+            "classes": skeleton.classes,
+            "reference": name,
+            "madds": cost.madds,
+            "params": cost.params,
+        },
+        "warm_up_steps": work.config.warm_up.steps,
+        "rounds": plan.rounds,
+        "candidates": plan.candidates,
+        "cells": work.cells,
+        "steps_of_a_cell": work.config.scoring.steps,
+    }

@@ -15,7 +15,7 @@ from autospace.compute.worker import WorkerLostError
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.summary import record
 from autospace.evolution.folder import ReferenceDocument, RunError, RunFolder, event_out
-from autospace.evolution.forecast import Planned, RunWork, forecast
+from autospace.evolution.forecast import RunWork, planned
 from autospace.evolution.loop import evolve, learned_space, new_archive, repeat_of, start
 from autospace.evolution.plan import Plan, make_plan, reference_network, references_on
 from autospace.evolution.population import EvolutionState
@@ -24,6 +24,7 @@ from autospace.evolution.preparation import (
     NOTHING_PASSED,
     Passed,
     PreparedRun,
+    RunBatches,
     prepare,
     run_batches,
     scoring_threads,
@@ -34,7 +35,7 @@ from autospace.evolution.reference import WEIGHTS, measured, new_reference, warm
 from autospace.latency.budget import keep_table
 from autospace.networks.network import Network
 from autospace.networks.rounding import rounding
-from autospace.progress import Event, Observer
+from autospace.progress import Event, Observer, Planned
 from autospace.runs.errors import OUT
 from autospace.runs.folder import CONFIG
 from autospace.runs.state import restore_from, save_state
@@ -134,12 +135,15 @@ def learn(
         latency = prepared.latency
         table = None if latency is None else latency.prediction.table
         keep_table(table, folder.checkpoint / LATENCY_TABLE)
+        batches = run_batches(prepared)
+        if not (folder.checkpoint / WEIGHTS).exists():
+            observer.planned(_plan(prepared, batches, executor))
         with (
             threads(thread_count(folder.config.threads, prepared.skeleton.resolution)),
             _pool(prepared, folder, observer, executor) as pool,
         ):
             try:
-                return _learned(prepared, state, folder, observer, pool)
+                return _learned(prepared, batches, state, folder, observer, pool)
             except WorkerLostError as error:
                 problem = f"{folder.path}: {error}; nothing is lost"
                 raise RunError(f"{problem}; resume with fewer workers") from None
@@ -163,37 +167,7 @@ def _check_resumed(folder: RunFolder) -> None:
         _check_phases(plan, state, folder)
 
 
-def plan_run(
-    folder: RunFolder,
-    observer: Observer,
-    device: str | None = None,
-    workers: Executor | int | None = 1,
-    passed: Passed = NOTHING_PASSED,
-) -> Planned:
-    """The plan of a run that is not begun: what would be done, and how long it would take.
-
-    Args:
-        folder: where the run would be.
-        observer: receives what was read.
-        device: see `learn`, as all other arguments.
-        workers: likewise.
-        passed: likewise.
-
-    Raises:
-        DataError, SpaceError, BudgetError, ConfigError, RunError: the configuration cannot be
-            carried out.
-    """
-    prepared = prepare(folder.config, folder, observer, device, passed)
-    executor = _executor(prepared, observer, Executor.of(workers))
-    count = executor.workers or 1
-    if executor.clustered:
-        observer.message(f"no cluster is asked: the plan counts on --workers, which is {count}")
-    return _planned(prepared, count, run_batches(prepared))
-
-
-def _planned(
-    prepared: PreparedRun, workers: int, batches: tuple[Batches, Batches, Batches]
-) -> Planned:
+def _plan(prepared: PreparedRun, batches: RunBatches, executor: Executor) -> Planned:
     training, validation, images = batches
     work = RunWork(
         config=prepared.config,
@@ -202,10 +176,11 @@ def _planned(
         training=training,
         validation=validation,
         images=images,
-        workers=workers,
+        workers=executor.workers or 1,
         scoring_threads=scoring_threads(prepared),
+        clustered=executor.clustered,
     )
-    return Planned(record(prepared.data), work, forecast(work))
+    return planned(record(prepared.data), work)
 
 
 def _check_phases(plan: Plan, state: EvolutionState, folder: RunFolder) -> None:
@@ -241,15 +216,13 @@ def _with_archive(
 
 def _learned(
     prepared: PreparedRun,
+    batches: RunBatches,
     state: EvolutionState,
     folder: RunFolder,
     observer: Observer,
     pool: Pool,
 ) -> Space:
-    training, validation, images = batches = run_batches(prepared)
-    if not (folder.checkpoint / WEIGHTS).exists():
-        for line in _planned(prepared, pool.count, batches).lines:
-            observer.message(line)
+    training, validation, images = batches
     network = _warmed_up(prepared, images, folder, observer)
     reference = _measured(prepared, network, folder, observer)
     kept = KeptWeights() if prepared.config.scoring.weights == "kept" else None

@@ -144,8 +144,12 @@ def _latency(
     return latency_budget(table, skeleton, cells, config.budget.max_latency_ms)
 
 
-def run_batches(prepared: PreparedRun) -> tuple[Batches, Batches, Batches]:
-    """Batches that train candidates, that fitness is read off, and that warm up the reference.
+RunBatches = tuple[Batches, Batches, Batches]
+"""Batches that train candidates, that fitness is measured on, and that warm up the reference."""
+
+
+def run_batches(prepared: PreparedRun) -> RunBatches:
+    """The batches of a run.
 
     The train split is divided in two; the test split is not touched.
     """

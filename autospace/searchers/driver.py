@@ -31,6 +31,7 @@ from autospace.searchers.fitness_search import (
     RandomSearch,
     RandomWeightSharing,
     Trials,
+    trial_executor,
     trial_pool,
     work_of,
 )
@@ -41,6 +42,7 @@ from autospace.searchers.folder import (
     SearchResult,
     TrajectoryPoint,
 )
+from autospace.searchers.forecast import make_plan
 from autospace.searchers.gradient.darts import Darts
 from autospace.searchers.gradient.gdas import Gdas
 from autospace.searchers.gradient.nasp import Nasp
@@ -109,7 +111,6 @@ def method_options(config: SearchConfig) -> Any:
         raise ConfigError(f"options.{error}") from None
 
 
-LATENCY_TABLE = "latency.json"
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 MOST_LISTED = 20
 
@@ -212,25 +213,25 @@ def run_search(
         try:
             executor.check()
             method_options(folder.config)  # a mistake shows before images are read
-            table = limit_table(
-                folder.config.budget.latency_table, folder.checkpoint / LATENCY_TABLE
-            )
+            table = limit_table(folder.config.budget.latency_table, folder.latency_table)
             problem, digest = prepare(folder, space, table, observer, device, images)
             method = make_method(problem)
             check_comparable(method)
-            pool = trial_pool(folder, problem, observer, executor)
+            executor = trial_executor(problem, executor)
         except BaseException:
             folder.abandon()
             raise
         folder.settle(problem.choices.space, digest)
         if problem.table is None:
             folder.save_data(record(problem.images.data))
-        keep_table(table, folder.checkpoint / LATENCY_TABLE)
+        keep_table(table, folder.latency_table)
         for note in method.notes:
             observer.message(note)
+        if not folder.state_path.exists():
+            observer.planned(make_plan(method, partial(make_method, problem), executor))
         trials = Trials(problem)
         progress = _resumed(folder, method, trials, problem)
-        with pool as helping:
+        with trial_pool(folder, observer, executor) as helping:
             _share_out(folder, problem, helping, (trials, *method.trials))
             _advance(folder, method, trials, progress, observer)
             finalists = _finalists(folder, method, trials, progress, observer)
@@ -383,12 +384,14 @@ def _finalists(
     observer: Observer,
 ) -> list[Ranked]:
     """The best of the ranking, each trained alone with the same recipe, then sorted by accuracy."""
+    for each in method.trials:
+        trials.known.update(each.known)  # with the same recipe and seed
     chosen = method.ranked()[: method.problem.config.finalists]
-    for index, each in enumerate(chosen):
+    for index, finalist in enumerate(chosen):
         observer.tick("finalists", index, len(chosen))
         started = time.monotonic()
         trials.ahead(later.path for later in chosen[index:])
-        trials.accuracy(each.path)
+        trials.accuracy(finalist.path)
         progress.seconds += time.monotonic() - started
         _save(folder, method, trials, progress)
     return sorted(chosen, key=lambda each: -trials.known[each.path])

@@ -343,6 +343,7 @@ class NasLidOptions(GmOptions):
 class Gm(Spos):
     """The supernet is split by gradient matching."""
 
+    even = False
     options_type: ClassVar[type[Section]] = GmOptions
 
     def __init__(

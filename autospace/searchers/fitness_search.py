@@ -88,6 +88,8 @@ class Trials(Stateful):
         following = dict.fromkeys(islice(coming, pool.count))
         paths = [path for path in following if path not in self.known]
         tasks = [self._request(path) for path in paths]
+        if not tasks:
+            return
         for place, evaluation in pooled(pool, job)(tasks):
             self._done[paths[place]] = evaluation.score
 
@@ -116,23 +118,27 @@ def work_of(folder: SearchFolder, problem: SearchProblem) -> EvaluationJob:
     return EvaluationJob(setup, images)
 
 
-def trial_pool(
-    folder: SearchFolder, problem: SearchProblem, observer: Observer, given: Executor
-) -> AbstractContextManager[Pool]:
-    """Workers with as many threads as this process has, because sums depend on that number.
+def trial_executor(problem: SearchProblem, given: Executor) -> Executor:
+    """Who trains architectures alone: the executor that was given, or this process where it must.
 
     Raises:
         ConfigError: the executor cannot use the device.
     """
-    each, executor = torch.get_num_threads(), HERE
-    if problem.table is None:
-        given.check_device(problem.device.type)
-        fitting = max(1, cores() // each) if given.name else 1
-        executor = given.sized(fitting) if problem.device.type == "cpu" else HERE
+    if problem.table is not None:
+        return HERE
+    given.check_device(problem.device.type)
+    fitting = max(1, cores() // torch.get_num_threads()) if given.name else 1
+    return given.sized(fitting) if problem.device.type == "cpu" else HERE
+
+
+def trial_pool(
+    folder: SearchFolder, observer: Observer, executor: Executor
+) -> AbstractContextManager[Pool]:
+    """Workers with as many threads as this process has, because sums depend on that number."""
     return open_pool(
         executor,
         folder.checkpoint / POOL,
-        thread_count=each,
+        thread_count=torch.get_num_threads(),
         errors=(EvaluationError, SpaceError),
         rounding=rounding,
         on_message=observer.message,
@@ -253,6 +259,7 @@ MOST_RANKED = 100
 class FitnessSearch(SearchMethod):
     """A search that first trains what the fitness needs, and then evaluates in every step."""
 
+    even = True
     remembered: ClassVar[tuple[str, ...]] = ("fitness",)
 
     def __init__(self, problem: SearchProblem, options: Section, fitness: Fitness) -> None:

@@ -95,6 +95,11 @@ class SearchFolder(Folder[SearchConfig]):
         return self.checkpoint / STATE
 
     @property
+    def latency_table(self) -> Path:
+        """Where the table behind a limit on latency is kept."""
+        return self.checkpoint / "latency.json"
+
+    @property
     def space(self) -> Space | None:
         """The space with which the search began, or with which it will; None if neither is there.
 

@@ -67,6 +67,8 @@ class SearchMethod(Stateful, ABC):
     records = (Ranked,)
     options_type: ClassVar[type[Section]] = NoOptions
     default_evaluations: ClassVar[int] = 200
+    even: ClassVar[bool] = False
+    """Whether all steps that train weights, or else all steps, take about as long as the first."""
 
     def __init__(self, problem: SearchProblem, options: Section) -> None:
         self.problem = problem

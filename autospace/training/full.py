@@ -17,7 +17,7 @@ import torch
 from autospace.compute.cuda_graphs import NO_GRAPHS, Graphs, make_graphs
 from autospace.compute.device import memory_mb, resolve_device
 from autospace.compute.execution import Execution
-from autospace.compute.timing import FORWARD_SHARE, seconds_of_step
+from autospace.compute.timing import FORWARD_SHARE, Forecast, seconds_of_step
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
@@ -25,7 +25,7 @@ from autospace.data.splits import divide
 from autospace.data.summary import record, told_of
 from autospace.networks.network import Network
 from autospace.networks.weights import NORMALISATION, save_weights
-from autospace.progress import Event, Message, Observer, duration, no_message
+from autospace.progress import Event, Message, Observer, Planned, no_message
 from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Architecture
@@ -145,8 +145,7 @@ def train_architecture(
             load_session(folder.session, session)
         folder.mend_log(session.history)
         if not session.step:
-            for line in _plan(prepared, session.steps):
-                observer.message(line)
+            observer.planned(_plan(prepared, session.steps))
         _train(session, len(prepared.train), folder, observer)
         return _finish(prepared, session, folder)
 
@@ -207,13 +206,30 @@ def _change(given: Architecture, own: Architecture) -> list[str]:
     return [f"fitted to {images}, {classes}: MAdds {madds}, params {params}"]
 
 
-def _plan(prepared: PreparedTraining, steps: int) -> Iterator[str]:
+def _plan(prepared: PreparedTraining, steps: int) -> Planned:
     """What a training that begins will do, and how long that takes by a few steps on a copy."""
     config, cost = prepared.config.training, prepared.architecture.cost
-    yield f"plan: {len(prepared.train):,} images train a network of {human(cost.madds)} MAdds"
-    yield f"plan: {config.epochs:,} epochs, {steps:,} steps of {config.batch:,} images"
-    if steps < FEW_STEPS:
-        return
+    forecast = _timed(prepared, steps) if steps >= FEW_STEPS else None
+    lines = (
+        f"plan: {len(prepared.train):,} images train a network of {human(cost.madds)} MAdds",
+        f"plan: {config.epochs:,} epochs, {steps:,} steps of {config.batch:,} images",
+        *(() if forecast is None else forecast.lines),
+    )
+    values = {
+        "images": record(prepared.data),
+        "images_training_weights": len(prepared.train),
+        "images_validating": len(prepared.validation or ()),
+        "network": {"madds": cost.madds, "params": cost.params},
+        "epochs": config.epochs,
+        "steps": steps,
+        "batch": config.batch,
+        "estimate": None if forecast is None else forecast.record,
+    }
+    return Planned(lines, values)
+
+
+def _timed(prepared: PreparedTraining, steps: int) -> Forecast:
+    config = prepared.config.training
     copy = _session(prepared, no_message, NO_GRAPHS)
 
     def run(count: int) -> None:
@@ -222,8 +238,8 @@ def _plan(prepared: PreparedTraining, steps: int) -> Iterator[str]:
 
     each = seconds_of_step(run, prepared.device)
     shown = FORWARD_SHARE * config.epochs * len(prepared.validation or ()) / config.batch
-    took, memory = duration(each * (steps + shown)), f"{memory_mb(prepared.device):,} MB"
-    yield f"plan: about {took} and {memory} on {prepared.device.type}, by a few timed steps"
+    memory = memory_mb(prepared.device)
+    return Forecast(each * (steps + shown), prepared.device, memory_mb=memory)
 
 
 def _session(

@@ -10,6 +10,7 @@ from autospace.cli.options import (
     Address,
     Data,
     Device,
+    DryRun,
     EvaluationWorkers,
     ExecutorName,
     Format,
@@ -107,6 +108,7 @@ def compare(
     format_: Format = "table",
     progress: Progress = "auto",
     log: Log = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Compare spaces by the networks drawn from them.
 
@@ -133,8 +135,8 @@ def compare(
     )
     others = (spaces, options, settings, out, force)
     check_resumed(resume, others, f"--device, {WORK_OPTIONS}, --format, --log and --progress")
-    where = {"device": device, "out": out, "force": force, "resume": resume}
-    who = {"who": (workers, executor, address)}
+    where: dict[str, Any] = {"device": device, "out": out, "force": force, "resume": resume}
+    who: dict[str, Any] = {"who": (workers, executor, address), "dry_run": dry_run}
     shown = (format_, log or [])
     _run(progress, settings or [], options, shown, spaces=spaces or (), **who, **where)
 
@@ -144,10 +146,14 @@ def _run(
     settings: list[str],
     options: dict[str, Any],
     shown: tuple[str, list[str]],
+    *,
+    who: tuple[Number, Text, Text],
+    dry_run: bool,
     **arguments: Any,
 ) -> None:
     from autospace import api
     from autospace.cli.display.comparison_table import print_comparison
+    from autospace.cli.progress.plan import print_plan
     from autospace.cli.progress.reporters import finished, running
     from autospace.comparison.document import numbers_of
     from autospace.comparison.folder import RESULT
@@ -158,7 +164,10 @@ def _run(
     from autospace.spaces.files.reading import parse_json
 
     format_, log = shown
-    chosen, workers = merged(parse_settings(settings), options), Executor(*arguments.pop("who"))
+    chosen, workers = merged(parse_settings(settings), options), Executor(*who)
+    if dry_run:
+        print_plan("compare", progress, format_, settings=chosen, workers=workers, **arguments)
+        return
     done = finished(arguments["resume"], RESULT)
     with running(progress, "compare", log=log) as observer:
         found = api.compare(settings=chosen, workers=workers, observer=observer, **arguments)

@@ -11,6 +11,7 @@ from autospace.cli.options import (
     Address,
     DataOrDigits,
     Device,
+    DryRun,
     ExecutorName,
     Format,
     LatencyTable,
@@ -81,9 +82,6 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option(help="TOML file of settings; autospace init writes one.", show_default="none"),
 ]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Read the images, show the plan, and write nothing.")
-]
 
 
 def evolve(
@@ -139,12 +137,14 @@ def evolve(
     others = (options, preset, config, settings, out, force)
     check_resumed(resume, others, f"--device, {WORK_OPTIONS}, --format, --log and --progress")
     who = (workers, executor, address)
-    more: dict[str, Any] = {"preset": preset, "config": config, "device": device, "who": who}
-    if dry_run:
-        _plan(progress, settings or [], options, format_, resume=resume, **more)
-        return
-    where = {"out": out, "force": force, "resume": resume}
-    _run(progress, settings or [], options, (format_, log or []), **more, **where)
+    more: dict[str, Any] = {
+        "preset": preset,
+        "config": config,
+        "device": device,
+        "dry_run": dry_run,
+    }
+    where: dict[str, Any] = {"out": out, "force": force, "resume": resume}
+    _run(progress, settings or [], options, (format_, log or []), who, **more, **where)
 
 
 _Shown = tuple[str, list[str]]
@@ -152,48 +152,31 @@ _Shown = tuple[str, list[str]]
 
 
 def _run(
-    progress: str, settings: list[str], options: dict[str, Any], shown: _Shown, **arguments: Any
+    progress: str,
+    settings: list[str],
+    options: dict[str, Any],
+    shown: _Shown,
+    who: tuple[Number, Text, Text],
+    *,
+    dry_run: bool,
+    **arguments: Any,
 ) -> None:
     from autospace import api
     from autospace.cli.display.outcomes import print_evolve_outcome
     from autospace.cli.progress.parts import Rounds
+    from autospace.cli.progress.plan import print_plan
     from autospace.cli.progress.reporters import running
     from autospace.compute.executor import Executor
     from autospace.runs.settings import merged, parse_settings
 
     format_, log = shown
-    chosen, workers = merged(parse_settings(settings), options), Executor(*arguments.pop("who"))
+    chosen, workers = merged(parse_settings(settings), options), Executor(*who)
+    if dry_run:
+        print_plan("evolve", progress, format_, settings=chosen, workers=workers, **arguments)
+        return
     with running(progress, "evolve", Rounds(), log) as observer:
         found = api.evolve(settings=chosen, workers=workers, observer=observer, **arguments)
     print_evolve_outcome(found.folder, found.space, format_)
-
-
-def _plan(
-    progress: str,
-    settings: list[str],
-    options: dict[str, Any],
-    format_: str,
-    *,
-    resume: Path | None,
-    **arguments: Any,
-) -> None:
-    from autospace import api
-    from autospace.cli.output import data, json_data
-    from autospace.cli.progress.parts import Rounds
-    from autospace.cli.progress.reporters import running
-    from autospace.compute.executor import Executor
-    from autospace.runs.settings import merged, parse_settings
-
-    if resume is not None:
-        problem = "the plan of a run that has begun; allowed: without --resume"
-        raise InputError(f"--dry-run: {problem}")
-    chosen, workers = merged(parse_settings(settings), options), Executor(*arguments.pop("who"))
-    with running(progress, "evolve", Rounds()) as observer:
-        found = api.plan(settings=chosen, workers=workers, observer=observer, **arguments)
-    if format_ == "json":
-        json_data(found.record)
-    else:
-        data("\n".join(found.lines))
 
 
 def _sizes(

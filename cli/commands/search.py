@@ -9,6 +9,7 @@ from autospace.cli.options import (
     Address,
     Data,
     Device,
+    DryRun,
     ExecutorName,
     Format,
     LatencyTable,
@@ -102,6 +103,7 @@ def search(
     format_: Format = "table",
     log: Log = None,
     list_: Listing = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Search a space for an architecture.
 
@@ -131,9 +133,9 @@ def search(
     check_resumed(resume, others, f"--device, {WORK_OPTIONS}, --progress, --format and --log")
     if resume is None and not space:
         raise InputError(f"SPACE: {NO_SPACE}; or continue with --resume RUN")
-    where = {"device": device, "out": out, "force": force, "resume": resume}
-    who = (workers, executor, address)
-    _run(progress, settings or [], options, format_, log or [], who, space=space, **where)
+    where: dict[str, Any] = {"device": device, "out": out, "force": force, "resume": resume}
+    where |= {"dry_run": dry_run, "who": (workers, executor, address)}
+    _run(progress, settings or [], options, (format_, log or []), space=space, **where)
 
 
 def _limits(counts: tuple[Text, Text, Text], latency: Any, table: Any) -> dict[str, Any]:
@@ -151,18 +153,24 @@ def _run(
     progress: str,
     settings: list[str],
     options: dict[str, Any],
-    format_: str,
-    log: list[str],
+    shown: tuple[str, list[str]],
     who: tuple[Number, Text, Text],
+    *,
+    dry_run: bool,
     **arguments: Any,
 ) -> None:
     from autospace import api
     from autospace.cli.display.outcomes import print_search_outcome
+    from autospace.cli.progress.plan import print_plan
     from autospace.cli.progress.reporters import running
     from autospace.compute.executor import Executor
     from autospace.runs.settings import merged, parse_settings
 
+    format_, log = shown
     chosen, workers = merged(parse_settings(settings), options), Executor(*who)
+    if dry_run:
+        print_plan("search", progress, format_, settings=chosen, workers=workers, **arguments)
+        return
     with running(progress, "search", None, log) as observer:
         found = api.search(settings=chosen, workers=workers, observer=observer, **arguments)
     print_search_outcome(found.folder, found.result, format_)

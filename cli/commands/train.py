@@ -7,6 +7,7 @@ import typer
 from autospace.cli.options import (
     Data,
     Device,
+    DryRun,
     Format,
     Log,
     Number,
@@ -80,13 +81,13 @@ def train(
     force: Replace = False,
     log: Log = None,
     format_: Format = "table",
+    dry_run: DryRun = False,
 ) -> None:
     """Train one architecture from scratch.
 
     Writes its weights and its accuracy on the test images, which are used once, at the end. A
     training can be stopped at any time; --resume RUN continues it.
     """
-    from autospace.cli.display.outcomes import print_train_outcome
     from autospace.cli.options import require
     from autospace.cli.progress.reporters import check_progress
 
@@ -111,32 +112,45 @@ def train(
         problem = "name an architecture: a file, or a built-in such as reference@cifar"
         raise InputError(f"ARCH: {problem}; or continue with --resume RUN")
     logged = [*(log or []), *(["tensorboard"] if tensorboard else [])]
-    where = {"device": device, "out": out, "force": force, "resume": resume}
-    named = {"architecture": arch, "space": space, "recipe": recipe}
-    found = _run(progress, settings or [], options, log=logged, **named, **where)
-    print_train_outcome(found.folder, found.result, onnx=onnx, format_=format_)
-    if onnx:
-        _write_onnx(found)
+    where: dict[str, Any] = {"device": device, "out": out, "force": force, "resume": resume}
+    named: dict[str, Any] = {"architecture": arch, "space": space, "recipe": recipe}
+    how: dict[str, Any] = {"shown": (format_, logged), "onnx": onnx, "dry_run": dry_run}
+    _run(progress, settings or [], options, **how, **named, **where)
 
 
 def _run(
-    progress: str, settings: list[str], options: dict[str, Any], *, log: list[str], **arguments: Any
-) -> "Trained":
+    progress: str,
+    settings: list[str],
+    options: dict[str, Any],
+    *,
+    shown: tuple[str, list[str]],
+    onnx: bool,
+    dry_run: bool,
+    **arguments: Any,
+) -> None:
     from autospace import api
+    from autospace.cli.display.outcomes import print_train_outcome
     from autospace.cli.progress.parts import Epochs
+    from autospace.cli.progress.plan import print_plan
     from autospace.cli.progress.reporters import finished, running
     from autospace.progress import Outcome
     from autospace.runs.settings import merged, parse_settings
     from autospace.training.folder import RESULT
 
+    format_, log = shown
     chosen = merged(parse_settings(settings), options)
+    if dry_run:
+        print_plan("train", progress, format_, settings=chosen, **arguments)
+        return
     done = finished(arguments["resume"], RESULT)
     with running(progress, "train", Epochs(), log) as observer:
         found = api.train(settings=chosen, observer=observer, **arguments)
         if not done:
             values = {"accuracy/test": found.accuracy, "loss/test": found.result.test_loss}
             observer.event(Outcome(0.0, found.folder, found.result.epochs, values))
-    return found
+    print_train_outcome(found.folder, found.result, onnx=onnx, format_=format_)
+    if onnx:
+        _write_onnx(found)
 
 
 def _write_onnx(found: "Trained") -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from autospace.cli.output import complaint, message
 from autospace.cli.progress.parts import Parts
-from autospace.progress import Outcome, duration
+from autospace.progress import Outcome, Planned, duration
 
 SECONDS_BETWEEN_LINES: Final = 10.0
 SECONDS_BETWEEN_EVENTS: Final = 1.0
@@ -80,6 +80,11 @@ class Reporter:
     def message(self, text: str) -> None:
         """A remark for the user."""
         message(text)
+
+    def planned(self, plan: Planned) -> None:
+        """The plan, line by line."""
+        for line in plan.lines:
+            self.message(line)
 
     def last_word(self, text: str) -> None:
         """What is left of a run that was stopped; `--quiet` does not hide it."""

@@ -9,14 +9,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autospace.api import evolve, plan
+from autospace.compute.timing import Forecast
 from autospace.data.batches import Normaliser
 from autospace.data.examples import Examples
 from autospace.evolution import forecast as forecasts
 from autospace.evolution.folder import ReferenceDocument, RunFolder, read_reference
-from autospace.evolution.forecast import Forecast, Planned
-from autospace.evolution.learn import learn, plan_run
+from autospace.evolution.learn import learn
 from autospace.evolution.reference import measured
 from autospace.evolution.settings import make_config
+from autospace.progress import Planned
 from autospace.runs.errors import CheckpointError
 from autospace.scorers.make import SCORERS
 from autospace.spaces.files.library import load
@@ -24,8 +26,7 @@ from tests.evolution.runs import ROUNDS, Counting, settings
 
 
 def _planned(folder: Path, **changes: Any) -> Planned:
-    config = make_config(settings(folder, **changes))
-    return plan_run(RunFolder.create(folder / "run", config), Counting())
+    return plan(evolve, settings=settings(folder, **changes))
 
 
 def test_a_plan_says_what_will_be_done(tmp_path: Path) -> None:
@@ -50,15 +51,15 @@ def test_the_lines_of_a_plan_fit_a_terminal(tmp_path: Path) -> None:
 def test_the_time_is_that_of_all_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A step takes a second, whatever it does.
     monkeypatch.setattr(forecasts, "seconds_of_step", lambda run, device: 1.0)
-    found = _planned(tmp_path).forecast
+    found = _planned(tmp_path).record["estimate"]["seconds"]
     # 5 steps of warm-up. A timed step of scoring trains 2 cells and the reference at both layers.
     # The run trains 32 cells, and the reference's own at both layers for 2 repeats.
-    assert found.seconds == pytest.approx(5 + 2 * (32 + 2 * 2) / (2 * 3))
+    assert found == pytest.approx(5 + 2 * (32 + 2 * 2) / (2 * 3))
 
 
 @pytest.mark.parametrize("method", SCORERS)
 def test_every_scorer_has_a_forecast(tmp_path: Path, method: str) -> None:
-    assert _planned(tmp_path, scoring={"method": method}).forecast.seconds > 0
+    assert _planned(tmp_path, scoring={"method": method}).record["estimate"]["seconds"] > 0
 
 
 def _document(right: int, images: int, chance: float, low: float) -> ReferenceDocument:
@@ -126,7 +127,8 @@ def test_a_hopeless_run_says_so_everywhere(tmp_path: Path) -> None:
 
 def test_a_plan_disturbs_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learn(RunFolder.create(tmp_path / "with", make_config(settings(tmp_path))), Counting())
-    monkeypatch.setattr("autospace.evolution.learn.forecast", lambda work: Forecast(1.0, 1))
+    untimed = Forecast(1.0, torch.device("cpu"), memory_mb=1)
+    monkeypatch.setattr(forecasts, "forecast", lambda work: untimed)
     learn(RunFolder.create(tmp_path / "without", make_config(settings(tmp_path))), Counting())
     spaces = [(tmp_path / each / "space.json").read_bytes() for each in ("with", "without")]
     assert spaces[0] == spaces[1]

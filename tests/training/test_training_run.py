@@ -229,7 +229,9 @@ def test_the_plan_is_told_and_its_timed_steps_leave_no_trace(
         told[name] = [each for each in watcher.messages if each.startswith("plan: ")]
     assert told["timed"][:2] == told["untimed"]
     assert f"{EPOCHS} epochs, {STEPS} steps of 8 images" in told["untimed"][1]
-    assert re.fullmatch(r"plan: about \d+ s and [\d,]+ MB on cpu, by .*", told["timed"][2])
+    assert re.fullmatch(
+        r"plan: about \d+ s and [\d,]+ MB on cpu with 1 worker, .*", told["timed"][2]
+    )
     assert _files(tmp_path / "timed") == _files(tmp_path / "untimed")
 
 

@@ -112,6 +112,7 @@ class Moment(NamedTuple):
 class Bnas(OneShot):
     """Trains and evaluates networks in turn; what is left of the candidates is the result."""
 
+    even = False
     options_type: ClassVar[type[Section]] = BnasOptions
     remembered: ClassVar[tuple[str, ...]] = (
         "left",

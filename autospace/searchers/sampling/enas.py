@@ -137,6 +137,7 @@ class EnasOptions(Section):
 class Enas(OneShot):
     """Trains weights and controller in turn, then evaluates paths drawn from the controller."""
 
+    even = False
     remembered = ("controller", "_optimizer", "baseline")
     options_type = EnasOptions
 

@@ -68,6 +68,7 @@ class Scores(Stateful):
 class ZeroCost(SearchMethod):
     """Scores random architectures and trains none."""
 
+    even = True
     remembered = ("scores",)
     options_type = ZeroCostOptions
 

@@ -1,0 +1,117 @@
+"""`--dry-run` of every command that works for long: the plan is shown, and nothing is written."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autospace import api
+from autospace.progress import Silent
+from autospace.runs.errors import ConfigError
+from autospace.searchers import forecast as search_forecast
+from autospace.searchers.driver import run_search
+from autospace.searchers.folder import SearchFolder
+from autospace.spaces import mbconv, to_json
+from autospace.spaces.files.library import family_space
+from tests.cli.conftest import Run
+from tests.comparison.setups import CHEAP, space
+from tests.searchers.problems import SKELETON, settings
+
+SPACE = family_space("mbconv", SKELETON)
+DATA = ("--data", "synthetic:classes=3,train=60,test=40", "--device", "cpu")
+PLANS = {
+    "evolve": (("evolve", "--preset", "demo", "--generations", 1), "cells = "),
+    "compare": (("compare", "one.json", "two.json", "--workers", 1), "networks per space: "),
+    "untrained": (("compare", "one.json", "two.json", "--evaluator", "naswot"), "score untrained"),
+    "no cost": (("compare", "one.json", "dear.json", "--workers", 1), "no networks of equal cost"),
+    "search": (("search", "one.json"), "2,000 steps, 200 networks to evaluate"),
+    "alone": (("search", "one.json", "--method", "random"), "32 networks to train alone"),
+    "darts": (("search", "one.json", "--method", "darts"), "at least"),
+    "train": (("train", "one.json"), "train a network of"),
+}
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with three space files; the first holds one architecture."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    for name, cells in (("one", CHEAP[:2]), ("two", CHEAP[2:]), ("dear", [mbconv(7, 6)])):
+        (folder / f"{name}.json").write_text(to_json(space(cells, name)))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_is_shown_and_nothing_is_written(run: Run, work: Path, name: str) -> None:
+    if name == "train":
+        (work / "one.json").write_text(to_json(space(CHEAP[:1], "one")))
+    before = sorted(work.rglob("*"))
+    command, said = PLANS[name]
+    ran = run(*command, *DATA, "--dry-run", "--progress", "none")
+    assert ran.code == 0, ran.err
+    assert all(line.startswith("plan: ") and len(line) <= 80 for line in ran.out.splitlines())
+    assert said in ran.out
+    assert "plan: " not in ran.err  # the plan is the result, and is shown once
+    record = json.loads(
+        run(*command, *DATA, "--dry-run", "--progress", "none", "--format", "json").out
+    )
+    assert record["images"]["train"] == 60
+    assert sorted(work.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["evolve", "compare", "search", "train"])
+def test_a_run_that_has_begun_has_no_plan(run: Run, work: Path, command: str) -> None:
+    ran = run(command, "--resume", "run", "--dry-run")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "--dry-run" in ran.err
+
+
+def test_a_wrong_argument_is_one_line(run: Run, work: Path) -> None:
+    for command in (("search", "none.json"), ("train", "none.json"), ("compare", "one.json", "no")):
+        ran = run(*command, *DATA, "--dry-run", "--progress", "none")
+        assert (ran.code, ran.err.count("\n")) == (2, 1), ran.err
+
+
+def test_a_table_has_nothing_to_train(run: Run, work: Path) -> None:
+    table = ("--evaluator", "table", "--table", "nasbench-macro", "--dry-run")
+    name = "nasbench-macro@nasbench-macro"
+    found = run("search", name, *table, "--progress", "none")
+    assert (found.code, found.out) == (0, "plan: method random-ws: 200 networks to evaluate\n")
+    compared = run("compare", name, name, *table, "--samples", 8, "--progress", "none")
+    assert compared.code == 0, compared.err
+    assert "to look up in the table" in compared.out
+
+
+def test_the_plan_of_another_function_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"command: .*; allowed: evolve, compare, search, train"):
+        api.plan(api.export)
+    with pytest.raises(ConfigError, match="resume: "):
+        api.plan(api.train, resume="run")
+
+
+class _Hearing(Silent):
+    def __init__(self) -> None:
+        self.plans: list[str] = []
+
+    def message(self, text: str) -> None:
+        if text.startswith("plan: "):
+            self.plans.append(text)
+
+
+@pytest.mark.parametrize("method", ["spos", "darts", "random", "petridish", "zero-cost"])
+def test_timed_steps_of_a_search_leave_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    results, heard = [], []
+    for name, few in (("timed", 1), ("untimed", 10**9)):
+        monkeypatch.setattr(search_forecast, "FEW_STEPS", few)
+        observer = _Hearing()
+        folder = SearchFolder.create(tmp_path / name, settings(method=method))
+        found = run_search(folder, SPACE, observer).model_dump(mode="json")
+        found |= {"seconds": 0, "memory_mb": 0}
+        results.append(found | {"trajectory": [x | {"seconds": 0} for x in found["trajectory"]]})
+        heard.append(observer.plans)
+    assert results[0] == results[1]
+    assert heard[0][: len(heard[1])] == heard[1]
+    assert "by timed steps" in heard[0][-1]
