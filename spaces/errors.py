@@ -87,7 +87,7 @@ def offered(wrong: object, names: Iterable[str], words: str | None = None) -> st
     plain = {name.lower(): name for name in listed}
     text = wrong[:MAX_SHOWN].lower() if isinstance(wrong, str) else ""
     meant = get_close_matches(text, plain, n=1, cutoff=0.65)
-    allowed = ", ".join(listed) if words is None else words
+    allowed = (", ".join(listed) or "none") if words is None else words
     # The hint comes first: a long list may be cut at its end.
     return f"did you mean {plain[meant[0]]}? Allowed: {allowed}" if meant else f"allowed: {allowed}"
 

@@ -111,7 +111,7 @@ def test_a_folder_is_not_overwritten_unless_asked(run: Run, space: Path, tmp_pat
     ("arguments", "complaint"),
     [
         (["--method", "nope"], 'method "nope": unknown; allowed: random, '),
-        (["--set", "options.nope=1"], "options.nope: unknown setting"),
+        (["--set", "options.nope=1"], "options.nope: unknown setting; allowed: none"),
         (["--method", "spos", "--set", "options.population=1"], "options.population: 1"),
         (["--max-madds", "1k"], "max_madds: the limit is 1,000, but the cheapest"),
         (["--max-madds", "many"], "--max-madds 'many': expected a number such as 5M"),

@@ -232,6 +232,12 @@ def test_only_names_and_numbers_are_labels(tmp_path: Path) -> None:
     assert [each.count for each in data.reading.skipped] == [9]
 
 
+def test_a_folder_of_shards_leaves_out_what_a_system_adds(tmp_path: Path) -> None:
+    shard(tmp_path / "a.TAR", samples([0, 1] * 3))
+    (tmp_path / "._a.tar").write_bytes(b"Mac OS X")
+    assert load_data(f"shards:{tmp_path}").classes == load_data(f"shards:{tmp_path}/a.TAR").classes
+
+
 def test_no_folder_around_the_shards_is_told(tmp_path: Path) -> None:
     for place in (0, 1):
         files = samples([0, 1] * 5) | {"000004.png": b""}

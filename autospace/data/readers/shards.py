@@ -87,7 +87,8 @@ def matching(pattern: str) -> list[Path]:
         DataError: There are none, or one that is written out is missing.
     """
     if Path(pattern).is_dir():
-        paths = sorted(Path(pattern).glob("*.tar"))
+        named = sorted(Path(pattern).glob("*.[tT][aA][rR]"))
+        paths = [path for path in named if not path.name.startswith(".")]
     else:
         found = [glob(each) if has_magic(each) else [each] for each in expanded(pattern)]
         paths = [Path(path) for each in found for path in sorted(each)]
