@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, cast, overload
 
 from autospace.arguments import (
     Data,
@@ -46,6 +46,7 @@ from autospace.spaces.space import Architecture, Space
 if TYPE_CHECKING:
     from autospace.comparison.document import ComparisonDocument
     from autospace.compute.executor import Executor
+    from autospace.compute.ranks import Ranks
     from autospace.searchers.folder import SearchResult
     from autospace.training.folder import TrainingResult
 
@@ -360,6 +361,31 @@ def train(
         AutospaceError: What was asked for cannot be; the message says what is allowed.
         RunInterrupted: The training was stopped.
     """
+    from autospace.compute.ranks import ranks_of_torchrun
+    from autospace.training.full import follow_training
+
+    with ranks_of_torchrun() as ranks:
+        if ranks.follows:
+            follow_training(ranks, data_of(data)[1])
+            return ranks.told(cast("Trained", None))
+        new = (architecture, data, space, recipe, settings, seed, device, out, force)
+        return ranks.told(_trained(ranks, resume, observer, *new))
+
+
+def _trained(
+    ranks: "Ranks",
+    resume: Place | None,
+    observer: Observer | None,
+    architecture: Architecture | Place | None,
+    data: "Data | None",
+    space: Space | Place | None,
+    recipe: str | None,
+    settings: Settings | None,
+    seed: int | None,
+    device: str | None,
+    out: Place | None,
+    force: bool,
+) -> Trained:
     from autospace.training.folder import WEIGHTS, TrainingFolder
     from autospace.training.full import train_architecture
     from autospace.training.settings import ImagesConfig
@@ -380,7 +406,7 @@ def train(
         folder = TrainingFolder.create(Path(target), chosen, force=force, given=to_json(value))
     with _running(folder, "training", observer, remarks=remarks) as listener:
         result = train_architecture(
-            folder, listener, architecture=value, device=device, images=passed
+            folder, listener, architecture=value, device=device, images=passed, ranks=ranks
         )
     path, net = folder.path, folder.architecture
     return Trained(path, net, result.test_accuracy, path / WEIGHTS, result)

@@ -105,6 +105,22 @@ def open_streams() -> None:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
+    if follows():
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def processes_of_torchrun() -> int:
+    """How many processes torchrun started for this command; 1 without it."""
+    found = os.environ.get("WORLD_SIZE", "") if "TORCHELASTIC_RUN_ID" in os.environ else ""
+    return int(found) if found.isdecimal() else 1
+
+
+def follows() -> bool:
+    """Whether this is one of several processes of torchrun, and another than process 0.
+
+    Process 0 reads the command line, and says everything once.
+    """
+    return processes_of_torchrun() > 1 and os.environ.get("RANK", "0") != "0"
 
 
 def data(text: str) -> None:

@@ -10,7 +10,15 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from autospace.cli import output
-from autospace.cli.output import BAD_INPUT, OK, complaint, errors_reported, message
+from autospace.cli.output import (
+    BAD_INPUT,
+    OK,
+    InputError,
+    complaint,
+    errors_reported,
+    message,
+    processes_of_torchrun,
+)
 from autospace.spaces.errors import offered
 
 HELP_NAMES: Final = {"help_option_names": ["-h", "--help"]}
@@ -68,6 +76,21 @@ class Command(TyperCommand):
         if output.loudness.verbose:
             _tell_options(ctx, self.params)
         return rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command.
+
+        Raises:
+            InputError: torchrun started it several times, and it is not one that works so.
+        """
+        count = processes_of_torchrun()
+        if count > 1 and self.name != "train":
+            advice = "run it once, without torchrun"
+            if any("--executor" in option.opts for option in self.params):
+                advice += f": autospace {self.name} --executor processes or ray shares its work out"
+            problem = f"torchrun started it in {count} processes, which is for train only"
+            raise InputError(f"{self.name}: {problem}; {advice}")
+        return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """The arguments, then the options in panels."""

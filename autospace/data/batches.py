@@ -44,19 +44,24 @@ class Augment:
             if pixels < 0:
                 raise DataError(f"augment: {name} {pixels} is negative; allowed: 0 or more")
 
-    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def __call__(
+        self, images: torch.Tensor, generator: torch.Generator, rows: tuple[int, slice] | None = None
+    ) -> torch.Tensor:
         """Augments a batch of normalised images, in which zero is the mean colour.
 
         Args:
             images: Floating point [N, C, H, W]; not changed.
             generator: Source of all randomness. The numbers are drawn on its device: a generator
                 of the CPU gives equal batches whatever the images' device is.
+            rows: The number of images of the whole batch, and which of them these are; `None` for
+                all. An image is changed as in the whole batch.
 
         Returns:
             Same shape, type, device and memory format.
         """
-        count, _, height, width = images.shape
-        draws = torch.rand(5, count, generator=generator, device=generator.device)
+        height, width = images.shape[2:]
+        count, part = rows or (len(images), slice(None))
+        draws = torch.rand(5, count, generator=generator, device=generator.device)[:, part]
         draws = draws.to(images.device, non_blocking=True)
         if self.crop or self.flip:
             images = self._crop_and_flip(images, draws)
@@ -204,15 +209,23 @@ class Batches:
         return len(self._labels) // self._size
 
     @property
+    def size(self) -> int:
+        """Images of a batch."""
+        return self._size
+
+    @property
     def images(self) -> int:
         """Number of all images."""
         return len(self._labels)
 
-    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(
+        self, step: int, part: slice | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The batch of one step: equal arguments give equal batches, in any order of calls.
 
         Args:
             step: 0, 1, 2, ... through all epochs.
+            part: The rows of the batch that are wanted; `None` for all.
 
         Returns:
             float32 images [B, C, H, W] and int64 labels [B], on the device.
@@ -224,10 +237,13 @@ class Batches:
             raise DataError(f"batches: step {step} is negative; allowed: 0 or more")
         epoch, index = divmod(step, len(self))
         chosen = self._epoch_order(epoch)[index * self._size : (index + 1) * self._size]
+        if part is not None:
+            chosen = chosen[part]
         rows = chosen if self._rows is None else self._rows.index_select(0, chosen)
         images = self._images(self._pixels.index_select(0, rows))
         if self._augment is not None:
-            images = self._augment(images, _generator(self._seed, _AUGMENT, step))
+            own = None if part is None else (self._size, part)
+            images = self._augment(images, _generator(self._seed, _AUGMENT, step), own)
         return images, self._moved(self._labels.index_select(0, chosen))
 
     def packed(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -262,13 +278,19 @@ class Batches:
             channels_last,
         )
 
-    def evaluation_batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def evaluation_batches(
+        self, first: int = 0, every: int = 1
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Every example once, in the order of the split, without augmentation.
+
+        Args:
+            first: The number of the first batch.
+            every: How many batches further the next one is.
 
         Yields:
             float32 images [B, C, H, W] and int64 labels [B]; the last batch may be smaller.
         """
-        for start in range(0, len(self._labels), self._size):
+        for start in range(first * self._size, len(self._labels), every * self._size):
             part = slice(start, start + self._size)
             pixels = self._pixels[part if self._rows is None else self._rows[part]]
             yield self._images(pixels), self._moved(self._labels[part])

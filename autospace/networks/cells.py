@@ -45,7 +45,8 @@ def _statistics_at_rest(part: nn.Module) -> Iterator[None]:
     The norms stay in training mode with statistics of their own: they have to keep exactly the
     tensors that they kept the first time.
     """
-    norms = [each for each in part.modules() if isinstance(each, nn.BatchNorm2d)]
+    kinds = (nn.BatchNorm2d, nn.SyncBatchNorm)
+    norms = [each for each in part.modules() if isinstance(each, kinds)]
     held = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
-from autospace.runs.errors import CheckpointError
+from autospace.runs.errors import FORCE, CheckpointError, RunError
 from autospace.runs.folder import Document, Folder
 from autospace.runs.state import load_sealed, save_sealed
 from autospace.spaces.checks import MAX_COUNT
 from autospace.spaces.files.codec import read, to_json
+from autospace.spaces.files.reading import read_text
 from autospace.spaces.space import Architecture
 from autospace.training.session import Epoch, Session
 from autospace.training.settings import TrainConfig
@@ -59,6 +60,7 @@ class TrainingResult(Document):
         choices: id of the cell by layer.
         kept_epoch: the epoch whose weights were kept.
         recipe: the settings, without those that name the network, the seed and the device.
+        processes: that trained together; the file says so if it was more than one.
     """
 
     format: Literal["autospace.training"] = "autospace.training"
@@ -80,6 +82,12 @@ class TrainingResult(Document):
     recipe: dict[str, Any]
     curve: list[EpochDocument]
     versions: dict[str, str]
+    processes: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 1
+
+    @model_serializer(mode="wrap")
+    def _without_one(self, plain: Any) -> dict[str, Any]:
+        found: dict[str, Any] = plain(self)
+        return {k: v for k, v in found.items() if not (k == "processes" and v == 1)}
 
 
 class _Session(BaseModel):
@@ -174,6 +182,7 @@ ONNX: Final = "model.onnx"
 RESULT: Final = "result.json"
 BOARD: Final = "tensorboard"
 SESSION: Final = "session.safetensors"
+PROCESSES: Final = "checkpoint/processes"
 
 
 class TrainingFolder(Folder[TrainConfig]):
@@ -183,13 +192,34 @@ class TrainingFolder(Folder[TrainConfig]):
     settings = TrainConfig
     results = (ARCHITECTURE, WEIGHTS, ONNX, RESULT)
 
-    def settle(self, architecture: Architecture, data_digest: str) -> None:
+    def settle(self, architecture: Architecture, data_digest: str, processes: int = 1) -> None:
         """Begins the training, or checks that a resumed one uses the images that it began with.
 
         Raises:
             RunError: the data has changed.
         """
-        self._begin({ARCHITECTURE: to_json(architecture)}, data_digest)
+        files = {ARCHITECTURE: to_json(architecture)}
+        if processes > 1:
+            files[PROCESSES] = f"{processes}\n"
+        self._begin(files, data_digest)
+
+    def check_processes(self, now: int) -> None:
+        """Checks that a training goes on in as many processes as it began in.
+
+        The number decides how sums are rounded.
+
+        Raises:
+            RunError: it does not.
+        """
+        if self.replacing or not self.begun:
+            return
+        path, then = self.path / PROCESSES, "1"
+        if path.is_file():
+            then = read_text(path).strip()
+        if then != str(now):
+            how = "without torchrun" if then == "1" else f"with torchrun and {then[:9]} processes"
+            began = f"began in {then[:9]} process{'' if then == '1' else 'es'}, but this is {now}"
+            raise RunError(f"{self.path}: {began}; resume {how}, or start again with {FORCE}")
 
     @property
     def begun(self) -> bool:

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import torch
 from autospace.compute.cuda_graphs import NO_GRAPHS, Graphs, make_graphs
 from autospace.compute.device import memory_mb, resolve_device
 from autospace.compute.execution import Execution
+from autospace.compute.ranks import ALONE, DismissedError, Ranks
 from autospace.compute.timing import FORWARD_SHARE, Forecast, seconds_of_step
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet, Examples
@@ -25,9 +27,10 @@ from autospace.data.splits import divide
 from autospace.data.summary import record, told_of
 from autospace.networks.network import Network
 from autospace.networks.weights import NORMALISATION, save_weights
-from autospace.progress import Event, Message, Observer, Planned, no_message
+from autospace.progress import Event, Message, Observer, Planned, Silent, no_message
 from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
+from autospace.spaces.errors import AutospaceError
 from autospace.spaces.space import Architecture
 from autospace.spaces.text import human
 from autospace.training.folder import (
@@ -92,6 +95,7 @@ class PreparedTraining:
     Attributes:
         train: images that the weights are trained on.
         validation: images that the learning curve is measured on; None for none.
+        ranks: the processes that train together.
     """
 
     config: TrainConfig
@@ -101,6 +105,22 @@ class PreparedTraining:
     validation: Examples | None
     normaliser: Normaliser
     device: torch.device
+    ranks: Ranks = ALONE
+
+
+@dataclass(frozen=True)
+class Job:
+    """What process 0 tells the others of a training that it begins or goes on with.
+
+    Attributes:
+        cache: where it keeps decoded images.
+        device: the kind of device that all compute on.
+    """
+
+    config: TrainConfig
+    architecture: Architecture
+    cache: Path
+    device: str
 
 
 def train_architecture(
@@ -110,6 +130,7 @@ def train_architecture(
     architecture: Architecture | None = None,
     device: str | None = None,
     images: DataSet | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainingResult:
     """Trains the architecture of a folder, from where it stopped, and returns the result.
 
@@ -121,6 +142,7 @@ def train_architecture(
         architecture: what to train, if the training is new.
         device: overrides that of the configuration.
         images: in place of the source that the configuration names.
+        ranks: the processes that train together; this one is process 0.
 
     Raises:
         DataError, SpaceError, ConfigError, RunError: the request is invalid, or the training
@@ -129,37 +151,38 @@ def train_architecture(
     """
     with folder.locked():
         if folder.finished:
+            ranks.told(None)
             return folder.load_result()
         folder.check_unchanged()
+        folder.check_processes(ranks.count)
         try:
-            prepared = prepare(
-                folder, observer, architecture or folder.architecture, device, images
-            )
+            given = architecture or folder.architecture
+            prepared = prepare(folder.config, folder.cache, observer, given, device, images, ranks)
+            _share(prepared, folder.cache)
         except BaseException:
             folder.abandon()
             raise
-        folder.settle(prepared.architecture, prepared.data.digest)
+        folder.settle(prepared.architecture, prepared.data.digest, ranks.count)
         folder.save_data(record(prepared.data))
-        session = _session(prepared, observer.message)
-        if folder.session.exists():
-            load_session(folder.session, session)
+        session = _restored(prepared, folder, observer.message)
         folder.mend_log(session.history)
         if not session.step:
             observer.planned(_plan(prepared, session.steps))
-        _train(session, len(prepared.train), folder, observer)
+        _train(session, len(prepared.train), folder, observer, ranks)
         return _finish(prepared, session, folder)
 
 
 def prepare(
-    folder: TrainingFolder,
+    config: TrainConfig,
+    cache: Path,
     observer: Observer,
     architecture: Architecture,
     device: str | None = None,
     images: DataSet | None = None,
+    ranks: Ranks = ALONE,
 ) -> PreparedTraining:
     """Reads and divides the images and fits the architecture to them; trains nothing."""
-    config = folder.config
-    chosen = resolve_device(device or config.device)
+    chosen = ranks.device(resolve_device(device or config.device))
     if config.training.keep == "best" and not config.data.validation:
         problem = "best needs validation images, but data.validation is 0"
         raise ConfigError(f"training.keep: {problem}; allowed: last")
@@ -168,7 +191,7 @@ def prepare(
         resolution=config.data.resolution or architecture.skeleton.resolution,
         limit=config.data.limit,
         seed=config.seed,
-        cache=folder.cache,
+        cache=cache,
         tick=partial(observer.tick, "data"),
         aspect=config.data.aspect,
         ground=config.data.ground,
@@ -179,8 +202,83 @@ def prepare(
         train, validation = divide(data.train, config.data.validation, config.seed)
     for note in (*told_of(data), *_change(architecture, own)):
         observer.message(note)
+    ranks.check_batch(min(config.training.batch, len(train)))
     norm = Normaliser.from_examples(train)
-    return PreparedTraining(config, own, data, train, validation, norm, chosen)
+    return PreparedTraining(config, own, data, train, validation, norm, chosen, ranks)
+
+
+def follow_training(ranks: Ranks, images: DataSet | None = None) -> None:
+    """Trains with process 0, in any other process; reports to nobody and writes nothing.
+
+    Args:
+        ranks: the processes that train together.
+        images: in place of the source that the configuration names.
+
+    Raises:
+        DismissedError, LostError: process 0 ended the training, or another process is gone.
+        ConfigError: the memory of the GPU is too small.
+    """
+    job: Job | None = ranks.told(None)
+    if job is None:
+        return
+    try:
+        given = (job.config, job.cache, Silent(), job.architecture, job.device, images, ranks)
+        prepared, problem = prepare(*given), None
+    except AutospaceError as error:
+        problem = str(error)
+    with ranks.together():
+        ranks.agree("" if problem else prepared.data.digest, problem)
+    with ranks.together():
+        session = _session(prepared, no_message)
+    _receive(session, ranks.told(None))
+    _follow(session, ranks)
+    network, _ = session.kept()
+    with ranks.together():
+        _tested(prepared, network)
+
+
+def _share(prepared: PreparedTraining, cache: Path) -> None:
+    """Tells the other processes what is trained, and waits until they have the same images."""
+    ranks = prepared.ranks
+    ranks.told(Job(prepared.config, prepared.architecture, cache, prepared.device.type))
+    with ranks.together():
+        ranks.agree(prepared.data.digest, None)
+
+
+def _restored(prepared: PreparedTraining, folder: TrainingFolder, on_message: Message) -> Session:
+    """The session from where it stopped, in all processes."""
+    ranks, saved = prepared.ranks, folder.session.exists()
+    with ranks.together():
+        session = _session(prepared, on_message)
+    if saved:
+        load_session(folder.session, session)
+    if ranks.count > 1:
+        ranks.told(folder.session.read_bytes() if saved else b"")
+    return session
+
+
+def _receive(session: Session, saved: bytes) -> None:
+    """Restores what process 0 has read."""
+    if saved:
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place) / "session"
+            path.write_bytes(saved)
+            load_session(path, session)
+
+
+def _follow(session: Session, ranks: Ranks) -> None:
+    """Does the steps and measurements of `_train`, whenever process 0 does."""
+    while True:
+        if session.epoch_is_over:
+            with ranks.together():
+                try:
+                    session.close_epoch()
+                except ConfigError:
+                    raise DismissedError("process 0 has the same error") from None
+        if session.step == session.steps:
+            return
+        with ranks.together():
+            session.advance()
 
 
 def fitted(architecture: Architecture, data: DataSet) -> Architecture:
@@ -209,7 +307,8 @@ def _change(given: Architecture, own: Architecture) -> list[str]:
 def _plan(prepared: PreparedTraining, steps: int) -> Planned:
     """What a training that begins will do, and how long that takes by a few steps on a copy."""
     config, cost = prepared.config.training, prepared.architecture.cost
-    forecast = _timed(prepared, steps) if steps >= FEW_STEPS else None
+    alone = prepared.ranks.count == 1
+    forecast = _timed(prepared, steps) if steps >= FEW_STEPS and alone else None
     lines = (
         f"plan: {len(prepared.train):,} images train a network of {human(cost.madds)} MAdds",
         f"plan: {config.epochs:,} epochs, {steps:,} steps of {config.batch:,} images",
@@ -252,18 +351,25 @@ def _session(
     validation = None
     if prepared.validation is not None:
         validation = Batches(prepared.validation, EVALUATION_BATCH, 0, device, norm)
+    if prepared.ranks.count > 1:
+        graphs = NO_GRAPHS  # what processes send to each other is not recorded
     recorded = graphs or make_graphs(device, on_message)
     execution = Execution(device, PRECISIONS[config.training.precision], recorded)
-    return Session(prepared.architecture, train, validation, config, device, execution)
+    return Session(
+        prepared.architecture, train, validation, config, device, execution, prepared.ranks
+    )
 
 
-def _train(session: Session, images: int, folder: TrainingFolder, observer: Observer) -> None:
+def _train(
+    session: Session, images: int, folder: TrainingFolder, observer: Observer, ranks: Ranks
+) -> None:
     epochs = session.config.training.epochs
     saved = started = time.monotonic()
     while True:
         late = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
         if session.epoch_is_over:
-            record = session.close_epoch()
+            with ranks.together():
+                record = session.close_epoch()
             seconds, started = time.monotonic() - started, time.monotonic()
             # The event first: of an epoch that the checkpoint does not know, it is dropped again.
             folder.log(record, seconds, images)
@@ -275,7 +381,8 @@ def _train(session: Session, images: int, folder: TrainingFolder, observer: Obse
             saved = time.monotonic()
         if session.step == session.steps:
             return
-        session.advance()
+        with ranks.together():
+            session.advance()
         with _saved_if_stopped(folder, session):
             observer.tick("train", session.step, session.steps)
 
@@ -293,7 +400,8 @@ def _saved_if_stopped(folder: TrainingFolder, session: Session) -> Iterator[None
 def _finish(prepared: PreparedTraining, session: Session, folder: TrainingFolder) -> TrainingResult:
     """Looks at the test images, for the first and only time, and writes weights and result."""
     network, kept = session.kept()
-    tested = _tested(prepared, network)
+    with prepared.ranks.together():
+        tested = _tested(prepared, network)
     if not math.isfinite(tested.loss):
         raise ConfigError("training: the test loss is not finite; try a lower learning rate")
     result = _result(prepared, session, kept, tested)
@@ -310,9 +418,9 @@ def _finish(prepared: PreparedTraining, session: Session, folder: TrainingFolder
 
 
 def _tested(prepared: PreparedTraining, network: Network) -> Measured:
-    norm, device = prepared.normaliser, prepared.device
+    norm, device, ranks = prepared.normaliser, prepared.device, prepared.ranks
     test = Batches(prepared.data.test, EVALUATION_BATCH, 0, device, norm)
-    return measure(network, test.evaluation_batches())
+    return measure(network, test.evaluation_batches(ranks.rank, ranks.count), ranks=ranks)
 
 
 def _result(
@@ -348,4 +456,5 @@ def _result(
         recipe=recipe,
         curve=[EpochDocument(**asdict(each)) for each in session.history],
         versions={**versions, "python": ".".join(map(str, sys.version_info[:2]))},
+        processes=prepared.ranks.count,
     )

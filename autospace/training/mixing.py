@@ -84,6 +84,11 @@ class Mixing:
     cutmix: float = 0.0
     erasing: float = 0.0
 
+    @property
+    def changes(self) -> bool:
+        """Whether it changes a batch at all."""
+        return bool(self.mixup or self.cutmix or self.erasing)
+
     def __call__(
         self, images: torch.Tensor, labels: torch.Tensor, seed: int
     ) -> tuple[torch.Tensor, torch.Tensor]:

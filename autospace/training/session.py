@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from autospace.compute.execution import Execution
+from autospace.compute.ranks import ALONE, Ranks
 from autospace.data.batches import Batches
 from autospace.networks.binary import set_precision
 from autospace.networks.cells import recompute_cells
@@ -176,17 +177,16 @@ class Session:
         config: TrainConfig,
         device: torch.device,
         execution: Execution | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.config, self.device = config, device
+        self.config, self.device, self._ranks = config, device, ranks
         self._execution = execution or Execution(device, PRECISIONS[config.training.precision])
         self._train, self._validation = train, validation
-        self.network = new_network(architecture, config.seed, device)
+        self.network = ranks.normalised(new_network(architecture, config.seed, device))
         if config.training.recompute:
             recompute_cells(self.network)
         self._begin_stages(len(train))
-        self.optimizer = optimizer_of(self.network, config.optimizer, self._execution)
-        self._trained = [each for group in self.optimizer.param_groups for each in group["params"]]
-        self._learn = self._execution.replayed(self._learned)
+        self._begin_learning()
         self._task = Classification(config.training.label_smoothing)
         decay = config.training.average
         self.average = Average(self.network, decay) if decay else None
@@ -197,6 +197,7 @@ class Session:
         skeleton, augment = architecture.skeleton, config.augment
         self._mixing = Mixing(skeleton.classes, augment.mixup, augment.cutmix, augment.erasing)
         self._drop = drop_probabilities(skeleton, config.training.drop_path)
+        self._forward = ranks.joined(self.network, self._passed, self._example)
         self._rise = max(1, round(config.optimizer.warm_up * len(train)))
         self.begin_at(0)
 
@@ -218,12 +219,15 @@ class Session:
     def _next_stage(self) -> None:
         """Goes to signs for inputs and weights, with another optimiser and average."""
         set_precision(self.network, "binary")
-        self.optimizer = optimizer_of(self.network, self.config.optimizer, self._execution)
-        self._trained = [each for group in self.optimizer.param_groups for each in group["params"]]
-        self._learn = self._execution.replayed(self._learned)
+        self._begin_learning()
         if self.average is not None:
             self.average = Average(self.network, self.config.training.average)
         self._schedule(self._switch)
+
+    def _begin_learning(self) -> None:
+        self.optimizer = optimizer_of(self.network, self.config.optimizer, self._execution)
+        self._trained = [each for group in self.optimizer.param_groups for each in group["params"]]
+        self._learn = self._execution.replayed(self._learned)
 
     def begin_at(self, step: int) -> None:
         """Sets the step that comes next; the schedule, and the stage, follow from it.
@@ -275,20 +279,34 @@ class Session:
         """
         if self._switch and self.step == self._switch:
             self._next_stage()
-        images, labels = self._train.batch(self.step)
-        images, targets = self._mixing(images, labels, self._seed("mixing"))
-        rows = draw_rows(self._drop, len(images), self._seed("drop path"), self.device)
+        given = self._given()
         try:
-            loss = self._learn((images, targets, rows))
+            loss = self._learn(given)
         except torch.OutOfMemoryError:
             problem = f"there is too little memory on {self.device} for a step"
             advice = "allowed: a smaller batch, or training.recompute = true"
-            raise ConfigError(f"training.batch: {len(images)}; {problem}; {advice}") from None
+            raise ConfigError(f"training.batch: {self._train.size}; {problem}; {advice}") from None
         self._scheduler.step()
         if self.average is not None:
             self.average.update(self.network)
-        self._watch(loss)
+        self._watch(self._ranks.mean(loss))
         self.step += 1
+
+    def _given(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Images, targets and factors of the step; of several processes, the part of this one."""
+        size, part = self._train.size, None
+        if self._ranks.count > 1:
+            part = self._ranks.part(size)
+        # Images may be mixed with any others of the batch.
+        whole = part is None or self._mixing.changes
+        images, labels = self._train.batch(self.step, None if whole else part)
+        images, targets = self._mixing(images, labels, self._seed("mixing"))
+        rows = draw_rows(self._drop, size, self._seed("drop path"), self.device)
+        if part is None:
+            return images, targets, rows
+        if whole:
+            images, targets = images[part], targets[part]
+        return images, targets, rows[:, part]
 
     def _learned(self, given: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """One step of the weights; it may be recorded, so what changes is in the argument."""
@@ -313,7 +331,9 @@ class Session:
         number = len(self.history) + 1
         loss = accuracy = None
         if self._validation is not None:
-            found = measure(self.deployed, self._validation.evaluation_batches())
+            ranks = self._ranks
+            shown = self._validation.evaluation_batches(ranks.rank, ranks.count)
+            found = measure(self.deployed, shown, ranks=ranks)
             self.network.train()
             loss, accuracy = found.loss, found.accuracy
             if not math.isfinite(loss):
@@ -355,7 +375,13 @@ class Session:
         later = self.history[self._first_epochs :]
         return network, best_of(later) if self.best else self.history[-1]
 
-    def _forward(self, images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def _example(self) -> tuple[torch.Tensor, torch.Tensor]:
+        skeleton = self.network.skeleton
+        shape = (2, skeleton.in_channels, skeleton.resolution, skeleton.resolution)
+        images = torch.zeros(shape, device=self.device)
+        return images, draw_rows(self._drop, len(images), 0, self.device)
+
+    def _passed(self, images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         if not any(self._drop):
             logits: torch.Tensor = self.network(images)
             return logits

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from autospace.compute.execution import PLAIN, Execution
+from autospace.compute.ranks import ALONE, Ranks
 from autospace.data.batches import Batch, BatchSource
 from autospace.training.settings import OptimizerConfig
 from autospace.training.task import CLASSIFICATION, Classification, Task
@@ -209,15 +210,30 @@ def accuracy_interval(share: float, count: int) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def measure(network: nn.Module, batches: Iterable[Batch], task: Task = CLASSIFICATION) -> Measured:
-    """Accuracy and loss of a network in evaluation mode."""
+def measure(
+    network: nn.Module,
+    batches: Iterable[Batch],
+    task: Task = CLASSIFICATION,
+    ranks: Ranks = ALONE,
+) -> Measured:
+    """Accuracy and loss of a network in evaluation mode.
+
+    Args:
+        network: to measure.
+        batches: of several processes, every one measures others.
+        task: what the network does.
+        ranks: the processes that measure together; the sums do not depend on their number.
+    """
     network.eval()
     # Added up where the images are and looked at once: a look is a wait for a GPU.
-    sums, images = [], 0
+    sums: list[torch.Tensor] = []
+    counts: list[int] = []
     for inputs, labels in batches:
         logits = network(inputs)
         found = (task.right(logits, labels).sum(), task.loss(logits, labels, "sum"))
         sums.append(torch.stack([each.double() for each in found]))
-        images += len(labels)
-    right, loss = (sum(column) for column in zip(*torch.stack(sums).tolist(), strict=True))
-    return Measured(int(right) / images, loss / images, images)
+        counts.append(len(labels))
+    found = torch.stack(sums).tolist() if sums else []
+    rows = ranks.interleaved([[*each, n] for each, n in zip(found, counts, strict=True)])
+    right, loss, images = (sum(column) for column in zip(*rows, strict=True))
+    return Measured(int(right) / images, loss / images, int(images))

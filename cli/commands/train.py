@@ -22,12 +22,13 @@ from autospace.cli.options import (
     choices,
     given,
 )
-from autospace.cli.output import InputError, message
+from autospace.cli.output import FAILED, InputError, follows, message
 
 if TYPE_CHECKING:
     from autospace.api import Trained
 
 BY_RECIPE = "by recipe"
+SECONDS_TO_BE_ENDED = 5.0
 Source = Annotated[
     Text,
     typer.Argument(
@@ -111,6 +112,9 @@ def train(
     if resume is None and not arch:
         problem = "name an architecture: a file, or a built-in such as reference@cifar"
         raise InputError(f"ARCH: {problem}; or continue with --resume RUN")
+    if follows():
+        _follow()
+        return
     logged = [*(log or []), *(["tensorboard"] if tensorboard else [])]
     where: dict[str, Any] = {"device": device, "out": out, "force": force, "resume": resume}
     named: dict[str, Any] = {"architecture": arch, "space": space, "recipe": recipe}
@@ -151,6 +155,28 @@ def _run(
     print_train_outcome(found.folder, found.result, onnx=onnx, format_=format_)
     if onnx:
         _write_onnx(found)
+
+
+def _follow() -> None:
+    """Trains with process 0 of torchrun, which reads the options and says everything."""
+    import signal
+    import sys
+    import time
+
+    from autospace import api
+    from autospace.compute.machine import keep_freed_memory
+    from autospace.compute.ranks import DismissedError, LostError
+
+    keep_freed_memory()
+    # Process 0 stops after its step, and then dismisses this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.stderr = sys.__stderr__  # what happens here alone is told
+    try:
+        api.train()
+    except (DismissedError, LostError):
+        # Torchrun reports the first process that ends, and ends the others: that is process 0.
+        time.sleep(SECONDS_TO_BE_ENDED)
+        raise typer.Exit(FAILED) from None
 
 
 def _write_onnx(found: "Trained") -> None:
