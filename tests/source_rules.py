@@ -96,6 +96,8 @@ RULES = (
     Rule("autospace/runs/folder.py", (*LIBRARY, "filelock"), ("autospace.cli",)),
     Rule("autospace/compute/ray_session.py", (*LIBRARY, "ray"), ("autospace.cli",)),
     Rule("autospace/loggers.py", (*LIBRARY, "mlflow", "wandb"), ("autospace.cli",)),
+    # `python -m autospace` is the command; no other module imports this one.
+    Rule("autospace/__main__.py", ("autospace.cli.main",)),
     Rule("autospace/*", LIBRARY, ("autospace.cli",)),
     Rule("cli/*", (*LIBRARY, "typer", "rich")),
 )

@@ -188,7 +188,7 @@ class Ranks:
         """The network, whose batch normalisations take their statistics from all parts."""
         if self.count == 1:
             return network
-        if next(network.parameters()).device.type == "cuda":
+        if any(each.is_cuda for each in network.parameters()):
             found: _Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
             return found
         for part in network.modules():

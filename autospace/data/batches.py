@@ -45,7 +45,10 @@ class Augment:
                 raise DataError(f"augment: {name} {pixels} is negative; allowed: 0 or more")
 
     def __call__(
-        self, images: torch.Tensor, generator: torch.Generator, rows: tuple[int, slice] | None = None
+        self,
+        images: torch.Tensor,
+        generator: torch.Generator,
+        rows: tuple[int, slice] | None = None,
     ) -> torch.Tensor:
         """Augments a batch of normalised images, in which zero is the mean colour.
 
@@ -218,9 +221,7 @@ class Batches:
         """Number of all images."""
         return len(self._labels)
 
-    def batch(
-        self, step: int, part: slice | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(self, step: int, part: slice | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """The batch of one step: equal arguments give equal batches, in any order of calls.
 
         Args:

@@ -169,13 +169,15 @@ def _follow() -> None:
 
     keep_freed_memory()
     # Process 0 stops after its step, and then dismisses this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stops: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: stops.append(number))
     sys.stderr = sys.__stderr__  # what happens here alone is told
     try:
         api.train()
     except (DismissedError, LostError):
-        # Torchrun reports the first process that ends, and ends the others: that is process 0.
-        time.sleep(SECONDS_TO_BE_ENDED)
+        if not stops:
+            # Torchrun reports the first process that ends, and ends the others. That is process 0.
+            time.sleep(SECONDS_TO_BE_ENDED)
         raise typer.Exit(FAILED) from None
 
 
