@@ -193,8 +193,8 @@ class Ranks:
             return found
         for part in network.modules():
             if type(part) is nn.BatchNorm2d:
-                part.__class__ = SharedNorm
-                part.ranks = self
+                norm: Any = part
+                norm.__class__, norm.ranks = SharedNorm, self
         return network
 
     def joined(
@@ -214,11 +214,12 @@ class Ranks:
         network.eval()
         given = example()
         unused = _backward(network, forward, given)
+        keeps_buffers: dict[str, Any] = {_SYNC_BUFFERS: False}
         shared = DistributedDataParallel(
             _Passes(network, forward),
             process_group=self._group_of(next(network.parameters())),
             find_unused_parameters=unused,
-            **{_SYNC_BUFFERS: False},
+            **keeps_buffers,
         )
         if not unused:
             # After the first pass gradients are arranged in the order in which they come. That
