@@ -230,7 +230,7 @@ def follow_training(ranks: Ranks, images: DataSet | None = None) -> None:
         ranks.agree("" if problem else prepared.data.digest, problem)
     with ranks.together():
         session = _session(prepared, no_message)
-    _receive(session, ranks.told(None))
+    _receive(session, ranks.told(b""))
     _follow(session, ranks)
     network, _ = session.kept()
     with ranks.together():

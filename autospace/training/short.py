@@ -233,7 +233,7 @@ def measure(
         found = (task.right(logits, labels).sum(), task.loss(logits, labels, "sum"))
         sums.append(torch.stack([each.double() for each in found]))
         counts.append(len(labels))
-    found = torch.stack(sums).tolist() if sums else []
-    rows = ranks.interleaved([[*each, n] for each, n in zip(found, counts, strict=True)])
+    own = torch.stack(sums).tolist() if sums else []
+    rows = ranks.interleaved([[*each, n] for each, n in zip(own, counts, strict=True)])
     right, loss, images = (sum(column) for column in zip(*rows, strict=True))
     return Measured(int(right) / images, loss / images, int(images))
