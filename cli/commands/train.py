@@ -113,7 +113,7 @@ def train(
         problem = "name an architecture: a file, or a built-in such as reference@cifar"
         raise InputError(f"ARCH: {problem}; or continue with --resume RUN")
     if follows():
-        _follow()
+        _follow(dry_run)
         return
     logged = [*(log or []), *(["tensorboard"] if tensorboard else [])]
     where: dict[str, Any] = {"device": device, "out": out, "force": force, "resume": resume}
@@ -157,7 +157,7 @@ def _run(
         _write_onnx(found)
 
 
-def _follow() -> None:
+def _follow(dry_run: bool) -> None:
     """Trains with process 0 of torchrun, which reads the options and says everything."""
     import signal
     import sys
@@ -175,6 +175,8 @@ def _follow() -> None:
     try:
         api.train()
     except (DismissedError, LostError):
+        if dry_run:
+            return  # that is how process 0 ends it, once it has the plan
         if not stops:
             # Torchrun reports the first process that ends, and ends the others. That is process 0.
             time.sleep(SECONDS_TO_BE_ENDED)
