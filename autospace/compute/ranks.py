@@ -11,6 +11,7 @@ Outside of `Ranks.together` process 0 works, and the others wait for its word.
 import atexit
 import inspect
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -209,6 +210,8 @@ class Ranks:
         """
         if self.count == 1:
             return forward
+        # Of convolutions whose weights lie channels last; it costs a copy, and no bit.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         training = network.training
         # The running statistics stay as they are.
         network.eval()
