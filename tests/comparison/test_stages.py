@@ -1,0 +1,24 @@
+"""Comparisons of spaces with stages draw their architectures, and all of them equally often."""
+
+from collections import Counter
+
+from autospace.comparison.matching import draw
+from autospace.spaces.choices import Choices
+from tests.spaces.ofa.spaces import every_path, small_space
+
+
+def test_a_pool_holds_architectures_of_the_space_equally_often() -> None:
+    for seed in (None, 3, 5):
+        space = small_space(seed)
+        paths = every_path(space)
+        count = 60 * len(paths)
+        pool = draw(space, 0, count=count)
+        counts = Counter(tuple(map(int, row)) for row in pool.choices)
+        assert counts.keys() <= set(paths)
+        spread = sum((counts[path] - 60) ** 2 / 60 for path in paths)
+        free = len(paths) - 1
+        assert spread <= free + 6 * (2 * free) ** 0.5 + 6
+        choices = Choices(space)
+        for index in range(5):
+            path = choices.path(pool.architecture(index))
+            assert choices.cost(path).madds == pool.madds[index]
