@@ -10,6 +10,7 @@ import numpy as np
 
 from autospace.evaluators.evaluator import skeleton_key
 from autospace.seeds import derived_seed
+from autospace.spaces.cells.operations import BITS
 from autospace.spaces.cost import fixed_cost
 from autospace.spaces.space import Architecture, Space
 from autospace.spaces.stages import Part
@@ -40,8 +41,18 @@ class Pool:
         layers = [[cost.params for cost in layer.costs] for layer in self.space.layers]
         return self._summed(fixed_cost(self.space.skeleton).params, layers)
 
+    @cached_property
+    def ops(self) -> np.ndarray:
+        """MAdds plus a 64th of the binary operations of every draw, rounded up, int [N]."""
+        layers = [[cost.whole("ops") for cost in layer.costs] for layer in self.space.layers]
+        whole = self._summed(fixed_cost(self.space.skeleton).whole("ops"), layers)
+        found: np.ndarray = -(-whole // BITS)
+        return found
+
     def cost(self, name: str) -> np.ndarray:
-        """`madds` or `params` of every draw."""
+        """`madds`, `params` or `ops` of every draw."""
+        if name == "ops":
+            return self.ops
         return self.params if name == "params" else self.madds
 
     def architecture(self, index: int) -> Architecture:

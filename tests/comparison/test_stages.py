@@ -1,8 +1,10 @@
 """Comparisons of spaces with stages draw their architectures, and all of them equally often."""
 
 from collections import Counter
+from math import ceil
 
 from autospace.comparison.matching import draw
+from autospace.spaces import load
 from autospace.spaces.choices import Choices
 from tests.spaces.ofa.spaces import every_path, small_space
 
@@ -22,3 +24,15 @@ def test_a_pool_holds_architectures_of_the_space_equally_often() -> None:
         for index in range(5):
             path = choices.path(pool.architecture(index))
             assert choices.cost(path).madds == pool.madds[index]
+
+
+def test_the_ops_of_a_draw_are_those_of_its_network() -> None:
+    binary = load("binary@digits")
+    pool = draw(binary, 0, count=50)
+    for index in range(50):
+        cost = pool.architecture(index).cost
+        assert pool.ops[index] == ceil(cost.madds + cost.bops / 64)
+    assert (pool.cost("ops") == pool.ops).all()
+    assert len(set(pool.ops.tolist())) > len(set(pool.madds.tolist())) == 1
+    plain = draw(load("mbconv@digits"), 0, count=50)
+    assert (plain.ops == plain.madds).all()
