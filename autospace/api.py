@@ -517,8 +517,7 @@ def export(
         with _writable(out):
             made(exported, to, Path(out), weights=trained)
         return Path(out)
-    write: Any = target.space if isinstance(exported, Space) else target.architecture
-    text: str = write(exported)
+    text = target.text(exported)
     if out is None:
         return text
     with _writable(out):

@@ -15,10 +15,11 @@ from typing import Final
 
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.cost import Budget, fixed_cost
-from autospace.spaces.errors import AutospaceError
-from autospace.spaces.fronts import Partial, merged
+from autospace.spaces.errors import AutospaceError, SpaceError
+from autospace.spaces.fronts import Partial, merged, undominated
 from autospace.spaces.sampling import MOST_TRIES, Feasible
 from autospace.spaces.space import Architecture, Layer, Space
+from autospace.spaces.stages import Part, Rows, drawn, least_of, plain_parts
 
 DRAWS: Final = 1000
 NEW_DRAWS: Final = 50
@@ -48,10 +49,14 @@ class Limit:
     fixed: float
     table: tuple[tuple[float, ...], ...]
 
-    @cached_property
+    @property
     def cheapest(self) -> float:
+        """The cost of the cheapest architecture if layers are independent; see `cheapest_of`."""
+        return self.cheapest_of(plain_parts(list(map(len, self.table))))
+
+    def cheapest_of(self, parts: Sequence[Part]) -> float:
         """The cost of the cheapest architecture, rounded up: the smallest limit that allows it."""
-        exact = Fraction(self.fixed) + sum(Fraction(min(row)) for row in self.table)
+        exact = Fraction(self.fixed) + Fraction(least_of(parts, self.costs), self._unit)
         if exact.denominator == 1:
             return int(exact)
         nearest = float(exact)
@@ -95,10 +100,10 @@ class Choices:
 
     def __post_init__(self) -> None:
         for limit in self.limits:
-            if sum(map(min, limit.costs)) > limit.room:
+            if least_of(self.parts, limit.costs) > limit.room:
                 raise SearchError(
                     f"{limit.name}: the limit is {limit.most:,}, but the cheapest architecture "
-                    f"of the space has {limit.cheapest:,}; raise the limit"
+                    f"of the space has {limit.cheapest_of(self.parts):,}; raise the limit"
                 )
         if self.limits and not self._partials([[0.0] * size for size in self.sizes]):
             raise SearchError(
@@ -110,11 +115,21 @@ class Choices:
         """Candidates per layer."""
         return tuple(len(layer.candidates) for layer in self.space.layers)
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The layers that are chosen together: stages, or single layers."""
+        return self.space.parts
+
+    @property
+    def staged(self) -> bool:
+        """Whether not every candidate of a layer goes with all of the others."""
+        return bool(self.space.skeleton.stages)
+
     def restricted(self, kept: Sequence[Sequence[int]]) -> "Choices":
         """The same limits over some of each layer's candidates, by index.
 
         Raises:
-            SearchError: no architecture of those is within all limits.
+            SearchError: no architecture of those is within all limits, or a stage has no option.
         """
         layers = tuple(
             Layer(layer.shape, tuple(layer.candidates[index] for index in row))
@@ -130,17 +145,21 @@ class Choices:
             )
             for limit in self.limits
         )
-        return Choices(replace(self.space, layers=layers, reference={}), limits)
+        try:
+            space = replace(self.space, layers=layers, reference={})
+        except SpaceError as error:
+            raise SearchError(str(error)) from None
+        return Choices(space, limits)
 
     def allows(self, path: Choice) -> bool:
-        """Whether an architecture is within all limits."""
+        """Whether a path is an architecture of the space, and within all limits."""
+        if self.staged and not all(part.holds(path) for part in self.parts):
+            return False
         return all(limit.allows(path) for limit in self.limits)
 
     def architecture(self, path: Choice) -> Architecture:
         """The architecture of a path."""
-        layers = zip(self.space.layers, path, strict=True)
-        picked = tuple(layer.candidates[index] for layer, index in layers)
-        return Architecture(self.space.skeleton, picked)
+        return self.space.at(path)
 
     def path(self, architecture: Architecture) -> Choice:
         """The path of an architecture of this space."""
@@ -161,7 +180,7 @@ class Choices:
             SearchError: there may be too many architectures to list, but hardly any is drawn.
         """
         if not self.limits:
-            return tuple(rng.randrange(size) for size in self.sizes)
+            return drawn(self.parts, rng)
         path = self._feasible.draw(rng)
         if path is None:
             problem = f"hardly any architecture is within the limits on {self._limited} together"
@@ -176,7 +195,8 @@ class Choices:
     def mutated(self, path: Choice, rng: random.Random, probability: float) -> Choice:
         """A neighbour within the limits: layers redrawn with a probability, at least one of them.
 
-        Where no neighbour can be found within the limits, a fresh draw.
+        A stage whose layers would be skipped before others has its cells moved to the front. Where
+        no neighbour can be found within the limits, a fresh draw.
         """
         for _ in range(DRAWS):
             sure = rng.randrange(len(path))
@@ -184,14 +204,73 @@ class Choices:
                 rng.randrange(size) if layer == sure or rng.random() < probability else index
                 for layer, (index, size) in enumerate(zip(path, self.sizes, strict=True))
             )
+            child = self.repaired(child, rng)
             if child != path and self.allows(child):
                 return child
         return self.draw(rng)
+
+    def repaired(self, path: Choice, rng: random.Random) -> Choice:
+        """The path itself if it is in the space; else with the skipped layers of a stage last."""
+        if not self.staged:
+            return path
+        found = list(path)
+        for part in self.parts:
+            if not part.holds(path):
+                found[part.layers.start : part.layers.stop] = self._moved(part, path, rng)
+        return tuple(found)
+
+    def continued(self, path: Choice, count: int) -> Choice:
+        """The path with other candidates in the rest of a stage, if it is not in the space.
+
+        Args:
+            path: through all layers.
+            count: how many of its layers stay as they are.
+        """
+        if not self.staged:
+            return path
+        found = list(path)
+        for part in self.parts:
+            if part.holds(path) or part.layers.stop <= count:
+                continue
+            kept = range(max(0, count - part.layers.start))
+            fitting = (
+                rows
+                for rows in reversed(part.alternatives)
+                if all(path[part.layers[place]] in rows[place] for place in kept)
+            )
+            for layer, row in zip(part.layers, next(fitting, ()), strict=False):
+                found[layer] = path[layer] if path[layer] in row else row[0]
+        return tuple(found)
+
+    def _moved(self, part: Part, path: Choice, rng: random.Random) -> list[int]:
+        """The cells of a stage, in their order, in its first layers: as many as are allowed.
+
+        A layer that does not offer the cell it would get draws one of its own.
+        """
+        cells = [self.space.layers[at].candidates[path[at]].cell for at in part.layers]
+        kept = [cell for cell in cells if not cell.is_zero]
+
+        def depth(rows: Rows) -> int:
+            firsts = (
+                self.space.layers[at].candidates[row[0]].cell
+                for at, row in zip(part.layers, rows, strict=True)
+            )
+            return sum(not cell.is_zero for cell in firsts)
+
+        rows = min(part.alternatives, key=lambda each: abs(depth(each) - len(kept)))
+        found = []
+        for place, (at, row) in enumerate(zip(part.layers, rows, strict=True)):
+            offers = self.space.layers[at].candidates
+            wanted = kept[place] if place < len(kept) else None
+            same = [index for index in row if offers[index].cell == wanted]
+            found.append(same[0] if same else rng.choice(row))
+        return found
 
     def crossed(self, first: Choice, second: Choice, rng: random.Random) -> Choice:
         """A child that takes each layer from one parent or the other; within the limits."""
         for _ in range(DRAWS):
             child = tuple(rng.choice(pair) for pair in zip(first, second, strict=True))
+            child = self.repaired(child, rng)
             if self.allows(child):
                 return child
         return self.draw(rng)
@@ -200,8 +279,8 @@ class Choices:
         """The allowed architecture with the largest sum of scores, given per layer and candidate.
 
         Where the limits allow it, it has the best candidate of each layer. Otherwise, partial
-        architectures grow layer by layer. Those that another one beats in score and cost are
-        dropped, and at most `MOST_PARTIAL` are kept.
+        architectures grow layer by layer, or stage by stage. Those that another one beats in score
+        and cost are dropped, and at most `MOST_PARTIAL` are kept.
         """
         leaders = tuple(max(range(len(row)), key=row.__getitem__) for row in scores)
         if self.allows(leaders):
@@ -211,7 +290,7 @@ class Choices:
     @cached_property
     def _feasible(self) -> Feasible:
         tables = [limit.costs for limit in self.limits]
-        return Feasible.of(self.sizes, tables, [limit.room for limit in self.limits])
+        return Feasible.of(self.parts, tables, [limit.room for limit in self.limits])
 
     @property
     def _limited(self) -> str:
@@ -226,7 +305,32 @@ class Choices:
             ]
             for layer, row in enumerate(scores)
         ]
-        return merged(layers, [limit.room for limit in self.limits], MOST_PARTIAL).partials
+        rooms = [limit.room for limit in self.limits]
+        return merged(joined_parts(self.parts, layers), rooms, MOST_PARTIAL).partials
+
+
+def joined_parts(
+    parts: Sequence[Part], layers: Sequence[Sequence[Partial]]
+) -> list[Sequence[Partial]]:
+    """The alternatives of each part, of which those of a stage are its own front.
+
+    Args:
+        parts: of all layers.
+        layers: per layer, its candidates.
+    """
+    found: list[Sequence[Partial]] = []
+    for part in parts:
+        if len(part.alternatives) == len(part.layers) == 1:
+            found.append(layers[part.layers.start])
+            continue
+        options: list[Partial] = []
+        for rows in part.alternatives:
+            pairs = zip(part.layers, rows, strict=True)
+            chosen = [[layers[layer][index] for index in row] for layer, row in pairs]
+            no_limits = [None] * len(chosen[0][0].costs)
+            options += merged(chosen, no_limits, MOST_PARTIAL).partials
+        found.append(undominated(options))
+    return found
 
 
 def limits_of(space: Space, budget: Budget) -> tuple[Limit, ...]:

@@ -17,6 +17,7 @@ from autospace.spaces.cells.operations import BITS, Cost
 from autospace.spaces.checks import MAX_COUNT, check_integer
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.stages import Part, least_of, mean_of, sums_of
 
 
 class Range(NamedTuple):
@@ -61,12 +62,21 @@ def head_cost(skeleton: Skeleton) -> Cost:
     """Cost of what follows the last layer: a convolution or normalisation, and the classifier."""
     last = skeleton.spine[-1]
     features = skeleton.head or last.out_channels
-    classifier = Cost(features * skeleton.classes, (features + 1) * skeleton.classes)
+    if skeleton.last:
+        # One pixel after pooling, and no normalisation.
+        mixing = Cost(features * skeleton.last, features * skeleton.last)
+        classifier = mixing.plus(_linear_cost(skeleton.last, skeleton.classes))
+    else:
+        classifier = _linear_cost(features, skeleton.classes)
     if skeleton.preactivation:
         return classifier.plus(Cost(0, 2 * features))
     if not skeleton.head:
         return classifier
     return classifier.plus(conv_norm_cost(last.out_channels, features, 1, last.out_resolution**2))
+
+
+def _linear_cost(features: int, classes: int) -> Cost:
+    return Cost(features * classes, (features + 1) * classes)
 
 
 def residual_cost(shape: LayerShape) -> Cost:
@@ -87,14 +97,14 @@ def fixed_cost(skeleton: Skeleton) -> Cost:
     return stem_cost(skeleton).plus(head_cost(skeleton)).plus(fixed).plus(inputs)
 
 
-def range_of_sums(fixed: int, layers: Sequence[Sequence[int]]) -> Range:
-    """Range of a fixed amount plus one entry of every layer, over all choices."""
+def range_of_sums(fixed: int, layers: Sequence[Sequence[int]], parts: Sequence[Part]) -> Range:
+    """Range of a fixed amount plus one entry of every layer, over all architectures."""
     # Exact, because spaces with huge networks differ in digits that a float loses.
-    mean = fixed + sum(Fraction(sum(costs), len(costs)) for costs in layers)
+    mean = fixed + sum((mean_of(part, layers) for part in parts), Fraction())
     return Range(
-        fixed + sum(map(min, layers)),
+        fixed + least_of(parts, layers),
         int(mean) if mean.denominator == 1 else float(mean),
-        fixed + sum(map(max, layers)),
+        fixed + sum(max(sums_of(part, layers, max)) for part in parts),
     )
 
 

@@ -146,7 +146,7 @@ def _paired(here: list[Candidate], there: list[Candidate]) -> Iterator[Pair]:
 
 def _skeleton_parts(first: Skeleton, second: Skeleton) -> Iterator[str]:
     parts = ("in_channels", "resolution", "classes", "stem", "layers", "head", "preactivation")
-    for part in (*parts, "ties", "nodes", "chain", "concat"):
+    for part in (*parts, "ties", "nodes", "chain", "concat", "stages", "activation", "last"):
         if getattr(first, part) != getattr(second, part):
             yield part
 

@@ -11,6 +11,9 @@ limits there is one such term for each. The tilt decides only how many tries it 
 where Z exp(t M), the reciprocal of that probability, is least (Chernoff's bound on how many fit);
 then the mean cost of what is drawn lies at the limit. On the built-in spaces it took 1 to 25 tries
 per architecture, also where the limits leave one in 10^15.
+
+Of layers that are chosen together, the stages of Once-for-All, the depth is drawn first, with its
+share of Z; given the depth, the layers are independent.
 """
 
 import math
@@ -24,6 +27,7 @@ from typing import Final, NamedTuple
 from autospace.spaces.cost import Budget, fixed_cost
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.space import Architecture, Space
+from autospace.spaces.stages import Part, least_of, sums_of
 
 LISTED: Final = 4096
 LISTED_PER_DRAW: Final = 4
@@ -44,40 +48,47 @@ class _Offer(NamedTuple):
     extra: _Amounts
 
 
+class _Alternative(NamedTuple):
+    """One of the ways to choose some layers together.
+
+    Attributes:
+        layers: per layer, the candidates that fit beside the cheapest of all other layers.
+        extra: per limit, what the cheapest of its candidates cost over those of the cheapest way.
+    """
+
+    layers: list[list[_Offer]]
+    extra: _Amounts
+
+
 @dataclass(frozen=True)
 class Feasible:
     """The architectures within some limits, to be listed or drawn from.
 
     Attributes:
-        layers: per layer, the candidates that fit beside the cheapest of all other layers.
+        parts: layers that are chosen together, each with at least one way to choose them.
         slack: per limit, what all layers together may cost over the cheapest architecture.
     """
 
-    layers: list[list[_Offer]]
+    parts: list[list[_Alternative]]
     slack: _Amounts
 
     @classmethod
     def of(
         cls,
-        sizes: Sequence[int],
+        parts: Sequence[Part],
         tables: Sequence[Sequence[Sequence[int]]],
         most: Sequence[int],
     ) -> "Feasible":
         """Those whose costs, added up over the layers, are at most what each limit allows.
 
         Args:
-            sizes: candidates per layer.
+            parts: of all layers.
             tables: per limit and layer, what each candidate costs.
             most: per limit, what all layers together may cost.
         """
-        least = [sum(map(min, table)) for table in tables]
+        least = [least_of(parts, table) for table in tables]
         slack = tuple(a - b for a, b in zip(most, least, strict=True))
-        layers = []
-        for layer, size in enumerate(sizes):
-            rows = [[each - min(table[layer]) for each in table[layer]] for table in tables]
-            offers = (_Offer(index, tuple(row[index] for row in rows)) for index in range(size))
-            layers.append([offer for offer in offers if _within(offer.extra, slack)])
-        return cls(layers, slack)
+        return cls([_alternatives(part, tables, slack) for part in parts], slack)
 
     def listed(self, most: int) -> list[_Choice] | None:
         """All that fit, or None if there are more, or too much to look through."""
@@ -97,15 +108,22 @@ class Feasible:
 
     def drawn(self, rng: random.Random, known: Container[_Choice] = ()) -> _Choice | None:
         """One of those that fit and are not known, by tilted rejection; None after many tries."""
+        if not all(self.parts):
+            return None
         for _ in range(MOST_TRIES):
-            offers = [
-                rng.choices(layer, cum_weights=row)[0]
-                for layer, row in zip(self.layers, self._odds, strict=True)
-            ]
+            offers: list[_Offer] = []
+            extras: list[_Amounts] = []
+            for part, odds in zip(self.parts, self._odds, strict=True):
+                place = 0
+                if len(part) > 1:
+                    place = rng.choices(range(len(part)), cum_weights=odds.between)[0]
+                rows = zip(part[place].layers, odds.layers[place], strict=True)
+                offers += [rng.choices(layer, cum_weights=row)[0] for layer, row in rows]
+                extras.append(part[place].extra)
             choice = tuple(offer.place for offer in offers)
             if choice in known:
                 continue
-            spent = tuple(map(sum, zip(*(offer.extra for offer in offers), strict=True)))
+            spent = tuple(map(sum, zip(*(offer.extra for offer in offers), *extras, strict=True)))
             if _within(spent, self.slack):
                 pairs = zip(self._tilts, self.slack, spent, strict=True)
                 exponent = sum(tilt * (most - used) for tilt, most, used in pairs)
@@ -122,24 +140,71 @@ class Feasible:
         return _tilts(self)
 
     @cached_property
-    def _odds(self) -> list[list[float]]:
-        """Per layer, the cumulative odds of its candidates."""
-        return [list(accumulate(_weights(offers, self._tilts))) for offers in self.layers]
+    def _odds(self) -> list["_Odds"]:
+        """Per part, the cumulative odds of its alternatives and of their candidates."""
+        return [
+            _Odds(
+                list(accumulate(_between(part, self._tilts))),
+                [
+                    [list(accumulate(_weights(offers, self._tilts))) for offers in each.layers]
+                    for each in part
+                ],
+            )
+            for part in self.parts
+        ]
 
     def _walk(self) -> Iterator[_Choice | None]:
         """Depth first over the layers; None at every step that ends in no choice that fits."""
-        stack: list[tuple[_Choice, _Amounts]] = [((), self.slack)]
+        stack: list[tuple[_Choice, _Amounts, int, list[list[_Offer]]]] = [((), self.slack, 0, [])]
         while stack:
-            choice, slack = stack.pop()
-            if len(choice) == len(self.layers):
+            choice, slack, part, layers = stack.pop()
+            if not layers and part == len(self.parts):
                 yield choice
                 continue
-            for offer in self.layers[len(choice)]:
+            if not layers and len(self.parts[part]) != 1:
+                for each in self.parts[part]:
+                    yield None
+                    if _within(each.extra, slack):
+                        stack.append((choice, _less(slack, each.extra), part + 1, each.layers))
+                continue
+            if not layers:
+                layers, part = self.parts[part][0].layers, part + 1
+            for offer in layers[0]:
                 yield None
                 # The cheapest of the layers to come cost nothing more.
                 if _within(offer.extra, slack):
-                    left = tuple(most - used for most, used in zip(slack, offer.extra, strict=True))
-                    stack.append(((*choice, offer.place), left))
+                    left = _less(slack, offer.extra)
+                    stack.append(((*choice, offer.place), left, part, layers[1:]))
+
+
+class _Odds(NamedTuple):
+    """Cumulative odds of the alternatives of a part, and per alternative of its candidates."""
+
+    between: list[float]
+    layers: list[list[list[float]]]
+
+
+def _alternatives(
+    part: Part, tables: Sequence[Sequence[Sequence[int]]], slack: _Amounts
+) -> list[_Alternative]:
+    """Those that fit beside the cheapest of all other parts."""
+    sums = [sums_of(part, table, min) for table in tables]
+    found = []
+    for number, rows in enumerate(part.alternatives):
+        extra = tuple(row[number] - min(row) for row in sums)
+        layers = []
+        for layer, row in zip(part.layers, rows, strict=True):
+            least = [min(table[layer][index] for index in row) for table in tables]
+            pairs = list(zip(tables, least, strict=True))
+            offers = (_Offer(i, tuple(table[layer][i] - low for table, low in pairs)) for i in row)
+            layers.append([offer for offer in offers if _within(offer.extra, slack)])
+        if len(part.alternatives) == 1 or (_within(extra, slack) and all(layers)):
+            found.append(_Alternative(layers, extra))
+    return found
+
+
+def _less(slack: _Amounts, spent: _Amounts) -> _Amounts:
+    return tuple(most - used for most, used in zip(slack, spent, strict=True))
 
 
 def _within(spent: _Amounts, slack: _Amounts) -> bool:
@@ -172,13 +237,7 @@ def sample_within(
         choices = rng.sample(listed, min(count, len(listed)))
         if not choices:
             raise _nothing(space, budget)
-    return [
-        Architecture(
-            space.skeleton,
-            tuple(layer.candidates[i] for layer, i in zip(space.layers, choice, strict=True)),
-        )
-        for choice in choices
-    ]
+    return [space.at(choice) for choice in choices]
 
 
 def _within_budget(space: Space, budget: Budget) -> Feasible:
@@ -187,7 +246,7 @@ def _within_budget(space: Space, budget: Budget) -> Feasible:
         [[cost.whole(unit) for cost in layer.costs] for layer in space.layers] for unit in limits
     ]
     most = [limit - fixed.whole(unit) for unit, limit in limits.items()]
-    return Feasible.of([len(layer.candidates) for layer in space.layers], tables, most)
+    return Feasible.of(space.parts, tables, most)
 
 
 def _distinct(feasible: Feasible, count: int, rng: random.Random) -> list[_Choice]:
@@ -216,12 +275,32 @@ def _nothing(space: Space, budget: Budget) -> SpaceError:
 
 def _weights(offers: list[_Offer], tilts: list[float]) -> list[float]:
     """Odds of a layer's candidates, the best of them 1."""
-    exponents = [
-        sum(tilt * extra for tilt, extra in zip(tilts, offer.extra, strict=True))
-        for offer in offers
-    ]
+    exponents = _exponents(offers, tilts)
     least = min(exponents)
     return [math.exp(least - exponent) for exponent in exponents]
+
+
+def _exponents(offers: list[_Offer], tilts: list[float]) -> list[float]:
+    return [_dot(tilts, offer.extra) for offer in offers]
+
+
+def _dot(tilts: list[float], extra: _Amounts) -> float:
+    return sum(tilt * each for tilt, each in zip(tilts, extra, strict=True))
+
+
+def _between(part: list[_Alternative], tilts: list[float]) -> list[float]:
+    """Odds of the alternatives of a part, the best of them 1: sums over their options."""
+    if len(part) == 1:
+        return [1.0]
+    logs = [
+        sum(
+            math.log(sum(_weights(offers, tilts))) - min(_exponents(offers, tilts))
+            for offers in each.layers
+        )
+        - _dot(tilts, each.extra)
+        for each in part
+    ]
+    return [math.exp(each - max(logs)) for each in logs]
 
 
 def _tilts(feasible: Feasible) -> list[float]:
@@ -254,8 +333,13 @@ def _balanced(feasible: Feasible, tilts: list[float], number: int) -> float:
 def _mean(feasible: Feasible, tilts: list[float], number: int) -> float:
     """Mean cost over the cheapest, under one of the limits, of what is drawn at these tilts."""
     total = 0.0
-    for offers in feasible.layers:
-        weights = _weights(offers, tilts)
-        pairs = zip(weights, offers, strict=True)
-        total += sum(w * offer.extra[number] for w, offer in pairs) / sum(weights)
+    for part in feasible.parts:
+        odds = _between(part, tilts)
+        for share, each in zip(odds, part, strict=True):
+            mean = float(each.extra[number])
+            for offers in each.layers:
+                weights = _weights(offers, tilts)
+                pairs = zip(weights, offers, strict=True)
+                mean += sum(w * offer.extra[number] for w, offer in pairs) / sum(weights)
+            total += mean if len(part) == 1 else share / sum(odds) * mean
     return total

@@ -15,7 +15,8 @@ from autospace.spaces.checks import (
     check_integer,
     check_text,
 )
-from autospace.spaces.errors import SpaceError
+from autospace.spaces.errors import SpaceError, located, offered, shown
+from autospace.spaces.stages import ACTIVATIONS, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,11 @@ class Skeleton:
             those of a node of its cell.
         concat: with chain 2, how many nodes a cell concatenates: a layer gives so many times its
             channels.
+        stages: runs of layers, those of Once-for-All, of which only the last ones may be skipped;
+            empty if layers are independent. The block of the stem then has the activation of the
+            first stage but no attention, and an identity around it if it keeps the channels.
+        activation: with stages, that of the stem's convolution and of the head.
+        last: with stages, channels of a linear layer without bias after pooling; 0 for none.
     """
 
     name: str
@@ -92,6 +98,9 @@ class Skeleton:
     nodes: int | None = None
     chain: int = 1
     concat: int = 1
+    stages: tuple[Stage, ...] = ()
+    activation: str = "relu6"
+    last: int = 0
 
     def __post_init__(self) -> None:
         check_text("name", self.name, MAX_NAME)
@@ -113,6 +122,7 @@ class Skeleton:
         self._check_fixed()
         self._check_ties()
         self._check_choices()
+        self._check_stages()
 
     def _check_chain(self) -> None:
         check_integer("chain", self.chain, 1, 2)
@@ -184,6 +194,32 @@ class Skeleton:
             problem = f"{self.nodes}: {found} edges of all cells; allowed: up to {MAX_LAYERS}"
             raise SpaceError("nodes", problem)
 
+    def _check_stages(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            known = offered(self.activation, ACTIVATIONS)
+            raise SpaceError("activation", f"unknown activation {shown(self.activation)}; {known}")
+        check_integer("last", self.last, 0, MAX_CHANNELS)
+        if not self.stages:
+            if self.activation != "relu6":
+                raise SpaceError("activation", f"{self.activation}; allowed: relu6 without stages")
+            if self.last:
+                raise SpaceError("last", f"{self.last}; allowed: 0 without stages")
+            return
+        if self.chain == 2 or self.preactivation or self.ties or self.nodes is not None:
+            allowed = "with whole cells in every layer, one input, and activations last"
+            raise SpaceError("stages", f"{len(self.stages)} stages; allowed: {allowed}")
+        for index, stage in enumerate(self.stages):
+            with located(f"stages[{index}]"):
+                stage.check()
+        found = sum(stage.layers for stage in self.stages)
+        if found != len(self.layers):
+            problem = f"{found} layers in all; allowed: {len(self.layers)}, as the skeleton has"
+            raise SpaceError("stages", problem)
+        for index, shape in enumerate(self.spine):
+            if shape.skippable and not shape.shortcut:
+                problem = f"{shape.name} may be skipped, but changes channels or resolution"
+                raise SpaceError(f"layers[{index}]", f"{problem}; allowed: layers that keep both")
+
     @cached_property
     def spine(self) -> tuple[LayerShape, ...]:
         """Shape of every layer, fixed ones included, input side first."""
@@ -199,7 +235,11 @@ class Skeleton:
             around = not self.preactivation and self.chain == 1
             wide = layer.channels * self.concat
             shape = LayerShape(name, channels, wide, layer.stride, resolution, around)
-            shapes.append(self._with_two_inputs(shape, shapes) if self.chain == 2 else shape)
+            if self.chain == 2:
+                shape = self._with_two_inputs(shape, shapes)
+            elif self.stages:
+                shape = self._in_stage(shape, len(shapes))
+            shapes.append(shape)
             channels, resolution = shape.out_channels, shape.out_resolution
         return tuple(shapes)
 
@@ -211,6 +251,19 @@ class Skeleton:
         return replace(
             shape, before=before, width=shape.out_channels // self.concat, concat=self.concat
         )
+
+    def _in_stage(self, shape: LayerShape, index: int) -> LayerShape:
+        """The shape of a layer with what its stage says of it."""
+        for stage in self.stages:
+            if index < stage.layers:
+                return replace(
+                    shape,
+                    activation=stage.activation,
+                    attention=stage.attention,
+                    skippable=index >= stage.least,
+                )
+            index -= stage.layers
+        return shape
 
     @cached_property
     def cell_layers(self) -> tuple[LayerShape, ...]:

@@ -26,6 +26,7 @@ from autospace.spaces.checks import (
 from autospace.spaces.cost import Budget, Range, fixed_cost, range_of_sums
 from autospace.spaces.errors import SpaceError, located, offered, shown
 from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.stages import Part, check_skips, drawn, parts_of, plain_parts
 
 ORIGIN_KINDS: Final = ("reference", "random", "mutation", "crossover", "builtin", "imported")
 
@@ -139,6 +140,10 @@ class Architecture:
         for index, shape in enumerate(self.skeleton.shapes):
             with located(f"layers[{index}].candidate"):
                 _check_fits(self.candidates[index].cell, shape, self.kind)
+        if self.skeleton.stages:
+            names = [shape.name for shape in self.skeleton.shapes]
+            zeros = (candidate.cell.is_zero for candidate in self.candidates)
+            check_skips(self.skeleton.stages, names, zeros)
 
     @property
     def kind(self) -> str:
@@ -222,6 +227,8 @@ class Space:
                 raise SpaceError(f"layers[{index}]", problem)
             with located(f"layers[{index}].candidates[0]"):
                 _check_fits(layer.candidates[0].cell, shape, self.kind)
+        # Whether every stage has an option.
+        _ = self.parts
 
     def _check_vocabulary(self) -> None:
         family = FAMILIES[self.kind]
@@ -257,10 +264,20 @@ class Space:
         """The family of the cells."""
         return self.layers[0].candidates[0].cell.kind
 
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The layers that are chosen together, stage by stage, or else one by one."""
+        stages = self.skeleton.stages
+        if not stages:
+            return plain_parts([len(layer.candidates) for layer in self.layers])
+        return parts_of(
+            stages, [[each.cell.is_zero for each in layer.candidates] for layer in self.layers]
+        )
+
     @property
     def size(self) -> int:
         """Number of architectures."""
-        return math.prod(len(layer.candidates) for layer in self.layers)
+        return math.prod(part.size for part in self.parts)
 
     @cached_property
     def most_expensive(self) -> Cost:
@@ -271,25 +288,25 @@ class Space:
     def madds(self) -> Range:
         """Range of MAdds over the architectures."""
         layers = [[cost.madds for cost in layer.costs] for layer in self.layers]
-        return range_of_sums(fixed_cost(self.skeleton).madds, layers)
+        return range_of_sums(fixed_cost(self.skeleton).madds, layers, self.parts)
 
     @cached_property
     def params(self) -> Range:
         """Range of params over the architectures."""
         layers = [[cost.params for cost in layer.costs] for layer in self.layers]
-        return range_of_sums(fixed_cost(self.skeleton).params, layers)
+        return range_of_sums(fixed_cost(self.skeleton).params, layers, self.parts)
 
     @cached_property
     def bops(self) -> Range:
         """Range of binary operations over the architectures."""
         layers = [[cost.bops for cost in layer.costs] for layer in self.layers]
-        return range_of_sums(fixed_cost(self.skeleton).bops, layers)
+        return range_of_sums(fixed_cost(self.skeleton).bops, layers, self.parts)
 
     @cached_property
     def ops(self) -> Range:
         """Range of MAdds plus a 64th of the binary operations, rounded up."""
         layers = [[cost.whole("ops") for cost in layer.costs] for layer in self.layers]
-        whole = range_of_sums(fixed_cost(self.skeleton).whole("ops"), layers)
+        whole = range_of_sums(fixed_cost(self.skeleton).whole("ops"), layers, self.parts)
         return Range(-(-whole.min // BITS), whole.mean / BITS, -(-whole.max // BITS))
 
     def architecture(self, choices: Mapping[str, str]) -> Architecture:
@@ -315,10 +332,14 @@ class Space:
         return Architecture(self.skeleton, tuple(picked))
 
     def sample(self, rng: random.Random) -> Architecture:
-        """One architecture, every layer's candidate drawn uniformly."""
-        return Architecture(
-            self.skeleton, tuple(rng.choice(layer.candidates) for layer in self.layers)
-        )
+        """One architecture, drawn uniformly."""
+        return self.at(drawn(self.parts, rng))
+
+    def at(self, path: Sequence[int]) -> Architecture:
+        """The architecture of the candidates with these indices, one per layer."""
+        layers = zip(self.layers, path, strict=True)
+        picked = tuple(layer.candidates[index] for layer, index in layers)
+        return Architecture(self.skeleton, picked)
 
     def cost(self, architecture: Architecture | Mapping[str, str]) -> Cost:
         """Cost of an architecture, given whole or in its flat form."""

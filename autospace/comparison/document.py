@@ -150,7 +150,7 @@ class DataDocument(Document):
 class MatchingDocument(Document):
     """How the costs of the spaces were made to agree."""
 
-    cost: Literal["madds", "params", "none"] = "none"
+    cost: Literal["madds", "params", "ops", "none"] = "none"
     tolerance: _Number | None = None
     draws: _Count | None = None
     range: Annotated[list[_Count], Field(min_length=2, max_length=2)] | None = None

@@ -10,8 +10,10 @@ import numpy as np
 
 from autospace.evaluators.evaluator import skeleton_key
 from autospace.seeds import derived_seed
+from autospace.spaces.cells.operations import BITS
 from autospace.spaces.cost import fixed_cost
 from autospace.spaces.space import Architecture, Space
+from autospace.spaces.stages import Part
 
 DRAWS: Final = 20_000
 
@@ -39,8 +41,18 @@ class Pool:
         layers = [[cost.params for cost in layer.costs] for layer in self.space.layers]
         return self._summed(fixed_cost(self.space.skeleton).params, layers)
 
+    @cached_property
+    def ops(self) -> np.ndarray:
+        """MAdds plus a 64th of the binary operations of every draw, rounded up, int [N]."""
+        layers = [[cost.whole("ops") for cost in layer.costs] for layer in self.space.layers]
+        whole = self._summed(fixed_cost(self.space.skeleton).whole("ops"), layers)
+        found: np.ndarray = -(-whole // BITS)
+        return found
+
     def cost(self, name: str) -> np.ndarray:
-        """`madds` or `params` of every draw."""
+        """`madds`, `params` or `ops` of every draw."""
+        if name == "ops":
+            return self.ops
         return self.params if name == "params" else self.madds
 
     def architecture(self, index: int) -> Architecture:
@@ -69,8 +81,22 @@ def draw(space: Space, seed: int, occurrence: int = 0, count: int = DRAWS) -> Po
     """
     stream = derived_seed(seed, "comparison", "pool", space_digest(space), occurrence)
     rng = np.random.default_rng(stream)
-    columns = [rng.integers(len(layer.candidates), size=count) for layer in space.layers]
+    columns = [column for part in space.parts for column in _drawn(part, rng, count)]
     return Pool(space, np.stack(columns, axis=1))
+
+
+def _drawn(part: Part, rng: np.random.Generator, count: int) -> list[np.ndarray]:
+    """Indices of candidates for the layers of a part, each int [N]: uniform over its options."""
+    if len(part.alternatives) == 1:
+        return [np.array(row)[rng.integers(len(row), size=count)] for row in part.alternatives[0]]
+    sizes = np.array(part.sizes, dtype=float)
+    which = rng.choice(len(sizes), size=count, p=sizes / sizes.sum())
+    columns = [np.zeros(count, dtype=np.int64) for _ in part.layers]
+    for place, rows in enumerate(part.alternatives):
+        chosen = which == place
+        for column, row in zip(columns, rows, strict=True):
+            column[chosen] = np.array(row)[rng.integers(len(row), size=int(chosen.sum()))]
+    return columns
 
 
 def space_digest(space: Space) -> str:

@@ -14,7 +14,7 @@ from autospace.runs.settings import DEVICES, Section
 
 MOST_SPACES = 26
 
-Match = Literal["madds", "params", "none"]
+Match = Literal["madds", "params", "ops", "none"]
 Source = Annotated[
     str,
     Field(min_length=1, max_length=4096, description="a file, a run folder or NAME@SKELETON"),

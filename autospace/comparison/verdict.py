@@ -136,7 +136,7 @@ def not_comparable(labels: Sequence[str], costs: Sequence[tuple[int, int]], cost
         f"{label} from {human(low)} to {human(high)}"
         for label, (low, high) in zip(labels, costs, strict=True)
     )
-    unit = "MAdds" if cost == "madds" else cost
+    unit = {"madds": "MAdds", "ops": "OPs"}.get(cost, cost)
     return (
         f"the spaces cannot be compared at equal {unit}, because the costs of their networks "
         f"hardly overlap: {', '.join(spans)} {unit}"

@@ -160,6 +160,11 @@ def skeleton_key(skeleton: Skeleton) -> str:
         *([f"chain {skeleton.chain} concat {skeleton.concat}"] if skeleton.chain > 1 else []),
         *([f"convolutions {stem.convolutions}"] if stem.convolutions > 1 else []),
         *([f"ties {' '.join(map(str, skeleton.ties))}"] if skeleton.ties else []),
+        *(
+            f"stage {stage.layers}{' se' if stage.attention else ''} {stage.activation}"
+            for stage in skeleton.stages
+        ),
+        *([f"{skeleton.activation} last {skeleton.last}"] if skeleton.stages else []),
     ]
     return (
         f"{skeleton.in_channels}x{skeleton.resolution} stem {stem.channels}/{stem.stride}"

@@ -27,7 +27,9 @@ from autospace.evolution.population import (
     Round,
 )
 from autospace.scorers.scorer import Scorer
+from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cost import Budget
+from autospace.spaces.files.library import SKIP_ID
 from autospace.spaces.space import Candidate, Layer, Space
 
 HALL_FACTOR = 3
@@ -262,7 +264,8 @@ def learned_space(
         members = [*_evolved(plan, archive, index, layer), *references]
         if not plan.references_stay:
             members = sorted(members, key=_fittest_first)[: plan.keep]
-        layers.append(Layer(shape, tuple(_candidate(archive, index, each) for each in members)))
+        found = tuple(_candidate(archive, index, each) for each in members)
+        layers.append(Layer(shape, (*found, *_skip(plan, shape))))
     baseline = plan.references[0][0]
     there = all(baseline in layer.by_id for layer in layers)
     return Space(
@@ -274,6 +277,12 @@ def learned_space(
         budget,
         provenance,
     )
+
+
+def _skip(plan: Plan, shape: LayerShape) -> tuple[Candidate, ...]:
+    """The choice to skip a layer, which is never scored: depth stays open where stages have it."""
+    skipped = Candidate(SKIP_ID, plan.operators.family.skipped)
+    return (skipped,) if shape.skippable else ()
 
 
 def _candidate(archive: Archive | None, layer: int, member: Member) -> Candidate:

@@ -13,6 +13,7 @@ from autospace.spaces.cells.dense import DensePrior
 from autospace.spaces.cells.dense_cell import NODES, DenseCell
 from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
 from autospace.spaces.cells.family import Prior
+from autospace.spaces.cells.ofa import EXPANSIONS, VOCABULARY, Ofa, OfaCell
 from autospace.spaces.cells.variation import CellPrior
 from autospace.spaces.cost import Budget, most_expensive_reference
 from autospace.spaces.skeleton import Skeleton
@@ -179,6 +180,8 @@ def _prior(cells: CellsConfig, skeleton: Skeleton) -> Prior:
     if kind_on(skeleton) == DartsCell.kind:
         # Of a whole cell: where single nodes are chosen, each takes its own part of it.
         return DartsPrior(USUAL, nodes=skeleton.concat)
+    if kind_on(skeleton) == OfaCell.kind:
+        return Ofa().prior(VOCABULARY)
     if is_dense(skeleton):
         # A graph of two nodes has one edge, whose operation goes where one is chosen.
         return DensePrior(tuple(DENSE), nodes=NODES if skeleton.nodes is None else MIN_NODES)
@@ -194,6 +197,8 @@ def kind_on(skeleton: Skeleton) -> str:
     """The family of the cells that are evolved on a skeleton."""
     if skeleton.chain == 2:
         return DartsCell.kind
+    if skeleton.stages:
+        return OfaCell.kind
     return Cell.kind if all(shape.plain for shape in skeleton.shapes) else DenseCell.kind
 
 
@@ -205,11 +210,14 @@ def is_dense(skeleton: Skeleton) -> bool:
 def references_on(skeleton: Skeleton, cells: CellsConfig) -> References:
     """The reference cells; those that no setting names have 3x3 convolutions alone.
 
-    Of DARTS cells, every node reads the two inputs.
+    Of DARTS cells, every node reads the two inputs. No layer of Once-for-All is skipped.
     """
     if kind_on(skeleton) == DartsCell.kind:
         pairs = [(DARTS_REFERENCE, 0), (DARTS_REFERENCE, 1)]
         return ((DARTS_REFERENCE, cast(Cell, DartsCell.of(pairs * skeleton.concat))),)
+    if kind_on(skeleton) == OfaCell.kind:
+        cell = OfaCell.of(3, max(EXPANSIONS))
+        return ((f"ofa_k3_e{cell.expansion}", cell),)
     if not is_dense(skeleton):
         return reference_cells(cells)
     edges = 1 if skeleton.nodes is not None else NODES * (NODES - 1) // 2

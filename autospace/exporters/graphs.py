@@ -21,14 +21,17 @@ def stem_facts(skeleton: Skeleton) -> tuple[str, ...]:
     fixed = sum(layer.fixed for layer in skeleton.layers)
     blocks = [f"{fixed} residual blocks between layers"] if fixed else []
     times = "" if stem.convolutions == 1 else f"{stem.convolutions} times "
-    return (image, f"{times}conv 3x3{stride}, {stem.channels} channels", *block, *blocks)
+    stages = [f"{len(skeleton.stages)} stages: only last layers skipped"] if skeleton.stages else []
+    convolution = f"{times}conv 3x3{stride}, {stem.channels} channels"
+    return (image, convolution, *block, *blocks, *stages)
 
 
 def head_facts(skeleton: Skeleton) -> tuple[str, ...]:
     """The parts that turn the output of the last layer into class scores."""
     last = [f"conv 1x1, {skeleton.head} channels"] if skeleton.head else []
     norm = ["batch norm, ReLU"] if skeleton.preactivation else []
-    return (*last, *norm, "global average pool", f"{skeleton.classes} classes")
+    mixing = [f"linear, {skeleton.last} channels"] if skeleton.last else []
+    return (*last, *norm, "global average pool", *mixing, f"{skeleton.classes} classes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def flow(value: Space | Architecture) -> Flow:
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(value.kind, "drawings", ("mobile", "dense", "darts", "binary"))
+    check_kind(value.kind, "drawings", ("mobile", "dense", "darts", "binary", "ofa"))
     skeleton = value.skeleton
     return Flow(
         value.name if isinstance(value, Space) else skeleton.name,

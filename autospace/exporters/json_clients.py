@@ -43,18 +43,20 @@ def to_configspace(space: Space) -> str:
     """One categorical per layer, a constant where there is one cell only; choices are cell ids.
 
     Weights rise with fitness, so that random sampling prefers what scored well; the default is
-    the reference. The whole space survives in `meta`: every hyperparameter has its layer of the
-    space's file, and the first one everything else of it too, because ConfigSpace keeps the `meta`
-    of hyperparameters when it reads a file, but forgets that of a space.
+    the reference. Where only the last layers of a stage may be skipped, clauses forbid all else.
+    The whole space survives in `meta`: every hyperparameter has its layer of the space's file, and
+    the first one everything else of it too, because ConfigSpace keeps the `meta` of
+    hyperparameters when it reads a file, but forgets that of a space.
     """
     document = json.loads(to_json(space))
     metas: list[dict[str, Any]] = [{"layer": layer} for layer in document.pop("layers")]
     metas[0]["space"] = document
+    defaults = space.reference or _deepest(space)
     hyperparameters = [
-        {**_hyperparameter(layer, space.reference.get(layer.shape.name)), "meta": meta}
+        {**_hyperparameter(layer, defaults.get(layer.shape.name)), "meta": meta}
         for layer, meta in zip(space.layers, metas, strict=True)
     ]
-    rules: dict[str, Any] = {"conditions": [], "forbiddens": []}
+    rules: dict[str, Any] = {"conditions": [], "forbiddens": _forbidden(space)}
     return json_text({"name": space.name, "hyperparameters": hyperparameters, **rules})
 
 
@@ -66,6 +68,34 @@ def _hyperparameter(layer: Layer, reference: str | None) -> dict[str, Any]:
     weights = odds([candidate.fitness for candidate in layer.candidates])
     default = {} if reference is None else {"default_value": reference}
     return {"type": "categorical", "name": name, "choices": ids, "weights": weights, **default}
+
+
+def _deepest(space: Space) -> dict[str, str]:
+    """Where there are stages, an architecture that no clause forbids; else nothing."""
+    if not space.skeleton.stages:
+        return {}
+    return space.at([row[0] for part in space.parts for row in part.alternatives[-1]]).choices
+
+
+def _forbidden(space: Space) -> list[dict[str, Any]]:
+    """A clause per layer that may be skipped and is not the last of its stage.
+
+    If a layer is skipped and the next one is not, a stage is not cut off at its end.
+    """
+    stages = space.parts if space.skeleton.stages else ()
+    return [
+        {"type": "AND", "clauses": [_in(layer, skipped=True), _in(following, skipped=False)]}
+        for part in stages
+        for place in part.layers[:-1]
+        for layer, following in [(space.layers[place], space.layers[place + 1])]
+        if any(each.cell.is_zero for each in layer.candidates)
+        and not all(each.cell.is_zero for each in following.candidates)
+    ]
+
+
+def _in(layer: Layer, *, skipped: bool) -> dict[str, Any]:
+    ids = [each.id for each in layer.candidates if each.cell.is_zero == skipped]
+    return {"type": "IN", "name": layer.shape.name, "values": ids}
 
 
 def to_optuna(space: Space) -> str:

@@ -341,10 +341,14 @@ def export_architecture(architecture: Architecture) -> str:
 
         return darts_network(architecture)
     if architecture.kind == "binary":
-        from autospace.exporters.pytorch_binary import binary_network
+        from autospace.exporters.pytorch_layers import binary_network
 
         text: str = binary_network(architecture)
         return text
+    if architecture.kind == "ofa":
+        from autospace.exporters.pytorch_layers import ofa_network
+
+        return str(ofa_network(architecture))
     skeleton = architecture.skeleton
     needs = needs_of(skeleton, architecture.cells)
     layers = listed(

@@ -96,7 +96,7 @@ def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Picture:
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts", "binary"))
+    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts", "binary", "ofa"))
     pruned = drawable(cell)
     if pruned.is_zero:
         return _zero(shape)

@@ -39,7 +39,7 @@ def formulas(value: Space | Architecture) -> list[str]:
 
 
 def _rows(value: Space | Architecture) -> list[dict[str, Any]]:
-    check_kind(value.kind, "tables of cells", ("mobile", "dense", "darts", "binary"))
+    check_kind(value.kind, "tables of cells", ("mobile", "dense", "darts", "binary", "ofa"))
     return [
         {
             "layer": layer.shape.name,

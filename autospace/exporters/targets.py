@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from autospace.exporters import (
     autospace_iccv2021,
@@ -20,8 +20,10 @@ from autospace.exporters import (
     timm_strings,
     yaml_clients,
 )
-from autospace.spaces import Architecture, Space
+from autospace.spaces import Architecture, Space, SpaceError
+from autospace.spaces.errors import shown
 
+Value = TypeVar("Value")
 Takes = Literal["space", "architecture", "both"]
 
 
@@ -37,6 +39,8 @@ class Target:
         architecture: makes its text from an architecture; None if only a space can be exported.
         note: what is worth knowing of the text that a space gives; empty if nothing is.
         deployed: whether it is a binary file, written by `autospace.networks.deploy` instead.
+        rules: whether it can say that of the layers of a stage only the last ones are skipped, or
+            does not offer choices at all.
     """
 
     purpose: str
@@ -46,6 +50,22 @@ class Target:
     architecture: Callable[[Architecture], str] | None = None
     deployed: bool = False
     note: Callable[[Space], str] | None = None
+    rules: bool = False
+
+    def text(self, value: Space | Architecture) -> str:
+        """What a file holds of a value that can be exported to it.
+
+        Raises:
+            SpaceError: the target cannot hold the value.
+        """
+        if isinstance(value, Architecture):
+            return _given(self.architecture)(value)
+        if value.skeleton.stages and not self.rules:
+            problem = f"{shown(value.name)} has stages, of which only the last layers are skipped"
+            ruled = [name for name, each in TARGETS.items() if each.space and each.rules]
+            allowed = ", ".join(ruled)
+            raise SpaceError("stages", f"{problem}; targets of spaces that say so: {allowed}")
+        return _given(self.space)(value)
 
     @property
     def takes(self) -> Takes:
@@ -55,11 +75,21 @@ class Target:
         return "space" if self.architecture is None else "both"
 
 
+def _given(write: Callable[[Value], str] | None) -> Callable[[Value], str]:
+    if write is None:
+        raise TypeError("nothing of this kind can be exported to this target")
+    return write
+
+
 # Tuners first, then networks, then tables and pictures. A purpose of up to 33 characters keeps to
 # its line of the list in a terminal of 80 columns.
 TARGETS: Final[dict[str, Target]] = {
     "configspace": Target(
-        "also for neps, SMAC3 and DEHB", "ConfigSpace", ".json", json_clients.to_configspace
+        "also for neps, SMAC3 and DEHB",
+        "ConfigSpace",
+        ".json",
+        json_clients.to_configspace,
+        rules=True,
     ),
     "optuna": Target(
         "distributions; for optuna ask too", "optuna", ".json", json_clients.to_optuna
@@ -139,10 +169,20 @@ TARGETS: Final[dict[str, Target]] = {
     "onnx": Target("inference without PyTorch", "onnxruntime", ".onnx", deployed=True),
     "pt2": Target("inference without autospace", "torch", ".pt2", deployed=True),
     "csv": Target(
-        "a row per layer and candidate", "pandas", ".csv", tabular.csv_table, tabular.csv_table
+        "a row per layer and candidate",
+        "pandas",
+        ".csv",
+        tabular.csv_table,
+        tabular.csv_table,
+        rules=True,
     ),
     "json-flat": Target(
-        "the same rows as JSON", "pandas", ".json", tabular.json_records, tabular.json_records
+        "the same rows as JSON",
+        "pandas",
+        ".json",
+        tabular.json_records,
+        tabular.json_records,
+        rules=True,
     ),
     "dot": Target(
         "the network as a graph",
@@ -150,6 +190,7 @@ TARGETS: Final[dict[str, Target]] = {
         ".dot",
         graphs.space_to_dot,
         graphs.architecture_to_dot,
+        rules=True,
     ),
     "mermaid": Target(
         "the network, for Markdown",
@@ -157,8 +198,14 @@ TARGETS: Final[dict[str, Target]] = {
         ".mmd",
         graphs.space_to_mermaid,
         graphs.architecture_to_mermaid,
+        rules=True,
     ),
     "svg": Target(
-        "the network as a picture", "", ".svg", svg.export_space, svg.export_architecture
+        "the network as a picture",
+        "",
+        ".svg",
+        svg.export_space,
+        svg.export_architecture,
+        rules=True,
     ),
 }

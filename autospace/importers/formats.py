@@ -7,7 +7,7 @@ from autospace.importers import (
     autospace_iccv2021,
     client_results,
     graph_strings,
-    network_file,
+    once_for_all,
     timm_strings,
 )
 from autospace.importers.target import Target
@@ -42,13 +42,13 @@ FORMATS: Final[dict[str, ImportFormat]] = {
         autospace_iccv2021.read,
     ),
     "proxylessnas": ImportFormat(
-        "architecture", "skeleton", "net.config of ProxylessNAS", network_file.read_proxylessnas
+        "architecture", "skeleton", "net.config of ProxylessNAS", once_for_all.read_network
     ),
     "once-for-all": ImportFormat(
         "architecture",
         "skeleton",
         "ks, e and d of a sub-network of OFAProxylessNASNets",
-        network_file.read_once_for_all,
+        once_for_all.read_once_for_all,
     ),
     "timm-arch": ImportFormat(
         "architecture",

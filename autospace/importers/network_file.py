@@ -1,4 +1,4 @@
-"""Reads architectures of ProxylessNAS (`net.config`) and Once-for-All (lists ks, e and d).
+"""Reads architectures of ProxylessNAS (`net.config`).
 
 A `net.config` of ProxylessNAS (Cai et al., ICLR 2019) is JSON. It has a stem convolution, blocks
 with an inverted bottleneck and optionally a shortcut, a last 1x1 convolution and a classifier.
@@ -6,13 +6,6 @@ Layers are objects whose `name` is their class. Once-for-all (2020) and MCUNet (
 file with other words: they name the activation and the inner width of a block, call
 squeeze-and-excitation `use_se`, have lists of one for a number, and `ResidualBlock` with `conv` for
 `MobileInvertedResidualBlock` with `mobile_inverted_conv`.
-
-For a sub-network of Once-for-All (Cai et al., ICLR 2020), `ks` and `e` list the kernel and
-expansion of every block of the deepest network, and `d` lists the number of blocks that each stage
-keeps. The other blocks become skipped layers: only the first block of a stage changes resolution or
-channels, and every depth keeps that one. The lists do not name their supernet. They are read as
-those of `OFAProxylessNASNets`, whose blocks are MBConv with ReLU6; the blocks of `OFAMobileNetV3`
-have squeeze-and-excitation and h-swish, which our cells cannot express, and one block less.
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -45,10 +38,10 @@ from autospace.spaces.files.reading import parse_json
 USUAL: Final = "mobile"
 STEM_BLOCK: Final = mbconv(3, 1)
 EXPANSIONS: Final = range(1, MAX_EXPANSION + 1)
-_WORDS: Final = f"1 to {MAX_EXPANSION}"
+WORDS: Final = f"1 to {MAX_EXPANSION}"
 Reader = Callable[[Fields, int], Cell]
 """Reads what is left of a block, whose input channels are known, as a cell."""
-_CONVOLUTION_OF: Final = {
+CONVOLUTION_OF: Final = {
     "MobileInvertedResidualBlock": "mobile_inverted_conv",
     "ResidualBlock": "conv",
 }
@@ -80,16 +73,16 @@ def network(plain: object, target: Target, also: Mapping[str, Reader]) -> Archit
     """
     file = Fields(plain, "")
     file.ignore("name", "bn")
-    channels, width, stride = _convolution(Fields(file.take("first_conv"), "first_conv"), 3)
+    channels, width, stride = convolution(Fields(file.take("first_conv"), "first_conv"), 3)
     stem_channels = width
     blocks = []
-    for index, each in enumerate(_listed(file.take("blocks"))):
+    for index, each in enumerate(listed(file.take("blocks"))):
         block = _block(Fields(each, f"blocks[{index}]"), width, also)
         blocks.append(block)
         width = block.channels
     head = _head(file.take("feature_mix_layer", None), width)
-    classes = _classifier(Fields(file.take("classifier"), "classifier"), head or width)
-    resolution = _resolution(file, target)
+    classes = classifier(Fields(file.take("classifier"), "classifier"), head or width)
+    resolution = stated_resolution(file, target)
     file.finish()
     around = Skeleton(
         "imported",
@@ -123,14 +116,19 @@ def assembled(blocks: Sequence[Block], around: Skeleton, target: Target) -> Arch
     return Architecture(_known(skeleton, target), tuple(cells))
 
 
-def _resolution(file: Fields, target: Target) -> int:
+def stated_resolution(file: Fields, target: Target) -> int:
     """That of the user, else that of the file (MCUNet's have one), else that of the skeleton."""
     usual = target.skeleton_or(USUAL).resolution
     stated = file.integer("resolution", 1, MAX_RESOLUTION, usual)
     return stated if target.resolution is None else target.resolution
 
 
-def _listed(blocks: object) -> list[object]:
+def listed(blocks: object) -> list[object]:
+    """The blocks, of which there is at least one.
+
+    Raises:
+        SpaceError: they are no list, or too many.
+    """
     most = MAX_LAYERS + 1
     if not isinstance(blocks, list) or not 1 <= len(blocks) <= most:
         found = f"{len(blocks)} blocks" if isinstance(blocks, list) else shown(blocks)
@@ -138,18 +136,20 @@ def _listed(blocks: object) -> list[object]:
     return blocks
 
 
-def _convolution(layer: Fields, kernel: int) -> tuple[int, int, int]:
-    """Channels in and out and stride of a dense convolution with batch norm and ReLU6."""
+def convolution(
+    layer: Fields, kernel: int, activation: str = "relu6", *, norm: bool = True
+) -> tuple[int, int, int]:
+    """Channels in and out and stride of a dense convolution with this activation behind it."""
     layer.among("name", ["ConvLayer"])
     _fixed_number(layer, "kernel_size", kernel)
-    layer.among("act_func", ["relu6"])
+    layer.among("act_func", [activation])
     layer.fixed(dilation=1, groups=1, bias=False, has_shuffle=False, use_se=False)
-    layer.fixed(use_bn=True, ops_order="weight_bn_act")
+    layer.fixed(use_bn=norm, ops_order="weight_bn_act")
     layer.ignore("dropout_rate")
     entering, leaving = (
-        _number(layer, key, 1, MAX_CHANNELS) for key in ("in_channels", "out_channels")
+        number(layer, key, 1, MAX_CHANNELS) for key in ("in_channels", "out_channels")
     )
-    stride = _number(layer, "stride", 1, 2)
+    stride = number(layer, "stride", 1, 2)
     layer.finish()
     return entering, leaving, stride
 
@@ -159,28 +159,28 @@ def _head(value: object, width: int) -> int:
     if value is None:
         return 0
     layer = Fields(value, "feature_mix_layer")
-    entering, leaving, stride = _convolution(layer, 1)
-    _agree(layer.at("in_channels"), entering, width)
-    _agree(layer.at("stride"), stride, 1)
+    entering, leaving, stride = convolution(layer, 1)
+    agree(layer.at("in_channels"), entering, width)
+    agree(layer.at("stride"), stride, 1)
     return leaving
 
 
-def _classifier(layer: Fields, width: int) -> int:
+def classifier(layer: Fields, width: int) -> int:
     """Classes of a linear layer with bias."""
     layer.among("name", ["LinearLayer"])
     layer.fixed(bias=True, use_bn=False, act_func=None)
     layer.ignore("dropout_rate", "ops_order")
-    _agree(layer.at("in_features"), _number(layer, "in_features", 1, MAX_CHANNELS), width)
-    classes = _number(layer, "out_features", 2, MAX_CLASSES)
+    agree(layer.at("in_features"), number(layer, "in_features", 1, MAX_CHANNELS), width)
+    classes = number(layer, "out_features", 2, MAX_CLASSES)
     layer.finish()
     return classes
 
 
 def _block(block: Fields, width: int, also: Mapping[str, Reader]) -> Block:
-    written = block.among("name", list(_CONVOLUTION_OF), default=next(iter(_CONVOLUTION_OF)))
-    key = _CONVOLUTION_OF[written]
+    written = block.among("name", list(CONVOLUTION_OF), default=next(iter(CONVOLUTION_OF)))
+    key = CONVOLUTION_OF[written]
     plain = block.take(key)
-    shortcut = _has_shortcut(block.take("shortcut", None), block.at("shortcut"), width)
+    shortcut = has_shortcut(block.take("shortcut", None), block.at("shortcut"), width)
     block.finish()
     if plain is None:
         return Block(SKIPPED, width, 1, shortcut=True)
@@ -193,15 +193,15 @@ def _block(block: Fields, width: int, also: Mapping[str, Reader]) -> Block:
         _fixed_number(layer, "stride", 1, 1)
         layer.finish()
         return Block(SKIPPED, width, 1, shortcut=True)
-    _agree(layer.at("in_channels"), _number(layer, "in_channels", 1, MAX_CHANNELS), width)
-    channels = _number(layer, "out_channels", 1, MAX_CHANNELS)
-    stride = _number(layer, "stride", 1, 2)
+    agree(layer.at("in_channels"), number(layer, "in_channels", 1, MAX_CHANNELS), width)
+    channels = number(layer, "out_channels", 1, MAX_CHANNELS)
+    stride = number(layer, "stride", 1, 2)
     cell = readers[kind](layer, width)
     layer.finish()
     return Block(cell, channels, stride, shortcut)
 
 
-def _has_shortcut(plain: object, path: str, width: int) -> bool:
+def has_shortcut(plain: object, path: str, width: int) -> bool:
     """Whether a block has the identity beside it; null and a layer of zeros mean that it has none.
 
     Raises:
@@ -224,32 +224,32 @@ def _has_shortcut(plain: object, path: str, width: int) -> bool:
 
 
 def _inverted_bottleneck(layer: Fields, width: int) -> Cell:
-    written = _unlisted(layer.take("kernel_size"))
-    kernel = _checked(layer.at("kernel_size"), written, KERNELS, ", ".join(map(str, KERNELS)))
+    written = unlisted(layer.take("kernel_size"))
+    kernel = checked(layer.at("kernel_size"), written, KERNELS, ", ".join(map(str, KERNELS)))
     # Its width differs from that of our squeeze-and-excitation, and the file does not state it.
     layer.fixed(has_se=False, use_se=False, act_func="relu6", groups=None)
-    return mbconv(kernel, _expansion(layer, width))
+    return mbconv(kernel, expansion(layer, width))
 
 
-def _expansion(layer: Fields, width: int) -> int:
+def expansion(layer: Fields, width: int) -> int:
     """Inner over input channels; `mid_channels` decides where the file states both.
 
     Raises:
         SpaceError: the inner channels are no multiple of the input channels, or too many of them;
             or the block expands to as many channels as it has, which our cells never do.
     """
-    ratio, inner = layer.take("expand_ratio"), _unlisted(layer.take("mid_channels", None))
+    ratio, inner = layer.take("expand_ratio"), unlisted(layer.take("mid_channels", None))
     if isinstance(ratio, float) and ratio.is_integer():
         ratio = int(ratio)
     if inner is None:
-        return _checked(layer.at("expand_ratio"), ratio, EXPANSIONS, _WORDS)
+        return checked(layer.at("expand_ratio"), ratio, EXPANSIONS, WORDS)
     if type(ratio) not in (int, float):
-        raise SpaceError(layer.at("expand_ratio"), f"{shown(ratio)}; allowed: {_WORDS}")
+        raise SpaceError(layer.at("expand_ratio"), f"{shown(ratio)}; allowed: {WORDS}")
     at = layer.at("mid_channels")
     check_integer(at, inner, 1, MAX_CHANNELS * MAX_EXPANSION)
     expansion, rest = divmod(_whole(inner), width)
     if rest or expansion not in EXPANSIONS:
-        problem = f"{inner} inner channels of {width}; allowed: {width} times {_WORDS}"
+        problem = f"{inner} inner channels of {width}; allowed: {width} times {WORDS}"
         raise SpaceError(at, problem)
     # A ratio of 1 has no convolution that expands, whatever else the file says.
     if (expansion == 1) != (ratio == 1):
@@ -258,16 +258,16 @@ def _expansion(layer: Fields, width: int) -> int:
     return expansion
 
 
-def _unlisted(value: object) -> object:
+def unlisted(value: object) -> object:
     """A number that stands in a list of one choice (`[32]`) or of one per direction (`[3, 3]`)."""
     if isinstance(value, list) and 1 <= len(value) <= 2 and shown(value[0]) == shown(value[-1]):
         return value[0]
     return value
 
 
-def _number(layer: Fields, key: str, low: int, high: int) -> int:
+def number(layer: Fields, key: str, low: int, high: int) -> int:
     """A whole number, alone or in a list of it; see `_unlisted`."""
-    value = _unlisted(layer.take(key))
+    value = unlisted(layer.take(key))
     check_integer(layer.at(key), value, low, high)
     return _whole(value)
 
@@ -281,7 +281,7 @@ def _fixed_number(layer: Fields, key: str, wanted: int, default: int | None = No
     if default is not None and not layer.has(key):
         layer.ignore(key)
         return
-    found = _number(layer, key, 0, MAX_CHANNELS)
+    found = number(layer, key, 0, MAX_CHANNELS)
     if found != wanted:
         raise SpaceError(layer.at(key), f"{found}; allowed: {wanted}")
 
@@ -324,7 +324,8 @@ def _known(skeleton: Skeleton, target: Target) -> Skeleton:
     return skeleton
 
 
-def _agree(path: str, found: int, wanted: int) -> None:
+def agree(path: str, found: int, wanted: int) -> None:
+    """Refuses a number that is not the one that fits."""
     if found != wanted:
         raise SpaceError(path, f"{found}; allowed here: {wanted}")
 
@@ -338,78 +339,8 @@ def read_proxylessnas(text: str, target: Target) -> Architecture:
     return network(parse_json(text), target, {})
 
 
-MAX_DEPTH: Final = 64
-
-
-def read_once_for_all(text: str, target: Target) -> Architecture:
-    """The architecture that ks, e and d describe, on a skeleton with as many layers.
-
-    Raises:
-        SpaceError: not such settings, an expansion or kernel that our cells do not have, or lists
-            that do not fit the skeleton.
-    """
-    file = Fields(parse_json(text), "")
-    skeleton = target.skeleton_or("mobile")
-    resolution = _sub_network_resolution(file)
-    if resolution is not None and target.resolution is None:
-        skeleton = replace(skeleton, resolution=resolution)
-    # A width multiplier that is chosen at run time; here the skeleton determines the width.
-    file.fixed(wid=None)
-    layers = len(skeleton.layers)
-    kernels = _numbers(file, "ks", layers, "layers", skeleton)
-    expansions = _numbers(file, "e", layers, "layers", skeleton)
-    stages = _stages(skeleton)
-    depths = _numbers(file, "d", len(stages), "stages", skeleton)
-    file.finish()
-    cells: list[Cell] = []
-    for stage, entry in enumerate(depths):
-        depth = _checked(f"d[{stage}]", entry, range(1, MAX_DEPTH + 1), f"1 to {MAX_DEPTH}")
-        left, skipped = stages[stage][:depth], stages[stage][depth:]
-        cells.extend(_cell(layer, kernels[layer], expansions[layer]) for layer in left)
-        cells.extend(SKIPPED for _ in skipped)
-    return Architecture(skeleton, tuple(imported(cell, "") for cell in cells))
-
-
-def _sub_network_resolution(file: Fields) -> int | None:
-    """The side of the images, which some write as a list of one."""
-    sides = {key: file.take(key, None) for key in ("r", "image_size")}
-    for key, value in sides.items():
-        side = value[0] if isinstance(value, list) and len(value) == 1 else value
-        if side is not None:
-            return _checked(key, side, range(1, MAX_RESOLUTION + 1), f"1 to {MAX_RESOLUTION}")
-    return None
-
-
-def _stages(skeleton: Skeleton) -> list[list[int]]:
-    """Indices of layers by stage; a stage begins where there is no shortcut."""
-    stages: list[list[int]] = []
-    for index, shape in enumerate(skeleton.shapes):
-        if not shape.shortcut or not stages:
-            stages.append([])
-        stages[-1].append(index)
-    return stages
-
-
-def _numbers(file: Fields, key: str, size: int, parts: str, skeleton: Skeleton) -> list[object]:
-    """A list with an entry per part; one number stands for as many."""
-    value = file.take(key)
-    if not isinstance(value, list):
-        return [value] * size
-    if len(value) != size:
-        problem = f"{len(value)} entries, but the skeleton {skeleton.name} has {size} {parts}"
-        hint = " (20 and 5 belong to OFAMobileNetV3, whose blocks our cells cannot express)"
-        raise SpaceError(key, problem + (hint if len(value) in (5, 20) else ""))
-    return value
-
-
-def _cell(layer: int, kernel: object, expansion: object) -> Cell:
-    return mbconv(
-        _checked(f"ks[{layer}]", kernel, KERNELS, ", ".join(map(str, KERNELS))),
-        _checked(f"e[{layer}]", expansion, EXPANSIONS, _WORDS),
-    )
-
-
-def _checked(path: str, value: object, allowed: Container[int], words: str) -> int:
+def checked(path: str, value: object, allowed: Container[int], words: str) -> int:
+    """A whole number that is among those allowed, which `words` states."""
     if type(value) is int and value in allowed:
         return value
     raise SpaceError(path, f"{shown(value)}; allowed: {words}")

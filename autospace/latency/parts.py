@@ -96,7 +96,8 @@ def parts_of_skeleton(skeleton: Skeleton) -> list[Part]:
         SpaceError: the skeleton is for cells of another family than `mobile`.
     """
     if not all(shape.plain for shape in skeleton.shapes):
-        check_kind("dense" if skeleton.chain == 1 else "darts", "latency tables")
+        other = "ofa" if skeleton.stages else "dense"
+        check_kind(other if skeleton.chain == 1 else "darts", "latency tables")
     found = list(fixed_parts(skeleton))
     for shape in skeleton.shapes:
         for expansion in EXPANSIONS:

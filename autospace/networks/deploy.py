@@ -292,7 +292,15 @@ def _check_same(wanted: Architecture, stored: Architecture, weights: Path) -> No
 
 
 def _plan(skeleton: Skeleton) -> tuple[object, ...]:
-    return (skeleton.stem, skeleton.layers, skeleton.head, skeleton.chain, skeleton.concat)
+    staged = (skeleton.stages, skeleton.activation, skeleton.last)
+    return (
+        skeleton.stem,
+        skeleton.layers,
+        skeleton.head,
+        skeleton.chain,
+        skeleton.concat,
+        staged,
+    )
 
 
 def _images(skeleton: Skeleton, count: int) -> torch.Tensor:

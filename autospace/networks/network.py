@@ -10,6 +10,7 @@ from autospace.networks.binary import BinaryModule
 from autospace.networks.cells import CellModule, initialise
 from autospace.networks.darts import DartsModule, TwoInputs, stem_parts
 from autospace.networks.dense import DenseModule, NormActivation, ResidualBlock
+from autospace.networks.ofa import Activated, Mixing, OfaModule, staged_stem
 from autospace.networks.operations import ConvNorm
 from autospace.spaces.cells.cell import Cell, LayerShape, mbconv
 from autospace.spaces.cells.family import check_kind
@@ -22,6 +23,7 @@ BUILDERS: Final[dict[str, Callable[[Any, LayerShape], CellModule]]] = {
     "dense": DenseModule,
     "darts": DartsModule,
     "binary": BinaryModule,
+    "ofa": OfaModule,
 }
 
 
@@ -62,12 +64,12 @@ class Network(nn.Module):
         chained = skeleton.cell_layers if skeleton.chain == 2 else ()
         self.inputs = nn.ModuleList(map(TwoInputs, chained))
         width = skeleton.spine[-1].out_channels
-        self.head: nn.Module = nn.Identity()
-        if skeleton.head:
-            self.head = ConvNorm(width, skeleton.head)
-        elif skeleton.preactivation:
-            self.head = NormActivation(width)
-        self.classifier = nn.Linear(skeleton.head or width, skeleton.classes)
+        self.head = _head(skeleton)
+        features = skeleton.head or width
+        self.last: nn.Module = nn.Identity()
+        if skeleton.last:
+            self.last = Mixing(features, skeleton.last, skeleton.activation)
+        self.classifier = nn.Linear(skeleton.last or features, skeleton.classes)
         for part in (self.stem[0], self.head, self.classifier):
             initialise(part)
 
@@ -130,7 +132,7 @@ class Network(nn.Module):
 
     def classify(self, x: torch.Tensor) -> torch.Tensor:
         """Logits from the output x of the last layer."""
-        logits: torch.Tensor = self.classifier(self.head(x).mean(dim=(2, 3)))
+        logits: torch.Tensor = self.classifier(self.last(self.head(x).mean(dim=(2, 3))))
         return logits
 
     def trace(self, images: torch.Tensor) -> Trace:
@@ -156,6 +158,8 @@ def _stem(skeleton: Skeleton) -> list[nn.Module]:
     stem = skeleton.stem
     if skeleton.chain == 2:
         return stem_parts(stem_widths(skeleton), stem.stride)
+    if skeleton.stages:
+        return staged_stem(skeleton)
     activate = not skeleton.preactivation
     parts: list[nn.Module] = [
         ConvNorm(skeleton.in_channels, stem.channels, 3, stride=stem.stride, activate=activate)
@@ -164,6 +168,16 @@ def _stem(skeleton: Skeleton) -> list[nn.Module]:
         shape = LayerShape("stem", stem.channels, stem.block, 1, skeleton.stem_resolution)
         parts.append(CellModule(mbconv(3, 1), shape))
     return parts
+
+
+def _head(skeleton: Skeleton) -> nn.Module:
+    """What stands between the last layer and pooling."""
+    width = skeleton.spine[-1].out_channels
+    if skeleton.head and skeleton.stages:
+        return Activated(width, skeleton.head, activation=skeleton.activation)
+    if skeleton.head:
+        return ConvNorm(width, skeleton.head)
+    return NormActivation(width) if skeleton.preactivation else nn.Identity()
 
 
 def _fixed(skeleton: Skeleton) -> nn.ModuleDict:

@@ -21,6 +21,7 @@ from autospace.seeds import stream
 from autospace.spaces.choices import Choice
 from autospace.spaces.fronts import Front, Partial, merged, undominated
 from autospace.spaces.sampling import Feasible
+from autospace.spaces.stages import least_of
 from autospace.supernets.blocks import Block, BlockWeights, Features, RatingName, blocks_of
 from autospace.supernets.supernet import check_own_cells
 
@@ -52,13 +53,13 @@ class BlockPaths:
 
     def __init__(self, problem: SearchProblem, block: Block, most: int) -> None:
         choices, layers = problem.choices, block.layers
-        others = [i for i in range(len(choices.sizes)) if i not in layers]
-        rooms = [
-            limit.room - sum(min(limit.costs[other]) for other in others)
-            for limit in choices.limits
-        ]
+        parts = [own for part in choices.parts if (own := part.within(layers)) is not None]
         tables = [[limit.costs[layer] for layer in layers] for limit in choices.limits]
-        self._feasible = Feasible.of([choices.sizes[i] for i in layers], tables, rooms)
+        rooms = [
+            limit.room - least_of(choices.parts, limit.costs) + least_of(parts, table)
+            for limit, table in zip(choices.limits, tables, strict=True)
+        ]
+        self._feasible = Feasible.of(parts, tables, rooms)
         listed = self._feasible.listed(most)
         self.drawn = listed is None
         if listed is None:

@@ -51,7 +51,7 @@ class Supernet(nn.Module):
     def parts(self, path: Sequence[int]) -> list[nn.Module]:
         """What works along a path: stem, head, and a cell per layer."""
         network = self.network
-        fixed = [network.stem, network.inputs, network.head, network.classifier]
+        fixed = [network.stem, network.inputs, network.head, network.last, network.classifier]
         return [*fixed, *self.active(path)]
 
     def enter(self, images: torch.Tensor) -> torch.Tensor:

@@ -54,7 +54,7 @@ MatchBy = Annotated[
     typer.Option(
         help="The cost that is equal in compared networks.",
         show_default="madds",
-        **choices("madds", "params", "none"),
+        **choices("madds", "params", "ops", "none"),
     ),
 ]
 EvaluatorName = Annotated[

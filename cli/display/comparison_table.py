@@ -70,6 +70,8 @@ def _matching(found: "ComparisonDocument") -> str:
     spans = ", ".join(f"{human(each.min)} to {human(each.max)}" for each in drawn)
     if span is None:
         return f"drawn: {spans} {unit}"
+    if found.matching.cost == "ops":
+        return f"compared at equal OPs, {human(span[0])} to {human(span[1])}; drawn: {spans} MAdds"
     return f"compared at equal {unit}, {human(span[0])} to {human(span[1])}; drawn: {spans}"
 
 

@@ -91,7 +91,7 @@ def draw_cell(cell: Cell, shape: LayerShape | None = None, width: int = 80) -> s
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts", "binary"))
+    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts", "binary", "ofa"))
     if cell.kind == "darts":
         picture = _listed(cell, shape)
     elif drawable(cell).is_zero:

@@ -41,7 +41,9 @@ def candidate_record(
     Raises:
         SpaceError: nothing is known of the inside of cells of this family.
     """
-    check_kind(candidate.cell.kind, "tables of cells", ("mobile", "dense", "darts", "binary"))
+    check_kind(
+        candidate.cell.kind, "tables of cells", ("mobile", "dense", "darts", "binary", "ofa")
+    )
     cell, origin = candidate.cell, candidate.origin
     cost = cell_cost(cell, shape)
     return {
@@ -124,7 +126,8 @@ def choices(value: Space | Architecture) -> str:
     """How many layers there are to choose for, or edges where edges are chosen one by one."""
     skeleton = value.skeleton
     part = "node" if skeleton.chain == 2 else "edge"
-    return plural(len(skeleton.shapes), "layer" if skeleton.nodes is None else part)
+    stages = f" in {plural(len(skeleton.stages), 'stage')}" if skeleton.stages else ""
+    return plural(len(skeleton.shapes), "layer" if skeleton.nodes is None else part) + stages
 
 
 def extent(space: Space) -> str:

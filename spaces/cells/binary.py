@@ -135,7 +135,8 @@ class Binary:
     def check(self, cell: BinaryCell, shape: LayerShape) -> None:
         """Raises `SpaceError` at layers that share cells, or without a path or shortcut."""
         if not shape.plain:
-            raise SpaceError("kind", f"{shown(cell.kind)} at {shape.name}; allowed here: dense")
+            fitting = "ofa" if shape.activation else "dense"
+            raise SpaceError("kind", f"{shown(cell.kind)} at {shape.name}; allowed here: {fitting}")
         if not shape.shortcut and cell.is_zero:
             problem = "no path from input to output; allowed: only where the layer has a shortcut"
             raise SpaceError("edges", problem)

@@ -182,6 +182,9 @@ class LayerShape:
         width: channels that the skeleton brings both inputs to, and that nodes have.
         concat: nodes that the output of a cell with two inputs is the concatenation of.
         node: the one node that is chosen here, if whole cells with two inputs are not.
+        activation: of the cells here, if the layer is in a stage of Once-for-All; else empty.
+        attention: whether these cells have squeeze-and-excitation.
+        skippable: whether the layer may be skipped, if all later ones of its stage are.
     """
 
     name: str
@@ -197,6 +200,9 @@ class LayerShape:
     width: int = 0
     concat: int = 0
     node: int | None = None
+    activation: str = ""
+    attention: bool = False
+    skippable: bool = False
 
     @property
     def layers(self) -> tuple["LayerShape", ...]:
@@ -206,7 +212,8 @@ class LayerShape:
     @property
     def plain(self) -> bool:
         """Whether this is one layer of a skeleton that adds identities around cells."""
-        return self.around and not self.tied and self.edge is None and self.before is None
+        own = self.tied or self.activation
+        return self.around and not own and self.edge is None and self.before is None
 
     @property
     def out_resolution(self) -> int:

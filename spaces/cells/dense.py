@@ -105,6 +105,8 @@ class Dense:
         """Raises `SpaceError` for a cell at a layer that changes the shape, or a wrong edge."""
         if shape.before is not None:
             raise SpaceError("kind", f'"dense" at {shape.name}; allowed here: darts')
+        if shape.activation:
+            raise SpaceError("kind", f'"dense" at {shape.name}; allowed here: ofa')
         for layer in shape.layers:
             if layer.stride != 1 or layer.in_channels != layer.out_channels:
                 change = f"{layer.in_channels} to {layer.out_channels} channels at stride"

@@ -17,6 +17,7 @@ from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.darts import Darts
 from autospace.spaces.cells.dense import Dense
 from autospace.spaces.cells.mobile import Mobile
+from autospace.spaces.cells.ofa import Ofa
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.errors import SpaceError, shown
 
@@ -117,6 +118,7 @@ FAMILIES: Final[dict[str, Family[Any, Any]]] = {
     Dense.kind: Dense(),
     Darts.kind: Darts(),
     Binary.kind: Binary(),
+    Ofa.kind: Ofa(),
 }
 
 

@@ -139,6 +139,7 @@ class Mobile:
         """
         if not shape.plain:
             fitting = "dense" if shape.before is None else "darts"
+            fitting = "ofa" if shape.activation else fitting
             raise SpaceError("kind", f"{shown(cell.kind)} at {shape.name}; allowed here: {fitting}")
         if not shape.shortcut and cell.is_zero:
             problem = "no path from input to output; allowed: only where the layer has a shortcut"

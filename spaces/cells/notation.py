@@ -121,7 +121,8 @@ def shape_label(shape: LayerShape) -> str:
     side, out_side = shape.resolution, shape.out_resolution
     stride = f" /{shape.stride}" if shape.stride != 1 else ""
     ends = f"{shape.in_channels}x{side}x{side} -> {shape.out_channels}x{out_side}x{out_side}"
-    return f"{ends}{stride}"
+    around = f", {shape.activation}" if shape.activation else ""
+    return f"{ends}{stride}{around}{', se' if shape.attention else ''}"
 
 
 def graph_changes(cell: Cell, reference: Cell) -> str:

@@ -1,6 +1,7 @@
 """Converts spaces, architectures and skeletons to JSON text, and back."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from autospace.spaces.files.reading import (
 )
 from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
 from autospace.spaces.space import Architecture, Candidate, Layer, Origin, Space
+from autospace.spaces.stages import Stage
 
 
 def to_json(value: Space | Architecture | Skeleton) -> str:
@@ -111,6 +113,9 @@ def _sharing(document: doc.SkeletonDocument) -> dict[str, Any]:
         "nodes": document.nodes,
         "chain": document.chain,
         "concat": document.concat,
+        "stages": tuple(Stage(**each.model_dump()) for each in document.stages),
+        "activation": document.activation,
+        "last": document.last,
     }
 
 
@@ -269,7 +274,13 @@ def _sharing_out(skeleton: Skeleton) -> dict[str, Any]:
         **({"ties": list(skeleton.ties)} if skeleton.ties else {}),
         **({} if skeleton.nodes is None else {"nodes": skeleton.nodes}),
         **({"chain": skeleton.chain, "concat": skeleton.concat} if skeleton.chain > 1 else {}),
+        **(_stages_out(skeleton) if skeleton.stages else {}),
     }
+
+
+def _stages_out(skeleton: Skeleton) -> dict[str, Any]:
+    stages = [asdict(stage) for stage in skeleton.stages]
+    return {"stages": stages, "activation": skeleton.activation, "last": skeleton.last}
 
 
 def _check_names(skeleton: Skeleton, names: list[str]) -> None:

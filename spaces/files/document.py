@@ -139,6 +139,17 @@ class AnyLayerSpecDocument(LayerSpecDocument):
     fixed: Annotated[bool, Field(description="a residual block, without candidates")] = False
 
 
+class StageDocument(_Document):
+    """Consecutive layers of one activation, of which the last ones may be skipped."""
+
+    layers: Annotated[int, Field(ge=1, le=MAX_LAYERS)]
+    least: Annotated[
+        int, Field(ge=1, le=MAX_LAYERS, description="how many of the layers are never skipped")
+    ]
+    activation: Literal["relu", "relu6", "h_swish"] = "relu6"
+    attention: Annotated[bool, Field(description="cells have squeeze-and-excitation")] = False
+
+
 class AnySkeletonDocument(SkeletonDocument):
     """A macro network whose layers may share cells; cells of family `mobile` do not."""
 
@@ -173,6 +184,26 @@ class AnySkeletonDocument(SkeletonDocument):
         int,
         Field(ge=1, le=MAX_NODES, description="with chain 2, nodes that a cell concatenates"),
     ] = 1
+    stages: Annotated[
+        list[StageDocument],
+        Field(
+            max_length=MAX_LAYERS,
+            description="runs of layers that are chosen together; empty: layers are independent",
+        ),
+        FailFast(),
+    ] = []
+    activation: Annotated[
+        Literal["relu", "relu6", "h_swish"],
+        Field(description="with stages, that of the stem's convolution and of the head"),
+    ] = "relu6"
+    last: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=MAX_CHANNELS,
+            description="with stages, channels of a linear layer after pooling; 0: none",
+        ),
+    ] = 0
 
 
 class SkeletonFile(AnySkeletonDocument):

@@ -22,8 +22,9 @@ SKELETON_NAMES = ("digits", "cifar", "nasbench-macro", "mobile", "mobilenetv2")
 OWN_SKELETONS: Final = {
     "nasbench201": ("nasbench201",),
     "darts": ("darts", "darts-imagenet", "darts-small"),
+    "ofa": ("ofa-mbv3", "ofa-proxyless", "ofa-small"),
 }
-"""Families of cells that layers share, each with skeletons of its own and with no other ones."""
+"""Families with skeletons of their own and no other ones: layers share cells, or have stages."""
 OWN_NAMES: Final = tuple(OWN_SKELETONS)
 OWN_SKELETON_NAMES: Final = tuple(name for names in OWN_SKELETONS.values() for name in names)
 SPACE_FILE = "space.json"
@@ -75,11 +76,12 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
         choices = [(name, cell) for name, cell in choices if (cell.edge, cell.node) == part]
         if not choices:
             fitting = "darts" if shape.before is not None else OWN_NAMES[0]
+            fitting = "ofa" if shape.activation else fitting
             own = family if family in OWN_NAMES else fitting
             allowed = " or ".join(f"{own}@{name}" for name in OWN_SKELETONS[own])
             problem = f"no cell of {family} fits {shape.name} of the skeleton {skeleton.name}"
             raise SpaceError(f"{family}@{skeleton.name}", f"{problem}; allowed: {allowed}")
-        if described.skip_where_legal and shape.shortcut:
+        if described.skip_where_legal and (shape.skippable if shape.activation else shape.shortcut):
             choices.append((SKIP_ID, cell_family.skipped))
         candidates = tuple(
             Candidate(identity, cell, 0.0 if identity == described.reference else None)

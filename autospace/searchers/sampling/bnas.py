@@ -347,8 +347,8 @@ class Bnas(OneShot):
 
 
 def _possible(choices: Choices, kept: Sequence[Sequence[int]]) -> bool:
-    """Whether some architecture of the kept candidates is within all limits."""
-    if not choices.limits:
+    """Whether some architecture of the kept candidates is allowed."""
+    if not choices.limits and not choices.staged:
         return True
     try:
         choices.restricted(kept)

@@ -37,7 +37,8 @@ class Sampled(NamedTuple):
 class Controller(nn.Module):
     """pi(a) = prod_l pi(a_l | a_1 .. a_(l-1)), in float64 and on the CPU, as it is small.
 
-    A candidate has probability 0 if even the cheapest candidates after it would exceed a limit.
+    A candidate has probability 0 if even the cheapest candidates after it would exceed a limit, or
+    if no option of its stage begins like that.
     Under one limit, every drawn path is therefore allowed. Under several limits, a path may satisfy
     each of them up to a layer after which they cannot all be satisfied together.
 
@@ -51,7 +52,7 @@ class Controller(nn.Module):
     def __init__(self, choices: Choices, hidden: int, logit_range: float, seed: int) -> None:
         super().__init__()
         self._sizes, self._range = choices.sizes, logit_range
-        self._limits = _Room(choices)
+        self._limits, self._stages = _Room(choices), _Begun(choices)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(seed, "controller"))
             self.start = nn.Parameter(torch.empty(hidden))
@@ -80,15 +81,19 @@ class Controller(nn.Module):
         inputs = self.start.expand(count, -1)
         state: tuple[torch.Tensor, torch.Tensor] | None = None
         spent = self._limits.start.expand(count, -1)
+        begun = torch.ones(count, 1, dtype=torch.bool)
         picked, log_ps = [], []
         for layer, (embedding, head) in enumerate(zip(self.embeddings, self.heads, strict=True)):
             state = self.cell(inputs, state)
             logits = self._range * torch.tanh(head(state[0]))
-            log_p = logits.masked_fill(~self._limits.fits(layer, spent), -torch.inf).log_softmax(1)
+            begun, possible = self._stages.fits(layer, begun)
+            fits = self._limits.fits(layer, spent, possible)
+            log_p = logits.masked_fill(~fits, -torch.inf).log_softmax(1)
             choice = pick(layer, log_p.detach())
             picked.append(choice)
             log_ps.append(log_p.gather(1, choice[:, None]).squeeze(1))
             spent = spent + self._limits.costs[layer][choice]
+            begun = self._stages.after(layer, begun, choice)
             inputs = embedding(choice)
         return Sampled(torch.stack(picked, 1), torch.stack(log_ps, 1).sum(1))
 
@@ -111,11 +116,48 @@ class _Room:
             rest = [sum(map(min, each.table[layer + 1 :])) for each in limits]
             self._most_after.append(most - torch.tensor(rest, dtype=torch.float64))
 
-    def fits(self, layer: int, spent: torch.Tensor) -> torch.Tensor:
-        """Whether each path [N, limits] can take each candidate [N, K]; all if it can take none."""
+    def fits(
+        self, layer: int, spent: torch.Tensor, possible: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Whether each path [N, limits] can take each candidate [N, K]; all if it can take none.
+
+        Of those that are possible, if not all are.
+        """
         after = spent[:, None, :] + self.costs[layer]
         found = (after <= self._most_after[layer]).all(2)
-        return found | ~found.any(1, keepdim=True)
+        if possible is None:
+            return found | ~found.any(1, keepdim=True)
+        found = found & possible
+        return found | (possible & ~found.any(1, keepdim=True))
+
+
+class _Begun:
+    """The alternatives of a stage that paths may still be, from their first layers."""
+
+    def __init__(self, choices: Choices) -> None:
+        self._places: dict[int, tuple[bool, torch.Tensor]] = {}
+        for part in choices.parts if choices.staged else ():
+            for place, layer in enumerate(part.layers):
+                held = torch.zeros(len(part.alternatives), choices.sizes[layer], dtype=torch.bool)
+                for number, rows in enumerate(part.alternatives):
+                    held[number, list(rows[place])] = True
+                self._places[layer] = (place == 0, held)
+
+    def fits(self, layer: int, begun: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The alternatives [N, A] that are left, and the candidates [N, K] that one of them has."""
+        if layer not in self._places:
+            return begun, None
+        first, held = self._places[layer]
+        if first:
+            begun = torch.ones(len(begun), len(held), dtype=torch.bool)
+        return begun, (begun[:, :, None] & held).any(1)
+
+    def after(self, layer: int, begun: torch.Tensor, choice: torch.Tensor) -> torch.Tensor:
+        """The alternatives [N, A] that are left after a choice [N]."""
+        if layer not in self._places:
+            return begun
+        _, held = self._places[layer]
+        return begun & held[:, choice].T
 
 
 TRIES = 64

@@ -212,6 +212,7 @@ class Pnas(FitnessSearch):
         references, cheapest = self._fallbacks
         for kept in range(len(references), len(prefix) - 1, -1):
             path = (*prefix, *references[len(prefix) : kept], *cheapest[kept:])
+            path = self.problem.choices.continued(path, len(prefix))
             if self.problem.choices.allows(path):
                 return path
         return None
