@@ -120,8 +120,6 @@ def evolve(
     the best as RUN/space.json. A run can be stopped at any time; --resume RUN continues it.
     """
     check_work(progress, workers)
-    sizes = _sizes(generations, population, candidates, keep, steps)
-    limits = _limits(max_madds, max_params, max_latency_ms)
     options = given(
         {
             "seed": seed,
@@ -130,21 +128,16 @@ def evolve(
             "evolution.objectives": _words(objectives),
             "scoring.method": scorer,
             "budget.latency_table": latency_table,
-            **sizes,
-            **limits,
+            **_sizes(generations, population, candidates, keep, steps),
+            **_limits(max_madds, max_params, max_latency_ms),
         }
     )
     others = (options, preset, config, settings, out, force)
     check_resumed(resume, others, f"--device, {WORK_OPTIONS}, --format, --log and --progress")
     who = (workers, executor, address)
-    more: dict[str, Any] = {
-        "preset": preset,
-        "config": config,
-        "device": device,
-        "dry_run": dry_run,
-    }
-    where: dict[str, Any] = {"out": out, "force": force, "resume": resume}
-    _run(progress, settings or [], options, (format_, log or []), who, **more, **where)
+    named: dict[str, Any] = {"preset": preset, "config": config, "dry_run": dry_run}
+    where: dict[str, Any] = {"device": device, "out": out, "force": force, "resume": resume}
+    _run(progress, settings or [], options, (format_, log or []), who, **named, **where)
 
 
 _Shown = tuple[str, list[str]]

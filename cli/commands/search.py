@@ -112,8 +112,7 @@ def search(
     continues it.
     """
     if list_:
-        _list(format_)
-        return
+        return _list(format_)
     check_work(progress, workers)
     options = given(
         {
