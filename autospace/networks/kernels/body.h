@@ -1,12 +1,14 @@
-/* Included by kernels.c once per number type and instruction set: T, ISA and TARGET are set. */
+/* Included by kernels.c once per number type and instruction set: T, ISA, WIDTH and TARGET are set. */
 
-#define LANES ((int64_t)(32 / sizeof(T)))
+#define LANES ((int64_t)(WIDTH / sizeof(T)))
 #define V NAME(vector)
 #define U NAME(unaligned)
 #define I NAME(mask)
-typedef T V __attribute__((vector_size(32)));
+#define H NAME(half)
+typedef T V __attribute__((vector_size(WIDTH)));
 typedef __typeof__((V){0} > (V){0}) I;
-typedef T U __attribute__((vector_size(32), aligned(sizeof(T)), may_alias));
+typedef T H __attribute__((vector_size(32)));
+typedef T U __attribute__((vector_size(WIDTH), aligned(sizeof(T)), may_alias));
 
 /* Calls what works on a block of channels, most often a whole one: a constant there. */
 #define BY_WIDTH(function, valid, ...)          \
@@ -39,3 +41,4 @@ typedef T U __attribute__((vector_size(32), aligned(sizeof(T)), may_alias));
 #undef V
 #undef U
 #undef I
+#undef H

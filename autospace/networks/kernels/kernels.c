@@ -6,7 +6,10 @@
  * images in their order, so that results depend neither on how ranges are shared out nor on the
  * width of a vector.
  *
- * The body is compiled for float and double, and on x86 once more for AVX2 with FMA.
+ * The body is compiled for float and double, and on x86 twice more: for AVX2 with FMA, and for
+ * AVX-512. WIDTH is that of a vector in bytes. FMA(a, b, c) is a * b + c, rounded once where the
+ * processor can: it is written out, because a compiler is free to choose where it rounds twice.
+ * Where there are masks, P(...) is an intrinsic for T, M a mask, and COMPARED makes one.
  */
 #include <math.h>
 #include <stdint.h>
@@ -29,9 +32,11 @@ typedef struct {
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
 #define ISA base
+#define WIDTH 32
 #define TARGET
 #define STREAM(to, value) (*(__typeof__(value) *)(to) = (value))
 #define FENCE()
+#define FMA(a, b, c) ((a) * (b) + (c))
 #define T float
 #include "body.h"
 #undef T
@@ -42,36 +47,71 @@ typedef struct {
 #undef TARGET
 #undef STREAM
 #undef FENCE
+#undef FMA
 
 #if defined(__x86_64__)
+#include <immintrin.h>
+/* What went past the caches is seen by other threads from here on. */
+#define FENCE() _mm_sfence()
+#define STREAM(to, value) _mm256_stream_si256((__m256i *)(to), (__m256i)(value))
+
 #define ISA avx2
 #define TARGET __attribute__((target("avx2,fma")))
-#if defined(__clang__)
-#define STREAM(to, value) __builtin_nontemporal_store(value, (__typeof__(value) *)(to))
-#else
-typedef long long Quads __attribute__((vector_size(32)));
-#define STREAM(to, value) __builtin_ia32_movntdq256((Quads *)(to), (Quads)(value))
-#endif
-/* What went past the caches is seen by other threads from here on. */
-#define FENCE() __builtin_ia32_sfence()
 #define T float
+#define FMA(a, b, c) ((V)_mm256_fmadd_ps(a, b, c))
 #include "body.h"
 #undef T
+#undef FMA
 #define T double
+#define FMA(a, b, c) ((V)_mm256_fmadd_pd(a, b, c))
 #include "body.h"
 #undef T
+#undef FMA
 #undef ISA
 #undef TARGET
+#undef WIDTH
+
+#define ISA avx512
+#define WIDTH 64
+#define TARGET __attribute__((target("avx512f,avx512dq,avx2,fma")))
+#define MASKED
+#define FMA(a, b, c) ((V)P(fmadd)(a, b, c))
+#define T float
+#define P(name) _mm512_##name##_ps
+#define M __mmask16
+#define COMPARED _mm512_cmp_ps_mask
+#include "body.h"
+#undef T
+#undef P
+#undef M
+#undef COMPARED
+#define T double
+#define P(name) _mm512_##name##_pd
+#define M __mmask8
+#define COMPARED _mm512_cmp_pd_mask
+#include "body.h"
+#undef T
+#undef P
+#undef M
+#undef COMPARED
+#undef MASKED
+#undef FMA
+#undef ISA
+#undef TARGET
+#undef WIDTH
 #endif
 
 /* To be raised with every change of a function's arguments: an old library is then left alone. */
-int version(void) { return 3; }
+int version(void) { return 4; }
 
-/* Whether the processor runs the second set. */
-int has_avx2(void) {
+/* Width in bytes of the widest vectors for which there is a set that the processor runs: 64 for
+ * AVX-512, 32 for AVX2, 0 for what every processor has. */
+int widest(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) return 64;
+    return avx2 ? 32 : 0;
 #else
     return 0;
 #endif

@@ -19,8 +19,10 @@ from typing import Final
 import torch
 
 VARIABLE: Final = "AUTOSPACE_NATIVE"
-VERSION: Final = 3
+VERSION: Final = 4
 """Version of the library's functions, as in kernels.c: an older library is not called."""
+SETS: Final = {64: "avx512", 32: "avx2", 0: "base"}
+"""The sets of kernels by what the library calls the width of their vectors."""
 DTYPES: Final = {torch.float32: "float", torch.float64: "double"}
 SMALL: Final = 1 << 17
 """Number of elements below which a second thread costs more time than it saves."""
@@ -78,12 +80,12 @@ def asked_for() -> bool:
 def kernels(dtype: torch.dtype, instructions: str = "best") -> dict[str, Kernel] | None:
     """The kernels for a number type by name, or None where there are none.
 
-    `instructions` is "best" for what this processor has, or "base" for what every one has.
+    `instructions` is "best" for the widest vectors of this processor, or a name of `SETS`.
     """
     library = _library()
     if library is None or dtype not in DTYPES:
         return None
-    suffix = "avx2" if instructions == "best" and library.has_avx2() else "base"
+    suffix = SETS[library.widest()] if instructions == "best" else instructions
     found: dict[str, Kernel] = {}
     for name, arguments in _SIGNATURES.items():
         function = library[f"{name}_{DTYPES[dtype]}_{suffix}"]
@@ -99,7 +101,7 @@ def described() -> str:
     library = _library()
     if library is None:
         return "PyTorch's: none were compiled when autospace was installed"
-    return "compiled, AVX2" if library.has_avx2() else "compiled"
+    return {64: "compiled, AVX-512", 32: "compiled, AVX2"}.get(library.widest(), "compiled")
 
 
 @cache
@@ -140,7 +142,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="autospace")
 
 
-LANES_BYTES = 32
+def block_bytes(work: Kernel) -> int:
+    """How many bytes of channels a kernel takes at a time: those of a vector of its set."""
+    return 64 if getattr(work, "__name__", "").endswith("avx512") else 32
+
 
 
 def laid_out(tensor: torch.Tensor) -> torch.Tensor:
@@ -165,8 +170,9 @@ def on_images(name: str, tensor: torch.Tensor, *arguments: object) -> None:
 
 def on_channels(name: str, tensor: torch.Tensor, *arguments: object) -> None:
     """Runs a kernel on blocks of channels, divided among threads."""
-    blocks = -(-tensor.shape[1] * tensor.element_size() // LANES_BYTES)
-    shared_out(kernel(tensor, name), blocks, tensor.numel(), *arguments)
+    work = kernel(tensor, name)
+    blocks = -(-tensor.shape[1] * tensor.element_size() // block_bytes(work))
+    shared_out(work, blocks, tensor.numel(), *arguments)
 
 
 def on_groups(name: str, tensor: torch.Tensor, groups: int, *arguments: object) -> None:

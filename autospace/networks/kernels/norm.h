@@ -64,7 +64,7 @@ typedef struct {
 INLINE V NAME(term_at)(const NAME(Term) * term, int64_t c, int64_t activate, int64_t at, int64_t i,
                        int64_t valid) {
     const T *k = term->coefficients + i;
-    V value = NAME(load)(term->z + at, valid) * NAME(load)(k, valid) + NAME(load)(k + c, valid);
+    V value = FMA(NAME(load)(term->z + at, valid), NAME(load)(k, valid), NAME(load)(k + c, valid));
     return activate ? NAME(clamped)(value) : value;
 }
 
@@ -113,7 +113,7 @@ INLINE void NAME(scale_image)(const T *x, const T *by, const T *plus, int64_t c,
                               int past, T *y) {
     for (int64_t at = 0; at < count; at += c)
         EACH_BLOCK(c, NAME(put)(y + at + i,
-                                NAME(load)(x + at + i, valid) * NAME(load)(by + i, valid) +
+                                FMA(NAME(load)(x + at + i, valid), NAME(load)(by + i, valid), (V){0}) +
                                     (plus ? NAME(load)(plus + i, valid) : (V){0}),
                                 valid, past));
 }

@@ -5,8 +5,8 @@
 
 /* Pixels taken at a time: their channels, and a panel of weights, fill the first cache. */
 INLINE int64_t NAME(few)(const Dense *d) {
-    int64_t widest = d->inputs > d->outputs ? d->inputs : d->outputs;
-    return widest <= 12 * LANES ? 48 : widest <= 24 * LANES ? 24 : 12;
+    int64_t widest = (d->inputs > d->outputs ? d->inputs : d->outputs) * (int64_t)sizeof(T);
+    return widest <= 384 ? 48 : widest <= 768 ? 24 : 12;
 }
 
 INLINE int64_t NAME(panels)(int64_t columns) { return (columns + COLUMNS - 1) / COLUMNS; }

@@ -8,7 +8,11 @@ INLINE V *NAME(room)(int64_t vectors) {
 INLINE V NAME(load)(const T *from, int64_t valid) {
     if (valid >= LANES) return *(const U *)from;
     V value = {0};
+#ifdef MASKED
+    if (valid > 0) value = (V)P(maskz_loadu)((M)((1 << valid) - 1), from);
+#else
     for (int64_t i = 0; i < valid; i++) value[i] = from[i];
+#endif
     return value;
 }
 
@@ -16,29 +20,53 @@ INLINE void NAME(store)(T *to, V value, int64_t valid) {
     if (valid >= LANES)
         *(U *)to = value;
     else
+#ifdef MASKED
+        if (valid > 0) P(mask_storeu)(to, (M)((1 << valid) - 1), value);
+#else
         for (int64_t i = 0; i < valid; i++) to[i] = value[i];
+#endif
 }
 
 /* Whether an array is so large that it has left the caches when it is read. */
 INLINE int NAME(large)(int64_t count) { return count * (int64_t)sizeof(T) >= 1 << 21; }
 
-/* Stores, if `past` not by way of the caches: that spares reading what is overwritten. */
+/* Stores, if `past` not by way of the caches: that spares reading what is overwritten. A line of
+ * the cache has to go past as a whole, so that halves of wide vectors go one by one. */
 INLINE void NAME(put)(T *to, V value, int64_t valid, int past) {
-    if (past && valid >= LANES && (uintptr_t)to % sizeof(V) == 0)
-        STREAM(to, value);
-    else
+    int64_t half = (int64_t)(32 / sizeof(T)), at = 0;
+    if (past && (uintptr_t)to % 32 == 0)
+        for (; at < LANES && valid - at >= half; at += half) {
+            H part;
+            memcpy(&part, (const T *)&value + at, 32);
+            STREAM(to + at, part);
+        }
+    if (at == 0)
         NAME(store)(to, value, valid);
+    else
+        for (; at < valid && at < LANES; at++) to[at] = value[at];
 }
 
 /* ReLU6. What is not a number stays so: a training that diverged has to be seen. */
 INLINE V NAME(clamped)(V value) {
     V zero = {0}, six = zero + 6;
+#ifdef MASKED
+    return (V)P(min)(six, P(max)(zero, value)); /* the second one, where one is not a number */
+#else
     I low = value < zero, high = value > six;
     return (V)((~(low | high) & (I)value) | (high & (I)six));
+#endif
 }
 
 /* A slope through ReLU6, as PyTorch counts: the ends of the clamp let nothing through. */
-INLINE V NAME(passed)(V slope, V value) { return (V)(~((value <= 0) | (value >= 6)) & (I)slope); }
+INLINE V NAME(passed)(V slope, V value) {
+#ifdef MASKED
+    V zero = {0}, six = zero + 6;
+    M inside = COMPARED(value, zero, _CMP_NLE_UQ) & COMPARED(value, six, _CMP_NGE_UQ);
+    return (V)P(maskz_mov)(inside, slope);
+#else
+    return (V)(~((value <= 0) | (value >= 6)) & (I)slope);
+#endif
+}
 
 /* Pixels whose c channels stay in the first cache while several blocks of channels are seen to. */
 INLINE int64_t NAME(chunk)(int64_t c) {
@@ -69,12 +97,12 @@ INLINE void NAME(gather_from)(NAME(Moments) * moments, int first, const T *from,
         for (int i = 0; i < 4; i++) {
             V e = NAME(load)(from + (p + i) * stride, valid) - origin;
             s[i] += e;
-            q[i] += e * e;
+            q[i] = FMA(e, e, q[i]);
         }
     for (; p < count; p++) {
         V e = NAME(load)(from + p * stride, valid) - origin;
         s[0] += e;
-        q[0] += e * e;
+        q[0] = FMA(e, e, q[0]);
     }
     moments->sum += (s[0] + s[1]) + (s[2] + s[3]);
     moments->square += (q[0] + q[1]) + (q[2] + q[3]);
@@ -88,7 +116,7 @@ INLINE void NAME(gather)(NAME(Moments) * moments, int first, const T *from, int6
 /* Mean and sum of squared deviations of `count` values. */
 INLINE void NAME(settle)(const NAME(Moments) * moments, int64_t count, T *mean, T *deviation,
                          int64_t valid) {
-    V off = moments->sum / (T)count, rest = moments->square - moments->sum * off;
+    V off = moments->sum / (T)count, rest = FMA(-moments->sum, off, moments->square);
     NAME(store)(mean, moments->origin + off, valid);
     /* Of equal values, rounding may leave less than nothing. */
     NAME(store)(deviation, (V)(~(rest < 0) & (I)rest), valid);
@@ -102,10 +130,10 @@ typedef struct {
 /* Adds a slope where batch normalisation, with coefficients [4, C] from k on, was given value. */
 INLINE void NAME(add_slope)(NAME(Slopes) * slopes, const T *k, int64_t c, int64_t activate, V slope,
                             V value, int64_t valid) {
-    V shifted = value * NAME(load)(k, valid) + NAME(load)(k + c, valid);
+    V shifted = FMA(value, NAME(load)(k, valid), NAME(load)(k + c, valid));
     V e = activate ? NAME(passed)(slope, shifted) : slope;
     slopes->sum += e;
-    slopes->product += e * (value - NAME(load)(k + 2 * c, valid));
+    slopes->product = FMA(e, value - NAME(load)(k + 2 * c, valid), slopes->product);
 }
 
 /* Adds the slopes of so many pixels, a pixel after the other. */
@@ -123,7 +151,7 @@ INLINE void NAME(settle_slopes)(const NAME(Slopes) * slopes, int64_t c, T *sums,
 
 /* What batch normalisation, with coefficients [4, C] from k on, and ReLU6 make of a value. */
 INLINE V NAME(finish)(V value, const T *k, int64_t c, int64_t valid) {
-    return NAME(clamped)(value * NAME(load)(k, valid) + NAME(load)(k + c, valid));
+    return NAME(clamped)(FMA(value, NAME(load)(k, valid), NAME(load)(k + c, valid)));
 }
 
 /* What the gradient of the input of batch normalisation (and ReLU6) is computed from. */
@@ -137,7 +165,8 @@ INLINE V NAME(slope_at)(const NAME(Norm) * f, int64_t c, int64_t activate, int64
     const T *k = f->coefficients + i, *s = f->slopes + i;
     V e = NAME(load)(f->slope + at, valid), z = NAME(load)(f->z + at, valid);
     V scale = NAME(load)(k, valid);
-    if (activate) e = NAME(passed)(e, z * scale + NAME(load)(k + c, valid));
-    return scale * e + NAME(load)(s, valid) * (z - NAME(load)(k + 2 * c, valid)) +
-           NAME(load)(s + c, valid);
+    if (activate) e = NAME(passed)(e, FMA(z, scale, NAME(load)(k + c, valid)));
+    /* Of two products, one is rounded: which one may not depend on the compiler. */
+    V along = NAME(load)(s, valid), away = z - NAME(load)(k + 2 * c, valid);
+    return FMA(scale, e, along * away) + NAME(load)(s + c, valid);
 }

@@ -15,7 +15,7 @@ from autospace.networks.kernels import native
 from autospace.networks.kernels.norms import norm_act
 from autospace.networks.network import placed
 from autospace.networks.operations import ConvNorm, SqueezeExcite
-from autospace.spaces import OPERATIONS, Cell, LayerShape
+from autospace.spaces import OPERATIONS, Cell, LayerShape, mbconv
 from tests.networks.kernels.tools import Outcome, needs_kernels, outcome, plainly
 from tests.strategies import cells, shapes
 
@@ -171,18 +171,60 @@ def test_results_do_not_depend_on_the_number_of_threads(
     one.assert_equal(three)
 
 
+def _by(instructions: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on, this set of kernels does the work."""
+    found = native.kernels(dtype, instructions)
+    monkeypatch.setattr("autospace.networks.kernels.native.kernels", lambda dtype: found)
+
+
 @pytest.mark.parametrize("operation", ["dw_conv_7x7", "dw_conv_3x3_d2", "dw_conv_1x1"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("channels", [3, 7, 9, 17])
 def test_every_set_of_instructions_computes_the_same(
-    operation: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    operation: str, dtype: torch.dtype, channels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = Cell.from_edges([(0, 1, operation), (1, 3, operation)], expansion=3)
-    shape = LayerShape("layer_00", 7, 9, 2, 8)
+    shape = LayerShape("layer_00", channels, 9, 2, 8)
     module, x = module_of(cell, shape, dtype), images(shape, 5, dtype)
     best = outcome(copy.deepcopy(module), x)
-    base = native.kernels(dtype, "base")
-    monkeypatch.setattr("autospace.networks.kernels.native.kernels", lambda dtype: base)
+    _by("base", dtype, monkeypatch)
     best.assert_close(outcome(module, x), 1e-9 if dtype == torch.float64 else 1e-3)
+
+
+@pytest.mark.skipif(
+    not native.described().endswith("AVX-512"), reason="the processor has no AVX-512"
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("channels", [1, 6, 8, 15, 16, 24, 33])
+@pytest.mark.parametrize("mix", ["sum", "gate", "se"])
+def test_wider_vectors_change_no_bit(
+    mix: str, dtype: torch.dtype, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edges = [(0, 1, "dw_conv_5x5"), (0, 2, "dw_conv_3x3_d2"), (1, 3, "dw_conv_7x7")]
+    cell = Cell.from_edges([*edges, (2, 3, "dw_conv_1x1")], mix=(mix,) * 3, expansion=3)
+    shape = LayerShape("layer_00", channels, channels + 2, 2, 9)
+    module, x = module_of(cell, shape, dtype), images(shape, 5, dtype)
+    x[0, 0, 0, 0], x[-1, -1, 1, 1] = float("nan"), float("inf")
+    clean = images(shape, 5, dtype)
+    wide = [outcome(copy.deepcopy(module), each) for each in (x, clean)]
+    _by("avx2", dtype, monkeypatch)
+    for found, each in zip(wide, (x, clean), strict=True):
+        narrow = outcome(copy.deepcopy(module), each)
+        assert found.tensors.keys() == narrow.tensors.keys()
+        for name, value in found.tensors.items():
+            other = narrow.tensors[name]
+            assert torch.equal(value.isnan(), other.isnan()), name
+            assert torch.equal(value.nan_to_num(), other.nan_to_num()), name
+
+
+def test_large_results_go_past_the_caches_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 24 channels: pixels begin in the middle of a line of the cache, and a vector is not full.
+    shape = LayerShape("layer_00", 24, 24, 1, 64)
+    module = module_of(mbconv(3, 1), shape, torch.float32)
+    x = images(shape, 6, torch.float32)
+    found = outcome(copy.deepcopy(module), x)
+    with plainly():
+        found.assert_close(outcome(module, x), 1e-3)
 
 
 def test_what_is_not_a_number_comes_through() -> None:
