@@ -1,6 +1,7 @@
 """What the compiled kernels spare: operation by operation, cell by cell, in K, in a whole step.
 
-    python benchmarks/performance.py operations attention cells candidates large --out FILE.json
+    python benchmarks/performance.py operations attention cells candidates vectors --out FILE.json
+    python benchmarks/performance.py large --out FILE.json
 
 Processor time of one thread; both ways in turn in one process, the least of the repeats each. Every
 part is written when it is done, beside those that are there. `large` takes ten minutes of one core,
@@ -32,12 +33,14 @@ from autospace.networks.network import placed
 from autospace.networks.operations import Gate, SqueezeExcite, build_operation
 from autospace.scorers.make import make_scorer
 from autospace.scorers.scorer import ScoringConfig
-from autospace.spaces import DEFAULT_OPERATIONS, Cell, LayerShape
+from autospace.spaces import DEFAULT_OPERATIONS, Cell, LayerShape, mbconv
 from autospace.spaces.cells.cell import EXPANSIONS
 
 WAYS = {"kernels": "1", "pytorch": "0"}
+WIDTHS = {"avx512": "avx512", "avx2": "avx2"}
 SHAPES = ((64, 48, 32), (64, 96, 16), (64, 192, 8))
 CELL_SHAPES = (LayerShape("early", 16, 16, 1, 16), LayerShape("late", 32, 32, 1, 8))
+WIDE = ((16, 32), (24, 32), (40, 16), (80, 8))
 CELLS = 8
 REPEATS = 4
 CANDIDATE = CANDIDATES[0]
@@ -46,11 +49,13 @@ METHODS = ("probe", "local", "mixture")
 K_SIZE = Size((16, 32), 2, 16, 1, 32)
 
 
-def both(work: Callable[[], object], repeats: int = REPEATS) -> dict[str, float]:
+def both(
+    work: Callable[[], object], repeats: int = REPEATS, ways: Mapping[str, str] = WAYS
+) -> dict[str, float]:
     """Least milliseconds of each way; the first round only warms up."""
-    seen: dict[str, list[float]] = {way: [] for way in WAYS}
+    seen: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(repeats + 1):
-        for way, value in WAYS.items():
+        for way, value in ways.items():
             os.environ[VARIABLE] = value
             started = time.process_time()
             work()
@@ -141,12 +146,27 @@ def large() -> list[dict[str, object]]:
     return rows
 
 
+def vectors() -> list[dict[str, object]]:
+    """Cells of growing width by the kernels for AVX-512, and by those for AVX2."""
+    rows = []
+    for shape in (LayerShape("w", c, c, 1, side) for c, side in WIDE):
+        for cell in (mbconv(3, 3), mbconv(5, 6), mbconv(7, 6)):
+            module = placed(CellModule(cell, shape), "cpu")
+            sizes = (64, shape.in_channels, shape.resolution)
+            kernel = cell.edges[0].operation
+            times = both(training_pass(module, sizes), 2 * REPEATS, WIDTHS)
+            rows.append({"channels": sizes[1], "side": sizes[2], "cell": kernel, **times})
+            print(rows[-1], flush=True)
+    return rows
+
+
 PARTS = {
     "operations": operations,
     "attention": attention,
     "cells": random_cells,
     "candidates": lambda: [row for name in METHODS for row in in_candidates(name)],
     "large": large,
+    "vectors": vectors,
 }
 
 

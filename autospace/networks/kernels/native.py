@@ -76,19 +76,33 @@ def asked_for() -> bool:
     return os.environ.get(VARIABLE, "1") != "0"
 
 
-@cache
-def kernels(dtype: torch.dtype, instructions: str = "best") -> dict[str, Kernel] | None:
+def kernels(dtype: torch.dtype, instructions: str | None = None) -> dict[str, Kernel] | None:
     """The kernels for a number type by name, or None where there are none.
 
-    `instructions` is "best" for the widest vectors of this processor, or a name of `SETS`.
+    Args:
+        dtype: the type.
+        instructions: a set of `SETS` that the processor runs; by default that of the environment,
+            or else the one with the widest vectors.
     """
     library = _library()
     if library is None or dtype not in DTYPES:
         return None
-    suffix = SETS[library.widest()] if instructions == "best" else instructions
-    found: dict[str, Kernel] = {}
+    return _set(dtype, instructions or _chosen(library))
+
+
+def _chosen(library: ctypes.CDLL) -> str:
+    """The set that the environment names, if the processor runs it, or the widest."""
+    widest = library.widest()
+    runs = {name for width, name in SETS.items() if width <= widest}
+    asked = os.environ.get(VARIABLE)
+    return asked if asked in runs else SETS[widest]
+
+
+@cache
+def _set(dtype: torch.dtype, instructions: str) -> dict[str, Kernel]:
+    library, found = _library(), {}
     for name, arguments in _SIGNATURES.items():
-        function = library[f"{name}_{DTYPES[dtype]}_{suffix}"]
+        function = library[f"{name}_{DTYPES[dtype]}_{instructions}"]  # type: ignore[index]
         function.argtypes = list(arguments)
         found[name] = function
     return found
@@ -101,7 +115,8 @@ def described() -> str:
     library = _library()
     if library is None:
         return "PyTorch's: none were compiled when autospace was installed"
-    return {64: "compiled, AVX-512", 32: "compiled, AVX2"}.get(library.widest(), "compiled")
+    named = {"avx512": "compiled, AVX-512", "avx2": "compiled, AVX2"}
+    return named.get(_chosen(library), "compiled")
 
 
 @cache
@@ -145,7 +160,6 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 def block_bytes(work: Kernel) -> int:
     """How many bytes of channels a kernel takes at a time: those of a vector of its set."""
     return 64 if getattr(work, "__name__", "").endswith("avx512") else 32
-
 
 
 def laid_out(tensor: torch.Tensor) -> torch.Tensor:

@@ -177,6 +177,19 @@ def _by(instructions: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("autospace.networks.kernels.native.kernels", lambda dtype: found)
 
 
+def test_the_environment_may_choose_narrower_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    widest = native.kernels(torch.float32)
+    assert widest is not None
+    for name in native.SETS.values():
+        monkeypatch.setenv(native.VARIABLE, name)
+        found = native.kernels(torch.float32)
+        assert found is not None
+        known = {each.__name__.rpartition("_")[2] for each in found.values()}
+        # A processor without them keeps its widest.
+        assert known in ({name}, {widest["node"].__name__.rpartition("_")[2]})
+    assert native.described() == "compiled"  # the last of them is the base
+
+
 @pytest.mark.parametrize("operation", ["dw_conv_7x7", "dw_conv_3x3_d2", "dw_conv_1x1"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("channels", [3, 7, 9, 17])
