@@ -431,7 +431,7 @@ def plan(command: Callable[..., Any], *values: Any, **arguments: Any) -> Planned
     if command not in (evolve, compare, search, train):
         raise ConfigError(f"command: {shown(command)}; allowed: evolve, compare, search, train")
     if arguments.get("resume") is not None:
-        raise ConfigError("resume: the plan of a run that has begun; allowed: without resume")
+        raise ConfigError("resume: only a new run has a plan; allowed: without resume")
     listener = arguments.pop("observer", None) or Silent()
     workers: Any = arguments.get("workers")
     if getattr(workers, "clustered", False):

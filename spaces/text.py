@@ -20,6 +20,11 @@ def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: `1 layer`, `2 layers`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def xml(text: str) -> str:
     """The text for element content and attribute values of an XML document."""
     return escape(visible(text))

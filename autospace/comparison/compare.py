@@ -116,6 +116,7 @@ def _compared(
     observer.planned(make_plan(prepared, cache, executor))
     if not prepared.matching.comparable:
         return _incomparable(prepared)
+    cache.open()
     with open_pool(
         executor,
         folder.checkpoint / POOL,

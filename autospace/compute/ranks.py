@@ -98,15 +98,24 @@ class Ranks:
         torch.cuda.set_device(own)
         return own
 
-    def check_batch(self, images: int) -> None:
+    def check_batch(self, batch: int, images: int) -> None:
         """Checks that a batch has equal parts.
+
+        Args:
+            batch: the images of a batch.
+            images: all that there are; if they are fewer, they are the batch.
 
         Raises:
             ConfigError: it has not.
         """
-        if images % self.count:
-            problem = f"{images} images, which {self.count} processes cannot share equally"
-            raise ConfigError(f"training.batch: {problem}; allowed: a multiple of {self.count}")
+        if batch % self.count or min(batch, images) % self.count:
+            shared = f"which {self.count} processes cannot share equally"
+            problem = f"{batch} images, {shared}; allowed: a multiple of {self.count}"
+            if batch % self.count == 0:
+                most = images - images % self.count
+                fewer = f"{batch}, but there are only {images} images to train on, {shared}"
+                problem = f"{fewer}; allowed: up to {most}, in multiples of {self.count}"
+            raise ConfigError(f"training.batch: {problem}")
 
     def part(self, images: int) -> slice:
         """The rows of a batch of so many images that this process computes with."""

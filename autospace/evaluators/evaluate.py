@@ -42,18 +42,22 @@ class EvaluationCache:
     """
 
     def __init__(self, folder: Path, conditions: Mapping[str, Any]) -> None:
-        """Opens the cache.
+        """Looks at a cache, which may not be there yet.
 
         Args:
-            folder: made if it is not there.
+            folder: of the cache.
             conditions: all that determines an evaluation, except architecture and seed.
-
-        Raises:
-            OSError: the folder cannot be made.
         """
         self.folder = folder
         self._conditions = dict(conditions)
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def open(self) -> None:
+        """Makes the folder if it is not there.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, task: EvaluationRequest) -> Evaluation | None:
         """The evaluation, if it has been made before, and its file is as it was written."""

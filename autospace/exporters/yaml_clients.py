@@ -87,6 +87,6 @@ def _of_hydra(text: str, layer: str) -> str:
 
 def note_on_hydra(space: Space) -> str:
     """What is worth knowing of a file with more architectures than anyone would run."""
-    if space.size <= MOST_RUNS:
+    if space.size <= MOST_RUNS or space.skeleton.stages:
         return ""
     return f"--multirun would start {space.size:.2g} runs; sample with hydra/sweeper=optuna"

@@ -32,7 +32,7 @@ from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.space import Architecture
-from autospace.spaces.text import human
+from autospace.spaces.text import human, plural
 from autospace.training.folder import (
     WEIGHTS,
     EpochDocument,
@@ -202,7 +202,7 @@ def prepare(
         train, validation = divide(data.train, config.data.validation, config.seed)
     for note in (*told_of(data), *_change(architecture, own)):
         observer.message(note)
-    ranks.check_batch(min(config.training.batch, len(train)))
+    ranks.check_batch(config.training.batch, len(train))
     norm = Normaliser.from_examples(train)
     return PreparedTraining(config, own, data, train, validation, norm, chosen, ranks)
 
@@ -307,11 +307,11 @@ def _change(given: Architecture, own: Architecture) -> list[str]:
 def _plan(prepared: PreparedTraining, steps: int) -> Planned:
     """What a training that begins will do, and how long that takes by a few steps on a copy."""
     config, cost = prepared.config.training, prepared.architecture.cost
-    alone = prepared.ranks.count == 1
+    alone, batch = prepared.ranks.count == 1, min(config.batch, len(prepared.train))
     forecast = _timed(prepared, steps) if steps >= FEW_STEPS and alone else None
     lines = (
         f"plan: {len(prepared.train):,} images train a network of {human(cost.madds)} MAdds",
-        f"plan: {config.epochs:,} epochs, {steps:,} steps of {config.batch:,} images",
+        f"plan: {plural(config.epochs, 'epoch')}, {plural(steps, 'step')} of {batch:,} images",
         *(() if forecast is None else forecast.lines),
     )
     values = {
@@ -321,7 +321,7 @@ def _plan(prepared: PreparedTraining, steps: int) -> Planned:
         "network": {"madds": cost.madds, "params": cost.params},
         "epochs": config.epochs,
         "steps": steps,
-        "batch": config.batch,
+        "batch": batch,
         "estimate": None if forecast is None else forecast.record,
     }
     return Planned(lines, values)

@@ -33,10 +33,10 @@ def sample(
 
     All architectures within the limits are equally likely, however few there are.
     """
-    from autospace.cli.display.summary import plural
     from autospace.seeds import stream
     from autospace.spaces import Budget, load
     from autospace.spaces.sampling import sample_within
+    from autospace.spaces.text import plural
 
     if not 1 <= count <= MOST_SAMPLES:
         raise InputError(f"-n {count}: allowed: 1 to {MOST_SAMPLES}")

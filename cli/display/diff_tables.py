@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from autospace.cli.display.summary import extent, fitness_text, plural, span
+from autospace.cli.display.summary import extent, fitness_text, span
 from autospace.cli.display.tables import WIDE, bar, faint, folded, hint, table
 from autospace.cli.output import rich_data, terminal_width
 from autospace.spaces import Candidate, Layer, Space, cell_cost
@@ -14,7 +14,7 @@ from autospace.spaces.difference import (
     SpaceDifference,
     operation_shares,
 )
-from autospace.spaces.text import human, visible
+from autospace.spaces.text import human, plural, visible
 
 MOST_IDS = 3
 

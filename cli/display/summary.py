@@ -7,7 +7,7 @@ from autospace.spaces import Architecture, Candidate, LayerShape, Range, Skeleto
 from autospace.spaces.cells.family import FAMILIES, changes, check_kind
 from autospace.spaces.cells.operations import BITS, Cost
 from autospace.spaces.files.codec import uncertainty_out
-from autospace.spaces.text import human
+from autospace.spaces.text import human, plural
 
 
 def space_record(space: Space) -> dict[str, Any]:
@@ -115,11 +115,6 @@ def size_log10(space: Space) -> float:
 def magnitude(space: Space) -> str:
     """The number of architectures, as a power of ten where it is large."""
     return f"{space.size}" if space.size < 10_000 else f"10^{math.log10(space.size):.1f}"
-
-
-def plural(count: int, noun: str) -> str:
-    """A count with its noun: `1 layer`, `2 layers`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def choices(value: Space | Architecture) -> str:

@@ -17,7 +17,6 @@ from autospace.cli.display.summary import (
     extent,
     fitness_text,
     magnitude,
-    plural,
     span,
     work,
     work_unit,
@@ -27,7 +26,7 @@ from autospace.spaces import Architecture, Candidate, Layer, LayerShape, Space, 
 from autospace.spaces.cells.family import FAMILIES, changes, notation
 from autospace.spaces.cells.notation import shape_label
 from autospace.spaces.space import by_fitness
-from autospace.spaces.text import human, visible
+from autospace.spaces.text import human, plural, visible
 
 BAR_WIDTH: Final = 8
 EIGHTHS: Final = " ▏▎▍▌▋▊▉"

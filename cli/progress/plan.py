@@ -21,8 +21,7 @@ def print_plan(command: str, progress: str, format_: str, **arguments: Any) -> N
     from autospace import api
 
     if arguments.get("resume") is not None:
-        problem = "the plan of a run that has begun; allowed: without --resume"
-        raise InputError(f"--dry-run: {problem}")
+        raise InputError("--dry-run: shows the plan of a new run; allowed: without --resume")
     with running(progress, command) as observer:
         found = api.plan(getattr(api, command), observer=observer, **arguments)
     if format_ == "json":

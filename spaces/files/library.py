@@ -74,7 +74,7 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
         ]
         part = (shape.edge, shape.node)
         choices = [(name, cell) for name, cell in choices if (cell.edge, cell.node) == part]
-        if not choices:
+        if not choices or (kind != "ofa" and shape.activation):
             fitting = "darts" if shape.before is not None else OWN_NAMES[0]
             fitting = "ofa" if shape.activation else fitting
             own = family if family in OWN_NAMES else fitting

@@ -60,6 +60,19 @@ def test_a_plan_is_shown_and_nothing_is_written(run: Run, work: Path, name: str)
     assert sorted(work.rglob("*")) == before
 
 
+def test_a_cache_that_is_not_there_is_not_made(run: Run, work: Path) -> None:
+    command = ("compare", "one.json", "two.json", "--cache", "kept", "--workers", 1)
+    ran = run(*command, *DATA, "--dry-run", "--progress", "none")
+    assert ran.code == 0, ran.err
+    assert not (work / "kept").exists()
+
+
+def test_the_plan_of_a_training_has_the_batch_that_is_used(run: Run, work: Path) -> None:
+    (work / "one.json").write_text(to_json(space(CHEAP[:1], "one")))
+    ran = run("train", "one.json", *DATA, "--dry-run", "--epochs", 1, "--progress", "none")
+    assert "plan: 1 epoch, 1 step of 54 images" in ran.out.splitlines()
+
+
 @pytest.mark.parametrize("command", ["evolve", "compare", "search", "train"])
 def test_a_run_that_has_begun_has_no_plan(run: Run, work: Path, command: str) -> None:
     ran = run(command, "--resume", "run", "--dry-run")
