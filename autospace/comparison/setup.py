@@ -104,8 +104,8 @@ def _random_layer(shape: LayerShape, count: int, share: Share, prior: Prior, see
     raise SpaceError(shape.name, problem)
 
 
-def common_resolution(spaces: Sequence[Space]) -> int:
-    """The resolution that all spaces were made for.
+def common_resolution(spaces: Sequence[Space]) -> int | None:
+    """The resolution that all spaces were made for; None if they read text.
 
     Raises:
         SpaceError: they differ, so that one has to be chosen.
@@ -117,7 +117,7 @@ def common_resolution(spaces: Sequence[Space]) -> int:
             f"differs between the spaces: {sides}; choose one with data.resolution (--resolution)"
         )
         raise SpaceError("resolution", problem)
-    return spaces[0].skeleton.resolution
+    return spaces[0].skeleton.side
 
 
 def labels_of(spaces: Sequence[Space]) -> tuple[str, ...]:

@@ -210,7 +210,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _decoded(path: Path, raw: bytes) -> tuple[str, list[str]]:
-    """The text with line ends `\\n`, and remarks."""
+    """The text with line ends of one kind, and remarks."""
     notes = []
     encoding = "utf-16" if raw.startswith(UTF_16) else "utf-8-sig"
     try:

@@ -1,0 +1,1 @@
+"""Recurrent cells as pictures and as code of PyTorch."""
