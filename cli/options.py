@@ -33,7 +33,7 @@ def _images(default: str | bool) -> Any:
     return typer.Option(
         "--data",
         help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH, "
-        "shards:PATTERN or synthetic[:options].",
+        "shards:PATTERN or synthetic[:options]; for networks of tokens text[:options][:PATH].",
         show_default=default,
     )
 

@@ -141,8 +141,10 @@ class Memory(nn.Module):
         self.number.fill_(NONE)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        """Takes up states of as many columns as were kept."""
+        """Takes up states of as many columns as were kept; files of weights hold none."""
         kept = state_dict.get(f"{prefix}after")
+        if kept is None:
+            return
         if isinstance(kept, torch.Tensor) and kept.shape != self.after.shape:
             self._resize(len(kept))
         super()._load_from_state_dict(state_dict, prefix, *rest)
