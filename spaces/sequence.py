@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.operations import Cost
@@ -198,4 +198,16 @@ def sequence(skeleton: Skeleton, work: str) -> SequenceSkeleton:
     return skeleton
 
 
-EXAMPLE = "enas-rnn@rnn-small"
+def images_only(skeleton: Skeleton, work: str) -> None:
+    """Refuses a skeleton that reads text, for work on images.
+
+    Raises:
+        SpaceError: it reads text.
+    """
+    if isinstance(skeleton, SequenceSkeleton):
+        problem = f"{skeleton.name} reads text, and {work} knows networks for images only"
+        raise SpaceError("skeleton", f"{problem}; allowed for text: {WORKS}")
+
+
+WORKS: Final = "show, sample, validate, search, train, compare, export (pytorch, onnx, svg, tuners)"
+EXAMPLE: Final = "enas-rnn@rnn-small"

@@ -22,6 +22,7 @@ from autospace.spaces.errors import SpaceError
 from autospace.spaces.files.library import load, skeleton_of
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Candidate, Layer, Origin, Space
+from autospace.text.passages import check_source
 
 RANDOM: Final = "random@"
 RANDOM_CELLS: Final = 9
@@ -178,6 +179,8 @@ def prepare(
     data, place = config.data, "cpu"
     if config.evaluator.table is None:
         place = str(resolve_device(device or config.device))
+        for space in loaded:
+            check_source(space.skeleton, data.source)
         resolution = data.resolution or common_resolution(loaded)
         data = data.model_copy(update={"resolution": resolution})
     basis = Setup(config.evaluator, data, (), config.seed, place, cache).basis(tick, given)

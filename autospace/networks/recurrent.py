@@ -239,6 +239,21 @@ class LanguageModel(TokenModel):
         return self.read(inputs, self.cell).logits
 
 
+class OneToken(nn.Module):
+    """A step of a language model: tokens [N] and state [N, H] -> logits [N, vocabulary], state."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, tokens: torch.Tensor, state: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of the token that follows, and the next state."""
+        found = self.model.run(tokens[None], state, self.model.cell)
+        return found.logits, found.states[0]
+
+
 def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
     """The weights of a language model, without the state that it remembers."""
     state = network.state_dict()

@@ -61,6 +61,7 @@ from autospace.spaces.files.codec import to_json
 from autospace.spaces.space import Space
 from autospace.supernets.interference import InterferencePoint, interference
 from autospace.supernets.nodes import check_method
+from autospace.text.passages import check_source
 
 METHODS: Final[dict[str, type[SearchMethod]]] = {
     "random": RandomSearch,
@@ -290,6 +291,7 @@ def _basis(
     config = folder.config
     if config.evaluator.table is not None:
         return read_table(config.evaluator.table)
+    check_source(space.skeleton, config.data.source)
     size = config.data.resolution or space.skeleton.side
     return load_halves(
         config.data.model_copy(update={"resolution": size}),

@@ -13,13 +13,16 @@ from autospace.data.settings import DataConfig
 from autospace.progress import Tick, no_tick
 from autospace.spaces.cost import Budget
 from autospace.spaces.sequence import sequence
+from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Layer, Space
 from autospace.text.corpus import Corpus, load_text
 from autospace.text.corpus import Split as Tokens
 from autospace.text.segments import Segments
+from autospace.text.source import is_text
 
 COLUMNS: Final = 10
 """Of what is measured, as in the code of DARTS."""
+SCORE: Final = "the accuracy of a network on text is 1 / perplexity: 50 % is a perplexity of 2"
 OF_IMAGES: Final = ("resolution", "aspect", "ground", "crop", "flip", "cutout")
 
 
@@ -53,8 +56,8 @@ class Passages:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Those of the text."""
-        return self.corpus.notes
+        """Those of the text, and what scores mean."""
+        return (*self.corpus.notes, SCORE)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -63,8 +66,8 @@ class Passages:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What was read."""
-        return self.corpus.lines
+        """What was read, and what scores mean."""
+        return (*self.corpus.lines, SCORE)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -138,6 +141,16 @@ def load_passages(
     corpus = load_text(data.source, data.limit)
     measured = corpus.test if split == "test" else corpus.validation
     return Passages(corpus, corpus.train, measured, device)
+
+
+def check_source(skeleton: Skeleton, source: str) -> None:
+    """Refuses a text for a skeleton that reads images.
+
+    Raises:
+        SpaceError: that is what is asked for.
+    """
+    if is_text(source):
+        sequence(skeleton, "the data are a text")
 
 
 def check_settings(data: DataConfig) -> None:

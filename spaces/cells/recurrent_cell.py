@@ -127,6 +127,10 @@ class RecurrentCell:
         """No cell computes zero."""
         return False
 
+    def pruned(self) -> "RecurrentCell":
+        """The cell itself: nothing in it is dead."""
+        return self
+
     @property
     def edge(self) -> tuple[int, int] | None:
         """Of a single choice its node, twice; None for a whole cell."""
