@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from autospace.exporters.cell_layout import Bar, cell_layout
+from autospace.exporters.cell_layout import Bar, cell_layout, tree_markup
 from autospace.exporters.graphs import head_facts, stem_facts
-from autospace.exporters.recurrent.tree_figure import tree_markup
 from autospace.spaces import (
     Architecture,
     Candidate,

@@ -40,7 +40,7 @@ ON_NODES: Final = (
     "zero-cost",
 )
 """Search methods that need no module per candidate, or that train networks one by one."""
-ON_TEXT: Final = ("random", "random-ws", "evolution", "spos", "magic-t", "enas", "pnas", "darts")
+ON_TEXT: Final = ("random", "random-ws", "evolution", "spos", "magic-t", "enas", "darts")
 """Search methods that work on recurrent cells, which have no layers and no module per candidate."""
 Value = TypeVar("Value")
 Weights = dict[Edge, torch.Tensor]

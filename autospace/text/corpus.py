@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from autospace.data.errors import DataError, name_few, printable
-from autospace.text.files import Role, Texts, read_texts
-from autospace.text.source import TextSource, parse_text
+from autospace.text.source import Role, Texts, TextSource, parse_text, read_texts
 
 UNKNOWN: Final[dict[str, str]] = {"characters": "\ufffd", "words": "<unk>"}
 """What stands for tokens that are not in the vocabulary; the second as in the Penn Treebank."""

@@ -1,1 +1,1 @@
-"""Recurrent cells as pictures and as code of PyTorch."""
+"""Recurrent cells as code of PyTorch."""
