@@ -27,10 +27,11 @@ from autospace.arguments import (
     opened,
     plain_name,
     present,
-    recipe_settings,
     skeleton_of,
     space_of,
     train_config,
+    trained_in,
+    training_of,
 )
 from autospace.data.settings import PYTHON, DataConfig
 from autospace.progress import Observer, Planned, Silent, Together
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from autospace.compute.executor import Executor
     from autospace.compute.ranks import Ranks
     from autospace.searchers.folder import SearchResult
+    from autospace.text.folder import TextResult
     from autospace.training.folder import TrainingResult
 
 
@@ -125,7 +127,8 @@ class Trained:
     Attributes:
         folder: of the training.
         architecture: what was trained, fitted to the images.
-        accuracy: on the test images, from 0 to 1.
+        accuracy: on the test images, from 0 to 1; of text, the share of its tokens that the
+            network holds most probable.
         weights: file of the trained weights, which `export` takes.
         result: all that `result.json` holds.
     """
@@ -134,7 +137,7 @@ class Trained:
     architecture: Architecture
     accuracy: float
     weights: Path
-    result: "TrainingResult"
+    result: "TrainingResult | TextResult"
 
 
 @checked
@@ -386,26 +389,26 @@ def _trained(
     out: Place | None,
     force: bool,
 ) -> Trained:
-    from autospace.training.folder import WEIGHTS, TrainingFolder
-    from autospace.training.full import train_architecture
-    from autospace.training.settings import ImagesConfig
+    from autospace.training.folder import WEIGHTS
 
     source, passed = data_of(data)
     value = None
     remarks: tuple[str, ...] = ()
     if resume is not None:
         others = (architecture, space, recipe, settings or None, seed, out, force or None)
-        folder = opened(TrainingFolder, resume, data, others)
+        way = training_of(trained_in(Path(resume)))
+        folder = opened(way.folder, resume, data, others)
     else:
         value = architecture_of(architecture, space)
+        way = training_of(value.skeleton.reads)
         given = (settings or {}, source, present(seed=seed, device=device))
-        base = recipe_settings(recipe, settings or {}, value)
-        own, remarks = inherited(ImagesConfig, [architecture, space], base, *given)
-        chosen = train_config(architecture, merged(own, base), given)
+        base = way.recipe(recipe, settings or {}, value)
+        own, remarks = inherited(way.data, [architecture, space], base, *given)
+        chosen = train_config(way.settings, architecture, merged(own, base), given)
         target = out or RUNS / f"train-{plain_name(chosen.architecture)}-seed{chosen.seed}"
-        folder = TrainingFolder.create(Path(target), chosen, force=force, given=to_json(value))
+        folder = way.folder.create(Path(target), chosen, force=force, given=to_json(value))
     with _running(folder, "training", observer, remarks=remarks) as listener:
-        result = train_architecture(
+        result = way.run(
             folder, listener, architecture=value, device=device, images=passed, ranks=ranks
         )
     path, net = folder.path, folder.architecture

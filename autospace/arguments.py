@@ -3,9 +3,10 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from autospace.data.settings import PYTHON, WITH_PATH
 from autospace.runs.errors import ConfigError
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from autospace.data.examples import DataSet
     from autospace.data.readers.arrays import Given
     from autospace.evolution.settings import Config
-    from autospace.training.settings import TrainConfig
 
 
 Place: TypeAlias = Path | str
@@ -138,15 +138,16 @@ def compare_config(spaces: Sequence[Space | Place], given: Sequence[Settings]) -
 
 
 def train_config(
-    architecture: Architecture | Place | None, recipe: Settings, given: Sequence[Settings]
-) -> "TrainConfig":
+    kind: type[_Config],
+    architecture: Architecture | Place | None,
+    recipe: Settings,
+    given: Sequence[Settings],
+) -> _Config:
     """The settings of `train`; they name the architecture, by default as its file or built-in."""
-    from autospace.training.settings import TrainConfig
-
     default: dict[str, Any] = {}
     if not isinstance(architecture, Architecture):
         default = {"architecture": name_of(architecture)}
-    return configured(TrainConfig, recipe, default, *given)
+    return configured(kind, recipe, default, *given)
 
 
 def data_of(data: "Data | None") -> "tuple[dict[str, Any], DataSet | None]":
@@ -233,6 +234,7 @@ def present(**options: Any) -> dict[str, Any]:
 def _placed(config: _Config) -> _Config:
     """The configuration with paths that hold wherever the run is resumed from."""
     plain = config.model_dump()
+    plain["data"]["source"] = _placed_text(plain["data"]["source"])
     kind, _, path = plain["data"]["source"].partition(":")
     if kind in WITH_PATH and path.strip():
         plain["data"]["source"] = f"{kind}:{_absolute(path)}"
@@ -245,6 +247,18 @@ def _placed(config: _Config) -> _Config:
     if plain.get("cache"):
         plain["cache"] = _absolute(plain["cache"])
     return make_settings(type(config), plain)
+
+
+def _placed_text(source: str) -> str:
+    """The source of a text with a path that holds from everywhere; any other one as it is."""
+    from autospace.text.source import is_text, parse_text
+
+    if not is_text(source):
+        return source
+    parsed = parse_text(source)
+    if parsed.path is None:
+        return parsed.text
+    return replace(parsed, path=Path(_absolute(str(parsed.path)))).text
 
 
 def _placed_space(source: Space | Place) -> str:
@@ -291,6 +305,56 @@ def recipe_settings(
     side = section.get("resolution") if isinstance(section, Mapping) else None
     side = side if isinstance(side, int) else None
     return RECIPES[name or recipe_for(architecture.skeleton, side)]
+
+
+class Training(NamedTuple):
+    """Who trains networks, by what their skeletons read.
+
+    Attributes:
+        folder: the type of the folder of a training.
+        settings: the type of its settings.
+        data: the type of their section `data`.
+        recipe: the settings of a recipe, by its name, other settings and the architecture.
+        run: trains what a folder holds.
+    """
+
+    folder: Any
+    settings: Any
+    data: Any
+    recipe: Callable[[str | None, Settings, Architecture], dict[str, Any]]
+    run: Callable[..., Any]
+
+
+def training_of(reads: str) -> Training:
+    """How networks are trained that read images, or text."""
+    if reads == "text":
+        from autospace.text.folder import TextFolder
+        from autospace.text.full import train_language_model
+        from autospace.text.settings import TextConfig, TextTrainConfig, text_recipe
+
+        return Training(
+            TextFolder,
+            TextTrainConfig,
+            TextConfig,
+            lambda name, settings, architecture: text_recipe(name, architecture),
+            train_language_model,
+        )
+    from autospace.training.folder import TrainingFolder
+    from autospace.training.full import train_architecture
+    from autospace.training.settings import ImagesConfig, TrainConfig
+
+    return Training(TrainingFolder, TrainConfig, ImagesConfig, recipe_settings, train_architecture)
+
+
+def trained_in(path: Path) -> str:
+    """What the network of a training reads; images where the folder does not say."""
+    for name in ("architecture.json", "checkpoint/given.json"):
+        if (path / name).is_file():
+            try:
+                return load_any(path / name).skeleton.reads
+            except SpaceError:
+                break  # who opens the folder says what is wrong
+    return "images"
 
 
 def name_of(source: Place | None) -> str:

@@ -29,11 +29,11 @@ def choices(*names: str, also: str = "") -> dict[str, Any]:
 PRESETS: Final = ("demo", "cifar-small", "cifar", "imagenet-mobile", "paper")
 
 
-def _images(default: str | bool) -> Any:
+def _images(default: str | bool, more: str = "") -> Any:
     return typer.Option(
         "--data",
         help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH, "
-        "shards:PATTERN or synthetic[:options].",
+        f"shards:PATTERN or synthetic[:options]{more}.",
         show_default=default,
     )
 
@@ -71,6 +71,9 @@ _LATENCY: Final = "milliseconds of any architecture, by --latency-table"
 # What a command works on.
 SpaceSource = "A file, a run folder, or a built-in space as NAME@SKELETON."
 Data = Annotated[Text, _images(default=False)]
+ImagesOrText = Annotated[
+    Text, _images(default=False, more="; for networks of tokens text[:options][:PATH]")
+]
 DataOrDigits = Annotated[Text, _images("digits")]
 OneArchitecture = Annotated[
     Text,

@@ -16,6 +16,7 @@ from autospace.spaces.cells.family import cell_cost, family_of
 from autospace.spaces.cells.operations import BITS, Cost
 from autospace.spaces.checks import MAX_COUNT, check_integer
 from autospace.spaces.errors import AutospaceError
+from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.stages import Part, least_of, mean_of, sums_of
 
@@ -90,7 +91,13 @@ def residual_cost(shape: LayerShape) -> Cost:
 
 
 def fixed_cost(skeleton: Skeleton) -> Cost:
-    """Cost of all that is not searched: stem, fixed layers, what joins layers, and head."""
+    """Cost of all that is not searched.
+
+    Of images that is stem, fixed layers, what joins layers, and head. Of text, where MAdds are
+    those of one token, it is embedding, root of the cell, and decoder.
+    """
+    if isinstance(skeleton, SequenceSkeleton):
+        return skeleton.fixed
     pairs = zip(skeleton.spine, skeleton.layers, strict=True)
     fixed = total(residual_cost(shape) for shape, layer in pairs if layer.fixed)
     inputs = total(map(inputs_cost, skeleton.spine))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 from autospace.spaces.cells.cell import MAX_NODES, MIN_NODES, LayerShape, edge_slots
 from autospace.spaces.checks import (
@@ -63,6 +64,7 @@ class Skeleton:
     candidates for each entry of `shapes`, whatever number of layers that entry stands for.
 
     Attributes:
+        reads: what its networks read; a table per kind says who builds and trains them.
         in_channels: channels of the images.
         resolution: side of the images in pixels.
         classes: outputs of the classifier.
@@ -85,6 +87,7 @@ class Skeleton:
         last: with stages, channels of a linear layer without bias after pooling; 0 for none.
     """
 
+    reads: ClassVar[str] = "images"
     name: str
     in_channels: int
     resolution: int
@@ -299,6 +302,23 @@ class Skeleton:
                 name = f"{prefix}edge_{slot[0]}_{slot[1]}"
                 found.append(replace(shape, name=name, edge=slot, nodes=self.nodes))
         return tuple(found)
+
+    @property
+    def side(self) -> int | None:
+        """Side of the images in pixels; None where networks read something else."""
+        return self.resolution
+
+    @property
+    def choice_noun(self) -> str:
+        """What an entry of `shapes` is, for people."""
+        if self.nodes is None:
+            return "layer"
+        return "node" if self.chain == 2 else "edge"
+
+    @property
+    def undivided(self) -> "Skeleton":
+        """The same network as one in which whole cells are chosen."""
+        return replace(self, nodes=None)
 
     @property
     def untied(self) -> "Skeleton":

@@ -399,13 +399,13 @@ def drawn_layers(value: Space | Architecture) -> tuple[Layer, ...]:
 
     Where edges are chosen one by one, their cell is drawn: of a space, that of the best edges.
     """
-    if value.skeleton.nodes is None:
+    if value.skeleton.choices_per_cell == 1:
         return layers_of(value)
     if isinstance(value, Space):
         best = tuple(by_fitness(layer.candidates)[0] for layer in value.layers)
         return drawn_layers(Architecture(value.skeleton, best))
     cells = tuple(Candidate("cell", cell) for cell in value.shared_cells)
-    return layers_of(Architecture(replace(value.skeleton, nodes=None), cells))
+    return layers_of(Architecture(value.skeleton.undivided, cells))
 
 
 def by_fitness(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -24,10 +24,8 @@ from autospace.compute.executor import Executor, open_pool
 from autospace.compute.machine import listed
 from autospace.compute.pool import POOL
 from autospace.data.examples import DataSet
-from autospace.data.images import Images
 from autospace.data.settings import PYTHON
 from autospace.data.splits import few_measured
-from autospace.data.summary import record, warnings_of
 from autospace.evaluators.evaluate import (
     EvaluationCache,
     EvaluationJob,
@@ -97,8 +95,8 @@ def compare(
             folder.abandon()
             raise
         folder.settle(loaded, prepared.basis.digest)
-        if isinstance(prepared.basis, Images):
-            folder.save_data(record(prepared.basis.data))
+        if not isinstance(prepared.basis, Table):
+            folder.save_data(prepared.basis.record)
         for note in prepared.basis.lines:
             observer.message(note)
         comparison = _compared(prepared, folder, observer, executor)
@@ -230,7 +228,7 @@ def _on_the_images(prepared: PreparedComparison) -> tuple[str, ...]:
     if isinstance(prepared.basis, Table) or prepared.config.evaluator.method in SCORES_ONLY:
         return ()  # no errors are measured
     few = few_measured("errors were measured", len(prepared.basis.measured))
-    return (*few, *warnings_of(prepared.basis.data))
+    return (*few, *prepared.basis.warnings)
 
 
 def _on_the_method(prepared: PreparedComparison) -> Iterator[str]:

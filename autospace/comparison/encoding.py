@@ -144,7 +144,7 @@ def _data(prepared: PreparedComparison) -> doc.DataDocument:
     return doc.DataDocument(
         name=images.name,
         sha256=images.digest,
-        classes=len(images.data.classes),
+        classes=images.outputs,
         train_images=len(images.training),
         measured_images=len(images.measured),
         measured_on=prepared.config.evaluator.split,

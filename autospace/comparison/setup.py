@@ -22,6 +22,7 @@ from autospace.spaces.errors import SpaceError
 from autospace.spaces.files.library import load, skeleton_of
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Candidate, Layer, Origin, Space
+from autospace.text.passages import check_source
 
 RANDOM: Final = "random@"
 RANDOM_CELLS: Final = 9
@@ -104,8 +105,8 @@ def _random_layer(shape: LayerShape, count: int, share: Share, prior: Prior, see
     raise SpaceError(shape.name, problem)
 
 
-def common_resolution(spaces: Sequence[Space]) -> int:
-    """The resolution that all spaces were made for.
+def common_resolution(spaces: Sequence[Space]) -> int | None:
+    """The resolution that all spaces were made for; None if they read text.
 
     Raises:
         SpaceError: they differ, so that one has to be chosen.
@@ -117,7 +118,7 @@ def common_resolution(spaces: Sequence[Space]) -> int:
             f"differs between the spaces: {sides}; choose one with data.resolution (--resolution)"
         )
         raise SpaceError("resolution", problem)
-    return spaces[0].skeleton.resolution
+    return spaces[0].skeleton.side
 
 
 def labels_of(spaces: Sequence[Space]) -> tuple[str, ...]:
@@ -178,6 +179,8 @@ def prepare(
     data, place = config.data, "cpu"
     if config.evaluator.table is None:
         place = str(resolve_device(device or config.device))
+        for space in loaded:
+            check_source(space.skeleton, data.source)
         resolution = data.resolution or common_resolution(loaded)
         data = data.model_copy(update={"resolution": resolution})
     basis = Setup(config.evaluator, data, (), config.seed, place, cache).basis(tick, given)

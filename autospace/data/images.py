@@ -1,17 +1,19 @@
 """The images of an evaluation: some to train on, others to measure on."""
 
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import torch
 
-from autospace.data.batches import Augment, Batches, Normaliser
+from autospace.data.batches import Augment, Batch, Batches, BatchSource, Normaliser
+from autospace.data.errors import DataError
 from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
 from autospace.data.settings import DataConfig
 from autospace.data.splits import divide
-from autospace.data.summary import told_of
+from autospace.data.summary import record, told_of, warnings_of
 from autospace.progress import Tick, no_tick
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Space, fitted_space
@@ -19,6 +21,69 @@ from autospace.spaces.space import Space, fitted_space
 MEASURED_AT_ONCE = 250
 
 Split = Literal["test", "validation"]
+
+
+class Passes(Protocol):
+    """What can be gone through from beginning to end."""
+
+    def evaluation_batches(self) -> Iterator[Batch]:
+        """One pass."""
+
+
+class Halves(Protocol):
+    """What networks are trained on and, apart from it, measured on; `Images` for example."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are."""
+
+    @property
+    def name(self) -> str:
+        """A short name."""
+
+    @property
+    def digest(self) -> str:
+        """A digest of all that networks see."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on what was read."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes it hopeless to learn from these data."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What was read, for people."""
+
+    @property
+    def outputs(self) -> int:
+        """Number of classes, or of different tokens."""
+
+    @property
+    def training(self) -> Sized:
+        """What networks are trained on: images, or tokens."""
+
+    @property
+    def measured(self) -> Sized:
+        """What is measured, likewise."""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The same as values that JSON can hold."""
+
+    def fitted(self, space: Space) -> Space:
+        """The space for these data."""
+
+    def batches(self, size: int, seed: int) -> BatchSource:
+        """Training batches; equal seeds give equal batches."""
+
+    def judging_batches(self, size: int, seed: int) -> BatchSource:
+        """Batches, in any order, of what is measured."""
+
+    def measured_batches(self) -> Passes:
+        """All that is measured."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +119,16 @@ class Images:
         return self.data.notes
 
     @property
+    def outputs(self) -> int:
+        """Number of classes."""
+        return len(self.data.classes)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes it hopeless to learn from these images."""
+        return warnings_of(self.data)
+
+    @property
     def lines(self) -> tuple[str, ...]:
         """What was read, the notes, and what makes it hopeless to learn from these images."""
         return told_of(self.data)
@@ -74,9 +149,33 @@ class Images:
         stream = derived_seed(seed, "batches", "plain")
         return Batches(self.training, size, stream, self.device, self.normaliser)
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What was read, as values that JSON can hold."""
+        return record(self.data)
+
+    def judging_batches(self, size: int, seed: int) -> Batches:
+        """Batches of the images that are measured, shuffled, without augmentation."""
+        return Batches(self.measured, size, seed, self.device, self.normaliser)
+
     def measured_batches(self) -> Batches:
         """Batches of the images that are measured."""
         return Batches(self.measured, MEASURED_AT_ONCE, 0, self.device, self.normaliser)
+
+
+def as_images(halves: Halves, work: str) -> Images:
+    """Images, for work that text is nothing for.
+
+    Args:
+        halves: what networks are trained and measured on.
+        work: what needs images.
+
+    Raises:
+        DataError: they are something else.
+    """
+    if not isinstance(halves, Images):
+        raise DataError(f"{halves.name}: no images, which {work} needs; allowed: images")
+    return halves
 
 
 def load_images(

@@ -23,6 +23,8 @@ FORMS = {
     "shards": "shards:PATTERN",
     "synthetic": "synthetic[:key=value,...]",
 }
+TEXT = "text"
+"""The kind of the sources that `autospace.text` reads."""
 _LONGEST = 4096
 
 
@@ -68,6 +70,8 @@ def parse_source(text: str) -> Source:
     kind, colon, rest = text.partition(":")
     if kind == PYTHON:
         return Source(kind, Path(rest) if rest else None)
+    if kind == TEXT:
+        raise _malformed(text, "is a text, which image networks do not read")
     if kind not in FORMS or len(text) > _LONGEST or "\0" in text:
         raise _malformed(text, "is not a data source")
     if kind == "digits":

@@ -22,6 +22,7 @@ from autospace.data.readers.arrays import save_images
 from autospace.data.settings import PYTHON
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluationRequest, Evaluator
 from autospace.evaluators.make import Basis, Setup, make_evaluator, supernet_file
+from autospace.evaluators.tabular import Table
 from autospace.progress import Tick, no_tick
 from autospace.runs.files import is_sealed, sealed, write_atomically
 from autospace.spaces.files.codec import from_json, to_json
@@ -190,7 +191,7 @@ def _read_by(setup: Setup, basis: Basis) -> Iterator[tuple[Path, str]]:
     """The files of this machine that an evaluator reads, and their names in a pack."""
     if setup.config.table is not None and Path(setup.config.table).is_file():
         yield Path(setup.config.table), TABLE
-    if setup.config.method == "supernet" and isinstance(basis, Images):
+    if setup.config.method == "supernet" and not isinstance(basis, Table):
         path = supernet_file(setup, basis)
         yield path, path.name
 

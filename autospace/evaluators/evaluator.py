@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from autospace.data.settings import DataConfig
 from autospace.runs.settings import Section
 from autospace.spaces.errors import AutospaceError, shown
+from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture
 
@@ -150,6 +151,8 @@ def architecture_key(architecture: Architecture) -> str:
 
 def skeleton_key(skeleton: Skeleton) -> str:
     """A text shared by exactly the skeletons that build the same network around their cells."""
+    if isinstance(skeleton, SequenceSkeleton):
+        return skeleton.key
     stem = skeleton.stem
     layers = " ".join(
         f"{'fixed ' if layer.fixed else ''}{layer.channels}/{layer.stride}"

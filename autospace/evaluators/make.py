@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from autospace.data.examples import DataSet
-from autospace.data.images import Images, load_images
+from autospace.data.images import Halves, Images, Split, as_images, load_images
 from autospace.data.settings import DataConfig
 from autospace.evaluators.evaluator import Evaluator, EvaluatorConfig, skeleton_key
 from autospace.evaluators.stand_alone import StandAloneEvaluator
@@ -24,9 +24,29 @@ from autospace.spaces.files.codec import from_json, to_json
 from autospace.spaces.space import Space
 from autospace.supernets.nodes import supernet_over
 from autospace.supernets.supernet import Supernet
+from autospace.text.passages import load_passages
+from autospace.text.source import is_text
 
-Basis = Images | Table
+Basis = Halves | Table
 """What evaluations are based on; says its name, digest and notes, and fits spaces to itself."""
+
+
+def load_halves(
+    data: DataConfig,
+    split: Split,
+    seed: int,
+    device: torch.device,
+    cache: Path | None = None,
+    tick: Tick = no_tick,
+    given: DataSet | None = None,
+) -> Halves:
+    """Reads the images or the text that settings name; see `load_images`.
+
+    Raises:
+        DataError: they cannot be read or divided.
+    """
+    load = load_passages if given is None and is_text(data.source) else load_images
+    return load(data, split, seed, device, cache, tick, given)
 
 
 @dataclass(frozen=True)
@@ -78,16 +98,24 @@ class Setup:
             DataError: the images cannot be read or divided.
             SpaceError: there is no valid table.
         """
-        return read_table(self.config.table) if self.config.table else self.images(tick, given)
+        return read_table(self.config.table) if self.config.table else self.halves(tick, given)
 
     def images(self, tick: Tick = no_tick, given: DataSet | None = None) -> Images:
-        """Reads the images: those of the settings, or those that a program passes.
+        """Reads the images, as `halves` does.
+
+        Raises:
+            DataError: they cannot be read or divided.
+        """
+        return as_images(self.halves(tick, given), "this evaluation")
+
+    def halves(self, tick: Tick = no_tick, given: DataSet | None = None) -> Halves:
+        """Reads the images or the text: those of the settings, or those that a program passes.
 
         Raises:
             DataError: they cannot be read or divided.
         """
         device = torch.device(self.device)
-        return load_images(
+        return load_halves(
             self.data, self.config.split, self.seed, device, self.folder, tick, given
         )
 
@@ -126,11 +154,13 @@ def make_evaluator(setup: Setup, basis: Basis, tick: Tick = no_tick) -> Evaluato
     """
     if isinstance(basis, Table):
         return TableEvaluator(basis)
-    if setup.config.method in ZERO_COST:
-        return ZeroCostEvaluator(basis, ZERO_COST[setup.config.method])
-    if setup.config.method == "supernet":
-        supernet = _supernet(setup, basis, tick)
-        return SharedWeightsEvaluator(supernet, union_of(setup.spaces), basis, setup.config)
+    name = setup.config.method
+    if name in ZERO_COST:
+        return ZeroCostEvaluator(as_images(basis, name), ZERO_COST[name])
+    if name == "supernet":
+        images = as_images(basis, name)
+        supernet = _supernet(setup, images, tick)
+        return SharedWeightsEvaluator(supernet, union_of(setup.spaces), images, setup.config)
     return StandAloneEvaluator(basis, setup.config)
 
 
@@ -154,7 +184,7 @@ def _supernet(setup: Setup, images: Images, tick: Tick) -> Supernet:
     return supernet
 
 
-def supernet_file(setup: Setup, images: Images) -> Path:
+def supernet_file(setup: Setup, images: Halves) -> Path:
     """Where the weights of the supernet are kept."""
     return setup.folder / f"supernet-{_digest(setup.conditions(images))}.safetensors"
 

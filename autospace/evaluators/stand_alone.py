@@ -4,24 +4,26 @@ import math
 from dataclasses import replace
 
 import torch
+from torch import nn
 
 from autospace.compute.cuda_graphs import make_graphs
 from autospace.compute.execution import Execution
 from autospace.compute.timing import FORWARD_SHARE, seconds_of_step
-from autospace.data.images import Images
+from autospace.data.images import Halves
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluatorConfig
-from autospace.networks.network import Network, placed
+from autospace.networks.network import Network, build_network, placed
 from autospace.progress import no_message
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Architecture
 from autospace.training.short import Measured, Recipe, measure, train
 from autospace.training.stages import StageError, train_in_stages
+from autospace.training.task import CLASSIFICATION, Task, task_of
 
 
 class StandAloneEvaluator:
     """Trains every architecture alone, under one recipe."""
 
-    def __init__(self, images: Images, config: EvaluatorConfig) -> None:
+    def __init__(self, images: Halves, config: EvaluatorConfig) -> None:
         self._images, self._config = images, config
         self._recipe = recipe_of(config)
         # Where a GPU does not record steps, they are called; the results are the same.
@@ -30,26 +32,31 @@ class StandAloneEvaluator:
     def evaluate(self, architecture: Architecture, seed: int) -> Evaluation:
         """Accuracy after training; see `autospace.evaluators.evaluator.Evaluator`."""
         try:
-            network = new_network(architecture, seed, self._images.device)
+            network = untrained(architecture, seed, self._images.device)
             batches = self._images.batches(self._config.batch, seed)
             asked = self._config.precision_stage
-            train_in_stages(network, batches, self._recipe, asked, execution=self._execution)
-            found = measure(network, self._images.measured_batches().evaluation_batches())
+            task = task_of(architecture.skeleton, self._config.label_smoothing)
+            train_in_stages(
+                network, batches, self._recipe, asked, execution=self._execution, task=task
+            )
+            measured = self._images.measured_batches().evaluation_batches()
+            found = measure(network, measured, task)
         except StageError as error:
             raise EvaluationError(str(error)) from None
         except torch.OutOfMemoryError:
             problem = f"there is too little memory on {self._images.device} to train a network"
             raise EvaluationError(f"{problem}; use fewer workers or a smaller batch") from None
-        return from_measured(found)
+        return from_measured(found, task)
 
 
-def seconds_of(images: Images, config: EvaluatorConfig, architecture: Architecture) -> float:
+def seconds_of(images: Halves, config: EvaluatorConfig, architecture: Architecture) -> float:
     """About how long the evaluation of an architecture takes, by a few steps on a copy."""
-    network = new_network(architecture, 0, images.device)
+    network = untrained(architecture, 0, images.device)
     batches = images.batches(config.batch, 0)
 
     def run(steps: int) -> None:
-        train(network, batches, replace(recipe_of(config), steps=steps))
+        task = task_of(architecture.skeleton, config.label_smoothing)
+        train(network, batches, replace(recipe_of(config), steps=steps), task=task)
 
     measured = FORWARD_SHARE * len(images.measured) / config.batch
     return seconds_of_step(run, images.device) * (config.steps + measured)
@@ -66,13 +73,26 @@ def recipe_of(config: EvaluatorConfig) -> Recipe:
 
 
 def new_network(architecture: Architecture, seed: int, device: torch.device) -> Network:
+    """An untrained network for images; see `untrained`.
+
+    Raises:
+        EvaluationError: the architecture reads something else.
+    """
+    network = untrained(architecture, seed, device)
+    if not isinstance(network, Network):
+        problem = f"{architecture.skeleton.name} reads {architecture.skeleton.reads}"
+        raise EvaluationError(f"{problem}; allowed here: networks for images")
+    return network
+
+
+def untrained(architecture: Architecture, seed: int, device: torch.device) -> nn.Module:
     """An untrained network: the same for equal seeds, on every device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "initialise"))
-        return placed(Network(architecture.skeleton, architecture.cells), device)
+        return placed(build_network(architecture.skeleton, architecture.cells), device)
 
 
-def from_measured(found: Measured) -> Evaluation:
-    """The accuracy is a share (0 to 1); a loss that is not finite is left out."""
+def from_measured(found: Measured, task: Task = CLASSIFICATION) -> Evaluation:
+    """The score is a share (0 to 1); a loss that is not finite is left out."""
     loss = round(found.loss, 6) if math.isfinite(found.loss) else None
-    return Evaluation(round(found.accuracy, 8), loss)
+    return Evaluation(round(task.score(found.accuracy, found.loss), 8), loss)

@@ -23,6 +23,7 @@ from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cost import Budget, layer_shares
 from autospace.spaces.files.library import load_skeleton
+from autospace.spaces.sequence import images_only
 from autospace.spaces.skeleton import Skeleton
 
 DEFAULT_SKELETONS = {"digits": "digits"}
@@ -88,6 +89,7 @@ def prepare(
     chosen = resolve_device(device or config.device)
     execution = make_execution(config.precision, config.cuda_graphs, chosen, observer.message)
     skeleton = folder.skeleton or passed.skeleton or _named_skeleton(config, folder)
+    images_only(skeleton, "evolve")
     data = load_data(
         passed.images or config.data.source,
         resolution=config.data.resolution or skeleton.resolution,

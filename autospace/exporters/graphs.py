@@ -8,12 +8,15 @@ from typing import Any
 from autospace.spaces import Architecture, Cell, Layer, Skeleton, Space
 from autospace.spaces.cells.family import check_kind
 from autospace.spaces.cells.notation import drawable, edge_label, node_label, shape_label
+from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.space import by_fitness, drawn_layers
 from autospace.spaces.text import human, visible
 
 
 def stem_facts(skeleton: Skeleton) -> tuple[str, ...]:
-    """The image and the fixed convolutions before the first layer."""
+    """The image and the fixed convolutions before the first layer; of text, the embedding."""
+    if isinstance(skeleton, SequenceSkeleton):
+        return (f"{skeleton.vocabulary:,} tokens", f"embedding, {skeleton.width} units")
     stem, side = skeleton.stem, skeleton.resolution
     stride = f" /{stem.stride}" if stem.stride != 1 else ""
     block = [f"MBConv k3, {stem.block} channels"] if stem.block is not None else []
@@ -27,7 +30,10 @@ def stem_facts(skeleton: Skeleton) -> tuple[str, ...]:
 
 
 def head_facts(skeleton: Skeleton) -> tuple[str, ...]:
-    """The parts that turn the output of the last layer into class scores."""
+    """The parts that turn the output of the last layer into scores of classes or tokens."""
+    if isinstance(skeleton, SequenceSkeleton):
+        bias = ", with a bias" if skeleton.bias else ""
+        return (f"matrix of the embedding{bias}", f"{skeleton.vocabulary:,} tokens")
     last = [f"conv 1x1, {skeleton.head} channels"] if skeleton.head else []
     norm = ["batch norm, ReLU"] if skeleton.preactivation else []
     mixing = [f"linear, {skeleton.last} channels"] if skeleton.last else []
@@ -84,7 +90,7 @@ def flow(value: Space | Architecture) -> Flow:
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(value.kind, "drawings", ("mobile", "dense", "darts", "binary", "ofa"))
+    check_kind(value.kind, "drawings", ("mobile", "dense", "darts", "binary", "ofa", "recurrent"))
     skeleton = value.skeleton
     return Flow(
         value.name if isinstance(value, Space) else skeleton.name,
@@ -116,7 +122,7 @@ def _group(layer: Layer) -> Group:
 
 def _drawn(cell: Cell) -> Any:
     """The graph of a cell; one that is not drawn as it is has a picture."""
-    return drawable(cell) if cell.kind == "darts" else cell.pruned()
+    return drawable(cell) if cell.kind in ("darts", "recurrent") else cell.pruned()
 
 
 def _facts(layer: Layer) -> tuple[str, ...]:

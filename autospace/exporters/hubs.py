@@ -9,6 +9,7 @@ from typing import Final
 
 from autospace.exporters.pytorch import export_architecture
 from autospace.spaces import Architecture
+from autospace.spaces.sequence import images_only
 
 _CLASS: Final = "class Network(nn.Module):\n"
 _TORCH: Final = "import torch\nfrom torch import nn\n"
@@ -45,6 +46,7 @@ def to_huggingface(architecture: Architecture) -> str:
     Raises:
         SpaceError: an operation that was added without PyTorch source.
     """
+    images_only(architecture.skeleton, "the export to Hugging Face")
     source = _with(export_architecture(architecture), _HUB_TEXT, _HUB_IMPORT)
     return source.replace(_CLASS, _HUB_CLASS, 1)
 
@@ -75,6 +77,7 @@ def to_timm(architecture: Architecture) -> str:
     Raises:
         SpaceError: an operation that was added without PyTorch source.
     """
+    images_only(architecture.skeleton, "the export to timm")
     source = _with(export_architecture(architecture), _TIMM_TEXT, _TIMM_IMPORT)
     source = source.replace(_TYPING, "from typing import Any, NamedTuple\n", 1)
     return source.replace(_MAIN, f"\n{_TIMM_MODEL}{_MAIN}", 1)

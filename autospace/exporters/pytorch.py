@@ -349,6 +349,10 @@ def export_architecture(architecture: Architecture) -> str:
         from autospace.exporters.pytorch_layers import ofa_network
 
         return str(ofa_network(architecture))
+    if architecture.kind == "recurrent":
+        from autospace.exporters.recurrent.pytorch import language_model
+
+        return language_model(architecture)
     skeleton = architecture.skeleton
     needs = needs_of(skeleton, architecture.cells)
     layers = listed(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from autospace.exporters.cell_layout import Bar, cell_layout
+from autospace.exporters.cell_layout import Bar, cell_layout, tree_markup
 from autospace.exporters.graphs import head_facts, stem_facts
 from autospace.spaces import (
     Architecture,
@@ -96,7 +96,9 @@ def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Picture:
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts", "binary", "ofa"))
+    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts", "binary", "ofa", "recurrent"))
+    if cell.kind == "recurrent":
+        return Picture(*tree_markup(cell))
     pruned = drawable(cell)
     if pruned.is_zero:
         return _zero(shape)

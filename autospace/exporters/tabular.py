@@ -39,7 +39,8 @@ def formulas(value: Space | Architecture) -> list[str]:
 
 
 def _rows(value: Space | Architecture) -> list[dict[str, Any]]:
-    check_kind(value.kind, "tables of cells", ("mobile", "dense", "darts", "binary", "ofa"))
+    known = ("mobile", "dense", "darts", "binary", "ofa", "recurrent")
+    check_kind(value.kind, "tables of cells", known)
     return [
         {
             "layer": layer.shape.name,

@@ -8,6 +8,7 @@ from autospace.importers import (
     client_results,
     graph_strings,
     once_for_all,
+    recurrent_arcs,
     timm_strings,
 )
 from autospace.importers.target import Target
@@ -67,6 +68,18 @@ FORMATS: Final[dict[str, ImportFormat]] = {
         "skeleton",
         "a string of NAS-Bench-201",
         graph_strings.read_nasbench201,
+    ),
+    "enas-arc": ImportFormat(
+        "architecture",
+        "skeleton",
+        "an arc of ENAS's recurrent cells, such as 0 2 1 0 2 1",
+        recurrent_arcs.read_enas_arc,
+    ),
+    "darts-recurrent": ImportFormat(
+        "architecture",
+        "skeleton",
+        "Genotype(recurrent=..., concat=...) of DARTS",
+        recurrent_arcs.read_darts_recurrent,
     ),
     "flat": ImportFormat(
         "architecture", "space", "{layer: cell id}", client_results.reader("flat")

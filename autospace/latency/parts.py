@@ -11,6 +11,7 @@ from autospace.spaces.cells.cell import EXPANSIONS, Cell, LayerShape, mbconv
 from autospace.spaces.cells.cost import se_channels
 from autospace.spaces.cells.family import check_kind
 from autospace.spaces.cells.operations import OPERATIONS
+from autospace.spaces.sequence import images_only
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
 
@@ -95,6 +96,7 @@ def parts_of_skeleton(skeleton: Skeleton) -> list[Part]:
     Raises:
         SpaceError: the skeleton is for cells of another family than `mobile`.
     """
+    images_only(skeleton, "a latency table")
     if not all(shape.plain for shape in skeleton.shapes):
         other = "ofa" if skeleton.stages else "dense"
         check_kind(other if skeleton.chain == 1 else "darts", "latency tables")
@@ -107,6 +109,7 @@ def parts_of_skeleton(skeleton: Skeleton) -> list[Part]:
 
 def parts_of_space(space: Space) -> list[Part]:
     """Every part that an architecture of a space may have, each once, input side first."""
+    images_only(space.skeleton, "a latency table")
     found = list(fixed_parts(space.skeleton))
     for layer in space.layers:
         for candidate in layer.candidates:

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from io import BytesIO, StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import torch
+from torch import nn
 
-from autospace.networks.network import Network
+from autospace.networks.network import build_network
+from autospace.networks.recurrent import LanguageModel, OneToken
 from autospace.networks.weights import ARCHITECTURE, WeightsError, load_metadata, load_weights
 from autospace.runs.files import write_atomically
 from autospace.seeds import derived_seed
 from autospace.spaces.errors import AutospaceError, offered, shown
 from autospace.spaces.files.codec import to_json
+from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture
 
@@ -34,26 +37,44 @@ OPSET: Final = 18
 IR_VERSION: Final = 8
 # A protocol buffer holds less than 2 GiB; the rest of it is small beside the weights.
 LARGEST: Final = 2**31 - 2**24
-INPUT: Final = "images"
-OUTPUT: Final = "logits"
 
 
-def onnx_encoded(network: Network, images: torch.Tensor, metadata: Mapping[str, str]) -> bytes:
-    """The bytes of an ONNX file that takes any number of such images.
+class Ends(NamedTuple):
+    """What goes into a network and comes out of it, by name; all have the batch first."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+OF_IMAGES: Final = Ends(("images",), ("logits",))
+OF_TEXT: Final = Ends(("tokens", "state"), ("logits", "next_state"))
+"""One token of every column, with the state before it."""
+Inputs = tuple[torch.Tensor, ...]
+Program = Callable[..., Any]
+"""From inputs to outputs: one tensor, or several."""
+
+
+def onnx_encoded(
+    network: nn.Module,
+    images: torch.Tensor | Inputs,
+    metadata: Mapping[str, str],
+) -> bytes:
+    """The bytes of an ONNX file that takes any number of such images, or of other inputs.
 
     Equal networks give equal bytes.
     """
+    given, ends = ((images,), OF_IMAGES) if isinstance(images, torch.Tensor) else (images, OF_TEXT)
     with _quiet():
         program = torch.onnx.export(
             network,
-            (images,),
+            given,
             dynamo=True,
             verbose=False,
             external_data=False,
             opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            input_names=[*ends.inputs],
+            output_names=[*ends.outputs],
+            dynamic_shapes=_batched(given),
         )
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
@@ -66,7 +87,13 @@ def onnx_encoded(network: Network, images: torch.Tensor, metadata: Mapping[str, 
     return raw
 
 
-def onnx_opened(raw: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
+def _batched(given: Inputs) -> tuple[dict[int, Any], ...]:
+    """All inputs have the batch first, and the batch may have any size."""
+    batch = torch.export.Dim("batch")
+    return tuple({0: batch} for _ in given)
+
+
+def onnx_opened(raw: bytes) -> Program:
     """The model as a function from images to logits, after ONNX's own checks."""
     import onnx
     import onnxruntime
@@ -77,9 +104,12 @@ def onnx_opened(raw: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
 
-    def run(images: torch.Tensor) -> torch.Tensor:
-        (logits,) = session.run([OUTPUT], {INPUT: images.numpy()})
-        return torch.from_numpy(logits)
+    names = [each.name for each in session.get_inputs()]
+
+    def run(*given: torch.Tensor) -> Any:
+        values = {name: each.numpy() for name, each in zip(names, given, strict=True)}
+        found = [torch.from_numpy(each) for each in session.run(None, values)]
+        return found[0] if len(found) == 1 else tuple(found)
 
     return run
 
@@ -114,13 +144,17 @@ EXTRA: Final = "autospace.json"
 _NOTES: Final = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
 
 
-def pt2_encoded(network: Network, images: torch.Tensor, metadata: Mapping[str, str]) -> bytes:
-    """The bytes of a pt2 file that takes any number of such images.
+def pt2_encoded(
+    network: nn.Module,
+    images: torch.Tensor | Inputs,
+    metadata: Mapping[str, str],
+) -> bytes:
+    """The bytes of a pt2 file that takes any number of such images, or of other inputs.
 
     Equal networks give equal bytes.
     """
-    shapes = ({0: torch.export.Dim("batch")},)
-    program = torch.export.export(network, (images,), dynamic_shapes=shapes)
+    given = (images,) if isinstance(images, torch.Tensor) else images
+    program = torch.export.export(network, given, dynamic_shapes=_batched(given))
     for node in program.graph.nodes:
         for note in _NOTES:
             node.meta.pop(note, None)
@@ -130,16 +164,15 @@ def pt2_encoded(network: Network, images: torch.Tensor, metadata: Mapping[str, s
     return stream.getvalue()
 
 
-def pt2_opened(raw: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
+def pt2_opened(raw: bytes) -> Program:
     """The program as a function from images to logits."""
     with warnings.catch_warnings():
         # torch 2.11 reads weights from bytes that cannot be written to, and remarks on that.
         warnings.filterwarnings("ignore", "The given buffer is not writable")
         module = torch.export.load(BytesIO(raw)).module()
 
-    def run(images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = module(images)
-        return logits
+    def run(*given: torch.Tensor) -> Any:
+        return module(*given)
 
     return run
 
@@ -177,8 +210,8 @@ class Deployed:
 class _Format(NamedTuple):
     """How files are written and run, how far their logits may deviate, and what is required."""
 
-    encoded: Callable[[Network, torch.Tensor, Mapping[str, str]], bytes]
-    opened: Callable[[bytes], Callable[[torch.Tensor], torch.Tensor]]
+    encoded: Callable[[nn.Module, torch.Tensor | Inputs, Mapping[str, str]], bytes]
+    opened: Callable[[bytes], Program]
     tolerance: float
     largest: int
     packages: tuple[str, ...] = ()
@@ -206,7 +239,9 @@ def deploy(
 ) -> Deployed:
     """Writes a network for inference, whole or not at all.
 
-    The file takes normalised float32 images [N, C, H, W], any N, and gives logits [N, classes].
+    The file takes normalised float32 images [N, C, H, W], any N, and gives logits [N, classes]. Of
+    text it takes the numbers of tokens [N] and states [N, H], and gives logits [N, vocabulary] of
+    the tokens that follow, and the next states.
     Its metadata has, as strings, the architecture, MAdds, params and the metadata of the weights
     file, such as the normalisation of the images.
 
@@ -231,8 +266,8 @@ def deploy(
     if 4 * architecture.cost.params > form.largest:
         found = f"{architecture.cost.params:,} params"
         raise DeployError(f"{path}: {found}; allowed: 2 GB of weights for {target}; use pt2")
-    example = _images(architecture.skeleton, 2)
-    raw = form.encoded(network, example, metadata)
+    example = _example(architecture.skeleton, 2)
+    raw = form.encoded(network, example if len(example) > 1 else example[0], metadata)
     difference = _verified(form, raw, network, architecture.skeleton, path) if verify else None
     try:
         write_atomically(path, raw)
@@ -255,7 +290,7 @@ def _format(target: str) -> _Format:
 
 def _source(
     architecture: Architecture, weights: Path | None
-) -> tuple[Architecture, Network, dict[str, str]]:
+) -> tuple[Architecture, nn.Module, dict[str, str]]:
     """What is to be written, in evaluation mode, and what is to be said about it."""
     stored, tensors = (architecture, None) if weights is None else load_weights(weights)
     said = {} if weights is None else load_metadata(weights)
@@ -263,9 +298,11 @@ def _source(
         _check_same(architecture, stored, weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(0, "deploy"))
-        network = Network(stored.skeleton, stored.cells)
+        network = build_network(stored.skeleton, stored.cells)
     if tensors is not None:
         network.load_state_dict(tensors)
+    if isinstance(network, LanguageModel):
+        network = OneToken(network)
     metadata = {
         **said,
         ARCHITECTURE: to_json(stored),
@@ -292,6 +329,8 @@ def _check_same(wanted: Architecture, stored: Architecture, weights: Path) -> No
 
 
 def _plan(skeleton: Skeleton) -> tuple[object, ...]:
+    if isinstance(skeleton, SequenceSkeleton):
+        return (skeleton.width, skeleton.nodes, skeleton.root, skeleton.bias)
     staged = (skeleton.stages, skeleton.activation, skeleton.last)
     return (
         skeleton.stem,
@@ -303,6 +342,15 @@ def _plan(skeleton: Skeleton) -> tuple[object, ...]:
     )
 
 
+def _example(skeleton: Skeleton, count: int) -> Inputs:
+    """Inputs of a network for so many images, or columns of text."""
+    if not isinstance(skeleton, SequenceSkeleton):
+        return (_images(skeleton, count),)
+    generator = torch.Generator().manual_seed(derived_seed(0, "deploy", "tokens", count))
+    tokens = torch.randint(0, skeleton.vocabulary, (count,), generator=generator)
+    return tokens, torch.randn(count, skeleton.width, generator=generator)
+
+
 def _images(skeleton: Skeleton, count: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(derived_seed(0, "deploy", "images", count))
     side = skeleton.resolution
@@ -310,18 +358,20 @@ def _images(skeleton: Skeleton, count: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _verified(form: _Format, raw: bytes, network: Network, skeleton: Skeleton, path: Path) -> float:
+def _verified(
+    form: _Format, raw: bytes, network: nn.Module, skeleton: Skeleton, path: Path
+) -> float:
     """The largest difference between the file's logits and the network's."""
     run = form.opened(raw)
     largest = 0.0
     for count in _BATCHES:
-        images = _images(skeleton, count)
-        wanted = network(images)
+        given = _example(skeleton, count)
+        wanted = _whole(network(*given))
         if not wanted.isfinite().all():
             raise DeployError(
                 f"{path}: not written: the network computes logits that are not finite"
             )
-        found = run(images)
+        found = _whole(run(*given))
         off, scale = (found - wanted).abs().max().item(), wanted.abs().max().item()
         # Of equal logits, even of zeros, the share is zero.
         share = off / scale if off else 0.0
@@ -330,3 +380,10 @@ def _verified(form: _Format, raw: bytes, network: Network, skeleton: Skeleton, p
             raise DeployError(f"{path}: not written: {problem}; allowed: {form.tolerance:.0e}")
         largest = max(largest, share)
     return largest
+
+
+def _whole(outputs: torch.Tensor | Inputs) -> torch.Tensor:
+    """The outputs of a program side by side, where there are several."""
+    if isinstance(outputs, torch.Tensor):
+        return outputs
+    return torch.cat(list(outputs), -1)

@@ -12,18 +12,20 @@ from autospace.networks.darts import DartsModule, TwoInputs, stem_parts
 from autospace.networks.dense import DenseModule, NormActivation, ResidualBlock
 from autospace.networks.ofa import Activated, Mixing, OfaModule, staged_stem
 from autospace.networks.operations import ConvNorm
+from autospace.networks.recurrent import LanguageModel, RecurrentModule
 from autospace.spaces.cells.cell import Cell, LayerShape, mbconv
 from autospace.spaces.cells.family import check_kind
 from autospace.spaces.cost import stem_widths
 from autospace.spaces.skeleton import Skeleton
 
 # Per family of `autospace.spaces.cells.family.FAMILIES`, what makes a module of a cell.
-BUILDERS: Final[dict[str, Callable[[Any, LayerShape], CellModule]]] = {
+BUILDERS: Final[dict[str, Callable[[Any, LayerShape], Any]]] = {
     "mobile": CellModule,
     "dense": DenseModule,
     "darts": DartsModule,
     "binary": BinaryModule,
     "ofa": OfaModule,
+    "recurrent": RecurrentModule,
 }
 
 
@@ -34,7 +36,8 @@ def build_cell(cell: Cell, shape: LayerShape) -> CellModule:
         SpaceError: no module is known for cells of this family.
     """
     check_kind(cell.kind, "networks", BUILDERS)
-    return BUILDERS[cell.kind](cell, shape)
+    module: CellModule = BUILDERS[cell.kind](cell, shape)
+    return module
 
 
 class Trace(NamedTuple):
@@ -151,6 +154,18 @@ class Network(nn.Module):
             outputs.append(y)
             x = self.output(index, x, y)
         return Trace(self.classify(x), inputs, outputs)
+
+
+# Per kind of what skeletons read, what makes a network of cells: inputs -> logits.
+NETWORKS: Final[dict[str, Callable[[Skeleton, Sequence[Any]], nn.Module]]] = {
+    "images": Network,
+    "text": LanguageModel,
+}
+
+
+def build_network(skeleton: Skeleton, cells: Sequence[Cell]) -> nn.Module:
+    """The network of a skeleton and its cells, for images or for text."""
+    return NETWORKS[skeleton.reads](skeleton, cells)
 
 
 def _stem(skeleton: Skeleton) -> list[nn.Module]:

@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from autospace.networks.network import Network
+from autospace.networks.network import build_network
+from autospace.networks.recurrent import weights_of
 from autospace.runs.files import write_atomically
 from autospace.spaces.errors import AutospaceError, SpaceError, shown
 from autospace.spaces.files.codec import from_json, to_json
@@ -44,7 +45,7 @@ def save_weights(
         WeightsError: the network is not of this architecture.
         OSError: the folder cannot be written.
     """
-    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
+    tensors = {name: value.contiguous() for name, value in weights_of(network).items()}
     _check(str(path), architecture, tensors)
     raw = save(tensors, {**metadata, ARCHITECTURE: to_json(architecture)})
     write_atomically(path, _sorted_header(raw))
@@ -100,7 +101,7 @@ def _check(place: str, architecture: Architecture, tensors: Mapping[str, torch.T
             f"{place}: {count} numbers; allowed: the {params} weights of its architecture"
         )
     with torch.random.fork_rng(devices=[]):
-        wanted = Network(architecture.skeleton, architecture.cells).state_dict()
+        wanted = weights_of(build_network(architecture.skeleton, architecture.cells))
     for name in sorted(wanted.keys() | tensors.keys()):
         if name not in tensors:
             raise WeightsError(f"{place}: {name}: missing weight")

@@ -13,9 +13,7 @@ from autospace.compute.executor import Executor
 from autospace.compute.machine import listed
 from autospace.compute.pool import InProcess, Pool
 from autospace.data.examples import DataSet
-from autospace.data.images import load_images
-from autospace.data.summary import record
-from autospace.evaluators.make import Basis
+from autospace.evaluators.make import Basis, load_halves
 from autospace.evaluators.tabular import read_table
 from autospace.latency.budget import keep_table, latency_limit, limit_table
 from autospace.latency.table import LatencyTable
@@ -63,6 +61,7 @@ from autospace.spaces.files.codec import to_json
 from autospace.spaces.space import Space
 from autospace.supernets.interference import InterferencePoint, interference
 from autospace.supernets.nodes import check_method
+from autospace.text.passages import check_source
 
 METHODS: Final[dict[str, type[SearchMethod]]] = {
     "random": RandomSearch,
@@ -223,7 +222,7 @@ def run_search(
             raise
         folder.settle(problem.choices.space, digest)
         if problem.table is None:
-            folder.save_data(record(problem.images.data))
+            folder.save_data(problem.data.record)
         keep_table(table, folder.latency_table)
         for note in method.notes:
             observer.message(note)
@@ -292,8 +291,9 @@ def _basis(
     config = folder.config
     if config.evaluator.table is not None:
         return read_table(config.evaluator.table)
-    size = config.data.resolution or space.skeleton.resolution
-    return load_images(
+    check_source(space.skeleton, config.data.source)
+    size = config.data.resolution or space.skeleton.side
+    return load_halves(
         config.data.model_copy(update={"resolution": size}),
         "validation",
         config.seed,
@@ -317,6 +317,11 @@ def check_comparable(method: SearchMethod) -> None:
             f"{config.method} shares no weights between architectures"
         )
     skeleton = method.problem.choices.space.skeleton
+    if config.supernet.interference and skeleton.reads != "images":
+        raise SearchError(
+            f"supernet.interference: {config.supernet.interference}; allowed: 0, because "
+            f"{skeleton.name} has no layers to compare"
+        )
     if config.supernet.interference and skeleton.chain == 2 and skeleton.nodes is not None:
         raise SearchError(
             f"supernet.interference: {config.supernet.interference}; allowed: 0, because choices "
@@ -433,7 +438,7 @@ def _anywhere(problem: SearchProblem) -> SearchConfig:
     if problem.table is not None:
         evaluator = config.evaluator.model_copy(update={"table": problem.table.name})
         return config.model_copy(update={"evaluator": evaluator})
-    data = config.data.model_copy(update={"source": problem.images.name})
+    data = config.data.model_copy(update={"source": problem.data.name})
     return config.model_copy(update={"data": data})
 
 

@@ -54,7 +54,7 @@ def evaluator_of(problem: SearchProblem) -> Evaluator:
     """Looks architectures up in the problem's table, or trains each alone for a short time."""
     if problem.table is not None:
         return TableEvaluator(problem.table)
-    return StandAloneEvaluator(problem.images, recipe_of(problem))
+    return StandAloneEvaluator(problem.data, recipe_of(problem))
 
 
 class Trials(Stateful):
@@ -110,9 +110,9 @@ class Trials(Stateful):
 
 def work_of(folder: SearchFolder, problem: SearchProblem) -> EvaluationJob:
     """What workers need to evaluate as this process does."""
-    images, config = problem.images, problem.config
-    size = images.data.train.shape[1]
-    data = config.data.model_copy(update={"resolution": size})
+    images, config = problem.data, problem.config
+    side = problem.choices.space.skeleton.side
+    data = config.data.model_copy(update={"resolution": side})
     device = str(problem.device)
     setup = Setup(recipe_of(problem), data, (), config.seed, device, folder.cache)
     return EvaluationJob(setup, images)

@@ -7,7 +7,7 @@ the candidates that have it, which is the weighted sum of the candidates. As in 
 normalisation has no weights while operations are compared, and follows pools too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from typing import Final, TypeVar
 
@@ -23,6 +23,7 @@ from autospace.spaces.cells.darts_cell import INPUTS, OPERATIONS, DartsCell
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
+from autospace.supernets.recurrent import recurrent_supernet
 from autospace.supernets.supernet import Cell, Supernet, space_supernet
 
 ON_NODES: Final = (
@@ -39,6 +40,8 @@ ON_NODES: Final = (
     "zero-cost",
 )
 """Search methods that need no module per candidate, or that train networks one by one."""
+ON_TEXT: Final = ("random", "random-ws", "evolution", "spos", "magic-t", "enas", "darts")
+"""Search methods that work on recurrent cells, which have no layers and no module per candidate."""
 Value = TypeVar("Value")
 Weights = dict[Edge, torch.Tensor]
 """The weight of every operation of a mixture, a scalar."""
@@ -51,6 +54,9 @@ def check_method(method: str, skeleton: Skeleton) -> None:
         SpaceError: it needs a module of its own for every candidate, and nodes are chosen, whose
             candidates share operations; or it trains blocks of layers apart.
     """
+    if skeleton.reads == "text" and method not in ON_TEXT:
+        problem = f"{skeleton.name} reads text, for which {method} has no recurrent cells"
+        raise SpaceError("method", f"{problem}; allowed: {', '.join(ON_TEXT)}")
     if skeleton.chain == 1:
         return
     if skeleton.nodes is not None and method not in ON_NODES:
@@ -229,6 +235,10 @@ def supernet_over(space: Space, seed: int, device: torch.device | str) -> Supern
     Raises:
         SpaceError: layers share cells, and their nodes are not chosen one by one.
     """
+    return SUPERNETS[space.skeleton.reads](space, seed, device)
+
+
+def _of_images(space: Space, seed: int, device: torch.device | str) -> Supernet:
     skeleton = space.skeleton
     if skeleton.chain == 1 or skeleton.nodes is None:
         return space_supernet(space, seed, device)
@@ -241,3 +251,10 @@ def supernet_over(space: Space, seed: int, device: torch.device | str) -> Supern
         # Its own cells would be weights that no path uses.
         network.layers = nn.ModuleList()
         return placed(NodeSupernet(network, space), device)
+
+
+SUPERNETS: Final[dict[str, Callable[[Space, int, torch.device | str], Supernet]]] = {
+    "images": _of_images,
+    "text": recurrent_supernet,
+}
+"""Per kind of what networks read, what makes a supernet."""

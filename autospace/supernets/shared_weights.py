@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.data.batches import Batch, Batches
-from autospace.data.images import Images
+from autospace.data.batches import Batch, BatchSource
+from autospace.data.images import Halves, Images, as_images
 from autospace.networks.binary import PrecisionStage, has_signs, set_precision
 from autospace.networks.cells import recompute_cells
 from autospace.runs.state import Stateful
@@ -20,7 +20,7 @@ from autospace.supernets.nodes import supernet_over
 from autospace.supernets.settings import MagicConfig, SupernetConfig
 from autospace.supernets.supernet import OnePath, Supernet
 from autospace.training.short import Measured, Recipe, make_optimizer, measure
-from autospace.training.task import CLASSIFICATION, Task
+from autospace.training.task import CLASSIFICATION, Task, task_of
 
 
 @torch.no_grad()
@@ -42,6 +42,8 @@ def recalibrate(
     used = list(parts)
     norms = [each for part in used for each in part.modules() if isinstance(each, nn.BatchNorm2d)]
     kept = [norm.momentum for norm in norms]
+    if not norms:
+        batches = ()  # nothing would change
     for norm in norms:
         norm.reset_running_stats()
     for part in used:
@@ -75,7 +77,7 @@ class Problem:
     """
 
     choices: Choices
-    halves: Images | None
+    halves: Halves | None
     supernet: SupernetConfig
     magic: MagicConfig
     seed: int
@@ -86,6 +88,16 @@ class Problem:
 
         Raises:
             SearchError: the problem has none.
+            DataError: it has a text.
+        """
+        return as_images(self.data, "this method")
+
+    @property
+    def data(self) -> Halves:
+        """The images or the text of both halves.
+
+        Raises:
+            SearchError: the problem has neither.
         """
         if self.halves is None:
             raise SearchError("there are no images to train on; allowed: what a table can evaluate")
@@ -97,16 +109,20 @@ class Problem:
         return torch.device("cpu") if self.halves is None else self.halves.device
 
     @cached_property
-    def training(self) -> Batches:
-        """Batches that train weights; a pure function of the step."""
-        return self.images.batches(self.supernet.batch, self.seed)
+    def task(self) -> Task:
+        """What networks of the space are trained to do."""
+        return task_of(self.choices.space.skeleton)
 
     @cached_property
-    def validation(self) -> Batches:
+    def training(self) -> BatchSource:
+        """Batches that train weights; a pure function of the step."""
+        return self.data.batches(self.supernet.batch, self.seed)
+
+    @cached_property
+    def validation(self) -> BatchSource:
         """Batches that evaluate architectures; a pure function of the step."""
-        images = self.images
         seed = derived_seed(self.seed, "batches", "judging")
-        return Batches(images.measured, VALIDATION_BATCH, seed, images.device, images.normaliser)
+        return self.data.judging_batches(VALIDATION_BATCH, seed)
 
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -122,7 +138,8 @@ class SharedWeights(Stateful):
     Args:
         problem: the space, images and settings.
         steps: of the schedule; those of the settings unless given.
-        task: what the weights are trained to do, by every method that trains them.
+        task: what the weights are trained to do, by every method that trains them; that of the
+            problem unless given.
         stage: of binary operations; that of the settings unless given.
 
     Raises:
@@ -135,11 +152,11 @@ class SharedWeights(Stateful):
         self,
         problem: Problem,
         steps: int | None = None,
-        task: Task = CLASSIFICATION,
+        task: Task | None = None,
         stage: PrecisionStage | None = None,
     ) -> None:
         options = problem.supernet
-        self.problem, self.task = problem, task
+        self.problem, self.task = problem, task or problem.task
         self.supernet: Supernet = supernet_over(problem.choices.space, problem.seed, problem.device)
         if has_signs(self.supernet):
             # BATS (Bulat et al., ECCV 2020) searches with signs for inputs and real weights.
@@ -219,14 +236,14 @@ class SharedWeights(Stateful):
 
     @torch.no_grad()
     def batch_accuracy(self, path: Choice, batch: Batch) -> float:
-        """Share of one batch that a path labels rightly, by the statistics of that batch.
+        """The score of a path on one batch, by the statistics of that batch: its accuracy.
 
         As in training, so that nothing has to be recalibrated.
         """
         self.supernet.train()
         images, labels = batch
         logits = self.supernet.single_path(images, path)
-        return float(self.task.right(logits, labels).double().mean())
+        return float(self.task.batch_score(logits, labels))
 
     def inherit(self, other: "SharedWeights", rows: Sequence[Sequence[int]]) -> None:
         """Takes up another's weights and momentum: per layer, the other's index of each cell."""
@@ -279,6 +296,7 @@ def evaluate_path(
     path: Sequence[int],
     recalibration: Iterable[torch.Tensor],
     batches: Iterable[Batch],
+    task: Task = CLASSIFICATION,
 ) -> Measured:
     """Accuracy and loss of a path, with batch statistics of its own.
 
@@ -287,10 +305,11 @@ def evaluate_path(
         path: the active candidate of each layer.
         recalibration: training images, batch by batch.
         batches: what is measured.
+        task: what the weights were trained to do.
     """
     network = OnePath(supernet, path)
     recalibrate(network.parts, network, recalibration)
-    return measure(network, batches)
+    return measure(network, batches, task)
 
 
 class PathEvaluator(Stateful):
@@ -303,13 +322,14 @@ class PathEvaluator(Stateful):
         self.known: dict[Choice, float] = {}
 
     def accuracy(self, path: Choice) -> float:
-        """Share of validation images that a path labels rightly, from 0 to 1."""
+        """The score of a path on validation data, from 0 to 1; of images the accuracy."""
         if path not in self.known:
             options = self._problem.supernet
             # The same images for every path, from behind those that trained the weights.
             later = range(options.steps, options.steps + options.recalibration)
             images = (self._problem.training.batch(step)[0] for step in later)
             measured = map(self._problem.validation.batch, range(options.validation_batches))
-            found = evaluate_path(self._supernet, path, images, measured)
-            self.known[path] = found.accuracy
+            task = self._problem.task
+            found = evaluate_path(self._supernet, path, images, measured, task)
+            self.known[path] = task.score(found.accuracy, found.loss)
         return self.known[path]

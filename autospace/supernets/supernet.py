@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -27,6 +28,9 @@ class Supernet(nn.Module):
     for each; it may begin and end at any layer. `enter` and `leave` lead from images to the first
     layer and from the last one to logits.
     """
+
+    layered: ClassVar[bool] = True
+    """Whether a pass can begin and end at any layer."""
 
     def __init__(self, network: Network, cells: Sequence[Sequence[CellModule]]) -> None:
         super().__init__()

@@ -82,6 +82,12 @@ class EpochEvent(Event):
         """The number of the epoch."""
         return self.epoch.epoch
 
+    @property
+    def measured(self) -> str:
+        """The accuracy on validation images, for people; empty if there are none."""
+        found = self.epoch.validation_accuracy
+        return "" if found is None else f"validation {found:.2%}"
+
     def numbers(self) -> Mapping[str, float]:
         """The curves of the training."""
         values = {curve: getattr(self.epoch, name) for name, curve in CURVES.items()}

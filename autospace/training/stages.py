@@ -20,6 +20,7 @@ from autospace.networks.binary import (
 )
 from autospace.spaces.errors import AutospaceError
 from autospace.training.short import Recipe, train
+from autospace.training.task import Task
 
 FIRST: Final[PrecisionStage] = "binary_inputs"
 
@@ -67,6 +68,7 @@ def train_in_stages(
     asked: PrecisionStage | None = None,
     *,
     execution: Execution = PLAIN,
+    task: Task | None = None,
 ) -> None:
     """Trains a network in place for the steps of a recipe, in stages if it has some.
 
@@ -76,18 +78,19 @@ def train_in_stages(
         recipe: its steps are divided between the stages.
         asked: the first stage; `binary` for no other one.
         execution: how the steps are computed.
+        task: what the network is trained to do; see `train`.
 
     Raises:
         StageError: see `first_stage`.
     """
     stage = first_stage(network, asked)
     if stage is None:
-        train(network, batches, recipe, execution=execution)
+        train(network, batches, recipe, execution=execution, task=task)
         return
     first = 0 if stage == "binary" else recipe.steps // 2
     if first:
         set_precision(network, stage)
-        train(network, batches, replace(recipe, steps=first), execution=execution)
+        train(network, batches, replace(recipe, steps=first), execution=execution, task=task)
     set_precision(network, "binary")
     rest = replace(recipe, steps=recipe.steps - first)
-    train(network, _Later(batches, first), rest, execution=execution)
+    train(network, _Later(batches, first), rest, execution=execution, task=task)

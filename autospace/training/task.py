@@ -4,6 +4,7 @@ A batch is a pair (inputs, targets). Everything that trains or measures networks
 supernets, search methods, evaluators and full trainings) gets its loss from a `Task`.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -11,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from autospace.compute.execution import widened
+from autospace.spaces.skeleton import Skeleton
 
 Reduction = Literal["mean", "sum"]
 
@@ -25,7 +27,20 @@ class Task(Protocol):
         ...
 
     def right(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Whether each prediction is correct: a boolean per prediction; the mean is the metric."""
+        """Whether each prediction is correct: a boolean per prediction."""
+        ...
+
+    def score(self, accuracy: float, loss: float) -> float:
+        """What networks are compared by, from 0 to 1; larger is better.
+
+        Args:
+            accuracy: share of the predictions that are correct.
+            loss: mean over the predictions.
+        """
+        ...
+
+    def batch_score(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The same of one batch: a scalar."""
         ...
 
 
@@ -55,6 +70,63 @@ class Classification:
         """Whether the largest logit is that of the class; see `Task.right`."""
         return outputs.argmax(1) == targets
 
+    def score(self, accuracy: float, loss: float) -> float:
+        """The accuracy."""
+        return accuracy
 
+    def batch_score(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The accuracy of a batch."""
+        return self.right(outputs, targets).double().mean()
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModelling:
+    """The next token of a text: cross-entropy in nats; one over the perplexity.
+
+    Outputs are logits [tokens, vocabulary]; targets are tokens [tokens]. The perplexity is
+    exp(loss), and one over it is the geometric mean of the probabilities that the network gives to
+    the tokens: a share, of which more is better. ENAS (Pham et al., ICML 2018) rewards 80 times it.
+    """
+
+    def loss(
+        self, outputs: torch.Tensor, targets: torch.Tensor, reduction: Reduction = "mean"
+    ) -> torch.Tensor:
+        """Cross-entropy; see `Task.loss`."""
+        return F.cross_entropy(widened(outputs), targets, reduction=reduction)
+
+    def right(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Whether the largest logit is that of the token; see `Task.right`."""
+        return outputs.argmax(1) == targets
+
+    def score(self, accuracy: float, loss: float) -> float:
+        """One over the perplexity; 0 where the loss is not a number."""
+        return math.exp(-loss) if loss >= 0 else 0.0
+
+    def batch_score(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """One over the perplexity of a batch."""
+        return (-self.loss(outputs, targets).double()).exp()
+
+
+def perplexity(loss: float) -> float:
+    """How many tokens a network is as unsure between, from its mean cross-entropy in nats."""
+    return math.exp(loss) if loss < MOST_NATS else math.inf
+
+
+def bits_per_character(loss: float, tokens: int, characters: int) -> float:
+    """Bits that a network needs for a character, from its mean cross-entropy of a token in nats."""
+    return loss * tokens / characters / math.log(2)
+
+
+MOST_NATS: Final = 700.0
 CLASSIFICATION: Final = Classification()
-"""The task of every data set that `--data` reads."""
+"""The task of images."""
+
+
+def task_of(skeleton: Skeleton, smoothing: float = 0.0) -> Task:
+    """What the networks of a skeleton are trained to do.
+
+    Args:
+        skeleton: reads images or text.
+        smoothing: of labels; text has none.
+    """
+    return LanguageModelling() if skeleton.reads == "text" else Classification(smoothing)

@@ -1,8 +1,8 @@
-"""`autospace data`: what is read of a source of images, before anything is trained on it."""
+"""`autospace data`: what is read of images or a text, before anything is trained on it."""
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -18,7 +18,7 @@ Source = Annotated[
     typer.Argument(
         metavar="SOURCE",
         help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH, "
-        "shards:PATTERN or synthetic[:options].",
+        "shards:PATTERN, synthetic[:options] or text[:options][:PATH].",
     ),
 ]
 Resolution = Annotated[
@@ -35,6 +35,7 @@ Ground = Annotated[
     str, typer.Option(help="Colour below transparent images: white, black, grey or #RRGGBB.")
 ]
 Seed = Annotated[int, typer.Option(help="Chooses the images under a limit.")]
+LEAST_LIMIT: Final = 20
 Sheet = Annotated[
     Path | None,
     typer.Option("--sheet", help="Also write a contact sheet: a .png or .html file."),
@@ -53,11 +54,18 @@ def data(
     force: Overwrite = False,
     progress: Progress = "auto",
 ) -> None:
-    """Show what is read of a source of images.
+    """Show what is read of a source of images, or of a text.
 
-    That is its classes, their numbers of images, the sizes, and what is skipped and why. The same
-    lines begin every run. A contact sheet shows some images of every class.
+    That is its classes, their numbers of images, the sizes, and what is skipped and why; of a text
+    its tokens and vocabulary. The same lines begin every run. A contact sheet shows some images of
+    every class.
     """
+    from autospace.text.source import is_text
+
+    if is_text(source):
+        of_images = (resolution, aspect != "squash", ground != "white", seed, sheet)
+        _show_text(source, limit, any(of_images), format_)
+        return
     from autospace.cli.progress.reporters import check_progress, reporting
     from autospace.data.load import load_data
     from autospace.data.summary import lines_of, record, warnings_of
@@ -77,6 +85,21 @@ def data(
         message(f"warning: {problem}")
     if sheet is not None:
         _write_sheet(found, sheet)
+
+
+def _show_text(source: str, limit: int | None, of_images: bool, format_: str) -> None:
+    from autospace.text.corpus import load_text
+
+    if of_images:
+        names = "--resolution, --aspect, --ground, --seed and --sheet"
+        raise InputError(f"{source[:40]!r}: {names} are for images; allowed for a text: --limit")
+    if limit is not None and limit < LEAST_LIMIT:
+        raise InputError(f"--limit {limit}: allowed for a text: {LEAST_LIMIT} or more")
+    found = load_text(source, limit)
+    if format_ == "json":
+        json_data(found.record)
+    else:
+        to_stdout("\n".join(found.lines))
 
 
 def _check_sheet(sheet: Path, *, force: bool) -> None:

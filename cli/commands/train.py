@@ -1,14 +1,14 @@
 """`autospace train`: train one architecture, or go on with a training that was stopped."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from autospace.cli.options import (
-    Data,
     Device,
     DryRun,
     Format,
+    ImagesOrText,
     Log,
     Number,
     Progress,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 BY_RECIPE = "by recipe"
 SECONDS_TO_BE_ENDED = 5.0
+OF_TEXT: Final = ("rnn-small", "enas-rnn", "darts-rnn")
 Source = Annotated[
     Text,
     typer.Argument(
@@ -45,13 +46,16 @@ RecipeName = Annotated[
     typer.Option(
         help="Settings of the training: a named recipe, or a TOML file.",
         show_default="by skeleton",
-        **choices("digits", "cifar-small", "cifar", "mobile", also="FILE"),
+        **choices("digits", "cifar-small", "cifar", "mobile", *OF_TEXT, also="FILE"),
     ),
 ]
 Epochs = Annotated[
-    Number, typer.Option(help="Passes over the training images.", show_default=BY_RECIPE)
+    Number,
+    typer.Option(help="Passes over the training images or text.", show_default=BY_RECIPE),
 ]
-Batch = Annotated[Number, typer.Option(help="Images per step.", show_default=BY_RECIPE)]
+Batch = Annotated[
+    Number, typer.Option(help="Images, or columns of a text, per step.", show_default=BY_RECIPE)
+]
 Rate = Annotated[
     float | None, typer.Option("--lr", help="Peak learning rate.", show_default=BY_RECIPE)
 ]
@@ -64,7 +68,7 @@ TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="The same as --
 
 def train(
     arch: Source = None,
-    data: Data = None,
+    data: ImagesOrText = None,
     space: SpaceName = None,
     out: RunOut = None,
     resume: Resume = None,
@@ -86,8 +90,9 @@ def train(
 ) -> None:
     """Train one architecture from scratch.
 
-    Writes its weights and its accuracy on the test images, which are used once, at the end. A
-    training can be stopped at any time; --resume RUN continues it.
+    Writes its weights and its accuracy on the test images, or its perplexity on the test text,
+    which are used once, at the end. A training can be stopped at any time; --resume RUN continues
+    it.
     """
     from autospace.cli.options import require
     from autospace.cli.progress.reporters import check_progress
@@ -122,6 +127,18 @@ def train(
     _run(progress, settings or [], options, **how, **named, **where)
 
 
+def _print_outcome(found: "Trained", *, onnx: bool, format_: str) -> None:
+    """The summary: of images, or of text."""
+    from autospace.cli.display.outcomes import print_train_outcome
+    from autospace.cli.display.text_outcome import print_text_outcome
+    from autospace.training.folder import TrainingResult
+
+    if isinstance(found.result, TrainingResult):
+        print_train_outcome(found.folder, found.result, onnx=onnx, format_=format_)
+    else:
+        print_text_outcome(found.folder, found.result, onnx=onnx, format_=format_)
+
+
 def _run(
     progress: str,
     settings: list[str],
@@ -133,7 +150,6 @@ def _run(
     **arguments: Any,
 ) -> None:
     from autospace import api
-    from autospace.cli.display.outcomes import print_train_outcome
     from autospace.cli.progress.parts import Epochs
     from autospace.cli.progress.plan import print_plan
     from autospace.cli.progress.reporters import finished, running
@@ -152,7 +168,7 @@ def _run(
         if not done:
             values = {"accuracy/test": found.accuracy, "loss/test": found.result.test_loss}
             observer.event(Outcome(0.0, found.folder, found.result.epochs, values))
-    print_train_outcome(found.folder, found.result, onnx=onnx, format_=format_)
+    _print_outcome(found, onnx=onnx, format_=format_)
     if onnx:
         _write_onnx(found)
 

@@ -17,6 +17,7 @@ from autospace.spaces.cells.notation import (
     known_symbol,
     node_label,
 )
+from autospace.spaces.cells.recurrent_cell import recurrent_lines
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 # For terminals whose encoding has no blocks.
@@ -91,8 +92,10 @@ def draw_cell(cell: Cell, shape: LayerShape | None = None, width: int = 80) -> s
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts", "binary", "ofa"))
-    if cell.kind == "darts":
+    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts", "binary", "ofa", "recurrent"))
+    if cell.kind == "recurrent":
+        picture = _nodes(cell)
+    elif cell.kind == "darts":
         picture = _listed(cell, shape)
     elif drawable(cell).is_zero:
         picture = _zero(cell, shape)
@@ -100,6 +103,11 @@ def draw_cell(cell: Cell, shape: LayerShape | None = None, width: int = 80) -> s
         picture = _diagram(cell, shape, width) or _triangle(cell, shape, width)
     dead = ", ".join(edge_notation(edge) for edge in dead_edges(cell))
     return f"{picture}\n{_wrapped('dead, not drawn: ' + dead, width)}" if dead else picture
+
+
+def _nodes(cell: Any) -> str:
+    """The nodes of a recurrent cell, a line each: with eight of them there is no room for boxes."""
+    return "\n".join(recurrent_lines(cell))
 
 
 def _listed(cell: Any, shape: LayerShape | None) -> str:

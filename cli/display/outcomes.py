@@ -168,6 +168,8 @@ def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> No
         return
     table, source = result.config.evaluator.table, result.config.data.source
     trained = f"Accuracy is measured on validation images ({source}) after a short training."
+    if source.partition(":")[0] == "text":
+        trained = f"Accuracy is 1 / perplexity on {source}, validation, after a short training."
     named = f"Accuracy is that of table {table}, not of a network trained here."
     lines = [
         *sentence(

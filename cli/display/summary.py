@@ -7,6 +7,7 @@ from autospace.spaces import Architecture, Candidate, LayerShape, Range, Skeleto
 from autospace.spaces.cells.family import FAMILIES, changes, check_kind
 from autospace.spaces.cells.operations import BITS, Cost
 from autospace.spaces.files.codec import uncertainty_out
+from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.text import human, plural
 
 
@@ -41,9 +42,8 @@ def candidate_record(
     Raises:
         SpaceError: nothing is known of the inside of cells of this family.
     """
-    check_kind(
-        candidate.cell.kind, "tables of cells", ("mobile", "dense", "darts", "binary", "ofa")
-    )
+    known = ("mobile", "dense", "darts", "binary", "ofa", "recurrent")
+    check_kind(candidate.cell.kind, "tables of cells", known)
     cell, origin = candidate.cell, candidate.origin
     cost = cell_cost(cell, shape)
     return {
@@ -68,6 +68,9 @@ def candidate_record(
 
 def described(value: Space | Architecture | Skeleton) -> str:
     """What a file holds, in one line."""
+    if isinstance(value, SequenceSkeleton):
+        size = f"{plural(value.nodes, 'node')} of width {value.width}"
+        return f"skeleton {value.name!r}: {size}, a vocabulary of {value.vocabulary:,}"
     if isinstance(value, Skeleton):
         images = f"{value.in_channels}x{value.resolution}x{value.resolution} images"
         layers = plural(len(value.layers), "layer")
@@ -120,9 +123,8 @@ def magnitude(space: Space) -> str:
 def choices(value: Space | Architecture) -> str:
     """How many layers there are to choose for, or edges where edges are chosen one by one."""
     skeleton = value.skeleton
-    part = "node" if skeleton.chain == 2 else "edge"
     stages = f" in {plural(len(skeleton.stages), 'stage')}" if skeleton.stages else ""
-    return plural(len(skeleton.shapes), "layer" if skeleton.nodes is None else part) + stages
+    return plural(len(skeleton.shapes), skeleton.choice_noun) + stages
 
 
 def extent(space: Space) -> str:

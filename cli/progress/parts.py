@@ -120,8 +120,8 @@ class Epochs(Parts):
         """The loss, and the accuracy on validation images if there are any."""
         epoch = event.epoch
         parts = [f"epoch {epoch.epoch:>3}/{event.epochs}  loss {epoch.train_loss:.4f}"]
-        if epoch.validation_accuracy is not None:
-            parts.append(f"validation {epoch.validation_accuracy:.2%}")
+        if event.measured:
+            parts.append(event.measured)
         return "  ".join([*parts, _times(event.seconds, left)])
 
     def record(self, event: "EpochEvent", left: float | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from autospace.spaces.cells.dense import Dense
 from autospace.spaces.cells.mobile import Mobile
 from autospace.spaces.cells.ofa import Ofa
 from autospace.spaces.cells.operations import Cost
+from autospace.spaces.cells.recurrent import Recurrent
 from autospace.spaces.errors import SpaceError, shown
 
 
@@ -119,6 +120,7 @@ FAMILIES: Final[dict[str, Family[Any, Any]]] = {
     Darts.kind: Darts(),
     Binary.kind: Binary(),
     Ofa.kind: Ofa(),
+    Recurrent.kind: Recurrent(),
 }
 
 

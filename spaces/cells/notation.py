@@ -12,6 +12,13 @@ from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
 from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
 from autospace.spaces.cells.dense_cell import DenseCell
 from autospace.spaces.cells.operations import OPERATIONS, Operation
+from autospace.spaces.cells.recurrent import DecisionShape
+from autospace.spaces.cells.recurrent_cell import (
+    FUNCTIONS,
+    MEAN,
+    RecurrentCell,
+    recurrent_picture,
+)
 
 
 def graph_notation(cell: Cell) -> str:
@@ -38,6 +45,8 @@ def known_symbol(operation: str) -> str:
     """The symbol of an operation of any family; those of one name have one symbol."""
     if operation in ENDS:
         return ENDS[operation]
+    if operation in FUNCTIONS or operation == MEAN:
+        return FUNCTIONS.get(operation, operation)
     if operation in DARTS:
         return DARTS[operation].symbol
     return operation_of(operation).symbol
@@ -57,6 +66,8 @@ def drawable(cell: Cell) -> Any:
     shown: Any = cell
     if isinstance(shown, DartsCell):
         return darts_picture(shown)
+    if isinstance(shown, RecurrentCell):
+        return recurrent_picture(shown)
     return cell.pruned() if cell.edge is None else DenseCell.of(cell.operations)
 
 
@@ -91,6 +102,8 @@ def node_label(cell: Cell, node: int) -> str:
     """
     if cell.kind == DartsCell.kind:
         return _darts_label(cell, node)
+    if cell.kind == RecurrentCell.kind:
+        return {0: "0 input and state", cell.nodes - 1: "mean"}.get(node, str(node))
     if cell.edge is not None:
         return str(cell.edge[node])
     mix = "" if node == 0 else cell.mix[node - 1]
@@ -112,6 +125,8 @@ def shape_label(shape: LayerShape) -> str:
 
     Of layers that share a cell, their number and the shapes of the first and the last one.
     """
+    if isinstance(shape, DecisionShape):
+        return f"{shape.in_channels} units"
     if shape.tied:
         first, last = (
             f"{each.out_channels}x{each.out_resolution}x{each.out_resolution}"

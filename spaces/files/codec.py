@@ -3,11 +3,12 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.family import FAMILIES, Family, cell_cost, family_of
 from autospace.spaces.cells.operations import Cost
+from autospace.spaces.cells.recurrent_cell import RecurrentCell
 from autospace.spaces.cost import Budget
 from autospace.spaces.errors import SpaceError, located, shown
 from autospace.spaces.files import document as doc
@@ -19,6 +20,7 @@ from autospace.spaces.files.reading import (
     read_text,
     validated,
 )
+from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
 from autospace.spaces.space import Architecture, Candidate, Layer, Origin, Space
 from autospace.spaces.stages import Stage
@@ -34,6 +36,7 @@ def to_json(value: Space | Architecture | Skeleton) -> str:
         plain = {
             "format": doc.SKELETON_FORMAT,
             "version": doc.VERSION,
+            **({"kind": RecurrentCell.kind} if isinstance(value, SequenceSkeleton) else {}),
             **_skeleton_out(value),
         }
     return canonical_json(plain)
@@ -78,8 +81,10 @@ def decoded(plain: Any) -> Space | Architecture | Skeleton:
     return _architecture_in(document, family)
 
 
-def skeleton_from(document: doc.SkeletonDocument) -> Skeleton:
+def skeleton_from(document: doc.SkeletonDocument | doc.SequenceDocument) -> Skeleton:
     """The skeleton that a document describes."""
+    if isinstance(document, doc.SequenceDocument):
+        return SequenceSkeleton.of(**{name: getattr(document, name) for name in _SEQUENCE})
     stem = document.stem
     return Skeleton(
         document.name,
@@ -92,6 +97,9 @@ def skeleton_from(document: doc.SkeletonDocument) -> Skeleton:
         document.description,
         **_sharing(document),
     )
+
+
+_SEQUENCE: Final = tuple(doc.SequenceDocument.model_fields)
 
 
 def _convolutions(document: doc.StemDocument) -> int:
@@ -241,6 +249,8 @@ def uncertainty_out(candidate: Candidate) -> dict[str, float]:
 
 
 def _skeleton_out(skeleton: Skeleton) -> dict[str, Any]:
+    if isinstance(skeleton, SequenceSkeleton):
+        return {name: getattr(skeleton, name) for name in _SEQUENCE}
     stem = skeleton.stem
     return {
         "name": skeleton.name,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 
 from autospace.spaces.cells.cell import MAX_NODES, MIN_NODES
 from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES
+from autospace.spaces.cells.recurrent_cell import MAX_RECURRENT_NODES, RecurrentCell
 from autospace.spaces.checks import (
     MAX_CANDIDATES,
     MAX_CHANNELS,
@@ -206,6 +207,33 @@ class AnySkeletonDocument(SkeletonDocument):
     ] = 0
 
 
+class SequenceDocument(_Document):
+    """A network that reads tokens: an embedding, one recurrent cell, and a decoder."""
+
+    name: _Name
+    description: Annotated[str, Field(max_length=MAX_DESCRIPTION)] = ""
+    vocabulary: Annotated[int, Field(ge=2, le=MAX_CLASSES, description="different tokens")]
+    width: Annotated[_Channels, Field(description="units of the embedding and of every node")]
+    nodes: Annotated[
+        int, Field(ge=1, le=MAX_RECURRENT_NODES, description="of the cell, behind its root")
+    ] = 8
+    root: Annotated[
+        str | None,
+        Field(max_length=MAX_NAME, description="function of the root; null: it is a choice"),
+    ] = "tanh"
+    bias: Annotated[bool, Field(description="whether the decoder has one")] = False
+    whole: Annotated[
+        bool, Field(description="whole cells are candidates, and not single choices")
+    ] = False
+
+
+class SequenceFile(SequenceDocument):
+    """A skeleton of networks that read tokens, in a file of its own, JSON or TOML."""
+
+    format: Literal["autospace.skeleton"]
+    version: int
+
+
 class SkeletonFile(AnySkeletonDocument):
     """A skeleton in a file of its own, JSON or TOML."""
 
@@ -299,6 +327,10 @@ FILES: Final[dict[str, tuple[Any, ...]]] = {
 }
 
 
+SEQUENCES: Final[dict[str, type[BaseModel]]] = {RecurrentCell.kind: SequenceDocument}
+"""The skeletons of families that do not read images."""
+
+
 @cache
 def with_cell(part: type[Model], kind: str) -> type[Model]:
     """A model with the keys of a family's cells before its own."""
@@ -311,6 +343,9 @@ def file_model(format_: str, version: int = VERSION, kind: str = DEFAULT_KIND) -
     literal: Any = Literal
     keys: dict[str, Any] = {"version": (literal[version], ...)}
     model, *parts = FILES[format_]
+    if not parts and kind in SEQUENCES:
+        keys["kind"] = (literal[kind], ...)
+        return _derived(SequenceFile, SequenceFile, **keys)
     if not parts:
         return _derived(model, model, **keys)
     if version > 1:
@@ -318,7 +353,7 @@ def file_model(format_: str, version: int = VERSION, kind: str = DEFAULT_KIND) -
     if format_ == SPACE_FORMAT:
         keys["operations"] = (_vocabulary(kind), ...)
     if "skeleton" in model.model_fields and kind != DEFAULT_KIND:
-        keys["skeleton"] = (AnySkeletonDocument, ...)
+        keys["skeleton"] = (SEQUENCES.get(kind, AnySkeletonDocument), ...)
     *between, last = parts
     if FAMILIES[kind].binary and last is CandidateDocument:
         last = BinaryCandidateDocument

@@ -1,6 +1,7 @@
 """Loads built-in skeletons and spaces, and makes spaces and architectures of names and paths."""
 
 import os
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -8,12 +9,15 @@ from typing import Any, Final
 
 from autospace.spaces.cells.darts_cell import NODES, DartsCell, all_nodes, choices_of
 from autospace.spaces.cells.family import FAMILIES
+from autospace.spaces.cells.recurrent import DecisionShape, choices_at
+from autospace.spaces.cells.recurrent_cell import RecurrentCell
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.errors import SpaceError, offered, shown
 from autospace.spaces.files import document as doc
 from autospace.spaces.files.codec import read, skeleton_from
 from autospace.spaces.files.foreign import refuse_foreign
 from autospace.spaces.files.reading import header_of, parse_json, read_text, validated
+from autospace.spaces.sequence import SequenceSkeleton, sequence
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture, Candidate, Layer, Origin, Space
 
@@ -23,10 +27,21 @@ OWN_SKELETONS: Final = {
     "nasbench201": ("nasbench201",),
     "darts": ("darts", "darts-imagenet", "darts-small"),
     "ofa": ("ofa-mbv3", "ofa-proxyless", "ofa-small"),
+    "enas-rnn": ("enas-rnn", "enas-rnn-paper", "rnn-small"),
+    "darts-rnn": ("darts-rnn", "rnn-small"),
 }
 """Families with skeletons of their own and no other ones: layers share cells, or have stages."""
+RECURRENT: Final = {
+    "enas-rnn": "recurrent cells of ENAS (Pham et al., ICML 2018): per node one of the nodes "
+    "before it, and one of four functions",
+    "darts-rnn": "the same cells in the language model of DARTS (Liu et al., ICLR 2019), whose "
+    "decoder has a bias",
+}
+"""Families of cells that read tokens, with what they are."""
 OWN_NAMES: Final = tuple(OWN_SKELETONS)
-OWN_SKELETON_NAMES: Final = tuple(name for names in OWN_SKELETONS.values() for name in names)
+OWN_SKELETON_NAMES: Final = tuple(
+    dict.fromkeys(name for names in OWN_SKELETONS.values() for name in names)
+)
 SPACE_FILE = "space.json"
 SKIP_ID = "skip"
 NO_SPACE = "these cell ids need their space; name it with --space (space= in Python)"
@@ -63,6 +78,12 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
     if family not in (*FAMILY_NAMES, *OWN_NAMES):
         known = offered(family, (*FAMILY_NAMES, *OWN_NAMES))
         raise SpaceError(family or '""', f"unknown family; {known}")
+    if family in RECURRENT:
+        return _recurrent_space(family, sequence(skeleton, f"{family} reads text"))
+    if isinstance(skeleton, SequenceSkeleton):
+        problem = f"no cell of {family} fits the skeleton {skeleton.name}, which reads text"
+        allowed = " or ".join(RECURRENT)
+        raise SpaceError(f"{family}@{skeleton.name}", f"{problem}; allowed: {allowed}")
     described, kind = _family(family)
     cell_family = FAMILIES[kind]
     layers = []
@@ -97,6 +118,29 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
         tuple(layers),
         {shape.name: described.reference for shape in skeleton.shapes},
         provenance={"source": described.description},
+    )
+
+
+def _recurrent_space(family: str, skeleton: SequenceSkeleton) -> Space:
+    """All choices at every node; the reference is a chain of tanh."""
+    own = replace(skeleton, bias=family == "darts-rnn", whole=False)
+    layers, reference = [], {}
+    for shape in own.shapes:
+        choices = choices_at(shape) if isinstance(shape, DecisionShape) else []
+        usual = choices[-1 if shape.name.endswith("input") else 0][0]
+        reference[shape.name] = usual
+        candidates = tuple(
+            Candidate(name, cell, 0.0 if name == usual else None)  # type: ignore[arg-type]
+            for name, cell in choices
+        )
+        layers.append(Layer(shape, candidates))
+    return Space(
+        f"{family}@{skeleton.name}"[:MAX_NAME],
+        own,
+        tuple(FAMILIES[RecurrentCell.kind].usual),
+        tuple(layers),
+        reference,
+        provenance={"source": RECURRENT[family]},
     )
 
 

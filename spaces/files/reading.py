@@ -21,7 +21,7 @@ from autospace.spaces.checks import (
     plain,
 )
 from autospace.spaces.errors import SpaceError, join_path, offered, shown
-from autospace.spaces.files.document import FILES, SKELETON_FORMAT, VERSIONS
+from autospace.spaces.files.document import FILES, SEQUENCES, SKELETON_FORMAT, VERSIONS
 from autospace.spaces.files.foreign import refuse_foreign
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -161,7 +161,7 @@ def header_of(value: Any) -> Header:
         raise SpaceError("version", f"{shown(version)}; allowed: {allowed}")
     # Without a family where one is needed, or with one where there is none: the model refuses it.
     kind = value.get("kind", DEFAULT_KIND)
-    if version == 1 or found == SKELETON_FORMAT:
+    if version == 1 or (found == SKELETON_FORMAT and kind not in [*SEQUENCES]):
         kind = DEFAULT_KIND
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise SpaceError("kind", f"{shown(kind)}; {offered(kind, FAMILIES)}")

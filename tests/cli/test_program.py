@@ -24,6 +24,7 @@ from autospace.evolution.settings import PRESETS
 from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces.errors import offered
 from autospace.supernets.settings import SupernetTraining
+from autospace.text.settings import TEXT_RECIPES
 from autospace.training.settings import RECIPES
 from tests.cli.conftest import Run
 
@@ -88,7 +89,7 @@ def test_defaults_are_shown_or_said_to_come_from_the_preset(run: Run) -> None:
         ("compare", "--split", typing.get_args(Split)),
         ("compare", "--evaluator", typing.get_args(EvaluationMethod)),
         ("search", "--supernet-training", typing.get_args(SupernetTraining)),
-        ("train", "--recipe", (*RECIPES, "FILE")),
+        ("train", "--recipe", (*RECIPES, *TEXT_RECIPES, "FILE")),
         ("bench", "--suite", typing.get_args(Suite)),
     ],
 )

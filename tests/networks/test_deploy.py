@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from autospace.networks.deploy import _FORMATS, EXTRA, Deployed, DeployError, deploy
-from autospace.networks.network import Network
 from autospace.networks.weights import WeightsError, save_weights
 from autospace.spaces import Architecture, Candidate, mbconv
 from tests.networks.samples import lived_in
@@ -48,7 +47,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     def put(wrong: float = 0.0, **changes: Any) -> list[torch.Tensor]:
         networks, seen = [], []
 
-        def encoded(network: Network, images: torch.Tensor, metadata: Mapping[str, str]) -> bytes:
+        def encoded(network: Any, images: Any, metadata: Mapping[str, str]) -> bytes:
             networks.append(network)
             seen.append(images)
             return b"written"

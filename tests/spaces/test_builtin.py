@@ -57,7 +57,9 @@ PAIRS = tuple(f"{f}@{s}" for f in FAMILY_NAMES for s in SKELETON_NAMES)
 def test_builtin_names_are_every_family_on_every_skeleton_and_those_with_their_own() -> None:
     darts = ("darts@darts", "darts@darts-imagenet", "darts@darts-small")
     ofa = ("ofa@ofa-mbv3", "ofa@ofa-proxyless", "ofa@ofa-small")
-    assert builtin_names() == (*PAIRS, "nasbench201@nasbench201", *darts, *ofa)
+    enas = ("enas-rnn@enas-rnn", "enas-rnn@enas-rnn-paper", "enas-rnn@rnn-small")
+    recurrent = (*enas, "darts-rnn@darts-rnn", "darts-rnn@rnn-small")
+    assert builtin_names() == (*PAIRS, "nasbench201@nasbench201", *darts, *ofa, *recurrent)
 
 
 @pytest.mark.parametrize("name", SKELETON_NAMES)
@@ -191,7 +193,8 @@ def test_an_architecture_file_is_loaded_by_load_any_only(tmp_path: Path) -> None
 FILES = "a file, a run folder, or a built-in such as mbconv@cifar"
 SKELETONS = (
     "digits, cifar, nasbench-macro, mobile, mobilenetv2, nasbench201, darts, darts-imagenet, "
-    "darts-small, ofa-mbv3, ofa-proxyless, ofa-small, or a .json or .toml file"
+    "darts-small, ofa-mbv3, ofa-proxyless, ofa-small, enas-rnn, enas-rnn-paper, rnn-small, "
+    "darts-rnn, or a .json or .toml file"
 )
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from autospace.networks.cells import CellModule
-from autospace.networks.network import Network
+from autospace.networks.network import Network, build_network
 from autospace.spaces import (
     Architecture,
     Budget,
@@ -32,6 +32,7 @@ from autospace.spaces import (
     network_cost,
 )
 from autospace.spaces.cells.cost import total
+from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import LayerSpec, Stem
 from tests.strategies import cells, shapes, skeletons, spaces
 
@@ -52,9 +53,20 @@ def counted_cell(cell: Cell, shape: LayerShape) -> Cost:
 
 
 def counted_network(skeleton: Skeleton, chosen: tuple[Cell, ...]) -> Cost:
+    if isinstance(skeleton, SequenceSkeleton):
+        return _counted_token(skeleton, chosen)
     with torch.device("meta"):
         network = Network(skeleton, chosen)
     return counted(network, skeleton.in_channels, skeleton.resolution, skeleton.resolution)
+
+
+def _counted_token(skeleton: SequenceSkeleton, chosen: tuple[Cell, ...]) -> Cost:
+    """What torch counts for one token of a text, and the weights."""
+    network = build_network(skeleton, chosen)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(2, 1, dtype=torch.int64))  # the number of a segment, and a token
+    params = sum(each.numel() for each in network.parameters())
+    return Cost(counter.get_total_flops() // 2, params)
 
 
 @given(cells(most_nodes=5), shapes())

@@ -33,6 +33,12 @@ class Opposite:
     def right(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return ~CLASSIFICATION.right(outputs, targets)
 
+    def score(self, accuracy: float, loss: float) -> float:
+        return accuracy
+
+    def batch_score(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return self.right(outputs, targets).double().mean()
+
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

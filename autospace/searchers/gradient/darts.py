@@ -34,7 +34,7 @@ from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
 from autospace.spaces.cells.operations import OPERATIONS
-from autospace.spaces.choices import Choice
+from autospace.spaces.choices import Choice, SearchError
 from autospace.supernets.shared_weights import Loss, SharedWeights
 from autospace.supernets.supernet import Supernet, fix_scale, frozen, snapshot
 
@@ -217,6 +217,9 @@ class Darts(GradientSearch):
         perturbs = options.selection == "perturbation"
         layers = len(problem.choices.sizes)
         super().__init__(problem, options, layers * options.tuning if perturbs else 0)
+        if perturbs and not self.weights.supernet.layered:
+            why = "a recurrent cell has no layers to select one by one"
+            raise SearchError(f"options.selection: perturbation, but {why}; allowed: alpha")
         fix_scale(self.weights.supernet)
         self._options = options
         self._cost = ExpectedCost(problem.choices, options, problem.device)
@@ -306,6 +309,8 @@ class Darts(GradientSearch):
 
 def is_weight_free(cell: Cell) -> bool:
     """Whether no operation of a cell has weights: skips and poolings only, or no path at all."""
+    if cell.kind == "recurrent":
+        return False
     if cell.kind == "darts":
         return not any(DARTS[edge.operation].weighted(1) for edge in cell.edges)
     return all(OPERATIONS[edge.operation].params(1) == 0 for edge in cell.pruned().edges)

@@ -1,0 +1,1 @@
+"""Recurrent cells as code of PyTorch."""

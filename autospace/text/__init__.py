@@ -1,0 +1,1 @@
+"""Text that networks of tokens learn from, and their training."""

@@ -1,0 +1,103 @@
+"""Searches over recurrent cells: they end, agree with what they report, and can be resumed."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autospace import compare, evolve, search
+from autospace.data.errors import DataError
+from autospace.progress import Silent
+from autospace.searchers.driver import METHODS
+from autospace.spaces import Space, SpaceError, load
+from autospace.spaces.choices import SearchError
+from autospace.spaces.files.library import family_space
+from autospace.spaces.sequence import SequenceSkeleton
+from autospace.supernets.nodes import ON_TEXT
+
+SMALL: dict[str, Any] = {
+    "supernet": {"steps": 6, "batch": 8, "validation_batches": 1},
+    "trial": {"steps": 3, "batch": 8},
+    "evaluations": 3,
+    "finalists": 1,
+}
+
+
+def _space() -> Space:
+    return family_space("enas-rnn", SequenceSkeleton.of("tiny", 2, 8, 2))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    rng = random.Random(0)
+    (tmp_path / "t.txt").write_text("".join(rng.choice("ab") for _ in range(1500)))
+    return f"text:bptt=5:{tmp_path / 't.txt'}"
+
+
+@pytest.mark.parametrize("method", ON_TEXT)
+def test_every_method_for_text_ends(method: str, source: str, tmp_path: Path) -> None:
+    found = search(_space(), source, method=method, settings=SMALL, out=tmp_path / "run")
+    # Letters by chance: no network is better than a perplexity of 2.
+    assert 0.4 < found.accuracy < 0.55
+    assert found.best.kind == "recurrent"
+    assert found.result.params == found.best.cost.params
+
+
+@pytest.mark.parametrize("method", sorted({*METHODS} - {*ON_TEXT}))
+def test_other_methods_say_which_work(method: str, source: str, tmp_path: Path) -> None:
+    with pytest.raises(SpaceError, match=r"reads text, for which .*; allowed: random, ") as found:
+        search(_space(), source, method=method, settings=SMALL, out=tmp_path / "run")
+    assert "\n" not in str(found.value)
+    assert not (tmp_path / "run").exists()
+
+
+class _Stops(Silent):
+    def __init__(self) -> None:
+        self.left = 4
+
+    def tick(self, phase: str, done: int, total: int) -> None:
+        if phase == "search":
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("method", ["enas", "darts"])
+def test_a_search_that_was_stopped_ends_alike(method: str, source: str, tmp_path: Path) -> None:
+    whole = search(_space(), source, method=method, settings=SMALL, out=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        search(_space(), source, method=method, settings=SMALL, out=tmp_path / "half",
+               observer=_Stops())  # fmt: skip
+    half = search(resume=tmp_path / "half")
+    own = {"seconds", "memory_mb", "trajectory"}
+    assert half.result.model_dump(exclude=own) == whole.result.model_dump(exclude=own)
+
+
+def test_what_does_not_fit_is_one_line(source: str, tmp_path: Path) -> None:
+    for space, data, problem in (
+        (_space(), "digits", "reads text, but the data are"),
+        (load("mbconv@digits"), source, "reads images, but the data are a text"),
+    ):
+        with pytest.raises(SpaceError, match=problem):
+            search(space, data, method="random", settings=SMALL, out=tmp_path / "a")
+    settings = {**SMALL, "data": {"crop": 2}}
+    with pytest.raises(DataError, match=r"data\.crop"):
+        search(_space(), source, method="random", settings=settings, out=tmp_path / "b")
+    settings = {**SMALL, "options": {"selection": "perturbation"}}
+    with pytest.raises(SearchError, match="perturbation, but"):
+        search(_space(), source, method="darts", settings=settings, out=tmp_path / "c")
+    with pytest.raises(SpaceError, match=r"reads text, and evolve knows .*; allowed for text: "):
+        evolve(source, skeleton="rnn-small", out=tmp_path / "d")
+    assert not any((tmp_path / name).exists() for name in "abcd")
+
+
+def test_spaces_are_compared_by_perplexity(source: str, tmp_path: Path) -> None:
+    settings = {"sampling": {"samples": 4, "match": "none"}, "evaluator": {"steps": 2, "batch": 8}}
+    found = compare(
+        [_space(), family_space("darts-rnn", SequenceSkeleton.of("tiny", 2, 8, 2))],
+        source,
+        settings=settings,
+        out=tmp_path / "run",
+    )
+    assert any("1 / perplexity" in note for note in found.comparison.notes)
