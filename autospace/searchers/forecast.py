@@ -6,7 +6,6 @@ from typing import Any, Final
 from autospace.compute.device import memory_mb
 from autospace.compute.executor import Executor
 from autospace.compute.timing import Forecast, seconds_of_step
-from autospace.data.summary import record
 from autospace.evaluators.stand_alone import seconds_of
 from autospace.progress import Planned
 from autospace.searchers.fitness_search import FitnessSearch, recipe_of
@@ -31,7 +30,7 @@ def make_plan(
     alone = _trained_alone(method)
     training = 0 if method.trials or problem.table is not None else _training_steps(method)
     values = {
-        "images": None if problem.table is not None else record(problem.images.data),
+        "images": None if problem.table is not None else problem.data.record,
         "method": config.method,
         "space": problem.choices.space.name,
         "steps": training,
@@ -79,7 +78,7 @@ def _forecast(method: SearchMethod, copy: SearchMethod, executor: Executor) -> F
     if isinstance(copy, FitnessSearch) and copy.supernets:
         seconds += method.most_evaluations * seconds_of_step(_Evaluations(copy), problem.device)
     network = problem.choices.architecture(problem.choices.draw(stream(problem.seed, "forecast")))
-    each = seconds_of(problem.images, recipe_of(problem), network)
+    each = seconds_of(problem.data, recipe_of(problem), network)
     seconds += _trained_alone(method) * each / workers
     return Forecast(
         seconds,
