@@ -79,7 +79,8 @@ class Limit:
     @cached_property
     def _unit(self) -> int:
         # Denominators of floats are powers of two: the largest is a multiple of all.
-        values = (self.most, self.fixed, *chain.from_iterable(self.table))
+        most = [self.most] if math.isfinite(self.most) else []
+        values = (*most, self.fixed, *chain.from_iterable(self.table))
         return max(value.as_integer_ratio()[1] for value in values)
 
     def _whole(self, value: float) -> int:

@@ -19,6 +19,8 @@ program and keeps its traceback. Each error is defined next to the code that rai
         ├── WeightsError           autospace/networks/weights.py: a file of weights
         ├── DeployError            autospace/networks/deploy.py: a network as ONNX or pt2
         ├── WorkerLostError        autospace/compute/worker.py: a worker process that died
+        ├── DismissedError         autospace/compute/ranks.py: a training that process 0 ended
+        ├── LostError              autospace/compute/ranks.py: a process of a training that is gone
         ├── ClusterError           autospace/compute/ray_session.py: a cluster and its nodes
         └── InputError             cli/output.py: a combination of options
 """

@@ -24,6 +24,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from autospace.runs.errors import ConfigError, RunError
+from autospace.spaces.errors import AutospaceError
 
 PATIENCE: Final = timedelta(days=30)
 """How long a process waits for process 0, which may read images for hours; a process that is gone
@@ -41,11 +42,11 @@ _SYNC_BUFFERS: Final = next(
 Told = TypeVar("Told")
 
 
-class DismissedError(RunError):
+class DismissedError(AutospaceError):
     """Process 0 has ended the training; it says why."""
 
 
-class LostError(RunError):
+class LostError(AutospaceError):
     """Another process of the training is gone."""
 
 

@@ -214,6 +214,7 @@ def _training_result() -> TrainingResult:
 
 def _cached(folder: Path) -> tuple[Path, Load]:
     cache = EvaluationCache(folder, {"steps": 3})
+    cache.open()
     network = SPACE.sample(random.Random(0))
     task = EvaluationRequest(network, 1)
     cache.put(task, Evaluation(0.75, 1.5))

@@ -30,6 +30,9 @@ LINES = {
     "darts-genotype": "Genotype(normal=[('skip_connect', 1), ('none', 0)], normal_concat=[2], "
     "reduce=[('max_pool_3x3', 1), ('none', 0)], reduce_concat=range(2, 3))",
     "timm-arch": "[['ds_r1_k3_s1_c16'], ['ir_r2_k5_s2_e6_c24_se0.25', 'ir_r1_k3_s1_e4_c40']]",
+    "enas-arc": "0 2 1 0 2 1 2 2 4 0 5 0 3 2 6 2",
+    "darts-recurrent": "Genotype(recurrent=[('sigmoid', 0), ('relu', 1), ('relu', 1), "
+    "('identity', 1), ('tanh', 2), ('sigmoid', 5), ('tanh', 3), ('relu', 5)], concat=range(1, 9))",
     "nasbench201": "|avg_pool_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|none~2|",
 }
 

@@ -259,8 +259,11 @@ def test_a_stage_without_an_option_is_refused() -> None:
 
 def test_other_families_do_not_fit_stages_and_the_other_way_round() -> None:
     for name, message in (
-        ("mbconv@ofa-small", '"mobile" at layer_00; allowed here: ofa'),
-        ("binary@ofa-small", '"binary" at layer_00; allowed here: ofa'),
+        (
+            "mbconv@ofa-small",
+            "no cell of mbconv fits layer_00 of the skeleton ofa-small; allowed: ofa@",
+        ),
+        ("reference@ofa-small", "no cell of reference fits layer_00"),
         ("ofa@cifar", '"ofa" at layer_00; allowed here: dense, mobile'),
         ("nasbench201@ofa-small", "allowed: nasbench201@nasbench201"),
         ("darts@ofa-small", "allowed: darts@darts"),
