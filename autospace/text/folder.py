@@ -1,24 +1,17 @@
 """The folder of the training of a language model: checkpoint and result."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from autospace.runs.errors import CheckpointError
-from autospace.runs.folder import Document, Folder
-from autospace.runs.state import load_sealed, save_sealed
+from autospace.runs.folder import Document
 from autospace.spaces.checks import MAX_COUNT
-from autospace.spaces.files.codec import read, to_json
-from autospace.spaces.space import Architecture
 from autospace.text.session import TextEpoch, TextSession
 from autospace.text.settings import TextTrainConfig
-from autospace.training.folder import ARCHITECTURE, ONNX, RESULT, SESSION, WEIGHTS, EpochDocument
+from autospace.training.folder import EpochDocument, NetworkFolder, loaded_record, save_record
 
-_RECORD: Final = "session"
 _Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 _Number = Annotated[float, Field(ge=-1e100, le=1e100)]
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -101,7 +94,7 @@ def save_text_session(path: Path, session: TextSession) -> None:
         "version": 1,
         "epoch": session.epoch,
         "number": session.number,
-        "steps": session.steps,
+        "steps": session.step,
         "averaged": session.averaged,
         "loss_sum": session.loss_sum,
         "history": [asdict(each) for each in session.history],
@@ -112,7 +105,7 @@ def save_text_session(path: Path, session: TextSession) -> None:
         for group, values in groups.items()
         for name, value in values.items()
     }
-    save_sealed(path, tensors, {_RECORD: json.dumps(record, allow_nan=False)})
+    save_record(path, record, tensors)
 
 
 def load_text_session(path: Path, session: TextSession) -> None:
@@ -121,74 +114,19 @@ def load_text_session(path: Path, session: TextSession) -> None:
     Raises:
         CheckpointError: the file is damaged, or from another training.
     """
-    tensors, texts = load_sealed(path, session.device)
-    try:
-        record = _Session.model_validate_json(texts[_RECORD])
-        groups: dict[str, dict[str, torch.Tensor]] = {}
-        for name, value in tensors.items():
-            group, _, rest = name.partition(".")
-            groups.setdefault(group, {})[rest] = value
+    with loaded_record(path, session.device, _Session) as (record, groups):
         session.network.load_state_dict(groups["network"])
-    except (RuntimeError, LookupError, TypeError, ValueError) as error:
-        problem = str(error).partition("\n")[0][:160]
-        raise CheckpointError(f"{path}: damaged, or from another run: {problem}") from None
     session.mean, session.best = groups.get("mean", {}), groups.get("best", {})
-    session.epoch, session.number, session.steps = record.epoch, record.number, record.steps
+    session.epoch, session.number, session.step = record.epoch, record.number, record.steps
     session.averaged, session.loss_sum = record.averaged, record.loss_sum
     session.history = [TextEpoch(**each.model_dump()) for each in record.history]
 
 
-class TextFolder(Folder[TextTrainConfig]):
-    """A folder that holds one training of a language model; finished with `result.json`."""
+class TextFolder(NetworkFolder[TextTrainConfig]):
+    """The folder of the training of a language model."""
 
-    command = "train"
     settings = TextTrainConfig
-    results = (ARCHITECTURE, WEIGHTS, ONNX, RESULT)
-
-    def settle(self, architecture: Architecture, data_digest: str) -> None:
-        """Begins the training, or checks that a resumed one reads the text that it began with.
-
-        Raises:
-            RunError: the text has changed.
-        """
-        self._begin({ARCHITECTURE: to_json(architecture)}, data_digest)
-
-    @property
-    def architecture(self) -> Architecture:
-        """The architecture that is trained; fitted to the text once the training has begun.
-
-        Raises:
-            RunError: it is not there.
-            SpaceError, CheckpointError: the file is damaged.
-        """
-        begun = self.path / ARCHITECTURE
-        path = begun if begun.exists() else self.given
-        if not path.exists():
-            raise self.not_begun("architecture")
-        found = read(path)
-        if not isinstance(found, Architecture):
-            raise CheckpointError(f"{path}: damaged: it does not hold an architecture")
-        return found
-
-    @property
-    def session(self) -> Path:
-        """Where the state of the training is kept."""
-        return self.checkpoint / SESSION
-
-    def log(self, epoch: TextEpoch, seconds: float, tokens: int) -> None:
-        """Adds an epoch's line to the event log."""
-        speed = tokens / max(seconds, 1e-9)
-        extra = {"seconds": round(seconds, 3), "tokens_per_second": round(speed, 1)}
-        self.append_event(asdict(epoch) | extra)
-
-    def mend_log(self, history: list[TextEpoch]) -> None:
-        """Makes the log have one line for every epoch of the history, and no other lines."""
-        self._mend_events("epoch", {each.epoch: asdict(each) for each in history})
-
-    def load_result(self) -> TextResult:
-        """The result of a finished training.
-
-        Raises:
-            CheckpointError: its file is damaged; the message names key, value and what is allowed.
-        """
-        return self._load_result(TextResult)
+    units = "tokens"
+    result = TextResult
+    write_session = staticmethod(save_text_session)
+    read_session = staticmethod(load_text_session)

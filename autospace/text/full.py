@@ -1,14 +1,11 @@
-"""A whole training of a language model: text, network, epochs and one test; resumable."""
+"""A whole training of a language model."""
 
 import json
 import math
 import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from importlib import metadata
-from typing import Final
+from typing import Any, ClassVar
 
 import torch
 
@@ -17,30 +14,20 @@ from autospace.compute.ranks import ALONE, Ranks
 from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
 from autospace.networks.weights import save_weights
-from autospace.progress import Observer, Planned
+from autospace.progress import Message, Observer, Planned
 from autospace.runs.errors import ConfigError
 from autospace.spaces.sequence import sequence
 from autospace.spaces.space import Architecture
 from autospace.spaces.text import human
 from autospace.text.corpus import Corpus, load_text
-from autospace.text.folder import (
-    TextDataDocument,
-    TextEpochDocument,
-    TextFolder,
-    TextResult,
-    load_text_session,
-    save_text_session,
-)
+from autospace.text.folder import TextDataDocument, TextEpochDocument, TextFolder, TextResult
 from autospace.text.session import TextSession
 from autospace.text.settings import TextTrainConfig
 from autospace.text.source import FORM, is_text
 from autospace.training.folder import WEIGHTS
-from autospace.training.full import SECONDS_BETWEEN_CHECKPOINTS, EpochEvent
+from autospace.training.life import EpochEvent, described, live
 from autospace.training.short import Measured
 from autospace.training.task import bits_per_character, perplexity
-
-PARTS: Final = 1000
-"""Parts of an epoch that progress is shown in: the number of its segments may vary."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +44,44 @@ class TextEpochEvent(EpochEvent):
         found = perplexity(self.epoch.validation_loss or 0.0)
         more = {"perplexity/validation": found} if math.isfinite(found) else {}
         return {**super().numbers(), **more}
+
+
+@dataclass(frozen=True)
+class PreparedText:
+    """Everything that the training of a language model needs before it begins."""
+
+    config: TextTrainConfig
+    architecture: Architecture
+    corpus: Corpus
+    device: torch.device
+    event: ClassVar[type[EpochEvent]] = TextEpochEvent
+
+    @property
+    def epochs(self) -> int:
+        """The number of all passes."""
+        return self.config.training.epochs
+
+    @property
+    def digest(self) -> str:
+        """Of the text, and of how it is cut."""
+        return f"{self.corpus.digest}-{self.corpus.source.bptt}"
+
+    @property
+    def data_record(self) -> Mapping[str, Any]:
+        """What was read of the text."""
+        return self.corpus.record
+
+    def session(self, on_message: Message) -> TextSession:
+        """The training before its first step."""
+        return TextSession(self.architecture, self.corpus, self.config, self.device)
+
+    def plan(self, session: TextSession) -> Planned:
+        """What the training will do."""
+        return _plan(session, self.architecture)
+
+    def finish(self, session: TextSession, folder: TextFolder) -> TextResult:
+        """Looks at the test text, for the first and only time; writes weights and result."""
+        return _finish(session, self.architecture, folder)
 
 
 def train_language_model(
@@ -85,34 +110,21 @@ def train_language_model(
             diverged.
         CheckpointError: the folder was damaged.
     """
-    with folder.locked():
-        if folder.finished:
-            ranks.told(None)
-            return folder.load_result()
-        folder.check_unchanged()
-        try:
-            if ranks.count > 1:
-                problem = f"{ranks.count} processes, but one trains a language model"
-                raise ConfigError(f"torchrun: {problem}; allowed: autospace train alone")
-            given = architecture or folder.architecture
-            chosen = resolve_device(device or folder.config.device)
-            corpus = _text(folder.config, given, images)
-            own = fitted(given, corpus)
-        except BaseException:
-            folder.abandon()
-            raise
-        folder.settle(own, f"{corpus.digest}-{corpus.source.bptt}")
-        folder.save_data(corpus.record)
+
+    def begin() -> PreparedText:
+        if ranks.count > 1:
+            problem = f"{ranks.count} processes, but one trains a language model"
+            raise ConfigError(f"torchrun: {problem}; allowed: autospace train alone")
+        given = architecture or folder.architecture
+        chosen = resolve_device(device or folder.config.device)
+        corpus = _text(folder.config, given, images)
+        own = fitted(given, corpus)
         for line in corpus.lines:
             observer.message(line)
-        session = TextSession(own, corpus, folder.config, chosen)
-        if folder.session.exists():
-            load_text_session(folder.session, session)
-        folder.mend_log(session.history)
-        if not session.steps:
-            observer.planned(_plan(session, own))
-        _train(session, folder, observer)
-        return _finish(session, own, folder)
+        return PreparedText(folder.config, own, corpus, chosen)
+
+    found: TextResult = live(folder, observer, begin, ranks)
+    return found
 
 
 def _text(config: TextTrainConfig, architecture: Architecture, images: DataSet | None) -> Corpus:
@@ -155,41 +167,8 @@ def _plan(session: TextSession, architecture: Architecture) -> Planned:
     return Planned(lines, values)
 
 
-def _train(session: TextSession, folder: TextFolder, observer: Observer) -> None:
-    epochs = session.config.training.epochs
-    tokens = session.segments.columns * sum(length for _, length in session.pass_of)
-    saved = started = time.monotonic()
-    while session.epoch < epochs:
-        session.advance()
-        late = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
-        if session.number == len(session.pass_of):
-            record = session.close_epoch()
-            seconds, started = time.monotonic() - started, time.monotonic()
-            folder.log(record, seconds, tokens)
-            late = late or session.epoch == epochs
-            with _saved_if_stopped(folder, session):
-                observer.event(TextEpochEvent(seconds, record, epochs, folder.path))
-        if late:
-            save_text_session(folder.session, session)
-            saved = time.monotonic()
-        with _saved_if_stopped(folder, session):
-            observer.tick("train", round(PARTS * epochs * session.done), PARTS * epochs)
-
-
-@contextmanager
-def _saved_if_stopped(folder: TextFolder, session: TextSession) -> Iterator[None]:
-    """Saves the session if the observer raises."""
-    try:
-        yield
-    except BaseException:
-        save_text_session(folder.session, session)
-        raise
-
-
 def _finish(session: TextSession, architecture: Architecture, folder: TextFolder) -> TextResult:
-    """Looks at the test text, for the first and only time, and writes weights and result."""
-    tested = session.tested()
-    result = _result(session, architecture, tested)
+    result = _result(session, architecture, session.tested())
     with torch.no_grad():
         session.network.load_state_dict(session.best, strict=False)
     about = {
@@ -204,32 +183,26 @@ def _finish(session: TextSession, architecture: Architecture, folder: TextFolder
 
 
 def _result(session: TextSession, architecture: Architecture, tested: Measured) -> TextResult:
-    config, corpus, kept = session.config, session.corpus, session.kept
+    corpus, kept = session.corpus, session.kept
     loss = 0.0 if kept is None or kept.validation_loss is None else kept.validation_loss
-    recipe = config.model_dump(mode="json", exclude={"seed", "device", "architecture"})
-    # Where the text lies belongs to a machine, not to the result.
-    recipe["data"]["source"] = replace(corpus.source, path=None).text
-    versions = {name: metadata.version(name) for name in ("autospace", "torch", "numpy")}
+    source = replace(corpus.source, path=None).text
     sizes = {name: len(split) for name, split in corpus.splits.items()}
-    test = corpus.test
+    found = described(session.config, architecture, session, source)
+    # The embedded text belongs to a version of Python.
+    found["versions"]["python"] = ".".join(map(str, sys.version_info[:3]))
     return TextResult(
-        architecture=config.architecture,
-        choices=architecture.choices,
-        madds=architecture.cost.madds,
-        params=architecture.cost.params,
+        **found,
         test_accuracy=tested.accuracy,
         test_loss=tested.loss,
         test_perplexity=perplexity(tested.loss),
-        test_bits_per_character=bits_per_character(tested.loss, len(test), test.characters),
+        test_bits_per_character=bits_per_character(
+            tested.loss, len(corpus.test), corpus.test.characters
+        ),
         validation_loss=loss,
         validation_perplexity=perplexity(loss),
         kept_epoch=kept.epoch if kept else 0,
         averaged=bool(kept and kept.averaged),
-        epochs=len(session.history),
-        steps=session.steps,
         measured=tested.images,
-        seed=config.seed,
-        device=session.device.type,
         data=TextDataDocument(
             name=corpus.name,
             sha256=corpus.digest,
@@ -237,7 +210,5 @@ def _result(session: TextSession, architecture: Architecture, tested: Measured) 
             vocabulary=len(corpus.vocabulary),
             **sizes,
         ),
-        recipe=recipe,
         curve=[TextEpochDocument(**asdict(each)) for each in session.history],
-        versions={**versions, "python": ".".join(map(str, sys.version_info[:3]))},
     )

@@ -7,6 +7,7 @@ every step is what is evaluated, and SGD goes on with the weights themselves.
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import nn
@@ -26,6 +27,8 @@ from autospace.training.short import Measured, measure
 from autospace.training.task import LanguageModelling
 
 TASK = LanguageModelling()
+PARTS: Final = 1000
+"""Parts of a pass that progress is shown in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class TextSession:
     """Trains one language model, a segment at a time; every step is a function of seed and place.
 
     Attributes:
+        step: segments done, of all passes.
         epoch: passes done.
         number: segments of the present pass that are done.
         history: the epochs that are over.
@@ -71,7 +75,7 @@ class TextSession:
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), options.learning_rate, weight_decay=options.weight_decay
         )
-        self.epoch = self.number = self.steps = 0
+        self.epoch = self.number = self.step = 0
         self.history: list[TextEpoch] = []
         self.mean: dict[str, torch.Tensor] = {}
         self.averaged = 0
@@ -84,9 +88,25 @@ class TextSession:
         return self.segments.pass_of(self.epoch if self.config.training.varied else 0)
 
     @property
-    def done(self) -> float:
-        """The share of the training that is done."""
-        return (self.epoch + self.number / len(self.pass_of)) / self.config.training.epochs
+    def progress(self) -> tuple[int, int]:
+        """Thousandths of passes, done and in all: the number of segments may vary."""
+        done = PARTS * (self.epoch + self.number / len(self.pass_of))
+        return round(done), PARTS * self.config.training.epochs
+
+    @property
+    def units(self) -> int:
+        """Tokens of the present pass."""
+        return self.segments.columns * sum(length for _, length in self.pass_of)
+
+    @property
+    def epoch_is_over(self) -> bool:
+        """Whether the segments of a pass are done and its record is still to be made."""
+        return self.number == len(self.pass_of)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all passes are done."""
+        return self.epoch == self.config.training.epochs
 
     def advance(self) -> None:
         """Trains on the next segment.
@@ -114,7 +134,7 @@ class TextSession:
         if not math.isfinite(value := float(loss.detach())):
             raise self._diverged("loss")
         self.loss_sum += value * length
-        self.number, self.steps = self.number + 1, self.steps + 1
+        self.number, self.step = self.number + 1, self.step + 1
 
     def close_epoch(self) -> TextEpoch:
         """Measures the validation text after the last segment of a pass, and begins the next.

@@ -6,16 +6,18 @@ the metadata.
 
 import json
 import shutil
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
 from autospace.runs.errors import FORCE, CheckpointError, RunError
-from autospace.runs.folder import Document, Folder
+from autospace.runs.folder import Document, Folder, Settings
 from autospace.runs.state import load_sealed, save_sealed
 from autospace.spaces.checks import MAX_COUNT
 from autospace.spaces.files.codec import read, to_json
@@ -99,6 +101,10 @@ class _Session(BaseModel):
     history: list[EpochDocument]
 
 
+Record = TypeVar("Record", bound=BaseModel)
+Groups = dict[str, dict[str, torch.Tensor]]
+
+
 def save_session(path: Path, session: Session) -> None:
     """Replaces the checkpoint, whole or not at all.
 
@@ -106,13 +112,9 @@ def save_session(path: Path, session: Session) -> None:
         ConfigError: the training diverged; the old checkpoint is left.
     """
     session.check()
-    record = {
-        "format": FORMAT,
-        "version": 1,
-        "step": session.step,
-        "history": [asdict(each) for each in session.history],
-    }
-    save_sealed(path, dict(_tensors(session)), {_RECORD: json.dumps(record, allow_nan=False)})
+    history = [asdict(each) for each in session.history]
+    record = {"format": FORMAT, "version": 1, "step": session.step, "history": history}
+    save_record(path, record, dict(_tensors(session)))
 
 
 def load_session(path: Path, session: Session) -> None:
@@ -121,17 +123,39 @@ def load_session(path: Path, session: Session) -> None:
     Raises:
         CheckpointError: the file is damaged, or from another training.
     """
-    tensors, texts = load_sealed(path, session.device)
-    try:
-        record = _Session.model_validate_json(texts[_RECORD])
+    with loaded_record(path, session.device, _Session) as (record, groups):
         if not record.step <= session.steps:
             raise ValueError(f"step {record.step} of {session.steps}")
-        _restore(session, tensors)
+        _restore(session, groups)
+    session.history = [Epoch(**each.model_dump()) for each in record.history]
+    session.begin_at(record.step)
+
+
+def save_record(path: Path, record: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Replaces the checkpoint of a training, whole or not at all."""
+    save_sealed(path, tensors, {_RECORD: json.dumps(record, allow_nan=False)})
+
+
+@contextmanager
+def loaded_record(
+    path: Path, device: torch.device, kind: type[Record]
+) -> Iterator[tuple[Record, Groups]]:
+    """What `save_record` wrote: the record, and the tensors by the first part of their names.
+
+    Raises:
+        CheckpointError: the file is damaged, or does not fit what the block makes of it.
+    """
+    tensors, texts = load_sealed(path, device)
+    try:
+        record = kind.model_validate_json(texts[_RECORD])
+        groups: Groups = {}
+        for name, value in tensors.items():
+            group, _, rest = name.partition(".")
+            groups.setdefault(group, {})[rest] = value
+        yield record, groups
     except (RuntimeError, LookupError, TypeError, ValueError) as error:
         problem = str(error).partition("\n")[0][:160]
         raise CheckpointError(f"{path}: damaged, or from another run: {problem}") from None
-    session.history = [Epoch(**each.model_dump()) for each in record.history]
-    session.begin_at(record.step)
 
 
 def _tensors(session: Session) -> Iterator[tuple[str, torch.Tensor]]:
@@ -149,11 +173,7 @@ def _tensors(session: Session) -> Iterator[tuple[str, torch.Tensor]]:
                 yield f"optimizer.{index}.{name}", value
 
 
-def _restore(session: Session, tensors: dict[str, torch.Tensor]) -> None:
-    groups: dict[str, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
-        group, _, rest = name.partition(".")
-        groups.setdefault(group, {})[rest] = value
+def _restore(session: Session, groups: Groups) -> None:
     session.loss_sum.copy_(groups["loss_sum"][""])
     session.network.load_state_dict(groups["network"])
     if session.average is not None:
@@ -185,15 +205,35 @@ SESSION: Final = "session.safetensors"
 PROCESSES: Final = "checkpoint/processes"
 
 
-class TrainingFolder(Folder[TrainConfig]):
-    """A folder that holds one training; finished once `result.json` is there."""
+class NetworkFolder(Folder[Settings]):
+    """A folder that holds one training; finished once `result.json` is there.
+
+    Attributes:
+        units: what an epoch passes over.
+        result: the type of the result.
+    """
 
     command = "train"
-    settings = TrainConfig
     results = (ARCHITECTURE, WEIGHTS, ONNX, RESULT)
+    units: ClassVar[str]
+    result: ClassVar[type[Document]]
+
+    @staticmethod
+    @abstractmethod
+    def write_session(path: Path, session: Any) -> None:
+        """Replaces a checkpoint, whole or not at all."""
+
+    @staticmethod
+    @abstractmethod
+    def read_session(path: Path, session: Any) -> None:
+        """Restores a checkpoint into a new session.
+
+        Raises:
+            CheckpointError: the file is damaged, or from another training.
+        """
 
     def settle(self, architecture: Architecture, data_digest: str, processes: int = 1) -> None:
-        """Begins the training, or checks that a resumed one uses the images that it began with.
+        """Begins the training, or checks that a resumed one uses the data that it began with.
 
         Raises:
             RunError: the data has changed.
@@ -228,7 +268,7 @@ class TrainingFolder(Folder[TrainConfig]):
 
     @property
     def architecture(self) -> Architecture:
-        """The architecture that is trained; fitted to the images once the training has begun.
+        """The architecture that is trained; fitted to the data once the training has begun.
 
         Raises:
             RunError: it is not there.
@@ -247,30 +287,40 @@ class TrainingFolder(Folder[TrainConfig]):
         """Where the state of the training is kept."""
         return self.checkpoint / SESSION
 
-    def log(self, epoch: Epoch, seconds: float, images: int) -> None:
+    def log(self, epoch: Epoch, seconds: float, units: int) -> None:
         """Adds an epoch's line to the event log.
 
         Args:
             epoch: its record.
             seconds: duration, validation included.
-            images: number of images that it trained on.
+            units: what it trained on: the number of images or tokens.
         """
-        speed = images / max(seconds, 1e-9)
-        extra = {"seconds": round(seconds, 3), "images_per_second": round(speed, 1)}
+        speed = units / max(seconds, 1e-9)
+        extra = {"seconds": round(seconds, 3), f"{self.units}_per_second": round(speed, 1)}
         self.append_event(asdict(epoch) | extra)
 
-    def mend_log(self, history: list[Epoch]) -> None:
+    def mend_log(self, history: Sequence[Epoch]) -> None:
         """Makes the log have one line for every epoch of the history, and no other lines."""
         self._mend_events("epoch", {each.epoch: asdict(each) for each in history})
 
-    def load_result(self) -> TrainingResult:
+    def load_result(self) -> Any:
         """The result of a finished training.
 
         Raises:
             CheckpointError: its file is damaged; the message names key, value and what is allowed.
         """
-        return self._load_result(TrainingResult)
+        return self._load_result(self.result)
 
     def _remove_run(self) -> None:
         super()._remove_run()
         shutil.rmtree(self.path / BOARD, ignore_errors=True)
+
+
+class TrainingFolder(NetworkFolder[TrainConfig]):
+    """The folder of a training on images."""
+
+    settings = TrainConfig
+    units = "images"
+    result = TrainingResult
+    write_session = staticmethod(save_session)
+    read_session = staticmethod(load_session)

@@ -1,24 +1,19 @@
-"""A whole training: data, network, epochs and one test at the end; resumable at any point."""
+"""A whole training on images, in one process or in several that torchrun has started."""
 
 import json
 import math
-import sys
-import tempfile
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, ClassVar, Final
 
 import torch
 
 from autospace.compute.cuda_graphs import NO_GRAPHS, Graphs, make_graphs
 from autospace.compute.device import memory_mb, resolve_device
 from autospace.compute.execution import Execution
-from autospace.compute.ranks import ALONE, DismissedError, Ranks
+from autospace.compute.ranks import ALONE, Ranks
 from autospace.compute.timing import FORWARD_SHARE, Forecast, seconds_of_step
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet, Examples
@@ -27,7 +22,7 @@ from autospace.data.splits import divide
 from autospace.data.summary import record, told_of
 from autospace.networks.network import Network
 from autospace.networks.weights import NORMALISATION, save_weights
-from autospace.progress import Event, Message, Observer, Planned, Silent, no_message
+from autospace.progress import Message, Observer, Planned, Silent, no_message
 from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
 from autospace.spaces.errors import AutospaceError
@@ -39,64 +34,20 @@ from autospace.training.folder import (
     TrainingDataDocument,
     TrainingFolder,
     TrainingResult,
-    load_session,
-    save_session,
 )
+from autospace.training.life import EpochEvent, described, follow, live
 from autospace.training.session import PRECISIONS, Epoch, Session
 from autospace.training.settings import TrainConfig
 from autospace.training.short import Measured, measure
 
-SECONDS_BETWEEN_CHECKPOINTS = 30.0
 EVALUATION_BATCH: Final = 250
 FEW_STEPS: Final = 100
 """A training of fewer steps is over before its time is known."""
-CURVES: Final = {
-    "learning_rate": "learning rate",
-    "train_loss": "loss/train",
-    "validation_loss": "loss/validation",
-    "validation_accuracy": "accuracy/validation",
-}
-
-
-@dataclass(frozen=True)
-class EpochEvent(Event):
-    """An epoch is complete and logged.
-
-    Attributes:
-        epoch: its record.
-        epochs: the number of all epochs.
-        folder: of the training.
-    """
-
-    epoch: Epoch
-    epochs: int
-    folder: Path
-
-    @property
-    def run(self) -> Path:
-        """The folder of the training."""
-        return self.folder
-
-    @property
-    def step(self) -> int:
-        """The number of the epoch."""
-        return self.epoch.epoch
-
-    @property
-    def measured(self) -> str:
-        """The accuracy on validation images, for people; empty if there are none."""
-        found = self.epoch.validation_accuracy
-        return "" if found is None else f"validation {found:.2%}"
-
-    def numbers(self) -> Mapping[str, float]:
-        """The curves of the training."""
-        values = {curve: getattr(self.epoch, name) for name, curve in CURVES.items()}
-        return {curve: value for curve, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class PreparedTraining:
-    """Everything that a training needs before it begins.
+    """Everything that a training on images needs before it begins.
 
     Attributes:
         train: images that the weights are trained on.
@@ -112,6 +63,34 @@ class PreparedTraining:
     normaliser: Normaliser
     device: torch.device
     ranks: Ranks = ALONE
+    event: ClassVar[type[EpochEvent]] = EpochEvent
+
+    @property
+    def epochs(self) -> int:
+        """The number of all epochs."""
+        return self.config.training.epochs
+
+    @property
+    def digest(self) -> str:
+        """Of the images."""
+        return self.data.digest
+
+    @property
+    def data_record(self) -> Mapping[str, Any]:
+        """What was read of the images."""
+        return record(self.data)
+
+    def session(self, on_message: Message) -> Session:
+        """The training before its first step."""
+        return _session(self, on_message)
+
+    def plan(self, session: Session) -> Planned:
+        """What the training will do, and how long that takes by a few steps on a copy."""
+        return _plan(self, session.steps)
+
+    def finish(self, session: Session, folder: TrainingFolder) -> TrainingResult:
+        """Looks at the test images, for the first and only time; writes weights and result."""
+        return _finish(self, session, folder)
 
 
 @dataclass(frozen=True)
@@ -155,27 +134,15 @@ def train_architecture(
             diverged.
         CheckpointError: the folder was damaged.
     """
-    with folder.locked():
-        if folder.finished:
-            ranks.told(None)
-            return folder.load_result()
-        folder.check_unchanged()
-        folder.check_processes(ranks.count)
-        try:
-            given = architecture or folder.architecture
-            prepared = prepare(folder.config, folder.cache, observer, given, device, images, ranks)
-            _share(prepared, folder.cache)
-        except BaseException:
-            folder.abandon()
-            raise
-        folder.settle(prepared.architecture, prepared.data.digest, ranks.count)
-        folder.save_data(record(prepared.data))
-        session = _restored(prepared, folder, observer.message)
-        folder.mend_log(session.history)
-        if not session.step:
-            observer.planned(_plan(prepared, session.steps))
-        _train(session, len(prepared.train), folder, observer, ranks)
-        return _finish(prepared, session, folder)
+
+    def begin() -> PreparedTraining:
+        given = architecture or folder.architecture
+        prepared = prepare(folder.config, folder.cache, observer, given, device, images, ranks)
+        _share(prepared, folder.cache)
+        return prepared
+
+    found: TrainingResult = live(folder, observer, begin, ranks)
+    return found
 
 
 def prepare(
@@ -236,8 +203,7 @@ def follow_training(ranks: Ranks, images: DataSet | None = None) -> None:
         ranks.agree("" if problem else prepared.data.digest, problem)
     with ranks.together():
         session = _session(prepared, no_message)
-    _receive(session, ranks.told(b""))
-    _follow(session, ranks)
+    follow(session, TrainingFolder, ranks)
     network, _ = session.kept()
     with ranks.together():
         _tested(prepared, network)
@@ -249,42 +215,6 @@ def _share(prepared: PreparedTraining, cache: Path) -> None:
     ranks.told(Job(prepared.config, prepared.architecture, cache, prepared.device.type))
     with ranks.together():
         ranks.agree(prepared.data.digest, None)
-
-
-def _restored(prepared: PreparedTraining, folder: TrainingFolder, on_message: Message) -> Session:
-    """The session from where it stopped, in all processes."""
-    ranks, saved = prepared.ranks, folder.session.exists()
-    with ranks.together():
-        session = _session(prepared, on_message)
-    if saved:
-        load_session(folder.session, session)
-    if ranks.count > 1:
-        ranks.told(folder.session.read_bytes() if saved else b"")
-    return session
-
-
-def _receive(session: Session, saved: bytes) -> None:
-    """Restores what process 0 has read."""
-    if saved:
-        with tempfile.TemporaryDirectory() as place:
-            path = Path(place) / "session"
-            path.write_bytes(saved)
-            load_session(path, session)
-
-
-def _follow(session: Session, ranks: Ranks) -> None:
-    """Does the steps and measurements of `_train`, whenever process 0 does."""
-    while True:
-        if session.epoch_is_over:
-            with ranks.together():
-                try:
-                    session.close_epoch()
-                except ConfigError:
-                    raise DismissedError("process 0 has the same error") from None
-        if session.step == session.steps:
-            return
-        with ranks.together():
-            session.advance()
 
 
 def fitted(architecture: Architecture, data: DataSet) -> Architecture:
@@ -366,43 +296,6 @@ def _session(
     )
 
 
-def _train(
-    session: Session, images: int, folder: TrainingFolder, observer: Observer, ranks: Ranks
-) -> None:
-    epochs = session.config.training.epochs
-    saved = started = time.monotonic()
-    while True:
-        late = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
-        if session.epoch_is_over:
-            with ranks.together():
-                record = session.close_epoch()
-            seconds, started = time.monotonic() - started, time.monotonic()
-            # The event first: of an epoch that the checkpoint does not know, it is dropped again.
-            folder.log(record, seconds, images)
-            late = late or session.step == session.steps
-            with _saved_if_stopped(folder, session):
-                observer.event(EpochEvent(seconds, record, epochs, folder.path))
-        if late:
-            save_session(folder.session, session)
-            saved = time.monotonic()
-        if session.step == session.steps:
-            return
-        with ranks.together():
-            session.advance()
-        with _saved_if_stopped(folder, session):
-            observer.tick("train", session.step, session.steps)
-
-
-@contextmanager
-def _saved_if_stopped(folder: TrainingFolder, session: Session) -> Iterator[None]:
-    """Saves the session if the observer raises."""
-    try:
-        yield
-    except BaseException:
-        save_session(folder.session, session)
-        raise
-
-
 def _finish(prepared: PreparedTraining, session: Session, folder: TrainingFolder) -> TrainingResult:
     """Looks at the test images, for the first and only time, and writes weights and result."""
     network, kept = session.kept()
@@ -432,25 +325,14 @@ def _tested(prepared: PreparedTraining, network: Network) -> Measured:
 def _result(
     prepared: PreparedTraining, session: Session, kept: Epoch, tested: Measured
 ) -> TrainingResult:
-    config, data, cost = prepared.config, prepared.data, prepared.architecture.cost
-    recipe = config.model_dump(mode="json", exclude={"seed", "device", "architecture"})
-    # Where the images lie belongs to a machine, not to the result.
-    recipe["data"]["source"] = data.name
-    versions = {name: metadata.version(name) for name in ("autospace", "torch", "numpy")}
+    data = prepared.data
     return TrainingResult(
-        architecture=config.architecture,
-        choices=prepared.architecture.choices,
-        madds=cost.madds,
-        params=cost.params,
+        **described(prepared.config, prepared.architecture, session, data.name),
         test_accuracy=tested.accuracy,
         test_loss=tested.loss,
         validation_accuracy=kept.validation_accuracy,
         validation_loss=kept.validation_loss,
         kept_epoch=kept.epoch,
-        epochs=len(session.history),
-        steps=session.steps,
-        seed=config.seed,
-        device=prepared.device.type,
         data=TrainingDataDocument(
             name=data.name,
             sha256=data.digest,
@@ -459,8 +341,6 @@ def _result(
             validation=len(prepared.validation or ()),
             test=tested.images,
         ),
-        recipe=recipe,
         curve=[EpochDocument(**asdict(each)) for each in session.history],
-        versions={**versions, "python": ".".join(map(str, sys.version_info[:2]))},
         processes=prepared.ranks.count,
     )

@@ -1,18 +1,11 @@
-"""A training in progress: the network, its optimiser, its average and the step that comes next.
-
-The average is an exponential moving average of the network's weights. With drop-path, or
-stochastic depth (Huang et al., ECCV 2016), cells are left out at random while the network is
-trained.
-"""
+"""A training in progress: the network, its optimiser, its average and the step that comes next."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from autospace.compute.execution import Execution
 from autospace.compute.ranks import ALONE, Ranks
@@ -22,116 +15,14 @@ from autospace.networks.cells import recompute_cells
 from autospace.networks.network import Network, placed
 from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
-from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture
+from autospace.training.average import Average
+from autospace.training.drop_path import as_scales, draw_rows, drop_probabilities, forward_dropped
 from autospace.training.mixing import Mixing
 from autospace.training.settings import TrainConfig
 from autospace.training.short import make_scheduler, measure, optimizer_of, rate, set_rate
 from autospace.training.stages import StageError, first_stage, in_stage
 from autospace.training.task import Classification
-
-
-def decay_at(update: int, decay: float) -> float:
-    """Decay of an update, counted from 1: small at first, so that the start is soon forgotten."""
-    return min(decay, (1 + update) / (10 + update))
-
-
-class Average:
-    """Follows a network: average <- d * average + (1 - d) * network after every step.
-
-    The running statistics of batch normalisation are averaged likewise, so the average can be
-    evaluated at any time without a pass over the images.
-    """
-
-    def __init__(self, network: Network, decay: float) -> None:
-        self._decay = decay
-        self.model = AveragedModel(network, use_buffers=True)
-        self._done = 0
-
-    def begin_at(self, update: int) -> None:
-        """Sets the number of updates that have been done; the model counts them too."""
-        self._done = update
-
-    @property
-    def network(self) -> Network:
-        """The network whose weights are the average."""
-        module = self.model.module
-        if not isinstance(module, Network):
-            raise TypeError(f"an average of a {type(module).__name__}; allowed: of a Network")
-        return module
-
-    def update(self, network: Network) -> None:
-        """Adds the current weights of the network to the average.
-
-        As `AveragedModel.update_parameters`, which looks at its counter, and so waits for a GPU.
-        """
-        pairs = [
-            (ours, theirs.detach())
-            for ours, theirs in zip(_values(self.model.module), _values(network), strict=True)
-        ]
-        move = get_ema_multi_avg_fn(decay_at(self._done, self._decay))
-        for chosen in (True, False):
-            some = [pair for pair in pairs if pair[0].is_floating_point() == chosen]
-            averages, values = ([pair[side] for pair in some] for side in (0, 1))
-            if self._done and some:
-                move(averages, values, None)
-            elif some:
-                torch._foreach_copy_(averages, values)
-        self._done += 1
-        self.model.n_averaged += 1
-
-
-def _values(module: nn.Module) -> list[torch.Tensor]:
-    return [value.detach() for value in (*module.parameters(), *module.buffers())]
-
-
-Scales = Sequence[torch.Tensor | None]
-"""Per layer a factor for each image's cell output, [N], or None where nothing is dropped."""
-
-
-def drop_probabilities(skeleton: Skeleton, probability: float) -> list[float]:
-    """Probability of every layer: it rises linearly to the last layer; 0 without a shortcut."""
-    count = len(skeleton.cell_layers)
-    return [
-        probability * (index + 1) / count if shape.shortcut else 0.0
-        for index, shape in enumerate(skeleton.cell_layers)
-    ]
-
-
-def draw_rows(
-    probabilities: Sequence[float], images: int, seed: int, device: torch.device
-) -> torch.Tensor:
-    """Random factors of the cells' outputs: 0, or 1 / (1 - p), so that the mean stays the same.
-
-    The draws of a layer depend on the seed alone, whatever other layers do. Returns a row for each
-    layer that drops anything, [layers, N], in one copy to the device that nothing waits for.
-    """
-    rows = []
-    for layer, probability in enumerate(probabilities):
-        if probability:
-            # Always of the CPU, so that the draws do not depend on the device.
-            generator = torch.Generator().manual_seed(derived_seed(seed, "layer", layer))
-            kept = torch.rand(images, generator=generator) >= probability
-            rows.append(kept / (1 - probability))
-    drawn = torch.stack(rows) if rows else torch.empty(0, images)
-    return drawn.to(device, non_blocking=True)
-
-
-def as_scales(probabilities: Sequence[float], rows: torch.Tensor) -> Scales:
-    """Rows of factors, shared out to the layers that drop anything."""
-    left = iter(rows)
-    return [next(left) if probability else None for probability in probabilities]
-
-
-def forward_dropped(network: Network, images: torch.Tensor, scales: Scales) -> torch.Tensor:
-    """Logits of the images with the cells' outputs scaled."""
-    x = network.enter(images)
-    for index, (cell, scale) in enumerate(zip(network.layers, scales, strict=True)):
-        y = cell(x)
-        x = network.output(
-            index, x, y if scale is None else y * scale.to(y.dtype)[:, None, None, None]
-        )
-    return network.classify(x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +161,21 @@ class Session:
     def epoch_is_over(self) -> bool:
         """Whether an epoch's steps are done and its record is still to be made."""
         return self.step == (len(self.history) + 1) * len(self._train)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all steps are done; the last epoch may still be without its record."""
+        return self.step == self.steps
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Steps done and in all."""
+        return self.step, self.steps
+
+    @property
+    def units(self) -> int:
+        """Images that an epoch trains on."""
+        return self._train.images
 
     def advance(self) -> None:
         """Does the next step.

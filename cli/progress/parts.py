@@ -7,7 +7,7 @@ from autospace.progress import duration
 
 if TYPE_CHECKING:
     from autospace.evolution.learn import RoundEvent
-    from autospace.training.full import EpochEvent
+    from autospace.training.life import EpochEvent
 
 
 class Parts:

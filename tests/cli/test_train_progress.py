@@ -14,7 +14,7 @@ from autospace.cli.progress.base import Reporter
 from autospace.cli.progress.live import LiveReporter
 from autospace.cli.progress.parts import Epochs
 from autospace.cli.progress.reporters import JsonReporter, PlainReporter
-from autospace.training.full import EpochEvent
+from autospace.training.life import EpochEvent
 from autospace.training.session import Epoch
 
 EPOCHS = [Epoch(i, 0.1, 2.5 / i, 1.0 / i, 1 - 0.5 / i) for i in range(1, 5)]

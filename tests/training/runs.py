@@ -12,7 +12,8 @@ from autospace.runs.errors import RunError
 from autospace.runs.settings import make_settings
 from autospace.spaces import Architecture, load_architecture
 from autospace.training.folder import TrainingFolder
-from autospace.training.full import EpochEvent, train_architecture
+from autospace.training.full import train_architecture
+from autospace.training.life import EpochEvent
 from autospace.training.settings import TrainConfig
 from tests.evolution.runs import SKELETON, Counting, interrupt, kill, kill_at_write, serve
 
@@ -74,7 +75,7 @@ def trained(path: Path, *changes: dict[str, Any]) -> dict[str, Any]:
 def _child(request: dict[str, Any]) -> dict[str, Any]:
     import torch
 
-    from autospace.training import full as run
+    from autospace.training import life as run
 
     torch.set_num_threads(1)
     run.SECONDS_BETWEEN_CHECKPOINTS = request.get("between", 30.0)

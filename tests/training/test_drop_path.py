@@ -5,7 +5,7 @@ import torch
 
 from autospace.networks.network import Network
 from autospace.spaces import LayerSpec, Skeleton, Stem, mbconv
-from autospace.training.session import (
+from autospace.training.drop_path import (
     Scales,
     as_scales,
     draw_rows,

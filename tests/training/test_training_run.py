@@ -22,6 +22,7 @@ from autospace.runs.errors import CheckpointError, ConfigError, RunError
 from autospace.runs.settings import to_toml
 from autospace.spaces import Architecture, load_architecture
 from autospace.training import full as run
+from autospace.training import life
 from autospace.training.folder import TrainingFolder
 from autospace.training.full import fitted, train_architecture
 from autospace.training.session import Session
@@ -244,7 +245,7 @@ def test_fitting_what_fits_changes_nothing(tmp_path: Path) -> None:
 def test_a_diverged_training_keeps_the_checkpoint_that_it_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(life, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     advance = Session.advance
 
     def broken(self: Session) -> None:

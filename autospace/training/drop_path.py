@@ -1,0 +1,57 @@
+"""Drop-path, or stochastic depth (Huang et al., ECCV 2016): cells are left out at random."""
+
+from collections.abc import Sequence
+
+import torch
+
+from autospace.networks.network import Network
+from autospace.seeds import derived_seed
+from autospace.spaces.skeleton import Skeleton
+
+Scales = Sequence[torch.Tensor | None]
+"""Per layer a factor for each image's cell output, [N], or None where nothing is dropped."""
+
+
+def drop_probabilities(skeleton: Skeleton, probability: float) -> list[float]:
+    """Probability of every layer: it rises linearly to the last layer; 0 without a shortcut."""
+    count = len(skeleton.cell_layers)
+    return [
+        probability * (index + 1) / count if shape.shortcut else 0.0
+        for index, shape in enumerate(skeleton.cell_layers)
+    ]
+
+
+def draw_rows(
+    probabilities: Sequence[float], images: int, seed: int, device: torch.device
+) -> torch.Tensor:
+    """Random factors of the cells' outputs: 0, or 1 / (1 - p), so that the mean stays the same.
+
+    The draws of a layer depend on the seed alone, whatever other layers do. Returns a row for each
+    layer that drops anything, [layers, N], in one copy to the device that nothing waits for.
+    """
+    rows = []
+    for layer, probability in enumerate(probabilities):
+        if probability:
+            # Always of the CPU, so that the draws do not depend on the device.
+            generator = torch.Generator().manual_seed(derived_seed(seed, "layer", layer))
+            kept = torch.rand(images, generator=generator) >= probability
+            rows.append(kept / (1 - probability))
+    drawn = torch.stack(rows) if rows else torch.empty(0, images)
+    return drawn.to(device, non_blocking=True)
+
+
+def as_scales(probabilities: Sequence[float], rows: torch.Tensor) -> Scales:
+    """Rows of factors, shared out to the layers that drop anything."""
+    left = iter(rows)
+    return [next(left) if probability else None for probability in probabilities]
+
+
+def forward_dropped(network: Network, images: torch.Tensor, scales: Scales) -> torch.Tensor:
+    """Logits of the images with the cells' outputs scaled."""
+    x = network.enter(images)
+    for index, (cell, scale) in enumerate(zip(network.layers, scales, strict=True)):
+        y = cell(x)
+        x = network.output(
+            index, x, y if scale is None else y * scale.to(y.dtype)[:, None, None, None]
+        )
+    return network.classify(x)
