@@ -2,11 +2,13 @@
 
 import errno
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -35,6 +37,8 @@ _OF_THE_MACHINE: Final = {
     errno.ETIMEDOUT,
 }
 """Errors that only the user can mend; a write or a flush does not say of which file they are."""
+_MEANT: Final = (typer.Exit, typer.Abort, typer.BadParameter.__base__ or typer.BadParameter)
+"""What Typer raises to end a command, or of a wrong command line."""
 # For terminals whose encoding has no box characters.
 ASCII: Final = str.maketrans("─│┌┐└┘┬┴▼█▉▊▋▌▍▎▏→…·", "-|++++++v########>~.")
 
@@ -76,6 +80,7 @@ def errors_reported() -> Iterator[None]:
         raise typer.Exit(OK) from None
     except OSError as error:
         if error.filename is None and error.errno not in _OF_THE_MACHINE:
+            _end_if_interrupted(error)
             raise
         place = f"{os.fspath(error.filename)}: " if error.filename is not None else ""
         _fail(f"{place}{error.strerror or error}")
@@ -83,8 +88,50 @@ def errors_reported() -> Iterator[None]:
         _fail(str(error))
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
+            _end_if_interrupted(error)
             raise
         _fail("out of memory; use fewer --workers, smaller batches or a smaller network")
+    except Exception as error:
+        _end_if_interrupted(error)
+        raise
+
+
+_interrupts: list[int] = []
+"""The signals of Ctrl-C that this program has had."""
+
+
+@contextmanager
+def interrupts_remembered() -> Iterator[None]:
+    """Remembers that Ctrl-C was pressed, as well as raising `KeyboardInterrupt`.
+
+    A module that is being imported may swallow the exception. It is then only half there, and the
+    program fails a little later, of whatever is missing.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # Somebody else decides what Ctrl-C does, or nobody: a background job ignores it.
+        return
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        _interrupts.append(number)
+        signal.default_int_handler(number, frame)
+
+    try:
+        signal.signal(signal.SIGINT, remember)
+    except ValueError:  # In another thread than the main one, which has Ctrl-C.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _interrupts.clear()
+
+
+def _end_if_interrupted(error: Exception) -> None:
+    """Ends the program as interrupted, if an error that is no user's comes after Ctrl-C."""
+    if _interrupts and not isinstance(error, _MEANT):
+        complaint("interrupted")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -16,6 +16,7 @@ from autospace.cli.output import (
     InputError,
     complaint,
     errors_reported,
+    interrupts_remembered,
     message,
     processes_of_torchrun,
 )
@@ -30,7 +31,7 @@ PANELS: Final = {
     "Method and size": "preset config method scorer objectives recipe evaluator match split "
     "supernet-training interference generations population candidates keep samples effect repeats "
     "evaluations count suite quick seeds steps epochs batch lr no-validation seed set",
-    "Limits": "max-madds max-params max-latency-ms latency-table tolerance",
+    "Limits": "max-madds max-params max-ops max-latency-ms latency-table tolerance",
     "Where it runs": "device workers executor address threads dtype cache",
 }
 """Options of a panel of the help, by their long names; all others are in the panel `Options`."""
@@ -125,7 +126,7 @@ class Program(TyperGroup):
         output.loudness.reset()
         standalone = extra.get("standalone_mode", True)
         try:
-            with errors_reported():
+            with interrupts_remembered(), errors_reported():
                 code = super().main(*args, **{**extra, "standalone_mode": False})
         except typer.Exit as stopped:
             code = stopped.exit_code

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from textwrap import fill
 from typing import Final
 
@@ -74,6 +74,22 @@ def fit(made: Table, heading: str) -> Table:
     return made
 
 
+def fit_or_without_bars(make: Callable[[bool], Table], heading: str) -> Table:
+    """The table with bars, or without them if this column would be cut for their sake.
+
+    Args:
+        make: makes the table with bars, or without them.
+        heading: of the column.
+    """
+    made = fit(make(True), heading)
+    for column in made.columns:
+        if column.header == heading and column.max_width is not None:
+            longest = max((cell_len(str(cell)) for cell in column.cells), default=0)
+            if longest > column.max_width:
+                return fit(make(False), heading)
+    return made
+
+
 def bar(value: float, largest: float) -> Text:
     """A bar of up to `BAR_WIDTH` characters."""
     eighths = round(8 * BAR_WIDTH * value / largest) if largest else 0
@@ -126,7 +142,17 @@ def print_space(space: Space, source: str, remarks: Sequence[str] = ()) -> None:
         *remarks,
     )
     unit = work_unit(space.kind)
-    columns = table("layer", "shape", ">cells", "best", ">fitness", f">{unit}", "")
+    made = fit_or_without_bars(lambda bars: _layers_of(space, bars), "best")
+    legend = f"best: the highest fitness; 0 is as good as the reference (*), {unit} are its own"
+    following = hint("show", source, "--layer", "0", after=SVG_TOO)
+    rich_data(header(space.name, *head), "", made, "", faint(legend), following)
+
+
+def _layers_of(space: Space, bars: bool) -> Table:
+    """One row per layer: its cells, and the best of them."""
+    unit = work_unit(space.kind)
+    drawn = [""] if bars else []
+    columns = table("layer", "shape", ">cells", "best", ">fitness", f">{unit}", *drawn)
     several = len(set(space.reference.values())) > 1 and terminal_width() >= ROOMY
     if several:
         columns.add_column("reference", overflow="ellipsis")
@@ -144,15 +170,13 @@ def print_space(space: Space, source: str, remarks: Sequence[str] = ()) -> None:
             _marked(candidate, reference),
             fitness_text(candidate),
             human(madds),
-            bar(madds, max(costs)),
+            *([bar(madds, max(costs))] if bars else []),
         ]
         if several:
             row.append(visible(reference.id) if reference is not None else "-")
         changed = changes(candidate.cell, reference.cell) if reference is not None else ""
         columns.add_row(*row, *[changed][: len(columns.columns) - len(row)])
-    legend = f"best: the highest fitness; 0 is as good as the reference (*), {unit} are its own"
-    following = hint("show", source, "--layer", "0", after=SVG_TOO)
-    rich_data(header(space.name, *head), "", fit(columns, "best"), "", faint(legend), following)
+    return columns
 
 
 def _binary_line(space: Space) -> list[str]:
@@ -178,10 +202,19 @@ def print_architecture(
         f"MAdds {human(cost.madds)}, params {human(cost.params)}",
         *([f"binary operations {human(cost.bops)}, OPs {human(cost.ops)}"] if cost.bops else []),
     )
+    made = fit_or_without_bars(lambda bars: _cells_of(architecture, space, bars), "cell")
+    following = hint(*command, "--layer", "0", after=SVG_TOO)
+    rich_data(header(name, *head), "", made, "", following)
+
+
+def _cells_of(architecture: Architecture, space: Space | None, bars: bool) -> Table:
+    """One row per layer: its cell, and what it costs."""
+    skeleton = architecture.skeleton
     scored = any(each.fitness is not None for each in architecture.candidates)
     fitness = [">fitness"] if scored else []
     unit = work_unit(architecture.kind)
-    columns = table("layer", "shape", "cell", *fitness, f">{unit}", "", ">params")
+    drawn = [""] if bars else []
+    columns = table("layer", "shape", "cell", *fitness, f">{unit}", *drawn, ">params")
     wide = terminal_width() >= WIDE
     if wide:
         columns.add_column("against the reference" if space else "edges", overflow="fold")
@@ -196,14 +229,13 @@ def print_architecture(
             _marked(candidate, reference),
             *([fitness_text(candidate)] if scored else []),
             human(work(architecture.kind, each)),
-            bar(work(architecture.kind, each), largest),
+            *([bar(work(architecture.kind, each), largest)] if bars else []),
             human(each.params),
         ]
         compared = changes(candidate.cell, reference.cell) if reference else ""
         last = compared if space else notation(candidate.cell)
         columns.add_row(*row, *([last] if wide else []))
-    following = hint(*command, "--layer", "0", after=SVG_TOO)
-    rich_data(header(name, *head), "", fit(columns, "cell"), "", following)
+    return columns
 
 
 def print_samples(

@@ -189,7 +189,8 @@ def load_any(source: str | Path) -> Space | Architecture:
         if "@" in str(source):
             return load_builtin(str(source))
         known = f"a file, a run folder, or a built-in such as {builtin_names()[1]}"
-        raise SpaceError(str(source) or '""', f"no such space; allowed: {known}")
+        problem = "no such file or folder" if _is_path(source) else "no such space"
+        raise SpaceError(str(source) or '""', f"{problem}; allowed: {known}")
     path = Path(source)
     if path.is_dir():
         if not (path / SPACE_FILE).exists():
@@ -199,6 +200,11 @@ def load_any(source: str | Path) -> Space | Architecture:
     if isinstance(value, Skeleton):
         raise SpaceError(str(path), f"a skeleton; allowed: a space, or {FAMILY_NAMES[0]}@{path}")
     return value
+
+
+def _is_path(source: str | Path) -> bool:
+    """Whether it is meant as a file or folder: no built-in has a suffix or a separator."""
+    return isinstance(source, Path) or bool(Path(source).suffix) or os.sep in source
 
 
 def load(source: str | Path) -> Space:

@@ -30,6 +30,7 @@ Document = TypeVar("Document", bound=BaseModel)
 _ALLOWED = {
     "int_type": "an integer",
     "float_type": "a number",
+    "bool_type": "true or false",
     "string_type": "a string",
     "list_type": "a list",
     "dict_type": "an object",

@@ -91,7 +91,7 @@ def test_spaces_of_different_skeletons_say_so(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["mbconv@digits", "nowhere.json"], "error: nowhere.json: no such space"),
+        (["mbconv@digits", "nowhere.json"], "error: nowhere.json: no such file or folder"),
         (["mbconv@digits", "mbconv@digits", "--layer", "9"], "error: --layer '9': no such layer"),
     ],
 )

@@ -83,7 +83,7 @@ def test_choices_come_back_as_the_architecture(run: Run, space_file: Path) -> No
         (["mbconv@digits", "--to", ""], "to '': unknown target; allowed:"),
         (["mbconv@digits"], "--to: missing; --list shows all targets"),
         (["--to", "nni"], "SPACE: missing; --list shows all targets"),
-        (["nowhere.json", "--to", "nni"], "nowhere.json: no such space"),
+        (["nowhere.json", "--to", "nni"], "nowhere.json: no such file or folder"),
         (
             ["mbconv@digits", "--to", "onnx", "--out", "net.onnx"],
             "mbconv@digits: is a space, but onnx takes one architecture; "
@@ -103,7 +103,10 @@ def test_choices_come_back_as_the_architecture(run: Run, space_file: Path) -> No
             ["mbconv@digits", "--to", "nni", "--format", "json"],
             "--format json: allowed only with --list",
         ),
-        (["mbconv@digits", "--to", "nni", "--architecture", "x.json"], "x.json: no such space"),
+        (
+            ["mbconv@digits", "--to", "nni", "--architecture", "x.json"],
+            "x.json: no such file or folder",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

@@ -1,5 +1,6 @@
 import ast
 import errno
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -82,6 +83,47 @@ def test_an_interrupt_is_code_130(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_mistake_of_the_program_keeps_its_traceback(error: Exception) -> None:
     with pytest.raises(type(error)), output.errors_reported():
         raise error
+
+
+SWALLOWED = """
+import os, signal, typer
+from autospace.cli.program import Command, Program
+app = typer.Typer(cls=Program)
+@app.command(cls=Command)
+def one() -> None:
+    if PRESSED:
+        try:  # As a module that is being imported does it.
+            os.kill(os.getpid(), signal.SIGINT)
+        except BaseException:
+            pass
+    FAIL
+@app.command(cls=Command)
+def two() -> None: pass
+app(["one"])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a process sends itself Ctrl-C")
+@pytest.mark.parametrize(
+    ("pressed", "fail", "code", "last"),
+    [
+        (True, "os.missing", 130, "interrupted"),
+        (True, "raise RuntimeError('half there')", 130, "interrupted"),
+        (True, "raise OSError('half there')", 130, "interrupted"),
+        (True, "raise typer.Exit(2)", 2, ""),
+        (True, "pass", 0, ""),
+        (False, "os.missing", 1, "AttributeError: module 'os' has no attribute 'missing'"),
+    ],
+)
+def test_an_interrupt_that_a_module_swallowed_is_code_130(
+    pressed: bool, fail: str, code: int, last: str
+) -> None:
+    script = SWALLOWED.replace("PRESSED", str(pressed)).replace("FAIL", fail)
+    command = [sys.executable, "-c", script]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == code
+    assert (ran.stderr.splitlines() or [""])[-1] == last
+    assert ("Traceback" in ran.stderr) == (not pressed)
 
 
 def test_hostile_text_is_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from autospace.spaces import load, to_json
 from tests.cli.conftest import Run
@@ -125,7 +126,9 @@ def test_a_run_folder_is_its_space(run: Run, space_file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["nowhere.json"], "error: nowhere.json: no such space"),
+        (["nowhere.json"], "error: nowhere.json: no such file or folder"),
+        (["nowhere"], "error: nowhere: no such space"),
+        (["no/where"], "error: no/where: no such file or folder"),
         (["nasbench@cifar"], "error: nasbench@cifar: unknown space"),
         (["mbconv@digits", "--layer", "9"], "error: --layer '9': no such layer; allowed: layer_00"),
         (["mbconv@digits", "--layer", "x"], "or 0 to 3"),
@@ -289,3 +292,27 @@ def test_the_uncertainty_stands_beside_the_fitness(run: Run, tmp_path: Path, col
     assert (told[best.id], told["mbconv_k3"]) == (0.0125, None)
     drawn = json.loads(run("show", path, "--layer", 0, "--cell", best.id, "--format", "json").out)
     assert drawn["uncertainty"] == 0.0125
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ofa@ofa-mbv3",
+        "ofa@ofa-proxyless",
+        "nasbench201@nasbench201",
+        "binary@cifar",
+        "mbconv@mobile",
+    ],
+)
+def test_80_columns_hold_the_names_of_the_best_cells(run: Run, name: str, tmp_path: Path) -> None:
+    shown = run("show", name, columns=80).out
+    run("sample", name, "-n", 1, "--out", tmp_path)
+    architecture = run("show", tmp_path / "architecture_00.json", columns=80).out
+    for text in (shown, architecture):
+        assert "layers" in text
+        assert "…" not in text
+        assert max(map(cell_len, text.splitlines()[:-1])) <= 80
+
+
+def test_bars_stay_where_there_is_room_for_them(run: Run) -> None:
+    assert "█" in run("show", "ofa@ofa-mbv3", columns=100).out

@@ -206,7 +206,7 @@ def test_paths_are_kept_so_that_a_training_resumes_from_any_folder(
 
 
 BAD: list[tuple[list[str], str]] = [
-    (["/no/such.json", "--data", "digits"], "/no/such.json: no such space"),
+    (["/no/such.json", "--data", "digits"], "/no/such.json: no such file or folder"),
     (["reference@tower", "--data", "digits"], "tower: unknown skeleton"),
     (["mbconv@digits", "--data", "digits"], "allowed: one architecture"),
     (["--data", "digits"], "ARCH: name an architecture"),
@@ -215,7 +215,10 @@ BAD: list[tuple[list[str], str]] = [
     (["reference@digits", "--data", "folder:/no/such"], "/no/such"),
     (["reference@digits", "--data", "folder:~no-such-user/x"], "home folder that does not exist"),
     (["reference@digits", "--data", "photos"], "is not a data source"),
-    (["reference@digits", "--data", "digits", "--space", "/no.json"], "/no.json: no such space"),
+    (
+        ["reference@digits", "--data", "digits", "--space", "/no.json"],
+        "/no.json: no such file or folder",
+    ),
     (["reference@digits", "--data", "digits", "--recipe", "best"], 'recipe "best": unknown'),
     (["reference@digits", "--data", "digits", "--recipe", "/no.toml"], "/no.toml: no such file"),
     (["reference@digits", "--data", "digits", "--epochs", "0"], "training.epochs: 0; allowed:"),

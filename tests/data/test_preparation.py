@@ -1,6 +1,9 @@
 """What happens to the pixels of a file: transparency, orientation, depth, proportions, damage."""
 
 import io
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -359,3 +362,60 @@ def test_heic_images_are_read_with_the_extra(tmp_path: Path) -> None:
             heif.from_pillow(image).save(path, quality=95)
     found = first(load_data(f"folder:{tmp_path / 'set'}"))[..., 0]
     assert np.abs(found.astype(int) - rows).max() <= 8
+
+
+MODES = {"RGBA": 4, "LA": 2, "I;16": 0, "I": 0, "F": 0}
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(sorted(MODES)),
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.integers(1, 30),
+    st.randoms(use_true_random=False),
+)
+def test_pixels_do_not_depend_on_the_strips_in_which_they_are_done(
+    mode: str, width: int, height: int, pixels: int, random: Any
+) -> None:
+    values = np.random.default_rng(random.getrandbits(32)).integers(0, 256, (height, width, 4))
+    image = {
+        "RGBA": lambda: Image.fromarray(values.astype(np.uint8)),
+        "LA": lambda: Image.fromarray(values[..., :2].astype(np.uint8), "LA"),
+        "I;16": lambda: Image.fromarray((values[..., 0] * 257).astype(np.uint16)),
+        "I": lambda: Image.fromarray((values[..., 0] * 65_537 - 9).astype(np.int32)),
+        "F": lambda: Image.fromarray((values[..., 0] / 255).astype(np.float32)),
+    }[mode]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image_decoding, "_PIXELS_OF_STRIP", pixels)
+        found, transparent = image_decoding._plain(image, 3, image_decoding.PLAIN)
+    if MODES[mode]:
+        ground = Image.new("RGBA", image.size, "white")
+        expected = Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+        assert transparent == bool((np.asarray(image)[..., -1] < 255).any())
+    else:
+        deep = np.asarray(image)
+        expected = Image.fromarray(measure(deep)(deep)).convert("RGB")
+    assert np.array_equal(np.asarray(found), np.asarray(expected))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the peak of memory is measured by resource")
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "F", "I"])
+def test_a_huge_image_takes_little_more_than_its_pixels(mode: str, tmp_path: Path) -> None:
+    side, suffix = 4000, ".tif" if mode in "FI" else ".png"
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        colour = {"RGBA": (9, 9, 9, 90), "LA": (9, 90), "F": 0.5, "I": 70_000}[mode]
+        Image.new(mode, (side, side), colour).save(tmp_path / label / f"0{suffix}")
+        Image.new(mode, (8, 8), colour).save(tmp_path / label / f"1{suffix}")
+    script = (
+        "import resource, sys\n"
+        "from autospace.data.load import load_data\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "load_data(sys.argv[1], resolution=8)\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)\n"
+    )
+    command = [sys.executable, "-c", script, f"folder:{tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    pixels = side * side / 2**20  # Pillow takes 4 bytes for a pixel, before and after; two at once.
+    assert int(done.stdout) < 2 * (4 + 4) * pixels + 100

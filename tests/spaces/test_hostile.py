@@ -299,3 +299,15 @@ def test_the_small_space_of_this_file_is_valid() -> None:
     assert from_json(TEXT) == SMALL
     assert SMALL.reference == {"layer_00": "a"}
     assert mbconv(3, 1, nodes=2) == CELL
+
+
+@pytest.mark.parametrize("wrong", [1, 0, "true", None, [], 1.5])
+def test_a_value_that_is_neither_true_nor_false_is_told_what_is_allowed(
+    wrong: object, tmp_path: Path
+) -> None:
+    document = json.loads(to_json(load_skeleton("ofa-small")))
+    document["stages"][0]["attention"] = wrong
+    file = tmp_path / "skeleton.json"
+    file.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(SpaceError, match=r"stages\[0\]\.attention: .*; allowed: true or false$"):
+        load_skeleton(str(file))

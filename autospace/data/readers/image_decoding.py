@@ -39,6 +39,8 @@ _CHUNK = 64
 # A decoded pixel takes up to about 12 bytes on its way, so this is half a gigabyte. A single image
 # may be larger, up to the limit of Pillow; it is then decoded alone.
 _PIXELS_AT_WORK = 40_000_000
+# What takes more bytes a pixel is done in strips of about so many pixels.
+_PIXELS_OF_STRIP = 1_000_000
 
 # Sides whose ratio differs by less than this from the wanted one count as equal.
 _SAME_RATIO = 1.02
@@ -168,7 +170,8 @@ def scales(files: Sequence[ImageFile], tick: Tick) -> tuple[Scale | None, Scale 
 def _range(file: ImageFile) -> Scale | None:
     try:
         with open_image(file.path, file.inside) as image, _at_work(image):
-            return measure(np.asarray(image))
+            image.load()
+            return _measured(image)
     except Exception:  # A broken file may raise anything; decoding meets it again and names it.
         return None
 
@@ -330,16 +333,48 @@ def _plain(image: Image.Image, channels: int, preparation: Preparation) -> tuple
     """The image in bytes, grey or RGB, and whether it had transparent pixels."""
     mode = "L" if channels == 1 else "RGB"
     if image.mode.startswith(("I", "F")):
-        values = np.asarray(image)
-        found = measure(values)
+        found = _measured(image)
         scale = (preparation.whole if found.whole else preparation.real) or found
-        return Image.fromarray(scale(values)).convert(mode), False
+        made = Image.new(mode, image.size)
+        for top, strip in _strips(image):
+            made.paste(Image.fromarray(scale(np.asarray(strip))).convert(mode), (0, top))
+        return made, False
     if image.has_transparency_data:
-        layer = image.convert("LA") if image.mode == "La" else image
-        layer = layer.convert("RGBA")
-        if layer.getchannel("A").getextrema() != (255, 255):
-            ground = Image.new("RGBA", layer.size, preparation.ground)
-            return Image.alpha_composite(ground, layer).convert(mode), True
-        if image.mode == "P":
-            return layer.convert(mode), False
+        return _on_ground(image, mode, preparation.ground)
     return (image.convert(mode) if image.mode != mode else image), False
+
+
+def _measured(image: Image.Image) -> Scale:
+    """The range of the values of an image that is loaded."""
+    found: Scale | None = None
+    for _, strip in _strips(image):
+        found = measure(np.asarray(strip)).joined(found)
+    if found is None:
+        raise ValueError("no pixels")
+    return found
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Parts of an image from its top to its bottom, each with its first row."""
+    rows = max(1, _PIXELS_OF_STRIP // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _on_ground(image: Image.Image, mode: str, ground: str) -> tuple[Image.Image, bool]:
+    """An image without its transparency, and whether any pixel was transparent."""
+    made, transparent = Image.new(mode, image.size), False
+    for top, strip in _strips(image):
+        laid, found = _strip_on_ground(strip, mode, ground)
+        made.paste(laid, (0, top))
+        transparent |= found
+    return made, transparent
+
+
+def _strip_on_ground(image: Image.Image, mode: str, ground: str) -> tuple[Image.Image, bool]:
+    layer = image.convert("LA") if image.mode == "La" else image
+    layer = layer.convert("RGBA")
+    if layer.getchannel("A").getextrema() == (255, 255):
+        return (layer if image.mode == "P" else image).convert(mode), False
+    below = Image.new("RGBA", layer.size, ground)
+    return Image.alpha_composite(below, layer).convert(mode), True
