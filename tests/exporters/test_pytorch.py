@@ -1,5 +1,6 @@
 """Exported PyTorch files, run where there is no autospace, against our own networks."""
 
+import importlib.util
 import json
 import random
 import subprocess
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from autospace.exporters.pytorch import export_architecture, export_space
 from autospace.networks.network import Network
 from autospace.spaces import Architecture, LayerSpec, Skeleton, Space, Stem
-from autospace.spaces.files.library import FAMILY_NAMES, family_space
+from autospace.spaces.files.library import FAMILY_NAMES, family_space, load_skeleton
 from tests.networks.samples import images_for, lived_in
 from tests.strategies import architectures, spaces
 
@@ -142,3 +143,24 @@ def test_exported_files_please_ruff(exported: Exported, rule: list[str]) -> None
         [*command, str(exported.folder)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_is_traced_and_exported_but_not_scripted_as_the_guide_says(tmp_path: Path) -> None:
+    space = family_space("mbconv", load_skeleton("digits"))
+    chosen = {layer.shape.name: layer.candidates[0].id for layer in space.layers}
+    file = tmp_path / "exported.py"
+    file.write_text(export_architecture(space.architecture(chosen)), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("exported", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    network, images = module.build().eval(), torch.randn(2, *module.IMAGE)
+    expected = network(images)
+    traced = torch.jit.trace(network, images)
+    program = torch.export.export(network, (images,)).module()
+    assert torch.allclose(traced(images), expected, atol=1e-5)
+    assert torch.allclose(program(images), expected, atol=1e-5)
+    with pytest.raises(RuntimeError, match="only supported with string literals"):
+        torch.jit.script(network)
