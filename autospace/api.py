@@ -446,6 +446,8 @@ def plan(command: Callable[..., Any], *values: Any, **arguments: Any) -> Planned
             command(*values, **asked, observer=_UntilPlanned(listener))
         except _PlanMade as found:
             return found.plan
+        except RunInterrupted:  # Its folder is no run, and goes with this block.
+            raise KeyboardInterrupt from None
     raise RunError("the run ended without a plan")
 
 

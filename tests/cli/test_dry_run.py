@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,3 +129,27 @@ def test_timed_steps_of_a_search_leave_no_trace(
     assert results[0] == results[1]
     assert heard[0][: len(heard[1])] == heard[1]
     assert "by timed steps" in heard[0][-1]
+
+
+class _Stopping(Silent):
+    def message(self, text: str) -> None:
+        if "training and" in text:  # What was read, when the folder of the run is there.
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", ["evolve", "compare", "search", "train"])
+def test_ctrl_c_names_no_folder_that_is_gone(
+    run: Run, work: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (work / "one.json").write_text(to_json(space(CHEAP[:1] if name == "train" else CHEAP, "one")))
+    arguments, _ = PLANS[name]
+    asked = api.plan
+
+    def stopped(*values: Any, **named: Any) -> Any:
+        return asked(*values, **{**named, "observer": _Stopping()})
+
+    monkeypatch.setattr(api, "plan", stopped)
+    ran = run(*arguments, *DATA, "--dry-run")
+    assert (ran.code, ran.out) == (130, ""), ran.err
+    assert ran.err.splitlines()[-1] == "interrupted"
+    assert "resume" not in ran.err
