@@ -405,7 +405,8 @@ def test_a_huge_image_takes_little_more_than_its_pixels(mode: str, tmp_path: Pat
     side, suffix = 4000, ".tif" if mode in "FI" else ".png"
     for label in ("a", "b"):
         (tmp_path / label).mkdir()
-        colour = {"RGBA": (9, 9, 9, 90), "LA": (9, 90), "F": 0.5, "I": 70_000}[mode]
+        colours: dict[str, Any] = {"RGBA": (9, 9, 9, 90), "LA": (9, 90), "F": 0.5, "I": 70_000}
+        colour = colours[mode]
         Image.new(mode, (side, side), colour).save(tmp_path / label / f"0{suffix}")
         Image.new(mode, (8, 8), colour).save(tmp_path / label / f"1{suffix}")
     script = (
