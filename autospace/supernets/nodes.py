@@ -38,6 +38,7 @@ ON_NODES: Final = (
     "pnas",
     "darts",
     "zero-cost",
+    "bnas",
 )
 """Search methods that need no module per candidate, or that train networks one by one."""
 ON_TEXT: Final = ("random", "random-ws", "evolution", "spos", "magic-t", "enas", "darts")
