@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from autospace.spaces.cells.binary import preprocessing_cost, reduction_cost
 from autospace.spaces.cells.cell import Cell, LayerShape, mbconv
 from autospace.spaces.cells.cost import conv_norm_cost, total
 from autospace.spaces.cells.family import cell_cost, family_of
@@ -56,6 +57,12 @@ def inputs_cost(shape: LayerShape) -> Cost:
         return Cost()
     pixels = shape.resolution**2
     inputs = (shape.before[0], shape.in_channels)
+    if shape.binary_groups:
+        last = preprocessing_cost(shape.in_channels, shape.width, pixels)
+        channels, side = shape.before
+        if side != shape.resolution:
+            return last.plus(reduction_cost(channels, shape.width, side))
+        return last.plus(preprocessing_cost(channels, shape.width, pixels))
     return total(conv_norm_cost(channels, shape.width, 1, pixels) for channels in inputs)
 
 

@@ -95,7 +95,7 @@ def operation_shares(layers: Iterable[Layer]) -> dict[str, float]:
     """
     counts: Counter[str] = Counter()
     for candidate in (each for layer in layers for each in layer.candidates):
-        known = ("mobile", "dense", "darts", "binary")
+        known = ("mobile", "dense", "darts", "binary", "bats")
         check_kind(candidate.cell.kind, "shares of operations", known)
         counts.update(edge.operation for edge in drawable(candidate.cell).edges)
     edges = counts.total()
@@ -146,7 +146,17 @@ def _paired(here: list[Candidate], there: list[Candidate]) -> Iterator[Pair]:
 
 def _skeleton_parts(first: Skeleton, second: Skeleton) -> Iterator[str]:
     parts = ("in_channels", "resolution", "classes", "stem", "layers", "head", "preactivation")
-    for part in (*parts, "ties", "nodes", "chain", "concat", "stages", "activation", "last"):
+    for part in (
+        *parts,
+        "ties",
+        "nodes",
+        "chain",
+        "concat",
+        "binary_groups",
+        "stages",
+        "activation",
+        "last",
+    ):
         if getattr(first, part) != getattr(second, part):
             yield part
 

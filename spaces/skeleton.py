@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from autospace.spaces.cells.cell import MAX_NODES, MIN_NODES, LayerShape, edge_slots
 from autospace.spaces.checks import (
@@ -18,6 +18,8 @@ from autospace.spaces.checks import (
 )
 from autospace.spaces.errors import SpaceError, located, offered, shown
 from autospace.spaces.stages import ACTIVATIONS, Stage
+
+MAX_GROUPS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Skeleton:
             those of a node of its cell.
         concat: with chain 2, how many nodes a cell concatenates: a layer gives so many times its
             channels.
+        binary_groups: with chain 2, at most so many groups of the binary convolutions of cells; an
+            activation then follows the stem. 0 if cells are real.
         stages: runs of layers, those of Once-for-All, of which only the last ones may be skipped;
             empty if layers are independent. The block of the stem then has the activation of the
             first stage but no attention, and an identity around it if it keeps the channels.
@@ -101,6 +105,7 @@ class Skeleton:
     nodes: int | None = None
     chain: int = 1
     concat: int = 1
+    binary_groups: int = 0
     stages: tuple[Stage, ...] = ()
     activation: str = "relu6"
     last: int = 0
@@ -130,6 +135,7 @@ class Skeleton:
     def _check_chain(self) -> None:
         check_integer("chain", self.chain, 1, 2)
         check_integer("concat", self.concat, 1, MAX_NODES if self.chain == 2 else 1)
+        check_integer("binary_groups", self.binary_groups, 0, MAX_GROUPS if self.chain == 2 else 0)
         check_integer("stem.convolutions", self.stem.convolutions, 1, 3)
         if self.stem.convolutions == 2:
             raise SpaceError("stem.convolutions", "2; allowed: 1 or 3")
@@ -252,7 +258,11 @@ class Skeleton:
         if earlier:
             before = (earlier[-1].in_channels, earlier[-1].resolution)
         return replace(
-            shape, before=before, width=shape.out_channels // self.concat, concat=self.concat
+            shape,
+            before=before,
+            width=shape.out_channels // self.concat,
+            concat=self.concat,
+            binary_groups=self.binary_groups,
         )
 
     def _in_stage(self, shape: LayerShape, index: int) -> LayerShape:

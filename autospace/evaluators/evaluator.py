@@ -161,6 +161,7 @@ def skeleton_key(skeleton: Skeleton) -> str:
     sharing = [
         *(["preactivation"] if skeleton.preactivation else []),
         *([f"chain {skeleton.chain} concat {skeleton.concat}"] if skeleton.chain > 1 else []),
+        *([f"binary {skeleton.binary_groups}"] if skeleton.binary_groups else []),
         *([f"convolutions {stem.convolutions}"] if stem.convolutions > 1 else []),
         *([f"ties {' '.join(map(str, skeleton.ties))}"] if skeleton.ties else []),
         *(

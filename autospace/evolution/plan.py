@@ -6,6 +6,7 @@ from typing import Final, Protocol, cast
 from autospace.evolution.population import EvolutionState
 from autospace.evolution.settings import BudgetConfig, BudgetLimit, CellsConfig, Config
 from autospace.evolution.toolbox import Operators
+from autospace.spaces.cells.bats import BATS_USUAL, BatsCell, BatsPrior
 from autospace.spaces.cells.cell import MIN_NODES, Cell, mbconv
 from autospace.spaces.cells.darts import DartsPrior
 from autospace.spaces.cells.darts_cell import USUAL, DartsCell
@@ -21,6 +22,7 @@ from autospace.spaces.space import reference_cells_of
 
 DENSE_REFERENCE: Final = "nor_conv_3x3"
 DARTS_REFERENCE: Final = "sep_conv_3x3"
+BATS_REFERENCE: Final = "bin_conv_3x3"
 References = tuple[tuple[str, Cell], ...]
 """Reference cells under their ids."""
 
@@ -177,9 +179,11 @@ def make_plan(
 
 
 def _prior(cells: CellsConfig, skeleton: Skeleton) -> Prior:
+    # Of a whole cell: where single nodes are chosen, each takes its own part of it.
     if kind_on(skeleton) == DartsCell.kind:
-        # Of a whole cell: where single nodes are chosen, each takes its own part of it.
         return DartsPrior(USUAL, nodes=skeleton.concat)
+    if kind_on(skeleton) == BatsCell.kind:
+        return BatsPrior(BATS_USUAL, nodes=skeleton.concat)
     if kind_on(skeleton) == OfaCell.kind:
         return Ofa().prior(VOCABULARY)
     if is_dense(skeleton):
@@ -196,7 +200,7 @@ def _prior(cells: CellsConfig, skeleton: Skeleton) -> Prior:
 def kind_on(skeleton: Skeleton) -> str:
     """The family of the cells that are evolved on a skeleton."""
     if skeleton.chain == 2:
-        return DartsCell.kind
+        return skeleton.cell_layers[0].paired_kind
     if skeleton.stages:
         return OfaCell.kind
     return Cell.kind if all(shape.plain for shape in skeleton.shapes) else DenseCell.kind
@@ -215,6 +219,9 @@ def references_on(skeleton: Skeleton, cells: CellsConfig) -> References:
     if kind_on(skeleton) == DartsCell.kind:
         pairs = [(DARTS_REFERENCE, 0), (DARTS_REFERENCE, 1)]
         return ((DARTS_REFERENCE, cast(Cell, DartsCell.of(pairs * skeleton.concat))),)
+    if kind_on(skeleton) == BatsCell.kind:
+        pairs = [(BATS_REFERENCE, 0), (BATS_REFERENCE, 1)]
+        return ((BATS_REFERENCE, cast(Cell, BatsCell.of(pairs * skeleton.concat))),)
     if kind_on(skeleton) == OfaCell.kind:
         cell = OfaCell.of(3, max(EXPANSIONS))
         return ((f"ofa_k3_e{cell.expansion}", cell),)

@@ -1,9 +1,11 @@
 """Writes an architecture of one or two cells in the notations that benchmarks and papers have."""
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from autospace.spaces import Architecture, SpaceError
-from autospace.spaces.cells.darts_cell import DartsCell
+from autospace.spaces.cells.bats import GROUPED, SEPARABLE
+from autospace.spaces.cells.darts_cell import OPERATIONS, DartsCell
 from autospace.spaces.cells.family import check_kind, notation
 
 NODES: Final = 4
@@ -32,13 +34,14 @@ def nasbench201_string(architecture: Architecture) -> str:
 def darts_genotype(architecture: Architecture) -> str:
     """The genotype as Python prints it, `Genotype(normal=[...], ...)`, and a line end.
 
-    It describes the two cells, not the skeleton around them.
+    It describes the two cells, not the skeleton around them. Binary cells are written with the
+    names of DARTS, as in BATS and CP-NAS.
 
     Raises:
-        SpaceError: cells of another family, layers of one stride with different cells, or no layer
-            of one of the strides.
+        SpaceError: cells of another family, layers of one stride with different cells, no layer
+            of one of the strides, or grouped beside separable binary convolutions.
     """
-    check_kind(architecture.kind, "genotypes of DARTS", ("darts",))
+    check_kind(architecture.kind, "genotypes of DARTS", ("darts", "bats"))
     cells: dict[int, DartsCell] = {}
     for shape, cell in zip(architecture.skeleton.cell_layers, architecture.cells, strict=True):
         own = _darts(cell)
@@ -48,7 +51,8 @@ def darts_genotype(architecture: Architecture) -> str:
     for stride, name in ((1, "normal"), (2, "reduce")):
         if stride not in cells:
             raise SpaceError(name, f"no layer of stride {stride}; allowed: layers of both strides")
-    parts = (f"{name}={_pairs(cells[stride])}, {name}_concat={_concat(cells[stride])}"
+    names = _names(cells.values())
+    parts = (f"{name}={_pairs(cells[stride], names)}, {name}_concat={_concat(cells[stride])}"
              for stride, name in ((1, "normal"), (2, "reduce")))  # fmt: skip
     return f"Genotype({', '.join(parts)})\n"
 
@@ -59,8 +63,22 @@ def _darts(cell: object) -> DartsCell:
     return cell
 
 
-def _pairs(cell: DartsCell) -> list[tuple[str, int]]:
-    return [(edge.operation, edge.source) for edge in cell.chosen]
+def _names(cells: Iterable[DartsCell]) -> dict[str, str]:
+    """From our names of operations to those of DARTS, grouped or separable where binary."""
+    used = {edge.operation for cell in cells for edge in cell.chosen}
+    if used <= OPERATIONS.keys():
+        return {name: name for name in used}
+    for table in (GROUPED, SEPARABLE):
+        if used <= {*table.values()}:
+            return {own: name for name, own in table.items()}
+    grouped, separable = (sorted(used & {*a.values()} - {*b.values()})
+        for a, b in ((GROUPED, SEPARABLE), (SEPARABLE, GROUPED)))  # fmt: skip
+    problem = f"{grouped[0]} beside {separable[0]}, which both have the names of DARTS there"
+    raise SpaceError("edges", f"{problem}; allowed: grouped convolutions, or separable ones")
+
+
+def _pairs(cell: DartsCell, names: Mapping[str, str]) -> list[tuple[str, int]]:
+    return [(names[edge.operation], edge.source) for edge in cell.chosen]
 
 
 def _concat(cell: DartsCell) -> str:

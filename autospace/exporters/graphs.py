@@ -7,7 +7,14 @@ from typing import Any
 
 from autospace.spaces import Architecture, Cell, Layer, Skeleton, Space
 from autospace.spaces.cells.family import check_kind
-from autospace.spaces.cells.notation import drawable, edge_label, node_label, shape_label
+from autospace.spaces.cells.notation import (
+    DRAWN,
+    PAIRED,
+    drawable,
+    edge_label,
+    node_label,
+    shape_label,
+)
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.space import by_fitness, drawn_layers
 from autospace.spaces.text import human, visible
@@ -90,7 +97,7 @@ def flow(value: Space | Architecture) -> Flow:
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(value.kind, "drawings", ("mobile", "dense", "darts", "binary", "ofa", "recurrent"))
+    check_kind(value.kind, "drawings", DRAWN)
     skeleton = value.skeleton
     return Flow(
         value.name if isinstance(value, Space) else skeleton.name,
@@ -122,7 +129,7 @@ def _group(layer: Layer) -> Group:
 
 def _drawn(cell: Cell) -> Any:
     """The graph of a cell; one that is not drawn as it is has a picture."""
-    return drawable(cell) if cell.kind in ("darts", "recurrent") else cell.pruned()
+    return drawable(cell) if cell.kind in (*PAIRED, "recurrent") else cell.pruned()
 
 
 def _facts(layer: Layer) -> tuple[str, ...]:

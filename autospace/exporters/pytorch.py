@@ -31,6 +31,7 @@ from autospace.spaces import (
     mbconv,
 )
 from autospace.spaces.cells.family import check_kind
+from autospace.spaces.cells.notation import PAIRED
 from autospace.spaces.text import visible
 
 _MARK: Final = re.compile(r"  # (?:(\w+)|type: ignore.*)$")
@@ -336,7 +337,7 @@ def export_architecture(architecture: Architecture) -> str:
         from autospace.exporters.pytorch_dense import dense_network
 
         return dense_network(architecture)
-    if architecture.kind == "darts":
+    if architecture.kind in PAIRED:
         from autospace.exporters.pytorch_darts import darts_network
 
         return darts_network(architecture)

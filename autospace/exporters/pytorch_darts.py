@@ -1,4 +1,4 @@
-"""Writes a network of DARTS cells as one Python file.
+"""Writes a network of cells with two inputs as one Python file.
 
 See `autospace.exporters.pytorch`: the file needs only PyTorch, and trained weights load into it.
 """
@@ -19,22 +19,40 @@ def darts_network(architecture: Architecture) -> str:
     skeleton = architecture.skeleton
     classifier = f"nn.Linear({skeleton.spine[-1].out_channels}, classes)"
     marks = {"stem": _stem(skeleton), "head": f"        self.classifier = {classifier}"}
-    names = ("FactorisedReduction", "separable", "operation", "TwoInputs", "DartsCell")
+    groups = skeleton.binary_groups
+    modules = _binary_modules() if groups else _real_modules()
+    used = ("cells", "darts", *(("binary", "bats") if groups else ()))
+    constants = f"GROUPS = {groups}  # the most of a convolution\n" if groups else ""
     return pytorch.joined(
-        f'"""{pytorch.described(architecture)}"""\n\n{pytorch.imports("cells", "darts")}\n'
-        f"{pytorch.constants(skeleton)}",
+        f'"""{pytorch.described(architecture)}"""\n\n{pytorch.imports(*used)}\n'
+        f"{pytorch.constants(skeleton)}{constants}",
         definition("darts", "Cell"),
         definition("darts", "Layer"),
         laid_out(listed(map(_cell, architecture.shared_cells)), "CELLS = "),
         laid_out(listed(_layers(skeleton)), "LAYERS = "),
-        definition("cells", "ConvNorm"),
-        definition("dense", "ActivatedConvolution"),
-        *(definition("darts", name) for name in names),
-        definition("darts", "Network", **marks),
+        *modules,
+        definition("darts", "DartsCell"),
+        definition("darts", "Network", signs=groups > 0, **marks),
         definition("cells", "initialise"),
         definition("network", "build"),
         definition("network", "__main__", build=True),
     )
+
+
+def _real_modules() -> list[str]:
+    names = ("FactorisedReduction", "separable", "operation", "TwoInputs")
+    return [
+        definition("cells", "ConvNorm"),
+        definition("dense", "ActivatedConvolution"),
+        *(definition("darts", name) for name in names),
+    ]
+
+
+def _binary_modules() -> list[str]:
+    return [
+        *(definition("binary", name) for name in ("sign", "BinaryConvolution", "BinaryLayer")),
+        *(definition("bats", name) for name in ("BinaryReduction", "operation", "TwoInputs")),
+    ]
 
 
 def _cell(cell: Any) -> pytorch.Node:
@@ -72,5 +90,7 @@ def _stem(skeleton: Skeleton) -> str:
             parts[0] += ["nn.ReLU()", *own]
         else:
             parts.append(own if index == 0 else ["nn.ReLU()", *own])
+    if skeleton.binary_groups and len(parts) == 1:
+        parts[0].append("nn.ReLU()")
     made = called("nn.Sequential", *(called("nn.Sequential", *part) for part in parts))
     return laid_out(made, "self.stem = ", depth=2)

@@ -23,12 +23,15 @@ from autospace.spaces.cells.darts_cell import ENDS
 from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
 from autospace.spaces.cells.family import check_kind, notation
 from autospace.spaces.cells.notation import (
+    DRAWN,
+    PAIRED,
     drawable,
     edge_label,
     node_label,
     operation_of,
     shape_label,
 )
+from autospace.spaces.cells.operations import SIGNS
 from autospace.spaces.space import by_fitness, drawn_layers
 from autospace.spaces.text import human, shortened, xml
 
@@ -96,7 +99,7 @@ def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Picture:
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts", "binary", "ofa", "recurrent"))
+    check_kind(cell.kind, "drawings", DRAWN)
     if cell.kind == "recurrent":
         return Picture(*tree_markup(cell))
     pruned = drawable(cell)
@@ -160,7 +163,7 @@ def _projection(cell: Cell) -> str:
 
 
 def _expansion(cell: Cell) -> str:
-    if cell.kind == "darts":
+    if cell.kind in PAIRED:
         return node_label(cell, 0)
     if cell.kind == "binary":
         return "0 · binary 1x1"
@@ -191,7 +194,7 @@ def _colour(edge: Edge) -> str:
         kind = DARTS[edge.operation].kind
         return {"skip": "skip", "dilated": "dilated"}.get(kind, "pool" if "pool" in kind else "dw")
     operation = operation_of(edge.operation)
-    if operation.kind in ("depthwise", "dense", "binary"):
+    if operation.kind in ("depthwise", "dense", *SIGNS):
         return "dilated" if operation.dilation > 1 else "dw"
     return "skip" if operation.kind == "skip" else "pool"
 

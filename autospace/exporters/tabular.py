@@ -5,7 +5,8 @@ from io import StringIO
 from typing import Any, Final
 
 from autospace.spaces import Architecture, Space
-from autospace.spaces.cells.family import check_kind, notation
+from autospace.spaces.cells.family import FAMILIES, check_kind, notation
+from autospace.spaces.cells.notation import DRAWN
 from autospace.spaces.space import layers_of
 from autospace.spaces.text import json_text
 
@@ -39,8 +40,7 @@ def formulas(value: Space | Architecture) -> list[str]:
 
 
 def _rows(value: Space | Architecture) -> list[dict[str, Any]]:
-    known = ("mobile", "dense", "darts", "binary", "ofa", "recurrent")
-    check_kind(value.kind, "tables of cells", known)
+    check_kind(value.kind, "tables of cells", DRAWN)
     return [
         {
             "layer": layer.shape.name,
@@ -48,7 +48,7 @@ def _rows(value: Space | Architecture) -> list[dict[str, Any]]:
             "fitness": candidate.fitness,
             "madds": cost.madds,
             "params": cost.params,
-            **({"bops": cost.bops} if value.kind == "binary" else {}),
+            **({"bops": cost.bops} if FAMILIES[value.kind].binary else {}),
             "expansion": None if candidate.cell.bare else candidate.cell.expansion,
             "operations": notation(candidate.cell),
             "origin": candidate.origin.kind,

@@ -5,15 +5,19 @@ reduce=[...], reduce_concat=range(2, 6))`: two pairs (operation, from) per node,
 1 and of layers of stride 2. PC-DARTS, P-DARTS and others print the same; some put the two pairs of
 a node into a pair of their own. It is a network of the family `darts`. How many nodes are
 concatenated decides the width of layers, as in the code of the paper.
+
+BATS (Bulat et al., ECCV 2020) and CP-NAS (Zhuo et al., IJCAI 2020) write binary cells with the
+names of DARTS. Which of them a text means is not in it: the format or the skeleton says so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from autospace.importers.python_literals import call_arguments, the_call
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, Candidate, Edge, LayerShape, Origin, Skeleton
+from autospace.spaces.cells.bats import BATS_OPERATIONS, GROUPED, SEPARABLE, BatsCell
 from autospace.spaces.cells.cell import MAX_NODES
 from autospace.spaces.cells.darts_cell import EDGES, INPUTS, OPERATIONS, Choice, DartsCell
 from autospace.spaces.errors import SpaceError, located, offered, shown
@@ -33,6 +37,31 @@ class Genotype(NamedTuple):
     normal_concat: list[int]
     reduce: list[Pair]
     reduce_concat: list[int]
+
+
+class Dialect(NamedTuple):
+    """What the names of operations stand for.
+
+    Attributes:
+        format: the name of the format.
+        skeleton: the built-in one that networks have by default.
+        cells: what makes a cell.
+        names: from the name of an operation to that of ours.
+    """
+
+    format: str
+    skeleton: str
+    cells: type[DartsCell]
+    names: Mapping[str, str]
+
+
+_OWN: Final = {name: name for name in BATS_OPERATIONS}
+REAL: Final = Dialect("darts-genotype", "darts", DartsCell, {name: name for name in OPERATIONS})
+DIALECTS: Final = {
+    "bats": Dialect("bats-genotype", "bats", BatsCell, {**_OWN, **GROUPED}),
+    "bnas": Dialect("bnas-genotype", "bats", BatsCell, {**_OWN, **SEPARABLE}),
+}
+"""Binary cells, which are written with the names of DARTS or with our own."""
 
 
 def parsed(text: str, note: Callable[[str], None]) -> Genotype:
@@ -69,7 +98,7 @@ def _pairs(name: str, value: object) -> list[Pair]:
         operation, source = pair if isinstance(pair, list) and len(pair) == 2 else (None, None)
         if not isinstance(operation, str) or type(source) is not int:
             raise SpaceError(path, f"{shown(pair)}; allowed: (operation, from)")
-        known = (*OPERATIONS, *ELSEWHERE)
+        known = tuple(dict.fromkeys((*OPERATIONS, *ELSEWHERE, *BATS_OPERATIONS)))
         if operation not in known:
             problem = f"unknown operation {shown(operation)}; {offered(operation, known)}"
             raise SpaceError(path, problem)
@@ -99,7 +128,7 @@ def _ends(path: str, value: object, pairs: list[Pair]) -> list[int]:
     return ends
 
 
-def darts_network(genotype: Genotype, target: Target) -> Architecture:
+def darts_network(genotype: Genotype, target: Target, dialect: Dialect = REAL) -> Architecture:
     """The network with the normal cell at stride 1 and the reduction cell at stride 2.
 
     Without a skeleton it is that of the paper for CIFAR-10, for as many concatenated nodes.
@@ -107,25 +136,55 @@ def darts_network(genotype: Genotype, target: Target) -> Architecture:
     Raises:
         SpaceError: the cells do not fit the skeleton.
     """
+    dialect = _meant(dialect, genotype, target)
     cells = {}
     for stride, name in ((1, "normal"), (2, "reduce")):
         with located(name):
             pairs = genotype.normal if stride == 1 else genotype.reduce
             ends = genotype.normal_concat if stride == 1 else genotype.reduce_concat
-            _check_operations(pairs)
-            cells[stride] = DartsCell.of(pairs, ends)
-    skeleton = target.skeleton_or("darts")
+            cells[stride] = dialect.cells.of(_named(pairs, dialect), ends)
+    skeleton = target.skeleton_or(dialect.skeleton)
     if target.skeleton is None:
         skeleton = _fitting(skeleton, cells)
     candidates = [_candidate(cells[shape.stride], shape) for shape in skeleton.shapes]
     return Architecture(skeleton, tuple(candidates))
 
 
-def _check_operations(pairs: list[Pair]) -> None:
+def _meant(dialect: Dialect, genotype: Genotype, target: Target) -> Dialect:
+    """The dialect of a text, which names of our own or a binary skeleton decide as well.
+
+    Raises:
+        SpaceError: the skeleton is binary and the text is not, or the other way round.
+    """
+    own = {name for name, _ in (*genotype.normal, *genotype.reduce)} - {*OPERATIONS, *ELSEWHERE}
+    binary = target.skeleton is not None and target.skeleton.binary_groups > 0
+    if dialect is REAL and own:
+        dialect = DIALECTS["bats"]
+    if dialect is REAL and binary:
+        other = DIALECTS["bnas"].format
+        target.note(
+            f"the skeleton is binary: convolutions are the grouped ones of BATS; for the separable "
+            f"ones of CP-NAS, the format is {other}"
+        )
+        return DIALECTS["bats"]
+    if dialect is not REAL and target.skeleton is not None and not binary:
+        problem = f"{shown(target.skeleton.name)} is for real cells"
+        allowed = "bats or another skeleton with binary_groups"
+        raise SpaceError(
+            "skeleton", f"{problem}, {dialect.format} for binary ones; allowed: {allowed}"
+        )
+    return dialect
+
+
+def _named(pairs: list[Pair], dialect: Dialect) -> list[Pair]:
+    """The pairs with our names of operations."""
     for index, (operation, _) in enumerate(pairs):
-        if operation not in OPERATIONS:
-            problem = f"{operation} is no operation of DARTS; allowed: {', '.join(OPERATIONS)}"
+        if operation not in dialect.names:
+            allowed = ", ".join(dialect.names)
+            author = "DARTS" if dialect is REAL else dialect.format.partition("-")[0].upper()
+            problem = f"{operation} is no operation of {author}; allowed: {allowed}"
             raise SpaceError(f"[{index}]", problem)
+    return [(dialect.names[operation], source) for operation, source in pairs]
 
 
 def _fitting(skeleton: Skeleton, cells: dict[int, DartsCell]) -> Skeleton:
@@ -154,6 +213,6 @@ def _candidate(cell: DartsCell, shape: LayerShape) -> Candidate:
             allowed = f"all of {shape.concat} nodes in their order, as at {shape.name}"
             raise SpaceError(f"{name}_concat", f"{problem}; allowed: {allowed}")
         edges: tuple[Edge, ...] = cell.into(shape.node)
-        part, name = DartsCell.on(edges, cell.nodes), Choice(*sorted(edges)).name
+        part, name = type(cell).on(edges, cell.nodes), Choice(*sorted(edges)).name
     found: Any = part
     return Candidate(name, found, None, Origin("imported"))

@@ -63,6 +63,18 @@ FORMATS: Final[dict[str, ImportFormat]] = {
         "Genotype(...) of DARTS, PC-DARTS, P-DARTS and others",
         graph_strings.read_darts_genotype,
     ),
+    "bats-genotype": ImportFormat(
+        "architecture",
+        "skeleton",
+        "Genotype(...) of BATS: grouped binary convolutions",
+        graph_strings.binary_genotype("bats"),
+    ),
+    "bnas-genotype": ImportFormat(
+        "architecture",
+        "skeleton",
+        "Genotype(...) of BNAS and CP-NAS: separable binary ones",
+        graph_strings.binary_genotype("bnas"),
+    ),
     "nasbench201": ImportFormat(
         "architecture",
         "skeleton",

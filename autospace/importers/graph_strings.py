@@ -19,10 +19,10 @@ into every layer, between the projections, without expansion.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from autospace.importers.darts_genotype import darts_network, parsed
+from autospace.importers.darts_genotype import DIALECTS, darts_network, parsed
 from autospace.importers.target import Target, imported
 from autospace.spaces import Architecture, Candidate, Cell, Edge, Origin, Skeleton
 from autospace.spaces.cells.cell import MAX_NODES
@@ -54,6 +54,15 @@ def read_darts_genotype(text: str, target: Target) -> Architecture:
             ends = genotype.normal_concat if stride == 1 else genotype.reduce_concat
             candidates[stride] = imported(_cell(name, pairs, ends, stride), name)
     return Architecture(skeleton, tuple(candidates[shape.stride] for shape in skeleton.shapes))
+
+
+def binary_genotype(name: str) -> Callable[[str, Target], Architecture]:
+    """What reads genotypes of binary cells of this name in `DIALECTS`."""
+
+    def read(text: str, target: Target) -> Architecture:
+        return darts_network(parsed(text, target.note), target, DIALECTS[name])
+
+    return read
 
 
 def _cell(name: str, edges: list[_Edge], ends: list[int], stride: int) -> Cell:

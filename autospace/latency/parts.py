@@ -99,7 +99,9 @@ def parts_of_skeleton(skeleton: Skeleton) -> list[Part]:
     images_only(skeleton, "a latency table")
     if not all(shape.plain for shape in skeleton.shapes):
         other = "ofa" if skeleton.stages else "dense"
-        check_kind(other if skeleton.chain == 1 else "darts", "latency tables")
+        check_kind(
+            other if skeleton.chain == 1 else skeleton.shapes[0].paired_kind, "latency tables"
+        )
     found = list(fixed_parts(skeleton))
     for shape in skeleton.shapes:
         for expansion in EXPANSIONS:

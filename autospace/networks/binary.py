@@ -144,7 +144,7 @@ def binary_operation(operation: Operation, channels: int, stride: int) -> nn.Mod
         operation.kernel,
         stride=stride,
         dilation=operation.dilation,
-        groups=binary_groups(channels),
+        groups=binary_groups(channels, operation.groups),
         shuffled=SHUFFLED if channels % SHUFFLED == 0 else 1,
     )
 
@@ -226,12 +226,16 @@ class BinaryModule(CellModule):
 
 def _operation(name: str, channels: int, stride: int) -> nn.Module:
     operation = BINARY_OPERATIONS[name]
+    if operation.kind == "binary":
+        return binary_operation(operation, channels, stride)
+    if operation.kind == "skip":
+        return nn.Identity() if stride == 1 else nn.AvgPool2d(2, ceil_mode=True)
+    return pool(operation, stride)
+
+
+def pool(operation: Operation, stride: int) -> nn.Module:
+    """The module of a pooling of any kind; padded pixels do not count."""
     kernel = operation.kernel
-    match operation.kind:
-        case "binary":
-            return binary_operation(operation, channels, stride)
-        case "average_pool":
-            return nn.AvgPool2d(kernel, stride, kernel // 2, count_include_pad=False)
-        case "max_pool":
-            return nn.MaxPool2d(kernel, stride, kernel // 2)
-    return nn.Identity() if stride == 1 else nn.AvgPool2d(2, ceil_mode=True)
+    if operation.kind == "average_pool":
+        return nn.AvgPool2d(kernel, stride, kernel // 2, count_include_pad=False)
+    return nn.MaxPool2d(kernel, stride, kernel // 2)

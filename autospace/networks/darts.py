@@ -1,22 +1,29 @@
-"""DARTS cells as torch modules, and what brings their two inputs to one shape.
+"""Cells with two inputs as torch modules, and what brings these inputs to one shape.
 
 The modules are those of Liu et al., "DARTS", ICLR 2019, for networks that are trained: batch
 normalisation has weights, and none follows a pool. Networks hand one tensor from layer to layer, so
-the two inputs of a cell lie in it side by side.
+the two inputs of a cell lie in it side by side. Where the skeleton is binary, so are the operations
+(`autospace.networks.bats`).
 """
 
-from functools import reduce
+from collections.abc import Callable
+from functools import partial, reduce
 from itertools import pairwise
-from typing import cast
+from typing import Final, cast
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from autospace.networks.bats import BinaryReduction, bats_operation, start
+from autospace.networks.binary import BinaryLayer
 from autospace.networks.cells import CellModule, initialise, recomputed
 from autospace.networks.dense import ActivatedConvolution
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
 from autospace.spaces.cells.darts_cell import INPUTS, OPERATIONS, DartsCell, DartsOperation
+
+Bring = Callable[[int, int], nn.Module]
+"""From the channels of an input, and the width of a layer, to a module."""
 
 
 class FactorisedReduction(nn.Module):
@@ -70,9 +77,9 @@ class DartsModule(CellModule):
         named = {}
         for index, (source, target, name) in enumerate(self.darts.chosen):
             stride = self.shape.stride if source < INPUTS else 1
-            if OPERATIONS[name].weighted(stride):
+            if self.darts.vocabulary[name].weighted(stride):
                 place = f"operations.{target}_{index % INPUTS}"
-                named[f"darts {target}.{index % INPUTS} from {source} {name}"] = place
+                named[f"{self.darts.kind} {target}.{index % INPUTS} from {source} {name}"] = place
         return named
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
@@ -108,30 +115,39 @@ class TwoInputs(nn.Module):
     def __init__(self, shape: LayerShape) -> None:
         super().__init__()
         channels, side = shape.before or (shape.in_channels, shape.resolution)
-        self.before: nn.Module = ActivatedConvolution(channels, shape.width, 1)
+        whole, halved = _INPUTS[shape.binary_groups > 0]
+        self.before: nn.Module = whole(channels, shape.width)
         if side != shape.resolution:
-            self.before = FactorisedReduction(channels, shape.width)
-        self.last = ActivatedConvolution(shape.in_channels, shape.width, 1)
-        initialise(self)
+            self.before = halved(channels, shape.width)
+        self.last = whole(shape.in_channels, shape.width)
+        start(self) if shape.binary_groups else initialise(self)
 
     def forward(self, before: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
         """Both side by side: [N, 2 C, H, W]."""
         return torch.cat([self.before(before), self.last(last)], 1)
 
 
-def stem_parts(widths: tuple[int, ...], stride: int) -> list[nn.Module]:
+# Whether a layer is binary, and what brings an input to its width, and to half the resolution.
+_INPUTS: Final[dict[bool, tuple[Bring, Bring]]] = {
+    False: (partial(ActivatedConvolution, kernel=1), FactorisedReduction),
+    True: (BinaryLayer, BinaryReduction),
+}
+
+
+def stem_parts(widths: tuple[int, ...], stride: int, *, activated: bool = False) -> list[nn.Module]:
     """The stem of a network of DARTS: a convolution, or three of which the last is a second part.
 
     Args:
         widths: channels of the image and of what each convolution gives.
         stride: of each convolution.
+        activated: whether ReLU follows a stem of one convolution, as in BATS.
     """
     first, *others = (
         nn.Sequential(nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width))
         for before, width in pairwise(widths)
     )
     if not others:
-        parts: list[nn.Module] = [first]
+        parts: list[nn.Module] = [nn.Sequential(*first, nn.ReLU()) if activated else first]
     else:
         second, third = others
         parts = [nn.Sequential(*first, nn.ReLU(), *second), nn.Sequential(nn.ReLU(), *third)]
@@ -143,6 +159,8 @@ def stem_parts(widths: tuple[int, ...], stride: int) -> list[nn.Module]:
 def build_edge(edge: Edge, shape: LayerShape) -> nn.Module:
     """The operation of an edge other than `none`; the stride is on edges from the inputs."""
     stride = shape.stride if edge.source < INPUTS else 1
+    if shape.binary_groups:
+        return bats_operation(edge.operation, shape.width, stride, shape.binary_groups)
     module = _operation(OPERATIONS[edge.operation], shape.width, stride)
     initialise(module)
     return module

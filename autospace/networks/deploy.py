@@ -338,6 +338,7 @@ def _plan(skeleton: Skeleton) -> tuple[object, ...]:
         skeleton.head,
         skeleton.chain,
         skeleton.concat,
+        skeleton.binary_groups,
         staged,
     )
 

@@ -24,6 +24,7 @@ BUILDERS: Final[dict[str, Callable[[Any, LayerShape], Any]]] = {
     "dense": DenseModule,
     "darts": DartsModule,
     "binary": BinaryModule,
+    "bats": DartsModule,
     "ofa": OfaModule,
     "recurrent": RecurrentModule,
 }
@@ -172,7 +173,8 @@ def _stem(skeleton: Skeleton) -> list[nn.Module]:
     """The parts of the stem; where cells have two inputs, the first part gives one of them."""
     stem = skeleton.stem
     if skeleton.chain == 2:
-        return stem_parts(stem_widths(skeleton), stem.stride)
+        activated = skeleton.binary_groups > 0
+        return stem_parts(stem_widths(skeleton), stem.stride, activated=activated)
     if skeleton.stages:
         return staged_stem(skeleton)
     activate = not skeleton.preactivation

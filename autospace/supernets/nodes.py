@@ -19,7 +19,7 @@ from autospace.networks.darts import build_edge
 from autospace.networks.network import Network, placed
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Edge, LayerShape
-from autospace.spaces.cells.darts_cell import INPUTS, OPERATIONS, DartsCell
+from autospace.spaces.cells.darts_cell import INPUTS, DartsCell
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
@@ -38,6 +38,7 @@ ON_NODES: Final = (
     "pnas",
     "darts",
     "zero-cost",
+    "bnas",
 )
 """Search methods that need no module per candidate, or that train networks one by one."""
 ON_TEXT: Final = ("random", "random-ws", "evolution", "spos", "magic-t", "enas", "darts")
@@ -219,7 +220,7 @@ def _key(edge: Edge) -> str:
 def _compared(edge: Edge, shape: LayerShape) -> nn.Module:
     """An operation with normalisations without weights, also after a pool."""
     module = build_edge(edge, shape)
-    if "pool" in OPERATIONS[edge.operation].kind:
+    if "pool" in edge.operation:
         module = nn.Sequential(module, nn.BatchNorm2d(shape.width))
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):

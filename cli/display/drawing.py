@@ -10,6 +10,8 @@ from autospace.spaces import Cell, Edge, LayerShape
 from autospace.spaces.cells.darts_cell import INPUTS
 from autospace.spaces.cells.family import check_kind
 from autospace.spaces.cells.notation import (
+    DRAWN,
+    PAIRED,
     dead_edges,
     drawable,
     edge_label,
@@ -92,10 +94,10 @@ def draw_cell(cell: Cell, shape: LayerShape | None = None, width: int = 80) -> s
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(cell.kind, "drawings", ("mobile", "dense", "darts", "binary", "ofa", "recurrent"))
+    check_kind(cell.kind, "drawings", DRAWN)
     if cell.kind == "recurrent":
         picture = _nodes(cell)
-    elif cell.kind == "darts":
+    elif cell.kind in PAIRED:
         picture = _listed(cell, shape)
     elif drawable(cell).is_zero:
         picture = _zero(cell, shape)

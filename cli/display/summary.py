@@ -5,6 +5,7 @@ from typing import Any
 
 from autospace.spaces import Architecture, Candidate, LayerShape, Range, Skeleton, Space, cell_cost
 from autospace.spaces.cells.family import FAMILIES, changes, check_kind
+from autospace.spaces.cells.notation import DRAWN
 from autospace.spaces.cells.operations import BITS, Cost
 from autospace.spaces.files.codec import uncertainty_out
 from autospace.spaces.sequence import SequenceSkeleton
@@ -42,8 +43,7 @@ def candidate_record(
     Raises:
         SpaceError: nothing is known of the inside of cells of this family.
     """
-    known = ("mobile", "dense", "darts", "binary", "ofa", "recurrent")
-    check_kind(candidate.cell.kind, "tables of cells", known)
+    check_kind(candidate.cell.kind, "tables of cells", DRAWN)
     cell, origin = candidate.cell, candidate.origin
     cost = cell_cost(cell, shape)
     return {

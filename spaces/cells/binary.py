@@ -135,7 +135,8 @@ class Binary:
     def check(self, cell: BinaryCell, shape: LayerShape) -> None:
         """Raises `SpaceError` at layers that share cells, or without a path or shortcut."""
         if not shape.plain:
-            fitting = "ofa" if shape.activation else "dense"
+            fitting = "dense" if shape.before is None else shape.paired_kind
+            fitting = "ofa" if shape.activation else fitting
             raise SpaceError("kind", f"{shown(cell.kind)} at {shape.name}; allowed here: {fitting}")
         if not shape.shortcut and cell.is_zero:
             problem = "no path from input to output; allowed: only where the layer has a shortcut"
@@ -251,6 +252,16 @@ def preprocessing_cost(before: int, width: int, pixels: int) -> Cost:
     """Normalisation of the input, and a binary 1x1 convolution with scale and slopes."""
     weights = before * width
     return Cost(0, weights + 2 * before + 2 * width, weights * pixels)
+
+
+def reduction_cost(before: int, width: int, side: int) -> Cost:
+    """The same for an input of this side with a stride of 2, in halves that take turns.
+
+    Of an odd side, the second half has a pixel less each way.
+    """
+    weights, half = before * width, width // 2
+    pixels = half * (-(-side // 2)) ** 2 + (width - half) * (side // 2) ** 2
+    return Cost(0, weights + 2 * before + 2 * width, before * pixels)
 
 
 @lru_cache(maxsize=65536)

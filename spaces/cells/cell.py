@@ -185,6 +185,8 @@ class LayerShape:
         activation: of the cells here, if the layer is in a stage of Once-for-All; else empty.
         attention: whether these cells have squeeze-and-excitation.
         skippable: whether the layer may be skipped, if all later ones of its stage are.
+        binary_groups: with two inputs, at most so many groups of the binary convolutions of cells
+            here; 0 where cells are real.
     """
 
     name: str
@@ -203,6 +205,7 @@ class LayerShape:
     activation: str = ""
     attention: bool = False
     skippable: bool = False
+    binary_groups: int = 0
 
     @property
     def layers(self) -> tuple["LayerShape", ...]:
@@ -214,6 +217,11 @@ class LayerShape:
         """Whether this is one layer of a skeleton that adds identities around cells."""
         own = self.tied or self.activation
         return self.around and not own and self.edge is None and self.before is None
+
+    @property
+    def paired_kind(self) -> str:
+        """The family of the cells with two inputs that fit here."""
+        return "bats" if self.binary_groups else "darts"
 
     @property
     def out_resolution(self) -> int:

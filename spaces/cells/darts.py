@@ -87,8 +87,13 @@ class DartsPrior:
 
 
 class Darts:
-    """The family as `autospace.spaces.cells.family.Family` describes it."""
+    """The family as `autospace.spaces.cells.family.Family` describes it.
 
+    Attributes:
+        cells: what makes a cell; families with other operations have another one.
+    """
+
+    cells: type[DartsCell] = DartsCell
     kind: str = DartsCell.kind
     binary: bool = False
     operations: Collection[str] = OPERATIONS
@@ -101,19 +106,23 @@ class Darts:
 
     def least(self, shape: LayerShape) -> DartsCell:
         """No operation, so that every node is zero."""
-        blank = DartsCell.of([("none", 0), ("none", 1)] * shape.concat)
+        blank = self.cells.of([("none", 0), ("none", 1)] * shape.concat)
         return self.at(blank, shape)
 
     def check_operation(self, name: str) -> None:
         """Raises `SpaceError` for a name that is not among `operations`."""
-        if name not in OPERATIONS:
-            raise SpaceError("", f"unknown operation {shown(name)}; {offered(name, OPERATIONS)}")
+        if name not in self.operations:
+            known = offered(name, self.operations)
+            raise SpaceError("", f"unknown operation {shown(name)}; {known}")
 
     def check(self, cell: DartsCell, shape: LayerShape) -> None:
         """Raises `SpaceError` for a layer of one input, a wrong node or a wrong width."""
         if shape.before is None:
-            problem = f'"darts" at {shape.name}, whose cells have one input'
+            problem = f"{shown(cell.kind)} at {shape.name}, whose cells have one input"
             raise SpaceError("kind", f"{problem}; allowed: skeletons with chain 2")
+        if shape.paired_kind != self.kind:
+            problem = f"{shown(cell.kind)} at {shape.name}"
+            raise SpaceError("kind", f"{problem}; allowed here: {shape.paired_kind}")
         if len(cell.concat) != shape.concat:
             problem = f"{len(cell.concat)} nodes; allowed at {shape.name}: {shape.concat}"
             raise SpaceError("concat", f"{problem}, as in the skeleton")
@@ -134,14 +143,19 @@ class Darts:
     def canonical(self, cell: DartsCell) -> DartsCell:
         """The cell with the edges of each node in order of source, then of operation."""
         edges = sorted(cell.chosen, key=lambda edge: (edge.target, edge.source, edge.operation))
-        return DartsCell(cell.nodes, tuple(edges), tuple(sorted(cell.concat)))
+        return self.cells(cell.nodes, tuple(edges), tuple(sorted(cell.concat)))
 
     def cost(self, cell: DartsCell, shape: LayerShape) -> Cost:
         """The sum over its edges, used or not, in all layers that have the cell.
 
         What brings the two inputs to the layer's width belongs to the skeleton.
         """
-        return total(edge_cost(edge, layer) for layer in shape.layers for edge in cell.chosen)
+        return total(self.edge_cost(edge, layer) for layer in shape.layers for edge in cell.chosen)
+
+    def edge_cost(self, edge: Edge, layer: LayerShape) -> Cost:
+        """MAdds and params of an edge in one layer; a stride is on the edges from the inputs."""
+        stride, side = stride_and_side(edge, layer)
+        return OPERATIONS[edge.operation].cost(layer.width, stride, side)
 
     def prior(self, operations: Iterable[str], like: Iterable[DartsCell] = ()) -> DartsPrior:
         """Uniform over the operations, with as many nodes as the largest of some cells has."""
@@ -155,7 +169,7 @@ class Darts:
             for node in range(INPUTS, INPUTS + prior.nodes)
             for source in sorted(rng.sample(range(node), EDGES))
         ]
-        return DartsCell.of(pairs)
+        return self.cells.of(pairs)
 
     def mutate(self, cell: DartsCell, prior: DartsPrior, rng: random.Random) -> DartsCell:
         """The cell with another operation or another source of one of its edges."""
@@ -202,13 +216,13 @@ class Darts:
             problem = f"{len(edges)} edges into {shape.node}, {cell.nodes} nodes"
             allowed = f"{EDGES} edges, {shape.concat} nodes"
             raise SpaceError("edges", f"{problem}; allowed at {shape.name}: {allowed}")
-        return DartsCell.on(edges, cell.nodes)
+        return self.cells.on(edges, cell.nodes)
 
     def joined(self, cells: Sequence[DartsCell]) -> DartsCell:
         """The cell with the nodes of all of these; where several have one, that of the last."""
         edges = {edge.target: cell.into(edge.target) for cell in cells for edge in cell.chosen}
         ordered = tuple(edge for node in sorted(edges) for edge in edges[node])
-        return DartsCell(cells[0].nodes, ordered, cells[0].concat)
+        return self.cells(cells[0].nodes, ordered, cells[0].concat)
 
     def encoded(self, cell: DartsCell) -> dict[str, Any]:
         """The cell as plain JSON values."""
@@ -222,14 +236,14 @@ class Darts:
         """The cell that a document describes; edges of different nodes may be in any order."""
         edges = [Edge(each.source, each.target, each.operation) for each in document.edges]
         ordered = sorted(edges, key=lambda edge: edge.target)
-        return DartsCell(document.nodes, tuple(ordered), tuple(document.concat))
+        return self.cells(document.nodes, tuple(ordered), tuple(document.concat))
 
 
-def edge_cost(edge: Edge, layer: LayerShape) -> Cost:
-    """MAdds and params of an edge in one layer; a stride is on the edges from the inputs."""
-    stride = layer.stride if edge.source < INPUTS else 1
-    side = layer.resolution if edge.source < INPUTS else layer.out_resolution
-    return OPERATIONS[edge.operation].cost(layer.width, stride, side)
+def stride_and_side(edge: Edge, layer: LayerShape) -> tuple[int, int]:
+    """The stride of an edge in a layer, and the side of what it reads, in pixels."""
+    if edge.source < INPUTS:
+        return layer.stride, layer.resolution
+    return 1, layer.out_resolution
 
 
 def _others(edges: tuple[Edge, ...], edge: Edge) -> tuple[Edge, ...]:
@@ -249,14 +263,14 @@ def _key(cell: DartsCell, stride: int) -> str:
     if pruned.is_zero:
         return "zero"
     nodes = [
-        [_step(edge, stride) for edge in pruned.into(node) if edge.operation != "none"]
+        [_step(cell, edge, stride) for edge in pruned.into(node) if edge.operation != "none"]
         for node in range(INPUTS, INPUTS + cell.nodes)
     ]
-    return f"darts {blocks_key(INPUTS, nodes, pruned.concat)}"
+    return f"{cell.kind} {blocks_key(INPUTS, nodes, pruned.concat)}"
 
 
-def _step(edge: Edge, stride: int) -> Step:
-    operation = OPERATIONS[edge.operation]
+def _step(cell: DartsCell, edge: Edge, stride: int) -> Step:
+    operation = cell.vocabulary[edge.operation]
     own = stride if edge.source < INPUTS else 1
     kind = "own" if operation.weighted(own) else operation.kind
     return Step(edge.source, f"{edge.operation}/2" if own == 2 else edge.operation, kind)

@@ -10,7 +10,7 @@ from nodes 0 and 1 have the stride.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
-from typing import ClassVar, Final, Literal, NamedTuple
+from typing import ClassVar, Final, Literal, NamedTuple, Protocol, Self
 
 from autospace.spaces.cells.cell import MAX_NODES, Edge
 from autospace.spaces.cells.operations import Cost
@@ -21,6 +21,21 @@ INPUTS: Final = 2
 EDGES: Final = 2
 """Edges that enter each node."""
 NODES: Final = 4
+
+
+class PairedOperation(Protocol):
+    """An operation of a cell with two inputs; `DartsOperation` is one."""
+
+    @property
+    def kind(self) -> str:
+        """What it computes."""
+
+    @property
+    def symbol(self) -> str:
+        """Its name in notations and drawings."""
+
+    def weighted(self, stride: int) -> bool:
+        """Whether the operation has weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +127,7 @@ class DartsCell:
 
     Attributes:
         kind: the cell family, `autospace.spaces.cells.darts`.
+        vocabulary: the operations of the family, by name.
         bare: whether nothing stands around the graph.
         edge: None: single edges are not chosen.
         expansion: ratio of inner to input channels; the skeleton has brought them to one width.
@@ -121,6 +137,7 @@ class DartsCell:
     """
 
     kind: ClassVar[str] = "darts"
+    vocabulary: ClassVar[Mapping[str, PairedOperation]] = OPERATIONS
     bare: ClassVar[bool] = True
     edge: ClassVar[None] = None
     expansion: ClassVar[int] = 1
@@ -150,8 +167,9 @@ class DartsCell:
             if target != wanted:
                 problem = f"{source} -> {target}; allowed here: an edge into {wanted}"
                 raise SpaceError(path, f"{problem}, as every node has {EDGES}, in their order")
-            if operation not in OPERATIONS:
-                problem = f"unknown operation {shown(operation)}; {offered(operation, OPERATIONS)}"
+            if operation not in self.vocabulary:
+                known = offered(operation, self.vocabulary)
+                problem = f"unknown operation {shown(operation)}; {known}"
                 raise SpaceError(f"{path}.operation", problem)
 
     def _check_concat(self) -> None:
@@ -164,9 +182,7 @@ class DartsCell:
                 raise SpaceError(f"concat[{index}]", f"{node} is given twice")
 
     @classmethod
-    def of(
-        cls, pairs: Iterable[tuple[str, int]], concat: Iterable[int] | None = None
-    ) -> "DartsCell":
+    def of(cls, pairs: Iterable[tuple[str, int]], concat: Iterable[int] | None = None) -> Self:
         """A whole cell from (operation, source) pairs, two per node, as genotypes list them.
 
         By default all nodes are concatenated.
@@ -184,7 +200,7 @@ class DartsCell:
         return cls(nodes, edges, all_nodes(nodes) if concat is None else tuple(concat))
 
     @classmethod
-    def on(cls, edges: Iterable[Edge], nodes: int = NODES) -> "DartsCell":
+    def on(cls, edges: Iterable[Edge], nodes: int = NODES) -> Self:
         """The choice of one node's edges, in a cell of so many nodes."""
         return cls(nodes, tuple(edges), all_nodes(nodes))
 
@@ -231,7 +247,7 @@ class DartsCell:
         """The edges that enter a node."""
         return tuple(edge for edge in self.chosen if edge.target == node)
 
-    def pruned(self) -> "DartsCell":
+    def pruned(self) -> Self:
         """The same function, with `none` on edges into nodes that nothing uses."""
         if not self.is_whole:
             return self
@@ -239,14 +255,14 @@ class DartsCell:
         edges = (
             edge if edge.target in used else edge._replace(operation="none") for edge in self.chosen
         )
-        return DartsCell(self.nodes, tuple(edges), self.concat)
+        return type(self)(self.nodes, tuple(edges), self.concat)
 
-    def with_edges(self, edges: Sequence[Edge]) -> "DartsCell":
+    def with_edges(self, edges: Sequence[Edge]) -> Self:
         """The cell with these edges in place of those into the same nodes."""
         given = {edge.target for edge in edges}
         kept = [edge for edge in self.chosen if edge.target not in given]
         ordered = sorted((*kept, *edges), key=lambda edge: edge.target)
-        return DartsCell(self.nodes, tuple(ordered), self.concat)
+        return type(self)(self.nodes, tuple(ordered), self.concat)
 
 
 def all_nodes(nodes: int) -> tuple[int, ...]:
@@ -313,7 +329,7 @@ def darts_notation(cell: DartsCell) -> str:
     After the bar stand the nodes that are concatenated, if these are not all.
     """
     targets = dict.fromkeys(edge.target for edge in cell.chosen)
-    nodes = ", ".join(f"{node}: {_edges_text(cell.into(node))}" for node in targets)
+    nodes = ", ".join(f"{node}: {_edges_text(cell, node)}" for node in targets)
     if cell.concat == all_nodes(cell.nodes):
         return nodes
     return f"{nodes} | {' '.join(map(str, cell.concat))}"
@@ -325,13 +341,14 @@ def darts_changes(cell: DartsCell, reference: DartsCell) -> str:
     for node in dict.fromkeys(edge.target for edge in (*reference.chosen, *cell.chosen)):
         old, new = reference.into(node), cell.into(node)
         if sorted(old) != sorted(new):
-            parts.append(f"{node}: {_edges_text(old)}→{_edges_text(new)}")
+            parts.append(f"{node}: {_edges_text(reference, node)}→{_edges_text(cell, node)}")
     if sorted(cell.concat) != sorted(reference.concat):
         ends = (" ".join(map(str, each.concat)) for each in (reference, cell))
         parts.append(f"concat {'→'.join(ends)}")
     return ", ".join(parts)
 
 
-def _edges_text(edges: Iterable[Edge]) -> str:
-    named = (f"{OPERATIONS[edge.operation].symbol}~{edge.source}" for edge in edges)
+def _edges_text(cell: DartsCell, node: int) -> str:
+    symbols = cell.vocabulary
+    named = (f"{symbols[edge.operation].symbol}~{edge.source}" for edge in cell.into(node))
     return " ".join(named) or "nothing"

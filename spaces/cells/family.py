@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from autospace.spaces.cells.bats import Bats
 from autospace.spaces.cells.binary import Binary
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.darts import Darts
@@ -119,6 +120,7 @@ FAMILIES: Final[dict[str, Family[Any, Any]]] = {
     Dense.kind: Dense(),
     Darts.kind: Darts(),
     Binary.kind: Binary(),
+    Bats.kind: Bats(),
     Ofa.kind: Ofa(),
     Recurrent.kind: Recurrent(),
 }

@@ -138,7 +138,7 @@ class Mobile:
         Also for layers that share a cell, edges, and skeletons without identities around cells.
         """
         if not shape.plain:
-            fitting = "dense" if shape.before is None else "darts"
+            fitting = "dense" if shape.before is None else shape.paired_kind
             fitting = "ofa" if shape.activation else fitting
             raise SpaceError("kind", f"{shown(cell.kind)} at {shape.name}; allowed here: {fitting}")
         if not shape.shortcut and cell.is_zero:

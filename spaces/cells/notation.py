@@ -3,9 +3,9 @@
 The differences between a cell and a reference have the same notation.
 """
 
-from typing import Any
+from typing import Any, Final
 
-from autospace.spaces.cells.binary import BINARY_OPERATIONS
+from autospace.spaces.cells.bats import BATS_OPERATIONS, BatsCell
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
 from autospace.spaces.cells.darts_cell import ENDS, INPUTS, DartsCell, darts_picture
 from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
@@ -19,6 +19,11 @@ from autospace.spaces.cells.recurrent_cell import (
     RecurrentCell,
     recurrent_picture,
 )
+
+PAIRED: Final = (DartsCell.kind, BatsCell.kind)
+"""The families whose cells have two inputs."""
+DRAWN: Final = ("mobile", "dense", "darts", "binary", "bats", "ofa", "recurrent")
+"""The families of which pictures, tables and notations are known."""
 
 
 def graph_notation(cell: Cell) -> str:
@@ -54,7 +59,7 @@ def known_symbol(operation: str) -> str:
 
 def operation_of(name: str) -> Operation:
     """The operation of this name of any family."""
-    tables = (DENSE, BINARY_OPERATIONS)
+    tables = (DENSE, BATS_OPERATIONS)
     return next((table[name] for table in tables if name in table), None) or OPERATIONS[name]
 
 
@@ -75,7 +80,7 @@ def edge_label(edge: Edge, cell: Cell, shape: LayerShape | None = None) -> str:
     """The symbol of an edge's operation, with `/2` where the layer's stride applies to it."""
     symbol = known_symbol(edge.operation)
     strided = shape is not None and shape.stride != 1 and edge.target == cell.nodes - 1
-    if cell.kind == DartsCell.kind:
+    if cell.kind in PAIRED:
         # In a picture the inputs are nodes 1 and 2.
         strided = shape is not None and shape.stride != 1 and 1 <= edge.source <= INPUTS
     return f"{symbol}/{shape.stride}" if shape is not None and strided else symbol
@@ -100,7 +105,7 @@ def node_label(cell: Cell, node: int) -> str:
 
     Of DARTS cells, the node of their picture.
     """
-    if cell.kind == DartsCell.kind:
+    if cell.kind in PAIRED:
         return _darts_label(cell, node)
     if cell.kind == RecurrentCell.kind:
         return {0: "0 input and state", cell.nodes - 1: "mean"}.get(node, str(node))

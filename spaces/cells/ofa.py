@@ -127,7 +127,7 @@ class Ofa:
     def check(self, cell: OfaCell, shape: LayerShape) -> None:
         """Raises `SpaceError` outside of stages, and where a layer may not be skipped."""
         if not shape.activation:
-            fitting = "dense, mobile" if shape.before is None else "darts"
+            fitting = "dense, mobile" if shape.before is None else shape.paired_kind
             raise SpaceError("kind", f"{shown(cell.kind)} at {shape.name}; allowed here: {fitting}")
         if cell.is_zero and not shape.skippable:
             problem = f"0 at {shape.name}, which is never skipped"

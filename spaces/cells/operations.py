@@ -13,7 +13,19 @@ from typing import Final, Literal, NamedTuple
 from autospace.spaces.checks import MAX_COUNT, MAX_NAME, check_integer, check_text
 from autospace.spaces.errors import SpaceError, located, offered, raised, shown
 
-Kind = Literal["none", "skip", "depthwise", "dense", "binary", "average_pool", "max_pool", "own"]
+Kind = Literal[
+    "none",
+    "skip",
+    "depthwise",
+    "dense",
+    "binary",
+    "binary_separable",
+    "average_pool",
+    "max_pool",
+    "own",
+]
+SIGNS: Final = ("binary", "binary_separable")
+"""The kinds whose convolutions multiply signs."""
 BITS: Final = 64
 """Binary operations that count as one multiply-accumulate: those of one word of a processor."""
 MOST_GROUPS: Final = 12
@@ -56,7 +68,12 @@ class Operation:
     A depthwise operation is a depthwise convolution, batch normalisation and ReLU6; a dense one is
     ReLU, an ordinary convolution and batch normalisation. A binary one is batch normalisation,
     sign, a grouped convolution with signs for weights and a learned scale per channel, and a PReLU
-    per channel. One of the kind `own` was registered by a user, and `own_cost` gives its cost.
+    per channel. A separable one is a depthwise and a 1x1 convolution of signs, each with a scale
+    per channel and batch normalisation. One of the kind `own` was registered by a user, and
+    `own_cost` gives its cost.
+
+    Attributes:
+        groups: at most so many groups of a binary convolution.
     """
 
     name: str
@@ -65,6 +82,7 @@ class Operation:
     kernel: int = 1
     dilation: int = 1
     own_cost: OperationCost | None = None
+    groups: int = MOST_GROUPS
 
     @property
     def receptive_field(self) -> int:
@@ -75,21 +93,22 @@ class Operation:
         """Trainable weights at this width, batch normalisation included."""
         if self.own_cost is not None:
             return self.own_cost(channels, 1).params
-        # Besides batch normalisation, binary ones have a scale and a slope per channel.
-        others = 4 if self.kind == "binary" else 2
+        # Besides batch normalisation, binary ones have a scale and a slope per channel; separable
+        # ones have a scale and batch normalisation, both twice.
+        others = {"binary": 4, "binary_separable": 6}.get(self.kind, 2)
         return self._weights(channels) + others * channels if self._weights(channels) else 0
 
     def madds(self, channels: int, pixels: int) -> int:
         """Multiply-accumulates for an output with this number of pixels per channel."""
         if self.own_cost is not None:
             return self.own_cost(channels, pixels).madds
-        return 0 if self.kind == "binary" else self._weights(channels) * pixels
+        return 0 if self.kind in SIGNS else self._weights(channels) * pixels
 
     def bops(self, channels: int, pixels: int) -> int:
         """Binary operations for an output with this number of pixels per channel."""
         if self.own_cost is not None:
             return self.own_cost(channels, pixels).bops
-        return self._weights(channels) * pixels if self.kind == "binary" else 0
+        return self._weights(channels) * pixels if self.kind in SIGNS else 0
 
     def cost(self, channels: int, pixels: int) -> Cost:
         """All of them at this width, for an output with this number of pixels per channel."""
@@ -99,14 +118,16 @@ class Operation:
 
     def _weights(self, channels: int) -> int:
         """Weights of the convolution; 0 if it has none."""
-        grouped = channels // binary_groups(channels)
+        if self.kind == "binary_separable":
+            return channels * (self.kernel**2 + channels)
+        grouped = channels // binary_groups(channels, self.groups)
         inputs = {"depthwise": 1, "dense": channels, "binary": grouped}.get(self.kind, 0)
         return channels * inputs * self.kernel**2
 
 
-def binary_groups(channels: int) -> int:
-    """Groups of a binary convolution of this width: up to 12, and a divisor of it."""
-    return gcd(MOST_GROUPS, channels)
+def binary_groups(channels: int, most: int = MOST_GROUPS) -> int:
+    """Groups of a binary convolution of this width: a divisor of it and of `most`."""
+    return gcd(most, channels)
 
 
 OPERATIONS: dict[str, Operation] = {

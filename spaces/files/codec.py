@@ -121,6 +121,7 @@ def _sharing(document: doc.SkeletonDocument) -> dict[str, Any]:
         "nodes": document.nodes,
         "chain": document.chain,
         "concat": document.concat,
+        "binary_groups": document.binary_groups,
         "stages": tuple(Stage(**each.model_dump()) for each in document.stages),
         "activation": document.activation,
         "last": document.last,
@@ -284,6 +285,7 @@ def _sharing_out(skeleton: Skeleton) -> dict[str, Any]:
         **({"ties": list(skeleton.ties)} if skeleton.ties else {}),
         **({} if skeleton.nodes is None else {"nodes": skeleton.nodes}),
         **({"chain": skeleton.chain, "concat": skeleton.concat} if skeleton.chain > 1 else {}),
+        **({"binary_groups": skeleton.binary_groups} if skeleton.binary_groups else {}),
         **(_stages_out(skeleton) if skeleton.stages else {}),
     }
 

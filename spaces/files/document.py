@@ -26,6 +26,7 @@ from autospace.spaces.checks import (
     MAX_RESOLUTION,
 )
 from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.skeleton import MAX_GROUPS
 
 SPACE_FORMAT = "autospace.space"
 ARCHITECTURE_FORMAT = "autospace.architecture"
@@ -185,6 +186,14 @@ class AnySkeletonDocument(SkeletonDocument):
         int,
         Field(ge=1, le=MAX_NODES, description="with chain 2, nodes that a cell concatenates"),
     ] = 1
+    binary_groups: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=MAX_GROUPS,
+            description="with chain 2, most groups of the binary convolutions of cells; 0: real",
+        ),
+    ] = 0
     stages: Annotated[
         list[StageDocument],
         Field(

@@ -5,9 +5,10 @@ from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from autospace.spaces.cells.darts_cell import NODES, DartsCell, all_nodes, choices_of
+from autospace.spaces.cells.bats import BATS_USUAL, BNAS_USUAL, BatsCell
+from autospace.spaces.cells.darts_cell import NODES, USUAL, DartsCell, all_nodes, choices_of
 from autospace.spaces.cells.family import FAMILIES
 from autospace.spaces.cells.recurrent import DecisionShape, choices_at
 from autospace.spaces.cells.recurrent_cell import RecurrentCell
@@ -26,6 +27,8 @@ SKELETON_NAMES = ("digits", "cifar", "nasbench-macro", "mobile", "mobilenetv2")
 OWN_SKELETONS: Final = {
     "nasbench201": ("nasbench201",),
     "darts": ("darts", "darts-imagenet", "darts-small"),
+    "bats": ("bats", "bats-c48", "bats-small"),
+    "bnas": ("bats", "bats-c48", "bats-small"),
     "ofa": ("ofa-mbv3", "ofa-proxyless", "ofa-small"),
     "enas-rnn": ("enas-rnn", "enas-rnn-paper", "rnn-small"),
     "darts-rnn": ("darts-rnn", "rnn-small"),
@@ -38,6 +41,42 @@ RECURRENT: Final = {
     "decoder has a bias",
 }
 """Families of cells that read tokens, with what they are."""
+
+
+class NodeFamily(NamedTuple):
+    """A family that offers all that each node of a cell with two inputs may be.
+
+    Attributes:
+        cells: what makes a cell.
+        operations: of the edges; the reference has the one named `reference` alone.
+        about: what the cells are.
+    """
+
+    cells: type[DartsCell]
+    operations: tuple[str, ...]
+    reference: str
+    about: str
+
+
+NODE_FAMILIES: Final = {
+    "darts": NodeFamily(
+        DartsCell, USUAL, "sep_conv_3x3", "the cells of DARTS (Liu et al., ICLR 2019)"
+    ),
+    "bats": NodeFamily(
+        BatsCell,
+        BATS_USUAL,
+        "bin_conv_3x3",
+        "the binary cells of BATS (Bulat et al., ECCV 2020), whose convolutions are grouped",
+    ),
+    "bnas": NodeFamily(
+        BatsCell,
+        BNAS_USUAL,
+        "bin_sep_conv_3x3",
+        "the binary cells of BNAS (Chen et al., AAAI 2020) and CP-NAS (Zhuo et al., IJCAI 2020), "
+        "whose convolutions are separable",
+    ),
+}
+"""Built-in families of cells with two inputs."""
 OWN_NAMES: Final = tuple(OWN_SKELETONS)
 OWN_SKELETON_NAMES: Final = tuple(
     dict.fromkeys(name for names in OWN_SKELETONS.values() for name in names)
@@ -95,8 +134,9 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
         ]
         part = (shape.edge, shape.node)
         choices = [(name, cell) for name, cell in choices if (cell.edge, cell.node) == part]
-        if not choices or (kind != "ofa" and shape.activation):
-            fitting = "darts" if shape.before is not None else OWN_NAMES[0]
+        paired = shape.before is None or shape.paired_kind == kind
+        if not choices or not paired or (kind != "ofa" and shape.activation):
+            fitting = shape.paired_kind if shape.before is not None else OWN_NAMES[0]
             fitting = "ofa" if shape.activation else fitting
             own = family if family in OWN_NAMES else fitting
             allowed = " or ".join(f"{own}@{name}" for name in OWN_SKELETONS[own])
@@ -114,7 +154,7 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
     return Space(
         f"{family}@{skeleton.name}"[:MAX_NAME],
         skeleton,
-        tuple(cell_family.usual),
+        NODE_FAMILIES[family].operations if family in NODE_FAMILIES else tuple(cell_family.usual),
         tuple(layers),
         {shape.name: described.reference for shape in skeleton.shapes},
         provenance={"source": described.description},
@@ -242,30 +282,32 @@ def _skeleton(name: str) -> Skeleton:
 
 @cache
 def _family(name: str) -> tuple[doc.FamilyFile[Any], str]:
-    if name == DartsCell.kind:
-        return _every_node_choice(), name
+    if name in NODE_FAMILIES:
+        return _every_node_choice(name), NODE_FAMILIES[name].cells.kind
     return _data(f"families/{name}.json")
 
 
-def _every_node_choice() -> Any:
-    """The family `darts`: all that each node of a cell may be, which would fill a long file."""
+def _every_node_choice(name: str) -> Any:
+    """A family with all that each node of a cell may be, which would fill a long file."""
+    family = NODE_FAMILIES[name]
+    kind = family.cells.kind
     cells = [
-        {"id": choice.name, **FAMILIES[DartsCell.kind].encoded(DartsCell.on(choice))}
+        {"id": choice.name, **FAMILIES[kind].encoded(family.cells.on(choice))}
         for node in all_nodes(NODES)
-        for choice in choices_of(node)
+        for choice in choices_of(node, family.operations)
     ]
     plain = {
         "format": doc.FAMILY_FORMAT,
         "version": doc.VERSION,
-        "kind": DartsCell.kind,
-        "name": DartsCell.kind,
-        "description": "the cells of DARTS (Liu et al., ICLR 2019): two edges into each of four "
+        "kind": kind,
+        "name": name,
+        "description": f"{family.about}: two edges into each of four "
         "nodes, one of seven operations on each; one cell for all layers of a stride",
         "skip_where_legal": False,
-        "reference": "sep_conv_3x3~0+sep_conv_3x3~1",
+        "reference": f"{family.reference}~0+{family.reference}~1",
         "candidates": cells,
     }
-    return validated(doc.file_model(doc.FAMILY_FORMAT, kind=DartsCell.kind), plain)
+    return validated(doc.file_model(doc.FAMILY_FORMAT, kind=kind), plain)
 
 
 def _data(name: str) -> tuple[Any, str]:

@@ -56,10 +56,16 @@ PAIRS = tuple(f"{f}@{s}" for f in FAMILY_NAMES for s in SKELETON_NAMES)
 
 def test_builtin_names_are_every_family_on_every_skeleton_and_those_with_their_own() -> None:
     darts = ("darts@darts", "darts@darts-imagenet", "darts@darts-small")
+    bats = tuple(
+        f"{family}@{skeleton}"
+        for family in ("bats", "bnas")
+        for skeleton in ("bats", "bats-c48", "bats-small")
+    )
     ofa = ("ofa@ofa-mbv3", "ofa@ofa-proxyless", "ofa@ofa-small")
     enas = ("enas-rnn@enas-rnn", "enas-rnn@enas-rnn-paper", "enas-rnn@rnn-small")
     recurrent = (*enas, "darts-rnn@darts-rnn", "darts-rnn@rnn-small")
-    assert builtin_names() == (*PAIRS, "nasbench201@nasbench201", *darts, *ofa, *recurrent)
+    images = (*PAIRS, "nasbench201@nasbench201", *darts, *bats, *ofa)
+    assert builtin_names() == (*images, *recurrent)
 
 
 @pytest.mark.parametrize("name", SKELETON_NAMES)
@@ -193,8 +199,8 @@ def test_an_architecture_file_is_loaded_by_load_any_only(tmp_path: Path) -> None
 FILES = "a file, a run folder, or a built-in such as mbconv@cifar"
 SKELETONS = (
     "digits, cifar, nasbench-macro, mobile, mobilenetv2, nasbench201, darts, darts-imagenet, "
-    "darts-small, ofa-mbv3, ofa-proxyless, ofa-small, enas-rnn, enas-rnn-paper, rnn-small, "
-    "darts-rnn, or a .json or .toml file"
+    "darts-small, bats, bats-c48, bats-small, ofa-mbv3, ofa-proxyless, ofa-small, enas-rnn, "
+    "enas-rnn-paper, rnn-small, darts-rnn, or a .json or .toml file"
 )
 
 
@@ -209,13 +215,14 @@ SKELETONS = (
         (".", ".: the folder has no space.json; has the run finished?"),
         (
             "nas@digits",
-            "nas@digits: unknown space; allowed: NAME@SKELETON with NAME one of mbconv, mnasnet,"
-            " nasbench-macro, reference",
+            "nas@digits: unknown space; did you mean bnas? Allowed: NAME@SKELETON with NAME one of"
+            " mbconv, mnasnet, nasbench-macro, reference",
         ),
         ("mbconv@", f'"": unknown skeleton; allowed: {SKELETONS}'),
         (
             "mbconv@imagenet",
-            f"imagenet: unknown skeleton; did you mean darts-imagenet? Allowed: {SKELETONS}",
+            # With a name that was probably meant, the list is too long for a line, and is cut.
+            f"imagenet: unknown skeleton; did you mean darts-imagenet? Allowed: {SKELETONS[:60]}",
         ),
         ("mbconv@no.toml", "no.toml: no such file or directory"),
         ("skeleton.json", "skeleton.json: a skeleton; allowed: a space, or mbconv@skeleton.json"),
@@ -238,8 +245,8 @@ def test_a_file_that_holds_no_skeleton_is_refused_where_one_is_wanted(space_file
 
 
 def test_an_unknown_family_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SpaceError, match=r"^nas: unknown family; allowed: mbconv, mnasnet, nas"):
-        family_space("nas", load_skeleton("digits"))
+    with pytest.raises(SpaceError, match=r"^nat: unknown family; allowed: mbconv, mnasnet, nas"):
+        family_space("nat", load_skeleton("digits"))
 
 
 def test_builtin_data_files_are_canonical_json() -> None:

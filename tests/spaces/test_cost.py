@@ -101,7 +101,7 @@ def test_sampled_builtin_architectures_cost_what_torch_counts(name: str) -> None
     madds, params, bops = space.cost(sampled.choices)
     # Torch counts products of signs as any others.
     assert Cost(madds + bops, params) == counted_network(space.skeleton, sampled.cells)
-    assert (bops > 0) == (space.kind == "binary")
+    assert (bops > 0) == (space.kind in ("binary", "bats"))
 
 
 def test_the_reference_on_mobilenetv2_costs_what_was_published() -> None:

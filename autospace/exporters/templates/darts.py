@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from autospace.exporters.templates.binary import BinaryConvolution
 from autospace.exporters.templates.cells import ConvNorm, initialise
 from autospace.exporters.templates.dense import ActivatedConvolution
 
@@ -148,6 +149,9 @@ class Network(nn.Module):
         )
         self.classifier = nn.Linear(16, classes)  # head
         initialise(self)
+        for part in self.modules():  # signs
+            if isinstance(part, BinaryConvolution):  # signs
+                part.alpha.data = part.weight.detach().abs().mean((1, 2, 3))  # signs
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         before = self.stem[0](images)

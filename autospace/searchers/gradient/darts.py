@@ -32,7 +32,7 @@ from autospace.searchers.gradient.search import (
 from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell
-from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
+from autospace.spaces.cells.darts_cell import DartsCell
 from autospace.spaces.cells.operations import OPERATIONS
 from autospace.spaces.choices import Choice, SearchError
 from autospace.supernets.shared_weights import Loss, SharedWeights
@@ -311,6 +311,7 @@ def is_weight_free(cell: Cell) -> bool:
     """Whether no operation of a cell has weights: skips and poolings only, or no path at all."""
     if cell.kind == "recurrent":
         return False
-    if cell.kind == "darts":
-        return not any(DARTS[edge.operation].weighted(1) for edge in cell.edges)
+    own: object = cell
+    if isinstance(own, DartsCell):
+        return not any(own.vocabulary[edge.operation].weighted(1) for edge in own.edges)
     return all(OPERATIONS[edge.operation].params(1) == 0 for edge in cell.pruned().edges)
