@@ -251,8 +251,16 @@ def _placed(config: _Config) -> _Config:
 
 def _placed_text(source: str) -> str:
     """The source of a text with a path that holds from everywhere; any other one as it is."""
+    from autospace.data.request import SENTENCES, parse_source
     from autospace.text.source import is_text, parse_text
 
+    if source.partition(":")[0] == SENTENCES:
+        given = parse_source(source)
+        return (
+            given.text
+            if given.path is None
+            else replace(given, path=Path(_absolute(str(given.path)))).text
+        )
     if not is_text(source):
         return source
     parsed = parse_text(source)

@@ -10,6 +10,7 @@ from autospace.networks.binary import BinaryModule
 from autospace.networks.cells import CellModule, initialise
 from autospace.networks.darts import DartsModule, TwoInputs, stem_parts
 from autospace.networks.dense import DenseModule, NormActivation, ResidualBlock
+from autospace.networks.encoder import BertModule, EncoderNetwork
 from autospace.networks.ofa import Activated, Mixing, OfaModule, staged_stem
 from autospace.networks.operations import ConvNorm
 from autospace.networks.recurrent import LanguageModel, RecurrentModule
@@ -26,6 +27,7 @@ BUILDERS: Final[dict[str, Callable[[Any, LayerShape], Any]]] = {
     "binary": BinaryModule,
     "ofa": OfaModule,
     "recurrent": RecurrentModule,
+    "nas-bert": BertModule,
 }
 
 
@@ -160,11 +162,12 @@ class Network(nn.Module):
 NETWORKS: Final[dict[str, Callable[[Skeleton, Sequence[Any]], nn.Module]]] = {
     "images": Network,
     "text": LanguageModel,
+    "sentences": EncoderNetwork,
 }
 
 
 def build_network(skeleton: Skeleton, cells: Sequence[Cell]) -> nn.Module:
-    """The network of a skeleton and its cells, for images or for text."""
+    """The network of a skeleton and its cells, for images, text or sentences."""
     return NETWORKS[skeleton.reads](skeleton, cells)
 
 

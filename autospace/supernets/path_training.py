@@ -102,6 +102,9 @@ class Walk(Uniform):
 def neighbour(choices: Choices, path: Choice, rng: random.Random) -> Choice:
     """The path with one candidate of one layer exchanged; the path itself if that is not allowed.
 
+    Where the cells of a stage are of one of several groups, its group is exchanged as often as the
+    candidate of a layer, and the kinds of its cells stay.
+
     Staying, rather than drawing again, keeps the stationary law uniform over the allowed paths: a
     step from a to b is as probable as one from b to a, and paths with few allowed neighbours are
     not left more often than they are reached.
@@ -109,8 +112,14 @@ def neighbour(choices: Choices, path: Choice, rng: random.Random) -> Choice:
     movable = [layer for layer, size in enumerate(choices.sizes) if size > 1]
     if not movable:
         return path
-    layer = rng.choice(movable)
-    others = [index for index in range(choices.sizes[layer]) if index != path[layer]]
+    place = rng.choice(range(len(movable) + len(choices.regroupable)))
+    if place >= len(movable):
+        moved = choices.regrouped(path, choices.regroupable[place - len(movable)], rng)
+        return moved if choices.allows(moved) else path
+    layer = movable[place]
+    others = choices.others(path, layer)
+    if not others:
+        return path
     moved = (*path[:layer], rng.choice(others), *path[layer + 1 :])
     return moved if choices.allows(moved) else path
 

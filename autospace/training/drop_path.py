@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 
 from autospace.networks.network import Network
 from autospace.seeds import derived_seed
@@ -46,8 +47,14 @@ def as_scales(probabilities: Sequence[float], rows: torch.Tensor) -> Scales:
     return [next(left) if probability else None for probability in probabilities]
 
 
-def forward_dropped(network: Network, images: torch.Tensor, scales: Scales) -> torch.Tensor:
-    """Logits of the images with the cells' outputs scaled."""
+def forward_dropped(network: nn.Module, images: torch.Tensor, scales: Scales) -> torch.Tensor:
+    """Logits of the images with the cells' outputs scaled.
+
+    Raises:
+        TypeError: the network reads no images.
+    """
+    if not isinstance(network, Network):
+        raise TypeError(f"drop-path in a {type(network).__name__}; allowed: in a Network")
     x = network.enter(images)
     for index, (cell, scale) in enumerate(zip(network.layers, scales, strict=True)):
         y = cell(x)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from autospace.spaces.cells.bert import Bert
 from autospace.spaces.cells.binary import Binary
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.darts import Darts
@@ -118,6 +119,7 @@ FAMILIES: Final[dict[str, Family[Any, Any]]] = {
     DEFAULT_KIND: Mobile(),
     Dense.kind: Dense(),
     Darts.kind: Darts(),
+    Bert.kind: Bert(),
     Binary.kind: Binary(),
     Ofa.kind: Ofa(),
     Recurrent.kind: Recurrent(),
