@@ -5,7 +5,7 @@ from io import StringIO
 from typing import Any, Final
 
 from autospace.spaces import Architecture, Space
-from autospace.spaces.cells.family import check_kind, notation
+from autospace.spaces.cells.family import KINDS, check_kind, notation
 from autospace.spaces.space import layers_of
 from autospace.spaces.text import json_text
 
@@ -39,8 +39,7 @@ def formulas(value: Space | Architecture) -> list[str]:
 
 
 def _rows(value: Space | Architecture) -> list[dict[str, Any]]:
-    known = ("mobile", "dense", "darts", "binary", "ofa", "recurrent")
-    check_kind(value.kind, "tables of cells", known)
+    check_kind(value.kind, "tables of cells", KINDS)
     return [
         {
             "layer": layer.shape.name,

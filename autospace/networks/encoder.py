@@ -41,6 +41,11 @@ class Tokens(NamedTuple):
         return self.values * self.present[..., None].to(self.values.dtype)
 
 
+def filled(x: torch.Tensor | Tokens) -> torch.Tensor:
+    """Features as one tensor: of tokens with zeros in place of padding."""
+    return x.filled if isinstance(x, Tokens) else x
+
+
 def present_in(sentences: torch.Tensor) -> torch.Tensor:
     """Which tokens are no padding; of a sentence without any token, its first place."""
     present = sentences != PADDING
@@ -236,9 +241,13 @@ class EncoderNetwork(EncoderFrame):
             BertModule(cell, shape) for shape, cell in zip(own.cell_layers, cells, strict=True)
         )
 
+    def features(self, sentences: torch.Tensor) -> list[Tokens]:
+        """What enters the first layer, and what every layer hands on."""
+        found = [self.enter(sentences)]
+        for index, layer in enumerate(self.layers):
+            found.append(self.passed(index, found[-1], layer, layer.width))  # type: ignore[arg-type]
+        return found
+
     def forward(self, sentences: torch.Tensor) -> torch.Tensor:
         """Logits of the sentences."""
-        x = self.enter(sentences)
-        for index, layer in enumerate(self.layers):
-            x = self.passed(index, x, layer, layer.width)  # type: ignore[arg-type]
-        return self.classify(x)
+        return self.classify(self.features(sentences)[-1])

@@ -135,6 +135,13 @@ class Network(nn.Module):
             x = self.output(index, x, cell(x))
         return self.classify(x)
 
+    def features(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """What enters the first layer, and what every layer hands on."""
+        found = [self.enter(images)]
+        for layer, cell in enumerate(self.layers):
+            found.append(self.output(layer, found[-1], cell(found[-1])))
+        return found
+
     def classify(self, x: torch.Tensor) -> torch.Tensor:
         """Logits from the output x of the last layer."""
         logits: torch.Tensor = self.classifier(self.last(self.head(x).mean(dim=(2, 3))))

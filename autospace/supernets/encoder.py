@@ -38,7 +38,9 @@ class EncoderSupernet(Supernet):
         """What works along a path."""
         return [self.frame, *self.active(path)]
 
-    def tokens(self, x: Tokens, cells: Sequence[CellModule], first: int = 0) -> list[Tokens]:
+    def through(  # type: ignore[override]
+        self, x: Tokens, cells: Sequence[CellModule], first: int = 0
+    ) -> list[Tokens]:
         """What as many layers as there are cells hand on, one after another."""
         found = []
         for layer, cell in enumerate(cells, first):
@@ -48,7 +50,7 @@ class EncoderSupernet(Supernet):
 
     def features(self, images: torch.Tensor, path: Sequence[int]) -> list[torch.Tensor]:
         """Outputs of the blocks along a path, zeros at padding, and last the logits."""
-        found = self.tokens(self.frame.enter(images), self.active(path))
+        found = self.through(self.frame.enter(images), self.active(path))
         ends = [x for x, place in zip(found, self.frame.skeleton.places, strict=True) if place[2]]
         return [*(x.filled for x in ends), self.frame.classify(found[-1])]
 

@@ -119,11 +119,13 @@ FAMILIES: Final[dict[str, Family[Any, Any]]] = {
     DEFAULT_KIND: Mobile(),
     Dense.kind: Dense(),
     Darts.kind: Darts(),
-    Bert.kind: Bert(),
     Binary.kind: Binary(),
     Ofa.kind: Ofa(),
     Recurrent.kind: Recurrent(),
+    Bert.kind: Bert(),
 }
+KINDS: Final = tuple(FAMILIES)
+"""The families whose cells this program can draw and put into tables."""
 
 
 def family_of(value: OfFamily) -> Family[Any, Any]:

@@ -5,6 +5,8 @@ The differences between a cell and a reference have the same notation.
 
 from typing import Any
 
+from autospace.spaces.cells.bert import SYMBOLS as BERT
+from autospace.spaces.cells.bert import BlockShape
 from autospace.spaces.cells.binary import BINARY_OPERATIONS
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
 from autospace.spaces.cells.darts_cell import ENDS, INPUTS, DartsCell, darts_picture
@@ -49,6 +51,8 @@ def known_symbol(operation: str) -> str:
         return FUNCTIONS.get(operation, operation)
     if operation in DARTS:
         return DARTS[operation].symbol
+    if operation in BERT:
+        return BERT[operation]
     return operation_of(operation).symbol
 
 
@@ -127,6 +131,8 @@ def shape_label(shape: LayerShape) -> str:
     """
     if isinstance(shape, DecisionShape):
         return f"{shape.in_channels} units"
+    if isinstance(shape, BlockShape):
+        return f"{shape.resolution} tokens{', begins a block' if shape.first else ''}"
     if shape.tied:
         first, last = (
             f"{each.out_channels}x{each.out_resolution}x{each.out_resolution}"

@@ -171,7 +171,10 @@ def test_a_space_and_an_architecture_read_back_equal_and_validate() -> None:
     [
         ({"version": 1}, r"^layers\[0\]\.candidates\[0\]\.edges: missing key$"),
         ({"kind": "mobile"}, r"^layers\[0\]\.candidates\[0\]\.edges: missing key$"),
-        ({"kind": "warp"}, r'^kind: "warp"; allowed: mobile, .*, binary, ofa, recurrent, toy$'),
+        (
+            {"kind": "warp"},
+            r'^kind: "warp"; allowed: mobile, .*, ofa, recurrent, nas-bert, toy$',
+        ),
         ({"operations": ["dw_conv_3x3"]}, r'^operations\[0\]: unknown operation "dw_conv_3x3"'),
     ],
 )
@@ -217,8 +220,8 @@ def test_what_describes_the_inside_of_cells_refuses_another_family(tmp_path: Pat
         if target.architecture is not None:
             calls.append(("", partial(target.architecture, one)))
     for work, call in calls:
-        several = "mobile, dense, darts(, binary(, ofa(, recurrent)?)?)?"
-        known = f"(mobile|dense|darts|{several})"
+        several = "mobile, dense, darts(, binary(, ofa(, recurrent(, nas-bert)?)?)?)?"
+        known = f"(mobile|dense|darts|{several}|mobile, dense, darts, binary, ofa, nas-bert)"
         with pytest.raises(SpaceError, match=rf'^kind: "toy", which {work}.*; allowed: {known}$'):
             call()
 

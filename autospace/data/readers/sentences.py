@@ -113,7 +113,9 @@ def _check(where: str, request: Request) -> None:
     for name in ("resolution", "channels", "aspect", "ground"):
         value = getattr(request, name)
         if value != getattr(usual, name):
-            raise DataError(f"{where}: {name} {value} is for images; allowed: leave it out")
+            problem = f"{name} {value}, of images"
+            allowed = "no such setting, and a network that reads sentences"
+            raise DataError(f"{where}: {problem}; allowed: {allowed}")
 
 
 def _topics() -> Labelled:
