@@ -45,7 +45,10 @@ def doubts(classes: Sequence[str], train: Examples, test: Examples) -> tuple[str
     what = "sentences" if train.of_tokens else "images"
     if len(set(marks[0] + marks[1])) == 1 and len(sums.unique()) == 1:
         return (f"all {len(low)} {what} are equal: there is nothing to learn",)
-    found = (*_same_classes(classes, parts[0], marks[0], what), *_seen_before(*marks, what))
+    found = (
+        *_same_classes(classes, parts[0], marks[0], what),
+        *_seen_before(marks[0], marks[1], what),
+    )
     looked = sum(map(len, parts))
     sample = f" (of {looked} {what} that were compared)" if looked < len(low) else ""
     contrast = () if train.of_tokens else _without_contrast(low, high)

@@ -18,8 +18,8 @@ def stem_facts(skeleton: Skeleton) -> tuple[str, ...]:
     """The image and the fixed convolutions before the first layer; of text, the embedding."""
     if isinstance(skeleton, EncoderSkeleton):
         size = f"sentence of {skeleton.length} tokens, {skeleton.vocabulary:,} different ones"
-        blocks = f"{len(skeleton.blocks)} blocks: one hidden size each, only last layers skipped"
-        return (size, f"embedding, positions, layer norm: {skeleton.width} units", blocks)
+        rule = f"{len(skeleton.blocks)} blocks: one hidden size each, only last layers skipped"
+        return (size, f"embedding, positions, layer norm: {skeleton.width} units", rule)
     if isinstance(skeleton, SequenceSkeleton):
         return (f"{skeleton.vocabulary:,} tokens", f"embedding, {skeleton.width} units")
     stem, side = skeleton.stem, skeleton.resolution

@@ -8,9 +8,9 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
 
 from autospace.data.batches import Normaliser
 from autospace.evaluators.evaluator import EvaluatorConfig, skeleton_key
@@ -50,7 +50,7 @@ class Teacher(Stateful):
         )
         seed = derived_seed(problem.seed, "teacher") % 2**31
         self.name, self.architecture, self.steps, self.digest = name, architecture, steps, ""
-        self.network: nn.Module = untrained(architecture, seed, problem.device)
+        self.network: Any = untrained(architecture, seed, problem.device)
         self._recipe = recipe_of(config)
         self._batches = problem.images.batches(config.batch, seed)
         self._optimizer = make_optimizer(self.network, self._recipe)
@@ -69,7 +69,7 @@ class Teacher(Stateful):
     @torch.no_grad()
     def features(self, images: torch.Tensor) -> Features:
         """The output of the stem, and that of every layer; from images or sentences."""
-        found: Features = self.network.eval().features(images)  # type: ignore[operator]
+        found: Features = self.network.eval().features(images)
         return found
 
     def restore(self, state: State) -> None:
@@ -117,8 +117,8 @@ def given_teacher(problem: SearchProblem, path: Path) -> tuple[Teacher, SearchPr
         raise SearchError(f"options.teacher: {error}") from None
     skeleton, own = architecture.skeleton, problem.choices.space.skeleton
     if "sentences" in (skeleton.reads, own.reads) and skeleton_key(skeleton) != skeleton_key(own):
-        problem = f"{skeleton.name} is not {own.name} for the same tokens and classes"
-        raise SearchError(f"options.teacher: {file}: {problem}; allowed: a network of the space")
+        found = f"{skeleton.name} is not {own.name} for the same tokens and classes"
+        raise SearchError(f"options.teacher: {file}: {found}; allowed: a network of the space")
     if (skeleton.in_channels, skeleton.resolution) != (own.in_channels, own.resolution):
         found, wanted = (
             f"{each.resolution}x{each.resolution}x{each.in_channels}" for each in (skeleton, own)

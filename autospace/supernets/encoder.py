@@ -44,7 +44,7 @@ class EncoderSupernet(Supernet):
         """What as many layers as there are cells hand on, one after another."""
         found = []
         for layer, cell in enumerate(cells, first):
-            x = self.frame.passed(layer, x, cell, cell.cell.group)  # type: ignore[arg-type]
+            x = self.frame.passed(layer, x, cell, cell.cell.group)
             found.append(x)
         return found
 
@@ -64,7 +64,7 @@ class EncoderSupernet(Supernet):
 
     def logits(self, images: torch.Tensor, cells: Sequence[Cell]) -> NoReturn:
         """Likewise."""
-        return self.mixed(())
+        self.mixed(())
 
 
 def encoder_supernet(space: Space, seed: int, device: torch.device | str) -> Supernet:

@@ -1,5 +1,7 @@
 """An exponential moving average of the weights of a network that is trained."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -27,10 +29,9 @@ class Average:
         self._done = update
 
     @property
-    def network(self) -> nn.Module:
+    def network(self) -> Any:
         """The network whose weights are the average."""
-        module: nn.Module = self.model.module
-        return module
+        return self.model.module
 
     def update(self, network: nn.Module) -> None:
         """Adds the current weights of the network to the average.

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -157,7 +157,7 @@ class Session:
         return self.steps - start if start == self._switch else self._switch
 
     @property
-    def deployed(self) -> nn.Module:
+    def deployed(self) -> Any:
         """The network that is evaluated: the average if there is one, else the trained network."""
         return self.network if self.average is None else self.average.network
 
@@ -277,7 +277,7 @@ class Session:
         if bad >= 0:
             raise self._diverged(bad + 1, "loss")
 
-    def kept(self) -> tuple[nn.Module, Epoch]:
+    def kept(self) -> tuple[Any, Epoch]:
         """The network to keep after all steps, and the epoch that it comes from."""
         network = self.deployed
         if self.best:
@@ -314,7 +314,7 @@ class Session:
         return ConfigError(f"optimizer.learning_rate: {rate}; {problem}; {advice}")
 
 
-def new_network(architecture: Architecture, seed: int, device: torch.device) -> nn.Module:
+def new_network(architecture: Architecture, seed: int, device: torch.device) -> Any:
     """An untrained network: the same for equal seeds, on every device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "initial weights"))

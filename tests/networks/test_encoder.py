@@ -117,7 +117,7 @@ def test_feed_forward_and_separable_by_hand() -> None:
 def test_a_module_has_the_params_that_its_cell_costs(kind: str) -> None:
     module = BertModule(BertCell(kind, 8), SKELETON.shapes[1])
     count = sum(weight.numel() for weight in module.parameters())
-    assert count == cell_cost(BertCell(kind, 8), SKELETON.shapes[1]).params  # type: ignore[arg-type]
+    assert count == cell_cost(BertCell(kind, 8), SKELETON.shapes[1]).params
 
 
 @given(st.integers(0, 500), st.lists(st.integers(1, 4), min_size=1, max_size=4))
@@ -210,4 +210,4 @@ def test_recomputed_layers_give_the_same_gradients() -> None:
         network(sentences([6, 3])).square().sum().backward()
         found.append([weight.grad for weight in network.parameters()])
     for one, other in zip(*found, strict=True):
-        assert torch.equal(one, other)  # type: ignore[arg-type]
+        assert torch.equal(one, other)

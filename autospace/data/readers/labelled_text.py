@@ -254,7 +254,7 @@ def _parsed(path: Path, text: str) -> tuple[list[list[str]], str]:
 
 
 def _rows(path: Path, text: str, separator: str) -> Iterator[list[str]]:
-    quoting = csv.QUOTE_NONE if path.suffix.lower() == ".tsv" else csv.QUOTE_MINIMAL
+    quoting: Final = csv.QUOTE_NONE if path.suffix.lower() == ".tsv" else csv.QUOTE_MINIMAL
     before = csv.field_size_limit(LONGEST_FIELD)
     try:
         for row in csv.reader(StringIO(text, newline=""), delimiter=separator, quoting=quoting):

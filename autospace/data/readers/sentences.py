@@ -31,6 +31,7 @@ VOCABULARY: Final = {"words": 5000, "characters": 500}
 LENGTH: Final = 64
 FEW: Final = 20
 """Topics of fewer passages are left out."""
+_COLUMNS: Final[tuple[str, ...]] = ("text", "label")
 SHORT: Final = 8
 """Passages of fewer words are left out: lines of code, headings and the like."""
 
@@ -69,7 +70,7 @@ class _Options:
             if not least <= numbers[key] <= most:
                 allowed = f"allowed: {least} to {most:,}"
                 raise DataError(f"{key} {numbers[key]} is out of bounds; {allowed}")
-        columns = {key: given[key] for key in ("text", "label") if key in given}
+        columns: dict[str, str] = {key: given[key] for key in _COLUMNS if key in given}
         return cls(tokens, **numbers, columns=columns)
 
 
@@ -195,11 +196,14 @@ def _numbered(
     known = [token for token in ordered if token not in SPECIAL]
     vocabulary = (*SPECIAL, *known[: options.vocabulary - len(SPECIAL)])
     numbers = {token: number for number, token in enumerate(vocabulary)}
-    splits = [_examples(source.where, rows, numbers, classes, options) for rows in (train, test)]
+    first, second = (
+        _examples(source.where, rows, numbers, classes, options) for rows in (train, test)
+    )
     made = make_data_set(
         source.name,
         tuple(classes),
-        *splits,
+        first,
+        second,
         (*found.notes, *_remarks(options, vocabulary, (*train, *test))),
         Reading(skipped=found.skipped),
         vocabulary,
@@ -249,10 +253,10 @@ def limited(data: DataSet, request: Request) -> DataSet:
     most = request.limit
     if most is None or max(len(data.train), len(data.test)) <= most:
         return data
-    splits = [
+    first, second = (
         split.take(limit_indices(split.labels, most, request.seed))
         for split in (data.train, data.test)
-    ]
+    )
     return make_data_set(
-        data.name, data.classes, *splits, data.notes, data.reading, data.vocabulary
+        data.name, data.classes, first, second, data.notes, data.reading, data.vocabulary
     )

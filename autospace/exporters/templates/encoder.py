@@ -134,10 +134,10 @@ class Network(nn.Module):
         x = Tokens(self.norm(values), present)
         layers = iter(self.layers)
         for block, (width, kinds) in enumerate(BLOCKS):
-            x = Tokens(self.enters[block][str(width)](x.values), present)
+            x = Tokens(self.enters[block][str(width)](x.values), present)  # type: ignore[index]
             for _ in kinds:
                 x = next(layers)(x)
-            x = Tokens(self.leaves[block][str(width)](x.values), present)
+            x = Tokens(self.leaves[block][str(width)](x.values), present)  # type: ignore[index]
         count = present.sum(1, keepdim=True).to(x.values.dtype)
         return self.classifier(x.filled().sum(1) / count)
 

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from typing import Any
 
 from autospace.spaces import Candidate, Layer, Space
 from autospace.spaces.cells.bert import SKIPPED, SYMBOLS, BertCell
@@ -24,7 +25,10 @@ def small_space(seed: int | None = None) -> Space:
             cells = rng.sample(every, rng.randint(1, 4))
         if shape.skippable and (seed is None or rng.random() < 0.8):
             cells.insert(rng.randrange(len(cells) + 1), SKIPPED)
-        candidates = tuple(Candidate(f"c{index}", cell) for index, cell in enumerate(cells))
+        candidates = tuple(
+            Candidate(f"c{index}", cell)  # type: ignore[arg-type]
+            for index, cell in enumerate(cells)
+        )
         layers.append(Layer(shape, candidates))
     return Space("tiny", SKELETON, tuple(SYMBOLS), tuple(layers))
 
@@ -40,7 +44,7 @@ def every_path(space: Space) -> list[Choice]:
     return found
 
 
-def _is_block(cells: list[BertCell]) -> bool:  # type: ignore[misc]
+def _is_block(cells: list[Any]) -> bool:
     widths = [cell.width for cell in cells]
     kept = [width for width in widths if width]
     return bool(kept) and len(set(kept)) == 1 and widths == kept + [0] * (len(cells) - len(kept))
