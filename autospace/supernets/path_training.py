@@ -23,7 +23,7 @@ from typing import Final
 import torch
 
 from autospace.seeds import stream
-from autospace.spaces.choices import Choice, Choices
+from autospace.spaces.choices import Choice, Choices, SearchError
 from autospace.supernets.shared_weights import (
     Loss,
     PathTraining,
@@ -194,5 +194,13 @@ PATH_TRAININGS: Final[dict[str, Callable[[SharedWeights], PathTraining]]] = {
 
 
 def make_path_training(weights: SharedWeights) -> PathTraining:
-    """The training that the settings of a search name."""
+    """The training that the settings of a search name.
+
+    Raises:
+        SearchError: strict fairness, where not every candidate of a layer goes with all others.
+    """
+    training = weights.problem.supernet.training
+    if training == "fair" and weights.problem.choices.regroupable:
+        problem = "cells of a stage have one hidden size, which candidates in turn do not"
+        raise SearchError(f"supernet.training: fair, but {problem}; allowed: uniform, magic-t")
     return PATH_TRAININGS[weights.problem.supernet.training](weights)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from autospace.networks.network import Network
+from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
 from autospace.spaces.skeleton import Skeleton
 
@@ -20,6 +21,17 @@ def drop_probabilities(skeleton: Skeleton, probability: float) -> list[float]:
         probability * (index + 1) / count if shape.shortcut else 0.0
         for index, shape in enumerate(skeleton.cell_layers)
     ]
+
+
+def check_drop_path(skeleton: Skeleton, probability: float) -> None:
+    """Refuses drop-path where the layers themselves hold their shortcuts.
+
+    Raises:
+        ConfigError: they do, and some would be dropped.
+    """
+    if probability and skeleton.reads == "sentences":
+        problem = f"{probability}; allowed: 0, as layers of {skeleton.name}"
+        raise ConfigError(f"training.drop_path: {problem} have no shortcut around them")
 
 
 def draw_rows(

@@ -87,9 +87,6 @@ class Session:
         self._first_bad = torch.full((), -1, device=device)
         self._skeleton, augment = architecture.skeleton, config.augment
         skeleton = self._skeleton
-        if config.training.drop_path and skeleton.side is None:
-            problem = f"{config.training.drop_path}; allowed: 0, as layers of {skeleton.name}"
-            raise ConfigError(f"training.drop_path: {problem} have no shortcut around them")
         self._mixing = Mixing(skeleton.classes, augment.mixup, augment.cutmix, augment.erasing)
         self._drop = drop_probabilities(skeleton, config.training.drop_path)
         self._forward = ranks.joined(self.network, self._passed, self._example)
