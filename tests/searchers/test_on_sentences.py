@@ -139,7 +139,7 @@ def test_a_planted_order_of_words_is_found_by_convolutions_alone(tmp_path: Path)
         observer=Silent(),
     )
     assert any(cell.operations[0] == "conv1d_separable_3" for cell in found.best.cells)
-    assert found.result.finalists[0].accuracy > 0.95
+    assert (found.result.finalists[0].accuracy or 0.0) > 0.95
 
 
 def test_training_stops_and_goes_on_with_the_same_bytes(tmp_path: Path) -> None:
