@@ -46,7 +46,7 @@ RecipeName = Annotated[
     typer.Option(
         help="Settings of the training: a named recipe, or a TOML file.",
         show_default="by skeleton",
-        **choices("digits", "cifar-small", "cifar", "mobile", "sentences", *OF_TEXT, also="FILE"),
+        **choices("digits", "cifar-small", "cifar", "mobile", *OF_TEXT, also="FILE"),
     ),
 ]
 Epochs = Annotated[
