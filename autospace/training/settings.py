@@ -104,16 +104,17 @@ RECIPES: Final[dict[str, dict[str, Any]]] = {
         "optimizer": {"warm_up": 5.0},
         "training": {"epochs": 200, "label_smoothing": 0.1, "average": 0.999},
     },
-    "sentences": {
-        "optimizer": {"method": "adamw", "learning_rate": 0.001, "weight_decay": 0.05},
-        "training": {"epochs": 20, "batch": 32, "label_smoothing": 0.1},
-    },
     "mobile": {
         "augment": {"crop": 16, "flip": True},
         "optimizer": {"weight_decay": 4e-5, "warm_up": 5.0},
         "training": {"epochs": 150, "batch": 256, "label_smoothing": 0.1, "average": 0.9998},
     },
 }
+FOR_SENTENCES: Final[dict[str, Any]] = {
+    "optimizer": {"method": "adamw", "learning_rate": 0.001, "weight_decay": 0.05},
+    "training": {"epochs": 20, "batch": 32, "label_smoothing": 0.1},
+}
+"""The settings of networks that read sentences, where no recipe is named."""
 _BY_SKELETON: Final = {
     "digits": "digits",
     "cifar": "cifar",
@@ -129,8 +130,6 @@ def recipe_for(skeleton: Skeleton, resolution: int | None = None) -> str:
         skeleton: of the architecture.
         resolution: side of the images in pixels, where it is not the skeleton's.
     """
-    if skeleton.reads == "sentences":
-        return "sentences"
     side = resolution or skeleton.resolution
     if side == skeleton.resolution and skeleton.name in _BY_SKELETON:
         return _BY_SKELETON[skeleton.name]
