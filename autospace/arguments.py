@@ -251,8 +251,16 @@ def _placed(config: _Config) -> _Config:
 
 def _placed_text(source: str) -> str:
     """The source of a text with a path that holds from everywhere; any other one as it is."""
+    from autospace.data.request import SENTENCES, parse_source
     from autospace.text.source import is_text, parse_text
 
+    if source.partition(":")[0] == SENTENCES:
+        given = parse_source(source)
+        return (
+            given.text
+            if given.path is None
+            else replace(given, path=Path(_absolute(str(given.path)))).text
+        )
     if not is_text(source):
         return source
     parsed = parse_text(source)
@@ -294,13 +302,15 @@ def recipe_settings(
     name: str | None, settings: Settings, architecture: Architecture
 ) -> dict[str, Any]:
     """The settings of a recipe, or of a file of settings."""
-    from autospace.training.settings import RECIPES, recipe_for
+    from autospace.training.settings import FOR_SENTENCES, RECIPES, recipe_for
 
     if name is not None and name not in RECIPES:
         if not name.endswith(".toml"):
             known = offered(name, RECIPES, f"{', '.join(RECIPES)}, or a .toml file")
             raise ConfigError(f"recipe {shown(name)}: unknown; {known}")
         return read_config(Path(name), "train")
+    if name is None and architecture.skeleton.reads == "sentences":
+        return FOR_SENTENCES
     section = settings.get("data")
     side = section.get("resolution") if isinstance(section, Mapping) else None
     side = side if isinstance(side, int) else None

@@ -13,12 +13,13 @@ from functools import cached_property
 from itertools import chain
 from typing import Final
 
+from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.cost import Budget, fixed_cost
 from autospace.spaces.errors import AutospaceError, SpaceError
 from autospace.spaces.fronts import Partial, merged, undominated
 from autospace.spaces.sampling import MOST_TRIES, Feasible
-from autospace.spaces.space import Architecture, Layer, Space
+from autospace.spaces.space import Architecture, Layer, Space, group_of
 from autospace.spaces.stages import Part, Rows, drawn, least_of, plain_parts
 
 DRAWS: Final = 1000
@@ -196,8 +197,9 @@ class Choices:
     def mutated(self, path: Choice, rng: random.Random, probability: float) -> Choice:
         """A neighbour within the limits: layers redrawn with a probability, at least one of them.
 
-        A stage whose layers would be skipped before others has its cells moved to the front. Where
-        no neighbour can be found within the limits, a fresh draw.
+        A stage whose layers would be skipped before others has its cells moved to the front; one
+        with cells of several groups gets one of these groups. Where no neighbour can be found
+        within the limits, a fresh draw.
         """
         for _ in range(DRAWS):
             sure = rng.randrange(len(path))
@@ -211,7 +213,10 @@ class Choices:
         return self.draw(rng)
 
     def repaired(self, path: Choice, rng: random.Random) -> Choice:
-        """The path itself if it is in the space; else with the skipped layers of a stage last."""
+        """The path itself if it is in the space; else with the skipped layers of a stage last.
+
+        And with the cells of a stage in one of the groups that they are of.
+        """
         if not self.staged:
             return path
         found = list(path)
@@ -246,19 +251,21 @@ class Choices:
     def _moved(self, part: Part, path: Choice, rng: random.Random) -> list[int]:
         """The cells of a stage, in their order, in its first layers: as many as are allowed.
 
-        A layer that does not offer the cell it would get draws one of its own.
+        They are of one group, drawn from those that they have. A layer that does not offer the cell
+        it would get draws one of its own.
         """
         cells = [self.space.layers[at].candidates[path[at]].cell for at in part.layers]
         kept = [cell for cell in cells if not cell.is_zero]
+        groups = sorted({cell.group for cell in kept})
+        group = groups[0] if len(groups) == 1 else rng.choice(groups) if groups else None
+        kept = [cell if group is None else cell.in_group(group) for cell in kept]
 
-        def depth(rows: Rows) -> int:
-            firsts = (
-                self.space.layers[at].candidates[row[0]].cell
-                for at, row in zip(part.layers, rows, strict=True)
-            )
-            return sum(not cell.is_zero for cell in firsts)
+        def distance(rows: Rows) -> tuple[bool, int]:
+            firsts = [group_of(cell) for cell in self._firsts(part, rows)]
+            depth = sum(each is not None for each in firsts)
+            return group is not None and group not in firsts, abs(depth - len(kept))
 
-        rows = min(part.alternatives, key=lambda each: abs(depth(each) - len(kept)))
+        rows = min(part.alternatives, key=distance)
         found = []
         for place, (at, row) in enumerate(zip(part.layers, rows, strict=True)):
             offers = self.space.layers[at].candidates
@@ -266,6 +273,54 @@ class Choices:
             same = [index for index in row if offers[index].cell == wanted]
             found.append(same[0] if same else rng.choice(row))
         return found
+
+    def _firsts(self, part: Part, rows: Rows) -> list[Cell]:
+        """The first cell that each layer of a part may have in an alternative."""
+        pairs = zip(part.layers, rows, strict=True)
+        return [self.space.layers[at].candidates[row[0]].cell for at, row in pairs]
+
+    def others(self, path: Choice, layer: int) -> list[int]:
+        """What may stand in a layer instead: another candidate of the group of its stage, or none.
+
+        Whether skipped layers come last is not looked at.
+        """
+        offers = [group_of(each.cell) for each in self.space.layers[layer].candidates]
+        own = next((part for part in self.regroupable if layer in part.layers), None)
+        found = (index for index in range(len(offers)) if index != path[layer])
+        if own is None:
+            return list(found)
+        group = self._group(path, own)
+        return [index for index in found if offers[index] in (None, group)]
+
+    @cached_property
+    def regroupable(self) -> tuple[Part, ...]:
+        """The stages whose cells may be of several groups."""
+        return tuple(
+            part
+            for part in self.parts
+            if self.staged
+            and len({self._firsts(part, rows)[0].group for rows in part.alternatives}) > 1
+        )
+
+    def regrouped(self, path: Choice, part: Part, rng: random.Random) -> Choice:
+        """The path with the same kinds of cells in another group; itself if a layer has none."""
+        now = self._group(path, part)
+        groups = {self._firsts(part, rows)[0].group for rows in part.alternatives}
+        group = rng.choice(sorted(groups - {now}))
+        found = list(path)
+        for at in part.layers:
+            offers = [each.cell for each in self.space.layers[at].candidates]
+            wanted = offers[path[at]]
+            wanted = wanted if wanted.is_zero else wanted.in_group(group)
+            if wanted not in offers:
+                return path
+            found[at] = offers.index(wanted)
+        return tuple(found)
+
+    def _group(self, path: Choice, part: Part) -> int:
+        """That of a stage, of which the first layer is never skipped."""
+        first = part.layers.start
+        return self.space.layers[first].candidates[path[first]].cell.group
 
     def crossed(self, first: Choice, second: Choice, rng: random.Random) -> Choice:
         """A child that takes each layer from one parent or the other; within the limits."""

@@ -16,6 +16,7 @@ from autospace.spaces.cells.cost import conv_norm_cost, total
 from autospace.spaces.cells.family import cell_cost, family_of
 from autospace.spaces.cells.operations import BITS, Cost
 from autospace.spaces.checks import MAX_COUNT, check_integer
+from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import Skeleton
@@ -101,9 +102,10 @@ def fixed_cost(skeleton: Skeleton) -> Cost:
     """Cost of all that is not searched.
 
     Of images that is stem, fixed layers, what joins layers, and head. Of text, where MAdds are
-    those of one token, it is embedding, root of the cell, and decoder.
+    those of one token, it is embedding, root of the cell, and decoder; of sentences, embedding and
+    classifier.
     """
-    if isinstance(skeleton, SequenceSkeleton):
+    if isinstance(skeleton, SequenceSkeleton | EncoderSkeleton):
         return skeleton.fixed
     pairs = zip(skeleton.spine, skeleton.layers, strict=True)
     fixed = total(residual_cost(shape) for shape, layer in pairs if layer.fixed)

@@ -193,20 +193,22 @@ def sequence(skeleton: Skeleton, work: str) -> SequenceSkeleton:
         SpaceError: it reads images.
     """
     if not isinstance(skeleton, SequenceSkeleton):
-        problem = f"{skeleton.name} reads images, but {work}"
-        raise SpaceError("data", f"{problem}; allowed: images, or a space such as {EXAMPLE}")
+        problem = f"{skeleton.name} reads {skeleton.reads}, but {work}"
+        allowed = f"{skeleton.reads}, or a space such as {EXAMPLE}"
+        raise SpaceError("data", f"{problem}; allowed: {allowed}")
     return skeleton
 
 
 def images_only(skeleton: Skeleton, work: str) -> None:
-    """Refuses a skeleton that reads text, for work on images.
+    """Refuses a skeleton that reads text or sentences, for work on images.
 
     Raises:
-        SpaceError: it reads text.
+        SpaceError: it reads no images.
     """
-    if isinstance(skeleton, SequenceSkeleton):
-        problem = f"{skeleton.name} reads text, and {work} knows networks for images only"
-        raise SpaceError("skeleton", f"{problem}; allowed for text: {WORKS}")
+    if skeleton.reads != "images":
+        reads = skeleton.reads
+        problem = f"{skeleton.name} reads {reads}, and {work} knows networks for images only"
+        raise SpaceError("skeleton", f"{problem}; allowed for {reads}: {WORKS}")
 
 
 WORKS: Final = "show, sample, validate, search, train, compare, export (pytorch, onnx, svg, tuners)"

@@ -26,7 +26,7 @@ from autospace.spaces.checks import (
 from autospace.spaces.cost import Budget, Range, fixed_cost, range_of_sums
 from autospace.spaces.errors import SpaceError, located, offered, shown
 from autospace.spaces.skeleton import Skeleton
-from autospace.spaces.stages import Part, check_skips, drawn, parts_of, plain_parts
+from autospace.spaces.stages import Group, Part, check_stages, drawn, parts_of, plain_parts
 
 ORIGIN_KINDS: Final = ("reference", "random", "mutation", "crossover", "builtin", "imported")
 
@@ -142,8 +142,8 @@ class Architecture:
                 _check_fits(self.candidates[index].cell, shape, self.kind)
         if self.skeleton.stages:
             names = [shape.name for shape in self.skeleton.shapes]
-            zeros = (candidate.cell.is_zero for candidate in self.candidates)
-            check_skips(self.skeleton.stages, names, zeros)
+            groups = (group_of(candidate.cell) for candidate in self.candidates)
+            check_stages(self.skeleton.stages, names, groups)
 
     @property
     def kind(self) -> str:
@@ -271,7 +271,7 @@ class Space:
         if not stages:
             return plain_parts([len(layer.candidates) for layer in self.layers])
         return parts_of(
-            stages, [[each.cell.is_zero for each in layer.candidates] for layer in self.layers]
+            stages, [[group_of(each.cell) for each in layer.candidates] for layer in self.layers]
         )
 
     @property
@@ -348,7 +348,15 @@ class Space:
         return architecture.cost
 
 
+def group_of(cell: Cell) -> Group:
+    """What a cell has in common with all others of its stage; None if it skips its layer."""
+    return None if cell.is_zero else cell.group
+
+
 def _check_fits(cell: Cell, shape: LayerShape, kind: str) -> None:
+    if shape.only and cell.kind != shape.only:
+        problem = f"{shown(cell.kind)} at {shape.name}"
+        raise SpaceError("kind", f"{problem}; allowed here: {shape.only}")
     if cell.kind != kind:
         raise SpaceError("kind", f"{shown(cell.kind)}; allowed: {kind}, as in all other cells")
     family_of(cell).check(cell, shape)
@@ -369,14 +377,17 @@ def network_cost(skeleton: Skeleton, cells: Iterable[Cell]) -> Cost:
 
 
 def fitted_space(space: Space, *, in_channels: int, resolution: int, classes: int) -> Space:
-    """The space for images of this size and so many classes.
+    """The space for images of this size and so many classes; see `refitted`."""
+    size = {"in_channels": in_channels, "resolution": resolution, "classes": classes}
+    return refitted(space, space.skeleton.fitted(**size))
+
+
+def refitted(space: Space, skeleton: Skeleton) -> Space:
+    """The space on the same skeleton for other data.
 
     Layers, cells and ids stay the same. If anything changes, the budget is dropped, because its
-    numbers were for other images.
+    numbers were for other data.
     """
-    skeleton = space.skeleton.fitted(
-        in_channels=in_channels, resolution=resolution, classes=classes
-    )
     if skeleton == space.skeleton:
         return space
     layers = tuple(

@@ -1,9 +1,10 @@
 """Layers that are chosen together: stages of which only the last layers may be skipped.
 
 In Once-for-All (Cai et al., ICLR 2020) a stage has between two and four layers: a layer is skipped
-only if all later ones of its stage are. So the layers of a stage are one decision. Its options are
-counted, drawn and added up depth by depth, without a list of them: given the depth, the layers are
-independent again. A layer without such a rule is a part of its own.
+only if all later ones of its stage are. In NAS-BERT (Xu et al., KDD 2021) all cells of a stage are
+besides of one group, a hidden size. So the layers of a stage are one decision. Its options are
+counted, drawn and added up depth by depth and group by group, without a list of them: given both,
+the layers are independent again. A layer without such a rule is a part of its own.
 """
 
 import math
@@ -22,6 +23,8 @@ ACTIVATIONS: Final = ("relu", "relu6", "h_swish")
 Rows = tuple[tuple[int, ...], ...]
 """Per layer of a part, the candidates that are allowed there, by index."""
 Choose = Callable[[Iterable[int]], int]
+Group = int | None
+"""What the cells of a stage have in common; None of a cell that skips its layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +95,12 @@ class Part:
         return Part(range(start - layers.start, stop - layers.start), tuple(rows))
 
 
-def parts_of(stages: Sequence[Stage], zeros: Sequence[Sequence[bool]]) -> tuple[Part, ...]:
+def parts_of(stages: Sequence[Stage], groups: Sequence[Sequence[Group]]) -> tuple[Part, ...]:
     """The parts of a space.
 
     Args:
         stages: those of the skeleton, at least one.
-        zeros: per layer and candidate, whether it skips the layer.
+        groups: per layer, that of each candidate.
 
     Raises:
         SpaceError: a stage has no option.
@@ -106,7 +109,9 @@ def parts_of(stages: Sequence[Stage], zeros: Sequence[Sequence[bool]]) -> tuple[
     for stage in stages:
         layers = range(first, first + stage.layers)
         depths = range(stage.least, stage.layers + 1)
-        found = [_rows(zeros[layers.start : layers.stop], depth) for depth in depths]
+        own = groups[layers.start : layers.stop]
+        common = sorted({group for row in own for group in row if group is not None})
+        found = [_rows(own, depth, group) for depth in depths for group in common]
         possible = tuple(rows for rows in found if all(rows))
         if not possible:
             problem = "no depth of this stage is possible"
@@ -124,11 +129,11 @@ def plain_parts(sizes: Sequence[int]) -> tuple[Part, ...]:
     )
 
 
-def _rows(zeros: Sequence[Sequence[bool]], depth: int) -> Rows:
-    """The candidates of a stage of this depth."""
+def _rows(groups: Sequence[Sequence[Group]], depth: int, group: Group) -> Rows:
+    """The candidates of a stage of this depth and group."""
     return tuple(
-        tuple(index for index, zero in enumerate(row) if zero == (layer >= depth))
-        for layer, row in enumerate(zeros)
+        tuple(index for index, own in enumerate(row) if own == (group if layer < depth else None))
+        for layer, row in enumerate(groups)
     )
 
 
@@ -172,16 +177,23 @@ def mean_of(part: Part, table: Sequence[Sequence[int]]) -> Fraction:
     return total / part.size
 
 
-def check_skips(stages: Sequence[Stage], names: Sequence[str], zeros: Iterable[bool]) -> None:
+def check_stages(stages: Sequence[Stage], names: Sequence[str], groups: Iterable[Group]) -> None:
     """Refuses an architecture that skips a layer in front of one that it has.
 
+    Args:
+        stages: those of the skeleton.
+        names: of all layers.
+        groups: that of each layer's cell.
+
     Raises:
-        SpaceError: it does, or it skips a layer that is never skipped.
+        SpaceError: it does, or it skips a layer that is never skipped, or cells of a stage differ
+            in their group.
     """
-    given = iter(zeros)
+    given = iter(groups)
     first = 0
     for stage in stages:
-        skipped = [next(given) for _ in range(stage.layers)]
+        own = [next(given) for _ in range(stage.layers)]
+        skipped = [group is None for group in own]
         depth = skipped.index(True) if True in skipped else stage.layers
         path = f"layers[{first + depth}].candidate"
         if depth < stage.least:
@@ -191,4 +203,9 @@ def check_skips(stages: Sequence[Stage], names: Sequence[str], zeros: Iterable[b
             later = names[first + depth + skipped[depth:].index(False)]
             problem = f"skipped, but {later} of the same stage is not"
             raise SpaceError(path, f"{problem}; allowed: to skip the last layers of a stage")
+        for place, group in enumerate(own[:depth]):
+            if group != own[0]:
+                problem = f"hidden size {group}, but {names[first]} of the same stage has {own[0]}"
+                path = f"layers[{first + place}].candidate"
+                raise SpaceError(path, f"{problem}; allowed: one hidden size in a stage")
         first += stage.layers

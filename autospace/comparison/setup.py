@@ -111,14 +111,15 @@ def common_resolution(spaces: Sequence[Space]) -> int | None:
     Raises:
         SpaceError: they differ, so that one has to be chosen.
     """
-    found = {space.skeleton.resolution: space.name for space in reversed(spaces)}
+    given = {space.skeleton.side: space.name for space in reversed(spaces)}
+    found = {side: name for side, name in given.items() if side is not None}
     if len(found) > 1:
         sides = ", ".join(f"{name} has {side}" for side, name in sorted(found.items()))
         problem = (
             f"differs between the spaces: {sides}; choose one with data.resolution (--resolution)"
         )
         raise SpaceError("resolution", problem)
-    return spaces[0].skeleton.side
+    return next(iter(found), None)
 
 
 def labels_of(spaces: Sequence[Space]) -> tuple[str, ...]:

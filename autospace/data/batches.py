@@ -62,6 +62,8 @@ class Augment:
         Returns:
             Same shape, type, device and memory format.
         """
+        if not (self.crop or self.flip or self.cutout):
+            return images
         height, width = images.shape[2:]
         count, part = rows or (len(images), slice(None))
         draws = torch.rand(5, count, generator=generator, device=generator.device)[:, part]
@@ -120,6 +122,8 @@ _AUGMENT = "data augmentation"
 class Normaliser:
     """Maps uint8 images to floats of mean 0 and standard deviation 1 per channel.
 
+    That of sentences has no channels, and only widens the numbers of tokens.
+
     Attributes:
         mean: Per channel, in units of a pixel value (0 to 255).
         std: Per channel, same units, above 0.
@@ -143,6 +147,8 @@ class Normaliser:
         """
         if not len(train):
             raise DataError("normaliser: no examples to measure; allowed: at least one")
+        if train.of_tokens:
+            return cls((), ())
         # Counts of the 256 values make both numbers exact, on any machine and in any order.
         counts = sum(
             map(_counts, train.parts()), torch.zeros(train.shape[0], 256, dtype=torch.int64)
@@ -157,8 +163,11 @@ class Normaliser:
             images: uint8 [N, C, H, W].
 
         Returns:
-            float32 [N, C, H, W] on the same device, in the same memory format.
+            float32 [N, C, H, W] on the same device, in the same memory format; of sentences int64
+            [N, T].
         """
+        if not self.mean:
+            return images.long()
         scale, shift = _constants(self.mean, self.std, images.device)
         return (images * scale).add_(shift)
 
@@ -199,6 +208,7 @@ class Batches:
         if not len(examples):
             raise DataError("batches: no examples; allowed: at least one")
         self._device = _with_index(torch.device(device))
+        channels_last = channels_last and not examples.of_tokens
         self._pixels, self._labels, self._rows = _resident(examples, self._device, channels_last)
         self._channels_last = channels_last
         self._size = min(batch_size, len(examples))

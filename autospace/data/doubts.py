@@ -42,12 +42,17 @@ def doubts(classes: Sequence[str], train: Examples, test: Examples) -> tuple[str
         return ()
     parts, sums = _compared(train, test)
     marks = [_marks(split) for split in parts]
+    what = "sentences" if train.of_tokens else "images"
     if len(set(marks[0] + marks[1])) == 1 and len(sums.unique()) == 1:
-        return (f"all {len(low)} images are equal: there is nothing to learn",)
-    found = (*_same_classes(classes, parts[0], marks[0]), *_seen_before(*marks))
+        return (f"all {len(low)} {what} are equal: there is nothing to learn",)
+    found = (
+        *_same_classes(classes, parts[0], marks[0], what),
+        *_seen_before(marks[0], marks[1], what),
+    )
     looked = sum(map(len, parts))
-    sample = f" (of {looked} images that were compared)" if looked < len(low) else ""
-    return (*_without_contrast(low, high), *(f"{each}{sample}" for each in found))
+    sample = f" (of {looked} {what} that were compared)" if looked < len(low) else ""
+    contrast = () if train.of_tokens else _without_contrast(low, high)
+    return (*contrast, *(f"{each}{sample}" for each in found))
 
 
 def _compared(*splits: Examples) -> tuple[list[Examples], torch.Tensor]:
@@ -86,7 +91,7 @@ def _without_contrast(low: torch.Tensor, high: torch.Tensor) -> tuple[str, ...]:
 
 
 def _same_classes(
-    classes: Sequence[str], train: Examples, marks: Sequence[bytes]
+    classes: Sequence[str], train: Examples, marks: Sequence[bytes], what: str
 ) -> tuple[str, ...]:
     of_class: dict[int, set[bytes]] = defaultdict(set)
     for label, mark in zip(train.labels.tolist(), marks, strict=True):
@@ -95,21 +100,21 @@ def _same_classes(
     for label in sorted(of_class):
         alike[frozenset(of_class[label])].append(classes[label])
     equal = [names for names in alike.values() if len(names) > 1]
-    remarks = [f"classes {name_few(names)} hold the same images" for names in equal[:_MOST]]
+    remarks = [f"classes {name_few(names)} hold the same {what}" for names in equal[:_MOST]]
     if len(equal) > _MOST:
-        remarks.append(f"{len(equal) - _MOST} more groups of classes hold the same images")
+        remarks.append(f"{len(equal) - _MOST} more groups of classes hold the same {what}")
     images = sum(map(len, of_class.values())) - len(set().union(*of_class.values()))
     if not equal and images >= max(2, _MANY * len(marks)):
-        remarks.append(f"{images} training images lie in two or more classes")
+        remarks.append(f"{images} training {what} lie in two or more classes")
     return tuple(remarks)
 
 
-def _seen_before(train: Sequence[bytes], test: Sequence[bytes]) -> tuple[str, ...]:
+def _seen_before(train: Sequence[bytes], test: Sequence[bytes], what: str) -> tuple[str, ...]:
     known = set(train)
     seen = sum(mark in known for mark in test)
     if seen < max(2, _MANY * len(test)):
         return ()
-    return (f"{seen} of {len(test)} test images are training images, too",)
+    return (f"{seen} of {len(test)} test {what} are training {what}, too",)
 
 
 def _ranges(*splits: Examples) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,12 +19,13 @@ _PART_BYTES = 128 * 2**20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """One split of a data set.
+    """One split of a data set, of images or of sentences.
 
-    Parts of a large split share its images, which are not copied.
+    Parts of a large split share its images, which are not copied. What is said of images here and
+    elsewhere goes for sentences, too: they are numbers of tokens in place of pixels.
 
     Attributes:
-        store: uint8 [M, C, H, W], 0 to 255.
+        store: uint8 [M, C, H, W], 0 to 255; of sentences int32 [M, T], 0 where they are padded.
         labels: int64 [N].
         rows: int64 [N], the images of the store that these examples have; `None` for all of them.
 
@@ -38,10 +39,10 @@ class Examples:
 
     def __post_init__(self) -> None:
         """Checks the types and shapes."""
-        if self.store.dtype != torch.uint8 or self.store.ndim != 4:
+        if (self.store.dtype, self.store.ndim) not in ((torch.uint8, 4), (torch.int32, 2)):
             raise DataError(
                 f"examples: images are {self.store.dtype} {list(self.store.shape)}; "
-                "allowed: uint8 [N, C, H, W]"
+                "allowed: uint8 [N, C, H, W], or int32 [N, T] for sentences"
             )
         count = len(self.store) if self.rows is None else len(self.rows)
         if self.labels.dtype != torch.int64 or self.labels.shape != (count,):
@@ -55,10 +56,14 @@ class Examples:
         return len(self.labels)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the images."""
-        channels, height, width = self.store.shape[1:]
-        return channels, height, width
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width of the images; of sentences their length."""
+        return tuple(self.store.shape[1:])
+
+    @property
+    def of_tokens(self) -> bool:
+        """Whether these are sentences."""
+        return self.store.ndim == 2
 
     @property
     def images(self) -> torch.Tensor:
@@ -152,7 +157,7 @@ NOTHING_MORE = Reading()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DataSet:
-    """A labelled image data set, ready to train on.
+    """A labelled data set of images or sentences, ready to train on.
 
     Attributes:
         name: Short, free of machine-specific paths, such as `digits` or `folder:pets`.
@@ -162,6 +167,7 @@ class DataSet:
         digest: SHA-256 (hex) of images, labels and class names: equal content, equal digest.
         notes: Remarks for a person: what was resized, skipped or split.
         reading: How the images were found.
+        vocabulary: Of sentences the tokens in the order of their numbers; empty for images.
 
     Raises:
         DataError: Fewer than two classes, an empty split, a label without a class, or splits
@@ -175,6 +181,7 @@ class DataSet:
     digest: str
     notes: tuple[str, ...] = ()
     reading: Reading = NOTHING_MORE
+    vocabulary: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks that labels, classes and shapes agree."""
@@ -198,6 +205,7 @@ def make_data_set(
     test: Examples,
     notes: tuple[str, ...] = (),
     reading: Reading = NOTHING_MORE,
+    vocabulary: tuple[str, ...] = (),
 ) -> DataSet:
     """Builds a data set together with its digest.
 
@@ -208,6 +216,7 @@ def make_data_set(
         test: Test split.
         notes: Remarks for a person.
         reading: How the images were found.
+        vocabulary: Of sentences, the tokens in the order of their numbers.
 
     Returns:
         The data set.
@@ -215,8 +224,8 @@ def make_data_set(
     Raises:
         DataError: As `DataSet`.
     """
-    digest = content_digest(classes, train, test)
-    found = DataSet(name, classes, train, test, digest, notes, reading)
+    digest = content_digest(classes, train, test, vocabulary)
+    found = DataSet(name, classes, train, test, digest, notes, reading, vocabulary)
     # Counted when the labels are known to be valid.
     numbers = [_counts(split, len(classes)) for split in (train, test)]
     return replace(found, reading=replace(reading, train=numbers[0], test=numbers[1]))
@@ -226,22 +235,27 @@ def _counts(split: Examples, classes: int) -> tuple[int, ...]:
     return tuple(torch.bincount(split.labels, minlength=classes).tolist())
 
 
-def content_digest(classes: Sequence[str], train: Examples, test: Examples) -> str:
-    """SHA-256 over class names, shapes, images and labels of both splits.
+def content_digest(
+    classes: Sequence[str], train: Examples, test: Examples, vocabulary: Sequence[str] = ()
+) -> str:
+    """SHA-256 over class names, shapes, images and labels of both splits, and the vocabulary.
 
     Args:
         classes: Class names in label order.
         train: Training split.
         test: Test split.
+        vocabulary: Of sentences.
 
     Returns:
         64 hexadecimal digits, equal on every machine for equal content.
     """
     shapes = [[len(split), *split.shape] for split in (train, test)]
-    digest = hashlib.sha256(json.dumps([list(classes), shapes]).encode())
+    about = [list(classes), shapes, *([list(vocabulary)] if vocabulary else [])]
+    digest = hashlib.sha256(json.dumps(about).encode())
     for split in (train, test):
+        kind = "<i4" if split.of_tokens else "u1"
         for part in split.parts():
-            digest.update(part.cpu().contiguous().numpy().data)
+            digest.update(part.cpu().contiguous().numpy().astype(kind, copy=False).data)
         digest.update(split.labels.cpu().contiguous().numpy().astype("<i8", copy=False).data)
     return digest.hexdigest()
 

@@ -1,6 +1,6 @@
 """The images of an evaluation: some to train on, others to measure on."""
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -16,9 +16,12 @@ from autospace.data.splits import divide
 from autospace.data.summary import record, told_of, warnings_of
 from autospace.progress import Tick, no_tick
 from autospace.seeds import derived_seed
-from autospace.spaces.space import Space, fitted_space
+from autospace.spaces.encoder import encoder
+from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.space import Space, refitted
 
 MEASURED_AT_ONCE = 250
+AUGMENTATIONS = ("crop", "flip", "cutout")
 
 Split = Literal["test", "validation"]
 
@@ -90,6 +93,8 @@ class Halves(Protocol):
 class Images:
     """Disjoint training and evaluation images, and the device that their batches are made on.
 
+    Sentences are examples of classes as images are: with a normaliser that leaves them as they are.
+
     Attributes:
         data: the data set that both were taken from.
         normaliser: fitted to the training images only.
@@ -134,10 +139,8 @@ class Images:
         return told_of(self.data)
 
     def fitted(self, space: Space) -> Space:
-        """The space for images of this size and so many classes."""
-        channels, resolution, _ = self.training.shape
-        classes = len(self.data.classes)
-        return fitted_space(space, in_channels=channels, resolution=resolution, classes=classes)
+        """The space for images of this size, or sentences of this length, and so many classes."""
+        return refitted(space, skeleton_for(space.skeleton, self.data))
 
     def batches(self, size: int, seed: int) -> Batches:
         """Training batches; equal seeds give equal batches."""
@@ -161,6 +164,35 @@ class Images:
     def measured_batches(self) -> Batches:
         """Batches of the images that are measured."""
         return Batches(self.measured, MEASURED_AT_ONCE, 0, self.device, self.normaliser)
+
+
+def skeleton_for(skeleton: Skeleton, data: DataSet) -> Skeleton:
+    """The same network for the images or sentences of a data set, and its classes.
+
+    Raises:
+        SpaceError: it reads something else.
+    """
+    classes = len(data.classes)
+    if data.vocabulary:
+        own = encoder(skeleton, "the data are sentences")
+        return own.for_sentences(len(data.vocabulary), data.train.shape[0], classes)
+    channels, resolution, _ = data.train.shape
+    return skeleton.fitted(in_channels=channels, resolution=resolution, classes=classes)
+
+
+def check_augment(data: DataSet, settings: Mapping[str, object]) -> None:
+    """Refuses augmentations of images for sentences.
+
+    Args:
+        data: images or sentences.
+        settings: of augmentations, by name; those that are 0 or False do nothing.
+
+    Raises:
+        DataError: one changes images, and there are none.
+    """
+    for name, value in settings.items():
+        if value and data.vocabulary:
+            raise DataError(f"{name}: {value}, for images; allowed for sentences: leave it out")
 
 
 def as_images(halves: Halves, work: str) -> Images:
@@ -208,6 +240,7 @@ def load_images(
         aspect=data.aspect,
         ground=data.ground,
     )
+    check_augment(found, {f"data.{name}": getattr(data, name) for name in AUGMENTATIONS})
     training, measured = found.train, found.test
     if split == "validation":
         training, measured = divide(found.train, data.validation, seed)

@@ -13,6 +13,7 @@ from autospace.data.readers.convert import finish
 from autospace.data.readers.idx import read_idx
 from autospace.data.readers.image_folder import read_folder
 from autospace.data.readers.npz import read_npz
+from autospace.data.readers.sentences import limited, read_sentences
 from autospace.data.readers.shards import read_shards
 from autospace.data.request import Request, Source, parse_source, thinned
 from autospace.data.settings import PYTHON, Aspect
@@ -25,6 +26,7 @@ _READERS: dict[str, Callable[[Source, Request], DataSet]] = {
     "cifar100": read_cifar,
     "idx": read_idx,
     "npz": read_npz,
+    "sentences": read_sentences,
     "shards": read_shards,
     PYTHON: read_python,
     "synthetic": read_synthetic,
@@ -47,7 +49,8 @@ def load_data(
 
     Args:
         source: `digits`, `folder:PATH`, `cifar10:PATH`, `cifar100:PATH`, `idx:PATH`, `npz:PATH`,
-            `shards:PATTERN` or `synthetic[:key=value,...]`; or images that a program passes.
+            `shards:PATTERN`, `synthetic[:key=value,...]` or `sentences[:key=value,...][:PATH]`; or
+            images that a program passes.
         resolution: Side of the square images in pixels; `None` keeps the most common size.
         channels: 1 (grey) or 3 (RGB); `None` keeps what the source has.
         limit: Largest number of examples of each split, stratified by class; `None` for all.
@@ -66,7 +69,9 @@ def load_data(
         DataError: The source is malformed, missing, damaged, too large or wrongly labelled.
     """
     request = Request(resolution, channels, limit, seed, cache, thinned(tick), aspect, ground)
-    if isinstance(source, DataSet):
+    if isinstance(source, DataSet) and source.vocabulary:
+        found = limited(source, request)
+    elif isinstance(source, DataSet):
         found = finish(
             source.name, request, source.train, source.test, source.classes, source.notes
         )

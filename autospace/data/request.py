@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from autospace.data.errors import LARGEST_SIDE, DataError
+from autospace.data.plain_text import divided_source, home_path
 from autospace.data.settings import GROUND, PYTHON, Aspect
 from autospace.data.splits import check_seed
 from autospace.progress import Tick, no_tick
@@ -20,11 +21,15 @@ FORMS = {
     "cifar100": "cifar100:PATH",
     "idx": "idx:PATH",
     "npz": "npz:PATH",
+    "sentences": "sentences[:key=value,...][:PATH]",
     "shards": "shards:PATTERN",
     "synthetic": "synthetic[:key=value,...]",
 }
 TEXT = "text"
 """The kind of the sources that `autospace.text` reads."""
+SENTENCES = "sentences"
+OF_SENTENCES = ("tokens", "vocabulary", "length", "text", "label")
+"""Options of sentences; the last two name columns of a table."""
 _LONGEST = 4096
 
 
@@ -35,7 +40,7 @@ class Source:
     Attributes:
         kind: A key of `FORMS`.
         path: The file, folder or pattern, `None` for `digits` and `synthetic`; `~` is expanded.
-        options: `synthetic` options as written, values unparsed.
+        options: Of `synthetic` and `sentences`, as written, values unparsed.
     """
 
     kind: str
@@ -53,6 +58,13 @@ class Source:
         if self.path is None or self.kind in ("cifar10", "cifar100"):
             return self.kind
         return f"{self.kind}:{self.path.resolve().name}"
+
+    @property
+    def text(self) -> str:
+        """What `parse_source` reads as this source."""
+        options = ",".join(f"{key}={value}" for key, value in self.options.items())
+        parts = [self.kind, *([options] if options else [])]
+        return ":".join(parts if self.path is None else [*parts, str(self.path)])
 
 
 def parse_source(text: str) -> Source:
@@ -74,6 +86,9 @@ def parse_source(text: str) -> Source:
         raise _malformed(text, "is a text, which image networks do not read")
     if kind not in FORMS or len(text) > _LONGEST or "\0" in text:
         raise _malformed(text, "is not a data source")
+    if kind == SENTENCES:
+        options, path = divided_source(text, kind, OF_SENTENCES)
+        return Source(kind, home_path(text, path, kind), options)
     if kind == "digits":
         if colon:
             raise _malformed(text, "has text after 'digits'")

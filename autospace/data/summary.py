@@ -2,12 +2,12 @@
 
 from typing import Any, Final
 
-from autospace.data.errors import printable
+from autospace.data.errors import name_few, printable
 from autospace.data.examples import DataSet, Size
 
 MOST_CLASSES: Final = 20
 FEW_OF_A_CLASS: Final = 20
-"""Training images of a class; with fewer, a network learns them by heart and nothing else."""
+"""Training examples of a class; with fewer, a network learns them by heart and nothing else."""
 _ENDS = 5
 _MOST_SIZES = 3
 
@@ -22,12 +22,30 @@ def lines_of(data: DataSet) -> tuple[str, ...]:
         The splits; the classes with their numbers of images (all up to 20, else the first and the
         last); the sizes met, if they are not those of the result; the remarks.
     """
+    train, test = sum(data.reading.train), sum(data.reading.test)
+    splits = f"{train:,} training and {test:,} test {noun_of(data)}"
+    about = f"{data.name}: {splits}, {len(data.classes)} classes"
+    if data.vocabulary:
+        size = f"{data.train.shape[0]} tokens each, a vocabulary of {len(data.vocabulary):,}"
+        return (f"{about}, {size}", _class_line(data), *_skipped_lines(data), *data.notes)
     channels, height, width = data.train.shape
     kind = "grey" if channels == 1 else "colour"
-    train, test = sum(data.reading.train), sum(data.reading.test)
-    splits = f"{train:,} training and {test:,} test images"
-    first = f"{data.name}: {splits}, {len(data.classes)} classes, {width}x{height} pixels, {kind}"
+    first = f"{about}, {width}x{height} pixels, {kind}"
     return (first, _class_line(data), *_size_line(data, (width, height)), *data.notes)
+
+
+def noun_of(data: DataSet) -> str:
+    """What the examples are."""
+    return "sentences" if data.vocabulary else "images"
+
+
+def _skipped_lines(data: DataSet) -> tuple[str, ...]:
+    """What was not read of a source of sentences; readers of images have it among the remarks."""
+    return tuple(
+        f"skipped: {each.count:,} ({each.reason})"
+        + (f": {name_few(each.examples, of=each.count)}" if each.examples else "")
+        for each in data.reading.skipped
+    )
 
 
 def warnings_of(data: DataSet) -> tuple[str, ...]:
@@ -45,7 +63,9 @@ def warnings_of(data: DataSet) -> tuple[str, ...]:
         return ()
     least, name = min(counts)
     have = "class has" if len(few) == 1 else "classes have"
-    problem = f"{len(few)} of {len(counts)} {have} fewer than {FEW_OF_A_CLASS} training images"
+    problem = (
+        f"{len(few)} of {len(counts)} {have} fewer than {FEW_OF_A_CLASS} training {noun_of(data)}"
+    )
     return (f"{problem} (class {printable(name)} has {least}), too few to learn from",)
 
 
@@ -63,7 +83,7 @@ def _class_line(data: DataSet) -> str:
     if len(parts) > MOST_CLASSES:
         left = len(parts) - 2 * _ENDS
         few, many = min(train), max(train)
-        more = f"{left} more with {few} to {many} training images"
+        more = f"{left} more with {few} to {many} training {noun_of(data)}"
         parts = [*parts[:_ENDS], f"... {more} ...", *parts[-_ENDS:]]
     return f"classes (training+test): {', '.join(parts)}"
 
@@ -92,15 +112,12 @@ def record(data: DataSet) -> dict[str, Any]:
     Args:
         data: What was read.
     """
-    channels, height, width = data.train.shape
     return {
         "name": data.name,
         "sha256": data.digest,
         "train": sum(data.reading.train),
         "test": sum(data.reading.test),
-        "channels": channels,
-        "height": height,
-        "width": width,
+        **_extent(data),
         "classes": [
             {"name": printable(name), "train": of_train, "test": of_test}
             for name, of_train, of_test in zip(
@@ -120,3 +137,10 @@ def record(data: DataSet) -> dict[str, Any]:
         "warnings": list(warnings_of(data)),
         "lines": list(lines_of(data)),
     }
+
+
+def _extent(data: DataSet) -> dict[str, int]:
+    if data.vocabulary:
+        return {"length": data.train.shape[0], "vocabulary": len(data.vocabulary)}
+    channels, height, width = data.train.shape
+    return {"channels": channels, "height": height, "width": width}

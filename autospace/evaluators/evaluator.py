@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from autospace.data.settings import DataConfig
 from autospace.runs.settings import Section
+from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.errors import AutospaceError, shown
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import Skeleton
@@ -151,7 +152,7 @@ def architecture_key(architecture: Architecture) -> str:
 
 def skeleton_key(skeleton: Skeleton) -> str:
     """A text shared by exactly the skeletons that build the same network around their cells."""
-    if isinstance(skeleton, SequenceSkeleton):
+    if isinstance(skeleton, SequenceSkeleton | EncoderSkeleton):
         return skeleton.key
     stem = skeleton.stem
     layers = " ".join(

@@ -9,6 +9,7 @@ from autospace.compute.device import make_execution, resolve_device, thread_coun
 from autospace.compute.execution import Execution
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet, Examples
+from autospace.data.images import skeleton_for
 from autospace.data.load import load_data
 from autospace.data.settings import PYTHON
 from autospace.data.splits import divide, few_measured
@@ -100,10 +101,7 @@ def prepare(
         aspect=config.data.aspect,
         ground=config.data.ground,
     )
-    channels, resolution, _ = data.train.shape
-    skeleton = skeleton.fitted(
-        in_channels=channels, resolution=resolution, classes=len(data.classes)
-    )
+    skeleton = skeleton_for(skeleton, data)
     references = references_on(skeleton, config.cells)
     cells = [cell for _, cell in references]
     budget = make_budget(config.budget, skeleton, references)

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from autospace.spaces import Architecture, Cell, Layer, Skeleton, Space
-from autospace.spaces.cells.family import check_kind
+from autospace.spaces.cells.family import KINDS, check_kind
 from autospace.spaces.cells.notation import (
-    DRAWN,
     PAIRED,
     drawable,
     edge_label,
     node_label,
     shape_label,
 )
+from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.space import by_fitness, drawn_layers
 from autospace.spaces.text import human, visible
@@ -22,6 +22,10 @@ from autospace.spaces.text import human, visible
 
 def stem_facts(skeleton: Skeleton) -> tuple[str, ...]:
     """The image and the fixed convolutions before the first layer; of text, the embedding."""
+    if isinstance(skeleton, EncoderSkeleton):
+        size = f"sentence of {skeleton.length} tokens, {skeleton.vocabulary:,} different ones"
+        rule = f"{len(skeleton.blocks)} blocks: one hidden size each, only last layers skipped"
+        return (size, f"embedding, positions, layer norm: {skeleton.width} units", rule)
     if isinstance(skeleton, SequenceSkeleton):
         return (f"{skeleton.vocabulary:,} tokens", f"embedding, {skeleton.width} units")
     stem, side = skeleton.stem, skeleton.resolution
@@ -38,6 +42,8 @@ def stem_facts(skeleton: Skeleton) -> tuple[str, ...]:
 
 def head_facts(skeleton: Skeleton) -> tuple[str, ...]:
     """The parts that turn the output of the last layer into scores of classes or tokens."""
+    if isinstance(skeleton, EncoderSkeleton):
+        return ("mean over tokens", f"{skeleton.classes} classes")
     if isinstance(skeleton, SequenceSkeleton):
         bias = ", with a bias" if skeleton.bias else ""
         return (f"matrix of the embedding{bias}", f"{skeleton.vocabulary:,} tokens")
@@ -97,7 +103,11 @@ def flow(value: Space | Architecture) -> Flow:
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(value.kind, "drawings", DRAWN)
+    check_kind(
+        value.kind,
+        "drawings",
+        KINDS,
+    )
     skeleton = value.skeleton
     return Flow(
         value.name if isinstance(value, Space) else skeleton.name,

@@ -5,7 +5,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from autospace.spaces import Architecture, Layer, Space, to_json
+from autospace.spaces import Architecture, Layer, Space, SpaceError, to_json
+from autospace.spaces.space import group_of
 from autospace.spaces.text import json_text
 
 # In units of the layer's spread of fitness: a candidate one standard deviation above another is
@@ -14,6 +15,8 @@ from autospace.spaces.text import json_text
 TEMPERATURE: Final = 1.0
 LARGEST_GRID: Final = 100_000
 """Architectures of the largest space that is written as a grid, each of which is a trial."""
+MOST_TRIES: Final = 10_000
+"""Draws of all layers that may be needed for one that clauses allow; clients draw until one is."""
 
 
 def odds(fitnesses: Sequence[float | None]) -> list[float]:
@@ -80,10 +83,26 @@ def _deepest(space: Space) -> dict[str, str]:
 def _forbidden(space: Space) -> list[dict[str, Any]]:
     """A clause per layer that may be skipped and is not the last of its stage.
 
-    If a layer is skipped and the next one is not, a stage is not cut off at its end.
+    If a layer is skipped and the next one is not, a stage is not cut off at its end. Where cells of
+    a stage are of one group, there is a clause per group of a layer and all others of the next.
+
+    Raises:
+        SpaceError: hardly any choice of all layers is allowed, so that a tuner would draw for ever.
     """
     stages = space.parts if space.skeleton.stages else ()
-    return [
+    tries = math.prod(len(layer.candidates) for layer in space.layers)
+    if space.size * MOST_TRIES < tries:
+        problem = f"one of {tries // space.size:,} choices of all layers is allowed"
+        raise SpaceError("stages", f"{problem}; allowed: {MOST_TRIES:,} or fewer tries for one")
+    mixed = [
+        {"type": "AND", "clauses": [_of_group(layer, group, True), _of_group(later, group, False)]}
+        for part in stages
+        for place in part.layers[:-1]
+        for layer, later in [(space.layers[place], space.layers[place + 1])]
+        for group in sorted({each.cell.group for each in layer.candidates if not each.cell.is_zero})
+        if any(group_of(each.cell) not in (None, group) for each in later.candidates)
+    ]
+    return mixed + [
         {"type": "AND", "clauses": [_in(layer, skipped=True), _in(following, skipped=False)]}
         for part in stages
         for place in part.layers[:-1]
@@ -91,6 +110,13 @@ def _forbidden(space: Space) -> list[dict[str, Any]]:
         if any(each.cell.is_zero for each in layer.candidates)
         and not all(each.cell.is_zero for each in following.candidates)
     ]
+
+
+def _of_group(layer: Layer, group: int, same: bool) -> dict[str, Any]:
+    """The cells of a layer that are of a group, or of any other."""
+    cells = [each for each in layer.candidates if not each.cell.is_zero]
+    ids = [each.id for each in cells if (each.cell.group == group) == same]
+    return {"type": "IN", "name": layer.shape.name, "values": ids}
 
 
 def _in(layer: Layer, *, skipped: bool) -> dict[str, Any]:

@@ -351,9 +351,13 @@ def export_architecture(architecture: Architecture) -> str:
 
         return str(ofa_network(architecture))
     if architecture.kind == "recurrent":
-        from autospace.exporters.recurrent.pytorch import language_model
+        from autospace.exporters.sequences.recurrent import language_model
 
         return language_model(architecture)
+    if architecture.kind == "nas-bert":
+        from autospace.exporters.sequences.encoder import sentence_network
+
+        return sentence_network(architecture)
     skeleton = architecture.skeleton
     needs = needs_of(skeleton, architecture.cells)
     layers = listed(

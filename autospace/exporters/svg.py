@@ -19,11 +19,12 @@ from autospace.spaces import (
     Space,
     cell_cost,
 )
+from autospace.spaces.cells.bert import SYMBOLS as BERT
+from autospace.spaces.cells.bert import BertCell
 from autospace.spaces.cells.darts_cell import ENDS
 from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
-from autospace.spaces.cells.family import check_kind, notation
+from autospace.spaces.cells.family import KINDS, check_kind, notation
 from autospace.spaces.cells.notation import (
-    DRAWN,
     PAIRED,
     drawable,
     edge_label,
@@ -99,7 +100,11 @@ def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Picture:
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(cell.kind, "drawings", DRAWN)
+    check_kind(
+        cell.kind,
+        "drawings",
+        KINDS,
+    )
     if cell.kind == "recurrent":
         return Picture(*tree_markup(cell))
     pruned = drawable(cell)
@@ -129,6 +134,7 @@ def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Picture:
 def _zero(shape: LayerShape | None) -> Picture:
     width, height = NARROWEST + 2 * MARGIN, BAR + 2 * MARGIN
     label = "shortcut only" if shape is not None and shape.shortcut else "zero"
+    label = "skipped" if shape is not None and shape.only == BertCell.kind else label
     bar = _rectangle(MARGIN, MARGIN, NARROWEST, "as-end")
     label = text(width / 2, MARGIN + 16, label, "as-ink as-sans", 12, "middle")
     return Picture(width, height, bar + label)
@@ -190,6 +196,8 @@ def _chip(x: float, edge: Edge, bars: dict[int, Bar], cell: Cell, shape: LayerSh
 def _colour(edge: Edge) -> str:
     if edge.operation in ENDS:
         return "skip"
+    if edge.operation in BERT:
+        return {"attention": "dilated", "feed_forward": "pool"}.get(edge.operation, "dw")
     if edge.operation in DARTS:
         kind = DARTS[edge.operation].kind
         return {"skip": "skip", "dilated": "dilated"}.get(kind, "pool" if "pool" in kind else "dw")

@@ -5,8 +5,7 @@ from io import StringIO
 from typing import Any, Final
 
 from autospace.spaces import Architecture, Space
-from autospace.spaces.cells.family import FAMILIES, check_kind, notation
-from autospace.spaces.cells.notation import DRAWN
+from autospace.spaces.cells.family import FAMILIES, KINDS, check_kind, notation
 from autospace.spaces.space import layers_of
 from autospace.spaces.text import json_text
 
@@ -40,7 +39,7 @@ def formulas(value: Space | Architecture) -> list[str]:
 
 
 def _rows(value: Space | Architecture) -> list[dict[str, Any]]:
-    check_kind(value.kind, "tables of cells", DRAWN)
+    check_kind(value.kind, "tables of cells", KINDS)
     return [
         {
             "layer": layer.shape.name,

@@ -21,6 +21,7 @@ from autospace.networks.recurrent import LanguageModel, OneToken
 from autospace.networks.weights import ARCHITECTURE, WeightsError, load_metadata, load_weights
 from autospace.runs.files import write_atomically
 from autospace.seeds import derived_seed
+from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.errors import AutospaceError, offered, shown
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.sequence import SequenceSkeleton
@@ -49,6 +50,7 @@ class Ends(NamedTuple):
 OF_IMAGES: Final = Ends(("images",), ("logits",))
 OF_TEXT: Final = Ends(("tokens", "state"), ("logits", "next_state"))
 """One token of every column, with the state before it."""
+OF_SENTENCES: Final = Ends(("sentences",), ("logits",))
 Inputs = tuple[torch.Tensor, ...]
 Program = Callable[..., Any]
 """From inputs to outputs: one tensor, or several."""
@@ -64,6 +66,7 @@ def onnx_encoded(
     Equal networks give equal bytes.
     """
     given, ends = ((images,), OF_IMAGES) if isinstance(images, torch.Tensor) else (images, OF_TEXT)
+    ends = OF_SENTENCES if len(given) == 1 and not given[0].is_floating_point() else ends
     with _quiet():
         program = torch.onnx.export(
             network,
@@ -241,7 +244,8 @@ def deploy(
 
     The file takes normalised float32 images [N, C, H, W], any N, and gives logits [N, classes]. Of
     text it takes the numbers of tokens [N] and states [N, H], and gives logits [N, vocabulary] of
-    the tokens that follow, and the next states.
+    the tokens that follow, and the next states. Of sentences it takes the numbers of tokens [N, T],
+    0 where a sentence is padded, and gives logits [N, classes].
     Its metadata has, as strings, the architecture, MAdds, params and the metadata of the weights
     file, such as the normalisation of the images.
 
@@ -329,6 +333,8 @@ def _check_same(wanted: Architecture, stored: Architecture, weights: Path) -> No
 
 
 def _plan(skeleton: Skeleton) -> tuple[object, ...]:
+    if isinstance(skeleton, EncoderSkeleton):
+        return (skeleton.width, skeleton.blocks, skeleton.heads)
     if isinstance(skeleton, SequenceSkeleton):
         return (skeleton.width, skeleton.nodes, skeleton.root, skeleton.bias)
     staged = (skeleton.stages, skeleton.activation, skeleton.last)
@@ -344,12 +350,23 @@ def _plan(skeleton: Skeleton) -> tuple[object, ...]:
 
 
 def _example(skeleton: Skeleton, count: int) -> Inputs:
-    """Inputs of a network for so many images, or columns of text."""
+    """Inputs of a network for so many images, columns of text, or sentences."""
+    if isinstance(skeleton, EncoderSkeleton):
+        return (_sentences(skeleton, count),)
     if not isinstance(skeleton, SequenceSkeleton):
         return (_images(skeleton, count),)
     generator = torch.Generator().manual_seed(derived_seed(0, "deploy", "tokens", count))
     tokens = torch.randint(0, skeleton.vocabulary, (count,), generator=generator)
     return tokens, torch.randn(count, skeleton.width, generator=generator)
+
+
+def _sentences(skeleton: EncoderSkeleton, count: int) -> torch.Tensor:
+    """Tokens of sentences of different lengths, 0 where they are padded."""
+    generator = torch.Generator().manual_seed(derived_seed(0, "deploy", "sentences", count))
+    shape = (count, skeleton.length)
+    tokens = torch.randint(1, skeleton.vocabulary, shape, generator=generator)
+    lengths = torch.randint(1, skeleton.length + 1, (count, 1), generator=generator)
+    return torch.where(torch.arange(skeleton.length) < lengths, tokens, 0)
 
 
 def _images(skeleton: Skeleton, count: int) -> torch.Tensor:

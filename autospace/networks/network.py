@@ -10,6 +10,7 @@ from autospace.networks.binary import BinaryModule
 from autospace.networks.cells import CellModule, initialise
 from autospace.networks.darts import DartsModule, TwoInputs, stem_parts
 from autospace.networks.dense import DenseModule, NormActivation, ResidualBlock
+from autospace.networks.encoder import BertModule, EncoderNetwork
 from autospace.networks.ofa import Activated, Mixing, OfaModule, staged_stem
 from autospace.networks.operations import ConvNorm
 from autospace.networks.recurrent import LanguageModel, RecurrentModule
@@ -27,6 +28,7 @@ BUILDERS: Final[dict[str, Callable[[Any, LayerShape], Any]]] = {
     "bats": DartsModule,
     "ofa": OfaModule,
     "recurrent": RecurrentModule,
+    "nas-bert": BertModule,
 }
 
 
@@ -134,6 +136,13 @@ class Network(nn.Module):
             x = self.output(index, x, cell(x))
         return self.classify(x)
 
+    def features(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """What enters the first layer, and what every layer hands on."""
+        found = [self.enter(images)]
+        for layer, cell in enumerate(self.layers):
+            found.append(self.output(layer, found[-1], cell(found[-1])))
+        return found
+
     def classify(self, x: torch.Tensor) -> torch.Tensor:
         """Logits from the output x of the last layer."""
         logits: torch.Tensor = self.classifier(self.last(self.head(x).mean(dim=(2, 3))))
@@ -161,11 +170,12 @@ class Network(nn.Module):
 NETWORKS: Final[dict[str, Callable[[Skeleton, Sequence[Any]], nn.Module]]] = {
     "images": Network,
     "text": LanguageModel,
+    "sentences": EncoderNetwork,
 }
 
 
 def build_network(skeleton: Skeleton, cells: Sequence[Cell]) -> nn.Module:
-    """The network of a skeleton and its cells, for images or for text."""
+    """The network of a skeleton and its cells, for images, text or sentences."""
     return NETWORKS[skeleton.reads](skeleton, cells)
 
 

@@ -317,7 +317,7 @@ def check_comparable(method: SearchMethod) -> None:
             f"{config.method} shares no weights between architectures"
         )
     skeleton = method.problem.choices.space.skeleton
-    if config.supernet.interference and skeleton.reads != "images":
+    if config.supernet.interference and skeleton.reads == "text":
         raise SearchError(
             f"supernet.interference: {config.supernet.interference}; allowed: 0, because "
             f"{skeleton.name} has no layers to compare"

@@ -8,13 +8,14 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from autospace.data.batches import Normaliser
-from autospace.evaluators.evaluator import EvaluatorConfig
-from autospace.evaluators.stand_alone import new_network, recipe_of
-from autospace.networks.network import Network, placed
+from autospace.evaluators.evaluator import EvaluatorConfig, skeleton_key
+from autospace.evaluators.stand_alone import recipe_of, untrained
+from autospace.networks.network import placed
 from autospace.networks.weights import NORMALISATION, load_metadata, load_weights
 from autospace.runs.errors import FORCE, CheckpointError
 from autospace.runs.state import State, Stateful
@@ -49,7 +50,7 @@ class Teacher(Stateful):
         )
         seed = derived_seed(problem.seed, "teacher") % 2**31
         self.name, self.architecture, self.steps, self.digest = name, architecture, steps, ""
-        self.network: Network = new_network(architecture, seed, problem.device)
+        self.network: Any = untrained(architecture, seed, problem.device)
         self._recipe = recipe_of(config)
         self._batches = problem.images.batches(config.batch, seed)
         self._optimizer = make_optimizer(self.network, self._recipe)
@@ -67,11 +68,8 @@ class Teacher(Stateful):
 
     @torch.no_grad()
     def features(self, images: torch.Tensor) -> Features:
-        """The output of the stem, and that of every layer; from images [N, C, H, W]."""
-        self.network.eval()
-        found = [self.network.enter(images)]
-        for layer, (_, cell) in enumerate(self.network.stages()):
-            found.append(self.network.output(layer, found[-1], cell(found[-1])))
+        """The output of the stem, and that of every layer; from images or sentences."""
+        found: Features = self.network.eval().features(images)
         return found
 
     def restore(self, state: State) -> None:
@@ -118,6 +116,9 @@ def given_teacher(problem: SearchProblem, path: Path) -> tuple[Teacher, SearchPr
     except AutospaceError as error:
         raise SearchError(f"options.teacher: {error}") from None
     skeleton, own = architecture.skeleton, problem.choices.space.skeleton
+    if "sentences" in (skeleton.reads, own.reads) and skeleton_key(skeleton) != skeleton_key(own):
+        found = f"{skeleton.name} is not {own.name} for the same tokens and classes"
+        raise SearchError(f"options.teacher: {file}: {found}; allowed: a network of the space")
     if (skeleton.in_channels, skeleton.resolution) != (own.in_channels, own.resolution):
         found, wanted = (
             f"{each.resolution}x{each.resolution}x{each.in_channels}" for each in (skeleton, own)

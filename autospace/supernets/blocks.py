@@ -8,16 +8,18 @@ path is rated by how far its output is from that of the teacher, in batch statis
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from autospace.networks.cells import initialise
+from autospace.networks.encoder import filled
 from autospace.networks.network import placed
 from autospace.runs.state import Stateful
 from autospace.seeds import derived_seed
+from autospace.spaces.cells.bert import BlockShape
 from autospace.spaces.choices import Choice, SearchError
 from autospace.spaces.skeleton import Skeleton
 from autospace.supernets.shared_weights import Problem, SharedWeights
@@ -32,8 +34,12 @@ WORST: Final = 1e6
 RatingName = Literal["cl", "mse", "relative-mse", "relative-l1"]
 Rating = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(output, target) [N, C, H, W] -> how far they are apart, a scalar."""
-Features = Sequence[torch.Tensor]
-"""Of one batch: what the stem of a network gives, and what each of its layers gives."""
+Features = Sequence[Any]
+"""Of one batch: what the stem of a network gives, and what each of its layers gives.
+
+Of images these are tensors, of sentences `autospace.networks.encoder.Tokens`, which are compared
+with zeros in place of padding.
+"""
 
 
 def cl(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -60,9 +66,16 @@ RATINGS: Final[dict[RatingName, Rating]] = {
 
 
 def block_ranges(skeleton: Skeleton) -> list[range]:
-    """Layers up to the next change of resolution or width: the layer of the change begins one."""
+    """Layers up to the next change of resolution or width: the layer of the change begins one.
+
+    Networks that read sentences say themselves where their blocks begin.
+    """
     shapes = skeleton.cell_layers
-    starts = [i for i, shape in enumerate(shapes) if i == 0 or not shape.shortcut]
+    starts = [
+        i
+        for i, shape in enumerate(shapes)
+        if i == 0 or (shape.first if isinstance(shape, BlockShape) else not shape.shortcut)
+    ]
     return [range(a, b) for a, b in zip(starts, [*starts[1:], len(shapes)], strict=True)]
 
 
@@ -203,7 +216,7 @@ class BlockWeights(Stateful):
             self._optimizer.zero_grad(set_to_none=True)
 
         def imitation(outputs: Sequence[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
-            return relative_mse(adaptor.leave(outputs[-1]), target)
+            return relative_mse(adaptor.leave(filled(outputs[-1])), filled(target))
 
         loss = self.weights.path_loss(whole, imitation, block.layers)
         batch = adaptor.enter(features[block.source]), features[block.target]
@@ -235,10 +248,10 @@ class BlockWeights(Stateful):
         count = 0
         for features in batches:
             count += 1
-            target = features[block.target]
+            target = filled(features[block.target])
             inputs = adaptor.enter(features[block.source])
             for index, output in enumerate(outputs_of(self.supernet, block, inputs, paths)):
-                sums[index] += RATINGS[rating](adaptor.leave(output), target)
+                sums[index] += RATINGS[rating](adaptor.leave(filled(output)), target)
         found = torch.nan_to_num(sums / count, nan=WORST, posinf=WORST).clamp_max(WORST)
         ratings: list[float] = found.tolist()
         return ratings

@@ -92,9 +92,10 @@ def draw_pair(choices: Choices, differing: int, rng: random.Random) -> tuple[Cho
         first = choices.draw(rng)
         second = list(first)
         for layer in rng.sample(movable, differing):
-            others = [index for index in range(choices.sizes[layer]) if index != first[layer]]
-            second[layer] = rng.choice(others)
-        if choices.allows(tuple(second)):
+            if others := choices.others(first, layer):
+                second[layer] = rng.choice(others)
+        changed = sum(one != other for one, other in zip(first, second, strict=True))
+        if changed == differing and choices.allows(tuple(second)):
             return first, tuple(second)
     return None
 

@@ -23,6 +23,7 @@ from autospace.spaces.cells.darts_cell import INPUTS, DartsCell
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
+from autospace.supernets.encoder import encoder_supernet
 from autospace.supernets.recurrent import recurrent_supernet
 from autospace.supernets.supernet import Cell, Supernet, space_supernet
 
@@ -43,18 +44,35 @@ ON_NODES: Final = (
 """Search methods that need no module per candidate, or that train networks one by one."""
 ON_TEXT: Final = ("random", "random-ws", "evolution", "spos", "magic-t", "enas", "darts")
 """Search methods that work on recurrent cells, which have no layers and no module per candidate."""
+ON_SENTENCES: Final = (
+    "random",
+    "random-ws",
+    "evolution",
+    "spos",
+    "magic-t",
+    "magic-a",
+    "magic-at",
+    "enas",
+    "pnas",
+    "dna",
+)
+"""Search methods that never add up layers of different hidden sizes, nor compare their features."""
 Value = TypeVar("Value")
 Weights = dict[Edge, torch.Tensor]
 """The weight of every operation of a mixture, a scalar."""
 
 
 def check_method(method: str, skeleton: Skeleton) -> None:
-    """Refuses a method that does not work where cells have two inputs.
+    """Refuses a method that does not work on the cells of a skeleton.
 
     Raises:
-        SpaceError: it needs a module of its own for every candidate, and nodes are chosen, whose
-            candidates share operations; or it trains blocks of layers apart.
+        SpaceError: it is none for what the skeleton reads; it needs a module of its own for every
+            candidate, and nodes are chosen, whose candidates share operations; or it trains blocks
+            of layers apart.
     """
+    if skeleton.reads == "sentences" and method not in ON_SENTENCES:
+        problem = f"layers of {skeleton.name} have several hidden sizes, which {method} cannot mix"
+        raise SpaceError("method", f"{problem}; allowed: {', '.join(ON_SENTENCES)}")
     if skeleton.reads == "text" and method not in ON_TEXT:
         problem = f"{skeleton.name} reads text, for which {method} has no recurrent cells"
         raise SpaceError("method", f"{problem}; allowed: {', '.join(ON_TEXT)}")
@@ -257,5 +275,6 @@ def _of_images(space: Space, seed: int, device: torch.device | str) -> Supernet:
 SUPERNETS: Final[dict[str, Callable[[Space, int, torch.device | str], Supernet]]] = {
     "images": _of_images,
     "text": recurrent_supernet,
+    "sentences": encoder_supernet,
 }
 """Per kind of what networks read, what makes a supernet."""

@@ -23,7 +23,7 @@ from typing import Final
 import torch
 
 from autospace.seeds import stream
-from autospace.spaces.choices import Choice, Choices
+from autospace.spaces.choices import Choice, Choices, SearchError
 from autospace.supernets.shared_weights import (
     Loss,
     PathTraining,
@@ -102,6 +102,9 @@ class Walk(Uniform):
 def neighbour(choices: Choices, path: Choice, rng: random.Random) -> Choice:
     """The path with one candidate of one layer exchanged; the path itself if that is not allowed.
 
+    Where the cells of a stage are of one of several groups, its group is exchanged as often as the
+    candidate of a layer, and the kinds of its cells stay.
+
     Staying, rather than drawing again, keeps the stationary law uniform over the allowed paths: a
     step from a to b is as probable as one from b to a, and paths with few allowed neighbours are
     not left more often than they are reached.
@@ -109,8 +112,14 @@ def neighbour(choices: Choices, path: Choice, rng: random.Random) -> Choice:
     movable = [layer for layer, size in enumerate(choices.sizes) if size > 1]
     if not movable:
         return path
-    layer = rng.choice(movable)
-    others = [index for index in range(choices.sizes[layer]) if index != path[layer]]
+    place = rng.choice(range(len(movable) + len(choices.regroupable)))
+    if place >= len(movable):
+        moved = choices.regrouped(path, choices.regroupable[place - len(movable)], rng)
+        return moved if choices.allows(moved) else path
+    layer = movable[place]
+    others = choices.others(path, layer)
+    if not others:
+        return path
     moved = (*path[:layer], rng.choice(others), *path[layer + 1 :])
     return moved if choices.allows(moved) else path
 
@@ -185,5 +194,13 @@ PATH_TRAININGS: Final[dict[str, Callable[[SharedWeights], PathTraining]]] = {
 
 
 def make_path_training(weights: SharedWeights) -> PathTraining:
-    """The training that the settings of a search name."""
+    """The training that the settings of a search name.
+
+    Raises:
+        SearchError: strict fairness, where not every candidate of a layer goes with all others.
+    """
+    training = weights.problem.supernet.training
+    if training == "fair" and weights.problem.choices.regroupable:
+        problem = "cells of a stage have one hidden size, which candidates in turn do not"
+        raise SearchError(f"supernet.training: fair, but {problem}; allowed: uniform, magic-t")
     return PATH_TRAININGS[weights.problem.supernet.training](weights)

@@ -1,6 +1,6 @@
 """The text of an evaluation: one part to train on, another to measure on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,12 +9,13 @@ import torch
 from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
 from autospace.data.images import Split
+from autospace.data.request import SENTENCES
 from autospace.data.settings import DataConfig
 from autospace.progress import Tick, no_tick
-from autospace.spaces.cost import Budget
+from autospace.spaces.encoder import encoder
 from autospace.spaces.sequence import sequence
 from autospace.spaces.skeleton import Skeleton
-from autospace.spaces.space import Layer, Space
+from autospace.spaces.space import Space, refitted
 from autospace.text.corpus import Corpus, load_text
 from autospace.text.corpus import Split as Tokens
 from autospace.text.segments import Segments
@@ -105,13 +106,7 @@ def space_for(space: Space, vocabulary: int) -> Space:
         SpaceError: it is for images.
     """
     skeleton = sequence(space.skeleton, "the data are a text").for_vocabulary(vocabulary)
-    if skeleton == space.skeleton:
-        return space
-    layers = tuple(
-        Layer(shape, layer.candidates)
-        for shape, layer in zip(skeleton.shapes, space.layers, strict=True)
-    )
-    return replace(space, skeleton=skeleton, layers=layers, budget=Budget())
+    return refitted(space, skeleton)
 
 
 def load_passages(
@@ -144,13 +139,15 @@ def load_passages(
 
 
 def check_source(skeleton: Skeleton, source: str) -> None:
-    """Refuses a text for a skeleton that reads images.
+    """Refuses a text or sentences for a skeleton that reads something else.
 
     Raises:
         SpaceError: that is what is asked for.
     """
     if is_text(source):
         sequence(skeleton, "the data are a text")
+    if source.partition(":")[0] == SENTENCES:
+        encoder(skeleton, "the data are sentences")
 
 
 def check_settings(data: DataConfig) -> None:

@@ -5,13 +5,24 @@ A folder's files, or its sub-folders, may say by their names which split they ar
 """
 
 import re
-import sys
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from autospace.data.errors import DataError, name_few
+from autospace.data.plain_text import (
+    MOST_BYTES,
+    SUFFIX,
+    bytes_of,
+    decoded,
+    divided_source,
+    few_notes,
+    files_inside,
+    help_topics,
+    home_path,
+    whole_number,
+)
 from autospace.spaces.errors import offered
 
 KIND: Final = "text"
@@ -21,8 +32,6 @@ LARGEST_VOCABULARY: Final = 100_000
 LONGEST_SEGMENT: Final = 1000
 DEFAULT_VOCABULARY: Final[dict[str, int]] = {"characters": 1000, "words": 10_000}
 """As many words as the Penn Treebank of Mikolov et al. (2010) has."""
-_OPTIONS: Final = re.compile(r"(\w+=[^:]*)(?::|$)")
-_LONGEST: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,60 +105,13 @@ def parse_text(source: str) -> TextSource:
     Raises:
         DataError: the text does not have the form.
     """
-    kind, colon, rest = source.partition(":")
-    if kind != KIND or len(source) > _LONGEST or "\0" in source:
-        raise _malformed(source, "is not a text")
-    if not colon:
-        return TextSource()
-    options: dict[str, str] = {}
-    found = _OPTIONS.match(rest)
-    if found:
-        options = _options(source, found[1])
-        rest = rest[found.end() :]
-    if not rest.strip() and not (found and not source.endswith(":")):
-        raise _malformed(source, "names no path")
-    return TextSource(_path(source, rest), **_values(source, options))
-
-
-def _path(source: str, rest: str) -> Path | None:
-    if not rest:
-        return None
-    try:
-        return Path(rest).expanduser()
-    except RuntimeError:
-        raise _malformed(source, "names a home folder that does not exist") from None
-
-
-def _options(source: str, text: str) -> dict[str, str]:
-    options: dict[str, str] = {}
     known = [each.name for each in fields(TextSource) if each.name != "path"]
-    for item in text.split(","):
-        key, equals, value = (part.strip() for part in item.partition("="))
-        if not (key and equals and value):
-            raise _malformed(source, f"has the option {item!r} that is not key=value")
-        if key in options:
-            raise _malformed(source, f"gives the option {key!r} twice")
-        if key not in known:
-            raise _malformed(source, f"has the unknown option {key!r}; {offered(key, known)}", "")
-        options[key] = value
-    return options
-
-
-def _values(source: str, options: dict[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = dict(options)
+    options, path = divided_source(source, KIND, known)
+    values: dict[str, Any] = dict(options)
     for key in ("vocabulary", "bptt"):
-        if key not in options:
-            continue
-        if not re.fullmatch(r"[0-9]{1,9}", options[key]):
-            problem = f"has {key} {options[key]!r}; allowed: a whole number"
-            raise _malformed(source, problem, "")
-        found[key] = int(options[key])
-    return found
-
-
-def _malformed(source: str, problem: str, allowed: str = f"; allowed: {FORM}") -> DataError:
-    shown = source if len(source) <= 80 else f"{source[:77]}..."
-    return DataError(f"data {shown!r} {problem}{allowed}")
+        if key in options:
+            values[key] = whole_number(source, key, options[key])
+    return TextSource(home_path(source, path, KIND), **values)
 
 
 Role = Literal["train", "validation", "test"]
@@ -163,10 +125,6 @@ ROLES: Final[dict[str, Role]] = {
     "test": "test",
     "testing": "test",
 }
-SUFFIX: Final = ".txt"
-MOST_BYTES: Final = 2**30
-MOST_FILES: Final = 100_000
-UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -203,15 +161,12 @@ def read_texts(source: TextSource) -> Texts:
 
 def _help_topics() -> Texts:
     """The help of Python's own keywords and topics: technical English, in every installation."""
-    from pydoc_data.topics import topics  # half a megabyte that nobody else needs
-
-    version = ".".join(map(str, sys.version_info[:3]))
-    note = f"the help topics of Python {version}; other versions of Python have other ones"
-    return Texts({"train": "\n".join(topics[name] for name in sorted(topics))}, notes=(note,))
+    topics, note = help_topics()
+    return Texts({"train": "\n".join(topics.values())}, notes=(note,))
 
 
 def _single(path: Path) -> Texts:
-    text, notes = _decoded(path, _bytes(path))
+    text, notes = decoded(path, bytes_of(path))
     role = _role(path.stem)
     if role is not None:
         beside = [
@@ -228,9 +183,7 @@ def _single(path: Path) -> Texts:
 def _folder(folder: Path) -> Texts:
     skipped: dict[str, list[str]] = {}
     found: list[tuple[Path, Role | None]] = []
-    for count, path in enumerate(sorted(_inside(folder))):
-        if count > MOST_FILES:
-            raise DataError(f"{folder}: more than {MOST_FILES:,} files; allowed: fewer")
+    for path in files_inside(folder):
         shown = str(path.relative_to(folder))
         if path.name.startswith("."):
             skipped.setdefault("hidden", []).append(shown)
@@ -262,11 +215,11 @@ def _joined(
     notes: list[str] = []
     size = 0
     for path, role in found:
-        raw = _bytes(path)
+        raw = bytes_of(path)
         size += len(raw)
         if size > MOST_BYTES:
             raise DataError(f"{folder}: more than {MOST_BYTES:,} bytes; allowed: less text")
-        text, remarks = _decoded(path, raw)
+        text, remarks = decoded(path, raw)
         notes += remarks
         if text:
             parts.setdefault(role or "train", []).append(text)
@@ -279,24 +232,12 @@ def _joined(
     left = tuple((reason, len(names), tuple(names[:5])) for reason, names in skipped.items())
     joined = {role: _lines(texts) for role, texts in parts.items()}
     read = len(found) - len(skipped.get("empty", ()))
-    return Texts(joined, by_files, read, left, tuple(_few(notes)))
+    return Texts(joined, by_files, read, left, tuple(few_notes(notes)))
 
 
 def _lines(texts: list[str]) -> str:
     """Texts one after another, each of which begins a line."""
     return "".join(each if each.endswith("\n") else f"{each}\n" for each in texts[:-1]) + texts[-1]
-
-
-def _few(notes: list[str]) -> list[str]:
-    return notes if len(notes) <= 5 else [*notes[:5], f"and {len(notes) - 5} more remarks"]
-
-
-def _inside(folder: Path) -> list[Path]:
-    try:
-        return [each for each in folder.rglob("*") if not each.is_dir()]
-    except OSError as error:
-        problem = (error.strerror or str(error)).lower()
-        raise DataError(f"{folder}: {problem}; allowed: a folder that can be read") from None
 
 
 def _role(name: str) -> Role | None:
@@ -329,43 +270,3 @@ def _check_roles(folder: Path, found: list[tuple[Path, Role | None]]) -> None:
             all_names = [str(path.relative_to(folder)) for path, each in found if each == role]
             problem = f"several texts may be {role}: {name_few(all_names)}"
             raise DataError(f"{folder}: {problem}; allowed: one of them, or a folder of that name")
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        if not path.exists():
-            raise DataError(f"{path}: no such file or folder; allowed: a text")
-        if not path.is_file():
-            raise DataError(f"{path}: is not a regular file; allowed: a text")
-        with path.open("rb") as stream:
-            raw = stream.read(MOST_BYTES + 1)
-    except OSError as error:
-        problem = (error.strerror or str(error)).lower()
-        raise DataError(f"{path}: {problem}; allowed: a text") from None
-    if len(raw) > MOST_BYTES:
-        raise DataError(f"{path}: more than {MOST_BYTES:,} bytes; allowed: less text")
-    return raw
-
-
-def _decoded(path: Path, raw: bytes) -> tuple[str, list[str]]:
-    """The text with line ends of one kind, and remarks."""
-    notes = []
-    encoding = "utf-16" if raw.startswith(UTF_16) else "utf-8-sig"
-    try:
-        text = raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        found = f"byte {error.start} is 0x{raw[error.start]:02x}"
-        allowed = "allowed: text in UTF-8, or in UTF-16 with its mark"
-        raise DataError(
-            f"{path}: not {encoding.removesuffix('-sig')}: {found}; {allowed}"
-        ) from None
-    place = text.find("\0")
-    if place >= 0:
-        raise DataError(f"{path}: character {place} is zero, so it is no text; allowed: text")
-    if encoding == "utf-16":
-        notes.append(f"{path.name}: read as UTF-16")
-    ends = text.count("\r\n")
-    others = text.count("\r") - ends
-    if ends or others:
-        notes.append(f"{path.name}: {ends + others:,} line ends of other systems, read as \\n")
-    return text.replace("\r\n", "\n").replace("\r", "\n"), notes

@@ -1,10 +1,10 @@
 """An exponential moving average of the weights of a network that is trained."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-from autospace.networks.network import Network
 
 
 def decay_at(update: int, decay: float) -> float:
@@ -19,7 +19,7 @@ class Average:
     evaluated at any time without a pass over the images.
     """
 
-    def __init__(self, network: Network, decay: float) -> None:
+    def __init__(self, network: nn.Module, decay: float) -> None:
         self._decay = decay
         self.model = AveragedModel(network, use_buffers=True)
         self._done = 0
@@ -29,14 +29,11 @@ class Average:
         self._done = update
 
     @property
-    def network(self) -> Network:
+    def network(self) -> Any:
         """The network whose weights are the average."""
-        module = self.model.module
-        if not isinstance(module, Network):
-            raise TypeError(f"an average of a {type(module).__name__}; allowed: of a Network")
-        return module
+        return self.model.module
 
-    def update(self, network: Network) -> None:
+    def update(self, network: nn.Module) -> None:
         """Adds the current weights of the network to the average.
 
         As `AveragedModel.update_parameters`, which looks at its counter, and so waits for a GPU.

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 
 from autospace.networks.network import Network
+from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
 from autospace.spaces.skeleton import Skeleton
 
@@ -19,6 +21,17 @@ def drop_probabilities(skeleton: Skeleton, probability: float) -> list[float]:
         probability * (index + 1) / count if shape.shortcut else 0.0
         for index, shape in enumerate(skeleton.cell_layers)
     ]
+
+
+def check_drop_path(skeleton: Skeleton, probability: float) -> None:
+    """Refuses drop-path where the layers themselves hold their shortcuts.
+
+    Raises:
+        ConfigError: they do, and some would be dropped.
+    """
+    if probability and skeleton.reads == "sentences":
+        problem = f"{probability}; allowed: 0, as layers of {skeleton.name}"
+        raise ConfigError(f"training.drop_path: {problem} have no shortcut around them")
 
 
 def draw_rows(
@@ -46,8 +59,14 @@ def as_scales(probabilities: Sequence[float], rows: torch.Tensor) -> Scales:
     return [next(left) if probability else None for probability in probabilities]
 
 
-def forward_dropped(network: Network, images: torch.Tensor, scales: Scales) -> torch.Tensor:
-    """Logits of the images with the cells' outputs scaled."""
+def forward_dropped(network: nn.Module, images: torch.Tensor, scales: Scales) -> torch.Tensor:
+    """Logits of the images with the cells' outputs scaled.
+
+    Raises:
+        TypeError: the network reads no images.
+    """
+    if not isinstance(network, Network):
+        raise TypeError(f"drop-path in a {type(network).__name__}; allowed: in a Network")
     x = network.enter(images)
     for index, (cell, scale) in enumerate(zip(network.layers, scales, strict=True)):
         y = cell(x)

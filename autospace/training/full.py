@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import torch
+from torch import nn
 
 from autospace.compute.cuda_graphs import NO_GRAPHS, Graphs, make_graphs
 from autospace.compute.device import memory_mb, resolve_device
@@ -17,10 +18,10 @@ from autospace.compute.ranks import ALONE, Ranks
 from autospace.compute.timing import FORWARD_SHARE, Forecast, seconds_of_step
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet, Examples
+from autospace.data.images import check_augment, skeleton_for
 from autospace.data.load import load_data
 from autospace.data.splits import divide
 from autospace.data.summary import record, told_of
-from autospace.networks.network import Network
 from autospace.networks.weights import NORMALISATION, save_weights
 from autospace.progress import Message, Observer, Planned, Silent, no_message
 from autospace.runs.errors import ConfigError
@@ -28,6 +29,7 @@ from autospace.seeds import derived_seed
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.space import Architecture
 from autospace.spaces.text import human, plural
+from autospace.training.drop_path import check_drop_path
 from autospace.training.folder import (
     WEIGHTS,
     EpochDocument,
@@ -161,7 +163,7 @@ def prepare(
         raise ConfigError(f"training.keep: {problem}; allowed: last")
     data = load_data(
         images or config.data.source,
-        resolution=config.data.resolution or architecture.skeleton.resolution,
+        resolution=config.data.resolution or architecture.skeleton.side,
         limit=config.data.limit,
         seed=config.seed,
         cache=cache,
@@ -170,6 +172,8 @@ def prepare(
         ground=config.data.ground,
     )
     own = fitted(architecture, data)
+    check_augment(data, {f"augment.{name}": each for name, each in config.augment})
+    check_drop_path(own.skeleton, config.training.drop_path)
     train, validation = data.train, None
     if config.data.validation:
         train, validation = divide(data.train, config.data.validation, config.seed)
@@ -218,12 +222,8 @@ def _share(prepared: PreparedTraining, cache: Path) -> None:
 
 
 def fitted(architecture: Architecture, data: DataSet) -> Architecture:
-    """The same cells on a skeleton that fits the channels, size and classes of the images."""
-    channels, resolution, _ = data.train.shape
-    skeleton = architecture.skeleton.fitted(
-        in_channels=channels, resolution=resolution, classes=len(data.classes)
-    )
-    return replace(architecture, skeleton=skeleton)
+    """The same cells on a skeleton that fits the images or sentences, and their classes."""
+    return replace(architecture, skeleton=skeleton_for(architecture.skeleton, data))
 
 
 def _change(given: Architecture, own: Architecture) -> list[str]:
@@ -232,6 +232,8 @@ def _change(given: Architecture, own: Architecture) -> list[str]:
         return []
     skeleton = own.skeleton
     images = f"{skeleton.resolution}x{skeleton.resolution}x{skeleton.in_channels} images"
+    if skeleton.side is None:
+        images = f"sentences of {skeleton.resolution} tokens"
     madds, params = (
         f"{human(before)} -> {human(after)}"
         for before, after in zip(given.cost[:2], own.cost[:2], strict=True)
@@ -310,13 +312,14 @@ def _finish(prepared: PreparedTraining, session: Session, folder: TrainingFolder
         "classes": json.dumps(prepared.data.classes),
         "data": prepared.data.name,
         "test_accuracy": str(tested.accuracy),
+        **({"vocabulary": json.dumps(found)} if (found := prepared.data.vocabulary) else {}),
     }
     save_weights(folder.path / WEIGHTS, network, prepared.architecture, about)
     folder.save_result(result)
     return result
 
 
-def _tested(prepared: PreparedTraining, network: Network) -> Measured:
+def _tested(prepared: PreparedTraining, network: nn.Module) -> Measured:
     norm, device, ranks = prepared.normaliser, prepared.device, prepared.ranks
     test = Batches(prepared.data.test, EVALUATION_BATCH, 0, device, norm)
     return measure(network, test.evaluation_batches(ranks.rank, ranks.count), ranks=ranks)

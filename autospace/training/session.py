@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from autospace.compute.ranks import ALONE, Ranks
 from autospace.data.batches import Batches
 from autospace.networks.binary import set_precision
 from autospace.networks.cells import recompute_cells
-from autospace.networks.network import Network, placed
+from autospace.networks.network import build_network, placed
 from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Architecture
@@ -85,7 +85,8 @@ class Session:
         self.best: dict[str, torch.Tensor] = {}
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self._first_bad = torch.full((), -1, device=device)
-        skeleton, augment = architecture.skeleton, config.augment
+        self._skeleton, augment = architecture.skeleton, config.augment
+        skeleton = self._skeleton
         self._mixing = Mixing(skeleton.classes, augment.mixup, augment.cutmix, augment.erasing)
         self._drop = drop_probabilities(skeleton, config.training.drop_path)
         self._forward = ranks.joined(self.network, self._passed, self._example)
@@ -153,7 +154,7 @@ class Session:
         return self.steps - start if start == self._switch else self._switch
 
     @property
-    def deployed(self) -> Network:
+    def deployed(self) -> Any:
         """The network that is evaluated: the average if there is one, else the trained network."""
         return self.network if self.average is None else self.average.network
 
@@ -273,7 +274,7 @@ class Session:
         if bad >= 0:
             raise self._diverged(bad + 1, "loss")
 
-    def kept(self) -> tuple[Network, Epoch]:
+    def kept(self) -> tuple[Any, Epoch]:
         """The network to keep after all steps, and the epoch that it comes from."""
         network = self.deployed
         if self.best:
@@ -282,9 +283,10 @@ class Session:
         return network, best_of(later) if self.best else self.history[-1]
 
     def _example(self) -> tuple[torch.Tensor, torch.Tensor]:
-        skeleton = self.network.skeleton
-        shape = (2, skeleton.in_channels, skeleton.resolution, skeleton.resolution)
-        images = torch.zeros(shape, device=self.device)
+        skeleton, side = self._skeleton, self._skeleton.resolution
+        images = torch.zeros(2, skeleton.in_channels, side, side, device=self.device)
+        if skeleton.side is None:
+            images = torch.zeros(2, side, dtype=torch.int64, device=self.device)
         return images, draw_rows(self._drop, len(images), 0, self.device)
 
     def _passed(self, images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -309,11 +311,11 @@ class Session:
         return ConfigError(f"optimizer.learning_rate: {rate}; {problem}; {advice}")
 
 
-def new_network(architecture: Architecture, seed: int, device: torch.device) -> Network:
+def new_network(architecture: Architecture, seed: int, device: torch.device) -> Any:
     """An untrained network: the same for equal seeds, on every device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "initial weights"))
-        return placed(Network(architecture.skeleton, architecture.cells), device)
+        return placed(build_network(architecture.skeleton, architecture.cells), device)
 
 
 def best_of(history: list[Epoch]) -> Epoch:

@@ -110,6 +110,11 @@ RECIPES: Final[dict[str, dict[str, Any]]] = {
         "training": {"epochs": 150, "batch": 256, "label_smoothing": 0.1, "average": 0.9998},
     },
 }
+FOR_SENTENCES: Final[dict[str, Any]] = {
+    "optimizer": {"method": "adamw", "learning_rate": 0.001, "weight_decay": 0.05},
+    "training": {"epochs": 20, "batch": 32, "label_smoothing": 0.1},
+}
+"""The settings of networks that read sentences, where no recipe is named."""
 _BY_SKELETON: Final = {
     "digits": "digits",
     "cifar": "cifar",

@@ -18,7 +18,7 @@ Source = Annotated[
     typer.Argument(
         metavar="SOURCE",
         help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH, "
-        "shards:PATTERN, synthetic[:options] or text[:options][:PATH].",
+        "shards:PATTERN, synthetic[:options], sentences[:options][:PATH] or text[:options][:PATH].",
     ),
 ]
 Resolution = Annotated[
@@ -54,7 +54,7 @@ def data(
     force: Overwrite = False,
     progress: Progress = "auto",
 ) -> None:
-    """Show what is read of a source of images, or of a text.
+    """Show what is read of a source of images or sentences, or of a text.
 
     That is its classes, their numbers of images, the sizes, and what is skipped and why; of a text
     its tokens and vocabulary. The same lines begin every run. A contact sheet shows some images of

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from autospace.exporters.cell_layout import Bar, CellLayout, cell_layout
 from autospace.spaces import Cell, Edge, LayerShape
+from autospace.spaces.cells.bert import BertCell
 from autospace.spaces.cells.darts_cell import INPUTS
-from autospace.spaces.cells.family import check_kind
+from autospace.spaces.cells.family import KINDS, check_kind
 from autospace.spaces.cells.notation import (
-    DRAWN,
     PAIRED,
     dead_edges,
     drawable,
@@ -94,7 +94,11 @@ def draw_cell(cell: Cell, shape: LayerShape | None = None, width: int = 80) -> s
     Raises:
         SpaceError: no drawing is known for cells of this family.
     """
-    check_kind(cell.kind, "drawings", DRAWN)
+    check_kind(
+        cell.kind,
+        "drawings",
+        KINDS,
+    )
     if cell.kind == "recurrent":
         picture = _nodes(cell)
     elif cell.kind in PAIRED:
@@ -132,6 +136,8 @@ def _term(edge: Edge, shape: LayerShape | None) -> str:
 
 
 def _zero(cell: Cell, shape: LayerShape | None) -> str:
+    if cell.kind == BertCell.kind:
+        return "skipped: the layer is the identity"
     rest = "the layer is its shortcut" if shape and shape.shortcut else "zero"
     text = f"no path from input to output: {rest}"
     if cell.edge is not None:

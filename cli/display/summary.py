@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 from autospace.spaces import Architecture, Candidate, LayerShape, Range, Skeleton, Space, cell_cost
-from autospace.spaces.cells.family import FAMILIES, changes, check_kind
-from autospace.spaces.cells.notation import DRAWN
+from autospace.spaces.cells.family import FAMILIES, KINDS, changes, check_kind
 from autospace.spaces.cells.operations import BITS, Cost
+from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.files.codec import uncertainty_out
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.text import human, plural
@@ -43,7 +43,7 @@ def candidate_record(
     Raises:
         SpaceError: nothing is known of the inside of cells of this family.
     """
-    check_kind(candidate.cell.kind, "tables of cells", DRAWN)
+    check_kind(candidate.cell.kind, "tables of cells", KINDS)
     cell, origin = candidate.cell, candidate.origin
     cost = cell_cost(cell, shape)
     return {
@@ -71,6 +71,10 @@ def described(value: Space | Architecture | Skeleton) -> str:
     if isinstance(value, SequenceSkeleton):
         size = f"{plural(value.nodes, 'node')} of width {value.width}"
         return f"skeleton {value.name!r}: {size}, a vocabulary of {value.vocabulary:,}"
+    if isinstance(value, EncoderSkeleton):
+        layers = f"{plural(len(value.layers), 'layer')} in {plural(len(value.blocks), 'block')}"
+        size = f"sentences of {value.length} tokens, a vocabulary of {value.vocabulary:,}"
+        return f"skeleton {value.name!r}: {layers}, {size}, {value.classes} classes"
     if isinstance(value, Skeleton):
         images = f"{value.in_channels}x{value.resolution}x{value.resolution} images"
         layers = plural(len(value.layers), "layer")

@@ -58,12 +58,14 @@ class Cell:
             then by source: 0->1, 0->2, 1->2, 0->3, ...
         mix: how each of the nodes 1, 2, ... combines its incoming edges.
         expansion: ratio of inner to input channels; with 1 there is no expansion convolution.
+        group: what all cells of a stage have in common; in most families there is nothing.
     """
 
     kind: ClassVar[str] = "mobile"
     edge: ClassVar[None] = None
     node: ClassVar[None] = None
     bare: ClassVar[bool] = False
+    group: ClassVar[int] = 0
     operations: tuple[str, ...]
     mix: tuple[str, ...]
     expansion: int
@@ -142,6 +144,10 @@ class Cell:
         """Whether no path joins input and output, so that the cell computes zero."""
         return not self.live_nodes
 
+    def in_group(self, group: int) -> "Cell":
+        """The cell itself: its group is that of all."""
+        return self
+
     def pruned(self) -> "Cell":
         """The same function without dead edges; dead nodes mix by `sum`, a zero cell has e = 1."""
         live = self.live_nodes
@@ -187,8 +193,10 @@ class LayerShape:
         skippable: whether the layer may be skipped, if all later ones of its stage are.
         binary_groups: with two inputs, at most so many groups of the binary convolutions of cells
             here; 0 where cells are real.
+        only: the one family whose cells stand here; empty if that depends on the other attributes.
     """
 
+    only: ClassVar[str] = ""
     name: str
     in_channels: int
     out_channels: int
@@ -211,6 +219,11 @@ class LayerShape:
     def layers(self) -> tuple["LayerShape", ...]:
         """The layers that have the cell: those that share it, or this one alone."""
         return self.tied or (self,)
+
+    @property
+    def staged(self) -> bool:
+        """Whether the layer is in a stage, of which only the last layers are skipped."""
+        return bool(self.activation)
 
     @property
     def plain(self) -> bool:

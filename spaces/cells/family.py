@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 from pydantic import BaseModel
 
 from autospace.spaces.cells.bats import Bats
+from autospace.spaces.cells.bert import Bert
 from autospace.spaces.cells.binary import Binary
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.darts import Darts
@@ -123,7 +124,10 @@ FAMILIES: Final[dict[str, Family[Any, Any]]] = {
     Bats.kind: Bats(),
     Ofa.kind: Ofa(),
     Recurrent.kind: Recurrent(),
+    Bert.kind: Bert(),
 }
+KINDS: Final = tuple(FAMILIES)
+"""The families whose cells this program can draw and put into tables."""
 
 
 def family_of(value: OfFamily) -> Family[Any, Any]:

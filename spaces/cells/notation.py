@@ -6,6 +6,8 @@ The differences between a cell and a reference have the same notation.
 from typing import Any, Final
 
 from autospace.spaces.cells.bats import BATS_OPERATIONS, BatsCell
+from autospace.spaces.cells.bert import SYMBOLS as BERT
+from autospace.spaces.cells.bert import BlockShape
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
 from autospace.spaces.cells.darts_cell import ENDS, INPUTS, DartsCell, darts_picture
 from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
@@ -22,8 +24,6 @@ from autospace.spaces.cells.recurrent_cell import (
 
 PAIRED: Final = (DartsCell.kind, BatsCell.kind)
 """The families whose cells have two inputs."""
-DRAWN: Final = ("mobile", "dense", "darts", "binary", "bats", "ofa", "recurrent")
-"""The families of which pictures, tables and notations are known."""
 
 
 def graph_notation(cell: Cell) -> str:
@@ -54,6 +54,8 @@ def known_symbol(operation: str) -> str:
         return FUNCTIONS.get(operation, operation)
     if operation in DARTS:
         return DARTS[operation].symbol
+    if operation in BERT:
+        return BERT[operation]
     return operation_of(operation).symbol
 
 
@@ -132,6 +134,8 @@ def shape_label(shape: LayerShape) -> str:
     """
     if isinstance(shape, DecisionShape):
         return f"{shape.in_channels} units"
+    if isinstance(shape, BlockShape):
+        return f"{shape.resolution} tokens{', begins a block' if shape.first else ''}"
     if shape.tied:
         first, last = (
             f"{each.out_channels}x{each.out_resolution}x{each.out_resolution}"

@@ -5,11 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from autospace.spaces.cells.bert import BertCell
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.family import FAMILIES, Family, cell_cost, family_of
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.cells.recurrent_cell import RecurrentCell
 from autospace.spaces.cost import Budget
+from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.errors import SpaceError, located, shown
 from autospace.spaces.files import document as doc
 from autospace.spaces.files.foreign import foreign_text
@@ -36,7 +38,7 @@ def to_json(value: Space | Architecture | Skeleton) -> str:
         plain = {
             "format": doc.SKELETON_FORMAT,
             "version": doc.VERSION,
-            **({"kind": RecurrentCell.kind} if isinstance(value, SequenceSkeleton) else {}),
+            **({"kind": _KINDS[value.reads]} if value.reads in _KINDS else {}),
             **_skeleton_out(value),
         }
     return canonical_json(plain)
@@ -81,8 +83,13 @@ def decoded(plain: Any) -> Space | Architecture | Skeleton:
     return _architecture_in(document, family)
 
 
-def skeleton_from(document: doc.SkeletonDocument | doc.SequenceDocument) -> Skeleton:
+def skeleton_from(
+    document: doc.SkeletonDocument | doc.SequenceDocument | doc.EncoderDocument,
+) -> Skeleton:
     """The skeleton that a document describes."""
+    if isinstance(document, doc.EncoderDocument):
+        values = {name: getattr(document, name) for name in _ENCODER}
+        return EncoderSkeleton.of(**{**values, "blocks": tuple(document.blocks)})
     if isinstance(document, doc.SequenceDocument):
         return SequenceSkeleton.of(**{name: getattr(document, name) for name in _SEQUENCE})
     stem = document.stem
@@ -100,6 +107,12 @@ def skeleton_from(document: doc.SkeletonDocument | doc.SequenceDocument) -> Skel
 
 
 _SEQUENCE: Final = tuple(doc.SequenceDocument.model_fields)
+_ENCODER: Final = tuple(doc.EncoderDocument.model_fields)
+_KINDS: Final = {
+    SequenceSkeleton.reads: RecurrentCell.kind,
+    EncoderSkeleton.reads: BertCell.kind,
+}
+"""The families of cells whose skeletons have files of their own, by what these read."""
 
 
 def _convolutions(document: doc.StemDocument) -> int:
@@ -250,6 +263,9 @@ def uncertainty_out(candidate: Candidate) -> dict[str, float]:
 
 
 def _skeleton_out(skeleton: Skeleton) -> dict[str, Any]:
+    if isinstance(skeleton, EncoderSkeleton):
+        values = {name: getattr(skeleton, name) for name in _ENCODER}
+        return {**values, "blocks": list(skeleton.blocks)}
     if isinstance(skeleton, SequenceSkeleton):
         return {name: getattr(skeleton, name) for name in _SEQUENCE}
     stem = skeleton.stem

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 
+from autospace.spaces.cells.bert import BertCell
 from autospace.spaces.cells.cell import MAX_NODES, MIN_NODES
 from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES
 from autospace.spaces.cells.recurrent_cell import MAX_RECURRENT_NODES, RecurrentCell
@@ -236,6 +237,39 @@ class SequenceDocument(_Document):
     ] = False
 
 
+class EncoderDocument(_Document):
+    """A network that puts sentences into classes: an embedding, blocks, and a classifier."""
+
+    name: _Name
+    description: Annotated[str, Field(max_length=MAX_DESCRIPTION)] = ""
+    vocabulary: Annotated[
+        int,
+        Field(ge=3, le=MAX_CLASSES, description="different tokens; 0 is padding, 1 is unknown"),
+    ]
+    length: Annotated[
+        int, Field(ge=1, le=MAX_RESOLUTION, description="tokens of a sentence, padding included")
+    ]
+    classes: Annotated[int, Field(ge=2, le=MAX_CLASSES)]
+    width: Annotated[_Channels, Field(description="of the embedding, and between blocks")]
+    blocks: Annotated[
+        list[Annotated[int, Field(ge=1, le=MAX_LAYERS)]],
+        Field(
+            min_length=1,
+            max_length=MAX_LAYERS,
+            description="layers of each block, of which the first is never skipped",
+        ),
+        FailFast(),
+    ]
+    heads: Annotated[_Channels, Field(description="hidden units of an attention head")] = 64
+
+
+class EncoderFile(EncoderDocument):
+    """A skeleton of networks that read sentences, in a file of its own, JSON or TOML."""
+
+    format: Literal["autospace.skeleton"]
+    version: int
+
+
 class SequenceFile(SequenceDocument):
     """A skeleton of networks that read tokens, in a file of its own, JSON or TOML."""
 
@@ -336,8 +370,15 @@ FILES: Final[dict[str, tuple[Any, ...]]] = {
 }
 
 
-SEQUENCES: Final[dict[str, type[BaseModel]]] = {RecurrentCell.kind: SequenceDocument}
+SEQUENCES: Final[dict[str, type[BaseModel]]] = {
+    RecurrentCell.kind: SequenceDocument,
+    BertCell.kind: EncoderDocument,
+}
 """The skeletons of families that do not read images."""
+_SEQUENCE_FILES: Final[dict[str, type[BaseModel]]] = {
+    RecurrentCell.kind: SequenceFile,
+    BertCell.kind: EncoderFile,
+}
 
 
 @cache
@@ -354,7 +395,7 @@ def file_model(format_: str, version: int = VERSION, kind: str = DEFAULT_KIND) -
     model, *parts = FILES[format_]
     if not parts and kind in SEQUENCES:
         keys["kind"] = (literal[kind], ...)
-        return _derived(SequenceFile, SequenceFile, **keys)
+        return _derived(_SEQUENCE_FILES[kind], _SEQUENCE_FILES[kind], **keys)
     if not parts:
         return _derived(model, model, **keys)
     if version > 1:

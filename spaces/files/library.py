@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from autospace.spaces.cells.bats import BATS_USUAL, BNAS_USUAL, BatsCell
+from autospace.spaces.cells.bert import SKIPPED, WIDTHS, BertCell
 from autospace.spaces.cells.darts_cell import NODES, USUAL, DartsCell, all_nodes, choices_of
 from autospace.spaces.cells.family import FAMILIES
 from autospace.spaces.cells.recurrent import DecisionShape, choices_at
 from autospace.spaces.cells.recurrent_cell import RecurrentCell
 from autospace.spaces.checks import MAX_NAME
+from autospace.spaces.encoder import EncoderSkeleton, encoder
 from autospace.spaces.errors import SpaceError, offered, shown
 from autospace.spaces.files import document as doc
 from autospace.spaces.files.codec import read, skeleton_from
@@ -32,6 +34,7 @@ OWN_SKELETONS: Final = {
     "ofa": ("ofa-mbv3", "ofa-proxyless", "ofa-small"),
     "enas-rnn": ("enas-rnn", "enas-rnn-paper", "rnn-small"),
     "darts-rnn": ("darts-rnn", "rnn-small"),
+    "nas-bert": ("nas-bert", "bert-small"),
 }
 """Families with skeletons of their own and no other ones: layers share cells, or have stages."""
 RECURRENT: Final = {
@@ -77,6 +80,10 @@ NODE_FAMILIES: Final = {
     ),
 }
 """Built-in families of cells with two inputs."""
+BERT: Final = (
+    "the layers of NAS-BERT (Xu et al., KDD 2021): attention, feed-forward and separable "
+    "convolutions; all layers of a block have one hidden size, and only its last ones are skipped"
+)
 OWN_NAMES: Final = tuple(OWN_SKELETONS)
 OWN_SKELETON_NAMES: Final = tuple(
     dict.fromkeys(name for names in OWN_SKELETONS.values() for name in names)
@@ -119,9 +126,12 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
         raise SpaceError(family or '""', f"unknown family; {known}")
     if family in RECURRENT:
         return _recurrent_space(family, sequence(skeleton, f"{family} reads text"))
-    if isinstance(skeleton, SequenceSkeleton):
-        problem = f"no cell of {family} fits the skeleton {skeleton.name}, which reads text"
-        allowed = " or ".join(RECURRENT)
+    if family == BertCell.kind:
+        return _bert_space(family, encoder(skeleton, f"{family} reads sentences"))
+    if skeleton.reads != "images":
+        reads = f"which reads {skeleton.reads}"
+        problem = f"no cell of {family} fits the skeleton {skeleton.name}, {reads}"
+        allowed = " or ".join(RECURRENT) if skeleton.reads == "text" else BertCell.kind
         raise SpaceError(f"{family}@{skeleton.name}", f"{problem}; allowed: {allowed}")
     described, kind = _family(family)
     cell_family = FAMILIES[kind]
@@ -142,7 +152,7 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
             allowed = " or ".join(f"{own}@{name}" for name in OWN_SKELETONS[own])
             problem = f"no cell of {family} fits {shape.name} of the skeleton {skeleton.name}"
             raise SpaceError(f"{family}@{skeleton.name}", f"{problem}; allowed: {allowed}")
-        if described.skip_where_legal and (shape.skippable if shape.activation else shape.shortcut):
+        if described.skip_where_legal and (shape.skippable if shape.staged else shape.shortcut):
             choices.append((SKIP_ID, cell_family.skipped))
         candidates = tuple(
             Candidate(identity, cell, 0.0 if identity == described.reference else None)
@@ -181,6 +191,36 @@ def _recurrent_space(family: str, skeleton: SequenceSkeleton) -> Space:
         tuple(layers),
         reference,
         provenance={"source": RECURRENT[family]},
+    )
+
+
+def _bert_space(family: str, skeleton: EncoderSkeleton) -> Space:
+    """Every kind of layer at every hidden size; the reference is BERT's layers at the largest.
+
+    The hidden sizes are the published ones that fit between the blocks, or the width there and its
+    half if none does.
+    """
+    widths = [width for width in WIDTHS if width <= skeleton.width and not width % skeleton.heads]
+    widths = widths or sorted({max(skeleton.heads, skeleton.width // 2), skeleton.width})
+    kinds = FAMILIES[BertCell.kind].usual
+    cells = {f"{kind}_{width}": BertCell(kind, width) for width in widths for kind in kinds}
+    layers, reference = [], {}
+    for index, shape in enumerate(skeleton.shapes):
+        usual = f"{('attention', 'feed_forward')[index % 2]}_{widths[-1]}"
+        reference[shape.name] = usual
+        offered = {**cells, **({SKIP_ID: SKIPPED} if shape.skippable else {})}
+        candidates = tuple(
+            Candidate(name, cell, 0.0 if name == usual else None)  # type: ignore[arg-type]
+            for name, cell in offered.items()
+        )
+        layers.append(Layer(shape, candidates))
+    return Space(
+        f"{family}@{skeleton.name}"[:MAX_NAME],
+        skeleton,
+        tuple(kinds),
+        tuple(layers),
+        reference,
+        provenance={"source": BERT},
     )
 
 

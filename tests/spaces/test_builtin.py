@@ -64,8 +64,9 @@ def test_builtin_names_are_every_family_on_every_skeleton_and_those_with_their_o
     ofa = ("ofa@ofa-mbv3", "ofa@ofa-proxyless", "ofa@ofa-small")
     enas = ("enas-rnn@enas-rnn", "enas-rnn@enas-rnn-paper", "enas-rnn@rnn-small")
     recurrent = (*enas, "darts-rnn@darts-rnn", "darts-rnn@rnn-small")
+    bert = ("nas-bert@nas-bert", "nas-bert@bert-small")
     images = (*PAIRS, "nasbench201@nasbench201", *darts, *bats, *ofa)
-    assert builtin_names() == (*images, *recurrent)
+    assert builtin_names() == (*images, *recurrent, *bert)
 
 
 @pytest.mark.parametrize("name", SKELETON_NAMES)
@@ -200,7 +201,7 @@ FILES = "a file, a run folder, or a built-in such as mbconv@cifar"
 SKELETONS = (
     "digits, cifar, nasbench-macro, mobile, mobilenetv2, nasbench201, darts, darts-imagenet, "
     "darts-small, bats, bats-c48, bats-small, ofa-mbv3, ofa-proxyless, ofa-small, enas-rnn, "
-    "enas-rnn-paper, rnn-small, darts-rnn, or a .json or .toml file"
+    "enas-rnn-paper, rnn-small, darts-rnn, nas-bert, bert-small, or a .json or .toml file"
 )
 
 

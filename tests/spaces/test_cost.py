@@ -32,6 +32,7 @@ from autospace.spaces import (
     network_cost,
 )
 from autospace.spaces.cells.cost import total
+from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import LayerSpec, Stem
 from tests.strategies import cells, shapes, skeletons, spaces
@@ -55,6 +56,8 @@ def counted_cell(cell: Cell, shape: LayerShape) -> Cost:
 def counted_network(skeleton: Skeleton, chosen: tuple[Cell, ...]) -> Cost:
     if isinstance(skeleton, SequenceSkeleton):
         return _counted_token(skeleton, chosen)
+    if isinstance(skeleton, EncoderSkeleton):
+        return counted_sentence(skeleton, chosen)
     with torch.device("meta"):
         network = Network(skeleton, chosen)
     return counted(network, skeleton.in_channels, skeleton.resolution, skeleton.resolution)
@@ -65,6 +68,17 @@ def _counted_token(skeleton: SequenceSkeleton, chosen: tuple[Cell, ...]) -> Cost
     network = build_network(skeleton, chosen)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(2, 1, dtype=torch.int64))  # the number of a segment, and a token
+    params = sum(each.numel() for each in network.parameters())
+    return Cost(counter.get_total_flops() // 2, params)
+
+
+def counted_sentence(skeleton: EncoderSkeleton, chosen: tuple[Cell, ...]) -> Cost:
+    """What torch counts for a sentence of full length, and the weights."""
+    with torch.device("meta"):
+        network = build_network(skeleton, chosen)
+        sentence = torch.ones(1, skeleton.length, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(sentence)
     params = sum(each.numel() for each in network.parameters())
     return Cost(counter.get_total_flops() // 2, params)
 

@@ -1,1 +1,0 @@
-"""Recurrent cells as code of PyTorch."""

@@ -1,0 +1,1 @@
+"""Networks that read text or sentences as code of PyTorch."""
