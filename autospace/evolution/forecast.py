@@ -24,7 +24,7 @@ from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT, process_bytes
 from autospace.spaces.cost import most_expensive_reference
 from autospace.spaces.sequence import SequenceSkeleton
-from autospace.spaces.text import human
+from autospace.spaces.text import human, plural
 from autospace.training.short import Recipe, train
 from autospace.training.task import task_of
 
@@ -153,7 +153,7 @@ def _lines(record: dict[str, Any], work: RunWork) -> tuple[str, ...]:
         f"plan: {training:,} {unit} train cells, {measuring:,} measure their fitness",
         f"plan: reference {network['reference']} on skeleton {network['skeleton']}: {size}",
         f"plan: {record['warm_up_steps']:,} steps of warm-up; {record['rounds']} rounds x "
-        f"{places} {'layers' if places == layers else 'choices'} x {record['candidates']} "
+        f"{plural(places, 'layer' if places == layers else 'choice')} x {record['candidates']} "
         f"cells = {record['cells']:,} to score",
     )
 

@@ -289,9 +289,11 @@ def _executor(prepared: PreparedRun, observer: Observer, given: Executor) -> Exe
     """Who trains candidates: the executor that was given, or this process where it must."""
     scoring, device = prepared.config.scoring, prepared.execution.device.type
     given.check_device(device)
-    if scoring.method not in INDEPENDENT or device != "cpu":
+    text = prepared.skeleton.reads == "text"
+    if scoring.method not in INDEPENDENT or device != "cpu" or text:
         if given.clustered:
-            observer.message(f"scoring.method {scoring.method} trains one network: it stays here")
+            what = "a text is read" if text else f"scoring.method {scoring.method} trains"
+            observer.message(f"{what} by one process: it stays here")
         return HERE
     if given.sized(1) == given:
         return given

@@ -19,6 +19,7 @@ from autospace.evolution.settings import Config
 from autospace.latency.budget import LatencyBudget, latency_budget, limit_table
 from autospace.progress import Observer
 from autospace.scorers.pooled import INDEPENDENT
+from autospace.scorers.recurrent import check_on_text
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cost import Budget, layer_shares
 from autospace.spaces.files.library import load_skeleton
@@ -127,6 +128,7 @@ def _text(
     if given is not None or not is_text(source):
         raise DataError(f"data: {source[:80]}, but {skeleton.name} reads text; allowed: {FORM}")
     check_settings(config.data)
+    check_on_text(config.scoring.method)
     corpus = load_text(source, config.data.limit)
     return TextParts(corpus), skeleton.for_vocabulary(len(corpus.vocabulary)).undivided
 

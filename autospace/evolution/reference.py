@@ -127,6 +127,7 @@ def measured_tokens(
         interval=[round(end, 6) for end in found.interval],
         images=found.images,
         chance=round(int(torch.bincount(tokens).max()) / len(tokens), 6),
+        unit="tokens",
     )
 
 

@@ -26,6 +26,13 @@ ON_TEXT: Final[ScoringMethod] = "in-place"
 """The method that works for networks that read text."""
 
 
+def check_on_text(method: str) -> None:
+    """Raises `SpaceError` for a method that does not work for networks that read text."""
+    if method != ON_TEXT:
+        problem = f"{method}, which compares features of images"
+        raise SpaceError("scoring.method", f"{problem}; allowed for text: {ON_TEXT}")
+
+
 class RecurrentScorer:
     """Trains every candidate of a recurrent cell alone, in this process."""
 
@@ -35,10 +42,7 @@ class RecurrentScorer:
         Raises:
             SpaceError: the method is for images.
         """
-        method = context.options.method
-        if method != ON_TEXT:
-            problem = f"{method}, which compares features of images"
-            raise SpaceError("scoring.method", f"{problem}; allowed for text: {ON_TEXT}")
+        check_on_text(context.options.method)
         self._context = context
         self._recipe = Recipe(context.options.steps, context.options.learning_rate)
         self._baselines: dict[int, float] = {}
