@@ -209,5 +209,7 @@ def images_only(skeleton: Skeleton, work: str) -> None:
         raise SpaceError("skeleton", f"{problem}; allowed for text: {WORKS}")
 
 
-WORKS: Final = "show, sample, validate, search, train, compare, export (pytorch, onnx, svg, tuners)"
+WORKS: Final = (
+    "show, sample, validate, evolve, search, train, compare, export (pytorch, onnx, svg, tuners)"
+)
 EXAMPLE: Final = "enas-rnn@rnn-small"

@@ -231,5 +231,9 @@ class TextParts:
 
     def measured(self, network: Any, seed: int, device: torch.device) -> ReferenceDocument:
         """How often the reference holds the token that follows the most probable one."""
+        return measured_tokens(network, self.judged(device), self.corpus.validation.tokens)
+
+    def judged(self, device: torch.device) -> Segments:
+        """All of the validation text, with the state carried on."""
         tokens, length = self.corpus.validation.tokens, self.corpus.source.bptt
-        return measured_tokens(network, Segments(tokens, COLUMNS, length, device), tokens)
+        return Segments(tokens, COLUMNS, length, device)
