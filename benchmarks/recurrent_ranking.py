@@ -28,7 +28,7 @@ from autospace.evolution.plan import reference_network, references_on
 from autospace.evolution.reference import new_reference
 from autospace.evolution.settings import make_config, preset
 from autospace.scorers.context import ScoringContext, freeze
-from autospace.scorers.recurrent import RecurrentScorer
+from autospace.scorers.recurrent import CLIP, RecurrentScorer
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.recurrent import Recurrent, RecurrentPrior
 from autospace.spaces.cells.recurrent_cell import FUNCTIONS, recurrent_notation
@@ -101,7 +101,8 @@ def truth(parts: TextParts) -> Iterator[dict[str, Any]]:
             if (seed, index) in known:
                 continue
             network = new_reference(skeleton, [cell], seed, CPU)
-            train(network, warming, Recipe(TRUTH_STEPS, CONFIG.warm_up.learning_rate), task=TASK)
+            recipe = Recipe(TRUTH_STEPS, CONFIG.warm_up.learning_rate, clip=CLIP)
+            train(network, warming, recipe, task=TASK)
             found = measure(network, parts.judged(CPU).evaluation_batches(), TASK)
             yield {
                 "part": "truth",

@@ -25,6 +25,9 @@ from autospace.training.short import Recipe, set_rate, sgd
 ON_TEXT: Final[ScoringMethod] = "in-place"
 """The method that works for networks that read text."""
 
+CLIP: Final = 0.25
+"""Largest norm of the gradient, as in ENAS and DARTS: chains of relu grow without a bound."""
+
 
 def check_on_text(method: str) -> None:
     """Raises `SpaceError` for a method that does not work for networks that read text."""
@@ -44,7 +47,8 @@ class RecurrentScorer:
         """
         check_on_text(context.options.method)
         self._context = context
-        self._recipe = Recipe(context.options.steps, context.options.learning_rate)
+        options = context.options
+        self._recipe = Recipe(options.steps, options.learning_rate, clip=CLIP)
         self._baselines: dict[int, float] = {}
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:

@@ -88,7 +88,7 @@ def _by_hand(context: ScoringContext, cell: Cell, repeat: int) -> float:
         share = (done - 1) / (options.steps - 1) if done else 0.0
         rate = options.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
         norm = torch.sqrt(sum((each.pow(2).sum() for each in grads), torch.zeros(())))
-        scale = min(1.0, 5.0 / (float(norm) + 1e-6))
+        scale = min(1.0, 0.25 / (float(norm) + 1e-6))
         with torch.no_grad():
             for weight, grad, moved in zip(weights, grads, velocity, strict=True):
                 clipped = grad * scale + 5e-4 * weight
