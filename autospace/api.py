@@ -162,7 +162,7 @@ def evolve(
 
     Args:
         data: The images; by default those of the settings.
-        preset: `demo`, `cifar-small`, `cifar`, `imagenet-mobile` or `paper`.
+        preset: `demo`, `cifar-small`, `cifar`, `imagenet-mobile`, `text` or `paper`.
         config: A TOML file of settings.
         skeleton: The network around the cells: a value, a dictionary, a name, or a file.
         settings: Nested settings: `{"evolution": {"generations": 3}}`.

@@ -24,9 +24,10 @@ from typing import Any
 import torch
 from scipy.stats import t
 
-from autospace.data.batches import Augment, Batches, Normaliser
+from autospace.data.batches import Augment, Batches
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.loop import evolve, learned_space
+from autospace.evolution.parts import ImageParts
 from autospace.evolution.preparation import PreparedRun, prepare
 from autospace.evolution.reference import new_reference
 from autospace.evolution.settings import make_config, preset
@@ -107,12 +108,14 @@ def scorer_of(prepared: PreparedRun, reference: Network, purpose: str) -> Scorer
 
 
 def _batches(prepared: PreparedRun, name: str, size: int) -> Batches:
-    data, norm = prepared.config.data, Normaliser.from_examples(prepared.weights)
+    data, parts = prepared.config.data, prepared.parts
+    if not isinstance(parts, ImageParts):
+        raise TypeError(f"{parts.name}: allowed: images")
     seed = derived_seed(prepared.config.seed, "batches", name)
     if name.endswith("validate"):
-        return Batches(prepared.fitness, size, seed, CPU, norm)
+        return Batches(parts.fitness, size, seed, CPU, parts.normaliser)
     augment = Augment(data.crop, data.flip, data.cutout)
-    return Batches(prepared.weights, size, seed, CPU, norm, augment)
+    return Batches(parts.weights, size, seed, CPU, parts.normaliser, augment)
 
 
 def learned(prepared: PreparedRun, scorer: Scorer, changes: dict[str, Any]) -> tuple[Space, Any]:

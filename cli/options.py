@@ -26,7 +26,7 @@ def choices(*names: str, also: str = "") -> dict[str, Any]:
     return {"metavar": f"<{'|'.join(shown)}>", "autocompletion": lambda: list(names)}
 
 
-PRESETS: Final = ("demo", "cifar-small", "cifar", "imagenet-mobile", "paper")
+PRESETS: Final = ("demo", "cifar-small", "cifar", "imagenet-mobile", "text", "paper")
 
 
 def _images(default: str | bool, more: str = "") -> Any:

@@ -19,11 +19,11 @@ from autospace.comparison.statistics import LEVEL
 from autospace.compute.device import threads
 from autospace.compute.executor import Executor
 from autospace.compute.timing import Forecast
-from autospace.data.images import Images
-from autospace.data.summary import record
+from autospace.data.images import Halves
 from autospace.evaluators.evaluate import EvaluationCache
 from autospace.evaluators.evaluator import SCORES_ONLY, EvaluationMethod
 from autospace.evaluators.stand_alone import seconds_of
+from autospace.evaluators.tabular import Table
 from autospace.progress import Observer, Planned
 
 FEW_STEPS: Final = 1000
@@ -39,18 +39,18 @@ def make_plan(prepared: PreparedComparison, cache: EvaluationCache, executor: Ex
     networks = _expected(prepared)
     count, known = amount(prepared, cache, networks)
     forecast = None
-    if config.evaluator.method == "train" and isinstance(basis, Images):
+    if config.evaluator.method == "train" and not isinstance(basis, Table):
         steps = (count - known) * config.evaluator.steps
         if steps >= FEW_STEPS:
             forecast = _timed(prepared, basis, executor, count - known)
     values = {
-        "images": record(basis.data) if isinstance(basis, Images) else None,
+        prepared.spaces[0].skeleton.reads: None if isinstance(basis, Table) else basis.record,
         "networks_per_space": networks,
         "seeds": config.sampling.repeats,
         "evaluations": count,
         "known_evaluations": known,
         "method": config.evaluator.method,
-        "steps": config.evaluator.steps if isinstance(basis, Images) else 0,
+        "steps": 0 if isinstance(basis, Table) else config.evaluator.steps,
         "estimate": None if forecast is None else forecast.record,
     }
     lines = (_amount(values), *(() if forecast is None else forecast.lines))
@@ -75,7 +75,7 @@ def _amount(values: Mapping[str, Any]) -> str:
 
 
 def _timed(
-    prepared: PreparedComparison, images: Images, executor: Executor, count: int
+    prepared: PreparedComparison, images: Halves, executor: Executor, count: int
 ) -> Forecast:
     workers = executor.workers or 1
     with threads(1) if workers > 1 else nullcontext():

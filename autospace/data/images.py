@@ -73,6 +73,10 @@ class Halves(Protocol):
         """What is measured, likewise."""
 
     @property
+    def row(self) -> int:
+        """How many of them a row of a batch holds: 1 image, or the tokens of a segment."""
+
+    @property
     def record(self) -> dict[str, Any]:
         """The same as values that JSON can hold."""
 
@@ -107,6 +111,11 @@ class Images:
     normaliser: Normaliser
     augment: Augment
     device: torch.device
+
+    @property
+    def row(self) -> int:
+        """1."""
+        return 1
 
     @property
     def name(self) -> str:

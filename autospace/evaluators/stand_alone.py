@@ -58,7 +58,7 @@ def seconds_of(images: Halves, config: EvaluatorConfig, architecture: Architectu
         task = task_of(architecture.skeleton, config.label_smoothing)
         train(network, batches, replace(recipe_of(config), steps=steps), task=task)
 
-    measured = FORWARD_SHARE * len(images.measured) / config.batch
+    measured = FORWARD_SHARE * len(images.measured) / (config.batch * images.row)
     return seconds_of_step(run, images.device) * (config.steps + measured)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
 from autospace.evolution.population import (
     Drawn,
@@ -282,8 +282,9 @@ class ReferenceDocument(Document):
     Attributes:
         accuracy: on validation images, which trained no reference; a share.
         interval: its 95 % interval.
-        images: how many were measured.
+        images: how many were measured; of a text, tokens.
         chance: the accuracy of always naming the most common class of these images.
+        unit: what was counted; the file says so if it is not images.
     """
 
     format: Literal["autospace.reference"] = "autospace.reference"
@@ -292,6 +293,12 @@ class ReferenceDocument(Document):
     interval: Annotated[list[_Share], Field(min_length=2, max_length=2)]
     images: Annotated[int, Field(ge=1, le=MAX_COUNT)]
     chance: _Share
+    unit: Literal["images", "tokens"] = "images"
+
+    @model_serializer(mode="wrap")
+    def _without_images(self, plain: Any) -> dict[str, Any]:
+        found: dict[str, Any] = plain(self)
+        return {k: v for k, v in found.items() if not (k == "unit" and v == "images")}
 
     @property
     def at_chance(self) -> bool:
@@ -304,7 +311,7 @@ class ReferenceDocument(Document):
         low, high = (f"{100 * end:.1f}" for end in self.interval)
         return (
             f"validation accuracy {self.accuracy:.1%} ({low} to {high}) on {self.images:,} "
-            f"images, chance {self.chance:.1%}"
+            f"{self.unit}, chance {self.chance:.1%}"
         )
 
     @property
@@ -314,7 +321,7 @@ class ReferenceDocument(Document):
             return ()
         return (
             f"the reference network learned nothing that shows ({self.described}), so fitness "
-            "against it means nothing; more images or more warm_up.steps may help",
+            f"against it means nothing; more {self.unit} or more warm_up.steps may help",
         )
 
 

@@ -12,8 +12,9 @@ from autospace.compute.cuda_graphs import NO_GRAPHS
 from autospace.compute.device import memory_mb, thread_count, threads
 from autospace.compute.execution import Execution, Microbatches
 from autospace.compute.timing import Forecast, seconds_of_step
-from autospace.data.batches import Batches
+from autospace.data.batches import BatchSource
 from autospace.evolution.loop import repeat_of
+from autospace.evolution.parts import Parts
 from autospace.evolution.plan import Plan, reference_network
 from autospace.evolution.reference import new_reference
 from autospace.evolution.settings import Config
@@ -22,8 +23,10 @@ from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT, process_bytes
 from autospace.spaces.cost import most_expensive_reference
-from autospace.spaces.text import human
+from autospace.spaces.sequence import SequenceSkeleton
+from autospace.spaces.text import human, plural
 from autospace.training.short import Recipe, train
+from autospace.training.task import task_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +34,10 @@ class RunWork:
     """The work of a run.
 
     Attributes:
+        parts: the data.
         training: batches that train cells.
         validation: batches that their fitness is measured on.
-        images: batches that the reference is trained on.
+        warming: batches that the reference is trained on.
         workers: processes that train cells.
         scoring_threads: threads of each.
     """
@@ -41,9 +45,10 @@ class RunWork:
     config: Config
     plan: Plan
     execution: Execution
-    training: Batches
-    validation: Batches
-    images: Batches
+    parts: Parts
+    training: BatchSource
+    validation: BatchSource
+    warming: BatchSource
     workers: int
     scoring_threads: int
     clustered: bool
@@ -79,7 +84,8 @@ def _warm_up_steps(work: RunWork) -> Callable[[int], None]:
     network = new_reference(skeleton, cells, work.config.seed, work.execution.device)
 
     def run(steps: int) -> None:
-        train(network, work.images, Recipe(steps, rate), execution=_plain(work))
+        task = task_of(skeleton)
+        train(network, work.warming, Recipe(steps, rate), execution=_plain(work), task=task)
 
     return run
 
@@ -111,6 +117,7 @@ def _scoring_seconds(work: RunWork) -> float:
             options.model_copy(update=shorter),
             work.config.seed,
             execution=_plain(work),
+            task=task_of(skeleton),
         )
         make_scorer(context).score(offered, 0)
 
@@ -124,54 +131,64 @@ def _scoring_seconds(work: RunWork) -> float:
     return options.steps * step * trained / (layers * (count + 1)) / work.workers
 
 
-def planned(images: dict[str, Any], work: RunWork) -> Planned:
-    """The plan of a run.
-
-    Args:
-        images: what was read, as `autospace.data.summary.record` has it.
-        work: what will be done.
-    """
-    estimate = forecast(work)
-    record = {**_record(images, work), "estimate": estimate.record, "warnings": images["warnings"]}
-    lines = (*_lines(record, len(work.plan.skeleton.shapes)), *estimate.lines)
+def planned(work: RunWork) -> Planned:
+    """The plan of a run."""
+    estimate, warnings = forecast(work), work.parts.record["warnings"]
+    record = {**_record(work), "estimate": estimate.record, "warnings": warnings}
+    lines = (*_lines(record, work), *estimate.lines)
     return Planned(lines, record)
 
 
-def _lines(record: dict[str, Any], places: int) -> tuple[str, ...]:
-    network = record["network"]
-    layers, side = network["layers"], network["resolution"]
+def _lines(record: dict[str, Any], work: RunWork) -> tuple[str, ...]:
+    network, unit = record["network"], work.parts.unit
+    layers, places = network["layers"], len(work.plan.skeleton.shapes)
+    training, measuring = work.parts.sizes
+    if work.plan.skeleton.reads == "text":
+        size = f"{network['vocabulary']:,} kinds of tokens, {human(network['params'])} params"
+    else:
+        side = network["resolution"]
+        size = f"{side}x{side}x{network['channels']}, {human(network['madds'])} MAdds"
+        size = f"{layers} layers, {size}"
     return (
-        f"plan: {record['images_training_cells']:,} images train cells, "
-        f"{record['images_measuring_fitness']:,} measure their fitness",
-        f"plan: reference {network['reference']} on skeleton {network['skeleton']}: "
-        f"{layers} layers, {side}x{side}x{network['channels']}, {human(network['madds'])} MAdds",
+        f"plan: {training:,} {unit} train cells, {measuring:,} measure their fitness",
+        f"plan: reference {network['reference']} on skeleton {network['skeleton']}: {size}",
         f"plan: {record['warm_up_steps']:,} steps of warm-up; {record['rounds']} rounds x "
-        f"{places} {'layers' if places == layers else 'choices'} x {record['candidates']} "
+        f"{plural(places, 'layer' if places == layers else 'choice')} x {record['candidates']} "
         f"cells = {record['cells']:,} to score",
     )
 
 
-def _record(images: dict[str, Any], work: RunWork) -> dict[str, Any]:
-    plan = work.plan
-    skeleton, (name, cell) = plan.skeleton, plan.references[0]
-    cost = most_expensive_reference(skeleton, [cell])
+def _record(work: RunWork) -> dict[str, Any]:
+    plan, unit = work.plan, work.parts.unit
+    training, measuring = work.parts.sizes
     return {
-        "images": images,
-        "images_training_cells": work.training.images,
-        "images_measuring_fitness": work.validation.images,
-        "network": {
-            "skeleton": skeleton.name,
-            "layers": len(skeleton.layers),
-            "resolution": skeleton.resolution,
-            "channels": skeleton.in_channels,
-            "classes": skeleton.classes,
-            "reference": name,
-            "madds": cost.madds,
-            "params": cost.params,
-        },
+        "text" if unit == "tokens" else "images": work.parts.record,
+        f"{unit}_training_cells": training,
+        f"{unit}_measuring_fitness": measuring,
+        "network": _network(plan),
         "warm_up_steps": work.config.warm_up.steps,
         "rounds": plan.rounds,
         "candidates": plan.candidates,
         "cells": work.cells,
         "steps_of_a_cell": work.config.scoring.steps,
+    }
+
+
+def _network(plan: Plan) -> dict[str, Any]:
+    skeleton, (name, cell) = plan.skeleton, plan.references[0]
+    cost = most_expensive_reference(skeleton, [cell])
+    reads = {
+        "resolution": skeleton.resolution,
+        "channels": skeleton.in_channels,
+        "classes": skeleton.classes,
+    }
+    if isinstance(skeleton, SequenceSkeleton):
+        reads = {"vocabulary": skeleton.vocabulary, "width": skeleton.width}
+    return {
+        "skeleton": skeleton.name,
+        "layers": len(skeleton.layers),
+        **reads,
+        "reference": name,
+        "madds": cost.madds,
+        "params": cost.params,
     }

@@ -12,11 +12,11 @@ from autospace.compute.executor import HERE, Executor, open_pool
 from autospace.compute.machine import listed
 from autospace.compute.pool import POOL, Pool
 from autospace.compute.worker import WorkerLostError
-from autospace.data.batches import Batches, Normaliser
-from autospace.data.summary import record
+from autospace.data.batches import BatchSource
 from autospace.evolution.folder import ReferenceDocument, RunError, RunFolder, event_out
 from autospace.evolution.forecast import RunWork, planned
 from autospace.evolution.loop import evolve, learned_space, new_archive, repeat_of, start
+from autospace.evolution.parts import RunBatches
 from autospace.evolution.plan import Plan, make_plan, reference_network, references_on
 from autospace.evolution.population import EvolutionState
 from autospace.evolution.preparation import (
@@ -24,14 +24,12 @@ from autospace.evolution.preparation import (
     NOTHING_PASSED,
     Passed,
     PreparedRun,
-    RunBatches,
     prepare,
-    run_batches,
     scoring_threads,
     warn,
 )
 from autospace.evolution.provenance import provenance
-from autospace.evolution.reference import WEIGHTS, measured, new_reference, warm_up
+from autospace.evolution.reference import WEIGHTS, new_reference, warm_up
 from autospace.latency.budget import keep_table
 from autospace.networks.network import Network
 from autospace.networks.rounding import rounding
@@ -47,6 +45,7 @@ from autospace.scorers.shared import SharedScorer
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.space import Space, reference_cells_of
+from autospace.training.task import task_of
 
 
 @dataclass(frozen=True)
@@ -124,8 +123,8 @@ def learn(
         except Exception:
             folder.abandon()
             raise
-        folder.settle(prepared.skeleton, prepared.data.digest)
-        folder.save_data(record(prepared.data))
+        folder.settle(prepared.skeleton, prepared.parts.digest)
+        folder.save_data(prepared.parts.record)
         # Before anything is trained: a damaged state is known at once.
         state = folder.load_state(prepared.skeleton, prepared.plan.operators.family.kind)
         state = state or start(prepared.plan)
@@ -135,7 +134,7 @@ def learn(
         latency = prepared.latency
         table = None if latency is None else latency.prediction.table
         keep_table(table, folder.checkpoint / LATENCY_TABLE)
-        batches = run_batches(prepared)
+        batches = prepared.parts.batches(folder.config, prepared.execution.device)
         if not (folder.checkpoint / WEIGHTS).exists():
             observer.planned(_plan(prepared, batches, executor))
         with (
@@ -168,19 +167,20 @@ def _check_resumed(folder: RunFolder) -> None:
 
 
 def _plan(prepared: PreparedRun, batches: RunBatches, executor: Executor) -> Planned:
-    training, validation, images = batches
+    training, validation, warming = batches
     work = RunWork(
         config=prepared.config,
         plan=prepared.plan,
+        parts=prepared.parts,
         execution=prepared.execution,
         training=training,
         validation=validation,
-        images=images,
+        warming=warming,
         workers=executor.workers or 1,
         scoring_threads=scoring_threads(prepared),
         clustered=executor.clustered,
     )
-    return planned(record(prepared.data), work)
+    return planned(work)
 
 
 def _check_phases(plan: Plan, state: EvolutionState, folder: RunFolder) -> None:
@@ -222,8 +222,8 @@ def _learned(
     observer: Observer,
     pool: Pool,
 ) -> Space:
-    training, validation, images = batches
-    network = _warmed_up(prepared, images, folder, observer)
+    training, validation, warming = batches
+    network = _warmed_up(prepared, warming, folder, observer)
     reference = _measured(prepared, network, folder, observer)
     kept = KeptWeights() if prepared.config.scoring.weights == "kept" else None
     setting = ScoringContext(
@@ -234,6 +234,7 @@ def _learned(
         prepared.config.seed,
         partial(observer.tick, "score"),
         prepared.execution,
+        task_of(prepared.skeleton),
         kept=kept,
         kept_bytes=kept_bytes(prepared.execution.device, KEPT_BYTES),
         on_message=observer.message,
@@ -254,13 +255,13 @@ def _learned(
 
 
 def _warmed_up(
-    prepared: PreparedRun, images: Batches, folder: RunFolder, observer: Observer
+    prepared: PreparedRun, batches: BatchSource, folder: RunFolder, observer: Observer
 ) -> Network:
     config, execution = prepared.config, prepared.execution
     skeleton, cells = reference_network(prepared.skeleton, prepared.plan.references[0][1])
     network = new_reference(skeleton, cells, config.seed, execution.device)
     tick = partial(observer.tick, "warm-up")
-    warm_up(network, images, config.warm_up, folder.checkpoint, tick, execution)
+    warm_up(network, batches, config.warm_up, folder.checkpoint, tick, execution)
     return network
 
 
@@ -277,8 +278,7 @@ def _measured(
     prepared: PreparedRun, network: Network, folder: RunFolder, observer: Observer
 ) -> ReferenceDocument:
     """The accuracy of the reference, which a resumed run measures again: it is quickly done."""
-    norm, device = Normaliser.from_examples(prepared.weights), prepared.execution.device
-    found = measured(network, prepared.fitness, norm, prepared.config.seed, device)
+    found = prepared.parts.measured(network, prepared.config.seed, prepared.execution.device)
     folder.save_reference(found)
     observer.message(f"reference: {found.described}")
     warn(observer, found.warnings)
@@ -289,9 +289,11 @@ def _executor(prepared: PreparedRun, observer: Observer, given: Executor) -> Exe
     """Who trains candidates: the executor that was given, or this process where it must."""
     scoring, device = prepared.config.scoring, prepared.execution.device.type
     given.check_device(device)
-    if scoring.method not in INDEPENDENT or device != "cpu":
+    text = prepared.skeleton.reads == "text"
+    if scoring.method not in INDEPENDENT or device != "cpu" or text:
         if given.clustered:
-            observer.message(f"scoring.method {scoring.method} trains one network: it stays here")
+            what = "a text is read" if text else f"scoring.method {scoring.method} trains"
+            observer.message(f"{what} by one process: it stays here")
         return HERE
     if given.sized(1) == given:
         return given

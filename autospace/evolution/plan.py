@@ -15,14 +15,18 @@ from autospace.spaces.cells.dense_cell import NODES, DenseCell
 from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
 from autospace.spaces.cells.family import Prior
 from autospace.spaces.cells.ofa import EXPANSIONS, VOCABULARY, Ofa, OfaCell
+from autospace.spaces.cells.recurrent import RecurrentPrior
+from autospace.spaces.cells.recurrent_cell import FUNCTIONS, RecurrentCell
 from autospace.spaces.cells.variation import CellPrior
 from autospace.spaces.cost import Budget, most_expensive_reference
+from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import reference_cells_of
 
 DENSE_REFERENCE: Final = "nor_conv_3x3"
 DARTS_REFERENCE: Final = "sep_conv_3x3"
 BATS_REFERENCE: Final = "bin_conv_3x3"
+RECURRENT_REFERENCE: Final = "tanh_chain"
 References = tuple[tuple[str, Cell], ...]
 """Reference cells under their ids."""
 
@@ -186,6 +190,8 @@ def _prior(cells: CellsConfig, skeleton: Skeleton) -> Prior:
         return BatsPrior(BATS_USUAL, nodes=skeleton.concat)
     if kind_on(skeleton) == OfaCell.kind:
         return Ofa().prior(VOCABULARY)
+    if isinstance(skeleton, SequenceSkeleton):
+        return RecurrentPrior(tuple(FUNCTIONS), skeleton.nodes, skeleton.root)
     if is_dense(skeleton):
         # A graph of two nodes has one edge, whose operation goes where one is chosen.
         return DensePrior(tuple(DENSE), nodes=NODES if skeleton.nodes is None else MIN_NODES)
@@ -199,6 +205,8 @@ def _prior(cells: CellsConfig, skeleton: Skeleton) -> Prior:
 
 def kind_on(skeleton: Skeleton) -> str:
     """The family of the cells that are evolved on a skeleton."""
+    if skeleton.reads == "text":
+        return RecurrentCell.kind
     if skeleton.chain == 2:
         return skeleton.cell_layers[0].paired_kind
     if skeleton.stages:
@@ -214,8 +222,12 @@ def is_dense(skeleton: Skeleton) -> bool:
 def references_on(skeleton: Skeleton, cells: CellsConfig) -> References:
     """The reference cells; those that no setting names have 3x3 convolutions alone.
 
-    Of DARTS cells, every node reads the two inputs. No layer of Once-for-All is skipped.
+    Of DARTS cells, every node reads the two inputs. No layer of Once-for-All is skipped. The nodes
+    of a recurrent cell are a chain of tanh: a recurrent highway network (Zilly et al., ICML 2017).
     """
+    if isinstance(skeleton, SequenceSkeleton):
+        chain = RecurrentCell.of([(node, "tanh") for node in range(skeleton.nodes)])
+        return ((RECURRENT_REFERENCE, cast(Cell, chain)),)
     if kind_on(skeleton) == DartsCell.kind:
         pairs = [(DARTS_REFERENCE, 0), (DARTS_REFERENCE, 1)]
         return ((DARTS_REFERENCE, cast(Cell, DartsCell.of(pairs * skeleton.concat))),)

@@ -1,4 +1,4 @@
-"""What a run needs before anything is trained: images, skeleton, budget and plan."""
+"""What a run needs before anything is trained: data, skeleton, budget and plan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,60 +7,44 @@ from typing import Final
 
 from autospace.compute.device import make_execution, resolve_device, thread_count
 from autospace.compute.execution import Execution
-from autospace.data.batches import Augment, Batches, Normaliser
-from autospace.data.examples import DataSet, Examples
+from autospace.data.errors import DataError
+from autospace.data.examples import DataSet
 from autospace.data.images import skeleton_for
 from autospace.data.load import load_data
 from autospace.data.settings import PYTHON
-from autospace.data.splits import divide, few_measured
-from autospace.data.summary import lines_of, warnings_of
+from autospace.data.splits import divide
 from autospace.evolution.folder import RunFolder
+from autospace.evolution.parts import ImageParts, Parts, TextParts
 from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan, references_on
 from autospace.evolution.settings import Config
 from autospace.latency.budget import LatencyBudget, latency_budget, limit_table
 from autospace.progress import Observer
 from autospace.scorers.pooled import INDEPENDENT
-from autospace.seeds import derived_seed
+from autospace.scorers.recurrent import check_on_text
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cost import Budget, layer_shares
 from autospace.spaces.files.library import load_skeleton
-from autospace.spaces.sequence import images_only
+from autospace.spaces.sequence import SequenceSkeleton, images_only
 from autospace.spaces.skeleton import Skeleton
+from autospace.text.corpus import load_text
+from autospace.text.passages import check_settings
+from autospace.text.source import FORM, is_text
 
 DEFAULT_SKELETONS = {"digits": "digits"}
 LATENCY_TABLE = "latency.json"
 
-VALIDATION_BATCH_FACTOR = 2
-
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """Everything that a run needs before anything is trained.
-
-    Attributes:
-        weights: the part of the train split that trains cells.
-        fitness: the part that their fitness is measured on.
-    """
+    """Everything that a run needs before anything is trained."""
 
     config: Config
-    data: DataSet
-    weights: Examples
-    fitness: Examples
+    parts: Parts
     skeleton: Skeleton
     budget: Budget
     latency: LatencyBudget | None
     plan: Plan
     execution: Execution
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Remarks on how far the result can be trusted; the space keeps them."""
-        return few_measured("fitness is measured", len(self.fitness))
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Why the run is hopeless, as far as the images show; the space keeps them, too."""
-        return warnings_of(self.data)
 
 
 @dataclass(frozen=True)
@@ -90,18 +74,12 @@ def prepare(
     chosen = resolve_device(device or config.device)
     execution = make_execution(config.precision, config.cuda_graphs, chosen, observer.message)
     skeleton = folder.skeleton or passed.skeleton or _named_skeleton(config, folder)
-    images_only(skeleton, "evolve")
-    data = load_data(
-        passed.images or config.data.source,
-        resolution=config.data.resolution or skeleton.resolution,
-        limit=config.data.limit,
-        seed=config.seed,
-        cache=folder.cache,
-        tick=partial(observer.tick, "data"),
-        aspect=config.data.aspect,
-        ground=config.data.ground,
-    )
-    skeleton = skeleton_for(skeleton, data)
+    given = passed.images
+    if isinstance(skeleton, SequenceSkeleton):
+        parts, skeleton = _text(config, skeleton, given)
+    else:
+        images_only(skeleton, "evolve")
+        parts, skeleton = _images(config, skeleton, folder, observer, given)
     references = references_on(skeleton, config.cells)
     cells = [cell for _, cell in references]
     budget = make_budget(config.budget, skeleton, references)
@@ -110,13 +88,49 @@ def prepare(
     plan = make_plan(
         config, skeleton, references, limits if latency is None else (*limits, latency)
     )
-    parts = divide(data.train, config.data.validation, config.seed)
-    prepared = PreparedRun(config, data, *parts, skeleton, budget, latency, plan, execution)
     # Last, so that what is wrong stands alone.
-    for note in (*lines_of(data), *prepared.notes):
+    for note in (*parts.lines, *parts.notes):
         observer.message(note)
-    warn(observer, prepared.warnings)
-    return prepared
+    warn(observer, parts.warnings)
+    return PreparedRun(config, parts, skeleton, budget, latency, plan, execution)
+
+
+def _images(
+    config: Config,
+    skeleton: Skeleton,
+    folder: RunFolder,
+    observer: Observer,
+    given: DataSet | None,
+) -> tuple[Parts, Skeleton]:
+    """The images in two parts, and the skeleton that fits them."""
+    data = load_data(
+        given or config.data.source,
+        resolution=config.data.resolution or skeleton.resolution,
+        limit=config.data.limit,
+        seed=config.seed,
+        cache=folder.cache,
+        tick=partial(observer.tick, "data"),
+        aspect=config.data.aspect,
+        ground=config.data.ground,
+    )
+    weights, fitness = divide(data.train, config.data.validation, config.seed)
+    return ImageParts(data, weights, fitness), skeleton_for(skeleton, data)
+
+
+def _text(
+    config: Config, skeleton: SequenceSkeleton, given: DataSet | None
+) -> tuple[Parts, Skeleton]:
+    """The text, and the skeleton with its vocabulary, whose whole cell is evolved.
+
+    A choice of one node has four values at most: there is nothing to evolve.
+    """
+    source = config.data.source
+    if given is not None or not is_text(source):
+        raise DataError(f"data: {source[:80]}, but {skeleton.name} reads text; allowed: {FORM}")
+    check_settings(config.data)
+    check_on_text(config.scoring.method)
+    corpus = load_text(source, config.data.limit)
+    return TextParts(corpus), skeleton.for_vocabulary(len(corpus.vocabulary)).undivided
 
 
 def warn(observer: Observer, problems: Sequence[str]) -> None:
@@ -142,30 +156,6 @@ def _latency(
     if table is None:
         return None
     return latency_budget(table, skeleton, cells, config.budget.max_latency_ms)
-
-
-RunBatches = tuple[Batches, Batches, Batches]
-"""Batches that train candidates, that fitness is measured on, and that warm up the reference."""
-
-
-def run_batches(prepared: PreparedRun) -> RunBatches:
-    """The batches of a run.
-
-    The train split is divided in two; the test split is not touched.
-    """
-    config, device = prepared.config, prepared.execution.device
-    norm = Normaliser.from_examples(prepared.weights)
-    augment = Augment(config.data.crop, config.data.flip, config.data.cutout)
-
-    def seed(name: str) -> int:
-        return derived_seed(config.seed, "batches", name)
-
-    batch = config.scoring.batch
-    return (
-        Batches(prepared.weights, batch, seed("train"), device, norm, augment),
-        Batches(prepared.fitness, VALIDATION_BATCH_FACTOR * batch, seed("validate"), device, norm),
-        Batches(prepared.weights, config.warm_up.batch, seed("warm-up"), device, norm, augment),
-    )
 
 
 def scoring_threads(prepared: PreparedRun) -> int:

@@ -34,7 +34,7 @@ def provenance(
         state: its last one.
         warnings: what the reference network showed.
     """
-    notes = [*prepared.notes, *prepared.warnings, *warnings]
+    notes = [*prepared.parts.notes, *prepared.parts.warnings, *warnings]
     stop, quality = prepared.plan.stop(state), state.archive and state.archive.predictor.quality
     config = prepared.config.model_dump(mode="json")
     for section, name, value in UNUSED:
@@ -43,7 +43,7 @@ def provenance(
     if prepared.config.scoring.method != "calibrated":
         del config["scoring"]["shrinkage"]
     # Where the images lie and which device does the work belong to a machine, not to the result.
-    config["data"]["source"] = prepared.data.name
+    config["data"]["source"] = prepared.parts.name
     config["device"] = prepared.execution.device.type
     config["precision"] = str(prepared.execution.precision).removeprefix("torch.")
     config["skeleton"] = prepared.skeleton.name
@@ -57,11 +57,7 @@ def provenance(
     return {
         "method": f"AutoSpace (Zhou et al., ICCV 2021), {prepared.config.scoring.method} scoring",
         "config": config,
-        "data": {
-            "name": prepared.data.name,
-            "sha256": prepared.data.digest,
-            "classes": list(prepared.data.classes),
-        },
+        "data": prepared.parts.origin,
         "kernels": kernels if prepared.execution.device.type == "cpu" else "CUDA's",
         "versions": {**versions, "python": ".".join(map(str, sys.version_info[:2]))},
         **({"latency": latency.described} if latency else {}),

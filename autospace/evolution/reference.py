@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import torch
 
@@ -15,14 +15,16 @@ from autospace.data.images import MEASURED_AT_ONCE
 from autospace.data.splits import limit_indices
 from autospace.evolution.folder import ReferenceDocument
 from autospace.evolution.settings import WarmUpConfig
-from autospace.networks.network import Network, placed
+from autospace.networks.network import Network, build_network, placed
 from autospace.progress import Tick
 from autospace.runs.errors import CheckpointError, ConfigError
 from autospace.runs.state import load_sealed, save_sealed
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.skeleton import Skeleton
+from autospace.text.segments import Segments
 from autospace.training.short import Recipe, make_optimizer, measure, train
+from autospace.training.task import task_of
 
 WEIGHTS = "reference.safetensors"
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
@@ -35,7 +37,7 @@ def new_reference(
     """The untrained reference network: the same for equal seeds on every device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "reference"))
-        return placed(Network(skeleton, cells), device)
+        return cast(Network, placed(build_network(skeleton, cells), device))
 
 
 def warm_up(
@@ -78,6 +80,7 @@ def warm_up(
         start=start,
         after_step=after_step,
         execution=execution,
+        task=task_of(network.skeleton),
     )
 
 
@@ -105,6 +108,26 @@ def measured(
         interval=[round(end, 6) for end in found.interval],
         images=found.images,
         chance=round(int(torch.bincount(chosen.labels).max()) / len(chosen), 6),
+    )
+
+
+def measured_tokens(
+    network: Network, segments: Segments, tokens: torch.Tensor
+) -> ReferenceDocument:
+    """How often the trained reference network holds the token that follows the most probable one.
+
+    Args:
+        network: left in evaluation mode.
+        segments: of the text that did not train it.
+        tokens: of that text, [tokens].
+    """
+    found = measure(network, segments.evaluation_batches(), task_of(network.skeleton))
+    return ReferenceDocument(
+        accuracy=round(found.accuracy, 6),
+        interval=[round(end, 6) for end in found.interval],
+        images=found.images,
+        chance=round(int(torch.bincount(tokens).max()) / len(tokens), 6),
+        unit="tokens",
     )
 
 

@@ -236,6 +236,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "scoring": LARGE_SCORING,
         "warm_up": {"steps": 50_000, "batch": 256, "learning_rate": 0.2},
     },
+    "text": {
+        "skeleton": "rnn-small",
+        "data": {"source": "text"},
+        "evolution": {"generations": 12, "population": 16, "candidates": 4, "tournament": 4},
+        "scoring": {"method": "in-place", "steps": 100, "batch": 16, "learning_rate": 1.0},
+        "warm_up": {"steps": 1000, "batch": 16, "learning_rate": 1.0},
+    },
     # The method of the paper as a whole: docs/reference/method.md, "The paper and this program".
     "paper": {
         "skeleton": "mobile",

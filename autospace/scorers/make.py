@@ -9,6 +9,7 @@ from autospace.scorers.gated import GatedScorer
 from autospace.scorers.mixture import MixtureScorer
 from autospace.scorers.pooled import INDEPENDENT, PooledScorer
 from autospace.scorers.probe import Calibrated
+from autospace.scorers.recurrent import RecurrentScorer
 from autospace.scorers.scorer import Scorer, ScoringMethod
 from autospace.spaces.cells.cell import Cell
 
@@ -27,6 +28,9 @@ def make_scorer(setting: ScoringContext, pool: Pool | None = None) -> Scorer:
         setting: its context.
         pool: trains the candidates of the methods in `INDEPENDENT`; by default this process.
     """
+    if setting.reference.skeleton.reads == "text":
+        # All recurrent cells of a skeleton cost the same: there is no price.
+        return RecurrentScorer(setting)
     scorer = SCORERS[setting.options.method](setting, pool or InProcess())
     inside = isinstance(scorer, MixtureScorer)
     return scorer if inside or not setting.options.cost_weight else CostAware(scorer, setting)

@@ -51,6 +51,11 @@ class Passages:
         return f"{self.corpus.digest}-{self.corpus.source.bptt}"
 
     @property
+    def row(self) -> int:
+        """Tokens of a segment."""
+        return self.corpus.source.bptt
+
+    @property
     def outputs(self) -> int:
         """Number of different tokens."""
         return len(self.corpus.vocabulary)

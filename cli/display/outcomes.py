@@ -12,7 +12,7 @@ from autospace.cli.display.summary import space_record
 from autospace.cli.output import data, json_data
 from autospace.runs.images import images_of_runs, images_read
 from autospace.spaces.cells.family import notation
-from autospace.spaces.text import human, visible
+from autospace.spaces.text import human, plural, visible
 
 if TYPE_CHECKING:
     from autospace.searchers.folder import SearchResult
@@ -65,7 +65,7 @@ def evolve_outcome(run: Path, space: "Space") -> list[str]:
     span = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     madds, beating = space.madds, sum(map(beats_hand_made, space.layers))
     lines = [
-        f"Learned a space of {len(space.layers)} layers with {span} cells each: "
+        f"Learned a space of {plural(len(space.layers), 'layer')} with {span} cells each: "
         f"{_count(space.size)} architectures,",
         f"  {madds.min / 1e6:.3g}M to {madds.max / 1e6:.3g}M MAdds; no architecture exceeds "
         f"the budget{_limit(space)}.",
@@ -99,6 +99,8 @@ def _after_evolve(run: Path, kind: str) -> list[tuple[str, str]]:
     here = quoted(run)
     # Images that a Python program passed are in no file.
     images = "" if images_of_runs([run])[0] else " --data ..."
+    # Whole recurrent cells share no weights: they are trained one by one.
+    alone = " --method random" if kind == "recurrent" else ""
     of_mobile = [
         (f"autospace report {here}", "a report as one HTML file"),
         (f"autospace compare {here} mbconv@{here}{images}", "with hand-made cells"),
@@ -106,7 +108,7 @@ def _after_evolve(run: Path, kind: str) -> list[tuple[str, str]]:
     return [
         (f"autospace show {here} --layer 0", "the cells of a layer"),
         *(of_mobile if kind == "mobile" else []),
-        (f"autospace search {here}{images}", "an architecture of the space"),
+        (f"autospace search {here}{images}{alone}", "an architecture of the space"),
         (f"autospace export {here} --to optuna", "for another tool"),
     ]
 
