@@ -23,7 +23,7 @@ from autospace.spaces.cells.darts_cell import INPUTS, OPERATIONS, DartsCell
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
-from autospace.supernets.recurrent import recurrent_supernet
+from autospace.supernets.recurrent import caption_supernet, recurrent_supernet
 from autospace.supernets.supernet import Cell, Supernet, space_supernet
 
 ON_NODES: Final = (
@@ -54,8 +54,9 @@ def check_method(method: str, skeleton: Skeleton) -> None:
         SpaceError: it needs a module of its own for every candidate, and nodes are chosen, whose
             candidates share operations; or it trains blocks of layers apart.
     """
-    if skeleton.reads == "text" and method not in ON_TEXT:
-        problem = f"{skeleton.name} reads text, for which {method} has no recurrent cells"
+    if skeleton.reads != "images" and method not in ON_TEXT:
+        reads = skeleton.reads
+        problem = f"{skeleton.name} reads {reads}, for which {method} has no recurrent cells"
         raise SpaceError("method", f"{problem}; allowed: {', '.join(ON_TEXT)}")
     if skeleton.chain == 1:
         return
@@ -256,5 +257,6 @@ def _of_images(space: Space, seed: int, device: torch.device | str) -> Supernet:
 SUPERNETS: Final[dict[str, Callable[[Space, int, torch.device | str], Supernet]]] = {
     "images": _of_images,
     "text": recurrent_supernet,
+    "captions": caption_supernet,
 }
 """Per kind of what networks read, what makes a supernet."""

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from autospace.spaces.captions import captioning
 from autospace.spaces.cells.darts_cell import NODES, DartsCell, all_nodes, choices_of
 from autospace.spaces.cells.family import FAMILIES
 from autospace.spaces.cells.recurrent import DecisionShape, choices_at
@@ -29,13 +30,17 @@ OWN_SKELETONS: Final = {
     "ofa": ("ofa-mbv3", "ofa-proxyless", "ofa-small"),
     "enas-rnn": ("enas-rnn", "enas-rnn-paper", "rnn-small"),
     "darts-rnn": ("darts-rnn", "rnn-small"),
+    "autocaption": ("autocaption", "captions-small"),
 }
 """Families with skeletons of their own and no other ones: layers share cells, or have stages."""
+AUTOCAPTION: Final = "autocaption"
 RECURRENT: Final = {
     "enas-rnn": "recurrent cells of ENAS (Pham et al., ICML 2018): per node one of the nodes "
     "before it, and one of four functions",
     "darts-rnn": "the same cells in the language model of DARTS (Liu et al., ICLR 2019), whose "
     "decoder has a bias",
+    AUTOCAPTION: "decoders of captions in the sense of AutoCaption (Zhu et al., 2020): layers of "
+    "ENAS's recurrent cells, each with the earlier layers that it reads",
 }
 """Families of cells that read tokens, with what they are."""
 OWN_NAMES: Final = tuple(OWN_SKELETONS)
@@ -79,10 +84,12 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
         known = offered(family, (*FAMILY_NAMES, *OWN_NAMES))
         raise SpaceError(family or '""', f"unknown family; {known}")
     if family in RECURRENT:
-        return _recurrent_space(family, sequence(skeleton, f"{family} reads text"))
+        return _recurrent_space(family, _fitting(family, skeleton))
     if isinstance(skeleton, SequenceSkeleton):
-        problem = f"no cell of {family} fits the skeleton {skeleton.name}, which reads text"
-        allowed = " or ".join(RECURRENT)
+        reads = skeleton.reads
+        problem = f"no cell of {family} fits the skeleton {skeleton.name}, which reads {reads}"
+        wanted = [name for name in RECURRENT if (name == AUTOCAPTION) == (reads == "captions")]
+        allowed = " or ".join(wanted)
         raise SpaceError(f"{family}@{skeleton.name}", f"{problem}; allowed: {allowed}")
     described, kind = _family(family)
     cell_family = FAMILIES[kind]
@@ -121,13 +128,24 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
     )
 
 
-def _recurrent_space(family: str, skeleton: SequenceSkeleton) -> Space:
-    """All choices at every node; the reference is a chain of tanh."""
-    own = replace(skeleton, bias=family == "darts-rnn", whole=False)
+def _fitting(family: str, skeleton: Skeleton) -> SequenceSkeleton:
+    """The skeleton, if cells of a recurrent family fit it."""
+    if family == AUTOCAPTION:
+        return replace(captioning(skeleton, f"{family} describes images"), whole=False)
+    own = sequence(skeleton, f"{family} reads text")
+    return replace(own, bias=family == "darts-rnn", whole=False)
+
+
+def _recurrent_space(family: str, own: SequenceSkeleton) -> Space:
+    """All choices at every node; the reference is a chain of tanh, and a chain of layers."""
     layers, reference = [], {}
     for shape in own.shapes:
         choices = choices_at(shape) if isinstance(shape, DecisionShape) else []
-        usual = choices[-1 if shape.name.endswith("input") else 0][0]
+        usual = choices[0][0]
+        if shape.name.endswith("input"):
+            usual = choices[-1][0]
+        elif shape.name.endswith("links"):
+            usual = f"l{shape.depth - 1}"  # type: ignore[attr-defined]
         reference[shape.name] = usual
         candidates = tuple(
             Candidate(name, cell, 0.0 if name == usual else None)  # type: ignore[arg-type]
@@ -135,7 +153,7 @@ def _recurrent_space(family: str, skeleton: SequenceSkeleton) -> Space:
         )
         layers.append(Layer(shape, candidates))
     return Space(
-        f"{family}@{skeleton.name}"[:MAX_NAME],
+        f"{family}@{own.name}"[:MAX_NAME],
         own,
         tuple(FAMILIES[RecurrentCell.kind].usual),
         tuple(layers),

@@ -59,7 +59,9 @@ def test_builtin_names_are_every_family_on_every_skeleton_and_those_with_their_o
     ofa = ("ofa@ofa-mbv3", "ofa@ofa-proxyless", "ofa@ofa-small")
     enas = ("enas-rnn@enas-rnn", "enas-rnn@enas-rnn-paper", "enas-rnn@rnn-small")
     recurrent = (*enas, "darts-rnn@darts-rnn", "darts-rnn@rnn-small")
-    assert builtin_names() == (*PAIRS, "nasbench201@nasbench201", *darts, *ofa, *recurrent)
+    captions = ("autocaption@autocaption", "autocaption@captions-small")
+    own = ("nasbench201@nasbench201", *darts, *ofa, *recurrent, *captions)
+    assert builtin_names() == (*PAIRS, *own)
 
 
 @pytest.mark.parametrize("name", SKELETON_NAMES)
@@ -194,7 +196,7 @@ FILES = "a file, a run folder, or a built-in such as mbconv@cifar"
 SKELETONS = (
     "digits, cifar, nasbench-macro, mobile, mobilenetv2, nasbench201, darts, darts-imagenet, "
     "darts-small, ofa-mbv3, ofa-proxyless, ofa-small, enas-rnn, enas-rnn-paper, rnn-small, "
-    "darts-rnn, or a .json or .toml file"
+    "darts-rnn, autocaption, captions-small, or a .json or .toml file"
 )
 
 
@@ -215,7 +217,8 @@ SKELETONS = (
         ("mbconv@", f'"": unknown skeleton; allowed: {SKELETONS}'),
         (
             "mbconv@imagenet",
-            f"imagenet: unknown skeleton; did you mean darts-imagenet? Allowed: {SKELETONS}",
+            # The list behind the hint is longer than a message may be: it is cut.
+            f"imagenet: unknown skeleton; did you mean darts-imagenet? Allowed: {SKELETONS[:80]}",
         ),
         ("mbconv@no.toml", "no.toml: no such file or directory"),
         ("skeleton.json", "skeleton.json: a skeleton; allowed: a space, or mbconv@skeleton.json"),
