@@ -250,15 +250,19 @@ def _placed(config: _Config) -> _Config:
 
 
 def _placed_text(source: str) -> str:
-    """The source of a text with a path that holds from everywhere; any other one as it is."""
+    """The source of a text or of captions with a path that holds from everywhere.
+
+    Any other one as it is.
+    """
+    from autospace.captions.source import is_captions, parse_captions
     from autospace.text.source import is_text, parse_text
 
-    if not is_text(source):
+    if not is_text(source) and not is_captions(source):
         return source
-    parsed = parse_text(source)
+    parsed: Any = parse_text(source) if is_text(source) else parse_captions(source)
     if parsed.path is None:
-        return parsed.text
-    return replace(parsed, path=Path(_absolute(str(parsed.path)))).text
+        return str(parsed.text)
+    return str(replace(parsed, path=Path(_absolute(str(parsed.path)))).text)
 
 
 def _placed_space(source: Space | Place) -> str:

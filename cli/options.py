@@ -72,7 +72,11 @@ _LATENCY: Final = "milliseconds of any architecture, by --latency-table"
 SpaceSource = "A file, a run folder, or a built-in space as NAME@SKELETON."
 Data = Annotated[Text, _images(default=False)]
 ImagesOrText = Annotated[
-    Text, _images(default=False, more="; for networks of tokens text[:options][:PATH]")
+    Text,
+    _images(
+        default=False,
+        more="; for networks of tokens text[:options][:PATH] or captions[:options][:PATH]",
+    ),
 ]
 DataOrDigits = Annotated[Text, _images("digits")]
 OneArchitecture = Annotated[

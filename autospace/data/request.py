@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -23,9 +23,13 @@ FORMS = {
     "shards": "shards:PATTERN",
     "synthetic": "synthetic[:key=value,...]",
 }
-TEXT = "text"
-"""The kind of the sources that `autospace.text` reads."""
+OTHERS = {
+    "text": "is a text, which image networks do not read",
+    "captions": "is images with captions, which networks for classes do not read",
+}
+"""The kinds of sources that `autospace.text` and `autospace.captions` read."""
 _LONGEST = 4096
+_OPTIONS = re.compile(r"(\w+=[^:]*)(?::|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,8 @@ def parse_source(text: str) -> Source:
     kind, colon, rest = text.partition(":")
     if kind == PYTHON:
         return Source(kind, Path(rest) if rest else None)
-    if kind == TEXT:
-        raise _malformed(text, "is a text, which image networks do not read")
+    if kind in OTHERS:
+        raise _malformed(text, OTHERS[kind])
     if kind not in FORMS or len(text) > _LONGEST or "\0" in text:
         raise _malformed(text, "is not a data source")
     if kind == "digits":
@@ -83,6 +87,75 @@ def parse_source(text: str) -> Source:
     if not rest.strip():
         raise _malformed(text, "names no path")
     return Source(kind, _expand(text, rest))
+
+
+def optioned(
+    source: str, kind: str, form: str, known: Sequence[str]
+) -> tuple[dict[str, str], Path | None]:
+    """The options and the path of `KIND[:key=value,...][:PATH]`; the path is not looked at yet.
+
+    Args:
+        source: The text after `--data`.
+        kind: What stands before the first colon.
+        form: For messages.
+        known: The options.
+
+    Raises:
+        DataError: The text does not have the form.
+    """
+    found_kind, colon, rest = source.partition(":")
+    if found_kind != kind or len(source) > _LONGEST or "\0" in source:
+        raise _unlike(source, f"is not a source of kind {kind}", form)
+    if not colon:
+        return {}, None
+    options: dict[str, str] = {}
+    found = _OPTIONS.match(rest)
+    if found:
+        options = _known_options(source, found[1], form, known)
+        rest = rest[found.end() :]
+    if not rest.strip() and not (found and not source.endswith(":")):
+        raise _unlike(source, "names no path", form)
+    if not rest:
+        return options, None
+    try:
+        return options, Path(rest).expanduser()
+    except RuntimeError:
+        raise _unlike(source, "names a home folder that does not exist", form) from None
+
+
+def whole_number(source: str, key: str, text: str) -> int:
+    """The value of an option that is a whole number.
+
+    Raises:
+        DataError: It is something else.
+    """
+    if not re.fullmatch(r"[0-9]{1,19}", text):
+        problem = f"data {_short(source)!r} has {key} {text[:40]!r}"
+        raise DataError(f"{problem}; allowed: a whole number")
+    return int(text)
+
+
+def _known_options(source: str, text: str, form: str, known: Sequence[str]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for item in text.split(","):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not (key and equals and value):
+            raise _unlike(source, f"has the option {item!r} that is not key=value", form)
+        if key in options:
+            raise _unlike(source, f"gives the option {key!r} twice", form)
+        if key not in known:
+            problem = f"data {_short(source)!r} has the unknown option {key!r}"
+            raise DataError(f"{problem}; {offered(key, known)}")
+        options[key] = value
+    return options
+
+
+def _unlike(source: str, problem: str, form: str) -> DataError:
+    return DataError(f"data {_short(source)!r} {problem}; allowed: {form}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _expand(text: str, rest: str) -> Path:
@@ -108,8 +181,7 @@ def _malformed(text: str, problem: str) -> DataError:
     kind = text.partition(":")[0]
     words = ", ".join(FORMS.values())
     allowed = f"allowed: {words}" if kind in FORMS else offered(kind, FORMS, words)
-    shown = text if len(text) <= 80 else f"{text[:77]}..."
-    return DataError(f"data {shown!r} {problem}; {allowed}")
+    return DataError(f"data {_short(text)!r} {problem}; {allowed}")
 
 
 _SECONDS_BETWEEN_TICKS = 0.1

@@ -1,8 +1,9 @@
 """Networks that describe images: an encoder, recurrent cells in layers, and a decoder of tokens.
 
-The encoder gives one feature per image, which is the first state of every layer. At each step, the
-layers are computed one after another: layer l reads the state of its own step before, and its links
-name what it reads besides, the embedded token (0) or new states of layers below it (1 to l - 1).
+The encoder gives one feature per image, which is the first state of every layer and is added to
+every embedded token: from its first state alone, a network learns to see the image much more slowly.
+At each step, the layers are computed one after another: layer l reads its state of the step before,
+and its links name what it reads besides, the token (0) or new states of layers below it (1 to l-1).
 The logits of the next token are those of the mean of the new states of all layers.
 """
 
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 
 from autospace.networks.cells import initialise
 from autospace.networks.operations import ConvNorm
-from autospace.networks.recurrent import EMBEDDING_RANGE, RecurrentModule
+from autospace.networks.recurrent import RecurrentModule
 from autospace.spaces.captions import CaptionSkeleton, captioning
 from autospace.spaces.skeleton import Skeleton
 
@@ -26,6 +27,8 @@ END: Final = 2
 UNKNOWN: Final = 3
 SPECIAL: Final = ("<pad>", "<start>", "<end>", "<unk>")
 """The first tokens of every vocabulary, in the order of their numbers."""
+EMBEDDED: Final = 8.0
+"""Range of the embedding for a width of one: tokens then weigh as much as images, and logits vary."""
 StackStep = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Embedded tokens [N, H] and states [L, N, H] -> the next states [L, N, H]."""
 
@@ -53,6 +56,14 @@ def packed(images: torch.Tensor, tokens: torch.Tensor, *, judged: bool = False) 
     return joined[:, None] if judged else joined
 
 
+def initial_range(width: int) -> tuple[float, float]:
+    """Between which numbers the weights of cells begin, so that they keep the size of what they read.
+
+    In the range of language models, hardly a trace of an image is left after some tokens.
+    """
+    return -((3 / width) ** 0.5), (3 / width) ** 0.5
+
+
 class Encoder(nn.Module):
     """Images [N, C, S, S] -> features [N, H] between -1 and 1, as states of cells are."""
 
@@ -66,8 +77,7 @@ class Encoder(nn.Module):
             )
         )
         self.linear = nn.Linear(skeleton.features, skeleton.width)
-        for part in (self.convolutions, self.linear):
-            initialise(part)
+        initialise(self.convolutions)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The features."""
@@ -88,7 +98,8 @@ class Captioner(nn.Module):
         self.dropout = 0.0
         self.encoder = Encoder(own)
         self.embedding = nn.Parameter(torch.empty(own.vocabulary, own.width))
-        nn.init.uniform_(self.embedding, -EMBEDDING_RANGE, EMBEDDING_RANGE)
+        most = EMBEDDED * own.width**-0.5
+        nn.init.uniform_(self.embedding, -most, most)
         self.bias = nn.Parameter(torch.zeros(own.vocabulary)) if own.bias else None
 
     def described(self, inputs: torch.Tensor, step: StackStep) -> torch.Tensor | Described:
@@ -109,9 +120,9 @@ class Captioner(nn.Module):
 
     def taught(self, states: torch.Tensor, tokens: torch.Tensor, step: StackStep) -> torch.Tensor:
         """Logits [N, T, vocabulary], each after tokens [N, T] that were given (teacher forcing)."""
-        found = []
+        found, image = [], states[0]
         for x in self._dropped(F.embedding(tokens, self.embedding)).unbind(1):
-            states = step(x, states)
+            states = step(x + image, states)
             found.append(states.mean(0))
         return self.decoded(torch.stack(found, 1))
 
@@ -120,9 +131,9 @@ class Captioner(nn.Module):
         """The likeliest token at every step after those before it, [N, length] (greedy)."""
         last = torch.full(states.shape[1:2], START, device=states.device)
         ended = torch.zeros_like(last, dtype=torch.bool)
-        found = []
+        found, image = [], states[0]
         for _ in range(length):
-            states = step(F.embedding(last, self.embedding), states)
+            states = step(F.embedding(last, self.embedding) + image, states)
             logits = F.linear(states.mean(0), self.embedding, self.bias)
             last = torch.where(ended, PAD, logits.argmax(-1))
             ended = ended | (last == END) | (last == PAD)
@@ -144,6 +155,8 @@ class CaptionModel(Captioner):
         super().__init__(skeleton)
         pairs = zip(cells, skeleton.cell_layers, strict=True)
         self.layers = nn.ModuleList(RecurrentModule(cell, shape) for cell, shape in pairs)
+        for weight in self.layers.parameters():
+            nn.init.uniform_(weight, *initial_range(self.skeleton.width))
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor | Described:
         """Logits of inputs; of those that are judged, captions as well; see `packed`."""
@@ -160,28 +173,20 @@ class CaptionModel(Captioner):
 
 
 class OneWord(nn.Module):
-    """A step of a decoder: tokens [N], states [N, L, H] -> logits [N, vocabulary], states."""
+    """A step of a decoder: tokens [N], feature [N, H] and states [N, L, H] -> logits, next states.
+
+    Logits are [N, vocabulary].
+    """
 
     def __init__(self, model: CaptionModel) -> None:
         super().__init__()
         self.model = model
 
     def forward(
-        self, tokens: torch.Tensor, state: torch.Tensor
+        self, tokens: torch.Tensor, feature: torch.Tensor, state: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the token that follows, and the next states."""
         model = self.model
-        states = model.step(F.embedding(tokens, model.embedding), state.transpose(0, 1))
+        x = F.embedding(tokens, model.embedding) + feature
+        states = model.step(x, state.transpose(0, 1))
         return model.decoded(states.mean(0)), states.transpose(0, 1)
-
-
-class FirstState(nn.Module):
-    """Images [N, C, S, S] -> the first states [N, L, H]."""
-
-    def __init__(self, model: CaptionModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """The states."""
-        return self.model.first(images).transpose(0, 1)

@@ -18,7 +18,7 @@ from typing import NoReturn
 import torch
 from torch import nn
 
-from autospace.networks.captions import Captioner, Described, StackStep
+from autospace.networks.captions import Captioner, Described, StackStep, initial_range
 from autospace.networks.cells import CellModule
 from autospace.networks.network import placed
 from autospace.networks.recurrent import INITIAL_RANGE, TokenModel, gated
@@ -224,6 +224,8 @@ class CaptionSupernet(_Recurrent):
             CellChoices(space.layers[start : start + size], network.skeleton) for start in starts
         ]
         self.matrices = nn.ModuleList(cell.matrices() for cell in self._cells)
+        for weight in self.matrices.parameters():
+            nn.init.uniform_(weight, *initial_range(network.skeleton.width))
 
     def features(  # type: ignore[override]
         self, images: torch.Tensor, path: Sequence[int]

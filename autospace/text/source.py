@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from autospace.data.errors import DataError, name_few
+from autospace.data.request import optioned, whole_number
 from autospace.spaces.errors import offered
 
 KIND: Final = "text"
@@ -21,8 +22,6 @@ LARGEST_VOCABULARY: Final = 100_000
 LONGEST_SEGMENT: Final = 1000
 DEFAULT_VOCABULARY: Final[dict[str, int]] = {"characters": 1000, "words": 10_000}
 """As many words as the Penn Treebank of Mikolov et al. (2010) has."""
-_OPTIONS: Final = re.compile(r"(\w+=[^:]*)(?::|$)")
-_LONGEST: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,60 +95,13 @@ def parse_text(source: str) -> TextSource:
     Raises:
         DataError: the text does not have the form.
     """
-    kind, colon, rest = source.partition(":")
-    if kind != KIND or len(source) > _LONGEST or "\0" in source:
-        raise _malformed(source, "is not a text")
-    if not colon:
-        return TextSource()
-    options: dict[str, str] = {}
-    found = _OPTIONS.match(rest)
-    if found:
-        options = _options(source, found[1])
-        rest = rest[found.end() :]
-    if not rest.strip() and not (found and not source.endswith(":")):
-        raise _malformed(source, "names no path")
-    return TextSource(_path(source, rest), **_values(source, options))
-
-
-def _path(source: str, rest: str) -> Path | None:
-    if not rest:
-        return None
-    try:
-        return Path(rest).expanduser()
-    except RuntimeError:
-        raise _malformed(source, "names a home folder that does not exist") from None
-
-
-def _options(source: str, text: str) -> dict[str, str]:
-    options: dict[str, str] = {}
     known = [each.name for each in fields(TextSource) if each.name != "path"]
-    for item in text.split(","):
-        key, equals, value = (part.strip() for part in item.partition("="))
-        if not (key and equals and value):
-            raise _malformed(source, f"has the option {item!r} that is not key=value")
-        if key in options:
-            raise _malformed(source, f"gives the option {key!r} twice")
-        if key not in known:
-            raise _malformed(source, f"has the unknown option {key!r}; {offered(key, known)}", "")
-        options[key] = value
-    return options
-
-
-def _values(source: str, options: dict[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = dict(options)
-    for key in ("vocabulary", "bptt"):
-        if key not in options:
-            continue
-        if not re.fullmatch(r"[0-9]{1,9}", options[key]):
-            problem = f"has {key} {options[key]!r}; allowed: a whole number"
-            raise _malformed(source, problem, "")
-        found[key] = int(options[key])
-    return found
-
-
-def _malformed(source: str, problem: str, allowed: str = f"; allowed: {FORM}") -> DataError:
-    shown = source if len(source) <= 80 else f"{source[:77]}..."
-    return DataError(f"data {shown!r} {problem}{allowed}")
+    options, path = optioned(source, KIND, FORM, known)
+    values: dict[str, Any] = {
+        key: whole_number(source, key, value) if key in ("vocabulary", "bptt") else value
+        for key, value in options.items()
+    }
+    return TextSource(path, **values)
 
 
 Role = Literal["train", "validation", "test"]
@@ -210,8 +162,17 @@ def _help_topics() -> Texts:
     return Texts({"train": "\n".join(topics[name] for name in sorted(topics))}, notes=(note,))
 
 
+def read_file(path: Path) -> tuple[str, list[str]]:
+    """The text of a file with line ends of one kind, and remarks.
+
+    Raises:
+        DataError: it cannot be read, or is no text.
+    """
+    return _decoded(path, _bytes(path))
+
+
 def _single(path: Path) -> Texts:
-    text, notes = _decoded(path, _bytes(path))
+    text, notes = read_file(path)
     role = _role(path.stem)
     if role is not None:
         beside = [

@@ -14,7 +14,6 @@ from autospace.networks.captions import (
     START,
     CaptionModel,
     Described,
-    FirstState,
     OneWord,
     packed,
 )
@@ -79,14 +78,15 @@ def test_teacher_forcing_and_writing_agree_with_a_loop() -> None:
     feature = torch.tanh(network.encoder.linear(network.encoder.convolutions(images).flatten(1)))
     states = feature.expand(3, -1, -1)
     for place, tokens in enumerate(given.T):
-        states = network.step(network.embedding[tokens], states)
+        states = network.step(network.embedding[tokens] + feature, states)
         wanted = states.mean(0) @ network.embedding.T + network.bias
         torch.testing.assert_close(outputs.logits[:, place], wanted)
     for image, written in zip(images, outputs.tokens.tolist(), strict=True):
         states = network.first(image[None])
+        feature = states[0]
         token, found = START, list[int]()
         while len(found) < 4:
-            states = network.step(network.embedding[[token]], states)
+            states = network.step(network.embedding[[token]] + feature, states)
             token = int((states.mean(0) @ network.embedding.T + network.bias).argmax())
             found.append(token)
             if token in (END, PAD):
@@ -98,10 +98,10 @@ def test_exported_parts_compute_the_same() -> None:
     network, images = model(1), torch.randn(2, 1, 8, 8).double()
     given = torch.tensor([[START, 5, 6], [START, 7, 8]])
     wanted = network(packed(images, given))
-    state = FirstState(network)(images)
-    assert state.shape == (2, 3, 6)
+    feature = network.encoder(images)
+    state = feature[:, None].expand(-1, 3, -1)
     for place, tokens in enumerate(given.T):
-        logits, state = OneWord(network)(tokens, state)
+        logits, state = OneWord(network)(tokens, feature, state)
         torch.testing.assert_close(logits, wanted[:, place])
 
 

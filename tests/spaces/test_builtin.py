@@ -218,7 +218,7 @@ SKELETONS = (
         (
             "mbconv@imagenet",
             # The list behind the hint is longer than a message may be: it is cut.
-            f"imagenet: unknown skeleton; did you mean darts-imagenet? Allowed: {SKELETONS[:80]}",
+            f"imagenet: unknown skeleton; did you mean darts-imagenet? Allowed: {SKELETONS[:60]}",
         ),
         ("mbconv@no.toml", "no.toml: no such file or directory"),
         ("skeleton.json", "skeleton.json: a skeleton; allowed: a space, or mbconv@skeleton.json"),
