@@ -330,7 +330,18 @@ class Training(NamedTuple):
 
 
 def training_of(reads: str) -> Training:
-    """How networks are trained that read images, or text."""
+    """How networks are trained that read images, text, or images with captions."""
+    if reads == "captions":
+        from autospace.captions.full import CaptionFolder, caption_recipe, train_captioner
+        from autospace.captions.session import CaptionConfig, CaptionTrainConfig
+
+        return Training(
+            CaptionFolder,
+            CaptionTrainConfig,
+            CaptionConfig,
+            lambda name, settings, architecture: caption_recipe(name),
+            train_captioner,
+        )
     if reads == "text":
         from autospace.text.folder import TextFolder
         from autospace.text.full import train_language_model

@@ -31,7 +31,7 @@ HELD: Final = 10
 LEAST: Final = 10
 """Images altogether: with fewer, no image could be held out."""
 SYNTHETIC: Final = "synthetic captions over real images"
-_WORD: Final = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_WORD: Final = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 Read = tuple[Examples, Sequence[tuple[str, ...]]]
 """Images, and the captions of each."""
 

@@ -375,9 +375,10 @@ def _of_coco(value: Mapping[str, Any], tally: _Tally) -> Iterator[_Row]:
     images = value.get("images")
     names: dict[object, str] = {}
     for each in images if isinstance(images, list) else ():
-        if isinstance(each, dict) and isinstance(each.get("file_name"), str):
-            if isinstance(each.get("id"), int | str):
-                names[each["id"]] = each["file_name"]
+        if not isinstance(each, dict) or not isinstance(each.get("file_name"), str):
+            continue
+        if isinstance(each.get("id"), int | str):
+            names[each["id"]] = each["file_name"]
     for number, each in enumerate(value["annotations"]):
         known = isinstance(each, dict) and isinstance(each.get("image_id"), int | str)
         if known and each["image_id"] in names and "caption" in each:

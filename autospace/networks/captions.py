@@ -1,8 +1,8 @@
 """Networks that describe images: an encoder, recurrent cells in layers, and a decoder of tokens.
 
 The encoder gives one feature per image, which is the first state of every layer and is added to
-every embedded token: from its first state alone, a network learns to see the image much more slowly.
-At each step, the layers are computed one after another: layer l reads its state of the step before,
+every embedded token: from its first state alone, a network learns to see the image more slowly. At
+each step, the layers are computed one after another: layer l reads its state of the step before,
 and its links name what it reads besides, the token (0) or new states of layers below it (1 to l-1).
 The logits of the next token are those of the mean of the new states of all layers.
 """
@@ -28,7 +28,7 @@ UNKNOWN: Final = 3
 SPECIAL: Final = ("<pad>", "<start>", "<end>", "<unk>")
 """The first tokens of every vocabulary, in the order of their numbers."""
 EMBEDDED: Final = 8.0
-"""Range of the embedding for a width of one: tokens then weigh as much as images, and logits vary."""
+"""Range of the embedding for a width of one: tokens weigh as much as images, and logits vary."""
 StackStep = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Embedded tokens [N, H] and states [L, N, H] -> the next states [L, N, H]."""
 
@@ -57,7 +57,7 @@ def packed(images: torch.Tensor, tokens: torch.Tensor, *, judged: bool = False) 
 
 
 def initial_range(width: int) -> tuple[float, float]:
-    """Between which numbers the weights of cells begin, so that they keep the size of what they read.
+    """Between which numbers the weights of cells begin, so that they keep the size of inputs.
 
     In the range of language models, hardly a trace of an image is left after some tokens.
     """

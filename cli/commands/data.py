@@ -57,8 +57,8 @@ def data(
     """Show what is read of a source of images, of a text, or of images with captions.
 
     That is its classes, their numbers of images, the sizes, and what is skipped and why; of a text
-    its tokens and vocabulary, of captions some of them as well. The same lines begin every run. A contact sheet shows some images of
-    every class.
+    its tokens and vocabulary, of captions some of them as well. The same lines begin every run. A
+    contact sheet shows some images of every class.
     """
     from autospace.captions.source import is_captions
     from autospace.text.source import is_text
