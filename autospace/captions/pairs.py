@@ -304,8 +304,13 @@ def _columns(
 ) -> Iterator[_Row]:
     image, own, split = places
     quoting: Any = csv.QUOTE_NONE if delimiter == "|" else csv.QUOTE_MINIMAL
+    # Quotes behind a blank are meant as quotes, and other blanks may belong to a caption.
+    blank = any(f'{delimiter} "' in line for line in lines[:20])
     reader = csv.reader(
-        (f"{line}\n" for line in lines), delimiter=delimiter, quoting=quoting, skipinitialspace=True
+        (f"{line}\n" for line in lines),
+        delimiter=delimiter,
+        quoting=quoting,
+        skipinitialspace=blank,
     )
     try:
         for number, cells in enumerate(reader):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autospace.spaces import Architecture, Cell, Layer, Skeleton, Space
+from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.family import check_kind
 from autospace.spaces.cells.notation import drawable, edge_label, node_label, shape_label
 from autospace.spaces.sequence import SequenceSkeleton
@@ -15,6 +16,13 @@ from autospace.spaces.text import human, visible
 
 def stem_facts(skeleton: Skeleton) -> tuple[str, ...]:
     """The image and the fixed convolutions before the first layer; of text, the embedding."""
+    if isinstance(skeleton, CaptionSkeleton):
+        side = skeleton.resolution
+        image = f"{skeleton.in_channels}x{side}x{side} image"
+        convolutions = f"conv 3x3 /2, {' '.join(map(str, skeleton.encoder))} channels"
+        feature = f"feature, {skeleton.width} units: first states, and added to tokens"
+        tokens = f"{skeleton.vocabulary:,} tokens, embedding of {skeleton.width} units"
+        return (image, convolutions, feature, tokens)
     if isinstance(skeleton, SequenceSkeleton):
         return (f"{skeleton.vocabulary:,} tokens", f"embedding, {skeleton.width} units")
     stem, side = skeleton.stem, skeleton.resolution
@@ -33,6 +41,8 @@ def head_facts(skeleton: Skeleton) -> tuple[str, ...]:
     """The parts that turn the output of the last layer into scores of classes or tokens."""
     if isinstance(skeleton, SequenceSkeleton):
         bias = ", with a bias" if skeleton.bias else ""
+        if isinstance(skeleton, CaptionSkeleton):
+            bias = f"{bias}, of the mean of all layers"
         return (f"matrix of the embedding{bias}", f"{skeleton.vocabulary:,} tokens")
     last = [f"conv 1x1, {skeleton.head} channels"] if skeleton.head else []
     norm = ["batch norm, ReLU"] if skeleton.preactivation else []

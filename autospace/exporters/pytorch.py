@@ -350,9 +350,9 @@ def export_architecture(architecture: Architecture) -> str:
 
         return str(ofa_network(architecture))
     if architecture.kind == "recurrent":
-        from autospace.exporters.recurrent.pytorch import language_model
+        from autospace.exporters.recurrent.pytorch import recurrent_network
 
-        return language_model(architecture)
+        return recurrent_network(architecture)
     skeleton = architecture.skeleton
     needs = needs_of(skeleton, architecture.cells)
     layers = listed(
