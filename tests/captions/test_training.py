@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
          SpaceError, "reads captions, and evolve knows networks for images only"),
     ):  # fmt: skip
         with pytest.raises(error, match=problem) as found:
-            call()  # type: ignore[no-untyped-call]
+            call()
         assert "\n" not in str(found.value)
         assert not (tmp_path / "a").exists()
 

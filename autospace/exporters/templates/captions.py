@@ -49,7 +49,7 @@ class Layer(nn.Module):
         sources: tuple[int, ...],
     ) -> None:
         super().__init__()
-        self.links, self.functions, self.sources = links, functions, sources
+        self.functions, self.sources = functions, sources
         self.root = nn.Parameter(torch.empty((len(links) + 1) * WIDTH, 2 * WIDTH))
         self.nodes = nn.ParameterList(
             nn.Parameter(torch.empty(WIDTH, 2 * WIDTH)) for _ in sources
@@ -82,10 +82,9 @@ class Network(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens [N], features [N, H] and states [L, N, H] -> logits, next states."""
         outputs = [F.embedding(tokens, self.embedding) + feature]
-        for layer, state in zip(self.layers, states, strict=True):
-            outputs.append(
-                layer(torch.cat([outputs[i] for i in layer.links], -1), state)
-            )
+        for (links, *_), layer, state in zip(LAYERS, self.layers, states, strict=True):
+            read = torch.cat([outputs[link] for link in links], -1)
+            outputs.append(layer(read, state))
         found = torch.stack(outputs[1:])
         return F.linear(found.mean(0), self.embedding, self.bias), found
 
