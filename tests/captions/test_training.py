@@ -189,9 +189,10 @@ def test_a_planted_grammar_is_learned_and_the_image_is_what_it_is_learned_from()
         shuffled = replace(data.test, images=_relabelled(data, order))
         batches = CaptionBatches(shuffled, 250, 0, CPU, session.normaliser, judged=True)
         unseen = judge(session.network, batches, data)
-    assert seen.exact > 0.8, seen
-    # One in ten of the single digits, and hardly any of the others: 1/2 * 1/10 + 1/2 * 1/400 * 2.
-    assert unseen.exact < 0.1
+    assert seen.exact > 0.85, seen
+    # A caption by chance is that of another scene: half of them have one digit, 1/2 * 1/2 * 1/10,
+    # and of two digits every hundredth is the same, in one of two directions.
+    assert unseen.exact < 0.06
 
 
 def _relabelled(data: Any, order: torch.Tensor) -> Any:
