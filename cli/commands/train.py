@@ -209,3 +209,7 @@ def _write_onnx(found: "Trained") -> None:
     target = found.folder / ONNX
     api.export(found.architecture, "onnx", target, weights=found.weights)
     message(f"wrote {target}")
+    if found.architecture.skeleton.reads == "captions":
+        from autospace.networks.deploy import encoder_path
+
+        message(f"wrote {encoder_path(target)}: the encoder of the images")
