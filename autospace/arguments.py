@@ -250,23 +250,26 @@ def _placed(config: _Config) -> _Config:
 
 
 def _placed_text(source: str) -> str:
-    """The source of a text with a path that holds from everywhere; any other one as it is."""
+    """The source of a text, of sentences or of captions with a path that holds from everywhere.
+
+    Any other one as it is.
+    """
+    from autospace.captions.source import is_captions, parse_captions
     from autospace.data.request import SENTENCES, parse_source
     from autospace.text.source import is_text, parse_text
 
     if source.partition(":")[0] == SENTENCES:
-        given = parse_source(source)
-        return (
-            given.text
-            if given.path is None
-            else replace(given, path=Path(_absolute(str(given.path)))).text
-        )
-    if not is_text(source):
-        return source
-    parsed = parse_text(source)
+        return _placed_source(parse_source(source))
+    if is_text(source):
+        return _placed_source(parse_text(source))
+    return _placed_source(parse_captions(source)) if is_captions(source) else source
+
+
+def _placed_source(parsed: Any) -> str:
+    """A source with its path as an absolute one."""
     if parsed.path is None:
-        return parsed.text
-    return replace(parsed, path=Path(_absolute(str(parsed.path)))).text
+        return str(parsed.text)
+    return str(replace(parsed, path=Path(_absolute(str(parsed.path)))).text)
 
 
 def _placed_space(source: Space | Place) -> str:
@@ -336,7 +339,18 @@ class Training(NamedTuple):
 
 
 def training_of(reads: str) -> Training:
-    """How networks are trained that read images, or text."""
+    """How networks are trained that read images, text, or images with captions."""
+    if reads == "captions":
+        from autospace.captions.full import CaptionFolder, caption_recipe, train_captioner
+        from autospace.captions.session import CaptionConfig, CaptionTrainConfig
+
+        return Training(
+            CaptionFolder,
+            CaptionTrainConfig,
+            CaptionConfig,
+            lambda name, settings, architecture: caption_recipe(name),
+            train_captioner,
+        )
     if reads == "text":
         from autospace.text.folder import TextFolder
         from autospace.text.full import train_language_model

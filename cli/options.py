@@ -75,7 +75,7 @@ ImagesOrText = Annotated[
     Text,
     _images(
         default=False,
-        more="; for networks of tokens text or sentences[:options][:PATH]",
+        more="; for networks of tokens text, sentences or captions[:options][:PATH]",
     ),
 ]
 DataOrDigits = Annotated[Text, _images("digits")]

@@ -177,8 +177,9 @@ class SequenceSkeleton(Skeleton):
         Raises:
             SpaceError: always.
         """
-        problem = f"{self.name} reads text, but the data are {resolution}x{resolution} images"
-        raise SpaceError("data", f"{problem} of {classes} classes; allowed: text[:options][:PATH]")
+        kind = f"{self.reads}[:options][:PATH]"
+        problem = f"{self.name} reads {self.reads}, but the data are {resolution}x{resolution}"
+        raise SpaceError("data", f"{problem} images of {classes} classes; allowed: {kind}")
 
     def for_vocabulary(self, vocabulary: int) -> "SequenceSkeleton":
         """The same cell for text of so many different tokens."""
@@ -192,18 +193,19 @@ def sequence(skeleton: Skeleton, work: str) -> SequenceSkeleton:
     Raises:
         SpaceError: it reads images.
     """
-    if not isinstance(skeleton, SequenceSkeleton):
+    if not isinstance(skeleton, SequenceSkeleton) or skeleton.reads != "text":
         problem = f"{skeleton.name} reads {skeleton.reads}, but {work}"
-        allowed = f"{skeleton.reads}, or a space such as {EXAMPLE}"
-        raise SpaceError("data", f"{problem}; allowed: {allowed}")
+        raise SpaceError(
+            "data", f"{problem}; allowed: {skeleton.reads}, or a space such as {EXAMPLE}"
+        )
     return skeleton
 
 
 def images_only(skeleton: Skeleton, work: str) -> None:
-    """Refuses a skeleton that reads text or sentences, for work on images.
+    """Refuses a skeleton that reads text, sentences or captions, for work on classes of images.
 
     Raises:
-        SpaceError: it reads no images.
+        SpaceError: it reads one of them.
     """
     if skeleton.reads != "images":
         reads = skeleton.reads

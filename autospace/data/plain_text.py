@@ -58,7 +58,7 @@ def whole_number(source: str, key: str, value: str) -> int:
     Raises:
         DataError: it is none.
     """
-    if not re.fullmatch(r"[0-9]{1,9}", value):
+    if not re.fullmatch(r"[0-9]{1,19}", value):
         raise DataError(f"data {_shown(source)} has {key} {value!r}; allowed: a whole number")
     return int(value)
 
@@ -97,6 +97,15 @@ def help_topics() -> tuple[dict[str, str], str]:
     version = ".".join(map(str, sys.version_info[:3]))
     note = f"the help topics of Python {version}; other versions of Python have other ones"
     return {name: topics[name] for name in sorted(topics)}, note
+
+
+def read_file(path: Path) -> tuple[str, list[str]]:
+    """The text of a file with line ends of one kind, and remarks.
+
+    Raises:
+        DataError: it cannot be read, or is no text.
+    """
+    return decoded(path, bytes_of(path))
 
 
 def bytes_of(path: Path) -> bytes:

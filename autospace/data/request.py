@@ -25,8 +25,11 @@ FORMS = {
     "shards": "shards:PATTERN",
     "synthetic": "synthetic[:key=value,...]",
 }
-TEXT = "text"
-"""The kind of the sources that `autospace.text` reads."""
+OTHERS = {
+    "text": "is a text, which image networks do not read",
+    "captions": "is images with captions, which networks for classes do not read",
+}
+"""The kinds of sources that `autospace.text` and `autospace.captions` read."""
 SENTENCES = "sentences"
 OF_SENTENCES = ("tokens", "vocabulary", "length", "text", "label")
 """Options of sentences; the last two name columns of a table."""
@@ -82,8 +85,8 @@ def parse_source(text: str) -> Source:
     kind, colon, rest = text.partition(":")
     if kind == PYTHON:
         return Source(kind, Path(rest) if rest else None)
-    if kind == TEXT:
-        raise _malformed(text, "is a text, which image networks do not read")
+    if kind in OTHERS:
+        raise _malformed(text, OTHERS[kind])
     if kind not in FORMS or len(text) > _LONGEST or "\0" in text:
         raise _malformed(text, "is not a data source")
     if kind == SENTENCES:
@@ -98,6 +101,10 @@ def parse_source(text: str) -> Source:
     if not rest.strip():
         raise _malformed(text, "names no path")
     return Source(kind, _expand(text, rest))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _expand(text: str, rest: str) -> Path:
@@ -123,8 +130,7 @@ def _malformed(text: str, problem: str) -> DataError:
     kind = text.partition(":")[0]
     words = ", ".join(FORMS.values())
     allowed = f"allowed: {words}" if kind in FORMS else offered(kind, FORMS, words)
-    shown = text if len(text) <= 80 else f"{text[:77]}..."
-    return DataError(f"data {shown!r} {problem}; {allowed}")
+    return DataError(f"data {_short(text)!r} {problem}; {allowed}")
 
 
 _SECONDS_BETWEEN_TICKS = 0.1

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from autospace.captions.passages import load_captioned
+from autospace.captions.source import is_captions
 from autospace.data.examples import DataSet
 from autospace.data.images import Halves, Images, Split, as_images, load_images
 from autospace.data.settings import DataConfig
@@ -40,12 +42,16 @@ def load_halves(
     tick: Tick = no_tick,
     given: DataSet | None = None,
 ) -> Halves:
-    """Reads the images or the text that settings name; see `load_images`.
+    """Reads the images, the text or the captions that settings name; see `load_images`.
 
     Raises:
         DataError: they cannot be read or divided.
     """
-    load = load_passages if given is None and is_text(data.source) else load_images
+    load: Callable[..., Halves] = load_images
+    if given is None and is_text(data.source):
+        load = load_passages
+    elif given is None and is_captions(data.source):
+        load = load_captioned
     return load(data, split, seed, device, cache, tick, given)
 
 

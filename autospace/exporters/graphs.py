@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autospace.spaces import Architecture, Cell, Layer, Skeleton, Space
+from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.family import KINDS, check_kind
 from autospace.spaces.cells.notation import (
     PAIRED,
@@ -26,6 +27,13 @@ def stem_facts(skeleton: Skeleton) -> tuple[str, ...]:
         size = f"sentence of {skeleton.length} tokens, {skeleton.vocabulary:,} different ones"
         rule = f"{len(skeleton.blocks)} blocks: one hidden size each, only last layers skipped"
         return (size, f"embedding, positions, layer norm: {skeleton.width} units", rule)
+    if isinstance(skeleton, CaptionSkeleton):
+        side = skeleton.resolution
+        image = f"{skeleton.in_channels}x{side}x{side} image"
+        convolutions = f"conv 3x3 /2, {' '.join(map(str, skeleton.encoder))} channels"
+        feature = f"feature, {skeleton.width} units: first states, and added to tokens"
+        tokens = f"{skeleton.vocabulary:,} tokens, embedding of {skeleton.width} units"
+        return (image, convolutions, feature, tokens)
     if isinstance(skeleton, SequenceSkeleton):
         return (f"{skeleton.vocabulary:,} tokens", f"embedding, {skeleton.width} units")
     stem, side = skeleton.stem, skeleton.resolution
@@ -46,6 +54,8 @@ def head_facts(skeleton: Skeleton) -> tuple[str, ...]:
         return ("mean over tokens", f"{skeleton.classes} classes")
     if isinstance(skeleton, SequenceSkeleton):
         bias = ", with a bias" if skeleton.bias else ""
+        if isinstance(skeleton, CaptionSkeleton):
+            bias = f"{bias}, of the mean of all layers"
         return (f"matrix of the embedding{bias}", f"{skeleton.vocabulary:,} tokens")
     last = [f"conv 1x1, {skeleton.head} channels"] if skeleton.head else []
     norm = ["batch norm, ReLU"] if skeleton.preactivation else []

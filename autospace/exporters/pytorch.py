@@ -351,9 +351,9 @@ def export_architecture(architecture: Architecture) -> str:
 
         return str(ofa_network(architecture))
     if architecture.kind == "recurrent":
-        from autospace.exporters.sequences.recurrent import language_model
+        from autospace.exporters.sequences.recurrent import recurrent_network
 
-        return language_model(architecture)
+        return recurrent_network(architecture)
     if architecture.kind == "nas-bert":
         from autospace.exporters.sequences.encoder import sentence_network
 

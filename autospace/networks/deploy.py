@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 import torch
 from torch import nn
 
+from autospace.networks.captions import CaptionModel, Encoder, OneWord
+from autospace.networks.encoder import EncoderNetwork
 from autospace.networks.network import build_network
 from autospace.networks.recurrent import LanguageModel, OneToken
 from autospace.networks.weights import ARCHITECTURE, WeightsError, load_metadata, load_weights
 from autospace.runs.files import write_atomically
 from autospace.seeds import derived_seed
+from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.errors import AutospaceError, offered, shown
 from autospace.spaces.files.codec import to_json
@@ -51,6 +54,15 @@ OF_IMAGES: Final = Ends(("images",), ("logits",))
 OF_TEXT: Final = Ends(("tokens", "state"), ("logits", "next_state"))
 """One token of every column, with the state before it."""
 OF_SENTENCES: Final = Ends(("sentences",), ("logits",))
+OF_CAPTIONS: Final = Ends(("tokens", "feature", "state"), ("logits", "next_state"))
+"""One token of the caption of every image, with the image's feature and the states before it."""
+ENDS: Final[dict[type[nn.Module], Ends]] = {
+    OneToken: OF_TEXT,
+    OneWord: OF_CAPTIONS,
+    EncoderNetwork: OF_SENTENCES,
+    Encoder: Ends(("images",), ("feature",)),
+}
+"""Those of networks that do not give classes of images."""
 Inputs = tuple[torch.Tensor, ...]
 Program = Callable[..., Any]
 """From inputs to outputs: one tensor, or several."""
@@ -65,8 +77,8 @@ def onnx_encoded(
 
     Equal networks give equal bytes.
     """
-    given, ends = ((images,), OF_IMAGES) if isinstance(images, torch.Tensor) else (images, OF_TEXT)
-    ends = OF_SENTENCES if len(given) == 1 and not given[0].is_floating_point() else ends
+    given = (images,) if isinstance(images, torch.Tensor) else images
+    ends = ENDS.get(type(network), OF_IMAGES)
     with _quiet():
         program = torch.onnx.export(
             network,
@@ -245,7 +257,9 @@ def deploy(
     The file takes normalised float32 images [N, C, H, W], any N, and gives logits [N, classes]. Of
     text it takes the numbers of tokens [N] and states [N, H], and gives logits [N, vocabulary] of
     the tokens that follow, and the next states. Of sentences it takes the numbers of tokens [N, T],
-    0 where a sentence is padded, and gives logits [N, classes].
+    0 where a sentence is padded, and gives logits [N, classes]. Of captions there are two files:
+    the encoder, see `encoder_path`, takes images and gives features [N, H], and a step of the
+    decoder takes tokens [N], features and states [N, L, H], all of which are the feature at first.
     Its metadata has, as strings, the architecture, MAdds, params and the metadata of the weights
     file, such as the normalisation of the images.
 
@@ -270,15 +284,26 @@ def deploy(
     if 4 * architecture.cost.params > form.largest:
         found = f"{architecture.cost.params:,} params"
         raise DeployError(f"{path}: {found}; allowed: 2 GB of weights for {target}; use pt2")
-    example = _example(architecture.skeleton, 2)
-    raw = form.encoded(network, example if len(example) > 1 else example[0], metadata)
-    difference = _verified(form, raw, network, architecture.skeleton, path) if verify else None
-    try:
-        write_atomically(path, raw)
-    except OSError as error:
-        # The caller knows the file by its own name, not by the temporary one.
-        raise OSError(error.errno, error.strerror, str(path)) from None
+    programs: list[tuple[nn.Module, Path]] = [(network, path)]
+    if isinstance(network, OneWord):
+        programs.insert(0, (network.model.encoder, encoder_path(path)))
+    for program, place in programs:
+        example = _example(program, architecture.skeleton, 2)
+        raw = form.encoded(program, example if len(example) > 1 else example[0], metadata)
+        difference = None
+        if verify:
+            difference = _verified(form, raw, program, architecture.skeleton, place)
+        try:
+            write_atomically(place, raw)
+        except OSError as error:
+            # The caller knows the file by its own name, not by the temporary one.
+            raise OSError(error.errno, error.strerror, str(place)) from None
     return Deployed(path, target, len(raw), weights is not None, difference)
+
+
+def encoder_path(path: Path) -> Path:
+    """Where the encoder of a network for captions is written, beside the step of its decoder."""
+    return path.with_suffix(f".encoder{path.suffix}")
 
 
 def _format(target: str) -> _Format:
@@ -307,6 +332,8 @@ def _source(
         network.load_state_dict(tensors)
     if isinstance(network, LanguageModel):
         network = OneToken(network)
+    if isinstance(network, CaptionModel):
+        network = OneWord(network)
     metadata = {
         **said,
         ARCHITECTURE: to_json(stored),
@@ -335,6 +362,8 @@ def _check_same(wanted: Architecture, stored: Architecture, weights: Path) -> No
 def _plan(skeleton: Skeleton) -> tuple[object, ...]:
     if isinstance(skeleton, EncoderSkeleton):
         return (skeleton.width, skeleton.blocks, skeleton.heads)
+    if isinstance(skeleton, CaptionSkeleton):
+        return (skeleton.width, skeleton.nodes, skeleton.root, skeleton.depth, skeleton.encoder)
     if isinstance(skeleton, SequenceSkeleton):
         return (skeleton.width, skeleton.nodes, skeleton.root, skeleton.bias)
     staged = (skeleton.stages, skeleton.activation, skeleton.last)
@@ -349,15 +378,19 @@ def _plan(skeleton: Skeleton) -> tuple[object, ...]:
     )
 
 
-def _example(skeleton: Skeleton, count: int) -> Inputs:
-    """Inputs of a network for so many images, columns of text, or sentences."""
+def _example(network: nn.Module, skeleton: Skeleton, count: int) -> Inputs:
+    """Inputs of a network for so many images, sentences, or columns of text."""
     if isinstance(skeleton, EncoderSkeleton):
         return (_sentences(skeleton, count),)
-    if not isinstance(skeleton, SequenceSkeleton):
+    if not isinstance(network, OneToken | OneWord) or not isinstance(skeleton, SequenceSkeleton):
         return (_images(skeleton, count),)
     generator = torch.Generator().manual_seed(derived_seed(0, "deploy", "tokens", count))
     tokens = torch.randint(0, skeleton.vocabulary, (count,), generator=generator)
-    return tokens, torch.randn(count, skeleton.width, generator=generator)
+    state = torch.randn(count, skeleton.width, generator=generator)
+    if isinstance(skeleton, CaptionSkeleton):
+        states = torch.randn(count, skeleton.depth, skeleton.width, generator=generator)
+        return tokens, state, states
+    return tokens, state
 
 
 def _sentences(skeleton: EncoderSkeleton, count: int) -> torch.Tensor:
@@ -383,7 +416,7 @@ def _verified(
     run = form.opened(raw)
     largest = 0.0
     for count in _BATCHES:
-        given = _example(skeleton, count)
+        given = _example(network, skeleton, count)
         wanted = _whole(network(*given))
         if not wanted.isfinite().all():
             raise DeployError(
@@ -404,4 +437,4 @@ def _whole(outputs: torch.Tensor | Inputs) -> torch.Tensor:
     """The outputs of a program side by side, where there are several."""
     if isinstance(outputs, torch.Tensor):
         return outputs
-    return torch.cat(list(outputs), -1)
+    return torch.cat([each.flatten(1) for each in outputs], -1)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from autospace.networks.binary import BinaryModule
+from autospace.networks.captions import CaptionModel
 from autospace.networks.cells import CellModule, initialise
 from autospace.networks.darts import DartsModule, TwoInputs, stem_parts
 from autospace.networks.dense import DenseModule, NormActivation, ResidualBlock
@@ -171,6 +172,7 @@ NETWORKS: Final[dict[str, Callable[[Skeleton, Sequence[Any]], nn.Module]]] = {
     "images": Network,
     "text": LanguageModel,
     "sentences": EncoderNetwork,
+    "captions": CaptionModel,
 }
 
 

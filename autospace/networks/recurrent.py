@@ -69,14 +69,18 @@ def gated(state: torch.Tensor, product: torch.Tensor, function: str) -> torch.Te
 
 
 class RecurrentModule(nn.Module):
-    """A cell: input and state [N, H] -> next state [N, H]."""
+    """A cell: input [N, H] and state [N, H] -> next state [N, H].
+
+    Where the root has links, the input is what they name side by side, [N, links H].
+    """
 
     def __init__(self, cell: Any, shape: LayerShape) -> None:
         super().__init__()
         if not isinstance(cell, RecurrentCell) or not cell.is_whole:
             raise TypeError(f"{cell}; allowed: a whole recurrent cell")
         self.cell, width = cell, shape.in_channels
-        self.root = nn.Parameter(torch.empty(2 * width, 2 * width))
+        inputs = len(cell.links or (0,))
+        self.root = nn.Parameter(torch.empty((inputs + 1) * width, 2 * width))
         self.nodes = nn.ParameterList(
             nn.Parameter(torch.empty(width, 2 * width)) for _ in range(cell.nodes)
         )

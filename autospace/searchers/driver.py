@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from autospace.captions import passages as captions
 from autospace.compute.device import memory_mb, resolve_device
 from autospace.compute.executor import Executor
 from autospace.compute.machine import listed
@@ -61,7 +62,7 @@ from autospace.spaces.files.codec import to_json
 from autospace.spaces.space import Space
 from autospace.supernets.interference import InterferencePoint, interference
 from autospace.supernets.nodes import check_method
-from autospace.text.passages import check_source
+from autospace.text import passages as text
 
 METHODS: Final[dict[str, type[SearchMethod]]] = {
     "random": RandomSearch,
@@ -291,7 +292,8 @@ def _basis(
     config = folder.config
     if config.evaluator.table is not None:
         return read_table(config.evaluator.table)
-    check_source(space.skeleton, config.data.source)
+    text.check_source(space.skeleton, config.data.source)
+    captions.check_source(space.skeleton, config.data.source)
     size = config.data.resolution or space.skeleton.side
     return load_halves(
         config.data.model_copy(update={"resolution": size}),

@@ -24,7 +24,7 @@ from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
 from autospace.supernets.encoder import encoder_supernet
-from autospace.supernets.recurrent import recurrent_supernet
+from autospace.supernets.recurrent import caption_supernet, recurrent_supernet
 from autospace.supernets.supernet import Cell, Supernet, space_supernet
 
 ON_NODES: Final = (
@@ -73,8 +73,9 @@ def check_method(method: str, skeleton: Skeleton) -> None:
     if skeleton.reads == "sentences" and method not in ON_SENTENCES:
         problem = f"layers of {skeleton.name} have several hidden sizes, which {method} cannot mix"
         raise SpaceError("method", f"{problem}; allowed: {', '.join(ON_SENTENCES)}")
-    if skeleton.reads == "text" and method not in ON_TEXT:
-        problem = f"{skeleton.name} reads text, for which {method} has no recurrent cells"
+    if skeleton.reads in ("text", "captions") and method not in ON_TEXT:
+        reads = skeleton.reads
+        problem = f"{skeleton.name} reads {reads}, for which {method} has no recurrent cells"
         raise SpaceError("method", f"{problem}; allowed: {', '.join(ON_TEXT)}")
     if skeleton.chain == 1:
         return
@@ -276,5 +277,6 @@ SUPERNETS: Final[dict[str, Callable[[Space, int, torch.device | str], Supernet]]
     "images": _of_images,
     "text": recurrent_supernet,
     "sentences": encoder_supernet,
+    "captions": caption_supernet,
 }
 """Per kind of what networks read, what makes a supernet."""

@@ -1,10 +1,14 @@
-"""The supernet of recurrent cells: a matrix for every node, predecessor and function.
+"""The supernets of recurrent cells: a matrix for every node, predecessor and function.
 
 As in ENAS (Pham et al., ICML 2018), the matrix of a node is chosen by what the node reads and by
 its function, so that architectures share it only where they agree in both. In a mixture, a node is
 the sum over all its predecessors and functions, each weighted by the product of the two weights, as
 in DARTS (Liu et al., ICLR 2019). Unlike the code of DARTS, predecessors and functions do not share
 a matrix there, are weighed apart, and no batch normalisation follows.
+
+Where cells stand in layers, the root of a cell has a matrix for its state, and one for each layer
+that its links may name. What a root multiplies is linear in them, so in a mixture a link has the
+sum of the weights of all choices that have it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +18,7 @@ from typing import NoReturn
 import torch
 from torch import nn
 
+from autospace.networks.captions import Captioner, Described, StackStep, initial_range
 from autospace.networks.cells import CellModule
 from autospace.networks.network import placed
 from autospace.networks.recurrent import INITIAL_RANGE, TokenModel, gated
@@ -22,41 +27,135 @@ from autospace.spaces.cells.recurrent import DecisionShape
 from autospace.spaces.cells.recurrent_cell import RecurrentCell
 from autospace.spaces.choices import SearchError
 from autospace.spaces.errors import SpaceError
-from autospace.spaces.space import Space
+from autospace.spaces.sequence import SequenceSkeleton
+from autospace.spaces.space import Layer, Space
 from autospace.supernets.supernet import Cell, Supernet
 
+Value = int | str | tuple[int, ...]
+Weights = Mapping[Value, torch.Tensor | None]
+"""Per value of a choice its weight; None where it is the only one, on a path."""
 Weighted = Sequence[tuple[int, torch.Tensor | None, str, torch.Tensor | None]]
 """Of a node: predecessor and its weight, function and its weight; no weights on one path."""
 
 
-class RecurrentSupernet(Supernet):
-    """All cells of a space; its inputs are segments of text, see `TokenModel`."""
+class CellChoices:
+    """The choices of one cell, and the matrices by which paths compute it.
 
-    layered = False
+    Args:
+        layers: of the space, those that belong to the cell.
+        skeleton: of the space.
+    """
 
-    def __init__(self, network: TokenModel, space: Space) -> None:
-        super().__init__(network, [])  # type: ignore[arg-type]
-        self._model = [network]
-        self._places: list[tuple[int, str]] = []
-        self._rows: list[list[int | str]] = []
-        for layer in space.layers:
+    def __init__(self, layers: Sequence[Layer], skeleton: SequenceSkeleton) -> None:
+        self.skeleton = skeleton
+        self.places: list[tuple[int, str]] = []
+        self.rows: list[list[Value]] = []
+        for layer in layers:
             if not isinstance(layer.shape, DecisionShape) or layer.shape.part is None:
-                problem = f"whole cells of {space.skeleton.name} are candidates"
+                problem = f"whole cells of {skeleton.name} are candidates"
                 allowed = "spaces whose predecessors and functions are chosen one by one"
                 raise SpaceError("skeleton", f"{problem}; allowed with shared weights: {allowed}")
-            self._places.append((layer.shape.node or 0, layer.shape.part))
-            self._rows.append([_value(candidate.cell) for candidate in layer.candidates])
-        self._fixed = {0: network.skeleton.root} if network.skeleton.root is not None else {}
-        width = network.skeleton.width
-        self.matrices = nn.ParameterDict()
-        for node in range(network.skeleton.nodes + 1):
-            # The root reads the input beside the state.
-            rows = 2 * width if node == 0 else width
+            self.places.append((layer.shape.node or 0, layer.shape.part))
+            self.rows.append([_value(candidate.cell) for candidate in layer.candidates])
+        self.fixed = {0: skeleton.root} if skeleton.root is not None else {}
+        self.linked = (0, "links") in self.places
+
+    def matrices(self) -> nn.ParameterDict:
+        """New ones for every node, predecessor and function, and for every link."""
+        width, found = self.skeleton.width, nn.ParameterDict()
+        for node in range(self.skeleton.nodes + 1):
+            # Without links, the root reads the input beside the state.
+            rows = 2 * width if node == 0 and not self.linked else width
             for source in self._at(node, "input"):
                 for function in self._at(node, "function"):
-                    weight = torch.empty(rows, 2 * width)
-                    nn.init.uniform_(weight, -INITIAL_RANGE, INITIAL_RANGE)
-                    self.matrices[_key(node, source, function)] = nn.Parameter(weight)
+                    found[_key(node, source, function)] = _fresh(rows, 2 * width)
+        links = {link for row in self._at(0, "links") if isinstance(row, tuple) for link in row}
+        for link in sorted(links):
+            found[_link(link)] = _fresh(width, 2 * width)
+        return found
+
+    def weighted(self, chosen: Sequence[Weights]) -> tuple[list[Weighted], Weights]:
+        """What every node may be, and the links with their weights; those of some values each."""
+        found = dict(zip(self.places, chosen, strict=True))
+        nodes: list[Weighted] = []
+        for node in range(self.skeleton.nodes + 1):
+            sources = found.get((node, "input"), {0: None})
+            functions = found.get((node, "function"), {self.fixed.get(node, "tanh"): None})
+            nodes.append(
+                [
+                    (_number(source), weight, str(function), other)
+                    for source, weight in sources.items()
+                    for function, other in functions.items()
+                ]
+            )
+        return nodes, _link_weights(found.get((0, "links"), {}))
+
+    def _at(self, node: int, part: str) -> list[Value]:
+        if (node, part) in self.places:
+            return self.rows[self.places.index((node, part))]
+        if part == "links":
+            return []
+        return [0] if part == "input" else [self.fixed.get(node) or "tanh"]
+
+
+def _link_weights(rows: Weights) -> Weights:
+    """Per link the sum of the weights of the choices that have it; no weights on one path."""
+    found: dict[Value, torch.Tensor | None] = {}
+    for row, weight in rows.items():
+        for link in row if isinstance(row, tuple) else ():
+            before = found.get(link)
+            found[link] = weight if before is None or weight is None else before + weight
+    return found
+
+
+def next_state(
+    matrices: nn.ParameterDict,
+    nodes: Sequence[Weighted],
+    state: torch.Tensor,
+    root: torch.Tensor | None = None,
+    added: torch.Tensor | float = 0.0,
+) -> torch.Tensor:
+    """The mean of the nodes behind the root; supernets have no dropout.
+
+    Args:
+        matrices: of the cell.
+        nodes: what each may be.
+        state: of the step before.
+        root: what the root multiplies; the state unless given.
+        added: to what the root's matrix gives.
+    """
+    states = [_node(matrices, 0, nodes[0], [state], root, added)]
+    for node, terms in enumerate(nodes[1:], 1):
+        states.append(_node(matrices, node, terms, states))
+    return torch.stack(states[1:]).mean(0)
+
+
+def _node(
+    matrices: nn.ParameterDict,
+    node: int,
+    terms: Weighted,
+    states: Sequence[torch.Tensor],
+    whole: torch.Tensor | None = None,
+    added: torch.Tensor | float = 0.0,
+) -> torch.Tensor:
+    """The sum of all that a node may be; `whole` is what the root multiplies."""
+    parts = []
+    for source, weight, function, other in terms:
+        read = states[source]
+        product = (read if whole is None else whole) @ matrices[_key(node, source, function)]
+        if isinstance(added, torch.Tensor):
+            product = product + added
+        part = gated(read, product, function)
+        for each in (weight, other):
+            part = part if each is None else part * each
+        parts.append(part)
+    return reduce(torch.add, parts)
+
+
+class _Recurrent(Supernet):
+    """What supernets of recurrent cells have in common: there are no layers to run apart."""
+
+    layered = False
 
     @property
     def choices(self) -> list[list[CellModule]]:
@@ -64,25 +163,8 @@ class RecurrentSupernet(Supernet):
         return []
 
     def parts(self, path: Sequence[int]) -> list[nn.Module]:
-        """Everything: there is nothing to recalibrate."""
+        """Everything."""
         return [self]
-
-    def features(self, images: torch.Tensor, path: Sequence[int]) -> list[torch.Tensor]:
-        """The logits of a segment along a path, alone in a list."""
-        ones = [{row[index]: None} for row, index in zip(self._rows, path, strict=True)]
-        return [self._logits(images, ones)]
-
-    def mixture(self, images: torch.Tensor, weights: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The logits of a segment with all choices weighted.
-
-        Args:
-            images: the segment.
-            weights: a tensor [K] per choice, one entry per candidate.
-        """
-        dtype = self._model[0].embedding.dtype
-        pairs = zip(self._rows, weights, strict=True)
-        weighed = [dict(zip(row, own.to(dtype).unbind(), strict=True)) for row, own in pairs]
-        return self._logits(images, weighed)
 
     def active(self, path: Sequence[int]) -> NoReturn:
         """There are no layers.
@@ -96,75 +178,142 @@ class RecurrentSupernet(Supernet):
         """Likewise."""
         return self.active(())
 
-    def _logits(
-        self, inputs: torch.Tensor, chosen: Sequence[Mapping[int | str, torch.Tensor | None]]
-    ) -> torch.Tensor:
+
+class RecurrentSupernet(_Recurrent):
+    """All cells of a space; its inputs are segments of text, see `TokenModel`."""
+
+    def __init__(self, network: TokenModel, space: Space) -> None:
+        super().__init__(network, [])  # type: ignore[arg-type]
+        self._model = [network]
+        self._cell = CellChoices(space.layers, network.skeleton)
+        self.matrices = self._cell.matrices()
+
+    def features(self, images: torch.Tensor, path: Sequence[int]) -> list[torch.Tensor]:
+        """The logits of a segment along a path, alone in a list."""
+        return [self._logits(images, _of_path(self._cell.rows, path))]
+
+    def mixture(self, images: torch.Tensor, weights: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The logits of a segment with all choices weighted.
+
+        Args:
+            images: the segment.
+            weights: a tensor [K] per choice, one entry per candidate.
+        """
+        dtype = self._model[0].embedding.dtype
+        return self._logits(images, _of_weights(self._cell.rows, weights, dtype))
+
+    def _logits(self, inputs: torch.Tensor, chosen: Sequence[Weights]) -> torch.Tensor:
         """Logits with, per choice, some values and their weights."""
-        found = dict(zip(self._places, chosen, strict=True))
-        nodes: list[Weighted] = []
-        for node in range(self._model[0].skeleton.nodes + 1):
-            sources = found.get((node, "input"), {0: None})
-            functions = found.get((node, "function"), {self._fixed.get(node, "tanh"): None})
-            nodes.append(
-                [
-                    (int(source), weight, str(function), other)
-                    for source, weight in sources.items()
-                    for function, other in functions.items()
-                ]
-            )
-        return self._model[0].read(inputs, partial(self._step, nodes)).logits
+        nodes, _ = self._cell.weighted(chosen)
 
-    def _step(
-        self,
-        nodes: Sequence[Weighted],
-        x: torch.Tensor,
-        state: torch.Tensor,
-        drop_input: torch.Tensor | None,
-        drop_state: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """The next state; this supernet has no dropout."""
-        states = [self._node(0, nodes[0], [state], torch.cat([x, state], -1))]
-        for node, terms in enumerate(nodes[1:], 1):
-            states.append(self._node(node, terms, states))
-        return torch.stack(states[1:]).mean(0)
+        def step(x: torch.Tensor, state: torch.Tensor, *dropped: object) -> torch.Tensor:
+            return next_state(self.matrices, nodes, state, torch.cat([x, state], -1))
 
-    def _node(
-        self,
-        node: int,
-        terms: Weighted,
-        states: Sequence[torch.Tensor],
-        whole: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """The sum of all that a node may be; `whole` is what the root multiplies."""
-        parts = []
-        for source, weight, function, other in terms:
-            read = states[source]
-            product = (read if whole is None else whole) @ self.matrices[
-                _key(node, source, function)
-            ]
-            part = gated(read, product, function)
-            for each in (weight, other):
-                part = part if each is None else part * each
-            parts.append(part)
-        return reduce(torch.add, parts)
-
-    def _at(self, node: int, part: str) -> list[int | str]:
-        if (node, part) in self._places:
-            return self._rows[self._places.index((node, part))]
-        return [0] if part == "input" else [self._fixed.get(node) or "tanh"]
+        return self._model[0].read(inputs, step).logits
 
 
-def _value(cell: object) -> int | str:
+class CaptionSupernet(_Recurrent):
+    """All decoders of a space; its inputs are those of `autospace.networks.captions`."""
+
+    def __init__(self, network: Captioner, space: Space) -> None:
+        super().__init__(network, [])  # type: ignore[arg-type]
+        self._model = [network]
+        size = space.skeleton.choices_per_cell
+        starts = range(0, len(space.layers), size)
+        self._cells = [
+            CellChoices(space.layers[start : start + size], network.skeleton) for start in starts
+        ]
+        self.matrices = nn.ModuleList(cell.matrices() for cell in self._cells)
+        for weight in self.matrices.parameters():
+            nn.init.uniform_(weight, *initial_range(network.skeleton.width))
+
+    def features(  # type: ignore[override]
+        self, images: torch.Tensor, path: Sequence[int]
+    ) -> list[torch.Tensor | Described]:
+        """The outputs along a path, alone in a list."""
+        rows = [row for cell in self._cells for row in cell.rows]
+        return [self._outputs(images, _of_path(rows, path))]
+
+    def mixture(  # type: ignore[override]
+        self, images: torch.Tensor, weights: Sequence[torch.Tensor]
+    ) -> torch.Tensor | Described:
+        """The outputs with all choices weighted; see `RecurrentSupernet.mixture`."""
+        rows = [row for cell in self._cells for row in cell.rows]
+        dtype = self._model[0].embedding.dtype
+        return self._outputs(images, _of_weights(rows, weights, dtype))
+
+    def _outputs(self, inputs: torch.Tensor, chosen: Sequence[Weights]) -> torch.Tensor | Described:
+        steps, place = [], 0
+        for cell, matrices in zip(self._cells, self.matrices, strict=True):
+            if not isinstance(matrices, nn.ParameterDict):
+                raise TypeError(f"{matrices}; allowed: the matrices of a cell")
+            nodes, links = cell.weighted(chosen[place : place + len(cell.rows)])
+            place += len(cell.rows)
+            steps.append(partial(_linked_step, matrices, nodes, links))
+
+        def step(x: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+            outputs = [x]
+            for own, state in zip(steps, states, strict=True):
+                outputs.append(own(outputs, state))
+            return torch.stack(outputs[1:])
+
+        stack: StackStep = step
+        return self._model[0].described(inputs, stack)
+
+
+def _linked_step(
+    matrices: nn.ParameterDict,
+    nodes: Sequence[Weighted],
+    links: Weights,
+    outputs: Sequence[torch.Tensor],
+    state: torch.Tensor,
+) -> torch.Tensor:
+    """The next state of a layer, from the token and the states of the layers before it."""
+    terms = []
+    for link, weight in links.items():
+        product = outputs[_number(link)] @ matrices[_link(_number(link))]
+        terms.append(product if weight is None else product * weight)
+    return next_state(matrices, nodes, state, added=reduce(torch.add, terms))
+
+
+def _of_path(rows: Sequence[Sequence[Value]], path: Sequence[int]) -> list[Weights]:
+    return [{row[index]: None} for row, index in zip(rows, path, strict=True)]
+
+
+def _of_weights(
+    rows: Sequence[Sequence[Value]], weights: Sequence[torch.Tensor], dtype: torch.dtype
+) -> list[Weights]:
+    pairs = zip(rows, weights, strict=True)
+    return [dict(zip(row, own.to(dtype).unbind(), strict=True)) for row, own in pairs]
+
+
+def _fresh(rows: int, columns: int) -> nn.Parameter:
+    weight = torch.empty(rows, columns)
+    nn.init.uniform_(weight, -INITIAL_RANGE, INITIAL_RANGE)
+    return nn.Parameter(weight)
+
+
+def _value(cell: object) -> Value:
     """What a single choice chooses."""
     if not isinstance(cell, RecurrentCell) or cell.is_whole:
         raise TypeError(f"a {type(cell).__name__} among the choices of a recurrent cell")
     node, part = cell.choice
+    if part == "links":
+        return cell.links or ()
     value = cell.sources[node] if part == "input" else cell.functions[node]
     return 0 if value is None else value
 
 
-def _key(node: int, source: int | str, function: int | str) -> str:
+def _number(value: Value) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _key(node: int, source: Value, function: Value) -> str:
     return f"{node}_{source}_{function}"
+
+
+def _link(link: int) -> str:
+    return f"link_{link}"
 
 
 def recurrent_supernet(space: Space, seed: int, device: torch.device | str) -> Supernet:
@@ -176,3 +325,10 @@ def recurrent_supernet(space: Space, seed: int, device: torch.device | str) -> S
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "supernet"))
         return placed(RecurrentSupernet(TokenModel(space.skeleton), space), device)
+
+
+def caption_supernet(space: Space, seed: int, device: torch.device | str) -> Supernet:
+    """A supernet over the decoders of a space; see `recurrent_supernet`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "supernet"))
+        return placed(CaptionSupernet(Captioner(space.skeleton), space), device)

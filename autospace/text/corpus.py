@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
@@ -208,14 +208,19 @@ def _held_out(texts: Texts) -> list[str]:
     return [f"no file is {role}: the last part of train is held out for it" for role in lacking]
 
 
+def by_frequency(tokens: Iterable[str]) -> list[str]:
+    """The different tokens, the most frequent first; of equals the first by their text."""
+    counts = Counter(tokens)
+    return sorted(counts, key=lambda token: (-counts[token], token))
+
+
 def _vocabulary(source: TextSource, tokens: dict[Role, list[str]]) -> tuple[tuple[str, ...], str]:
     """The most frequent tokens of the train split, and the one for all that are not among them.
 
     The unknown token is there only where some split has a token to which it applies.
     """
     unknown = UNKNOWN[source.tokens]
-    counts = Counter(tokens["train"])
-    ordered = sorted(counts, key=lambda token: (-counts[token], token))
+    ordered = by_frequency(tokens["train"])
     known = {*ordered[: source.limit]}
     others = any(token not in known for role in SPLITS for token in tokens[role])
     if not others:

@@ -21,6 +21,7 @@ from autospace.data.plain_text import (
     files_inside,
     help_topics,
     home_path,
+    read_file,
     whole_number,
 )
 from autospace.spaces.errors import offered
@@ -166,7 +167,7 @@ def _help_topics() -> Texts:
 
 
 def _single(path: Path) -> Texts:
-    text, notes = decoded(path, bytes_of(path))
+    text, notes = read_file(path)
     role = _role(path.stem)
     if role is not None:
         beside = [

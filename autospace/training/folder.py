@@ -167,10 +167,7 @@ def _tensors(session: Session) -> Iterator[tuple[str, torch.Tensor]]:
             yield f"average.{name}", value
     for name, value in session.best.items():
         yield f"best.{name}", value
-    for index, parameter in enumerate(_parameters(session)):
-        for name, value in session.optimizer.state.get(parameter, {}).items():
-            if isinstance(value, torch.Tensor):
-                yield f"optimizer.{index}.{name}", value
+    yield from optimizer_tensors(session.optimizer)
 
 
 def _restore(session: Session, groups: Groups) -> None:
@@ -179,21 +176,34 @@ def _restore(session: Session, groups: Groups) -> None:
     if session.average is not None:
         session.average.model.load_state_dict(groups["average"])
     session.best = groups.get("best", {})
-    parameters = _parameters(session)
+    restore_optimizer(session.optimizer, groups)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, torch.Tensor]]:
+    """The state of an optimiser, by the names under which `restore_optimizer` finds it."""
+    for index, parameter in enumerate(_parameters(optimizer)):
+        for name, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, torch.Tensor):
+                yield f"optimizer.{index}.{name}", value
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, groups: Groups) -> None:
+    """Restores the state of an optimiser that has not done a step."""
+    parameters = _parameters(optimizer)
     for name, value in groups.get("optimizer", {}).items():
         index, _, key = name.partition(".")
         parameter = parameters[int(index)]
         # The layout of a buffer follows its weight, as the optimiser itself would have it; the
         # count of steps, a single number, stays where the optimiser wants it: on the CPU, unless
         # its steps are recorded.
-        recorded = session.optimizer.defaults.get("capturable", False)
+        recorded = optimizer.defaults.get("capturable", False)
         place = parameter.device if recorded else torch.device("cpu")
         like = torch.empty_like(parameter) if value.ndim else torch.empty((), device=place)
-        session.optimizer.state[parameter][key] = like.copy_(value)
+        optimizer.state[parameter][key] = like.copy_(value)
 
 
-def _parameters(session: Session) -> list[torch.Tensor]:
-    return [each for group in session.optimizer.param_groups for each in group["params"]]
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [each for group in optimizer.param_groups for each in group["params"]]
 
 
 ARCHITECTURE: Final = "architecture.json"

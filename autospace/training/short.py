@@ -236,4 +236,4 @@ def measure(
     own = torch.stack(sums).tolist() if sums else []
     rows = ranks.interleaved([[*each, n] for each, n in zip(own, counts, strict=True)])
     right, loss, images = (sum(column) for column in zip(*rows, strict=True))
-    return Measured(int(right) / images, loss / images, int(images))
+    return Measured(right / images, loss / images, int(images))

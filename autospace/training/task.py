@@ -6,13 +6,14 @@ supernets, search methods, evaluators and full trainings) gets its loss from a `
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, cast
 
 import torch
 from torch.nn import functional as F
 
 from autospace.compute.execution import widened
 from autospace.spaces.skeleton import Skeleton
+from autospace.training.captioning import Captioning
 
 Reduction = Literal["mean", "sum"]
 
@@ -27,7 +28,7 @@ class Task(Protocol):
         ...
 
     def right(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Whether each prediction is correct: a boolean per prediction."""
+        """Whether each prediction is correct: a boolean per prediction, or a share from 0 to 1."""
         ...
 
     def score(self, accuracy: float, loss: float) -> float:
@@ -126,7 +127,10 @@ def task_of(skeleton: Skeleton, smoothing: float = 0.0) -> Task:
     """What the networks of a skeleton are trained to do.
 
     Args:
-        skeleton: reads images or text.
-        smoothing: of labels; text has none.
+        skeleton: reads images, text or captions.
+        smoothing: of labels; text and captions have none.
     """
+    if skeleton.reads == "captions":
+        # Its outputs are more than a tensor where captions are judged.
+        return cast(Task, Captioning())
     return LanguageModelling() if skeleton.reads == "text" else Classification(smoothing)

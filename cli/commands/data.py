@@ -18,7 +18,7 @@ Source = Annotated[
     typer.Argument(
         metavar="SOURCE",
         help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH, "
-        "shards:PATTERN, synthetic[:options], sentences[:options][:PATH] or text[:options][:PATH].",
+        "shards:PATTERN, synthetic[:options]; or text, sentences or captions[:options][:PATH].",
     ),
 ]
 Resolution = Annotated[
@@ -54,14 +54,18 @@ def data(
     force: Overwrite = False,
     progress: Progress = "auto",
 ) -> None:
-    """Show what is read of a source of images or sentences, or of a text.
+    """Show what is read of images, sentences, a text, or images with captions.
 
     That is its classes, their numbers of images, the sizes, and what is skipped and why; of a text
-    its tokens and vocabulary. The same lines begin every run. A contact sheet shows some images of
-    every class.
+    its tokens and vocabulary, of captions some of them as well. The same lines begin every run. A
+    contact sheet shows some images of every class.
     """
+    from autospace.captions.source import is_captions
     from autospace.text.source import is_text
 
+    if is_captions(source):
+        _show_captions(source, (resolution, limit, aspect, ground), bool(seed or sheet), format_)
+        return
     if is_text(source):
         of_images = (resolution, aspect != "squash", ground != "white", seed, sheet)
         _show_text(source, limit, any(of_images), format_)
@@ -96,6 +100,25 @@ def _show_text(source: str, limit: int | None, of_images: bool, format_: str) ->
     if limit is not None and limit < LEAST_LIMIT:
         raise InputError(f"--limit {limit}: allowed for a text: {LEAST_LIMIT} or more")
     found = load_text(source, limit)
+    if format_ == "json":
+        json_data(found.record)
+    else:
+        to_stdout("\n".join(found.lines))
+
+
+def _show_captions(
+    source: str, asked: tuple[int | None, int | None, Any, str], of_classes: bool, format_: str
+) -> None:
+    from autospace.captions.corpus import load_captions
+    from autospace.data.request import Request
+
+    if of_classes:
+        problem = "--seed and --sheet are for images with classes"
+        allowed = "--resolution, --limit, --aspect and --ground"
+        raise InputError(f"{source[:40]!r}: {problem}; allowed for captions: {allowed}")
+    resolution, limit, aspect, ground = asked
+    request = Request(resolution, limit=limit, aspect=aspect, ground=ground)
+    found = load_captions(source, request)
     if format_ == "json":
         json_data(found.record)
     else:

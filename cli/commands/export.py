@@ -55,8 +55,28 @@ def export(
         sys.stdout.buffer.write(text.encode("utf-8"))
         return
     check_new(out, force=force)
+    beside = _encoder(value, to, out)
+    if beside is not None:
+        check_new(beside, force=force)
     api.export(value, to, out, weights=weights)
     message(f"wrote {out}{_deployed(to, out, weights)}")
+    if beside is not None:
+        message(f"wrote {beside}: the encoder of the images")
+
+
+def _encoder(value: "str | Architecture", to: str, out: Path) -> Path | None:
+    """The file that a network for captions has besides; None for others."""
+    from autospace.exporters.targets import TARGETS
+    from autospace.spaces import load_any
+
+    if to not in TARGETS or not TARGETS[to].deployed:
+        return None
+    found = load_any(value) if isinstance(value, str) else value
+    if found.skeleton.reads != "captions":
+        return None
+    from autospace.networks.deploy import encoder_path
+
+    return encoder_path(out)
 
 
 def _chosen(source: str, architecture: str | None) -> "str | Architecture":

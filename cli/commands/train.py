@@ -90,9 +90,9 @@ def train(
 ) -> None:
     """Train one architecture from scratch.
 
-    Writes its weights and its accuracy on the test images, or its perplexity on the test text,
-    which are used once, at the end. A training can be stopped at any time; --resume RUN continues
-    it.
+    Writes its weights and its accuracy on the test images, its perplexity on the test text, or what
+    the captions that it writes of the test images are worth; the test data are used once, at the
+    end. A training can be stopped at any time; --resume RUN continues it.
     """
     from autospace.cli.options import require
     from autospace.cli.progress.reporters import check_progress
@@ -128,13 +128,16 @@ def train(
 
 
 def _print_outcome(found: "Trained", *, onnx: bool, format_: str) -> None:
-    """The summary: of images, or of text."""
+    """The summary: of images, of text, or of captions."""
+    from autospace.captions.full import CaptionResult
     from autospace.cli.display.outcomes import print_train_outcome
-    from autospace.cli.display.text_outcome import print_text_outcome
+    from autospace.cli.display.text_outcome import print_caption_outcome, print_text_outcome
     from autospace.training.folder import TrainingResult
 
     if isinstance(found.result, TrainingResult):
         print_train_outcome(found.folder, found.result, onnx=onnx, format_=format_)
+    elif isinstance(found.result, CaptionResult):
+        print_caption_outcome(found.folder, found.result, onnx=onnx, format_=format_)
     else:
         print_text_outcome(found.folder, found.result, onnx=onnx, format_=format_)
 
@@ -206,3 +209,7 @@ def _write_onnx(found: "Trained") -> None:
     target = found.folder / ONNX
     api.export(found.architecture, "onnx", target, weights=found.weights)
     message(f"wrote {target}")
+    if found.architecture.skeleton.reads == "captions":
+        from autospace.networks.deploy import encoder_path
+
+        message(f"wrote {encoder_path(target)}: the encoder of the images")

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from autospace.spaces import Architecture, Candidate, LayerShape, Range, Skeleton, Space, cell_cost
+from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.family import FAMILIES, KINDS, changes, check_kind
 from autospace.spaces.cells.operations import BITS, Cost
 from autospace.spaces.encoder import EncoderSkeleton
@@ -70,6 +71,10 @@ def described(value: Space | Architecture | Skeleton) -> str:
     """What a file holds, in one line."""
     if isinstance(value, SequenceSkeleton):
         size = f"{plural(value.nodes, 'node')} of width {value.width}"
+        if isinstance(value, CaptionSkeleton):
+            side = value.resolution
+            image = f"{value.in_channels}x{side}x{side} images"
+            size = f"{image}, {plural(value.depth, 'layer')} of {size}"
         return f"skeleton {value.name!r}: {size}, a vocabulary of {value.vocabulary:,}"
     if isinstance(value, EncoderSkeleton):
         layers = f"{plural(len(value.layers), 'layer')} in {plural(len(value.blocks), 'block')}"

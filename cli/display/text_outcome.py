@@ -1,4 +1,4 @@
-"""What the training of a language model reached, for people or as JSON."""
+"""What the training of a language model or of captions reached, for people or as JSON."""
 
 import sys
 from pathlib import Path
@@ -11,6 +11,7 @@ from autospace.runs.images import images_read
 from autospace.spaces.text import human, visible
 
 if TYPE_CHECKING:
+    from autospace.captions.full import CaptionResult
     from autospace.text.folder import TextResult
 
 WIDTH: Final = 40
@@ -64,12 +65,60 @@ def text_outcome(
     ]
 
 
+def print_caption_outcome(run: Path, result: "CaptionResult", *, onnx: bool, format_: str) -> None:
+    """Writes the summary of a training on captions and the next commands to stdout."""
+    if format_ != "json":
+        data("\n".join(caption_outcome(run, result, sys.stdout.encoding, onnx=onnx)))
+        return
+    json_data(
+        {
+            "run": str(run),
+            "weights": str(run / "model.safetensors"),
+            **result.model_dump(mode="json"),
+            "captions": images_read(run),
+            "next": [command for command, _ in _after(run, onnx=True)],
+        }
+    )
+
+
+def caption_outcome(
+    run: Path, result: "CaptionResult", encoding: str | None = None, *, onnx: bool = True
+) -> list[str]:
+    """The lines of the summary."""
+    found = result.data
+    written = [
+        f"  {visible(each.written)!r} for {visible(each.reference)!r}" for each in result.examples
+    ]
+    return [
+        *sentence(
+            f"Trained {result.architecture}: {human(result.params)} params on {found.name}, "
+            f"{found.train:,} images with captions of {found.vocabulary:,} tokens, "
+            f"{result.epochs:,} epoch{'s' if result.epochs != 1 else ''}."
+        ),
+        "",
+        *_curves(result, encoding),
+        *sentence(
+            f"Kept: epoch {result.kept_epoch}; validation n-gram F {result.validation_ngram_f:.3f}."
+        ),
+        *sentence(
+            f"Test: n-gram F {result.test_ngram_f:.3f}, exact match {result.test_accuracy:.1%}, on "
+            f"{found.test:,} images, which were used only this once."
+        ),
+        "",
+        "Written:",
+        *written,
+        "",
+        f"Saved: {visible(str(run / 'model.safetensors'))} and result.json. Next:",
+        *commands(_after(run, onnx=onnx)),
+    ]
+
+
 def _after(run: Path, *, onnx: bool) -> list[tuple[str, str]]:
     rest = [] if onnx else [(f"autospace train --resume {quoted(run)} --onnx", "for deployment")]
     return [(f"autospace show {quoted(run / 'architecture.json')}", "the network"), *rest]
 
 
-def _curves(result: "TextResult", encoding: str | None) -> list[str]:
+def _curves(result: "TextResult | CaptionResult", encoding: str | None) -> list[str]:
     if len(result.curve) < 2:
         return []
     rows = [

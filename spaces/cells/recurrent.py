@@ -11,6 +11,7 @@ from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.cells.recurrent_cell import (
     FUNCTIONS,
+    MAX_DEPTH,
     MAX_RECURRENT_NODES,
     Part,
     RecurrentCell,
@@ -50,6 +51,15 @@ class RecurrentDocument(BaseModel):
         Field(min_length=2, max_length=_MOST, description="per node its function"),
         FailFast(),
     ]
+    links: Annotated[
+        list[Annotated[int, Field(ge=0, le=MAX_DEPTH - 1)]] | None,
+        Field(
+            min_length=1,
+            max_length=MAX_DEPTH,
+            description="where cells stand in layers, what the root reads: 0 for the token, else "
+            "an earlier layer",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +71,13 @@ class DecisionShape(LayerShape):
     Attributes:
         part: what is chosen of `node`; None for a whole cell.
         root: the function of node 0; None if it is a choice as well.
-        choices: how many predecessors or functions `part` may be.
+        depth: of a cell in layers, the number of its layer, counted from 1, which is also how many
+            links its root may have; 0 if there is one cell, which has no links.
     """
 
     part: Part | None = None
     root: str | None = "tanh"
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +88,14 @@ class RecurrentPrior:
         functions: what nodes may have.
         nodes: of a cell, behind the root.
         root: the function of node 0; None if it is drawn as well.
+        depth: how many links a root may have; 0 for none, where there is one cell.
     """
 
     kind: ClassVar[str] = RecurrentCell.kind
     functions: tuple[str, ...]
     nodes: int = 8
     root: str | None = "tanh"
+    depth: int = 0
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
@@ -105,7 +119,8 @@ class Recurrent:
     def least(self, shape: LayerShape) -> RecurrentCell:
         """Any choice: all cost the same. Every node is the identity of the one before it."""
         chain = [(node, "identity") for node in range(max(1, shape.nodes))]
-        return self.at(RecurrentCell.of(chain, _root(shape) or "identity"), shape)
+        links = (0,) if isinstance(shape, DecisionShape) and shape.depth else None
+        return self.at(RecurrentCell.of(chain, _root(shape) or "identity", links), shape)
 
     def check_operation(self, name: str) -> None:
         """Raises `SpaceError` for a name that is not among `operations`."""
@@ -116,6 +131,7 @@ class Recurrent:
         if not isinstance(shape, DecisionShape):
             problem = f'"recurrent" at {shape.name}, which reads images'
             raise SpaceError("kind", f"{problem}; allowed: skeletons that read text")
+        _check_linked(cell, shape)
         if cell.nodes != shape.nodes:
             problem = f"{cell.nodes} nodes behind the root; allowed at {shape.name}: {shape.nodes}"
             raise SpaceError("sources", f"{problem}, as in the skeleton")
@@ -141,9 +157,10 @@ class Recurrent:
     def cost(self, cell: RecurrentCell, shape: LayerShape) -> Cost:
         """Of one token: the matrix of each node behind the root whose function is chosen here.
 
-        The root's matrix belongs to the skeleton.
+        The root's matrix belongs to the skeleton; in layers, the part of it for every link is one
+        of these matrices.
         """
-        chosen = sum(name is not None for name in cell.functions[1:])
+        chosen = sum(name is not None for name in cell.functions[1:]) + len(cell.links or ())
         weights = chosen * 2 * shape.in_channels**2
         return Cost(weights, weights)
 
@@ -151,27 +168,36 @@ class Recurrent:
         self, operations: Iterable[str], like: Iterable[RecurrentCell] = ()
     ) -> RecurrentPrior:
         """Uniform over the functions, with as many nodes as the largest of some cells."""
-        nodes = max((cell.nodes for cell in like), default=8)
-        return RecurrentPrior(tuple(dict.fromkeys(operations)), nodes)
+        cells = tuple(like)
+        nodes = max((cell.nodes for cell in cells), default=8)
+        depth = max((max(cell.links) + 1 for cell in cells if cell.links), default=0)
+        return RecurrentPrior(tuple(dict.fromkeys(operations)), nodes, depth=depth)
 
     def random_cell(self, prior: RecurrentPrior, rng: random.Random) -> RecurrentCell:
         """A whole cell."""
         pairs = [(rng.randrange(node), rng.choice(prior.functions))
                  for node in range(1, prior.nodes + 1)]  # fmt: skip
-        return RecurrentCell.of(pairs, prior.root or rng.choice(prior.functions))
+        links = rng.choice(link_choices(prior.depth)) if prior.depth else None
+        return RecurrentCell.of(pairs, prior.root or rng.choice(prior.functions), links)
 
     def mutate(
         self, cell: RecurrentCell, prior: RecurrentPrior, rng: random.Random
     ) -> RecurrentCell:
-        """The cell with another predecessor or function of one of its nodes."""
+        """The cell with another predecessor or function of one of its nodes, or other links."""
+        free = [each for each in range(cell.nodes + 1) if self._free(cell, each)]
         for _ in range(MAX_DRAWS):
-            node = rng.choice([each for each in range(cell.nodes + 1) if self._free(cell, each)])
+            if cell.links is not None and (not free or not rng.randrange(len(free) + 1)):
+                child = replace(cell, links=rng.choice(link_choices(max(1, prior.depth))))
+                if child != cell:
+                    return child
+                continue
+            node = rng.choice(free)
             sources, functions = list(cell.sources), list(cell.functions)
             if sources[node] is not None and (functions[node] is None or rng.random() < 0.5):
                 sources[node] = rng.randrange(node)
             elif functions[node] is not None:
                 functions[node] = rng.choice(prior.functions)
-            child = RecurrentCell(tuple(sources), tuple(functions))
+            child = RecurrentCell(tuple(sources), tuple(functions), cell.links)
             kept = prior.root is None or child.functions[0] in (None, prior.root)
             if kept and self.canonical(child) != self.canonical(cell):
                 return child
@@ -191,7 +217,7 @@ class Recurrent:
         picked = [rng.choice((first, second)) for _ in range(first.nodes + 1)]
         sources = tuple(each.sources[node] for node, each in enumerate(picked))
         functions = tuple(each.functions[node] for node, each in enumerate(picked))
-        return RecurrentCell(sources, functions)
+        return RecurrentCell(sources, functions, rng.choice((first, second)).links)
 
     def at(self, cell: RecurrentCell, shape: LayerShape) -> RecurrentCell:
         """The cell itself, or where one choice is made, the choice that the cell makes.
@@ -204,8 +230,9 @@ class Recurrent:
         if cell.nodes != shape.nodes:
             problem = f"{cell.nodes} nodes behind the root"
             raise SpaceError("sources", f"{problem}; allowed at {shape.name}: {shape.nodes}")
-        values = cell.sources if shape.part == "input" else cell.functions
-        choice = values[shape.node]
+        choice: int | str | tuple[int, ...] | None = cell.links
+        if shape.part != "links":
+            choice = (cell.sources if shape.part == "input" else cell.functions)[shape.node]
         if choice is None:
             raise SpaceError("sources", f"no {shape.part} of node {shape.node} is chosen")
         return RecurrentCell.on(cell.nodes, shape.node, choice)
@@ -218,29 +245,54 @@ class Recurrent:
         size = cells[0].nodes + 1
         sources: list[int | None] = [None] * size
         functions: list[str | None] = ["tanh", *[None] * (size - 1)]
+        links: tuple[int, ...] | None = None
         for cell in cells:
+            links = cell.links or links
             for node in range(size):
                 sources[node] = sources[node] if cell.sources[node] is None else cell.sources[node]
                 name = cell.functions[node]
                 functions[node] = functions[node] if name is None else name
-        return RecurrentCell(tuple(sources), tuple(functions))
+        return RecurrentCell(tuple(sources), tuple(functions), links)
 
     def encoded(self, cell: RecurrentCell) -> dict[str, Any]:
         """The cell as plain JSON values."""
-        return {"sources": list(cell.sources), "functions": list(cell.functions)}
+        more = {} if cell.links is None else {"links": list(cell.links)}
+        return {"sources": list(cell.sources), "functions": list(cell.functions), **more}
 
     def decoded(self, document: Any) -> RecurrentCell:
         """The cell that a document describes."""
-        return RecurrentCell(tuple(document.sources), tuple(document.functions))
+        links = None if document.links is None else tuple(document.links)
+        return RecurrentCell(tuple(document.sources), tuple(document.functions), links)
 
 
 def _root(shape: LayerShape) -> str | None:
     return shape.root if isinstance(shape, DecisionShape) else "tanh"
 
 
+def _check_linked(cell: RecurrentCell, shape: DecisionShape) -> None:
+    """Raises `SpaceError` for links where there are no layers, or to a layer that comes later."""
+    if shape.depth and cell.is_whole and cell.links is None:
+        raise SpaceError("links", f"null; allowed at {shape.name}: what its root reads")
+    for index, link in enumerate(cell.links or ()):
+        if link >= shape.depth:
+            allowed = f"0 to {shape.depth - 1}" if shape.depth else "null, as there is one cell"
+            raise SpaceError(f"links[{index}]", f"{link}; allowed at {shape.name}: {allowed}")
+
+
+def link_choices(depth: int) -> list[tuple[int, ...]]:
+    """All links that a root may have which `depth` earlier layers and tokens offer: not none."""
+    masks = range(1, 2**depth)
+    return [tuple(link for link in range(depth) if mask >> link & 1) for mask in masks]
+
+
 def choices_at(shape: DecisionShape) -> list[tuple[str, RecurrentCell]]:
-    """All that can be chosen at a shape, under the ids of built-in spaces: `s0`, or `tanh`."""
+    """All that can be chosen at a shape, under the ids of built-in spaces: `s0`, `tanh`, `l0+1`."""
     node, nodes = shape.node or 0, shape.nodes
+    if shape.part == "links":
+        found = link_choices(shape.depth)
+        return [
+            (f"l{'+'.join(map(str, each))}", RecurrentCell.on(nodes, 0, each)) for each in found
+        ]
     if shape.part == "input":
         return [(f"s{each}", RecurrentCell.on(nodes, node, each)) for each in range(node)]
     return [(name, RecurrentCell.on(nodes, node, name)) for name in FUNCTIONS]
@@ -248,4 +300,6 @@ def choices_at(shape: DecisionShape) -> list[tuple[str, RecurrentCell]]:
 
 def renamed(shape: DecisionShape, node: int, part: Part) -> DecisionShape:
     """The shape of a choice of the cell that has this shape."""
-    return replace(shape, name=f"node_{node:02d}_{part}", node=node, part=part)
+    own = "links" if part == "links" else f"node_{node:02d}_{part}"
+    prefix = f"{shape.name}_" if shape.depth else ""
+    return replace(shape, name=f"{prefix}{own}", node=node, part=part)

@@ -7,6 +7,10 @@ candidate as far as the gate is open. The output, which is also the next state, 
 nodes behind the root.
 
 The choices of a cell are made one by one: for every node its predecessor, and its function.
+
+Where cells stand in layers, one above another, the input of a root is chosen as well: its *links*
+name the earlier layers whose states it reads side by side, as the skips of the macro networks of
+ENAS do. Link 0 is the embedded token, and link i the state of layer i.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +29,9 @@ FUNCTIONS: Final[Mapping[str, str]] = {
 }
 """The functions and their symbols, in the order of the published arcs of ENAS."""
 MAX_RECURRENT_NODES: Final = 32
-Part = Literal["input", "function"]
+MAX_DEPTH: Final = 8
+"""Layers of cells, one above another."""
+Part = Literal["input", "function", "links"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,8 @@ class RecurrentCell:
         sources: per node its predecessor; that of the root is None, and so is one that is not
             chosen here.
         functions: per node its function; None for one that is not chosen here.
+        links: the earlier layers that the root reads, in their order; None if they are not chosen
+            here, or if there is one layer, which reads the token.
         edge: of a single choice its node, twice; None for a whole cell.
         node: None: choices of cells with two inputs have it.
         bare: nothing stands around a cell.
@@ -52,6 +60,7 @@ class RecurrentCell:
     mix: ClassVar[tuple[str, ...]] = ()
     sources: tuple[int | None, ...]
     functions: tuple[str | None, ...]
+    links: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         check_integer("nodes", len(self.sources) - 1, 1, MAX_RECURRENT_NODES)
@@ -66,22 +75,31 @@ class RecurrentCell:
         for node, name in enumerate(self.functions):
             if name is not None:
                 check_function(f"functions[{node}]", name)
+        if self.links is not None:
+            check_links(self.links)
         if not self.is_whole and len(self._chosen) != 1:
             problem = f"{len(self._chosen)} choices"
             raise SpaceError("", f"{problem}; allowed: all of a cell, or one")
 
     @classmethod
-    def of(cls, pairs: Iterable[tuple[int, str]], root: str = "tanh") -> "RecurrentCell":
+    def of(
+        cls,
+        pairs: Iterable[tuple[int, str]],
+        root: str = "tanh",
+        links: tuple[int, ...] | None = None,
+    ) -> "RecurrentCell":
         """A whole cell from (predecessor, function) of each node behind the root."""
         given = list(pairs)
         sources: tuple[int | None, ...] = (None, *(source for source, _ in given))
-        return cls(sources, (root, *(name for _, name in given)))
+        return cls(sources, (root, *(name for _, name in given)), links)
 
     @classmethod
-    def on(cls, nodes: int, node: int, choice: int | str) -> "RecurrentCell":
-        """One choice of one node: a predecessor if it is a number, else a function."""
+    def on(cls, nodes: int, node: int, choice: int | str | tuple[int, ...]) -> "RecurrentCell":
+        """One choice: of a node its predecessor or its function, or several links of the root."""
         sources: list[int | None] = [None] * (nodes + 1)
         functions: list[str | None] = [None] * (nodes + 1)
+        if isinstance(choice, tuple):
+            return cls(tuple(sources), tuple(functions), choice)
         if isinstance(choice, str):
             functions[node] = choice
         else:
@@ -143,11 +161,21 @@ class RecurrentCell:
 
     @property
     def _chosen(self) -> list[tuple[int, Part]]:
-        found: list[tuple[int, Part]] = []
+        found: list[tuple[int, Part]] = [] if self.links is None else [(0, "links")]
         for node, (source, name) in enumerate(zip(self.sources, self.functions, strict=True)):
             found += [(node, "input")] if source is not None else []
             found += [(node, "function")] if name is not None else []
         return found
+
+
+def check_links(links: tuple[int, ...]) -> None:
+    """Raises `SpaceError` for no links, or links that are out of range or out of order."""
+    if not links:
+        raise SpaceError("links", "empty; allowed: one earlier layer or more")
+    for index, link in enumerate(links):
+        check_integer(f"links[{index}]", link, 0, MAX_DEPTH - 1)
+    if list(links) != sorted(set(links)):
+        raise SpaceError("links", f"{shown(list(links))}; allowed: each once, in their order")
 
 
 def check_function(path: str, name: object) -> None:
@@ -157,14 +185,25 @@ def check_function(path: str, name: object) -> None:
 
 
 def recurrent_notation(cell: RecurrentCell) -> str:
-    """`0=tanh 1=relu(0) 2=sig(1)`; of a single choice `2<1` or `2=sig`."""
+    """`0=tanh 1=relu(0) 2=sig(1)`; of a single choice `2<1` or `2=sig`.
+
+    Links stand before the nodes: `in=0+1`.
+    """
     if not cell.is_whole:
         node, part = cell.choice
+        if part == "links":
+            return linked(cell)
         if part == "input":
             return f"{node}<{cell.sources[node]}"
         return f"{node}={_symbol(cell.functions[node])}"
     nodes = [f"{node}={_symbol(name)}({source})" for node, (source, name) in _numbered(cell)]
-    return " ".join([f"0={_symbol(cell.functions[0])}", *nodes])
+    first = [] if cell.links is None else [linked(cell)]
+    return " ".join([*first, f"0={_symbol(cell.functions[0])}", *nodes])
+
+
+def linked(cell: RecurrentCell) -> str:
+    """The links of a cell: `in=0+1`; `in=?` where they are not chosen."""
+    return f"in={'?' if cell.links is None else '+'.join(map(str, cell.links))}"
 
 
 def recurrent_changes(cell: RecurrentCell, reference: RecurrentCell) -> str:
@@ -172,6 +211,8 @@ def recurrent_changes(cell: RecurrentCell, reference: RecurrentCell) -> str:
     if cell.nodes != reference.nodes:
         return f"{recurrent_notation(reference)} → {recurrent_notation(cell)}"
     found = []
+    if cell.links != reference.links:
+        found.append(f"{linked(reference)}→{linked(cell)}")
     for node in range(cell.nodes + 1):
         here, there = cell.sources[node], reference.sources[node]
         if here != there:
@@ -189,7 +230,8 @@ def tree_key(cell: RecurrentCell) -> str:
     weights of its own. Two trees are the same if the texts of their roots are (Aho, Hopcroft and
     Ullman, 1974, section 3.2): a node's text is its function and the sorted texts of its readers.
     """
-    return _texts(cell)[0]
+    own = "" if cell.links is None else f"{linked(cell)} "
+    return f"{own}{_texts(cell)[0]}"
 
 
 def ordered_tree(cell: RecurrentCell) -> RecurrentCell:
@@ -205,7 +247,7 @@ def ordered_tree(cell: RecurrentCell) -> RecurrentCell:
             new = len(pairs)
         later = sorted(readers[old], key=lambda node: texts[node], reverse=True)
         waiting += [(node, new) for node in later]
-    return RecurrentCell.of(pairs, str(cell.functions[0]))
+    return RecurrentCell.of(pairs, str(cell.functions[0]), cell.links)
 
 
 def _texts(cell: RecurrentCell) -> list[str]:
@@ -259,7 +301,7 @@ def recurrent_picture(cell: RecurrentCell) -> RecurrentPicture:
     """The graph of a cell; of a single choice, what it says of its node."""
     if not cell.is_whole:
         node, part = cell.choice
-        name = MEAN if part == "input" else str(cell.functions[node])
+        name = str(cell.functions[node]) if part == "function" else MEAN
         return RecurrentPicture(2, (Edge(0, 1, name),))
     last = cell.nodes + 1
     means = tuple(Edge(node, last, MEAN) for node in range(1, last))
@@ -274,10 +316,18 @@ def recurrent_lines(cell: RecurrentCell) -> list[str]:
     """A cell, or a choice of it, in words, a line per node."""
     if not cell.is_whole:
         node, part = cell.choice
+        if part == "links":
+            return [f"the root reads {_read(cell)}"]
         if part == "input":
             return [f"node {node} reads node {cell.sources[node]}"]
         return [f"node {node} is {cell.functions[node]}"]
-    lines = [f"0 = {cell.functions[0]}(input, state of the step before)"]
+    given = "input" if cell.links is None else _read(cell)
+    lines = [f"0 = {cell.functions[0]}({given}, state of the step before)"]
     lines += [f"{node} = {name}({source})" for node, (source, name) in _numbered(cell)]
     some = "1" if cell.nodes == 1 else f"the mean of 1 to {cell.nodes}"
     return [*lines, f"output = {some}, the next state"]
+
+
+def _read(cell: RecurrentCell) -> str:
+    """What the root reads, in words."""
+    return ", ".join(f"layer {link}" if link else "token" for link in cell.links or ())

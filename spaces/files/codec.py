@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.bert import BertCell
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.family import FAMILIES, Family, cell_cost, family_of
@@ -91,7 +92,7 @@ def skeleton_from(
         values = {name: getattr(document, name) for name in _ENCODER}
         return EncoderSkeleton.of(**{**values, "blocks": tuple(document.blocks)})
     if isinstance(document, doc.SequenceDocument):
-        return SequenceSkeleton.of(**{name: getattr(document, name) for name in _SEQUENCE})
+        return _sequence_from(document)
     stem = document.stem
     return Skeleton(
         document.name,
@@ -106,13 +107,27 @@ def skeleton_from(
     )
 
 
-_SEQUENCE: Final = tuple(doc.SequenceDocument.model_fields)
+_CAPTIONS: Final = ("depth", "image")
+_SEQUENCE: Final = tuple(
+    name for name in doc.SequenceDocument.model_fields if name not in _CAPTIONS
+)
 _ENCODER: Final = tuple(doc.EncoderDocument.model_fields)
 _KINDS: Final = {
     SequenceSkeleton.reads: RecurrentCell.kind,
+    CaptionSkeleton.reads: RecurrentCell.kind,
     EncoderSkeleton.reads: BertCell.kind,
 }
 """The families of cells whose skeletons have files of their own, by what these read."""
+
+
+def _sequence_from(document: doc.SequenceDocument) -> SequenceSkeleton:
+    plain = {name: getattr(document, name) for name in _SEQUENCE}
+    if document.image is not None:
+        image = document.image.model_dump()
+        return CaptionSkeleton.of(**plain, depth=document.depth, **image)
+    if document.depth != 1:
+        raise SpaceError("depth", f"{document.depth}; allowed: 1 without an image")
+    return SequenceSkeleton.of(**plain)
 
 
 def _convolutions(document: doc.StemDocument) -> int:
@@ -267,7 +282,8 @@ def _skeleton_out(skeleton: Skeleton) -> dict[str, Any]:
         values = {name: getattr(skeleton, name) for name in _ENCODER}
         return {**values, "blocks": list(skeleton.blocks)}
     if isinstance(skeleton, SequenceSkeleton):
-        return {name: getattr(skeleton, name) for name in _SEQUENCE}
+        plain = {name: getattr(skeleton, name) for name in _SEQUENCE}
+        return {**plain, **_captions_out(skeleton)}
     stem = skeleton.stem
     return {
         "name": skeleton.name,
@@ -292,6 +308,18 @@ def _skeleton_out(skeleton: Skeleton) -> dict[str, Any]:
         "head": skeleton.head,
         **_sharing_out(skeleton),
     }
+
+
+def _captions_out(skeleton: SequenceSkeleton) -> dict[str, Any]:
+    """The keys that language models do not have."""
+    if not isinstance(skeleton, CaptionSkeleton):
+        return {}
+    image = {
+        "channels": skeleton.in_channels,
+        "resolution": skeleton.resolution,
+        "encoder": list(skeleton.encoder),
+    }
+    return {"depth": skeleton.depth, "image": image}
 
 
 def _sharing_out(skeleton: Skeleton) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 
+from autospace.spaces.captions import MAX_STAGES
 from autospace.spaces.cells.bert import BertCell
 from autospace.spaces.cells.cell import MAX_NODES, MIN_NODES
 from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES
-from autospace.spaces.cells.recurrent_cell import MAX_RECURRENT_NODES, RecurrentCell
+from autospace.spaces.cells.recurrent_cell import MAX_DEPTH, MAX_RECURRENT_NODES, RecurrentCell
 from autospace.spaces.checks import (
     MAX_CANDIDATES,
     MAX_CHANNELS,
@@ -217,8 +218,22 @@ class AnySkeletonDocument(SkeletonDocument):
     ] = 0
 
 
+class ImageDocument(_Document):
+    """The images that a network describes, and the convolutions that read them."""
+
+    channels: _Channels
+    resolution: Annotated[
+        int, Field(ge=1, le=MAX_RESOLUTION, description="side of the square input, in pixels")
+    ]
+    encoder: Annotated[
+        list[_Channels],
+        Field(min_length=1, max_length=MAX_STAGES, description="channels, each of stride 2"),
+        FailFast(),
+    ]
+
+
 class SequenceDocument(_Document):
-    """A network that reads tokens: an embedding, one recurrent cell, and a decoder."""
+    """A network that reads tokens: an embedding, recurrent cells, and a decoder."""
 
     name: _Name
     description: Annotated[str, Field(max_length=MAX_DESCRIPTION)] = ""
@@ -235,6 +250,13 @@ class SequenceDocument(_Document):
     whole: Annotated[
         bool, Field(description="whole cells are candidates, and not single choices")
     ] = False
+    depth: Annotated[
+        int, Field(ge=1, le=MAX_DEPTH, description="layers of cells; with an image only")
+    ] = 1
+    image: Annotated[
+        ImageDocument | None,
+        Field(description="what a network for captions describes; null: it reads text alone"),
+    ] = None
 
 
 class EncoderDocument(_Document):

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from autospace.spaces.captions import captioning
 from autospace.spaces.cells.bats import BATS_USUAL, BNAS_USUAL, BatsCell
 from autospace.spaces.cells.bert import SKIPPED, WIDTHS, BertCell
 from autospace.spaces.cells.darts_cell import NODES, USUAL, DartsCell, all_nodes, choices_of
@@ -35,13 +36,17 @@ OWN_SKELETONS: Final = {
     "enas-rnn": ("enas-rnn", "enas-rnn-paper", "rnn-small"),
     "darts-rnn": ("darts-rnn", "rnn-small"),
     "nas-bert": ("nas-bert", "bert-small"),
+    "autocaption": ("autocaption", "captions-small"),
 }
 """Families with skeletons of their own and no other ones: layers share cells, or have stages."""
+AUTOCAPTION: Final = "autocaption"
 RECURRENT: Final = {
     "enas-rnn": "recurrent cells of ENAS (Pham et al., ICML 2018): per node one of the nodes "
     "before it, and one of four functions",
     "darts-rnn": "the same cells in the language model of DARTS (Liu et al., ICLR 2019), whose "
     "decoder has a bias",
+    AUTOCAPTION: "decoders of captions in the sense of AutoCaption (Zhu et al., 2020): layers of "
+    "ENAS's recurrent cells, each with the earlier layers that it reads",
 }
 """Families of cells that read tokens, with what they are."""
 
@@ -125,13 +130,15 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
         known = offered(family, (*FAMILY_NAMES, *OWN_NAMES))
         raise SpaceError(family or '""', f"unknown family; {known}")
     if family in RECURRENT:
-        return _recurrent_space(family, sequence(skeleton, f"{family} reads text"))
+        return _recurrent_space(family, _fitting(family, skeleton))
     if family == BertCell.kind:
         return _bert_space(family, encoder(skeleton, f"{family} reads sentences"))
     if skeleton.reads != "images":
         reads = f"which reads {skeleton.reads}"
         problem = f"no cell of {family} fits the skeleton {skeleton.name}, {reads}"
-        allowed = " or ".join(RECURRENT) if skeleton.reads == "text" else BertCell.kind
+        captions = skeleton.reads == "captions"
+        wanted = [name for name in RECURRENT if (name == AUTOCAPTION) == captions]
+        allowed = BertCell.kind if skeleton.reads == "sentences" else " or ".join(wanted)
         raise SpaceError(f"{family}@{skeleton.name}", f"{problem}; allowed: {allowed}")
     described, kind = _family(family)
     cell_family = FAMILIES[kind]
@@ -171,13 +178,24 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
     )
 
 
-def _recurrent_space(family: str, skeleton: SequenceSkeleton) -> Space:
-    """All choices at every node; the reference is a chain of tanh."""
-    own = replace(skeleton, bias=family == "darts-rnn", whole=False)
+def _fitting(family: str, skeleton: Skeleton) -> SequenceSkeleton:
+    """The skeleton, if cells of a recurrent family fit it."""
+    if family == AUTOCAPTION:
+        return replace(captioning(skeleton, f"{family} describes images"), whole=False)
+    own = sequence(skeleton, f"{family} reads text")
+    return replace(own, bias=family == "darts-rnn", whole=False)
+
+
+def _recurrent_space(family: str, own: SequenceSkeleton) -> Space:
+    """All choices at every node; the reference is a chain of tanh, and a chain of layers."""
     layers, reference = [], {}
     for shape in own.shapes:
         choices = choices_at(shape) if isinstance(shape, DecisionShape) else []
-        usual = choices[-1 if shape.name.endswith("input") else 0][0]
+        usual = choices[0][0]
+        if shape.name.endswith("input"):
+            usual = choices[-1][0]
+        elif shape.name.endswith("links"):
+            usual = f"l{shape.depth - 1}"  # type: ignore[attr-defined]
         reference[shape.name] = usual
         candidates = tuple(
             Candidate(name, cell, 0.0 if name == usual else None)  # type: ignore[arg-type]
@@ -185,7 +203,7 @@ def _recurrent_space(family: str, skeleton: SequenceSkeleton) -> Space:
         )
         layers.append(Layer(shape, candidates))
     return Space(
-        f"{family}@{skeleton.name}"[:MAX_NAME],
+        f"{family}@{own.name}"[:MAX_NAME],
         own,
         tuple(FAMILIES[RecurrentCell.kind].usual),
         tuple(layers),

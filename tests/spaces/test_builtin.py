@@ -65,8 +65,9 @@ def test_builtin_names_are_every_family_on_every_skeleton_and_those_with_their_o
     enas = ("enas-rnn@enas-rnn", "enas-rnn@enas-rnn-paper", "enas-rnn@rnn-small")
     recurrent = (*enas, "darts-rnn@darts-rnn", "darts-rnn@rnn-small")
     bert = ("nas-bert@nas-bert", "nas-bert@bert-small")
+    captions = ("autocaption@autocaption", "autocaption@captions-small")
     images = (*PAIRS, "nasbench201@nasbench201", *darts, *bats, *ofa)
-    assert builtin_names() == (*images, *recurrent, *bert)
+    assert builtin_names() == (*images, *recurrent, *bert, *captions)
 
 
 @pytest.mark.parametrize("name", SKELETON_NAMES)
@@ -201,7 +202,8 @@ FILES = "a file, a run folder, or a built-in such as mbconv@cifar"
 SKELETONS = (
     "digits, cifar, nasbench-macro, mobile, mobilenetv2, nasbench201, darts, darts-imagenet, "
     "darts-small, bats, bats-c48, bats-small, ofa-mbv3, ofa-proxyless, ofa-small, enas-rnn, "
-    "enas-rnn-paper, rnn-small, darts-rnn, nas-bert, bert-small, or a .json or .toml file"
+    "enas-rnn-paper, rnn-small, darts-rnn, nas-bert, bert-small, "
+    "autocaption, captions-small, or a .json or .toml file"
 )
 
 
@@ -222,7 +224,7 @@ SKELETONS = (
         ("mbconv@", f'"": unknown skeleton; allowed: {SKELETONS}'),
         (
             "mbconv@imagenet",
-            # With a name that was probably meant, the list is too long for a line, and is cut.
+            # The list behind the hint is longer than a message may be: it is cut.
             f"imagenet: unknown skeleton; did you mean darts-imagenet? Allowed: {SKELETONS[:60]}",
         ),
         ("mbconv@no.toml", "no.toml: no such file or directory"),
