@@ -43,7 +43,7 @@ DRAWN_BY: Final = 20
 """The seed that draws the cells."""
 FITNESS_SEEDS: Final = (0, 1, 2)
 TRUTH_SEEDS: Final = (10, 11)
-TRUTH_STEPS: Final = 1000
+TRUTH_STEPS: Final = 600
 CPU: Final = torch.device("cpu")
 TASK: Final = LanguageModelling()
 CONFIG: Final = make_config(preset("text"))
