@@ -6,6 +6,10 @@ the sum over all its predecessors and functions, each weighted by the product of
 in DARTS (Liu et al., ICLR 2019). Unlike the code of DARTS, predecessors and functions do not share
 a matrix there, are weighed apart, and no batch normalisation follows.
 
+Where whole cells are candidates, those share a matrix that agree in node, predecessor and function,
+and in a mixture a node's predecessor and function have the sum of the weights of all cells that
+have them.
+
 Where cells stand in layers, the root of a cell has a matrix for its state, and one for each layer
 that its links may name. What a root multiplies is linear in them, so in a mixture a link has the
 sum of the weights of all choices that have it.
@@ -98,6 +102,49 @@ class CellChoices:
         return [0] if part == "input" else [self.fixed.get(node) or "tanh"]
 
 
+class WholeCells:
+    """The candidates of a space of whole cells, and the matrices by which paths compute them.
+
+    Attributes:
+        rows: numbers of the candidates, alone in a list: there is one choice.
+    """
+
+    def __init__(self, layer: Layer, skeleton: SequenceSkeleton) -> None:
+        self._width = skeleton.width
+        self._cells = [_terms(candidate.cell) for candidate in layer.candidates]
+        self.rows: list[list[Value]] = [[*range(len(self._cells))]]
+
+    def matrices(self) -> nn.ParameterDict:
+        """New ones for every node, predecessor and function that a candidate has."""
+        width, found = self._width, nn.ParameterDict()
+        for key, node in sorted({(_key(*each), each[0]) for cell in self._cells for each in cell}):
+            found[key] = _fresh(2 * width if node == 0 else width, 2 * width)
+        return found
+
+    def weighted(self, chosen: Sequence[Weights]) -> tuple[list[Weighted], Weights]:
+        """What every node may be, of some candidates each; there are no links."""
+        (weights,) = chosen
+        sums: dict[tuple[int, int, str], torch.Tensor | None] = {}
+        for index, weight in weights.items():
+            for term in self._cells[_number(index)]:
+                before = sums.get(term)
+                sums[term] = weight if before is None or weight is None else before + weight
+        nodes: list[list[tuple[int, torch.Tensor | None, str, torch.Tensor | None]]] = [
+            [] for _ in range(1 + max(node for node, _, _ in sums))
+        ]
+        for (node, source, function), weight in sums.items():
+            nodes[node].append((source, weight, function, None))
+        return list(nodes), {}
+
+
+def _terms(cell: object) -> list[tuple[int, int, str]]:
+    """Node, predecessor and function of every node of a whole cell; the root reads itself."""
+    if not isinstance(cell, RecurrentCell) or not cell.is_whole:
+        raise TypeError(f"a {type(cell).__name__} among whole recurrent cells")
+    behind = [(node, source, name) for node, (source, name) in enumerate(cell.pairs, 1)]
+    return [(0, 0, str(cell.functions[0])), *behind]
+
+
 def _link_weights(rows: Weights) -> Weights:
     """Per link the sum of the weights of the choices that have it; no weights on one path."""
     found: dict[Value, torch.Tensor | None] = {}
@@ -185,7 +232,10 @@ class RecurrentSupernet(_Recurrent):
     def __init__(self, network: TokenModel, space: Space) -> None:
         super().__init__(network, [])  # type: ignore[arg-type]
         self._model = [network]
-        self._cell = CellChoices(space.layers, network.skeleton)
+        own = network.skeleton
+        self._cell = (
+            WholeCells(space.layers[0], own) if own.whole else CellChoices(space.layers, own)
+        )
         self.matrices = self._cell.matrices()
 
     def features(self, images: torch.Tensor, path: Sequence[int]) -> list[torch.Tensor]:
@@ -317,11 +367,7 @@ def _link(link: int) -> str:
 
 
 def recurrent_supernet(space: Space, seed: int, device: torch.device | str) -> Supernet:
-    """A supernet over the recurrent cells of a space: the same weights for equal seeds.
-
-    Raises:
-        SpaceError: whole cells are candidates.
-    """
+    """A supernet over the recurrent cells of a space: the same weights for equal seeds."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "supernet"))
         return placed(RecurrentSupernet(TokenModel(space.skeleton), space), device)

@@ -99,8 +99,6 @@ def _after_evolve(run: Path, kind: str) -> list[tuple[str, str]]:
     here = quoted(run)
     # Images that a Python program passed are in no file.
     images = "" if images_of_runs([run])[0] else " --data ..."
-    # Whole recurrent cells share no weights: they are trained one by one.
-    alone = " --method random" if kind == "recurrent" else ""
     of_mobile = [
         (f"autospace report {here}", "a report as one HTML file"),
         (f"autospace compare {here} mbconv@{here}{images}", "with hand-made cells"),
@@ -108,7 +106,7 @@ def _after_evolve(run: Path, kind: str) -> list[tuple[str, str]]:
     return [
         (f"autospace show {here} --layer 0", "the cells of a layer"),
         *(of_mobile if kind == "mobile" else []),
-        (f"autospace search {here}{images}{alone}", "an architecture of the space"),
+        (f"autospace search {here}{images}", "an architecture of the space"),
         (f"autospace export {here} --to optuna", "for another tool"),
     ]
 

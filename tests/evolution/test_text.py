@@ -101,6 +101,8 @@ def test_a_learned_space_is_compared_and_searched(tmp_path: Path) -> None:
     trial = {"steps": 3, "batch": 4}
     settings = {"method": "random", "evaluations": 2, "device": "cpu", "trial": trial}
     found = api.search(tmp_path / "run", settings=settings, out=tmp_path / "search")
+    shared = {**settings, "method": "darts", "supernet": {"steps": 3, "batch": 4}}
+    api.search(tmp_path / "run", settings=shared, out=tmp_path / "shared")
     assert found.best.skeleton == _space(tmp_path, "run").skeleton
     heard = _Stops()
     compared = api.compare(
