@@ -54,7 +54,7 @@ def data(
     force: Overwrite = False,
     progress: Progress = "auto",
 ) -> None:
-    """Show what is read of images, sentences, a text, or images with captions.
+    """Show what is read of images, sentences, text or captions.
 
     That is its classes, their numbers of images, the sizes, and what is skipped and why; of a text
     its tokens and vocabulary, of captions some of them as well. The same lines begin every run. A

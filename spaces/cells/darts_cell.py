@@ -139,6 +139,7 @@ class DartsCell:
     kind: ClassVar[str] = "darts"
     vocabulary: ClassVar[Mapping[str, PairedOperation]] = OPERATIONS
     bare: ClassVar[bool] = True
+    group: ClassVar[int] = 0
     edge: ClassVar[None] = None
     expansion: ClassVar[int] = 1
     nodes: int

@@ -50,6 +50,7 @@ class DenseCell:
     kind: ClassVar[str] = "dense"
     vocabulary: ClassVar[Mapping[str, Operation]] = OPERATIONS
     bare: ClassVar[bool] = True
+    group: ClassVar[int] = 0
     expansion: ClassVar[int] = 1
     node: ClassVar[None] = None
     nodes: int

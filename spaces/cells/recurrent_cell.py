@@ -57,6 +57,7 @@ class RecurrentCell:
     kind: ClassVar[str] = "recurrent"
     node: ClassVar[None] = None
     bare: ClassVar[bool] = True
+    group: ClassVar[int] = 0
     mix: ClassVar[tuple[str, ...]] = ()
     sources: tuple[int | None, ...]
     functions: tuple[str | None, ...]

@@ -87,6 +87,7 @@ def test_a_mistake_of_the_program_keeps_its_traceback(error: Exception) -> None:
 
 SWALLOWED = """
 import os, signal, typer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 from autospace.cli.program import Command, Program
 app = typer.Typer(cls=Program)
 @app.command(cls=Command)

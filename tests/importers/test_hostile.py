@@ -26,9 +26,14 @@ GOOD: dict[str, Any] = {
     "once-for-all": {"ks": [3] * 21, "e": [6] * 21, "d": [2] * 6},
     **{name: dict(WINNER) for name, each in FORMATS.items() if each.needs == "space"},
 }
+GENOTYPE = (
+    "Genotype(normal=[('skip_connect', 1), ('none', 0)], normal_concat=[2], "
+    "reduce=[('max_pool_3x3', 1), ('none', 0)], reduce_concat=range(2, 3))"
+)
 LINES = {
-    "darts-genotype": "Genotype(normal=[('skip_connect', 1), ('none', 0)], normal_concat=[2], "
-    "reduce=[('max_pool_3x3', 1), ('none', 0)], reduce_concat=range(2, 3))",
+    "darts-genotype": GENOTYPE,
+    "bats-genotype": GENOTYPE,
+    "bnas-genotype": GENOTYPE,
     "timm-arch": "[['ds_r1_k3_s1_c16'], ['ir_r2_k5_s2_e6_c24_se0.25', 'ir_r1_k3_s1_e4_c40']]",
     "enas-arc": "0 2 1 0 2 1 2 2 4 0 5 0 3 2 6 2",
     "darts-recurrent": "Genotype(recurrent=[('sigmoid', 0), ('relu', 1), ('relu', 1), "

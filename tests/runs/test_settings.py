@@ -20,7 +20,7 @@ from autospace.runs.errors import ConfigError
 from autospace.runs.settings import parse_settings, read_config, to_toml
 from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import DEFAULT_OPERATIONS, OPERATIONS
-from autospace.spaces.files.library import SKELETON_NAMES
+from autospace.spaces.files.library import OWN_SKELETON_NAMES, SKELETON_NAMES
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 LIMITS = st.integers(1, 10**15) | st.sampled_from(["reference", "none"])
@@ -103,7 +103,7 @@ def test_a_configuration_written_as_toml_reads_back_equal(given_settings: dict[s
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_valid_and_names_a_skeleton(name: str) -> None:
     config = make_config(preset(name))
-    assert config.skeleton in SKELETON_NAMES
+    assert config.skeleton in (*SKELETON_NAMES, *OWN_SKELETON_NAMES)
     assert (name in NEEDS_DATA) == ("source" not in PRESETS[name]["data"])
 
 

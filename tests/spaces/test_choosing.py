@@ -76,5 +76,5 @@ def test_a_space_of_many_is_not_one() -> None:
 
 
 def test_nothing_there_is_told() -> None:
-    with pytest.raises(SpaceError, match="no such space"):
+    with pytest.raises(SpaceError, match="no such file or folder"):
         load_architecture("nowhere.json")
