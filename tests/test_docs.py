@@ -273,7 +273,9 @@ def test_every_search_method_has_its_place() -> None:
 
 
 def test_every_preset_is_documented() -> None:
-    rows = re.findall(r"^\| `([\w-]+)` \| .+ \| `([\w-]+)` \| (.+) \|$", CLI.read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `([\w-]+)` \| .+ \| `([\w-]+)` \| (.+) \|$", CLI.read_text(), re.MULTILINE
+    )
     wanted = {
         (
             name,
