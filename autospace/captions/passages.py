@@ -8,7 +8,6 @@ from typing import Any, Final
 import torch
 
 from autospace.captions.corpus import CaptionData, CaptionSplit, load_captions
-from autospace.captions.source import is_captions
 from autospace.data.batches import Augment, Batch, Batches, Normaliser
 from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
@@ -244,13 +243,3 @@ def check_flip(flip: bool) -> None:
     if flip:
         problem = "data.flip: true, but a mirrored image has another caption"
         raise DataError(f"{problem}; allowed: false for captions")
-
-
-def check_source(skeleton: Skeleton, source: str) -> None:
-    """Refuses images with captions for a skeleton of other networks.
-
-    Raises:
-        SpaceError: that is what is asked for.
-    """
-    if is_captions(source):
-        captioning(skeleton, "the data are images with captions")

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from autospace.captions import passages as captions
 from autospace.comparison.matching import Matching, Pool, draw, match, space_digest, unmatched
 from autospace.comparison.settings import CompareConfig
 from autospace.compute.device import resolve_device
 from autospace.data.examples import DataSet
+from autospace.data.images import check_source
 from autospace.evaluators.make import Basis, Setup
 from autospace.progress import Tick
 from autospace.runs.errors import ConfigError
@@ -23,7 +23,6 @@ from autospace.spaces.errors import SpaceError
 from autospace.spaces.files.library import load, skeleton_of
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Candidate, Layer, Origin, Space
-from autospace.text import passages as text
 
 RANDOM: Final = "random@"
 RANDOM_CELLS: Final = 9
@@ -182,8 +181,7 @@ def prepare(
     if config.evaluator.table is None:
         place = str(resolve_device(device or config.device))
         for space in loaded:
-            text.check_source(space.skeleton, data.source)
-            captions.check_source(space.skeleton, data.source)
+            check_source(space.skeleton, data.source)
         resolution = data.resolution or common_resolution(loaded)
         data = data.model_copy(update={"resolution": resolution})
     basis = Setup(config.evaluator, data, (), config.seed, place, cache).basis(tick, given)

@@ -1,9 +1,9 @@
 """The images of an evaluation: some to train on, others to measure on."""
 
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import torch
 
@@ -16,7 +16,9 @@ from autospace.data.splits import divide
 from autospace.data.summary import record, told_of, warnings_of
 from autospace.progress import Tick, no_tick
 from autospace.seeds import derived_seed
+from autospace.spaces.captions import captioning
 from autospace.spaces.encoder import encoder
+from autospace.spaces.sequence import sequence
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space, refitted
 
@@ -187,6 +189,30 @@ def skeleton_for(skeleton: Skeleton, data: DataSet) -> Skeleton:
         return own.for_sentences(len(data.vocabulary), data.train.shape[0], classes)
     channels, resolution, _ = data.train.shape
     return skeleton.fitted(in_channels=channels, resolution=resolution, classes=classes)
+
+
+READERS: Final[Mapping[str, tuple[Callable[[Skeleton, str], Skeleton], str]]] = {
+    "text": (sequence, "the data are a text"),
+    "sentences": (encoder, "the data are sentences"),
+    "captions": (captioning, "the data are images with captions"),
+}
+"""For each kind of source that is not images with classes, what refuses other networks."""
+
+
+def check_source(skeleton: Skeleton, source: str) -> None:
+    """Refuses data that a network does not read, before they are looked at.
+
+    Args:
+        skeleton: of the network.
+        source: as `--data` names it; images with classes are refused once their size is known.
+
+    Raises:
+        SpaceError: the data are a text, sentences or captions, and the network reads other data.
+    """
+    found = READERS.get(source.partition(":")[0])
+    if found is not None:
+        check, work = found
+        check(skeleton, work)
 
 
 def check_augment(data: DataSet, settings: Mapping[str, object]) -> None:

@@ -9,7 +9,7 @@ from autospace.compute.device import make_execution, resolve_device, thread_coun
 from autospace.compute.execution import Execution
 from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
-from autospace.data.images import skeleton_for
+from autospace.data.images import check_source, skeleton_for
 from autospace.data.load import load_data
 from autospace.data.settings import PYTHON
 from autospace.data.splits import divide
@@ -75,10 +75,12 @@ def prepare(
     execution = make_execution(config.precision, config.cuda_graphs, chosen, observer.message)
     skeleton = folder.skeleton or passed.skeleton or _named_skeleton(config, folder)
     given = passed.images
-    if isinstance(skeleton, SequenceSkeleton):
+    # Decoders of captions are sequences, too, but their cells are scored by no method here.
+    if isinstance(skeleton, SequenceSkeleton) and skeleton.reads == "text":
         parts, skeleton = _text(config, skeleton, given)
     else:
         images_only(skeleton, "evolve")
+        check_source(skeleton, config.data.source)
         parts, skeleton = _images(config, skeleton, folder, observer, given)
     references = references_on(skeleton, config.cells)
     cells = [cell for _, cell in references]

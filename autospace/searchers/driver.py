@@ -8,12 +8,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from autospace.captions import passages as captions
 from autospace.compute.device import memory_mb, resolve_device
 from autospace.compute.executor import Executor
 from autospace.compute.machine import listed
 from autospace.compute.pool import InProcess, Pool
 from autospace.data.examples import DataSet
+from autospace.data.images import check_source
 from autospace.evaluators.make import Basis, load_halves
 from autospace.evaluators.tabular import read_table
 from autospace.latency.budget import keep_table, latency_limit, limit_table
@@ -62,7 +62,6 @@ from autospace.spaces.files.codec import to_json
 from autospace.spaces.space import Space
 from autospace.supernets.interference import InterferencePoint, interference
 from autospace.supernets.nodes import check_method
-from autospace.text import passages as text
 
 METHODS: Final[dict[str, type[SearchMethod]]] = {
     "random": RandomSearch,
@@ -292,8 +291,7 @@ def _basis(
     config = folder.config
     if config.evaluator.table is not None:
         return read_table(config.evaluator.table)
-    text.check_source(space.skeleton, config.data.source)
-    captions.check_source(space.skeleton, config.data.source)
+    check_source(space.skeleton, config.data.source)
     size = config.data.resolution or space.skeleton.side
     return load_halves(
         config.data.model_copy(update={"resolution": size}),

@@ -9,17 +9,13 @@ import torch
 from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
 from autospace.data.images import Split
-from autospace.data.request import SENTENCES
 from autospace.data.settings import DataConfig
 from autospace.progress import Tick, no_tick
-from autospace.spaces.encoder import encoder
 from autospace.spaces.sequence import sequence
-from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space, refitted
 from autospace.text.corpus import Corpus, load_text
 from autospace.text.corpus import Split as Tokens
 from autospace.text.segments import Segments
-from autospace.text.source import is_text
 
 COLUMNS: Final = 10
 """Of what is measured, as in the code of DARTS."""
@@ -141,18 +137,6 @@ def load_passages(
     corpus = load_text(data.source, data.limit)
     measured = corpus.test if split == "test" else corpus.validation
     return Passages(corpus, corpus.train, measured, device)
-
-
-def check_source(skeleton: Skeleton, source: str) -> None:
-    """Refuses a text or sentences for a skeleton that reads something else.
-
-    Raises:
-        SpaceError: that is what is asked for.
-    """
-    if is_text(source):
-        sequence(skeleton, "the data are a text")
-    if source.partition(":")[0] == SENTENCES:
-        encoder(skeleton, "the data are sentences")
 
 
 def check_settings(data: DataConfig) -> None:

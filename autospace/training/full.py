@@ -18,7 +18,7 @@ from autospace.compute.ranks import ALONE, Ranks
 from autospace.compute.timing import FORWARD_SHARE, Forecast, seconds_of_step
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet, Examples
-from autospace.data.images import check_augment, skeleton_for
+from autospace.data.images import check_augment, check_source, skeleton_for
 from autospace.data.load import load_data
 from autospace.data.splits import divide
 from autospace.data.summary import record, told_of
@@ -161,6 +161,8 @@ def prepare(
     if config.training.keep == "best" and not config.data.validation:
         problem = "best needs validation images, but data.validation is 0"
         raise ConfigError(f"training.keep: {problem}; allowed: last")
+    if images is None:
+        check_source(architecture.skeleton, config.data.source)
     data = load_data(
         images or config.data.source,
         resolution=config.data.resolution or architecture.skeleton.side,

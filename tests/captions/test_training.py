@@ -125,7 +125,7 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
         (lambda: train(architecture, "digits", out=tmp_path / "a"),
          DataError, "reads captions; allowed: captions"),
         (lambda: train("reference@digits", SOURCE, out=tmp_path / "a"),
-         DataError, "images with captions"),
+         SpaceError, "reads images, but the data are images with captions"),
         (lambda: train(architecture, SOURCE, recipe="cifar", out=tmp_path / "a"),
          ConfigError, "allowed for captions: a .toml file"),
         (lambda: evolve(SOURCE, skeleton="captions-small", out=tmp_path / "a"),

@@ -122,9 +122,15 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
         api.evolve(settings=wrong, skeleton=SKELETON, data=_text(tmp_path), out=tmp_path / "a")
     with pytest.raises(DataError, match="digits, but tiny reads text; allowed: text"):
         api.evolve(settings=SETTINGS, skeleton=SKELETON, data="digits", out=tmp_path / "b")
-    with pytest.raises(DataError, match="is a text, which image networks do not read"):
+    with pytest.raises(SpaceError, match="reads images, but the data are a text"):
         api.evolve(preset="demo", data=_text(tmp_path), out=tmp_path / "c")
     crop = {**SETTINGS, "data": {"crop": 2}}
     with pytest.raises(DataError, match="allowed for a text: leave it out"):
         api.evolve(settings=crop, skeleton=SKELETON, data=_text(tmp_path), out=tmp_path / "d")
-    assert not any((tmp_path / name).exists() for name in "abcd")
+    with pytest.raises(SpaceError, match="captions-small reads captions, and evolve knows"):
+        api.evolve(
+            settings=SETTINGS, skeleton="captions-small", data="captions", out=tmp_path / "e"
+        )
+    with pytest.raises(SpaceError, match="digits reads images, but the data are sentences"):
+        api.evolve(preset="demo", data="sentences", out=tmp_path / "f")
+    assert not any((tmp_path / name).exists() for name in "abcdef")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+import autospace
 from autospace import Silent, compare, search, train
 from autospace.data.load import load_data
 from autospace.data.settings import DataConfig
@@ -209,5 +210,10 @@ def test_data_and_network_have_to_match(tmp_path: Path) -> None:
         search("mbconv@digits", SOURCE, method="random", out=tmp_path / "b")
     with pytest.raises(AutospaceError, match="reads text, but the data are sentences"):
         search("enas-rnn@rnn-small", SOURCE, method="random", out=tmp_path / "c")
+    one = autospace.load("nas-bert@bert-small").sample(random.Random(0))
+    with pytest.raises(SpaceError, match="reads sentences, but the data are a text"):
+        train(one, "text", out=tmp_path / "e")
+    with pytest.raises(SpaceError, match="reads images, but the data are sentences"):
+        train("reference@digits", SOURCE, out=tmp_path / "f")
     with pytest.raises((ConfigError, SpaceError), match="reads sentences, but"):
         search("nas-bert@bert-small", "text", method="random", out=tmp_path / "d")

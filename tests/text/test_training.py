@@ -173,7 +173,7 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
     source = _file(tmp_path, even(2000))
     with pytest.raises(DataError, match="reads text"):
         train(tiny(), "digits", out=tmp_path / "a")
-    with pytest.raises(DataError, match="is a text, which image networks do not read"):
+    with pytest.raises(SpaceError, match="reads images, but the data are a text"):
         train("reference@digits", source, out=tmp_path / "b")
     with pytest.raises(ConfigError, match="recipe"):
         train(tiny(), source, recipe="cifar", out=tmp_path / "c")
