@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import zip_longest
+from typing import Final
 
 from autospace.comparison.document import ComparisonDocument, PowerDocument
 from autospace.comparison.encoding import Sample, document
@@ -224,10 +225,15 @@ def notes_on(
     )
 
 
+UNITS: Final = {"text": "tokens", "sentences": "sentences"}
+"""What is counted, by what networks read; images otherwise."""
+
+
 def _on_the_images(prepared: PreparedComparison) -> tuple[str, ...]:
     if isinstance(prepared.basis, Table) or prepared.config.evaluator.method in SCORES_ONLY:
         return ()  # no errors are measured
-    few = few_measured("errors were measured", len(prepared.basis.measured))
+    units = UNITS.get(prepared.spaces[0].skeleton.reads, "images")
+    few = few_measured("errors were measured", len(prepared.basis.measured), units)
     return (*few, *prepared.basis.warnings)
 
 

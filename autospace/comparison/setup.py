@@ -11,6 +11,7 @@ from autospace.comparison.settings import CompareConfig
 from autospace.compute.device import resolve_device
 from autospace.data.examples import DataSet
 from autospace.data.images import check_source
+from autospace.evaluators.evaluator import SCORES_ONLY, EvaluationMethod
 from autospace.evaluators.make import Basis, Setup
 from autospace.progress import Tick
 from autospace.runs.errors import ConfigError
@@ -182,6 +183,7 @@ def prepare(
         place = str(resolve_device(device or config.device))
         for space in loaded:
             check_source(space.skeleton, data.source)
+            check_evaluator(config.evaluator.method, space.skeleton)
         resolution = data.resolution or common_resolution(loaded)
         data = data.model_copy(update={"resolution": resolution})
     basis = Setup(config.evaluator, data, (), config.seed, place, cache).basis(tick, given)
@@ -192,6 +194,20 @@ def prepare(
     return PreparedComparison(
         config, spaces, labels_of(spaces), basis, setup, pools, _matched(pools, config)
     )
+
+
+def check_evaluator(method: EvaluationMethod, skeleton: Skeleton) -> None:
+    """Refuses an evaluator that does not measure such networks, before anything is drawn.
+
+    Raises:
+        SpaceError: it measures networks for images.
+    """
+    reads = skeleton.reads
+    scored = method in SCORES_ONLY and reads != "images"
+    if scored or (method == "supernet" and reads in ("text", "captions")):
+        problem = f"{method}, but {skeleton.name} reads {reads}"
+        allowed = "train" if reads in ("text", "captions") else "train, supernet"
+        raise SpaceError("evaluator.method", f"{problem}; allowed for {reads}: {allowed}")
 
 
 def _drawn(spaces: Sequence[Space], seed: int) -> tuple[Pool, ...]:

@@ -80,13 +80,13 @@ def divide(examples: Examples, validation_fraction: float, seed: int) -> tuple[E
     return examples.take(rest), examples.take(chosen)
 
 
-def few_measured(what: str, images: int) -> tuple[str, ...]:
+def few_measured(what: str, count: int, units: str = "images") -> tuple[str, ...]:
     """A remark, if so few images are measured that chance decides what is better."""
-    if images >= FEW_IMAGES:
+    if count >= FEW_IMAGES:
         return ()
     return (
-        f"{what} on {images} images only, so that chance has a large part in the result; "
-        f"{FEW_IMAGES} images or more are better",
+        f"{what} on {count} {units} only, so that chance has a large part in the result; "
+        f"{FEW_IMAGES} {units} or more are better",
     )
 
 

@@ -201,8 +201,8 @@ class TextParts:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """None: what the corpus remarks is among its lines."""
-        return ()
+        """A remark, if fitness is measured on few tokens; those of the corpus are lines."""
+        return few_measured("fitness is measured", len(self.corpus.validation), self.unit)
 
     @property
     def warnings(self) -> tuple[str, ...]:

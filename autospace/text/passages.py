@@ -20,7 +20,7 @@ from autospace.text.segments import Segments
 COLUMNS: Final = 10
 """Of what is measured, as in the code of DARTS."""
 SCORE: Final = "the accuracy of a network on text is 1 / perplexity: 50 % is a perplexity of 2"
-OF_IMAGES: Final = ("resolution", "aspect", "ground", "crop", "flip", "cutout")
+OF_IMAGES: Final = ("resolution", "aspect", "ground", "validation", "crop", "flip", "cutout")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ G_n(c) of the n-grams of a caption c, and references r_1 .. r_R, the n-gram F sc
 
 where n-grams of which neither caption has any are left out of the mean. It is 1 for a caption that
 is one of its references, and 0 for one that shares no token with them. It is not CIDEr or BLEU,
-which need a corpus or tools of their own.
+which need a corpus or tools of their own. A word of a reference that is not in the vocabulary is
+never matched, not even by the token that stands for such words.
 """
 
 from collections import Counter
@@ -21,11 +22,13 @@ import torch
 from torch.nn import functional as F
 
 from autospace.compute.execution import widened
-from autospace.networks.captions import END, PAD, START, Described
+from autospace.networks.captions import END, PAD, START, UNKNOWN, Described
 
 LONGEST_GRAM: Final = 4
 NO_REFERENCE: Final = -1
 """Fills the rows of references that an image does not have."""
+OUTSIDE: Final = -2
+"""Stands in references for words outside the vocabulary, which no caption has."""
 
 
 def ngram_f(caption: Sequence[object], references: Sequence[Sequence[object]]) -> float:
@@ -116,4 +119,9 @@ def _written(outputs: torch.Tensor | Described) -> list[list[int]]:
 
 
 def _references(rows: Sequence[Sequence[int]]) -> list[list[int]]:
-    return [words_of(row) for row in rows if row[0] != NO_REFERENCE]
+    # A network that writes "unknown" did not find the word, whichever it was.
+    return [
+        [OUTSIDE if token == UNKNOWN else token for token in words_of(row)]
+        for row in rows
+        if row[0] != NO_REFERENCE
+    ]

@@ -249,9 +249,10 @@ def _plan(prepared: PreparedTraining, steps: int) -> Planned:
     config, cost = prepared.config.training, prepared.architecture.cost
     alone, batch = prepared.ranks.count == 1, min(config.batch, len(prepared.train))
     forecast = _timed(prepared, steps) if steps >= FEW_STEPS and alone else None
+    units = "sentences" if prepared.train.of_tokens else "images"
     lines = (
-        f"plan: {len(prepared.train):,} images train a network of {human(cost.madds)} MAdds",
-        f"plan: {plural(config.epochs, 'epoch')}, {plural(steps, 'step')} of {batch:,} images",
+        f"plan: {len(prepared.train):,} {units} train a network of {human(cost.madds)} MAdds",
+        f"plan: {plural(config.epochs, 'epoch')}, {plural(steps, 'step')} of {batch:,} {units}",
         *(() if forecast is None else forecast.lines),
     )
     values = {

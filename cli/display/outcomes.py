@@ -157,6 +157,12 @@ def _limit(space: "Space") -> str:
     return f" of {limit / 1e6:.3g}M" if limit else ""
 
 
+MEASURED = {
+    "text": "1 / perplexity on {}, validation,",
+    "sentences": "measured on validation sentences ({})",
+    "captions": "the mean n-gram F of captions ({}), validation,",
+}
+"""What the accuracy of a search is, by the kind of its data."""
 BAR = 30
 """Characters of a cosine of 1."""
 
@@ -167,9 +173,8 @@ def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> No
         json_data({**result.model_dump(mode="json"), "images": images_read(path)})
         return
     table, source = result.config.evaluator.table, result.config.data.source
-    trained = f"Accuracy is measured on validation images ({source}) after a short training."
-    if source.partition(":")[0] == "text":
-        trained = f"Accuracy is 1 / perplexity on {source}, validation, after a short training."
+    measured = MEASURED.get(source.partition(":")[0], "measured on validation images ({})")
+    trained = f"Accuracy is {measured.format(source)} after a short training."
     named = f"Accuracy is that of table {table}, not of a network trained here."
     lines = [
         *sentence(
@@ -282,6 +287,7 @@ def train_outcome(
     from autospace.training.short import accuracy_interval
 
     images, epochs = result.data, result.epochs
+    units = "sentences" if images.name.partition(":")[0] == "sentences" else "images"
     held = f", {images.validation:,} held out for validation" if images.validation else ""
     low, high = accuracy_interval(result.test_accuracy, images.test)
     return [
@@ -290,14 +296,14 @@ def train_outcome(
             f"{human(result.params)} params."
         ),
         *sentence(
-            f"{images.name}: {images.train:,} images, {epochs:,} "
+            f"{images.name}: {images.train:,} {units}, {epochs:,} "
             f"epoch{'s' if epochs != 1 else ''}{held}."
         ),
         "",
         *_curves(result.curve, encoding),
         *sentence(
             f"Test accuracy {result.test_accuracy:.2%} (95 % interval {low:.2%} to {high:.2%}) on "
-            f"{images.test:,} images, which were used only this once."
+            f"{images.test:,} {units}, which were used only this once."
         ),
         "",
         f"Written: {visible(str(run / 'model.safetensors'))} and result.json. Next:",

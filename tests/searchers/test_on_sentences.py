@@ -210,6 +210,9 @@ def test_data_and_network_have_to_match(tmp_path: Path) -> None:
         search("mbconv@digits", SOURCE, method="random", out=tmp_path / "b")
     with pytest.raises(AutospaceError, match="reads text, but the data are sentences"):
         search("enas-rnn@rnn-small", SOURCE, method="random", out=tmp_path / "c")
+    with pytest.raises(SpaceError, match="naswot, but bert-small reads sentences; allowed"):
+        compare(["nas-bert@bert-small"] * 2, SOURCE, settings={"evaluator": {"method": "naswot"}},
+                out=tmp_path / "g")  # fmt: skip
     one = autospace.load("nas-bert@bert-small").sample(random.Random(0))
     with pytest.raises(SpaceError, match="reads sentences, but the data are a text"):
         train(one, "text", out=tmp_path / "e")

@@ -89,7 +89,14 @@ def test_what_does_not_fit_is_one_line(source: str, tmp_path: Path) -> None:
         search(_space(), source, method="darts", settings=settings, out=tmp_path / "c")
     with pytest.raises(SpaceError, match=r"scoring\.method: probe, .*; allowed for text: in-place"):
         evolve(source, skeleton="rnn-small", out=tmp_path / "d")
-    assert not any((tmp_path / name).exists() for name in "abcd")
+    for method in ("supernet", "naswot"):
+        settings = {"evaluator": {"method": method}}
+        with pytest.raises(SpaceError, match=f"{method}, but tiny reads text; allowed for text: "):
+            compare([_space(), _space()], source, settings=settings, out=tmp_path / "e")
+    settings = {**SMALL, "data": {"validation": 0.2}}
+    with pytest.raises(DataError, match=r"data\.validation: 0\.2, for images"):
+        search(_space(), source, method="random", settings=settings, out=tmp_path / "f")
+    assert not any((tmp_path / name).exists() for name in "abcdef")
 
 
 def test_spaces_are_compared_by_perplexity(source: str, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.networks.captions import END, PAD, START, Described
+from autospace.networks.captions import END, PAD, START, UNKNOWN, Described
 from autospace.training.captioning import NO_REFERENCE, Captioning, exact, ngram_f, words_of
 
 TASK = Captioning()
@@ -68,3 +68,13 @@ def test_captions_are_judged_against_all_references_of_their_image() -> None:
     assert words_of([START, 5, 6, END, 7]) == [5, 6]
     with pytest.raises(TypeError, match="captions that were written"):
         TASK.right(outputs.logits, targets)
+
+
+def test_a_word_outside_the_vocabulary_is_never_matched() -> None:
+    # Both images are "a <unk>" to the network, which writes just that.
+    written = torch.tensor([[4, UNKNOWN, END], [4, UNKNOWN, END]])
+    targets = torch.tensor([[[4, UNKNOWN, END]], [[4, 5, END]]])
+    outputs = Described(torch.zeros(2, 3, 6), written)
+    assert TASK.exact(outputs, targets).tolist() == [False, False]
+    # Tokens: "a" of 2 and 2; pairs: none of 1 and 1.
+    assert TASK.right(outputs, targets).tolist() == pytest.approx([(2 * 1 / 4 + 0) / 2] * 2)
