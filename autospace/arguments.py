@@ -199,7 +199,8 @@ def configured(kind: type[_Config], *layers: Settings) -> _Config:
     config = make_settings(kind, *layers)
     plain = config.model_dump()
     if not _has_data(layers) and plain.get("evaluator", {}).get("table") is None:
-        raise ConfigError("data: name the images, such as digits or folder:PATH")
+        others = "or the text, sentences or captions that the networks read"
+        raise ConfigError(f"data: name the images, such as digits or folder:PATH, {others}")
     return _placed(config)
 
 

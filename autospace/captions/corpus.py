@@ -15,6 +15,7 @@ import torch
 from autospace.captions.pairs import Pair, read_pairs
 from autospace.captions.scenes import Drawn, draw_scenes
 from autospace.captions.source import CaptionSource, parse_captions
+from autospace.data.doubts import seen_before
 from autospace.data.errors import DataError, name_few, printable
 from autospace.data.examples import Examples, Skipped
 from autospace.data.readers.convert import finish
@@ -211,7 +212,8 @@ def _own(source: CaptionSource, path: Path, request: Request) -> CaptionData:
     splits, divided, notes = _divided(path, kept, request.limit)
     decoded, unreadable, remarks = _decoded(path, splits, request)
     skipped += unreadable
-    notes = (*found.notes, *notes, *remarks)
+    seen = seen_before(decoded["train"][0], decoded["test"][0])
+    notes = (*found.notes, *notes, *remarks, *seen)
     return _numbered(source, decoded, request, divided, notes, tuple(skipped))
 
 

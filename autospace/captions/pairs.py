@@ -78,6 +78,11 @@ class _Tally:
     def add(self, reason: str, name: str) -> None:
         self.found.setdefault(reason, []).append(name)
 
+    @property
+    def why(self) -> str:
+        """The reasons with their numbers."""
+        return "; ".join(f"{reason}: {len(names)}" for reason, names in self.found.items())
+
     def done(self) -> tuple[Skipped, ...]:
         return tuple(
             Skipped(reason, len(names), tuple(names[:5])) for reason, names in self.found.items()
@@ -118,12 +123,26 @@ def read_pairs(path: Path) -> Pairs:
     listed = _lists(path.parent if not path.is_dir() else path)
     pairs = _joined(folder, rows, images, listed, tally)
     if not pairs:
-        named = name_few([row.image for row in rows], 3) or "no image"
-        have = name_few([Path(each.path).name for each in images], 3) or "no image"
-        problem = f"captions are of {named}, but {folder} holds {have}"
-        raise DataError(f"{path}: {problem}; allowed: captions of image files that are there")
+        raise _unusable(path, folder, rows, images, tally)
     notes.append(f"captions of {', '.join(file.name for file in parsed)}")
     return Pairs(tuple(pairs), tally.done(), tuple(notes))
+
+
+def _unusable(
+    path: Path,
+    folder: Path,
+    rows: Sequence[_Row],
+    images: Sequence[FoundFile],
+    tally: _Tally,
+) -> DataError:
+    """The error where no caption is one of an image."""
+    if "empty captions" in tally.found:
+        allowed = "captions that are texts, of image files that are there"
+        return DataError(f"{path}: no caption can be used ({tally.why}); allowed: {allowed}")
+    named = name_few([row.image for row in rows], 3) or "no image"
+    have = name_few([Path(each.path).name for each in images], 3) or "no image"
+    problem = f"captions are of {named}, but {folder} holds {have}"
+    return DataError(f"{path}: {problem}; allowed: captions of image files that are there")
 
 
 def _in_folder(folder: Path, tally: _Tally) -> dict[Path, list[_Row]]:
@@ -136,7 +155,7 @@ def _in_folder(folder: Path, tally: _Tally) -> dict[Path, list[_Row]]:
         for each in sorted(place.iterdir())
         if each.is_file() and each.suffix.lower() in KINDS and not each.name.startswith(".")
     ]
-    parsed = {}
+    parsed, left = {}, _Tally()
     for file in files:
         own = _Tally()
         rows = _rows_of(file, own)
@@ -146,8 +165,11 @@ def _in_folder(folder: Path, tally: _Tally) -> dict[Path, list[_Row]]:
                 tally.found.setdefault(reason, []).extend(names)
         elif _image_list(file) is None:
             tally.add("files without captions", file.name)
+            for reason, names in own.found.items():
+                left.found.setdefault(reason, []).extend(names)
     if not parsed:
         seen = name_few([file.name for file in files]) or "no file that may hold any"
+        seen += f" ({left.why})" if left.found else ""
         raise DataError(f"{folder}: no captions, but {seen}; allowed: {FORMS}")
     return parsed
 
@@ -155,8 +177,7 @@ def _in_folder(folder: Path, tally: _Tally) -> dict[Path, list[_Row]]:
 def _only(path: Path, tally: _Tally) -> list[_Row]:
     rows = _rows_of(path, tally)
     if not rows:
-        why = "; ".join(f"{reason}: {len(names)}" for reason, names in tally.found.items())
-        problem = "holds no captions" + (f" ({why})" if why else "")
+        problem = "holds no captions" + (f" ({tally.why})" if tally.found else "")
         raise DataError(f"{path}: {problem}; allowed: {FORMS}")
     return rows
 

@@ -109,6 +109,12 @@ def _same_classes(
     return tuple(remarks)
 
 
+def seen_before(train: Examples, test: Examples) -> tuple[str, ...]:
+    """A remark, if many test images are training images, too."""
+    parts, _ = _compared(train, test)
+    return _seen_before(_marks(parts[0]), _marks(parts[1]), "images")
+
+
 def _seen_before(train: Sequence[bytes], test: Sequence[bytes], what: str) -> tuple[str, ...]:
     known = set(train)
     seen = sum(mark in known for mark in test)

@@ -1,6 +1,7 @@
 """A user's own captions: the forms that people have, splits, what is skipped, and hostile files."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from autospace.captions.corpus import load_captions
+from autospace.captions.corpus import CaptionData, load_captions
 from autospace.captions.pairs import read_pairs
 from autospace.data.errors import DataError
 from autospace.data.request import Request
@@ -139,7 +140,9 @@ def test_what_is_skipped_is_counted_with_its_reason(tmp_path: Path) -> None:
         ({"a.csv": 'image,caption\n0.png,"a dog\n1.png,a cat\n'}, "a quote may not be closed"),
         ({"a.csv": "image,caption\n0.png,a dog\n"}, "1 images with captions, too few"),
         ({"a.csv": "image,caption,split\n0.png,a,train\n0.png,b,test\n"}, "is train and test"),
-        ({"a.json": "{"}, "no captions, but a.json"),
+        ({"a.json": "{"}, r"no captions, but a.json \(files that are not JSON: 1\)"),
+        ({"a.json": "[1, 2]"}, r"a.json \(entries without image and caption: 2\)"),
+        ({"a.json": '{"0.png": [1, null]}'}, r"no caption can be used \(empty captions: 2; "),
         ({"a.json": "[" * 100_000}, "no captions, but a.json"),
     ],
 )
@@ -152,6 +155,22 @@ def test_what_cannot_be_read_is_one_line(
     with pytest.raises(DataError, match=problem) as found:
         load_captions(f"captions:{tmp_path}", Request())
     assert "\n" not in str(found.value)
+
+
+def test_test_images_that_are_training_images_are_told(tmp_path: Path) -> None:
+    _images(tmp_path, [f"{i:02d}.png" for i in range(30)])
+    rows = [f"{i:02d}.png,word{i}\n" for i in range(30)]
+    (tmp_path / "c.csv").write_text("image,caption\n" + "".join(rows))
+    assert not any("training images" in note for note in load(tmp_path).notes)
+    # By position, the last three are for test: the first ones of the train split.
+    for place in range(3):
+        shutil.copy(tmp_path / f"{place:02d}.png", tmp_path / f"{27 + place}.png")
+    assert "3 of 3 test images are training images, too" in load(tmp_path).notes
+
+
+def load(folder: Path) -> CaptionData:
+    """All splits of a folder."""
+    return load_captions(f"captions:{folder}", Request())
 
 
 def test_paths_that_hold_nothing_are_one_line(tmp_path: Path) -> None:

@@ -231,6 +231,14 @@ def test_test_labels_that_training_lacks_are_refused(tmp_path: Path) -> None:
         load_data(f"sentences:{tmp_path}")
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_split_without_a_word_is_refused(tmp_path: Path, split: str) -> None:
+    for name in ("train", "test"):
+        write(tmp_path / f"{name}.csv", ["text,label", "  ,a", ",b"] if name == split else rows())
+    with pytest.raises(DataError, match=f"none of the 2 {split} texts has a token; allowed"):
+        load_data(f"sentences:{tmp_path}")
+
+
 def test_splits_that_are_not_clear_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "first.csv", rows())
     write(tmp_path / "second.csv", rows())

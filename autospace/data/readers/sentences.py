@@ -96,6 +96,10 @@ def read_sentences(source: Source, request: Request) -> DataSet:
     train, found = _with_tokens(split["train"], found)
     held = "test" in split
     test, found = _with_tokens(split.get("test", []), found)
+    for role, rows in (("train", train), *([("test", test)] if held else ())):
+        if not rows:
+            problem = f"none of the {len(split[role])} {role} texts has a token"
+            raise DataError(f"{source.where}: {problem}; allowed: texts with words")
     classes = sorted({label for _, label in train}, key=_order)
     if held:
         _check_labels(source.where, classes, test)
