@@ -127,7 +127,12 @@ FORMATS: Final[dict[str, ImportFormat]] = {
 
 
 # AutoSpace's authors published networks in the words of ProxylessNAS, too.
-_SHARES: Final = {"autospace-iccv2021": "proxylessnas"}
+# Those of BATS and CP-NAS kept the words of DARTS.
+_SHARES: Final = {
+    "autospace-iccv2021": "proxylessnas",
+    "bats-genotype": "darts-genotype",
+    "bnas-genotype": "darts-genotype",
+}
 
 
 def import_text(name: str, text: str, target: Target) -> Space | Architecture:

@@ -57,8 +57,8 @@ class CellChoices:
         for layer in layers:
             if not isinstance(layer.shape, DecisionShape) or layer.shape.part is None:
                 problem = f"whole cells of {skeleton.name} are candidates"
-                allowed = "spaces whose predecessors and functions are chosen one by one"
-                raise SpaceError("skeleton", f"{problem}; allowed with shared weights: {allowed}")
+                allowed = "--method random, or a space whose nodes choose one by one"
+                raise SpaceError("skeleton", f"{problem}; allowed: {allowed}")
             self.places.append((layer.shape.node or 0, layer.shape.part))
             self.rows.append([_value(candidate.cell) for candidate in layer.candidates])
         self.fixed = {0: skeleton.root} if skeleton.root is not None else {}

@@ -24,7 +24,7 @@ from autospace.text.segments import Segments
 from autospace.text.settings import TextTrainConfig
 from autospace.training.session import Epoch
 from autospace.training.short import Measured, measure
-from autospace.training.task import LanguageModelling
+from autospace.training.task import LanguageModelling, perplexity
 
 TASK = LanguageModelling()
 PARTS: Final = 1000
@@ -144,8 +144,8 @@ class TextSession:
         """
         loss = self.loss_sum / sum(length for _, length in self.pass_of)
         found = self.measured(self.corpus.validation)
-        if not math.isfinite(found.loss):
-            raise self._diverged("validation loss")
+        if not math.isfinite(perplexity(found.loss)):
+            raise self._diverged("validation perplexity")
         rate = self.config.optimizer.learning_rate
         number = self.epoch + 1
         record = TextEpoch(number, rate, loss, found.loss, found.accuracy, self.averaged > 0)

@@ -104,12 +104,15 @@ class LanguageModelling:
         return math.exp(-loss) if loss >= 0 else 0.0
 
     def batch_score(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """One over the perplexity of a batch."""
-        return (-self.loss(outputs, targets).double()).exp()
+        """One over the perplexity of a batch; 0 where the loss is not a number."""
+        return (-self.loss(outputs, targets).double()).exp().nan_to_num(0.0)
 
 
 def perplexity(loss: float) -> float:
-    """How many tokens a network is as unsure between, from its mean cross-entropy in nats."""
+    """How many tokens a network is as unsure between, from its mean cross-entropy in nats.
+
+    It is infinite from `MOST_NATS` on, and where the loss is not a number.
+    """
     return math.exp(loss) if loss < MOST_NATS else math.inf
 
 
@@ -118,7 +121,8 @@ def bits_per_character(loss: float, tokens: int, characters: int) -> float:
     return loss * tokens / characters / math.log(2)
 
 
-MOST_NATS: Final = 700.0
+MOST_NATS: Final = 230.0
+"""Up to this, a perplexity is at most 1e100: more is in no result, and the network diverged."""
 CLASSIFICATION: Final = Classification()
 """The task of images."""
 

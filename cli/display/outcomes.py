@@ -167,14 +167,19 @@ BAR = 30
 """Characters of a cosine of 1."""
 
 
+def measured_by(source: str) -> str:
+    """What the accuracy of a search is on the data of a source."""
+    measured = MEASURED.get(source.partition(":")[0], "measured on validation images ({})")
+    return f"Accuracy is {measured.format(source)} after a short training."
+
+
 def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> None:
     """Prints the result: whole as JSON, or for people."""
     if format_ == "json":
         json_data({**result.model_dump(mode="json"), "images": images_read(path)})
         return
     table, source = result.config.evaluator.table, result.config.data.source
-    measured = MEASURED.get(source.partition(":")[0], "measured on validation images ({})")
-    trained = f"Accuracy is {measured.format(source)} after a short training."
+    trained = measured_by(source)
     named = f"Accuracy is that of table {table}, not of a network trained here."
     lines = [
         *sentence(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autospace.cli.display.outcomes import beats_hand_made, evolve_record, front_of
+from autospace.cli.display.outcomes import beats_hand_made, evolve_record, front_of, measured_by
 from autospace.cli.display.outcomes import evolve_outcome as outcome
 from autospace.cli.display.outcomes import print_evolve_outcome as tell_outcome
 from autospace.searchers.folder import SearchResult
@@ -119,3 +119,16 @@ def test_a_search_for_a_front_says_how_long_it_is_and_whether_it_is_exact() -> N
         f"Front: 1 network, 2.5M to 2.5M MAdds, of the paths that were drawn {place}",
         "",
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("digits", "Accuracy is measured on validation images (digits) after a short"),
+        ("sentences:a{b}.csv", "measured on validation sentences (sentences:a{b}.csv) after"),
+        ("text:a.txt", "Accuracy is 1 / perplexity on text:a.txt, validation, after a short"),
+        ("captions", "the mean n-gram F of captions (captions), validation, after a short"),
+    ],
+)
+def test_a_search_says_what_its_accuracy_is(source: str, words: str) -> None:
+    assert words in measured_by(source)

@@ -153,6 +153,8 @@ def test_what_is_wrong_is_named(text: str, format_: str, skeleton: str, message:
     with pytest.raises(SpaceError) as caught:
         imported(text, format_, skeleton)
     assert str(caught.value).startswith(message)
+    # The formats have their words in common: another one is no advice.
+    assert "looks like" not in str(caught.value)
 
 
 def test_grouped_beside_separable_convolutions_have_no_names() -> None:

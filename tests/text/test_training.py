@@ -88,6 +88,8 @@ def test_perplexity_and_bits_by_hand() -> None:
     assert perplexity(loss) == pytest.approx((0.75 * 0.5) ** -0.5)
     assert task.score(0.0, loss) == pytest.approx((0.75 * 0.5) ** 0.5)
     assert float(task.batch_score(logits, targets)) == pytest.approx((0.75 * 0.5) ** 0.5)
+    # Shared weights that diverged are worth nothing, and an average of rewards is still a number.
+    assert float(task.batch_score(logits * math.nan, targets)) == 0
     # Two words of ten characters together.
     assert bits_per_character(loss, 2, 10) == pytest.approx(-math.log2(0.75 * 0.5) / 10)
     assert task.score(0.0, float("nan")) == 0.0
@@ -198,3 +200,14 @@ def test_a_path_holds_from_everywhere(tmp_path: Path, monkeypatch: pytest.Monkey
     found = json.loads((tmp_path / "run" / "result.json").read_text())
     assert found["recipe"]["data"]["source"] == "text:bptt=7"
     assert found["versions"]["python"].count(".") == 2
+
+
+def test_a_perplexity_that_no_result_can_hold_is_a_divergence(tmp_path: Path) -> None:
+    assert perplexity(229.0) <= 1e100 < perplexity(231.0) == perplexity(math.nan)
+    corpus = load_text(_file(tmp_path, even(2000)))
+    session = TextSession(tiny(), corpus, TextTrainConfig.model_validate(SETTINGS), CPU)
+    while not session.epoch_is_over:
+        session.advance()
+    session.network.embedding.data.mul_(1e5)
+    with pytest.raises(ConfigError, match="validation perplexity was not finite in epoch 1"):
+        session.close_epoch()
