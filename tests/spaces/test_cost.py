@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from autospace.networks.captions import packed
 from autospace.networks.cells import CellModule
 from autospace.networks.network import Network, build_network
 from autospace.spaces import (
@@ -31,6 +32,7 @@ from autospace.spaces import (
     mbconv,
     network_cost,
 )
+from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.cost import total
 from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.sequence import SequenceSkeleton
@@ -54,6 +56,8 @@ def counted_cell(cell: Cell, shape: LayerShape) -> Cost:
 
 
 def counted_network(skeleton: Skeleton, chosen: tuple[Cell, ...]) -> Cost:
+    if isinstance(skeleton, CaptionSkeleton):
+        return _counted_caption(skeleton, chosen)
     if isinstance(skeleton, SequenceSkeleton):
         return _counted_token(skeleton, chosen)
     if isinstance(skeleton, EncoderSkeleton):
@@ -68,6 +72,17 @@ def _counted_token(skeleton: SequenceSkeleton, chosen: tuple[Cell, ...]) -> Cost
     network = build_network(skeleton, chosen)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(2, 1, dtype=torch.int64))  # the number of a segment, and a token
+    params = sum(each.numel() for each in network.parameters())
+    return Cost(counter.get_total_flops() // 2, params)
+
+
+def _counted_caption(skeleton: CaptionSkeleton, chosen: tuple[Cell, ...]) -> Cost:
+    """What torch counts for an image and one token of its caption, and the weights."""
+    network = build_network(skeleton, chosen).eval()
+    side = skeleton.resolution
+    image = torch.zeros(1, skeleton.in_channels, side, side)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(packed(image, torch.zeros(1, 1, dtype=torch.int64)))
     params = sum(each.numel() for each in network.parameters())
     return Cost(counter.get_total_flops() // 2, params)
 
