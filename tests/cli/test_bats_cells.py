@@ -44,6 +44,7 @@ def test_the_schema_is_that_of_the_family(run: Run) -> None:
     assert json.loads(ran.out) == json_schema("autospace.space", kind="bats")
 
 
+@pytest.mark.slow
 def test_a_run_learns_binary_nodes_which_are_searched(run: Run, tmp_path: Path) -> None:
     skeleton, out = tmp_path / "tiny.json", tmp_path / "run"
     skeleton.write_text(json.dumps(BINARY), encoding="utf-8")

@@ -52,6 +52,7 @@ def test_a_python_file_computes_the_same(seed: int) -> None:
     exec(compile(text, "exported.py", "exec"), {"__name__": "__main__"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["onnx", "pt2"])
 def test_deployed_files_write_token_after_token(target: Any, tmp_path: Path) -> None:
     architecture = _architecture()

@@ -238,6 +238,7 @@ def test_hubs_take_binary_networks(target: str) -> None:
     compile(text, "exported.py", "exec")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["onnx", "pt2"])
 def test_a_runtime_computes_what_the_network_computes(
     target: Literal["onnx", "pt2"], tmp_path: Path
