@@ -5,14 +5,22 @@ Every layer has one operation for each edge and name that any candidate has, as 
 operation in common share its weights. A mixture weighs every operation by the sum of the weights of
 the candidates that have it, which is the weighted sum of the candidates. As in the paper, batch
 normalisation has no weights while operations are compared, and follows pools too.
+
+With channel sampling (Xu et al., "PC-DARTS", ICLR 2020), one of every few channels of what an edge
+reads goes through its operations, and the others pass them by: through a 2x2 max pool where the
+resolution halves. In a mixture they have the sum of the weights of the edge's operations. That is
+the edge normalisation of PC-DARTS, whose weight of an edge is that sum, and whose weight of an
+operation is its share in it.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial, reduce
 from typing import Final, TypeVar
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from autospace.networks.cells import CellModule, recomputed
 from autospace.networks.darts import build_edge
@@ -97,12 +105,13 @@ class NodeBank(nn.Module):
 
     recomputes = False
 
-    def __init__(self, shape: LayerShape, edges: Sequence[Edge]) -> None:
+    def __init__(self, shape: LayerShape, edges: Sequence[Edge], sampled: int = 1) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.sampled = shape, sampled
+        part = replace(shape, width=shape.width // sampled)
         self.operations = nn.ModuleDict(
             {
-                _key(edge): _compared(edge, shape)
+                _key(edge): _compared(edge, part)
                 for edge in dict.fromkeys(edges)
                 if edge.operation != "none"
             }
@@ -122,14 +131,35 @@ class NodeBank(nn.Module):
         width, side = self.shape.width, self.shape.out_resolution
         nodes = [x[:, :width], x[:, width : 2 * width]]
         for target in range(INPUTS, INPUTS + self.shape.concat):
+            joining: dict[int, list[Edge]] = {}
+            for edge in edges:
+                if edge.target == target and edge.operation != "none":
+                    joining.setdefault(edge.source, []).append(edge)
             terms = [
-                self._term(edge, nodes[edge.source], weights)
-                for edge in edges
-                if edge.target == target and edge.operation != "none"
+                term
+                for source, own in joining.items()
+                for term in self._terms(own, nodes[source], weights)
             ]
             blank = () if terms else (x.new_zeros(len(x), width, side, side),)
             nodes.append(reduce(torch.add, [*terms, *blank]))
         return torch.cat(nodes[INPUTS:], 1)
+
+    def _terms(
+        self, edges: Sequence[Edge], x: torch.Tensor, weights: Weights | None
+    ) -> list[torch.Tensor]:
+        """What all operations from one node to another add to it."""
+        if self.sampled == 1:
+            return [self._term(edge, x, weights) for edge in edges]
+        width = self.shape.width // self.sampled
+        own, rest = x[:, :width], x[:, width:]
+        done = reduce(torch.add, [self._term(edge, own, weights) for edge in edges])
+        if done.shape[2:] != rest.shape[2:]:
+            rest = F.max_pool2d(rest, 2, 2, ceil_mode=True)
+        if weights is not None:
+            rest = rest * reduce(torch.add, [weights[edge] for edge in edges]).to(rest.dtype)
+        elif len(edges) > 1:
+            rest = rest * len(edges)
+        return [F.channel_shuffle(torch.cat([done, rest], 1), self.sampled)]
 
     def _term(self, edge: Edge, x: torch.Tensor, weights: Weights | None) -> torch.Tensor:
         y: torch.Tensor = self.operations[_key(edge)](x)
@@ -154,7 +184,7 @@ class ChosenEdges(nn.Module):
 class NodeSupernet(Supernet):
     """A supernet whose choices are nodes: the layers of a group make the same choice."""
 
-    def __init__(self, network: Network, space: Space) -> None:
+    def __init__(self, network: Network, space: Space, sampled: int = 1) -> None:
         super().__init__(network, [])
         skeleton = space.skeleton
         size = skeleton.choices_per_cell
@@ -164,7 +194,9 @@ class NodeSupernet(Supernet):
         self._groups = skeleton.groups
         self._rows = [rows[start : start + size] for start in range(0, len(rows), size)]
         self.banks = nn.ModuleList(
-            NodeBank(shape, [e for row in self._rows[group] for edges in row for e in edges])
+            NodeBank(
+                shape, [e for row in self._rows[group] for edges in row for e in edges], sampled
+            )
             for group, shape in zip(self._groups, skeleton.cell_layers, strict=True)
         )
 
@@ -249,19 +281,47 @@ def _compared(edge: Edge, shape: LayerShape) -> nn.Module:
     return module
 
 
-def supernet_over(space: Space, seed: int, device: torch.device | str) -> Supernet:
+def supernet_over(
+    space: Space, seed: int, device: torch.device | str, sampled: int = 1
+) -> Supernet:
     """A supernet over the candidates of a space: the same weights for equal seeds.
 
+    Args:
+        space: of the candidates.
+        seed: of the weights.
+        device: of the weights.
+        sampled: one of so many channels goes through the operations.
+
     Raises:
-        SpaceError: layers share cells, and their nodes are not chosen one by one.
+        SpaceError: layers share cells, and their nodes are not chosen one by one; or channels
+            cannot be sampled.
     """
+    if sampled > 1:
+        _check_sampled(space, sampled)
+        return _of_nodes(space, seed, device, sampled)
     return SUPERNETS[space.skeleton.reads](space, seed, device)
+
+
+def _check_sampled(space: Space, sampled: int) -> None:
+    skeleton = space.skeleton
+    if skeleton.chain == 1 or skeleton.nodes is None:
+        problem = f"{sampled}, but no nodes of cells with two inputs are chosen in {space.name}"
+        raise SpaceError("supernet.sampled", f"{problem}; allowed: 1")
+    for shape in skeleton.cell_layers:
+        if shape.width % sampled:
+            problem = f"{sampled}, which does not divide the {shape.width} channels of {shape.name}"
+            raise SpaceError("supernet.sampled", f"{problem}; allowed: 1, or what divides all")
 
 
 def _of_images(space: Space, seed: int, device: torch.device | str) -> Supernet:
     skeleton = space.skeleton
     if skeleton.chain == 1 or skeleton.nodes is None:
         return space_supernet(space, seed, device)
+    return _of_nodes(space, seed, device, 1)
+
+
+def _of_nodes(space: Space, seed: int, device: torch.device | str, sampled: int) -> Supernet:
+    skeleton = space.skeleton
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "supernet"))
         firsts = space.architecture(
@@ -270,7 +330,7 @@ def _of_images(space: Space, seed: int, device: torch.device | str) -> Supernet:
         network = Network(skeleton, firsts.cells)
         # Its own cells would be weights that no path uses.
         network.layers = nn.ModuleList()
-        return placed(NodeSupernet(network, space), device)
+        return placed(NodeSupernet(network, space, sampled), device)
 
 
 SUPERNETS: Final[dict[str, Callable[[Space, int, torch.device | str], Supernet]]] = {

@@ -18,6 +18,9 @@ class SupernetConfig(Section):
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 4e-5
     recompute: bool = False
+    sampled: Annotated[
+        int, Field(ge=1, le=64, description="one of so many channels goes through operations")
+    ] = 1
     precision_stage: Literal["real", "binary_inputs", "binary"] | None = None
     recalibration: Annotated[int, Field(ge=1, le=10_000, description="batches per network")] = 8
     validation_batches: Annotated[int, Field(ge=1, le=100_000, description="per network")] = 8

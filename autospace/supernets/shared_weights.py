@@ -157,7 +157,9 @@ class SharedWeights(Stateful):
     ) -> None:
         options = problem.supernet
         self.problem, self.task = problem, task or problem.task
-        self.supernet: Supernet = supernet_over(problem.choices.space, problem.seed, problem.device)
+        self.supernet: Supernet = supernet_over(
+            problem.choices.space, problem.seed, problem.device, options.sampled
+        )
         if has_signs(self.supernet):
             # BATS (Bulat et al., ECCV 2020) searches with signs for inputs and real weights.
             set_precision(self.supernet, stage or options.precision_stage or "binary_inputs")

@@ -11,7 +11,14 @@ from torch import nn
 from autospace.networks.cells import recompute_cells
 from autospace.networks.network import Network
 from autospace.spaces import Layer, Space, SpaceError, load, load_skeleton
-from autospace.supernets.nodes import ON_NODES, NodeSupernet, check_method, supernet_over
+from autospace.spaces.cells.cell import Edge
+from autospace.supernets.nodes import (
+    ON_NODES,
+    NodeBank,
+    NodeSupernet,
+    check_method,
+    supernet_over,
+)
 from autospace.supernets.supernet import OnePath
 
 WHOLE = load("darts@darts-small")
@@ -153,3 +160,66 @@ def test_methods_that_hold_every_candidate_apart_are_refused() -> None:
         check_method("dna", whole)
     for method in ON_NODES:
         check_method(method, WHOLE.skeleton)
+
+
+def _partial_by_hand(
+    bank: NodeBank, weights: dict[Edge, torch.Tensor], inputs: list[torch.Tensor], k: int
+) -> torch.Tensor:
+    """The one node of a cell as in PC-DARTS: beta times a mixture of part of the channels."""
+    terms = []
+    for source, x in enumerate(inputs):
+        own = {edge: weight for edge, weight in weights.items() if edge.source == source}
+        beta: Any = sum(own.values())
+        part = x.shape[1] // k
+        mixed: Any = sum(
+            weight / beta * bank.operations[f"2_{source}_{edge.operation}"](x[:, :part])
+            for edge, weight in own.items()
+        )
+        passed = x[:, part:]
+        if mixed.shape[-1] < x.shape[-1]:
+            passed = nn.MaxPool2d(2, 2)(passed)
+        both = torch.cat([mixed, passed], 1)
+        count, channels, height, width = both.shape
+        groups = both.view(count, k, channels // k, height, width)
+        shuffled = groups.transpose(1, 2).contiguous().view(count, channels, height, width)
+        terms.append(beta * shuffled)
+    return terms[0] + terms[1]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("k", [2, 4])
+def test_sampled_channels_are_those_of_pc_darts(stride: int, k: int) -> None:
+    shape = next(
+        replace(each, concat=1, width=8)
+        for each in SPACE.skeleton.cell_layers
+        if each.stride == stride
+    )
+    names = ("sep_conv_3x3", "max_pool_3x3", "skip_connect")
+    edges = [Edge(source, 2, name) for source in (0, 1) for name in names]
+    torch.manual_seed(3)
+    bank = NodeBank(shape, edges, k).double()
+    assert all(each.shape[0] <= 8 // k for each in bank.parameters())
+    drawn = torch.randn(len(edges), dtype=torch.float64).softmax(0)
+    weights = dict(zip(edges, drawn.unbind(), strict=True))
+    inputs = [torch.randn(2, 8, 6, 6, dtype=torch.float64) for _ in range(2)]
+    found = bank.on_edges(weights, edges, torch.cat(inputs, 1))
+    torch.testing.assert_close(found, _partial_by_hand(bank, weights, inputs, k))
+
+
+def test_a_sampled_path_has_every_edge_once() -> None:
+    found = supernet_over(SPACE, 0, "cpu", 2).double()
+    rng = random.Random(4)
+    path = [rng.randrange(6) for _ in SPACE.layers]
+    ones = [torch.eye(6, dtype=torch.float64)[index] for index in path]
+    alone = OnePath(found, path)(images())
+    torch.testing.assert_close(found.mixture(images(), ones), alone)
+    whole = sum(each.numel() for each in supernet().banks.parameters())
+    assert sum(each.numel() for each in found.banks.parameters()) < 0.6 * whole  # type: ignore[union-attr]
+
+
+def test_channels_that_cannot_be_sampled_are_refused() -> None:
+    with pytest.raises(SpaceError, match=r"^supernet\.sampled: 5, which does not divide the \d+"):
+        supernet_over(SPACE, 0, "cpu", 5)
+    for name in ("mbconv@digits", "enas-rnn@rnn-small"):
+        with pytest.raises(SpaceError, match=r"^supernet\.sampled: 4, but no nodes .*allowed: 1$"):
+            supernet_over(load(name), 0, "cpu", 4)
