@@ -183,7 +183,8 @@ def _partial_by_hand(
         groups = both.view(count, k, channels // k, height, width)
         shuffled = groups.transpose(1, 2).contiguous().view(count, channels, height, width)
         terms.append(beta * shuffled)
-    return terms[0] + terms[1]
+    total: torch.Tensor = terms[0] + terms[1]
+    return total
 
 
 @pytest.mark.parametrize("stride", [1, 2])
