@@ -94,8 +94,7 @@ def truth(parts: TextParts) -> Iterator[dict[str, Any]]:
     """A row for every cell and seed that is not there yet: its validation loss in nats."""
     known = {(row["seed"], row["cell"]) for row in rows() if row["part"] == "truth"}
     skeleton = load_skeleton("rnn-small").for_vocabulary(len(parts.corpus.vocabulary)).undivided
-    _, validation, warming = parts.batches(CONFIG, CPU)
-    del validation
+    *_, warming = parts.batches(CONFIG, CPU)
     for seed in TRUTH_SEEDS:
         for index, cell in enumerate(cells()):
             if (seed, index) in known:

@@ -376,12 +376,6 @@ def network_cost(skeleton: Skeleton, cells: Iterable[Cell]) -> Cost:
     return fixed_cost(skeleton).plus(inner)
 
 
-def fitted_space(space: Space, *, in_channels: int, resolution: int, classes: int) -> Space:
-    """The space for images of this size and so many classes; see `refitted`."""
-    size = {"in_channels": in_channels, "resolution": resolution, "classes": classes}
-    return refitted(space, space.skeleton.fitted(**size))
-
-
 def refitted(space: Space, skeleton: Skeleton) -> Space:
     """The space on the same skeleton for other data.
 

@@ -16,6 +16,7 @@ from autospace.spaces import (
     LayerSpec,
     Origin,
     Skeleton,
+    Space,
     Stem,
     mbconv,
     to_json,
@@ -23,6 +24,7 @@ from autospace.spaces import (
 from autospace.spaces.cells.family import cell_cost
 from autospace.spaces.cells.key import canonical_key
 from autospace.spaces.cells.variation import CellPrior
+from autospace.spaces.space import refitted
 
 SKELETON = Skeleton("tiny", 1, 8, 4, Stem(4, 1), (LayerSpec(4), LayerSpec(6, 2)))
 PRIOR = CellPrior(tuple(name for name in DEFAULT_OPERATIONS if name != "none"))
@@ -105,3 +107,9 @@ def member(identity: str, cell: Cell, fitness: float | None, **changes: Any) -> 
         0 if fitness is None else 1,
     )
     return replace(made, **changes)
+
+
+def fitted_space(space: Space, *, in_channels: int, resolution: int, classes: int) -> Space:
+    """The space for images of this size and so many classes."""
+    size = {"in_channels": in_channels, "resolution": resolution, "classes": classes}
+    return refitted(space, space.skeleton.fitted(**size))

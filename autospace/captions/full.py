@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from autospace.captions.corpus import CaptionData, load_captions
 from autospace.captions.passages import fitted_skeleton
@@ -24,30 +24,29 @@ from autospace.runs.errors import ConfigError
 from autospace.runs.folder import Document
 from autospace.runs.settings import read_config
 from autospace.spaces.captions import captioning
-from autospace.spaces.checks import MAX_COUNT
 from autospace.spaces.errors import shown
 from autospace.spaces.space import Architecture
 from autospace.spaces.text import human
 from autospace.training.folder import (
     WEIGHTS,
+    Count,
     EpochDocument,
     NetworkFolder,
+    Number,
+    Share,
     loaded_record,
+    named,
     optimizer_tensors,
     restore_optimizer,
     save_record,
 )
 from autospace.training.life import EpochEvent, described, live
 
-_Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-_Number = Annotated[float, Field(ge=-1e100, le=1e100)]
-_Share = Annotated[float, Field(ge=0, le=1)]
-
 
 class CaptionEpochDocument(EpochDocument):
     """The record of one epoch; see `autospace.captions.session.CaptionEpoch`."""
 
-    validation_exact: _Share
+    validation_exact: Share
 
 
 class CaptionDataDocument(Document):
@@ -55,11 +54,11 @@ class CaptionDataDocument(Document):
 
     name: str
     sha256: str
-    vocabulary: _Count
-    length: _Count
-    train: _Count
-    validation: _Count
-    test: _Count
+    vocabulary: Count
+    length: Count
+    train: Count
+    validation: Count
+    test: Count
 
 
 class WrittenDocument(Document):
@@ -87,18 +86,18 @@ class CaptionResult(Document):
     reads: Literal["captions"] = "captions"
     architecture: str
     choices: dict[str, str]
-    madds: _Count
-    params: _Count
-    test_accuracy: _Share
-    test_ngram_f: _Share
-    test_loss: _Number
-    validation_ngram_f: _Share
-    validation_accuracy: _Share
-    validation_loss: _Number
-    kept_epoch: _Count
-    epochs: _Count
-    steps: _Count
-    seed: _Count
+    madds: Count
+    params: Count
+    test_accuracy: Share
+    test_ngram_f: Share
+    test_loss: Number
+    validation_ngram_f: Share
+    validation_accuracy: Share
+    validation_loss: Number
+    kept_epoch: Count
+    epochs: Count
+    steps: Count
+    seed: Count
     device: str
     data: CaptionDataDocument
     recipe: dict[str, Any]
@@ -112,8 +111,8 @@ class _Session(BaseModel):
 
     format: Literal["autospace.caption-session"]
     version: Literal[1]
-    step: _Count
-    loss_sum: _Number
+    step: Count
+    loss_sum: Number
     history: list[CaptionEpochDocument]
 
 
@@ -127,12 +126,7 @@ def save_caption_session(path: Path, session: CaptionSession) -> None:
         "history": [asdict(each) for each in session.history],
     }
     groups = {"network": session.network.state_dict(), "best": session.best}
-    tensors = {
-        f"{group}.{name}": value
-        for group, values in groups.items()
-        for name, value in values.items()
-    }
-    save_record(path, record, {**tensors, **dict(optimizer_tensors(session.optimizer))})
+    save_record(path, record, named(groups) | dict(optimizer_tensors(session.optimizer)))
 
 
 def load_caption_session(path: Path, session: CaptionSession) -> None:

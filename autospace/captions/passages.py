@@ -1,7 +1,7 @@
 """Images with captions for an evaluation: some to train on, others to measure on."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +18,8 @@ from autospace.networks.captions import START, packed
 from autospace.progress import Tick, no_tick
 from autospace.seeds import derived_seed
 from autospace.spaces.captions import captioning
-from autospace.spaces.cost import Budget
 from autospace.spaces.skeleton import Skeleton
-from autospace.spaces.space import Layer, Space
+from autospace.spaces.space import Space, refitted
 
 AT_ONCE: Final = 250
 SCORE: Final = "the accuracy of a network on captions is the mean n-gram F of what it writes"
@@ -185,14 +184,7 @@ def fitted_skeleton(skeleton: Skeleton, data: CaptionData) -> Skeleton:
 
 def space_for(space: Space, data: CaptionData) -> Space:
     """The space for some data; if anything changes, without its budget."""
-    skeleton = fitted_skeleton(space.skeleton, data)
-    if skeleton == space.skeleton:
-        return space
-    layers = tuple(
-        Layer(shape, layer.candidates)
-        for shape, layer in zip(skeleton.shapes, space.layers, strict=True)
-    )
-    return replace(space, skeleton=skeleton, layers=layers, budget=Budget())
+    return refitted(space, fitted_skeleton(space.skeleton, data))
 
 
 def load_captioned(

@@ -17,12 +17,12 @@ from autospace.data.settings import Aspect, Ground
 from autospace.networks.captions import CaptionModel, Described
 from autospace.networks.network import placed
 from autospace.runs.errors import ConfigError
-from autospace.runs.settings import DEVICES, Section
+from autospace.runs.settings import Section
 from autospace.seeds import derived_seed
-from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.space import Architecture
 from autospace.training.captioning import Captioning, words_of
 from autospace.training.session import Epoch
+from autospace.training.settings import NetworkConfig
 from autospace.training.short import rate, set_rate
 
 TASK = Captioning()
@@ -57,14 +57,9 @@ class CaptionTrainingConfig(Section):
     dropout: Annotated[float, Field(ge=0, lt=1, description="of tokens and outputs")] = 0.0
 
 
-class CaptionTrainConfig(Section):
+class CaptionTrainConfig(NetworkConfig):
     """Everything that determines the result of a training, except the architecture."""
 
-    architecture: Annotated[
-        str, Field(min_length=1, max_length=MAX_NAME, description="a name of printable characters")
-    ] = "network"
-    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
-    device: Annotated[str, Field(pattern=DEVICES, description="auto, cpu or cuda[:n]")] = "auto"
     data: CaptionConfig = CaptionConfig()
     optimizer: AdamConfig = AdamConfig()
     training: CaptionTrainingConfig = CaptionTrainingConfig()

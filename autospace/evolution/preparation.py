@@ -130,7 +130,7 @@ def _text(
     if given is not None or not is_text(source):
         raise DataError(f"data: {source[:80]}, but {skeleton.name} reads text; allowed: {FORM}")
     check_settings(config.data)
-    check_on_text(config.scoring.method)
+    check_on_text(config.scoring)
     corpus = load_text(source, config.data.limit)
     return TextParts(corpus), skeleton.for_vocabulary(len(corpus.vocabulary)).undivided
 

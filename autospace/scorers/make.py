@@ -29,7 +29,6 @@ def make_scorer(setting: ScoringContext, pool: Pool | None = None) -> Scorer:
         pool: trains the candidates of the methods in `INDEPENDENT`; by default this process.
     """
     if setting.reference.skeleton.reads == "text":
-        # All recurrent cells of a skeleton cost the same: there is no price.
         return RecurrentScorer(setting)
     scorer = SCORERS[setting.options.method](setting, pool or InProcess())
     inside = isinstance(scorer, MixtureScorer)

@@ -15,7 +15,7 @@ from torch import nn
 
 from autospace.networks.recurrent import LanguageModel, RecurrentModule
 from autospace.scorers.context import ScoringContext
-from autospace.scorers.scorer import ScoringMethod
+from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.family import cell_key, family_of
@@ -29,11 +29,17 @@ CLIP: Final = 0.25
 """Largest norm of the gradient, as in ENAS and DARTS: chains of relu grow without a bound."""
 
 
-def check_on_text(method: str) -> None:
-    """Raises `SpaceError` for a method that does not work for networks that read text."""
-    if method != ON_TEXT:
-        problem = f"{method}, which compares features of images"
+def check_on_text(options: ScoringConfig) -> None:
+    """Raises `SpaceError` for what does not work for networks that read text."""
+    if options.method != ON_TEXT:
+        problem = f"{options.method}, which compares features of images"
         raise SpaceError("scoring.method", f"{problem}; allowed for text: {ON_TEXT}")
+    if options.cost_weight:
+        problem = f"{options.cost_weight}, but all recurrent cells of a skeleton cost the same"
+        raise SpaceError("scoring.cost_weight", f"{problem}; allowed for text: 0")
+    if options.inherit:
+        problem = "true, but recurrent cells have no weights in common with the reference"
+        raise SpaceError("scoring.inherit", f"{problem}; allowed for text: false")
 
 
 class RecurrentScorer:
@@ -45,9 +51,9 @@ class RecurrentScorer:
         Raises:
             SpaceError: the method is for images.
         """
-        check_on_text(context.options.method)
-        self._context = context
         options = context.options
+        check_on_text(options)
+        self._context = context
         self._recipe = Recipe(options.steps, options.learning_rate, clip=CLIP)
         self._baselines: dict[int, float] = {}
 

@@ -2,19 +2,23 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from autospace.runs.folder import Document
-from autospace.spaces.checks import MAX_COUNT
 from autospace.text.session import TextEpoch, TextSession
 from autospace.text.settings import TextTrainConfig
-from autospace.training.folder import EpochDocument, NetworkFolder, loaded_record, save_record
-
-_Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-_Number = Annotated[float, Field(ge=-1e100, le=1e100)]
-_Share = Annotated[float, Field(ge=0, le=1)]
+from autospace.training.folder import (
+    Count,
+    EpochDocument,
+    NetworkFolder,
+    Number,
+    Share,
+    loaded_record,
+    named,
+    save_record,
+)
 
 
 class TextEpochDocument(EpochDocument):
@@ -29,10 +33,10 @@ class TextDataDocument(Document):
     name: str
     sha256: str
     tokens: str
-    vocabulary: _Count
-    train: _Count
-    validation: _Count
-    test: _Count
+    vocabulary: Count
+    train: Count
+    validation: Count
+    test: Count
 
 
 class TextResult(Document):
@@ -53,20 +57,20 @@ class TextResult(Document):
     reads: Literal["text"] = "text"
     architecture: str
     choices: dict[str, str]
-    madds: _Count
-    params: _Count
-    test_accuracy: _Share
-    test_loss: _Number
-    test_perplexity: _Number
-    test_bits_per_character: _Number
-    validation_loss: _Number
-    validation_perplexity: _Number
-    kept_epoch: _Count
+    madds: Count
+    params: Count
+    test_accuracy: Share
+    test_loss: Number
+    test_perplexity: Number
+    test_bits_per_character: Number
+    validation_loss: Number
+    validation_perplexity: Number
+    kept_epoch: Count
     averaged: bool
-    epochs: _Count
-    steps: _Count
-    measured: _Count
-    seed: _Count
+    epochs: Count
+    steps: Count
+    measured: Count
+    seed: Count
     device: str
     data: TextDataDocument
     recipe: dict[str, Any]
@@ -79,11 +83,11 @@ class _Session(BaseModel):
 
     format: Literal["autospace.text-session"]
     version: Literal[1]
-    epoch: _Count
-    number: _Count
-    steps: _Count
-    averaged: _Count
-    loss_sum: _Number
+    epoch: Count
+    number: Count
+    steps: Count
+    averaged: Count
+    loss_sum: Number
     history: list[TextEpochDocument]
 
 
@@ -100,12 +104,7 @@ def save_text_session(path: Path, session: TextSession) -> None:
         "history": [asdict(each) for each in session.history],
     }
     groups = {"network": session.network.state_dict(), "mean": session.mean, "best": session.best}
-    tensors = {
-        f"{group}.{name}": value
-        for group, values in groups.items()
-        for name, value in values.items()
-    }
-    save_record(path, record, tensors)
+    save_record(path, record, named(groups))
 
 
 def load_text_session(path: Path, session: TextSession) -> None:

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from autospace.runs.errors import ConfigError
-from autospace.runs.settings import DEVICES, Section, read_config
-from autospace.spaces.checks import MAX_NAME
+from autospace.runs.settings import Section, read_config
 from autospace.spaces.errors import offered, shown
 from autospace.spaces.space import Architecture
+from autospace.training.settings import NetworkConfig
 
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -59,14 +59,9 @@ class TextTrainingConfig(Section):
     varied: Annotated[bool, Field(description="whether the length of segments varies")] = True
 
 
-class TextTrainConfig(Section):
+class TextTrainConfig(NetworkConfig):
     """Everything that determines the result of a training, except the architecture."""
 
-    architecture: Annotated[
-        str, Field(min_length=1, max_length=MAX_NAME, description="a name of printable characters")
-    ] = "network"
-    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
-    device: Annotated[str, Field(pattern=DEVICES, description="auto, cpu or cuda[:n]")] = "auto"
     data: TextConfig = TextConfig()
     dropout: DropoutConfig = DropoutConfig()
     optimizer: SgdConfig = SgdConfig()

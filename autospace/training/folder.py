@@ -28,19 +28,19 @@ from autospace.training.settings import TrainConfig
 
 FORMAT: Final = "autospace.session"
 _RECORD: Final = "session"
-_Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-_Number = Annotated[float, Field(ge=-1e100, le=1e100)]
-_Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Number = Annotated[float, Field(ge=-1e100, le=1e100)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class EpochDocument(Document):
     """The record of one epoch; see `autospace.training.session.Epoch`."""
 
-    epoch: _Count
-    learning_rate: _Number
-    train_loss: _Number
-    validation_loss: _Number | None
-    validation_accuracy: _Share | None
+    epoch: Count
+    learning_rate: Number
+    train_loss: Number
+    validation_loss: Number | None
+    validation_accuracy: Share | None
 
 
 class TrainingDataDocument(Document):
@@ -49,9 +49,9 @@ class TrainingDataDocument(Document):
     name: str
     sha256: str
     classes: list[str]
-    train: _Count
-    validation: _Count
-    test: _Count
+    train: Count
+    validation: Count
+    test: Count
 
 
 class TrainingResult(Document):
@@ -69,16 +69,16 @@ class TrainingResult(Document):
     version: Literal[1, 2] = 2
     architecture: str
     choices: dict[str, str]
-    madds: _Count
-    params: _Count
-    test_accuracy: _Share
-    test_loss: _Number
-    validation_accuracy: _Share | None
-    validation_loss: _Number | None
-    kept_epoch: _Count
-    epochs: _Count
-    steps: _Count
-    seed: _Count
+    madds: Count
+    params: Count
+    test_accuracy: Share
+    test_loss: Number
+    validation_accuracy: Share | None
+    validation_loss: Number | None
+    kept_epoch: Count
+    epochs: Count
+    steps: Count
+    seed: Count
     device: str
     data: TrainingDataDocument
     recipe: dict[str, Any]
@@ -97,7 +97,7 @@ class _Session(BaseModel):
 
     format: Literal["autospace.session"]
     version: Literal[1]
-    step: _Count
+    step: Count
     history: list[EpochDocument]
 
 
@@ -134,6 +134,15 @@ def load_session(path: Path, session: Session) -> None:
 def save_record(path: Path, record: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
     """Replaces the checkpoint of a training, whole or not at all."""
     save_sealed(path, tensors, {_RECORD: json.dumps(record, allow_nan=False)})
+
+
+def named(groups: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The tensors of groups under the names by which `loaded_record` finds their groups."""
+    return {
+        f"{group}.{name}": value
+        for group, values in groups.items()
+        for name, value in values.items()
+    }
 
 
 @contextmanager

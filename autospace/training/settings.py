@@ -76,14 +76,19 @@ class TrainingConfig(Section):
     keep: Literal["last", "best"] = "last"
 
 
-class TrainConfig(Section):
-    """Everything that determines the result of a training, except the architecture."""
+class NetworkConfig(Section):
+    """What the settings of all trainings say."""
 
     architecture: Annotated[
         str, Field(min_length=1, max_length=MAX_NAME, description="a name of printable characters")
     ] = "network"
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     device: Annotated[str, Field(pattern=DEVICES, description="auto, cpu or cuda[:n]")] = "auto"
+
+
+class TrainConfig(NetworkConfig):
+    """Everything that determines the result of a training, except the architecture."""
+
     data: ImagesConfig = ImagesConfig()
     augment: AugmentConfig = AugmentConfig()
     optimizer: OptimizerConfig = OptimizerConfig()

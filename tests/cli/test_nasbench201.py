@@ -12,9 +12,9 @@ from autospace.exporters.svg import cell_svg, layer_svg, network_svg
 from autospace.exporters.targets import TARGETS
 from autospace.spaces import from_json, json_schema, load_architecture, to_json
 from autospace.spaces.choices import Choices
-from autospace.spaces.space import fitted_space
 from tests.cli.conftest import Run
 from tests.spaces.dense.nasbench201 import OPERATIONS, SPACE
+from tests.tiny import fitted_space
 
 NAME = "nasbench201@nasbench201"
 CHOSEN = ("avg_pool_3x3", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "none", "skip_connect")

@@ -15,9 +15,9 @@ from autospace.comparison.sample_size import PILOT
 from autospace.data.errors import DataError
 from autospace.runs.errors import ConfigError, RunError
 from autospace.spaces import SpaceError, load, mbconv, to_json
-from autospace.spaces.space import fitted_space
 from tests.comparison.conftest import DATA, Listener, Start
 from tests.comparison.setups import DEAR, space
+from tests.tiny import fitted_space
 
 Change = Callable[[dict[str, Any]], None]
 

@@ -125,6 +125,10 @@ def test_the_reference_has_zero_and_equal_trees_are_equally_fit(tmp_path: Path) 
     assert all(torch.equal(each, after[name]) for name, each in before.items())
 
 
-def test_a_method_for_images_is_refused(tmp_path: Path) -> None:
+def test_what_is_for_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match=r"scoring\.method: probe, .*allowed for text: in-place"):
         make_scorer(_context(tmp_path, method="probe"))
+    with pytest.raises(SpaceError, match=r"scoring\.cost_weight: 0\.1, .*allowed for text: 0$"):
+        make_scorer(_context(tmp_path, cost_weight=0.1))
+    with pytest.raises(SpaceError, match=r"scoring\.inherit: true, .*allowed for text: false$"):
+        make_scorer(_context(tmp_path, inherit=True))

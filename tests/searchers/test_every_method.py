@@ -15,8 +15,8 @@ from autospace.searchers.folder import SearchFolder
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Space, load, load_architecture
 from autospace.spaces.files.library import family_space
-from autospace.spaces.space import fitted_space
 from tests.searchers.problems import SKELETON, settings
+from tests.tiny import fitted_space
 
 SPACE = family_space("mbconv", SKELETON)
 # Between the cheapest and the most expensive network: most random ones exceed it.

@@ -47,8 +47,7 @@ from autospace.spaces.choices import Choices, limits_of
 from autospace.spaces.cost import LayerShares, Share
 from autospace.spaces.difference import difference, operation_shares
 from autospace.spaces.sampling import sample_within
-from autospace.spaces.space import fitted_space
-from tests.tiny import SKELETON, ClosedForm
+from tests.tiny import SKELETON, ClosedForm, fitted_space
 from tests.toy import TOY, Chain, ChainPrior, chains, toy_plan, toy_space
 
 

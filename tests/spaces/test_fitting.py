@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.spaces import Budget, Space, network_cost
-from autospace.spaces.space import fitted_space
 from tests.strategies import spaces
+from tests.tiny import fitted_space
 
 
 @given(spaces(), st.integers(1, 4), st.integers(1, 20), st.integers(2, 9))

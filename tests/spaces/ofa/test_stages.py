@@ -24,8 +24,9 @@ from autospace.spaces import (
 from autospace.spaces.cells.ofa import SKIPPED, OfaCell
 from autospace.spaces.choices import Choices, SearchError, limits_of
 from autospace.spaces.sampling import sample_within
-from autospace.spaces.space import fitted_space, network_cost
+from autospace.spaces.space import network_cost
 from tests.spaces.ofa.spaces import SKELETON, every_path, small_space
+from tests.tiny import fitted_space
 
 SEEDS = st.integers(0, 10_000)
 
