@@ -36,6 +36,7 @@ PARTS = (
     "correctness",
     "card",
     "search_step",
+    "kernels",
     "rounds",
     "lanes",
     "training_images_per_s",
@@ -101,12 +102,18 @@ def evolved(
 class Report:
     """What has been found so far, on disk after every part."""
 
-    def __init__(self, path: Path, head: dict[str, Any], only: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        head: dict[str, Any],
+        only: Sequence[str] = (),
+        limit: float = TIME_LIMIT,
+    ) -> None:
         self._path = path
         self.before: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
         self.found: dict[str, Any] = {**head, "seconds": {}, "remarks": []}
         self.failed = False
-        self._only, self._end = only, time.monotonic() + TIME_LIMIT
+        self._only, self._end = only, time.monotonic() + limit
         for name in (name for name in PARTS if only and name not in only and name in self.before):
             self.found[name] = self.before[name]
             self.found["seconds"][name] = self.before["seconds"][name]
@@ -144,6 +151,7 @@ def measure(report: Report, device: torch.device, *, smoke: bool) -> None:
     report.part("correctness", lambda: gpu_steps.correctness(steps, device, ways))
     report.part("card", lambda: gpu_kernels.card(kernels, device))
     report.part("search_step", lambda: gpu_steps.search_steps(steps, device, ways))
+    report.part("kernels", lambda: gpu_steps.kernels(steps, ways))
     report.part("rounds", lambda: gpu_steps.rounds(steps, ways))
     report.part("lanes", lambda: gpu_steps.lane_sweep(steps, device, ways))
     report.part("training_images_per_s", lambda: gpu_steps.training(steps, device, ways))
@@ -174,6 +182,7 @@ def main() -> int:
     parser.add_argument("--only", type=parts, default=(), metavar="PART,...", help=", ".join(PARTS))
     parser.add_argument("--data", help="for evolve: cifar10:PATH, ...; generated without")
     parser.add_argument("--out", type=Path, metavar="FILE")
+    parser.add_argument("--limit", type=float, default=TIME_LIMIT, metavar="SECONDS")
     parser.add_argument("--run", type=Path, metavar="FOLDER", help="where evolve keeps its run")
     arguments = parser.parse_args()
     smoke = arguments.smoke
@@ -188,7 +197,9 @@ def main() -> int:
         "versions": {**versions(), "cuda": torch.version.cuda},
         "targets": TARGETS,
     }
-    report = Report(arguments.out or results / f"{name}.json", head, arguments.only)
+    report = Report(
+        arguments.out or results / f"{name}.json", head, arguments.only, arguments.limit
+    )
     measure(report, device, smoke=smoke)
     settings: dict[str, Any] = SMOKE_RUN if smoke else {}
     if arguments.data:

@@ -1,5 +1,6 @@
 """Scorers and training steps on a device: right at all, and how fast in which way of execution."""
 
+import os
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from autospace.compute.execution import PLAIN, Execution
 from autospace.compute.side_streams import make_lanes
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.load import load_data
+from autospace.networks.kernels import gpu
 from autospace.networks.network import Network, placed
 from autospace.scorers.make import SCORERS, make_scorer
 from autospace.scorers.scorer import ScoringConfig
@@ -53,6 +55,10 @@ SMOKE = Amount(TINY, TINY, (1, 2), 1, 5, 64)
 
 # Largest difference of any fitness after a few steps, as a share of the largest fitness.
 TOLERANCES = {"float32 against the CPU": 0.05, "recorded against called": 0.05, "bfloat16": 0.5}
+ROUNDING = 1e-6
+"""Relative change of the reference's weights, about what another order of sums does."""
+TIMES_ROUNDING = 5.0
+"""A scorer whose steps know signs only, as Adam's, may move this much further than rounding."""
 
 
 def executions(device: torch.device, on_message: Callable[[str], None]) -> dict[str, Execution]:
@@ -84,6 +90,7 @@ def correctness(amount: Amount, device: torch.device, ways: dict[str, Execution]
     for method in SCORERS:
         with exact_float32():
             cpu = _fitness(amount, method, PLAIN)
+            own = max(_furthest(cpu, _fitness(amount, method, PLAIN, seed)) for seed in range(1, 4))
             called, half, recorded = (
                 _fitness(amount, method, ways[name])
                 for name in ("eager float32", "eager bfloat16", "recorded float32")
@@ -93,16 +100,25 @@ def correctness(amount: Amount, device: torch.device, ways: dict[str, Execution]
             "recorded against called": _furthest(called, recorded),
             "bfloat16": _furthest(called, half),
         }
-        right = all(value <= TOLERANCES[name] for name, value in moved.items())
+        allowed = {name: max(each, TIMES_ROUNDING * own) for name, each in TOLERANCES.items()}
+        right = all(value <= allowed[name] for name, value in moved.items())
+        moved["CPU, reference rounded"] = own
         found[method] = {"right": right, "furthest": moved, "fitness": called}
     return found
 
 
-def _fitness(amount: Amount, method: str, execution: Execution) -> list[list[float]]:
+def _fitness(
+    amount: Amount, method: str, execution: Execution, rounding: int | None = None
+) -> list[list[float]]:
+    """Fitness of the fixed cells; with the seed of a change of the reference by rounding."""
     options = ScoringConfig(
         method=method, steps=5, batch=amount.checked.batch, validation_batches=5
     )
     setting = make_setting(amount.checked, options, execution.device)
+    if rounding is not None:
+        drawn = torch.Generator().manual_seed(rounding)
+        for weight in setting.reference.parameters():
+            weight.data *= 1 + ROUNDING * torch.randn(weight.shape, generator=drawn)
     return make_scorer(replace(setting, execution=execution)).score(amount.checked.cells, 0)
 
 
@@ -145,6 +161,25 @@ def lane_sweep(amount: Amount, device: torch.device, ways: dict[str, Execution])
         str(count): _round(amount, "probe", cells, replace(way, lanes=make_lanes(device, count)))
         for count in (1, 2, 4, 8)
     }
+
+
+def kernels(amount: Amount, ways: dict[str, Execution]) -> dict[str, Row]:
+    """A round of the default scorer, and a training, with our kernels in Triton and without."""
+    found = {}
+    steps = replace(amount, steps=5 * amount.steps)
+    for name, value in (("triton", "1"), ("pytorch", "0")):
+        os.environ[gpu.VARIABLE] = value
+        gpu.look_again()
+        found[name] = {
+            way: {
+                "probe_round": _round(steps, "probe", amount.size.cells, ways[way]),
+                "training_images_per_s": training(amount, ways[way].device, {way: ways[way]})[way],
+            }
+            for way in ("recorded float32", "recorded bfloat16")
+        }
+    os.environ.pop(gpu.VARIABLE)
+    gpu.look_again()
+    return found
 
 
 def rounds(amount: Amount, ways: dict[str, Execution]) -> dict[str, Row]:

@@ -5,10 +5,10 @@ can launch them. A recorded step launches all of them at once. Such a step has t
 
 - What differs from call to call is in the argument, whose tensors always have the same shapes, or
   in a tensor that is changed in place, as the learning rate is.
-- What outlives a call is also changed in place, and was made in one of the first calls or before.
+- What outlives a call is also changed in place, and was made in the first call or before.
 - The result of a call is valid until the next call of any step.
 
-The first calls are not recorded: in them optimisers make their state and libraries choose kernels.
+The first call is not recorded: in it optimisers make their state and libraries choose kernels.
 """
 
 import copy
@@ -21,7 +21,7 @@ from weakref import WeakSet
 
 import torch
 
-PLAIN_CALLS: Final = 3
+PLAIN_CALLS: Final = 1
 """Calls of a step that run as they are before it is recorded."""
 
 Given = TypeVar("Given")

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-from autospace.networks.kernels import native
+from autospace.networks.kernels import gpu, native
 from autospace.networks.kernels.convolutions import depthwise_convolution, pointwise_convolution
 from autospace.networks.kernels.native import asked_for, kernels
 from autospace.networks.kernels.nodes import reweighted
@@ -162,20 +162,73 @@ class CpuKernels:
         return _weighted_by_kernels(terms, weights)
 
 
+class GpuKernels:
+    """The Triton kernels, in training: for batch normalisation, and for dilated convolutions."""
+
+    def takes(self, x: torch.Tensor) -> bool:
+        """Tensors on a GPU, unless something watches PyTorch's operations."""
+        return (
+            type(x) is torch.Tensor
+            and x.device.type == "cuda"
+            and x.dim() == 4
+            and x.shape[0] * x.shape[2] * x.shape[3] > 1
+            and x.dtype in (torch.float32, torch.bfloat16)
+            and not _watched()
+            and gpu.usable(x.device)
+        )
+
+    def replaces(self, module: Fusible, x: torch.Tensor) -> bool:
+        """Convolutions in training mode, without hooks; their weights are float32."""
+        if not module.training or torch_module._has_any_global_hook():
+            return False
+        if not isinstance(module, FusibleConvolution) or not _is_sequence(module):
+            return False
+        norm = module[1]
+        return bool(
+            norm.training
+            and norm.affine
+            and (norm.momentum is not None or not norm.track_running_stats)
+            and norm.weight.dtype == torch.float32
+            and norm.weight.device == x.device
+        )
+
+    def compute(self, module: Fusible, node: Node) -> Value:
+        """A dilated depthwise convolution with its normalisation; else the normalisation alone."""
+        convolution, norm, *activation = module.children()
+        if not (isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
+            raise TypeError(f"there is no kernel for a {type(module).__name__}")
+        x, activate = node.finished(), bool(activation)
+        if _is_depthwise(convolution) and convolution.dilation[0] > 1:
+            if torch.is_autocast_enabled("cuda"):
+                x = x.to(torch.get_autocast_dtype("cuda"))
+            return gpu.depthwise_norm_act(x, convolution, norm, activate=activate)
+        return gpu.norm_act(convolution(x), norm, activate=activate)
+
+    def weighted_sum(self, terms: Sequence[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
+        """As PyTorch does it."""
+        return PLAIN.weighted_sum(terms, weights)
+
+
 PLAIN: Final = Plain()
-BACKENDS: Final[tuple[Backend, ...]] = (CpuKernels(), PLAIN)
+BACKENDS: Final[tuple[Backend, ...]] = (CpuKernels(), GpuKernels(), PLAIN)
 """In order of preference; the last one takes everything."""
 
 
 def _is_known_sequence(module: FusibleConvolution, x: torch.Tensor) -> bool:
     """Whether its parts are these very classes, in training mode, without hooks."""
-    convolution, norm = module[0], module[1]
-    if [type(each) for each in module] not in (_ACTIVATED, _ACTIVATED[:2]):
+    if not _is_sequence(module):
         return False
+    convolution, norm = module[0], module[1]
     if not (norm.training and norm.affine and norm.track_running_stats):
         return False
     held = (convolution.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
-    return not any(map(_hooked, (module, *module))) and _all_like(held, x)
+    return _all_like(held, x)
+
+
+def _is_sequence(module: FusibleConvolution) -> bool:
+    """Whether its parts are these very classes, without hooks."""
+    known = [type(each) for each in module] in (_ACTIVATED, _ACTIVATED[:2])
+    return known and not any(map(_hooked, (module, *module)))
 
 
 def _is_depthwise(convolution: nn.Conv2d) -> bool:

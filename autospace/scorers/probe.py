@@ -64,9 +64,19 @@ class Probe(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits from the layer's input."""
         features = F.relu(self.norm(joined(self.shape, x, self.module(x))))
-        pooled = F.adaptive_avg_pool2d(features, self.pool)
+        pooled = _pooled(features, self.pool)
         logits: torch.Tensor = self.classifier(pooled.flatten(1))
         return logits
+
+
+def _pooled(x: torch.Tensor, side: int) -> torch.Tensor:
+    """The averages of side x side equal parts of x [N, C, H, W], where there are such parts."""
+    height, width = x.shape[2:]
+    if x.device.type != "cuda" or height % side or width % side:
+        return F.adaptive_avg_pool2d(x, side)
+    # The same numbers; its kernel took five times as long as a mean on a GPU.
+    parts = x.reshape(*x.shape[:2], side, height // side, side, width // side)
+    return parts.mean((3, 5))
 
 
 class ProbeScorer(IndependentScorer[LayerInput]):

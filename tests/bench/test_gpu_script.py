@@ -100,7 +100,9 @@ def test_a_scorer_that_is_wrong_on_the_device_is_found(
     monkeypatch.setattr(steps, "SCORERS", {"probe": None})
     ways = steps.executions(torch.device("cpu"), print)
 
-    def fitness(_amount: Any, _method: str, execution: Any) -> list[list[float]]:
+    def fitness(
+        _amount: Any, _method: str, execution: Any, _rounding: int | None = None
+    ) -> list[list[float]]:
         return found["b"] if execution is ways["recorded float32"] else found["a"]
 
     monkeypatch.setattr(steps, "_fitness", fitness)
@@ -131,12 +133,9 @@ def test_a_part_alone_keeps_what_was_measured_of_the_others(script: Any, tmp_pat
         gpu.parts("card,x")
 
 
-def test_no_part_begins_when_the_time_is_up(
-    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_part_begins_when_the_time_is_up(script: Any, tmp_path: Path) -> None:
     gpu = script("gpu")
-    monkeypatch.setattr(gpu, "TIME_LIMIT", -1.0)
-    report = gpu.Report(tmp_path / "gpu.json", {"smoke": True})
+    report = gpu.Report(tmp_path / "gpu.json", {"smoke": True}, limit=-1.0)
     report.part("card", pytest.fail)
     assert report.found["remarks"] == ["card: not measured, the time was up"]
 

@@ -29,7 +29,11 @@ pytestmark = [
 
 
 def _passed(*words: str) -> None:
-    environment = {**os.environ, "AUTOSPACE_HOST_DEVICE": str(build.library())}
+    environment = {
+        **os.environ,
+        "AUTOSPACE_HOST_DEVICE": str(build.library()),
+        "AUTOSPACE_TRITON": "0",  # It asks the driver of a GPU.
+    }
     command = [sys.executable, str(RUN), "-q", "-p", "no:cacheprovider", *words]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False

@@ -61,6 +61,11 @@ def waits() -> Callable[[], int]:
     return count
 
 
+@pytest.fixture(autouse=True)
+def _exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
 @contextmanager
 def _waiting_is_an_error() -> Iterator[None]:
     torch.cuda.set_sync_debug_mode("error")

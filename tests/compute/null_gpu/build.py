@@ -49,6 +49,7 @@ def environment(devices: int = 1) -> dict[str, str]:
         **os.environ,
         "LD_PRELOAD": found,
         "AUTOSPACE_NULL_GPU": found,
+        "AUTOSPACE_TRITON": "0",  # It asks the driver of a GPU.
         "AUTOSPACE_NULL_GPU_DEVICES": str(devices),
     }
 
