@@ -28,35 +28,22 @@ SCORES_ONLY: Final[tuple[EvaluationMethod, ...]] = ("naswot", "synflow")
 
 
 class TrainingOrTable(Section):
-    """Whether networks are trained here, or looked up in a table of published scores."""
+    """Whether networks are trained here, or looked up in a table of published scores.
+
+    `precision` is that of the training; networks are measured in float32.
+    """
 
     method: Literal["train", "table"] = "train"
     table: (
         Annotated[str, Field(min_length=1, max_length=4096, description="a name or a file")] | None
     ) = None
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.method == "table") != (self.table is not None):
             raise ValueError("method table and table (its name or file) require each other")
         return self
-
-
-class EvaluatorConfig(TrainingOrTable):
-    """The settings of an evaluation, the same for all architectures.
-
-    `steps`, `learning_rate` and `batch` are those of the short training, or of the supernet.
-    """
-
-    method: EvaluationMethod = "train"  # type: ignore[assignment]
-    split: Split = "test"
-    steps: Annotated[int, Field(ge=1, le=10**7)] = 1000
-    batch: Annotated[int, Field(ge=2, le=65_536)] = 64
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    recalibration: Annotated[int, Field(ge=1, le=10_000, description="batches")] = 20
-    precision_stage: Literal["real", "binary_inputs", "binary"] | None = None
 
     @model_validator(mode="after")
     def _a_table_has_no_settings(self) -> Self:
@@ -69,6 +56,24 @@ class EvaluatorConfig(TrainingOrTable):
             ):
                 raise ValueError(f"{name} is {shown(value)}, but a table has no such setting")
         return self
+
+
+class EvaluatorConfig(TrainingOrTable):
+    """The settings of an evaluation, the same for all architectures.
+
+    `steps`, `learning_rate`, `batch` and `precision` are those of the short training, or of the
+    supernet.
+    """
+
+    method: EvaluationMethod = "train"  # type: ignore[assignment]
+    split: Split = "test"
+    steps: Annotated[int, Field(ge=1, le=10**7)] = 1000
+    batch: Annotated[int, Field(ge=2, le=65_536)] = 64
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    recalibration: Annotated[int, Field(ge=1, le=10_000, description="batches")] = 20
+    precision_stage: Literal["real", "binary_inputs", "binary"] | None = None
 
 
 NO_IMAGES: Final = DataConfig(source="none")

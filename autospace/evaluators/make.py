@@ -142,6 +142,9 @@ class Setup:
         else:
             used = set(EvaluatorConfig.model_fields) - {"table", "recalibration"}
         found["settings"] = self.config.model_dump(mode="json", include=used)
+        if self.config.precision == "float32":
+            # Evaluations from before there was a choice stay valid.
+            found["settings"].pop("precision", None)
         if self.config.method not in ZERO_COST:
             augment = {"crop", "flip", "cutout"}
             found["augment"] = self.data.model_dump(mode="json", include=augment)

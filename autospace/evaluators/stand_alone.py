@@ -6,7 +6,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from autospace.compute.cuda_graphs import make_graphs
+from autospace.compute.cuda_graphs import NO_GRAPHS, Graphs, make_graphs
+from autospace.compute.device import resolve_precision
 from autospace.compute.execution import Execution
 from autospace.compute.timing import FORWARD_SHARE, seconds_of_step
 from autospace.data.images import Halves
@@ -27,7 +28,8 @@ class StandAloneEvaluator:
         self._images, self._config = images, config
         self._recipe = recipe_of(config)
         # Where a GPU does not record steps, they are called; the results are the same.
-        self._execution = Execution(images.device, graphs=make_graphs(images.device, no_message))
+        graphs = make_graphs(images.device, no_message)
+        self._execution = execution_of(config, images.device, graphs)
 
     def evaluate(self, architecture: Architecture, seed: int) -> Evaluation:
         """Accuracy after training; see `autospace.evaluators.evaluator.Evaluator`."""
@@ -53,10 +55,12 @@ def seconds_of(images: Halves, config: EvaluatorConfig, architecture: Architectu
     """About how long the evaluation of an architecture takes, by a few steps on a copy."""
     network = untrained(architecture, 0, images.device)
     batches = images.batches(config.batch, 0)
+    execution = execution_of(config, images.device)
 
     def run(steps: int) -> None:
         task = task_of(architecture.skeleton, config.label_smoothing)
-        train(network, batches, replace(recipe_of(config), steps=steps), task=task)
+        recipe = replace(recipe_of(config), steps=steps)
+        train(network, batches, recipe, execution=execution, task=task)
 
     measured = FORWARD_SHARE * len(images.measured) / (config.batch * images.row)
     return seconds_of_step(run, images.device) * (config.steps + measured)
@@ -70,6 +74,13 @@ def recipe_of(config: EvaluatorConfig) -> Recipe:
         weight_decay=config.weight_decay,
         label_smoothing=config.label_smoothing,
     )
+
+
+def execution_of(
+    config: EvaluatorConfig, device: torch.device, graphs: Graphs = NO_GRAPHS
+) -> Execution:
+    """How a device trains networks for an evaluation: in the precision of the settings."""
+    return Execution(device, resolve_precision(config.precision, device), graphs)
 
 
 def new_network(architecture: Architecture, seed: int, device: torch.device) -> Network:

@@ -10,7 +10,7 @@ from autospace.evaluators.evaluator import (
     EvaluatorConfig,
     skeleton_key,
 )
-from autospace.evaluators.stand_alone import from_measured
+from autospace.evaluators.stand_alone import execution_of, from_measured
 from autospace.progress import Tick, no_tick
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.choices import Choice, Choices
@@ -117,7 +117,8 @@ def train_supernet(
         recalibration=config.recalibration,
     )
     problem = Problem(Choices(union_of(spaces)), images, settings, MagicConfig(), seed)
-    weights = SharedWeights(problem, task=Classification(config.label_smoothing))
+    task, execution = Classification(config.label_smoothing), execution_of(config, images.device)
+    weights = SharedWeights(problem, task=task, execution=execution)
     training = InTurn(weights, spaces)
     batches = images.batches(config.batch, derived_seed(seed, "supernet"))
     for step in range(config.steps):

@@ -47,6 +47,7 @@ def recipe_of(problem: SearchProblem) -> EvaluatorConfig:
         steps=trial.steps,
         batch=trial.batch,
         learning_rate=trial.learning_rate,
+        precision=problem.config.evaluator.precision,
     )
 
 

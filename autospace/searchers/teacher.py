@@ -14,7 +14,7 @@ import torch
 
 from autospace.data.batches import Normaliser
 from autospace.evaluators.evaluator import EvaluatorConfig, skeleton_key
-from autospace.evaluators.stand_alone import recipe_of, untrained
+from autospace.evaluators.stand_alone import execution_of, recipe_of, untrained
 from autospace.networks.network import placed
 from autospace.networks.weights import NORMALISATION, load_metadata, load_weights
 from autospace.runs.errors import FORCE, CheckpointError
@@ -46,12 +46,16 @@ class Teacher(Stateful):
     ) -> None:
         trial = problem.config.trial
         config = EvaluatorConfig(
-            steps=max(1, steps), batch=trial.batch, learning_rate=trial.learning_rate
+            steps=max(1, steps),
+            batch=trial.batch,
+            learning_rate=trial.learning_rate,
+            precision=problem.config.evaluator.precision,
         )
         seed = derived_seed(problem.seed, "teacher") % 2**31
         self.name, self.architecture, self.steps, self.digest = name, architecture, steps, ""
         self.network: Any = untrained(architecture, seed, problem.device)
         self._recipe = recipe_of(config)
+        self._execution = execution_of(config, problem.device)
         self._batches = problem.images.batches(config.batch, seed)
         self._optimizer = make_optimizer(self.network, self._recipe)
 
@@ -64,6 +68,7 @@ class Teacher(Stateful):
             optimizer=self._optimizer,
             start=index,
             stop=index + 1,
+            execution=self._execution,
         )
 
     @torch.no_grad()

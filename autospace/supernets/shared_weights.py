@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from autospace.compute.execution import PLAIN, Execution
 from autospace.data.batches import Batch, BatchSource
 from autospace.data.images import Halves, Images, as_images
 from autospace.networks.binary import PrecisionStage, has_signs, set_precision
@@ -141,6 +142,7 @@ class SharedWeights(Stateful):
         task: what the weights are trained to do, by every method that trains them; that of the
             problem unless given.
         stage: of binary operations; that of the settings unless given.
+        execution: its precision is that of the losses of a step; nothing else of it is used.
 
     Raises:
         SearchError: the settings name a stage, but the space has no binary operations.
@@ -154,9 +156,11 @@ class SharedWeights(Stateful):
         steps: int | None = None,
         task: Task | None = None,
         stage: PrecisionStage | None = None,
+        execution: Execution = PLAIN,
     ) -> None:
         options = problem.supernet
         self.problem, self.task = problem, task or problem.task
+        self._execution = execution
         self.supernet: Supernet = supernet_over(
             problem.choices.space, problem.seed, problem.device, options.sampled
         )
@@ -203,7 +207,9 @@ class SharedWeights(Stateful):
         self.optimizer.zero_grad(set_to_none=True)
         try:
             for loss in losses:
-                (loss(inputs, targets) / len(losses)).backward()
+                with self._execution.autocast():
+                    value = loss(inputs, targets) / len(losses)
+                value.backward()
         except torch.OutOfMemoryError:
             problem = f"there is too little memory on {inputs.device} for a step"
             advice = "allowed: a smaller batch, or supernet.recompute = true"

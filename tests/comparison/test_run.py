@@ -100,6 +100,23 @@ def test_more_samples_only_add_to_what_is_known(start: Start, tmp_path: Path) ->
     assert more[0]["errors"][:4] == first[0]["errors"]
 
 
+@pytest.mark.parametrize("method", ["train", "supernet"])
+def test_evaluations_in_two_precisions_are_never_mixed(
+    method: str, start: Start, tmp_path: Path
+) -> None:
+    settings = {"cache": str(tmp_path / "shared")}
+    plain = start("plain", **settings, evaluator={"method": method})
+    known = json.loads(_run(plain)), _evaluations(plain)
+    half = start("half", **settings, evaluator={"method": method, "precision": "bfloat16"})
+    found = json.loads(_run(half))
+    assert len(_evaluations(half)) == 2 * len(known[1])
+    assert known[1].items() <= _evaluations(half).items()
+    assert found["spaces"][0]["networks"] == known[0]["spaces"][0]["networks"]
+    assert "evaluator.precision=bfloat16" in found["command"]
+    assert "precision" not in known[0]["command"]
+    assert found["evaluator"]["settings"]["precision"] == "bfloat16"
+
+
 def test_the_order_of_the_spaces_mirrors_the_result(start: Start, sources: list[str]) -> None:
     there = json.loads(_run(start("there")))
     back = json.loads(_run(start("back", spaces=sources[::-1])))

@@ -136,6 +136,11 @@ def test_the_file_of_a_table_does_not_show_where_it_lies(tmp_path: Path) -> None
             None,
             "evaluator: steps is 5, but a table has no such setting",
         ),
+        (
+            {"evaluator": {**BY_TABLE["evaluator"], "precision": "bfloat16"}},
+            None,
+            'evaluator: precision is "bfloat16", but a table has no such setting',
+        ),
         ({}, None, "data: name the images"),
     ],
 )

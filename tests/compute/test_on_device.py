@@ -262,10 +262,11 @@ def test_a_recorded_training_goes_on_from_its_checkpoint(method: str, tmp_path: 
         torch.testing.assert_close(later.deployed.state_dict()[name], value, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_an_evaluation_is_recorded_and_counts_what_the_called_one_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setup = setups.setup(tmp_path, steps=6)
+    setup = setups.setup(tmp_path, steps=6, precision=precision)
     images = replace(setup.images(), device=CUDA)
     recorded = make_evaluator(setup, images).evaluate(setups.architecture(0, 2), 1)
     monkeypatch.setattr(stand_alone, "make_graphs", lambda *_: NO_GRAPHS)
@@ -275,13 +276,15 @@ def test_an_evaluation_is_recorded_and_counts_what_the_called_one_counts(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("method", ["train", "supernet", "naswot", "synflow"])
-def test_every_evaluator_agrees_with_the_cpu(method: str, tmp_path: Path) -> None:
+def test_every_evaluator_agrees_with_the_cpu(method: str, precision: str, tmp_path: Path) -> None:
     found = []
     for device in ("cpu", "cuda"):
         folder = tmp_path / device
         folder.mkdir()
-        setup = replace(setups.setup(folder, setups.space(), method=method, steps=6), device=device)
+        given: dict[str, Any] = {"method": method, "precision": precision, "steps": 6}
+        setup = replace(setups.setup(folder, setups.space(), **given), device=device)
         found.append(make_evaluator(setup, setup.images()).evaluate(setups.architecture(0, 2), 1))
     assert found[1].score == pytest.approx(found[0].score, rel=0.1, abs=0.1)
 

@@ -1,8 +1,12 @@
 """What the tests of the evaluators share: a little space, little images."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from autospace.data.images import Images
 from autospace.data.settings import DataConfig
@@ -48,6 +52,22 @@ def setup(folder: Path, *spaces: Space, seed: int = 0, **settings: object) -> Se
 def images(folder: Path) -> Images:
     """The images of such a setup."""
     return setup(folder).images()
+
+
+@contextmanager
+def computed() -> Iterator[set[tuple[bool, torch.dtype]]]:
+    """Collects the numbers that convolutions and linear layers give out, in training or not."""
+    found: set[tuple[bool, torch.dtype]] = set()
+
+    def note(module: nn.Module, _given: Any, output: Any) -> None:
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            found.add((module.training, output.dtype))
+
+    hook = nn.modules.module.register_module_forward_hook(note)
+    try:
+        yield found
+    finally:
+        hook.remove()
 
 
 def first_batch(found: Images, size: int) -> torch.Tensor:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from autospace.data.settings import DataConfig
-from autospace.evaluators.evaluator import EvaluationMethod
+from autospace.evaluators.evaluate import EvaluationCache
+from autospace.evaluators.evaluator import Evaluation, EvaluationMethod, EvaluationRequest
 from autospace.evaluators.make import Setup, make_evaluator
 from tests.evaluators.setups import CELLS, DATA, architecture, setup, space
 
@@ -26,10 +27,13 @@ def _changed(some: Setup, **changes: object) -> Setup:
         ("train", "steps", 9, True),
         ("train", "split", "validation", True),
         ("train", "learning_rate", 0.3, True),
+        ("train", "precision", "bfloat16", True),
         ("train", "recalibration", 9, False),
         ("supernet", "recalibration", 9, True),
         ("supernet", "steps", 9, True),
+        ("supernet", "precision", "bfloat16", True),
         ("naswot", "steps", 9, False),
+        ("naswot", "precision", "bfloat16", False),
         ("naswot", "split", "validation", True),
     ],
 )
@@ -39,6 +43,26 @@ def test_what_changes_an_evaluation_changes_its_conditions(
     some = setup(tmp_path, space(), method=method)
     other = _changed(some, **{setting: value})
     assert (_conditions(some) != _conditions(other)) == matters
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("train", "01a5ee15de24c06d43d75d7e99f23be8ae1e1c2e"),
+        ("supernet", "b0a835eaee187fe4de5eda9bf1713fea6ab95b4a"),
+        ("naswot", "105b8e06dd60be7f99fe7e677ec1200729d7a0b9"),
+    ],
+)
+def test_a_new_setting_leaves_old_evaluations_valid(
+    tmp_path: Path, method: EvaluationMethod, name: str
+) -> None:
+    """The names of evaluations by version 2 of their keys, before there was a precision."""
+    some = setup(tmp_path, space(), method=method)
+    conditions = {**some.conditions(some.images()), "data": "0" * 64}
+    cache = EvaluationCache(tmp_path / "cache", conditions)
+    cache.open()
+    cache.put(EvaluationRequest(architecture(0, 1), 3), Evaluation(0.5))
+    assert [path.stem for path in cache.folder.iterdir()] == [name]
 
 
 def test_other_images_are_other_conditions(tmp_path: Path) -> None:

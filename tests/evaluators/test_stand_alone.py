@@ -14,9 +14,18 @@ from autospace.evaluators.stand_alone import (
     from_measured,
     new_network,
     recipe_of,
+    seconds_of,
 )
 from autospace.training.short import Measured
-from tests.evaluators.setups import DATA, SKELETON, architecture, images, setup
+from tests.evaluators.setups import (
+    DATA,
+    SKELETON,
+    architecture,
+    computed,
+    images,
+    setup,
+    space,
+)
 
 
 def test_training_learns_what_guessing_does_not(tmp_path: Path) -> None:
@@ -77,6 +86,42 @@ def test_too_little_memory_is_said_in_one_line(
     evaluator = StandAloneEvaluator(images(tmp_path), EvaluatorConfig())
     with pytest.raises(EvaluationError, match="use fewer workers or a smaller batch"):
         evaluator.evaluate(architecture(0, 0), 0)
+
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@pytest.mark.parametrize("method", ["train", "supernet"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_networks_are_trained_in_the_precision_and_measured_in_float32(
+    method: str, precision: str, tmp_path: Path
+) -> None:
+    some = setup(tmp_path, space(), method=method, precision=precision)
+    with computed() as found:
+        make_evaluator(some, some.images()).evaluate(architecture(0, 1), 0)
+    used = {dtype for training, dtype in found if training}
+    # Recalibration counts as training, and is a part of measuring.
+    assert used == {PRECISIONS[precision]} | ({torch.float32} if method == "supernet" else set())
+    assert {dtype for training, dtype in found if not training} == {torch.float32}
+    assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_time_is_measured_in_the_precision(precision: str, tmp_path: Path) -> None:
+    config = EvaluatorConfig.model_validate({"precision": precision, "batch": 8})
+    with computed() as found:
+        assert seconds_of(images(tmp_path), config, architecture(0, 1)) > 0
+    assert found == {(True, PRECISIONS[precision])}
+
+
+def test_accuracies_in_bfloat16_are_near_those_in_float32(tmp_path: Path) -> None:
+    plain, half = (
+        make_evaluator(some, some.images()).evaluate(architecture(0, 1), 0)
+        for some in (setup(tmp_path, steps=60, precision=name) for name in PRECISIONS)
+    )
+    assert plain != half
+    assert half.score == pytest.approx(plain.score, abs=0.1)
+    assert half.score > 1 / SKELETON.classes + 0.15
 
 
 def _rows(examples: torch.Tensor) -> set[bytes]:

@@ -23,6 +23,7 @@ from autospace.spaces.choices import Choice, Choices, Limit, SearchError
 from autospace.spaces.files.library import family_space
 from autospace.spaces.space import Architecture
 from autospace.supernets.blocks import Features
+from tests.evaluators.setups import computed
 from tests.searchers.planted import solved
 from tests.searchers.problems import NO_LIMITS, SETTINGS, SKELETON, make_problem
 
@@ -177,6 +178,21 @@ def test_the_teacher_is_trained_as_a_network_alone_and_then_rests(
     assert not any(module.training for module in network.modules())
     # As many rating batches as the settings say, the same for every portion of paths.
     assert asked == [0, 1] * len(method._portions)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_teacher_is_trained_in_the_precision_and_gives_features_in_float32(
+    precision: str,
+) -> None:
+    chosen: dict[str, Any] = {"evaluator": {"precision": precision}}
+    chosen["options"] = {"teacher_steps": 2}
+    method = make_method(make_problem(MBCONV, method="dna", **chosen))
+    assert isinstance(method, Dna)
+    with computed() as found:
+        method.step(0)
+    assert found == {(True, getattr(torch, precision))}
+    features = method._teacher.features(method.problem.training.batch(0)[0])
+    assert {each.dtype for each in features} == {torch.float32}
 
 
 def test_features_of_an_image_do_not_depend_on_its_company() -> None:

@@ -44,6 +44,22 @@ def test_every_method_for_text_ends(method: str, source: str, tmp_path: Path) ->
     assert found.result.params == found.best.cost.params
 
 
+def test_trainings_in_bfloat16_end_alike(source: str, tmp_path: Path) -> None:
+    settings = {**SMALL, "trial": {"steps": 30, "batch": 8}}
+    plain, half = (
+        search(
+            _space(),
+            source,
+            method="random",
+            settings={**settings, "evaluator": {"precision": name}},
+            out=tmp_path / name,
+        )
+        for name in ("float32", "bfloat16")
+    )
+    assert half.accuracy != plain.accuracy
+    assert half.accuracy == pytest.approx(plain.accuracy, abs=0.02)
+
+
 @pytest.mark.parametrize("method", sorted({*METHODS} - {*ON_TEXT}))
 def test_other_methods_say_which_work(method: str, source: str, tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match=r"reads text, for which .*; allowed: random, ") as found:

@@ -9,6 +9,7 @@ import pytest
 from autospace import api
 from autospace.evaluators.tabular import Table, read_table, table_from
 from autospace.runs.errors import ConfigError
+from autospace.runs.settings import merged
 from autospace.searchers.catalogue import ON_TABLES
 from autospace.searchers.driver import METHODS, make_method, run_search
 from autospace.searchers.folder import SearchFolder
@@ -124,15 +125,18 @@ def train(problem: SearchProblem) -> None:
         ({"trial": {"steps": 5}}, "trial: settings of a training"),
         ({"data": {"source": "digits"}}, "data: settings of images"),
         ({"evaluator": {"method": "table"}}, "evaluator: method table and table "),
+        ({"evaluator": {"precision": "bfloat16"}}, 'evaluator: precision is "bfloat16", but a tab'),
+        ({"evaluator": {"precision": "half"}}, 'evaluator.precision: "half"; allowed: float32 or'),
         ({"evaluator": {"method": "supernet"}}, 'evaluator.method: "supernet"; allowed: train or'),
     ],
 )
 def test_settings_that_a_table_does_not_have_are_refused(
     changes: dict[str, Any], problem: str, tmp_path: Path
 ) -> None:
-    by_table = {"evaluator": {"method": "table", "table": "nasbench-macro"}}
+    named = {} if changes.get("evaluator", {}).get("method") else {"table": "nasbench-macro"}
+    by_table = {"evaluator": {"method": "table", **named}}
     with pytest.raises(ConfigError, match=f"^{problem}"):
-        api.search(SPACE, settings={**by_table, **changes}, out=tmp_path / "out")
+        api.search(SPACE, settings=merged(by_table, changes), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from autospace.compute.executor import Executor
 from autospace.compute.pool import Job, OnMessage
@@ -16,6 +17,7 @@ from autospace.searchers import driver
 from autospace.searchers.driver import run_search
 from autospace.searchers.folder import SearchFolder, SearchResult
 from autospace.spaces.files.library import family_space
+from tests.evaluators.setups import computed
 from tests.searchers.problems import SKELETON, settings
 
 SPACE = family_space("mbconv", SKELETON)
@@ -66,6 +68,19 @@ def _searched(
 def _timeless(result: SearchResult) -> dict[str, Any]:
     whole = result.model_dump(mode="json", exclude={"seconds", "memory_mb"})
     return whole | {"trajectory": [each | {"seconds": 0} for each in whole["trajectory"]]}
+
+
+@pytest.mark.parametrize("method", ["random", "spos"])
+def test_what_is_trained_alone_is_trained_in_the_precision(method: str, tmp_path: Path) -> None:
+    chosen = settings(method=method, evaluator={"precision": "bfloat16"}, finalists=1)
+    folder = SearchFolder.create(tmp_path / "run", chosen)
+    with computed() as found:
+        result = run_search(folder, SPACE, Silent())
+    assert {dtype for training, dtype in found if not training} == {torch.float32}
+    shared = {torch.float32} if method == "spos" else set()
+    assert {dtype for training, dtype in found if training} == {torch.bfloat16} | shared
+    assert result.config.evaluator.precision == "bfloat16"
+    assert 'precision = "bfloat16"' in (folder.path / "config.toml").read_text()
 
 
 @pytest.mark.parametrize("method", ALONE)
