@@ -5,6 +5,9 @@
     python benchmarks/claim.py --data folder:PATH --work FOLDER --part compare --steps N
     python benchmarks/claim.py --data folder:PATH --work FOLDER --part report --steps N
 
+`results/claim` has the spaces of the three seeds, learned on a GPU in bfloat16. They are used where
+a seed has not been learned here.
+
 `recipe` trains the three reference networks and measures them on a part of the train split: the
 number of steps is chosen on them alone. `learn` learns a space for each seed; the seeds took part
 in nothing else. `compare` runs `autospace compare` for each learned space, against hand-made cells
@@ -35,7 +38,7 @@ from autospace.data.settings import DataConfig
 from autospace.evaluators.evaluate import EvaluationCache, EvaluationJob, evaluate_all, pooled
 from autospace.evaluators.evaluator import EvaluationError, EvaluationRequest, EvaluatorConfig
 from autospace.evaluators.make import Setup
-from autospace.evolution.folder import RunFolder
+from autospace.evolution.folder import SPACE, RunFolder
 from autospace.evolution.learn import learn
 from autospace.evolution.settings import make_config
 from autospace.progress import Silent
@@ -110,12 +113,18 @@ def run_folder(arguments: argparse.Namespace, seed: int) -> Path:
     return path
 
 
+def learned(arguments: argparse.Namespace, seed: int) -> Path:
+    """The space of a seed: the run that learned it here, or the file of an earlier one."""
+    run = run_folder(arguments, seed)
+    return run if (run / SPACE).is_file() else HERE / "results" / "claim" / f"learned-{seed}.json"
+
+
 def sources(arguments: argparse.Namespace, kind: str, first: int) -> list[str]:
     """The spaces of a comparison; the learned space of one seed comes first.
 
     What is drawn from a space does not depend on its place in the list.
     """
-    runs = {seed: str(run_folder(arguments, seed)) for seed in arguments.seeds}
+    runs = {seed: str(learned(arguments, seed)) for seed in arguments.seeds}
     others = [runs[seed] for seed in arguments.seeds if seed != first]
     like = runs[arguments.seeds[0]]
     return [runs[first], *others, *(f"{rival}@{like}" for rival in RIVALS[kind])]

@@ -37,6 +37,7 @@ PARTS = (
     "card",
     "search_step",
     "kernels",
+    "profile",
     "rounds",
     "lanes",
     "training_images_per_s",
@@ -152,6 +153,7 @@ def measure(report: Report, device: torch.device, *, smoke: bool) -> None:
     report.part("card", lambda: gpu_kernels.card(kernels, device))
     report.part("search_step", lambda: gpu_steps.search_steps(steps, device, ways))
     report.part("kernels", lambda: gpu_steps.kernels(steps, ways))
+    report.part("profile", lambda: gpu_steps.profile(steps, device, ways))
     report.part("rounds", lambda: gpu_steps.rounds(steps, ways))
     report.part("lanes", lambda: gpu_steps.lane_sweep(steps, device, ways))
     report.part("training_images_per_s", lambda: gpu_steps.training(steps, device, ways))

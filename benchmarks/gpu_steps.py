@@ -2,6 +2,7 @@
 
 import os
 import statistics
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,6 +10,9 @@ from itertools import chain, pairwise
 from typing import Any
 
 import torch
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity
+from torch.profiler import profile as profiler
 
 from autospace.bench.plain_path import PlainSearch, PlainSupernet
 from autospace.bench.workload import (
@@ -24,7 +28,7 @@ from autospace.bench.workload import FULL as HOT_LOOP
 from autospace.compute.cuda_graphs import NO_GRAPHS, make_graphs
 from autospace.compute.device import LANES, resolve_precision
 from autospace.compute.execution import PLAIN, Execution
-from autospace.compute.side_streams import make_lanes
+from autospace.compute.side_streams import ONE_LANE, make_lanes
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.load import load_data
 from autospace.networks.kernels import gpu
@@ -140,6 +144,53 @@ def search_steps(amount: Amount, device: torch.device, ways: dict[str, Execution
         row["times_plain"] = plain / row["seconds"]
         row["images_per_s"] = 2 * amount.size.batch / row["seconds"]
     return found
+
+
+def profile(amount: Amount, device: torch.device, ways: dict[str, Execution]) -> list[Row]:
+    """What a round of the default scorer launches, and how long the device is busy with it."""
+    return [
+        _profiled(amount, device, replace(ways["recorded bfloat16"], lanes=lanes))
+        for lanes in (ONE_LANE, make_lanes(device, LANES))
+    ]
+
+
+def _profiled(amount: Amount, device: torch.device, execution: Execution) -> Row:
+    options = ScoringConfig(
+        method="probe", steps=2 * amount.steps, batch=amount.size.batch, validation_batches=1
+    )
+    setting = make_setting(amount.size, options, device)
+    scorer = make_scorer(replace(setting, execution=execution))
+    scorer.score(amount.size.cells, 0)
+    watched = ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU
+    with profiler(activities=[watched], acc_events=True) as found:
+        scorer.score(amount.size.cells, 0)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+    kind = getattr(DeviceType, device.type.upper())
+    spans = sorted(
+        (each.time_range.start, each.time_range.end, each.name)
+        for each in found.events() or ()
+        if each.device_type == kind
+    )
+    busy, reached, times = 0.0, 0.0, defaultdict[str, list[float]](list)
+    for start, end, name in spans:
+        busy += max(0.0, end - max(start, reached))
+        reached = max(end, reached)
+        times[name].append((end - start) / 1000)
+    largest = sorted(times.items(), key=lambda item: -sum(item[1]))[:30]
+    return {
+        "scorer": "probe",
+        "lanes": LANES if execution.lanes is not ONE_LANE else 1,
+        "batch": amount.size.batch,
+        "steps": options.steps,
+        "kernels": len(spans),
+        "sum_ms": sum(map(sum, times.values())),
+        "busy_ms": busy / 1000,
+        "wall_ms": (reached - spans[0][0]) / 1000,
+        "largest": [
+            {"kernel": name[:110], "calls": len(each), "ms": sum(each)} for name, each in largest
+        ],
+    }
 
 
 def candidate_sweep(amount: Amount, ways: dict[str, Execution]) -> list[Row]:

@@ -16,7 +16,7 @@ from autospace.runs.settings import DEVICES, Precision
 from autospace.spaces.errors import shown
 
 LANES: Final = 4
-"""Side streams of a GPU. Four reserve 1.7 times the memory of one; see `docs/evidence`."""
+"""Side streams of a GPU. Four reserve 1.7 times the memory of one; see `docs/evidence/gpu.md`."""
 
 
 def resolve_device(name: str) -> torch.device:
