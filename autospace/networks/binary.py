@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from autospace.networks.cells import CellModule, initialise, recomputed
+from autospace.networks.operations import AveragePool
 from autospace.spaces.cells.binary import BINARY_OPERATIONS, BinaryCell
 from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.operations import Operation, binary_groups
@@ -237,5 +238,5 @@ def pool(operation: Operation, stride: int) -> nn.Module:
     """The module of a pooling of any kind; padded pixels do not count."""
     kernel = operation.kernel
     if operation.kind == "average_pool":
-        return nn.AvgPool2d(kernel, stride, kernel // 2, count_include_pad=False)
+        return AveragePool(kernel, stride)
     return nn.MaxPool2d(kernel, stride, kernel // 2)

@@ -19,6 +19,7 @@ from autospace.networks.bats import BinaryReduction, bats_operation, start
 from autospace.networks.binary import BinaryLayer
 from autospace.networks.cells import CellModule, initialise, recomputed
 from autospace.networks.dense import ActivatedConvolution
+from autospace.networks.operations import AveragePool
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
 from autospace.spaces.cells.darts_cell import INPUTS, OPERATIONS, DartsCell, DartsOperation
 
@@ -171,7 +172,7 @@ def _operation(operation: DartsOperation, channels: int, stride: int) -> nn.Modu
     if operation.kind == "skip":
         return nn.Identity() if stride == 1 else FactorisedReduction(channels, channels)
     if operation.kind == "average_pool":
-        return nn.AvgPool2d(kernel, stride, kernel // 2, count_include_pad=False)
+        return AveragePool(kernel, stride)
     if operation.kind == "max_pool":
         return nn.MaxPool2d(kernel, stride, kernel // 2)
     if operation.kind == "factorised":

@@ -12,7 +12,7 @@ from torch import nn
 
 from autospace.networks.cells import CellModule, initialise, recomputed
 from autospace.networks.fused import Node, applied, summed
-from autospace.networks.operations import ConvNorm
+from autospace.networks.operations import AveragePool, ConvNorm
 from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.dense_cell import OPERATIONS, DenseCell
 
@@ -108,6 +108,5 @@ def _operation(name: str, channels: int) -> nn.Module:
     if operation.kind == "dense":
         return ActivatedConvolution(channels, channels, operation.kernel)
     if operation.kind == "average_pool":
-        kernel = operation.kernel
-        return nn.AvgPool2d(kernel, 1, kernel // 2, count_include_pad=False)
+        return AveragePool(operation.kernel, 1)
     return nn.Identity()

@@ -98,6 +98,28 @@ class Gate(FusibleAttention):
         return torch.sigmoid(averages)
 
 
+class AveragePool(nn.AvgPool2d):
+    """Averages of the pixels under a k x k window, at its middle; pixels beyond the edge count not.
+
+    The gradient that PyTorch computes for this on a GPU is that of a window moved by the padding,
+    if channels lie side by side as ours do (pytorch/pytorch#188344, seen with 2.11). Without
+    padding it is right, so there the edge is padded before.
+    """
+
+    def __init__(self, kernel: int, stride: int) -> None:
+        super().__init__(kernel, stride, kernel // 2, count_include_pad=False)
+        self.side, self.step, self.edge = kernel, stride, kernel // 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W] -> [N, C, H/stride, W/stride]."""
+        if x.device.type != "cuda":
+            return super().forward(x)
+        padded = F.avg_pool2d(F.pad(x, [self.edge] * 4), self.side, self.step)
+        # The share of each window that lies on the image.
+        ones = x.new_ones(1, 1, *x.shape[2:])
+        return padded / F.avg_pool2d(ones, self.side, self.step, self.edge)
+
+
 def _skip(operation: Operation, channels: int, stride: int) -> nn.Module:
     return nn.Identity() if stride == 1 else nn.AvgPool2d(2, ceil_mode=True)
 
@@ -114,8 +136,7 @@ def _depthwise(operation: Operation, channels: int, stride: int) -> nn.Module:
 
 
 def _average_pool(operation: Operation, channels: int, stride: int) -> nn.Module:
-    kernel = operation.kernel
-    return nn.AvgPool2d(kernel, stride, kernel // 2, count_include_pad=False)
+    return AveragePool(operation.kernel, stride)
 
 
 def _max_pool(operation: Operation, channels: int, stride: int) -> nn.Module:

@@ -3,18 +3,21 @@
 Without a GPU, `test_host_device.py` runs these on the host device, which also counts.
 """
 
+import copy
 import math
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from autospace.compute.cuda_graphs import NO_GRAPHS, Graphs, make_graphs
@@ -25,14 +28,20 @@ from autospace.data.images import Images
 from autospace.evaluators import stand_alone
 from autospace.evaluators.make import make_evaluator
 from autospace.latency.timing import stopwatch_of
+from autospace.networks.cells import CellModule
+from autospace.networks.darts import FactorisedReduction
+from autospace.networks.dense import ActivatedConvolution
 from autospace.networks.network import Network, placed
+from autospace.networks.operations import Gate, SqueezeExcite, build_operation
 from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.probe import Probe
 from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.searchers.driver import METHODS, make_method, run_search
 from autospace.searchers.folder import SearchFolder
 from autospace.searchers.gradient.search import GradientSearch
-from autospace.spaces import mbconv
+from autospace.spaces import LayerShape, mbconv
+from autospace.spaces.cells.operations import OPERATIONS
 from autospace.spaces.files.library import family_space
 from autospace.supernets.shared_weights import recalibrate
 from autospace.training.folder import TrainingFolder, load_session, save_session
@@ -83,6 +92,41 @@ def test_the_device_keeps_apart_what_a_gpu_keeps_apart() -> None:
         x.add(torch.ones(4, 3))
     with pytest.raises(RuntimeError, match="same device"):
         F.cross_entropy(x, torch.zeros(4, dtype=torch.long))
+
+
+SHAPE = LayerShape("layer_00", 6, 6, 1, 8)
+PARTS: dict[str, Callable[[int], nn.Module]] = {
+    **{
+        name: partial(build_operation, name, 6)
+        for name, operation in OPERATIONS.items()
+        if operation.kind in ("skip", "depthwise", "average_pool", "max_pool")
+    },
+    "gate": lambda _: Gate(),
+    "se": lambda _: SqueezeExcite(6, 2),
+    "dense": lambda stride: ActivatedConvolution(6, 6, 3, stride),
+    "reduction": lambda _: FactorisedReduction(6, 6),
+    "probe": lambda _: Probe(CellModule(mbconv(3, 1), SHAPE), SHAPE, 3, 4),
+}
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("name", PARTS)
+def test_every_part_has_the_gradients_of_the_cpu(name: str, stride: int) -> None:
+    torch.manual_seed(0)
+    part = PARTS[name](stride).train()
+    there, shape = placed(copy.deepcopy(part), CUDA), (3, 6, 8, 8)
+    x = torch.randn(shape).to(memory_format=torch.channels_last)
+    found = []
+    for module, device in ((part.double(), "cpu"), (there, "cuda")):
+        given = x.to(device, dtype=torch.float64 if device == "cpu" else torch.float32)
+        given.requires_grad_()
+        output = module(given)
+        weights = [each for each in module.parameters() if each.requires_grad]
+        drawn = torch.randn(output.shape, generator=torch.Generator().manual_seed(1))
+        gradients = torch.autograd.grad((output * drawn.to(output)).sum(), [given, *weights])
+        found.append([output, *gradients])
+    for exact, value in zip(*found, strict=True):
+        torch.testing.assert_close(value.cpu().double(), exact, rtol=1e-4, atol=1e-5)
 
 
 def test_waiting_is_an_error_where_it_is_forbidden() -> None:
