@@ -112,7 +112,7 @@ class AveragePool(nn.AvgPool2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, C, H, W] -> [N, C, H/stride, W/stride]."""
-        if x.device.type != "cuda":
+        if x.device.type != "cuda" or not x.requires_grad:
             return super().forward(x)
         padded = F.avg_pool2d(F.pad(x, [self.edge] * 4), self.side, self.step)
         # The share of each window that lies on the image.
