@@ -15,6 +15,7 @@ from typing import ClassVar, Generic
 import torch
 from torch import nn
 
+from autospace.compute.narrow_weights import Weights, weights_of
 from autospace.networks.features import Look, Seen, Steps
 from autospace.scorers.context import ScoringContext
 from autospace.spaces.cells.cell import Cell
@@ -67,33 +68,44 @@ class IndependentScorer(ABC, Generic[Seen]):
     def _train(self, learners: Learners, repeat: int) -> None:
         options = self.setting.options
         execution = self.setting.execution
-        weights = [each for layer in learners for learner in layer for each in learner.parameters()]
-        if not weights:
+        trained = [learner for layer in learners for learner in layer]
+        if not any(list(learner.parameters()) for learner in trained):
             return  # zero cells only
         if execution.device.type != "cpu":
             _keep_no_statistics(learners)
+        weights = weights_of(trained, execution)
+        wide = weights.wide(each for learner in trained for each in learner.parameters())
         # One optimiser for all candidates, because a weight's step depends on that weight alone.
-        optimizer = sgd(weights, 0.0, MOMENTUM, WEIGHT_DECAY, execution)
+        optimizer = sgd(wide, 0.0, MOMENTUM, WEIGHT_DECAY, execution)
         offering = _offering(learners)
-        advance = execution.replayed(partial(self._advance, learners, optimizer))
+        advance = execution.replayed(partial(self._advance, learners, weights, optimizer))
         for done, step in enumerate(self.setting.training_steps(repeat, options.steps)):
             self.setting.tick(done, options.steps)
             set_rate(optimizer, _rate(options.learning_rate, done, options.steps))
             advance(self._training.at(step, offering))
+        weights.renew()  # for the measurement
 
-    def _advance(self, learners: Learners, optimizer: torch.optim.SGD, shown: list[Seen]) -> None:
+    def _advance(
+        self,
+        learners: Learners,
+        weights: Weights,
+        optimizer: torch.optim.SGD,
+        shown: list[Seen],
+    ) -> None:
         """One step of every candidate: one after the other on a CPU, to save memory."""
         optimizer.zero_grad(set_to_none=True)
+        weights.renew()
         execution = self.setting.execution
         pieces, trained = [], []
         for layer, seen in zip(_offering(learners), shown, strict=True):
             for learner in learners[layer]:
-                weights = list(learner.parameters())
-                if weights:  # those without are zero cells
+                own = list(learner.parameters())
+                if own:  # those without are zero cells
                     objective = partial(self.objective, layer, learner)
-                    pieces.append(partial(execution.backward, objective, seen, weights))
-                    trained.append(weights)
+                    pieces.append(partial(execution.backward, objective, seen, own))
+                    trained.append(weights.wide(own))
         execution.lanes.each(pieces)
+        weights.collect()
         clip_each(trained, CLIP)
         optimizer.step()
 

@@ -14,6 +14,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from torch.nn import functional as F
 from autospace.compute.cuda_graphs import NO_GRAPHS, Graphs, make_graphs
 from autospace.compute.device import make_execution
 from autospace.compute.execution import Execution
+from autospace.compute.narrow_weights import OwnWeights
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.images import Images
 from autospace.evaluators import stand_alone
@@ -33,8 +35,10 @@ from autospace.networks.darts import FactorisedReduction
 from autospace.networks.dense import ActivatedConvolution
 from autospace.networks.network import Network, placed
 from autospace.networks.operations import Gate, SqueezeExcite, build_operation
+from autospace.scorers import independent
 from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.pooled import INDEPENDENT
 from autospace.scorers.probe import Probe
 from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.searchers.driver import METHODS, make_method, run_search
@@ -182,6 +186,22 @@ def _scoring(method: ScoringMethod, execution: Execution, **options: Any) -> Sco
         seed=5,
         execution=execution,
     )
+
+
+@pytest.mark.parametrize("graphs", [False, True])
+@pytest.mark.parametrize("method", [pytest.param("probe"), *SLOW_SCORERS])
+def test_weights_that_are_narrow_already_give_the_numbers_of_autocast(
+    method: ScoringMethod, graphs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [[mbconv(3, 1), mbconv(5, 3)]] * 3
+    execution = make_execution("bfloat16", graphs, CUDA, pytest.fail)
+    narrow = make_scorer(_scoring(method, execution, steps=5)).score(cells, 0)
+    made = Mock(return_value=OwnWeights())
+    monkeypatch.setattr(independent, "weights_of", made)
+    execution = make_execution("bfloat16", graphs, CUDA, pytest.fail)
+    cast = make_scorer(_scoring(method, execution, steps=5)).score(cells, 0)
+    assert narrow == cast
+    assert made.called == (method in INDEPENDENT)
 
 
 @pytest.mark.parametrize("graphs", [False, True])

@@ -17,6 +17,7 @@ from torch.cuda import _sanitizer
 
 from autospace.compute.device import LANES, make_execution
 from autospace.compute.execution import Execution
+from autospace.compute.narrow_weights import OwnWeights
 from autospace.compute.side_streams import ONE_LANE, SideStreams, make_lanes
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.networks.network import Network, placed
@@ -189,6 +190,8 @@ def test_a_step_has_no_kernel_that_nobody_needs(
     gpu: NullGpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = _kernels_of_a_step(gpu)
+    monkeypatch.setattr(independent, "weights_of", lambda *_: OwnWeights())
+    with_casts = _kernels_of_a_step(gpu)
     monkeypatch.setattr(independent, "_keep_no_statistics", lambda _: None)
     with_statistics = _kernels_of_a_step(gpu)
 
@@ -199,8 +202,9 @@ def test_a_step_has_no_kernel_that_nobody_needs(
     monkeypatch.setattr(independent, "clip_each", one_by_one)
     with_both = _kernels_of_a_step(gpu)
     candidates = len(SKELETON.layers) + sum(map(len, CELLS))
-    print(now, with_statistics, with_both, candidates)
-    assert now < with_statistics - candidates
+    print(now, with_casts, with_statistics, with_both, candidates)
+    assert now < with_casts - 3 * candidates
+    assert with_casts < with_statistics - candidates
     assert with_statistics < with_both - 3 * candidates
 
 
