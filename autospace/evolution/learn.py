@@ -102,10 +102,9 @@ def learn(
         folder: of the run.
         observer: receives its progress.
         device: overrides the one in the configuration.
-        workers: who trains candidates on a CPU or on several devices, or the number of processes;
-            None for as many as cores and memory allow, or one per device. This changes only the
-            time. With processes, a script that calls this must be importable:
-            `if __name__ == "__main__"`.
+        workers: who trains candidates on a CPU or on several GPUs, or the number of processes; None
+            for as many as cores and memory allow, or one per GPU. This changes only the time. With
+            processes, a script that calls this must be importable: `if __name__ == "__main__"`.
         passed: values in place of settings.
 
     Raises:

@@ -146,7 +146,7 @@ def _input_bytes(context: ScoringContext) -> int:
 
 
 class _Progress:
-    """Reports the progress of a round, in steps of all candidates, and each message once."""
+    """Reports the progress of a round, in steps of all candidates."""
 
     def __init__(self, context: ScoringContext, work: list[int], said: set[str]) -> None:
         self._context, self._work, self._done = context, work, [0] * len(work)
@@ -155,8 +155,8 @@ class _Progress:
     def on_message(self, index: int, message: Plain) -> None:
         """Receives the number of steps that a part has done, or a message for the user."""
         if isinstance(message, str):
-            # Workers run into the same limits.
-            if message not in self._said:
+            # What one GPU refuses, all refuse: it is said once.
+            if self._context.execution.device.type == "cpu" or message not in self._said:
                 self._said.add(message)
                 self._context.on_message(message)
             return

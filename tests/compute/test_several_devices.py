@@ -4,9 +4,9 @@ Without two GPUs, `test_host_device.py` runs these on the host device, which has
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,23 @@ from autospace.comparison.compare import compare
 from autospace.comparison.folder import ComparisonFolder
 from autospace.comparison.settings import CompareConfig
 from autospace.compute.device import make_execution, own_device
+from autospace.compute.execution import Execution
 from autospace.compute.executor import Executor, open_pool
-from autospace.compute.pool import Pool
+from autospace.compute.pool import Job, OnMessage, Pool
 from autospace.compute.worker import Plain, Report, Work
+from autospace.data.images import Images
+from autospace.evaluators import evaluate
+from autospace.evaluators.evaluate import EvaluationJob
+from autospace.evaluators.make import Setup
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.learn import learn
 from autospace.evolution.settings import make_config
 from autospace.progress import Planned
 from autospace.runs.errors import ConfigError
 from autospace.runs.settings import Precision, make_settings
+from autospace.scorers import pooled
 from autospace.scorers.make import make_scorer
-from autospace.scorers.pooled import INDEPENDENT
+from autospace.scorers.pooled import INDEPENDENT, ScoringJob
 from autospace.scorers.scorer import ScoringMethod
 from autospace.searchers.driver import run_search
 from autospace.searchers.folder import SearchFolder
@@ -35,6 +41,7 @@ from autospace.spaces import Cell, mbconv, to_json
 from autospace.spaces.files.library import family_space
 from tests.comparison import setups as comparisons
 from tests.compute.test_on_device import scoring
+from tests.evaluators import setups
 from tests.evolution.runs import ROOT, Counting, settings
 from tests.scorers.test_pooled import Packed
 from tests.searchers import problems
@@ -230,3 +237,60 @@ def test_a_search_on_two_devices_finds_what_one_finds(method: str, tmp_path: Pat
     assert found[0] == found[1] or not ON_HOST
     (line,) = [text for text in heard.messages if "devices:" in text]
     assert line.startswith("devices: cuda:0,1 train networks alone; cuda:0 alone does everything")
+
+
+def test_a_scoring_worker_computes_on_its_own_gpu_and_begins_rounds_with_whole_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Execution] = []
+
+    def noted(*given: Any) -> Execution:
+        made.append(make_execution(*given))
+        return made[-1]
+
+    monkeypatch.setattr(pooled, "make_execution", noted)
+    context = scoring("probe", make_execution("bfloat16", True, torch.device(TWO[0]), pytest.fail))
+    packed = ScoringJob(context).pack(tmp_path, whole=False)
+    torch.cuda.set_device(1)
+    work = ScoringJob.begin_packed(packed, tmp_path, lambda _: None)
+    (execution,) = made
+    assert (execution.device, execution.precision) == (torch.device(TWO[1]), torch.bfloat16)
+    assert execution.records
+    execution.parts.count = 4  # as after a lack of memory
+    work({"candidates": [[], [], []], "repeat": 0})
+    assert execution.parts.count == 1
+
+
+@pytest.mark.parametrize(("devices", "expected"), [((), TWO[0]), (TWO, TWO[1])])
+def test_an_evaluating_worker_computes_on_its_own_gpu_if_there_are_several(
+    devices: tuple[str, ...], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, torch.device]] = []
+
+    def noted(setup: Setup, basis: Images) -> None:
+        seen.append((setup.device, basis.device))
+
+    setup = replace(setups.setup(tmp_path), device=TWO[0], devices=devices)
+    packed = EvaluationJob(setup, setup.images()).pack(tmp_path / "pool", whole=False)
+    torch.cuda.set_device(1)
+    monkeypatch.setattr(evaluate, "make_evaluator", noted)
+    EvaluationJob.begin_packed(packed, tmp_path / "pool", lambda _: None)
+    assert seen == [(expected, torch.device(expected))]
+
+
+def test_what_every_gpu_refuses_is_said_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    execution = make_execution("float32", False, torch.device(TWO[0]), pytest.fail)
+    context = replace(scoring("probe", execution), on_message=said.append)
+
+    class Refusing(Packed):
+        def results(
+            self, job: Job, requests: Sequence[Plain], on_message: OnMessage | None = None
+        ) -> Iterator[tuple[int, Plain]]:
+            assert on_message is not None
+            for place in range(len(requests)):
+                on_message(place, "CUDA graphs are not used")
+            yield from super().results(job, requests, on_message)
+
+    make_scorer(context, Refusing(tmp_path, 2)).score(CELLS, 0)
+    assert said == ["CUDA graphs are not used"]
