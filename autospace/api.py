@@ -167,7 +167,7 @@ def evolve(
         skeleton: The network around the cells: a value, a dictionary, a name, or a file.
         settings: Nested settings: `{"evolution": {"generations": 3}}`.
         seed: Equal seeds give equal spaces.
-        device: `auto`, `cpu` or `cuda[:n]`.
+        device: `auto`, `cpu`, `cuda[:n]`, or several GPUs as `all` or `cuda:0,1`.
         workers: Processes that train cells on a CPU, None for as many as cores and memory allow;
             or an `Executor`. They change the time only; scripts need `if __name__ == "__main__"`.
         out: Folder of the new run; by default below `runs/`.
@@ -225,7 +225,7 @@ def compare(
         data: The images to train and measure on; by default those of the runs among the spaces.
         settings: Nested settings: `{"sampling": {"samples": 20}}`.
         seed: Equal seeds give equal results.
-        device: `auto`, `cpu` or `cuda[:n]`.
+        device: `auto`, `cpu`, `cuda[:n]`, or several GPUs as `all` or `cuda:0,1`.
         workers: Processes that evaluate networks, None for one per core, on a GPU one; or an
             `Executor`. They change the time only. More than one need `if __name__ == "__main__"`.
         out: Folder of the new comparison; by default below `runs/`.
@@ -290,7 +290,7 @@ def search(
         method: As `autospace search --list` shows them.
         settings: Nested settings: `{"supernet": {"steps": 500}, "options": {"population": 50}}`.
         seed: Equal seeds give equal results.
-        device: `auto`, `cpu` or `cuda[:n]`.
+        device: `auto`, `cpu`, `cuda[:n]`, or several GPUs as `all` or `cuda:0,1`.
         workers: Processes that train networks alone, or an `Executor`; they change the time only.
         out: Folder of the new search; by default below `runs/`.
         force: Replace a search that is in the folder.

@@ -58,9 +58,10 @@ def _workers(work: str, default: str, variable: str | None = None) -> Any:
     )
 
 
-def _device(default: str | bool) -> Any:
-    names = choices("auto", "cpu", "cuda", also="cuda:N")
-    return typer.Option("--device", help="Where to compute.", show_default=default, **names)
+def _device(default: str | bool, help_: str = "Where to compute.", *more: str) -> Any:
+    *words, last = more or ("cuda:N",)
+    names = choices("auto", "cpu", "cuda", *words, also=last)
+    return typer.Option("--device", help=help_, show_default=default, **names)
 
 
 _MADDS: Final = "MAdds of any architecture, such as 5M"
@@ -129,12 +130,20 @@ Table = Annotated[
 
 # Where and how the work is done.
 Device = Annotated[Text, _device("auto")]
+Devices = Annotated[
+    Text,
+    _device("auto", "Where to compute; on several GPUs one worker each.", "all", "cuda:N,..."),
+]
 DeviceName = Annotated[str, _device(True)]
 ScoringWorkers = Annotated[
     Number,
-    _workers("train cells on a CPU", "as many as cores and memory allow", "AUTOSPACE_WORKERS"),
+    _workers(
+        "train cells on a CPU or on several GPUs",
+        "as many as cores and memory allow; 1 per GPU",
+        "AUTOSPACE_WORKERS",
+    ),
 ]
-EvaluationWorkers = Annotated[Number, _workers("evaluate networks", "one per core; 1 on a GPU")]
+EvaluationWorkers = Annotated[Number, _workers("evaluate networks", "one per core; 1 per GPU")]
 TrialWorkers = Annotated[Number, _workers("train networks alone", "this one alone")]
 WORK_OPTIONS: Final = "--workers, --executor, --address"
 ExecutorName = Annotated[

@@ -32,6 +32,7 @@ from autospace.evaluators.evaluate import (
     EvaluationJob,
     executor_of,
     pooled,
+    use_of_devices,
 )
 from autospace.evaluators.evaluator import (
     PROXIES,
@@ -98,7 +99,7 @@ def compare(
         folder.settle(loaded, prepared.basis.digest)
         if not isinstance(prepared.basis, Table):
             folder.save_data(prepared.basis.record)
-        for note in prepared.basis.lines:
+        for note in (*prepared.basis.lines, *use_of_devices(prepared.setup)):
             observer.message(note)
         comparison = _compared(prepared, folder, observer, executor)
         folder.save_result(comparison)

@@ -81,7 +81,13 @@ def _timed(
     with threads(1) if workers > 1 else nullcontext():
         each = seconds_of(images, prepared.config.evaluator, prepared.pools[0].architecture(0))
     seconds = each * count / workers
-    return Forecast(seconds, images.device, workers, clustered=executor.clustered)
+    return Forecast(
+        seconds,
+        images.device,
+        workers,
+        clustered=executor.clustered,
+        others=executor.devices,
+    )
 
 
 def _expected(prepared: PreparedComparison) -> int:

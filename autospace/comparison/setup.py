@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from autospace.comparison.matching import Matching, Pool, draw, match, space_digest, unmatched
 from autospace.comparison.settings import CompareConfig
-from autospace.compute.device import resolve_device
+from autospace.compute.device import resolve_devices
 from autospace.data.examples import DataSet
 from autospace.data.images import check_source
 from autospace.evaluators.evaluator import SCORES_ONLY, EvaluationMethod
@@ -178,18 +178,21 @@ def prepare(
         DataError, SpaceError, ConfigError, RunError, EvaluationError: the settings cannot be
             carried out.
     """
-    data, place = config.data, "cpu"
+    data, places = config.data, ["cpu"]
     if config.evaluator.table is None:
-        place = str(resolve_device(device or config.device))
+        places = list(map(str, resolve_devices(device or config.device)))
         for space in loaded:
             check_source(space.skeleton, data.source)
             check_evaluator(config.evaluator.method, space.skeleton)
         resolution = data.resolution or common_resolution(loaded)
         data = data.model_copy(update={"resolution": resolution})
-    basis = Setup(config.evaluator, data, (), config.seed, place, cache).basis(tick, given)
+    # One device is that of this process; of several, each worker has one.
+    devices = tuple(places) if len(places) > 1 else ()
+    setup = Setup(config.evaluator, data, (), config.seed, places[0], cache, devices)
+    basis = setup.basis(tick, given)
     spaces = tuple(map(basis.fitted, loaded))
-    held = spaces if config.evaluator.method == "supernet" else ()
-    setup = Setup(config.evaluator, data, held, config.seed, place, cache)
+    if config.evaluator.method == "supernet":
+        setup = replace(setup, spaces=spaces)
     pools = _drawn(spaces, config.seed)
     return PreparedComparison(
         config, spaces, labels_of(spaces), basis, setup, pools, _matched(pools, config)

@@ -1,18 +1,18 @@
-"""Chooses the device that does the work, and its precision, threads and CUDA graphs."""
+"""Chooses the devices that do the work, and their precision, threads and CUDA graphs."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal
 
 import torch
 
 from autospace.compute.cuda_graphs import NO_GRAPHS, make_graphs
-from autospace.compute.execution import Execution, Microbatches
+from autospace.compute.execution import CPU, Execution, Microbatches
 from autospace.compute.machine import peak_memory, peak_memory_of_children
 from autospace.compute.side_streams import make_lanes
 from autospace.runs.errors import RunError
-from autospace.runs.settings import DEVICES, Precision
+from autospace.runs.settings import DEVICE, DEVICES, ONE_DEVICE, SOME_DEVICES, Precision
 from autospace.spaces.errors import shown
 
 LANES: Final = 4
@@ -28,19 +28,77 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         RunError: no such device, or a GPU that is not there.
     """
+    if not re.match(DEVICE, name):
+        raise RunError(f"device {shown(name)}: unknown; allowed: {ONE_DEVICE}")
+    return resolve_devices(name)[0]
+
+
+def resolve_devices(name: str) -> list[torch.device]:
+    """The devices that a setting names; the first one does what is not shared out.
+
+    `all` means every CUDA device of this machine, `cuda:0,1` those with these indices. All other
+    names mean one device, as for `resolve_device`.
+
+    Raises:
+        RunError: no such devices, one of them twice, or a GPU that is not there.
+    """
     if not re.match(DEVICES, name):
-        raise RunError(f"device {shown(name)}: unknown; allowed: auto, cpu or cuda[:n]")
+        raise RunError(f"device {shown(name)}: unknown; allowed: {SOME_DEVICES}")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        found = torch.cuda.device_count()
-        raise RunError(
-            f"device {name!r}: this machine has {found} CUDA devices; allowed: cpu or auto"
-        )
-    if device.type == "cuda":
-        torch.backends.cudnn.allow_tf32 = False
-    return device
+    if name == "cpu":
+        return [torch.device(name)]
+    found = torch.cuda.device_count()
+    indices = [int(each) for each in name.partition(":")[2].split(",") if each]
+    if name == "all":
+        indices = list(range(found))
+    if found <= max(indices, default=0):
+        allowed = f"cpu, auto or indices from 0 to {found - 1}" if found else "cpu or auto"
+        problem = f"this machine has {found} CUDA devices; allowed: {allowed}"
+        raise RunError(f"device {name!r}: {problem}")
+    if len(set(indices)) < len(indices):
+        raise RunError(f"device {name!r}: the same device twice; allowed: each index once")
+    torch.backends.cudnn.allow_tf32 = False
+    return [torch.device("cuda", index) for index in indices] or [torch.device(name)]
+
+
+def take_device(name: str) -> None:
+    """Makes a device the current one of this process, which then computes nowhere else.
+
+    Raises:
+        RunError: there is no such device.
+    """
+    device = resolve_device(name)
+    if device.index is not None:
+        # Also so that memory of other devices is not touched: pinning memory would take some.
+        torch.cuda.set_device(device)
+
+
+def own_device(kind: str) -> torch.device:
+    """The device of a kind that a worker computes on: the one that it has taken."""
+    return torch.device(kind, torch.cuda.current_device()) if kind == "cuda" else CPU
+
+
+def named(devices: Sequence[str | torch.device]) -> str:
+    """Devices as the setting `device` names them: `cuda:0,1`."""
+    first, *others = map(str, devices)
+    return ",".join([first, *(name.partition(":")[2] for name in others)])
+
+
+def described_use(devices: Sequence[str | torch.device], shared: str, alone: str) -> list[str]:
+    """Which devices do what, in a line; none if there is one device, for there is no question.
+
+    Args:
+        devices: that were asked for.
+        shared: what all of them do; empty if that is nothing.
+        alone: what the first one does alone, or why it does everything; may be empty.
+    """
+    if len(devices) < 2:
+        return []
+    if not shared:
+        return [f"devices: {alone}: only {devices[0]} of {named(devices)} is used"]
+    rest = f"; {devices[0]} alone {alone}" if alone else ""
+    return [f"devices: {named(devices)} {shared}{rest}"]
 
 
 def resolve_precision(name: Precision, device: torch.device) -> torch.dtype:

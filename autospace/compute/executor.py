@@ -4,11 +4,13 @@ The choice changes only the time. This module alone makes pools.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
+
+import torch
 
 from autospace.compute.pool import InProcess, Pool, ProcessPool
 from autospace.runs.errors import ConfigError
@@ -26,6 +28,7 @@ class Executor:
         name: one of `EXECUTORS`; None for this process if it is the only worker, else processes.
         address: of a Ray cluster, as HOST:PORT; None for the one that `RAY_ADDRESS` names or that
             runs on this machine, or else for one of its own that ends with the work.
+        devices: that processes compute on, in turn; `on` sets them.
 
     Raises:
         ConfigError: no such executor, or values that exclude each other.
@@ -34,6 +37,7 @@ class Executor:
     workers: int | None = None
     name: str | None = None
     address: str | None = None
+    devices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.name is not None and self.name not in EXECUTORS:
@@ -81,6 +85,22 @@ class Executor:
         asked = self.clustered or self.workers is not None
         return self if asked or self.name == "here" else replace(self, workers=workers)
 
+    def on(self, devices: Sequence[str | torch.device]) -> Self:
+        """Computing on these devices: in a process each, or in more if more were asked for.
+
+        One device without a number of workers is one worker.
+
+        Raises:
+            ConfigError: there are fewer workers than devices.
+        """
+        count = len(devices)
+        workers = self.workers or count
+        if count > 1 and self.name == "here":
+            raise ConfigError(f'executor: "here"; allowed on {count} devices: processes')
+        if workers < count:
+            raise ConfigError(f"workers: {workers}; allowed on {count} devices: {count} or more")
+        return replace(self, workers=workers, devices=tuple(map(str, devices)))
+
 
 HERE: Final = Executor(1, "here")
 
@@ -126,7 +146,7 @@ def open_pool(
         shutil.rmtree(folder, ignore_errors=True)  # of an owner that was killed
         yield InProcess(thread_count)
         return
-    processes = ProcessPool(count, folder, thread_count, errors)
+    processes = ProcessPool(count, folder, thread_count, errors, chosen.devices)
     try:
         if ahead:
             processes.start(count)

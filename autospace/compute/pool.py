@@ -141,6 +141,7 @@ class ProcessPool:
         folder: Path,
         thread_count: int = 1,
         errors: tuple[type[Exception], ...] = (),
+        devices: Sequence[str] = (),
     ) -> None:
         """Starts nothing yet.
 
@@ -149,8 +150,10 @@ class ProcessPool:
             folder: for the files of jobs only; it is removed with everything in it.
             thread_count: threads of torch in each process.
             errors: exceptions, made of plain values, that are raised here as in the process.
+            devices: one for each process in turn, which becomes its current device; jobs find it
+                by `autospace.compute.device.own_device`. None on a CPU.
         """
-        self.count = count
+        self.count, self._devices = count, tuple(devices)
         self._folder, self._thread_count, self._errors = folder, thread_count, errors
         self._workers: dict[Connection, BaseProcess] = {}
         self._job: Job | None = None
@@ -172,7 +175,7 @@ class ProcessPool:
     def results(
         self, job: Job, requests: Sequence[Plain], on_message: OnMessage | None = None
     ) -> Iterator[tuple[int, Plain]]:
-        """See `Pool`."""
+        """See `Pool`; up to one request per process, equal places go to the same processes."""
         self.start(len(requests))
         if requests:
             self._pack(job)
@@ -213,7 +216,10 @@ class ProcessPool:
         # Forked processes would share the state of torch's threads.
         context = multiprocessing.get_context("spawn")
         connection, far_end = context.Pipe()
-        process = context.Process(target=_serve, args=(far_end, self._thread_count), daemon=True)
+        number, devices = len(self._workers), self._devices
+        device = devices[number % len(devices)] if devices else None
+        given = (far_end, self._thread_count, device)
+        process = context.Process(target=_serve, args=given, daemon=True)
         with _without_interrupts():
             process.start()
         far_end.close()
@@ -267,10 +273,10 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(connection: Connection, thread_count: int) -> None:
+def _serve(connection: Connection, thread_count: int, device: str | None) -> None:
     """What a worker process does, until the other end of the pipe is closed."""
     threading.Thread(target=_end_with_owner, daemon=True).start()
-    worker, number = Worker(thread_count), -1
+    worker, number = Worker(thread_count, device), -1
 
     def report(message: Plain) -> None:
         connection.send_bytes(encoded({"number": number, "message": message}))

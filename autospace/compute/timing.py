@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import torch
 
+from autospace.compute.device import named
 from autospace.progress import duration
 
 TIMED_STEPS: Final = 4
@@ -51,6 +52,7 @@ class Forecast:
         memory_mb: the largest memory; None if it is not known.
         clustered: whether a cluster does it, whose size is not known yet.
         least: whether later steps take longer than those that were timed.
+        others: devices that workers compute on, `device` among them; empty for `device` alone.
     """
 
     seconds: float
@@ -59,6 +61,7 @@ class Forecast:
     memory_mb: int | None = None
     clustered: bool = False
     least: bool = False
+    others: tuple[str, ...] = ()
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -66,7 +69,7 @@ class Forecast:
         how_long = f"{'at least' if self.least else 'about'} {duration(self.seconds)}"
         memory = "" if self.memory_mb is None else f" and {self.memory_mb:,} MB"
         workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
-        line = f"plan: {how_long}{memory} on {self.device.type} with {workers}, by timed steps"
+        line = f"plan: {how_long}{memory} on {self._place} with {workers}, by timed steps"
         return (line, *(["plan: a cluster divides this time"] if self.clustered else []))
 
     @property
@@ -75,6 +78,10 @@ class Forecast:
         return {
             "seconds": round(self.seconds, 1),
             "memory_mb": self.memory_mb,
-            "device": self.device.type,
+            "device": self._place,
             "workers": self.workers,
         }
+
+    @property
+    def _place(self) -> str:
+        return named(self.others) if len(self.others) > 1 else self.device.type

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from autospace.compute.cuda_graphs import is_out_of_memory
+from autospace.compute.device import take_device
 from autospace.compute.machine import keep_freed_memory
 from autospace.spaces.errors import AutospaceError
 
@@ -31,9 +32,19 @@ class WorkerLostError(AutospaceError):
 class Worker:
     """The state of a worker: the latest job that it has begun."""
 
-    def __init__(self, thread_count: int) -> None:
-        """Prepares this process; takes the number of threads for torch."""
+    def __init__(self, thread_count: int, device: str | None = None) -> None:
+        """Prepares this process.
+
+        Args:
+            thread_count: threads of torch.
+            device: that the process computes on; None for the CPU.
+
+        Raises:
+            RunError: there is no such device.
+        """
         keep_freed_memory()
+        if device is not None:
+            take_device(device)
         torch.set_num_threads(thread_count)
         # The first optimiser makes torch import modules for seconds: better before any request.
         torch.optim.SGD([torch.zeros(1)])

@@ -271,10 +271,16 @@ class Batches:
         }
 
     @classmethod
-    def unpacked(cls, tensors: Mapping[str, torch.Tensor], plain: Mapping[str, Any]) -> "Batches":
-        """Batches equal to those that were packed, on the device of the tensors.
+    def unpacked(
+        cls,
+        tensors: Mapping[str, torch.Tensor],
+        plain: Mapping[str, Any],
+        device: torch.device | None = None,
+    ) -> "Batches":
+        """Batches equal to those that were packed, on a device; by default that of the tensors.
 
-        The images are not copied: several processes can share those of a file.
+        Images that lie there already are not copied: several processes can share those of a file.
+        `moved_pixels` moves them, for all batches that take theirs from the same tensor.
         """
         pixels, channels_last = tensors["pixels"], plain["channels_last"]
         images = pixels.permute(0, 3, 1, 2) if channels_last else pixels
@@ -283,7 +289,7 @@ class Batches:
             Examples(images, tensors["labels"], tensors.get("rows")),
             plain["batch_size"],
             plain["seed"],
-            pixels.device,
+            device or pixels.device,
             Normaliser(mean, std),
             None if plain["augment"] is None else Augment(**plain["augment"]),
             channels_last,
@@ -356,6 +362,11 @@ def _resident(
         size = "x".join(map(str, images.shape[2:]))
         advice = "allowed: fewer images (data.limit) or smaller ones (data.resolution)"
         raise DataError(f"data: {problem} of {size} pixels; {advice}") from None
+
+
+def moved_pixels(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Pixels that were packed, on the device if it has room for them, otherwise where they are."""
+    return pixels if _too_large(pixels, device) else pixels.to(device)
 
 
 def _too_large(images: torch.Tensor, device: torch.device) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import torch
 
+from autospace.compute.device import described_use, own_device
 from autospace.compute.executor import Executor
 from autospace.compute.machine import cores
 from autospace.compute.pool import Pool
@@ -170,12 +171,16 @@ class EvaluationJob:
         if whole:
             for path, name in _read_by(setup, basis):
                 shutil.copyfile(path, folder / name)
-        return {"setup": setup.packed(), "images": images, "whole": whole}
+        own = bool(setup.devices)
+        return {"setup": setup.packed(), "images": images, "whole": whole, "own_device": own}
 
     @staticmethod
     def begin_packed(packed: Plain, folder: Path, report: Report) -> Work:
         """Evaluates in another process, which reads the basis itself."""
         setup = Setup.unpacked(packed["setup"])
+        if packed["own_device"]:
+            own = own_device(torch.device(setup.device).type)
+            setup = replace(setup, device=str(own))
         if packed["images"]:
             source = f"{PYTHON}:{(folder / IMAGES).absolute()}"
             setup = replace(setup, data=setup.data.model_copy(update={"source": source}))
@@ -225,13 +230,23 @@ def executor_of(setup: Setup, given: Executor) -> Executor:
     """The executor with a number of workers.
 
     Raises:
-        ConfigError: the executor cannot use the device.
+        ConfigError: the executor cannot use the device, or has fewer workers than devices.
     """
-    given.check_device(torch.device(setup.device).type)
+    device = torch.device(setup.device)
+    given.check_device(device.type)
+    if device.type != "cpu":
+        return given.on(setup.devices or (setup.device,))
     return given.sized(default_workers(setup))
 
 
 def default_workers(setup: Setup) -> int:
-    """One process per core that this one may use; one on a GPU, or where nothing is computed."""
-    one = setup.config.method == "table" or torch.device(setup.device).type != "cpu"
-    return 1 if one else cores()
+    """One process per core that this one may use; one per GPU, or where nothing is computed."""
+    if torch.device(setup.device).type != "cpu":
+        return max(1, len(setup.devices))
+    return 1 if setup.config.method == "table" else cores()
+
+
+def use_of_devices(setup: Setup) -> list[str]:
+    """Which devices do what, in a line; none for one device."""
+    alone = "trains the supernet" if setup.config.method == "supernet" else ""
+    return described_use(setup.devices, "evaluate networks", alone)

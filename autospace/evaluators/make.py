@@ -64,6 +64,7 @@ class Setup:
         seed: of what is drawn once for all architectures: splits, limits and a supernet.
         device: `cpu` or `cuda[:n]`.
         folder: where decoded images and a supernet's weights are kept.
+        devices: those that workers compute on, in turn, `device` first; empty for `device` alone.
     """
 
     config: EvaluatorConfig
@@ -72,6 +73,7 @@ class Setup:
     seed: int
     device: str
     folder: Path
+    devices: tuple[str, ...] = ()
 
     def packed(self) -> dict[str, Any]:
         """The setup as plain values, which `unpacked` takes."""

@@ -40,6 +40,7 @@ class RunWork:
         warming: batches that the reference is trained on.
         workers: processes that train cells.
         scoring_threads: threads of each.
+        devices: that they compute on, in turn; empty if that is the device of `execution`.
     """
 
     config: Config
@@ -52,6 +53,7 @@ class RunWork:
     workers: int
     scoring_threads: int
     clustered: bool
+    devices: tuple[str, ...] = ()
 
     @property
     def cells(self) -> int:
@@ -68,10 +70,12 @@ def forecast(work: RunWork) -> Forecast:
     with threads(work.scoring_threads):
         scoring = _scoring_seconds(work)
     memory = memory_mb(device)
-    if work.workers > 1:
+    if work.workers > 1 and device.type == "cpu":
         each = process_bytes(work.plan.skeleton, work.config.scoring.batch)
         memory += work.workers * each // 2**20
-    return Forecast(warm_up + scoring, device, work.workers, memory, work.clustered)
+    clustered, devices = work.clustered, work.devices
+    seconds = warm_up + scoring
+    return Forecast(seconds, device, work.workers, memory, clustered, others=devices)
 
 
 def _plain(work: RunWork) -> Execution:

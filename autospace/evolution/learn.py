@@ -1,5 +1,6 @@
 """A whole run: data, warm-up, evolution, learned space. It can be resumed after any step."""
 
+import math
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from autospace.compute.device import kept_bytes, memory_mb, thread_count, threads
+from autospace.compute.device import described_use, kept_bytes, memory_mb, thread_count, threads
 from autospace.compute.executor import HERE, Executor, open_pool
 from autospace.compute.machine import listed
 from autospace.compute.pool import POOL, Pool
@@ -101,9 +102,9 @@ def learn(
         folder: of the run.
         observer: receives its progress.
         device: overrides the one in the configuration.
-        workers: who trains candidates on a CPU, or the number of processes; None for as many as
-            cores and memory allow. This changes only the time. With processes, a script that calls
-            this must be importable: `if __name__ == "__main__"`.
+        workers: who trains candidates on a CPU or on several GPUs, or the number of processes; None
+            for as many as cores and memory allow, or one per GPU. This changes only the time. With
+            processes, a script that calls this must be importable: `if __name__ == "__main__"`.
         passed: values in place of settings.
 
     Raises:
@@ -179,6 +180,7 @@ def _plan(prepared: PreparedRun, batches: RunBatches, executor: Executor) -> Pla
         workers=executor.workers or 1,
         scoring_threads=scoring_threads(prepared),
         clustered=executor.clustered,
+        devices=executor.devices,
     )
     return planned(work)
 
@@ -236,7 +238,7 @@ def _learned(
         prepared.execution,
         task_of(prepared.skeleton),
         kept=kept,
-        kept_bytes=kept_bytes(prepared.execution.device, KEPT_BYTES),
+        kept_bytes=_kept_bytes(prepared, pool.count),
         on_message=observer.message,
     )
     with threads(scoring_threads(prepared)):
@@ -285,15 +287,31 @@ def _measured(
     return found
 
 
+def _kept_bytes(prepared: PreparedRun, workers: int) -> int:
+    """Memory for features of the reference; workers on one GPU divide it among them."""
+    device, count = prepared.execution.device, len(prepared.devices)
+    whole = kept_bytes(device, KEPT_BYTES)
+    return whole if device.type == "cpu" else whole // math.ceil(workers / count)
+
+
 def _executor(prepared: PreparedRun, observer: Observer, given: Executor) -> Executor:
     """Who trains candidates: the executor that was given, or this process where it must."""
-    scoring, device = prepared.config.scoring, prepared.execution.device.type
-    given.check_device(device)
+    scoring, devices = prepared.config.scoring, prepared.devices
+    given.check_device(devices[0].type)
     text = prepared.skeleton.reads == "text"
-    if scoring.method not in INDEPENDENT or device != "cpu" or text:
+    what = "a text is read" if text else f"scoring.method {scoring.method} trains"
+    if scoring.method not in INDEPENDENT or text:
         if given.clustered:
-            what = "a text is read" if text else f"scoring.method {scoring.method} trains"
             observer.message(f"{what} by one process: it stays here")
+        for line in described_use(devices, "", f"{what} on one device"):
+            observer.message(line)
+        return HERE
+    if len(devices) > 1:
+        chosen = given.on(devices)
+        for line in described_use(devices, "train cells", "trains the reference"):
+            observer.message(line)
+        return chosen
+    if devices[0].type != "cpu":
         return HERE
     if given.sized(1) == given:
         return given

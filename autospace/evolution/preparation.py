@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from autospace.compute.device import make_execution, resolve_device, thread_count
+import torch
+
+from autospace.compute.device import make_execution, resolve_devices, thread_count
 from autospace.compute.execution import Execution
 from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
@@ -36,7 +38,12 @@ LATENCY_TABLE = "latency.json"
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """Everything that a run needs before anything is trained."""
+    """Everything that a run needs before anything is trained.
+
+    Attributes:
+        execution: on the first device.
+        devices: that cells are trained on, if they are trained alone.
+    """
 
     config: Config
     parts: Parts
@@ -45,6 +52,7 @@ class PreparedRun:
     latency: LatencyBudget | None
     plan: Plan
     execution: Execution
+    devices: tuple[torch.device, ...]
 
 
 @dataclass(frozen=True)
@@ -71,8 +79,8 @@ def prepare(
     passed: Passed = NOTHING_PASSED,
 ) -> PreparedRun:
     """Reads the data and determines skeleton, budget and plan; trains nothing."""
-    chosen = resolve_device(device or config.device)
-    execution = make_execution(config.precision, config.cuda_graphs, chosen, observer.message)
+    devices = tuple(resolve_devices(device or config.device))
+    execution = make_execution(config.precision, config.cuda_graphs, devices[0], observer.message)
     skeleton = folder.skeleton or passed.skeleton or _named_skeleton(config, folder)
     given = passed.images
     # Decoders of captions are sequences, too, but their cells are scored by no method here.
@@ -94,7 +102,7 @@ def prepare(
     for note in (*parts.lines, *parts.notes):
         observer.message(note)
     warn(observer, parts.warnings)
-    return PreparedRun(config, parts, skeleton, budget, latency, plan, execution)
+    return PreparedRun(config, parts, skeleton, budget, latency, plan, execution, devices)
 
 
 def _images(

@@ -201,5 +201,9 @@ def _range(place: dict[str, Any]) -> str:
     return " and ".join(part for part in parts if part)
 
 
-DEVICES = r"^(auto|cpu|cuda(:[0-9]{1,2})?)$"
+DEVICE = r"^(auto|cpu|cuda(:[0-9]{1,2})?)$"
+DEVICES = r"^(auto|cpu|all|cuda(:[0-9]{1,2}(,[0-9]{1,2})*)?)$"
+ONE_DEVICE = "auto, cpu or cuda[:n]"
+SOME_DEVICES = "auto, cpu, all or cuda[:n,...]"
+"""What `device` takes, in words: of commands that use one device, and of those that use several."""
 Precision = Literal["auto", "float32", "bfloat16"]

@@ -1,6 +1,7 @@
 """Scoring by a pool of processes: any free process trains the next independent candidate.
 
-Every process gives the same loss, which depends on layer, cell and repeat alone.
+Every process gives the same loss, which depends on layer, cell and repeat alone. On several GPUs
+each process trains one part of the candidates, all together and recorded, as one process would.
 """
 
 import json
@@ -15,11 +16,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from autospace.compute.execution import Execution, Microbatches
+from autospace.compute.device import make_execution, own_device
 from autospace.compute.machine import available_memory, cores
 from autospace.compute.pool import Pool
 from autospace.compute.worker import Plain, Report, Work
-from autospace.data.batches import Batches, BatchSource
+from autospace.data.batches import Batches, BatchSource, moved_pixels
 from autospace.networks.network import Network, placed
 from autospace.progress import Message, Tick
 from autospace.scorers.context import ScoringContext, freeze
@@ -64,7 +65,8 @@ class PooledScorer:
     """
 
     def __init__(self, context: ScoringContext, pool: Pool) -> None:
-        if pool.count > 1:
+        self._on_cpu = context.execution.device.type == "cpu"
+        if pool.count > 1 and self._on_cpu:
             share = pool.memory // SPARED
             context = replace(context, kept_bytes=min(context.kept_bytes, share))
         self._context, self._pool = context, pool
@@ -72,6 +74,7 @@ class PooledScorer:
         seen = INDEPENDENT[context.options.method].TENSORS_SEEN
         self._kept = seen * _input_bytes(context) <= context.kept_bytes
         self._baselines: dict[int, list[float]] = {}
+        self._said: set[str] = set()
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
@@ -85,13 +88,15 @@ class PooledScorer:
     def _losses(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         work = self._work(candidates)
         # Features that are not kept are computed again for every part; then few parts are best.
-        # A single process trains all candidates together, step by step, on the same features.
-        several = self._kept and self._pool.count > 1
+        # A single process trains all candidates together, step by step, on the same features, and
+        # a GPU is only busy with many candidates at a time: it gets one part in every round.
+        several = self._kept and self._pool.count > 1 and self._on_cpu
         parts = one_by_one(work) if several else in_order(work, self._pool.count)
         requests = [
             {"candidates": _documents(candidates, part), "repeat": repeat} for part in parts
         ]
-        progress = _Progress(self._context, [sum(work[each] for each in part) for part in parts])
+        efforts = [sum(work[each] for each in part) for part in parts]
+        progress = _Progress(self._context, efforts, self._said)
         found = [[0.0] * len(row) for row in candidates]
         for index, losses in self._pool.results(self._job, requests, progress.on_message):
             progress.on_message(index, self._context.options.steps)
@@ -143,13 +148,17 @@ def _input_bytes(context: ScoringContext) -> int:
 class _Progress:
     """Reports the progress of a round, in steps of all candidates."""
 
-    def __init__(self, context: ScoringContext, work: list[int]) -> None:
+    def __init__(self, context: ScoringContext, work: list[int], said: set[str]) -> None:
         self._context, self._work, self._done = context, work, [0] * len(work)
+        self._said = said
 
     def on_message(self, index: int, message: Plain) -> None:
         """Receives the number of steps that a part has done, or a message for the user."""
         if isinstance(message, str):
-            self._context.on_message(message)
+            # What one GPU refuses, all refuse: it is said once.
+            if self._context.execution.device.type == "cpu" or message not in self._said:
+                self._said.add(message)
+                self._context.on_message(message)
             return
         self._done[index] = message
         done = sum(work * each for work, each in zip(self._work, self._done, strict=True))
@@ -187,7 +196,9 @@ class ScoringJob:
             "cells": [_packed_cell(network.cell(i).cell) for i in range(len(network.layers))],
             "options": context.options.model_dump_json(),
             "seed": context.seed,
+            "device": context.execution.device.type,
             "precision": str(context.execution.precision).removeprefix("torch."),
+            "cuda_graphs": context.execution.records,
         }
         for name, source in (("training", context.training), ("validation", context.validation)):
             images, settings[name] = _batches(source).packed()
@@ -195,34 +206,44 @@ class ScoringJob:
         if tensors[_PIXELS].data_ptr() == tensors["validation.pixels"].data_ptr():
             del tensors["validation.pixels"]  # Parts of one large split.
         folder.mkdir(parents=True, exist_ok=True)
-        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         save_file(contiguous, folder / FILE, {"settings": json.dumps(settings)})
         return {"file": FILE, "kept_bytes": context.kept_bytes}
 
     @staticmethod
     def begin_packed(packed: Plain, folder: Path, report: Report) -> Work:
-        """Trains on a CPU, with the contents of the file."""
+        """Trains with the contents of the file, on a CPU or on the GPU of this process."""
         with safe_open(folder / packed["file"], "pt") as stream:
             settings = json.loads(stream.metadata()["settings"])
             # Mapped, not read: all processes share one copy of the images.
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-        shared = {"pixels": tensors[_PIXELS]}
+        device = own_device(settings["device"])
+        shared = {"pixels": moved_pixels(tensors[_PIXELS], device)}
         training, validation = (
-            Batches.unpacked(shared | _under(tensors, name), settings[name])
+            Batches.unpacked(shared | _under(tensors, name), settings[name], device)
             for name in ("training", "validation")
         )
-        precision: torch.dtype = getattr(torch, settings["precision"])
+        execution = make_execution(settings["precision"], settings["cuda_graphs"], device, report)
         context = ScoringContext(
-            _reference(settings, _under(tensors, "reference")),
+            _reference(settings, _under(tensors, "reference"), device),
             training,
             validation,
             ScoringConfig.model_validate_json(settings["options"]),
             settings["seed"],
             _sparing(report),
-            Execution(precision=precision, parts=Microbatches(report)),
+            execution,
             kept_bytes=packed["kept_bytes"],
         )
-        return _training(context)
+        train = _training(context)
+        if device.type == "cpu":
+            return train
+
+        def train_whole_batches(request: Plain) -> Plain:
+            # On a GPU a request is a round, and every round begins with whole batches.
+            execution.parts.begin_again()
+            return train(request)
+
+        return train_whole_batches
 
 
 def _training(context: ScoringContext) -> Work:
@@ -249,11 +270,13 @@ def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
     return {name[len(start) :]: each for name, each in tensors.items() if name.startswith(start)}
 
 
-def _reference(settings: dict[str, Any], weights: dict[str, torch.Tensor]) -> Network:
+def _reference(
+    settings: dict[str, Any], weights: dict[str, torch.Tensor], device: torch.device
+) -> Network:
     skeleton = from_json(settings["skeleton"])
     if not isinstance(skeleton, Skeleton):
         raise TypeError(f"skeleton: a {type(skeleton).__name__}; allowed: a Skeleton")
-    network = placed(Network(skeleton, [_cell(each) for each in settings["cells"]]), "cpu")
+    network = placed(Network(skeleton, [_cell(each) for each in settings["cells"]]), device)
     network.load_state_dict(weights)
     return freeze(network)
 

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from autospace.compute.device import memory_mb, resolve_device
+from autospace.compute.device import memory_mb, resolve_devices
 from autospace.compute.executor import Executor
 from autospace.compute.machine import listed
 from autospace.compute.pool import InProcess, Pool
@@ -32,6 +32,7 @@ from autospace.searchers.fitness_search import (
     Trials,
     trial_executor,
     trial_pool,
+    use_of_devices,
     work_of,
 )
 from autospace.searchers.folder import (
@@ -216,7 +217,7 @@ def run_search(
             problem, digest = prepare(folder, space, table, observer, device, images)
             method = make_method(problem)
             check_comparable(method)
-            executor = trial_executor(problem, executor)
+            executor = trial_executor(problem, executor, device or folder.config.device)
         except BaseException:
             folder.abandon()
             raise
@@ -224,14 +225,14 @@ def run_search(
         if problem.table is None:
             folder.save_data(problem.data.record)
         keep_table(table, folder.latency_table)
-        for note in method.notes:
+        for note in (*method.notes, *use_of_devices(executor)):
             observer.message(note)
         if not folder.state_path.exists():
             observer.planned(make_plan(method, partial(make_method, problem), executor))
         trials = Trials(problem)
         progress = _resumed(folder, method, trials, problem)
         with trial_pool(folder, observer, executor) as helping:
-            _share_out(folder, problem, helping, (trials, *method.trials))
+            _share_out(folder, problem, helping, executor, (trials, *method.trials))
             _advance(folder, method, trials, progress, observer)
             finalists = _finalists(folder, method, trials, progress, observer)
             if helping.shares:
@@ -245,12 +246,16 @@ def run_search(
 
 
 def _share_out(
-    folder: SearchFolder, problem: SearchProblem, pool: Pool, trials: Sequence[Trials]
+    folder: SearchFolder,
+    problem: SearchProblem,
+    pool: Pool,
+    executor: Executor,
+    trials: Sequence[Trials],
 ) -> None:
     """Lets workers train what is trained alone, if there are any beside this process."""
     if isinstance(pool, InProcess):
         return
-    job = work_of(folder, problem)
+    job = work_of(folder, problem, executor)
     for each in trials:
         each.work_with(pool, job)
 
@@ -297,7 +302,7 @@ def _basis(
         config.data.model_copy(update={"resolution": size}),
         "validation",
         config.seed,
-        resolve_device(device or config.device),
+        resolve_devices(device or config.device)[0],
         folder.cache,
         partial(observer.tick, "data"),
         passed,

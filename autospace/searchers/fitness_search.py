@@ -13,6 +13,7 @@ from typing import ClassVar, Final, Literal, Protocol
 
 import torch
 
+from autospace.compute.device import described_use, resolve_devices
 from autospace.compute.executor import HERE, Executor, open_pool
 from autospace.compute.machine import cores
 from autospace.compute.pool import POOL, Pool
@@ -109,27 +110,41 @@ class Trials(Stateful):
         return EvaluationRequest(self._problem.choices.architecture(path), seed)
 
 
-def work_of(folder: SearchFolder, problem: SearchProblem) -> EvaluationJob:
-    """What workers need to evaluate as this process does."""
+def work_of(folder: SearchFolder, problem: SearchProblem, executor: Executor) -> EvaluationJob:
+    """What workers need to evaluate as this process does, each on its own device."""
     images, config = problem.data, problem.config
     side = problem.choices.space.skeleton.side
     data = config.data.model_copy(update={"resolution": side})
-    device = str(problem.device)
-    setup = Setup(recipe_of(problem), data, (), config.seed, device, folder.cache)
+    device, devices = str(problem.device), executor.devices
+    setup = Setup(recipe_of(problem), data, (), config.seed, device, folder.cache, devices)
     return EvaluationJob(setup, images)
 
 
-def trial_executor(problem: SearchProblem, given: Executor) -> Executor:
+def trial_executor(problem: SearchProblem, given: Executor, device: str) -> Executor:
     """Who trains architectures alone: the executor that was given, or this process where it must.
 
+    Args:
+        problem: of the search.
+        given: the executor.
+        device: the setting.
+
     Raises:
-        ConfigError: the executor cannot use the device.
+        ConfigError: the executor cannot use the device, or has fewer workers than devices.
     """
     if problem.table is not None:
         return HERE
     given.check_device(problem.device.type)
+    devices = resolve_devices(device)
+    if len(devices) > 1:
+        return given.on(devices)
     fitting = max(1, cores() // torch.get_num_threads()) if given.name else 1
     return given.sized(fitting) if problem.device.type == "cpu" else HERE
+
+
+def use_of_devices(executor: Executor) -> list[str]:
+    """Which devices do what, in a line; none for one device."""
+    alone = "does everything else, such as training shared weights"
+    return described_use(executor.devices, "train networks alone", alone)
 
 
 def trial_pool(

@@ -87,6 +87,7 @@ def _forecast(method: SearchMethod, copy: SearchMethod, executor: Executor) -> F
         memory_mb(problem.device),
         clustered=executor.clustered,
         least=not method.even,
+        others=executor.devices,
     )
 
 

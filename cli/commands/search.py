@@ -7,7 +7,7 @@ import typer
 from autospace.cli.options import (
     WORK_OPTIONS,
     Address,
-    Device,
+    Devices,
     DryRun,
     ExecutorName,
     Format,
@@ -93,7 +93,7 @@ def search(
     seed: Seed = None,
     out: RunOut = None,
     resume: Resume = None,
-    device: Device = None,
+    device: Devices = None,
     workers: TrialWorkers = None,
     executor: ExecutorName = None,
     address: Address = None,

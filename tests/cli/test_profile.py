@@ -89,6 +89,7 @@ def test_an_existing_file_is_kept(run: Run, digits: Path) -> None:
         (["--space", "mbconv@digits", "--resolution", "8"], "--space: brings its own skeleton"),
         (["--space", "/no/such"], "no such file or folder"),
         (["--device", "tpu"], "unknown; allowed: auto, cpu"),
+        (["--device", "cuda:0,1"], 'device "cuda:0,1": unknown; allowed: auto, cpu or cuda[:n]'),
         (["--batch", "0"], "--batch"),
         (["--dtype", "int8"], "--dtype"),
     ],

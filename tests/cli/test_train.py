@@ -227,6 +227,10 @@ BAD: list[tuple[list[str], str]] = [
     (["reference@digits", "--data", "digits", "--lr", "nan"], "optimizer.learning_rate: "),
     (["reference@digits", "--data", "digits", "--seed", "-1"], "seed: -1; allowed:"),
     (["reference@digits", "--data", "digits", "--device", "gpu"], 'device: "gpu"; allowed: auto'),
+    (
+        ["reference@digits", "--data", "digits", "--device", "cuda:0,1"],
+        'device: "cuda:0,1"; allowed: auto, cpu or cuda[:n]',
+    ),
     (["reference@digits", "--data", "digits", "--device", "cuda:98"], "device 'cuda:98': this"),
     (["reference@digits", "--data", "digits", "--set", "training"], "allowed: section.name=value"),
     (["reference@digits", "--data", "digits", "--set", "training.x=1"], "training.x: unknown"),

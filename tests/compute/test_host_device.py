@@ -14,7 +14,7 @@ from tests.compute.host_device import build
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = Path(build.__file__).with_name("run.py")
-ON_DEVICE = "tests/compute/test_on_device.py"
+ON_DEVICE = ("tests/compute/test_on_device.py", "tests/compute/test_several_devices.py")
 FOR_A_GPU = (
     "tests/compute/test_gpu.py",
     "tests/bench/test_gpu.py",
@@ -45,13 +45,13 @@ def _passed(*words: str) -> None:
 
 @pytest.mark.timeout(600)
 def test_what_a_gpu_refuses_is_not_done() -> None:
-    _passed("-m", "gpu and not slow", ON_DEVICE)
+    _passed("-m", "gpu and not slow", *ON_DEVICE)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_everything_runs_on_a_device_that_is_not_the_cpu() -> None:
-    _passed("-m", "gpu and slow", ON_DEVICE)
+    _passed("-m", "gpu and slow", *ON_DEVICE)
 
 
 @pytest.mark.slow

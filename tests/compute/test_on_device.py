@@ -175,7 +175,8 @@ def test_a_network_is_placed_without_a_wait_per_weight() -> None:
         assert torch.equal(value.cpu(), expected[name])
 
 
-def _scoring(method: ScoringMethod, execution: Execution, **options: Any) -> ScoringContext:
+def scoring(method: ScoringMethod, execution: Execution, **options: Any) -> ScoringContext:
+    """A reference that is not trained, and images, on the device of the execution."""
     torch.manual_seed(0)
     device, norm = execution.device, Normaliser.from_examples(examples(64, 1))
     return ScoringContext(
@@ -212,7 +213,7 @@ def test_no_step_of_a_scorer_waits_recorded_or_called(
     steps = 8
     execution = make_execution("float32", graphs, CUDA, pytest.fail)
     seen: list[int] = []
-    context = _scoring(method, execution, steps=steps, validation_batches=2)
+    context = scoring(method, execution, steps=steps, validation_batches=2)
     context = replace(context, tick=lambda done, total: seen.append(waits()))
     make_scorer(context).score([[mbconv(5, 1)], [mbconv(3, 1)], [mbconv(3, 3)]], 0)
     # Optimisers and orders of images are made in the first step, results read after the last.

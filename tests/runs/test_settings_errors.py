@@ -33,7 +33,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"data": None}, "data: null; allowed: a section of settings"),
     ({"seed": -1}, f"seed: -1; {WHOLE} 0 to 9223372036854775807"),
     ({"seed": "0"}, f'seed: "0"; {WHOLE} 0 to 9223372036854775807'),
-    ({"device": "gpu\x1b[2J"}, 'device: "gpu\\u001b[2J"; allowed: auto, cpu or cuda[:n]'),
+    ({"device": "gpu\x1b[2J"}, 'device: "gpu\\u001b[2J"; allowed: auto, cpu, all or cuda[:n,...]'),
     ({"evolution": {"population": 1}}, f"evolution.population: 1; {WHOLE} 2 to 10000"),
     ({"evolution": {"population": True}}, f"evolution.population: true; {WHOLE} 2 to 10000"),
     ({"evolution": {"population": 2.5}}, f"evolution.population: 2.5; {WHOLE} 2 to 10000"),

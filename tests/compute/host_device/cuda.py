@@ -233,6 +233,7 @@ def install() -> None:
         "stream": _stream,
         "device": _device,
         "current_device": _current,
+        "set_device": lambda device: LIBRARY.host_device_use(_index(device)),
         "current_stream": _current_stream,
         "default_stream": Stream,
         "is_current_stream_capturing": lambda: bool(_capturing),
