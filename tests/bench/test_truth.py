@@ -177,6 +177,7 @@ def measured(processes: int) -> Measured:
     return truth.measured(small, no_message, processes)
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_does_not_change_a_figure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
