@@ -16,7 +16,7 @@ from tests.evolution.runs import Server
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 COMMANDS: Final = ("evolve", "compare", "search", "train")
-FEW, MANY = 5, 20
+FEW, MANY = 2, 20
 MEASURED: Final = ("seconds", "memory_mb", "trajectory", "command")
 """What two runs of the same work do not share."""
 VARYING: Final = ("events.jsonl", ".lock", "report.html", "search.safetensors")
