@@ -28,7 +28,7 @@ demo: $(RUNTIME) ## learn a search space on embedded data, in a minute or two on
 install: $(DEV) ## make .venv with everything that development needs
 
 test: $(DEV) ## the tests, without the slow ones; WORKERS=1 for one after the other
-	$(BIN)/pytest -n $(WORKERS) --maxprocesses 8 $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
 
 test-slow: $(DEV) ## only the slow tests
 	$(BIN)/pytest -m slow $(PYTEST_ARGS)

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -120,8 +121,9 @@ def module_name(path: str) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports_of(text: str) -> list[Import]:
-    return list(_imports(ast.parse(text), on_import=True))
+@cache  # Most rules ask for those of every file.
+def imports_of(text: str) -> tuple[Import, ...]:
+    return tuple(_imports(ast.parse(text), on_import=True))
 
 
 def _imports(node: ast.AST, *, on_import: bool) -> Iterator[Import]:

@@ -9,6 +9,7 @@ graph is that of `autospace.spaces.cells.darts_cell`; the grouped operations are
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, FailFast, Field
@@ -121,6 +122,13 @@ class BatsPrior(DartsPrior):
     kind: ClassVar[str] = BatsCell.kind
 
 
+# There are few operations and widths, and thousands of cells in a built-in space.
+@lru_cache(maxsize=4096)
+def _edge_cost(operation: str, groups: int, channels: int, stride: int, side: int) -> Cost:
+    grouped = replace(BATS_OPERATIONS[operation], groups=groups)
+    return grouped.strided_cost(channels, stride, side)
+
+
 class Bats(Darts):
     """The family as `autospace.spaces.cells.family.Family` describes it."""
 
@@ -135,8 +143,8 @@ class Bats(Darts):
 
     def edge_cost(self, edge: Edge, layer: LayerShape) -> Cost:
         """Params and binary operations of an edge in one layer."""
-        operation = replace(BATS_OPERATIONS[edge.operation], groups=layer.binary_groups)
-        return operation.strided_cost(layer.width, *stride_and_side(edge, layer))
+        stride, side = stride_and_side(edge, layer)
+        return _edge_cost(edge.operation, layer.binary_groups, layer.width, stride, side)
 
     def prior(self, operations: Iterable[str], like: Iterable[DartsCell] = ()) -> BatsPrior:
         """Uniform over the operations, with as many nodes as the largest of some cells has."""

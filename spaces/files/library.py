@@ -142,15 +142,15 @@ def family_space(family: str, skeleton: Skeleton) -> Space:
         raise SpaceError(f"{family}@{skeleton.name}", f"{problem}; allowed: {allowed}")
     described, kind = _family(family)
     cell_family = FAMILIES[kind]
+    decoded = [(each, cell_family.decoded(each)) for each in described.candidates]
     layers = []
     for shape in skeleton.shapes:
         choices = [
-            (each.id, cell_family.decoded(each))
-            for each in described.candidates
+            (each.id, cell)
+            for each, cell in decoded
             if each.shortcut in (None, shape.shortcut)
+            and (cell.edge, cell.node) == (shape.edge, shape.node)
         ]
-        part = (shape.edge, shape.node)
-        choices = [(name, cell) for name, cell in choices if (cell.edge, cell.node) == part]
         paired = shape.before is None or shape.paired_kind == kind
         if not choices or not paired or (kind != "ofa" and shape.activation):
             fitting = shape.paired_kind if shape.before is not None else OWN_NAMES[0]

@@ -48,6 +48,7 @@ def test_without_a_gpu_nothing_is_measured(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_evolve_whose_time_is_up_goes_on_in_the_next_call(
     script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,7 @@ def test_reversed_fitness_is_a_regression(sound: dict[str, Entry]) -> None:
         assert Change(sound[metric], broken[metric], 0.1).verdict == "worse"
 
 
+@pytest.mark.slow
 def test_fitness_that_knows_nothing_is_a_regression(sound: dict[str, Entry]) -> None:
     class Blind:
         def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -78,11 +79,14 @@ def test_every_method_that_can_search_a_table_is_measured() -> None:
     assert {method for method, _ in truth.SEARCHES.values()} == set(ON_TABLES)
 
 
+@cache
+def _regrets(name: str) -> list[float]:
+    return [truth.regrets(name, seed, (200,))[0] for seed in range(30)]
+
+
 @pytest.mark.parametrize("name", ["evolution", "spos"])
 def test_searches_that_learn_regret_less_than_random(name: str) -> None:
-    ours, others = (
-        [truth.regrets(each, seed, (200,))[0] for seed in range(30)] for each in (name, "random")
-    )
+    ours, others = _regrets(name), _regrets("random")
     assert np.mean(ours) < np.mean(others) - 2 * np.hypot(stats.sem(ours), stats.sem(others))
 
 
@@ -177,6 +181,7 @@ def measured(processes: int) -> Measured:
     return truth.measured(small, no_message, processes)
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_does_not_change_a_figure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -131,7 +131,13 @@ def _sizes(**others: Any) -> list[str]:
     return [word for key, value in sizes.items() for word in ("--set", f"{key}={value}")]
 
 
-def test_a_run_learns_choices_of_nodes(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "methods",
+    # Of networks one by one, of paths, of a mixture; then all.
+    [("pnas", "spos", "darts"), pytest.param(ON_NODES, marks=pytest.mark.slow)],
+    ids=["some", "all"],
+)
+def test_a_run_learns_choices_of_nodes(run: Run, tmp_path: Path, methods: tuple[str, ...]) -> None:
     skeleton, out = tmp_path / "tiny.json", tmp_path / "run"
     skeleton.write_text(json.dumps(TINY_CHOSEN), encoding="utf-8")
     settings = _sizes(
@@ -159,7 +165,7 @@ def test_a_run_learns_choices_of_nodes(run: Run, tmp_path: Path) -> None:
     assert 'kind: "darts", which reports of runs do not support' in refused.err
     drawn = load_source(f"random@{out / 'space.json'}", 0)
     assert [len(layer.candidates) for layer in drawn.layers] == [3] * 4
-    for method in ON_NODES:
+    for method in methods:
         found = run(
             "search", out, *IMAGES, "--method", method, "--steps", 4, "--evaluations", 2,
             "--out", tmp_path / method,

@@ -405,6 +405,7 @@ def test_ctrl_c_before_the_beginning_leaves_things_as_they_were(
     assert (tmp_path / "work/run/model.safetensors").read_bytes() == weights
 
 
+@pytest.mark.slow
 def test_a_real_ctrl_c_in_a_real_process(tiny: list[object], tmp_path: Path) -> None:
     code = "import sys; from autospace.cli.main import app; sys.argv[0] = 'autospace'; app()"
     command = [sys.executable, "-c", code, "train", *map(str, tiny), "--epochs", "4000"]

@@ -48,6 +48,7 @@ def test_whoever_follows_a_guide_gets_a_network(name: str, tmp_path: Path) -> No
     _check_winner(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_search_of_the_optuna_guide_beats_its_reference(tmp_path: Path) -> None:
     """Without the minutes that learning the space takes: a space is there already."""
     _installed("optuna")

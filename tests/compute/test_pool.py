@@ -97,6 +97,15 @@ def processes(folder: Path, count: int = 1, thread_count: int = 1) -> Iterator[P
         found.close()
 
 
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    """Two processes that have worked before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT)
+        with open_pool(2, tmp_path_factory.mktemp("pair") / "pool", errors=(KnownError,)) as found:
+            yield found
+
+
 def check(pool: Pool, job: Adding) -> None:
     """What every pool has to do; for one on a cluster, too."""
     messages: list[tuple[int, str]] = []
@@ -152,29 +161,25 @@ def test_processes_do_what_a_pool_has_to(tmp_path: Path) -> None:
     assert not (tmp_path / "pool").exists()
 
 
-def test_the_results_of_a_call_that_was_stopped_do_not_get_into_the_next(tmp_path: Path) -> None:
-    with processes(tmp_path, 2) as pool:
-        job = Adding(10)
-        assert dict(pool.results(job, [1, 2])) == {0: 11, 1: 12}
-        with pytest.raises(KnownError):
-            list(pool.results(job, ["known", "slow"]))
-        assert dict(pool.results(job, [3, 4, 5, 6])) == {0: 13, 1: 14, 2: 15, 3: 16}
+def test_the_results_of_a_call_that_was_stopped_do_not_get_into_the_next(pair: Pool) -> None:
+    job = Adding(10)
+    assert dict(pair.results(job, [1, 2])) == {0: 11, 1: 12}
+    with pytest.raises(KnownError):
+        list(pair.results(job, ["known", "slow"]))
+    assert dict(pair.results(job, [3, 4, 5, 6])) == {0: 13, 1: 14, 2: 15, 3: 16}
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_another_job_takes_the_place_of_the_first(count: int, tmp_path: Path) -> None:
+def test_another_job_takes_the_place_of_the_first(pair: Pool) -> None:
     ten, twenty = Adding(10), Adding(20)
-    with open_pool(count, tmp_path / "pool") as pool:
+    for pool in (InProcess(), pair):
         for job in (ten, twenty, twenty, ten):
             expected = {place: place + job.offset for place in range(4)}
             assert dict(pool.results(job, range(4))) == expected
 
 
-def test_what_goes_wrong_at_the_beginning_is_the_result_of_a_request(tmp_path: Path) -> None:
-    with processes(tmp_path) as pool:
-        pool.start(1)
-        with pytest.raises(KnownError, match="offset -1"):
-            list(pool.results(Adding(-1), [1]))
+def test_what_goes_wrong_at_the_beginning_is_the_result_of_a_request(pair: Pool) -> None:
+    with pytest.raises(KnownError, match="offset -1"):
+        list(pair.results(Adding(-1), [1]))
 
 
 def test_a_process_that_dies_is_an_error_and_a_busy_one_is_ended(tmp_path: Path) -> None:

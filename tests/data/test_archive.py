@@ -155,7 +155,7 @@ def test_large_members_and_endless_archives_are_refused(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the peak of memory is measured by resource")
-@pytest.mark.parametrize("kind", ["cifar10", "cifar100"])
+@pytest.mark.parametrize("kind", ["cifar10", pytest.param("cifar100", marks=pytest.mark.slow)])
 def test_a_small_archive_of_zeros_takes_little_memory(kind: str, tmp_path: Path) -> None:
     path, size = tmp_path / "c.tar.gz", 255 * 2**20
     names = [f"data_batch_{number}" for number in range(1, 5)] if kind == "cifar10" else ["train"]

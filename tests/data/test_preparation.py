@@ -400,7 +400,9 @@ def test_pixels_do_not_depend_on_the_strips_in_which_they_are_done(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the peak of memory is measured by resource")
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "F", "I"])
+@pytest.mark.parametrize(
+    "mode", ["RGBA", "F", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("LA", "I"))]
+)
 def test_a_huge_image_takes_little_more_than_its_pixels(mode: str, tmp_path: Path) -> None:
     side, suffix = 4000, ".tif" if mode in "FI" else ".png"
     for label in ("a", "b"):

@@ -194,7 +194,9 @@ def _forked(request: dict[str, Any], child_of: Child) -> dict[str, Any]:
 
 def serve(child_of: Child) -> None:
     """Forks a process for every request, and prints what it says of itself."""
-    # The first optimiser of a process imports the compiler; better here than in every fork.
+    # The first optimiser of a process imports the compiler, and the first interval statistics;
+    # better here than in every fork: they take longer than the rest of a run.
+    import scipy.stats  # noqa: F401
     import torch._dynamo  # noqa: F401
 
     for line in sys.stdin:

@@ -13,8 +13,8 @@ from autospace.evolution.folder import round_out, state_from_json, state_to_json
 from autospace.evolution.loop import evolve, start
 from autospace.evolution.population import EvolutionState
 from autospace.runs.errors import CheckpointError
-from autospace.spaces import LayerSpec, Skeleton, Stem
-from autospace.spaces.checks import MAX_CONTAINERS
+from autospace.spaces import LayerSpec, Skeleton, SpaceError, Stem
+from autospace.spaces.files.reading import parse_json
 from tests.tiny import SKELETON, ClosedForm, finish, plan
 
 FINAL = finish(plan())
@@ -41,14 +41,22 @@ def test_long_runs_read_back() -> None:
     assert state_from_json(state_to_json(state), SKELETON) == state
 
 
-def test_a_state_is_read_whatever_its_size() -> None:
+def test_a_state_is_read_whatever_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     # 100,000 generations are allowed: more lists and values than any file of others may hold.
+    most = 10_000
+    for limit in ("MAX_CONTAINERS", "MAX_VALUES"):
+        monkeypatch.setattr(f"autospace.spaces.files.reading.{limit}", most)
     record = FINAL.history[0]
-    rounds = MAX_CONTAINERS // len(SKELETON.layers)
+    rounds = most // len(SKELETON.layers)
     history = tuple(replace(record, index=index) for index in range(rounds))
     state = EvolutionState(rounds, FINAL.layers, history)
     text = state_to_json(state)
-    assert text.count("{") + text.count("[") > MAX_CONTAINERS
+    assert text.count("{") + text.count("[") > most
+    assert text.count(",") > most
+    with pytest.raises(SpaceError, match="too many lists and objects"):
+        parse_json(text.replace(",", " "))
+    with pytest.raises(SpaceError, match="too many values"):
+        parse_json(text)
     assert state_from_json(text, SKELETON) == state
 
 

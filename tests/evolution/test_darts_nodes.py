@@ -42,7 +42,7 @@ def _plan(generations: int) -> Plan:
 
 
 def test_the_planted_choice_is_learned_at_every_node() -> None:
-    plan = _plan(20)
+    plan = _plan(10)
     (*_, state) = evolve(plan, ClosedForm())
     space = learned_space(plan, state, name="learned", budget=Budget(), provenance={})
     for layer in space.layers:
@@ -58,7 +58,7 @@ def test_the_planted_choice_is_learned_at_every_node() -> None:
 
 
 def test_a_state_in_the_middle_is_read_back_and_goes_on_alike() -> None:
-    plan = _plan(4)
+    plan = _plan(3)
     states = list(evolve(plan, ClosedForm()))
     middle = state_from_json(state_to_json(states[2]), plan.skeleton, "darts")
     (*_, last) = evolve(plan, ClosedForm(), middle)

@@ -58,7 +58,7 @@ def test_the_planted_operations_are_learned_on_every_edge() -> None:
 
 
 def test_a_state_in_the_middle_is_read_back_and_goes_on_alike() -> None:
-    plan = _plan()
+    plan = _plan(generations=3)
     states = list(evolve(plan, ClosedForm()))
     middle = state_from_json(state_to_json(states[2]), plan.skeleton, "dense")
     (*_, last) = evolve(plan, ClosedForm(), middle)

@@ -141,7 +141,7 @@ def test_the_work_is_done_in_as_many_threads_as_asked_for(tmp_path: Path) -> Non
 
     seen: set[int] = set()
     before = torch.get_num_threads()
-    config = make_config(settings(tmp_path, threads=before + 1))
+    config = make_config(settings(tmp_path, threads=before + 1, evolution={"generations": 1}))
     learn(RunFolder.create(tmp_path / "run", config), Watching())
     assert seen == {before + 1}
     assert torch.get_num_threads() == before

@@ -104,6 +104,7 @@ def found(search: Search, seed: int) -> bool:
     return search.planted_share(setting(seed)) >= 0.9
 
 
+@pytest.mark.slow
 def test_evolution_fills_the_space_with_the_planted_operation_and_random_search_does_not() -> None:
     assert found(EVOLUTION, 0)
     assert not found(RANDOM, 0)

@@ -10,7 +10,7 @@ import pytest
 from autospace.spaces.errors import AutospaceError
 from tests.fuzz.loaders import LOADERS
 
-EXAMPLES = 1000
+FEW, MANY = 250, 1000
 
 
 def _checked(load: Callable[[], object]) -> tuple[object, str]:
@@ -23,14 +23,15 @@ def _checked(load: Callable[[], object]) -> tuple[object, str]:
             return None, str(error)
 
 
+@pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", LOADERS)
-def test_a_damaged_file_is_a_value_or_one_line(name: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_a_value_or_one_line(name: str, examples: int, tmp_path: Path) -> None:
     loader = LOADERS[name]
     path, load = loader.prepare(tmp_path)
     sound, (value, problem) = path.read_bytes(), _checked(load)
     assert not problem
     refused = 0
-    for raw in loader.damage(sound, EXAMPLES, zlib.crc32(name.encode())):
+    for raw in loader.damage(sound, examples, zlib.crc32(name.encode())):
         path.write_bytes(raw)
         found, problem = _checked(load)
         assert problem.isprintable(), raw
@@ -42,7 +43,7 @@ def test_a_damaged_file_is_a_value_or_one_line(name: str, tmp_path: Path) -> Non
         if not loader.believed:
             assert problem or repr(found) == repr(value), raw
         refused += bool(problem)
-    assert loader.silent or refused > EXAMPLES / 10
+    assert loader.silent or refused > examples / 10
     path.write_bytes(sound)
     assert repr(_checked(load)[0]) == repr(value)
 

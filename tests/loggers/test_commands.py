@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from autospace.cli.main import app
+from tests.evolution.runs import SKELETON
 
 IMAGES = "synthetic:classes=3,train=60,test=12"
 
@@ -38,10 +39,23 @@ def test_a_search_logs_its_trajectory(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_evolution_logs_every_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("two.toml").write_text(SKELETON)
     sizes = ("--generations", 1, "--population", 4, "--candidates", 2, "--keep", 2, "--steps", 2)
     sets = ("evolution.tournament=2", "warm_up.steps=3", "scoring.validation_batches=1")
     settings = [each for one in sets for each in ("--set", one)]
-    _run("evolve", "--data", IMAGES, "--workers", 1, "--out", "e", *sizes, *settings)
+    _run(
+        "evolve",
+        "--skeleton",
+        "two.toml",
+        "--data",
+        IMAGES,
+        "--workers",
+        1,
+        "--out",
+        "e",
+        *sizes,
+        *settings,
+    )
     rounds = [json.loads(line) for line in Path("e/events.jsonl").read_text().splitlines()]
     points = _points("e", "fitness of layer_00")
     assert [step for step, _ in points] == list(range(1, len(rounds) + 1))

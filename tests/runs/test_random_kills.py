@@ -16,7 +16,7 @@ from tests.evolution.runs import Server
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 COMMANDS: Final = ("evolve", "compare", "search", "train")
-FEW, MANY = 5, 20
+FEW, MANY = 2, 20
 MEASURED: Final = ("seconds", "memory_mb", "trajectory", "command")
 """What two runs of the same work do not share."""
 VARYING: Final = ("events.jsonl", ".lock", "report.html", "search.safetensors")
@@ -92,7 +92,11 @@ def _kill_and_resume(server: Server, command: str, folder: Path, count: int) -> 
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    # Evolution shows the pool; test_run.py of comparisons, that they go on where they stopped.
+    [pytest.param(each, marks=[pytest.mark.slow] * (each == "compare")) for each in COMMANDS],
+)
 def test_killed_at_random_moments_a_run_is_resumed_and_nothing_is_left(
     server: Server, command: str, tmp_path: Path
 ) -> None:

@@ -195,7 +195,7 @@ def test_memory_is_bounded_by_the_vocabulary(make_setting: MakeSetting) -> None:
     setting = kept_setting(make_setting)
     kept, rng = setting.kept, stream(0, "cells")
     assert kept is not None
-    for _ in range(60):
+    for _ in range(25):
         cells = [[random_cell(prior, rng) for _ in range(8)] for _ in range(3)]
         kept.keep(ReferenceSupernet(setting, cells, 0), 1)
     # Per layer and expansion: 3 edges times 2 operations, 2 nodes with SE, and the projection;

@@ -233,15 +233,23 @@ def test_architectures_that_were_not_rated_can_be() -> None:
     assert second == -(known[0][5,] + known[1][5, 5])
 
 
-@pytest.mark.parametrize("stop", [0, 1, 2, 3, 4])
-def test_a_state_holds_all_that_later_steps_depend_on(stop: int, tmp_path: FilePath) -> None:
-    whole, parts = _dna(), _dna()
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dna, FilePath]:
+    """A whole search, and a folder with its state after every step."""
+    whole, folder = _dna(), tmp_path_factory.mktemp("states")
     assert whole.steps == 2 + 2 + 2
     for index in range(whole.steps):
         whole.step(index)
-        if index == stop:
-            save_state(tmp_path / "state", whole.state())
-    parts.restore(load_state(tmp_path / "state", parts.problem.device))
+        save_state(folder / str(index), whole.state())
+    return whole, folder
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2, 3, 4])
+def test_a_state_holds_all_that_later_steps_depend_on(
+    stop: int, saved: tuple[Dna, FilePath]
+) -> None:
+    (whole, folder), parts = saved, _dna()
+    parts.restore(load_state(folder / str(stop), parts.problem.device))
     _run(parts, stop + 1)
     assert parts.ranked() == whole.ranked()
     assert parts.details() == whole.details()
