@@ -196,11 +196,11 @@ def test_weights_that_are_narrow_already_give_the_numbers_of_autocast(
 ) -> None:
     cells = [[mbconv(3, 1), mbconv(5, 3)]] * 3
     execution = make_execution("bfloat16", graphs, CUDA, pytest.fail)
-    narrow = make_scorer(_scoring(method, execution, steps=5)).score(cells, 0)
+    narrow = make_scorer(scoring(method, execution, steps=5)).score(cells, 0)
     made = Mock(return_value=OwnWeights())
     monkeypatch.setattr(independent, "weights_of", made)
     execution = make_execution("bfloat16", graphs, CUDA, pytest.fail)
-    cast = make_scorer(_scoring(method, execution, steps=5)).score(cells, 0)
+    cast = make_scorer(scoring(method, execution, steps=5)).score(cells, 0)
     assert narrow == cast
     assert made.called == (method in INDEPENDENT)
 
