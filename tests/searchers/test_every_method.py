@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -60,15 +60,28 @@ def _timeless(result: dict[str, Any]) -> dict[str, Any]:
     return kept | {"trajectory": steps}
 
 
+class Whole(NamedTuple):
+    """A search of a method that nothing stopped."""
+
+    method: str
+    path: Path
+    result: dict[str, Any]
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    path = tmp_path_factory.mktemp(request.param) / "run"
+    return Whole(request.param, path, _searched(path, request.param))
+
+
 def test_every_method_is_in_the_catalogue() -> None:
     assert list(METHODS) == list(CATALOGUE)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_result_is_what_others_script_against(tmp_path: Path, method: str) -> None:
-    result = _searched(tmp_path / "run", method)
-    assert json.loads((tmp_path / "run" / "result.json").read_text()) == result
-    best = load_architecture(tmp_path / "run" / "best.json")
+def test_the_result_is_what_others_script_against(whole: Whole) -> None:
+    result = whole.result
+    assert json.loads((whole.path / "result.json").read_text()) == result
+    best = load_architecture(whole.path / "best.json")
     assert best.choices == result["best"]
     assert (best.cost.madds, best.cost.params) == (result["madds"], result["params"])
     assert 0 <= result["accuracy"] <= 1
@@ -90,12 +103,10 @@ def test_no_network_over_a_limit_is_ranked_or_returned(tmp_path: Path, method: s
         assert each["madds"] <= TIGHT
 
 
-@pytest.mark.parametrize("method", METHODS)
 def test_a_search_stopped_again_and_again_ends_as_if_it_never_was(
-    tmp_path: Path, method: str
+    tmp_path: Path, whole: Whole
 ) -> None:
-    whole = _searched(tmp_path / "whole", method)
-    folder = SearchFolder.create(tmp_path / "parts", _settings(method))
+    folder = SearchFolder.create(tmp_path / "parts", _settings(whole.method))
     space: Space | None = SPACE
     for _ in range(10):
         with pytest.raises(KeyboardInterrupt):
@@ -103,17 +114,15 @@ def test_a_search_stopped_again_and_again_ends_as_if_it_never_was(
         folder, space = SearchFolder.open(tmp_path / "parts"), None
     last = SearchFolder.open(tmp_path / "parts")
     parts = run_search(last, None, Stopping()).model_dump(mode="json")
-    assert _timeless(parts) == _timeless(whole)
+    assert _timeless(parts) == _timeless(whole.result)
     names = ("best.json", "config.toml", "checkpoint/space.json")
     for name in names:
-        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "parts" / name).read_bytes() == (whole.path / name).read_bytes()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_another_seed_is_another_search(tmp_path: Path, method: str) -> None:
-    first = _searched(tmp_path / "a", method, seed=1)
-    second = _searched(tmp_path / "b", method, seed=2)
-    assert first["ranked"] != second["ranked"]
+def test_another_seed_is_another_search(tmp_path: Path, whole: Whole) -> None:
+    other = _searched(tmp_path / "run", whole.method, seed=2)
+    assert other["ranked"] != whole.result["ranked"]
 
 
 def test_a_built_in_space_is_fitted_to_the_images(tmp_path: Path) -> None:
