@@ -127,6 +127,52 @@ def test_an_interrupt_that_a_module_swallowed_is_code_130(
     assert ("Traceback" in ran.stderr) == (not pressed)
 
 
+PRESSED_AT_IMPORT = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+class Presses:
+    def find_spec(self, name, path=None, target=None):
+        if name == NAME:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except BaseException:
+                if SWALLOWS:
+                    return None
+                raise
+sys.meta_path.insert(0, Presses())
+sys.argv = ["autospace", "doctor"]
+from autospace.__main__ import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a process sends itself Ctrl-C")
+@pytest.mark.parametrize("swallows", [False, True])
+@pytest.mark.parametrize(
+    "name", ["autospace.cli.main", "typer", "autospace.cli.commands.validate", "torch"]
+)
+def test_an_interrupt_while_modules_are_imported_is_one_line(name: str, swallows: bool) -> None:
+    if swallows and name == "torch":
+        return  # inside a command, where no error need follow; see the test above
+    script = PRESSED_AT_IMPORT.replace("NAME", repr(name)).replace("SWALLOWS", str(swallows))
+    ran = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "interrupted\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a process sends itself Ctrl-C")
+def test_an_interrupt_before_the_command_handles_it_or_after_it_is_one_line() -> None:
+    press = "signal.raise_signal(signal.SIGINT)"
+    for place in (f"{press}; real()", f"real(); {press}"):
+        script = (
+            "import signal\nimport autospace.cli.main as loaded\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            f"def real(): pass\ndef app(prog_name): {place}\nloaded.app = app\n"
+            "from autospace.__main__ import main\nmain()\n"
+        )
+        ran = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True)
+        assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "interrupted\n")
+
+
 def test_hostile_text_is_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:
     output.message(HOSTILE)
     assert capsys.readouterr().err == f"{visible(HOSTILE)}\n"
