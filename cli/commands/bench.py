@@ -236,7 +236,7 @@ def _print(changes: "list[Change]", *, compared: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("metric", no_wrap=True)
+    table.add_column("metric", overflow="fold")
     headings = ("baseline", "now", "better by", "noise", "") if compared else ("value", "spread")
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)

@@ -129,7 +129,7 @@ def _print(table: "LatencyTable") -> None:
     head = Text(visible(table.subject), style="bold")
     head.append(f"\n{visible(on)}\n{table.dtype}, batch {table.batch}", style="not bold")
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    rows.add_column("part", no_wrap=True)
+    rows.add_column("part", overflow="fold")
     for heading in ("channels", "pixels", "ms", "±", "n"):
         rows.add_column(heading, justify="right", no_wrap=True)
     slowest = sorted(table.rows, key=lambda row: -row.mean_ms)

@@ -302,6 +302,8 @@ def test_the_uncertainty_stands_beside_the_fitness(run: Run, tmp_path: Path, col
         "nasbench201@nasbench201",
         "binary@cifar",
         "mbconv@mobile",
+        "darts@darts",
+        "bnas@bats",
     ],
 )
 def test_80_columns_hold_the_names_of_the_best_cells(run: Run, name: str, tmp_path: Path) -> None:
@@ -309,9 +311,17 @@ def test_80_columns_hold_the_names_of_the_best_cells(run: Run, name: str, tmp_pa
     run("sample", name, "-n", 1, "--out", tmp_path)
     architecture = run("show", tmp_path / "architecture_00.json", columns=80).out
     for text in (shown, architecture):
-        assert "layers" in text
+        assert re.search("layers|nodes", text)
         assert "…" not in text
         assert max(map(cell_len, text.splitlines()[:-1])) <= 80
+    # Whole ids also in the cells of a layer, and in the list of samples.
+    first = load(name).layers[0]
+    listed = run("show", name, "--layer", 0, columns=80).out.splitlines()
+    assert all(any(line.startswith(each) for line in listed) for each in first.by_id)
+    drawn = json.loads(run("sample", name, "-n", 2, "--format", "json").out)
+    rows = re.split("[ ,\n]+", run("sample", name, "-n", 2, columns=80).out)
+    ids = [each for one in drawn for each in one["architecture"].values()]
+    assert [each for each in rows if each in ids] == ids
 
 
 def test_bars_stay_where_there_is_room_for_them(run: Run) -> None:
