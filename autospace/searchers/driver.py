@@ -46,7 +46,13 @@ from autospace.searchers.gradient.darts import Darts
 from autospace.searchers.gradient.gdas import Gdas
 from autospace.searchers.gradient.nasp import Nasp
 from autospace.searchers.gradient.proxyless import Proxyless
-from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
+from autospace.searchers.method import (
+    Ranked,
+    SearchMethod,
+    SearchProblem,
+    check_learned,
+    check_trained,
+)
 from autospace.searchers.petridish import Petridish
 from autospace.searchers.sampling.bnas import Bnas
 from autospace.searchers.sampling.enas import Enas
@@ -233,7 +239,9 @@ def run_search(
         with trial_pool(folder, observer, executor) as helping:
             _share_out(folder, problem, helping, (trials, *method.trials))
             _advance(folder, method, trials, progress, observer)
+            check_learned(method)
             finalists = _finalists(folder, method, trials, progress, observer)
+            check_trained(problem, [trials.known[each.path] for each in finalists])
             if helping.shares:
                 observer.message(f"trained alone by {listed(helping.shares)}")
         points = compared_gradients(method, observer)
