@@ -1,6 +1,5 @@
 """Chooses the device that does the work, and its precision, threads and CUDA graphs."""
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Literal
@@ -12,8 +11,7 @@ from autospace.compute.execution import Execution, Microbatches
 from autospace.compute.machine import peak_memory, peak_memory_of_children
 from autospace.compute.side_streams import make_lanes
 from autospace.runs.errors import RunError
-from autospace.runs.settings import DEVICES, Precision
-from autospace.spaces.errors import shown
+from autospace.runs.settings import Precision, check_device
 
 LANES: Final = 4
 """Side streams of a GPU. Four reserve 1.7 times the memory of one; see `docs/evidence`."""
@@ -28,8 +26,10 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         RunError: no such device, or a GPU that is not there.
     """
-    if not re.match(DEVICES, name):
-        raise RunError(f"device {shown(name)}: unknown; allowed: auto, cpu or cuda[:n]")
+    try:
+        check_device(name)
+    except ValueError as error:
+        raise RunError(f"device: {error}") from None
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)

@@ -1,11 +1,12 @@
 """Settings from presets, TOML files and the command line, merged and validated."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from autospace.runs.errors import ConfigError
 from autospace.spaces.errors import SpaceError, offered, shown
@@ -201,5 +202,25 @@ def _range(place: dict[str, Any]) -> str:
     return " and ".join(part for part in parts if part)
 
 
-DEVICES = r"^(auto|cpu|cuda(:[0-9]{1,2})?)$"
+DEVICES: Final = r"^(auto|cpu|cuda(:[0-9]{1,2})?)$"
+DEVICE_WORDS: Final = "auto, cpu or cuda[:n]"
+
+
+def check_device(name: Any) -> Any:
+    """The name of a device as it is; what is no text is for others to refuse.
+
+    Raises:
+        ValueError: no device has this name; the message holds the name and what is allowed.
+    """
+    if isinstance(name, str) and not re.fullmatch(DEVICES, name):
+        kind = name.partition(":")[0].lower()
+        # Everybody's word for a graphics processor looks more like cpu.
+        meant = "cuda" if kind == "gpu" else kind
+        raise ValueError(f"{shown(name)}; {offered(meant, ('auto', 'cpu', 'cuda'), DEVICE_WORDS)}")
+    return name
+
+
+Device = Annotated[
+    str, BeforeValidator(check_device), Field(pattern=DEVICES, description=DEVICE_WORDS)
+]
 Precision = Literal["auto", "float32", "bfloat16"]
