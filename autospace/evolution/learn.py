@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from autospace.compute.device import kept_bytes, memory_mb, thread_count, threads
-from autospace.compute.executor import HERE, Executor, open_pool
+from autospace.compute.executor import Executor, open_pool, stays_here
 from autospace.compute.machine import listed
 from autospace.compute.pool import POOL, Pool
 from autospace.compute.worker import WorkerLostError
@@ -289,12 +289,13 @@ def _executor(prepared: PreparedRun, observer: Observer, given: Executor) -> Exe
     """Who trains candidates: the executor that was given, or this process where it must."""
     scoring, device = prepared.config.scoring, prepared.execution.device.type
     given.check_device(device)
-    text = prepared.skeleton.reads == "text"
-    if scoring.method not in INDEPENDENT or device != "cpu" or text:
-        if given.clustered:
-            what = "a text is read" if text else f"scoring.method {scoring.method} trains"
-            observer.message(f"{what} by one process: it stays here")
-        return HERE
+    if prepared.skeleton.reads == "text":
+        return stays_here(given, "cells that read a text are trained", observer.message)
+    if scoring.method not in INDEPENDENT:
+        why = f"with scoring.method {scoring.method}, cells are trained"
+        return stays_here(given, why, observer.message)
+    if device != "cpu":
+        return stays_here(given, "on a GPU, cells are trained", observer.message)
     if given.sized(1) == given:
         return given
     candidates, each = prepared.plan.candidates, scoring_threads(prepared)

@@ -222,7 +222,7 @@ def run_search(
             problem, digest = prepare(folder, space, table, observer, device, images)
             method = make_method(problem)
             check_comparable(method)
-            executor = trial_executor(problem, executor)
+            executor = trial_executor(problem, executor, observer)
         except BaseException:
             folder.abandon()
             raise
@@ -239,9 +239,7 @@ def run_search(
         with trial_pool(folder, observer, executor) as helping:
             _share_out(folder, problem, helping, (trials, *method.trials))
             _advance(folder, method, trials, progress, observer)
-            check_learned(method)
             finalists = _finalists(folder, method, trials, progress, observer)
-            check_trained(problem, [trials.known[each.path] for each in finalists])
             if helping.shares:
                 observer.message(f"trained alone by {listed(helping.shares)}")
         points = compared_gradients(method, observer)
@@ -368,7 +366,11 @@ def _advance(
     progress: SearchProgress,
     observer: Observer,
 ) -> None:
-    """Does the remaining steps; saves every 20 seconds, at the end, and when it is stopped."""
+    """Does the remaining steps; saves every 20 seconds, at the end, and when it is stopped.
+
+    Raises:
+        SearchError: the weights that all networks share have diverged.
+    """
     saved = time.monotonic()
     while progress.done < method.steps:
         started = time.monotonic()
@@ -387,6 +389,7 @@ def _advance(
         if late or progress.done == method.steps:
             _save(folder, method, trials, progress)
             saved = time.monotonic()
+    check_learned(method)
 
 
 def _finalists(
@@ -407,6 +410,7 @@ def _finalists(
         trials.accuracy(finalist.path)
         progress.seconds += time.monotonic() - started
         _save(folder, method, trials, progress)
+    check_trained(method.problem, [trials.known[each.path] for each in chosen])
     return sorted(chosen, key=lambda each: -trials.known[each.path])
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar, Final, Literal, Protocol
 
 import torch
 
-from autospace.compute.executor import HERE, Executor, open_pool
+from autospace.compute.executor import Executor, open_pool, stays_here
 from autospace.compute.machine import cores
 from autospace.compute.pool import POOL, Pool
 from autospace.evaluators.evaluate import EvaluationJob, pooled
@@ -118,17 +118,24 @@ def work_of(folder: SearchFolder, problem: SearchProblem) -> EvaluationJob:
     return EvaluationJob(setup, images)
 
 
-def trial_executor(problem: SearchProblem, given: Executor) -> Executor:
+def trial_executor(problem: SearchProblem, given: Executor, observer: Observer) -> Executor:
     """Who trains architectures alone: the executor that was given, or this process where it must.
+
+    Args:
+        problem: of the search.
+        given: who was asked for.
+        observer: is told where workers are not used.
 
     Raises:
         ConfigError: the executor cannot use the device.
     """
     if problem.table is not None:
-        return HERE
+        return stays_here(given, "a table is looked up", observer.message)
     given.check_device(problem.device.type)
     fitting = max(1, cores() // torch.get_num_threads()) if given.name else 1
-    return given.sized(fitting) if problem.device.type == "cpu" else HERE
+    if problem.device.type != "cpu":
+        return stays_here(given, "on a GPU, networks are trained", observer.message)
+    return given.sized(fitting)
 
 
 def trial_pool(

@@ -61,8 +61,9 @@ def test_a_search_leaves_result_and_best(run: Run, space: Path, tmp_path: Path) 
 def test_a_search_on_a_table_trains_nothing(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "run"
     by_table = ("--evaluator", "table", "--table", "nasbench-macro", "--evaluations", 9)
-    ran = run("search", "nasbench-macro@nasbench-macro", *by_table, "--out", out)
+    ran = run("search", "nasbench-macro@nasbench-macro", *by_table, "--out", out, "--workers", 2)
     assert ran.code == 0
+    assert "a table is looked up by one process: 2 workers are not used\n" in ran.err
     assert "Finalists, the best first:" in ran.out
     assert "Accuracy is that of table nasbench-macro, not of a network trained here." in ran.out
     assert "trained on its own" not in ran.out
