@@ -214,9 +214,10 @@ def check_device(name: Any) -> Any:
     """
     if isinstance(name, str) and not re.fullmatch(DEVICES, name):
         kind = name.partition(":")[0].lower()
-        # Everybody's word for a graphics processor looks more like cpu.
+        # Other processors look like cpu, too, and gpu is everybody's word for what is named cuda.
         meant = "cuda" if kind == "gpu" else kind
-        raise ValueError(f"{shown(name)}; {offered(meant, ('auto', 'cpu', 'cuda'), DEVICE_WORDS)}")
+        names = [each for each in ("auto", "cpu", "cuda") if each[0] == meant[:1]]
+        raise ValueError(f"{shown(name)}; {offered(meant, names, DEVICE_WORDS)}")
     return name
 
 

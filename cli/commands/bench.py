@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from autospace.cli.options import DeviceName, Format, Overwrite, Text, choices
-from autospace.cli.output import FAILED, InputError, complaint, data, message, rich_data, write_new
+from autospace.cli.output import (
+    FAILED,
+    InputError,
+    check_new,
+    complaint,
+    data,
+    message,
+    rich_data,
+    write_new,
+)
 from autospace.spaces.errors import offered
 
 if TYPE_CHECKING:
@@ -216,12 +225,8 @@ def _tolerance(text: str) -> float:
 
 def _check_free(path: Path | None, *, force: bool) -> None:
     # Before minutes of work, not after; `write_new` asks again.
-    if path is None:
-        return
-    if path.exists() and not force:
-        raise InputError(f"{path}: already exists; --force overwrites it")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}")
+    if path is not None:
+        check_new(path, force=force)
 
 
 def _check_comparable(path: Path, before: "Bench", options: "Options") -> None:

@@ -236,3 +236,34 @@ def test_help_loads_neither_pydantic_nor_rich(command: str) -> None:
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=True)
     assert done.stdout.decode().splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "mbconv@digits", "--svg", "none/x.svg"),
+        ("init", "none/x.toml"),
+        ("data", "digits", "--sheet", "none/x.png"),
+        ("profile", "--skeleton", "digits", "--out", "none/x.csv"),
+        ("bench", "--suite", "cost", "--out", "none/x.json"),
+    ],
+)
+def test_a_file_in_a_folder_that_is_missing_is_refused_before_any_work(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == f"error: {words[-1]}: there is no folder none\n"
+
+
+def test_a_file_or_an_empty_folder_in_the_place_of_another_is_named_as_what_it_is(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    empty, file = tmp_path / "empty", tmp_path / "file"
+    assert f"{file}: is a file, not the folder of a run" in run("report", file).err
+    assert f"{empty}: is empty; allowed: files of text" in run("data", f"text:{empty}").err
+    assert f"{empty}: is empty; allowed: a folder or a" in run("data", f"sentences:{empty}").err
+    assert "no captions, and no file" in run("data", f"captions:{empty}").err

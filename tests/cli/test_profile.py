@@ -88,7 +88,7 @@ def test_an_existing_file_is_kept(run: Run, digits: Path) -> None:
         (["--space", "mbconv@digits", "--skeleton", "digits"], "--space: brings its own skeleton"),
         (["--space", "mbconv@digits", "--resolution", "8"], "--space: brings its own skeleton"),
         (["--space", "/no/such"], "no such file or folder"),
-        (["--device", "tpu"], "unknown; allowed: auto, cpu"),
+        (["--device", "tpu"], '"tpu"; allowed: auto, cpu'),
         (["--batch", "0"], "--batch"),
         (["--dtype", "int8"], "--dtype"),
     ],
