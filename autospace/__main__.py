@@ -1,6 +1,39 @@
-"""`python -m autospace`, which `torchrun -m autospace` needs: the command `autospace`."""
+"""The command `autospace`, also as `python -m autospace`, which `torchrun -m autospace` needs."""
 
-from autospace.cli.main import app
+import os
+import signal
+import sys
+from types import FrameType
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Runs the command; Ctrl-C ends it in one line before it has been loaded, too."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+    try:
+        from autospace.cli.main import app
+
+        if signal.getsignal(signal.SIGINT) is _leave:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        app(prog_name="autospace")
+    except KeyboardInterrupt:  # before the command handles it, or after it has ended
+        _tell()
+        sys.exit(INTERRUPTED)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Ends the process at once: it has done nothing yet, and a module may swallow an exception."""
+    _tell()
+    os._exit(INTERRUPTED)
+
+
+def _tell() -> None:
+    if sys.stderr is not None:
+        sys.stderr.write("interrupted\n")
+        sys.stderr.flush()
+
 
 if __name__ == "__main__":
-    app(prog_name="autospace")
+    main()

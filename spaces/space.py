@@ -47,7 +47,7 @@ class Origin:
 
     def __post_init__(self) -> None:
         if self.kind not in ORIGIN_KINDS:
-            raise SpaceError("kind", f"{shown(self.kind)}; allowed: {', '.join(ORIGIN_KINDS)}")
+            raise SpaceError("kind", f"{shown(self.kind)}; {offered(self.kind, ORIGIN_KINDS)}")
         check_integer("generation", self.generation, 0, MAX_GENERATION)
         if len(self.parents) > MAX_PARENTS:
             raise SpaceError("parents", f"{len(self.parents)} ids; allowed: up to {MAX_PARENTS}")

@@ -152,7 +152,7 @@ def test_the_metadata_names_licence_command_and_version(wheel: zipfile.ZipFile) 
     # The program; scikit-learn's file of digits; the digits themselves; a table.
     assert metadata["License-Expression"] == "Apache-2.0 AND BSD-3-Clause AND CC-BY-4.0 AND MIT"
     assert metadata["Version"] == project["version"]
-    assert "autospace = autospace.cli.main:app" in _read(wheel, "entry_points.txt")
+    assert "autospace = autospace.__main__:main" in _read(wheel, "entry_points.txt")
     assert "Apache License" in _read(wheel, "licenses/LICENSE")
     notice = _read(wheel, "licenses/NOTICE")
     for fact in ("NAS-Bench-Macro", "xiusu", "61a2bfc2", "Apache License", "changes"):

@@ -168,9 +168,10 @@ def _in_folder(folder: Path, tally: _Tally) -> dict[Path, list[_Row]]:
             for reason, names in own.found.items():
                 left.found.setdefault(reason, []).extend(names)
     if not parsed:
-        seen = name_few([file.name for file in files]) or "no file that may hold any"
-        seen += f" ({left.why})" if left.found else ""
-        raise DataError(f"{folder}: no captions, but {seen}; allowed: {FORMS}")
+        some = name_few([file.name for file in files])
+        held = f"but {some}" if some else "and no file that may hold any"
+        why = f" ({left.why})" if left.found else ""
+        raise DataError(f"{folder}: no captions, {held}{why}; allowed: {FORMS}")
     return parsed
 
 

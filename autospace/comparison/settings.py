@@ -10,7 +10,7 @@ from autospace.evaluators.evaluator import (
     check_images_or_table,
     with_images_or_table,
 )
-from autospace.runs.settings import DEVICES, SOME_DEVICES, Section
+from autospace.runs.settings import Devices, Section
 
 MOST_SPACES = 26
 
@@ -40,7 +40,7 @@ class CompareConfig(Section):
     """
 
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
-    device: Annotated[str, Field(pattern=DEVICES, description=SOME_DEVICES)] = "auto"
+    device: Devices = "auto"
     cache: Annotated[str, Field(max_length=4096, description="a folder")] = ""
     spaces: Annotated[tuple[Source, ...], Field(min_length=2, max_length=MOST_SPACES)]
     sampling: SamplingConfig = SamplingConfig()

@@ -1,6 +1,5 @@
 """Chooses the devices that do the work, and their precision, threads and CUDA graphs."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal
@@ -12,8 +11,7 @@ from autospace.compute.execution import CPU, Execution, Microbatches
 from autospace.compute.machine import peak_memory, peak_memory_of_children
 from autospace.compute.side_streams import make_lanes
 from autospace.runs.errors import RunError
-from autospace.runs.settings import DEVICE, DEVICES, ONE_DEVICE, SOME_DEVICES, Precision
-from autospace.spaces.errors import shown
+from autospace.runs.settings import Precision, check_device
 
 LANES: Final = 4
 """Side streams of a GPU. Four reserve 1.7 times the memory of one; see `docs/evidence/gpu.md`."""
@@ -28,9 +26,15 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         RunError: no such device, or a GPU that is not there.
     """
-    if not re.match(DEVICE, name):
-        raise RunError(f"device {shown(name)}: unknown; allowed: {ONE_DEVICE}")
+    _check(name, several=False)
     return resolve_devices(name)[0]
+
+
+def _check(name: str, *, several: bool) -> None:
+    try:
+        check_device(name, several=several)
+    except ValueError as error:
+        raise RunError(f"device: {error}") from None
 
 
 def resolve_devices(name: str) -> list[torch.device]:
@@ -42,8 +46,7 @@ def resolve_devices(name: str) -> list[torch.device]:
     Raises:
         RunError: no such devices, one of them twice, or a GPU that is not there.
     """
-    if not re.match(DEVICES, name):
-        raise RunError(f"device {shown(name)}: unknown; allowed: {SOME_DEVICES}")
+    _check(name, several=True)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":

@@ -105,6 +105,21 @@ class Executor:
 HERE: Final = Executor(1, "here")
 
 
+def stays_here(given: Executor, why: str, on_message: Callable[[str], None]) -> Executor:
+    """This process, because only one can do the work; whoever asked for more is told.
+
+    Args:
+        given: who was asked for.
+        why: what one process does, such as `a table is looked up`.
+        on_message: called with a line, if more than this process was asked for.
+    """
+    if given.clustered:
+        on_message(f"{why} by one process: it stays here")
+    elif (given.workers or 1) > 1:
+        on_message(f"{why} by one process: {given.workers} workers are not used")
+    return HERE
+
+
 @contextmanager
 def open_pool(
     executor: Executor | int,

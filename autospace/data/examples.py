@@ -143,6 +143,7 @@ class Reading:
         skipped: What was not read.
         train: Training images of each class.
         test: Test images of each class; so nobody has to look at them to say how many there are.
+        tokens: What sentences were cut into, `words` or `characters`; empty for images.
     """
 
     sizes: tuple[Size, ...] = ()
@@ -150,6 +151,7 @@ class Reading:
     skipped: tuple[Skipped, ...] = ()
     train: tuple[int, ...] = ()
     test: tuple[int, ...] = ()
+    tokens: str = ""
 
 
 NOTHING_MORE = Reading()

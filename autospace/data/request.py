@@ -175,11 +175,12 @@ class Request:
         if self.limit is not None and self.limit < 1:
             raise DataError(f"limit {self.limit} is out of bounds; allowed: 1 or more")
         if self.aspect not in get_args(Aspect):
-            allowed = ", ".join(get_args(Aspect))
-            raise DataError(f"aspect {self.aspect!r} is not known; allowed: {allowed}")
+            known = offered(self.aspect, get_args(Aspect))
+            raise DataError(f"aspect {self.aspect!r} is not known; {known}")
         if re.fullmatch(GROUND, self.ground) is None:
-            allowed = "white, black, grey or #RRGGBB"
-            raise DataError(f"ground {self.ground!r} is no colour; allowed: {allowed}")
+            words = "white, black, grey or #RRGGBB"
+            known = offered(self.ground, ("white", "black", "grey"), words)
+            raise DataError(f"ground {self.ground!r} is no colour; {known}")
         check_seed(self.seed)
 
 

@@ -21,7 +21,7 @@ from autospace.evaluators.evaluator import Evaluation, EvaluationError, skeleton
 from autospace.spaces.cells.family import cell_key
 from autospace.spaces.checks import MAX_DESCRIPTION, MAX_NAME, MAX_VALUES
 from autospace.spaces.choices import Choice, Choices
-from autospace.spaces.errors import SpaceError, located, shown
+from autospace.spaces.errors import SpaceError, located, offered, shown
 from autospace.spaces.files.codec import decoded
 from autospace.spaces.files.document import SCHEMA_DIALECT
 from autospace.spaces.files.reading import parse_json, read_text, validated
@@ -220,8 +220,8 @@ def read_table(source: str) -> Table:
     try:
         text = read_text(Path(source))
     except SpaceError as error:
-        known = f"a file, or one of {', '.join(TABLE_NAMES)}"
-        raise SpaceError(error.path, f"{error.problem}; a table is {known}") from None
+        known = offered(source, TABLE_NAMES, f"a file, or {', '.join(TABLE_NAMES)}")
+        raise SpaceError(error.path, f"{error.problem}; {known}") from None
     try:
         return table_from(text)
     except SpaceError as error:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from autospace.compute.device import described_use, kept_bytes, memory_mb, thread_count, threads
-from autospace.compute.executor import HERE, Executor, open_pool
+from autospace.compute.executor import Executor, open_pool, stays_here
 from autospace.compute.machine import listed
 from autospace.compute.pool import POOL, Pool
 from autospace.compute.worker import WorkerLostError
@@ -299,20 +299,19 @@ def _executor(prepared: PreparedRun, observer: Observer, given: Executor) -> Exe
     scoring, devices = prepared.config.scoring, prepared.devices
     given.check_device(devices[0].type)
     text = prepared.skeleton.reads == "text"
-    what = "a text is read" if text else f"scoring.method {scoring.method} trains"
     if scoring.method not in INDEPENDENT or text:
-        if given.clustered:
-            observer.message(f"{what} by one process: it stays here")
+        what = "a text is read" if text else f"scoring.method {scoring.method} trains"
         for line in described_use(devices, "", f"{what} on one device"):
             observer.message(line)
-        return HERE
+        cells = "cells that read a text" if text else f"with scoring.method {scoring.method}, cells"
+        return stays_here(given, f"{cells} are trained", observer.message)
     if len(devices) > 1:
         chosen = given.on(devices)
         for line in described_use(devices, "train cells", "trains the reference"):
             observer.message(line)
         return chosen
     if devices[0].type != "cpu":
-        return HERE
+        return stays_here(given, "on a GPU, cells are trained", observer.message)
     if given.sized(1) == given:
         return given
     candidates, each = prepared.plan.candidates, scoring_threads(prepared)

@@ -8,14 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from autospace.data.settings import DataConfig
 from autospace.runs.errors import ConfigError
-from autospace.runs.settings import (
-    DEVICES,
-    SOME_DEVICES,
-    Precision,
-    Section,
-    make_settings,
-    read_config,
-)
+from autospace.runs.settings import Devices, Precision, Section, make_settings, read_config
 from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces.cells.cell import MAX_EXPANSION
 from autospace.spaces.cells.operations import DEFAULT_OPERATIONS, OPERATIONS, unknown_operation
@@ -184,7 +177,7 @@ class Config(Section):
     """Everything that decides what a run computes."""
 
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
-    device: Annotated[str, Field(pattern=DEVICES, description=SOME_DEVICES)] = "auto"
+    device: Devices = "auto"
     precision: Precision = "auto"
     cuda_graphs: bool = True
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"

@@ -134,8 +134,8 @@ class Fields:
         for each in allowed:
             if type(value) is type(each) and value == each:
                 return each
-        names = ", ".join(map(shown, allowed))
-        raise SpaceError(self.at(key), f"{shown(value)}; allowed: {names}")
+        known = offered(value, map(str, allowed), ", ".join(map(shown, allowed)))
+        raise SpaceError(self.at(key), f"{shown(value)}; {known}")
 
     def fixed(self, **values: object) -> None:
         """Checks that these keys, if present, have the one value that our networks have."""

@@ -44,7 +44,8 @@ def read_any(path: Path) -> RunRecord | ComparisonDocument:
         return read_comparison(path / COMPARISON)
     if not (path / CONFIG).is_file():
         problem = f"no run and no comparison (it contains neither {CONFIG} nor {COMPARISON})"
-        raise RunError(f"{path}: {problem if path.is_dir() else 'no such folder'}")
+        missing = "is a file, not the folder of a run" if path.is_file() else "no such folder"
+        raise RunError(f"{path}: {problem if path.is_dir() else missing}")
     command = command_of(path)
     if command == "compare":
         problem = "the comparison has not finished; autospace compare --resume continues it"

@@ -36,7 +36,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a file system that is read-only refuses this, too
+            temporary.unlink(missing_ok=True)
         # The user knows the file by its own name, not by the temporary one.
         raise OSError(error.errno, error.strerror, str(path)) from None
     except BaseException:

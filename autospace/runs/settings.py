@@ -1,11 +1,13 @@
 """Settings from presets, TOML files and the command line, merged and validated."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from autospace.runs.errors import ConfigError
 from autospace.spaces.errors import SpaceError, offered, shown
@@ -201,9 +203,36 @@ def _range(place: dict[str, Any]) -> str:
     return " and ".join(part for part in parts if part)
 
 
-DEVICE = r"^(auto|cpu|cuda(:[0-9]{1,2})?)$"
-DEVICES = r"^(auto|cpu|all|cuda(:[0-9]{1,2}(,[0-9]{1,2})*)?)$"
-ONE_DEVICE = "auto, cpu or cuda[:n]"
-SOME_DEVICES = "auto, cpu, all or cuda[:n,...]"
+DEVICE: Final = r"^(auto|cpu|cuda(:[0-9]{1,2})?)$"
+DEVICES: Final = r"^(auto|cpu|all|cuda(:[0-9]{1,2}(,[0-9]{1,2})*)?)$"
+ONE_DEVICE: Final = "auto, cpu or cuda[:n]"
+SOME_DEVICES: Final = "auto, cpu, all or cuda[:n,...]"
 """What `device` takes, in words: of commands that use one device, and of those that use several."""
+
+
+def check_device(name: Any, *, several: bool = False) -> Any:
+    """The name of a device as it is, or of several; what is no text is for others to refuse.
+
+    Raises:
+        ValueError: no device has this name; the message holds the name and what is allowed.
+    """
+    pattern, words = (DEVICES, SOME_DEVICES) if several else (DEVICE, ONE_DEVICE)
+    if isinstance(name, str) and not re.fullmatch(pattern, name):
+        kind = name.partition(":")[0].lower()
+        # Other processors look like cpu, too, and gpu is everybody's word for what is named cuda.
+        meant = "cuda" if kind == "gpu" else kind
+        known = ("auto", "cpu", "cuda", *(["all"] if several else []))
+        names = [each for each in known if each[0] == meant[:1]]
+        raise ValueError(f"{shown(name)}; {offered(meant, names, words)}")
+    return name
+
+
+Device = Annotated[
+    str, BeforeValidator(check_device), Field(pattern=DEVICE, description=ONE_DEVICE)
+]
+Devices = Annotated[
+    str,
+    BeforeValidator(partial(check_device, several=True)),
+    Field(pattern=DEVICES, description=SOME_DEVICES),
+]
 Precision = Literal["auto", "float32", "bfloat16"]

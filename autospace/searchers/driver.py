@@ -47,7 +47,13 @@ from autospace.searchers.gradient.darts import Darts
 from autospace.searchers.gradient.gdas import Gdas
 from autospace.searchers.gradient.nasp import Nasp
 from autospace.searchers.gradient.proxyless import Proxyless
-from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
+from autospace.searchers.method import (
+    Ranked,
+    SearchMethod,
+    SearchProblem,
+    check_learned,
+    check_trained,
+)
 from autospace.searchers.petridish import Petridish
 from autospace.searchers.sampling.bnas import Bnas
 from autospace.searchers.sampling.enas import Enas
@@ -217,7 +223,7 @@ def run_search(
             problem, digest = prepare(folder, space, table, observer, device, images)
             method = make_method(problem)
             check_comparable(method)
-            executor = trial_executor(problem, executor, device or folder.config.device)
+            executor = trial_executor(problem, executor, device or folder.config.device, observer)
         except BaseException:
             folder.abandon()
             raise
@@ -365,7 +371,11 @@ def _advance(
     progress: SearchProgress,
     observer: Observer,
 ) -> None:
-    """Does the remaining steps; saves every 20 seconds, at the end, and when it is stopped."""
+    """Does the remaining steps; saves every 20 seconds, at the end, and when it is stopped.
+
+    Raises:
+        SearchError: the weights that all networks share have diverged.
+    """
     saved = time.monotonic()
     while progress.done < method.steps:
         started = time.monotonic()
@@ -384,6 +394,7 @@ def _advance(
         if late or progress.done == method.steps:
             _save(folder, method, trials, progress)
             saved = time.monotonic()
+    check_learned(method)
 
 
 def _finalists(
@@ -404,6 +415,7 @@ def _finalists(
         trials.accuracy(finalist.path)
         progress.seconds += time.monotonic() - started
         _save(folder, method, trials, progress)
+    check_trained(method.problem, [trials.known[each.path] for each in chosen])
     return sorted(chosen, key=lambda each: -trials.known[each.path])
 
 

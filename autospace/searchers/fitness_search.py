@@ -14,7 +14,7 @@ from typing import ClassVar, Final, Literal, Protocol
 import torch
 
 from autospace.compute.device import described_use, resolve_devices
-from autospace.compute.executor import HERE, Executor, open_pool
+from autospace.compute.executor import Executor, open_pool, stays_here
 from autospace.compute.machine import cores
 from autospace.compute.pool import POOL, Pool
 from autospace.evaluators.evaluate import EvaluationJob, pooled
@@ -120,25 +120,30 @@ def work_of(folder: SearchFolder, problem: SearchProblem, executor: Executor) ->
     return EvaluationJob(setup, images)
 
 
-def trial_executor(problem: SearchProblem, given: Executor, device: str) -> Executor:
+def trial_executor(
+    problem: SearchProblem, given: Executor, device: str, observer: Observer
+) -> Executor:
     """Who trains architectures alone: the executor that was given, or this process where it must.
 
     Args:
         problem: of the search.
-        given: the executor.
+        given: who was asked for.
         device: the setting.
+        observer: is told where workers are not used.
 
     Raises:
         ConfigError: the executor cannot use the device, or has fewer workers than devices.
     """
     if problem.table is not None:
-        return HERE
+        return stays_here(given, "a table is looked up", observer.message)
     given.check_device(problem.device.type)
     devices = resolve_devices(device)
     if len(devices) > 1:
         return given.on(devices)
     fitting = max(1, cores() // torch.get_num_threads()) if given.name else 1
-    return given.sized(fitting) if problem.device.type == "cpu" else HERE
+    if problem.device.type != "cpu":
+        return stays_here(given, "on a GPU, networks are trained", observer.message)
+    return given.sized(fitting)
 
 
 def use_of_devices(executor: Executor) -> list[str]:

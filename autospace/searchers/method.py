@@ -1,16 +1,17 @@
 """The protocol of a downstream search method: steps that can be interrupted."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from autospace.evaluators.make import Basis
 from autospace.evaluators.tabular import Table
 from autospace.runs.settings import Section
 from autospace.runs.state import Stateful
 from autospace.searchers.settings import SearchConfig
-from autospace.spaces.choices import Choice, Choices
+from autospace.spaces.choices import Choice, Choices, SearchError
 from autospace.supernets.shared_weights import Problem, SharedWeights
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class SearchMethod(Stateful, ABC):
     default_evaluations: ClassVar[int] = 200
     even: ClassVar[bool] = False
     """Whether all steps that train weights, or else all steps, take about as long as the first."""
+    lasting: ClassVar[bool] = True
+    """Whether what `supernets` holds is shared by all architectures that were evaluated."""
 
     def __init__(self, problem: SearchProblem, options: Section) -> None:
         self.problem = problem
@@ -127,3 +130,46 @@ class SearchMethod(Stateful, ABC):
         """Makes an architecture the incumbent if its score is the best so far."""
         if self.incumbent is None or found.score > self.incumbent.score:
             self.incumbent = found
+
+
+HOPELESS: Final = 10
+"""A language model whose loss is so many times that of guessing has diverged."""
+
+
+def check_learned(method: SearchMethod) -> None:
+    """Checks, after the last step, that shared weights have not diverged for all architectures.
+
+    What a step trains includes stem and head: once a loss is no number, no path has a finite one.
+
+    Raises:
+        SearchError: they have.
+    """
+    problem, weights = method.problem, method.supernets
+    told = [each.accuracy for each in method.ranked() if each.accuracy is not None]
+    broken = method.lasting and not any(each.finite for each in weights)
+    if weights and (broken or _hopeless(problem, told)):
+        raise _diverged("supernet.learning_rate", problem.supernet.learning_rate, "shared weights")
+
+
+def check_trained(problem: SearchProblem, scores: Sequence[float]) -> None:
+    """Checks that not every finalist diverged when it was trained alone.
+
+    Raises:
+        SearchError: every one did.
+    """
+    if problem.table is None and _hopeless(problem, scores):
+        raise _diverged("trial.learning_rate", problem.config.trial.learning_rate, "finalists")
+
+
+def _hopeless(problem: SearchProblem, scores: Sequence[float]) -> bool:
+    """Whether all scores, 1 / perplexity, are of language models that diverged."""
+    skeleton = problem.choices.space.skeleton
+    if skeleton.reads != "text" or not scores:
+        return False
+    guessing = math.log(skeleton.classes)  # of a text, its vocabulary
+    return max(scores) < math.exp(-HOPELESS * guessing)
+
+
+def _diverged(setting: str, rate: float, what: str) -> SearchError:
+    advice = f"try a lower rate, such as --set {setting}={rate / 10:g}, in a new search"
+    return SearchError(f"{setting}: {rate}; all {what} diverged at this rate; {advice}")

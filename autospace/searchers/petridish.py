@@ -212,6 +212,7 @@ class Petridish(SearchMethod):
 
     remembered = ("path", "_parent", "weights", "alphas", "gallery")
     options_type: ClassVar[type[Section]] = PetridishOptions
+    lasting = False
 
     def __init__(self, problem: SearchProblem, options: PetridishOptions) -> None:
         super().__init__(problem, options)

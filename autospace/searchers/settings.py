@@ -10,7 +10,7 @@ from autospace.evaluators.evaluator import (
     check_images_or_table,
     with_images_or_table,
 )
-from autospace.runs.settings import DEVICES, SOME_DEVICES, Section
+from autospace.runs.settings import Devices, Section
 from autospace.searchers.catalogue import check_table
 from autospace.supernets.settings import MagicConfig, SupernetConfig
 
@@ -48,7 +48,7 @@ class SearchConfig(Section):
 
     method: Annotated[str, Field(min_length=1, max_length=40)] = "random-ws"
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
-    device: Annotated[str, Field(pattern=DEVICES, description=SOME_DEVICES)] = "auto"
+    device: Devices = "auto"
     evaluations: (
         Annotated[int, Field(ge=1, le=10**7, description="architectures evaluated")] | None
     ) = None

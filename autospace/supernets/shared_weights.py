@@ -217,6 +217,12 @@ class SharedWeights(Stateful):
         nn.utils.clip_grad_norm_(self.supernet.parameters(), self.recipe.clip)
         self.optimizer.step()
 
+    @property
+    def finite(self) -> bool:
+        """Whether all weights are finite that every path goes through: those of stem and head."""
+        own = self.supernet.network.parameters()
+        return all(bool(each.detach().isfinite().all()) for each in own)
+
     def loss_of(self, path: Choice) -> Loss:
         """The loss of one path on a batch of images and labels."""
         return self.path_loss(path, self.output_loss)

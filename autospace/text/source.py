@@ -193,8 +193,9 @@ def _folder(folder: Path) -> Texts:
         else:
             found.append((path, _role_in(folder, path)))
     if not found:
-        others = name_few([name for names in skipped.values() for name in names]) or "nothing"
-        raise DataError(f"{folder}: no {SUFFIX} files, but {others}; allowed: files of text")
+        others = name_few([name for names in skipped.values() for name in names])
+        seen = f"no {SUFFIX} files, but {others}" if others else "is empty"
+        raise DataError(f"{folder}: {seen}; allowed: files of text")
     by_files = any(role is not None for _, role in found)
     if by_files:
         _check_roles(folder, found)

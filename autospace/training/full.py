@@ -315,8 +315,10 @@ def _finish(prepared: PreparedTraining, session: Session, folder: TrainingFolder
         "classes": json.dumps(prepared.data.classes),
         "data": prepared.data.name,
         "test_accuracy": str(tested.accuracy),
-        **({"vocabulary": json.dumps(found)} if (found := prepared.data.vocabulary) else {}),
     }
+    if prepared.data.vocabulary:  # what turns a sentence into numbers
+        about["vocabulary"] = json.dumps(prepared.data.vocabulary)
+        about["tokens"] = prepared.data.reading.tokens
     save_weights(folder.path / WEIGHTS, network, prepared.architecture, about)
     folder.save_result(result)
     return result

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, model_validator
 
 from autospace.data.settings import Aspect, Ground
-from autospace.runs.settings import DEVICE, ONE_DEVICE, Section
+from autospace.runs.settings import Device, Section
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.skeleton import Skeleton
 
@@ -83,7 +83,7 @@ class NetworkConfig(Section):
         str, Field(min_length=1, max_length=MAX_NAME, description="a name of printable characters")
     ] = "network"
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
-    device: Annotated[str, Field(pattern=DEVICE, description=ONE_DEVICE)] = "auto"
+    device: Device = "auto"
 
 
 class TrainConfig(NetworkConfig):

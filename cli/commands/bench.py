@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from autospace.cli.options import DeviceName, Format, Overwrite, Text, choices
-from autospace.cli.output import FAILED, InputError, complaint, data, message, rich_data, write_new
+from autospace.cli.output import (
+    FAILED,
+    InputError,
+    check_new,
+    complaint,
+    data,
+    message,
+    rich_data,
+    write_new,
+)
 from autospace.spaces.errors import offered
 
 if TYPE_CHECKING:
@@ -216,12 +225,8 @@ def _tolerance(text: str) -> float:
 
 def _check_free(path: Path | None, *, force: bool) -> None:
     # Before minutes of work, not after; `write_new` asks again.
-    if path is None:
-        return
-    if path.exists() and not force:
-        raise InputError(f"{path}: already exists; --force overwrites it")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}")
+    if path is not None:
+        check_new(path, force=force)
 
 
 def _check_comparable(path: Path, before: "Bench", options: "Options") -> None:
@@ -236,7 +241,7 @@ def _print(changes: "list[Change]", *, compared: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("metric", no_wrap=True)
+    table.add_column("metric", overflow="fold")
     headings = ("baseline", "now", "better by", "noise", "") if compared else ("value", "spread")
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)

@@ -6,6 +6,7 @@ import typer
 
 from autospace.cli.options import Format
 from autospace.cli.output import InputError, json_data, rich_data
+from autospace.spaces.errors import offered
 
 if TYPE_CHECKING:
     from autospace.spaces import Space
@@ -39,8 +40,10 @@ def schema(
 
         json_data(table_schema())
         return
-    from autospace.spaces import json_schema
+    from autospace.spaces import FAMILIES, json_schema
 
+    if family not in FAMILIES:
+        raise InputError(f"--family {family[:40]!r}: unknown; {offered(family, FAMILIES)}")
     json_data(json_schema(f"autospace.{kind}", kind=family))
 
 

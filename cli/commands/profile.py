@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from autospace.cli.options import DeviceName, Number, Overwrite
-from autospace.cli.output import InputError, data, message, rich_data, write_new
+from autospace.cli.output import InputError, check_new, data, message, rich_data, write_new
 
 if TYPE_CHECKING:
     from autospace.latency.profile import Subject
@@ -72,8 +72,8 @@ def profile(
 
     With the table, evolve --max-latency-ms X --latency-table FILE limits every network to X ms.
     """
-    if out is not None and out.exists() and not force:
-        raise InputError(f"{out}: already exists; --force overwrites it")
+    if out is not None:
+        check_new(out, force=force)
     changes = {"resolution": resolution, "in_channels": channels, "classes": classes}
     given = {name: value for name, value in changes.items() if value is not None}
     subject = _subject(skeleton, space, given)
@@ -129,7 +129,7 @@ def _print(table: "LatencyTable") -> None:
     head = Text(visible(table.subject), style="bold")
     head.append(f"\n{visible(on)}\n{table.dtype}, batch {table.batch}", style="not bold")
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    rows.add_column("part", no_wrap=True)
+    rows.add_column("part", overflow="fold")
     for heading in ("channels", "pixels", "ms", "±", "n"):
         rows.add_column(heading, justify="right", no_wrap=True)
     slowest = sorted(table.rows, key=lambda row: -row.mean_ms)

@@ -8,6 +8,7 @@ import typer
 
 from autospace.cli.options import Format, OneArchitecture, Overwrite, SpaceSource
 from autospace.cli.output import InputError, json_data, message, write_new
+from autospace.spaces.errors import offered
 
 if TYPE_CHECKING:
     from autospace.evolution.folder import ReferenceDocument
@@ -109,8 +110,9 @@ def _candidate(shown: _Shown, place: "Layer | None", wanted: str) -> tuple["Laye
     found = [layer for layer in layers if wanted in layer.by_id]
     if not found:
         where = "any layer" if place is None else place.shape.name
-        some = ", ".join(list(layers[0].by_id)[:12])
-        raise InputError(f"--cell {wanted!r}: not in {where}; {layers[0].shape.name} has: {some}")
+        ids = dict.fromkeys(each for layer in layers for each in layer.by_id)
+        some = f"{', '.join(list(layers[0].by_id)[:12])} in {layers[0].shape.name}"
+        raise InputError(f"--cell {wanted!r}: not in {where}; {offered(wanted, ids, some)}")
     if len({layer.by_id[wanted].cell for layer in found}) > 1:
         names = ", ".join(layer.shape.name for layer in found)
         raise InputError(f"--cell {wanted!r}: differs between {names}; choose one with --layer")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autospace.cli.output import rich_data, terminal_width
-from autospace.spaces.text import human, shortened, visible
+from autospace.spaces.text import human, visible
 
 if TYPE_CHECKING:
     from autospace.comparison.document import ComparisonDocument, EstimateDocument
@@ -37,7 +37,7 @@ def _figures(found: "ComparisonDocument") -> Any:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("space", no_wrap=True)
+    table.add_column("space", overflow="fold")
     scale = _scale(found)
     error = "error, 95 %" if scale > 0 else "score, 95 %"
     best = found.spaces[0].best
@@ -56,8 +56,7 @@ def _figures(found: "ComparisonDocument") -> Any:
                 *(_number(scale * each.value) for each in figures),
                 human(round(space.matched.madds.mean)),
             ]
-        label = shortened(visible(space.label), LONGEST_LABEL)
-        table.add_row(label, *cells)
+        table.add_row(visible(space.label), *cells)
     return table
 
 
@@ -77,13 +76,14 @@ def _matching(found: "ComparisonDocument") -> str:
 
 def _boxes(found: "ComparisonDocument") -> list[Any]:
     """Per space a line from the least to the greatest error, its middle half thick."""
+    from rich.cells import cell_len
     from rich.text import Text
 
     scale = _scale(found)
     errors = [sorted(scale * error for error in space.errors) for space in found.spaces]
     low, high = min(each[0] for each in errors), max(each[-1] for each in errors)
-    labels = [shortened(visible(space.label), LONGEST_LABEL) for space in found.spaces]
-    margin = max(map(len, labels)) + 2
+    labels = [visible(space.label) for space in found.spaces]
+    margin = min(LONGEST_LABEL, max(map(cell_len, labels))) + 2
     width = max(20, min(60, terminal_width() - margin))
     left, right = _number(low), _number(high)
     unit = "error" if scale > 0 else "score"
@@ -91,7 +91,11 @@ def _boxes(found: "ComparisonDocument") -> list[Any]:
     lines = [Text(axis, style="dim", no_wrap=True)]
     for label, values in zip(labels, errors, strict=True):
         bar = box(values, low, high, width)
-        lines.append(Text(f"{label:<{margin}}{bar}".rstrip(), no_wrap=True))
+        if cell_len(label) + 2 > margin:  # a line of its own
+            lines.append(Text(label, overflow="fold"))
+            label = ""
+        blanks = " " * (margin - cell_len(label))
+        lines.append(Text(f"{label}{blanks}{bar}".rstrip(), no_wrap=True))
     return lines
 
 

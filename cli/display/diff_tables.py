@@ -98,7 +98,7 @@ def _layers(found: SpaceDifference) -> Table:
     if wide:
         columns.expand = True
         for heading in ("only in A", "only in B"):
-            columns.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1)
+            columns.add_column(heading, overflow="fold", ratio=1)
     for layer in found.layers:
         row = [
             layer.name,

@@ -2,12 +2,12 @@
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from textwrap import fill
 from typing import Final
 
-from rich.cells import cell_len, set_cell_size
-from rich.table import Table
+from rich.cells import cell_len
+from rich.table import Column, Table
 from rich.text import Text
 
 from autospace.cli.display.drawing import draw_cell
@@ -32,7 +32,7 @@ BAR_WIDTH: Final = 8
 EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 ROOMY: Final = 100
 WIDE: Final = 140
-ID_BESIDE_TEXT: Final = 26
+ID_BESIDE_TEXT: Final = 40
 
 
 def header(name: str, *lines: str) -> Text:
@@ -51,43 +51,43 @@ def table(*headings: str) -> Table:
         if heading.startswith(">"):
             made.add_column(heading[1:], justify="right", no_wrap=True)
         else:
-            fixed = heading not in ("best", "cell")
-            shortest = len(heading) if fixed else None
-            made.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=shortest)
+            made.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=len(heading))
     return made
 
 
-def fit(made: Table, heading: str) -> Table:
-    """The table with this column shortened, if need be, so that no other one is."""
-    gap = 2 if terminal_width() >= ROOMY else 1
-    # A column that folds takes what is left, and needs some of it.
-    folds = any(column.overflow == "fold" for column in made.columns)
-    room = terminal_width() if not folds else min(terminal_width(), ID_BESIDE_TEXT)
-    others = sum(
-        gap + max(cell_len(str(cell)) for cell in (column.header, *column.cells))
-        for column in made.columns
-        if column.header != heading and column.overflow != "fold"
-    )
-    for column in made.columns:
-        if column.header == heading:
-            column.max_width = max(len(heading), min(room, terminal_width() - others - gap))
-    return made
-
-
-def fit_or_without_bars(make: Callable[[bool], Table], heading: str) -> Table:
-    """The table with bars, or without them if this column would be cut for their sake.
+def fit_or_with_less(
+    make: Callable[[Collection[str]], Table], heading: str, less: Sequence[str]
+) -> Table:
+    """The table without as many of its least important columns as it takes to show this one whole.
 
     Args:
-        make: makes the table with bars, or without them.
-        heading: of the column.
+        make: makes the table without these columns.
+        heading: of the column; if there is no way to show a value of it whole, it goes on below.
+        less: the columns that may be missing, the least important first.
     """
-    made = fit(make(True), heading)
-    for column in made.columns:
-        if column.header == heading and column.max_width is not None:
-            longest = max((cell_len(str(cell)) for cell in column.cells), default=0)
-            if longest > column.max_width:
-                return fit(make(False), heading)
+    for count in range(len(less) + 1):
+        made = make(less[:count])
+        if _fits(made, heading):
+            break
     return made
+
+
+def _fits(made: Table, heading: str) -> bool:
+    """Gives this column what the others leave it, and says whether that is enough."""
+    gap = 2 if terminal_width() >= ROOMY else 1
+    own = next(column for column in made.columns if column.header == heading)
+    others = [column for column in made.columns if column is not own]
+    # A column that folds takes what is left, and needs some of it.
+    folds = any(column.overflow == "fold" for column in others)
+    room = terminal_width() if not folds else min(terminal_width(), ID_BESIDE_TEXT)
+    taken = sum(gap + _widest(column) for column in others if column.overflow != "fold")
+    room = min(room, terminal_width() - taken - gap)
+    own.max_width, own.no_wrap, own.overflow = max(len(heading), room), False, "fold"
+    return _widest(own) <= room
+
+
+def _widest(column: Column) -> int:
+    return max(cell_len(str(each)) for each in (column.header, *column.cells))
 
 
 def bar(value: float, largest: float) -> Text:
@@ -110,14 +110,6 @@ def faint(text: str) -> Text:
     return Text(text, style="dim")
 
 
-def clipped(name: str, width: int) -> str:
-    """A name in so many columns exactly, shortened where it is longer."""
-    shown = visible(name)
-    if cell_len(shown) > width:
-        shown = set_cell_size(shown, width - 1) + "…"
-    return set_cell_size(shown, width)
-
-
 def folded(graph: str, indent: int) -> str:
     """A cell's notation on indented lines, broken between edges, never inside one."""
     blanks = " " * indent
@@ -127,7 +119,7 @@ def folded(graph: str, indent: int) -> str:
     return fill(joined, width, initial_indent=blanks, subsequent_indent=blanks).replace("\xa0", " ")
 
 
-WIDEST_ID = 24
+LEAST_FOR_IDS = 24
 BOX_CHARACTERS = "[─│┌┐└┘┬┴▼]+"
 SVG_TOO = " [--svg FILE]"
 
@@ -142,17 +134,17 @@ def print_space(space: Space, source: str, remarks: Sequence[str] = ()) -> None:
         *remarks,
     )
     unit = work_unit(space.kind)
-    made = fit_or_without_bars(lambda bars: _layers_of(space, bars), "best")
+    made = fit_or_with_less(lambda less: _layers_of(space, less), "best", ("bars", "shape"))
     legend = f"best: the highest fitness; 0 is as good as the reference (*), {unit} are its own"
     following = hint("show", source, "--layer", "0", after=SVG_TOO)
     rich_data(header(space.name, *head), "", made, "", faint(legend), following)
 
 
-def _layers_of(space: Space, bars: bool) -> Table:
+def _layers_of(space: Space, less: Collection[str]) -> Table:
     """One row per layer: its cells, and the best of them."""
-    unit = work_unit(space.kind)
-    drawn = [""] if bars else []
-    columns = table("layer", "shape", ">cells", "best", ">fitness", f">{unit}", *drawn)
+    unit, shapes, bars = work_unit(space.kind), "shape" not in less, "bars" not in less
+    named, drawn = ["shape"] * shapes, [""] * bars
+    columns = table("layer", *named, ">cells", "best", ">fitness", f">{unit}", *drawn)
     several = len(set(space.reference.values())) > 1 and terminal_width() >= ROOMY
     if several:
         columns.add_column("reference", overflow="ellipsis")
@@ -165,7 +157,7 @@ def _layers_of(space: Space, bars: bool) -> Table:
         reference = reference_of(space, layer)
         row: list[str | Text] = [
             layer.shape.name,
-            shape_label(layer.shape),
+            *([shape_label(layer.shape)] if shapes else []),
             str(len(layer.candidates)),
             _marked(candidate, reference),
             fitness_text(candidate),
@@ -202,19 +194,21 @@ def print_architecture(
         f"MAdds {human(cost.madds)}, params {human(cost.params)}",
         *([f"binary operations {human(cost.bops)}, OPs {human(cost.ops)}"] if cost.bops else []),
     )
-    made = fit_or_without_bars(lambda bars: _cells_of(architecture, space, bars), "cell")
+    less = ("bars", "shape", "params")
+    made = fit_or_with_less(lambda less: _cells_of(architecture, space, less), "cell", less)
     following = hint(*command, "--layer", "0", after=SVG_TOO)
     rich_data(header(name, *head), "", made, "", following)
 
 
-def _cells_of(architecture: Architecture, space: Space | None, bars: bool) -> Table:
+def _cells_of(architecture: Architecture, space: Space | None, less: Collection[str]) -> Table:
     """One row per layer: its cell, and what it costs."""
     skeleton = architecture.skeleton
     scored = any(each.fitness is not None for each in architecture.candidates)
     fitness = [">fitness"] if scored else []
     unit = work_unit(architecture.kind)
-    drawn = [""] if bars else []
-    columns = table("layer", "shape", "cell", *fitness, f">{unit}", *drawn, ">params")
+    shapes, bars, params = (name not in less for name in ("shape", "bars", "params"))
+    named, drawn, last = ["shape"] * shapes, [""] * bars, [">params"] * params
+    columns = table("layer", *named, "cell", *fitness, f">{unit}", *drawn, *last)
     wide = terminal_width() >= WIDE
     if wide:
         columns.add_column("against the reference" if space else "edges", overflow="fold")
@@ -225,16 +219,16 @@ def _cells_of(architecture: Architecture, space: Space | None, bars: bool) -> Ta
         reference = reference_of(space, space.layers[index]) if space else None
         row: list[str | Text] = [
             shape.name,
-            shape_label(shape),
+            *([shape_label(shape)] if shapes else []),
             _marked(candidate, reference),
             *([fitness_text(candidate)] if scored else []),
             human(work(architecture.kind, each)),
             *([bar(work(architecture.kind, each), largest)] if bars else []),
-            human(each.params),
+            *([human(each.params)] if params else []),
         ]
         compared = changes(candidate.cell, reference.cell) if reference else ""
-        last = compared if space else notation(candidate.cell)
-        columns.add_row(*row, *([last] if wide else []))
+        graph = compared if space else notation(candidate.cell)
+        columns.add_row(*row, *([graph] if wide else []))
     return columns
 
 
@@ -247,7 +241,7 @@ def print_samples(
     columns = table(">#", f">{work_unit(space.kind)}", "", ">params")
     # Whatever is left of the line, so that the numbers are never cut.
     columns.expand = True
-    columns.add_column("cells", no_wrap=True, overflow="ellipsis", ratio=1)
+    columns.add_column("cells", overflow="fold", ratio=1)
     largest = max(work(space.kind, each.cost) for each in drawn)
     for index, architecture in enumerate(drawn):
         cost = architecture.cost
@@ -262,11 +256,13 @@ def print_layer(layer: Layer, reference: Candidate | None, command: Sequence[str
     """The candidates, the fittest first, each with its graph on one line; the best one drawn."""
     ordered = by_fitness(layer.candidates)
     count = plural(len(ordered), "candidate")
-    size = min(WIDEST_ID, max(cell_len(visible(each.id)) for each in ordered) + 2)
     origin = max(cell_len(visible(born(each))) for each in ordered) + 2
     beside, room = terminal_width() >= WIDE, terminal_width() >= ROOMY
     gap = " " * 10 if room else ""
     wide = fitness_width(layer)
+    taken = wide + 8 + len(gap) + 10 + origin + (ID_BESIDE_TEXT if beside else 0)
+    longest = max(cell_len(visible(each.id)) for each in ordered) + 2
+    size = min(max(LEAST_FOR_IDS, terminal_width() - taken), longest)
     titles = f"{'':{size}}{'fitness':>{wide}}{'MAdds':>8}{gap}{'params':>8}  {'born':{origin}}"
     parts: list[Text | Table | str] = [
         header(layer.shape.name, f"{shape_label(layer.shape)}, {count}"),
@@ -276,8 +272,11 @@ def print_layer(layer: Layer, reference: Candidate | None, command: Sequence[str
     largest = max(cost.madds for cost in layer.costs)
     for each in ordered:
         line = _numbers(each, layer.shape, (size, wide), reference, largest if room else 0)
-        line.append(clipped(born(each), origin))
-        parts.append(_with_graph(line, each, reference, line.cell_len if beside else None))
+        shown = visible(born(each))
+        line.append(shown + " " * (origin - cell_len(shown)))
+        # The id may have a line of its own.
+        column = cell_len(line.plain.rpartition("\n")[2])
+        parts.append(_with_graph(line, each, reference, column if beside else None))
     legend = "fitness: 0 is as good as the reference (*)"
     if any(each.uncertainty is not None for each in ordered):
         legend += "; ±: standard deviation of its error"
@@ -344,14 +343,16 @@ def _numbers(
 ) -> Text:
     """Id, fitness and cost; a bar next to the MAdds unless `largest` is 0.
 
-    `sizes` are the widths of the columns of ids and of fitness.
+    `sizes` are the widths of the columns of ids and of fitness. An id that is wider has a line of
+    its own.
     """
     size, wide = sizes
     cost = cell_cost(candidate.cell, shape)
     mark = " *" if reference is not None and candidate.id == reference.id else "  "
     name = visible(candidate.id)
-    width = min(cell_len(name), size - 2)
-    line = Text(clipped(name, width) + mark + " " * (size - 2 - width))
+    blanks = size - 2 - cell_len(name)
+    own = f"{name}{mark.rstrip()}\n{' ' * size}"
+    line = Text(name + mark + " " * blanks if blanks >= 0 else own)
     line.append(f"{fitness_text(candidate):>{wide}}{human(cost.madds):>8}")
     if largest:
         drawn = bar(cost.madds, largest)

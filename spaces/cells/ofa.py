@@ -43,7 +43,7 @@ class OfaCell(Cell):
             raise SpaceError("mix", f"{shown(list(self.mix))}; allowed: sum, of two nodes")
         (name,) = self.operations
         if name not in ("none", *VOCABULARY):
-            raise SpaceError("operations[0]", f"{name}; allowed: none, {', '.join(VOCABULARY)}")
+            raise SpaceError("operations[0]", f"{name}; {offered(name, ('none', *VOCABULARY))}")
         if name == "none" and self.expansion != 1:
             raise SpaceError("expansion", f"{self.expansion}; allowed: 1 of a skipped layer")
 

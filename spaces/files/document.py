@@ -27,7 +27,7 @@ from autospace.spaces.checks import (
     MAX_PARENTS,
     MAX_RESOLUTION,
 )
-from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.errors import SpaceError, offered, shown
 from autospace.spaces.skeleton import MAX_GROUPS
 
 SPACE_FORMAT = "autospace.space"
@@ -468,6 +468,6 @@ def json_schema(
         ("kind", kind, FAMILIES),
     ):
         if value not in allowed:
-            raise SpaceError(name, f"{shown(value)}; allowed: {', '.join(map(str, allowed))}")
+            raise SpaceError(name, f"{shown(value)}; {offered(value, map(str, allowed))}")
     schema = file_model(format_, version, kind).model_json_schema()
     return {"$schema": SCHEMA_DIALECT, "$id": format_, **schema}

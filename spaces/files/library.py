@@ -1,6 +1,7 @@
 """Loads built-in skeletons and spaces, and makes spaces and architectures of names and paths."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import resources
@@ -93,6 +94,8 @@ OWN_NAMES: Final = tuple(OWN_SKELETONS)
 OWN_SKELETON_NAMES: Final = tuple(
     dict.fromkeys(name for names in OWN_SKELETONS.values() for name in names)
 )
+ALL_SKELETONS: Final = (*SKELETON_NAMES, *OWN_SKELETON_NAMES)
+FILE_SUFFIXES: Final = (".json", ".toml")
 SPACE_FILE = "space.json"
 SKIP_ID = "skip"
 NO_SPACE = "these cell ids need their space; name it with --space (space= in Python)"
@@ -117,7 +120,10 @@ def load_builtin(name: str) -> Space:
         words = f"NAME@SKELETON with NAME one of {', '.join(names)}"
         known = offered(family, names, words)
         raise SpaceError(name or '""', f"unknown space; {known}")
-    return family_space(family, skeleton_of(skeleton))
+    fitting = OWN_SKELETONS.get(family, SKELETON_NAMES)
+    if not skeleton:
+        raise SpaceError(name, f"no skeleton after the @; allowed: {', '.join(fitting)}")
+    return family_space(family, skeleton_of(skeleton, fitting))
 
 
 def family_space(family: str, skeleton: Skeleton) -> Space:
@@ -248,29 +254,39 @@ def load_skeleton(name: str) -> Skeleton:
     Raises:
         SpaceError: the skeleton does not exist, or the file does not hold a valid one.
     """
-    known_names = (*SKELETON_NAMES, *OWN_SKELETON_NAMES)
-    if name in known_names:
+    if name in ALL_SKELETONS:
         return _skeleton(name)
     path = Path(name)
-    if path.suffix not in {".json", ".toml"}:
-        words = f"{', '.join(known_names)}, or a .json or .toml file"
-        known = offered(name, known_names, words)
-        problem = f"unknown skeleton; {known}"
-        raise SpaceError(name or '""', problem)
+    if path.suffix not in FILE_SUFFIXES:
+        raise _no_skeleton(name, ALL_SKELETONS, "a .json or .toml file")
     value = read(path)
     if not isinstance(value, Skeleton):
         raise SpaceError(name, f"does not hold a skeleton; allowed: format {doc.SKELETON_FORMAT}")
     return value
 
 
-def skeleton_of(source: str) -> Skeleton:
+def _no_skeleton(name: str, names: Sequence[str], others: str) -> SpaceError:
+    """The error of a name or path that is no skeleton."""
+    missing = "no such file or folder" if os.sep in name else "unknown skeleton"
+    known = offered(name, names, f"{', '.join(names)}, or {others}")
+    return SpaceError(name or '""', f"{missing}; {known}")
+
+
+def skeleton_of(source: str, names: Sequence[str] = ALL_SKELETONS) -> Skeleton:
     """A skeleton by its name or file, or that of a space, architecture or run.
+
+    Args:
+        source: the name or path.
+        names: the built-in skeletons that an error offers.
 
     Raises:
         SpaceError: it does not exist or is not valid.
     """
-    if source in (*SKELETON_NAMES, *OWN_SKELETON_NAMES) or not os.path.lexists(source):
+    there = os.path.lexists(source)
+    if source in ALL_SKELETONS or (not there and Path(source).suffix in FILE_SUFFIXES):
         return load_skeleton(source)
+    if not there:
+        raise _no_skeleton(source, names, "a file or a run folder")
     if os.path.isfile(source):
         value = read(Path(source))
         return value if isinstance(value, Skeleton) else value.skeleton
@@ -286,9 +302,10 @@ def load_any(source: str | Path) -> Space | Architecture:
     if not os.path.lexists(source):
         if "@" in str(source):
             return load_builtin(str(source))
-        known = f"a file, a run folder, or a built-in such as {builtin_names()[1]}"
-        problem = "no such file or folder" if _is_path(source) else "no such space"
-        raise SpaceError(str(source) or '""', f"{problem}; allowed: {known}")
+        words = f"a file, a run folder, or a built-in such as {builtin_names()[1]}"
+        missing = "no such file or folder" if _is_path(source) else "no such space"
+        names = () if _is_path(source) else builtin_names()
+        raise SpaceError(str(source) or '""', f"{missing}; {offered(str(source), names, words)}")
     path = Path(source)
     if path.is_dir():
         if not (path / SPACE_FILE).exists():

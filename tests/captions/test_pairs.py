@@ -133,7 +133,7 @@ def test_what_is_skipped_is_counted_with_its_reason(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "problem"),
     [
-        ({}, "no captions, but no file that may hold any; allowed: a table"),
+        ({}, "no captions, and no file that may hold any; allowed: a table"),
         ({"a.txt": "hello\n"}, "no captions, but a.txt"),
         ({"a.csv": FORMS["plain.csv"], "b.csv": FORMS["plain.csv"]}, "several files hold captions"),
         ({"a.csv": "image,caption\nx.png,a dog\n"}, "captions are of x.png, but .* holds 0.png"),

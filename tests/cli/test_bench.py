@@ -172,7 +172,7 @@ def test_hostile_names_in_a_baseline_reach_neither_terminal_nor_xml(
         (["--update"], "--update: needs --baseline"),
         (["--baseline", "/no/such/file"], "/no/such/file: no such file"),
         (["--out", "/no/such/folder/out.json"], "there is no folder /no/such/folder"),
-        (["--device", "tpu"], 'device "tpu": unknown'),
+        (["--device", "tpu"], 'device: "tpu"; allowed: auto, cpu or cuda[:n]'),
     ],
 )
 def test_bad_input_is_one_line(

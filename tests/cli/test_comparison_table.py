@@ -43,3 +43,19 @@ def test_people_read_points_of_error_or_scores(
         low, high = sorted(scale * end for end in space["mean"]["interval"])
         told = f"{scale * space['mean']['value']:.{digits}f}"
         assert f"{told} ({low:.{digits}f} to {high:.{digits}f})" in line
+
+
+def test_long_names_of_spaces_are_whole_and_squeeze_no_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    plain = comparison()
+    labels = ["a-space-with-a-long-name-of-mine", "a-space-with-a-long-name-of-yours"]
+    for space, label in zip(plain["spaces"], labels, strict=True):
+        space["label"] = label
+    path = write_comparison(tmp_path, plain) / "comparison.json"
+    print_comparison(read_comparison(path), path, tmp_path / "report.html")
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert all(f"\n{label}\n" in out for label in labels)  # over its box
+    assert max(map(len, out.partition("Written")[0].splitlines())) <= 80

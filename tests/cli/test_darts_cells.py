@@ -62,7 +62,8 @@ OF_ONE = ("flat", "pytorch", "huggingface", "timm", "darts-genotype", "dot", "me
 def test_show_lists_nodes_and_writes_cells_node_by_node(run: Run) -> None:
     whole = run("show", NAME)
     assert "8 nodes, 1,960 candidates, 10^18.0 architectures on the skeleton darts-sma" in whole.out
-    assert "layer_02_node_5 2 layers, 32x4x4 to 64x2x2" in whole.out
+    wide = run("show", NAME, columns=120)
+    assert "layer_02_node_5  2 layers, 32x4x4 to 64x2x2" in wide.out
     cell = run(
         "show", NAME, "--layer", "layer_02_node_4", "--cell", "skip_connect~0+max_pool_3x3~3"
     )

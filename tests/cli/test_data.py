@@ -116,4 +116,4 @@ def test_a_source_that_cannot_be_read_is_one_line(run: Run, pets: Path) -> None:
         ran = run("data", source)
         assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
     ran = run("data", "digits", "--ground", "whitish")
-    assert "error: ground 'whitish' is no colour; allowed: white, black" in ran.err
+    assert "error: ground 'whitish' is no colour; did you mean white? Allow" in ran.err

@@ -272,8 +272,14 @@ BAD: list[tuple[list[str], str]] = [
     (["--max-params", "5"], "the limit is 5 params, but the reference cells need"),
     (["--max-madds", "5X"], "--max-madds '5X': expected a number such as 5M, none or reference"),
     (["--max-madds", "nan"], "--max-madds 'nan': expected a number"),
-    (["--device", "gpu"], 'device: "gpu"; allowed: auto, cpu, all or cuda[:n,...]'),
-    (["--device", "cpu,cuda:0"], 'device: "cpu,cuda:0"; allowed: auto, cpu, all or cuda[:n,...]'),
+    (
+        ["--device", "gpu"],
+        'device: "gpu"; did you mean cuda? Allowed: auto, cpu, all or cuda[:n,...]',
+    ),
+    (
+        ["--device", "cpu,cuda:0"],
+        'device: "cpu,cuda:0"; did you mean cuda? Allowed: auto, cpu, all or cuda[:n,...]',
+    ),
     (["--device", "cuda:97,98"], "device 'cuda:97,98': this machine has"),
     (["--device", "cuda:98"], "device 'cuda:98': this machine has"),
     (["--config", "/no/such.toml"], "/no/such.toml: no such file or directory"),

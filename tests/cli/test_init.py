@@ -64,7 +64,7 @@ def test_a_file_is_not_overwritten_unless_forced(run: Run, tmp_path: Path) -> No
     ("arguments", "problem"),
     [
         (["--preset", "big"], 'preset "big": unknown; allowed: demo'),
-        (["/no/such/folder/a.toml"], "No such file or directory"),
+        (["/no/such/folder/a.toml"], "there is no folder /no/such/folder"),
         (["/"], "is a folder"),
     ],
 )

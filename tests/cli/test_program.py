@@ -223,3 +223,48 @@ def test_verbose_tells_options_and_tracebacks(run: Run, monkeypatch: pytest.Monk
     assert "Traceback (most recent call last):" in lines
     assert lines[-1].startswith("error: nothing: ")
     assert "Traceback" not in run("show", "nothing").err, "loudness does not last"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("show mbconv", "did you mean mbconv@cifar?"),
+        ("show mbconw@cifar", "did you mean mbconv?"),
+        ("show mbconv@cifer", "did you mean cifar?"),
+        ("show darts@dartz", "did you mean darts? Allowed: darts, darts-imagenet, darts-small"),
+        ("show darts@digts", "allowed: darts, darts-imagenet, darts-small"),
+        ("show mbconv@none/run", "no such file or folder"),
+        ("show none/run", "no such file or folder"),
+        ("show mbconv@none.json", "no such file or directory"),
+        ("show mbconv@", "no skeleton after the @; allowed: digits, cifar"),
+        ("show mbconv@digits --cell mbconv_k3e3", "did you mean mbconv_k3_e3?"),
+        ("schema --family mobil", "did you mean mobile?"),
+        ("profile --skeleton cifer", "did you mean cifar?"),
+        ("profile --skeleton none/run", "no such file or folder"),
+        ("profile --device cuad", "did you mean cuda?"),
+        ("evolve --preset demo --device gpu", "did you mean cuda? Allowed: auto, cpu or cuda[:n]"),
+        ("search mbconv@digits --data digits --device cpuu", "did you mean cpu?"),
+        ("compare mbconv@digits mnasnet@digits --data digits --device cud", "did you mean cuda?"),
+        ("train reference@digits --data digits --device gpu:0", "did you mean cuda?"),
+        ("evolve --preset dmeo", "did you mean demo?"),
+        ("evolve --preset demo --scorer porbe", "did you mean probe?"),
+        ("evolve --preset demo --log tensorbord", "did you mean tensorboard?"),
+        ("evolve --preset demo --set cells.operations=['dw_conv_3']", "did you mean dw_conv_3x3?"),
+        ("search mbconv@digits --data digits --method evolutoin", "did you mean evolution?"),
+        ("train reference@digits --data digits --recipe cifar-smal", "did you mean cifar-small?"),
+        ("export mbconv@digits --to optna", "did you mean optuna?"),
+        ("import x.json --from optna", "did you mean optuna?"),
+        ("data digits --ground whit", "did you mean white?"),
+        (
+            "search nasbench-macro@nasbench-macro --evaluator table --table nasbench-mac",
+            "did you mean nasbench-macro?",
+        ),
+    ],
+)
+def test_a_name_with_a_typing_error_is_answered_by_the_one_that_was_meant(
+    run: Run, words: str, told: str
+) -> None:
+    ran = run(*words.split())
+    assert (ran.code, ran.out) == (2, "")
+    (line,) = ran.err.splitlines()
+    assert told in line

@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.spaces import load_architecture, to_json
 from autospace.spaces.files.library import family_space
+from autospace.supernets.shared_weights import SharedWeights
 from tests.cli.conftest import Run
 from tests.searchers.problems import SKELETON
 
@@ -59,8 +61,9 @@ def test_a_search_leaves_result_and_best(run: Run, space: Path, tmp_path: Path) 
 def test_a_search_on_a_table_trains_nothing(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "run"
     by_table = ("--evaluator", "table", "--table", "nasbench-macro", "--evaluations", 9)
-    ran = run("search", "nasbench-macro@nasbench-macro", *by_table, "--out", out)
+    ran = run("search", "nasbench-macro@nasbench-macro", *by_table, "--out", out, "--workers", 2)
     assert ran.code == 0
+    assert "a table is looked up by one process: 2 workers are not used\n" in ran.err
     assert "Finalists, the best first:" in ran.out
     assert "Accuracy is that of table nasbench-macro, not of a network trained here." in ran.out
     assert "trained on its own" not in ran.out
@@ -176,3 +179,29 @@ def test_the_list_says_what_each_method_is(run: Run) -> None:
     assert max(map(len, table.out.splitlines())) <= 80
     for name in CATALOGUE:
         assert name in table.out
+
+
+@pytest.mark.parametrize("method", ["random-ws", "darts", "petridish"])
+def test_shared_weights_that_diverged_for_all_are_one_line(
+    run: Run, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    trained = SharedWeights.step
+
+    def step(self: SharedWeights, index: int, *rest: Any, **more: Any) -> None:
+        trained(self, index, *rest, **more)
+        # As after a loss that is no number: every weight that took part is none either.
+        for weight in self.supernet.network.parameters():
+            weight.data.fill_(float("nan"))
+
+    monkeypatch.setattr(SharedWeights, "step", step)
+    out = tmp_path / "run"
+    ran = run("search", space, "--method", method, *SMALL, "--out", out, "--progress", "none")
+    if method == "petridish":  # earlier networks may have been better than the last
+        assert ran.code == 0
+        return
+    line = "error: supernet.learning_rate: 0.1; all shared weights diverged at this rate; try a "
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines()[-1].startswith(line)
+    assert not (out / "result.json").exists()
+    again = run("search", "--resume", out)
+    assert again.err.splitlines()[-1].startswith(line)

@@ -132,7 +132,7 @@ def test_a_run_folder_is_its_space(run: Run, space_file: Path) -> None:
         (["nasbench@cifar"], "error: nasbench@cifar: unknown space"),
         (["mbconv@digits", "--layer", "9"], "error: --layer '9': no such layer; allowed: layer_00"),
         (["mbconv@digits", "--layer", "x"], "or 0 to 3"),
-        (["mbconv@digits", "--cell", "x"], "error: --cell 'x': not in any layer; layer_00 has:"),
+        (["mbconv@digits", "--cell", "x"], "error: --cell 'x': not in any layer; allowed: mbconv"),
         (["mbconv@digits", "--layer", "0", "--cell", "x"], "not in layer_00"),
     ],
 )
@@ -183,7 +183,7 @@ def test_a_picture_into_a_missing_folder_is_an_error(run: Run, tmp_path: Path) -
     target = tmp_path / "missing" / "picture.svg"
     ran = run("show", "mbconv@digits", "--svg", target)
     assert ran.code == 2
-    assert ran.err == f"error: {target}: No such file or directory\n"
+    assert ran.err == f"error: {target}: there is no folder {target.parent}\n"
     assert run("show", "mbconv@digits", "--svg", tmp_path).code == 2
 
 
@@ -302,6 +302,8 @@ def test_the_uncertainty_stands_beside_the_fitness(run: Run, tmp_path: Path, col
         "nasbench201@nasbench201",
         "binary@cifar",
         "mbconv@mobile",
+        "darts@darts",
+        "bnas@bats",
     ],
 )
 def test_80_columns_hold_the_names_of_the_best_cells(run: Run, name: str, tmp_path: Path) -> None:
@@ -309,9 +311,17 @@ def test_80_columns_hold_the_names_of_the_best_cells(run: Run, name: str, tmp_pa
     run("sample", name, "-n", 1, "--out", tmp_path)
     architecture = run("show", tmp_path / "architecture_00.json", columns=80).out
     for text in (shown, architecture):
-        assert "layers" in text
+        assert re.search("layers|nodes", text)
         assert "…" not in text
         assert max(map(cell_len, text.splitlines()[:-1])) <= 80
+    # Whole ids also in the cells of a layer, and in the list of samples.
+    first = load(name).layers[0]
+    listed = run("show", name, "--layer", 0, columns=80).out.splitlines()
+    assert all(any(line.startswith(each) for line in listed) for each in first.by_id)
+    drawn = json.loads(run("sample", name, "-n", 2, "--format", "json").out)
+    rows = re.split("[ ,\n]+", run("sample", name, "-n", 2, columns=80).out)
+    ids = [each for one in drawn for each in one["architecture"].values()]
+    assert [each for each in rows if each in ids] == ids
 
 
 def test_bars_stay_where_there_is_room_for_them(run: Run) -> None:

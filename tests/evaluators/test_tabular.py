@@ -259,7 +259,7 @@ def test_a_space_of_more_networks_than_there_are_scores_takes_no_time() -> None:
 
 def test_a_missing_file_is_refused_with_the_built_in_names() -> None:
     names = "nasbench-macro, nasbench201-12epochs, nasbench201-200epochs"
-    known = f"a table is a file, or one of {names}"
+    known = f"allowed: a file, or {names}"
     with pytest.raises(SpaceError, match=f"^nope.json: no such file or directory; {known}$"):
         read_table("nope.json")
 

@@ -32,6 +32,7 @@ class _Stops(Silent):
     def __init__(self, phase: str = "", after: int = 0) -> None:
         self.phase, self.left = phase, after
         self.plans: list[Planned] = []
+        self.messages: list[str] = []
 
     def tick(self, phase: str, done: int, total: int) -> None:
         """Counts."""
@@ -39,6 +40,10 @@ class _Stops(Silent):
             self.left -= 1
             if self.left == 0:
                 raise KeyboardInterrupt
+
+    def message(self, text: str) -> None:
+        """Keeps the message."""
+        self.messages.append(text)
 
     def planned(self, plan: Planned) -> None:
         """Keeps the plan."""
@@ -66,7 +71,9 @@ def _space(folder: Path, out: str) -> Space:
 
 def test_a_space_of_whole_cells_is_learned(tmp_path: Path) -> None:
     heard = _Stops()
-    _evolve(tmp_path, "run", observer=heard)
+    _evolve(tmp_path, "run", observer=heard, workers=2)
+    told = "cells that read a text are trained by one process: 2 workers are not used"
+    assert told in heard.messages
     space = _space(tmp_path, "run")
     (layer,) = space.layers
     assert len(layer.candidates) == 3  # two evolved ones, and the reference

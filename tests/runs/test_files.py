@@ -1,5 +1,6 @@
 """Atomic writes."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -89,3 +90,17 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     remove_parts(tmp_path)
     assert os.listdir(tmp_path) == ["file"]
     assert path.read_text() == "old"
+
+
+def test_a_read_only_file_system_is_an_error_of_the_file_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, *_: object, **more: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    # It refuses to remove what is not there, too.
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OSError, match="Read-only") as found:
+        write_atomically(tmp_path / "file", "text")
+    assert found.value.filename == str(tmp_path / "file")

@@ -1,5 +1,6 @@
 """Searches over recurrent cells: they end, agree with what they report, and can be resumed."""
 
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from autospace.spaces.choices import SearchError
 from autospace.spaces.files.library import family_space
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.supernets.nodes import ON_TEXT
+from autospace.training.task import LanguageModelling
 
 SMALL: dict[str, Any] = {
     "supernet": {"steps": 6, "batch": 8, "validation_batches": 1},
@@ -124,3 +126,21 @@ def test_spaces_are_compared_by_perplexity(source: str, tmp_path: Path) -> None:
         out=tmp_path / "run",
     )
     assert any("1 / perplexity" in note for note in found.comparison.notes)
+
+
+@pytest.mark.parametrize(
+    ("method", "section", "what"),
+    [("random-ws", "supernet", "shared weights"), ("random", "trial", "finalists")],
+)
+def test_language_models_that_all_diverged_end_a_search_in_one_line(
+    method: str,
+    section: str,
+    what: str,
+    source: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A perplexity of e^9 of two letters.
+    monkeypatch.setattr(LanguageModelling, "score", lambda self, accuracy, loss: math.exp(-9))
+    with pytest.raises(SearchError, match=rf"^{section}\.learning_rate: 0\.1; all {what} diver"):
+        search(_space(), source, method=method, settings=SMALL, out=tmp_path / "run")

@@ -166,7 +166,7 @@ def _classes(folder: Path) -> Labelled:
     if below:
         return _folders(folder, below, [each for each in inside if each not in below])
     if not single:
-        names = name_few([each.name for each in inside]) or "nothing"
+        names = name_few([each.name for each in inside]) or "is empty"
         allowed = f"a folder or a {SUFFIX} file for every class, or {', '.join(TABLES)}"
         raise DataError(f"{folder}: {names}; allowed: {allowed}")
     others = tuple(each.name for each in inside if each not in single)

@@ -209,7 +209,7 @@ def _numbered(
         first,
         second,
         (*found.notes, *_remarks(options, vocabulary, (*train, *test))),
-        Reading(skipped=found.skipped),
+        Reading(skipped=found.skipped, tokens=options.tokens),
         vocabulary,
     )
     return limited(made, request)
