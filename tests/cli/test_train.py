@@ -226,10 +226,13 @@ BAD: list[tuple[list[str], str]] = [
     (["reference@digits", "--data", "digits", "--lr", "0"], "optimizer.learning_rate: 0.0;"),
     (["reference@digits", "--data", "digits", "--lr", "nan"], "optimizer.learning_rate: "),
     (["reference@digits", "--data", "digits", "--seed", "-1"], "seed: -1; allowed:"),
-    (["reference@digits", "--data", "digits", "--device", "gpu"], 'device: "gpu"; allowed: auto'),
+    (
+        ["reference@digits", "--data", "digits", "--device", "gpu"],
+        'device: "gpu"; did you mean cuda?',
+    ),
     (
         ["reference@digits", "--data", "digits", "--device", "cuda:0,1"],
-        'device: "cuda:0,1"; allowed: auto, cpu or cuda[:n]',
+        'device: "cuda:0,1"; did you mean cuda? Allowed: auto, cpu or cuda[:n]',
     ),
     (["reference@digits", "--data", "digits", "--device", "cuda:98"], "device 'cuda:98': this"),
     (["reference@digits", "--data", "digits", "--set", "training"], "allowed: section.name=value"),
