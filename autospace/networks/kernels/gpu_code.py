@@ -203,6 +203,16 @@ def normalise(
 
 
 @triton.jit
+def _factors(factors, own, there, channels):
+    """Scale, shift, mean and inverse deviation of the channels of a tile."""
+    scale = tl.load(factors + own, there, 0.0)
+    shift = tl.load(factors + channels + own, there, 0.0)
+    mean = tl.load(factors + 2 * channels + own, there, 0.0)
+    inverse = tl.load(factors + 3 * channels + own, there, 0.0)
+    return scale, shift, mean, inverse
+
+
+@triton.jit
 def _through(gradient, z, scale, shift, ACTIVATES: tl.constexpr):
     """The gradient before ReLU6, which lets it pass strictly between 0 and 6."""
     if ACTIVATES:
@@ -232,10 +242,7 @@ def sum_slopes(
     own = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     there = own < channels
     lanes = tl.arange(0, PIXELS)
-    scale = tl.load(factors + own, there, 0.0)
-    shift = tl.load(factors + channels + own, there, 0.0)
-    mean = tl.load(factors + 2 * channels + own, there, 0.0)
-    inverse = tl.load(factors + 3 * channels + own, there, 0.0)
+    scale, shift, mean, inverse = _factors(factors, own, there, channels)
     first = tl.zeros([PIXELS, CHANNELS], tl.float32)
     second = tl.zeros([PIXELS, CHANNELS], tl.float32)
     for step in range(STEPS):
@@ -280,10 +287,7 @@ def norm_slopes(
     there = own < channels
     kept = (pixels < total)[:, None] & there[None, :]
     place = pixels[:, None] * channels + own[None, :]
-    scale = tl.load(factors + own, there, 0.0)
-    shift = tl.load(factors + channels + own, there, 0.0)
-    mean = tl.load(factors + 2 * channels + own, there, 0.0)
-    inverse = tl.load(factors + 3 * channels + own, there, 0.0)
+    scale, shift, mean, inverse = _factors(factors, own, there, channels)
     share = 1.0 / total.to(tl.float32)
     average = tl.load(sums + own, there, 0.0) * share
     product = tl.load(sums + channels + own, there, 0.0) * share
