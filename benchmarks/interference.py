@@ -204,7 +204,8 @@ def work(options: argparse.Namespace) -> None:
         else:
             found = shared(options, halves, task["training"], task["seed"])
         with place.open("a", encoding="utf-8") as stream_:
-            stream_.write(json.dumps({"key": key, "digest": halves.digest, **found}) + "\n")
+            row = {"key": key, "digest": halves.digest, **rounded(found)}
+            stream_.write(json.dumps(row, separators=(",", ":")) + "\n")
         print(*task.values(), flush=True)
 
 
@@ -230,6 +231,15 @@ def report(options: argparse.Namespace) -> None:
     print_ranks(truth, runs)
     for training in TRAININGS:
         print_cosines(training, [row for row in runs if row["key"]["training"] == training])
+
+
+def rounded(value: Any) -> Any:
+    """Numbers to five digits after the point, at any depth: nobody needs more of them."""
+    if isinstance(value, dict):
+        return {name: rounded(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [rounded(each) for each in value]
+    return round(value, 5) if isinstance(value, float) else value
 
 
 def chosen(options: argparse.Namespace, row: Row) -> bool:
