@@ -51,7 +51,7 @@ def plot(
     targets = {out / f"{each.name}.{format_}": each for each in found}
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; allowed: a folder")
-    for path in targets:
+    for path in targets if out.is_dir() else ():
         check_new(path, force=force)
     files = {path: render(each, format_) for path, each in targets.items()}
     out.mkdir(parents=True, exist_ok=True)

@@ -272,7 +272,7 @@ BAD: list[tuple[list[str], str]] = [
     (["--max-params", "5"], "the limit is 5 params, but the reference cells need"),
     (["--max-madds", "5X"], "--max-madds '5X': expected a number such as 5M, none or reference"),
     (["--max-madds", "nan"], "--max-madds 'nan': expected a number"),
-    (["--device", "gpu"], 'device: "gpu"; allowed: auto, cpu or cuda[:n]'),
+    (["--device", "gpu"], 'device: "gpu"; did you mean cuda? Allowed: auto, cpu or'),
     (["--device", "cuda:98"], "device 'cuda:98': this machine has"),
     (["--config", "/no/such.toml"], "/no/such.toml: no such file or directory"),
     (["--config", "/"], "is a folder"),

@@ -226,7 +226,7 @@ BAD: list[tuple[list[str], str]] = [
     (["reference@digits", "--data", "digits", "--lr", "0"], "optimizer.learning_rate: 0.0;"),
     (["reference@digits", "--data", "digits", "--lr", "nan"], "optimizer.learning_rate: "),
     (["reference@digits", "--data", "digits", "--seed", "-1"], "seed: -1; allowed:"),
-    (["reference@digits", "--data", "digits", "--device", "gpu"], 'device: "gpu"; allowed: auto'),
+    (["reference@digits", "--data", "digits", "--device", "gpu"], 'device: "gpu"; did you mean'),
     (["reference@digits", "--data", "digits", "--device", "cuda:98"], "device 'cuda:98': this"),
     (["reference@digits", "--data", "digits", "--set", "training"], "allowed: section.name=value"),
     (["reference@digits", "--data", "digits", "--set", "training.x=1"], "training.x: unknown"),
