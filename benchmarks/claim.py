@@ -5,8 +5,9 @@
     python benchmarks/claim.py --data folder:PATH --work FOLDER --part compare --steps N
     python benchmarks/claim.py --data folder:PATH --work FOLDER --part report --steps N
 
-`results/claim` has the spaces of the three seeds, learned on a GPU in bfloat16. They are used where
-a seed has not been learned here.
+`results/claim` has the spaces of the three seeds, learned on a GPU in bfloat16, with a gradient of
+average pooling that PyTorch computed wrongly (docs/evidence/gpu.md). They are used where no run of
+a seed has been begun here.
 
 `recipe` trains the three reference networks and measures them on a part of the train split: the
 number of steps is chosen on them alone. `learn` learns a space for each seed; the seeds took part
@@ -38,7 +39,7 @@ from autospace.data.settings import DataConfig
 from autospace.evaluators.evaluate import EvaluationCache, EvaluationJob, evaluate_all, pooled
 from autospace.evaluators.evaluator import EvaluationError, EvaluationRequest, EvaluatorConfig
 from autospace.evaluators.make import Setup
-from autospace.evolution.folder import SPACE, RunFolder
+from autospace.evolution.folder import RunFolder
 from autospace.evolution.learn import learn
 from autospace.evolution.settings import make_config
 from autospace.progress import Silent
@@ -116,7 +117,11 @@ def run_folder(arguments: argparse.Namespace, seed: int) -> Path:
 def learned(arguments: argparse.Namespace, seed: int) -> Path:
     """The space of a seed: the run that learned it here, or the file of an earlier one."""
     run = run_folder(arguments, seed)
-    return run if (run / SPACE).is_file() else HERE / "results" / "claim" / f"learned-{seed}.json"
+    if run.exists():
+        return run
+    shipped = HERE / "results" / "claim" / f"learned-{seed}.json"
+    print(f"seed {seed}: {shipped}", flush=True)
+    return shipped
 
 
 def sources(arguments: argparse.Namespace, kind: str, first: int) -> list[str]:

@@ -40,7 +40,7 @@ fi
 if [ "$what" = check ]; then
   # By name: to collect the others needs packages that a bare machine may lack.
   [ $# -gt 0 ] || set -- tests/compute/test_on_device.py tests/compute/test_gpu.py \
-    tests/compute/test_several_devices.py tests/bench/test_gpu.py \
+    tests/compute/test_several_devices.py tests/networks/kernels/test_triton.py tests/bench/test_gpu.py \
     tests/data/test_batches.py tests/training/test_training_run.py
   "$python" -P -m pytest -m gpu -q -rA --tb=short -p no:cacheprovider "$@"
 else

@@ -217,19 +217,26 @@ def lane_sweep(amount: Amount, device: torch.device, ways: dict[str, Execution])
 def kernels(amount: Amount, ways: dict[str, Execution]) -> dict[str, Row]:
     """A round of the default scorer, and a training, with our kernels in Triton and without."""
     found = {}
-    steps = replace(amount, steps=5 * amount.steps)
-    for name, value in (("triton", "1"), ("pytorch", "0")):
-        os.environ[gpu.VARIABLE] = value
-        gpu.look_again()
-        found[name] = {
-            way: {
-                "probe_round": _round(steps, "probe", amount.size.cells, ways[way]),
-                "training_images_per_s": training(amount, ways[way].device, {way: ways[way]})[way],
+    steps, before = replace(amount, steps=5 * amount.steps), os.environ.get(gpu.VARIABLE)
+    try:
+        for name, value in (("triton", "1"), ("pytorch", "0")):
+            os.environ[gpu.VARIABLE] = value
+            gpu.look_again()
+            device = ways["recorded float32"].device
+            if value == "1" and device.type == "cuda" and not gpu.usable(device):
+                raise RuntimeError("the kernels in Triton cannot be used here; a warning says why")
+            found[name] = {
+                way: {
+                    "probe_round": _round(steps, "probe", amount.size.cells, ways[way]),
+                    "training_images_per_s": training(amount, device, {way: ways[way]})[way],
+                }
+                for way in ("recorded float32", "recorded bfloat16")
             }
-            for way in ("recorded float32", "recorded bfloat16")
-        }
-    os.environ.pop(gpu.VARIABLE)
-    gpu.look_again()
+    finally:
+        os.environ.pop(gpu.VARIABLE)
+        if before is not None:
+            os.environ[gpu.VARIABLE] = before
+        gpu.look_again()
     return found
 
 

@@ -14,7 +14,8 @@ from torch import nn
 from autospace.compute.execution import Execution
 
 _CAST = (nn.Conv2d, nn.Linear)
-"""Modules whose weights and biases autocast casts; normalisation stays float32."""
+_NAMES = ("weight", "bias")
+"""Of these modules autocast casts these parameters; normalisation stays float32."""
 
 
 class Weights(Protocol):
@@ -54,11 +55,14 @@ class NarrowWeights:
         self._pairs: list[tuple[nn.Parameter, nn.Parameter]] = []
         for part in (each for module in modules for each in module.modules()):
             if isinstance(part, _CAST):
-                for name, weight in list(part.named_parameters(recurse=False)):
+                own = dict(part.named_parameters(recurse=False))
+                for name, weight in ((each, own[each]) for each in _NAMES if each in own):
                     narrow = nn.Parameter(weight.detach().to(precision), weight.requires_grad)
                     setattr(part, name, narrow)
                     self._pairs.append((narrow, weight))
         self._wide = {id(narrow): weight for narrow, weight in self._pairs}
+        # Made here and not in a step: there they would need memory when a batch takes the most.
+        self._gradients = [torch.zeros_like(weight) for _, weight in self._pairs]
 
     def wide(self, weights: Iterable[nn.Parameter]) -> list[nn.Parameter]:
         """See `Weights`; those that are not narrow stand for themselves."""
@@ -76,8 +80,8 @@ class NarrowWeights:
     def collect(self) -> None:
         """See `Weights`."""
         known = [
-            (torch.empty_like(weight), narrow.grad, weight)
-            for narrow, weight in self._pairs
+            (place, narrow.grad, weight)
+            for place, (narrow, weight) in zip(self._gradients, self._pairs, strict=True)
             if narrow.grad is not None
         ]
         if not known:

@@ -49,7 +49,8 @@ class Worker:
         # The first optimiser makes torch import modules for seconds: better before any request.
         torch.optim.SGD([torch.zeros(1)])
         self._begun: dict[str, Any] = {}
-        self._report: Report = ignore
+        self._early: list[Plain] = []
+        self._report: Report = self._early.append
 
     def begin(self, job: dict[str, Plain], folder: Callable[[], Path]) -> None:
         """Begins a job; an error is the reply to every request of that job.
@@ -59,6 +60,8 @@ class Worker:
             folder: gives the folder of the files that the job has packed.
         """
         self._begun = {}  # The values of the earlier job are given back first.
+        # No request is being done, so nobody would take a message: the first request brings it.
+        self._report = self._early.append
         self._begun = _attempt(lambda given: _begin(folder(), self._send, **given), job)
 
     def reply(self, request: Plain, report: Report) -> dict[str, Plain]:
@@ -66,6 +69,9 @@ class Worker:
         if "error" in self._begun:
             return self._begun
         self._report = report
+        for message in self._early:
+            report(message)
+        self._early.clear()
         return _attempt(lambda given: through_json(self._begun["result"](given)), request)
 
     def _send(self, message: Plain) -> None:

@@ -240,9 +240,7 @@ def executor_of(setup: Setup, given: Executor) -> Executor:
 
 
 def default_workers(setup: Setup) -> int:
-    """One process per core that this one may use; one per GPU, or where nothing is computed."""
-    if torch.device(setup.device).type != "cpu":
-        return max(1, len(setup.devices))
+    """On a CPU: one process per core that this one may use; one where nothing is computed."""
     return 1 if setup.config.method == "table" else cores()
 
 

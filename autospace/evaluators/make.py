@@ -88,7 +88,7 @@ class Setup:
 
     @classmethod
     def unpacked(cls, packed: Mapping[str, Any]) -> "Setup":
-        """A setup equal to the one that was packed."""
+        """The setup that was packed, of one device: a worker computes on its own."""
         spaces = tuple(from_json(space) for space in packed["spaces"])
         return cls(
             EvaluatorConfig.model_validate_json(packed["config"]),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from autospace.evolution.population import EvolutionState
 from autospace.evolution.preparation import PreparedRun
-from autospace.networks.fused import described
+from autospace.networks.fused import described, described_on
 
 UNUSED: Final = (
     ("data", "aspect", "squash"),
@@ -49,6 +49,8 @@ def provenance(
     config["skeleton"] = prepared.skeleton.name
     # Compiled or not, sums are rounded differently: scores agree to the last digits only.
     kernels = described().partition(",")[0].partition(":")[0]
+    if prepared.execution.device.type != "cpu":
+        kernels = described_on(prepared.execution.device)
     latency = prepared.latency
     if prepared.config.budget.latency_table is not None:
         config["budget"]["latency_table"] = Path(prepared.config.budget.latency_table).name
@@ -58,7 +60,7 @@ def provenance(
         "method": f"AutoSpace (Zhou et al., ICCV 2021), {prepared.config.scoring.method} scoring",
         "config": config,
         "data": prepared.parts.origin,
-        "kernels": kernels if prepared.execution.device.type == "cpu" else "CUDA's",
+        "kernels": kernels,
         "versions": {**versions, "python": ".".join(map(str, sys.version_info[:2]))},
         **({"latency": latency.described} if latency else {}),
         **({"evolution": stop} if stop else {}),

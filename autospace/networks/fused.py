@@ -173,6 +173,7 @@ class GpuKernels:
             and x.dim() == 4
             and x.shape[0] * x.shape[2] * x.shape[3] > 1
             and x.dtype in (torch.float32, torch.bfloat16)
+            and x.numel() < gpu.MOST_NUMBERS
             and not _watched()
             and gpu.usable(x.device)
         )
@@ -202,7 +203,12 @@ class GpuKernels:
             if torch.is_autocast_enabled("cuda"):
                 x = x.to(torch.get_autocast_dtype("cuda"))
             return gpu.depthwise_norm_act(x, convolution, norm, activate=activate)
-        return gpu.norm_act(convolution(x), norm, activate=activate)
+        z: torch.Tensor = convolution(x)
+        if z.numel() < gpu.MOST_NUMBERS:
+            return gpu.norm_act(z, norm, activate=activate)
+        for part in (norm, *activation):
+            z = part(z)
+        return z
 
     def weighted_sum(self, terms: Sequence[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
         """As PyTorch does it."""
@@ -335,3 +341,8 @@ def added(values: Iterable[torch.Tensor]) -> torch.Tensor:
 def described() -> str:
     """Which kernels train cells on the CPU, and why no others."""
     return native.described()
+
+
+def described_on(device: torch.device) -> str:
+    """Whose kernels train cells on a GPU."""
+    return "CUDA's and Triton's" if gpu.usable(device) else "CUDA's"

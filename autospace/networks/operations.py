@@ -108,16 +108,16 @@ class AveragePool(nn.AvgPool2d):
 
     def __init__(self, kernel: int, stride: int) -> None:
         super().__init__(kernel, stride, kernel // 2, count_include_pad=False)
-        self.side, self.step, self.edge = kernel, stride, kernel // 2
+        self.edge = kernel // 2
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, C, H, W] -> [N, C, H/stride, W/stride]."""
         if x.device.type != "cuda" or not x.requires_grad:
             return super().forward(x)
-        padded = F.avg_pool2d(F.pad(x, [self.edge] * 4), self.side, self.step)
+        padded = F.avg_pool2d(F.pad(x, [self.edge] * 4), self.kernel_size, self.stride)
         # The share of each window that lies on the image.
         ones = x.new_ones(1, 1, *x.shape[2:])
-        return padded / F.avg_pool2d(ones, self.side, self.step, self.edge)
+        return padded / F.avg_pool2d(ones, self.kernel_size, self.stride, self.edge)
 
 
 def _skip(operation: Operation, channels: int, stride: int) -> nn.Module:

@@ -88,6 +88,24 @@ class Adding:
         return Adding(json.loads((folder / packed).read_text())).begin(report)
 
 
+@dataclass
+class Greeting:
+    """A job that has something to say before any request."""
+
+    text: str = "hello"
+
+    def begin(self, report: Report) -> Work:
+        report(self.text)
+        return lambda request: request
+
+    def pack(self, folder: Path, *, whole: bool = False) -> Plain:
+        return self.text
+
+    @staticmethod
+    def begin_packed(packed: Plain, folder: Path, report: Report) -> Work:
+        return Greeting(packed).begin(report)
+
+
 @contextmanager
 def processes(folder: Path, count: int = 1, thread_count: int = 1) -> Iterator[ProcessPool]:
     found = ProcessPool(count, folder / "pool", thread_count, errors=(KnownError, SpaceError))
@@ -243,3 +261,14 @@ def _alive(pid: int) -> bool:
     with suppress(OSError):
         return " (zombie)" not in Path(f"/proc/{pid}/status").read_text()
     return False
+
+
+def test_what_a_job_says_while_it_begins_comes_with_its_first_request(tmp_path: Path) -> None:
+    said: list[tuple[int, Plain]] = []
+    with processes(tmp_path) as pool:
+        for text in ("hello", "again"):
+            job = Greeting(text)
+            for _ in range(2):
+                found = pool.results(job, [1, 2], lambda place, each: said.append((place, each)))
+                assert sorted(found) == [(0, 1), (1, 2)]
+    assert said == [(0, "hello"), (0, "again")]

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from autospace.compute.executor import Executor
 from autospace.compute.pool import InProcess, ProcessPool
 from autospace.evaluators import evaluate
-from autospace.evaluators.evaluate import EvaluationJob, default_workers, pooled
+from autospace.evaluators.evaluate import EvaluationJob, default_workers, executor_of, pooled
 from autospace.evaluators.evaluator import (
     Evaluation,
     EvaluationError,
@@ -122,7 +123,7 @@ def test_one_thread_here_and_those_of_before_afterwards(
 def test_a_gpu_gets_one_process_and_a_core_one_each(tmp_path: Path) -> None:
     some = setup(tmp_path)
     assert default_workers(some) == len(os.sched_getaffinity(0))
-    assert default_workers(replace(some, device="cuda:0")) == 1
+    assert executor_of(replace(some, device="cuda:0"), Executor()).workers == 1
 
 
 def test_a_table_is_packed_by_its_name(tmp_path: Path) -> None:

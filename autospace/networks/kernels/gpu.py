@@ -7,6 +7,7 @@ other convolutions PyTorch computes z, and only what follows is computed here.
 
 import importlib.util
 import os
+import warnings
 from functools import cache
 from types import ModuleType
 from typing import Any, Final
@@ -19,6 +20,8 @@ VARIABLE: Final = "AUTOSPACE_TRITON"
 """Environment variable; 1 turns these kernels on."""
 OLDEST: Final = (8, 0)
 """The first compute capability with bfloat16."""
+MOST_NUMBERS: Final = 2**31
+"""Places in a tensor are numbers of 32 bits."""
 CHUNKS: Final = 256
 """About so many parts of the pixels: enough programs, and enough to do for each of them."""
 ROWS: Final = 64
@@ -29,6 +32,11 @@ LANES: Final = 32
 """Channels of a tile: 64 bytes of bfloat16."""
 JOINED: Final = 64
 """Chunks that are read at a time where their sums are joined."""
+
+
+def asked_for() -> bool:
+    """Whether the environment turns the kernels on."""
+    return os.environ.get(VARIABLE, "0") == "1"
 
 
 def usable(device: torch.device) -> bool:
@@ -43,16 +51,29 @@ def look_again() -> None:
 
 @cache
 def _usable(index: int) -> bool:
-    if os.environ.get(VARIABLE, "0") != "1" or importlib.util.find_spec("triton") is None:
+    if not asked_for():
         return False
-    if torch.cuda.get_device_capability(index) < OLDEST:
-        return False
+    reason = _hindrance(index)
+    if reason:
+        warnings.warn(f"{VARIABLE}=1 has no effect on cuda:{index}: {reason}", stacklevel=2)
+    return not reason
+
+
+def _hindrance(index: int) -> str:
+    """Why the kernels cannot be used on a GPU; empty if they can."""
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed"
     try:
+        major, minor = torch.cuda.get_device_capability(index)
+        if (major, minor) < OLDEST:
+            return f"compute capability {major}.{minor}; allowed: 8.0 or higher"
         # It compiles what it starts, with tools that may be missing.
-        _joined(torch.zeros(1, 1, device=torch.device("cuda", index)))
-    except Exception:
-        return False
-    return True
+        with torch.cuda.device(index):
+            _joined(torch.zeros(1, 1, device="cuda"))
+            torch.cuda.synchronize(index)
+    except Exception as error:
+        return str(error).partition("\n")[0] or type(error).__name__
+    return ""
 
 
 @cache
@@ -67,9 +88,11 @@ def _code() -> ModuleType:
 
 def norm_act(z: torch.Tensor, norm: nn.BatchNorm2d, *, activate: bool) -> torch.Tensor:
     """Batch normalisation of z [N, C, H, W] and, if asked, ReLU6."""
-    found: torch.Tensor = _NormAct.apply(  # type: ignore[no-untyped-call]
-        norm, activate, z, norm.weight, norm.bias
-    )
+    # Triton starts on the current device; backward passes are on that of their forward pass.
+    with torch.cuda.device_of(z):
+        found: torch.Tensor = _NormAct.apply(  # type: ignore[no-untyped-call]
+            norm, activate, z, norm.weight, norm.bias
+        )
     return found
 
 
@@ -77,9 +100,10 @@ def depthwise_norm_act(
     x: torch.Tensor, convolution: nn.Conv2d, norm: nn.BatchNorm2d, *, activate: bool
 ) -> torch.Tensor:
     """Depthwise convolution [C, 1, k, k] of x [N, C, H, W], batch normalisation, maybe ReLU6."""
-    found: torch.Tensor = _DepthwiseNormAct.apply(  # type: ignore[no-untyped-call]
-        convolution, norm, activate, x, convolution.weight, norm.weight, norm.bias
-    )
+    with torch.cuda.device_of(x):
+        found: torch.Tensor = _DepthwiseNormAct.apply(  # type: ignore[no-untyped-call]
+            convolution, norm, activate, x, convolution.weight, norm.weight, norm.bias
+        )
     return found
 
 

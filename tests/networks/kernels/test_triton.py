@@ -1,5 +1,6 @@
 """The kernels for a GPU: they compute what PyTorch computes, compile, and stand back."""
 
+import copy
 import importlib
 import importlib.util
 import os
@@ -10,9 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from autospace.compute.device import make_execution
 from autospace.networks.cells import CellModule
 from autospace.networks.fused import Fusible, GpuKernels
 from autospace.networks.kernels import gpu
+from autospace.networks.network import placed
+from autospace.runs.settings import Precision
 from autospace.spaces import Cell, LayerShape
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -61,6 +65,48 @@ def test_without_being_asked_for_they_are_not_used(monkeypatch: pytest.MonkeyPat
     gpu.look_again()
     assert not gpu.usable(torch.device("cuda", 0))
     gpu.look_again()
+
+
+def test_who_asks_for_them_in_vain_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(gpu.VARIABLE, "1")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    gpu.look_again()
+    with pytest.warns(UserWarning, match="AUTOSPACE_TRITON=1 has no effect on cuda:0: Triton is"):
+        assert not gpu.usable(torch.device("cuda", 0))
+    assert not gpu.usable(torch.device("cuda", 0))  # said once
+    gpu.look_again()
+
+
+@pytest.mark.gpu
+@needs_triton
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_on_a_gpu_they_give_what_pytorch_gives(
+    precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not the current device, where there is another.
+    device = torch.device("cuda", torch.cuda.device_count() - 1)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    cell = Cell.from_edges(
+        [(0, 1, "dw_conv_3x3_d2"), (1, 3, "dw_conv_3x3")], mix=("se", "sum", "gate"), expansion=3
+    )
+    torch.manual_seed(0)
+    module = placed(CellModule(cell, LayerShape("layer_00", 16, 24, 2, 16)), device).train()
+    x = torch.randn(8, 16, 16, 16, device=device).to(memory_format=torch.channels_last)
+    found = []
+    for value in ("1", "0"):
+        monkeypatch.setenv(gpu.VARIABLE, value)
+        gpu.look_again()
+        assert gpu.usable(device) == (value == "1")
+        own = copy.deepcopy(module)
+        with make_execution(precision, False, device, pytest.fail).autocast():
+            output = own(x)
+        output.float().square().mean().backward()
+        gradients = [each.grad for each in own.parameters()]
+        found.append([output.float(), *gradients, *own.buffers()])
+    gpu.look_again()
+    for one, other in zip(*found, strict=True):
+        distance = (one - other).float().norm() / other.float().norm().clamp(min=1e-6)
+        assert distance < (1e-4 if precision == "float32" else 0.1)
 
 
 @needs_triton
