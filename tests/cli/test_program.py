@@ -242,7 +242,10 @@ def test_verbose_tells_options_and_tracebacks(run: Run, monkeypatch: pytest.Monk
         ("profile --skeleton cifer", "did you mean cifar?"),
         ("profile --skeleton none/run", "no such file or folder"),
         ("profile --device cuad", "did you mean cuda?"),
-        ("evolve --preset demo --device gpu", "did you mean cuda? Allowed: auto, cpu or cuda[:n]"),
+        (
+            "evolve --preset demo --device gpu",
+            "did you mean cuda? Allowed: auto, cpu, all or cuda[:n,...]",
+        ),
         ("search mbconv@digits --data digits --device cpuu", "did you mean cpu?"),
         ("compare mbconv@digits mnasnet@digits --data digits --device cud", "did you mean cuda?"),
         ("train reference@digits --data digits --device gpu:0", "did you mean cuda?"),

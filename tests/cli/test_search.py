@@ -70,7 +70,8 @@ def test_a_search_on_a_table_trains_nothing(run: Run, tmp_path: Path) -> None:
     assert "accuracies of trained" not in ran.out
     assert "accuracies are those of table nasbench-macro (Su et al." in ran.err
     result = json.loads((out / "result.json").read_text())
-    assert result["config"]["evaluator"] == {"method": "table", "table": "nasbench-macro"}
+    table = {"method": "table", "table": "nasbench-macro", "precision": "float32"}
+    assert result["config"]["evaluator"] == table
     again = run("search", "--resume", out, "--format", "json")
     assert json.loads(again.out) == {**result, "images": None}
     refused = run("search", "mbconv@digits", *by_table, "--out", tmp_path / "other")

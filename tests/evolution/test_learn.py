@@ -272,7 +272,7 @@ def test_reference_cells_are_named_after_kernel_and_expansion() -> None:
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:-1", "meta", "cpu:0\n", "", "cuda:123"])
 def test_an_unknown_device_is_refused(name: str) -> None:
-    with pytest.raises(RunError, match=r"^device .*: unknown; allowed: auto, cpu or cuda\[:n\]$"):
+    with pytest.raises(RunError, match=r"^device: \".*llowed: auto, cpu or cuda\[:n\]$"):
         resolve_device(name)
 
 
