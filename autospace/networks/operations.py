@@ -99,7 +99,7 @@ class Gate(FusibleAttention):
 
 
 class AveragePool(nn.AvgPool2d):
-    """Averages of the pixels under a k x k window, at its middle; pixels beyond the edge count not.
+    """Averages of the pixels under a k x k window; pixels beyond the edge do not count.
 
     The gradient that PyTorch computes for this on a GPU is that of a window moved by the padding,
     if channels lie side by side as ours do (pytorch/pytorch#188344, seen with 2.11). Without
