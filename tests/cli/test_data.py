@@ -40,7 +40,7 @@ def test_what_is_read_is_shown(run: Run, pets: Path) -> None:
         "not read: .txt files (1): Train/cat/notes.txt",
         "not read: folders of the system (1): __MACOSX",
         "resized 4 images to 8x8",
-        "4 images are not square or not as the others: their proportions are changed, and "
+        "4 images not square or not as the others: their proportions are changed, and "
         "data.aspect=crop or pad keeps them",
     ]
 

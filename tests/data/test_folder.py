@@ -15,7 +15,7 @@ from autospace.data.load import load_data
 
 SaveImage = Callable[..., Path]
 REMARK = (
-    "{} images are not square or not as the others: their proportions are changed, and "
+    "{} not square or not as the others: their proportions are changed, and "
     "data.aspect=crop or pad keeps them"
 )
 
@@ -83,7 +83,7 @@ def test_the_most_common_size_wins(pets: Path, save_image: SaveImage) -> None:
     big = save_image("pets/train/cat/big.png", size=(20, 12))
     data = load_data(f"folder:{pets}")
     assert data.train.images.shape == (13, 3, 8, 8)
-    assert data.notes == ("resized 1 images to 8x8", REMARK.format(1))
+    assert data.notes == ("resized 1 image to 8x8", REMARK.format("1 image"))
     expected = np.array(Image.open(big).resize((8, 8), Image.Resampling.BILINEAR))
     assert torch.equal(data.train.images[6], torch.from_numpy(expected).permute(2, 0, 1))
 
@@ -94,7 +94,7 @@ def test_sizes_need_not_be_square_unless_a_resolution_is_given(save_image: SaveI
     assert load_data(f"folder:{root}").train.images.shape[1:] == (3, 4, 6)
     data = load_data(f"folder:{root}", resolution=5)
     assert data.train.images.shape[1:] == (3, 5, 5)
-    assert data.notes[-2:] == ("resized 4 images to 5x5", REMARK.format(4))
+    assert data.notes[-2:] == ("resized 4 images to 5x5", REMARK.format("4 images"))
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "I;16", "LA"])

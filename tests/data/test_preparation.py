@@ -63,7 +63,7 @@ def test_transparent_images_are_laid_on_the_ground(
     source = set_of(tmp_path, Image.fromarray(PIXELS), name, **options)
     data = load_data(source, ground=ground)
     assert np.abs(first(data) - laid(PIXELS, colour)).max() <= 1
-    assert f"4 images have transparent pixels; they are laid on {ground}" in " ".join(data.notes)
+    assert f"4 images with transparent pixels, laid on {ground}" in " ".join(data.notes)
 
 
 @pytest.mark.parametrize("mode", ["LA", "P", "RGB", "L", "gif"])
@@ -193,7 +193,7 @@ def test_deep_files_are_scaled_by_one_rule(
     assert data.train.images.shape[1:] == (1, 8, 8)
     assert np.array_equal(first(data)[..., 0], expected)
     assert rule in " ".join(data.notes)
-    assert "4 images have more than 8 bits a value" in " ".join(data.notes)
+    assert "4 images with more than 8 bits a value" in " ".join(data.notes)
 
 
 def test_all_deep_files_have_one_scale(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_proportions_are_a_setting_and_said(tmp_path: Path, aspect: str, remark:
         "pad": ImageOps.pad(SPLIT, (12, 12), Image.Resampling.BILINEAR, "white"),
     }[aspect]
     assert np.array_equal(first(data)[..., 0], np.asarray(oracle))
-    assert "4 images are not square" in " ".join(data.notes)
+    assert "4 images not square" in " ".join(data.notes)
     assert remark in " ".join(data.notes)
 
 
@@ -310,7 +310,7 @@ def test_several_pages_are_said(tmp_path: Path) -> None:
     pages = [Image.fromarray(PIXELS[..., :3]) for _ in range(3)]
     source = set_of(tmp_path, pages[0], ".tif", save_all=True, append_images=pages[1:])
     notes = load_data(source).notes
-    assert any(note.startswith("4 images have several frames or pages") for note in notes)
+    assert any(note.startswith("4 images with several frames or pages") for note in notes)
 
 
 def test_a_gate_bounds_the_pixels_at_work() -> None:

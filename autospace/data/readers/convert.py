@@ -12,6 +12,7 @@ from autospace.data.examples import DataSet, Examples, Reading, Size, make_data_
 from autospace.data.request import Request
 from autospace.data.settings import Aspect
 from autospace.data.splits import limit_indices, split_test
+from autospace.spaces.text import plural
 
 # ITU-R 601 luma in 16-bit fixed point: the numbers that Pillow uses, so that arrays and image files
 # turn grey alike.
@@ -80,7 +81,7 @@ _CHANGES = {
 
 def proportions_changed(images: int, aspect: Aspect) -> str:
     """A remark on images that have other proportions than wanted."""
-    return f"{images} images are not square or not as the others: {_CHANGES[aspect]}"
+    return f"{plural(images, 'image')} not square or not as the others: {_CHANGES[aspect]}"
 
 
 def as_examples(where: str, images: np.ndarray, labels: np.ndarray) -> Examples:

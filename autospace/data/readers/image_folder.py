@@ -35,6 +35,7 @@ from autospace.data.readers.image_decoding import (
 from autospace.data.readers.image_opening import Header
 from autospace.data.request import Request, Source
 from autospace.data.storage import is_large
+from autospace.spaces.text import plural
 
 # Part of every key: a change of the decoder or of the layout below must not find old files.
 _LAYOUT = "autospace.data 3"
@@ -246,7 +247,7 @@ def _decode(source: Source, listing: Listing, request: Request) -> DataSet:
     notes = (*listing.notes, *_remarks(splits, shape, preparation, found))
     skipped = _skipped(listing, unreadable)
     if unreadable:
-        notes += (f"skipped {len(unreadable)} unreadable images: {_reasons(skipped)}",)
+        notes += (f"skipped {plural(len(unreadable), 'unreadable image')}: {_reasons(skipped)}",)
     reading = _read_of(found, (*listing.skipped, *skipped))
     train, test = map(_examples, splits)
     return make_data_set(source.name, listing.classes, train, test, notes, reading)
@@ -278,19 +279,21 @@ def _remarks(
     deep, frames = sum(head.deep for head in heads), sum(head.frames for head in heads)
     remarks: list[str] = []
     if resized:
-        remarks.append(f"resized {resized} images to {shape.height}x{shape.width}")
+        remarks.append(f"resized {plural(resized, 'image')} to {shape.height}x{shape.width}")
     if reshaped:
         remarks.append(proportions_changed(reshaped, preparation.aspect))
     if turned:
-        remarks.append(f"turned {turned} images upright, as their EXIF orientation says")
+        remarks.append(f"turned {plural(turned, 'image')} upright, as the EXIF orientation says")
     if transparent:
-        ground = f"they are laid on {preparation.ground} (data.ground)"
-        remarks.append(f"{transparent} images have transparent pixels; {ground}")
+        ground = f"laid on {preparation.ground} (data.ground)"
+        remarks.append(f"{plural(transparent, 'image')} with transparent pixels, {ground}")
     for scale in (preparation.whole, preparation.real):
         if scale is not None:
-            remarks.append(f"{deep} images have more than 8 bits a value: {scale.described}")
+            said = f"{plural(deep, 'image')} with more than 8 bits a value"
+            remarks.append(f"{said}: {scale.described}")
     if frames:
-        remarks.append(f"{frames} images have several frames or pages; the first one is read")
+        several = f"{plural(frames, 'image')} with several frames or pages"
+        remarks.append(f"{several}: the first one is read")
     return tuple(remarks)
 
 
