@@ -95,7 +95,7 @@ def operation_shares(layers: Iterable[Layer]) -> dict[str, float]:
     """
     counts: Counter[str] = Counter()
     for candidate in (each for layer in layers for each in layer.candidates):
-        known = ("mobile", "dense", "darts", "binary", "bats", "ofa", "nas-bert")
+        known = ("mobile", "dense", "darts", "binary", "conv", "bats", "ofa", "nas-bert")
         check_kind(candidate.cell.kind, "shares of operations", known)
         counts.update(edge.operation for edge in drawable(candidate.cell).edges)
     edges = counts.total()

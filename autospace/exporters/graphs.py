@@ -10,6 +10,7 @@ from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.family import KINDS, check_kind
 from autospace.spaces.cells.notation import (
     PAIRED,
+    conv_ends,
     drawable,
     edge_label,
     node_label,
@@ -135,6 +136,13 @@ def _group(layer: Layer) -> Group:
     for index in sorted(cell.live_nodes | {0, last}):
         expand = [f"expand x{cell.expansion}"] if index == 0 and cell.expansion > 1 else []
         expand += ["binary 1x1"] if index == 0 and cell.kind == "binary" else []
+        if cell.kind == "conv":
+            ends = conv_ends(cell)
+            expand = [ends[0]] if index == 0 and cell.reduction != 1 else []
+            project = [ends[1]] if index == last and ends[1] else []
+            label = ", ".join((node_label(cell, index), *expand, *project))
+            nodes.append(Node(f"{name}_{index}", (*(_facts(layer) if index == 0 else ()), label)))
+            continue
         project = ["project"] if index == last and not (cell.is_zero or cell.bare) else []
         label = ", ".join((node_label(cell, index), *expand, *project))
         nodes.append(Node(f"{name}_{index}", (*(_facts(layer) if index == 0 else ()), label)))

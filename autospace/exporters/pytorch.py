@@ -346,6 +346,10 @@ def export_architecture(architecture: Architecture) -> str:
 
         text: str = binary_network(architecture)
         return text
+    if architecture.kind == "conv":
+        from autospace.exporters.pytorch_layers import conv_network
+
+        return str(conv_network(architecture))
     if architecture.kind == "ofa":
         from autospace.exporters.pytorch_layers import ofa_network
 

@@ -22,7 +22,7 @@ def dense_network(architecture: Architecture) -> str:
         problem = f"{skeleton.stem.block}; allowed for this export of dense cells: none"
         raise SpaceError("stem.block", problem)
     shortcut = not skeleton.preactivation
-    marks: dict[str, bool | str] = {**_ends(skeleton), "plain": not shortcut, "shortcut": shortcut}
+    marks: dict[str, bool | str] = {**ends(skeleton), "plain": not shortcut, "shortcut": shortcut}
     return pytorch.joined(
         f'"""{pytorch.described(architecture)}"""\n\n{pytorch.imports("cells", "dense")}\n'
         f"{pytorch.constants(skeleton)}",
@@ -70,7 +70,7 @@ def _layers(skeleton: Skeleton) -> list[pytorch.Node]:
     ]
 
 
-def _ends(skeleton: Skeleton) -> dict[str, str]:
+def ends(skeleton: Skeleton) -> dict[str, str]:
     """The lines of the network that make its stem and its head."""
     width, stem = skeleton.spine[-1].out_channels, skeleton.stem
     activate = ", activate=False" if skeleton.preactivation else ""

@@ -1,12 +1,13 @@
-"""Writes a network of binary cells, or of Once-for-All's layers, as one Python file.
+"""Writes a network of binary cells, of convolutions or of Once-for-All's layers, as one file.
 
 See `autospace.exporters.pytorch`: the file needs only PyTorch, and trained weights load into it.
 Signs are computed as floating point numbers, so that nothing is faster than with real weights.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
-from autospace.exporters import pytorch
+from autospace.exporters import pytorch, pytorch_dense
 from autospace.exporters.python_clients import literal
 from autospace.exporters.pytorch import called, definition, laid_out, listed
 from autospace.spaces import Architecture, LayerShape, Skeleton, SpaceError
@@ -41,6 +42,54 @@ def binary_network(architecture: Architecture) -> str:
     )
 
 
+def conv_network(architecture: Architecture) -> str:
+    """A module whose `build()` makes the network of blocks of convolutions.
+
+    Raises:
+        SpaceError: the stem has a block, whose cell is of another family.
+    """
+    skeleton = architecture.skeleton
+    if skeleton.stem.block is not None:
+        problem = f"{skeleton.stem.block}; allowed for this export of convolutions: none"
+        raise SpaceError("stem.block", problem)
+    return pytorch.joined(
+        f'"""{pytorch.described(architecture)}"""\n\n{pytorch.imports("cells", "conv")}\n'
+        f"{pytorch.constants(skeleton)}",
+        definition("conv", "Layer"),
+        laid_out(listed(_conv_layers(architecture)), "LAYERS = "),
+        definition("cells", "ConvNorm"),
+        definition("dense", "ActivatedConvolution"),
+        *(definition("conv", name) for name in ("halved", "operation", "ConvCell")),
+        definition("conv", "Network", **pytorch_dense.ends(skeleton)),
+        definition("cells", "initialise"),
+        definition("network", "build"),
+        definition("network", "__main__", build=True),
+    )
+
+
+def _conv_layers(architecture: Architecture) -> list[pytorch.Node]:
+    cells: Iterable[Any] = (cell.pruned() for cell in architecture.cells)
+    return [
+        called(
+            "Layer",
+            str(shape.in_channels),
+            str(shape.out_channels),
+            str(shape.stride),
+            str(cell.reduction),
+            str(cell.nodes - 1),
+            _edges(cell),
+        )
+        for shape, cell in zip(architecture.skeleton.shapes, cells, strict=True)
+    ]
+
+
+def _edges(cell: Any) -> pytorch.Node:
+    """The edges of a pruned cell."""
+    return listed(
+        f"({edge.source}, {edge.target}, {literal(edge.operation)})" for edge in cell.edges
+    )
+
+
 def _layers(architecture: Architecture) -> list[pytorch.Node]:
     pairs = zip(architecture.skeleton.shapes, architecture.cells, strict=True)
     return [
@@ -50,10 +99,7 @@ def _layers(architecture: Architecture) -> list[pytorch.Node]:
             str(shape.out_channels),
             str(shape.stride),
             str(cell.nodes - 1),
-            listed(
-                f"({edge.source}, {edge.target}, {literal(edge.operation)})"
-                for edge in cell.pruned().edges
-            ),
+            _edges(cell.pruned()),
         )
         for shape, cell in pairs
     ]

@@ -26,6 +26,7 @@ from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
 from autospace.spaces.cells.family import KINDS, check_kind, notation
 from autospace.spaces.cells.notation import (
     PAIRED,
+    conv_ends,
     drawable,
     edge_label,
     node_label,
@@ -109,7 +110,7 @@ def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Picture:
         return Picture(*tree_markup(cell))
     pruned = drawable(cell)
     if pruned.is_zero:
-        return _zero(shape)
+        return _zero(cell, shape)
     layout = cell_layout(pruned)
     inner = max(layout.width * PITCH, NARROWEST)
     left = MARGIN + (inner - layout.width * PITCH) / 2
@@ -125,15 +126,20 @@ def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Picture:
         parts.append(_chip(left + (column + 0.5) * PITCH, edge, bars, pruned, shape))
     height = layout.rows * BAR + (layout.rows - 1) * GAP + 2 * MARGIN
     width = inner + 2 * MARGIN
-    if shape is not None and shape.shortcut:
+    if shape is not None and has_shortcut(cell, shape):
         parts.append(_shortcut(width - MARGIN, height))
         width += LANE
     return Picture(width, height, "".join(parts))
 
 
-def _zero(shape: LayerShape | None) -> Picture:
+def has_shortcut(cell: Cell, shape: LayerShape) -> bool:
+    """Whether the layer adds its input, or what a shortcut makes of it, to the cell's output."""
+    return shape.shortcut or cell.kind == "conv"
+
+
+def _zero(cell: Cell, shape: LayerShape | None) -> Picture:
     width, height = NARROWEST + 2 * MARGIN, BAR + 2 * MARGIN
-    label = "shortcut only" if shape is not None and shape.shortcut else "zero"
+    label = "shortcut only" if shape is not None and has_shortcut(cell, shape) else "zero"
     label = "skipped" if shape is not None and shape.only == BertCell.kind else label
     bar = _rectangle(MARGIN, MARGIN, NARROWEST, "as-end")
     label = text(width / 2, MARGIN + 16, label, "as-ink as-sans", 12, "middle")
@@ -165,6 +171,9 @@ def _bar(cell: Cell, bar: Bar, rows: int, left: float, inner: int) -> str:
 
 
 def _projection(cell: Cell) -> str:
+    if cell.kind == "conv":
+        end = conv_ends(cell)[1]
+        return f" · {end}" if end else ""
     return "" if cell.bare else " · project"
 
 
@@ -173,6 +182,8 @@ def _expansion(cell: Cell) -> str:
         return node_label(cell, 0)
     if cell.kind == "binary":
         return "0 · binary 1x1"
+    if cell.kind == "conv":
+        return f"0 · {conv_ends(cell)[0]}"
     return "0 · input" if cell.expansion == 1 else f"0 · expand x{cell.expansion}"
 
 
@@ -202,13 +213,13 @@ def _colour(edge: Edge) -> str:
         kind = DARTS[edge.operation].kind
         return {"skip": "skip", "dilated": "dilated"}.get(kind, "pool" if "pool" in kind else "dw")
     operation = operation_of(edge.operation)
-    if operation.kind in ("depthwise", "dense", *SIGNS):
+    if operation.kind in ("depthwise", "dense", "mlp", *SIGNS):
         return "dilated" if operation.dilation > 1 else "dw"
     return "skip" if operation.kind == "skip" else "pool"
 
 
 def _shortcut(x: float, height: int) -> str:
-    """The skeleton's identity around the cell, as a dotted line at its right."""
+    """The way around the cell, as a dotted line at its right."""
     top, bottom = MARGIN + BAR / 2, height - MARGIN - BAR / 2
     bend = f"M{x:g} {top:g}h8q8 0 8 8V{bottom - 8:g}q0 8 -8 8h-2"
     tip = f'<path class="as-tip" d="M{x + 8:g} {bottom - 4:g}v8l-8 -4z"/>'

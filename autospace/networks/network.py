@@ -9,6 +9,7 @@ from torch import nn
 from autospace.networks.binary import BinaryModule
 from autospace.networks.captions import CaptionModel
 from autospace.networks.cells import CellModule, initialise
+from autospace.networks.conv import ConvModule
 from autospace.networks.darts import DartsModule, TwoInputs, stem_parts
 from autospace.networks.dense import DenseModule, NormActivation, ResidualBlock
 from autospace.networks.encoder import BertModule, EncoderNetwork
@@ -26,6 +27,7 @@ BUILDERS: Final[dict[str, Callable[[Any, LayerShape], Any]]] = {
     "dense": DenseModule,
     "darts": DartsModule,
     "binary": BinaryModule,
+    "conv": ConvModule,
     "bats": DartsModule,
     "ofa": OfaModule,
     "recurrent": RecurrentModule,

@@ -12,6 +12,7 @@ from autospace.spaces.cells.darts_cell import INPUTS
 from autospace.spaces.cells.family import KINDS, check_kind
 from autospace.spaces.cells.notation import (
     PAIRED,
+    conv_ends,
     dead_edges,
     drawable,
     edge_label,
@@ -138,7 +139,8 @@ def _term(edge: Edge, shape: LayerShape | None) -> str:
 def _zero(cell: Cell, shape: LayerShape | None) -> str:
     if cell.kind == BertCell.kind:
         return "skipped: the layer is the identity"
-    rest = "the layer is its shortcut" if shape and shape.shortcut else "zero"
+    alone = cell.kind == "conv" or (shape is not None and shape.shortcut)
+    rest = "the layer is its shortcut" if alone else "zero"
     text = f"no path from input to output: {rest}"
     if cell.edge is not None:
         text = f"nothing from node {cell.edge[0]} to node {cell.edge[1]}"
@@ -154,6 +156,9 @@ def _ends(cell: Cell, shape: LayerShape | None) -> tuple[str, str]:
     if cell.kind == "binary":
         widths = "" if shape is None else f", {' → '.join(_widths(shape))}"
         return f"{node_label(cell, 0)}   binary 1x1{widths}", last
+    if cell.kind == "conv":
+        first, end = conv_ends(cell, shape)
+        return f"{node_label(cell, 0)}   {first}", f"{last}   {end}".rstrip()
     if cell.bare:
         channels = "" if shape is None else f", {' to '.join(_widths(shape))}"
         return _start(1, channels), last

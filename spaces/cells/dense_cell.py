@@ -6,7 +6,7 @@ channels and resolution. Their names of operations are kept, and so is their not
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Self
 
 from autospace.spaces.cells.cell import (
@@ -135,19 +135,17 @@ class DenseCell:
     def pruned(self) -> Self:
         """The same function, and the same edges, with `none` on those that nothing uses."""
         live = self.live_nodes
-        return type(self)(
-            self.nodes,
-            tuple(
-                edge if {edge.source, edge.target} <= live else edge._replace(operation="none")
-                for edge in self.chosen
-            ),
+        chosen = (
+            edge if {edge.source, edge.target} <= live else edge._replace(operation="none")
+            for edge in self.chosen
         )
+        return replace(self, chosen=tuple(chosen))
 
     def with_edges(self, edges: Iterable[Edge]) -> Self:
         """The cell with these edges in place of its own between the same nodes."""
         table = {edge[:2]: edge for edge in (*self.chosen, *edges)}
         slots = edge_slots(self.nodes)
-        return type(self)(self.nodes, tuple(table[slot] for slot in slots if slot in table))
+        return replace(self, chosen=tuple(table[slot] for slot in slots if slot in table))
 
 
 def dense_notation(cell: DenseCell) -> str:

@@ -16,6 +16,7 @@ from autospace.spaces.cells.bats import Bats
 from autospace.spaces.cells.bert import Bert
 from autospace.spaces.cells.binary import Binary
 from autospace.spaces.cells.cell import LayerShape
+from autospace.spaces.cells.conv import Conv
 from autospace.spaces.cells.darts import Darts
 from autospace.spaces.cells.dense import Dense
 from autospace.spaces.cells.mobile import Mobile
@@ -121,6 +122,7 @@ FAMILIES: Final[dict[str, Family[Any, Any]]] = {
     Dense.kind: Dense(),
     Darts.kind: Darts(),
     Binary.kind: Binary(),
+    Conv.kind: Conv(),
     Bats.kind: Bats(),
     Ofa.kind: Ofa(),
     Recurrent.kind: Recurrent(),

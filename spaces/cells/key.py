@@ -20,7 +20,7 @@ from autospace.spaces.cells.cell import Cell, Edge, edge_slots
 from autospace.spaces.cells.operations import OPERATIONS, Operation
 
 # An operation of a user's own may hold anything, such as fixed random weights: two are never equal.
-_WEIGHTED: Final = ("depthwise", "dense", "binary", "binary_separable", "own", "se")
+_WEIGHTED: Final = ("depthwise", "dense", "binary", "binary_separable", "mlp", "own", "se")
 _LINEAR: Final = ("average_pool", "skip")
 _SCALING: Final = ("gate", "se")
 

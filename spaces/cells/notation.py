@@ -9,6 +9,7 @@ from autospace.spaces.cells.bats import BATS_OPERATIONS, BatsCell
 from autospace.spaces.cells.bert import SYMBOLS as BERT
 from autospace.spaces.cells.bert import BlockShape
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
+from autospace.spaces.cells.conv import CONV_OPERATIONS, ConvCell, inner_width, keeps_shape
 from autospace.spaces.cells.darts_cell import ENDS, INPUTS, DartsCell, darts_picture
 from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
 from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
@@ -61,7 +62,7 @@ def known_symbol(operation: str) -> str:
 
 def operation_of(name: str) -> Operation:
     """The operation of this name of any family."""
-    tables = (DENSE, BATS_OPERATIONS)
+    tables = (DENSE, BATS_OPERATIONS, CONV_OPERATIONS)
     return next((table[name] for table in tables if name in table), None) or OPERATIONS[name]
 
 
@@ -82,10 +83,30 @@ def edge_label(edge: Edge, cell: Cell, shape: LayerShape | None = None) -> str:
     """The symbol of an edge's operation, with `/2` where the layer's stride applies to it."""
     symbol = known_symbol(edge.operation)
     strided = shape is not None and shape.stride != 1 and edge.target == cell.nodes - 1
+    if cell.kind == ConvCell.kind:
+        strided = shape is not None and shape.stride != 1 and edge.source == 0
     if cell.kind in PAIRED:
         # In a picture the inputs are nodes 1 and 2.
         strided = shape is not None and shape.stride != 1 and 1 <= edge.source <= INPUTS
     return f"{symbol}/{shape.stride}" if shape is not None and strided else symbol
+
+
+def conv_ends(cell: Any, shape: LayerShape | None = None) -> tuple[str, str]:
+    """What stands before and behind the graph of a cell of family `conv`: `conv 1x1, 64 → 16`."""
+    first, last = "input", ""
+    if cell.reduction != 1:
+        first, last = f"conv 1x1, to 1/{cell.reduction}", "conv 1x1"
+    if shape is None:
+        return first, last
+    inner = inner_width(cell, shape)
+    if cell.reduction != 1:
+        first = f"conv 1x1, {shape.in_channels} → {inner}"
+        last = f"conv 1x1, {inner} → {shape.out_channels}"
+    else:
+        widths = dict.fromkeys((shape.in_channels, shape.out_channels))
+        first = f"input, {' → '.join(map(str, widths))}"
+    added = "+ input" if keeps_shape(shape) else "+ shortcut 1x1"
+    return first, f"{last}, {added}" if last else added
 
 
 def dead_edges(cell: Cell) -> tuple[Edge, ...]:

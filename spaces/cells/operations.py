@@ -20,6 +20,7 @@ Kind = Literal[
     "dense",
     "binary",
     "binary_separable",
+    "mlp",
     "average_pool",
     "max_pool",
     "own",
@@ -69,8 +70,8 @@ class Operation:
     ReLU, an ordinary convolution and batch normalisation. A binary one is batch normalisation,
     sign, a grouped convolution with signs for weights and a learned scale per channel, and a PReLU
     per channel. A separable one is a depthwise and a 1x1 convolution of signs, each with a scale
-    per channel and batch normalisation. One of the kind `own` was registered by a user, and
-    `own_cost` gives its cost.
+    per channel and batch normalisation. One of the kind `mlp` is two 1x1 convolutions with GELU
+    between them. One of the kind `own` was registered by a user; `own_cost` gives the cost of both.
 
     Attributes:
         groups: at most so many groups of a binary convolution.

@@ -30,6 +30,7 @@ FAMILY_NAMES = ("mbconv", "mnasnet", "nasbench-macro", "reference", "binary")
 SKELETON_NAMES = ("digits", "cifar", "nasbench-macro", "mobile", "mobilenetv2")
 OWN_SKELETONS: Final = {
     "nasbench201": ("nasbench201",),
+    "conv": ("resnet20", "resnet50"),
     "darts": ("darts", "darts-imagenet", "darts-small"),
     "bats": ("bats", "bats-c48", "bats-small"),
     "bnas": ("bats", "bats-c48", "bats-small"),
