@@ -99,6 +99,7 @@ MaxOps = Annotated[Text, _most("ops", _OPS)]
 MaxParams = Annotated[Text, _most("params", _PARAMS)]
 MaxLatency = Annotated[float | None, _most("latency-ms", _LATENCY)]
 MaxMaddsOrWord = Annotated[Text, _most("madds", _MADDS, "reference")]
+MaxOpsOrWord = Annotated[Text, _most("ops", _OPS, "none")]
 MaxParamsOrWord = Annotated[Text, _most("params", _PARAMS, "none")]
 MaxLatencyOrWord = Annotated[Text, _most("latency-ms", _LATENCY, "none")]
 

@@ -18,10 +18,12 @@ def features(cell: Cell, cost: Cost) -> Mapping[str, float]:
     They are made of the document of the canonical cell, so they serve every family: counts of its
     texts and sums of its numbers (as logarithms) by their place in the document without indices,
     counts of the objects in its lists (edges with their operation), and texts of its lists by
-    index (the mix of a node). The logarithms of MAdds and params join them.
+    index (the mix of a node). The logarithms of MAdds, params and binary operations join them.
     """
     family = family_of(cell)
     found = {"madds": math.log1p(cost.madds), "params": math.log1p(cost.params)}
+    if cost.bops:
+        found["bops"] = math.log1p(cost.bops)
     for name, value in _leaves("", family.encoded(family.canonical(cell))):
         found[name] = found.get(name, 0.0) + value
     return found

@@ -152,6 +152,8 @@ def _lines(record: dict[str, Any], work: RunWork) -> tuple[str, ...]:
     else:
         side = network["resolution"]
         size = f"{side}x{side}x{network['channels']}, {human(network['madds'])} MAdds"
+        if "bops" in network:
+            size += f", {human(network['bops'])} binary operations"
         size = f"{layers} layers, {size}"
     return (
         f"plan: {training:,} {unit} train cells, {measuring:,} measure their fitness",
@@ -195,4 +197,5 @@ def _network(plan: Plan) -> dict[str, Any]:
         "reference": name,
         "madds": cost.madds,
         "params": cost.params,
+        **({"bops": cost.bops} if plan.operators.family.binary else {}),
     }

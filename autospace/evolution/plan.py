@@ -1,19 +1,22 @@
 """The plan of an evolution run: its cells, limits and length, known before training begins."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, cast
 
 from autospace.evolution.population import EvolutionState
 from autospace.evolution.settings import BudgetConfig, BudgetLimit, CellsConfig, Config
 from autospace.evolution.toolbox import Operators
-from autospace.spaces.cells.bats import BATS_USUAL, BatsCell, BatsPrior
+from autospace.runs.errors import ConfigError
+from autospace.spaces.cells.bats import BATS_USUAL, BNAS_USUAL, BatsCell, BatsPrior
+from autospace.spaces.cells.binary import Binary, BinaryCell
 from autospace.spaces.cells.cell import MIN_NODES, Cell, mbconv
 from autospace.spaces.cells.darts import DartsPrior
 from autospace.spaces.cells.darts_cell import USUAL, DartsCell
 from autospace.spaces.cells.dense import DensePrior
 from autospace.spaces.cells.dense_cell import NODES, DenseCell
 from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
-from autospace.spaces.cells.family import Prior
+from autospace.spaces.cells.family import FAMILIES, Prior
 from autospace.spaces.cells.ofa import EXPANSIONS, VOCABULARY, Ofa, OfaCell
 from autospace.spaces.cells.recurrent import RecurrentPrior
 from autospace.spaces.cells.recurrent_cell import FUNCTIONS, RecurrentCell
@@ -26,6 +29,7 @@ from autospace.spaces.space import reference_cells_of
 DENSE_REFERENCE: Final = "nor_conv_3x3"
 DARTS_REFERENCE: Final = "sep_conv_3x3"
 BATS_REFERENCE: Final = "bin_conv_3x3"
+BNAS_REFERENCE: Final = "bin_sep_conv_3x3"
 RECURRENT_REFERENCE: Final = "tanh_chain"
 References = tuple[tuple[str, Cell], ...]
 """Reference cells under their ids."""
@@ -187,7 +191,11 @@ def _prior(cells: CellsConfig, skeleton: Skeleton) -> Prior:
     if kind_on(skeleton) == DartsCell.kind:
         return DartsPrior(USUAL, nodes=skeleton.concat)
     if kind_on(skeleton) == BatsCell.kind:
-        return BatsPrior(BATS_USUAL, nodes=skeleton.concat)
+        usual = BNAS_USUAL if cells.family == "bnas" else BATS_USUAL
+        return BatsPrior(usual, nodes=skeleton.concat)
+    if kind_on(skeleton, cells) == BinaryCell.kind:
+        prior = Binary().prior(cells.operations)
+        return replace(prior, nodes=cells.nodes)
     if kind_on(skeleton) == OfaCell.kind:
         return Ofa().prior(VOCABULARY)
     if isinstance(skeleton, SequenceSkeleton):
@@ -203,8 +211,26 @@ def _prior(cells: CellsConfig, skeleton: Skeleton) -> Prior:
     )
 
 
-def kind_on(skeleton: Skeleton) -> str:
-    """The family of the cells that are evolved on a skeleton."""
+def check_family(skeleton: Skeleton, cells: CellsConfig) -> None:
+    """Refuses a family of cells that does not fit a skeleton.
+
+    Raises:
+        ConfigError: `cells.family` names one.
+    """
+    fitting = ["auto"]
+    if kind_on(skeleton) == Cell.kind:
+        fitting.append(BinaryCell.kind)
+    if kind_on(skeleton) == BatsCell.kind:
+        fitting.append("bnas")
+    if cells.family not in fitting:
+        allowed = f"allowed on the skeleton {skeleton.name}: {', '.join(fitting)}"
+        raise ConfigError(f"cells.family: {cells.family}; {allowed}")
+
+
+def kind_on(skeleton: Skeleton, cells: CellsConfig | None = None) -> str:
+    """The family of the cells that are evolved on a skeleton, which the settings may choose."""
+    if cells is not None and cells.family == BinaryCell.kind:
+        return BinaryCell.kind
     if skeleton.reads == "text":
         return RecurrentCell.kind
     if skeleton.chain == 2:
@@ -232,8 +258,9 @@ def references_on(skeleton: Skeleton, cells: CellsConfig) -> References:
         pairs = [(DARTS_REFERENCE, 0), (DARTS_REFERENCE, 1)]
         return ((DARTS_REFERENCE, cast(Cell, DartsCell.of(pairs * skeleton.concat))),)
     if kind_on(skeleton) == BatsCell.kind:
-        pairs = [(BATS_REFERENCE, 0), (BATS_REFERENCE, 1)]
-        return ((BATS_REFERENCE, cast(Cell, BatsCell.of(pairs * skeleton.concat))),)
+        name = BNAS_REFERENCE if cells.family == "bnas" else BATS_REFERENCE
+        pairs = [(name, 0), (name, 1)]
+        return ((name, cast(Cell, BatsCell.of(pairs * skeleton.concat))),)
     if kind_on(skeleton) == OfaCell.kind:
         cell = OfaCell.of(3, max(EXPANSIONS))
         return ((f"ofa_k3_e{cell.expansion}", cell),)
@@ -256,6 +283,11 @@ def reference_network(skeleton: Skeleton, cell: Cell) -> tuple[Skeleton, list[Ce
 
 def reference_cells(cells: CellsConfig) -> References:
     """The reference cells that the settings name; fitness is relative to the first."""
+    if cells.family == BinaryCell.kind:
+        last = cells.nodes - 1
+        names = [f"bin_conv_{kernel}x{kernel}" for kernel in cells.reference_kernels]
+        graphs = [BinaryCell.from_edges([(0, last, name)], cells.nodes) for name in names]
+        return tuple(zip(names, cast(list[Cell], graphs), strict=True))
     expansion = cells.reference_expansion
     return tuple(
         (f"mbconv_k{kernel}_e{expansion}", mbconv(kernel, expansion, nodes=cells.nodes))
@@ -264,8 +296,15 @@ def reference_cells(cells: CellsConfig) -> References:
 
 
 def make_budget(settings: BudgetConfig, skeleton: Skeleton, references: References) -> Budget:
-    """The limits in numbers; `reference` is the cost of the most expensive reference network."""
+    """The limits in numbers; `reference` is the cost of the most expensive reference network.
+
+    Raises:
+        ConfigError: OPs are limited, but no operation is binary.
+    """
     most = most_expensive_reference(skeleton, [cell for _, cell in references])
+    if settings.max_ops != "none" and not FAMILIES[references[0][1].kind].binary:
+        problem = "no cell is binary; allowed: none, and max_madds, which is the same there"
+        raise ConfigError(f"budget.max_ops: {settings.max_ops}, but {problem}")
 
     def limit(setting: BudgetLimit, reference: int) -> int | None:
         if setting == "none":
@@ -275,4 +314,5 @@ def make_budget(settings: BudgetConfig, skeleton: Skeleton, references: Referenc
     return Budget(
         limit(settings.max_madds, most.madds),
         limit(settings.max_params, most.params),
+        limit(settings.max_ops, math.ceil(most.ops)),
     )

@@ -17,7 +17,14 @@ from autospace.data.settings import PYTHON
 from autospace.data.splits import divide
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.parts import ImageParts, Parts, TextParts
-from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan, references_on
+from autospace.evolution.plan import (
+    CellLimit,
+    Plan,
+    check_family,
+    make_budget,
+    make_plan,
+    references_on,
+)
 from autospace.evolution.settings import Config
 from autospace.latency.budget import LatencyBudget, latency_budget, limit_table
 from autospace.progress import Observer
@@ -34,6 +41,7 @@ from autospace.text.source import FORM, is_text
 
 DEFAULT_SKELETONS = {"digits": "digits"}
 LATENCY_TABLE = "latency.json"
+UNLIMITED: Final = "binary operations are no MAdds: only budget.max_ops limits them"
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,7 @@ def prepare(
         images_only(skeleton, "evolve")
         check_source(skeleton, config.data.source)
         parts, skeleton = _images(config, skeleton, folder, observer, given)
+    check_family(skeleton, config.cells)
     references = references_on(skeleton, config.cells)
     cells = [cell for _, cell in references]
     budget = make_budget(config.budget, skeleton, references)
@@ -99,7 +108,8 @@ def prepare(
         config, skeleton, references, limits if latency is None else (*limits, latency)
     )
     # Last, so that what is wrong stands alone.
-    for note in (*parts.lines, *parts.notes):
+    unlimited = plan.operators.family.binary and budget.max_ops is None
+    for note in (*parts.lines, *parts.notes, *([UNLIMITED] if unlimited else [])):
         observer.message(note)
     warn(observer, parts.warnings)
     return PreparedRun(config, parts, skeleton, budget, latency, plan, execution, devices)

@@ -13,6 +13,7 @@ from autospace.networks.fused import described, described_on
 UNUSED: Final = (
     ("data", "aspect", "squash"),
     ("data", "ground", "white"),
+    ("cells", "family", "auto"),
     ("evolution", "rescore", 0),
     ("evolution", "stop_after", 0),
     ("evolution", "tied", 1),
@@ -20,6 +21,7 @@ UNUSED: Final = (
     ("evolution", "shrink", False),
     ("scoring", "weights", "fresh"),
     ("scoring", "temperature", 1.0),
+    ("budget", "max_ops", "none"),
 )
 """Settings that are not part of how a space came about if they have these values."""
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from autospace.data.settings import DataConfig
 from autospace.runs.errors import ConfigError
 from autospace.runs.settings import Devices, Precision, Section, make_settings, read_config
 from autospace.scorers.scorer import ScoringConfig
+from autospace.spaces.cells.binary import BINARY_OPERATIONS
 from autospace.spaces.cells.cell import MAX_EXPANSION
 from autospace.spaces.cells.operations import DEFAULT_OPERATIONS, OPERATIONS, unknown_operation
 from autospace.spaces.errors import offered, shown
@@ -42,6 +43,7 @@ LatencyLimit = (
 class CellsConfig(Section):
     """Which cells may exist, and how they vary."""
 
+    family: Literal["auto", "binary", "bnas"] = "auto"
     operations: tuple[Annotated[str, Field(description="names of operations")], ...] = (
         DEFAULT_OPERATIONS
     )
@@ -58,12 +60,26 @@ class CellsConfig(Section):
     def _lists_are_tuples(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _binary_by_default(cls, given: Any) -> Any:
+        # A family has operations of its own, which are those of its cells unless some are named.
+        if isinstance(given, Mapping) and given.get("family") == "binary":
+            return {"operations": tuple(BINARY_OPERATIONS), **given}
+        return given
+
     @field_validator("operations")
     @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _known(cls, names: tuple[str, ...], found: ValidationInfo) -> tuple[str, ...]:
+        binary = found.data.get("family") == "binary"
         for name in names:
-            if name not in OPERATIONS:
-                raise ValueError(unknown_operation(name))
+            if binary and name not in BINARY_OPERATIONS:
+                known = offered(name, BINARY_OPERATIONS)
+                raise ValueError(f"unknown operation {shown(name)} of binary cells; {known}")
+            if not binary and name not in OPERATIONS:
+                hint = "; those of binary cells need cells.family=binary"
+                problem = unknown_operation(name)
+                raise ValueError(problem + hint if name in BINARY_OPERATIONS else problem)
         if len(set(names)) != len(names) or not set(names) - {"none"}:
             raise ValueError("allowed: each operation at most once, and at least one besides none")
         return names
@@ -77,9 +93,11 @@ class CellsConfig(Section):
 
     @model_validator(mode="after")
     def _references_are_in_the_vocabulary(self) -> "CellsConfig":
+        kind = "bin" if self.family == "binary" else "dw"
         for kernel in self.reference_kernels:
-            if f"dw_conv_{kernel}x{kernel}" not in self.operations:
-                needed = f"kernel size {kernel} requires dw_conv_{kernel}x{kernel}"
+            name = f"{kind}_conv_{kernel}x{kernel}"
+            if name not in self.operations:
+                needed = f"kernel size {kernel} requires {name}"
                 raise ValueError(f"reference_kernels: {needed} among operations")
         return self
 
@@ -155,6 +173,7 @@ class BudgetConfig(Section):
 
     max_madds: BudgetLimit = "reference"
     max_params: BudgetLimit = "none"
+    max_ops: BudgetLimit = "none"
     max_latency_ms: LatencyLimit = "none"
     latency_table: (
         Annotated[

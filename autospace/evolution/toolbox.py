@@ -27,6 +27,7 @@ class Operators:
         crossover: chance that an offspring has two parents before it is mutated.
         ageing: the youngest survive, not the fittest (Real et al., AAAI 2019).
         objectives: `fitness` alone, or `fitness` and `madds` for NSGA-II (Deb et al., 2002).
+            Where cells are binary, OPs count, which elsewhere are MAdds.
     """
 
     population: int
@@ -64,7 +65,7 @@ class _Individual:
     def __init__(self, member: Member, *, costly: bool) -> None:
         self.member = member
         self.fitness = _MaximiseAtLowCost() if costly else _Maximise()
-        self.fitness.values = (member.value, member.cost.madds) if costly else (member.value,)
+        self.fitness.values = (member.value, member.cost.ops) if costly else (member.value,)
 
 
 @contextmanager

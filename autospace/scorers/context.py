@@ -211,10 +211,13 @@ class ReferenceSupernet(Supernet):
 def relative_costs(
     shapes: Sequence[LayerShape], rows: Sequence[Sequence[Cell]]
 ) -> list[list[float]]:
-    """Per layer, MAdds of every choice over those of all reference cells, the last choices."""
-    madds = [
-        [cell_cost(cell, shape).madds for cell in cells]
+    """Per layer, OPs of every choice over those of all reference cells, the last choices.
+
+    Without binary operations, OPs are MAdds.
+    """
+    counts = [
+        [cell_cost(cell, shape).whole("ops") for cell in cells]
         for shape, cells in zip(shapes, rows, strict=True)
     ]
-    whole = max(1, sum(row[-1] for row in madds))
-    return [[each / whole for each in row] for row in madds]
+    whole = max(1, sum(row[-1] for row in counts))
+    return [[each / whole for each in row] for row in counts]

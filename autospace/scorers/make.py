@@ -40,7 +40,8 @@ class CostAware:
 
     This is the cost term of the loss, lambda * sum_l m_l / M, for scorers whose training does not
     include it; M is the sum of the MAdds of all reference cells. A candidate is fitter than the
-    reference only if it lowers the loss by more than the price of its additional MAdds.
+    reference only if it lowers the loss by more than the price of its additional MAdds. Where cells
+    are binary, OPs are meant.
     """
 
     def __init__(self, scorer: Scorer, setting: ScoringContext) -> None:

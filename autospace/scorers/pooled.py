@@ -106,13 +106,14 @@ class PooledScorer:
         return found
 
     def _work(self, candidates: Sequence[Sequence[Cell]]) -> dict[Position, int]:
-        """The work of a step of each candidate, in MAdds."""
+        """The work of a step of each candidate, in MAdds: signs are multiplied as numbers."""
         shapes, batch = self._context.reference.skeleton.shapes, self._context.options.batch
-        return {
-            (layer, place): STEP_MADDS + batch * cell_cost(cell, shape).madds
+        costs = {
+            (layer, place): cell_cost(cell, shape)
             for layer, (row, shape) in enumerate(zip(candidates, shapes, strict=True))
             for place, cell in enumerate(row)
         }
+        return {at: STEP_MADDS + batch * (cost.madds + cost.bops) for at, cost in costs.items()}
 
 
 def one_by_one(work: dict[Position, int]) -> list[list[Position]]:

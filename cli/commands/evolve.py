@@ -18,6 +18,7 @@ from autospace.cli.options import (
     Log,
     MaxLatencyOrWord,
     MaxMaddsOrWord,
+    MaxOpsOrWord,
     MaxParamsOrWord,
     Number,
     Progress,
@@ -100,6 +101,7 @@ def evolve(
     objectives: Objectives = None,
     max_madds: MaxMaddsOrWord = None,
     max_params: MaxParamsOrWord = None,
+    max_ops: MaxOpsOrWord = None,
     max_latency_ms: MaxLatencyOrWord = None,
     latency_table: LatencyTable = None,
     device: Devices = None,
@@ -129,7 +131,7 @@ def evolve(
             "scoring.method": scorer,
             "budget.latency_table": latency_table,
             **_sizes(generations, population, candidates, keep, steps),
-            **_limits(max_madds, max_params, max_latency_ms),
+            **_limits((max_madds, max_params, max_ops), max_latency_ms),
         }
     )
     others = (options, preset, config, settings, out, force)
@@ -184,10 +186,12 @@ def _sizes(
     }
 
 
-def _limits(madds: str | None, params: str | None, latency: str | None) -> dict[str, Any]:
+def _limits(counts: tuple[Text, Text, Text], latency: str | None) -> dict[str, Any]:
+    madds, params, ops = counts
     return {
         "budget.max_madds": limit_or_word("--max-madds", madds, LIMIT_WORDS),
         "budget.max_params": limit_or_word("--max-params", params, LIMIT_WORDS),
+        "budget.max_ops": limit_or_word("--max-ops", ops, LIMIT_WORDS),
         "budget.max_latency_ms": _milliseconds(latency),
     }
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from autospace.cli.display.drawing import curve
 from autospace.cli.display.lines import commands, quoted, sentence
-from autospace.cli.display.summary import space_record
+from autospace.cli.display.summary import space_record, work_unit
 from autospace.cli.output import data, json_data
 from autospace.runs.images import images_of_runs, images_read
-from autospace.spaces.cells.family import notation
+from autospace.spaces.cells.family import FAMILIES, notation
 from autospace.spaces.text import human, plural, visible
 
 if TYPE_CHECKING:
@@ -63,11 +63,12 @@ def evolve_outcome(run: Path, space: "Space") -> list[str]:
 
     counts = [len(layer.candidates) for layer in space.layers]
     span = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-    madds, beating = space.madds, sum(map(beats_hand_made, space.layers))
+    done, unit = (space.ops if FAMILIES[space.kind].binary else space.madds), work_unit(space.kind)
+    beating = sum(map(beats_hand_made, space.layers))
     lines = [
         f"Learned a space of {plural(len(space.layers), 'layer')} with {span} cells each: "
         f"{_count(space.size)} architectures,",
-        f"  {madds.min / 1e6:.3g}M to {madds.max / 1e6:.3g}M MAdds; no architecture exceeds "
+        f"  {done.min / 1e6:.3g}M to {done.max / 1e6:.3g}M {unit}; no architecture exceeds "
         f"the budget{_limit(space)}.",
         *sentence(
             f"In {beating} of {len(space.layers)} layers an evolved cell is fitter than every "
@@ -153,7 +154,8 @@ def _count(size: int) -> str:
 
 
 def _limit(space: "Space") -> str:
-    limit = space.budget.max_madds
+    binary = FAMILIES[space.kind].binary
+    limit = space.budget.max_ops if binary else space.budget.max_madds
     return f" of {limit / 1e6:.3g}M" if limit else ""
 
 
