@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from scipy.stats import kendalltau
 
+from autospace.evolution.families import reference_network, references_on
 from autospace.evolution.parts import TextParts
-from autospace.evolution.plan import reference_network, references_on
 from autospace.evolution.reference import new_reference
 from autospace.evolution.settings import make_config, preset
 from autospace.scorers.context import ScoringContext, freeze

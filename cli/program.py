@@ -28,7 +28,7 @@ USAGE_ERROR: Final[Any] = typer.BadParameter.__base__
 PANELS: Final = {
     "Images and network": "data skeleton architecture space resolution channels classes table "
     "layer cell weights",
-    "Method and size": "preset config method scorer objectives recipe evaluator match split "
+    "Method and size": "preset config family method scorer objectives recipe evaluator match split "
     "supernet-training interference generations population candidates keep samples effect repeats "
     "evaluations count suite quick seeds steps epochs batch lr no-validation seed set",
     "Limits": "max-madds max-params max-ops max-latency-ms latency-table tolerance",

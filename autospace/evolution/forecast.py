@@ -13,9 +13,10 @@ from autospace.compute.device import memory_mb, thread_count, threads
 from autospace.compute.execution import Execution, Microbatches
 from autospace.compute.timing import Forecast, seconds_of_step
 from autospace.data.batches import BatchSource
+from autospace.evolution.families import reference_network
 from autospace.evolution.loop import repeat_of
 from autospace.evolution.parts import Parts
-from autospace.evolution.plan import Plan, reference_network
+from autospace.evolution.plan import Plan
 from autospace.evolution.reference import new_reference
 from autospace.evolution.settings import Config
 from autospace.progress import Planned, no_message

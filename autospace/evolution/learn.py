@@ -14,11 +14,12 @@ from autospace.compute.machine import listed
 from autospace.compute.pool import POOL, Pool
 from autospace.compute.worker import WorkerLostError
 from autospace.data.batches import BatchSource
+from autospace.evolution.families import reference_network, references_on
 from autospace.evolution.folder import ReferenceDocument, RunError, RunFolder, event_out
 from autospace.evolution.forecast import RunWork, planned
 from autospace.evolution.loop import evolve, learned_space, new_archive, repeat_of, start
 from autospace.evolution.parts import RunBatches
-from autospace.evolution.plan import Plan, make_plan, reference_network, references_on
+from autospace.evolution.plan import Plan, make_plan
 from autospace.evolution.population import EvolutionState
 from autospace.evolution.preparation import (
     LATENCY_TABLE,

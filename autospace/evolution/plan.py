@@ -2,37 +2,17 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Final, Protocol, cast
+from typing import Protocol
 
+from autospace.evolution.families import References, prior_on
 from autospace.evolution.population import EvolutionState
-from autospace.evolution.settings import BudgetConfig, BudgetLimit, CellsConfig, Config
+from autospace.evolution.settings import BudgetConfig, BudgetLimit, Config
 from autospace.evolution.toolbox import Operators
 from autospace.runs.errors import ConfigError
-from autospace.spaces.cells.bats import BATS_USUAL, BNAS_USUAL, BatsCell, BatsPrior
-from autospace.spaces.cells.binary import Binary, BinaryCell
-from autospace.spaces.cells.cell import MIN_NODES, Cell, mbconv
-from autospace.spaces.cells.darts import DartsPrior
-from autospace.spaces.cells.darts_cell import USUAL, DartsCell
-from autospace.spaces.cells.dense import DensePrior
-from autospace.spaces.cells.dense_cell import NODES, DenseCell
-from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
-from autospace.spaces.cells.family import FAMILIES, Prior
-from autospace.spaces.cells.ofa import EXPANSIONS, VOCABULARY, Ofa, OfaCell
-from autospace.spaces.cells.recurrent import RecurrentPrior
-from autospace.spaces.cells.recurrent_cell import FUNCTIONS, RecurrentCell
-from autospace.spaces.cells.variation import CellPrior
+from autospace.spaces.cells.cell import Cell
+from autospace.spaces.cells.family import FAMILIES
 from autospace.spaces.cost import Budget, most_expensive_reference
-from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import Skeleton
-from autospace.spaces.space import reference_cells_of
-
-DENSE_REFERENCE: Final = "nor_conv_3x3"
-DARTS_REFERENCE: Final = "sep_conv_3x3"
-BATS_REFERENCE: Final = "bin_conv_3x3"
-BNAS_REFERENCE: Final = "bin_sep_conv_3x3"
-RECURRENT_REFERENCE: Final = "tanh_chain"
-References = tuple[tuple[str, Cell], ...]
-"""Reference cells under their ids."""
 
 
 class CellLimit(Protocol):
@@ -156,14 +136,14 @@ def make_plan(
     config: Config, skeleton: Skeleton, references: References, limits: tuple[CellLimit, ...]
 ) -> Plan:
     """The plan that the settings of a run ask for."""
-    evolution, cells = config.evolution, config.cells
+    evolution = config.evolution
     operators = Operators(
         population=evolution.population,
         tournament=evolution.tournament,
         crossover=evolution.crossover,
         ageing=evolution.ageing,
         objectives=evolution.objectives,
-        prior=_prior(cells, skeleton),
+        prior=prior_on(skeleton, config.cells),
     )
     return Plan(
         skeleton=skeleton,
@@ -183,115 +163,6 @@ def make_plan(
         write_back=evolution.write_back,
         hand_made=evolution.founders == "references",
         references_stay=evolution.references == "stay",
-    )
-
-
-def _prior(cells: CellsConfig, skeleton: Skeleton) -> Prior:
-    # Of a whole cell: where single nodes are chosen, each takes its own part of it.
-    if kind_on(skeleton) == DartsCell.kind:
-        return DartsPrior(USUAL, nodes=skeleton.concat)
-    if kind_on(skeleton) == BatsCell.kind:
-        usual = BNAS_USUAL if cells.family == "bnas" else BATS_USUAL
-        return BatsPrior(usual, nodes=skeleton.concat)
-    if kind_on(skeleton, cells) == BinaryCell.kind:
-        prior = Binary().prior(cells.operations)
-        return replace(prior, nodes=cells.nodes)
-    if kind_on(skeleton) == OfaCell.kind:
-        return Ofa().prior(VOCABULARY)
-    if isinstance(skeleton, SequenceSkeleton):
-        return RecurrentPrior(tuple(FUNCTIONS), skeleton.nodes, skeleton.root)
-    if is_dense(skeleton):
-        # A graph of two nodes has one edge, whose operation goes where one is chosen.
-        return DensePrior(tuple(DENSE), nodes=NODES if skeleton.nodes is None else MIN_NODES)
-    return CellPrior(
-        tuple(name for name in cells.operations if name != "none"),
-        nodes=cells.nodes,
-        none_probability=cells.none_probability,
-        window=cells.window,
-    )
-
-
-def check_family(skeleton: Skeleton, cells: CellsConfig) -> None:
-    """Refuses a family of cells that does not fit a skeleton.
-
-    Raises:
-        ConfigError: `cells.family` names one.
-    """
-    fitting = ["auto"]
-    if kind_on(skeleton) == Cell.kind:
-        fitting.append(BinaryCell.kind)
-    if kind_on(skeleton) == BatsCell.kind:
-        fitting.append("bnas")
-    if cells.family not in fitting:
-        allowed = f"allowed on the skeleton {skeleton.name}: {', '.join(fitting)}"
-        raise ConfigError(f"cells.family: {cells.family}; {allowed}")
-
-
-def kind_on(skeleton: Skeleton, cells: CellsConfig | None = None) -> str:
-    """The family of the cells that are evolved on a skeleton, which the settings may choose."""
-    if cells is not None and cells.family == BinaryCell.kind:
-        return BinaryCell.kind
-    if skeleton.reads == "text":
-        return RecurrentCell.kind
-    if skeleton.chain == 2:
-        return skeleton.cell_layers[0].paired_kind
-    if skeleton.stages:
-        return OfaCell.kind
-    return Cell.kind if all(shape.plain for shape in skeleton.shapes) else DenseCell.kind
-
-
-def is_dense(skeleton: Skeleton) -> bool:
-    """Whether cells of the family `dense` are evolved: those of family `mobile` do not fit."""
-    return kind_on(skeleton) == DenseCell.kind
-
-
-def references_on(skeleton: Skeleton, cells: CellsConfig) -> References:
-    """The reference cells; those that no setting names have 3x3 convolutions alone.
-
-    Of DARTS cells, every node reads the two inputs. No layer of Once-for-All is skipped. The nodes
-    of a recurrent cell are a chain of tanh: a recurrent highway network (Zilly et al., ICML 2017).
-    """
-    if isinstance(skeleton, SequenceSkeleton):
-        chain = RecurrentCell.of([(node, "tanh") for node in range(skeleton.nodes)])
-        return ((RECURRENT_REFERENCE, cast(Cell, chain)),)
-    if kind_on(skeleton) == DartsCell.kind:
-        pairs = [(DARTS_REFERENCE, 0), (DARTS_REFERENCE, 1)]
-        return ((DARTS_REFERENCE, cast(Cell, DartsCell.of(pairs * skeleton.concat))),)
-    if kind_on(skeleton) == BatsCell.kind:
-        name = BNAS_REFERENCE if cells.family == "bnas" else BATS_REFERENCE
-        pairs = [(name, 0), (name, 1)]
-        return ((name, cast(Cell, BatsCell.of(pairs * skeleton.concat))),)
-    if kind_on(skeleton) == OfaCell.kind:
-        cell = OfaCell.of(3, max(EXPANSIONS))
-        return ((f"ofa_k3_e{cell.expansion}", cell),)
-    if not is_dense(skeleton):
-        return reference_cells(cells)
-    edges = 1 if skeleton.nodes is not None else NODES * (NODES - 1) // 2
-    return ((DENSE_REFERENCE, cast(Cell, DenseCell.of([DENSE_REFERENCE] * edges))),)
-
-
-def reference_network(skeleton: Skeleton, cell: Cell) -> tuple[Skeleton, list[Cell]]:
-    """The network that has a reference cell in every layer: where nothing is shared, and cells.
-
-    Args:
-        skeleton: whose layers may share cells.
-        cell: a reference cell, or what a reference has on every edge.
-    """
-    shared = reference_cells_of(skeleton, cell)
-    return skeleton.untied, [shared[group] for group in skeleton.groups]
-
-
-def reference_cells(cells: CellsConfig) -> References:
-    """The reference cells that the settings name; fitness is relative to the first."""
-    if cells.family == BinaryCell.kind:
-        last = cells.nodes - 1
-        names = [f"bin_conv_{kernel}x{kernel}" for kernel in cells.reference_kernels]
-        graphs = [BinaryCell.from_edges([(0, last, name)], cells.nodes) for name in names]
-        return tuple(zip(names, cast(list[Cell], graphs), strict=True))
-    expansion = cells.reference_expansion
-    return tuple(
-        (f"mbconv_k{kernel}_e{expansion}", mbconv(kernel, expansion, nodes=cells.nodes))
-        for kernel in cells.reference_kernels
     )
 
 

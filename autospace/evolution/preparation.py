@@ -15,16 +15,10 @@ from autospace.data.images import check_source, skeleton_for
 from autospace.data.load import load_data
 from autospace.data.settings import PYTHON
 from autospace.data.splits import divide
+from autospace.evolution.families import check_family, references_on
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.parts import ImageParts, Parts, TextParts
-from autospace.evolution.plan import (
-    CellLimit,
-    Plan,
-    check_family,
-    make_budget,
-    make_plan,
-    references_on,
-)
+from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan
 from autospace.evolution.settings import Config
 from autospace.latency.budget import LatencyBudget, latency_budget, limit_table
 from autospace.progress import Observer

@@ -1,6 +1,6 @@
 """The settings of a run, with defaults, units and allowed values, and the named presets."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -12,6 +12,7 @@ from autospace.runs.settings import Devices, Precision, Section, make_settings, 
 from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces.cells.binary import BINARY_OPERATIONS
 from autospace.spaces.cells.cell import MAX_EXPANSION
+from autospace.spaces.cells.conv import CONV_OPERATIONS
 from autospace.spaces.cells.operations import DEFAULT_OPERATIONS, OPERATIONS, unknown_operation
 from autospace.spaces.errors import offered, shown
 from autospace.spaces.text import parse_count
@@ -40,10 +41,23 @@ LatencyLimit = (
 )
 
 
+BLOCKS: Final = {
+    "resnet": ("conv_3x3",),
+    "bottleneck": ("conv_3x3",),
+    "convnext": ("dw_conv_7x7", "mlp_4"),
+}
+"""Values of `cells.family` for cells of convolutions, with the operations of the reference."""
+OWN_OPERATIONS: Final[dict[str, Collection[str]]] = {
+    "binary": BINARY_OPERATIONS,
+    **dict.fromkeys(BLOCKS, CONV_OPERATIONS),
+}
+"""The operations of families that have other ones than the mobile cells."""
+
+
 class CellsConfig(Section):
     """Which cells may exist, and how they vary."""
 
-    family: Literal["auto", "binary", "bnas"] = "auto"
+    family: Literal["auto", "binary", "bnas", "resnet", "bottleneck", "convnext"] = "auto"
     operations: tuple[Annotated[str, Field(description="names of operations")], ...] = (
         DEFAULT_OPERATIONS
     )
@@ -62,24 +76,25 @@ class CellsConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _binary_by_default(cls, given: Any) -> Any:
+    def _operations_by_family(cls, given: Any) -> Any:
         # A family has operations of its own, which are those of its cells unless some are named.
-        if isinstance(given, Mapping) and given.get("family") == "binary":
-            return {"operations": tuple(BINARY_OPERATIONS), **given}
+        family = given.get("family") if isinstance(given, Mapping) else None
+        if isinstance(family, str) and family in OWN_OPERATIONS:
+            return {"operations": tuple(OWN_OPERATIONS[family]), **given}
         return given
 
     @field_validator("operations")
     @classmethod
     def _known(cls, names: tuple[str, ...], found: ValidationInfo) -> tuple[str, ...]:
-        binary = found.data.get("family") == "binary"
+        family = found.data.get("family", "")
         for name in names:
-            if binary and name not in BINARY_OPERATIONS:
-                known = offered(name, BINARY_OPERATIONS)
-                raise ValueError(f"unknown operation {shown(name)} of binary cells; {known}")
-            if not binary and name not in OPERATIONS:
-                hint = "; those of binary cells need cells.family=binary"
-                problem = unknown_operation(name)
-                raise ValueError(problem + hint if name in BINARY_OPERATIONS else problem)
+            if family in OWN_OPERATIONS and name not in OWN_OPERATIONS[family]:
+                known = offered(name, OWN_OPERATIONS[family])
+                raise ValueError(f"unknown operation {shown(name)} of {family} cells; {known}")
+            if family not in OWN_OPERATIONS and name not in OPERATIONS:
+                others = [each for each, table in OWN_OPERATIONS.items() if name in table]
+                hint = f"; cells.family={others[0]} knows it" if others else ""
+                raise ValueError(unknown_operation(name) + hint)
         if len(set(names)) != len(names) or not set(names) - {"none"}:
             raise ValueError("allowed: each operation at most once, and at least one besides none")
         return names
@@ -93,6 +108,12 @@ class CellsConfig(Section):
 
     @model_validator(mode="after")
     def _references_are_in_the_vocabulary(self) -> "CellsConfig":
+        if self.family in BLOCKS:
+            missing = [name for name in BLOCKS[self.family] if name not in self.operations]
+            if missing:
+                problem = f"the reference of {self.family} requires {', '.join(missing)}"
+                raise ValueError(f"operations: {problem} among them")
+            return self
         kind = "bin" if self.family == "binary" else "dw"
         for kernel in self.reference_kernels:
             name = f"{kind}_conv_{kernel}x{kernel}"

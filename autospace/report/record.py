@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from autospace.charts.figure import with_minus
+from autospace.evolution.families import kind_on
 from autospace.evolution.folder import (
     ReferenceDocument,
     RunFolder,
     cells_of_event,
     read_reference,
 )
-from autospace.evolution.plan import kind_on
 from autospace.evolution.population import EvolutionState, Member, Round
 from autospace.evolution.settings import Config
 from autospace.runs.errors import CheckpointError

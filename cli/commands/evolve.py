@@ -49,6 +49,15 @@ Preset = Annotated[
 SkeletonName = Annotated[
     Text, typer.Option(help="Built-in skeleton, or a .json or .toml file.", show_default="by data")
 ]
+FAMILIES = ("auto", "resnet", "bottleneck", "convnext", "binary", "bnas")
+FamilyName = Annotated[
+    Text,
+    typer.Option(
+        help="Cells to evolve, and the block to begin with; auto: what fits the skeleton.",
+        show_default="auto",
+        **choices(*FAMILIES),
+    ),
+]
 Generations = Annotated[
     Number, typer.Option(help="Generations after the initial population.", show_default=BY_PRESET)
 ]
@@ -89,6 +98,7 @@ def evolve(
     preset: Preset = None,
     data: DataOrDigits = None,
     skeleton: SkeletonName = None,
+    family: FamilyName = None,
     out: RunOut = None,
     resume: Resume = None,
     seed: Seed = None,
@@ -126,6 +136,7 @@ def evolve(
         {
             "seed": seed,
             "skeleton": skeleton,
+            "cells.family": family,
             "data.source": data,
             "evolution.objectives": _words(objectives),
             "scoring.method": scorer,

@@ -12,18 +12,11 @@ import torch
 from autospace.compute.executor import Executor
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.examples import Examples
+from autospace.evolution.families import check_family, kind_on, reference_network, references_on
 from autospace.evolution.folder import RunFolder, state_from_json, state_to_json
 from autospace.evolution.learn import learn
 from autospace.evolution.loop import evolve, learned_space
-from autospace.evolution.plan import (
-    Plan,
-    check_family,
-    kind_on,
-    make_budget,
-    make_plan,
-    reference_network,
-    references_on,
-)
+from autospace.evolution.plan import Plan, make_budget, make_plan
 from autospace.evolution.settings import Config, make_config
 from autospace.exporters.targets import TARGETS
 from autospace.networks.network import Network, placed

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from autospace.evolution.families import kind_on, references_on
 from autospace.evolution.folder import state_from_json, state_to_json
 from autospace.evolution.loop import evolve, learned_space
-from autospace.evolution.plan import Plan, is_dense, make_plan, references_on
+from autospace.evolution.plan import Plan, make_plan
 from autospace.evolution.settings import Config
 from autospace.spaces import Budget, Cell, from_json, load_skeleton, to_json
 from autospace.spaces.cost import layer_shares
@@ -66,6 +67,8 @@ def test_a_state_in_the_middle_is_read_back_and_goes_on_alike() -> None:
 
 
 def test_mobile_skeletons_are_told_from_dense_ones() -> None:
-    assert is_dense(SPACE.skeleton)
-    assert is_dense(replace(SPACE.skeleton, nodes=None, ties=()))
-    assert not any(is_dense(load_skeleton(name)) for name in ("digits", "cifar", "mobile"))
+    assert kind_on(SPACE.skeleton) == "dense"
+    assert kind_on(replace(SPACE.skeleton, nodes=None, ties=())) == "dense"
+    assert not any(
+        kind_on(load_skeleton(name)) == "dense" for name in ("digits", "cifar", "mobile")
+    )

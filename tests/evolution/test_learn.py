@@ -13,9 +13,9 @@ import torch
 
 from autospace.compute.device import resolve_device
 from autospace.data.errors import DataError
+from autospace.evolution.families import reference_cells
 from autospace.evolution.folder import RunError, RunFolder
 from autospace.evolution.learn import learn
-from autospace.evolution.plan import reference_cells
 from autospace.evolution.preparation import PreparedRun, prepare
 from autospace.evolution.settings import make_config
 from autospace.progress import Event

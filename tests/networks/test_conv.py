@@ -25,6 +25,7 @@ from autospace.spaces.cells.conv import (
     bottleneck,
     convnext,
 )
+from autospace.spaces.cells.operations import Cost
 from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
 
 FAMILY = Conv()
@@ -45,22 +46,27 @@ def resnet18() -> Skeleton:
     return Skeleton("resnet18", 3, 224, 1000, Stem(64, 2), layers, 0, preactivation=True)
 
 
+def cost_of(skeleton: Skeleton, cell: Any) -> Cost:
+    """Of the network with one cell in every layer."""
+    return network_cost(skeleton, [cell] * len(skeleton.layers))
+
+
 def test_params_and_madds_of_resnets_are_the_published_ones_but_for_stem_and_head() -> None:
     # He et al., CVPR 2016, as counted in torchvision (ResNet-18: 11,689,512 params; ResNet-50:
     # 25,557,032 params and 4,089,184,256 MAdds) and, with 269,722 params for shortcuts without
     # weights, in ResNet-20 for CIFAR-10.
     stem = 64 * 3 * (49 - 9)  # 3x3 in place of 7x7
-    found = network_cost(resnet18(), [basic()] * 8)
+    found = cost_of(resnet18(), basic())
     # Pooling is the stride of the first layer here, so it has a shortcut with weights.
     assert found.params == 11_689_512 - stem + 2 * 512 + (64 * 64 + 2 * 64)
     space = load("conv@resnet50")
-    found = network_cost(space.skeleton, [bottleneck()] * 16)
+    found = cost_of(space.skeleton, bottleneck())
     assert found.params == 25_557_032 - stem + 2 * 2048
     # The first 1x1 convolution sees 112 x 112 pixels, before pooling.
     first = 64 * 64 * (112**2 - 56**2)
     assert found.madds == 4_089_184_256 - stem * 112**2 + first
     space = load("conv@resnet20")
-    found = network_cost(space.skeleton, [basic()] * 9)
+    found = cost_of(space.skeleton, basic())
     shortcuts = (16 * 32 + 2 * 32) + (32 * 64 + 2 * 64)
     assert found.params == 269_722 + shortcuts + 2 * 64
 
@@ -188,16 +194,16 @@ def test_computing_a_cell_again_gives_the_same_gradients() -> None:
 def test_the_exported_file_is_the_network(name: str, tmp_path: Path) -> None:
     space, rng = load(f"conv@{name}"), random.Random(1)
     skeleton = space.skeleton
-    cells = [FAMILY.random_cell(PRIOR, rng) for _ in space.layers]
+    cells: list[Any] = [FAMILY.random_cell(PRIOR, rng) for _ in space.layers]
     cells[1], cells[2] = FAMILY.skipped, bottleneck()
     candidates = tuple(
         replace(layer.candidates[0], id=f"own_{index}", cell=cell, fitness=None)
         for index, (layer, cell) in enumerate(zip(space.layers, cells, strict=True))
     )
-    network = build_network(skeleton, cells).eval()  # type: ignore[arg-type]
+    network = build_network(skeleton, cells).eval()
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):
-            part.running_mean.uniform_(-1, 1)  # type: ignore[union-attr, operator]
+            part.running_mean.uniform_(-1, 1)  # type: ignore[union-attr]
     held: dict[str, Any] = {"__name__": "exported"}
     exec(export_architecture(Architecture(skeleton, candidates)), held)
     again = held["build"]()

@@ -66,7 +66,8 @@ def test_builtin_names_are_every_family_on_every_skeleton_and_those_with_their_o
     recurrent = (*enas, "darts-rnn@darts-rnn", "darts-rnn@rnn-small")
     bert = ("nas-bert@nas-bert", "nas-bert@bert-small")
     captions = ("autocaption@autocaption", "autocaption@captions-small")
-    images = (*PAIRS, "nasbench201@nasbench201", *darts, *bats, *ofa)
+    conv = ("conv@resnet20", "conv@resnet50")
+    images = (*PAIRS, "nasbench201@nasbench201", *conv, *darts, *bats, *ofa)
     assert builtin_names() == (*images, *recurrent, *bert, *captions)
 
 

@@ -172,7 +172,7 @@ def test_a_space_and_an_architecture_read_back_equal_and_validate() -> None:
         ({"kind": "mobile"}, r"^layers\[0\]\.candidates\[0\]\.edges: missing key$"),
         (
             {"kind": "warp"},
-            r'^kind: "warp"; allowed: mobile, .*, binary, bats, ofa, recurrent, nas-bert, toy$',
+            r'^kind: "warp"; allowed: mobile, .*, conv, bats, ofa, recurrent, nas-bert, toy$',
         ),
         ({"operations": ["dw_conv_3x3"]}, r'^operations\[0\]: unknown operation "dw_conv_3x3"'),
     ],
@@ -219,8 +219,10 @@ def test_what_describes_the_inside_of_cells_refuses_another_family(tmp_path: Pat
         if target.architecture is not None:
             calls.append(("", partial(target.architecture, one)))
     for work, call in calls:
-        several = "mobile, dense, darts(, binary(, bats(, ofa(, recurrent(, nas-bert)?)?)?)?)?"
-        shares = "mobile, dense, darts, binary, bats, ofa, nas-bert"
+        several = (
+            "mobile, dense, darts(, binary(, conv(, bats(, ofa(, recurrent(, nas-bert)?)?)?)?)?)?"
+        )
+        shares = "mobile, dense, darts, binary, conv, bats, ofa, nas-bert"
         known = f"(mobile|dense|darts|darts, bats|{several}|{shares})"
         with pytest.raises(SpaceError, match=rf'^kind: "toy", which {work}.*; allowed: {known}$'):
             call()

@@ -139,7 +139,7 @@ def test_an_unknown_format_version_or_family_has_no_schema() -> None:
         json_schema("x")
     with pytest.raises(SpaceError, match=r"^version: 3; allowed: 1, 2$"):
         json_schema(version=3)
-    known = "mobile, dense, darts, binary, bats, ofa, recurrent, nas-bert"
+    known = "mobile, dense, darts, binary, conv, bats, ofa, recurrent, nas-bert"
     with pytest.raises(SpaceError, match=rf'^kind: "x"; allowed: {known}$'):
         json_schema(kind="x")
 

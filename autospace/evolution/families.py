@@ -1,0 +1,183 @@
+"""Which cells a run evolves on a skeleton: their family, how they are drawn, and the references."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, cast
+
+from autospace.evolution.settings import BLOCKS, CellsConfig
+from autospace.runs.errors import ConfigError
+from autospace.spaces.cells.bats import BATS_USUAL, BNAS_USUAL, BatsCell, BatsPrior
+from autospace.spaces.cells.binary import Binary, BinaryCell
+from autospace.spaces.cells.cell import MIN_NODES, Cell, mbconv
+from autospace.spaces.cells.conv import Conv, ConvCell, ConvPrior, basic, bottleneck, convnext
+from autospace.spaces.cells.darts import DartsPrior
+from autospace.spaces.cells.darts_cell import USUAL, DartsCell
+from autospace.spaces.cells.dense import Dense, DensePrior
+from autospace.spaces.cells.dense_cell import NODES, DenseCell
+from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
+from autospace.spaces.cells.family import Family, Prior
+from autospace.spaces.cells.ofa import EXPANSIONS, VOCABULARY, Ofa, OfaCell
+from autospace.spaces.cells.recurrent import RecurrentPrior
+from autospace.spaces.cells.recurrent_cell import FUNCTIONS, RecurrentCell
+from autospace.spaces.cells.variation import CellPrior
+from autospace.spaces.errors import SpaceError
+from autospace.spaces.sequence import SequenceSkeleton
+from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.space import reference_cells_of
+
+DENSE_REFERENCE: Final = "nor_conv_3x3"
+DARTS_REFERENCE: Final = "sep_conv_3x3"
+BATS_REFERENCE: Final = "bin_conv_3x3"
+BNAS_REFERENCE: Final = "bin_sep_conv_3x3"
+RECURRENT_REFERENCE: Final = "tanh_chain"
+_BUILT: Final[dict[str, Callable[..., ConvCell]]] = {
+    "resnet": basic,
+    "bottleneck": bottleneck,
+    "convnext": convnext,
+}
+References = tuple[tuple[str, Cell], ...]
+"""Reference cells under their ids."""
+
+
+def check_family(skeleton: Skeleton, cells: CellsConfig) -> None:
+    """Refuses a family of cells that does not fit a skeleton.
+
+    Raises:
+        ConfigError: `cells.family` names one.
+    """
+    fitting = ["auto"]
+    if kind_on(skeleton) == Cell.kind:
+        fitting.append(BinaryCell.kind)
+    if kind_on(skeleton) == BatsCell.kind:
+        fitting.append("bnas")
+    if _fits(Conv(), skeleton):
+        fitting.extend(BLOCKS)
+    if cells.family not in fitting:
+        allowed = f"allowed on the skeleton {skeleton.name}: {', '.join(fitting)}"
+        raise ConfigError(f"cells.family: {cells.family}; {allowed}")
+
+
+def kind_on(skeleton: Skeleton, cells: CellsConfig | None = None) -> str:
+    """The family of the cells that are evolved on a skeleton, which the settings may choose."""
+    family = "auto" if cells is None else cells.family
+    if family == BinaryCell.kind:
+        return BinaryCell.kind
+    if family in BLOCKS:
+        return ConvCell.kind
+    if skeleton.reads == "text":
+        return RecurrentCell.kind
+    if skeleton.chain == 2:
+        return skeleton.cell_layers[0].paired_kind
+    if skeleton.stages:
+        return OfaCell.kind
+    if all(shape.plain for shape in skeleton.shapes):
+        return Cell.kind
+    fits_conv = _fits(Conv(), skeleton) and not _fits(Dense(), skeleton)
+    return ConvCell.kind if fits_conv else DenseCell.kind
+
+
+def _fits(family: Family[Any, Any], skeleton: Skeleton) -> bool:
+    """Whether cells of a family stand at every layer of a skeleton for images."""
+    if skeleton.reads != "images":
+        return False
+    try:
+        for shape in skeleton.shapes:
+            family.check(family.least(shape), shape)
+    except SpaceError:
+        return False
+    return True
+
+
+def prior_on(skeleton: Skeleton, cells: CellsConfig) -> Prior:
+    """Which cells are drawn.
+
+    Of a whole cell: where single nodes are chosen, each takes its own part of it.
+    """
+    kind = kind_on(skeleton, cells)
+    operations = tuple(name for name in cells.operations if name != "none")
+    if kind == DartsCell.kind:
+        return DartsPrior(USUAL, nodes=skeleton.concat)
+    if kind == BatsCell.kind:
+        usual = BNAS_USUAL if cells.family == "bnas" else BATS_USUAL
+        return BatsPrior(usual, nodes=skeleton.concat)
+    if kind == BinaryCell.kind:
+        return replace(Binary().prior(cells.operations), nodes=cells.nodes)
+    if kind == ConvCell.kind:
+        drawn = operations if cells.family in BLOCKS else Conv().prior(Conv.usual).operations
+        return ConvPrior(drawn, cells.nodes, none_probability=cells.none_probability)
+    if kind == OfaCell.kind:
+        return Ofa().prior(VOCABULARY)
+    if isinstance(skeleton, SequenceSkeleton):
+        return RecurrentPrior(tuple(FUNCTIONS), skeleton.nodes, skeleton.root)
+    if kind == DenseCell.kind:
+        # A graph of two nodes has one edge, whose operation goes where one is chosen.
+        return DensePrior(tuple(DENSE), nodes=NODES if skeleton.nodes is None else MIN_NODES)
+    return CellPrior(
+        operations,
+        nodes=cells.nodes,
+        none_probability=cells.none_probability,
+        window=cells.window,
+    )
+
+
+def references_on(skeleton: Skeleton, cells: CellsConfig) -> References:
+    """The reference cells; those that no setting names have 3x3 convolutions alone.
+
+    Of DARTS cells, every node reads the two inputs. No layer of Once-for-All is skipped. The nodes
+    of a recurrent cell are a chain of tanh: a recurrent highway network (Zilly et al., ICML 2017).
+    """
+    if isinstance(skeleton, SequenceSkeleton):
+        chain = RecurrentCell.of([(node, "tanh") for node in range(skeleton.nodes)])
+        return ((RECURRENT_REFERENCE, cast(Cell, chain)),)
+    kind = kind_on(skeleton, cells)
+    if kind == DartsCell.kind:
+        pairs = [(DARTS_REFERENCE, 0), (DARTS_REFERENCE, 1)]
+        return ((DARTS_REFERENCE, cast(Cell, DartsCell.of(pairs * skeleton.concat))),)
+    if kind == BatsCell.kind:
+        name = BNAS_REFERENCE if cells.family == "bnas" else BATS_REFERENCE
+        pairs = [(name, 0), (name, 1)]
+        return ((name, cast(Cell, BatsCell.of(pairs * skeleton.concat))),)
+    if kind == OfaCell.kind:
+        cell = OfaCell.of(3, max(EXPANSIONS))
+        return ((f"ofa_k3_e{cell.expansion}", cell),)
+    if kind == ConvCell.kind:
+        return _blocks(cells)
+    if kind != DenseCell.kind:
+        return reference_cells(cells)
+    edges = 1 if skeleton.nodes is not None else NODES * (NODES - 1) // 2
+    return ((DENSE_REFERENCE, cast(Cell, DenseCell.of([DENSE_REFERENCE] * edges))),)
+
+
+def _blocks(cells: CellsConfig) -> References:
+    """The block that the settings name, and the others whose operations are in the vocabulary."""
+    first = cells.family if cells.family in BLOCKS else next(iter(BLOCKS))
+    names = (first, *(name for name in BLOCKS if name != first))
+    blocks = [(name, _BUILT[name](nodes=cells.nodes)) for name in names]
+    known = {"none", *(cells.operations if cells.family in BLOCKS else Conv.usual)}
+    found = [(name, block) for name, block in blocks if {*block.operations} <= known]
+    return tuple((name, cast(Cell, block)) for name, block in found)
+
+
+def reference_network(skeleton: Skeleton, cell: Cell) -> tuple[Skeleton, list[Cell]]:
+    """The network that has a reference cell in every layer: where nothing is shared, and cells.
+
+    Args:
+        skeleton: whose layers may share cells.
+        cell: a reference cell, or what a reference has on every edge.
+    """
+    shared = reference_cells_of(skeleton, cell)
+    return skeleton.untied, [shared[group] for group in skeleton.groups]
+
+
+def reference_cells(cells: CellsConfig) -> References:
+    """The reference cells that the settings name; fitness is relative to the first."""
+    if cells.family == BinaryCell.kind:
+        last = cells.nodes - 1
+        names = [f"bin_conv_{kernel}x{kernel}" for kernel in cells.reference_kernels]
+        graphs = [BinaryCell.from_edges([(0, last, name)], cells.nodes) for name in names]
+        return tuple(zip(names, cast(list[Cell], graphs), strict=True))
+    expansion = cells.reference_expansion
+    return tuple(
+        (f"mbconv_k{kernel}_e{expansion}", mbconv(kernel, expansion, nodes=cells.nodes))
+        for kernel in cells.reference_kernels
+    )
