@@ -13,19 +13,18 @@ import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import permutations
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-from autospace.spaces.cells.cell import MAX_NODES, MIN_NODES, Edge, LayerShape, edge_slots
+from autospace.spaces.cells.cell import MAX_NODES, MIN_NODES, LayerShape
 from autospace.spaces.cells.cost import total
-from autospace.spaces.cells.dense import DenseEdgeDocument, DensePrior
-from autospace.spaces.cells.dense_cell import NODES, DenseCell, dense_changes
+from autospace.spaces.cells.dense import DenseEdgeDocument, DensePrior, WholeGraphs
+from autospace.spaces.cells.dense_cell import NODES, WholeCell, dense_changes
 from autospace.spaces.cells.key import graph_key
 from autospace.spaces.cells.operations import Cost, Operation
 from autospace.spaces.checks import MAX_NAME
-from autospace.spaces.errors import SpaceError, offered, shown
+from autospace.spaces.errors import SpaceError
 
 BINARY_OPERATIONS: Final[Mapping[str, Operation]] = {
     "none": Operation("none", "none", "·"),
@@ -45,34 +44,12 @@ _Operation = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class BinaryCell(DenseCell):
-    """An operation on every edge of an acyclic graph whose nodes add up.
+class BinaryCell(WholeCell):
+    """An operation on every edge of an acyclic graph whose nodes add up; always whole."""
 
-    Attributes are those of `DenseCell`; the cell is always whole.
-    """
-
+    __slots__ = ()
     kind: ClassVar[str] = "binary"
     vocabulary: ClassVar[Mapping[str, Operation]] = BINARY_OPERATIONS
-
-    def __post_init__(self) -> None:
-        # Without arguments, super() does not know a class with slots.
-        DenseCell.__post_init__(self)
-        if not self.is_whole:
-            slots = self.nodes * (self.nodes - 1) // 2
-            problem = f"{len(self.chosen)} edges; allowed: {slots}, all of {self.nodes} nodes"
-            raise SpaceError("edges", problem)
-
-    @classmethod
-    def from_edges(cls, edges: Iterable[tuple[int, int, str]], nodes: int = NODES) -> "BinaryCell":
-        """A cell from its edges; absent ones have `none`."""
-        given = {(source, target): name for source, target, name in edges}
-        slots = tuple(edge_slots(nodes))
-        if unknown := sorted(given.keys() - set(slots)):
-            source, target = unknown[0]
-            problem = f"{source} -> {target}; allowed: 0 <= source < target <= {nodes - 1}"
-            raise SpaceError("edges", problem)
-        return cls(nodes, tuple(Edge(*slot, given.get(slot, "none")) for slot in slots))
 
 
 class BinaryEdgeDocument(DenseEdgeDocument):
@@ -110,7 +87,7 @@ SKIPPED: Final = BinaryCell.from_edges([])
 UNEXPANDED: Final = BinaryCell.from_edges([(0, NODES - 1, "skip_connect")])
 
 
-class Binary:
+class Binary(WholeGraphs[BinaryCell]):
     """The family as `autospace.spaces.cells.family.Family` describes it."""
 
     kind: str = BinaryCell.kind
@@ -121,23 +98,17 @@ class Binary:
     skipped = SKIPPED
     document: type[BaseModel] = BinaryDocument
     changes = staticmethod(dense_changes)
+    cells = BinaryCell
 
     def least(self, shape: LayerShape) -> BinaryCell:
         """`skipped` at a layer with a shortcut; elsewhere the first 1x1 convolution alone."""
         return self.skipped if shape.shortcut else UNEXPANDED
 
-    def check_operation(self, name: str) -> None:
-        """Raises `SpaceError` for a name that is not among `operations`."""
-        if name not in BINARY_OPERATIONS:
-            known = offered(name, BINARY_OPERATIONS)
-            raise SpaceError("", f"unknown operation {shown(name)}; {known}")
-
     def check(self, cell: BinaryCell, shape: LayerShape) -> None:
         """Raises `SpaceError` at layers that share cells, or without a path or shortcut."""
-        if not shape.plain:
-            fitting = "dense" if shape.before is None else shape.paired_kind
-            fitting = "ofa" if shape.activation else fitting
-            raise SpaceError("kind", f"{shown(cell.kind)} at {shape.name}; allowed here: {fitting}")
+        self.check_place(cell, shape)
+        if not shape.around:
+            raise SpaceError("kind", f'"binary" at {shape.name}; allowed here: dense')
         if not shape.shortcut and cell.is_zero:
             problem = "no path from input to output; allowed: only where the layer has a shortcut"
             raise SpaceError("edges", problem)
@@ -145,17 +116,6 @@ class Binary:
     def key(self, cell: BinaryCell, shape: LayerShape) -> str:
         """The canonical key; of the shape, only the stride matters."""
         return _key(cell, shape.stride)
-
-    def canonical(self, cell: BinaryCell) -> BinaryCell:
-        """The pruned cell with its inner nodes in the one order that sorts first."""
-        pruned, last = cell.pruned(), cell.nodes - 1
-        found = []
-        for order in permutations(range(1, last)):
-            label = (0, *order, last)
-            edges = [(label[each.source], label[each.target], each[2]) for each in pruned.edges]
-            if all(source < target for source, target, _ in edges):
-                found.append(BinaryCell.from_edges(edges, cell.nodes))
-        return min(found, key=lambda each: each.operations)
 
     def cost(self, cell: BinaryCell, shape: LayerShape) -> Cost:
         """The first convolution and the operations on a path; all products are of signs."""
@@ -201,51 +161,6 @@ class Binary:
         pairs = zip(first.chosen, second.chosen, strict=True)
         child = first.with_edges([rng.choice(pair) for pair in pairs])
         return first if child.is_zero else child
-
-    def notation(self, cell: BinaryCell) -> str:
-        """The cell on one line: `0>1 bin3 | 0>3 id, 1>3 bin5`, a part per node."""
-        parts = [
-            ", ".join(
-                f"{edge.source}>{target} {BINARY_OPERATIONS[edge.operation].symbol}"
-                for edge in cell.edges
-                if edge.target == target
-            )
-            for target in range(1, cell.nodes)
-        ]
-        return " | ".join(part for part in parts if part) or "zero"
-
-    def at(self, cell: BinaryCell, shape: LayerShape) -> BinaryCell:
-        """The cell itself: whole cells are chosen."""
-        return cell
-
-    def joined(self, cells: Sequence[BinaryCell]) -> BinaryCell:
-        """Refuses: the edges of these cells are not chosen one by one.
-
-        Raises:
-            SpaceError: always.
-        """
-        raise SpaceError("kind", f"{shown(self.kind)} has no edges to join; allowed: dense")
-
-    def encoded(self, cell: BinaryCell) -> dict[str, Any]:
-        """The cell as plain JSON values."""
-        return {"nodes": cell.nodes, "edges": [edge._asdict() for edge in cell.edges]}
-
-    def decoded(self, document: Any) -> BinaryCell:
-        """The cell that a document describes, its edges in any order.
-
-        Raises:
-            SpaceError: an edge is given twice, or outside of the graph.
-        """
-        seen: set[tuple[int, int]] = set()
-        for index, edge in enumerate(document.edges):
-            slot = (edge.source, edge.target)
-            if slot in seen:
-                problem = f"{edge.source} -> {edge.target} is given twice"
-                raise SpaceError(f"edges[{index}]", problem)
-            seen.add(slot)
-        return BinaryCell.from_edges(
-            ((edge.source, edge.target, edge.operation) for edge in document.edges), document.nodes
-        )
 
 
 def preprocessing_cost(before: int, width: int, pixels: int) -> Cost:

@@ -15,19 +15,18 @@ import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import permutations
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from autospace.spaces.cells.cell import MAX_NODES, MIN_NODES, Edge, LayerShape, edge_slots
 from autospace.spaces.cells.cost import conv_norm_cost, total
-from autospace.spaces.cells.dense import DenseEdgeDocument, DensePrior
-from autospace.spaces.cells.dense_cell import NODES, DenseCell, dense_changes
+from autospace.spaces.cells.dense import DenseEdgeDocument, DensePrior, WholeGraphs
+from autospace.spaces.cells.dense_cell import NODES, WholeCell, dense_changes
 from autospace.spaces.cells.key import graph_key
 from autospace.spaces.cells.operations import Cost, Operation, OperationCost
 from autospace.spaces.checks import MAX_NAME
-from autospace.spaces.errors import SpaceError, offered, shown
+from autospace.spaces.errors import SpaceError, shown
 
 REDUCTIONS: Final = (1, 2, 4)
 """Output channels over those inside of a cell."""
@@ -74,7 +73,7 @@ _Operation = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class ConvCell(DenseCell):
+class ConvCell(WholeCell):
     """An operation on every edge of an acyclic graph whose nodes add up; always whole.
 
     Attributes:
@@ -88,28 +87,10 @@ class ConvCell(DenseCell):
 
     def __post_init__(self) -> None:
         # Without arguments, super() does not know a class with slots.
-        DenseCell.__post_init__(self)
-        if not self.is_whole:
-            slots = self.nodes * (self.nodes - 1) // 2
-            problem = f"{len(self.chosen)} edges; allowed: {slots}, all of {self.nodes} nodes"
-            raise SpaceError("edges", problem)
+        WholeCell.__post_init__(self)
         if type(self.reduction) is not int or self.reduction not in REDUCTIONS:
             known = ", ".join(map(str, REDUCTIONS))
             raise SpaceError("reduction", f"{shown(self.reduction)}; allowed: {known}")
-
-    @classmethod
-    def from_edges(
-        cls, edges: Iterable[tuple[int, int, str]], nodes: int = NODES, reduction: int = 1
-    ) -> "ConvCell":
-        """A cell from its edges; absent ones have `none`."""
-        given = {(source, target): name for source, target, name in edges}
-        slots = tuple(edge_slots(nodes))
-        if unknown := sorted(given.keys() - set(slots)):
-            source, target = unknown[0]
-            problem = f"{source} -> {target}; allowed: 0 <= source < target <= {nodes - 1}"
-            raise SpaceError("edges", problem)
-        chosen = tuple(Edge(*slot, given.get(slot, "none")) for slot in slots)
-        return cls(nodes, chosen, reduction)
 
     def pruned(self) -> "ConvCell":
         """The same function with `none` on edges that nothing uses; a zero cell has no reduction.
@@ -117,7 +98,7 @@ class ConvCell(DenseCell):
         The zero cell of a layer that changes the shape is its shortcut.
         """
         # Without arguments, super() does not know a class with slots.
-        found = DenseCell.pruned(self)
+        found = WholeCell.pruned(self)
         return replace(found, reduction=1) if found.is_zero else found
 
 
@@ -193,7 +174,7 @@ class ConvPrior(DensePrior):
 SKIPPED: Final = ConvCell.from_edges([])
 
 
-class Conv:
+class Conv(WholeGraphs[ConvCell]):
     """The family as `autospace.spaces.cells.family.Family` describes it."""
 
     kind: str = ConvCell.kind
@@ -203,38 +184,19 @@ class Conv:
     usual: Sequence[str] = tuple(CONV_OPERATIONS)
     skipped = SKIPPED
     document: type[BaseModel] = ConvDocument
+    cells = ConvCell
 
     def least(self, shape: LayerShape) -> ConvCell:
         """`skipped`, at any layer: its output is then a shortcut alone."""
         return self.skipped
 
-    def check_operation(self, name: str) -> None:
-        """Raises `SpaceError` for a name that is not among `operations`."""
-        if name not in CONV_OPERATIONS:
-            known = offered(name, CONV_OPERATIONS)
-            raise SpaceError("", f"unknown operation {shown(name)}; {known}")
-
     def check(self, cell: ConvCell, shape: LayerShape) -> None:
         """Raises `SpaceError` at layers that share cells, have two inputs or are in a stage."""
-        if shape.tied or shape.edge is not None or shape.before is not None or shape.activation:
-            fitting = "dense" if shape.before is None else shape.paired_kind
-            fitting = "ofa" if shape.activation else fitting
-            raise SpaceError("kind", f"{shown(cell.kind)} at {shape.name}; allowed here: {fitting}")
+        self.check_place(cell, shape)
 
     def key(self, cell: ConvCell, shape: LayerShape) -> str:
         """The canonical key; of the shape, only the stride and a change of width matter."""
         return _key(cell, shape.stride, shape.in_channels != shape.out_channels)
-
-    def canonical(self, cell: ConvCell) -> ConvCell:
-        """The pruned cell with its inner nodes in the one order that sorts first."""
-        pruned, last = cell.pruned(), cell.nodes - 1
-        found = []
-        for order in permutations(range(1, last)):
-            label = (0, *order, last)
-            edges = [(label[each.source], label[each.target], each[2]) for each in pruned.edges]
-            if all(source < target for source, target, _ in edges):
-                found.append(ConvCell.from_edges(edges, cell.nodes, pruned.reduction))
-        return min(found, key=lambda each: each.operations)
 
     def cost(self, cell: ConvCell, shape: LayerShape) -> Cost:
         """The operations on a path, the 1x1 convolutions around them, and the shortcut.
@@ -268,7 +230,7 @@ class Conv:
         for _ in range(MAX_DRAWS):
             edges = [(*slot, prior.drawn(rng)) for slot in slots]
             reduction = rng.choice(prior.reductions)
-            cell = ConvCell.from_edges(edges, prior.nodes, reduction).pruned()
+            cell = ConvCell.from_edges(edges, prior.nodes, reduction=reduction).pruned()
             if not cell.is_zero:
                 return cell
         raise RuntimeError(f"no cell with a path in {MAX_DRAWS} draws")
@@ -305,32 +267,11 @@ class Conv:
         return first if child.is_zero else child
 
     def notation(self, cell: ConvCell) -> str:
-        """The cell on one line: `r4: 0>3 conv3`, a part per node; without a reduction no `r`.
-
-        A cell without a path is `shortcut`.
-        """
-        parts = [
-            ", ".join(
-                f"{edge.source}>{target} {CONV_OPERATIONS[edge.operation].symbol}"
-                for edge in cell.edges
-                if edge.target == target
-            )
-            for target in range(1, cell.nodes)
-        ]
-        graph = " | ".join(part for part in parts if part) or "shortcut"
+        """The cell on one line: `r4: 0>3 conv3`; without a reduction no `r`, or `shortcut`."""
+        if cell.is_zero:
+            return "shortcut"
+        graph = super().notation(cell)
         return graph if cell.reduction == 1 else f"r{cell.reduction}: {graph}"
-
-    def at(self, cell: ConvCell, shape: LayerShape) -> ConvCell:
-        """The cell itself: whole cells are chosen."""
-        return cell
-
-    def joined(self, cells: Sequence[ConvCell]) -> ConvCell:
-        """Refuses: the edges of these cells are not chosen one by one.
-
-        Raises:
-            SpaceError: always.
-        """
-        raise SpaceError("kind", f"{shown(self.kind)} has no edges to join; allowed: dense")
 
     def changes(self, cell: ConvCell, reference: ConvCell) -> str:
         """What differs, as `r4→r2, 0>3 conv_3x3→conv_5x5`."""
@@ -342,8 +283,7 @@ class Conv:
 
     def encoded(self, cell: ConvCell) -> dict[str, Any]:
         """The cell as plain JSON values."""
-        edges = [edge._asdict() for edge in cell.edges]
-        return {"nodes": cell.nodes, "edges": edges, "reduction": cell.reduction}
+        return {**super().encoded(cell), "reduction": cell.reduction}
 
     def decoded(self, document: Any) -> ConvCell:
         """The cell that a document describes, its edges in any order.
@@ -352,18 +292,7 @@ class Conv:
             SpaceError: an edge is given twice, or outside of the graph; a reduction that no cell
                 has.
         """
-        seen: set[tuple[int, int]] = set()
-        for index, edge in enumerate(document.edges):
-            slot = (edge.source, edge.target)
-            if slot in seen:
-                problem = f"{edge.source} -> {edge.target} is given twice"
-                raise SpaceError(f"edges[{index}]", problem)
-            seen.add(slot)
-        return ConvCell.from_edges(
-            ((edge.source, edge.target, edge.operation) for edge in document.edges),
-            document.nodes,
-            document.reduction,
-        )
+        return replace(super().decoded(document), reduction=document.reduction)
 
 
 def keeps_shape(shape: LayerShape) -> bool:

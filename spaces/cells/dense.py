@@ -4,7 +4,8 @@ import random
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Final
+from itertools import permutations
+from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
@@ -14,6 +15,7 @@ from autospace.spaces.cells.dense_cell import (
     NODES,
     OPERATIONS,
     DenseCell,
+    WholeCell,
     dense_changes,
     dense_notation,
 )
@@ -200,6 +202,79 @@ class Dense:
         edges = [Edge(each.source, each.target, each.operation) for each in document.edges]
         ordered = sorted(edges, key=lambda edge: slots.get(edge[:2], len(slots)))
         return DenseCell(document.nodes, tuple(ordered))
+
+
+W = TypeVar("W", bound=WholeCell)
+
+
+class WholeGraphs(Generic[W]):
+    """What families of whole cells have in common, as far as `Family` asks for it.
+
+    Attributes:
+        cells: the class of the cells.
+    """
+
+    cells: type[W]
+    kind: str
+
+    def check_operation(self, name: str) -> None:
+        """Raises `SpaceError` for a name that is not in the vocabulary."""
+        if name not in self.cells.vocabulary:
+            known = offered(name, self.cells.vocabulary)
+            raise SpaceError("", f"unknown operation {shown(name)}; {known}")
+
+    def check_place(self, cell: W, shape: LayerShape) -> None:
+        """Raises `SpaceError` at layers that share cells, have two inputs or are in a stage."""
+        if shape.tied or shape.edge is not None or shape.before is not None or shape.activation:
+            fitting = "dense" if shape.before is None else shape.paired_kind
+            fitting = "ofa" if shape.activation else fitting
+            raise SpaceError("kind", f"{shown(cell.kind)} at {shape.name}; allowed here: {fitting}")
+
+    def canonical(self, cell: W) -> W:
+        """The pruned cell with its inner nodes in the one order that sorts first."""
+        last = cell.nodes - 1
+        orders = permutations(range(1, last))
+        renumbered = (cell.renumbered((0, *order, last)) for order in orders)
+        return min(
+            (each for each in renumbered if each is not None), key=lambda each: each.operations
+        )
+
+    def notation(self, cell: W) -> str:
+        """The graph on one line: `0>1 conv3 | 0>3 id, 1>3 conv5`, a part per node; or `zero`."""
+        parts = [
+            ", ".join(
+                f"{edge.source}>{target} {cell.vocabulary[edge.operation].symbol}"
+                for edge in cell.edges
+                if edge.target == target
+            )
+            for target in range(1, cell.nodes)
+        ]
+        return " | ".join(part for part in parts if part) or "zero"
+
+    def at(self, cell: W, shape: LayerShape) -> W:
+        """The cell itself: whole cells are chosen."""
+        return cell
+
+    def joined(self, cells: Sequence[W]) -> W:
+        """Refuses: the edges of these cells are not chosen one by one.
+
+        Raises:
+            SpaceError: always.
+        """
+        raise SpaceError("kind", f"{shown(self.kind)} has no edges to join; allowed: dense")
+
+    def encoded(self, cell: W) -> dict[str, Any]:
+        """The cell as plain JSON values."""
+        return {"nodes": cell.nodes, "edges": [edge._asdict() for edge in cell.edges]}
+
+    def decoded(self, document: Any) -> W:
+        """The cell that a document describes, its edges in any order.
+
+        Raises:
+            SpaceError: an edge is given twice, or outside of the graph.
+        """
+        edges = [(edge.source, edge.target, edge.operation) for edge in document.edges]
+        return self.cells.from_edges(edges, document.nodes)
 
 
 @lru_cache(maxsize=65536)

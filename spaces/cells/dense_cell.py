@@ -148,6 +148,53 @@ class DenseCell:
         return replace(self, chosen=tuple(table[slot] for slot in slots if slot in table))
 
 
+@dataclass(frozen=True, slots=True)
+class WholeCell(DenseCell):
+    """A cell of which all edges are chosen, and those without an operation have `none`.
+
+    Attributes are those of `DenseCell`.
+    """
+
+    def __post_init__(self) -> None:
+        # Without arguments, super() does not know a class with slots.
+        DenseCell.__post_init__(self)
+        if not self.is_whole:
+            slots = self.nodes * (self.nodes - 1) // 2
+            problem = f"{len(self.chosen)} edges; allowed: {slots}, all of {self.nodes} nodes"
+            raise SpaceError("edges", problem)
+
+    @classmethod
+    def from_edges(
+        cls, edges: Iterable[tuple[int, int, str]], nodes: int = NODES, **others: int
+    ) -> Self:
+        """A cell from its edges; absent ones have `none`.
+
+        Raises:
+            SpaceError: an edge outside of the graph, or given twice.
+        """
+        given: dict[tuple[int, int], str] = {}
+        slots = tuple(edge_slots(nodes))
+        for index, (source, target, name) in enumerate(edges):
+            if (source, target) in given:
+                raise SpaceError(f"edges[{index}]", f"{source} -> {target} is given twice")
+            given[source, target] = name
+        if unknown := sorted(given.keys() - set(slots)):
+            source, target = unknown[0]
+            problem = f"{source} -> {target}; allowed: 0 <= source < target <= {nodes - 1}"
+            raise SpaceError("edges", problem)
+        chosen = tuple(Edge(*slot, given.get(slot, "none")) for slot in slots)
+        return cls(nodes, chosen, **others)
+
+    def renumbered(self, order: Sequence[int]) -> Self | None:
+        """The pruned cell with other numbers of its nodes; None if an edge would point backward."""
+        pruned = self.pruned()
+        edges = {(order[each.source], order[each.target]): each[2] for each in pruned.edges}
+        if any(source >= target for source, target in edges):
+            return None
+        slots = edge_slots(self.nodes)
+        return replace(pruned, chosen=tuple(Edge(*slot, edges.get(slot, "none")) for slot in slots))
+
+
 def dense_notation(cell: DenseCell) -> str:
     """A whole cell as the benchmark writes it, `|nor_conv_3x3~0|+|none~0|skip_connect~1|+...`.
 
