@@ -14,9 +14,11 @@ class Parts:
     """The parts that are complete; a command without parts has this class itself.
 
     Attributes:
+        legend: what the numbers of a line are, in less than 80 columns; said before the first one.
         whole: whether `seconds_left` is about the whole run, whatever its phase.
     """
 
+    legend = ""
     whole = False
 
     def add(self, event: Any) -> None:
@@ -54,6 +56,8 @@ class Parts:
 
 class Rounds(Parts):
     """The rounds of `evolve`."""
+
+    legend = "best, mean: fitness averaged over layers; feasible: share of drawn cells"
 
     def __init__(self) -> None:
         self.seconds: list[float] = []

@@ -46,6 +46,7 @@ class PlainReporter(Reporter):
         super().__init__(command, parts)
         self._shown = self.started
         self._ends: tuple[str, int] = ("", 0)
+        self._legend = parts.legend
 
     def show_tick(self, phase: Phase) -> None:
         """A line, unless the last one is too recent."""
@@ -65,10 +66,13 @@ class PlainReporter(Reporter):
         self._shown, self._ends = time.monotonic(), ends
 
     def show_part(self, event: Any) -> None:
-        """One line for the part."""
+        """One line for the part; before the first one, what its numbers are."""
         line = self.parts.line(event, self.seconds_left())
         if not line:
             return
+        if self._legend:
+            message(self._legend)
+            self._legend = ""
         message(line)
         self._shown = time.monotonic()
 

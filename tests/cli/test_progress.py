@@ -60,8 +60,9 @@ def test_plain_lines_tell_every_round_in_80_columns(capsys: pytest.CaptureFixtur
         "training the reference: 1 of 40",
         "training the reference: 40 of 40",
     ]
-    assert len(lines) == 5 + PLAN.rounds
-    assert lines[5].startswith("round   1/9 initial best +1.0000  mean ")
+    assert lines[5].startswith("best, mean: fitness averaged over layers; ")
+    assert len(lines) == 6 + PLAN.rounds
+    assert lines[6].startswith("round   1/9 initial best +1.0000  mean ")
     assert lines[-1].endswith("2.0 s, 0 s left")
 
 

@@ -108,3 +108,45 @@ def test_undecodable_file_names_can_be_shown() -> None:
     shown = str(DataError("a\udcff\nb"))
     assert shown == "a\\udcff\\nb"
     assert shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "meant"),
+    [
+        (["pets/cat/1.png"], "pets", "folder"),
+        (["train-000.tar"], ".", "shards"),
+        (["mnist/train-images-idx3-ubyte.gz"], "mnist", "idx"),
+        (["c/data_batch_1"], "c", "cifar10"),
+        (["c/train", "c/test", "c/meta"], "c", "cifar100"),
+        (["cifar-10-python.tar.gz"], "cifar-10-python.tar.gz", "cifar10"),
+        (["CIFAR-100-python.tar.gz"], "CIFAR-100-python.tar.gz", "cifar100"),
+        (["images.npz"], "images.npz", "npz"),
+        (["a.tar"], "a.tar", "shards"),
+        (["book.txt"], "book.txt", "text"),
+    ],
+)
+def test_a_bare_path_is_answered_by_what_was_probably_meant(
+    tmp_path: Path, files: list[str], name: str, meant: str
+) -> None:
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    path = str(tmp_path / name)
+    with pytest.raises(DataError) as caught:
+        parse_source(path)
+    assert str(caught.value).endswith(f"does not say what is there; did you mean {meant}:{path}?")
+
+
+def test_a_file_in_place_of_a_folder_gets_a_hint(tmp_path: Path) -> None:
+    for name, hint in {
+        "pets.zip": "it is a zip archive: unpack it, and name its folder as folder:PATH",
+        "a.npz": f"did you mean npz:{tmp_path / 'a.npz'}?",
+        "a.doc": "allowed: a folder with one sub-folder per class",
+    }.items():
+        path = tmp_path / name
+        path.touch()
+        with pytest.raises(DataError) as caught:
+            load_data(f"folder:{path}")
+        assert str(caught.value) == f"{path}: is not a folder; {hint}"
+    with pytest.raises(DataError, match=r"is not a data source; allowed: "):
+        parse_source(str(tmp_path / "missing"))
