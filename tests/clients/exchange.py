@@ -8,6 +8,7 @@ import random
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,12 +16,14 @@ from typing import Any
 from autospace.exporters.targets import TARGETS
 from autospace.spaces import (
     DEFAULT_OPERATIONS,
+    FAMILIES,
     Candidate,
     Cell,
     Layer,
     LayerShape,
     Origin,
     Space,
+    load,
     load_skeleton,
     mbconv,
 )
@@ -59,6 +62,36 @@ def awkward_space() -> Space:
         for index, layer in enumerate(space.layers)
     )
     return Space("awkward", space.skeleton, space.operations, layers)
+
+
+def bats_space() -> Space:
+    """A few choices of each node of binary cells with two inputs, which layers share."""
+    space, rng = load("bats@bats-small"), random.Random(0)
+    layers = tuple(
+        Layer(layer.shape, tuple(rng.sample(layer.candidates, 5))) for layer in space.layers
+    )
+    return replace(space, name="bats", layers=layers, reference={})
+
+
+def binary_space() -> Space:
+    """Binary cells with one input, evolved and hand-made ones side by side."""
+    space, rng = load("binary@digits"), random.Random(0)
+    family = FAMILIES["binary"]
+    prior = family.prior(family.usual)
+    layers = tuple(
+        Layer(
+            layer.shape,
+            (
+                Candidate("c0001", family.random_cell(prior, rng), 0.25, Origin("random")),
+                *(replace(each, fitness=0.1 * i) for i, each in enumerate(layer.candidates[:4])),
+            ),
+        )
+        for layer in space.layers
+    )
+    return replace(space, layers=layers, reference={})
+
+
+SPACES = (learned_space, awkward_space, bats_space, binary_space)
 
 
 def ids_of(space: Space) -> dict[str, list[str]]:

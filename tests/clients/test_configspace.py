@@ -10,6 +10,7 @@ from autospace.spaces import Space, from_json
 from autospace.spaces.files.codec import canonical_json
 from tests.clients.exchange import (
     DRAWN,
+    SPACES,
     assert_all_return,
     awkward_space,
     ids_of,
@@ -19,7 +20,7 @@ from tests.clients.exchange import (
 
 ConfigSpace = pytest.importorskip("ConfigSpace", reason="make test-clients has it")
 
-each_space = pytest.mark.parametrize("make", [learned_space, awkward_space])
+each_space = pytest.mark.parametrize("make", SPACES)
 
 
 def _read(space: Space, folder: Path) -> Any:

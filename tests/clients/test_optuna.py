@@ -11,6 +11,7 @@ import pytest
 from autospace.spaces import Space
 from tests.clients.exchange import (
     DRAWN,
+    SPACES,
     assert_all_return,
     awkward_space,
     ids_of,
@@ -20,7 +21,7 @@ from tests.clients.exchange import (
 
 optuna = pytest.importorskip("optuna", reason="make test-clients has it")
 
-each_space = pytest.mark.parametrize("make", [learned_space, awkward_space])
+each_space = pytest.mark.parametrize("make", SPACES)
 
 
 @pytest.fixture(autouse=True)

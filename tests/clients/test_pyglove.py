@@ -8,8 +8,8 @@ import pytest
 
 from tests.clients.exchange import (
     DRAWN,
+    SPACES,
     assert_all_return,
-    awkward_space,
     ids_of,
     learned_space,
     text_for,
@@ -17,7 +17,7 @@ from tests.clients.exchange import (
 
 pyglove = pytest.importorskip("pyglove", reason="make test-clients has it")
 
-each_space = pytest.mark.parametrize("make", [learned_space, awkward_space])
+each_space = pytest.mark.parametrize("make", SPACES)
 
 
 @each_space
@@ -36,8 +36,9 @@ def test_it_is_what_their_own_functions_make(make: Any) -> None:
     assert json.loads(text_for("pyglove", space)) == json.loads(pyglove.to_json_str(made))
 
 
-def test_samples_are_our_architectures() -> None:
-    space = awkward_space()
+@each_space
+def test_samples_are_our_architectures(make: Any) -> None:
+    space = make()
     found = pyglove.from_json_str(text_for("pyglove", space))
     drawn = itertools.islice(pyglove.random_sample(found, seed=0), DRAWN)
     assert_all_return(space, drawn)

@@ -2,7 +2,8 @@
 
 import random
 from collections import Counter
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -11,8 +12,12 @@ from hypothesis import strategies as st
 
 from autospace.networks.binary import BinaryConvolution
 from autospace.searchers.driver import make_method
-from autospace.searchers.sampling.bnas import Bnas, softmax, stages
-from autospace.spaces import Budget
+from autospace.searchers.sampling.bnas import Bnas, softmax
+from autospace.searchers.sampling.dropping import stages
+from autospace.spaces import Budget, Candidate, Layer, LayerSpec, Skeleton, Space, Stem
+from autospace.spaces.cells.bats import BATS_USUAL, BatsCell
+from autospace.spaces.cells.cell import Edge
+from autospace.spaces.cells.darts_cell import choices_of
 from autospace.spaces.choices import Choice, SearchError
 from autospace.spaces.files.library import family_space
 from tests.searchers.planted import mean_share, solved
@@ -160,7 +165,7 @@ def test_stages_end_with_one_candidate_and_keep_the_number_of_networks(
 ) -> None:
     found = stages(widest, rounds, most, half)
     assert sum(stage.draws for stage in found) <= most
-    left = [widest, *(stage.widest for stage in found)]
+    left = [widest, *(stage.level for stage in found)]
     assert left[-1] == 1
     assert left == sorted(left, reverse=True)
     if most >= widest > 1:
@@ -228,3 +233,128 @@ def test_the_parents_accuracy_counts_with_its_weight() -> None:
 def test_only_binary_spaces_have_parents() -> None:
     with pytest.raises(SearchError, match=r"^options\.parent_weight: the space has no binary op"):
         make(parent_weight=1.0)
+
+
+NODES = Skeleton(
+    "nodes",
+    1,
+    8,
+    3,
+    Stem(4, 1),
+    (LayerSpec(2), LayerSpec(4, 2), LayerSpec(4)),
+    ties=(0, 1, 0),
+    chain=2,
+    concat=2,
+    nodes=2,
+    binary_groups=2,
+)
+ON_NODES = Space(
+    "nodes",
+    NODES,
+    BATS_USUAL,
+    tuple(
+        Layer(
+            shape,
+            tuple(
+                Candidate(each.name, cast(Any, BatsCell.on(each, NODES.concat)))
+                for each in choices_of(shape.node or 0, BATS_USUAL)
+            ),
+        )
+        for shape in NODES.shapes
+    ),
+)
+WORTHS = {"bin_conv_5x5": 0.5, "bin_conv_3x3": 0.2, "skip_connect": 0.1}
+"""Of operations; an edge is also worth more the earlier its source is."""
+
+
+def on_nodes(space: Space = ON_NODES, budget: Budget = NO_LIMITS, **options: Any) -> Bnas:
+    method = make_method(make_problem(space, budget, method="bnas", options=options))
+    assert isinstance(method, Bnas)
+    return method
+
+
+def edges_of(method: Bnas, path: Choice) -> list[list[Edge]]:
+    """Per node, the edges that a path chooses."""
+    cells: list[Any] = [
+        layer.candidates[index].cell
+        for layer, index in zip(method.problem.choices.space.layers, path, strict=True)
+    ]
+    return [list(cell.chosen) for cell in cells]
+
+
+def worth_of(method: Bnas, path: Choice) -> float:
+    edges = [edge for row in edges_of(method, path) for edge in row]
+    return sum(WORTHS.get(edge.operation, 0) - 0.3 * edge.source for edge in edges) / 4
+
+
+def test_of_nodes_operations_drop_out_until_each_edge_has_one_and_then_edges() -> None:
+    method = make_method(
+        make_problem(ON_NODES, method="bnas", options={"rounds": 40}, evaluations=10**6)
+    )
+    assert isinstance(method, Bnas)
+    widest = method._levels.layers[1]
+    assert (len(widest.names), len(widest.parts), set(widest.edges)) == (21, 147, {0, 1, 2})
+    assert [stage.draws // 40 for stage in method.stages] == [11, 9, 8, 6, 5, 3, 2]
+    method._measured = lambda path: worth_of(method, path)  # type: ignore[method-assign]
+    start = 0
+    for stage in method.stages:
+        left, drawn = list(method.left[1]), Counter[int]()
+        for network in range(start, start + stage.draws):
+            method.path = method.drawn(network)
+            drawn.update(widest.parts[method.path[1]])
+            method.search(network)
+        # Those that dropped out are not drawn again, and all others about equally often.
+        assert set(drawn) == set(left)
+        assert max(drawn.values()) <= 1.2 * min(drawn.values())
+        counts = Counter(widest.edges[each] for each in method.left[1])
+        assert set(counts.values()) == {method._levels.operations_at(stage.level)}
+        assert len(counts) == method._levels.edges_at(stage.level)
+        start += stage.draws
+    assert len(method.stages) == 6 + 1
+    for row in edges_of(method, method.drawn(method.networks)):
+        assert [edge.operation for edge in row] == ["bin_conv_5x5", "bin_conv_5x5"]
+        assert [edge.source for edge in row] == [0, 1]
+    found = method.details()["likelihoods"][ON_NODES.layers[1].shape.name]
+    assert len(found) == 21
+    # Of edges, these are likelihoods among edges; the worst one dropped out first.
+    assert found["bin_conv_5x5~0"] > found["bin_conv_5x5~1"] > found["bin_conv_5x5~2"]
+
+
+@pytest.mark.parametrize("draws", ["all", "half"])
+def test_of_nodes_with_few_candidates_one_that_is_there_is_left(draws: str) -> None:
+    rng = random.Random(1)
+    layers = tuple(
+        Layer(layer.shape, tuple(rng.sample(layer.candidates, 5))) for layer in ON_NODES.layers
+    )
+    method = on_nodes(replace(ON_NODES, layers=layers, reference={}), rounds=1, draws=draws)
+    seen = run(method, lambda path: worth_of(method, path))
+    last = method.drawn(method.networks)
+    assert len(last) == len(layers)
+    assert len(seen) == method.networks
+    for alternatives, left, index in zip(method._levels.layers, method.left, last, strict=True):
+        assert index in alternatives.whole(left)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3])
+def test_of_nodes_a_limit_on_ops_holds_for_every_network_and_for_what_is_left(share: float) -> None:
+    least, most = ON_NODES.ops.min, ON_NODES.ops.max
+    method = on_nodes(budget=Budget(max_ops=int(least + share * (most - least))), rounds=1)
+    seen = run(method, lambda path: method.problem.choices.cost(path).ops / most)
+    last = method.drawn(method.networks)
+    assert all(method.problem.choices.allows(path) for path in (*seen, last))
+    for alternatives, left, index in zip(method._levels.layers, method.left, last, strict=True):
+        assert index in alternatives.whole(left)
+
+
+def test_of_nodes_few_evaluations_drop_several_operations_at_a_time() -> None:
+    made = make_problem(ON_NODES, method="bnas", evaluations=20)
+    method = make_method(made)
+    assert isinstance(method, Bnas)
+    assert "operations an edge drop out at a time" in method.notes[0]
+    few = make_method(make_problem(ON_NODES, method="bnas", evaluations=4))
+    assert isinstance(few, Bnas)
+    assert "each of 21 operations of a node once" in few.notes[0]
+    for index in range(few.steps):
+        few.step(index)
+    assert few.evaluations <= 4
+    assert few.ranked()[0].path == few.drawn(few.networks)

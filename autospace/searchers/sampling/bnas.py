@@ -11,10 +11,13 @@ In a binary space, CP-NAS looks at the real-valued parent of a network too: its 
 A + parent_weight (A_P - A).
 
 At the end of a stage the candidates with the smallest likelihood drop out, until each layer has one
-left. With `half`, as in the version of 2020, only the half that is next to drop out is drawn; all
-others get the mean of the largest and of the mean softmax of that half. That version orders the
-candidates by a parameter that it trains in between; here the likelihood itself orders them, and so
-the first stage draws all.
+left. Where nodes are chosen, operations of edges drop out, and then edges: see
+`autospace.searchers.sampling.dropping`, whose alternatives are meant by candidates here.
+
+With `half`, as in the version of 2020, only the half that is next to drop out is drawn; all others
+get the mean of the largest and of the mean softmax of that half. That version orders the candidates
+by a parameter that it trains in between; here the likelihood itself orders them, and so the first
+stage draws all.
 """
 
 import math
@@ -29,16 +32,17 @@ from autospace.networks.binary import has_signs
 from autospace.runs.settings import Section
 from autospace.searchers.fitness_search import OneShot, SharedFitness
 from autospace.searchers.method import Ranked, SearchProblem
+from autospace.searchers.sampling.dropping import Levels, Stage, stages
 from autospace.seeds import stream
-from autospace.spaces.choices import Choice, Choices, SearchError
+from autospace.spaces.choices import Choice, SearchError
 from autospace.supernets.shared_weights import PathEvaluator, SharedWeights, Uniform
 
 Rows = list[list[float]]
-"""Per layer, one number a candidate."""
+"""Per layer, one number for each candidate, or each of the alternatives."""
 ROUNDS: Final = 3
 DROPPED: Final = -1e9
 SPARED: Final = -1e3
-"""Scores of candidates that are not to be drawn: any number of draws is nearer to 0."""
+"""Scores of alternatives that are not to be drawn: any number of draws is nearer to 0."""
 
 
 class BnasOptions(Section):
@@ -53,43 +57,6 @@ class BnasOptions(Section):
         float, Field(ge=0, le=100, description="of the real-valued parent; binary spaces only")
     ] = 0.0
     warm_up: Annotated[float, Field(ge=0, lt=1, description="share of steps; nothing drops")] = 0.25
-
-
-class Stage(NamedTuple):
-    """Networks that are drawn before candidates drop out.
-
-    Attributes:
-        draws: their number.
-        widest: at most so many candidates a layer are left afterwards.
-    """
-
-    draws: int
-    widest: int
-
-
-def stages(widest: int, rounds: int | None, most: int, half: bool = False) -> list[Stage]:
-    """The stages of a search, which draws at most so many networks.
-
-    One candidate a layer drops out at a time, or as many as the number of networks requires.
-
-    Args:
-        widest: candidates of the widest layer.
-        rounds: draws of each candidate in each stage; None for as many as possible.
-        most: networks that may be drawn.
-        half: whether later stages draw only half of the candidates.
-    """
-    for dropped in range(1, max(2, widest)):
-        sizes = [*range(widest, 1, -dropped)]
-        draws = [-(-size // 2) if half and place else size for place, size in enumerate(sizes)]
-        if sum(draws) <= most:
-            break
-    each = most // max(1, sum(draws))
-    if rounds is not None:
-        each = min(each, rounds)
-    return [
-        Stage(count * each or min(most, count), max(1, size - dropped))
-        for count, size in zip(draws, sizes, strict=True)
-    ]
 
 
 def softmax(values: Sequence[float]) -> list[float]:
@@ -127,20 +94,21 @@ class Bnas(OneShot):
     def __init__(self, problem: SearchProblem, options: BnasOptions) -> None:
         super().__init__(problem, options)
         self._options = options
-        sizes = problem.choices.sizes
+        self._levels = Levels.of(problem.choices.space.layers)
         asked = problem.config.evaluations
         self._half = options.draws == "half"
         rounds = options.rounds or (ROUNDS if asked is None else None)
         # One evaluation is for what is left at the end.
         most = 10**9 if asked is None else asked - 1
-        self.stages = stages(max(sizes), rounds, most, self._half)
+        levels = self._levels
+        self.stages = stages(levels.highest, rounds, most, self._half, levels.draws)
         self._ends = list(accumulate(stage.draws for stage in self.stages))
-        self.left = [list(range(size)) for size in sizes]
-        """Per layer, the candidates that have not dropped out."""
-        self.likelihoods: Rows = _zeros(problem.choices)
+        self.left = [list(range(len(each.names))) for each in levels.layers]
+        """Per layer, the alternatives that have not dropped out."""
+        self.likelihoods: Rows = _zeros(levels)
         self.path: Choice | None = None
         """The latest network."""
-        self._sums, self._counts = _zeros(problem.choices), _zeros(problem.choices)
+        self._sums, self._counts = _zeros(levels), _zeros(levels)
         self._parent = self._made_parent(problem) if options.parent_weight else None
         self._parents = PathEvaluator(problem, self._parent.supernet) if self._parent else None
 
@@ -162,15 +130,19 @@ class Bnas(OneShot):
         """Whether several candidates drop out at a time, or some without having been drawn."""
         if not self.stages:
             return []
-        widest, draws = max(self.problem.choices.sizes), self.stages[0].draws
-        if draws >= widest and self.stages[0].widest == widest - 1:
+        highest, first = self._levels.highest, self.stages[0]
+        needed, dropped = self._levels.draws(highest, False), highest - first.level
+        if first.draws >= needed and dropped == 1:
             return []
         allowed = f"{self.problem.config.evaluations} evaluations"
-        if draws < widest:
-            problem = f"are too few to draw each of {widest} candidates once"
+        chosen = self.problem.choices.space.layers[0].shape.node is not None
+        if first.draws < needed:
+            most = max(len(each.names) for each in self._levels.layers)
+            what = f"{most} {'operations of a node' if chosen else 'candidates'}"
+            problem = f"are too few to draw each of {what} once"
             return [f"{allowed} {problem}: those not drawn drop out first"]
-        dropped = widest - self.stages[0].widest
-        return [f"with {allowed}, {dropped} candidates a layer drop out at a time"]
+        what = "operations an edge" if chosen else "candidates a layer"
+        return [f"with {allowed}, {dropped} {what} drop out at a time"]
 
     @property
     def networks(self) -> int:
@@ -227,37 +199,56 @@ class Bnas(OneShot):
         """Evaluates a network, and ends its stage if it is the last one of it."""
         path = self._current
         accuracy = self._with_parent(path, self._measured(path))
-        for layer, candidate in enumerate(path):
-            self._sums[layer][candidate] += accuracy
-            self._counts[layer][candidate] += 1
+        for layer, (candidate, each) in enumerate(zip(path, self._levels.layers, strict=True)):
+            for part in each.parts[candidate]:
+                self._sums[layer][part] += accuracy
+                self._counts[layer][part] += 1
         if index + 1 in self._ends:
             self._end(self.stages[self._ends.index(index + 1)])
 
     def drawn(self, network: int) -> Choice:
-        """A network of the candidates that were drawn least in this stage, ties at random.
+        """A network of the alternatives that were drawn least in this stage, ties at random.
 
         Without limits that is drawing without replacement. Under limits it is the allowed network
-        with the fewest draws of its candidates together.
+        with the fewest draws of its alternatives together. The last network is what is left, of
+        several the one of the largest likelihoods.
         """
         rng = stream(self.problem.seed, "bnas", network)
-        scores = [
+        scores = []
+        for each, worth in zip(self._levels.layers, self._worths(network), strict=True):
+            sums = [math.fsum(worth[part] for part in parts) for parts in each.parts]
+            scores.append([value + rng.random() / (2 * len(self.left)) for value in sums])
+        return self.problem.choices.best(scores)
+
+    def _worths(self, network: int) -> Rows:
+        """What each alternative adds to the score of a network that has it."""
+        if network == self.networks:
+            # Likelihoods are far apart compared with what decides ties.
+            return [
+                [1e6 * value if place in left else DROPPED for place, value in enumerate(row)]
+                for row, left in zip(self.likelihoods, self.left, strict=True)
+            ]
+        return [
             [
-                (-count if candidate in eligible else SPARED if candidate in left else DROPPED)
-                + rng.random() / (2 * len(self.left))
-                for candidate, count in enumerate(row)
+                -count if place in eligible else SPARED if place in left else DROPPED
+                for place, count in enumerate(row)
             ]
             for row, eligible, left in zip(self._counts, self._eligible(), self.left, strict=True)
         ]
-        return self.problem.choices.best(scores)
 
     def _eligible(self) -> list[list[int]]:
-        """Per layer the candidates that a stage draws: all, or those of the smallest likelihood."""
+        """Per layer what a stage draws: all, or what has the smallest likelihood of its rivals."""
         first = not any(map(any, self.likelihoods))
         if not self._half or first:
             return self.left
+        rows = zip(self._levels.layers, self.left, self.likelihoods, strict=True)
         return [
-            sorted(row, key=scores.__getitem__)[: -(-len(row) // 2)]
-            for row, scores in zip(self.left, self.likelihoods, strict=True)
+            [
+                each
+                for rivals in alternatives.rivals(left)
+                for each in sorted(rivals, key=scores.__getitem__)[: -(-len(rivals) // 2)]
+            ]
+            for alternatives, left, scores in rows
         ]
 
     @property
@@ -288,35 +279,62 @@ class Bnas(OneShot):
             self.fitness.evaluator.known.pop(path, None)
 
     def _end(self, stage: Stage) -> None:
-        """Joins what a stage measured to the likelihoods, and lets candidates drop out."""
-        for layer, eligible in enumerate(self._eligible()):
-            found = self._shares(layer, eligible)
-            for candidate in self.left[layer]:
-                row = self.likelihoods[layer]
-                row[candidate] = self._options.memory * row[candidate] + found[candidate]
-        choices, left = self.problem.choices, self.left
-        for layer, row in enumerate(self.likelihoods):
-            order = sorted(left[layer], key=row.__getitem__)
-            while len(left[layer]) > stage.widest:
-                left[layer] = next(
-                    kept
-                    for each in order
-                    if each in left[layer]
-                    and (kept := [other for other in left[layer] if other != each])
-                    and _possible(choices, [*left[:layer], kept, *left[layer + 1 :]])
-                )
-        self._sums, self._counts = _zeros(choices), _zeros(choices)
+        """Joins what a stage measured to the likelihoods, and lets alternatives drop out."""
+        rows = zip(self._levels.layers, self._eligible(), self.likelihoods, strict=True)
+        for layer, (alternatives, eligible, row) in enumerate(rows):
+            for rivals in alternatives.rivals(self.left[layer]):
+                for each, share in self._shares(layer, rivals, eligible).items():
+                    row[each] = self._options.memory * row[each] + share
+        for layer in range(len(self.left)):
+            self._thin_out(layer, stage.level)
+        self._sums, self._counts = _zeros(self._levels), _zeros(self._levels)
 
-    def _shares(self, layer: int, eligible: Sequence[int]) -> dict[int, float]:
-        """The softmax of the candidates that were drawn; what the others get instead."""
+    def _thin_out(self, layer: int, level: int) -> None:
+        """Lets the least likely alternatives of a layer drop out, as far as a level says."""
+        alternatives, row = self._levels.layers[layer], self.likelihoods[layer]
+        while True:
+            left = self.left[layer]
+            on_edges = alternatives.between_edges(left)
+            most = self._levels.edges_at(level) if on_edges else self._levels.operations_at(level)
+            most = max(most, alternatives.kept) if on_edges else most
+            crowded = [rivals for rivals in alternatives.rivals(left) if len(rivals) > most]
+            order = sorted((each for rivals in crowded for each in rivals), key=row.__getitem__)
+            smaller = ([other for other in left if other != each] for each in order)
+            kept = next((each for each in smaller if self._possible(layer, each)), None)
+            if kept is None:
+                return
+            self.left[layer] = kept
+            if alternatives.between_edges(kept) and not on_edges:
+                # How likely an operation of an edge was says nothing of the edge.
+                for each in kept:
+                    row[each] = 0.0
+
+    def _possible(self, layer: int, kept: Sequence[int]) -> bool:
+        """Whether some allowed architecture has only alternatives that are left."""
+        left = [*self.left[:layer], kept, *self.left[layer + 1 :]]
+        pairs = zip(self._levels.layers, left, strict=True)
+        candidates = [alternatives.whole(row) for alternatives, row in pairs]
+        choices = self.problem.choices
+        if not all(candidates) or not (choices.limits or choices.staged):
+            return all(candidates)
+        try:
+            choices.restricted(candidates)
+        except SearchError:
+            return False
+        return True
+
+    def _shares(
+        self, layer: int, rivals: Sequence[int], eligible: Sequence[int]
+    ) -> dict[int, float]:
+        """The softmax of the rivals that were drawn; what the others get instead."""
         sums, counts = self._sums[layer], self._counts[layer]
-        drawn = [candidate for candidate in eligible if counts[candidate]]
+        drawn = [each for each in eligible if each in rivals and counts[each]]
         found = dict(zip(drawn, softmax([sums[i] / counts[i] for i in drawn]), strict=True))
         # Those that the limits kept from being drawn, or a lack of evaluations, drop out first.
-        shares = dict.fromkeys(self.left[layer], 0.0) | found
+        shares = dict.fromkeys(rivals, 0.0) | found
         if found:
             spared = (max(found.values()) + sum(found.values()) / len(found)) / 2
-            shares |= {each: spared for each in self.left[layer] if each not in eligible}
+            shares |= {each: spared for each in rivals if each not in eligible}
         return shares
 
     def ranked(self) -> list[Ranked]:
@@ -333,29 +351,21 @@ class Bnas(OneShot):
         return super().rated(paths)
 
     def details(self) -> dict[str, Any]:
-        """Per layer the likelihood that each candidate had when it dropped out, or at the end."""
-        layers = zip(self.problem.choices.space.layers, self.likelihoods, strict=True)
+        """Per layer the likelihood that each candidate had when it dropped out, or at the end.
+
+        Where nodes are chosen, that of each operation with its source; of the last operation of an
+        edge, that of the edge.
+        """
+        layers = zip(
+            self.problem.choices.space.layers, self._levels.layers, self.likelihoods, strict=True
+        )
         return {
             "likelihoods": {
-                layer.shape.name: {
-                    candidate.id: value
-                    for candidate, value in zip(layer.candidates, row, strict=True)
-                }
-                for layer, row in layers
+                layer.shape.name: dict(zip(alternatives.names, row, strict=True))
+                for layer, alternatives, row in layers
             }
         }
 
 
-def _possible(choices: Choices, kept: Sequence[Sequence[int]]) -> bool:
-    """Whether some architecture of the kept candidates is allowed."""
-    if not choices.limits and not choices.staged:
-        return True
-    try:
-        choices.restricted(kept)
-    except SearchError:
-        return False
-    return True
-
-
-def _zeros(choices: Choices) -> Rows:
-    return [[0.0] * size for size in choices.sizes]
+def _zeros(levels: Levels) -> Rows:
+    return [[0.0] * len(each.names) for each in levels.layers]
