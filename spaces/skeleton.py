@@ -18,6 +18,7 @@ from autospace.spaces.checks import (
 )
 from autospace.spaces.errors import SpaceError, located, offered, shown
 from autospace.spaces.stages import ACTIVATIONS, Stage
+from autospace.spaces.text import plural
 
 MAX_GROUPS: Final = 64
 
@@ -324,6 +325,12 @@ class Skeleton:
         if self.nodes is None:
             return "layer"
         return "node" if self.chain == 2 else "edge"
+
+    @property
+    def described(self) -> str:
+        """Its size and what it reads, for people."""
+        images = f"{self.in_channels}x{self.resolution}x{self.resolution} images"
+        return f"{plural(len(self.layers), 'layer')}, {images}, {self.classes} classes"
 
     @property
     def undivided(self) -> "Skeleton":

@@ -91,7 +91,9 @@ def _of_run(record: RunRecord) -> list[Figure | None]:
         course.gains_figure(record),
         course.fitness_figure(record),
         cell_sections.operations_figure(record),
-        cell_sections.lineage_figure(best.line, best.place) if best is not None else None,
+        cell_sections.lineage_figure(best.line, best.place, record.thing)
+        if best is not None
+        else None,
         cell_sections.front_figure(record),
         course.effort_figure(record),
     ]

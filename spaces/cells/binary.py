@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field
 from autospace.spaces.cells.cell import MAX_NODES, MIN_NODES, Edge, LayerShape, edge_slots
 from autospace.spaces.cells.cost import total
 from autospace.spaces.cells.dense import DenseEdgeDocument, DensePrior
-from autospace.spaces.cells.dense_cell import NODES, DenseCell, dense_changes
+from autospace.spaces.cells.dense_cell import NODES, DenseCell, dense_differences, dense_used
 from autospace.spaces.cells.key import graph_key
 from autospace.spaces.cells.operations import Cost, Operation
 from autospace.spaces.checks import MAX_NAME
@@ -119,8 +119,10 @@ class Binary:
     built_in: Sequence[str] = tuple(BINARY_OPERATIONS)
     usual: Sequence[str] = tuple(BINARY_OPERATIONS)
     skipped = SKIPPED
+    legend: str = "/2: stride 2"
     document: type[BaseModel] = BinaryDocument
-    changes = staticmethod(dense_changes)
+    differences = staticmethod(dense_differences)
+    used = staticmethod(dense_used)
 
     def least(self, shape: LayerShape) -> BinaryCell:
         """`skipped` at a layer with a shortcut; elsewhere the first 1x1 convolution alone."""

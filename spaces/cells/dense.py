@@ -14,8 +14,9 @@ from autospace.spaces.cells.dense_cell import (
     NODES,
     OPERATIONS,
     DenseCell,
-    dense_changes,
+    dense_differences,
     dense_notation,
+    dense_used,
 )
 from autospace.spaces.cells.key import graph_key
 from autospace.spaces.cells.operations import Cost
@@ -86,9 +87,11 @@ class Dense:
     built_in: Sequence[str] = tuple(OPERATIONS)
     usual: Sequence[str] = tuple(OPERATIONS)
     skipped = SKIPPED
+    legend: str = ""
     document: type[BaseModel] = DenseDocument
     notation = staticmethod(dense_notation)
-    changes = staticmethod(dense_changes)
+    differences = staticmethod(dense_differences)
+    used = staticmethod(dense_used)
 
     def least(self, shape: LayerShape) -> DenseCell:
         """No operation, at any layer: its output is then zero, or its shortcut alone."""
