@@ -36,7 +36,7 @@ from autospace.report.record import Lineage, RunRecord, Step, lineage
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.family import FAMILIES, cell_cost, notation, work, work_unit
 from autospace.spaces.cells.notation import shape_label
-from autospace.spaces.space import Candidate
+from autospace.spaces.space import Candidate, by_fitness
 from autospace.spaces.text import human, plural
 
 MOST_SPECKS = 1000
@@ -227,7 +227,7 @@ def best_cells(record: RunRecord, pictures: Pictures) -> PageSection:
     """
     cards, folds = [], []
     place, thing = record.place, record.thing
-    best = [ranked(record.chosen(index)) for index in range(len(record.shapes))]
+    best = [by_fitness(record.chosen(index)) for index in range(len(record.shapes))]
     for cells, shape in zip(best, record.shapes, strict=True):
         if cells:
             cards.append(_card(cells[0], shape, pictures, shape.name))
@@ -236,8 +236,8 @@ def best_cells(record: RunRecord, pictures: Pictures) -> PageSection:
         hint = f"{_arrowed(shape)}, {len(cells)} {thing}s"
         folds.append(part("details", shape.name, part("cards", drawn), hint=hint))
     content: list[Content] = []
-    if record.divided and all(best):
-        content += _made(record, [cells[0] for cells in best], pictures)
+    if record.divided and record.fittest:
+        content += _made(record, pictures)
     told = f"The fittest {thing} of every {place}, input side first."
     if place == thing:
         told = f"The fittest {thing}."
@@ -246,10 +246,10 @@ def best_cells(record: RunRecord, pictures: Pictures) -> PageSection:
     return PageSection("cells", "The learned cells", tuple(content))
 
 
-def _made(record: RunRecord, best: Sequence[Candidate], pictures: Pictures) -> list[Content]:
+def _made(record: RunRecord, pictures: Pictures) -> list[Content]:
     """The cells that the fittest choices make."""
     unit, cards = work_unit(record.kind), []
-    made = record.made(best)
+    made = record.made(record.fittest)
     for cell, shape in made:
         cost = work(cell.kind, cell_cost(cell, shape))
         place = _arrowed(shape) if len(made) == 1 else f"{shape.name}: {_arrowed(shape)}"
@@ -325,7 +325,7 @@ def all_cells(record: RunRecord) -> PageSection:
     )
     rows = []
     for index, shape in enumerate(record.shapes):
-        for each in ranked(record.chosen(index)):
+        for each in by_fitness(record.chosen(index)):
             cost = cell_cost(each.cell, shape)
             rows.append(
                 (
@@ -342,11 +342,6 @@ def all_cells(record: RunRecord) -> PageSection:
     caption = f"All {len(rows)} {thing}s, by {order}"
     table = Table(caption, columns, tuple(rows), filter="Filter rows by words")
     return PageSection("table", f"All {thing}s as a table", (table.markup(),))
-
-
-def ranked(cells: tuple[Candidate, ...]) -> list[Candidate]:
-    """The fittest first; those never scored last."""
-    return sorted(cells, key=lambda each: (each.fitness is None, -(each.fitness or 0.0)))
 
 
 def _arrowed(shape: LayerShape) -> str:

@@ -22,7 +22,7 @@ from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.family import differences
 from autospace.spaces.files.reading import parse_json
 from autospace.spaces.skeleton import Skeleton
-from autospace.spaces.space import Architecture, Candidate, Space, drawn_layers
+from autospace.spaces.space import Architecture, Candidate, Space, by_fitness, drawn_layers
 
 MOST_BYTES = 256 * 1024 * 1024
 
@@ -90,6 +90,12 @@ class RunRecord:
     def divided(self) -> bool:
         """Whether several candidates make one cell."""
         return self.skeleton is not None and self.skeleton.choices_per_cell > 1
+
+    @property
+    def fittest(self) -> tuple[Candidate, ...]:
+        """The fittest candidate of every place; none if some place has none."""
+        places = [by_fitness(self.chosen(index)) for index in range(len(self.shapes))]
+        return tuple(each[0] for each in places) if all(places) else ()
 
     def made(self, choices: Sequence[Candidate]) -> tuple[tuple[Cell, LayerShape], ...]:
         """The cells that one choice per place makes, with the layers that have them."""
