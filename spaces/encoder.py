@@ -115,6 +115,11 @@ class EncoderSkeleton(Skeleton):
         return None
 
     @property
+    def kind(self) -> str:
+        """The layers of NAS-BERT."""
+        return BlockShape.only
+
+    @property
     def described(self) -> str:
         """Its size and what it reads, for people."""
         layers = f"{plural(len(self.layers), 'layer')} in {plural(len(self.blocks), 'block')}"

@@ -142,6 +142,11 @@ class SequenceSkeleton(Skeleton):
         return None
 
     @property
+    def kind(self) -> str:
+        """Recurrent cells."""
+        return "recurrent"
+
+    @property
     def choice_noun(self) -> str:
         """What a choice is, for people."""
         return "cell" if self.whole else "choice"

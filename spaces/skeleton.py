@@ -320,6 +320,15 @@ class Skeleton:
         return self.resolution
 
     @property
+    def kind(self) -> str:
+        """The family of the cells that are evolved on it; others may fit as well."""
+        if self.chain == 2:
+            return self.cell_layers[0].paired_kind
+        if self.stages:
+            return "ofa"
+        return "mobile" if all(shape.plain for shape in self.shapes) else "dense"
+
+    @property
     def choice_noun(self) -> str:
         """What an entry of `shapes` is, for people."""
         if self.nodes is None:

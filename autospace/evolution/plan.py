@@ -184,11 +184,11 @@ def make_plan(
 
 def _prior(cells: CellsConfig, skeleton: Skeleton) -> Prior:
     # Of a whole cell: where single nodes are chosen, each takes its own part of it.
-    if kind_on(skeleton) == DartsCell.kind:
+    if skeleton.kind == DartsCell.kind:
         return DartsPrior(USUAL, nodes=skeleton.concat)
-    if kind_on(skeleton) == BatsCell.kind:
+    if skeleton.kind == BatsCell.kind:
         return BatsPrior(BATS_USUAL, nodes=skeleton.concat)
-    if kind_on(skeleton) == OfaCell.kind:
+    if skeleton.kind == OfaCell.kind:
         return Ofa().prior(VOCABULARY)
     if isinstance(skeleton, SequenceSkeleton):
         return RecurrentPrior(tuple(FUNCTIONS), skeleton.nodes, skeleton.root)
@@ -203,20 +203,9 @@ def _prior(cells: CellsConfig, skeleton: Skeleton) -> Prior:
     )
 
 
-def kind_on(skeleton: Skeleton) -> str:
-    """The family of the cells that are evolved on a skeleton."""
-    if skeleton.reads == "text":
-        return RecurrentCell.kind
-    if skeleton.chain == 2:
-        return skeleton.cell_layers[0].paired_kind
-    if skeleton.stages:
-        return OfaCell.kind
-    return Cell.kind if all(shape.plain for shape in skeleton.shapes) else DenseCell.kind
-
-
 def is_dense(skeleton: Skeleton) -> bool:
     """Whether cells of the family `dense` are evolved: those of family `mobile` do not fit."""
-    return kind_on(skeleton) == DenseCell.kind
+    return skeleton.kind == DenseCell.kind
 
 
 def references_on(skeleton: Skeleton, cells: CellsConfig) -> References:
@@ -228,13 +217,13 @@ def references_on(skeleton: Skeleton, cells: CellsConfig) -> References:
     if isinstance(skeleton, SequenceSkeleton):
         chain = RecurrentCell.of([(node, "tanh") for node in range(skeleton.nodes)])
         return ((RECURRENT_REFERENCE, cast(Cell, chain)),)
-    if kind_on(skeleton) == DartsCell.kind:
+    if skeleton.kind == DartsCell.kind:
         pairs = [(DARTS_REFERENCE, 0), (DARTS_REFERENCE, 1)]
         return ((DARTS_REFERENCE, cast(Cell, DartsCell.of(pairs * skeleton.concat))),)
-    if kind_on(skeleton) == BatsCell.kind:
+    if skeleton.kind == BatsCell.kind:
         pairs = [(BATS_REFERENCE, 0), (BATS_REFERENCE, 1)]
         return ((BATS_REFERENCE, cast(Cell, BatsCell.of(pairs * skeleton.concat))),)
-    if kind_on(skeleton) == OfaCell.kind:
+    if skeleton.kind == OfaCell.kind:
         cell = OfaCell.of(3, max(EXPANSIONS))
         return ((f"ofa_k3_e{cell.expansion}", cell),)
     if not is_dense(skeleton):

@@ -12,7 +12,6 @@ from autospace.evolution.folder import (
     cells_of_event,
     read_reference,
 )
-from autospace.evolution.plan import kind_on
 from autospace.evolution.population import EvolutionState, Member, Round
 from autospace.evolution.settings import Config
 from autospace.runs.errors import CheckpointError
@@ -68,7 +67,7 @@ class RunRecord:
     @property
     def kind(self) -> str:
         """The family of the cells; empty before the run has saved its skeleton."""
-        return "" if self.skeleton is None else kind_on(self.skeleton)
+        return "" if self.skeleton is None else self.skeleton.kind
 
     @property
     def place(self) -> str:
@@ -153,7 +152,7 @@ def read_run(path: Path) -> RunRecord:
     skeleton = folder.skeleton or (space.skeleton if space else None)
     state = None
     if skeleton is not None:
-        state = folder.load_state(skeleton, kind_on(skeleton))
+        state = folder.load_state(skeleton, skeleton.kind)
     log = _log(path / EVENTS, skeleton) if skeleton is not None else {}
     config, images = folder.config, image_lines(path)
     return RunRecord(config, skeleton, state, space, log, images, read_reference(path))
@@ -176,7 +175,7 @@ def _log(path: Path, skeleton: Skeleton) -> dict[int, Logged]:
 
 def _logged(event: Mapping[str, Any], skeleton: Skeleton) -> Logged:
     try:
-        cells = cells_of_event(event, skeleton, kind_on(skeleton))
+        cells = cells_of_event(event, skeleton, skeleton.kind)
     except CheckpointError:
         cells = None
     seconds, memory = event.get("seconds"), event.get("memory_mb")

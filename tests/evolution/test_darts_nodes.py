@@ -6,7 +6,7 @@ import pytest
 
 from autospace.evolution.folder import state_from_json, state_to_json
 from autospace.evolution.loop import evolve, learned_space
-from autospace.evolution.plan import Plan, is_dense, kind_on, make_plan, references_on
+from autospace.evolution.plan import Plan, is_dense, make_plan, references_on
 from autospace.evolution.settings import Config
 from autospace.spaces import Budget, Cell, from_json, load, load_skeleton, to_json
 from autospace.spaces.cost import BudgetError, layer_shares, most_expensive_reference
@@ -87,7 +87,7 @@ def test_the_share_of_every_node_keeps_the_budget() -> None:
 
 
 def test_skeletons_say_which_cells_they_are_for() -> None:
-    assert kind_on(load_skeleton("darts")) == "darts"
-    assert kind_on(load_skeleton("nasbench201")) == "dense"
-    assert kind_on(load_skeleton("cifar")) == "mobile"
+    assert load_skeleton("darts").kind == "darts"
+    assert load_skeleton("nasbench201").kind == "dense"
+    assert load_skeleton("cifar").kind == "mobile"
     assert not is_dense(load_skeleton("darts"))

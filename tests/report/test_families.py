@@ -9,7 +9,7 @@ import pytest
 from autospace.charts.figure import Dots
 from autospace.evolution.folder import RunFolder, event_out
 from autospace.evolution.loop import evolve, learned_space, start
-from autospace.evolution.plan import kind_on, make_plan, references_on
+from autospace.evolution.plan import make_plan, references_on
 from autospace.evolution.settings import make_config
 from autospace.report import figures, report_json, report_text
 from autospace.report.record import lineage, read_run
@@ -201,5 +201,5 @@ def test_the_figures_show_the_costs_of_the_family(run: Any) -> None:
 
 
 def test_kinds_are_those_that_evolution_knows() -> None:
-    kinds = {kind_on(skeleton) for skeleton, _, _ in SKELETONS.values()}
+    kinds = {skeleton.kind for skeleton, _, _ in SKELETONS.values()}
     assert kinds == {"dense", "darts", "bats", "ofa", "recurrent"}
