@@ -27,6 +27,7 @@ from autospace.spaces.checks import (
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
+from autospace.spaces.text import plural
 
 MAX_STAGES: Final = 8
 EXAMPLE: Final = "autocaption@captions-small"
@@ -175,6 +176,12 @@ class CaptionSkeleton(SequenceSkeleton):
         for _ in self.encoder:
             found.append(-(-found[-1] // 2))
         return tuple(found[1:])
+
+    @property
+    def described(self) -> str:
+        """Its size, images and vocabulary, for people."""
+        images = f"{self.in_channels}x{self.resolution}x{self.resolution} images"
+        return f"{images}, {plural(self.depth, 'layer')} of {super().described}"
 
     @property
     def features(self) -> int:

@@ -6,10 +6,10 @@ cell different ids, and different cells the same id.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Final
 
-from autospace.spaces.cells.family import check_kind
-from autospace.spaces.cells.notation import drawable
+from autospace.spaces.cells.family import used
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Candidate, Layer, Space
 
@@ -76,9 +76,10 @@ class SpaceDifference:
 
 
 def difference(first: Space, second: Space) -> SpaceDifference:
-    """What changes from the first space to the second."""
-    count = max(len(first.layers), len(second.layers))
-    layers = (_layer_difference(_at(first, i), _at(second, i)) for i in range(count))
+    """What changes from the first space to the second; layers of one name are compared."""
+    here, there = ({layer.shape.name: layer for layer in each.layers} for each in (first, second))
+    names = dict.fromkeys((*here, *there))
+    layers = (_layer_difference(here.get(name), there.get(name)) for name in names)
     return SpaceDifference(
         tuple(_skeleton_parts(first.skeleton, second.skeleton)),
         tuple(layers),
@@ -88,23 +89,13 @@ def difference(first: Space, second: Space) -> SpaceDifference:
 
 
 def operation_shares(layers: Iterable[Layer]) -> dict[str, float]:
-    """Share of every operation among the live edges of all candidates, the commonest first.
-
-    Raises:
-        SpaceError: nothing is known of the inside of cells of this family.
-    """
+    """Share of every operation among those that all candidates use, the commonest first."""
     counts: Counter[str] = Counter()
     for candidate in (each for layer in layers for each in layer.candidates):
-        known = ("mobile", "dense", "darts", "binary", "conv", "bats", "ofa", "nas-bert")
-        check_kind(candidate.cell.kind, "shares of operations", known)
-        counts.update(edge.operation for edge in drawable(candidate.cell).edges)
+        counts.update(used(candidate.cell))
     edges = counts.total()
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return {name: count / edges for name, count in ordered}
-
-
-def _at(space: Space, index: int) -> Layer | None:
-    return space.layers[index] if index < len(space.layers) else None
 
 
 def _layer_difference(first: Layer | None, second: Layer | None) -> LayerDifference:
@@ -145,20 +136,25 @@ def _paired(here: list[Candidate], there: list[Candidate]) -> Iterator[Pair]:
 
 
 def _skeleton_parts(first: Skeleton, second: Skeleton) -> Iterator[str]:
-    parts = ("in_channels", "resolution", "classes", "stem", "layers", "head", "preactivation")
-    for part in (
-        *parts,
-        "ties",
-        "nodes",
-        "chain",
-        "concat",
-        "binary_groups",
-        "stages",
-        "activation",
-        "last",
-    ):
-        if getattr(first, part) != getattr(second, part):
-            yield part
+    """Parts in the order of their declaration; those that only one kind of skeleton has, too."""
+    if first.reads != second.reads:
+        yield "reads"
+    for part in dict.fromkeys(each.name for one in (first, second) for each in fields(one)):
+        if part in ("name", "description"):
+            continue
+        if getattr(first, part, None) != getattr(second, part, None):
+            yield _CALLED.get((first.reads, part), part)
+
+
+_CALLED: Final = {
+    ("text", "classes"): "vocabulary",
+    ("captions", "classes"): "vocabulary",
+    ("text", "stem"): "width",
+    ("captions", "stem"): "width",
+    ("sentences", "stem"): "width",
+    ("sentences", "resolution"): "length",
+}
+"""Parts that stand for something else where networks do not read images."""
 
 
 def _reference_keys(space: Space) -> list[str]:

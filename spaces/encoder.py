@@ -17,6 +17,7 @@ from autospace.spaces.checks import (
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
 from autospace.spaces.stages import Stage
+from autospace.spaces.text import plural
 
 SPECIAL: Final = 2
 """Tokens that every vocabulary has: number 0 is padding, and number 1 an unknown token."""
@@ -112,6 +113,18 @@ class EncoderSkeleton(Skeleton):
     def side(self) -> int | None:
         """None: sentences have no size in pixels."""
         return None
+
+    @property
+    def kind(self) -> str:
+        """The layers of NAS-BERT."""
+        return BlockShape.only
+
+    @property
+    def described(self) -> str:
+        """Its size and what it reads, for people."""
+        layers = f"{plural(len(self.layers), 'layer')} in {plural(len(self.blocks), 'block')}"
+        size = f"sentences of {self.length} tokens, a vocabulary of {self.vocabulary:,}"
+        return f"{layers}, {size}, {self.classes} classes"
 
     @cached_property
     def spine(self) -> tuple[LayerShape, ...]:

@@ -18,6 +18,7 @@ from autospace.spaces.checks import (
 )
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.skeleton import LayerSpec, Skeleton, Stem
+from autospace.spaces.text import plural
 
 
 @dataclass(frozen=True)
@@ -141,9 +142,20 @@ class SequenceSkeleton(Skeleton):
         return None
 
     @property
+    def kind(self) -> str:
+        """Recurrent cells."""
+        return "recurrent"
+
+    @property
     def choice_noun(self) -> str:
         """What a choice is, for people."""
         return "cell" if self.whole else "choice"
+
+    @property
+    def described(self) -> str:
+        """Its size and vocabulary, for people."""
+        size = f"{plural(self.nodes, 'node')} of width {self.width}"
+        return f"{size}, a vocabulary of {self.vocabulary:,}"
 
     @property
     def undivided(self) -> "SequenceSkeleton":

@@ -18,6 +18,7 @@ from autospace.spaces.checks import (
 )
 from autospace.spaces.errors import SpaceError, located, offered, shown
 from autospace.spaces.stages import ACTIVATIONS, Stage
+from autospace.spaces.text import plural
 
 MAX_GROUPS: Final = 64
 
@@ -319,11 +320,33 @@ class Skeleton:
         return self.resolution
 
     @property
+    def kind(self) -> str:
+        """The family of the cells that are evolved on it; others may fit as well."""
+        if self.chain == 2:
+            return self.cell_layers[0].paired_kind
+        if self.stages:
+            return "ofa"
+        if all(shape.plain for shape in self.shapes):
+            return "mobile"
+        if self.ties or self.nodes is not None:
+            return "dense"
+        kept = all(
+            shape.stride == 1 and shape.in_channels == shape.out_channels for shape in self.shapes
+        )
+        return "dense" if kept else "conv"
+
+    @property
     def choice_noun(self) -> str:
         """What an entry of `shapes` is, for people."""
         if self.nodes is None:
             return "layer"
         return "node" if self.chain == 2 else "edge"
+
+    @property
+    def described(self) -> str:
+        """Its size and what it reads, for people."""
+        images = f"{self.in_channels}x{self.resolution}x{self.resolution} images"
+        return f"{plural(len(self.layers), 'layer')}, {images}, {self.classes} classes"
 
     @property
     def undivided(self) -> "Skeleton":

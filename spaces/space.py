@@ -45,6 +45,11 @@ class Origin:
     generation: int = 0
     parents: tuple[str, ...] = ()
 
+    @property
+    def evolved(self) -> bool:
+        """Whether evolution made it: neither people nor another program did."""
+        return self.kind in ("random", "mutation", "crossover")
+
     def __post_init__(self) -> None:
         if self.kind not in ORIGIN_KINDS:
             raise SpaceError("kind", f"{shown(self.kind)}; {offered(self.kind, ORIGIN_KINDS)}")

@@ -49,6 +49,7 @@ class Chains:
     built_in: Sequence[str] = ("keep", "tanh", "relu")
     usual: Sequence[str] = built_in
     skipped = Chain(())
+    legend: str = ""
     document: type[BaseModel] = ChainDocument
 
     def least(self, shape: LayerShape) -> Chain:
@@ -105,9 +106,12 @@ class Chains:
     def notation(self, cell: Chain) -> str:
         return ">".join(used(cell)) or "nothing"
 
-    def changes(self, cell: Chain, reference: Chain) -> str:
+    def differences(self, cell: Chain, reference: Chain) -> list[str]:
         here, there = self.notation(cell), self.notation(reference)
-        return "" if here == there else f"{there} → {here}"
+        return [] if here == there else [f"{there} → {here}"]
+
+    def used(self, cell: Chain) -> Sequence[str]:
+        return used(cell)
 
     def encoded(self, cell: Chain) -> dict[str, Any]:
         return {"functions": list(cell.operations)}

@@ -12,7 +12,7 @@ from autospace.spaces.cells.cell import MIN_NODES, Cell, mbconv
 from autospace.spaces.cells.conv import Conv, ConvCell, ConvPrior, basic, bottleneck, convnext
 from autospace.spaces.cells.darts import DartsPrior
 from autospace.spaces.cells.darts_cell import USUAL, DartsCell
-from autospace.spaces.cells.dense import Dense, DensePrior
+from autospace.spaces.cells.dense import DensePrior
 from autospace.spaces.cells.dense_cell import NODES, DenseCell
 from autospace.spaces.cells.dense_cell import OPERATIONS as DENSE
 from autospace.spaces.cells.family import Family, Prior
@@ -46,9 +46,9 @@ def check_family(skeleton: Skeleton, cells: CellsConfig) -> None:
         ConfigError: `cells.family` names one.
     """
     fitting = ["auto"]
-    if kind_on(skeleton) == Cell.kind:
+    if skeleton.kind == Cell.kind:
         fitting.append(BinaryCell.kind)
-    if kind_on(skeleton) == BatsCell.kind:
+    if skeleton.kind == BatsCell.kind:
         fitting.append("bnas")
     if _fits(Conv(), skeleton):
         fitting.extend(BLOCKS)
@@ -57,23 +57,11 @@ def check_family(skeleton: Skeleton, cells: CellsConfig) -> None:
         raise ConfigError(f"cells.family: {cells.family}; {allowed}")
 
 
-def kind_on(skeleton: Skeleton, cells: CellsConfig | None = None) -> str:
+def kind_on(skeleton: Skeleton, cells: CellsConfig) -> str:
     """The family of the cells that are evolved on a skeleton, which the settings may choose."""
-    family = "auto" if cells is None else cells.family
-    if family == BinaryCell.kind:
+    if cells.family == BinaryCell.kind:
         return BinaryCell.kind
-    if family in BLOCKS:
-        return ConvCell.kind
-    if skeleton.reads == "text":
-        return RecurrentCell.kind
-    if skeleton.chain == 2:
-        return skeleton.cell_layers[0].paired_kind
-    if skeleton.stages:
-        return OfaCell.kind
-    if all(shape.plain for shape in skeleton.shapes):
-        return Cell.kind
-    fits_conv = _fits(Conv(), skeleton) and not _fits(Dense(), skeleton)
-    return ConvCell.kind if fits_conv else DenseCell.kind
+    return ConvCell.kind if cells.family in BLOCKS else skeleton.kind
 
 
 def _fits(family: Family[Any, Any], skeleton: Skeleton) -> bool:

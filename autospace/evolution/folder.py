@@ -285,6 +285,8 @@ class ReferenceDocument(Document):
         images: how many were measured; of a text, tokens.
         chance: the accuracy of always naming the most common class of these images.
         unit: what was counted; the file says so if it is not images.
+        perplexity: of a text, how many tokens the network is as unsure between; the files of
+            earlier versions do not say so.
     """
 
     format: Literal["autospace.reference"] = "autospace.reference"
@@ -294,11 +296,13 @@ class ReferenceDocument(Document):
     images: Annotated[int, Field(ge=1, le=MAX_COUNT)]
     chance: _Share
     unit: Literal["images", "tokens"] = "images"
+    perplexity: Annotated[float, Field(ge=1, le=1e100)] | None = None
 
     @model_serializer(mode="wrap")
     def _without_images(self, plain: Any) -> dict[str, Any]:
         found: dict[str, Any] = plain(self)
-        return {k: v for k, v in found.items() if not (k == "unit" and v == "images")}
+        usual = {"unit": "images", "perplexity": None}
+        return {k: v for k, v in found.items() if not (k in usual and v == usual[k])}
 
     @property
     def at_chance(self) -> bool:
@@ -309,9 +313,10 @@ class ReferenceDocument(Document):
     def described(self) -> str:
         """The accuracy in less than 80 columns."""
         low, high = (f"{100 * end:.1f}" for end in self.interval)
+        unsure = "" if self.perplexity is None else f", perplexity {self.perplexity:.2f}"
         return (
             f"validation accuracy {self.accuracy:.1%} ({low} to {high}) on {self.images:,} "
-            f"{self.unit}, chance {self.chance:.1%}"
+            f"{self.unit}, chance {self.chance:.1%}{unsure}"
         )
 
     @property

@@ -24,7 +24,7 @@ from autospace.spaces.cells.cell import Cell
 from autospace.spaces.skeleton import Skeleton
 from autospace.text.segments import Segments
 from autospace.training.short import Recipe, make_optimizer, measure, train
-from autospace.training.task import task_of
+from autospace.training.task import perplexity, task_of
 
 WEIGHTS = "reference.safetensors"
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
@@ -114,7 +114,7 @@ def measured(
 def measured_tokens(
     network: Network, segments: Segments, tokens: torch.Tensor
 ) -> ReferenceDocument:
-    """How often the trained reference network holds the token that follows the most probable one.
+    """How often the trained reference network finds the next token most probable; perplexity.
 
     Args:
         network: left in evaluation mode.
@@ -122,12 +122,14 @@ def measured_tokens(
         tokens: of that text, [tokens].
     """
     found = measure(network, segments.evaluation_batches(), task_of(network.skeleton))
+    unsure = perplexity(found.loss)
     return ReferenceDocument(
         accuracy=round(found.accuracy, 6),
         interval=[round(end, 6) for end in found.interval],
         images=found.images,
         chance=round(int(torch.bincount(tokens).max()) / len(tokens), 6),
         unit="tokens",
+        perplexity=round(unsure, 4) if math.isfinite(unsure) else None,
     )
 
 

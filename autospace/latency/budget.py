@@ -17,6 +17,7 @@ from autospace.latency.parts import Part, cell_parts, fixed_parts, parts_of_skel
 from autospace.latency.table import LatencyTable, digest, read_table, to_json
 from autospace.runs.files import write_atomically
 from autospace.spaces.cells.cell import Cell, LayerShape
+from autospace.spaces.cells.family import family_of
 from autospace.spaces.choices import Limit
 from autospace.spaces.cost import shares_of
 from autospace.spaces.errors import AutospaceError
@@ -50,16 +51,19 @@ class Prediction:
 
     @property
     def fixed_ns(self) -> int:
-        """The latency of stem and head."""
+        """The latency of all that is not a cell: stem, head, and what stands between cells."""
         return self._sum(fixed_parts(self.skeleton))
 
     def cell_ns(self, cell: Cell, shape: LayerShape) -> int:
-        """The latency of a layer with this cell, including its shortcut."""
+        """The latency of a layer with this cell, including its shortcut; of all that share it.
+
+        Of a single choice, at most what it adds to a cell.
+        """
         return self._sum(cell_parts(cell, shape))
 
     def network_ns(self, cells: Sequence[Cell]) -> int:
         """The latency of a whole network with one cell per layer."""
-        pairs = zip(cells, self.skeleton.shapes, strict=True)
+        pairs = zip(cells, self.skeleton.cell_layers, strict=True)
         return self.fixed_ns + sum(self.cell_ns(cell, shape) for cell, shape in pairs)
 
     def _sum(self, parts: Iterable[Part]) -> int:
@@ -123,6 +127,9 @@ def latency_budget(
 ) -> LatencyBudget:
     """Shares for every layer; `reference` is the latency of the slowest reference architecture.
 
+    Where edges or nodes are chosen one by one, each has a share; together they are at least as
+    slow as the cell that they make.
+
     Raises:
         LatencyError: the table was made for another network.
         BudgetError: the reference cells alone exceed the limit.
@@ -131,7 +138,8 @@ def latency_budget(
     prediction.require(parts_of_skeleton(skeleton))
     fixed = prediction.fixed_ns
     needs = [
-        max(prediction.cell_ns(cell, shape) for cell in references) for shape in skeleton.shapes
+        max(prediction.cell_ns(family_of(cell).at(cell, shape), shape) for cell in references)
+        for shape in skeleton.shapes
     ]
     most = fixed + sum(needs)
     if isinstance(limit, float):

@@ -21,10 +21,9 @@ from autospace.latency.timing import LatencyBench, Timed, largest_first, stopwat
 from autospace.networks.network import Network
 from autospace.progress import Message, Tick
 from autospace.spaces.cells.cell import Cell
-from autospace.spaces.cells.operations import DEFAULT_OPERATIONS
-from autospace.spaces.cells.variation import CellPrior, random_cell
+from autospace.spaces.cells.family import FAMILIES
 from autospace.spaces.skeleton import Skeleton
-from autospace.spaces.space import Space
+from autospace.spaces.space import Architecture, Candidate, Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def _sample(
     skeleton: Skeleton, cells: Sequence[Cell], found: dict[Part, Timed], time: Timed
 ) -> TimedNetwork:
     parts = list(fixed_parts(skeleton))
-    for cell, shape in zip(cells, skeleton.shapes, strict=True):
+    for cell, shape in zip(cells, skeleton.cell_layers, strict=True):
         parts.extend(cell_parts(cell, shape))
     return TimedNetwork(sum(found[part].mean_ms for part in parts), len(parts), time.mean_ms)
 
@@ -152,17 +151,23 @@ def _told(on_message: Message) -> Tick:
     return tick
 
 
-PRIOR = CellPrior(tuple(name for name in DEFAULT_OPERATIONS if name != "none"))
-
-
 def of_skeleton(skeleton: Skeleton, rng: random.Random) -> Subject:
     """Every part that any cell may need, and networks of random cells."""
-    return Subject(
-        skeleton.name,
-        skeleton,
-        parts_of_skeleton(skeleton),
-        lambda: [random_cell(PRIOR, rng) for _ in skeleton.layers],
-    )
+    parts = parts_of_skeleton(skeleton)
+    return Subject(skeleton.name, skeleton, parts, lambda: _random_cells(skeleton, rng))
+
+
+def _random_cells(skeleton: Skeleton, rng: random.Random) -> Sequence[Cell]:
+    """The cells of a random network; those of layers that share one are equal."""
+    family = FAMILIES[skeleton.kind]
+    chosen = []
+    for shape in skeleton.shapes:
+        # As large as a cell here; in stages all are, and the cheapest has an unusual expansion.
+        like = () if shape.staged else (family.least(shape),)
+        prior = family.prior(family.usual, like)
+        cell = family.random_cell(prior, rng)
+        chosen.append(Candidate("random", family.at(cell, shape)))
+    return Architecture(skeleton, tuple(chosen)).cells
 
 
 def of_space(space: Space, rng: random.Random) -> Subject:

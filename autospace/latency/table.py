@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from autospace.latency.parts import Part, part_names
+from autospace.latency.parts import Part, is_part, part_names
 from autospace.spaces.cells.cell import MAX_EXPANSION
 from autospace.spaces.checks import MAX_CHANNELS, MAX_CLASSES, MAX_RESOLUTION
 from autospace.spaces.errors import SpaceError, offered, shown
@@ -24,7 +24,7 @@ NO_TABLE: Final = "no latency table; allowed: what autospace profile --out FILE 
 
 
 def _known(name: str) -> str:
-    if name not in part_names():
+    if not is_part(name):
         raise ValueError(f"unknown part; {offered(name, part_names())}")
     return name
 

@@ -13,6 +13,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -20,9 +21,22 @@ import torch
 from torch import nn
 
 from autospace.latency.parts import Part
+from autospace.networks.binary import BinaryLayer, binary_cell_operation
+from autospace.networks.conv import conv_operation, conv_shortcut
+from autospace.networks.darts import INPUT_MODULES, build_edge, stem_parts
+from autospace.networks.dense import (
+    ActivatedConvolution,
+    NormActivation,
+    ResidualBlock,
+    dense_operation,
+)
 from autospace.networks.network import Network, placed
+from autospace.networks.ofa import Activated, Mixing, OfaModule
 from autospace.networks.operations import ConvNorm, Gate, SqueezeExcite, build_operation
 from autospace.progress import Tick, no_tick
+from autospace.spaces.cells.cell import Edge, LayerShape
+from autospace.spaces.cells.darts_cell import INPUTS
+from autospace.spaces.cells.ofa import OfaCell
 
 GPU_SECONDS: Final = 1e-3
 MOST_REPEATS: Final = 1000
@@ -134,6 +148,19 @@ class Classifier(nn.Module):
         return logits
 
 
+class Pooled(nn.Module):
+    """Global average, and a module of what it gives."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W] -> [N, C']."""
+        found: torch.Tensor = self.inner(x.mean(dim=(2, 3)))
+        return found
+
+
 class LatencyBench:
     """Builds the work that is timed on one device: inference with one batch and number type."""
 
@@ -143,6 +170,9 @@ class LatencyBench:
 
     def part(self, part: Part) -> Work:
         """A forward pass of a part."""
+        if part.name == "cat":
+            halves = self.images(part.inputs, part.resolution).chunk(2, 1)
+            return lambda: torch.cat(halves, 1)
         if part.name == "sum":
             x = self.images(part.inputs, part.resolution)
             other = x.clone(memory_format=torch.preserve_format)
@@ -175,7 +205,10 @@ class LatencyBench:
 
 
 def build_part(part: Part) -> nn.Module:
-    """The module of a part other than `sum`."""
+    """The module of a part other than `sum` and `cat`."""
+    family, *names = part.name.split("/")
+    if names:
+        return _OF_FAMILY[family](part, *names)
     match part.name:
         case "stem":
             return ConvNorm(part.inputs, part.outputs, 3, stride=part.stride)
@@ -190,6 +223,72 @@ def build_part(part: Part) -> nn.Module:
         case "se":
             return SqueezeExcite(part.inputs, part.outputs)
     return build_operation(part.name, part.inputs, part.stride)
+
+
+def _dense_part(part: Part, name: str) -> nn.Module:
+    match name:
+        case "stem":
+            return ConvNorm(part.inputs, part.outputs, 3, stride=part.stride, activate=False)
+        case "block":
+            return ResidualBlock(_shape(part))
+        case "norm":
+            return NormActivation(part.inputs)
+    return dense_operation(name, part.inputs)
+
+
+def _paired_part(part: Part, name: str, groups: str = "", *, binary: bool) -> nn.Module:
+    if name == "stem":
+        return stem_parts((part.inputs, part.outputs), part.stride, activated=binary)[0]
+    if name in ("whole", "halved"):
+        whole, halved = INPUT_MODULES[binary]
+        return (whole if name == "whole" else halved)(part.inputs, part.outputs)
+    edge = Edge(0 if part.stride > 1 else INPUTS, INPUTS + 1, name)
+    return build_edge(edge, replace(_shape(part), binary_groups=int(groups) if binary else 0))
+
+
+def _binary_part(part: Part, name: str) -> nn.Module:
+    if name == "expand":
+        return BinaryLayer(part.inputs, part.outputs)
+    return binary_cell_operation(name, part.inputs, part.stride)
+
+
+def _conv_part(part: Part, name: str) -> nn.Module:
+    if name == "shortcut":
+        return conv_shortcut(part.inputs, part.outputs, part.stride)
+    if name in ("reduce", "widen"):
+        return ActivatedConvolution(part.inputs, part.outputs, 1)
+    return conv_operation(name, part.inputs, part.outputs, part.stride)
+
+
+def _ofa_part(part: Part, name: str, activation: str, attention: str = "") -> nn.Module:
+    match name:
+        case "stem":
+            return Activated(
+                part.inputs, part.outputs, 3, stride=part.stride, activation=activation
+            )
+        case "head":
+            return Activated(part.inputs, part.outputs, activation=activation)
+        case "last":
+            return Pooled(Mixing(part.inputs, part.outputs, activation))
+    kernel, expansion = map(int, name.removeprefix("k").split("e"))
+    shape = replace(_shape(part), activation=activation, attention=attention == "se")
+    return OfaModule(OfaCell.of(kernel, expansion), shape)
+
+
+_OF_FAMILY: Final[dict[str, Callable[..., nn.Module]]] = {
+    "dense": _dense_part,
+    "darts": partial(_paired_part, binary=False),
+    "binary": _binary_part,
+    "conv": _conv_part,
+    "bats": partial(_paired_part, binary=True),
+    "ofa": _ofa_part,
+}
+"""Per family, what builds the parts that `autospace.latency.parts` names after it."""
+
+
+def _shape(part: Part) -> LayerShape:
+    sizes = part.inputs, part.outputs, part.stride, part.resolution
+    return LayerShape("part", *sizes, around=False, width=part.inputs)
 
 
 def largest_first(parts: Sequence[Part]) -> list[Part]:

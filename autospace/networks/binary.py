@@ -188,7 +188,7 @@ class BinaryModule(CellModule):
             self.expand = BinaryLayer(shape.in_channels, shape.out_channels)
         self.operations = nn.ModuleDict(
             {
-                f"{source}_{target}": _operation(
+                f"{source}_{target}": binary_cell_operation(
                     name, shape.out_channels, shape.stride if target == self.last else 1
                 )
                 for source, target, name in pruned.edges
@@ -225,7 +225,8 @@ class BinaryModule(CellModule):
         return self.features(x)
 
 
-def _operation(name: str, channels: int, stride: int) -> nn.Module:
+def binary_cell_operation(name: str, channels: int, stride: int) -> nn.Module:
+    """The module of an operation of a cell with one input: [N, C, H, W] -> [N, C, H/s, W/s]."""
     operation = BINARY_OPERATIONS[name]
     if operation.kind == "binary":
         return binary_operation(operation, channels, stride)

@@ -70,8 +70,10 @@ class ConvModule(CellModule):
             }
         )
         self.shortcut: nn.Module | None = None
-        if not shape.shortcut:
-            self.shortcut = _shortcut(shape)
+        if not keeps_shape(shape):
+            self.shortcut = conv_shortcut(shape.in_channels, after, shape.stride)
+        elif not shape.shortcut:
+            self.shortcut = nn.Identity()
         initialise(self)
 
     @property
@@ -145,8 +147,7 @@ def _halved() -> nn.Module:
     return nn.AvgPool2d(2, ceil_mode=True)
 
 
-def _shortcut(shape: LayerShape) -> nn.Module:
-    if keeps_shape(shape):
-        return nn.Identity()
-    parts: list[nn.Module] = [_halved()] if shape.stride != 1 else []
-    return nn.Sequential(*parts, ConvNorm(shape.in_channels, shape.out_channels, activate=False))
+def conv_shortcut(before: int, after: int, stride: int) -> nn.Module:
+    """What brings the input of a layer to the shape of its output."""
+    parts: list[nn.Module] = [_halved()] if stride != 1 else []
+    return nn.Sequential(*parts, ConvNorm(before, after, activate=False))

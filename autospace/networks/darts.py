@@ -116,7 +116,7 @@ class TwoInputs(nn.Module):
     def __init__(self, shape: LayerShape) -> None:
         super().__init__()
         channels, side = shape.before or (shape.in_channels, shape.resolution)
-        whole, halved = _INPUTS[shape.binary_groups > 0]
+        whole, halved = INPUT_MODULES[shape.binary_groups > 0]
         self.before: nn.Module = whole(channels, shape.width)
         if side != shape.resolution:
             self.before = halved(channels, shape.width)
@@ -129,7 +129,7 @@ class TwoInputs(nn.Module):
 
 
 # Whether a layer is binary, and what brings an input to its width, and to half the resolution.
-_INPUTS: Final[dict[bool, tuple[Bring, Bring]]] = {
+INPUT_MODULES: Final[dict[bool, tuple[Bring, Bring]]] = {
     False: (partial(ActivatedConvolution, kernel=1), FactorisedReduction),
     True: (BinaryLayer, BinaryReduction),
 }

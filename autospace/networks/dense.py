@@ -40,7 +40,7 @@ class DenseModule(CellModule):
         self.mixes = nn.ModuleDict()
         self.operations = nn.ModuleDict(
             {
-                f"{source}_{target}": _operation(name, shape.in_channels)
+                f"{source}_{target}": dense_operation(name, shape.in_channels)
                 for source, target, name in cell.edges
             }
         )
@@ -103,7 +103,8 @@ class NormActivation(nn.Sequential):
         super().__init__(nn.BatchNorm2d(channels), nn.ReLU())
 
 
-def _operation(name: str, channels: int) -> nn.Module:
+def dense_operation(name: str, channels: int) -> nn.Module:
+    """The module of an operation other than `none`: [N, C, H, W] -> [N, C, H, W]."""
     operation = OPERATIONS[name]
     if operation.kind == "dense":
         return ActivatedConvolution(channels, channels, operation.kernel)

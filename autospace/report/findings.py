@@ -8,7 +8,8 @@ from typing import TypeVar
 from autospace.report.page import size_text
 from autospace.report.record import RunRecord
 from autospace.spaces.cells.cell import Cell
-from autospace.spaces.space import Candidate
+from autospace.spaces.cells.family import FAMILIES, used, work_unit
+from autospace.spaces.space import Candidate, Space
 from autospace.spaces.text import human
 
 Key = TypeVar("Key", str, int)
@@ -19,10 +20,11 @@ class Traits:
     """Averages over some cells.
 
     Attributes:
-        operations: share of each operation among the live edges.
-        mixes: share of each mix among the live nodes that have several edges or a mix but `sum`.
-        expansions: share of the cells with each expansion ratio.
-        edges: live edges per cell.
+        operations: share of each operation among those that the outputs depend on.
+        mixes: share of each mix among the live nodes that have several edges or a mix but `sum`;
+            empty of cells whose nodes just add up.
+        expansions: share of the cells with each expansion ratio; empty of cells without one.
+        edges: operations per cell that its output depends on.
         cells: number of cells.
     """
 
@@ -45,29 +47,39 @@ class Depth:
 
 def traits(cells: Iterable[Cell]) -> Traits:
     """The traits of some cells; all zero if there are none."""
-    pruned = [cell.pruned() for cell in cells]
-    edges = Counter(edge.operation for cell in pruned for edge in cell.edges)
+    given = tuple(cells)
+    pruned = [cell.pruned() for cell in given if not cell.bare]
+    operations = Counter(name for cell in given for name in used(cell))
     mixes = Counter(cell.mix[node - 1] for cell in pruned for node in _mixing(cell))
     expansions = Counter(cell.expansion for cell in pruned)
     return Traits(
-        _shares(edges),
-        _shares(mixes),
+        _shares(operations),
+        _shares(mixes) if set(mixes) - {"sum"} else {},
         _shares(expansions),
-        edges.total() / max(1, len(pruned)),
-        len(pruned),
+        operations.total() / max(1, len(given)),
+        len(given),
     )
 
 
 def by_depth(record: RunRecord) -> tuple[Depth, ...]:
-    """Early, middle and late layers: evolved cells against the initial population."""
-    layers = len(record.shapes)
-    if not layers or (record.state is None and record.space is None):
+    """Early, middle and late layers: evolved cells against the initial population.
+
+    Where several choices make a cell, the choices of each cell: their order is none of depth.
+    """
+    places = len(record.shapes)
+    if not places or (record.state is None and record.space is None):
         return ()
-    parts = min(3, layers)
-    names = {1: ("all layers",), 2: ("early layers", "late layers")}.get(
+    if record.divided and record.skeleton is not None:
+        size = record.skeleton.choices_per_cell
+        return tuple(
+            _depth(record, _cell_name(record, start), range(start, start + size))
+            for start in range(0, places, size)
+        )
+    parts = min(3, places)
+    names = {1: (_all(record),), 2: ("early layers", "late layers")}.get(
         parts, ("early layers", "middle layers", "late layers")
     )
-    cuts = [round(layers * index / parts) for index in range(parts + 1)]
+    cuts = [round(places * index / parts) for index in range(parts + 1)]
     return tuple(
         _depth(record, name, range(cuts[index], cuts[index + 1]))
         for index, name in enumerate(names)
@@ -75,8 +87,20 @@ def by_depth(record: RunRecord) -> tuple[Depth, ...]:
 
 
 def overall(record: RunRecord) -> Depth:
-    """All layers together."""
-    return _depth(record, "all layers", range(len(record.shapes)))
+    """All layers, edges or nodes together."""
+    return _depth(record, _all(record), range(len(record.shapes)))
+
+
+def _all(record: RunRecord) -> str:
+    return f"all {record.place}s"
+
+
+def _cell_name(record: RunRecord, start: int) -> str:
+    """The cell that the choices from `start` on make: by its first layer, if there are several."""
+    skeleton = record.skeleton
+    if skeleton is None or len(record.shapes) == skeleton.choices_per_cell:
+        return _all(record)
+    return f"cell of {skeleton.undivided.shapes[start // skeleton.choices_per_cell].name}"
 
 
 def shifts(depth: Depth) -> list[tuple[str, float, float]]:
@@ -93,10 +117,7 @@ def shifts(depth: Depth) -> list[tuple[str, float, float]]:
 
 def _depth(record: RunRecord, name: str, layers: range) -> Depth:
     learned = [
-        each.cell
-        for layer in layers
-        for each in record.chosen(layer)
-        if each.origin.kind != "reference"
+        each.cell for layer in layers for each in record.chosen(layer) if each.origin.evolved
     ]
     initial = _founders(record, layers)
     return Depth(name, layers, traits(learned), traits(initial) if initial else None)
@@ -111,7 +132,7 @@ def _founders(record: RunRecord, layers: range) -> list[Cell]:
             return []  # a part of the population would be no fair baseline
         if past.phase == "initial" and logged is not None and logged.cells is not None:
             members = [member for layer in layers for member in logged.cells[layer]]
-            found += [each.cell for each in members if each.origin.kind != "reference"]
+            found += [each.cell for each in members if each.origin.evolved]
     return found
 
 
@@ -166,7 +187,7 @@ def layer_findings(record: RunRecord) -> tuple[LayerFinding, ...]:
     found = []
     for index, shape in enumerate(record.shapes):
         cells = record.chosen(index)
-        evolved = [each for each in cells if each.origin.kind != "reference"]
+        evolved = [each for each in cells if each.origin.evolved]
         rivals = [each for each in cells if each.origin.kind == "reference"]
         found.append(
             LayerFinding(
@@ -188,13 +209,18 @@ def headline(record: RunRecord) -> str:
         return f"This run is not finished: {_count(done, 'round')} done. Numbers are provisional."
     beating = sum(each.beats_all for each in found)
     layers = len(found)
+    place, thing = record.place, record.thing
+    if not beating:
+        where = f" in any {place}" if place != thing else ""
+        return f"Evolution found no {thing} with a higher fitness than the hand-made ones{where}."
+    some = f"found a {thing} with a higher fitness than every hand-made one."
+    if place == thing:
+        return f"Evolution {some}"
     if beating == layers:
-        where = "In every layer" if layers > 1 else "In the only layer"
-    elif beating:
-        where = f"In {beating} of {layers} layers"
+        where = f"In every {place}" if layers > 1 else f"In the only {place}"
     else:
-        return "Evolution found no cell with a higher fitness than the hand-made ones in any layer."
-    return f"{where}, evolution found a cell with a higher fitness than every hand-made one."
+        where = f"In {beating} of {layers} {place}s"
+    return f"{where}, evolution {some}"
 
 
 def story(record: RunRecord) -> list[str]:
@@ -210,12 +236,20 @@ def _outcome(record: RunRecord) -> str:
     counts = {len(layer.candidates) for layer in space.layers}
     each = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     limit = space.budget.max_madds
-    kept = f"; none exceeds the budget of {human(limit)}" if limit is not None else ""
+    kept = f"; none exceeds the budget of {human(limit)} MAdds" if limit is not None else ""
+    place, thing = record.place, record.thing
+    where = f" in each of {_count(len(space.layers), place)}" if place != thing else ""
     return (
-        f"The learned space offers {each} cells in each of {_count(len(space.layers), 'layer')}: "
-        f"{size_text(space.size)} architectures of {human(space.madds.min)} to "
-        f"{human(space.madds.max)} MAdds{kept}."
+        f"The learned space offers {each} {thing}s{where}: {size_text(space.size)} architectures "
+        f"of {work_range(space)}{kept}."
     )
+
+
+def work_range(space: Space) -> str:
+    """The cheapest and the most expensive architecture of a space."""
+    costs = space.ops if FAMILIES[space.kind].binary else space.madds
+    low, high, unit = human(costs.min), human(costs.max), work_unit(space.kind)
+    return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
 
 
 def _stop(record: RunRecord) -> str:
@@ -229,9 +263,14 @@ def _best(record: RunRecord) -> str:
         return ""
     top = max(found, key=gain)
     rival = max(0.0, _value(top.rival))
+    if record.place == record.thing:
+        return (
+            f"The best one, {top.identity}, has a fitness of {_value(top.best):.3f}; the best "
+            f"hand-made {record.thing} has {rival:.3f}."
+        )
     return (
         f"The largest gain is in {top.name}, where {top.identity} has a fitness of "
-        f"{_value(top.best):.3f}; the best hand-made cell there has {rival:.3f}."
+        f"{_value(top.best):.3f}; the best hand-made {record.thing} there has {rival:.3f}."
     )
 
 
@@ -243,7 +282,8 @@ def _operations(record: RunRecord) -> list[str]:
     parts = [f"more {_shift(*each)}" for each in more] + [f"less {_shift(*each)}" for each in less]
     if not parts:
         return []
-    return [f"Compared with the initial population, the kept cells use {_listed(parts)}."]
+    kept = f"the kept {record.thing}s use {_listed(parts)}"
+    return [f"Compared with the initial population, {kept}."]
 
 
 def _caution(record: RunRecord) -> str:
@@ -256,7 +296,7 @@ def _caution(record: RunRecord) -> str:
 
 
 def _shift(name: str, before: float, after: float) -> str:
-    return f"{name} ({before:.0%} → {after:.0%} of edges)"
+    return f"{name} ({before:.0%} → {after:.0%} of the operations)"
 
 
 def _listed(parts: list[str]) -> str:

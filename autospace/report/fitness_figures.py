@@ -43,16 +43,19 @@ def fitness_figure(record: RunRecord) -> Figure:
         )
         for index, shape in enumerate(record.shapes)
     )
+    thing = record.thing
+    whose = f"each {record.place}'s" if len(panels) > 1 else "the"
+    scales = f"; each {record.place} has its own scale" if len(panels) > 1 else ""
     caption = (
-        "Fitness of each layer's population, round by round; each layer has its own scale. A "
-        "cell above 0 is fitter than the reference cell. In the last rounds, the best cells are "
-        "scored again on other images, which corrects scores that were high by chance."
+        f"Fitness of {whose} population, round by round{scales}. A {thing} above 0 is fitter than "
+        f"the reference {thing}. In the last rounds, the best {thing}s are scored again on other "
+        f"{record.inputs}, which corrects scores that were high by chance."
     )
     legend = (
-        LegendEntry("best cell", "first", "line"),
+        LegendEntry(f"best {thing}", "first", "line"),
         LegendEntry("mean of the population", "faint", "dashed"),
-        LegendEntry("reference cell, 0", "reference", "line"),
-        LegendEntry("best hand-made cell", "second", "dashed"),
+        LegendEntry(f"reference {thing}, 0", "reference", "line"),
+        LegendEntry(f"best hand-made {thing}", "second", "dashed"),
         LegendEntry("rounds with offspring", "first", "area"),
     )
     return Figure("fitness", caption, panels, legend)
@@ -89,18 +92,22 @@ def gains_figure(record: RunRecord) -> Figure:
             marks.append(Dots(at, "first", shape, told))
     names = [each.name for each in found]
     axis = Axis.of("fitness", [0.0, *rivals, *best])
-    panel = Panel("Best cell of each layer", "; ".join(tips), axis, Axis.named(names), tuple(marks))
+    place, thing = record.place, record.thing
+    title = f"Best {thing}" + (f" of each {place}" if place != thing else "")
+    panel = Panel(title, "; ".join(tips), axis, Axis.named(names), tuple(marks))
+    where = f" of every {place}" if place != thing else ""
     caption = (
-        "The fittest evolved and the fittest hand-made cell of every layer. Where the dot is "
-        "to the right of the square, the evolved cell is fitter."
+        f"The fittest evolved and the fittest hand-made {thing}{where}. Where the dot is "
+        f"to the right of the square, the evolved {thing} is fitter."
     )
     legend: tuple[LegendEntry, ...] = (
-        LegendEntry("best evolved cell", "first", "dot"),
-        LegendEntry("best hand-made cell", "second", "square"),
-        LegendEntry("reference cell, 0", "reference", "line"),
+        LegendEntry(f"best evolved {thing}", "first", "dot"),
+        LegendEntry(f"best hand-made {thing}", "second", "square"),
+        LegendEntry(f"reference {thing}, 0", "reference", "line"),
     )
     if any(once):
-        legend = (*legend, LegendEntry("evolved cell that was scored once only", "first", "ring"))
+        once_only = f"evolved {thing} that was scored once only"
+        legend = (*legend, LegendEntry(once_only, "first", "ring"))
     return Figure("gains", caption, (panel,), legend, (400, 70 + 22 * len(found)))
 
 
@@ -120,13 +127,13 @@ def effort_figure(record: RunRecord) -> Figure:
     seconds = [(at, log.seconds) for at, log in logs if log and log.seconds is not None]
     memory = [(at, float(log.memory_mb)) for at, log in logs if log and log.memory_mb]
     series: list[tuple[str, list[tuple[float, float]], Unit]] = [
-        ("Drawn cells within the budget", feasible, "percent"),
-        ("Drawn cells known already", repeated, "percent"),
+        (f"Drawn {record.thing}s within the budget", feasible, "percent"),
+        (f"Drawn {record.thing}s known already", repeated, "percent"),
         ("Seconds", seconds, "number"),
         ("Peak memory in MB", memory, "count"),
     ]
     panels = tuple(_series(title, x, points, unit) for title, points, unit in series if points)
-    caption = "The search round by round: shares of the drawn cells, time and memory."
+    caption = f"The search round by round: shares of the drawn {record.thing}s, time and memory."
     return Figure("effort", caption, panels, (), (300, 150))
 
 

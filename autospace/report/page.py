@@ -91,12 +91,14 @@ class Pictures:
     """The pictures of one page."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Cell, int, bool], tuple[str, Picture]] = {}
+        self._known: dict[tuple[Cell, int, bool, str], tuple[str, Picture]] = {}
         self._bytes = 0
 
     def of(self, cell: Cell, shape: LayerShape) -> Markup:
         """The picture of a cell at a layer, or its notation once the page is full."""
-        key = (cell.pruned(), shape.stride, shape.shortcut)
+        # Whether anything uses a single choice depends on the others: it is drawn as it is.
+        own = cell.pruned() if cell.edge is None else cell
+        key = (own, shape.stride, shape.shortcut, shape.only)
         if key not in self._known:
             figure = cell_figure(cell, shape)
             size = len(figure.markup.encode())

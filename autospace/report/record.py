@@ -1,12 +1,11 @@
 """A run folder as a value: its result or its state so far, and the ancestry of its cells."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from autospace.charts.figure import with_minus
 from autospace.evolution.families import kind_on
 from autospace.evolution.folder import (
     ReferenceDocument,
@@ -19,13 +18,11 @@ from autospace.evolution.settings import Config
 from autospace.runs.errors import CheckpointError
 from autospace.runs.folder import EVENTS
 from autospace.runs.images import image_lines
-from autospace.spaces.cells.cell import Cell, Edge, LayerShape
-from autospace.spaces.cells.family import check_kind
-from autospace.spaces.cells.notation import edge_notation
-from autospace.spaces.cells.operations import OPERATIONS
+from autospace.spaces.cells.cell import Cell, LayerShape
+from autospace.spaces.cells.family import differences
 from autospace.spaces.files.reading import parse_json
 from autospace.spaces.skeleton import Skeleton
-from autospace.spaces.space import Candidate, Space
+from autospace.spaces.space import Architecture, Candidate, Space, by_fitness, drawn_layers
 
 MOST_BYTES = 256 * 1024 * 1024
 
@@ -67,6 +64,45 @@ class RunRecord:
     def shapes(self) -> tuple[LayerShape, ...]:
         """The layers, input side first; none before the run has saved its skeleton."""
         return () if self.skeleton is None else self.skeleton.shapes
+
+    @property
+    def kind(self) -> str:
+        """The family of the cells; empty before the run has saved its skeleton."""
+        return "" if self.skeleton is None else kind_on(self.skeleton, self.config.cells)
+
+    @property
+    def place(self) -> str:
+        """What has candidates: a layer, or where cells are chosen in parts, an edge or a node."""
+        return "layer" if self.skeleton is None else self.skeleton.choice_noun
+
+    @property
+    def thing(self) -> str:
+        """What a candidate is: a cell, or a choice of which several make one."""
+        return "choice" if self.divided else "cell"
+
+    @property
+    def inputs(self) -> str:
+        """What fitness is measured on, in the plural."""
+        reads = "images" if self.skeleton is None else self.skeleton.reads
+        return {"text": "passages"}.get(reads, reads)
+
+    @property
+    def divided(self) -> bool:
+        """Whether several candidates make one cell."""
+        return self.skeleton is not None and self.skeleton.choices_per_cell > 1
+
+    @property
+    def fittest(self) -> tuple[Candidate, ...]:
+        """The fittest candidate of every place; none if some place has none."""
+        places = [by_fitness(self.chosen(index)) for index in range(len(self.shapes))]
+        return tuple(each[0] for each in places) if all(places) else ()
+
+    def made(self, choices: Sequence[Candidate]) -> tuple[tuple[Cell, LayerShape], ...]:
+        """The cells that one choice per place makes, with the layers that have them."""
+        if self.skeleton is None:
+            return ()
+        layers = drawn_layers(Architecture(self.skeleton, tuple(choices)))
+        return tuple((layer.candidates[0].cell, layer.shape) for layer in layers)
 
     @property
     def history(self) -> tuple[Round, ...]:
@@ -115,15 +151,16 @@ def read_run(path: Path) -> RunRecord:
     folder = RunFolder.open(path)
     space = folder.load_space() if folder.finished else None
     skeleton = folder.skeleton or (space.skeleton if space else None)
+    state, log = None, {}
     if skeleton is not None:
-        check_kind(kind_on(skeleton), "reports of runs")
-    state = folder.load_state(skeleton) if skeleton is not None else None
-    log = _log(path / EVENTS, skeleton) if skeleton is not None else {}
+        kind = kind_on(skeleton, folder.config.cells)
+        state = folder.load_state(skeleton, kind)
+        log = _log(path / EVENTS, skeleton, kind)
     config, images = folder.config, image_lines(path)
     return RunRecord(config, skeleton, state, space, log, images, read_reference(path))
 
 
-def _log(path: Path, skeleton: Skeleton) -> dict[int, Logged]:
+def _log(path: Path, skeleton: Skeleton, kind: str) -> dict[int, Logged]:
     """The complete lines of the event log by round; the last one counts if there are several."""
     found: dict[int, Logged] = {}
     if not path.is_file() or path.stat().st_size > MOST_BYTES:
@@ -134,13 +171,13 @@ def _log(path: Path, skeleton: Skeleton) -> dict[int, Logged]:
         except ValueError:
             continue
         if isinstance(event, dict) and type(event.get("round")) is int:
-            found[event["round"]] = _logged(event, skeleton)
+            found[event["round"]] = _logged(event, skeleton, kind)
     return found
 
 
-def _logged(event: Mapping[str, Any], skeleton: Skeleton) -> Logged:
+def _logged(event: Mapping[str, Any], skeleton: Skeleton, kind: str) -> Logged:
     try:
-        cells = cells_of_event(event, skeleton)
+        cells = cells_of_event(event, skeleton, kind)
     except CheckpointError:
         cells = None
     seconds, memory = event.get("seconds"), event.get("memory_mb")
@@ -199,45 +236,13 @@ def lineage(identity: str, known: Mapping[str, Member]) -> Lineage:
         if current.origin.parents and not parents:
             lost = current.origin.parents[0]
         cell = current.cell
-        parents.sort(key=lambda each: len(differences(each.cell, cell)))
+        parents.sort(key=lambda each: len(differences(cell, each.cell)))
         main = parents[0] if parents else None
         other = parents[1] if len(parents) > 1 else None
-        changes = tuple(differences(main.cell, cell)) if main else ()
+        changes = tuple(differences(cell, main.cell)) if main else ()
         steps.append(Step(current, changes, other))
         current = main
     return Lineage(tuple(steps[::-1]), _ancestors(identity, known), lost)
-
-
-def differences(parent: Cell, child: Cell) -> list[str]:
-    """The changes between two cells as texts; empty if they compute the same."""
-    before, after = parent.pruned(), child.pruned()
-    found = []
-    if before.expansion != after.expansion:
-        found.append(f"expansion {before.expansion} → {after.expansion}")
-    old = {(edge.source, edge.target): edge for edge in before.edges}
-    new = {(edge.source, edge.target): edge for edge in after.edges}
-    for slot in sorted({*old, *new}, key=lambda slot: (slot[1], slot[0])):
-        if old.get(slot) != new.get(slot):
-            found.append(_edge_change(old.get(slot), new.get(slot)))
-    nodes = zip(_mixes(before), _mixes(after), strict=False)
-    for node, (was, now) in enumerate(nodes, start=1):
-        if was != now:
-            found.append(f"node {node}: mix {was} → {now}")
-    return found
-
-
-def _edge_change(old: Edge | None, new: Edge | None) -> str:
-    if new is None:
-        return with_minus(f"- {edge_notation(old)}") if old else ""
-    if old is None:
-        return f"+ {edge_notation(new)}"
-    symbol = OPERATIONS[old.operation].symbol
-    return f"{new.source}>{new.target} {symbol} → {OPERATIONS[new.operation].symbol}"
-
-
-def _mixes(cell: Cell) -> tuple[str, ...]:
-    # The last node comes last for every number of nodes.
-    return cell.mix
 
 
 def _ancestors(identity: str, known: Mapping[str, Member]) -> tuple[Member, ...]:

@@ -20,6 +20,7 @@ from autospace.report.findings import (
     overall,
     shifts,
     story,
+    work_range,
 )
 from autospace.report.page import (
     Column,
@@ -40,7 +41,9 @@ from autospace.report.page import (
     whole,
 )
 from autospace.report.record import RunRecord
-from autospace.spaces.cells.cell import EXPANSIONS
+from autospace.spaces.cells.cell import EXPANSIONS, MIXES
+from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES, used, work_unit
+from autospace.spaces.cells.notation import known_symbol
 from autospace.spaces.text import human
 
 _OPTIONS = {"seed": "--seed", "skeleton": "--skeleton", "data.source": "--data"}
@@ -116,18 +119,22 @@ def operations_table(depths: tuple[Depth, ...]) -> Content:
             before = depth.initial
             row.append(share(before.operations.get(name, 0.0) if before else None))
         rows.append(tuple(row))
-    caption = "Share of each operation among the live edges, sorted by change"
+    caption = "Share of each operation among those that outputs depend on, sorted by change"
     return Table(caption, tuple(columns), tuple(rows)).markup()
 
 
-def traits_table(depths: tuple[Depth, ...]) -> Content:
-    """Size, expansion and mixes of the cells by depth, at the end and at the beginning."""
-    found = {each for depth in depths for each in depth.learned.expansions}
-    found |= {each for depth in depths if depth.initial for each in depth.initial.expansions}
-    expansions = sorted({*EXPANSIONS, *found})
-    headings = ("number", "edges per cell", *(f"expansion {each}" for each in expansions))
-    mixes = ("mix by sum", "by gate", "by se")
-    columns = (Column("cells"), *(Column(name, True) for name in (*headings, *mixes)))
+def traits_table(depths: tuple[Depth, ...], thing: str) -> Content:
+    """Size, expansion and mixes of the cells by depth, at the end and at the beginning.
+
+    Expansions and mixes have columns where some cell has one.
+    """
+    traits = [each for depth in depths for each in (depth.learned, depth.initial) if each]
+    found = {each for some in traits for each in some.expansions}
+    expansions = sorted({*EXPANSIONS, *found}) if found else []
+    mixed = MIXES if any(some.mixes for some in traits) else ()
+    headings = ("number", f"operations per {thing}", *(f"expansion {each}" for each in expansions))
+    headings += tuple(f"mix by {name}" if name == MIXES[0] else f"by {name}" for name in mixed)
+    columns = (Column(f"{thing}s"), *(Column(name, True) for name in headings))
     rows: list[tuple[Content | Number, ...]] = []
     for depth in depths:
         for label, each in (
@@ -136,16 +143,21 @@ def traits_table(depths: tuple[Depth, ...]) -> Content:
         ):
             if each is not None:
                 shares = [each.expansions.get(e, 0.0) for e in expansions]
-                shares += [each.mixes.get(mix, 0.0) for mix in ("sum", "gate", "se")]
+                shares += [each.mixes.get(mix, 0.0) for mix in mixed]
                 edges = decimal(each.edges, 1)
                 rows.append((label, whole(each.cells), edges, *map(share, shares)))
-    caption = "Number of edges, expansion ratio, and how nodes combine several edges"
+    caption = f"Size of the {thing}s"
+    if expansions:
+        caption = "Number of operations, and expansion ratio"
+    if mixed:
+        caption = "Number of operations, expansion ratio, and how nodes combine several edges"
     return Table(caption, columns, tuple(rows)).markup()
 
 
 def effort_section(record: RunRecord) -> PageSection:
     """The effort of the search: cells drawn and rejected, seconds and memory."""
-    cells = ("cells scored", "cells drawn", "within budget", "duplicates")
+    things = f"{record.thing}s"
+    cells = (f"{things} scored", f"{things} drawn", "within budget", "duplicates")
     rest = ("best", "mean", "seconds", "peak MB")
     numeric = (Column(name, numeric=True) for name in (*cells, *rest))
     columns = (Column("round", numeric=True), Column("phase"), *numeric)
@@ -168,7 +180,8 @@ def effort_section(record: RunRecord) -> PageSection:
                 whole(memory),
             )
         )
-    table = Table("Every round, all layers together", columns, tuple(rows))
+    together = f", all {record.place}s together" if record.place != record.thing else ""
+    table = Table(f"Every round{together}", columns, tuple(rows))
     drawn_ = figure(course.effort_figure(record), part("details", "The numbers", table.markup()))
     return PageSection("effort", "The search itself", (_effort_words(record), drawn_))
 
@@ -178,8 +191,9 @@ def _effort_words(record: RunRecord) -> Content:
     over = sum(each.drawn.over_budget for each in record.history)
     again = sum(each.drawn.duplicates for each in record.history)
     scored = record.state.evaluations if record.state else 0
+    share_ = f"their {record.place}'s share of the" if record.place != record.thing else "the"
     told = (
-        f"{total:,} cells were drawn. Of these, {over:,} exceeded their layer's share of the "
+        f"{total:,} {record.thing}s were drawn. Of these, {over:,} exceeded {share_} "
         f"budget and {again:,} were known already; neither costs training. In total, {scored:,} "
         "scores were computed, including those of the confirming rounds."
     )
@@ -190,27 +204,16 @@ def _predictor_words(record: RunRecord) -> str:
     """What the predictor of fitness did, if the run has one."""
     told = ""
     if screened := sum(each.drawn.screened for each in record.history):
-        told += f" {screened:,} cells were not scored, because the predictor preferred others."
+        told += f" {screened:,} {record.thing}s were not scored, because the predictor preferred "
+        told += "others."
     found = record.space.provenance.get("predictor") if record.space else None
     if isinstance(found, dict) and all(type(found.get(n)) in (int, float) for n in ("r2", "tau")):
         told += (
-            f" Predicted from all other scored cells of its layer, {found['r2']:.0%} of the "
-            "variance of fitness is explained (R²), and cells are ordered with a Kendall's tau "
-            f"of {found['tau']:.2f}."
+            f" Predicted from all other scored {record.thing}s of its {record.place}, "
+            f"{found['r2']:.0%} of the variance of fitness is explained (R²), and {record.thing}s "
+            f"are ordered with a Kendall's tau of {found['tau']:.2f}."
         )
     return told
-
-
-WORDS = (
-    ("fitness", "how much a cell lowers the loss compared with the reference cell in its place, "
-     "minus a price for its additional MAdds if the run sets one (scoring.cost_weight); "
-     "0 means as good as the reference cell, and larger is better"),
-    ("reference cell", "the hand-made cell that has fitness 0; by default an MBConv"),
-    ("hand-made cells", "the cells from which evolution starts; they stay in the space"),
-    ("MAdds", "multiply-accumulate operations of convolutions and linear layers per image"),
-    ("e, dw3, id, avg3, /2", "in drawings: expansion ratio, depthwise 3x3 convolution, identity, "
-     "3x3 average pooling, stride 2"),
-)  # fmt: skip
 
 
 def run_page(record: RunRecord) -> str:
@@ -230,10 +233,16 @@ def run_page(record: RunRecord) -> str:
     if record.history:
         sections.append(effort_section(record))
     if record.images:
-        sections.append(PageSection("images", "The images", (part("ul", record.images),)))
+        sections.append(
+            PageSection(
+                "images",
+                f"The {'images' if record.skeleton is None else record.skeleton.reads}",
+                (part("ul", record.images),),
+            )
+        )
     if record.reference is not None:
         sections.append(_reference(record.reference))
-    sections += [_budget(record), _again(record), _words()]
+    sections += [_budget(record), _again(record), _words(record)]
     return page(_hero(record), sections, pictures)
 
 
@@ -242,19 +251,24 @@ def _hero(record: RunRecord) -> Hero:
     found = layer_findings(record)
     better = sum(each.beats_all for each in found)
     state = "open" if space is None else "good" if better else "plain"
-    facts = [("layers where an evolved cell is best", f"{better} of {len(found)}")] if found else []
+    place, thing = record.place, record.thing
+    facts = []
+    if found and place != thing:
+        facts = [(f"{place}s where an evolved {thing} is best", f"{better} of {len(found)}")]
     if space is not None:
         cells = sum(len(layer.candidates) for layer in space.layers)
         facts += [
             ("architectures", size_text(space.size)),
-            ("cells in all layers", f"{cells}"),
-            ("MAdds", f"{human(space.madds.min)} to {human(space.madds.max)}"),
+            (f"{thing}s in all {place}s" if place != thing else f"{thing}s", f"{cells}"),
+            (work_unit(space.kind), work_range(space).removesuffix(f" {work_unit(space.kind)}")),
         ]
     if record.state is not None:
-        facts.append(("cells scored", f"{record.state.evaluations:,}"))
+        facts.append((f"{thing}s scored", f"{record.state.evaluations:,}"))
         facts.append(("rounds", f"{record.state.round}"))
     if record.reference is not None:
         facts.append(("accuracy of the reference", f"{record.reference.accuracy:.1%}"))
+        if record.reference.perplexity is not None:
+            facts.append(("its perplexity", f"{record.reference.perplexity:.2f}"))
     facts += _time(record)
     facts.append(("seed", f"{record.config.seed}"))
     if space is not None:
@@ -277,8 +291,8 @@ def _unfinished(record: RunRecord) -> PageSection:
     done = len(record.history)
     told = (
         f"{done} rounds are finished; the learned space has not been written yet. This page shows "
-        "the state after the last of them. Not all of the best cells have been scored again, so "
-        "their fitness is overestimated. autospace evolve --resume continues the run."
+        f"the state after the last of them. Not all of the best {record.thing}s have been scored "
+        "again, so their fitness is overestimated. autospace evolve --resume continues the run."
         if done
         else "Nothing has been scored yet. autospace evolve --resume continues the run."
     )
@@ -287,7 +301,7 @@ def _unfinished(record: RunRecord) -> PageSection:
 
 def _fitness(record: RunRecord) -> PageSection:
     headings = ("best, first round", "best", "mean", "best kept", "best hand-made", "gain")
-    columns = (Column("layer"), *(Column(heading, numeric=True) for heading in headings))
+    columns = (Column(record.place), *(Column(heading, numeric=True) for heading in headings))
     first, last = record.history[0], record.history[-1]
     rows: list[tuple[Content | Number, ...]] = []
     for index, each in enumerate(layer_findings(record)):
@@ -301,8 +315,9 @@ def _fitness(record: RunRecord) -> PageSection:
         )
         rows.append((each.name, *map(fitness, values)))
     caption = (
-        "The population after the first and the last round, and the kept cells. A cell is kept "
-        "only if no cell was confirmed more often, so the best of the population may be missing."
+        f"The population after the first and the last round, and the kept {record.thing}s. A "
+        f"{record.thing} is kept only if no {record.thing} was confirmed more often, so the best "
+        "of the population may be missing."
     )
     table = Table(caption, columns, tuple(rows))
     drawn = figure(course.fitness_figure(record), part("details", "The numbers", table.markup()))
@@ -318,12 +333,18 @@ def _shared(record: RunRecord) -> list[PageSection]:
     content: list[Content] = []
     if overall(record).initial is None:
         told = (
-            "The event log of this run does not contain the initial population, so the cells "
-            "cannot be compared with it."
+            "The event log of this run does not contain the initial population, so the "
+            f"{record.thing}s cannot be compared with it."
         )
         content.append(part("p", told, "note"))
-    tables = part("details", "The numbers", operations_table(depths), traits_table(depths))
-    return [PageSection("shared", "Operations of the cells", (*content, figure(drawn, tables)))]
+    tables = part(
+        "details", "The numbers", operations_table(depths), traits_table(depths, record.thing)
+    )
+    return [
+        PageSection(
+            "shared", f"Operations of the {record.thing}s", (*content, figure(drawn, tables))
+        )
+    ]
 
 
 def _reference(found: ReferenceDocument) -> PageSection:
@@ -339,7 +360,8 @@ def _front(record: RunRecord) -> PageSection:
     drawn = figure(cell_sections.front_figure(record))
     content: tuple[Content, ...] = (drawn,)
     if not record.logged_in_full:
-        told = "Cells that did not survive are missing here: the event log does not contain them."
+        some = f"{record.thing.capitalize()}s that did not survive"
+        told = f"{some} are missing here: the event log does not contain them."
         content = (part("p", told, "note"), drawn)
     return PageSection("front", "Cost and fitness", content)
 
@@ -365,10 +387,7 @@ def _budget(record: RunRecord) -> PageSection:
         pairs.append(("MAdds", f"{config.max_madds}"))
         pairs.append(("params", f"{config.max_params}"))
     if record.skeleton is not None:
-        side = record.skeleton.resolution
-        images = f"{record.skeleton.in_channels}x{side}x{side}"
-        pairs.append(("skeleton", f"{record.skeleton.name}: {len(record.shapes)} layers, {images} "
-                      f"images, {record.skeleton.classes} classes"))  # fmt: skip
+        pairs.append(("skeleton", f"{record.skeleton.name}: {record.skeleton.described}"))
     told = "No architecture that can be drawn from the space exceeds the limits."
     return PageSection("budget", "Budget", (part("p", told), part("dl", pairs, "pairs")))
 
@@ -404,5 +423,43 @@ def _again(record: RunRecord) -> PageSection:
     return PageSection("again", "How to repeat it", tuple(content))
 
 
-def _words() -> PageSection:
-    return PageSection("words", "Words", (part("dl", WORDS, "pairs"),))
+def _words(record: RunRecord) -> PageSection:
+    place, thing, unit = record.place, record.thing, work_unit(record.kind or DEFAULT_KIND)
+    price = f", minus a price for its additional {unit} if the run sets one (scoring.cost_weight)"
+    pairs = [
+        ("fitness", f"how much a {thing} lowers the loss compared with the reference {thing} in "
+         f"its place{price}; 0 means as good as the reference {thing}, and larger is better"),
+        (f"reference {thing}", f"the hand-made {thing} that has fitness 0"),
+        (f"hand-made {thing}s", f"the {thing}s from which evolution starts"),
+        (unit, WORK[unit].format(_sample(record))),
+    ]  # fmt: skip
+    if record.divided:
+        one = f"what one {place} of a cell has; the choices of all {place}s make the cell"
+        pairs.insert(0, (thing, f"{one}, which all layers that share it have"))
+    if signs := _signs(record):
+        pairs.append(("signs", signs))
+    return PageSection("words", "Words", (part("dl", pairs, "pairs"),))
+
+
+WORK = {
+    "MAdds": "multiply-accumulate operations per {}: convolutions, linear layers and other "
+    "products of matrices",
+    "OPs": "multiply-accumulate operations per {}, plus a 64th of the binary operations",
+}
+
+
+def _sample(record: RunRecord) -> str:
+    reads = "images" if record.skeleton is None else record.skeleton.reads
+    return {"images": "image", "text": "token", "sentences": "sentence"}.get(reads, reads)
+
+
+def _signs(record: RunRecord) -> str:
+    """What signs in drawings and notations mean."""
+    if not record.kind:
+        return ""
+    shown = {name for index in range(len(record.shapes)) for each in record.chosen(index)
+             for name in used(each.cell)}  # fmt: skip
+    family = FAMILIES[record.kind]
+    pairs = [(known_symbol(name), name) for name in family.operations if name in shown]
+    told = [f"{symbol}: {name}" for symbol, name in pairs if symbol != name]
+    return "; ".join(filter(None, [*told, family.legend]))

@@ -1,7 +1,8 @@
-"""Writes the report on a folder, and gives its figures for a paper."""
+"""Writes the report on a folder, and gives its figures for a paper and its values for programs."""
 
+import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from autospace.charts.figure import Figure
 from autospace.comparison.document import ComparisonDocument, read_comparison
@@ -9,8 +10,17 @@ from autospace.report import cell_sections, comparison_figures
 from autospace.report import fitness_figures as course
 from autospace.report.cell_sections import winner
 from autospace.report.comparison_page import comparison_page
+from autospace.report.network_page import (
+    COMMANDS,
+    NetworkRecord,
+    network_figures,
+    network_page,
+    network_values,
+    read_network,
+)
 from autospace.report.record import RunRecord, read_run
 from autospace.report.run_page import run_page
+from autospace.report.values import run_values
 from autospace.runs.errors import RunError
 from autospace.runs.files import write_atomically
 from autospace.runs.folder import CONFIG, command_of
@@ -18,6 +28,9 @@ from autospace.runs.images import image_lines
 
 REPORT: Final = "report.html"
 COMPARISON: Final = "comparison.json"
+
+
+Record = RunRecord | NetworkRecord | ComparisonDocument
 
 
 def report_text(path: Path) -> str:
@@ -30,14 +43,33 @@ def report_text(path: Path) -> str:
     found = read_any(path)
     if isinstance(found, ComparisonDocument):
         return comparison_page(found, image_lines(path))
-    return run_page(found)
+    return network_page(found) if isinstance(found, NetworkRecord) else run_page(found)
 
 
-def read_any(path: Path) -> RunRecord | ComparisonDocument:
+def report_json(path: Path) -> str:
+    """The same as JSON text, for programs: numbers, lineage, cells, and what was read.
+
+    Raises:
+        RunError: there is neither a run nor a comparison.
+        ConfigError, CheckpointError, SpaceError: a file in it is damaged.
+    """
+    found = read_any(path)
+    if isinstance(found, ComparisonDocument):
+        values: dict[str, Any] = {
+            "kind": "compare",
+            "read": list(image_lines(path)),
+            "result": found.model_dump(mode="json"),
+        }
+    else:
+        values = network_values(found) if isinstance(found, NetworkRecord) else run_values(found)
+    return json.dumps(values, indent=2, allow_nan=False) + "\n"
+
+
+def read_any(path: Path) -> Record:
     """The run or comparison in a folder.
 
     Raises:
-        RunError: there is neither.
+        RunError: there is neither, or a comparison, search or training that has not finished.
         ConfigError, CheckpointError, SpaceError: a file in it is damaged.
     """
     if (path / COMPARISON).is_file():
@@ -50,10 +82,7 @@ def read_any(path: Path) -> RunRecord | ComparisonDocument:
     if command == "compare":
         problem = "the comparison has not finished; autospace compare --resume continues it"
         raise RunError(f"{path}: {problem}")
-    if command != "evolve":
-        problem = f"contains a run of autospace {command}; allowed: runs of evolve or compare"
-        raise RunError(f"{path}: {problem}")
-    return read_run(path)
+    return read_network(path, command) if command in COMMANDS else read_run(path)
 
 
 def write_report(path: Path, *, force: bool = True) -> Path:
@@ -79,7 +108,10 @@ def figures(path: Path) -> tuple[Figure, ...]:
         ConfigError, CheckpointError, SpaceError: a file in it is damaged.
     """
     found = read_any(path)
-    drawn = _of_comparison(found) if isinstance(found, ComparisonDocument) else _of_run(found)
+    if isinstance(found, ComparisonDocument):
+        drawn = _of_comparison(found)
+    else:
+        drawn = network_figures(found) if isinstance(found, NetworkRecord) else _of_run(found)
     return tuple(each for each in drawn if each is not None and each.panels)
 
 
@@ -91,7 +123,9 @@ def _of_run(record: RunRecord) -> list[Figure | None]:
         course.gains_figure(record),
         course.fitness_figure(record),
         cell_sections.operations_figure(record),
-        cell_sections.lineage_figure(best.line, best.place) if best is not None else None,
+        cell_sections.lineage_figure(best.line, best.place, record.thing)
+        if best is not None
+        else None,
         cell_sections.front_figure(record),
         course.effort_figure(record),
     ]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from autospace.cli.options import Overwrite, require
-from autospace.cli.output import InputError, check_new, message, write_new
+from autospace.cli.output import InputError, check_new, data, message, write_new
 
 
 def report(
@@ -17,13 +17,19 @@ def report(
         Path | None, typer.Option(help="File to write.", show_default="report.html in the folder")
     ] = None,
     force: Overwrite = False,
+    format_: Annotated[
+        Literal["html", "json"], typer.Option("--format", help="html or json.")
+    ] = "html",
 ) -> None:
-    """Write a report as one HTML file, which needs no other files."""
+    """Write a report as one HTML file, which needs no other files, or its content as JSON."""
     from autospace.evolution.folder import REPORT
-    from autospace.report import report_text
+    from autospace.report import report_json, report_text
 
+    if format_ == "json" and out is None:
+        data(report_json(source).rstrip("\n"))
+        return
     target = source / REPORT if out is None else out
-    write_new(target, report_text(source), force=force)
+    write_new(target, (report_json if format_ == "json" else report_text)(source), force=force)
     message(f"wrote {target}")
 
 

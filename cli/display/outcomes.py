@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from autospace.cli.display.drawing import curve
 from autospace.cli.display.lines import commands, quoted, sentence
-from autospace.cli.display.summary import space_record, work_unit
+from autospace.cli.display.summary import space_record
 from autospace.cli.output import data, json_data
 from autospace.runs.images import images_of_runs, images_read
-from autospace.spaces.cells.family import FAMILIES, notation
+from autospace.spaces.cells.family import FAMILIES, notation, used, work_unit
 from autospace.spaces.text import human, plural, visible
 
 if TYPE_CHECKING:
@@ -65,14 +65,16 @@ def evolve_outcome(run: Path, space: "Space") -> list[str]:
     span = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     done, unit = (space.ops if FAMILIES[space.kind].binary else space.madds), work_unit(space.kind)
     beating = sum(map(beats_hand_made, space.layers))
+    divided = space.skeleton.choices_per_cell > 1
+    place, thing = (space.skeleton.choice_noun, "choice") if divided else ("layer", "cell")
     lines = [
-        f"Learned a space of {plural(len(space.layers), 'layer')} with {span} cells each: "
+        f"Learned a space of {plural(len(space.layers), place)} with {span} {thing}s each: "
         f"{_count(space.size)} architectures,",
         f"  {done.min / 1e6:.3g}M to {done.max / 1e6:.3g}M {unit}; no architecture exceeds "
         f"the budget{_limit(space)}.",
         *sentence(
-            f"In {beating} of {len(space.layers)} layers an evolved cell is fitter than every "
-            "hand-made cell."
+            f"In {beating} of {len(space.layers)} {place}s an evolved {thing} is fitter than every "
+            f"hand-made {thing}."
         ),
     ]
     reference = read_reference(run)
@@ -84,12 +86,12 @@ def evolve_outcome(run: Path, space: "Space") -> list[str]:
     if found is not None:
         name, best = found
         lines += [
-            *sentence(f"The best evolved cell, in {name}: {notation(best.cell)}"),
+            *sentence(f"The best evolved {thing}, in {name}: {notation(best.cell)}"),
             f"  has a fitness of {best.fitness or 0:+.4f} and arose {_birth(best)}.",
         ]
     return [
         *lines,
-        *sentence(f"Operations in the evolved cells: {_operations(_evolved(space.layers))}."),
+        *sentence(f"Operations in the evolved {thing}s: {_operations(_evolved(space.layers))}."),
         "",
         f"Written: {visible(str(run / 'space.json'))}. Next:",
         *commands(_after_evolve(run, space.kind)),
@@ -100,12 +102,10 @@ def _after_evolve(run: Path, kind: str) -> list[tuple[str, str]]:
     here = quoted(run)
     # Images that a Python program passed are in no file.
     images = "" if images_of_runs([run])[0] else " --data ..."
-    of_mobile = [
-        (f"autospace report {here}", "a report as one HTML file"),
-        (f"autospace compare {here} mbconv@{here}{images}", "with hand-made cells"),
-    ]
+    of_mobile = [(f"autospace compare {here} mbconv@{here}{images}", "with hand-made cells")]
     return [
         (f"autospace show {here} --layer 0", "the cells of a layer"),
+        (f"autospace report {here}", "a report as one HTML file"),
         *(of_mobile if kind == "mobile" else []),
         (f"autospace search {here}{images}", "an architecture of the space"),
         (f"autospace export {here} --to optuna", "for another tool"),
@@ -121,7 +121,7 @@ def beats_hand_made(layer: "Layer") -> bool:
 
 def _evolved(layers: "Iterable[Layer]") -> "list[Candidate]":
     cells = (each for layer in layers for each in layer.candidates)
-    return [each for each in cells if each.origin.kind != "reference"]
+    return [each for each in cells if each.origin.evolved]
 
 
 def _best(space: "Space") -> "tuple[str, Candidate] | None":
@@ -136,9 +136,9 @@ def _notes(space: "Space") -> list[str]:
 
 
 def _operations(candidates: "list[Candidate]") -> str:
-    edges = Counter(edge.operation for each in candidates for edge in each.cell.edges)
-    total = max(1, sum(edges.values()))
-    top = edges.most_common(3)
+    counts = Counter(name for each in candidates for name in used(each.cell))
+    total = max(1, counts.total())
+    top = counts.most_common(3)
     return ", ".join(f"{name} {count / total:.0%}" for name, count in top) or "none"
 
 

@@ -4,12 +4,9 @@ import math
 from typing import Any
 
 from autospace.spaces import Architecture, Candidate, LayerShape, Range, Skeleton, Space, cell_cost
-from autospace.spaces.captions import CaptionSkeleton
-from autospace.spaces.cells.family import FAMILIES, KINDS, changes, check_kind
-from autospace.spaces.cells.operations import BITS, Cost
-from autospace.spaces.encoder import EncoderSkeleton
+from autospace.spaces.cells.family import FAMILIES, KINDS, changes, check_kind, work, work_unit
+from autospace.spaces.cells.operations import Cost
 from autospace.spaces.files.codec import uncertainty_out
-from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.text import human, plural
 
 
@@ -69,21 +66,8 @@ def candidate_record(
 
 def described(value: Space | Architecture | Skeleton) -> str:
     """What a file holds, in one line."""
-    if isinstance(value, SequenceSkeleton):
-        size = f"{plural(value.nodes, 'node')} of width {value.width}"
-        if isinstance(value, CaptionSkeleton):
-            side = value.resolution
-            image = f"{value.in_channels}x{side}x{side} images"
-            size = f"{image}, {plural(value.depth, 'layer')} of {size}"
-        return f"skeleton {value.name!r}: {size}, a vocabulary of {value.vocabulary:,}"
-    if isinstance(value, EncoderSkeleton):
-        layers = f"{plural(len(value.layers), 'layer')} in {plural(len(value.blocks), 'block')}"
-        size = f"sentences of {value.length} tokens, a vocabulary of {value.vocabulary:,}"
-        return f"skeleton {value.name!r}: {layers}, {size}, {value.classes} classes"
     if isinstance(value, Skeleton):
-        images = f"{value.in_channels}x{value.resolution}x{value.resolution} images"
-        layers = plural(len(value.layers), "layer")
-        return f"skeleton {value.name!r}: {layers}, {images}, {value.classes} classes"
+        return f"skeleton {value.name!r}: {value.described}"
     if isinstance(value, Architecture):
         done = f"{human(work(value.kind, value.cost))} {work_unit(value.kind)}"
         cost = f"{done}, {human(value.cost.params)} params"
@@ -102,16 +86,6 @@ def ranges(space: Space) -> dict[str, dict[str, int | float]]:
     if FAMILIES[space.kind].binary:
         found |= {"bops": space.bops._asdict(), "ops": space.ops._asdict()}
     return found
-
-
-def work(kind: str, cost: Cost) -> int:
-    """What tables show as the work of a network or cell: MAdds, or OPs where some are binary."""
-    return -(-cost.whole("ops") // BITS) if FAMILIES[kind].binary else cost.madds
-
-
-def work_unit(kind: str) -> str:
-    """The unit of `work`."""
-    return "OPs" if FAMILIES[kind].binary else "MAdds"
 
 
 def bops(kind: str, cost: Cost) -> dict[str, int]:

@@ -18,12 +18,10 @@ from autospace.cli.display.summary import (
     fitness_text,
     magnitude,
     span,
-    work,
-    work_unit,
 )
 from autospace.cli.output import rich_data, terminal_width
 from autospace.spaces import Architecture, Candidate, Layer, LayerShape, Space, cell_cost
-from autospace.spaces.cells.family import FAMILIES, changes, notation
+from autospace.spaces.cells.family import FAMILIES, changes, notation, work, work_unit
 from autospace.spaces.cells.notation import shape_label
 from autospace.spaces.space import by_fitness
 from autospace.spaces.text import human, plural, visible

@@ -175,6 +175,7 @@ class Bert:
     built_in: Sequence[str] = tuple(SYMBOLS)
     usual: Sequence[str] = tuple(SYMBOLS)
     skipped = SKIPPED
+    legend: str = "numbers: hidden size"
     document: type[BaseModel] = BertDocument
 
     def least(self, shape: LayerShape) -> BertCell:
@@ -272,16 +273,20 @@ class Bert:
         """
         raise SpaceError("kind", f"{shown(self.kind)} has no edges to join; allowed: dense, darts")
 
-    def changes(self, cell: BertCell, reference: BertCell) -> str:
-        """What differs, as `attn -> ffn, 128 -> 256`."""
+    def used(self, cell: BertCell) -> Sequence[str]:
+        """The kind of the layer; nothing of a skipped one."""
+        return [] if cell.is_zero else [cell.operation]
+
+    def differences(self, cell: BertCell, reference: BertCell) -> list[str]:
+        """What differs, as `attn -> ffn`, `128 -> 256`."""
         if cell.is_zero or reference.is_zero:
             same = cell.is_zero == reference.is_zero
-            return "" if same else f"{self.notation(reference)} -> {self.notation(cell)}"
+            return [] if same else [f"{self.notation(reference)} -> {self.notation(cell)}"]
         pairs = (
             (SYMBOLS[reference.operation], SYMBOLS[cell.operation]),
             (str(reference.width), str(cell.width)),
         )
-        return ", ".join(f"{old} -> {new}" for old, new in pairs if old != new)
+        return [f"{old} -> {new}" for old, new in pairs if old != new]
 
     def encoded(self, cell: BertCell) -> dict[str, Any]:
         """The cell as plain JSON values."""

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field
 from autospace.spaces.cells.cell import MAX_NODES, MIN_NODES, LayerShape
 from autospace.spaces.cells.cost import total
 from autospace.spaces.cells.dense import DenseEdgeDocument, DensePrior, WholeGraphs
-from autospace.spaces.cells.dense_cell import NODES, WholeCell, dense_changes
+from autospace.spaces.cells.dense_cell import NODES, WholeCell, dense_differences
 from autospace.spaces.cells.key import graph_key
 from autospace.spaces.cells.operations import Cost, Operation
 from autospace.spaces.checks import MAX_NAME
@@ -96,8 +96,9 @@ class Binary(WholeGraphs[BinaryCell]):
     built_in: Sequence[str] = tuple(BINARY_OPERATIONS)
     usual: Sequence[str] = tuple(BINARY_OPERATIONS)
     skipped = SKIPPED
+    legend: str = "/2: stride 2"
     document: type[BaseModel] = BinaryDocument
-    changes = staticmethod(dense_changes)
+    differences = staticmethod(dense_differences)
     cells = BinaryCell
 
     def least(self, shape: LayerShape) -> BinaryCell:

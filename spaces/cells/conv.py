@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field
 from autospace.spaces.cells.cell import MAX_NODES, MIN_NODES, Edge, LayerShape, edge_slots
 from autospace.spaces.cells.cost import conv_norm_cost, total
 from autospace.spaces.cells.dense import DenseEdgeDocument, DensePrior, WholeGraphs
-from autospace.spaces.cells.dense_cell import NODES, WholeCell, dense_changes
+from autospace.spaces.cells.dense_cell import NODES, WholeCell, dense_differences
 from autospace.spaces.cells.key import graph_key
 from autospace.spaces.cells.operations import Cost, Operation, OperationCost
 from autospace.spaces.checks import MAX_NAME
@@ -183,6 +183,7 @@ class Conv(WholeGraphs[ConvCell]):
     built_in: Sequence[str] = tuple(CONV_OPERATIONS)
     usual: Sequence[str] = tuple(CONV_OPERATIONS)
     skipped = SKIPPED
+    legend: str = "r: reduction; /2: stride 2"
     document: type[BaseModel] = ConvDocument
     cells = ConvCell
 
@@ -273,13 +274,12 @@ class Conv(WholeGraphs[ConvCell]):
         graph = super().notation(cell)
         return graph if cell.reduction == 1 else f"r{cell.reduction}: {graph}"
 
-    def changes(self, cell: ConvCell, reference: ConvCell) -> str:
-        """What differs, as `r4→r2, 0>3 conv_3x3→conv_5x5`."""
-        found = dense_changes(cell, reference)
+    def differences(self, cell: ConvCell, reference: ConvCell) -> list[str]:
+        """What differs, as `r4→r2` and `0>3 conv_3x3→conv_5x5`."""
+        found = dense_differences(cell, reference)
         if cell.reduction == reference.reduction:
             return found
-        ratio = f"r{reference.reduction}→r{cell.reduction}"
-        return f"{ratio}, {found}" if found else ratio
+        return [f"r{reference.reduction}→r{cell.reduction}", *found]
 
     def encoded(self, cell: ConvCell) -> dict[str, Any]:
         """The cell as plain JSON values."""

@@ -17,7 +17,7 @@ from autospace.spaces.cells.darts_cell import (
     OPERATIONS,
     USUAL,
     DartsCell,
-    darts_changes,
+    darts_differences,
     darts_notation,
 )
 from autospace.spaces.cells.key import Step, blocks_key
@@ -100,9 +100,13 @@ class Darts:
     built_in: Sequence[str] = tuple(OPERATIONS)
     usual: Sequence[str] = USUAL
     skipped = SKIPPED
+    legend: str = (
+        "~: what an edge reads; k-2, 0 and k-1, 1: what the last two layers give; node: an earlier "
+        "node; cat: concatenation; /2: stride 2"
+    )
     document: type[BaseModel] = DartsDocument
     notation = staticmethod(darts_notation)
-    changes = staticmethod(darts_changes)
+    differences = staticmethod(darts_differences)
 
     def least(self, shape: LayerShape) -> DartsCell:
         """No operation, so that every node is zero."""
@@ -151,6 +155,10 @@ class Darts:
         What brings the two inputs to the layer's width belongs to the skeleton.
         """
         return total(self.edge_cost(edge, layer) for layer in shape.layers for edge in cell.chosen)
+
+    def used(self, cell: DartsCell) -> Sequence[str]:
+        """The operations on edges into nodes that the output depends on, or into the one chosen."""
+        return [edge.operation for edge in cell.pruned().edges]
 
     def edge_cost(self, edge: Edge, layer: LayerShape) -> Cost:
         """MAdds and params of an edge in one layer; a stride is on the edges from the inputs."""

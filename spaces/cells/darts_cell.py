@@ -336,7 +336,7 @@ def darts_notation(cell: DartsCell) -> str:
     return f"{nodes} | {' '.join(map(str, cell.concat))}"
 
 
-def darts_changes(cell: DartsCell, reference: DartsCell) -> str:
+def darts_differences(cell: DartsCell, reference: DartsCell) -> list[str]:
     """The nodes in which a cell differs from a reference: `3: sep3~0 sep3~1→id~0 sep3~1`."""
     parts = []
     for node in dict.fromkeys(edge.target for edge in (*reference.chosen, *cell.chosen)):
@@ -346,7 +346,7 @@ def darts_changes(cell: DartsCell, reference: DartsCell) -> str:
     if sorted(cell.concat) != sorted(reference.concat):
         ends = (" ".join(map(str, each.concat)) for each in (reference, cell))
         parts.append(f"concat {'→'.join(ends)}")
-    return ", ".join(parts)
+    return parts
 
 
 def _edges_text(cell: DartsCell, node: int) -> str:

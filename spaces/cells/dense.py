@@ -16,8 +16,9 @@ from autospace.spaces.cells.dense_cell import (
     OPERATIONS,
     DenseCell,
     WholeCell,
-    dense_changes,
+    dense_differences,
     dense_notation,
+    dense_used,
 )
 from autospace.spaces.cells.key import graph_key
 from autospace.spaces.cells.operations import Cost
@@ -88,9 +89,11 @@ class Dense:
     built_in: Sequence[str] = tuple(OPERATIONS)
     usual: Sequence[str] = tuple(OPERATIONS)
     skipped = SKIPPED
+    legend: str = ""
     document: type[BaseModel] = DenseDocument
     notation = staticmethod(dense_notation)
-    changes = staticmethod(dense_changes)
+    differences = staticmethod(dense_differences)
+    used = staticmethod(dense_used)
 
     def least(self, shape: LayerShape) -> DenseCell:
         """No operation, at any layer: its output is then zero, or its shortcut alone."""
@@ -262,6 +265,10 @@ class WholeGraphs(Generic[W]):
             SpaceError: always.
         """
         raise SpaceError("kind", f"{shown(self.kind)} has no edges to join; allowed: dense")
+
+    def used(self, cell: W) -> list[str]:
+        """The operations on the live edges."""
+        return dense_used(cell)
 
     def encoded(self, cell: W) -> dict[str, Any]:
         """The cell as plain JSON values."""

@@ -209,11 +209,18 @@ def dense_notation(cell: DenseCell) -> str:
     return "+".join(f"|{node}|" for node in nodes)
 
 
-def dense_changes(cell: DenseCell, reference: DenseCell) -> str:
+def dense_differences(cell: DenseCell, reference: DenseCell) -> list[str]:
     """The edges on which a cell differs from a reference: `0>1 nor_conv_3x3→none`."""
     there = {edge[:2]: edge.operation for edge in reference.chosen}
-    return ", ".join(
+    return [
         f"{edge.source}>{edge.target} {there.get(edge[:2], 'none')}→{edge.operation}"
         for edge in cell.chosen
         if there.get(edge[:2], "none") != edge.operation
-    )
+    ]
+
+
+def dense_used(cell: DenseCell) -> list[str]:
+    """The operations on the live edges; of one edge that is chosen its own, also `none`."""
+    if not cell.is_whole:
+        return [*cell.operations]
+    return [edge.operation for edge in cell.pruned().edges]

@@ -21,7 +21,7 @@ from autospace.spaces.cells.darts import Darts
 from autospace.spaces.cells.dense import Dense
 from autospace.spaces.cells.mobile import Mobile
 from autospace.spaces.cells.ofa import Ofa
-from autospace.spaces.cells.operations import Cost
+from autospace.spaces.cells.operations import BITS, Cost
 from autospace.spaces.cells.recurrent import Recurrent
 from autospace.spaces.errors import SpaceError, shown
 
@@ -56,6 +56,7 @@ class Family(Protocol[C, P]):
         built_in: the names that every program knows, which the published schema allows.
         usual: the default operations of cells.
         skipped: the cell that computes zero, so that a shortcut skips its layer.
+        legend: what the signs of its notation and drawings mean that stand for no operation.
         document: the structure of a cell in a file, an object with keys of its own.
     """
 
@@ -65,6 +66,7 @@ class Family(Protocol[C, P]):
     built_in: Sequence[str]
     usual: Sequence[str]
     skipped: C
+    legend: str
     document: type[BaseModel]
 
     def least(self, shape: LayerShape) -> C:
@@ -106,8 +108,14 @@ class Family(Protocol[C, P]):
     def joined(self, cells: Sequence[C]) -> C:
         """The cell with the edges of all of these; where several have an edge, that of the last."""
 
-    def changes(self, cell: C, reference: C) -> str:
-        """The differences from a reference on one line; empty if nothing differs."""
+    def differences(self, cell: C, reference: C) -> list[str]:
+        """The differences from a reference, a short text each; empty if nothing differs."""
+
+    def used(self, cell: C) -> Sequence[str]:
+        """The operations that the output depends on, each as often as it is there.
+
+        Of a choice on its own, what it chooses.
+        """
 
     def encoded(self, cell: C) -> dict[str, Any]:
         """The cell as plain JSON values, for `document`."""
@@ -170,5 +178,25 @@ def notation(cell: OfFamily) -> str:
 
 
 def changes(cell: OfFamily, reference: OfFamily) -> str:
-    """The differences between two cells of one family on one line; see `Family.changes`."""
-    return family_of(cell).changes(cell, reference)
+    """The differences between two cells of one family on one line; empty if nothing differs."""
+    return ", ".join(differences(cell, reference))
+
+
+def differences(cell: OfFamily, reference: OfFamily) -> list[str]:
+    """The differences between two cells of one family; see `Family.differences`."""
+    return family_of(cell).differences(cell, reference)
+
+
+def work(kind: str, cost: Cost) -> int:
+    """What people read as the work of cells of a kind: MAdds, or OPs where some are binary."""
+    return -(-cost.whole("ops") // BITS) if FAMILIES[kind].binary else cost.madds
+
+
+def work_unit(kind: str) -> str:
+    """The unit of `work`."""
+    return "OPs" if FAMILIES[kind].binary else "MAdds"
+
+
+def used(cell: OfFamily) -> Sequence[str]:
+    """The operations that the output of a cell depends on; see `Family.used`."""
+    return family_of(cell).used(cell)

@@ -19,7 +19,7 @@ from autospace.spaces.cells.cell import (
 )
 from autospace.spaces.cells.cost import graph_cost
 from autospace.spaces.cells.key import canonical, canonical_key
-from autospace.spaces.cells.notation import graph_changes, graph_notation
+from autospace.spaces.cells.notation import graph_differences, graph_notation
 from autospace.spaces.cells.operations import (
     BUILT_IN,
     DEFAULT_OPERATIONS,
@@ -112,6 +112,7 @@ class Mobile:
     built_in: Sequence[str] = BUILT_IN
     usual: Sequence[str] = DEFAULT_OPERATIONS
     skipped = SKIPPED
+    legend: str = "e: expansion ratio; gate, se: how a node combines its edges; /2: stride 2"
     document: type[BaseModel] = CellDocument
     canonical = staticmethod(canonical)
     cost = staticmethod(graph_cost)
@@ -119,7 +120,7 @@ class Mobile:
     mutate = staticmethod(mutate)
     crossover = staticmethod(crossover)
     notation = staticmethod(graph_notation)
-    changes = staticmethod(graph_changes)
+    differences = staticmethod(graph_differences)
     encoded = staticmethod(cell_out)
     decoded = staticmethod(cell_from)
 
@@ -156,6 +157,10 @@ class Mobile:
             SpaceError: always.
         """
         raise SpaceError("kind", f"{shown(self.kind)} has no edges to join; allowed: dense, darts")
+
+    def used(self, cell: Cell) -> Sequence[str]:
+        """The operations on the live edges."""
+        return [edge.operation for edge in cell.pruned().edges]
 
     def key(self, cell: Cell, shape: LayerShape) -> str:
         """The canonical key; of the shape, only the stride matters."""

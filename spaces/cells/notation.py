@@ -170,26 +170,24 @@ def shape_label(shape: LayerShape) -> str:
     return f"{ends}{stride}{around}{', se' if shape.attention else ''}"
 
 
-def graph_changes(cell: Cell, reference: Cell) -> str:
-    """The differences between two cells: `e6→e3, 0>3 dw3→dw5, +0>1 id, -1>3 dw3, 3:sum→se`.
+def graph_differences(cell: Cell, reference: Cell) -> list[str]:
+    """The differences between two cells: `e6→e3`, `0>3 dw3→dw5`, `+0>1 id`, `-1>3 dw3`, `3:sum→se`.
 
     Dead edges do not count. Where the cells have different numbers of nodes, their last nodes are
     taken for the same one, which then has the larger number. Empty if nothing differs.
     """
     here, there = cell.pruned(), reference.pruned()
     if here.is_zero or there.is_zero:
-        return (
-            ""
-            if here.is_zero == there.is_zero
-            else f"{graph_notation(there)} → {graph_notation(here)}"
-        )
+        if here.is_zero == there.is_zero:
+            return []
+        return [f"{graph_notation(there)} → {graph_notation(here)}"]
     last = max(here.nodes, there.nodes) - 1
     parts = []
     if here.expansion != there.expansion:
         parts.append(f"e{there.expansion}→e{here.expansion}")
     parts.extend(_edge_changes(_edges(here, last), _edges(there, last)))
     parts.extend(_mix_changes(_mixes(here, last), _mixes(there, last)))
-    return ", ".join(parts)
+    return parts
 
 
 def _edges(cell: Cell, last: int) -> dict[tuple[int, int], str]:

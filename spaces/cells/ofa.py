@@ -112,6 +112,7 @@ class Ofa:
     built_in: Sequence[str] = VOCABULARY
     usual: Sequence[str] = VOCABULARY
     skipped = SKIPPED
+    legend: str = "k: kernel; e: expansion ratio; /2: stride 2"
     document: type[BaseModel] = OfaDocument
 
     def least(self, shape: LayerShape) -> OfaCell:
@@ -211,13 +212,17 @@ class Ofa:
         """
         raise SpaceError("kind", f"{shown(self.kind)} has no edges to join; allowed: dense, darts")
 
-    def changes(self, cell: OfaCell, reference: OfaCell) -> str:
-        """What differs, as `k3 -> k5, e6 -> e4`."""
+    def used(self, cell: OfaCell) -> Sequence[str]:
+        """The depthwise convolution; nothing of a skipped layer."""
+        return [edge.operation for edge in cell.edges]
+
+    def differences(self, cell: OfaCell, reference: OfaCell) -> list[str]:
+        """What differs, as `k3 -> k5`, `e6 -> e4`."""
         if cell.is_zero or reference.is_zero:
             same = cell.is_zero == reference.is_zero
-            return "" if same else f"{self.notation(reference)} -> {self.notation(cell)}"
+            return [] if same else [f"{self.notation(reference)} -> {self.notation(cell)}"]
         pairs = (("k", reference.kernel, cell.kernel), ("e", reference.expansion, cell.expansion))
-        return ", ".join(f"{word}{old} -> {word}{new}" for word, old, new in pairs if old != new)
+        return [f"{word}{old} -> {word}{new}" for word, old, new in pairs if old != new]
 
     def encoded(self, cell: OfaCell) -> dict[str, Any]:
         """The cell as plain JSON values."""

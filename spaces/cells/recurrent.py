@@ -17,7 +17,7 @@ from autospace.spaces.cells.recurrent_cell import (
     RecurrentCell,
     check_function,
     ordered_tree,
-    recurrent_changes,
+    recurrent_differences,
     recurrent_notation,
     tree_key,
 )
@@ -112,9 +112,10 @@ class Recurrent:
     built_in: Sequence[str] = tuple(FUNCTIONS)
     usual: Sequence[str] = tuple(FUNCTIONS)
     skipped = RecurrentCell.of([(0, "identity")], "identity")
+    legend: str = "2<1: node 2 reads node 1; in: the earlier layers that the root reads"
     document: type[BaseModel] = RecurrentDocument
     notation = staticmethod(recurrent_notation)
-    changes = staticmethod(recurrent_changes)
+    differences = staticmethod(recurrent_differences)
 
     def least(self, shape: LayerShape) -> RecurrentCell:
         """Any choice: all cost the same. Every node is the identity of the one before it."""
@@ -145,6 +146,10 @@ class Recurrent:
             found = "a whole cell" if cell.is_whole else "the {1} of node {0}".format(*cell.choice)
             allowed = f"the {shape.part} of node {shape.node}"
             raise SpaceError("sources", f"{found}; allowed at {shape.name}: {allowed}")
+
+    def used(self, cell: RecurrentCell) -> Sequence[str]:
+        """The functions of all nodes, or the one that is chosen here."""
+        return cell.operations
 
     def key(self, cell: RecurrentCell, shape: LayerShape) -> str:
         """The canonical key of a cell; of a choice, its notation."""

@@ -207,10 +207,10 @@ def linked(cell: RecurrentCell) -> str:
     return f"in={'?' if cell.links is None else '+'.join(map(str, cell.links))}"
 
 
-def recurrent_changes(cell: RecurrentCell, reference: RecurrentCell) -> str:
-    """The nodes that differ: `2<1→2<0, 3=tanh→3=relu`; empty if nothing does."""
+def recurrent_differences(cell: RecurrentCell, reference: RecurrentCell) -> list[str]:
+    """The nodes that differ: `2<1→2<0`, `3=tanh→3=relu`; empty if nothing does."""
     if cell.nodes != reference.nodes:
-        return f"{recurrent_notation(reference)} → {recurrent_notation(cell)}"
+        return [f"{recurrent_notation(reference)} → {recurrent_notation(cell)}"]
     found = []
     if cell.links != reference.links:
         found.append(f"{linked(reference)}→{linked(cell)}")
@@ -221,7 +221,7 @@ def recurrent_changes(cell: RecurrentCell, reference: RecurrentCell) -> str:
         name, other = cell.functions[node], reference.functions[node]
         if name != other:
             found.append(f"{node}={_symbol(other)}→{node}={_symbol(name)}")
-    return ", ".join(found)
+    return found
 
 
 def tree_key(cell: RecurrentCell) -> str:

@@ -111,3 +111,53 @@ def test_a_space_and_an_architecture_are_not_compared(
         "is a space and "
         + f"{architecture_file} is an architecture; allowed: two of the same kind\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("pair", "parts", "operation", "layer"),
+    [
+        (
+            ("enas-rnn@rnn-small", "enas-rnn@enas-rnn"),
+            ["vocabulary", "width", "layers", "nodes"],
+            "sigmoid",
+            ("node_01_function", 4),
+        ),
+        (
+            ("autocaption@captions-small", "autocaption@autocaption"),
+            ["in_channels", "resolution", "vocabulary", "width", "layers", "nodes", "depth",
+             "encoder"],
+            "relu",
+            ("layer_2_node_01_input", 1),
+        ),
+        (
+            ("nas-bert@bert-small", "nas-bert@nas-bert"),
+            ["length", "classes", "width", "layers", "stages", "vocabulary", "blocks", "heads"],
+            "attention",
+            ("layer_01", 1),
+        ),
+    ],
+)  # fmt: skip
+def test_spaces_of_text_captions_and_sentences_are_compared(
+    run: Run, pair: tuple[str, str], parts: list[str], operation: str, layer: tuple[str, int]
+) -> None:
+    ran = run("diff", *pair, "--format", "json")
+    assert ran.code == 0
+    found = json.loads(ran.out)
+    assert found["skeleton"] == parts
+    assert operation in found["a"]["operations"]
+    assert sum(found["a"]["operations"].values()) == pytest.approx(1)
+    name, both = layer
+    (one,) = (each for each in found["layers"] if each["layer"] == name)
+    assert len(one["both"]) == both
+    names = [each["layer"] for each in found["layers"]]
+    assert len(names) == len(set(names))
+    assert operation in run("diff", *pair).out
+    same = run("diff", pair[0], pair[0], "--exit-code")
+    assert same.code == 0
+    assert "no difference" in same.out
+
+
+def test_only_operations_count_as_operations(run: Run) -> None:
+    found = json.loads(run("diff", "darts@darts-small", "darts@darts", "--format", "json").out)
+    assert "concat" not in found["a"]["operations"]
+    assert set(found["a"]["operations"]) <= {*load("darts@darts").operations}

@@ -44,7 +44,7 @@ from autospace.training.short import Recipe, train
 from tests.evolution.runs import Counting, Server, settings
 from tests.searchers.planted import CLASSES, MixUp, brightest_channel
 
-operation = binary._operation
+operation = binary.binary_cell_operation
 
 SIZES = {"population": 8, "tournament": 3, "candidates": 12, "keep": 3, "generations": 10}
 METHODS = ("probe", "calibrated", "local", "in-place", "distilled", "gated", "mixture")
@@ -290,7 +290,7 @@ def _mixing(name: str, channels: int, stride: int) -> nn.Module:
 def test_evolution_learns_the_one_binary_operation_that_passes_images_on(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(binary, "_operation", _mixing)
+    monkeypatch.setattr(binary, "binary_cell_operation", _mixing)
     config = _config(
         cells={"family": "binary", "nodes": 3, "reference_kernels": [3]},
         evolution={**SIZES, "generations": 4, "keep": 4},

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from autospace.evolution.families import check_family, kind_on, prior_on, references_on
+from autospace.evolution.families import check_family, prior_on, references_on
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.learn import RoundEvent, learn
 from autospace.evolution.loop import evolve, learned_space
 from autospace.evolution.plan import make_plan
 from autospace.evolution.settings import CellsConfig, Config, make_config
 from autospace.progress import Silent
+from autospace.report.record import read_run
 from autospace.runs.errors import ConfigError
 from autospace.spaces import Budget, from_json, load, load_skeleton, to_json
 from autospace.spaces.cells.conv import CONV_OPERATIONS, ConvPrior, basic, bottleneck, convnext
@@ -55,14 +56,14 @@ def test_the_named_block_is_the_reference_and_the_others_join_it(
 
 def test_a_skeleton_with_activations_first_has_these_cells_by_default() -> None:
     skeleton = load_skeleton("resnet20")
-    assert kind_on(skeleton) == "conv"
+    assert skeleton.kind == "conv"
     first: Any = references_on(skeleton, cells())[0]
     assert first == ("resnet", basic())
     prior = prior_on(skeleton, cells())
     assert {*prior.vocabulary} == {*CONV_OPERATIONS}
     # The layers of NAS-Bench-201 keep their shape.
     kept = replace(load("nasbench201@nasbench201").skeleton, ties=(), nodes=None)
-    assert kind_on(kept) == "dense"
+    assert kept.kind == "dense"
 
 
 def test_operations_are_those_of_the_family_and_a_reference_needs_its_own() -> None:
@@ -97,6 +98,7 @@ def test_a_run_learns_a_space_of_these_cells(tmp_path: Path, method: str) -> Non
     learn(folder, Silent())
     space = load(tmp_path / "run")
     assert space.kind == "conv"
+    assert read_run(tmp_path / "run").kind == "conv"  # which a report draws
     assert space.reference == {layer.shape.name: "convnext" for layer in space.layers}
     evolved = {each.id for layer in space.layers for each in layer.candidates}
     assert len(evolved) > 3

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from autospace.evolution.families import kind_on, references_on
+from autospace.evolution.families import references_on
 from autospace.evolution.folder import state_from_json, state_to_json
 from autospace.evolution.loop import evolve, learned_space
 from autospace.evolution.plan import Plan, make_plan
@@ -88,7 +88,7 @@ def test_the_share_of_every_node_keeps_the_budget() -> None:
 
 
 def test_skeletons_say_which_cells_they_are_for() -> None:
-    assert kind_on(load_skeleton("darts")) == "darts"
-    assert kind_on(load_skeleton("nasbench201")) == "dense"
-    assert kind_on(load_skeleton("cifar")) == "mobile"
-    assert kind_on(load_skeleton("darts")) == "darts"
+    assert load_skeleton("darts").kind == "darts"
+    assert load_skeleton("nasbench201").kind == "dense"
+    assert load_skeleton("cifar").kind == "mobile"
+    assert load_skeleton("resnet20").kind == "conv"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from autospace.evolution.families import kind_on, references_on
+from autospace.evolution.families import references_on
 from autospace.evolution.folder import state_from_json, state_to_json
 from autospace.evolution.loop import evolve, learned_space
 from autospace.evolution.plan import Plan, make_plan
@@ -67,8 +67,6 @@ def test_a_state_in_the_middle_is_read_back_and_goes_on_alike() -> None:
 
 
 def test_mobile_skeletons_are_told_from_dense_ones() -> None:
-    assert kind_on(SPACE.skeleton) == "dense"
-    assert kind_on(replace(SPACE.skeleton, nodes=None, ties=())) == "dense"
-    assert not any(
-        kind_on(load_skeleton(name)) == "dense" for name in ("digits", "cifar", "mobile")
-    )
+    assert SPACE.skeleton.kind == "dense"
+    assert replace(SPACE.skeleton, nodes=None, ties=()).kind == "dense"
+    assert not any(load_skeleton(name).kind == "dense" for name in ("digits", "cifar", "mobile"))

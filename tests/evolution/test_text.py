@@ -83,6 +83,7 @@ def test_a_space_of_whole_cells_is_learned(tmp_path: Path) -> None:
     assert space.provenance["data"]["vocabulary"] == 3
     reference = json.loads((tmp_path / "run" / "reference.json").read_text())
     assert reference["unit"] == "tokens"
+    assert 1 < reference["perplexity"] < 3
     # Every other letter is an "a", and a network that reads knows when.
     assert reference["interval"][0] > reference["chance"]
     (plan,) = heard.plans

@@ -203,7 +203,7 @@ def test_what_is_neither_a_run_nor_a_comparison_is_refused(tmp_path: Path) -> No
     with pytest.raises(RunError, match="has not finished"):
         report_text(tmp_path)
     (tmp_path / "config.toml").write_text('command = "search"\n')
-    with pytest.raises(RunError, match="run of autospace search; allowed: runs of evolve or comp"):
+    with pytest.raises(RunError, match="search has not finished; autospace search --resume cont"):
         report_text(tmp_path)
     (tmp_path / "comparison.json").write_text('{"format": "autospace.comparison"}')
     with pytest.raises(SpaceError, match="missing key"):

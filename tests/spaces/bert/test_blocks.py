@@ -323,5 +323,5 @@ def test_cells_vary_within_the_prior(kind: str) -> None:
         assert both.operations[0] in (cell.operation, *child.operations)
         cell = child
     assert family.notation(BertCell("attention", 4)) == "attn 4"
-    changes = family.changes(BertCell("attention", 4), BertCell("feed_forward", 8))
-    assert changes == "ffn -> attn, 8 -> 4"
+    found = family.differences(BertCell("attention", 4), BertCell("feed_forward", 8))
+    assert found == ["ffn -> attn", "8 -> 4"]

@@ -121,7 +121,8 @@ def test_links_are_chosen_kept_and_shown() -> None:
     assert [FAMILY.notation(piece) for piece in pieces] == ["in=0+2", "1<0", "1=relu"]
     assert FAMILY.joined(pieces) == cell
     assert FAMILY.notation(cell) == "in=0+2 0=tanh 1=relu(0)"
-    assert FAMILY.changes(cell, RecurrentCell.of([(0, "relu")], links=(1,))) == "in=1→in=0+2"
+    other = RecurrentCell.of([(0, "relu")], links=(1,))
+    assert FAMILY.differences(cell, other) == ["in=1→in=0+2"]
     assert FAMILY.key(cell, skeleton.cell_layers[2]) == "in=0+2 (tanh[(relu)])"
 
 
