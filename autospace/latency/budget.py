@@ -75,9 +75,15 @@ class Prediction:
             raise LatencyError(
                 f"latency table: no {part.name} from {part.inputs} to {part.outputs} channels at "
                 f"{part.resolution}x{part.resolution}; make the table for this network with "
-                f"{profile_command(self.skeleton)}"
+                f"{self._command(part)}"
             )
         return round(NS_PER_MS * (correction.scale * row.mean_ms + correction.overhead_ms))
+
+    def _command(self, part: Part) -> str:
+        """What measures a part: a profile of the skeleton, or of a space with other cells."""
+        if part in parts_of_skeleton(self.skeleton):
+            return profile_command(self.skeleton)
+        return "autospace profile --space SPACE --out FILE"
 
 
 def profile_command(skeleton: Skeleton) -> str:
