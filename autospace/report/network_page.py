@@ -138,9 +138,9 @@ class NetworkRecord:
         for name in type(self.result).model_fields:
             value = getattr(self.result, name)
             if name.startswith("test_") and isinstance(value, float):
-                told = name.removeprefix("test_").replace("_", " ").replace("ngram", "n-gram")
                 share = name.endswith(_PERCENT)
-                yield f"test {told}", f"{value:.2%}" if share else f"{value:.3f}"
+                told = f"{value:.2%}" if share else f"{value:.3f}"
+                yield _words(name, self.reads), told
 
     @property
     def _score(self) -> tuple[str, str]:
@@ -209,7 +209,7 @@ def network_figures(record: NetworkRecord) -> list[Figure | None]:
     """The figures of the page."""
     if record.command == "search":
         return [trajectory_figure(record), ranked_figure(record)]
-    return [curves_figure(record.result.curve)]
+    return [curves_figure(record.result.curve, record.reads)]
 
 
 def network_values(record: NetworkRecord) -> dict[str, Any]:
@@ -255,9 +255,9 @@ def _search_sections(record: NetworkRecord) -> Iterator[PageSection]:
 
 
 def _training_sections(record: NetworkRecord) -> Iterator[PageSection]:
-    drawn = curves_figure(record.result.curve)
+    drawn = curves_figure(record.result.curve, record.reads)
     if drawn is not None:
-        table = _epochs(record.result.curve)
+        table = _epochs(record.result.curve, record.reads)
         content = figure(drawn, part("details", "The numbers", table))
         yield PageSection("curves", "The training, epoch by epoch", (content,))
     examples = getattr(record.result, "examples", None)
@@ -335,14 +335,16 @@ def ranked_figure(record: NetworkRecord) -> Figure | None:
     return Figure("ranked", f"Cost and {name} of networks.", (panel,), legend, (400, 230))
 
 
-def curves_figure(curve: Sequence[Any]) -> Figure | None:
+def curves_figure(curve: Sequence[Any], reads: str) -> Figure | None:
     """The numbers of every epoch: losses together, each other number alone."""
     if len(curve) < 2:
         return None
     names = [name for name in type(curve[0]).model_fields if name != "epoch"]
     losses = [name for name in names if name.endswith("loss")]
-    panels = [_curve("loss", losses, curve)] if losses else []
-    panels += [_curve(_words(name), [name], curve) for name in names if name not in losses]
+    panels = [_curve("loss", losses, curve, reads)] if losses else []
+    panels += [
+        _curve(_words(name, reads), [name], curve, reads) for name in names if name not in losses
+    ]
     legend = (
         LegendEntry("train", "faint", "dashed"),
         LegendEntry("validation", "first", "line"),
@@ -352,7 +354,7 @@ def curves_figure(curve: Sequence[Any]) -> Figure | None:
     return Figure("curves", caption, shown, legend, (300, 190)) if shown else None
 
 
-def _curve(title: str, names: Sequence[str], curve: Sequence[Any]) -> Panel | None:
+def _curve(title: str, names: Sequence[str], curve: Sequence[Any], reads: str) -> Panel | None:
     series = {
         name: [
             (float(each.epoch), float(value))
@@ -369,11 +371,12 @@ def _curve(title: str, names: Sequence[str], curve: Sequence[Any]) -> Panel | No
     marks: list[Line | Dots] = []
     for name, some in series.items():
         of_train = name.startswith("train")
-        tips = tuple(f"epoch {x:.0f}: {_words(name)} {_told(y, unit)}" for x, y in some)
+        tips = tuple(f"epoch {x:.0f}: {_words(name, reads)} {_told(y, unit)}" for x, y in some)
         marks.append(Line(tuple(some), "faint" if of_train else "first", dashed=of_train))
         marks.append(Dots(tuple(some), "faint" if of_train else "first", "none", tips))
     told = "; ".join(
-        f"{_words(name)} {_told(some[0][1], unit)} at first and {_told(some[-1][1], unit)} at last"
+        f"{_words(name, reads)} {_told(some[0][1], unit)} at first and "
+        f"{_told(some[-1][1], unit)} at last"
         for name, some in series.items()
         if some
     )
@@ -382,9 +385,9 @@ def _curve(title: str, names: Sequence[str], curve: Sequence[Any]) -> Panel | No
     return Panel(title, f"{told}.", x_axis, Axis.of("", [y for _, y in points], unit), tuple(marks))
 
 
-def _epochs(curve: Sequence[Any]) -> Content:
+def _epochs(curve: Sequence[Any], reads: str) -> Content:
     names = [*type(curve[0]).model_fields]
-    columns = tuple(Column(_words(name), numeric=True) for name in names)
+    columns = tuple(Column(_words(name, reads), numeric=True) for name in names)
     rows = tuple(tuple(_cell(name, getattr(each, name)) for name in names) for each in curve)
     return Table("Every epoch", columns, rows).markup()
 
@@ -397,8 +400,19 @@ def _cell(name: str, value: Any) -> Number:
     return Number(f"{value:.2%}", value) if name.endswith(_PERCENT) else decimal(value, 4)
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace("ngram", "n-gram")
+def _words(name: str, reads: str) -> str:
+    """What a number is called; captions have names of their own for what files call accuracy."""
+    if reads == "captions":
+        name = _OF_CAPTIONS.get(name, name)
+    return name.replace("_", " ")
+
+
+_OF_CAPTIONS: Final = {
+    "test_accuracy": "test exact match",
+    "test_ngram_f": "test n-gram F",
+    "validation_accuracy": "validation n-gram F",
+    "validation_exact": "validation exact match",
+}
 
 
 def _told(value: float, unit: Unit) -> str:
@@ -442,7 +456,11 @@ def _drawn(network: Architecture, pictures: Pictures) -> PageSection:
             part(
                 "card",
                 layer.shape.name,
-                [shape_label(layer.shape).replace("->", "→"), f"{human(cost)} {work_unit(kind)}"],
+                [
+                    shape_label(layer.shape).replace("->", "→"),
+                    f"{human(cost)} {work_unit(kind)}",
+                    notation(candidate.cell),
+                ],
                 pictures.of(candidate.cell, layer.shape),
                 place="" if network.skeleton.choices_per_cell > 1 else candidate.id,
             )

@@ -1,5 +1,6 @@
 """`autospace report`."""
 
+import json
 from pathlib import Path
 
 from tests.cli.conftest import Run
@@ -51,3 +52,17 @@ def test_wrong_places_are_one_line(run: Run, tmp_path: Path) -> None:
         assert ran.err.startswith("error: ")
         assert ran.err.count("\n") == 1
     assert not list(tmp_path.rglob("*.html"))
+
+
+def test_json_goes_to_stdout_or_into_a_file(run: Run, tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    write_comparison(tmp_path / "compared")
+    ran = run("report", tmp_path / "run", "--format", "json")
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads(ran.out)["kind"] == "evolve"
+    assert not (tmp_path / "run" / "report.html").exists()
+    out = tmp_path / "found.json"
+    assert run("report", tmp_path / "compared", "--format", "json", "--out", out).code == 0
+    found = json.loads(out.read_text())
+    assert found["kind"] == "compare"
+    assert found["result"]["verdict"] == "b"

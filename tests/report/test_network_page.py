@@ -8,6 +8,7 @@ import pytest
 
 from autospace import api
 from autospace.report import figures, report_json, report_text
+from autospace.report.network_page import curves_figure
 from autospace.runs.errors import RunError
 from autospace.spaces import load, load_architecture
 from autospace.spaces.cells.family import notation
@@ -90,3 +91,23 @@ def test_what_has_not_finished_is_refused_in_one_line(tmp_path: Path) -> None:
         for report in (report_text, report_json, figures):
             with pytest.raises(RunError, match=problem):
                 report(tmp_path)
+
+
+def test_what_files_of_captions_call_accuracy_has_names_of_its_own() -> None:
+    from autospace.captions.full import CaptionEpochDocument
+
+    epochs = [
+        CaptionEpochDocument(
+            epoch=number,
+            learning_rate=0.1,
+            train_loss=2.0,
+            validation_loss=1.0,
+            validation_accuracy=0.5,
+            validation_exact=0.25,
+        )
+        for number in (1, 2)
+    ]
+    drawn = curves_figure(epochs, "captions")
+    assert drawn is not None
+    titles = [panel.title for panel in drawn.panels]
+    assert titles[-2:] == ["validation n-gram F", "validation exact match"]
