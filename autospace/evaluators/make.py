@@ -16,7 +16,12 @@ from autospace.data.images import Halves, Images, Split, as_images, load_images
 from autospace.data.settings import DataConfig
 from autospace.evaluators.evaluator import Evaluator, EvaluatorConfig, skeleton_key
 from autospace.evaluators.stand_alone import StandAloneEvaluator
-from autospace.evaluators.supernet import SharedWeightsEvaluator, train_supernet, union_of
+from autospace.evaluators.supernet import (
+    SharedWeightsEvaluator,
+    to_trained_stage,
+    train_supernet,
+    union_of,
+)
 from autospace.evaluators.tabular import Table, TableEvaluator, read_table
 from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
 from autospace.progress import Tick, no_tick
@@ -181,6 +186,7 @@ def _supernet(setup: Setup, images: Images, tick: Tick) -> Supernet:
         supernet = supernet_over(union_of(setup.spaces), setup.seed, images.device)
         try:
             supernet.load_state_dict(load_sealed(path, images.device)[0])
+            to_trained_stage(supernet, setup.config)
             return supernet
         except (CheckpointError, RuntimeError):
             path.unlink()  # damaged: it is only a cache

@@ -13,12 +13,14 @@ from autospace.evaluators.evaluator import (
 from autospace.evaluators.stand_alone import execution_of, from_measured
 from autospace.progress import Tick, no_tick
 from autospace.seeds import derived_seed, stream
+from autospace.spaces.cells.family import FAMILIES, cell_key
 from autospace.spaces.choices import Choice, Choices
 from autospace.spaces.cost import Budget
 from autospace.spaces.space import Architecture, Candidate, Layer, Space
 from autospace.supernets.settings import MagicConfig, SupernetConfig
 from autospace.supernets.shared_weights import Problem, SharedWeights, Uniform, evaluate_path
 from autospace.supernets.supernet import Supernet
+from autospace.training.stages import FIRST, in_stage
 from autospace.training.task import Classification
 
 
@@ -43,8 +45,10 @@ class SharedWeightsEvaluator:
 
     def _choices(self, architecture: Architecture) -> list[int]:
         path = []
-        shapes = architecture.skeleton.shapes
-        for shape, key, indices in zip(shapes, architecture.keys, self._indices, strict=True):
+        # Of each choice, which is a node or an edge where these are chosen, not a whole cell.
+        pairs = zip(architecture.skeleton.shapes, architecture.candidates, strict=True)
+        for (shape, candidate), indices in zip(pairs, self._indices, strict=True):
+            key = cell_key(candidate.cell, shape)
             if key not in indices:
                 problem = "the supernet does not hold this cell"
                 raise EvaluationError(f"{shape.name}: {problem}; allowed: the cells of its spaces")
@@ -101,6 +105,11 @@ def union_of(spaces: Sequence[Space]) -> Space:
     )
 
 
+def to_trained_stage(supernet: Supernet, config: EvaluatorConfig) -> None:
+    """Says of weights that were read which stage of precision they were trained in."""
+    in_stage(supernet, config.precision_stage or FIRST)
+
+
 def train_supernet(
     spaces: Sequence[Space],
     images: Images,
@@ -108,13 +117,21 @@ def train_supernet(
     seed: int,
     tick: Tick = no_tick,
 ) -> Supernet:
-    """A supernet over the union of the spaces, one path per step, from scratch."""
+    """A supernet over the union of the spaces, one path per step, from scratch.
+
+    Raises:
+        EvaluationError: a stage of precision is set, but no operation is binary.
+    """
+    if config.precision_stage is not None and not FAMILIES[spaces[0].kind].binary:
+        why = "but no operation is binary; allowed: leave it out"
+        raise EvaluationError(f"evaluator.precision_stage: {config.precision_stage}, {why}")
     settings = SupernetConfig(
         steps=config.steps,
         batch=config.batch,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         recalibration=config.recalibration,
+        precision_stage=config.precision_stage,
     )
     problem = Problem(Choices(union_of(spaces)), images, settings, MagicConfig(), seed)
     task, execution = Classification(config.label_smoothing), execution_of(config, images.device)

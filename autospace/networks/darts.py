@@ -6,7 +6,7 @@ the two inputs of a cell lie in it side by side. Where the skeleton is binary, s
 (`autospace.networks.bats`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from itertools import pairwise
 from typing import Final, cast
@@ -23,6 +23,7 @@ from autospace.networks.operations import AveragePool
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
 from autospace.spaces.cells.darts_cell import INPUTS, OPERATIONS, DartsCell, DartsOperation
 
+Scales = Sequence[torch.Tensor | None]
 Bring = Callable[[int, int], nn.Module]
 """From the channels of an input, and the width of a layer, to a module."""
 
@@ -83,16 +84,17 @@ class DartsModule(CellModule):
                 named[f"{self.darts.kind} {target}.{index % INPUTS} from {source} {name}"] = place
         return named
 
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        """The concatenated nodes: nothing follows the graph."""
+    def features(self, x: torch.Tensor, scales: Scales = ()) -> torch.Tensor:
+        """The concatenated nodes: nothing follows the graph; `scales` as of `dropped`."""
         width, side = self.shape.width, self.shape.out_resolution
         nodes = {0: x[:, :width], 1: x[:, width : 2 * width]}
         used = self.darts.used
         for target in range(INPUTS, INPUTS + self.darts.nodes):
             if target not in used:
                 continue
+            own = scales[INPUTS * (target - INPUTS) :] or (None,) * INPUTS
             terms = [
-                self.operations[f"{target}_{index}"](nodes[edge.source])
+                _scaled(self.operations[f"{target}_{index}"](nodes[edge.source]), own[index])
                 for index, edge in enumerate(self.darts.into(target))
                 if edge.operation != "none"
             ]
@@ -102,9 +104,22 @@ class DartsModule(CellModule):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The cell's output."""
+        return self.dropped(x, ())
+
+    def dropped(self, x: torch.Tensor, scales: Scales) -> torch.Tensor:
+        """The cell's output where some operations are scaled: the drop path of DARTS.
+
+        Args:
+            x: the cell's input.
+            scales: per edge, node after node, a factor for each image, [N], or None.
+        """
         if self.recomputes and torch.is_grad_enabled():
-            return recomputed(self, self.features, x)
-        return self.features(x)
+            return recomputed(self, partial(self.features, scales=scales), x)
+        return self.features(x, scales)
+
+
+def _scaled(y: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
+    return y if scale is None else y * scale.to(y.dtype)[:, None, None, None]
 
 
 class TwoInputs(nn.Module):

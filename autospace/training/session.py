@@ -17,7 +17,7 @@ from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Architecture
 from autospace.training.average import Average
-from autospace.training.drop_path import as_scales, draw_rows, drop_probabilities, forward_dropped
+from autospace.training.drop_path import as_scales, draw_rows, dropped_places, forward_dropped
 from autospace.training.mixing import Mixing
 from autospace.training.settings import TrainConfig
 from autospace.training.short import make_scheduler, measure, optimizer_of, rate, set_rate
@@ -88,7 +88,7 @@ class Session:
         self._skeleton, augment = architecture.skeleton, config.augment
         skeleton = self._skeleton
         self._mixing = Mixing(skeleton.classes, augment.mixup, augment.cutmix, augment.erasing)
-        self._drop = drop_probabilities(skeleton, config.training.drop_path)
+        self._drop = dropped_places(architecture, config.training.drop_path)
         self._forward = ranks.joined(self.network, self._passed, self._example)
         self._rise = max(1, round(config.optimizer.warm_up * len(train)))
         self.begin_at(0)
@@ -208,12 +208,25 @@ class Session:
         whole = part is None or self._mixing.changes
         images, labels = self._train.batch(self.step, None if whole else part)
         images, targets = self._mixing(images, labels, self._seed("mixing"))
-        rows = draw_rows(self._drop, size, self._seed("drop path"), self.device)
+        seed, share = self._seed("drop path"), self._dropped_share
+        rows = draw_rows(self._drop, size, seed, self.device, share)
         if part is None:
             return images, targets, rows
         if whole:
             images, targets = images[part], targets[part]
         return images, targets, rows[:, part]
+
+    @property
+    def _dropped_share(self) -> float:
+        """The share of the probability of drop-path that an epoch has: of its stage, as in DARTS.
+
+        It rises only where operations of edges are dropped.
+        """
+        if self._skeleton.reads != "images" or self._skeleton.chain == 1:
+            return 1.0
+        start = self._switch if self.step >= self._switch else 0
+        epoch = len(self._train)
+        return (self.step - start) // epoch / max(1, self._stage_steps(start) // epoch)
 
     def _learned(self, given: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """One step of the weights; it may be recorded, so what changes is in the argument."""

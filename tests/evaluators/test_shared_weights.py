@@ -1,5 +1,6 @@
 """Shared weights: the right cells, statistics of their own, a fair training."""
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 
 from autospace.data.batches import Batch
 from autospace.evaluators.evaluator import EvaluationError
-from autospace.evaluators.make import make_evaluator
+from autospace.evaluators.make import make_evaluator, supernet_file
 from autospace.evaluators.stand_alone import recipe_of
 from autospace.evaluators.supernet import (
     InTurn,
@@ -16,12 +17,20 @@ from autospace.evaluators.supernet import (
     train_supernet,
     union_of,
 )
+from autospace.networks.binary import BinaryConvolution
 from autospace.networks.network import Network
 from autospace.seeds import derived_seed
-from autospace.spaces import LayerSpec, Space, canonical_key, mbconv
+from autospace.spaces import Architecture, Layer, LayerSpec, Space, canonical_key, load, mbconv
+from autospace.spaces.cells.family import cell_key
 from autospace.spaces.choices import Choices
+from autospace.spaces.files.library import family_space
 from autospace.supernets.settings import MagicConfig, SupernetConfig
-from autospace.supernets.shared_weights import Problem, SharedWeights, recalibrate
+from autospace.supernets.shared_weights import (
+    Problem,
+    SharedWeights,
+    evaluate_path,
+    recalibrate,
+)
 from autospace.supernets.supernet import OnePath, Supernet, space_supernet
 from autospace.training.short import measure, train
 from tests.evaluators.setups import CELLS, SKELETON, architecture, images, setup, space
@@ -120,3 +129,60 @@ def test_the_order_of_evaluations_does_not_matter(tmp_path: Path) -> None:
     one = evaluator.evaluate(architecture(0, 1), 0)
     evaluator.evaluate(architecture(1, 1), 1)
     assert evaluator.evaluate(architecture(0, 1), 0) == one
+
+
+def _of_nodes(name: str, count: int = 4) -> Space:
+    """A space whose choices are nodes of cells with two inputs, with a few of them each."""
+    whole, rng = load(name), random.Random(0)
+    skeleton = whole.skeleton.fitted(in_channels=1, resolution=8, classes=3)
+    layers = tuple(
+        Layer(shape, tuple(rng.sample(layer.candidates, count)))
+        for shape, layer in zip(skeleton.shapes, whole.layers, strict=True)
+    )
+    return replace(whole, skeleton=skeleton, layers=layers, reference={})
+
+
+@pytest.mark.parametrize("name", ["darts@darts-small", "bats@bats-small"])
+def test_choices_of_nodes_are_measured_by_their_path(name: str, tmp_path: Path) -> None:
+    given = _of_nodes(name)
+    some = setup(tmp_path, given, method="supernet", batch=8)
+    found = some.images()
+    evaluator = make_evaluator(some, found)
+    union = union_of(some.spaces)
+    weights = train_supernet(some.spaces, found, some.config, some.seed)
+    path = tuple(index % 4 for index in range(len(given.layers)))
+    by_place = [layer.candidates[i] for layer, i in zip(given.layers, path, strict=True)]
+    network = Architecture(given.skeleton, tuple(by_place))
+    places = [
+        layer.keys.index(cell_key(each.cell, layer.shape))
+        for layer, each in zip(union.layers, by_place, strict=True)
+    ]
+    images_ = (found.plain_batches(8, 5).batch(step)[0] for step in range(2))
+    measured = found.measured_batches().evaluation_batches()
+    wanted = evaluate_path(weights, places, images_, measured)
+    got = evaluator.evaluate(network, 5)
+    assert got.score == pytest.approx(wanted.accuracy)
+    assert got.loss == pytest.approx(wanted.loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("stage", [None, "binary", "real"])
+def test_binary_weights_that_are_read_again_measure_what_they_measured(
+    stage: str | None, tmp_path: Path
+) -> None:
+    binary = family_space("binary", SKELETON)
+    some = setup(tmp_path, binary, method="supernet", precision_stage=stage)
+    network = binary.architecture({layer.shape.name: "bin_3x3" for layer in binary.layers})
+    trained = make_evaluator(some, some.images())
+    fresh = trained.evaluate(network, 0)
+    assert isinstance(trained, SharedWeightsEvaluator)
+    parts = trained._supernet.modules()
+    found = {each.precision for each in parts if isinstance(each, BinaryConvolution)}
+    assert found == {stage or "binary_inputs"}
+    assert supernet_file(some, some.images()).is_file()
+    assert make_evaluator(some, some.images()).evaluate(network, 0) == fresh
+
+
+def test_a_stage_of_weights_that_are_not_binary_is_refused(tmp_path: Path) -> None:
+    some = setup(tmp_path, FIRST, method="supernet", precision_stage="real")
+    with pytest.raises(EvaluationError, match=r"^evaluator.precision_stage: real, but no operat"):
+        make_evaluator(some, some.images())

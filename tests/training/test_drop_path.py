@@ -1,15 +1,19 @@
 """Drop-path: nothing at 0, the same mean at any p, no draw that depends on another layer."""
 
+import random
+from typing import Any
+
 import pytest
 import torch
 
 from autospace.networks.network import Network
-from autospace.spaces import LayerSpec, Skeleton, Stem, mbconv
+from autospace.spaces import Architecture, Candidate, LayerSpec, Skeleton, Stem, load, mbconv
 from autospace.training.drop_path import (
     Scales,
     as_scales,
     draw_rows,
     drop_probabilities,
+    dropped_places,
     forward_dropped,
 )
 
@@ -75,3 +79,53 @@ def test_draws_depend_on_seed_and_layer_alone() -> None:
     other = draw_scales([0.0, 0.5], 64, 8, CPU)[1]
     assert other is not None
     assert not torch.equal(other, second[1])
+
+
+def _two_inputs() -> tuple[Architecture, Network]:
+    architecture = load("darts@darts-small").sample(random.Random(3))
+    torch.manual_seed(0)
+    return architecture, Network(architecture.skeleton, architecture.cells).double().eval()
+
+
+def test_of_two_inputs_every_operation_is_dropped_but_identities() -> None:
+    architecture, _ = _two_inputs()
+    found = dropped_places(architecture, 0.2)
+    wanted = []
+    for cell, shape in zip(architecture.cells, architecture.skeleton.cell_layers, strict=True):
+        chosen: Any = cell
+        for edge in chosen.chosen:
+            identity = edge.operation == "skip_connect" and (shape.stride == 1 or edge.source > 1)
+            wanted.append(0.0 if identity else 0.2)
+    assert found == wanted
+    assert {0.0, 0.2} == set(found)
+    assert dropped_places(architecture, 0.0) == [0.0] * len(found)
+    plain = Architecture(SKELETON, tuple(Candidate("c", mbconv(3, 3)) for _ in LAYERS))
+    assert dropped_places(plain, 0.4) == drop_probabilities(SKELETON, 0.4)
+
+
+def test_of_two_inputs_a_dropped_operation_adds_nothing() -> None:
+    architecture, network = _two_inputs()
+    images, count = _images(3), len(dropped_places(architecture, 0.2))
+    ones = [torch.ones(3)] * count
+    plain = network(images)
+    torch.testing.assert_close(forward_dropped(network, images, ones), plain)
+    place = dropped_places(architecture, 0.2).index(0.2)
+    scale = torch.tensor([0.0, 1.0, 2.0])
+    scales: list[torch.Tensor | None] = [None] * count
+    scales[place] = scale
+    found = forward_dropped(network, images, scales)
+    # The same operation, which gives nothing of the first image and twice as much of the third.
+    edges = 2 * architecture.skeleton.concat
+    cell: Any = network.cell(place // edges)
+    part = cell.operations[f"{2 + place % edges // 2}_{place % 2}"]
+    part.register_forward_hook(lambda _module, _given, y: y * scale.double()[:, None, None, None])
+    torch.testing.assert_close(found, network(images))
+    assert not torch.allclose(found, plain)
+
+
+def test_a_share_of_a_probability_drops_less_and_keeps_the_mean() -> None:
+    none = draw_rows([0.5], 1000, 0, CPU, 0.0)
+    half = draw_rows([0.5], 1000, 0, CPU, 0.5)
+    assert torch.equal(none, torch.ones(1, 1000))
+    assert sorted(set(half[0].tolist())) == pytest.approx([0.0, 1 / 0.75])
+    assert float((half == 0).float().mean()) == pytest.approx(0.25, abs=0.09)

@@ -1,5 +1,6 @@
 """A training in progress: what a step is, what an epoch records, when it is given up."""
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from torch.nn import functional as F
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.load import load_data
 from autospace.runs.errors import ConfigError
+from autospace.spaces import load
+from autospace.training.drop_path import draw_rows
+from autospace.training.full import fitted
 from autospace.training.session import Epoch, Session, best_of
 from tests.training.runs import STEPS_PER_EPOCH, architecture, config
 
@@ -179,3 +183,34 @@ def test_too_little_memory_for_a_step_is_said_in_a_line(
     with pytest.raises(ConfigError, match=r"training.batch: 8; .* memory on cpu .*; allowed: "):
         some.advance()
     assert some.step == 0
+
+
+def test_of_cells_with_two_inputs_the_chance_to_drop_rises_from_epoch_to_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares: list[float] = []
+
+    def drawn_with(
+        chances: list[float], images: int, seed: int, device: torch.device, share: float = 1.0
+    ) -> torch.Tensor:
+        shares.append(share)
+        return draw_rows(chances, images, seed, device, share)
+
+    monkeypatch.setattr("autospace.training.session.draw_rows", drawn_with)
+    chosen = config(PLAIN, {"training": {"epochs": 4, "drop_path": 0.4}})
+    data = load_data(chosen.data.source, resolution=8)
+    train = Batches(data.train.take(range(16)), 8, 0, "cpu", Normaliser.from_examples(data.train))
+    for name, wanted in (
+        ("darts@darts-small", [0, 0.25, 0.5, 0.75]),
+        # A binary network has two stages of two epochs.
+        ("bats@bats-small", [0, 0.5, 0, 0.5]),
+        ("mbconv@digits", [1, 1, 1, 1]),
+    ):
+        shares.clear()
+        drawn = fitted(load(name).sample(random.Random(0)), data)
+        some = Session(drawn, train, None, chosen, torch.device("cpu"))
+        for _ in range(4):
+            for _ in range(len(train)):
+                some.advance()
+            some.close_epoch()
+        assert shares == [each for each in wanted for _ in range(len(train))]
