@@ -73,14 +73,14 @@ def _print_table(found: list["Space"]) -> None:
     for space in found:
         costs = [span(each, "-") for each in (space.madds, space.params)]
         candidates = sum(len(layer.candidates) for layer in space.layers)
-        row = (space.name, len(space.layers), candidates, magnitude(space), *costs)
-        rows.append([str(each) for each in row])
+        counts = [str(len(space.layers)), str(candidates), magnitude(space)]
+        rows.append([space.name, *counts, *costs])
     shown = _columns_within(rows, terminal_width())
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for place in shown:
         table.add_column(headings[place], justify="right" if place else "left", no_wrap=True)
-    for row in rows[1:]:
-        table.add_row(*(row[place] for place in shown))
+    for each in rows[1:]:
+        table.add_row(*(each[place] for place in shown))
     parts: list[Table | Text | str] = [table]
     left_out = [each for place, each in enumerate(headings) if place not in shown]
     if left_out:
