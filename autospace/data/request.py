@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from autospace.data.errors import LARGEST_SIDE, DataError
+from autospace.data.meant import meant
 from autospace.data.plain_text import divided_source, home_path
 from autospace.data.settings import GROUND, PYTHON, Aspect
 from autospace.data.splits import check_seed
@@ -88,7 +89,9 @@ def parse_source(text: str) -> Source:
     if kind in OTHERS:
         raise _malformed(text, OTHERS[kind])
     if kind not in FORMS or len(text) > _LONGEST or "\0" in text:
-        raise _malformed(text, "is not a data source")
+        is_path = len(text) <= _LONGEST and "\0" not in text and text.strip()
+        hint = meant("", Path(text)) if is_path else ""
+        raise _malformed(text, f"is not a data source{hint}")
     if kind == SENTENCES:
         options, path = divided_source(text, kind, OF_SENTENCES)
         return Source(kind, home_path(text, path, kind), options)
@@ -129,7 +132,8 @@ def _options(text: str, rest: str) -> dict[str, str]:
 def _malformed(text: str, problem: str) -> DataError:
     kind = text.partition(":")[0]
     words = ", ".join(FORMS.values())
-    allowed = f"allowed: {words}" if kind in FORMS else offered(kind, FORMS, words)
+    known = kind in FORMS or "did you mean" in problem
+    allowed = f"allowed: {words}" if known else offered(kind, FORMS, words)
     return DataError(f"data {_short(text)!r} {problem}; {allowed}")
 
 
