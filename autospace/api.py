@@ -540,6 +540,8 @@ def _writable(out: Place) -> Iterator[None]:
         # A full disk is no reason to doubt the folder.
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         allowed = "free space, or another place" if full else "a file in a folder that exists"
+        if error.errno in (errno.EIO, errno.EROFS):
+            allowed = "another place"
         raise ConfigError(f"out: {out}: {problem}; allowed: {allowed}") from None
 
 

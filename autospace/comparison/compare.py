@@ -9,7 +9,14 @@ from autospace.comparison.document import ComparisonDocument, PowerDocument
 from autospace.comparison.encoding import Sample, document
 from autospace.comparison.evaluations import Evaluations, error_of
 from autospace.comparison.folder import ComparisonFolder
-from autospace.comparison.planning import confidence, effect_of, make_plan, network_count
+from autospace.comparison.planning import (
+    confidence,
+    effect_of,
+    make_plan,
+    network_count,
+    too_many_diverged,
+    trains,
+)
 from autospace.comparison.sample_size import (
     MOST,
     PILOT,
@@ -20,7 +27,12 @@ from autospace.comparison.sample_size import (
     spread_of,
 )
 from autospace.comparison.setup import PreparedComparison, load_source, prepare
-from autospace.comparison.verdict import ComparedPair, compare_pairs, not_comparable
+from autospace.comparison.verdict import (
+    ComparedPair,
+    compare_pairs,
+    not_comparable,
+    untrained,
+)
 from autospace.compute.executor import Executor, open_pool
 from autospace.compute.machine import listed
 from autospace.compute.pool import POOL
@@ -130,10 +142,13 @@ def _compared(
         samples = _samples(prepared, evaluations.of(count))
         if pool.shares:
             observer.message(f"evaluated by {listed(pool.shares)}")
+    lost = [len(sample.diverged) if trains(prepared) else 0 for sample in samples]
+    if too_many_diverged(lost, count):
+        return _undecidable(prepared, samples, lost)
     errors = [sample.means for sample in samples]
     level = confidence(prepared)
     pairs = compare_pairs(
-        errors, prepared.labels, paired=prepared.paired, method=method, level=level
+        errors, prepared.labels, paired=prepared.paired, method=method, level=level, diverged=lost
     )
     power = _power(prepared, errors)
     notes = [*notes_on(prepared, samples, power), *undecided(pairs, prepared, power.spread)]
@@ -166,6 +181,15 @@ def _incomparable(prepared: PreparedComparison) -> ComparisonDocument:
     samples = _samples(prepared, [[] for _ in prepared.spaces])
     power = PowerDocument(power=POWER)
     sentence = not_comparable(prepared.labels, spans, match)
+    notes = notes_on(prepared, samples, power)
+    return document(prepared, samples, (), power, sentence=sentence, notes=notes)
+
+
+def _undecidable(
+    prepared: PreparedComparison, samples: Sequence[Sample], diverged: Sequence[int]
+) -> ComparisonDocument:
+    power = PowerDocument(power=POWER)
+    sentence = untrained(prepared.labels, diverged, len(samples[0].rows))
     notes = notes_on(prepared, samples, power)
     return document(prepared, samples, (), power, sentence=sentence, notes=notes)
 
@@ -223,6 +247,7 @@ def notes_on(
         *_on_the_method(prepared),
         *_on_the_spaces(prepared),
         *_on_the_samples(prepared, samples, power),
+        *_on_the_diverged(prepared, samples),
     )
 
 
@@ -283,4 +308,25 @@ def _on_the_samples(
             f"there are too few networks to detect a difference of {100 * power.effect:g} points, "
             f"which takes {power.samples} per space; these networks can detect a difference of "
             f"{100 * (power.detectable or 0.0):.2g} points"
+        )
+
+
+MOST_NAMED: Final = 3
+"""Networks that diverged and are named, of each space; the file lists all: they have no loss."""
+
+
+def _on_the_diverged(prepared: PreparedComparison, samples: Sequence[Sample]) -> Iterator[str]:
+    if not trains(prepared):
+        return
+    for sample in samples:
+        if sample.diverged:
+            numbers = [str(place + 1) for place in sample.diverged]
+            more = len(numbers) - MOST_NAMED
+            named = ", ".join(numbers[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+            yield f"{sample.label}: diverged in training: network {named} of {len(sample.rows)}"
+    if any(sample.diverged for sample in samples):
+        rate = prepared.config.evaluator.learning_rate
+        yield (
+            f"evaluator.learning_rate is {rate:g}; try a lower one, such as "
+            f"--set evaluator.learning_rate={rate / 10:g}"
         )

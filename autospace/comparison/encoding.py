@@ -51,6 +51,15 @@ class Sample:
         return [round(float(np.mean(each)), 12) for each in self.errors]
 
     @property
+    def diverged(self) -> list[int]:
+        """Places of the networks whose training diverged, under some seed at least."""
+        return [
+            place
+            for place, each in enumerate(self.evaluations)
+            if any(evaluation.loss is None for evaluation in each)
+        ]
+
+    @property
     def networks(self) -> list[Architecture]:
         """The networks."""
         return [self.pool.architecture(row) for row in self.rows]

@@ -1,6 +1,6 @@
 """How many networks a comparison evaluates, and how long that takes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Final
 
@@ -8,6 +8,7 @@ from autospace.comparison.evaluations import Evaluations, amount
 from autospace.comparison.sample_size import (
     ASSUMED_SPREAD,
     MOST,
+    PILOT,
     PLANNED_LEVEL,
     found_with,
     level_of,
@@ -123,9 +124,32 @@ def network_count(
         f"(80 % power, assuming a standard deviation of {100 * ASSUMED_SPREAD:g} points); a pilot "
         "measures the standard deviation first"
     )
+    pilot = min(PILOT, most)
+    diverged = [
+        sum(any(each.loss is None for each in network) for network in column)
+        for column in evaluations.of(pilot)
+    ]
+    if trains(prepared) and too_many_diverged(diverged, pilot):
+        observer.message(f"the comparison ends after the pilot of {pilot}: too many diverged")
+        return pilot
     return planned(
         evaluations.errors, effect, most, paired=prepared.paired, on_message=observer.message
     )
+
+
+def trains(prepared: PreparedComparison) -> bool:
+    """Whether weights are trained, so that a training can diverge; its evaluation has no loss."""
+    return prepared.config.evaluator.method in ("train", "supernet")
+
+
+def too_many_diverged(diverged: Sequence[int], samples: int) -> bool:
+    """Whether, in some space, so many networks diverged that a verdict would be about them.
+
+    Args:
+        diverged: how many in every space.
+        samples: networks of every space.
+    """
+    return any(2 * each >= samples for each in diverged)
 
 
 def needed(prepared: PreparedComparison) -> int:

@@ -69,11 +69,21 @@ def compare_pairs(
     paired: bool,
     method: EvaluationMethod,
     level: float = LEVEL,
+    diverged: Sequence[int] | None = None,
 ) -> list[ComparedPair]:
     """Compares the first space with each other one; Holm's procedure corrects for their number.
 
     Errors are compared by their means; other scores by which space wins more often.
+
+    Args:
+        errors: of every space, one per network.
+        labels: of the spaces.
+        paired: whether networks of the same place belong together.
+        method: how they were evaluated.
+        level: of the verdicts, before the correction.
+        diverged: how many networks of every space diverged; their errors count as they are.
     """
+    lost = diverged or [0] * len(errors)
     first, *others = errors
     scores = method in SCORES_ONLY
     wins = [superiority(first, other, paired=paired) for other in others]
@@ -92,7 +102,8 @@ def compare_pairs(
             win,
             kolmogorov_smirnov(first, other),
             mann_whitney(first, other),
-            sentence(effect, tested_at, labels[0], labels[place], len(first), method),
+            sentence(effect, tested_at, labels[0], labels[place], len(first), method)
+            + _of_diverged([labels[0], labels[place]], [lost[0], lost[place]], len(first)),
         )
         for place, (other, effect, win, (p_holm, tested_at)) in enumerate(
             zip(others, effects, wins, corrected, strict=True), start=1
@@ -128,6 +139,27 @@ def sentence(
             excluded = _number(max(abs(interval.low), abs(interval.high)))
             text = f"{text}; a difference above {excluded} points is excluded"
     return f"{proxy}{text}"
+
+
+def _of_diverged(labels: Sequence[str], diverged: Sequence[int], samples: int) -> str:
+    """What to add to a verdict in which errors of networks that diverged are counted."""
+    if not any(diverged):
+        return ""
+    shares = _shares(labels, diverged, samples)
+    return f"; this counts the errors of networks that diverged in training: {shares}"
+
+
+def untrained(labels: Sequence[str], diverged: Sequence[int], samples: int) -> str:
+    """The sentence that says that too many networks diverged for a verdict."""
+    return (
+        "no verdict: too many networks diverged in training, and their errors say nothing about "
+        f"the spaces: {_shares(labels, diverged, samples)}"
+    )
+
+
+def _shares(labels: Sequence[str], diverged: Sequence[int], samples: int) -> str:
+    counts = zip(diverged, labels, strict=True)
+    return ", ".join(f"{count} of {samples} from {label}" for count, label in counts)
 
 
 def not_comparable(labels: Sequence[str], costs: Sequence[tuple[int, int]], cost: str) -> str:

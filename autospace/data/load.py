@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from autospace.data.doubts import doubts
+from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
+from autospace.data.meant import meant
 from autospace.data.readers.arrays import read_python
 from autospace.data.readers.builtin import read_digits, read_synthetic
 from autospace.data.readers.cifar import read_cifar
@@ -77,7 +79,13 @@ def load_data(
         )
     else:
         parsed = parse_source(source)
-        found = _READERS[parsed.kind](parsed, request)
+        try:
+            found = _READERS[parsed.kind](parsed, request)
+        except DataError as error:
+            hint = meant(parsed.kind, parsed.path)
+            if not hint or "; write " in str(error):
+                raise
+            raise DataError(f"{error}{hint}") from error
     new = [each for each in doubts(found.classes, found.train, found.test)
            if each not in found.notes]  # fmt: skip
     return replace(found, notes=(*found.notes, *new)) if new else found

@@ -1,6 +1,5 @@
 """What a caller asks of a data set: the text of `--data` and the options, checked once."""
 
-import os
 import re
 import time
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from autospace.data.errors import LARGEST_SIDE, DataError
+from autospace.data.meant import meant
 from autospace.data.plain_text import divided_source, home_path
 from autospace.data.settings import GROUND, PYTHON, Aspect
 from autospace.data.splits import check_seed
@@ -89,9 +89,9 @@ def parse_source(text: str) -> Source:
     if kind in OTHERS:
         raise _malformed(text, OTHERS[kind])
     if kind not in FORMS or len(text) > _LONGEST or "\0" in text:
-        if hint := path_hint(text):
-            raise DataError(f"data {_short(text)!r} does not say what is there; {hint}")
-        raise _malformed(text, "is not a data source")
+        is_path = len(text) <= _LONGEST and "\0" not in text and text.strip()
+        hint = meant("", Path(text)) if is_path else ""
+        raise _malformed(text, f"is not a data source{hint}")
     if kind == SENTENCES:
         options, path = divided_source(text, kind, OF_SENTENCES)
         return Source(kind, home_path(text, path, kind), options)
@@ -104,46 +104,6 @@ def parse_source(text: str) -> Source:
     if not rest.strip():
         raise _malformed(text, "names no path")
     return Source(kind, _expand(text, rest))
-
-
-def path_hint(path: str | Path) -> str:
-    """What a path of an existing file or folder was probably meant to be; empty if unknown.
-
-    Only names are looked at, the content is not read.
-    """
-    if len(str(path)) > _LONGEST or not str(path).strip() or "\0" in str(path):
-        return ""
-    place = Path(path)
-    if not os.path.lexists(place):
-        return ""
-    name = place.name.lower()
-    if name.endswith(".zip"):
-        return "it is a zip archive: unpack it, and name its folder as folder:PATH"
-    kind = _kind_of_folder(place) if place.is_dir() else _kind_of_file(name)
-    return f"did you mean {kind}:{path}?" if kind else ""
-
-
-def _kind_of_file(name: str) -> str:
-    for start, kind in (("cifar-100", "cifar100"), ("cifar-10", "cifar10")):
-        if name.startswith(start):
-            return kind
-    return {".npz": "npz", ".tar": "shards", ".txt": "text"}.get(Path(name).suffix, "")
-
-
-def _kind_of_folder(folder: Path) -> str:
-    try:
-        names = sorted(entry.name.lower() for entry in os.scandir(folder))
-    except OSError:
-        return ""
-    if any(name.endswith(".tar") for name in names):
-        return "shards"
-    if any("idx" in name and "ubyte" in name for name in names):
-        return "idx"
-    if "data_batch_1" in names or "data_batch_1.bin" in names:
-        return "cifar10"
-    if {"train", "test", "meta"} <= {*names} and (folder / "train").is_file():
-        return "cifar100"
-    return "folder"
 
 
 def _short(text: str) -> str:
@@ -172,7 +132,8 @@ def _options(text: str, rest: str) -> dict[str, str]:
 def _malformed(text: str, problem: str) -> DataError:
     kind = text.partition(":")[0]
     words = ", ".join(FORMS.values())
-    allowed = f"allowed: {words}" if kind in FORMS else offered(kind, FORMS, words)
+    known = kind in FORMS or "did you mean" in problem
+    allowed = f"allowed: {words}" if known else offered(kind, FORMS, words)
     return DataError(f"data {_short(text)!r} {problem}; {allowed}")
 
 

@@ -110,7 +110,7 @@ class Evaluation:
     Attributes:
         score: larger is better; for methods that measure images the accuracy, a share (0 to 1).
         loss: mean cross-entropy over the measured images; None where there is none, or where
-            training diverged.
+            training diverged; see `autospace.evaluators.divergence`.
     """
 
     score: float

@@ -11,6 +11,7 @@ from autospace.compute.device import resolve_precision
 from autospace.compute.execution import Execution
 from autospace.compute.timing import FORWARD_SHARE, seconds_of_step
 from autospace.data.images import Halves
+from autospace.evaluators.divergence import Guessing, LossPeak, has_diverged
 from autospace.evaluators.evaluator import Evaluation, EvaluationError, EvaluatorConfig
 from autospace.networks.network import Network, build_network, placed
 from autospace.progress import no_message
@@ -30,6 +31,7 @@ class StandAloneEvaluator:
         # Where a GPU does not record steps, they are called; the results are the same.
         graphs = make_graphs(images.device, no_message)
         self._execution = execution_of(config, images.device, graphs)
+        self._guessing = Guessing.on(images)
 
     def evaluate(self, architecture: Architecture, seed: int) -> Evaluation:
         """Accuracy after training; see `autospace.evaluators.evaluator.Evaluator`."""
@@ -38,8 +40,15 @@ class StandAloneEvaluator:
             batches = self._images.batches(self._config.batch, seed)
             asked = self._config.precision_stage
             task = task_of(architecture.skeleton, self._config.label_smoothing)
+            peak = LossPeak()
             train_in_stages(
-                network, batches, self._recipe, asked, execution=self._execution, task=task
+                network,
+                batches,
+                self._recipe,
+                asked,
+                execution=self._execution,
+                task=task,
+                after_step=peak,
             )
             measured = self._images.measured_batches().evaluation_batches()
             found = measure(network, measured, task)
@@ -48,7 +57,8 @@ class StandAloneEvaluator:
         except torch.OutOfMemoryError:
             problem = f"there is too little memory on {self._images.device} to train a network"
             raise EvaluationError(f"{problem}; use fewer workers or a smaller batch") from None
-        return from_measured(found, task)
+        diverged = has_diverged(found, peak.value, self._guessing)
+        return from_measured(found, task, diverged=diverged)
 
 
 def seconds_of(images: Halves, config: EvaluatorConfig, architecture: Architecture) -> float:
@@ -103,7 +113,10 @@ def untrained(architecture: Architecture, seed: int, device: torch.device) -> nn
         return placed(build_network(architecture.skeleton, architecture.cells), device)
 
 
-def from_measured(found: Measured, task: Task = CLASSIFICATION) -> Evaluation:
-    """The score is a share (0 to 1); a loss that is not finite is left out."""
-    loss = round(found.loss, 6) if math.isfinite(found.loss) else None
-    return Evaluation(round(task.score(found.accuracy, found.loss), 8), loss)
+def from_measured(
+    found: Measured, task: Task = CLASSIFICATION, *, diverged: bool = False
+) -> Evaluation:
+    """The score is a share (0 to 1); there is no loss where it is not finite or means nothing."""
+    known = math.isfinite(found.loss) and not diverged
+    score = round(task.score(found.accuracy, found.loss), 8)
+    return Evaluation(score, round(found.loss, 6) if known else None)

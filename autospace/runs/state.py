@@ -17,7 +17,7 @@ from torch import nn
 from autospace.runs.errors import FORCE, CheckpointError
 from autospace.runs.files import write_atomically
 
-VERSION: Final = "4"
+VERSION: Final = "5"
 _PLAIN: Final = "plain"
 _RECORD: Final = "state"
 _SEAL: Final = "sha256"

@@ -22,7 +22,14 @@ from autospace.spaces.choices import Choice
 from autospace.spaces.fronts import Front, Partial, merged, undominated
 from autospace.spaces.sampling import Feasible
 from autospace.spaces.stages import least_of
-from autospace.supernets.blocks import Block, BlockWeights, Features, RatingName, blocks_of
+from autospace.supernets.blocks import (
+    WORST,
+    Block,
+    BlockWeights,
+    Features,
+    RatingName,
+    blocks_of,
+)
 from autospace.supernets.supernet import check_own_cells
 
 MOST_PATHS: Final = 20_000
@@ -181,6 +188,11 @@ class Dna(SearchMethod):
         found, exact = merged(parts, rooms, MOST_FRONT)
         flat = undominated([each._replace(costs=each.costs[:1]) for each in found])
         return Front(flat, exact and not any(each.drawn for each in self._paths))
+
+    @property
+    def diverged(self) -> bool:
+        """Whether some block has no path with finite features, or the teacher has none."""
+        return any(min(each.values(), default=0.0) >= WORST for each in self._ratings)
 
     def ranked(self) -> list[Ranked]:
         """The front, the smallest loss first."""

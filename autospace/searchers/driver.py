@@ -406,7 +406,7 @@ def _finalists(
 ) -> list[Ranked]:
     """The best of the ranking, each trained alone with the same recipe, then sorted by accuracy."""
     for each in method.trials:
-        trials.known.update(each.known)  # with the same recipe and seed
+        trials.learn_from(each)
     chosen = method.ranked()[: method.problem.config.finalists]
     for index, finalist in enumerate(chosen):
         observer.tick("finalists", index, len(chosen))
@@ -415,8 +415,17 @@ def _finalists(
         trials.accuracy(finalist.path)
         progress.seconds += time.monotonic() - started
         _save(folder, method, trials, progress)
-    check_trained(method.problem, [trials.known[each.path] for each in chosen])
-    return sorted(chosen, key=lambda each: -trials.known[each.path])
+    scores = [trials.known[each.path] for each in chosen]
+    diverged = [each.path in trials.diverged for each in chosen]
+    check_trained(method.problem, scores, diverged)
+    if any(diverged):
+        rate = method.problem.config.trial.learning_rate
+        observer.message(
+            f"warning: {sum(diverged)} of {len(chosen)} finalists diverged when they were trained "
+            f"alone, at trial.learning_rate {rate:g}; a lower rate may rank them differently"
+        )
+    # What diverged comes last, however lucky its guesses are.
+    return sorted(chosen, key=lambda each: (each.path in trials.diverged, -trials.known[each.path]))
 
 
 def _result(

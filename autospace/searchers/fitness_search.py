@@ -19,6 +19,7 @@ from autospace.compute.machine import cores
 from autospace.compute.pool import POOL, Pool
 from autospace.evaluators.evaluate import EvaluationJob, pooled
 from autospace.evaluators.evaluator import (
+    Evaluation,
     EvaluationError,
     EvaluationRequest,
     Evaluator,
@@ -64,16 +65,21 @@ class Trials(Stateful):
 
     In a table, equal seeds are one column of scores, which is as noisy as one training. Workers
     only do sooner what the search would ask for next: order, results and files stay the same.
+
+    Attributes:
+        known: score by path.
+        diverged: holds the paths whose training diverged.
     """
 
-    remembered: ClassVar[tuple[str, ...]] = ("known",)
+    remembered: ClassVar[tuple[str, ...]] = ("known", "diverged")
 
     def __init__(self, problem: SearchProblem) -> None:
         self._problem = problem
         self._evaluator = evaluator_of(problem)
         self._workers: tuple[Pool, EvaluationJob] | None = None
-        self._done: dict[Choice, float] = {}
+        self._done: dict[Choice, Evaluation] = {}
         self.known: dict[Choice, float] = {}
+        self.diverged: dict[Choice, bool] = {}
 
     def work_with(self, pool: Pool, job: EvaluationJob) -> None:
         """Lets workers evaluate what `ahead` names, from now on."""
@@ -93,7 +99,7 @@ class Trials(Stateful):
         if not tasks:
             return
         for place, evaluation in pooled(pool, job)(tasks):
-            self._done[paths[place]] = evaluation.score
+            self._done[paths[place]] = evaluation
 
     def accuracy(self, path: Choice) -> float:
         """Validation accuracy after training, or that of the table, from 0 to 1."""
@@ -101,9 +107,16 @@ class Trials(Stateful):
             found = self._done.pop(path, None)
             if found is None:
                 request = self._request(path)
-                found = self._evaluator.evaluate(request.architecture, request.seed).score
-            self.known[path] = found
+                found = self._evaluator.evaluate(request.architecture, request.seed)
+            self.known[path] = found.score
+            if found.loss is None and self._problem.table is None:
+                self.diverged[path] = True
         return self.known[path]
+
+    def learn_from(self, other: "Trials") -> None:
+        """Takes over what another one knows, which has the same recipe and seed."""
+        self.known.update(other.known)
+        self.diverged.update(other.diverged)
 
     def _request(self, path: Choice) -> EvaluationRequest:
         seed = derived_seed(self._problem.seed, "trial") % 2**31

@@ -101,6 +101,12 @@ class SearchMethod(Stateful, ABC):
         return []
 
     @property
+    def diverged(self) -> bool:
+        """After the last step: whether no architecture has shared weights that are numbers."""
+        weights = self.supernets
+        return self.lasting and bool(weights) and not any(each.finite for each in weights)
+
+    @property
     @abstractmethod
     def steps(self) -> int:
         """The number of steps of the search."""
@@ -144,20 +150,26 @@ def check_learned(method: SearchMethod) -> None:
     Raises:
         SearchError: they have.
     """
-    problem, weights = method.problem, method.supernets
+    problem = method.problem
     told = [each.accuracy for each in method.ranked() if each.accuracy is not None]
-    broken = method.lasting and not any(each.finite for each in weights)
-    if weights and (broken or _hopeless(problem, told)):
+    if method.diverged or (method.supernets and _hopeless(problem, told)):
         raise _diverged("supernet.learning_rate", problem.supernet.learning_rate, "shared weights")
 
 
-def check_trained(problem: SearchProblem, scores: Sequence[float]) -> None:
+def check_trained(
+    problem: SearchProblem, scores: Sequence[float], diverged: Sequence[bool]
+) -> None:
     """Checks that not every finalist diverged when it was trained alone.
+
+    Args:
+        problem: of the search.
+        scores: of the finalists.
+        diverged: whether the training of each diverged.
 
     Raises:
         SearchError: every one did.
     """
-    if problem.table is None and _hopeless(problem, scores):
+    if problem.table is None and (all(diverged) or _hopeless(problem, scores)):
         raise _diverged("trial.learning_rate", problem.config.trial.learning_rate, "finalists")
 
 

@@ -5,9 +5,12 @@ weights, and then with signs for both. Each stage takes half of the training and
 schedule of its own. Networks without binary operations have no stages.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
+import torch
 from torch import nn
 
 from autospace.compute.execution import PLAIN, Execution
@@ -69,6 +72,7 @@ def train_in_stages(
     *,
     execution: Execution = PLAIN,
     task: Task | None = None,
+    after_step: Callable[[int, torch.Tensor], None] | None = None,
 ) -> None:
     """Trains a network in place for the steps of a recipe, in stages if it has some.
 
@@ -79,18 +83,20 @@ def train_in_stages(
         asked: the first stage; `binary` for no other one.
         execution: how the steps are computed.
         task: what the network is trained to do; see `train`.
+        after_step: is called after every step of a stage; see `train`.
 
     Raises:
         StageError: see `first_stage`.
     """
     stage = first_stage(network, asked)
+    learn = partial(train, execution=execution, task=task, after_step=after_step)
     if stage is None:
-        train(network, batches, recipe, execution=execution, task=task)
+        learn(network, batches, recipe)
         return
     first = 0 if stage == "binary" else recipe.steps // 2
     if first:
         set_precision(network, stage)
-        train(network, batches, replace(recipe, steps=first), execution=execution, task=task)
+        learn(network, batches, replace(recipe, steps=first))
     set_precision(network, "binary")
     rest = replace(recipe, steps=recipe.steps - first)
-    train(network, _Later(batches, first), rest, execution=execution, task=task)
+    learn(network, _Later(batches, first), rest)

@@ -122,7 +122,7 @@ def _gpu_advice() -> list[str]:
         return []
     if torch.version.cuda is None and getattr(torch.version, "hip", None) is None:
         where = "https://pytorch.org/get-started/locally names the one for a GPU"
-        return [f"no GPU: this PyTorch is made for the CPU; {where}"]
+        return ["no GPU: this PyTorch is made for the CPU;", where]
     return ["no GPU: PyTorch finds none that its driver can use; nvidia-smi shows the driver"]
 
 
@@ -131,8 +131,11 @@ def _kernel_advice() -> list[str]:
 
     if "PyTorch" not in described():
         return []
-    how = "install a C compiler, then autospace again: pip install --force-reinstall --no-deps ."
-    return [f"no kernels of our own, so cells train slower on the CPU: {how}"]
+    how = "pip install --force-reinstall --no-deps ."
+    return [
+        "no kernels of our own, so cells train slower on the CPU;",
+        f"install a C compiler, then autospace: {how}",
+    ]
 
 
 def _version(name: str) -> str | None:

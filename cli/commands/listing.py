@@ -1,11 +1,11 @@
 """`autospace spaces` and `schema`: what comes with the program."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from autospace.cli.options import Format
-from autospace.cli.output import InputError, json_data, rich_data
+from autospace.cli.output import InputError, json_data, rich_data, terminal_width
 from autospace.spaces.errors import offered
 
 if TYPE_CHECKING:
@@ -68,16 +68,23 @@ def _print_table(found: list["Space"]) -> None:
 
     from autospace.cli.display.summary import magnitude, span
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("space", no_wrap=True)
-    for heading in ("layers", "cells", "networks", "MAdds", "params"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = ["space", "layers", "cells", "networks", "MAdds", "params"]
+    rows = [headings]
     for space in found:
         costs = [span(each, "-") for each in (space.madds, space.params)]
         candidates = sum(len(layer.candidates) for layer in space.layers)
-        row = (space.name, len(space.layers), candidates, magnitude(space), *costs)
-        table.add_row(*map(str, row))
+        counts = [str(len(space.layers)), str(candidates), magnitude(space)]
+        rows.append([space.name, *counts, *costs])
+    shown = _columns_within(rows, terminal_width())
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for place in shown:
+        table.add_column(headings[place], justify="right" if place else "left", no_wrap=True)
+    for each in rows[1:]:
+        table.add_row(*(each[place] for place in shown))
     parts: list[Table | Text | str] = [table]
+    left_out = [each for place, each in enumerate(headings) if place not in shown]
+    if left_out:
+        parts += ["", f"In a wider window: {', '.join(left_out)}."]
     families = {space.name.partition("@")[0]: _family_description(space) for space in found}
     skeletons = {space.skeleton.name: space.skeleton.description for space in found}
     for heading, described in (("cells", families), ("skeletons", skeletons)):
@@ -86,6 +93,19 @@ def _print_table(found: list["Space"]) -> None:
             notes.add_row(name, text)
         parts.extend(["", Text(heading, style="bold"), notes])
     rich_data(*parts, "", Text(f"next: autospace show {found[1].name}", style="dim"))
+
+
+GAP: Final = 2
+"""Blanks between two columns."""
+
+
+def _columns_within(rows: list[list[str]], width: int) -> list[int]:
+    """The columns that fit beside each other; the widest but the first goes first."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    shown = list(range(len(widths)))
+    while len(shown) > 1 and sum(widths[place] + GAP for place in shown) - GAP > width:
+        shown.remove(max(shown[1:], key=lambda place: (widths[place], place)))
+    return shown
 
 
 def _family_description(space: "Space") -> str:

@@ -237,10 +237,10 @@ def _predictions(result: "SearchResult") -> list[str]:
     on_table = result.config.evaluator.table is not None
     if on_table or all(each.predicted_accuracy is None for each in result.finalists):
         return []
-    return [
-        "Predictions rank architectures during the search. They are not accuracies of trained",
-        "networks: with shared weights, they can be far lower.",
-    ]
+    return sentence(
+        "Predictions rank architectures during the search. They are not accuracies of trained "
+        "networks: with shared weights, they can be far lower."
+    )
 
 
 def _percent(share: float | None) -> str:

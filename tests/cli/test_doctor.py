@@ -18,6 +18,19 @@ def test_everything_that_is_installed_is_listed(run: Run) -> None:
     assert "threads" in ran.out
 
 
+def test_all_advice_is_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(doctor, "_kernels", lambda: "PyTorch's")
+    monkeypatch.setattr("autospace.networks.fused.described", lambda: "PyTorch's")
+    nothing = dict.fromkeys((*doctor.REQUIRED, *doctor.OPTIONAL))
+    advice = doctor._advice({**nothing, "torch": "2"})
+    assert any("C compiler" in line for line in advice)
+    for built_for in ("12.8", None):
+        monkeypatch.setattr(torch.version, "cuda", built_for)
+        lines = [*advice, *doctor._advice({**nothing, "torch": "2"})]
+        assert [line for line in lines if len(line) > 80] == []
+
+
 def test_programs_get_json(run: Run) -> None:
     ran = run("doctor", "--format", "json")
     found = json.loads(ran.out)

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from autospace.evaluators.evaluator import Evaluation
+from autospace.evaluators.stand_alone import StandAloneEvaluator
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.spaces import load_architecture, to_json
 from autospace.spaces.files.library import family_space
+from autospace.supernets.blocks import WORST, BlockWeights
 from autospace.supernets.shared_weights import SharedWeights
 from tests.cli.conftest import Run
 from tests.searchers.problems import SKELETON
@@ -51,7 +54,9 @@ def test_a_search_leaves_result_and_best(run: Run, space: Path, tmp_path: Path) 
     assert result["evaluations"] == 3
     assert load_architecture(out / "best.json").choices == result["best"]
     assert f"autospace export {out / 'best.json'} --to onnx" in ran.out
-    assert "They are not accuracies of trained" in ran.out
+    assert "They are not accuracies of trained" in " ".join(ran.out.split())
+    told, _, _ = ran.out.partition("Written")
+    assert max(map(len, told.splitlines())) <= 80
     again = run("search", "--resume", out, "--format", "json")
     images = json.loads((out / "data.json").read_text())
     assert json.loads(again.out) == {**result, "images": images}
@@ -206,3 +211,52 @@ def test_shared_weights_that_diverged_for_all_are_one_line(
     assert not (out / "result.json").exists()
     again = run("search", "--resume", out)
     assert again.err.splitlines()[-1].startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("method", "lost"),
+    [("random-ws", "all"), ("random-ws", "best"), ("random", "best"), ("dna", "all")],
+)
+def test_finalists_that_diverged_are_never_the_winner(
+    run: Run,
+    space: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    lost: str,
+) -> None:
+    scores = iter((0.9, *(0.1 * place for place in range(8, 0, -1))))
+    trained: list[Evaluation] = []
+
+    def evaluate(self: StandAloneEvaluator, architecture: Any, seed: int) -> Evaluation:
+        diverged = lost == "all" or not trained
+        trained.append(Evaluation(next(scores), None if diverged else 1.5))
+        return trained[-1]
+
+    monkeypatch.setattr(StandAloneEvaluator, "evaluate", evaluate)
+    out = tmp_path / "run"
+    ran = run("search", space, "--method", method, *SMALL, "--out", out, "--progress", "plain")
+    if lost == "best":
+        assert ran.code == 0
+        assert "1 of 3 finalists diverged" in ran.err
+        assert json.loads((out / "result.json").read_text())["accuracy"] == pytest.approx(0.8)
+        return
+    line = "error: trial.learning_rate: 0.1; all finalists diverged at this rate; try a lower rate"
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines()[-1].startswith(line)
+    assert not (out / "best.json").exists()
+    again = run("search", "--resume", out)
+    assert (again.code, again.out) == (2, "")
+    assert again.err.splitlines()[-1].startswith(line)
+
+
+def test_blocks_that_diverged_end_a_search_by_dna(
+    run: Run, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rated(self: BlockWeights, number: int, paths: Any, *rest: Any) -> list[float]:
+        return [WORST if number else 0.5 for _ in paths]
+
+    monkeypatch.setattr(BlockWeights, "rated", rated)
+    ran = run("search", space, "--method", "dna", *SMALL, "--out", tmp_path / "run")
+    assert (ran.code, ran.out) == (2, "")
+    assert "error: supernet.learning_rate: 0.1; all shared weights diverged" in ran.err

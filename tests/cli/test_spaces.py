@@ -18,6 +18,18 @@ def test_every_builtin_is_listed(run: Run, columns: int) -> None:
     assert "…" not in ran.out
 
 
+@pytest.mark.parametrize("columns", [60, 40])
+def test_a_narrow_window_gets_fewer_columns_and_none_that_is_cut(run: Run, columns: int) -> None:
+    ran = run("spaces", columns=columns)
+    names = [line.split()[0] for line in ran.out.splitlines() if "@" in line.split(" ")[0]]
+    assert names == list(builtin_names())
+    assert "…" not in ran.out
+    head, _, rest = ran.out.partition("\n")
+    _, _, left_out = " ".join(rest.split()).partition("In a wider window: ")
+    named = [*head.split(), *left_out.partition(".")[0].split(", ")]
+    assert sorted(named) == sorted(["space", "layers", "cells", "networks", "MAdds", "params"])
+
+
 def test_the_list_as_json(run: Run) -> None:
     found = json.loads(run("spaces", "--format", "json").out)
     assert [each["name"] for each in found] == list(builtin_names())

@@ -139,8 +139,8 @@ def to_bytes(
     if scale is None or scale.guessed:
         found = "" if scale is None else scale.described.partition(",")[0].removeprefix("values ")
         kind = "floats" if "f" in kinds else "whole numbers"
-        allowed = "floats from 0 to 1 or 0 to 255, or whole numbers from 0"
-        raise DataError(f"{where[0]}: {kind} {found}; allowed: 0 to 1; or {allowed}")
+        allowed = "0 to 1, floats from 0 to 255, or whole numbers from 0"
+        raise DataError(f"{where[0]}: {kind} {found}; allowed: {allowed}")
     scaled = [np.empty(array.shape, dtype=np.uint8) for array in arrays]
     for array, out in zip(arrays, scaled, strict=True):
         for start in range(0, len(array), _CHUNK):

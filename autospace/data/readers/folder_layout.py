@@ -18,7 +18,7 @@ from autospace.data.errors import DataError, name_few
 from autospace.data.examples import Skipped
 from autospace.data.readers.folder_scan import Folder, Passed, grouped, scan
 from autospace.data.readers.image_opening import InArchive
-from autospace.data.request import Request, path_hint
+from autospace.data.request import Request
 from autospace.data.splits import Role, limit_indices, role_of, split_test
 
 
@@ -92,9 +92,7 @@ def list_folder(root: Path, request: Request) -> Listing:
     """
     if not root.is_dir():
         problem = "is not a folder" if root.exists() else "does not exist"
-        hint = path_hint(root)
-        allowed = hint or "allowed: a folder with one sub-folder per class"
-        raise DataError(f"{root}: {problem}; {allowed}")
+        raise DataError(f"{root}: {problem}; allowed: a folder with one sub-folder per class")
     tree = scan(root)
     layout = _layout(root, tree)
     classes, train = _files(layout.train)
