@@ -15,6 +15,7 @@ _MOST_LOOKED_AT: Final = 2000
 _HEAD: Final = 512
 _IDX: Final = re.compile(r".*idx[13]-ubyte(\.gz)?", re.IGNORECASE)
 _CIFAR10: Final = re.compile(r"(data|test)_batch(_\d)?(\.bin)?")
+_OFFICIAL: Final = re.compile(r"cifar-(100?)-.*\.(tar\.gz|tgz|zip)$", re.IGNORECASE)
 _TAR: Final = (b"ustar", 257)
 _ARCHIVES: Final = {
     b"PK\x03\x04": "zip",
@@ -58,6 +59,8 @@ def _of_folder(kind: str, path: Path) -> str:
         return _source(kind, "cifar100", path)
     if any(_CIFAR10.fullmatch(name) for name in names):
         return _source(kind, "cifar10", path)
+    if kind != "folder" and any(name.endswith(".tar") for name in names):
+        return _source(kind, "shards", path)
     own = [each for each in islice(path.iterdir(), _MOST_LOOKED_AT) if each.suffix == ".npz"]
     if len(own) == 1:
         return f"; did you mean npz:{own[0]}?"
@@ -75,6 +78,9 @@ def _names(path: Path) -> Iterator[str]:
 
 
 def _of_file(kind: str, path: Path) -> str:
+    official = _OFFICIAL.match(path.name)
+    if official:
+        return _source(kind, "cifar" + official[1], path)
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
     if head.startswith(b"PK\x03\x04"):

@@ -36,6 +36,9 @@ def place(tmp_path: Path) -> Path:
         archive.add(tmp_path / "classes", "classes")
     shutil.make_archive(str(tmp_path / "c"), "zip", tmp_path / "classes")
     (tmp_path / "c.tar.xz").write_bytes(lzma.compress((tmp_path / "c.tar").read_bytes()))
+    for name in ("cifar-10-python.tar.gz", "CIFAR-100-binary.zip", "tars/train-000.tar"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
     (tmp_path / "c.rar").write_bytes(b"Rar!" + bytes(100))
     (tmp_path / "t.parquet").write_bytes(b"PAR1" + bytes(100))
     (tmp_path / "t.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
@@ -58,6 +61,9 @@ def place(tmp_path: Path) -> Path:
         ("npz:alone", "npz:alone/b.npz"),
         ("npz:classes", "folder:classes"),
         ("classes", "folder:classes"),
+        ("cifar-10-python.tar.gz", "cifar10:cifar-10-python.tar.gz"),
+        ("folder:CIFAR-100-binary.zip", "cifar100:CIFAR-100-binary.zip"),
+        ("tars", "shards:tars"),
         ("images:classes", None),
     ],
 )
