@@ -117,6 +117,8 @@ def interval(values: Sequence[float], unit: str = "%") -> str:
     from scipy.stats import ttest_1samp
 
     mean, spread = statistics.fmean(values), statistics.stdev(values)
+    if spread < 1e-9:
+        return f"{mean:.1f}{unit} | 0.0 | {len(values)} | -"
     ends = ttest_1samp(values, 0).confidence_interval()
     low, high = (f"{end:.1f}" for end in (ends.low, ends.high))
     return f"{mean:.1f}{unit} | {spread:.1f} | {len(values)} | {low} to {high}"
@@ -154,9 +156,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--space", default="binary@digits")
     parser.add_argument("--method", default="darts")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/binary_claim.jsonl"))
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=400, help="of the search")
-    parser.add_argument("--train-steps", type=int, default=800, help="of a network alone")
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=200, help="of the search")
+    parser.add_argument("--train-steps", type=int, default=300, help="of a network alone")
     parser.add_argument("--trainings", type=int, default=2, help="of every network")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--report", action="store_true")

@@ -32,9 +32,9 @@ def probabilities(choices: Choices, seed: int) -> list[torch.Tensor]:
     ]
 
 
-@pytest.mark.parametrize("unit", ["madds", "params", "latency"])
+@pytest.mark.parametrize("unit", ["madds", "params", "ops", "latency"])
 def test_the_expected_cost_is_the_mean_over_all_architectures(unit: CostUnit) -> None:
-    choices = Choices(SPACE)
+    choices = Choices(family_space("binary", SKELETON) if unit == "ops" else SPACE)
     if unit == "latency":
         choices = latency(choices, 100)
     rows = probabilities(choices, 0)

@@ -98,10 +98,11 @@ class Alphas(Stateful):
         self._optimizer.step()
 
 
-CostUnit = Literal["madds", "params", "latency"]
+CostUnit = Literal["madds", "params", "ops", "latency"]
 LIMITS: Final[dict[CostUnit, str]] = {
     "madds": "max_madds",
     "params": "max_params",
+    "ops": "max_ops",
     "latency": "max_latency_ms",
 }
 
@@ -121,7 +122,7 @@ class CostOptions(Section):
 class ExpectedCost:
     """E[C] = fixed + sum_l sum_k p_lk C_lk, and losses with it (ProxylessNAS, 2019).
 
-    With target T and costs in MAdds, params or milliseconds, the forms are
+    With target T and costs in MAdds, params, OPs or milliseconds, the forms are
 
         excess          CE + weight max(0, E - T) / T
         additive        CE + weight (E - T) / T
@@ -182,7 +183,7 @@ def cost_table(choices: Choices, unit: CostUnit) -> Limit:
             return limit
     if unit == "latency":
         raise SearchError(
-            "options.cost: latency, but there is no latency table; allowed: madds, params, or "
+            "options.cost: latency, but there is no latency table; allowed: madds, params, ops, or "
             "latency together with budget.max_latency_ms"
         )
     space = choices.space
