@@ -26,6 +26,7 @@ def choices(*names: str, also: str = "") -> dict[str, Any]:
     return {"metavar": f"<{'|'.join(shown)}>", "autocompletion": lambda: list(names)}
 
 
+FAMILIES: Final = ("auto", "resnet", "bottleneck", "convnext", "binary", "bnas")
 PRESETS: Final = ("demo", "cifar-small", "cifar", "imagenet-mobile", "text", "paper")
 
 

@@ -27,6 +27,7 @@ from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
 from autospace.progress import Tick, no_tick
 from autospace.runs.errors import CheckpointError
 from autospace.runs.state import load_sealed, save_sealed
+from autospace.spaces.cells.family import FAMILIES
 from autospace.spaces.files.codec import from_json, to_json
 from autospace.spaces.space import Space
 from autospace.supernets.nodes import supernet_over
@@ -146,6 +147,9 @@ class Setup:
         elif self.config.method == "supernet":
             used = set(EvaluatorConfig.model_fields) - {"table"}
             found["spaces"] = [_space_key(space) for space in self.spaces]
+            if any(FAMILIES[space.kind].binary for space in self.spaces):
+                # Before, such supernets were trained in one stage and measured in another.
+                found["binary"] = 2
         else:
             used = set(EvaluatorConfig.model_fields) - {"table", "recalibration"}
         found["settings"] = self.config.model_dump(mode="json", include=used)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from autospace.evolution.settings import BLOCKS, CellsConfig
+from autospace.evolution.settings import BLOCKS, BNAS_REFERENCE, CellsConfig
 from autospace.runs.errors import ConfigError
-from autospace.spaces.cells.bats import BATS_USUAL, BNAS_USUAL, BatsCell, BatsPrior
+from autospace.spaces.cells.bats import BATS_USUAL, BatsCell, BatsPrior
 from autospace.spaces.cells.binary import Binary, BinaryCell
 from autospace.spaces.cells.cell import MIN_NODES, Cell, mbconv
 from autospace.spaces.cells.conv import Conv, ConvCell, ConvPrior, basic, bottleneck, convnext
@@ -28,7 +28,6 @@ from autospace.spaces.space import reference_cells_of
 DENSE_REFERENCE: Final = "nor_conv_3x3"
 DARTS_REFERENCE: Final = "sep_conv_3x3"
 BATS_REFERENCE: Final = "bin_conv_3x3"
-BNAS_REFERENCE: Final = "bin_sep_conv_3x3"
 RECURRENT_REFERENCE: Final = "tanh_chain"
 _BUILT: Final[dict[str, Callable[..., ConvCell]]] = {
     "resnet": basic,
@@ -86,7 +85,7 @@ def prior_on(skeleton: Skeleton, cells: CellsConfig) -> Prior:
     if kind == DartsCell.kind:
         return DartsPrior(USUAL, nodes=skeleton.concat)
     if kind == BatsCell.kind:
-        usual = BNAS_USUAL if cells.family == "bnas" else BATS_USUAL
+        usual = operations if cells.family == "bnas" else BATS_USUAL
         return BatsPrior(usual, nodes=skeleton.concat)
     if kind == BinaryCell.kind:
         return replace(Binary().prior(cells.operations), nodes=cells.nodes)
@@ -140,7 +139,8 @@ def _blocks(cells: CellsConfig) -> References:
     """The block that the settings name, and the others whose operations are in the vocabulary."""
     first = cells.family if cells.family in BLOCKS else next(iter(BLOCKS))
     names = (first, *(name for name in BLOCKS if name != first))
-    blocks = [(name, _BUILT[name](nodes=cells.nodes)) for name in names]
+    fitting = [name for name in names if BLOCKS[name].nodes <= cells.nodes]
+    blocks = [(name, _BUILT[name](nodes=cells.nodes)) for name in fitting]
     known = {"none", *(cells.operations if cells.family in BLOCKS else Conv.usual)}
     found = [(name, block) for name, block in blocks if {*block.operations} <= known]
     return tuple((name, cast(Cell, block)) for name, block in found)

@@ -15,7 +15,7 @@ from autospace.data.images import check_source, skeleton_for
 from autospace.data.load import load_data
 from autospace.data.settings import PYTHON
 from autospace.data.splits import divide
-from autospace.evolution.families import check_family, references_on
+from autospace.evolution.families import check_family, prior_on, references_on
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.parts import ImageParts, Parts, TextParts
 from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan
@@ -35,7 +35,7 @@ from autospace.text.source import FORM, is_text
 
 DEFAULT_SKELETONS = {"digits": "digits"}
 LATENCY_TABLE = "latency.json"
-UNLIMITED: Final = "binary operations are no MAdds: only budget.max_ops limits them"
+UNLIMITED: Final = "MAdds do not count binary operations; budget.max_ops limits them"
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ def prepare(
     references = references_on(skeleton, config.cells)
     cells = [cell for _, cell in references]
     budget = make_budget(config.budget, skeleton, references)
-    latency = _latency(config, skeleton, cells, folder)
+    vocabulary = prior_on(skeleton, config.cells).vocabulary
+    latency = _latency(config, skeleton, cells, vocabulary, folder)
     limits: tuple[CellLimit, ...] = (layer_shares(skeleton, cells, budget),)
     plan = make_plan(
         config, skeleton, references, limits if latency is None else (*limits, latency)
@@ -163,13 +164,17 @@ def _named_skeleton(config: Config, folder: RunFolder) -> Skeleton:
 
 
 def _latency(
-    config: Config, skeleton: Skeleton, cells: Sequence[Cell], folder: RunFolder
+    config: Config,
+    skeleton: Skeleton,
+    cells: Sequence[Cell],
+    vocabulary: Sequence[str],
+    folder: RunFolder,
 ) -> LatencyBudget | None:
     kept = None if folder.replacing else folder.checkpoint / LATENCY_TABLE
     table = limit_table(config.budget.latency_table, kept)
     if table is None:
         return None
-    return latency_budget(table, skeleton, cells, config.budget.max_latency_ms)
+    return latency_budget(table, skeleton, cells, config.budget.max_latency_ms, vocabulary)
 
 
 def scoring_threads(prepared: PreparedRun) -> int:

@@ -1,8 +1,8 @@
 """The settings of a run, with defaults, units and allowed values, and the named presets."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -10,9 +10,8 @@ from autospace.data.settings import DataConfig
 from autospace.runs.errors import ConfigError
 from autospace.runs.settings import Devices, Precision, Section, make_settings, read_config
 from autospace.scorers.scorer import ScoringConfig
-from autospace.spaces.cells.binary import BINARY_OPERATIONS
 from autospace.spaces.cells.cell import MAX_EXPANSION
-from autospace.spaces.cells.conv import CONV_OPERATIONS
+from autospace.spaces.cells.family import CELLS
 from autospace.spaces.cells.operations import DEFAULT_OPERATIONS, OPERATIONS, unknown_operation
 from autospace.spaces.errors import offered, shown
 from autospace.spaces.text import parse_count
@@ -41,17 +40,25 @@ LatencyLimit = (
 )
 
 
+BNAS_REFERENCE: Final = "bin_sep_conv_3x3"
+
+
+class Block(NamedTuple):
+    """A block that the cells of convolutions begin with: its operations, and the nodes it needs."""
+
+    operations: tuple[str, ...]
+    nodes: int
+
+
 BLOCKS: Final = {
-    "resnet": ("conv_3x3",),
-    "bottleneck": ("conv_3x3",),
-    "convnext": ("dw_conv_7x7", "mlp_4"),
+    "resnet": Block(("conv_3x3",), 3),
+    "bottleneck": Block(("conv_3x3",), 2),
+    "convnext": Block(("dw_conv_7x7", "mlp_4"), 3),
 }
-"""Values of `cells.family` for cells of convolutions, with the operations of the reference."""
-OWN_OPERATIONS: Final[dict[str, Collection[str]]] = {
-    "binary": BINARY_OPERATIONS,
-    **dict.fromkeys(BLOCKS, CONV_OPERATIONS),
-}
+"""Values of `cells.family` for cells of convolutions, with the block that is the reference."""
+OWN_OPERATIONS: Final = {name: operations for name, (_, operations) in CELLS.items()}
 """The operations of families that have other ones than the mobile cells."""
+_DEFAULTS: Final = (DEFAULT_OPERATIONS, *OWN_OPERATIONS.values())
 
 
 class CellsConfig(Section):
@@ -79,8 +86,12 @@ class CellsConfig(Section):
     def _operations_by_family(cls, given: Any) -> Any:
         # A family has operations of its own, which are those of its cells unless some are named.
         family = given.get("family") if isinstance(given, Mapping) else None
-        if isinstance(family, str) and family in OWN_OPERATIONS:
-            return {"operations": tuple(OWN_OPERATIONS[family]), **given}
+        if not isinstance(family, str):
+            return given
+        # Files of settings name all operations, so that the default of another family is none.
+        named = given.get("operations")
+        if named is None or (isinstance(named, list | tuple) and tuple(named) in _DEFAULTS):
+            return {**given, "operations": OWN_OPERATIONS.get(family, DEFAULT_OPERATIONS)}
         return given
 
     @field_validator("operations")
@@ -109,10 +120,17 @@ class CellsConfig(Section):
     @model_validator(mode="after")
     def _references_are_in_the_vocabulary(self) -> "CellsConfig":
         if self.family in BLOCKS:
-            missing = [name for name in BLOCKS[self.family] if name not in self.operations]
+            block = BLOCKS[self.family]
+            if self.nodes < block.nodes:
+                raise ValueError(f"nodes: {self.nodes}; {self.family} needs at least {block.nodes}")
+            missing = [name for name in block.operations if name not in self.operations]
             if missing:
                 problem = f"the reference of {self.family} requires {', '.join(missing)}"
                 raise ValueError(f"operations: {problem} among them")
+            return self
+        if self.family == "bnas":
+            if BNAS_REFERENCE not in self.operations:
+                raise ValueError(f"operations: the reference requires {BNAS_REFERENCE} among them")
             return self
         kind = "bin" if self.family == "binary" else "dw"
         for kernel in self.reference_kernels:

@@ -13,6 +13,7 @@ from autospace.spaces.cells.notation import (
     conv_ends,
     drawable,
     edge_label,
+    has_shortcut,
     node_label,
     shape_label,
 )
@@ -150,7 +151,7 @@ def _group(layer: Layer) -> Group:
         Link(f"{name}_{edge.source}", f"{name}_{edge.target}", edge_label(edge, cell, layer.shape))
         for edge in cell.edges
     ]
-    if layer.shape.shortcut:
+    if has_shortcut(best.cell, layer.shape):
         links.append(Link(f"{name}_0", f"{name}_{last}", "shortcut", dashed=True))
     return Group(name, tuple(nodes), tuple(links))
 

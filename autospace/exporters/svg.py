@@ -29,6 +29,7 @@ from autospace.spaces.cells.notation import (
     conv_ends,
     drawable,
     edge_label,
+    has_shortcut,
     node_label,
     operation_of,
     shape_label,
@@ -130,11 +131,6 @@ def cell_figure(cell: Cell, shape: LayerShape | None = None) -> Picture:
         parts.append(_shortcut(width - MARGIN, height))
         width += LANE
     return Picture(width, height, "".join(parts))
-
-
-def has_shortcut(cell: Cell, shape: LayerShape) -> bool:
-    """Whether the layer adds its input, or what a shortcut makes of it, to the cell's output."""
-    return shape.shortcut or cell.kind == "conv"
 
 
 def _zero(cell: Cell, shape: LayerShape | None) -> Picture:

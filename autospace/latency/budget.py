@@ -17,7 +17,7 @@ from autospace.latency.parts import Part, cell_parts, fixed_parts, parts_of_skel
 from autospace.latency.table import LatencyTable, digest, read_table, to_json
 from autospace.runs.files import write_atomically
 from autospace.spaces.cells.cell import Cell, LayerShape
-from autospace.spaces.cells.family import family_of
+from autospace.spaces.cells.family import CELLS, family_of
 from autospace.spaces.choices import Limit
 from autospace.spaces.cost import shares_of
 from autospace.spaces.errors import AutospaceError
@@ -83,13 +83,24 @@ class Prediction:
         """What measures a part: a profile of the skeleton, or of a space with other cells."""
         if part in parts_of_skeleton(self.skeleton):
             return profile_command(self.skeleton)
+        for name, (kind, operations) in CELLS.items():
+            if part.name.startswith(f"{kind}/") and part in parts_of_skeleton(
+                self.skeleton, kind, operations
+            ):
+                return profile_command(self.skeleton, name)
         return "autospace profile --space SPACE --out FILE"
 
 
-def profile_command(skeleton: Skeleton) -> str:
-    """The command that makes a table for a skeleton as it is, fitted to its images."""
+def profile_command(skeleton: Skeleton, family: str = "") -> str:
+    """The command that makes a table for a skeleton as it is, fitted to its images.
+
+    Args:
+        skeleton: with its own cells.
+        family: a name of `CELLS`, if others are evolved there.
+    """
+    others = f" --family {family}" if family else ""
     return (
-        f"autospace profile --skeleton {skeleton.name} --resolution {skeleton.resolution} "
+        f"autospace profile --skeleton {skeleton.name}{others} --resolution {skeleton.resolution} "
         f"--channels {skeleton.in_channels} --classes {skeleton.classes} --out FILE"
     )
 
@@ -130,8 +141,11 @@ def latency_budget(
     skeleton: Skeleton,
     references: Sequence[Cell],
     limit: float | Literal["reference", "none"],
+    operations: Sequence[str] = (),
 ) -> LatencyBudget:
     """Shares for every layer; `reference` is the latency of the slowest reference architecture.
+
+    The table has to hold every part of cells of the references' family with these operations.
 
     Where edges or nodes are chosen one by one, each has a share; together they are at least as
     slow as the cell that they make.
@@ -141,7 +155,7 @@ def latency_budget(
         BudgetError: the reference cells alone exceed the limit.
     """
     prediction = Prediction(table, skeleton)
-    prediction.require(parts_of_skeleton(skeleton))
+    prediction.require(parts_of_skeleton(skeleton, references[0].kind, operations))
     fixed = prediction.fixed_ns
     needs = [
         max(prediction.cell_ns(family_of(cell).at(cell, shape), shape) for cell in references)

@@ -6,7 +6,7 @@ others, every operation is one.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -280,18 +280,25 @@ def _staged_frame(skeleton: Skeleton) -> Iterator[Part]:
     yield Part("classifier", width, skeleton.classes, last.out_resolution)
 
 
-def parts_of_skeleton(skeleton: Skeleton) -> list[Part]:
+def parts_of_skeleton(
+    skeleton: Skeleton, kind: str = "", operations: Sequence[str] = ()
+) -> list[Part]:
     """Every part that any cell may need on a skeleton, each once, input side first.
 
-    Cells are those of the family that is evolved there, of the usual expansions.
+    Args:
+        skeleton: with cells of the usual expansions.
+        kind: the family of the cells; by default the one that is evolved there.
+        operations: of these cells; by default all usual ones of the family. Mobile and dense cells
+            and those of Once-for-All always have all.
 
     Raises:
         SpaceError: networks on the skeleton do not read images.
     """
     images_only(skeleton, "a latency table")
-    found = list(fixed_parts(skeleton))
+    found, kind = list(fixed_parts(skeleton)), kind or skeleton.kind
+    names = [name for name in operations or FAMILIES[kind].usual if name != "none"]
     for shape in skeleton.cell_layers:
-        found.extend(_EVERY[skeleton.kind](shape))
+        found.extend(_EVERY[kind](shape, names))
     return list(dict.fromkeys(found))
 
 
@@ -308,12 +315,12 @@ def parts_of_space(space: Space) -> list[Part]:
     return list(dict.fromkeys(found))
 
 
-def _every_mobile(shape: LayerShape) -> Iterator[Part]:
+def _every_mobile(shape: LayerShape, _: Sequence[str]) -> Iterator[Part]:
     for expansion in EXPANSIONS:
         yield from _parts_at(shape, expansion)
 
 
-def _every_dense(shape: LayerShape) -> Iterator[Part]:
+def _every_dense(shape: LayerShape, _: Sequence[str]) -> Iterator[Part]:
     whole = [Edge(*slot, "none") for slot in edge_slots(3)]
     for name in FAMILIES["dense"].operations:
         # Both edges into the last node are used, so that there is a sum.
@@ -321,33 +328,41 @@ def _every_dense(shape: LayerShape) -> Iterator[Part]:
         yield from cell_parts(_as_cell(DenseCell(3, tuple(edges))), shape)
 
 
-def _every_paired(shape: LayerShape) -> Iterator[Part]:
-    for name in FAMILIES[shape.paired_kind].usual:
+def _every_paired(shape: LayerShape, names: Sequence[str]) -> Iterator[Part]:
+    for name in names:
         # Node 3 reads node 2, which has no stride.
         pairs = [(name, 0), (name, 1), (name, 0), (name, 2)]
         cells = BatsCell if shape.binary_groups else DartsCell
         yield from cell_parts(_as_cell(cells.of(pairs)), shape)
 
 
-def _every_conv(shape: LayerShape) -> Iterator[Part]:
+def _every_binary(shape: LayerShape, names: Sequence[str]) -> Iterator[Part]:
+    for name in names:
+        # Node 2 is an inner one and has a sum, at the side of the input.
+        cell = BinaryCell.from_edges([(*slot, name) for slot in edge_slots(4)], 4)
+        yield from cell_parts(_as_cell(cell), shape)
+
+
+def _every_conv(shape: LayerShape, names: Sequence[str]) -> Iterator[Part]:
     slots = [*edge_slots(3)]
     for reduction in REDUCTIONS:
-        for name in FAMILIES[ConvCell.kind].usual:
+        for name in names:
             edges = [(*slot, name) for slot in slots]
             cell = ConvCell.from_edges(edges, 3, reduction=reduction)
             yield from cell_parts(_as_cell(cell), shape)
 
 
-def _every_ofa(shape: LayerShape) -> Iterator[Part]:
+def _every_ofa(shape: LayerShape, _: Sequence[str]) -> Iterator[Part]:
     for kernel in KERNELS:
         for expansion in OFA_EXPANSIONS:
             yield from cell_parts(OfaCell.of(kernel, expansion), shape)
 
 
-_EVERY: Final[dict[str, Callable[[LayerShape], Iterator[Part]]]] = {
+_EVERY: Final[dict[str, Callable[[LayerShape, Sequence[str]], Iterator[Part]]]] = {
     Cell.kind: _every_mobile,
     DenseCell.kind: _every_dense,
     DartsCell.kind: _every_paired,
+    BinaryCell.kind: _every_binary,
     ConvCell.kind: _every_conv,
     BatsCell.kind: _every_paired,
     OfaCell.kind: _every_ofa,

@@ -21,7 +21,8 @@ from autospace.latency.timing import LatencyBench, Timed, largest_first, stopwat
 from autospace.networks.network import Network
 from autospace.progress import Message, Tick
 from autospace.spaces.cells.cell import Cell
-from autospace.spaces.cells.family import FAMILIES
+from autospace.spaces.cells.family import CELLS, FAMILIES
+from autospace.spaces.errors import SpaceError, offered, shown
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture, Candidate, Space
 
@@ -151,20 +152,37 @@ def _told(on_message: Message) -> Tick:
     return tick
 
 
-def of_skeleton(skeleton: Skeleton, rng: random.Random) -> Subject:
-    """Every part that any cell may need, and networks of random cells."""
-    parts = parts_of_skeleton(skeleton)
-    return Subject(skeleton.name, skeleton, parts, lambda: _random_cells(skeleton, rng))
+def of_skeleton(skeleton: Skeleton, rng: random.Random, family: str = "auto") -> Subject:
+    """Every part that any cell may need, and networks of random cells.
+
+    Args:
+        skeleton: around the cells.
+        rng: draws the networks.
+        family: `auto` for the cells that are evolved there, or a name of `CELLS`.
+
+    Raises:
+        SpaceError: these cells do not fit the skeleton.
+    """
+    if family not in ("auto", *CELLS):
+        raise SpaceError("family", f"{shown(family)}; {offered(family, ('auto', *CELLS))}")
+    kind, operations = CELLS.get(family, (skeleton.kind, tuple(FAMILIES[skeleton.kind].usual)))
+    for shape in skeleton.shapes:
+        FAMILIES[kind].check(FAMILIES[kind].least(shape), shape)
+    parts = parts_of_skeleton(skeleton, kind, operations)
+    name = skeleton.name if family == "auto" else f"{skeleton.name}, {family}"
+    return Subject(name, skeleton, parts, lambda: _random_cells(skeleton, rng, kind, operations))
 
 
-def _random_cells(skeleton: Skeleton, rng: random.Random) -> Sequence[Cell]:
+def _random_cells(
+    skeleton: Skeleton, rng: random.Random, kind: str, operations: Sequence[str]
+) -> Sequence[Cell]:
     """The cells of a random network; those of layers that share one are equal."""
-    family = FAMILIES[skeleton.kind]
+    family = FAMILIES[kind]
     chosen = []
     for shape in skeleton.shapes:
         # As large as a cell here; in stages all are, and the cheapest has an unusual expansion.
         like = () if shape.staged else (family.least(shape),)
-        prior = family.prior(family.usual, like)
+        prior = family.prior(operations, like)
         cell = family.random_cell(prior, rng)
         chosen.append(Candidate("random", family.at(cell, shape)))
     return Architecture(skeleton, tuple(chosen)).cells

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from autospace.cli.options import (
+    FAMILIES,
     PRESETS,
     WORK_OPTIONS,
     Address,
@@ -49,7 +50,6 @@ Preset = Annotated[
 SkeletonName = Annotated[
     Text, typer.Option(help="Built-in skeleton, or a .json or .toml file.", show_default="by data")
 ]
-FAMILIES = ("auto", "resnet", "bottleneck", "convnext", "binary", "bnas")
 FamilyName = Annotated[
     Text,
     typer.Option(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from autospace.cli.options import DeviceName, Number, Overwrite
+from autospace.cli.options import FAMILIES, DeviceName, Number, Overwrite, choices
 from autospace.cli.output import InputError, check_new, data, message, rich_data, write_new
 
 if TYPE_CHECKING:
@@ -19,6 +19,12 @@ SkeletonName = Annotated[
     typer.Option(
         help="Skeleton whose cells are profiled: a built-in one, or a .json or .toml file.",
         show_default="cifar",
+    ),
+]
+FamilyName = Annotated[
+    str | None,
+    typer.Option(
+        help="Cells that evolve --family learns there.", show_default="auto", **choices(*FAMILIES)
     ),
 ]
 SpaceName = Annotated[
@@ -56,6 +62,7 @@ TableFormat = Annotated[
 
 def profile(
     skeleton: SkeletonName = None,
+    family: FamilyName = None,
     space: SpaceName = None,
     resolution: Resolution = None,
     channels: Channels = None,
@@ -76,7 +83,7 @@ def profile(
         check_new(out, force=force)
     changes = {"resolution": resolution, "in_channels": channels, "classes": classes}
     given = {name: value for name, value in changes.items() if value is not None}
-    subject = _subject(skeleton, space, given)
+    subject = _subject(skeleton, family, space, given)
     table = _measured(subject, device=device, dtype=dtype, batch=batch, threads=threads)
     from autospace.latency.table import to_csv, to_json
 
@@ -89,7 +96,9 @@ def profile(
         data(to_json(table) if format_ == "json" else to_csv(table))
 
 
-def _subject(skeleton: str | None, space: str | None, given: dict[str, Any]) -> "Subject":
+def _subject(
+    skeleton: str | None, family: str | None, space: str | None, given: dict[str, Any]
+) -> "Subject":
     from dataclasses import replace
 
     from autospace.latency.profile import of_skeleton, of_space
@@ -98,10 +107,12 @@ def _subject(skeleton: str | None, space: str | None, given: dict[str, Any]) -> 
 
     rng = stream(0, "profile")
     if space is None:
-        return of_skeleton(replace(load_skeleton(skeleton or "cifar"), **given), rng)
-    if skeleton is not None or given:
+        fitted = replace(load_skeleton(skeleton or "cifar"), **given)
+        return of_skeleton(fitted, rng, family or "auto")
+    if skeleton is not None or family is not None or given:
+        problem = "brings its own skeleton and cells"
         raise InputError(
-            "--space: brings its own skeleton; allowed: neither --skeleton nor sizes with it"
+            f"--space: {problem}; allowed: neither --skeleton, --family nor sizes with it"
         )
     return of_space(load(space), rng)
 

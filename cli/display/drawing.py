@@ -17,6 +17,7 @@ from autospace.spaces.cells.notation import (
     drawable,
     edge_label,
     edge_notation,
+    has_shortcut,
     known_symbol,
     node_label,
 )
@@ -139,7 +140,7 @@ def _term(edge: Edge, shape: LayerShape | None) -> str:
 def _zero(cell: Cell, shape: LayerShape | None) -> str:
     if cell.kind == BertCell.kind:
         return "skipped: the layer is the identity"
-    alone = cell.kind == "conv" or (shape is not None and shape.shortcut)
+    alone = shape is not None and has_shortcut(cell, shape)
     rest = "the layer is its shortcut" if alone else "zero"
     text = f"no path from input to output: {rest}"
     if cell.edge is not None:

@@ -102,11 +102,12 @@ def _after_evolve(run: Path, kind: str) -> list[tuple[str, str]]:
     here = quoted(run)
     # Images that a Python program passed are in no file.
     images = "" if images_of_runs([run])[0] else " --data ..."
-    of_mobile = [(f"autospace compare {here} mbconv@{here}{images}", "with hand-made cells")]
+    known = {"mobile": "mbconv", "conv": "conv", "binary": "binary"}.get(kind)
+    by_hand = [(f"autospace compare {here} {known}@{here}{images}", "with hand-made cells")]
     return [
         (f"autospace show {here} --layer 0", "the cells of a layer"),
         (f"autospace report {here}", "a report as one HTML file"),
-        *(of_mobile if kind == "mobile" else []),
+        *(by_hand if known else []),
         (f"autospace search {here}{images}", "an architecture of the space"),
         (f"autospace export {here} --to optuna", "for another tool"),
     ]

@@ -196,8 +196,9 @@ class Conv(WholeGraphs[ConvCell]):
         self.check_place(cell, shape)
 
     def key(self, cell: ConvCell, shape: LayerShape) -> str:
-        """The canonical key; of the shape, only the stride and a change of width matter."""
-        return _key(cell, shape.stride, shape.in_channels != shape.out_channels)
+        """The canonical key; of the shape, the stride and the widths matter."""
+        widens = shape.in_channels != shape.out_channels
+        return _key(cell, shape.stride, inner_width(cell.pruned(), shape), widens)
 
     def cost(self, cell: ConvCell, shape: LayerShape) -> Cost:
         """The operations on a path, the 1x1 convolutions around them, and the shortcut.
@@ -319,7 +320,7 @@ def _operation_cost(operation: Operation, before: int, after: int, pixels: int) 
 
 
 @lru_cache(maxsize=65536)
-def _key(cell: ConvCell, stride: int, widens: bool) -> str:
+def _key(cell: ConvCell, stride: int, inner: int, widens: bool) -> str:
     pruned = cell.pruned()
     if pruned.is_zero:
         return "zero"
@@ -341,7 +342,8 @@ def _key(cell: ConvCell, stride: int, widens: bool) -> str:
                 kind = "average_pool"
             table[edge.operation] = Operation(edge.operation, kind, edge.operation)
     graph = _Graph(pruned.nodes, tuple(edges), pruned.mix, pruned.live_nodes)
-    return f"conv r{pruned.reduction} {graph_key(graph, table)}"
+    width = "" if pruned.reduction == 1 else f" in {inner}"
+    return f"conv{width} {graph_key(graph, table)}"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from autospace.spaces.cells.bats import Bats
+from autospace.spaces.cells.bats import BNAS_USUAL, Bats
 from autospace.spaces.cells.bert import Bert
 from autospace.spaces.cells.binary import Binary
 from autospace.spaces.cells.cell import LayerShape
@@ -136,6 +136,14 @@ FAMILIES: Final[dict[str, Family[Any, Any]]] = {
     Recurrent.kind: Recurrent(),
     Bert.kind: Bert(),
 }
+CELLS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "binary": (Binary.kind, tuple(Binary.usual)),
+    "bnas": (Bats.kind, BNAS_USUAL),
+    "resnet": (Conv.kind, tuple(Conv.usual)),
+    "bottleneck": (Conv.kind, tuple(Conv.usual)),
+    "convnext": (Conv.kind, tuple(Conv.usual)),
+}
+"""Names of cells that are evolved on a skeleton if asked (`cells.family`): family, operations."""
 KINDS: Final = tuple(FAMILIES)
 """The families whose cells this program can draw and put into tables."""
 

@@ -91,6 +91,11 @@ def edge_label(edge: Edge, cell: Cell, shape: LayerShape | None = None) -> str:
     return f"{symbol}/{shape.stride}" if shape is not None and strided else symbol
 
 
+def has_shortcut(cell: Cell, shape: LayerShape) -> bool:
+    """Whether the layer adds its input, or what a shortcut makes of it, to the cell's output."""
+    return shape.shortcut or cell.kind == ConvCell.kind
+
+
 def conv_ends(cell: Any, shape: LayerShape | None = None) -> tuple[str, str]:
     """What stands before and behind the graph of a cell of family `conv`: `conv 1x1, 64 → 16`."""
     first, last = "input", ""

@@ -274,7 +274,7 @@ def test_a_run_without_a_limit_on_ops_says_so(tmp_path: Path) -> None:
     chosen = _tiny(tmp_path, budget={}, evolution={"generations": 0})
     observer = Counting()
     learn(RunFolder.create(tmp_path / "run", make_config(chosen)), observer)
-    assert "binary operations are no MAdds: only budget.max_ops limits them" in observer.messages
+    assert "MAdds do not count binary operations; budget.max_ops limits them" in observer.messages
 
 
 PLANTED = "bin_conv_5x5_d2"

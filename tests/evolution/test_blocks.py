@@ -1,23 +1,27 @@
 """Evolution of blocks of convolutions: choice of the family, references, planted block, resume."""
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from autospace.cli.options import FAMILIES
 from autospace.evolution.families import check_family, prior_on, references_on
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.learn import RoundEvent, learn
 from autospace.evolution.loop import evolve, learned_space
 from autospace.evolution.plan import make_plan
-from autospace.evolution.settings import CellsConfig, Config, make_config
+from autospace.evolution.settings import BLOCKS, CellsConfig, Config, make_config
 from autospace.progress import Silent
 from autospace.report.record import read_run
 from autospace.runs.errors import ConfigError
+from autospace.runs.settings import to_toml
 from autospace.spaces import Budget, from_json, load, load_skeleton, to_json
 from autospace.spaces.cells.conv import CONV_OPERATIONS, ConvPrior, basic, bottleneck, convnext
+from autospace.spaces.cells.family import CELLS
 from autospace.spaces.cost import layer_shares
 
 TINY: dict[str, Any] = {
@@ -81,6 +85,36 @@ def test_operations_are_those_of_the_family_and_a_reference_needs_its_own() -> N
         cells(operations=["conv_3x3"])
 
 
+def test_settings_that_a_file_writes_out_do_not_stand_in_the_way_of_another_family() -> None:
+    text = to_toml(make_config({}))
+    for family in ("resnet", "binary", "auto"):
+        written = tomllib.loads(text)
+        chosen = make_config(written, {"cells": {"family": family}}).cells
+        assert chosen == cells(family=family)
+        # And back: a run of one family writes its own operations out.
+        text = to_toml(make_config({"cells": {"family": family}}))
+    with pytest.raises(ConfigError, match="unknown operation"):
+        make_config({"cells": {"family": "resnet", "operations": ["dw_conv_3x3_d2"]}})
+
+
+def test_small_graphs_hold_the_blocks_that_fit() -> None:
+    two = cells(family="bottleneck", nodes=2, window=1)
+    found = references_on(load_skeleton("digits"), two)
+    assert [name for name, _ in found] == ["bottleneck"]
+    for family in ("resnet", "convnext"):
+        with pytest.raises(ValueError, match=f"nodes: 2; {family} needs at least 3"):
+            cells(family=family, nodes=2, window=1)
+
+
+def test_the_names_of_families_are_the_same_everywhere() -> None:
+    (literal,) = [CellsConfig.model_fields["family"].annotation]
+    assert sorted(FAMILIES) == sorted(get_args(literal)) == sorted(["auto", *CELLS])
+    assert set(BLOCKS) < set(CELLS)
+    # A run and the built-in space call a block by one name.
+    ids = {candidate.id for candidate in load("conv@digits").layers[0].candidates}
+    assert set(BLOCKS) <= ids
+
+
 @pytest.mark.parametrize("name", ["nasbench201", "darts-small", "ofa-small", "rnn-small"])
 def test_other_skeletons_refuse_them(name: str) -> None:
     with pytest.raises(ConfigError, match=r"cells\.family: resnet; allowed on the skeleton"):
@@ -104,7 +138,7 @@ def test_a_run_learns_a_space_of_these_cells(tmp_path: Path, method: str) -> Non
     assert len(evolved) > 3
     assert space.madds.max <= max(
         load("conv@digits").architecture({layer.shape.name: name for layer in space.layers}).cost[0]
-        for name in ("basic", "bottleneck_r4", "convnext_7x7")
+        for name in ("resnet", "bottleneck", "convnext")
     )
 
 

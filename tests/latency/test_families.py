@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from autospace.evolution.families import references_on
+from autospace.evolution.families import prior_on, references_on
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.learn import learn
 from autospace.evolution.settings import make_config
 from autospace.latency import profile as profiling
-from autospace.latency.budget import Prediction, latency_budget, latency_limit
+from autospace.latency.budget import LatencyError, Prediction, latency_budget, latency_limit
 from autospace.latency.parts import (
     Part,
     cell_parts,
@@ -35,6 +35,7 @@ from autospace.spaces import (
     load,
     load_skeleton,
 )
+from autospace.spaces.cells.family import CELLS
 from autospace.spaces.choices import Choices
 from autospace.spaces.files.codec import to_json as space_json
 from autospace.spaces.files.library import family_space
@@ -226,3 +227,35 @@ def test_layers_that_share_a_cell_take_the_time_of_all() -> None:
     assert prediction.cell_ns(cells[0], shape) == sum(
         prediction.cell_ns(cells[0], layer) for layer in skeleton.cell_layers
     )
+
+
+FITTING = [*((family, "digits") for family in CELLS if family != "bnas"), ("bnas", "bats-small")]
+
+
+@pytest.mark.parametrize(("family", "name"), FITTING)
+def test_cells_that_the_settings_choose_have_tables_of_their_own(family: str, name: str) -> None:
+    skeleton, cells = load_skeleton(name), make_config({"cells": {"family": family}}).cells
+    kind, operations = CELLS[family]
+    known = parts_of_skeleton(skeleton, kind, operations)
+    references = [cell for _, cell in references_on(skeleton, cells)]
+    vocabulary = prior_on(skeleton, cells).vocabulary
+    table = table_for(skeleton, rows=[row(part) for part in known])
+    latency_budget(table, skeleton, references, "reference", vocabulary)
+    # Whatever is drawn later has its parts in the table: no run ends for a missing one.
+    subject = of_skeleton(skeleton, random.Random(0), family)
+    for _ in range(20):
+        assert set(_parts(skeleton, list(subject.draw()))) <= set(known)
+    with pytest.raises(LatencyError, match=rf"profile --skeleton {name} --family {_like(family)} "):
+        latency_budget(table_for(skeleton), skeleton, references, "reference", vocabulary)
+
+
+def _like(family: str) -> str:
+    """The name that the message has: blocks of convolutions have the same parts."""
+    return "resnet" if family in ("bottleneck", "convnext") else family
+
+
+def test_cells_that_do_not_fit_a_skeleton_have_no_profile() -> None:
+    with pytest.raises(SpaceError, match=r'"binary" at .*; allowed here: ofa'):
+        of_skeleton(STAGED, random.Random(0), "binary")
+    with pytest.raises(SpaceError, match=r'family: "resnt"; did you mean resnet'):
+        of_skeleton(load_skeleton("digits"), random.Random(0), "resnt")

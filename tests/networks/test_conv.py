@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from autospace.exporters.pytorch import export_architecture
+from autospace.exporters.targets import TARGETS
 from autospace.networks.network import build_cell, build_network
 from autospace.spaces import Architecture, SpaceError, from_json, load, network_cost, to_json
 from autospace.spaces.cells.cell import LayerShape
@@ -131,6 +132,22 @@ def test_an_identity_out_of_the_input_counts_where_the_layer_changes_the_shape()
     reduced = [replace(each, reduction=2) for each in (direct, behind)]
     assert len({FAMILY.key(each, wider) for each in reduced}) == 1
     assert len({FAMILY.key(each, wider) for each in (direct, *reduced)}) == 2
+
+
+def test_reductions_that_leave_the_same_width_are_one_cell() -> None:
+    narrow = LayerShape("narrow", 3, 3, 1, 8)
+    keys = {r: FAMILY.key(replace(bottleneck(), reduction=r), narrow) for r in (1, 2, 4)}
+    assert keys[2] == keys[4] != keys[1]
+    assert len({FAMILY.key(replace(bottleneck(), reduction=r), SHAPES[0]) for r in (2, 4)}) == 2
+
+
+def test_every_picture_shows_the_shortcut() -> None:
+    space = load("conv@resnet20")
+    one = space.architecture({layer.shape.name: "resnet" for layer in space.layers})
+    for name in ("dot", "mermaid"):
+        target: Any = TARGETS[name]
+        assert target.architecture(one).count('"shortcut"') == 9
+        assert "shortcut" in target.space(space)
 
 
 @settings(max_examples=60, deadline=None)
