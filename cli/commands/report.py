@@ -21,7 +21,7 @@ def report(
         Literal["html", "json"], typer.Option("--format", help="html or json.")
     ] = "html",
 ) -> None:
-    """Write a report as one HTML file, which needs no other files, or its content as JSON."""
+    """Write a report as one HTML file that needs no others, or as JSON."""
     from autospace.evolution.folder import REPORT
     from autospace.report import report_json, report_text
 
