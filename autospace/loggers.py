@@ -5,6 +5,7 @@ the run: it is left out from then on, and a remark says why. Imports of the tool
 """
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,7 +41,12 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         del command
+        before = set(threading.enumerate())
         self._writer: Any = SummaryWriter(str(folder / BOARD), purge_step=first)
+        # A thread writes. What stops it is raised again at the next point, without its traceback.
+        self._others, own = threading.excepthook, set(threading.enumerate()) - before
+        self._hook: Any = lambda args: None if args.thread in own else self._others(args)
+        threading.excepthook = self._hook
 
     def add(self, step: int, numbers: Mapping[str, float]) -> None:
         """One point per curve."""
@@ -50,7 +56,11 @@ class TensorBoard:
 
     def close(self) -> None:
         """Ends the files."""
-        self._writer.close()
+        try:
+            self._writer.close()
+        finally:
+            if threading.excepthook is self._hook:
+                threading.excepthook = self._others
 
 
 class WeightsAndBiases:

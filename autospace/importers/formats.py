@@ -14,8 +14,7 @@ from autospace.importers import (
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, Space, SpaceError
 from autospace.spaces.errors import offered, shown
-from autospace.spaces.files.foreign import Foreign, foreign, foreign_text
-from autospace.spaces.files.reading import parse_json
+from autospace.spaces.files.reading import recognised
 
 
 class ImportFormat(NamedTuple):
@@ -148,15 +147,7 @@ def import_text(name: str, text: str, target: Target) -> Space | Architecture:
     try:
         return FORMATS[name].read(text, target)
     except SpaceError as error:
-        other = _recognised(text)
+        other = recognised(text)
         if other is None or other.format in ("", name, _SHARES.get(name)):
             raise
         raise SpaceError("", f"{error} (the file looks like {other.what}{other.option})") from None
-
-
-def _recognised(text: str) -> Foreign | None:
-    """What the text of a file that could not be read is instead, if that is known."""
-    try:
-        return foreign_text(text) or foreign(parse_json(text))
-    except SpaceError:
-        return None

@@ -15,12 +15,13 @@ from autospace.spaces.cost import Budget
 from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.errors import SpaceError, located, shown
 from autospace.spaces.files import document as doc
-from autospace.spaces.files.foreign import foreign_text
+from autospace.spaces.files.foreign import own_elsewhere
 from autospace.spaces.files.reading import (
     header_of,
     parse_json,
     parse_toml,
     read_text,
+    recognised,
     validated,
 )
 from autospace.spaces.sequence import SequenceSkeleton
@@ -65,8 +66,15 @@ def read(path: Path) -> Space | Architecture | Skeleton:
     try:
         return decoded(parse_toml(text) if path.suffix == ".toml" else parse_json(text))
     except SpaceError as error:
-        kind = foreign_text(text)
-        raise SpaceError(str(path), str(error) if kind is None else kind.hint) from None
+        raise SpaceError(str(path), said_of(text, error)) from None
+
+
+def said_of(text: str, error: SpaceError) -> str:
+    """What to say of a text that could not be read: what it is instead, if that is known."""
+    kind = recognised(text)
+    if kind is None or kind.format.startswith("autospace."):
+        return own_elsewhere(text) or str(error)
+    return kind.hint
 
 
 def decoded(plain: Any) -> Space | Architecture | Skeleton:

@@ -50,6 +50,19 @@ _OF_RESULT: Final = {
 }
 
 
+_ELSEWHERE: Final = {
+    "autospace.comparison": "a comparison; autospace report FOLDER shows it",
+    "autospace.search": "the result of a search; what it found is best.json beside it",
+    "autospace.training": "the result of a training; its network is architecture.json beside it",
+    "autospace.latency": "a latency table; it is for --latency-table of evolve and search",
+    "autospace.table": "a table of accuracies; it is for --table of compare and search",
+    "autospace.bench": "numbers of autospace bench; they are for --baseline there",
+}
+"""Files of ours that other commands and options read, by their format."""
+_TABLE: Final = "part,inputs,outputs,"
+"""How a latency table begins as CSV."""
+_CHOSEN: Final = re.compile(r"(?:[ \t]*(?:#.*)?\n)*[\"']?(?:layer|edge)_\w+[\"']?[ \t]*:[ \t]*\S")
+"""How a configuration begins that a tuner wrote as YAML."""
 _TIMM: Final = re.compile(r"\b(?:ds|ir)_r\d+_k\d")
 
 
@@ -61,7 +74,42 @@ def foreign_text(text: str) -> Foreign | None:
         return Foreign("a string of NAS-Bench-201", "nasbench201")
     if _TIMM.search(text):
         return Foreign("architecture strings of timm", "timm-arch")
+    if _CHOSEN.match(text):
+        return Foreign("a result of a tuner", "configspace")
     return None
+
+
+def own_elsewhere(plain: Any) -> str | None:
+    """What to say of a file of ours that has its place elsewhere, if it is one.
+
+    Args:
+        plain: the values of the file, or its text if that is neither JSON nor TOML.
+    """
+    if isinstance(plain, str):
+        return _ELSEWHERE["autospace.latency"] if plain.startswith(_TABLE) else None
+    if not isinstance(plain, dict):
+        return None
+    if "format" in plain:
+        named = plain["format"]
+        return _ELSEWHERE.get(named) if isinstance(named, str) else None
+    if isinstance(plain.get("command"), str):
+        return f"settings of autospace {plain['command'][:20]}; name the folder of the run"
+    if isinstance(plain.get("evolution"), dict):
+        return "settings of autospace evolve; they are for its --config"
+    return None
+
+
+def foreign_bytes(raw: bytes) -> str:
+    """What bytes that are no text seem to be, in a clause to be added; empty if not known."""
+    if raw.startswith(b"PK") and b".npy" in raw[:200]:
+        return "; it is .npz, which --data npz:FILE reads"
+    if raw[8:9] == b"{" and not any(raw[5:8]):
+        return "; it holds weights: name the architecture.json beside them"
+    if raw.startswith((b"PK", b"\x1f\x8b")):
+        return "; it is an archive, or weights of PyTorch"
+    if raw.startswith(b"\x80"):
+        return "; it is a pickle, which is never opened here"
+    return ""
 
 
 def foreign(plain: Any) -> Foreign | None:

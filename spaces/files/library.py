@@ -19,7 +19,7 @@ from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.encoder import EncoderSkeleton, encoder
 from autospace.spaces.errors import SpaceError, offered, shown
 from autospace.spaces.files import document as doc
-from autospace.spaces.files.codec import read, skeleton_from
+from autospace.spaces.files.codec import read, said_of, skeleton_from
 from autospace.spaces.files.foreign import refuse_foreign
 from autospace.spaces.files.reading import header_of, parse_json, read_text, validated
 from autospace.spaces.sequence import SequenceSkeleton, sequence
@@ -340,7 +340,11 @@ def _without_space(folder: Path) -> str:
     for name, kind, allowed in _OTHER_RUNS:
         if (folder / name).exists():
             return f"holds {kind}, not a space; allowed: {folder / name}{allowed}"
-    return f"the folder has no {SPACE_FILE}; has the run finished?"
+    if (folder / "config.toml").exists():
+        return f"the folder has no {SPACE_FILE}; has the run finished?"
+    images = f"; images are named by --data folder:{folder}"
+    has_folders = any(each.is_dir() for each in folder.iterdir())
+    return f"the folder has no {SPACE_FILE} and no run{images if has_folders else ''}"
 
 
 # A training's folder has no best.json, and a search's has no architecture.json.
@@ -405,13 +409,15 @@ def load_architecture(source: str | Path, space: Space | None = None) -> Archite
             without a space.
     """
     if isinstance(source, str | Path) and os.path.isfile(source) and Path(source).suffix != ".toml":
+        text = ""
         try:
-            choices = parse_json(read_text(Path(source)))
+            text = read_text(Path(source))
+            choices = parse_json(text)
             if isinstance(choices, dict) and "format" not in choices:
                 refuse_foreign(choices)
                 return _chosen(choices, space)
         except SpaceError as error:
-            raise SpaceError(str(source), str(error)) from None
+            raise SpaceError(str(source), said_of(text, error)) from None
     value = load_any(source)
     if isinstance(value, Architecture):
         return value

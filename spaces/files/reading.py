@@ -22,7 +22,14 @@ from autospace.spaces.checks import (
 )
 from autospace.spaces.errors import SpaceError, join_path, offered, shown
 from autospace.spaces.files.document import FILES, SEQUENCES, SKELETON_FORMAT, VERSIONS
-from autospace.spaces.files.foreign import refuse_foreign
+from autospace.spaces.files.foreign import (
+    Foreign,
+    foreign,
+    foreign_bytes,
+    foreign_text,
+    own_elsewhere,
+    refuse_foreign,
+)
 
 Document = TypeVar("Document", bound=BaseModel)
 
@@ -74,7 +81,8 @@ def read_text(path: Path, *, bounded: bool = True) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise SpaceError(str(path), f"not UTF-8 at byte {error.start}") from None
+        problem = f"not UTF-8 at byte {error.start}{foreign_bytes(raw)}"
+        raise SpaceError(str(path), problem) from None
 
 
 def parse_json(text: str, entries: int = MAX_ENTRIES, *, bounded: bool = True) -> Any:
@@ -136,6 +144,16 @@ def _refuse_mark(text: str) -> None:
         raise SpaceError("", problem)
 
 
+def recognised(text: str) -> Foreign | None:
+    """What the text of a file that could not be read is instead, if that is known."""
+    # PowerShell and Notepad put a byte order mark before UTF-8.
+    text = text.removeprefix("\ufeff")
+    try:
+        return foreign_text(text) or foreign(parse_json(text))
+    except SpaceError:
+        return None
+
+
 class Header(NamedTuple):
     """The format and version of a file, and the family `kind` of its cells."""
 
@@ -155,6 +173,8 @@ def header_of(value: Any) -> Header:
     found = value.get("format")
     if not isinstance(found, str) or found not in FILES:
         refuse_foreign(value)
+        if (elsewhere := own_elsewhere(value)) is not None:
+            raise SpaceError("", elsewhere)
         raise SpaceError("format", f"{shown(found)}; {offered(found, FILES)}")
     version = value.get("version")
     if type(version) is not int or version not in VERSIONS:

@@ -1,7 +1,9 @@
 """Numbers of runs in the real tools, and what becomes of a run whose tool fails."""
 
+import errno
 import math
 import struct
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +68,23 @@ def test_tensorboard_reads_the_points(folder: Path) -> None:
     found.Reload()
     points = [(each.step, each.value) for each in found.Scalars("loss/train")]
     assert points == [(step, pytest.approx(1 / step)) for step in range(1, 5)]
+
+
+def test_a_full_disk_under_tensorboard_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    writer = pytest.importorskip("tensorboard.summary.writer.record_writer").RecordWriter
+
+    def full(*given: Any) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(writer, "write", full)
+    before = threading.excepthook
+    said = _log("tensorboard", folder, range(1, 9))
+    assert len(said) == 1
+    assert said[0].startswith("tensorboard is left out from now on: ")
+    assert "Traceback" not in capfd.readouterr().err
+    threading.excepthook = before
 
 
 def _records(raw: bytes) -> Iterator[bytes]:

@@ -211,7 +211,7 @@ FITTING = "digits, cifar, nasbench-macro, mobile, mobilenetv2"
         ("", f'"": no such space; allowed: {FILES}'),
         ("a\x00b", f"a\\u0000b: no such space; allowed: {FILES}"),
         ("a" * 9999, "aaaa"),
-        (".", ".: the folder has no space.json; has the run finished?"),
+        (".", ".: the folder has no space.json and no run"),
         (
             "nas@digits",
             "nas@digits: unknown space; did you mean bnas? Allowed: NAME@SKELETON with NAME one of"

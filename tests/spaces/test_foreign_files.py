@@ -87,3 +87,62 @@ def test_own_files_and_flat_ones_are_not_taken_for_foreign() -> None:
 def test_any_value_is_a_kind_or_none(plain: Any) -> None:
     kind = foreign(plain)
     assert kind is None or kind.hint.isprintable()
+
+
+ELSEWHERE = [
+    ("c.json", '{"format": "autospace.comparison"}', "autospace report FOLDER shows it"),
+    ("r.json", '{"format": "autospace.search"}', "best.json beside it"),
+    ("t.json", '{"format": "autospace.training"}', "architecture.json beside it"),
+    ("l.json", '{"format": "autospace.latency"}', "--latency-table of evolve and search"),
+    ("l.csv", "part,inputs,outputs,resolution\nstem,1,2,8\n", "--latency-table of evolve"),
+    ("a.json", '{"format": "autospace.table"}', "--table of compare and search"),
+    ("b.json", '{"format": "autospace.bench"}', "--baseline"),
+    (
+        "config.toml",
+        'command = "search"\nseed = 0\n',
+        "settings of autospace search; name the folder",
+    ),
+    ("x.toml", "seed = 0\n[evolution]\nkeep = 1\n", "they are for its --config"),
+    ("w.yaml", "# best\nlayer_00: a\nlayer_01: b\n", "--from configspace --space SPACE"),
+    ("bom.json", "\ufeff" + json.dumps({"best_params": CHOICES}), "--from optuna --space SPACE"),
+    ("g.py", "X = Genotype(normal=[])", "--from darts-genotype"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "hint"), ELSEWHERE)
+@pytest.mark.parametrize("read", [load_any, load_architecture])
+def test_what_has_its_place_elsewhere_is_sent_there(
+    tmp_path: Path, name: str, text: str, hint: str, read: Any
+) -> None:
+    file = tmp_path / name
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(SpaceError) as caught:
+        read(file)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert hint in str(caught.value)
+    assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "hint"),
+    [
+        (b"PK\x03\x04" + b"\xff" * 20 + b"x.npy", "--data npz:FILE"),
+        (b"\x40\0\0\0\0\0\0\0{" + b"\xff" * 9, "name the architecture.json beside them"),
+        (b"\x1f\x8b\x08\xff", "an archive"),
+        (b"\x80\x04\x95\xff", "a pickle, which is never opened here"),
+        (b"\xff\xfe", "not UTF-8 at byte 0"),
+    ],
+)
+def test_bytes_that_are_no_text_are_recognised(tmp_path: Path, raw: bytes, hint: str) -> None:
+    file = tmp_path / "found"
+    file.write_bytes(raw)
+    with pytest.raises(SpaceError, match="not UTF-8 at byte ") as caught:
+        load_any(file)
+    assert hint in str(caught.value)
+
+
+def test_a_folder_of_images_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(SpaceError) as caught:
+        load_any(tmp_path)
+    assert str(caught.value).endswith(f"; images are named by --data folder:{tmp_path}")
