@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.scripts import script
+from tests.docs.pages import ROOT
 
 __all__ = ["script"]
 TINY = ("--data", "synthetic:classes=3,train=60,test=20", "--steps", "2", "--train-steps", "2")
@@ -34,3 +35,19 @@ def test_every_arm_is_searched_trained_and_compared_seed_by_seed(
     )
     claim.main((*given, "--report", "--trainings", "3"))
     assert "0 seeds have all arms" in capsys.readouterr().out
+
+
+def test_the_guide_shows_what_was_measured(script: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    measured = ROOT / "benchmarks" / "results" / "binary_claim.jsonl"
+    script("binary_claim").main(("--out", str(measured), "--report"))
+    page = (ROOT / "docs" / "guide" / "binary.md").read_text("utf-8")
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| `")]
+    assert len(rows) == 7
+    assert all(row in page for row in rows)
+    chosen: dict[str, list[str]] = {}
+    for line in measured.read_text("utf-8").splitlines():
+        found = json.loads(line)
+        chosen.setdefault(found["key"]["arm"], []).extend(found["choices"].values())
+    poolings = {arm: sum("avg" in x or "max" in x for x in names) for arm, names in chosen.items()}
+    assert f"in {poolings['binary']} of {len(chosen['binary'])} layers" in page
+    assert f"with real numbers in {poolings['real']}." in page
