@@ -17,6 +17,7 @@ from autospace.runs.folder import CONFIG
 from autospace.runs.settings import read_config
 from autospace.spaces.errors import offered, shown
 
+SECONDS_TO_END: Final = 10.0
 BOARD: Final = "tensorboard"
 """The sub-folder of a run in which TensorBoard's files are."""
 LONGEST_VALUE: Final = 250
@@ -44,8 +45,8 @@ class TensorBoard:
         before = set(threading.enumerate())
         self._writer: Any = SummaryWriter(str(folder / BOARD), purge_step=first)
         # A thread writes. What stops it is raised again at the next point, without its traceback.
-        self._others, own = threading.excepthook, set(threading.enumerate()) - before
-        self._hook: Any = lambda args: None if args.thread in own else self._others(args)
+        self._others, self._own = threading.excepthook, set(threading.enumerate()) - before
+        self._hook: Any = lambda args: None if args.thread in self._own else self._others(args)
         threading.excepthook = self._hook
 
     def add(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -59,6 +60,9 @@ class TensorBoard:
         try:
             self._writer.close()
         finally:
+            for thread in self._own:
+                # It may still be on its way to its end, which the hook has to see.
+                thread.join(SECONDS_TO_END)
             if threading.excepthook is self._hook:
                 threading.excepthook = self._others
 

@@ -150,7 +150,19 @@ DEFAULT_OPERATIONS: tuple[str, ...] = tuple(name for name in OPERATIONS if name 
 BUILT_IN: Final = tuple(OPERATIONS)
 """Names that every program knows; the published JSON Schema allows these."""
 RESERVED: Final = frozenset(
-    {"input", "output", "sum", "gate", "se", "expand", "project", "stem", "head", "classifier"}
+    {
+        "input",
+        "output",
+        "sum",
+        "cat",
+        "gate",
+        "se",
+        "expand",
+        "project",
+        "stem",
+        "head",
+        "classifier",
+    }
 )
 """Names of other parts of cells and networks, in canonical keys and latency tables."""
 

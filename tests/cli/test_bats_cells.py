@@ -83,9 +83,3 @@ def test_a_run_learns_binary_nodes_which_are_searched(run: Run, tmp_path: Path) 
         "--workers", 1, "--out", tmp_path / "compared", "--resolution", 8,
     )  # fmt: skip
     assert compared.code == 0, compared.err
-
-
-def test_latency_is_refused(run: Run, tmp_path: Path) -> None:
-    ran = run("profile", "--skeleton", "bats-small", "--out", tmp_path / "table.json")
-    assert ran.code == 2
-    assert 'kind: "bats", which latency tables do not support' in ran.err
