@@ -89,7 +89,9 @@ def load_metadata(path: Path) -> dict[str, str]:
             return dict(stream.metadata() or {})
     except (SafetensorError, OSError) as error:
         problem = str(error).partition("\n")[0][:160]
-        raise WeightsError(f"{path}: not a complete .safetensors file: {problem}") from None
+        wanted = "the model.safetensors that autospace train writes"
+        problem = f"{path}: not a complete .safetensors file: {problem}"
+        raise WeightsError(f"{problem}; allowed: {wanted}") from None
 
 
 def _check(place: str, architecture: Architecture, tensors: Mapping[str, torch.Tensor]) -> None:
