@@ -16,7 +16,7 @@ from tests.evolution.runs import Server
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 COMMANDS: Final = ("evolve", "compare", "search", "train")
-KILLS: Final = 20
+FEW, MANY = 2, 20
 MEASURED: Final = ("seconds", "memory_mb", "trajectory", "command")
 """What two runs of the same work do not share."""
 VARYING: Final = ("events.jsonl", ".lock", "report.html", "search.safetensors")
@@ -79,7 +79,7 @@ def _kill_and_resume(server: Server, command: str, folder: Path, count: int) -> 
     for index in range(count):
         path = folder / str(index) / "run"
         path.parent.mkdir()
-        # Stratified, so that the kills are spread over the whole run.
+        # Stratified, so that few kills are spread over the whole run as well.
         moment = whole["seconds"] * (index + rng.random()) / count
         hits += _killed(server, command, path, moment) == -signal.SIGKILL
         found = server.run(path, command=command)
@@ -91,10 +91,20 @@ def _kill_and_resume(server: Server, command: str, folder: Path, count: int) -> 
     assert hits >= count // 2
 
 
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("command", "count"),
+    # Evolution shows the pool; test_run.py of comparisons, that they go on where they stopped.
+    [
+        ("evolve", FEW),
+        pytest.param("evolve", MANY, marks=pytest.mark.slow),
+        pytest.param("compare", MANY, marks=pytest.mark.slow),
+        ("search", MANY),
+        ("train", MANY),
+    ],
+)
 def test_killed_at_random_moments_a_run_is_resumed_and_nothing_is_left(
-    server: Server, command: str, tmp_path: Path
+    server: Server, command: str, count: int, tmp_path: Path
 ) -> None:
     (tmp_path / "whole").mkdir()
-    _kill_and_resume(server, command, tmp_path, KILLS)
+    _kill_and_resume(server, command, tmp_path, count)

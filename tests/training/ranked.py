@@ -60,7 +60,7 @@ def done(plan: list[dict[str, Any]], place: Path, count: int) -> list[list[dict[
     running = started(["-W", "error", "-m", "tests.training.ranked", str(place)], count)
     for each in running:
         out, err = each.communicate(timeout=200)
-        assert (each.returncode, out, err) == (0, "", "")
+        assert (each.returncode, out, err) == (0, "", ""), (each.returncode, out, err)
     return [json.loads((place / f"done-{rank}.json").read_text()) for rank in range(count)]
 
 
