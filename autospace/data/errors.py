@@ -1,4 +1,4 @@
-"""The one error that reading data can raise, and the bounds that keep reading safe."""
+"""The error that reading data can raise, and the bounds that keep reading safe."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -20,6 +20,10 @@ class DataError(AutospaceError):
             message: What is wrong and what would be right.
         """
         super().__init__(printable(message))
+
+
+class OtherKindError(DataError):
+    """Data of another kind than was named; the message says which, and what to write."""
 
 
 def printable(text: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autospace.data.doubts import doubts
-from autospace.data.errors import DataError
+from autospace.data.errors import DataError, OtherKindError
 from autospace.data.examples import DataSet
 from autospace.data.meant import meant
 from autospace.data.readers.arrays import read_python
@@ -81,11 +81,11 @@ def load_data(
         parsed = parse_source(source)
         try:
             found = _READERS[parsed.kind](parsed, request)
+        except OtherKindError:
+            raise
         except DataError as error:
             hint = meant(parsed.kind, parsed.path)
-            if not hint or "; write " in str(error):
-                raise
-            raise DataError(f"{error}{hint}") from error
+            raise (DataError(f"{error}{hint}") if hint else error) from error
     new = [each for each in doubts(found.classes, found.train, found.test)
            if each not in found.notes]  # fmt: skip
     return replace(found, notes=(*found.notes, *new)) if new else found

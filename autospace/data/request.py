@@ -91,7 +91,7 @@ def parse_source(text: str) -> Source:
     if kind not in FORMS or len(text) > _LONGEST or "\0" in text:
         is_path = len(text) <= _LONGEST and "\0" not in text and text.strip()
         hint = meant("", Path(text)) if is_path else ""
-        raise _malformed(text, f"is not a data source{hint}")
+        raise _malformed(text, "is not a data source", hint)
     if kind == SENTENCES:
         options, path = divided_source(text, kind, OF_SENTENCES)
         return Source(kind, home_path(text, path, kind), options)
@@ -129,12 +129,13 @@ def _options(text: str, rest: str) -> dict[str, str]:
     return options
 
 
-def _malformed(text: str, problem: str) -> DataError:
+def _malformed(text: str, problem: str, hint: str = "") -> DataError:
+    """The error of a text; a hint at what is meant takes the place of a guess by its name."""
     kind = text.partition(":")[0]
     words = ", ".join(FORMS.values())
-    known = kind in FORMS or "did you mean" in problem
+    known = kind in FORMS or hint
     allowed = f"allowed: {words}" if known else offered(kind, FORMS, words)
-    return DataError(f"data {_short(text)!r} {problem}; {allowed}")
+    return DataError(f"data {_short(text)!r} {problem}{hint}; {allowed}")
 
 
 _SECONDS_BETWEEN_TICKS = 0.1

@@ -80,11 +80,9 @@ class NetworkRecord:
             f"and {human(found.params)} params"
         )
         if self.command == "search":
-            name, _ = self._score
-            value = f"{found.accuracy:.1%}" if name in ("accuracy", "n-gram F") else "a value"
-            if name == "1 / perplexity":
-                unsure = 1 / found.accuracy if found.accuracy else math.inf
-                return f"The best network has a perplexity of {unsure:.1f}, with {cost}."
+            name, value = self._reached
+            if self.reads == "text":
+                return f"The best network has a {name} of {value}, with {cost}."
             return f"The best network has {value} {name}, with {cost}."
         if self.reads == "text":
             return f"The network has a test perplexity of {found.test_perplexity:.2f}, with {cost}."
@@ -121,7 +119,7 @@ class NetworkRecord:
         ]
         if self.command == "search":
             facts = [
-                (self._score[0], f"{found.accuracy:.1%}"),
+                self._reached,
                 *facts,
                 ("evaluations", f"{found.evaluations:,}"),
                 ("time", duration(found.seconds)),
@@ -141,6 +139,14 @@ class NetworkRecord:
                 share = name.endswith(_PERCENT)
                 told = f"{value:.2%}" if share else f"{value:.3f}"
                 yield _words(name, self.reads), told
+
+    @property
+    def _reached(self) -> tuple[str, str]:
+        """The quality of the best network of a search: its name and its value, for people."""
+        score = self.result.accuracy
+        if self.reads == "text":
+            return "perplexity", f"{1 / score if score else math.inf:.1f}"
+        return self._score[0], f"{score:.1%}"
 
     @property
     def _score(self) -> tuple[str, str]:

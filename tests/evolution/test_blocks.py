@@ -24,6 +24,7 @@ from autospace.spaces.cells.conv import CONV_OPERATIONS, ConvPrior, basic, bottl
 from autospace.spaces.cells.family import CELLS
 from autospace.spaces.cost import layer_shares
 
+SCORERS = ("probe", "calibrated", "local", "in-place", "distilled", "gated", "mixture")
 TINY: dict[str, Any] = {
     "skeleton": "digits",
     "cells": {"family": "convnext"},
@@ -125,7 +126,7 @@ def config(**changes: Any) -> Config:
     return make_config({**TINY, **changes}, {}, {})
 
 
-@pytest.mark.parametrize("method", ["probe", "local", "in-place", "mixture"])
+@pytest.mark.parametrize("method", SCORERS)
 def test_a_run_learns_a_space_of_these_cells(tmp_path: Path, method: str) -> None:
     made = config(scoring={**TINY["scoring"], "method": method})
     folder = RunFolder.create(tmp_path / "run", made)

@@ -1,6 +1,7 @@
 """What holds for every method: the contract of its result, limits, equal seeds, resuming."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -156,3 +157,16 @@ def test_a_result_that_is_none_is_one_line_that_names_the_place(
     path.write_text(json.dumps(result | change))
     with pytest.raises(CheckpointError, match=rf"result\.json: {problem}"):
         run_search(SearchFolder.open(tmp_path / "run"), None, Stopping())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_searches_blocks_of_convolutions(method: str, tmp_path: Path) -> None:
+    whole = family_space("conv", SKELETON)
+    few = ("resnet", "bottleneck_r2", "skip")
+    layers = tuple(
+        replace(layer, candidates=tuple(each for each in layer.candidates if each.id in few))
+        for layer in whole.layers
+    )
+    space = replace(whole, layers=layers)
+    result = _searched(tmp_path / "run", method, space)
+    assert set(result["best"].values()) <= {*few}

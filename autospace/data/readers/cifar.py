@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from autospace.data.errors import DataError, name_few, reason
+from autospace.data.errors import DataError, OtherKindError, name_few, reason
 from autospace.data.examples import DataSet, Examples
 from autospace.data.readers.convert import as_examples, finish
 from autospace.data.readers.safe_pickle import read_pickle
@@ -245,7 +245,7 @@ def _explain_other_kind(path: Path, kind: str) -> None:
         wanted = {layout.python_train[0], layout.binary_train[0]}
         if other != kind and read_members(path, wanted, layout.files()):
             name = "CIFAR-100" if other == "cifar100" else "CIFAR-10"
-            raise DataError(f"{path}: this is {name}; write {other}:{path}")
+            raise OtherKindError(f"{path}: this is {name}; write {other}:{path}")
 
 
 def _read_python(
