@@ -328,6 +328,7 @@ def fitting_count(
     wanted = max(1, min(cores() // threads, candidates * len(skeleton.shapes)))
     count = max(1, min(wanted, by_memory))
     if count < wanted:
-        problem = f"{count} cells are trained at a time instead of {wanted}"
+        cells = "1 cell is" if count == 1 else f"{count} cells are"
+        problem = f"{cells} trained at a time instead of {wanted}"
         on_message(f"{problem}, because memory is short")
     return count
