@@ -1,13 +1,14 @@
 """Scores cells of NAS-Bench-201 with every scorer, and compares with its 200-epoch accuracies.
 
-    python benchmarks/nasbench201_fitness.py --data folder:CIFAR10 --out FILE.jsonl [--only NAME ...]
+    python benchmarks/nasbench201_fitness.py --data folder:PATH --out FILE.jsonl [--only NAME ...]
     python benchmarks/nasbench201_fitness.py --out FILE.jsonl --report
 
 The reference network is that of `evolve`, a 3x3 convolution on every edge, warmed up on half of the
-training images, shrunk to 16x16. Candidates are the 24 cells that differ from it on one edge, and random
-cells that compute different functions. Each is tried in the middle layer of every stage; its
-fitness is the mean. Zero-cost scores are those of the whole network with the cell in all layers at
-32x32, as in the benchmark. One line per scoring seed and scorer; a second call skips what the file holds.
+training images of CIFAR-10, shrunk to 16x16. Candidates are the 24 cells that differ from it on one
+edge, and random cells that compute different functions. Each is tried in the middle layer of every
+stage; its fitness is the mean. Zero-cost scores are those of the whole network with the cell in all
+layers at 32x32, as in the benchmark. One line per scoring seed and scorer; a second call skips what
+the file holds.
 
 The report gives Kendall's tau with the accuracies: over the random cells, among those of about
 equal MAdds (the mean over five bins), and over the operations of each edge, whose truth is the
@@ -28,7 +29,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from macro_fitness import BATCH, CPU, ZERO_COST_IMAGES, known
-from scipy.stats import kendalltau, t
+from scipy.stats import kendalltau
 
 from autospace.compute.machine import keep_freed_memory
 from autospace.data.batches import Augment, Batches, Normaliser
@@ -68,8 +69,7 @@ Array = np.ndarray
 def cell_of(choice: Choice) -> Any:
     """The cell with these operations on its edges."""
     names = {
-        layer.shape.name: OPERATIONS[each]
-        for layer, each in zip(SPACE.layers, choice, strict=True)
+        layer.shape.name: OPERATIONS[each] for layer, each in zip(SPACE.layers, choice, strict=True)
     }
     return SPACE.architecture(names).cells[0]
 
@@ -151,14 +151,9 @@ def untrained(name: str, source: str, seed: int, cells: Sequence[Choice]) -> lis
         data.train, ZERO_COST_IMAGES, seed, CPU, Normaliser.from_examples(data.train), Augment()
     )
     images, labels = batches.batch(0)
-    return [
-        ZERO_COST[name](
-            new_reference(FULL, [cell_of(each)] * len(SHAPES), derived_seed(seed, "zero-cost"), CPU),
-            images,
-            labels,
-        )
-        for each in cells
-    ]
+    weights = derived_seed(seed, "zero-cost")
+    networks = (new_reference(FULL, [cell_of(each)] * len(SHAPES), weights, CPU) for each in cells)
+    return [ZERO_COST[name](network, images, labels) for network in networks]
 
 
 def measure(arguments: argparse.Namespace) -> None:
@@ -292,13 +287,6 @@ def _boots(truth: Truth, predictions: Sequence[Array], drawn: Array) -> tuple[Ar
     ]
     inside = [np.mean([truth.inside(each, rows) for each in predictions]) for rows in drawn]
     return np.array(overall), np.array(inside)
-
-
-def seeds_interval(values: Sequence[float]) -> float:
-    """Half the width of the 95 % interval of a mean over seeds."""
-    if len(values) < 2:
-        return float("nan")
-    return float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
 
 
 def main() -> None:
