@@ -9,9 +9,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from autospace.compute.machine import Machine, printable
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.files.codec import canonical_json
-from autospace.spaces.files.reading import parse_json, read_text, validated
+from autospace.spaces.files.reading import parse_document, read_text, validated
 
 FORMAT: Final = "autospace.bench"
+ORIGIN: Final = "numbers that autospace bench --out FILE writes"
 VERSION: Final = 1
 Suite = Literal["speed", "recovery", "ranking", "truth", "cost"]
 
@@ -81,7 +82,7 @@ def read_bench(path: Path) -> Bench:
         SpaceError: the file is missing or no valid document; the message names file and value.
     """
     try:
-        bench = validated(Bench, parse_json(read_text(path)))
+        bench = validated(Bench, parse_document(read_text(path), FORMAT, ORIGIN))
         _check_names(bench.entries)
     except SpaceError as error:
         raise error if error.path == str(path) else SpaceError(str(path), str(error)) from None

@@ -28,6 +28,8 @@ _Significant = Annotated[
 _Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 _Interval = Annotated[list[_Number], Field(min_length=2, max_length=2)]
 _Verdict = Literal["a", "b", "none"]
+Unit = Literal["share", "dominance"]
+"""Of errors: shares of the measured images, or scores with a minus."""
 
 
 class EstimateDocument(Document):
@@ -186,7 +188,7 @@ class ComparisonDocument(Document):
     verdict: _Verdict
     difference: _Number | None = None
     interval: _Interval | None = None
-    unit: Literal["share", "dominance"] = "share"
+    unit: Unit = "share"
     level: _Number = 0.95
     sentence: str
     notes: list[str] = []

@@ -78,19 +78,20 @@ def document(
     config = prepared.config
     documents = [_pair(each) for each in pairs]
     first = documents[0] if documents else None
+    unit: doc.Unit = "dominance" if config.evaluator.method in SCORES_ONLY else "share"
     return doc.ComparisonDocument(
         comparable=first is not None,
         verdict=first.verdict if first else "none",
         difference=first.difference if first else None,
         interval=first.interval if first else None,
         level=first.level if first else LEVEL,
-        unit="dominance" if config.evaluator.method in SCORES_ONLY else "share",
+        unit=unit,
         sentence=sentence,
         notes=list(notes),
         evaluator=_evaluator(prepared),
         data=_data(prepared),
         matching=_matching(prepared),
-        spaces=[_space(each, config.seed) for each in samples],
+        spaces=[_space(each, config.seed, unit) for each in samples],
         pairs=documents,
         power=power,
         seed=config.seed,
@@ -171,7 +172,7 @@ def _matching(prepared: PreparedComparison) -> doc.MatchingDocument:
     )
 
 
-def _space(sample: Sample, seed: int) -> doc.SpaceDocument:
+def _space(sample: Sample, seed: int, unit: doc.Unit) -> doc.SpaceDocument:
     rows = np.array(sample.rows, dtype=np.int64)
     pool, space = sample.pool, sample.space
     return doc.SpaceDocument(
@@ -190,18 +191,18 @@ def _space(sample: Sample, seed: int) -> doc.SpaceDocument:
         networks=[network.choices for network in sample.networks],
         losses=[_mean_loss(each) for each in sample.evaluations],
         repeats=[list(network) for network in sample.errors],
-        **(_figures(sample, seed) if len(rows) else {}),
+        **(_figures(sample, seed, unit) if len(rows) else {}),
     )
 
 
-def _figures(sample: Sample, seed: int) -> dict[str, Any]:
+def _figures(sample: Sample, seed: int, unit: doc.Unit) -> dict[str, Any]:
     errors = sample.means
     values, shares = summary.edf([round(error, doc.DIGITS) for error in errors])
     split = summary.variance(sample.errors)
     best = {n: summary.best_of(errors, n) for n in summary.reported_counts(len(errors))}
     return {
         "errors": errors,
-        "mean": _estimate(summary.mean(errors)),
+        "mean": _estimate(summary.mean(errors, shares=unit == "share")),
         "median": _estimate(summary.median(errors, seed)),
         "best": [
             doc.BestDocument(of=n, value=each.value, interval=list(each.interval))

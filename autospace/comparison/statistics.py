@@ -247,11 +247,19 @@ class Variance(NamedTuple):
         return self.architecture / total if total else 0.0
 
 
-def mean(errors: Values) -> Estimate:
-    """Mean with Student's t: its interval covers better than the bootstrap's in small samples."""
+def mean(errors: Values, *, shares: bool = False) -> Estimate:
+    """Mean with Student's t: its interval covers better than the bootstrap's in small samples.
+
+    Args:
+        errors: one per network.
+        shares: they are 0 to 1; the interval is cut there, as no mean of shares is elsewhere.
+    """
     values = np.asarray(errors, dtype=float)
     centre = float(values.mean())
-    return Estimate(centre, _students_interval(centre, _mean_error(values), len(values) - 1))
+    interval = _students_interval(centre, _mean_error(values), len(values) - 1)
+    if shares:
+        interval = Interval(max(interval.low, 0.0), min(interval.high, 1.0))
+    return Estimate(centre, interval)
 
 
 def median(errors: Values, seed: int = 0) -> Estimate:

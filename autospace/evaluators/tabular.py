@@ -24,11 +24,12 @@ from autospace.spaces.choices import Choice, Choices
 from autospace.spaces.errors import SpaceError, located, offered, shown
 from autospace.spaces.files.codec import decoded
 from autospace.spaces.files.document import SCHEMA_DIALECT
-from autospace.spaces.files.reading import parse_json, read_text, validated
+from autospace.spaces.files.reading import parse_document, parse_json, read_text, validated
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Architecture, Space
 
 FORMAT: Final = "autospace.table"
+ORIGIN: Final = "a table of accuracies, as autospace schema table describes it"
 TABLE_NAMES: Final = ("nasbench-macro", "nasbench201-12epochs", "nasbench201-200epochs")
 MOST_SEEDS: Final = 1000
 DECIMALS: Final = 10
@@ -234,7 +235,7 @@ def table_from(text: str) -> Table:
     Raises:
         SpaceError: naming the path of the first wrong value, the value, and what is allowed.
     """
-    plain = parse_json(text, entries=MAX_VALUES)
+    plain = parse_document(text, FORMAT, ORIGIN, entries=MAX_VALUES)
     document = validated(TableFile, plain)
     with located("space"):
         space = decoded(document.space)

@@ -144,6 +144,31 @@ def _refuse_mark(text: str) -> None:
         raise SpaceError("", problem)
 
 
+def parse_document(
+    text: str, format_: str, origin: str, *, entries: int = MAX_ENTRIES
+) -> dict[str, Any]:
+    """A JSON object of one format of ours, not yet checked against its model.
+
+    Args:
+        text: of the file.
+        format_: what its key `format` must be.
+        origin: what writes such files, or describes them.
+        entries: most entries of a list or object.
+
+    Raises:
+        SpaceError: the file is no JSON, or another file, which is named if it is known.
+    """
+    try:
+        value = parse_json(text, entries=entries)
+    except SpaceError as error:
+        raise SpaceError(error.path, f"{error.problem}; allowed here: {origin}") from None
+    if isinstance(value, dict) and value.get("format") == format_:
+        return value
+    other = foreign(value)
+    what = own_elsewhere(value) or (other.what if other else f"not of format {format_}")
+    raise SpaceError("", f"{what}; allowed here: {origin}")
+
+
 def recognised(text: str) -> Foreign | None:
     """What the text of a file that could not be read is instead, if that is known."""
     # PowerShell and Notepad put a byte order mark before UTF-8.

@@ -40,7 +40,13 @@ def test_an_entry_has_the_keys_of_the_contract() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "complaint"),
     [
-        (("format",), "autospace.space", "format: "),
+        (("format",), "autospace.space", "a space of autospace; allowed here: numbers that"),
+        (("format",), "autospace.table", "a table of accuracies; it is for --table of compare"),
+        (
+            ("format",),
+            "x",
+            "not of format autospace.bench; allowed here: numbers that",
+        ),
         (("version",), 2, "version: 2"),
         (("entries", 0, "better"), "more", "entries[0].better: "),
         (("entries", 0, "value"), "0.6", "entries[0].value: "),

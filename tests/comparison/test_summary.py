@@ -53,6 +53,14 @@ def test_the_mean_has_the_interval_of_student(errors: list[float]) -> None:
         assert found.interval == pytest.approx(tuple(wanted))
 
 
+def test_the_interval_of_a_mean_of_shares_stays_among_shares() -> None:
+    errors = [0.0, 0.02, 0.001]
+    low, high = summary.mean(errors).interval
+    assert low < 0 < high < 1
+    assert summary.mean(errors, shares=True).interval == (0.0, high)
+    assert summary.mean([1 - each for each in errors], shares=True).interval[1] == 1.0
+
+
 @given(ERRORS)
 def test_the_edf_is_scipys(errors: list[float]) -> None:
     wanted = stats.ecdf(errors).cdf

@@ -179,7 +179,15 @@ TWICE = same_cells([CELLS[0], CELLS[0]], "twice", SKELETON)
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"format": "autospace.space"}, "format: \"autospace.space\"; allowed: 'autospace.table'"),
+        (
+            {"format": "autospace.space"},
+            "a space of autospace; allowed here: a table",
+        ),
+        (
+            {"format": "autospace.bench"},
+            "numbers of autospace bench; they are for --baseline",
+        ),
+        ({"format": 3}, "not of format autospace.table; allowed here: a table of accuracies, as"),
         ({"version": 2}, "version: 2; allowed: 1"),
         ({"version": "left out"}, "version: missing key"),
         ({"colour": 1}, "colour: unknown key; allowed: format, version, name, description"),

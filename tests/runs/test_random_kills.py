@@ -16,7 +16,7 @@ from tests.evolution.runs import Server
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 COMMANDS: Final = ("evolve", "compare", "search", "train")
-FEW, MANY = 2, 20
+KILLS: Final = 20
 MEASURED: Final = ("seconds", "memory_mb", "trajectory", "command")
 """What two runs of the same work do not share."""
 VARYING: Final = ("events.jsonl", ".lock", "report.html", "search.safetensors")
@@ -70,17 +70,17 @@ def _killed(server: Server, command: str, path: Path, after: float) -> int:
     return code
 
 
-def _kill_and_resume(server: Server, command: str, folder: Path, count: int) -> None:
+def _kill_and_resume(server: Server, command: str, folder: Path) -> None:
     """Kills runs, each at one moment, or at two if there is time; all end with the same files."""
     whole: dict[str, Any] = server.run(folder / "whole" / "run", command=command)
     assert whole["code"] == 0, whole
     expected, rng = _lasting(folder / "whole" / "run"), random.Random(command)
     hits = 0
-    for index in range(count):
+    for index in range(KILLS):
         path = folder / str(index) / "run"
         path.parent.mkdir()
-        # Stratified, so that few kills are spread over the whole run as well.
-        moment = whole["seconds"] * (index + rng.random()) / count
+        # Stratified, so that the kills are spread over the whole run.
+        moment = whole["seconds"] * (index + rng.random()) / KILLS
         hits += _killed(server, command, path, moment) == -signal.SIGKILL
         found = server.run(path, command=command)
         assert found["code"] == 0, found
@@ -88,23 +88,13 @@ def _kill_and_resume(server: Server, command: str, folder: Path, count: int) -> 
         left = [each.name for each in path.rglob("*") if each.name.endswith(".part")]
         assert left == []
     # The last moments may come after the end of a fast run.
-    assert hits >= count // 2
+    assert hits >= KILLS // 2
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("command", "count"),
-    # Evolution shows the pool; test_run.py of comparisons, that they go on where they stopped.
-    [
-        ("evolve", FEW),
-        pytest.param("evolve", MANY, marks=pytest.mark.slow),
-        pytest.param("compare", MANY, marks=pytest.mark.slow),
-        ("search", MANY),
-        ("train", MANY),
-    ],
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_killed_at_random_moments_a_run_is_resumed_and_nothing_is_left(
-    server: Server, command: str, count: int, tmp_path: Path
+    server: Server, command: str, tmp_path: Path
 ) -> None:
     (tmp_path / "whole").mkdir()
-    _kill_and_resume(server, command, tmp_path, count)
+    _kill_and_resume(server, command, tmp_path)

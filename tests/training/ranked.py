@@ -6,10 +6,12 @@ other, and writes down what became of each.
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +35,15 @@ def environment(rank: int, count: int, port: int) -> dict[str, str]:
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port that nothing listens on, below those that systems hand out by themselves.
+
+    Another process could be given one of the latter before the first process listens on it.
+    """
+    while True:
+        with socket.socket() as found, suppress(OSError):
+            port = 20_000 + secrets.randbelow(10_000)
+            found.bind(("127.0.0.1", port))
+            return port
 
 
 def started(command: Sequence[str], count: int, cwd: Path = ROOT) -> list["subprocess.Popen[str]"]:
