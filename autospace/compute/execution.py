@@ -175,7 +175,8 @@ class Execution:
         def work(part: Batched, share: float) -> None:
             with self.autocast():
                 value = scaled(loss(part), share)
-            value.backward()
+            if value.requires_grad:  # else the loss depends on none of the weights
+                value.backward()
             found.append(value.detach())
 
         def undo() -> None:

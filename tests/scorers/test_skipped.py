@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,8 @@ from autospace.spaces import Cell, mbconv
 from autospace.training.short import Recipe, train
 from autospace.training.task import CLASSIFICATION
 from tests.scorers.conftest import SKELETON, MakeSetting, examples
+from tests.spaces.dense.nasbench201 import whole
+from tests.spaces.dense.test_shared_layers import SMALL
 
 SKIP = Cell.from_edges([], expansion=1)
 PROJECTION = Cell.from_edges([(0, 3, "skip_connect")], expansion=1)
@@ -81,6 +84,21 @@ def test_no_scorer_fails_on_cells_without_weights(
         fitness = scorer.score(candidates, 0)
         assert [len(row) for row in fitness] == [len(row) for row in candidates]
         assert finite(fitness)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_scorer_fails_on_weights_that_nothing_uses(
+    method: ScoringMethod, make_setting: MakeSetting
+) -> None:
+    skeleton = replace(SMALL, classes=3).untied
+    torch.manual_seed(0)
+    network = freeze(placed(Network(skeleton, [whole("nor_conv_3x3")] * 3), "cpu"))
+    # The convolution to node 1 has weights, but nothing leads on from there.
+    dead: Any = whole("nor_conv_3x3", "none", "none", "skip_connect", "none", "none")
+    setting = replace(make_setting(method, steps=2, validation_batches=1), reference=network)
+    fitness = make_scorer(setting).score([[dead], [dead, whole("nor_conv_1x1")], []], 0)
+    assert [len(row) for row in fitness] == [1, 2, 0]
+    assert finite(fitness)
 
 
 @pytest.mark.parametrize("method", ["gated", "mixture"])
