@@ -30,7 +30,7 @@ from autospace.runs.state import load_sealed, save_sealed
 from autospace.spaces.cells.family import FAMILIES
 from autospace.spaces.files.codec import from_json, to_json
 from autospace.spaces.space import Space
-from autospace.supernets.nodes import supernet_over
+from autospace.supernets.families import supernet_over
 from autospace.supernets.supernet import Supernet
 from autospace.text.passages import load_passages
 from autospace.text.source import is_text

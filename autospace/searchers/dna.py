@@ -30,7 +30,6 @@ from autospace.supernets.blocks import (
     RatingName,
     blocks_of,
 )
-from autospace.supernets.supernet import check_own_cells
 
 MOST_PATHS: Final = 20_000
 """Paths of a block that are rated by default; of a larger block, so many are drawn."""
@@ -94,7 +93,6 @@ class Dna(SearchMethod):
 
     def __init__(self, problem: SearchProblem, options: DnaOptions) -> None:
         super().__init__(problem, options)
-        check_own_cells(problem.choices.space.skeleton)
         self._rating: RatingName = options.rating
         self._shown = problem
         if options.teacher is None:

@@ -67,8 +67,8 @@ from autospace.spaces.cost import Budget
 from autospace.spaces.errors import offered, shown
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.space import Space
+from autospace.supernets.families import check_method
 from autospace.supernets.interference import InterferencePoint, interference
-from autospace.supernets.nodes import check_method
 
 METHODS: Final[dict[str, type[SearchMethod]]] = {
     "random": RandomSearch,

@@ -109,10 +109,11 @@ def dimension_matching(neighbours: int) -> Similarity:
         weights: SharedWeights, layer: int, paths: Sequence[Choice], number: int
     ) -> torch.Tensor:
         images, _ = weights.problem.validation.batch(number)
-        weights.supernet.train()
+        supernet = weights.supernet.train()
+        first = supernet.first_layer(layer)
         profiles = []
         for path in paths:
-            features = weights.supernet.features(images, path)[layer:-1]
+            features = supernet.features(images, path)[first:-1]
             profiles.append([local_dimension(each, neighbours) for each in features])
         rows = torch.tensor(profiles, dtype=torch.float64)
         return 1 / (1 + torch.cdist(rows, rows))

@@ -117,8 +117,14 @@ def gradient_cosine(
     if not cells:
         return None
     flat = [weight for cell in cells for weight in cell]
+    # An edge of a cell may have weights that a path does not use, as nothing leads on from there.
     gradients = [
-        iter(torch.autograd.grad(weights.loss_of(path)(*batch), flat)) for path in (first, second)
+        iter(
+            torch.autograd.grad(
+                weights.loss_of(path)(*batch), flat, allow_unused=True, materialize_grads=True
+            )
+        )
+        for path in (first, second)
     ]
     cosines = []
     for cell in cells:

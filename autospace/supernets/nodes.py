@@ -13,10 +13,10 @@ the edge normalisation of PC-DARTS, whose weight of an edge is that sum, and who
 operation is its share in it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial, reduce
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -28,72 +28,12 @@ from autospace.networks.network import Network, placed
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Edge, LayerShape
 from autospace.spaces.cells.darts_cell import INPUTS, DartsCell
-from autospace.spaces.errors import SpaceError, shown
-from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
-from autospace.supernets.encoder import encoder_supernet
-from autospace.supernets.recurrent import caption_supernet, recurrent_supernet
-from autospace.supernets.supernet import Cell, Supernet, space_supernet
+from autospace.supernets.supernet import Cell, Supernet, unweighted_norms
 
-ON_NODES: Final = (
-    "random",
-    "random-ws",
-    "evolution",
-    "spos",
-    "magic-t",
-    "magic-a",
-    "magic-at",
-    "enas",
-    "pnas",
-    "darts",
-    "zero-cost",
-    "bnas",
-)
-"""Search methods that need no module per candidate, or that train networks one by one."""
-ON_TEXT: Final = ("random", "random-ws", "evolution", "spos", "magic-t", "enas", "darts")
-"""Search methods that work on recurrent cells, which have no layers and no module per candidate."""
-ON_SENTENCES: Final = (
-    "random",
-    "random-ws",
-    "evolution",
-    "spos",
-    "magic-t",
-    "magic-a",
-    "magic-at",
-    "enas",
-    "pnas",
-    "dna",
-)
-"""Search methods that never add up layers of different hidden sizes, nor compare their features."""
 Value = TypeVar("Value")
 Weights = dict[Edge, torch.Tensor]
 """The weight of every operation of a mixture, a scalar."""
-
-
-def check_method(method: str, skeleton: Skeleton) -> None:
-    """Refuses a method that does not work on the cells of a skeleton.
-
-    Raises:
-        SpaceError: it is none for what the skeleton reads; it needs a module of its own for every
-            candidate, and nodes are chosen, whose candidates share operations; or it trains blocks
-            of layers apart.
-    """
-    if skeleton.reads == "sentences" and method not in ON_SENTENCES:
-        problem = f"layers of {skeleton.name} have several hidden sizes, which {method} cannot mix"
-        raise SpaceError("method", f"{problem}; allowed: {', '.join(ON_SENTENCES)}")
-    if skeleton.reads in ("text", "captions") and method not in ON_TEXT:
-        reads = skeleton.reads
-        problem = f"{skeleton.name} reads {reads}, for which {method} has no recurrent cells"
-        raise SpaceError("method", f"{problem}; allowed: {', '.join(ON_TEXT)}")
-    if skeleton.chain == 1:
-        return
-    if skeleton.nodes is not None and method not in ON_NODES:
-        problem = f"candidates for a node of {shown(skeleton.name)} share their operations"
-        wanted = f"which {method} does not support"
-        raise SpaceError("skeleton", f"{problem}, {wanted}; allowed: {', '.join(ON_NODES)}")
-    if method == "dna":
-        problem = f"blocks of {shown(skeleton.name)} need what two layers before them give"
-        raise SpaceError("skeleton", f"{problem}; allowed for dna: cells with one input")
 
 
 class NodeBank(nn.Module):
@@ -236,6 +176,10 @@ class NodeSupernet(Supernet):
             for group, bank in zip(self._groups, self.banks, strict=True)
         ]
 
+    def first_layer(self, choice: int) -> int:
+        """The first layer of the group that makes a choice."""
+        return self._groups.index(choice // len(self._rows[0]))
+
     def _by_group(self, values: Sequence[Value]) -> list[Sequence[Value]]:
         size = len(self._rows[0])
         return [values[start : start + size] for start in range(0, len(values), size)]
@@ -273,17 +217,12 @@ def _compared(edge: Edge, shape: LayerShape) -> nn.Module:
     module = build_edge(edge, shape)
     if "pool" in edge.operation:
         module = nn.Sequential(module, nn.BatchNorm2d(shape.width))
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.affine = False
-            part.register_parameter("weight", None)
-            part.register_parameter("bias", None)
-    return module
+    return unweighted_norms(module)
 
 
-def supernet_over(
+def node_supernet(
     space: Space, seed: int, device: torch.device | str, sampled: int = 1
-) -> Supernet:
+) -> NodeSupernet:
     """A supernet over the candidates of a space: the same weights for equal seeds.
 
     Args:
@@ -291,36 +230,7 @@ def supernet_over(
         seed: of the weights.
         device: of the weights.
         sampled: one of so many channels goes through the operations.
-
-    Raises:
-        SpaceError: layers share cells, and their nodes are not chosen one by one; or channels
-            cannot be sampled.
     """
-    if sampled > 1:
-        _check_sampled(space, sampled)
-        return _of_nodes(space, seed, device, sampled)
-    return SUPERNETS[space.skeleton.reads](space, seed, device)
-
-
-def _check_sampled(space: Space, sampled: int) -> None:
-    skeleton = space.skeleton
-    if skeleton.chain == 1 or skeleton.nodes is None:
-        problem = f"{sampled}, but no nodes of cells with two inputs are chosen in {space.name}"
-        raise SpaceError("supernet.sampled", f"{problem}; allowed: 1")
-    for shape in skeleton.cell_layers:
-        if shape.width % sampled:
-            problem = f"{sampled}, which does not divide the {shape.width} channels of {shape.name}"
-            raise SpaceError("supernet.sampled", f"{problem}; allowed: 1, or what divides all")
-
-
-def _of_images(space: Space, seed: int, device: torch.device | str) -> Supernet:
-    skeleton = space.skeleton
-    if skeleton.chain == 1 or skeleton.nodes is None:
-        return space_supernet(space, seed, device)
-    return _of_nodes(space, seed, device, 1)
-
-
-def _of_nodes(space: Space, seed: int, device: torch.device | str, sampled: int) -> Supernet:
     skeleton = space.skeleton
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "supernet"))
@@ -331,12 +241,3 @@ def _of_nodes(space: Space, seed: int, device: torch.device | str, sampled: int)
         # Its own cells would be weights that no path uses.
         network.layers = nn.ModuleList()
         return placed(NodeSupernet(network, space, sampled), device)
-
-
-SUPERNETS: Final[dict[str, Callable[[Space, int, torch.device | str], Supernet]]] = {
-    "images": _of_images,
-    "text": recurrent_supernet,
-    "sentences": encoder_supernet,
-    "captions": caption_supernet,
-}
-"""Per kind of what networks read, what makes a supernet."""

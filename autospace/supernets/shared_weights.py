@@ -17,7 +17,7 @@ from autospace.networks.cells import recompute_cells
 from autospace.runs.state import Stateful
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.choices import Choice, Choices, SearchError
-from autospace.supernets.nodes import supernet_over
+from autospace.supernets.families import supernet_over
 from autospace.supernets.settings import MagicConfig, SupernetConfig
 from autospace.supernets.supernet import OnePath, Supernet
 from autospace.training.short import Measured, Recipe, make_optimizer, measure

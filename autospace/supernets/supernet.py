@@ -13,12 +13,12 @@ from autospace.networks.fused import weighted_sum
 from autospace.networks.network import Network, build_cell, placed
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import LayerShape
-from autospace.spaces.errors import SpaceError, shown
-from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
 
 Cell = Callable[[torch.Tensor], torch.Tensor]
 """The module between input and output of a layer: one candidate, or several joined."""
+Gate = Callable[[Sequence[nn.Module], int, torch.Tensor], torch.Tensor]
+"""(the candidates at a place, index of the active one, input) -> output of the active one."""
 
 
 class Supernet(nn.Module):
@@ -47,16 +47,24 @@ class Supernet(nn.Module):
         """Per layer the cells, in the order of their indices."""
         return [self.cells(layer) for layer in range(len(self.shapes))]
 
+    def first_layer(self, choice: int) -> int:
+        """The first layer that depends on a choice."""
+        return choice
+
+    def is_zero(self, choice: int, index: int) -> bool:
+        """Whether the output of a candidate is always zero."""
+        return self.choices[choice][index].cell.is_zero
+
     def cells(self, layer: int) -> list[CellModule]:
         """The candidates of a layer."""
         modules = self.candidates[layer]
         return [part for part in modules.children() if isinstance(part, CellModule)]
 
     def parts(self, path: Sequence[int]) -> list[nn.Module]:
-        """What works along a path: stem, head, and a cell per layer."""
+        """What works along a path: stem, fixed layers, head, and a cell per layer."""
         network = self.network
-        fixed = [network.stem, network.inputs, network.head, network.last, network.classifier]
-        return [*fixed, *self.active(path)]
+        ends = [network.stem, network.inputs, network.head, network.last, network.classifier]
+        return [*ends, network.fixed, *self.active(path)]
 
     def enter(self, images: torch.Tensor) -> torch.Tensor:
         """The features that enter the first layer, from images [N, C, H, W]."""
@@ -99,6 +107,16 @@ class Supernet(nn.Module):
         layers = zip(self.choices, weights, strict=True)
         return [partial(self._mixture, modules, row) for modules, row in layers]
 
+    def gated(self, path: Sequence[int], gates: Sequence[Gate]) -> list[Cell]:
+        """Per layer what a gate makes of the candidates, of which one is active.
+
+        Args:
+            path: the active candidate of each choice.
+            gates: one per choice.
+        """
+        triples = zip(gates, self.choices, path, strict=True)
+        return [partial(gate, modules, index) for gate, modules, index in triples]
+
     def single_path(self, images: torch.Tensor, path: Sequence[int]) -> torch.Tensor:
         """Logits with one choice per layer active."""
         return self.features(images, path)[-1]
@@ -113,7 +131,7 @@ class Supernet(nn.Module):
         return self.logits(images, self.mixed(weights))
 
     def _mixture(
-        self, modules: Sequence[CellModule], weights: torch.Tensor, x: torch.Tensor
+        self, modules: Sequence[nn.Module], weights: torch.Tensor, x: torch.Tensor
     ) -> torch.Tensor:
         outputs = [module(x) for module in modules]
         return weighted_sum(outputs, weights, training=self.training)
@@ -152,31 +170,28 @@ def frozen(supernet: Supernet) -> Iterator[None]:
 def fix_scale(supernet: Supernet) -> None:
     """Fixes the output scale of every choice to that of the last; scale would absorb alpha."""
     for modules in supernet.choices:
-        norms = [module.project.norm for module in modules if module.project is not None]
+        norms = [
+            module.project.norm
+            for module in modules
+            if isinstance(module, CellModule) and module.project is not None
+        ]
         for norm in norms:
             norm.load_state_dict(norms[-1].state_dict())
             norm.requires_grad_(False)
 
 
-def check_own_cells(skeleton: Skeleton) -> None:
-    """Refuses a skeleton whose layers share cells.
-
-    Raises:
-        SpaceError: they do.
-    """
-    if any(shape.tied or shape.edge for shape in skeleton.shapes):
-        problem = f"layers of {shown(skeleton.name)} share cells, which shared weights do not"
-        allowed = "methods that train or look up networks one by one"
-        raise SpaceError("skeleton", f"{problem} support; allowed: {allowed}")
+def unweighted_norms(module: nn.Module) -> nn.Module:
+    """The module, whose batch normalisations lose their weights, in place."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.affine = False
+            part.register_parameter("weight", None)
+            part.register_parameter("bias", None)
+    return module
 
 
 def space_supernet(space: Space, seed: int, device: torch.device | str) -> Supernet:
-    """A supernet over the candidates of a space: the same weights for equal seeds.
-
-    Raises:
-        SpaceError: layers share cells.
-    """
-    check_own_cells(space.skeleton)
+    """A supernet over the candidates of a space: the same weights for equal seeds."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "supernet"))
         firsts = [layer.candidates[0].cell for layer in space.layers]

@@ -22,7 +22,7 @@ from autospace.searchers.driver import METHODS
 from autospace.spaces import Space, SpaceError, load
 from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.files.library import family_space
-from autospace.supernets.nodes import ON_TEXT
+from autospace.supernets.families import ON_TEXT
 
 CPU = torch.device("cpu")
 SOURCE = "captions:scenes=60"

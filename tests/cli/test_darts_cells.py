@@ -25,7 +25,7 @@ from autospace.spaces import (
 from autospace.spaces.cells.darts import DartsPrior
 from autospace.spaces.cells.darts_cell import USUAL
 from autospace.spaces.choices import Choices
-from autospace.supernets.nodes import ON_NODES
+from autospace.supernets.families import ON_NODES
 from tests.cli.conftest import Run
 from tests.spaces.darts.genotypes import DARTS_V2, darts_v2
 

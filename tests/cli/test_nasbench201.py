@@ -12,6 +12,7 @@ from autospace.exporters.svg import cell_svg, layer_svg, network_svg
 from autospace.exporters.targets import TARGETS
 from autospace.spaces import from_json, json_schema, load_architecture, to_json
 from autospace.spaces.choices import Choices
+from autospace.supernets.families import NOT_ON_TIED
 from tests.cli.conftest import Run
 from tests.spaces.dense.nasbench201 import OPERATIONS, SPACE
 from tests.tiny import fitted_space
@@ -100,12 +101,14 @@ def test_searches_find_networks_of_a_table(method: str, run: Run, tmp_path: Path
     assert result["accuracy"] == pytest.approx(table.score(best, 0))
 
 
-@pytest.mark.parametrize("method", ["spos", "darts", "random-ws", "dna"])
-def test_shared_weights_refuse_shared_cells(method: str, run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", NOT_ON_TIED)
+def test_methods_that_take_layers_apart_refuse_shared_cells(
+    method: str, run: Run, tmp_path: Path
+) -> None:
     data = ("--data", "synthetic:classes=3,train=120,test=12")
     ran = run("search", NAME, "--method", method, *data, "--out", tmp_path / "run")
     assert ran.code == 2
-    assert "share cells, which shared weights do not support" in ran.err
+    assert f"share cells, which {method} does not support; allowed: all other methods" in ran.err
 
 
 def test_a_sub_space_is_compared_with_the_whole_on_a_table(run: Run, tmp_path: Path) -> None:

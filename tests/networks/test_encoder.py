@@ -25,7 +25,7 @@ from autospace.networks.weights import load_weights, save_weights
 from autospace.spaces import cell_cost
 from autospace.spaces.cells.bert import SYMBOLS, BertCell
 from autospace.supernets.encoder import EncoderSupernet
-from autospace.supernets.nodes import supernet_over
+from autospace.supernets.families import supernet_over
 from tests.spaces.bert.spaces import SKELETON, every_path, small_space
 
 SPACE = small_space()

@@ -12,7 +12,8 @@ from autospace.searchers.driver import make_method
 from autospace.searchers.gradient import darts
 from autospace.searchers.gradient.darts import Darts, is_weight_free
 from autospace.searchers.gradient.search import ExpectedCost
-from autospace.spaces import Budget, Cell, mbconv
+from autospace.spaces import Budget, Cell, Edge, load, mbconv
+from autospace.spaces.cells.dense_cell import DenseCell
 from autospace.spaces.files.library import family_space
 from autospace.supernets.supernet import snapshot
 from tests.searchers.planted import solved
@@ -171,6 +172,18 @@ def test_weight_free_cells_are_those_of_skips_and_poolings() -> None:
     assert not is_weight_free(Cell.from_edges([*pooled, (0, 2, "dw_conv_3x3")], nodes=3))
     dead = [(0, 2, "skip_connect"), (0, 1, "dw_conv_3x3")]  # node 1 leads nowhere
     assert is_weight_free(Cell.from_edges(dead, nodes=3))
+
+
+def test_weight_free_cells_of_every_family_of_images_are_known() -> None:
+    dense: Any = [DenseCell.of([name] * 6) for name in ("skip_connect", "nor_conv_3x3")]
+    dead: Any = DenseCell.of(["nor_conv_1x1", "none", "none", "avg_pool_3x3", "none", "none"])
+    edges: Any = [DenseCell.on(Edge(0, 1, name)) for name in ("avg_pool_3x3", "nor_conv_1x1")]
+    assert [is_weight_free(cell) for cell in (*dense, dead, *edges)] == [
+        True, False, True, True, False,
+    ]  # fmt: skip
+    for space in ("conv@resnet20", "binary@digits", "bats@bats-small", "ofa@ofa-small"):
+        for layer in load(space).layers:
+            assert not all(is_weight_free(each.cell) for each in layer.candidates)
 
 
 @pytest.mark.parametrize(("leading", "moves"), [(1, True), (2, False)])

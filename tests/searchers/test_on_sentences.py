@@ -18,7 +18,7 @@ from autospace.spaces import Candidate, Layer, Space, SpaceError
 from autospace.spaces.cells.bert import SKIPPED, BertCell
 from autospace.spaces.choices import Choices, SearchError
 from autospace.spaces.encoder import EncoderSkeleton
-from autospace.supernets.nodes import ON_SENTENCES
+from autospace.supernets.families import ON_SENTENCES
 from autospace.supernets.path_training import make_path_training
 from autospace.supernets.settings import MagicConfig, SupernetConfig
 from autospace.supernets.shared_weights import Problem, SharedWeights

@@ -15,7 +15,7 @@ from autospace.spaces import Space, SpaceError, load
 from autospace.spaces.choices import SearchError
 from autospace.spaces.files.library import family_space
 from autospace.spaces.sequence import SequenceSkeleton
-from autospace.supernets.nodes import ON_TEXT
+from autospace.supernets.families import ON_TEXT
 from autospace.training.task import LanguageModelling
 
 SMALL: dict[str, Any] = {

@@ -10,7 +10,7 @@ from autospace.networks.captions import START, CaptionModel, Described, packed
 from autospace.spaces import Space
 from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.files.library import family_space
-from autospace.supernets.nodes import supernet_over
+from autospace.supernets.families import supernet_over
 from autospace.supernets.recurrent import CaptionSupernet
 
 

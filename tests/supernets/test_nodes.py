@@ -12,13 +12,8 @@ from autospace.networks.cells import recompute_cells
 from autospace.networks.network import Network
 from autospace.spaces import Layer, Space, SpaceError, load, load_skeleton
 from autospace.spaces.cells.cell import Edge
-from autospace.supernets.nodes import (
-    ON_NODES,
-    NodeBank,
-    NodeSupernet,
-    check_method,
-    supernet_over,
-)
+from autospace.supernets.families import ON_NODES, check_method, supernet_over
+from autospace.supernets.nodes import NodeBank, NodeSupernet
 from autospace.supernets.supernet import OnePath
 
 WHOLE = load("darts@darts-small")

@@ -10,7 +10,7 @@ from autospace.spaces import Candidate, Layer, Space
 from autospace.spaces.cells.recurrent_cell import FUNCTIONS, RecurrentCell
 from autospace.spaces.files.library import family_space
 from autospace.spaces.sequence import SequenceSkeleton
-from autospace.supernets.nodes import supernet_over
+from autospace.supernets.families import supernet_over
 from autospace.supernets.recurrent import RecurrentSupernet
 from autospace.text.segments import Segments
 

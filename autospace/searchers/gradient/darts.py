@@ -33,6 +33,7 @@ from autospace.searchers.method import SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.darts_cell import DartsCell
+from autospace.spaces.cells.dense_cell import DenseCell
 from autospace.spaces.cells.operations import OPERATIONS
 from autospace.spaces.choices import Choice, SearchError
 from autospace.supernets.shared_weights import Loss, SharedWeights
@@ -169,21 +170,21 @@ class Perturbation(Stateful):
         self._kept.append(self._problem.choices.best(scores)[layer])
 
     def _losses(self, layer: int, mixes: Mixes) -> list[float]:
-        """Mean validation loss of a mixture, then without each candidate of one of its layers.
+        """Mean validation loss of a mixture, then without each candidate of one of its choices.
 
-        Batch norm uses the statistics of each batch. Earlier layers run once for all mixtures.
+        Batch norm uses the statistics of each batch. Layers ahead of the choice run once for all.
         """
         supernet = self._weights.supernet
         supernet.train()
         rows = [mixes[layer], *(_dropped(mixes[layer], k) for k in range(len(mixes[layer])))]
         mixtures = [supernet.mixed([*mixes[:layer], row, *mixes[layer + 1 :]]) for row in rows]
-        losses = []
+        first, losses = supernet.first_layer(layer), []
         for step in range(self._problem.supernet.validation_batches):
             images, labels = self._problem.validation.batch(step)
             x = supernet.enter(images)
-            ahead = supernet.through(x, mixtures[0][:layer])
+            ahead = supernet.through(x, mixtures[0][:first])
             x = ahead[-1] if ahead else x
-            passes = (supernet.through(x, cells[layer:], layer)[-1] for cells in mixtures)
+            passes = (supernet.through(x, cells[first:], first)[-1] for cells in mixtures)
             found = [self._weights.task.loss(supernet.leave(each), labels) for each in passes]
             losses.append(torch.stack(found))
         return torch.stack(losses).mean(0).tolist()
@@ -314,4 +315,7 @@ def is_weight_free(cell: Cell) -> bool:
     own: object = cell
     if isinstance(own, DartsCell):
         return not any(own.vocabulary[edge.operation].weighted(1) for edge in own.edges)
+    if isinstance(own, DenseCell):
+        edges = own.edges if own.edge is not None else own.pruned().edges
+        return not any(own.vocabulary[edge.operation].params(1) for edge in edges)
     return all(OPERATIONS[edge.operation].params(1) == 0 for edge in cell.pruned().edges)

@@ -21,8 +21,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
-from autospace.networks.cells import CellModule
 from autospace.searchers.gradient.search import Rows
 from autospace.spaces.choices import Choice, Choices
 from autospace.supernets.supernet import Supernet
@@ -110,7 +110,7 @@ class _Gate(torch.autograd.Function):
         y: torch.Tensor,
         x: torch.Tensor,
         active: int,
-        others: dict[int, CellModule],
+        others: dict[int, nn.Module],
     ) -> torch.Tensor:
         ctx.save_for_backward(x, y)
         ctx.active, ctx.others = active, others
@@ -140,20 +140,20 @@ def gated_path(
     Args:
         supernet: its weights may be frozen.
         images: [N, C, H, W].
-        path: the active candidate of each layer.
-        weights: a tensor [K] per layer that receives the gradient of the gates; its values do not
-            matter. Layers whose tensor does not require a gradient get none.
-        seen: per layer the candidates whose gates get a gradient; all others get 0.
+        path: the active candidate of each choice.
+        weights: a tensor [K] per choice that receives the gradient of the gates, of several layers
+            their sum; its values do not matter. If it requires no gradient, it gets none.
+        seen: per choice the candidates whose gates get a gradient; all others get 0.
     """
-    layers = zip(supernet.choices, path, weights, seen, strict=True)
-    return supernet.logits(images, [partial(_gated, *layer) for layer in layers])
+    gates = [partial(_gated, row, own) for row, own in zip(weights, seen, strict=True)]
+    return supernet.logits(images, supernet.gated(path, gates))
 
 
 def _gated(
-    modules: Sequence[CellModule],
-    active: int,
     row: torch.Tensor,
     indices: Sequence[int],
+    modules: Sequence[nn.Module],
+    active: int,
     x: torch.Tensor,
 ) -> torch.Tensor:
     y: torch.Tensor = modules[active](x)

@@ -92,10 +92,7 @@ class Proxyless(GradientSearch):
             logits = gated_path(supernet, images, path, gates, seen)
             loss = self._cost.joined(self.weights.task.loss(logits, labels), probabilities)
             found = torch.autograd.grad(loss, self.alphas.values)
-        skipped = [
-            modules[index].cell.is_zero
-            for modules, index in zip(supernet.choices, path, strict=True)
-        ]
+        skipped = [supernet.is_zero(choice, index) for choice, index in enumerate(path)]
         return [None if skip else row for skip, row in zip(skipped, found, strict=True)]
 
 
