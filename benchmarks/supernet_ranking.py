@@ -41,7 +41,7 @@ METHODS: Final = {
     "nasbench-macro": ("spos", "nas-lid", "gm", "dna"),
 }
 RESOLUTION: Final = 16
-STEPS: Final = 600
+STEPS: Final = 1000
 NETWORKS: Final = 100
 BINS: Final = 5
 DRAWS: Final = 2000
