@@ -12,7 +12,9 @@ the file holds.
 
 The report gives Kendall's tau with the accuracies: over the random cells, among those of about
 equal MAdds (the mean over five bins), and over the operations of each edge, whose truth is the
-table's entry for that very cell and the mean over all networks with that operation on that edge.
+table's entry for that very cell and the mean over all networks with that operation on that edge;
+and where the sub-space stands that keeps the reference's operation and the two fittest others on
+every edge, among all 46,656 that keep as many, by the mean accuracy of their networks.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +59,11 @@ LAYERS: Final = (2, 7, 12)
 EDGES: Final = len(SPACE.layers)
 OPERATIONS: Final = tuple(SPACE.layers[0].by_id)
 REFERENCE: Final = (OPERATIONS.index("nor_conv_3x3"),) * EDGES
+KEPT: Final = 3
+"""Operations of an edge in a sub-space, that of the reference among them."""
+KEPT_WAYS: Final = [
+    way for way in combinations(range(len(OPERATIONS)), KEPT) if REFERENCE[0] in way
+]
 RANDOM_CELLS: Final = 64
 BINS: Final = 5
 WARM_UP: Final = 500
@@ -189,7 +197,11 @@ class Truth:
     def __init__(self) -> None:
         scores = 100 * read_table("nasbench201-200epochs").scores[:, 0]
         cube = scores.reshape((len(OPERATIONS),) * EDGES)
+        self.cube = cube
         self.edges, self.random = edge_cells(), random_cells()
+        self.all_means = self._averaged(cube)
+        madds = np.array([[float(cost.madds) for cost in layer.costs] for layer in SPACE.layers])
+        self.all_madds = self._averaged(sum(np.ix_(*madds)))
         self.of_edges = np.array([cube[choice] for choice in self.edges])
         self.marginal = np.array([self._marginal(cube, choice) for choice in self.edges])
         self.of_random = np.array([cube[choice] for choice in self.random])
@@ -200,6 +212,16 @@ class Truth:
         }
         ranks = np.argsort(np.argsort(self.counts["MAdds"], kind="stable"))
         self.bins = ranks * BINS // len(ranks)
+
+    @staticmethod
+    def _averaged(cube: Array) -> Array:
+        """Means over the networks of every sub-space, an axis of six ways per edge."""
+        ways = np.zeros((len(KEPT_WAYS), len(OPERATIONS)))
+        for row, way in zip(ways, KEPT_WAYS, strict=True):
+            row[list(way)] = 1 / KEPT
+        for _ in range(EDGES):
+            cube = np.moveaxis(np.tensordot(cube, ways, ([0], [1])), -1, EDGES - 1)
+        return cube
 
     @staticmethod
     def _marginal(cube: Array, choice: Choice) -> float:
@@ -213,6 +235,24 @@ class Truth:
         rows = np.arange(len(self.random)) if rows is None else rows
         parts = [rows[self.bins[rows] == each] for each in range(BINS)]
         return float(np.mean([tau(predicted[p], self.of_random[p]) for p in parts if len(p) > 1]))
+
+    def sub_space(self, predicted: Array) -> dict[str, float]:
+        """Mean and best accuracy of what is kept by fitness, and shares of sub-spaces below it."""
+        chosen = []
+        for edge in range(EDGES):
+            mine = [i for i, choice in enumerate(self.edges) if choice[edge] != REFERENCE[edge]]
+            fittest = sorted(mine, key=lambda i: -predicted[i])[: KEPT - 1]
+            others = {self.edges[i][edge] for i in fittest}
+            chosen.append(KEPT_WAYS.index(tuple(sorted({REFERENCE[edge], *others}))))
+        means, madds = self.all_means, self.all_madds
+        own = tuple(chosen)
+        cheap = madds <= madds[own]
+        return {
+            "mean": float(means[own]),
+            "best": float(self.cube[np.ix_(*(KEPT_WAYS[way] for way in own))].max()),
+            "percentile": float(100 * (means < means[own]).mean()),
+            "percentile of those as cheap": float(100 * (means[cheap] < means[own]).mean()),
+        }
 
     def of_edge(self, predicted: Array, truth: Array) -> float:
         """Mean over the edges of tau among the five operations; the reference counts as 0."""
@@ -264,6 +304,7 @@ def report(path: Path) -> dict[str, Any]:
             found[name]["edges, all networks"] = [
                 truth.of_edge(each[:edges], truth.marginal) for each in means
             ]
+            found[name]["sub-space"] = [truth.sub_space(each[:edges]) for each in means]
         boots[name] = _boots(truth, parts, drawn)
     for name, both in boots.items():
         for kind, values in zip(("tau", "inside"), both, strict=True):
