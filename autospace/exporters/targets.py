@@ -129,11 +129,12 @@ TARGETS: Final[dict[str, Target]] = {
         "the matrices of the paper's space", "", ".json", autospace_iccv2021.export_space
     ),
     "pytorch": Target(
-        "one file: supernet or network",
+        "one file: a space or a network",
         "torch",
         ".py",
         pytorch.export_space,
         pytorch.export_architecture,
+        rules=True,
     ),
     "huggingface": Target(
         "a network for from_pretrained",

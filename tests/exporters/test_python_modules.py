@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autospace.exporters import nni_python
 from autospace.exporters.python_clients import literal
 from autospace.exporters.targets import TARGETS
 from autospace.spaces import Candidate, Cell, Layer, Space, SpaceError
@@ -80,7 +81,7 @@ def test_no_space_changes_the_code(space: Space) -> None:
 @given(space=spaces())
 def test_the_cells_of_a_model_space_are_literals(space: Space) -> None:
     ids = [candidate.id for layer in space.layers for candidate in layer.candidates]
-    if any("." in each for each in ids):
+    if any("." in each or each in nni_python.RESERVED for each in ids):
         with pytest.raises(SpaceError, match="cannot name a module"):
             _text("nni-python", space)
         return
