@@ -24,6 +24,7 @@ from autospace.spaces.cells.ofa import Ofa
 from autospace.spaces.cells.operations import BITS, Cost
 from autospace.spaces.cells.recurrent import Recurrent
 from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.text import human
 
 
 class OfFamily(Protocol):
@@ -173,6 +174,16 @@ def check_kind(kind: str, work: str, allowed: Iterable[str] = (DEFAULT_KIND,)) -
 def cell_key(cell: OfFamily, shape: LayerShape) -> str:
     """The key of a cell at a layer; see `Family.key`."""
     return family_of(cell).key(cell, shape)
+
+
+def work_of(cost: Cost, kind: str) -> str:
+    """What a part or network of cells of a family has to compute, for people: `43.5M MAdds`.
+
+    Of binary cells it is OPs: MAdds plus a 64th of the binary operations.
+    """
+    if FAMILIES[kind].binary:
+        return f"{human(cost.ops)} OPs"
+    return f"{human(cost.madds)} MAdds"
 
 
 def cell_cost(cell: OfFamily, shape: LayerShape) -> Cost:
