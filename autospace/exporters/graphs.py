@@ -171,7 +171,7 @@ def _facts(layer: Layer) -> tuple[str, ...]:
     return (
         f"{layer.shape.name}: {shape}",
         f"{best.id}{chosen}",
-        f"{work_of(cost, best.cell.kind)}{fitness}",
+        f"{work_of(best.cell.kind, cost)}{fitness}",
     )
 
 

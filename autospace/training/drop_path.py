@@ -55,14 +55,17 @@ def _chosen(cell: object) -> tuple[Edge, ...]:
 
 
 def check_drop_path(skeleton: Skeleton, probability: float) -> None:
-    """Refuses drop-path where the layers themselves hold their shortcuts.
+    """Refuses drop-path where it would drop nothing: no layer has a shortcut around its cell.
 
     Raises:
-        ConfigError: they do, and some would be dropped.
+        ConfigError: so it is, and some would be dropped.
     """
     if probability and skeleton.reads == "sentences":
         problem = f"{probability}; allowed: 0, as layers of {skeleton.name}"
         raise ConfigError(f"training.drop_path: {problem} have no shortcut around them")
+    if probability and skeleton.chain == 1 and not any(drop_probabilities(skeleton, probability)):
+        problem = f"{probability}; allowed: 0, as no layer of {skeleton.name}"
+        raise ConfigError(f"training.drop_path: {problem} has a shortcut around its cell")
 
 
 def draw_rows(

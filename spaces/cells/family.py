@@ -176,16 +176,6 @@ def cell_key(cell: OfFamily, shape: LayerShape) -> str:
     return family_of(cell).key(cell, shape)
 
 
-def work_of(cost: Cost, kind: str) -> str:
-    """What a part or network of cells of a family has to compute, for people: `43.5M MAdds`.
-
-    Of binary cells it is OPs: MAdds plus a 64th of the binary operations.
-    """
-    if FAMILIES[kind].binary:
-        return f"{human(cost.ops)} OPs"
-    return f"{human(cost.madds)} MAdds"
-
-
 def cell_cost(cell: OfFamily, shape: LayerShape) -> Cost:
     """MAdds and params of a cell at a layer."""
     return family_of(cell).cost(cell, shape)
@@ -214,6 +204,11 @@ def work(kind: str, cost: Cost) -> int:
 def work_unit(kind: str) -> str:
     """The unit of `work`."""
     return "OPs" if FAMILIES[kind].binary else "MAdds"
+
+
+def work_of(kind: str, cost: Cost) -> str:
+    """The work with its unit: `43.5M MAdds`."""
+    return f"{human(work(kind, cost))} {work_unit(kind)}"
 
 
 def used(cell: OfFamily) -> Sequence[str]:
