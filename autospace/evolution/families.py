@@ -4,7 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from autospace.evolution.settings import BLOCKS, BNAS_REFERENCE, CellsConfig
+from autospace.evolution.settings import (
+    BLOCKS,
+    BNAS_REFERENCE,
+    OWN_OPERATIONS,
+    CellsConfig,
+    preset_values,
+)
 from autospace.runs.errors import ConfigError
 from autospace.spaces.cells.bats import BATS_USUAL, BatsCell, BatsPrior
 from autospace.spaces.cells.binary import Binary, BinaryCell
@@ -21,7 +27,7 @@ from autospace.spaces.cells.recurrent import RecurrentPrior
 from autospace.spaces.cells.recurrent_cell import FUNCTIONS, RecurrentCell
 from autospace.spaces.cells.variation import CellPrior
 from autospace.spaces.cost import most_expensive_reference
-from autospace.spaces.errors import SpaceError
+from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import reference_cells_of
@@ -55,6 +61,40 @@ def check_family(skeleton: Skeleton, cells: CellsConfig) -> None:
     if cells.family not in fitting:
         allowed = f"allowed on the skeleton {skeleton.name}: {', '.join(fitting)}"
         raise ConfigError(f"cells.family: {cells.family}; {allowed}")
+
+
+def check_effect(skeleton: Skeleton, cells: CellsConfig) -> None:
+    """Refuses settings of cells that have no effect on the family that is evolved.
+
+    A setting may be at its default, or at the value of a preset: nobody need have asked for that.
+
+    Raises:
+        ConfigError: one is at another value.
+    """
+    kind = kind_on(skeleton, cells)
+    if kind == Cell.kind:
+        return
+    read = _READ.get(kind, frozenset())
+    if cells.family in OWN_OPERATIONS:
+        read |= {"operations"}
+    for name, field in CellsConfig.model_fields.items():
+        value, default = getattr(cells, name), field.default
+        if name in (*read, "family") or value in (default, *preset_values("cells", name)):
+            continue
+        problem = f"{_words(value)}, which has no effect on {kind} cells"
+        leave = _words(default) if name != "operations" else "those of the family"
+        raise ConfigError(f"cells.{name}: {problem}; allowed on {skeleton.name}: {leave}")
+
+
+_READ: Final[dict[str, frozenset[str]]] = {
+    BinaryCell.kind: frozenset({"nodes", "reference_kernels"}),
+    ConvCell.kind: frozenset({"nodes", "none_probability"}),
+}
+"""The settings of cells that each family other than `mobile` reads, apart from `operations`."""
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else shown(value)
 
 
 def kind_on(skeleton: Skeleton, cells: CellsConfig) -> str:

@@ -15,7 +15,7 @@ from autospace.data.images import check_source, skeleton_for
 from autospace.data.load import load_data
 from autospace.data.settings import PYTHON
 from autospace.data.splits import divide
-from autospace.evolution.families import check_family, prior_on, references_on
+from autospace.evolution.families import check_effect, check_family, prior_on, references_on
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.parts import ImageParts, Parts, TextParts
 from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan
@@ -93,6 +93,7 @@ def prepare(
         check_source(skeleton, config.data.source)
         parts, skeleton = _images(config, skeleton, folder, observer, given)
     check_family(skeleton, config.cells)
+    check_effect(skeleton, config.cells)
     references = references_on(skeleton, config.cells)
     cells = [cell for _, cell in references]
     budget = make_budget(config.budget, skeleton, references)

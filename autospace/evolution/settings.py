@@ -143,7 +143,8 @@ class CellsConfig(Section):
     @model_validator(mode="after")
     def _window_fits(self) -> "CellsConfig":
         edges = self.nodes * (self.nodes - 1) // 2
-        if self.window > edges:
+        # The cells of other families have no window.
+        if self.family == "auto" and self.window > edges:
             raise ValueError(
                 f"window: {self.window}; {self.nodes} nodes allow at most {edges} edges"
             )
@@ -332,6 +333,12 @@ NEEDS_DATA = {
     "imagenet-mobile": "folder:PATH",
     "paper": "folder:PATH",
 }
+
+
+def preset_values(section: str, name: str) -> list[Any]:
+    """The values that presets give a setting of a section."""
+    given = (each.get(section, {}) for each in PRESETS.values())
+    return [settings[name] for settings in given if name in settings]
 
 
 def make_config(*layers: Mapping[str, Any]) -> Config:

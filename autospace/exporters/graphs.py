@@ -7,7 +7,7 @@ from typing import Any
 
 from autospace.spaces import Architecture, Cell, Layer, Skeleton, Space
 from autospace.spaces.captions import CaptionSkeleton
-from autospace.spaces.cells.family import KINDS, check_kind
+from autospace.spaces.cells.family import KINDS, check_kind, work_of
 from autospace.spaces.cells.notation import (
     PAIRED,
     conv_ends,
@@ -20,7 +20,7 @@ from autospace.spaces.cells.notation import (
 from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.space import by_fitness, drawn_layers
-from autospace.spaces.text import human, visible
+from autospace.spaces.text import visible
 
 
 def stem_facts(skeleton: Skeleton) -> tuple[str, ...]:
@@ -171,7 +171,7 @@ def _facts(layer: Layer) -> tuple[str, ...]:
     return (
         f"{layer.shape.name}: {shape}",
         f"{best.id}{chosen}",
-        f"{human(cost.madds)} MAdds{fitness}",
+        f"{work_of(best.cell.kind, cost)}{fitness}",
     )
 
 

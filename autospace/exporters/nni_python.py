@@ -28,7 +28,7 @@ Example:
 '''
 
 # A LayerChoice keeps its candidates as attributes under their ids.
-_RESERVED: Final = ("_key", "key", "length", "names", "reduction", "return_mask")
+RESERVED: Final = ("_key", "key", "length", "names", "reduction", "return_mask")
 
 
 def export_space(space: Space) -> str:
@@ -56,8 +56,8 @@ def export_space(space: Space) -> str:
 def _check_ids(space: Space) -> None:
     for index, layer in enumerate(space.layers):
         for number, candidate in enumerate(layer.candidates):
-            if "." in candidate.id or candidate.id in _RESERVED:
+            if "." in candidate.id or candidate.id in RESERVED:
                 path = f"layers[{index}].candidates[{number}].id"
                 problem = f"{shown(candidate.id)} cannot name a module in nni"
-                allowed = f"an id without a dot, other than {', '.join(_RESERVED)}"
+                allowed = f"an id without a dot, other than {', '.join(RESERVED)}"
                 raise SpaceError(path, f"{problem}; allowed: {allowed}")

@@ -5,18 +5,35 @@ from files enter generated code only as string literals, which `literal` makes.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
-from autospace.spaces import Space
+from autospace.spaces import FAMILIES, Space
+from autospace.spaces.cells.operations import BITS
 from autospace.spaces.cost import fixed_cost
 from autospace.spaces.text import visible
 
-MADDS_OF_CHOICES: Final = '''
+_MADDS: Final = '''
 
 def madds(choices: dict[str, str]) -> int:
     """Multiply-accumulates of the architecture that the choices make."""
     return FIXED_MADDS + sum(MADDS[layer][cell] for layer, cell in choices.items())
 '''
+_OPS: Final = f'''
+
+def bops(choices: dict[str, str]) -> int:
+    """Binary operations of the architecture that the choices make."""
+    return FIXED_BOPS + sum(BOPS[layer][cell] for layer, cell in choices.items())
+
+
+def ops(choices: dict[str, str]) -> float:
+    """OPs, by which binary networks are compared: MAdds and a 64th of the binary operations."""
+    return madds(choices) + bops(choices) / {BITS}
+'''
+
+
+def cost_of_choices(space: Space) -> str:
+    """The functions of a generated module that say what an architecture costs."""
+    return _MADDS + _OPS if FAMILIES[space.kind].binary else _MADDS
 
 
 def literal(text: str) -> str:
@@ -37,23 +54,35 @@ def _table(name: str, rows: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def space_data(space: Space) -> str:
-    """The data in every generated module of a space: its name, and the MAdds of its cells.
+    """The data in every generated module of a space: its name, and the costs of its cells.
 
-    The ids of the candidates are the keys of `MADDS`, layer by layer.
+    The ids of the candidates are the keys of `MADDS`, layer by layer; binary cells have `BOPS` too.
     """
-    madds = {
+    fixed = fixed_cost(space.skeleton)
+    text = (
+        f"NAME = {literal(space.name)}\n\n"
+        "# Multiply-accumulates of one image: stem and head, and each cell of each layer.\n"
+        f"FIXED_MADDS = {fixed.madds}\n"
+        f"{_table('MADDS', _costs(space, 'madds'))}"
+    )
+    if not FAMILIES[space.kind].binary:
+        return text
+    return (
+        f"{text}\n# Binary operations of one image, likewise.\n"
+        f"FIXED_BOPS = {fixed.bops}\n"
+        f"{_table('BOPS', _costs(space, 'bops'))}"
+    )
+
+
+def _costs(space: Space, unit: Literal["madds", "bops"]) -> dict[str, dict[str, int]]:
+    """Per layer, the cost of every candidate."""
+    return {
         layer.shape.name: {
-            candidate.id: cost.madds
+            candidate.id: cost.whole(unit)
             for candidate, cost in zip(layer.candidates, layer.costs, strict=True)
         }
         for layer in space.layers
     }
-    return (
-        f"NAME = {literal(space.name)}\n\n"
-        "# Multiply-accumulates of one image: stem and head, and each cell of each layer.\n"
-        f"FIXED_MADDS = {fixed_cost(space.skeleton).madds}\n"
-        f"{_table('MADDS', madds)}"
-    )
 
 
 _NEVERGRAD_OPENING: Final = '''\
@@ -80,8 +109,8 @@ def parametrization() -> ng.p.Dict:
 
 
 def to_nevergrad(space: Space) -> str:
-    """A module with the parametrization, and the MAdds of its architectures."""
-    return _NEVERGRAD_OPENING + space_data(space) + _NEVERGRAD_CLOSING + MADDS_OF_CHOICES
+    """A module with the parametrization, and the cost of its architectures."""
+    return _NEVERGRAD_OPENING + space_data(space) + _NEVERGRAD_CLOSING + cost_of_choices(space)
 
 
 _PYMOO_OPENING: Final = '''\
@@ -136,8 +165,15 @@ def algorithm(pop_size: int = 20) -> NSGA2:
 
 
 def to_pymoo(space: Space) -> str:
-    """A module with the problem, error against MAdds, and an algorithm that fits it."""
-    return _PYMOO_OPENING + space_data(space) + _PYMOO_CLOSING + MADDS_OF_CHOICES
+    """A module with the problem, error against cost, and an algorithm that fits it.
+
+    The cost is in MAdds, and in OPs where cells are binary.
+    """
+    text = _PYMOO_OPENING + space_data(space) + _PYMOO_CLOSING
+    if FAMILIES[space.kind].binary:
+        text = text.replace("errors and MAdds", "errors and OPs").replace("the MAdds", "the OPs")
+        text = text.replace("madds(choices)]", "ops(choices)]")
+    return text + cost_of_choices(space)
 
 
 _ARCHAI_OPENING: Final = '''\
@@ -181,4 +217,4 @@ def choices_of(config: ArchConfig) -> dict[str, str]:
 
 def to_archai(space: Space) -> str:
     """A module that makes archai's search space from the user's network."""
-    return _ARCHAI_OPENING + space_data(space) + _ARCHAI_CLOSING + MADDS_OF_CHOICES
+    return _ARCHAI_OPENING + space_data(space) + _ARCHAI_CLOSING + cost_of_choices(space)

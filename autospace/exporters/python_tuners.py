@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from autospace.exporters.python_clients import MADDS_OF_CHOICES, space_data
+from autospace.exporters.python_clients import cost_of_choices, space_data
 from autospace.spaces import Space
 
 _SYNE_TUNE_OPENING: Final = '''\
@@ -31,8 +31,8 @@ def config_space() -> dict[str, Any]:
 
 
 def to_syne_tune(space: Space) -> str:
-    """A module with the configuration space, and the MAdds of its architectures."""
-    return _SYNE_TUNE_OPENING + space_data(space) + _SYNE_TUNE_CLOSING + MADDS_OF_CHOICES
+    """A module with the configuration space, and the cost of its architectures."""
+    return _SYNE_TUNE_OPENING + space_data(space) + _SYNE_TUNE_CLOSING + cost_of_choices(space)
 
 
 _NEPS_OPENING: Final = '''\
@@ -57,7 +57,7 @@ class LearnedSpace(neps.PipelineSpace):
 
 
 def to_neps(space: Space) -> str:
-    """A module with the pipeline space, and the MAdds of its architectures."""
+    """A module with the pipeline space, and the cost of its architectures."""
     # neps refuses a categorical with one choice; a constant reaches the function, too.
     layers = [
         f'    {layer.shape.name} = neps.Categorical(choices=tuple(MADDS["{layer.shape.name}"]))\n'
@@ -66,7 +66,7 @@ def to_neps(space: Space) -> str:
         for layer in space.layers
     ]
     body = "".join(layers)
-    return _NEPS_OPENING + space_data(space) + _NEPS_CLOSING + body + MADDS_OF_CHOICES
+    return _NEPS_OPENING + space_data(space) + _NEPS_CLOSING + body + cost_of_choices(space)
 
 
 _AX_OPENING: Final = '''\
@@ -98,5 +98,5 @@ def parameters() -> list[ChoiceParameterConfig]:
 
 
 def to_ax(space: Space) -> str:
-    """A module with the parameters of an experiment, and the MAdds of its architectures."""
-    return _AX_OPENING + space_data(space) + _AX_CLOSING + MADDS_OF_CHOICES
+    """A module with the parameters of an experiment, and the cost of its architectures."""
+    return _AX_OPENING + space_data(space) + _AX_CLOSING + cost_of_choices(space)

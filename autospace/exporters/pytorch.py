@@ -332,36 +332,8 @@ def export_architecture(architecture: Architecture) -> str:
     Raises:
         SpaceError: an operation that was added without PyTorch source.
     """
-    if architecture.kind == "dense":
-        # Here, because it is made of the functions of this module.
-        from autospace.exporters.pytorch_dense import dense_network
-
-        return dense_network(architecture)
-    if architecture.kind in PAIRED:
-        from autospace.exporters.pytorch_darts import darts_network
-
-        return darts_network(architecture)
-    if architecture.kind == "binary":
-        from autospace.exporters.pytorch_layers import binary_network
-
-        text: str = binary_network(architecture)
-        return text
-    if architecture.kind == "conv":
-        from autospace.exporters.pytorch_layers import conv_network
-
-        return str(conv_network(architecture))
-    if architecture.kind == "ofa":
-        from autospace.exporters.pytorch_layers import ofa_network
-
-        return str(ofa_network(architecture))
-    if architecture.kind == "recurrent":
-        from autospace.exporters.sequences.recurrent import recurrent_network
-
-        return recurrent_network(architecture)
-    if architecture.kind == "nas-bert":
-        from autospace.exporters.sequences.encoder import sentence_network
-
-        return sentence_network(architecture)
+    if (write := _others(architecture.kind, architecture.skeleton.reads)) is not None:
+        return write.network(architecture)
     skeleton = architecture.skeleton
     needs = needs_of(skeleton, architecture.cells)
     layers = listed(
@@ -382,22 +354,20 @@ def export_architecture(architecture: Architecture) -> str:
 
 
 def export_space(space: Space) -> str:
-    """A module with `Supernet`, which holds all candidates, and `build` for one architecture.
+    """A module with `build`, which makes any architecture of the space.
+
+    Of cells of the family `mobile` it also has `Supernet`, which holds all candidates.
 
     Raises:
         SpaceError: an operation that was added without PyTorch source.
     """
+    if (write := _others(space.kind, space.skeleton.reads)) is not None:
+        return write.space(space)
     offered = [candidate.cell for layer in space.layers for candidate in layer.candidates]
     needs = needs_of(space.skeleton, offered)
-    default = {
-        layer.shape.name: space.reference.get(layer.shape.name, layer.candidates[0].id)
-        for layer in space.layers
-    }
-    madds, params = (f"{each.min:,} to {each.max:,}" for each in (space.madds, space.params))
-    facts = f"{space.size:,} architectures of {madds} MAdds and {params} params"
     docstring = f"""A search space as a supernet, written by autospace.
 
-{_wrapped(f"Space: {_quiet(space.name)}. {facts}.")}
+{facts_of(space)}
 
     supernet = Supernet()
     architecture = sample(random.Random(0))  # {{"layer_00": "cell id", ...}}
@@ -409,8 +379,7 @@ def export_space(space: Space) -> str:
         cell_record(needs),
         definition("supernet", "Layer"),
         candidate_layers(space, needs),
-        "# The reference architecture; where there is none, the first candidate.\n"
-        + laid_out(dict_display(default), "DEFAULT = "),
+        default_choices(space),
         *cell_classes(needs),
         definition("supernet", "Network", **ends(space.skeleton, needs)),
         definition("supernet", "Supernet"),
@@ -418,6 +387,52 @@ def export_space(space: Space) -> str:
         *(definition("supernet", name) for name in ("cell_module", "chosen", "sample", "build")),
         definition("network", "__main__", build="    network = build(DEFAULT).eval()"),
     )
+
+
+def facts_of(space: Space, unit: str = "an image") -> str:
+    """What the docstring of a file says of a space: its name, size and costs."""
+    ranges = [("MAdds", space.madds), ("params", space.params)]
+    if space.bops.max:
+        ranges.append(("binary operations", space.bops))
+    costs = [f"{each.min:,} to {each.max:,} {name}" for name, each in ranges]
+    costs[0] += f" for {unit}"
+    facts = f"{space.size:,} architectures of {costs[0]}, {' and '.join(costs[1:])}"
+    return _wrapped(f"Space: {_quiet(space.name)}. {facts}.")
+
+
+def default_choices(space: Space) -> str:
+    """The architecture that a file of a space builds as a program."""
+    first = space.at([row[0] for part in space.parts for row in part.alternatives[0]]).choices
+    about = "# The reference architecture; where there is none, the first candidate.\n"
+    return about + laid_out(dict_display(space.reference or first), "DEFAULT = ")
+
+
+@dataclass(frozen=True, slots=True)
+class _Writers:
+    """What writes the files of a family."""
+
+    network: Callable[[Architecture], str]
+    space: Callable[[Space], str]
+
+
+def _others(kind: str, reads: str) -> _Writers | None:
+    """The writers of a family other than `mobile`; None if the family is not known."""
+    # Here, because they are made of the functions of this module.
+    from autospace.exporters import pytorch_layers, pytorch_shared
+    from autospace.exporters.sequences import encoder, recurrent
+
+    layers = _Writers(pytorch_layers.layers_network, pytorch_layers.layers_space)
+    paired = _Writers(pytorch_shared.darts_network, pytorch_shared.darts_space)
+    tokens = _Writers(recurrent.language_model, recurrent.language_space)
+    if reads == "captions":
+        tokens = _Writers(recurrent.captioner, recurrent.captioner_space)
+    return {
+        "dense": _Writers(pytorch_shared.dense_network, pytorch_shared.dense_space),
+        **dict.fromkeys(PAIRED, paired),
+        **dict.fromkeys(("binary", "conv", "ofa"), layers),
+        "recurrent": tokens,
+        "nas-bert": _Writers(encoder.sentence_network, encoder.sentence_space),
+    }.get(kind)
 
 
 def _quiet(name: str) -> str:

@@ -1,142 +1,114 @@
-"""Writes a network of binary cells, of convolutions or of Once-for-All's layers, as one file.
+"""Writes networks and spaces of cells that every layer has of its own, as Python files.
 
-See `autospace.exporters.pytorch`: the file needs only PyTorch, and trained weights load into it.
+They are binary cells, blocks of convolutions, and the layers of Once-for-All. See
+`autospace.exporters.pytorch`: the files need only PyTorch, and trained weights load into them.
 Signs are computed as floating point numbers, so that nothing is faster than with real weights.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
-from autospace.exporters import pytorch, pytorch_dense
+from autospace.exporters import pytorch, pytorch_shared
 from autospace.exporters.python_clients import literal
 from autospace.exporters.pytorch import called, definition, laid_out, listed
-from autospace.spaces import Architecture, LayerShape, Skeleton, SpaceError
+from autospace.exporters.pytorch_files import Choices, Source, network_file, space_file
+from autospace.spaces import Architecture, LayerShape, Skeleton, Space, SpaceError
 from autospace.spaces.cells.ofa import OfaCell
 
+_NOTHING: Final = pytorch.Needs(frozenset(), frozenset(), False)
 
-def binary_network(architecture: Architecture) -> str:
+
+def layers_network(architecture: Architecture) -> str:
     """A module whose `build()` makes the network.
-
-    Raises:
-        SpaceError: the stem has a block, whose cell is not binary.
-    """
-    skeleton = architecture.skeleton
-    if skeleton.stem.block is not None:
-        problem = f"{skeleton.stem.block}; allowed for this export of binary cells: none"
-        raise SpaceError("stem.block", problem)
-    nothing = pytorch.Needs(frozenset(), frozenset(), False)
-    return pytorch.joined(
-        f'"""{pytorch.described(architecture)}"""\n\n{pytorch.imports("cells", "binary")}\n'
-        f"{pytorch.constants(skeleton)}",
-        definition("binary", "Layer"),
-        laid_out(listed(_layers(architecture)), "LAYERS = "),
-        definition("cells", "ConvNorm"),
-        *(
-            definition("binary", name)
-            for name in ("sign", "BinaryConvolution", "BinaryLayer", "operation", "BinaryCell")
-        ),
-        definition("binary", "Network", **pytorch.ends(skeleton, nothing)),
-        definition("cells", "initialise"),
-        definition("network", "build"),
-        definition("network", "__main__", build=True),
-    )
-
-
-def conv_network(architecture: Architecture) -> str:
-    """A module whose `build()` makes the network of blocks of convolutions.
 
     Raises:
         SpaceError: the stem has a block, whose cell is of another family.
     """
     skeleton = architecture.skeleton
-    if skeleton.stem.block is not None:
-        problem = f"{skeleton.stem.block}; allowed for this export of convolutions: none"
-        raise SpaceError("stem.block", problem)
-    return pytorch.joined(
-        f'"""{pytorch.described(architecture)}"""\n\n{pytorch.imports("cells", "conv")}\n'
-        f"{pytorch.constants(skeleton)}",
-        definition("conv", "Layer"),
-        laid_out(listed(_conv_layers(architecture)), "LAYERS = "),
-        definition("cells", "ConvNorm"),
-        definition("dense", "ActivatedConvolution"),
-        *(definition("conv", name) for name in ("halved", "operation", "ConvCell")),
-        definition("conv", "Network", **pytorch_dense.ends(skeleton)),
-        definition("cells", "initialise"),
-        definition("network", "build"),
-        definition("network", "__main__", build=True),
+    pairs = zip(skeleton.shapes, architecture.cells, strict=True)
+    rows = listed(_layer(cell, shape) for shape, cell in pairs)
+    return network_file(
+        architecture, _source(architecture.kind, skeleton), laid_out(rows, "LAYERS = ")
     )
 
 
-def _conv_layers(architecture: Architecture) -> list[pytorch.Node]:
-    cells: Iterable[Any] = (cell.pruned() for cell in architecture.cells)
-    return [
-        called(
-            "Layer",
-            str(shape.in_channels),
-            str(shape.out_channels),
-            str(shape.stride),
-            str(cell.reduction),
-            str(cell.nodes - 1),
-            _edges(cell),
-        )
-        for shape, cell in zip(architecture.skeleton.shapes, cells, strict=True)
-    ]
+def layers_space(space: Space) -> str:
+    """A module whose `build` makes a network of any architecture.
+
+    Raises:
+        SpaceError: the stem has a block, whose cell is of another family.
+    """
+    values = [[_layer(each.cell, row.shape) for each in row.candidates] for row in space.layers]
+    staged = (definition("ofa", "group"),) if space.kind == OfaCell.kind else ()
+    argument = (("LAYERS", "list[Layer]"),)
+    choices = Choices(values, "Layer", argument, functions=staged)
+    return space_file(space, _source(space.kind, space.skeleton), choices)
+
+
+def _source(kind: str, skeleton: Skeleton) -> Source:
+    if kind == OfaCell.kind:
+        return _ofa(skeleton)
+    if skeleton.stem.block is not None:
+        cells = {"binary": "binary cells", "conv": "convolutions"}[kind]
+        problem = f"{skeleton.stem.block}; allowed for this export of {cells}: none"
+        raise SpaceError("stem.block", problem)
+    return _binary(skeleton) if kind == "binary" else _conv(skeleton)
+
+
+def _binary(skeleton: Skeleton) -> Source:
+    names = ("sign", "BinaryConvolution", "BinaryLayer", "operation", "BinaryCell")
+    return Source(
+        ("cells", "binary"),
+        pytorch.constants(skeleton),
+        (definition("binary", "Layer"),),
+        (definition("cells", "ConvNorm"), *(definition("binary", name) for name in names)),
+        definition("binary", "Network", **pytorch.ends(skeleton, _NOTHING)),
+        (definition("cells", "initialise"),),
+    )
+
+
+def _conv(skeleton: Skeleton) -> Source:
+    return Source(
+        ("cells", "conv"),
+        pytorch.constants(skeleton),
+        (definition("conv", "Layer"),),
+        (
+            definition("cells", "ConvNorm"),
+            definition("dense", "ActivatedConvolution"),
+            *(definition("conv", name) for name in ("halved", "operation", "ConvCell")),
+        ),
+        definition("conv", "Network", **pytorch_shared.ends(skeleton)),
+        (definition("cells", "initialise"),),
+    )
+
+
+def _ofa(skeleton: Skeleton) -> Source:
+    names = ("ConvNorm", "HardAttention", "Bottleneck", "Shortcut")
+    return Source(
+        ("ofa",),
+        pytorch.constants(skeleton)
+        + 'ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "h_swish": nn.Hardswish}',
+        (definition("ofa", "Layer"),),
+        tuple(definition("ofa", name) for name in names),
+        definition("ofa", "Network", **_ofa_ends(skeleton)),
+        (definition("ofa", "initialise"),),
+    )
+
+
+def _layer(cell: Any, shape: LayerShape) -> pytorch.Node:
+    """A cell at a layer, without its dead edges."""
+    sizes = [str(each) for each in (shape.in_channels, shape.out_channels, shape.stride)]
+    if cell.kind == OfaCell.kind:
+        own = (cell.kernel, cell.expansion, literal(shape.activation), shape.attention)
+        return called("Layer", *sizes, *map(str, own))
+    pruned = cell.pruned()
+    reduction = [str(pruned.reduction)] if cell.kind == "conv" else []
+    return called("Layer", *sizes, *reduction, str(pruned.nodes - 1), _edges(pruned))
 
 
 def _edges(cell: Any) -> pytorch.Node:
     """The edges of a pruned cell."""
     return listed(
         f"({edge.source}, {edge.target}, {literal(edge.operation)})" for edge in cell.edges
-    )
-
-
-def _layers(architecture: Architecture) -> list[pytorch.Node]:
-    pairs = zip(architecture.skeleton.shapes, architecture.cells, strict=True)
-    return [
-        called(
-            "Layer",
-            str(shape.in_channels),
-            str(shape.out_channels),
-            str(shape.stride),
-            str(cell.nodes - 1),
-            _edges(cell.pruned()),
-        )
-        for shape, cell in pairs
-    ]
-
-
-def ofa_network(architecture: Architecture) -> str:
-    """A module whose `build()` makes the network of Once-for-All's layers."""
-    skeleton = architecture.skeleton
-    pairs = zip(skeleton.shapes, architecture.cells, strict=True)
-    layers = (_ofa_layer(shape, cell) for shape, cell in pairs)
-    return pytorch.joined(
-        f'"""{pytorch.described(architecture)}"""\n\n{pytorch.imports("ofa")}\n'
-        f"{pytorch.constants(skeleton)}"
-        'ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "h_swish": nn.Hardswish}',
-        definition("ofa", "Layer"),
-        laid_out(listed(layers), "LAYERS = "),
-        *(
-            definition("ofa", name)
-            for name in ("ConvNorm", "HardAttention", "Bottleneck", "Shortcut")
-        ),
-        definition("ofa", "Network", **_ofa_ends(skeleton)),
-        definition("ofa", "initialise"),
-        definition("network", "build"),
-        definition("network", "__main__", build=True),
-    )
-
-
-def _ofa_layer(shape: LayerShape, cell: Any) -> pytorch.Node:
-    return called(
-        "Layer",
-        str(shape.in_channels),
-        str(shape.out_channels),
-        str(shape.stride),
-        str(cell.kernel),
-        str(cell.expansion),
-        literal(shape.activation),
-        str(shape.attention),
     )
 
 
@@ -161,7 +133,7 @@ def _ofa_ends(skeleton: Skeleton) -> dict[str, str]:
             skeleton.stem_resolution,
             activation=skeleton.stages[0].activation,
         )
-        block = called("Bottleneck", _ofa_layer(shape, OfaCell.of(3, 1)))
+        block = called("Bottleneck", _layer(OfaCell.of(3, 1), shape))
         parts.append(called("Shortcut", block) if shape.shortcut else block)
     width = skeleton.shapes[-1].out_channels
     head = "nn.Identity()"

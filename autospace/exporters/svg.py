@@ -23,7 +23,7 @@ from autospace.spaces.cells.bert import SYMBOLS as BERT
 from autospace.spaces.cells.bert import BertCell
 from autospace.spaces.cells.darts_cell import ENDS
 from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
-from autospace.spaces.cells.family import KINDS, check_kind, notation
+from autospace.spaces.cells.family import KINDS, check_kind, notation, work_of, work_unit
 from autospace.spaces.cells.notation import (
     PAIRED,
     conv_ends,
@@ -313,10 +313,12 @@ def network_svg(value: Space | Architecture, name: str) -> str:
 
 def _summary(value: Space | Architecture) -> str:
     if isinstance(value, Architecture):
-        return f"{human(value.cost.madds)} MAdds, {human(value.cost.params)} params"
-    low, high = human(value.madds.min), human(value.madds.max)
+        return f"{work_of(value.kind, value.cost)}, {human(value.cost.params)} params"
+    unit = work_unit(value.kind)
+    works = value.ops if unit == "OPs" else value.madds
+    low, high = human(works.min), human(works.max)
     count = sum(len(layer.candidates) for layer in value.layers)
-    return f"{count} candidates, {low} to {high} MAdds; drawn: the best cell of each layer"
+    return f"{count} candidates, {low} to {high} {unit}; drawn: the best cell of each layer"
 
 
 def _arrowed(shape: LayerShape) -> str:
@@ -325,7 +327,7 @@ def _arrowed(shape: LayerShape) -> str:
 
 def _candidate_card(candidate: Candidate, shape: LayerShape, mark: str = "") -> _Card:
     cost = cell_cost(candidate.cell, shape)
-    facts = [f"{human(cost.madds)} MAdds, {human(cost.params)} params"]
+    facts = [f"{work_of(candidate.cell.kind, cost)}, {human(cost.params)} params"]
     if candidate.fitness is not None:
         facts.append(f"fitness {candidate.fitness:+.3f}")
     return _Card(candidate.id, tuple(facts), cell_figure(candidate.cell, shape), mark)

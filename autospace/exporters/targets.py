@@ -105,10 +105,10 @@ TARGETS: Final[dict[str, Target]] = {
     ),
     "wandb": Target("a sweep of Weights & Biases", "wandb", ".yaml", yaml_clients.to_wandb),
     "syne-tune": Target(
-        "a config_space, with MAdds", "syne-tune", ".py", python_tuners.to_syne_tune
+        "a config_space, with costs", "syne-tune", ".py", python_tuners.to_syne_tune
     ),
-    "neps": Target("a PipelineSpace, with MAdds", "neps", ".py", python_tuners.to_neps),
-    "ax": Target("parameters of Ax, with MAdds", "ax-platform", ".py", python_tuners.to_ax),
+    "neps": Target("a PipelineSpace, with costs", "neps", ".py", python_tuners.to_neps),
+    "ax": Target("parameters of Ax, with costs", "ax-platform", ".py", python_tuners.to_ax),
     "hydra": Target(
         "a sweep of Hydra",
         "hydra-core",
@@ -118,9 +118,9 @@ TARGETS: Final[dict[str, Target]] = {
     ),
     "pyglove": Target("a symbolic dict of oneof", "pyglove", ".json", json_clients.to_pyglove),
     "nevergrad": Target(
-        "a parametrization, with MAdds", "nevergrad", ".py", python_clients.to_nevergrad
+        "a parametrization, with costs", "nevergrad", ".py", python_clients.to_nevergrad
     ),
-    "pymoo": Target("a problem: error against MAdds", "pymoo", ".py", python_clients.to_pymoo),
+    "pymoo": Target("a problem: error against cost", "pymoo", ".py", python_clients.to_pymoo),
     "archai": Target("a discrete search space", "archai", ".py", python_clients.to_archai),
     "flat": Target(
         "layer -> cell id, for any tuner", "", ".json", architecture=json_clients.to_flat
@@ -129,11 +129,12 @@ TARGETS: Final[dict[str, Target]] = {
         "the matrices of the paper's space", "", ".json", autospace_iccv2021.export_space
     ),
     "pytorch": Target(
-        "one file: supernet or network",
+        "one file: a space or a network",
         "torch",
         ".py",
         pytorch.export_space,
         pytorch.export_architecture,
+        rules=True,
     ),
     "huggingface": Target(
         "a network for from_pretrained",

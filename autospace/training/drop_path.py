@@ -55,14 +55,17 @@ def _chosen(cell: object) -> tuple[Edge, ...]:
 
 
 def check_drop_path(skeleton: Skeleton, probability: float) -> None:
-    """Refuses drop-path where the layers themselves hold their shortcuts.
+    """Refuses drop-path where it would drop nothing: no layer has a shortcut around its cell.
 
     Raises:
-        ConfigError: they do, and some would be dropped.
+        ConfigError: so it is, and some would be dropped.
     """
     if probability and skeleton.reads == "sentences":
         problem = f"{probability}; allowed: 0, as layers of {skeleton.name}"
         raise ConfigError(f"training.drop_path: {problem} have no shortcut around them")
+    if probability and skeleton.chain == 1 and not any(drop_probabilities(skeleton, probability)):
+        problem = f"{probability}; allowed: 0, as no layer of {skeleton.name}"
+        raise ConfigError(f"training.drop_path: {problem} has a shortcut around its cell")
 
 
 def draw_rows(
@@ -95,6 +98,21 @@ def as_scales(probabilities: Sequence[float], rows: torch.Tensor) -> Scales:
     return [next(left) if probability else None for probability in probabilities]
 
 
+def scales_by_layer(network: Network, scales: Scales) -> list[Scales]:
+    """The factors of each layer's edges, where cells have two inputs.
+
+    Raises:
+        TypeError: they have not.
+    """
+    found, first = [], 0
+    for cell in network.layers:
+        if not isinstance(cell, DartsModule):
+            raise TypeError(f"factors of the edges of a {type(cell).__name__}")
+        found.append(scales[first : first + len(cell.darts.chosen)])
+        first += len(cell.darts.chosen)
+    return found
+
+
 def forward_dropped(network: nn.Module, images: torch.Tensor, scales: Scales) -> torch.Tensor:
     """Logits of the images with the cells' outputs scaled, or the operations' of two inputs.
 
@@ -105,11 +123,10 @@ def forward_dropped(network: nn.Module, images: torch.Tensor, scales: Scales) ->
         raise TypeError(f"drop-path in a {type(network).__name__}; allowed: in a Network")
     x = network.enter(images)
     if network.skeleton.chain == 2:
-        for index, cell in enumerate(network.layers):
+        for index, own in enumerate(scales_by_layer(network, scales)):
+            cell = network.layers[index]
             if not isinstance(cell, DartsModule):
                 raise TypeError(f"drop-path in a {type(cell).__name__} of two inputs")
-            count = len(cell.darts.chosen)
-            own, scales = scales[:count], scales[count:]
             x = network.output(index, x, cell.dropped(x, own))
         return network.classify(x)
     for index, (cell, scale) in enumerate(zip(network.layers, scales, strict=True)):

@@ -174,6 +174,9 @@ def _tensors(session: Session) -> Iterator[tuple[str, torch.Tensor]]:
     if session.average is not None:
         for name, value in session.average.model.state_dict().items():
             yield f"average.{name}", value
+    if session.auxiliary is not None:
+        for name, value in session.auxiliary.state_dict().items():
+            yield f"auxiliary.{name}", value
     for name, value in session.best.items():
         yield f"best.{name}", value
     yield from optimizer_tensors(session.optimizer)
@@ -184,6 +187,8 @@ def _restore(session: Session, groups: Groups) -> None:
     session.network.load_state_dict(groups["network"])
     if session.average is not None:
         session.average.model.load_state_dict(groups["average"])
+    if session.auxiliary is not None:
+        session.auxiliary.load_state_dict(groups["auxiliary"])
     session.best = groups.get("best", {})
     restore_optimizer(session.optimizer, groups)
 

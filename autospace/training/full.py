@@ -29,6 +29,7 @@ from autospace.seeds import derived_seed
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.space import Architecture
 from autospace.spaces.text import human, plural
+from autospace.training.auxiliary import check_auxiliary
 from autospace.training.drop_path import check_drop_path
 from autospace.training.folder import (
     WEIGHTS,
@@ -176,6 +177,7 @@ def prepare(
     own = fitted(architecture, data)
     check_augment(data, {f"augment.{name}": each for name, each in config.augment})
     check_drop_path(own.skeleton, config.training.drop_path)
+    check_auxiliary(own.skeleton, config.training.auxiliary)
     train, validation = data.train, None
     if config.data.validation:
         train, validation = divide(data.train, config.data.validation, config.seed)

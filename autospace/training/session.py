@@ -16,6 +16,7 @@ from autospace.networks.network import build_network, placed
 from autospace.runs.errors import ConfigError
 from autospace.seeds import derived_seed
 from autospace.spaces.space import Architecture
+from autospace.training.auxiliary import AuxiliaryHead, forward_both, new_head
 from autospace.training.average import Average
 from autospace.training.drop_path import as_scales, draw_rows, dropped_places, forward_dropped
 from autospace.training.mixing import Mixing
@@ -56,6 +57,7 @@ class Session:
         steps: steps in all.
         history: the epochs that are over.
         network: what is trained.
+        auxiliary: its auxiliary classifier, which is trained with it and then forgotten, if any.
         average: its moving average, if there is one.
         best: weights of the best epoch so far, if these are to be kept.
     """
@@ -76,6 +78,12 @@ class Session:
         self.network = ranks.normalised(new_network(architecture, config.seed, device))
         if config.training.recompute:
             recompute_cells(self.network)
+        self.auxiliary: AuxiliaryHead | None = None
+        # All that has weights to train.
+        self._whole: nn.Module = self.network
+        if config.training.auxiliary:
+            self.auxiliary = ranks.normalised(new_head(architecture.skeleton, config.seed, device))
+            self._whole = nn.ModuleList([self.network, self.auxiliary])
         self._begin_stages(len(train))
         self._begin_learning()
         self._task = Classification(config.training.label_smoothing)
@@ -89,7 +97,7 @@ class Session:
         skeleton = self._skeleton
         self._mixing = Mixing(skeleton.classes, augment.mixup, augment.cutmix, augment.erasing)
         self._drop = dropped_places(architecture, config.training.drop_path)
-        self._forward = ranks.joined(self.network, self._passed, self._example)
+        self._forward = ranks.joined(self._whole, self._passed, self._example)
         self._rise = max(1, round(config.optimizer.warm_up * len(train)))
         self.begin_at(0)
 
@@ -117,7 +125,7 @@ class Session:
         self._schedule(self._switch)
 
     def _begin_learning(self) -> None:
-        self.optimizer = optimizer_of(self.network, self.config.optimizer, self._execution)
+        self.optimizer = optimizer_of(self._whole, self.config.optimizer, self._execution)
         self._trained = [each for group in self.optimizer.param_groups for each in group["params"]]
         self._learn = self._execution.replayed(self._learned)
 
@@ -233,7 +241,11 @@ class Session:
         images, targets, rows = given
         with self._execution.autocast():
             logits = self._forward(images, rows)
-        loss = self._task.loss(logits, targets)
+        if self.auxiliary is None:
+            loss = self._task.loss(logits, targets)
+        else:
+            own, others = (self._task.loss(each, targets) for each in logits.unbind())
+            loss = own + self.config.training.auxiliary * others
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.config.optimizer.clip:
@@ -303,6 +315,9 @@ class Session:
         return images, draw_rows(self._drop, len(images), 0, self.device)
 
     def _passed(self, images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        if self.auxiliary is not None:
+            scales = as_scales(self._drop, rows)
+            return forward_both(self.network, self.auxiliary, images, scales)
         if not any(self._drop):
             logits: torch.Tensor = self.network(images)
             return logits

@@ -70,6 +70,7 @@ class TrainingConfig(Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     label_smoothing: _Share = 0.0
     drop_path: _Share = 0.0
+    auxiliary: Annotated[float, Field(ge=0, le=10)] = 0.0
     recompute: bool = False
     precision_stage: Literal["real", "binary_inputs", "binary"] | None = None
     average: _Share = 0.0

@@ -24,6 +24,7 @@ from autospace.spaces.cells.ofa import Ofa
 from autospace.spaces.cells.operations import BITS, Cost
 from autospace.spaces.cells.recurrent import Recurrent
 from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.text import human
 
 
 class OfFamily(Protocol):
@@ -203,6 +204,11 @@ def work(kind: str, cost: Cost) -> int:
 def work_unit(kind: str) -> str:
     """The unit of `work`."""
     return "OPs" if FAMILIES[kind].binary else "MAdds"
+
+
+def work_of(kind: str, cost: Cost) -> str:
+    """The work with its unit: `43.5M MAdds`."""
+    return f"{human(work(kind, cost))} {work_unit(kind)}"
 
 
 def used(cell: OfFamily) -> Sequence[str]:

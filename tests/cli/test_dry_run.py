@@ -153,3 +153,23 @@ def test_ctrl_c_names_no_folder_that_is_gone(
     assert (ran.code, ran.out) == (130, ""), ran.err
     assert ran.err.splitlines()[-1] == "interrupted"
     assert "resume" not in ran.err
+
+
+def test_a_setting_that_has_no_effect_on_the_cells_is_an_error(run: Run, tmp_path: Path) -> None:
+    given = (
+        "evolve",
+        "--skeleton",
+        "darts-small",
+        "--data",
+        "synthetic:classes=3,train=60,test=12",
+    )
+    place = tmp_path / "run"
+    found = run(*given, "--set", "cells.window=1", "--out", place, "--dry-run")
+    assert found.code == 2
+    problem = "cells.window: 1, which has no effect on darts cells; allowed on darts-small: 2"
+    assert problem in found.err
+    assert not place.exists()
+    (tmp_path / "mine.toml").write_text("[cells]\nreference_expansion = 4\n")
+    found = run(*given, "--config", tmp_path / "mine.toml", "--out", place, "--dry-run")
+    assert found.code == 2
+    assert "cells.reference_expansion: 4, which has no effect" in found.err

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from autospace.spaces import load
 from tests.clients.exchange import (
     DRAWN,
     assert_all_return,
@@ -35,6 +36,15 @@ def test_samples_are_our_architectures(make: Any, tmp_path: Path) -> None:
     drawn = [found.sample().value for _ in range(DRAWN)]
     assert_all_return(space, drawn)
     assert all(module.madds(each) == space.cost(each).madds for each in drawn)
+
+
+def test_binary_networks_are_limited_by_ops(tmp_path: Path) -> None:
+    space = load("binary@digits")
+    module = module_for("nevergrad", space, tmp_path)
+    found = module.parametrization()
+    found.random_state.seed(0)
+    best = nevergrad.optimizers.DiscreteOnePlusOne(found, budget=100).minimize(module.ops)
+    assert module.ops(best.value) == space.cost(best.value).ops < space.ops.mean
 
 
 def test_an_optimizer_finds_a_small_network(tmp_path: Path) -> None:

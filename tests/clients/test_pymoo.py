@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from autospace.spaces import load
 from tests.clients.exchange import (
     DRAWN,
     assert_all_return,
@@ -39,6 +40,20 @@ def test_samples_are_our_architectures(make: Any, tmp_path: Path) -> None:
     choices = [{name: str(value) for name, value in each.X.items()} for each in drawn]
     assert_all_return(space, choices)
     assert all(module.madds(each) == space.cost(each).madds for each in choices)
+
+
+def test_a_front_of_binary_networks_is_of_error_against_ops(tmp_path: Path) -> None:
+    from pymoo.optimize import minimize
+
+    space = load("binary@digits")
+    module = module_for("pymoo", space, tmp_path)
+
+    def error(choices: dict[str, str]) -> float:
+        return float(sum(choice == "skip" for choice in choices.values()))
+
+    result = minimize(module.LearnedSpace(error), module.algorithm(), ("n_gen", 5), seed=0)
+    choices = [{name: str(value) for name, value in each.items()} for each in result.X]
+    assert result.F.tolist() == [[error(each), space.cost(each).ops] for each in choices]
 
 
 def test_a_front_of_error_against_madds(tmp_path: Path) -> None:

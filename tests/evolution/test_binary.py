@@ -17,7 +17,7 @@ from autospace.evolution.folder import RunFolder, state_from_json, state_to_json
 from autospace.evolution.learn import learn
 from autospace.evolution.loop import evolve, learned_space
 from autospace.evolution.plan import Plan, make_budget, make_plan
-from autospace.evolution.settings import Config, make_config
+from autospace.evolution.settings import CellsConfig, Config, make_config
 from autospace.exporters.targets import TARGETS
 from autospace.networks import binary
 from autospace.networks.network import Network, placed
@@ -46,6 +46,7 @@ from tests.searchers.planted import CLASSES, MixUp, brightest_channel
 
 operation = binary.binary_cell_operation
 
+DEFAULT_EXPANSION = CellsConfig.model_fields["reference_expansion"].default
 SIZES = {"population": 8, "tournament": 3, "candidates": 12, "keep": 3, "generations": 10}
 METHODS = ("probe", "calibrated", "local", "in-place", "distilled", "gated", "mixture")
 
@@ -224,7 +225,12 @@ def server() -> Any:
 
 
 def _tiny(folder: Path, **changes: Any) -> dict[str, Any]:
-    cells = {"family": "binary", "nodes": 3, "reference_kernels": [3, 5]}
+    cells = {
+        "family": "binary",
+        "nodes": 3,
+        "reference_kernels": [3, 5],
+        "reference_expansion": DEFAULT_EXPANSION,
+    }
     return settings(folder, **{"cells": cells, "budget": {"max_ops": "reference"}, **changes})
 
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from autospace.cli.options import FAMILIES
-from autospace.evolution.families import check_family, prior_on, references_on
+from autospace.evolution.families import check_effect, check_family, prior_on, references_on
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.learn import RoundEvent, learn
 from autospace.evolution.loop import evolve, learned_space
@@ -99,12 +99,13 @@ def test_settings_that_a_file_writes_out_do_not_stand_in_the_way_of_another_fami
 
 
 def test_small_graphs_hold_the_blocks_that_fit() -> None:
-    two = cells(family="bottleneck", nodes=2, window=1)
+    two = cells(family="bottleneck", nodes=2)
+    check_effect(load_skeleton("digits"), two)
     found = references_on(load_skeleton("digits"), two)
     assert [name for name, _ in found] == ["bottleneck"]
     for family in ("resnet", "convnext"):
         with pytest.raises(ValueError, match=f"nodes: 2; {family} needs at least 3"):
-            cells(family=family, nodes=2, window=1)
+            cells(family=family, nodes=2)
 
 
 def test_the_names_of_families_are_the_same_everywhere() -> None:

@@ -15,7 +15,8 @@ def test_a_learned_space_has_cells_of_stages_and_offers_skips_where_they_may_be(
 ) -> None:
     path = tmp_path / "staged.json"
     path.write_text(to_json(SKELETON))
-    run = RunFolder.create(tmp_path / "run", make_config(settings(tmp_path, skeleton=str(path))))
+    chosen = settings(tmp_path, skeleton=str(path), cells={"reference_expansion": 6})
+    run = RunFolder.create(tmp_path / "run", make_config(chosen))
     learn(run, Counting())
     space = load(tmp_path / "run")
     assert space.kind == "ofa"

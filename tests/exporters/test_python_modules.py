@@ -1,17 +1,21 @@
 """Generated Python: data as literals, code that no name can change, in a formatter's layout."""
 
 import ast
+import random
 import subprocess
 import sys
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autospace.exporters import nni_python
 from autospace.exporters.python_clients import literal
 from autospace.exporters.targets import TARGETS
-from autospace.spaces import Candidate, Cell, Layer, Space, SpaceError
+from autospace.spaces import Candidate, Cell, Layer, Space, SpaceError, load
 from autospace.spaces.cost import fixed_cost
 from tests.cli.samples import learned_space
 from tests.strategies import HOSTILE_NAMES, names, spaces
@@ -68,6 +72,55 @@ def test_any_space_comes_back_from_the_literals(space: Space) -> None:
         assert [list(row) for row in found["MADDS"].values()] == [list(row) for _, row in expected]
 
 
+class _Problem:
+    """Stands for pymoo's class of problems."""
+
+    def __init__(self, **_: Any) -> None:
+        pass
+
+
+def _ran(target: str, space: Space) -> dict[str, Any]:
+    """The names of a module, run without its client."""
+    tree = ast.parse(_text(target, space))
+    tree.body = [each for each in tree.body if not isinstance(each, ast.Import | ast.ImportFrom)]
+    stubs = ("NSGA2", "ChoiceParameterConfig", "ArchConfig", "ConfigSearchSpace", "Callable")
+    names: dict[str, Any] = dict.fromkeys(stubs, Any)
+    names |= {"Any": Any, "ElementwiseProblem": _Problem, "Choice": dict, "Callable": Callable}
+    names |= {
+        "nn": SimpleNamespace(Module=object),
+        "ng": SimpleNamespace(p=SimpleNamespace(Dict=0)),
+    }
+    names["neps"] = SimpleNamespace(PipelineSpace=object, Categorical=dict)
+    exec(compile(tree, "exported.py", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("target", [*TUNERS, "syne-tune", "neps", "ax"])
+@pytest.mark.parametrize("name", ["binary@digits", "bats@bats-small", "bnas@bats-small"])
+def test_a_module_of_binary_cells_counts_ops_as_the_space_does(target: str, name: str) -> None:
+    space, rng = load(name), random.Random(0)
+    module = _ran(target, space)
+    for architecture in [space.sample(rng) for _ in range(5)]:
+        cost, choices = architecture.cost, architecture.choices
+        assert cost.bops
+        assert module["ops"](choices) == cost.ops
+        assert (module["madds"](choices), module["bops"](choices)) == (cost.madds, cost.bops)
+
+
+@pytest.mark.parametrize(("name", "unit"), [("binary@digits", "ops"), ("mbconv@digits", "madds")])
+def test_pymoo_minimises_what_our_own_search_limits(name: str, unit: str) -> None:
+    space = load(name)
+    problem = _ran("pymoo", space)["LearnedSpace"](lambda _: 0.5)
+    for architecture in [space.sample(random.Random(seed)) for seed in range(3)]:
+        found: dict[str, Any] = {}
+        problem._evaluate(architecture.choices, found)
+        assert found["F"] == [0.5, getattr(architecture.cost, unit)]
+    wrong, right = ("MAdds", "OPs") if unit == "ops" else ("OPs", "MAdds")
+    doc = ast.get_docstring(ast.parse(_text("pymoo", space))) or ""
+    assert right in doc
+    assert wrong not in doc
+
+
 @settings(max_examples=20)
 @given(space=spaces())
 def test_no_space_changes_the_code(space: Space) -> None:
@@ -80,7 +133,7 @@ def test_no_space_changes_the_code(space: Space) -> None:
 @given(space=spaces())
 def test_the_cells_of_a_model_space_are_literals(space: Space) -> None:
     ids = [candidate.id for layer in space.layers for candidate in layer.candidates]
-    if any("." in each for each in ids):
+    if any("." in each or each in nni_python.RESERVED for each in ids):
         with pytest.raises(SpaceError, match="cannot name a module"):
             _text("nni-python", space)
         return

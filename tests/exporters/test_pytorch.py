@@ -91,7 +91,7 @@ class Exported:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     files = Exported(tmp_path_factory.mktemp("exported"))
     drawn_architectures, drawn_spaces = _drawn(25)
-    # A space of binary cells cannot be exported; networks of them are in test_pytorch_binary.py.
+    # Files of other families have no supernet: test_pytorch_spaces.py runs them.
     families = [family_space(family, SMALL) for family in FAMILY_NAMES if family != "binary"]
     covering = [each for space in families for each in _covering(space)]
     for group in (covering, families, drawn_architectures, drawn_spaces):

@@ -31,7 +31,6 @@ CHOICES = (
     "nevergrad",
     "pymoo",
     "archai",
-    "pytorch",
     "autospace-iccv2021",
 )
 

@@ -1,3 +1,4 @@
+import random
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.exporters.svg import cell_svg, layer_svg, network_svg
+from autospace.exporters.targets import TARGETS
 from autospace.spaces import Candidate, Cell, Layer, LayerShape, Space, load
 from autospace.spaces.cells.notation import edge_label
 from autospace.spaces.space import by_fitness
@@ -135,3 +137,14 @@ def _assert_texts_fit(space: Space) -> None:
 
 def test_xml_escapes_what_xml_forbids() -> None:
     assert xml('<a b="c">&\x00') == "&lt;a b=&quot;c&quot;&gt;&amp;\\x00"
+
+
+@pytest.mark.parametrize("name", ["binary@digits", "bats@bats-small"])
+def test_pictures_of_binary_cells_name_their_ops(name: str) -> None:
+    space = load(name)
+    architecture = space.sample(random.Random(0))
+    for value in (space, architecture):
+        for target in ("svg", "dot", "mermaid"):
+            text = TARGETS[target].text(value)
+            assert " OPs" in text
+            assert "MAdds" not in text

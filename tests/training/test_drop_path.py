@@ -7,10 +7,21 @@ import pytest
 import torch
 
 from autospace.networks.network import Network
-from autospace.spaces import Architecture, Candidate, LayerSpec, Skeleton, Stem, load, mbconv
+from autospace.runs.errors import ConfigError
+from autospace.spaces import (
+    Architecture,
+    Candidate,
+    LayerSpec,
+    Skeleton,
+    Stem,
+    load,
+    load_skeleton,
+    mbconv,
+)
 from autospace.training.drop_path import (
     Scales,
     as_scales,
+    check_drop_path,
     draw_rows,
     drop_probabilities,
     dropped_places,
@@ -129,3 +140,12 @@ def test_a_share_of_a_probability_drops_less_and_keeps_the_mean() -> None:
     assert torch.equal(none, torch.ones(1, 1000))
     assert sorted(set(half[0].tolist())) == pytest.approx([0.0, 1 / 0.75])
     assert float((half == 0).float().mean()) == pytest.approx(0.25, abs=0.09)
+
+
+def test_where_no_layer_has_a_shortcut_it_is_refused() -> None:
+    for name in ("nasbench201", "resnet20", "bert-small"):
+        check_drop_path(load_skeleton(name), 0.0)
+        with pytest.raises(ConfigError, match=r"^training\.drop_path: 0\.2; allowed: 0, as "):
+            check_drop_path(load_skeleton(name), 0.2)
+    for name in ("digits", "darts-small", "ofa-small"):
+        check_drop_path(load_skeleton(name), 0.2)

@@ -93,7 +93,8 @@ def test_any_batch_keeps_shape_and_layout_and_gets_probabilities(
     assert targets.shape == (count, 3)
     assert float(targets.min()) >= 0
     torch.testing.assert_close(targets.sum(1), torch.ones(count))
-    assert 0 <= float(mixed.min()) <= float(mixed.max()) <= count
+    # A blend of equal pixels may be rounded up.
+    assert 0 <= float(mixed.min()) <= float(mixed.max()) <= count * (1 + 1e-6)
     again = mixing(images, labels, seed)
     assert torch.equal(again[0], mixed)
     assert torch.equal(again[1], targets)

@@ -19,7 +19,9 @@ import autospace
 from autospace.compute.ranks import ALONE, Ranks, SharedNorm
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.load import load_data
+from autospace.spaces import load
 from autospace.spaces.errors import AutospaceError
+from autospace.spaces.files.codec import to_json
 from tests.evolution.runs import SKELETON
 from tests.training.ranked import ROOT, done, started
 from tests.training.runs import SETTINGS
@@ -31,9 +33,21 @@ PLAIN: dict[str, Any] = {
 }
 
 
+# A low rate: the normalisations of 2x2 pixels make much of how sums are rounded.
+TWO_INPUTS: dict[str, Any] = {
+    **PLAIN,
+    "optimizer": {"learning_rate": 0.001},
+    "training": {"epochs": 2, "batch": 8, "drop_path": 0.2, "auxiliary": 0.4},
+}
+
+
 def arguments(place: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
     (place / "two.toml").write_text(SKELETON)
     architecture = f"reference@{place / 'two.toml'}"
+    if name == "auxiliary":
+        space = load("darts@darts-small")
+        (place / "darts.json").write_text(to_json(space.architecture(space.reference)))
+        architecture = str(place / "darts.json")
     return {"architecture": architecture, "settings": settings, "out": str(place / name)}
 
 
@@ -55,11 +69,14 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Done:
         {"arguments": arguments(place, "stopped", SETTINGS), "stop": 8},
         {"arguments": {"resume": str(place / "stopped")}},
         {"arguments": {"resume": str(place / "stopped")}},
+        {"arguments": arguments(place, "auxiliary", TWO_INPUTS)},
     ]
     return Done(place, *done(plan, place, 2))
 
 
-@pytest.mark.parametrize(("name", "settings"), [("mixed", SETTINGS), ("plain", PLAIN)])
+@pytest.mark.parametrize(
+    ("name", "settings"), [("mixed", SETTINGS), ("plain", PLAIN), ("auxiliary", TWO_INPUTS)]
+)
 def test_two_processes_train_what_one_process_trains(
     pair: Done, tmp_path: Path, name: str, settings: dict[str, Any]
 ) -> None:

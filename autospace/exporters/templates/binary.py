@@ -107,7 +107,8 @@ class BinaryCell(nn.Module):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
-        self.layer = layer
+        self.last = layer.last
+        self.shortcut = layer.stride == 1 and layer.in_channels == layer.out_channels
         self.expand: nn.Module = nn.Identity()
         if layer.edges:
             self.expand = BinaryLayer(layer.in_channels, layer.out_channels)
@@ -128,7 +129,7 @@ class BinaryCell(nn.Module):
                 self.operations[f"{each}_{target}"](nodes[each]) for each in sources
             ]
             nodes[target] = reduce(torch.add, edges)
-        return nodes[self.layer.last]
+        return nodes[self.last]
 
 
 class Network(nn.Module):
@@ -147,7 +148,6 @@ class Network(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         x = self.stem(images)
-        for layer, cell in zip(LAYERS, self.layers, strict=True):
-            same = layer.stride == 1 and layer.in_channels == layer.out_channels
-            x = x + cell(x) if same else cell(x)
+        for cell in self.layers:
+            x = x + cell(x) if cell.shortcut else cell(x)
         return self.classifier(self.head(x).mean((2, 3)))

@@ -15,6 +15,10 @@ ENCODER = (16, 32)
 FEATURES = 1152
 LAYERS = (((0,), ("tanh", "tanh"), (0,)),)
 PAD, START, END = 0, 1, 2
+ROOT = ("tanh",)
+PER_LAYER = 10
+Cell = tuple[tuple[int, ...], tuple[str, ...], tuple[int, ...]]
+Choice = tuple[int, ...] | int | str
 
 
 class Encoder(nn.Module):
@@ -49,7 +53,7 @@ class Layer(nn.Module):
         sources: tuple[int, ...],
     ) -> None:
         super().__init__()
-        self.functions, self.sources = functions, sources
+        self.links, self.functions, self.sources = links, functions, sources
         self.root = nn.Parameter(torch.empty((len(links) + 1) * WIDTH, 2 * WIDTH))
         self.nodes = nn.ParameterList(
             nn.Parameter(torch.empty(WIDTH, 2 * WIDTH)) for _ in sources
@@ -82,15 +86,15 @@ class Network(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens [N], features [N, H] and states [L, N, H] -> logits, next states."""
         outputs = [F.embedding(tokens, self.embedding) + feature]
-        for (links, *_), layer, state in zip(LAYERS, self.layers, states, strict=True):
-            read = torch.cat([outputs[link] for link in links], -1)
+        for layer, state in zip(self.layers, states, strict=True):
+            read = torch.cat([outputs[link] for link in layer.links], -1)  # type: ignore
             outputs.append(layer(read, state))
         found = torch.stack(outputs[1:])
         return F.linear(found.mean(0), self.embedding, self.bias), found
 
     def forward(self, images: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         feature = self.encoder(images)
-        states, found = feature.expand(len(LAYERS), -1, -1), []
+        states, found = feature.expand(len(self.layers), -1, -1), []
         for each in tokens.unbind(1):
             logits, states = self.step(each, feature, states)
             found.append(logits)
@@ -100,7 +104,7 @@ class Network(nn.Module):
     def write(self, images: torch.Tensor, length: int = 30) -> torch.Tensor:
         """The likeliest token at every step, [N, length]; PAD behind the end."""
         feature = self.encoder(images)
-        states, found = feature.expand(len(LAYERS), -1, -1), []
+        states, found = feature.expand(len(self.layers), -1, -1), []
         last = torch.full((len(images),), START, device=images.device)
         ended = torch.zeros_like(last, dtype=torch.bool)
         for _ in range(length):
@@ -111,13 +115,27 @@ class Network(nn.Module):
         return torch.stack(found, 1)
 
 
+def joined(choices: list[Choice]) -> list[Cell]:
+    """The cells of an architecture, from what was chosen for every layer."""
+    starts = range(0, len(choices), PER_LAYER)
+    return [cell_of(choices[start : start + PER_LAYER]) for start in starts]
+
+
+def cell_of(choices: list[Choice]) -> Cell:
+    """Links, functions and sources of a cell."""
+    links = next(each for each in choices if isinstance(each, tuple))
+    functions = (each for each in choices if isinstance(each, str))
+    sources = tuple(each for each in choices if isinstance(each, int))
+    return links, (*ROOT, *functions), sources
+
+
 def build() -> Network:
     """The network with fresh weights."""
     return Network()
 
 
 if __name__ == "__main__":
-    network = build().eval()
+    network = build().eval()  # build
     images = torch.zeros(2, CHANNELS, SIDE, SIDE)
     print(f"{sum(weights.numel() for weights in network.parameters()):,} params")
     print(f"{tuple(images.shape)} -> {network.write(images, 5).tolist()}")

@@ -41,6 +41,7 @@ class Layer(NamedTuple):
 
 CELLS: list[Cell] = []
 LAYERS: list[Layer] = []
+NODES = 4
 
 
 class FactorisedReduction(nn.Module):
@@ -159,3 +160,16 @@ class Network(nn.Module):
         for inputs, cell in zip(self.inputs, self.layers, strict=True):
             before, last = last, cell(inputs(before, last))
         return self.classifier(last.mean((2, 3)))
+
+
+def joined(nodes: list[list[tuple[int, str]]]) -> list[Cell]:
+    """The cells of an architecture, from what was chosen for every node of every cell."""
+    starts = range(0, len(nodes), NODES)
+    return [cell_of(nodes[start : start + NODES]) for start in starts]
+
+
+def cell_of(nodes: list[list[tuple[int, str]]]) -> Cell:
+    """A cell that concatenates all of its nodes."""
+    concat = list(range(2, 2 + len(nodes)))
+    sources = {source for edges in nodes for source, name in edges if name != "none"}
+    return Cell(nodes, concat, sorted({*concat, *sources}))

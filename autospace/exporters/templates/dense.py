@@ -31,6 +31,7 @@ class Layer(NamedTuple):
 
 CELLS: list[list[Edge]] = []
 LAYERS: list[Layer] = []
+EDGES = 6
 
 
 class ActivatedConvolution(nn.Sequential):
@@ -126,3 +127,22 @@ class Network(nn.Module):
             if f"{index}" in self.fixed:
                 x = self.fixed[f"{index}"](x)
         return self.classifier(self.head(x).mean((2, 3)))
+
+
+def joined(edges: list[tuple[int, int, str]]) -> list[list[Edge]]:
+    """The cells of an architecture, from what was chosen for every edge of every cell."""
+    starts = range(0, len(edges), EDGES)
+    return [cell_of(edges[start : start + EDGES]) for start in starts]
+
+
+def cell_of(edges: list[tuple[int, int, str]]) -> list[Edge]:
+    """The edges of a cell that have an operation."""
+    kept = [each for each in edges if each[2] != "none"]
+    reached, needed = {0}, {max(target for _, target, _ in edges)}
+    for source, target, _ in kept:
+        if source in reached:
+            reached.add(target)
+    for source, target, _ in reversed(kept):
+        if target in needed:
+            needed.add(source)
+    return [Edge(*each, {*each[:2]} <= reached & needed) for each in kept]

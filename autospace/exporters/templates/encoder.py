@@ -12,6 +12,7 @@ CLASSES = 10
 WIDTH = 32
 HEAD = 8
 BLOCKS = ((16, ("attention", "feed_forward")),)
+STAGES: list[tuple[list[str], int]] = []
 
 
 class Tokens(NamedTuple):
@@ -124,6 +125,7 @@ class Network(nn.Module):
         self.layers = nn.ModuleList(
             Layer(kind, width) for width, kinds in BLOCKS for kind in kinds
         )
+        self.blocks = BLOCKS
         initialise(self)
 
     def forward(self, sentences: torch.Tensor) -> torch.Tensor:
@@ -133,7 +135,7 @@ class Network(nn.Module):
         values = self.embedding(sentences) + self.positions[: sentences.shape[1]]
         x = Tokens(self.norm(values), present)
         layers = iter(self.layers)
-        for block, (width, kinds) in enumerate(BLOCKS):
+        for block, (width, kinds) in enumerate(self.blocks):
             x = Tokens(self.enters[block][str(width)](x.values), present)  # type: ignore[index]
             for _ in kinds:
                 x = next(layers)(x)
@@ -152,13 +154,28 @@ def initialise(network: Network) -> None:
         nn.init.normal_(weight, 0, 0.02)
 
 
+def group(layer: tuple[int, str]) -> int | None:
+    """The hidden size of a layer, which a block has in common; None if it is skipped."""
+    width, kind = layer
+    return None if kind == "none" else width
+
+
+def joined(layers: list[tuple[int, str]]) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    """Per block its hidden size, and its layers."""
+    given, found = iter(layers), []
+    for names, _ in STAGES:
+        own = [next(given) for _ in names]
+        found.append((own[0][0], tuple(kind for _, kind in own)))
+    return tuple(found)
+
+
 def build() -> Network:
     """The network with fresh weights."""
     return Network()
 
 
 if __name__ == "__main__":
-    network = build().eval()
+    network = build().eval()  # build
     sentences = torch.ones(2, LENGTH, dtype=torch.int64)
     logits = network(sentences)
     print(f"{sum(weights.numel() for weights in network.parameters()):,} params")

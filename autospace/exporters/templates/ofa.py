@@ -73,6 +73,7 @@ class Bottleneck(nn.Module):
     def __init__(self, layer: Layer) -> None:
         super().__init__()
         self.skipped = layer.kernel == 0
+        self.shortcut = layer.stride == 1 and layer.in_channels == layer.out_channels
         self.expand: nn.Module = nn.Identity()
         self.operations, self.mixes = nn.ModuleDict(), nn.ModuleDict()
         if self.skipped:
@@ -121,10 +122,14 @@ class Network(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         x = self.stem(images)
-        for layer, cell in zip(LAYERS, self.layers, strict=True):
-            same = layer.stride == 1 and layer.in_channels == layer.out_channels
-            x = x + cell(x) if same else cell(x)
+        for cell in self.layers:
+            x = x + cell(x) if cell.shortcut else cell(x)
         return self.classifier(self.last(self.head(x).mean((2, 3))))
+
+
+def group(layer: Layer) -> int | None:
+    """None for a skipped layer; all others go with each other."""
+    return 0 if layer.kernel else None
 
 
 def initialise(network: nn.Module) -> None:

@@ -9,22 +9,24 @@ WIDTH = 64
 BIAS = False
 FUNCTIONS = ("tanh", "tanh")
 SOURCES = (0,)
+ROOT = ("tanh",)
 
 
 class Cell(nn.Module):
     """Input and state [N, H] -> next state [N, H]: the mean of all nodes but the root."""
 
-    def __init__(self) -> None:
+    def __init__(self, functions: tuple[str, ...], sources: tuple[int, ...]) -> None:
         super().__init__()
+        self.functions, self.sources = functions, sources
         self.root = nn.Parameter(torch.empty(2 * WIDTH, 2 * WIDTH))
         self.nodes = nn.ParameterList(
-            nn.Parameter(torch.empty(WIDTH, 2 * WIDTH)) for _ in SOURCES
+            nn.Parameter(torch.empty(WIDTH, 2 * WIDTH)) for _ in sources
         )
 
     def forward(self, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-        nodes = [gated(state, torch.cat([x, state], -1) @ self.root, FUNCTIONS[0])]
+        nodes = [gated(state, torch.cat([x, state], -1) @ self.root, self.functions[0])]
         for source, function, weight in zip(
-            SOURCES, FUNCTIONS[1:], self.nodes, strict=True
+            self.sources, self.functions[1:], self.nodes, strict=True
         ):
             nodes.append(gated(nodes[source], nodes[source] @ weight, function))
         return torch.stack(nodes[1:]).mean(0)
@@ -45,7 +47,7 @@ class Network(nn.Module):
         super().__init__()
         self.embedding = nn.Parameter(torch.empty(VOCABULARY, WIDTH))
         self.bias = nn.Parameter(torch.zeros(VOCABULARY)) if BIAS else None
-        self.cell = Cell()
+        self.cell = Cell(FUNCTIONS, SOURCES)
         nn.init.uniform_(self.embedding, -0.1, 0.1)
         for weight in self.cell.parameters():
             nn.init.uniform_(weight, -0.04, 0.04)
@@ -60,13 +62,20 @@ class Network(nn.Module):
         return F.linear(torch.stack(states), self.embedding, self.bias), state
 
 
+def joined(choices: list[int | str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Functions and sources of a cell, from what was chosen for every node."""
+    functions = (each for each in choices if isinstance(each, str))
+    sources = tuple(each for each in choices if isinstance(each, int))
+    return (*ROOT, *functions), sources
+
+
 def build() -> Network:
     """The network with fresh weights."""
     return Network()
 
 
 if __name__ == "__main__":
-    network = build().eval()
+    network = build().eval()  # build
     tokens = torch.zeros(3, 2, dtype=torch.int64)
     logits, state = network(tokens, torch.zeros(2, WIDTH))
     print(f"{sum(weights.numel() for weights in network.parameters()):,} params")
