@@ -144,10 +144,20 @@ def learn(
             _pool(prepared, folder, observer, executor) as pool,
         ):
             try:
-                return _learned(prepared, batches, state, folder, observer, pool)
+                state, reference = _learned(prepared, batches, state, folder, observer, pool)
             except WorkerLostError as error:
                 problem = f"{folder.path}: {error}; nothing is lost"
                 raise RunError(f"{problem}; resume with fewer workers") from None
+        # Only now, when the files of the pool are gone: a finished run is only read.
+        space = learned_space(
+            prepared.plan,
+            state,
+            name=f"learned@{prepared.skeleton.name}"[:MAX_NAME],
+            budget=prepared.budget,
+            provenance=provenance(prepared, state, reference.warnings),
+        )
+        folder.save_space(space)
+        return space
 
 
 def _check_resumed(folder: RunFolder) -> None:
@@ -224,7 +234,8 @@ def _learned(
     folder: RunFolder,
     observer: Observer,
     pool: Pool,
-) -> Space:
+) -> tuple[EvolutionState, ReferenceDocument]:
+    """The state after the last round, and what the reference was measured to be."""
     training, validation, warming = batches
     network = _warmed_up(prepared, warming, folder, observer)
     reference = _measured(prepared, network, folder, observer)
@@ -246,15 +257,7 @@ def _learned(
         state = _evolved(prepared, state, (setting, pool), folder, observer)
     if pool.shares:
         observer.message(f"requests done by nodes: {listed(pool.shares)}")
-    space = learned_space(
-        prepared.plan,
-        state,
-        name=f"learned@{prepared.skeleton.name}"[:MAX_NAME],
-        budget=prepared.budget,
-        provenance=provenance(prepared, state, reference.warnings),
-    )
-    folder.save_space(space)
-    return space
+    return state, reference
 
 
 def _warmed_up(

@@ -16,6 +16,7 @@ import pytest
 from autospace.evolution.folder import RunError, RunFolder
 from autospace.evolution.learn import learn
 from autospace.evolution.settings import make_config
+from autospace.spaces import Space
 from tests.evolution.runs import ROOT, Counting, interrupt, settings
 
 
@@ -54,6 +55,22 @@ def test_a_shared_run_that_loses_a_process_goes_on_in_one(tmp_path: Path) -> Non
     memory = _memory(run)
     if sys.platform == "linux":  # elsewhere the memory of others is not told
         assert min(memory[:rounds]) > max(memory[rounds:]) + 300  # two processes more, with torch
+
+
+def test_a_run_is_finished_when_the_files_of_its_processes_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finished run is only read: what it left would stay for ever."""
+    save, seen = RunFolder.save_space, list[bool]()
+
+    def saved(folder: RunFolder, space: Space) -> None:
+        seen.append((folder.path / "checkpoint" / "pool").exists())
+        save(folder, space)
+
+    monkeypatch.setattr(RunFolder, "save_space", saved)
+    config = make_config(settings(tmp_path))
+    learn(RunFolder.create(tmp_path / "run", config), Counting(), workers=2)
+    assert seen == [False]
 
 
 @pytest.mark.slow
