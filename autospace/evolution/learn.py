@@ -299,7 +299,7 @@ def _executor(prepared: PreparedRun, observer: Observer, given: Executor) -> Exe
     """Who trains candidates: the executor that was given, or this process where it must."""
     scoring, devices = prepared.config.scoring, prepared.devices
     given.check_device(devices[0].type)
-    text = prepared.skeleton.reads == "text"
+    text = prepared.skeleton.reads == "text" and devices[0].type != "cpu"
     if scoring.method not in INDEPENDENT or text:
         what = "a text is read" if text else f"scoring.method {scoring.method} trains"
         for line in described_use(devices, "", f"{what} on one device"):
@@ -317,7 +317,13 @@ def _executor(prepared: PreparedRun, observer: Observer, given: Executor) -> Exe
         return given
     candidates, each = prepared.plan.candidates, scoring_threads(prepared)
     return given.sized(
-        fitting_count(prepared.skeleton, candidates, scoring.batch, each, observer.message)
+        fitting_count(
+            prepared.skeleton,
+            candidates,
+            scoring.batch * prepared.parts.row,
+            each,
+            observer.message,
+        )
     )
 
 

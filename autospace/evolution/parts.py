@@ -1,18 +1,18 @@
 """The data of a run: one part trains cells, and on another their fitness is measured.
 
-The test split is not touched. What a run has to know of its data is here, for images and for text.
+The test split is not touched. What a run has to know of its data is here: images, sentences, text.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 
 from autospace.data.batches import Augment, Batches, BatchSource, Normaliser
 from autospace.data.examples import DataSet, Examples
 from autospace.data.splits import few_measured
-from autospace.data.summary import lines_of, record, warnings_of
+from autospace.data.summary import lines_of, noun_of, record, warnings_of
 from autospace.evolution.folder import ReferenceDocument
 from autospace.evolution.reference import measured, measured_tokens
 from autospace.evolution.settings import Config
@@ -27,13 +27,17 @@ RunBatches = tuple[BatchSource, BatchSource, BatchSource]
 
 
 class Parts(Protocol):
-    """The data of a run.
+    """The data of a run."""
 
-    Attributes:
-        unit: what is counted, in the plural.
-    """
+    @property
+    def unit(self) -> str:
+        """What is counted, in the plural."""
+        ...
 
-    unit: ClassVar[str]
+    @property
+    def row(self) -> int:
+        """How many of them a row of a batch holds: 1 image, or the tokens of a segment."""
+        ...
 
     @property
     def name(self) -> str:
@@ -86,7 +90,7 @@ class Parts(Protocol):
 
 @dataclass(frozen=True)
 class ImageParts:
-    """The train split of a data set, divided in two.
+    """The train split of a data set of images or sentences, divided in two.
 
     Attributes:
         weights: the part that trains cells.
@@ -96,7 +100,16 @@ class ImageParts:
     data: DataSet
     weights: Examples
     fitness: Examples
-    unit: ClassVar[str] = "images"
+
+    @property
+    def unit(self) -> str:
+        """Images, or sentences."""
+        return noun_of(self.data)
+
+    @property
+    def row(self) -> int:
+        """1."""
+        return 1
 
     @property
     def name(self) -> str:
@@ -115,9 +128,13 @@ class ImageParts:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Name, digest and classes."""
-        classes = list(self.data.classes)
-        return {"name": self.name, "sha256": self.digest, "classes": classes}
+        """Name, digest and classes; of sentences, also their length and vocabulary."""
+        data = self.data
+        found = {"name": self.name, "sha256": self.digest, "classes": list(data.classes)}
+        if not data.vocabulary:
+            return found
+        kinds = {"tokens": data.reading.tokens, "vocabulary": len(data.vocabulary)}
+        return {**found, "length": data.train.shape[0], **kinds}
 
     @property
     def lines(self) -> Sequence[str]:
@@ -127,7 +144,7 @@ class ImageParts:
     @property
     def notes(self) -> tuple[str, ...]:
         """A remark, if fitness is measured on few images."""
-        return few_measured("fitness is measured", len(self.fitness))
+        return few_measured("fitness is measured", len(self.fitness), self.unit)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -162,7 +179,8 @@ class ImageParts:
 
     def measured(self, network: Any, seed: int, device: torch.device) -> ReferenceDocument:
         """The accuracy of the reference on the images that fitness is measured on."""
-        return measured(network, self.fitness, self.normaliser, seed, device)
+        found = measured(network, self.fitness, self.normaliser, seed, device)
+        return found if self.unit == "images" else found.model_copy(update={"unit": self.unit})
 
 
 @dataclass(frozen=True)
@@ -170,7 +188,16 @@ class TextParts:
     """The train and the validation text of a corpus."""
 
     corpus: Corpus
-    unit: ClassVar[str] = "tokens"
+
+    @property
+    def unit(self) -> str:
+        """Tokens."""
+        return "tokens"
+
+    @property
+    def row(self) -> int:
+        """Tokens of a segment."""
+        return self.corpus.source.bptt
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from autospace.compute.device import make_execution, resolve_devices, thread_cou
 from autospace.compute.execution import Execution
 from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
-from autospace.data.images import check_source, skeleton_for
+from autospace.data.images import AUGMENTATIONS, check_augment, check_source, skeleton_for
 from autospace.data.load import load_data
 from autospace.data.settings import PYTHON
 from autospace.data.splits import divide
@@ -23,7 +23,7 @@ from autospace.evolution.settings import Config
 from autospace.latency.budget import LatencyBudget, latency_budget, limit_table
 from autospace.progress import Observer
 from autospace.scorers.pooled import INDEPENDENT
-from autospace.scorers.recurrent import check_on_text
+from autospace.scorers.scorer import check_scoring
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cost import Budget, layer_shares
 from autospace.spaces.files.library import load_skeleton
@@ -89,8 +89,10 @@ def prepare(
     if isinstance(skeleton, SequenceSkeleton) and skeleton.reads == "text":
         parts, skeleton = _text(config, skeleton, given)
     else:
-        images_only(skeleton, "evolve")
+        if skeleton.reads != "sentences":
+            images_only(skeleton, "evolve")
         check_source(skeleton, config.data.source)
+        check_scoring(config.scoring, skeleton.reads)
         parts, skeleton = _images(config, skeleton, folder, observer, given)
     check_family(skeleton, config.cells)
     references = references_on(skeleton, config.cells)
@@ -117,10 +119,11 @@ def _images(
     observer: Observer,
     given: DataSet | None,
 ) -> tuple[Parts, Skeleton]:
-    """The images in two parts, and the skeleton that fits them."""
+    """The images or sentences in two parts, and the skeleton that fits them."""
+    usual = None if skeleton.side is None else skeleton.resolution
     data = load_data(
         given or config.data.source,
-        resolution=config.data.resolution or skeleton.resolution,
+        resolution=config.data.resolution or usual,
         limit=config.data.limit,
         seed=config.seed,
         cache=folder.cache,
@@ -128,6 +131,7 @@ def _images(
         aspect=config.data.aspect,
         ground=config.data.ground,
     )
+    check_augment(data, {f"data.{name}": getattr(config.data, name) for name in AUGMENTATIONS})
     weights, fitness = divide(data.train, config.data.validation, config.seed)
     return ImageParts(data, weights, fitness), skeleton_for(skeleton, data)
 
@@ -143,7 +147,7 @@ def _text(
     if given is not None or not is_text(source):
         raise DataError(f"data: {source[:80]}, but {skeleton.name} reads text; allowed: {FORM}")
     check_settings(config.data)
-    check_on_text(config.scoring)
+    check_scoring(config.scoring, skeleton.reads)
     corpus = load_text(source, config.data.limit)
     return TextParts(corpus), skeleton.for_vocabulary(len(corpus.vocabulary)).undivided
 

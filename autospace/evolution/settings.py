@@ -301,6 +301,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "scoring": {"method": "in-place", "steps": 100, "batch": 16, "learning_rate": 1.0},
         "warm_up": {"steps": 1000, "batch": 16, "learning_rate": 1.0},
     },
+    "sentences": {
+        "skeleton": "bert-small",
+        "data": {"source": "sentences"},
+        "evolution": {"generations": 4, "population": 16, "candidates": 4, "tournament": 4},
+        "scoring": {"method": "in-place", "steps": 100, "batch": 32, "learning_rate": 0.05},
+        "warm_up": {"steps": 1000, "batch": 32, "learning_rate": 0.05},
+    },
     # The method of the paper as a whole: docs/reference/method.md, "The paper and this program".
     "paper": {
         "skeleton": "mobile",

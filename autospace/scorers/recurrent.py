@@ -3,73 +3,43 @@
 Embedding and decoder are those of the trained reference, and stay as they are. A cell is trained
 from scratch on some segments of the text, and fitness is the loss of the reference's own cell,
 trained likewise, minus the loss of the candidate: nats per token. Candidates are independent, so a
-fitness depends on cell and repeat alone.
+loss depends on cell and repeat alone. `autospace.scorers.pooled` turns losses into fitness.
 """
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import ClassVar, Final
 
 import torch
 from torch import nn
 
 from autospace.networks.recurrent import LanguageModel, RecurrentModule
 from autospace.scorers.context import ScoringContext
-from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.family import cell_key, family_of
-from autospace.spaces.errors import SpaceError
 from autospace.training.short import Recipe, set_rate, sgd
-
-ON_TEXT: Final[ScoringMethod] = "in-place"
-"""The method that works for networks that read text."""
 
 CLIP: Final = 0.25
 """Largest norm of the gradient, as in ENAS and DARTS: chains of relu grow without a bound."""
 
 
-def check_on_text(options: ScoringConfig) -> None:
-    """Raises `SpaceError` for what does not work for networks that read text."""
-    if options.method != ON_TEXT:
-        problem = f"{options.method}, which compares features of images"
-        raise SpaceError("scoring.method", f"{problem}; allowed for text: {ON_TEXT}")
-    if options.cost_weight:
-        problem = f"{options.cost_weight}, but all recurrent cells of a skeleton cost the same"
-        raise SpaceError("scoring.cost_weight", f"{problem}; allowed for text: 0")
-    if options.inherit:
-        problem = "true, but recurrent cells have no weights in common with the reference"
-        raise SpaceError("scoring.inherit", f"{problem}; allowed for text: false")
-
-
 class RecurrentScorer:
-    """Trains every candidate of a recurrent cell alone, in this process."""
+    """Trains every candidate of a recurrent cell alone, one after the other."""
+
+    TENSORS_SEEN: ClassVar[int] = 0
+    """No features of the reference are kept."""
 
     def __init__(self, context: ScoringContext) -> None:
-        """Takes the trained reference, and segments of the text.
-
-        Raises:
-            SpaceError: the method is for images.
-        """
+        """Takes the trained reference, and segments of the text."""
         options = context.options
-        check_on_text(options)
         self._context = context
         self._recipe = Recipe(options.steps, options.learning_rate, clip=CLIP)
-        self._baselines: dict[int, float] = {}
 
-    def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """Fitness of every candidate; see `autospace.scorers.scorer.Scorer`."""
+    def losses(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
+        """The validation losses of all candidates, after the training of a repeat."""
         (cells,) = candidates
-        own: Any = self._model.cell.cell
-        rows = [*cells] if repeat in self._baselines else [*cells, own]
-        steps = self._context.options.steps
-        losses = []
-        for index, cell in enumerate(rows):
-            losses.append(self._loss(cell, repeat))
-            self._context.tick(steps * (index + 1) // len(rows), steps)
-        if len(rows) > len(cells):
-            self._baselines[repeat] = losses.pop()
-        return [[self._baselines[repeat] - loss for loss in losses]]
+        return [[self._loss(cell, repeat, (i, len(cells))) for i, cell in enumerate(cells)]]
 
     @property
     def _model(self) -> LanguageModel:
@@ -78,8 +48,14 @@ class RecurrentScorer:
             raise TypeError(f"a {type(model).__name__}; allowed: a language model")
         return model
 
-    def _loss(self, cell: Cell, repeat: int) -> float:
-        """The validation loss of a cell after its training, in nats per token."""
+    def _loss(self, cell: Cell, repeat: int, place: tuple[int, int]) -> float:
+        """The validation loss of a cell after its training, in nats per token.
+
+        Args:
+            cell: of a candidate.
+            repeat: of the training.
+            place: the number of the cell among those of the request, and how many these are.
+        """
         context, model = self._context, copy.deepcopy(self._model)
         model.cell = self._fresh(cell, repeat)
         weights = list(model.cell.parameters())
@@ -88,6 +64,7 @@ class RecurrentScorer:
         model.train()
         first = context.training_steps(repeat, options.steps)
         for done, step in enumerate(first):
+            context.tick((place[0] * options.steps + done) // place[1], options.steps)
             set_rate(optimizer, options.rate(done))
             optimizer.zero_grad(set_to_none=True)
             execution.backward(
