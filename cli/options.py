@@ -27,7 +27,7 @@ def choices(*names: str, also: str = "") -> dict[str, Any]:
 
 
 FAMILIES: Final = ("auto", "resnet", "bottleneck", "convnext", "binary", "bnas")
-PRESETS: Final = ("demo", "cifar-small", "cifar", "imagenet-mobile", "text", "paper")
+PRESETS: Final = ("demo", "cifar-small", "cifar", "imagenet-mobile", "text", "sentences", "paper")
 
 
 def _images(default: str | bool, more: str = "") -> Any:
