@@ -6,6 +6,7 @@ from typing import Any, Final, cast
 
 from autospace.evolution.settings import BLOCKS, BNAS_REFERENCE, CellsConfig
 from autospace.runs.errors import ConfigError
+from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.bats import BATS_USUAL, BatsCell, BatsPrior
 from autospace.spaces.cells.bert import SYMBOLS, BertCell, BertPrior
 from autospace.spaces.cells.binary import Binary, BinaryCell
@@ -101,7 +102,8 @@ def prior_on(skeleton: Skeleton, cells: CellsConfig) -> Prior:
     if isinstance(skeleton, EncoderSkeleton):
         return BertPrior(tuple(SYMBOLS), skeleton.widths)
     if isinstance(skeleton, SequenceSkeleton):
-        return RecurrentPrior(tuple(FUNCTIONS), skeleton.nodes, skeleton.root)
+        depth = skeleton.depth if isinstance(skeleton, CaptionSkeleton) else 0
+        return RecurrentPrior(tuple(FUNCTIONS), skeleton.nodes, skeleton.root, depth)
     if kind == DenseCell.kind:
         # A graph of two nodes has one edge, whose operation goes where one is chosen.
         return DensePrior(tuple(DENSE), nodes=NODES if skeleton.nodes is None else MIN_NODES)
@@ -117,15 +119,19 @@ def references_on(skeleton: Skeleton, cells: CellsConfig) -> References:
     """The reference cells; those that no setting names have 3x3 convolutions alone.
 
     Of DARTS cells, every node reads the two inputs. No layer of Once-for-All is skipped. The nodes
-    of a recurrent cell are a chain of tanh: a recurrent highway network (Zilly et al., ICML 2017).
-    Layers for sentences have those of BERT at the largest hidden size: attention, and feed-forward.
+    of a recurrent cell are a chain of tanh: a recurrent highway network (Zilly et al., ICML 2017);
+    in layers, its root reads the token and all layers below. Layers for sentences have those of
+    BERT at the largest hidden size: attention, and feed-forward.
     """
     if isinstance(skeleton, EncoderSkeleton):
         width = skeleton.widths[-1]
         both = [(name, BertCell(name, width)) for name in BERT_REFERENCES]
         return tuple((f"{name}_{width}", cast(Cell, cell)) for name, cell in both)
     if isinstance(skeleton, SequenceSkeleton):
-        chain = RecurrentCell.of([(node, "tanh") for node in range(skeleton.nodes)])
+        links = None
+        if isinstance(skeleton, CaptionSkeleton):
+            links = tuple(range(skeleton.depth))
+        chain = RecurrentCell.of([(node, "tanh") for node in range(skeleton.nodes)], links=links)
         return ((RECURRENT_REFERENCE, cast(Cell, chain)),)
     kind = kind_on(skeleton, cells)
     if kind == DartsCell.kind:

@@ -151,6 +151,11 @@ def _lines(record: dict[str, Any], work: RunWork) -> tuple[str, ...]:
     training, measuring = work.parts.sizes
     if work.plan.skeleton.reads == "text":
         size = f"{network['vocabulary']:,} kinds of tokens, {human(network['params'])} params"
+    elif work.plan.skeleton.reads == "captions":
+        kinds = f"{network['vocabulary']:,} kinds of tokens"
+        side = network["resolution"]
+        images = f"{side}x{side}x{network['channels']} images, {kinds}"
+        size = f"{layers} layers, {images}, {human(network['madds'])} MAdds"
     elif work.plan.skeleton.reads == "sentences":
         kinds = f"sentences of {network['length']} tokens of {network['vocabulary']:,} kinds"
         size = f"{layers} layers, {kinds}, {human(network['madds'])} MAdds"
@@ -193,8 +198,12 @@ def _network(plan: Plan) -> dict[str, Any]:
         "channels": skeleton.in_channels,
         "classes": skeleton.classes,
     }
+    layers = len(skeleton.layers)
     if isinstance(skeleton, SequenceSkeleton):
+        images = {"resolution": skeleton.resolution, "channels": skeleton.in_channels}
         reads = {"vocabulary": skeleton.vocabulary, "width": skeleton.width}
+        reads |= images if skeleton.side else {}
+        layers = len(skeleton.cell_layers)
     elif isinstance(skeleton, EncoderSkeleton):
         reads = {
             "length": skeleton.length,
@@ -204,7 +213,7 @@ def _network(plan: Plan) -> dict[str, Any]:
         }
     return {
         "skeleton": skeleton.name,
-        "layers": len(skeleton.layers),
+        "layers": layers,
         **reads,
         "reference": name,
         "madds": cost.madds,

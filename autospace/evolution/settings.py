@@ -301,6 +301,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "scoring": {"method": "in-place", "steps": 100, "batch": 16, "learning_rate": 1.0},
         "warm_up": {"steps": 1000, "batch": 16, "learning_rate": 1.0},
     },
+    "captions": {
+        "skeleton": "captions-small",
+        "data": {"source": "captions"},
+        "evolution": {"generations": 12, "population": 16, "candidates": 4, "tournament": 4},
+        "scoring": {"method": "in-place", "steps": 100, "batch": 32, "learning_rate": 0.3},
+        "warm_up": {"steps": 1000, "batch": 32, "learning_rate": 0.1},
+    },
     "sentences": {
         "skeleton": "bert-small",
         "data": {"source": "sentences"},

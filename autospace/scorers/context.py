@@ -10,6 +10,7 @@ from torch import nn
 
 from autospace.compute.execution import PLAIN, Execution
 from autospace.data.batches import BatchSource
+from autospace.networks.captions import CaptionModel
 from autospace.networks.cells import CellModule, recompute_cells
 from autospace.networks.network import Network, placed
 from autospace.networks.operations import ConvNorm
@@ -64,6 +65,8 @@ class ScoringContext:
         network: nn.Module = self.reference
         if isinstance(network, LanguageModel):
             return [cast(Cell, network.cell.cell)]
+        if isinstance(network, CaptionModel):
+            return [cast(Cell, each.cell) for each in network.layers]
         return [self.reference.cell(layer).cell for layer in range(len(self.reference.layers))]
 
     def training_steps(self, repeat: int, count: int) -> range:

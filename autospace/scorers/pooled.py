@@ -16,6 +16,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from autospace.captions.passages import CaptionBatches
 from autospace.compute.device import make_execution, own_device
 from autospace.compute.machine import available_memory, cores
 from autospace.compute.pool import Pool
@@ -32,6 +33,7 @@ from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.family import FAMILIES, cell_cost, family_of
 from autospace.spaces.files.codec import from_json, to_json
 from autospace.spaces.files.reading import validated
+from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import Skeleton
 from autospace.text.segments import Segments
 from autospace.training.task import task_of
@@ -267,16 +269,21 @@ _PIXELS: Final = "training.pixels"
 
 
 def _kind(context: ScoringContext) -> ScorerType | type[RecurrentScorer]:
-    if context.reference.skeleton.reads == "text":
+    if isinstance(context.reference.skeleton, SequenceSkeleton):
         return RecurrentScorer
     return INDEPENDENT[context.options.method]
 
 
-def _source_of(skeleton: Skeleton) -> type[Batches] | type[Segments]:
-    return Segments if skeleton.reads == "text" else Batches
+SourceType = type[Batches] | type[Segments] | type[CaptionBatches]
+SOURCES: Final[dict[str, SourceType]] = {"text": Segments, "captions": CaptionBatches}
+"""The batches of networks that read neither images with classes nor sentences."""
 
 
-def _checked(source: BatchSource, skeleton: Skeleton) -> Batches | Segments:
+def _source_of(skeleton: Skeleton) -> SourceType:
+    return SOURCES.get(skeleton.reads, Batches)
+
+
+def _checked(source: BatchSource, skeleton: Skeleton) -> Batches | Segments | CaptionBatches:
     wanted = _source_of(skeleton)
     if not isinstance(source, wanted):
         problem = f"{type(source).__name__}: cannot be sent to workers"

@@ -1,9 +1,10 @@
 """Scoring of recurrent cells: each is trained in the place of the reference's cell.
 
-Embedding and decoder are those of the trained reference, and stay as they are. A cell is trained
-from scratch on some segments of the text, and fitness is the loss of the reference's own cell,
-trained likewise, minus the loss of the candidate: nats per token. Candidates are independent, so a
-loss depends on cell and repeat alone. `autospace.scorers.pooled` turns losses into fitness.
+All else in the trained reference stays as it is: embedding and decoder, and of networks that
+describe images the encoder and the other layers. A cell is trained from scratch on some segments of
+the text, or some images with captions, and fitness is the loss of the reference's own cell, trained
+likewise, minus the loss of the candidate: nats per token. Candidates are independent, so a loss
+depends on layer, cell and repeat alone. `autospace.scorers.pooled` turns losses into fitness.
 """
 
 import copy
@@ -13,6 +14,7 @@ from typing import ClassVar, Final
 import torch
 from torch import nn
 
+from autospace.networks.captions import CaptionModel, initial_range
 from autospace.networks.recurrent import LanguageModel, RecurrentModule
 from autospace.scorers.context import ScoringContext
 from autospace.seeds import derived_seed
@@ -31,39 +33,35 @@ class RecurrentScorer:
     """No features of the reference are kept."""
 
     def __init__(self, context: ScoringContext) -> None:
-        """Takes the trained reference, and segments of the text."""
+        """Takes the trained reference, and segments of the text or images with captions."""
         options = context.options
         self._context = context
         self._recipe = Recipe(options.steps, options.learning_rate, clip=CLIP)
 
     def losses(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """The validation losses of all candidates, after the training of a repeat."""
-        (cells,) = candidates
-        return [[self._loss(cell, repeat, (i, len(cells))) for i, cell in enumerate(cells)]]
+        """The validation losses of all candidates of all layers, after the training of a repeat."""
+        found: list[list[float]] = [[] for _ in candidates]
+        places = [(layer, cell) for layer, row in enumerate(candidates) for cell in row]
+        for index, (layer, cell) in enumerate(places):
+            model = self._trained(layer, cell, repeat, (index, len(places)))
+            found[layer].append(self._measured(model, repeat))
+        return found
 
-    @property
-    def _model(self) -> LanguageModel:
-        model: nn.Module = self._context.reference
-        if not isinstance(model, LanguageModel):
-            raise TypeError(f"a {type(model).__name__}; allowed: a language model")
-        return model
-
-    def _loss(self, cell: Cell, repeat: int, place: tuple[int, int]) -> float:
-        """The validation loss of a cell after its training, in nats per token.
+    def _trained(self, layer: int, cell: Cell, repeat: int, place: tuple[int, int]) -> nn.Module:
+        """The reference with a trained cell at a layer.
 
         Args:
-            cell: of a candidate.
+            layer: of the cell.
+            cell: a candidate.
             repeat: of the training.
             place: the number of the cell among those of the request, and how many these are.
         """
-        context, model = self._context, copy.deepcopy(self._model)
-        model.cell = self._fresh(cell, repeat)
-        weights = list(model.cell.parameters())
+        context, module = self._context, self._fresh(layer, cell, repeat)
+        model = _with(context.reference, layer, module)
+        weights = list(module.parameters())
         options, execution = self._recipe, context.execution
         optimizer = sgd(weights, 0.0, options.momentum, options.weight_decay, execution)
-        model.train()
-        first = context.training_steps(repeat, options.steps)
-        for done, step in enumerate(first):
+        for done, step in enumerate(context.training_steps(repeat, options.steps)):
             context.tick((place[0] * options.steps + done) // place[1], options.steps)
             set_rate(optimizer, options.rate(done))
             optimizer.zero_grad(set_to_none=True)
@@ -74,12 +72,12 @@ class RecurrentScorer:
             )
             nn.utils.clip_grad_norm_(weights, options.clip)
             optimizer.step()
-        return self._measured(model, repeat)
+        return model.eval()
 
     @torch.no_grad()
-    def _measured(self, model: LanguageModel, repeat: int) -> float:
+    def _measured(self, model: nn.Module, repeat: int) -> float:
+        """The validation loss, in nats per token."""
         context = self._context
-        model.eval()
         steps = context.validation_steps(repeat)
         losses = [
             context.task.loss(model(inputs), targets).double()
@@ -87,10 +85,29 @@ class RecurrentScorer:
         ]
         return float(torch.stack(losses).mean())
 
-    def _fresh(self, cell: Cell, repeat: int) -> RecurrentModule:
+    def _fresh(self, layer: int, cell: Cell, repeat: int) -> RecurrentModule:
         """New matrices; cells that compute the same get the same ones."""
-        (shape,) = self._context.reference.skeleton.cell_layers
+        skeleton = self._context.reference.skeleton
+        shape = skeleton.cell_layers[layer]
         name = cell_key(cell, shape)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed(self._context.seed, "candidate", 0, repeat, name))
-            return RecurrentModule(family_of(cell).canonical(cell), shape).to(self._context.device)
+            torch.manual_seed(derived_seed(self._context.seed, "candidate", layer, repeat, name))
+            made = RecurrentModule(family_of(cell).canonical(cell), shape)
+            if skeleton.reads == "captions":
+                for weight in made.parameters():
+                    nn.init.uniform_(weight, *initial_range(shape.in_channels))
+        return made.to(self._context.device)
+
+
+def _with(reference: nn.Module, layer: int, module: RecurrentModule) -> nn.Module:
+    """A copy of the reference with another cell at a layer, ready for its training."""
+    model = copy.deepcopy(reference)
+    if isinstance(model, LanguageModel):
+        model.cell = module
+        # In this mode the state goes on from segment to segment.
+        return model.train()
+    if not isinstance(model, CaptionModel):
+        raise TypeError(f"a {type(model).__name__}; allowed: networks of recurrent cells")
+    model.layers[layer] = module
+    # The encoder stays as it is, with the statistics that it has.
+    return model.eval()

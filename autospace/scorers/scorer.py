@@ -14,6 +14,7 @@ SUPERNETS: Final[tuple[ScoringMethod, ...]] = ("gated", "mixture")
 """Methods that train the candidates of a round in one supernet."""
 ON: Final[dict[str, tuple[ScoringMethod, ...]]] = {
     "text": ("in-place",),
+    "captions": ("in-place",),
     "sentences": ("probe", "calibrated", "local", "in-place"),
 }
 """The methods for networks that do not read images, by what they read."""

@@ -143,10 +143,8 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
     crop = {**SETTINGS, "data": {"crop": 2}}
     with pytest.raises(DataError, match="allowed for a text: leave it out"):
         api.evolve(settings=crop, skeleton=SKELETON, data=_text(tmp_path), out=tmp_path / "d")
-    with pytest.raises(SpaceError, match="captions-small reads captions, and evolve knows"):
-        api.evolve(
-            settings=SETTINGS, skeleton="captions-small", data="captions", out=tmp_path / "e"
-        )
+    with pytest.raises(DataError, match="digits, but captions-small reads captions; allowed: cap"):
+        api.evolve(settings=SETTINGS, skeleton="captions-small", data="digits", out=tmp_path / "e")
     with pytest.raises(SpaceError, match="digits reads images, but the data are sentences"):
         api.evolve(preset="demo", data="sentences", out=tmp_path / "f")
     assert not any((tmp_path / name).exists() for name in "abcdef")

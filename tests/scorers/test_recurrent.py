@@ -59,7 +59,7 @@ def _context(folder: Path, **options: Any) -> ScoringContext:
 def _by_hand(context: ScoringContext, cell: Cell, repeat: int) -> float:
     """The loss of a cell that is trained in the reference's place, from the equations of ENAS."""
     model: Any = context.reference
-    fresh = RecurrentScorer(context)._fresh(cell, repeat)
+    fresh = RecurrentScorer(context)._fresh(0, cell, repeat)
     recurrent: Any = fresh.cell
     weights = [each.detach().clone().requires_grad_() for each in fresh.parameters()]
     functions = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
