@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from autospace.compute.execution import PLAIN, Execution
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.examples import Examples
 from autospace.networks.encoder import EncoderNetwork, LoneLayer, Tokens, apart, beside
 from autospace.networks.features import layer_inputs, layer_traces
+from autospace.networks.network import placed
 from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.probe import TokenProbe
@@ -51,18 +53,23 @@ def _examples(count: int, seed: int) -> Examples:
     return Examples(tokens.int(), counts.argmax(1))
 
 
-def _context(method: ScoringMethod = "in-place", **options: Any) -> ScoringContext:
+def sentence_context(
+    method: ScoringMethod = "in-place", execution: Execution = PLAIN, **options: Any
+) -> ScoringContext:
+    """A trained reference of three layers, and sentences to score on."""
     torch.manual_seed(0)
     network: Any = EncoderNetwork(SKELETON, [BertCell("attention", 8)] * 3)
-    norm = Normaliser((), ())
-    train(network, Batches(_examples(200, 0), 16, 0, "cpu", norm), Recipe(20, 0.05))
+    norm, device = Normaliser((), ()), execution.device
+    if device.type == "cpu":
+        train(network, Batches(_examples(200, 0), 16, 0, device, norm), Recipe(20, 0.05))
     chosen = {"steps": 6, "batch": 16, "validation_batches": 2, "learning_rate": 0.05, **options}
     return ScoringContext(
-        freeze(network),
-        Batches(_examples(200, 1), 16, 3, "cpu", norm),
-        Batches(_examples(100, 2), 32, 4, "cpu", norm),
+        freeze(placed(network, device)),
+        Batches(_examples(200, 1), 16, 3, device, norm),
+        Batches(_examples(100, 2), 32, 4, device, norm),
         ScoringConfig(method=method, **chosen),
         seed=5,
+        execution=execution,
     )
 
 
@@ -76,7 +83,7 @@ def _as_candidate(network: Any, layer: int) -> LoneLayer:
 
 
 def test_a_candidate_with_the_weights_of_the_reference_changes_nothing() -> None:
-    context = _context()
+    context = sentence_context()
     network: Any = context.reference
     sentences, labels = context.training.batch(0)
     logits = network(sentences)
@@ -95,7 +102,7 @@ def test_a_candidate_with_the_weights_of_the_reference_changes_nothing() -> None
 
 
 def test_traces_are_the_slopes_of_the_loss() -> None:
-    context = _context()
+    context = sentence_context()
     network: Any = context.reference
     sentences, labels = context.training.batch(0)
     for layer, seen in enumerate(layer_traces(CLASSIFICATION.loss, network, sentences, labels)):
@@ -132,7 +139,7 @@ def test_a_probe_reads_the_mean_of_the_tokens_that_are_there() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_holds_for_every_scorer(method: ScoringMethod, tmp_path: Path) -> None:
-    context = _context(method, cost_weight=0.1)
+    context = sentence_context(method, cost_weight=0.1)
     before = {name: each.clone() for name, each in context.reference.state_dict().items()}
     scorer = make_scorer(context)
     found = scorer.score(CELLS, 0)
@@ -144,12 +151,14 @@ def test_what_holds_for_every_scorer(method: ScoringMethod, tmp_path: Path) -> N
     assert make_scorer(context, Packed(tmp_path, 3)).score(CELLS, 0) == found
     after = context.reference.state_dict()
     assert all(torch.equal(each, after[name]) for name, each in before.items())
-    assert make_scorer(_context(method)).score([[OWN]] * 3, 0) == [[0.0]] * 3
+    assert make_scorer(sentence_context(method)).score([[OWN]] * 3, 0) == [[0.0]] * 3
 
 
 def test_a_price_is_put_on_the_ways_to_a_hidden_size_and_back() -> None:
     """Fitness falls by lambda times the further MAdds, over those of all reference cells."""
-    free, priced = (make_scorer(_context(cost_weight=each)).score(CELLS, 0) for each in (0.0, 0.5))
+    free, priced = (
+        make_scorer(sentence_context(cost_weight=each)).score(CELLS, 0) for each in (0.0, 0.5)
+    )
     tokens, around = LENGTH, 2 * 8 * LENGTH
     reference = 4 * 8**2 * tokens + 2 * tokens**2 * 8 + 8 * around
     candidate = 8 * 8**2 * tokens + 8 * around
@@ -161,6 +170,6 @@ def test_what_does_not_work_is_one_line() -> None:
     wanted = r"allowed for sentences: probe, calibrated, local, in-place$"
     for method in ("distilled", "gated", "mixture"):
         with pytest.raises(SpaceError, match=rf"scoring\.method: {method}, .*{wanted}"):
-            make_scorer(replace(_context(), options=ScoringConfig(method=method)))
+            make_scorer(replace(sentence_context(), options=ScoringConfig(method=method)))
     with pytest.raises(SpaceError, match=r"scoring\.inherit: true, .*sentences: false$"):
-        make_scorer(_context(inherit=True))
+        make_scorer(sentence_context(inherit=True))
