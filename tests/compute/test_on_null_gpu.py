@@ -26,13 +26,11 @@ from autospace.scorers import independent
 from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import SCORERS, make_scorer
 from autospace.scorers.pooled import INDEPENDENT
-from autospace.scorers.scorer import ON, ScoringConfig, ScoringMethod
+from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.spaces import Cell, mbconv
 from autospace.supernets.shared_weights import recalibrate
 from tests.compute.null_gpu.counts import NullGpu
-from tests.scorers import test_sentences as sentences
 from tests.scorers.conftest import SKELETON, examples
-from tests.scorers.test_sentences import sentence_context
 
 pytestmark = pytest.mark.skipif(
     "AUTOSPACE_NULL_GPU" not in os.environ, reason="started by test_null_gpu.py"
@@ -87,20 +85,6 @@ def test_steps_are_recorded_without_a_refusal(gpu: NullGpu, method: ScoringMetho
     scorer.score(CELLS, 0)
     gpu.reset()
     scorer.score(CELLS, 0)
-    found = gpu.counts()
-    assert gpu.complaints == {}
-    assert found.calls["captures ended"] >= 2
-    assert sum(found.replayed.values()) > 0
-
-
-@pytest.mark.parametrize("method", ON["sentences"])
-def test_steps_on_sentences_are_recorded_without_a_refusal(
-    gpu: NullGpu, method: ScoringMethod
-) -> None:
-    scorer = make_scorer(sentence_context(method, _execution(graphs=True)))
-    scorer.score(sentences.CELLS, 0)
-    gpu.reset()
-    scorer.score(sentences.CELLS, 0)
     found = gpu.counts()
     assert gpu.complaints == {}
     assert found.calls["captures ended"] >= 2

@@ -196,10 +196,13 @@ def test_evolution_fills_the_space_with_what_reads_neighbours(
     _evolve(tmp_path, "run", settings, skeleton=skeleton, data=circling(tmp_path, 2500))
     (layer,) = _space(tmp_path, "run").layers
     assert len(layer.candidates) == 5
+    # The reference does not know the class, which is worth ln 2; a local model of the loss is less
+    # sure of it.
+    least = 0.01 if method == "local" else 0.1
     for each in layer.candidates[:3]:
         assert each.cell.operations[0].startswith("conv1d_separable")
-        # The reference does not know the class, which is worth ln 2.
-        assert (each.fitness or 0.0) > 0.1
+        assert (each.fitness or 0.0) > least
+    assert (layer.candidates[0].fitness or 0.0) > 0.1
     assert abs(layer.by_id["feed_forward_16"].fitness or 0.0) < 0.05
 
 
