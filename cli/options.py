@@ -27,7 +27,9 @@ def choices(*names: str, also: str = "") -> dict[str, Any]:
 
 
 FAMILIES: Final = ("auto", "resnet", "bottleneck", "convnext", "binary", "bnas")
-PRESETS: Final = ("demo", "cifar-small", "cifar", "imagenet-mobile", "text", "paper")
+PRESETS: Final = (
+    "demo", "cifar-small", "cifar", "imagenet-mobile", "text", "captions", "sentences", "paper",
+)  # fmt: skip
 
 
 def _images(default: str | bool, more: str = "") -> Any:

@@ -37,6 +37,8 @@ PANELS: Final = {
 """Options of a panel of the help, by their long names; all others are in the panel `Options`."""
 FEW: Final = 9
 """With at most so many options, a command needs no panels."""
+WIDEST: Final = 78
+"""Columns of an option with its words in the help, which is indented by two."""
 
 KEPT: Final = (
     *("device", "workers", "executor", "address", "progress", "format_", "onnx", "tensorboard"),
@@ -103,10 +105,19 @@ class Command(TyperCommand):
             panel = _panel(each) if many else "Options"
             section = panel if isinstance(each, TyperOption) else "Arguments"
             names, text = each.get_help_record(ctx) or ("", "")
-            sections[section].append((names, _IN_WORDS.sub(r"[default: \1]", text)))
+            sections[section].append((_folded(names), _IN_WORDS.sub(r"[default: \1]", text)))
         for title in sorted(sections, key=order.index):
             with formatter.section(title):
                 formatter.write_dl(sections[title])
+
+
+def _folded(names: str) -> str:
+    """Option and words in 78 columns: more words than fit go on in the next line."""
+    if len(names) <= WIDEST:
+        return names
+    place = names.rindex("|", 0, WIDEST)
+    indent = " " * (names.index("<") + 3)
+    return f"{names[: place + 1]}\n{indent}{names[place + 1 :]}"
 
 
 class Program(TyperGroup):

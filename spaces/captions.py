@@ -165,6 +165,11 @@ class CaptionSkeleton(SequenceSkeleton):
         return len(self.shapes) // self.depth
 
     @property
+    def choice_noun(self) -> str:
+        """What a choice is, for people."""
+        return "layer" if self.whole else "choice"
+
+    @property
     def side(self) -> int | None:
         """Side of the images in pixels."""
         return self.resolution

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Final
 
-from autospace.spaces.cells.bert import BlockShape
+from autospace.spaces.cells.bert import WIDTHS, BlockShape
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.checks import (
@@ -108,6 +108,23 @@ class EncoderSkeleton(Skeleton):
     def length(self) -> int:
         """Tokens of a sentence."""
         return self.resolution
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The hidden sizes that spaces of it have, the smallest first.
+
+        They are the published ones that fit between the blocks, or the width there and its half if
+        none does.
+        """
+        heads, width = self.heads, self.width
+        usual = tuple(each for each in WIDTHS if each <= width and not each % heads)
+        return usual or tuple(sorted({max(heads, width // 2), width}))
+
+    @property
+    def untied(self) -> "EncoderSkeleton":
+        """The same layers, each in a block of its own: so each may have any hidden size."""
+        layers = len(self.layers)
+        return replace(self, stages=(Stage(1, 1),) * layers, blocks=(1,) * layers)
 
     @property
     def side(self) -> int | None:

@@ -1,6 +1,6 @@
 """Images with captions for an evaluation: some to train on, others to measure on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +10,7 @@ import torch
 from autospace.captions.corpus import CaptionData, CaptionSplit, load_captions
 from autospace.data.batches import Augment, Batch, Batches, Normaliser
 from autospace.data.errors import DataError
-from autospace.data.examples import DataSet
+from autospace.data.examples import DataSet, Examples
 from autospace.data.images import Split
 from autospace.data.request import Request, thinned
 from autospace.data.settings import DataConfig
@@ -72,6 +72,29 @@ class CaptionBatches:
             place = (draws.to(references.device) * self._counts[numbers]).long()
             references = references[torch.arange(len(place), device=place.device), place][:, None]
         return self._made(images, references)
+
+    def packed(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Images and captions as tensors, and the settings as plain values, for `unpacked`."""
+        tensors, plain = self._images.packed()
+        return {**tensors, "tokens": self._tokens}, {"images": plain, "judged": self._judged}
+
+    @classmethod
+    def unpacked(
+        cls, tensors: Mapping[str, torch.Tensor], plain: Mapping[str, Any], device: torch.device
+    ) -> "CaptionBatches":
+        """Batches equal to those that were packed, on a device."""
+        own = plain["images"]
+        mean, std = (tuple(own["normaliser"][name]) for name in ("mean", "std"))
+        images = Examples(tensors["pixels"], tensors["labels"], tensors.get("rows"))
+        return cls(
+            CaptionSplit(images, tensors["tokens"], 0),
+            own["batch_size"],
+            own["seed"],
+            device,
+            Normaliser(mean, std),
+            augment=None if own["augment"] is None else Augment(**own["augment"]),
+            judged=plain["judged"],
+        )
 
     def evaluation_batches(self) -> Iterator[Batch]:
         """Every image once, in the order of the split."""

@@ -12,7 +12,9 @@ from autospace.evolution.settings import (
     preset_values,
 )
 from autospace.runs.errors import ConfigError
+from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.bats import BATS_USUAL, BatsCell, BatsPrior
+from autospace.spaces.cells.bert import SYMBOLS, BertCell, BertPrior
 from autospace.spaces.cells.binary import Binary, BinaryCell
 from autospace.spaces.cells.cell import MIN_NODES, Cell, mbconv
 from autospace.spaces.cells.conv import Conv, ConvCell, ConvPrior, basic, bottleneck, convnext
@@ -27,6 +29,7 @@ from autospace.spaces.cells.recurrent import RecurrentPrior
 from autospace.spaces.cells.recurrent_cell import FUNCTIONS, RecurrentCell
 from autospace.spaces.cells.variation import CellPrior
 from autospace.spaces.cost import most_expensive_reference
+from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import Skeleton
@@ -36,6 +39,7 @@ DENSE_REFERENCE: Final = "nor_conv_3x3"
 DARTS_REFERENCE: Final = "sep_conv_3x3"
 BATS_REFERENCE: Final = "bin_conv_3x3"
 RECURRENT_REFERENCE: Final = "tanh_chain"
+BERT_REFERENCES: Final = ("attention", "feed_forward")
 _BUILT: Final[dict[str, Callable[..., ConvCell]]] = {
     "resnet": basic,
     "bottleneck": bottleneck,
@@ -135,8 +139,11 @@ def prior_on(skeleton: Skeleton, cells: CellsConfig) -> Prior:
         return ConvPrior(drawn, cells.nodes, none_probability=cells.none_probability)
     if kind == OfaCell.kind:
         return Ofa().prior(VOCABULARY)
+    if isinstance(skeleton, EncoderSkeleton):
+        return BertPrior(tuple(SYMBOLS), skeleton.widths)
     if isinstance(skeleton, SequenceSkeleton):
-        return RecurrentPrior(tuple(FUNCTIONS), skeleton.nodes, skeleton.root)
+        depth = skeleton.depth if isinstance(skeleton, CaptionSkeleton) else 0
+        return RecurrentPrior(tuple(FUNCTIONS), skeleton.nodes, skeleton.root, depth)
     if kind == DenseCell.kind:
         # A graph of two nodes has one edge, whose operation goes where one is chosen.
         return DensePrior(tuple(DENSE), nodes=NODES if skeleton.nodes is None else MIN_NODES)
@@ -152,10 +159,19 @@ def references_on(skeleton: Skeleton, cells: CellsConfig) -> References:
     """The reference cells; those that no setting names have 3x3 convolutions alone.
 
     Of DARTS cells, every node reads the two inputs. No layer of Once-for-All is skipped. The nodes
-    of a recurrent cell are a chain of tanh: a recurrent highway network (Zilly et al., ICML 2017).
+    of a recurrent cell are a chain of tanh: a recurrent highway network (Zilly et al., ICML 2017);
+    in layers, its root reads the token and all layers below. Layers for sentences have those of
+    BERT at the largest hidden size: attention, and feed-forward.
     """
+    if isinstance(skeleton, EncoderSkeleton):
+        width = skeleton.widths[-1]
+        both = [(name, BertCell(name, width)) for name in BERT_REFERENCES]
+        return tuple((f"{name}_{width}", cast(Cell, cell)) for name, cell in both)
     if isinstance(skeleton, SequenceSkeleton):
-        chain = RecurrentCell.of([(node, "tanh") for node in range(skeleton.nodes)])
+        links = None
+        if isinstance(skeleton, CaptionSkeleton):
+            links = tuple(range(skeleton.depth))
+        chain = RecurrentCell.of([(node, "tanh") for node in range(skeleton.nodes)], links=links)
         return ((RECURRENT_REFERENCE, cast(Cell, chain)),)
     kind = kind_on(skeleton, cells)
     if kind == DartsCell.kind:
@@ -200,7 +216,7 @@ def reference_network(skeleton: Skeleton, cell: Cell) -> tuple[Skeleton, list[Ce
     """The network that has a reference cell in every layer: where nothing is shared, and cells.
 
     Args:
-        skeleton: whose layers may share cells.
+        skeleton: whose layers may share cells, or a hidden size.
         cell: a reference cell, or what a reference has on every edge.
     """
     shared = reference_cells_of(skeleton, cell)

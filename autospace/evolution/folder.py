@@ -282,7 +282,7 @@ class ReferenceDocument(Document):
     Attributes:
         accuracy: on validation images, which trained no reference; a share.
         interval: its 95 % interval.
-        images: how many were measured; of a text, tokens.
+        images: how many were measured, in units of `unit`.
         chance: the accuracy of always naming the most common class of these images.
         unit: what was counted; the file says so if it is not images.
         perplexity: of a text, how many tokens the network is as unsure between; the files of
@@ -295,7 +295,7 @@ class ReferenceDocument(Document):
     interval: Annotated[list[_Share], Field(min_length=2, max_length=2)]
     images: Annotated[int, Field(ge=1, le=MAX_COUNT)]
     chance: _Share
-    unit: Literal["images", "tokens"] = "images"
+    unit: Literal["images", "sentences", "tokens"] = "images"
     perplexity: Annotated[float, Field(ge=1, le=1e100)] | None = None
 
     @model_serializer(mode="wrap")

@@ -24,6 +24,7 @@ from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT, process_bytes
 from autospace.spaces.cost import most_expensive_reference
+from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.text import human, plural
 from autospace.training.short import Recipe, train
@@ -72,7 +73,7 @@ def forecast(work: RunWork) -> Forecast:
         scoring = _scoring_seconds(work)
     memory = memory_mb(device)
     if work.workers > 1 and device.type == "cpu":
-        each = process_bytes(work.plan.skeleton, work.config.scoring.batch)
+        each = process_bytes(work.plan.skeleton, work.config.scoring.batch * work.parts.row)
         memory += work.workers * each // 2**20
     clustered, devices = work.clustered, work.devices
     seconds = warm_up + scoring
@@ -150,6 +151,14 @@ def _lines(record: dict[str, Any], work: RunWork) -> tuple[str, ...]:
     training, measuring = work.parts.sizes
     if work.plan.skeleton.reads == "text":
         size = f"{network['vocabulary']:,} kinds of tokens, {human(network['params'])} params"
+    elif work.plan.skeleton.reads == "captions":
+        kinds = f"{network['vocabulary']:,} kinds of tokens"
+        side = network["resolution"]
+        images = f"{side}x{side}x{network['channels']} images, {kinds}"
+        size = f"{layers} layers, {images}, {human(network['madds'])} MAdds"
+    elif work.plan.skeleton.reads == "sentences":
+        kinds = f"sentences of {network['length']} tokens of {network['vocabulary']:,} kinds"
+        size = f"{layers} layers, {kinds}, {human(network['madds'])} MAdds"
     else:
         side = network["resolution"]
         size = f"{side}x{side}x{network['channels']}, {human(network['madds'])} MAdds"
@@ -169,7 +178,7 @@ def _record(work: RunWork) -> dict[str, Any]:
     plan, unit = work.plan, work.parts.unit
     training, measuring = work.parts.sizes
     return {
-        "text" if unit == "tokens" else "images": work.parts.record,
+        plan.skeleton.reads: work.parts.record,
         f"{unit}_training_cells": training,
         f"{unit}_measuring_fitness": measuring,
         "network": _network(plan),
@@ -189,11 +198,22 @@ def _network(plan: Plan) -> dict[str, Any]:
         "channels": skeleton.in_channels,
         "classes": skeleton.classes,
     }
+    layers = len(skeleton.layers)
     if isinstance(skeleton, SequenceSkeleton):
+        images = {"resolution": skeleton.resolution, "channels": skeleton.in_channels}
         reads = {"vocabulary": skeleton.vocabulary, "width": skeleton.width}
+        reads |= images if skeleton.side else {}
+        layers = len(skeleton.cell_layers)
+    elif isinstance(skeleton, EncoderSkeleton):
+        reads = {
+            "length": skeleton.length,
+            "vocabulary": skeleton.vocabulary,
+            "width": skeleton.width,
+            "classes": skeleton.classes,
+        }
     return {
         "skeleton": skeleton.name,
-        "layers": len(skeleton.layers),
+        "layers": layers,
         **reads,
         "reference": name,
         "madds": cost.madds,

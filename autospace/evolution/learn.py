@@ -46,6 +46,7 @@ from autospace.scorers.scorer import Scorer
 from autospace.scorers.shared import SharedScorer
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.errors import SpaceError
+from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.space import Space, reference_cells_of
 from autospace.training.task import task_of
 
@@ -302,12 +303,12 @@ def _executor(prepared: PreparedRun, observer: Observer, given: Executor) -> Exe
     """Who trains candidates: the executor that was given, or this process where it must."""
     scoring, devices = prepared.config.scoring, prepared.devices
     given.check_device(devices[0].type)
-    text = prepared.skeleton.reads == "text"
-    if scoring.method not in INDEPENDENT or text:
-        what = "a text is read" if text else f"scoring.method {scoring.method} trains"
+    read = isinstance(prepared.skeleton, SequenceSkeleton) and devices[0].type != "cpu"
+    if scoring.method not in INDEPENDENT or read:
+        what = "tokens are read" if read else f"scoring.method {scoring.method} trains"
         for line in described_use(devices, "", f"{what} on one device"):
             observer.message(line)
-        cells = "cells that read a text" if text else f"with scoring.method {scoring.method}, cells"
+        cells = "cells that read tokens" if read else f"with scoring.method {scoring.method}, cells"
         return stays_here(given, f"{cells} are trained", observer.message)
     if len(devices) > 1:
         chosen = given.on(devices)
@@ -320,7 +321,13 @@ def _executor(prepared: PreparedRun, observer: Observer, given: Executor) -> Exe
         return given
     candidates, each = prepared.plan.candidates, scoring_threads(prepared)
     return given.sized(
-        fitting_count(prepared.skeleton, candidates, scoring.batch, each, observer.message)
+        fitting_count(
+            prepared.skeleton,
+            candidates,
+            scoring.batch * prepared.parts.row,
+            each,
+            observer.message,
+        )
     )
 
 

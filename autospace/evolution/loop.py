@@ -10,8 +10,9 @@ At the end, `learned_space` makes a space of the best cells and the reference ce
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 from autospace.evolution import toolbox
@@ -30,7 +31,8 @@ from autospace.scorers.scorer import Scorer
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cost import Budget
 from autospace.spaces.files.library import SKIP_ID
-from autospace.spaces.space import Candidate, Layer, Space
+from autospace.spaces.space import Candidate, Layer, Space, group_of
+from autospace.spaces.stages import Group
 
 HALL_FACTOR = 3
 
@@ -152,7 +154,7 @@ def _tied(plan: Plan, fitness: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def _best(plan: Plan, archive: Archive | None, layers: Sequence[LayerState]) -> list[set[str]]:
-    """Per layer, the keys of the cells that the space would hold."""
+    """Per layer, the keys of the evolved cells that are fittest, whatever fits beside them."""
     return [
         {member.key for member in _evolved(plan, archive, index, layer)}
         for index, layer in enumerate(layers)
@@ -256,12 +258,19 @@ def learned_space(
 
     An evolved cell counts only if none was confirmed more often, because a single score may be
     high by chance.
+
+    Where the cells of a stage have something in common, a cell counts only if some cell of the
+    layer before has it, too: no network could hold it otherwise.
     """
-    layers, archive = [], archive_of(plan, state)
+    layers, archive = list[Layer](), archive_of(plan, state)
     pairs = zip(plan.skeleton.shapes, state.layers, strict=True)
+    firsts = {0, *accumulate(stage.layers for stage in plan.skeleton.stages)}
     for index, (shape, layer) in enumerate(pairs):
-        references = judged(plan, archive, index, layer.references)
-        members = [*_evolved(plan, archive, index, layer), *references]
+        fitting = layer
+        if plan.skeleton.stages and index not in firsts:
+            fitting = _beside(layer, {group_of(each.cell) for each in layers[-1].candidates})
+        references = judged(plan, archive, index, fitting.references)
+        members = [*_evolved(plan, archive, index, fitting), *references]
         if not plan.references_stay:
             members = sorted(members, key=_fittest_first)[: plan.keep]
         found = tuple(_candidate(archive, index, each) for each in members)
@@ -276,6 +285,15 @@ def learned_space(
         {shape.name: baseline for shape in plan.skeleton.shapes} if there else {},
         budget,
         provenance,
+    )
+
+
+def _beside(layer: LayerState, groups: Collection[Group]) -> LayerState:
+    """A layer with those of its best cells that are of one of these groups."""
+    return replace(
+        layer,
+        hall=tuple(each for each in layer.hall if group_of(each.cell) in groups),
+        references=tuple(each for each in layer.references if group_of(each.cell) in groups),
     )
 
 

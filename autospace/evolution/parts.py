@@ -1,20 +1,24 @@
 """The data of a run: one part trains cells, and on another their fitness is measured.
 
-The test split is not touched. What a run has to know of its data is here, for images and for text.
+The test split is not touched. What a run has to know of its data is here: images, sentences, text,
+images with captions.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 
+from autospace.captions.corpus import CaptionSplit
+from autospace.captions.passages import CaptionBatches, Captioned
 from autospace.data.batches import Augment, Batches, BatchSource, Normaliser
 from autospace.data.examples import DataSet, Examples
+from autospace.data.images import MEASURED_AT_ONCE
 from autospace.data.splits import few_measured
-from autospace.data.summary import lines_of, record, warnings_of
+from autospace.data.summary import lines_of, noun_of, record, warnings_of
 from autospace.evolution.folder import ReferenceDocument
-from autospace.evolution.reference import measured, measured_tokens
+from autospace.evolution.reference import measured, measured_captions, measured_tokens
 from autospace.evolution.settings import Config
 from autospace.seeds import derived_seed
 from autospace.text.corpus import Corpus
@@ -27,13 +31,17 @@ RunBatches = tuple[BatchSource, BatchSource, BatchSource]
 
 
 class Parts(Protocol):
-    """The data of a run.
+    """The data of a run."""
 
-    Attributes:
-        unit: what is counted, in the plural.
-    """
+    @property
+    def unit(self) -> str:
+        """What is counted, in the plural."""
+        ...
 
-    unit: ClassVar[str]
+    @property
+    def row(self) -> int:
+        """How many of them a row of a batch holds: 1 image, or the tokens of a segment."""
+        ...
 
     @property
     def name(self) -> str:
@@ -86,7 +94,7 @@ class Parts(Protocol):
 
 @dataclass(frozen=True)
 class ImageParts:
-    """The train split of a data set, divided in two.
+    """The train split of a data set of images or sentences, divided in two.
 
     Attributes:
         weights: the part that trains cells.
@@ -96,7 +104,16 @@ class ImageParts:
     data: DataSet
     weights: Examples
     fitness: Examples
-    unit: ClassVar[str] = "images"
+
+    @property
+    def unit(self) -> str:
+        """Images, or sentences."""
+        return noun_of(self.data)
+
+    @property
+    def row(self) -> int:
+        """1."""
+        return 1
 
     @property
     def name(self) -> str:
@@ -115,9 +132,13 @@ class ImageParts:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Name, digest and classes."""
-        classes = list(self.data.classes)
-        return {"name": self.name, "sha256": self.digest, "classes": classes}
+        """Name, digest and classes; of sentences, also their length and vocabulary."""
+        data = self.data
+        found = {"name": self.name, "sha256": self.digest, "classes": list(data.classes)}
+        if not data.vocabulary:
+            return found
+        kinds = {"tokens": data.reading.tokens, "vocabulary": len(data.vocabulary)}
+        return {**found, "length": data.train.shape[0], **kinds}
 
     @property
     def lines(self) -> Sequence[str]:
@@ -127,7 +148,7 @@ class ImageParts:
     @property
     def notes(self) -> tuple[str, ...]:
         """A remark, if fitness is measured on few images."""
-        return few_measured("fitness is measured", len(self.fitness))
+        return few_measured("fitness is measured", len(self.fitness), self.unit)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -162,7 +183,88 @@ class ImageParts:
 
     def measured(self, network: Any, seed: int, device: torch.device) -> ReferenceDocument:
         """The accuracy of the reference on the images that fitness is measured on."""
-        return measured(network, self.fitness, self.normaliser, seed, device)
+        found = measured(network, self.fitness, self.normaliser, seed, device)
+        return found if self.unit == "images" else found.model_copy(update={"unit": self.unit})
+
+
+@dataclass(frozen=True)
+class CaptionParts:
+    """The train and the validation split of images with captions."""
+
+    halves: Captioned
+
+    @property
+    def unit(self) -> str:
+        """Images."""
+        return "images"
+
+    @property
+    def row(self) -> int:
+        """Tokens of a caption: each is a step of the cells."""
+        return self.halves.data.length
+
+    @property
+    def name(self) -> str:
+        """That of the data."""
+        return self.halves.name
+
+    @property
+    def digest(self) -> str:
+        """Of images and captions."""
+        return self.halves.digest
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What was read of the images and captions."""
+        return self.halves.record
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Name, digest, and what captions are made of."""
+        data = self.halves.data
+        kinds = {"length": data.length, "vocabulary": len(data.vocabulary)}
+        return {"name": self.name, "sha256": self.digest, **kinds}
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """What was read, for people."""
+        return self.halves.data.lines
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A remark, if fitness is measured on few images."""
+        return few_measured("fitness is measured", len(self.halves.measured))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Images of both parts."""
+        return len(self.halves.training), len(self.halves.measured)
+
+    def batches(self, config: Config, device: torch.device) -> RunBatches:
+        """The batches of a run; a caption that is learned is drawn from those of its image."""
+        halves, batch = self.halves, config.scoring.batch
+
+        def drawn(split: CaptionSplit, size: int, name: str) -> CaptionBatches:
+            augment = None if name == "validate" else halves.augment
+            seed = derived_seed(config.seed, "batches", name)
+            return CaptionBatches(split, size, seed, device, halves.normaliser, augment=augment)
+
+        return (
+            drawn(halves.training, batch, "train"),
+            drawn(halves.measured, VALIDATION_BATCH_FACTOR * batch, "validate"),
+            drawn(halves.training, config.warm_up.batch, "warm-up"),
+        )
+
+    def measured(self, network: Any, seed: int, device: torch.device) -> ReferenceDocument:
+        """How often the reference holds the token that follows the most probable one."""
+        halves = self.halves
+        judged = CaptionBatches(halves.measured, MEASURED_AT_ONCE, 0, device, halves.normaliser)
+        return measured_captions(network, judged)
 
 
 @dataclass(frozen=True)
@@ -170,7 +272,16 @@ class TextParts:
     """The train and the validation text of a corpus."""
 
     corpus: Corpus
-    unit: ClassVar[str] = "tokens"
+
+    @property
+    def unit(self) -> str:
+        """Tokens."""
+        return "tokens"
+
+    @property
+    def row(self) -> int:
+        """Tokens of a segment."""
+        return self.corpus.source.bptt
 
     @property
     def name(self) -> str:

@@ -7,27 +7,31 @@ from typing import Final
 
 import torch
 
+from autospace.captions.passages import fitted_skeleton, load_captioned
+from autospace.captions.source import FORM as CAPTIONS_FORM
+from autospace.captions.source import is_captions
 from autospace.compute.device import make_execution, resolve_devices, thread_count
 from autospace.compute.execution import Execution
 from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
-from autospace.data.images import check_source, skeleton_for
+from autospace.data.images import AUGMENTATIONS, check_augment, check_source, skeleton_for
 from autospace.data.load import load_data
 from autospace.data.settings import PYTHON
 from autospace.data.splits import divide
 from autospace.evolution.families import check_effect, check_family, prior_on, references_on
 from autospace.evolution.folder import RunFolder
-from autospace.evolution.parts import ImageParts, Parts, TextParts
+from autospace.evolution.parts import CaptionParts, ImageParts, Parts, TextParts
 from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan
 from autospace.evolution.settings import Config
 from autospace.latency.budget import LatencyBudget, latency_budget, limit_table
 from autospace.progress import Observer
 from autospace.scorers.pooled import INDEPENDENT
-from autospace.scorers.recurrent import check_on_text
+from autospace.scorers.scorer import check_scoring
+from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cost import Budget, layer_shares
 from autospace.spaces.files.library import load_skeleton
-from autospace.spaces.sequence import SequenceSkeleton, images_only
+from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import Skeleton
 from autospace.text.corpus import load_text
 from autospace.text.passages import check_settings
@@ -85,11 +89,12 @@ def prepare(
     execution = make_execution(config.precision, config.cuda_graphs, devices[0], observer.message)
     skeleton = folder.skeleton or passed.skeleton or _named_skeleton(config, folder)
     given = passed.images
-    # Decoders of captions are sequences, too, but their cells are scored by no method here.
-    if isinstance(skeleton, SequenceSkeleton) and skeleton.reads == "text":
+    check_scoring(config.scoring, skeleton.reads)
+    if isinstance(skeleton, CaptionSkeleton):
+        parts, skeleton = _captions(config, skeleton, folder, observer, devices[0])
+    elif isinstance(skeleton, SequenceSkeleton):
         parts, skeleton = _text(config, skeleton, given)
     else:
-        images_only(skeleton, "evolve")
         check_source(skeleton, config.data.source)
         parts, skeleton = _images(config, skeleton, folder, observer, given)
     check_family(skeleton, config.cells)
@@ -118,10 +123,11 @@ def _images(
     observer: Observer,
     given: DataSet | None,
 ) -> tuple[Parts, Skeleton]:
-    """The images in two parts, and the skeleton that fits them."""
+    """The images or sentences in two parts, and the skeleton that fits them."""
+    usual = None if skeleton.side is None else skeleton.resolution
     data = load_data(
         given or config.data.source,
-        resolution=config.data.resolution or skeleton.resolution,
+        resolution=config.data.resolution or usual,
         limit=config.data.limit,
         seed=config.seed,
         cache=folder.cache,
@@ -129,6 +135,7 @@ def _images(
         aspect=config.data.aspect,
         ground=config.data.ground,
     )
+    check_augment(data, {f"data.{name}": getattr(config.data, name) for name in AUGMENTATIONS})
     weights, fitness = divide(data.train, config.data.validation, config.seed)
     return ImageParts(data, weights, fitness), skeleton_for(skeleton, data)
 
@@ -144,9 +151,26 @@ def _text(
     if given is not None or not is_text(source):
         raise DataError(f"data: {source[:80]}, but {skeleton.name} reads text; allowed: {FORM}")
     check_settings(config.data)
-    check_on_text(config.scoring)
     corpus = load_text(source, config.data.limit)
     return TextParts(corpus), skeleton.for_vocabulary(len(corpus.vocabulary)).undivided
+
+
+def _captions(
+    config: Config,
+    skeleton: CaptionSkeleton,
+    folder: RunFolder,
+    observer: Observer,
+    device: torch.device,
+) -> tuple[Parts, Skeleton]:
+    """The images with captions, and the skeleton that fits them, whose whole cells are evolved."""
+    if not is_captions(config.data.source):
+        problem = f"data: {config.data.source[:80]}, but {skeleton.name} reads captions"
+        raise DataError(f"{problem}; allowed: {CAPTIONS_FORM}")
+    wanted = config.data.resolution or skeleton.resolution
+    data = config.data.model_copy(update={"resolution": wanted})
+    tick = partial(observer.tick, "data")
+    halves = load_captioned(data, "validation", config.seed, device, folder.cache, tick)
+    return CaptionParts(halves), fitted_skeleton(skeleton, halves.data).undivided
 
 
 def warn(observer: Observer, problems: Sequence[str]) -> None:

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Final, cast
 
 import torch
+from torch import nn
+from torch.nn import functional as F
 
+from autospace.captions.passages import CaptionBatches
 from autospace.compute.execution import PLAIN, Execution
 from autospace.data.batches import Batches, BatchSource, Normaliser
 from autospace.data.examples import Examples
@@ -15,6 +18,7 @@ from autospace.data.images import MEASURED_AT_ONCE
 from autospace.data.splits import limit_indices
 from autospace.evolution.folder import ReferenceDocument
 from autospace.evolution.settings import WarmUpConfig
+from autospace.networks.captions import PAD
 from autospace.networks.network import Network, build_network, placed
 from autospace.progress import Tick
 from autospace.runs.errors import CheckpointError, ConfigError
@@ -23,7 +27,7 @@ from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.skeleton import Skeleton
 from autospace.text.segments import Segments
-from autospace.training.short import Recipe, make_optimizer, measure, train
+from autospace.training.short import Recipe, accuracy_interval, make_optimizer, measure, train
 from autospace.training.task import perplexity, task_of
 
 WEIGHTS = "reference.safetensors"
@@ -128,6 +132,35 @@ def measured_tokens(
         interval=[round(end, 6) for end in found.interval],
         images=found.images,
         chance=round(int(torch.bincount(tokens).max()) / len(tokens), 6),
+        unit="tokens",
+        perplexity=round(unsure, 4) if math.isfinite(unsure) else None,
+    )
+
+
+def measured_captions(network: nn.Module, batches: CaptionBatches) -> ReferenceDocument:
+    """How often the trained reference holds the next token of a caption most probable; perplexity.
+
+    Args:
+        network: left in evaluation mode; the tokens before are given.
+        batches: of images that did not train it; their first captions count.
+    """
+    network.eval()
+    right, nats = 0, 0.0
+    found = torch.zeros(network.skeleton.classes, dtype=torch.int64)  # type: ignore[union-attr, arg-type]
+    with torch.no_grad():
+        for inputs, targets in batches.evaluation_batches():
+            logits, first = network(inputs), targets[:, 0]
+            there = first != PAD
+            right += int((logits.argmax(-1) == first)[there].sum())
+            nats += float(F.cross_entropy(logits[there].double(), first[there], reduction="sum"))
+            found += torch.bincount(first[there].cpu(), minlength=len(found))
+    count = int(found.sum())
+    accuracy, unsure = right / count, perplexity(nats / count)
+    return ReferenceDocument(
+        accuracy=round(accuracy, 6),
+        interval=[round(end, 6) for end in accuracy_interval(accuracy, count)],
+        images=count,
+        chance=round(int(found.max()) / count, 6),
         unit="tokens",
         perplexity=round(unsure, 4) if math.isfinite(unsure) else None,
     )

@@ -302,6 +302,20 @@ PRESETS: dict[str, dict[str, Any]] = {
         "scoring": {"method": "in-place", "steps": 100, "batch": 16, "learning_rate": 1.0},
         "warm_up": {"steps": 1000, "batch": 16, "learning_rate": 1.0},
     },
+    "captions": {
+        "skeleton": "captions-small",
+        "data": {"source": "captions"},
+        "evolution": {"generations": 12, "population": 16, "candidates": 4, "tournament": 4},
+        "scoring": {"method": "in-place", "steps": 100, "batch": 32, "learning_rate": 0.3},
+        "warm_up": {"steps": 1000, "batch": 32, "learning_rate": 0.1},
+    },
+    "sentences": {
+        "skeleton": "bert-small",
+        "data": {"source": "sentences"},
+        "evolution": {"generations": 4, "population": 16, "candidates": 4, "tournament": 4},
+        "scoring": {"method": "in-place", "steps": 100, "batch": 32, "learning_rate": 0.03},
+        "warm_up": {"steps": 500, "batch": 32, "learning_rate": 0.03},
+    },
     # The method of the paper as a whole: docs/reference/method.md, "The paper and this program".
     "paper": {
         "skeleton": "mobile",

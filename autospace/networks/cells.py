@@ -8,7 +8,7 @@ batch twice; `recomputed` does not.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -57,6 +57,14 @@ def _statistics_at_rest(part: nn.Module) -> Iterator[None]:
     finally:
         for norm, (momentum, count) in zip(norms, held, strict=True):
             norm.momentum, norm.num_batches_tracked = momentum, count
+
+
+class Trace(NamedTuple):
+    """A recorded forward pass: the logits, and the input and output of every layer's cell."""
+
+    logits: torch.Tensor
+    inputs: list[torch.Tensor]
+    outputs: list[torch.Tensor]
 
 
 class CellModule(nn.Module):

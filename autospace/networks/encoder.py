@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.networks.cells import CellModule, recomputed
+from autospace.networks.cells import CellModule, Trace, recomputed
 from autospace.spaces.cells.bert import KERNELS, WIDENING, BertCell, BlockShape
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.encoder import EncoderSkeleton, encoder
@@ -39,6 +39,12 @@ class Tokens(NamedTuple):
     def filled(self) -> torch.Tensor:
         """The values, with zeros in place of padding."""
         return self.values * self.present[..., None].to(self.values.dtype)
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """The mean over the tokens that are present, [N, H]."""
+        count = self.present.sum(1, keepdim=True).to(self.values.dtype)
+        return self.filled.sum(1) / count
 
 
 def filled(x: torch.Tensor | Tokens) -> torch.Tensor:
@@ -225,13 +231,53 @@ class EncoderFrame(nn.Module):
 
     def classify(self, x: Tokens) -> torch.Tensor:
         """Logits [N, classes] of the mean over the tokens that are present."""
-        count = x.present.sum(1, keepdim=True).to(x.values.dtype)
-        logits: torch.Tensor = self.classifier(x.filled.sum(1) / count)
+        logits: torch.Tensor = self.classifier(x.mean)
         return logits
 
 
+class LoneLayer(CellModule):
+    """A block of one layer: tokens side by side with their presence -> values [N, T, W].
+
+    It brings tokens of the width between blocks to its hidden size, and back. See `beside`; the
+    values are zero at padding.
+    """
+
+    def __init__(self, cell: BertCell, shape: LayerShape) -> None:
+        nn.Module.__init__(self)
+        self.enter = linear(shape.in_channels, cell.width)
+        self.layer = BertModule(cell, shape)
+        self.leave = linear(cell.width, shape.out_channels)
+        self.cell, self.shape = self.layer.cell, shape
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """None: no other cell has the same ways in and out."""
+        return {}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Values [N, T, W]."""
+        tokens = apart(x)
+        found = self.layer(Tokens(self.enter(tokens.values), tokens.present))
+        return Tokens(self.leave(found.values), tokens.present).filled
+
+
+def beside(x: Tokens) -> torch.Tensor:
+    """Tokens as one tensor [N, T, W + 1]: zeros at padding, and last 1 where there is a token."""
+    return torch.cat([x.filled, x.present[..., None].to(x.values.dtype)], -1)
+
+
+def apart(x: torch.Tensor) -> Tokens:
+    """The tokens that `beside` put into one tensor."""
+    return Tokens(x[..., :-1], x[..., -1] > 0)
+
+
 class EncoderNetwork(EncoderFrame):
-    """The network of one architecture that reads sentences: [N, T] -> logits [N, classes]."""
+    """The network of one architecture that reads sentences: [N, T] -> logits [N, classes].
+
+    To scorers of cells, whose skeleton has a block for every layer, it is what
+    `autospace.networks.network.Network` is to them for images: a layer's input is one tensor of
+    `beside`, and what its cell gives are values [N, T, W] that are zero at padding.
+    """
 
     def __init__(self, skeleton: Skeleton, cells: Sequence[BertCell]) -> None:
         own = encoder(skeleton, "the cells are layers of NAS-BERT")
@@ -251,3 +297,41 @@ class EncoderNetwork(EncoderFrame):
     def forward(self, sentences: torch.Tensor) -> torch.Tensor:
         """Logits of the sentences."""
         return self.classify(self.features(sentences)[-1])
+
+    def cell(self, layer: int) -> BertModule:
+        """The cell of a layer."""
+        return self.layers[layer]  # type: ignore[return-value]
+
+    def candidate(self, layer: int, cell: BertCell) -> LoneLayer:
+        """Another cell for a layer, with new weights."""
+        return LoneLayer(cell, self.skeleton.shapes[layer])
+
+    def output(self, layer: int, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """What the next layer receives, from a layer's input x and what its cell gives, y."""
+        del layer
+        return torch.cat([y, x[..., -1:].to(y.dtype)], -1)
+
+    def rest(self, x: torch.Tensor, start: int) -> torch.Tensor:
+        """Logits from x, the input of layer `start`."""
+        tokens = apart(x)
+        for index in range(start, len(self.layers)):
+            tokens = self._handed_on(index, tokens)
+        return self.classify(tokens)
+
+    def trace(self, sentences: torch.Tensor) -> Trace:
+        """A forward pass that keeps what every cell received and gave."""
+        x = self.enter(sentences)
+        if torch.is_grad_enabled() and not x.values.requires_grad:
+            # A frozen network still has to hand gradients to what its layers give.
+            x.values.requires_grad_()
+        inputs, outputs = [], []
+        for index in range(len(self.layers)):
+            inputs.append(beside(x))
+            y = self._handed_on(index, x).filled
+            outputs.append(y)
+            x = Tokens(y, x.present)
+        return Trace(self.classify(x), inputs, outputs)
+
+    def _handed_on(self, layer: int, x: Tokens) -> Tokens:
+        cell = self.cell(layer)
+        return self.passed(layer, x, cell, cell.width)

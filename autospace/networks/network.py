@@ -1,14 +1,14 @@
 """Networks as torch modules: a skeleton with a cell in every layer."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import nn
 
 from autospace.networks.binary import BinaryModule
 from autospace.networks.captions import CaptionModel
-from autospace.networks.cells import CellModule, initialise
+from autospace.networks.cells import CellModule, Trace, initialise
 from autospace.networks.conv import ConvModule
 from autospace.networks.darts import DartsModule, TwoInputs, stem_parts
 from autospace.networks.dense import DenseModule, NormActivation, ResidualBlock
@@ -46,14 +46,6 @@ def build_cell(cell: Cell, shape: LayerShape) -> CellModule:
     return module
 
 
-class Trace(NamedTuple):
-    """A recorded forward pass: the logits, and the input and output of every layer's cell."""
-
-    logits: torch.Tensor
-    inputs: list[torch.Tensor]
-    outputs: list[torch.Tensor]
-
-
 class Network(nn.Module):
     """Stem, one cell per layer, and head: images [N, C, H, W] -> logits [N, classes].
 
@@ -88,6 +80,10 @@ class Network(nn.Module):
         if not isinstance(module, CellModule):
             raise TypeError(f"layer {layer} holds a {type(module).__name__}, not a cell")
         return module
+
+    def candidate(self, layer: int, cell: Cell) -> CellModule:
+        """Another cell for a layer, with new weights."""
+        return build_cell(cell, self.skeleton.shapes[layer])
 
     def stages(self) -> Iterator[tuple[LayerShape, nn.Module]]:
         """Each layer's shape and cell, input side first."""

@@ -101,6 +101,10 @@ class RunRecord:
         """The cells that one choice per place makes, with the layers that have them."""
         if self.skeleton is None:
             return ()
+        if not self.divided:
+            # Cells of different hidden sizes make no network.
+            cells = [each.cell for each in choices]
+            return tuple(zip(cells, self.shapes, strict=True))
         layers = drawn_layers(Architecture(self.skeleton, tuple(choices)))
         return tuple((layer.candidates[0].cell, layer.shape) for layer in layers)
 

@@ -450,7 +450,8 @@ WORK = {
 
 def _sample(record: RunRecord) -> str:
     reads = "images" if record.skeleton is None else record.skeleton.reads
-    return {"images": "image", "text": "token", "sentences": "sentence"}.get(reads, reads)
+    names = {"text": "token", "sentences": "sentence", "captions": "image and token"}
+    return names.get(reads, "image")
 
 
 def _signs(record: RunRecord) -> str:

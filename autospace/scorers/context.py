@@ -3,16 +3,18 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import torch
 from torch import nn
 
 from autospace.compute.execution import PLAIN, Execution
 from autospace.data.batches import BatchSource
+from autospace.networks.captions import CaptionModel
 from autospace.networks.cells import CellModule, recompute_cells
-from autospace.networks.network import Network, build_cell, placed
+from autospace.networks.network import Network, placed
 from autospace.networks.operations import ConvNorm
+from autospace.networks.recurrent import LanguageModel
 from autospace.progress import Message, Tick, no_message, no_tick
 from autospace.runs.state import Stateful
 from autospace.scorers.scorer import ScoringConfig
@@ -57,6 +59,16 @@ class ScoringContext:
         """The device of the reference network."""
         return next(self.reference.parameters()).device
 
+    @property
+    def own_cells(self) -> list[Cell]:
+        """The cell of every layer of the reference."""
+        network: nn.Module = self.reference
+        if isinstance(network, LanguageModel):
+            return [cast(Cell, network.cell.cell)]
+        if isinstance(network, CaptionModel):
+            return [cast(Cell, each.cell) for each in network.layers]
+        return [self.reference.cell(layer).cell for layer in range(len(self.reference.layers))]
+
     def training_steps(self, repeat: int, count: int) -> range:
         """Steps of the training batches of a repeat; no two repeats share one.
 
@@ -81,7 +93,7 @@ class ScoringContext:
         name = cell_key(cell, shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(self.seed, "candidate", layer, repeat, name))
-            module = build_cell(cell, shape)
+            module = self.reference.candidate(layer, cell)
         if self.options.inherit:
             inherit(module, self.reference.cell(layer))
         return placed(module, self.device).train()

@@ -9,8 +9,7 @@ from autospace.scorers.gated import GatedScorer
 from autospace.scorers.mixture import MixtureScorer
 from autospace.scorers.pooled import INDEPENDENT, PooledScorer
 from autospace.scorers.probe import Calibrated
-from autospace.scorers.recurrent import RecurrentScorer
-from autospace.scorers.scorer import Scorer, ScoringMethod
+from autospace.scorers.scorer import Scorer, ScoringMethod, check_scoring
 from autospace.spaces.cells.cell import Cell
 
 SCORERS: Final[dict[ScoringMethod, Callable[[ScoringContext, Pool], Scorer]]] = {
@@ -27,9 +26,11 @@ def make_scorer(setting: ScoringContext, pool: Pool | None = None) -> Scorer:
     Args:
         setting: its context.
         pool: trains the candidates of the methods in `INDEPENDENT`; by default this process.
+
+    Raises:
+        SpaceError: the method is for networks that read something else.
     """
-    if setting.reference.skeleton.reads == "text":
-        return RecurrentScorer(setting)
+    check_scoring(setting.options, setting.reference.skeleton.reads)
     scorer = SCORERS[setting.options.method](setting, pool or InProcess())
     inside = isinstance(scorer, MixtureScorer)
     return scorer if inside or not setting.options.cost_weight else CostAware(scorer, setting)
@@ -45,10 +46,9 @@ class CostAware:
     """
 
     def __init__(self, scorer: Scorer, setting: ScoringContext) -> None:
-        reference = setting.reference
         self._scorer, self._weight = scorer, setting.options.cost_weight
-        self._shapes = reference.skeleton.shapes
-        self._reference = [reference.cell(layer).cell for layer in range(len(self._shapes))]
+        self._shapes = setting.reference.skeleton.shapes
+        self._reference = setting.own_cells
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""

@@ -10,29 +10,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from autospace.captions.passages import CaptionBatches
 from autospace.compute.device import make_execution, own_device
 from autospace.compute.machine import available_memory, cores
 from autospace.compute.pool import Pool
 from autospace.compute.worker import Plain, Report, Work
 from autospace.data.batches import Batches, BatchSource, moved_pixels
-from autospace.networks.network import Network, placed
+from autospace.networks.network import Network, build_network, placed
 from autospace.progress import Message, Tick
 from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.local import DistilledScorer, InPlaceScorer, LocalScorer
 from autospace.scorers.probe import ProbeScorer
+from autospace.scorers.recurrent import RecurrentScorer
 from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.family import FAMILIES, cell_cost, family_of
 from autospace.spaces.files.codec import from_json, to_json
 from autospace.spaces.files.reading import validated
+from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import Skeleton
-from autospace.training.task import CLASSIFICATION
+from autospace.text.segments import Segments
+from autospace.training.task import task_of
 
 ScorerType = type[ProbeScorer] | type[LocalScorer] | type[InPlaceScorer] | type[DistilledScorer]
 INDEPENDENT: Final[dict[ScoringMethod, ScorerType]] = {
@@ -71,7 +75,7 @@ class PooledScorer:
             context = replace(context, kept_bytes=min(context.kept_bytes, share))
         self._context, self._pool = context, pool
         self._job = ScoringJob(context)
-        seen = INDEPENDENT[context.options.method].TENSORS_SEEN
+        seen = _kind(context).TENSORS_SEEN
         self._kept = seen * _input_bytes(context) <= context.kept_bytes
         self._baselines: dict[int, list[float]] = {}
         self._said: set[str] = set()
@@ -79,8 +83,7 @@ class PooledScorer:
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
         if repeat not in self._baselines:
-            reference = self._context.reference
-            own = [[reference.cell(layer).cell] for layer in range(len(candidates))]
+            own = [[cell] for cell in self._context.own_cells]
             self._baselines[repeat] = [loss for (loss,) in self._losses(own, repeat)]
         pairs = zip(self._losses(candidates, repeat), self._baselines[repeat], strict=True)
         return [[own - loss for loss in layer] for layer, own in pairs]
@@ -142,7 +145,7 @@ def _documents(
 def _input_bytes(context: ScoringContext) -> int:
     """Memory of the inputs of all layers, over the training batches of a repeat."""
     options, shapes = context.options, context.reference.skeleton.shapes
-    numbers = sum(shape.in_channels * shape.resolution**2 for shape in shapes)
+    numbers = sum(shape.received for shape in shapes)
     return 4 * numbers * options.batch * options.steps
 
 
@@ -184,17 +187,17 @@ class ScoringJob:
         """Writes the reference's weights and the images into one file, and all settings.
 
         Raises:
-            TypeError: the batches are not `Batches`, or the task is not classification.
+            TypeError: batches or task are not those that the reference is usually trained with.
         """
         del whole  # The file holds everything.
         context, network = self.context, self.context.reference
-        if context.task != CLASSIFICATION:
-            name = type(context.task).__name__
-            raise TypeError(f"task {name}: cannot be sent to workers; allowed: CLASSIFICATION")
+        usual = task_of(network.skeleton)
+        if context.task != usual:
+            raise TypeError(f"task {context.task}: cannot be sent to workers; allowed: {usual}")
         tensors = {f"reference.{name}": each for name, each in network.state_dict().items()}
         settings = {
             "skeleton": to_json(network.skeleton),
-            "cells": [_packed_cell(network.cell(i).cell) for i in range(len(network.layers))],
+            "cells": [_packed_cell(cell) for cell in context.own_cells],
             "options": context.options.model_dump_json(),
             "seed": context.seed,
             "device": context.execution.device.type,
@@ -202,9 +205,10 @@ class ScoringJob:
             "cuda_graphs": context.execution.records,
         }
         for name, source in (("training", context.training), ("validation", context.validation)):
-            images, settings[name] = _batches(source).packed()
+            images, settings[name] = _checked(source, network.skeleton).packed()
             tensors |= {f"{name}.{key}": each for key, each in images.items()}
-        if tensors[_PIXELS].data_ptr() == tensors["validation.pixels"].data_ptr():
+        both = tensors.get(_PIXELS), tensors.get("validation.pixels")
+        if both[0] is not None and both[1] is not None and both[0].data_ptr() == both[1].data_ptr():
             del tensors["validation.pixels"]  # Parts of one large split.
         folder.mkdir(parents=True, exist_ok=True)
         contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
@@ -219,20 +223,24 @@ class ScoringJob:
             # Mapped, not read: all processes share one copy of the images.
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
         device = own_device(settings["device"])
-        shared = {"pixels": moved_pixels(tensors[_PIXELS], device)}
+        pixels = tensors.get(_PIXELS)
+        shared = {} if pixels is None else {"pixels": moved_pixels(pixels, device)}
+        reference = _reference(settings, _under(tensors, "reference"), device)
+        source = _source_of(reference.skeleton)
         training, validation = (
-            Batches.unpacked(shared | _under(tensors, name), settings[name], device)
+            source.unpacked(shared | _under(tensors, name), settings[name], device)
             for name in ("training", "validation")
         )
         execution = make_execution(settings["precision"], settings["cuda_graphs"], device, report)
         context = ScoringContext(
-            _reference(settings, _under(tensors, "reference"), device),
+            reference,
             training,
             validation,
             ScoringConfig.model_validate_json(settings["options"]),
             settings["seed"],
             _sparing(report),
             execution,
+            task_of(reference.skeleton),
             kept_bytes=packed["kept_bytes"],
         )
         train = _training(context)
@@ -248,7 +256,7 @@ class ScoringJob:
 
 
 def _training(context: ScoringContext) -> Work:
-    scorer = INDEPENDENT[context.options.method](context)
+    scorer = _kind(context)(context)
 
     def losses(request: Plain) -> Plain:
         rows = [[_cell(each) for each in row] for row in request["candidates"]]
@@ -260,9 +268,26 @@ def _training(context: ScoringContext) -> Work:
 _PIXELS: Final = "training.pixels"
 
 
-def _batches(source: BatchSource) -> Batches:
-    if not isinstance(source, Batches):
-        raise TypeError(f"{type(source).__name__}: cannot be sent to workers; allowed: Batches")
+def _kind(context: ScoringContext) -> ScorerType | type[RecurrentScorer]:
+    if isinstance(context.reference.skeleton, SequenceSkeleton):
+        return RecurrentScorer
+    return INDEPENDENT[context.options.method]
+
+
+SourceType = type[Batches] | type[Segments] | type[CaptionBatches]
+SOURCES: Final[dict[str, SourceType]] = {"text": Segments, "captions": CaptionBatches}
+"""The batches of networks that read neither images with classes nor sentences."""
+
+
+def _source_of(skeleton: Skeleton) -> SourceType:
+    return SOURCES.get(skeleton.reads, Batches)
+
+
+def _checked(source: BatchSource, skeleton: Skeleton) -> Batches | Segments | CaptionBatches:
+    wanted = _source_of(skeleton)
+    if not isinstance(source, wanted):
+        problem = f"{type(source).__name__}: cannot be sent to workers"
+        raise TypeError(f"{problem}; allowed: {wanted.__name__}")
     return source
 
 
@@ -277,9 +302,9 @@ def _reference(
     skeleton = from_json(settings["skeleton"])
     if not isinstance(skeleton, Skeleton):
         raise TypeError(f"skeleton: a {type(skeleton).__name__}; allowed: a Skeleton")
-    network = placed(Network(skeleton, [_cell(each) for each in settings["cells"]]), device)
-    network.load_state_dict(weights)
-    return freeze(network)
+    made = build_network(skeleton, [_cell(each) for each in settings["cells"]])
+    made.load_state_dict(weights)
+    return freeze(cast(Network, placed(made, device)))
 
 
 def _packed_cell(cell: Cell) -> dict[str, Any]:
@@ -307,7 +332,7 @@ def _sparing(report: Report) -> Tick:
 
 def process_bytes(skeleton: Skeleton, batch: int) -> int:
     """Memory of a process that trains the largest cell of a skeleton on batches of a size."""
-    width = max(shape.in_channels * shape.resolution**2 for shape in skeleton.shapes)
+    width = max(shape.received for shape in skeleton.shapes)
     return PROCESS_BYTES + 4 * batch * width * WIDEST_EXPANSION * KEPT_TENSORS
 
 

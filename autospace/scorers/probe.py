@@ -2,9 +2,11 @@
 
 A candidate gets the input of its layer in the reference network, and the layer's shortcut if there
 is one. A small classifier of its own reads its output: ReLU, average pooling to a few pixels, a
-linear layer. Cell and classifier are trained together on the true labels. Fitness is the validation
-loss with the reference's own cell minus that with the candidate. The candidate need not imitate the
-reference, and no gradient passes through the network, so a step costs one cell.
+linear layer. Of sentences, it reads the mean over the tokens that are no padding, as the
+classifier of the network does. Cell and classifier are trained together on the true labels. Fitness
+is the validation loss with the reference's own cell minus that with the candidate. The candidate
+need not imitate the reference, and no gradient passes through the network, so a step costs one
+cell.
 
 Related methods are linear classifier probes (Alain and Bengio, 2016) and greedy layer-wise training
 (Belilovsky et al., ICML 2019); here they measure cells.
@@ -34,6 +36,7 @@ from torch.nn import functional as F
 
 from autospace.compute.execution import widened
 from autospace.networks.cells import CellModule
+from autospace.networks.encoder import Tokens, apart, linear
 from autospace.networks.features import LayerInput, LayerTrace, Steps, layer_inputs, layer_traces
 from autospace.networks.network import joined, placed
 from autospace.scorers.context import ScoringContext
@@ -79,6 +82,20 @@ def _pooled(x: torch.Tensor, side: int) -> torch.Tensor:
     return parts.mean((3, 5))
 
 
+class TokenProbe(nn.Module):
+    """A candidate and its classifier: tokens side by side with their presence -> logits."""
+
+    def __init__(self, module: CellModule, shape: LayerShape, classes: int) -> None:
+        super().__init__()
+        self.module = module
+        self.classifier = linear(shape.out_channels, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits from the layer's input [N, T, W + 1]."""
+        logits: torch.Tensor = self.classifier(Tokens(self.module(x), apart(x).present).mean)
+        return logits
+
+
 class ProbeScorer(IndependentScorer[LayerInput]):
     """Fitness in units of cross-entropy per image."""
 
@@ -91,8 +108,12 @@ class ProbeScorer(IndependentScorer[LayerInput]):
         module = self.setting.candidate(layer, cell, repeat)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(self.setting.seed, "probe", layer, repeat))
-            pool = self.setting.options.pool
-            probe = Probe(module, skeleton.shapes[layer], skeleton.classes, pool)
+            shape, classes = skeleton.shapes[layer], skeleton.classes
+            probe: nn.Module
+            if skeleton.reads == "sentences":
+                probe = TokenProbe(module, shape, classes)
+            else:
+                probe = Probe(module, shape, classes, self.setting.options.pool)
         return placed(probe, self.setting.device).train()
 
     def objective(self, layer: int, learner: nn.Module, seen: LayerInput) -> torch.Tensor:
@@ -111,7 +132,7 @@ class Calibrated:
         self._scorer, self._context = scorer, context
         reference = context.reference
         self._shapes = reference.skeleton.shapes
-        self._reference = [reference.cell(layer).cell for layer in range(len(self._shapes))]
+        self._reference = context.own_cells
         self._factors: list[tuple[float, float]] | None = None
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:

@@ -1,93 +1,68 @@
 """Scoring of recurrent cells: each is trained in the place of the reference's cell.
 
-Embedding and decoder are those of the trained reference, and stay as they are. A cell is trained
-from scratch on some segments of the text, and fitness is the loss of the reference's own cell,
-trained likewise, minus the loss of the candidate: nats per token. Candidates are independent, so a
-fitness depends on cell and repeat alone.
+All else in the trained reference stays as it is: embedding and decoder, and of networks that
+describe images the encoder and the other layers. A cell is trained from scratch on some segments of
+the text, or some images with captions, and fitness is the loss of the reference's own cell, trained
+likewise, minus the loss of the candidate: nats per token. Candidates are independent, so a loss
+depends on layer, cell and repeat alone. `autospace.scorers.pooled` turns losses into fitness.
 """
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import ClassVar, Final
 
 import torch
 from torch import nn
 
+from autospace.networks.captions import CaptionModel, initial_range
 from autospace.networks.recurrent import LanguageModel, RecurrentModule
 from autospace.scorers.context import ScoringContext
-from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.family import cell_key, family_of
-from autospace.spaces.errors import SpaceError
 from autospace.training.short import Recipe, set_rate, sgd
-
-ON_TEXT: Final[ScoringMethod] = "in-place"
-"""The method that works for networks that read text."""
 
 CLIP: Final = 0.25
 """Largest norm of the gradient, as in ENAS and DARTS: chains of relu grow without a bound."""
 
 
-def check_on_text(options: ScoringConfig) -> None:
-    """Raises `SpaceError` for what does not work for networks that read text."""
-    if options.method != ON_TEXT:
-        problem = f"{options.method}, which compares features of images"
-        raise SpaceError("scoring.method", f"{problem}; allowed for text: {ON_TEXT}")
-    if options.cost_weight:
-        problem = f"{options.cost_weight}, but all recurrent cells of a skeleton cost the same"
-        raise SpaceError("scoring.cost_weight", f"{problem}; allowed for text: 0")
-    if options.inherit:
-        problem = "true, but recurrent cells have no weights in common with the reference"
-        raise SpaceError("scoring.inherit", f"{problem}; allowed for text: false")
-
-
 class RecurrentScorer:
-    """Trains every candidate of a recurrent cell alone, in this process."""
+    """Trains every candidate of a recurrent cell alone, one after the other."""
+
+    TENSORS_SEEN: ClassVar[int] = 0
+    """No features of the reference are kept."""
 
     def __init__(self, context: ScoringContext) -> None:
-        """Takes the trained reference, and segments of the text.
-
-        Raises:
-            SpaceError: the method is for images.
-        """
+        """Takes the trained reference, and segments of the text or images with captions."""
         options = context.options
-        check_on_text(options)
         self._context = context
         self._recipe = Recipe(options.steps, options.learning_rate, clip=CLIP)
-        self._baselines: dict[int, float] = {}
 
-    def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
-        """Fitness of every candidate; see `autospace.scorers.scorer.Scorer`."""
-        (cells,) = candidates
-        own: Any = self._model.cell.cell
-        rows = [*cells] if repeat in self._baselines else [*cells, own]
-        steps = self._context.options.steps
-        losses = []
-        for index, cell in enumerate(rows):
-            losses.append(self._loss(cell, repeat))
-            self._context.tick(steps * (index + 1) // len(rows), steps)
-        if len(rows) > len(cells):
-            self._baselines[repeat] = losses.pop()
-        return [[self._baselines[repeat] - loss for loss in losses]]
+    def losses(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
+        """The validation losses of all candidates of all layers, after the training of a repeat."""
+        found: list[list[float]] = [[] for _ in candidates]
+        places = [(layer, cell) for layer, row in enumerate(candidates) for cell in row]
+        for index, (layer, cell) in enumerate(places):
+            model = self._trained(layer, cell, repeat, (index, len(places)))
+            found[layer].append(self._measured(model, repeat))
+        return found
 
-    @property
-    def _model(self) -> LanguageModel:
-        model: nn.Module = self._context.reference
-        if not isinstance(model, LanguageModel):
-            raise TypeError(f"a {type(model).__name__}; allowed: a language model")
-        return model
+    def _trained(self, layer: int, cell: Cell, repeat: int, place: tuple[int, int]) -> nn.Module:
+        """The reference with a trained cell at a layer.
 
-    def _loss(self, cell: Cell, repeat: int) -> float:
-        """The validation loss of a cell after its training, in nats per token."""
-        context, model = self._context, copy.deepcopy(self._model)
-        model.cell = self._fresh(cell, repeat)
-        weights = list(model.cell.parameters())
+        Args:
+            layer: of the cell.
+            cell: a candidate.
+            repeat: of the training.
+            place: the number of the cell among those of the request, and how many these are.
+        """
+        context, module = self._context, self._fresh(layer, cell, repeat)
+        model = _with(context.reference, layer, module)
+        weights = list(module.parameters())
         options, execution = self._recipe, context.execution
         optimizer = sgd(weights, 0.0, options.momentum, options.weight_decay, execution)
-        model.train()
-        first = context.training_steps(repeat, options.steps)
-        for done, step in enumerate(first):
+        for done, step in enumerate(context.training_steps(repeat, options.steps)):
+            context.tick((place[0] * options.steps + done) // place[1], options.steps)
             set_rate(optimizer, options.rate(done))
             optimizer.zero_grad(set_to_none=True)
             execution.backward(
@@ -97,12 +72,12 @@ class RecurrentScorer:
             )
             nn.utils.clip_grad_norm_(weights, options.clip)
             optimizer.step()
-        return self._measured(model, repeat)
+        return model.eval()
 
     @torch.no_grad()
-    def _measured(self, model: LanguageModel, repeat: int) -> float:
+    def _measured(self, model: nn.Module, repeat: int) -> float:
+        """The validation loss, in nats per token."""
         context = self._context
-        model.eval()
         steps = context.validation_steps(repeat)
         losses = [
             context.task.loss(model(inputs), targets).double()
@@ -110,10 +85,29 @@ class RecurrentScorer:
         ]
         return float(torch.stack(losses).mean())
 
-    def _fresh(self, cell: Cell, repeat: int) -> RecurrentModule:
+    def _fresh(self, layer: int, cell: Cell, repeat: int) -> RecurrentModule:
         """New matrices; cells that compute the same get the same ones."""
-        (shape,) = self._context.reference.skeleton.cell_layers
+        skeleton = self._context.reference.skeleton
+        shape = skeleton.cell_layers[layer]
         name = cell_key(cell, shape)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed(self._context.seed, "candidate", 0, repeat, name))
-            return RecurrentModule(family_of(cell).canonical(cell), shape).to(self._context.device)
+            torch.manual_seed(derived_seed(self._context.seed, "candidate", layer, repeat, name))
+            made = RecurrentModule(family_of(cell).canonical(cell), shape)
+            if skeleton.reads == "captions":
+                for weight in made.parameters():
+                    nn.init.uniform_(weight, *initial_range(shape.in_channels))
+        return made.to(self._context.device)
+
+
+def _with(reference: nn.Module, layer: int, module: RecurrentModule) -> nn.Module:
+    """A copy of the reference with another cell at a layer, ready for its training."""
+    model = copy.deepcopy(reference)
+    if isinstance(model, LanguageModel):
+        model.cell = module
+        # In this mode the state goes on from segment to segment.
+        return model.train()
+    if not isinstance(model, CaptionModel):
+        raise TypeError(f"a {type(model).__name__}; allowed: networks of recurrent cells")
+    model.layers[layer] = module
+    # The encoder stays as it is, with the statistics that it has.
+    return model.eval()

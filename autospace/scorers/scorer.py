@@ -7,10 +7,17 @@ from pydantic import Field, model_validator
 
 from autospace.runs.settings import Section
 from autospace.spaces.cells.cell import Cell
+from autospace.spaces.errors import SpaceError
 
 ScoringMethod = Literal["probe", "calibrated", "local", "in-place", "distilled", "gated", "mixture"]
 SUPERNETS: Final[tuple[ScoringMethod, ...]] = ("gated", "mixture")
 """Methods that train the candidates of a round in one supernet."""
+ON: Final[dict[str, tuple[ScoringMethod, ...]]] = {
+    "text": ("in-place",),
+    "captions": ("in-place",),
+    "sentences": ("probe", "calibrated", "local", "in-place"),
+}
+"""The methods for networks that do not read images, by what they read."""
 
 
 class ScoringConfig(Section):
@@ -40,6 +47,22 @@ class ScoringConfig(Section):
             allowed = f"fresh, because {self.method} has no supernet; {' and '.join(SUPERNETS)} do"
             raise ValueError(f"weights: kept; allowed: {allowed}")
         return self
+
+
+def check_scoring(options: ScoringConfig, reads: str) -> None:
+    """Raises `SpaceError` for scoring that does not work for networks that read something."""
+    if reads not in ON:
+        return
+    if options.method not in ON[reads]:
+        problem = f"{options.method}, which compares features of images"
+        allowed = f"allowed for {reads}: {', '.join(ON[reads])}"
+        raise SpaceError("scoring.method", f"{problem}; {allowed}")
+    if options.cost_weight and reads == "text":
+        problem = f"{options.cost_weight}, but all recurrent cells of a skeleton cost the same"
+        raise SpaceError("scoring.cost_weight", f"{problem}; allowed for text: 0")
+    if options.inherit:
+        problem = "true, but their cells have no weights in common with the reference"
+        raise SpaceError("scoring.inherit", f"{problem}; allowed for {reads}: false")
 
 
 class Scorer(Protocol):

@@ -5,9 +5,9 @@ and the next one goes on where it ends: a network keeps its state from one to th
 gradient through it. Segment number n is a pure function of seed and n.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -79,6 +79,19 @@ class Segments:
         held = self._rows[start : start + length + 1]
         first = torch.full_like(held[:1], ALONE if self._alone else number)
         return torch.cat([first, held[:-1]]), held[1:].reshape(-1)
+
+    def packed(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """The text as a tensor, and the settings as plain values, for `unpacked`."""
+        plain: dict[str, Any] = {"columns": self.columns, "length": self.length}
+        plain |= {"seed": self._seed, "alone": self._alone}
+        return {"tokens": self._rows.t().reshape(-1)}, plain
+
+    @classmethod
+    def unpacked(
+        cls, tensors: Mapping[str, torch.Tensor], plain: Mapping[str, Any], device: torch.device
+    ) -> "Segments":
+        """Batches equal to those that were packed, on a device."""
+        return cls(tensors["tokens"], device=device, **plain)
 
     def evaluation_batches(self) -> Iterator[Batch]:
         """One pass through all rows."""

@@ -125,6 +125,11 @@ class BlockShape(LayerShape):
         """True: only the last layers of a block are skipped."""
         return True
 
+    @property
+    def received(self) -> int:
+        """Numbers of all tokens, and whether each is there."""
+        return (self.in_channels + 1) * self.resolution
+
 
 class BertDocument(BaseModel):
     """A kind of layer and its hidden size; a skipped layer has `none` and 0."""

@@ -237,6 +237,11 @@ class LayerShape:
         return "bats" if self.binary_groups else "darts"
 
     @property
+    def received(self) -> int:
+        """How many numbers the layer receives of one example."""
+        return self.in_channels * self.resolution**2
+
+    @property
     def out_resolution(self) -> int:
         """Side of the output in pixels."""
         return -(-self.resolution // self.stride)

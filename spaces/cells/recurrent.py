@@ -227,11 +227,19 @@ class Recurrent:
     def at(self, cell: RecurrentCell, shape: LayerShape) -> RecurrentCell:
         """The cell itself, or where one choice is made, the choice that the cell makes.
 
+        In layers, a whole cell keeps those of its links that there are; without any, it reads the
+        layer right below.
+
         Raises:
             SpaceError: it has no such node.
         """
-        if not isinstance(shape, DecisionShape) or shape.part is None or shape.node is None:
+        if not isinstance(shape, DecisionShape):
             return cell
+        if shape.part is None or shape.node is None:
+            if cell.links is None or not shape.depth:
+                return cell
+            kept = tuple(link for link in cell.links if link < shape.depth)
+            return replace(cell, links=kept or (shape.depth - 1,))
         if cell.nodes != shape.nodes:
             problem = f"{cell.nodes} nodes behind the root"
             raise SpaceError("sources", f"{problem}; allowed at {shape.name}: {shape.nodes}")

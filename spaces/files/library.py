@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from autospace.spaces.captions import captioning
 from autospace.spaces.cells.bats import BATS_USUAL, BNAS_USUAL, BatsCell
-from autospace.spaces.cells.bert import SKIPPED, WIDTHS, BertCell
+from autospace.spaces.cells.bert import SKIPPED, BertCell
 from autospace.spaces.cells.darts_cell import NODES, USUAL, DartsCell, all_nodes, choices_of
 from autospace.spaces.cells.family import FAMILIES
 from autospace.spaces.cells.recurrent import DecisionShape, choices_at
@@ -220,13 +220,8 @@ def _recurrent_space(family: str, own: SequenceSkeleton) -> Space:
 
 
 def _bert_space(family: str, skeleton: EncoderSkeleton) -> Space:
-    """Every kind of layer at every hidden size; the reference is BERT's layers at the largest.
-
-    The hidden sizes are the published ones that fit between the blocks, or the width there and its
-    half if none does.
-    """
-    widths = [width for width in WIDTHS if width <= skeleton.width and not width % skeleton.heads]
-    widths = widths or sorted({max(skeleton.heads, skeleton.width // 2), skeleton.width})
+    """Every kind of layer at every hidden size; the reference is BERT's layers at the largest."""
+    widths = skeleton.widths
     kinds = FAMILIES[BertCell.kind].usual
     cells = {f"{kind}_{width}": BertCell(kind, width) for width in widths for kind in kinds}
     layers, reference = [], {}

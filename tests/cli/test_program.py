@@ -55,7 +55,7 @@ def test_the_shell_is_offered_the_words_of_an_option() -> None:
     code = "from autospace.cli.main import app; app(prog_name='autospace')"
     environment = {
         "_AUTOSPACE_COMPLETE": "complete_bash",
-        "COMP_WORDS": "autospace evolve --preset c",
+        "COMP_WORDS": "autospace evolve --preset ci",
         "COMP_CWORD": "3",
         "PATH": "",
     }

@@ -71,9 +71,7 @@ def _space(folder: Path, out: str) -> Space:
 
 def test_a_space_of_whole_cells_is_learned(tmp_path: Path) -> None:
     heard = _Stops()
-    _evolve(tmp_path, "run", observer=heard, workers=2)
-    told = "cells that read a text are trained by one process: 2 workers are not used"
-    assert told in heard.messages
+    _evolve(tmp_path, "run", observer=heard)
     space = _space(tmp_path, "run")
     (layer,) = space.layers
     assert len(layer.candidates) == 3  # two evolved ones, and the reference
@@ -90,6 +88,16 @@ def test_a_space_of_whole_cells_is_learned(tmp_path: Path) -> None:
     assert plan.record["text"]["vocabulary"] == 3
     assert plan.record["network"]["reference"] == "tanh_chain"
     assert plan.record["estimate"]["seconds"] > 0
+
+
+@pytest.mark.slow  # tests/scorers/test_recurrent.py has the quick one
+def test_the_number_of_workers_changes_no_byte(tmp_path: Path) -> None:
+    heard = _Stops()
+    _evolve(tmp_path, "alone")
+    _evolve(tmp_path, "shared", observer=heard, workers=2)
+    assert not any("workers are not used" in each for each in heard.messages)
+    found = [(tmp_path / name / "space.json").read_bytes() for name in ("alone", "shared")]
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(("phase", "after"), [("warm-up", 50), ("score", 5), ("score", 16)])
@@ -135,10 +143,8 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
     crop = {**SETTINGS, "data": {"crop": 2}}
     with pytest.raises(DataError, match="allowed for a text: leave it out"):
         api.evolve(settings=crop, skeleton=SKELETON, data=_text(tmp_path), out=tmp_path / "d")
-    with pytest.raises(SpaceError, match="captions-small reads captions, and evolve knows"):
-        api.evolve(
-            settings=SETTINGS, skeleton="captions-small", data="captions", out=tmp_path / "e"
-        )
+    with pytest.raises(DataError, match="digits, but captions-small reads captions; allowed: cap"):
+        api.evolve(settings=SETTINGS, skeleton="captions-small", data="digits", out=tmp_path / "e")
     with pytest.raises(SpaceError, match="digits reads images, but the data are sentences"):
         api.evolve(preset="demo", data="sentences", out=tmp_path / "f")
     assert not any((tmp_path / name).exists() for name in "abcdef")

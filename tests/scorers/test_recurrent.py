@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from autospace.text.corpus import load_text
 from autospace.text.segments import Segments
 from autospace.training.short import Recipe, train
 from autospace.training.task import LanguageModelling
+from tests.scorers.test_pooled import Packed
 
 CPU, NODES, LENGTH = torch.device("cpu"), 2, 5
 SKELETON = SequenceSkeleton.of("tiny", 3, 6, NODES, whole=True)
@@ -57,7 +59,7 @@ def _context(folder: Path, **options: Any) -> ScoringContext:
 def _by_hand(context: ScoringContext, cell: Cell, repeat: int) -> float:
     """The loss of a cell that is trained in the reference's place, from the equations of ENAS."""
     model: Any = context.reference
-    fresh = RecurrentScorer(context)._fresh(cell, repeat)
+    fresh = RecurrentScorer(context)._fresh(0, cell, repeat)
     recurrent: Any = fresh.cell
     weights = [each.detach().clone().requires_grad_() for each in fresh.parameters()]
     functions = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
@@ -123,6 +125,15 @@ def test_the_reference_has_zero_and_equal_trees_are_equally_fit(tmp_path: Path) 
     assert scorer.score([[OTHER]], 1) != [[one]]
     after = context.reference.state_dict()
     assert all(torch.equal(each, after[name]) for name, each in before.items())
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 2**30])
+def test_what_is_sent_to_processes_scores_as_what_is_here(tmp_path: Path, kept_bytes: int) -> None:
+    # Not from the beginning of the text: the state of the reference travels, too.
+    context = replace(_context(tmp_path), kept_bytes=kept_bytes)
+    here, there = make_scorer(context), make_scorer(context, Packed(tmp_path / "pool", 2))
+    for repeat in (1, 0):
+        assert there.score([[OTHER, CHAIN]], repeat) == here.score([[OTHER, CHAIN]], repeat)
 
 
 def test_what_is_for_images_is_refused(tmp_path: Path) -> None:
