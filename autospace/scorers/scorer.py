@@ -23,7 +23,7 @@ ON: Final[dict[str, tuple[ScoringMethod, ...]]] = {
 class ScoringConfig(Section):
     """How candidates are scored against the reference."""
 
-    method: ScoringMethod = "probe"
+    method: ScoringMethod = "calibrated"
     steps: Annotated[int, Field(ge=1, le=10**6, description="steps per candidate")] = 50
     batch: Annotated[int, Field(ge=2, le=65_536)] = 64
     validation_batches: Annotated[int, Field(ge=1, le=10_000)] = 8
