@@ -1,7 +1,6 @@
 """How many networks a comparison evaluates, and how long that takes."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any, Final
 
 from autospace.comparison.evaluations import Evaluations, amount
@@ -79,7 +78,7 @@ def _timed(
     prepared: PreparedComparison, images: Halves, executor: Executor, count: int
 ) -> Forecast:
     workers = executor.workers or 1
-    with threads(1) if workers > 1 else nullcontext():
+    with threads(1):  # as every worker has, this process among them
         each = seconds_of(images, prepared.config.evaluator, prepared.pools[0].architecture(0))
     seconds = each * count / workers
     return Forecast(

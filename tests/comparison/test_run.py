@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from autospace.comparison.compare import compare
 from autospace.comparison.folder import ComparisonFolder
 from autospace.comparison.sample_size import PILOT
+from autospace.compute.device import threads
 from autospace.data.errors import DataError
 from autospace.runs.errors import ConfigError, RunError
 from autospace.spaces import SpaceError, load, mbconv, to_json
@@ -171,6 +173,22 @@ def test_without_a_number_as_many_are_compared_as_the_effect_needs(start: Start)
     assert any(
         "a pilot measures the standard deviation first" in said for said in listener.messages
     )
+
+
+def test_steps_are_timed_with_the_threads_that_train(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def seconds_of(*_: object) -> float:
+        seen.append(torch.get_num_threads())
+        return 1.0
+
+    monkeypatch.setattr("autospace.comparison.planning.FEW_STEPS", 1)
+    monkeypatch.setattr("autospace.comparison.planning.seconds_of", seconds_of)
+    with threads(2):
+        _run(start("run"))
+    assert seen == [1]
 
 
 def test_the_plan_is_told_once_and_its_timed_steps_leave_no_trace(
