@@ -94,9 +94,7 @@ def test_a_network_is_exported(name: str) -> None:
     assert export(darts_v2("darts-small"))
 
 
-@pytest.mark.parametrize(
-    "name", ["pytorch", "nni-python", "proxylessnas", "timm-arch", "nasbench201"]
-)
+@pytest.mark.parametrize("name", ["nni-python", "proxylessnas", "timm-arch", "nasbench201"])
 def test_what_cannot_hold_the_cells_is_refused_in_a_line(
     run: Run, name: str, tmp_path: Path
 ) -> None:

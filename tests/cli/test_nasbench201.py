@@ -73,7 +73,7 @@ def test_every_export_of_choices_takes_the_space(target: str) -> None:
         assert all(name in text for name in OPERATIONS)
 
 
-@pytest.mark.parametrize("target", ["pytorch", "nni-python", "autospace-iccv2021"])
+@pytest.mark.parametrize("target", ["nni-python", "autospace-iccv2021"])
 def test_exports_of_other_cells_refuse_it(target: str, run: Run, tmp_path: Path) -> None:
     ran = run("export", NAME, "--to", target, "--out", tmp_path / "file")
     assert ran.code == 2
