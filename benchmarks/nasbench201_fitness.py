@@ -1,4 +1,4 @@
-"""Scores cells of NAS-Bench-201 with every scorer, and compares with its 200-epoch accuracies.
+"""Scores cells of NAS-Bench-201, each alone, and compares with its 200-epoch accuracies.
 
     python benchmarks/nasbench201_fitness.py --data folder:PATH --out FILE.jsonl [--only NAME ...]
     python benchmarks/nasbench201_fitness.py --out FILE.jsonl --report

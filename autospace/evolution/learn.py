@@ -305,10 +305,14 @@ def _executor(prepared: PreparedRun, observer: Observer, given: Executor) -> Exe
     given.check_device(devices[0].type)
     read = isinstance(prepared.skeleton, SequenceSkeleton) and devices[0].type != "cpu"
     if scoring.method not in INDEPENDENT or read:
-        what = "tokens are read" if read else f"scoring.method {scoring.method} trains"
+        what = "text or captions are read" if read else f"scoring.method {scoring.method} trains"
         for line in described_use(devices, "", f"{what} on one device"):
             observer.message(line)
-        cells = "cells that read tokens" if read else f"with scoring.method {scoring.method}, cells"
+        cells = (
+            "cells that write text or captions"
+            if read
+            else f"with scoring.method {scoring.method}, cells"
+        )
         return stays_here(given, f"{cells} are trained", observer.message)
     if len(devices) > 1:
         chosen = given.on(devices)

@@ -16,7 +16,7 @@ from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
 from autospace.data.images import AUGMENTATIONS, check_augment, check_source, skeleton_for
 from autospace.data.load import load_data
-from autospace.data.settings import PYTHON
+from autospace.data.settings import PYTHON, DataConfig
 from autospace.data.splits import divide
 from autospace.evolution.families import check_effect, check_family, prior_on, references_on
 from autospace.evolution.folder import RunFolder
@@ -25,6 +25,7 @@ from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan
 from autospace.evolution.settings import Config
 from autospace.latency.budget import LatencyBudget, latency_budget, limit_table
 from autospace.progress import Observer
+from autospace.runs.errors import ConfigError
 from autospace.scorers.pooled import INDEPENDENT
 from autospace.scorers.scorer import check_scoring
 from autospace.spaces.captions import CaptionSkeleton
@@ -91,12 +92,14 @@ def prepare(
     given = passed.images
     check_scoring(config.scoring, skeleton.reads)
     if isinstance(skeleton, CaptionSkeleton):
+        _check_captions(config)
         parts, skeleton = _captions(config, skeleton, folder, observer, devices[0])
     elif isinstance(skeleton, SequenceSkeleton):
         parts, skeleton = _text(config, skeleton, given)
     else:
         check_source(skeleton, config.data.source)
         parts, skeleton = _images(config, skeleton, folder, observer, given)
+    _check_blocks(skeleton, config)
     check_family(skeleton, config.cells)
     check_effect(skeleton, config.cells)
     references = references_on(skeleton, config.cells)
@@ -153,6 +156,35 @@ def _text(
     check_settings(config.data)
     corpus = load_text(source, config.data.limit)
     return TextParts(corpus), skeleton.for_vocabulary(len(corpus.vocabulary)).undivided
+
+
+def _check_captions(config: Config) -> None:
+    """Refuses what has another meaning where cells have links to layers.
+
+    Raises:
+        ConfigError: layers share a list, although each may read other layers; or a share of the
+            images is asked for, although there is a validation split.
+    """
+    if config.evolution.tied > 1:
+        problem = f"{config.evolution.tied}, but each layer of a decoder may read other layers"
+        raise ConfigError(f"evolution.tied: {problem}; allowed: 1")
+    if config.data.validation != DataConfig().validation:
+        problem = f"{config.data.validation}, but captions have a validation split"
+        raise ConfigError(f"data.validation: {problem}; allowed: leave it out")
+
+
+def _check_blocks(skeleton: Skeleton, config: Config) -> None:
+    """Refuses references that compete where blocks of layers have one hidden size.
+
+    The first layer of a block could keep cells of a size that no later layer has, which would then
+    only be skipped.
+
+    Raises:
+        ConfigError: they compete.
+    """
+    if skeleton.reads == "sentences" and config.evolution.references == "compete":
+        why = "compete, but layers of a block share a hidden size, which the references keep"
+        raise ConfigError(f"evolution.references: {why}; allowed on {skeleton.name}: stay")
 
 
 def _captions(

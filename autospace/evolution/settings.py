@@ -257,7 +257,7 @@ class Config(Section):
 
 
 COST_WEIGHT: Final = 0.1
-"""The price of MAdds: docs/ranking.md, "What a unit of fitness is worth"."""
+"""The price of MAdds: docs/evidence/ranking.md, "What a unit of fitness is worth"."""
 LARGE_SCORING: Final = {
     "steps": 50,
     "batch": 128,

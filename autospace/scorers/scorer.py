@@ -12,7 +12,7 @@ from autospace.spaces.errors import SpaceError
 ScoringMethod = Literal["probe", "calibrated", "local", "in-place", "distilled", "gated", "mixture"]
 SUPERNETS: Final[tuple[ScoringMethod, ...]] = ("gated", "mixture")
 """Methods that train the candidates of a round in one supernet."""
-ON: Final[dict[str, tuple[ScoringMethod, ...]]] = {
+METHODS_ON: Final[dict[str, tuple[ScoringMethod, ...]]] = {
     "text": ("in-place",),
     "captions": ("in-place",),
     "sentences": ("probe", "calibrated", "local", "in-place"),
@@ -51,12 +51,13 @@ class ScoringConfig(Section):
 
 def check_scoring(options: ScoringConfig, reads: str) -> None:
     """Raises `SpaceError` for scoring that does not work for networks that read something."""
-    if reads not in ON:
+    if reads not in METHODS_ON:
         return
-    if options.method not in ON[reads]:
-        problem = f"{options.method}, which compares features of images"
-        allowed = f"allowed for {reads}: {', '.join(ON[reads])}"
-        raise SpaceError("scoring.method", f"{problem}; {allowed}")
+    if options.method not in METHODS_ON[reads]:
+        problem = f"{options.method}, which does not work on networks that read {reads}"
+        allowed = f"allowed for {reads}: {', '.join(METHODS_ON[reads])}"
+        preset = f", which --preset {reads} sets" if len(METHODS_ON[reads]) == 1 else ""
+        raise SpaceError("scoring.method", f"{problem}; {allowed}{preset}")
     if options.cost_weight and reads == "text":
         problem = f"{options.cost_weight}, but all recurrent cells of a skeleton cost the same"
         raise SpaceError("scoring.cost_weight", f"{problem}; allowed for text: 0")

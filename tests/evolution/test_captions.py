@@ -9,6 +9,7 @@ import pytest
 from autospace import api
 from autospace.data.errors import DataError
 from autospace.report.write import write_report
+from autospace.runs.errors import ConfigError
 from autospace.spaces import Space, from_json
 from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.errors import SpaceError
@@ -54,6 +55,22 @@ def test_a_space_of_cells_with_links_is_learned(tmp_path: Path) -> None:
     found = api.search(tmp_path / "run", settings=trial, out=tmp_path / "search")
     assert found.best.skeleton == space.skeleton
     assert "captions" in write_report(tmp_path / "run").read_text()
+
+
+@pytest.mark.parametrize(
+    ("section", "setting", "message"),
+    [
+        ("evolution", {"tied": 2}, "tied: 2, but each layer of a decoder may read other layers"),
+        ("data", {"validation": 0.3}, "validation: 0.3, but captions have a validation split"),
+    ],
+)
+def test_settings_that_would_mean_something_else_are_refused(
+    section: str, setting: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    changed = {**SETTINGS, section: {**SETTINGS.get(section, {}), **setting}}
+    with pytest.raises(ConfigError, match=message):
+        _evolve(tmp_path, "run", changed)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("phase", "after"), [("warm-up", 9), ("score", 5), ("score", 12)])

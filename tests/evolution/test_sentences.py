@@ -14,7 +14,8 @@ from autospace.evolution.loop import evolve, learned_space
 from autospace.evolution.plan import Plan
 from autospace.evolution.settings import make_config
 from autospace.report.write import write_report
-from autospace.scorers.scorer import ON, ScoringMethod
+from autospace.runs.errors import ConfigError
+from autospace.scorers.scorer import METHODS_ON, ScoringMethod
 from autospace.spaces import Space, from_json
 from autospace.spaces.cells.bert import SYMBOLS, BertPrior
 from autospace.spaces.cost import Budget
@@ -63,6 +64,14 @@ def _space(folder: Path, out: str) -> Space:
     return found
 
 
+def test_references_that_compete_are_refused(tmp_path: Path) -> None:
+    """A block's first layer could keep a hidden size that no later layer has."""
+    competing = {**SETTINGS, "evolution": {**SETTINGS["evolution"], "references": "compete"}}
+    with pytest.raises(ConfigError, match=r"evolution\.references: compete, but layers of a block"):
+        _evolve(tmp_path, "run", competing)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_space_of_layers_is_learned(tmp_path: Path) -> None:
     heard = Stops()
     _evolve(tmp_path, "run", observer=heard)
@@ -94,7 +103,10 @@ RESUMED = [
     ("in-place", "warm-up", 9),
     ("in-place", "score", 5),
     ("in-place", "score", 20),
-    *(pytest.param(method, "score", 20, marks=pytest.mark.slow) for method in ON["sentences"][:3]),
+    *(
+        pytest.param(method, "score", 20, marks=pytest.mark.slow)
+        for method in METHODS_ON["sentences"][:3]
+    ),
 ]
 
 

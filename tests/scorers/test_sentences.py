@@ -17,7 +17,7 @@ from autospace.networks.network import placed
 from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.probe import TokenProbe
-from autospace.scorers.scorer import ON, ScoringConfig, ScoringMethod
+from autospace.scorers.scorer import METHODS_ON, ScoringConfig, ScoringMethod
 from autospace.spaces.cells.bert import BertCell
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.encoder import EncoderSkeleton
@@ -29,7 +29,7 @@ from tests.scorers.test_pooled import Packed
 LENGTH, KINDS, CLASSES = 6, 7, 3
 SKELETON = EncoderSkeleton.of("tiny", KINDS, LENGTH, CLASSES, 8, (2, 1), heads=4).untied
 OWN = cast(Cell, BertCell("attention", 8))
-METHODS = ON["sentences"]
+METHODS = METHODS_ON["sentences"]
 
 
 def _cell(kind: str, width: int) -> Cell:
