@@ -134,7 +134,10 @@ def test_a_learned_space_is_compared_and_searched(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
     wrong = {**SETTINGS, "scoring": {**SETTINGS["scoring"], "method": "mixture"}}
-    with pytest.raises(SpaceError, match=r"scoring\.method: mixture.*read text; allowed for text: in-place, which --preset"):
+    with pytest.raises(
+        SpaceError,
+        match=r"mixture, .*read text; allowed for text: in-place, which --preset",
+    ):
         api.evolve(settings=wrong, skeleton=SKELETON, data=_text(tmp_path), out=tmp_path / "a")
     with pytest.raises(DataError, match="digits, but tiny reads text; allowed: text"):
         api.evolve(settings=SETTINGS, skeleton=SKELETON, data="digits", out=tmp_path / "b")
