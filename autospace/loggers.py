@@ -42,12 +42,18 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         del command
-        before = set(threading.enumerate())
-        self._writer: Any = SummaryWriter(str(folder / BOARD), purge_step=first)
         # A thread writes. What stops it is raised again at the next point, without its traceback.
-        self._others, self._own = threading.excepthook, set(threading.enumerate()) - before
-        self._hook: Any = lambda args: None if args.thread in self._own else self._others(args)
+        # It may be stopped before it is known here, by the first thing that it writes.
+        before, self._others = set(threading.enumerate()), threading.excepthook
+        self._own: set[threading.Thread] | None = None
+        self._hook: Any = lambda args: self._others(args) if self._foreign(args, before) else None
         threading.excepthook = self._hook
+        self._writer: Any = SummaryWriter(str(folder / BOARD), purge_step=first)
+        self._own = set(threading.enumerate()) - before
+
+    def _foreign(self, args: threading.ExceptHookArgs, before: set[threading.Thread]) -> bool:
+        """Whether an exception is of a thread that was there before, or began later."""
+        return args.thread in before if self._own is None else args.thread not in self._own
 
     def add(self, step: int, numbers: Mapping[str, float]) -> None:
         """One point per curve."""
@@ -60,7 +66,7 @@ class TensorBoard:
         try:
             self._writer.close()
         finally:
-            for thread in self._own:
+            for thread in self._own or ():
                 # It may still be on its way to its end, which the hook has to see.
                 thread.join(SECONDS_TO_END)
             if threading.excepthook is self._hook:

@@ -134,8 +134,7 @@ def learn(
         _check_phases(prepared.plan, state, folder)
         state = _with_archive(prepared, state, folder)
         folder.mend_events(state.history)
-        latency = prepared.latency
-        table = None if latency is None else latency.prediction.table
+        table = prepared.latency.prediction.table if prepared.latency else None
         keep_table(table, folder.checkpoint / LATENCY_TABLE)
         batches = prepared.parts.batches(folder.config, prepared.execution.device)
         if not (folder.checkpoint / WEIGHTS).exists():
@@ -149,16 +148,25 @@ def learn(
             except WorkerLostError as error:
                 problem = f"{folder.path}: {error}; nothing is lost"
                 raise RunError(f"{problem}; resume with fewer workers") from None
-        # Only now, when the files of the pool are gone: a finished run is only read.
-        space = learned_space(
-            prepared.plan,
-            state,
-            name=f"learned@{prepared.skeleton.name}"[:MAX_NAME],
-            budget=prepared.budget,
-            provenance=provenance(prepared, state, reference.warnings),
-        )
-        folder.save_space(space)
-        return space
+        return _saved(prepared, state, reference, folder)
+
+
+def _saved(
+    prepared: PreparedRun, state: EvolutionState, reference: ReferenceDocument, folder: RunFolder
+) -> Space:
+    """Writes the learned space, and so finishes the run, which is only read from then on.
+
+    By then the files of the pool are gone, as nothing would remove them later.
+    """
+    space = learned_space(
+        prepared.plan,
+        state,
+        name=f"learned@{prepared.skeleton.name}"[:MAX_NAME],
+        budget=prepared.budget,
+        provenance=provenance(prepared, state, reference.warnings),
+    )
+    folder.save_space(space)
+    return space
 
 
 def _check_resumed(folder: RunFolder) -> None:

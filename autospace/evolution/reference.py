@@ -8,7 +8,6 @@ from typing import Final, cast
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from autospace.captions.passages import CaptionBatches
 from autospace.compute.execution import PLAIN, Execution
@@ -152,7 +151,8 @@ def measured_captions(network: nn.Module, batches: CaptionBatches) -> ReferenceD
             logits, first = network(inputs), targets[:, 0]
             there = first != PAD
             right += int((logits.argmax(-1) == first)[there].sum())
-            nats += float(F.cross_entropy(logits[there].double(), first[there], reduction="sum"))
+            likelihoods = logits[there].double().log_softmax(-1)
+            nats -= float(likelihoods.gather(-1, first[there][:, None]).sum())
             found += torch.bincount(first[there].cpu(), minlength=len(found))
     count = int(found.sum())
     accuracy, unsure = right / count, perplexity(nats / count)

@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
         (lambda: train(architecture, SOURCE, recipe="cifar", out=tmp_path / "a"),
          ConfigError, "allowed for captions: a .toml file"),
         (lambda: evolve(SOURCE, skeleton="captions-small", out=tmp_path / "a"),
-         SpaceError, "scoring.method: probe, .*; allowed for captions: in-place"),
+         SpaceError, "scoring.method: calibrated, .*; allowed for captions: in-place"),
     ):  # fmt: skip
         with pytest.raises(error, match=problem) as found:
             call()

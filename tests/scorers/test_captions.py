@@ -123,7 +123,7 @@ def test_a_cell_at_a_layer_reads_what_there_is() -> None:
 
 
 def test_what_does_not_work_is_one_line() -> None:
-    with pytest.raises(SpaceError, match=r"method: probe, .*allowed for captions: in-place$"):
+    with pytest.raises(SpaceError, match=r"method: probe, .*allowed for captions: in-place, which"):
         make_scorer(_context(method="probe"))
     with pytest.raises(SpaceError, match=r"scoring\.inherit: true, .*captions: false$"):
         make_scorer(_context(inherit=True))

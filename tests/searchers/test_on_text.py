@@ -105,7 +105,7 @@ def test_what_does_not_fit_is_one_line(source: str, tmp_path: Path) -> None:
     settings = {**SMALL, "options": {"selection": "perturbation"}}
     with pytest.raises(SearchError, match="perturbation, but"):
         search(_space(), source, method="darts", settings=settings, out=tmp_path / "c")
-    with pytest.raises(SpaceError, match=r"scoring\.method: probe, .*; allowed for text: in-place"):
+    with pytest.raises(SpaceError, match=r"method: calibrated, .*; allowed for text: in-place"):
         evolve(source, skeleton="rnn-small", out=tmp_path / "d")
     for method in ("supernet", "naswot"):
         settings = {"evaluator": {"method": method}}
