@@ -87,6 +87,29 @@ def test_a_full_disk_under_tensorboard_is_one_line(
     threading.excepthook = before
 
 
+def test_a_writer_that_is_stopped_at_its_first_word_is_heard(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its thread may end before the constructor returns."""
+    import torch.utils.tensorboard as board
+
+    made, before = board.SummaryWriter, threading.excepthook
+
+    def begun(*given: Any, **named: Any) -> Any:
+        def stop() -> None:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+        thread = threading.Thread(target=stop)
+        thread.start()
+        thread.join()
+        return made(*given, **named)
+
+    monkeypatch.setattr(board, "SummaryWriter", begun)
+    assert _log("tensorboard", folder, range(1, 3)) == []
+    assert "Traceback" not in capfd.readouterr().err
+    threading.excepthook = before
+
+
 def _records(raw: bytes) -> Iterator[bytes]:
     """The records of W&B's file: LevelDB's log format after a header of 7 bytes."""
     place, part = 7, b""
