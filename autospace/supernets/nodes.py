@@ -16,7 +16,6 @@ operation is its share in it.
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial, reduce
-from typing import TypeVar
 
 import torch
 from torch import nn
@@ -24,14 +23,13 @@ from torch.nn import functional as F
 
 from autospace.networks.cells import CellModule, recomputed
 from autospace.networks.darts import build_edge
-from autospace.networks.network import Network, placed
-from autospace.seeds import derived_seed
+from autospace.networks.network import Network
 from autospace.spaces.cells.cell import Edge, LayerShape
 from autospace.spaces.cells.darts_cell import INPUTS, DartsCell
 from autospace.spaces.space import Space
-from autospace.supernets.supernet import Cell, Supernet, unweighted_norms
+from autospace.supernets.grouped import GroupedSupernet, Value
+from autospace.supernets.supernet import Cell, drawn, unweighted_norms
 
-Value = TypeVar("Value")
 Weights = dict[Edge, torch.Tensor]
 """The weight of every operation of a mixture, a scalar."""
 
@@ -121,23 +119,21 @@ class ChosenEdges(nn.Module):
         return self._run(x)
 
 
-class NodeSupernet(Supernet):
+class NodeSupernet(GroupedSupernet):
     """A supernet whose choices are nodes: the layers of a group make the same choice."""
 
     def __init__(self, network: Network, space: Space, sampled: int = 1) -> None:
-        super().__init__(network, [])
+        super().__init__(network, space)
         skeleton = space.skeleton
-        size = skeleton.choices_per_cell
         rows: list[list[tuple[Edge, ...]]] = [
             [_edges(candidate.cell) for candidate in layer.candidates] for layer in space.layers
         ]
-        self._groups = skeleton.groups
-        self._rows = [rows[start : start + size] for start in range(0, len(rows), size)]
+        self._rows = self._by_group(rows)
         self.banks = nn.ModuleList(
             NodeBank(
                 shape, [e for row in self._rows[group] for edges in row for e in edges], sampled
             )
-            for group, shape in zip(self._groups, skeleton.cell_layers, strict=True)
+            for group, shape in zip(self.groups, skeleton.cell_layers, strict=True)
         )
 
     @property
@@ -152,7 +148,7 @@ class NodeSupernet(Supernet):
             for rows, own in zip(self._rows, self._by_group(path), strict=True)
         ]
         found: list[CellModule] = []
-        for group, bank in zip(self._groups, self.banks, strict=True):
+        for group, bank in zip(self.groups, self.banks, strict=True):
             layer: object = ChosenEdges(_bank(bank), chosen[group])
             found.append(layer)  # type: ignore[arg-type]
         return found
@@ -173,16 +169,11 @@ class NodeSupernet(Supernet):
         ]
         return [
             partial(_bank(bank).on_edges, summed[group], [*summed[group]])
-            for group, bank in zip(self._groups, self.banks, strict=True)
+            for group, bank in zip(self.groups, self.banks, strict=True)
         ]
 
-    def first_layer(self, choice: int) -> int:
-        """The first layer of the group that makes a choice."""
-        return self._groups.index(choice // len(self._rows[0]))
-
     def _by_group(self, values: Sequence[Value]) -> list[Sequence[Value]]:
-        size = len(self._rows[0])
-        return [values[start : start + size] for start in range(0, len(values), size)]
+        return [self.of_group(values, group) for group in range(max(self.groups) + 1)]
 
 
 def _edges(cell: object) -> tuple[Edge, ...]:
@@ -231,13 +222,5 @@ def node_supernet(
         device: of the weights.
         sampled: one of so many channels goes through the operations.
     """
-    skeleton = space.skeleton
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, "supernet"))
-        firsts = space.architecture(
-            {layer.shape.name: layer.candidates[0].id for layer in space.layers}
-        )
-        network = Network(skeleton, firsts.cells)
-        # Its own cells would be weights that no path uses.
-        network.layers = nn.ModuleList()
-        return placed(NodeSupernet(network, space, sampled), device)
+    make = partial(NodeSupernet, space=space, sampled=sampled)
+    return drawn(make, space, seed, device)

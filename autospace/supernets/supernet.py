@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import nn
@@ -190,19 +190,40 @@ def unweighted_norms(module: nn.Module) -> nn.Module:
     return module
 
 
-def space_supernet(space: Space, seed: int, device: torch.device | str) -> Supernet:
-    """A supernet over the candidates of a space: the same weights for equal seeds."""
+Made = TypeVar("Made", bound=Supernet)
+
+
+def drawn(
+    make: Callable[[Network], Made], space: Space, seed: int, device: torch.device | str
+) -> Made:
+    """A supernet over the candidates of a space: the same weights for equal seeds.
+
+    Args:
+        make: given the network of the space, without cells in its layers, makes the supernet.
+        space: of the candidates.
+        seed: of the weights.
+        device: of the weights.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "supernet"))
-        firsts = [layer.candidates[0].cell for layer in space.layers]
-        network = Network(space.skeleton, firsts)
+        firsts = {layer.shape.name: layer.candidates[0].id for layer in space.layers}
+        network = Network(space.skeleton, space.architecture(firsts).cells)
+        # Its own cells would be weights that no path uses.
+        network.layers = nn.ModuleList()
+        return placed(make(network), device)
+
+
+def space_supernet(space: Space, seed: int, device: torch.device | str) -> Supernet:
+    """A supernet whose layers choose one by one: the same weights for equal seeds."""
+
+    def make(network: Network) -> Supernet:
         cells = [
             [build_cell(candidate.cell, layer.shape) for candidate in layer.candidates]
             for layer in space.layers
         ]
-    # Its own cells would be weights that no path uses.
-    network.layers = nn.ModuleList()
-    return placed(Supernet(network, cells), device)
+        return Supernet(network, cells)
+
+    return drawn(make, space, seed, device)
 
 
 @contextmanager

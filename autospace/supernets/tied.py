@@ -8,7 +8,6 @@ every edge. As in that paper's searches, batch normalisation on edges has no wei
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
 
 import torch
 from torch import nn
@@ -16,16 +15,15 @@ from torch import nn
 from autospace.networks.cells import CellModule, initialise, recomputed
 from autospace.networks.dense import dense_operation
 from autospace.networks.fused import added
-from autospace.networks.network import Network, build_cell, placed
-from autospace.seeds import derived_seed
+from autospace.networks.network import Network, build_cell
 from autospace.spaces.cells.cell import LayerShape, edge_slots
 from autospace.spaces.cells.dense_cell import DenseCell
 from autospace.spaces.space import Candidate, Space
-from autospace.supernets.supernet import Cell, Gate, Supernet, unweighted_norms
+from autospace.supernets.grouped import GroupedSupernet
+from autospace.supernets.supernet import Cell, Gate, drawn, unweighted_norms
 
 Computed = Sequence[Cell | None]
 """What is computed for each choice that a layer has part in; None for nothing."""
-Value = TypeVar("Value")
 
 
 class Zero(nn.Module):
@@ -131,18 +129,17 @@ class SharedCandidate(nn.ModuleList):
         self.cell = cell
 
 
-class TiedSupernet(Supernet):
+class TiedSupernet(GroupedSupernet):
     """A supernet whose layers make choices together; groups of layers follow one another."""
 
     def __init__(self, network: Network, space: Space) -> None:
-        super().__init__(network, [])
+        super().__init__(network, space)
         skeleton = space.skeleton
-        self._size, self._groups = skeleton.choices_per_cell, skeleton.groups
         rows = [layer.candidates for layer in space.layers]
         kind: Callable[..., WholeBank | EdgeBank] = EdgeBank if skeleton.nodes else WholeBank
         self.banks = nn.ModuleList(
-            kind(self._own(rows, group), shape)
-            for group, shape in zip(self._groups, skeleton.cell_layers, strict=True)
+            kind(self.of_group(rows, group), shape)
+            for group, shape in zip(self.groups, skeleton.cell_layers, strict=True)
         )
         # In a list of lists, so that no module is registered twice.
         self._shared = [
@@ -158,10 +155,6 @@ class TiedSupernet(Supernet):
         """Per choice the candidates, each with its modules in all layers; they run no input."""
         return self._shared  # type: ignore[return-value]
 
-    def first_layer(self, choice: int) -> int:
-        """The first layer of the group that makes a choice."""
-        return self._groups.index(choice // self._size)
-
     def is_zero(self, choice: int, index: int) -> bool:
         """Whether a candidate is a cell without a path, or the operation `none`."""
         cell = self._shared[choice][index].cell
@@ -172,8 +165,8 @@ class TiedSupernet(Supernet):
     def active(self, path: Sequence[int]) -> list[CellModule]:
         """Per layer, of which there may be more than choices, the cell that a path makes."""
         found: list[CellModule] = []
-        for group, bank in zip(self._groups, self._banks, strict=True):
-            layer: object = ChosenParts(bank, self._own(path, group))
+        for group, bank in zip(self.groups, self._banks, strict=True):
+            layer: object = ChosenParts(bank, self.of_group(path, group))
             found.append(layer)  # type: ignore[arg-type]
         return found
 
@@ -184,8 +177,8 @@ class TiedSupernet(Supernet):
             weights: a tensor [K] per choice, one entry per candidate.
         """
         return [
-            partial(bank.joined, [*map(self._mix, bank.choices, self._own(weights, group))])
-            for group, bank in zip(self._groups, self._banks, strict=True)
+            partial(bank.joined, [*map(self._mix, bank.choices, self.of_group(weights, group))])
+            for group, bank in zip(self.groups, self._banks, strict=True)
         ]
 
     def gated(self, path: Sequence[int], gates: Sequence[Gate]) -> list[Cell]:
@@ -196,11 +189,14 @@ class TiedSupernet(Supernet):
                 [
                     partial(gate, [*row.children()], index)
                     for row, index, gate in zip(
-                        bank.choices, self._own(path, group), self._own(gates, group), strict=True
+                        bank.choices,
+                        self.of_group(path, group),
+                        self.of_group(gates, group),
+                        strict=True,
                     )
                 ],
             )
-            for group, bank in zip(self._groups, self._banks, strict=True)
+            for group, bank in zip(self.groups, self._banks, strict=True)
         ]
 
     def _mix(self, row: nn.Module, weights: torch.Tensor) -> Cell | None:
@@ -218,13 +214,9 @@ class TiedSupernet(Supernet):
 
     def _modules_of(self, choice: int, index: int) -> list[nn.Module]:
         """A candidate's module in each of its layers."""
-        group, place = divmod(choice, self._size)
-        pairs = zip(self._groups, self._banks, strict=True)
+        group, place = divmod(choice, self.size)
+        pairs = zip(self.groups, self._banks, strict=True)
         return [_at(bank.choices[place], index) for own, bank in pairs if own == group]
-
-    def _own(self, values: Sequence[Value], group: int) -> Sequence[Value]:
-        """What belongs to the choices of a group of layers."""
-        return values[group * self._size : (group + 1) * self._size]
 
 
 def _at(row: nn.Module, index: int) -> nn.Module:
@@ -248,10 +240,4 @@ def _operation(name: str, channels: int) -> nn.Module:
 
 def tied_supernet(space: Space, seed: int, device: torch.device | str) -> TiedSupernet:
     """A supernet over the candidates of a space: the same weights for equal seeds."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, "supernet"))
-        firsts = {layer.shape.name: layer.candidates[0].id for layer in space.layers}
-        network = Network(space.skeleton, space.architecture(firsts).cells)
-        # Its own cells would be weights that no path uses.
-        network.layers = nn.ModuleList()
-        return placed(TiedSupernet(network, space), device)
+    return drawn(partial(TiedSupernet, space=space), space, seed, device)
