@@ -5,24 +5,18 @@ They are binary cells, blocks of convolutions, and the layers of Once-for-All. S
 Signs are computed as floating point numbers, so that nothing is faster than with real weights.
 """
 
-from typing import Any, Final
+from typing import Any
 
 from autospace.exporters import pytorch, pytorch_shared
 from autospace.exporters.python_clients import literal
 from autospace.exporters.pytorch import called, definition, laid_out, listed
 from autospace.exporters.pytorch_files import Choices, Source, network_file, space_file
-from autospace.spaces import Architecture, LayerShape, Skeleton, Space, SpaceError
+from autospace.spaces import Architecture, LayerShape, Skeleton, Space
 from autospace.spaces.cells.ofa import OfaCell
-
-_NOTHING: Final = pytorch.Needs(frozenset(), frozenset(), False)
 
 
 def layers_network(architecture: Architecture) -> str:
-    """A module whose `build()` makes the network.
-
-    Raises:
-        SpaceError: the stem has a block, whose cell is of another family.
-    """
+    """A module whose `build()` makes the network."""
     skeleton = architecture.skeleton
     pairs = zip(skeleton.shapes, architecture.cells, strict=True)
     rows = listed(_layer(cell, shape) for shape, cell in pairs)
@@ -32,11 +26,7 @@ def layers_network(architecture: Architecture) -> str:
 
 
 def layers_space(space: Space) -> str:
-    """A module whose `build` makes a network of any architecture.
-
-    Raises:
-        SpaceError: the stem has a block, whose cell is of another family.
-    """
+    """A module whose `build` makes a network of any architecture."""
     values = [[_layer(each.cell, row.shape) for each in row.candidates] for row in space.layers]
     staged = (definition("ofa", "group"),) if space.kind == OfaCell.kind else ()
     argument = (("LAYERS", "list[Layer]"),)
@@ -45,13 +35,7 @@ def layers_space(space: Space) -> str:
 
 
 def _source(kind: str, skeleton: Skeleton) -> Source:
-    if kind == OfaCell.kind:
-        return _ofa(skeleton)
-    if skeleton.stem.block is not None:
-        cells = {"binary": "binary cells", "conv": "convolutions"}[kind]
-        problem = f"{skeleton.stem.block}; allowed for this export of {cells}: none"
-        raise SpaceError("stem.block", problem)
-    return _binary(skeleton) if kind == "binary" else _conv(skeleton)
+    return {OfaCell.kind: _ofa, "binary": _binary, "conv": _conv}[kind](skeleton)
 
 
 def _binary(skeleton: Skeleton) -> Source:
@@ -60,8 +44,8 @@ def _binary(skeleton: Skeleton) -> Source:
         ("cells", "binary"),
         pytorch.constants(skeleton),
         (definition("binary", "Layer"),),
-        (definition("cells", "ConvNorm"), *(definition("binary", name) for name in names)),
-        definition("binary", "Network", **pytorch.ends(skeleton, _NOTHING)),
+        (*pytorch_shared.end_classes(skeleton), *(definition("binary", name) for name in names)),
+        definition("binary", "Network", **pytorch_shared.ends(skeleton)),
         (definition("cells", "initialise"),),
     )
 
@@ -72,7 +56,7 @@ def _conv(skeleton: Skeleton) -> Source:
         pytorch.constants(skeleton),
         (definition("conv", "Layer"),),
         (
-            definition("cells", "ConvNorm"),
+            *pytorch_shared.end_classes(skeleton),
             definition("dense", "ActivatedConvolution"),
             *(definition("conv", name) for name in ("halved", "operation", "ConvCell")),
         ),

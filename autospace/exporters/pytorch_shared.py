@@ -10,28 +10,20 @@ from autospace.exporters import pytorch
 from autospace.exporters.python_clients import literal
 from autospace.exporters.pytorch import called, definition, laid_out, listed
 from autospace.exporters.pytorch_files import Choices, Source, network_file, space_file
-from autospace.spaces import Architecture, Skeleton, Space, SpaceError
+from autospace.spaces import Architecture, Skeleton, Space
 from autospace.spaces.cells.darts_cell import all_nodes
 from autospace.spaces.cost import stem_widths
 
 
 def dense_network(architecture: Architecture) -> str:
-    """A module whose `build()` makes the network.
-
-    Raises:
-        SpaceError: the stem has a block, whose cell is not dense.
-    """
+    """A module whose `build()` makes the network."""
     skeleton = architecture.skeleton
     cells = laid_out(listed(map(_dense_cell, architecture.shared_cells)), "CELLS = ")
     return network_file(architecture, _dense(skeleton), cells, _dense_layers(skeleton))
 
 
 def dense_space(space: Space) -> str:
-    """A module whose `build` makes a network of any architecture.
-
-    Raises:
-        SpaceError: the stem has a block, whose cell is not dense.
-    """
+    """A module whose `build` makes a network of any architecture."""
     skeleton, argument = space.skeleton, (("CELLS", "list[list[Edge]]"),)
     layers = _dense_layers(skeleton)
     if skeleton.nodes is None:
@@ -48,9 +40,6 @@ def dense_space(space: Space) -> str:
 
 
 def _dense(skeleton: Skeleton) -> Source:
-    if skeleton.stem.block is not None:
-        problem = f"{skeleton.stem.block}; allowed for this export of dense cells: none"
-        raise SpaceError("stem.block", problem)
     shortcut = not skeleton.preactivation
     marks: dict[str, bool | str] = {**ends(skeleton), "plain": not shortcut, "shortcut": shortcut}
     names = ("ActivatedConvolution", "operation", "DenseCell", "ResidualBlock")
@@ -58,7 +47,7 @@ def _dense(skeleton: Skeleton) -> Source:
         ("cells", "dense"),
         pytorch.constants(skeleton),
         (definition("dense", "Edge"), definition("dense", "Layer")),
-        (definition("cells", "ConvNorm"), *(definition("dense", name) for name in names)),
+        (*end_classes(skeleton), *(definition("dense", name) for name in names)),
         definition("dense", "Network", **marks),
         (definition("cells", "initialise"),),
     )
@@ -101,8 +90,11 @@ def _dense_layers(skeleton: Skeleton) -> str:
 def ends(skeleton: Skeleton) -> dict[str, str]:
     """The lines of the network that make its stem and its head."""
     width, stem = skeleton.spine[-1].out_channels, skeleton.stem
-    activate = ", activate=False" if skeleton.preactivation else ""
-    first = f"ConvNorm({skeleton.in_channels}, {stem.channels}, 3, {stem.stride}{activate})"
+    named: dict[str, pytorch.Node] = {"activate": "False"} if skeleton.preactivation else {}
+    sizes = map(str, (skeleton.in_channels, stem.channels, 3, stem.stride))
+    parts: list[pytorch.Node] = [called("ConvNorm", *sizes, **named)]
+    if stem.block is not None:
+        parts.append(called("StemBlock", str(stem.channels), str(stem.block)))
     head = "nn.Identity()"
     if skeleton.preactivation:
         head = f"nn.Sequential(nn.BatchNorm2d({width}), nn.ReLU())"
@@ -110,9 +102,15 @@ def ends(skeleton: Skeleton) -> dict[str, str]:
         head = f"ConvNorm({width}, {skeleton.head})"
     classifier = f"nn.Linear({skeleton.head or width}, classes)"
     return {
-        "stem": f"        self.stem = nn.Sequential({first})",
+        "stem": laid_out(called("nn.Sequential", *parts), "self.stem = ", depth=2),
         "head": f"        self.head = {head}\n        self.classifier = {classifier}",
     }
+
+
+def end_classes(skeleton: Skeleton) -> list[str]:
+    """Definitions of the modules that stem and head need."""
+    names = ["ConvNorm", *(["StemBlock"] if skeleton.stem.block is not None else [])]
+    return [definition("cells", name) for name in names]
 
 
 def darts_network(architecture: Architecture) -> str:

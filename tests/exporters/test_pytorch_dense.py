@@ -10,13 +10,15 @@ import torch
 
 from autospace.exporters.targets import TARGETS
 from autospace.networks.network import Network
-from autospace.spaces import Architecture, Candidate, LayerSpec, SpaceError, Stem
+from autospace.spaces import Architecture, Candidate, LayerSpec, Stem
 from tests.spaces.dense.nasbench201 import SPACE, architecture_of, whole
 from tests.spaces.dense.test_shared_layers import SMALL
 
 NONE = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 PLAIN = replace(SMALL, preactivation=False, ties=(), head=6, layers=(LayerSpec(4), LayerSpec(4)))
 """An ordinary skeleton, with identities around its cells."""
+WIDENED = replace(PLAIN, stem=Stem(4, 1, 4))
+"""The same behind a stem of two convolutions more."""
 
 
 def _module(text: str) -> ModuleType:
@@ -34,7 +36,8 @@ def _architectures() -> list[Architecture]:
     rng = random.Random(0)
     chosen = tuple(Candidate("c", whole("nor_conv_3x3")) for _ in PLAIN.shapes)
     drawn = [SPACE.sample(rng) for _ in range(6)]
-    return [architecture_of(NONE), *drawn, _two_cells(), Architecture(PLAIN, chosen)]
+    plain = [Architecture(each, chosen) for each in (PLAIN, WIDENED)]
+    return [architecture_of(NONE), *drawn, _two_cells(), *plain]
 
 
 @pytest.mark.parametrize("architecture", _architectures())
@@ -60,12 +63,3 @@ def test_hubs_take_dense_networks(target: str) -> None:
     text = export(SPACE.sample(random.Random(1)))
     compile(text, "exported.py", "exec")
     assert "class DenseCell(nn.Module)" in text
-
-
-def test_a_block_in_the_stem_is_refused() -> None:
-    skeleton = replace(PLAIN, stem=Stem(4, 1, 4))
-    chosen = tuple(Candidate("c", whole("nor_conv_3x3")) for _ in skeleton.shapes)
-    export = TARGETS["pytorch"].architecture
-    assert export is not None
-    with pytest.raises(SpaceError, match=r"^stem\.block: 4; allowed for this export"):
-        export(Architecture(skeleton, chosen))

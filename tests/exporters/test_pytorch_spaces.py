@@ -16,7 +16,7 @@ from autospace.exporters.targets import TARGETS
 from autospace.networks.captions import START, CaptionModel, packed
 from autospace.networks.encoder import EncoderNetwork
 from autospace.networks.recurrent import LanguageModel, weights_of
-from autospace.spaces import Architecture, Candidate, Layer, Space, SpaceError, load
+from autospace.spaces import Architecture, Candidate, Layer, Space, load
 from autospace.spaces.cells.family import FAMILIES
 from tests.networks.samples import lived_in
 
@@ -212,6 +212,19 @@ def test_a_file_refuses_what_stages_do_not_allow() -> None:
         sentences["build"]({**bert.reference, first.shape.name: other})
 
 
-def test_a_block_in_the_stem_is_refused() -> None:
-    with pytest.raises(SpaceError, match=r"^stem\.block: 16; allowed for this export of binary"):
-        TARGETS["pytorch"].text(load("binary@mobile"))
+@pytest.mark.parametrize("name", ["binary@digits", "conv@resnet20"])
+def test_a_stem_may_have_a_block(name: str) -> None:
+    space = load(name)
+    stem = replace(space.skeleton.stem, block=12)
+    skeleton = replace(space.skeleton, stem=stem, preactivation=False)
+    layers = tuple(
+        replace(layer, shape=shape)
+        for layer, shape in zip(space.layers, skeleton.shapes, strict=True)
+    )
+    widened = Space("widened", skeleton, space.operations, layers)
+    module: dict[str, Any] = {"__name__": "exported"}
+    exec(compile(TARGETS["pytorch"].text(widened), "exported.py", "exec"), module)
+    architecture = widened.sample(random.Random(0))
+    made = module["build"](architecture.choices)
+    assert sum(each.numel() for each in made.parameters()) == architecture.cost.params
+    _same(architecture, made)

@@ -54,6 +54,19 @@ class ConvNorm(nn.Sequential):
         super().__init__(convolution, nn.BatchNorm2d(out_channels), *activation)
 
 
+class StemBlock(nn.Module):
+    """A depthwise 3x3 and a linear 1x1 convolution, as behind the stem of MobileNetV2."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        depthwise = ConvNorm(before, before, 3, groups=before)
+        self.operations = nn.ModuleDict({"0_3": depthwise})
+        self.project = ConvNorm(before, after, activate=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.project(self.operations["0_3"](x))
+
+
 def operation(name: str, channels: int, stride: int) -> nn.Module:
     """What an edge does: [N, C, H, W] -> [N, C, ceil(H / stride), ceil(W / stride)]."""
     if name == "dw_conv_3x3":  # operations
