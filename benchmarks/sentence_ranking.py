@@ -1,0 +1,243 @@
+"""Does fitness order networks that read sentences as training them alone does?
+
+    python benchmarks/sentence_ranking.py --data SOURCE --out FILE.jsonl --part fitness
+    python benchmarks/sentence_ranking.py --data SOURCE --out FILE.jsonl --part truth
+    python benchmarks/sentence_ranking.py --out FILE.jsonl --part report
+
+The skeleton is `bert-small`: two blocks of three layers, each at hidden size 16 or 32. Every kind
+of layer is scored at every place as `evolve --preset sentences` does it, with each scorer and for
+several seeds; the fitness of a network is the sum over its layers. That is to be committed before
+`truth`, which trains random networks without skipped layers from scratch, on the same training
+part, and measures them on the test split. Each part goes on where it stopped. The report has
+Kendall's tau with the mean loss of the truth (and with its accuracy): over all networks, and over
+the pairs that are in the same quarter of MAdds, where to count says least.
+"""
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import torch
+from macro_fitness import CPU, known
+
+from autospace.compute.machine import keep_freed_memory
+from autospace.data.batches import Batches
+from autospace.data.images import skeleton_for
+from autospace.data.load import load_data
+from autospace.data.splits import divide
+from autospace.evolution.families import reference_network, references_on
+from autospace.evolution.parts import ImageParts
+from autospace.evolution.reference import new_reference
+from autospace.evolution.settings import Config, make_config, preset
+from autospace.scorers.context import ScoringContext, freeze
+from autospace.scorers.make import make_scorer
+from autospace.scorers.scorer import METHODS_ON
+from autospace.seeds import derived_seed
+from autospace.spaces import Architecture, load
+from autospace.spaces.encoder import EncoderSkeleton
+from autospace.training.short import Recipe, measure, train
+
+RESULT: Final = Path(__file__).parent / "results" / "sentence_ranking.json"
+SPACE: Final = load("nas-bert@bert-small")
+NETWORKS: Final = 32
+QUARTERS: Final = 4
+FITNESS_SEEDS: Final = (0, 1, 2)
+TRUTH_SEEDS: Final = (10, 11)
+TRUTH_STEPS: Final = 700
+"""At the bottom of the held-out loss of the reference; from 1,000 on it rises."""
+RATE: Final = 0.03
+BATCH: Final = 64
+DRAWS: Final = 2000
+Array = np.ndarray
+
+
+def networks() -> list[Architecture]:
+    """Random networks in which no layer is skipped, the same for everyone."""
+    rng, found = random.Random(0), dict[tuple[str, ...], Architecture]()
+    while len(found) < NETWORKS:
+        drawn = SPACE.sample(rng)
+        ids = tuple(drawn.choices.values())
+        if "skip" not in ids:
+            found[ids] = drawn
+    return [*found.values()]
+
+
+def config_of(source: str, seed: int, method: str) -> Config:
+    """The settings of the preset, with another scorer."""
+    changes = {"seed": seed, "data": {"source": source}, "scoring": {"method": method}}
+    return make_config(preset("sentences"), changes)
+
+
+def parts_of(source: str, seed: int) -> tuple[ImageParts, EncoderSkeleton]:
+    """The sentences in two parts, and the skeleton for them."""
+    data = load_data(source)
+    parts = ImageParts(data, *divide(data.train, 0.5, seed))
+    return parts, cast(EncoderSkeleton, skeleton_for(SPACE.skeleton, data))
+
+
+def setting(source: str, seed: int) -> ScoringContext:
+    """The trained reference, and the batches of a scoring seed."""
+    config = config_of(source, seed, "in-place")
+    parts, skeleton = parts_of(source, seed)
+    training, validation, warming = parts.batches(config, CPU)
+    reference = references_on(skeleton, config.cells)[0][1]
+    network = new_reference(*reference_network(skeleton, reference), seed, CPU)
+    train(network, warming, Recipe(config.warm_up.steps, config.warm_up.learning_rate))
+    print(seed, "reference", parts.measured(network, seed, CPU).accuracy, flush=True)
+    return ScoringContext(freeze(network), training, validation, config.scoring, seed)
+
+
+def measure_fitness(source: str, out: Path) -> None:
+    """A line for every seed and scorer that is not there yet: fitness per layer and cell."""
+    rows = [
+        {each.id: each.cell for each in layer.candidates if each.id != "skip"}
+        for layer in SPACE.layers
+    ]
+    for seed in FITNESS_SEEDS:
+        base: ScoringContext | None = None
+        for method in METHODS_ON["sentences"]:
+            row: dict[str, Any] = {"part": "fitness", "seed": seed, "scorer": method}
+            if known(out, row):
+                continue
+            base = base or setting(source, seed)
+            started = time.process_time()
+            options = config_of(source, seed, method).scoring
+            found = make_scorer(replace(base, options=options)).score(
+                [[*each.values()] for each in rows], 0
+            )
+            row["fitness"] = [
+                dict(zip(each, values, strict=True))
+                for each, values in zip(rows, found, strict=True)
+            ]
+            row["seconds"] = round(time.process_time() - started, 1)
+            written(out, row)
+
+
+def measure_truth(source: str, out: Path) -> None:
+    """A line for every network and seed that is not there yet: its loss on the test split."""
+    for seed in TRUTH_SEEDS:
+        for index, architecture in enumerate(networks()):
+            row: dict[str, Any] = {"part": "truth", "seed": seed, "network": index}
+            if not known(out, row):
+                written(out, {**row, **trained(source, seed, architecture, TRUTH_STEPS)})
+
+
+def trained(source: str, seed: int, architecture: Architecture, steps: int) -> dict[str, Any]:
+    """What a network that is trained from scratch does on the test split."""
+    parts, skeleton = parts_of(source, seed)
+    weights = Batches(parts.weights, BATCH, derived_seed(seed, "truth"), CPU, parts.normaliser)
+    network = new_reference(skeleton, architecture.cells, seed, CPU)
+    train(network, weights, Recipe(steps, RATE))
+    judged = Batches(parts.data.test, 256, 0, CPU, parts.normaliser)
+    found = measure(network, judged.evaluation_batches())
+    return {"loss": round(found.loss, 5), "accuracy": round(found.accuracy, 5)}
+
+
+def written(out: Path, row: dict[str, Any]) -> None:
+    with out.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(row) + "\n")
+    print({key: value for key, value in row.items() if key != "fitness"}, flush=True)
+
+
+def tau(a: Array, b: Array, pairs: Sequence[tuple[int, int]]) -> float:
+    """Kendall's tau over some pairs; ties count for nothing."""
+    if not pairs:
+        return 0.0
+    first, second = np.array(pairs).T
+    return float(np.mean(np.sign(a[first] - a[second]) * np.sign(b[first] - b[second])))
+
+
+def report(path: Path) -> dict[str, Any]:
+    """Tau of every scorer, and of counting, with the truth."""
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    known_networks = networks()
+    losses = np.array(
+        [
+            [row["loss"] for row in rows if row["part"] == "truth" and row["seed"] == seed]
+            for seed in TRUTH_SEEDS
+        ]
+    )
+    accuracies = np.array(
+        [
+            [row["accuracy"] for row in rows if row["part"] == "truth" and row["seed"] == seed]
+            for seed in TRUTH_SEEDS
+        ]
+    )
+    truth = -losses.mean(0)
+    madds = np.array([each.cost.madds for each in known_networks], float)
+    params = np.array([each.cost.params for each in known_networks], float)
+    quarter = np.argsort(np.argsort(madds)) * QUARTERS // NETWORKS
+    every = [*combinations(range(NETWORKS), 2)]
+    inside = [(a, b) for a, b in every if quarter[a] == quarter[b]]
+    predicted: dict[str, list[Array]] = {"MAdds": [madds], "params": [params]}
+    seconds: dict[str, list[float]] = {}
+    for row in rows:
+        if row["part"] == "fitness":
+            sums = [
+                sum(layer[name] for layer, name in zip(row["fitness"], each, strict=True))
+                for each in (tuple(network.choices.values()) for network in known_networks)
+            ]
+            predicted.setdefault(row["scorer"], []).append(np.array(sums))
+            seconds.setdefault(row["scorer"], []).append(row["seconds"])
+    found: dict[str, Any] = {
+        "losses": [round(float(each), 3) for each in (-truth.max(), -truth.min())],
+        "accuracies": [round(float(each), 3) for each in (accuracies.min(), accuracies.max())],
+        "truth between seeds": {
+            "all": round(tau(losses[0], losses[1], every), 3),
+            "inside": round(tau(losses[0], losses[1], inside), 3),
+        },
+        "scorers": {},
+    }
+    for name, values in predicted.items():
+        of = partial(_mean, values, truth)
+        row = {"all": _with_interval(of, every), "inside": _with_interval(of, inside)}
+        row["seeds"] = [round(tau(each, truth, every), 3) for each in values]
+        row["accuracy"] = round(_mean(values, accuracies.mean(0), every), 3)
+        if name in seconds:
+            row["seconds"] = round(float(np.mean(seconds[name])), 1)
+        found["scorers"][name] = row
+    return found
+
+
+def _mean(values: Sequence[Array], truth: Array, pairs: Sequence[tuple[int, int]]) -> float:
+    return float(np.mean([tau(each, truth, pairs) for each in values]))
+
+
+def _with_interval(of: Any, pairs: Sequence[tuple[int, int]]) -> list[float]:
+    """The mean, and the 95 % interval over networks that are drawn again."""
+    rng, kept = np.random.default_rng(0), []
+    for _ in range(DRAWS):
+        times = np.bincount(rng.integers(0, NETWORKS, NETWORKS), minlength=NETWORKS)
+        kept.append(of([pair for pair in pairs for _ in range(times[pair[0]] * times[pair[1]])]))
+    low, high = np.quantile(kept, (0.025, 0.975))
+    return [round(each, 3) for each in (of(pairs), float(low), float(high))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="sentences")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--part", choices=("fitness", "truth", "report"), required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    if arguments.part == "report":
+        found = report(arguments.out)
+        RESULT.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        print(json.dumps(found, indent=1))
+        return
+    {"fitness": measure_fitness, "truth": measure_truth}[arguments.part](
+        arguments.data, arguments.out
+    )
+
+
+if __name__ == "__main__":
+    main()
