@@ -6,18 +6,18 @@ the sum over all its predecessors and functions, each weighted by the product of
 in DARTS (Liu et al., ICLR 2019). Unlike the code of DARTS, predecessors and functions do not share
 a matrix there, are weighed apart, and no batch normalisation follows.
 
-Where whole cells are candidates, those share a matrix that agree in node, predecessor and function,
-and in a mixture a node's predecessor and function have the sum of the weights of all cells that
-have them.
+Where whole cells are candidates, those of a layer share a matrix that agree in node, predecessor
+and function, or in a link, and in a mixture each of these has the sum of the weights of all cells
+that have it.
 
 Where cells stand in layers, the root of a cell has a matrix for its state, and one for each layer
 that its links may name. What a root multiplies is linear in them, so in a mixture a link has the
 sum of the weights of all choices that have it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial, reduce
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import torch
 from torch import nn
@@ -30,12 +30,12 @@ from autospace.seeds import derived_seed
 from autospace.spaces.cells.recurrent import DecisionShape
 from autospace.spaces.cells.recurrent_cell import RecurrentCell
 from autospace.spaces.choices import SearchError
-from autospace.spaces.errors import SpaceError
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.space import Layer, Space
 from autospace.supernets.supernet import Cell, Supernet
 
 Value = int | str | tuple[int, ...]
+Term = TypeVar("Term", bound=Hashable)
 Weights = Mapping[Value, torch.Tensor | None]
 """Per value of a choice its weight; None where it is the only one, on a path."""
 Weighted = Sequence[tuple[int, torch.Tensor | None, str, torch.Tensor | None]]
@@ -56,9 +56,7 @@ class CellChoices:
         self.rows: list[list[Value]] = []
         for layer in layers:
             if not isinstance(layer.shape, DecisionShape) or layer.shape.part is None:
-                problem = f"whole cells of {skeleton.name} are candidates"
-                allowed = "--method random, or a space whose nodes choose one by one"
-                raise SpaceError("skeleton", f"{problem}; allowed: {allowed}")
+                raise TypeError(f"{layer.shape.name}: a whole cell among choices of nodes")
             self.places.append((layer.shape.node or 0, layer.shape.part))
             self.rows.append([_value(candidate.cell) for candidate in layer.candidates])
         self.fixed = {0: skeleton.root} if skeleton.root is not None else {}
@@ -103,7 +101,7 @@ class CellChoices:
 
 
 class WholeCells:
-    """The candidates of a space of whole cells, and the matrices by which paths compute them.
+    """The whole cells of one layer of a space, and the matrices by which paths compute them.
 
     Attributes:
         rows: numbers of the candidates, alone in a list: there is one choice.
@@ -111,47 +109,67 @@ class WholeCells:
 
     def __init__(self, layer: Layer, skeleton: SequenceSkeleton) -> None:
         self._width = skeleton.width
-        self._cells = [_terms(candidate.cell) for candidate in layer.candidates]
-        self.rows: list[list[Value]] = [[*range(len(self._cells))]]
+        cells = [_whole(candidate.cell) for candidate in layer.candidates]
+        self._cells = [_terms(cell) for cell in cells]
+        self._links = [cell.links for cell in cells]
+        self.rows: list[list[Value]] = [[*range(len(cells))]]
 
     def matrices(self) -> nn.ParameterDict:
-        """New ones for every node, predecessor and function that a candidate has."""
+        """New ones for every node, predecessor and function that a candidate has, and each link."""
         width, found = self._width, nn.ParameterDict()
+        links = sorted({link for row in self._links for link in row or ()})
+        root = width if links else 2 * width
         for key, node in sorted({(_key(*each), each[0]) for cell in self._cells for each in cell}):
-            found[key] = _fresh(2 * width if node == 0 else width, 2 * width)
+            found[key] = _fresh(root if node == 0 else width, 2 * width)
+        for link in links:
+            found[_link(link)] = _fresh(width, 2 * width)
         return found
 
     def weighted(self, chosen: Sequence[Weights]) -> tuple[list[Weighted], Weights]:
-        """What every node may be, of some candidates each; there are no links."""
+        """What every node may be, and the links with their weights; of some candidates each."""
         (weights,) = chosen
-        sums: dict[tuple[int, int, str], torch.Tensor | None] = {}
-        for index, weight in weights.items():
-            for term in self._cells[_number(index)]:
-                before = sums.get(term)
-                sums[term] = weight if before is None or weight is None else before + weight
+        own = [(_number(index), weight) for index, weight in weights.items()]
+        sums = _summed((term, weight) for index, weight in own for term in self._cells[index])
         nodes: list[list[tuple[int, torch.Tensor | None, str, torch.Tensor | None]]] = [
             [] for _ in range(1 + max(node for node, _, _ in sums))
         ]
         for (node, source, function), weight in sums.items():
             nodes[node].append((source, weight, function, None))
-        return list(nodes), {}
+        links: list[tuple[Value, torch.Tensor | None]] = [
+            (link, weight) for index, weight in own for link in self._links[index] or ()
+        ]
+        return list(nodes), _summed(links)
 
 
-def _terms(cell: object) -> list[tuple[int, int, str]]:
-    """Node, predecessor and function of every node of a whole cell; the root reads itself."""
+def _whole(cell: object) -> RecurrentCell:
     if not isinstance(cell, RecurrentCell) or not cell.is_whole:
         raise TypeError(f"a {type(cell).__name__} among whole recurrent cells")
+    return cell
+
+
+def _terms(cell: RecurrentCell) -> list[tuple[int, int, str]]:
+    """Node, predecessor and function of every node of a whole cell; the root reads itself."""
     behind = [(node, source, name) for node, (source, name) in enumerate(cell.pairs, 1)]
     return [(0, 0, str(cell.functions[0])), *behind]
 
 
 def _link_weights(rows: Weights) -> Weights:
     """Per link the sum of the weights of the choices that have it; no weights on one path."""
-    found: dict[Value, torch.Tensor | None] = {}
-    for row, weight in rows.items():
-        for link in row if isinstance(row, tuple) else ():
-            before = found.get(link)
-            found[link] = weight if before is None or weight is None else before + weight
+    return _summed(
+        (link, weight)
+        for row, weight in rows.items()
+        for link in (row if isinstance(row, tuple) else ())
+    )
+
+
+def _summed(
+    terms: Iterable[tuple[Term, torch.Tensor | None]],
+) -> dict[Term, torch.Tensor | None]:
+    """The sum of the weights of equal terms; None where there are none, on a path."""
+    found: dict[Term, torch.Tensor | None] = {}
+    for term, weight in terms:
+        before = found.get(term)
+        found[term] = weight if before is None or weight is None else before + weight
     return found
 
 
@@ -268,10 +286,10 @@ class CaptionSupernet(_Recurrent):
     def __init__(self, network: Captioner, space: Space) -> None:
         super().__init__(network, [])  # type: ignore[arg-type]
         self._model = [network]
-        size = space.skeleton.choices_per_cell
-        starts = range(0, len(space.layers), size)
+        own, size = network.skeleton, space.skeleton.choices_per_cell
+        layers = [space.layers[at : at + size] for at in range(0, len(space.layers), size)]
         self._cells = [
-            CellChoices(space.layers[start : start + size], network.skeleton) for start in starts
+            WholeCells(each[0], own) if own.whole else CellChoices(each, own) for each in layers
         ]
         self.matrices = nn.ModuleList(cell.matrices() for cell in self._cells)
         for weight in self.matrices.parameters():

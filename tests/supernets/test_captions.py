@@ -3,20 +3,37 @@
 import random
 from typing import Any
 
+import pytest
 import torch
 from torch.nn import functional as F
 
 from autospace.networks.captions import START, CaptionModel, Described, packed
-from autospace.spaces import Space
+from autospace.spaces import Candidate, Layer, Space
 from autospace.spaces.captions import CaptionSkeleton
+from autospace.spaces.cells.recurrent_cell import RecurrentCell
 from autospace.spaces.files.library import family_space
 from autospace.supernets.families import supernet_over
-from autospace.supernets.recurrent import CaptionSupernet
+from autospace.supernets.recurrent import CaptionSupernet, WholeCells
 
 
 def _space(root: str | None = "tanh") -> Space:
     own = CaptionSkeleton.of("tiny", 9, 5, 2, depth=3, resolution=8, encoder=(4,), root=root)
     return family_space("autocaption", own)
+
+
+def _whole() -> Space:
+    """Three whole cells per layer, with links, as evolution leaves them."""
+    space, rng = _space(), random.Random(0)
+    skeleton: Any = space.skeleton
+    drawn = [space.sample(rng).cells for _ in range(3)]
+    layers = [
+        Layer(shape, tuple(Candidate(f"c{i}", cells[place]) for i, cells in enumerate(drawn)))
+        for place, shape in enumerate(skeleton.undivided.shapes)
+    ]
+    return Space("whole", skeleton.undivided, space.operations, tuple(layers))
+
+
+SPACES = {"decisions": _space(), "no function of the root": _space(None), "whole cells": _whole()}
 
 
 def _supernet(space: Space) -> Any:
@@ -31,36 +48,37 @@ def _inputs(*, judged: bool = False) -> torch.Tensor:
     return packed(torch.randn(2, 1, 8, 8).double(), tokens, judged=judged)
 
 
-def test_a_path_is_the_network_with_the_matrices_of_its_choices() -> None:
-    for root in ("tanh", None):
-        space = _space(root)
-        supernet = _supernet(space).eval()
-        for seed in range(6):
-            architecture = space.sample(random.Random(seed))
-            path = [
-                layer.candidates.index(candidate)
-                for layer, candidate in zip(space.layers, architecture.candidates, strict=True)
-            ]
-            network: Any = CaptionModel(space.skeleton, architecture.cells).double().eval()
-            with torch.no_grad():
-                for name, value in network.named_parameters():
-                    if not name.startswith("layers"):
-                        value.copy_(supernet.get_parameter(f"network.{name}"))
-                for layer, bank in zip(network.layers, supernet.matrices, strict=True):
-                    cell = layer.cell
-                    parts = [bank[f"link_{link}"] for link in cell.links]
-                    state = bank[f"0_0_{cell.functions[0]}"]
-                    layer.root.copy_(torch.cat([*parts, state]))
-                    for node, (source, name) in enumerate(cell.pairs, 1):
-                        layer.nodes[node - 1].copy_(bank[f"{node}_{source}_{name}"])
-            torch.testing.assert_close(supernet.single_path(_inputs(), path), network(_inputs()))
-            judged = supernet.single_path(_inputs(judged=True), path)
-            assert isinstance(judged, Described)
-            assert torch.equal(judged.tokens, network(_inputs(judged=True)).tokens)
+@pytest.mark.parametrize("kind", SPACES)
+def test_a_path_is_the_network_with_the_matrices_of_its_choices(kind: str) -> None:
+    space = SPACES[kind]
+    supernet = _supernet(space).eval()
+    for seed in range(6):
+        architecture = space.sample(random.Random(seed))
+        path = [
+            layer.candidates.index(candidate)
+            for layer, candidate in zip(space.layers, architecture.candidates, strict=True)
+        ]
+        network: Any = CaptionModel(space.skeleton, architecture.cells).double().eval()
+        with torch.no_grad():
+            for name, value in network.named_parameters():
+                if not name.startswith("layers"):
+                    value.copy_(supernet.get_parameter(f"network.{name}"))
+            for layer, bank in zip(network.layers, supernet.matrices, strict=True):
+                cell = layer.cell
+                parts = [bank[f"link_{link}"] for link in cell.links]
+                state = bank[f"0_0_{cell.functions[0]}"]
+                layer.root.copy_(torch.cat([*parts, state]))
+                for node, (source, name) in enumerate(cell.pairs, 1):
+                    layer.nodes[node - 1].copy_(bank[f"{node}_{source}_{name}"])
+        torch.testing.assert_close(supernet.single_path(_inputs(), path), network(_inputs()))
+        judged = supernet.single_path(_inputs(judged=True), path)
+        assert isinstance(judged, Described)
+        assert torch.equal(judged.tokens, network(_inputs(judged=True)).tokens)
 
 
-def test_a_mixture_with_all_weight_on_one_choice_is_that_path() -> None:
-    space = _space()
+@pytest.mark.parametrize("kind", SPACES)
+def test_a_mixture_with_all_weight_on_one_choice_is_that_path(kind: str) -> None:
+    space = SPACES[kind]
     supernet = _supernet(space).eval()
     for pick in (0, -1):
         path = [pick % len(layer.candidates) for layer in space.layers]
@@ -69,8 +87,9 @@ def test_a_mixture_with_all_weight_on_one_choice_is_that_path() -> None:
         torch.testing.assert_close(found, supernet.single_path(_inputs(), path))
 
 
-def test_gradients_of_alpha_are_finite_differences() -> None:
-    space = _space()
+@pytest.mark.parametrize("kind", ["decisions", "whole cells"])
+def test_gradients_of_alpha_are_finite_differences(kind: str) -> None:
+    space = SPACES[kind]
     supernet = _supernet(space).eval()
     torch.manual_seed(2)
     alphas = [torch.randn(len(layer.candidates)).double() for layer in space.layers]
@@ -90,6 +109,17 @@ def test_gradients_of_alpha_are_finite_differences() -> None:
                 moved[place][index] += sign * step
                 ends.append(float(loss(moved).detach()))
             assert abs((ends[0] - ends[1]) / (2 * step) - float(gradient[index])) < 1e-7
+
+
+def test_a_link_of_several_whole_cells_has_the_sum_of_their_weights() -> None:
+    skeleton: Any = _whole().skeleton
+    pairs = [(0, "tanh"), (1, "relu")]
+    cells: list[Any] = [RecurrentCell.of(pairs, links=links) for links in ((0,), (0, 2), (1,))]
+    layer = Layer(skeleton.shapes[2], tuple(Candidate(f"c{i}", c) for i, c in enumerate(cells)))
+    shares = torch.tensor([0.5, 0.3, 0.2]).unbind()
+    nodes, links = WholeCells(layer, skeleton).weighted([dict(enumerate(shares))])
+    assert {k: round(float(w), 6) for k, w in links.items()} == {0: 0.8, 1: 0.2, 2: 0.3}  # type: ignore[arg-type]
+    assert [len(terms) for terms in nodes] == [1, 1, 1]
 
 
 def test_weights_off_the_path_have_no_gradient() -> None:
