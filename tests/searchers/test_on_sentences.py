@@ -165,19 +165,22 @@ def test_training_stops_and_goes_on_with_the_same_bytes(tmp_path: Path) -> None:
     assert whole.result.data.sha256 == data.digest
 
 
-def test_spaces_that_read_sentences_are_compared(tmp_path: Path) -> None:
+@pytest.mark.parametrize("evaluator", ["train", "supernet"])
+def test_spaces_that_read_sentences_are_compared(evaluator: str, tmp_path: Path) -> None:
+    other = "nas-bert@bert-small" if evaluator == "train" else two_kinds()
     found = compare(
-        ["nas-bert@bert-small", two_kinds()],
+        [other, two_kinds()],
         SOURCE,
         settings={
             "sampling": {"samples": 4, "match": "none"},
-            "evaluator": {"steps": 2, "batch": 8},
+            "evaluator": {"method": evaluator, "steps": 2, "batch": 8},
             "data": {"limit": 80},
         },
         out=tmp_path / "run",
         observer=Silent(),
     )
     assert found.comparison.notes is not None
+    assert len(found.comparison.pairs) == 1
 
 
 @pytest.mark.parametrize(
