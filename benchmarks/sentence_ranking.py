@@ -17,16 +17,14 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
 import torch
 from macro_fitness import CPU, known
+from network_truth import Truth, rows_of, written
 
 from autospace.compute.machine import keep_freed_memory
 from autospace.data.batches import Batches
@@ -48,15 +46,12 @@ from autospace.training.short import Recipe, measure, train
 RESULT: Final = Path(__file__).parent / "results" / "sentence_ranking.json"
 SPACE: Final = load("nas-bert@bert-small")
 NETWORKS: Final = 32
-QUARTERS: Final = 4
 FITNESS_SEEDS: Final = (0, 1, 2)
 TRUTH_SEEDS: Final = (10, 11)
 TRUTH_STEPS: Final = 700
 """At the bottom of the held-out loss of the reference; from 1,000 on it rises."""
 RATE: Final = 0.03
 BATCH: Final = 64
-DRAWS: Final = 2000
-Array = np.ndarray
 
 
 def networks() -> list[Architecture]:
@@ -141,84 +136,32 @@ def trained(source: str, seed: int, architecture: Architecture, steps: int) -> d
     return {"loss": round(found.loss, 5), "accuracy": round(found.accuracy, 5)}
 
 
-def written(out: Path, row: dict[str, Any]) -> None:
-    with out.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(row) + "\n")
-    print({key: value for key, value in row.items() if key != "fitness"}, flush=True)
-
-
-def tau(a: Array, b: Array, pairs: Sequence[tuple[int, int]]) -> float:
-    """Kendall's tau over some pairs; ties count for nothing."""
-    if not pairs:
-        return 0.0
-    first, second = np.array(pairs).T
-    return float(np.mean(np.sign(a[first] - a[second]) * np.sign(b[first] - b[second])))
-
-
 def report(path: Path) -> dict[str, Any]:
     """Tau of every scorer, and of counting, with the truth."""
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    known_networks = networks()
-    losses = np.array(
-        [
-            [row["loss"] for row in rows if row["part"] == "truth" and row["seed"] == seed]
-            for seed in TRUTH_SEEDS
-        ]
-    )
-    accuracies = np.array(
-        [
-            [row["accuracy"] for row in rows if row["part"] == "truth" and row["seed"] == seed]
-            for seed in TRUTH_SEEDS
-        ]
-    )
-    truth = -losses.mean(0)
-    madds = np.array([each.cost.madds for each in known_networks], float)
-    params = np.array([each.cost.params for each in known_networks], float)
-    quarter = np.argsort(np.argsort(madds)) * QUARTERS // NETWORKS
-    every = [*combinations(range(NETWORKS), 2)]
-    inside = [(a, b) for a, b in every if quarter[a] == quarter[b]]
-    predicted: dict[str, list[Array]] = {"MAdds": [madds], "params": [params]}
-    seconds: dict[str, list[float]] = {}
-    for row in rows:
-        if row["part"] == "fitness":
-            sums = [
-                sum(layer[name] for layer, name in zip(row["fitness"], each, strict=True))
-                for each in (tuple(network.choices.values()) for network in known_networks)
-            ]
-            predicted.setdefault(row["scorer"], []).append(np.array(sums))
-            seconds.setdefault(row["scorer"], []).append(row["seconds"])
-    found: dict[str, Any] = {
-        "losses": [round(float(each), 3) for each in (-truth.max(), -truth.min())],
-        "accuracies": [round(float(each), 3) for each in (accuracies.min(), accuracies.max())],
-        "truth between seeds": {
-            "all": round(tau(losses[0], losses[1], every), 3),
-            "inside": round(tau(losses[0], losses[1], inside), 3),
-        },
-        "scorers": {},
+    drawn, rows = networks(), rows_of(path, "truth")
+    measured = {
+        name: np.array([[row[name] for row in rows if row["seed"] == each] for each in TRUTH_SEEDS])
+        for name in ("loss", "accuracy")
     }
-    for name, values in predicted.items():
-        of = partial(_mean, values, truth)
-        row = {"all": _with_interval(of, every), "inside": _with_interval(of, inside)}
-        row["seeds"] = [round(tau(each, truth, every), 3) for each in values]
-        row["accuracy"] = round(_mean(values, accuracies.mean(0), every), 3)
-        if name in seconds:
-            row["seconds"] = round(float(np.mean(seconds[name])), 1)
-        found["scorers"][name] = row
+    costs = [each.cost for each in drawn]
+    madds = np.array([float(cost.madds) for cost in costs])
+    predicted = {"MAdds": [madds], "params": [np.array([float(cost.params) for cost in costs])]}
+    seconds: dict[str, list[float]] = {}
+    for row in rows_of(path, "fitness"):
+        sums = [
+            sum(layer[name] for layer, name in zip(row["fitness"], each, strict=True))
+            for each in (tuple(network.choices.values()) for network in drawn)
+        ]
+        predicted.setdefault(row["scorer"], []).append(np.array(sums))
+        seconds.setdefault(row["scorer"], []).append(row["seconds"])
+    found = Truth(measured["loss"], madds).summary(predicted)
+    by_accuracy = Truth(-measured["accuracy"], madds).summary(predicted)["scorers"]
+    for name, scorer in found["scorers"].items():
+        scorer["accuracy"] = by_accuracy[name]["all"][0]
+    ends = (measured["accuracy"].min(), measured["accuracy"].max())
+    found["accuracies"] = [round(float(each), 3) for each in ends]
+    found["seconds"] = {name: round(float(np.mean(each)), 1) for name, each in seconds.items()}
     return found
-
-
-def _mean(values: Sequence[Array], truth: Array, pairs: Sequence[tuple[int, int]]) -> float:
-    return float(np.mean([tau(each, truth, pairs) for each in values]))
-
-
-def _with_interval(of: Any, pairs: Sequence[tuple[int, int]]) -> list[float]:
-    """The mean, and the 95 % interval over networks that are drawn again."""
-    rng, kept = np.random.default_rng(0), []
-    for _ in range(DRAWS):
-        times = np.bincount(rng.integers(0, NETWORKS, NETWORKS), minlength=NETWORKS)
-        kept.append(of([pair for pair in pairs for _ in range(times[pair[0]] * times[pair[1]])]))
-    low, high = np.quantile(kept, (0.025, 0.975))
-    return [round(each, 3) for each in (of(pairs), float(low), float(high))]
 
 
 def main() -> None:

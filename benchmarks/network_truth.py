@@ -1,0 +1,104 @@
+"""Networks that were trained alone, and how well predictions order them.
+
+What `sentence_ranking.py` and `caption_ranking.py` have in common.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+QUARTERS: Final = 4
+DRAWS: Final = 2000
+Array = np.ndarray
+Pairs = Sequence[tuple[int, int]]
+
+
+def written(out: Path, row: dict[str, Any]) -> None:
+    """Appends a row to the results."""
+    with out.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(row) + "\n")
+    print({key: value for key, value in row.items() if key != "fitness"}, flush=True)
+
+
+def rows_of(path: Path, part: str) -> list[dict[str, Any]]:
+    """The rows of a part of the results."""
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return [row for row in rows if row["part"] == part]
+
+
+def tau(a: Array, b: Array, pairs: Pairs) -> float:
+    """Kendall's tau over some pairs; ties count for nothing."""
+    if not pairs:
+        return 0.0
+    first, second = np.array(pairs).T
+    return float(np.mean(np.sign(a[first] - a[second]) * np.sign(b[first] - b[second])))
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The losses of networks.
+
+    Attributes:
+        losses: [seeds, networks].
+        madds: of each network.
+    """
+
+    losses: Array
+    madds: Array
+
+    @property
+    def every(self) -> Pairs:
+        """All pairs of networks."""
+        return [*combinations(range(len(self.madds)), 2)]
+
+    @property
+    def inside(self) -> Pairs:
+        """The pairs that are in the same quarter of MAdds, where to count says least."""
+        quarter = np.argsort(np.argsort(self.madds, kind="stable")) * QUARTERS // len(self.madds)
+        return [(a, b) for a, b in self.every if quarter[a] == quarter[b]]
+
+    def summary(self, predicted: Mapping[str, Sequence[Array]]) -> dict[str, Any]:
+        """Tau of predictions, of several seeds each, with the mean over the seeds of the truth.
+
+        `all` and `inside` are mean and 95 % interval, over networks that are drawn again.
+        """
+        truth, pairs_of = -self.losses.mean(0), {"all": self.every, "inside": self.inside}
+        twos = [*combinations(self.losses, 2)]
+        return {
+            "losses": [round(float(each), 3) for each in (-truth.max(), -truth.min())],
+            "truth between seeds": {
+                name: round(float(np.mean([tau(a, b, pairs) for a, b in twos])), 3)
+                for name, pairs in pairs_of.items()
+            },
+            "scorers": {
+                name: {
+                    "all": self._with_interval(values, self.every),
+                    "inside": self._with_interval(values, self.inside),
+                    "seeds": [round(tau(each, truth, self.every), 3) for each in values],
+                }
+                for name, values in predicted.items()
+            },
+        }
+
+    def _with_interval(self, values: Sequence[Array], pairs: Pairs) -> list[float]:
+        truth, count = -self.losses.mean(0), len(self.madds)
+        first, second = np.array(pairs).T
+        agrees = np.mean(
+            [
+                np.sign(each[first] - each[second]) * np.sign(truth[first] - truth[second])
+                for each in values
+            ],
+            0,
+        )
+        rng, kept = np.random.default_rng(0), []
+        for _ in range(DRAWS):
+            times = np.bincount(rng.integers(0, count, count), minlength=count)
+            weights = times[first] * times[second]
+            kept.append(float(weights @ agrees / max(1, weights.sum())))
+        low, high = np.quantile(kept, (0.025, 0.975))
+        return [round(each, 3) for each in (float(agrees.mean()), float(low), float(high))]
