@@ -15,7 +15,7 @@ from itertools import groupby, islice, pairwise, permutations, product
 from typing import Any, Final, NamedTuple
 
 from autospace.spaces import Cell, Edge
-from autospace.spaces.cells.recurrent_cell import recurrent_lines
+from autospace.spaces.cells.recurrent_cell import read_by, recurrent_lines
 from autospace.spaces.text import xml
 
 MAX_STEPS: Final = 4000
@@ -251,7 +251,10 @@ _Place = tuple[float, float]
 
 
 def tree_markup(cell: Any) -> tuple[int, int, str]:
-    """Width, height and SVG of a cell; a single choice is a line of text."""
+    """Width, height and SVG of a cell; a single choice is a line of text.
+
+    Above the root stands what it reads, where cells have links to layers.
+    """
     if not cell.is_whole:
         (line,) = recurrent_lines(cell)
         width = max(NARROWEST, round(LETTER * len(line)) + 4 * MARGIN)
@@ -264,7 +267,17 @@ def tree_markup(cell: Any) -> tuple[int, int, str]:
     ]
     width = max(NARROWEST, round(max(x for x, _ in places) + BOX[0] / 2) + MARGIN)
     height = round(max(y for _, y in places)) + BOX[1] + MARGIN
-    return width, height, "".join((*wires, *boxes))
+    markup = "".join((*wires, *boxes))
+    if cell.links is None:
+        return width, height, markup
+    (first, *_), step, line = places, BOX[1] + GAPS[1], read_by(cell)
+    above = round(LETTER * len(line)) + 4 * MARGIN
+    shift = max(0.0, above / 2 + MARGIN - first[0])
+    wire = _tree_wire((first[0] + shift, MARGIN), (first[0] + shift, MARGIN + step))
+    given = _tree_box((first[0] + shift, MARGIN), line, above, "as-end")
+    moved = f'<g transform="translate({shift:g} {step})">{markup}</g>'
+    width = max(width + round(shift), round(first[0] + shift + above / 2) + MARGIN)
+    return width, height + step, f"{wire}{given}{moved}"
 
 
 def _tree_places(cell: Any) -> list[_Place]:
@@ -296,9 +309,9 @@ def _tree_wire(source: _Place, target: _Place) -> str:
     return f'{line}<path class="as-tip" d="M{target[0] - 4:g} {bottom - 8:g}h8l-4 8z"/>'
 
 
-def _tree_box(place: _Place, label: str, width: float) -> str:
+def _tree_box(place: _Place, label: str, width: float, style: str = "as-node") -> str:
     x, y = place
     extent = f'width="{width:g}" height="{BOX[1]}" rx="7"'
-    box = f'<rect class="as-node" x="{x - width / 2:g}" y="{y:g}" {extent}/>'
+    box = f'<rect class="{style}" x="{x - width / 2:g}" y="{y:g}" {extent}/>'
     words = f'class="as-ink as-sans" x="{x:g}" y="{y + 17.5:g}" font-size="12.5"'
     return f'{box}<text {words} text-anchor="middle">{xml(label)}</text>'

@@ -10,7 +10,7 @@ from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.family import KINDS, check_kind, work_of
 from autospace.spaces.cells.notation import (
     PAIRED,
-    conv_ends,
+    cell_ends,
     drawable,
     edge_label,
     has_shortcut,
@@ -134,18 +134,13 @@ def _group(layer: Layer) -> Group:
     cell, name = _drawn(best.cell), layer.shape.name
     last = cell.nodes - 1
     nodes = []
+    # What only passes on its input, and what is behind no path, say nothing.
+    before, behind = cell_ends(cell)
+    around = {0: before.removeprefix("input").removeprefix(", "), last: behind}
+    if cell.is_zero or cell.kind in PAIRED:
+        around = {}
     for index in sorted(cell.live_nodes | {0, last}):
-        expand = [f"expand x{cell.expansion}"] if index == 0 and cell.expansion > 1 else []
-        expand += ["binary 1x1"] if index == 0 and cell.kind == "binary" else []
-        if cell.kind == "conv":
-            ends = conv_ends(cell)
-            expand = [ends[0]] if index == 0 and cell.reduction != 1 else []
-            project = [ends[1]] if index == last and ends[1] else []
-            label = ", ".join((node_label(cell, index), *expand, *project))
-            nodes.append(Node(f"{name}_{index}", (*(_facts(layer) if index == 0 else ()), label)))
-            continue
-        project = ["project"] if index == last and not (cell.is_zero or cell.bare) else []
-        label = ", ".join((node_label(cell, index), *expand, *project))
+        label = ", ".join(each for each in (node_label(cell, index), around.get(index)) if each)
         nodes.append(Node(f"{name}_{index}", (*(_facts(layer) if index == 0 else ()), label)))
     links = [
         Link(f"{name}_{edge.source}", f"{name}_{edge.target}", edge_label(edge, cell, layer.shape))

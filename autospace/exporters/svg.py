@@ -26,7 +26,7 @@ from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
 from autospace.spaces.cells.family import KINDS, check_kind, notation, work_of, work_unit
 from autospace.spaces.cells.notation import (
     PAIRED,
-    conv_ends,
+    cell_ends,
     drawable,
     edge_label,
     has_shortcut,
@@ -157,7 +157,7 @@ def _bar(cell: Cell, bar: Bar, rows: int, left: float, inner: int) -> str:
         x, width, style = float(MARGIN), float(inner), "as-end"
         label = node_label(cell, bar.node)
         if cell.edge is None:
-            label = _expansion(cell) if bar.row == 0 else f"{label}{_projection(cell)}"
+            label = _first(cell) if bar.row == 0 else _last(cell, label)
     else:
         x = left + bar.first * PITCH + 2
         width, style = (bar.last - bar.first + 1) * PITCH - 4, "as-node"
@@ -166,21 +166,12 @@ def _bar(cell: Cell, bar: Bar, rows: int, left: float, inner: int) -> str:
     return _rectangle(x, y, width, style) + middle
 
 
-def _projection(cell: Cell) -> str:
-    if cell.kind == "conv":
-        end = conv_ends(cell)[1]
-        return f" · {end}" if end else ""
-    return "" if cell.bare else " · project"
+def _first(cell: Cell) -> str:
+    return node_label(cell, 0) if cell.kind in PAIRED else f"0 · {cell_ends(cell)[0]}"
 
 
-def _expansion(cell: Cell) -> str:
-    if cell.kind in PAIRED:
-        return node_label(cell, 0)
-    if cell.kind == "binary":
-        return "0 · binary 1x1"
-    if cell.kind == "conv":
-        return f"0 · {conv_ends(cell)[0]}"
-    return "0 · input" if cell.expansion == 1 else f"0 · expand x{cell.expansion}"
+def _last(cell: Cell, label: str) -> str:
+    return " · ".join(each for each in (label, cell_ends(cell)[1]) if each)
 
 
 def _wire(x: float, edge: Edge, bars: dict[int, Bar]) -> str:

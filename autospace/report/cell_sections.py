@@ -166,8 +166,8 @@ def _dumbbells(depth: Depth, names: Sequence[str], x: Axis) -> Panel:
 def _title(depth: Depth) -> str:
     if not depth.name.endswith("layers"):
         return f"{depth.name[0].upper()}{depth.name[1:]}"
-    first, last = depth.layers.start, depth.layers.stop - 1
-    span = f"layer {first}" if first == last else f"layers {first} to {last}"
+    first, last = depth.layers[0], depth.layers[-1]
+    span = first if first == last else f"{first} to {last}"
     return f"{depth.name.capitalize()}: {span}"
 
 

@@ -40,7 +40,7 @@ class Depth:
     """Neighbouring layers, and the traits of their cells at the end and at the beginning."""
 
     name: str
-    layers: range
+    layers: tuple[str, ...]
     learned: Traits
     initial: Traits | None
 
@@ -120,7 +120,8 @@ def _depth(record: RunRecord, name: str, layers: range) -> Depth:
         each.cell for layer in layers for each in record.chosen(layer) if each.origin.evolved
     ]
     initial = _founders(record, layers)
-    return Depth(name, layers, traits(learned), traits(initial) if initial else None)
+    names = tuple(record.shapes[layer].name for layer in layers)
+    return Depth(name, names, traits(learned), traits(initial) if initial else None)
 
 
 def _founders(record: RunRecord, layers: range) -> list[Cell]:

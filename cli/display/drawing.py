@@ -12,6 +12,7 @@ from autospace.spaces.cells.darts_cell import INPUTS
 from autospace.spaces.cells.family import KINDS, check_kind
 from autospace.spaces.cells.notation import (
     PAIRED,
+    cell_ends,
     conv_ends,
     dead_edges,
     drawable,
@@ -160,6 +161,8 @@ def _ends(cell: Cell, shape: LayerShape | None) -> tuple[str, str]:
     if cell.kind == "conv":
         first, end = conv_ends(cell, shape)
         return f"{node_label(cell, 0)}   {first}", f"{last}   {end}".rstrip()
+    if cell.kind == BertCell.kind:
+        return f"{node_label(cell, 0)}   {cell_ends(cell)[0]}", last
     if cell.bare:
         channels = "" if shape is None else f", {' to '.join(_widths(shape))}"
         return _start(1, channels), last

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from autospace.spaces.cells.bats import BATS_OPERATIONS, BatsCell
 from autospace.spaces.cells.bert import SYMBOLS as BERT
-from autospace.spaces.cells.bert import BlockShape
+from autospace.spaces.cells.bert import BertCell, BlockShape
+from autospace.spaces.cells.binary import BinaryCell
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
 from autospace.spaces.cells.conv import CONV_OPERATIONS, ConvCell, inner_width, keeps_shape
 from autospace.spaces.cells.darts_cell import ENDS, INPUTS, DartsCell, darts_picture
@@ -94,6 +95,21 @@ def edge_label(edge: Edge, cell: Cell, shape: LayerShape | None = None) -> str:
 def has_shortcut(cell: Cell, shape: LayerShape) -> bool:
     """Whether the layer adds its input, or what a shortcut makes of it, to the cell's output."""
     return shape.shortcut or cell.kind == ConvCell.kind
+
+
+def cell_ends(cell: Any) -> tuple[str, str]:
+    """What stands before and behind the graph of a cell: `expand x6` and `project`.
+
+    The first is `input` where a graph begins with that; the second is empty if nothing follows.
+    """
+    if cell.kind == ConvCell.kind:
+        return conv_ends(cell)
+    if isinstance(cell, BertCell):
+        return f"input, hidden size {cell.width}", ""
+    first = "input" if cell.expansion == 1 else f"expand x{cell.expansion}"
+    if cell.kind == BinaryCell.kind:
+        first = "binary 1x1"
+    return first, "" if cell.bare else "project"
 
 
 def conv_ends(cell: Any, shape: LayerShape | None = None) -> tuple[str, str]:

@@ -318,17 +318,17 @@ def recurrent_lines(cell: RecurrentCell) -> list[str]:
     if not cell.is_whole:
         node, part = cell.choice
         if part == "links":
-            return [f"the root reads {_read(cell)}"]
+            return [f"the root reads {read_by(cell)}"]
         if part == "input":
             return [f"node {node} reads node {cell.sources[node]}"]
         return [f"node {node} is {cell.functions[node]}"]
-    given = "input" if cell.links is None else _read(cell)
+    given = "input" if cell.links is None else read_by(cell)
     lines = [f"0 = {cell.functions[0]}({given}, state of the step before)"]
     lines += [f"{node} = {name}({source})" for node, (source, name) in _numbered(cell)]
     some = "1" if cell.nodes == 1 else f"the mean of 1 to {cell.nodes}"
     return [*lines, f"output = {some}, the next state"]
 
 
-def _read(cell: RecurrentCell) -> str:
-    """What the root reads, in words."""
+def read_by(cell: RecurrentCell) -> str:
+    """What the root of a cell with links reads besides its state, in words: `token, layer 1`."""
     return ", ".join(f"layer {link}" if link else "token" for link in cell.links or ())

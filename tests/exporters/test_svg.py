@@ -2,15 +2,19 @@ import random
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autospace.cli.display.drawing import draw_cell
 from autospace.exporters.svg import cell_svg, layer_svg, network_svg
 from autospace.exporters.targets import TARGETS
 from autospace.spaces import Candidate, Cell, Layer, LayerShape, Space, load
+from autospace.spaces.cells.bert import BertCell
 from autospace.spaces.cells.notation import edge_label
+from autospace.spaces.cells.recurrent_cell import RecurrentCell
 from autospace.spaces.space import by_fitness
 from autospace.spaces.text import xml
 from tests.cli.samples import DOWN, SAME, cells, drawn_architecture, full_cell, learned_space
@@ -148,3 +152,32 @@ def test_pictures_of_binary_cells_name_their_ops(name: str) -> None:
             text = TARGETS[target].text(value)
             assert " OPs" in text
             assert "MAdds" not in text
+
+
+def test_hidden_sizes_are_in_every_picture_of_a_layer_for_sentences() -> None:
+    cell: Any = BertCell("feed_forward", 32)
+    space = load("nas-bert@bert-small")
+    shape = space.skeleton.shapes[0]
+    label = "input, hidden size 32"
+    assert f"0 · {label}" in _texts(_parsed(cell_svg(Candidate("a", cell), shape)))
+    assert label in draw_cell(cell, shape)
+    architecture = space.architecture(space.reference)
+    for target in ("dot", "mermaid"):
+        export = TARGETS[target].architecture
+        assert export is not None
+        assert "hidden size 32" in export(architecture)
+
+
+@pytest.mark.parametrize("links", [(0,), (0, 1, 2, 3, 4, 5)])
+def test_what_the_root_of_a_decoder_reads_is_above_it_and_in_the_picture(
+    links: tuple[int, ...],
+) -> None:
+    cell: Any = RecurrentCell.of([(0, "relu")], links=links)
+    root = _parsed(cell_svg(Candidate("a", cell)))
+    words = ", ".join(f"layer {link}" if link else "token" for link in links)
+    assert words in _texts(root)
+    width, _ = _numbers(root)
+    for box in root.iter(f"{NAME}rect"):
+        assert float(box.get("width") or 0) <= width
+    plain: Any = RecurrentCell.of([(0, "relu")])
+    assert words not in cell_svg(Candidate("a", plain))
