@@ -12,6 +12,7 @@ from autospace.cli.display.drawing import draw_cell
 from autospace.exporters.svg import cell_svg, layer_svg, network_svg
 from autospace.exporters.targets import TARGETS
 from autospace.spaces import Candidate, Cell, Layer, LayerShape, Space, load
+from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.bert import BertCell
 from autospace.spaces.cells.notation import edge_label
 from autospace.spaces.cells.recurrent_cell import RecurrentCell
@@ -173,11 +174,13 @@ def test_what_the_root_of_a_decoder_reads_is_above_it_and_in_the_picture(
     links: tuple[int, ...],
 ) -> None:
     cell: Any = RecurrentCell.of([(0, "relu")], links=links)
-    root = _parsed(cell_svg(Candidate("a", cell)))
+    skeleton = CaptionSkeleton.of("tiny", 9, 4, 1, depth=6, resolution=8, encoder=(4,))
+    shape = skeleton.undivided.shapes[-1]
+    root = _parsed(cell_svg(Candidate("a", cell), shape))
     words = ", ".join(f"layer {link}" if link else "token" for link in links)
     assert words in _texts(root)
     width, _ = _numbers(root)
     for box in root.iter(f"{NAME}rect"):
         assert float(box.get("width") or 0) <= width
     plain: Any = RecurrentCell.of([(0, "relu")])
-    assert words not in cell_svg(Candidate("a", plain))
+    assert words not in cell_svg(Candidate("a", plain), shape)
