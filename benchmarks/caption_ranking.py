@@ -11,8 +11,6 @@ before `truth`, which trains every decoder from scratch and measures the loss of
 validation split, in nats. Each part goes on where it stopped.
 """
 
-import argparse
-import json
 import math
 import random
 import time
@@ -20,12 +18,10 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
-import torch
 from macro_fitness import CPU, known
-from network_truth import Truth, rows_of, written
+from network_truth import Truth, rows_of, study, written
 
 from autospace.captions.passages import CaptionBatches, fitted_skeleton, load_captioned
-from autospace.compute.machine import keep_freed_memory
 from autospace.evolution.families import reference_network, references_on
 from autospace.evolution.parts import CaptionParts
 from autospace.evolution.reference import new_reference
@@ -52,9 +48,9 @@ def networks() -> list[Architecture]:
     return [SPACE.sample(rng) for _ in range(NETWORKS)]
 
 
-def setting(seed: int) -> tuple[Config, CaptionParts, CaptionSkeleton]:
+def setting(source: str, seed: int) -> tuple[Config, CaptionParts, CaptionSkeleton]:
     """The settings of the preset, the data, and the skeleton for them."""
-    config = make_config(preset("captions"), {"seed": seed})
+    config = make_config(preset("captions"), {"seed": seed, "data": {"source": source}})
     skeleton = cast(CaptionSkeleton, SPACE.skeleton)
     data = config.data.model_copy(update={"resolution": skeleton.resolution})
     halves = load_captioned(data, "validation", seed, CPU)
@@ -62,13 +58,13 @@ def setting(seed: int) -> tuple[Config, CaptionParts, CaptionSkeleton]:
     return config, CaptionParts(halves), cast(CaptionSkeleton, fitted)
 
 
-def measure_fitness(out: Path) -> None:
+def measure_fitness(source: str, out: Path) -> None:
     """A line for every seed that is not there yet: the fitness of every decoder's cells."""
     for seed in FITNESS_SEEDS:
         row: dict[str, Any] = {"part": "fitness", "seed": seed, "scorer": "in-place"}
         if known(out, row):
             continue
-        config, parts, skeleton = setting(seed)
+        config, parts, skeleton = setting(source, seed)
         training, validation, warming = parts.batches(config, CPU)
         reference = references_on(skeleton, config.cells)[0][1]
         network = new_reference(*reference_network(skeleton, reference), seed, CPU)
@@ -86,18 +82,18 @@ def measure_fitness(out: Path) -> None:
         written(out, row)
 
 
-def measure_truth(out: Path) -> None:
+def measure_truth(source: str, out: Path) -> None:
     """A line for every decoder and seed that is not there yet."""
     for seed in TRUTH_SEEDS:
         for index, architecture in enumerate(networks()):
             row: dict[str, Any] = {"part": "truth", "seed": seed, "network": index}
             if not known(out, row):
-                written(out, {**row, "loss": trained(architecture, seed, TRUTH_STEPS)})
+                written(out, {**row, "loss": trained(source, seed, architecture, TRUTH_STEPS)})
 
 
-def trained(architecture: Architecture, seed: int, steps: int) -> float:
+def trained(source: str, seed: int, architecture: Architecture, steps: int) -> float:
     """The validation loss of a token, in nats, of a decoder that is trained from scratch."""
-    config, parts, skeleton = setting(seed)
+    config, parts, skeleton = setting(source, seed)
     halves = parts.halves
     batches = CaptionBatches(
         halves.training,
@@ -124,20 +120,5 @@ def report(path: Path) -> dict[str, Any]:
     return Truth(losses, madds).summary({"MAdds": [madds], "in-place": fitness})
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--part", choices=("fitness", "truth", "report"), required=True)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    if arguments.part == "report":
-        found = report(arguments.out)
-        RESULT.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-        print(json.dumps(found, indent=1))
-        return
-    {"fitness": measure_fitness, "truth": measure_truth}[arguments.part](arguments.out)
-
-
 if __name__ == "__main__":
-    main()
+    study(__doc__, RESULT, report, measure_fitness, measure_truth, "captions")

@@ -3,19 +3,25 @@
 What `sentence_ranking.py` and `caption_ranking.py` have in common.
 """
 
+import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
+
+from autospace.compute.machine import keep_freed_memory
 
 QUARTERS: Final = 4
 DRAWS: Final = 2000
 Array = np.ndarray
 Pairs = Sequence[tuple[int, int]]
+Part = Callable[[str, Path], None]
+Report = Callable[[Path], dict[str, Any]]
 
 
 def written(out: Path, row: dict[str, Any]) -> None:
@@ -102,3 +108,32 @@ class Truth:
             kept.append(float(weights @ agrees / max(1, weights.sum())))
         low, high = np.quantile(kept, (0.025, 0.975))
         return [round(each, 3) for each in (float(agrees.mean()), float(low), float(high))]
+
+
+def study(
+    about: str | None, result: Path, report: Report, fitness: Part, truth: Part, data: str = ""
+) -> None:
+    """Does the part of a study that the command line names.
+
+    Args:
+        about: the study, for `--help`.
+        result: where the report is written.
+        report: from the rows of both parts.
+        fitness: writes the rows that are not there yet, given the data and the file.
+        truth: likewise.
+        data: what is read unless `--data` says otherwise.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--data", default=data)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--part", choices=("fitness", "truth", "report"), required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    if arguments.part == "report":
+        text = json.dumps(report(arguments.out), indent=1)
+        result.write_text(text + "\n", "utf-8")
+        print(text)
+        return
+    part = fitness if arguments.part == "fitness" else truth
+    part(arguments.data, arguments.out)

@@ -13,8 +13,6 @@ Kendall's tau with the mean loss of the truth (and with its accuracy): over all 
 the pairs that are in the same quarter of MAdds, where to count says least.
 """
 
-import argparse
-import json
 import random
 import time
 from dataclasses import replace
@@ -22,11 +20,9 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
-import torch
 from macro_fitness import CPU, known
-from network_truth import Truth, rows_of, written
+from network_truth import Truth, rows_of, study, written
 
-from autospace.compute.machine import keep_freed_memory
 from autospace.data.batches import Batches
 from autospace.data.images import skeleton_for
 from autospace.data.load import load_data
@@ -164,23 +160,5 @@ def report(path: Path) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", default="sentences")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--part", choices=("fitness", "truth", "report"), required=True)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    if arguments.part == "report":
-        found = report(arguments.out)
-        RESULT.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-        print(json.dumps(found, indent=1))
-        return
-    {"fitness": measure_fitness, "truth": measure_truth}[arguments.part](
-        arguments.data, arguments.out
-    )
-
-
 if __name__ == "__main__":
-    main()
+    study(__doc__, RESULT, report, measure_fitness, measure_truth, "sentences")

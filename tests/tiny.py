@@ -1,5 +1,6 @@
 """Small runs of the loop without torch, and cells that a closed form scores."""
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,9 @@ from autospace.evolution.toolbox import Operators
 from autospace.spaces import (
     DEFAULT_OPERATIONS,
     Budget,
+    Candidate,
     Cell,
+    Layer,
     LayerShape,
     LayerSpec,
     Origin,
@@ -113,3 +116,14 @@ def fitted_space(space: Space, *, in_channels: int, resolution: int, classes: in
     """The space for images of this size and so many classes."""
     size = {"in_channels": in_channels, "resolution": resolution, "classes": classes}
     return refitted(space, space.skeleton.fitted(**size))
+
+
+def whole_cells(space: Space, count: int = 3) -> Space:
+    """A space of whole cells that an architecture of another had, as evolution leaves them."""
+    rng, skeleton = random.Random(0), space.skeleton.undivided
+    drawn = [space.sample(rng).shared_cells for _ in range(count)]
+    layers = [
+        Layer(shape, tuple(Candidate(f"c{i}", cells[place]) for i, cells in enumerate(drawn)))
+        for place, shape in enumerate(skeleton.shapes)
+    ]
+    return Space(space.name, skeleton, space.operations, tuple(layers))

@@ -19,10 +19,11 @@ from autospace.networks.captions import PAD, START
 from autospace.progress import Silent
 from autospace.runs.errors import ConfigError
 from autospace.searchers.driver import METHODS
-from autospace.spaces import Candidate, Layer, Space, SpaceError, load
+from autospace.spaces import Space, SpaceError, load
 from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.files.library import family_space
 from autospace.supernets.families import ON_TEXT
+from tests.tiny import whole_cells
 
 CPU = torch.device("cpu")
 SOURCE = "captions:scenes=60"
@@ -39,18 +40,6 @@ TRAIN: dict[str, Any] = {"data": {"resolution": 8}, "training": {"epochs": 3, "b
 def _space() -> Space:
     own = CaptionSkeleton.of("tiny", 9, 8, 1, depth=2, resolution=8, encoder=(4,))
     return family_space("autocaption", own)
-
-
-def _learned() -> Space:
-    """Three whole cells per layer, as evolution leaves them."""
-    space, rng = _space(), random.Random(0)
-    skeleton: Any = space.skeleton
-    drawn = [space.sample(rng).cells for _ in range(3)]
-    layers = [
-        Layer(shape, tuple(Candidate(f"c{i}", cells[place]) for i, cells in enumerate(drawn)))
-        for place, shape in enumerate(skeleton.undivided.shapes)
-    ]
-    return Space("learned", skeleton.undivided, space.operations, tuple(layers))
 
 
 class _Stops(Silent):
@@ -87,7 +76,7 @@ def test_a_training_that_was_stopped_ends_with_equal_bytes(left: int, tmp_path: 
 @pytest.mark.parametrize("whole", [False, True], ids=["decisions", "whole cells"])
 @pytest.mark.parametrize("method", ON_TEXT)
 def test_every_method_for_captions_ends(method: str, whole: bool, tmp_path: Path) -> None:
-    space = _learned() if whole else _space()
+    space = whole_cells(_space()) if whole else _space()
     found = search(space, SOURCE, method=method, settings=SMALL, out=tmp_path / "run")
     assert 0 <= found.accuracy < 0.7
     assert found.result.params == found.best.cost.params

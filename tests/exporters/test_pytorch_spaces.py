@@ -19,6 +19,7 @@ from autospace.networks.recurrent import LanguageModel, weights_of
 from autospace.spaces import Architecture, Candidate, Layer, Space, load
 from autospace.spaces.cells.family import FAMILIES
 from tests.networks.samples import lived_in
+from tests.tiny import whole_cells
 
 NAMES = (
     "binary@digits",
@@ -37,25 +38,10 @@ WHOLE = ("nasbench201@nasbench201", "darts@darts-small", "enas-rnn@rnn-small",
          "autocaption@captions-small")  # fmt: skip
 
 
-def _learned(name: str) -> Space:
-    """A space of whole cells, as evolution leaves them, on the skeleton of a built-in space."""
-    space, rng = load(name), random.Random(0)
-    cells = [space.sample(rng).shared_cells for _ in range(3)]
-    skeleton: Any = space.skeleton
-    if skeleton.reads == "images":
-        skeleton = replace(skeleton, nodes=None)
-    else:
-        skeleton = replace(skeleton, whole=True)
-    layers = [
-        Layer(shape, tuple(Candidate(f"c{i}", each[place]) for i, each in enumerate(cells)))
-        for place, shape in enumerate(skeleton.shapes)
-    ]
-    return Space(name, skeleton, space.operations, tuple(layers))
-
-
 @cache
 def _space(name: str) -> Space:
-    return _learned(name.removeprefix("whole ")) if name.startswith("whole ") else load(name)
+    plain = name.removeprefix("whole ")
+    return load(name) if plain == name else whole_cells(load(plain))
 
 
 @cache

@@ -14,6 +14,7 @@ from autospace.spaces.cells.recurrent_cell import RecurrentCell
 from autospace.spaces.files.library import family_space
 from autospace.supernets.families import supernet_over
 from autospace.supernets.recurrent import CaptionSupernet, WholeCells
+from tests.tiny import whole_cells
 
 
 def _space(root: str | None = "tanh") -> Space:
@@ -21,19 +22,11 @@ def _space(root: str | None = "tanh") -> Space:
     return family_space("autocaption", own)
 
 
-def _whole() -> Space:
-    """Three whole cells per layer, with links, as evolution leaves them."""
-    space, rng = _space(), random.Random(0)
-    skeleton: Any = space.skeleton
-    drawn = [space.sample(rng).cells for _ in range(3)]
-    layers = [
-        Layer(shape, tuple(Candidate(f"c{i}", cells[place]) for i, cells in enumerate(drawn)))
-        for place, shape in enumerate(skeleton.undivided.shapes)
-    ]
-    return Space("whole", skeleton.undivided, space.operations, tuple(layers))
-
-
-SPACES = {"decisions": _space(), "no function of the root": _space(None), "whole cells": _whole()}
+SPACES = {
+    "decisions": _space(),
+    "no function of the root": _space(None),
+    "whole cells": whole_cells(_space()),
+}
 
 
 def _supernet(space: Space) -> Any:
@@ -112,7 +105,7 @@ def test_gradients_of_alpha_are_finite_differences(kind: str) -> None:
 
 
 def test_a_link_of_several_whole_cells_has_the_sum_of_their_weights() -> None:
-    skeleton: Any = _whole().skeleton
+    skeleton: Any = whole_cells(_space()).skeleton
     pairs = [(0, "tanh"), (1, "relu")]
     cells: list[Any] = [RecurrentCell.of(pairs, links=links) for links in ((0,), (0, 2), (1,))]
     layer = Layer(skeleton.shapes[2], tuple(Candidate(f"c{i}", c) for i, c in enumerate(cells)))
