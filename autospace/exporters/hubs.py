@@ -7,7 +7,7 @@ load into them.
 import re
 from typing import Final
 
-from autospace.exporters.pytorch import export_architecture
+from autospace.exporters.pytorch.export import export_architecture
 from autospace.spaces import Architecture
 from autospace.spaces.sequence import images_only
 

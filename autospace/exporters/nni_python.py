@@ -2,17 +2,14 @@
 
 from typing import Final
 
-from autospace.exporters.pytorch import (
+from autospace.exporters.pytorch.mobile import (
     candidate_layers,
     cell_classes,
     cell_record,
-    constants,
-    definition,
     ends,
-    imports,
-    joined,
     needs_of,
 )
+from autospace.exporters.pytorch.source import constants, definition, imports, joined
 from autospace.spaces import Space, SpaceError
 from autospace.spaces.errors import shown
 

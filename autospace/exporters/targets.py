@@ -14,12 +14,12 @@ from autospace.exporters import (
     proxylessnas,
     python_clients,
     python_tuners,
-    pytorch,
     svg,
     tabular,
     timm_strings,
     yaml_clients,
 )
+from autospace.exporters.pytorch import export as pytorch_files
 from autospace.spaces import Architecture, Space, SpaceError
 from autospace.spaces.errors import shown
 
@@ -132,8 +132,8 @@ TARGETS: Final[dict[str, Target]] = {
         "one file: a space or a network",
         "torch",
         ".py",
-        pytorch.export_space,
-        pytorch.export_architecture,
+        pytorch_files.export_space,
+        pytorch_files.export_architecture,
         rules=True,
     ),
     "huggingface": Target(

@@ -14,7 +14,7 @@ import torch
 from hypothesis import Phase, given, settings
 from safetensors.torch import load_file, save_file
 
-from autospace.exporters.pytorch import export_architecture, export_space
+from autospace.exporters.pytorch.export import export_architecture, export_space
 from autospace.networks.network import Network
 from autospace.spaces import Architecture, LayerSpec, Skeleton, Space, Stem
 from autospace.spaces.files.library import FAMILY_NAMES, family_space, load_skeleton

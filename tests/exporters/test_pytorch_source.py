@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from autospace.exporters.pytorch import export_architecture, export_space
+from autospace.exporters.pytorch.export import export_architecture, export_space
 from autospace.exporters.templates import cells, network, supernet
 from autospace.spaces import (
     OPERATIONS,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from autospace.exporters.pytorch import export_architecture
+from autospace.exporters.pytorch.export import export_architecture
 from autospace.exporters.targets import TARGETS
 from autospace.networks.network import build_cell, build_network
 from autospace.spaces import Architecture, SpaceError, from_json, load, network_cost, to_json

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from autospace.exporters.pytorch import export_architecture
+from autospace.exporters.pytorch.export import export_architecture
 from autospace.networks.encoder import (
     Attention,
     BertModule,

@@ -1,14 +1,14 @@
 """Writes networks of recurrent cells, for text or captions, and spaces of them, as Python files.
 
-See `autospace.exporters.pytorch`: the files need only PyTorch, and trained weights load into them.
+The files need only PyTorch, and trained weights load into them.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
 from autospace.exporters.python_clients import literal
-from autospace.exporters.pytorch import definition
-from autospace.exporters.pytorch_files import Choices, Source, network_file, space_file
+from autospace.exporters.pytorch.files import Choices, Source, network_file, space_file
+from autospace.exporters.pytorch.source import definition
 from autospace.spaces import Architecture, Skeleton, Space
 from autospace.spaces.captions import captioning
 from autospace.spaces.sequence import sequence

@@ -1,15 +1,15 @@
 """Writes networks and spaces of cells that layers share as Python files: dense ones, and DARTS's.
 
-See `autospace.exporters.pytorch`: the files need only PyTorch, and trained weights load into them.
+The files need only PyTorch, and trained weights load into them.
 """
 
 from itertools import pairwise
 from typing import Any
 
-from autospace.exporters import pytorch
 from autospace.exporters.python_clients import literal
-from autospace.exporters.pytorch import called, definition, laid_out, listed
-from autospace.exporters.pytorch_files import Choices, Source, network_file, space_file
+from autospace.exporters.pytorch import source
+from autospace.exporters.pytorch.files import Choices, Source, network_file, space_file
+from autospace.exporters.pytorch.source import called, definition, laid_out, listed
 from autospace.spaces import Architecture, Skeleton, Space
 from autospace.spaces.cells.darts_cell import all_nodes
 from autospace.spaces.cost import stem_widths
@@ -45,7 +45,7 @@ def _dense(skeleton: Skeleton) -> Source:
     names = ("ActivatedConvolution", "operation", "DenseCell", "ResidualBlock")
     return Source(
         ("cells", "dense"),
-        pytorch.constants(skeleton),
+        source.constants(skeleton),
         (definition("dense", "Edge"), definition("dense", "Layer")),
         (*end_classes(skeleton), *(definition("dense", name) for name in names)),
         definition("dense", "Network", **marks),
@@ -53,7 +53,7 @@ def _dense(skeleton: Skeleton) -> Source:
     )
 
 
-def _dense_cell(cell: Any) -> pytorch.Node:
+def _dense_cell(cell: Any) -> source.Node:
     used = {edge[:2] for edge in cell.pruned().edges}
     return listed(
         called(
@@ -90,9 +90,9 @@ def _dense_layers(skeleton: Skeleton) -> str:
 def ends(skeleton: Skeleton) -> dict[str, str]:
     """The lines of the network that make its stem and its head."""
     width, stem = skeleton.spine[-1].out_channels, skeleton.stem
-    named: dict[str, pytorch.Node] = {"activate": "False"} if skeleton.preactivation else {}
+    named: dict[str, source.Node] = {"activate": "False"} if skeleton.preactivation else {}
     sizes = map(str, (skeleton.in_channels, stem.channels, 3, stem.stride))
-    parts: list[pytorch.Node] = [called("ConvNorm", *sizes, **named)]
+    parts: list[source.Node] = [called("ConvNorm", *sizes, **named)]
     if stem.block is not None:
         parts.append(called("StemBlock", str(stem.channels), str(stem.block)))
     head = "nn.Identity()"
@@ -146,7 +146,7 @@ def _darts(skeleton: Skeleton) -> Source:
     modules = _binary_modules() if groups else _real_modules()
     return Source(
         ("cells", "darts", *(("binary", "bats") if groups else ())),
-        pytorch.constants(skeleton) + constants,
+        source.constants(skeleton) + constants,
         (definition("darts", "Cell"), definition("darts", "Layer")),
         (*modules, definition("darts", "DartsCell")),
         definition("darts", "Network", signs=groups > 0, **marks),
@@ -170,7 +170,7 @@ def _binary_modules() -> list[str]:
     ]
 
 
-def _darts_cell(cell: Any) -> pytorch.Node:
+def _darts_cell(cell: Any) -> source.Node:
     return called(
         "Cell",
         listed(_node(cell, node) for node in all_nodes(cell.nodes)),
@@ -179,13 +179,13 @@ def _darts_cell(cell: Any) -> pytorch.Node:
     )
 
 
-def _node(cell: Any, node: int) -> pytorch.Node:
+def _node(cell: Any, node: int) -> source.Node:
     """The edges that enter a node."""
     return listed(f"({edge.source}, {literal(edge.operation)})" for edge in cell.into(node))
 
 
 def _darts_layers(skeleton: Skeleton) -> str:
-    found: list[pytorch.Node] = []
+    found: list[source.Node] = []
     for group, shape in zip(skeleton.groups, skeleton.cell_layers, strict=True):
         channels, side = shape.before or (shape.in_channels, shape.resolution)
         numbers = (group, shape.width, shape.stride, channels, shape.in_channels)
@@ -196,9 +196,9 @@ def _darts_layers(skeleton: Skeleton) -> str:
 def _stem(skeleton: Skeleton) -> str:
     """The line that makes the stem: one part, or two of which the second reads the first."""
     stride = skeleton.stem.stride
-    parts: list[list[pytorch.Node]] = []
+    parts: list[list[source.Node]] = []
     for index, (before, width) in enumerate(pairwise(stem_widths(skeleton))):
-        own: list[pytorch.Node] = [
+        own: list[source.Node] = [
             called("nn.Conv2d", str(before), str(width), "3", str(stride), "1", bias="False"),
             f"nn.BatchNorm2d({width})",
         ]

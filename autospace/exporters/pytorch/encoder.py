@@ -1,13 +1,13 @@
 """Writes networks that read sentences, and spaces of them, as Python files.
 
-See `autospace.exporters.pytorch`: the files need only PyTorch, and trained weights load into them.
+The files need only PyTorch, and trained weights load into them.
 """
 
 from typing import Final
 
 from autospace.exporters.python_clients import literal
-from autospace.exporters.pytorch import definition
-from autospace.exporters.pytorch_files import Choices, Source, network_file, space_file
+from autospace.exporters.pytorch.files import Choices, Source, network_file, space_file
+from autospace.exporters.pytorch.source import definition
 from autospace.spaces import Architecture, Skeleton, Space
 from autospace.spaces.encoder import encoder
 

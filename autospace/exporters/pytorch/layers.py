@@ -1,16 +1,16 @@
 """Writes networks and spaces of cells that every layer has of its own, as Python files.
 
-They are binary cells, blocks of convolutions, and the layers of Once-for-All. See
-`autospace.exporters.pytorch`: the files need only PyTorch, and trained weights load into them.
-Signs are computed as floating point numbers, so that nothing is faster than with real weights.
+They are binary cells, blocks of convolutions, and the layers of Once-for-All. The files need only
+PyTorch, and trained weights load into them. Signs are computed as floating point numbers, so that
+nothing is faster than with real weights.
 """
 
 from typing import Any
 
-from autospace.exporters import pytorch, pytorch_shared
 from autospace.exporters.python_clients import literal
-from autospace.exporters.pytorch import called, definition, laid_out, listed
-from autospace.exporters.pytorch_files import Choices, Source, network_file, space_file
+from autospace.exporters.pytorch import shared, source
+from autospace.exporters.pytorch.files import Choices, Source, network_file, space_file
+from autospace.exporters.pytorch.source import called, definition, laid_out, listed
 from autospace.spaces import Architecture, LayerShape, Skeleton, Space
 from autospace.spaces.cells.ofa import OfaCell
 
@@ -42,10 +42,10 @@ def _binary(skeleton: Skeleton) -> Source:
     names = ("sign", "BinaryConvolution", "BinaryLayer", "operation", "BinaryCell")
     return Source(
         ("cells", "binary"),
-        pytorch.constants(skeleton),
+        source.constants(skeleton),
         (definition("binary", "Layer"),),
-        (*pytorch_shared.end_classes(skeleton), *(definition("binary", name) for name in names)),
-        definition("binary", "Network", **pytorch_shared.ends(skeleton)),
+        (*shared.end_classes(skeleton), *(definition("binary", name) for name in names)),
+        definition("binary", "Network", **shared.ends(skeleton)),
         (definition("cells", "initialise"),),
     )
 
@@ -53,14 +53,14 @@ def _binary(skeleton: Skeleton) -> Source:
 def _conv(skeleton: Skeleton) -> Source:
     return Source(
         ("cells", "conv"),
-        pytorch.constants(skeleton),
+        source.constants(skeleton),
         (definition("conv", "Layer"),),
         (
-            *pytorch_shared.end_classes(skeleton),
+            *shared.end_classes(skeleton),
             definition("dense", "ActivatedConvolution"),
             *(definition("conv", name) for name in ("halved", "operation", "ConvCell")),
         ),
-        definition("conv", "Network", **pytorch_shared.ends(skeleton)),
+        definition("conv", "Network", **shared.ends(skeleton)),
         (definition("cells", "initialise"),),
     )
 
@@ -69,7 +69,7 @@ def _ofa(skeleton: Skeleton) -> Source:
     names = ("ConvNorm", "HardAttention", "Bottleneck", "Shortcut")
     return Source(
         ("ofa",),
-        pytorch.constants(skeleton)
+        source.constants(skeleton)
         + 'ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "h_swish": nn.Hardswish}',
         (definition("ofa", "Layer"),),
         tuple(definition("ofa", name) for name in names),
@@ -78,7 +78,7 @@ def _ofa(skeleton: Skeleton) -> Source:
     )
 
 
-def _layer(cell: Any, shape: LayerShape) -> pytorch.Node:
+def _layer(cell: Any, shape: LayerShape) -> source.Node:
     """A cell at a layer, without its dead edges."""
     sizes = [str(each) for each in (shape.in_channels, shape.out_channels, shape.stride)]
     if cell.kind == OfaCell.kind:
@@ -89,7 +89,7 @@ def _layer(cell: Any, shape: LayerShape) -> pytorch.Node:
     return called("Layer", *sizes, *reduction, str(pruned.nodes - 1), _edges(pruned))
 
 
-def _edges(cell: Any) -> pytorch.Node:
+def _edges(cell: Any) -> source.Node:
     """The edges of a pruned cell."""
     return listed(
         f"({edge.source}, {edge.target}, {literal(edge.operation)})" for edge in cell.edges
@@ -107,7 +107,7 @@ def _ofa_ends(skeleton: Skeleton) -> dict[str, str]:
         str(stem.stride),
         activation=activation,
     )
-    parts: list[pytorch.Node] = [first]
+    parts: list[source.Node] = [first]
     if stem.block is not None:
         shape = LayerShape(
             "stem",

@@ -9,9 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from autospace.exporters import pytorch
 from autospace.exporters.python_clients import literal
-from autospace.exporters.pytorch import Group, Node, definition, laid_out, listed
+from autospace.exporters.pytorch.source import (
+    Group,
+    Node,
+    default_choices,
+    definition,
+    described,
+    facts_of,
+    imports,
+    joined,
+    laid_out,
+    listed,
+)
 from autospace.spaces import Architecture, Space
 
 _STAGED: Final = ("check", "alternatives", "within", "options")
@@ -52,9 +62,9 @@ def network_file(architecture: Architecture, source: Source, *tables: str) -> st
         source: of its family.
         tables: its cells and layers.
     """
-    about = pytorch.described(architecture).replace("for an image", f"for {source.unit}")
-    return pytorch.joined(
-        f'"""{about}"""\n\n{pytorch.imports(*source.templates)}\n{source.constants}',
+    about = described(architecture).replace("for an image", f"for {source.unit}")
+    return joined(
+        f'"""{about}"""\n\n{imports(*source.templates)}\n{source.constants}',
         *source.records,
         *tables,
         *source.modules,
@@ -112,14 +122,14 @@ def space_file(space: Space, source: Source, choices: Choices) -> str:
     signature = f"def chosen(architecture: dict[str, str]) -> list[{choices.kind}]:"
     inputs = f"def build(architecture: dict[str, str]{others}) -> Network:"
     drawing = "staged_sample" if stages else "sample"
-    return pytorch.joined(
+    return joined(
         f'"""{_described(space, source.unit)}"""\n\n'
-        f"{pytorch.imports('choices', *source.templates)}\n{source.constants}",
+        f"{imports('choices', *source.templates)}\n{source.constants}",
         *source.records,
         *choices.tables,
         laid_out(offered, f"CHOICES: dict[str, dict[str, {choices.kind}]] = "),
         *stages,
-        pytorch.default_choices(space),
+        default_choices(space),
         *source.modules,
         network,
         *source.ending,
@@ -160,7 +170,7 @@ def _given(network: str, constant: str, kind: str) -> str:
 def _described(space: Space, unit: str) -> str:
     return f"""A search space, written by autospace.
 
-{pytorch.facts_of(space, unit)}
+{facts_of(space, unit)}
 
     architecture = sample(random.Random(0))  # the id of a cell for every layer
     network = build(architecture)

@@ -1,0 +1,1 @@
+"""Spaces and networks as Python files that need only PyTorch."""

@@ -1,1 +1,0 @@
-"""Networks that read text or sentences as code of PyTorch."""
