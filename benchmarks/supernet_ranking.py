@@ -7,9 +7,9 @@ The spaces are NAS-Bench-201 and NAS-Bench-Macro, whose cells are those of Proxy
 supernet (`spos`), supernets that are split by gradients (`gm`) or by local intrinsic dimensions
 (`nas-lid`), and blocks that imitate a teacher (`dna`, where the cells of layers differ) train for
 equal numbers of steps on images of 16x16 pixels; the teacher of `dna` trains for as many steps
-besides. Then all rate the same random networks. One line per space, method and seed; a second call
-skips what the file holds. The report gives Kendall's tau with the accuracies of the tables, over
-all networks and inside five bins of MAdds.
+besides. Then all rate the same random networks. One line per space, method, seed and number of
+steps; a second call skips what the file holds. The report gives Kendall's tau with the accuracies
+of the tables, over all networks and inside five bins of MAdds.
 """
 
 import argparse
@@ -57,22 +57,22 @@ def networks_of(space: str, table: Table) -> list[Choice]:
     return list(found)
 
 
-def rate(space: str, method: str, source: str, seed: int) -> dict[str, Any]:
+def rate(space: str, method: str, source: str, seed: int, steps: int) -> dict[str, Any]:
     """The ratings of one method, and the processor seconds of training and of rating."""
     table = read_table(TABLES[space])
     settings = {
         "method": method,
         "seed": seed,
         "data": {"source": source, "resolution": RESOLUTION},
-        "supernet": {"steps": STEPS, "recalibration": 4, "validation_batches": 8},
-        "options": {"teacher_steps": STEPS} if method == "dna" else {},
+        "supernet": {"steps": steps, "recalibration": 4, "validation_batches": 8},
+        "options": {"teacher_steps": steps} if method == "dna" else {},
     }
     config = make_settings(SearchConfig, settings)
     images = load_images(config.data, "validation", seed, CPU)
     problem = SearchProblem.of(Choices(images.fitted(table.space)), images, config)
     searching = make_method(problem)
     started = time.process_time()
-    for index in range(STEPS * (2 if method == "dna" else 1)):
+    for index in range(steps * (2 if method == "dna" else 1)):
         searching.step(index)
     trained = time.process_time()
     ratings = searching.rated(networks_of(space, table))
@@ -89,10 +89,11 @@ def measure(arguments: argparse.Namespace) -> None:
         for space, methods in METHODS.items():
             for method in methods:
                 row: dict[str, Any] = {"space": space, "method": method, "seed": seed}
+                row["steps"] = arguments.steps
                 named = {space, method} & set(arguments.only)
                 if (arguments.only and not named) or known(arguments.out, row):
                     continue
-                row |= rate(space, method, arguments.data, seed)
+                row |= rate(space, method, arguments.data, seed, arguments.steps)
                 with arguments.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 print(space, method, seed, row["training_seconds"], flush=True)
@@ -110,11 +111,11 @@ def report(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
         madds = np.array([table.choices.cost(path).madds for path in paths])
         bins = np.argsort(np.argsort(madds, kind="stable")) * BINS // NETWORKS
         parts = [np.flatnonzero(bins == each) for each in range(BINS)]
-        predicted = {"madds": [madds]}
+        rated: dict[str, list[dict[str, Any]]] = {"madds": []}
         for row in sorted((row for row in rows if row["space"] == space), key=lambda r: r["seed"]):
-            predicted.setdefault(row["method"], []).append(np.array(row["ratings"]))
-        for method, values in predicted.items():
-            own = [row for row in rows if (row["space"], row["method"]) == (space, method)]
+            rated.setdefault(f"{row['method']}, {row['steps']} steps", []).append(row)
+        for method, own in rated.items():
+            values = [np.array(row["ratings"]) for row in own] or [madds]
             boots = [np.mean([tau(v[draw], truth[draw]) for v in values]) for draw in drawn]
             found[f"{space}, {method}"] = {
                 "tau": [tau(each, truth) for each in values],
@@ -123,6 +124,7 @@ def report(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
                     float(np.mean([tau(each[part], truth[part]) for part in parts]))
                     for each in values
                 ],
+                "ratings": [round(float(np.mean(each)), 3) for each in values] if own else [],
                 "training_seconds": [row["training_seconds"] for row in own],
                 "rating_seconds": [row["rating_seconds"] for row in own],
             }
@@ -134,6 +136,7 @@ def main() -> None:
     parser.add_argument("--data")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--report", action="store_true")
     arguments = parser.parse_args()
