@@ -229,6 +229,8 @@ def _console() -> "Console":
 def check_new(path: Path, *, force: bool) -> None:
     """Refuses a path where no file may be written; an existing one only goes with `force`.
 
+    What is no file, such as `/dev/null` or a pipe, is written into and needs no `force`.
+
     Raises:
         InputError: the file is there already, is a folder, or would be in a folder that is missing.
     """
@@ -236,7 +238,7 @@ def check_new(path: Path, *, force: bool) -> None:
         raise InputError(f"{path}: is a folder")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}")
-    if path.exists() and not force:
+    if path.is_file() and not force:
         raise InputError(f"{path}: already exists; --force overwrites it")
 
 
@@ -247,9 +249,9 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
         InputError: the file is there already, or is a folder.
     """
     check_new(path, force=force)
-    from autospace.runs.files import write_atomically
+    from autospace.runs.files import write_output
 
-    write_atomically(path, text)
+    write_output(path, text)
 
 
 def _fail(text: str) -> None:

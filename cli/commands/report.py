@@ -46,7 +46,7 @@ def plot(
 ) -> None:
     """Write the figures of a report as files for a paper."""
     from autospace.report import figures
-    from autospace.runs.files import write_atomically
+    from autospace.runs.files import write_output
 
     require("autospace plot", "plots", ["matplotlib"])
     from autospace.charts.paper import render
@@ -62,5 +62,5 @@ def plot(
     files = {path: render(each, format_) for path, each in targets.items()}
     out.mkdir(parents=True, exist_ok=True)
     for path, content in files.items():
-        write_atomically(path, content)
+        write_output(path, content)
     message(f"wrote {len(files)} figures into {out}: {', '.join(path.name for path in files)}")
