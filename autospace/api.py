@@ -506,7 +506,7 @@ def export(
     from autospace.runs.files import write_output
 
     if to not in TARGETS:
-        raise ConfigError(f"to {to!r}: unknown target; {offered(to, TARGETS)}")
+        raise ConfigError(f"to {to[:40]!r}: unknown target; {offered(to, TARGETS)}")
     target = TARGETS[to]
     if weights is not None and not target.deployed:
         raise ConfigError(f"weights: files of {to} hold no weights; allowed: with onnx and pt2")

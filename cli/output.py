@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import sys
 import traceback
@@ -37,6 +38,8 @@ _OF_THE_MACHINE: Final = {
     errno.ETIMEDOUT,
 }
 """Errors that only the user can mend; a write or a flush does not say of which file they are."""
+_SHOWN: Final = 120
+_ENDLESS: Final = re.compile(r"\S{1000,}")
 _MEANT: Final = (typer.Exit, typer.Abort, typer.BadParameter.__base__ or typer.BadParameter)
 """What Typer raises to end a command, or of a wrong command line."""
 # For terminals whose encoding has no box characters.
@@ -257,5 +260,7 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
 def _fail(text: str) -> None:
     if loudness.verbose:
         traceback.print_exc()
+    # Of a path or another value that is much too long, both ends are enough.
+    text = _ENDLESS.sub(lambda word: f"{word[0][:_SHOWN]}...{word[0][-_SHOWN:]}", text)
     complaint(f"error: {text}")
     raise typer.Exit(BAD_INPUT) from None

@@ -39,6 +39,8 @@ FEW: Final = 9
 """With at most so many options, a command needs no panels."""
 WIDEST: Final = 78
 """Columns of an option with its words in the help, which is indented by two."""
+_HYPHEN: Final = "\ue000"
+"""Stands for a hyphen within a word while help is wrapped: names are not broken there."""
 
 KEPT: Final = (
     *("device", "workers", "executor", "address", "progress", "format_", "onnx", "tensorboard"),
@@ -69,9 +71,21 @@ class Command(TyperCommand):
         """The options `-h` and `--help`."""
         return _without_pydantic(super().get_help_option(ctx))
 
+    def get_help(self, ctx: Any) -> str:
+        """The help, in lines of 80 columns that end between words."""
+        text: str = super().get_help(ctx)
+        return text.replace(_HYPHEN, "-")
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parses; the environment of new runs does not count for a run that is resumed."""
+        """Parses; the environment of new runs does not count for a run that is resumed.
+
+        Raises:
+            InputError: an option has an empty value, as of a variable of a script that is not set.
+        """
+        given = list(args)  # parsing empties the list
         rest: list[str] = super().parse_args(ctx, args)
+        if not ctx.resilient_parsing:
+            _check_empty(self.params, given)
         if ctx.params.get("resume") is not None:
             for option in self.params:
                 if option.name not in KEPT and _from_environment(ctx, option):
@@ -105,7 +119,8 @@ class Command(TyperCommand):
             panel = _panel(each) if many else "Options"
             section = panel if isinstance(each, TyperOption) else "Arguments"
             names, text = each.get_help_record(ctx) or ("", "")
-            sections[section].append((_folded(names), _IN_WORDS.sub(r"[default: \1]", text)))
+            plain = _IN_WORDS.sub(r"[default: \1\2]", text)
+            sections[section].append((_folded(names), _WITHIN.sub(_HYPHEN, plain)))
         for title in sorted(sections, key=order.index):
             with formatter.section(title):
                 formatter.write_dl(sections[title])
@@ -171,7 +186,9 @@ class Program(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-_IN_WORDS: Final = re.compile(r"\[default: \((.*)\)\]$")
+_IN_WORDS: Final = re.compile(r"\[default: \((.*)\)(; [^\]]*)?\]$")
+"""A default in words, which Typer has in brackets, and the range after it."""
+_WITHIN: Final = re.compile(r"(?<=\w)-(?=\w)")
 _QUIET: Final = "Show nothing but results and errors."
 _VERBOSE: Final = "Show the options and where they come from, and errors with their traceback."
 
@@ -216,6 +233,21 @@ def _without_pydantic(option: Any) -> Any:
         option.default = False
         option.opts.sort(key=len)
     return option
+
+
+def _check_empty(params: list[Any], args: list[str]) -> None:
+    """Refuses an option whose value is empty: as a path it would be the folder one is in."""
+    taking = {name: each for each in params for name in each.opts if not _is_flag(each)}
+    for before, word in zip(["", *args], args, strict=False):
+        if word == "--":
+            return
+        name = before if word == "" else word[:-1] if word[:2] == "--" and word[-1] == "=" else ""
+        if name in taking:
+            raise InputError(f"{_named(taking[name])} '': is empty; allowed: a value")
+
+
+def _is_flag(each: Any) -> bool:
+    return not isinstance(each, TyperOption) or bool(each.is_flag)
 
 
 def _from_environment(ctx: Any, option: Any) -> bool:
@@ -295,9 +327,13 @@ def _plain(text: str) -> str:
     """A message without the words that Typer and pydantic put before it."""
     text = text.replace("Value error, ", "").replace("Input should be", "allowed:")
     text = re.sub(r", unable to parse.*$", "", text)
-    text = text.replace("a valid integer", "a whole number").replace("valid ", "")
+    # Of a number with thousands of digits.
+    text = re.sub(r"^Unable to parse input string as an integer.*$", "allowed: an integer", text)
+    text = re.sub(r"an? (valid )?integer", "a whole number", text).replace("valid ", "")
     return re.sub(r"^Option '([^']+)' ", r"\1: ", text).strip().rstrip(".")
 
 
 def _lower(text: str) -> str:
-    return text if text[:2].isupper() else f"{text[:1].lower()}{text[1:]}".rstrip(".")
+    # Not the first letter of a name such as NAME@SKELETON, but that of `A file`.
+    kept = text[:2].isupper() and text[:2].isalpha()
+    return text if kept else f"{text[:1].lower()}{text[1:]}".rstrip(".")

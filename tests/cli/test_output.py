@@ -75,6 +75,13 @@ def test_every_error_is_in_the_tree_of_the_docstring() -> None:
         assert f"class {name}(" in (ROOT / path).read_text("utf-8")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="needs a device")
+def test_a_device_is_no_file_that_would_be_overwritten(run: Run) -> None:
+    # Without --force: what would replace the device is refused as well.
+    ran = run("export", "mbconv@digits", "--to", "optuna", "--out", "/dev/null")
+    assert (ran.code, ran.err) == (0, "wrote /dev/null\n")
+
+
 def test_an_interrupt_is_code_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert _code_of(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err == "interrupted\n"

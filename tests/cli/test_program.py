@@ -64,6 +64,31 @@ def test_the_shell_is_offered_the_words_of_an_option() -> None:
     assert done.stdout.decode().split() == ["cifar-small", "cifar"]
 
 
+@each_command
+def test_help_is_wrapped_between_words_and_shows_defaults_without_brackets(
+    run: Run, command: str
+) -> None:
+    text = run(command, "-h").out
+    assert [line for line in text.splitlines() if line.endswith("-")] == []
+    assert "[default: (" not in " ".join(text.split())
+    assert text.isascii()
+
+
+@each_command
+def test_an_endless_value_is_not_repeated(run: Run, command: str, tmp_path: Path) -> None:
+    params = PROGRAM.commands[command].params
+    endless = "x" * 5000
+    arguments = [[endless] for each in params if each.param_type_name == "argument"]
+    options = [each for each in _long_options(command) if not each.is_flag]
+    needed = [word for one in arguments for word in one]
+    for each in [*arguments, *([*needed, f"{each.opts[-1]}={endless}"] for each in options)]:
+        ran = run(command, *each)
+        if ran.code:
+            assert ran.code == 2
+            (line,) = ran.err.splitlines()
+            assert len(line) < 500
+
+
 @pytest.mark.parametrize("command", ["evolve", "compare", "search", "train"])
 def test_options_stand_in_panels(run: Run, command: str) -> None:
     text = run(command, "-h").out
@@ -150,7 +175,14 @@ def test_variables_of_new_runs_do_not_count_for_one_that_is_resumed(
         (["evolve", "--seed", "x"], "--seed 'x': allowed: a whole number"),
         (["evolve", "--seed"], "--seed: requires an argument"),
         (["evolve", "--force=3"], "--force: does not take a value"),
-        (["show"], "SPACE: missing; allowed: "),
+        (["show"], "SPACE: missing; allowed: a file, a run folder, or "),
+        (["train", "x", "--batch", "9" * 5000], f"--batch '{'9' * 40}': allowed: a whole number"),
+        (["show", "x", "--svg="], "--svg '': is empty; allowed: a value"),
+        (["sample", "x", "--out", ""], "--out '': is empty; allowed: a value"),
+        (["doctor", "--executor", ""], "--executor '': is empty; allowed: a value"),
+        (["sample", "x", "-n", ""], "--count '': allowed: a whole number"),
+        (["evolve", "--dry-run", "--log", "wand"], '"wand": unknown; did you mean wandb? Allowed'),
+        (["train", "x", "--dry-run", "--log", "wand"], '"wand": unknown; did you mean wandb?'),
         (["show", "a", "b"], "got unexpected extra argument"),
         (["show", "a", "--format", "jsn"], "--format 'jsn': did you mean json? Allowed: table, "),
         (["schema", "spac"], "KIND 'spac': did you mean space? Allowed: space, "),
