@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 
 INTERRUPTED = 130
@@ -31,8 +32,9 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def _tell() -> None:
     if sys.stderr is not None:
-        sys.stderr.write("interrupted\n")
-        sys.stderr.flush()
+        with suppress(OSError):  # its reader may be gone
+            sys.stderr.write("interrupted\n")
+            sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -38,6 +38,7 @@ _OF_THE_MACHINE: Final = {
     errno.ETIMEDOUT,
 }
 """Errors that only the user can mend; a write or a flush does not say of which file they are."""
+DEFAULT_COLUMNS: Final = 80
 _SHOWN: Final = 120
 _ENDLESS: Final = re.compile(r"\S{1000,}")
 _MEANT: Final = (typer.Exit, typer.Abort, typer.BadParameter.__base__ or typer.BadParameter)
@@ -185,6 +186,37 @@ def data(text: str) -> None:
     stream.write(text if text.endswith("\n") else f"{text}\n")
 
 
+class Unheard:
+    """A stream for messages that does not mind if they cannot be written.
+
+    A full disk below `2>log`, a terminal that was closed, or a `tee` that was killed must not end
+    hours of work, whose results are in files; and a command has its own exit code, as ever.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes what can be written."""
+        self._tried(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes what can be flushed."""
+        self._tried(self._stream.flush)
+
+    def _tried(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except OSError:
+            # What is still buffered would fail again at exit, and change the exit code.
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
 def message(text: str) -> None:
     """Writes one line that is not the result to stderr, unless `--quiet` forbids it."""
     if not loudness.quiet:
@@ -195,7 +227,7 @@ def complaint(text: str) -> None:
     """Writes one line to stderr that `--quiet` does not hide: an error, or a check that failed."""
     line = visible(text)
     encoding = sys.stderr.encoding or "ascii"
-    print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    print(line.encode(encoding, "backslashreplace").decode(encoding), file=Unheard(sys.stderr))
 
 
 def json_data(value: Any) -> None:
@@ -226,7 +258,10 @@ def terminal_width() -> int:
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
+    found = Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
+    if found.width < 1:  # COLUMNS=0, or a terminal that nobody gave a size: nothing would be shown
+        found.width = DEFAULT_COLUMNS
+    return found
 
 
 def check_new(path: Path, *, force: bool) -> None:
