@@ -181,6 +181,32 @@ def test_an_interrupt_before_the_command_handles_it_or_after_it_is_one_line() ->
         assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "interrupted\n")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a process sends itself Ctrl-C")
+@pytest.mark.parametrize(("path", "code"), [("mbconv@digits", 0), ("missing", 2)])
+def test_an_interrupt_while_the_interpreter_ends_changes_nothing(path: str, code: int) -> None:
+    script = (
+        "import atexit, os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"sys.argv = ['autospace', 'validate', {path!r}]\n"
+        "from autospace.__main__ import main\n"
+        "PRESSmain()\n"
+    )
+    press = "atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT)); "
+    quiet, pressed = (
+        subprocess.run(
+            [sys.executable, "-P", "-c", script.replace("PRESS", each)],
+            capture_output=True,
+            text=True,
+        )
+        for each in ("", press)
+    )
+    assert (pressed.returncode, pressed.stdout, pressed.stderr) == (
+        code,
+        quiet.stdout,
+        quiet.stderr,
+    )
+
+
 def test_hostile_text_is_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:
     output.message(HOSTILE)
     assert capsys.readouterr().err == f"{visible(HOSTILE)}\n"
