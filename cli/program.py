@@ -4,7 +4,7 @@ import re
 import sys
 import traceback
 from collections import defaultdict
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -55,10 +55,7 @@ class Command(TyperCommand):
     def __init__(self, name: str | None, **settings: Any) -> None:
         settings["context_settings"] = {**(settings.get("context_settings") or {}), **HELP_NAMES}
         super().__init__(name, **settings)
-        self.params += [
-            _flag(["-q", "--quiet"], _QUIET, 1),
-            _flag(["-v", "--verbose"], _VERBOSE, 2),
-        ]
+        self.params += _flags()
         for option in self.params:
             if isinstance(option, TyperOption):
                 variable = variable_of(name or "", option)
@@ -193,23 +190,27 @@ _QUIET: Final = "Show nothing but results and errors."
 _VERBOSE: Final = "Show the options and where they come from, and errors with their traceback."
 
 
-def _flag(names: list[str], text: str, level: int) -> TyperOption:
-    from typer._coercion import bool_flag_type_descriptor
+def _flags() -> list[TyperOption]:
+    """`-q` and `-v`, made as Typer makes the options of a function."""
 
-    def chosen(ctx: Any, param: Any, value: bool) -> None:
+    def chosen(ctx: typer.Context, param: typer.CallbackParam, value: bool) -> None:
         if value and not ctx.resilient_parsing:
-            output.loudness.set(level)
+            output.loudness.set(1 if param.name == "quiet" else 2)
 
-    return TyperOption(
-        param_decls=names,
-        is_flag=True,
-        default=False,
-        expose_value=False,
-        is_eager=True,
-        help=text,
-        callback=chosen,
-        type_descriptor=bool_flag_type_descriptor(),
-    )
+    app = typer.Typer(add_completion=False)
+    early: Any = {"is_eager": True, "callback": chosen}
+
+    @app.command()
+    def loudness(
+        quiet: Annotated[bool, typer.Option("-q", "--quiet", help=_QUIET, **early)] = False,
+        verbose: Annotated[bool, typer.Option("-v", "--verbose", help=_VERBOSE, **early)] = False,
+    ) -> None:
+        pass
+
+    params: Any = typer.main.get_command(app).params
+    for each in params:
+        each.expose_value = False
+    return list(params)
 
 
 def variable_of(command: str, option: TyperOption | None = None) -> str:

@@ -46,6 +46,12 @@ def test_h_and_help_say_the_same(run: Run, command: str) -> None:
     assert max(map(len, short.out.splitlines())) <= 80
 
 
+def test_nothing_private_of_typer_is_used() -> None:
+    folder = Path(options.__file__).parent
+    private = [p.name for p in folder.rglob("*.py") if "typer._" in p.read_text("utf-8")]
+    assert private == []
+
+
 def test_v_is_the_version_and_completion_can_be_installed(run: Run) -> None:
     assert run("-V").out == run("--version").out
     assert "--install-completion" in run("-h").out
