@@ -38,6 +38,7 @@ _OF_THE_MACHINE: Final = {
     errno.ETIMEDOUT,
 }
 """Errors that only the user can mend; a write or a flush does not say of which file they are."""
+STDOUT: Final = "-"
 DEFAULT_COLUMNS: Final = 80
 _SHOWN: Final = 120
 _ENDLESS: Final = re.compile(r"\S{1000,}")
@@ -267,11 +268,14 @@ def _console() -> "Console":
 def check_new(path: Path, *, force: bool) -> None:
     """Refuses a path where no file may be written; an existing one only goes with `force`.
 
-    What is no file, such as `/dev/null` or a pipe, is written into and needs no `force`.
+    What is no file, such as `/dev/null` or a pipe, is written into and needs no `force`, and `-` is
+    stdout.
 
     Raises:
         InputError: the file is there already, is a folder, or would be in a folder that is missing.
     """
+    if str(path) == STDOUT:
+        return
     if path.is_dir():
         raise InputError(f"{path}: is a folder")
     if not path.parent.is_dir():
@@ -280,16 +284,34 @@ def check_new(path: Path, *, force: bool) -> None:
         raise InputError(f"{path}: already exists; --force overwrites it")
 
 
-def write_new(path: Path, text: str, *, force: bool) -> None:
-    """Writes a file whole or not at all; an existing one only if `force` is given.
+def write_new(path: Path, text: str, *, force: bool) -> bool:
+    """Writes a file whole or not at all, an existing one only with `force`; `-` is stdout.
+
+    Returns:
+        Whether a file was written, of which something can be said.
 
     Raises:
         InputError: the file is there already, or is a folder.
     """
+    if str(path) == STDOUT:
+        data(text)
+        return False
     check_new(path, force=force)
     from autospace.runs.files import write_output
 
     write_output(path, text)
+    return True
+
+
+def check_file(path: Path, *, force: bool) -> None:
+    """As `check_new`, of a command whose table goes to stdout.
+
+    Raises:
+        InputError: as well if it is `-`.
+    """
+    if str(path) == STDOUT:
+        raise InputError("-: allowed: the name of a file; --format json writes to stdout")
+    check_new(path, force=force)
 
 
 def _fail(text: str) -> None:

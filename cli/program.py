@@ -331,6 +331,7 @@ def _plain(text: str) -> str:
     # Of a number with thousands of digits.
     text = re.sub(r"^Unable to parse input string as an integer.*$", "allowed: an integer", text)
     text = re.sub(r"an? (valid )?integer", "a whole number", text).replace("valid ", "")
+    text = text.replace("a boolean, unable to interpret input", "1 or 0")
     return re.sub(r"^Option '([^']+)' ", r"\1: ", text).strip().rstrip(".")
 
 

@@ -14,7 +14,10 @@ def report(
         Path, typer.Argument(metavar="RUN_OR_COMPARISON", help="Folder of a run or comparison.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="File to write.", show_default="report.html in the folder")
+        Path | None,
+        typer.Option(
+            help="File to write; - means stdout.", show_default="report.html in the folder"
+        ),
     ] = None,
     force: Overwrite = False,
     format_: Annotated[
@@ -29,8 +32,9 @@ def report(
         data(report_json(source).rstrip("\n"))
         return
     target = source / REPORT if out is None else out
-    write_new(target, (report_json if format_ == "json" else report_text)(source), force=force)
-    message(f"wrote {target}")
+    text = (report_json if format_ == "json" else report_text)(source)
+    if write_new(target, text, force=force):
+        message(f"wrote {target}")
 
 
 Format = Literal["svg", "pdf", "png"]

@@ -68,8 +68,7 @@ class _Output:
 
     def write(self, text: str) -> None:
         """Writes the picture."""
-        if self.svg is not None:
-            write_new(self.svg, text, force=self.force)
+        if self.svg is not None and write_new(self.svg, text, force=self.force):
             message(f"wrote {self.svg}")
 
 

@@ -1,5 +1,6 @@
 import ast
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -80,6 +81,34 @@ def test_a_device_is_no_file_that_would_be_overwritten(run: Run) -> None:
     # Without --force: what would replace the device is refused as well.
     ran = run("export", "mbconv@digits", "--to", "optuna", "--out", "/dev/null")
     assert (ran.code, ran.err) == (0, "wrote /dev/null\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [
+        ("show mbconv@digits --layer 0 --cell mbconv_k3_e3 --svg", "<svg"),
+        ("export mbconv@digits --to optuna --out", "{"),
+        ("import net.json --from flat --space mbconv@digits --out", "{"),
+        ("init", "#"),
+    ],
+)
+def test_a_minus_is_stdout_and_no_file(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, begins: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    choices = {f"layer_{index:02d}": "mbconv_k3_e3" for index in range(4)}
+    Path("net.json").write_text(json.dumps(choices))
+    ran = run(*words.split(), "-")
+    assert (ran.code, ran.out[: len(begins)]) == (0, begins)
+    assert "wrote" not in ran.err
+    assert os.listdir() == ["net.json"]
+
+
+@pytest.mark.parametrize("words", ["bench --out", "bench --junit", "profile --out"])
+def test_a_minus_is_refused_where_a_table_goes_to_stdout(run: Run, words: str) -> None:
+    ran = run(*words.split(), "-")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "error: -: allowed: the name of a file; --format json writes to stdout\n"
 
 
 def test_an_interrupt_is_code_130(capsys: pytest.CaptureFixture[str]) -> None:

@@ -158,6 +158,9 @@ def test_a_wrong_variable_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     ran = run("evolve")
     assert ran.code == 2
     assert ran.err == "error: AUTOSPACE_EVOLVE_SEED 'x': allowed: a whole number\n"
+    monkeypatch.setenv("AUTOSPACE_SHOW_FORCE", "maybe")
+    ran = run("show", "mbconv@digits")
+    assert ran.err == "error: AUTOSPACE_SHOW_FORCE 'maybe': allowed: 1 or 0\n"
 
 
 def test_variables_of_new_runs_do_not_count_for_one_that_is_resumed(
