@@ -3,8 +3,10 @@
 import errno
 import os
 import re
+import shutil
 import signal
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -40,6 +42,7 @@ _OF_THE_MACHINE: Final = {
 """Errors that only the user can mend; a write or a flush does not say of which file they are."""
 STDOUT: Final = "-"
 DEFAULT_COLUMNS: Final = 80
+NARROWEST: Final = 20
 _SHOWN: Final = 120
 _ENDLESS: Final = re.compile(r"\S{1000,}")
 _MEANT: Final = (typer.Exit, typer.Abort, typer.BadParameter.__base__ or typer.BadParameter)
@@ -219,9 +222,24 @@ class Unheard:
 
 
 def message(text: str) -> None:
-    """Writes one line that is not the result to stderr, unless `--quiet` forbids it."""
+    """Writes what is not the result to stderr, unless `--quiet` forbids it.
+
+    It is one line, which a terminal gets in as many as it needs, ended between words.
+    """
     if not loudness.quiet:
-        complaint(text)
+        for line in _folded(visible(text)):
+            complaint(line)
+
+
+def _folded(text: str) -> list[str]:
+    # A command is left whole, so that it can be copied and pasted.
+    if "autospace " in text or not sys.stderr.isatty():
+        return [text]
+    width = shutil.get_terminal_size((DEFAULT_COLUMNS, 0)).columns or DEFAULT_COLUMNS
+    if len(text) <= width:
+        return [text]
+    whole: Any = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.wrap(text, max(width, NARROWEST), subsequent_indent="  ", **whole)
 
 
 def complaint(text: str) -> None:

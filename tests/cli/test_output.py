@@ -1,5 +1,6 @@
 import ast
 import errno
+import io
 import json
 import os
 import subprocess
@@ -234,6 +235,31 @@ def test_an_interrupt_while_the_interpreter_ends_changes_nothing(path: str, code
         quiet.stdout,
         quiet.stderr,
     )
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_remark_is_folded_for_a_terminal_and_one_line_for_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "classes: " + ", ".join(f"{index} 142+36 of-one-kind" for index in range(20))
+    for columns in (40, 80, 200):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        terminal, file = _Terminal(), io.StringIO()
+        for stream in (terminal, file):
+            monkeypatch.setattr(sys, "stderr", stream)
+            output.message(text)
+        lines = terminal.getvalue().splitlines()
+        assert max(map(len, lines)) <= columns
+        assert " ".join(map(str.strip, lines)) == text
+        assert file.getvalue() == f"{text}\n"
+    monkeypatch.setattr(sys, "stderr", terminal := _Terminal())
+    command = f"go on with: autospace evolve --resume {'a/' * 200}"
+    output.message(command)
+    assert terminal.getvalue() == f"{command}\n"
 
 
 def test_hostile_text_is_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:
