@@ -1,7 +1,7 @@
 # An image with the command line, and kernels that are compiled in it.
 #
 #     docker build --tag autospace .
-#     docker run --rm --volume "$PWD:/work" autospace evolve --preset demo --seed 0 --out runs/demo
+#     docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD:/work" autospace evolve --preset demo --seed 0 --out runs/demo
 #
 # With CUDA, from the torch of PyPI, which brings its CUDA libraries; the host has the driver:
 #

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 
 INTERRUPTED = 130
@@ -18,8 +19,12 @@ def main() -> None:
         if signal.getsignal(signal.SIGINT) is _leave:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         app(prog_name="autospace")
+    except SystemExit as end:
+        _keep_code(end.code)
+        raise
     except KeyboardInterrupt:  # before the command handles it, or after it has ended
         _tell()
+        _keep_code(INTERRUPTED)
         sys.exit(INTERRUPTED)
 
 
@@ -29,10 +34,19 @@ def _leave(number: int, frame: FrameType | None) -> None:
     os._exit(INTERRUPTED)
 
 
+def _keep_code(code: object) -> None:
+    """Everything is done: Ctrl-C while the interpreter tidies up ends it, with the same code."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        known = code if isinstance(code, int) else 0
+        with suppress(ValueError):  # in another thread than the main one
+            signal.signal(signal.SIGINT, lambda *_: os._exit(known))
+
+
 def _tell() -> None:
     if sys.stderr is not None:
-        sys.stderr.write("interrupted\n")
-        sys.stderr.flush()
+        with suppress(OSError):  # its reader may be gone
+            sys.stderr.write("interrupted\n")
+            sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -503,10 +503,10 @@ def export(
             written.
     """
     from autospace.exporters.targets import TARGETS
-    from autospace.runs.files import write_atomically
+    from autospace.runs.files import write_output
 
     if to not in TARGETS:
-        raise ConfigError(f"to {to!r}: unknown target; {offered(to, TARGETS)}")
+        raise ConfigError(f"to {to[:40]!r}: unknown target; {offered(to, TARGETS)}")
     target = TARGETS[to]
     if weights is not None and not target.deployed:
         raise ConfigError(f"weights: files of {to} hold no weights; allowed: with onnx and pt2")
@@ -526,7 +526,7 @@ def export(
     if out is None:
         return text
     with _writable(out):
-        write_atomically(Path(out), text)
+        write_output(Path(out), text)
     return Path(out)
 
 
@@ -535,6 +535,8 @@ def _writable(out: Place) -> Iterator[None]:
     """A file that cannot be written is an error of the argument `out`."""
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         problem = (error.strerror or str(error)).lower()
         # A full disk is no reason to doubt the folder.

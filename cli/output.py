@@ -2,10 +2,13 @@
 
 import errno
 import os
+import re
+import shutil
 import signal
 import sys
+import textwrap
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -37,6 +40,11 @@ _OF_THE_MACHINE: Final = {
     errno.ETIMEDOUT,
 }
 """Errors that only the user can mend; a write or a flush does not say of which file they are."""
+STDOUT: Final = "-"
+DEFAULT_COLUMNS: Final = 80
+NARROWEST: Final = 20
+_SHOWN: Final = 120
+_ENDLESS: Final = re.compile(r"\S{1000,}")
 _MEANT: Final = (typer.Exit, typer.Abort, typer.BadParameter.__base__ or typer.BadParameter)
 """What Typer raises to end a command, or of a wrong command line."""
 # For terminals whose encoding has no box characters.
@@ -182,17 +190,63 @@ def data(text: str) -> None:
     stream.write(text if text.endswith("\n") else f"{text}\n")
 
 
+class Unheard:
+    """A stream for messages that does not mind if they cannot be written.
+
+    A full disk below `2>log`, a terminal that was closed, or a `tee` that was killed must not end
+    hours of work, whose results are in files; and a command has its own exit code, as ever.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes what can be written."""
+        self._tried(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes what can be flushed."""
+        self._tried(self._stream.flush)
+
+    def _tried(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except OSError:
+            # What is still buffered would fail again at exit, and change the exit code.
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
 def message(text: str) -> None:
-    """Writes one line that is not the result to stderr, unless `--quiet` forbids it."""
+    """Writes what is not the result to stderr, unless `--quiet` forbids it.
+
+    It is one line, which a terminal gets in as many as it needs, ended between words.
+    """
     if not loudness.quiet:
-        complaint(text)
+        for line in _folded(visible(text)):
+            complaint(line)
+
+
+def _folded(text: str) -> list[str]:
+    # A command is left whole, so that it can be copied and pasted.
+    if "autospace " in text or not sys.stderr.isatty():
+        return [text]
+    width = shutil.get_terminal_size((DEFAULT_COLUMNS, 0)).columns or DEFAULT_COLUMNS
+    if len(text) <= width:
+        return [text]
+    whole: Any = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.wrap(text, max(width, NARROWEST), subsequent_indent="  ", **whole)
 
 
 def complaint(text: str) -> None:
     """Writes one line to stderr that `--quiet` does not hide: an error, or a check that failed."""
     line = visible(text)
     encoding = sys.stderr.encoding or "ascii"
-    print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    print(line.encode(encoding, "backslashreplace").decode(encoding), file=Unheard(sys.stderr))
 
 
 def json_data(value: Any) -> None:
@@ -223,37 +277,65 @@ def terminal_width() -> int:
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
+    found = Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
+    if found.width < 1:  # COLUMNS=0, or a terminal that nobody gave a size: nothing would be shown
+        found.width = DEFAULT_COLUMNS
+    return found
 
 
 def check_new(path: Path, *, force: bool) -> None:
     """Refuses a path where no file may be written; an existing one only goes with `force`.
 
+    What is no file, such as `/dev/null` or a pipe, is written into and needs no `force`, and `-` is
+    stdout.
+
     Raises:
         InputError: the file is there already, is a folder, or would be in a folder that is missing.
     """
+    if str(path) == STDOUT:
+        return
     if path.is_dir():
         raise InputError(f"{path}: is a folder")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}")
-    if path.exists() and not force:
+    if path.is_file() and not force:
         raise InputError(f"{path}: already exists; --force overwrites it")
 
 
-def write_new(path: Path, text: str, *, force: bool) -> None:
-    """Writes a file whole or not at all; an existing one only if `force` is given.
+def write_new(path: Path, text: str, *, force: bool) -> bool:
+    """Writes a file whole or not at all, an existing one only with `force`; `-` is stdout.
+
+    Returns:
+        Whether a file was written, of which something can be said.
 
     Raises:
         InputError: the file is there already, or is a folder.
     """
+    if str(path) == STDOUT:
+        data(text)
+        return False
     check_new(path, force=force)
-    from autospace.runs.files import write_atomically
+    from autospace.runs.files import write_output
 
-    write_atomically(path, text)
+    write_output(path, text)
+    return True
+
+
+def check_file(path: Path, *, force: bool) -> None:
+    """As `check_new`, of a command whose table goes to stdout.
+
+    Raises:
+        InputError: as well if it is `-`.
+    """
+    if str(path) == STDOUT:
+        raise InputError("-: allowed: the name of a file; --format json writes to stdout")
+    check_new(path, force=force)
 
 
 def _fail(text: str) -> None:
     if loudness.verbose:
         traceback.print_exc()
+    # Of a path or another value that is much too long, both ends are enough.
+    text = _ENDLESS.sub(lambda word: f"{word[0][:_SHOWN]}...{word[0][-_SHOWN:]}", text)
     complaint(f"error: {text}")
     raise typer.Exit(BAD_INPUT) from None

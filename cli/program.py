@@ -4,7 +4,7 @@ import re
 import sys
 import traceback
 from collections import defaultdict
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -39,6 +39,8 @@ FEW: Final = 9
 """With at most so many options, a command needs no panels."""
 WIDEST: Final = 78
 """Columns of an option with its words in the help, which is indented by two."""
+_HYPHEN: Final = "\ue000"
+"""Stands for a hyphen within a word while help is wrapped: names are not broken there."""
 
 KEPT: Final = (
     *("device", "workers", "executor", "address", "progress", "format_", "onnx", "tensorboard"),
@@ -53,10 +55,7 @@ class Command(TyperCommand):
     def __init__(self, name: str | None, **settings: Any) -> None:
         settings["context_settings"] = {**(settings.get("context_settings") or {}), **HELP_NAMES}
         super().__init__(name, **settings)
-        self.params += [
-            _flag(["-q", "--quiet"], _QUIET, 1),
-            _flag(["-v", "--verbose"], _VERBOSE, 2),
-        ]
+        self.params += _flags()
         for option in self.params:
             if isinstance(option, TyperOption):
                 variable = variable_of(name or "", option)
@@ -69,9 +68,21 @@ class Command(TyperCommand):
         """The options `-h` and `--help`."""
         return _without_pydantic(super().get_help_option(ctx))
 
+    def get_help(self, ctx: Any) -> str:
+        """The help, in lines of 80 columns that end between words."""
+        text: str = super().get_help(ctx)
+        return text.replace(_HYPHEN, "-")
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parses; the environment of new runs does not count for a run that is resumed."""
+        """Parses; the environment of new runs does not count for a run that is resumed.
+
+        Raises:
+            InputError: an option has an empty value, as of a variable of a script that is not set.
+        """
+        given = list(args)  # parsing empties the list
         rest: list[str] = super().parse_args(ctx, args)
+        if not ctx.resilient_parsing:
+            _check_empty(self.params, given)
         if ctx.params.get("resume") is not None:
             for option in self.params:
                 if option.name not in KEPT and _from_environment(ctx, option):
@@ -105,7 +116,8 @@ class Command(TyperCommand):
             panel = _panel(each) if many else "Options"
             section = panel if isinstance(each, TyperOption) else "Arguments"
             names, text = each.get_help_record(ctx) or ("", "")
-            sections[section].append((_folded(names), _IN_WORDS.sub(r"[default: \1]", text)))
+            plain = _IN_WORDS.sub(r"[default: \1\2]", text)
+            sections[section].append((_folded(names), _WITHIN.sub(_HYPHEN, plain)))
         for title in sorted(sections, key=order.index):
             with formatter.section(title):
                 formatter.write_dl(sections[title])
@@ -171,28 +183,34 @@ class Program(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-_IN_WORDS: Final = re.compile(r"\[default: \((.*)\)\]$")
+_IN_WORDS: Final = re.compile(r"\[default: \((.*)\)(; [^\]]*)?\]$")
+"""A default in words, which Typer has in brackets, and the range after it."""
+_WITHIN: Final = re.compile(r"(?<=\w)-(?=\w)")
 _QUIET: Final = "Show nothing but results and errors."
 _VERBOSE: Final = "Show the options and where they come from, and errors with their traceback."
 
 
-def _flag(names: list[str], text: str, level: int) -> TyperOption:
-    from typer._coercion import bool_flag_type_descriptor
+def _flags() -> list[TyperOption]:
+    """`-q` and `-v`, made as Typer makes the options of a function."""
 
-    def chosen(ctx: Any, param: Any, value: bool) -> None:
+    def chosen(ctx: typer.Context, param: typer.CallbackParam, value: bool) -> None:
         if value and not ctx.resilient_parsing:
-            output.loudness.set(level)
+            output.loudness.set(1 if param.name == "quiet" else 2)
 
-    return TyperOption(
-        param_decls=names,
-        is_flag=True,
-        default=False,
-        expose_value=False,
-        is_eager=True,
-        help=text,
-        callback=chosen,
-        type_descriptor=bool_flag_type_descriptor(),
-    )
+    app = typer.Typer(add_completion=False)
+    early: Any = {"is_eager": True, "callback": chosen}
+
+    @app.command()
+    def loudness(
+        quiet: Annotated[bool, typer.Option("-q", "--quiet", help=_QUIET, **early)] = False,
+        verbose: Annotated[bool, typer.Option("-v", "--verbose", help=_VERBOSE, **early)] = False,
+    ) -> None:
+        pass
+
+    params: Any = typer.main.get_command(app).params
+    for each in params:
+        each.expose_value = False
+    return list(params)
 
 
 def variable_of(command: str, option: TyperOption | None = None) -> str:
@@ -216,6 +234,21 @@ def _without_pydantic(option: Any) -> Any:
         option.default = False
         option.opts.sort(key=len)
     return option
+
+
+def _check_empty(params: list[Any], args: list[str]) -> None:
+    """Refuses an option whose value is empty: as a path it would be the folder one is in."""
+    taking = {name: each for each in params for name in each.opts if not _is_flag(each)}
+    for before, word in zip(["", *args], args, strict=False):
+        if word == "--":
+            return
+        name = before if word == "" else word[:-1] if word[:2] == "--" and word[-1] == "=" else ""
+        if name in taking:
+            raise InputError(f"{_named(taking[name])} '': is empty; allowed: a value")
+
+
+def _is_flag(each: Any) -> bool:
+    return not isinstance(each, TyperOption) or bool(each.is_flag)
 
 
 def _from_environment(ctx: Any, option: Any) -> bool:
@@ -295,9 +328,14 @@ def _plain(text: str) -> str:
     """A message without the words that Typer and pydantic put before it."""
     text = text.replace("Value error, ", "").replace("Input should be", "allowed:")
     text = re.sub(r", unable to parse.*$", "", text)
-    text = text.replace("a valid integer", "a whole number").replace("valid ", "")
+    # Of a number with thousands of digits.
+    text = re.sub(r"^Unable to parse input string as an integer.*$", "allowed: an integer", text)
+    text = re.sub(r"an? (valid )?integer", "a whole number", text).replace("valid ", "")
+    text = text.replace("a boolean, unable to interpret input", "1 or 0")
     return re.sub(r"^Option '([^']+)' ", r"\1: ", text).strip().rstrip(".")
 
 
 def _lower(text: str) -> str:
-    return text if text[:2].isupper() else f"{text[:1].lower()}{text[1:]}".rstrip(".")
+    # Not the first letter of a name such as NAME@SKELETON, but that of `A file`.
+    kept = text[:2].isupper() and text[:2].isalpha()
+    return text if kept else f"{text[:1].lower()}{text[1:]}".rstrip(".")

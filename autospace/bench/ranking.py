@@ -23,6 +23,7 @@ from autospace.bench.document import Entry
 from autospace.compute.device import threads
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.errors import DataError
+from autospace.data.examples import DataSet
 from autospace.data.load import load_data
 from autospace.data.splits import divide
 from autospace.networks.network import Network, placed
@@ -123,14 +124,24 @@ def ranking(
     return [_entry("tau", means, spread), _entry("tau_over_madds", over, spread)]
 
 
-def _setting(truth: Truth, seed: int, device: torch.device) -> ScoringContext:
-    """A context whose reference is trained on one half of the images; the other is for fitness."""
+def images_of(truth: Truth) -> DataSet:
+    """The images on which a ground truth was made.
+
+    Raises:
+        DataError: they cannot be read, or have other classes.
+    """
     skeleton = truth.skeleton
     data = load_data(truth.data, resolution=skeleton.resolution, channels=skeleton.in_channels)
     if len(data.classes) != skeleton.classes:
         problem = f"{len(data.classes)} classes; the ground truth has {skeleton.classes} (CIFAR-10)"
         raise DataError(f"{truth.data}: {problem}")
-    train_split = data.train
+    return data
+
+
+def _setting(truth: Truth, seed: int, device: torch.device) -> ScoringContext:
+    """A context whose reference is trained on one half of the images; the other is for fitness."""
+    skeleton = truth.skeleton
+    train_split = images_of(truth).train
     if truth.held_out:
         train_split, _ = divide(train_split, truth.held_out, 0)
     weights, fitness = divide(train_split, 0.5, seed)

@@ -38,6 +38,7 @@ from autospace.compute.worker import (
 
 POOL: Final = "pool"
 """Folder of a checkpoint that holds the files of jobs for as long as the processes run."""
+SAFE_PATH: Final = "PYTHONSAFEPATH"
 OnMessage = Callable[[int, Plain], None]
 """Called with the index of a request and a message about it; may raise to stop the work."""
 
@@ -220,7 +221,7 @@ class ProcessPool:
         device = devices[number % len(devices)] if devices else None
         given = (far_end, self._thread_count, device)
         process = context.Process(target=_serve, args=given, daemon=True)
-        with _without_interrupts():
+        with _without_modules_of_the_folder(), _without_interrupts():
             process.start()
         far_end.close()
         self._workers[connection] = process
@@ -271,6 +272,24 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_modules_of_the_folder() -> Iterator[None]:
+    """Python's own modules are found first in processes started within.
+
+    They would look in the current folder first, until they know where their owner looks: a user's
+    `random.py` or `socket.py` would end them.
+    """
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before
 
 
 def _serve(connection: Connection, thread_count: int, device: str | None) -> None:

@@ -185,7 +185,7 @@ class Request:
         if re.fullmatch(GROUND, self.ground) is None:
             words = "white, black, grey or #RRGGBB"
             known = offered(self.ground, ("white", "black", "grey"), words)
-            raise DataError(f"ground {self.ground!r} is no colour; {known}")
+            raise DataError(f"ground {self.ground[:40]!r} is no colour; {known}")
         check_seed(self.seed)
 
 

@@ -21,7 +21,7 @@ from autospace.networks.encoder import EncoderNetwork
 from autospace.networks.network import build_network
 from autospace.networks.recurrent import LanguageModel, OneToken
 from autospace.networks.weights import ARCHITECTURE, WeightsError, load_metadata, load_weights
-from autospace.runs.files import write_atomically
+from autospace.runs.files import write_output
 from autospace.seeds import derived_seed
 from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.encoder import EncoderSkeleton
@@ -294,7 +294,7 @@ def deploy(
         if verify:
             difference = _verified(form, raw, program, architecture.skeleton, place)
         try:
-            write_atomically(place, raw)
+            write_output(place, raw)
         except OSError as error:
             # The caller knows the file by its own name, not by the temporary one.
             raise OSError(error.errno, error.strerror, str(place)) from None

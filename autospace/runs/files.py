@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -20,8 +21,13 @@ SEALED: Final = "sha256"
 """The last key of a sealed file."""
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str, *, keep_mode: bool = False) -> None:
     """Replaces a file's content: written beside it, flushed to disk, renamed over it.
+
+    Args:
+        path: the file. A link, or whatever else has this name, is replaced by a file.
+        content: all of it.
+        keep_mode: whether a file that is there keeps its permissions.
 
     Raises:
         OSError: the folder is not there or cannot be written; the old content is untouched.
@@ -34,6 +40,9 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())
+        if keep_mode:
+            with suppress(OSError):  # there is no file yet; or the file system has no permissions
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
         os.replace(temporary, path)
     except OSError as error:
         with suppress(OSError):  # a file system that is read-only refuses this, too
@@ -44,6 +53,37 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def write_output(path: Path, content: bytes | str) -> None:
+    """Writes a file that the user named, atomically; in a run folder, `write_atomically` does.
+
+    A link stays and its target is written, and a file that is there keeps its permissions. What is
+    no file, such as `/dev/null`, `/dev/stdout` or a named pipe, is written into and never replaced.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    raw = content.encode("utf-8") if isinstance(content, str) else content
+    try:
+        if is_stream(path):
+            with path.open("wb") as stream:
+                stream.write(raw)
+        else:
+            write_atomically(Path(os.path.realpath(path)), raw, keep_mode=True)
+    except BrokenPipeError:
+        raise  # the reader has seen enough, as one of stdout may have
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path leads to a device, a pipe or a socket: to what a file must not replace."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def append_line(path: Path, line: str, *, durable: bool = False) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -109,8 +110,9 @@ class Folder(Generic[Settings]):
                 raise RunError(f"{path}: is not empty and does not hold a run; {elsewhere}")
             folder._check_command(elsewhere)
             if not force:
+                here = shlex.quote(str(path))
                 raise RunError(
-                    f"{path}: already holds a run; continue it with --resume {path} "
+                    f"{path}: already holds a run; continue it with --resume {here} "
                     f"(resume= in Python), or replace it with {FORCE}"
                 )
             folder._replacing = config

@@ -1,7 +1,7 @@
 """`autospace bench`: suites of measurements as numbers; fails on a regression."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -12,7 +12,7 @@ from autospace.cli.options import DeviceName, Format, Overwrite, Text, choices
 from autospace.cli.output import (
     FAILED,
     InputError,
-    check_new,
+    check_file,
     complaint,
     data,
     message,
@@ -98,6 +98,7 @@ def bench(
         before = read_bench(baseline)
         if not update:
             _check_comparable(baseline, before, order.options)
+    _check_images(data_, names)
     kept = _Kept(out, force=force)
     try:
         with _terminated_as_interrupted():
@@ -226,7 +227,23 @@ def _tolerance(text: str) -> float:
 def _check_free(path: Path | None, *, force: bool) -> None:
     # Before minutes of work, not after; `write_new` asks again.
     if path is not None:
-        check_new(path, force=force)
+        check_file(path, force=force)
+
+
+def _check_images(source: str | None, names: Sequence["Suite"]) -> None:
+    """Reads the images before minutes of other work, to refuse wrong ones at once.
+
+    Raises:
+        InputError: no suite that was chosen uses them.
+        DataError: they cannot be read, or are not those of CIFAR-10.
+    """
+    if source is None:
+        return
+    if "ranking" not in names:
+        raise InputError("--data: has no effect without the suite ranking; allowed: without it")
+    from autospace.bench.ranking import frozen_truth, images_of
+
+    images_of(frozen_truth(source))
 
 
 def _check_comparable(path: Path, before: "Bench", options: "Options") -> None:

@@ -166,7 +166,7 @@ def _run(
     format_, log = shown
     chosen, workers = merged(parse_settings(settings), options), Executor(*who)
     if dry_run:
-        print_plan("compare", progress, format_, settings=chosen, workers=workers, **arguments)
+        print_plan("compare", progress, format_, log, settings=chosen, workers=workers, **arguments)
         return
     done = finished(arguments["resume"], RESULT)
     with running(progress, "compare", log=log) as observer:

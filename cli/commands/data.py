@@ -133,8 +133,8 @@ def _check_sheet(sheet: Path, *, force: bool) -> None:
 
 def _write_sheet(found: "DataSet", sheet: Path) -> None:
     from autospace.data.contact_sheet import sheet_html, sheet_png
-    from autospace.runs.files import write_atomically
+    from autospace.runs.files import write_output
 
     write = sheet_png if sheet.suffix.lower() == ".png" else sheet_html
-    write_atomically(sheet, write(found))
+    write_output(sheet, write(found))
     message(f"wrote {sheet}")

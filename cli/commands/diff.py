@@ -82,7 +82,7 @@ def _layer(found: "SpaceDifference", wanted: str) -> "LayerDifference":
         if wanted in (each.name, str(index)):
             return each
     names = f"{found.layers[0].name} to {found.layers[-1].name}, or 0 to {len(found.layers) - 1}"
-    raise InputError(f"--layer {wanted!r}: no such layer; allowed: {names}")
+    raise InputError(f"--layer {wanted[:40]!r}: no such layer; allowed: {names}")
 
 
 def _record(first: "Space", second: "Space", found: "SpaceDifference") -> dict[str, Any]:

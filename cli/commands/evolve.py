@@ -178,7 +178,7 @@ def _run(
     format_, log = shown
     chosen, workers = merged(parse_settings(settings), options), Executor(*who)
     if dry_run:
-        print_plan("evolve", progress, format_, settings=chosen, workers=workers, **arguments)
+        print_plan("evolve", progress, format_, log, settings=chosen, workers=workers, **arguments)
         return
     with running(progress, "evolve", Rounds(), log) as observer:
         found = api.evolve(settings=chosen, workers=workers, observer=observer, **arguments)

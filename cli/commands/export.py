@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autospace.cli.options import Format, OneArchitecture, Overwrite, SpaceSource
-from autospace.cli.output import InputError, check_new, json_data, message
+from autospace.cli.output import STDOUT, InputError, check_new, json_data, message
 
 if TYPE_CHECKING:
     from autospace.exporters.targets import Target
@@ -48,7 +48,7 @@ def export(
     if to == "csv":
         _warn_of_formulas(load_any(value) if isinstance(value, str) else value)
     _note(to, value)
-    if out is None or str(out) == "-":
+    if out is None or str(out) == STDOUT:
         # The bytes of the file, whatever the encoding of the terminal.
         text = api.export(value, to, weights=weights)
         sys.stdout.flush()

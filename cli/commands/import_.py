@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autospace.cli.options import Format, Overwrite
-from autospace.cli.output import InputError, check_new, json_data, message, write_new
+from autospace.cli.output import STDOUT, InputError, check_new, json_data, message, write_new
 from autospace.spaces.errors import offered
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ def import_(
     from_: Annotated[
         str | None, typer.Option("--from", help="Format of the file; --list shows all.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="stdout")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; - means stdout.", show_default="stdout")
+    ] = None,
     skeleton: Annotated[
         str | None,
         typer.Option(
@@ -136,7 +138,7 @@ def _write(value: "Space | Architecture", out: Path | None, force: bool) -> None
     from autospace.spaces import to_json
 
     text = to_json(value)
-    if out is None:
+    if out is None or str(out) == STDOUT:
         # The bytes of the file, whatever the encoding of the terminal.
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode("utf-8"))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import textwrap
 from collections.abc import Iterator, Mapping
 from importlib import resources
@@ -12,6 +13,7 @@ import typer
 
 from autospace.cli.options import PRESETS, Overwrite, choices
 from autospace.cli.output import data, write_new
+from autospace.spaces.text import visible
 
 WIDTH: Final = 80
 
@@ -36,11 +38,9 @@ def init(
     text = commented(to_toml(make_config(settings_of(preset))), meanings())
     if preset in NEEDS_DATA:
         text = text.replace('source = "digits"', f'source = "{NEEDS_DATA[preset]}"')
-    if str(file) == "-":
-        data(text)
-        return
-    write_new(file, text, force=force)
-    data(f"wrote {file}; edit it, then: autospace evolve --config {file} --out runs/mine")
+    if write_new(file, text, force=force):
+        command = f"autospace evolve --config {shlex.quote(str(file))} --out runs/mine"
+        data(visible(f"wrote {file}; edit it, then: {command}"))
 
 
 def meanings() -> dict[str, str]:

@@ -14,7 +14,10 @@ def report(
         Path, typer.Argument(metavar="RUN_OR_COMPARISON", help="Folder of a run or comparison.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="File to write.", show_default="report.html in the folder")
+        Path | None,
+        typer.Option(
+            help="File to write; - means stdout.", show_default="report.html in the folder"
+        ),
     ] = None,
     force: Overwrite = False,
     format_: Annotated[
@@ -29,8 +32,9 @@ def report(
         data(report_json(source).rstrip("\n"))
         return
     target = source / REPORT if out is None else out
-    write_new(target, (report_json if format_ == "json" else report_text)(source), force=force)
-    message(f"wrote {target}")
+    text = (report_json if format_ == "json" else report_text)(source)
+    if write_new(target, text, force=force):
+        message(f"wrote {target}")
 
 
 Format = Literal["svg", "pdf", "png"]
@@ -46,7 +50,7 @@ def plot(
 ) -> None:
     """Write the figures of a report as files for a paper."""
     from autospace.report import figures
-    from autospace.runs.files import write_atomically
+    from autospace.runs.files import write_output
 
     require("autospace plot", "plots", ["matplotlib"])
     from autospace.charts.paper import render
@@ -62,5 +66,5 @@ def plot(
     files = {path: render(each, format_) for path, each in targets.items()}
     out.mkdir(parents=True, exist_ok=True)
     for path, content in files.items():
-        write_atomically(path, content)
+        write_output(path, content)
     message(f"wrote {len(files)} figures into {out}: {', '.join(path.name for path in files)}")

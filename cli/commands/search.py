@@ -168,7 +168,7 @@ def _run(
     format_, log = shown
     chosen, workers = merged(parse_settings(settings), options), Executor(*who)
     if dry_run:
-        print_plan("search", progress, format_, settings=chosen, workers=workers, **arguments)
+        print_plan("search", progress, format_, log, settings=chosen, workers=workers, **arguments)
         return
     with running(progress, "search", None, log) as observer:
         found = api.search(settings=chosen, workers=workers, observer=observer, **arguments)

@@ -68,8 +68,7 @@ class _Output:
 
     def write(self, text: str) -> None:
         """Writes the picture."""
-        if self.svg is not None:
-            write_new(self.svg, text, force=self.force)
+        if self.svg is not None and write_new(self.svg, text, force=self.force):
             message(f"wrote {self.svg}")
 
 
@@ -99,7 +98,7 @@ def _layer(shown: _Shown, wanted: str) -> "Layer":
         if wanted in (layer.shape.name, str(index)):
             return layer
     names = f"{layers[0].shape.name} to {layers[-1].shape.name}, or 0 to {len(layers) - 1}"
-    raise InputError(f"--layer {wanted!r}: no such layer; allowed: {names}")
+    raise InputError(f"--layer {wanted[:40]!r}: no such layer; allowed: {names}")
 
 
 def _candidate(shown: _Shown, place: "Layer | None", wanted: str) -> tuple["Layer", "Candidate"]:
@@ -112,7 +111,7 @@ def _candidate(shown: _Shown, place: "Layer | None", wanted: str) -> tuple["Laye
         where = "any layer" if place is None else place.shape.name
         ids = dict.fromkeys(each for layer in layers for each in layer.by_id)
         some = f"{', '.join(list(layers[0].by_id)[:12])} in {layers[0].shape.name}"
-        raise InputError(f"--cell {wanted!r}: not in {where}; {offered(wanted, ids, some)}")
+        raise InputError(f"--cell {wanted[:40]!r}: not in {where}; {offered(wanted, ids, some)}")
     if len({layer.by_id[wanted].cell for layer in found}) > 1:
         names = ", ".join(layer.shape.name for layer in found)
         raise InputError(f"--cell {wanted!r}: differs between {names}; choose one with --layer")

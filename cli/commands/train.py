@@ -163,7 +163,7 @@ def _run(
     format_, log = shown
     chosen = merged(parse_settings(settings), options)
     if dry_run:
-        print_plan("train", progress, format_, settings=chosen, **arguments)
+        print_plan("train", progress, format_, log, settings=chosen, **arguments)
         return
     done = finished(arguments["resume"], RESULT)
     with running(progress, "train", Epochs(), log) as observer:

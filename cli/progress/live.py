@@ -1,7 +1,8 @@
 """The live display of a run on a terminal."""
 
+import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -10,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autospace.cli.display.drawing import curve
+from autospace.cli.output import DEFAULT_COLUMNS, Unheard
 from autospace.cli.progress.base import Reporter
 from autospace.cli.progress.parts import Epochs, Parts, Rounds
 from autospace.compute.machine import listed, peak_memory
@@ -30,7 +32,10 @@ class LiveReporter(Reporter):
 
     def __init__(self, command: str, parts: Parts, console: Console | None = None) -> None:
         super().__init__(command, parts)
-        self._console = console or Console(stderr=True, highlight=False, markup=False)
+        stream: Any = Unheard(sys.stderr)
+        self._console = console or Console(file=stream, highlight=False, markup=False)
+        if self._console.width < 1:
+            self._console.width = DEFAULT_COLUMNS
         self._live = Live(
             console=self._console,
             refresh_per_second=REFRESHES_PER_SECOND,

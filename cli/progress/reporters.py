@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from autospace.cli.output import INTERRUPTED, InputError, loudness, message
+from autospace.cli.output import INTERRUPTED, InputError, Unheard, loudness, message
 from autospace.cli.progress.base import (
     SECONDS_BETWEEN_EVENTS,
     SECONDS_BETWEEN_LINES,
@@ -114,7 +114,7 @@ class JsonReporter(Reporter):
             self._emit(record)
 
     def _emit(self, event: dict[str, Any]) -> None:
-        print(json.dumps(event), file=sys.stderr, flush=True)
+        print(json.dumps(event), file=Unheard(sys.stderr), flush=True)
 
 
 @contextmanager

@@ -172,6 +172,10 @@ def test_hostile_names_in_a_baseline_reach_neither_terminal_nor_xml(
         (["--update"], "--update: needs --baseline"),
         (["--baseline", "/no/such/file"], "/no/such/file: no such file"),
         (["--out", "/no/such/folder/out.json"], "there is no folder /no/such/folder"),
+        (["--data", "cifar"], "data 'cifar' is not a data source"),
+        (["--data", "cifar10:/no/such/file"], "/no/such/file: does not exist"),
+        (["--data", "synthetic:classes=3"], "3 classes; the ground truth has 10 (CIFAR-10)"),
+        (["--data", "digits", "--suite", "cost"], "--data: has no effect without the suite"),
         (["--device", "tpu"], 'device: "tpu"; allowed: auto, cpu or cuda[:n]'),
     ],
 )

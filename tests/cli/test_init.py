@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,14 @@ from autospace.evolution.settings import (
 )
 from tests.cli.conftest import Run
 from tests.docs.settings_table import meanings, settings
+
+
+def test_the_next_command_can_be_pasted_whatever_the_name_of_the_file(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "my settings.toml"
+    words = shlex.split(run("init", path).out.partition("then: ")[2])
+    assert words[:4] == ["autospace", "evolve", "--config", str(path)]
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -1,5 +1,7 @@
 import ast
 import errno
+import io
+import json
 import os
 import subprocess
 import sys
@@ -73,6 +75,41 @@ def test_every_error_is_in_the_tree_of_the_docstring() -> None:
     assert set(tree) == set(_errors_defined_in(("autospace", "cli", "spaces")))
     for name, path in tree.items():
         assert f"class {name}(" in (ROOT / path).read_text("utf-8")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="needs a device")
+def test_a_device_is_no_file_that_would_be_overwritten(run: Run) -> None:
+    # Without --force: what would replace the device is refused as well.
+    ran = run("export", "mbconv@digits", "--to", "optuna", "--out", "/dev/null")
+    assert (ran.code, ran.err) == (0, "wrote /dev/null\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [
+        ("show mbconv@digits --layer 0 --cell mbconv_k3_e3 --svg", "<svg"),
+        ("export mbconv@digits --to optuna --out", "{"),
+        ("import net.json --from flat --space mbconv@digits --out", "{"),
+        ("init", "#"),
+    ],
+)
+def test_a_minus_is_stdout_and_no_file(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, begins: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    choices = {f"layer_{index:02d}": "mbconv_k3_e3" for index in range(4)}
+    Path("net.json").write_text(json.dumps(choices))
+    ran = run(*words.split(), "-")
+    assert (ran.code, ran.out[: len(begins)]) == (0, begins)
+    assert "wrote" not in ran.err
+    assert os.listdir() == ["net.json"]
+
+
+@pytest.mark.parametrize("words", ["bench --out", "bench --junit", "profile --out"])
+def test_a_minus_is_refused_where_a_table_goes_to_stdout(run: Run, words: str) -> None:
+    ran = run(*words.split(), "-")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "error: -: allowed: the name of a file; --format json writes to stdout\n"
 
 
 def test_an_interrupt_is_code_130(capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,6 +209,57 @@ def test_an_interrupt_before_the_command_handles_it_or_after_it_is_one_line() ->
         )
         ran = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True)
         assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "interrupted\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a process sends itself Ctrl-C")
+@pytest.mark.parametrize(("path", "code"), [("mbconv@digits", 0), ("missing", 2)])
+def test_an_interrupt_while_the_interpreter_ends_changes_nothing(path: str, code: int) -> None:
+    script = (
+        "import atexit, os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"sys.argv = ['autospace', 'validate', {path!r}]\n"
+        "from autospace.__main__ import main\n"
+        "PRESSmain()\n"
+    )
+    press = "atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT)); "
+    quiet, pressed = (
+        subprocess.run(
+            [sys.executable, "-P", "-c", script.replace("PRESS", each)],
+            capture_output=True,
+            text=True,
+        )
+        for each in ("", press)
+    )
+    assert (pressed.returncode, pressed.stdout, pressed.stderr) == (
+        code,
+        quiet.stdout,
+        quiet.stderr,
+    )
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_remark_is_folded_for_a_terminal_and_one_line_for_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "classes: " + ", ".join(f"{index} 142+36 of-one-kind" for index in range(20))
+    for columns in (40, 80, 200):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        terminal, file = _Terminal(), io.StringIO()
+        for stream in (terminal, file):
+            monkeypatch.setattr(sys, "stderr", stream)
+            output.message(text)
+        lines = terminal.getvalue().splitlines()
+        assert max(map(len, lines)) <= columns
+        assert " ".join(map(str.strip, lines)) == text
+        assert file.getvalue() == f"{text}\n"
+    monkeypatch.setattr(sys, "stderr", terminal := _Terminal())
+    command = f"go on with: autospace evolve --resume {'a/' * 200}"
+    output.message(command)
+    assert terminal.getvalue() == f"{command}\n"
 
 
 def test_hostile_text_is_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:

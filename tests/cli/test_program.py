@@ -46,6 +46,12 @@ def test_h_and_help_say_the_same(run: Run, command: str) -> None:
     assert max(map(len, short.out.splitlines())) <= 80
 
 
+def test_nothing_private_of_typer_is_used() -> None:
+    folder = Path(options.__file__).parent
+    private = [p.name for p in folder.rglob("*.py") if "typer._" in p.read_text("utf-8")]
+    assert private == []
+
+
 def test_v_is_the_version_and_completion_can_be_installed(run: Run) -> None:
     assert run("-V").out == run("--version").out
     assert "--install-completion" in run("-h").out
@@ -62,6 +68,31 @@ def test_the_shell_is_offered_the_words_of_an_option() -> None:
     command = [sys.executable, "-P", "-c", code]
     done = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert done.stdout.decode().split() == ["cifar-small", "cifar"]
+
+
+@each_command
+def test_help_is_wrapped_between_words_and_shows_defaults_without_brackets(
+    run: Run, command: str
+) -> None:
+    text = run(command, "-h").out
+    assert [line for line in text.splitlines() if line.endswith("-")] == []
+    assert "[default: (" not in " ".join(text.split())
+    assert text.isascii()
+
+
+@each_command
+def test_an_endless_value_is_not_repeated(run: Run, command: str, tmp_path: Path) -> None:
+    params = PROGRAM.commands[command].params
+    endless = "x" * 5000
+    arguments = [[endless] for each in params if each.param_type_name == "argument"]
+    options = [each for each in _long_options(command) if not each.is_flag]
+    needed = [word for one in arguments for word in one]
+    for each in [*arguments, *([*needed, f"{each.opts[-1]}={endless}"] for each in options)]:
+        ran = run(command, *each)
+        if ran.code:
+            assert ran.code == 2
+            (line,) = ran.err.splitlines()
+            assert len(line) < 500
 
 
 @pytest.mark.parametrize("command", ["evolve", "compare", "search", "train"])
@@ -127,6 +158,9 @@ def test_a_wrong_variable_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     ran = run("evolve")
     assert ran.code == 2
     assert ran.err == "error: AUTOSPACE_EVOLVE_SEED 'x': allowed: a whole number\n"
+    monkeypatch.setenv("AUTOSPACE_SHOW_FORCE", "maybe")
+    ran = run("show", "mbconv@digits")
+    assert ran.err == "error: AUTOSPACE_SHOW_FORCE 'maybe': allowed: 1 or 0\n"
 
 
 def test_variables_of_new_runs_do_not_count_for_one_that_is_resumed(
@@ -150,7 +184,14 @@ def test_variables_of_new_runs_do_not_count_for_one_that_is_resumed(
         (["evolve", "--seed", "x"], "--seed 'x': allowed: a whole number"),
         (["evolve", "--seed"], "--seed: requires an argument"),
         (["evolve", "--force=3"], "--force: does not take a value"),
-        (["show"], "SPACE: missing; allowed: "),
+        (["show"], "SPACE: missing; allowed: a file, a run folder, or "),
+        (["train", "x", "--batch", "9" * 5000], f"--batch '{'9' * 40}': allowed: a whole number"),
+        (["show", "x", "--svg="], "--svg '': is empty; allowed: a value"),
+        (["sample", "x", "--out", ""], "--out '': is empty; allowed: a value"),
+        (["doctor", "--executor", ""], "--executor '': is empty; allowed: a value"),
+        (["sample", "x", "-n", ""], "--count '': allowed: a whole number"),
+        (["evolve", "--dry-run", "--log", "wand"], '"wand": unknown; did you mean wandb? Allowed'),
+        (["train", "x", "--dry-run", "--log", "wand"], '"wand": unknown; did you mean wandb?'),
         (["show", "a", "b"], "got unexpected extra argument"),
         (["show", "a", "--format", "jsn"], "--format 'jsn': did you mean json? Allowed: table, "),
         (["schema", "spac"], "KIND 'spac': did you mean space? Allowed: space, "),

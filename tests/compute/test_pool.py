@@ -272,3 +272,21 @@ def test_what_a_job_says_while_it_begins_comes_with_its_first_request(tmp_path: 
                 found = pool.results(job, [1, 2], lambda place, each: said.append((place, each)))
                 assert sorted(found) == [(0, 1), (1, 2)]
     assert said == [(0, "hello"), (0, "again")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="one process suffices")
+def test_modules_in_the_current_folder_do_not_stand_in_for_those_of_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("random", "socket", "pickle", "signal", "torch", "autospace"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('a file of the user')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    # As when the program is a script: the current folder is not where it looks.
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each])
+    pool = ProcessPool(1, tmp_path / "jobs")
+    try:
+        assert list(pool.results(Adding(1), [1])) == [(0, 2)]
+    finally:
+        pool.close()
+    assert "PYTHONSAFEPATH" not in os.environ

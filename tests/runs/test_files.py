@@ -2,15 +2,17 @@
 
 import errno
 import os
+import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autospace.runs.files import remove_parts, write_atomically
+from autospace.runs.files import is_stream, remove_parts, write_atomically, write_output
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
@@ -104,3 +106,65 @@ def test_a_read_only_file_system_is_an_error_of_the_file_itself(
     with pytest.raises(OSError, match="Read-only") as found:
         write_atomically(tmp_path / "file", "text")
     assert found.value.filename == str(tmp_path / "file")
+
+
+class TestOutput:
+    """Files that the user named: what a link leads to, devices and pipes."""
+
+    def test_a_device_is_written_into_and_stays(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Not the real one: a run as root could replace it, to the harm of the whole machine.
+        replaced: list[object] = []
+        monkeypatch.setattr(os, "replace", lambda *given: replaced.append(given))
+        link = tmp_path / "null"
+        link.symlink_to(os.devnull)
+        for path in (Path(os.devnull), link):
+            assert is_stream(path)
+            write_output(path, "text")
+        assert replaced == []
+        assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
+        assert link.is_symlink()
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+    def test_a_pipe_gets_the_text(self, tmp_path: Path) -> None:
+        pipe, read = tmp_path / "pipe", []
+        os.mkfifo(pipe)
+        reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+        reader.start()
+        write_output(pipe, "text")
+        reader.join(timeout=10)
+        assert read == ["text"]
+        assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+    def test_a_link_stays_and_its_target_is_written(self, tmp_path: Path) -> None:
+        (tmp_path / "store").mkdir()
+        link, target = tmp_path / "latest", tmp_path / "store" / "file"
+        link.symlink_to(target)
+        for text in ("new", "newer"):  # the link leads nowhere at first
+            write_output(link, text)
+            assert (link.is_symlink(), target.read_text()) == (True, text)
+        assert os.listdir(tmp_path / "store") == ["file"]
+
+    def test_a_file_keeps_its_permissions(self, tmp_path: Path) -> None:
+        path = tmp_path / "private"
+        path.write_text("old")
+        path.chmod(0o600)
+        write_output(path, "new")
+        assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o600)
+
+    def test_an_error_has_the_name_that_the_user_gave(self, tmp_path: Path) -> None:
+        link = tmp_path / "link"
+        link.symlink_to(tmp_path / "missing" / "file")
+        with pytest.raises(OSError, match="No such file") as found:
+            write_output(link, "text")
+        assert found.value.filename == str(link)
+
+
+def test_a_link_in_a_run_folder_is_replaced_and_never_followed(tmp_path: Path) -> None:
+    victim, link = tmp_path / "victim", tmp_path / "link"
+    victim.write_text("precious")
+    link.symlink_to(victim)
+    write_atomically(link, "text")
+    assert (victim.read_text(), link.read_text()) == ("precious", "text")
+    assert not link.is_symlink()

@@ -248,6 +248,23 @@ class TestStreams:
     def test_a_closed_stderr(self) -> None:
         assert self.shell("{command} 2>&-", "show", "nothere").returncode == 2
 
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+    def test_messages_that_cannot_be_written_change_nothing(self, tmp_path: Path) -> None:
+        assert self.shell("{command} 2>/dev/full", "show", "nothere").returncode == 2
+        assert self.shell("{command} -v 2>/dev/full", "validate", "mbconv@digits").returncode == 0
+        sheet = tmp_path / "sheet.png"  # writes progress, what was read, and the name of the file
+        for full in ("2>/dev/full", "2> >(exec true)", "--progress json 2>/dev/full"):
+            done = self.shell(
+                f"{{command}} {full}", "data", "digits", "--sheet", str(sheet), "--force"
+            )
+            assert (done.returncode, sheet.exists()) == (0, True)
+            sheet.unlink()
+
+    def test_a_terminal_without_a_size_is_shown_everything(self) -> None:
+        shown = self.shell("COLUMNS=0 {command}", "show", "mbconv@digits").stdout
+        assert shown == self.shell("COLUMNS=80 {command}", "show", "mbconv@digits").stdout
+        assert "layer_00" in shown
+
     def test_a_file_that_may_not_grow(self, tmp_path: Path) -> None:
         out = tmp_path / "space.json"
         done = self.shell(
