@@ -197,12 +197,16 @@ def _picked(found: list[Found], target: Target, *, as_list: bool) -> Found:
         return _by_trial(found, target.trial, target.note)
     different = [each for each in found if each.choices != found[0].choices]
     if len(found) > 1 and (different or as_list):
-        names = ", ".join(shown(each.identity) for each in found[:_SHOWN])
-        more = ", ..." if len(found) > _SHOWN else ""
-        raise SpaceError(
-            "", f"{_of_several(len(found))}, or --trial with max, min or one of {names}{more}"
-        )
+        names = f"{_of_several(len(found))}, or --trial with max, min or one of {_names(found)}"
+        raise SpaceError("", names)
     return found[-1]
+
+
+def _names(found: Sequence[Found]) -> str:
+    """What the first trials are called, each once."""
+    names = list(dict.fromkeys(each.identity for each in found))
+    more = ", ..." if len(names) > _SHOWN else ""
+    return f"{', '.join(map(shown, names[:_SHOWN]))}{more}"
 
 
 def _of_several(count: int) -> str:
@@ -215,9 +219,8 @@ def _by_trial(found: list[Found], trial: str, note: Callable[[str], None]) -> Fo
         return _extreme(found, direction, key, note)
     named = [each for each in found if each.identity == trial]
     if not named or any(each.choices != named[0].choices for each in named):
-        names = ", ".join(shown(each.identity) for each in found[:_SHOWN])
         problem = "no such trial" if not named else f"{len(named)} different trials have this id"
-        raise SpaceError("trial", f"{shown(trial)}: {problem}; allowed: max, min, {names}")
+        raise SpaceError("trial", f"{shown(trial)}: {problem}; allowed: max, min, {_names(found)}")
     return named[-1]
 
 

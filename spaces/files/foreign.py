@@ -99,6 +99,15 @@ def own_elsewhere(plain: Any) -> str | None:
     return None
 
 
+_BYTES: Final = {
+    b"SQLite format 3": "a data base, such as a study of Optuna: save study.best_params as JSON",
+    b"PAR1": "Parquet: save the table as CSV",
+    b"\x89PNG": "an image",
+    b"\xff\xd8\xff": "an image",
+    b"%PDF-": "a PDF",
+}
+
+
 def foreign_bytes(raw: bytes) -> str:
     """What bytes that are no text seem to be, in a clause to be added; empty if not known."""
     if raw.startswith(b"PK") and b".npy" in raw[:200]:
@@ -109,7 +118,8 @@ def foreign_bytes(raw: bytes) -> str:
         return "; it is an archive, or weights of PyTorch"
     if raw.startswith(b"\x80"):
         return "; it is a pickle, which is never opened here"
-    return ""
+    what = next((what for mark, what in _BYTES.items() if raw.startswith(mark)), None)
+    return f"; it is {what}" if what else ""
 
 
 def foreign(plain: Any) -> Foreign | None:

@@ -130,15 +130,30 @@ def test_what_has_its_place_elsewhere_is_sent_there(
         (b"\x40\0\0\0\0\0\0\0{" + b"\xff" * 9, "name the architecture.json beside them"),
         (b"\x1f\x8b\x08\xff", "an archive"),
         (b"\x80\x04\x95\xff", "a pickle, which is never opened here"),
-        (b"\xff\xfe", "not UTF-8 at byte 0"),
+        (b"\xff\xfe", "it is UTF-16; allowed: UTF-8"),
+        ("{}".encode("utf-16"), "it is UTF-16; allowed: UTF-8"),
+        (b"SQLite format 3\0" + bytes(84), "a study of Optuna: save study.best_params as JSON"),
+        (b"SQLite format 3\0\xff", "a study of Optuna: save study.best_params as JSON"),
+        (b"PAR1\x15\0", "save the table as CSV"),
+        (b"\x89PNG\r\n", "it is an image"),
+        (b"{}\0", "character 3 is zero"),
+        ("{}".encode("utf-16-le"), "character 2 is zero"),
     ],
 )
 def test_bytes_that_are_no_text_are_recognised(tmp_path: Path, raw: bytes, hint: str) -> None:
     file = tmp_path / "found"
     file.write_bytes(raw)
-    with pytest.raises(SpaceError, match="not UTF-8 at byte ") as caught:
+    with pytest.raises(SpaceError, match=r"not UTF-8 at byte |no text: character ") as caught:
         load_any(file)
     assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", " \n\n"])
+def test_an_empty_file_is_called_so(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "found.json"
+    file.write_text(text)
+    with pytest.raises(SpaceError, match="empty; allowed: JSON"):
+        load_any(file)
 
 
 def test_a_folder_of_images_is_no_run(tmp_path: Path) -> None:
