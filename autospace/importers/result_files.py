@@ -109,12 +109,11 @@ def _rows(text: str, divider: str) -> list[dict[str, str]]:
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values():
             raise SpaceError(f"line {number}", "more or fewer fields than the first line has")
-    # Where semicolons divide, numbers have a comma: so spreadsheets write them in many countries.
-    number = _COMMA if divider == ";" else None
-    return [
-        {name: number.sub(r"\1.\2", cell) if number else cell for name, cell in row.items() if cell}
-        for row in rows
-    ]
+    kept = [{name: cell for name, cell in row.items() if cell} for row in rows]
+    if divider != ";":
+        return kept
+    # There numbers have a comma: so spreadsheets write them in many countries.
+    return [{name: _COMMA.sub(r"\1.\2", cell) for name, cell in row.items()} for row in kept]
 
 
 def _yaml(text: str) -> dict[str, object]:
