@@ -230,10 +230,13 @@ def check_new(path: Path, *, force: bool) -> None:
     """Refuses a path where no file may be written; an existing one only goes with `force`.
 
     Raises:
-        InputError: the file is there already, is a folder, or would be in a folder that is missing.
+        InputError: the file is there already, is a folder or a device, or would be in a folder
+            that is missing.
     """
     if path.is_dir():
         raise InputError(f"{path}: is a folder")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is not a regular file; allowed: a new name")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}")
     if path.exists() and not force:

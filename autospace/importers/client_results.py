@@ -67,10 +67,11 @@ class Found:
 
     @property
     def identity(self) -> str:
-        """What the tool calls this trial; else the last part of its path."""
+        """What the tool calls this trial; else its number or, in the end, name in its path."""
         named = [str(self.about[key]) for key in _IDS if key in self.about]
         parts = [part for part in re.split(r"[.\[\]]+", self.path) if part]
-        return (named or parts[-1:] or [""])[0]
+        numbers = [part for part in parts if part.isdecimal()]
+        return (named or numbers[-1:] or parts[-1:] or [""])[0]
 
     def value(self, key: str) -> float | None:
         """The number under a key; None if there is none, or if it is not finite."""

@@ -23,10 +23,20 @@ SEALED: Final = "sha256"
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Replaces a file's content: written beside it, flushed to disk, renamed over it.
 
+    Of a link the file is written that it leads to. What is no file, such as a device or a pipe, is
+    left alone: a rename would put a file in its place.
+
     Raises:
-        OSError: the folder is not there or cannot be written; the old content is untouched.
+        OSError: the folder is not there or cannot be written, or there is something else than a
+            file; the old content is untouched.
     """
     raw = content.encode("utf-8") if isinstance(content, str) else content
+    named = path
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        code = errno.EISDIR if path.is_dir() else errno.EINVAL
+        raise OSError(code, "Is a folder" if path.is_dir() else "Not a regular file", str(named))
     temporary = path.parent / f".{secrets.token_hex(8)}{_PART}"
     try:
         # Opened like any file of the user, so that it is as readable as any.
@@ -39,7 +49,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         with suppress(OSError):  # a file system that is read-only refuses this, too
             temporary.unlink(missing_ok=True)
         # The user knows the file by its own name, not by the temporary one.
-        raise OSError(error.errno, error.strerror, str(path)) from None
+        raise OSError(error.errno, error.strerror, str(named)) from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

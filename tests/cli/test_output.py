@@ -268,3 +268,27 @@ def test_a_file_or_an_empty_folder_in_the_place_of_another_is_named_as_what_it_i
     assert f"{empty}: is empty; allowed: files of text" in run("data", f"text:{empty}").err
     assert f"{empty}: is empty; allowed: a folder or a" in run("data", f"sentences:{empty}").err
     assert "no captions, and no file" in run("data", f"captions:{empty}").err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "export mbconv@digits --to optuna --out",
+        "export reference@digits --to onnx --out",
+        "data digits --sheet",
+        "init",
+        "profile --space mbconv@digits --out",
+        "show mbconv@digits --layer 0 --svg",
+        "bench --out",
+    ],
+)
+def test_force_never_puts_a_file_in_the_place_of_a_device(
+    run: Run, tmp_path: Path, words: str
+) -> None:
+    for name in ("out.png", "out.svg"):
+        os.mkfifo(tmp_path / name)
+        ran = run(*words.split(), tmp_path / name, "--force")
+        assert ran.code == 2
+        assert (tmp_path / name).is_fifo()
+    assert sorted(os.listdir(tmp_path)) == ["out.png", "out.svg"]

@@ -104,3 +104,40 @@ def test_a_read_only_file_system_is_an_error_of_the_file_itself(
     with pytest.raises(OSError, match="Read-only") as found:
         write_atomically(tmp_path / "file", "text")
     assert found.value.filename == str(tmp_path / "file")
+
+
+needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names")
+
+
+@needs_pipes
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_no_file_is_never_replaced(tmp_path: Path, linked: bool) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    named = tmp_path / "pipe"
+    if linked:
+        named = tmp_path / "link"
+        named.symlink_to("pipe")
+    with pytest.raises(OSError, match=f"Not a regular file: '{named}'"):
+        write_atomically(named, "text")
+    assert (tmp_path / "pipe").is_fifo()
+    assert named.is_symlink() == linked
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_folder_is_never_replaced(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        write_atomically(tmp_path, "text")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path, there: bool) -> None:
+    (tmp_path / "far").mkdir()
+    target, link = tmp_path / "far" / "file", tmp_path / "link"
+    if there:
+        target.write_text("old")
+    link.symlink_to(Path("far") / "file")
+    write_atomically(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert sorted(os.listdir(tmp_path)) == ["far", "link"]
+    assert os.listdir(tmp_path / "far") == ["file"]
