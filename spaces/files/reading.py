@@ -23,10 +23,13 @@ from autospace.spaces.checks import (
 from autospace.spaces.errors import SpaceError, join_path, located, offered, shown
 from autospace.spaces.files.document import FILES, SEQUENCES, SKELETON_FORMAT, VERSIONS
 from autospace.spaces.files.foreign import (
+    FLAT,
     Foreign,
+    first_line,
     foreign,
     foreign_bytes,
     foreign_text,
+    of_cell_ids,
     own_elsewhere,
     refuse_foreign,
 )
@@ -201,7 +204,7 @@ def recognised(text: str) -> Foreign | None:
     try:
         return foreign_text(text) or foreign(parse_json(text))
     except SpaceError:
-        return None
+        return foreign(first_line(text))
 
 
 class Header(NamedTuple):
@@ -225,6 +228,8 @@ def header_of(value: Any) -> Header:
         refuse_foreign(value)
         if (elsewhere := own_elsewhere(value)) is not None:
             raise SpaceError("", elsewhere)
+        if of_cell_ids(value):
+            raise SpaceError("", FLAT.hint)
         raise SpaceError("format", f"{shown(found)}; {offered(found, FILES)}")
     version = value.get("version")
     if type(version) is not int or version not in VERSIONS:
