@@ -32,11 +32,12 @@ PRESETS: Final = (
 )  # fmt: skip
 
 
-def _images(default: str | bool, more: str = "") -> Any:
+def _data(default: str | bool, whose: str) -> Any:
     return typer.Option(
         "--data",
         help="digits, folder:PATH, cifar10:PATH, cifar100:PATH, idx:PATH, npz:PATH, "
-        f"shards:PATTERN or synthetic[:options]{more}.",
+        f"shards:PATTERN or synthetic[:options]; for {whose} that read them text, sentences or "
+        "captions[:options][:PATH].",
         show_default=default,
     )
 
@@ -74,15 +75,8 @@ _LATENCY: Final = "milliseconds of any architecture, by --latency-table"
 
 # What a command works on.
 SpaceSource = "A file, a run folder, or a built-in space as NAME@SKELETON."
-Data = Annotated[Text, _images(default=False)]
-ImagesOrText = Annotated[
-    Text,
-    _images(
-        default=False,
-        more="; for networks of tokens text, sentences or captions[:options][:PATH]",
-    ),
-]
-DataOrDigits = Annotated[Text, _images("digits")]
+Data = Annotated[Text, _data(default=False, whose="networks")]
+DataOrDigits = Annotated[Text, _data("digits", "skeletons")]
 OneArchitecture = Annotated[
     Text,
     typer.Option(
@@ -196,7 +190,7 @@ Resume = Annotated[
 Replace = Annotated[bool, typer.Option("--force", help="Replace an earlier run in the folder.")]
 Overwrite = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Read the images, show the plan, and write nothing.")
+    bool, typer.Option("--dry-run", help="Read the data, show the plan, and write nothing.")
 ]
 Format = Annotated[
     Literal["table", "json"], typer.Option("--format", help="For people, or for programs.")

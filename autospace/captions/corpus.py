@@ -107,8 +107,9 @@ class CaptionData:
         counts = ", ".join(f"{len(each):,} {name}" for name, each in self.splits.items())
         captions = sum(int(each.counts.sum()) for each in self.splits.values())
         words = " ".join(map(printable, self.vocabulary[len(SPECIAL) :][:16]))
+        about = f"{counts} images, {width}x{height} pixels, {kind}, {self.divided}"
         found = [
-            f"{self.name}: {counts} images, {width}x{height} pixels, {kind}, {self.divided}",
+            f"{printable(self.name)}: {about}",
             f"captions: {captions:,}, of up to {self.length - 1} words, a vocabulary of "
             f"{len(self.vocabulary):,}: {words}",
             *(f"example: {printable(each)}" for each in self.examples),
@@ -209,6 +210,10 @@ def _own(source: CaptionSource, path: Path, request: Request) -> CaptionData:
     ):
         if names:
             skipped.append(Skipped(reason, len(names), tuple(names[:5])))
+    if len(kept) < LEAST:
+        why = "".join(f"; {each.reason}: {each.count}" for each in skipped)
+        problem = f"{len(kept)} images with captions, too few{why}"
+        raise DataError(f"{path}: {problem}; allowed: {LEAST} or more")
     splits, divided, notes = _divided(path, kept, request.limit)
     decoded, unreadable, remarks = _decoded(path, splits, request)
     skipped += unreadable
@@ -221,9 +226,6 @@ def _divided(
     path: Path, pairs: Sequence[Pair], limit: int | None
 ) -> tuple[dict[str, list[Pair]], str, tuple[str, ...]]:
     """All three splits: those that nothing gives images are the last ones of the train split."""
-    if len(pairs) < LEAST:
-        problem = f"{len(pairs)} images with captions, too few"
-        raise DataError(f"{path}: {problem}; allowed: {LEAST} or more")
     by_role = any(pair.role is not None for pair in pairs)
     train = [pair for pair in pairs if pair.role in ("train", None)]
     splits: dict[str, list[Pair]] = {}

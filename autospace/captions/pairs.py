@@ -35,6 +35,7 @@ KINDS: Final = frozenset({*TABLES, ".json", ".jsonl"})
 BESIDE: Final = "annotations"
 """A folder in which captions files may lie, as those of COCO do."""
 FORMS: Final = "a table with the columns image and caption, lines of Flickr8k, or JSON of COCO"
+_SEVERAL: Final = "captions of a name that several images have"
 _NUMBERED: Final = re.compile(r"#\d+$")
 _DELIMITERS: Final = ",\t|;"
 
@@ -136,7 +137,7 @@ def _unusable(
     tally: _Tally,
 ) -> DataError:
     """The error where no caption is one of an image."""
-    if "empty captions" in tally.found:
+    if tally.found.keys() & {"empty captions", _SEVERAL}:
         allowed = "captions that are texts, of image files that are there"
         return DataError(f"{path}: no caption can be used ({tally.why}); allowed: {allowed}")
     named = name_few([row.image for row in rows], 3) or "no image"
@@ -277,7 +278,7 @@ def _finder(folder: Path, images: Sequence[FoundFile]) -> Callable[[str], FoundF
             return paths[plain]
         found = names.get(plain.rpartition("/")[2], [])
         if len(found) > 1:
-            return "captions of a name that several images have"
+            return _SEVERAL
         return found[0] if found else "captions of images that are not there"
 
     return find

@@ -52,7 +52,7 @@ def doubts(classes: Sequence[str], train: Examples, test: Examples) -> tuple[str
     looked = sum(map(len, parts))
     sample = f" (of {looked} {what} that were compared)" if looked < len(low) else ""
     contrast = () if train.of_tokens else _without_contrast(low, high)
-    return (*contrast, *(f"{each}{sample}" for each in found))
+    return (*_parts_of_one(classes), *contrast, *(f"{each}{sample}" for each in found))
 
 
 def _compared(*splits: Examples) -> tuple[list[Examples], torch.Tensor]:
@@ -84,10 +84,30 @@ def _without_contrast(low: torch.Tensor, high: torch.Tensor) -> tuple[str, ...]:
     black = int((high <= _DARK).sum())
     blank = int((high - low < _FEW_LEVELS).sum())
     if black >= _MANY * len(low):
-        return (f"{black} of {len(low)} images are nearly black (no pixel above {_DARK})",)
+        return (f"{_share(black, len(low))} nearly black (no pixel above {_DARK})",)
     if blank >= _MANY * len(low):
-        return (f"{blank} of {len(low)} images are of one colour",)
+        return (f"{_share(blank, len(low))} of one colour",)
     return ()
+
+
+_PARTS: Final = frozenset({
+    "image", "images", "img", "imgs", "jpegimages", "photos", "pictures", "mask", "masks", "label",
+    "labels", "annotation", "annotations", "groundtruth", "gt", "trimap", "trimaps", "segmentation",
+    "segmentations", "bbox", "bboxes", "xml", "xmls", "depth", "edges",
+})  # fmt: skip
+
+
+def _parts_of_one(classes: Sequence[str]) -> tuple[str, ...]:
+    """A remark on folders that hold one thing of all images each, and no class."""
+    plain = {"".join(filter(str.isalnum, name.casefold())) for name in classes}
+    if not plain <= _PARTS:
+        return ()
+    named = f"classes {name_few(classes)} are named like parts of one data set"
+    return (f"{named}, not like classes: name the folder that holds the folders of the classes",)
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count} of {total} images {'is' if count == 1 else 'are'}"
 
 
 def _same_classes(

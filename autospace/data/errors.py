@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.text import shortened, visible
@@ -42,6 +43,13 @@ def printable(text: str) -> str:
     )
 
 
+def no_file(path: Path | None) -> str:
+    """Why something is no file that can be read: the words that follow its name."""
+    if path is None or not path.exists():
+        return "does not exist"
+    return "is a folder" if path.is_dir() else "is not a regular file"
+
+
 def check_bytes(where: str, shape: Sequence[int]) -> None:
     """Refuses an array of bytes that would not fit, before anything is allocated.
 
@@ -75,7 +83,7 @@ def check_sides(where: str, height: int, width: int) -> None:
     """
     if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
         raise DataError(
-            f"{where}: image size {height}x{width} is out of bounds; "
+            f"{where}: image size {width}x{height} is out of bounds; "
             f"allowed: sides of 1 to {LARGEST_SIDE} pixels"
         )
 

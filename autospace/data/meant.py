@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+TEXTS: Final = ("text", "sentences")
+"""Kinds of sources that hold no images."""
 _MOST_LOOKED_AT: Final = 2000
 _HEAD: Final = 512
 _IDX: Final = re.compile(r".*idx[13]-ubyte(\.gz)?", re.IGNORECASE)
@@ -26,12 +28,16 @@ _ARCHIVES: Final = {
     b"Rar!": "rar",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
-_FILES: Final = {
+_OF_IMAGES: Final = {
     b"\x93NUMPY": "one array of NumPy: save images and labels together by numpy.savez, as npz:PATH",
     b"\x89HDF\r\n": "HDF5: save its images and labels by numpy.savez, as npz:PATH",
     b"PAR1": "Parquet: save its images as files in a folder per class, as folder:PATH",
     b"\x89PNG": "one image: name the folder of all, as folder:PATH",
     b"\xff\xd8\xff": "one image: name the folder of all, as folder:PATH",
+}
+_OF_TEXTS: Final = {
+    b"PAR1": "Parquet: save its texts and labels as a .csv file",
+    b"%PDF-": "PDF: save its text as a .txt file",
 }
 
 
@@ -45,7 +51,10 @@ def meant(kind: str, path: Path | None) -> str:
     try:
         if path is None or not path.exists():
             return ""
-        return _of_folder(kind, path) if path.is_dir() else _of_file(kind, path)
+        if path.is_dir():
+            return _of_folder(kind, path)
+        # A pipe would wait for somebody to write, and a device may never end.
+        return _of_file(kind, path) if path.is_file() else ""
     except (OSError, ValueError, zipfile.BadZipFile):
         return ""
 
@@ -90,17 +99,24 @@ def _of_file(kind: str, path: Path) -> str:
             return _source(kind, "npz", path)
     if _IDX.fullmatch(path.name) or head[:4] in (b"\0\0\x08\x01", b"\0\0\x08\x03"):
         return _source(kind, "idx", path.parent)
-    for start, what in _FILES.items():
+    for start, what in (_OF_TEXTS if kind in TEXTS else _OF_IMAGES).items():
         if head.startswith(start):
             return f"; it is {what}"
     mark, place = _TAR
     packed = next((name for start, name in _ARCHIVES.items() if head.startswith(start)), None)
     packed = "tar" if packed is None and head[place:].startswith(mark) else packed
-    if packed and kind not in ("npz", "cifar10", "cifar100"):
-        return f"; it is an archive ({packed}): unpack it, and name the folder"
-    if packed in ("xz", "bzip2", "7z", "rar", "zstd"):
-        return f"; it is packed by {packed}: unpack it, and name the folder"
-    return ""
+    return _unpack(kind, packed) if packed else ""
+
+
+def _unpack(kind: str, packed: str) -> str:
+    """What to do with an archive, or with a file that a packer made, which a reader refused."""
+    if kind == "shards":  # They are tar archives themselves.
+        return "" if packed == "tar" else f"; it is packed by {packed}: unpack it to a .tar file"
+    if kind in ("npz", "cifar10", "cifar100"):  # They read some archives as they are.
+        known = packed in ("zip", "gzip", "tar")
+        return "" if known else f"; it is packed by {packed}: unpack it, and name the folder"
+    name = "the file" if kind in TEXTS and packed != "tar" else "the folder"
+    return f"; it is an archive ({packed}): unpack it, and name {name}"
 
 
 def _source(kind: str, right: str, path: Path) -> str:

@@ -132,9 +132,12 @@ def _options(text: str, rest: str) -> dict[str, str]:
 def _malformed(text: str, problem: str, hint: str = "") -> DataError:
     """The error of a text; a hint at what is meant takes the place of a guess by its name."""
     kind = text.partition(":")[0]
-    words = ", ".join(FORMS.values())
-    known = kind in FORMS or hint
-    allowed = f"allowed: {words}" if known else offered(kind, FORMS, words)
+    known = kind in FORMS or kind in OTHERS
+    # Commands that take other data than images look for these kinds before they come here.
+    others = () if known else tuple(f"{each}[:key=value,...][:PATH]" for each in OTHERS)
+    words = ", ".join((*FORMS.values(), *others))
+    guess = not (known or hint)
+    allowed = offered(kind, (*FORMS, *OTHERS), words) if guess else f"allowed: {words}"
     return DataError(f"data {_short(text)!r} {problem}{hint}; {allowed}")
 
 

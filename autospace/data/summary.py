@@ -24,7 +24,7 @@ def lines_of(data: DataSet) -> tuple[str, ...]:
     """
     train, test = sum(data.reading.train), sum(data.reading.test)
     splits = f"{train:,} training and {test:,} test {noun_of(data)}"
-    about = f"{data.name}: {splits}, {len(data.classes)} classes"
+    about = f"{printable(data.name)}: {splits}, {len(data.classes)} classes"
     if data.vocabulary:
         size = f"{data.train.shape[0]} tokens each, a vocabulary of {len(data.vocabulary):,}"
         return (f"{about}, {size}", _class_line(data), *_skipped_lines(data), *data.notes)
@@ -62,7 +62,7 @@ def warnings_of(data: DataSet) -> tuple[str, ...]:
     if not few:
         return ()
     least, name = min(counts)
-    have = "class has" if len(few) == 1 else "classes have"
+    have = "classes has" if len(few) == 1 else "classes have"
     problem = (
         f"{len(few)} of {len(counts)} {have} fewer than {FEW_OF_A_CLASS} training {noun_of(data)}"
     )

@@ -67,6 +67,29 @@ def check_family(skeleton: Skeleton, cells: CellsConfig) -> None:
         raise ConfigError(f"cells.family: {cells.family}; {allowed}")
 
 
+def check_mobile(skeleton: Skeleton, cells: CellsConfig) -> None:
+    """Refuses settings of mobile cells that contradict each other.
+
+    Other cells do not read all of them, so the settings alone do not say what is wrong.
+
+    Raises:
+        ConfigError: an operation of a reference is missing, or the window has too many edges.
+    """
+    if kind_on(skeleton, cells) != Cell.kind:
+        return
+    if missing := cells.without_reference("dw"):
+        raise ConfigError(f"cells.{missing}")
+    edges = cells.nodes * (cells.nodes - 1) // 2
+    if cells.window <= edges:
+        return
+    if cells.window != CellsConfig.model_fields["window"].default:
+        problem = f"cells.window: {cells.window}; {cells.nodes} nodes (cells.nodes) "
+        raise ConfigError(f"{problem}have {edges} edges; allowed: 1 to {edges}")
+    problem = f"cells.nodes: {cells.nodes}; a mutation redraws up to {cells.window} edges"
+    have = f"and these nodes have {edges}"
+    raise ConfigError(f"{problem}, {have}; allowed: 3 or more, or also cells.window=1")
+
+
 def check_effect(skeleton: Skeleton, cells: CellsConfig) -> None:
     """Refuses settings of cells that have no effect on the family that is evolved.
 

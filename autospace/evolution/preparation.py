@@ -18,11 +18,17 @@ from autospace.data.images import AUGMENTATIONS, check_augment, check_source, sk
 from autospace.data.load import load_data
 from autospace.data.settings import PYTHON, DataConfig
 from autospace.data.splits import divide
-from autospace.evolution.families import check_effect, check_family, prior_on, references_on
+from autospace.evolution.families import (
+    check_effect,
+    check_family,
+    check_mobile,
+    prior_on,
+    references_on,
+)
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.parts import CaptionParts, ImageParts, Parts, TextParts
 from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan
-from autospace.evolution.settings import Config
+from autospace.evolution.settings import PRESETS, Config
 from autospace.latency.budget import LatencyBudget, latency_budget, limit_table
 from autospace.progress import Observer
 from autospace.runs.errors import ConfigError
@@ -91,6 +97,7 @@ def prepare(
     skeleton = folder.skeleton or passed.skeleton or _named_skeleton(config, folder)
     given = passed.images
     check_scoring(config.scoring, skeleton.reads)
+    check_mobile(skeleton, config.cells)
     if isinstance(skeleton, CaptionSkeleton):
         _check_captions(config)
         parts, skeleton = _captions(config, skeleton, folder, observer, devices[0])
@@ -211,12 +218,25 @@ def warn(observer: Observer, problems: Sequence[str]) -> None:
         observer.message(f"warning: {problem}")
 
 
+_READERS: Final = {
+    preset: str(settings["skeleton"])
+    for preset, settings in PRESETS.items()
+    if preset == settings.get("data", {}).get("source")
+}
+"""Kind of data that are no images -> the skeleton of the preset of that name."""
+
+
 def _named_skeleton(config: Config, folder: RunFolder) -> Skeleton:
     name = config.skeleton
     if name == PYTHON and folder.reopened:
         raise folder.not_begun("skeleton, which was passed from Python")
     if name == "auto":
-        name = DEFAULT_SKELETONS.get(config.data.source.partition(":")[0], "cifar")
+        kind = config.data.source.partition(":")[0]
+        if kind in _READERS:
+            allowed = f"allowed: a skeleton that reads them, such as {_READERS[kind]}"
+            problem = f'"auto", which is for images, but the data are {kind}'
+            raise ConfigError(f"skeleton: {problem}; {allowed}, or the preset {kind}")
+        name = DEFAULT_SKELETONS.get(kind, "cifar")
     return load_skeleton(name)
 
 

@@ -132,23 +132,24 @@ class CellsConfig(Section):
             if BNAS_REFERENCE not in self.operations:
                 raise ValueError(f"operations: the reference requires {BNAS_REFERENCE} among them")
             return self
-        kind = "bin" if self.family == "binary" else "dw"
+        if self.family == "binary" and (lacking := self.without_reference("bin")) is not None:
+            raise ValueError(lacking)
+        return self
+
+    def without_reference(self, kind: str) -> str | None:
+        """The problem of a reference whose operation is not among those of cells; else None.
+
+        Args:
+            kind: how the names of the operations begin.
+        """
         for kernel in self.reference_kernels:
             name = f"{kind}_conv_{kernel}x{kernel}"
             if name not in self.operations:
-                needed = f"kernel size {kernel} requires {name}"
-                raise ValueError(f"reference_kernels: {needed} among operations")
-        return self
-
-    @model_validator(mode="after")
-    def _window_fits(self) -> "CellsConfig":
-        edges = self.nodes * (self.nodes - 1) // 2
-        # The cells of other families have no window.
-        if self.family == "auto" and self.window > edges:
-            raise ValueError(
-                f"window: {self.window}; {self.nodes} nodes allow at most {edges} edges"
-            )
-        return self
+                needed = (
+                    f"the reference of kernel size {kernel} (reference_kernels) requires {name}"
+                )
+                return f"operations: {needed} among them"
+        return None
 
 
 class EvolutionConfig(Section):

@@ -67,10 +67,11 @@ class Found:
 
     @property
     def identity(self) -> str:
-        """What the tool calls this trial; else the last part of its path."""
+        """What the tool calls this trial; else its number or, in the end, name in its path."""
         named = [str(self.about[key]) for key in _IDS if key in self.about]
         parts = [part for part in re.split(r"[.\[\]]+", self.path) if part]
-        return (named or parts[-1:] or [""])[0]
+        numbers = [part for part in parts if part.isdecimal()]
+        return (named or numbers[-1:] or parts[-1:] or [""])[0]
 
     def value(self, key: str) -> float | None:
         """The number under a key; None if there is none, or if it is not finite."""
@@ -197,12 +198,16 @@ def _picked(found: list[Found], target: Target, *, as_list: bool) -> Found:
         return _by_trial(found, target.trial, target.note)
     different = [each for each in found if each.choices != found[0].choices]
     if len(found) > 1 and (different or as_list):
-        names = ", ".join(shown(each.identity) for each in found[:_SHOWN])
-        more = ", ..." if len(found) > _SHOWN else ""
-        raise SpaceError(
-            "", f"{_of_several(len(found))}, or --trial with max, min or one of {names}{more}"
-        )
+        names = f"{_of_several(len(found))}, or --trial with max, min or one of {_names(found)}"
+        raise SpaceError("", names)
     return found[-1]
+
+
+def _names(found: Sequence[Found]) -> str:
+    """What the first trials are called, each once."""
+    names = list(dict.fromkeys(each.identity for each in found))
+    more = ", ..." if len(names) > _SHOWN else ""
+    return f"{', '.join(map(shown, names[:_SHOWN]))}{more}"
 
 
 def _of_several(count: int) -> str:
@@ -215,9 +220,8 @@ def _by_trial(found: list[Found], trial: str, note: Callable[[str], None]) -> Fo
         return _extreme(found, direction, key, note)
     named = [each for each in found if each.identity == trial]
     if not named or any(each.choices != named[0].choices for each in named):
-        names = ", ".join(shown(each.identity) for each in found[:_SHOWN])
         problem = "no such trial" if not named else f"{len(named)} different trials have this id"
-        raise SpaceError("trial", f"{shown(trial)}: {problem}; allowed: max, min, {names}")
+        raise SpaceError("trial", f"{shown(trial)}: {problem}; allowed: max, min, {_names(found)}")
     return named[-1]
 
 

@@ -150,4 +150,6 @@ def import_text(name: str, text: str, target: Target) -> Space | Architecture:
         other = recognised(text)
         if other is None or other.format in ("", name, _SHARES.get(name)):
             raise
+        if {FORMATS[name].needs, FORMATS.get(other.format, FORMATS[name]).needs} == {"space"}:
+            raise  # Whatever tool is named, results of all of them are read.
         raise SpaceError("", f"{error} (the file looks like {other.what}{other.option})") from None

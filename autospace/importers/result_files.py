@@ -24,6 +24,8 @@ from autospace.spaces.files.reading import parse_json
 _STRING_OR_NUMBERLESS: Final = re.compile(r'"(?:\\.|[^"\\])*"|-?\b(?:NaN|Infinity)\b')
 _KEY: Final = re.compile(r"""(?P<key>'[^']*'|"[^"]*"|[^\s#'"&*!{}\[\]|>%@`-][^#:]*?)\s*:(?:\s|$)""")
 _PYTHON: Final = re.compile(r"[\[{(\s]*'")
+_DIVIDERS: Final = (",", ";", "\t")
+_COMMA: Final = re.compile(r"^(-?\d+),(\d+)$")
 _MAX_INDENTS: Final = 16
 
 
@@ -43,11 +45,15 @@ def parse_result(text: str, note: Callable[[str], None]) -> tuple[object, bool]:
     if not stripped or stripped[0] in '{["' or stripped[0].isdigit():
         return _json(stripped, note)
     first = stripped.partition("\n")[0]
-    if "," in first and ":" not in first:
-        return _rows(stripped), False
+    divider = max(_DIVIDERS, key=first.count)
+    if divider in first and ":" not in first:
+        return _rows(stripped, divider), False
     if _KEY.match(first) or first.startswith(("#", "---", "- ")):
         return _yaml(stripped), False
-    return parse_json(text), False
+    if re.fullmatch(r"-?[\w.+]+", stripped):
+        return parse_json(stripped), False
+    allowed = "JSON, a table, or keys and values of YAML"
+    raise SpaceError("", f"begins with {shown(first)}; allowed: {allowed}")
 
 
 def _json(text: str, note: Callable[[str], None]) -> tuple[object, bool]:
@@ -90,19 +96,24 @@ def _stands_alone(line: str) -> bool:
     return True
 
 
-def _rows(text: str) -> list[dict[str, str]]:
+def _rows(text: str, divider: str) -> list[dict[str, str]]:
     """The rows of a table, by the names of its columns; cells without text are left out."""
     try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=divider, strict=True)
         rows = [dict(row) for row, _ in zip(reader, range(MAX_ENTRIES + 1), strict=False)]
     except csv.Error as error:
-        raise SpaceError("", f"no table of comma-separated values: {error}") from None
+        named = {",": "commas", ";": "semicolons"}.get(divider, "tabs")
+        raise SpaceError("", f"no table of values between {named}: {error}") from None
     if len(rows) > MAX_ENTRIES:
         raise SpaceError("", f"too many rows; allowed: up to {MAX_ENTRIES}")
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values():
             raise SpaceError(f"line {number}", "more or fewer fields than the first line has")
-    return [{name: cell for name, cell in row.items() if cell} for row in rows]
+    kept = [{name: cell for name, cell in row.items() if cell} for row in rows]
+    if divider != ";":
+        return kept
+    # There numbers have a comma: so spreadsheets write them in many countries.
+    return [{name: _COMMA.sub(r"\1.\2", cell) for name, cell in row.items()} for row in kept]
 
 
 def _yaml(text: str) -> dict[str, object]:

@@ -76,7 +76,8 @@ def read_any(path: Path) -> Record:
         return read_comparison(path / COMPARISON)
     if not (path / CONFIG).is_file():
         problem = f"no run and no comparison (it contains neither {CONFIG} nor {COMPARISON})"
-        missing = "is a file, not the folder of a run" if path.is_file() else "no such folder"
+        found = path.exists() and not path.is_dir()
+        missing = "is a file, not the folder of a run" if found else "no such folder"
         raise RunError(f"{path}: {problem if path.is_dir() else missing}")
     command = command_of(path)
     if command == "compare":

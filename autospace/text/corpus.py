@@ -83,8 +83,9 @@ class Corpus:
         how = "by the names of files" if self.by_files else "by position"
         unknown = sum(each.unknown for each in self.splits.values())
         total = sum(map(len, self.splits.values()))
+        tokens = f", {total:,} {kind}" if kind != "characters" else ""
         found = [
-            f"{self.name}: {characters:,} characters, {total:,} {kind}, a vocabulary of {size:,}",
+            f"{printable(self.name)}: {characters:,} characters{tokens}, a vocabulary of {size:,}",
             f"tokens: {counts}, divided {how}",
             f"most frequent: {self._frequent()}",
         ]

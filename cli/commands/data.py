@@ -76,7 +76,7 @@ def data(
 
     check_progress(progress)
     if sheet is not None:
-        _check_sheet(sheet, force=force)
+        _check_sheet(source, sheet, force=force)
     options: dict[str, Any] = {"resolution": resolution, "limit": limit, "seed": seed}
     with reporting(progress, "data") as observer:
         tick = partial(observer.tick, "data")
@@ -125,7 +125,11 @@ def _show_captions(
         to_stdout("\n".join(found.lines))
 
 
-def _check_sheet(sheet: Path, *, force: bool) -> None:
+def _check_sheet(source: str, sheet: Path, *, force: bool) -> None:
+    from autospace.data.request import SENTENCES
+
+    if source.partition(":")[0] == SENTENCES:
+        raise InputError(f"{source[:40]!r}: --sheet shows images; allowed for sentences: --limit")
     if sheet.suffix.lower() not in (".png", ".html"):
         raise InputError(f"--sheet {sheet}: allowed: a name that ends in .png or .html")
     check_new(sheet, force=force)

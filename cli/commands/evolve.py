@@ -128,8 +128,9 @@ def evolve(
 ) -> None:
     """Learn a search space.
 
-    Trains the reference network on your images, evolves cells for each of its layers, and writes
-    the best as RUN/space.json. A run can be stopped at any time; --resume RUN continues it.
+    Trains the reference network on your images, text, sentences or captions, evolves cells for each
+    of its layers, and writes the best as RUN/space.json. A run can be stopped at any time;
+    --resume RUN continues it.
     """
     check_work(progress, workers)
     options = given(

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -70,6 +70,21 @@ def import_(
     _write(value, out, force)
 
 
+_READ_AS: Final = {
+    **dict.fromkeys(
+        ("smac", "smac3", "dehb", "neps", "hydra", "wandb", "syne-tune"), "configspace"
+    ),
+    **dict.fromkeys(("ax", "nevergrad", "pymoo", "archai"), "flat"),
+    **dict.fromkeys(("nni-python",), "nni"),
+    **dict.fromkeys(("mcunet", "net.config"), "proxylessnas"),
+    **dict.fromkeys(("ofa", "once_for_all"), "once-for-all"),
+    **dict.fromkeys(("darts", "genotype", "pc-darts", "p-darts"), "darts-genotype"),
+    **dict.fromkeys(("nas-bench-201", "nasbench-201"), "nasbench201"),
+    **dict.fromkeys(("timm",), "timm-arch"),
+}
+"""Names that people give a format, and targets of `export` -> the format that reads it."""
+
+
 def _target(
     name: str,
     skeleton: str | None,
@@ -82,6 +97,8 @@ def _target(
     from autospace.spaces import load, load_skeleton
     from autospace.spaces.checks import MAX_RESOLUTION
 
+    if name in _READ_AS:
+        raise InputError(f"--from {name}: its results are read by --from {_READ_AS[name]}")
     if name not in FORMATS:
         raise InputError(f"--from {name[:40]!r}: unknown; {offered(name, FORMATS)}")
     if FORMATS[name].needs == "space":
@@ -120,17 +137,16 @@ def _text(file: str) -> str:
     """The text of a file or of stdin, in bounded size."""
     from autospace.spaces import SpaceError
     from autospace.spaces.checks import MAX_BYTES
-    from autospace.spaces.files.reading import read_text
+    from autospace.spaces.errors import located
+    from autospace.spaces.files.reading import read_text, text_of
 
     if file != "-":
-        return read_text(Path(file))
+        return read_text(Path(file), others=True)
     raw = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
         raise SpaceError("-", f"too large; allowed: up to {MAX_BYTES} bytes")
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise SpaceError("-", f"not UTF-8 at byte {error.start}") from None
+    with located("-"):
+        return text_of(raw, others=True)
 
 
 def _write(value: "Space | Architecture", out: Path | None, force: bool) -> None:

@@ -7,11 +7,11 @@ import typer
 from autospace.cli.options import (
     WORK_OPTIONS,
     Address,
+    Data,
     Devices,
     DryRun,
     ExecutorName,
     Format,
-    ImagesOrText,
     LatencyTable,
     Log,
     MaxLatency,
@@ -78,7 +78,7 @@ Listing = Annotated[bool, typer.Option("--list", help="Show what each method doe
 def search(
     space: SpaceName = None,
     method: MethodName = None,
-    data: ImagesOrText = None,
+    data: Data = None,
     evaluator: EvaluatorName = None,
     table: Table = None,
     evaluations: Evaluations = None,

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from autospace.cli.options import (
+    Data,
     Device,
     DryRun,
     Format,
-    ImagesOrText,
     Log,
     Number,
     Progress,
@@ -68,7 +68,7 @@ TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="The same as --
 
 def train(
     arch: Source = None,
-    data: ImagesOrText = None,
+    data: Data = None,
     space: SpaceName = None,
     out: RunOut = None,
     resume: Resume = None,

@@ -3,6 +3,7 @@
 A file is recognised only to word an error: nothing is read from it here.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -35,6 +36,7 @@ class Foreign(NamedTuple):
 
 
 _NEED_SPACE: Final = ("optuna", "nni", "ray", "configspace", "pyglove", "flat")
+_LONGEST_LINE: Final = 10**6
 _OURS: Final = {
     "autospace.space": "a space of autospace",
     "autospace.architecture": "an architecture of autospace",
@@ -56,6 +58,7 @@ _ELSEWHERE: Final = {
     "autospace.training": "the result of a training; its network is architecture.json beside it",
     "autospace.latency": "a latency table; it is for --latency-table of evolve and search",
     "autospace.table": "a table of accuracies; it is for --table of compare and search",
+    "autospace.reference": "the reference of a run; name the folder of the run",
     "autospace.bench": "numbers of autospace bench; they are for --baseline there",
 }
 """Files of ours that other commands and options read, by their format."""
@@ -63,6 +66,9 @@ _TABLE: Final = "part,inputs,outputs,"
 """How a latency table begins as CSV."""
 _CHOSEN: Final = re.compile(r"(?:[ \t]*(?:#.*)?\n)*[\"']?(?:layer|edge)_\w+[\"']?[ \t]*:[ \t]*\S")
 """How a configuration begins that a tuner wrote as YAML."""
+_TRIALS: Final = re.compile(r"(?=[^\n:{]*[,;\t])(?:[^\n:{]*[,;\t/._])?(?:layer|edge)_\d")
+"""How a table of trials begins: with the names of its columns."""
+_CELL_IDS: Final = re.compile(r"(?:layer|edge)_\w+")
 _TIMM: Final = re.compile(r"\b(?:ds|ir)_r\d+_k\d")
 
 
@@ -76,6 +82,8 @@ def foreign_text(text: str) -> Foreign | None:
         return Foreign("architecture strings of timm", "timm-arch")
     if _CHOSEN.match(text):
         return Foreign("a result of a tuner", "configspace")
+    if _TRIALS.match(text):
+        return Foreign("a table of trials", "optuna")
     return None
 
 
@@ -86,9 +94,13 @@ def own_elsewhere(plain: Any) -> str | None:
         plain: the values of the file, or its text if that is neither JSON nor TOML.
     """
     if isinstance(plain, str):
-        return _ELSEWHERE["autospace.latency"] if plain.startswith(_TABLE) else None
+        if plain.startswith(_TABLE):
+            return _ELSEWHERE["autospace.latency"]
+        return _of_run(first_line(plain))
     if not isinstance(plain, dict):
         return None
+    if (what := _of_run(plain)) is not None:
+        return what
     if "format" in plain:
         named = plain["format"]
         return _ELSEWHERE.get(named) if isinstance(named, str) else None
@@ -97,6 +109,44 @@ def own_elsewhere(plain: Any) -> str | None:
     if isinstance(plain.get("evolution"), dict):
         return "settings of autospace evolve; they are for its --config"
     return None
+
+
+_BYTES: Final = {
+    b"SQLite format 3": "a data base, such as a study of Optuna: save study.best_params as JSON",
+    b"PAR1": "Parquet: save the table as CSV",
+    b"\x89PNG": "an image",
+    b"\xff\xd8\xff": "an image",
+    b"%PDF-": "a PDF",
+}
+
+
+def _of_run(plain: Any) -> str | None:
+    keys = plain.keys() if isinstance(plain, dict) else set()
+    if "seconds" in keys and keys & {"phase", "epoch", "step"}:
+        return "the events of a run; name the folder of the run"
+    if {"sha256", "lines", "notes"} <= keys:
+        return "what a run has read; name the folder of the run"
+    return None
+
+
+def first_line(text: str) -> Any:
+    """The value of the first line of a text with one JSON value a line; else None."""
+    line, end, _ = text.lstrip().partition("\n")
+    if not end or not line.startswith("{") or len(line) > _LONGEST_LINE:
+        return None
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def of_cell_ids(plain: Any) -> bool:
+    """Whether a value is the flat form of an architecture: cell ids by layer or edge."""
+    names = isinstance(plain, dict) and all(_CELL_IDS.fullmatch(key) for key in plain)
+    return bool(names and plain and all(isinstance(each, str) for each in plain.values()))
+
+
+FLAT: Final = Foreign("cell ids by layer", "flat")
 
 
 def foreign_bytes(raw: bytes) -> str:
@@ -109,7 +159,8 @@ def foreign_bytes(raw: bytes) -> str:
         return "; it is an archive, or weights of PyTorch"
     if raw.startswith(b"\x80"):
         return "; it is a pickle, which is never opened here"
-    return ""
+    what = next((what for mark, what in _BYTES.items() if raw.startswith(mark)), None)
+    return f"; it is {what}" if what else ""
 
 
 def foreign(plain: Any) -> Foreign | None:

@@ -20,7 +20,7 @@ from autospace.spaces.encoder import EncoderSkeleton, encoder
 from autospace.spaces.errors import SpaceError, offered, shown
 from autospace.spaces.files import document as doc
 from autospace.spaces.files.codec import read, said_of, skeleton_from
-from autospace.spaces.files.foreign import refuse_foreign
+from autospace.spaces.files.foreign import own_elsewhere, refuse_foreign
 from autospace.spaces.files.reading import header_of, parse_json, read_text, validated
 from autospace.spaces.sequence import SequenceSkeleton, sequence
 from autospace.spaces.skeleton import Skeleton
@@ -263,6 +263,9 @@ def load_skeleton(name: str) -> Skeleton:
 
 def _no_skeleton(name: str, names: Sequence[str], others: str) -> SpaceError:
     """The error of a name or path that is no skeleton."""
+    if os.path.lexists(name):
+        known = "a name of one, a .json or .toml file, or a run folder"
+        return SpaceError(name, f"holds no skeleton; allowed: {known}")
     missing = "no such file or folder" if os.sep in name else "unknown skeleton"
     known = offered(name, names, f"{', '.join(names)}, or {others}")
     return SpaceError(name or '""', f"{missing}; {known}")
@@ -404,12 +407,13 @@ def load_architecture(source: str | Path, space: Space | None = None) -> Archite
             without a space.
     """
     if isinstance(source, str | Path) and os.path.isfile(source) and Path(source).suffix != ".toml":
-        text = ""
+        text = read_text(Path(source))
         try:
-            text = read_text(Path(source))
             choices = parse_json(text)
             if isinstance(choices, dict) and "format" not in choices:
                 refuse_foreign(choices)
+                if (elsewhere := own_elsewhere(choices)) is not None:
+                    raise SpaceError("", elsewhere)
                 return _chosen(choices, space)
         except SpaceError as error:
             raise SpaceError(str(source), said_of(text, error)) from None

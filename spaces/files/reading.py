@@ -6,7 +6,7 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, Final, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,13 +20,16 @@ from autospace.spaces.checks import (
     MAX_VALUES,
     plain,
 )
-from autospace.spaces.errors import SpaceError, join_path, offered, shown
+from autospace.spaces.errors import SpaceError, join_path, located, offered, shown
 from autospace.spaces.files.document import FILES, SEQUENCES, SKELETON_FORMAT, VERSIONS
 from autospace.spaces.files.foreign import (
+    FLAT,
     Foreign,
+    first_line,
     foreign,
     foreign_bytes,
     foreign_text,
+    of_cell_ids,
     own_elsewhere,
     refuse_foreign,
 )
@@ -52,15 +55,16 @@ _ALLOWED = {
 }
 
 
-def read_text(path: Path, *, bounded: bool = True) -> str:
+def read_text(path: Path, *, bounded: bool = True, others: bool = False) -> str:
     """The text of a `.json` file of at most `MAX_BYTES`, or a `.toml` file of fewer.
 
     Args:
         path: of the file.
         bounded: False for a state of this program's own, as large as the settings make it.
+        others: whether other programs write such files; see `text_of`.
 
     Raises:
-        SpaceError: the file does not exist, is not a regular file, is too large, or is not UTF-8.
+        SpaceError: the file does not exist, is not a regular file, is too large, or is no text.
     """
     limit = MAX_TOML_BYTES if path.suffix == ".toml" else MAX_BYTES
     try:
@@ -78,11 +82,33 @@ def read_text(path: Path, *, bounded: bool = True) -> str:
         raise SpaceError(str(path), "no file can have this name") from None
     if bounded and len(raw) > limit:
         raise SpaceError(str(path), f"too large; allowed: up to {limit} bytes")
+    with located(str(path)):
+        return text_of(raw, others=others)
+
+
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+
+
+def text_of(raw: bytes, *, others: bool = False) -> str:
+    """The text of a file.
+
+    Args:
+        raw: its bytes.
+        others: whether other programs write such files: PowerShell writes UTF-16, with a mark.
+
+    Raises:
+        SpaceError: it is not UTF-8, or holds a character that no text has.
+    """
+    wide = raw.startswith(_UTF_16)
     try:
-        return raw.decode("utf-8")
+        text = raw.decode("utf-16" if wide and others else "utf-8")
     except UnicodeDecodeError as error:
-        problem = f"not UTF-8 at byte {error.start}{foreign_bytes(raw)}"
-        raise SpaceError(str(path), problem) from None
+        what = "; it is UTF-16; allowed: UTF-8" if wide else foreign_bytes(raw)
+        raise SpaceError("", f"not UTF-8 at byte {error.start}{what}") from None
+    place = text.find("\0")
+    if place >= 0:
+        raise SpaceError("", f"no text: character {place + 1} is zero{foreign_bytes(raw)}")
+    return text
 
 
 def parse_json(text: str, entries: int = MAX_ENTRIES, *, bounded: bool = True) -> Any:
@@ -100,6 +126,8 @@ def parse_json(text: str, entries: int = MAX_ENTRIES, *, bounded: bool = True) -
     if bounded and text.count("[") + text.count("{") > MAX_CONTAINERS:
         raise SpaceError("", f"too many lists and objects; allowed: up to {MAX_CONTAINERS}")
     _refuse_mark(text)
+    if not text.strip():
+        raise SpaceError("", "empty; allowed: JSON")
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -176,7 +204,7 @@ def recognised(text: str) -> Foreign | None:
     try:
         return foreign_text(text) or foreign(parse_json(text))
     except SpaceError:
-        return None
+        return foreign(first_line(text))
 
 
 class Header(NamedTuple):
@@ -200,6 +228,8 @@ def header_of(value: Any) -> Header:
         refuse_foreign(value)
         if (elsewhere := own_elsewhere(value)) is not None:
             raise SpaceError("", elsewhere)
+        if of_cell_ids(value):
+            raise SpaceError("", FLAT.hint)
         raise SpaceError("format", f"{shown(found)}; {offered(found, FILES)}")
     version = value.get("version")
     if type(version) is not int or version not in VERSIONS:

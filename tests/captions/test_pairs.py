@@ -138,7 +138,14 @@ def test_what_is_skipped_is_counted_with_its_reason(tmp_path: Path) -> None:
         ({"a.csv": FORMS["plain.csv"], "b.csv": FORMS["plain.csv"]}, "several files hold captions"),
         ({"a.csv": "image,caption\nx.png,a dog\n"}, "captions are of x.png, but .* holds 0.png"),
         ({"a.csv": 'image,caption\n0.png,"a dog\n1.png,a cat\n'}, "a quote may not be closed"),
-        ({"a.csv": "image,caption\n0.png,a dog\n"}, "1 images with captions, too few"),
+        (
+            {"a.csv": "image,caption\n0.png,a dog\n" + "gone.png,a cat\n" * 9},
+            "1 images with captions, too few; captions of images that are not there: 9; ",
+        ),
+        (
+            {"a.csv": f"image,caption\n0.png,a dog\n1.png,{'a ' * 50}\n"},
+            "1 images with captions, too few; .*captions of more than 30 words: 1",
+        ),
         ({"a.csv": "image,caption,split\n0.png,a,train\n0.png,b,test\n"}, "is train and test"),
         ({"a.json": "{"}, r"no captions, but a.json \(files that are not JSON: 1\)"),
         ({"a.json": "[1, 2]"}, r"a.json \(entries without image and caption: 2\)"),
@@ -223,3 +230,11 @@ def _tried(path: Path) -> str | None:
     except DataError as error:
         return str(error)
     return None
+
+
+def test_names_that_several_images_have_are_told(tmp_path: Path) -> None:
+    for below in ("one", "two"):
+        _images(tmp_path / below)
+    (tmp_path / "a.csv").write_text(FORMS["plain.csv"])
+    with pytest.raises(DataError, match="captions of a name that several images have: 12"):
+        load_captions(f"captions:{tmp_path}", Request())

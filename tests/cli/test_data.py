@@ -117,3 +117,23 @@ def test_a_source_that_cannot_be_read_is_one_line(run: Run, pets: Path) -> None:
         assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
     ran = run("data", "digits", "--ground", "whitish")
     assert "error: ground 'whitish' is no colour; did you mean white? Allow" in ran.err
+
+
+@pytest.mark.parametrize("name", ["s.png", "s.html"])
+def test_sentences_have_no_contact_sheet(run: Run, tmp_path: Path, name: str) -> None:
+    ran = run("data", "sentences", "--sheet", str(tmp_path / name))
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "error: 'sentences': --sheet shows images; allowed for sentences: --limit\n"
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("kind", ["folder", "text"])
+def test_a_name_stays_on_its_line(run: Run, tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "two\nlines\x1b[31m"
+    for name in ("a", "b"):
+        (place / name).mkdir(parents=True)
+        (place / name / "0.txt").write_text("some words in a text\n" * 30)
+        for index in range(3):
+            Image.new("L", (8, 8), 40 * index + len(name)).save(place / name / f"{index}.png")
+    first = run("data", f"{kind}:{place}").out.splitlines()[0]
+    assert first.startswith(f"{kind}:two\\nlines\\x1b[31m: ")

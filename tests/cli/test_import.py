@@ -65,6 +65,38 @@ def test_a_winner_comes_back_into_its_space(run: Run, space_file: Path, tmp_path
     assert run("show", space_file, "--architecture", out).code == 0
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_powershell_writes_is_read(
+    run: Run, space_file: Path, tmp_path: Path, encoding: str
+) -> None:
+    winner = load(space_file).architecture(load(space_file).reference)
+    file = tmp_path / "best.json"
+    file.write_text(json.dumps(winner.choices), encoding=encoding)
+    ran = run("import", file, "--from", "optuna", "--space", space_file)
+    assert from_json(ran.out) == winner
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [("wandb", "configspace"), ("ax", "flat"), ("smac", "configspace"), ("mcunet", "proxylessnas")],
+)
+def test_other_names_of_a_format_are_known(run: Run, name: str, right: str) -> None:
+    ran = run("import", "x", "--from", name, "--space", "mbconv@digits")
+    assert ran.err == f"error: --from {name}: its results are read by --from {right}\n"
+    assert ran.code == 2
+
+
+def test_every_tool_that_is_exported_to_has_a_way_back() -> None:
+    from autospace.cli.commands.import_ import _READ_AS
+    from autospace.exporters.targets import TARGETS
+
+    assert {*_READ_AS.values()} <= {*FORMATS}
+    assert not {*_READ_AS} & {*FORMATS}
+    pictures = {"csv", "json-flat", "dot", "mermaid", "svg"}
+    networks = {"pytorch", "huggingface", "onnx", "pt2"}
+    assert {*TARGETS} - pictures - networks <= {*FORMATS, *_READ_AS}
+
+
 def test_stdin_is_read_where_the_file_is_a_dash(
     run: Run, monkeypatch: pytest.MonkeyPatch, settings_file: Path
 ) -> None:

@@ -98,8 +98,8 @@ def test_missing_and_mismatched_files_are_named(tmp_path: Path) -> None:
         (encode(np.zeros((2, 3, 3), np.uint8)) + b"x", "the file has more"),
         (struct.pack(">4I", 0x803, 2**32 - 1, 28, 28), "GiB"),
         (struct.pack(">4I", 0x803, 10**7, 28, 28), "has 0; it is damaged"),
-        (struct.pack(">4I", 0x803, 1, 2**31, 2), "2147483648x2 is out of bounds"),
-        (struct.pack(">4I", 0x803, 1, 0, 2), "0x2 is out of bounds"),
+        (struct.pack(">4I", 0x803, 1, 2**31, 2), "2x2147483648 is out of bounds"),
+        (struct.pack(">4I", 0x803, 1, 0, 2), "2x0 is out of bounds"),
     ],
 )
 def test_bad_files_are_explained(

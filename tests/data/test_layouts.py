@@ -338,3 +338,40 @@ def test_links_that_lead_in_circles_end(pets: Path) -> None:
     shutil.rmtree(pets / "train/a")
     shutil.rmtree(pets / "train/b")
     assert load_data(f"folder:{pets}").digest == expected
+
+
+@pytest.mark.parametrize("test", ["test/test", "test/images", "test/unknown/deep"])
+def test_a_test_folder_without_classes_is_said_and_not_read(
+    save_image: SaveImage, tmp_path: Path, test: str
+) -> None:
+    for name in ("cat", "dog"):
+        for index in range(3):
+            save_image(f"set/train/train/{name}/{index}.png")
+    for index in range(3):
+        save_image(f"set/{test}/{index}.png")
+    data = load_data(f"folder:{tmp_path / 'set'}")
+    assert data.classes == ("cat", "dog")
+    assert data.notes[:2] == (
+        "test/ is not read (without class folders, 3 images)",
+        "no test folder: 2 of 6 images are held out",
+    )
+
+
+def test_one_class_in_the_test_folder_is_still_an_error(
+    save_image: SaveImage, tmp_path: Path
+) -> None:
+    for name in ("train/cat", "train/dog", "test/cat"):
+        save_image(f"set/{name}/0.png")
+    with pytest.raises(DataError, match=r"test: has one class folder \(cat\)"):
+        load_data(f"folder:{tmp_path / 'set'}")
+
+
+def test_folders_of_images_and_of_what_belongs_to_them_are_doubted(
+    save_image: SaveImage, tmp_path: Path
+) -> None:
+    for name in ("Images/cat", "Images/dog", "annotations/trimaps"):
+        for index in range(3):
+            save_image(f"set/{name}/{index}.png")
+    data = load_data(f"folder:{tmp_path / 'set'}")
+    remark = "classes Images, annotations are named like parts of one data set, not like classes"
+    assert any(note.startswith(remark) for note in data.notes)

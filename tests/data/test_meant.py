@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -35,6 +36,7 @@ def place(tmp_path: Path) -> Path:
     with tarfile.open(tmp_path / "c.tar", "w") as archive:
         archive.add(tmp_path / "classes", "classes")
     shutil.make_archive(str(tmp_path / "c"), "zip", tmp_path / "classes")
+    (tmp_path / "c.tar.gz").write_bytes(gzip.compress((tmp_path / "c.tar").read_bytes()))
     (tmp_path / "c.tar.xz").write_bytes(lzma.compress((tmp_path / "c.tar").read_bytes()))
     for name in ("cifar-10-python.tar.gz", "CIFAR-100-binary.zip", "tars/train-000.tar"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -91,6 +93,9 @@ def test_the_right_source_is_named(
         ("npz:one.npy", "; it is one array of NumPy: save images and labels together by "),
         ("npz:t.h5", "; it is HDF5: save its images and labels by numpy.savez, as npz:PATH"),
         ("folder:t.parquet", "; it is Parquet: save its images as files in a folder per class"),
+        ("shards:c.tar.gz", "; it is packed by gzip: unpack it to a .tar file"),
+        ("sentences:t.parquet", "; it is Parquet: save its texts and labels as a .csv file"),
+        ("sentences:c.zip", "; it is an archive (zip): unpack it, and name the file"),
         ("folder:classes/cat/0.png", "; it is one image: name the folder of all, as folder:PATH"),
     ],
 )
@@ -109,3 +114,27 @@ def test_an_error_of_the_right_source_stays_as_it_is(place: Path) -> None:
         load_data(f"npz:{place / 'bad.npz'}")
     assert "did you mean" not in str(told.value)
     assert "; it is " not in str(told.value)
+
+
+def test_a_shard_that_is_wrong_is_not_to_be_unpacked(place: Path) -> None:
+    with pytest.raises(DataError) as told:
+        load_data(f"shards:{place / 'c.tar'}")
+    assert "; it is " not in str(told.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names")
+@pytest.mark.parametrize(
+    "kind", ["folder", "npz", "idx", "cifar10", "cifar100", "shards", "sentences", "nothing"]
+)
+def test_a_pipe_is_refused_and_never_waited_for(tmp_path: Path, kind: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError) as told:
+        load_data(f"{kind}:{tmp_path / 'pipe'}")
+    assert "does not exist" not in str(told.value)
+
+
+def test_texts_and_captions_are_among_the_sources_that_are_offered() -> None:
+    with pytest.raises(DataError, match=r"captions\[:key=value,\.\.\.\]\[:PATH\]"):
+        load_data("nothing")
+    with pytest.raises(DataError, match="did you mean captions"):
+        load_data("caption:x")

@@ -66,7 +66,7 @@ def test_labels_may_be_columns_of_any_whole_type(dtype: str, tmp_path: Path) -> 
     [
         (images(4, 4).astype(int) - 300, LABELS, "whole numbers from -300 to .*; allowed: "),
         (images(4, 4) / 200, LABELS, "allowed: 0 to 1"),
-        (np.full((6, 4, 4), np.nan), LABELS, "allowed: 0 to 1"),
+        (np.full((6, 4, 4), np.nan), LABELS, "not finite; allowed: finite ones"),
         (images(4, 4, 4), LABELS, r"\[6, 4, 4, 4\].*1 or 3 channels"),
         (images(4), LABELS, r"\[6, 4\]"),
         (images(4, 4), LABELS / 2, "whole numbers"),
@@ -76,9 +76,14 @@ def test_labels_may_be_columns_of_any_whole_type(dtype: str, tmp_path: Path) -> 
         (images(4, 4), LABELS - 1, "label -1 is out of range"),
         (images(4, 4), LABELS * 0, "the number of classes is 1; allowed: 2 or more"),
         (images(4, 4), np.full(6, 2**64 - 1, np.uint64), "allowed: int64"),
-        (images(0, 4), LABELS, "0x4 is out of bounds"),
+        (images(0, 4), LABELS, "4x0 is out of bounds"),
         (images(4, 4)[:0], LABELS[:0], "holds no images"),
-        (np.array([None] * 6), LABELS, "has the type object"),
+        (np.array([None] * 6), LABELS, r"has the type object; .*allowed: array\.astype"),
+        (
+            images(4, 4),
+            np.array(["a", "b"] * 3, object),
+            r"y_train: .*allowed: array\.astype\(str\)",
+        ),
         (np.array(["a"] * 6), LABELS, r"has the shape \[6\]"),
         (np.array([["a"] * 4] * 6)[:, None], LABELS, "has the type <U1"),
         (np.zeros((6, 2, 2), np.complex64), LABELS, "has the type complex64"),
@@ -257,3 +262,15 @@ def test_damage_is_a_data_error_or_harmless(tmp_path: Path, position: int, noise
 def test_arrays_survive_the_round_trip(tmp_path: Path, x: np.ndarray) -> None:
     data = load_data(save_keras(tmp_path, x))
     assert torch.equal(data.train.images[:, 0], torch.from_numpy(x))
+
+
+def test_names_in_bytes_that_are_no_text_stay_apart(tmp_path: Path) -> None:
+    names = np.array([b"\xff", b"\xfe"] * 3)
+    assert load_data(save_keras(tmp_path, images(4, 4), names)).classes == (r"\xfe", r"\xff")
+
+
+def test_what_is_no_file_is_not_called_missing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is a folder; allowed: an \.npz file"):
+        load_data(f"npz:{tmp_path}")
+    with pytest.raises(DataError, match=r"does not exist; allowed: an \.npz file"):
+        load_data(f"npz:{tmp_path / 'x.npz'}")

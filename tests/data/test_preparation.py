@@ -422,3 +422,63 @@ def test_a_huge_image_takes_little_more_than_its_pixels(mode: str, tmp_path: Pat
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     pixels = side * side / 2**20  # Pillow takes 4 bytes for a pixel, before and after; two at once.
     assert int(done.stdout) < 2 * (4 + 4) * pixels + 100
+
+
+def test_whole_numbers_and_floats_are_counted_apart(tmp_path: Path) -> None:
+    source = set_of(tmp_path, Image.fromarray(RAMP.astype(np.uint16) * 47), ".png", count=6)
+    for name in ("a", "b"):
+        Image.fromarray((RAMP / 63).astype(np.float32)).save(tmp_path / f"set/{name}/x.tif")
+    notes = " ".join(load_data(source).notes)
+    assert "6 images with more than 8 bits a value: values from 0 to 2,961" in notes
+    assert "2 images with more than 8 bits a value: values from 0 to 1," in notes
+
+
+def test_tiff_files_that_are_turned_are_counted_as_others_are(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = load_data(set_of(tmp_path, WIDE, ".tif", exif=exif))
+    assert np.array_equal(first(data), np.asarray(WIDE.transpose(Image.Transpose.ROTATE_270)))
+    assert "turned 4 images upright, as the EXIF orientation says" in data.notes
+
+
+def test_a_class_without_a_readable_image_is_told_with_the_reason(tmp_path: Path) -> None:
+    source = set_of(tmp_path, WIDE, ".png")
+    for path in (tmp_path / "set/a").glob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"train image in class a \(empty \(1\): a/.*allowed"):
+        load_data(source)
+
+
+def test_an_unreadable_image_that_was_held_out_does_not_cost_the_others(tmp_path: Path) -> None:
+    source = set_of(tmp_path, WIDE, ".png", count=6)
+    held = [index for index in range(3) if _is_held_out(tmp_path, source, index)]
+    assert len(held) == 1
+
+
+def _is_held_out(folder: Path, source: str, index: int) -> bool:
+    path = folder / f"set/a/{index}.png"
+    whole = path.read_bytes()
+    path.write_bytes(b"")
+    data = load_data(source)
+    path.write_bytes(whole)
+    assert len(data.train) + len(data.test) == 5
+    return len(data.test) == 1
+
+
+def test_a_size_that_chance_has_chosen_is_said(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for index in range(6):
+            side = 8 + index + (6 if name == "b" else 0)
+            Image.new("L", (side, 9), 30 * index + 5).save(tmp_path / f"set/{name}/{index}.png")
+    remark = "the most common size, 8x9, is that of 1 of 12 images only: data.resolution"
+    assert any(note.startswith(remark) for note in load_data(f"folder:{tmp_path / 'set'}").notes)
+    notes = load_data(f"folder:{tmp_path / 'set'}", resolution=8).notes
+    assert not any("most common size" in note for note in notes)
+
+
+def test_a_common_size_out_of_bounds_is_told_as_width_and_height(tmp_path: Path) -> None:
+    source = set_of(tmp_path, Image.new("L", (5000, 3)), ".png")
+    with pytest.raises(DataError, match=r"is 5000x3; allowed: .* or a resolution"):
+        load_data(source)
+    assert "resized 4 images to 8x8" in load_data(source, resolution=8).notes

@@ -299,3 +299,40 @@ def test_what_csv_writes_is_read_as_it_was(tmp_path: Path, pairs: list[tuple[str
     both = torch.cat([data.train.images, data.test.images])
     lengths = sorted(int((row > 0).sum()) for row in both)
     assert lengths == sorted(len(tokens) for tokens in wanted if tokens)
+
+
+@pytest.mark.parametrize("last", ["test", "validation", "dev"])
+def test_a_column_says_the_split_of_every_row(tmp_path: Path, last: str) -> None:
+    lines = [
+        f"{number},{row},{'Train' if number % 5 else last}" for number, row in enumerate(rows())
+    ]
+    path = write(tmp_path / "a.csv", ["id,text,label,split", *lines])
+    data = load_data(f"sentences:{path}")
+    assert (len(data.train), len(data.test)) == (8, 2)
+    said = "\n".join(lines_of(data))
+    assert "label is label, split is split; not read: id" in said
+    assert ("validation in split is the test split" in said) == (last != "test")
+    # In a folder with nothing else, too.
+    assert load_data(f"sentences:{tmp_path}").digest == data.digest
+
+
+def test_rows_of_validation_are_skipped_beside_a_test_split(tmp_path: Path) -> None:
+    splits = ["train"] * 3 + ["val", "test"]
+    lines = [f"{row},{splits[number % 5]}" for number, row in enumerate(rows())]
+    data = load_data(f"sentences:{write(tmp_path / 'a.csv', ['text,label,Set', *lines])}")
+    assert (len(data.train), len(data.test)) == (6, 2)
+    assert "skipped: 2 (rows of validation in Set" in "\n".join(lines_of(data))
+
+
+def test_a_column_of_other_values_says_no_split_and_is_named(tmp_path: Path) -> None:
+    lines = [f"{row},{number % 3}" for number, row in enumerate(rows())]
+    data = load_data(f"sentences:{write(tmp_path / 'a.csv', ['text,label,split', *lines])}")
+    said = "\n".join(lines_of(data))
+    assert "label is label; not read: split" in said
+    assert "no test split: 2 of 10 sentences are held out" in said
+
+
+def test_one_column_is_said_to_be_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ["text", "good", "bad"])
+    with pytest.raises(DataError, match=r"has one column, the first row is 'text'; allowed: two"):
+        load_data(f"sentences:{path}")

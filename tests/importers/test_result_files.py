@@ -37,9 +37,9 @@ def error(text: str, trial: str | None = None) -> str:
     return str(caught.value)
 
 
-def as_csv(rows: list[dict[str, Any]]) -> str:
+def as_csv(rows: list[dict[str, Any]], delimiter: str = ",") -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]))
+    writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter)
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
@@ -66,6 +66,10 @@ WRITERS: dict[str, Callable[[dict[str, Any]], str]] = {
     ),
     "frame": lambda choices: json.dumps([{"number": 1, **prefixed(choices, "params_")}]),
     "table": lambda choices: as_csv([{"": 0, "value": 0.5, **prefixed(choices, "params_")}]),
+    "semicolons": lambda choices: as_csv(
+        [{"value": "0,5", **prefixed(choices, "params_")}], delimiter=";"
+    ),
+    "tabs": lambda choices: as_csv([{"value": 0.5, **prefixed(choices, "params_")}], "\t"),
     "ray's table": lambda choices: as_csv([{"loss": 0.5, **prefixed(choices, "config/")}]),
     "yaml": as_yaml,
     "nested yaml": lambda choices: as_yaml({"name": "optuna", "best_params": choices}),
@@ -124,6 +128,29 @@ def test_of_several_trials_one_has_to_be_chosen() -> None:
     ]
     assert read(text, trial="min")[0] == OTHER
     assert error(text, "nothing").startswith('trial: "nothing": no such trial; allowed: max, min, ')
+
+
+def test_numbers_with_a_comma_decide_where_semicolons_divide() -> None:
+    rows = [
+        {"number": index, "value": value, **prefixed(each.choices, "params_")}
+        for index, (each, value) in enumerate([(OTHER, "0,5"), (WINNER, "0,75"), (OTHER, "")])
+    ]
+    found, notes = read(as_csv(rows, ";"), trial="max")
+    assert found == WINNER
+    assert notes == ['max value 0.75 of 2: trial "1"; 1 without a finite value were passed over']
+
+
+def test_a_trial_is_named_once() -> None:
+    lines = [{"trial_id": "t0", "config": each.choices} for each in (OTHER, WINNER)]
+    text = "\n".join(map(json.dumps, lines))
+    assert error(text).endswith('or --trial with max, min or one of "t0"')
+
+
+@pytest.mark.parametrize("text", ["// no\n{}", "!!python/object/apply:x []", "<html>", "%PDF-1.4"])
+def test_what_is_none_of_the_forms_is_shown(text: str) -> None:
+    problem = error(text)
+    assert problem.startswith('begins with "')
+    assert problem.endswith("; allowed: JSON, a table, or keys and values of YAML")
 
 
 def test_any_number_of_a_trial_can_decide() -> None:

@@ -10,7 +10,14 @@ from hypothesis import given
 from autospace.exporters.targets import TARGETS
 from autospace.importers.formats import import_text
 from autospace.importers.target import Target
-from autospace.spaces import SpaceError, load, load_any, load_architecture, to_json
+from autospace.spaces import (
+    SpaceError,
+    load,
+    load_any,
+    load_architecture,
+    load_skeleton,
+    to_json,
+)
 from autospace.spaces.files.foreign import foreign
 from tests.strategies import json_values
 
@@ -77,6 +84,37 @@ def test_a_wrong_format_of_import_is_put_right(name: str, text: str, end: str) -
     assert str(caught.value).endswith(end)
 
 
+def test_cell_ids_alone_are_to_be_imported_where_no_space_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "best.json"
+    file.write_text(json.dumps(CHOICES), encoding="utf-8")
+    with pytest.raises(SpaceError, match=r"cell ids by layer, .* --from flat --space SPACE"):
+        load_any(file)
+    assert load_architecture(file, SPACE).choices == CHOICES
+
+
+def test_results_of_another_tool_are_no_reason_to_doubt_its_name() -> None:
+    text = json.dumps({"config": {**CHOICES, "layer_00": "x"}})
+    with pytest.raises(SpaceError) as caught:
+        import_text("optuna", text, Target(space=SPACE))
+    assert "looks like" not in str(caught.value)
+
+
+@pytest.mark.parametrize("read", [load_any, load_architecture])
+def test_an_error_names_the_file_once(tmp_path: Path, read: Any) -> None:
+    file = tmp_path / "model.pt"
+    file.write_bytes(b"\x80\x04\x95\xff")
+    with pytest.raises(SpaceError) as caught:
+        read(file)
+    assert str(caught.value).count(str(file)) == 1
+
+
+def test_a_file_that_is_there_is_not_called_missing(tmp_path: Path) -> None:
+    file = tmp_path / "net.config"
+    file.write_text("{}")
+    with pytest.raises(SpaceError, match="holds no skeleton; allowed: a name of one, "):
+        load_skeleton(str(file))
+
+
 def test_own_files_and_flat_ones_are_not_taken_for_foreign() -> None:
     assert foreign(CHOICES) is None
     assert foreign({"format": "autospace.run"}) is None
@@ -106,6 +144,15 @@ ELSEWHERE = [
     ("w.yaml", "# best\nlayer_00: a\nlayer_01: b\n", "--from configspace --space SPACE"),
     ("bom.json", "\ufeff" + json.dumps({"best_params": CHOICES}), "--from optuna --space SPACE"),
     ("g.py", "X = Genotype(normal=[])", "--from darts-genotype"),
+    (
+        "e.jsonl",
+        '{"phase": "initial", "seconds": 1.0}\n' * 2,
+        "the events of a run; name the folder",
+    ),
+    ("d.json", '{"sha256": "a", "lines": [], "notes": []}', "what a run has read; name the folder"),
+    ("r.json", '{"format": "autospace.reference"}', "the reference of a run; name the folder"),
+    ("t.csv", "number,value,params_layer_00\n0,0.5,a\n", "--from optuna --space SPACE"),
+    ("r.jsonl", (json.dumps({"config": CHOICES}) + "\n") * 2, "--from ray --space SPACE"),
 ]
 
 
@@ -130,15 +177,30 @@ def test_what_has_its_place_elsewhere_is_sent_there(
         (b"\x40\0\0\0\0\0\0\0{" + b"\xff" * 9, "name the architecture.json beside them"),
         (b"\x1f\x8b\x08\xff", "an archive"),
         (b"\x80\x04\x95\xff", "a pickle, which is never opened here"),
-        (b"\xff\xfe", "not UTF-8 at byte 0"),
+        (b"\xff\xfe", "it is UTF-16; allowed: UTF-8"),
+        ("{}".encode("utf-16"), "it is UTF-16; allowed: UTF-8"),
+        (b"SQLite format 3\0" + bytes(84), "a study of Optuna: save study.best_params as JSON"),
+        (b"SQLite format 3\0\xff", "a study of Optuna: save study.best_params as JSON"),
+        (b"PAR1\x15\0", "save the table as CSV"),
+        (b"\x89PNG\r\n", "it is an image"),
+        (b"{}\0", "character 3 is zero"),
+        ("{}".encode("utf-16-le"), "character 2 is zero"),
     ],
 )
 def test_bytes_that_are_no_text_are_recognised(tmp_path: Path, raw: bytes, hint: str) -> None:
     file = tmp_path / "found"
     file.write_bytes(raw)
-    with pytest.raises(SpaceError, match="not UTF-8 at byte ") as caught:
+    with pytest.raises(SpaceError, match=r"not UTF-8 at byte |no text: character ") as caught:
         load_any(file)
     assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", " \n\n"])
+def test_an_empty_file_is_called_so(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "found.json"
+    file.write_text(text)
+    with pytest.raises(SpaceError, match="empty; allowed: JSON"):
+        load_any(file)
 
 
 def test_a_folder_of_images_is_no_run(tmp_path: Path) -> None:

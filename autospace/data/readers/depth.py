@@ -135,7 +135,7 @@ def to_bytes(
         try:
             scale = measure(array).joined(scale)
         except ValueError:
-            raise DataError(f"{place}: values that are not finite; allowed: 0 to 1") from None
+            raise DataError(f"{place}: values that are not finite; allowed: finite ones") from None
     if scale is None or scale.guessed:
         found = "" if scale is None else scale.described.partition(",")[0].removeprefix("values ")
         kind = "floats" if "f" in kinds else "whole numbers"

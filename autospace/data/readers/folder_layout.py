@@ -6,7 +6,7 @@ hold the same folders are never classes: without names that say which of them is
 error which shows what was seen.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -52,6 +52,7 @@ class Listing:
         test: Test files, likewise.
         notes: Remarks for a person.
         skipped: What was not read.
+        drawn: The test files were held out of all files: there is no test split.
     """
 
     root: Path
@@ -60,6 +61,7 @@ class Listing:
     test: tuple[ImageFile, ...]
     notes: tuple[str, ...]
     skipped: tuple[Skipped, ...] = ()
+    drawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def list_folder(root: Path, request: Request) -> Listing:
         test_classes, test = _files(layout.test)
         _compare(root, layout, classes, test_classes)
     limited = limit_files(train, request), limit_files(test, request)
-    return Listing(root, classes, *limited, notes, skipped)
+    return Listing(root, classes, *limited, notes, skipped, layout.test is None)
 
 
 def held_out(
@@ -135,11 +137,22 @@ def _layout(root: Path, tree: Folder) -> _Layout:
         _check_classes(root, place, roles)
         return _Layout(place, None, notes)
     chosen = _only(root, "training", train)
+    known = frozenset(folder.name for folder in _through(chosen, splits=True).folders)
+    roles = [(folder, role) for folder, role in roles if folder is chosen or _tests(folder, known)]
     test, more = _test_folder(root, roles)
     unread = [folder for folder in place.folders if folder.total and folder not in (chosen, test)]
-    notes += more + tuple(_not_read(root, folder) for folder in unread)
+    notes += more + tuple(_not_read(root, folder, known) for folder in unread)
     inner = None if test is None else _through(test, splits=True)
     return _Layout(_through(chosen, splits=True), inner, notes)
+
+
+def _tests(folder: Folder, classes: Collection[str]) -> bool:
+    """Whether a folder may be a split with these classes; one folder of others is no class.
+
+    The test images of a competition lie so, without labels: `test/test/1.jpg`.
+    """
+    inner = _through(folder, splits=True)
+    return len(inner.holding) != 1 or inner.holding[0].name in classes
 
 
 def _through(folder: Folder, *, splits: bool = False) -> Folder:
@@ -223,8 +236,9 @@ def _only(root: Path, what: str, folders: Sequence[Folder]) -> Folder:
     return folders[0]
 
 
-def _not_read(root: Path, folder: Folder) -> str:
-    why = "" if _holds_classes(folder) else "without class folders, "
+def _not_read(root: Path, folder: Folder, classes: Collection[str]) -> str:
+    divided = _holds_classes(folder) and _tests(folder, classes)
+    why = "" if divided else "without class folders, "
     return f"{_relative(root, folder)}/ is not read ({why}{folder.total} images)"
 
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
-from autospace.data.errors import check_sides
+from autospace.data.errors import LARGEST_SIDE, DataError
 from autospace.data.readers.convert import padding
 from autospace.data.readers.depth import Scale, measure
 from autospace.data.readers.folder_layout import ImageFile
@@ -144,7 +144,10 @@ def common_shape(
     width, height = min(sizes, key=lambda size: (-sizes[size], size), default=(1, 1))
     if resolution is not None:
         width = height = resolution
-    check_sides("the most common image size; give a resolution", height, width)
+    elif max(width, height) > LARGEST_SIDE:
+        problem = f"the most common image size is {width}x{height}"
+        allowed = f"sides of up to {LARGEST_SIDE} pixels, or a resolution (data.resolution)"
+        raise DataError(f"{problem}; allowed: {allowed}")
     return Shape(channels or (1 if all(head.grey for head in heads) else 3), height, width)
 
 
@@ -288,6 +291,7 @@ def _read(file: ImageFile, shape: Shape, preparation: Preparation, out: np.ndarr
 
 def _fit(image: Image.Image, shape: Shape, preparation: Preparation, out: np.ndarray) -> _Done:
     size, given = (shape.width, shape.height), image.size
+    by_pillow = image.format == "TIFF" and orientation(image) in TURNS
     on_side = image.format != "TIFF" and orientation(image) >= ON_THEIR_SIDE
     if given != (size[::-1] if on_side else size):
         # A JPEG decoder can halve the size for free; twice the wanted size loses nothing.
@@ -306,7 +310,7 @@ def _fit(image: Image.Image, shape: Shape, preparation: Preparation, out: np.nda
     return _Done(
         resized=upright.size != size or image.size != given,
         reshaped=not 1 / _SAME_RATIO < ratio < _SAME_RATIO,
-        turned=turn is not None,
+        turned=turn is not None or by_pillow,
         transparent=transparent,
     )
 

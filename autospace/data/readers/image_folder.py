@@ -38,7 +38,7 @@ from autospace.data.storage import is_large
 from autospace.spaces.text import plural
 
 # Part of every key: a change of the decoder or of the layout below must not find old files.
-_LAYOUT = "autospace.data 3"
+_LAYOUT = "autospace.data 4"
 _ABOUT = "about"
 _ENTRIES = ("train.images", "train.labels", "test.images", "test.labels")
 
@@ -244,7 +244,8 @@ def _decode(source: Source, listing: Listing, request: Request) -> DataSet:
     _check_unreadable(listing, unreadable)
     for title, split in zip(("train", "test"), splits, strict=True):
         _check_complete(listing, title, split)
-    notes = (*listing.notes, *_remarks(splits, shape, preparation, found))
+    rare = () if request.resolution else _rare_size(shape, found)
+    notes = (*listing.notes, *rare, *_remarks(splits, shape, preparation, found))
     skipped = _skipped(listing, unreadable)
     if unreadable:
         notes += (f"skipped {plural(len(unreadable), 'unreadable image')}: {_reasons(skipped)}",)
@@ -265,6 +266,20 @@ def _preparation(
     return Preparation(request.aspect, request.ground, whole, real)
 
 
+_COMMON = 0.1
+
+
+def _rare_size(shape: Shape, found: Sequence[Header | str]) -> tuple[str, ...]:
+    """A remark where hardly any image has the most common size: chance has chosen it."""
+    sizes = [(head.width, head.height) for head in found if isinstance(head, Header)]
+    count = sizes.count((shape.width, shape.height))
+    if count >= _COMMON * len(sizes):
+        return ()
+    size = f"{shape.width}x{shape.height}"
+    share = f"is that of {count} of {len(sizes)} images only"
+    return (f"the most common size, {size}, {share}: data.resolution chooses another",)
+
+
 def _remarks(
     splits: Sequence[Decoded],
     shape: Shape,
@@ -276,10 +291,10 @@ def _remarks(
     turned = sum(split.turned for split in splits)
     transparent = sum(split.transparent for split in splits)
     heads = [head for head in found if isinstance(head, Header)]
-    deep, frames = sum(head.deep for head in heads), sum(head.frames for head in heads)
+    frames = sum(head.frames for head in heads)
     remarks: list[str] = []
     if resized:
-        remarks.append(f"resized {plural(resized, 'image')} to {shape.height}x{shape.width}")
+        remarks.append(f"resized {plural(resized, 'image')} to {shape.width}x{shape.height}")
     if reshaped:
         remarks.append(proportions_changed(reshaped, preparation.aspect))
     if turned:
@@ -289,6 +304,7 @@ def _remarks(
         remarks.append(f"{plural(transparent, 'image')} with transparent pixels, {ground}")
     for scale in (preparation.whole, preparation.real):
         if scale is not None:
+            deep = sum(head.deep and head.real is not scale.whole for head in heads)
             said = f"{plural(deep, 'image')} with more than 8 bits a value"
             remarks.append(f"{said}: {scale.described}")
     if frames:
@@ -339,11 +355,14 @@ def _check_unreadable(listing: Listing, unreadable: Sequence[tuple[str, str]]) -
 def _check_complete(listing: Listing, title: str, split: Decoded) -> None:
     counts = np.bincount(split.labels, minlength=len(listing.classes))
     # A tiny class may have no file in a test split that was drawn; in training it must have one.
+    if title == "test" and listing.drawn and len(split.labels):
+        return
     listed = {file.label for file in (listing.train if title == "train" else listing.test)}
     missing = [name for i, name in enumerate(listing.classes) if i in listed and not counts[i]]
     if missing:
+        why = _reasons(_skipped(listing, split.unreadable))
         raise DataError(
-            f"{listing.root}: no readable {title} image in class {name_few(missing)}; "
+            f"{listing.root}: no readable {title} image in class {name_few(missing)} ({why}); "
             "allowed: at least one"
         )
 

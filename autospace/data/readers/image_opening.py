@@ -46,6 +46,7 @@ class Header:
         height: Likewise.
         grey: It has one channel, besides transparency.
         deep: One value takes more than 8 bits.
+        real: Its values are floats.
         frames: It has several frames or pages.
     """
 
@@ -53,6 +54,7 @@ class Header:
     height: int
     grey: bool
     deep: bool
+    real: bool
     frames: bool
 
 
@@ -125,9 +127,9 @@ def header(path: str, inside: InArchive | None = None) -> Header | str:
             # Pillow has turned the sides of a TIFF file already.
             if image.format != "TIFF" and orientation(image) >= ON_THEIR_SIDE:
                 width, height = height, width
-            deep = image.mode.startswith(("I", "F"))
-            grey = image.mode in _GREY_MODES or image.mode.startswith("I")
-            return Header(width, height, grey, deep, _frames(image))
+            whole, real = image.mode.startswith("I"), image.mode.startswith("F")
+            grey = image.mode in _GREY_MODES or whole
+            return Header(width, height, grey, whole or real, real, _frames(image))
     except Exception as error:  # A broken file may raise anything.
         return why(error, path, inside)
 

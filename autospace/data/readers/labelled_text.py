@@ -7,7 +7,7 @@ for every class, with a text per line. Folders of classes may lie in folders of 
 import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Final, Literal
@@ -31,6 +31,8 @@ TEXTS: Final = frozenset(
 )
 LABELS: Final = frozenset({"label", "class", "category", "target", "sentiment", "topic", "intent"})
 """Names of columns that need not be told."""
+SPLITS: Final = frozenset({"split", "set", "subset", "partition"})
+"""Names of a column that says of which split a row is."""
 LONGEST_FIELD: Final = 2**24
 _LOOKED_AT: Final = 100
 Role = Literal["train", "test"]
@@ -68,8 +70,8 @@ def read_path(path: Path, columns: Mapping[str, str]) -> Labelled:
         if path.suffix.lower() not in TABLES and path.exists():
             allowed = f"allowed: {' or '.join(TABLES)}, or a folder"
             raise DataError(f"{path}: is no table of texts and labels; {allowed}")
-        rows, notes = _table(path, columns)
-        return Labelled({"train": rows}, (*notes, *_beside(path)))
+        found = _divided(path, columns)
+        return replace(found, notes=(*found.notes, *_beside(path)))
     inside = sorted(path.iterdir())
     tables = [each for each in inside if each.suffix.lower() in TABLES and each.is_file()]
     if tables:
@@ -102,13 +104,14 @@ def _tables(
     others = tuple(each.name for each in inside if each not in tables)
     skipped = (Skipped("beside tables", len(others), others[:5]),) if others else ()
     if len(tables) == 1:
-        rows, notes = _table(tables[0], columns)
-        return Labelled({"train": rows}, tuple(notes), skipped)
+        single = _divided(tables[0], columns)
+        return replace(single, skipped=(*skipped, *single.skipped))
     roles = _roles(folder, {each: role_of(each.stem) for each in tables})
     found, notes = {}, list(roles.notes)
     for role, path in roles.paths.items():
-        found[role], remarks = _table(path, columns)
-        notes += remarks
+        table = _table(path, columns)
+        found[role] = [(text, label) for text, label, _ in table.rows]
+        notes += table.notes
     return Labelled(found, tuple(few_notes(notes)), (*skipped, *roles.skipped))
 
 
@@ -210,15 +213,51 @@ def _folders(folder: Path, classes: list[Path], beside: list[Path]) -> Labelled:
     return Labelled({"train": rows}, tuple(few_notes(notes)), skipped)
 
 
-def _table(path: Path, columns: Mapping[str, str]) -> tuple[Pairs, list[str]]:
+@dataclass(frozen=True)
+class _Table:
+    """A table.
+
+    Attributes:
+        rows: text, label and what the column of splits holds, empty without one.
+        notes: remarks for the user.
+        splits: the name of the column of splits, if it holds nothing but names of splits.
+    """
+
+    rows: list[tuple[str, str, str]]
+    notes: tuple[str, ...]
+    splits: str | None = None
+
+
+def _divided(path: Path, columns: Mapping[str, str]) -> Labelled:
+    """The splits of a table, if a column says them."""
+    table = _table(path, columns)
+    rows: dict[str, Pairs] = {}
+    for text, label, value in table.rows:
+        rows.setdefault(role_of(value) or "train", []).append((text, label))
+    notes = table.notes
+    validation = rows.pop("validation", None)
+    if validation is None:
+        return Labelled(rows, notes)
+    if "test" in rows:
+        reason = f"rows of validation in {table.splits}, as every run divides its own"
+        return Labelled(rows, notes, (Skipped(reason, len(validation), ()),))
+    note = f"no test split: validation in {table.splits} is the test split"
+    return Labelled({**rows, "test": validation}, (note, *notes))
+
+
+def _table(path: Path, columns: Mapping[str, str]) -> _Table:
     """Texts and labels of a table, and remarks."""
     text, notes = decoded(path, bytes_of(path))
     rows, separator = _parsed(path, text)
     header, places = _columns(path, rows, columns)
     names = header or [f"column {number}" for number in range(1, len(rows[0]) + 1)]
     kept = rows[1:] if header else rows
-    found = [(row[places[0]], row[places[1]].strip()) for row in kept]
-    blank = sum(not label for _, label in found)
+    divides = _column_of_splits(header, kept, places)
+    found = [
+        (row[places[0]], row[places[1]].strip(), "" if divides is None else row[divides].strip())
+        for row in kept
+    ]
+    blank = sum(not label for _, label, _ in found)
     if blank:
         problem = f"{blank} of {len(found)} rows have no label in {names[places[1]]}"
         raise DataError(f"{path}: {problem}; allowed: a label in every row")
@@ -227,7 +266,25 @@ def _table(path: Path, columns: Mapping[str, str]) -> tuple[Pairs, list[str]]:
     said = {"\t": "tabs"}.get(separator, repr(separator))
     kind = "a header" if header else "no header"
     about = f"text is {names[places[0]]}, label is {names[places[1]]}"
-    return found, [f"{path.name}: {len(found):,} rows, {kind}, divided by {said}; {about}", *notes]
+    if divides is not None:
+        about += f", split is {names[divides]}"
+    unread = [name for at, name in enumerate(names) if at not in (*places, divides)]
+    if unread:
+        about += f"; not read: {name_few(unread)}"
+    first = f"{path.name}: {len(found):,} rows, {kind}, divided by {said}; {about}"
+    return _Table(found, (first, *notes), None if divides is None else names[divides])
+
+
+def _column_of_splits(
+    header: list[str], rows: list[list[str]], taken: tuple[int, int]
+) -> int | None:
+    """The place of a column with the name of one of splits that holds nothing but splits."""
+    for at, name in enumerate(header):
+        if at not in taken and name.lower() in SPLITS:
+            roles = {role_of(row[at]) for row in rows}
+            if "train" in roles and None not in roles and len(roles) > 1:
+                return at
+    return None
 
 
 def _parsed(path: Path, text: str) -> tuple[list[list[str]], str]:
@@ -247,9 +304,12 @@ def _parsed(path: Path, text: str) -> tuple[list[list[str]], str]:
     if not text.strip():
         raise DataError(f"{path}: is empty; allowed: rows of texts and labels")
     first = printable(text.lstrip().partition("\n")[0][:60])
+    allowed = "two columns or more in every row"
+    if all(each.endswith("gives 1 fields") for each in seen):
+        raise DataError(f"{path}: has one column, the first row is {first!r}; allowed: {allowed}")
     raise DataError(
         f"{path}: rows of different lengths ({'; '.join(seen)}), the first is {first!r}; "
-        "allowed: two columns or more in every row"
+        f"allowed: {allowed}"
     )
 
 

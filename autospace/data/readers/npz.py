@@ -15,7 +15,7 @@ from typing import IO, Final, Literal
 
 import numpy as np
 
-from autospace.data.errors import LARGEST_BYTES, DataError, name_few, reason
+from autospace.data.errors import LARGEST_BYTES, DataError, name_few, no_file, reason
 from autospace.data.examples import DataSet, Examples
 from autospace.data.readers.arrays import channels_first
 from autospace.data.readers.convert import as_examples, finish
@@ -60,7 +60,7 @@ def read_npz(source: Source, request: Request) -> DataSet:
     """
     path = source.path
     if path is None or not path.is_file():
-        raise DataError(f"{source.where}: does not exist; allowed: an .npz file")
+        raise DataError(f"{source.where}: {no_file(path)}; allowed: an .npz file")
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(source, path, archive, request)
@@ -178,13 +178,20 @@ def _check_header(where: str, stream: IO[bytes], size: int) -> None:
         shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
     names = dtype.kind in "US" and len(shape) < 3 and 0 < dtype.itemsize <= _LONGEST_NAME
     if not names and (dtype.kind not in "uifb" or dtype.itemsize > _LARGEST_ITEM):
-        raise DataError(f"{where}: has the type {dtype}; allowed: uint8, floats or whole numbers")
+        raise DataError(f"{where}: has the type {dtype}; {_allowed_types(dtype)}")
     promised = math.prod(shape) * dtype.itemsize
     if promised != size - stream.tell():
         raise DataError(
             f"{where}: the header promises {promised} bytes, but the file has "
             f"{size - stream.tell()}; it is damaged or truncated"
         )
+
+
+def _allowed_types(dtype: np.dtype) -> str:
+    if dtype.kind == "O":  # What numpy.savez makes of lists of unequal things, and pandas of names.
+        advice = "array.astype(str) or array.astype(float) before it is saved"
+        return f"objects may run code when they are read, so they are not; allowed: {advice}"
+    return "allowed: uint8, floats or whole numbers"
 
 
 def _labels(where: str, array: np.ndarray) -> np.ndarray:
@@ -233,6 +240,6 @@ def _named(path: Path, labels: list[np.ndarray]) -> tuple[list[np.ndarray], tupl
 
 def _texts(array: np.ndarray) -> list[str]:
     return [
-        item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+        item.decode("utf-8", "backslashreplace") if isinstance(item, bytes) else str(item)
         for item in array.tolist()
     ]

@@ -15,7 +15,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from autospace.data.errors import DataError, name_few, printable, reason
+from autospace.data.errors import DataError, name_few, no_file, printable, reason
 from autospace.data.examples import DataSet, Skipped
 from autospace.data.readers.folder_layout import ImageFile, Listing, held_out, limit_files
 from autospace.data.readers.image_folder import read_listed
@@ -94,9 +94,10 @@ def matching(pattern: str) -> list[Path]:
         paths = [Path(path) for each in found for path in sorted(each)]
     if not paths:
         raise DataError(f"{pattern}: no .tar files; allowed: a folder or pattern of shards")
-    missing = [str(path) for path in paths if not path.is_file()]
+    missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise DataError(f"{name_few(missing)}: does not exist; allowed: shards that exist")
+        names = name_few(map(str, missing))
+        raise DataError(f"{names}: {no_file(missing[0])}; allowed: shards that exist")
     return sorted(set(paths))
 
 
@@ -270,7 +271,8 @@ def _label(member: tarfile.TarInfo, archive: tarfile.TarFile) -> str | None:
     stream = archive.extractfile(member) if member.size <= 2**20 else None
     if stream is None:
         return None
-    text = stream.read().decode("utf-8-sig", "replace").strip()
+    # Bytes that are no text are spelled out: two labels must not become one.
+    text = stream.read().decode("utf-8-sig", "backslashreplace").strip()
     if member.name.lower().endswith(".json"):
         try:
             found = parse_json(text)
@@ -300,14 +302,15 @@ def _listing(
         apart = name_few(printable(each) for each in sorted(set(names) ^ set(others)))
         raise DataError(f"{pattern}: training and test shards have different classes: {apart}")
     train, test = (_files(found.get(role, ()), names) for role in ("train", "test"))
-    if not test:
+    drawn = not test
+    if drawn:
         count = len(train)
         train, test = held_out(train, pattern)
         notes += (f"no test shards: {len(test)} of {count} images are held out",)
     limited = limit_files(train, request), limit_files(test, request)
     paths = {each.inside.path for samples in found.values() for each in samples}
     folders = {os.path.dirname(os.path.abspath(path)) for path in paths}
-    return Listing(Path(os.path.commonpath(folders)), names, *limited, notes, skipped)
+    return Listing(Path(os.path.commonpath(folders)), names, *limited, notes, skipped, drawn)
 
 
 def _classes(samples: Sequence[_Sample]) -> tuple[str, ...]:
