@@ -4,6 +4,7 @@ import re
 import sys
 import traceback
 from collections import defaultdict
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -168,8 +169,17 @@ class Program(TyperGroup):
         return rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command that was named."""
+        """Runs the command that was named.
+
+        Raises:
+            InputError: the current folder was removed, without which PyTorch's libraries fail.
+        """
         with errors_reported():
+            try:
+                Path.cwd()
+            except FileNotFoundError:
+                problem = "was removed; change into a folder that exists"
+                raise InputError(f"the current folder {problem}") from None
             result = super().invoke(ctx)
             # Here, not at exit, so that a closed pipe is noticed where it is handled.
             sys.stdout.flush()

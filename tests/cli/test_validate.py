@@ -91,7 +91,7 @@ def test_a_run_folder(run: Run, space_file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "not JSON"),
+        ("", "empty; allowed: JSON"),
         ("[]", "list"),
         ('{"format": "autospace.space", "version": 7}', "version"),
         ('{"format": "something"}', "format"),

@@ -260,6 +260,13 @@ class TestStreams:
             assert (done.returncode, sheet.exists()) == (0, True)
             sheet.unlink()
 
+    def test_a_current_folder_that_was_removed(self, tmp_path: Path) -> None:
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        done = self.shell(f"cd {gone}; rmdir {gone}; {{command}}", "train", "reference@digits")
+        problem = "the current folder was removed; change into a folder that exists"
+        assert (done.returncode, done.stderr) == (2, f"error: {problem}\n")
+
     def test_a_terminal_without_a_size_is_shown_everything(self) -> None:
         shown = self.shell("COLUMNS=0 {command}", "show", "mbconv@digits").stdout
         assert shown == self.shell("COLUMNS=80 {command}", "show", "mbconv@digits").stdout
