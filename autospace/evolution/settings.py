@@ -314,7 +314,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "skeleton": "bert-small",
         "data": {"source": "sentences"},
         "evolution": {"generations": 4, "population": 16, "candidates": 4, "tournament": 4},
-        "scoring": {"method": "in-place", "steps": 100, "batch": 32, "learning_rate": 0.03},
+        "scoring": {"method": "calibrated", "steps": 100, "batch": 32, "learning_rate": 0.03},
         "warm_up": {"steps": 500, "batch": 32, "learning_rate": 0.03},
     },
     # The method of the paper as a whole: docs/reference/method.md, "The paper and this program".

@@ -199,7 +199,7 @@ PLANTED: dict[str, Any] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["probe", "local", "in-place"])
+@pytest.mark.parametrize("method", ["probe", "calibrated", "local", "in-place"])
 def test_evolution_fills_the_space_with_what_reads_neighbours(
     tmp_path: Path, method: ScoringMethod
 ) -> None:
