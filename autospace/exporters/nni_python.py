@@ -11,6 +11,7 @@ from autospace.exporters.pytorch.mobile import (
 )
 from autospace.exporters.pytorch.source import constants, definition, imports, joined
 from autospace.spaces import Space, SpaceError
+from autospace.spaces.cells.family import check_kind
 from autospace.spaces.errors import shown
 
 _OPENING: Final = '''\
@@ -32,9 +33,10 @@ def export_space(space: Space) -> str:
     """A module with `LearnedSpace`, for multi-trial and for one-shot strategies.
 
     Raises:
-        SpaceError: an id that cannot name a module in PyTorch, or an operation that was added
-            without PyTorch source.
+        SpaceError: cells of another family than `mobile`, an id that cannot name a module in
+            PyTorch, or an operation that was added without PyTorch source.
     """
+    check_kind(space.kind, "modules for nni.nas")
     _check_ids(space)
     offered = [each.cell for layer in space.layers for each in layer.candidates]
     needs = needs_of(space.skeleton, offered)

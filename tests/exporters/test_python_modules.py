@@ -189,3 +189,9 @@ def test_a_formatter_leaves_any_space_as_it_is(space: Space) -> None:
         text = _text(target, space)
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
         assert done.returncode == 0, text
+
+
+def test_a_module_for_nni_of_another_family_is_refused_by_name() -> None:
+    wanted = 'kind: "binary", which modules for nni.nas do not support; allowed: mobile'
+    with pytest.raises(SpaceError, match=f"^{wanted}$"):
+        _text("nni-python", load("binary@digits"))
