@@ -37,7 +37,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 def _keep_code(code: object) -> None:
     """Everything is done: Ctrl-C while the interpreter tidies up ends it, with the same code."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        known = code if isinstance(code, int) else 0
+        known = code if isinstance(code, int) else int(code is not None)
         with suppress(ValueError):  # in another thread than the main one
             signal.signal(signal.SIGINT, lambda *_: os._exit(known))
 

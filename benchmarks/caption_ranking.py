@@ -6,9 +6,9 @@
 
 The skeleton is `captions-small`, the data are synthetic captions over real images. Decoders are
 drawn uniformly. The cells of each layer are scored in that layer as `evolve --preset captions` does
-it, for several seeds; the fitness of a decoder is the sum over its layers. That is to be committed
-before `truth`, which trains every decoder from scratch and measures the loss of a token on the
-validation split, in nats. Each part goes on where it stopped.
+it, for several seeds; the fitness of a decoder is the sum over its layers. The truth
+is the loss of a token on the test split, in nats, of every decoder trained from scratch; fitness is
+measured on the validation split. Each part goes on where it stopped.
 """
 
 import math
@@ -22,6 +22,7 @@ from macro_fitness import CPU, known
 from network_truth import Truth, rows_of, study, written
 
 from autospace.captions.passages import CaptionBatches, fitted_skeleton, load_captioned
+from autospace.data.images import Split
 from autospace.evolution.families import reference_network, references_on
 from autospace.evolution.parts import CaptionParts
 from autospace.evolution.reference import new_reference
@@ -48,12 +49,14 @@ def networks() -> list[Architecture]:
     return [SPACE.sample(rng) for _ in range(NETWORKS)]
 
 
-def setting(source: str, seed: int) -> tuple[Config, CaptionParts, CaptionSkeleton]:
+def setting(
+    source: str, seed: int, split: Split = "validation"
+) -> tuple[Config, CaptionParts, CaptionSkeleton]:
     """The settings of the preset, the data, and the skeleton for them."""
     config = make_config(preset("captions"), {"seed": seed, "data": {"source": source}})
     skeleton = cast(CaptionSkeleton, SPACE.skeleton)
     data = config.data.model_copy(update={"resolution": skeleton.resolution})
-    halves = load_captioned(data, "validation", seed, CPU)
+    halves = load_captioned(data, split, seed, CPU)
     fitted = fitted_skeleton(skeleton, halves.data).undivided
     return config, CaptionParts(halves), cast(CaptionSkeleton, fitted)
 
@@ -92,8 +95,8 @@ def measure_truth(source: str, out: Path) -> None:
 
 
 def trained(source: str, seed: int, architecture: Architecture, steps: int) -> float:
-    """The validation loss of a token, in nats, of a decoder that is trained from scratch."""
-    config, parts, skeleton = setting(source, seed)
+    """The loss of a token on the test split, in nats, of a decoder trained from scratch."""
+    config, parts, skeleton = setting(source, seed, "test")
     halves = parts.halves
     batches = CaptionBatches(
         halves.training,

@@ -292,10 +292,12 @@ def check_new(path: Path, *, force: bool) -> None:
     Raises:
         InputError: the file is there already, is a folder, or would be in a folder that is missing.
     """
-    if str(path) == STDOUT:
+    if is_stdout(path):
         return
     if path.is_dir():
         raise InputError(f"{path}: is a folder")
+    if path.is_block_device():
+        raise InputError(f"{path}: is a disk; allowed: a file, a pipe or {STDOUT} for stdout")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}")
     if path.is_file() and not force:
@@ -311,8 +313,8 @@ def write_new(path: Path, text: str, *, force: bool) -> bool:
     Raises:
         InputError: the file is there already, or is a folder.
     """
-    if str(path) == STDOUT:
-        data(text)
+    if is_stdout(path):
+        raw_data(text)
         return False
     check_new(path, force=force)
     from autospace.runs.files import write_output
@@ -321,14 +323,26 @@ def write_new(path: Path, text: str, *, force: bool) -> bool:
     return True
 
 
+def is_stdout(path: Path) -> bool:
+    """Whether a path that the user gave is stdout."""
+    return str(path) in (STDOUT, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
+def raw_data(text: str) -> None:
+    """Writes the bytes of a file to stdout: UTF-8, whatever the encoding of the terminal."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8"))
+    sys.stdout.buffer.flush()
+
+
 def check_file(path: Path, *, force: bool) -> None:
     """As `check_new`, of a command whose table goes to stdout.
 
     Raises:
         InputError: as well if it is `-`.
     """
-    if str(path) == STDOUT:
-        raise InputError("-: allowed: the name of a file; --format json writes to stdout")
+    if is_stdout(path):
+        raise InputError(f"{path}: is stdout, where the table goes; allowed: the name of a file")
     check_new(path, force=force)
 
 

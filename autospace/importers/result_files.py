@@ -29,6 +29,10 @@ _COMMA: Final = re.compile(r"^(-?\d+),(\d+)$")
 _MAX_INDENTS: Final = 16
 
 
+_QUOTED: Final = re.compile(r'"[^"]*"[ ]*[,;\t]')
+"""How a table begins whose columns have names in quotes."""
+
+
 def parse_result(text: str, note: Callable[[str], None]) -> tuple[object, bool]:
     """The values of a result file, and whether they are those of one trial as it went on.
 
@@ -42,9 +46,10 @@ def parse_result(text: str, note: Callable[[str], None]) -> tuple[object, bool]:
         SpaceError: the text is none of these, or larger than files may be.
     """
     stripped = text.strip()
-    if not stripped or stripped[0] in '{["' or stripped[0].isdigit():
-        return _json(stripped, note)
     first = stripped.partition("\n")[0]
+    quoted = _QUOTED.match(first) is not None
+    if not stripped or (not quoted and (stripped[0] in '{["' or stripped[0].isdigit())):
+        return _json(stripped, note)
     divider = max(_DIVIDERS, key=first.count)
     if divider in first and ":" not in first:
         return _rows(stripped, divider), False

@@ -10,6 +10,7 @@ import re
 import secrets
 import stat
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -36,13 +37,11 @@ def write_atomically(path: Path, content: bytes | str, *, keep_mode: bool = Fals
     temporary = path.parent / f".{secrets.token_hex(8)}{_PART}"
     try:
         # Opened like any file of the user, so that it is as readable as any.
-        with temporary.open("xb") as stream:
+        mode = _mode(path) if keep_mode else None
+        with open(temporary, "xb", opener=partial(_opened, mode=mode)) as stream:
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())
-        if keep_mode:
-            with suppress(OSError):  # there is no file yet; or the file system has no permissions
-                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
         os.replace(temporary, path)
     except OSError as error:
         with suppress(OSError):  # a file system that is read-only refuses this, too
@@ -55,11 +54,30 @@ def write_atomically(path: Path, content: bytes | str, *, keep_mode: bool = Fals
     _sync_folder(path.parent)
 
 
+def _mode(path: Path) -> int | None:
+    """The permissions of a file that is there."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return None
+
+
+def _opened(name: str, flags: int, mode: int | None) -> int:
+    """A new file, which never has more permissions than it is to have."""
+    if mode is None:
+        return os.open(name, flags, 0o666)
+    number = os.open(name, flags, mode)
+    if hasattr(os, "fchmod"):
+        with suppress(OSError):  # a file system without permissions
+            os.fchmod(number, mode)
+    return number
+
+
 def write_output(path: Path, content: bytes | str) -> None:
     """Writes a file that the user named, atomically; in a run folder, `write_atomically` does.
 
     A link stays and its target is written, and a file that is there keeps its permissions. What is
-    no file, such as `/dev/null`, `/dev/stdout` or a named pipe, is written into and never replaced.
+    no file, such as `/dev/null` or a named pipe, is written into and never replaced.
 
     Raises:
         OSError: the file cannot be written.
@@ -69,6 +87,9 @@ def write_output(path: Path, content: bytes | str) -> None:
         if is_stream(path):
             with path.open("wb") as stream:
                 stream.write(raw)
+        elif path.exists() and not path.is_file():
+            code = errno.EISDIR if path.is_dir() else errno.EINVAL
+            raise OSError(code, os.strerror(code))
         else:
             write_atomically(Path(os.path.realpath(path)), raw, keep_mode=True)
     except BrokenPipeError:
@@ -78,12 +99,12 @@ def write_output(path: Path, content: bytes | str) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path leads to a device, a pipe or a socket: to what a file must not replace."""
+    """Whether a path leads to a device such as a terminal, a pipe or a socket."""
     try:
         mode = path.stat().st_mode
     except OSError:
         return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def append_line(path: Path, line: str, *, durable: bool = False) -> None:

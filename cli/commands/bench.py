@@ -103,7 +103,9 @@ def bench(
     try:
         with _terminated_as_interrupted():
             now = measured(names, order, message, kept)
+        kept.ended()
     except KeyboardInterrupt:
+        kept.ended()
         if kept.found is not None:
             changes = _changes(before, kept.found, [], accepted)
             _show(kept.found, changes, format_, compared=before is not None)
@@ -127,16 +129,26 @@ class _Kept:
     """What is measured so far, in a file if there is one: whatever stops the command, it stays."""
 
     def __init__(self, out: Path | None, *, force: bool) -> None:
+        from autospace.runs.files import is_stream
+
         self.found: Bench | None = None
         self._out, self._force = out, force
+        self._once = out is not None and is_stream(out)
 
     def __call__(self, found: "Bench") -> None:
         """Keeps it in place of what was kept before."""
         from autospace.bench.document import to_json
 
-        if self._out is not None:
+        if self._out is not None and not self._once:
             write_new(self._out, to_json(found), force=self._force or self.found is not None)
         self.found = found
+
+    def ended(self) -> None:
+        """Writes it into what cannot be written again, such as a pipe."""
+        from autospace.bench.document import to_json
+
+        if self._out is not None and self._once and self.found is not None:
+            write_new(self._out, to_json(self.found), force=True)
 
 
 @contextmanager

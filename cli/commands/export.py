@@ -1,13 +1,12 @@
 """`autospace export`: a space or an architecture as a file that another program reads."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from autospace.cli.options import Format, OneArchitecture, Overwrite, SpaceSource
-from autospace.cli.output import STDOUT, InputError, check_new, json_data, message
+from autospace.cli.output import InputError, check_new, is_stdout, json_data, message, raw_data
 
 if TYPE_CHECKING:
     from autospace.exporters.targets import Target
@@ -48,11 +47,8 @@ def export(
     if to == "csv":
         _warn_of_formulas(load_any(value) if isinstance(value, str) else value)
     _note(to, value)
-    if out is None or str(out) == STDOUT:
-        # The bytes of the file, whatever the encoding of the terminal.
-        text = api.export(value, to, weights=weights)
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode("utf-8"))
+    if out is None or is_stdout(out):
+        raw_data(api.export(value, to, weights=weights))
         return
     check_new(out, force=force)
     beside = _encoder(value, to, out)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from autospace.cli.options import Format, Overwrite
-from autospace.cli.output import STDOUT, InputError, check_new, json_data, message, write_new
+from autospace.cli.output import (
+    InputError,
+    check_new,
+    is_stdout,
+    json_data,
+    message,
+    raw_data,
+    write_new,
+)
 from autospace.spaces.errors import offered
 
 if TYPE_CHECKING:
@@ -154,10 +162,8 @@ def _write(value: "Space | Architecture", out: Path | None, force: bool) -> None
     from autospace.spaces import to_json
 
     text = to_json(value)
-    if out is None or str(out) == STDOUT:
-        # The bytes of the file, whatever the encoding of the terminal.
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode("utf-8"))
+    if out is None or is_stdout(out):
+        raw_data(text)
         message(f"imported {described(value)}")
         return
     write_new(out, text, force=force)

@@ -66,7 +66,7 @@ _TABLE: Final = "part,inputs,outputs,"
 """How a latency table begins as CSV."""
 _CHOSEN: Final = re.compile(r"(?:[ \t]*(?:#.*)?\n)*[\"']?(?:layer|edge)_\w+[\"']?[ \t]*:[ \t]*\S")
 """How a configuration begins that a tuner wrote as YAML."""
-_TRIALS: Final = re.compile(r"(?=[^\n:{]*[,;\t])(?:[^\n:{]*[,;\t/._])?(?:layer|edge)_\d")
+_TRIALS: Final = re.compile(r"(?=[^\n:{]*[,;\t])(?:[^\n:{]*[,;\t/._])?[\"']?(?:layer|edge)_\d")
 """How a table of trials begins: with the names of its columns."""
 _CELL_IDS: Final = re.compile(r"(?:layer|edge)_\w+")
 _TIMM: Final = re.compile(r"\b(?:ds|ir)_r\d+_k\d")

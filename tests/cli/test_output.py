@@ -5,15 +5,21 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import typer
 
+from autospace.bench.document import to_json
 from autospace.cli import output
+from autospace.cli.commands.bench import _Kept
 from autospace.spaces import SpaceError, errors
 from autospace.spaces.text import visible
+from tests.bench.documents import document, entry
 from tests.cli.conftest import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,7 +115,48 @@ def test_a_minus_is_stdout_and_no_file(
 def test_a_minus_is_refused_where_a_table_goes_to_stdout(run: Run, words: str) -> None:
     ran = run(*words.split(), "-")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == "error: -: allowed: the name of a file; --format json writes to stdout\n"
+    wanted = "-: is stdout, where the table goes; allowed: the name of a file"
+    assert ran.err == f"error: {wanted}\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="needs a device")
+@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
+def test_a_text_on_stdout_is_utf_8_and_stands_alone(tmp_path: Path, name: str) -> None:
+    words = ["show", "reference@digits", "--layer", "0", "--cell", "mbconv_k3_e6", "--svg", name]
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    for command in (words, ["init", name]):
+        # Into a file, which the device then leads to: nobody replaces it.
+        with (tmp_path / "out").open("wb") as stream:
+            program = [sys.executable, "-m", "autospace", *command]
+            subprocess.run(program, stdout=stream, env=environment, check=True)
+        text = (tmp_path / "out").read_text("utf-8")
+        assert "edit it, then" not in text
+        if command is words:
+            assert ElementTree.fromstring(text).tag.endswith("svg")
+        else:
+            tomllib.loads(text)
+
+
+def test_a_disk_is_no_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_block_device", lambda path: path.name == "disk")
+    ran = run("init", tmp_path / "disk", "--force")
+    assert (ran.code, ran.out) == (2, "")
+    allowed = "a file, a pipe or - for stdout"
+    assert ran.err == f"error: {tmp_path / 'disk'}: is a disk; allowed: {allowed}\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_gets_what_bench_measured_once_at_the_end(tmp_path: Path) -> None:
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text("utf-8")), daemon=True)
+    kept = _Kept(pipe, force=False)
+    for name in ("first", "second"):
+        kept(document(entry(name)))
+    reader.start()
+    kept.ended()
+    reader.join(timeout=20)
+    assert read == [to_json(document(entry("second")))]
 
 
 def test_an_interrupt_is_code_130(capsys: pytest.CaptureFixture[str]) -> None:

@@ -357,6 +357,17 @@ def test_a_test_folder_without_classes_is_said_and_not_read(
     )
 
 
+@pytest.mark.parametrize("name", ["bird", "Cat"])
+def test_one_folder_of_another_name_in_the_test_folder_is_an_error(
+    save_image: SaveImage, tmp_path: Path, name: str
+) -> None:
+    for folder in ("train/cat", "train/dog", f"test/{name}"):
+        for index in range(3):
+            save_image(f"set/{folder}/{index}.png")
+    with pytest.raises(DataError, match=rf"test: .*{name}"):
+        load_data(f"folder:{tmp_path / 'set'}")
+
+
 def test_one_class_in_the_test_folder_is_still_an_error(
     save_image: SaveImage, tmp_path: Path
 ) -> None:

@@ -316,6 +316,17 @@ def test_a_column_says_the_split_of_every_row(tmp_path: Path, last: str) -> None
     assert load_data(f"sentences:{tmp_path}").digest == data.digest
 
 
+def test_beside_tables_of_splits_a_column_of_splits_is_not_read(tmp_path: Path) -> None:
+    lines = [f"{row},{'train' if number % 5 else 'test'}" for number, row in enumerate(rows())]
+    for name in ("train", "test"):
+        write(tmp_path / f"{name}.csv", ["text,label,split", *lines])
+    data = load_data(f"sentences:{tmp_path}")
+    assert (len(data.train), len(data.test)) == (10, 10)
+    said = "\n".join(lines_of(data))
+    assert "label is label; not read: split" in said
+    assert "split is split" not in said
+
+
 def test_rows_of_validation_are_skipped_beside_a_test_split(tmp_path: Path) -> None:
     splits = ["train"] * 3 + ["val", "test"]
     lines = [f"{row},{splits[number % 5]}" for number, row in enumerate(rows())]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from autospace.importers.formats import import_text
 from autospace.importers.target import Target
 from autospace.spaces import Architecture, Space, SpaceError, load
+from autospace.spaces.files.foreign import foreign_text
 from tests.strategies import spaces
 
 SPACE = load("mbconv@digits")
@@ -128,6 +129,17 @@ def test_of_several_trials_one_has_to_be_chosen() -> None:
     ]
     assert read(text, trial="min")[0] == OTHER
     assert error(text, "nothing").startswith('trial: "nothing": no such trial; allowed: max, min, ')
+
+
+@pytest.mark.parametrize("divider", [",", ";", "\t"])
+def test_columns_may_have_names_in_quotes(divider: str) -> None:
+    stream = io.StringIO()
+    rows = [{"Name": "a", **WINNER.choices}]
+    writer = csv.DictWriter(stream, [*rows[0]], delimiter=divider, quoting=csv.QUOTE_ALL)
+    writer.writeheader()
+    writer.writerows(rows)
+    assert read(stream.getvalue())[0] == WINNER
+    assert foreign_text(stream.getvalue()) is not None
 
 
 def test_numbers_with_a_comma_decide_where_semicolons_divide() -> None:

@@ -97,11 +97,11 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
 def test_a_read_only_file_system_is_an_error_of_the_file_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Path, *_: object, **more: object) -> None:
-        raise OSError(errno.EROFS, "Read-only file system", str(self))
+    def refuse(path: object, *_: object, **more: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
 
     # It refuses to remove what is not there, too.
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(OSError, match="Read-only") as found:
         write_atomically(tmp_path / "file", "text")
@@ -152,6 +152,22 @@ class TestOutput:
         path.chmod(0o600)
         write_output(path, "new")
         assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o600)
+
+    def test_a_private_file_is_never_open_to_others(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, modes = tmp_path / "private", []
+        path.write_text("old")
+        path.chmod(0o600)
+        sync = os.fsync
+
+        def synced(number: int) -> None:
+            modes.append(os.fstat(number).st_mode & 0o777)
+            sync(number)
+
+        monkeypatch.setattr(os, "fsync", synced)
+        write_output(path, "new")
+        assert modes[0] == 0o600
 
     def test_an_error_has_the_name_that_the_user_gave(self, tmp_path: Path) -> None:
         link = tmp_path / "link"

@@ -9,7 +9,8 @@ error which shows what was seen.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Final
 
 import numpy as np
 import torch
@@ -146,13 +147,22 @@ def _layout(root: Path, tree: Folder) -> _Layout:
     return _Layout(_through(chosen, splits=True), inner, notes)
 
 
-def _tests(folder: Folder, classes: Collection[str]) -> bool:
-    """Whether a folder may be a split with these classes; one folder of others is no class.
+_UNLABELLED: Final = frozenset(
+    {"all", "data", "image", "images", "img", "imgs", "unknown", "unlabeled", "unlabelled"}
+)
+"""Names of folders that hold images of no known class."""
 
-    The test images of a competition lie so, without labels: `test/test/1.jpg`.
+
+def _tests(folder: Folder, classes: Collection[str]) -> bool:
+    """Whether a folder may be a split with these classes.
+
+    The test images of a competition lie in one folder that is no class: `test/test/1.jpg`.
     """
-    inner = _through(folder, splits=True)
-    return len(inner.holding) != 1 or inner.holding[0].name in classes
+    inner = _through(folder, splits=True).holding
+    if len(inner) != 1 or inner[0].name in classes:
+        return True
+    names = PurePath(inner[0].path).relative_to(folder.path).parts
+    return not any(role_of(name) or name.casefold() in _UNLABELLED for name in names)
 
 
 def _through(folder: Folder, *, splits: bool = False) -> Folder:

@@ -109,7 +109,7 @@ def _tables(
     roles = _roles(folder, {each: role_of(each.stem) for each in tables})
     found, notes = {}, list(roles.notes)
     for role, path in roles.paths.items():
-        table = _table(path, columns)
+        table = _table(path, columns, splits=False)
         found[role] = [(text, label) for text, label, _ in table.rows]
         notes += table.notes
     return Labelled(found, tuple(few_notes(notes)), (*skipped, *roles.skipped))
@@ -245,14 +245,14 @@ def _divided(path: Path, columns: Mapping[str, str]) -> Labelled:
     return Labelled({**rows, "test": validation}, (note, *notes))
 
 
-def _table(path: Path, columns: Mapping[str, str]) -> _Table:
-    """Texts and labels of a table, and remarks."""
+def _table(path: Path, columns: Mapping[str, str], *, splits: bool = True) -> _Table:
+    """Texts and labels of a table, and remarks; with `splits`, a column may say the splits."""
     text, notes = decoded(path, bytes_of(path))
     rows, separator = _parsed(path, text)
     header, places = _columns(path, rows, columns)
     names = header or [f"column {number}" for number in range(1, len(rows[0]) + 1)]
     kept = rows[1:] if header else rows
-    divides = _column_of_splits(header, kept, places)
+    divides = _column_of_splits(header, kept, places) if splits else None
     found = [
         (row[places[0]], row[places[1]].strip(), "" if divides is None else row[divides].strip())
         for row in kept
