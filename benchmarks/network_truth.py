@@ -32,13 +32,14 @@ def written(out: Path, row: dict[str, Any]) -> None:
 
 
 def rows_of(path: Path, part: str) -> list[dict[str, Any]]:
-    """The rows of a part of the results."""
+    """The rows of a part of the results, by seed and network."""
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    return [row for row in rows if row["part"] == part]
+    chosen = [row for row in rows if row["part"] == part]
+    return sorted(chosen, key=lambda row: (row["seed"], row.get("network", 0)))
 
 
 def tau(a: Array, b: Array, pairs: Pairs) -> float:
-    """Kendall's tau over some pairs; ties count for nothing."""
+    """Kendall's tau-a over some pairs: those that are tied count as 0."""
     if not pairs:
         return 0.0
     first, second = np.array(pairs).T
@@ -64,14 +65,15 @@ class Truth:
 
     @property
     def inside(self) -> Pairs:
-        """The pairs that are in the same quarter of MAdds, where to count says least."""
+        """The pairs that are in the same quarter of MAdds, where counting says least."""
         quarter = np.argsort(np.argsort(self.madds, kind="stable")) * QUARTERS // len(self.madds)
         return [(a, b) for a, b in self.every if quarter[a] == quarter[b]]
 
     def summary(self, predicted: Mapping[str, Sequence[Array]]) -> dict[str, Any]:
         """Tau of predictions, of several seeds each, with the mean over the seeds of the truth.
 
-        `all` and `inside` are mean and 95 % interval, over networks that are drawn again.
+        `all` and `inside` are mean and 95 % interval, over networks that are drawn again; seeds are
+        not. `differences` are those of two predictions on the same networks.
         """
         truth, pairs_of = -self.losses.mean(0), {"all": self.every, "inside": self.inside}
         twos = [*combinations(self.losses, 2)]
@@ -89,25 +91,36 @@ class Truth:
                 }
                 for name, values in predicted.items()
             },
+            "differences": {
+                f"{one} - {other}": {
+                    name: self._with_interval(predicted[one], pairs, predicted[other])
+                    for name, pairs in pairs_of.items()
+                }
+                for one, other in combinations(predicted, 2)
+            },
         }
 
-    def _with_interval(self, values: Sequence[Array], pairs: Pairs) -> list[float]:
-        truth, count = -self.losses.mean(0), len(self.madds)
+    def _with_interval(
+        self, values: Sequence[Array], pairs: Pairs, others: Sequence[Array] = ()
+    ) -> list[float]:
+        """Mean tau, or how far it is ahead of that of others; with its 95 % interval."""
+        agrees = self._agreement(values, pairs)
+        if others:
+            agrees = agrees - self._agreement(others, pairs)
         first, second = np.array(pairs).T
-        agrees = np.mean(
-            [
-                np.sign(each[first] - each[second]) * np.sign(truth[first] - truth[second])
-                for each in values
-            ],
-            0,
-        )
-        rng, kept = np.random.default_rng(0), []
+        rng, kept, count = np.random.default_rng(0), [], len(self.madds)
         for _ in range(DRAWS):
             times = np.bincount(rng.integers(0, count, count), minlength=count)
             weights = times[first] * times[second]
             kept.append(float(weights @ agrees / max(1, weights.sum())))
         low, high = np.quantile(kept, (0.025, 0.975))
         return [round(each, 3) for each in (float(agrees.mean()), float(low), float(high))]
+
+    def _agreement(self, values: Sequence[Array], pairs: Pairs) -> Array:
+        """Per pair from -1 to 1: whether the seeds of a prediction order it as the truth does."""
+        truth, (first, second) = -self.losses.mean(0), np.array(pairs).T
+        right = np.sign(truth[first] - truth[second])
+        return np.mean([np.sign(each[first] - each[second]) * right for each in values], 0)
 
 
 def study(

@@ -6,11 +6,11 @@
 
 The skeleton is `bert-small`: two blocks of three layers, each at hidden size 16 or 32. Every kind
 of layer is scored at every place as `evolve --preset sentences` does it, with each scorer and for
-several seeds; the fitness of a network is the sum over its layers. That is to be committed before
-`truth`, which trains random networks without skipped layers from scratch, on the same training
-part, and measures them on the test split. Each part goes on where it stopped. The report has
+several seeds; the fitness of a network is the sum over its layers. `truth` trains random networks
+without skipped layers from scratch, also on half of the train split, and measures them on the test
+split, which fitness does not see. Each part goes on where it stopped. The report has
 Kendall's tau with the mean loss of the truth (and with its accuracy): over all networks, and over
-the pairs that are in the same quarter of MAdds, where to count says least.
+the pairs that are in the same quarter of MAdds, where counting says least.
 """
 
 import random

@@ -211,7 +211,7 @@ def _flags() -> list[TyperOption]:
     early: Any = {"is_eager": True, "callback": chosen}
 
     @app.command()
-    def loudness(
+    def flags(
         quiet: Annotated[bool, typer.Option("-q", "--quiet", help=_QUIET, **early)] = False,
         verbose: Annotated[bool, typer.Option("-v", "--verbose", help=_VERBOSE, **early)] = False,
     ) -> None:

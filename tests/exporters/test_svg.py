@@ -1,6 +1,7 @@
 import random
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -169,6 +170,17 @@ def test_hidden_sizes_are_in_every_picture_of_a_layer_for_sentences() -> None:
         assert "hidden size 32" in export(architecture)
 
 
+def _ends(element: ET.Element, shift: float = 0.0) -> Iterator[tuple[float, float]]:
+    """Left and right of every box in a picture, moved as its groups are."""
+    moved = re.match(r"translate\(([\d.]+) ", element.get("transform") or "")
+    shift += float(moved[1]) if moved else 0.0
+    if element.tag == f"{NAME}rect":
+        left = shift + float(element.get("x") or 0)
+        yield left, left + float(element.get("width") or 0)
+    for child in element:
+        yield from _ends(child, shift)
+
+
 @pytest.mark.parametrize("links", [(0,), (0, 1, 2, 3, 4, 5)])
 def test_what_the_root_of_a_decoder_reads_is_above_it_and_in_the_picture(
     links: tuple[int, ...],
@@ -180,7 +192,8 @@ def test_what_the_root_of_a_decoder_reads_is_above_it_and_in_the_picture(
     words = ", ".join(f"layer {link}" if link else "token" for link in links)
     assert words in _texts(root)
     width, _ = _numbers(root)
-    for box in root.iter(f"{NAME}rect"):
-        assert float(box.get("width") or 0) <= width
+    ends = [*_ends(root)]
+    assert len(ends) >= 5
+    assert all(0 <= left < right <= width for left, right in ends)
     plain: Any = RecurrentCell.of([(0, "relu")])
     assert words not in cell_svg(Candidate("a", plain), shape)
