@@ -101,11 +101,9 @@ def bench(
     _check_images(data_, names)
     kept = _Kept(out, force=force)
     try:
-        with _terminated_as_interrupted():
+        with kept, _terminated_as_interrupted():
             now = measured(names, order, message, kept)
-        kept.ended()
     except KeyboardInterrupt:
-        kept.ended()
         if kept.found is not None:
             changes = _changes(before, kept.found, [], accepted)
             _show(kept.found, changes, format_, compared=before is not None)
@@ -143,7 +141,10 @@ class _Kept:
             write_new(self._out, to_json(found), force=self._force or self.found is not None)
         self.found = found
 
-    def ended(self) -> None:
+    def __enter__(self) -> None:
+        """Nothing."""
+
+    def __exit__(self, *_: object) -> None:
         """Writes it into what cannot be written again, such as a pipe."""
         from autospace.bench.document import to_json
 

@@ -151,10 +151,10 @@ def test_a_pipe_gets_what_bench_measured_once_at_the_end(tmp_path: Path) -> None
     os.mkfifo(pipe)
     reader = threading.Thread(target=lambda: read.append(pipe.read_text("utf-8")), daemon=True)
     kept = _Kept(pipe, force=False)
-    for name in ("first", "second"):
-        kept(document(entry(name)))
     reader.start()
-    kept.ended()
+    with kept:
+        for name in ("first", "second"):
+            kept(document(entry(name)))
     reader.join(timeout=20)
     assert read == [to_json(document(entry("second")))]
 
