@@ -78,12 +78,12 @@ class Command(TyperCommand):
         """Parses; the environment of new runs does not count for a run that is resumed.
 
         Raises:
-            InputError: an option has an empty value, as of a variable of a script that is not set.
+            InputError: a path is empty, as of a variable of a script that is not set.
         """
         given = list(args)  # parsing empties the list
         rest: list[str] = super().parse_args(ctx, args)
         if not ctx.resilient_parsing:
-            _check_empty(self.params, given)
+            _check_paths(self.params, given, ctx.params)
         if ctx.params.get("resume") is not None:
             for option in self.params:
                 if option.name not in KEPT and _from_environment(ctx, option):
@@ -246,19 +246,19 @@ def _without_pydantic(option: Any) -> Any:
     return option
 
 
-def _check_empty(params: list[Any], args: list[str]) -> None:
-    """Refuses an option whose value is empty: as a path it would be the folder one is in."""
-    taking = {name: each for each in params for name in each.opts if not _is_flag(each)}
+def _check_paths(params: list[Any], args: list[str], values: dict[str, Any]) -> None:
+    """Refuses an option whose path is empty: that would be the folder one is in.
+
+    Other empty values are refused where the words are known that are allowed.
+    """
+    paths = [each for each in params if isinstance(values.get(each.name), Path)]
+    taking = {name: each for each in paths if isinstance(each, TyperOption) for name in each.opts}
     for before, word in zip(["", *args], args, strict=False):
         if word == "--":
             return
         name = before if word == "" else word[:-1] if word[:2] == "--" and word[-1] == "=" else ""
         if name in taking:
-            raise InputError(f"{_named(taking[name])} '': is empty; allowed: a value")
-
-
-def _is_flag(each: Any) -> bool:
-    return not isinstance(each, TyperOption) or bool(each.is_flag)
+            raise InputError(f"{_named(taking[name])} '': allowed: a path that is not empty")
 
 
 def _from_environment(ctx: Any, option: Any) -> bool:

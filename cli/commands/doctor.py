@@ -69,7 +69,11 @@ def doctor(
         ],
         "advice": advice,
     }
-    nodes = _nodes(executor, address) if packages["torch"] and (executor or address) else {}
+    nodes = (
+        _nodes(executor, address)
+        if packages["torch"] and (executor, address) != (None, None)
+        else {}
+    )
     if nodes:
         found["nodes"] = nodes
         shown = {

@@ -256,7 +256,9 @@ def _triangle(cell: Cell, shape: LayerShape | None, width: int) -> str:
         table.append([node_label(cell, node), *row])
     lines = _aligned(table)
     if max(map(len, lines)) > width:
-        lines = [edge_notation(edge) for edge in pruned.edges]
+        lines = [
+            f"{edge.source}>{edge.target} {edge_label(edge, cell, shape)}" for edge in pruned.edges
+        ]
     start, end = _ends(cell, shape)
     return "\n".join([start, "", *lines, "", end])
 

@@ -58,6 +58,7 @@ def test_drawings_of_chosen_cells(golden: Callable[[str, str], None]) -> None:
 @given(cells(), st.sampled_from([None, SAME, DOWN]), st.integers(60, 200))
 @example(full_cell(8), DOWN, 80)
 @example(full_cell(5), None, 60)
+@example(full_cell(8), DOWN, 60)
 def test_any_cell_fits_and_shows_every_live_edge(
     cell: Cell, shape: LayerShape | None, width: int
 ) -> None:

@@ -80,7 +80,7 @@ def test_choices_come_back_as_the_architecture(run: Run, space_file: Path) -> No
     ("arguments", "complaint"),
     [
         (["mbconv@digits", "--to", "tensorflow"], "unknown target; allowed: configspace, optuna"),
-        (["mbconv@digits", "--to", ""], "--to '': is empty; allowed: a value"),
+        (["mbconv@digits", "--to", ""], "to '': unknown target; allowed:"),
         (["mbconv@digits"], "--to: missing; --list shows all targets"),
         (["--to", "nni"], "SPACE: missing; --list shows all targets"),
         (["nowhere.json", "--to", "nni"], "nowhere.json: no such file or folder"),
