@@ -104,6 +104,10 @@ class SequenceSkeleton(Skeleton):
         """Units of the embedding and of every node."""
         return self.stem.channels
 
+    def product(self, columns: int) -> int:
+        """MAdds of the matrix product of a node, for so many columns of a text."""
+        return columns * 2 * self.width**2
+
     @cached_property
     def cell_layers(self) -> tuple[LayerShape, ...]:
         """The one cell, whole."""

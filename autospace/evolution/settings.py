@@ -291,7 +291,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "imagenet-mobile": {
         "skeleton": "mobile",
-        "data": {"crop": 16, "flip": True},
+        "data": {"aspect": "crop", "crop": 16, "flip": True},
         "evolution": {"generations": 30, "population": 32, "candidates": 4, "tournament": 8},
         "scoring": LARGE_SCORING,
         "warm_up": {"steps": 50_000, "batch": 256, "learning_rate": 0.2},
@@ -320,7 +320,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The method of the paper as a whole: docs/reference/method.md, "The paper and this program".
     "paper": {
         "skeleton": "mobile",
-        "data": {"crop": 16, "flip": True},
+        "data": {"aspect": "crop", "crop": 16, "flip": True},
         "evolution": {
             "generations": 200,
             "population": 32,

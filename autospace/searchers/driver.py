@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from autospace.compute.device import memory_mb, resolve_devices
+import torch
+
+from autospace.compute.device import memory_mb, resolve_devices, threads, threads_for
 from autospace.compute.executor import Executor
 from autospace.compute.machine import listed
 from autospace.compute.pool import InProcess, Pool
@@ -66,6 +69,7 @@ from autospace.spaces.choices import Choices, SearchError, limits_of
 from autospace.spaces.cost import Budget
 from autospace.spaces.errors import offered, shown
 from autospace.spaces.files.codec import to_json
+from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.space import Space
 from autospace.supernets.families import check_method
 from autospace.supernets.interference import InterferencePoint, interference
@@ -211,7 +215,7 @@ def run_search(
         DataError, SpaceError, SearchError, ConfigError, RunError: the request is impossible.
         CheckpointError: the search was damaged.
     """
-    with folder.locked():
+    with folder.locked(), ExitStack() as steps:
         if folder.finished:
             return folder.load_result()
         folder.check_unchanged()
@@ -221,6 +225,7 @@ def run_search(
             method_options(folder.config)  # a mistake shows before images are read
             table = limit_table(folder.config.budget.latency_table, folder.latency_table)
             problem, digest = prepare(folder, space, table, observer, device, images)
+            steps.enter_context(threads(_thread_count(problem)))
             method = make_method(problem)
             check_comparable(method)
             executor = trial_executor(problem, executor, device or folder.config.device, observer)
@@ -249,6 +254,14 @@ def run_search(
         write_atomically(folder.path / BEST, to_json(best))
         folder.save_result(result)
         return result
+
+
+def _thread_count(problem: SearchProblem) -> int:
+    """One thread for narrow language models, else the default of torch."""
+    skeleton = problem.choices.space.skeleton
+    if isinstance(skeleton, SequenceSkeleton) and skeleton.reads == "text":
+        return threads_for(skeleton.product(problem.config.supernet.batch))
+    return torch.get_num_threads()
 
 
 def _share_out(

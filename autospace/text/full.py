@@ -4,12 +4,13 @@ import json
 import math
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 
-from autospace.compute.device import resolve_device
+from autospace.compute.device import resolve_device, threads, threads_for
 from autospace.compute.ranks import ALONE, Ranks
 from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
@@ -110,6 +111,7 @@ def train_language_model(
             diverged.
         CheckpointError: the folder was damaged.
     """
+    steps = ExitStack()
 
     def begin() -> PreparedText:
         if ranks.count > 1:
@@ -121,9 +123,13 @@ def train_language_model(
         own = fitted(given, corpus)
         for line in corpus.lines:
             observer.message(line)
+        skeleton = sequence(own.skeleton, "the data are a text")
+        product = skeleton.product(folder.config.training.batch)
+        steps.enter_context(threads(threads_for(product)))
         return PreparedText(folder.config, own, corpus, chosen)
 
-    found: TextResult = live(folder, observer, begin, ranks)
+    with steps:
+        found: TextResult = live(folder, observer, begin, ranks)
     return found
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from autospace import compare, evolve, search
+from autospace.compute.device import threads
 from autospace.data.errors import DataError
 from autospace.progress import Silent
 from autospace.searchers.driver import METHODS
@@ -68,6 +70,23 @@ def test_other_methods_say_which_work(method: str, source: str, tmp_path: Path) 
         search(_space(), source, method=method, settings=SMALL, out=tmp_path / "run")
     assert "\n" not in str(found.value)
     assert not (tmp_path / "run").exists()
+
+
+class _Threads(Silent):
+    def __init__(self) -> None:
+        self.seen = set[int]()
+
+    def tick(self, phase: str, done: int, total: int) -> None:
+        if phase == "search":
+            self.seen.add(torch.get_num_threads())
+
+
+def test_narrow_cells_are_searched_in_one_thread(source: str, tmp_path: Path) -> None:
+    watching = _Threads()
+    with threads(3):
+        out = tmp_path / "run"
+        search(_space(), source, method="enas", settings=SMALL, out=out, observer=watching)
+    assert watching.seen == {1}
 
 
 class _Stops(Silent):

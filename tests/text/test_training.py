@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from autospace import train
+from autospace.compute.device import threads
 from autospace.data.errors import DataError
 from autospace.progress import Silent
 from autospace.runs.errors import ConfigError
@@ -211,3 +212,30 @@ def test_a_perplexity_that_no_result_can_hold_is_a_divergence(tmp_path: Path) ->
     session.network.embedding.data.mul_(1e5)
     with pytest.raises(ConfigError, match="validation perplexity was not finite in epoch 1"):
         session.close_epoch()
+
+
+class _Threads(Silent):
+    def __init__(self) -> None:
+        self.seen = set[int]()
+
+    def tick(self, phase: str, done: int, total: int) -> None:
+        if phase == "train":
+            self.seen.add(torch.get_num_threads())
+
+
+@pytest.mark.parametrize(("width", "used"), [(16, 1), (256, 3)])
+def test_only_products_that_are_worth_it_wake_more_threads(
+    width: int, used: int, tmp_path: Path
+) -> None:
+    watching, space = _Threads(), family_space("enas-rnn", SequenceSkeleton.of("s", 2, width, 1))
+    settings = {"training": {"epochs": 1, "batch": 16}}
+    with threads(3):
+        train(
+            space.sample(random.Random(0)),
+            _file(tmp_path, even(400)),
+            settings=settings,
+            out=tmp_path / "run",
+            observer=watching,
+        )
+        assert torch.get_num_threads() == 3
+    assert watching.seen == {used}
