@@ -226,8 +226,7 @@ def run_search(
             table = limit_table(folder.config.budget.latency_table, folder.latency_table)
             problem, digest = prepare(folder, space, table, observer, device, images)
             steps.enter_context(threads(_thread_count(problem)))
-            method = make_method(problem)
-            check_comparable(method)
+            method = comparable(make_method(problem))
             executor = trial_executor(problem, executor, device or folder.config.device, observer)
         except BaseException:
             folder.abandon()
@@ -328,8 +327,8 @@ def _basis(
     )
 
 
-def check_comparable(method: SearchMethod) -> None:
-    """Checks that a method shares weights if their gradients are to be compared.
+def comparable(method: SearchMethod) -> SearchMethod:
+    """A method, which shares weights if their gradients are to be compared.
 
     Raises:
         SearchError: it shares none.
@@ -351,6 +350,7 @@ def check_comparable(method: SearchMethod) -> None:
             f"supernet.interference: {config.supernet.interference}; allowed: 0, because choices "
             f"of nodes have no weights of their own on {skeleton.name}"
         )
+    return method
 
 
 def compared_gradients(method: SearchMethod, observer: Observer) -> list[InterferencePoint]:

@@ -1,7 +1,7 @@
 """`autospace compare`: which of some spaces holds the better networks, and how surely."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +30,11 @@ from autospace.cli.options import (
     given,
 )
 from autospace.cli.output import FAILED, json_data
+
+if TYPE_CHECKING:
+    from autospace.api import Compared
+    from autospace.cli.progress.run import Asked
+    from autospace.progress import Outcome
 
 Spaces = Annotated[
     list[str] | None,
@@ -116,6 +121,8 @@ def compare(
     shows which space has the lower errors, by how much, and how certain that is. A comparison can
     be stopped at any time; --resume continues it.
     """
+    from autospace.cli.progress.run import Asked
+
     check_work(progress, workers)
     options = given(
         {
@@ -135,49 +142,32 @@ def compare(
     )
     others = (spaces, options, settings, out, force)
     check_resumed(resume, others, f"--device, {WORK_OPTIONS}, --format, --log and --progress")
+    asked = Asked("compare", progress, format_, log, settings, options, dry_run)
     where: dict[str, Any] = {"device": device, "out": out, "force": force, "resume": resume}
-    who: dict[str, Any] = {"who": (workers, executor, address), "dry_run": dry_run}
-    shown = (format_, log or [])
-    _run(progress, settings or [], options, shown, spaces=spaces or (), **who, **where)
+    _run(asked, spaces=spaces or (), workers=(workers, executor, address), **where)
 
 
-def _run(
-    progress: str,
-    settings: list[str],
-    options: dict[str, Any],
-    shown: tuple[str, list[str]],
-    *,
-    who: tuple[Number, Text, Text],
-    dry_run: bool,
-    **arguments: Any,
-) -> None:
-    from autospace import api
+def _run(asked: "Asked", **arguments: Any) -> None:
     from autospace.cli.display.comparison_table import print_comparison
-    from autospace.cli.progress.plan import print_plan
-    from autospace.cli.progress.reporters import finished, running
-    from autospace.comparison.document import numbers_of
     from autospace.comparison.folder import RESULT
-    from autospace.compute.executor import Executor
-    from autospace.progress import Outcome
     from autospace.runs.images import images_read
-    from autospace.runs.settings import merged, parse_settings
     from autospace.spaces.files.reading import parse_json
 
-    format_, log = shown
-    chosen, workers = merged(parse_settings(settings), options), Executor(*who)
-    if dry_run:
-        print_plan("compare", progress, format_, log, settings=chosen, workers=workers, **arguments)
+    found = asked.run(None, (RESULT, _outcome), **arguments)
+    if found is None:
         return
-    done = finished(arguments["resume"], RESULT)
-    with running(progress, "compare", log=log) as observer:
-        found = api.compare(settings=chosen, workers=workers, observer=observer, **arguments)
-        if not done:
-            comparison = found.comparison
-            observer.event(Outcome(0.0, found.folder, comparison.samples, numbers_of(comparison)))
     result = found.folder / RESULT
-    if format_ == "json":
+    if asked.format_ == "json":
         json_data({**parse_json(result.read_text("utf-8")), "images": images_read(found.folder)})
     else:
         print_comparison(found.comparison, result, found.report)
     if not found.comparison.comparable:
         raise typer.Exit(FAILED)
+
+
+def _outcome(found: "Compared") -> "Outcome":
+    from autospace.comparison.document import numbers_of
+    from autospace.progress import Outcome
+
+    comparison = found.comparison
+    return Outcome(0.0, found.folder, comparison.samples, numbers_of(comparison))

@@ -1,7 +1,7 @@
 """`autospace evolve`: learn a search space, or go on with a run that was stopped."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,6 +37,9 @@ from autospace.cli.options import (
     limit_or_word,
 )
 from autospace.cli.output import InputError
+
+if TYPE_CHECKING:
+    from autospace.cli.progress.run import Asked
 
 LIMIT_WORDS = ("none", "reference")
 LONGEST_MS = 1e6
@@ -132,6 +135,8 @@ def evolve(
     of its layers, and writes the best as RUN/space.json. A run can be stopped at any time;
     --resume RUN continues it.
     """
+    from autospace.cli.progress.run import Asked
+
     check_work(progress, workers)
     options = given(
         {
@@ -148,42 +153,18 @@ def evolve(
     )
     others = (options, preset, config, settings, out, force)
     check_resumed(resume, others, f"--device, {WORK_OPTIONS}, --format, --log and --progress")
-    who = (workers, executor, address)
-    named: dict[str, Any] = {"preset": preset, "config": config, "dry_run": dry_run}
+    asked = Asked("evolve", progress, format_, log, settings, options, dry_run)
     where: dict[str, Any] = {"device": device, "out": out, "force": force, "resume": resume}
-    _run(progress, settings or [], options, (format_, log or []), who, **named, **where)
+    who = (workers, executor, address)
+    _run(asked, preset=preset, config=config, workers=who, **where)
 
 
-_Shown = tuple[str, list[str]]
-"""How the outcome is shown, and the tools that the numbers of the run are written for."""
-
-
-def _run(
-    progress: str,
-    settings: list[str],
-    options: dict[str, Any],
-    shown: _Shown,
-    who: tuple[Number, Text, Text],
-    *,
-    dry_run: bool,
-    **arguments: Any,
-) -> None:
-    from autospace import api
+def _run(asked: "Asked", **arguments: Any) -> None:
     from autospace.cli.display.outcomes import print_evolve_outcome
     from autospace.cli.progress.parts import Rounds
-    from autospace.cli.progress.plan import print_plan
-    from autospace.cli.progress.reporters import running
-    from autospace.compute.executor import Executor
-    from autospace.runs.settings import merged, parse_settings
 
-    format_, log = shown
-    chosen, workers = merged(parse_settings(settings), options), Executor(*who)
-    if dry_run:
-        print_plan("evolve", progress, format_, log, settings=chosen, workers=workers, **arguments)
-        return
-    with running(progress, "evolve", Rounds(), log) as observer:
-        found = api.evolve(settings=chosen, workers=workers, observer=observer, **arguments)
-    print_evolve_outcome(found.folder, found.space, format_)
+    if (found := asked.run(Rounds(), **arguments)) is not None:
+        print_evolve_outcome(found.folder, found.space, asked.format_)
 
 
 def _sizes(

@@ -1,6 +1,6 @@
 """`autospace search`: find an architecture in a space, or go on with a search that was stopped."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,6 +36,9 @@ from autospace.cli.options import (
     limit,
 )
 from autospace.cli.output import InputError
+
+if TYPE_CHECKING:
+    from autospace.cli.progress.run import Asked
 
 NO_SPACE = "name a space: a file, a run folder, or a built-in such as mbconv@digits"
 SpaceName = Annotated[Text, typer.Argument(metavar="SPACE", help=SpaceSource, show_default=False)]
@@ -111,6 +114,8 @@ def search(
     the end, trains each of the best few on its own. A search can be stopped at any time; --resume
     continues it.
     """
+    from autospace.cli.progress.run import Asked
+
     if list_:
         return _list(format_)
     check_work(progress, workers)
@@ -122,9 +127,7 @@ def search(
             "data.source": data,
             "evaluator.method": evaluator,
             "evaluator.table": table,
-            "supernet.steps": steps,
-            "supernet.training": supernet_training,
-            "supernet.interference": interference,
+            **_supernet(steps, supernet_training, interference),
             **_limits((max_madds, max_params, max_ops), max_latency_ms, latency_table),
         }
     )
@@ -132,9 +135,24 @@ def search(
     check_resumed(resume, others, f"--device, {WORK_OPTIONS}, --progress, --format and --log")
     if resume is None and not space:
         raise InputError(f"SPACE: {NO_SPACE}; or continue with --resume RUN")
+    asked = Asked("search", progress, format_, log, settings, options, dry_run)
     where: dict[str, Any] = {"device": device, "out": out, "force": force, "resume": resume}
-    where |= {"dry_run": dry_run, "who": (workers, executor, address)}
-    _run(progress, settings or [], options, (format_, log or []), space=space, **where)
+    _run(asked, space=space, workers=(workers, executor, address), **where)
+
+
+def _run(asked: "Asked", **arguments: Any) -> None:
+    from autospace.cli.display.outcomes import print_search_outcome
+
+    if (found := asked.run(**arguments)) is not None:
+        print_search_outcome(found.folder, found.result, asked.format_)
+
+
+def _supernet(steps: Number, training: Text, interference: Number) -> dict[str, Any]:
+    return {
+        "supernet.steps": steps,
+        "supernet.training": training,
+        "supernet.interference": interference,
+    }
 
 
 def _limits(counts: tuple[Text, Text, Text], latency: Any, table: Any) -> dict[str, Any]:
@@ -146,33 +164,6 @@ def _limits(counts: tuple[Text, Text, Text], latency: Any, table: Any) -> dict[s
         "budget.max_latency_ms": latency,
         "budget.latency_table": table,
     }
-
-
-def _run(
-    progress: str,
-    settings: list[str],
-    options: dict[str, Any],
-    shown: tuple[str, list[str]],
-    who: tuple[Number, Text, Text],
-    *,
-    dry_run: bool,
-    **arguments: Any,
-) -> None:
-    from autospace import api
-    from autospace.cli.display.outcomes import print_search_outcome
-    from autospace.cli.progress.plan import print_plan
-    from autospace.cli.progress.reporters import running
-    from autospace.compute.executor import Executor
-    from autospace.runs.settings import merged, parse_settings
-
-    format_, log = shown
-    chosen, workers = merged(parse_settings(settings), options), Executor(*who)
-    if dry_run:
-        print_plan("search", progress, format_, log, settings=chosen, workers=workers, **arguments)
-        return
-    with running(progress, "search", None, log) as observer:
-        found = api.search(settings=chosen, workers=workers, observer=observer, **arguments)
-    print_search_outcome(found.folder, found.result, format_)
 
 
 def _list(format_: str) -> None:

@@ -26,6 +26,8 @@ from autospace.cli.output import FAILED, InputError, follows, message
 
 if TYPE_CHECKING:
     from autospace.api import Trained
+    from autospace.cli.progress.run import Asked
+    from autospace.progress import Outcome
 
 BY_RECIPE = "by recipe"
 SECONDS_TO_BE_ENDED = 5.0
@@ -96,6 +98,7 @@ def train(
     """
     from autospace.cli.options import require
     from autospace.cli.progress.reporters import check_progress
+    from autospace.cli.progress.run import Asked
 
     check_progress(progress)
     if onnx:
@@ -121,10 +124,9 @@ def train(
         _follow(dry_run)
         return
     logged = [*(log or []), *(["tensorboard"] if tensorboard else [])]
+    asked = Asked("train", progress, format_, logged, settings, options, dry_run)
     where: dict[str, Any] = {"device": device, "out": out, "force": force, "resume": resume}
-    named: dict[str, Any] = {"architecture": arch, "space": space, "recipe": recipe}
-    how: dict[str, Any] = {"shown": (format_, logged), "onnx": onnx, "dry_run": dry_run}
-    _run(progress, settings or [], options, **how, **named, **where)
+    _run(asked, onnx=onnx, architecture=arch, space=space, recipe=recipe, **where)
 
 
 def _print_outcome(found: "Trained", *, onnx: bool, format_: str) -> None:
@@ -142,38 +144,23 @@ def _print_outcome(found: "Trained", *, onnx: bool, format_: str) -> None:
         print_text_outcome(found.folder, found.result, onnx=onnx, format_=format_)
 
 
-def _run(
-    progress: str,
-    settings: list[str],
-    options: dict[str, Any],
-    *,
-    shown: tuple[str, list[str]],
-    onnx: bool,
-    dry_run: bool,
-    **arguments: Any,
-) -> None:
-    from autospace import api
+def _run(asked: "Asked", *, onnx: bool, **arguments: Any) -> None:
     from autospace.cli.progress.parts import Epochs
-    from autospace.cli.progress.plan import print_plan
-    from autospace.cli.progress.reporters import finished, running
-    from autospace.progress import Outcome
-    from autospace.runs.settings import merged, parse_settings
     from autospace.training.folder import RESULT
 
-    format_, log = shown
-    chosen = merged(parse_settings(settings), options)
-    if dry_run:
-        print_plan("train", progress, format_, log, settings=chosen, **arguments)
+    found = asked.run(Epochs(), (RESULT, _outcome), **arguments)
+    if found is None:
         return
-    done = finished(arguments["resume"], RESULT)
-    with running(progress, "train", Epochs(), log) as observer:
-        found = api.train(settings=chosen, observer=observer, **arguments)
-        if not done:
-            values = {"accuracy/test": found.accuracy, "loss/test": found.result.test_loss}
-            observer.event(Outcome(0.0, found.folder, found.result.epochs, values))
-    _print_outcome(found, onnx=onnx, format_=format_)
+    _print_outcome(found, onnx=onnx, format_=asked.format_)
     if onnx:
         _write_onnx(found)
+
+
+def _outcome(found: "Trained") -> "Outcome":
+    from autospace.progress import Outcome
+
+    values = {"accuracy/test": found.accuracy, "loss/test": found.result.test_loss}
+    return Outcome(0.0, found.folder, found.result.epochs, values)
 
 
 def _follow(dry_run: bool) -> None:
