@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autospace.spaces.cells.cell import Edge, LayerShape
+from autospace.spaces.cells.cell import ChosenWhole, Edge, LayerShape
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.checks import MAX_CHANNELS, check_integer
 from autospace.spaces.errors import SpaceError, offered, shown
@@ -171,7 +171,7 @@ class BertPrior:
         return self.operations
 
 
-class Bert:
+class Bert(ChosenWhole[BertCell]):
     """The family as `autospace.spaces.cells.family.Family` describes it."""
 
     kind: str = BertCell.kind
@@ -265,18 +265,6 @@ class Bert:
     def notation(self, cell: BertCell) -> str:
         """The cell on one line: `attn 128`."""
         return "skip" if cell.is_zero else f"{SYMBOLS[cell.operation]} {cell.width}"
-
-    def at(self, cell: BertCell, shape: LayerShape) -> BertCell:
-        """The cell itself: whole cells are chosen."""
-        return cell
-
-    def joined(self, cells: Sequence[BertCell]) -> BertCell:
-        """Refuses: these cells have one edge.
-
-        Raises:
-            SpaceError: always.
-        """
-        raise SpaceError("kind", f"{shown(self.kind)} has no edges to join; allowed: dense, darts")
 
     def used(self, cell: BertCell) -> Sequence[str]:
         """The kind of the layer; nothing of a skipped one."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, NamedTuple
+from typing import ClassVar, Final, Generic, NamedTuple, TypeVar
 
 from autospace.spaces.cells.operations import OPERATIONS, unknown_operation
 from autospace.spaces.checks import check_integer
@@ -250,3 +250,24 @@ class LayerShape:
     def shortcut(self) -> bool:
         """Whether the skeleton adds an identity around the cell."""
         return self.around and self.stride == 1 and self.in_channels == self.out_channels
+
+
+C = TypeVar("C")
+
+
+class ChosenWhole(Generic[C]):
+    """What families have in common whose cells a layer takes as a whole."""
+
+    kind: str
+
+    def at(self, cell: C, shape: LayerShape) -> C:
+        """The cell itself."""
+        return cell
+
+    def joined(self, cells: Sequence[C]) -> C:
+        """Refuses: the edges of these cells are not chosen one by one.
+
+        Raises:
+            SpaceError: always.
+        """
+        raise SpaceError("kind", f"{shown(self.kind)} has no edges to join; allowed: dense, darts")

@@ -5,11 +5,18 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
-from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-from autospace.spaces.cells.cell import MAX_NODES, MIN_NODES, Edge, LayerShape, edge_slots
+from autospace.spaces.cells.cell import (
+    MAX_NODES,
+    MIN_NODES,
+    ChosenWhole,
+    Edge,
+    LayerShape,
+    edge_slots,
+)
 from autospace.spaces.cells.cost import total
 from autospace.spaces.cells.dense_cell import (
     NODES,
@@ -210,7 +217,7 @@ class Dense:
 W = TypeVar("W", bound=WholeCell)
 
 
-class WholeGraphs(Generic[W]):
+class WholeGraphs(ChosenWhole[W]):
     """What families of whole cells have in common, as far as `Family` asks for it.
 
     Attributes:
@@ -218,7 +225,6 @@ class WholeGraphs(Generic[W]):
     """
 
     cells: type[W]
-    kind: str
 
     def check_operation(self, name: str) -> None:
         """Raises `SpaceError` for a name that is not in the vocabulary."""
@@ -253,18 +259,6 @@ class WholeGraphs(Generic[W]):
             for target in range(1, cell.nodes)
         ]
         return " | ".join(part for part in parts if part) or "zero"
-
-    def at(self, cell: W, shape: LayerShape) -> W:
-        """The cell itself: whole cells are chosen."""
-        return cell
-
-    def joined(self, cells: Sequence[W]) -> W:
-        """Refuses: the edges of these cells are not chosen one by one.
-
-        Raises:
-            SpaceError: always.
-        """
-        raise SpaceError("kind", f"{shown(self.kind)} has no edges to join; allowed: dense")
 
     def used(self, cell: W) -> list[str]:
         """The operations on the live edges."""

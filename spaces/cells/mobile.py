@@ -15,6 +15,7 @@ from autospace.spaces.cells.cell import (
     MAX_NODES,
     MIN_NODES,
     Cell,
+    ChosenWhole,
     LayerShape,
 )
 from autospace.spaces.cells.cost import graph_cost
@@ -103,7 +104,7 @@ def cell_from(document: CellDocument) -> Cell:
     )
 
 
-class Mobile:
+class Mobile(ChosenWhole[Cell]):
     """The family as `autospace.spaces.cells.family.Family` describes it."""
 
     kind: str = Cell.kind
@@ -145,18 +146,6 @@ class Mobile:
         if not shape.shortcut and cell.is_zero:
             problem = "no path from input to output; allowed: only where the layer has a shortcut"
             raise SpaceError("edges", problem)
-
-    def at(self, cell: Cell, shape: LayerShape) -> Cell:
-        """The cell itself: whole cells are chosen."""
-        return cell
-
-    def joined(self, cells: Sequence[Cell]) -> Cell:
-        """Refuses: the edges of these cells are not chosen one by one.
-
-        Raises:
-            SpaceError: always.
-        """
-        raise SpaceError("kind", f"{shown(self.kind)} has no edges to join; allowed: dense, darts")
 
     def used(self, cell: Cell) -> Sequence[str]:
         """The operations on the live edges."""

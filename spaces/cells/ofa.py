@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autospace.spaces.cells.cell import MAX_EXPANSION, Cell, LayerShape
+from autospace.spaces.cells.cell import MAX_EXPANSION, Cell, ChosenWhole, LayerShape
 from autospace.spaces.cells.cost import conv_norm_cost, total
 from autospace.spaces.cells.operations import OPERATIONS, Cost
 from autospace.spaces.cells.variation import CellPrior
@@ -103,7 +103,7 @@ class OfaPrior(CellPrior):
         return [OPERATIONS[name].kernel for name in self.operations]
 
 
-class Ofa:
+class Ofa(ChosenWhole[OfaCell]):
     """The family as `autospace.spaces.cells.family.Family` describes it."""
 
     kind: str = OfaCell.kind
@@ -199,18 +199,6 @@ class Ofa:
     def notation(self, cell: OfaCell) -> str:
         """The cell on one line: `k5 e4`."""
         return "zero" if cell.is_zero else f"k{cell.kernel} e{cell.expansion}"
-
-    def at(self, cell: OfaCell, shape: LayerShape) -> OfaCell:
-        """The cell itself: whole cells are chosen."""
-        return cell
-
-    def joined(self, cells: Sequence[OfaCell]) -> OfaCell:
-        """Refuses: these cells have one edge.
-
-        Raises:
-            SpaceError: always.
-        """
-        raise SpaceError("kind", f"{shown(self.kind)} has no edges to join; allowed: dense, darts")
 
     def used(self, cell: OfaCell) -> Sequence[str]:
         """The depthwise convolution; nothing of a skipped layer."""
