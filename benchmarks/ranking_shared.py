@@ -34,7 +34,7 @@ from autospace.scorers.context import KeptWeights, ScoringContext
 from autospace.scorers.mixture import MixtureScorer, MixtureSearch
 from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.search import GradientSearch
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Candidate, Cell, Layer, Space
 from autospace.spaces.cells.operations import DEFAULT_OPERATIONS

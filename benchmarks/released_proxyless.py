@@ -29,7 +29,7 @@ from autospace.data.images import load_images
 from autospace.runs.settings import make_settings
 from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.search import GradientSearch
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import load_skeleton
 from autospace.spaces.choices import Choices

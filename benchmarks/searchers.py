@@ -34,7 +34,8 @@ from autospace.evaluators.evaluator import EvaluatorConfig, Split
 from autospace.evaluators.stand_alone import StandAloneEvaluator
 from autospace.runs.settings import make_settings
 from autospace.searchers.driver import METHODS, make_method
-from autospace.searchers.method import SearchMethod, SearchProblem
+from autospace.searchers.method import SearchMethod
+from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.seeds import stream
 from autospace.spaces import Architecture, Budget, Space

@@ -28,7 +28,7 @@ from autospace.compute.machine import this_machine, versions
 from autospace.data.images import load_images
 from autospace.runs.settings import make_settings
 from autospace.searchers.few_shot import Similarity, dimension_matching, gradient_matching
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import load_skeleton
 from autospace.spaces.choices import Choices

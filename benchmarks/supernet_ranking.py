@@ -30,7 +30,7 @@ from autospace.data.images import load_images
 from autospace.evaluators.tabular import Table, read_table
 from autospace.runs.settings import make_settings
 from autospace.searchers.driver import make_method
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces.choices import Choice, Choices
 

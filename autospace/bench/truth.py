@@ -35,7 +35,8 @@ from autospace.evaluators.tabular import Table, TableEvaluator, read_table
 from autospace.progress import Message, no_message, no_tick
 from autospace.searchers.driver import make_method
 from autospace.searchers.fitness_search import FitnessSearch
-from autospace.searchers.method import SearchMethod, SearchProblem
+from autospace.searchers.method import SearchMethod
+from autospace.searchers.problem import SearchProblem
 from autospace.searchers.sampling.zero_cost import ZeroCost
 from autospace.searchers.settings import SearchConfig
 from autospace.seeds import derived_seed, stream

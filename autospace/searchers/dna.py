@@ -15,7 +15,8 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import Field
 
 from autospace.runs.settings import Section
-from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
+from autospace.searchers.method import Ranked, SearchMethod
+from autospace.searchers.problem import SearchProblem
 from autospace.searchers.teacher import given_teacher, new_teacher
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice

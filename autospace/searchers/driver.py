@@ -29,15 +29,7 @@ from autospace.runs.state import Stateful, restore_from, save_state
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.searchers.dna import Dna
 from autospace.searchers.few_shot import Gm, NasLid
-from autospace.searchers.fitness_search import (
-    RandomSearch,
-    RandomWeightSharing,
-    Trials,
-    trial_executor,
-    trial_pool,
-    use_of_devices,
-    work_of,
-)
+from autospace.searchers.fitness_search import RandomSearch, RandomWeightSharing
 from autospace.searchers.folder import (
     BEST,
     RankedDocument,
@@ -50,14 +42,9 @@ from autospace.searchers.gradient.darts import Darts
 from autospace.searchers.gradient.gdas import Gdas
 from autospace.searchers.gradient.nasp import Nasp
 from autospace.searchers.gradient.proxyless import Proxyless
-from autospace.searchers.method import (
-    Ranked,
-    SearchMethod,
-    SearchProblem,
-    check_learned,
-    check_trained,
-)
+from autospace.searchers.method import Ranked, SearchMethod, check_learned, check_trained
 from autospace.searchers.petridish import Petridish
+from autospace.searchers.problem import SearchProblem
 from autospace.searchers.sampling.bnas import Bnas
 from autospace.searchers.sampling.enas import Enas
 from autospace.searchers.sampling.pnas import Pnas
@@ -65,6 +52,7 @@ from autospace.searchers.sampling.regularised_evolution import Evolution
 from autospace.searchers.sampling.spos import Spos
 from autospace.searchers.sampling.zero_cost import ZeroCost
 from autospace.searchers.settings import SearchConfig
+from autospace.searchers.trials import Trials, trial_executor, trial_pool, use_of_devices, work_of
 from autospace.spaces.choices import Choices, SearchError, limits_of
 from autospace.spaces.cost import Budget
 from autospace.spaces.errors import offered, shown

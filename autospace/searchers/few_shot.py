@@ -31,7 +31,7 @@ from autospace.data.batches import Batch
 from autospace.runs.settings import Section
 from autospace.runs.state import Stateful
 from autospace.searchers.fitness_search import SharedFitness
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.searchers.sampling.spos import Spos, SposOptions
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice, SearchError

@@ -8,8 +8,9 @@ from autospace.compute.executor import Executor
 from autospace.compute.timing import Forecast, seconds_of_step
 from autospace.evaluators.stand_alone import seconds_of
 from autospace.progress import Planned
-from autospace.searchers.fitness_search import FitnessSearch, recipe_of
+from autospace.searchers.fitness_search import FitnessSearch
 from autospace.searchers.method import SearchMethod
+from autospace.searchers.trials import recipe_of
 from autospace.seeds import stream
 
 FEW_STEPS: Final = 1000

@@ -4,38 +4,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
-from autospace.evaluators.make import Basis
-from autospace.evaluators.tabular import Table
 from autospace.runs.settings import Section
 from autospace.runs.state import Stateful
-from autospace.searchers.settings import SearchConfig
-from autospace.spaces.choices import Choice, Choices, SearchError
-from autospace.supernets.shared_weights import Problem, SharedWeights
-
-if TYPE_CHECKING:
-    from autospace.searchers.fitness_search import Trials
-
-
-@dataclass(frozen=True)
-class SearchProblem(Problem):
-    """The input of every method: a space, images or a table, limits, a seed, all other settings.
-
-    Attributes:
-        config: settings that all methods share.
-        table: where architectures are looked up; None if they are trained.
-    """
-
-    config: SearchConfig
-    table: Table | None
-
-    @classmethod
-    def of(cls, choices: Choices, basis: Basis, config: SearchConfig) -> "SearchProblem":
-        """The problem that the settings of a search pose."""
-        table = basis if isinstance(basis, Table) else None
-        halves = None if isinstance(basis, Table) else basis
-        return cls(choices, halves, config.supernet, config.magic, config.seed, config, table)
+from autospace.searchers.problem import SearchProblem
+from autospace.searchers.trials import Trials
+from autospace.spaces.choices import Choice, SearchError
+from autospace.supernets.shared_weights import SharedWeights
 
 
 class NoOptions(Section):
@@ -81,7 +57,7 @@ class SearchMethod(Stateful, ABC):
         """The best so far, for the trajectory; None before anything has been evaluated."""
 
     @property
-    def trials(self) -> "list[Trials]":
+    def trials(self) -> list[Trials]:
         """What trains architectures alone during the search; none by default."""
         return []
 

@@ -32,7 +32,8 @@ from autospace.networks.fused import added
 from autospace.runs.settings import Section
 from autospace.runs.state import Stateful
 from autospace.searchers.gradient.search import Alphas
-from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
+from autospace.searchers.method import Ranked, SearchMethod
+from autospace.searchers.problem import SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice, SearchError
 from autospace.supernets.shared_weights import Loss, PathEvaluator, SharedWeights

@@ -19,7 +19,7 @@ from autospace.networks.network import placed
 from autospace.networks.weights import NORMALISATION, load_metadata, load_weights
 from autospace.runs.errors import FORCE, CheckpointError
 from autospace.runs.state import State, Stateful
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.seeds import derived_seed
 from autospace.spaces.choices import SearchError
 from autospace.spaces.errors import AutospaceError

@@ -24,7 +24,7 @@ from autospace.networks import operations
 from autospace.runs.state import State
 from autospace.searchers.driver import make_method
 from autospace.searchers.fitness_search import FitnessSearch
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.spaces import Budget, Candidate, Cell, Layer, LayerSpec, Skeleton, Space, Stem
 from autospace.spaces.choices import Choice, Choices, limits_of
 from autospace.supernets.shared_weights import SharedWeights

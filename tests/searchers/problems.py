@@ -6,7 +6,7 @@ import torch
 
 from autospace.data.images import load_images
 from autospace.runs.settings import make_settings
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Budget, LayerSpec, Skeleton, Space, Stem
 from autospace.spaces.choices import Choices, limits_of

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.search import GradientSearch
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.spaces import Layer, Space
 from autospace.spaces.choices import Choice
 from autospace.spaces.files.library import family_space

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from autospace.searchers.gradient.gates import gated_path
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.supernets.supernet import Supernet, frozen, space_supernet
 from tests.searchers.problems import make_problem
 from tests.searchers.slopes import one_hot, slopes

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autospace.searchers.method import SearchProblem
 from autospace.searchers.petridish import path_with_insertions
+from autospace.searchers.problem import SearchProblem
 from autospace.spaces.choices import Choice
 from autospace.supernets.supernet import Supernet, space_supernet
 from tests.searchers.problems import make_problem

@@ -13,7 +13,7 @@ from autospace.runs.settings import merged
 from autospace.searchers.catalogue import ON_TABLES
 from autospace.searchers.driver import METHODS, make_method, run_search
 from autospace.searchers.folder import SearchFolder
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.seeds import derived_seed
 from autospace.spaces import Space, load

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from autospace.networks.network import Network
 from autospace.networks.operations import ConvNorm
 from autospace.runs.state import load_state, save_state
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.choices import SearchError
 from autospace.supernets.path_training import Fair, MaddsUniform

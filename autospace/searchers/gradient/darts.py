@@ -29,7 +29,7 @@ from autospace.searchers.gradient.search import (
     Rows,
     SoftmaxOptions,
 )
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.darts_cell import DartsCell

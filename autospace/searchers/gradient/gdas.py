@@ -24,7 +24,7 @@ from autospace.searchers.gradient.search import (
     Rows,
     sent,
 )
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.seeds import stream
 from autospace.supernets.shared_weights import Loss
 from autospace.supernets.supernet import frozen

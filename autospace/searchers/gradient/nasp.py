@@ -17,7 +17,7 @@ from pydantic import Field
 
 from autospace.searchers.gradient.gates import gated_path
 from autospace.searchers.gradient.search import GradientOptions, GradientSearch, Rows, listed
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice
 from autospace.supernets.shared_weights import Loss

@@ -23,7 +23,7 @@ from autospace.searchers.gradient.search import (
     SoftmaxOptions,
     sent,
 )
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice
 from autospace.supernets.shared_weights import Loss

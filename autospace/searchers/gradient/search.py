@@ -22,7 +22,8 @@ from pydantic import Field
 
 from autospace.runs.settings import Section
 from autospace.runs.state import Stateful
-from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
+from autospace.searchers.method import Ranked, SearchMethod
+from autospace.searchers.problem import SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice, Choices, Limit, SearchError
 from autospace.spaces.cost import fixed_cost

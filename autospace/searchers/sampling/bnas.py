@@ -31,7 +31,8 @@ from pydantic import Field
 from autospace.networks.binary import has_signs
 from autospace.runs.settings import Section
 from autospace.searchers.fitness_search import OneShot, SharedFitness
-from autospace.searchers.method import Ranked, SearchProblem
+from autospace.searchers.method import Ranked
+from autospace.searchers.problem import SearchProblem
 from autospace.searchers.sampling.dropping import Levels, Stage, stages
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice, SearchError

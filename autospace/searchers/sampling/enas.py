@@ -20,7 +20,7 @@ from torch import nn
 
 from autospace.runs.settings import Section
 from autospace.searchers.fitness_search import OneShot
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.choices import Choice, Choices
 

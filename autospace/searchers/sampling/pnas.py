@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from autospace.runs.settings import Section
 from autospace.searchers.fitness_search import FitnessName, FitnessSearch, make_fitness
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.cells.cell import MIXES
 from autospace.spaces.cells.operations import Cost

@@ -15,7 +15,7 @@ from pydantic import Field
 from autospace.evolution.toolbox import tournament
 from autospace.runs.settings import Section
 from autospace.searchers.fitness_search import FitnessName, FitnessSearch, make_fitness
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.searchers.sampling.zero_cost import ScoreName, ScoreOptions, Scores
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice

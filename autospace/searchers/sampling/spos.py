@@ -6,7 +6,7 @@ from pydantic import Field
 
 from autospace.runs.settings import Section
 from autospace.searchers.fitness_search import Fitness, FitnessSearch, make_fitness
-from autospace.searchers.method import SearchProblem
+from autospace.searchers.problem import SearchProblem
 from autospace.seeds import stream
 
 

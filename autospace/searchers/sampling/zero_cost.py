@@ -14,7 +14,8 @@ from pydantic import Field
 from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
 from autospace.runs.settings import Section
 from autospace.runs.state import Stateful
-from autospace.searchers.method import Ranked, SearchMethod, SearchProblem
+from autospace.searchers.method import Ranked, SearchMethod
+from autospace.searchers.problem import SearchProblem
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.choices import Choice, SearchError
 
