@@ -218,7 +218,10 @@ def run_search(
         executor = Executor.of(workers)
         try:
             executor.check()
-            method_options(folder.config)  # a mistake shows before images are read
+            # A mistake shows before images are read.
+            method_options(folder.config)
+            if (known := folder.space or space) is not None:
+                check_method(folder.config.method, known.skeleton)
             table = limit_table(folder.config.budget.latency_table, folder.latency_table)
             problem, digest = prepare(folder, space, table, observer, device, images)
             method = make_method(problem)

@@ -145,10 +145,13 @@ def test_equal_seeds_have_equal_weights() -> None:
 
 
 def test_methods_that_hold_every_candidate_apart_are_refused() -> None:
-    for method in ("proxyless", "gdas", "nasp", "petridish", "gm", "nas-lid", "dna"):
+    for method in ("proxyless", "gdas", "nasp", "petridish", "gm", "nas-lid"):
         with pytest.raises(SpaceError, match=rf"^skeleton: candidates .* which {method} does not"):
             check_method(method, WHOLE.skeleton)
         check_method(method, load_skeleton("digits"))
+    # One cell of each kind stands in all blocks: their paths are not independent.
+    with pytest.raises(SpaceError, match=r"^skeleton: blocks of .* share cells, so .* allowed: ran"):
+        check_method("dna", WHOLE.skeleton)
     whole = replace(WHOLE.skeleton, nodes=None, ties=())
     check_method("gdas", whole)
     with pytest.raises(SpaceError, match=r"^skeleton: blocks of .* need what two layers before"):
