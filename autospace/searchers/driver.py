@@ -53,6 +53,7 @@ from autospace.searchers.method import (
     SearchProblem,
     check_learned,
     check_trained,
+    ops_of,
 )
 from autospace.searchers.petridish import Petridish
 from autospace.searchers.sampling.bnas import Bnas
@@ -447,6 +448,7 @@ def _result(
         best=problem.choices.architecture(best).choices,
         accuracy=trials.known[best],
         madds=cost.madds,
+        ops=ops_of(problem.choices, best),
         params=cost.params,
         evaluations=method.evaluations,
         seconds=round(progress.seconds, 3),
@@ -481,5 +483,6 @@ def _entry(
         predicted_accuracy=ranked.accuracy,
         accuracy=retrained,
         madds=cost.madds,
+        ops=ops_of(problem.choices, ranked.path),
         params=cost.params,
     )

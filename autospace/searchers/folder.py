@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from autospace.runs.folder import Document, Folder
 from autospace.searchers.settings import SearchConfig
@@ -32,7 +32,26 @@ class TrajectoryPoint(Document):
     accuracy: _Number | None
 
 
-class RankedDocument(Document):
+class _Costed(Document):
+    """Something with the cost of a network.
+
+    Attributes:
+        ops: MAdds and a 64th of the binary operations, rounded up; only where some are binary.
+    """
+
+    madds: _Count
+    params: _Count
+    ops: _Count | None = None
+
+    @model_serializer(mode="wrap")
+    def _plain(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = plain(self)
+        if self.ops is None:
+            del found["ops"]
+        return found
+
+
+class RankedDocument(_Costed):
     """An architecture as the method ranks it.
 
     Attributes:
@@ -46,11 +65,9 @@ class RankedDocument(Document):
     score: _Number
     predicted_accuracy: _Number | None
     accuracy: _Share | None
-    madds: _Count
-    params: _Count
 
 
-class SearchResult(Document):
+class SearchResult(_Costed):
     """`result.json` of a search.
 
     Attributes:
@@ -68,8 +85,6 @@ class SearchResult(Document):
     space: str
     best: dict[str, str]
     accuracy: _Share
-    madds: _Count
-    params: _Count
     evaluations: _Count
     seconds: _Number
     memory_mb: _Count
