@@ -219,10 +219,7 @@ def run_search(
         executor = Executor.of(workers)
         try:
             executor.check()
-            # A mistake shows before images are read.
-            method_options(folder.config)
-            if (known := folder.space or space) is not None:
-                check_method(folder.config.method, known.skeleton)
+            _check_asked(folder, space)
             table = limit_table(folder.config.budget.latency_table, folder.latency_table)
             problem, digest = prepare(folder, space, table, observer, device, images)
             method = make_method(problem)
@@ -253,6 +250,13 @@ def run_search(
         write_atomically(folder.path / BEST, to_json(best))
         folder.save_result(result)
         return result
+
+
+def _check_asked(folder: SearchFolder, space: Space | None) -> None:
+    """Refuses what the method cannot do before images are read, of which there may be many."""
+    method_options(folder.config)
+    if (known := folder.space or space) is not None:
+        check_method(folder.config.method, known.skeleton)
 
 
 def _share_out(

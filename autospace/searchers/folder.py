@@ -32,15 +32,13 @@ class TrajectoryPoint(Document):
     accuracy: _Number | None
 
 
-class _Costed(Document):
-    """Something with the cost of a network.
+class _WithOps(Document):
+    """A part of a result with the cost of a network.
 
     Attributes:
         ops: MAdds and a 64th of the binary operations, rounded up; only where some are binary.
     """
 
-    madds: _Count
-    params: _Count
     ops: _Count | None = None
 
     @model_serializer(mode="wrap")
@@ -51,7 +49,7 @@ class _Costed(Document):
         return found
 
 
-class RankedDocument(_Costed):
+class RankedDocument(_WithOps):
     """An architecture as the method ranks it.
 
     Attributes:
@@ -65,9 +63,11 @@ class RankedDocument(_Costed):
     score: _Number
     predicted_accuracy: _Number | None
     accuracy: _Share | None
+    madds: _Count
+    params: _Count
 
 
-class SearchResult(_Costed):
+class SearchResult(_WithOps):
     """`result.json` of a search.
 
     Attributes:
@@ -85,6 +85,8 @@ class SearchResult(_Costed):
     space: str
     best: dict[str, str]
     accuracy: _Share
+    madds: _Count
+    params: _Count
     evaluations: _Count
     seconds: _Number
     memory_mb: _Count
