@@ -15,10 +15,11 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import Field
 
 from autospace.runs.settings import Section
-from autospace.searchers.method import Ranked, SearchMethod
+from autospace.searchers.method import Ranked, SearchMethod, stated_work
 from autospace.searchers.problem import SearchProblem
 from autospace.searchers.teacher import given_teacher, new_teacher
 from autospace.seeds import stream
+from autospace.spaces.cells.family import summable_work, work_unit
 from autospace.spaces.choices import Choice
 from autospace.spaces.fronts import Front, Partial, merged, undominated
 from autospace.spaces.sampling import Feasible
@@ -167,15 +168,17 @@ class Dna(SearchMethod):
 
     @cached_property
     def _front(self) -> Front:
-        """All architectures that no other one beats in loss at no more MAdds, the best first."""
+        """All architectures that no other one beats in loss at no more work, the best first.
+
+        Work is MAdds, or OPs where some are binary: MAdds do not tell binary cells apart.
+        """
         limits = {limit.name: limit for limit in self.problem.choices.limits}
-        madds = limits.pop("max_madds", None)
         space = self.problem.choices.space
-        tables: list[Sequence[Sequence[int]]] = [
-            madds.costs if madds else [[cost.madds for cost in each.costs] for each in space.layers]
-        ]
+        own = limits.pop(f"max_{work_unit(space.kind).lower()}", None)
+        rows_of_work = [[summable_work(space.kind, c) for c in each.costs] for each in space.layers]
+        tables: list[Sequence[Sequence[int]]] = [own.costs if own else rows_of_work]
         tables += [limit.costs for limit in limits.values()]
-        rooms = [madds.room if madds else None, *(limit.room for limit in limits.values())]
+        rooms = [own.room if own else None, *(limit.room for limit in limits.values())]
         parts = []
         for block, ratings in zip(self._blocks.blocks, self._ratings, strict=True):
             rows = [[table[layer] for layer in block.layers] for table in tables]
@@ -234,7 +237,7 @@ class Dna(SearchMethod):
                     "architecture": choices.architecture(each.path).choices,
                     "loss": -each.score,
                     "losses": self._losses(each.path),
-                    "madds": choices.cost(each.path).madds,
+                    **stated_work(choices, each.path),
                     "params": choices.cost(each.path).params,
                 }
                 for each in self._front.partials

@@ -42,7 +42,13 @@ from autospace.searchers.gradient.darts import Darts
 from autospace.searchers.gradient.gdas import Gdas
 from autospace.searchers.gradient.nasp import Nasp
 from autospace.searchers.gradient.proxyless import Proxyless
-from autospace.searchers.method import Ranked, SearchMethod, check_learned, check_trained
+from autospace.searchers.method import (
+    Ranked,
+    SearchMethod,
+    check_learned,
+    check_trained,
+    ops_of,
+)
 from autospace.searchers.petridish import Petridish
 from autospace.searchers.problem import SearchProblem
 from autospace.searchers.sampling.bnas import Bnas
@@ -210,7 +216,7 @@ def run_search(
         executor = Executor.of(workers)
         try:
             executor.check()
-            method_options(folder.config)  # a mistake shows before images are read
+            _check_asked(folder, space)
             table = limit_table(folder.config.budget.latency_table, folder.latency_table)
             problem, digest = prepare(folder, space, table, observer, device, images)
             steps.enter_context(threads(_thread_count(problem)))
@@ -249,6 +255,13 @@ def _thread_count(problem: SearchProblem) -> int:
     if isinstance(skeleton, SequenceSkeleton) and skeleton.reads == "text":
         return threads_for(skeleton.product(problem.config.supernet.batch))
     return torch.get_num_threads()
+
+
+def _check_asked(folder: SearchFolder, space: Space | None) -> None:
+    """Refuses what the method cannot do before images are read, of which there may be many."""
+    method_options(folder.config)
+    if (known := folder.space or space) is not None:
+        check_method(folder.config.method, known.skeleton)
 
 
 def _share_out(
@@ -445,6 +458,7 @@ def _result(
         best=problem.choices.architecture(best).choices,
         accuracy=trials.known[best],
         madds=cost.madds,
+        ops=ops_of(problem.choices, best),
         params=cost.params,
         evaluations=method.evaluations,
         seconds=round(progress.seconds, 3),
@@ -479,5 +493,6 @@ def _entry(
         predicted_accuracy=ranked.accuracy,
         accuracy=retrained,
         madds=cost.madds,
+        ops=ops_of(problem.choices, ranked.path),
         params=cost.params,
     )

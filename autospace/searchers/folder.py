@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from autospace.runs.folder import Document, Folder
 from autospace.searchers.settings import SearchConfig
@@ -32,7 +32,24 @@ class TrajectoryPoint(Document):
     accuracy: _Number | None
 
 
-class RankedDocument(Document):
+class _WithOps(Document):
+    """A part of a result with the cost of a network.
+
+    Attributes:
+        ops: MAdds and a 64th of the binary operations, rounded up; only where some are binary.
+    """
+
+    ops: _Count | None = None
+
+    @model_serializer(mode="wrap")
+    def _plain(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = plain(self)
+        if self.ops is None:
+            del found["ops"]
+        return found
+
+
+class RankedDocument(_WithOps):
     """An architecture as the method ranks it.
 
     Attributes:
@@ -50,7 +67,7 @@ class RankedDocument(Document):
     params: _Count
 
 
-class SearchResult(Document):
+class SearchResult(_WithOps):
     """`result.json` of a search.
 
     Attributes:

@@ -10,7 +10,8 @@ from autospace.runs.settings import Section
 from autospace.runs.state import Stateful
 from autospace.searchers.problem import SearchProblem
 from autospace.searchers.trials import Trials
-from autospace.spaces.choices import Choice, SearchError
+from autospace.spaces.cells.family import work, work_unit
+from autospace.spaces.choices import Choice, Choices, SearchError
 from autospace.supernets.shared_weights import SharedWeights
 
 
@@ -30,6 +31,18 @@ class Ranked:
     path: Choice
     score: float
     accuracy: float | None = None
+
+
+def ops_of(choices: Choices, path: Choice) -> int | None:
+    """OPs of an architecture, rounded up; None where no operation is binary."""
+    kind = choices.space.kind
+    return work(kind, choices.cost(path)) if work_unit(kind) == "OPs" else None
+
+
+def stated_work(choices: Choices, path: Choice) -> dict[str, int]:
+    """The work of an architecture in a result: MAdds, and OPs where some are binary."""
+    ops = ops_of(choices, path)
+    return {"madds": choices.cost(path).madds, **({} if ops is None else {"ops": ops})}
 
 
 class SearchMethod(Stateful, ABC):

@@ -32,9 +32,10 @@ from autospace.networks.fused import added
 from autospace.runs.settings import Section
 from autospace.runs.state import Stateful
 from autospace.searchers.gradient.search import Alphas
-from autospace.searchers.method import Ranked, SearchMethod
+from autospace.searchers.method import Ranked, SearchMethod, stated_work
 from autospace.searchers.problem import SearchProblem
 from autospace.seeds import stream
+from autospace.spaces.cells.family import summable_work, work
 from autospace.spaces.choices import Choice, SearchError
 from autospace.supernets.shared_weights import Loss, PathEvaluator, SharedWeights
 from autospace.supernets.supernet import Supernet
@@ -127,7 +128,7 @@ class GalleryMember:
 
     Attributes:
         accuracy: on validation images, from 0 to 1.
-        madds: of the whole network.
+        work: MAdds of the whole network, or OPs where some are binary.
         parent: index of its parent in the gallery; None for the first.
         grown: how often it has been a parent.
         weights: by their names in the supernet, those of the path only.
@@ -135,7 +136,7 @@ class GalleryMember:
 
     path: Choice
     accuracy: float
-    madds: int
+    work: int
     parent: int | None
     weights: Weights
     grown: int = 0
@@ -152,8 +153,8 @@ class Gallery(Stateful):
 
     @property
     def front(self) -> list[GalleryMember]:
-        """The Pareto front of accuracy and MAdds, the most accurate network first."""
-        ordered = sorted(self.members, key=lambda each: (each.madds, -each.accuracy))
+        """The Pareto front of accuracy and work, the most accurate network first."""
+        ordered = sorted(self.members, key=lambda each: (each.work, -each.accuracy))
         kept: list[GalleryMember] = []
         for member in ordered:
             if not kept or member.accuracy > kept[-1].accuracy:
@@ -165,12 +166,12 @@ class Gallery(Stateful):
         return any(member.path == path for member in self.members)
 
     def parent(self, rng: random.Random, tolerance: float) -> int:
-        """A random member near the hull of MAdds and error; prefers cheap and seldom chosen ones.
+        """A random member near the hull of work and error; prefers cheap and seldom chosen ones.
 
         The probabilities are proportional to the weights of archai's Petridish: 1 / (1 + s) for the
-        number of times chosen plus the same for the MAdds, both scaled to [0, 1] over the eligible.
+        number of times chosen plus the same for the work, both scaled to [0, 1] over the eligible.
         """
-        points = [HullPoint(member.madds, 1 - member.accuracy) for member in self.members]
+        points = [HullPoint(member.work, 1 - member.accuracy) for member in self.members]
         eligible = near_hull(points, tolerance)
         times = _scaled([float(self.members[index].grown) for index in eligible])
         costs = _scaled([points[index].cost for index in eligible])
@@ -267,7 +268,11 @@ class Petridish(SearchMethod):
     def _first(self) -> Choice:
         choices = self.problem.choices
         if self._options.start == "cheapest":
-            costs = [[-float(cost.madds) for cost in each.costs] for each in choices.space.layers]
+            space = choices.space
+            costs = [
+                [-float(summable_work(space.kind, cost)) for cost in each.costs]
+                for each in space.layers
+            ]
             return choices.best(costs)
         reference = choices.space.reference
         if not reference:
@@ -352,8 +357,9 @@ class Petridish(SearchMethod):
         accuracy = self.evaluator.accuracy(self.path)
         self.evaluations += not self.gallery.knows(self.path)
         self.offer(Ranked(self.path, accuracy, accuracy))
-        madds = self.problem.choices.cost(self.path).madds
-        member = GalleryMember(self.path, accuracy, madds, self._parent, self._own_weights())
+        choices = self.problem.choices
+        done = work(choices.space.kind, choices.cost(self.path))
+        member = GalleryMember(self.path, accuracy, done, self._parent, self._own_weights())
         self.gallery.members.append(member)
 
     def _own_weights(self) -> Weights:
@@ -377,7 +383,7 @@ class Petridish(SearchMethod):
                 {
                     "architecture": choices.architecture(each.path).choices,
                     "accuracy": each.accuracy,
-                    "madds": each.madds,
+                    **stated_work(choices, each.path),
                     "parent": each.parent,
                 }
                 for each in self.gallery.members

@@ -21,6 +21,7 @@ from autospace.runs.errors import FORCE, CheckpointError
 from autospace.runs.state import State, Stateful
 from autospace.searchers.problem import SearchProblem
 from autospace.seeds import derived_seed
+from autospace.spaces.cells.family import summable_work
 from autospace.spaces.choices import SearchError
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.space import Architecture
@@ -97,7 +98,10 @@ def new_teacher(problem: SearchProblem, steps: int) -> Teacher:
     if space.reference:
         return Teacher(problem, space.architecture(space.reference), "the reference", steps)
     dearest = [
-        max(zip(layer.costs, layer.candidates, strict=True), key=lambda each: each[0].madds)[1]
+        max(
+            zip(layer.costs, layer.candidates, strict=True),
+            key=lambda each: summable_work(space.kind, each[0]),
+        )[1]
         for layer in space.layers
     ]
     architecture = Architecture(space.skeleton, tuple(dearest))

@@ -63,9 +63,28 @@ def check_method(method: str, skeleton: Skeleton) -> None:
         reads = skeleton.reads
         problem = f"{skeleton.name} reads {reads}, for which {method} has no recurrent cells"
         raise SpaceError("method", f"{problem}; allowed: {', '.join(ON_TEXT)}")
-    if _shares_cells(skeleton) and method in NOT_ON_TIED:
-        problem = f"layers of {shown(skeleton.name)} share cells, which {method} does not support"
-        raise SpaceError("skeleton", f"{problem}; allowed: all other methods")
+    if skeleton.reads == "images":
+        _check_apart(method, skeleton)
+        _check_modules(method, skeleton)
+
+
+def _check_apart(method: str, skeleton: Skeleton) -> None:
+    """Refuses methods that choose or grow layers apart, where choices reach beyond them."""
+    if method not in NOT_ON_TIED:
+        return
+    others = ON_NODES if _chooses_nodes(skeleton) else (f"all but {' and '.join(NOT_ON_TIED)}",)
+    allowed, name = f"allowed: {', '.join(others)}", shown(skeleton.name)
+    if _ties(skeleton) and method == "dna":
+        problem = f"blocks of {name} share cells, so that dna cannot choose them one by one"
+        raise SpaceError("skeleton", f"{problem}; {allowed}")
+    if _shares_cells(skeleton):
+        what = "layers of {} share cells" if _ties(skeleton) else "edges of {} are chosen"
+        problem = f"{what.format(name)}, which {method} does not support"
+        raise SpaceError("skeleton", f"{problem}; {allowed}")
+
+
+def _check_modules(method: str, skeleton: Skeleton) -> None:
+    """Refuses methods that need a module for each candidate of a node, or one input."""
     if skeleton.chain == 1:
         return
     if skeleton.nodes is not None and method not in ON_NODES:
@@ -74,7 +93,8 @@ def check_method(method: str, skeleton: Skeleton) -> None:
         raise SpaceError("skeleton", f"{problem}, {wanted}; allowed: {', '.join(ON_NODES)}")
     if method == "dna":
         problem = f"blocks of {shown(skeleton.name)} need what two layers before them give"
-        raise SpaceError("skeleton", f"{problem}; allowed for dna: cells with one input")
+        wanted = "of which a teacher shows one"
+        raise SpaceError("skeleton", f"{problem}, {wanted}; allowed for dna: cells with one input")
 
 
 def supernet_over(
@@ -121,8 +141,12 @@ def _chooses_nodes(skeleton: Skeleton) -> bool:
 
 def _shares_cells(skeleton: Skeleton) -> bool:
     """Whether one choice is made for several layers, or for an edge of a cell."""
-    tied = any(shape.tied or shape.edge for shape in skeleton.shapes)
-    return skeleton.reads == "images" and tied and not _chooses_nodes(skeleton)
+    chosen = _ties(skeleton) or any(shape.edge for shape in skeleton.shapes)
+    return skeleton.reads == "images" and chosen and not _chooses_nodes(skeleton)
+
+
+def _ties(skeleton: Skeleton) -> bool:
+    return any(shape.tied for shape in skeleton.shapes)
 
 
 SUPERNETS: Final[dict[str, Callable[[Space, int, torch.device | str], Supernet]]] = {

@@ -23,6 +23,7 @@ from typing import Final
 import torch
 
 from autospace.seeds import stream
+from autospace.spaces.cells.family import summable_work
 from autospace.spaces.choices import Choice, Choices, SearchError
 from autospace.supernets.shared_weights import (
     Loss,
@@ -53,7 +54,7 @@ class Fair(Uniform):
 
 
 class MaddsUniform(Uniform):
-    """One path a step, uniform over the range of MAdds (as in SPOS's published code).
+    """One path a step, uniform over the range of MAdds (as in SPOS's published code), or of OPs.
 
     A path drawn uniformly is almost always of middling cost; small and large networks would hardly
     be trained.
@@ -64,7 +65,10 @@ class MaddsUniform(Uniform):
         problem = self.weights.problem
         choices = problem.choices
         rng = stream(problem.seed, "supernet path", index)
-        table = [[cost.madds for cost in layer.costs] for layer in choices.space.layers]
+        space = choices.space
+        table = [
+            [summable_work(space.kind, cost) for cost in layer.costs] for layer in space.layers
+        ]
         low, high = sum(map(min, table)), sum(map(max, table))
         wanted = rng.uniform(low, high)
         drawn = [choices.draw(rng) for _ in range(TRIES)]

@@ -192,12 +192,14 @@ def print_search_outcome(path: Path, result: "SearchResult", format_: str) -> No
         *front_of(result),
         "",
         f"Finalists, {'' if table else 'each trained on its own, '}the best first:",
-        "  accuracy  predicted   MAdds     params",
+        f"  accuracy  predicted   {'MAdds  ' if result.ops is None else 'OPs    '}  params",
     ]
+    # OPs of small networks differ by thousands.
+    digits = 2 if result.ops is None else 3
     for each in result.finalists:
         accuracy, predicted = map(_percent, (each.accuracy, each.predicted_accuracy))
-        madds, params = each.madds / 1e6, each.params / 1e6
-        lines.append(f"  {accuracy}    {predicted}  {madds:7.2f}M  {params:7.3f}M")
+        work, params = (each.madds if each.ops is None else each.ops) / 1e6, each.params / 1e6
+        lines.append(f"  {accuracy}    {predicted}  {work:7.{digits}f}M  {params:7.3f}M")
     lines += _interference(result)
     lines += ["", *sentence(named if table else trained), *_predictions(result)]
     lines += [
@@ -216,9 +218,10 @@ def front_of(result: "SearchResult") -> list[str]:
     """How many networks are on the front of cost and loss, for a method that finds a whole one."""
     if "exact" not in result.details:
         return []
-    madds = [each["madds"] / 1e6 for each in result.details["gallery"]]
-    count = f"{len(madds):,} network{'s' if len(madds) > 1 else ''}"
-    span = f"{min(madds):.3g}M to {max(madds):.3g}M MAdds"
+    unit = "MAdds" if result.ops is None else "OPs"
+    work = [each[unit.lower()] / 1e6 for each in result.details["gallery"]]
+    count = f"{len(work):,} network{'s' if len(work) > 1 else ''}"
+    span = f"{min(work):.3g}M to {max(work):.3g}M {unit}"
     about = "" if result.details["exact"] else ", of the paths that were drawn"
     return sentence(f"Front: {count}, {span}{about} (details.gallery in result.json).")
 

@@ -201,6 +201,11 @@ def work(kind: str, cost: Cost) -> int:
     return -(-cost.whole("ops") // BITS) if FAMILIES[kind].binary else cost.madds
 
 
+def summable_work(kind: str, cost: Cost) -> int:
+    """The work as a whole number that adds up over layers: MAdds, or 64ths of OPs."""
+    return cost.whole("ops") if FAMILIES[kind].binary else cost.madds
+
+
 def work_unit(kind: str) -> str:
     """The unit of `work`."""
     return "OPs" if FAMILIES[kind].binary else "MAdds"

@@ -178,7 +178,12 @@ def test_methods_that_do_not_work_are_refused_in_a_line(
 ) -> None:
     ran = run("search", NAME, *IMAGES, "--method", method, "--out", tmp_path / "run", *_sizes())
     assert ran.code == 2
-    assert f"share their operations, which {method} does not support; allowed: random" in ran.err
+    why = f"share their operations, which {method} does not support"
+    if method == "dna":
+        why = "share cells, so that dna cannot choose them one by one"
+    assert f"{why}; allowed: random, random-ws" in ran.err
+    # It is said before images are read, of which there may be many.
+    assert len(ran.err.splitlines()) == 1
     assert not (tmp_path / "run" / "result.json").exists()
 
 

@@ -113,7 +113,10 @@ def test_a_search_for_a_front_says_how_long_it_is_and_whether_it_is_exact() -> N
             {"gallery": gallery},
         )
     ]
+    of_signs = {"exact": True, "gallery": [{"madds": 9, "ops": 104_000}]}
+    binary = " ".join(front_of(SearchResult.model_construct(details=of_signs, ops=104_000)))
     place = "(details.gallery in result.json)."
+    assert " ".join(binary.split()) == f"Front: 1 network, 0.104M to 0.104M OPs {place}"
     assert [" ".join(line.split()) for line in lines] == [
         f"Front: 2 networks, 0.104M to 2.5M MAdds {place}",
         f"Front: 1 network, 2.5M to 2.5M MAdds, of the paths that were drawn {place}",

@@ -134,6 +134,19 @@ def test_alpha_takes_up_the_magnitude_of_the_weights_and_gives_it_back() -> None
     torch.testing.assert_close(layer.alpha.detach(), torch.full((6,), 2.0))
 
 
+@pytest.mark.parametrize("name", ["binary@digits", "bats@bats-small"])
+def test_alpha_begins_at_the_mean_magnitude_of_its_filter(name: str) -> None:
+    space = load(name)
+    chosen = space.sample(random.Random(2))
+    network = Network(space.skeleton, chosen.cells)
+    convolutions = [
+        part for part in network.layers.modules() if isinstance(part, BinaryConvolution)
+    ]
+    assert convolutions
+    for each in convolutions:
+        torch.testing.assert_close(each.alpha.detach(), each.weight.abs().mean((1, 2, 3)))
+
+
 @pytest.mark.parametrize(
     ("stage", "inputs", "weights"),
     [("real", False, False), ("binary_inputs", True, False), ("binary", True, True)],

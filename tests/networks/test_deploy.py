@@ -1,6 +1,7 @@
 """What deploying refuses, verifies and leaves alone; `test_deployed_files.py` reads the files."""
 
 import json
+import random
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ from torch import nn
 
 from autospace.networks.deploy import _FORMATS, EXTRA, Deployed, DeployError, deploy
 from autospace.networks.weights import WeightsError, save_weights
-from autospace.spaces import Architecture, Candidate, mbconv
+from autospace.spaces import Architecture, Candidate, load, mbconv
 from tests.networks.samples import lived_in
 from tests.tiny import SKELETON
 
@@ -91,6 +92,17 @@ def test_a_file_that_computes_something_else_is_not_written(
     assert path.read_text() == "earlier"
     assert deploy(TINY, "pt2", path, verify=False).difference is None
     assert path.read_text() == "written"
+
+
+def test_why_signs_differ_is_said_where_there_are_signs(tmp_path: Path, fake: Fake) -> None:
+    fake(1.0, tolerance=1e-5)
+    binary = load("binary@digits").sample(random.Random(0))
+    for architecture, hint in ((TINY, ""), (binary, "; rounding decides signs of sums near 0")):
+        with pytest.raises(DeployError) as caught:
+            deploy(architecture, "pt2", tmp_path / "net.pt2")
+        said = str(caught.value).partition("; allowed: 1e-05")[2]
+        assert said.startswith(hint)
+        assert bool(said) == bool(hint)
 
 
 def test_weights_that_are_no_numbers_are_not_deployed(tmp_path: Path, fake: Fake) -> None:

@@ -94,6 +94,50 @@ def test_the_front_is_that_of_all_allowed_architectures(seed: int, kinds: str) -
         assert MBCONV.cost(each["architecture"]) == (each["madds"], each["params"], 0)
 
 
+BINARY = family_space("binary", SKELETON)
+BINARY = replace(
+    BINARY,
+    layers=tuple(replace(each, candidates=each.candidates[:4]) for each in BINARY.layers),
+    reference={},
+)
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_of_binary_cells_the_front_is_that_of_ops(limited: bool) -> None:
+    # All of them have the same MAdds, so that a front of MAdds would be a single network.
+    most = (BINARY.ops.min + BINARY.ops.max) // 2
+    budget = Budget(max_ops=most) if limited else NO_LIMITS
+    chosen = {"teacher_steps": 2}
+    problem = make_problem(BINARY, budget, method="dna", options=chosen, evaluations=None)
+    method = make_method(problem)
+    assert isinstance(method, Dna)
+    choices = method.problem.choices
+    # Without a reference the teacher is the most expensive architecture.
+    assert -(-method._teacher.architecture.cost.whole("ops") // 64) == BINARY.ops.max
+    rng = random.Random(3)
+    for number, paths in enumerate(method._paths):
+        for path in paths.rated:
+            method._ratings[number][path] = rng.random()
+    every = itertools.product(*map(range, choices.sizes))
+    first = method._ratings
+    points = [
+        (first[0][path[:1]] + first[1][path[1:]], choices.cost(path).whole("ops"))
+        for path in every
+        if choices.allows(path) and path[:1] in first[0] and path[1:] in first[1]
+    ]
+    wanted = {
+        (a, b)
+        for a, b in points
+        if not any(c <= a and d <= b and (c, d) != (a, b) for c, d in points)
+    }
+    found = method.ranked()
+    assert {(-each.score, choices.cost(each.path).whole("ops")) for each in found} == wanted
+    assert limited or len(wanted) > 1
+    assert [each["ops"] for each in method.details()["gallery"]] == [
+        -(-choices.cost(each.path).whole("ops") // 64) for each in found
+    ]
+
+
 def test_a_limit_on_latency_holds_exactly() -> None:
     rng = random.Random(5)
     table = tuple(tuple(rng.random() for _ in layer.candidates) for layer in MBCONV.layers)

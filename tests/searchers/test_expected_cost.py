@@ -15,6 +15,7 @@ from tests.searchers.problems import SKELETON
 
 SPACE: Space = family_space("mbconv", SKELETON)
 CPU = torch.device("cpu")
+UNITS: tuple[CostUnit, ...] = ("madds", "ops")
 LOSS = torch.tensor(1.25, dtype=torch.float64)
 
 
@@ -49,6 +50,26 @@ def test_the_expected_cost_is_the_mean_over_all_architectures(unit: CostUnit) ->
         mean += p * cost
     expected = ExpectedCost(choices, CostOptions(cost=unit), CPU).expected(rows)
     assert float(expected) == pytest.approx(mean, rel=1e-12)
+
+
+def test_madds_of_binary_cells_are_their_ops() -> None:
+    # They have the same MAdds, so that a term of MAdds would weigh nothing.
+    space = family_space("binary", SKELETON)
+    most = (space.ops.min + space.ops.max) // 2
+    choices = Choices(space, limits_of(space, Budget(max_ops=most)))
+    rows = probabilities(choices, 0)
+    costs = [ExpectedCost(choices, CostOptions(cost=unit), CPU) for unit in UNITS]
+    assert float(costs[0].expected(rows)) == float(costs[1].expected(rows))
+    options = CostOptions(cost_form="additive", cost_weight=1.0)
+    excess = float(costs[1].expected(rows)) / min(most, _mean(choices)) - 1
+    assert float(ExpectedCost(choices, options, CPU).joined(LOSS, rows)) == pytest.approx(
+        1.25 + excess
+    )
+
+
+def _mean(choices: Choices) -> float:
+    even = [torch.full((size,), 1 / size, dtype=torch.float64) for size in choices.sizes]
+    return float(ExpectedCost(choices, CostOptions(cost="ops"), CPU).expected(even))
 
 
 def test_the_additive_loss_is_the_relative_excess_over_the_target() -> None:

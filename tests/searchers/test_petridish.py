@@ -65,6 +65,18 @@ def test_there_is_time_for_both_halves_of_every_growth() -> None:
     assert [each.path for each in alone.ranked()] == [alone.gallery.members[0].path]
 
 
+def test_of_binary_cells_work_is_ops() -> None:
+    space = family_space("binary", SKELETON)
+    method = _run(_petridish(space=space))
+    first, *others = method.gallery.members
+    assert first.work == space.ops.min
+    # No two networks have one number of OPs, and all have the same MAdds.
+    assert {each["madds"] for each in method.details()["gallery"]} == {space.madds.min}
+    assert [each["ops"] for each in method.details()["gallery"]] == [
+        each.work for each in (first, *others)
+    ]
+
+
 def test_the_first_network_is_the_cheapest_or_the_reference() -> None:
     cheapest = _petridish(space=MBCONV)
     choices = cheapest.problem.choices
@@ -111,7 +123,7 @@ def test_known_networks_are_not_grown_again_and_limits_are_kept() -> None:
     most = int(MBCONV.madds.min + 0.3 * (MBCONV.madds.max - MBCONV.madds.min))
     tight = _run(_petridish(40, 12, Budget(max_madds=most), MBCONV, changed=1.0))
     assert len(tight.gallery.members) == 12
-    assert all(member.madds <= most for member in tight.gallery.members)
+    assert all(member.work <= most for member in tight.gallery.members)
 
 
 def test_every_network_keeps_its_own_weights() -> None:

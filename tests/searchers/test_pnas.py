@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from autospace.bench.ranking import kendall
 from autospace.searchers.driver import make_method
-from autospace.searchers.sampling.pnas import Pnas, Predictor
+from autospace.searchers.sampling.pnas import Pnas, Predictor, _Ensemble
 from autospace.spaces import Budget, load
 from autospace.spaces.choices import Choice, Choices
 from autospace.spaces.files.library import family_space
@@ -94,6 +94,24 @@ def run(evaluations: int, seed: int = 0, **options: Any) -> tuple[Pnas, list[lis
         if not plans or method.planned is not plans[-1]:
             plans.append(method.planned)
     return method, plans
+
+
+def test_only_candidates_of_the_paths_are_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A space whose nodes are chosen has thousands of others: each would cost as much.
+    choices = Choices(load("mbconv@digits"))
+    paths = [choices.draw(random.Random(seed)) for seed in range(3)]
+    embedded: list[int] = []
+    linear = _Ensemble._linear
+
+    def counted(self: _Ensemble, index: int, x: Any) -> Any:
+        if index == 0:
+            embedded.append(len(x))
+        return linear(self, index, x)
+
+    monkeypatch.setattr(_Ensemble, "_linear", counted)
+    predictor(choices, epochs=2).fitted(dict.fromkeys(paths[:2], 0.5), paths[2:])
+    parts = [set(enumerate(path)) for path in paths]
+    assert embedded == [len(parts[0] | parts[1])] * 2 + [len(parts[2])]
 
 
 def test_levels_extend_the_best_prefixes_and_leave_the_rest_at_the_reference() -> None:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from autospace.searchers.driver import make_method
 from autospace.searchers.sampling.zero_cost import ScoreOptions, Scores, ZeroCost, in_bins
+from autospace.spaces.files.library import family_space
 from tests.searchers.planted import mixing_pools, planted_problem, share_found
-from tests.searchers.problems import make_problem
+from tests.searchers.problems import SKELETON, make_problem
 
 TABLES = st.dictionaries(
     st.tuples(st.integers(0, 30)),
@@ -49,6 +50,19 @@ def test_inside_bins_size_no_longer_decides() -> None:
     third = sorted(found[1])[20]
     assert min(found[1][:3]) >= third
     assert found[3][0] >= third > found[3][1] > found[3][2]
+
+
+def test_bins_of_binary_networks_are_of_ops() -> None:
+    options = {"score": "params", "bins": 3}
+    space = family_space("binary", SKELETON)
+    problem = make_problem(space, method="zero-cost", evaluations=9, options=options)
+    method = make_method(problem)
+    for index in range(method.steps):
+        method.step(index)
+    # All have the same MAdds; the best of three bins are ahead of all others.
+    ops = [problem.choices.cost(each.path).ops for each in method.ranked()]
+    thirds = sorted(ops, reverse=True)
+    assert [value in thirds[3 * i : 3 * i + 3] for i, value in enumerate(ops[:3])] == [True] * 3
 
 
 @pytest.mark.parametrize("score", ["params", "madds"])

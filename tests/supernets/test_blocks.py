@@ -200,3 +200,37 @@ def test_training_brings_a_block_nearer_to_the_teacher() -> None:
         weights.step(index, 1, (4, 4), features)
     (after,) = weights.rated(1, [(4, 4)], [features])
     assert after < 0.8 * before
+
+
+def test_a_rating_is_the_mean_over_batches() -> None:
+    weights = _blocks()
+    batches = [_features(SKELETON, IMAGES + k) for k in range(3)]
+    (together,) = weights.rated(1, [(0, 1)], batches)
+    alone = [weights.rated(1, [(0, 1)], [batch])[0] for batch in batches]
+    assert together == pytest.approx(sum(alone) / 3, rel=1e-6)
+
+
+def test_paths_are_rated_by_the_statistics_of_the_batch() -> None:
+    weights, features = _blocks(), _features(SKELETON)
+    before = weights.rated(1, [(0, 1)], [features])
+    for part in weights.supernet.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            torch.nn.init.constant_(part.running_var, 9.0)  # type: ignore[arg-type]
+    weights.supernet.eval()
+    assert weights.rated(1, [(0, 1)], [features]) == before
+
+
+def test_blocks_are_trained_on_the_squared_error_over_the_variance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights, features = _blocks(), _features(SKELETON)
+    found: list[float] = []
+
+    def step(index: int, losses: Sequence[Any], *, batch: tuple[Any, Any]) -> None:
+        found.extend(float(loss(*batch).detach()) for loss in losses)
+
+    monkeypatch.setattr(weights.weights, "step", step)
+    for number, path in ((0, (1,)), (1, (0, 1))):
+        weights.step(0, number, path, features)
+        (wanted,) = weights.rated(number, [path], [features], "relative-mse")
+        assert found.pop() == pytest.approx(wanted, rel=1e-5)

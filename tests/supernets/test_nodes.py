@@ -145,10 +145,15 @@ def test_equal_seeds_have_equal_weights() -> None:
 
 
 def test_methods_that_hold_every_candidate_apart_are_refused() -> None:
-    for method in ("proxyless", "gdas", "nasp", "petridish", "gm", "nas-lid", "dna"):
+    for method in ("proxyless", "gdas", "nasp", "petridish", "gm", "nas-lid"):
         with pytest.raises(SpaceError, match=rf"^skeleton: candidates .* which {method} does not"):
             check_method(method, WHOLE.skeleton)
         check_method(method, load_skeleton("digits"))
+    # One cell of each kind stands in all blocks: their paths are not independent.
+    with pytest.raises(
+        SpaceError, match=r"^skeleton: blocks of .* share cells, .* allowed: random"
+    ):
+        check_method("dna", WHOLE.skeleton)
     whole = replace(WHOLE.skeleton, nodes=None, ties=())
     check_method("gdas", whole)
     with pytest.raises(SpaceError, match=r"^skeleton: blocks of .* need what two layers before"):
@@ -214,6 +219,16 @@ def test_a_sampled_path_has_every_edge_once() -> None:
         for given in (found, supernet())
     ]
     assert sizes[0] < 0.6 * sizes[1]
+
+
+def test_channels_pass_by_two_operations_of_one_edge_twice() -> None:
+    # As on a path through a cell of NASNet, some of whose nodes read one input twice.
+    shape = replace(SPACE.skeleton.cell_layers[0], concat=1, width=8)
+    edges = [Edge(0, 2, "sep_conv_3x3"), Edge(0, 2, "skip_connect")]
+    bank = NodeBank(shape, edges, 4).double()
+    x = torch.randn(2, 16, 6, 6, dtype=torch.float64)
+    ones = {edge: torch.ones((), dtype=torch.float64) for edge in edges}
+    torch.testing.assert_close(bank.on_edges(None, edges, x), bank.on_edges(ones, edges, x))
 
 
 def test_channels_that_cannot_be_sampled_are_refused() -> None:

@@ -12,8 +12,9 @@ from autospace.networks.operations import ConvNorm
 from autospace.runs.state import load_state, save_state
 from autospace.searchers.problem import SearchProblem
 from autospace.seeds import stream
+from autospace.spaces import load
 from autospace.spaces.choices import SearchError
-from autospace.supernets.path_training import Fair, MaddsUniform
+from autospace.supernets.path_training import TRIES, Fair, MaddsUniform
 from autospace.supernets.shared_weights import PathEvaluator, SharedWeights, Uniform
 from tests.searchers.problems import make_problem
 
@@ -139,6 +140,19 @@ def test_madds_uniform_spreads_paths_over_the_whole_range(problem: SearchProblem
 
     # Of costs drawn uniformly over the range, half lie in its outer quarters.
     assert spread(MaddsUniform(weights)) > spread(Uniform(weights)) + 0.1
+
+
+def test_of_binary_cells_it_takes_paths_by_their_ops() -> None:
+    # All have the same MAdds; by those, it would always take the first of its tries.
+    weights = SharedWeights(make_problem(load("binary@digits")))
+    choices, seed = weights.problem.choices, weights.problem.seed
+    low, high = (choices.space.ops.min, choices.space.ops.max)
+    for index in range(20):
+        rng = stream(seed, "supernet path", index)
+        wanted = rng.uniform(low, high)
+        gaps = [abs(choices.cost(choices.draw(rng)).ops - wanted) for _ in range(TRIES)]
+        (path,) = MaddsUniform(weights).paths(index)
+        assert abs(choices.cost(path).ops - wanted) == pytest.approx(min(gaps), abs=2)
 
 
 def test_training_goes_on_from_a_state_as_if_it_had_never_stopped(

@@ -25,6 +25,7 @@ from autospace.runs.state import Stateful
 from autospace.searchers.method import Ranked, SearchMethod
 from autospace.searchers.problem import SearchProblem
 from autospace.seeds import stream
+from autospace.spaces.cells.family import work_unit
 from autospace.spaces.choices import Choice, Choices, Limit, SearchError
 from autospace.spaces.cost import fixed_cost
 from autospace.supernets.path_training import make_path_training
@@ -176,9 +177,13 @@ class ExpectedCost:
 def cost_table(choices: Choices, unit: CostUnit) -> Limit:
     """The cost of every candidate, and the limit, which is infinite if there is none.
 
+    MAdds of binary cells are their OPs: all have the same number of MAdds.
+
     Raises:
         SearchError: the unit is latency, and there is no limit on it, which would have a table.
     """
+    if unit == "madds" and work_unit(choices.space.kind) == "OPs":
+        unit = "ops"
     for limit in choices.limits:
         if limit.name == LIMITS[unit]:
             return limit

@@ -102,9 +102,13 @@ class _Ensemble(nn.Module):
         )
 
     def forward(self, places: torch.Tensor) -> torch.Tensor:
-        """Predictions from the summed embeddings of each path; every candidate is embedded once."""
-        embedded = F.relu(self._linear(0, self._table))  # [members, candidates, hidden]
-        x = embedded[:, places].sum(2) / math.sqrt(places.shape[1])
+        """Predictions from the summed embeddings of each path.
+
+        Every candidate of the paths is embedded once; a space may have thousands of others.
+        """
+        used, rows = places.unique(return_inverse=True)
+        embedded = F.relu(self._linear(0, self._table[used]))  # [members, candidates, hidden]
+        x = embedded[:, rows].sum(2) / math.sqrt(places.shape[1])
         return self._linear(2, F.relu(self._linear(1, x))).squeeze(2)
 
     def _linear(self, index: int, x: torch.Tensor) -> torch.Tensor:

