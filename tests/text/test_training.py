@@ -170,7 +170,7 @@ def test_a_step_by_hand(tmp_path: Path) -> None:
         read = copied.read(inputs, copied.cell)
         moved = read.states.diff(dim=0).square().mean()
         (torch.nn.functional.cross_entropy(read.logits, targets) + 3 * moved).backward()
-        gradients = {name: each.grad for name, each in copied.named_parameters()}
+        gradients = {name: _gradient(each) for name, each in copied.named_parameters()}
         norm = sum(float(each.square().sum()) for each in gradients.values()) ** 0.5
         scale, rate = min(1.0, 0.05 / norm), 2.0 * length / 10
         session.advance()
@@ -182,6 +182,11 @@ def test_a_step_by_hand(tmp_path: Path) -> None:
         lengths.add(length)
     assert True in scales
     assert len(lengths) > 1
+
+
+def _gradient(weight: torch.Tensor) -> torch.Tensor:
+    assert weight.grad is not None
+    return weight.grad
 
 
 def test_averaging_begins_when_the_validation_loss_does_not_fall(tmp_path: Path) -> None:
