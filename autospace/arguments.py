@@ -180,7 +180,7 @@ def inherited(
     named = [each for each in sources if isinstance(each, str | Path) and str(each)]
     found, run = images_of_runs(named)
     data = {name: value for name, value in found.items() if name in kind.model_fields}
-    remark = f"no images named: those of {run} are used, {data['source']}" if data else ""
+    remark = f"no data named: those of {run} are used, {data['source']}" if data else ""
     return ({"data": data} if data else {}), ((remark,) if remark else ())
 
 

@@ -214,7 +214,8 @@ def encoder(skeleton: Skeleton, work: str) -> EncoderSkeleton:
     """
     if not isinstance(skeleton, EncoderSkeleton):
         problem = f"{skeleton.name} reads {skeleton.reads}, but {work}"
-        raise SpaceError("data", f"{problem}; allowed: {skeleton.reads}, or a space as {EXAMPLE}")
+        allowed = f"{skeleton.reads}, or a space such as {EXAMPLE}"
+        raise SpaceError("data", f"{problem}; allowed: {allowed}")
     return skeleton
 
 

@@ -226,8 +226,12 @@ def images_only(skeleton: Skeleton, work: str) -> None:
     if skeleton.reads != "images":
         reads = skeleton.reads
         problem = f"{skeleton.name} reads {reads}, and {work} knows networks for images only"
-        raise SpaceError("skeleton", f"{problem}; allowed for {reads}: {WORKS}")
+        # Few targets can say that only the last layers of a block are skipped.
+        targets = (
+            "pytorch, onnx, svg, ..." if skeleton.stages else "pytorch, onnx, svg, tuners, ..."
+        )
+        allowed = f"all commands but profile, and export to {targets}"
+        raise SpaceError("skeleton", f"{problem}; allowed for {reads}: {allowed}")
 
 
-WORKS: Final = "show, sample, validate, search, train, compare, export (pytorch, onnx, svg, tuners)"
 EXAMPLE: Final = "enas-rnn@rnn-small"

@@ -53,7 +53,7 @@ def evolve_record(run: Path, space: "Space") -> dict[str, Any]:
         "reference_network": None if reference is None else reference.model_dump(),
         "data": images_of_runs([run])[0] or None,
         "images": images_read(run),
-        "next": [command for command, _ in _after_evolve(run, space.kind)],
+        "next": [command for command, _ in _after_evolve(run, space)],
     }
 
 
@@ -94,22 +94,24 @@ def evolve_outcome(run: Path, space: "Space") -> list[str]:
         *sentence(f"Operations in the evolved {thing}s: {_operations(_evolved(space.layers))}."),
         "",
         f"Written: {visible(str(run / 'space.json'))}. Next:",
-        *commands(_after_evolve(run, space.kind)),
+        *commands(_after_evolve(run, space)),
     ]
 
 
-def _after_evolve(run: Path, kind: str) -> list[tuple[str, str]]:
+def _after_evolve(run: Path, space: "Space") -> list[tuple[str, str]]:
     here = quoted(run)
     # Images that a Python program passed are in no file.
     images = "" if images_of_runs([run])[0] else " --data ..."
-    known = {"mobile": "mbconv", "conv": "conv", "binary": "binary"}.get(kind)
+    known = {"mobile": "mbconv", "conv": "conv", "binary": "binary"}.get(space.kind)
     by_hand = [(f"autospace compare {here} {known}@{here}{images}", "with hand-made cells")]
+    # Only some targets can say that of a stage the last layers alone are skipped.
+    target = "pytorch" if space.skeleton.stages else "optuna"
     return [
         (f"autospace show {here} --layer 0", "the cells of a layer"),
         (f"autospace report {here}", "a report as one HTML file"),
         *(by_hand if known else []),
         (f"autospace search {here}{images}", "an architecture of the space"),
-        (f"autospace export {here} --to optuna", "for another tool"),
+        (f"autospace export {here} --to {target}", "for another tool"),
     ]
 
 

@@ -10,8 +10,9 @@ import pytest
 from autospace.cli.display.outcomes import beats_hand_made, evolve_record, front_of, measured_by
 from autospace.cli.display.outcomes import evolve_outcome as outcome
 from autospace.cli.display.outcomes import print_evolve_outcome as tell_outcome
+from autospace.exporters.targets import TARGETS
 from autospace.searchers.folder import SearchResult
-from autospace.spaces import Budget, Layer
+from autospace.spaces import Budget, Layer, load
 from tests.cli.samples import learned_space
 
 SPACE = learned_space()
@@ -58,6 +59,17 @@ def test_lines_fit_80_columns_and_next_commands_are_commands(run: str) -> None:
         assert words[0] == "autospace"
         assert any(run in word for word in words)
         assert len(line) <= 80 or "#" not in line
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["enas-rnn@rnn-small", "autocaption@captions-small", "nas-bert@nas-bert", "mbconv@digits"],
+)
+def test_the_tool_that_is_named_next_can_hold_the_space(name: str) -> None:
+    space = load(name)
+    line = next(line for line in outcome(Path("run"), space) if "export" in line)
+    words = shlex.split(line, comments=True)
+    assert TARGETS[words[words.index("--to") + 1]].text(space)
 
 
 def test_programs_get_the_same_facts() -> None:

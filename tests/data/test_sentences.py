@@ -343,6 +343,18 @@ def test_a_column_of_other_values_says_no_split_and_is_named(tmp_path: Path) -> 
     assert "no test split: 2 of 10 sentences are held out" in said
 
 
+@pytest.mark.parametrize("wrong", ["tets", ""])
+def test_a_column_of_splits_with_another_value_is_refused(tmp_path: Path, wrong: str) -> None:
+    """Otherwise one slip would send the test sentences into training."""
+    splits = ["train"] * 3 + ["test"] * 2
+    lines = [f"{row},{splits[number % 5]}" for number, row in enumerate(rows())]
+    lines[-1] = f"{lines[-1].rpartition(',')[0]},{wrong}"
+    path = write(tmp_path / "a.csv", ["text,label,split", *lines])
+    problem = f"split is '{wrong}' in some rows and names a split in others; allowed: train,"
+    with pytest.raises(DataError, match=problem):
+        load_data(f"sentences:{path}")
+
+
 def test_one_column_is_said_to_be_one(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", ["text", "good", "bad"])
     with pytest.raises(DataError, match=r"has one column, the first row is 'text'; allowed: two"):

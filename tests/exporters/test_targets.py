@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from autospace import exporters
 from autospace.exporters.json_clients import to_flat as export_architecture
 from autospace.exporters.targets import TARGETS
-from autospace.spaces import Architecture, Space, from_json, load, to_json
+from autospace.spaces import Architecture, Space, SpaceError, from_json, load, to_json
 from tests.cli.samples import learned_space
 from tests.strategies import architectures
 
@@ -78,3 +78,21 @@ def test_choices_are_the_flat_form(architecture: Architecture) -> None:
     text = export_architecture(architecture)
     assert json.loads(text) == architecture.choices
     assert list(json.loads(text)) == list(architecture.choices)
+
+
+@pytest.mark.parametrize(
+    "name", ["enas-rnn@rnn-small", "autocaption@captions-small", "nas-bert@bert-small"]
+)
+def test_what_a_refusal_names_instead_is_possible(name: str) -> None:
+    """It names tuners only for spaces that they can hold, and not the words of an old table."""
+    space = load(name)
+    with pytest.raises(SpaceError) as caught:
+        TARGETS["timm"].text(space.sample(random.Random(0)))
+    said = str(caught.value)
+    assert "all commands but profile" in said
+    holds = True
+    try:
+        TARGETS["optuna"].text(space)
+    except SpaceError:
+        holds = False
+    assert ("tuners" in said) == holds

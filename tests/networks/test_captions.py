@@ -1,6 +1,7 @@
 """Decoders of captions: links by hand, teacher forcing, and the captions that they write."""
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -81,17 +82,28 @@ def test_teacher_forcing_and_writing_agree_with_a_loop() -> None:
         states = network.step(network.embedding[tokens] + feature, states)
         wanted = states.mean(0) @ network.embedding.T + network.bias
         torch.testing.assert_close(outputs.logits[:, place], wanted)
-    for image, written in zip(images, outputs.tokens.tolist(), strict=True):
+
+
+def test_what_is_written_is_the_likeliest_token_at_every_step() -> None:
+    """The image is added to every token, also to those that are written; an end is the end."""
+    network, images = model(), torch.randn(60, 1, 8, 8).double()
+    given = torch.full((60, 8), START)
+    outputs = network(packed(images, given, judged=True)).tokens.tolist()
+    ends = Counter(row.index(END) for row in outputs if END in row)
+    # Some captions end early, and images matter.
+    assert any(place < 7 for place in ends)
+    assert len(set(map(tuple, outputs))) > 5
+    for image, written in zip(images, outputs, strict=True):
         states = network.first(image[None])
         feature = states[0]
         token, found = START, list[int]()
-        while len(found) < 4:
+        while len(found) < 8:
             states = network.step(network.embedding[[token]] + feature, states)
             token = int((states.mean(0) @ network.embedding.T + network.bias).argmax())
             found.append(token)
             if token in (END, PAD):
                 break
-        assert written == found + [PAD] * (4 - len(found))
+        assert written == found + [PAD] * (8 - len(found))
 
 
 def test_exported_parts_compute_the_same() -> None:

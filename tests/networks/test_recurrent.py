@@ -30,7 +30,8 @@ def _model(seed: int = 0, skeleton: SequenceSkeleton = SKELETON) -> LanguageMode
     return LanguageModel(skeleton, [RecurrentCell.of(pairs)]).double()
 
 
-def test_a_cell_by_hand() -> None:
+@pytest.mark.parametrize("drops", [False, True])
+def test_a_cell_by_hand(drops: bool) -> None:
     cell = RecurrentCell.of([(0, "relu"), (0, "sigmoid"), (1, "identity")])
     shape = SequenceSkeleton.of("tiny", 11, 5, 3).cell_layers[0]
     torch.manual_seed(0)
@@ -45,11 +46,14 @@ def test_a_cell_by_hand() -> None:
         c, t = product[:, :5], product[:, 5:]
         return read + (function(c) - read) / (1 + np.exp(-t))
 
-    s0 = gate(h, np.concatenate([x, h], 1) @ w0, np.tanh)
-    s1 = gate(s0, s0 @ w1, lambda c: np.maximum(c, 0))
-    s2 = gate(s0, s0 @ w2, lambda c: 1 / (1 + np.exp(-c)))
-    s3 = gate(s1, s1 @ w3, lambda c: c)
-    found = module(torch.from_numpy(x), torch.from_numpy(h)).detach().numpy()
+    # What matrices read is dropped: the input, the state, and the nodes with the state's mask.
+    of_input, of_state = rng.normal(size=(2, 3, 5)) if drops else np.ones((2, 3, 5))
+    s0 = gate(h, np.concatenate([x * of_input, h * of_state], 1) @ w0, np.tanh)
+    s1 = gate(s0, (s0 * of_state) @ w1, lambda c: np.maximum(c, 0))
+    s2 = gate(s0, (s0 * of_state) @ w2, lambda c: 1 / (1 + np.exp(-c)))
+    s3 = gate(s1, (s1 * of_state) @ w3, lambda c: c)
+    masks = map(torch.from_numpy, (of_input, of_state) if drops else ())
+    found = module(torch.from_numpy(x), torch.from_numpy(h), *masks).detach().numpy()
     np.testing.assert_allclose(found, (s1 + s2 + s3) / 3, rtol=1e-12, atol=1e-12)
 
 
@@ -132,3 +136,47 @@ def test_dropout_is_for_training_alone_and_the_same_for_all_steps() -> None:
     zero = found.dropped == 0
     assert zero.any()
     assert torch.equal(zero, zero[:1].expand_as(zero))
+
+
+def test_every_share_of_dropout_goes_where_it_says() -> None:
+    """Zeros as often as the share says; the rest is scaled so that the mean stays."""
+    skeleton = SequenceSkeleton.of("wide", 400, 500, 2)
+    model = LanguageModel(skeleton, [RecurrentCell.of([(0, "tanh"), (1, "relu")])])
+    nn.init.ones_(model.embedding)
+    tokens = torch.arange(40).view(10, 4)
+    seen: list[tuple[torch.Tensor, ...]] = []
+
+    def step(
+        x: torch.Tensor,
+        state: torch.Tensor,
+        drop_input: torch.Tensor | None,
+        drop_state: torch.Tensor | None,
+    ) -> torch.Tensor:
+        seen.append(tuple(torch.ones(1) if m is None else m for m in (x, drop_input, drop_state)))
+        return state + 1
+
+    def values(place: str, number: int) -> set[float]:
+        seen.clear()
+        torch.manual_seed(0)
+        model.dropout = Dropout(**{place: 0.2})
+        with torch.no_grad():
+            found = model.train().run(tokens, torch.zeros(4, 500), step)
+        parts = (
+            [each[number] for each in seen] if number < 3 else list(found.dropped / found.states)
+        )
+        if place != "words":
+            assert all(torch.equal(each, parts[0]) for each in parts)
+            assert abs(float((parts[0] == 0).float().mean()) - 0.2) < 0.03
+        else:
+            # A whole token is dropped, in all of its units.
+            rows = torch.stack(parts).flatten(0, 1)
+            assert torch.equal(rows, rows[:, :1].expand_as(rows))
+        return {round(float(each), 5) for part in parts for each in part.unique()}
+
+    places = {"words": 0, "embedded": 0, "inputs": 1, "state": 2, "output": 3}
+    assert {*places} == {*Dropout._fields}
+    for place, number in places.items():
+        assert values(place, number) == {0.0, 1.25}
+        # Nothing else is dropped.
+        rest = [part for each in seen for at, part in enumerate(each) if at != number]
+        assert all(bool((part == 1).all()) for part in rest)

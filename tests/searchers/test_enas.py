@@ -1,5 +1,6 @@
 """ENAS: REINFORCE against enumeration, the policy within limits, the planted space."""
 
+import copy
 import itertools
 import math
 import random
@@ -11,6 +12,7 @@ import torch
 
 from autospace.searchers.driver import make_method
 from autospace.searchers.sampling.enas import Controller, Enas, Sampled, surrogate
+from autospace.seeds import derived_seed
 from autospace.spaces import Budget, Layer, LayerSpec, Skeleton, Space, Stem
 from autospace.spaces.choices import Choice, Choices, limits_of
 from autospace.spaces.files.library import family_space
@@ -159,6 +161,40 @@ def test_the_baseline_follows_the_rewards() -> None:
     method.controller_step(0)
     # Three halvings of the way from 100 to accuracies, which lie between 0 and 1.
     assert 100 / 8 <= method.baseline <= 100 / 8 + 1
+
+
+def test_a_step_of_the_controller_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accuracies are of a validation batch; entropy is rewarded; the baseline is subtracted."""
+    options = {"samples": 4, "baseline_decay": 0.8, "entropy": 0.05, "warm_up": 0.0}
+    method = make_method(make_problem(method="enas", options=options))
+    assert isinstance(method, Enas)
+    seen = []
+
+    def accuracy(path: Choice, batch: Any) -> float:
+        seen.append(batch)
+        return sum(path) / 10
+
+    monkeypatch.setattr(method.weights, "batch_accuracy", accuracy)
+    method.baseline = 0.7
+    policy = copy.deepcopy(method.controller)
+    sampled = policy.sample(4, derived_seed(method.problem.seed, "enas", "controller", 3))
+    method.controller_step(3)
+    accuracies = sampled.paths.double().sum(1) / 10
+    rewards = accuracies - 0.05 * sampled.log_p.detach()
+    assert len(set(rewards.tolist())) > 1
+    wanted = gradients(-((rewards - 0.7) * sampled.log_p).mean(), policy)
+    for parameter, gradient in zip(method.controller.parameters(), wanted, strict=True):
+        given = torch.zeros_like(gradient) if parameter.grad is None else parameter.grad
+        torch.testing.assert_close(given, gradient)
+    baseline = 0.7
+    for reward in rewards.tolist():
+        baseline = 0.8 * baseline + 0.2 * reward
+    assert method.baseline == pytest.approx(baseline)
+    inputs, targets = method.problem.validation.batch(3)
+    assert seen
+    for images, labels in seen:
+        assert torch.equal(images, inputs)
+        assert torch.equal(labels, targets)
 
 
 def test_the_planted_candidates_are_found() -> None:

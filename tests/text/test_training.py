@@ -1,5 +1,6 @@
 """Language models are trained: a planted language, random text, averaging, resumption, errors."""
 
+import copy
 import json
 import math
 import random
@@ -150,6 +151,43 @@ def test_averaging_is_that_of_torch(tmp_path: Path) -> None:
     for name, weight in zip(names, weights, strict=True):
         torch.testing.assert_close(session.network.state_dict()[name], weight.detach())
         torch.testing.assert_close(session.mean[name], averaged.state[weight]["ax"])
+
+
+def test_a_step_by_hand(tmp_path: Path) -> None:
+    """SGD on the clipped gradient of loss and slowness, the rate scaled by the segment's length."""
+    corpus = load_text(_file(tmp_path, even(4000)))
+    chosen = {"learning_rate": 2.0, "clip": 0.05, "slowness": 3.0, "weight_decay": 0.1}
+    config = TextTrainConfig.model_validate({"training": {"batch": 8}, "optimizer": chosen})
+    session = TextSession(tiny(), corpus, config, CPU)
+    # The state moves too little, and the gradient is too small, at the weights of the beginning.
+    with torch.no_grad():
+        for weight in session.network.parameters():
+            weight.mul_(10)
+    scales, lengths = set(), set()
+    for _ in range(6):
+        start, length = session.pass_of[session.number]
+        inputs, targets = session.segments.segment(session.number, start, length)
+        copied = copy.deepcopy(session.network).train()
+        read = copied.read(inputs, copied.cell)
+        moved = read.states.diff(dim=0).square().mean()
+        (torch.nn.functional.cross_entropy(read.logits, targets) + 3 * moved).backward()
+        gradients = {name: _gradient(each) for name, each in copied.named_parameters()}
+        norm = sum(float(each.square().sum()) for each in gradients.values()) ** 0.5
+        scale, rate = min(1.0, 0.05 / norm), 2.0 * length / 10
+        session.advance()
+        for name, weight in session.network.named_parameters():
+            before = dict(copied.named_parameters())[name].detach()
+            wanted = before - rate * (gradients[name] * scale + 0.1 * before)
+            torch.testing.assert_close(weight.detach(), wanted, rtol=1e-4, atol=1e-5)
+        scales.add(scale < 1)
+        lengths.add(length)
+    assert True in scales
+    assert len(lengths) > 1
+
+
+def _gradient(weight: torch.Tensor) -> torch.Tensor:
+    assert weight.grad is not None
+    return weight.grad
 
 
 def test_averaging_begins_when_the_validation_loss_does_not_fall(tmp_path: Path) -> None:

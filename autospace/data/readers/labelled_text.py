@@ -252,7 +252,7 @@ def _table(path: Path, columns: Mapping[str, str], *, splits: bool = True) -> _T
     header, places = _columns(path, rows, columns)
     names = header or [f"column {number}" for number in range(1, len(rows[0]) + 1)]
     kept = rows[1:] if header else rows
-    divides = _column_of_splits(header, kept, places) if splits else None
+    divides = _column_of_splits(path, header, kept, places) if splits else None
     found = [
         (row[places[0]], row[places[1]].strip(), "" if divides is None else row[divides].strip())
         for row in kept
@@ -276,14 +276,25 @@ def _table(path: Path, columns: Mapping[str, str], *, splits: bool = True) -> _T
 
 
 def _column_of_splits(
-    header: list[str], rows: list[list[str]], taken: tuple[int, int]
+    path: Path, header: list[str], rows: list[list[str]], taken: tuple[int, int]
 ) -> int | None:
-    """The place of a column with the name of one of splits that holds nothing but splits."""
+    """The place of a column with the name of one of splits that holds nothing but splits.
+
+    Raises:
+        DataError: some of its rows are to train on and some to measure, and others are neither.
+    """
     for at, name in enumerate(header):
         if at not in taken and name.lower() in SPLITS:
             roles = {role_of(row[at]) for row in rows}
-            if "train" in roles and None not in roles and len(roles) > 1:
-                return at
+            measured = roles & {"test", "validation"}
+            if "train" not in roles or not measured:
+                continue
+            if None in roles:
+                # Without the column, rows that are meant for the test would be trained on.
+                other = printable(next(row[at] for row in rows if role_of(row[at]) is None)[:40])
+                problem = f"{name} is {other!r} in some rows and names a split in others"
+                raise DataError(f"{path}: {problem}; allowed: train, validation or test")
+            return at
     return None
 
 

@@ -49,7 +49,7 @@ def test_params_are_the_published_ones(name: str, params: int) -> None:
 
 
 def test_the_space_of_the_paper_has_its_size() -> None:
-    assert load("enas-rnn@enas-rnn-paper").size == 4**12 * math.factorial(11)
+    assert load("enas-rnn@enas-rnn-paper").size == 4**12 * math.factorial(11) == 669_692_775_628_800
     assert load("enas-rnn@enas-rnn").size == 4**8 * math.factorial(8)
 
 
