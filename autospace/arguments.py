@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from autospace.data.settings import PYTHON, WITH_PATH
+from autospace.latency.table import is_built_in
 from autospace.runs.errors import ConfigError
 from autospace.runs.folder import Folder
 from autospace.runs.images import images_of_runs
@@ -241,8 +242,9 @@ def _placed(config: _Config) -> _Config:
         plain["data"]["source"] = f"{kind}:{_absolute(path)}"
     if Path(plain.get("skeleton", "")).suffix in {".json", ".toml"}:
         plain["skeleton"] = _absolute(plain["skeleton"])
-    if plain.get("budget", {}).get("latency_table") is not None:
-        plain["budget"]["latency_table"] = _absolute(plain["budget"]["latency_table"])
+    table = plain.get("budget", {}).get("latency_table")
+    if table is not None and not is_built_in(table):
+        plain["budget"]["latency_table"] = _absolute(table)
     if Path((plain.get("evaluator", {}).get("table")) or "").is_file():
         plain["evaluator"]["table"] = _absolute(plain["evaluator"]["table"])
     if plain.get("cache"):

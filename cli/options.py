@@ -112,7 +112,7 @@ LatencyTable = Annotated[
     Text,
     typer.Option(
         "--latency-table",
-        help="File that autospace profile --out wrote.",
+        help="File of autospace profile --out, or a published table by name.",
         show_default=False,
         callback=_note_of_csv,
     ),

@@ -159,6 +159,8 @@ def test_the_metadata_names_licence_command_and_version(wheel: zipfile.ZipFile) 
         assert fact in notice
     for name in ("nasbench-macro", "nasbench201-12epochs", "nasbench201-200epochs"):
         assert f"autospace/evaluators/data/{name}.json" in wheel.namelist()
+    for name in ("nasbench201-eyeriss", "nasbench201-fpga"):
+        assert f"autospace/latency/data/{name}.json" in wheel.namelist()
     for fact in ("Copyright (c) 2021 BayesWatch", "Permission is hereby granted", "17b3a95c"):
         assert fact in notice
     name = "autospace/data/readers/data/digits.csv.gz"

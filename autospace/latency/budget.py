@@ -171,7 +171,7 @@ def limit_table(source: str | None, kept: Path | None) -> LatencyTable | None:
     """The table by which latency is predicted; None if the settings name none.
 
     Args:
-        source: the file that the settings name.
+        source: what the settings name: a file, or a built-in table.
         kept: where a run keeps the table with which it began, even if that file changes.
 
     Raises:
@@ -179,7 +179,7 @@ def limit_table(source: str | None, kept: Path | None) -> LatencyTable | None:
     """
     if source is None:
         return None
-    return read_table(kept if kept is not None and kept.is_file() else Path(source))
+    return read_table(kept if kept is not None and kept.is_file() else source)
 
 
 def keep_table(table: LatencyTable | None, kept: Path) -> None:

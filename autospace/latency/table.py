@@ -3,7 +3,9 @@
 import csv
 import hashlib
 import io
+import os
 from functools import cached_property
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -17,6 +19,8 @@ from autospace.spaces.files.codec import canonical_json
 from autospace.spaces.files.reading import parse_json, read_text, validated
 from autospace.spaces.text import visible
 
+TABLE_NAMES: Final = ("nasbench201-eyeriss", "nasbench201-fpga")
+"""Built-in tables, for the skeleton `nasbench201`."""
 MOST_MS: Final = 10.0**6
 MAX_ROWS: Final = 4096
 _COMMON: Final = ("device", "dtype", "batch")
@@ -182,13 +186,29 @@ def digest(table: LatencyTable) -> str:
     return hashlib.sha256(to_json(table).encode()).hexdigest()
 
 
-def read_table(path: Path) -> LatencyTable:
-    """The table in a file of JSON or CSV; one of CSV has no correction.
+def is_built_in(source: str) -> bool:
+    """Whether a name is that of a built-in table; a file of this name comes first."""
+    return source in TABLE_NAMES and not os.path.lexists(source)
+
+
+def read_table(source: Path | str) -> LatencyTable:
+    """A built-in table by name, or that of a file of JSON or CSV; one of CSV has no correction.
 
     Raises:
         SpaceError: the file is missing or holds no valid table; the message names file and value.
     """
-    text = read_text(path).removeprefix("\ufeff")
+    if is_built_in(str(source)):
+        folder = resources.files("autospace.latency") / "data"
+        return validated(LatencyTable, parse_json((folder / f"{source}.json").read_text("utf-8")))
+    return _read(Path(source))
+
+
+def _read(path: Path) -> LatencyTable:
+    try:
+        text = read_text(path).removeprefix("\ufeff")
+    except SpaceError as error:
+        known = offered(path.name, TABLE_NAMES, f"a file, or {', '.join(TABLE_NAMES)}")
+        raise SpaceError(error.path, f"{error.problem}; {known}") from None
     try:
         plain = from_csv(text) if is_csv(text) else _parsed(text)
         table = validated(LatencyTable, plain)
