@@ -19,7 +19,6 @@ from autospace.arguments import (
     architecture_of,
     checked,
     compare_config,
-    configured,
     data_of,
     evolve_config,
     exportable,
@@ -27,6 +26,7 @@ from autospace.arguments import (
     opened,
     plain_name,
     present,
+    search_config,
     skeleton_of,
     space_of,
     train_config,
@@ -306,7 +306,6 @@ def search(
     """
     from autospace.searchers.driver import run_search
     from autospace.searchers.folder import BEST, SearchFolder
-    from autospace.searchers.settings import SearchConfig
 
     source, passed = data_of(data)
     value = None
@@ -317,8 +316,8 @@ def search(
     else:
         given = (settings or {}, source, present(method=method, seed=seed, device=device))
         own, remarks = inherited(DataConfig, [space], *given)
-        chosen = configured(SearchConfig, own, *given)
         value = space_of(space)
+        chosen = search_config(value, (own, *given))
         target = out or RUNS / f"search-{chosen.method}-seed{chosen.seed}"
         folder = SearchFolder.create(Path(target), chosen, force=force, given=to_json(value))
     with _running(folder, "search", observer, remarks=remarks) as listener:

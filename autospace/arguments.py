@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from autospace.data.examples import DataSet
     from autospace.data.readers.arrays import Given
     from autospace.evolution.settings import Config
+    from autospace.searchers.settings import SearchConfig
 
 
 Place: TypeAlias = Path | str
@@ -130,12 +131,38 @@ def evolve_config(preset: str | None, file: Place | None, given: Sequence[Settin
 def compare_config(spaces: Sequence[Space | Place], given: Sequence[Settings]) -> "CompareConfig":
     """The settings of `compare`; spaces that are values are named `python:NAME`."""
     from autospace.comparison.settings import MOST_SPACES, CompareConfig
+    from autospace.training.short import RATES
 
     if not 2 <= len(spaces) <= MOST_SPACES:
         found = f"{len(spaces)} space{'' if len(spaces) == 1 else 's'}"
         raise ConfigError(f"spaces: {found}; allowed: 2 to {MOST_SPACES}, such as RUN mbconv@RUN")
     names = {"spaces": [_placed_space(each) for each in spaces]}
-    return configured(CompareConfig, *given, names)
+    reads = next((each.skeleton.reads for each in spaces if isinstance(each, Space)), "")
+    rate = RATES.get(reads or _read_by(given))
+    return configured(CompareConfig, _rates(evaluator=rate), *given, names)
+
+
+def search_config(space: Space, given: Sequence[Settings]) -> "SearchConfig":
+    """The settings of `search`."""
+    from autospace.searchers.settings import SearchConfig
+    from autospace.supernets.settings import SHARED_RATES
+    from autospace.training.short import RATES
+
+    reads = space.skeleton.reads
+    usual = _rates(supernet=SHARED_RATES.get(reads), trial=RATES.get(reads))
+    return configured(SearchConfig, usual, *given)
+
+
+def _rates(**rates: float | None) -> dict[str, Any]:
+    """Learning rates by the sections of the settings, where there are usual ones."""
+    found = {name: rate for name, rate in rates.items() if rate is not None}
+    return {name: {"learning_rate": rate} for name, rate in found.items()}
+
+
+def _read_by(layers: Sequence[Settings]) -> str:
+    """What the data of some settings are: the first word of their source."""
+    sources = [source for layer in layers for source in _sources(layer)]
+    return sources[-1].partition(":")[0] if sources else ""
 
 
 def train_config(
@@ -191,8 +218,13 @@ def _has_table(layer: Settings) -> bool:
 
 
 def _has_data(layers: Sequence[Settings]) -> bool:
-    sections = [layer.get("data") for layer in layers]
-    return any("source" in section for section in sections if isinstance(section, Mapping))
+    return any(_sources(layer) for layer in layers)
+
+
+def _sources(layer: Settings) -> list[str]:
+    """The source that a layer of settings names, if any."""
+    section = layer.get("data")
+    return [str(section["source"])] if isinstance(section, Mapping) and "source" in section else []
 
 
 def configured(kind: type[_Config], *layers: Settings) -> _Config:

@@ -14,13 +14,14 @@ from typer.testing import CliRunner
 
 import autospace
 from autospace import api
+from autospace.arguments import compare_config, search_config
 from autospace.cli.main import app
 from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
 from autospace.exporters.targets import TARGETS
 from autospace.report import report_text
 from autospace.runs.errors import ConfigError, RunError
-from autospace.spaces import SpaceError, load_architecture, to_json
+from autospace.spaces import SpaceError, load, load_architecture, to_json
 from autospace.spaces.files.library import family_space
 from tests.evolution.runs import SETTINGS as EVOLVE
 from tests.searchers.problems import SETTINGS as SEARCH
@@ -397,3 +398,27 @@ def test_mypy_knows_the_types(tmp_path: Path) -> None:
         )
         found = [line for line in done.stdout.splitlines() if line.startswith("program.py")]
         assert len(found) == errors, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "shared", "alone"),
+    [
+        ("enas-rnn@rnn-small", 0.5, 1.0),
+        ("autocaption@captions-small", 0.1, 0.3),
+        ("nas-bert@bert-small", 0.03, 0.03),
+        ("mbconv@digits", 0.1, 0.1),
+    ],
+)
+def test_learning_rates_are_usual_for_what_networks_read(
+    name: str, shared: float, alone: float
+) -> None:
+    space = load(name)
+    source = {"data": {"source": space.skeleton.reads.replace("images", "digits")}}
+    config = search_config(space, [source])
+    assert (config.supernet.learning_rate, config.trial.learning_rate) == (shared, alone)
+    own = search_config(space, [source, {"trial": {"learning_rate": 0.7}}])
+    assert (own.supernet.learning_rate, own.trial.learning_rate) == (shared, 0.7)
+    assert compare_config([name, name], [source]).evaluator.learning_rate == alone
+    assert compare_config([space, space], [source]).evaluator.learning_rate == alone
+    given = {"evaluator": {"learning_rate": 0.7}}
+    assert compare_config([space, space], [source, given]).evaluator.learning_rate == 0.7

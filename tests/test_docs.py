@@ -29,6 +29,7 @@ from autospace.spaces.files.library import (
     OWN_SKELETON_NAMES,
     SKELETON_NAMES,
 )
+from autospace.text.settings import TextTrainConfig
 from autospace.training.settings import TrainConfig
 from tests.docs import options_table, settings_table
 from tests.docs.pages import ALL_PAGES, FOLLOWED_PYTHON, PAGES, ROOT, Page
@@ -71,8 +72,11 @@ def _check_line(line: str) -> None:
         return
     context = PROGRAM.commands[words[0]].make_context(words[0], words[1:])
     given = context.params
+    kind = SETTINGS.get(words[0], Config)
+    if kind is TrainConfig and str(given["data"]).startswith("text:"):
+        kind = TextTrainConfig
     settings = make_settings(
-        SETTINGS.get(words[0], Config),
+        kind,
         preset(given["preset"]) if given.get("preset") else {},
         parse_settings(given.get("settings") or given.get("changes") or []),
     )

@@ -26,7 +26,7 @@ from autospace.runs.settings import read_config
 from autospace.spaces.captions import captioning
 from autospace.spaces.errors import shown
 from autospace.spaces.space import Architecture
-from autospace.spaces.text import human
+from autospace.spaces.text import human, plural
 from autospace.training.folder import (
     WEIGHTS,
     Count,
@@ -208,7 +208,7 @@ class PreparedCaptions:
         batch = min(self.config.training.batch, images)
         lines = (
             f"plan: {images:,} images with captions train a network of {human(cost.params)} params",
-            f"plan: {epochs:,} epochs of {steps:,} steps of {batch:,} images",
+            f"plan: {plural(epochs, 'epoch')} of {steps:,} steps of {batch:,} images",
         )
         values = {
             "captions": self.data.record,

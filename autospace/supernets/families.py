@@ -44,6 +44,8 @@ ON_SENTENCES: Final = (
     "dna",
 )
 """Search methods that never add up layers of different hidden sizes, nor compare their features."""
+OF_IMAGES: Final = ("zero-cost", "petridish", "bnas")
+"""Search methods that score, grow or drop out operations of cells for images."""
 NOT_ON_TIED: Final = ("dna", "petridish")
 """Search methods that add to layers, or train blocks of them, one by one."""
 
@@ -58,6 +60,8 @@ def check_method(method: str, skeleton: Skeleton) -> None:
     """
     if skeleton.reads == "sentences" and method not in ON_SENTENCES:
         problem = f"layers of {skeleton.name} have several hidden sizes, which {method} cannot mix"
+        if method in OF_IMAGES:
+            problem = f"{skeleton.name} reads sentences, and {method} knows cells for images only"
         raise SpaceError("method", f"{problem}; allowed: {', '.join(ON_SENTENCES)}")
     if skeleton.reads in ("text", "captions") and method not in ON_TEXT:
         reads = skeleton.reads

@@ -1,12 +1,17 @@
 """The settings of supernets and of their trainings."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from autospace.runs.settings import Section
 
 SupernetTraining = Literal["uniform", "fair", "madds-uniform", "magic-t", "magic-a", "magic-at"]
+
+
+SHARED_RATES: Final[Mapping[str, float]] = {"text": 0.5, "sentences": 0.03}
+"""Peak learning rates of weights that networks share which do not read images, which have 0.1."""
 
 
 class SupernetConfig(Section):

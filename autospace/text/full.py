@@ -19,7 +19,7 @@ from autospace.progress import Message, Observer, Planned
 from autospace.runs.errors import ConfigError
 from autospace.spaces.sequence import sequence
 from autospace.spaces.space import Architecture
-from autospace.spaces.text import human
+from autospace.spaces.text import human, plural
 from autospace.text.corpus import Corpus, load_text
 from autospace.text.folder import TextDataDocument, TextEpochDocument, TextFolder, TextResult
 from autospace.text.session import TextSession
@@ -159,7 +159,8 @@ def _plan(session: TextSession, architecture: Architecture) -> Planned:
     about = "about " if config.varied else ""
     lines = (
         f"plan: {tokens} train a network of {human(cost.params)} params",
-        f"plan: {config.epochs:,} epochs of {about}{steps:,} steps of {columns} x {length} tokens",
+        f"plan: {plural(config.epochs, 'epoch')} of {about}{steps:,} steps of "
+        f"{columns} x {length} tokens",
     )
     values = {
         "text": corpus.record,

@@ -5,7 +5,7 @@ and then follows a cosine.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -103,6 +103,10 @@ def optimizer_of(
         return torch.optim.AdamW(groups, options.learning_rate, betas)
     held = torch.tensor(options.learning_rate, device=execution.device)
     return torch.optim.AdamW(groups, held, betas, capturable=True)
+
+
+RATES: Final[Mapping[str, float]] = {"text": 1.0, "captions": 0.3, "sentences": 0.03}
+"""Peak learning rates of networks that read something else than images, which have 0.1."""
 
 
 @dataclass(frozen=True, slots=True)
