@@ -42,6 +42,16 @@ def keep_freed_memory() -> None:
         mallopt(_TRIM_THRESHOLD, _KEPT)
 
 
+def return_freed_memory() -> None:
+    """Gives the system what glibc has kept: the next phase needs tensors of other sizes.
+
+    Kept blocks of the old sizes would lie between the new ones. Where there is no such function,
+    nothing happens.
+    """
+    if os.name == "posix" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
+
+
 def peak_memory() -> int:
     """Peak memory of this process so far, in bytes; 0 where the system does not show it.
 

@@ -1,5 +1,6 @@
 """The images of an evaluation: some to train on, others to measure on."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,10 @@ from autospace.spaces.sequence import sequence
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space, refitted
 
-MEASURED_AT_ONCE = 250
+MEASURED_AT_ONCE: Final = 250
+"""Images of a batch that is only measured, if they are no larger than `_SMALL`."""
+_SMALL: Final = 64
+"""Pixels a side."""
 AUGMENTATIONS = ("crop", "flip", "cutout")
 
 Split = Literal["test", "validation"]
@@ -174,7 +178,15 @@ class Images:
 
     def measured_batches(self) -> Batches:
         """Batches of the images that are measured."""
-        return Batches(self.measured, MEASURED_AT_ONCE, 0, self.device, self.normaliser)
+        return Batches(
+            self.measured, measured_at_once(self.measured), 0, self.device, self.normaliser
+        )
+
+
+def measured_at_once(examples: Examples) -> int:
+    """How many images a batch has that is only measured: fewer large ones, for memory's sake."""
+    sides = (1, 1) if examples.of_tokens else examples.shape[1:]
+    return max(1, min(MEASURED_AT_ONCE, MEASURED_AT_ONCE * _SMALL**2 // math.prod(sides)))
 
 
 def skeleton_for(skeleton: Skeleton, data: DataSet) -> Skeleton:

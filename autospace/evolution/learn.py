@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autospace.compute.device import described_use, kept_bytes, memory_mb, thread_count, threads
 from autospace.compute.executor import Executor, open_pool, stays_here
-from autospace.compute.machine import listed
+from autospace.compute.machine import listed, return_freed_memory
 from autospace.compute.pool import POOL, Pool
 from autospace.compute.worker import WorkerLostError
 from autospace.data.batches import BatchSource
@@ -248,6 +248,7 @@ def _learned(
     training, validation, warming = batches
     network = _warmed_up(prepared, warming, folder, observer)
     reference = _measured(prepared, network, folder, observer)
+    return_freed_memory()
     kept = KeptWeights() if prepared.config.scoring.weights == "kept" else None
     setting = ScoringContext(
         freeze(network),

@@ -13,7 +13,7 @@ from autospace.captions.passages import CaptionBatches
 from autospace.compute.execution import PLAIN, Execution
 from autospace.data.batches import Batches, BatchSource, Normaliser
 from autospace.data.examples import Examples
-from autospace.data.images import MEASURED_AT_ONCE
+from autospace.data.images import measured_at_once
 from autospace.data.splits import limit_indices
 from autospace.evolution.folder import ReferenceDocument
 from autospace.evolution.settings import WarmUpConfig
@@ -104,7 +104,7 @@ def measured(
         device: of the network.
     """
     chosen = images.take(limit_indices(images.labels, max(MOST_MEASURED, _classes(images)), seed))
-    batches = Batches(chosen, MEASURED_AT_ONCE, 0, device, normaliser)
+    batches = Batches(chosen, measured_at_once(chosen), 0, device, normaliser)
     found = measure(network, batches.evaluation_batches())
     return ReferenceDocument(
         accuracy=round(found.accuracy, 6),

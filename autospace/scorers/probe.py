@@ -27,6 +27,7 @@ reference's.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -34,7 +35,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.compute.execution import widened
+from autospace.compute.execution import Execution, Microbatches, widened
 from autospace.networks.cells import CellModule
 from autospace.networks.encoder import Tokens, apart, linear
 from autospace.networks.features import LayerInput, LayerTrace, Steps, layer_inputs, layer_traces
@@ -47,6 +48,8 @@ from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.family import cell_cost, family_of
 
 SENSITIVITY_BATCHES: Final = 4
+TRACED_PIXELS: Final = 128 * 64**2
+"""Of the images that go through the reference at a time on a CPU, forward and backward."""
 LEAST_WORTH: Final = 0.05
 """In units of cross-entropy: a layer that seems worth less is taken to be worth this much."""
 
@@ -180,7 +183,7 @@ def layer_sensitivities(context: ScoringContext) -> list[float]:
     At a skipped layer, where y = 0, rms(x) stands for rms(y).
     """
     look = partial(layer_traces, context.task.loss)
-    steps = Steps(context.reference, context.validation, look, context.execution, 0)
+    steps = Steps(context.reference, context.validation, look, _in_parts(context), 0)
     layers = range(len(context.reference.skeleton.shapes))
     found = torch.stack(
         [
@@ -191,6 +194,19 @@ def layer_sensitivities(context: ScoringContext) -> list[float]:
     # Only now are numbers looked at: a GPU would have to be waited for.
     sensitivities: list[float] = found.mean(0).tolist()
     return sensitivities
+
+
+def _in_parts(context: ScoringContext) -> Execution:
+    """On a CPU, batches of large images go through the network in parts, whose gradients add up.
+
+    A whole network keeps far more for its gradients than a candidate does.
+    """
+    images = context.validation.batch(0)[0]
+    pixels = math.prod(images.shape[-2:]) if images.dim() == 4 else 1
+    parts = Microbatches(None)
+    parts.count = -(-len(images) * pixels // TRACED_PIXELS)
+    on_gpu = context.execution.device.type == "cuda"
+    return context.execution if on_gpu else replace(context.execution, parts=parts)
 
 
 def _sensitivity(trace: LayerTrace) -> torch.Tensor:

@@ -18,7 +18,12 @@ from autospace.compute.ranks import ALONE, Ranks
 from autospace.compute.timing import FORWARD_SHARE, Forecast, seconds_of_step
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.examples import DataSet, Examples
-from autospace.data.images import check_augment, check_source, skeleton_for
+from autospace.data.images import (
+    check_augment,
+    check_source,
+    measured_at_once,
+    skeleton_for,
+)
 from autospace.data.load import load_data
 from autospace.data.splits import divide
 from autospace.data.summary import record, told_of
@@ -43,7 +48,6 @@ from autospace.training.session import PRECISIONS, Epoch, Session
 from autospace.training.settings import TrainConfig
 from autospace.training.short import Measured, measure
 
-EVALUATION_BATCH: Final = 250
 FEW_STEPS: Final = 100
 """A training of fewer steps is over before its time is known."""
 
@@ -293,7 +297,9 @@ def _session(
     train = Batches(prepared.train, config.training.batch, seed, device, norm, augment)
     validation = None
     if prepared.validation is not None:
-        validation = Batches(prepared.validation, EVALUATION_BATCH, 0, device, norm)
+        validation = Batches(
+            prepared.validation, measured_at_once(prepared.validation), 0, device, norm
+        )
     if prepared.ranks.count > 1:
         graphs = NO_GRAPHS  # what processes send to each other is not recorded
     recorded = graphs or make_graphs(device, on_message)
@@ -328,7 +334,7 @@ def _finish(prepared: PreparedTraining, session: Session, folder: TrainingFolder
 
 def _tested(prepared: PreparedTraining, network: nn.Module) -> Measured:
     norm, device, ranks = prepared.normaliser, prepared.device, prepared.ranks
-    test = Batches(prepared.data.test, EVALUATION_BATCH, 0, device, norm)
+    test = Batches(prepared.data.test, measured_at_once(prepared.data.test), 0, device, norm)
     return measure(network, test.evaluation_batches(ranks.rank, ranks.count), ranks=ranks)
 
 

@@ -76,3 +76,26 @@ def test_a_system_without_posix_modules_imports_and_shows_nothing() -> None:
         "print(machine.peak_memory(), machine.cores() - os.cpu_count())"
     )
     assert printed(code) == [0, 0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc is that of Linux")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    code = (
+        "import ctypes\n"
+        "from autospace.compute import machine\n"
+        "def resident():\n"
+        "    return int(open('/proc/self/statm').read().split()[1]) * 4096\n"
+        "machine.keep_freed_memory()\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]\n"
+        "before = resident()\n"
+        f"block = libc.malloc({100 * MB})\n"
+        f"ctypes.memset(block, 1, {100 * MB})\n"
+        "libc.free(block)\n"
+        "print(resident() - before)\n"
+        "machine.return_freed_memory()\n"
+        "print(resident() - before)"
+    )
+    kept, left = printed(code)
+    assert kept > 90 * MB
+    assert left < 10 * MB

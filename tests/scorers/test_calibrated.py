@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
+from autospace.scorers import probe
 from autospace.scorers.context import ScoringContext
 from autospace.scorers.make import make_scorer
 from autospace.scorers.probe import (
@@ -187,3 +188,21 @@ def test_the_zero_cell_can_be_scored_and_is_worse_than_the_reference(
     assert found[1] == []
     assert found[0][0] < 0
     assert math.isfinite(found[2][0])
+
+
+def test_large_images_give_the_same_sensitivities_in_parts(
+    make_setting: MakeSetting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = make_setting("calibrated")
+    whole = layer_sensitivities(context)
+    sizes: list[int] = []
+    trace = context.reference.trace
+
+    def counted(images: torch.Tensor) -> object:
+        sizes.append(len(images))
+        return trace(images)
+
+    monkeypatch.setattr(context.reference, "trace", counted)
+    monkeypatch.setattr(probe, "TRACED_PIXELS", 4 * context.reference.skeleton.resolution**2)
+    assert layer_sensitivities(context) == pytest.approx(whole, rel=1e-5)
+    assert max(sizes) <= 4
