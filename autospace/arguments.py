@@ -137,8 +137,8 @@ def compare_config(spaces: Sequence[Space | Place], given: Sequence[Settings]) -
         found = f"{len(spaces)} space{'' if len(spaces) == 1 else 's'}"
         raise ConfigError(f"spaces: {found}; allowed: 2 to {MOST_SPACES}, such as RUN mbconv@RUN")
     names = {"spaces": [_placed_space(each) for each in spaces]}
-    reads = next((each.skeleton.reads for each in spaces if isinstance(each, Space)), "")
-    rate = RATES.get(reads or _read_by(given))
+    on_table = any(_has_table(layer) for layer in given)
+    rate = None if on_table else RATES.get(_read_by(spaces[0]))
     return configured(CompareConfig, _rates(evaluator=rate), *given, names)
 
 
@@ -159,10 +159,15 @@ def _rates(**rates: float | None) -> dict[str, Any]:
     return {name: {"learning_rate": rate} for name, rate in found.items()}
 
 
-def _read_by(layers: Sequence[Settings]) -> str:
-    """What the data of some settings are: the first word of their source."""
-    sources = [source for layer in layers for source in _sources(layer)]
-    return sources[-1].partition(":")[0] if sources else ""
+def _read_by(space: Space | Place) -> str:
+    """What networks of a space read; images where there is no such space, as shows later."""
+    from autospace.comparison.setup import load_source
+
+    try:
+        found = space if isinstance(space, Space) else load_source(str(space), 0)
+    except SpaceError:
+        return "images"
+    return found.skeleton.reads
 
 
 def train_config(
@@ -218,13 +223,8 @@ def _has_table(layer: Settings) -> bool:
 
 
 def _has_data(layers: Sequence[Settings]) -> bool:
-    return any(_sources(layer) for layer in layers)
-
-
-def _sources(layer: Settings) -> list[str]:
-    """The source that a layer of settings names, if any."""
-    section = layer.get("data")
-    return [str(section["source"])] if isinstance(section, Mapping) and "source" in section else []
+    sections = [layer.get("data") for layer in layers]
+    return any("source" in section for section in sections if isinstance(section, Mapping))
 
 
 def configured(kind: type[_Config], *layers: Settings) -> _Config:

@@ -13,6 +13,7 @@ its reader of images is left out. About ten minutes on one core.
 import argparse
 import importlib
 import json
+import random
 import statistics
 import sys
 from collections.abc import Callable
@@ -164,6 +165,26 @@ def contenders() -> tuple[dict[str, tuple[Half, Half]], int]:
     return found, counts.pop()
 
 
+def work(method: GradientSearch) -> dict[str, float]:
+    """Millions of MAdds of an image, and GFLOP/s of a large matrix product in one thread."""
+    choices, rng = method.problem.choices, random.Random(0)
+    own = [[cost.madds for cost in layer.costs] for layer in choices.space.layers]
+    paths = [choices.draw(rng) for _ in range(200)]
+    costs = [choices.cost(path).madds for path in paths]
+    fixed = costs[0] - sum(row[k] for row, k in zip(own, paths[0], strict=True))
+    square = torch.randn(1024, 1024)
+    clock, seconds = clock_of(torch.device("cpu")), []
+    for _ in range(20):
+        start = clock()
+        torch.mm(square, square)
+        seconds.append(clock() - start)
+    return {
+        "a path": round(statistics.fmean(costs) / 1e6, 1),
+        "all candidates": round((fixed + sum(map(sum, own))) / 1e6, 1),
+        "gflops": round(2 * 1024**3 / statistics.median(seconds) / 1e9, 1),
+    }
+
+
 def measured(ways: dict[str, tuple[Half, Half]], rounds: int, clock: Clock) -> dict[str, Any]:
     """Seconds of every way in every round but the first, which warms up."""
     found: dict[str, Any] = {name: [] for name in ways}
@@ -178,7 +199,7 @@ def measured(ways: dict[str, tuple[Half, Half]], rounds: int, clock: Clock) -> d
     return {name: rows[1:] for name, rows in found.items()}
 
 
-def report(found: dict[str, Any], weights: int) -> dict[str, Any]:
+def report(found: dict[str, Any], weights: int, done: dict[str, float]) -> dict[str, Any]:
     """Medians in seconds, and ratios within rounds with their extremes."""
     ratios = {}
     for gates in MODES:
@@ -195,6 +216,7 @@ def report(found: dict[str, Any], weights: int) -> dict[str, Any]:
     }
     return {
         "weights": weights,
+        "work": done,
         "batch": VALIDATION_BATCH,
         "rounds": len(next(iter(found.values()))),
         "seconds": seconds,
@@ -214,8 +236,9 @@ def main() -> None:
     keep_freed_memory()
     with threads(1):
         ways, weights = contenders()
+        done = work(ours("two")[0])
         found = measured(ways, arguments.rounds, clock_of(torch.device("cpu")))
-    text = json.dumps(report(found, weights), indent=1) + "\n"
+    text = json.dumps(report(found, weights, done), indent=1) + "\n"
     print(text, end="")
     if arguments.out:
         arguments.out.write_text(text)

@@ -3,8 +3,9 @@
     python benchmarks/scale.py --work FOLDER --out benchmarks/results/scale.json
 
 Writes photographs of noise in 1,000 classes as tar shards, as large as those of ImageNet; prints
-the plan of the preset `imagenet-mobile` for them; and does the same run with fewer steps and rounds.
-The memory of all processes is sampled. About 20 minutes of one core with one worker. Shards that are there already are not written again.
+the plan of the preset `imagenet-mobile` for them; and does the same run with fewer steps and
+rounds. The memory of all processes is sampled. About 20 minutes of one core with one worker. Shards
+that are there already are not written again.
 """
 
 import argparse

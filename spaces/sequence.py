@@ -226,12 +226,8 @@ def images_only(skeleton: Skeleton, work: str) -> None:
     if skeleton.reads != "images":
         reads = skeleton.reads
         problem = f"{skeleton.name} reads {reads}, and {work} knows networks for images only"
-        # Few targets can say that only the last layers of a block are skipped.
-        targets = (
-            "pytorch, onnx, svg, ..." if skeleton.stages else "pytorch, onnx, svg, tuners, ..."
-        )
-        allowed = f"all commands but profile, and export to {targets}"
-        raise SpaceError("skeleton", f"{problem}; allowed for {reads}: {allowed}")
+        raise SpaceError("skeleton", f"{problem}; allowed for {reads}: {ALLOWED}")
 
 
+ALLOWED: Final = "all other commands, and the targets of export that its guide names"
 EXAMPLE: Final = "enas-rnn@rnn-small"

@@ -422,3 +422,19 @@ def test_learning_rates_are_usual_for_what_networks_read(
     assert compare_config([space, space], [source]).evaluator.learning_rate == alone
     given = {"evaluator": {"learning_rate": 0.7}}
     assert compare_config([space, space], [source, given]).evaluator.learning_rate == 0.7
+
+
+def test_no_rate_is_usual_for_a_table() -> None:
+    space = load("nas-bert@bert-small")
+    table = {"evaluator": {"method": "table", "table": "nasbench-macro"}}
+    assert compare_config([space, space], [table]).evaluator.table == "nasbench-macro"
+    with pytest.raises(ConfigError, match="a table needs none"):
+        compare_config([space, space], [table, {"data": {"source": "text"}}])
+
+
+def test_the_rate_of_a_comparison_follows_its_spaces_whatever_the_data_are_called() -> None:
+    passed = {"data": {"source": "python"}}
+    names = ["nas-bert@bert-small", "nas-bert@bert-small"]
+    assert compare_config(names, [passed]).evaluator.learning_rate == 0.03
+    missing = compare_config(["nowhere.json", "neither.json"], [passed])
+    assert missing.evaluator.learning_rate == 0.1

@@ -11,7 +11,7 @@ from autospace.captions.corpus import CaptionData, CaptionSplit, load_captions
 from autospace.data.batches import Augment, Batch, Batches, Normaliser
 from autospace.data.errors import DataError
 from autospace.data.examples import DataSet, Examples
-from autospace.data.images import Split
+from autospace.data.images import Split, measured_at_once
 from autospace.data.request import Request, thinned
 from autospace.data.settings import DataConfig
 from autospace.networks.captions import START, packed
@@ -21,7 +21,6 @@ from autospace.spaces.captions import captioning
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space, refitted
 
-AT_ONCE: Final = 250
 SCORE: Final = "the accuracy of a network on captions is the mean n-gram F of what it writes"
 
 
@@ -186,7 +185,7 @@ class Captioned:
 
     def measured_batches(self) -> CaptionBatches:
         """All that is measured; captions are judged."""
-        return self.judging_batches(AT_ONCE, 0)
+        return self.judging_batches(measured_at_once(self.measured.images), 0)
 
 
 def fitted_skeleton(skeleton: Skeleton, data: CaptionData) -> Skeleton:

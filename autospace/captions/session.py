@@ -11,8 +11,9 @@ from pydantic import Field
 from torch import nn
 
 from autospace.captions.corpus import CaptionData, CaptionSplit
-from autospace.captions.passages import AT_ONCE, CaptionBatches
+from autospace.captions.passages import CaptionBatches
 from autospace.data.batches import Normaliser
+from autospace.data.images import measured_at_once
 from autospace.data.settings import Aspect, Ground
 from autospace.networks.captions import CaptionModel, Described
 from autospace.networks.network import placed
@@ -229,7 +230,8 @@ class CaptionSession:
 
     def judged(self, split: CaptionSplit) -> Judged:
         """What the present weights write of some images."""
-        batches = CaptionBatches(split, AT_ONCE, 0, self.device, self.normaliser, judged=True)
+        size, norm = measured_at_once(split.images), self.normaliser
+        batches = CaptionBatches(split, size, 0, self.device, norm, judged=True)
         return judge(self.network, batches, self.data)
 
     def _diverged(self, what: str) -> ConfigError:

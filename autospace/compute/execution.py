@@ -47,6 +47,12 @@ class Microbatches:
         self._images, self._most_said = 0, 1
         self.count = 1
 
+    def at_least(self, count: int) -> "Microbatches":
+        """Such parts from the start, of which there may be more once memory runs out."""
+        other = Microbatches(self._on_message, self._release)
+        other.count = max(self.count, count)
+        return other
+
     def begin_again(self) -> None:
         """Takes batches whole again, since what comes may be smaller, as other candidates are."""
         self.count, self._released = 1, False

@@ -24,9 +24,8 @@ from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space, refitted
 
 MEASURED_AT_ONCE: Final = 250
-"""Images of a batch that is only measured, if they are no larger than `_SMALL`."""
+"""Images of a batch that is only measured, if their sides have no more pixels than `_SMALL`."""
 _SMALL: Final = 64
-"""Pixels a side."""
 AUGMENTATIONS = ("crop", "flip", "cutout")
 
 Split = Literal["test", "validation"]

@@ -14,7 +14,7 @@ from autospace.captions.corpus import CaptionSplit
 from autospace.captions.passages import CaptionBatches, Captioned
 from autospace.data.batches import Augment, Batches, BatchSource, Normaliser
 from autospace.data.examples import DataSet, Examples
-from autospace.data.images import MEASURED_AT_ONCE
+from autospace.data.images import measured_at_once
 from autospace.data.splits import few_measured
 from autospace.data.summary import lines_of, noun_of, record, warnings_of
 from autospace.evolution.folder import ReferenceDocument
@@ -263,7 +263,8 @@ class CaptionParts:
     def measured(self, network: Any, seed: int, device: torch.device) -> ReferenceDocument:
         """How often the reference holds the token that follows the most probable one."""
         halves = self.halves
-        judged = CaptionBatches(halves.measured, MEASURED_AT_ONCE, 0, device, halves.normaliser)
+        size = measured_at_once(halves.measured.images)
+        judged = CaptionBatches(halves.measured, size, 0, device, halves.normaliser)
         return measured_captions(network, judged)
 
 

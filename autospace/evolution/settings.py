@@ -219,7 +219,11 @@ class BudgetConfig(Section):
     latency_table: (
         Annotated[
             str,
-            Field(min_length=1, max_length=4096, description="a file of autospace profile --out"),
+            Field(
+                min_length=1,
+                max_length=4096,
+                description="a file of profile, or a published name",
+            ),
         ]
         | None
     ) = None
@@ -227,7 +231,9 @@ class BudgetConfig(Section):
     @model_validator(mode="after")
     def _latency_has_a_table(self) -> "BudgetConfig":
         if self.max_latency_ms != "none" and self.latency_table is None:
-            raise ValueError("max_latency_ms requires latency_table, a file of autospace profile")
+            raise ValueError(
+                "max_latency_ms requires latency_table: a file of profile, or a published name"
+            )
         if self.max_latency_ms == "none" and self.latency_table is not None:
             raise ValueError("latency_table has no effect without max_latency_ms")
         return self

@@ -207,6 +207,8 @@ def _read(path: Path) -> LatencyTable:
     try:
         text = read_text(path).removeprefix("\ufeff")
     except SpaceError as error:
+        if os.path.lexists(path):
+            raise
         known = offered(path.name, TABLE_NAMES, f"a file, or {', '.join(TABLE_NAMES)}")
         raise SpaceError(error.path, f"{error.problem}; {known}") from None
     try:

@@ -35,7 +35,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.compute.execution import Execution, Microbatches, widened
+from autospace.compute.execution import Execution, widened
 from autospace.networks.cells import CellModule
 from autospace.networks.encoder import Tokens, apart, linear
 from autospace.networks.features import LayerInput, LayerTrace, Steps, layer_inputs, layer_traces
@@ -197,16 +197,17 @@ def layer_sensitivities(context: ScoringContext) -> list[float]:
 
 
 def _in_parts(context: ScoringContext) -> Execution:
-    """On a CPU, batches of large images go through the network in parts, whose gradients add up.
+    """Batches of large images go through the network in parts, whose gradients add up.
 
-    A whole network keeps far more for its gradients than a candidate does.
+    A whole network keeps far more for its gradients than a candidate does. On a GPU batches are
+    divided once memory runs out; on a CPU the system would end the process.
     """
-    images = context.validation.batch(0)[0]
-    pixels = math.prod(images.shape[-2:]) if images.dim() == 4 else 1
-    parts = Microbatches(None)
-    parts.count = -(-len(images) * pixels // TRACED_PIXELS)
-    on_gpu = context.execution.device.type == "cuda"
-    return context.execution if on_gpu else replace(context.execution, parts=parts)
+    execution, skeleton = context.execution, context.reference.skeleton
+    if execution.device.type == "cuda" or skeleton.reads != "images":
+        return execution
+    images = 2 * context.options.batch  # as many as a batch of validation has
+    count = -(-images * skeleton.resolution**2 // TRACED_PIXELS)
+    return replace(execution, parts=execution.parts.at_least(count))
 
 
 def _sensitivity(trace: LayerTrace) -> torch.Tensor:

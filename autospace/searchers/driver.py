@@ -209,7 +209,7 @@ def run_search(
         DataError, SpaceError, SearchError, ConfigError, RunError: the request is impossible.
         CheckpointError: the search was damaged.
     """
-    with folder.locked(), ExitStack() as steps:
+    with folder.locked(), ExitStack() as scope:
         if folder.finished:
             return folder.load_result()
         folder.check_unchanged()
@@ -219,7 +219,7 @@ def run_search(
             _check_asked(folder, space)
             table = limit_table(folder.config.budget.latency_table, folder.latency_table)
             problem, digest = prepare(folder, space, table, observer, device, images)
-            steps.enter_context(threads(_thread_count(problem)))
+            scope.enter_context(threads(_thread_count(problem)))
             method = comparable(make_method(problem))
             executor = trial_executor(problem, executor, device or folder.config.device, observer)
         except BaseException:
@@ -253,7 +253,8 @@ def _thread_count(problem: SearchProblem) -> int:
     """One thread for narrow language models, else the default of torch."""
     skeleton = problem.choices.space.skeleton
     if isinstance(skeleton, SequenceSkeleton) and skeleton.reads == "text":
-        return threads_for(skeleton.product(problem.config.supernet.batch))
+        config = problem.config
+        return threads_for(skeleton.product(max(config.supernet.batch, config.trial.batch)))
     return torch.get_num_threads()
 
 
@@ -329,7 +330,7 @@ def _basis(
 
 
 def comparable(method: SearchMethod) -> SearchMethod:
-    """A method, which shares weights if their gradients are to be compared.
+    """The method; one whose gradients are to be compared has to share weights.
 
     Raises:
         SearchError: it shares none.

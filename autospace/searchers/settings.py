@@ -38,7 +38,8 @@ class SearchBudget(Section):
     def _latency_has_a_table(self) -> "SearchBudget":
         if (self.max_latency_ms is None) != (self.latency_table is None):
             raise ValueError(
-                "max_latency_ms and latency_table (a file of autospace profile) require each other"
+                "max_latency_ms and latency_table (a file of profile, or a published "
+                "name) require each other"
             )
         return self
 

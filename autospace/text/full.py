@@ -111,7 +111,7 @@ def train_language_model(
             diverged.
         CheckpointError: the folder was damaged.
     """
-    steps = ExitStack()
+    scope = ExitStack()
 
     def begin() -> PreparedText:
         if ranks.count > 1:
@@ -125,10 +125,10 @@ def train_language_model(
             observer.message(line)
         skeleton = sequence(own.skeleton, "the data are a text")
         product = skeleton.product(folder.config.training.batch)
-        steps.enter_context(threads(threads_for(product)))
+        scope.enter_context(threads(threads_for(product)))
         return PreparedText(folder.config, own, corpus, chosen)
 
-    with steps:
+    with scope:
         found: TextResult = live(folder, observer, begin, ranks)
     return found
 

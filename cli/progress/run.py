@@ -45,7 +45,7 @@ class Asked:
         Args:
             parts: that the display shows.
             ended: the file of the result, and what to log of the run that writes it.
-            arguments: all others of the function; `workers` as the options have them.
+            arguments: all others of the function; `workers` are number, executor and address.
 
         Raises:
             InputError: a run that has begun has no plan.

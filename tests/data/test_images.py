@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from autospace.data.examples import Examples
-from autospace.data.images import MEASURED_AT_ONCE, measured_at_once
+from autospace.data.images import MEASURED_AT_ONCE, load_images, measured_at_once
+from autospace.data.settings import DataConfig
 
 
 @pytest.mark.parametrize(("side", "most"), [(8, 250), (64, 250), (128, 62), (224, 20), (1024, 1)])
@@ -18,3 +19,10 @@ def test_as_many_pixels_as_a_batch_of_small_images(side: int, most: int) -> None
 def test_sentences_have_no_pixels() -> None:
     store = torch.zeros(2, 2000, dtype=torch.int32)
     assert measured_at_once(Examples(store, torch.zeros(2, dtype=torch.int64))) == MEASURED_AT_ONCE
+
+
+def test_what_an_evaluation_measures_is_in_such_batches() -> None:
+    config = DataConfig(source="synthetic:classes=2,channels=1,train=90,test=80", resolution=128)
+    found = load_images(config, "test", 0, torch.device("cpu"))
+    sizes = [len(labels) for _, labels in found.measured_batches().evaluation_batches()]
+    assert sizes == [62, 18]

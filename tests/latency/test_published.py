@@ -48,7 +48,7 @@ def test_known_networks_have_their_published_latency(name: str) -> None:
 
 @pytest.mark.skipif(not PUBLISHED.is_file(), reason="the published table is not at hand")
 @pytest.mark.parametrize("name", TABLE_NAMES)
-def test_all_published_latencies_are_predicted(name: str) -> None:
+def test_published_latencies_are_predicted(name: str) -> None:
     space, table = _space(), read_table(name)
     column = f"{name.removeprefix('nasbench201-')}_latency"
     with PUBLISHED.open(encoding="utf-8", newline="") as file:
@@ -95,3 +95,16 @@ def test_a_published_table_is_for_its_skeleton(tmp_path: Path) -> None:
             "mbconv@digits", "digits", settings={"budget": limit}, method="random",
             out=tmp_path / "run",
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_what_has_the_name_of_a_built_in_table_is_not_offered_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "nasbench201-fpga"
+    place.mkdir() if kind == "folder" else place.symlink_to("nowhere")
+    with pytest.raises(SpaceError) as found:
+        read_table("nasbench201-fpga")
+    assert "did you mean" not in str(found.value)
+    assert "\n" not in str(found.value)

@@ -4,10 +4,12 @@ import math
 import random
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
 
+from autospace.compute.execution import Microbatches
 from autospace.scorers import probe
 from autospace.scorers.context import ScoringContext
 from autospace.scorers.make import make_scorer
@@ -206,3 +208,23 @@ def test_large_images_give_the_same_sensitivities_in_parts(
     monkeypatch.setattr(probe, "TRACED_PIXELS", 4 * context.reference.skeleton.resolution**2)
     assert layer_sensitivities(context) == pytest.approx(whole, rel=1e-5)
     assert max(sizes) <= 4
+
+
+def test_a_lack_of_memory_divides_parts_further(
+    make_setting: MakeSetting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    context = make_setting("calibrated")
+    whole = layer_sensitivities(context)
+    parts = Microbatches(said.append)
+    context = replace(context, execution=replace(context.execution, parts=parts))
+    trace = context.reference.trace
+
+    def short(images: torch.Tensor) -> object:
+        if len(images) > 4:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return trace(images)
+
+    monkeypatch.setattr(context.reference, "trace", short)
+    assert layer_sensitivities(context) == pytest.approx(whole, rel=1e-5)
+    assert said

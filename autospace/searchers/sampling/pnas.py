@@ -21,6 +21,7 @@ from autospace.searchers.fitness_search import FitnessName, FitnessSearch, make_
 from autospace.searchers.problem import SearchProblem
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.cells.cell import MIXES
+from autospace.spaces.cells.family import work
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.choices import Choice, Choices
 from autospace.spaces.space import Candidate
@@ -138,13 +139,16 @@ def _descriptions(choices: Choices) -> torch.Tensor:
 
 
 def _described(candidate: Candidate, cost: Cost, operations: Sequence[str]) -> list[float]:
-    """The number of times of each operation and mix, the expansion, and the log of the costs."""
+    """The number of times of each operation and mix, the expansion, and the log of the costs.
+
+    Of binary cells, OPs stand for MAdds, which are alike for all.
+    """
     cell = candidate.cell.pruned()
     return [
         *(float(cell.operations.count(name)) for name in operations),
         *(float(cell.mix.count(name)) for name in MIXES),
         float(cell.expansion),
-        math.log1p(cost.madds),
+        math.log1p(work(candidate.cell.kind, cost)),
         math.log1p(cost.params),
     ]
 

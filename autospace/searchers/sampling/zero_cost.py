@@ -35,7 +35,7 @@ class ScoreOptions(Section):
 class ZeroCostOptions(ScoreOptions):
     """The score, and the bins; by default all architectures are in one bin."""
 
-    bins: Annotated[int, Field(ge=1, le=100, description="bins of equal size, by MAdds")] = 1
+    bins: Annotated[int, Field(ge=1, le=100, description="bins of equal size, by MAdds or OPs")] = 1
 
 
 class Scores(Stateful):
@@ -58,8 +58,11 @@ class Scores(Stateful):
 
     def _measured(self, path: Choice) -> float:
         name = self._options.score
-        if name == "madds" or name == "params":
-            return float(getattr(self._problem.choices.cost(path), name))
+        cost = self._problem.choices.cost(path)
+        if name == "params":
+            return float(cost.params)
+        if name == "madds":
+            return float(work(self._problem.choices.space.kind, cost))
         architecture = self._problem.choices.architecture(path)
         evaluator = ZeroCostEvaluator(self._problem.images, ZERO_COST[name])
         count = self._options.initialisations
