@@ -226,8 +226,10 @@ def images_only(skeleton: Skeleton, work: str) -> None:
     if skeleton.reads != "images":
         reads = skeleton.reads
         problem = f"{skeleton.name} reads {reads}, and {work} knows networks for images only"
-        raise SpaceError("skeleton", f"{problem}; allowed for {reads}: {ALLOWED}")
+        # A file for tuners cannot say that of a stage only the last layers are skipped.
+        targets = "pytorch, onnx or svg" if skeleton.stages else "pytorch, onnx, svg or tuners"
+        allowed = f"export to {targets}, and all commands but profile"
+        raise SpaceError("skeleton", f"{problem}; allowed for {reads}: {allowed}")
 
 
-ALLOWED: Final = "all other commands, and the targets of export that its guide names"
 EXAMPLE: Final = "enas-rnn@rnn-small"

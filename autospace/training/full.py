@@ -334,7 +334,8 @@ def _finish(prepared: PreparedTraining, session: Session, folder: TrainingFolder
 
 def _tested(prepared: PreparedTraining, network: nn.Module) -> Measured:
     norm, device, ranks = prepared.normaliser, prepared.device, prepared.ranks
-    test = Batches(prepared.data.test, measured_at_once(prepared.data.test), 0, device, norm)
+    split = prepared.data.test
+    test = Batches(split, measured_at_once(split), 0, device, norm)
     return measure(network, test.evaluation_batches(ranks.rank, ranks.count), ranks=ranks)
 
 

@@ -18,7 +18,7 @@ from autospace.spaces import Candidate, Layer, Space, SpaceError
 from autospace.spaces.cells.bert import SKIPPED, BertCell
 from autospace.spaces.choices import Choices, SearchError
 from autospace.spaces.encoder import EncoderSkeleton
-from autospace.supernets.families import ON_SENTENCES
+from autospace.supernets.families import OF_IMAGES, ON_SENTENCES
 from autospace.supernets.path_training import make_path_training
 from autospace.supernets.settings import MagicConfig, SupernetConfig
 from autospace.supernets.shared_weights import Problem, SharedWeights
@@ -57,7 +57,8 @@ def test_every_method_that_says_so_searches_sentences(method: str, tmp_path: Pat
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name not in ON_SENTENCES])
 def test_every_other_method_is_refused_in_one_line(method: str, tmp_path: Path) -> None:
-    with pytest.raises(SpaceError, match=f"which {method} cannot mix; allowed: random") as caught:
+    why = f"{method} knows cells for images only" if method in OF_IMAGES else f"{method} cannot mix"
+    with pytest.raises(SpaceError, match=f"{why}; allowed: random") as caught:
         brief(method, tmp_path / "run")
     assert "\n" not in str(caught.value)
 
