@@ -24,6 +24,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from autospace.charts.figure import Axis, Figure, LegendEntry, Line, Panel, Role
+from autospace.charts.paper import render
 from autospace.compute.machine import this_machine, versions
 
 CLASSES: Final = 1000
@@ -117,6 +119,24 @@ class Watched:
         }
 
 
+def picture(record: dict[str, Any]) -> Figure:
+    """The memory of a run over time."""
+    lines, entries = [], []
+    roles: tuple[tuple[int, str, Role], ...] = ((1, "own", "first"), (2, "mapped files", "faint"))
+    for place, name, role in roles:
+        points = tuple((row[0] / 60, row[place] / 1000) for row in record["samples"])
+        lines.append(Line(points, role))
+        entries.append(LegendEntry(name, role, "line"))
+    panel = Panel(
+        "Memory of a short run at 224x224",
+        "Gigabytes of memory of all processes over the minutes of the run.",
+        Axis.of("minutes", [0, record["samples"][-1][0] / 60]),
+        Axis.of("GB", [0, record["peak_own_mb"] / 1000]),
+        tuple(lines),
+    )
+    return Figure("scale", "", (panel,), tuple(entries), (520, 240))
+
+
 def _memory_of(root: int) -> tuple[int, int]:
     """Megabytes of a process and its children: their own, and of mapped files in memory."""
     status: dict[int, dict[str, str]] = {}
@@ -176,6 +196,7 @@ def main() -> None:
         },
     }
     arguments.out.write_text(json.dumps(found) + "\n")
+    arguments.out.with_suffix(".svg").write_bytes(render(picture(found["short"]), "svg"))
 
 
 if __name__ == "__main__":
