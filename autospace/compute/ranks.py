@@ -9,6 +9,7 @@ Outside of `Ranks.together` process 0 works, and the others wait for its word.
 """
 
 import atexit
+import gc
 import inspect
 import os
 import warnings
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
+from importlib import import_module
 from itertools import zip_longest
 from typing import Any, Final, TypeVar
 
@@ -58,16 +60,14 @@ class Ranks:
         count: of all processes.
     """
 
-    def __init__(self, rank: int = 0, count: int = 1, group: Any = None) -> None:
-        """Makes the processes of a group.
+    def __init__(self, rank: int = 0, count: int = 1) -> None:
+        """Makes the processes of a training.
 
         Args:
             rank: number of this process.
             count: of all processes.
-            group: connects them for what lies in the memory of the CPU.
         """
         self.rank, self.count = rank, count
-        self._group = group
         self._others_wait = True
 
     def __deepcopy__(self, _: dict[int, Any]) -> "Ranks":
@@ -253,6 +253,11 @@ class Ranks:
         distributed.all_reduce(total, group=self._group_of(value))
         return total
 
+    @property
+    def _group(self) -> Any:
+        """Connects the processes for what lies in the memory of the CPU; see `_part`."""
+        return _connected()
+
     def _group_of(self, value: torch.Tensor) -> Any:
         return distributed.group.WORLD if value.is_cuda else self._group
 
@@ -363,11 +368,11 @@ def ranks_of_torchrun() -> Iterator[Ranks]:
         yield ALONE
         return
     try:
-        group = _connected()
+        _connected()
     except RuntimeError as error:
         reason = str(error).partition("\n")[0][:160]
         raise RunError(f"torchrun: not all processes can be reached: {reason}") from None
-    ranks = Ranks(distributed.get_rank(), distributed.get_world_size(), group)
+    ranks = Ranks(distributed.get_rank(), distributed.get_world_size())
     try:
         yield ranks
     except BaseException:
@@ -379,15 +384,26 @@ def ranks_of_torchrun() -> Iterator[Ranks]:
 def _connected() -> Any:
     """Connects the processes, once: torch cannot do it again after they have parted."""
     if not distributed.is_initialized():
+        # Default values of its functions are the group that there is when it is loaded, and would
+        # keep it.
+        import_module("torch.distributed.nn")
         distributed.init_process_group(_backend())
         atexit.register(_part)
     return distributed.new_group(backend="gloo", timeout=PATIENCE)
 
 
 def _part() -> None:
+    """Ends torch's threads while Python still runs.
+
+    A thread that lets go of a tensor when Python has ended aborts the process. A group waits for
+    its threads when nothing refers to it any more, so nothing keeps one but this module, torch,
+    and networks that are joined.
+    """
     if distributed.is_initialized():
         with suppress(RuntimeError):
             distributed.destroy_process_group()
+    _connected.cache_clear()
+    gc.collect()
 
 
 def _backend() -> str:

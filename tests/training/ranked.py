@@ -1,9 +1,10 @@
 """Trainings in several processes on this machine, connected as torchrun connects them.
 
 As a program, this file is one of the processes: it does the trainings of a plan, one after the
-other, and writes down what became of each.
+other, and writes down what became of each, and which threads there are at the end.
 """
 
+import atexit
 import json
 import os
 import secrets
@@ -86,7 +87,14 @@ def _result(arguments: dict[str, Any], stop: int) -> dict[str, Any]:
     return found.result.model_dump(mode="json")
 
 
+def _note_threads(place: Path) -> None:
+    found = sorted(each.read_text().strip() for each in Path("/proc/self/task").glob("*/comm"))
+    (place / f"threads-{os.environ['RANK']}.json").write_text(json.dumps(found))
+
+
 def main(place: Path) -> None:
+    # What is registered first is called last.
+    atexit.register(_note_threads, place)
     plan = json.loads((place / "plan.json").read_text())
     found = [_result(each["arguments"], each.get("stop", -1)) for each in plan]
     (place / f"done-{os.environ['RANK']}.json").write_text(json.dumps(found))

@@ -122,6 +122,14 @@ def test_a_finished_training_is_only_read_by_all(pair: Done) -> None:
     assert pair.first[5] == pair.first[4] == pair.second[5]
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads threads in /proc")
+def test_no_thread_of_the_connection_outlives_python(pair: Done) -> None:
+    # Such a thread aborts the process if it holds a tensor: about one of ten processes did.
+    for rank in range(2):
+        found = json.loads((pair.place / f"threads-{rank}.json").read_text())
+        assert [each for each in found if "gloo" in each] == []
+
+
 def test_another_number_of_processes_does_not_go_on(pair: Done) -> None:
     folder = pair.place / "mixed"
     (folder / "result.json").rename(folder / "kept.json")
