@@ -228,7 +228,7 @@ def layer_shares(skeleton: Skeleton, references: Sequence[Cell], budget: Budget)
 
 
 NAMES: Final = {"madds": "MAdds", "params": "params", "ops": "OPs"}
-"""The units of limits in messages."""
+"""The units of costs and limits in messages."""
 SHOWN: Final[dict[str, Callable[[int], str]]] = {
     "madds": "{:,}".format,
     "params": "{:,}".format,

@@ -30,7 +30,6 @@ from autospace.comparison.setup import PreparedComparison, load_source, prepare
 from autospace.comparison.verdict import (
     ComparedPair,
     compare_pairs,
-    not_comparable,
     untrained,
 )
 from autospace.compute.executor import Executor, open_pool
@@ -57,6 +56,7 @@ from autospace.evaluators.evaluator import (
 from autospace.evaluators.tabular import Table
 from autospace.networks.rounding import rounding
 from autospace.progress import Observer
+from autospace.spaces.cost import NAMES
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.space import Space
 
@@ -175,12 +175,11 @@ def undecided(
 
 
 def _incomparable(prepared: PreparedComparison) -> ComparisonDocument:
-    match = prepared.config.sampling.match
-    costs = [pool.cost(match) for pool in prepared.pools]
-    spans = [(int(cost.min()), int(cost.max())) for cost in costs]
     samples = _samples(prepared, [[] for _ in prepared.spaces])
     power = PowerDocument(power=POWER)
-    sentence = not_comparable(prepared.labels, spans, match)
+    why, *clauses = prepared.incomparable()
+    cannot = f"the spaces cannot be compared at equal {NAMES[prepared.config.sampling.match]}"
+    sentence = "; ".join((f"{cannot}, because {why}", *clauses))
     notes = notes_on(prepared, samples, power)
     return document(prepared, samples, (), power, sentence=sentence, notes=notes)
 

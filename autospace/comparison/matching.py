@@ -168,6 +168,15 @@ def match(costs: Sequence[np.ndarray], seed: int) -> Matching:
     return Matching(order.permutation(tuples), shares, span, len(costs[0]))
 
 
+def matching_with_first(costs: Sequence[np.ndarray], seed: int) -> tuple[int, ...]:
+    """The spaces that can be compared together: the first, and each that still matches, in turn."""
+    chosen = [0]
+    for each in range(1, len(costs)):
+        if match([costs[i] for i in (*chosen, each)], seed).comparable:
+            chosen.append(each)
+    return tuple(chosen)
+
+
 def unmatched(costs: Sequence[np.ndarray]) -> Matching:
     """Tuples in the order of the draws, whatever they cost."""
     count = len(costs[0])

@@ -54,6 +54,8 @@ def make_plan(prepared: PreparedComparison, cache: EvaluationCache, executor: Ex
         "estimate": None if forecast is None else forecast.record,
     }
     lines = (_amount(values), *(() if forecast is None else forecast.lines))
+    if not networks:
+        lines = (*lines, *(f"plan: {clause}" for clause in prepared.incomparable()))
     return Planned(lines, values)
 
 

@@ -6,8 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from autospace.comparison.matching import Matching, Pool, draw, match, space_digest, unmatched
+from autospace.comparison.matching import (
+    Matching,
+    Pool,
+    draw,
+    match,
+    matching_with_first,
+    space_digest,
+    unmatched,
+)
 from autospace.comparison.settings import CompareConfig
+from autospace.comparison.verdict import not_comparable
 from autospace.compute.device import resolve_devices
 from autospace.data.examples import DataSet
 from autospace.data.images import check_source
@@ -154,6 +163,14 @@ class PreparedComparison:
     def paired(self) -> bool:
         """Whether the i-th networks of all spaces belong together."""
         return self.config.sampling.match != "none"
+
+    def incomparable(self) -> tuple[str, ...]:
+        """Why nothing can be compared, and what can be; see `not_comparable`."""
+        cost = self.config.sampling.match
+        costs = [pool.cost(cost) for pool in self.pools]
+        spans = [(int(each.min()), int(each.max())) for each in costs]
+        together = matching_with_first(costs, self.config.seed)
+        return not_comparable(self.labels, spans, cost, together)
 
 
 def prepare(

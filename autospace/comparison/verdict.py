@@ -18,6 +18,7 @@ from autospace.comparison.statistics import (
     superiority,
 )
 from autospace.evaluators.evaluator import PROXIES, SCORES_ONLY, EvaluationMethod
+from autospace.spaces.cost import NAMES
 from autospace.spaces.text import human
 
 Verdict = Literal["a", "b", "none"]
@@ -162,17 +163,29 @@ def _shares(labels: Sequence[str], diverged: Sequence[int], samples: int) -> str
     return ", ".join(f"{count} of {samples} from {label}" for count, label in counts)
 
 
-def not_comparable(labels: Sequence[str], costs: Sequence[tuple[int, int]], cost: str) -> str:
-    """The sentence that says why nothing was compared."""
+def not_comparable(
+    labels: Sequence[str],
+    costs: Sequence[tuple[int, int]],
+    cost: str,
+    together: Sequence[int] = (0,),
+) -> tuple[str, ...]:
+    """Why nothing can be compared, and what can be: clauses of one sentence.
+
+    Args:
+        labels: of the spaces.
+        costs: per space, the lowest and the highest cost of its networks.
+        cost: which one.
+        together: the spaces that can be compared with each other, the first among them.
+    """
     spans = (
-        f"{label} from {human(low)} to {human(high)}"
+        f"{label} has {human(low)} to {human(high)} {NAMES[cost]}"
         for label, (low, high) in zip(labels, costs, strict=True)
     )
-    unit = {"madds": "MAdds", "ops": "OPs"}.get(cost, cost)
-    return (
-        f"the spaces cannot be compared at equal {unit}, because the costs of their networks "
-        f"hardly overlap: {', '.join(spans)} {unit}"
-    )
+    others = [label for place, label in enumerate(labels) if place not in together]
+    possible = f"without {' and '.join(others)} the other spaces can be compared"
+    if len(together) == 1:
+        possible = "--match none compares networks whatever they cost"
+    return ("the costs of their networks hardly overlap", *spans, possible)
 
 
 def _points(value: float, interval: Interval, better: str, worse: str, certainty: str) -> str:

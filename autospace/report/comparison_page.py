@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Final
 
 from autospace.charts.figure import with_minus
 from autospace.comparison.document import (
@@ -32,13 +31,11 @@ from autospace.report.page import (
     size_text,
     whole,
 )
+from autospace.spaces.cost import NAMES
 from autospace.spaces.text import human
 
 MOST_NETWORKS = 800
 """Maximum number of rows in the table of networks; the file holds all networks."""
-
-
-_UNITS: Final = {"madds": "MAdds", "ops": "OPs"}
 
 
 def difference_section(found: ComparisonDocument) -> PageSection:
@@ -222,10 +219,7 @@ def _hero(found: ComparisonDocument) -> Hero:
         ("networks per space", span),
         ("seeds per network", f"{found.repeats}"),
         ("scored by", found.evaluator.method + (" (a proxy)" if found.evaluator.proxy else "")),
-        (
-            "matched cost",
-            {"madds": "MAdds", "ops": "OPs"}.get(found.matching.cost, found.matching.cost),
-        ),
+        ("matched cost", NAMES.get(found.matching.cost, "none")),
     ]
     title = " against ".join(each.label for each in found.spaces[:3])
     title += f" and {len(found.spaces) - 3} more" if len(found.spaces) > 3 else ""

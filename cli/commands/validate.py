@@ -81,6 +81,7 @@ def _print_table(file: str, table: "Table", limits: dict[str, int | None], forma
 def _over(value: "Value", limits: dict[str, int | None]) -> Iterator[str]:
     """The limits that some architecture of a space, or the one architecture, exceeds."""
     from autospace.spaces import Skeleton, Space
+    from autospace.spaces.cost import NAMES
 
     if isinstance(value, Skeleton):
         if any(limit is not None for limit in limits.values()):
@@ -90,8 +91,7 @@ def _over(value: "Value", limits: dict[str, int | None]) -> Iterator[str]:
     for name, most in limits.items():
         found = getattr(value, name).max if isinstance(value, Space) else getattr(value.cost, name)
         if most is not None and found > most:
-            unit = {"madds": "MAdds", "ops": "OPs"}.get(name, name)
-            yield f"{kind} has {found:,} {unit}, more than --max-{name} {most:,}"
+            yield f"{kind} has {found:,} {NAMES[name]}, more than --max-{name} {most:,}"
 
 
 def _load(file: str) -> "Value | Table":

@@ -61,6 +61,17 @@ def test_a_plan_is_shown_and_nothing_is_written(run: Run, work: Path, name: str)
     assert sorted(work.rglob("*")) == before
 
 
+def test_a_plan_says_why_nothing_can_be_compared_and_what_can(run: Run, work: Path) -> None:
+    command = ("compare", "one.json", "dear.json", "two.json", *DATA, "--workers", 1)
+    ran = run(*command, "--dry-run", "--progress", "none")
+    assert ran.out.splitlines()[-1] == ("plan: without dear the other spaces can be compared")
+    found = run(*command, "--out", "run", "--progress", "none", "--format", "json")
+    assert found.code == 1
+    said = json.loads(found.out)["sentence"]
+    assert said.startswith("the spaces cannot be compared at equal MAdds, because the costs of")
+    assert said.endswith("; without dear the other spaces can be compared")
+
+
 def test_a_cache_that_is_not_there_is_not_made(run: Run, work: Path) -> None:
     command = ("compare", "one.json", "two.json", "--cache", "kept", "--workers", 1)
     ran = run(*command, *DATA, "--dry-run", "--progress", "none")

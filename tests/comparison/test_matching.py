@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from autospace.comparison.matching import TOLERANCE, match, unmatched
+from autospace.comparison.matching import TOLERANCE, match, matching_with_first, unmatched
 
 COSTS = st.lists(st.integers(1, 400), min_size=1, max_size=60).map(np.array)
 
@@ -95,6 +95,14 @@ def test_a_handful_of_common_draws_is_not_enough() -> None:
     assert not match([np.full(1000, 100), rare], 0).comparable
     rare[:10] = 100
     assert match([np.full(1000, 100), rare], 0).comparable
+
+
+def test_those_are_found_that_match_the_first() -> None:
+    low, high, wide = np.arange(100, 200), np.arange(300, 400), np.arange(150, 350)
+    assert matching_with_first([low, high, wide, low], 0) == (0, 2, 3)
+    assert matching_with_first([low, high], 0) == (0,)
+    # Each of the two others matches the first, but hardly anything matches all three.
+    assert matching_with_first([wide, high, low], 0) == (0, 1)
 
 
 def test_without_matching_draws_stay_in_their_order() -> None:

@@ -102,9 +102,16 @@ def test_several_spaces_are_held_against_the_first_by_holm() -> None:
 def test_spaces_that_share_no_cost_are_told_with_their_ranges() -> None:
     told = not_comparable(["x", "y"], [(1_200_000, 3_400_000), (9_000, 20_000)], "madds")
     assert told == (
-        "the spaces cannot be compared at equal MAdds, because the costs of their networks hardly "
-        "overlap: x from 1.20M to 3.40M, y from 9.00k to 20.0k MAdds"
+        "the costs of their networks hardly overlap",
+        "x has 1.20M to 3.40M MAdds",
+        "y has 9.00k to 20.0k MAdds",
+        "--match none compares networks whatever they cost",
     )
+
+
+def test_spaces_that_can_be_compared_are_told_where_not_all_can() -> None:
+    told = not_comparable(["x", "y", "z"], [(1, 3), (8, 9), (2, 4)], "params", (0, 2))
+    assert told[-1] == "without y the other spaces can be compared"
 
 
 @given(ERRORS, ERRORS, st.booleans())
