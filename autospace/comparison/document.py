@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from autospace.runs.folder import Document
+from autospace.runs.folder import Document, WithOps
 from autospace.spaces.checks import MAX_COUNT, MAX_VALUES
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.files.reading import parse_json, read_text, validated
@@ -28,6 +28,7 @@ _Significant = Annotated[
 _Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 _Interval = Annotated[list[_Number], Field(min_length=2, max_length=2)]
 _Verdict = Literal["a", "b", "none"]
+Cost = Literal["madds", "params", "ops"]
 Unit = Literal["share", "dominance"]
 """Of errors: shares of the measured images, or scores with a minus."""
 
@@ -54,11 +55,16 @@ class CostDocument(Document):
     quantiles: list[_Count]
 
 
-class CostsDocument(Document):
-    """Distributions of both costs."""
+class CostsDocument(WithOps):
+    """Distributions of all costs; OPs where some operations are binary."""
 
     madds: CostDocument
     params: CostDocument
+    ops: CostDocument | None = None
+
+    def of(self, cost: Cost) -> CostDocument:
+        """The distribution of a cost that the document has; see `ComparisonDocument.cost`."""
+        return {"madds": self.madds, "params": self.params, "ops": self.ops}[cost] or self.madds
 
 
 class EdfDocument(Document):
@@ -76,8 +82,8 @@ class VarianceDocument(Document):
     share: _Number
 
 
-class SpaceDocument(Document):
-    """One space and the networks drawn from it."""
+class SpaceDocument(WithOps):
+    """One space and the networks drawn from it; OPs where some operations are binary."""
 
     name: str
     label: str
@@ -91,6 +97,7 @@ class SpaceDocument(Document):
     errors: list[_Number] = []
     madds: list[_Count] = []
     params: list[_Count] = []
+    ops: list[_Count] | None = None
     losses: list[_Number | None] = []
     repeats: list[list[_Number]] = []
     networks: list[dict[str, str]] = []
@@ -102,6 +109,10 @@ class SpaceDocument(Document):
     curve: list[_Number] = []
     edf: EdfDocument = EdfDocument()
     variance: VarianceDocument | None = None
+
+    def costs(self, cost: Cost) -> list[int]:
+        """Of every network; see `ComparisonDocument.cost`."""
+        return {"madds": self.madds, "params": self.params, "ops": self.ops}[cost] or self.madds
 
 
 class TestedDocument(Document):
@@ -203,6 +214,20 @@ class ComparisonDocument(Document):
     repeats: _Count = 1
     command: str = ""
     versions: dict[str, str] = {}
+
+    @property
+    def known_costs(self) -> tuple[Cost, ...]:
+        """The costs that it has of every network."""
+        # Results of earlier versions have no OPs.
+        binary = all(each.ops is not None for each in self.spaces)
+        return ("madds", "params", "ops") if binary else ("madds", "params")
+
+    @property
+    def cost(self) -> Cost:
+        """The cost that is shown: the matched one, or the one that says most of these networks."""
+        if self.matching.cost in self.known_costs:
+            return self.matching.cost
+        return "ops" if "ops" in self.known_costs else "madds"
 
     def shown(self, value: float) -> float:
         """An error, difference or end of an interval in the unit of reports: a share in points.

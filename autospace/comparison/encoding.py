@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +20,7 @@ from autospace.comparison.statistics import LEVEL, Estimate, Tested
 from autospace.comparison.verdict import ComparedPair
 from autospace.evaluators.evaluator import PROXIES, SCORES_ONLY, Evaluation
 from autospace.evaluators.tabular import Table
+from autospace.spaces.cells.family import FAMILIES
 from autospace.spaces.space import Architecture, Space
 
 _SAID: Final = {"data.source", "sampling.samples", "sampling.effect"}
@@ -175,6 +176,8 @@ def _matching(prepared: PreparedComparison) -> doc.MatchingDocument:
 def _space(sample: Sample, seed: int, unit: doc.Unit) -> doc.SpaceDocument:
     rows = np.array(sample.rows, dtype=np.int64)
     pool, space = sample.pool, sample.space
+    names = ("madds", "params", *(("ops",) if FAMILIES[space.kind].binary else ()))
+    costs = {name: pool.cost(name) for name in names}
     return doc.SpaceDocument(
         name=space.name,
         label=sample.label,
@@ -183,11 +186,10 @@ def _space(sample: Sample, seed: int, unit: doc.Unit) -> doc.SpaceDocument:
         layers=len(space.layers),
         architectures=str(space.size),
         overlap=sample.share,
-        drawn=_costs(pool.madds, pool.params),
-        matched=_costs(pool.madds[rows], pool.params[rows]) if len(rows) else None,
+        drawn=_costs(costs),
+        matched=_costs({name: each[rows] for name, each in costs.items()}) if len(rows) else None,
         n=len(rows),
-        madds=pool.madds[rows].tolist(),
-        params=pool.params[rows].tolist(),
+        **{name: each[rows].tolist() for name, each in costs.items()},
         networks=[network.choices for network in sample.networks],
         losses=[_mean_loss(each) for each in sample.evaluations],
         repeats=[list(network) for network in sample.errors],
@@ -242,8 +244,8 @@ def _mean_loss(evaluations: Sequence[Evaluation]) -> float | None:
     return sum(losses) / len(losses) if losses and len(losses) == len(evaluations) else None
 
 
-def _costs(madds: np.ndarray, params: np.ndarray) -> doc.CostsDocument:
-    return doc.CostsDocument(madds=_distribution(madds), params=_distribution(params))
+def _costs(costs: Mapping[str, np.ndarray]) -> doc.CostsDocument:
+    return doc.CostsDocument(**{name: _distribution(each) for name, each in costs.items()})
 
 
 def _distribution(cost: np.ndarray) -> doc.CostDocument:

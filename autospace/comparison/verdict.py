@@ -177,9 +177,10 @@ def not_comparable(
         cost: which one.
         together: the spaces that can be compared with each other, the first among them.
     """
+    ends = [list(dict.fromkeys(map(human, each))) for each in costs]
     spans = (
-        f"{label} has {human(low)} to {human(high)} {NAMES[cost]}"
-        for label, (low, high) in zip(labels, costs, strict=True)
+        f"{label} has {' to '.join(each)} {NAMES[cost]}"
+        for label, each in zip(labels, ends, strict=True)
     )
     others = [label for place, label in enumerate(labels) if place not in together]
     possible = f"without {' and '.join(others)} the other spaces can be compared"

@@ -18,6 +18,7 @@ from autospace.charts.figure import (
     with_minus,
 )
 from autospace.comparison.document import ComparisonDocument
+from autospace.spaces.cost import NAMES
 from autospace.spaces.text import human
 
 MOST_TIPS = 400
@@ -109,19 +110,20 @@ def best_figure(found: ComparisonDocument) -> Figure:
 def scatter_figure(found: ComparisonDocument) -> Figure:
     """Cost and error of every network."""
     marks: list[Mark] = []
+    unit = NAMES[found.cost]
     for index, space in enumerate(found.spaces):
-        pairs = list(zip(space.madds, space.errors, strict=True))
-        points = tuple((float(madds), found.shown(error)) for madds, error in pairs)
+        pairs = list(zip(space.costs(found.cost), space.errors, strict=True))
+        points = tuple((float(cost), found.shown(error)) for cost, error in pairs)
         tips = tuple(
-            f"{space.label} {number}: {error_text(error, found)}, {human(madds)} MAdds"
-            for number, (madds, error) in enumerate(pairs, start=1)
+            f"{space.label} {number}: {error_text(error, found)}, {human(cost)} {unit}"
+            for number, (cost, error) in enumerate(pairs, start=1)
         )
         told = tips if len(points) <= MOST_TIPS else ()
         marks.append(Dots(points, role(index), "dot" if index % 2 == 0 else "ring", told))
     panel = Panel(
         "Every network",
         "; ".join(f"{each.label}: {len(each.errors)} networks" for each in found.spaces) + ".",
-        Axis.of("MAdds", [x for each in found.spaces for x in each.madds], "count"),
+        Axis.of(unit, [x for each in found.spaces for x in each.costs(found.cost)], "count"),
         Axis.of(error_label(found), [found.shown(y) for each in found.spaces for y in each.errors]),
         tuple(marks),
     )
@@ -179,8 +181,7 @@ def _errors(found: ComparisonDocument) -> Panel:
 
 
 def _costs(found: ComparisonDocument) -> Panel:
-    by_params = found.matching.cost == "params"
-    label = "params" if by_params else "MAdds"
+    label = NAMES[found.cost]
     marks: list[Mark] = []
     values: list[float] = []
     means: list[str] = []
@@ -188,7 +189,7 @@ def _costs(found: ComparisonDocument) -> Panel:
         for costs, slight in ((space.drawn, True), (space.matched, False)):
             if costs is None or (slight and found.matching.cost == "none"):
                 continue
-            spread = costs.params if by_params else costs.madds
+            spread = costs.of(found.cost)
             steps = max(1, len(spread.quantiles) - 1)
             line = tuple((value, place / steps) for place, value in enumerate(spread.quantiles))
             marks.append(Line(line, role(index), dashed=index % 2 == 1, slight=slight))

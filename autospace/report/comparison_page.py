@@ -89,7 +89,7 @@ def spaces_section(found: ComparisonDocument) -> PageSection:
         Column("spread", numeric=True, about="standard deviation of the errors"),
         Column("overlap", numeric=True, about="share of the drawn networks that have a partner of "
                "equal cost in every other space"),
-        Column("MAdds compared", numeric=True),
+        Column(f"{NAMES[found.cost]} compared", numeric=True),
         Column("due to seeds", numeric=True, about="share of the variance of an error that is "
                "due to the seed"),
     )  # fmt: skip
@@ -99,7 +99,7 @@ def spaces_section(found: ComparisonDocument) -> PageSection:
 
 
 def _space_row(found: ComparisonDocument, space: SpaceDocument) -> tuple[Content | Number, ...]:
-    compared = space.matched.madds if space.matched else None
+    compared = space.matched.of(found.cost) if space.matched else None
     seeds = 1 - space.variance.share if space.variance else None
     return (
         space.label,
@@ -124,8 +124,7 @@ def networks_section(found: ComparisonDocument) -> PageSection:
         Column("network", numeric=True),
         Column(error_label(found), numeric=True),
         Column("loss", numeric=True),
-        Column("MAdds", numeric=True),
-        Column("params", numeric=True),
+        *(Column(NAMES[cost], numeric=True) for cost in found.known_costs),
         Column("cells, input side first"),
     )
     rows = [
@@ -149,13 +148,13 @@ def _network_row(
     loss = space.losses[index] if index < len(space.losses) else None
     chosen = space.networks[index] if index < len(space.networks) else {}
     cells = part("code", " ".join(cell for _, cell in sorted(chosen.items())))
+    costs = [space.costs(cost)[index] for cost in found.known_costs]
     return (
         space.label,
         whole(index + 1),
         Number(error_text(space.errors[index], found), found.shown(space.errors[index])),
         decimal(loss, 3),
-        Number(human(space.madds[index]), space.madds[index]),
-        Number(human(space.params[index]), space.params[index]),
+        *(Number(human(each), each) for each in costs),
         cells,
     )
 

@@ -9,6 +9,7 @@ from autospace.report.page import size_text
 from autospace.report.record import RunRecord
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.family import FAMILIES, used, work_unit
+from autospace.spaces.cost import LIMITED, NAMES
 from autospace.spaces.space import Candidate, Space
 from autospace.spaces.text import human
 
@@ -236,14 +237,20 @@ def _outcome(record: RunRecord) -> str:
         return ""
     counts = {len(layer.candidates) for layer in space.layers}
     each = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-    limit = space.budget.max_madds
-    kept = f"; none exceeds the budget of {human(limit)} MAdds" if limit is not None else ""
+    limits = " and ".join(f"{human(most)} {NAMES[unit]}" for unit, most in limits_of(space))
+    kept = f"; none exceeds the budget of {limits}" if limits else ""
     place, thing = record.place, record.thing
     where = f" in each of {_count(len(space.layers), place)}" if place != thing else ""
     return (
         f"The learned space offers {each} {thing}s{where}: {size_text(space.size)} architectures "
         f"of {work_range(space)}{kept}."
     )
+
+
+def limits_of(space: Space) -> list[tuple[str, int]]:
+    """The costs that the space limits, and their limits."""
+    limits = ((unit, getattr(space.budget, f"max_{unit}")) for unit in LIMITED)
+    return [(unit, most) for unit, most in limits if most is not None]
 
 
 def work_range(space: Space) -> str:

@@ -309,10 +309,8 @@ def ranked_figure(record: NetworkRecord) -> Figure | None:
     shares = all(each.predicted_accuracy is not None for each in found)
     values = [each.predicted_accuracy if shares else each.score for each in found]
     unit: Unit = "percent" if shares else "number"
-    # Binary networks may have no MAdds at all: their params tell them apart.
-    costs = [each.madds for each in found]
-    what = "MAdds" if len(set(costs)) > 1 else "params"
-    costs = costs if what == "MAdds" else [each.params for each in found]
+    ops = [each.ops for each in found if each.ops is not None]
+    costs, what = (ops, "OPs") if len(ops) == len(found) else ([e.madds for e in found], "MAdds")
     points = tuple((float(x), float(y)) for x, y in zip(costs, values, strict=True))
     finalists = [tuple(sorted(each.architecture.items())) for each in record.result.finalists]
     marked = [tuple(sorted(each.architecture.items())) in finalists for each in found]
@@ -427,7 +425,8 @@ def _told(value: float, unit: Unit) -> str:
 
 def _networks(caption: str, found: Sequence[Any], record: NetworkRecord) -> Content:
     name = record._score[0]
-    headings = (name, f"predicted {name}", "score", "MAdds", "params")
+    binary = record.result.ops is not None
+    headings = (name, f"predicted {name}", "score", "MAdds", "params", *(("OPs",) * binary))
     columns = (*(Column(each, numeric=True) for each in headings), Column("architecture"))
     rows = tuple(
         (
@@ -436,6 +435,7 @@ def _networks(caption: str, found: Sequence[Any], record: NetworkRecord) -> Cont
             decimal(each.score, 4),
             Number(human(each.madds), each.madds),
             Number(human(each.params), each.params),
+            *((Number(human(each.ops), each.ops),) if binary else ()),
             part("code", _choices(each.architecture)),
         )
         for each in found

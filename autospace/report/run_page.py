@@ -17,6 +17,7 @@ from autospace.report.findings import (
     gain,
     headline,
     layer_findings,
+    limits_of,
     overall,
     shifts,
     story,
@@ -44,6 +45,7 @@ from autospace.report.record import RunRecord
 from autospace.spaces.cells.cell import EXPANSIONS, MIXES
 from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES, used, work_unit
 from autospace.spaces.cells.notation import known_symbol
+from autospace.spaces.cost import NAMES
 from autospace.spaces.text import human
 
 _OPTIONS = {"seed": "--seed", "skeleton": "--skeleton", "data.source": "--data"}
@@ -370,13 +372,13 @@ def _budget(record: RunRecord) -> PageSection:
     space, config = record.space, record.config.budget
     pairs: list[tuple[Content, Content]] = []
     if space is not None:
-        for name, limit, used in (
-            ("MAdds", space.budget.max_madds, space.most_expensive.madds),
-            ("params", space.budget.max_params, space.most_expensive.params),
-        ):
+        limits = dict(limits_of(space))
+        for unit in ("madds", "params", *(("ops",) if FAMILIES[space.kind].binary else ())):
+            limit, used = limits.get(unit), getattr(space, unit).max
             allowed = f"at most {limit:,}" if limit is not None else "no limit"
             share = f", {used / limit:.1%} of it" if limit else ""
-            pairs.append((name, f"{allowed}; the most expensive architecture has {used:,}{share}"))
+            told = f"{allowed}; the most expensive architecture has {used:,}{share}"
+            pairs.append((NAMES[unit], told))
         pairs.append(
             (
                 "params of all architectures",

@@ -18,6 +18,7 @@ from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.family import FAMILIES, cell_cost, notation
 from autospace.spaces.cells.notation import shape_label
 from autospace.spaces.cells.operations import Cost
+from autospace.spaces.cost import LIMITED
 from autospace.spaces.files.codec import origin_out, uncertainty_out
 from autospace.spaces.space import Candidate, Space
 
@@ -63,7 +64,9 @@ def _space(space: Space) -> dict[str, Any]:
     }
     if FAMILIES[space.kind].binary:
         found |= {"bops": space.bops._asdict(), "ops": space.ops._asdict()}
-    limits = {"max_madds": space.budget.max_madds, "max_params": space.budget.max_params}
+    limits = {
+        f"max_{unit}": getattr(space.budget, f"max_{unit}") for unit in LIMITED if unit in found
+    }
     return {**found, "budget": limits}
 
 

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from autospace.runs.errors import FORCE, OUT, CheckpointError, RunError
 from autospace.runs.files import (
@@ -52,6 +52,20 @@ class Document(BaseModel):
     """
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class WithOps(Document):
+    """A part of a result that has OPs only where some operations are binary.
+
+    The key `ops` of other results is left out.
+    """
+
+    @model_serializer(mode="wrap")
+    def _plain(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = plain(self)
+        if found["ops"] is None:
+            del found["ops"]
+        return found
 
 
 Settings = TypeVar("Settings", bound=BaseModel)

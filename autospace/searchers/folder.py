@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
-from autospace.runs.folder import Document, Folder
+from autospace.runs.folder import Document, Folder, WithOps
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Space
 from autospace.spaces.checks import MAX_COUNT
@@ -32,24 +32,7 @@ class TrajectoryPoint(Document):
     accuracy: _Number | None
 
 
-class _WithOps(Document):
-    """A part of a result with the cost of a network.
-
-    Attributes:
-        ops: MAdds and a 64th of the binary operations, rounded up; only where some are binary.
-    """
-
-    ops: _Count | None = None
-
-    @model_serializer(mode="wrap")
-    def _plain(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        found: dict[str, Any] = plain(self)
-        if self.ops is None:
-            del found["ops"]
-        return found
-
-
-class RankedDocument(_WithOps):
+class RankedDocument(WithOps):
     """An architecture as the method ranks it.
 
     Attributes:
@@ -57,6 +40,7 @@ class RankedDocument(_WithOps):
         score: what the method ranks by; larger is better, units are the method's own.
         predicted_accuracy: a share; a predictor may exceed 0 to 1; None if the method makes none.
         accuracy: of a finalist, after a short training alone; None for others.
+        ops: MAdds and a 64th of the binary operations, rounded up; None where none is binary.
     """
 
     architecture: dict[str, str]
@@ -65,9 +49,10 @@ class RankedDocument(_WithOps):
     accuracy: _Share | None
     madds: _Count
     params: _Count
+    ops: _Count | None = None
 
 
-class SearchResult(_WithOps):
+class SearchResult(WithOps):
     """`result.json` of a search.
 
     Attributes:
@@ -77,6 +62,7 @@ class SearchResult(_WithOps):
         interference: agreement of gradients, if the settings ask for it.
         details: what only this method knows, by name.
         config: the settings; of the images the name alone.
+        ops: as of a ranked architecture.
     """
 
     format: Literal["autospace.search"] = "autospace.search"
@@ -97,6 +83,7 @@ class SearchResult(_WithOps):
     details: dict[str, Any]
     config: SearchConfig
     versions: dict[str, str]
+    ops: _Count | None = None
 
 
 class SearchFolder(Folder[SearchConfig]):

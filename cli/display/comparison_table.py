@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autospace.cli.output import rich_data, terminal_width
+from autospace.spaces.cost import NAMES
 from autospace.spaces.text import human, visible
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def _figures(found: "ComparisonDocument") -> Any:
     scale = _scale(found)
     error = "error, 95 %" if scale > 0 else "score, 95 %"
     best = found.spaces[0].best
-    headings = ["n", error, "median", "MAdds"]
+    headings = ["n", error, "median", NAMES[found.cost]]
     if best:
         headings.insert(3, f"best of {best[-1].of}")
     for heading in headings:
@@ -54,7 +55,7 @@ def _figures(found: "ComparisonDocument") -> Any:
                 str(space.n),
                 _estimate(space.mean, scale),
                 *(_number(scale * each.value) for each in figures),
-                human(round(space.matched.madds.mean)),
+                human(round(space.matched.of(found.cost).mean)),
             ]
         table.add_row(visible(space.label), *cells)
     return table
@@ -62,15 +63,11 @@ def _figures(found: "ComparisonDocument") -> Any:
 
 def _matching(found: "ComparisonDocument") -> str:
     """What the compared networks cost, and what those cost that were drawn."""
-    by_params, span = found.matching.cost == "params", found.matching.range
-    unit = "params" if by_params else "MAdds"
-    costs = [space.drawn for space in found.spaces if space.drawn]
-    drawn = [each.params if by_params else each.madds for each in costs]
+    span, unit = found.matching.range, NAMES[found.cost]
+    drawn = [space.drawn.of(found.cost) for space in found.spaces if space.drawn]
     spans = ", ".join(f"{human(each.min)} to {human(each.max)}" for each in drawn)
     if span is None:
         return f"drawn: {spans} {unit}"
-    if found.matching.cost == "ops":
-        return f"compared at equal OPs, {human(span[0])} to {human(span[1])}; drawn: {spans} MAdds"
     return f"compared at equal {unit}, {human(span[0])} to {human(span[1])}; drawn: {spans}"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from autospace.comparison.document import read_comparison
 from autospace.exporters.targets import TARGETS
 from autospace.spaces import from_json, json_schema, load
 from tests.cli.conftest import Run
@@ -83,3 +84,14 @@ def test_a_run_learns_binary_nodes_which_are_searched(run: Run, tmp_path: Path) 
         "--workers", 1, "--out", tmp_path / "compared", "--resolution", 8,
     )  # fmt: skip
     assert compared.code == 0, compared.err
+    assert "OPs" in compared.out
+    assert "MAdds" not in compared.out
+    comparison = read_comparison(tmp_path / "compared" / "comparison.json")
+    for each in comparison.spaces:
+        assert comparison.matching.range is not None
+        low, high = comparison.matching.range
+        assert each.ops is not None
+        assert low <= min(each.ops) <= max(each.ops) <= high
+    page = (tmp_path / "compared" / "report.html").read_text(encoding="utf-8")
+    assert "OPs of the networks compared" in page
+    assert "OPs compared" in page

@@ -92,6 +92,28 @@ def test_every_pair_stands_in_the_table(tmp_path: Path) -> None:
     assert rows[0][4:6] == ["< 0.001", "< 0.001"]
 
 
+def test_where_operations_are_binary_costs_are_ops(tmp_path: Path) -> None:
+    found = comparison()
+    found["matching"]["cost"] = "ops"
+    old = report_text(write_comparison(tmp_path / "old", found))
+    assert "MAdds of the networks compared" in old  # of a version that did not note OPs
+    for space in found["spaces"]:
+        space["ops"] = [1_000 + each for each in space["madds"]]
+        for name in ("drawn", "matched"):
+            space[name]["ops"] = {**space[name]["madds"], "min": 1_234_000}
+    page = _page(tmp_path / "new", found)
+    assert "OPs of the networks compared" in page.whole
+    assert "MAdds compared" not in page.whole
+    assert "1.23M to" in _section(page, "spaces").whole
+    table = _section(page, "networks").all("table")[0]
+    headings = [each.whole for each in table.all("th")]
+    assert [each for each in headings if each in ("MAdds", "params", "OPs")] == [
+        "MAdds",
+        "params",
+        "OPs",
+    ]
+
+
 def test_a_proxy_is_called_one_and_its_scores_no_percentages(tmp_path: Path) -> None:
     page = _page(tmp_path, comparison(unit="dominance"))
     (header,) = page.all("header")

@@ -1,6 +1,7 @@
 """Reports of evolved spaces of every family: what is drawn, described and counted."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from autospace.report.record import lineage, read_run
 from autospace.spaces import Budget, Cell, LayerSpec, Skeleton, Stem, load, load_skeleton
 from autospace.spaces.cells.family import notation, used, work, work_unit
 from autospace.spaces.cost import layer_shares
+from autospace.spaces.files.codec import to_json
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.space import Architecture, drawn_layers
+from autospace.spaces.text import human
 from tests.report.pages import Node, parsed
 from tests.report.samples import provenance
 from tests.spaces.ofa.spaces import SKELETON as STAGED
@@ -200,6 +203,19 @@ def test_the_figures_show_the_costs_of_the_family(run: Any) -> None:
             # A layer that is skipped was never scored.
             point = (float(work(space.kind, cost)), each.fitness)
             assert (point in points) is (each.fitness is not None)
+
+
+def test_limits_on_ops_stand_in_the_report_of_a_binary_space(tmp_path: Path) -> None:
+    family_run(tmp_path / "run", SKELETONS["bats"][0])
+    file = tmp_path / "run" / "space.json"
+    space = load(str(file))
+    limited = replace(space, budget=Budget(max_ops=space.ops.max + 1))
+    file.write_text(to_json(limited), encoding="utf-8")
+    page = report_text(tmp_path / "run")
+    assert f"at most {space.ops.max + 1:,}; the most expensive architecture has" in page
+    assert f"none exceeds the budget of {human(space.ops.max + 1)} OPs" in page
+    told = json.loads(report_json(tmp_path / "run"))["space"]
+    assert told["budget"] == {"max_madds": None, "max_params": None, "max_ops": space.ops.max + 1}
 
 
 def test_kinds_are_those_that_evolution_knows() -> None:

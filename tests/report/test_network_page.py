@@ -1,6 +1,7 @@
 """Reports of searches and trainings."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,22 @@ def test_a_search_shows_its_best_network_its_finalists_and_its_course(search: Pa
     assert len(table.all("tbody")[0].all("tr")) == len(result["finalists"])
     assert {each.name for each in figures(search)} == {"trajectory", "ranked"}
     assert [each["score"] for each in result["trajectory"]]
+
+
+def test_a_search_that_notes_ops_shows_them(search: Path, tmp_path: Path) -> None:
+    binary = tmp_path / "binary"
+    shutil.copytree(search, binary)
+    result = json.loads((binary / "result.json").read_text())
+    result["ops"] = 7
+    for number, each in enumerate((*result["ranked"], *result["finalists"])):
+        each["ops"] = 1_000 * (number + 1)
+    (binary / "result.json").write_text(json.dumps(result))
+    (ranked,) = (each for each in figures(binary) if each.name == "ranked")
+    (panel,) = ranked.panels
+    assert panel.x.label == "OPs"
+    table = _section(parsed(report_text(binary)), "finalists").all("table")[0]
+    assert "OPs" in [each.whole for each in table.all("th")]
+    assert "OPs" not in _section(parsed(report_text(search)), "finalists").whole
 
 
 def test_a_network_whose_edges_are_chosen_is_drawn_as_its_cell(search: Path) -> None:
