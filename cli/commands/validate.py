@@ -66,7 +66,7 @@ def validate(
 
 
 def _print_table(file: str, table: "Table", limits: dict[str, int | None], format_: str) -> None:
-    from autospace.spaces.text import visible
+    from autospace.spaces.text import plural, visible
 
     if any(limit is not None for limit in limits.values()):
         raise InputError("a table has no cost; limits are for spaces and architectures")
@@ -75,7 +75,8 @@ def _print_table(file: str, table: "Table", limits: dict[str, int | None], forma
         counts = {"networks": networks, "seeds": seeds}
         json_data({"file": file, "valid": True, "kind": "table", "name": table.name, **counts})
     else:
-        data(visible(f"{file}: valid table {table.name!r}: {networks:,} networks, {seeds} seeds"))
+        counted = f"{networks:,} networks, {plural(seeds, 'seed')}"
+        data(visible(f"{file}: valid table {table.name!r}: {counted}"))
 
 
 def _over(value: "Value", limits: dict[str, int | None]) -> Iterator[str]:

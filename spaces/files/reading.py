@@ -45,6 +45,9 @@ _ALLOWED = {
     "list_type": "a list",
     "dict_type": "an object",
     "model_type": "an object",
+    "greater_than": "above {gt}",
+    "less_than": "below {lt}",
+    "finite_number": "a finite number",
     "greater_than_equal": "{ge} or more",
     "less_than_equal": "{le} or less",
     "string_too_short": "{min_length} characters or more",
@@ -260,8 +263,14 @@ def _problem(error: Any, model: type[BaseModel]) -> str:
     if kind == "missing":
         return "missing key"
     if kind in _ALLOWED:
-        return f"{shown(given)}; allowed: {_ALLOWED[kind].format(**error.get('ctx', {}))}"
+        limits = {name: _whole(each) for name, each in error.get("ctx", {}).items()}
+        return f"{shown(given)}; allowed: {_ALLOWED[kind].format(**limits)}"
     return f"{shown(given)}; {_first_line(error['msg'])}"
+
+
+def _whole(limit: object) -> object:
+    """`1` where pydantic has made a limit of numbers `1.0`."""
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
 
 
 def _keys(model: Any, location: Sequence[int | str]) -> Sequence[str]:

@@ -145,7 +145,7 @@ def test_other_commands_say_whose_folder_it_is(tmp_path: Path) -> None:
     ("change", "problem"),
     [
         ({"version": 1}, "version: 1; allowed: 2"),
-        ({"accuracy": 33.3}, "accuracy: 33.3; allowed: 1.0 or less"),
+        ({"accuracy": 33.3}, "accuracy: 33.3; allowed: 1 or less"),
         ({"finalists": [{}]}, r"finalists\[0\]\.architecture: missing key"),
     ],
 )

@@ -284,7 +284,7 @@ def test_a_result_of_version_1_is_read_and_a_damaged_one_names_the_place(tmp_pat
     assert folder.load_result().model_dump(mode="json") == result | {"version": 1}
     for change, problem in (
         ({"version": 3}, "version: 3; allowed: 1 or 2"),
-        ({"test_accuracy": 81.5}, "test_accuracy: 81.5; allowed: 1.0 or less"),
+        ({"test_accuracy": 81.5}, "test_accuracy: 81.5; allowed: 1 or less"),
         ({"curve": [{"epoch": "1"}]}, r'curve\[0\]\.epoch: "1"; allowed: an integer'),
     ):
         path.write_text(json.dumps(result | change))
