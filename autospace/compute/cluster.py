@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from autospace.compute.cluster_nodes import Node, agreed, differences, nodes_of
 from autospace.compute.machine import cores
 from autospace.compute.pool import Job, OnMessage
 from autospace.compute.ray_session import (
@@ -41,23 +42,6 @@ SECONDS_BETWEEN_LOOKS: Final = 1.0
 SECONDS_TO_ANSWER: Final = 300.0
 """How long nodes have for their first answer, before the work begins without them."""
 SECONDS_BETWEEN_REMINDERS: Final = 60.0
-WITH_THE_OWNER: Final = ("autospace", "torch", "python", "kernels")
-"""What the nodes must have in common with the owner, because results name the owner's."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """A machine of the cluster.
-
-    Attributes:
-        id: of Ray.
-        name: its address; with the beginning of the id if other nodes have the same.
-        slots: workers that it has room for.
-    """
-
-    id: str
-    name: str
-    slots: int
 
 
 @dataclass(eq=False)
@@ -99,7 +83,7 @@ class RayPool:
         self._memory: dict[str, int] = {}
         self._refused: set[str] = set()
         self._failures: Counter[str] = Counter()
-        self._agreed: dict[str, str] | None = None
+        self._agreed: Mapping[str, str] | None = None
         self._looked, self._heard = float("-inf"), time.monotonic()
         self._job: Job | None = None
         self._number, self._header, self._contents = 0, b"", list[Any]()
@@ -149,7 +133,7 @@ class RayPool:
             if self._roundings and time.monotonic() > deadline:
                 self._say(f"no answer yet from {', '.join(silent)}; the work begins without them")
                 break
-        self._agreed = self._agreement()
+        self._agreed = agreed(self.roundings, self._rounding(), self._say)
         workers = Counter(member.node.name for member in self._members)
         listed = ", ".join(f"{name} ({count})" for name, count in sorted(workers.items()))
         self._say(f"cluster: nodes and their workers: {listed}")
@@ -340,30 +324,6 @@ class RayPool:
         hello = actor.hello.remote(function.__module__, function.__qualname__)
         return _Member(node, actor, hello)
 
-    def _agreement(self) -> dict[str, str]:
-        """What decides the last digits, the same on all nodes.
-
-        Raises:
-            ClusterError: it differs between nodes, or in software from this machine.
-        """
-        (first, agreed), *others = self.roundings.items()
-        for name, other in others:
-            unlike = ", ".join(differences(agreed, other))
-            if unlike:
-                problem = f"nodes {first} and {name} would give other bytes: {unlike}"
-                raise ClusterError(f"cluster: {problem}; allowed: nodes that agree")
-        own = self._rounding()
-        different = differences(own, agreed)
-        if any(each.split()[0] in WITH_THE_OWNER for each in different):
-            problem = f"this machine and node {first} differ: {', '.join(different)}"
-            raise ClusterError(f"cluster: {problem}; allowed: the same software")
-        if different:
-            self._say(
-                f"this machine rounds differently from the nodes ({', '.join(different)}): equal "
-                "bytes need the same kinds of both"
-            )
-        return agreed
-
     def _remind(self) -> None:
         """Says now and then that there is nobody to do the work."""
         if any(each.ready for each in self._members):
@@ -373,27 +333,6 @@ class RayPool:
             problem = "no worker of the cluster answers, or none is free"
             room = f"each takes cores of a node: {self._thread_count}"
             self._say(f"{problem} ({room}); waiting for one")
-
-
-def differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    """What differs, with both values."""
-    names = dict.fromkeys((*one, *other))
-    pairs = ((name, one.get(name, "none"), other.get(name, "none")) for name in names)
-    return [f"{name} {a} and {b}" for name, a, b in pairs if a != b]
-
-
-def nodes_of(ray: Any, thread_count: int) -> dict[str, Node]:
-    """The living nodes that have room for a worker, by their ids."""
-    found = [node for node in ray.nodes() if node["Alive"]]
-    same = Counter(node["NodeManagerAddress"] for node in found)
-    nodes = {}
-    for node in sorted(found, key=lambda each: (each["NodeManagerAddress"], each["NodeID"])):
-        number, address = node["NodeID"], node["NodeManagerAddress"]
-        slots = int(node["Resources"].get("CPU", 0) // thread_count)
-        name = address if same[address] == 1 else f"{address}#{number[:6]}"
-        if slots:
-            nodes[number] = Node(number, name, slots)
-    return nodes
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from autospace.compute.cluster import differences, nodes_of
+from autospace.compute.cluster_nodes import differences, nodes_of
 from autospace.compute.executor import HERE, Executor, open_pool
 from autospace.compute.node import NodeFiles
 from autospace.compute.ray_session import ClusterError, first_line, ray_session
