@@ -1,7 +1,7 @@
 """The nodes of a cluster: the room that each has, and whether all give equal results."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,6 +9,8 @@ from autospace.compute.ray_session import ClusterError, Said
 
 WITH_THE_OWNER: Final = ("autospace", "torch", "python", "kernels")
 """What the nodes must have in common with the owner, because results name the owner's."""
+NO_GPU: Final = "none"
+_KIND: Final = "accelerator_type:"
 
 
 @dataclass(frozen=True)
@@ -26,18 +28,46 @@ class Node:
     slots: int
 
 
-def nodes_of(ray: Any, thread_count: int) -> dict[str, Node]:
-    """The living nodes that have room for a worker, by their ids."""
-    found = [node for node in ray.nodes() if node["Alive"]]
-    same = Counter(node["NodeManagerAddress"] for node in found)
+def nodes_of(ray: Any, thread_count: int, kind: str = "cpu") -> dict[str, Node]:
+    """The living nodes that have room for a worker, by their ids.
+
+    Args:
+        ray: the module, connected.
+        thread_count: cores of a worker.
+        kind: `cuda` if each worker has a GPU of its node; `cpu`.
+    """
     nodes = {}
-    for node in sorted(found, key=lambda each: (each["NodeManagerAddress"], each["NodeID"])):
-        number, address = node["NodeID"], node["NodeManagerAddress"]
-        slots = int(node["Resources"].get("CPU", 0) // thread_count)
-        name = address if same[address] == 1 else f"{address}#{number[:6]}"
+    for name, number, resources in _living(ray):
+        slots = int(resources.get("CPU", 0) // thread_count)
+        if kind != "cpu":
+            slots = min(slots, _gpu_count(resources))
         if slots:
             nodes[number] = Node(number, name, slots)
     return nodes
+
+
+def gpus_of(ray: Any) -> dict[str, str]:
+    """The GPUs of every living node, by its name: how many, and their kind if Ray knows it."""
+    found = {}
+    for name, _, resources in _living(ray):
+        kinds = [each.partition(":")[2] for each in sorted(resources) if each.startswith(_KIND)]
+        count = _gpu_count(resources)
+        found[name] = " ".join([str(count), *kinds]) if count else NO_GPU
+    return found
+
+
+def _living(ray: Any) -> Iterator[tuple[str, str, Mapping[str, float]]]:
+    """Name, id and resources of the nodes that are alive."""
+    found = [node for node in ray.nodes() if node["Alive"]]
+    same = Counter(node["NodeManagerAddress"] for node in found)
+    for node in sorted(found, key=lambda each: (each["NodeManagerAddress"], each["NodeID"])):
+        number, address = node["NodeID"], node["NodeManagerAddress"]
+        name = address if same[address] == 1 else f"{address}#{number[:6]}"
+        yield name, number, node["Resources"]
+
+
+def _gpu_count(resources: Mapping[str, float]) -> int:
+    return int(resources.get("GPU", 0))
 
 
 def differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:

@@ -45,8 +45,6 @@ def test_a_number_of_workers_is_chosen_only_where_none_was_asked_for() -> None:
     assert Executor(2).sized(4).workers == 2
     assert HERE.sized(4).workers == 1
     assert Executor(None, "ray").sized(4).workers is None
-    with pytest.raises(ConfigError, match=r'device: "cuda"; allowed with executor ray: cpu'):
-        Executor(None, "ray").check_device("cuda")
 
 
 def test_a_cluster_needs_to_know_what_nodes_agree_in(tmp_path: Path) -> None:
