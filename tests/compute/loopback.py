@@ -66,6 +66,27 @@ class Counting:
         return work
 
 
+class Seeing:
+    """A job for tests: which GPU a worker was given, and what it then computes on."""
+
+    def begin(self, report: "Report") -> "Work":
+        raise NotImplementedError
+
+    def pack(self, folder: Path, *, whole: bool) -> "Plain":
+        return None
+
+    @staticmethod
+    def begin_packed(packed: "Plain", folder: Path, report: "Report") -> "Work":
+        from autospace.compute.device import own_device
+
+        def work(seconds: "Plain") -> "Plain":
+            time.sleep(seconds)
+            given = os.environ["CUDA_VISIBLE_DEVICES"]
+            return [os.environ["AUTOSPACE_TEST_NODE"], given, str(own_device("cuda"))]
+
+        return work
+
+
 class Cluster:
     """Nodes at addresses of the loopback interface, each with one core unless asked for more.
 
