@@ -46,6 +46,7 @@ class Executor:
             runs on this machine, or else for one of its own that ends with the work.
         devices: that processes compute on, in turn; on a cluster `cuda`, if each worker has a GPU.
             `on` sets them; there are none on CPUs.
+        asked: whether a cluster has to be there; not where work is only planned.
 
     Raises:
         ConfigError: no such executor, or values that exclude each other.
@@ -55,6 +56,7 @@ class Executor:
     name: str | None = None
     address: str | None = None
     devices: tuple[str, ...] = ()
+    asked: bool = True
 
     def __post_init__(self) -> None:
         if self.name is not None and self.name not in EXECUTORS:
@@ -78,12 +80,12 @@ class Executor:
         return self.name == "ray"
 
     def check(self) -> None:
-        """Refuses a cluster that is not there, before anything else is done.
+        """Refuses a cluster that is not there, before anything else is done; if it is asked.
 
         Raises:
             ClusterError: Ray is not installed, or nothing answers at the address.
         """
-        if self.clustered:
+        if self.clustered and self.asked:
             from autospace.compute.ray_session import check_address
 
             check_address(self.address)

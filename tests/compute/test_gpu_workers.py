@@ -330,7 +330,8 @@ class OnGpus(Packed):
         yield from super().results(job, requests, on_message)
 
 
-def _on_pretended_gpus(monkeypatch: pytest.MonkeyPatch, pool: OnGpus) -> list[Executor]:
+def on_pretended_gpus(monkeypatch: pytest.MonkeyPatch, pool: OnGpus) -> list[Executor]:
+    """Lets runs use such a pool; which executors they asked for."""
     asked: list[Executor] = []
 
     @contextmanager
@@ -340,7 +341,6 @@ def _on_pretended_gpus(monkeypatch: pytest.MonkeyPatch, pool: OnGpus) -> list[Ex
 
     monkeypatch.setattr(learning, "open_pool", opened)
     monkeypatch.setattr(Executor, "check", lambda _: None)
-    monkeypatch.setattr(pooled, "own_device", lambda kind: torch.device("cpu"))
     return asked
 
 
@@ -348,7 +348,8 @@ def test_a_run_without_a_gpu_of_its_own_trains_cells_on_those_of_a_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool, heard = OnGpus(tmp_path / "packed"), Counting()
-    asked = _on_pretended_gpus(monkeypatch, pool)
+    asked = on_pretended_gpus(monkeypatch, pool)
+    monkeypatch.setattr(pooled, "own_device", lambda kind: torch.device("cpu"))
     config = make_config(settings(tmp_path, device="cuda"))
     run = RunFolder.create(tmp_path / "run", config)
     learn(run, heard, workers=Executor(None, "ray"))
@@ -435,7 +436,8 @@ def test_a_search_trains_alone_on_the_gpus_of_a_cluster(
 def test_a_run_on_a_cluster_goes_on_without_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _on_pretended_gpus(monkeypatch, OnGpus(tmp_path / "packed"))
+    on_pretended_gpus(monkeypatch, OnGpus(tmp_path / "packed"))
+    monkeypatch.setattr(pooled, "own_device", lambda kind: torch.device("cpu"))
     config = make_config(settings(tmp_path, device="cuda"))
     run = RunFolder.create(tmp_path / "run", config)
     with pytest.raises(KeyboardInterrupt):
@@ -506,6 +508,8 @@ def test_workers_on_nodes_of_ray_compute_on_the_gpus_that_it_gives_them(tmp_path
         }
         _check_given(nodes.address, tmp_path)
         _check_run(tmp_path, place)
+        _check_numbers(tmp_path, place)
+        _check_networks(tmp_path, place)
 
 
 def _check_refused(folder: Path, place: tuple[str, ...], device: str, problem: str) -> None:
@@ -547,3 +551,31 @@ def _check_run(folder: Path, place: tuple[str, ...]) -> None:
     assert any(line.startswith("devices: GPUs of the cluster train cells") for line in said)
     made = json.loads((run / "space.json").read_text())["provenance"]
     assert (made["config"]["device"], made["config"]["precision"]) == ("cuda", "bfloat16")
+
+
+def _check_numbers(folder: Path, place: tuple[str, ...]) -> None:
+    """In float32 the nodes find what this CPU finds, up to rounding."""
+    found = []
+    for name, where in (("there", (*place, "--device", "cuda")), ("here", ("--workers", "1"))):
+        run = folder / name
+        ran = _run(COMMAND, "evolve", *SMALL, *where, "--set", "precision=float32", "--out", run)
+        assert ran.returncode == 0, ran.stderr
+        lines = (run / "events.jsonl").read_text().splitlines()
+        found.append([json.loads(line)["best"] for line in lines])
+    assert found[0] == pytest.approx(found[1], abs=1e-3)
+
+
+def _check_networks(folder: Path, place: tuple[str, ...]) -> None:
+    """Networks are trained where cells are."""
+    run = (*place, "--device", "cuda", "--data", "digits", "--progress", "plain")
+    spaces = ("mbconv@digits", "mnasnet@digits", "--samples", "4", "--steps", "4")
+    compared = _run(COMMAND, "compare", *spaces, *run, "--out", folder / "compared")
+    assert compared.returncode == 0, compared.stderr
+    assert "evaluated by 127.0.0.2: 8" in compared.stderr
+    search = ("mbconv@digits", "--method", "random", "--set", "trial.steps=4")
+    searched = _run(COMMAND, "search", *search, *run, "--out", folder / "searched")
+    assert searched.returncode == 0, searched.stderr
+    assert "trained alone by 127.0.0.2: " in searched.stderr
+    for said in (compared.stderr, searched.stderr):
+        assert "devices: GPUs of the cluster" in said
+        assert "nodes without a GPU are not used: 127.0.0.3" in said
