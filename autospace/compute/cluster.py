@@ -42,8 +42,10 @@ from autospace.compute.ray_session import (
 from autospace.compute.worker import Plain, WorkerLostError, announced, encoded, raised
 
 Rounding = Callable[[str], dict[str, str]]
-"""A function of a module: what decides the last digits of what a process computes, by its kind of
-device, `cpu` or `cuda`."""
+"""A function of a module: what decides the last digits of what a process computes.
+
+It takes the kind of device, `cpu` or `cuda`. Of a GPU it names `gpu`, `gpu kernels` and `precision`.
+"""
 MOST_STARTS: Final = 3
 """Workers that may end on a node before they answer, until the node counts as unfit."""
 MOST_LOSSES: Final = 4
@@ -113,9 +115,8 @@ class RayPool:
     def memory(self) -> int:
         """See `Pool`."""
         nodes = [node for node in self._nodes.values() if node.id in self._memory]
-        shared = [1 if self._on_gpus else node.slots for node in nodes]
-        found = zip(nodes, shared, strict=True)
-        return min((self._memory[node.id] // count for node, count in found), default=0)
+        each = [self._memory[node.id] // (1 if self._on_gpus else node.slots) for node in nodes]
+        return min(each, default=0)
 
     @property
     def hardware(self) -> Hardware:
@@ -145,6 +146,8 @@ class RayPool:
     def start(self) -> None:
         """Starts workers on all nodes, and checks that these give equal bytes.
 
+        On GPUs they give numbers that are equal up to rounding.
+
         Raises:
             ClusterError: nodes differ from each other, or in software from this machine; or workers
                 need GPUs, and there are none.
@@ -163,7 +166,7 @@ class RayPool:
             if self._roundings and time.monotonic() > deadline:
                 self._say(f"no answer yet from {', '.join(silent)}; the work begins without them")
                 break
-        # On GPUs, numbers are equal up to rounding in any case.
+        # What this machine's processor rounds differently from GPUs is no news.
         said = (lambda _: None) if self._on_gpus else self._say
         self._agreed = agreed(self.roundings, self._rounding(CPU.type), said)
         workers = Counter(member.node.name for member in self._members)

@@ -78,12 +78,14 @@ class Forecast:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The same as values that JSON can hold."""
+        """The same as values that JSON can hold; what the workers of a cluster compute on, too."""
+        cluster = {"cluster": self.others[0] if self.others else "cpu"} if self.clustered else {}
         return {
             "seconds": round(self.seconds, 1),
             "memory_mb": self.memory_mb,
             "device": self._place,
             "workers": self.workers,
+            **cluster,
         }
 
     @property

@@ -287,8 +287,11 @@ def test_what_computes_where_is_said_in_a_line() -> None:
     }
     assert ON_GPUS.described_use(torch.device("cpu"), "train cells", "") == [shared]
     assert Executor(None, "ray").described_use(torch.device("cpu"), "train cells", "") == []
-    plan = Forecast(9.0, torch.device("cpu"), clustered=True, others=("cuda",)).lines
-    assert plan == (
+    plan = Forecast(9.0, torch.device("cpu"), clustered=True, others=("cuda",))
+    assert (plan.record["device"], plan.record["cluster"]) == ("cpu", "cuda")
+    assert Forecast(9.0, torch.device("cpu"), clustered=True).record["cluster"] == "cpu"
+    assert "cluster" not in Forecast(9.0, torch.device("cpu")).record
+    assert plan.lines == (
         "plan: about 9 s on cpu with 1 worker, by timed steps",
         "plan: the GPUs of a cluster share the work; their time is not known",
     )
