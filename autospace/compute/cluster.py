@@ -44,7 +44,7 @@ from autospace.compute.worker import Plain, WorkerLostError, announced, encoded,
 Rounding = Callable[[str], dict[str, str]]
 """A function of a module: what decides the last digits of what a process computes.
 
-It takes the kind of device, `cpu` or `cuda`. Of a GPU it names `gpu`, `gpu kernels` and `precision`.
+It takes the kind of device: `cpu`, or `cuda`, whose `gpu`, `gpu kernels` and `precision` it names.
 """
 MOST_STARTS: Final = 3
 """Workers that may end on a node before they answer, until the node counts as unfit."""
