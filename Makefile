@@ -36,8 +36,8 @@ test-slow: $(DEV) ## only the slow tests
 test-clients: $(DEV) ## the clients of our exports, each in an environment of its own; CLIENTS="nni ray" for some
 	$(BIN)/python -m tests.clients.run $(CLIENTS)
 
-test-cluster: $(CLUSTER) ## two nodes of a Ray cluster on this machine, one of them killed; installs Ray (250 MB)
-	$(BIN)/pytest -n 0 -m "slow or not slow" tests/compute/test_cluster.py tests/compute/test_two_nodes.py $(PYTEST_ARGS)
+test-cluster: $(CLUSTER) ## nodes of a Ray cluster on this machine, one of them killed; installs Ray (250 MB)
+	$(BIN)/pytest -n 0 -m "slow or not slow" tests/compute/test_cluster.py tests/compute/test_two_nodes.py tests/compute/test_gpu_workers.py $(PYTEST_ARGS)
 
 check: lint types test ## everything that has to pass before a commit
 

@@ -7,7 +7,7 @@ in a folder and can be stopped at any time; `resume=FOLDER` goes on with it.
 import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, cast, overload
@@ -437,7 +437,7 @@ def plan(command: Callable[..., Any], *values: Any, **arguments: Any) -> Planned
     listener = arguments.pop("observer", None) or Silent()
     workers: Any = arguments.get("workers")
     if getattr(workers, "clustered", False):
-        count = arguments["workers"] = workers.workers or 1
+        count, arguments["workers"] = workers.workers or 1, replace(workers, asked=False)
         listener.message(f"no cluster is asked: the plan counts on --workers, which is {count}")
     with TemporaryDirectory() as place:
         asked = {**arguments, "out": Path(place) / "run", "force": False}

@@ -103,7 +103,7 @@ def compare(
                 for source, given in zip_longest(config.spaces, spaces)
             ]
             reading = partial(observer.tick, "data")
-            prepared = prepare(config, loaded, folder.store, device, reading, images)
+            prepared = prepare(config, loaded, folder.store, device, reading, images, executor)
             executor = executor_of(prepared.setup, executor)
         except Exception:
             folder.abandon()
@@ -111,7 +111,7 @@ def compare(
         folder.settle(loaded, prepared.basis.digest)
         if not isinstance(prepared.basis, Table):
             folder.save_data(prepared.basis.record)
-        for note in (*prepared.basis.lines, *use_of_devices(prepared.setup)):
+        for note in (*prepared.basis.lines, *use_of_devices(prepared.setup, executor)):
             observer.message(note)
         comparison = _compared(prepared, folder, observer, executor)
         folder.save_result(comparison)

@@ -17,7 +17,8 @@ from autospace.comparison.matching import (
 )
 from autospace.comparison.settings import CompareConfig
 from autospace.comparison.verdict import not_comparable
-from autospace.compute.device import resolve_devices
+from autospace.compute.execution import CPU
+from autospace.compute.executor import HERE, Devices, Executor
 from autospace.data.examples import DataSet
 from autospace.data.images import check_source
 from autospace.evaluators.evaluator import SCORES_ONLY, EvaluationMethod
@@ -180,6 +181,7 @@ def prepare(
     device: str | None,
     tick: Tick,
     given: DataSet | None = None,
+    executor: Executor = HERE,
 ) -> PreparedComparison:
     """Reads the images or the table, fits the spaces to it, draws and matches networks.
 
@@ -190,22 +192,23 @@ def prepare(
         device: overrides the one in the settings.
         tick: receives the progress of reading.
         given: images in place of the source that the settings name.
+        executor: who evaluates.
 
     Raises:
         DataError, SpaceError, ConfigError, RunError, EvaluationError: the settings cannot be
             carried out.
     """
-    data, places = config.data, ["cpu"]
+    data, places = config.data, Devices(CPU, (CPU,))
     if config.evaluator.table is None:
-        places = list(map(str, resolve_devices(device or config.device)))
+        places = executor.devices_of(device or config.device)
         for space in loaded:
             check_source(space.skeleton, data.source)
             check_evaluator(config.evaluator.method, space.skeleton)
         resolution = data.resolution or common_resolution(loaded)
         data = data.model_copy(update={"resolution": resolution})
     # One device is that of this process; of several, each worker has one.
-    devices = tuple(places) if len(places) > 1 else ()
-    setup = Setup(config.evaluator, data, (), config.seed, places[0], cache, devices)
+    devices = tuple(map(str, places.workers)) if executor.shares_out(places.workers) else ()
+    setup = Setup(config.evaluator, data, (), config.seed, str(places.own), cache, devices)
     basis = setup.basis(tick, given)
     spaces = tuple(map(basis.fitted, loaded))
     if config.evaluator.method == "supernet":

@@ -20,6 +20,16 @@ from typing import Any, Final
 
 import numpy as np
 
+from autospace.compute.cluster_nodes import (
+    NO_GPU,
+    Node,
+    agreed,
+    differences,
+    gpus_of,
+    nodes_of,
+)
+from autospace.compute.device import Hardware
+from autospace.compute.execution import CPU
 from autospace.compute.machine import cores
 from autospace.compute.pool import Job, OnMessage
 from autospace.compute.ray_session import (
@@ -31,8 +41,11 @@ from autospace.compute.ray_session import (
 )
 from autospace.compute.worker import Plain, WorkerLostError, announced, encoded, raised
 
-Rounding = Callable[[], dict[str, str]]
-"""A function of a module: what decides the last digits of what a process computes."""
+Rounding = Callable[[str], dict[str, str]]
+"""A function of a module: what decides the last digits of what a process computes.
+
+It takes the kind of device: `cpu`, or `cuda`, whose `gpu`, `gpu kernels` and `precision` it names.
+"""
 MOST_STARTS: Final = 3
 """Workers that may end on a node before they answer, until the node counts as unfit."""
 MOST_LOSSES: Final = 4
@@ -41,23 +54,6 @@ SECONDS_BETWEEN_LOOKS: Final = 1.0
 SECONDS_TO_ANSWER: Final = 300.0
 """How long nodes have for their first answer, before the work begins without them."""
 SECONDS_BETWEEN_REMINDERS: Final = 60.0
-WITH_THE_OWNER: Final = ("autospace", "torch", "python", "kernels")
-"""What the nodes must have in common with the owner, because results name the owner's."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """A machine of the cluster.
-
-    Attributes:
-        id: of Ray.
-        name: its address; with the beginning of the id if other nodes have the same.
-        slots: workers that it has room for.
-    """
-
-    id: str
-    name: str
-    slots: int
 
 
 @dataclass(eq=False)
@@ -86,11 +82,13 @@ class RayPool:
         most: int | None = None,
         thread_count: int = 1,
         errors: tuple[type[Exception], ...] = (),
+        kind: str = "cpu",
     ) -> None:
         """Starts nothing yet; see `open_cluster`."""
         from autospace.compute.node import RemoteWorker
 
         self._ray, self._most, self._folder = ray, most, folder
+        self._kind, self._on_gpus, self._unused = kind, kind != "cpu", set[str]()
         self._thread_count, self._errors, self._say = thread_count, errors, on_message
         self._rounding, self._name = rounding, secrets.token_hex(8)
         self._nodes: dict[str, Node] = {}
@@ -99,14 +97,14 @@ class RayPool:
         self._memory: dict[str, int] = {}
         self._refused: set[str] = set()
         self._failures: Counter[str] = Counter()
-        self._agreed: dict[str, str] | None = None
+        self._agreed: Mapping[str, str] | None = None
         self._looked, self._heard = float("-inf"), time.monotonic()
         self._job: Job | None = None
         self._number, self._header, self._contents = 0, b"", list[Any]()
         self._shares: Counter[str] = Counter()
-        self._actor = ray.remote(num_cpus=thread_count, max_restarts=0, max_task_retries=0)(
-            RemoteWorker
-        )
+        # Ray lets a worker see only the GPUs that it was given.
+        given = {"num_cpus": thread_count, "num_gpus": int(self._on_gpus)}
+        self._actor = ray.remote(**given, max_restarts=0, max_task_retries=0)(RemoteWorker)
 
     @property
     def count(self) -> int:
@@ -117,7 +115,22 @@ class RayPool:
     def memory(self) -> int:
         """See `Pool`."""
         nodes = [node for node in self._nodes.values() if node.id in self._memory]
-        return min((self._memory[node.id] // node.slots for node in nodes), default=0)
+        each = [self._memory[node.id] // (1 if self._on_gpus else node.slots) for node in nodes]
+        return min(each, default=0)
+
+    @property
+    def hardware(self) -> Hardware:
+        """See `Pool`."""
+        if not self._on_gpus or self._agreed is None:
+            return Hardware(self._kind, "float32", "")
+        narrow = self._agreed["precision"] == "bfloat16"
+        kernels = self._agreed["gpu kernels"]
+        return Hardware(self._kind, "bfloat16" if narrow else "float32", kernels)
+
+    @property
+    def gpus(self) -> dict[str, str]:
+        """The GPUs of every node, by its name."""
+        return gpus_of(self._ray)
 
     @property
     def shares(self) -> Mapping[str, int]:
@@ -133,26 +146,43 @@ class RayPool:
     def start(self) -> None:
         """Starts workers on all nodes, and checks that these give equal bytes.
 
+        On GPUs they give numbers that are equal up to rounding.
+
         Raises:
-            ClusterError: nodes differ from each other, or in software from this machine.
+            ClusterError: nodes differ from each other, or in software from this machine; or workers
+                need GPUs, and there are none.
         """
+        if self._on_gpus and set(self.gpus.values()) <= {NO_GPU}:
+            problem = f'device: "{self._kind}", but no node of the cluster has a GPU'
+            raise ClusterError(f"{problem}; allowed: cpu, or nodes that Ray knows GPUs of")
         deadline = time.monotonic() + SECONDS_TO_ANSWER
         while True:
             self._look()
             self._replies()
             self._remind()
-            # With fewer workers than nodes, some nodes have none.
-            asked = {each.node for each in self._members}
-            silent = sorted(node.name for node in asked if node.id not in self._roundings)
+            silent = self._silent()
             if self._roundings and not silent:
                 break
             if self._roundings and time.monotonic() > deadline:
                 self._say(f"no answer yet from {', '.join(silent)}; the work begins without them")
                 break
-        self._agreed = self._agreement()
+        # What this machine's processor rounds differently from GPUs is no news.
+        said = (lambda _: None) if self._on_gpus else self._say
+        self._agreed = agreed(self.roundings, self._rounding(CPU.type), said)
         workers = Counter(member.node.name for member in self._members)
         listed = ", ".join(f"{name} ({count})" for name, count in sorted(workers.items()))
-        self._say(f"cluster: nodes and their workers: {listed}")
+        each = f", each with a GPU ({self._agreed['gpu']})" if self._on_gpus else ""
+        self._say(f"cluster: nodes and their workers{each}: {listed}")
+
+    def _silent(self) -> list[str]:
+        """Nodes that have not answered; with fewer workers than nodes, some nodes have none.
+
+        On GPUs every worker has to answer: a round is divided between those that are there.
+        """
+        if self._on_gpus:
+            return sorted({each.node.name for each in self._members if not each.ready})
+        asked = {each.node for each in self._members}
+        return sorted(node.name for node in asked if node.id not in self._roundings)
 
     def results(
         self, job: Job, requests: Sequence[Plain], on_message: OnMessage | None = None
@@ -262,9 +292,16 @@ class RayPool:
 
     def _greet(self, member: _Member, reply: dict[str, Any]) -> None:
         node, member.ready = member.node, True
-        self._memory[node.id] = reply["memory"]
-        own = self._roundings.setdefault(node.id, reply["rounding"])
+        # GPUs of a node may be shared with others.
+        least = self._memory.get(node.id, reply["memory"]) if self._on_gpus else reply["memory"]
+        self._memory[node.id] = min(reply["memory"], least)
+        own = reply["rounding"]
+        known = self._roundings.setdefault(node.id, own)
         if self._agreed is None:
+            unlike = ", ".join(differences(known, own))
+            if unlike:  # GPUs of one node
+                problem = f"workers of node {node.name} would give other bytes: {unlike}"
+                raise ClusterError(f"cluster: {problem}; allowed: workers that agree")
             return
         different = differences(self._agreed, own)
         if different:
@@ -280,7 +317,7 @@ class RayPool:
         if began:
             self._say(f"a worker on node {node.name} ended; its work is done again")
             return
-        if node.id not in nodes_of(self._ray, self._thread_count):
+        if node.id not in nodes_of(self._ray, self._thread_count, self._kind):
             return  # The node is gone, which the next look says.
         self._failures[node.id] += 1
         if self._failures[node.id] < MOST_STARTS:
@@ -308,7 +345,12 @@ class RayPool:
         if time.monotonic() - self._looked < SECONDS_BETWEEN_LOOKS:
             return
         self._looked = time.monotonic()
-        alive = nodes_of(self._ray, self._thread_count)
+        alive = nodes_of(self._ray, self._thread_count, self._kind)
+        if self._on_gpus:
+            unused = {name for name, gpus in self.gpus.items() if gpus == NO_GPU} - self._unused
+            if unused:
+                self._unused |= unused
+                self._say(f"nodes without a GPU are not used: {', '.join(sorted(unused))}")
         for node in [each for each in self._nodes.values() if each.id not in alive]:
             del self._nodes[node.id]
             self._roundings.pop(node.id, None)
@@ -334,35 +376,11 @@ class RayPool:
     def _started(self, node: Node) -> _Member:
         strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         actor = self._actor.options(scheduling_strategy=strategy(node.id, soft=False)).remote(
-            f"{self._name}-{node.id[:16]}", self._thread_count
+            f"{self._name}-{node.id[:16]}", self._thread_count, self._kind
         )
         function = self._rounding
         hello = actor.hello.remote(function.__module__, function.__qualname__)
         return _Member(node, actor, hello)
-
-    def _agreement(self) -> dict[str, str]:
-        """What decides the last digits, the same on all nodes.
-
-        Raises:
-            ClusterError: it differs between nodes, or in software from this machine.
-        """
-        (first, agreed), *others = self.roundings.items()
-        for name, other in others:
-            unlike = ", ".join(differences(agreed, other))
-            if unlike:
-                problem = f"nodes {first} and {name} would give other bytes: {unlike}"
-                raise ClusterError(f"cluster: {problem}; allowed: nodes that agree")
-        own = self._rounding()
-        different = differences(own, agreed)
-        if any(each.split()[0] in WITH_THE_OWNER for each in different):
-            problem = f"this machine and node {first} differ: {', '.join(different)}"
-            raise ClusterError(f"cluster: {problem}; allowed: the same software")
-        if different:
-            self._say(
-                f"this machine rounds differently from the nodes ({', '.join(different)}): equal "
-                "bytes need the same kinds of both"
-            )
-        return agreed
 
     def _remind(self) -> None:
         """Says now and then that there is nobody to do the work."""
@@ -371,29 +389,9 @@ class RayPool:
         if time.monotonic() - self._heard > SECONDS_BETWEEN_REMINDERS:
             self._heard = time.monotonic()
             problem = "no worker of the cluster answers, or none is free"
-            room = f"each takes cores of a node: {self._thread_count}"
+            also = " and a GPU" if self._on_gpus else ""
+            room = f"each takes cores of a node: {self._thread_count}{also}"
             self._say(f"{problem} ({room}); waiting for one")
-
-
-def differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    """What differs, with both values."""
-    names = dict.fromkeys((*one, *other))
-    pairs = ((name, one.get(name, "none"), other.get(name, "none")) for name in names)
-    return [f"{name} {a} and {b}" for name, a, b in pairs if a != b]
-
-
-def nodes_of(ray: Any, thread_count: int) -> dict[str, Node]:
-    """The living nodes that have room for a worker, by their ids."""
-    found = [node for node in ray.nodes() if node["Alive"]]
-    same = Counter(node["NodeManagerAddress"] for node in found)
-    nodes = {}
-    for node in sorted(found, key=lambda each: (each["NodeManagerAddress"], each["NodeID"])):
-        number, address = node["NodeID"], node["NodeManagerAddress"]
-        slots = int(node["Resources"].get("CPU", 0) // thread_count)
-        name = address if same[address] == 1 else f"{address}#{number[:6]}"
-        if slots:
-            nodes[number] = Node(number, name, slots)
-    return nodes
 
 
 @contextmanager
@@ -405,6 +403,7 @@ def open_cluster(
     on_message: Said,
     thread_count: int = 1,
     errors: tuple[type[Exception], ...] = (),
+    kind: str = "cpu",
 ) -> Iterator[RayPool]:
     """A pool on a Ray cluster for the block, which is ready for work.
 
@@ -417,14 +416,16 @@ def open_cluster(
         on_message: called with what happens to the nodes.
         thread_count: threads of torch in each worker.
         errors: exceptions, made of plain values, that are raised here as in the worker.
+        kind: `cuda` for workers that have a GPU each; `cpu`.
 
     Raises:
-        ClusterError: there is no such cluster, or its nodes do not agree.
+        ClusterError: there is no such cluster, its nodes do not agree, or they lack GPUs.
     """
     with ray_session(address, most or cores(), on_message) as ray:
         pool = RayPool(
-            ray, folder, rounding, on_message, most=most, thread_count=thread_count, errors=errors
-        )
+            ray, folder, rounding, on_message,
+            most=most, thread_count=thread_count, errors=errors, kind=kind,
+        )  # fmt: skip
         try:
             pool.start()
             yield pool

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import torch
 
 from autospace.compute.cuda_graphs import NO_GRAPHS, make_graphs
-from autospace.compute.execution import CPU, Execution, Microbatches
-from autospace.compute.machine import peak_memory, peak_memory_of_children
+from autospace.compute.execution import CPU, Execution, ExecutionSettings, Microbatches
+from autospace.compute.machine import available_memory, peak_memory, peak_memory_of_children
 from autospace.compute.side_streams import make_lanes
 from autospace.runs.errors import RunError
 from autospace.runs.settings import Precision, check_device
@@ -104,11 +104,34 @@ def described_use(devices: Sequence[str | torch.device], shared: str, alone: str
     return [f"devices: {named(devices)} {shared}{rest}"]
 
 
+def automatic_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
+    """What `auto` means: bfloat16 on a GPU that computes in it, and float32 everywhere else."""
+    return "bfloat16" if device.type == "cuda" and _computes_in_bfloat16(device) else "float32"
+
+
 def resolve_precision(name: Precision, device: torch.device) -> torch.dtype:
-    """`auto` is bfloat16 on a GPU that computes in it, and float32 everywhere else."""
-    if name == "auto":
-        name = "bfloat16" if device.type == "cuda" and _computes_in_bfloat16(device) else "float32"
-    return torch.bfloat16 if name == "bfloat16" else torch.float32
+    """The precision of a setting on a device."""
+    chosen = automatic_precision(device) if name == "auto" else name
+    return torch.bfloat16 if chosen == "bfloat16" else torch.float32
+
+
+class Hardware(NamedTuple):
+    """What all workers of a cluster compute on.
+
+    Attributes:
+        kind: `cpu` or `cuda`, of which each worker has one.
+        precision: what `auto` means there.
+        kernels: whose kernels train cells there.
+    """
+
+    kind: str
+    precision: Literal["float32", "bfloat16"]
+    kernels: str
+
+    def settings(self, precision: Precision, cuda_graphs: bool) -> ExecutionSettings:
+        """How the workers train, from the settings of a run."""
+        chosen = self.precision if precision == "auto" else precision
+        return ExecutionSettings(self.kind, chosen, cuda_graphs and self.kind == "cuda")
 
 
 def make_execution(
@@ -135,8 +158,20 @@ def kept_bytes(device: torch.device, at_least: int) -> int:
     """Memory for what is kept to save computing: on a GPU up to a tenth of all that it has."""
     if device.type != "cuda":
         return at_least
-    total: int = torch.cuda.get_device_properties(device).total_memory
-    return max(at_least, total // 10)
+    return kept_share(torch.cuda.get_device_properties(device).total_memory, at_least)
+
+
+def kept_share(memory: int, at_least: int) -> int:
+    """How many bytes of a GPU's memory hold what is kept to save computing."""
+    return max(at_least, memory // 10)
+
+
+def available_bytes(kind: str) -> int:
+    """Bytes that are available on the GPU of this process, or on its machine if that is a CPU."""
+    if kind != "cuda":
+        return available_memory()
+    free: int = torch.cuda.mem_get_info(own_device(kind))[0]
+    return free
 
 
 def _computes_in_bfloat16(device: torch.device) -> bool:

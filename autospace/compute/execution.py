@@ -10,7 +10,7 @@ not depend on the parts.
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import torch
 
@@ -140,6 +140,20 @@ def _split(given: Batched, count: int) -> list[Batched]:
 CPU: Final = torch.device("cpu")
 
 
+class ExecutionSettings(NamedTuple):
+    """How a kind of device does the work, in plain values, of which workers make an `Execution`.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        precision: `float32` or `bfloat16`.
+        cuda_graphs: whether steps are recorded.
+    """
+
+    device: str
+    precision: Literal["float32", "bfloat16"]
+    cuda_graphs: bool
+
+
 @dataclass(frozen=True)
 class Execution:
     """How a device does the work.
@@ -208,6 +222,14 @@ class Execution:
     def records(self) -> bool:
         """Whether steps are recorded: optimisers then have to keep their numbers in tensors."""
         return self.graphs.recorder is not None
+
+    @property
+    def settings(self) -> ExecutionSettings:
+        """The same for workers on devices of the same kind."""
+        narrow = self.precision == torch.bfloat16
+        return ExecutionSettings(
+            self.device.type, "bfloat16" if narrow else "float32", self.records
+        )
 
     def replayed(self, step: Callable[[Given], Found]) -> Callable[[Given], Found]:
         """The step, or a recording of it; `compute/cuda_graphs.py` has the rules for a step."""

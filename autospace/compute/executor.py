@@ -8,15 +8,31 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import torch
 
+from autospace.compute.device import described_use, resolve_devices
+from autospace.compute.execution import CPU
 from autospace.compute.pool import InProcess, Pool, ProcessPool
 from autospace.runs.errors import ConfigError
 from autospace.spaces.errors import offered, shown
 
 EXECUTORS: Final = ("here", "processes", "ray")
+ON_A_CLUSTER: Final = ("auto", "cpu", "cuda")
+"""Devices by name that workers of a cluster can be told; Ray says which GPU each of them gets."""
+
+
+class Devices(NamedTuple):
+    """The devices that a setting names.
+
+    Attributes:
+        own: of this process.
+        workers: of the workers, in turn; on a cluster the kind that each of them has one of.
+    """
+
+    own: torch.device
+    workers: tuple[torch.device, ...]
 
 
 @dataclass(frozen=True)
@@ -28,7 +44,9 @@ class Executor:
         name: one of `EXECUTORS`; None for this process if it is the only worker, else processes.
         address: of a Ray cluster, as HOST:PORT; None for the one that `RAY_ADDRESS` names or that
             runs on this machine, or else for one of its own that ends with the work.
-        devices: that processes compute on, in turn; `on` sets them.
+        devices: that processes compute on, in turn; on a cluster `cuda`, if each worker has a GPU.
+            `on` sets them; there are none on CPUs.
+        asked: whether a cluster has to be there; not where work is only planned.
 
     Raises:
         ConfigError: no such executor, or values that exclude each other.
@@ -38,6 +56,7 @@ class Executor:
     name: str | None = None
     address: str | None = None
     devices: tuple[str, ...] = ()
+    asked: bool = True
 
     def __post_init__(self) -> None:
         if self.name is not None and self.name not in EXECUTORS:
@@ -61,24 +80,63 @@ class Executor:
         return self.name == "ray"
 
     def check(self) -> None:
-        """Refuses a cluster that is not there, before anything else is done.
+        """Refuses a cluster that is not there, before anything else is done; if it is asked.
 
         Raises:
             ClusterError: Ray is not installed, or nothing answers at the address.
         """
-        if self.clustered:
+        if self.clustered and self.asked:
             from autospace.compute.ray_session import check_address
 
             check_address(self.address)
 
-    def check_device(self, kind: str) -> None:
-        """Refuses a device that the workers of a cluster do not compute on.
+    def devices_of(self, name: str) -> Devices:
+        """The devices that a setting names.
+
+        On a cluster `auto` is the CPU. With `cuda` workers get a GPU each, and this process needs
+        none: it uses the one of its machine, or else the CPU.
 
         Raises:
-            ConfigError: naming the device.
+            ConfigError: workers of a cluster do not choose such devices.
+            RunError: no such devices, or a GPU of this machine that is not there.
         """
-        if self.clustered and kind != "cpu":
-            raise ConfigError(f"device: {shown(kind)}; allowed with executor ray: cpu")
+        if not self.clustered:
+            found = tuple(resolve_devices(name))
+            return Devices(found[0], found)
+        if name not in ON_A_CLUSTER:
+            allowed = f"{', '.join(ON_A_CLUSTER[:-1])} or {ON_A_CLUSTER[-1]}"
+            why = "because Ray gives each worker its GPU"
+            problem = f"{shown(name)}; allowed with executor ray: {allowed}, {why}"
+            raise ConfigError(f"device: {problem}")
+        if name != "cuda":
+            return Devices(CPU, (CPU,))
+        (own,) = resolve_devices("auto")
+        return Devices(own, (torch.device(name),))
+
+    def shares_out(self, devices: Sequence[torch.device]) -> bool:
+        """Whether workers other than this process compute on these devices, if there are GPUs."""
+        return len(devices) > 1 or (self.clustered and devices[0].type != "cpu")
+
+    @property
+    def kind(self) -> str:
+        """`cpu` or `cuda`: what workers compute on."""
+        return torch.device(self.devices[0]).type if self.devices else CPU.type
+
+    def described_use(self, own: torch.device, shared: str, alone: str) -> list[str]:
+        """Which devices do what, in a line; none if there is no question.
+
+        Args:
+            own: the device of this process.
+            shared: what all workers do.
+            alone: what this process does alone; may be empty.
+        """
+        if not (self.clustered and self.devices):
+            return described_use(self.devices, shared, alone)
+        own_part = (
+            "this machine's GPU" if own.type == "cuda" else "this machine has no GPU: its CPU"
+        )
+        rest = f"; {own_part} {alone}" if alone else ""
+        return [f"devices: GPUs of the cluster {shared}, one for each worker{rest}"]
 
     def sized(self, workers: int) -> Self:
         """With this number of workers, if none was asked for and the work is not clustered."""
@@ -88,11 +146,14 @@ class Executor:
     def on(self, devices: Sequence[str | torch.device]) -> Self:
         """Computing on these devices: in a process each, or in more if more were asked for.
 
-        One device without a number of workers is one worker.
+        One device without a number of workers is one worker. A cluster has as many as it has room
+        for.
 
         Raises:
             ConfigError: there are fewer workers than devices.
         """
+        if self.clustered:
+            return replace(self, devices=tuple(map(str, devices)))
         count = len(devices)
         workers = self.workers or count
         if count > 1 and self.name == "here":
@@ -128,7 +189,7 @@ def open_pool(
     thread_count: int = 1,
     errors: tuple[type[Exception], ...] = (),
     ahead: bool = False,
-    rounding: Callable[[], dict[str, str]] | None = None,
+    rounding: Callable[[str], dict[str, str]] | None = None,
     on_message: Callable[[str], None] | None = None,
 ) -> Iterator[Pool]:
     """A pool for the block.
@@ -139,7 +200,8 @@ def open_pool(
         thread_count: threads of torch in each worker.
         errors: see `ProcessPool`.
         ahead: whether to start processes now, so that they are ready when work comes.
-        rounding: a function of a module: what nodes of a cluster have to agree in.
+        rounding: a function of a module: what nodes of a cluster have to agree in, by the kind of
+            device that they compute on.
         on_message: called with what happens to the nodes of a cluster.
 
     Raises:
@@ -153,7 +215,9 @@ def open_pool(
             raise ConfigError('executor: "ray"; allowed here: here or processes')
         said = on_message or (lambda _: None)
         where = (chosen.address, chosen.workers)
-        with open_cluster(*where, folder, rounding, said, thread_count, errors) as cluster:
+        with open_cluster(
+            *where, folder, rounding, said, thread_count, errors, chosen.kind
+        ) as cluster:
             yield cluster
         return
     count = chosen.workers or 1

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from autospace.compute.machine import available_memory
+from autospace.compute.device import available_bytes
 from autospace.compute.worker import Plain, Worker, encoded, found
 
 _LOCK: Final = ".lock"
@@ -26,13 +26,25 @@ _ATTEMPTS: Final = 5
 class RemoteWorker:
     """A worker of a cluster; its methods take and give JSON, and take the contents of files."""
 
-    def __init__(self, name: str, thread_count: int) -> None:
-        self._worker = Worker(thread_count)
+    def __init__(self, name: str, thread_count: int, kind: str) -> None:
+        """Prepares this process.
+
+        Args:
+            name: of the pool and the node.
+            thread_count: threads of torch.
+            kind: `cuda` for the GPU that Ray lets this process see; `cpu`.
+
+        Raises:
+            RunError: there is no GPU.
+        """
+        self._kind = kind
+        self._worker = Worker(thread_count, None if kind == "cpu" else kind)
         self._files = NodeFiles(name)
 
     def hello(self, module: str, function: str) -> bytes:
         """What decides the last digits here, and the memory that is available."""
-        return encoded({"rounding": found(module, function)(), "memory": available_memory()})
+        rounding = found(module, function)(self._kind)
+        return encoded({"rounding": rounding, "memory": available_bytes(self._kind)})
 
     def begin(self, header: bytes, *contents: Any) -> None:
         """Begins a job, whose files have these contents."""

@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final, Protocol
 
-from autospace.compute.device import threads
+from autospace.compute.device import Hardware, threads
 from autospace.compute.machine import available_memory
 from autospace.compute.worker import (
     Plain,
@@ -79,6 +79,11 @@ class Pool(Protocol):
         ...
 
     @property
+    def hardware(self) -> Hardware | None:
+        """What all workers compute on, if that is not what this machine has."""
+        ...
+
+    @property
     def shares(self) -> Mapping[str, int]:
         """How many requests each node of a cluster has done; empty without a cluster."""
         ...
@@ -105,6 +110,7 @@ class InProcess:
     """A pool without workers: this process does one request after another."""
 
     count = 1
+    hardware: Final[Hardware | None] = None
     shares: Final[Mapping[str, int]] = {}
 
     def __init__(self, thread_count: int | None = None) -> None:
@@ -134,6 +140,7 @@ class InProcess:
 class ProcessPool:
     """Processes on this machine; they end with their owner, whatever they are doing."""
 
+    hardware: Final[Hardware | None] = None
     shares: Final[Mapping[str, int]] = {}
 
     def __init__(

@@ -77,7 +77,7 @@ def ray_session(address: str | None, workers: int, on_message: Said) -> Iterator
                 if named == "local":
                     with _own_cluster(ray, workers):
                         problem = "no Ray cluster is named or runs here"
-                        on_message(f"{problem}: one with {workers} workers is started")
+                        on_message(f"{problem}: one with room for {workers} workers is started")
                         yield ray
                 else:
                     _connect(ray, named)

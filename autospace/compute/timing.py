@@ -52,7 +52,8 @@ class Forecast:
         memory_mb: the largest memory; None if it is not known.
         clustered: whether a cluster does it, whose size is not known yet.
         least: whether later steps take longer than those that were timed.
-        others: devices that workers compute on, `device` among them; empty for `device` alone.
+        others: devices that workers compute on, `device` among them; empty for `device` alone. On
+            a cluster, the kind of its GPUs, which were not timed.
     """
 
     seconds: float
@@ -70,16 +71,21 @@ class Forecast:
         memory = "" if self.memory_mb is None else f" and {self.memory_mb:,} MB"
         workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
         line = f"plan: {how_long}{memory} on {self._place} with {workers}, by timed steps"
-        return (line, *(["plan: a cluster divides this time"] if self.clustered else []))
+        divided = "plan: a cluster divides this time"
+        if self.others:
+            divided = "plan: the GPUs of a cluster share the work; their time is not known"
+        return (line, *([divided] if self.clustered else []))
 
     @property
     def record(self) -> dict[str, Any]:
-        """The same as values that JSON can hold."""
+        """The same as values that JSON can hold; what the workers of a cluster compute on, too."""
+        cluster = {"cluster": self.others[0] if self.others else "cpu"} if self.clustered else {}
         return {
             "seconds": round(self.seconds, 1),
             "memory_mb": self.memory_mb,
             "device": self._place,
             "workers": self.workers,
+            **cluster,
         }
 
     @property

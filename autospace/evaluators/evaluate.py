@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import torch
 
-from autospace.compute.device import described_use, own_device
+from autospace.compute.device import own_device
 from autospace.compute.executor import Executor
 from autospace.compute.machine import cores
 from autospace.compute.pool import Pool
@@ -179,8 +179,7 @@ class EvaluationJob:
         """Evaluates in another process, which reads the basis itself."""
         setup = Setup.unpacked(packed["setup"])
         if packed["own_device"]:
-            own = own_device(torch.device(setup.device).type)
-            setup = replace(setup, device=str(own))
+            setup = replace(setup, device=str(own_device(setup.kind)))
         if packed["images"]:
             source = f"{PYTHON}:{(folder / IMAGES).absolute()}"
             setup = replace(setup, data=setup.data.model_copy(update={"source": source}))
@@ -230,11 +229,9 @@ def executor_of(setup: Setup, given: Executor) -> Executor:
     """The executor with a number of workers.
 
     Raises:
-        ConfigError: the executor cannot use the device, or has fewer workers than devices.
+        ConfigError: the executor has fewer workers than devices.
     """
-    device = torch.device(setup.device)
-    given.check_device(device.type)
-    if device.type != "cpu":
+    if setup.kind != "cpu":
         return given.on(setup.devices or (setup.device,))
     return given.sized(default_workers(setup))
 
@@ -244,7 +241,7 @@ def default_workers(setup: Setup) -> int:
     return 1 if setup.config.method == "table" else cores()
 
 
-def use_of_devices(setup: Setup) -> list[str]:
+def use_of_devices(setup: Setup, executor: Executor) -> list[str]:
     """Which devices do what, in a line; none for one device."""
     alone = "trains the supernet" if setup.config.method == "supernet" else ""
-    return described_use(setup.devices, "evaluate networks", alone)
+    return executor.described_use(torch.device(setup.device), "evaluate networks", alone)

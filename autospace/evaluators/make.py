@@ -68,9 +68,10 @@ class Setup:
     Attributes:
         spaces: the spaces whose networks a supernet holds; other methods do not use them.
         seed: of what is drawn once for all architectures: splits, limits and a supernet.
-        device: `cpu` or `cuda[:n]`.
+        device: of this process: `cpu` or `cuda[:n]`.
         folder: where decoded images and a supernet's weights are kept.
-        devices: those that workers compute on, in turn, `device` first; empty for `device` alone.
+        devices: those that workers compute on, in turn, `device` first, or on a cluster the kind
+            that each of them has one of; empty for `device` alone.
     """
 
     config: EvaluatorConfig
@@ -81,6 +82,15 @@ class Setup:
     folder: Path
     devices: tuple[str, ...] = ()
 
+    @property
+    def kind(self) -> str:
+        """`cpu` or `cuda`: what evaluations are made on."""
+        return torch.device(self._of_workers).type
+
+    @property
+    def _of_workers(self) -> str:
+        return self.devices[0] if self.devices else self.device
+
     def packed(self) -> dict[str, Any]:
         """The setup as plain values, which `unpacked` takes."""
         return {
@@ -88,7 +98,7 @@ class Setup:
             "data": self.data.model_dump_json(),
             "spaces": [to_json(space) for space in self.spaces],
             "seed": self.seed,
-            "device": self.device,
+            "device": self._of_workers,
             "folder": str(self.folder.absolute()),
         }
 
@@ -139,7 +149,7 @@ class Setup:
             return {"method": "table", "table": basis.digest}
         found: dict[str, Any] = {
             "data": basis.digest,
-            "device": torch.device(self.device).type,
+            "device": self.kind,
             "method": self.config.method,
         }
         if self.config.method in ZERO_COST:

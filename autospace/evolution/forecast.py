@@ -72,7 +72,7 @@ def forecast(work: RunWork) -> Forecast:
     with threads(work.scoring_threads):
         scoring = _scoring_seconds(work)
     memory = memory_mb(device)
-    if work.workers > 1 and device.type == "cpu":
+    if work.workers > 1 and device.type == "cpu" and not work.devices:
         each = process_bytes(work.plan.skeleton, work.config.scoring.batch * work.parts.row)
         memory += work.workers * each // 2**20
     clustered, devices = work.clustered, work.devices

@@ -8,8 +8,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from autospace.compute.device import described_use, kept_bytes, memory_mb, thread_count, threads
-from autospace.compute.executor import Executor, open_pool, stays_here
+from autospace.compute.device import (
+    Hardware,
+    kept_bytes,
+    kept_share,
+    memory_mb,
+    thread_count,
+    threads,
+)
+from autospace.compute.executor import Executor, open_pool
 from autospace.compute.machine import listed, return_freed_memory
 from autospace.compute.pool import POOL, Pool
 from autospace.compute.worker import WorkerLostError
@@ -26,6 +33,7 @@ from autospace.evolution.preparation import (
     NOTHING_PASSED,
     Passed,
     PreparedRun,
+    executor_of,
     prepare,
     scoring_threads,
     warn,
@@ -41,12 +49,10 @@ from autospace.runs.folder import CONFIG
 from autospace.runs.state import restore_from, save_state
 from autospace.scorers.context import KEPT_BYTES, KeptWeights, ScoringContext, freeze
 from autospace.scorers.make import make_scorer
-from autospace.scorers.pooled import INDEPENDENT, fitting_count
 from autospace.scorers.scorer import Scorer
 from autospace.scorers.shared import SharedScorer
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.errors import SpaceError
-from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.space import Space, reference_cells_of
 from autospace.training.task import task_of
 
@@ -121,8 +127,8 @@ def learn(
         given = Executor.of(workers)
         try:
             given.check()
-            prepared = prepare(folder.config, folder, observer, device, passed)
-            executor = _executor(prepared, observer, given)
+            prepared = prepare(folder.config, folder, observer, device, passed, given)
+            executor = executor_of(prepared, given, observer.message)
         except Exception:
             folder.abandon()
             raise
@@ -148,11 +154,15 @@ def learn(
             except WorkerLostError as error:
                 problem = f"{folder.path}: {error}; nothing is lost"
                 raise RunError(f"{problem}; resume with fewer workers") from None
-        return _saved(prepared, state, reference, folder)
+        return _saved(prepared, state, reference, folder, pool.hardware)
 
 
 def _saved(
-    prepared: PreparedRun, state: EvolutionState, reference: ReferenceDocument, folder: RunFolder
+    prepared: PreparedRun,
+    state: EvolutionState,
+    reference: ReferenceDocument,
+    folder: RunFolder,
+    hardware: Hardware | None,
 ) -> Space:
     """Writes the learned space, and so finishes the run, which is only read from then on.
 
@@ -163,7 +173,7 @@ def _saved(
         state,
         name=f"learned@{prepared.skeleton.name}"[:MAX_NAME],
         budget=prepared.budget,
-        provenance=provenance(prepared, state, reference.warnings),
+        provenance=provenance(prepared, state, reference.warnings, hardware),
     )
     folder.save_space(space)
     return space
@@ -260,8 +270,9 @@ def _learned(
         prepared.execution,
         task_of(prepared.skeleton),
         kept=kept,
-        kept_bytes=_kept_bytes(prepared, pool.count),
+        kept_bytes=_kept_bytes(prepared, pool),
         on_message=observer.message,
+        elsewhere=None if pool.hardware is None else prepared.settings_on(pool.hardware),
     )
     with threads(scoring_threads(prepared)):
         state = _evolved(prepared, state, (setting, pool), folder, observer)
@@ -301,47 +312,14 @@ def _measured(
     return found
 
 
-def _kept_bytes(prepared: PreparedRun, workers: int) -> int:
+def _kept_bytes(prepared: PreparedRun, pool: Pool) -> int:
     """Memory for features of the reference; workers on one GPU divide it among them."""
+    if pool.hardware is not None:
+        on_gpus = pool.hardware.kind != "cpu"
+        return kept_share(pool.memory, KEPT_BYTES) if on_gpus else KEPT_BYTES
     device, count = prepared.execution.device, len(prepared.devices)
     whole = kept_bytes(device, KEPT_BYTES)
-    return whole if device.type == "cpu" else whole // math.ceil(workers / count)
-
-
-def _executor(prepared: PreparedRun, observer: Observer, given: Executor) -> Executor:
-    """Who trains candidates: the executor that was given, or this process where it must."""
-    scoring, devices = prepared.config.scoring, prepared.devices
-    given.check_device(devices[0].type)
-    read = isinstance(prepared.skeleton, SequenceSkeleton) and devices[0].type != "cpu"
-    if scoring.method not in INDEPENDENT or read:
-        what = "text or captions are read" if read else f"scoring.method {scoring.method} trains"
-        for line in described_use(devices, "", f"{what} on one device"):
-            observer.message(line)
-        cells = (
-            "cells that write text or captions"
-            if read
-            else f"with scoring.method {scoring.method}, cells"
-        )
-        return stays_here(given, f"{cells} are trained", observer.message)
-    if len(devices) > 1:
-        chosen = given.on(devices)
-        for line in described_use(devices, "train cells", "trains the reference"):
-            observer.message(line)
-        return chosen
-    if devices[0].type != "cpu":
-        return stays_here(given, "on a GPU, cells are trained", observer.message)
-    if given.sized(1) == given:
-        return given
-    candidates, each = prepared.plan.candidates, scoring_threads(prepared)
-    return given.sized(
-        fitting_count(
-            prepared.skeleton,
-            candidates,
-            scoring.batch * prepared.parts.row,
-            each,
-            observer.message,
-        )
-    )
+    return whole if device.type == "cpu" else whole // math.ceil(pool.count / count)
 
 
 def _pool(

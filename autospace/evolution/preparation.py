@@ -10,8 +10,15 @@ import torch
 from autospace.captions.passages import fitted_skeleton, load_captioned
 from autospace.captions.source import FORM as CAPTIONS_FORM
 from autospace.captions.source import is_captions
-from autospace.compute.device import make_execution, resolve_devices, thread_count
-from autospace.compute.execution import Execution
+from autospace.compute.device import (
+    Hardware,
+    described_use,
+    make_execution,
+    resolve_devices,
+    thread_count,
+)
+from autospace.compute.execution import Execution, ExecutionSettings
+from autospace.compute.executor import HERE, Executor, stays_here
 from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
 from autospace.data.images import AUGMENTATIONS, check_augment, check_source, skeleton_for
@@ -30,9 +37,9 @@ from autospace.evolution.parts import CaptionParts, ImageParts, Parts, TextParts
 from autospace.evolution.plan import CellLimit, Plan, make_budget, make_plan
 from autospace.evolution.settings import PRESETS, Config
 from autospace.latency.budget import LatencyBudget, latency_budget, limit_table
-from autospace.progress import Observer
+from autospace.progress import Message, Observer
 from autospace.runs.errors import ConfigError
-from autospace.scorers.pooled import INDEPENDENT
+from autospace.scorers.pooled import INDEPENDENT, fitting_count
 from autospace.scorers.scorer import check_scoring
 from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.cell import Cell
@@ -54,8 +61,8 @@ class PreparedRun:
     """Everything that a run needs before anything is trained.
 
     Attributes:
-        execution: on the first device.
-        devices: that cells are trained on, if they are trained alone.
+        execution: on the device of this process.
+        devices: that cells are trained on, if they are trained alone; see `Devices.workers`.
     """
 
     config: Config
@@ -66,6 +73,10 @@ class PreparedRun:
     plan: Plan
     execution: Execution
     devices: tuple[torch.device, ...]
+
+    def settings_on(self, hardware: Hardware) -> ExecutionSettings:
+        """How the workers of a cluster train cells."""
+        return hardware.settings(self.config.precision, self.config.cuda_graphs)
 
 
 @dataclass(frozen=True)
@@ -90,17 +101,18 @@ def prepare(
     observer: Observer,
     device: str | None = None,
     passed: Passed = NOTHING_PASSED,
+    executor: Executor = HERE,
 ) -> PreparedRun:
     """Reads the data and determines skeleton, budget and plan; trains nothing."""
-    devices = tuple(resolve_devices(device or config.device))
-    execution = make_execution(config.precision, config.cuda_graphs, devices[0], observer.message)
+    own, devices = executor.devices_of(device or config.device)
+    execution = make_execution(config.precision, config.cuda_graphs, own, observer.message)
     skeleton = folder.skeleton or passed.skeleton or _named_skeleton(config, folder)
     given = passed.images
     check_scoring(config.scoring, skeleton.reads)
     check_mobile(skeleton, config.cells)
     if isinstance(skeleton, CaptionSkeleton):
         _check_captions(config)
-        parts, skeleton = _captions(config, skeleton, folder, observer, devices[0])
+        parts, skeleton = _captions(config, skeleton, folder, observer, own)
     elif isinstance(skeleton, SequenceSkeleton):
         parts, skeleton = _text(config, skeleton, given)
     else:
@@ -260,3 +272,40 @@ def scoring_threads(prepared: PreparedRun) -> int:
     if config.threads == "auto" and config.scoring.method in INDEPENDENT:
         return 1
     return thread_count(config.threads, prepared.skeleton.resolution)
+
+
+def executor_of(prepared: PreparedRun, given: Executor, on_message: Message) -> Executor:
+    """Who trains candidates: the executor that was given, or this process where it must.
+
+    Raises:
+        RunError: this process must, and has no such device.
+        ConfigError: there are fewer workers than devices.
+    """
+    scoring, devices = prepared.config.scoring, prepared.devices
+    kind, own = devices[0].type, prepared.execution.device
+    read = isinstance(prepared.skeleton, SequenceSkeleton) and kind != "cpu"
+    if scoring.method not in INDEPENDENT or read:
+        what = "text or captions are read" if read else f"scoring.method {scoring.method} trains"
+        for line in described_use(devices, "", f"{what} on one device"):
+            on_message(line)
+        cells = (
+            "cells that write text or captions"
+            if read
+            else f"with scoring.method {scoring.method}, cells"
+        )
+        chosen = stays_here(given, f"{cells} are trained", on_message)
+        if kind != own.type:  # Only a cluster has such a device.
+            resolve_devices(kind)
+        return chosen
+    if given.shares_out(devices):
+        chosen = given.on(devices)
+        for line in chosen.described_use(own, "train cells", "trains the reference"):
+            on_message(line)
+        return chosen
+    if kind != "cpu":
+        return stays_here(given, "on a GPU, cells are trained", on_message)
+    if given.sized(1) == given:
+        return given
+    row = scoring.batch * prepared.parts.row
+    candidates, each = prepared.plan.candidates, scoring_threads(prepared)
+    return given.sized(fitting_count(prepared.skeleton, candidates, row, each, on_message))

@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+from autospace.compute.device import Hardware
 from autospace.evolution.population import EvolutionState
 from autospace.evolution.preparation import PreparedRun
 from autospace.networks.fused import described, described_on
@@ -27,7 +28,10 @@ UNUSED: Final = (
 
 
 def provenance(
-    prepared: PreparedRun, state: EvolutionState, warnings: Sequence[str]
+    prepared: PreparedRun,
+    state: EvolutionState,
+    warnings: Sequence[str],
+    hardware: Hardware | None = None,
 ) -> dict[str, Any]:
     """What the space keeps of its run.
 
@@ -35,8 +39,13 @@ def provenance(
         prepared: the run.
         state: its last one.
         warnings: what the reference network showed.
+        hardware: that cells were trained on, if it was that of a cluster.
     """
+    own = prepared.execution.settings
+    cells = own if hardware is None else prepared.settings_on(hardware)
     notes = [*prepared.parts.notes, *prepared.parts.warnings, *warnings]
+    if cells.device != own.device:
+        notes.append(f"cells were trained on {cells.device}, the reference on {own.device}")
     stop, quality = prepared.plan.stop(state), state.archive and state.archive.predictor.quality
     config = prepared.config.model_dump(mode="json")
     for section, name, value in UNUSED:
@@ -46,13 +55,12 @@ def provenance(
         del config["scoring"]["shrinkage"]
     # Where the images lie and which device does the work belong to a machine, not to the result.
     config["data"]["source"] = prepared.parts.name
-    config["device"] = prepared.execution.device.type
-    config["precision"] = str(prepared.execution.precision).removeprefix("torch.")
+    config["device"], config["precision"] = cells.device, cells.precision
     config["skeleton"] = prepared.skeleton.name
     # Compiled or not, sums are rounded differently: scores agree to the last digits only.
     kernels = described().partition(",")[0].partition(":")[0]
-    if prepared.execution.device.type != "cpu":
-        kernels = described_on(prepared.execution.device)
+    if cells.device != "cpu":
+        kernels = hardware.kernels if hardware else described_on(prepared.execution.device)
     latency = prepared.latency
     if prepared.config.budget.latency_table is not None:
         config["budget"]["latency_table"] = Path(prepared.config.budget.latency_table).name

@@ -14,13 +14,19 @@ from typing import Final
 import torch
 from torch.nn import functional as F
 
-from autospace.networks.fused import described
+from autospace.compute.device import automatic_precision, own_device
+from autospace.networks.fused import described, described_on
 
 _CPU: Final = ("vendor_id", "cpu family", "model", "stepping")
 
 
-def rounding() -> dict[str, str]:
-    """All that decides the last digits of what this process computes on its CPU."""
+def rounding(kind: str = "cpu") -> dict[str, str]:
+    """All that decides the last digits of what this process computes on its CPU, or on its GPU.
+
+    Args:
+        kind: `cpu` or `cuda`. GPUs of one kind give numbers that are equal up to rounding only, and
+            `precision` is what `auto` means on them.
+    """
     return {
         **{name: metadata.version(name) for name in ("autospace", "torch")},
         "python": ".".join(platform.python_version_tuple()[:2]),
@@ -28,6 +34,15 @@ def rounding() -> dict[str, str]:
         "vectors": torch.backends.cpu.get_cpu_capability(),
         "processor": _processor(),
         "sums": _sums(),
+        **({} if kind == "cpu" else _of_gpu(own_device(kind))),
+    }
+
+
+def _of_gpu(device: torch.device) -> dict[str, str]:
+    return {
+        "gpu": torch.cuda.get_device_name(device),
+        "gpu kernels": described_on(device),
+        "precision": automatic_precision(device),
     }
 
 

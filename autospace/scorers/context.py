@@ -8,7 +8,7 @@ from typing import Final, cast
 import torch
 from torch import nn
 
-from autospace.compute.execution import PLAIN, Execution
+from autospace.compute.execution import PLAIN, Execution, ExecutionSettings
 from autospace.data.batches import BatchSource
 from autospace.networks.captions import CaptionModel
 from autospace.networks.cells import CellModule, recompute_cells
@@ -40,6 +40,7 @@ class ScoringContext:
         kept_bytes: memory for features of the reference that are kept for later rounds, for each
             kind of batch.
         on_message: receives the messages of workers.
+        elsewhere: how workers train that do not compute on the device of this process.
     """
 
     reference: Network
@@ -53,11 +54,17 @@ class ScoringContext:
     kept: "KeptWeights | None" = None
     kept_bytes: int = KEPT_BYTES
     on_message: Message = no_message
+    elsewhere: ExecutionSettings | None = None
 
     @property
     def device(self) -> torch.device:
         """The device of the reference network."""
         return next(self.reference.parameters()).device
+
+    @property
+    def of_workers(self) -> ExecutionSettings:
+        """How workers train."""
+        return self.elsewhere or self.execution.settings
 
     @property
     def own_cells(self) -> list[Cell]:

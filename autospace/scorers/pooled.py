@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from autospace.captions.passages import CaptionBatches
 from autospace.compute.device import make_execution, own_device
+from autospace.compute.execution import ExecutionSettings
 from autospace.compute.machine import available_memory, cores
 from autospace.compute.pool import Pool
 from autospace.compute.worker import Plain, Report, Work
@@ -69,7 +70,7 @@ class PooledScorer:
     """
 
     def __init__(self, context: ScoringContext, pool: Pool) -> None:
-        self._on_cpu = context.execution.device.type == "cpu"
+        self._on_cpu = context.of_workers.device == "cpu"
         if pool.count > 1 and self._on_cpu:
             share = pool.memory // SPARED
             context = replace(context, kept_bytes=min(context.kept_bytes, share))
@@ -160,7 +161,7 @@ class _Progress:
         """Receives the number of steps that a part has done, or a message for the user."""
         if isinstance(message, str):
             # What one GPU refuses, all refuse: it is said once.
-            if self._context.execution.device.type == "cpu" or message not in self._said:
+            if self._context.of_workers.device == "cpu" or message not in self._said:
                 self._said.add(message)
                 self._context.on_message(message)
             return
@@ -200,9 +201,7 @@ class ScoringJob:
             "cells": [_packed_cell(cell) for cell in context.own_cells],
             "options": context.options.model_dump_json(),
             "seed": context.seed,
-            "device": context.execution.device.type,
-            "precision": str(context.execution.precision).removeprefix("torch."),
-            "cuda_graphs": context.execution.records,
+            "execution": context.of_workers._asdict(),
         }
         for name, source in (("training", context.training), ("validation", context.validation)):
             images, settings[name] = _checked(source, network.skeleton).packed()
@@ -222,7 +221,8 @@ class ScoringJob:
             settings = json.loads(stream.metadata()["settings"])
             # Mapped, not read: all processes share one copy of the images.
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-        device = own_device(settings["device"])
+        told = ExecutionSettings(**settings["execution"])
+        device = own_device(told.device)
         pixels = tensors.get(_PIXELS)
         shared = {} if pixels is None else {"pixels": moved_pixels(pixels, device)}
         reference = _reference(settings, _under(tensors, "reference"), device)
@@ -231,7 +231,7 @@ class ScoringJob:
             source.unpacked(shared | _under(tensors, name), settings[name], device)
             for name in ("training", "validation")
         )
-        execution = make_execution(settings["precision"], settings["cuda_graphs"], device, report)
+        execution = make_execution(told.precision, told.cuda_graphs, device, report)
         context = ScoringContext(
             reference,
             training,

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Final
 
 import torch
 
-from autospace.compute.device import memory_mb, resolve_devices, threads, threads_for
+from autospace.compute.device import memory_mb, threads, threads_for
+from autospace.compute.execution import CPU
 from autospace.compute.executor import Executor
 from autospace.compute.machine import listed
 from autospace.compute.pool import InProcess, Pool
@@ -218,7 +219,7 @@ def run_search(
             executor.check()
             _check_asked(folder, space)
             table = limit_table(folder.config.budget.latency_table, folder.latency_table)
-            problem, digest = prepare(folder, space, table, observer, device, images)
+            problem, digest = prepare(folder, space, table, observer, device, images, executor)
             scope.enter_context(threads(_thread_count(problem)))
             method = comparable(make_method(problem))
             executor = trial_executor(problem, executor, device or folder.config.device, observer)
@@ -229,7 +230,7 @@ def run_search(
         if problem.table is None:
             folder.save_data(problem.data.record)
         keep_table(table, folder.latency_table)
-        for note in (*method.notes, *use_of_devices(executor)):
+        for note in (*method.notes, *use_of_devices(problem, executor)):
             observer.message(note)
         if not folder.state_path.exists():
             observer.planned(make_plan(method, partial(make_method, problem), executor))
@@ -287,13 +288,17 @@ def prepare(
     observer: Observer,
     device: str | None,
     passed: DataSet | None,
+    executor: Executor,
 ) -> tuple[SearchProblem, str]:
     """Reads the images or the table, and fits the space; returns the problem and their digest."""
     config = folder.config
     given = folder.space or space
     if given is None:
         raise folder.not_begun("space")
-    basis = _basis(folder, given, observer, device, passed)
+    # A table needs no device.
+    tabular = config.evaluator.table is not None
+    own = CPU if tabular else executor.devices_of(device or config.device).own
+    basis = _basis(folder, given, observer, own, passed)
     fitted = basis.fitted(given)
     asked = config.budget
     budget = Budget(asked.max_madds, asked.max_params, asked.max_ops)
@@ -310,7 +315,7 @@ def _basis(
     folder: SearchFolder,
     space: Space,
     observer: Observer,
-    device: str | None,
+    device: torch.device,
     passed: DataSet | None,
 ) -> Basis:
     config = folder.config
@@ -322,7 +327,7 @@ def _basis(
         config.data.model_copy(update={"resolution": size}),
         "validation",
         config.seed,
-        resolve_devices(device or config.device)[0],
+        device,
         folder.cache,
         partial(observer.tick, "data"),
         passed,

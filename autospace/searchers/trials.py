@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import torch
 
-from autospace.compute.device import described_use, resolve_devices
 from autospace.compute.executor import Executor, open_pool, stays_here
 from autospace.compute.machine import cores
 from autospace.compute.pool import POOL, Pool
@@ -136,13 +135,12 @@ def trial_executor(
         observer: is told where workers are not used.
 
     Raises:
-        ConfigError: the executor cannot use the device, or has fewer workers than devices.
+        ConfigError: the executor has fewer workers than devices, or cannot use them.
     """
     if problem.table is not None:
         return stays_here(given, "a table is looked up", observer.message)
-    given.check_device(problem.device.type)
-    devices = resolve_devices(device)
-    if len(devices) > 1:
+    devices = given.devices_of(device).workers
+    if given.shares_out(devices):
         return given.on(devices)
     fitting = max(1, cores() // torch.get_num_threads()) if given.name else 1
     if problem.device.type != "cpu":
@@ -150,20 +148,24 @@ def trial_executor(
     return given.sized(fitting)
 
 
-def use_of_devices(executor: Executor) -> list[str]:
+def use_of_devices(problem: SearchProblem, executor: Executor) -> list[str]:
     """Which devices do what, in a line; none for one device."""
     alone = "does everything else, such as training shared weights"
-    return described_use(executor.devices, "train networks alone", alone)
+    return executor.described_use(problem.device, "train networks alone", alone)
 
 
 def trial_pool(
     folder: SearchFolder, observer: Observer, executor: Executor
 ) -> AbstractContextManager[Pool]:
-    """Workers with as many threads as this process has, because sums depend on that number."""
+    """Workers with as many threads as this process has, because sums depend on that number.
+
+    Those on GPUs of a cluster have one: with many, a node would have no cores for all its GPUs.
+    """
+    alone = executor.clustered and executor.kind != "cpu"
     return open_pool(
         executor,
         folder.checkpoint / POOL,
-        thread_count=torch.get_num_threads(),
+        thread_count=1 if alone else torch.get_num_threads(),
         errors=(EvaluationError, SpaceError),
         rounding=rounding,
         on_message=observer.message,

@@ -163,7 +163,8 @@ def _nodes(executor: str | None, address: str | None) -> dict[str, dict[str, str
         tempfile.TemporaryDirectory() as folder,
         open_cluster(address, None, Path(folder) / "pool", rounding, message) as pool,
     ):
-        return pool.roundings
+        gpus = pool.gpus
+        return {name: found | {"gpus": gpus[name]} for name, found in pool.roundings.items()}
 
 
 def _kernels() -> str:

@@ -66,8 +66,32 @@ class Counting:
         return work
 
 
+class Seeing:
+    """A job for tests: which GPU a worker was given, and what it then computes on."""
+
+    def begin(self, report: "Report") -> "Work":
+        raise NotImplementedError
+
+    def pack(self, folder: Path, *, whole: bool) -> "Plain":
+        return None
+
+    @staticmethod
+    def begin_packed(packed: "Plain", folder: Path, report: "Report") -> "Work":
+        from autospace.compute.device import own_device
+
+        def work(seconds: "Plain") -> "Plain":
+            time.sleep(seconds)
+            given = os.environ["CUDA_VISIBLE_DEVICES"]
+            return [os.environ["AUTOSPACE_TEST_NODE"], given, str(own_device("cuda"))]
+
+        return work
+
+
 class Cluster:
-    """Nodes at addresses of the loopback interface, each with one core unless asked for more."""
+    """Nodes at addresses of the loopback interface, each with one core unless asked for more.
+
+    GPUs are pretended.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -75,14 +99,16 @@ class Cluster:
         # Ray replaces 127.0.0.1 by the machine's own address.
         self.address = f"127.0.0.3:{_free_port('127.0.0.3')}"
 
-    def start_head(self, cores: int = 1, environment: Mapping[str, str] = NOTHING) -> None:
+    def start_head(
+        self, cores: int = 1, environment: Mapping[str, str] = NOTHING, gpus: int = 0
+    ) -> None:
         """Starts the head, 127.0.0.3, and waits until it answers."""
         host, _, port = self.address.partition(":")
         place = [
             *(f"--port={port}", f"--temp-dir={self._folder}"),
             *("--include-dashboard=false", f"--ray-client-server-port={_free_port(host)}"),
         ]
-        self._start(["--head", f"--node-ip-address={host}", *place], cores, environment)
+        self._start(["--head", f"--node-ip-address={host}", *place], (cores, gpus), environment)
         deadline = time.monotonic() + SECONDS_TO_START
         while True:
             try:
@@ -95,13 +121,18 @@ class Cluster:
                 time.sleep(0.2)
 
     def start_node(
-        self, host: str = "127.0.0.2", cores: int = 1, environment: Mapping[str, str] = NOTHING
+        self,
+        host: str = "127.0.0.2",
+        cores: int = 1,
+        environment: Mapping[str, str] = NOTHING,
+        gpus: int = 0,
     ) -> int:
         """Starts a node and waits until it runs; returns its number, the head being 0.
 
         Nodes that start on one machine at the same time take each other's ports, and end.
         """
-        self._start([f"--address={self.address}", f"--node-ip-address={host}"], cores, environment)
+        place = [f"--address={self.address}", f"--node-ip-address={host}"]
+        self._start(place, (cores, gpus), environment)
         deadline = time.monotonic() + SECONDS_TO_START
         while self._said().count(STARTED) < len(self._keepers):  # Each says so once.
             if time.monotonic() > deadline or self._keepers[-1].poll() is not None:
@@ -128,12 +159,16 @@ class Cluster:
         for number in range(len(self._keepers)):
             self.kill(number)
 
-    def _start(self, options: list[str], cores: int, environment: Mapping[str, str]) -> None:
+    def _start(
+        self, options: list[str], has: tuple[int, int], environment: Mapping[str, str]
+    ) -> None:
         name = {"AUTOSPACE_TEST_NODE": str(len(self._keepers)), "PYTHONPATH": str(ROOT)}
         # As on machines of their own, nodes share no temporary files.
         place = self._folder / f"tmp{len(self._keepers)}"
         place.mkdir()
-        room = [f"--num-cpus={cores}", f"--object-store-memory={ROOM}"]
+        # No GPU need be there: Ray counts them, and tells workers which they have.
+        counts = [f"--num-cpus={has[0]}", f"--num-gpus={has[1]}"]
+        room = [*counts, f"--object-store-memory={ROOM}"]
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *options, *room]
         with (self._folder / LOG).open("ab") as log:
             keeper = subprocess.Popen(

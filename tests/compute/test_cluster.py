@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from autospace.compute.cluster import differences, nodes_of
+from autospace.compute.cluster_nodes import differences, nodes_of
 from autospace.compute.executor import HERE, Executor, open_pool
 from autospace.compute.node import NodeFiles
 from autospace.compute.ray_session import ClusterError, first_line, ray_session
@@ -45,8 +45,6 @@ def test_a_number_of_workers_is_chosen_only_where_none_was_asked_for() -> None:
     assert Executor(2).sized(4).workers == 2
     assert HERE.sized(4).workers == 1
     assert Executor(None, "ray").sized(4).workers is None
-    with pytest.raises(ConfigError, match=r'device: "cuda"; allowed with executor ray: cpu'):
-        Executor(None, "ray").check_device("cuda")
 
 
 def test_a_cluster_needs_to_know_what_nodes_agree_in(tmp_path: Path) -> None:

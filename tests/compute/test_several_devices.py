@@ -40,6 +40,7 @@ from autospace.searchers.folder import SearchFolder
 from autospace.spaces import Cell, mbconv, to_json
 from autospace.spaces.files.library import family_space
 from tests.comparison import setups as comparisons
+from tests.compute.test_gpu_workers import OnGpus, on_pretended_gpus
 from tests.compute.test_on_device import scoring
 from tests.evaluators import setups
 from tests.evolution.runs import ROOT, Counting, settings
@@ -181,6 +182,22 @@ def test_a_run_on_two_devices_learns_the_space_of_one(tmp_path: Path) -> None:
     assert 'device = "all"' in (run / "config.toml").read_text()
     learn(RunFolder.open(run), Heard(), "cuda:1")
     assert (run / "space.json").read_bytes() == one or not ON_HOST
+
+
+@pytest.mark.slow
+def test_workers_of_a_cluster_learn_the_space_of_this_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = _learned(tmp_path, "cuda")
+    pool = OnGpus(tmp_path / "packed")
+    on_pretended_gpus(monkeypatch, pool)
+    made = RunFolder.create(tmp_path / "run", make_config(settings(tmp_path, device="cuda")))
+    heard = Heard()
+    learn(made, heard, workers=Executor(None, "ray"))
+    assert (tmp_path / "run" / "space.json").read_bytes() == one or not ON_HOST
+    assert len(pool.executions) > 1
+    line = "one for each worker; this machine's GPU trains the reference"
+    assert [text for text in heard.messages if text.endswith(line)]
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autospace.compute.device import Hardware
 from autospace.compute.execution import Execution
 from autospace.compute.pool import Job, OnMessage, Pool, ProcessPool
 from autospace.compute.worker import Plain
@@ -75,6 +76,7 @@ class Packed:
 
     def __init__(self, folder: Path, count: int) -> None:
         self.count, self._folder = count, folder
+        self.hardware: Hardware | None = None
         self.memory, self.shares = 4 * GB, dict[str, int]()
         self.requests: list[Plain] = []
 
@@ -150,6 +152,7 @@ def test_remarks_of_workers_are_said_and_steps_are_ticked(
         count = 2
         memory = GB
         shares = MappingProxyType[str, int]({})
+        hardware = None
 
         def results(
             self, job: object, requests: Sequence[Plain], on_message: OnMessage | None = None

@@ -12,7 +12,6 @@ from autospace.compute.executor import Executor
 from autospace.compute.pool import Job, OnMessage
 from autospace.compute.worker import Plain
 from autospace.progress import Silent
-from autospace.runs.errors import ConfigError
 from autospace.searchers import driver
 from autospace.searchers.driver import run_search
 from autospace.searchers.folder import SearchFolder, SearchResult
@@ -33,6 +32,7 @@ class Packed:
 
     count = 3
     memory = 2**30
+    hardware = None
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -102,8 +102,3 @@ def test_workers_change_nothing_but_the_time(
 def test_processes_give_the_numbers_of_this_one(tmp_path: Path) -> None:
     alone = _searched(tmp_path / "alone", "random")
     assert _timeless(_searched(tmp_path / "two", "random", 2)) == _timeless(alone)
-
-
-def test_a_cluster_computes_on_cpus_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r'device: "meta"; allowed with executor ray: cpu'):
-        Executor(None, "ray").check_device("meta")
