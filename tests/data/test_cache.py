@@ -1,6 +1,8 @@
 """The cache of decoded folders: hit, miss, damage, and full disks."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 from autospace.data.examples import DataSet, Examples, make_data_set
 from autospace.data.load import load_data
 from autospace.data.readers.image_folder import cache_key, read_cache, write_cache
+from autospace.training.folder import TrainingFolder
+from autospace.training.settings import TrainConfig
 
 
 @pytest.fixture
@@ -112,6 +116,31 @@ def test_no_temporary_file_is_left(
     data = load_data(f"folder:{pets}", cache=cache)
     assert "disk full" in data.notes[-1]
     assert list(cache.iterdir()) == []
+
+
+def test_a_killed_writer_leaves_what_a_later_run_removes(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from autospace.data.readers import "
+        "image_folder; from tests.data.test_cache import tiny\n"
+        "image_folder._sync = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "image_folder.write_cache(Path(sys.argv[1]), 'k', tiny())"
+    )
+    run = tmp_path / "run"
+    folder = TrainingFolder.create(run, TrainConfig(), force=False)
+    (run / "cache").mkdir(parents=True)
+    done = subprocess.run([sys.executable, "-c", code, str(run / "cache")], check=False)
+    assert done.returncode == -9
+    assert len(list((run / "cache").iterdir())) == 1
+    with folder.locked():
+        assert list((run / "cache").iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs permissions of POSIX")
+def test_it_is_as_readable_as_any_file(pets: Path, cache: Path) -> None:
+    load_data(f"folder:{pets}", cache=cache)
+    like = cache.parent / "like"
+    like.touch()
+    assert the_file(cache).stat().st_mode == like.stat().st_mode
 
 
 def test_keys_are_digests_of_everything() -> None:

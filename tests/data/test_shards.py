@@ -17,7 +17,7 @@ from PIL import Image
 
 from autospace.data.errors import DataError
 from autospace.data.load import load_data
-from autospace.data.readers.shards import expanded
+from autospace.data.readers.shards import expanded, matching
 
 Files = Mapping[str, bytes]
 
@@ -271,6 +271,34 @@ def test_any_damage_ends_in_our_own_error(noise: bytes, place: int) -> None:
 )
 def test_braces_stand_for_names_as_in_a_shell(pattern: str, names: list[str]) -> None:
     assert expanded(pattern) == names
+
+
+@pytest.mark.parametrize("name", ["x[1].tar", "y{a,b}.tar", "q?.tar", "*.tar"])
+def test_a_name_that_is_there_means_itself(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "[2020] {a,b}?"
+    shard(folder / name, samples([0, 1] * 3))
+    for pattern in (folder / name, folder, folder / "*.tar", folder / "*{.tar,.tar}"):
+        assert matching(str(pattern)) == [folder / name]
+    data = load_data(f"shards:{folder}/{name}")
+    assert len(data.train) + len(data.test) == 6
+
+
+def test_a_pattern_stands_for_names_below_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a[1]/x-0.tar", "a[1]/x-1.tar", "b/x-0.tar", "b/x[1].tar"):
+        shard(tmp_path / name, samples([0, 1]))
+    wanted = {
+        "{a[1],b}/x-0.tar": ["a[1]/x-0.tar", "b/x-0.tar"],
+        "*/x-{0..0}.tar": ["a[1]/x-0.tar", "b/x-0.tar"],
+        "b/{x-0,x[1]}.tar": ["b/x-0.tar", "b/x[1].tar"],
+        "./a[1]/x-[1].tar": ["a[1]/x-1.tar"],
+    }
+    for pattern, names in wanted.items():
+        assert matching(pattern) == [Path(name) for name in names]
+        whole = str(tmp_path / pattern)
+        assert matching(whole) == [tmp_path / name for name in names]
 
 
 @pytest.mark.parametrize("pattern", ["a{0..100000}", "{5..2}", "{0..99999}{0..99999}"])

@@ -1,5 +1,7 @@
 """Many images lie in a mapped file; whatever is made of them equals what is made in memory."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ import torch
 
 from autospace.data import storage
 from autospace.data.batches import Augment, Batches, Normaliser
+from autospace.data.errors import DataError
 from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
 from autospace.data.splits import divide
@@ -136,6 +139,38 @@ def test_a_place_that_cannot_be_written_is_replaced(
     assert not found.any()
     found[1] = 7
     assert found.sum() == 7 * 12
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs POSIX")
+def test_a_disk_that_is_full_is_an_error_before_images_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Written to a mapped file, a byte without room would end the process by a signal.
+    monkeypatch.setattr(storage, "IN_MEMORY", 0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    taken: list[int] = []
+
+    def full(file: int, start: int, size: int) -> None:
+        taken.append(start + size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DataError, match="images cannot be kept there: no space left"):
+        storage.zeros("images", (4, 2, 2, 3), None)
+    assert taken == [48]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs POSIX")
+def test_room_is_taken_where_the_file_system_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "IN_MEMORY", 0)
+
+    def unable(*_: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "posix_fallocate", unable)
+    assert storage.zeros("images", (4, 2, 2, 3), tmp_path).sum() == 0
 
 
 _WORK = """

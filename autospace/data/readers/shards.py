@@ -81,17 +81,21 @@ def matching(pattern: str) -> list[Path]:
 
     Args:
         pattern: A folder, a file, or a name with `*`, `?`, `[...]` and ranges or lists in braces,
-            such as `{000..099}` and `{train,val}`.
+            such as `{000..099}` and `{train,val}`. What is there under the very name means itself,
+            folders above a pattern, too.
 
     Raises:
         DataError: There are none, or one that is written out is missing.
     """
-    if Path(pattern).is_dir():
-        named = sorted(Path(pattern).glob("*.[tT][aA][rR]"))
+    folder, rest = _there(Path(pattern))
+    if rest:
+        found = [_meant(folder, each) for each in expanded(rest)]
+        paths = [folder / name for each in found for name in sorted(each)]
+    elif folder.is_dir():
+        named = sorted(folder.glob("*.[tT][aA][rR]"))
         paths = [path for path in named if not path.name.startswith(".")]
     else:
-        found = [glob(each) if has_magic(each) else [each] for each in expanded(pattern)]
-        paths = [Path(path) for each in found for path in sorted(each)]
+        paths = [folder]
     if not paths:
         raise DataError(f"{pattern}: no .tar files; allowed: a folder or pattern of shards")
     missing = [path for path in paths if not path.is_file()]
@@ -99,6 +103,22 @@ def matching(pattern: str) -> list[Path]:
         names = name_few(map(str, missing))
         raise DataError(f"{names}: {no_file(missing[0])}; allowed: shards that exist")
     return sorted(set(paths))
+
+
+def _there(pattern: Path) -> tuple[Path, str]:
+    """The part of a pattern that is there as it is written, and the rest, which may be empty."""
+    for place in (pattern, *pattern.parents):
+        if place.exists():
+            rest = pattern.relative_to(place).as_posix()
+            return place, "" if rest == "." else rest
+    return Path(), str(pattern)
+
+
+def _meant(folder: Path, name: str) -> list[str]:
+    """The names below a folder that one without braces stands for."""
+    if not has_magic(name) or (folder / name).exists():
+        return [name]
+    return glob(name, root_dir=folder)
 
 
 def expanded(pattern: str) -> list[str]:
