@@ -1,6 +1,7 @@
 """Executors: what may be combined, which nodes agree, and two nodes of which one is killed."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +17,13 @@ import pytest
 from autospace.compute.cluster import differences, nodes_of
 from autospace.compute.executor import HERE, Executor, open_pool
 from autospace.compute.node import NodeFiles
-from autospace.compute.ray_session import ClusterError, first_line, ray_session
+from autospace.compute.ray_session import (
+    ClusterError,
+    _connect,
+    _own_cluster,
+    first_line,
+    ray_session,
+)
 from autospace.networks.rounding import rounding
 from autospace.runs.errors import ConfigError
 
@@ -190,3 +197,28 @@ def test_without_ray_the_command_says_what_to_install(
     with pytest.raises(ClusterError, match=wanted), ray_session(None, 1, lambda _: None):
         pass
     assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+@pytest.mark.parametrize("address", [None, "127.0.0.1:1"])
+def test_what_stops_this_process_stays_its_own_affair(address: str | None) -> None:
+    """The handler of Ray aborts the process, with a trace of compiled code."""
+
+    def own(number: int, frame: object) -> None:
+        """Of the command line."""
+
+    ray: Any = SimpleNamespace(
+        init=lambda **_: signal.signal(signal.SIGTERM, signal.default_int_handler),
+        shutdown=lambda: None,
+        exceptions=SimpleNamespace(RayError=RuntimeError),
+        _private=SimpleNamespace(ray_constants=SimpleNamespace()),
+    )
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        if address is None:
+            with _own_cluster(ray, 1):
+                assert signal.getsignal(signal.SIGTERM) is own
+        else:
+            _connect(ray, address)
+            assert signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, before)
