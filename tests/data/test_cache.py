@@ -65,12 +65,14 @@ def test_changed_files_and_requests_miss(pets: Path, cache: Path) -> None:
     load_data(f"folder:{pets}", cache=cache, channels=1)
     load_data(f"folder:{pets}", cache=cache, limit=4)
     load_data(f"folder:{pets}", cache=cache, limit=4, seed=1)
-    assert len(list(cache.iterdir())) == 5
+    load_data(f"folder:{pets}", cache=cache, aspect="crop")
+    load_data(f"folder:{pets}", cache=cache, ground="black")
+    assert len(list(cache.iterdir())) == 7
     os.utime(pets / "train/cat/0.png", ns=(1, 1))
     load_data(f"folder:{pets}", cache=cache)
     (pets / "train/cat/0.png").unlink()
     assert len(load_data(f"folder:{pets}", cache=cache).train) == 11
-    assert len(list(cache.iterdir())) == 7
+    assert len(list(cache.iterdir())) == 9
 
 
 def test_a_damaged_file_is_rebuilt(pets: Path, cache: Path) -> None:
@@ -141,6 +143,16 @@ def test_it_is_as_readable_as_any_file(pets: Path, cache: Path) -> None:
     like = cache.parent / "like"
     like.touch()
     assert the_file(cache).stat().st_mode == like.stat().st_mode
+
+
+@pytest.mark.parametrize("name", ["image_folder._LAYOUT", "image_folder.PIL.__version__"])
+def test_what_other_versions_decoded_is_not_read(
+    pets: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    load_data(f"folder:{pets}", cache=cache)
+    monkeypatch.setattr(f"autospace.data.readers.{name}", "other")
+    load_data(f"folder:{pets}", cache=cache)
+    assert len(list(cache.iterdir())) == 2
 
 
 def test_keys_are_digests_of_everything() -> None:

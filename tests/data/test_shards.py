@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -80,6 +81,22 @@ def test_they_are_what_a_folder_of_the_same_images_is(tmp_path: Path) -> None:
     assert "no test shards: 4 of 20 images are held out" in tar.notes
 
 
+def test_classes_are_in_the_order_of_numbers_if_all_are_numbers(tmp_path: Path) -> None:
+    for name, labels, classes in (
+        ("numbers", [10, 2, 0, 2, 10, 0], ("0", "2", "10")),
+        ("names", [10, 2, "b", 2, 10, "b"], ("10", "2", "b")),
+    ):
+        path = shard(tmp_path / f"{name}.tar", samples(labels))
+        assert load_data(f"shards:{path}").classes == classes
+
+
+def test_a_limit_goes_for_both_splits(tmp_path: Path) -> None:
+    shard(tmp_path / "train.tar", samples([0, 1] * 6))
+    shard(tmp_path / "test.tar", samples([0, 1] * 5, 50))
+    data = load_data(f"shards:{tmp_path}", limit=4)
+    assert (data.reading.train, data.reading.test) == ((2, 2), (2, 2))
+
+
 def test_labels_may_be_in_json_and_names_in_folders(tmp_path: Path) -> None:
     files = {}
     for number in range(4):
@@ -97,6 +114,8 @@ def test_what_is_incomplete_is_counted(tmp_path: Path) -> None:
         "empty_label.cls": b" ",
         "steered.png": png(2),
         "steered.cls": b"a\x1b[2Jb",
+        "long.png": png(3),
+        "long.cls": b"a" * 201,
         "no_image.cls": b"1",
         "__pycache__/.hidden": b"",
     }
@@ -106,7 +125,7 @@ def test_what_is_incomplete_is_counted(tmp_path: Path) -> None:
     data = load_data(f"shards:{tmp_path}")
     assert len(data.train) == 10
     assert {each.reason: each.count for each in data.reading.skipped} == {
-        "samples without a label (.cls)": 3,
+        "samples without a label (.cls)": 4,
         "samples without an image": 1,
     }
     assert "not read: val.tar" in data.notes
@@ -141,8 +160,16 @@ def test_a_cache_is_used_and_depends_on_the_shards(
     shard(path, changed)
     second = load_data(f"shards:{path}", cache=tmp_path / "cache")
     assert first.digest != second.digest
+    # Of the same sizes, and told apart by the time of the shard alone.
+    changed["000000.png"] = png(201)
+    size = path.stat().st_size
+    shard(path, changed)
+    assert (path.stat().st_size, len(png(200))) == (size, len(png(201)))
+    os.utime(path, ns=(1, 1))
+    third = load_data(f"shards:{path}", cache=tmp_path / "cache")
+    assert third.digest not in (first.digest, second.digest)
     monkeypatch.setattr("autospace.data.readers.image_folder._decode", None)
-    assert load_data(f"shards:{path}", cache=tmp_path / "cache").digest == second.digest
+    assert load_data(f"shards:{path}", cache=tmp_path / "cache").digest == third.digest
 
 
 @pytest.mark.parametrize(
