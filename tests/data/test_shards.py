@@ -238,6 +238,36 @@ def test_headers_that_hold_nonsense_are_our_own_error(
         load_data(f"shards:{tmp_path}")
 
 
+def test_a_sample_whose_files_lie_apart_is_refused(tmp_path: Path) -> None:
+    """As `tar cf x.tar *.png *.cls` puts them: all images and labels would be lost."""
+    files = samples([0, 1] * 5)
+    ordered = sorted(files, key=lambda name: name.rpartition(".")[2])
+    shard(tmp_path / "x.tar", {name: files[name] for name in ordered})
+    problem = r"x\.tar/000000, x\.tar/000001 and 8 more: the files of a sample do not follow"
+    with pytest.raises(DataError, match=problem):
+        load_data(f"shards:{tmp_path}/x.tar")
+
+
+def test_the_image_of_a_sample_is_that_with_the_shortest_suffix(tmp_path: Path) -> None:
+    files = {}
+    for number, label in enumerate([0, 1] * 5):
+        files[f"{number}.depth.png"] = png(200)
+        files[f"{number}.png"] = png(number)
+        files[f"{number}.cls"] = str(label).encode()
+    shard(tmp_path / "x.tar", files | {"z.a.png": png(99), "z.cls": b"0"})
+    data = load_data(f"shards:{tmp_path}/x.tar")
+    found = shades(torch.cat([data.train.images, data.test.images]))
+    assert sorted(found) == [*range(10), 99]
+    assert "10 samples with several images: the one with the shortest suffix is read" in data.notes
+
+
+def test_names_of_many_dots_show_what_was_taken_for_a_sample(tmp_path: Path) -> None:
+    files = {f"v1.2_{name}": raw for name, raw in samples([0, 1] * 3).items()}
+    shard(tmp_path / "x.tar", files)
+    with pytest.raises(DataError, match=r"no labelled images; .*: 1 \(x\.tar/v1\)"):
+        load_data(f"shards:{tmp_path}/x.tar")
+
+
 def test_a_file_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "x.tar", "w") as archive:
         for name in ("1.png", "1.cls", "1.png"):

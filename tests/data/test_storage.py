@@ -177,7 +177,7 @@ def test_there_has_to_be_room_for_two_copies(
         if enough:
             assert storage.zeros("images", (4, 2, 2, 3), tmp_path).nbytes == 48
             continue
-        with pytest.raises(DataError, match="4x2x2x3 images take .* twice in all"):
+        with pytest.raises(DataError, match=r"4x2x2x3 images take .* twice in all"):
             storage.zeros("images", (4, 2, 2, 3), tmp_path)
 
 
