@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 import autospace
-from autospace.compute.ranks import ALONE, Ranks, SharedNorm
+from autospace.compute.ranks import ALONE, DismissedError, Ranks, SharedNorm
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.load import load_data
+from autospace.runs.errors import RunError
 from autospace.spaces import load
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.files.codec import to_json
@@ -185,6 +186,32 @@ def test_alone_nothing_is_done() -> None:
     assert ALONE.mean(value) is value
     assert ALONE.joined(network, network.forward, lambda: ()) == network.forward
     assert not ALONE.follows
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (("abc", None), None),
+        (("abd", None), "process 1 of 2: reads abd, but process 0 reads abc"),
+        (("", "pets: does not exist"), "process 1 of 2: pets: does not exist"),
+    ],
+)
+def test_what_another_process_reads_is_told_by_process_0(
+    monkeypatch: pytest.MonkeyPatch, other: tuple[str, str | None], said: str | None
+) -> None:
+    def gathered(found: list[Any], *_: object) -> None:
+        found[:] = [("abc", None), other]
+
+    monkeypatch.setattr("torch.distributed.all_gather_object", gathered)
+    first, second = Ranks(0, 2), Ranks(1, 2)
+    if said is None:
+        first.agree("abc", None)
+        second.agree(*other)
+        return
+    with pytest.raises(RunError, match=f"^{said}$"):
+        first.agree("abc", None)
+    with pytest.raises(DismissedError):
+        second.agree(*other)
 
 
 # The command line, with the words of each process.
