@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,14 @@ from typing import Any
 
 import pytest
 
-from autospace.compute.cluster import differences, nodes_of
+from autospace.compute.cluster import (
+    MOST_LOSSES,
+    Node,
+    RayPool,
+    _Member,
+    differences,
+    nodes_of,
+)
 from autospace.compute.executor import HERE, Executor, open_pool
 from autospace.compute.node import NodeFiles
 from autospace.compute.ray_session import (
@@ -24,6 +32,7 @@ from autospace.compute.ray_session import (
     first_line,
     ray_session,
 )
+from autospace.compute.worker import WorkerLostError
 from autospace.networks.rounding import rounding
 from autospace.runs.errors import ConfigError
 
@@ -222,3 +231,18 @@ def test_what_stops_this_process_stays_its_own_affair(address: str | None) -> No
             assert signal.getsignal(signal.SIGTERM) is own
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_request_that_takes_four_workers_with_it_is_an_error() -> None:
+    pool = object.__new__(RayPool)
+    waiting, losses = deque([7]), Counter[int]()
+    for lost in range(1, MOST_LOSSES + 1):
+        worker = _Member(Node("id", "10.0.0.1", 1), None, None, lost=True)
+        other = _Member(Node("id", "10.0.0.1", 1), None, None)
+        busy = {worker: 3, other: 5}
+        if lost == MOST_LOSSES:
+            with pytest.raises(WorkerLostError, match=r"4 workers ended .* node 10\.0\.0\.1"):
+                pool._take_back(waiting, busy, losses)
+            return
+        pool._take_back(waiting, busy, losses)
+        assert (waiting.popleft(), list(waiting), busy) == (3, [7], {other: 5})
