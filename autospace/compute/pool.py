@@ -213,7 +213,7 @@ class ProcessPool:
         """Ends the processes, whatever they are doing, and removes the files of the jobs."""
         for connection, process in self._workers.items():
             connection.close()
-            process.terminate()
+            process.kill()
         for process in self._workers.values():
             process.join()
         self._workers.clear()
@@ -268,13 +268,16 @@ class ProcessPool:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Processes started within never see Ctrl-C: all would get it, but only one has to tidy up."""
+    """Processes started within see neither Ctrl-C nor SIGTERM.
+
+    A terminal sends the one to all processes, and a scheduler the other; their owner tidies up.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     # The first process would start the tracker, which lets interrupts through again at its end.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

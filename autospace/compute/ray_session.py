@@ -8,11 +8,12 @@ of our own is needed, which has a token. If a program has loaded Ray before, wha
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -126,6 +127,21 @@ def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
         setattr(module, name, before)
 
 
+@contextmanager
+def _own_termination() -> Iterator[None]:
+    """Keeps the handler of SIGTERM, if this process has one.
+
+    That of Ray prints a trace of compiled code and aborts the process.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(before):
+            with suppress(ValueError):  # in another thread than the main one
+                signal.signal(signal.SIGTERM, before)
+
+
 def _running_here() -> str | None:
     """The address of the cluster that this user has begun on this machine, if it answers."""
     place = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray" / CURRENT
@@ -142,7 +158,7 @@ def _running_here() -> str | None:
 def _connect(ray: Any, address: str) -> None:
     said: list[str] = []
     try:
-        with _captured(said):
+        with _captured(said), _own_termination():
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except ConnectionError as error:
         problem = f"no Ray cluster answers: {first_line(error)}"
@@ -199,7 +215,7 @@ def _own_cluster(ray: Any, workers: int) -> Iterator[None]:
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp" if sys.platform != "win32" else None)
     try:
         try:
-            with _replaced(ray._private.ray_constants, SEVERAL, False):
+            with _replaced(ray._private.ray_constants, SEVERAL, False), _own_termination():
                 ray.init(
                     address="local", num_cpus=workers, include_dashboard=False,
                     log_to_driver=False, logging_level="ERROR", _temp_dir=folder,

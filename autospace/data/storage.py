@@ -4,7 +4,9 @@ Pages of a mapped file are read when they are used, and the system drops them wh
 Where it is not, they stay in memory, and take no more time than other memory.
 """
 
+import errno
 import math
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -17,6 +19,8 @@ from autospace.data.errors import DataError
 
 IN_MEMORY: Final = 2**30
 """Bytes; more pixels than that lie in a file."""
+_NO_RESERVE: Final = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What file systems answer that cannot reserve room."""
 
 
 def is_large(size: int) -> bool:
@@ -46,11 +50,23 @@ def zeros(where: str, shape: Sequence[int], folder: Path | None) -> np.ndarray:
             _check_room(where, shape, size, place)
             with tempfile.TemporaryFile(dir=place) as file:
                 file.truncate(size)
+                _reserve(file.fileno(), size)
                 return np.memmap(file, dtype=np.uint8, mode="r+", shape=tuple(shape))
         except OSError as error:
             problem = (error.strerror or str(error)).lower()
             refused = DataError(f"{place}: images cannot be kept there: {problem}")
     raise refused
+
+
+def _reserve(file: int, size: int) -> None:
+    """Takes the room on the disk: writing to a mapped file that finds none ends the process."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        if error.errno not in _NO_RESERVE:
+            raise
 
 
 def _check_room(where: str, shape: Sequence[int], size: int, place: Path) -> None:

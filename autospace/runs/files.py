@@ -8,13 +8,15 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import stat
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-_PART = ".part"
+PART: Final = ".part"
+"""The names of unfinished files and folders begin with a dot and end so."""
 _NO_FOLDER_SYNC: Final = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES}
 """What file systems answer that cannot flush a folder: CIFS, and some in user space."""
 _SEAL: Final = re.compile(r',"sha256":"[0-9a-f]{64}"}\n\Z')
@@ -34,7 +36,7 @@ def write_atomically(path: Path, content: bytes | str, *, keep_mode: bool = Fals
         OSError: the folder is not there or cannot be written; the old content is untouched.
     """
     raw = content.encode("utf-8") if isinstance(content, str) else content
-    temporary = path.parent / f".{secrets.token_hex(8)}{_PART}"
+    temporary = path.parent / f".{secrets.token_hex(8)}{PART}"
     try:
         # Opened like any file of the user, so that it is as readable as any.
         mode = _mode(path) if keep_mode else None
@@ -150,9 +152,12 @@ def _digest(text: str) -> str:
 
 
 def remove_parts(folder: Path) -> None:
-    """Removes the partial files of a killed process; no other process may be writing there."""
-    for left in folder.glob(f".*{_PART}"):
-        left.unlink(missing_ok=True)
+    """Removes what a killed process has left; no other process may be writing there."""
+    for left in folder.glob(f".*{PART}"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 
 from autospace.runs.errors import FORCE, OUT, CheckpointError, RunError
 from autospace.runs.files import (
+    PART,
     append_line,
     is_sealed,
     remove_parts,
@@ -216,6 +217,9 @@ class Folder(Generic[Settings]):
         lock = FileLock(place, timeout=0, **options)
         try:
             lock.acquire()
+            # Before the images are read: they may find no room beside what is left of them.
+            with suppress(OSError):
+                remove_parts(self.cache)
         except Timeout:
             problem = "another process is working on this run"
             raise RunError(f"{self.path}: {problem}; wait for it or stop it") from None
@@ -407,7 +411,7 @@ class Folder(Generic[Settings]):
         # A process that was killed before it had written its configuration leaves an empty run.
         kept = (LOCK, CACHE, CHECKPOINT, GIVEN, BEGAN)
         left = [*_inside(self.path), *_inside(self.checkpoint)]
-        return any(each.name not in kept and each.suffix != ".part" for each in left)
+        return any(each.name not in kept and each.suffix != PART for each in left)
 
     def _check_command(self, advice: str) -> None:
         command = command_of(self.path)

@@ -176,13 +176,15 @@ def _follow(dry_run: bool) -> None:
     keep_freed_memory()
     # Process 0 stops after its step, and then dismisses this process.
     stops: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: stops.append(number))
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda number, _: stops.append(number))
     sys.stderr = sys.__stderr__  # what happens here alone is told
     try:
         api.train()
     except (DismissedError, LostError):
         if dry_run:
             return  # that is how process 0 ends it, once it has the plan
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if not stops:
             # Torchrun reports the first process that ends, and ends the others. That is process 0.
             time.sleep(SECONDS_TO_BE_ENDED)

@@ -121,16 +121,18 @@ class JsonReporter(Reporter):
 def reporting(kind: str, command: str, parts: Parts | None = None) -> Iterator[Reporter]:
     """The display of a kind of `--progress` for a command.
 
-    If the command has parts, the first Ctrl-C stops it between two steps.
+    If the command has parts, the first Ctrl-C stops it between two steps. SIGTERM, by which
+    schedulers stop a job, does what Ctrl-C does.
     """
-    shown = parts or Parts()
-    reporter = _reporter(kind, command, shown)
-    earlier = signal.signal(signal.SIGINT, reporter.interrupt) if parts else None
+    reporter = _reporter(kind, command, parts or Parts())
+    stop = reporter.interrupt if parts else signal.default_int_handler
+    stops = (signal.SIGINT, signal.SIGTERM) if parts else (signal.SIGTERM,)
+    earlier = {each: signal.signal(each, stop) for each in stops}
     try:
         yield reporter
     finally:
-        if earlier is not None:
-            signal.signal(signal.SIGINT, earlier)
+        for each, handler in earlier.items():
+            signal.signal(each, handler)
         reporter.close()
 
 

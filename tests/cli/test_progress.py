@@ -224,18 +224,26 @@ def test_a_pipe_gets_plain_lines_unless_asked_otherwise(
         assert type(reporter) is expected
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_ctrl_c_stops_at_the_next_tick_the_second_at_once(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     with reporting("plain", "evolve", Rounds()) as reporter:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         assert "stopping after this step" in capsys.readouterr().err
         with pytest.raises(KeyboardInterrupt):
             reporter.tick("score", 1, 2)
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
+
+
+def test_a_command_without_parts_is_stopped_at_once_by_a_scheduler() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), reporting("plain", "compare"):
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_signal_in_the_middle_of_a_write_still_stops_the_run(

@@ -1,10 +1,12 @@
 """Executors: what may be combined, which nodes agree, and two nodes of which one is killed."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,10 +15,18 @@ from typing import Any
 
 import pytest
 
-from autospace.compute.cluster_nodes import differences, nodes_of
+from autospace.compute.cluster import MOST_LOSSES, RayPool, _Member
+from autospace.compute.cluster_nodes import Node, differences, nodes_of
 from autospace.compute.executor import HERE, Executor, open_pool
 from autospace.compute.node import NodeFiles
-from autospace.compute.ray_session import ClusterError, first_line, ray_session
+from autospace.compute.ray_session import (
+    ClusterError,
+    _connect,
+    _own_cluster,
+    first_line,
+    ray_session,
+)
+from autospace.compute.worker import WorkerLostError
 from autospace.networks.rounding import rounding
 from autospace.runs.errors import ConfigError
 
@@ -188,3 +198,43 @@ def test_without_ray_the_command_says_what_to_install(
     with pytest.raises(ClusterError, match=wanted), ray_session(None, 1, lambda _: None):
         pass
     assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+@pytest.mark.parametrize("address", [None, "127.0.0.1:1"])
+def test_what_stops_this_process_stays_its_own_affair(address: str | None) -> None:
+    """The handler of Ray aborts the process, with a trace of compiled code."""
+
+    def own(number: int, frame: object) -> None:
+        """Of the command line."""
+
+    ray: Any = SimpleNamespace(
+        init=lambda **_: signal.signal(signal.SIGTERM, signal.default_int_handler),
+        shutdown=lambda: None,
+        exceptions=SimpleNamespace(RayError=RuntimeError),
+        _private=SimpleNamespace(ray_constants=SimpleNamespace()),
+    )
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        if address is None:
+            with _own_cluster(ray, 1):
+                assert signal.getsignal(signal.SIGTERM) is own
+        else:
+            _connect(ray, address)
+            assert signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_request_that_takes_four_workers_with_it_is_an_error() -> None:
+    pool = object.__new__(RayPool)
+    waiting, losses = deque([7]), Counter[int]()
+    for lost in range(1, MOST_LOSSES + 1):
+        worker = _Member(Node("id", "10.0.0.1", 1), None, None, lost=True)
+        other = _Member(Node("id", "10.0.0.1", 1), None, None)
+        busy = {worker: 3, other: 5}
+        if lost == MOST_LOSSES:
+            with pytest.raises(WorkerLostError, match=r"4 workers ended .* node 10\.0\.0\.1"):
+                pool._take_back(waiting, busy, losses)
+            return
+        pool._take_back(waiting, busy, losses)
+        assert (waiting.popleft(), list(waiting), busy) == (3, [7], {other: 5})

@@ -220,6 +220,17 @@ def test_a_process_that_dies_is_an_error_and_a_busy_one_is_ended(tmp_path: Path)
     assert not process.is_alive()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows ends a process without a signal")
+def test_only_the_owner_of_processes_decides_what_a_scheduler_stops(tmp_path: Path) -> None:
+    """A scheduler sends SIGTERM to all processes of a job at once."""
+    with processes(tmp_path) as pool:
+        ((_, pid),) = pool.results(Adding(1), ["pid"])
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(pid, number)
+        assert [result for _, result in pool.results(Adding(1), ["pid", 4])] == [pid, 5]
+    assert not _alive(pid)
+
+
 def test_one_is_this_process_and_more_are_others(tmp_path: Path) -> None:
     with open_pool(1, tmp_path / "pool") as one, open_pool(3, tmp_path / "pool") as three:
         assert isinstance(one, InProcess)

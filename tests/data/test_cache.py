@@ -1,6 +1,8 @@
 """The cache of decoded folders: hit, miss, damage, and full disks."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 from autospace.data.examples import DataSet, Examples, make_data_set
 from autospace.data.load import load_data
 from autospace.data.readers.image_folder import cache_key, read_cache, write_cache
+from autospace.training.folder import TrainingFolder
+from autospace.training.settings import TrainConfig
 
 
 @pytest.fixture
@@ -61,12 +65,14 @@ def test_changed_files_and_requests_miss(pets: Path, cache: Path) -> None:
     load_data(f"folder:{pets}", cache=cache, channels=1)
     load_data(f"folder:{pets}", cache=cache, limit=4)
     load_data(f"folder:{pets}", cache=cache, limit=4, seed=1)
-    assert len(list(cache.iterdir())) == 5
+    load_data(f"folder:{pets}", cache=cache, aspect="crop")
+    load_data(f"folder:{pets}", cache=cache, ground="black")
+    assert len(list(cache.iterdir())) == 7
     os.utime(pets / "train/cat/0.png", ns=(1, 1))
     load_data(f"folder:{pets}", cache=cache)
     (pets / "train/cat/0.png").unlink()
     assert len(load_data(f"folder:{pets}", cache=cache).train) == 11
-    assert len(list(cache.iterdir())) == 7
+    assert len(list(cache.iterdir())) == 9
 
 
 def test_a_damaged_file_is_rebuilt(pets: Path, cache: Path) -> None:
@@ -112,6 +118,41 @@ def test_no_temporary_file_is_left(
     data = load_data(f"folder:{pets}", cache=cache)
     assert "disk full" in data.notes[-1]
     assert list(cache.iterdir()) == []
+
+
+def test_a_killed_writer_leaves_what_a_later_run_removes(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from autospace.data.readers import "
+        "image_folder; from tests.data.test_cache import tiny\n"
+        "image_folder._sync = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "image_folder.write_cache(Path(sys.argv[1]), 'k', tiny())"
+    )
+    run = tmp_path / "run"
+    folder = TrainingFolder.create(run, TrainConfig(), force=False)
+    (run / "cache").mkdir(parents=True)
+    done = subprocess.run([sys.executable, "-c", code, str(run / "cache")], check=False)
+    assert done.returncode == -9
+    assert len(list((run / "cache").iterdir())) == 1
+    with folder.locked():
+        assert list((run / "cache").iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs permissions of POSIX")
+def test_it_is_as_readable_as_any_file(pets: Path, cache: Path) -> None:
+    load_data(f"folder:{pets}", cache=cache)
+    like = cache.parent / "like"
+    like.touch()
+    assert the_file(cache).stat().st_mode == like.stat().st_mode
+
+
+@pytest.mark.parametrize("name", ["image_folder._LAYOUT", "image_folder.PIL.__version__"])
+def test_what_other_versions_decoded_is_not_read(
+    pets: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    load_data(f"folder:{pets}", cache=cache)
+    monkeypatch.setattr(f"autospace.data.readers.{name}", "other")
+    load_data(f"folder:{pets}", cache=cache)
+    assert len(list(cache.iterdir())) == 2
 
 
 def test_keys_are_digests_of_everything() -> None:

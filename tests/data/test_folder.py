@@ -12,6 +12,8 @@ from PIL import Image
 
 from autospace.data.errors import DataError
 from autospace.data.load import load_data
+from autospace.data.readers import image_folder
+from autospace.data.readers.folder_layout import ImageFile, Listing
 
 SaveImage = Callable[..., Path]
 REMARK = (
@@ -160,6 +162,16 @@ def test_many_unreadable_images_are_an_error(pets: Path, save_image: SaveImage) 
         save_image(f"pets/train/cat/bad{index:02}.png").write_bytes(b"bad")
     with pytest.raises(DataError, match=r"11 of 27 images.*bad00.png.*and 6 more.*at most 10"):
         load_data(f"folder:{pets}")
+
+
+@pytest.mark.parametrize(("images", "most"), [(16, 10), (1000, 10), (1500, 15)])
+def test_the_unreadable_may_be_a_hundredth_or_ten(images: int, most: int) -> None:
+    files = (ImageFile("x/a.png", 0, 1, 1),) * images
+    listing = Listing(Path("x"), ("a", "b"), files[5:], files[:5], ())
+    bad = [("x/a.png", "empty")] * (most + 1)
+    image_folder._check_unreadable(listing, bad[1:])
+    with pytest.raises(DataError, match=f"{most + 1} of {images} images.*at most {most}"):
+        image_folder._check_unreadable(listing, bad)
 
 
 def test_a_class_without_a_readable_image_is_an_error(pets: Path) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from PIL import Image
 
 from autospace.data.errors import DataError
 from autospace.data.load import load_data
-from autospace.data.readers.shards import expanded
+from autospace.data.readers.shards import expanded, matching
 
 Files = Mapping[str, bytes]
 
@@ -80,6 +81,22 @@ def test_they_are_what_a_folder_of_the_same_images_is(tmp_path: Path) -> None:
     assert "no test shards: 4 of 20 images are held out" in tar.notes
 
 
+def test_classes_are_in_the_order_of_numbers_if_all_are_numbers(tmp_path: Path) -> None:
+    for name, labels, classes in (
+        ("numbers", [10, 2, 0, 2, 10, 0], ("0", "2", "10")),
+        ("names", [10, 2, "b", 2, 10, "b"], ("10", "2", "b")),
+    ):
+        path = shard(tmp_path / f"{name}.tar", samples(labels))
+        assert load_data(f"shards:{path}").classes == classes
+
+
+def test_a_limit_goes_for_both_splits(tmp_path: Path) -> None:
+    shard(tmp_path / "train.tar", samples([0, 1] * 6))
+    shard(tmp_path / "test.tar", samples([0, 1] * 5, 50))
+    data = load_data(f"shards:{tmp_path}", limit=4)
+    assert (data.reading.train, data.reading.test) == ((2, 2), (2, 2))
+
+
 def test_labels_may_be_in_json_and_names_in_folders(tmp_path: Path) -> None:
     files = {}
     for number in range(4):
@@ -97,6 +114,8 @@ def test_what_is_incomplete_is_counted(tmp_path: Path) -> None:
         "empty_label.cls": b" ",
         "steered.png": png(2),
         "steered.cls": b"a\x1b[2Jb",
+        "long.png": png(3),
+        "long.cls": b"a" * 201,
         "no_image.cls": b"1",
         "__pycache__/.hidden": b"",
     }
@@ -106,7 +125,7 @@ def test_what_is_incomplete_is_counted(tmp_path: Path) -> None:
     data = load_data(f"shards:{tmp_path}")
     assert len(data.train) == 10
     assert {each.reason: each.count for each in data.reading.skipped} == {
-        "samples without a label (.cls)": 3,
+        "samples without a label (.cls)": 4,
         "samples without an image": 1,
     }
     assert "not read: val.tar" in data.notes
@@ -141,8 +160,16 @@ def test_a_cache_is_used_and_depends_on_the_shards(
     shard(path, changed)
     second = load_data(f"shards:{path}", cache=tmp_path / "cache")
     assert first.digest != second.digest
+    # Of the same sizes, and told apart by the time of the shard alone.
+    changed["000000.png"] = png(201)
+    size = path.stat().st_size
+    shard(path, changed)
+    assert (path.stat().st_size, len(png(200))) == (size, len(png(201)))
+    os.utime(path, ns=(1, 1))
+    third = load_data(f"shards:{path}", cache=tmp_path / "cache")
+    assert third.digest not in (first.digest, second.digest)
     monkeypatch.setattr("autospace.data.readers.image_folder._decode", None)
-    assert load_data(f"shards:{path}", cache=tmp_path / "cache").digest == second.digest
+    assert load_data(f"shards:{path}", cache=tmp_path / "cache").digest == third.digest
 
 
 @pytest.mark.parametrize(
@@ -211,6 +238,36 @@ def test_headers_that_hold_nonsense_are_our_own_error(
         load_data(f"shards:{tmp_path}")
 
 
+def test_a_sample_whose_files_lie_apart_is_refused(tmp_path: Path) -> None:
+    """As `tar cf x.tar *.png *.cls` puts them: all images and labels would be lost."""
+    files = samples([0, 1] * 5)
+    ordered = sorted(files, key=lambda name: name.rpartition(".")[2])
+    shard(tmp_path / "x.tar", {name: files[name] for name in ordered})
+    problem = r"x\.tar/000000, x\.tar/000001 and 8 more: the files of a sample do not follow"
+    with pytest.raises(DataError, match=problem):
+        load_data(f"shards:{tmp_path}/x.tar")
+
+
+def test_the_image_of_a_sample_is_that_with_the_shortest_suffix(tmp_path: Path) -> None:
+    files = {}
+    for number, label in enumerate([0, 1] * 5):
+        files[f"{number}.depth.png"] = png(200)
+        files[f"{number}.png"] = png(number)
+        files[f"{number}.cls"] = str(label).encode()
+    shard(tmp_path / "x.tar", files | {"z.a.png": png(99), "z.cls": b"0"})
+    data = load_data(f"shards:{tmp_path}/x.tar")
+    found = shades(torch.cat([data.train.images, data.test.images]))
+    assert sorted(found) == [*range(10), 99]
+    assert "10 samples with several images: the one with the shortest suffix is read" in data.notes
+
+
+def test_names_of_many_dots_show_what_was_taken_for_a_sample(tmp_path: Path) -> None:
+    files = {f"v1.2_{name}": raw for name, raw in samples([0, 1] * 3).items()}
+    shard(tmp_path / "x.tar", files)
+    with pytest.raises(DataError, match=r"no labelled images; .*: 1 \(x\.tar/v1\)"):
+        load_data(f"shards:{tmp_path}/x.tar")
+
+
 def test_a_file_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "x.tar", "w") as archive:
         for name in ("1.png", "1.cls", "1.png"):
@@ -271,6 +328,34 @@ def test_any_damage_ends_in_our_own_error(noise: bytes, place: int) -> None:
 )
 def test_braces_stand_for_names_as_in_a_shell(pattern: str, names: list[str]) -> None:
     assert expanded(pattern) == names
+
+
+@pytest.mark.parametrize("name", ["x[1].tar", "y{a,b}.tar", "q?.tar", "*.tar"])
+def test_a_name_that_is_there_means_itself(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "[2020] {a,b}?"
+    shard(folder / name, samples([0, 1] * 3))
+    for pattern in (folder / name, folder, folder / "*.tar", folder / "*{.tar,.tar}"):
+        assert matching(str(pattern)) == [folder / name]
+    data = load_data(f"shards:{folder}/{name}")
+    assert len(data.train) + len(data.test) == 6
+
+
+def test_a_pattern_stands_for_names_below_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a[1]/x-0.tar", "a[1]/x-1.tar", "b/x-0.tar", "b/x[1].tar"):
+        shard(tmp_path / name, samples([0, 1]))
+    wanted = {
+        "{a[1],b}/x-0.tar": ["a[1]/x-0.tar", "b/x-0.tar"],
+        "*/x-{0..0}.tar": ["a[1]/x-0.tar", "b/x-0.tar"],
+        "b/{x-0,x[1]}.tar": ["b/x-0.tar", "b/x[1].tar"],
+        "./a[1]/x-[1].tar": ["a[1]/x-1.tar"],
+    }
+    for pattern, names in wanted.items():
+        assert matching(pattern) == [Path(name) for name in names]
+        whole = str(tmp_path / pattern)
+        assert matching(whole) == [tmp_path / name for name in names]
 
 
 @pytest.mark.parametrize("pattern", ["a{0..100000}", "{5..2}", "{0..99999}{0..99999}"])

@@ -1,5 +1,8 @@
 """Many images lie in a mapped file; whatever is made of them equals what is made in memory."""
 
+import errno
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +12,7 @@ import torch
 
 from autospace.data import storage
 from autospace.data.batches import Augment, Batches, Normaliser
+from autospace.data.errors import DataError
 from autospace.data.examples import DataSet, Examples
 from autospace.data.load import load_data
 from autospace.data.splits import divide
@@ -58,10 +62,12 @@ def test_a_second_reading_decodes_nothing_and_maps_the_file(
     def never(*_: object) -> None:
         raise AssertionError("decoded again")
 
+    # The first reading, too: otherwise there would be two copies as long as it runs.
+    (file,) = (tmp_path / "cache").glob("*.safetensors")
+    assert str(file) in Path("/proc/self/maps").read_text()
     monkeypatch.setattr("autospace.data.readers.image_folder.decode", never)
     again = _read(pets, tmp_path / "cache")
     assert again.digest == both[0].digest
-    (file,) = (tmp_path / "cache").glob("*.safetensors")
     assert str(file) in Path("/proc/self/maps").read_text()
 
 
@@ -83,7 +89,11 @@ def test_parts_share_the_images(both: tuple[DataSet, DataSet]) -> None:
         for alone, shared in zip(*pairs, strict=True):
             assert _equal(alone, shared)
             assert shared.store is large.train.store
-            assert _equal(alone.take([3, 0, 0]), shared.take([3, 0, 0]))
+            # Of all that lies in memory: `take` itself makes parts of either.
+            taken = shared.take([3, 0, 0])
+            assert torch.equal(taken.images, alone.images[[3, 0, 0]])
+            assert taken.labels.tolist() == alone.labels[[3, 0, 0]].tolist()
+            assert torch.equal(taken.take([1, 0]).images, alone.images[[0, 3]])
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
@@ -136,6 +146,52 @@ def test_a_place_that_cannot_be_written_is_replaced(
     assert not found.any()
     found[1] = 7
     assert found.sum() == 7 * 12
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs POSIX")
+def test_a_disk_that_is_full_is_an_error_before_images_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Written to a mapped file, a byte without room would end the process by a signal.
+    monkeypatch.setattr(storage, "IN_MEMORY", 0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    taken: list[int] = []
+
+    def full(file: int, start: int, size: int) -> None:
+        taken.append(start + size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DataError, match="images cannot be kept there: no space left"):
+        storage.zeros("images", (4, 2, 2, 3), None)
+    assert taken == [48]
+
+
+def test_there_has_to_be_room_for_two_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "IN_MEMORY", 0)
+    usage = shutil.disk_usage(tmp_path)
+    for free, enough in ((96, True), (95, False)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage._replace(free=free))
+        if enough:
+            assert storage.zeros("images", (4, 2, 2, 3), tmp_path).nbytes == 48
+            continue
+        with pytest.raises(DataError, match=r"4x2x2x3 images take .* twice in all"):
+            storage.zeros("images", (4, 2, 2, 3), tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs POSIX")
+def test_room_is_taken_where_the_file_system_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "IN_MEMORY", 0)
+
+    def unable(*_: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "posix_fallocate", unable)
+    assert storage.zeros("images", (4, 2, 2, 3), tmp_path).sum() == 0
 
 
 _WORK = """

@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 import autospace
-from autospace.compute.ranks import ALONE, Ranks, SharedNorm
+from autospace.compute.ranks import ALONE, DismissedError, Ranks, SharedNorm
 from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.load import load_data
+from autospace.runs.errors import RunError
 from autospace.spaces import load
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.files.codec import to_json
@@ -195,6 +196,32 @@ def test_alone_nothing_is_done() -> None:
     assert not ALONE.follows
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (("abc", None), None),
+        (("abd", None), "process 1 of 2: reads abd, but process 0 reads abc"),
+        (("", "pets: does not exist"), "process 1 of 2: pets: does not exist"),
+    ],
+)
+def test_what_another_process_reads_is_told_by_process_0(
+    monkeypatch: pytest.MonkeyPatch, other: tuple[str, str | None], said: str | None
+) -> None:
+    def gathered(found: list[Any], *_: object) -> None:
+        found[:] = [("abc", None), other]
+
+    monkeypatch.setattr("torch.distributed.all_gather_object", gathered)
+    first, second = Ranks(0, 2), Ranks(1, 2)
+    if said is None:
+        first.agree("abc", None)
+        second.agree(*other)
+        return
+    with pytest.raises(RunError, match=f"^{said}$"):
+        first.agree("abc", None)
+    with pytest.raises(DismissedError):
+        second.agree(*other)
+
+
 # The command line, with the words of each process.
 
 
@@ -266,14 +293,14 @@ def _wait_for(path: Path, seconds: float = 90) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds processes in /proc")
-@pytest.mark.parametrize("how", ["kill 0", "kill 1", "interrupt"])
+@pytest.mark.parametrize("how", ["kill 0", "kill 1", "SIGINT", "SIGTERM"])
 def test_all_processes_end_and_the_training_goes_on(tmp_path: Path, how: str) -> None:
     running = _torchrun(tmp_path, *DIGITS, "--epochs", "200")
     # A line of the log comes with every epoch.
     _wait_for(tmp_path / "run" / "events.jsonl")
     ranks = _ranks_of(running.pid)
-    if how == "interrupt":
-        running.send_signal(signal.SIGINT)
+    if how.startswith("SIG"):
+        running.send_signal(signal.Signals[how])
     else:
         os.kill(ranks[how[-1]], signal.SIGKILL)
     out, err = running.communicate(timeout=60)
@@ -282,7 +309,7 @@ def test_all_processes_end_and_the_training_goes_on(tmp_path: Path, how: str) ->
     assert not any(Path(f"/proc/{pid}").exists() for pid in ranks.values())
     ours = err.partition("Traceback (most recent call last)")[0]  # torchrun's own comes last
     assert "autospace/autospace/" not in ours
-    if how == "interrupt":
+    if how.startswith("SIG"):
         assert "interrupted; nothing is lost: autospace train --resume run" in err
     resumed = _torchrun(tmp_path, "train", "--resume", "run", "--progress", "json")
     end = time.monotonic() + 90

@@ -10,9 +10,10 @@ from torch.nn import functional as F
 
 from autospace.data.batches import Batches, Normaliser
 from autospace.data.load import load_data
-from autospace.runs.errors import ConfigError
+from autospace.runs.errors import CheckpointError, ConfigError
 from autospace.spaces import load
 from autospace.training.drop_path import draw_rows
+from autospace.training.folder import load_session, save_session
 from autospace.training.full import fitted
 from autospace.training.session import Epoch, Session, best_of
 from tests.training.runs import STEPS_PER_EPOCH, architecture, config
@@ -214,3 +215,18 @@ def test_of_cells_with_two_inputs_the_chance_to_drop_rises_from_epoch_to_epoch(
                 some.advance()
             some.close_epoch()
         assert shares == [each for each in wanted for _ in range(len(train))]
+
+
+def test_a_checkpoint_of_a_longer_training_is_refused(tmp_path: Path) -> None:
+    short = session(tmp_path, PLAIN)
+    steps = short.steps
+    for step, problem in ((steps, None), (steps + 1, rf"step {steps + 1} of {steps}$")):
+        short.step = step
+        save_session(tmp_path / "session", short)
+        again = session(tmp_path, PLAIN)
+        if problem is None:
+            load_session(tmp_path / "session", again)
+            assert again.is_over
+            continue
+        with pytest.raises(CheckpointError, match=problem):
+            load_session(tmp_path / "session", again)

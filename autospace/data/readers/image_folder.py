@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ from autospace.data.readers.image_decoding import (
 from autospace.data.readers.image_opening import Header
 from autospace.data.request import Request, Source
 from autospace.data.storage import is_large
+from autospace.runs.files import PART
 from autospace.spaces.text import plural
 
 # Part of every key: a change of the decoder or of the layout below must not find old files.
@@ -111,16 +113,20 @@ def write_cache(folder: Path, key: str, data: DataSet) -> None:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
-        os.close(handle)
+        # A folder, because the library makes a temporary file of its own beside the one it writes.
+        place = Path(tempfile.mkdtemp(dir=folder, prefix=".", suffix=PART))
         try:
             entries = dict(zip(_ENTRIES, tensors, strict=True))
-            save_file(entries, temporary, {_ABOUT: json.dumps(about)})
-            _sync(temporary)
-            os.replace(temporary, _file(folder, key))
+            saved, like = place / "saved", place / "like"
+            save_file(entries, saved, {_ABOUT: json.dumps(about)})
+            # The library lets nobody else read it.
+            like.touch()
+            saved.chmod(like.stat().st_mode)
+            _sync(str(saved))
+            os.replace(saved, _file(folder, key))
             _sync(str(folder))
         finally:
-            Path(temporary).unlink(missing_ok=True)
+            shutil.rmtree(place, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         raise DataError(
             f"{folder}: the cache cannot be written: {error}; choose another folder or none"

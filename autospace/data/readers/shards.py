@@ -23,6 +23,7 @@ from autospace.data.readers.image_opening import SUFFIXES, InArchive
 from autospace.data.request import Request, Source
 from autospace.data.splits import Role, role_of
 from autospace.spaces.files.reading import parse_json
+from autospace.spaces.text import plural
 
 _MOST_SHARDS: Final = 100_000
 _LONGEST_LABEL: Final = 200
@@ -70,9 +71,18 @@ def list_shards(pattern: str, request: Request) -> Listing:
                     names.setdefault(sample.reason, []).append(sample.key)
             done += 1
             request.tick(done, total)
+    apart = set(names.get(_NO_IMAGE, ())) & set(names.get(_NO_LABEL, ()))
+    if apart:
+        problem = f"the files of a sample do not follow each other ({len(apart)} times)"
+        advice = "allowed: archives sorted by name, as WebDataset writes them"
+        raise DataError(f"{pattern}: {name_few(sorted(apart), 2)}: {problem}; {advice}")
     skipped = tuple(Skipped(why, lost[why], tuple(names[why][:10])) for why in sorted(lost))
     notes += tuple(f"not read: {each.reason} ({each.count}): "
                    f"{name_few(each.examples, of=each.count)}" for each in skipped)  # fmt: skip
+    several = sum(each.several for samples in found.values() for each in samples)
+    if several:
+        which = "the one with the shortest suffix is read"
+        notes += (f"{plural(several, 'sample')} with several images: {which}",)
     return _listing(pattern, found, request, notes, skipped)
 
 
@@ -81,17 +91,21 @@ def matching(pattern: str) -> list[Path]:
 
     Args:
         pattern: A folder, a file, or a name with `*`, `?`, `[...]` and ranges or lists in braces,
-            such as `{000..099}` and `{train,val}`.
+            such as `{000..099}` and `{train,val}`. What is there under the very name means itself,
+            folders above a pattern, too.
 
     Raises:
         DataError: There are none, or one that is written out is missing.
     """
-    if Path(pattern).is_dir():
-        named = sorted(Path(pattern).glob("*.[tT][aA][rR]"))
+    folder, rest = _there(Path(pattern))
+    if rest:
+        found = [_meant(folder, each) for each in expanded(rest)]
+        paths = [folder / name for each in found for name in sorted(each)]
+    elif folder.is_dir():
+        named = sorted(folder.glob("*.[tT][aA][rR]"))
         paths = [path for path in named if not path.name.startswith(".")]
     else:
-        found = [glob(each) if has_magic(each) else [each] for each in expanded(pattern)]
-        paths = [Path(path) for each in found for path in sorted(each)]
+        paths = [folder]
     if not paths:
         raise DataError(f"{pattern}: no .tar files; allowed: a folder or pattern of shards")
     missing = [path for path in paths if not path.is_file()]
@@ -99,6 +113,22 @@ def matching(pattern: str) -> list[Path]:
         names = name_few(map(str, missing))
         raise DataError(f"{names}: {no_file(missing[0])}; allowed: shards that exist")
     return sorted(set(paths))
+
+
+def _there(pattern: Path) -> tuple[Path, str]:
+    """The part of a pattern that is there as it is written, and the rest, which may be empty."""
+    for place in (pattern, *pattern.parents):
+        if place.exists():
+            rest = pattern.relative_to(place).as_posix()
+            return place, "" if rest == "." else rest
+    return Path(), str(pattern)
+
+
+def _meant(folder: Path, name: str) -> list[str]:
+    """The names below a folder that one without braces stands for."""
+    if not has_magic(name) or (folder / name).exists():
+        return [name]
+    return glob(name, root_dir=folder)
 
 
 def expanded(pattern: str) -> list[str]:
@@ -173,12 +203,13 @@ def _splits(pattern: str, paths: Sequence[Path]) -> tuple[dict[Role, list[Path]]
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """An image and its label, as text."""
+    """An image and its label, as text; whether there were several images."""
 
     name: str
     label: str
     inside: InArchive
     modified: int
+    several: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,15 +283,17 @@ def _sample(
     path: Path, key: str, group: dict[str, tarfile.TarInfo], archive: tarfile.TarFile, modified: int
 ) -> "_Sample | _Lost":
     name = f"{path.name}/{key}"
-    image = next((each for suffix, each in group.items() if _is_image(suffix)), None)
-    if image is None:
+    # `0001.png` is the image of `0001.depth.png`, which lies before it.
+    images = sorted(filter(_is_image, group), key=lambda suffix: suffix.count("."))
+    if not images:
         return _Lost(name, _NO_IMAGE)
+    image = group[images[0]]
     label = next((group[suffix] for suffix in _LABELS if suffix in group), None)
     text = None if label is None else _label(label, archive)
     if text is None:
         return _Lost(name, _NO_LABEL)
     inside = InArchive(str(path), image.offset_data, image.size)
-    return _Sample(f"{path}/{image.name}", text, inside, modified)
+    return _Sample(f"{path}/{image.name}", text, inside, modified, len(images) > 1)
 
 
 def _is_image(suffix: str) -> bool:
@@ -295,7 +328,8 @@ def _listing(
     names = classes.get("train", ())
     if len(names) < 2:
         what = f"one class ({names[0]})" if names else "no labelled images"
-        what += "".join(f"; {each.reason}: {each.count}" for each in skipped)
+        for each in skipped:
+            what += f"; {each.reason}: {each.count} ({name_few(each.examples, 2, of=each.count)})"
         raise DataError(f"{pattern}: has {what}; allowed: two or more classes")
     others = classes.get("test", names)
     if set(others) != set(names):
