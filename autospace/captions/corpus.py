@@ -218,8 +218,18 @@ def _own(source: CaptionSource, path: Path, request: Request) -> CaptionData:
     decoded, unreadable, remarks = _decoded(path, splits, request)
     skipped += unreadable
     seen = seen_before(decoded["train"][0], decoded["test"][0])
-    notes = (*found.notes, *notes, *remarks, *seen)
+    notes = (*found.notes, *notes, *remarks, *seen, *_alike(decoded["train"][1]))
     return _numbered(source, decoded, request, divided, notes, tuple(skipped))
+
+
+def _alike(captions: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Remarks on captions that are the same for all images."""
+    said = {words(each) for row in captions for each in row}
+    if len(said) > 1:
+        return ()
+    (only,) = said
+    caption = textwrap.shorten(" ".join(only), 60)
+    return (f'all train images have the same caption, "{caption}": networks need no images',)
 
 
 def _divided(

@@ -175,6 +175,18 @@ def test_test_images_that_are_training_images_are_told(tmp_path: Path) -> None:
     assert "3 of 3 test images are training images, too" in load(tmp_path).notes
 
 
+def test_captions_that_are_all_the_same_are_told(tmp_path: Path) -> None:
+    _images(tmp_path)
+    texts = ["A dog.", "a dog"] * 6
+    for changed, told in ((None, True), (3, False)):
+        if changed is not None:
+            texts[changed] = "a cat"
+        rows = [f"{name},{text}\n" for name, text in zip(NAMES, texts, strict=True)]
+        (tmp_path / "c.csv").write_text("image,caption\n" + "".join(rows))
+        notes = [note for note in load(tmp_path).notes if 'the same caption, "a dog"' in note]
+        assert bool(notes) is told
+
+
 def load(folder: Path) -> CaptionData:
     """All splits of a folder."""
     return load_captions(f"captions:{folder}", Request())
