@@ -437,7 +437,7 @@ def plan(command: Callable[..., Any], *values: Any, **arguments: Any) -> Planned
     listener = arguments.pop("observer", None) or Silent()
     workers: Any = arguments.get("workers")
     if getattr(workers, "clustered", False):
-        count, arguments["workers"] = workers.workers or 1, replace(workers, asked=False)
+        count, arguments["workers"] = workers.workers or 1, replace(workers, must_answer=False)
         listener.message(f"no cluster is asked: the plan counts on --workers, which is {count}")
     with TemporaryDirectory() as place:
         asked = {**arguments, "out": Path(place) / "run", "force": False}

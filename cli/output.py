@@ -105,38 +105,44 @@ def errors_reported() -> Iterator[None]:
 
 
 _interrupts: list[int] = []
-"""The signals of Ctrl-C that this program has had."""
+"""The signals that interrupted this program: of Ctrl-C, or of a scheduler that stops its job."""
+_STOPS: Final[dict[int, Any]] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+}
+"""What interrupts a program, and what Python does with it by itself."""
 
 
 @contextmanager
 def interrupts_remembered() -> Iterator[None]:
-    """Remembers that Ctrl-C was pressed, as well as raising `KeyboardInterrupt`.
+    """Remembers Ctrl-C and SIGTERM, as well as raising `KeyboardInterrupt`.
 
     A module that is being imported may swallow the exception. It is then only half there, and the
     program fails a little later, of whatever is missing.
     """
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # Somebody else decides what Ctrl-C does, or nobody: a background job ignores it.
-        return
 
     def remember(number: int, frame: FrameType | None) -> None:
         _interrupts.append(number)
         signal.default_int_handler(number, frame)
 
+    # Somebody else may decide what a signal does, or nobody: a background job ignores Ctrl-C.
+    own = [each for each, usual in _STOPS.items() if signal.getsignal(each) is usual]
     try:
-        signal.signal(signal.SIGINT, remember)
-    except ValueError:  # In another thread than the main one, which has Ctrl-C.
+        for each in own:
+            signal.signal(each, remember)
+    except ValueError:  # In another thread than the main one, which has the signals.
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for each in own:
+            signal.signal(each, _STOPS[each])
         _interrupts.clear()
 
 
 def _end_if_interrupted(error: Exception) -> None:
-    """Ends the program as interrupted, if an error that is no user's comes after Ctrl-C."""
+    """Ends the program as interrupted, if an error that is no user's comes after a signal."""
     if _interrupts and not isinstance(error, _MEANT):
         complaint("interrupted")
         raise typer.Exit(INTERRUPTED) from None

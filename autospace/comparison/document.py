@@ -56,7 +56,7 @@ class CostDocument(Document):
 
 
 class CostsDocument(WithOps):
-    """Distributions of all costs; OPs where some operations are binary."""
+    """Distributions of all costs; OPs where operations are binary, or OPs were matched."""
 
     madds: CostDocument
     params: CostDocument
@@ -83,7 +83,7 @@ class VarianceDocument(Document):
 
 
 class SpaceDocument(WithOps):
-    """One space and the networks drawn from it; OPs where some operations are binary."""
+    """One space and the networks drawn from it; for OPs see `CostsDocument`."""
 
     name: str
     label: str

@@ -92,7 +92,7 @@ def document(
         evaluator=_evaluator(prepared),
         data=_data(prepared),
         matching=_matching(prepared),
-        spaces=[_space(each, config.seed, unit) for each in samples],
+        spaces=[_space(each, config.seed, unit, config.sampling.match) for each in samples],
         pairs=documents,
         power=power,
         seed=config.seed,
@@ -173,10 +173,11 @@ def _matching(prepared: PreparedComparison) -> doc.MatchingDocument:
     )
 
 
-def _space(sample: Sample, seed: int, unit: doc.Unit) -> doc.SpaceDocument:
+def _space(sample: Sample, seed: int, unit: doc.Unit, matched: str) -> doc.SpaceDocument:
     rows = np.array(sample.rows, dtype=np.int64)
     pool, space = sample.pool, sample.space
-    names = ("madds", "params", *(("ops",) if FAMILIES[space.kind].binary else ()))
+    by_ops = matched == "ops" or FAMILIES[space.kind].binary
+    names = ("madds", "params", *(("ops",) if by_ops else ()))
     costs = {name: pool.cost(name) for name in names}
     return doc.SpaceDocument(
         name=space.name,

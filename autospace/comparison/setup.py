@@ -18,7 +18,7 @@ from autospace.comparison.matching import (
 from autospace.comparison.settings import CompareConfig
 from autospace.comparison.verdict import not_comparable
 from autospace.compute.execution import CPU
-from autospace.compute.executor import HERE, Devices, Executor
+from autospace.compute.executor import HERE, Executor, Places
 from autospace.data.examples import DataSet
 from autospace.data.images import check_source
 from autospace.evaluators.evaluator import SCORES_ONLY, EvaluationMethod
@@ -198,7 +198,7 @@ def prepare(
         DataError, SpaceError, ConfigError, RunError, EvaluationError: the settings cannot be
             carried out.
     """
-    data, places = config.data, Devices(CPU, (CPU,))
+    data, places = config.data, Places(CPU, (CPU,))
     if config.evaluator.table is None:
         places = executor.devices_of(device or config.device)
         for space in loaded:

@@ -421,7 +421,8 @@ def open_cluster(
     Raises:
         ClusterError: there is no such cluster, its nodes do not agree, or they lack GPUs.
     """
-    with ray_session(address, most or cores(), on_message) as ray:
+    room = cores() if most is None else most * thread_count
+    with ray_session(address, room, on_message) as ray:
         pool = RayPool(
             ray, folder, rounding, on_message,
             most=most, thread_count=thread_count, errors=errors, kind=kind,

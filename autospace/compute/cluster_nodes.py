@@ -96,13 +96,25 @@ def agreed(
         if unlike:
             problem = f"nodes {first} and {name} would give other bytes: {unlike}"
             raise ClusterError(f"cluster: {problem}; allowed: nodes that agree")
-    different = differences(own, found)
-    if any(each.split()[0] in WITH_THE_OWNER for each in different):
-        problem = f"this machine and node {first} differ: {', '.join(different)}"
+    there = {name: found[name] for name in own if name in found}
+    unlike = ", ".join(_unlike_software(own, there, on_gpus="gpu" in found))
+    if unlike:
+        problem = f"this machine and node {first} differ: {unlike}"
         raise ClusterError(f"cluster: {problem}; allowed: the same software")
+    different = differences(own, there)
     if different:
         on_message(
             f"this machine rounds differently from the nodes ({', '.join(different)}): equal "
             "bytes need the same kinds of both"
         )
     return found
+
+
+def _unlike_software(
+    own: Mapping[str, str], other: Mapping[str, str], *, on_gpus: bool
+) -> list[str]:
+    """What differs of versions and, on CPUs, of kernels, whatever instructions these are for."""
+    names = [name for name in WITH_THE_OWNER if name in own and not (on_gpus and name == "kernels")]
+    kinds = [{name: each.get(name, "none").partition(",")[0] for name in names}
+             for each in (own, other)]  # fmt: skip
+    return differences(*kinds)

@@ -20,10 +20,10 @@ from autospace.spaces.errors import offered, shown
 
 EXECUTORS: Final = ("here", "processes", "ray")
 ON_A_CLUSTER: Final = ("auto", "cpu", "cuda")
-"""Devices by name that workers of a cluster can be told; Ray says which GPU each of them gets."""
+"""Places by name that workers of a cluster can be told; Ray says which GPU each of them gets."""
 
 
-class Devices(NamedTuple):
+class Places(NamedTuple):
     """The devices that a setting names.
 
     Attributes:
@@ -46,7 +46,7 @@ class Executor:
             runs on this machine, or else for one of its own that ends with the work.
         devices: that processes compute on, in turn; on a cluster `cuda`, if each worker has a GPU.
             `on` sets them; there are none on CPUs.
-        asked: whether a cluster has to be there; not where work is only planned.
+        must_answer: whether a cluster has to be there; not where work is only planned.
 
     Raises:
         ConfigError: no such executor, or values that exclude each other.
@@ -56,7 +56,7 @@ class Executor:
     name: str | None = None
     address: str | None = None
     devices: tuple[str, ...] = ()
-    asked: bool = True
+    must_answer: bool = True
 
     def __post_init__(self) -> None:
         if self.name is not None and self.name not in EXECUTORS:
@@ -85,12 +85,12 @@ class Executor:
         Raises:
             ClusterError: Ray is not installed, or nothing answers at the address.
         """
-        if self.clustered and self.asked:
+        if self.clustered and self.must_answer:
             from autospace.compute.ray_session import check_address
 
             check_address(self.address)
 
-    def devices_of(self, name: str) -> Devices:
+    def devices_of(self, name: str) -> Places:
         """The devices that a setting names.
 
         On a cluster `auto` is the CPU. With `cuda` workers get a GPU each, and this process needs
@@ -102,16 +102,16 @@ class Executor:
         """
         if not self.clustered:
             found = tuple(resolve_devices(name))
-            return Devices(found[0], found)
+            return Places(found[0], found)
         if name not in ON_A_CLUSTER:
             allowed = f"{', '.join(ON_A_CLUSTER[:-1])} or {ON_A_CLUSTER[-1]}"
             why = "because Ray gives each worker its GPU"
             problem = f"{shown(name)}; allowed with executor ray: {allowed}, {why}"
             raise ConfigError(f"device: {problem}")
         if name != "cuda":
-            return Devices(CPU, (CPU,))
+            return Places(CPU, (CPU,))
         (own,) = resolve_devices("auto")
-        return Devices(own, (torch.device(name),))
+        return Places(own, (torch.device(name),))
 
     def shares_out(self, devices: Sequence[torch.device]) -> bool:
         """Whether workers other than this process compute on these devices, if there are GPUs."""

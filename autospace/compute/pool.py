@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import resource_tracker
@@ -168,6 +169,8 @@ class ProcessPool:
         self._begin = b""
         self._begun: set[Connection] = set()
         self._numbers = itertools.count()
+        # Python would ask those that are left to end by SIGTERM, which they do not see, and wait.
+        weakref.finalize(self, _kill, self._workers)
         self._remove_files()  # of an owner that was killed
 
     @property
@@ -211,10 +214,9 @@ class ProcessPool:
 
     def close(self) -> None:
         """Ends the processes, whatever they are doing, and removes the files of the jobs."""
+        _kill(self._workers)
         for connection, process in self._workers.items():
             connection.close()
-            process.kill()
-        for process in self._workers.values():
             process.join()
         self._workers.clear()
         self._begun.clear()
@@ -264,6 +266,11 @@ class ProcessPool:
 
     def _remove_files(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _kill(workers: Mapping[Connection, BaseProcess]) -> None:
+    for process in workers.values():
+        process.kill()
 
 
 @contextmanager

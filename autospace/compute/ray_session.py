@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from autospace.spaces.errors import AutospaceError, shown
+from autospace.spaces.text import plural
 
 Said = Callable[[str], None]
 SECONDS_TO_CONNECT: Final = 5.0
@@ -51,12 +52,12 @@ class ClusterError(AutospaceError):
 
 
 @contextmanager
-def ray_session(address: str | None, workers: int, on_message: Said) -> Iterator[Any]:
+def ray_session(address: str | None, slots: int, on_message: Said) -> Iterator[Any]:
     """The module `ray`, connected to a cluster for the block.
 
     Args:
         address: see `autospace.compute.cluster.open_cluster`.
-        workers: cores of a cluster of its own.
+        slots: cores that a cluster of its own has for workers.
         on_message: called with what the user should know about the cluster.
 
     Raises:
@@ -76,9 +77,9 @@ def ray_session(address: str | None, workers: int, on_message: Said) -> Iterator
         try:
             with _silence(ray):
                 if named == "local":
-                    with _own_cluster(ray, workers):
+                    with _own_cluster(ray, slots):
                         problem = "no Ray cluster is named or runs here"
-                        on_message(f"{problem}: one with room for {workers} workers is started")
+                        on_message(f"{problem}: one of {plural(slots, 'core')} is started")
                         yield ray
                 else:
                     _connect(ray, named)
@@ -209,7 +210,7 @@ def check_address(address: str | None) -> None:
 
 
 @contextmanager
-def _own_cluster(ray: Any, workers: int) -> Iterator[None]:
+def _own_cluster(ray: Any, slots: int) -> Iterator[None]:
     """A cluster of this machine alone, behind a token, which leaves nothing behind."""
     # The paths of sockets must be short.
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp" if sys.platform != "win32" else None)
@@ -217,7 +218,7 @@ def _own_cluster(ray: Any, workers: int) -> Iterator[None]:
         try:
             with _replaced(ray._private.ray_constants, SEVERAL, False), _own_termination():
                 ray.init(
-                    address="local", num_cpus=workers, include_dashboard=False,
+                    address="local", num_cpus=slots, include_dashboard=False,
                     log_to_driver=False, logging_level="ERROR", _temp_dir=folder,
                 )  # fmt: skip
         except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:

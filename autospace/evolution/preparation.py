@@ -62,7 +62,7 @@ class PreparedRun:
 
     Attributes:
         execution: on the device of this process.
-        devices: that cells are trained on, if they are trained alone; see `Devices.workers`.
+        devices: that cells are trained on, if they are trained alone; see `Places.workers`.
     """
 
     config: Config

@@ -151,13 +151,18 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def remove_parts(folder: Path) -> None:
-    """Removes what a killed process has left; no other process may be writing there."""
+def remove_parts(folder: Path, *, folders: bool = False) -> None:
+    """Removes the files that a killed process has left; no other process may be writing there.
+
+    Args:
+        folder: that holds them.
+        folders: whether unfinished folders go, too.
+    """
     for left in folder.glob(f".*{PART}"):
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
+        if left.is_symlink() or not left.is_dir():
             left.unlink(missing_ok=True)
+        elif folders:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -56,10 +56,7 @@ class Document(BaseModel):
 
 
 class WithOps(Document):
-    """A part of a result that has OPs only where some operations are binary.
-
-    The key `ops` of other results is left out.
-    """
+    """A part of a result that may have OPs; where it has none, the key `ops` is left out."""
 
     @model_serializer(mode="wrap")
     def _plain(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -219,7 +216,7 @@ class Folder(Generic[Settings]):
             lock.acquire()
             # Before the images are read: they may find no room beside what is left of them.
             with suppress(OSError):
-                remove_parts(self.cache)
+                remove_parts(self.cache, folders=True)
         except Timeout:
             problem = "another process is working on this run"
             raise RunError(f"{self.path}: {problem}; wait for it or stop it") from None

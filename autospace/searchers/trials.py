@@ -94,10 +94,7 @@ class Trials(Stateful):
     def accuracy(self, path: Choice) -> float:
         """Validation accuracy after training, or that of the table, from 0 to 1."""
         if path not in self.known:
-            found = self._done.pop(path, None)
-            if found is None:
-                request = self._request(path)
-                found = self._evaluator.evaluate(request.architecture, request.seed)
+            found = self._done.pop(path, None) or self._evaluated(path)
             self.known[path] = found.score
             if found.loss is None and self._problem.table is None:
                 self.diverged[path] = True
@@ -107,6 +104,15 @@ class Trials(Stateful):
         """Takes over what another one knows, which has the same recipe and seed."""
         self.known.update(other.known)
         self.diverged.update(other.diverged)
+
+    def _evaluated(self, path: Choice) -> Evaluation:
+        request = self._request(path)
+        if self._workers is not None and self._workers[0].hardware is not None:
+            # The scores of a search come from one kind of device.
+            pool, job = self._workers
+            ((_, found),) = pooled(pool, job)([request])
+            return found
+        return self._evaluator.evaluate(request.architecture, request.seed)
 
     def _request(self, path: Choice) -> EvaluationRequest:
         seed = derived_seed(self._problem.seed, "trial") % 2**31

@@ -1,8 +1,6 @@
 """`autospace bench`: suites of measurements as numbers; fails on a regression."""
 
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -101,7 +99,7 @@ def bench(
     _check_images(data_, names)
     kept = _Kept(out, force=force)
     try:
-        with kept, _terminated_as_interrupted():
+        with kept:
             now = measured(names, order, message, kept)
     except KeyboardInterrupt:
         if kept.found is not None:
@@ -150,16 +148,6 @@ class _Kept:
 
         if self._out is not None and self._once and self.found is not None:
             write_new(self._out, to_json(self.found), force=True)
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM, by which schedulers and CI stop a job, does what Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _tell_stopped(count: int, out: Path | None) -> None:

@@ -154,6 +154,7 @@ def _version(name: str) -> str | None:
 def _nodes(executor: str | None, address: str | None) -> dict[str, dict[str, str]]:
     """What a task on each node of a cluster says of itself; nothing without a cluster."""
     from autospace.compute.cluster import open_cluster
+    from autospace.compute.cluster_nodes import NO_GPU
     from autospace.compute.executor import Executor
     from autospace.networks.rounding import rounding
 
@@ -163,8 +164,8 @@ def _nodes(executor: str | None, address: str | None) -> dict[str, dict[str, str
         tempfile.TemporaryDirectory() as folder,
         open_cluster(address, None, Path(folder) / "pool", rounding, message) as pool,
     ):
-        gpus = pool.gpus
-        return {name: found | {"gpus": gpus[name]} for name, found in pool.roundings.items()}
+        gpus, found = pool.gpus, pool.roundings
+        return {name: each | {"gpus": gpus.get(name, NO_GPU)} for name, each in found.items()}
 
 
 def _kernels() -> str:

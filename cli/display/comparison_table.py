@@ -63,12 +63,15 @@ def _figures(found: "ComparisonDocument") -> Any:
 
 def _matching(found: "ComparisonDocument") -> str:
     """What the compared networks cost, and what those cost that were drawn."""
-    span, unit = found.matching.range, NAMES[found.cost]
+    matching, unit = found.matching, NAMES[found.cost]
     drawn = [space.drawn.of(found.cost) for space in found.spaces if space.drawn]
     spans = ", ".join(f"{human(each.min)} to {human(each.max)}" for each in drawn)
-    if span is None:
+    if matching.cost == "none" or matching.range is None:
         return f"drawn: {spans} {unit}"
-    return f"compared at equal {unit}, {human(span[0])} to {human(span[1])}; drawn: {spans}"
+    low, high = map(human, matching.range)
+    equal = f"compared at equal {NAMES[matching.cost]}, {low} to {high}"
+    # Results of earlier versions have no OPs of what was drawn.
+    return f"{equal}; drawn: {spans}" + (f" {unit}" if matching.cost != found.cost else "")
 
 
 def _boxes(found: "ComparisonDocument") -> list[Any]:

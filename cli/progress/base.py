@@ -1,5 +1,6 @@
 """What all displays of progress share: the phases of every command, the pace, and Ctrl-C."""
 
+import signal
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -71,7 +72,7 @@ class Reporter:
 
     def __init__(self, command: str, parts: Parts) -> None:
         self.phases, self.parts = PHASES[command], parts
-        self.stopping = False
+        self.stopping = self.hurried = False
         self.started = time.monotonic()
         self.now = ("data", 0, 1)
         self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT)
@@ -130,14 +131,21 @@ class Reporter:
         whole = self.phases[self.now[0]].last or self.parts.whole
         return f"{'' if whole else 'at least '}{duration(seconds)} left"
 
-    def interrupt(self, _signal: int, _frame: FrameType | None) -> None:
-        """First Ctrl-C: stop after this step. Second: stop at once."""
+    def interrupt(self, number: int, _frame: FrameType | None) -> None:
+        """First Ctrl-C or SIGTERM: stop after this step. A Ctrl-C after that: stop at once.
+
+        SIGTERM may come twice, from a scheduler and from the process that it has stopped, too.
+        """
         if self.stopping:
-            raise KeyboardInterrupt
+            if number == signal.SIGINT:
+                self.hurried = True
+                raise KeyboardInterrupt
+            return
         self.stopping = True
+        again = "; press Ctrl-C again to stop at once" if number == signal.SIGINT else ""
         # The signal may have come in the middle of a write to the same stream.
         with suppress(RuntimeError):
-            self.message("stopping after this step; press Ctrl-C again to stop at once")
+            self.message(f"stopping after this step{again}")
 
     def show_tick(self, phase: Phase) -> None:
         """Shows what is done of the phase; nothing here."""

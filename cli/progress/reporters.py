@@ -121,13 +121,11 @@ class JsonReporter(Reporter):
 def reporting(kind: str, command: str, parts: Parts | None = None) -> Iterator[Reporter]:
     """The display of a kind of `--progress` for a command.
 
-    If the command has parts, the first Ctrl-C stops it between two steps. SIGTERM, by which
-    schedulers stop a job, does what Ctrl-C does.
+    If the command has parts, the first Ctrl-C or SIGTERM stops it between two steps.
     """
     reporter = _reporter(kind, command, parts or Parts())
-    stop = reporter.interrupt if parts else signal.default_int_handler
-    stops = (signal.SIGINT, signal.SIGTERM) if parts else (signal.SIGTERM,)
-    earlier = {each: signal.signal(each, stop) for each in stops}
+    stops = (signal.SIGINT, signal.SIGTERM) if parts else ()
+    earlier = {each: signal.signal(each, reporter.interrupt) for each in stops}
     try:
         yield reporter
     finally:
@@ -159,7 +157,7 @@ def running(
         try:
             yield Together(reporter, logger) if log else reporter
         except RunInterrupted as stop:
-            reporter.last_word(_interrupted(command, stop))
+            reporter.last_word(_interrupted(command, stop, hurried=reporter.hurried))
             raise typer.Exit(INTERRUPTED) from None
         finally:
             logger.close()
@@ -170,13 +168,17 @@ def finished(resume: Path | None, result: str) -> bool:
     return resume is not None and (resume / result).is_file()
 
 
-def _interrupted(command: str, stop: "RunInterrupted") -> str:
+def _interrupted(command: str, stop: "RunInterrupted", *, hurried: bool) -> str:
     run = {"evolve": "run", "train": "training", "compare": "comparison"}.get(command, command)
     if stop.untouched:
         return f"interrupted before the new {run} began; the earlier one is untouched"
     if not stop.resumable:
         return f"interrupted before the {run} began; nothing was written"
-    kept = "finished evaluations are kept" if command == "compare" else "nothing is lost"
+    kept = "nothing is lost"
+    if command == "compare":
+        kept = "finished evaluations are kept"
+    elif hurried:
+        kept = "it goes on from its last checkpoint"
     return f"interrupted; {kept}: autospace {command} --resume {shlex.quote(str(stop.folder))}"
 
 

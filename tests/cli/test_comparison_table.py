@@ -59,3 +59,20 @@ def test_long_names_of_spaces_are_whole_and_squeeze_no_number(
     assert "…" not in out
     assert all(f"\n{label}\n" in out for label in labels)  # over its box
     assert max(map(len, out.partition("Written")[0].splitlines())) <= 80
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_range_of_ops_is_called_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], known: bool
+) -> None:
+    found = comparison()
+    found["matching"] |= {"cost": "ops", "range": [1_000, 2_000]}
+    for space in found["spaces"] if known else ():
+        space["ops"] = space["madds"]
+        for name in ("drawn", "matched"):
+            space[name]["ops"] = space[name]["madds"]
+    path = write_comparison(tmp_path, found) / "comparison.json"
+    print_comparison(read_comparison(path), path, tmp_path / "report.html")
+    said = capsys.readouterr().out
+    assert "compared at equal OPs, 1.00k to 2.00k; drawn: " in said
+    assert ("MAdds" in said) is not known

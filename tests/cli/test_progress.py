@@ -5,12 +5,14 @@ import json
 import re
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from autospace.api import RunInterrupted
 from autospace.cli.display.drawing import BLOCKS
-from autospace.cli.output import InputError
+from autospace.cli.output import InputError, interrupts_remembered
 from autospace.cli.progress import base
 from autospace.cli.progress.base import Reporter
 from autospace.cli.progress.live import LiveReporter
@@ -19,6 +21,7 @@ from autospace.cli.progress.reporters import (
     KINDS,
     JsonReporter,
     PlainReporter,
+    _interrupted,
     check_progress,
     reporting,
 )
@@ -225,25 +228,38 @@ def test_a_pipe_gets_plain_lines_unless_asked_otherwise(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_ctrl_c_stops_at_the_next_tick_the_second_at_once(
+def test_the_first_signal_stops_at_the_next_tick_a_ctrl_c_after_it_at_once(
     capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
     before = signal.getsignal(number)
     with reporting("plain", "evolve", Rounds()) as reporter:
         signal.raise_signal(number)
-        assert "stopping after this step" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "stopping after this step" in said
+        assert ("press Ctrl-C" in said) is (number == signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             reporter.tick("score", 1, 2)
+        # A scheduler may signal a process, and so may the program that the scheduler stops.
+        signal.raise_signal(signal.SIGTERM)
+        assert not reporter.hurried
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(number)
+            signal.raise_signal(signal.SIGINT)
+        assert reporter.hurried
     assert signal.getsignal(number) is before
 
 
-def test_a_command_without_parts_is_stopped_at_once_by_a_scheduler() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), reporting("plain", "compare"):
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_every_command_is_interrupted_by_both_signals(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), interrupts_remembered():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is before
+
+
+def test_what_is_lost_is_not_denied(tmp_path: Path) -> None:
+    stop = RunInterrupted(tmp_path / "run", resumable=True, untouched=False)
+    assert "; nothing is lost: autospace train" in _interrupted("train", stop, hurried=False)
+    assert "; it goes on from its last checkpoint: " in _interrupted("train", stop, hurried=True)
 
 
 def test_a_signal_in_the_middle_of_a_write_still_stops_the_run(

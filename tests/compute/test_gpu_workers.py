@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +23,7 @@ from autospace.comparison.settings import CompareConfig
 from autospace.comparison.setup import prepare as prepare_comparison
 from autospace.compute import cluster
 from autospace.compute.cluster import RayPool
-from autospace.compute.cluster_nodes import gpus_of, nodes_of
+from autospace.compute.cluster_nodes import agreed, gpus_of, nodes_of
 from autospace.compute.device import Hardware, threads
 from autospace.compute.executor import HERE, Executor
 from autospace.compute.pool import Job, OnMessage
@@ -304,6 +304,26 @@ def test_what_gpus_have_to_agree_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AUTOSPACE_TRITON", raising=False)
     found = rounding("cuda")
     assert found == {**rounding(), **H200}
+
+
+SOFTWARE = {"autospace": "1", "torch": "2", "python": "3.11", "kernels": "compiled, AVX2"}
+
+
+def test_instructions_of_the_command_are_told_and_no_error() -> None:
+    nodes = {"n": SOFTWARE | {"kernels": "compiled, AVX-512", "vectors": "AVX512"}}
+    said: list[str] = []
+    assert agreed(nodes, SOFTWARE | {"vectors": "AVX2"}, said.append) == nodes["n"]
+    (line,) = said
+    assert "kernels compiled, AVX2 and compiled, AVX-512, vectors AVX2 and AVX512" in line
+
+
+@pytest.mark.parametrize(("gpu", "refused"), [({}, True), (H200, False)])
+def test_kernels_of_cpus_matter_where_cpus_compute(gpu: dict[str, str], refused: bool) -> None:
+    nodes = {"n": {**SOFTWARE, **gpu, "kernels": "PyTorch's: none were compiled"}}
+    with pytest.raises(ClusterError, match="differ: kernels") if refused else nullcontext():
+        agreed(nodes, SOFTWARE, lambda _: None)
+    with pytest.raises(ClusterError, match="differ: torch 2 and 3"):
+        agreed({"n": {**SOFTWARE, **gpu, "torch": "3"}}, SOFTWARE, lambda _: None)
 
 
 @pytest.mark.parametrize(

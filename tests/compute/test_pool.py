@@ -268,6 +268,27 @@ def test_a_busy_process_ends_with_its_owner(tmp_path: Path) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no signals that can be blocked")
+def test_python_ends_at_once_where_nobody_has_closed_a_pool(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys; from pathlib import Path\n"
+        "from autospace.compute.pool import ProcessPool\n"
+        "from tests.compute.test_pool import Adding\n"
+        "if __name__ == '__main__':\n"
+        "    pool = ProcessPool(1, Path(sys.argv[1]))\n"
+        "    following = pool.results(Adding(), ['sleep'], lambda *_: sys.exit(3))\n"
+        "    list(following)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "pool"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=120,  # far less than the 600 seconds of the request
+        check=False,
+    )
+    assert done.returncode == 3
+
+
 def _alive(pid: int) -> bool:
     with suppress(OSError):
         return " (zombie)" not in Path(f"/proc/{pid}/status").read_text()

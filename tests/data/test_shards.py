@@ -243,15 +243,24 @@ def test_a_sample_whose_files_lie_apart_is_refused(tmp_path: Path) -> None:
     files = samples([0, 1] * 5)
     ordered = sorted(files, key=lambda name: name.rpartition(".")[2])
     shard(tmp_path / "x.tar", {name: files[name] for name in ordered})
-    problem = r"x\.tar/000000, x\.tar/000001 and 8 more: the files of a sample do not follow"
+    problem = r"x\.tar: files of 10 samples do not follow .*: x\.tar/000000, x\.tar/000001 and 8"
     with pytest.raises(DataError, match=problem):
         load_data(f"shards:{tmp_path}/x.tar")
+
+
+def test_samples_of_two_shards_are_not_taken_for_one(tmp_path: Path) -> None:
+    for place, alone in (("a", {"100.png": png(1)}), ("b", {"100.cls": b"0"})):
+        (tmp_path / place).mkdir()
+        shard(tmp_path / place / "0.tar", samples([0, 1] * 3) | alone)
+    data = load_data(f"shards:{tmp_path}/{{a,b}}/0.tar")
+    assert len(data.train) + len(data.test) == 12
 
 
 def test_the_image_of_a_sample_is_that_with_the_shortest_suffix(tmp_path: Path) -> None:
     files = {}
     for number, label in enumerate([0, 1] * 5):
         files[f"{number}.depth.png"] = png(200)
+        files[f"{number}.jpeg"] = png(150)
         files[f"{number}.png"] = png(number)
         files[f"{number}.cls"] = str(label).encode()
     shard(tmp_path / "x.tar", files | {"z.a.png": png(99), "z.cls": b"0"})
@@ -376,3 +385,9 @@ def test_shards_of_the_library_itself_are_read(tmp_path: Path) -> None:
     assert sorted(found) == list(range(10))
     labels = torch.cat([data.train.labels, data.test.labels]).tolist()
     assert all(shade % 2 == label for shade, label in zip(found, labels, strict=True))
+
+
+def test_a_list_that_is_longer_than_a_name_can_be_is_expanded(tmp_path: Path) -> None:
+    shard(tmp_path / "0.tar", samples([0, 1] * 3))
+    names = ",".join(["0"] * 200)
+    assert len(load_data(f"shards:{tmp_path}/{{{names}}}.tar").classes) == 2

@@ -89,7 +89,10 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert done.returncode == -9
     assert len(os.listdir(tmp_path)) == 2
+    (tmp_path / ".mine.part").mkdir()
     remove_parts(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".mine.part", "file"]
+    remove_parts(tmp_path, folders=True)
     assert os.listdir(tmp_path) == ["file"]
     assert path.read_text() == "old"
 

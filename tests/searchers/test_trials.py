@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from autospace.compute.device import Hardware
 from autospace.compute.executor import Executor
 from autospace.compute.pool import Job, OnMessage
 from autospace.compute.worker import Plain
 from autospace.progress import Silent
-from autospace.searchers import driver
+from autospace.searchers import driver, trials
 from autospace.searchers.driver import run_search
 from autospace.searchers.folder import SearchFolder, SearchResult
 from autospace.spaces.files.library import family_space
@@ -102,3 +103,23 @@ def test_workers_change_nothing_but_the_time(
 def test_processes_give_the_numbers_of_this_one(tmp_path: Path) -> None:
     alone = _searched(tmp_path / "alone", "random")
     assert _timeless(_searched(tmp_path / "two", "random", 2)) == _timeless(alone)
+
+
+def test_workers_on_other_devices_do_all_that_is_trained_alone(tmp_path: Path) -> None:
+    class Elsewhere(Packed):
+        hardware: Any = Hardware("cuda", "float32", "")
+
+    packed = Elsewhere(tmp_path / "packed")
+    chosen = settings(method="evolution", options=ALONE["evolution"], evaluations=8)
+    folder = SearchFolder.create(tmp_path / "run", chosen)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trials, "open_pool", lambda *_, **__: nullcontext(packed))
+        patch.setattr(trials, "evaluator_of", lambda _: _Nobody())
+        run_search(folder, SPACE, Silent(), workers=2)
+    assert sum(packed.batches) >= 8
+    assert 1 in packed.batches
+
+
+class _Nobody:
+    def evaluate(self, *_: object) -> None:
+        raise AssertionError("this process has another device")

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,8 @@ def write_cache(folder: Path, key: str, data: DataSet) -> None:
             save_file(entries, saved, {_ABOUT: json.dumps(about)})
             # The library lets nobody else read it.
             like.touch()
-            saved.chmod(like.stat().st_mode)
+            with suppress(OSError):  # some file systems have no permissions
+                saved.chmod(like.stat().st_mode)
             _sync(str(saved))
             os.replace(saved, _file(folder, key))
             _sync(str(folder))

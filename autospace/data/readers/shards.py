@@ -8,7 +8,7 @@ import os
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import islice, pairwise
@@ -63,19 +63,18 @@ def list_shards(pattern: str, request: Request) -> Listing:
     done, total = 0, sum(map(len, chosen.values()))
     for role, shards in chosen.items():
         for path in shards:
+            own: dict[str, list[str]] = {}
             for sample in _samples(path):
                 if isinstance(sample, _Sample):
                     found.setdefault(role, []).append(sample)
                 else:
-                    lost[sample.reason] += 1
-                    names.setdefault(sample.reason, []).append(sample.key)
+                    own.setdefault(sample.reason, []).append(sample.key)
+            _check_together(path, own)
+            for reason_, keys in own.items():
+                lost[reason_] += len(keys)
+                names.setdefault(reason_, []).extend(keys)
             done += 1
             request.tick(done, total)
-    apart = set(names.get(_NO_IMAGE, ())) & set(names.get(_NO_LABEL, ()))
-    if apart:
-        problem = f"the files of a sample do not follow each other ({len(apart)} times)"
-        advice = "allowed: archives sorted by name, as WebDataset writes them"
-        raise DataError(f"{pattern}: {name_few(sorted(apart), 2)}: {problem}; {advice}")
     skipped = tuple(Skipped(why, lost[why], tuple(names[why][:10])) for why in sorted(lost))
     notes += tuple(f"not read: {each.reason} ({each.count}): "
                    f"{name_few(each.examples, of=each.count)}" for each in skipped)  # fmt: skip
@@ -84,6 +83,15 @@ def list_shards(pattern: str, request: Request) -> Listing:
         which = "the one with the shortest suffix is read"
         notes += (f"{plural(several, 'sample')} with several images: {which}",)
     return _listing(pattern, found, request, notes, skipped)
+
+
+def _check_together(path: Path, lost: Mapping[str, Sequence[str]]) -> None:
+    """Refuses a shard that has the image and the label of a sample at different places."""
+    apart = set(lost.get(_NO_IMAGE, ())) & set(lost.get(_NO_LABEL, ()))
+    if apart:
+        problem = f"files of {plural(len(apart), 'sample')} do not follow each other"
+        advice = "allowed: archives sorted by name, as WebDataset writes them"
+        raise DataError(f"{path}: {problem}: {name_few(sorted(apart), 2)}; {advice}")
 
 
 def matching(pattern: str) -> list[Path]:
@@ -118,7 +126,8 @@ def matching(pattern: str) -> list[Path]:
 def _there(pattern: Path) -> tuple[Path, str]:
     """The part of a pattern that is there as it is written, and the rest, which may be empty."""
     for place in (pattern, *pattern.parents):
-        if place.exists():
+        # Unlike the method of paths, this takes names that are too long for the system.
+        if os.path.exists(place):
             rest = pattern.relative_to(place).as_posix()
             return place, "" if rest == "." else rest
     return Path(), str(pattern)
@@ -284,7 +293,7 @@ def _sample(
 ) -> "_Sample | _Lost":
     name = f"{path.name}/{key}"
     # `0001.png` is the image of `0001.depth.png`, which lies before it.
-    images = sorted(filter(_is_image, group), key=lambda suffix: suffix.count("."))
+    images = sorted(filter(_is_image, group), key=lambda suffix: (suffix.count("."), len(suffix)))
     if not images:
         return _Lost(name, _NO_IMAGE)
     image = group[images[0]]
