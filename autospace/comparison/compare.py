@@ -18,10 +18,12 @@ from autospace.comparison.planning import (
     trains,
 )
 from autospace.comparison.sample_size import (
-    MOST,
+    MOST_COUNTED,
     PILOT,
     POWER,
+    counted,
     found_with,
+    in_points,
     level_of,
     needed_for,
     spread_of,
@@ -166,10 +168,11 @@ def undecided(
             continue
         needed = needed_for(small, spread, pair.level, paired=prepared.paired)
         names = f"{prepared.labels[0]} and {prepared.labels[pair.b]}"
-        about = "more than" if needed >= 100 * MOST else "about"
+        about = "" if needed >= MOST_COUNTED else "about "
         found.append(
-            f"{about} {needed:,} networks per space would decide between {names} (80 % power), "
-            f"if their true difference is the one found here, {100 * small:.2g} points"
+            f"{about}{counted(needed)} networks per space would decide between {names} (80 % "
+            f"power), if their true difference is the one found here, "
+            f"{in_points(f'{100 * small:.2g}')}"
         )
     return found
 
@@ -304,9 +307,10 @@ def _on_the_samples(
             )
     if power.effect is not None and (power.detectable or 0.0) > 1.05 * power.effect:
         yield (
-            f"there are too few networks to detect a difference of {100 * power.effect:g} points, "
-            f"which takes {power.samples} per space; these networks can detect a difference of "
-            f"{100 * (power.detectable or 0.0):.2g} points"
+            "there are too few networks to detect a difference of "
+            f"{in_points(f'{100 * power.effect:g}')}, which takes {counted(power.samples or 0)} "
+            "per space; these networks can detect a difference of "
+            f"{in_points(f'{100 * (power.detectable or 0.0):.2g}')}"
         )
 
 

@@ -10,6 +10,7 @@ from autospace.comparison.document import (
     PairDocument,
     SpaceDocument,
 )
+from autospace.comparison.sample_size import counted, in_points
 from autospace.report import comparison_figures as figures
 from autospace.report.comparison_figures import error_label, error_text
 from autospace.report.page import (
@@ -247,8 +248,8 @@ def _evidence(found: ComparisonDocument) -> list[str]:
             f"and measured on {found.data.measured_images:,} {split} images."
         )
     power = found.power
-    if power.detectable is not None:
-        points = f"{found.shown(power.detectable):.2g} points"
+    if power.detectable:  # without any spread, nothing is known about other networks
+        points = in_points(f"{found.shown(power.detectable):.2g}")
         told.append(
             f"With this number of networks, the test detects a true difference of {points} with a "
             f"probability of {power.power:.0%} (its power)."
@@ -277,8 +278,8 @@ def _method(found: ComparisonDocument) -> PageSection:
     else:
         pairs.append(("matched by", "nothing: networks are compared as they were drawn"))
     if power.samples is not None and power.effect is not None:
-        points = f"{found.shown(power.effect):g} points"
-        pairs.append(("planned for", f"a difference of {points}: {power.samples} "
+        points = in_points(f"{found.shown(power.effect):g}")
+        pairs.append(("planned for", f"a difference of {points}: {counted(power.samples)} "
                       f"networks per space, from a pilot of {power.pilot}"))  # fmt: skip
     if found.evaluator.method != "table":
         images = f"{data.name}: {data.classes} classes, {data.train_images:,} training images"

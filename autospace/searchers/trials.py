@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 
@@ -20,7 +20,7 @@ from autospace.evaluators.evaluator import (
 )
 from autospace.evaluators.make import Setup
 from autospace.evaluators.stand_alone import StandAloneEvaluator
-from autospace.evaluators.tabular import TableEvaluator
+from autospace.evaluators.tabular import TableEvaluator, UnscoredError
 from autospace.networks.rounding import rounding
 from autospace.progress import Observer
 from autospace.runs.state import Stateful
@@ -29,6 +29,9 @@ from autospace.searchers.problem import SearchProblem
 from autospace.seeds import derived_seed
 from autospace.spaces.choices import Choice
 from autospace.spaces.errors import SpaceError
+
+UNSCORED: Final = Evaluation(0.0)
+"""Of an architecture without a score in the table, as if its training had failed."""
 
 
 def recipe_of(problem: SearchProblem) -> EvaluatorConfig:
@@ -58,7 +61,7 @@ class Trials(Stateful):
 
     Attributes:
         known: score by path.
-        diverged: holds the paths whose training diverged.
+        diverged: holds the paths whose training diverged, or that a table has no score of.
     """
 
     remembered: ClassVar[tuple[str, ...]] = ("known", "diverged")
@@ -97,7 +100,11 @@ class Trials(Stateful):
             found = self._done.pop(path, None)
             if found is None:
                 request = self._request(path)
-                found = self._evaluator.evaluate(request.architecture, request.seed)
+                try:
+                    found = self._evaluator.evaluate(request.architecture, request.seed)
+                except UnscoredError:
+                    found = UNSCORED
+                    self.diverged[path] = True
             self.known[path] = found.score
             if found.loss is None and self._problem.table is None:
                 self.diverged[path] = True

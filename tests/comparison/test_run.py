@@ -173,6 +173,8 @@ def test_without_a_number_as_many_are_compared_as_the_effect_needs(start: Start)
     assert any(
         "a pilot measures the standard deviation first" in said for said in listener.messages
     )
+    # The assumed spread asks for fewer, but no plan has fewer than its pilot.
+    assert any(said.startswith(f"plan: {PILOT} networks per") for said in listener.messages)
 
 
 def test_steps_are_timed_with_the_threads_that_train(

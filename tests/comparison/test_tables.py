@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from autospace import api
+from autospace.evaluators.evaluator import EvaluationError
 from autospace.evaluators.tabular import read_table
 from autospace.progress import Silent
 from autospace.runs.errors import ConfigError, RunError
@@ -157,3 +158,19 @@ def test_a_space_that_is_not_in_the_table_leaves_nothing_behind(tmp_path: Path) 
     with pytest.raises(ValueError, match=r"^layer_00: table nasbench-macro does not hold the cell"):
         api.compare(spaces, settings=BY_TABLE, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_networks_without_a_score_are_counted_and_refused_before_anything_is_drawn(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(document(scores=[*range(16), None, None])))
+    with pytest.raises(
+        EvaluationError,
+        match=r"^three \(A\): table mine has no score of 1 of its 9 networks; allowed in a comp",
+    ):
+        api.compare([SPACE, SPACE], settings=by_file(path), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    # One of two seeds is enough.
+    path.write_text(json.dumps(document(scores=[*range(17), None])))
+    api.compare([SPACE, SPACE], settings=by_file(path), out=tmp_path / "out")

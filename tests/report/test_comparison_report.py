@@ -114,6 +114,25 @@ def test_where_operations_are_binary_costs_are_ops(tmp_path: Path) -> None:
     ]
 
 
+def test_what_was_planned_and_can_be_detected_is_told(tmp_path: Path) -> None:
+    found = comparison()
+    plan = {"effect": 0.01, "power": 0.8, "samples": 5221, "spread": 0.2, "detectable": 0.01}
+    found["power"] = {**plan, "pilot": 16}
+    page = _page(tmp_path / "some", found)
+    assert "a true difference of 1 point with a probability of 80%" in page.whole
+    assert "a difference of 1 point: 5,221 networks per space, from a" in page.whole
+    found["power"] |= {"effect": 0.0001, "samples": 25_600, "detectable": 0.045}
+    page = _page(tmp_path / "most", found)
+    assert "a true difference of 4.5 points with" in page.whole
+    assert "a difference of 0.01 points: more than 25,600 networks per" in page.whole
+
+
+def test_errors_without_any_spread_detect_nothing(tmp_path: Path) -> None:
+    found = comparison()
+    found["power"] |= {"spread": 0.0, "detectable": 0.0}
+    assert "the test detects" not in _page(tmp_path, found).whole
+
+
 def test_a_proxy_is_called_one_and_its_scores_no_percentages(tmp_path: Path) -> None:
     page = _page(tmp_path, comparison(unit="dominance"))
     (header,) = page.all("header")
