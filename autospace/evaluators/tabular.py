@@ -176,7 +176,7 @@ class Table:
             [self._candidate(place, *named) for named in self._named(layer)]
             for place, layer in enumerate(space.layers)
         ]
-        empty: np.ndarray = np.isnan(self.scores).all(axis=1)
+        empty = np.asarray(np.isnan(self.scores).all(axis=1))
         missing = empty.reshape(self.choices.sizes)[np.ix_(*kept)]
         if not space.skeleton.stages:
             return int(missing.sum())
