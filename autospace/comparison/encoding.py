@@ -80,6 +80,9 @@ def document(
     documents = [_pair(each) for each in pairs]
     first = documents[0] if documents else None
     unit: doc.Unit = "dominance" if config.evaluator.method in SCORES_ONLY else "share"
+    # One cost for all spaces: OPs are MAdds where no operation is binary.
+    binary = any(FAMILIES[space.kind].binary for space in prepared.spaces)
+    costs = ("madds", "params", "ops") if binary else ("madds", "params")
     return doc.ComparisonDocument(
         comparable=first is not None,
         verdict=first.verdict if first else "none",
@@ -92,7 +95,7 @@ def document(
         evaluator=_evaluator(prepared),
         data=_data(prepared),
         matching=_matching(prepared),
-        spaces=[_space(each, config.seed, unit) for each in samples],
+        spaces=[_space(each, config.seed, unit, costs) for each in samples],
         pairs=documents,
         power=power,
         seed=config.seed,
@@ -173,10 +176,9 @@ def _matching(prepared: PreparedComparison) -> doc.MatchingDocument:
     )
 
 
-def _space(sample: Sample, seed: int, unit: doc.Unit) -> doc.SpaceDocument:
+def _space(sample: Sample, seed: int, unit: doc.Unit, names: Sequence[str]) -> doc.SpaceDocument:
     rows = np.array(sample.rows, dtype=np.int64)
     pool, space = sample.pool, sample.space
-    names = ("madds", "params", *(("ops",) if FAMILIES[space.kind].binary else ()))
     costs = {name: pool.cost(name) for name in names}
     return doc.SpaceDocument(
         name=space.name,

@@ -269,7 +269,7 @@ def _method(found: ComparisonDocument) -> PageSection:
     for name, value in sorted(found.evaluator.settings.items()):
         pairs.append((name, f"{value}"))
     if matching.cost != "none":
-        told = f"{matching.cost}, within {matching.tolerance or 0:.0%}"
+        told = f"{NAMES[matching.cost]}, within {matching.tolerance or 0:.0%}"
         if matching.range is not None:
             told += f", from {human(matching.range[0])} to {human(matching.range[1])}"
         if matching.draws is not None:

@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from autospace.cli.display.comparison_table import print_comparison
 from autospace.comparison.compare import compare
+from autospace.comparison.document import read_comparison
 from autospace.comparison.folder import ComparisonFolder
 from autospace.comparison.sample_size import PILOT
 from autospace.compute.device import threads
 from autospace.data.errors import DataError
 from autospace.runs.errors import ConfigError, RunError
 from autospace.spaces import SpaceError, load, mbconv, to_json
+from autospace.spaces.text import human
 from tests.comparison.conftest import DATA, Listener, Start
 from tests.comparison.setups import DEAR, space
 from tests.tiny import fitted_space
@@ -313,3 +316,22 @@ def test_nothing_of_this_machine_stands_in_the_result(start: Start, tmp_path: Pa
     assert str(tmp_path) not in text
     assert json.loads(text)["command"].startswith("autospace compare one.json two.json --data ")
     assert DATA.partition(":")[0] in json.loads(text)["data"]["name"]
+
+
+@pytest.mark.parametrize("match", ["ops", "none"])
+def test_where_one_space_is_binary_all_are_shown_by_ops(
+    start: Start, match: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spaces = ["binary@digits", "mbconv@digits"]
+    folder = start(spaces=spaces, sampling={"match": match}, evaluator={"method": "synflow"})
+    found = json.loads(_run(folder))
+    assert found["spaces"][1]["ops"] == found["spaces"][1]["madds"]
+    assert found["spaces"][1]["drawn"]["ops"] == found["spaces"][1]["drawn"]["madds"]
+    assert found["spaces"][0]["drawn"]["ops"]["min"] > found["spaces"][0]["drawn"]["madds"]["min"]
+    print_comparison(read_comparison(folder.result), folder.result, folder.result)
+    out = capsys.readouterr().out
+    spans = [each["drawn"]["ops"] for each in found["spaces"]]
+    told = ", ".join(f"{human(each['min'])} to {human(each['max'])}" for each in spans)
+    assert f"drawn: {told}" in out
+    assert " OPs\n" in out
+    assert "MAdds" not in out

@@ -171,6 +171,7 @@ def test_the_least_that_a_file_may_hold_is_enough(tmp_path: Path) -> None:
         (lambda f: f.update(version=1), "version: 1; allowed: 2"),
         (lambda f: f["spaces"][0].update(errors=["1"]), r"errors\[0\]"),
         (lambda f: f["spaces"][0]["errors"].pop(), "have different lengths"),
+        (lambda f: f["spaces"][0].update(ops=[1]), "have different lengths"),
         (lambda f: f["spaces"][1]["edf"]["share"].pop(), "have different lengths"),
         (lambda f: f["pairs"][0].update(b=2), "refers to space 2; allowed: 0 to 1"),
         (lambda f: f.update(verdict="maybe"), "verdict"),
