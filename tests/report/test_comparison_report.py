@@ -92,6 +92,31 @@ def test_every_pair_stands_in_the_table(tmp_path: Path) -> None:
     assert rows[0][4:6] == ["< 0.001", "< 0.001"]
 
 
+def test_every_interval_has_its_level(tmp_path: Path) -> None:
+    found = comparison(("a", "b", "c"))
+    found["level"] = found["pairs"][0]["level"] = 0.9875
+    found["pairs"][1]["level"] = 0.96
+    page = _page(tmp_path, found)
+    rows = _rows(_section(page, "difference").all("table")[0])
+    assert [row[2].rpartition(" ")[2] for row in rows] == ["(98.8%)", "(96%)"]
+    facts = {n.all("dt")[0].whole: n.all("dd")[0].whole for n in page.all("dl")[0].children}
+    assert "its 98.8% interval" in facts
+    assert "levels of the intervals of differences: 98.8%, 96%" in page.whole
+    assert "Means with 95% intervals" in page.whole
+    assert "The spaces, with 95% intervals" in page.whole
+
+
+def test_unmatched_networks_are_not_said_to_cost_the_same(tmp_path: Path) -> None:
+    found = comparison()
+    assert "at equal cost" in _page(tmp_path / "matched", found).whole
+    found["matching"] |= {"cost": "none", "range": None}
+    page = _page(tmp_path / "unmatched", found)
+    assert "at equal cost" not in page.whole
+    assert "partner of equal cost in the others" not in page.whole
+    (table,) = _section(page, "spaces").all("table")
+    assert [row[7] for row in _rows(table)] == ["-", "-"]
+
+
 def test_where_operations_are_binary_costs_are_ops(tmp_path: Path) -> None:
     found = comparison()
     found["matching"]["cost"] = "ops"
