@@ -213,7 +213,8 @@ def _hero(found: ComparisonDocument) -> Hero:
     if found.interval is not None:
         low, high = map(found.shown, found.interval)
         low, high = (-high, -low) if turned else (low, high)
-        facts.append((f"its {percent(found.level)} interval", f"{signed(low, 2)} to {signed(high, 2)}"))
+        ends = f"{signed(low, 2)} to {signed(high, 2)}"
+        facts.append((f"its {percent(found.level)} interval", ends))
     counts = {each.n for each in found.spaces}
     span = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     facts += [
