@@ -55,6 +55,7 @@ from autospace.evaluators.evaluator import (
     architecture_key,
     skeleton_key,
 )
+from autospace.evaluators.make import Basis
 from autospace.evaluators.tabular import Table
 from autospace.networks.rounding import rounding
 from autospace.progress import Observer
@@ -279,9 +280,17 @@ def _on_the_method(prepared: PreparedComparison) -> Iterator[str]:
             "errors were measured on a part of the train split: a space that was learned on these "
             "images has seen them and has an advantage"
         )
-    one_seed = prepared.config.sampling.repeats == 1 and prepared.matching.comparable
-    if config.method in ("train", "table") and one_seed:
+    if not prepared.matching.comparable:
+        return
+    if _single(prepared.basis):
+        yield "the table has one score of each network: how it varies with the seed is unknown"
+    elif config.method in ("train", "table") and prepared.config.sampling.repeats == 1:
         yield "each network was trained with one seed only: its error varies with the seed"
+
+
+def _single(basis: Basis) -> bool:
+    """Whether the basis is a table of one score per network: no seed changes an evaluation."""
+    return isinstance(basis, Table) and basis.scores.shape[1] == 1
 
 
 def _on_the_spaces(prepared: PreparedComparison) -> Iterator[str]:
@@ -298,12 +307,13 @@ def _on_the_spaces(prepared: PreparedComparison) -> Iterator[str]:
 def _on_the_samples(
     prepared: PreparedComparison, samples: Sequence[Sample], power: PowerDocument
 ) -> Iterator[str]:
+    again = "have equal errors" if _single(prepared.basis) else "got other seeds"
     for sample in samples:
         different = len({architecture_key(network) for network in sample.networks})
         if different < len(sample.rows):
             yield (
                 f"{sample.label}: {len(sample.rows)} draws gave {different} different "
-                f"network{'' if different == 1 else 's'}; repeated networks got other seeds"
+                f"network{'' if different == 1 else 's'}; repeated networks {again}"
             )
     if power.effect is not None and (power.detectable or 0.0) > 1.05 * power.effect:
         yield (

@@ -14,9 +14,14 @@ from autospace.cli.display.comparison_table import print_comparison
 from autospace.comparison.compare import compare
 from autospace.comparison.document import read_comparison
 from autospace.comparison.folder import ComparisonFolder
-from autospace.comparison.sample_size import PILOT
+from autospace.comparison.planning import make_plan
+from autospace.comparison.sample_size import PILOT, PLANNED_LEVEL, found_with, level_of
+from autospace.comparison.setup import prepare
 from autospace.compute.device import threads
+from autospace.compute.executor import Executor
 from autospace.data.errors import DataError
+from autospace.evaluators.evaluate import EvaluationCache
+from autospace.progress import no_tick
 from autospace.runs.errors import ConfigError, RunError
 from autospace.spaces import SpaceError, load, mbconv, to_json
 from autospace.spaces.text import human
@@ -144,6 +149,10 @@ def test_three_spaces_are_held_against_the_first(start: Start, sources: list[str
     first = found["pairs"][0]
     assert (found["verdict"], found["interval"]) == (first["verdict"], first["interval"])
     assert found["level"] == first["level"]
+    # Holm tests the first of two pairs at the level that Bonferroni would.
+    power, level = found["power"], level_of(2)
+    told = found_with(found["samples"], power["spread"], level, paired=True)
+    assert power["detectable"] == pytest.approx(told, rel=1e-4)
 
 
 def test_a_network_drawn_again_gets_another_seed(start: Start, tmp_path: Path) -> None:
@@ -172,6 +181,7 @@ def test_without_a_number_as_many_are_compared_as_the_effect_needs(start: Start)
     found = json.loads(_run(start(sampling={"samples": None, "effect": 40.0}), listener))
     assert found["power"]["effect"] == 0.4
     assert found["power"]["pilot"] == PILOT
+    assert found["level"] == PLANNED_LEVEL
     assert found["samples"] >= max(PILOT, found["power"]["samples"] // 2)
     assert any(
         "a pilot measures the standard deviation first" in said for said in listener.messages
@@ -194,6 +204,23 @@ def test_steps_are_timed_with_the_threads_that_train(
     with threads(2):
         _run(start("run"))
     assert seen == [1]
+
+
+def test_workers_share_the_time_of_a_plan(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("autospace.comparison.planning.FEW_STEPS", 1)
+    monkeypatch.setattr("autospace.comparison.planning.seconds_of", lambda *_: 10.0)
+    folder = start()
+    spaces = [load(source) for source in folder.config.spaces]
+    prepared = prepare(folder.config, spaces, folder.store, "cpu", no_tick)
+    cache = EvaluationCache(tmp_path / "empty", {})
+    count = make_plan(prepared, cache, Executor.of(1)).record["evaluations"]
+    seconds = [
+        make_plan(prepared, cache, Executor.of(workers)).record["estimate"]["seconds"]
+        for workers in (1, 2)
+    ]
+    assert seconds == [10.0 * count, 5.0 * count]
 
 
 def test_the_plan_is_told_once_and_its_timed_steps_leave_no_trace(

@@ -61,6 +61,32 @@ def test_every_error_is_one_minus_a_score_of_the_network(tmp_path: Path) -> None
             assert set(errors) <= set(np.round(1 - row, 8))
 
 
+def test_repeats_are_different_scores_and_split_the_variance(tmp_path: Path) -> None:
+    found = compared(tmp_path / "out", "0", "1", samples=20, repeats=3)
+    for column in found["spaces"]:
+        rows = [
+            1 - TABLE.scores[int("".join(choices.values()), 3)] for choices in column["networks"]
+        ]
+        assert [sorted(each) for each in column["repeats"]] == [
+            sorted(np.round(row, 8)) for row in rows
+        ]
+        seed = np.var(rows, axis=1, ddof=1).mean()
+        assert column["variance"]["seed"] == pytest.approx(seed, abs=1e-8)
+
+
+def test_a_table_of_one_seed_says_nothing_about_others(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(document(columns=1)))
+    settings = {**by_file(path), "sampling": {"samples": 12}}
+    found = api.compare([SPACE, SPACE], settings=settings, out=tmp_path / "out")
+    notes = json.loads((found.folder / "comparison.json").read_text())["notes"]
+    assert (
+        "the table has one score of each network: how it varies with the seed is unknown" in notes
+    )
+    assert any(each.endswith("; repeated networks have equal errors") for each in notes)
+    assert not any("trained with one seed" in each or "other seeds" in each for each in notes)
+
+
 def test_the_result_says_whose_accuracies_they_are(tmp_path: Path) -> None:
     found = compared(tmp_path / "out", "0", "1", samples=20)
     assert found["evaluator"]["method"] == "table"
