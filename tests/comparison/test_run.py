@@ -66,6 +66,17 @@ def test_the_result_holds_what_was_compared(start: Start, sources: list[str]) ->
     assert len(pairs) <= len(_evaluations(folder)) <= 16
 
 
+def test_the_overlap_of_a_space_is_the_share_of_its_draws_that_match(start: Start) -> None:
+    folder = start()
+    found = json.loads(_run(folder))
+    spaces = [load(source) for source in folder.config.spaces]
+    prepared = prepare(folder.config, spaces, folder.store, "cpu", no_tick)
+    shares = prepared.matching.shares
+    assert min(shares) < 1
+    assert [each["overlap"] for each in found["spaces"]] == pytest.approx(shares, abs=1e-6)
+    assert found["matching"]["tuples"] == len(prepared.matching.tuples)
+
+
 def test_equal_settings_give_equal_bytes(start: Start) -> None:
     assert _run(start("a")) == _run(start("b"))
     one, other = (json.loads(_run(start(f"s{seed}", seed=seed)))["spaces"] for seed in (0, 1))
