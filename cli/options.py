@@ -121,7 +121,8 @@ Table = Annotated[
     Text,
     typer.Option(
         "--table",
-        help="Published accuracies, for --evaluator table: nasbench-macro, or a file.",
+        help="Published accuracies, for --evaluator table: nasbench-macro, "
+        "nasbench201-12epochs, nasbench201-200epochs, or a file.",
         show_default=False,
     ),
 ]

@@ -18,10 +18,12 @@ from autospace.comparison.planning import (
     trains,
 )
 from autospace.comparison.sample_size import (
-    MOST,
+    MOST_COUNTED,
     PILOT,
     POWER,
+    counted,
     found_with,
+    in_points,
     level_of,
     needed_for,
     spread_of,
@@ -53,6 +55,7 @@ from autospace.evaluators.evaluator import (
     architecture_key,
     skeleton_key,
 )
+from autospace.evaluators.make import Basis
 from autospace.evaluators.tabular import Table
 from autospace.networks.rounding import rounding
 from autospace.progress import Observer
@@ -166,10 +169,11 @@ def undecided(
             continue
         needed = needed_for(small, spread, pair.level, paired=prepared.paired)
         names = f"{prepared.labels[0]} and {prepared.labels[pair.b]}"
-        about = "more than" if needed >= 100 * MOST else "about"
+        about = "" if needed >= MOST_COUNTED else "about "
         found.append(
-            f"{about} {needed:,} networks per space would decide between {names} (80 % power), "
-            f"if their true difference is the one found here, {100 * small:.2g} points"
+            f"{about}{counted(needed)} networks per space would decide between {names} (80 % "
+            f"power), if their true difference is the one found here, "
+            f"{in_points(f'{100 * small:.2g}')}"
         )
     return found
 
@@ -276,9 +280,17 @@ def _on_the_method(prepared: PreparedComparison) -> Iterator[str]:
             "errors were measured on a part of the train split: a space that was learned on these "
             "images has seen them and has an advantage"
         )
-    one_seed = prepared.config.sampling.repeats == 1 and prepared.matching.comparable
-    if config.method in ("train", "table") and one_seed:
+    if not prepared.matching.comparable:
+        return
+    if _single(prepared.basis):
+        yield "the table has one score of each network: how it varies with the seed is unknown"
+    elif config.method in ("train", "table") and prepared.config.sampling.repeats == 1:
         yield "each network was trained with one seed only: its error varies with the seed"
+
+
+def _single(basis: Basis) -> bool:
+    """Whether the basis is a table of one score per network: no seed changes an evaluation."""
+    return isinstance(basis, Table) and basis.scores.shape[1] == 1
 
 
 def _on_the_spaces(prepared: PreparedComparison) -> Iterator[str]:
@@ -295,18 +307,20 @@ def _on_the_spaces(prepared: PreparedComparison) -> Iterator[str]:
 def _on_the_samples(
     prepared: PreparedComparison, samples: Sequence[Sample], power: PowerDocument
 ) -> Iterator[str]:
+    again = "have equal errors" if _single(prepared.basis) else "got other seeds"
     for sample in samples:
         different = len({architecture_key(network) for network in sample.networks})
         if different < len(sample.rows):
             yield (
                 f"{sample.label}: {len(sample.rows)} draws gave {different} different "
-                f"network{'' if different == 1 else 's'}; repeated networks got other seeds"
+                f"network{'' if different == 1 else 's'}; repeated networks {again}"
             )
     if power.effect is not None and (power.detectable or 0.0) > 1.05 * power.effect:
         yield (
-            f"there are too few networks to detect a difference of {100 * power.effect:g} points, "
-            f"which takes {power.samples} per space; these networks can detect a difference of "
-            f"{100 * (power.detectable or 0.0):.2g} points"
+            "there are too few networks to detect a difference of "
+            f"{in_points(f'{100 * power.effect:g}')}, which takes {counted(power.samples or 0)} "
+            "per space; these networks can detect a difference of "
+            f"{in_points(f'{100 * (power.detectable or 0.0):.2g}')}"
         )
 
 

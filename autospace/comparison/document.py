@@ -280,6 +280,7 @@ def _check(found: ComparisonDocument) -> None:
             )
     for index, space in enumerate(found.spaces):
         lengths = {len(space.errors), len(space.madds), len(space.params)}
+        lengths |= set() if space.ops is None else {len(space.ops)}
         if len(lengths) > 1 or len(space.edf.error) != len(space.edf.share):
             raise SpaceError(f"spaces[{index}]", "lists of one space have different lengths")
         for number, error in enumerate(space.errors):

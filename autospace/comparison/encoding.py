@@ -80,6 +80,10 @@ def document(
     documents = [_pair(each) for each in pairs]
     first = documents[0] if documents else None
     unit: doc.Unit = "dominance" if config.evaluator.method in SCORES_ONLY else "share"
+    # One cost for all spaces: OPs are MAdds where no operation is binary.
+    binary = any(FAMILIES[space.kind].binary for space in prepared.spaces)
+    by_ops = binary or config.sampling.match == "ops"
+    costs = ("madds", "params", "ops") if by_ops else ("madds", "params")
     return doc.ComparisonDocument(
         comparable=first is not None,
         verdict=first.verdict if first else "none",
@@ -92,7 +96,7 @@ def document(
         evaluator=_evaluator(prepared),
         data=_data(prepared),
         matching=_matching(prepared),
-        spaces=[_space(each, config.seed, unit, config.sampling.match) for each in samples],
+        spaces=[_space(each, config.seed, unit, costs) for each in samples],
         pairs=documents,
         power=power,
         seed=config.seed,
@@ -173,11 +177,9 @@ def _matching(prepared: PreparedComparison) -> doc.MatchingDocument:
     )
 
 
-def _space(sample: Sample, seed: int, unit: doc.Unit, matched: str) -> doc.SpaceDocument:
+def _space(sample: Sample, seed: int, unit: doc.Unit, names: Sequence[str]) -> doc.SpaceDocument:
     rows = np.array(sample.rows, dtype=np.int64)
     pool, space = sample.pool, sample.space
-    by_ops = matched == "ops" or FAMILIES[space.kind].binary
-    names = ("madds", "params", *(("ops",) if by_ops else ()))
     costs = {name: pool.cost(name) for name in names}
     return doc.SpaceDocument(
         name=space.name,

@@ -53,7 +53,9 @@ class Evaluations:
 def requests(prepared: PreparedComparison, place: int, count: int) -> list[list[EvaluationRequest]]:
     """Per network of a space, a request per seed.
 
-    A network that is drawn again gets other seeds: draws have to be independent.
+    A network that is drawn again gets other seeds: draws have to be independent. The seeds of one
+    draw follow each other if they choose scores of a table, so that these are different ones: with
+    some of them twice, the variance that is due to the seed would be too low.
 
     Args:
         prepared: the comparison.
@@ -68,10 +70,12 @@ def requests(prepared: PreparedComparison, place: int, count: int) -> list[list[
         key = architecture_key(network)
         first = drawn[key] * config.sampling.repeats
         drawn[key] += 1
-        seeds = (
-            derived_seed(config.seed, "evaluation", key, number)
-            for number in range(first, first + config.sampling.repeats)
-        )
+        numbers = range(config.sampling.repeats)
+        if config.evaluator.table is not None:
+            begin = derived_seed(config.seed, "evaluation", key, first)
+            seeds = [begin + number for number in numbers]
+        else:
+            seeds = [derived_seed(config.seed, "evaluation", key, first + each) for each in numbers]
         tasks.append([EvaluationRequest(network, seed) for seed in seeds])
     return tasks
 

@@ -9,7 +9,9 @@ from autospace.comparison.sample_size import (
     MOST,
     PILOT,
     PLANNED_LEVEL,
+    counted,
     found_with,
+    in_points,
     level_of,
     needed_for,
     planned,
@@ -99,7 +101,8 @@ def _expected(prepared: PreparedComparison) -> int:
         return 0
     if config.evaluator.method in SCORES_ONLY:
         return config.sampling.samples or min(MOST, most)
-    return config.sampling.samples or min(needed(prepared), most)
+    # No plan has fewer than its pilot, and none more than `MOST`.
+    return config.sampling.samples or min(max(PILOT, needed(prepared)), MOST, most)
 
 
 def network_count(
@@ -115,15 +118,15 @@ def network_count(
         found = found_with(config.sampling.samples, spread, level, paired=prepared.paired)
         observer.message(
             f"{config.sampling.samples} networks per space can detect a difference of "
-            f"{100 * found:.2g} points (80 % power, assuming a standard deviation of "
+            f"{in_points(f'{100 * found:.2g}')} (80 % power, assuming a standard deviation of "
             f"{100 * ASSUMED_SPREAD:g} points)"
         )
         return config.sampling.samples
     effect, enough, most = effect_of(prepared), needed(prepared), len(prepared.matching.tuples)
     observer.message(
-        f"{enough} networks per space can detect a difference of {config.sampling.effect:g} points "
-        f"(80 % power, assuming a standard deviation of {100 * ASSUMED_SPREAD:g} points); a pilot "
-        "measures the standard deviation first"
+        f"{counted(enough)} networks per space can detect a difference of "
+        f"{in_points(f'{config.sampling.effect:g}')} (80 % power, assuming a standard deviation of "
+        f"{100 * ASSUMED_SPREAD:g} points); a pilot measures the standard deviation first"
     )
     pilot = min(PILOT, most)
     diverged = [

@@ -12,6 +12,8 @@ from autospace.progress import Message
 POWER: Final = 0.8
 FEWEST: Final = 8
 MOST: Final = 256
+MOST_COUNTED: Final = 100 * MOST
+"""The largest number of networks that is computed: it then stands for itself and all above."""
 ASSUMED_SPREAD: Final = 0.015
 """Standard deviation of the error of random networks, a share, before anything is known."""
 
@@ -37,10 +39,10 @@ def power_of(samples: int, effect: float, spread: float, *, paired: bool, level:
 def samples_needed(
     effect: float, spread: float, *, paired: bool, level: float = LEVEL, power: float = POWER
 ) -> int:
-    """Minimum number of networks per space that detects the effect; at most 100 times `MOST`."""
+    """Minimum number of networks per space that detects the effect; at most `MOST_COUNTED`."""
     from scipy import stats
 
-    limit = 100 * MOST
+    limit = MOST_COUNTED
     # What a test with the spread known would need: a little less than one that estimates it.
     quantiles = float(stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(power))
     samples = max(2, min(limit, math.floor((quantiles * spread / effect) ** 2)))
@@ -124,6 +126,16 @@ def found_with(samples: int, spread: float, level: float, *, paired: bool) -> fl
     return 0.0 if spread == 0 else detectable(samples, spread, paired=paired, level=level)
 
 
+def counted(samples: int) -> str:
+    """A number of networks for people; the largest that is computed may be too small."""
+    return f"{'more than ' * (samples >= MOST_COUNTED)}{samples:,}"
+
+
+def in_points(number: str) -> str:
+    """A number with its unit: `1 point`, `1.2 points`."""
+    return f"{number} point{'s' * (number != '1')}"
+
+
 def level_of(pairs: int, level: float = LEVEL) -> float:
     """Highest confidence level at which each of several pairs is tested (Holm)."""
     return 1 - (1 - level) / pairs
@@ -145,10 +157,9 @@ def spread_of(errors: Errors, *, paired: bool) -> float:
 
 
 def _told(done: int, spread: float, needed: int, effect: float, goal: int) -> str:
-    points = f"{100 * effect:g}"
     text = (
         f"after {done} networks per space, differences have a standard deviation of "
-        f"{100 * spread:.2f} points: {needed} networks per space can detect a difference of "
-        f"{points} point{'' if points == '1' else 's'} (80 % power)"
+        f"{100 * spread:.2f} points: {counted(needed)} networks per space can detect a difference "
+        f"of {in_points(f'{100 * effect:g}')} (80 % power)"
     )
     return text if goal >= needed else f"{text}; at most {max(goal, done)} networks are possible"

@@ -21,8 +21,9 @@ from autospace.compute.execution import CPU
 from autospace.compute.executor import HERE, Executor, Places
 from autospace.data.examples import DataSet
 from autospace.data.images import check_source
-from autospace.evaluators.evaluator import SCORES_ONLY, EvaluationMethod
+from autospace.evaluators.evaluator import SCORES_ONLY, EvaluationError, EvaluationMethod
 from autospace.evaluators.make import Basis, Setup
+from autospace.evaluators.tabular import Table
 from autospace.progress import Tick
 from autospace.runs.errors import ConfigError
 from autospace.seeds import stream
@@ -30,7 +31,7 @@ from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES, Prior, family_of
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.cost import Share
-from autospace.spaces.errors import SpaceError
+from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.files.library import load, skeleton_of
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Candidate, Layer, Origin, Space
@@ -211,12 +212,29 @@ def prepare(
     setup = Setup(config.evaluator, data, (), config.seed, str(places.own), cache, devices)
     basis = setup.basis(tick, given)
     spaces = tuple(map(basis.fitted, loaded))
+    if isinstance(basis, Table):
+        _check_scored(spaces, basis)
     if config.evaluator.method == "supernet":
         setup = replace(setup, spaces=spaces)
     pools = _drawn(spaces, config.seed)
     return PreparedComparison(
         config, spaces, labels_of(spaces), basis, setup, pools, _matched(pools, config)
     )
+
+
+def _check_scored(spaces: Sequence[Space], table: Table) -> None:
+    """Refuses networks without a score: to leave them out would favour the spaces they are in.
+
+    Raises:
+        EvaluationError: a space has such networks.
+    """
+    for space, label in zip(spaces, labels_of(spaces), strict=True):
+        if missing := table.unscored(space):
+            raise EvaluationError(
+                f"{label}: table {table.name} has no score of {missing:,} of its "
+                f"{shown(space.size)} networks; allowed in a comparison: spaces all of whose "
+                "networks have scores"
+            )
 
 
 def check_evaluator(method: EvaluationMethod, skeleton: Skeleton) -> None:

@@ -6,7 +6,7 @@ A table holds scores of all networks of a space, under one or more seeds, as oth
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
@@ -26,7 +26,7 @@ from autospace.spaces.files.codec import decoded
 from autospace.spaces.files.document import SCHEMA_DIALECT
 from autospace.spaces.files.reading import parse_document, parse_json, read_text, validated
 from autospace.spaces.skeleton import Skeleton
-from autospace.spaces.space import Architecture, Space
+from autospace.spaces.space import Architecture, Layer, Space
 
 FORMAT: Final = "autospace.table"
 ORIGIN: Final = "a table of accuracies, as autospace schema table describes it"
@@ -71,6 +71,10 @@ class TableFile(BaseModel):
         ),
         FailFast(),
     ]
+
+
+class UnscoredError(EvaluationError):
+    """An architecture that a table holds without a score."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +124,8 @@ class Table:
         """
         self._check_skeleton(space.skeleton)
         for place, layer in enumerate(space.layers):
-            for key, candidate in zip(layer.keys, layer.candidates, strict=True):
-                self._candidate(place, key, candidate.id)
+            for named in self._named(layer):
+                self._candidate(place, *named)
         return space
 
     def path(self, architecture: Architecture) -> Choice:
@@ -146,12 +150,13 @@ class Table:
 
         Raises:
             EvaluationError: the architecture is not in the table.
+            UnscoredError: it is, without any score.
         """
         row = self.scores[self.index(architecture)]
         known = row[~np.isnan(row)]
         if not len(known):
             problem = f"table {self.name} has no score of the architecture"
-            raise EvaluationError(f"{problem} {', '.join(architecture.choices.values())}")
+            raise UnscoredError(f"{problem} {', '.join(architecture.choices.values())}")
         return float(known[seed % len(known)])
 
     def mean(self, path: Choice) -> float:
@@ -160,6 +165,25 @@ class Table:
         known = row[~np.isnan(row)]
         return float(known.mean()) if len(known) else float("nan")
 
+    def unscored(self, space: Space) -> int:
+        """How many networks of a space have no score under any seed.
+
+        Raises:
+            EvaluationError: its skeleton, or a cell, is not in the table.
+        """
+        self._check_skeleton(space.skeleton)
+        kept = [
+            [self._candidate(place, *named) for named in self._named(layer)]
+            for place, layer in enumerate(space.layers)
+        ]
+        empty = np.asarray(np.isnan(self.scores).all(axis=1))
+        missing = empty.reshape(self.choices.sizes)[np.ix_(*kept)]
+        if not space.skeleton.stages:
+            return int(missing.sum())
+        # Of a space with stages, a table has rows for paths that are no networks as well.
+        paths = np.argwhere(missing).tolist()
+        return sum(all(part.holds(path) for part in space.parts) for path in paths)
+
     def _check_skeleton(self, skeleton: Skeleton) -> None:
         if skeleton_key(skeleton) != self._skeleton:
             problem = f"skeleton {shown(skeleton.name)}: not that of table {self.name}"
@@ -167,6 +191,12 @@ class Table:
             if skeleton.name == self.space.skeleton.name:
                 problem, allowed = f"{problem} ({_images(skeleton)})", _images(self.space.skeleton)
             raise EvaluationError(f"{problem}; allowed: {allowed}")
+
+    @staticmethod
+    def _named(layer: Layer) -> Iterator[tuple[str, str]]:
+        """Key and id of every candidate."""
+        ids = (candidate.id for candidate in layer.candidates)
+        return zip(layer.keys, ids, strict=True)
 
     def _candidate(self, place: int, key: str, name: str) -> int:
         """The index of a layer's candidate of this function."""

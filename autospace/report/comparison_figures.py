@@ -18,6 +18,7 @@ from autospace.charts.figure import (
     with_minus,
 )
 from autospace.comparison.document import ComparisonDocument
+from autospace.comparison.statistics import LEVEL
 from autospace.spaces.cost import NAMES
 from autospace.spaces.text import human
 
@@ -59,9 +60,9 @@ def difference_figure(found: ComparisonDocument) -> Figure:
         panels.append(
             _intervals(f"Mean {quantity(found)}", names, rows, error_label(found), zero=False)
         )
-    level = f"{found.level:.0%}"
     caption = (
-        f"Estimates with {level} intervals. A difference is significant if its interval excludes 0."
+        f"Means with {percent(LEVEL)} intervals. A difference is significant if its interval "
+        f"excludes 0; {levels(found)}."
     )
     return Figure("difference", caption, tuple(panels), (), (400, 90 + 26 * len(found.spaces)))
 
@@ -134,6 +135,19 @@ def scatter_figure(found: ComparisonDocument) -> Figure:
     return Figure(
         "networks", f"Cost and {quantity(found)} of every network.", (panel,), entries, (400, 260)
     )
+
+
+def percent(level: float) -> str:
+    """A confidence level, as precise as the sentence of a verdict has it."""
+    return f"{100 * level:.3g}%"
+
+
+def levels(found: ComparisonDocument) -> str:
+    """The levels of the intervals of differences; Holm's procedure may give each pair its own."""
+    given = list(dict.fromkeys(percent(pair.level) for pair in found.pairs))
+    if len(given) > 1:
+        return f"levels of the intervals of differences: {', '.join(given)}"
+    return f"the intervals of differences are {(given or [percent(found.level)])[0]} ones"
 
 
 def quantity(found: ComparisonDocument) -> str:

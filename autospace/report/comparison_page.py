@@ -10,8 +10,10 @@ from autospace.comparison.document import (
     PairDocument,
     SpaceDocument,
 )
+from autospace.comparison.sample_size import counted, in_points
+from autospace.comparison.statistics import LEVEL
 from autospace.report import comparison_figures as figures
-from autospace.report.comparison_figures import error_label, error_text
+from autospace.report.comparison_figures import error_label, error_text, percent
 from autospace.report.page import (
     Column,
     Content,
@@ -43,7 +45,7 @@ def difference_section(found: ComparisonDocument) -> PageSection:
     columns = (
         Column("spaces"),
         Column("difference", numeric=True),
-        Column(f"{found.level:.0%} interval", numeric=True),
+        Column("interval", numeric=True, about="of the difference, with its confidence level"),
         Column("test"),
         Column("p", numeric=True),
         Column("p (Holm)", numeric=True, about="p-value, corrected for multiple comparisons"),
@@ -65,7 +67,7 @@ def _pair_row(found: ComparisonDocument, pair: PairDocument) -> tuple[Content | 
     return (
         f"{found.spaces[pair.a].label} against {found.spaces[pair.b].label}",
         Number(signed(difference, 2), difference),
-        Number(f"{signed(low, 2)} to {signed(high, 2)}", low),
+        Number(f"{signed(low, 2)} to {signed(high, 2)} ({percent(pair.level)})", low),
         pair.test,
         probability(pair.p),
         probability(pair.p_holm),
@@ -94,7 +96,7 @@ def spaces_section(found: ComparisonDocument) -> PageSection:
                "due to the seed"),
     )  # fmt: skip
     rows = tuple(_space_row(found, each) for each in found.spaces)
-    caption = "The spaces, with intervals in brackets"
+    caption = f"The spaces, with {percent(LEVEL)} intervals in brackets"
     return PageSection("spaces", "The spaces", (Table(caption, columns, rows).markup(),))
 
 
@@ -109,7 +111,7 @@ def _space_row(found: ComparisonDocument, space: SpaceDocument) -> tuple[Content
         _estimate(space.mean, found.shown),
         _estimate(space.median, found.shown),
         decimal(None if space.spread is None else found.shown(space.spread), 2),
-        share(space.overlap),
+        share(space.overlap if found.matching.cost != "none" else None),
         Number(f"{human(compared.min)} to {human(compared.max)}", compared.mean)
         if compared
         else missing(),
@@ -184,10 +186,10 @@ def comparison_page(found: ComparisonDocument, images: Sequence[str] = ()) -> st
     if any(each.errors for each in found.spaces):
         both = map(figure, (figures.best_figure(found), figures.scatter_figure(found)))
         pair = part("side", *both)
+        matched = found.matching.cost != "none"
+        distributions = "Error distributions" + " at equal cost" * matched
         sections += [
-            PageSection(
-                "edf", "Error distributions at equal cost", (figure(figures.edf_figure(found)),)
-            ),
+            PageSection("edf", distributions, (figure(figures.edf_figure(found)),)),
             difference_section(found),
             PageSection("best", "Best of n, and every network", (pair,)),
         ]
@@ -211,7 +213,8 @@ def _hero(found: ComparisonDocument) -> Hero:
     if found.interval is not None:
         low, high = map(found.shown, found.interval)
         low, high = (-high, -low) if turned else (low, high)
-        facts.append((f"its {found.level:.0%} interval", f"{signed(low, 2)} to {signed(high, 2)}"))
+        ends = f"{signed(low, 2)} to {signed(high, 2)}"
+        facts.append((f"its {percent(found.level)} interval", ends))
     counts = {each.n for each in found.spaces}
     span = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     facts += [
@@ -247,8 +250,8 @@ def _evidence(found: ComparisonDocument) -> list[str]:
             f"and measured on {found.data.measured_images:,} {split} images."
         )
     power = found.power
-    if power.detectable is not None:
-        points = f"{found.shown(power.detectable):.2g} points"
+    if power.detectable:  # without any spread, nothing is known about other networks
+        points = in_points(f"{found.shown(power.detectable):.2g}")
         told.append(
             f"With this number of networks, the test detects a true difference of {points} with a "
             f"probability of {power.power:.0%} (its power)."
@@ -277,8 +280,8 @@ def _method(found: ComparisonDocument) -> PageSection:
     else:
         pairs.append(("matched by", "nothing: networks are compared as they were drawn"))
     if power.samples is not None and power.effect is not None:
-        points = f"{found.shown(power.effect):g} points"
-        pairs.append(("planned for", f"a difference of {points}: {power.samples} "
+        points = in_points(f"{found.shown(power.effect):g}")
+        pairs.append(("planned for", f"a difference of {points}: {counted(power.samples)} "
                       f"networks per space, from a pilot of {power.pilot}"))  # fmt: skip
     if found.evaluator.method != "table":
         images = f"{data.name}: {data.classes} classes, {data.train_images:,} training images"
@@ -314,10 +317,11 @@ def _words(found: ComparisonDocument) -> PageSection:
     words = (
         ("error", error),
         ("EDF", "empirical distribution function: the share of networks with at most this error"),
-        ("interval", "confidence interval: intervals made in this way contain the true value in "
-         f"{found.level:.0%} of all comparisons"),
-        ("matched", "every network of one space has a partner of equal cost in the others, so "
-         "that no space wins because its networks are more expensive"),
+        ("interval", "confidence interval: of all intervals made in this way, as many per cent "
+         "contain the true value as its level says"),
+        *([("matched", "every network of one space has a partner of equal cost in the others, so "
+            "that no space wins because its networks are more expensive")]
+          if found.matching.cost != "none" else []),
         ("MAdds", "multiply-accumulate operations of convolutions and linear layers per image"),
     )  # fmt: skip
     return PageSection("words", "Words", (part("dl", words, "pairs"),))

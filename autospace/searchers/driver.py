@@ -1,7 +1,7 @@
 """A whole search: data, method, finalists, result; it can be resumed after any step."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ from autospace.compute.pool import InProcess, Pool
 from autospace.data.examples import DataSet
 from autospace.data.images import check_source
 from autospace.evaluators.make import Basis, load_halves
-from autospace.evaluators.tabular import read_table
+from autospace.evaluators.tabular import Table, read_table
 from autospace.latency.budget import keep_table, latency_limit, limit_table
 from autospace.latency.table import LatencyTable
 from autospace.progress import Event, Observer
@@ -306,9 +306,27 @@ def prepare(
     if table is not None and config.budget.max_latency_ms is not None:
         limits = (*limits, latency_limit(fitted, table, config.budget.max_latency_ms))
     choices = Choices(fitted, limits)
-    for note in basis.lines:
+    for note in (*basis.lines, *_on_the_unscored(basis, fitted)):
         observer.message(note)
     return SearchProblem.of(choices, basis, config), basis.digest
+
+
+def _on_the_unscored(basis: Basis, space: Space) -> Iterator[str]:
+    """How many networks of the space a table has no score of.
+
+    Raises:
+        SearchError: it has none of any.
+    """
+    if not isinstance(basis, Table):
+        return
+    missing, networks = basis.unscored(space), space.size
+    if missing == networks:
+        raise SearchError(f"table {basis.name} has no score of any network of {space.name}")
+    if missing:
+        yield (
+            f"table {basis.name} has no score of {missing:,} of the {networks:,} networks: they "
+            "count as accuracy 0, and are never the result"
+        )
 
 
 def _basis(
@@ -427,7 +445,7 @@ def _finalists(
     """The best of the ranking, each trained alone with the same recipe, then sorted by accuracy."""
     for each in method.trials:
         trials.learn_from(each)
-    chosen = method.ranked()[: method.problem.config.finalists]
+    chosen = _ranking(method, trials)[: method.problem.config.finalists]
     for index, finalist in enumerate(chosen):
         observer.tick("finalists", index, len(chosen))
         started = time.monotonic()
@@ -435,6 +453,8 @@ def _finalists(
         trials.accuracy(finalist.path)
         progress.seconds += time.monotonic() - started
         _save(folder, method, trials, progress)
+    if method.problem.table is not None:
+        chosen = _scored(chosen, trials, method.problem.table, observer)
     scores = [trials.known[each.path] for each in chosen]
     diverged = [each.path in trials.diverged for each in chosen]
     check_trained(method.problem, scores, diverged)
@@ -446,6 +466,35 @@ def _finalists(
         )
     # What diverged comes last, however lucky its guesses are.
     return sorted(chosen, key=lambda each: (each.path in trials.diverged, -trials.known[each.path]))
+
+
+def _ranking(method: SearchMethod, trials: Trials) -> list[Ranked]:
+    """That of the method, without architectures that were looked up and have no score."""
+    ranked = method.ranked()
+    if method.problem.table is None:
+        return ranked
+    return [each for each in ranked if each.path not in trials.diverged] or ranked
+
+
+def _scored(
+    chosen: Sequence[Ranked], trials: Trials, table: Table, observer: Observer
+) -> list[Ranked]:
+    """The finalists that the table has a score of.
+
+    Raises:
+        SearchError: there are none.
+    """
+    found = [each for each in chosen if each.path not in trials.diverged]
+    count = len(chosen)
+    if not found:
+        raise SearchError(
+            f"table {table.name} has no score of any of the {count} finalists; evaluate more "
+            "networks (--evaluations), or choose more finalists (--set finalists=N)"
+        )
+    if len(found) < count:
+        lost = count - len(found)
+        observer.message(f"warning: table {table.name} has no score of {lost} of {count} finalists")
+    return found
 
 
 def _result(
@@ -471,7 +520,7 @@ def _result(
         memory_mb=memory_mb(problem.device),
         trajectory=progress.trajectory,
         finalists=[_entry(problem, each, trials.known[each.path]) for each in finalists],
-        ranked=[_entry(problem, each) for each in method.ranked()[:MOST_LISTED]],
+        ranked=[_entry(problem, each) for each in _ranking(method, trials)[:MOST_LISTED]],
         interference=points,
         details=method.details(),
         config=_anywhere(problem),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 
@@ -20,7 +20,7 @@ from autospace.evaluators.evaluator import (
 )
 from autospace.evaluators.make import Setup
 from autospace.evaluators.stand_alone import StandAloneEvaluator
-from autospace.evaluators.tabular import TableEvaluator
+from autospace.evaluators.tabular import TableEvaluator, UnscoredError
 from autospace.networks.rounding import rounding
 from autospace.progress import Observer
 from autospace.runs.state import Stateful
@@ -29,6 +29,9 @@ from autospace.searchers.problem import SearchProblem
 from autospace.seeds import derived_seed
 from autospace.spaces.choices import Choice
 from autospace.spaces.errors import SpaceError
+
+UNSCORED: Final = Evaluation(0.0)
+"""Of an architecture without a score in the table, as if its training had failed."""
 
 
 def recipe_of(problem: SearchProblem) -> EvaluatorConfig:
@@ -58,7 +61,7 @@ class Trials(Stateful):
 
     Attributes:
         known: score by path.
-        diverged: holds the paths whose training diverged.
+        diverged: holds the paths whose training diverged, or that a table has no score of.
     """
 
     remembered: ClassVar[tuple[str, ...]] = ("known", "diverged")
@@ -95,6 +98,8 @@ class Trials(Stateful):
         """Validation accuracy after training, or that of the table, from 0 to 1."""
         if path not in self.known:
             found = self._done.pop(path, None) or self._evaluated(path)
+            if found is UNSCORED:
+                self.diverged[path] = True
             self.known[path] = found.score
             if found.loss is None and self._problem.table is None:
                 self.diverged[path] = True
@@ -112,7 +117,10 @@ class Trials(Stateful):
             pool, job = self._workers
             ((_, found),) = pooled(pool, job)([request])
             return found
-        return self._evaluator.evaluate(request.architecture, request.seed)
+        try:
+            return self._evaluator.evaluate(request.architecture, request.seed)
+        except UnscoredError:
+            return UNSCORED
 
     def _request(self, path: Choice) -> EvaluationRequest:
         seed = derived_seed(self._problem.seed, "trial") % 2**31

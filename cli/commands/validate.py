@@ -75,7 +75,7 @@ def _print_table(file: str, table: "Table", limits: dict[str, int | None], forma
         counts = {"networks": networks, "seeds": seeds}
         json_data({"file": file, "valid": True, "kind": "table", "name": table.name, **counts})
     else:
-        counted = f"{networks:,} networks, {plural(seeds, 'seed')}"
+        counted = f"{plural(networks, 'network')}, {plural(seeds, 'seed')}"
         data(visible(f"{file}: valid table {table.name!r}: {counted}"))
 
 

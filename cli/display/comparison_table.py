@@ -83,10 +83,10 @@ def _boxes(found: "ComparisonDocument") -> list[Any]:
     errors = [sorted(scale * error for error in space.errors) for space in found.spaces]
     low, high = min(each[0] for each in errors), max(each[-1] for each in errors)
     labels = [visible(space.label) for space in found.spaces]
-    margin = min(LONGEST_LABEL, max(map(cell_len, labels))) + 2
+    unit = "error" if scale > 0 else "score"
+    margin = min(LONGEST_LABEL, max(map(cell_len, (unit, *labels)))) + 2
     width = max(20, min(60, terminal_width() - margin))
     left, right = _number(low), _number(high)
-    unit = "error" if scale > 0 else "score"
     axis = f"{unit:<{margin}}{left}{right:>{width - len(left)}}"
     lines = [Text(axis, style="dim", no_wrap=True)]
     for label, values in zip(labels, errors, strict=True):

@@ -269,8 +269,10 @@ def _problem(error: Any, model: type[BaseModel]) -> str:
 
 
 def _whole(limit: object) -> object:
-    """`1` where pydantic has made a limit of numbers `1.0`."""
-    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+    """`1` where pydantic has made a limit of numbers `1.0`; `1e+100` stays short."""
+    if isinstance(limit, float) and abs(limit) < 1e16 and limit.is_integer():
+        return int(limit)
+    return limit
 
 
 def _keys(model: Any, location: Sequence[int | str]) -> Sequence[str]:

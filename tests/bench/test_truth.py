@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import stats
 from autospace.bench import truth
 from autospace.bench.baseline import Change
 from autospace.bench.document import Entry
-from autospace.bench.truth import SAMPLES, Kept, Measured, Size
+from autospace.bench.truth import SAMPLES, Kept, Measured, Outcome, Size
 from autospace.comparison.statistics import Interval, MeanDifference
 from autospace.evaluators.tabular import Table, read_table, table_from
 from autospace.progress import no_message
@@ -209,6 +210,42 @@ def test_intervals_hold_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(MeanDifference, "interval", narrow)
     assert stats.binomtest(misses(draws), draws, 0.05, alternative="greater").pvalue < 1e-3
+
+
+def test_an_interval_misses_above_or_below_the_truth() -> None:
+    assert [
+        truth._side(Interval(low, high), 0.0)
+        for low, high in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1), (0.0, 0.1))
+    ] == [1, -1, 0, 0]
+
+
+def test_a_verdict_is_right_if_it_is_for_the_better_space() -> None:
+    parts = truth.drawn_parts(TABLE, 0, "given", lambda each: abs(each.difference) > each.spread)
+    wrong = replace(parts, truth=replace(parts.truth, difference=-parts.truth.difference))
+    none = replace(parts, truth=replace(parts.truth, difference=0.0))
+    found = [truth._Comparison(each, 1).given(20) for each in (parts, wrong, none)]
+    assert [each.decided for each in found] == [True, True, True]
+    assert [each.right for each in found] == [True, False, False]
+
+
+def test_the_entries_follow_from_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome(*, side: int = 0, decided: bool = False, right: bool = False) -> Outcome:
+        return Outcome(8, side, 0, decided, right)
+
+    regrets = {name: [[9.0, 0.3], [9.0, 0.5]] for name in truth.SEARCHES}
+    some = [outcome(side=1), outcome(), outcome(side=-1), outcome(decided=True, right=True)]
+    rows = [[each] * 4 for each in some]
+    found = Measured(regrets, {"given": rows, "equal": rows, "planned": rows})
+    monkeypatch.setattr(truth, "measured", lambda *_: found)
+    entries = {each.metric: each for each in truth.truth(quick=True, on_message=no_message)}
+    assert entries["random_regret"].value == pytest.approx(0.4)
+    exact = truth.random_regret(TABLE, 200)
+    assert entries["random_minus_exact"].value == pytest.approx(abs(0.4 - exact))
+    assert entries["random_minus_exact"].spread == pytest.approx(0.1)
+    assert {entries[f"misses_{samples}"].value for samples in SAMPLES} == {0.5}
+    assert entries["planned_misses"].value == 0.5
+    assert entries["planned_power"].value == entries["planned_false_verdicts"].value == 0.25
+    assert entries["superiority_misses_8"].value == 0
 
 
 @pytest.fixture(scope="module")

@@ -76,3 +76,19 @@ def test_a_range_of_ops_is_called_so(
     said = capsys.readouterr().out
     assert "compared at equal OPs, 1.00k to 2.00k; drawn: " in said
     assert ("MAdds" in said) is not known
+
+
+@pytest.mark.parametrize("unit", ["share", "dominance"])
+def test_short_names_of_spaces_leave_room_for_the_unit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], unit: str
+) -> None:
+    plain = comparison(unit=unit)
+    for space, label in zip(plain["spaces"], "ab", strict=True):
+        space["label"] = label
+    path = write_comparison(tmp_path, plain) / "comparison.json"
+    print_comparison(read_comparison(path), path, tmp_path / "report.html")
+    lines = capsys.readouterr().out.splitlines()
+    axis = lines[next(i for i, line in enumerate(lines) if "│" in line) - 1]
+    name = "error" if unit == "share" else "score"
+    assert axis.split()[0] == name
+    assert len(axis.split()) == 3

@@ -17,7 +17,8 @@ from autospace.spaces import (
 )
 from tests.cli.conftest import Run
 from tests.cli.samples import learned_space
-from tests.evaluators.test_tabular import document
+from tests.comparison.setups import space as same_cells
+from tests.evaluators.test_tabular import CELLS, document
 
 
 def _written(path: Path, text: str) -> Path:
@@ -48,6 +49,8 @@ def test_a_table_is_one_line(run: Run, tmp_path: Path) -> None:
     path = _written(tmp_path / "table.json", json.dumps(document()))
     ran = run("validate", path)
     assert (ran.code, ran.out) == (0, f"{path}: valid table 'mine': 9 networks, 2 seeds\n")
+    one = _written(tmp_path / "one.json", json.dumps(document(same_cells(CELLS[:1]), 1)))
+    assert run("validate", one).out == f"{one}: valid table 'mine': 1 network, 1 seed\n"
     assert json.loads(run("validate", path, "--format", "json").out) == {
         "file": str(path),
         "valid": True,

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -51,6 +52,12 @@ def test_the_figures_of_the_file_follow_from_its_errors(found: dict[str, Any]) -
         assert space["edf"]["share"][-1] == 1
         assert space["best"][0]["of"] == 2
         assert len(space["drawn"]["madds"]["quantiles"]) == 21
+        for cost in ("madds", "params"):
+            matched, values = space["matched"][cost], space[cost]
+            assert (matched["min"], matched["max"]) == (min(values), max(values))
+            assert matched["mean"] == pytest.approx(sum(values) / len(values), abs=0.06)
+            assert matched["quantiles"][10] == int(np.median(values))
+        assert 0 < space["overlap"] <= 1
         assert space["spread"] == pytest.approx(stats.tstd(space["errors"]), abs=1e-7)
         between = space["variance"]["architecture"] + space["variance"]["seed"]
         assert space["variance"]["share"] == pytest.approx(

@@ -9,11 +9,14 @@ from scipy import stats
 from autospace.comparison import sample_size
 from autospace.comparison.sample_size import (
     MOST,
+    MOST_COUNTED,
     PILOT,
     PLANNED_LEVEL,
     cautious,
+    counted,
     detectable,
     found_with,
+    in_points,
     level_of,
     needed_for,
     planned,
@@ -153,3 +156,24 @@ def test_a_plan_ends_with_what_there_is_and_says_so() -> None:
     assert count == 20
     assert said[-1].endswith("at most 20 networks are possible")
     assert planned(_Drawn(0, 6.0, 0.0).first, 1.0, 5, paired=True, on_message=said.append) == 5
+
+
+def test_a_number_that_is_not_computed_exactly_is_told_as_a_bound() -> None:
+    most = samples_needed(1e-6, 0.02, paired=True)
+    assert most == MOST_COUNTED
+    assert counted(most) == "more than 25,600"
+    assert counted(5221) == "5,221"
+    told: list[str] = []
+    rng = np.random.default_rng(0)
+    errors = rng.normal(0.3, 0.02, size=(2, 64)).tolist()
+    planned(lambda n: [e[:n] for e in errors], 1e-6, 64, paired=True, on_message=told.append)
+    assert "points: more than 25,600 networks per space can detect a diff" in told[0]
+
+
+def test_one_point_is_singular() -> None:
+    assert [in_points(each) for each in ("1", "0.5", "1.2", "16")] == [
+        "1 point",
+        "0.5 points",
+        "1.2 points",
+        "16 points",
+    ]

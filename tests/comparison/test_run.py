@@ -10,13 +10,21 @@ import numpy as np
 import pytest
 import torch
 
+from autospace.cli.display.comparison_table import print_comparison
 from autospace.comparison.compare import compare
+from autospace.comparison.document import read_comparison
 from autospace.comparison.folder import ComparisonFolder
-from autospace.comparison.sample_size import PILOT
+from autospace.comparison.planning import make_plan
+from autospace.comparison.sample_size import PILOT, PLANNED_LEVEL, found_with, level_of
+from autospace.comparison.setup import prepare
 from autospace.compute.device import threads
+from autospace.compute.executor import Executor
 from autospace.data.errors import DataError
+from autospace.evaluators.evaluate import EvaluationCache
+from autospace.progress import no_tick
 from autospace.runs.errors import ConfigError, RunError
 from autospace.spaces import SpaceError, load, mbconv, to_json
+from autospace.spaces.text import human
 from tests.comparison.conftest import DATA, Listener, Start
 from tests.comparison.setups import DEAR, space
 from tests.tiny import fitted_space
@@ -56,6 +64,17 @@ def test_the_result_holds_what_was_compared(start: Start, sources: list[str]) ->
     assert np.all((ratio < 1.02) & (ratio > 1 / 1.02))
     pairs = {json.dumps(each, sort_keys=True) for x in (one, two) for each in x["networks"]}
     assert len(pairs) <= len(_evaluations(folder)) <= 16
+
+
+def test_the_overlap_of_a_space_is_the_share_of_its_draws_that_match(start: Start) -> None:
+    folder = start()
+    found = json.loads(_run(folder))
+    spaces = [load(source) for source in folder.config.spaces]
+    prepared = prepare(folder.config, spaces, folder.store, "cpu", no_tick)
+    shares = prepared.matching.shares
+    assert min(shares) < 1
+    assert [each["overlap"] for each in found["spaces"]] == pytest.approx(shares, abs=1e-6)
+    assert found["matching"]["tuples"] == len(prepared.matching.tuples)
 
 
 def test_equal_settings_give_equal_bytes(start: Start) -> None:
@@ -141,6 +160,10 @@ def test_three_spaces_are_held_against_the_first(start: Start, sources: list[str
     first = found["pairs"][0]
     assert (found["verdict"], found["interval"]) == (first["verdict"], first["interval"])
     assert found["level"] == first["level"]
+    # Holm tests the first of two pairs at the level that Bonferroni would.
+    power, level = found["power"], level_of(2)
+    told = found_with(found["samples"], power["spread"], level, paired=True)
+    assert power["detectable"] == pytest.approx(told, rel=1e-4)
 
 
 def test_a_network_drawn_again_gets_another_seed(start: Start, tmp_path: Path) -> None:
@@ -169,10 +192,13 @@ def test_without_a_number_as_many_are_compared_as_the_effect_needs(start: Start)
     found = json.loads(_run(start(sampling={"samples": None, "effect": 40.0}), listener))
     assert found["power"]["effect"] == 0.4
     assert found["power"]["pilot"] == PILOT
+    assert found["level"] == PLANNED_LEVEL
     assert found["samples"] >= max(PILOT, found["power"]["samples"] // 2)
     assert any(
         "a pilot measures the standard deviation first" in said for said in listener.messages
     )
+    # The assumed spread asks for fewer, but no plan has fewer than its pilot.
+    assert any(said.startswith(f"plan: {PILOT} networks per") for said in listener.messages)
 
 
 def test_steps_are_timed_with_the_threads_that_train(
@@ -189,6 +215,23 @@ def test_steps_are_timed_with_the_threads_that_train(
     with threads(2):
         _run(start("run"))
     assert seen == [1]
+
+
+def test_workers_share_the_time_of_a_plan(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("autospace.comparison.planning.FEW_STEPS", 1)
+    monkeypatch.setattr("autospace.comparison.planning.seconds_of", lambda *_: 10.0)
+    folder = start()
+    spaces = [load(source) for source in folder.config.spaces]
+    prepared = prepare(folder.config, spaces, folder.store, "cpu", no_tick)
+    cache = EvaluationCache(tmp_path / "empty", {})
+    count = make_plan(prepared, cache, Executor.of(1)).record["evaluations"]
+    seconds = [
+        make_plan(prepared, cache, Executor.of(workers)).record["estimate"]["seconds"]
+        for workers in (1, 2)
+    ]
+    assert seconds == [10.0 * count, 5.0 * count]
 
 
 def test_the_plan_is_told_once_and_its_timed_steps_leave_no_trace(
@@ -311,3 +354,22 @@ def test_nothing_of_this_machine_stands_in_the_result(start: Start, tmp_path: Pa
     assert str(tmp_path) not in text
     assert json.loads(text)["command"].startswith("autospace compare one.json two.json --data ")
     assert DATA.partition(":")[0] in json.loads(text)["data"]["name"]
+
+
+@pytest.mark.parametrize("match", ["ops", "none"])
+def test_where_one_space_is_binary_all_are_shown_by_ops(
+    start: Start, match: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spaces = ["binary@digits", "mbconv@digits"]
+    folder = start(spaces=spaces, sampling={"match": match}, evaluator={"method": "synflow"})
+    found = json.loads(_run(folder))
+    assert found["spaces"][1]["ops"] == found["spaces"][1]["madds"]
+    assert found["spaces"][1]["drawn"]["ops"] == found["spaces"][1]["drawn"]["madds"]
+    assert found["spaces"][0]["drawn"]["ops"]["min"] > found["spaces"][0]["drawn"]["madds"]["min"]
+    print_comparison(read_comparison(folder.result), folder.result, folder.result)
+    out = capsys.readouterr().out
+    spans = [each["drawn"]["ops"] for each in found["spaces"]]
+    told = ", ".join(f"{human(each['min'])} to {human(each['max'])}" for each in spans)
+    assert f"drawn: {told}" in out
+    assert " OPs\n" in out
+    assert "MAdds" not in out

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from autospace import api
+from autospace.evaluators.evaluator import EvaluationError
 from autospace.evaluators.tabular import read_table
 from autospace.progress import Silent
 from autospace.runs.errors import ConfigError, RunError
@@ -58,6 +59,32 @@ def test_every_error_is_one_minus_a_score_of_the_network(tmp_path: Path) -> None
         for choices, errors in zip(column["networks"], column["repeats"], strict=True):
             row = TABLE.scores[int("".join(choices.values()), 3)]
             assert set(errors) <= set(np.round(1 - row, 8))
+
+
+def test_repeats_are_different_scores_and_split_the_variance(tmp_path: Path) -> None:
+    found = compared(tmp_path / "out", "0", "1", samples=20, repeats=3)
+    for column in found["spaces"]:
+        rows = [
+            1 - TABLE.scores[int("".join(choices.values()), 3)] for choices in column["networks"]
+        ]
+        assert [sorted(each) for each in column["repeats"]] == [
+            sorted(np.round(row, 8)) for row in rows
+        ]
+        seed = np.var(rows, axis=1, ddof=1).mean()
+        assert column["variance"]["seed"] == pytest.approx(seed, abs=1e-8)
+
+
+def test_a_table_of_one_seed_says_nothing_about_others(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(document(columns=1)))
+    settings = {**by_file(path), "sampling": {"samples": 12}}
+    found = api.compare([SPACE, SPACE], settings=settings, out=tmp_path / "out")
+    notes = json.loads((found.folder / "comparison.json").read_text())["notes"]
+    assert (
+        "the table has one score of each network: how it varies with the seed is unknown" in notes
+    )
+    assert any(each.endswith("; repeated networks have equal errors") for each in notes)
+    assert not any("trained with one seed" in each or "other seeds" in each for each in notes)
 
 
 def test_the_result_says_whose_accuracies_they_are(tmp_path: Path) -> None:
@@ -157,3 +184,19 @@ def test_a_space_that_is_not_in_the_table_leaves_nothing_behind(tmp_path: Path) 
     with pytest.raises(ValueError, match=r"^layer_00: table nasbench-macro does not hold the cell"):
         api.compare(spaces, settings=BY_TABLE, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_networks_without_a_score_are_counted_and_refused_before_anything_is_drawn(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(document(scores=[*range(16), None, None])))
+    with pytest.raises(
+        EvaluationError,
+        match=r"^three \(A\): table mine has no score of 1 of its 9 networks; allowed in a comp",
+    ):
+        api.compare([SPACE, SPACE], settings=by_file(path), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    # One of two seeds is enough.
+    path.write_text(json.dumps(document(scores=[*range(17), None])))
+    api.compare([SPACE, SPACE], settings=by_file(path), out=tmp_path / "out")

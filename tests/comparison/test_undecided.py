@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from scipy.stats import norm
 
-from autospace.comparison.compare import undecided
+from autospace.comparison.compare import _on_the_samples, undecided
+from autospace.comparison.document import PowerDocument
 
 
 def _notes(value: float, verdict: str = "none", spread: float | None = 0.02) -> list[str]:
@@ -30,3 +31,22 @@ def test_the_number_is_that_of_the_textbook(value: float) -> None:
 def test_nothing_is_said_of_a_decided_pair_or_without_a_difference() -> None:
     assert _notes(0.01, "a") == _notes(0.0) == _notes(0.01, spread=None) == []
     assert _notes(1e-6)[0].startswith("more than ")
+
+
+def notes_on_power(prepared: Any, power: PowerDocument) -> list[str]:
+    return list(_on_the_samples(prepared, (), power))
+
+
+@pytest.mark.parametrize(("detectable", "told"), [(0.0104, False), (0.0106, True), (None, False)])
+def test_too_few_networks_for_the_effect_are_told(detectable: float | None, told: bool) -> None:
+    prepared: Any = SimpleNamespace(basis=None)
+    power = PowerDocument(effect=0.01, power=0.8, samples=300, detectable=detectable)
+    notes = [note for note in notes_on_power(prepared, power) if "too few networks" in note]
+    assert len(notes) == told
+    if told:
+        assert notes[0] == (
+            "there are too few networks to detect a difference of 1 point, which takes 300 per "
+            "space; these networks can detect a difference of 1.1 points"
+        )
+    power = PowerDocument(power=0.8, detectable=1.0)
+    assert notes_on_power(prepared, power) == []  # nothing was planned

@@ -17,6 +17,7 @@ from autospace.evaluators.evaluator import Evaluation, EvaluationError
 from autospace.evaluators.tabular import (
     Table,
     TableEvaluator,
+    UnscoredError,
     is_table,
     read_table,
     table_from,
@@ -300,3 +301,18 @@ def test_a_file_says_itself_whether_it_is_a_table(tmp_path: Path) -> None:
         path.write_text(text)
         assert is_table(path) is found
     assert not is_table(tmp_path)
+
+
+def test_networks_without_a_score_are_counted() -> None:
+    # Of the paths (0, 1), (1, 2) and (2, 0): both seeds, one of two, both.
+    scores: list[int | None] = list(range(18))
+    scores[2:4], scores[11:12], scores[12:14] = [None, None], [None], [None, None]
+    found = table(scores=scores)
+    assert found.unscored(SPACE) == 2
+    assert table().unscored(SPACE) == 0
+    part = same_cells(CELLS[1:], "part", SKELETON)  # without cell 0 of both layers
+    assert found.unscored(part) == 0
+    turned = same_cells([CELLS[1], CELLS[0]], "turned", SKELETON)
+    assert found.unscored(turned) == 1
+    with pytest.raises(UnscoredError, match="table mine has no score of the architecture cell_0,"):
+        found.score(SPACE.at((0, 1)), 0)

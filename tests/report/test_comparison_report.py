@@ -92,6 +92,31 @@ def test_every_pair_stands_in_the_table(tmp_path: Path) -> None:
     assert rows[0][4:6] == ["< 0.001", "< 0.001"]
 
 
+def test_every_interval_has_its_level(tmp_path: Path) -> None:
+    found = comparison(("a", "b", "c"))
+    found["level"] = found["pairs"][0]["level"] = 0.9875
+    found["pairs"][1]["level"] = 0.96
+    page = _page(tmp_path, found)
+    rows = _rows(_section(page, "difference").all("table")[0])
+    assert [row[2].rpartition(" ")[2] for row in rows] == ["(98.8%)", "(96%)"]
+    facts = {n.all("dt")[0].whole: n.all("dd")[0].whole for n in page.all("dl")[0].children}
+    assert "its 98.8% interval" in facts
+    assert "levels of the intervals of differences: 98.8%, 96%" in page.whole
+    assert "Means with 95% intervals" in page.whole
+    assert "The spaces, with 95% intervals" in page.whole
+
+
+def test_unmatched_networks_are_not_said_to_cost_the_same(tmp_path: Path) -> None:
+    found = comparison()
+    assert "at equal cost" in _page(tmp_path / "matched", found).whole
+    found["matching"] |= {"cost": "none", "range": None}
+    page = _page(tmp_path / "unmatched", found)
+    assert "at equal cost" not in page.whole
+    assert "partner of equal cost in the others" not in page.whole
+    (table,) = _section(page, "spaces").all("table")
+    assert [row[7] for row in _rows(table)] == ["-", "-"]
+
+
 def test_where_operations_are_binary_costs_are_ops(tmp_path: Path) -> None:
     found = comparison()
     found["matching"]["cost"] = "ops"
@@ -112,6 +137,25 @@ def test_where_operations_are_binary_costs_are_ops(tmp_path: Path) -> None:
         "params",
         "OPs",
     ]
+
+
+def test_what_was_planned_and_can_be_detected_is_told(tmp_path: Path) -> None:
+    found = comparison()
+    plan = {"effect": 0.01, "power": 0.8, "samples": 5221, "spread": 0.2, "detectable": 0.01}
+    found["power"] = {**plan, "pilot": 16}
+    page = _page(tmp_path / "some", found)
+    assert "a true difference of 1 point with a probability of 80%" in page.whole
+    assert "a difference of 1 point: 5,221 networks per space, from a" in page.whole
+    found["power"] |= {"effect": 0.0001, "samples": 25_600, "detectable": 0.045}
+    page = _page(tmp_path / "most", found)
+    assert "a true difference of 4.5 points with" in page.whole
+    assert "a difference of 0.01 points: more than 25,600 networks per" in page.whole
+
+
+def test_errors_without_any_spread_detect_nothing(tmp_path: Path) -> None:
+    found = comparison()
+    found["power"] |= {"spread": 0.0, "detectable": 0.0}
+    assert "the test detects" not in _page(tmp_path, found).whole
 
 
 def test_a_proxy_is_called_one_and_its_scores_no_percentages(tmp_path: Path) -> None:
@@ -152,6 +196,7 @@ def test_the_least_that_a_file_may_hold_is_enough(tmp_path: Path) -> None:
         (lambda f: f.update(version=1), "version: 1; allowed: 2"),
         (lambda f: f["spaces"][0].update(errors=["1"]), r"errors\[0\]"),
         (lambda f: f["spaces"][0]["errors"].pop(), "have different lengths"),
+        (lambda f: f["spaces"][0].update(ops=[1]), "have different lengths"),
         (lambda f: f["spaces"][1]["edf"]["share"].pop(), "have different lengths"),
         (lambda f: f["pairs"][0].update(b=2), "refers to space 2; allowed: 0 to 1"),
         (lambda f: f.update(verdict="maybe"), "verdict"),

@@ -1,13 +1,15 @@
 """Searches on a table: what they report is really in the table, and nothing else is possible."""
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autospace import api
-from autospace.evaluators.tabular import Table, read_table, table_from
+from autospace.evaluators.tabular import TABLE_NAMES, Table, read_table, table_from
 from autospace.runs.errors import ConfigError
 from autospace.runs.settings import merged
 from autospace.searchers.catalogue import ON_TABLES
@@ -16,10 +18,11 @@ from autospace.searchers.folder import SearchFolder
 from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.seeds import derived_seed
-from autospace.spaces import Space, load
+from autospace.spaces import LayerSpec, Skeleton, Space, Stem, load
 from autospace.spaces.choices import Choices, SearchError
+from tests.comparison.setups import space as same_cells
 from tests.comparison.test_tables import without
-from tests.evaluators.test_tabular import document
+from tests.evaluators.test_tabular import CELLS, document
 from tests.searchers.test_every_method import Stopping, _timeless
 
 TABLE = read_table("nasbench-macro")
@@ -186,3 +189,72 @@ def test_the_controller_learns_from_the_table(tmp_path: Path) -> None:
     drawn = searched(tmp_path / "random", "random-ws", evaluations=600)
     assert result["evaluations"] < 0.8 * drawn["evaluations"]
     assert result["accuracy"] > 0.925
+
+
+def unscored(tmp_path: Path, keep: Callable[[int], bool]) -> tuple[Space, dict[str, Any]]:
+    """A table of 81 networks that has scores of some of them, and the settings that name it."""
+    skeleton = Skeleton("four", 1, 8, 3, Stem(4, 1), (LayerSpec(4), LayerSpec(6, 2)) * 2)
+    space = same_cells(CELLS, "eighty-one", skeleton)
+    rows = [500 + (37 * row) % 81 if keep(row) else None for row in range(81)]
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(document(of=space, columns=1, scores=rows)))
+    return space, {"evaluator": {"method": "table", "table": str(path)}}
+
+
+class Messages(Stopping):
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.heard.append(text)
+
+
+@pytest.mark.parametrize("method", ON_TABLES)
+def test_networks_without_a_score_never_win(method: str, tmp_path: Path) -> None:
+    # Every second row: each method meets networks of both kinds.
+    space, settings = unscored(tmp_path, lambda row: row % 2 == 0)
+    listener = Messages()
+    folder = SearchFolder.create(tmp_path / "run", config(method, **settings, finalists=12))
+    result = run_search(folder, space, listener).model_dump(mode="json")
+    table = read_table(settings["evaluator"]["table"])
+    said = [each for each in listener.heard if "has no score" in each]
+    assert said[0] == (
+        "table mine has no score of 40 of the 81 networks: they count as accuracy 0, and are never "
+        "the result"
+    )
+    places = dict(zip((each.id for each in space.layers[0].candidates), range(3), strict=True))
+    rows = [
+        table.scores[int("".join(str(places[name]) for name in each["architecture"].values()), 3)]
+        for each in result["finalists"]
+    ]
+    assert [each["accuracy"] for each in result["finalists"]] == [row[0] for row in rows]
+    assert result["accuracy"] == max(row[0] for row in rows)
+    if method != "zero-cost":
+        assert all(each["score"] >= 0.5 for each in result["ranked"])
+
+
+def test_a_search_that_finds_no_score_says_so(tmp_path: Path) -> None:
+    space, settings = unscored(tmp_path, lambda row: row == 0)
+    folder = SearchFolder.create(tmp_path / "run", config("random", **settings, seed=1))
+    with pytest.raises(SearchError, match="has no score of any of the 3 finalists; evaluate more"):
+        run_search(folder, space, Stopping())
+
+
+def test_a_space_without_any_score_is_refused_before_the_search(tmp_path: Path) -> None:
+    whole, settings = unscored(tmp_path, lambda row: row == 0)
+    rest = same_cells(CELLS[1:], "rest", whole.skeleton)
+    with pytest.raises(SearchError, match=r"^table mine has no score of any network of rest$"):
+        api.search(rest, settings=settings, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_guide_names_the_methods_that_search_tables() -> None:
+    text = Path("docs/guide/searching.md").read_text("utf-8")
+    (line,) = re.findall(r"These methods run on a table: (.*?)\. The others", text, re.DOTALL)
+    assert set(re.findall(r"`([\w-]+)`", line)) == {*ON_TABLES, "params", "madds"}
+
+
+def test_the_help_names_the_built_in_tables() -> None:
+    text = Path("cli/options.py").read_text("utf-8")
+    assert all(name in text for name in TABLE_NAMES)
