@@ -20,7 +20,7 @@ from autospace.evaluators.evaluator import (
 )
 from autospace.evaluators.make import Setup
 from autospace.evaluators.stand_alone import StandAloneEvaluator
-from autospace.evaluators.tabular import TableEvaluator, UnscoredError
+from autospace.evaluators.tabular import TableEvaluator
 from autospace.networks.rounding import rounding
 from autospace.progress import Observer
 from autospace.runs.state import Stateful
@@ -100,11 +100,12 @@ class Trials(Stateful):
             found = self._done.pop(path, None)
             if found is None:
                 request = self._request(path)
-                try:
-                    found = self._evaluator.evaluate(request.architecture, request.seed)
-                except UnscoredError:
+                table = self._problem.table
+                if table is not None and not table.has_score(request.architecture):
                     found = UNSCORED
                     self.diverged[path] = True
+                else:
+                    found = self._evaluator.evaluate(request.architecture, request.seed)
             self.known[path] = found.score
             if found.loss is None and self._problem.table is None:
                 self.diverged[path] = True
