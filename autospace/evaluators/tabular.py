@@ -73,10 +73,6 @@ class TableFile(BaseModel):
     ]
 
 
-class UnscoredError(EvaluationError):
-    """An architecture that a table holds without a score."""
-
-
 @dataclass(frozen=True, eq=False)
 class Table:
     """Scores of all networks of a space.
@@ -149,15 +145,18 @@ class Table:
         """The score of seed `seed` modulo the number of scores that the architecture has.
 
         Raises:
-            EvaluationError: the architecture is not in the table.
-            UnscoredError: it is, without any score.
+            EvaluationError: the architecture is not in the table, or has no score there.
         """
         row = self.scores[self.index(architecture)]
         known = row[~np.isnan(row)]
         if not len(known):
             problem = f"table {self.name} has no score of the architecture"
-            raise UnscoredError(f"{problem} {', '.join(architecture.choices.values())}")
+            raise EvaluationError(f"{problem} {', '.join(architecture.choices.values())}")
         return float(known[seed % len(known)])
+
+    def has_score(self, architecture: Architecture) -> bool:
+        """Whether an architecture of the table has a score under any seed; see `path`."""
+        return not bool(np.isnan(self.scores[self.index(architecture)]).all())
 
     def mean(self, path: Choice) -> float:
         """The mean score over the seeds, of a path of the table's space; NaN if it has none."""

@@ -20,7 +20,7 @@ from autospace.evaluators.evaluator import (
 )
 from autospace.evaluators.make import Setup
 from autospace.evaluators.stand_alone import StandAloneEvaluator
-from autospace.evaluators.tabular import TableEvaluator, UnscoredError
+from autospace.evaluators.tabular import TableEvaluator
 from autospace.networks.rounding import rounding
 from autospace.progress import Observer
 from autospace.runs.state import Stateful
@@ -117,10 +117,10 @@ class Trials(Stateful):
             pool, job = self._workers
             ((_, found),) = pooled(pool, job)([request])
             return found
-        try:
-            return self._evaluator.evaluate(request.architecture, request.seed)
-        except UnscoredError:
+        table = self._problem.table
+        if table is not None and not table.has_score(request.architecture):
             return UNSCORED
+        return self._evaluator.evaluate(request.architecture, request.seed)
 
     def _request(self, path: Choice) -> EvaluationRequest:
         seed = derived_seed(self._problem.seed, "trial") % 2**31

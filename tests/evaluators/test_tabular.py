@@ -17,7 +17,6 @@ from autospace.evaluators.evaluator import Evaluation, EvaluationError
 from autospace.evaluators.tabular import (
     Table,
     TableEvaluator,
-    UnscoredError,
     is_table,
     read_table,
     table_from,
@@ -314,5 +313,8 @@ def test_networks_without_a_score_are_counted() -> None:
     assert found.unscored(part) == 0
     turned = same_cells([CELLS[1], CELLS[0]], "turned", SKELETON)
     assert found.unscored(turned) == 1
-    with pytest.raises(UnscoredError, match="table mine has no score of the architecture cell_0,"):
+    assert [found.has_score(SPACE.at(path)) for path in ((0, 1), (1, 2))] == [False, True]
+    with pytest.raises(
+        EvaluationError, match="table mine has no score of the architecture cell_0,"
+    ):
         found.score(SPACE.at((0, 1)), 0)

@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 
-from autospace.charts.figure import Line
+from autospace.charts.figure import Dots, Line
 from autospace.comparison.document import read_comparison
 from autospace.report import report_text
-from autospace.report.comparison_figures import edf_figure
+from autospace.report.comparison_figures import (
+    best_figure,
+    difference_figure,
+    edf_figure,
+    scatter_figure,
+)
 from autospace.spaces import SpaceError
 from tests.report.pages import Node, parsed
 from tests.report.samples import comparison, write_comparison
@@ -230,3 +235,33 @@ def test_what_is_no_json_object_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "comparison.json").write_text(text)
     with pytest.raises(SpaceError, match=r"comparison\.json"):
         report_text(tmp_path)
+
+
+def test_the_statistics_of_a_space_are_those_of_the_file(tmp_path: Path) -> None:
+    found = comparison()
+    for space in found["spaces"]:
+        space["median"] = {"value": 0.5, "interval": [0.4, 0.6]}
+        space["variance"] = {"architecture": 3e-4, "seed": 1e-4, "share": 0.75}
+    found["pairs"][0] |= {"p": 0.01, "p_holm": 0.04}
+    page = _page(tmp_path, found)
+    for row in _rows(_section(page, "spaces").all("table")[0]):
+        assert row[5] == "50.00 (40.00 to 60.00)"
+        assert row[9].startswith("25")
+    (row,) = _rows(_section(page, "difference").all("table")[0])
+    assert (row[4], row[5]) == ("0.010", "0.040")
+
+
+def test_the_figures_draw_what_the_file_holds(tmp_path: Path) -> None:
+    found = read_comparison(write_comparison(tmp_path, comparison()) / "comparison.json")
+    space = found.spaces[0]
+    curve = next(each for each in best_figure(found).panels[0].marks if isinstance(each, Line))
+    assert curve.points == tuple((k + 1.0, found.shown(e)) for k, e in enumerate(space.curve))
+    dots = next(each for each in scatter_figure(found).panels[0].marks if isinstance(each, Dots))
+    assert dots.points == tuple(
+        (float(c), found.shown(e)) for c, e in zip(space.madds, space.errors, strict=True)
+    )
+    spread = next(each for each in edf_figure(found).panels[1].marks if isinstance(each, Line))
+    assert [share for _, share in spread.points] == sorted(share for _, share in spread.points)
+    marks = difference_figure(found).panels[0].marks
+    shown = next(each for each in marks if isinstance(each, Dots))
+    assert shown.points == ((found.shown(found.pairs[0].difference), 0.0),)
