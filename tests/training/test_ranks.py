@@ -210,6 +210,7 @@ def test_what_another_process_reads_is_told_by_process_0(
     def gathered(found: list[Any], *_: object) -> None:
         found[:] = [("abc", None), other]
 
+    monkeypatch.setattr("autospace.compute.ranks._connected", lambda: None)
     monkeypatch.setattr("torch.distributed.all_gather_object", gathered)
     first, second = Ranks(0, 2), Ranks(1, 2)
     if said is None:
