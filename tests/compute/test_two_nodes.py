@@ -94,8 +94,10 @@ def _check_another_token(address: str) -> None:
 
 
 def test_late_nodes_are_used_unlike_ones_refused_and_images_reach_a_node_once(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Ray's workers look for versions in this folder first, and a checkout may hold its own.
+    monkeypatch.chdir(tmp_path)
     with loopback.cluster() as cluster:
         # Ray may be loaded already, with another token or none.
         cluster.start_head(environment=OPEN)
