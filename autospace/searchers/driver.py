@@ -239,8 +239,7 @@ def run_search(
         with trial_pool(folder, observer, executor) as helping:
             _share_out(folder, problem, helping, executor, (trials, *method.trials))
             seen = OfNodes(observer, lambda: helping.shares)
-            _advance(folder, method, trials, progress, seen)
-            finalists = _finalists(folder, method, trials, progress, seen)
+            finalists = _searched(folder, method, trials, progress, seen)
             if helping.shares:
                 observer.message(f"trained alone by {listed(helping.shares)}")
         points = compared_gradients(method, observer)
@@ -401,6 +400,18 @@ def _save(
     folder: SearchFolder, method: SearchMethod, trials: Trials, progress: SearchProgress
 ) -> None:
     save_state(folder.state_path, _Remembered(method, trials, progress).state())
+
+
+def _searched(
+    folder: SearchFolder,
+    method: SearchMethod,
+    trials: Trials,
+    progress: SearchProgress,
+    observer: Observer,
+) -> list[Ranked]:
+    """Does what is left of the search, and returns its finalists."""
+    _advance(folder, method, trials, progress, observer)
+    return _finalists(folder, method, trials, progress, observer)
 
 
 def _advance(
