@@ -123,6 +123,13 @@ class Observer(Protocol):
         """A part is complete: a round of `evolve`, an epoch of `train`, a new best of `search`."""
         ...
 
+    def nodes(self, done: Mapping[str, int]) -> None:
+        """How many requests each node of a cluster has done so far, by its name; when it changes.
+
+        Never called without a cluster.
+        """
+        ...
+
 
 class Silent:
     """An observer that ignores everything; others derive from it and define what they need."""
@@ -140,6 +147,9 @@ class Silent:
 
     def event(self, event: Event) -> None:
         """Ignores the event."""
+
+    def nodes(self, done: Mapping[str, int]) -> None:
+        """Ignores the nodes."""
 
 
 class Together:
@@ -167,3 +177,37 @@ class Together:
         """A part for all."""
         for each in self._observers:
             each.event(event)
+
+    def nodes(self, done: Mapping[str, int]) -> None:
+        """What nodes have done, for all."""
+        for each in self._observers:
+            each.nodes(done)
+
+
+class OfNodes(Together):
+    """An observer that hears before every tick and part what nodes have done, if that has changed.
+
+    Args:
+        observer: receives everything.
+        done: how many requests each node has done so far; empty without a cluster.
+    """
+
+    def __init__(self, observer: Observer, done: Callable[[], Mapping[str, int]]) -> None:
+        super().__init__(observer)
+        self._done, self._told = done, dict[str, int]()
+
+    def tick(self, phase: str, done: int, total: int) -> None:
+        """Nodes, then progress."""
+        self._tell()
+        super().tick(phase, done, total)
+
+    def event(self, event: Event) -> None:
+        """Nodes, then a part."""
+        self._tell()
+        super().event(event)
+
+    def _tell(self) -> None:
+        now = dict(self._done())
+        if now != self._told:
+            self._told = now
+            self.nodes(now)

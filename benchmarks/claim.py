@@ -5,6 +5,8 @@
     python benchmarks/claim.py --data folder:PATH --work FOLDER --part compare --steps N
     python benchmarks/claim.py --data folder:PATH --work FOLDER --part report --steps N
 
+The first three take `--workers`, `--executor` and `--address` as `autospace evolve` does.
+
 `results/claim` has the spaces of the three seeds, learned on a GPU in bfloat16, with a gradient of
 average pooling that PyTorch computed wrongly (docs/evidence/gpu.md). They are used where no run of
 a seed has been begun here.
@@ -27,17 +29,16 @@ from typing import Final
 
 import numpy as np
 import torch
+from work_options import add_work_options, evaluating_pool, executor_of
 
 from autospace.comparison.compare import compare
 from autospace.comparison.document import read_comparison
 from autospace.comparison.folder import RESULT, ComparisonFolder
 from autospace.comparison.settings import CompareConfig
-from autospace.compute.executor import open_pool
 from autospace.compute.machine import keep_freed_memory
-from autospace.compute.pool import POOL
 from autospace.data.settings import DataConfig
 from autospace.evaluators.evaluate import EvaluationCache, EvaluationJob, evaluate_all, pooled
-from autospace.evaluators.evaluator import EvaluationError, EvaluationRequest, EvaluatorConfig
+from autospace.evaluators.evaluator import EvaluationRequest, EvaluatorConfig
 from autospace.evaluators.make import Setup
 from autospace.evolution.folder import RunFolder
 from autospace.evolution.learn import learn
@@ -84,7 +85,7 @@ def recipe(arguments: argparse.Namespace) -> None:
     ]
     started = time.perf_counter()
     job = EvaluationJob(setup, images)
-    with open_pool(arguments.workers, arguments.work / POOL, errors=(EvaluationError,)) as pool:
+    with evaluating_pool(executor_of(arguments), arguments.work) as pool:
         found = evaluate_all(tasks, cache, pooled(pool, job))
     for name, task, evaluation in zip(REFERENCES, tasks, found, strict=True):
         cost = network_cost(space.skeleton, task.architecture.cells)
@@ -104,7 +105,7 @@ def learn_all(arguments: argparse.Namespace) -> None:
         )
         there = (path / CONFIG).is_file()
         folder = RunFolder.open(path) if there else RunFolder.create(path, config)
-        learn(folder, Silent(), workers=arguments.workers)
+        learn(folder, Silent(), workers=executor_of(arguments))
         print(path, flush=True)
 
 
@@ -158,7 +159,7 @@ def compare_all(arguments: argparse.Namespace) -> None:
         )
         there = (path / CONFIG).is_file()
         folder = ComparisonFolder.open(path) if there else ComparisonFolder.create(path, config)
-        print(compare(folder, Silent(), workers=arguments.workers).sentence, flush=True)
+        print(compare(folder, Silent(), workers=executor_of(arguments)).sentence, flush=True)
 
 
 def report(arguments: argparse.Namespace) -> None:
@@ -191,7 +192,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--samples", type=int, default=8, help="networks per space")
     parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--workers", type=int, default=1)
+    add_work_options(parser)
     parser.add_argument("--device", default="cpu", help="cpu or cuda[:n]")
     parser.add_argument("--set", nargs="+", default=[], help="of every run: section.name=value")
     arguments = parser.parse_args()

@@ -6,29 +6,33 @@ Trains, from scratch and alike, architectures drawn from the learned spaces of f
 their random initial populations, and from the reference cells; all within 10 % of the same MAdds,
 the median of the learned space.
 Measured on the test split, which neither the runs nor any choice made here has seen.
+
+`--workers`, `--executor` and `--address` are those of `autospace compare`. Networks that are in the
+folder `--work` are not trained again. In results/curve.json, which an earlier version made, images
+came in another order.
 """
 
 import argparse
 import functools
 import json
-import multiprocessing
 import random
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from work_options import add_work_options, evaluating_pool, executor_of
 
-from autospace.data.batches import Batches, Normaliser
-from autospace.data.examples import DataSet
-from autospace.data.load import load_data
-from autospace.networks.network import Network, placed
-from autospace.seeds import derived_seed, stream
-from autospace.spaces import Cell, Space, cell_cost, load, network_cost
+from autospace.compute.executor import Executor
+from autospace.data.settings import DataConfig
+from autospace.evaluators.evaluate import EvaluationCache, EvaluationJob, evaluate_all, pooled
+from autospace.evaluators.evaluator import EvaluationRequest, EvaluatorConfig
+from autospace.evaluators.make import Setup
+from autospace.seeds import stream
+from autospace.spaces import Architecture, Cell, Space, cell_cost, load, network_cost
 from autospace.spaces.cells.variation import CellPrior, mutate, random_cell
 from autospace.spaces.cost import layer_shares
-from autospace.training.short import Recipe, measure, train
+from autospace.spaces.space import Candidate
 
 TOLERANCE = 0.1
 MAX_DRAWS = 200_000
@@ -82,22 +86,26 @@ def matched(
     raise SystemExit(f"only {len(found)} of {count} draws within {TOLERANCE:.0%} of {target} MAdds")
 
 
-def accuracy(task: tuple[Space, list[Cell], str, int, int]) -> float:
-    """Test accuracy after training from scratch."""
-    space, cells, source, steps, seed = task
-    torch.set_num_threads(1)
-    data = images(source, space.skeleton.resolution)
-    norm = Normaliser.from_examples(data.train)
-    torch.manual_seed(derived_seed(seed, "initialise"))
-    network = placed(Network(space.skeleton, cells), "cpu")
-    train(network, Batches(data.train, 32, seed, "cpu", norm), Recipe(steps))
-    return measure(network, Batches(data.test, 250, 0, "cpu", norm).evaluation_batches()).accuracy
+def accuracies(
+    tasks: Sequence[EvaluationRequest], arguments: argparse.Namespace, executor: Executor
+) -> list[float]:
+    """Test accuracies of networks after training from scratch."""
+    resolution = tasks[0].architecture.skeleton.resolution
+    data = DataConfig(source=arguments.data, resolution=resolution)
+    config = EvaluatorConfig(steps=arguments.steps, batch=32)
+    setup = Setup(config, data, (), 0, "cpu", arguments.work)
+    images = setup.images()
+    cache = EvaluationCache(arguments.work / "evaluations", setup.conditions(images))
+    cache.open()
+    with evaluating_pool(executor, arguments.work) as pool:
+        found = evaluate_all(tasks, cache, pooled(pool, EvaluationJob(setup, images)))
+    return [each.score for each in found]
 
 
-@functools.cache
-def images(source: str, resolution: int) -> DataSet:
-    """The data set, read once per process."""
-    return load_data(source, resolution=resolution)
+def architecture(space: Space, cells: Sequence[Cell]) -> Architecture:
+    """The network of these cells, which need not be in the space."""
+    named = (Candidate(f"cell_{layer:02d}", cell) for layer, cell in enumerate(cells))
+    return Architecture(space.skeleton, tuple(named))
 
 
 GROUPS = {"learned": from_space, "initial": from_start, "reference": from_references}
@@ -119,7 +127,7 @@ def interval(values: list[float]) -> list[float]:
 
 
 def compared(
-    run: Path, workers: ProcessPoolExecutor, arguments: argparse.Namespace
+    run: Path, arguments: argparse.Namespace, executor: Executor
 ) -> tuple[dict[str, list[float]], dict[str, object]]:
     """Accuracies by group for one run, and what is worth keeping beside them."""
     space = load(run)
@@ -132,19 +140,19 @@ def compared(
         for name, draw in GROUPS.items()
     }
     tasks = [
-        (space, cells, arguments.data, arguments.steps, 1000 * seed + number)
+        EvaluationRequest(architecture(space, cells), 1000 * seed + number)
         for architectures in groups.values()
         for number, cells in enumerate(architectures)
     ]
-    found = list(workers.map(accuracy, tasks))
+    found = accuracies(tasks, arguments, executor)
     count = arguments.count
-    accuracies = {name: found[i * count : (i + 1) * count] for i, name in enumerate(groups)}
-    print(run, accuracies, flush=True)
+    by_group = {name: found[i * count : (i + 1) * count] for i, name in enumerate(groups)}
+    print(run, by_group, flush=True)
     rounds = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
-    return accuracies, {
+    return by_group, {
         "seed": seed,
         "target_madds": target,
-        "accuracies": accuracies,
+        "accuracies": by_group,
         "madds": {
             name: [network_cost(space.skeleton, cells).madds for cells in architectures]
             for name, architectures in groups.items()
@@ -168,16 +176,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--work", type=Path, default=Path("runs/curve"))
+    add_work_options(parser, workers=2)
     arguments = parser.parse_args()
-    pooled: dict[str, list[float]] = {}
+    executor = executor_of(arguments)
+    torch.set_num_threads(1)
+    everything: dict[str, list[float]] = {}
     details = []
-    workers = ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn"))
     for run in arguments.runs:
-        accuracies, detail = compared(run, workers, arguments)
+        found_here, detail = compared(run, arguments, executor)
         details.append(detail)
-        for name, values in accuracies.items():
-            pooled.setdefault(name, []).extend(values)
+        for name, values in found_here.items():
+            everything.setdefault(name, []).extend(values)
     summary = {
         name: {
             "n": len(values),
@@ -185,7 +195,7 @@ def main() -> None:
             "sd": round(float(np.std(values, ddof=1)), 4),
             "interval": interval(values),
         }
-        for name, values in pooled.items()
+        for name, values in everything.items()
     }
     found = {"summary": summary, "steps": arguments.steps, "runs": details}
     arguments.out.write_text(json.dumps(found, indent=1) + "\n")

@@ -1,7 +1,7 @@
 """What a step of a ProxylessNAS search costs, beside the code that its authors released.
 
     git clone https://github.com/mit-han-lab/proxylessnas CLONE
-    python benchmarks/released_proxyless.py --released CLONE/search --out FILE.json
+    python benchmarks/released_proxyless.py --released CLONE/search --batch 128 --out FILE.json
 
 Both search the same network, with as many weights and decisions: that of the paper without the
 strides of its stem and its first stage, for images of 32x32 pixels. A step moves alpha on one batch
@@ -48,7 +48,7 @@ MODES: Final = {"two": "two", "full": "full_v2"}
 Half = Callable[[int], None]
 
 
-def ours(gates: str) -> tuple[GradientSearch, int]:
+def ours(gates: str, batch: int) -> tuple[GradientSearch, int]:
     """Our search on the network, and the number of its weights."""
     mobile = load_skeleton("mobile")
     first, *others = mobile.layers
@@ -67,13 +67,16 @@ def ours(gates: str) -> tuple[GradientSearch, int]:
                 "source": f"synthetic:classes={CLASSES},channels=3,train=1024,test=20",
                 "resolution": RESOLUTION,
             },
-            "supernet": {"batch": VALIDATION_BATCH, "learning_rate": 0.025},
+            "supernet": {"batch": batch, "learning_rate": 0.025},
             "options": {"gates": gates, "warm_up": 0.0, "cost_weight": 0.0},
         },
     )
     images = load_images(config.data, "validation", config.seed, torch.device("cpu"))
     space = family_space("mbconv", skeleton)
-    method = make_method(SearchProblem.of(Choices(images.fitted(space)), images, config))
+    problem = SearchProblem.of(Choices(images.fitted(space)), images, config)
+    # A search has one size of these batches; a cached property keeps what is put in its place.
+    vars(problem)["validation"] = problem.data.judging_batches(batch, problem.seed)
+    method = make_method(problem)
     assert isinstance(method, GradientSearch)
     return method, sum(each.numel() for each in method.weights.supernet.parameters())
 
@@ -135,12 +138,12 @@ class Released:
         self.network.unused_modules_back()
 
 
-def contenders() -> tuple[dict[str, tuple[Half, Half]], int]:
+def contenders(batch: int) -> tuple[dict[str, tuple[Half, Half]], int]:
     """Each way's alpha step and weight step; the weights of a network."""
     found: dict[str, tuple[Half, Half]] = {}
     counts = set[int]()
     for gates in MODES:
-        method, count = ours(gates)
+        method, count = ours(gates, batch)
         released = Released(gates)
         counts |= {count, sum(each.numel() for each in released.weights)}
         problem = method.problem
@@ -199,7 +202,9 @@ def measured(ways: dict[str, tuple[Half, Half]], rounds: int, clock: Clock) -> d
     return {name: rows[1:] for name, rows in found.items()}
 
 
-def report(found: dict[str, Any], weights: int, done: dict[str, float]) -> dict[str, Any]:
+def report(
+    found: dict[str, Any], batch: int, weights: int, done: dict[str, float]
+) -> dict[str, Any]:
     """Medians in seconds, and ratios within rounds with their extremes."""
     ratios = {}
     for gates in MODES:
@@ -217,7 +222,7 @@ def report(found: dict[str, Any], weights: int, done: dict[str, float]) -> dict[
     return {
         "weights": weights,
         "work": done,
-        "batch": VALIDATION_BATCH,
+        "batch": batch,
         "rounds": len(next(iter(found.values()))),
         "seconds": seconds,
         "ratios": ratios,
@@ -230,15 +235,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--released", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--batch", type=int, default=VALIDATION_BATCH, help="of either half")
     parser.add_argument("--out", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     sys.path.insert(0, str(arguments.released))
     keep_freed_memory()
     with threads(1):
-        ways, weights = contenders()
-        done = work(ours("two")[0])
+        ways, weights = contenders(arguments.batch)
+        done = work(ours("two", arguments.batch)[0])
         found = measured(ways, arguments.rounds, clock_of(torch.device("cpu")))
-    text = json.dumps(report(found, weights, done), indent=1) + "\n"
+    text = json.dumps(report(found, arguments.batch, weights, done), indent=1) + "\n"
     print(text, end="")
     if arguments.out:
         arguments.out.write_text(text)

@@ -1,6 +1,7 @@
 """Are learned spaces better, what of the method makes them so, and what does the budget do?
 
     python benchmarks/results.py --data npz:PATH --work FOLDER --workers 2
+    python benchmarks/results.py --data npz:PATH --work FOLDER --executor ray --address HOST:PORT
     python benchmarks/results_report.py FOLDER/steps-1000 --out benchmarks/results
 
 Learns the spaces of docs/evidence/results.md, compares them with hand-made and random ones by
@@ -11,7 +12,6 @@ which chooses nothing. Parts are made in their order; `--parts` chooses some.
 
 import argparse
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -28,21 +28,21 @@ from results_setup import (
     Study,
     learn_all,
 )
+from work_options import add_work_options, evaluating_pool, executor_of, processor_seconds
 
 from autospace.comparison.compare import compare
 from autospace.comparison.folder import ComparisonFolder
 from autospace.comparison.settings import CompareConfig
-from autospace.compute.executor import open_pool
-from autospace.compute.pool import POOL
+from autospace.compute.executor import Executor
 from autospace.data.settings import DataConfig
 from autospace.evaluators.evaluate import EvaluationCache, EvaluationJob, evaluate_all, pooled
-from autospace.evaluators.evaluator import EvaluationError, EvaluationRequest, EvaluatorConfig
+from autospace.evaluators.evaluator import EvaluationRequest, EvaluatorConfig
 from autospace.evaluators.make import Setup
 from autospace.progress import Silent
 from autospace.runs.files import write_atomically
 from autospace.runs.settings import make_settings, parse_settings
 from autospace.seeds import derived_seed, stream
-from autospace.spaces import Architecture, Space, SpaceError, network_cost
+from autospace.spaces import Architecture, Space, network_cost
 
 TOLERANCE: Final = 0.1
 """How far from its target the MAdds of a network may be."""
@@ -52,7 +52,7 @@ NO_ABLATIONS: Final = {FULL, FIRST, "mixture", *(double for _, double in BUDGETS
 ABLATIONS: Final = tuple(name for name in VARIANTS if name not in NO_ABLATIONS)
 
 
-def headline(study: Study, seed: int, samples: int, workers: int, kind: str) -> None:
+def headline(study: Study, seed: int, samples: int, executor: Executor, kind: str) -> None:
     """The learned space of a seed against rivals on the same skeleton."""
     variant, rivals = COMPARISONS[kind]
     run = study.run_folder(variant, seed)
@@ -71,7 +71,7 @@ def headline(study: Study, seed: int, samples: int, workers: int, kind: str) -> 
     path = study.measured / "compare" / f"{kind}-{seed}-n{samples}"
     there = (path / "config.toml").is_file()
     folder = ComparisonFolder.open(path) if there else ComparisonFolder.create(path, config)
-    print(compare(folder, Silent(), workers=workers).sentence, flush=True)
+    print(compare(folder, Silent(), workers=executor).sentence, flush=True)
 
 
 def drawn(space: Space, target: int, count: int, seed: int) -> tuple[list[Architecture], float]:
@@ -94,13 +94,13 @@ def drawn(space: Space, target: int, count: int, seed: int) -> tuple[list[Archit
 
 
 def evaluated(
-    study: Study, variant: str, target: str, seeds: Sequence[int], count: int, workers: int
+    study: Study, variant: str, target: str, seeds: Sequence[int], count: int, executor: Executor
 ) -> None:
     """Trains networks drawn from the spaces of a variant; writes one file per seed.
 
     The i-th networks of a seed see the same batches in every variant.
     """
-    started = time.process_time()
+    started = processor_seconds()
     data = DataConfig(
         source=study.data, resolution=study.space(variant, seeds[0]).skeleton.resolution
     )
@@ -109,7 +109,7 @@ def evaluated(
     images = setup.images()
     cache = EvaluationCache(study.work / "cache" / "evaluations", setup.conditions(images))
     job = EvaluationJob(setup, images)
-    with open_pool(workers, study.work / POOL, errors=(EvaluationError, SpaceError)) as pool:
+    with evaluating_pool(executor, study.work) as pool:
         for seed in seeds:
             networks, share = drawn(study.space(variant, seed), TARGETS[target], count, seed)
             tasks = [
@@ -132,30 +132,30 @@ def evaluated(
             name = f"{study.run_folder(variant, seed).name}-{target}.json"
             write_atomically(study.measured / "drawn" / name, json.dumps(row, indent=1) + "\n")
             print(variant, target, seed, row["accuracies"], flush=True)
-    study.spent(f"evaluate {variant} {target}", time.process_time() - started)
+    study.spent(f"evaluate {variant} {target}", processor_seconds() - started)
 
 
 def make(study: Study, arguments: argparse.Namespace) -> None:
     """The parts that are asked for."""
-    seeds, workers, count = arguments.seeds, arguments.workers, arguments.networks
+    seeds, executor, count = arguments.seeds, executor_of(arguments), arguments.networks
     (study.measured / "drawn").mkdir(parents=True, exist_ok=True)
     for part in arguments.parts:
         if part == "learn":
-            learn_all(study, FULL, seeds, workers)
+            learn_all(study, FULL, seeds, executor)
         elif part == "headline":
             for kind in arguments.comparisons:
-                learn_all(study, COMPARISONS[kind].variant, seeds, workers)
+                learn_all(study, COMPARISONS[kind].variant, seeds, executor)
                 for seed in seeds:
-                    headline(study, seed, arguments.samples, workers, kind)
+                    headline(study, seed, arguments.samples, executor, kind)
         elif part == "ablations":
             for variant in (FULL, *arguments.variants):
-                learn_all(study, variant, seeds, workers)
-                evaluated(study, variant, "low", seeds, count, workers)
+                learn_all(study, variant, seeds, executor)
+                evaluated(study, variant, "low", seeds, count, executor)
         elif part == "budgets":
             for variant in (each for pair in BUDGETS for each in pair):
-                learn_all(study, variant, seeds, workers)
+                learn_all(study, variant, seeds, executor)
                 for target in TARGETS:
-                    evaluated(study, variant, target, seeds, count, workers)
+                    evaluated(study, variant, target, seeds, count, executor)
 
 
 def main() -> None:
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--samples", type=int, default=24, help="per space and seed")
     parser.add_argument("--networks", type=int, default=8, help="per variant and seed")
-    parser.add_argument("--workers", type=int, default=1)
+    add_work_options(parser)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--parts", nargs="+", default=["learn", "headline", "ablations", "budgets"])
     parser.add_argument("--comparisons", nargs="+", default=[*COMPARISONS], choices=COMPARISONS)

@@ -1,14 +1,13 @@
 """The runs of docs/evidence/results.md: what is learned, how, and where it lies."""
 
-import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from work_options import processor_seconds
+
+from autospace.compute.executor import Executor
 from autospace.evolution.folder import SPACE, RunFolder
 from autospace.evolution.learn import learn
 from autospace.evolution.loop import evolve, learned_space
@@ -120,7 +119,7 @@ class Study:
         return make_config(base, own, self.changes or {}, VARIANTS[variant])
 
     def spent(self, what: str, seconds: float) -> None:
-        """Notes CPU seconds of one process."""
+        """Notes CPU seconds of all processes of this machine."""
         self.work.mkdir(parents=True, exist_ok=True)
         with (self.work / "spent.tsv").open("a") as log:
             log.write(f"{what}\t{seconds:.1f}\n")
@@ -142,32 +141,26 @@ class RandomFitness:
         ]
 
 
-def learn_all(study: Study, variant: str, seeds: Iterable[int], workers: int) -> None:
-    """Learns the spaces of a variant that are not there yet; what was begun goes on."""
-    waiting = [
-        (study, variant, seed)
-        for seed in seeds
-        if not (study.run_folder(variant, seed) / SPACE).is_file()
-    ]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for name in pool.map(_learn, waiting):
-            print(name, flush=True)
+def learn_all(study: Study, variant: str, seeds: Iterable[int], executor: Executor) -> None:
+    """Learns the spaces of a variant that are not there yet; what was begun goes on.
+
+    One after the other: a run stays where its folder is, and workers train its cells.
+    """
+    for seed in seeds:
+        if not (study.run_folder(variant, seed) / SPACE).is_file():
+            print(_learn(study, variant, seed, executor), flush=True)
 
 
-def _learn(task: tuple[Study, str, int]) -> str:
-    import torch
-
-    study, variant, seed = task
-    torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
+def _learn(study: Study, variant: str, seed: int, executor: Executor) -> str:
     path, config = study.run_folder(variant, seed), study.config(variant, seed)
-    started = time.process_time()
+    started = processor_seconds()
     if variant == "random fitness":
         _learn_nothing(path, config)
     else:
         there = (path / CONFIG).is_file()
-        learn(RunFolder.open(path) if there else RunFolder.create(path, config), Silent())
-    study.spent(path.name, time.process_time() - started)
+        folder = RunFolder.open(path) if there else RunFolder.create(path, config)
+        learn(folder, Silent(), workers=executor)
+    study.spent(path.name, processor_seconds() - started)
     return path.name
 
 

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import autospace
 from autospace import api
 from autospace.arguments import compare_config, search_config
 from autospace.cli.main import app
+from autospace.compute.pool import InProcess
 from autospace.data.errors import DataError
 from autospace.data.examples import DataSet
 from autospace.exporters.targets import TARGETS
@@ -193,6 +194,47 @@ def test_spaces_and_images_of_a_comparison_may_be_values(
     assert any(each.startswith(note) for each in found.comparison.notes)
     assert not (found.folder / "checkpoint" / "images.safetensors").exists()
     assert autospace.compare(resume=found.folder).comparison == found.comparison
+
+
+class Nodes(autospace.Silent):
+    """Remembers what nodes have done, and in which phase that was told."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, int]] = []
+        self.phases: list[str] = []
+
+    def nodes(self, done: Mapping[str, int]) -> None:
+        self.told.append(dict(done))
+
+    def tick(self, phase: str, done: int, total: int) -> None:
+        if self.told and phase not in self.phases:
+            self.phases.append(phase)
+
+
+@pytest.mark.parametrize(
+    ("command", "phases"),
+    [
+        ("evolve", ["warm-up", "score"]),
+        ("compare", ["evaluate"]),
+        ("search", ["search", "finalists"]),
+    ],
+)
+def test_every_command_tells_what_the_nodes_of_a_cluster_have_done(
+    command: str, phases: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = {"127.0.0.2": 1}
+    monkeypatch.setattr(InProcess, "shares", shares)
+    seen, out = Nodes(), tmp_path / "run"
+    if command == "evolve":
+        autospace.evolve(IMAGES, skeleton=SKELETON, settings=TINY, observer=seen, out=out)
+    elif command == "compare":
+        autospace.compare([SPACE, SPACE], IMAGES, settings=SHORT, observer=seen, out=out)
+    else:
+        short = {k: v for k, v in SEARCH.items() if k != "data"}
+        autospace.search(SPACE, IMAGES, settings=short, observer=seen, out=out)
+    assert seen.phases == phases
+    # They have not done more in the meantime.
+    assert seen.told == [shares]
 
 
 def test_the_winner_of_a_search_is_trained_and_exported(

@@ -58,7 +58,7 @@ from autospace.evaluators.evaluator import (
 from autospace.evaluators.make import Basis
 from autospace.evaluators.tabular import Table
 from autospace.networks.rounding import rounding
-from autospace.progress import Observer
+from autospace.progress import Observer, OfNodes
 from autospace.spaces.cost import NAMES
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.space import Space
@@ -139,7 +139,7 @@ def _compared(
         rounding=rounding,
         on_message=observer.message,
     ) as pool:
-        tick = partial(observer.tick, "evaluate")
+        tick = partial(OfNodes(observer, lambda: pool.shares).tick, "evaluate")
         evaluations = Evaluations(prepared, cache, pooled(pool, job), tick)
         count = network_count(prepared, evaluations, observer)
         samples = _samples(prepared, evaluations.of(count))

@@ -43,7 +43,7 @@ from autospace.evolution.reference import WEIGHTS, new_reference, warm_up
 from autospace.latency.budget import keep_table
 from autospace.networks.network import Network
 from autospace.networks.rounding import rounding
-from autospace.progress import Event, Observer, Planned
+from autospace.progress import Event, Observer, OfNodes, Planned
 from autospace.runs.errors import OUT
 from autospace.runs.folder import CONFIG
 from autospace.runs.state import restore_from, save_state
@@ -256,6 +256,7 @@ def _learned(
 ) -> tuple[EvolutionState, ReferenceDocument]:
     """The state after the last round, and what the reference was measured to be."""
     training, validation, warming = batches
+    observer = OfNodes(observer, lambda: pool.shares)
     network = _warmed_up(prepared, warming, folder, observer)
     reference = _measured(prepared, network, folder, observer)
     return_freed_memory()

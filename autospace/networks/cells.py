@@ -151,8 +151,7 @@ class CellModule(nn.Module):
         """The cell's output, before the skeleton's shortcut."""
         project = self.project
         if project is None:
-            side = self.shape.out_resolution
-            return x.new_zeros(x.shape[0], self.shape.out_channels, side, side)
+            return _zeros(x, self.shape)
 
         def output(x: torch.Tensor) -> torch.Tensor:
             return applied(project, self._features(x)).finished()
@@ -160,6 +159,17 @@ class CellModule(nn.Module):
         if self.recomputes and torch.is_grad_enabled():
             return recomputed(self, output, x)
         return output(x)
+
+
+def _zeros(x: torch.Tensor, shape: LayerShape) -> torch.Tensor:
+    """The output of a cell without a path, in the memory format that a convolution of x has.
+
+    In another one, the layers after it would copy their inputs, or run in this format, too.
+    """
+    side = shape.out_resolution
+    if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+        return x.new_zeros(x.shape[0], side, side, shape.out_channels).permute(0, 3, 1, 2)
+    return x.new_zeros(x.shape[0], shape.out_channels, side, side)
 
 
 def recompute_cells(module: nn.Module) -> None:

@@ -22,7 +22,7 @@ from autospace.evaluators.make import Basis, load_halves
 from autospace.evaluators.tabular import Table, read_table
 from autospace.latency.budget import keep_table, latency_limit, limit_table
 from autospace.latency.table import LatencyTable
-from autospace.progress import Event, Observer
+from autospace.progress import Event, Observer, OfNodes
 from autospace.runs.errors import ConfigError
 from autospace.runs.files import write_atomically
 from autospace.runs.settings import make_settings
@@ -238,8 +238,8 @@ def run_search(
         progress = _resumed(folder, method, trials, problem)
         with trial_pool(folder, observer, executor) as helping:
             _share_out(folder, problem, helping, executor, (trials, *method.trials))
-            _advance(folder, method, trials, progress, observer)
-            finalists = _finalists(folder, method, trials, progress, observer)
+            seen = OfNodes(observer, lambda: helping.shares)
+            finalists = _searched(folder, method, trials, progress, seen)
             if helping.shares:
                 observer.message(f"trained alone by {listed(helping.shares)}")
         points = compared_gradients(method, observer)
@@ -400,6 +400,18 @@ def _save(
     folder: SearchFolder, method: SearchMethod, trials: Trials, progress: SearchProgress
 ) -> None:
     save_state(folder.state_path, _Remembered(method, trials, progress).state())
+
+
+def _searched(
+    folder: SearchFolder,
+    method: SearchMethod,
+    trials: Trials,
+    progress: SearchProgress,
+    observer: Observer,
+) -> list[Ranked]:
+    """Does what is left of the search, and returns its finalists."""
+    _advance(folder, method, trials, progress, observer)
+    return _finalists(folder, method, trials, progress, observer)
 
 
 def _advance(

@@ -49,6 +49,11 @@ def local_dimension(points: torch.Tensor, neighbours: int) -> float:
         points: [N, ...], flattened per point; N at least 3.
         neighbours: k; at most N - 1 are used.
     """
+    return float(_local_dimension(points, neighbours))
+
+
+def _local_dimension(points: torch.Tensor, neighbours: int) -> torch.Tensor:
+    """The same as a scalar on the device of the points: a look at it is a wait for a GPU."""
     flat = points.flatten(1).double()
     count = min(neighbours, len(flat) - 1)
     if count < 2:
@@ -60,7 +65,7 @@ def local_dimension(points: torch.Tensor, neighbours: int) -> float:
     logs = (nearest / farthest.clamp_min(smallest)).clamp(1e-12, 1).log().sum(1)
     # All neighbours at one distance: the highest dimension that can be estimated from them.
     found = -count / logs.clamp_max(-1e-3)
-    return float(found.where(farthest[:, 0] > 0, 0.0).mean())
+    return found.where(farthest[:, 0] > 0, 0.0).mean()
 
 
 Similarity = Callable[[SharedWeights, int, Sequence[Choice], int], torch.Tensor]
@@ -114,8 +119,9 @@ def dimension_matching(neighbours: int) -> Similarity:
         profiles = []
         for path in paths:
             features = supernet.features(images, path)[first:-1]
-            profiles.append([local_dimension(each, neighbours) for each in features])
-        rows = torch.tensor(profiles, dtype=torch.float64)
+            profile = [_local_dimension(each, neighbours) for each in features]
+            profiles.append(torch.stack(profile))
+        rows = torch.stack(profiles)
         return 1 / (1 + torch.cdist(rows, rows))
 
     return similarity
@@ -286,11 +292,11 @@ class SplitFitness(Stateful):
         weights = part.fitness.weights
         choices = weights.problem.choices
         size = choices.sizes[layer]
-        total = torch.zeros(size, size, dtype=torch.float64)
+        total = torch.zeros(size, size, dtype=torch.float64, device=weights.problem.device)
         for repeat in range(self._repeats):
             rest = choices.draw(stream(self._problem.seed, "split", index, layer, repeat))
             paths = [(*rest[:layer], k, *rest[layer + 1 :]) for k in range(size)]
-            total += self._similarity(weights, layer, paths, index + repeat).double().cpu()
+            total += self._similarity(weights, layer, paths, index + repeat).double()
         return best_cut(total / self._repeats)
 
     def _halves(self, part: Part, index: int) -> list[Part]:

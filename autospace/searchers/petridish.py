@@ -31,7 +31,7 @@ from autospace.networks.cells import CellModule
 from autospace.networks.fused import added
 from autospace.runs.settings import Section
 from autospace.runs.state import Stateful
-from autospace.searchers.gradient.search import Alphas
+from autospace.searchers.gradient.search import Alphas, listed
 from autospace.searchers.method import Ranked, SearchMethod, stated_work
 from autospace.searchers.problem import SearchProblem
 from autospace.seeds import stream
@@ -327,7 +327,7 @@ class Petridish(SearchMethod):
         a random neighbour of the parent.
         """
         choices = self.problem.choices
-        rows = [value.detach().tolist() for value in self.alphas.values]
+        rows = listed(self.alphas.values)
         best = [
             max((value, k) for k, value in enumerate(row) if k != self.path[layer])
             if len(row) > 1

@@ -176,15 +176,14 @@ class Aligned(PathTraining):
         return aligned
 
     def _challenged(self, path: Choice, index: int) -> None:
-        now = self._accuracy(self.anchor, index)
+        rivals = list(dict.fromkeys([self.anchor, path]))
+        batch = self.weights.problem.validation.batch(index)
+        accuracies = self.weights.batch_accuracies(rivals, batch)
+        now, challenger = accuracies[0], accuracies[-1]
         average = now if self._score is None else DECAY * self._score + (1 - DECAY) * now
         self._score = average
-        challenger = now if path == self.anchor else self._accuracy(path, index)
         if challenger > max(now, average):
             self.anchor, self._score = path, challenger
-
-    def _accuracy(self, path: Choice, index: int) -> float:
-        return self.weights.batch_accuracy(path, self.weights.problem.validation.batch(index))
 
 
 PATH_TRAININGS: Final[dict[str, Callable[[SharedWeights], PathTraining]]] = {

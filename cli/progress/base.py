@@ -75,6 +75,7 @@ class Reporter:
         self.stopping = self.hurried = False
         self.started = time.monotonic()
         self.now = ("data", 0, 1)
+        self.done_by: Mapping[str, int] = {}
         self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT)
         self._phase = ""
 
@@ -115,6 +116,16 @@ class Reporter:
             return
         self.parts.add(event)
         self.show_part(event)
+
+    def nodes(self, done: Mapping[str, int]) -> None:
+        """What each node of a cluster has done; shown with what comes next."""
+        self.done_by = done
+
+    def nodes_line(self) -> str:
+        """The same in words; empty without a cluster."""
+        from autospace.compute.machine import listed
+
+        return f"requests done by nodes: {listed(self.done_by)}" if self.done_by else ""
 
     def seconds_left(self) -> float | None:
         """At the recent pace, because steps of a search differ; None before there is a pace."""

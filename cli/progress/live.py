@@ -14,7 +14,7 @@ from autospace.cli.display.drawing import curve
 from autospace.cli.output import DEFAULT_COLUMNS, Unheard
 from autospace.cli.progress.base import Reporter
 from autospace.cli.progress.parts import Epochs, Parts, Rounds
-from autospace.compute.machine import listed, peak_memory
+from autospace.compute.machine import peak_memory
 from autospace.progress import duration
 from autospace.spaces.text import visible
 
@@ -61,7 +61,9 @@ class LiveReporter(Reporter):
             pictures = _rounds(self.parts, self._console.encoding)
         elif isinstance(self.parts, Epochs):
             pictures = _epochs(self.parts, self._console.encoding)
-        return Group(self._headline(), *pictures)
+        line = self.nodes_line()
+        nodes = [Text(visible(line), style="dim")] if line else []
+        return Group(self._headline(), *nodes, *pictures)
 
     def _headline(self) -> RenderableType:
         name, done, total = self.now
@@ -89,9 +91,7 @@ def _rounds(rounds: Rounds, encoding: str) -> list[RenderableType]:
         f"{cells:.1f} cells/s, {record.drawn.feasible_rate:.0%} in budget, "
         f"{peak_memory() // 2**20:,} MB"
     )
-    shares = rounds.last.shares
-    nodes = [Text(f"requests done by nodes: {listed(shares)}", style="dim")] if shares else []
-    return [Text(text, style="dim"), *nodes, _layers(plan, state, encoding)]
+    return [Text(text, style="dim"), _layers(plan, state, encoding)]
 
 
 def _layers(plan: "Plan", state: "EvolutionState", encoding: str) -> Table:

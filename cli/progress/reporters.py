@@ -40,12 +40,16 @@ def check_progress(kind: str) -> None:
 
 
 class PlainReporter(Reporter):
-    """A line per part of the run, and every few seconds of a long phase."""
+    """A line per part of the run, and every few seconds of a long phase.
+
+    After it, every few seconds a line of what each node of a cluster has done.
+    """
 
     def __init__(self, command: str, parts: Parts) -> None:
         super().__init__(command, parts)
         self._shown = self.started
         self._ends: tuple[str, int] = ("", 0)
+        self._nodes: tuple[str, float] = ("", self.started)
         self._legend = parts.legend
 
     def show_tick(self, phase: Phase) -> None:
@@ -64,6 +68,7 @@ class PlainReporter(Reporter):
         suffix = f", {self.left()}" if known else ""
         message(f"{phase.title}: {done:,} of {total:,}{suffix}")
         self._shown, self._ends = time.monotonic(), ends
+        self._show_nodes()
 
     def show_part(self, event: Any) -> None:
         """One line for the part; before the first one, what its numbers are."""
@@ -75,6 +80,14 @@ class PlainReporter(Reporter):
             self._legend = ""
         message(line)
         self._shown = time.monotonic()
+        self._show_nodes()
+
+    def _show_nodes(self) -> None:
+        line, (shown, since) = self.nodes_line(), self._nodes
+        late = not shown or time.monotonic() - since > SECONDS_BETWEEN_LINES
+        if line != shown and late:
+            message(line)
+            self._nodes = (line, time.monotonic())
 
 
 class JsonReporter(Reporter):
@@ -95,7 +108,9 @@ class JsonReporter(Reporter):
     def show_tick(self, phase: Phase) -> None:
         """What is done, and the seconds left where events come about every second."""
         name, done, total = self.now
-        event = {"event": name, "done": done, "total": total}
+        event: dict[str, Any] = {"event": name, "done": done, "total": total}
+        if self.done_by:
+            event["nodes"] = dict(self.done_by)
         if phase.events == "end" and done >= total:
             self._emit(event)
         elif phase.events == "seconds":

@@ -126,6 +126,74 @@ def test_the_live_display_shows_phase_layers_and_course_in_80_columns() -> None:
     assert any(spark in text for spark in BLOCKS)
 
 
+SHARES = {"127.0.0.2": 1200, "127.0.0.3": 3}
+WORDS = "requests done by nodes: 127.0.0.2: 1,200, 127.0.0.3: 3"
+PHASES_ON_NODES = {"evolve": "score", "compare": "evaluate", "search": "finalists"}
+
+
+def _on_nodes(reporter: Reporter, command: str) -> None:
+    """A part of a run on a cluster, of two nodes."""
+    reporter.nodes({"127.0.0.2": 7})
+    reporter.tick(PHASES_ON_NODES[command], 1, 8)
+    reporter.nodes(SHARES)
+    if command == "evolve":
+        reporter.event(RoundEvent(1.0, PLAN, STATES[0], shares=SHARES))
+    else:
+        reporter.tick(PHASES_ON_NODES[command], 8, 8)
+    reporter.close()
+
+
+@pytest.mark.parametrize("command", PHASES_ON_NODES)
+def test_plain_lines_tell_what_every_node_has_done(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(100, 10**6, 60))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
+    _on_nodes(PlainReporter(command, Rounds() if command == "evolve" else Parts()), command)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == WORDS
+    assert ("requests done by nodes: 127.0.0.2: 7" in lines) == (command != "evolve")
+
+
+def test_plain_lines_of_nodes_are_not_one_for_every_round(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    reporter = PlainReporter("evolve", Rounds())
+    for number, state in enumerate(STATES):
+        now[0] += 4
+        reporter.nodes({"127.0.0.2": number})
+        reporter.event(RoundEvent(4.0, PLAN, state))
+    told = [line for line in capsys.readouterr().err.splitlines() if "requests" in line]
+    assert [int(line.rpartition(" ")[2]) for line in told] == [0, 3, 6]
+
+
+@pytest.mark.parametrize("command", PHASES_ON_NODES)
+def test_json_has_what_every_node_has_done(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _on_nodes(JsonReporter(command, Rounds() if command == "evolve" else Parts()), command)
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert events[-1]["nodes"] == SHARES
+    assert events[-1]["event"] == ("round" if command == "evolve" else PHASES_ON_NODES[command])
+
+
+@pytest.mark.parametrize("command", PHASES_ON_NODES)
+def test_the_live_display_shows_what_every_node_has_done(command: str) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=80, color_system=None)
+    parts = Rounds() if command == "evolve" else Parts()
+    _on_nodes(LiveReporter(command, parts, console), command)
+    assert WORDS in stream.getvalue()
+
+
+def test_without_a_cluster_no_display_speaks_of_nodes(capsys: pytest.CaptureFixture[str]) -> None:
+    _play(PlainReporter("evolve", Rounds()))
+    _play(JsonReporter("evolve", Rounds()))
+    assert "nodes" not in capsys.readouterr().err + _live(80)
+
+
 @pytest.mark.parametrize("width", [20, 40, 200])
 def test_the_live_display_survives_any_width(width: int) -> None:
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", _live(width))

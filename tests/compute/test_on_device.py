@@ -7,13 +7,13 @@ import copy
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import Mock
 
 import pytest
@@ -42,8 +42,8 @@ from autospace.scorers.pooled import INDEPENDENT
 from autospace.scorers.probe import Probe
 from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.searchers.driver import METHODS, make_method, run_search
+from autospace.searchers.few_shot import Gm
 from autospace.searchers.folder import SearchFolder
-from autospace.searchers.gradient.search import GradientSearch
 from autospace.spaces import LayerShape, mbconv
 from autospace.spaces.cells.operations import OPERATIONS
 from autospace.spaces.files.library import family_space
@@ -247,23 +247,85 @@ def test_a_measurement_is_looked_at_once(tmp_path: Path, waits: Callable[[], int
     assert waits() - before == 1
 
 
-SEARCHES = {"darts": 0, "gdas": 2, "nasp": 2, "proxyless": 2}
+class Waiting(NamedTuple):
+    """How often a step of a search waits, whatever the number of its layers and candidates.
+
+    Attributes:
+        method: of the search.
+        waits: of the step.
+        settings: of the search; options of a gradient method move alpha in every step.
+        step: that is counted; those before it are not.
+    """
+
+    method: str
+    waits: int
+    settings: Mapping[str, Any] = {}
+    step: int = 1
 
 
-@pytest.mark.parametrize("method", SEARCHES)
+ALPHA = {"warm_up": 0.0, "alpha_every": 1, "judgements": 1}
+GROWING = {"options": {"growths": 2}}
+SEARCHES = {
+    "random-ws": Waiting("random-ws", 0),
+    "spos": Waiting("spos", 0),
+    "magic-t": Waiting("magic-t", 0),
+    # Whether a path becomes the anchor depends on both accuracies, which are looked at together.
+    "magic-a": Waiting("magic-a", 1, {"magic": {"warm_up": 0.0, "anchor_every": 1}}),
+    "bnas": Waiting("bnas", 0),
+    "dna": Waiting("dna", 0, {"options": {"teacher_steps": 1}}, step=3),
+    "darts": Waiting("darts", 0, {"options": ALPHA}),
+    "darts, second order": Waiting("darts", 0, {"options": {**ALPHA, "order": 2}}),
+    # Whether alpha moves again depends on alpha.
+    "darts, a limit": Waiting("darts", 1, {"options": {**ALPHA, "weight_free_limit": 1.0}}),
+    # Which mixture is trained next depends on the losses without each candidate.
+    "darts, perturbation": Waiting(
+        "darts", 1, {"options": {**ALPHA, "selection": "perturbation", "tuning": 3}}, step=25
+    ),
+    # What path is drawn depends on alpha: once for the weights and once for alpha.
+    "gdas": Waiting("gdas", 2, {"options": ALPHA}),
+    "gdas, active": Waiting("gdas", 2, {"options": {**ALPHA, "gates": "active"}}),
+    "nasp": Waiting("nasp", 2, {"options": ALPHA}),
+    "proxyless": Waiting("proxyless", 2, {"options": ALPHA}),
+    "proxyless, full": Waiting("proxyless", 2, {"options": {**ALPHA, "gates": "full"}}),
+    # The controller is on the CPU; it learns from the accuracies of all paths that it has drawn.
+    "enas": Waiting("enas", 1, {"options": {"warm_up": 0.0, "controller_every": 1, "samples": 4}}),
+    "petridish, insertions begin": Waiting("petridish", 0, GROWING, step=5),
+    "petridish, insertions": Waiting("petridish", 0, GROWING, step=6),
+    # What network is trained depends on alpha.
+    "petridish, a selection": Waiting("petridish", 1, GROWING, step=9),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
 def test_a_search_step_waits_as_often_for_any_number_of_layers(
-    method: str, waits: Callable[[], int]
+    name: str, waits: Callable[[], int]
 ) -> None:
-    options = {"warm_up": 0.0, "alpha_every": 1, "judgements": 1}
-    problem = problems.make_problem(method=method, device="cuda", options=options)
+    case = SEARCHES[name]
+    given = {"supernet": {"steps": 24}, **case.settings}
+    problem = problems.make_problem(method=case.method, device="cuda", **given)
     problem = replace(problem, halves=replace(problem.images, device=CUDA))
     search = make_method(problem)
-    assert isinstance(search, GradientSearch)
-    search.step(0)
+    for step in range(case.step):
+        search.step(step)
     before = waits()
-    search.step(1)
-    # What path is drawn depends on alpha: once for the weights and once for alpha.
-    assert waits() - before == SEARCHES[method]
+    search.step(case.step)
+    assert waits() - before == case.waits
+
+
+@pytest.mark.parametrize("method", ["gm", "nas-lid"])
+def test_a_cut_of_a_layer_waits_once_for_any_number_of_repeats(
+    method: str, waits: Callable[[], int]
+) -> None:
+    problem = problems.make_problem(method=method, device="cuda", options={"repeats": 3})
+    problem = replace(problem, halves=replace(problem.images, device=CUDA))
+    search = make_method(problem)
+    assert isinstance(search, Gm)
+    (part,) = search.split.parts
+    search.split.cut(part, 0, 0)
+    before = waits()
+    search.split.cut(part, 1, 0)
+    # The groups are found on the CPU.
+    assert waits() - before == 1
 
 
 def _session(folder: Path, graphs: Graphs, device: torch.device = CUDA, **more: Any) -> Session:

@@ -195,6 +195,22 @@ def test_a_cell_without_a_path_has_no_weights() -> None:
     assert list(CellModule(cell, LayerShape("x", 2, 2, 1, 4)).parameters()) == []
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("cell", [mbconv(3, 1), Cell.from_edges([])], ids=["conv", "zero"])
+def test_channels_that_lie_side_by_side_stay_side_by_side(cell: Cell, stride: int) -> None:
+    shape = LayerShape("x", 4, 6, stride, 8)
+    x = images(shape).contiguous(memory_format=torch.channels_last)
+    output = module_of(cell, shape)(x)
+    assert output.shape == (2, 6, 8 // stride, 8 // stride)
+    assert output.dtype == x.dtype
+    assert output.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_zeros_for_planes_are_planes() -> None:
+    shape = LayerShape("x", 4, 6, 2, 8)
+    assert module_of(Cell.from_edges([]), shape)(images(shape)).is_contiguous()
+
+
 @given(cells(zero=False), shapes())
 @settings(max_examples=25)
 def test_every_weight_of_a_cell_gets_a_gradient(cell: Cell, shape: LayerShape) -> None:

@@ -170,11 +170,11 @@ def test_a_step_of_the_controller_by_hand(monkeypatch: pytest.MonkeyPatch) -> No
     assert isinstance(method, Enas)
     seen = []
 
-    def accuracy(path: Choice, batch: Any) -> float:
+    def accuracies_of(paths: list[Choice], batch: Any) -> list[float]:
         seen.append(batch)
-        return sum(path) / 10
+        return [sum(path) / 10 for path in paths]
 
-    monkeypatch.setattr(method.weights, "batch_accuracy", accuracy)
+    monkeypatch.setattr(method.weights, "batch_accuracies", accuracies_of)
     method.baseline = 0.7
     policy = copy.deepcopy(method.controller)
     sampled = policy.sample(4, derived_seed(method.problem.seed, "enas", "controller", 3))

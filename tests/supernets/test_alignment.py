@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from autospace.data.batches import Batch
 from autospace.runs.state import load_state, save_state
 from autospace.spaces.choices import Choice
 from autospace.supernets.path_training import PATH_TRAININGS, Aligned, make_path_training
@@ -88,12 +89,13 @@ def test_a_challenger_has_to_be_better_on_the_batch_and_on_average(
     paths: list[Choice] = []
     scores = {anchor: now}
 
-    def accuracy(path: Choice, index: int) -> float:
-        assert index == 1
-        paths.append(path)
-        return scores.get(path, challenger)
+    def accuracies_of(given: list[Choice], batch: Batch) -> list[float]:
+        expected, _ = aligned.weights.problem.validation.batch(1)
+        assert torch.equal(batch[0], expected)
+        paths.extend(given)
+        return [scores.get(path, challenger) for path in given]
 
-    monkeypatch.setattr(aligned, "_accuracy", accuracy)
+    monkeypatch.setattr(aligned.weights, "batch_accuracies", accuracies_of)
     monkeypatch.setattr(aligned, "_score", earlier)
     aligned.step(0)
     assert paths == []

@@ -73,10 +73,11 @@ def unrolled_gradients(
     direct = [torch.zeros_like(a) if g is None else g for a, g in zip(alphas, found, strict=False)]
     pairs = zip(weights, found[len(alphas) :], strict=True)
     moves = [(weight, v) for weight, v in pairs if v is not None]
-    norm = float(nn.utils.get_total_norm([v for _, v in moves]))
-    if norm == 0:
+    if not moves:
         return direct
-    epsilon = SMALL / norm
+    norm = nn.utils.get_total_norm([v for _, v in moves]).double()
+    # Not looked at, because a look is a wait for a GPU: where v is 0, nothing moves by any epsilon.
+    epsilon = SMALL / torch.where(norm == 0, 1.0, norm)
     with snapshot(supernet), frozen(supernet):
         plus = _moved_gradients(moves, epsilon, alphas, training)
         minus = _moved_gradients(moves, -2 * epsilon, alphas, training)
@@ -110,7 +111,7 @@ def _step(optimizer: torch.optim.SGD, rate: float, training: Scalar) -> float:
 
 def _moved_gradients(
     moves: Sequence[tuple[torch.Tensor, torch.Tensor]],
-    distance: float,
+    distance: torch.Tensor,
     alphas: Sequence[torch.Tensor],
     training: Scalar,
 ) -> list[torch.Tensor]:
@@ -152,7 +153,7 @@ class Perturbation(Stateful):
         found = [row.detach() for row in probabilities]
         for layer, index in zip(self._order, self._kept, strict=False):
             found[layer] = torch.zeros_like(found[layer])
-            found[layer][index] = 1
+            found[layer][index].fill_(1)
         return found
 
     @torch.no_grad()
@@ -193,7 +194,7 @@ class Perturbation(Stateful):
 def _dropped(mix: torch.Tensor, index: int) -> torch.Tensor:
     """The weights of a mixture without one candidate; all others stay the same."""
     left = mix.clone()
-    left[index] = 0
+    left[index].fill_(0)
     return left
 
 

@@ -76,10 +76,8 @@ class Alphas(Stateful):
         rng = stream(problem.seed, "alphas")
         # Almost uniform: the noise only decides between equal candidates.
         rows = [[NOISE * rng.gauss(0, 1) for _ in range(size)] for size in problem.choices.sizes]
-        self.values = [
-            torch.tensor(row, dtype=torch.float64, device=problem.device, requires_grad=True)
-            for row in rows
-        ]
+        there = sent(rows, torch.empty(0, dtype=torch.float64, device=problem.device))
+        self.values = [row.clone().requires_grad_() for row in there]
         self._optimizer = torch.optim.Adam(self.values, travel / max(1, steps), betas)
 
     @property

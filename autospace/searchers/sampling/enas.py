@@ -253,12 +253,14 @@ class Enas(OneShot):
         Paths over a limit have 0.
         """
         found = dict.fromkeys(paths, 0.0)
-        for path in filter(self.problem.choices.allows, found):
-            if self.supernets:
-                batch = self.problem.validation.batch(index)
-                found[path] = self.weights.batch_accuracy(path, batch)
-            else:
-                found[path] = self.evaluated(path)
+        allowed = list(filter(self.problem.choices.allows, found))
+        if self.supernets:
+            accuracies = self.weights.batch_accuracies(
+                allowed, self.problem.validation.batch(index)
+            )
+        else:
+            accuracies = [self.evaluated(path) for path in allowed]
+        found.update(zip(allowed, accuracies, strict=True))
         return torch.tensor([found[path] for path in paths], dtype=torch.float64)
 
     def _sampled(self, count: int, purpose: str, index: int) -> Sampled:
