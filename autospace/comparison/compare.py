@@ -330,7 +330,7 @@ def _on_the_samples(
 
 def _on_the_depth(prepared: PreparedComparison, samples: Sequence[Sample]) -> Iterator[str]:
     # After short trainings, networks of few layers are ahead that may fall behind after long ones.
-    if not trains(prepared) or not samples:
+    if not trains(prepared) or not all(sample.rows for sample in samples):
         return
     skipped = [fmean(network.skipped for network in sample.networks) for sample in samples]
     if max(skipped) - min(skipped) < DEPTH_APART:
