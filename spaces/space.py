@@ -177,6 +177,11 @@ class Architecture:
         """The cell of every layer that has one, input side first."""
         return tuple(self.shared_cells[group] for group in self.skeleton.groups)
 
+    @property
+    def skipped(self) -> int:
+        """How many layers are skipped: their cell computes zero."""
+        return sum(cell.is_zero for cell in self.cells)
+
     @cached_property
     def keys(self) -> tuple[str, ...]:
         """Key of each cell, those that layers share once: equal keys, equal functions."""

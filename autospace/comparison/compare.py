@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import zip_longest
+from statistics import fmean
 from typing import Final
 
 from autospace.comparison.document import ComparisonDocument, PowerDocument
@@ -250,10 +251,13 @@ def notes_on(
         *_on_the_method(prepared),
         *_on_the_spaces(prepared),
         *_on_the_samples(prepared, samples, power),
+        *_on_the_depth(prepared, samples),
         *_on_the_diverged(prepared, samples),
     )
 
 
+DEPTH_APART: Final = 1.0
+"""Layers: spaces whose networks skip that many more on average differ in depth."""
 UNITS: Final = {"text": "tokens", "sentences": "sentences"}
 """What is counted, by what networks read; images otherwise."""
 
@@ -322,6 +326,24 @@ def _on_the_samples(
             "per space; these networks can detect a difference of "
             f"{in_points(f'{100 * (power.detectable or 0.0):.2g}')}"
         )
+
+
+def _on_the_depth(prepared: PreparedComparison, samples: Sequence[Sample]) -> Iterator[str]:
+    # After short trainings, networks of few layers are ahead that may fall behind after long ones.
+    if not trains(prepared) or not all(sample.rows for sample in samples):
+        return
+    skipped = [fmean(network.skipped for network in sample.networks) for sample in samples]
+    if max(skipped) - min(skipped) < DEPTH_APART:
+        return
+    counts = [
+        f"{f'{count:.1f}' if count else 'none'} of {sample.label}"
+        for sample, count in zip(samples, skipped, strict=True)
+    ]
+    layers = len(samples[0].space.skeleton.cell_layers)
+    yield (
+        f"the networks skip some of {layers} layers, on average {', '.join(counts)}: "
+        "which depth is best may depend on evaluator.steps"
+    )
 
 
 MOST_NAMED: Final = 3

@@ -3,7 +3,9 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from autospace.data.errors import DataError
 from autospace.evaluators.evaluate import EvaluationCache
 from autospace.progress import no_tick
 from autospace.runs.errors import ConfigError, RunError
-from autospace.spaces import SpaceError, load, mbconv, to_json
+from autospace.spaces import Candidate, Cell, Layer, Space, SpaceError, load, mbconv, to_json
 from autospace.spaces.text import human
 from tests.comparison.conftest import DATA, Listener, Start
 from tests.comparison.setups import DEAR, space
@@ -373,3 +375,49 @@ def test_where_one_space_is_binary_all_are_shown_by_ops(
     assert f"drawn: {told}" in out
     assert " OPs\n" in out
     assert "MAdds" not in out
+
+
+def _with_skips(share: int, name: str) -> Space:
+    """A space whose layers with a shortcut are skipped by `share` of four candidates."""
+    cells = [mbconv(3, 1), mbconv(3, 3), mbconv(5, 1), mbconv(5, 3)]
+    skip, plain = Cell.from_edges([]), space(cells, name)
+    layers = [
+        Layer(
+            layer.shape,
+            tuple(
+                Candidate(
+                    f"cell_{place}",
+                    skip if shortcut and place < share else each.cell,
+                )
+                for place, each in enumerate(layer.candidates)
+            ),
+        )
+        for layer in plain.layers
+        for shortcut in [layer.shape.shortcut]
+    ]
+    return replace(plain, layers=tuple(layers))
+
+
+@pytest.mark.parametrize(("share", "told"), [(0, False), (1, False), (3, True)])
+def test_networks_of_another_depth_are_told(
+    tmp_path: Path, start: Start, share: int, told: bool
+) -> None:
+    files = []
+    for name, count in (("deep", 0), ("flat", share)):
+        files.append(tmp_path / f"{name}.json")
+        files[-1].write_text(to_json(_with_skips(count, name)))
+    sampling = {"samples": 8, "match": "none"}
+    folder = start(spaces=[str(each) for each in files], sampling=sampling)
+    found = json.loads(_run(folder))
+    notes = [note for note in found["notes"] if "skip" in note]
+    assert len(notes) == told
+    if told:
+        ids = {f"cell_{place}" for place in range(share)}
+        chosen = [
+            sum(net[f"layer_{at:02}"] in ids for at in (0, 2, 3))
+            for net in found["spaces"][1]["networks"]
+        ]
+        assert notes == [
+            f"the networks skip some of 4 layers, on average none of deep, {fmean(chosen):.1f} of "
+            "flat: which depth is best may depend on evaluator.steps"
+        ]
