@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeAlias, 
 
 from autospace.data.settings import PYTHON, WITH_PATH
 from autospace.latency.table import is_built_in
+from autospace.progress import Silent
 from autospace.runs.errors import ConfigError
 from autospace.runs.folder import Folder
 from autospace.runs.images import images_of_runs
@@ -83,9 +84,10 @@ def _are_spaces(value: Any) -> bool:
 
 
 def _observes(value: Any) -> bool:
-    return all(callable(getattr(value, name, None)) for name in ("message", "tick", "event"))
+    return all(callable(getattr(value, name, None)) for name in _OBSERVED)
 
 
+_OBSERVED: Final = [name for name in vars(Silent) if not name.startswith("_")]
 _TEXT: Final = (_of(str), "a text")
 _FILE: Final = (_is_place, "the path of a file, as str or Path")
 _FOLDER: Final = (_is_place, "the path of a folder, as str or Path")
@@ -99,7 +101,7 @@ _KINDS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "out": _FOLDER,
     "force": (_of(bool), "True or False"),
     "resume": _FOLDER,
-    "observer": (_observes, "an object with message, tick and event, such as autospace.Silent()"),
+    "observer": (_observes, "an object that derives from autospace.Silent"),
     "spaces": (_are_spaces, "a list of two or more spaces: values, files, folders or names"),
     "space": (_of(Space, str, Path), "a space, a file, a folder or a name"),
     "architecture": (_of(Architecture, str, Path), "an architecture, a file or a name"),

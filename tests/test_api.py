@@ -270,6 +270,12 @@ def wrong(name: str) -> Any:
     return getattr(autospace, name)
 
 
+class Partly:
+    """An observer of an earlier version, which would fail on a cluster only."""
+
+    message = planned = tick = event = print
+
+
 def _evolve(**changes: Any) -> Any:
     return wrong("evolve")(**{"data": IMAGES, "settings": TINY, "out": "run", **changes})
 
@@ -304,6 +310,7 @@ def _images(**changes: Any) -> Any:
         (lambda: _evolve(workers="2"), 'workers: "2"; allowed: a whole number'),
         (lambda: _evolve(settings=[1]), "settings: a list; allowed: a dictionary of settings"),
         (lambda: _evolve(observer=print), "observer: a builtin_function_or_method; allowed: an"),
+        (lambda: _evolve(observer=Partly()), "observer: a Partly; allowed: an object that derives"),
         (lambda: _evolve(out=5), "out: 5; allowed: the path of a folder"),
         (lambda: _evolve(force="no"), 'force: "no"; allowed: True or False'),
         (lambda: _evolve(skeleton=3), "skeleton: 3; allowed: a skeleton"),
