@@ -243,22 +243,15 @@ class ScoringJob:
             task_of(reference.skeleton),
             kept_bytes=packed["kept_bytes"],
         )
-        train = _training(context)
-        if device.type == "cpu":
-            return train
-
-        def train_whole_batches(request: Plain) -> Plain:
-            # On a GPU a request is a round, and every round begins with whole batches.
-            execution.parts.begin_again()
-            return train(request)
-
-        return train_whole_batches
+        return _training(context)
 
 
 def _training(context: ScoringContext) -> Work:
     scorer = _kind(context)(context)
 
     def losses(request: Plain) -> Plain:
+        # What ran out of memory before does not count, such as the warm-up, if it was done here.
+        context.execution.parts.begin_again()
         rows = [[_cell(each) for each in row] for row in request["candidates"]]
         return scorer.losses(rows, request["repeat"])
 

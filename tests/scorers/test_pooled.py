@@ -1,6 +1,6 @@
 """Candidates handed out to processes: not a bit of their scores changes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.compute.device import Hardware
-from autospace.compute.execution import Execution
+from autospace.compute.execution import Execution, Microbatches
 from autospace.compute.pool import Job, OnMessage, Pool, ProcessPool
 from autospace.compute.worker import Plain
 from autospace.data import storage
 from autospace.data.batches import Augment, Batches, Normaliser
+from autospace.networks.operations import ConvNorm
 from autospace.scorers import pooled
 from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import FILE, Position, ScoringJob, fitting_count, in_order, one_by_one
@@ -121,6 +122,62 @@ def test_what_is_packed_scores_as_what_is_there(
     sizes = [sum(map(len, request["candidates"])) for request in pool.requests]
     assert (max(sizes) == 1) == bool(kept_bytes)
     assert sum(sizes) == 2 * (3 + 5)
+
+
+@contextmanager
+def short_of_memory(channels: int, images: int) -> Iterator[None]:
+    """As long as it lasts, convolutions of so many channels have room for so many images."""
+    plain: Callable[[ConvNorm, torch.Tensor], torch.Tensor] = ConvNorm.forward
+
+    def forward(self: ConvNorm, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1] == channels and len(x) > images:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return plain(self, x)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConvNorm, "forward", forward)
+        yield
+
+
+@pytest.mark.parametrize("method", ["probe", "local", "in-place"])
+def test_memory_that_one_cell_is_short_of_changes_no_score_of_others(
+    method: ScoringMethod, make_setting: MakeSetting, cells: Cells, tmp_path: Path
+) -> None:
+    """Whether they come before it, after it, beside it, or in another process."""
+    alone = make_scorer(make_setting(method)).score(cells, 0)
+    said: list[str] = []
+    parts = Microbatches(said.append)
+    setting = replace(
+        make_setting(method), execution=Execution(parts=parts), on_message=said.append
+    )
+    with short_of_memory(48, 8):  # mbconv(7, 6) of 8 channels, the last cell
+        here = make_scorer(setting).score(cells, 0)
+        beside = make_scorer(setting, Packed(tmp_path, 3)).score(cells, 0)
+    assert beside == here
+    assert [row[:1] for row in here] == [row[:1] for row in alone]
+    assert here[2][1] != alone[2][1]
+    assert any("are divided into 2 parts" in line for line in said), said
+
+
+def test_a_worker_scores_as_if_it_had_no_past(
+    make_setting: MakeSetting, cells: Cells, tmp_path: Path
+) -> None:
+    setting, done = make_setting("probe"), list[Plain]()
+    job = ScoringJob(setting)
+    packed = job.pack(tmp_path, whole=True)
+    large, other = ([[], [], [cell]] for cell in (cells[2][1], cells[2][0]))
+    requests = [
+        {"candidates": [_packed(row) for row in each], "repeat": 0} for each in (large, other)
+    ]
+    with short_of_memory(48, 8):
+        first, second = (job.begin_packed(packed, tmp_path, done.append) for _ in range(2))
+        found = [first(requests[0]), first(requests[1])]
+        assert [second(requests[1]), second(requests[0])] == found[::-1]
+    assert any(isinstance(each, str) and "divided into" in each for each in done)
+
+
+def _packed(row: list[Cell]) -> list[Plain]:
+    return [pooled._packed_cell(cell) for cell in row]
 
 
 def test_the_images_of_a_large_split_are_packed_once(
