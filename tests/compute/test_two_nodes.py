@@ -3,6 +3,7 @@
 `make test-cluster` installs Ray and runs them; without Ray they are skipped.
 """
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from autospace.compute.executor import Executor, open_pool
 from autospace.networks.rounding import rounding
 from tests.compute import loopback
-from tests.compute.loopback import SETTINGS, Counting
+from tests.compute.loopback import SETTINGS, Counting, Digesting
 
 pytestmark = [
     pytest.mark.slow,
@@ -139,6 +140,22 @@ def _check_late_nodes(tmp_path: Path, cluster: loopback.Cluster) -> None:
         assert pool.shares == dict(sorted(found.items()))
         cluster.kill(double)
         assert {node for _, (node, _, _) in pool.results(job, [0.1] * 4)} == {"0"}
+
+
+def test_a_pack_that_ray_has_no_memory_for_reaches_every_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("autospace.compute.cluster.PIECE", 20 * 10**6)
+    content = bytes(range(256)) * (3 * loopback.ROOM // 256)
+    with loopback.cluster() as cluster:
+        cluster.start_head(environment=OPEN)
+        cluster.start_node(environment=OPEN)
+        executor = Executor(None, "ray", cluster.address)
+        with open_pool(executor, tmp_path / "pool", rounding=rounding) as pool:
+            found = list(pool.results(Digesting(content), [1.0] * 8))
+    assert {node for _, (node, _) in found} == {"0", "1"}
+    assert {digest for _, (_, digest) in found} == {hashlib.sha256(content).hexdigest()}
 
 
 def _own() -> str:
