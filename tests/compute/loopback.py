@@ -165,6 +165,11 @@ class Cluster:
         keeper.kill()
         keeper.communicate()
 
+    def freeze(self, number: int) -> None:
+        """SIGSTOP to all processes of a node: its connections stay, and it answers nothing."""
+        for pid in self.processes(number):
+            os.kill(pid, signal.SIGSTOP)
+
     def processes(self, number: int) -> list[int]:
         """The processes of a node that live."""
         return members(self._keepers[number].pid)

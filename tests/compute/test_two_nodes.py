@@ -28,6 +28,12 @@ pytestmark = [
 ]
 ROOT = loopback.ROOT
 OPEN = {"RAY_AUTH_MODE": "disabled"}
+HEALTH = {
+    "RAY_health_check_period_ms": "2000",
+    "RAY_health_check_timeout_ms": "4000",
+    "RAY_health_check_failure_threshold": "3",
+}
+"""Those of docs/guide/cluster.md, for the head."""
 COMMAND = str(Path(sys.executable).with_name("autospace"))
 SMALL = [
     *("--preset", "demo", "--seed", "0", "--generations", "2", "--candidates", "2"),
@@ -156,6 +162,28 @@ def test_a_pack_that_ray_has_no_memory_for_reaches_every_node(
             found = list(pool.results(Digesting(content), [1.0] * 8))
     assert {node for _, (node, _) in found} == {"0", "1"}
     assert {digest for _, (_, digest) in found} == {hashlib.sha256(content).hexdigest()}
+
+
+def test_the_work_of_a_frozen_node_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said: list[str] = []
+    job = Counting(b"images")
+    with loopback.cluster() as cluster:
+        cluster.start_head(environment={**OPEN, **HEALTH})
+        node = cluster.start_node(environment=OPEN)
+        place = Executor(None, "ray", cluster.address)
+        with open_pool(place, tmp_path / "pool", rounding=rounding, on_message=said.append) as pool:
+            before = {found[0] for _, found in pool.results(job, [0.5] * 8)}
+            results = pool.results(job, [0.5] * 12)
+            first = next(results)
+            cluster.freeze(node)
+            places = sorted([first[0], *(place for place, _ in results)])
+    assert before == {"0", "1"}
+    assert places == list(range(12))
+    # Whether Ray ends the worker first or counts the node as dead.
+    assert any("127.0.0.2" in line and "done again" in line for line in said), said
 
 
 def _own() -> str:
