@@ -11,12 +11,13 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from autospace.compute.device import available_bytes
+from autospace.compute.ray_session import fetched
 from autospace.compute.worker import Plain, Worker, encoded, found
 
 _LOCK: Final = ".lock"
@@ -57,7 +58,7 @@ class RemoteWorker:
         """
         given = json.loads(header)
         files = {
-            name: _fetched(pieces) for name, pieces in zip(given["files"], contents, strict=True)
+            name: fetched(pieces) for name, pieces in zip(given["files"], contents, strict=True)
         }
         self._worker.begin(given["job"], lambda: self._files.folder(given["digest"], files))
 
@@ -137,12 +138,6 @@ class NodeFiles:
         for other in self._base.iterdir():
             if other != self._place:
                 _remove_if_unused(other)
-
-
-def _fetched(pieces: Sequence[Any]) -> Iterator[Any]:
-    import ray
-
-    return map(ray.get, pieces)
 
 
 def _write(path: Path, pieces: Iterable[Any]) -> None:
