@@ -3,7 +3,8 @@
 Every worker is an actor that is bound to its node and does one request at a time. This process
 decides which worker does which request, so a request of a worker that is lost is done again by
 another one, and the share of every node is known. Requests and results travel as JSON; the files
-of a job are put into Ray's object store once, and each node fetches them once.
+of a job are put into Ray's object store once, in pieces, and each node fetches them once. What
+the store has no memory for, Ray keeps on the disk.
 """
 
 import hashlib
@@ -50,6 +51,8 @@ MOST_STARTS: Final = 3
 """Workers that may end on a node before they answer, until the node counts as unfit."""
 MOST_LOSSES: Final = 4
 """Workers that one request may take with it before it counts as the cause."""
+PIECE: Final = 256 * 2**20
+"""Bytes of a file that travel as one value of Ray: neither this process nor a worker holds more."""
 SECONDS_BETWEEN_LOOKS: Final = 1.0
 SECONDS_TO_ANSWER: Final = 300.0
 """How long nodes have for their first answer, before the work begins without them."""
@@ -100,7 +103,7 @@ class RayPool:
         self._agreed: Mapping[str, str] | None = None
         self._looked, self._heard = float("-inf"), time.monotonic()
         self._job: Job | None = None
-        self._number, self._header, self._contents = 0, b"", list[Any]()
+        self._number, self._header, self._contents = 0, b"", list[list[Any]]()
         self._shares: Counter[str] = Counter()
         # Ray lets a worker see only the GPUs that it was given.
         given = {"num_cpus": thread_count, "num_gpus": int(self._on_gpus)}
@@ -238,7 +241,7 @@ class RayPool:
                 "digest": digest.hexdigest()[:32],
             }
         )
-        self._contents = [self._ray.put(np.fromfile(path, np.uint8)) for path in paths]
+        self._contents = [list(map(self._ray.put, pieces(path))) for path in paths]
         self._job, self._number = job, self._number + 1
 
     def _share_out(
@@ -249,7 +252,7 @@ class RayPool:
                 return
             if member.ready and member.pending is None:
                 if member.begun != self._number:
-                    member.begins = member.actor.begin.remote(self._header, *self._contents)
+                    member.begins = member.actor.begin.remote(self._header, self._contents)
                     member.begun = self._number
                 busy[member] = waiting.popleft()
                 member.pending = member.actor.reply.remote(bodies[busy[member]])
@@ -392,6 +395,12 @@ class RayPool:
             also = " and a GPU" if self._on_gpus else ""
             room = f"each takes cores of a node: {self._thread_count}{also}"
             self._say(f"{problem} ({room}); waiting for one")
+
+
+def pieces(path: Path) -> Iterator[np.ndarray]:
+    """The bytes of a file, uint8, at most `PIECE` of them at a time."""
+    for start in range(0, path.stat().st_size, PIECE):
+        yield np.fromfile(path, np.uint8, PIECE, offset=start)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ not depend on the parts.
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import torch
@@ -44,18 +44,26 @@ class Microbatches:
     ) -> None:
         self._on_message, self._release = on_message, release
         self._released = False
-        self._images, self._most_said = 0, 1
+        self._images, self._least = 0, 1
+        self._said = {1}
         self.count = 1
 
     def at_least(self, count: int) -> "Microbatches":
         """Such parts from the start, of which there may be more once memory runs out."""
         other = Microbatches(self._on_message, self._release)
-        other.count = max(self.count, count)
+        other.count = other._least = max(self.count, count)
+        return other
+
+    def apart(self) -> "Microbatches":
+        """The same for other work: neither divides the other's batches; nothing is said twice."""
+        other = Microbatches(self._on_message, self._release)
+        other.count = other._least = self._least
+        other._said = self._said
         return other
 
     def begin_again(self) -> None:
         """Takes batches whole again, since what comes may be smaller, as other candidates are."""
-        self.count, self._released = 1, False
+        self.count, self._released = self._least, False
 
     def each(self, work: Work[Batched], given: Batched, undo: Callable[[], None]) -> None:
         """Does the work on every part of a batch, with the part's share of the images.
@@ -91,11 +99,11 @@ class Microbatches:
             return False
         self.count, self._released = min(2 * self.count, self._most), False
         _empty_cache()
-        if self.count > self._most_said:
-            self._most_said = self.count
+        if self.count > max(self._said):
+            self._said.add(self.count)
             self._on_message(
-                f"out of memory: from now on batches of {self._images} are divided into "
-                f"{self.count} parts; "
+                f"out of memory: batches of {self._images} are divided into "
+                f"{self.count} parts where necessary; "
                 "a smaller scoring.batch or warm_up.batch would be faster"
             )
         return True
@@ -179,6 +187,14 @@ class Execution:
             return nullcontext()
         # No weight is used twice in a step, and a recorded step must not find copies of others.
         return torch.autocast(self.device.type, self.precision, cache_enabled=False)
+
+    def alone(self) -> "Execution":
+        """The same for one piece of work, which divides no batches but its own.
+
+        So what it computes on a CPU does not depend on what ran out of memory before or beside it.
+        On a GPU, which records the steps of all pieces together, they are divided together.
+        """
+        return replace(self, parts=self.parts.apart()) if self.device.type == "cpu" else self
 
     def backward(
         self,

@@ -11,12 +11,13 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from autospace.compute.device import available_bytes
+from autospace.compute.ray_session import fetched
 from autospace.compute.worker import Plain, Worker, encoded, found
 
 _LOCK: Final = ".lock"
@@ -24,7 +25,7 @@ _ATTEMPTS: Final = 5
 
 
 class RemoteWorker:
-    """A worker of a cluster; its methods take and give JSON, and take the contents of files."""
+    """A worker of a cluster; its methods take and give JSON, and fetch files in pieces."""
 
     def __init__(self, name: str, thread_count: int, kind: str) -> None:
         """Prepares this process.
@@ -46,10 +47,19 @@ class RemoteWorker:
         rounding = found(module, function)(self._kind)
         return encoded({"rounding": rounding, "memory": available_bytes(self._kind)})
 
-    def begin(self, header: bytes, *contents: Any) -> None:
-        """Begins a job, whose files have these contents."""
+    def begin(self, header: bytes, contents: Sequence[Sequence[Any]]) -> None:
+        """Begins a job.
+
+        Args:
+            header: the job, the names of its files, and their digest.
+            contents: per file, references of Ray to its pieces. These are not arguments of their
+                own, which Ray would bring to the node all at the same time, whether or not the
+                node has the files.
+        """
         given = json.loads(header)
-        files = dict(zip(given["files"], contents, strict=True))
+        files = {
+            name: fetched(pieces) for name, pieces in zip(given["files"], contents, strict=True)
+        }
         self._worker.begin(given["job"], lambda: self._files.folder(given["digest"], files))
 
     def reply(self, request: bytes) -> bytes:
@@ -80,12 +90,12 @@ class NodeFiles:
         self._lock = self._joined()
         self._remove_abandoned()
 
-    def folder(self, job: str, contents: Mapping[str, Any]) -> Path:
+    def folder(self, job: str, contents: Mapping[str, Iterable[Any]]) -> Path:
         """The folder of a job; the first worker writes the files, and others wait for it.
 
         Args:
             job: its name; equal names mean equal contents.
-            contents: the bytes of every file.
+            contents: the bytes of every file in pieces, of which one at a time is taken and held.
         """
         folder = self._place / job
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -95,7 +105,7 @@ class NodeFiles:
                 path = folder / name
                 if not path.is_file():
                     part = folder / f".{name}.{os.getpid()}"
-                    part.write_bytes(memoryview(content))
+                    _write(part, content)
                     part.replace(path)
         return folder
 
@@ -128,6 +138,13 @@ class NodeFiles:
         for other in self._base.iterdir():
             if other != self._place:
                 _remove_if_unused(other)
+
+
+def _write(path: Path, pieces: Iterable[Any]) -> None:
+    with path.open("wb") as stream:
+        for piece in pieces:
+            stream.write(memoryview(piece))
+            del piece  # before the next one is fetched
 
 
 def _remove_if_unused(place: Path) -> None:

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
@@ -88,6 +88,13 @@ def ray_session(address: str | None, slots: int, on_message: Said) -> Iterator[A
                     yield ray
         finally:
             ray.shutdown()
+
+
+def fetched(references: Sequence[Any]) -> Iterator[Any]:
+    """The values that references mean, brought here one at a time, as they are asked for."""
+    import ray
+
+    return map(ray.get, references)
 
 
 @cache

@@ -7,6 +7,7 @@ changes a whole batch in a few tensor operations.
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary
 
@@ -16,6 +17,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from autospace.data.errors import DataError
 from autospace.data.examples import Examples
 from autospace.data.splits import check_seed
+from autospace.data.storage import Kept
 from autospace.seeds import derived_seed
 
 
@@ -211,6 +213,8 @@ class Batches:
         channels_last = channels_last and not examples.of_tokens
         self._pixels, self._labels, self._rows = _resident(examples, self._device, channels_last)
         self._channels_last = channels_last
+        # In the file, channels are the last.
+        self._kept = examples.kept if channels_last else None
         self._size = min(batch_size, len(examples))
         self._seed = check_seed(seed)
         self._normaliser = normaliser
@@ -258,8 +262,13 @@ class Batches:
         return images, self._moved(self._labels.index_select(0, chosen))
 
     def packed(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """The images and labels as tensors, and the settings as plain values, for `unpacked`."""
-        tensors = {"pixels": self._pixels, "labels": self._labels}
+        """The images and labels as tensors, and the settings as plain values, for `unpacked`.
+
+        Images that lie in a file are not among the tensors; `kept` names the file and the entry.
+        """
+        tensors = {"labels": self._labels}
+        if self._kept is None:
+            tensors["pixels"] = self._pixels
         if self._rows is not None:
             tensors["rows"] = self._rows
         return tensors, {
@@ -268,6 +277,7 @@ class Batches:
             "normaliser": asdict(self._normaliser),
             "augment": None if self._augment is None else asdict(self._augment),
             "channels_last": self._channels_last,
+            "kept": None if self._kept is None else [str(self._kept.file), self._kept.entry],
         }
 
     @classmethod
@@ -282,7 +292,8 @@ class Batches:
         Images that lie there already are not copied: several processes can share those of a file.
         `moved_pixels` moves them, for all batches that take theirs from the same tensor.
         """
-        pixels, channels_last = tensors["pixels"], plain["channels_last"]
+        channels_last, kept = plain["channels_last"], plain["kept"]
+        pixels = tensors["pixels"] if "pixels" in tensors else Kept(Path(kept[0]), kept[1]).pixels
         images = pixels.permute(0, 3, 1, 2) if channels_last else pixels
         mean, std = (tuple(plain["normaliser"][name]) for name in ("mean", "std"))
         return cls(

@@ -11,9 +11,10 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+import torch
 
 from autospace.data.errors import DataError
 
@@ -21,6 +22,45 @@ IN_MEMORY: Final = 2**30
 """Bytes; more pixels than that lie in a file."""
 _NO_RESERVE: Final = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 """What file systems answer that cannot reserve room."""
+
+
+class Kept(NamedTuple):
+    """Where pixels lie that are mapped from a file with a name, so that others can map them, too.
+
+    Attributes:
+        file: a file of safetensors, which stays as long as the run.
+        entry: the name of the pixels in it, uint8 [N, H, W, C].
+    """
+
+    file: Path
+    entry: str
+
+    @property
+    def pixels(self) -> torch.Tensor:
+        """The pixels; processes that map the same file share one copy in memory."""
+        from safetensors import safe_open
+
+        with safe_open(self.file, "pt") as stream:
+            found: torch.Tensor = stream.get_tensor(self.entry)
+        return found
+
+
+def check_room_for(size: int, folder: Path) -> None:
+    """Refuses to write so many bytes where they find no room.
+
+    Args:
+        size: bytes.
+        folder: where they would be written; it exists.
+
+    Raises:
+        DataError: the disk is too small.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise DataError(
+            f"{folder}: workers need a copy of the data there, which takes {size / 2**30:.1f} "
+            f"GiB, and {free / 2**30:.1f} GiB are free; allowed: less data, or --executor here"
+        )
 
 
 def is_large(size: int) -> bool:

@@ -80,12 +80,14 @@ class Steps(Generic[Seen]):
 
     def _shown(self, batch: Batch) -> list[Seen]:
         found: list[list[Seen]] = []
+        # They are kept for others: a batch is not divided because an earlier one had to be.
+        execution = self._execution.alone()
 
         def work(part: Batch, share: float) -> None:
-            with self._execution.autocast():
+            with execution.autocast():
                 found.append(self._look(self._reference, *part))
 
-        self._execution.parts.each(work, batch, found.clear)
+        execution.parts.each(work, batch, found.clear)
         return [_joined(parts) for parts in zip(*found, strict=True)]
 
 

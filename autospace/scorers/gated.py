@@ -29,6 +29,7 @@ class GatedScorer:
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
+        self._setting.execution.parts.begin_again()
         supernet = ReferenceSupernet(self._setting, candidates, repeat)
         steps = train_single_path(supernet, self._setting, repeat)
         found = self._gate_gradients(supernet, repeat)

@@ -15,6 +15,7 @@ from typing import ClassVar, Generic
 import torch
 from torch import nn
 
+from autospace.compute.execution import Execution
 from autospace.compute.narrow_weights import Weights, weights_of
 from autospace.networks.features import Look, Seen, Steps
 from autospace.scorers.context import ScoringContext
@@ -78,7 +79,8 @@ class IndependentScorer(ABC, Generic[Seen]):
         # One optimiser for all candidates, because a weight's step depends on that weight alone.
         optimizer = sgd(wide, 0.0, MOMENTUM, WEIGHT_DECAY, execution)
         offering = _offering(learners)
-        advance = execution.replayed(partial(self._advance, learners, weights, optimizer))
+        alone = _each_alone(learners, execution)
+        advance = execution.replayed(partial(self._advance, learners, alone, weights, optimizer))
         for done, step in enumerate(self.setting.training_steps(repeat, options.steps)):
             self.setting.tick(done, options.steps)
             set_rate(optimizer, _rate(options.learning_rate, done, options.steps))
@@ -88,6 +90,7 @@ class IndependentScorer(ABC, Generic[Seen]):
     def _advance(
         self,
         learners: Learners,
+        alone: list[list[Execution]],
         weights: Weights,
         optimizer: torch.optim.SGD,
         shown: list[Seen],
@@ -95,16 +98,15 @@ class IndependentScorer(ABC, Generic[Seen]):
         """One step of every candidate: one after the other on a CPU, to save memory."""
         optimizer.zero_grad(set_to_none=True)
         weights.renew()
-        execution = self.setting.execution
         pieces, trained = [], []
         for layer, seen in zip(_offering(learners), shown, strict=True):
-            for learner in learners[layer]:
+            for learner, of_its_own in zip(learners[layer], alone[layer], strict=True):
                 own = list(learner.parameters())
                 if own:  # those without are zero cells
                     objective = partial(self.objective, layer, learner)
-                    pieces.append(partial(execution.backward, objective, seen, own))
+                    pieces.append(partial(of_its_own.backward, objective, seen, own))
                     trained.append(weights.wide(own))
-        execution.lanes.each(pieces)
+        self.setting.execution.lanes.each(pieces)
         weights.collect()
         clip_each(trained, CLIP)
         optimizer.step()
@@ -119,16 +121,23 @@ class IndependentScorer(ABC, Generic[Seen]):
             for layer in learners
         ]
         offering = _offering(learners)
-        add_losses = execution.replayed(partial(self._add_losses, learners, sums))
+        alone = _each_alone(learners, execution)
+        add_losses = execution.replayed(partial(self._add_losses, learners, alone, sums))
         for step in steps if offering else ():
             add_losses(self._validation.at(step, offering))
         # Numbers are read only at the end: each read would wait for the GPU.
         return [(total / len(steps)).tolist() for total in sums]
 
-    def _add_losses(self, learners: Learners, sums: list[torch.Tensor], shown: list[Seen]) -> None:
+    def _add_losses(
+        self,
+        learners: Learners,
+        alone: list[list[Execution]],
+        sums: list[torch.Tensor],
+        shown: list[Seen],
+    ) -> None:
         def add(layer: int, index: int, seen: Seen) -> None:
             loss = partial(self.loss, layer, learners[layer][index])
-            sums[layer][index] += self.setting.execution.mean(loss, seen)
+            sums[layer][index] += alone[layer][index].mean(loss, seen)
 
         self.setting.execution.lanes.each(
             partial(add, layer, index, seen)
@@ -167,6 +176,11 @@ def clip_each(groups: Sequence[Sequence[nn.Parameter]], most: float) -> None:
     factors = (most / (torch.stack(totals) + 1e-6)).clamp(max=1.0)
     for group, factor in zip(gradients, factors.unbind(), strict=True):
         torch._foreach_mul_(group, factor)
+
+
+def _each_alone(learners: Learners, execution: Execution) -> list[list[Execution]]:
+    """How each candidate is trained or measured: as if there were no other."""
+    return [[execution.alone() for _ in row] for row in learners]
 
 
 def _offering(learners: Learners) -> list[int]:

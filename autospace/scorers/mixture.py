@@ -32,6 +32,7 @@ class MixtureScorer:
 
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
+        self._setting.execution.parts.begin_again()
         supernet = ReferenceSupernet(self._setting, candidates, repeat)
         fix_scale(supernet)
         search = MixtureSearch(supernet, self._setting)

@@ -23,6 +23,7 @@ from autospace.compute.machine import available_memory, cores
 from autospace.compute.pool import Pool
 from autospace.compute.worker import Plain, Report, Work
 from autospace.data.batches import Batches, BatchSource, moved_pixels
+from autospace.data.storage import Kept, check_room_for
 from autospace.networks.network import Network, build_network, placed
 from autospace.progress import Message, Tick
 from autospace.scorers.context import ScoringContext, freeze
@@ -187,29 +188,36 @@ class ScoringJob:
     def pack(self, folder: Path, *, whole: bool) -> Plain:
         """Writes the reference's weights and the images into one file, and all settings.
 
+        Images that lie in a file already stay there. Workers that see nothing of this machine but
+        the folder get that file, as a link in it.
+
         Raises:
+            DataError: the disk has no room for a copy of the images.
             TypeError: batches or task are not those that the reference is usually trained with.
         """
-        del whole  # The file holds everything.
         context, network = self.context, self.context.reference
         usual = task_of(network.skeleton)
         if context.task != usual:
             raise TypeError(f"task {context.task}: cannot be sent to workers; allowed: {usual}")
         tensors = {f"reference.{name}": each for name, each in network.state_dict().items()}
-        settings = {
+        settings: dict[str, Any] = {
             "skeleton": to_json(network.skeleton),
             "cells": [_packed_cell(cell) for cell in context.own_cells],
             "options": context.options.model_dump_json(),
             "seed": context.seed,
             "execution": context.of_workers._asdict(),
         }
-        for name, source in (("training", context.training), ("validation", context.validation)):
+        for name, source in zip(_SPLITS, (context.training, context.validation), strict=True):
             images, settings[name] = _checked(source, network.skeleton).packed()
             tensors |= {f"{name}.{key}": each for key, each in images.items()}
         both = tensors.get(_PIXELS), tensors.get("validation.pixels")
         if both[0] is not None and both[1] is not None and both[0].data_ptr() == both[1].data_ptr():
             del tensors["validation.pixels"]  # Parts of one large split.
         folder.mkdir(parents=True, exist_ok=True)
+        for name in _SPLITS:
+            if whole and settings[name].get("kept"):
+                settings[name]["kept"][0] = _linked(folder, settings[name]["kept"][0])
+        check_room_for(sum(each.nbytes for each in tensors.values()), folder)
         contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         save_file(contiguous, folder / FILE, {"settings": json.dumps(settings)})
         return {"file": FILE, "kept_bytes": context.kept_bytes}
@@ -221,6 +229,10 @@ class ScoringJob:
             settings = json.loads(stream.metadata()["settings"])
             # Mapped, not read: all processes share one copy of the images.
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        for name in _SPLITS:
+            kept = settings[name].get("kept")
+            if kept and (name == _SPLITS[0] or kept != settings[_SPLITS[0]].get("kept")):
+                tensors[f"{name}.pixels"] = Kept(folder / kept[0], kept[1]).pixels
         told = ExecutionSettings(**settings["execution"])
         device = own_device(told.device)
         pixels = tensors.get(_PIXELS)
@@ -229,7 +241,7 @@ class ScoringJob:
         source = _source_of(reference.skeleton)
         training, validation = (
             source.unpacked(shared | _under(tensors, name), settings[name], device)
-            for name in ("training", "validation")
+            for name in _SPLITS
         )
         execution = make_execution(told.precision, told.cuda_graphs, device, report)
         context = ScoringContext(
@@ -243,29 +255,31 @@ class ScoringJob:
             task_of(reference.skeleton),
             kept_bytes=packed["kept_bytes"],
         )
-        train = _training(context)
-        if device.type == "cpu":
-            return train
-
-        def train_whole_batches(request: Plain) -> Plain:
-            # On a GPU a request is a round, and every round begins with whole batches.
-            execution.parts.begin_again()
-            return train(request)
-
-        return train_whole_batches
+        return _training(context)
 
 
 def _training(context: ScoringContext) -> Work:
     scorer = _kind(context)(context)
 
     def losses(request: Plain) -> Plain:
+        # What ran out of memory before does not count, such as the warm-up, if it was done here.
+        context.execution.parts.begin_again()
         rows = [[_cell(each) for each in row] for row in request["candidates"]]
         return scorer.losses(rows, request["repeat"])
 
     return losses
 
 
+_SPLITS: Final = ("training", "validation")
 _PIXELS: Final = "training.pixels"
+
+
+def _linked(folder: Path, file: str) -> str:
+    """The name of a link to a file in the folder."""
+    link = folder / Path(file).name
+    if not link.is_symlink():
+        link.symlink_to(file)
+    return link.name
 
 
 def _kind(context: ScoringContext) -> ScorerType | type[RecurrentScorer]:

@@ -59,7 +59,7 @@ class RecurrentScorer:
         context, module = self._context, self._fresh(layer, cell, repeat)
         model = _with(context.reference, layer, module)
         weights = list(module.parameters())
-        options, execution = self._recipe, context.execution
+        options, execution = self._recipe, context.execution.alone()
         optimizer = sgd(weights, 0.0, options.momentum, options.weight_decay, execution)
         for done, step in enumerate(context.training_steps(repeat, options.steps)):
             context.tick((place[0] * options.steps + done) // place[1], options.steps)

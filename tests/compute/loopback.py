@@ -4,6 +4,7 @@ A node is a session of processes, whose leader is its keeper. The keeper kills t
 as the test is gone, however it ended: nothing of Ray outlives a test that fails, or that is killed.
 """
 
+import hashlib
 import os
 import signal
 import socket
@@ -62,6 +63,20 @@ class Counting:
             if found.st_size != packed:
                 raise ValueError(f"{found.st_size} bytes of images, not {packed}")
             return [os.environ["AUTOSPACE_TEST_NODE"], os.getpid(), found.st_ino]
+
+        return work
+
+
+class Digesting(Counting):
+    """A job for tests: where a request is done, and what the images there are."""
+
+    @staticmethod
+    def begin_packed(packed: "Plain", folder: Path, report: "Report") -> "Work":
+        def work(seconds: "Plain") -> "Plain":
+            time.sleep(seconds)
+            with (folder / "images").open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            return [os.environ["AUTOSPACE_TEST_NODE"], digest]
 
         return work
 
@@ -149,6 +164,11 @@ class Cluster:
         kill_all(keeper.pid)
         keeper.kill()
         keeper.communicate()
+
+    def freeze(self, number: int) -> None:
+        """SIGSTOP to all processes of a node: its connections stay, and it answers nothing."""
+        for pid in self.processes(number):
+            os.kill(pid, signal.SIGSTOP)
 
     def processes(self, number: int) -> list[int]:
         """The processes of a node that live."""

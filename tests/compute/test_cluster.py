@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -13,12 +14,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autospace.compute.cluster import MOST_LOSSES, RayPool, _Member
 from autospace.compute.cluster_nodes import Node, differences, nodes_of
 from autospace.compute.executor import HERE, Executor, open_pool
-from autospace.compute.node import NodeFiles
+from autospace.compute.node import NodeFiles, RemoteWorker
 from autospace.compute.ray_session import (
     ClusterError,
     _connect,
@@ -29,6 +31,7 @@ from autospace.compute.ray_session import (
 from autospace.compute.worker import WorkerLostError
 from autospace.networks.rounding import rounding
 from autospace.runs.errors import ConfigError
+from tests.compute.loopback import Counting
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="make test-cluster has it")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Ray clusters are made of Linux")
@@ -132,8 +135,8 @@ def test_the_last_worker_of_a_node_removes_the_files(
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     base = tmp_path / f"autospace-{os.getuid()}"
     one, two = NodeFiles("pool"), NodeFiles("pool")
-    folder = one.folder("job", {"a": b"content"})
-    assert two.folder("job", {"a": b"content"}) == folder
+    folder = one.folder("job", {"a": [b"con", b"tent"]})
+    assert two.folder("job", {"a": [b"con", b"tent"]}) == folder
     assert (folder / "a").read_bytes() == b"content"
     assert base.stat().st_mode & 0o077 == 0
     one.leave()
@@ -173,21 +176,68 @@ def test_files_reach_a_node_once_however_many_workers_it_has(
 ) -> None:
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     workers = [NodeFiles("pool") for _ in range(8)]
-    written: list[int] = []
-    write = Path.write_bytes
+    fetched: list[bytes] = []
 
-    def counted(path: Path, data: bytes) -> int:
-        written.append(len(data))
+    def fetch(piece: bytes) -> bytes:
+        fetched.append(piece)
         time.sleep(0.05)  # so that the others come meanwhile
-        return write(path, data)
+        return piece
 
-    monkeypatch.setattr(Path, "write_bytes", counted)
+    def folder(worker: NodeFiles) -> Path:
+        return worker.folder("job", {"images": map(fetch, [b"12", b"34"])})
+
     with ThreadPoolExecutor(8) as threads:
-        folders = set(threads.map(lambda each: each.folder("job", {"images": b"1234"}), workers))
-    assert written == [4]
+        folders = set(threads.map(folder, workers))
+    assert fetched == [b"12", b"34"]
     assert [(each / "images").read_bytes() for each in folders] == [b"1234"]
     for each in workers:
         each.leave()
+
+
+@linux_only
+def test_files_travel_in_pieces_of_which_a_process_holds_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they were put into Ray's store as one value each, three times their size was needed."""
+    monkeypatch.setattr("autospace.compute.cluster.PIECE", 100)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    content = bytes(range(250)) * 2
+    put: list[weakref.ref[np.ndarray]] = []
+
+    class Store:
+        """What Ray does; it keeps pieces elsewhere."""
+
+        def put(self, piece: np.ndarray) -> bytes:
+            assert not any(each() is not None for each in put)
+            put.append(weakref.ref(piece))
+            return piece.tobytes()
+
+    given: dict[str, Any] = {}
+    pool = object.__new__(RayPool)
+    pool._ray, pool._folder, pool._job, pool._number = Store(), tmp_path / "pack", None, 0
+    pool._pack(Counting(content))
+    sizes = [len(piece) for pieces in pool._contents for piece in pieces]
+    assert sizes == [100] * 5
+
+    held: list[weakref.ref[np.ndarray]] = []
+
+    def get(reference: bytes) -> np.ndarray:
+        assert not any(each() is not None for each in held)
+        piece = np.frombuffer(reference, np.uint8).copy()
+        held.append(weakref.ref(piece))
+        return piece
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get=get))
+    worker = object.__new__(RemoteWorker)
+    worker._files = NodeFiles("pool")
+    worker._worker = SimpleNamespace(  # type: ignore[assignment]
+        begin=lambda job, folder: given.update(job=job, folder=folder())
+    )
+    worker.begin(pool._header, pool._contents)
+    assert (given["folder"] / "images").read_bytes() == content
+    worker.begin(pool._header, pool._contents)
+    assert len(held) == 5  # What the node has is not fetched again.
+    worker.leave()
 
 
 def test_without_ray_the_command_says_what_to_install(

@@ -3,11 +3,15 @@
 `make test-cluster` installs Ray and runs them; without Ray they are skipped.
 """
 
+import hashlib
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +20,7 @@ import pytest
 from autospace.compute.executor import Executor, open_pool
 from autospace.networks.rounding import rounding
 from tests.compute import loopback
-from tests.compute.loopback import SETTINGS, Counting
+from tests.compute.loopback import SETTINGS, Counting, Digesting
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,6 +31,13 @@ pytestmark = [
 ]
 ROOT = loopback.ROOT
 OPEN = {"RAY_AUTH_MODE": "disabled"}
+HEALTH = {
+    "RAY_health_check_period_ms": "2000",
+    "RAY_health_check_timeout_ms": "4000",
+    "RAY_health_check_failure_threshold": "3",
+}
+"""Those of docs/guide/cluster.md, for the head."""
+MARK = "AUTOSPACE_TEST_MARK"
 COMMAND = str(Path(sys.executable).with_name("autospace"))
 SMALL = [
     *("--preset", "demo", "--seed", "0", "--generations", "2", "--candidates", "2"),
@@ -139,6 +150,116 @@ def _check_late_nodes(tmp_path: Path, cluster: loopback.Cluster) -> None:
         assert pool.shares == dict(sorted(found.items()))
         cluster.kill(double)
         assert {node for _, (node, _, _) in pool.results(job, [0.1] * 4)} == {"0"}
+
+
+def test_a_pack_that_ray_has_no_memory_for_reaches_every_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("autospace.compute.cluster.PIECE", 20 * 10**6)
+    content = bytes(range(256)) * (3 * loopback.ROOM // 256)
+    with loopback.cluster() as cluster:
+        cluster.start_head(environment=OPEN)
+        cluster.start_node(environment=OPEN)
+        executor = Executor(None, "ray", cluster.address)
+        with open_pool(executor, tmp_path / "pool", rounding=rounding) as pool:
+            found = list(pool.results(Digesting(content), [1.0] * 8))
+    assert {node for _, (node, _) in found} == {"0", "1"}
+    assert {digest for _, (_, digest) in found} == {hashlib.sha256(content).hexdigest()}
+
+
+def test_a_command_that_is_killed_goes_on_and_its_own_cluster_is_of_loopback(
+    tmp_path: Path,
+) -> None:
+    name = f"autospace-test-{os.getpid()}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", MARK: name}
+    for each in ("AUTOSPACE_WORKERS", "RAY_ADDRESS", "RAY_AUTH_MODE"):
+        environment.pop(each, None)
+    # No cluster that someone has started here.
+    environment["RAY_TMPDIR"] = str(tmp_path)
+
+    def run(*words: object) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            _command("evolve", *words), env=environment, cwd=tmp_path, stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+    ray = ("--executor", "ray")
+    with run(*SMALL, *ray, "--workers", 2, "--out", "killed") as command:
+        assert command.stderr is not None
+        said = []
+        for line in command.stderr:
+            said.append(line)
+            if line.startswith("round   2/"):
+                addresses = _listening(name)
+                command.kill()
+    assert command.returncode == -signal.SIGKILL, "".join(said)
+    assert addresses == {"127.0.0.1"}, addresses
+    end = time.monotonic() + 60
+    while _marked(name):
+        assert time.monotonic() < end, "processes of Ray outlive the command"
+        time.sleep(0.2)
+    for words in (
+        ("--resume", "killed", *ray, "--progress", "plain"),
+        (*SMALL, "--workers", 1, "--out", "one"),
+    ):
+        with run(*words) as command:
+            _, text = command.communicate(timeout=300)
+        assert command.returncode == 0, text
+    found = [(tmp_path / each / "space.json").read_bytes() for each in ("killed", "one")]
+    assert found[0] == found[1]
+
+
+def _marked(name: str) -> list[Path]:
+    """The processes that have the mark of a test in their environment, in /proc."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"{MARK}={name}".encode() in (each / "environ").read_bytes().split(b"\0"):
+                found.append(each)
+    return found
+
+
+def _listening(name: str) -> set[str]:
+    """The addresses of this machine at which processes with the mark accept connections."""
+    sockets = set()
+    for each in _marked(name):
+        with suppress(OSError):
+            sockets |= {os.readlink(file) for file in (each / "fd").iterdir()}
+    found = set()
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            local, state, number = (line.split()[place] for place in (1, 3, 9))
+            if state == "0A" and f"socket:[{number}]" in sockets:
+                # Words of 32 bits in the order of this machine.
+                words = bytes.fromhex(local.partition(":")[0])
+                address = b"".join(
+                    words[start : start + 4][::-1] for start in range(0, len(words), 4)
+                )
+                found.add(socket.inet_ntop(family, address).removeprefix("::ffff:"))
+    return found
+
+
+def test_the_work_of_a_frozen_node_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said: list[str] = []
+    job = Counting(b"images")
+    with loopback.cluster() as cluster:
+        cluster.start_head(environment={**OPEN, **HEALTH})
+        node = cluster.start_node(environment=OPEN)
+        place = Executor(None, "ray", cluster.address)
+        with open_pool(place, tmp_path / "pool", rounding=rounding, on_message=said.append) as pool:
+            before = {found[0] for _, found in pool.results(job, [0.5] * 8)}
+            results = pool.results(job, [0.5] * 12)
+            first = next(results)
+            cluster.freeze(node)
+            places = sorted([first[0], *(place for place, _ in results)])
+    assert before == {"0", "1"}
+    assert places == list(range(12))
+    # Whether Ray ends the worker first or counts the node as dead.
+    assert any("127.0.0.2" in line and "done again" in line for line in said), said
 
 
 def _own() -> str:

@@ -116,11 +116,35 @@ def test_batches_of_parts_are_the_same(
         assert all(map(torch.equal, one, other))
 
 
-def test_batches_of_all_parts_share_one_copy_of_the_pixels(both: tuple[DataSet, DataSet]) -> None:
+def test_batches_of_all_parts_share_one_copy_of_the_pixels(
+    both: tuple[DataSet, DataSet], tmp_path: Path
+) -> None:
     parts = divide(both[1].train, 0.4, 1)
     norm = Normaliser.from_examples(parts[0])
-    first, second = (Batches(part, 4, 5, "cpu", norm).packed()[0]["pixels"] for part in parts)
-    assert first.data_ptr() == second.data_ptr()
+    first, second = (Batches(part, 4, 5, "cpu", norm) for part in parts)
+    assert first._pixels.data_ptr() == second._pixels.data_ptr()
+    # Workers map the file, too.
+    (file,) = (tmp_path / "cache").glob("*.safetensors")
+    assert first.packed()[1]["kept"] == second.packed()[1]["kept"] == [str(file), "train.images"]
+    assert "pixels" not in first.packed()[0]
+
+
+def test_other_channels_than_those_of_the_file_are_packed(both: tuple[DataSet, DataSet]) -> None:
+    train = both[1].train
+    norm = Normaliser.from_examples(train)
+    found, plain = Batches(train, 4, 5, "cpu", norm, channels_last=False).packed()
+    assert plain["kept"] is None
+    assert torch.equal(found["pixels"], train.images)
+
+
+def test_there_has_to_be_room_for_what_workers_get(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2**30))
+    storage.check_room_for(2**30, tmp_path)
+    with pytest.raises(DataError, match=r"takes 1\.5 GiB, and 1\.0 GiB are free; allowed: less"):
+        storage.check_room_for(3 * 2**29, tmp_path)
 
 
 def test_statistics_are_exact_however_the_images_are_cut(

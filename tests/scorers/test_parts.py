@@ -91,7 +91,7 @@ def test_scores_in_parts_are_close_to_those_of_whole_batches(
     # Batch normalisation sees fewer images at a time: close, not equal.
     assert max(abs(a - b) for a, b in pairs) < TOLERANCE, pairs
     assert [line.partition(";")[0] for line in said] == [
-        "out of memory: from now on batches of 64 are divided into 2 parts"
+        "out of memory: batches of 64 are divided into 2 parts where necessary"
     ]
 
 

@@ -1,6 +1,7 @@
 """Candidates handed out to processes: not a bit of their scores changes."""
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.compute.device import Hardware
-from autospace.compute.execution import Execution
+from autospace.compute.execution import Execution, Microbatches
 from autospace.compute.pool import Job, OnMessage, Pool, ProcessPool
 from autospace.compute.worker import Plain
 from autospace.data import storage
 from autospace.data.batches import Augment, Batches, Normaliser
+from autospace.data.errors import DataError
+from autospace.data.examples import make_data_set
+from autospace.data.readers.image_folder import read_cache, write_cache
+from autospace.networks.operations import ConvNorm
 from autospace.scorers import pooled
 from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import FILE, Position, ScoringJob, fitting_count, in_order, one_by_one
@@ -74,8 +79,8 @@ def test_two_processes_score_as_one_does(
 class Packed:
     """A pool of `count` workers in this process: whatever reaches them was packed."""
 
-    def __init__(self, folder: Path, count: int) -> None:
-        self.count, self._folder = count, folder
+    def __init__(self, folder: Path, count: int, *, whole: bool = True) -> None:
+        self.count, self._folder, self._whole = count, folder, whole
         self.hardware: Hardware | None = None
         self.memory, self.shares = 4 * GB, dict[str, int]()
         self.requests: list[Plain] = []
@@ -85,7 +90,7 @@ class Packed:
     ) -> Iterator[tuple[int, Plain]]:
         self.requests += requests
         assert on_message is not None
-        packed = job.pack(self._folder, whole=True)
+        packed = job.pack(self._folder, whole=self._whole)
         work = job.begin_packed(packed, self._folder, lambda message: on_message(0, message))
         # The last first, as if it had been the quickest.
         for place in reversed(range(len(requests))):
@@ -123,6 +128,62 @@ def test_what_is_packed_scores_as_what_is_there(
     assert sum(sizes) == 2 * (3 + 5)
 
 
+@contextmanager
+def short_of_memory(channels: int, images: int) -> Iterator[None]:
+    """As long as it lasts, convolutions of so many channels have room for so many images."""
+    plain: Callable[[ConvNorm, torch.Tensor], torch.Tensor] = ConvNorm.forward
+
+    def forward(self: ConvNorm, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1] == channels and len(x) > images:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return plain(self, x)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConvNorm, "forward", forward)
+        yield
+
+
+@pytest.mark.parametrize("method", ["probe", "local", "in-place"])
+def test_memory_that_one_cell_is_short_of_changes_no_score_of_others(
+    method: ScoringMethod, make_setting: MakeSetting, cells: Cells, tmp_path: Path
+) -> None:
+    """Whether they come before it, after it, beside it, or in another process."""
+    alone = make_scorer(make_setting(method)).score(cells, 0)
+    said: list[str] = []
+    parts = Microbatches(said.append)
+    setting = replace(
+        make_setting(method), execution=Execution(parts=parts), on_message=said.append
+    )
+    with short_of_memory(48, 8):  # mbconv(7, 6) of 8 channels, the last cell
+        here = make_scorer(setting).score(cells, 0)
+        beside = make_scorer(setting, Packed(tmp_path, 3)).score(cells, 0)
+    assert beside == here
+    assert [row[:1] for row in here] == [row[:1] for row in alone]
+    assert here[2][1] != alone[2][1]
+    assert any("are divided into 2 parts" in line for line in said), said
+
+
+def test_a_worker_scores_as_if_it_had_no_past(
+    make_setting: MakeSetting, cells: Cells, tmp_path: Path
+) -> None:
+    setting, done = make_setting("probe"), list[Plain]()
+    job = ScoringJob(setting)
+    packed = job.pack(tmp_path, whole=True)
+    large, other = ([[], [], [cell]] for cell in (cells[2][1], cells[2][0]))
+    requests = [
+        {"candidates": [_packed(row) for row in each], "repeat": 0} for each in (large, other)
+    ]
+    with short_of_memory(48, 8):
+        first, second = (job.begin_packed(packed, tmp_path, done.append) for _ in range(2))
+        found = [first(requests[0]), first(requests[1])]
+        assert [second(requests[1]), second(requests[0])] == found[::-1]
+    assert any(isinstance(each, str) and "divided into" in each for each in done)
+
+
+def _packed(row: list[Cell]) -> list[Plain]:
+    return [pooled._packed_cell(cell) for cell in row]
+
+
 def test_the_images_of_a_large_split_are_packed_once(
     make_setting: MakeSetting, cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +201,50 @@ def test_the_images_of_a_large_split_are_packed_once(
     sizes = [(tmp_path / str(limit) / FILE).stat().st_size for limit in (GB, 0)]
     # Rows come on top, eight bytes each; another copy of the images would be more.
     assert abs(sizes[1] - sizes[0]) < 384 * 8 + 1000 < whole.store.nbytes / 2
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_images_of_a_file_are_not_written_again(
+    make_setting: MakeSetting,
+    cells: Cells,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    whole: bool,
+) -> None:
+    data = make_data_set("images", ("a", "b", "c"), examples(384, 1), examples(3, 2))
+    monkeypatch.setattr(storage, "IN_MEMORY", 0)
+    write_cache(tmp_path, "key", data)
+    kept = read_cache(tmp_path, "key", "images")
+    assert kept is not None
+    results, norm = [], Normaliser.from_examples(data.train)
+    place = tmp_path / "pack"
+    for train in (data.train, kept.train):
+        halves = (train.take(torch.arange(start, 384, 2)) for start in (0, 1))
+        training, validation = (
+            Batches(half, size, size, "cpu", norm)
+            for half, size in zip(halves, (16, 32), strict=True)
+        )
+        setting = replace(make_setting(), training=training, validation=validation)
+        results.append(make_scorer(setting).score(cells, 0))
+    results.append(make_scorer(setting, Packed(place, 3, whole=whole)).score(cells, 0))
+    assert results == [results[0]] * 3
+    written = [path for path in place.iterdir() if not path.is_symlink()]
+    assert [path.name for path in written] == [FILE]
+    assert written[0].stat().st_size < data.train.store.nbytes
+    # Workers that see nothing else follow the link.
+    assert [path.name for path in place.iterdir() if path.is_symlink()] == (
+        ["key.safetensors"] if whole else []
+    )
+
+
+def test_a_disk_without_room_for_the_workers_is_an_error(
+    make_setting: MakeSetting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(DataError, match=r"workers need a copy of the data .*allowed: less data"):
+        ScoringJob(make_setting()).pack(tmp_path, whole=False)
 
 
 def test_remarks_of_workers_are_said_and_steps_are_ticked(

@@ -24,7 +24,7 @@ from autospace.spaces import load
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.files.codec import to_json
 from tests.evolution.runs import SKELETON
-from tests.training.ranked import ROOT, done, started
+from tests.training.ranked import ROOT, done, free_port, started
 from tests.training.runs import SETTINGS
 
 PLAIN: dict[str, Any] = {
@@ -81,9 +81,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Done:
 def test_two_processes_train_what_one_process_trains(
     pair: Done, tmp_path: Path, name: str, settings: dict[str, Any]
 ) -> None:
-    found = autospace.train(**arguments(tmp_path, name, settings))
+    _check_as_alone(pair.place / name, arguments(tmp_path, name, settings))
+
+
+def _check_as_alone(folder: Path, given: dict[str, Any]) -> None:
+    found = autospace.train(**given)
     alone = found.result.model_dump(mode="json")
-    shared = json.loads((pair.place / name / "result.json").read_text())
+    shared = json.loads((folder / "result.json").read_text())
     assert "processes" not in alone
     assert shared.pop("processes") == 2
     assert [each["train_loss"] for each in shared["curve"]] == pytest.approx(
@@ -92,7 +96,7 @@ def test_two_processes_train_what_one_process_trains(
     for key in ("test_loss", "validation_loss"):
         assert shared[key] == pytest.approx(alone[key], rel=1e-4)
     assert shared["test_accuracy"] == alone["test_accuracy"]
-    ours, theirs = load_file(found.weights), load_file(pair.place / name / "model.safetensors")
+    ours, theirs = load_file(found.weights), load_file(folder / "model.safetensors")
     for key, value in ours.items():
         # float32 has 24 bits; rounding grows from step to step.
         torch.testing.assert_close(theirs[key], value, rtol=1e-4, atol=1e-5)
@@ -320,6 +324,41 @@ def test_all_processes_end_and_the_training_goes_on(tmp_path: Path, how: str) ->
     resumed.terminate()
     resumed.communicate(timeout=60)
     assert time.monotonic() < end
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="all of 127.0.0.0/8 is loopback")
+def test_two_machines_train_what_one_process_trains(tmp_path: Path) -> None:
+    """As in the guide: one torchrun on each machine, here two on this one, which meet by c10d."""
+    plan = [{"arguments": arguments(tmp_path, "shared", SETTINGS)}]
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    meeting = ("--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}")
+    local = ("--local-addr", "127.0.0.1", "--nnodes", "2", "--nproc-per-node", "1")
+    program = ("-m", "tests.training.ranked", str(tmp_path))
+    agents = [
+        subprocess.Popen(
+            [sys.executable, "-m", TORCHRUN[0], *local, *meeting, "--rdzv-id", "two", *program],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        for _ in range(2)
+    ]
+    try:
+        for each in agents:
+            said, _ = each.communicate(timeout=300)
+            assert each.returncode == 0, said
+    finally:
+        for each in agents:
+            if each.poll() is None:
+                os.killpg(each.pid, signal.SIGKILL)
+    (alone := tmp_path / "alone").mkdir()
+    _check_as_alone(tmp_path / "shared", arguments(alone, "one", SETTINGS))
+    found = [json.loads((tmp_path / f"done-{rank}.json").read_text()) for rank in range(2)]
+    assert found[0] == found[1]
 
 
 @pytest.mark.slow

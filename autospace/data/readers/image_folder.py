@@ -36,7 +36,7 @@ from autospace.data.readers.image_decoding import (
 )
 from autospace.data.readers.image_opening import Header
 from autospace.data.request import Request, Source
-from autospace.data.storage import is_large
+from autospace.data.storage import Kept, is_large
 from autospace.runs.files import PART
 from autospace.spaces.text import plural
 
@@ -77,10 +77,11 @@ def read_cache(folder: Path, key: str, name: str) -> DataSet | None:
         with safe_open(path, framework="pt") as opened:
             tensors = {entry: opened.get_tensor(entry) for entry in _ENTRIES}
             about = json.loads((opened.metadata() or {})[_ABOUT])
-        if not is_large(sum(each.nbytes for each in tensors.values())):
+        mapped = is_large(sum(each.nbytes for each in tensors.values()))
+        if not mapped:
             # Others may damage a file that is mapped; many images stay where they are.
             tensors = {entry: each.clone() for entry, each in tensors.items()}
-        found = _data_set(name, tensors, about)
+        found = _data_set(name, tensors, about, path if mapped else None)
         return found if found.digest == about["digest"] else None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
@@ -139,9 +140,15 @@ def _file(folder: Path, key: str) -> Path:
     return folder / f"{key}.safetensors"
 
 
-def _data_set(name: str, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> DataSet:
+def _data_set(
+    name: str, tensors: dict[str, torch.Tensor], about: dict[str, Any], mapped: Path | None
+) -> DataSet:
     train, test = (
-        Examples(tensors[f"{split}.images"].permute(0, 3, 1, 2), tensors[f"{split}.labels"])
+        Examples(
+            tensors[f"{split}.images"].permute(0, 3, 1, 2),
+            tensors[f"{split}.labels"],
+            kept=None if mapped is None else Kept(mapped.absolute(), f"{split}.images"),
+        )
         for split in ("train", "test")
     )
     texts = _names(about["classes"]), _names(about["notes"])
