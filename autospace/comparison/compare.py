@@ -257,7 +257,7 @@ def notes_on(
 
 
 DEPTH_APART: Final = 1.0
-"""Layers: spaces whose networks skip that many more on average differ in depth."""
+"""Layers: spaces whose networks have that many more on average differ in depth."""
 UNITS: Final = {"text": "tokens", "sentences": "sentences"}
 """What is counted, by what networks read; images otherwise."""
 
@@ -332,16 +332,18 @@ def _on_the_depth(prepared: PreparedComparison, samples: Sequence[Sample]) -> It
     # After short trainings, networks of few layers are ahead that may fall behind after long ones.
     if not trains(prepared) or not all(sample.rows for sample in samples):
         return
-    skipped = [fmean(network.skipped for network in sample.networks) for sample in samples]
-    if max(skipped) - min(skipped) < DEPTH_APART:
-        return
-    counts = [
-        f"{f'{count:.1f}' if count else 'none'} of {sample.label}"
-        for sample, count in zip(samples, skipped, strict=True)
+    depths = [
+        fmean(len(network.cells) - network.skipped for network in sample.networks)
+        for sample in samples
     ]
-    layers = len(samples[0].space.skeleton.cell_layers)
+    if max(depths) - min(depths) < DEPTH_APART:
+        return
+    (first, depth), *others = [
+        (sample.label, f"{depth:.1f}") for sample, depth in zip(samples, depths, strict=True)
+    ]
+    told = [f"networks of {first} have {depth} layers that are not skipped, on average"]
     yield (
-        f"the networks skip some of {layers} layers, on average {', '.join(counts)}: "
+        f"{', '.join(told + [f'those of {label} {depth}' for label, depth in others])}: "
         "which depth is best may depend on evaluator.steps"
     )
 

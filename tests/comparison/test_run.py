@@ -28,10 +28,11 @@ from autospace.runs.errors import ConfigError, RunError
 from autospace.spaces import Candidate, Cell, Layer, Space, SpaceError, load, mbconv, to_json
 from autospace.spaces.text import human
 from tests.comparison.conftest import DATA, Listener, Start
-from tests.comparison.setups import DEAR, space
+from tests.comparison.setups import DEAR, SKELETON, space
 from tests.tiny import fitted_space
 
 Change = Callable[[dict[str, Any]], None]
+LONG = replace(SKELETON, name="longer", layers=(*SKELETON.layers, *SKELETON.layers[2:]))
 
 
 def _run(folder: ComparisonFolder, listener: Listener | None = None, workers: int = 1) -> bytes:
@@ -418,6 +419,18 @@ def test_networks_of_another_depth_are_told(
             for net in found["spaces"][1]["networks"]
         ]
         assert notes == [
-            f"the networks skip some of 4 layers, on average none of deep, {fmean(chosen):.1f} of "
-            "flat: which depth is best may depend on evaluator.steps"
+            "networks of deep have 4.0 layers that are not skipped, on average, those of flat "
+            f"{4 - fmean(chosen):.1f}: which depth is best may depend on evaluator.steps"
         ]
+
+
+def test_depth_is_that_of_the_skeleton_less_what_is_skipped(tmp_path: Path, start: Start) -> None:
+    files = []
+    for name, skeleton in (("short", SKELETON), ("long", LONG)):
+        files.append(tmp_path / f"{name}.json")
+        files[-1].write_text(to_json(space([mbconv(3, 1), mbconv(3, 3)], name, skeleton)))
+    sampling = {"samples": 4, "match": "none"}
+    folder = start(spaces=[str(each) for each in files], sampling=sampling)
+    (note,) = [each for each in json.loads(_run(folder))["notes"] if "skipped" in each]
+    assert note.startswith("networks of short have 4.0 layers that are not skipped, on average, ")
+    assert ", those of long 6.0: " in note

@@ -77,7 +77,8 @@ def unrolled_gradients(
         return direct
     norm = nn.utils.get_total_norm([v for _, v in moves]).double()
     # Not looked at, because a look is a wait for a GPU: where v is 0, nothing moves by any epsilon.
-    epsilon = SMALL / torch.where(norm == 0, 1.0, norm)
+    # A tensor over a tensor: torch divides a number by a tensor less exactly.
+    epsilon = torch.full_like(norm, SMALL) / torch.where(norm == 0, 1.0, norm)
     with snapshot(supernet), frozen(supernet):
         plus = _moved_gradients(moves, epsilon, alphas, training)
         minus = _moved_gradients(moves, -2 * epsilon, alphas, training)
