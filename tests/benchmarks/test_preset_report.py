@@ -1,0 +1,33 @@
+"""The figures of the preset for a CPU: a difference by hand, and the page that states them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.benchmarks.scripts import script
+
+__all__ = ["script"]
+
+RESULTS = Path(__file__).parents[2] / "docs/evidence/results.md"
+
+
+def test_a_network_of_the_rival_is_compared_with_the_mean_of_its_partners(script: Any) -> None:
+    report = script("preset_report")
+    learned = [{"errors": [0.30, 0.40]}, {"errors": [0.34, 0.40]}]
+    mean, low, high = report.better(learned, {"errors": [0.30, 0.36]})
+    assert mean == pytest.approx(-3.0)  # -2 and -4
+    assert (low, high) == pytest.approx((-3 - 12.706, -3 + 12.706), abs=1e-3)
+
+
+def test_the_page_has_the_figures_of_the_script(script: Any) -> None:
+    report = script("preset_report")
+    page = " ".join(RESULTS.read_text().split())
+    learned = [each for each in report.spaces("preset_longer") if "mbconv" not in each["source"]]
+    (rival,) = [each for each in report.spaces("preset_longer") if "mbconv" in each["source"]]
+    mean, low, high = report.better(learned, rival)
+    assert f"are {-mean:.1f} points worse than `mbconv` ({-high:.1f} to {-low:.1f};" in page
+    slope, deviation, p = report.slopes()["expansion 6"]
+    told = f"{-slope:.1f} points less error (standard error {deviation:.1f}, p = {p:.2f})"
+    assert f"expansion 6 goes with {told}" in page
+    assert f"Among its {len(report.hand_made())} networks" in page
