@@ -139,6 +139,7 @@ def _compared(
         errors=(EvaluationError, SpaceError),
         rounding=rounding,
         on_message=observer.message,
+        on_nodes=observer.nodes,
     ) as pool:
         tick = partial(OfNodes(observer, lambda: pool.shares).tick, "evaluate")
         evaluations = Evaluations(prepared, cache, pooled(pool, job), tick)

@@ -59,7 +59,8 @@ def check_room_for(size: int, folder: Path) -> None:
     if free < size:
         raise DataError(
             f"{folder}: workers need a copy of the data there, which takes {size / 2**30:.1f} "
-            f"GiB, and {free / 2**30:.1f} GiB are free; allowed: less data, or --executor here"
+            f"GiB, and {free / 2**30:.1f} GiB are free; allowed: less data, "
+            "more room, or one worker"
         )
 
 

@@ -334,6 +334,7 @@ def _pool(
         ahead=True,
         rounding=rounding,
         on_message=observer.message,
+        on_nodes=observer.nodes,
     )
 
 

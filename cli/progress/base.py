@@ -98,8 +98,7 @@ class Reporter:
         Raises:
             KeyboardInterrupt: the user pressed Ctrl-C.
         """
-        if self.stopping:
-            raise KeyboardInterrupt
+        self._check_stop()
         if phase != self._phase or (self._recent and done < self._recent[-1][0]):
             self._phase = phase
             self._recent.clear()
@@ -118,7 +117,12 @@ class Reporter:
         self.show_part(event)
 
     def nodes(self, done: Mapping[str, int]) -> None:
-        """What each node of a cluster has done; shown with what comes next."""
+        """What each node of a cluster has done; shown with what comes next.
+
+        Raises:
+            KeyboardInterrupt: the user pressed Ctrl-C.
+        """
+        self._check_stop()
         self.done_by = done
 
     def nodes_line(self) -> str:
@@ -157,6 +161,10 @@ class Reporter:
         # The signal may have come in the middle of a write to the same stream.
         with suppress(RuntimeError):
             self.message(f"stopping after this step{again}")
+
+    def _check_stop(self) -> None:
+        if self.stopping:
+            raise KeyboardInterrupt
 
     def show_tick(self, phase: Phase) -> None:
         """Shows what is done of the phase; nothing here."""

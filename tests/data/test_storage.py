@@ -143,7 +143,9 @@ def test_there_has_to_be_room_for_what_workers_get(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2**30))
     storage.check_room_for(2**30, tmp_path)
-    with pytest.raises(DataError, match=r"takes 1\.5 GiB, and 1\.0 GiB are free; allowed: less"):
+    with pytest.raises(
+        DataError, match=r"takes 1\.5 GiB, and 1\.0 GiB are free; allowed: less data, more room"
+    ):
         storage.check_room_for(3 * 2**29, tmp_path)
 
 
