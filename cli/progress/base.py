@@ -76,6 +76,7 @@ class Reporter:
         self.started = time.monotonic()
         self.now = ("data", 0, 1)
         self.done_by: Mapping[str, int] = {}
+        self.nodes_shown = ""
         self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT)
         self._phase = ""
 
@@ -130,6 +131,13 @@ class Reporter:
         from autospace.compute.machine import listed
 
         return f"requests done by nodes: {listed(self.done_by)}" if self.done_by else ""
+
+    def say_nodes(self) -> None:
+        """Says what every node of a cluster has done, unless it has been said."""
+        line = self.nodes_line()
+        if line != self.nodes_shown:
+            self.message(line)
+            self.nodes_shown = line
 
     def seconds_left(self) -> float | None:
         """At the recent pace, because steps of a search differ; None before there is a pace."""
