@@ -24,7 +24,7 @@ _NO_RESERVE: Final = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSY
 """What file systems answer that cannot reserve room."""
 
 
-class Kept(NamedTuple):
+class Mapped(NamedTuple):
     """Where pixels lie that are mapped from a file with a name, so that others can map them, too.
 
     Attributes:
