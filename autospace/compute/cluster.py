@@ -36,6 +36,7 @@ from autospace.compute.pool import Job, OnMessage
 from autospace.compute.ray_session import (
     ClusterError,
     Said,
+    check_store,
     first_line,
     ray_session,
 )
@@ -272,6 +273,7 @@ class RayPool:
                 "digest": digest.hexdigest()[:32],
             }
         )
+        check_store(self._ray, sum(path.stat().st_size for path in paths))
         self._contents = [list(map(self._put, pieces(path))) for path in paths]
         self._job, self._number = job, self._number + 1
 

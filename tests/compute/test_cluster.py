@@ -34,6 +34,7 @@ from autospace.compute.ray_session import (
     ClusterError,
     _connect,
     _own_cluster,
+    check_store,
     first_line,
     ray_session,
 )
@@ -290,6 +291,7 @@ def test_files_travel_in_pieces_of_which_a_process_holds_one(
     pool = object.__new__(RayPool)
     pool._ray, pool._folder, pool._job, pool._number = Store(), tmp_path / "pack", None, 0
     pool._on_nodes, pool._shares = unwatched, Counter()
+    monkeypatch.setattr("autospace.compute.cluster.check_store", lambda *_: None)
     pool._pack(Counting(content))
     sizes = [len(piece) for pieces in pool._contents for piece in pieces]
     assert sizes == [100] * 5
@@ -385,6 +387,9 @@ def _pool_of_one(replies: list[dict[str, Any]], *names: str) -> tuple[RayPool, l
         remote=lambda **_: task,
         exceptions=SimpleNamespace(RayError=KeyError),
         util=SimpleNamespace(scheduling_strategies=strategies),
+        get_runtime_context=lambda: SimpleNamespace(get_node_id=lambda: "a"),
+        nodes=list,
+        _private=SimpleNamespace(worker=None),
     )
     pool._say, pool._name, pool._folder = calls.append, "pool", Path("nowhere")
     pool._on_nodes, pool._shares, pool._errors = unwatched, Counter(), (DataError,)
@@ -443,6 +448,12 @@ def test_a_store_without_room_is_an_error_of_one_line() -> None:
         raise KeyError("disk full")
 
     pool._ray.put = put
+    place, stores = SimpleNamespace(get_session_dir_path=lambda: "/"), {"object_store_memory": 9.0}
+    pool._ray._private = SimpleNamespace(worker=SimpleNamespace(_global_node=place))
+    pool._ray.nodes = lambda: [{"NodeID": "a", "Resources": stores}]
+    check_store(pool._ray, 9)
+    with pytest.raises(DataError, match=r"^/: workers need a copy of the data there"):
+        check_store(pool._ray, 2**60)
     with pytest.raises(ClusterError, match=r"no room for the files of the work: .*; allowed: "):
         pool._put(np.zeros(1, np.uint8))
 
