@@ -124,9 +124,10 @@ class Observer(Protocol):
         ...
 
     def nodes(self, done: Mapping[str, int]) -> None:
-        """How many requests each node of a cluster has done so far, by its name; when it changes.
+        """How many requests each node of a cluster has done so far, by its name.
 
-        Never called without a cluster.
+        Called when it changes, and about once a second while nodes are waited for, so that a run
+        can be stopped within a long request. Never called without a cluster.
         """
         ...
 

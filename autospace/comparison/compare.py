@@ -36,7 +36,6 @@ from autospace.comparison.verdict import (
     untrained,
 )
 from autospace.compute.executor import Executor, open_pool
-from autospace.compute.machine import listed
 from autospace.compute.pool import POOL
 from autospace.data.examples import DataSet
 from autospace.data.settings import PYTHON
@@ -139,13 +138,12 @@ def _compared(
         errors=(EvaluationError, SpaceError),
         rounding=rounding,
         on_message=observer.message,
+        on_nodes=observer.nodes,
     ) as pool:
         tick = partial(OfNodes(observer, lambda: pool.shares).tick, "evaluate")
         evaluations = Evaluations(prepared, cache, pooled(pool, job), tick)
         count = network_count(prepared, evaluations, observer)
         samples = _samples(prepared, evaluations.of(count))
-        if pool.shares:
-            observer.message(f"evaluated by {listed(pool.shares)}")
     lost = [len(sample.diverged) if trains(prepared) else 0 for sample in samples]
     if too_many_diverged(lost, count):
         return _undecidable(prepared, samples, lost)

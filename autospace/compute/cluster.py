@@ -34,13 +34,14 @@ from autospace.compute.execution import CPU
 from autospace.compute.machine import cores
 from autospace.compute.pool import Job, OnMessage
 from autospace.compute.ray_session import (
-    SECONDS_TO_CONNECT,
     ClusterError,
     Said,
+    check_store,
     first_line,
     ray_session,
 )
 from autospace.compute.worker import Plain, WorkerLostError, announced, encoded, raised
+from autospace.data.errors import DataError
 
 Rounding = Callable[[str], dict[str, str]]
 """A function of a module: what decides the last digits of what a process computes.
@@ -57,6 +58,15 @@ SECONDS_BETWEEN_LOOKS: Final = 1.0
 SECONDS_TO_ANSWER: Final = 300.0
 """How long nodes have for their first answer, before the work begins without them."""
 SECONDS_BETWEEN_REMINDERS: Final = 60.0
+SECONDS_TO_LEAVE: Final = 10.0
+"""How long nodes have at the end to remove files."""
+LOST: Final = "ray.exceptions.RayError"
+"""What a worker replies that could not fetch the files of a job."""
+OnNodes = Callable[[Mapping[str, int]], None]
+
+
+def unwatched(shares: Mapping[str, int]) -> None:
+    """Tells nobody what nodes have done."""
 
 
 @dataclass(eq=False)
@@ -70,6 +80,7 @@ class _Member:
     lost: bool = False
     begun: int = 0
     begins: Any = None
+    end: str = "ended"
 
 
 class RayPool:
@@ -86,13 +97,16 @@ class RayPool:
         thread_count: int = 1,
         errors: tuple[type[Exception], ...] = (),
         kind: str = "cpu",
+        on_nodes: OnNodes = unwatched,
     ) -> None:
         """Starts nothing yet; see `open_cluster`."""
         from autospace.compute.node import RemoteWorker
 
         self._ray, self._most, self._folder = ray, most, folder
         self._kind, self._on_gpus, self._unused = kind, kind != "cpu", set[str]()
-        self._thread_count, self._errors, self._say = thread_count, errors, on_message
+        self._thread_count, self._say = thread_count, on_message
+        self._errors = (*errors, DataError)  # of a node's disk
+        self._on_nodes = on_nodes
         self._rounding, self._name = rounding, secrets.token_hex(8)
         self._nodes: dict[str, Node] = {}
         self._members: list[_Member] = []
@@ -160,6 +174,7 @@ class RayPool:
             raise ClusterError(f"{problem}; allowed: cpu, or nodes that Ray knows GPUs of")
         deadline = time.monotonic() + SECONDS_TO_ANSWER
         while True:
+            self._on_nodes(self.shares)
             self._look()
             self._replies()
             self._remind()
@@ -212,17 +227,34 @@ class RayPool:
                     raise raised(self._errors, **reply["error"])
                 self._shares[member.node.name] += 1
                 yield place, reply["result"]
+            if not replies:  # After a reply, its receiver may stop the work.
+                self._on_nodes(self.shares)
             self._remind()
 
     def close(self) -> None:
-        """Ends all workers, whatever they are doing; those that are idle remove the files."""
+        """Ends all workers, whatever they are doing, and has every node remove the files.
+
+        Workers that are killed remove nothing: an idle one of their node does, or another task.
+        """
         idle = [each for each in self._members if each.ready and each.pending is None]
+        killed = [each for each in self._members if each not in idle]
+        for member in killed:
+            self._drop(member)
         left = [each.actor.leave.remote() for each in idle]
+        without = {each.node for each in killed} - {each.node for each in idle}
+        left += [self._removed(node) for node in without if node.id in self._nodes]
         if left:
-            self._ray.wait(left, num_returns=len(left), timeout=SECONDS_TO_CONNECT)
-        for member in list(self._members):
+            self._ray.wait(left, num_returns=len(left), timeout=SECONDS_TO_LEAVE)
+        for member in idle:
             self._drop(member)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _removed(self, node: Node) -> Any:
+        """A task without a core, which removes the files on a node."""
+        from autospace.compute.node_files import remove_files
+
+        task = self._ray.remote(num_cpus=0, max_retries=0)(remove_files)
+        return task.options(scheduling_strategy=self._only(node)).remote(self._name_on(node))
 
     def _pack(self, job: Job) -> None:
         if job is self._job:
@@ -237,12 +269,21 @@ class RayPool:
         self._header = encoded(
             {
                 "job": announced(job, packed),
-                "files": [path.name for path in paths],
+                "files": {path.name: path.stat().st_size for path in paths},
                 "digest": digest.hexdigest()[:32],
             }
         )
-        self._contents = [list(map(self._ray.put, pieces(path))) for path in paths]
+        check_store(self._ray, sum(path.stat().st_size for path in paths))
+        self._contents = [list(map(self._put, pieces(path))) for path in paths]
         self._job, self._number = job, self._number + 1
+
+    def _put(self, piece: np.ndarray) -> Any:
+        self._on_nodes(self.shares)
+        try:
+            return self._ray.put(piece)
+        except self._ray.exceptions.RayError as error:
+            problem = f"Ray has no room for the files of the work: {first_line(error)}"
+            raise ClusterError(f"cluster: {problem}; allowed: less data, or more room") from None
 
     def _share_out(
         self, waiting: deque[int], bodies: list[bytes], busy: dict[_Member, int]
@@ -266,7 +307,9 @@ class RayPool:
             losses[place] += 1
             if losses[place] >= MOST_LOSSES:
                 problem = f"{MOST_LOSSES} workers ended in the same request"
-                where = f"the last on node {member.node.name}, perhaps for lack of memory"
+                ended = member.end == "ended"
+                why = "perhaps for lack of memory" if ended else f"which {member.end}"
+                where = f"the last on node {member.node.name}, {why}"
                 raise WorkerLostError(f"{problem}, {where}")
             waiting.appendleft(place)
 
@@ -284,6 +327,10 @@ class RayPool:
                 reply = json.loads(self._ray.get(each))
             except (self._ray.exceptions.RayError, ImportError) as error:
                 self._fail(member, error)
+                continue
+            if LOST in reply.get("error", {}).get("kinds", ()):
+                member.end = "could not fetch the files of the work"
+                self._fail(member, RuntimeError(member.end))
                 continue
             member.pending = None
             self._heard = time.monotonic()
@@ -318,7 +365,7 @@ class RayPool:
         node, began = member.node, member.ready
         self._drop(member)
         if began:
-            self._say(f"a worker on node {node.name} ended; its work is done again")
+            self._say(f"a worker on node {node.name} {member.end}; its work is done again")
             return
         if node.id not in nodes_of(self._ray, self._thread_count, self._kind):
             return  # The node is gone, which the next look says.
@@ -377,13 +424,19 @@ class RayPool:
                     there[node.id] += 1
 
     def _started(self, node: Node) -> _Member:
-        strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        actor = self._actor.options(scheduling_strategy=strategy(node.id, soft=False)).remote(
-            f"{self._name}-{node.id[:16]}", self._thread_count, self._kind
+        actor = self._actor.options(scheduling_strategy=self._only(node)).remote(
+            self._name_on(node), self._thread_count, self._kind
         )
         function = self._rounding
         hello = actor.hello.remote(function.__module__, function.__qualname__)
         return _Member(node, actor, hello)
+
+    def _only(self, node: Node) -> Any:
+        strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        return strategy(node.id, soft=False)
+
+    def _name_on(self, node: Node) -> str:
+        return f"{self._name}-{node.id[:16]}"
 
     def _remind(self) -> None:
         """Says now and then that there is nobody to do the work."""
@@ -413,6 +466,7 @@ def open_cluster(
     thread_count: int = 1,
     errors: tuple[type[Exception], ...] = (),
     kind: str = "cpu",
+    on_nodes: OnNodes = unwatched,
 ) -> Iterator[RayPool]:
     """A pool on a Ray cluster for the block, which is ready for work.
 
@@ -426,6 +480,8 @@ def open_cluster(
         thread_count: threads of torch in each worker.
         errors: exceptions, made of plain values, that are raised here as in the worker.
         kind: `cuda` for workers that have a GPU each; `cpu`.
+        on_nodes: called with the shares of the nodes, about once a second while workers are waited
+            for; may raise to stop the work, however long the requests are.
 
     Raises:
         ClusterError: there is no such cluster, its nodes do not agree, or they lack GPUs.
@@ -434,7 +490,7 @@ def open_cluster(
     with ray_session(address, room, on_message) as ray:
         pool = RayPool(
             ray, folder, rounding, on_message,
-            most=most, thread_count=thread_count, errors=errors, kind=kind,
+            most=most, thread_count=thread_count, errors=errors, kind=kind, on_nodes=on_nodes,
         )  # fmt: skip
         try:
             pool.start()

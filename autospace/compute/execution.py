@@ -30,6 +30,13 @@ Batched = TypeVar("Batched", bound=tuple[Any, ...])
 Work = Callable[[Batched, float], None]
 
 
+@dataclass
+class _Said:
+    """The largest number of parts that the user was told of."""
+
+    most: int = 1
+
+
 class Microbatches:
     """The number of parts of a batch: one at first, and doubled whenever memory runs out.
 
@@ -45,7 +52,7 @@ class Microbatches:
         self._on_message, self._release = on_message, release
         self._released = False
         self._images, self._least = 0, 1
-        self._said = {1}
+        self._said = _Said()
         self.count = 1
 
     def at_least(self, count: int) -> "Microbatches":
@@ -99,8 +106,8 @@ class Microbatches:
             return False
         self.count, self._released = min(2 * self.count, self._most), False
         _empty_cache()
-        if self.count > max(self._said):
-            self._said.add(self.count)
+        if self.count > self._said.most:
+            self._said.most = self.count
             self._on_message(
                 f"out of memory: batches of {self._images} are divided into "
                 f"{self.count} parts where necessary; "

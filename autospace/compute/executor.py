@@ -4,7 +4,7 @@ The choice changes only the time. This module alone makes pools.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -191,6 +191,7 @@ def open_pool(
     ahead: bool = False,
     rounding: Callable[[str], dict[str, str]] | None = None,
     on_message: Callable[[str], None] | None = None,
+    on_nodes: Callable[[Mapping[str, int]], None] | None = None,
 ) -> Iterator[Pool]:
     """A pool for the block.
 
@@ -203,20 +204,22 @@ def open_pool(
         rounding: a function of a module: what nodes of a cluster have to agree in, by the kind of
             device that they compute on.
         on_message: called with what happens to the nodes of a cluster.
+        on_nodes: called about once a second with how many requests each node of a cluster has
+            done, while this process waits for them; may raise to stop the work.
 
     Raises:
         ClusterError: there is no such cluster, or its nodes do not agree.
     """
     chosen = Executor.of(executor)
     if chosen.clustered:
-        from autospace.compute.cluster import open_cluster
+        from autospace.compute.cluster import open_cluster, unwatched
 
         if rounding is None:
             raise ConfigError('executor: "ray"; allowed here: here or processes')
         said = on_message or (lambda _: None)
         where = (chosen.address, chosen.workers)
         with open_cluster(
-            *where, folder, rounding, said, thread_count, errors, chosen.kind
+            *where, folder, rounding, said, thread_count, errors, chosen.kind, on_nodes or unwatched
         ) as cluster:
             yield cluster
         return

@@ -7,7 +7,6 @@ changes a whole batch in a few tensor operations.
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary
 
@@ -17,7 +16,6 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from autospace.data.errors import DataError
 from autospace.data.examples import Examples
 from autospace.data.splits import check_seed
-from autospace.data.storage import Kept
 from autospace.seeds import derived_seed
 
 
@@ -214,7 +212,7 @@ class Batches:
         self._pixels, self._labels, self._rows = _resident(examples, self._device, channels_last)
         self._channels_last = channels_last
         # In the file, channels are the last.
-        self._kept = examples.kept if channels_last else None
+        self._mapped = examples.mapped if channels_last else None
         self._size = min(batch_size, len(examples))
         self._seed = check_seed(seed)
         self._normaliser = normaliser
@@ -264,10 +262,10 @@ class Batches:
     def packed(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """The images and labels as tensors, and the settings as plain values, for `unpacked`.
 
-        Images that lie in a file are not among the tensors; `kept` names the file and the entry.
+        Images that lie in a file are not among the tensors; `mapped` names the file and the entry.
         """
         tensors = {"labels": self._labels}
-        if self._kept is None:
+        if self._mapped is None:
             tensors["pixels"] = self._pixels
         if self._rows is not None:
             tensors["rows"] = self._rows
@@ -277,7 +275,9 @@ class Batches:
             "normaliser": asdict(self._normaliser),
             "augment": None if self._augment is None else asdict(self._augment),
             "channels_last": self._channels_last,
-            "kept": None if self._kept is None else [str(self._kept.file), self._kept.entry],
+            "mapped": None
+            if self._mapped is None
+            else [str(self._mapped.file), self._mapped.entry],
         }
 
     @classmethod
@@ -289,11 +289,11 @@ class Batches:
     ) -> "Batches":
         """Batches equal to those that were packed, on a device; by default that of the tensors.
 
+        The tensors need `pixels`, too where `mapped` names a file: whoever maps it, adds them.
         Images that lie there already are not copied: several processes can share those of a file.
         `moved_pixels` moves them, for all batches that take theirs from the same tensor.
         """
-        channels_last, kept = plain["channels_last"], plain["kept"]
-        pixels = tensors["pixels"] if "pixels" in tensors else Kept(Path(kept[0]), kept[1]).pixels
+        channels_last, pixels = plain["channels_last"], tensors["pixels"]
         images = pixels.permute(0, 3, 1, 2) if channels_last else pixels
         mean, std = (tuple(plain["normaliser"][name]) for name in ("mean", "std"))
         return cls(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from autospace.data.errors import DataError
-from autospace.data.storage import Kept, is_large
+from autospace.data.storage import Mapped, is_large
 
 # The C library gives back at once what is larger than 32 MiB, also a copy of one channel of three;
 # of smaller pieces it keeps most, because other values come to lie between them.
@@ -28,7 +28,7 @@ class Examples:
         store: uint8 [M, C, H, W], 0 to 255; of sentences int32 [M, T], 0 where they are padded.
         labels: int64 [N].
         rows: int64 [N], the images of the store that these examples have; `None` for all of them.
-        kept: The file that the store is mapped from, if it is.
+        mapped: The file that the store is mapped from, if it is.
 
     Raises:
         DataError: Types or shapes differ from the above.
@@ -37,7 +37,7 @@ class Examples:
     store: torch.Tensor
     labels: torch.Tensor
     rows: torch.Tensor | None = None
-    kept: Kept | None = None
+    mapped: Mapped | None = None
 
     def __post_init__(self) -> None:
         """Checks the types and shapes."""
@@ -103,7 +103,7 @@ class Examples:
         if self.rows is None and not is_large(self.store.nbytes):
             return Examples(self.store[index], labels)
         rows = index if self.rows is None else self.rows[index]
-        return Examples(self.store, labels, rows, self.kept)
+        return Examples(self.store, labels, rows, self.mapped)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ _NO_RESERVE: Final = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSY
 """What file systems answer that cannot reserve room."""
 
 
-class Kept(NamedTuple):
+class Mapped(NamedTuple):
     """Where pixels lie that are mapped from a file with a name, so that others can map them, too.
 
     Attributes:
@@ -59,7 +59,8 @@ def check_room_for(size: int, folder: Path) -> None:
     if free < size:
         raise DataError(
             f"{folder}: workers need a copy of the data there, which takes {size / 2**30:.1f} "
-            f"GiB, and {free / 2**30:.1f} GiB are free; allowed: less data, or --executor here"
+            f"GiB, and {free / 2**30:.1f} GiB are free; allowed: less data, "
+            "more room, or one worker"
         )
 
 

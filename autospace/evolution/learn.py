@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from autospace.compute.device import (
     threads,
 )
 from autospace.compute.executor import Executor, open_pool
-from autospace.compute.machine import listed, return_freed_memory
+from autospace.compute.machine import return_freed_memory
 from autospace.compute.pool import POOL, Pool
 from autospace.compute.worker import WorkerLostError
 from autospace.data.batches import BatchSource
@@ -63,13 +63,11 @@ class RoundEvent(Event):
 
     Attributes:
         folder: of the run.
-        shares: how many requests each node of a cluster has done so far.
     """
 
     plan: Plan
     state: EvolutionState
     folder: Path = Path()
-    shares: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def run(self) -> Path:
@@ -277,8 +275,6 @@ def _learned(
     )
     with threads(scoring_threads(prepared)):
         state = _evolved(prepared, state, (setting, pool), folder, observer)
-    if pool.shares:
-        observer.message(f"requests done by nodes: {listed(pool.shares)}")
     return state, reference
 
 
@@ -334,6 +330,7 @@ def _pool(
         ahead=True,
         rounding=rounding,
         on_message=observer.message,
+        on_nodes=observer.nodes,
     )
 
 
@@ -365,7 +362,7 @@ def _evolved(
             save_state(folder.kept_weights(after.round), kept.state())
         folder.save_state(after)
         plan, before = prepared.plan.shortened(after), plan
-        observer.event(RoundEvent(seconds, plan, after, folder.path, pool.shares))
+        observer.event(RoundEvent(seconds, plan, after, folder.path))
         if plan.rounds < before.rounds:
             observer.message(prepared.plan.stop(after))
         prepared.execution.parts.begin_again()

@@ -23,7 +23,7 @@ from autospace.compute.machine import available_memory, cores
 from autospace.compute.pool import Pool
 from autospace.compute.worker import Plain, Report, Work
 from autospace.data.batches import Batches, BatchSource, moved_pixels
-from autospace.data.storage import Kept, check_room_for
+from autospace.data.storage import Mapped, check_room_for
 from autospace.networks.network import Network, build_network, placed
 from autospace.progress import Message, Tick
 from autospace.scorers.context import ScoringContext, freeze
@@ -161,8 +161,8 @@ class _Progress:
     def on_message(self, index: int, message: Plain) -> None:
         """Receives the number of steps that a part has done, or a message for the user."""
         if isinstance(message, str):
-            # What one GPU refuses, all refuse: it is said once.
-            if self._context.of_workers.device == "cpu" or message not in self._said:
+            # What one worker finds, others find as well: it is said once.
+            if message not in self._said:
                 self._said.add(message)
                 self._context.on_message(message)
             return
@@ -215,8 +215,8 @@ class ScoringJob:
             del tensors["validation.pixels"]  # Parts of one large split.
         folder.mkdir(parents=True, exist_ok=True)
         for name in _SPLITS:
-            if whole and settings[name].get("kept"):
-                settings[name]["kept"][0] = _linked(folder, settings[name]["kept"][0])
+            if whole and settings[name].get("mapped"):
+                settings[name]["mapped"][0] = _linked(folder, settings[name]["mapped"][0])
         check_room_for(sum(each.nbytes for each in tensors.values()), folder)
         contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         save_file(contiguous, folder / FILE, {"settings": json.dumps(settings)})
@@ -230,9 +230,9 @@ class ScoringJob:
             # Mapped, not read: all processes share one copy of the images.
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
         for name in _SPLITS:
-            kept = settings[name].get("kept")
-            if kept and (name == _SPLITS[0] or kept != settings[_SPLITS[0]].get("kept")):
-                tensors[f"{name}.pixels"] = Kept(folder / kept[0], kept[1]).pixels
+            mapped = settings[name].get("mapped")
+            if mapped and (name == _SPLITS[0] or mapped != settings[_SPLITS[0]].get("mapped")):
+                tensors[f"{name}.pixels"] = Mapped(folder / mapped[0], mapped[1]).pixels
         told = ExecutionSettings(**settings["execution"])
         device = own_device(told.device)
         pixels = tensors.get(_PIXELS)

@@ -14,7 +14,6 @@ import torch
 from autospace.compute.device import memory_mb, threads, threads_for
 from autospace.compute.execution import CPU
 from autospace.compute.executor import Executor
-from autospace.compute.machine import listed
 from autospace.compute.pool import InProcess, Pool
 from autospace.data.examples import DataSet
 from autospace.data.images import check_source
@@ -240,8 +239,6 @@ def run_search(
             _share_out(folder, problem, helping, executor, (trials, *method.trials))
             seen = OfNodes(observer, lambda: helping.shares)
             finalists = _searched(folder, method, trials, progress, seen)
-            if helping.shares:
-                observer.message(f"trained alone by {listed(helping.shares)}")
         points = compared_gradients(method, observer)
         result = _result(problem, method, trials, progress, finalists, points)
         best = problem.choices.space.architecture(result.best)

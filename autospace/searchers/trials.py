@@ -183,4 +183,5 @@ def trial_pool(
         errors=(EvaluationError, SpaceError),
         rounding=rounding,
         on_message=observer.message,
+        on_nodes=observer.nodes,
     )

@@ -76,6 +76,7 @@ class Reporter:
         self.started = time.monotonic()
         self.now = ("data", 0, 1)
         self.done_by: Mapping[str, int] = {}
+        self.nodes_shown = ""
         self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT)
         self._phase = ""
 
@@ -98,8 +99,7 @@ class Reporter:
         Raises:
             KeyboardInterrupt: the user pressed Ctrl-C.
         """
-        if self.stopping:
-            raise KeyboardInterrupt
+        self._check_stop()
         if phase != self._phase or (self._recent and done < self._recent[-1][0]):
             self._phase = phase
             self._recent.clear()
@@ -118,7 +118,12 @@ class Reporter:
         self.show_part(event)
 
     def nodes(self, done: Mapping[str, int]) -> None:
-        """What each node of a cluster has done; shown with what comes next."""
+        """What each node of a cluster has done; shown with what comes next.
+
+        Raises:
+            KeyboardInterrupt: the user pressed Ctrl-C.
+        """
+        self._check_stop()
         self.done_by = done
 
     def nodes_line(self) -> str:
@@ -126,6 +131,13 @@ class Reporter:
         from autospace.compute.machine import listed
 
         return f"requests done by nodes: {listed(self.done_by)}" if self.done_by else ""
+
+    def say_nodes(self) -> None:
+        """Says what every node of a cluster has done, unless it has been said."""
+        line = self.nodes_line()
+        if line != self.nodes_shown:
+            self.message(line)
+            self.nodes_shown = line
 
     def seconds_left(self) -> float | None:
         """At the recent pace, because steps of a search differ; None before there is a pace."""
@@ -157,6 +169,10 @@ class Reporter:
         # The signal may have come in the middle of a write to the same stream.
         with suppress(RuntimeError):
             self.message(f"stopping after this step{again}")
+
+    def _check_stop(self) -> None:
+        if self.stopping:
+            raise KeyboardInterrupt
 
     def show_tick(self, phase: Phase) -> None:
         """Shows what is done of the phase; nothing here."""

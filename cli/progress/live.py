@@ -51,6 +51,9 @@ class LiveReporter(Reporter):
         """What is left of a run that was stopped, above the display."""
         self.message(text)
 
+    def say_nodes(self) -> None:
+        """Nothing: the last picture has what every node has done."""
+
     def close(self) -> None:
         """Leaves the last picture on the terminal."""
         self._live.stop()

@@ -76,7 +76,6 @@ class Rounds(Parts):
             f"round {event.state.round:>3}/{event.plan.rounds} {record.phase:<7} "
             f"best {record.best:+.4f}  mean {record.mean:+.4f}  "
             f"feasible {record.drawn.feasible_rate:4.0%}  {_times(event.seconds, left)}"
-            + (f"  nodes: {len(event.shares)}" if event.shares else "")
         )
 
     def record(self, event: "RoundEvent", left: float | None) -> dict[str, Any]:
@@ -92,7 +91,6 @@ class Rounds(Parts):
             "feasible_rate": record.drawn.feasible_rate,
             "seconds": round(event.seconds, 3),
             "seconds_left": round(left or 0.0, 1),
-            **({"nodes": dict(event.shares)} if event.shares else {}),
         }
 
     def seconds_left(self, in_phase: float | None) -> float | None:

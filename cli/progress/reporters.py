@@ -49,7 +49,7 @@ class PlainReporter(Reporter):
         super().__init__(command, parts)
         self._shown = self.started
         self._ends: tuple[str, int] = ("", 0)
-        self._nodes: tuple[str, float] = ("", self.started)
+        self._nodes_since = self.started
         self._legend = parts.legend
 
     def show_tick(self, phase: Phase) -> None:
@@ -83,11 +83,10 @@ class PlainReporter(Reporter):
         self._show_nodes()
 
     def _show_nodes(self) -> None:
-        line, (shown, since) = self.nodes_line(), self._nodes
-        late = not shown or time.monotonic() - since > SECONDS_BETWEEN_LINES
-        if line != shown and late:
-            message(line)
-            self._nodes = (line, time.monotonic())
+        late = time.monotonic() - self._nodes_since > SECONDS_BETWEEN_LINES
+        if self.done_by and (late or not self.nodes_shown):
+            self.say_nodes()
+            self._nodes_since = time.monotonic()
 
 
 class JsonReporter(Reporter):
@@ -105,12 +104,13 @@ class JsonReporter(Reporter):
         """What is left of a run that was stopped."""
         self.message(text)
 
+    def say_nodes(self) -> None:
+        """Nothing: the last event has what every node has done."""
+
     def show_tick(self, phase: Phase) -> None:
         """What is done, and the seconds left where events come about every second."""
         name, done, total = self.now
-        event: dict[str, Any] = {"event": name, "done": done, "total": total}
-        if self.done_by:
-            event["nodes"] = dict(self.done_by)
+        event = {"event": name, "done": done, "total": total, **self._of_nodes()}
         if phase.events == "end" and done >= total:
             self._emit(event)
         elif phase.events == "seconds":
@@ -126,7 +126,10 @@ class JsonReporter(Reporter):
         """The record of the part."""
         record = self.parts.record(event, self.seconds_left())
         if record:
-            self._emit(record)
+            self._emit({**record, **self._of_nodes()})
+
+    def _of_nodes(self) -> dict[str, Any]:
+        return {"nodes": dict(self.done_by)} if self.done_by else {}
 
     def _emit(self, event: dict[str, Any]) -> None:
         print(json.dumps(event), file=Unheard(sys.stderr), flush=True)
@@ -171,6 +174,7 @@ def running(
         logger = RunLogger(command, log, reporter.message)
         try:
             yield Together(reporter, logger) if log else reporter
+            reporter.say_nodes()
         except RunInterrupted as stop:
             reporter.last_word(_interrupted(command, stop, hurried=reporter.hurried))
             raise typer.Exit(INTERRUPTED) from None

@@ -25,6 +25,7 @@ from autospace.cli.progress.reporters import (
     _interrupted,
     check_progress,
     reporting,
+    running,
 )
 from autospace.evolution.learn import RoundEvent
 from autospace.evolution.loop import evolve
@@ -137,7 +138,7 @@ def _on_nodes(reporter: Reporter, command: str) -> None:
     reporter.tick(PHASES_ON_NODES[command], 1, 8)
     reporter.nodes(SHARES)
     if command == "evolve":
-        reporter.event(RoundEvent(1.0, PLAN, STATES[0], shares=SHARES))
+        reporter.event(RoundEvent(1.0, PLAN, STATES[0]))
     else:
         reporter.tick(PHASES_ON_NODES[command], 8, 8)
     reporter.close()
@@ -177,6 +178,21 @@ def test_json_has_what_every_node_has_done(
     events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert events[-1]["nodes"] == SHARES
     assert events[-1]["event"] == ("round" if command == "evolve" else PHASES_ON_NODES[command])
+
+
+@pytest.mark.parametrize("kind", ["plain", "none", "json"])
+@pytest.mark.parametrize("command", PHASES_ON_NODES)
+def test_the_last_word_of_the_nodes_is_said_once(
+    command: str, kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    with running(kind, command, Rounds() if command == "evolve" else Parts()) as observer:
+        assert isinstance(observer, Reporter)
+        _on_nodes(observer, command)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.count(WORDS) == (0 if kind == "json" else 1)
+    # Nodes are what has the requests, nothing else.
+    assert not any("  nodes: " in line for line in lines)
 
 
 @pytest.mark.parametrize("command", PHASES_ON_NODES)

@@ -109,7 +109,7 @@ class Cluster:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._keepers: list[subprocess.Popen[bytes]] = []
         # Ray replaces 127.0.0.1 by the machine's own address.
         self.address = f"127.0.0.3:{_free_port('127.0.0.3')}"
@@ -120,7 +120,7 @@ class Cluster:
         """Starts the head, 127.0.0.3, and waits until it answers."""
         host, _, port = self.address.partition(":")
         place = [
-            *(f"--port={port}", f"--temp-dir={self._folder}"),
+            *(f"--port={port}", f"--temp-dir={self.folder}"),
             *("--include-dashboard=false", f"--ray-client-server-port={_free_port(host)}"),
         ]
         self._start(["--head", f"--node-ip-address={host}", *place], (cores, gpus), environment)
@@ -156,7 +156,7 @@ class Cluster:
         return len(self._keepers) - 1
 
     def _said(self) -> str:
-        return (self._folder / LOG).read_text("utf-8", "replace")
+        return (self.folder / LOG).read_text("utf-8", "replace")
 
     def kill(self, number: int) -> None:
         """SIGKILL to all processes of a node, as if the machine had lost its power."""
@@ -184,13 +184,13 @@ class Cluster:
     ) -> None:
         name = {"AUTOSPACE_TEST_NODE": str(len(self._keepers)), "PYTHONPATH": str(ROOT)}
         # As on machines of their own, nodes share no temporary files.
-        place = self._folder / f"tmp{len(self._keepers)}"
+        place = self.folder / f"tmp{len(self._keepers)}"
         place.mkdir()
         # No GPU need be there: Ray counts them, and tells workers which they have.
         counts = [f"--num-cpus={has[0]}", f"--num-gpus={has[1]}"]
         room = [*counts, f"--object-store-memory={ROOM}"]
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *options, *room]
-        with (self._folder / LOG).open("ab") as log:
+        with (self.folder / LOG).open("ab") as log:
             keeper = subprocess.Popen(
                 [sys.executable, __file__, *command],
                 env={**os.environ, **SETTINGS, **name, "TMPDIR": str(place), **environment},

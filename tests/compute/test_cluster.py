@@ -1,6 +1,9 @@
 """Executors: what may be combined, which nodes agree, and two nodes of which one is killed."""
 
+import errno
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,27 +11,35 @@ import sys
 import time
 import weakref
 from collections import Counter, deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Timer
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from autospace.compute.cluster import MOST_LOSSES, RayPool, _Member
+from autospace.cli.progress.base import Reporter
+from autospace.cli.progress.parts import Parts
+from autospace.compute.cluster import LOST, MOST_LOSSES, RayPool, _Member, unwatched
 from autospace.compute.cluster_nodes import Node, differences, nodes_of
 from autospace.compute.executor import HERE, Executor, open_pool
-from autospace.compute.node import NodeFiles, RemoteWorker
+from autospace.compute.node import RemoteWorker
+from autospace.compute.node_files import NodeFiles, remove_files
 from autospace.compute.ray_session import (
     ClusterError,
     _connect,
     _own_cluster,
+    check_store,
     first_line,
     ray_session,
 )
-from autospace.compute.worker import WorkerLostError
+from autospace.compute.worker import Worker, WorkerLostError, encoded
+from autospace.data.errors import DataError
 from autospace.networks.rounding import rounding
 from autospace.runs.errors import ConfigError
 from tests.compute.loopback import Counting
@@ -135,8 +146,8 @@ def test_the_last_worker_of_a_node_removes_the_files(
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     base = tmp_path / f"autospace-{os.getuid()}"
     one, two = NodeFiles("pool"), NodeFiles("pool")
-    folder = one.folder("job", {"a": [b"con", b"tent"]})
-    assert two.folder("job", {"a": [b"con", b"tent"]}) == folder
+    folder = one.folder("job", {"a": [b"con", b"tent"]}, {"a": 7})
+    assert two.folder("job", {"a": [b"con", b"tent"]}, {"a": 7}) == folder
     assert (folder / "a").read_bytes() == b"content"
     assert base.stat().st_mode & 0o077 == 0
     one.leave()
@@ -156,6 +167,70 @@ def test_files_of_killed_workers_are_removed_and_others_are_kept(
     names = {each.name for each in (tmp_path / f"autospace-{os.getuid()}").iterdir()}
     assert names == {"living", "new"}
     living.leave()
+
+
+@linux_only
+def test_what_a_worker_has_written_in_part_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    files = NodeFiles("pool")
+
+    def broken() -> Iterator[bytes]:
+        yield b"con"
+        raise ConnectionError("the head is gone")
+
+    with pytest.raises(ConnectionError):
+        files.folder("job", {"a": broken()}, {"a": 7})
+    folder = files._place / "job"
+    assert [each.name for each in folder.iterdir()] == [".lock"]
+    (folder / ".a.123").write_bytes(b"con")  # of a worker that was killed
+    files.folder("job", {"a": [b"content"]}, {"a": 7})
+    assert {each.name for each in folder.iterdir()} == {".lock", "a"}
+    files.leave()
+
+
+@linux_only
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_disk_of_a_node_that_is_full_is_an_error_of_one_line(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    worker, usage = object.__new__(RemoteWorker), shutil.disk_usage(tmp_path)
+    worker._files, worker._worker = NodeFiles("pool"), Worker(torch.get_num_threads())
+
+    def get(reference: bytes) -> bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    free = {"before": 6, "while": 7}[when]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get=get))
+    worker.begin(encoded({"job": {}, "files": {"images": 7}, "digest": "0"}), [[b"content"]])
+    reply = json.loads(worker.reply(b"1"))
+    pool, _ = _pool_of_one([reply])
+    with pytest.raises(DataError, match=r"^node .*: .*; allowed: less data, ") as error:
+        list(pool.results(_job_of(pool), [1]))
+    assert ("became full" in str(error.value)) == (when == "while")
+    worker.leave()
+
+
+@linux_only
+def test_files_of_workers_that_a_stop_has_killed_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    base = tmp_path / f"autospace-{os.getuid()}"
+    busy, idle = NodeFiles("pool"), NodeFiles("pool")
+    end = Timer(0.1, os.close, [busy._lock])  # Its process takes a moment to end.
+    end.start()
+    idle.leave(60)
+    assert not base.exists()
+    end.join()
+    alone = NodeFiles("alone")
+    alone.folder("job", {"a": [b"content"]}, {"a": 7})
+    os.close(alone._lock)
+    remove_files("alone")
+    assert not base.exists()
 
 
 @linux_only
@@ -184,7 +259,7 @@ def test_files_reach_a_node_once_however_many_workers_it_has(
         return piece
 
     def folder(worker: NodeFiles) -> Path:
-        return worker.folder("job", {"images": map(fetch, [b"12", b"34"])})
+        return worker.folder("job", {"images": map(fetch, [b"12", b"34"])}, {"images": 4})
 
     with ThreadPoolExecutor(8) as threads:
         folders = set(threads.map(folder, workers))
@@ -215,6 +290,8 @@ def test_files_travel_in_pieces_of_which_a_process_holds_one(
     given: dict[str, Any] = {}
     pool = object.__new__(RayPool)
     pool._ray, pool._folder, pool._job, pool._number = Store(), tmp_path / "pack", None, 0
+    pool._on_nodes, pool._shares = unwatched, Counter()
+    monkeypatch.setattr("autospace.compute.cluster.check_store", lambda *_: None)
     pool._pack(Counting(content))
     sizes = [len(piece) for pieces in pool._contents for piece in pieces]
     assert sizes == [100] * 5
@@ -273,6 +350,124 @@ def test_what_stops_this_process_stays_its_own_affair(address: str | None) -> No
             assert signal.getsignal(signal.SIGTERM) is own
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+class Call:
+    """A method of an actor, or a task, as Ray has them; what was called."""
+
+    def __init__(self, calls: list[str], name: str) -> None:
+        self._calls, self._name = calls, name
+
+    def remote(self, *_: Any) -> str:
+        self._calls.append(self._name)
+        return f"{self._name} {len(self._calls)}"
+
+
+def _pool_of_one(replies: list[dict[str, Any]], *names: str) -> tuple[RayPool, list[str]]:
+    """A pool with a job and workers that are ready, one or some, and what is called.
+
+    They give these replies. After the last one they work on for as long as they are waited for.
+    """
+    calls: list[str] = []
+
+    def waited(references: list[str], **_: Any) -> tuple[list[str], list[str]]:
+        calls.append("wait")
+        assert calls.count("wait") < 9, "waits on"
+        return (references[:1] if replies else []), []
+
+    def task(function: Any, **_: Any) -> Any:
+        return SimpleNamespace(options=lambda **_: Call(calls, function.__name__))
+
+    strategies = SimpleNamespace(NodeAffinitySchedulingStrategy=lambda *_, **__: None)
+    pool = object.__new__(RayPool)
+    pool._ray = SimpleNamespace(
+        wait=waited,
+        get=lambda _: encoded(replies.pop(0)),
+        kill=lambda actor, **_: calls.append(f"kill {actor.name}"),
+        remote=lambda **_: task,
+        exceptions=SimpleNamespace(RayError=KeyError),
+        util=SimpleNamespace(scheduling_strategies=strategies),
+        get_runtime_context=lambda: SimpleNamespace(get_node_id=lambda: "a"),
+        nodes=list,
+        _private=SimpleNamespace(worker=None),
+    )
+    pool._say, pool._name, pool._folder = calls.append, "pool", Path("nowhere")
+    pool._on_nodes, pool._shares, pool._errors = unwatched, Counter(), (DataError,)
+    pool._job = Counting(b"")
+    pool._number, pool._header, pool._contents = 1, b"", []
+    pool._looked = pool._heard = float("inf")
+    pool._members = []
+    for name in names or ("one",):
+        methods = {each: Call(calls, f"{each} {name}") for each in ("begin", "reply", "leave")}
+        actor = SimpleNamespace(name=name, **methods)
+        pool._members.append(
+            _Member(Node(name[0], f"10.0.0.{name[0]}", 2), actor, None, ready=True)
+        )
+    pool._nodes = {each.node.id: each.node for each in pool._members}
+    return pool, calls
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_does_not_wait_for_a_request(signal_: int) -> None:
+    reporter = Reporter("evolve", Parts())
+    reporter.interrupt(signal_, None)
+    pool, calls = _pool_of_one([{"result": 7, "messages": []}])
+    pool._on_nodes = reporter.nodes
+    with pytest.raises(KeyboardInterrupt):
+        pool._put(np.zeros(1, np.uint8))
+    results = pool.results(_job_of(pool), [1, 2])
+    assert next(results) == (0, 7)  # What is done is kept.
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    assert calls.count("wait") <= 3
+
+
+def _job_of(pool: RayPool) -> Counting:
+    pool._job = job = Counting(b"")
+    return job
+
+
+def test_a_worker_that_cannot_fetch_files_is_replaced() -> None:
+    error = {"kinds": [LOST, "builtins.Exception"], "arguments": [], "trace": ""}
+    pool, calls = _pool_of_one([{"error": error, "messages": []}], "one", "two")
+    pool._ray.get = lambda _: encoded(
+        {"error": error, "messages": []}
+        if "kill one" not in calls
+        else {"result": 7, "messages": []}
+    )
+    assert sorted(pool.results(_job_of(pool), [1, 2])) == [(0, 7), (1, 7)]
+    assert calls.count("kill one") == 1
+    said = "a worker on node 10.0.0.o could not fetch the files of the work; its work is done"
+    assert f"{said} again" in calls
+
+
+def test_a_store_without_room_is_an_error_of_one_line() -> None:
+    pool, _ = _pool_of_one([])
+
+    def put(_: object) -> None:
+        raise KeyError("disk full")
+
+    pool._ray.put = put
+    place, stores = SimpleNamespace(get_session_dir_path=lambda: "/"), {"object_store_memory": 9.0}
+    pool._ray._private = SimpleNamespace(worker=SimpleNamespace(_global_node=place))
+    pool._ray.nodes = lambda: [{"NodeID": "a", "Resources": stores}]
+    check_store(pool._ray, 9)
+    with pytest.raises(DataError, match=r"^/: workers need a copy of the data there"):
+        check_store(pool._ray, 2**60)
+    with pytest.raises(ClusterError, match=r"no room for the files of the work: .*; allowed: "):
+        pool._put(np.zeros(1, np.uint8))
+
+
+def test_after_a_stop_every_node_removes_the_files() -> None:
+    """Where all workers are busy, or some."""
+    pool, calls = _pool_of_one([], "a1", "a2", "b1", "b2")
+    for member in pool._members:
+        member.pending = None if member.actor.name == "a1" else "reply"
+    pool.close()
+    *ends, _, last = calls
+    assert ends[:3] == ["kill a2", "kill b1", "kill b2"]
+    assert sorted(ends[3:]) == ["leave a1", "remove_files"]
+    assert last == "kill a1"
 
 
 def test_a_request_that_takes_four_workers_with_it_is_an_error() -> None:

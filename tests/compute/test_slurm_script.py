@@ -50,9 +50,11 @@ def _run(script: str, place: Path, *, stop: bool) -> tuple[int, list[str]]:
         "SLURMD_NODENAME": "localhost",
         "SLURM_CPUS_PER_TASK": "2",
         "SLURM_NNODES": "1",
+        "TMPDIR": str(place / "node"),
     }
     running = subprocess.Popen(
-        ["bash", "-c", script],
+        # What the script removes is below the folder of the test.
+        ["bash", "-c", script.replace("/tmp/ray-", f"{place}/ray-")],
         env=environment,
         cwd=place,
         stdout=subprocess.DEVNULL,
@@ -86,13 +88,18 @@ def test_a_job_that_is_stopped_goes_back_into_the_queue_and_resumes(
         path = tmp_path / "bin" / name
         path.write_text(f'#!/bin/bash\necho "{name} $*" >> log\n{text}\n')
         path.chmod(0o755)
+    node = tmp_path / "node" / f"autospace-{os.getuid()}"
     for stop in (True, False):
+        (node / "pool").mkdir(parents=True, exist_ok=True)  # of a command that was killed
         found, calls = _run(script, tmp_path, stop=stop)
         assert found == (code if stop else 0), calls
         assert any(each.startswith("scontrol requeue") for each in calls) == stop, calls
         (own,) = [each for each in calls if each.startswith(f"{program} ")]
         assert ("--resume runs/" in own) == (not stop), own
         assert ("--out runs/" in own) == stop, own
+        left = sorted(each.name for each in tmp_path.iterdir() if each.is_dir())
+        assert left == ["bin", "node", "runs"], left
+        assert not list((tmp_path / "node").iterdir()) or program == "torchrun"
 
 
 def test_there_are_two_scripts() -> None:

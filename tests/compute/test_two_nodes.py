@@ -65,7 +65,7 @@ def _check_equal_bytes(tmp_path: Path, cluster: loopback.Cluster, node: int) -> 
     alone = _command("evolve", *SMALL, "--workers", 1, "--out", tmp_path / "one")
     one = subprocess.run(alone, env=environment, cwd=ROOT, check=True, capture_output=True)
     place = ("--executor", "ray", "--address", cluster.address, "--out", tmp_path / "two")
-    said, begun = [], False
+    said = []
     with (
         (tmp_path / "out").open("w+b") as out,
         subprocess.Popen(
@@ -81,10 +81,12 @@ def _check_equal_bytes(tmp_path: Path, cluster: loopback.Cluster, node: int) -> 
         for line in run.stderr:
             said.append(line)
             if line.startswith("round   2/"):
-                begun = "nodes: 2" in line
                 cluster.kill(node)
     assert run.returncode == 0, "".join(said)
-    assert begun, "".join(said)
+    done = [line for line in said if line.startswith("requests done by nodes: ")]
+    assert "127.0.0.2" in done[0], "".join(said)
+    assert "127.0.0.3" in done[0], "".join(said)
+    assert len(done) == len(set(done)), "".join(said)
     assert any("127.0.0.2" in line and "done again" in line for line in said), "".join(said)
     found = [(tmp_path / name / "space.json").read_bytes() for name in ("one", "two")]
     assert found[0] == found[1]
@@ -260,6 +262,32 @@ def test_the_work_of_a_frozen_node_is_done_again(
     assert places == list(range(12))
     # Whether Ray ends the worker first or counts the node as dead.
     assert any("127.0.0.2" in line and "done again" in line for line in said), said
+
+
+def test_a_stop_in_the_middle_of_long_requests_leaves_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def files(folder: Path) -> list[Path]:
+        return list(folder.glob("tmp*/autospace-*/*/*/images"))
+
+    with loopback.cluster() as cluster:
+        cluster.start_head(environment=OPEN)
+        cluster.start_node(cores=2, environment=OPEN)
+        folder = cluster.folder
+
+        def stop(_: object) -> None:
+            if len(files(folder)) == 2:
+                raise KeyboardInterrupt
+
+        place = Executor(None, "ray", cluster.address)
+        with (
+            pytest.raises(KeyboardInterrupt),
+            open_pool(place, tmp_path / "pool", rounding=rounding, on_nodes=stop) as pool,
+        ):
+            list(pool.results(Counting(b"images"), [10_000.0] * 3))
+        assert not list(folder.glob("tmp*/autospace-*"))
 
 
 def _own() -> str:

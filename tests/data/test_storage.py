@@ -107,7 +107,13 @@ def test_batches_of_parts_are_the_same(
         made.append(Batches(part, 4, 5, "cpu", norm, Augment(crop=2), channels_last))
     assert made[0].images == made[1].images
     assert len(made[0]) == len(made[1])
-    packed = [Batches.unpacked(*each.packed()) for each in made]
+    packed = []
+    for batches in made:
+        tensors, plain = batches.packed()
+        if plain["mapped"]:
+            file, entry = plain["mapped"]
+            tensors["pixels"] = storage.Mapped(Path(file), entry).pixels
+        packed.append(Batches.unpacked(tensors, plain))
     for step in range(9):
         one, *others = (each.batch(step) for each in (*made, *packed))
         for other in others:
@@ -125,7 +131,9 @@ def test_batches_of_all_parts_share_one_copy_of_the_pixels(
     assert first._pixels.data_ptr() == second._pixels.data_ptr()
     # Workers map the file, too.
     (file,) = (tmp_path / "cache").glob("*.safetensors")
-    assert first.packed()[1]["kept"] == second.packed()[1]["kept"] == [str(file), "train.images"]
+    assert (
+        first.packed()[1]["mapped"] == second.packed()[1]["mapped"] == [str(file), "train.images"]
+    )
     assert "pixels" not in first.packed()[0]
 
 
@@ -133,7 +141,7 @@ def test_other_channels_than_those_of_the_file_are_packed(both: tuple[DataSet, D
     train = both[1].train
     norm = Normaliser.from_examples(train)
     found, plain = Batches(train, 4, 5, "cpu", norm, channels_last=False).packed()
-    assert plain["kept"] is None
+    assert plain["mapped"] is None
     assert torch.equal(found["pixels"], train.images)
 
 
@@ -143,7 +151,9 @@ def test_there_has_to_be_room_for_what_workers_get(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2**30))
     storage.check_room_for(2**30, tmp_path)
-    with pytest.raises(DataError, match=r"takes 1\.5 GiB, and 1\.0 GiB are free; allowed: less"):
+    with pytest.raises(
+        DataError, match=r"takes 1\.5 GiB, and 1\.0 GiB are free; allowed: less data, more room"
+    ):
         storage.check_room_for(3 * 2**29, tmp_path)
 
 

@@ -1,6 +1,6 @@
 """Workers do sooner what a search would ask for next; nothing else changes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,10 @@ class Packed:
 
 class Hearing(Silent):
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.done: dict[str, int] = {}
 
-    def message(self, text: str) -> None:
-        self.said.append(text)
+    def nodes(self, done: Mapping[str, int]) -> None:
+        self.done = dict(done)
 
 
 def _searched(
@@ -97,7 +97,7 @@ def test_workers_change_nothing_but_the_time(
     assert pool.batches.count(3) >= (1 if method == "evolution" else 2)
     # Nothing is trained twice: the finalists were trained with the same recipe and seed.
     assert sum(pool.batches) <= shared.evaluations
-    assert observer.said[-1] == f"trained alone by 10.0.0.1: {pool.shares['10.0.0.1']}"
+    assert observer.done == pool.shares
 
 
 def test_processes_give_the_numbers_of_this_one(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from autospace.data.readers.image_decoding import (
 )
 from autospace.data.readers.image_opening import Header
 from autospace.data.request import Request, Source
-from autospace.data.storage import Kept, is_large
+from autospace.data.storage import Mapped, is_large
 from autospace.runs.files import PART
 from autospace.spaces.text import plural
 
@@ -147,7 +147,7 @@ def _data_set(
         Examples(
             tensors[f"{split}.images"].permute(0, 3, 1, 2),
             tensors[f"{split}.labels"],
-            kept=None if mapped is None else Kept(mapped.absolute(), f"{split}.images"),
+            mapped=None if mapped is None else Mapped(mapped.absolute(), f"{split}.images"),
         )
         for split in ("train", "test")
     )
