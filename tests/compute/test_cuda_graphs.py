@@ -271,8 +271,8 @@ def test_a_recording_that_memory_is_too_small_for_is_made_in_parts() -> None:
     assert recorder.recordings == 1
     assert execution.records
     assert [line.partition(";")[0].rpartition("into ")[2] for line in said] == [
-        "2 parts",
-        "4 parts",
+        "2 parts where necessary",
+        "4 parts where necessary",
     ]
 
 
