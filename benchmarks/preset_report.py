@@ -70,9 +70,9 @@ def slopes() -> dict[str, tuple[float, float, float]]:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
-    for name in (*SHORT, "preset_longer"):
+    for name in (*SHORT, "preset_longer", "preset_wide"):
         compared = spaces(name)
-        learned = [each for each in compared if each["source"].startswith("learned-")]
+        learned = [each for each in compared if each["source"].startswith(("learned-", "wide-"))]
         madds = np.mean([each["madds"] for each in compared]) / 1e6
         print(f"{name}: {len(compared[0]['errors'])} networks each, {madds:.2f}M MAdds")
         for rival in (each for each in compared if each not in learned):
