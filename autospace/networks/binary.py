@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.networks.cells import CellModule, initialise, recomputed
+from autospace.networks.cells import CellModule, initialise, recomputed, zeros
 from autospace.networks.operations import AveragePool
 from autospace.spaces.cells.binary import BINARY_OPERATIONS, BinaryCell
 from autospace.spaces.cells.cell import Cell, LayerShape
@@ -210,8 +210,7 @@ class BinaryModule(CellModule):
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """The sum of what reaches the last node."""
         if self.binary.is_zero:
-            side = self.shape.out_resolution
-            return x.new_zeros(x.shape[0], self.shape.out_channels, side, side)
+            return zeros(x, self.shape.out_channels, self.shape.out_resolution)
         nodes: dict[int, torch.Tensor] = {0: self.expand(x)}
         for source, target, _ in self.binary.edges:
             term = self.operations[f"{source}_{target}"](nodes[source])

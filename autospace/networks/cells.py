@@ -151,7 +151,7 @@ class CellModule(nn.Module):
         """The cell's output, before the skeleton's shortcut."""
         project = self.project
         if project is None:
-            return _zeros(x, self.shape)
+            return zeros(x, self.shape.out_channels, self.shape.out_resolution)
 
         def output(x: torch.Tensor) -> torch.Tensor:
             return applied(project, self._features(x)).finished()
@@ -161,15 +161,15 @@ class CellModule(nn.Module):
         return output(x)
 
 
-def _zeros(x: torch.Tensor, shape: LayerShape) -> torch.Tensor:
-    """The output of a cell without a path, in the memory format that a convolution of x has.
+def zeros(x: torch.Tensor, channels: int, side: int) -> torch.Tensor:
+    """What no path computes, [N, channels, side, side], as a convolution of x [N, C, H, W] lies.
 
-    In another one, the layers after it would copy their inputs, or run in this format, too.
+    In another memory format, the layers after it would copy their inputs, or run in it, too.
     """
-    side = shape.out_resolution
+    images = x.shape[0]  # An exported network takes any number; len(x) would fix it.
     if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
-        return x.new_zeros(x.shape[0], side, side, shape.out_channels).permute(0, 3, 1, 2)
-    return x.new_zeros(x.shape[0], shape.out_channels, side, side)
+        return x.new_zeros(images, side, side, channels).permute(0, 3, 1, 2)
+    return x.new_zeros(images, channels, side, side)
 
 
 def recompute_cells(module: nn.Module) -> None:

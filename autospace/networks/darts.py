@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from autospace.networks.bats import BinaryReduction, bats_operation, start
 from autospace.networks.binary import BinaryLayer
-from autospace.networks.cells import CellModule, initialise, recomputed
+from autospace.networks.cells import CellModule, initialise, recomputed, zeros
 from autospace.networks.dense import ActivatedConvolution
 from autospace.networks.operations import AveragePool
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
@@ -98,7 +98,7 @@ class DartsModule(CellModule):
                 for index, edge in enumerate(self.darts.into(target))
                 if edge.operation != "none"
             ]
-            blank = () if terms else (x.new_zeros(len(x), width, side, side),)
+            blank = () if terms else (zeros(x, width, side),)
             nodes[target] = reduce(torch.add, [*terms, *blank])
         return torch.cat([nodes[node] for node in self.darts.concat], 1)
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.networks.cells import CellModule, initialise, recomputed
+from autospace.networks.cells import CellModule, initialise, recomputed, zeros
 from autospace.networks.operations import ConvNorm
 from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.ofa import OfaCell, squeezed
@@ -104,8 +104,7 @@ class OfaModule(CellModule):
         """The cell's output, before the skeleton's shortcut."""
         project = self.project
         if project is None:
-            side = self.shape.out_resolution
-            return x.new_zeros(x.shape[0], self.shape.out_channels, side, side)
+            return zeros(x, self.shape.out_channels, self.shape.out_resolution)
 
         def output(x: torch.Tensor) -> torch.Tensor:
             found: torch.Tensor = project(self.features(x))

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.networks.cells import CellModule, recomputed
+from autospace.networks.cells import CellModule, recomputed, zeros
 from autospace.networks.darts import build_edge
 from autospace.networks.network import Network
 from autospace.spaces.cells.cell import Edge, LayerShape
@@ -78,7 +78,7 @@ class NodeBank(nn.Module):
                 for source, own in joining.items()
                 for term in self._terms(own, nodes[source], weights)
             ]
-            blank = () if terms else (x.new_zeros(len(x), width, side, side),)
+            blank = () if terms else (zeros(x, width, side),)
             nodes.append(reduce(torch.add, [*terms, *blank]))
         return torch.cat(nodes[INPUTS:], 1)
 

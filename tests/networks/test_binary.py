@@ -204,7 +204,9 @@ def test_the_cost_of_a_grouped_convolution_by_hand() -> None:
 def test_a_cell_without_a_path_gives_zeros_and_its_network_trains() -> None:
     shape = SHAPES[0]
     module = BinaryModule(FAMILY.skipped, shape)
-    assert not module(torch.randn(2, 12, 8, 8)).any()
+    x = torch.randn(2, 12, 8, 8).contiguous(memory_format=torch.channels_last)
+    assert not module(x).any()
+    assert module(x).is_contiguous(memory_format=torch.channels_last)
     space = load("binary@digits")
     cells = [layer.candidates[-1].cell for layer in space.layers]
     network = Network(space.skeleton, cells)

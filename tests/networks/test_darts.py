@@ -122,6 +122,9 @@ def test_a_cell_without_operations_is_zero_and_an_unused_node_is_not_computed() 
     zero = DartsModule(FAMILIES["darts"].skipped, shape)
     assert zero(x).shape == (2, 24, 5, 5)
     assert not zero(x).any()
+    assert zero(x.contiguous(memory_format=torch.channels_last)).is_contiguous(
+        memory_format=torch.channels_last
+    )
     pairs = [("sep_conv_3x3", 0), ("none", 0), *[("skip_connect", 1), ("none", 0)] * 3]
     module = DartsModule(DartsCell.of(pairs, (3, 4, 5)), shape)
     module(x).sum().backward()

@@ -76,6 +76,8 @@ def test_a_skipped_layer_is_zero_and_keeps_its_input() -> None:
     module = OfaModule(SKIPPED, shape)
     x = torch.randn(2, 4, 8, 8)
     assert torch.equal(module(x), torch.zeros_like(x))
+    x = x.contiguous(memory_format=torch.channels_last)
+    assert module(x).is_contiguous(memory_format=torch.channels_last)
     assert not list(module.parameters())
 
 
