@@ -250,6 +250,7 @@ def notes_on(
         *_on_the_spaces(prepared),
         *_on_the_samples(prepared, samples, power),
         *_on_the_depth(prepared, samples),
+        *_on_the_length(prepared),
         *_on_the_diverged(prepared, samples),
     )
 
@@ -344,6 +345,25 @@ def _on_the_depth(prepared: PreparedComparison, samples: Sequence[Sample]) -> It
         f"{', '.join(told + [f'those of {label} {depth}' for label, depth in others])}: "
         "which depth is best may depend on evaluator.steps"
     )
+
+
+FEW_EPOCHS: Final = 5.0
+"""Trainings that see their images less often are short."""
+
+
+def _on_the_length(prepared: PreparedComparison) -> Iterator[str]:
+    # The lead of wide networks shrank from 1.3 to 5 epochs: docs/evidence/results.md.
+    config, basis = prepared.config.evaluator, prepared.basis
+    if config.method != "train" or isinstance(basis, Table) or not prepared.matching.comparable:
+        return
+    count = len(basis.training)
+    epochs = config.steps * config.batch * basis.row / count
+    if epochs < FEW_EPOCHS:
+        units = UNITS.get(prepared.spaces[0].skeleton.reads, "images")
+        yield (
+            f"{config.steps:,} steps show a network each of {count:,} {units} {epochs:.2g} times: "
+            "after longer trainings (evaluator.steps) the verdict may be another one"
+        )
 
 
 MOST_NAMED: Final = 3

@@ -434,3 +434,17 @@ def test_depth_is_that_of_the_skeleton_less_what_is_skipped(tmp_path: Path, star
     (note,) = [each for each in json.loads(_run(folder))["notes"] if "skipped" in each]
     assert note.startswith("networks of short have 4.0 layers that are not skipped, on average, ")
     assert ", those of long 6.0: " in note
+
+
+@pytest.mark.parametrize(("steps", "told"), [(2, "0.27"), (37, "4.9"), (38, None)])
+def test_trainings_of_less_than_five_epochs_are_told(
+    start: Start, steps: int, told: str | None
+) -> None:
+    # 60 images, eight a step: 7.5 steps are an epoch, and 37.5 five of them.
+    found = json.loads(_run(start(evaluator={"steps": steps, "batch": 8})))
+    assert [note for note in found["notes"] if "times" in note] == [
+        f"{steps} steps show a network each of 60 images {times} times: after longer trainings "
+        "(evaluator.steps) the verdict may be another one"
+        for times in [told]
+        if times is not None
+    ]
