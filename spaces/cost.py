@@ -157,6 +157,14 @@ class Budget:
         return all(cost.whole(unit) <= most for unit, most in self.limits.items())
 
 
+def times(factor: float, amount: int) -> int:
+    """A multiple of an amount, rounded down: a limit is a guarantee.
+
+    Exact in the digits of the factor: 1.1 times 10 is 11.
+    """
+    return int(Fraction(repr(factor)) * amount)
+
+
 class BudgetError(AutospaceError):
     """The reference does not fit the budget; the message names both numbers."""
 

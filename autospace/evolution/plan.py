@@ -11,7 +11,7 @@ from autospace.evolution.toolbox import Operators
 from autospace.runs.errors import ConfigError
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.family import FAMILIES
-from autospace.spaces.cost import Budget, most_expensive_reference
+from autospace.spaces.cost import Budget, most_expensive_reference, times
 from autospace.spaces.skeleton import Skeleton
 
 
@@ -167,7 +167,10 @@ def make_plan(
 
 
 def make_budget(settings: BudgetConfig, skeleton: Skeleton, references: References) -> Budget:
-    """The limits in numbers; `reference` is the cost of the most expensive reference network.
+    """The limits in numbers.
+
+    `reference` is the cost of the most expensive reference network, times the factor of the
+    settings, rounded down.
 
     Raises:
         ConfigError: OPs are limited, but no operation is binary.
@@ -180,7 +183,9 @@ def make_budget(settings: BudgetConfig, skeleton: Skeleton, references: Referenc
     def limit(setting: BudgetLimit, reference: int) -> int | None:
         if setting == "none":
             return None
-        return reference if setting == "reference" else int(setting)
+        if setting == "reference":
+            return times(settings.reference_factor, reference)
+        return int(setting)
 
     return Budget(
         limit(settings.max_madds, most.madds),

@@ -260,10 +260,12 @@ def _latency(
     folder: RunFolder,
 ) -> LatencyBudget | None:
     kept = None if folder.replacing else folder.checkpoint / LATENCY_TABLE
-    table = limit_table(config.budget.latency_table, kept)
+    budget = config.budget
+    table = limit_table(budget.latency_table, kept)
     if table is None:
         return None
-    return latency_budget(table, skeleton, cells, config.budget.max_latency_ms, vocabulary)
+    most, factor = budget.max_latency_ms, budget.reference_factor
+    return latency_budget(table, skeleton, cells, most, vocabulary, factor)
 
 
 def scoring_threads(prepared: PreparedRun) -> int:

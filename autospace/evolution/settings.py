@@ -209,13 +209,15 @@ class WarmUpConfig(Section):
 class BudgetConfig(Section):
     """Limits on every architecture of the learned space.
 
-    `reference` is the cost of the most expensive reference architecture; `none` means no limit.
+    `reference` is the cost of the most expensive reference architecture, times `reference_factor`;
+    `none` means no limit.
     """
 
     max_madds: BudgetLimit = "reference"
     max_params: BudgetLimit = "none"
     max_ops: BudgetLimit = "none"
     max_latency_ms: LatencyLimit = "none"
+    reference_factor: Annotated[float, Field(ge=1, le=100)] = 1.0
     latency_table: (
         Annotated[
             str,

@@ -19,7 +19,7 @@ from autospace.runs.files import write_atomically
 from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.family import CELLS, family_of
 from autospace.spaces.choices import Limit
-from autospace.spaces.cost import shares_of
+from autospace.spaces.cost import shares_of, times
 from autospace.spaces.errors import AutospaceError
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Space
@@ -142,8 +142,11 @@ def latency_budget(
     references: Sequence[Cell],
     limit: float | Literal["reference", "none"],
     operations: Sequence[str] = (),
+    factor: float = 1.0,
 ) -> LatencyBudget:
-    """Shares for every layer; `reference` is the latency of the slowest reference architecture.
+    """Shares for every layer.
+
+    `reference` is the latency of the slowest reference architecture times a factor.
 
     The table has to hold every part of cells of the references' family with these operations.
 
@@ -161,7 +164,7 @@ def latency_budget(
         max(prediction.cell_ns(family_of(cell).at(cell, shape), shape) for cell in references)
         for shape in skeleton.shapes
     ]
-    most = fixed + sum(needs)
+    most = times(factor, fixed + sum(needs))
     if isinstance(limit, float):
         most = int(Decimal(repr(limit)) * NS_PER_MS)  # of the digits that the user wrote
     return LatencyBudget(prediction, most, shares_of("ms", most, fixed, needs, _in_ms))

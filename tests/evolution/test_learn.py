@@ -265,6 +265,21 @@ def test_limits_are_numbers_the_reference_or_none(tmp_path: Path) -> None:
     assert exact.plan.limits == tight.plan.limits
 
 
+def test_reference_stands_for_a_multiple_of_the_reference_networks(tmp_path: Path) -> None:
+    words = {"max_madds": "reference", "max_params": "reference"}
+    once = _prepared(tmp_path, budget=words).budget
+    wide = _prepared(tmp_path, budget={**words, "reference_factor": 1.1}).budget
+    assert once.max_madds is not None
+    assert once.max_params is not None
+    # In whole numbers: a float would be off by one for some.
+    assert (wide.max_madds, wide.max_params) == (
+        once.max_madds * 11 // 10,
+        once.max_params * 11 // 10,
+    )
+    given = _prepared(tmp_path, budget={"max_madds": 10**7, "reference_factor": 3.0}).budget
+    assert given.max_madds == 10**7
+
+
 def test_reference_cells_are_named_after_kernel_and_expansion() -> None:
     config = make_config({"cells": {"reference_kernels": [5, 3], "reference_expansion": 3}})
     assert [name for name, _ in reference_cells(config.cells)] == ["mbconv_k5_e3", "mbconv_k3_e3"]

@@ -92,6 +92,8 @@ def test_reference_is_what_the_most_expensive_reference_architecture_takes() -> 
     table = table_for(SKELETON)
     prediction = Prediction(table, SKELETON)
     budget = latency_budget(table, SKELETON, REFERENCES, "reference")
+    twice = latency_budget(table, SKELETON, REFERENCES, "reference", factor=2.0)
+    assert twice.limit_ms == pytest.approx(2 * budget.limit_ms, rel=1e-9)
     pairs = [(a, b) for a in REFERENCES for b in REFERENCES]
     assert budget.limit_ns == max(prediction.network_ns(pair) for pair in pairs)
 
