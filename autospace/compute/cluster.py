@@ -41,7 +41,7 @@ from autospace.compute.ray_session import (
     ray_session,
 )
 from autospace.compute.worker import Plain, WorkerLostError, announced, encoded, raised
-from autospace.data.errors import DataError
+from autospace.runs.errors import RoomError
 
 Rounding = Callable[[str], dict[str, str]]
 """A function of a module: what decides the last digits of what a process computes.
@@ -105,7 +105,7 @@ class RayPool:
         self._ray, self._most, self._folder = ray, most, folder
         self._kind, self._on_gpus, self._unused = kind, kind != "cpu", set[str]()
         self._thread_count, self._say = thread_count, on_message
-        self._errors = (*errors, DataError)  # of a node's disk
+        self._errors = (*errors, RoomError)  # of a node's disk
         self._on_nodes = on_nodes
         self._rounding, self._name = rounding, secrets.token_hex(8)
         self._nodes: dict[str, Node] = {}

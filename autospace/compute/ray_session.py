@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from autospace.runs.files import check_room_for
 from autospace.spaces.errors import AutospaceError, shown
 from autospace.spaces.text import plural
 
@@ -105,10 +106,8 @@ def check_store(ray: Any, size: int) -> None:
         size: bytes.
 
     Raises:
-        DataError: the disk is too small.
+        RoomError: the disk is too small.
     """
-    from autospace.data.storage import check_room_for
-
     here = ray.get_runtime_context().get_node_id()
     stores = [each["Resources"] for each in ray.nodes() if each["NodeID"] == here]
     spilled = size - int(sum(each.get("object_store_memory", 0) for each in stores))

@@ -39,9 +39,8 @@ from autospace.compute.ray_session import (
     ray_session,
 )
 from autospace.compute.worker import Worker, WorkerLostError, encoded
-from autospace.data.errors import DataError
 from autospace.networks.rounding import rounding
-from autospace.runs.errors import ConfigError
+from autospace.runs.errors import ConfigError, RoomError
 from tests.compute.loopback import Counting
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="make test-cluster has it")
@@ -208,7 +207,7 @@ def test_a_disk_of_a_node_that_is_full_is_an_error_of_one_line(
     worker.begin(encoded({"job": {}, "files": {"images": 7}, "digest": "0"}), [[b"content"]])
     reply = json.loads(worker.reply(b"1"))
     pool, _ = _pool_of_one([reply])
-    with pytest.raises(DataError, match=r"^node .*: .*; allowed: less data, ") as error:
+    with pytest.raises(RoomError, match=r"^node .*: .*; allowed: less data, ") as error:
         list(pool.results(_job_of(pool), [1]))
     assert ("became full" in str(error.value)) == (when == "while")
     worker.leave()
@@ -392,7 +391,7 @@ def _pool_of_one(replies: list[dict[str, Any]], *names: str) -> tuple[RayPool, l
         _private=SimpleNamespace(worker=None),
     )
     pool._say, pool._name, pool._folder = calls.append, "pool", Path("nowhere")
-    pool._on_nodes, pool._shares, pool._errors = unwatched, Counter(), (DataError,)
+    pool._on_nodes, pool._shares, pool._errors = unwatched, Counter(), (RoomError,)
     pool._job = Counting(b"")
     pool._number, pool._header, pool._contents = 1, b"", []
     pool._looked = pool._heard = float("inf")
@@ -452,7 +451,7 @@ def test_a_store_without_room_is_an_error_of_one_line() -> None:
     pool._ray._private = SimpleNamespace(worker=SimpleNamespace(_global_node=place))
     pool._ray.nodes = lambda: [{"NodeID": "a", "Resources": stores}]
     check_store(pool._ray, 9)
-    with pytest.raises(DataError, match=r"^/: workers need a copy of the data there"):
+    with pytest.raises(RoomError, match=r"^/: workers need a copy of the data there"):
         check_store(pool._ray, 2**60)
     with pytest.raises(ClusterError, match=r"no room for the files of the work: .*; allowed: "):
         pool._put(np.zeros(1, np.uint8))
