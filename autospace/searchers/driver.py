@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar
 
 import torch
 
@@ -22,14 +22,8 @@ from autospace.evaluators.tabular import Table, read_table
 from autospace.latency.budget import keep_table, latency_limit, limit_table
 from autospace.latency.table import LatencyTable
 from autospace.progress import Event, Observer, OfNodes
-from autospace.runs.errors import ConfigError
 from autospace.runs.files import write_atomically
-from autospace.runs.settings import make_settings
 from autospace.runs.state import Stateful, restore_from, save_state
-from autospace.searchers.catalogue import CATALOGUE
-from autospace.searchers.dna import Dna
-from autospace.searchers.few_shot import Gm, NasLid
-from autospace.searchers.fitness_search import RandomSearch, RandomWeightSharing
 from autospace.searchers.folder import (
     BEST,
     RankedDocument,
@@ -38,10 +32,7 @@ from autospace.searchers.folder import (
     TrajectoryPoint,
 )
 from autospace.searchers.forecast import make_plan
-from autospace.searchers.gradient.darts import Darts
-from autospace.searchers.gradient.gdas import Gdas
-from autospace.searchers.gradient.nasp import Nasp
-from autospace.searchers.gradient.proxyless import Proxyless
+from autospace.searchers.make import make_method, method_options
 from autospace.searchers.method import (
     Ranked,
     SearchMethod,
@@ -49,71 +40,16 @@ from autospace.searchers.method import (
     check_trained,
     ops_of,
 )
-from autospace.searchers.petridish import Petridish
 from autospace.searchers.problem import SearchProblem
-from autospace.searchers.sampling.bnas import Bnas
-from autospace.searchers.sampling.enas import Enas
-from autospace.searchers.sampling.pnas import Pnas
-from autospace.searchers.sampling.regularised_evolution import Evolution
-from autospace.searchers.sampling.spos import Spos
-from autospace.searchers.sampling.zero_cost import ZeroCost
 from autospace.searchers.settings import SearchConfig
 from autospace.searchers.trials import Trials, trial_executor, trial_pool, use_of_devices, work_of
 from autospace.spaces.choices import Choices, SearchError, limits_of
 from autospace.spaces.cost import Budget
-from autospace.spaces.errors import offered, shown
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.space import Space
 from autospace.supernets.families import check_method
 from autospace.supernets.interference import InterferencePoint, interference
-
-METHODS: Final[dict[str, type[SearchMethod]]] = {
-    "random": RandomSearch,
-    "random-ws": RandomWeightSharing,
-    "evolution": Evolution,
-    "spos": Spos,
-    "proxyless": Proxyless,
-    "darts": Darts,
-    "nasp": Nasp,
-    "gdas": Gdas,
-    "enas": Enas,
-    "pnas": Pnas,
-    "zero-cost": ZeroCost,
-    "magic-t": Spos,
-    "magic-a": Spos,
-    "magic-at": Spos,
-    "gm": Gm,
-    "nas-lid": NasLid,
-    "petridish": Petridish,
-    "dna": Dna,
-    "bnas": Bnas,
-}
-
-
-def make_method(problem: SearchProblem) -> SearchMethod:
-    """The method that the settings name, with its options.
-
-    Raises:
-        SearchError: there is no such method.
-        ConfigError: the method does not have an option, or does not accept its value.
-        SpaceError: the method does not work on the skeleton.
-    """
-    options = method_options(problem.config)
-    check_method(problem.config.method, problem.choices.space.skeleton)
-    return METHODS[problem.config.method](problem, options)
-
-
-def method_options(config: SearchConfig) -> Any:
-    """The options of the method that the settings name; see `make_method` for the errors."""
-    name = config.method
-    if name not in METHODS:
-        raise SearchError(f"method {shown(name)}: unknown; {offered(name, CATALOGUE)}")
-    try:
-        return make_settings(METHODS[name].options_type, config.options)
-    except ConfigError as error:
-        raise ConfigError(f"options.{error}") from None
-
 
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 MOST_LISTED = 20
