@@ -19,7 +19,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from autospace.runs.files import check_room_for
 from autospace.spaces.errors import AutospaceError, shown
 from autospace.spaces.text import plural
 
@@ -96,24 +95,6 @@ def fetched(references: Sequence[Any]) -> Iterator[Any]:
     import ray
 
     return map(ray.get, references)
-
-
-def check_store(ray: Any, size: int) -> None:
-    """Refuses what neither Ray's store on this machine nor the disk that it spills to can take.
-
-    Args:
-        ray: the module, connected.
-        size: bytes.
-
-    Raises:
-        RoomError: the disk is too small.
-    """
-    here = ray.get_runtime_context().get_node_id()
-    stores = [each["Resources"] for each in ray.nodes() if each["NodeID"] == here]
-    spilled = size - int(sum(each.get("object_store_memory", 0) for each in stores))
-    node = getattr(ray._private.worker, "_global_node", None)
-    if spilled > 0 and node is not None:
-        check_room_for(spilled, Path(node.get_session_dir_path()))
 
 
 @cache
