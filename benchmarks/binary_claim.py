@@ -32,7 +32,7 @@ from autospace.evaluators.evaluator import EvaluatorConfig
 from autospace.evaluators.make import load_halves
 from autospace.evaluators.stand_alone import StandAloneEvaluator
 from autospace.runs.settings import make_settings
-from autospace.searchers.driver import make_method
+from autospace.searchers.make import make_method
 from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.seeds import stream

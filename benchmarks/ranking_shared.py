@@ -32,8 +32,8 @@ from autospace.data.splits import divide
 from autospace.evolution.settings import EvolutionConfig
 from autospace.scorers.context import KeptWeights, ScoringContext
 from autospace.scorers.mixture import MixtureScorer, MixtureSearch
-from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.search import GradientSearch
+from autospace.searchers.make import make_method
 from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Candidate, Cell, Layer, Space

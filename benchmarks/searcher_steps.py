@@ -22,8 +22,8 @@ from autospace.compute.device import threads
 from autospace.compute.machine import this_machine, versions
 from autospace.data.images import load_images
 from autospace.runs.settings import make_settings
-from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.search import GradientSearch
+from autospace.searchers.make import make_method
 from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import load_skeleton

@@ -33,7 +33,7 @@ from autospace.data.settings import DataConfig
 from autospace.evaluators.evaluator import EvaluatorConfig, Split
 from autospace.evaluators.stand_alone import StandAloneEvaluator
 from autospace.runs.settings import make_settings
-from autospace.searchers.driver import METHODS, make_method
+from autospace.searchers.make import METHODS, make_method
 from autospace.searchers.method import SearchMethod
 from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig

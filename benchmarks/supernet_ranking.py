@@ -29,7 +29,7 @@ from autospace.compute.machine import keep_freed_memory
 from autospace.data.images import load_images
 from autospace.evaluators.tabular import Table, read_table
 from autospace.runs.settings import make_settings
-from autospace.searchers.driver import make_method
+from autospace.searchers.make import make_method
 from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces.choices import Choice, Choices

@@ -289,17 +289,25 @@ def _console() -> "Console":
     return found
 
 
-def check_new(path: Path, *, force: bool) -> None:
+def check_new(path: Path, *, force: bool, stdout: bool = True) -> None:
     """Refuses a path where no file may be written; an existing one only goes with `force`.
 
     What is no file, such as `/dev/null` or a pipe, is written into and needs no `force`, and `-` is
     stdout.
 
+    Args:
+        path: what the user gave.
+        force: whether a file that is there is replaced.
+        stdout: whether the file may go there, because no table does.
+
     Raises:
-        InputError: the file is there already, is a folder, or would be in a folder that is missing.
+        InputError: the file is there already, is a folder, would be in a folder that is missing, or
+            would go to stdout with a table.
     """
     if is_stdout(path):
-        return
+        if stdout:
+            return
+        raise InputError(f"{path}: is stdout, where the table goes; allowed: the name of a file")
     if path.is_dir():
         raise InputError(f"{path}: is a folder")
     if path.is_block_device():
@@ -339,17 +347,6 @@ def raw_data(text: str) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode("utf-8"))
     sys.stdout.buffer.flush()
-
-
-def check_file(path: Path, *, force: bool) -> None:
-    """As `check_new`, of a command whose table goes to stdout.
-
-    Raises:
-        InputError: as well if it is `-`.
-    """
-    if is_stdout(path):
-        raise InputError(f"{path}: is stdout, where the table goes; allowed: the name of a file")
-    check_new(path, force=force)
 
 
 def _fail(text: str) -> None:

@@ -12,6 +12,7 @@ program and keeps its traceback. Each error is defined next to the code that rai
         ├── ConfigError            autospace/runs/errors.py: a setting
         ├── RunError               autospace/runs/errors.py: a run folder
         ├── CheckpointError        autospace/runs/errors.py: a damaged file in a run folder
+        ├── RoomError              autospace/runs/errors.py: a disk without room for copies of data
         ├── DataError              autospace/data/errors.py: data that cannot be used
         │   └── OtherKindError     autospace/data/errors.py: data of another kind than was named
         ├── EvaluationError        autospace/evaluators/evaluator.py: an evaluation

@@ -19,7 +19,7 @@ from autospace.evolution.settings import NEEDS_DATA, PRESETS, Config, make_confi
 from autospace.runs.errors import ConfigError
 from autospace.runs.settings import make_settings, parse_settings, read_config
 from autospace.scorers.scorer import ScoringMethod
-from autospace.searchers.driver import METHODS
+from autospace.searchers.make import METHODS
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import OPERATIONS, SpaceError, from_json, load_skeleton
 from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS

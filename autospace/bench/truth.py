@@ -33,8 +33,8 @@ from autospace.evaluators.evaluate import EvaluationCache
 from autospace.evaluators.evaluator import Evaluation, EvaluationRequest
 from autospace.evaluators.tabular import Table, TableEvaluator, read_table
 from autospace.progress import Message, no_message, no_tick
-from autospace.searchers.driver import make_method
 from autospace.searchers.fitness_search import FitnessSearch
+from autospace.searchers.make import make_method
 from autospace.searchers.method import SearchMethod
 from autospace.searchers.problem import SearchProblem
 from autospace.searchers.sampling.zero_cost import ZeroCost

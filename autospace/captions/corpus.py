@@ -16,13 +16,14 @@ from autospace.captions.pairs import Pair, read_pairs
 from autospace.captions.scenes import Drawn, draw_scenes
 from autospace.captions.source import CaptionSource, parse_captions
 from autospace.data.doubts import seen_before
-from autospace.data.errors import DataError, name_few, printable
+from autospace.data.errors import DataError, name_few
 from autospace.data.examples import Examples, Skipped
 from autospace.data.readers.convert import finish
 from autospace.data.readers.folder_layout import ImageFile
 from autospace.data.readers.image_decoding import Preparation, common_shape, decode, headers
 from autospace.data.request import Request
 from autospace.networks.captions import END, PAD, SPECIAL, UNKNOWN
+from autospace.spaces.text import visible
 from autospace.text.corpus import by_frequency
 from autospace.training.captioning import NO_REFERENCE
 
@@ -106,13 +107,13 @@ class CaptionData:
         kind = "grey" if channels == 1 else "colour"
         counts = ", ".join(f"{len(each):,} {name}" for name, each in self.splits.items())
         captions = sum(int(each.counts.sum()) for each in self.splits.values())
-        words = " ".join(map(printable, self.vocabulary[len(SPECIAL) :][:16]))
+        words = " ".join(map(visible, self.vocabulary[len(SPECIAL) :][:16]))
         about = f"{counts} images, {width}x{height} pixels, {kind}, {self.divided}"
         found = [
-            f"{printable(self.name)}: {about}",
+            f"{visible(self.name)}: {about}",
             f"captions: {captions:,}, of up to {self.length - 1} words, a vocabulary of "
             f"{len(self.vocabulary):,}: {words}",
-            *(f"example: {printable(each)}" for each in self.examples),
+            *(f"example: {visible(each)}" for each in self.examples),
         ]
         unknown = sum(each.unknown for each in self.splits.values())
         if unknown:
@@ -120,7 +121,7 @@ class CaptionData:
         for each in self.skipped:
             names = name_few(each.examples, of=each.count)
             found.append(f"skipped: {each.count:,} {each.reason}: {names}")
-        return (*found, *map(printable, self.notes))
+        return (*found, *map(visible, self.notes))
 
     @property
     def record(self) -> dict[str, Any]:

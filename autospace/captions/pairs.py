@@ -10,7 +10,7 @@ split its images are by its name or in a column; so may lists of image names bes
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -444,8 +444,3 @@ def _bare(name: str) -> str:
 
 def _is_image(name: str) -> bool:
     return any(name.lower().endswith(suffix) for suffix in SUFFIXES)
-
-
-def of_role(pairs: Iterable[Pair], role: Role) -> list[Pair]:
-    """The pairs of a split."""
-    return [pair for pair in pairs if pair.role == role]

@@ -165,12 +165,12 @@ class Captioned:
         return self.data.record
 
     def fitted(self, space: Space) -> Space:
-        """The space for images of this size and so many tokens.
+        """The space for images and tokens like these; if anything changes, without its budget.
 
         Raises:
             SpaceError: its networks do not describe images.
         """
-        return space_for(space, self.data)
+        return refitted(space, fitted_skeleton(space.skeleton, self.data))
 
     def batches(self, size: int, seed: int) -> CaptionBatches:
         """Training batches; equal seeds give equal batches."""
@@ -202,11 +202,6 @@ def fitted_skeleton(skeleton: Skeleton, data: CaptionData) -> Skeleton:
         raise DataError(f"{problem}; allowed: square ones; set data.resolution")
     vocabulary = len(data.vocabulary)
     return own.described_by(vocabulary=vocabulary, channels=channels, resolution=height)
-
-
-def space_for(space: Space, data: CaptionData) -> Space:
-    """The space for some data; if anything changes, without its budget."""
-    return refitted(space, fitted_skeleton(space.skeleton, data))
 
 
 def load_captioned(

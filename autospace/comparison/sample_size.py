@@ -10,7 +10,6 @@ from autospace.comparison.statistics import LEVEL
 from autospace.progress import Message
 
 POWER: Final = 0.8
-FEWEST: Final = 8
 MOST: Final = 256
 MOST_COUNTED: Final = 100 * MOST
 """The largest number of networks that is computed: it then stands for itself and all above."""

@@ -2,12 +2,10 @@
 
 Every worker is an actor that is bound to its node and does one request at a time. This process
 decides which worker does which request, so a request of a worker that is lost is done again by
-another one, and the share of every node is known. Requests and results travel as JSON; the files
-of a job are put into Ray's object store once, in pieces, and each node fetches them once. What
-the store has no memory for, Ray keeps on the disk.
+another one, and the share of every node is known. Requests and results travel as JSON, the files
+of a job through Ray's object store.
 """
 
-import hashlib
 import json
 import secrets
 import shutil
@@ -18,8 +16,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-import numpy as np
 
 from autospace.compute.cluster_nodes import (
     NO_GPU,
@@ -32,16 +28,11 @@ from autospace.compute.cluster_nodes import (
 from autospace.compute.device import Hardware
 from autospace.compute.execution import CPU
 from autospace.compute.machine import cores
+from autospace.compute.object_store import Stored, stored
 from autospace.compute.pool import Job, OnMessage
-from autospace.compute.ray_session import (
-    ClusterError,
-    Said,
-    check_store,
-    first_line,
-    ray_session,
-)
-from autospace.compute.worker import Plain, WorkerLostError, announced, encoded, raised
-from autospace.data.errors import DataError
+from autospace.compute.ray_session import ClusterError, Said, first_line, ray_session
+from autospace.compute.worker import Plain, WorkerLostError, encoded, raised
+from autospace.runs.errors import RoomError
 
 Rounding = Callable[[str], dict[str, str]]
 """A function of a module: what decides the last digits of what a process computes.
@@ -52,8 +43,6 @@ MOST_STARTS: Final = 3
 """Workers that may end on a node before they answer, until the node counts as unfit."""
 MOST_LOSSES: Final = 4
 """Workers that one request may take with it before it counts as the cause."""
-PIECE: Final = 256 * 2**20
-"""Bytes of a file that travel as one value of Ray: neither this process nor a worker holds more."""
 SECONDS_BETWEEN_LOOKS: Final = 1.0
 SECONDS_TO_ANSWER: Final = 300.0
 """How long nodes have for their first answer, before the work begins without them."""
@@ -105,7 +94,7 @@ class RayPool:
         self._ray, self._most, self._folder = ray, most, folder
         self._kind, self._on_gpus, self._unused = kind, kind != "cpu", set[str]()
         self._thread_count, self._say = thread_count, on_message
-        self._errors = (*errors, DataError)  # of a node's disk
+        self._errors = (*errors, RoomError)  # of a node's disk
         self._on_nodes = on_nodes
         self._rounding, self._name = rounding, secrets.token_hex(8)
         self._nodes: dict[str, Node] = {}
@@ -117,7 +106,7 @@ class RayPool:
         self._agreed: Mapping[str, str] | None = None
         self._looked, self._heard = float("-inf"), time.monotonic()
         self._job: Job | None = None
-        self._number, self._header, self._contents = 0, b"", list[list[Any]]()
+        self._number, self._stored = 0, Stored(b"", [])
         self._shares: Counter[str] = Counter()
         # Ray lets a worker see only the GPUs that it was given.
         given = {"num_cpus": thread_count, "num_gpus": int(self._on_gpus)}
@@ -174,7 +163,7 @@ class RayPool:
             raise ClusterError(f"{problem}; allowed: cpu, or nodes that Ray knows GPUs of")
         deadline = time.monotonic() + SECONDS_TO_ANSWER
         while True:
-            self._on_nodes(self.shares)
+            self._tell()
             self._look()
             self._replies()
             self._remind()
@@ -228,7 +217,7 @@ class RayPool:
                 self._shares[member.node.name] += 1
                 yield place, reply["result"]
             if not replies:  # After a reply, its receiver may stop the work.
-                self._on_nodes(self.shares)
+                self._tell()
             self._remind()
 
     def close(self) -> None:
@@ -257,33 +246,13 @@ class RayPool:
         return task.options(scheduling_strategy=self._only(node)).remote(self._name_on(node))
 
     def _pack(self, job: Job) -> None:
-        if job is self._job:
-            return
-        shutil.rmtree(self._folder, ignore_errors=True)
-        packed = job.pack(self._folder, whole=True)
-        paths = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
-        digest = hashlib.sha256()
-        for path in paths:
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-        self._header = encoded(
-            {
-                "job": announced(job, packed),
-                "files": {path.name: path.stat().st_size for path in paths},
-                "digest": digest.hexdigest()[:32],
-            }
-        )
-        check_store(self._ray, sum(path.stat().st_size for path in paths))
-        self._contents = [list(map(self._put, pieces(path))) for path in paths]
-        self._job, self._number = job, self._number + 1
+        if job is not self._job:
+            self._stored = stored(self._ray, job, self._folder, self._tell)
+            self._job, self._number = job, self._number + 1
 
-    def _put(self, piece: np.ndarray) -> Any:
+    def _tell(self) -> None:
+        """Says what every node has done; who hears it may stop the work."""
         self._on_nodes(self.shares)
-        try:
-            return self._ray.put(piece)
-        except self._ray.exceptions.RayError as error:
-            problem = f"Ray has no room for the files of the work: {first_line(error)}"
-            raise ClusterError(f"cluster: {problem}; allowed: less data, or more room") from None
 
     def _share_out(
         self, waiting: deque[int], bodies: list[bytes], busy: dict[_Member, int]
@@ -293,7 +262,7 @@ class RayPool:
                 return
             if member.ready and member.pending is None:
                 if member.begun != self._number:
-                    member.begins = member.actor.begin.remote(self._header, self._contents)
+                    member.begins = member.actor.begin.remote(*self._stored)
                     member.begun = self._number
                 busy[member] = waiting.popleft()
                 member.pending = member.actor.reply.remote(bodies[busy[member]])
@@ -448,12 +417,6 @@ class RayPool:
             also = " and a GPU" if self._on_gpus else ""
             room = f"each takes cores of a node: {self._thread_count}{also}"
             self._say(f"{problem} ({room}); waiting for one")
-
-
-def pieces(path: Path) -> Iterator[np.ndarray]:
-    """The bytes of a file, uint8, at most `PIECE` of them at a time."""
-    for start in range(0, path.stat().st_size, PIECE):
-        yield np.fromfile(path, np.uint8, PIECE, offset=start)
 
 
 @contextmanager

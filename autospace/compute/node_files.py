@@ -20,6 +20,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from autospace.runs.errors import RoomError
+from autospace.runs.files import check_room_for
+
 SECONDS_TO_END: Final = 3.0
 """How long a killed worker may hold its lock."""
 _SECONDS_BETWEEN_ATTEMPTS: Final = 0.05
@@ -56,11 +59,8 @@ class NodeFiles:
             sizes: of every file, in bytes.
 
         Raises:
-            DataError: the disk of this node has no room for the files.
+            RoomError: the disk of this node has no room for the files.
         """
-        from autospace.data.errors import DataError
-        from autospace.data.storage import check_room_for
-
         folder = self._place / job
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -72,14 +72,14 @@ class NodeFiles:
                 check_room_for(sum(sizes[name] for name in missing), folder)
                 for name in missing:
                     _write(folder, name, contents[name])
-        except DataError as error:
-            raise DataError(f"node {platform.node()}: {error}") from None
+        except RoomError as error:
+            raise RoomError(f"node {platform.node()}: {error}") from None
         except OSError as error:
             if error.errno not in _FULL:
                 raise
             problem = f"the disk became full while {', '.join(contents)} was written"
             where = f"node {platform.node()}: {folder}"
-            raise DataError(f"{where}: {problem}; allowed: less data, or more room") from None
+            raise RoomError(f"{where}: {problem}; allowed: less data, or more room") from None
         return folder
 
     def leave(self, seconds: float = 0.0) -> None:

@@ -97,26 +97,6 @@ def fetched(references: Sequence[Any]) -> Iterator[Any]:
     return map(ray.get, references)
 
 
-def check_store(ray: Any, size: int) -> None:
-    """Refuses what neither Ray's store on this machine nor the disk that it spills to can take.
-
-    Args:
-        ray: the module, connected.
-        size: bytes.
-
-    Raises:
-        DataError: the disk is too small.
-    """
-    from autospace.data.storage import check_room_for
-
-    here = ray.get_runtime_context().get_node_id()
-    stores = [each["Resources"] for each in ray.nodes() if each["NodeID"] == here]
-    spilled = size - int(sum(each.get("object_store_memory", 0) for each in stores))
-    node = getattr(ray._private.worker, "_global_node", None)
-    if spilled > 0 and node is not None:
-        check_room_for(spilled, Path(node.get_session_dir_path()))
-
-
 @cache
 def own_token() -> str:
     """The token of this process, for clusters of its own."""

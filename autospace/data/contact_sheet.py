@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from autospace.data.errors import printable
 from autospace.data.examples import DataSet, Examples
 from autospace.data.summary import lines_of
+from autospace.spaces.text import visible
 
 OF_TRAIN: Final = 8
 OF_TEST: Final = 4
@@ -42,7 +42,7 @@ def sheet_png(data: DataSet) -> bytes:
     train, test = data.reading.train, data.reading.test
     for place, (name, learned, measured) in enumerate(rows):
         top = _GAP + place * step
-        caption = f"{printable(name)[:60]}: {train[place]} training, {test[place]} test"
+        caption = f"{visible(name)[:60]}: {train[place]} training, {test[place]} test"
         draw.text((_GAP, top), caption, "black", font)
         sheet.paste(learned, (_GAP, top + _TEXT + _GAP))
         sheet.paste(measured, (4 * _GAP + OF_TRAIN * (_SIDE + _GAP), top + _TEXT + _GAP))
@@ -56,16 +56,14 @@ def sheet_html(data: DataSet) -> str:
         data: What was read; of more than `MOST_CLASSES` classes the first are shown.
     """
     train, test = data.reading.train, data.reading.test
-    lines = "".join(f"<li>{html.escape(printable(line))}</li>" for line in lines_of(data))
+    lines = "".join(f"<li>{html.escape(visible(line))}</li>" for line in lines_of(data))
     rows = "".join(
-        f"<tr><th>{html.escape(printable(name))}</th><td>{train[label]}</td>"
+        f"<tr><th>{html.escape(visible(name))}</th><td>{train[label]}</td>"
         f"<td>{_image(data.train, label, OF_TRAIN)}</td><td>{test[label]}</td>"
         f"<td>{_image(data.test, label, OF_TEST)}</td></tr>"
         for label, name in enumerate(data.classes[:MOST_CLASSES])
     )
-    return _PAGE.format(
-        title=html.escape(printable(data.name)), style=_STYLE, lines=lines, rows=rows
-    )
+    return _PAGE.format(title=html.escape(visible(data.name)), style=_STYLE, lines=lines, rows=rows)
 
 
 _STYLE = "body{font:14px sans-serif}th{text-align:left}td,th{padding:2px 8px}"

@@ -20,27 +20,11 @@ class DataError(AutospaceError):
         Args:
             message: What is wrong and what would be right.
         """
-        super().__init__(printable(message))
+        super().__init__(visible(message))
 
 
 class OtherKindError(DataError):
     """Data of another kind than was named; the message says which, and what to write."""
-
-
-def printable(text: str) -> str:
-    """Escapes control characters and undecodable bytes, so that text can be shown and encoded.
-
-    Args:
-        text: Anything, such as a file name.
-
-    Returns:
-        The text on one line.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
 
 
 def no_file(path: Path | None) -> str:
@@ -99,7 +83,7 @@ def name_few(names: Iterable[str], most: int = 5, *, of: int | None = None) -> s
     Returns:
         For example `a.jpg, b.jpg and 3 more`.
     """
-    listed = [printable(name) for name in names]
+    listed = [visible(name) for name in names]
     shown = ", ".join(listed[:most])
     left = (len(listed) if of is None else of) - min(most, len(listed))
     return f"{shown} and {left} more" if left else shown

@@ -45,25 +45,6 @@ class Mapped(NamedTuple):
         return found
 
 
-def check_room_for(size: int, folder: Path) -> None:
-    """Refuses to write so many bytes where they find no room.
-
-    Args:
-        size: bytes.
-        folder: where they would be written; it exists.
-
-    Raises:
-        DataError: the disk is too small.
-    """
-    free = shutil.disk_usage(folder).free
-    if free < size:
-        raise DataError(
-            f"{folder}: workers need a copy of the data there, which takes {size / 2**30:.1f} "
-            f"GiB, and {free / 2**30:.1f} GiB are free; allowed: less data, "
-            "more room, or one worker"
-        )
-
-
 def is_large(size: int) -> bool:
     """Whether so many bytes of pixels lie in a file."""
     return size > IN_MEMORY

@@ -2,8 +2,9 @@
 
 from typing import Any, Final
 
-from autospace.data.errors import name_few, printable
+from autospace.data.errors import name_few
 from autospace.data.examples import DataSet, Size
+from autospace.spaces.text import visible
 
 MOST_CLASSES: Final = 20
 FEW_OF_A_CLASS: Final = 20
@@ -24,7 +25,7 @@ def lines_of(data: DataSet) -> tuple[str, ...]:
     """
     train, test = sum(data.reading.train), sum(data.reading.test)
     splits = f"{train:,} training and {test:,} test {noun_of(data)}"
-    about = f"{printable(data.name)}: {splits}, {len(data.classes)} classes"
+    about = f"{visible(data.name)}: {splits}, {len(data.classes)} classes"
     if data.vocabulary:
         size = f"{data.train.shape[0]} tokens each, a vocabulary of {len(data.vocabulary):,}"
         return (f"{about}, {size}", _class_line(data), *_skipped_lines(data), *data.notes)
@@ -66,7 +67,7 @@ def warnings_of(data: DataSet) -> tuple[str, ...]:
     problem = (
         f"{len(few)} of {len(counts)} {have} fewer than {FEW_OF_A_CLASS} training {noun_of(data)}"
     )
-    return (f"{problem} (class {printable(name)} has {least}), too few to learn from",)
+    return (f"{problem} (class {visible(name)} has {least}), too few to learn from",)
 
 
 def told_of(data: DataSet) -> tuple[str, ...]:
@@ -77,7 +78,7 @@ def told_of(data: DataSet) -> tuple[str, ...]:
 def _class_line(data: DataSet) -> str:
     train, test = data.reading.train, data.reading.test
     parts = [
-        f"{printable(name)} {of_train}+{of_test}"
+        f"{visible(name)} {of_train}+{of_test}"
         for name, of_train, of_test in zip(data.classes, train, test, strict=True)
     ]
     if len(parts) > MOST_CLASSES:
@@ -119,7 +120,7 @@ def record(data: DataSet) -> dict[str, Any]:
         "test": sum(data.reading.test),
         **_extent(data),
         "classes": [
-            {"name": printable(name), "train": of_train, "test": of_test}
+            {"name": visible(name), "train": of_train, "test": of_test}
             for name, of_train, of_test in zip(
                 data.classes, data.reading.train, data.reading.test, strict=True
             )

@@ -48,9 +48,8 @@ from autospace.runs.errors import OUT
 from autospace.runs.folder import CONFIG
 from autospace.runs.state import restore_from, save_state
 from autospace.scorers.context import KEPT_BYTES, KeptWeights, ScoringContext, freeze
-from autospace.scorers.make import make_scorer
+from autospace.scorers.make import SharedScorer, make_scorer
 from autospace.scorers.scorer import Scorer
-from autospace.scorers.shared import SharedScorer
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.space import Space, reference_cells_of

@@ -1,14 +1,13 @@
 """The settings of a run, with defaults, units and allowed values, and the named presets."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from autospace.data.settings import DataConfig
 from autospace.runs.errors import ConfigError
-from autospace.runs.settings import Devices, Precision, Section, make_settings, read_config
+from autospace.runs.settings import Devices, Precision, Section, make_settings
 from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces.cells.cell import MAX_EXPANSION
 from autospace.spaces.cells.family import CELLS
@@ -371,15 +370,6 @@ def make_config(*layers: Mapping[str, Any]) -> Config:
         ConfigError: a setting is invalid; the message names it, its value and what is allowed.
     """
     return make_settings(Config, *layers)
-
-
-def load_config(path: Path) -> Config:
-    """The validated configuration of a TOML file; errors name the file.
-
-    Raises:
-        ConfigError: there is no such file, or a setting in it is invalid.
-    """
-    return make_settings(Config, read_config(path, "evolve"), path=path)
 
 
 def preset(name: str) -> dict[str, Any]:

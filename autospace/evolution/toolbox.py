@@ -154,14 +154,6 @@ def record(members: Sequence[Member], drawn: Drawn, scored: int) -> LayerRecord:
     return LayerRecord(compiled["best"], compiled["mean"], compiled["spread"], drawn, scored)
 
 
-def logbook(records: Sequence[LayerRecord]) -> tools.Logbook:
-    """One layer's records, round by round, as DEAP's logbook."""
-    book = tools.Logbook()
-    for index, each in enumerate(records):
-        book.record(round=index, best=each.best, mean=each.mean, spread=each.spread)
-    return book
-
-
 def _rank(member: Member) -> tuple[float, str]:
     return (-member.value, member.id)
 

@@ -59,10 +59,6 @@ class CellLayout:
         """Number of rows."""
         return 1 + self.bars[-1].row
 
-    def row_of(self, node: int) -> int:
-        """The row of a live node."""
-        return next(bar.row for bar in self.bars if bar.node == node)
-
 
 def cell_layout(cell: Cell) -> CellLayout:
     """The narrowest arrangement in the search, for the live edges of a cell that is not zero."""

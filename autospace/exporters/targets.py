@@ -13,7 +13,6 @@ from autospace.exporters import (
     nni_python,
     proxylessnas,
     python_clients,
-    python_tuners,
     svg,
     tabular,
     timm_strings,
@@ -105,10 +104,10 @@ TARGETS: Final[dict[str, Target]] = {
     ),
     "wandb": Target("a sweep of Weights & Biases", "wandb", ".yaml", yaml_clients.to_wandb),
     "syne-tune": Target(
-        "a config_space, with costs", "syne-tune", ".py", python_tuners.to_syne_tune
+        "a config_space, with costs", "syne-tune", ".py", python_clients.to_syne_tune
     ),
-    "neps": Target("a PipelineSpace, with costs", "neps", ".py", python_tuners.to_neps),
-    "ax": Target("parameters of Ax, with costs", "ax-platform", ".py", python_tuners.to_ax),
+    "neps": Target("a PipelineSpace, with costs", "neps", ".py", python_clients.to_neps),
+    "ax": Target("parameters of Ax, with costs", "ax-platform", ".py", python_clients.to_ax),
     "hydra": Target(
         "a sweep of Hydra",
         "hydra-core",

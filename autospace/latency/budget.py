@@ -61,11 +61,6 @@ class Prediction:
         """
         return self._sum(cell_parts(cell, shape))
 
-    def network_ns(self, cells: Sequence[Cell]) -> int:
-        """The latency of a whole network with one cell per layer."""
-        pairs = zip(cells, self.skeleton.cell_layers, strict=True)
-        return self.fixed_ns + sum(self.cell_ns(cell, shape) for cell, shape in pairs)
-
     def _sum(self, parts: Iterable[Part]) -> int:
         return sum(self._part_ns(part) for part in parts)
 

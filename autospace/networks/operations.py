@@ -45,11 +45,6 @@ class ConvNorm(FusibleConvolution):
         super().__init__(*parts, *([nn.ReLU6()] if activate else []))
 
     @property
-    def activates(self) -> bool:
-        """Whether ReLU6 follows."""
-        return len(self) == 3
-
-    @property
     def convolution(self) -> nn.Conv2d:
         """The convolution itself."""
         first = self[0]

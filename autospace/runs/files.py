@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from autospace.runs.errors import RoomError
+
 PART: Final = ".part"
 """The names of unfinished files and folders begin with a dot and end so."""
 _NO_FOLDER_SYNC: Final = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES}
@@ -163,6 +165,25 @@ def remove_parts(folder: Path, *, folders: bool = False) -> None:
             left.unlink(missing_ok=True)
         elif folders:
             shutil.rmtree(left, ignore_errors=True)
+
+
+def check_room_for(size: int, folder: Path) -> None:
+    """Refuses a copy of the data, for workers, where there is no room for it.
+
+    Args:
+        size: of the copy, in bytes.
+        folder: where it would be written; it exists.
+
+    Raises:
+        RoomError: the disk is too small.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise RoomError(
+            f"{folder}: workers need a copy of the data there, which takes {size / 2**30:.1f} "
+            f"GiB, and {free / 2**30:.1f} GiB are free; allowed: less data, "
+            "more room, or one worker"
+        )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -23,9 +23,10 @@ from autospace.compute.machine import available_memory, cores
 from autospace.compute.pool import Pool
 from autospace.compute.worker import Plain, Report, Work
 from autospace.data.batches import Batches, BatchSource, moved_pixels
-from autospace.data.storage import Mapped, check_room_for
+from autospace.data.storage import Mapped
 from autospace.networks.network import Network, build_network, placed
 from autospace.progress import Message, Tick
+from autospace.runs.files import check_room_for
 from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.local import DistilledScorer, InPlaceScorer, LocalScorer
 from autospace.scorers.probe import ProbeScorer
@@ -192,7 +193,7 @@ class ScoringJob:
         the folder get that file, as a link in it.
 
         Raises:
-            DataError: the disk has no room for a copy of the images.
+            RoomError: the disk has no room for a copy of the images.
             TypeError: batches or task are not those that the reference is usually trained with.
         """
         context, network = self.context, self.context.reference

@@ -1,35 +1,25 @@
 """A whole search: data, method, finalists, result; it can be resumed after any step."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar
 
 import torch
 
 from autospace.compute.device import memory_mb, threads, threads_for
-from autospace.compute.execution import CPU
 from autospace.compute.executor import Executor
 from autospace.compute.pool import InProcess, Pool
 from autospace.data.examples import DataSet
-from autospace.data.images import check_source
-from autospace.evaluators.make import Basis, load_halves
-from autospace.evaluators.tabular import Table, read_table
-from autospace.latency.budget import keep_table, latency_limit, limit_table
-from autospace.latency.table import LatencyTable
+from autospace.evaluators.tabular import Table
+from autospace.latency.budget import keep_table, limit_table
 from autospace.progress import Event, Observer, OfNodes
-from autospace.runs.errors import ConfigError
 from autospace.runs.files import write_atomically
-from autospace.runs.settings import make_settings
 from autospace.runs.state import Stateful, restore_from, save_state
-from autospace.searchers.catalogue import CATALOGUE
-from autospace.searchers.dna import Dna
-from autospace.searchers.few_shot import Gm, NasLid
-from autospace.searchers.fitness_search import RandomSearch, RandomWeightSharing
 from autospace.searchers.folder import (
     BEST,
     RankedDocument,
@@ -38,10 +28,7 @@ from autospace.searchers.folder import (
     TrajectoryPoint,
 )
 from autospace.searchers.forecast import make_plan
-from autospace.searchers.gradient.darts import Darts
-from autospace.searchers.gradient.gdas import Gdas
-from autospace.searchers.gradient.nasp import Nasp
-from autospace.searchers.gradient.proxyless import Proxyless
+from autospace.searchers.make import make_method, method_options
 from autospace.searchers.method import (
     Ranked,
     SearchMethod,
@@ -49,71 +36,15 @@ from autospace.searchers.method import (
     check_trained,
     ops_of,
 )
-from autospace.searchers.petridish import Petridish
-from autospace.searchers.problem import SearchProblem
-from autospace.searchers.sampling.bnas import Bnas
-from autospace.searchers.sampling.enas import Enas
-from autospace.searchers.sampling.pnas import Pnas
-from autospace.searchers.sampling.regularised_evolution import Evolution
-from autospace.searchers.sampling.spos import Spos
-from autospace.searchers.sampling.zero_cost import ZeroCost
+from autospace.searchers.problem import SearchProblem, prepare
 from autospace.searchers.settings import SearchConfig
 from autospace.searchers.trials import Trials, trial_executor, trial_pool, use_of_devices, work_of
-from autospace.spaces.choices import Choices, SearchError, limits_of
-from autospace.spaces.cost import Budget
-from autospace.spaces.errors import offered, shown
+from autospace.spaces.choices import SearchError
 from autospace.spaces.files.codec import to_json
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.space import Space
 from autospace.supernets.families import check_method
 from autospace.supernets.interference import InterferencePoint, interference
-
-METHODS: Final[dict[str, type[SearchMethod]]] = {
-    "random": RandomSearch,
-    "random-ws": RandomWeightSharing,
-    "evolution": Evolution,
-    "spos": Spos,
-    "proxyless": Proxyless,
-    "darts": Darts,
-    "nasp": Nasp,
-    "gdas": Gdas,
-    "enas": Enas,
-    "pnas": Pnas,
-    "zero-cost": ZeroCost,
-    "magic-t": Spos,
-    "magic-a": Spos,
-    "magic-at": Spos,
-    "gm": Gm,
-    "nas-lid": NasLid,
-    "petridish": Petridish,
-    "dna": Dna,
-    "bnas": Bnas,
-}
-
-
-def make_method(problem: SearchProblem) -> SearchMethod:
-    """The method that the settings name, with its options.
-
-    Raises:
-        SearchError: there is no such method.
-        ConfigError: the method does not have an option, or does not accept its value.
-        SpaceError: the method does not work on the skeleton.
-    """
-    options = method_options(problem.config)
-    check_method(problem.config.method, problem.choices.space.skeleton)
-    return METHODS[problem.config.method](problem, options)
-
-
-def method_options(config: SearchConfig) -> Any:
-    """The options of the method that the settings name; see `make_method` for the errors."""
-    name = config.method
-    if name not in METHODS:
-        raise SearchError(f"method {shown(name)}: unknown; {offered(name, CATALOGUE)}")
-    try:
-        return make_settings(METHODS[name].options_type, config.options)
-    except ConfigError as error:
-        raise ConfigError(f"options.{error}") from None
-
 
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 MOST_LISTED = 20
@@ -176,17 +107,6 @@ class SearchProgress(Stateful):
         return self.trajectory[-1]
 
 
-@dataclass
-class _Remembered(Stateful):
-    """Everything that is saved of a search."""
-
-    remembered: ClassVar[tuple[str, ...]] = ("method", "trials", "progress")
-
-    method: SearchMethod
-    trials: Trials
-    progress: SearchProgress
-
-
 def run_search(
     folder: SearchFolder,
     space: Space | None,
@@ -207,6 +127,7 @@ def run_search(
 
     Raises:
         DataError, SpaceError, SearchError, ConfigError, RunError: the request is impossible.
+        RoomError: a disk has no room for what workers need.
         CheckpointError: the search was damaged.
     """
     with folder.locked(), ExitStack() as scope:
@@ -233,14 +154,15 @@ def run_search(
             observer.message(note)
         if not folder.state_path.exists():
             observer.planned(make_plan(method, partial(make_method, problem), executor))
-        trials = Trials(problem)
-        progress = _resumed(folder, method, trials, problem)
+        search = Search(folder, method, Trials(problem))
+        search.resume()
         with trial_pool(folder, observer, executor) as helping:
-            _share_out(folder, problem, helping, executor, (trials, *method.trials))
+            _share_out(folder, problem, helping, executor, (search.trials, *method.trials))
             seen = OfNodes(observer, lambda: helping.shares)
-            finalists = _searched(folder, method, trials, progress, seen)
+            search.advance(seen)
+            finalists = search.finalists(seen)
         points = compared_gradients(method, observer)
-        result = _result(problem, method, trials, progress, finalists, points)
+        result = search.result(finalists, points)
         best = problem.choices.space.architecture(result.best)
         write_atomically(folder.path / BEST, to_json(best))
         folder.save_result(result)
@@ -278,77 +200,6 @@ def _share_out(
         each.work_with(pool, job)
 
 
-def prepare(
-    folder: SearchFolder,
-    space: Space | None,
-    table: LatencyTable | None,
-    observer: Observer,
-    device: str | None,
-    passed: DataSet | None,
-    executor: Executor,
-) -> tuple[SearchProblem, str]:
-    """Reads the images or the table, and fits the space; returns the problem and their digest."""
-    config = folder.config
-    given = folder.space or space
-    if given is None:
-        raise folder.not_begun("space")
-    # A table needs no device.
-    tabular = config.evaluator.table is not None
-    own = CPU if tabular else executor.devices_of(device or config.device).own
-    basis = _basis(folder, given, observer, own, passed)
-    fitted = basis.fitted(given)
-    asked = config.budget
-    budget = Budget(asked.max_madds, asked.max_params, asked.max_ops)
-    limits = limits_of(fitted, budget)
-    if table is not None and config.budget.max_latency_ms is not None:
-        limits = (*limits, latency_limit(fitted, table, config.budget.max_latency_ms))
-    choices = Choices(fitted, limits)
-    for note in (*basis.lines, *_on_the_unscored(basis, fitted)):
-        observer.message(note)
-    return SearchProblem.of(choices, basis, config), basis.digest
-
-
-def _on_the_unscored(basis: Basis, space: Space) -> Iterator[str]:
-    """How many networks of the space a table has no score of.
-
-    Raises:
-        SearchError: it has none of any.
-    """
-    if not isinstance(basis, Table):
-        return
-    missing, networks = basis.unscored(space), space.size
-    if missing == networks:
-        raise SearchError(f"table {basis.name} has no score of any network of {space.name}")
-    if missing:
-        yield (
-            f"table {basis.name} has no score of {missing:,} of the {networks:,} networks: they "
-            "count as accuracy 0, and are never the result"
-        )
-
-
-def _basis(
-    folder: SearchFolder,
-    space: Space,
-    observer: Observer,
-    device: torch.device,
-    passed: DataSet | None,
-) -> Basis:
-    config = folder.config
-    if config.evaluator.table is not None:
-        return read_table(config.evaluator.table)
-    check_source(space.skeleton, config.data.source)
-    size = config.data.resolution or space.skeleton.side
-    return load_halves(
-        config.data.model_copy(update={"resolution": size}),
-        "validation",
-        config.seed,
-        device,
-        folder.cache,
-        partial(observer.tick, "data"),
-        passed,
-    )
-
-
 def comparable(method: SearchMethod) -> SearchMethod:
     """The method; one whose gradients are to be compared has to share weights.
 
@@ -383,106 +234,126 @@ def compared_gradients(method: SearchMethod, observer: Observer) -> list[Interfe
     return interference(method.supernets, pairs, partial(observer.tick, "interference"))
 
 
-def _resumed(
-    folder: SearchFolder, method: SearchMethod, trials: Trials, problem: SearchProblem
-) -> SearchProgress:
-    progress = SearchProgress()
-    if folder.state_path.exists():
-        whole = _Remembered(method, trials, progress)
-        restore_from(folder.state_path, problem.device, whole)
-    return progress
+@dataclass
+class Search(Stateful):
+    """A method at work in a folder: its steps, then its finalists; it is saved as it goes.
 
-
-def _save(
-    folder: SearchFolder, method: SearchMethod, trials: Trials, progress: SearchProgress
-) -> None:
-    save_state(folder.state_path, _Remembered(method, trials, progress).state())
-
-
-def _searched(
-    folder: SearchFolder,
-    method: SearchMethod,
-    trials: Trials,
-    progress: SearchProgress,
-    observer: Observer,
-) -> list[Ranked]:
-    """Does what is left of the search, and returns its finalists."""
-    _advance(folder, method, trials, progress, observer)
-    return _finalists(folder, method, trials, progress, observer)
-
-
-def _advance(
-    folder: SearchFolder,
-    method: SearchMethod,
-    trials: Trials,
-    progress: SearchProgress,
-    observer: Observer,
-) -> None:
-    """Does the remaining steps; saves every 20 seconds, at the end, and when it is stopped.
-
-    Raises:
-        SearchError: the weights that all networks share have diverged.
+    Attributes:
+        trials: train the finalists alone.
+        progress: what has been done.
     """
-    saved = time.monotonic()
-    while progress.done < method.steps:
-        started = time.monotonic()
-        method.step(progress.done)
-        progress.done += 1
-        progress.seconds += time.monotonic() - started
-        point = progress.note(method)
-        try:
-            if point is not None:
-                observer.event(BestEvent(progress.seconds, point, folder.path))
-            observer.tick("search", progress.done, method.steps)
-        except BaseException:
-            _save(folder, method, trials, progress)
-            raise
-        late = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
-        if late or progress.done == method.steps:
-            _save(folder, method, trials, progress)
-            saved = time.monotonic()
-    check_learned(method)
 
+    remembered: ClassVar[tuple[str, ...]] = ("method", "trials", "progress")
 
-def _finalists(
-    folder: SearchFolder,
-    method: SearchMethod,
-    trials: Trials,
-    progress: SearchProgress,
-    observer: Observer,
-) -> list[Ranked]:
-    """The best of the ranking, each trained alone with the same recipe, then sorted by accuracy."""
-    for each in method.trials:
-        trials.learn_from(each)
-    chosen = _ranking(method, trials)[: method.problem.config.finalists]
-    for index, finalist in enumerate(chosen):
-        observer.tick("finalists", index, len(chosen))
-        started = time.monotonic()
-        trials.ahead(later.path for later in chosen[index:])
-        trials.accuracy(finalist.path)
-        progress.seconds += time.monotonic() - started
-        _save(folder, method, trials, progress)
-    if method.problem.table is not None:
-        chosen = _scored(chosen, trials, method.problem.table, observer)
-    scores = [trials.known[each.path] for each in chosen]
-    diverged = [each.path in trials.diverged for each in chosen]
-    check_trained(method.problem, scores, diverged)
-    if any(diverged):
-        rate = method.problem.config.trial.learning_rate
-        observer.message(
-            f"warning: {sum(diverged)} of {len(chosen)} finalists diverged when they were trained "
-            f"alone, at trial.learning_rate {rate:g}; a lower rate may rank them differently"
+    folder: SearchFolder
+    method: SearchMethod
+    trials: Trials
+    progress: SearchProgress = field(default_factory=SearchProgress)
+
+    def resume(self) -> None:
+        """Goes on from what the folder has of this search, if it has anything."""
+        if self.folder.state_path.exists():
+            restore_from(self.folder.state_path, self.method.problem.device, self)
+
+    def save(self) -> None:
+        """Saves it in the folder."""
+        save_state(self.folder.state_path, self.state())
+
+    def advance(self, observer: Observer) -> None:
+        """Does the remaining steps; saves every 20 seconds, at the end, and when it is stopped.
+
+        Raises:
+            SearchError: the weights that all networks share have diverged.
+        """
+        saved, method, progress = time.monotonic(), self.method, self.progress
+        while progress.done < method.steps:
+            started = time.monotonic()
+            method.step(progress.done)
+            progress.done += 1
+            progress.seconds += time.monotonic() - started
+            point = progress.note(method)
+            try:
+                if point is not None:
+                    observer.event(BestEvent(progress.seconds, point, self.folder.path))
+                observer.tick("search", progress.done, method.steps)
+            except BaseException:
+                self.save()
+                raise
+            late = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
+            if late or progress.done == method.steps:
+                self.save()
+                saved = time.monotonic()
+        check_learned(method)
+
+    def finalists(self, observer: Observer) -> list[Ranked]:
+        """The best of the ranking, each trained alone with one recipe, then sorted by accuracy.
+
+        Raises:
+            SearchError: a table has no score of any, or all diverged.
+        """
+        problem, trials = self.method.problem, self.trials
+        for each in self.method.trials:
+            trials.learn_from(each)
+        chosen = self.ranking()[: problem.config.finalists]
+        for index, finalist in enumerate(chosen):
+            observer.tick("finalists", index, len(chosen))
+            started = time.monotonic()
+            trials.ahead(later.path for later in chosen[index:])
+            trials.accuracy(finalist.path)
+            self.progress.seconds += time.monotonic() - started
+            self.save()
+        if problem.table is not None:
+            chosen = _scored(chosen, trials, problem.table, observer)
+        scores = [trials.known[each.path] for each in chosen]
+        diverged = [each.path in trials.diverged for each in chosen]
+        check_trained(problem, scores, diverged)
+        if any(diverged):
+            rate = problem.config.trial.learning_rate
+            observer.message(
+                f"warning: {sum(diverged)} of {len(chosen)} finalists diverged when they were "
+                f"trained alone, at trial.learning_rate {rate:g}; a lower rate may rank them "
+                "differently"
+            )
+        # What diverged comes last, however lucky its guesses are.
+        known = trials.known
+        return sorted(chosen, key=lambda each: (each.path in trials.diverged, -known[each.path]))
+
+    def ranking(self) -> list[Ranked]:
+        """That of the method, without architectures that were looked up and have no score."""
+        ranked = self.method.ranked()
+        if self.method.problem.table is None:
+            return ranked
+        return [each for each in ranked if each.path not in self.trials.diverged] or ranked
+
+    def result(self, finalists: Sequence[Ranked], points: list[InterferencePoint]) -> SearchResult:
+        """The content of `result.json`.
+
+        Args:
+            finalists: the best first.
+            points: the agreement of gradients.
+        """
+        problem, method, trials = self.method.problem, self.method, self.trials
+        best, config = finalists[0].path, problem.config
+        cost = problem.choices.cost(best)
+        return SearchResult(
+            method=config.method,
+            space=problem.choices.space.name,
+            best=problem.choices.architecture(best).choices,
+            accuracy=trials.known[best],
+            madds=cost.madds,
+            ops=ops_of(problem.choices, best),
+            params=cost.params,
+            evaluations=method.evaluations,
+            seconds=round(self.progress.seconds, 3),
+            memory_mb=memory_mb(problem.device),
+            trajectory=self.progress.trajectory,
+            finalists=[_entry(problem, each, trials.known[each.path]) for each in finalists],
+            ranked=[_entry(problem, each) for each in self.ranking()[:MOST_LISTED]],
+            interference=points,
+            details=method.details(),
+            config=_anywhere(problem),
+            versions={name: metadata.version(name) for name in ("autospace", "torch")},
         )
-    # What diverged comes last, however lucky its guesses are.
-    return sorted(chosen, key=lambda each: (each.path in trials.diverged, -trials.known[each.path]))
-
-
-def _ranking(method: SearchMethod, trials: Trials) -> list[Ranked]:
-    """That of the method, without architectures that were looked up and have no score."""
-    ranked = method.ranked()
-    if method.problem.table is None:
-        return ranked
-    return [each for each in ranked if each.path not in trials.diverged] or ranked
 
 
 def _scored(
@@ -504,37 +375,6 @@ def _scored(
         lost = count - len(found)
         observer.message(f"warning: table {table.name} has no score of {lost} of {count} finalists")
     return found
-
-
-def _result(
-    problem: SearchProblem,
-    method: SearchMethod,
-    trials: Trials,
-    progress: SearchProgress,
-    finalists: list[Ranked],
-    points: list[InterferencePoint],
-) -> SearchResult:
-    best, config = finalists[0].path, problem.config
-    cost = problem.choices.cost(best)
-    return SearchResult(
-        method=config.method,
-        space=problem.choices.space.name,
-        best=problem.choices.architecture(best).choices,
-        accuracy=trials.known[best],
-        madds=cost.madds,
-        ops=ops_of(problem.choices, best),
-        params=cost.params,
-        evaluations=method.evaluations,
-        seconds=round(progress.seconds, 3),
-        memory_mb=memory_mb(problem.device),
-        trajectory=progress.trajectory,
-        finalists=[_entry(problem, each, trials.known[each.path]) for each in finalists],
-        ranked=[_entry(problem, each) for each in _ranking(method, trials)[:MOST_LISTED]],
-        interference=points,
-        details=method.details(),
-        config=_anywhere(problem),
-        versions={name: metadata.version(name) for name in ("autospace", "torch")},
-    )
 
 
 def _anywhere(problem: SearchProblem) -> SearchConfig:

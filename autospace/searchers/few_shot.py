@@ -38,7 +38,7 @@ from autospace.spaces.choices import Choice, SearchError
 from autospace.supernets.shared_weights import SharedWeights
 
 
-def local_dimension(points: torch.Tensor, neighbours: int) -> float:
+def local_dimension(points: torch.Tensor, neighbours: int) -> torch.Tensor:
     """Mean over the points of the maximum-likelihood estimate from their nearest neighbours.
 
     With distances r_1 <= ... <= r_k of a point to its neighbours, that is
@@ -48,12 +48,13 @@ def local_dimension(points: torch.Tensor, neighbours: int) -> float:
     Args:
         points: [N, ...], flattened per point; N at least 3.
         neighbours: k; at most N - 1 are used.
+
+    Returns:
+        A scalar on the device of the points: a look at it is a wait for a GPU.
+
+    Raises:
+        ValueError: there are fewer than 3 points.
     """
-    return float(_local_dimension(points, neighbours))
-
-
-def _local_dimension(points: torch.Tensor, neighbours: int) -> torch.Tensor:
-    """The same as a scalar on the device of the points: a look at it is a wait for a GPU."""
     flat = points.flatten(1).double()
     count = min(neighbours, len(flat) - 1)
     if count < 2:
@@ -119,7 +120,7 @@ def dimension_matching(neighbours: int) -> Similarity:
         profiles = []
         for path in paths:
             features = supernet.features(images, path)[first:-1]
-            profile = [_local_dimension(each, neighbours) for each in features]
+            profile = [local_dimension(each, neighbours) for each in features]
             profiles.append(torch.stack(profile))
         rows = torch.stack(profiles)
         return 1 / (1 + torch.cdist(rows, rows))

@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from autospace.data.errors import DataError, name_few, printable
+from autospace.data.errors import DataError, name_few
+from autospace.spaces.text import visible
 from autospace.text.source import Role, Texts, TextSource, parse_text, read_texts
 
 UNKNOWN: Final[dict[str, str]] = {"characters": "\ufffd", "words": "<unk>"}
@@ -85,7 +86,7 @@ class Corpus:
         total = sum(map(len, self.splits.values()))
         tokens = f", {total:,} {kind}" if kind != "characters" else ""
         found = [
-            f"{printable(self.name)}: {characters:,} characters{tokens}, a vocabulary of {size:,}",
+            f"{visible(self.name)}: {characters:,} characters{tokens}, a vocabulary of {size:,}",
             f"tokens: {counts}, divided {how}",
             f"most frequent: {self._frequent()}",
         ]
@@ -98,7 +99,7 @@ class Corpus:
             found.append(f"files: {self.files:,} read")
         for reason, count, names in self.skipped:
             found.append(f"skipped: {count:,} ({reason}): {name_few(names, of=count)}")
-        return (*found, *map(printable, self.notes))
+        return (*found, *map(visible, self.notes))
 
     def _frequent(self) -> str:
         return " ".join(_shown(token) for token in self.vocabulary[:12])
@@ -133,7 +134,7 @@ class Corpus:
 
 
 def _shown(token: str) -> str:
-    return {" ": "space", "\n": "\\n", "\t": "\\t"}.get(token, printable(token))
+    return {" ": "space", "\n": "\\n", "\t": "\\t"}.get(token, visible(token))
 
 
 def load_text(source: str | TextSource, limit: int | None = None) -> Corpus:

@@ -77,12 +77,13 @@ class Passages:
         return self.corpus.record
 
     def fitted(self, space: Space) -> Space:
-        """The space for a vocabulary of this size.
+        """The space for a vocabulary of this size; if anything changes, without its budget.
 
         Raises:
             SpaceError: it is for images.
         """
-        return space_for(space, len(self.corpus.vocabulary))
+        skeleton = sequence(space.skeleton, "the data are a text").for_vocabulary(self.outputs)
+        return refitted(space, skeleton)
 
     def batches(self, size: int, seed: int) -> Segments:
         """The training text in so many columns."""
@@ -98,16 +99,6 @@ class Passages:
     def measured_batches(self) -> Segments:
         """All that is measured, with the state carried on."""
         return Segments(self.measured.tokens, COLUMNS, self.corpus.source.bptt, self.device)
-
-
-def space_for(space: Space, vocabulary: int) -> Space:
-    """The space for text of so many different tokens; if anything changes, without its budget.
-
-    Raises:
-        SpaceError: it is for images.
-    """
-    skeleton = sequence(space.skeleton, "the data are a text").for_vocabulary(vocabulary)
-    return refitted(space, skeleton)
 
 
 def load_passages(

@@ -56,11 +56,6 @@ class Segments:
         self._seed, self._alone = seed, alone
         self._of_pass = lru_cache(maxsize=2)(self._drawn)
 
-    @property
-    def predictions(self) -> int:
-        """Tokens that one pass predicts."""
-        return sum(length for _, length in self._of_pass(0)) * self.columns
-
     def __len__(self) -> int:
         """Segments of a pass; where lengths vary, of the first one."""
         return len(self._of_pass(0))

@@ -10,7 +10,7 @@ from autospace.cli.options import DeviceName, Format, Overwrite, Text, choices
 from autospace.cli.output import (
     FAILED,
     InputError,
-    check_file,
+    check_new,
     complaint,
     data,
     message,
@@ -228,7 +228,7 @@ def _tolerance(text: str) -> float:
 def _check_free(path: Path | None, *, force: bool) -> None:
     # Before minutes of work, not after; `write_new` asks again.
     if path is not None:
-        check_file(path, force=force)
+        check_new(path, force=force, stdout=False)
 
 
 def _check_images(source: str | None, names: Sequence["Suite"]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from autospace.cli.options import FAMILIES, DeviceName, Number, Overwrite, choices
-from autospace.cli.output import InputError, check_file, data, message, rich_data, write_new
+from autospace.cli.output import InputError, check_new, data, message, rich_data, write_new
 
 if TYPE_CHECKING:
     from autospace.latency.profile import Subject
@@ -80,7 +80,7 @@ def profile(
     With the table, evolve --max-latency-ms X --latency-table FILE limits every network to X ms.
     """
     if out is not None:
-        check_file(out, force=force)
+        check_new(out, force=force, stdout=False)
     changes = {"resolution": resolution, "in_channels": channels, "classes": classes}
     given = {name: value for name, value in changes.items() if value is not None}
     subject = _subject(skeleton, family, space, given)

@@ -18,7 +18,7 @@ from autospace.data.request import Request
 from autospace.networks.captions import PAD, START
 from autospace.progress import Silent
 from autospace.runs.errors import ConfigError
-from autospace.searchers.driver import METHODS
+from autospace.searchers.make import METHODS
 from autospace.spaces import Space, SpaceError, load
 from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.files.library import family_space

@@ -15,7 +15,8 @@ import pytest
 
 from autospace.cli.progress.base import Phase, Reporter
 from autospace.compute.executor import Executor
-from autospace.evolution.settings import NEEDS_DATA, PRESETS, load_config
+from autospace.evolution.settings import NEEDS_DATA, PRESETS, make_config
+from autospace.runs.settings import read_config
 from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces.files.library import load
 from tests.cli.conftest import Ran, Run
@@ -200,7 +201,7 @@ def test_options_win_over_set_over_file_over_preset(
         *("--scorer", "gated", "--objectives", "fitness, madds"),
     )
     assert ran.code == 130
-    config = load_config(tmp_path / "work" / "run" / "config.toml")
+    config = make_config(read_config(tmp_path / "work" / "run" / "config.toml", "evolve"))
     assert (config.seed, config.evolution.keep, config.evolution.confirm) == (7, 5, 3)
     assert (config.budget.max_madds, config.budget.max_params) == (5_000_000, "none")
     assert (config.scoring.method, config.evolution.objectives) == ("gated", ("fitness", "madds"))
@@ -243,7 +244,7 @@ def test_paths_are_kept_so_that_a_run_resumes_from_any_folder(
 ) -> None:
     monkeypatch.setattr("autospace.evolution.learn.learn", _stop)
     evolve("--data", "folder:../pets", "--skeleton", "../two.toml", "--out", "run")
-    config = load_config(tmp_path / "work" / "run" / "config.toml")
+    config = make_config(read_config(tmp_path / "work" / "run" / "config.toml", "evolve"))
     assert config.data.source == f"folder:{tmp_path}/work/../pets"
     assert config.skeleton == f"{tmp_path}/work/../two.toml"
 

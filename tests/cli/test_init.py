@@ -13,10 +13,10 @@ from autospace.evolution.settings import (
     NEEDS_DATA,
     PRESETS,
     Config,
-    load_config,
     make_config,
     preset,
 )
+from autospace.runs.settings import read_config
 from tests.cli.conftest import Run
 from tests.docs.settings_table import meanings, settings
 
@@ -35,7 +35,7 @@ def test_the_file_holds_every_setting_of_the_preset(run: Run, tmp_path: Path, na
     ran = run("init", path, "--preset", name)
     assert (ran.code, ran.err) == (0, "")
     assert f"autospace evolve --config {path}" in ran.out
-    found, expected = load_config(path), make_config(preset(name))
+    found, expected = make_config(read_config(path, "evolve")), make_config(preset(name))
     if name in NEEDS_DATA:
         assert found.data.source == NEEDS_DATA[name]
         assert found.data.model_copy(update={"source": "digits"}) == expected.data
@@ -55,7 +55,8 @@ def test_by_default_the_file_is_autospace_toml_here(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run("init").code == 0
-    assert load_config(tmp_path / "autospace.toml") == make_config(preset("demo"))
+    found = read_config(tmp_path / "autospace.toml", "evolve")
+    assert make_config(found) == make_config(preset("demo"))
 
 
 def test_a_file_is_not_overwritten_unless_forced(run: Run, tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_a_file_is_not_overwritten_unless_forced(run: Run, tmp_path: Path) -> No
     assert ran.err == f"error: {path}: already exists; --force overwrites it\n"
     assert path.read_text() == "precious"
     assert run("init", path, "--force").code == 0
-    assert load_config(path) == make_config(preset("demo"))
+    assert make_config(read_config(path, "evolve")) == make_config(preset("demo"))
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_mistakes_show_before_images_are_read(
     (out / "result.json").unlink()
     config = out / "config.toml"
     config.write_text(config.read_text().replace("finalists = 3", "finalists = 2"))
-    monkeypatch.setattr("autospace.searchers.driver.load_halves", None)
+    monkeypatch.setattr("autospace.searchers.problem.load_halves", None)
     ran = run("search", "--resume", out)
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "finalists" in ran.err

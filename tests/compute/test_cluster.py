@@ -25,23 +25,23 @@ import torch
 
 from autospace.cli.progress.base import Reporter
 from autospace.cli.progress.parts import Parts
+from autospace.compute import object_store
 from autospace.compute.cluster import LOST, MOST_LOSSES, RayPool, _Member, unwatched
 from autospace.compute.cluster_nodes import Node, differences, nodes_of
 from autospace.compute.executor import HERE, Executor, open_pool
 from autospace.compute.node import RemoteWorker
 from autospace.compute.node_files import NodeFiles, remove_files
+from autospace.compute.object_store import Stored
 from autospace.compute.ray_session import (
     ClusterError,
     _connect,
     _own_cluster,
-    check_store,
     first_line,
     ray_session,
 )
 from autospace.compute.worker import Worker, WorkerLostError, encoded
-from autospace.data.errors import DataError
 from autospace.networks.rounding import rounding
-from autospace.runs.errors import ConfigError
+from autospace.runs.errors import ConfigError, RoomError
 from tests.compute.loopback import Counting
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="make test-cluster has it")
@@ -208,7 +208,7 @@ def test_a_disk_of_a_node_that_is_full_is_an_error_of_one_line(
     worker.begin(encoded({"job": {}, "files": {"images": 7}, "digest": "0"}), [[b"content"]])
     reply = json.loads(worker.reply(b"1"))
     pool, _ = _pool_of_one([reply])
-    with pytest.raises(DataError, match=r"^node .*: .*; allowed: less data, ") as error:
+    with pytest.raises(RoomError, match=r"^node .*: .*; allowed: less data, ") as error:
         list(pool.results(_job_of(pool), [1]))
     assert ("became full" in str(error.value)) == (when == "while")
     worker.leave()
@@ -274,7 +274,7 @@ def test_files_travel_in_pieces_of_which_a_process_holds_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where they were put into Ray's store as one value each, three times their size was needed."""
-    monkeypatch.setattr("autospace.compute.cluster.PIECE", 100)
+    monkeypatch.setattr("autospace.compute.object_store.PIECE", 100)
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     content = bytes(range(250)) * 2
     put: list[weakref.ref[np.ndarray]] = []
@@ -291,9 +291,9 @@ def test_files_travel_in_pieces_of_which_a_process_holds_one(
     pool = object.__new__(RayPool)
     pool._ray, pool._folder, pool._job, pool._number = Store(), tmp_path / "pack", None, 0
     pool._on_nodes, pool._shares = unwatched, Counter()
-    monkeypatch.setattr("autospace.compute.cluster.check_store", lambda *_: None)
+    monkeypatch.setattr("autospace.compute.object_store.check_store", lambda *_: None)
     pool._pack(Counting(content))
-    sizes = [len(piece) for pieces in pool._contents for piece in pieces]
+    sizes = [len(piece) for pieces in pool._stored.contents for piece in pieces]
     assert sizes == [100] * 5
 
     held: list[weakref.ref[np.ndarray]] = []
@@ -310,9 +310,9 @@ def test_files_travel_in_pieces_of_which_a_process_holds_one(
     worker._worker = SimpleNamespace(  # type: ignore[assignment]
         begin=lambda job, folder: given.update(job=job, folder=folder())
     )
-    worker.begin(pool._header, pool._contents)
+    worker.begin(*pool._stored)
     assert (given["folder"] / "images").read_bytes() == content
-    worker.begin(pool._header, pool._contents)
+    worker.begin(*pool._stored)
     assert len(held) == 5  # What the node has is not fetched again.
     worker.leave()
 
@@ -392,9 +392,9 @@ def _pool_of_one(replies: list[dict[str, Any]], *names: str) -> tuple[RayPool, l
         _private=SimpleNamespace(worker=None),
     )
     pool._say, pool._name, pool._folder = calls.append, "pool", Path("nowhere")
-    pool._on_nodes, pool._shares, pool._errors = unwatched, Counter(), (DataError,)
+    pool._on_nodes, pool._shares, pool._errors = unwatched, Counter(), (RoomError,)
     pool._job = Counting(b"")
-    pool._number, pool._header, pool._contents = 1, b"", []
+    pool._number, pool._stored = 1, Stored(b"", [])
     pool._looked = pool._heard = float("inf")
     pool._members = []
     for name in names or ("one",):
@@ -408,13 +408,13 @@ def _pool_of_one(replies: list[dict[str, Any]], *names: str) -> tuple[RayPool, l
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_does_not_wait_for_a_request(signal_: int) -> None:
+def test_a_stop_does_not_wait_for_a_request(signal_: int, tmp_path: Path) -> None:
     reporter = Reporter("evolve", Parts())
     reporter.interrupt(signal_, None)
     pool, calls = _pool_of_one([{"result": 7, "messages": []}])
-    pool._on_nodes = reporter.nodes
+    pool._on_nodes, pool._folder = reporter.nodes, tmp_path / "files"
     with pytest.raises(KeyboardInterrupt):
-        pool._put(np.zeros(1, np.uint8))
+        pool._pack(Counting(b"content"))
     results = pool.results(_job_of(pool), [1, 2])
     assert next(results) == (0, 7)  # What is done is kept.
     with pytest.raises(KeyboardInterrupt):
@@ -451,11 +451,11 @@ def test_a_store_without_room_is_an_error_of_one_line() -> None:
     place, stores = SimpleNamespace(get_session_dir_path=lambda: "/"), {"object_store_memory": 9.0}
     pool._ray._private = SimpleNamespace(worker=SimpleNamespace(_global_node=place))
     pool._ray.nodes = lambda: [{"NodeID": "a", "Resources": stores}]
-    check_store(pool._ray, 9)
-    with pytest.raises(DataError, match=r"^/: workers need a copy of the data there"):
-        check_store(pool._ray, 2**60)
+    object_store.check_store(pool._ray, 9)
+    with pytest.raises(RoomError, match=r"^/: workers need a copy of the data there"):
+        object_store.check_store(pool._ray, 2**60)
     with pytest.raises(ClusterError, match=r"no room for the files of the work: .*; allowed: "):
-        pool._put(np.zeros(1, np.uint8))
+        object_store.put(pool._ray, np.zeros(1, np.uint8))
 
 
 def test_after_a_stop_every_node_removes_the_files() -> None:

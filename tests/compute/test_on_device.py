@@ -41,9 +41,10 @@ from autospace.scorers.make import SCORERS, make_scorer
 from autospace.scorers.pooled import INDEPENDENT
 from autospace.scorers.probe import Probe
 from autospace.scorers.scorer import ScoringConfig, ScoringMethod
-from autospace.searchers.driver import METHODS, make_method, run_search
+from autospace.searchers.driver import run_search
 from autospace.searchers.few_shot import Gm
 from autospace.searchers.folder import SearchFolder
+from autospace.searchers.make import METHODS, make_method
 from autospace.spaces import LayerShape, mbconv
 from autospace.spaces.cells.operations import OPERATIONS
 from autospace.spaces.files.library import family_space

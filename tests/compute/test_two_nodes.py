@@ -158,7 +158,7 @@ def test_a_pack_that_ray_has_no_memory_for_reaches_every_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("autospace.compute.cluster.PIECE", 20 * 10**6)
+    monkeypatch.setattr("autospace.compute.object_store.PIECE", 20 * 10**6)
     content = bytes(range(256)) * (3 * loopback.ROOM // 256)
     with loopback.cluster() as cluster:
         cluster.start_head(environment=OPEN)

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.data.errors import DataError, printable
+from autospace.data.errors import DataError
 from autospace.data.load import load_data
 from autospace.data.request import FORMS, Request, Source, parse_source, thinned
 from autospace.data.settings import WITH_PATH
+from autospace.spaces.text import visible
 
 words = st.text(st.characters(codec="utf-8", exclude_characters=",=\0"), min_size=1).filter(
     lambda text: text == text.strip() != ""
@@ -100,7 +101,7 @@ def test_progress_is_thinned_out_but_ends() -> None:
 
 @given(st.text())
 def test_messages_are_one_printable_line(text: str) -> None:
-    assert printable(text).isprintable()
+    assert visible(text).isprintable()
     assert str(DataError(text)).isprintable()
 
 

@@ -145,18 +145,6 @@ def test_other_channels_than_those_of_the_file_are_packed(both: tuple[DataSet, D
     assert torch.equal(found["pixels"], train.images)
 
 
-def test_there_has_to_be_room_for_what_workers_get(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2**30))
-    storage.check_room_for(2**30, tmp_path)
-    with pytest.raises(
-        DataError, match=r"takes 1\.5 GiB, and 1\.0 GiB are free; allowed: less data, more room"
-    ):
-        storage.check_room_for(3 * 2**29, tmp_path)
-
-
 def test_statistics_are_exact_however_the_images_are_cut(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autospace.searchers.driver import METHODS
+from autospace.searchers.make import METHODS
 from tests import source_rules as rules
 from tests.docs.pages import ROOT, Page
 

@@ -3,12 +3,11 @@
 import random
 
 import pytest
-from deap import tools
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.evolution import toolbox as evolution
-from autospace.evolution.population import Drawn, LayerRecord, Member
+from autospace.evolution.population import Drawn, Member
 from autospace.spaces import DEFAULT_OPERATIONS, Cell, mbconv
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.cells.variation import CellPrior, random_cell
@@ -196,13 +195,6 @@ def test_a_record_holds_best_mean_and_standard_deviation() -> None:
     found = evolution.record(_members([1.0, 2.0, 6.0]), drawn, 3)
     assert (found.best, found.mean, found.drawn, found.scored) == (6.0, 3.0, drawn, 3)
     assert found.spread == pytest.approx((14 / 3) ** 0.5)
-
-
-def test_the_logbook_is_deaps() -> None:
-    records = [LayerRecord(1.0, 0.5, 0.1, Drawn(), 4), LayerRecord(2.0, 0.7, 0.2, Drawn(), 4)]
-    book = evolution.logbook(records)
-    assert isinstance(book, tools.Logbook)
-    assert book.select("round", "best") == ([0, 1], [1.0, 2.0])
 
 
 def test_the_toolbox_mutates_and_mates_within_the_prior() -> None:

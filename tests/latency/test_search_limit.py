@@ -11,7 +11,7 @@ from autospace.searchers.driver import run_search
 from autospace.searchers.folder import SearchFolder
 from autospace.spaces.choices import SearchError
 from autospace.spaces.files.library import family_space
-from tests.latency.tables import table_for
+from tests.latency.tables import network_ns, table_for
 from tests.searchers.problems import SKELETON, settings
 from tests.searchers.test_every_method import Stopping
 
@@ -20,7 +20,7 @@ PREDICTION = Prediction(table_for(SKELETON), SKELETON)
 
 
 def _milliseconds(choices: dict[str, str]) -> float:
-    return PREDICTION.network_ns(SPACE.architecture(choices).cells) / 1e6
+    return network_ns(PREDICTION, SPACE.architecture(choices).cells) / 1e6
 
 
 def _bounds() -> tuple[float, float]:

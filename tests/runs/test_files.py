@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -12,7 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autospace.runs.files import is_stream, remove_parts, write_atomically, write_output
+from autospace.runs.errors import RoomError
+from autospace.runs.files import (
+    check_room_for,
+    is_stream,
+    remove_parts,
+    write_atomically,
+    write_output,
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
@@ -187,3 +195,19 @@ def test_a_link_in_a_run_folder_is_replaced_and_never_followed(tmp_path: Path) -
     write_atomically(link, "text")
     assert (victim.read_text(), link.read_text()) == ("precious", "text")
     assert not link.is_symlink()
+
+
+def test_there_has_to_be_room_for_what_workers_get(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2**30))
+    check_room_for(2**30, tmp_path)
+    with pytest.raises(
+        RoomError, match=r"takes 1\.5 GiB, and 1\.0 GiB are free; allowed: less data, more room"
+    ):
+        check_room_for(3 * 2**29, tmp_path)
+
+
+def test_no_room_is_one_line_whatever_the_place_is_called() -> None:
+    assert str(RoomError("/tmp/a\nb: full")) == "/tmp/a\\nb: full"

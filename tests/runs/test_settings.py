@@ -12,7 +12,6 @@ from autospace.evolution.settings import (
     NEEDS_DATA,
     PRESETS,
     Config,
-    load_config,
     make_config,
     preset,
 )
@@ -178,4 +177,5 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text("seed = 4\n[evolution]\nkeep = 2\n")
     assert read_config(path) == {"seed": 4, "evolution": {"keep": 2}}
-    assert load_config(path) == make_config({"seed": 4, "evolution": {"keep": 2}})
+    expected = make_config({"seed": 4, "evolution": {"keep": 2}})
+    assert make_config(read_config(path, "evolve")) == expected

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospace.evolution.settings import Config, load_config, make_config
+from autospace.evolution.settings import Config, make_config
 from autospace.runs.errors import ConfigError
-from autospace.runs.settings import read_config
+from autospace.runs.settings import make_settings, read_config
 from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import OPERATIONS
 
@@ -201,7 +201,7 @@ def test_a_wrong_setting_in_a_file_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text("[scoring]\nrho = 0\n")
     with pytest.raises(ConfigError, match=r"a\.toml: scoring\.rho: 0; allowed: a number above 0"):
-        load_config(path)
+        make_settings(Config, read_config(path), path=path)
 
 
 @settings(max_examples=100)
@@ -213,6 +213,6 @@ def test_any_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, r
     path = tmp_path_factory.getbasetemp() / "any.toml"
     path.write_bytes(raw)
     try:
-        load_config(path)
+        make_settings(Config, read_config(path), path=path)
     except ConfigError as error:
         assert str(error).isprintable()  # noqa: PT017

@@ -18,10 +18,10 @@ from autospace.compute.pool import Job, OnMessage, Pool, ProcessPool
 from autospace.compute.worker import Plain
 from autospace.data import storage
 from autospace.data.batches import Augment, Batches, Normaliser
-from autospace.data.errors import DataError
 from autospace.data.examples import make_data_set
 from autospace.data.readers.image_folder import read_cache, write_cache
 from autospace.networks.operations import ConvNorm
+from autospace.runs.errors import RoomError
 from autospace.scorers import pooled
 from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import FILE, Position, ScoringJob, fitting_count, in_order, one_by_one
@@ -243,7 +243,7 @@ def test_a_disk_without_room_for_the_workers_is_an_error(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(DataError, match=r"workers need a copy of the data .*allowed: less data"):
+    with pytest.raises(RoomError, match=r"workers need a copy of the data .*allowed: less data"):
         ScoringJob(make_setting()).pack(tmp_path, whole=False)
 
 

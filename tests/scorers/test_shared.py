@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from autospace.scorers.shared import SharedScorer
+from autospace.scorers.make import SharedScorer
 from autospace.spaces import Cell, Edge
 from autospace.spaces.cells.dense_cell import DenseCell
 from tests.spaces.dense.nasbench201 import SPACE, whole

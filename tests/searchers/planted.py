@@ -22,8 +22,8 @@ from autospace.data.examples import DataSet, Examples
 from autospace.data.images import Images
 from autospace.networks import operations
 from autospace.runs.state import State
-from autospace.searchers.driver import make_method
 from autospace.searchers.fitness_search import FitnessSearch
+from autospace.searchers.make import make_method
 from autospace.searchers.problem import SearchProblem
 from autospace.spaces import Budget, Candidate, Cell, Layer, LayerSpec, Skeleton, Space, Stem
 from autospace.spaces.choices import Choice, Choices, limits_of

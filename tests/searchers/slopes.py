@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.search import GradientSearch
+from autospace.searchers.make import make_method
 from autospace.searchers.problem import SearchProblem
 from autospace.spaces import Layer, Space
 from autospace.spaces.choices import Choice

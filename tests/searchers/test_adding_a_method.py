@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from autospace.api import search
-from autospace.searchers.driver import METHODS
+from autospace.searchers.make import METHODS
 from autospace.spaces.files.library import family_space
 from tests.docs.pages import ROOT, Page
 from tests.searchers.planted import mean_share

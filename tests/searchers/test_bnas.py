@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.networks.binary import BinaryConvolution
-from autospace.searchers.driver import make_method
+from autospace.searchers.make import make_method
 from autospace.searchers.sampling.bnas import Bnas, softmax
 from autospace.searchers.sampling.dropping import stages
 from autospace.spaces import Budget, Candidate, Layer, LayerSpec, Skeleton, Space, Stem

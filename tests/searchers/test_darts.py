@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autospace.searchers.driver import make_method
 from autospace.searchers.gradient import darts
 from autospace.searchers.gradient.darts import Darts, is_weight_free
 from autospace.searchers.gradient.search import ExpectedCost
+from autospace.searchers.make import make_method
 from autospace.spaces import Budget, Cell, Edge, load, mbconv
 from autospace.spaces.cells.dense_cell import DenseCell
 from autospace.spaces.files.library import family_space

@@ -17,7 +17,7 @@ from autospace.networks.weights import save_weights
 from autospace.runs.errors import CheckpointError
 from autospace.runs.state import load_state, save_state
 from autospace.searchers.dna import Dna
-from autospace.searchers.driver import make_method
+from autospace.searchers.make import make_method
 from autospace.spaces import Budget, Candidate, LayerSpec, Skeleton, Stem, mbconv
 from autospace.spaces.choices import Choice, Choices, Limit, SearchError
 from autospace.spaces.files.library import family_space

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from autospace.searchers.driver import make_method
+from autospace.searchers.make import make_method
 from autospace.searchers.sampling.enas import Controller, Enas, Sampled, surrogate
 from autospace.seeds import derived_seed
 from autospace.spaces import Budget, Layer, LayerSpec, Skeleton, Space, Stem

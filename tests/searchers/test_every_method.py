@@ -11,8 +11,9 @@ from autospace.evolution.folder import RunFolder
 from autospace.progress import Silent
 from autospace.runs.errors import CheckpointError, RunError
 from autospace.searchers.catalogue import CATALOGUE
-from autospace.searchers.driver import METHODS, run_search
+from autospace.searchers.driver import run_search
 from autospace.searchers.folder import SearchFolder
+from autospace.searchers.make import METHODS
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Space, load, load_architecture
 from autospace.spaces.files.library import family_space

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from autospace.searchers.driver import make_method
 from autospace.searchers.fitness_search import AloneFitness, SharedFitness
+from autospace.searchers.make import make_method
 from autospace.searchers.sampling.regularised_evolution import Evolution
 from tests.searchers.planted import PlantedFitness, mean_share, planted_problem, solved
 from tests.searchers.problems import make_problem

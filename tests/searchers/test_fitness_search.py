@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from autospace.runs.state import load_state, save_state
-from autospace.searchers.driver import make_method
 from autospace.searchers.fitness_search import FitnessSearch
+from autospace.searchers.make import make_method
 from autospace.searchers.method import SearchMethod
 from tests.searchers.problems import make_problem
 

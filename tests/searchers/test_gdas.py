@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.gates import draw
 from autospace.searchers.gradient.gdas import Gdas, relaxed
+from autospace.searchers.make import make_method
 from tests.searchers.planted import LAYERS, planted_problem, solved
 from tests.searchers.problems import make_problem
 from tests.searchers.slopes import double_method, gate_slopes, slopes

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.runs.state import load_state, save_state
-from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.search import Alphas, GradientSearch, Rows
+from autospace.searchers.make import make_method
 from autospace.spaces import Budget
 from autospace.spaces.choices import Choice, Choices, limits_of
 from autospace.spaces.files.library import family_space

@@ -3,7 +3,11 @@
 import pytest
 import torch
 
-from autospace.searchers.few_shot import local_dimension
+from autospace.searchers import few_shot
+
+
+def local_dimension(points: torch.Tensor, neighbours: int) -> float:
+    return float(few_shot.local_dimension(points, neighbours))
 
 
 def _gaussian(dimension: int, count: int, seed: int, inside: int = 200) -> torch.Tensor:

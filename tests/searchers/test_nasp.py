@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.nasp import Nasp
+from autospace.searchers.make import make_method
 from tests.searchers.planted import solved
 from tests.searchers.problems import make_problem
 from tests.searchers.slopes import Rows, double_method, gate_slopes, one_hot, slopes

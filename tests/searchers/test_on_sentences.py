@@ -13,7 +13,7 @@ from autospace.data.load import load_data
 from autospace.data.settings import DataConfig
 from autospace.evaluators.make import load_halves
 from autospace.runs.errors import ConfigError
-from autospace.searchers.driver import METHODS
+from autospace.searchers.make import METHODS
 from autospace.spaces import Candidate, Layer, Space, SpaceError
 from autospace.spaces.cells.bert import SKIPPED, BertCell
 from autospace.spaces.choices import Choices, SearchError

@@ -12,7 +12,7 @@ from autospace import compare, evolve, search
 from autospace.compute.device import threads
 from autospace.data.errors import DataError
 from autospace.progress import Silent
-from autospace.searchers.driver import METHODS
+from autospace.searchers.make import METHODS
 from autospace.spaces import Space, SpaceError, load
 from autospace.spaces.choices import SearchError
 from autospace.spaces.files.library import family_space

@@ -9,8 +9,9 @@ import torch
 
 from autospace import Silent, compare, search
 from autospace.runs.state import restore_from, save_state
-from autospace.searchers.driver import METHODS, compared_gradients, make_method
+from autospace.searchers.driver import compared_gradients
 from autospace.searchers.gradient.darts import Darts
+from autospace.searchers.make import METHODS, make_method
 from autospace.spaces import LayerSpec, Skeleton, Space, Stem
 from autospace.supernets.families import NOT_ON_TIED
 from tests.searchers.problems import SETTINGS, make_problem

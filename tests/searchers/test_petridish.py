@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autospace.runs.state import load_state, save_state
-from autospace.searchers.driver import make_method
+from autospace.searchers.make import make_method
 from autospace.searchers.petridish import Petridish
 from autospace.spaces import Budget, Space
 from autospace.spaces.choices import SearchError

@@ -11,7 +11,7 @@ from autospace.data.examples import DataSet
 from autospace.data.images import Images
 from autospace.networks import darts
 from autospace.networks.bats import bats_operation
-from autospace.searchers.driver import make_method
+from autospace.searchers.make import make_method
 from autospace.searchers.problem import SearchProblem
 from autospace.spaces import Candidate, Layer, LayerSpec, Skeleton, Space, Stem
 from autospace.spaces.cells.bats import BatsCell

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autospace.bench.ranking import kendall
-from autospace.searchers.driver import make_method
+from autospace.searchers.make import make_method
 from autospace.searchers.sampling.pnas import Pnas, Predictor, _Ensemble
 from autospace.spaces import Budget, load
 from autospace.spaces.choices import Choice, Choices

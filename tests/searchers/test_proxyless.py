@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.proxyless import Proxyless, keep_mass
+from autospace.searchers.make import make_method
 from autospace.spaces.choices import Choice
 from autospace.spaces.files.library import family_space
 from tests.searchers.planted import solved

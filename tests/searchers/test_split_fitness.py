@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from autospace.runs.state import load_state, save_state
-from autospace.searchers.driver import make_method
 from autospace.searchers.few_shot import Gm, Similarity, SplitFitness
+from autospace.searchers.make import make_method
 from autospace.spaces import Budget
 from autospace.spaces.choices import Choice
 from autospace.spaces.files.library import family_space

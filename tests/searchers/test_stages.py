@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from autospace.progress import Silent
-from autospace.searchers.driver import METHODS, run_search
+from autospace.searchers.driver import run_search
 from autospace.searchers.few_shot import NasLid, NasLidOptions
 from autospace.searchers.folder import SearchFolder
+from autospace.searchers.make import METHODS
 from autospace.searchers.sampling.enas import Controller
 from autospace.spaces.choices import Choices
 from autospace.supernets.supernet import Supernet

@@ -13,8 +13,9 @@ from autospace.evaluators.tabular import TABLE_NAMES, Table, read_table, table_f
 from autospace.runs.errors import ConfigError
 from autospace.runs.settings import merged
 from autospace.searchers.catalogue import ON_TABLES
-from autospace.searchers.driver import METHODS, make_method, run_search
+from autospace.searchers.driver import run_search
 from autospace.searchers.folder import SearchFolder
+from autospace.searchers.make import METHODS, make_method
 from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.seeds import derived_seed

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from autospace.scorers.mixture import MixtureSearch
-from autospace.searchers.driver import make_method
 from autospace.searchers.gradient.gates import draw
 from autospace.searchers.gradient.proxyless import Proxyless, keep_mass
 from autospace.searchers.gradient.search import Alphas, CostOptions, GradientSearch
+from autospace.searchers.make import make_method
 from tests.searchers.problems import make_problem
 from tests.searchers.slopes import SMALL, double_method, gate_slopes, slopes
 

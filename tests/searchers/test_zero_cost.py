@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.searchers.driver import make_method
+from autospace.searchers.make import make_method
 from autospace.searchers.sampling.zero_cost import ScoreOptions, Scores, ZeroCost, in_bins
 from autospace.spaces.files.library import family_space
 from tests.searchers.planted import mixing_pools, planted_problem, share_found

@@ -16,7 +16,7 @@ from autospace.evaluators.stand_alone import StandAloneEvaluator
 from autospace.networks.binary import BinaryConvolution
 from autospace.networks.network import Network
 from autospace.runs.errors import ConfigError
-from autospace.searchers.driver import make_method
+from autospace.searchers.make import make_method
 from autospace.spaces.choices import SearchError
 from autospace.spaces.files.library import family_space
 from autospace.spaces.space import Architecture

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospace.data.errors import DataError, printable
+from autospace.data.errors import DataError
 from autospace.data.examples import Skipped
 from autospace.data.readers.image_opening import HEIF_ADVICE, SUFFIXES, looks_like_heif, opens
+from autospace.spaces.text import visible
 
 _SYSTEM_FOLDERS = frozenset({
     "__macosx", "@eadir", "#recycle", "@recycle", "#snapshot", "@recently-snapshot", "@sharebin",
@@ -223,7 +224,7 @@ def grouped(passed: Iterable[Passed], root: Path, most: int = 3) -> tuple[Skippe
     """
     names: dict[str, list[str]] = {}
     for item in passed:
-        names.setdefault(item.reason, []).append(printable(os.path.relpath(item.path, root)))
+        names.setdefault(item.reason, []).append(visible(os.path.relpath(item.path, root)))
     return tuple(
         Skipped(reason, len(found), tuple(sorted(found)[:most]))
         for reason, found in sorted(names.items())

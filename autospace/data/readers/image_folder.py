@@ -21,7 +21,7 @@ import numpy as np
 import PIL
 import torch
 
-from autospace.data.errors import DataError, name_few, printable
+from autospace.data.errors import DataError, name_few
 from autospace.data.examples import DataSet, Examples, Reading, Size, Skipped, make_data_set
 from autospace.data.readers.convert import proportions_changed
 from autospace.data.readers.folder_layout import ImageFile, Listing, list_folder
@@ -38,7 +38,7 @@ from autospace.data.readers.image_opening import Header
 from autospace.data.request import Request, Source
 from autospace.data.storage import Mapped, is_large
 from autospace.runs.files import PART
-from autospace.spaces.text import plural
+from autospace.spaces.text import plural, visible
 
 # Part of every key: a change of the decoder or of the layout below must not find old files.
 _LAYOUT = "autospace.data 4"
@@ -342,7 +342,7 @@ def _read_of(found: Sequence[Header | str], skipped: tuple[Skipped, ...]) -> Rea
 def _skipped(listing: Listing, unreadable: Sequence[tuple[str, str]]) -> tuple[Skipped, ...]:
     names: dict[str, list[str]] = {}
     for path, reason in unreadable:
-        names.setdefault(reason, []).append(printable(os.path.relpath(path, listing.root)))
+        names.setdefault(reason, []).append(visible(os.path.relpath(path, listing.root)))
     ranked = sorted(names.items(), key=lambda item: (-len(item[1]), item[0]))
     return tuple(
         Skipped(f"unreadable: {reason}", len(found), tuple(found[:10])) for reason, found in ranked

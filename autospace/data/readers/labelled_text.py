@@ -12,7 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Final, Literal
 
-from autospace.data.errors import DataError, name_few, printable
+from autospace.data.errors import DataError, name_few
 from autospace.data.examples import Skipped
 from autospace.data.plain_text import (
     MOST_BYTES,
@@ -23,6 +23,7 @@ from autospace.data.plain_text import (
     files_inside,
 )
 from autospace.data.splits import role_of
+from autospace.spaces.text import visible
 
 TABLES: Final = (".csv", ".tsv")
 SEPARATORS: Final = (",", ";", "\t")
@@ -291,7 +292,7 @@ def _column_of_splits(
                 continue
             if None in roles:
                 # Without the column, rows that are meant for the test would be trained on.
-                other = printable(next(row[at] for row in rows if role_of(row[at]) is None)[:40])
+                other = visible(next(row[at] for row in rows if role_of(row[at]) is None)[:40])
                 problem = f"{name} is {other!r} in some rows and names a split in others"
                 raise DataError(f"{path}: {problem}; allowed: train, validation or test")
             return at
@@ -308,13 +309,13 @@ def _parsed(path: Path, text: str) -> tuple[list[list[str]], str]:
         if len(sizes) == 1 and min(sizes) >= 2:
             wrong = next((row for row in rows if len(row) != len(rows[0])), None)
             if wrong is not None:
-                problem = f"{printable(str(wrong)[:60])} has {len(wrong)} fields"
+                problem = f"{visible(str(wrong)[:60])} has {len(wrong)} fields"
                 raise DataError(f"{path}: {problem}; allowed: {len(rows[0])}, as the first row")
             return rows, separator
         seen += [f"{separator!r} gives {' or '.join(map(str, sorted(sizes)[:4]))} fields"]
     if not text.strip():
         raise DataError(f"{path}: is empty; allowed: rows of texts and labels")
-    first = printable(text.lstrip().partition("\n")[0][:60])
+    first = visible(text.lstrip().partition("\n")[0][:60])
     allowed = "two columns or more in every row"
     if all(each.endswith("gives 1 fields") for each in seen):
         raise DataError(f"{path}: has one column, the first row is {first!r}; allowed: {allowed}")
@@ -346,7 +347,7 @@ def _columns(
         DataError: it is not clear which columns they are.
     """
     names = [value.strip() for value in rows[0]]
-    shown = printable(", ".join(names))[:120]
+    shown = visible(", ".join(names))[:120]
     places = []
     for key, usual in (("text", TEXTS), ("label", LABELS)):
         wanted = {given[key]} if key in given else usual

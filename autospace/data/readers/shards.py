@@ -15,7 +15,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from autospace.data.errors import DataError, name_few, no_file, printable, reason
+from autospace.data.errors import DataError, name_few, no_file, reason
 from autospace.data.examples import DataSet, Skipped
 from autospace.data.readers.folder_layout import ImageFile, Listing, held_out, limit_files
 from autospace.data.readers.image_folder import read_listed
@@ -23,7 +23,7 @@ from autospace.data.readers.image_opening import SUFFIXES, InArchive
 from autospace.data.request import Request, Source
 from autospace.data.splits import Role, role_of
 from autospace.spaces.files.reading import parse_json
-from autospace.spaces.text import plural
+from autospace.spaces.text import plural, visible
 
 _MOST_SHARDS: Final = 100_000
 _LONGEST_LABEL: Final = 200
@@ -248,7 +248,7 @@ def _samples(path: Path) -> Iterator["_Sample | _Lost"]:
                 if suffix.lower() in group or member.issparse():
                     problem = "is sparse" if member.issparse() else "is there twice"
                     advice = "files as WebDataset writes them"
-                    shown = printable(member.name)
+                    shown = visible(member.name)
                     raise DataError(f"{path}: {shown}: {problem}; allowed: {advice}")
                 group[suffix.lower()] = member
             if group:
@@ -342,7 +342,7 @@ def _listing(
         raise DataError(f"{pattern}: has {what}; allowed: two or more classes")
     others = classes.get("test", names)
     if set(others) != set(names):
-        apart = name_few(printable(each) for each in sorted(set(names) ^ set(others)))
+        apart = name_few(visible(each) for each in sorted(set(names) ^ set(others)))
         raise DataError(f"{pattern}: training and test shards have different classes: {apart}")
     train, test = (_files(found.get(role, ()), names) for role in ("train", "test"))
     drawn = not test

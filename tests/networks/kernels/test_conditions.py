@@ -97,7 +97,7 @@ def _replaced(cell: CellModule) -> None:
 
 def _smooth(cell: CellModule) -> None:
     for part in cell.modules():
-        if isinstance(part, ConvNorm) and part.activates:
+        if isinstance(part, ConvNorm) and len(part) == 3:  # with ReLU6
             part[2] = nn.Softplus()
 
 
