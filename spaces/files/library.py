@@ -299,7 +299,7 @@ def load_any(source: str | Path) -> Space | Architecture:
         raise SpaceError("space", problem)
     # os.path, unlike pathlib, answers False to names that no file system takes.
     if not os.path.lexists(source):
-        if "@" in str(source):
+        if "@" in str(source) and os.sep not in str(source).partition("@")[0]:
             return load_builtin(str(source))
         words = f"a file, a run folder, or a built-in such as {builtin_names()[1]}"
         missing = "no such file or folder" if _is_path(source) else "no such space"

@@ -79,6 +79,10 @@ def test_spaces_for_other_resolutions_need_a_choice() -> None:
         ("mbconv@/home/me/runs/first/", "mbconv@first"),
         ("mbconv@cifar", "mbconv@cifar"),
         ("../a b.json", "a b.json"),
+        ("/home/me@work/runs/first", "first"),
+        ("random@mbconv@/home/me@work/a@b.json", "random@mbconv@a@b.json"),
+        ("mine@home", "mine@home"),
+        ("random", "random"),
     ],
 )
 def test_a_source_is_named_without_its_folders(source: str, name: str) -> None:
