@@ -335,9 +335,11 @@ def load(source: str | Path) -> Space:
 
 def _without_space(folder: Path) -> str:
     """The problem of a folder that holds no space."""
-    for name, kind, allowed in _OTHER_RUNS:
+    for name, kind, holds in _OTHER_RUNS:
         if (folder / name).exists():
-            return f"holds {kind}, not a space; allowed: {folder / name}{allowed}"
+            return f"holds {kind}, not a space; allowed: {folder / name}, {holds}"
+    if (folder / _COMPARISON).exists():
+        return f"holds a comparison, not a space; autospace report {folder} shows it"
     if (folder / "config.toml").exists():
         return f"the folder has no {SPACE_FILE}; has the run finished?"
     images = f"; images are named by --data folder:{folder}"
@@ -347,10 +349,10 @@ def _without_space(folder: Path) -> str:
 
 # A training's folder has no best.json, and a search's has no architecture.json.
 _OTHER_RUNS: Final = (
-    ("best.json", "a search", ", the architecture that it found"),
-    ("architecture.json", "a training", ", the architecture that it trains"),
-    ("comparison.json", "a comparison", " with autospace report"),
+    ("best.json", "a search", "the architecture that it found"),
+    ("architecture.json", "a training", "the architecture that it trains"),
 )
+_COMPARISON: Final = "comparison.json"
 
 
 @cache
