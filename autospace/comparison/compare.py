@@ -306,6 +306,8 @@ def _single(basis: Basis) -> bool:
 
 
 def _on_the_spaces(prepared: PreparedComparison) -> Iterator[str]:
+    if not prepared.matching.comparable:
+        return  # there is no verdict
     if len({skeleton_key(space.skeleton) for space in prepared.spaces}) > 1:
         names = sorted({space.skeleton.name for space in prepared.spaces})
         yield (

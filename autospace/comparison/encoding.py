@@ -1,4 +1,4 @@
-"""Turns the results of a comparison into its document; docs/comparison.md explains every number."""
+"""Makes the document of a comparison; docs/reference/comparison.md explains every number."""
 
 import shlex
 import sys
@@ -177,7 +177,8 @@ def _matching(prepared: PreparedComparison) -> doc.MatchingDocument:
         cost=prepared.config.sampling.match,
         tolerance=TOLERANCE,
         draws=matching.draws,
-        range=list(matching.span) if matching.span else None,
+        # Spaces that are not comparable may have a few costs in common; nothing is compared there.
+        range=list(matching.span) if matching.span and matching.comparable else None,
         tuples=len(matching.tuples),
     )
 
