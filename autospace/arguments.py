@@ -119,15 +119,18 @@ def evolve_config(preset: str | None, file: Place | None, given: Sequence[Settin
     from autospace.evolution.settings import NEEDS_DATA, Config
     from autospace.evolution.settings import preset as settings_of
 
-    layers = (
-        settings_of(preset) if preset is not None else {},
-        read_config(Path(file), "evolve") if file is not None else {},
-        *given,
-    )
+    base = settings_of(preset) if preset is not None else {}
+    layers = (base, read_config(Path(file), "evolve") if file is not None else {}, *given)
     if preset in NEEDS_DATA and not _has_data(layers):
         advice = f"add --data {NEEDS_DATA[preset]} (data= in Python)"
         raise ConfigError(f"preset {preset}: needs your images; {advice}")
-    return _placed(make_settings(Config, *layers))
+    try:
+        return _placed(make_settings(Config, *layers))
+    except ConfigError:
+        if file is not None:
+            # What is wrong whatever else is given is wrong in the file, which errors then name.
+            make_settings(Config, *layers[:2], path=Path(file))
+        raise
 
 
 def compare_config(spaces: Sequence[Space | Place], given: Sequence[Settings]) -> "CompareConfig":

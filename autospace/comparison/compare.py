@@ -153,17 +153,27 @@ def _compared(
         errors, prepared.labels, paired=prepared.paired, method=method, level=level, diverged=lost
     )
     power = _power(prepared, errors)
-    notes = [*notes_on(prepared, samples, power), *undecided(pairs, prepared, power.spread)]
+    notes = [*notes_on(prepared, samples, power), *undecided(pairs, prepared, errors)]
     return document(prepared, samples, pairs, power, sentence=pairs[0].sentence, notes=notes)
 
 
 def undecided(
-    pairs: Sequence[ComparedPair], prepared: PreparedComparison, spread: float | None
+    pairs: Sequence[ComparedPair], prepared: PreparedComparison, errors: Sequence[Sequence[float]]
 ) -> list[str]:
-    """How many networks would decide the pairs without a verdict, if the differences are real."""
-    found = []
+    """How many networks would decide the pairs without a verdict, if the differences are real.
+
+    Args:
+        pairs: the comparisons with the first space.
+        prepared: the comparison.
+        errors: of every space, one per network; scores do not count.
+    """
+    found: list[str] = []
+    if prepared.config.evaluator.method in SCORES_ONLY:
+        return found
     for pair in pairs:
         small = abs(pair.effect.value)
+        # That of this pair: others may spread much more.
+        spread = spread_of([errors[0], errors[pair.b]], paired=prepared.paired)
         if pair.verdict != "none" or not small or not spread:
             continue
         needed = needed_for(small, spread, pair.level, paired=prepared.paired)
@@ -297,6 +307,8 @@ def _single(basis: Basis) -> bool:
 
 
 def _on_the_spaces(prepared: PreparedComparison) -> Iterator[str]:
+    if not prepared.matching.comparable:
+        return  # there is no verdict
     if len({skeleton_key(space.skeleton) for space in prepared.spaces}) > 1:
         names = sorted({space.skeleton.name for space in prepared.spaces})
         yield (

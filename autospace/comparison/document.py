@@ -1,7 +1,8 @@
 """`comparison.json` as a value: built by a comparison, read by the command line and the report.
 
-docs/comparison.md says what its keys mean. Errors, differences and intervals are shares (0 to 1) of
-the measured images, or scores with a minus; `ComparisonDocument.shown` makes points of them.
+docs/reference/comparison.md says what its keys mean. Errors, differences and intervals are shares
+(0 to 1) of the measured images, or scores with a minus; `ComparisonDocument.shown` makes points of
+them.
 """
 
 from pathlib import Path

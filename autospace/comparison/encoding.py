@@ -1,4 +1,4 @@
-"""Turns the results of a comparison into its document; docs/comparison.md explains every number."""
+"""Makes the document of a comparison; docs/reference/comparison.md explains every number."""
 
 import shlex
 import sys
@@ -15,15 +15,18 @@ from autospace.comparison import statistics as summary
 from autospace.comparison.matching import TOLERANCE, Pool
 from autospace.comparison.sample_size import PILOT
 from autospace.comparison.settings import CompareConfig
-from autospace.comparison.setup import PreparedComparison
+from autospace.comparison.setup import RANDOM, PreparedComparison
 from autospace.comparison.statistics import LEVEL, Estimate, Tested
 from autospace.comparison.verdict import ComparedPair
 from autospace.evaluators.evaluator import PROXIES, SCORES_ONLY, Evaluation
 from autospace.evaluators.tabular import Table
 from autospace.spaces.cells.family import FAMILIES
+from autospace.spaces.files.library import FAMILY_NAMES, OWN_NAMES
 from autospace.spaces.space import Architecture, Space
 
 _SAID: Final = {"data.source", "sampling.samples", "sampling.effect"}
+_KINDS: Final = {RANDOM.removesuffix("@"), *FAMILY_NAMES, *OWN_NAMES}
+"""What may stand in front of an @ in the name of a space."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +132,11 @@ def command(config: CompareConfig, data: str, samples: int) -> str:
 
 
 def local_name(source: str) -> str:
-    """A source without the folders above it."""
-    kind, at, place = source.rpartition("@")
-    return f"{kind}{at}{Path(place).name or place}"
+    """A source without the folders above it; their names may have an @, too."""
+    kind, place = "", source
+    while (name := place.partition("@")[0]) in _KINDS and name != place:
+        kind, place = f"{kind}{name}@", place.removeprefix(f"{name}@")
+    return f"{kind}{Path(place).name or place}"
 
 
 def _evaluator(prepared: PreparedComparison) -> doc.EvaluatorDocument:
@@ -172,7 +177,8 @@ def _matching(prepared: PreparedComparison) -> doc.MatchingDocument:
         cost=prepared.config.sampling.match,
         tolerance=TOLERANCE,
         draws=matching.draws,
-        range=list(matching.span) if matching.span else None,
+        # Spaces that are not comparable may have a few costs in common; nothing is compared there.
+        range=list(matching.span) if matching.span and matching.comparable else None,
         tuples=len(matching.tuples),
     )
 

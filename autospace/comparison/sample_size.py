@@ -15,6 +15,8 @@ MOST_COUNTED: Final = 100 * MOST
 """The largest number of networks that is computed: it then stands for itself and all above."""
 ASSUMED_SPREAD: Final = 0.015
 """Standard deviation of the error of random networks, a share, before anything is known."""
+CERTAIN: Final = 1e6
+"""Standard errors: any test finds a difference of so many, and scipy takes no larger number."""
 
 
 def power_of(samples: int, effect: float, spread: float, *, paired: bool, level: float) -> float:
@@ -31,8 +33,9 @@ def power_of(samples: int, effect: float, spread: float, *, paired: bool, level:
 
     freedom = samples - 1 if paired else 2 * (samples - 1)
     bound = stats.t.ppf((1 + level) / 2, freedom)
-    shift = effect * math.sqrt(samples) / spread
-    return float(stats.nct.sf(bound, freedom, shift) + stats.nct.cdf(-bound, freedom, shift))
+    shift = min(effect * math.sqrt(samples) / spread, CERTAIN)
+    # By noncentral F, its square: where shifts are large, scipy gives no number for tails of t.
+    return float(stats.ncf.sf(bound**2, 1, freedom, shift**2))
 
 
 def samples_needed(

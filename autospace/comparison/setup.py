@@ -59,7 +59,8 @@ def load_source(source: str, seed: int) -> Space:
     except SpaceError:
         return random_space(skeleton_of(place), seed, name=name)
     cells = [each.cell for layer in like.layers for each in layer.candidates]
-    shares = [Share(max(cost.madds for cost in layer.costs)) for layer in like.layers]
+    # Binary cells have no MAdds; elsewhere OPs are MAdds.
+    shares = [Share(ops=max(cost.whole("ops") for cost in layer.costs)) for layer in like.layers]
     return random_space(
         like.skeleton,
         seed,

@@ -44,7 +44,7 @@ from autospace.latency.budget import keep_table
 from autospace.networks.network import Network
 from autospace.networks.rounding import rounding
 from autospace.progress import Event, Observer, OfNodes, Planned
-from autospace.runs.errors import OUT
+from autospace.runs.errors import FORCE, OUT, CheckpointError
 from autospace.runs.folder import CONFIG
 from autospace.runs.state import restore_from, save_state
 from autospace.scorers.context import KEPT_BYTES, KeptWeights, ScoringContext, freeze
@@ -192,6 +192,11 @@ def _check_resumed(folder: RunFolder) -> None:
     state = folder.load_state(skeleton, plan.operators.family.kind)
     if state is not None:
         _check_phases(plan, state, folder)
+        weights = folder.checkpoint / WEIGHTS
+        if not weights.exists():
+            # Trained anew, it need not be the same reference: not on a GPU.
+            problem = f"is missing, but {state.round} rounds were scored with this reference"
+            raise CheckpointError(f"{weights}: {problem}; put it back, or start again with {FORCE}")
 
 
 def _plan(prepared: PreparedRun, batches: RunBatches, executor: Executor) -> Planned:

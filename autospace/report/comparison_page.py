@@ -89,8 +89,8 @@ def spaces_section(found: ComparisonDocument) -> PageSection:
         Column(f"mean, {error_label(found)}", numeric=True),
         Column("median", numeric=True),
         Column("spread", numeric=True, about="standard deviation of the errors"),
-        Column("overlap", numeric=True, about="share of the drawn networks that have a partner of "
-               "equal cost in every other space"),
+        Column("overlap", numeric=True, about="share of the drawn networks at whose cost every "
+               "other space has networks, too"),
         Column(f"{NAMES[found.cost]} compared", numeric=True),
         Column("due to seeds", numeric=True, about="share of the variance of an error that is "
                "due to the seed"),

@@ -152,7 +152,11 @@ def _message(kind: type[BaseModel], error: Any) -> str:
         # What is left is which alternative of a union was tried; the user knows of none.
     if error["type"] == "value_error":
         problem = error["msg"].removeprefix("Value error, ")
-        return f"{path}: {problem}" if path else problem
+        if not path:
+            return problem
+        # A section that looks at several of its settings names the wrong one itself.
+        named = problem.partition(":")[0] in section
+        return f"{path}.{problem}" if named else f"{path}: {problem}"
     given = error["input"]
     given = list(given) if isinstance(given, tuple) else given
     allowed = offered(given, _values(place), _allowed(place))

@@ -299,7 +299,7 @@ def load_any(source: str | Path) -> Space | Architecture:
         raise SpaceError("space", problem)
     # os.path, unlike pathlib, answers False to names that no file system takes.
     if not os.path.lexists(source):
-        if "@" in str(source):
+        if "@" in str(source) and os.sep not in str(source).partition("@")[0]:
             return load_builtin(str(source))
         words = f"a file, a run folder, or a built-in such as {builtin_names()[1]}"
         missing = "no such file or folder" if _is_path(source) else "no such space"
@@ -335,9 +335,11 @@ def load(source: str | Path) -> Space:
 
 def _without_space(folder: Path) -> str:
     """The problem of a folder that holds no space."""
-    for name, kind, allowed in _OTHER_RUNS:
+    for name, kind, holds in _OTHER_RUNS:
         if (folder / name).exists():
-            return f"holds {kind}, not a space; allowed: {folder / name}{allowed}"
+            return f"holds {kind}, not a space; allowed: {folder / name}, {holds}"
+    if (folder / _COMPARISON).exists():
+        return f"holds a comparison, not a space; autospace report {folder} shows it"
     if (folder / "config.toml").exists():
         return f"the folder has no {SPACE_FILE}; has the run finished?"
     images = f"; images are named by --data folder:{folder}"
@@ -347,10 +349,10 @@ def _without_space(folder: Path) -> str:
 
 # A training's folder has no best.json, and a search's has no architecture.json.
 _OTHER_RUNS: Final = (
-    ("best.json", "a search", ", the architecture that it found"),
-    ("architecture.json", "a training", ", the architecture that it trains"),
-    ("comparison.json", "a comparison", " with autospace report"),
+    ("best.json", "a search", "the architecture that it found"),
+    ("architecture.json", "a training", "the architecture that it trains"),
 )
+_COMPARISON: Final = "comparison.json"
 
 
 @cache

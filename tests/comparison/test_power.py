@@ -59,6 +59,43 @@ def test_what_is_detectable_needs_no_more_than_it_took(samples: int) -> None:
     assert samples_needed(0.99 * effect, 2.0, paired=True) == samples + 1 + (samples == 64)
 
 
+def _integrated(freedom: int, level: float, shift: float) -> float:
+    """P(|Z + shift| > t sqrt(V / freedom)): Z is normal, V chi-squared; far tails are left out."""
+    bound = stats.t.ppf((1 + level) / 2, freedom)
+    z = np.linspace(-9, 9, 20_001)
+    below = stats.chi2.cdf(((z + shift) / bound) ** 2 * freedom, freedom)
+    return float(np.trapezoid(stats.norm.pdf(z) * below, z))
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("pairs", [1, 5, 25])
+def test_a_few_networks_are_as_many_as_an_effect_of_many_spreads_needs(
+    pairs: int, paired: bool
+) -> None:
+    level = level_of(pairs)
+    for effect in (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 20.0, 50.0):
+        samples = samples_needed(effect, 1.0, paired=paired, level=level)
+        freedoms = [n - 1 if paired else 2 * (n - 1) for n in (samples, samples - 1)]
+        powers = [
+            _integrated(freedom, level, effect * n**0.5) if freedom else 0.0
+            for n, freedom in zip((samples, samples - 1), freedoms, strict=True)
+        ]
+        assert powers[1] < 0.8 < powers[0], effect
+
+
+def test_a_few_networks_detect_what_is_said() -> None:
+    for samples in (4, 5, 6):
+        found = detectable(samples, 1.0, paired=True, level=level_of(25))
+        power = _integrated(samples - 1, level_of(25), found * samples**0.5)
+        assert power == pytest.approx(0.8, abs=1e-4)
+
+
+@pytest.mark.parametrize("spread", [1e-9, 1e-17, 1e-160, 5e-324])
+def test_nearly_no_spread_needs_as_few_networks_as_there_can_be(spread: float) -> None:
+    assert power_of(2, 0.01, spread, paired=True, level=0.95) == 1
+    assert samples_needed(0.01, spread, paired=True) == 2
+
+
 def test_several_pairs_need_more() -> None:
     alone, three = (needed_for(1.0, 2.0, level_of(pairs), paired=True) for pairs in (1, 3))
     assert alone < three < 2 * alone

@@ -347,6 +347,16 @@ def test_spaces_on_other_skeletons_are_compared_at_equal_images(
     assert any("different skeletons (digits, small)" in note for note in found["notes"])
 
 
+def test_nothing_is_compared_at_the_few_costs_in_common_of_spaces_that_hardly_overlap(
+    start: Start,
+) -> None:
+    spaces = ["mbconv@digits", "nasbench-macro@nasbench-macro"]
+    found = json.loads(_run(start(spaces=spaces, data={"resolution": 8})))
+    assert 0 < found["matching"]["tuples"] < 200  # of 20,000 draws, 1 % would be enough
+    assert (found["comparable"], found["matching"]["range"]) == (False, None)
+    assert not any("verdict is about" in note for note in found["notes"])
+
+
 @pytest.mark.slow
 def test_the_number_of_workers_does_not_matter(start: Start) -> None:
     assert _run(start("one"), workers=1) == _run(start("two"), workers=2)

@@ -40,6 +40,15 @@ def test_random_cells_like_those_of_a_space_are_as_many_and_no_dearer(tmp_path: 
         assert {e.operation for c in layer.candidates for e in c.cell.edges} <= {*found.operations}
 
 
+def test_random_binary_cells_cost_no_more_operations() -> None:
+    found, like = load_source("random@binary@digits", 0), load("binary@digits")
+    for layer, given in zip(found.layers, like.layers, strict=True):
+        # They have no MAdds; a 64th of each binary operation counts.
+        most = max(cost.bops for cost in given.costs)
+        assert max(cost.bops for cost in layer.costs) <= most
+        assert len(layer.candidates) == len(given.candidates)
+
+
 def test_random_cells_that_cannot_be_found_are_an_error() -> None:
     prior = CellPrior(("skip_connect",), nodes=2, expansions=(1,), mixes=("sum",))
     with pytest.raises(SpaceError, match=r"layer_00: only 1 of 9 different random cells"):
@@ -70,6 +79,10 @@ def test_spaces_for_other_resolutions_need_a_choice() -> None:
         ("mbconv@/home/me/runs/first/", "mbconv@first"),
         ("mbconv@cifar", "mbconv@cifar"),
         ("../a b.json", "a b.json"),
+        ("/home/me@work/runs/first", "first"),
+        ("random@mbconv@/home/me@work/a@b.json", "random@mbconv@a@b.json"),
+        ("mine@home", "mine@home"),
+        ("random", "random"),
     ],
 )
 def test_a_source_is_named_without_its_folders(source: str, name: str) -> None:

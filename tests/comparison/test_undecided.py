@@ -10,11 +10,23 @@ from autospace.comparison.compare import _on_the_samples, undecided
 from autospace.comparison.document import PowerDocument
 
 
-def _notes(value: float, verdict: str = "none", spread: float | None = 0.02) -> list[str]:
+def _notes(
+    value: float, verdict: str = "none", spread: float = 0.02, method: str = "train"
+) -> list[str]:
     effect = SimpleNamespace(value=value)
     pair: Any = SimpleNamespace(b=1, effect=effect, verdict=verdict, level=0.95)
-    prepared: Any = SimpleNamespace(labels=["mine", "theirs"], paired=True)
-    return undecided([pair], prepared, spread)
+    return undecided([pair], _prepared(method), [_spread(spread, value), [0.0, 0.0]])
+
+
+def _prepared(method: str = "train") -> Any:
+    config = SimpleNamespace(evaluator=SimpleNamespace(method=method))
+    labels = ["mine", "theirs", "others"]
+    return SimpleNamespace(labels=labels, paired=True, config=config)
+
+
+def _spread(deviation: float, middle: float = 0.0) -> list[float]:
+    """Two numbers of this mean and this standard deviation."""
+    return [middle - deviation / 2**0.5, middle + deviation / 2**0.5]
 
 
 @pytest.mark.parametrize("value", [0.002, -0.002, 0.005])
@@ -29,8 +41,22 @@ def test_the_number_is_that_of_the_textbook(value: float) -> None:
 
 
 def test_nothing_is_said_of_a_decided_pair_or_without_a_difference() -> None:
-    assert _notes(0.01, "a") == _notes(0.0) == _notes(0.01, spread=None) == []
+    assert _notes(0.01, "a") == _notes(0.0) == _notes(0.01, spread=0.0) == []
     assert _notes(1e-6)[0].startswith("more than ")
+
+
+def test_nothing_is_said_of_scores() -> None:
+    assert _notes(0.01, method="naswot") == []
+
+
+def test_each_pair_needs_what_its_own_differences_take() -> None:
+    effect = SimpleNamespace(value=0.005)
+    pairs: Any = [SimpleNamespace(b=b, effect=effect, verdict="none", level=0.95) for b in (1, 2)]
+    quiet, loud = undecided(pairs, _prepared(), [[0.0, 0.0], _spread(0.01), _spread(0.03)])
+    # Cohen 1988: by pairs 34 for an effect of half a standard deviation; a ninth of the squared
+    # effect takes nine times as many, but for the two that the t test adds.
+    assert quiet.startswith("about 34 networks per space would decide between mine and theirs")
+    assert loud.startswith("about 285 networks per space would decide between mine and others")
 
 
 def notes_on_power(prepared: Any, power: PowerDocument) -> list[str]:

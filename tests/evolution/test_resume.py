@@ -333,5 +333,14 @@ def test_a_damaged_checkpoint_is_one_line_and_is_left_as_it_is(
     assert "checkpoint that they belong to is missing; put it back" in found["error"]
     assert (run / "events.jsonl").read_bytes() == before
     state.write_bytes(sound)
+    weights = run / "checkpoint" / "reference.safetensors"
+    sound = weights.read_bytes()
+    weights.unlink()
+    found = server.run(run)
+    assert found["code"] == 2
+    assert "reference.safetensors: is missing, but" in found["error"]
+    assert not weights.exists()
+    assert (run / "events.jsonl").read_bytes() == before
+    weights.write_bytes(sound)
     assert server.run(run)["code"] == 0
     _check_equal(run, whole)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autospace.arguments import evolve_config
 from autospace.evolution.settings import Config, make_config
 from autospace.runs.errors import ConfigError
 from autospace.runs.settings import make_settings, read_config
@@ -53,11 +54,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"evolution": {"objectives": ["madds"]}},
-        "evolution: objectives: allowed: fitness, or fitness and madds in this order",
+        "evolution.objectives: allowed: fitness, or fitness and madds in this order",
     ),
     (
         {"evolution": {"tournament": 100}},
-        "evolution: tournament: 100; allowed: at most the population, 24",
+        "evolution.tournament: 100; allowed: at most the population, 24",
     ),
     (
         {"evolution": {"ageing": True, "objectives": ["fitness", "madds"]}},
@@ -202,6 +203,32 @@ def test_a_wrong_setting_in_a_file_names_the_file(tmp_path: Path) -> None:
     path.write_text("[scoring]\nrho = 0\n")
     with pytest.raises(ConfigError, match=r"a\.toml: scoring\.rho: 0; allowed: a number above 0"):
         make_settings(Config, read_config(path), path=path)
+
+
+@pytest.mark.parametrize(
+    ("content", "given", "problem"),
+    [
+        ("[scorng]\nsteps = 5\n", {}, "a.toml: scorng: unknown setting; did you mean scoring? A"),
+        ("[scoring]\nrho = 0\n", {"seed": -1}, "a.toml: scoring.rho: 0; allowed: a number above"),
+        # The demo has 4 candidates.
+        ("[evolution]\nrescore = 4\n", {}, "a.toml: evolution.rescore: 4; allowed: less than "),
+        ("[scoring]\nrho = 1.0\n", {"scoring": {"rho": 0}}, "scoring.rho: 0; allowed: a number"),
+    ],
+)
+def test_a_file_beside_other_settings_is_named_for_its_own_faults_only(
+    tmp_path: Path, content: str, given: dict[str, Any], problem: str
+) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        evolve_config("demo", path, [given])
+    assert str(caught.value).removeprefix(f"{tmp_path}/").startswith(problem)
+
+
+def test_what_overrides_a_fault_of_a_file_mends_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("[scoring]\nrho = 0\n")
+    assert evolve_config("demo", path, [{"scoring": {"rho": 2.0}}]).scoring.rho == 2
 
 
 @settings(max_examples=100)

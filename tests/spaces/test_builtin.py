@@ -227,6 +227,7 @@ FITTING = "digits, cifar, nasbench-macro, mobile, mobilenetv2"
             f"none/run: no such file or folder; allowed: {FITTING}, or a file or a run folder",
         ),
         ("mbconv@no.toml", "no.toml: no such file or directory"),
+        ("/home/me@work/no", f"/home/me@work/no: no such file or folder; allowed: {FILES}"),
         ("skeleton.json", "skeleton.json: a skeleton; allowed: a space, or mbconv@skeleton.json"),
         ("/dev/zero", "/dev/zero: is not a regular file; allowed: a file of JSON or TOML"),
     ],
