@@ -133,5 +133,6 @@ def gradient_cosine(
         )
         length = float(ours.norm() * theirs.norm())
         if length > 0:
-            cosines.append(float(ours @ theirs) / length)
+            # Of equal gradients, rounding may make it more than 1.
+            cosines.append(max(-1.0, min(1.0, float(ours @ theirs) / length)))
     return statistics.fmean(cosines) if cosines else None

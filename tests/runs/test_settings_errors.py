@@ -15,7 +15,7 @@ from autospace.runs.settings import make_settings, read_config
 from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import OPERATIONS
 
-LIMITS = "max_madds, max_params, max_ops, max_latency_ms, latency_table"
+LIMITS = "max_madds, max_params, max_ops, max_latency_ms, reference_factor, latency_table"
 SECTIONS = (
     "seed, device, precision, cuda_graphs, threads, skeleton, data, cells, evolution, scoring, "
 )
