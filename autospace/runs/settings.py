@@ -151,7 +151,7 @@ def _message(kind: type[BaseModel], error: Any) -> str:
             return f"{path}.{name}: {known}" if path else f"{name}: {known}"
         # What is left is which alternative of a union was tried; the user knows of none.
     if error["type"] == "value_error":
-        problem = error["msg"].removeprefix("Value error, ")
+        problem: str = error["msg"].removeprefix("Value error, ")
         if not path:
             return problem
         # A section that looks at several of its settings names the wrong one itself.
