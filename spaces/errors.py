@@ -106,7 +106,8 @@ def shown(value: object) -> str:
     elif value is None or isinstance(value, bool | int | float):
         text = json.dumps(value)
     elif isinstance(value, list | dict):
-        text = "a list" if isinstance(value, list) else "an object"
+        kind = "list" if isinstance(value, list) else "object"
+        text = named(kind) if value else f"an empty {kind}"
     else:
         text = named(type(value).__name__)
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."

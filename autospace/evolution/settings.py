@@ -106,14 +106,16 @@ class CellsConfig(Section):
                 hint = f"; cells.family={others[0]} knows it" if others else ""
                 raise ValueError(unknown_operation(name) + hint)
         if len(set(names)) != len(names) or not set(names) - {"none"}:
-            raise ValueError("allowed: each operation at most once, and at least one besides none")
+            words = "each operation at most once, and at least one besides none"
+            raise ValueError(f"{', '.join(names)}; allowed: {words}")
         return names
 
     @field_validator("reference_kernels")
     @classmethod
     def _distinct(cls, kernels: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(kernels)) != len(kernels):
-            raise ValueError("allowed: each kernel size at most once")
+            given = ", ".join(map(str, kernels))
+            raise ValueError(f"{given}; allowed: each kernel size at most once")
         return kernels
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from autospace.networks.cells import CellModule, initialise, recomputed, zeros
-from autospace.networks.operations import AveragePool
+from autospace.networks.operations import AveragePool, StridedConvolution
 from autospace.spaces.cells.binary import BINARY_OPERATIONS, BinaryCell
 from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.operations import Operation, binary_groups
@@ -57,7 +57,7 @@ def sign(x: torch.Tensor) -> torch.Tensor:
     return found
 
 
-class BinaryConvolution(nn.Conv2d):
+class BinaryConvolution(StridedConvolution):
     """A convolution of signs with signs, times alpha: [N, C, H, W] -> [N, C', H/s, W/s].
 
     Zeros at the border are neither sign: they add 0, where a count of bits would add or subtract 1.

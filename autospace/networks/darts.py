@@ -19,7 +19,7 @@ from autospace.networks.bats import BinaryReduction, bats_operation, start
 from autospace.networks.binary import BinaryLayer
 from autospace.networks.cells import CellModule, initialise, recomputed, zeros
 from autospace.networks.dense import ActivatedConvolution
-from autospace.networks.operations import AveragePool
+from autospace.networks.operations import AveragePool, StridedConvolution
 from autospace.spaces.cells.cell import Cell, Edge, LayerShape
 from autospace.spaces.cells.darts_cell import INPUTS, OPERATIONS, DartsCell, DartsOperation
 
@@ -38,8 +38,8 @@ class FactorisedReduction(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         half = out_channels // 2
-        self.even = nn.Conv2d(in_channels, half, 1, stride=2, bias=False)
-        self.odd = nn.Conv2d(in_channels, out_channels - half, 1, stride=2, bias=False)
+        self.even = StridedConvolution(in_channels, half, 1, stride=2, bias=False)
+        self.odd = StridedConvolution(in_channels, out_channels - half, 1, stride=2, bias=False)
         self.norm = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,26 @@ from autospace.spaces.cells.operations import (
 )
 from autospace.spaces.errors import SpaceError, located, named, raised
 
+LEAST_CHANNELS: Final = 8
+"""Floats of a vector of AVX2."""
+
+
+class StridedConvolution(nn.Conv2d):
+    """PyTorch's, but a 1x1 convolution of few channels takes the pixels of its stride first.
+
+    It computes the same. On a CPU with AVX2 and no AVX-512, the gradient of such weights, of inputs
+    that lie channels-last, is written past its memory: torch 2.13, uxlfoundation/oneDNN#6035.
+    """
+
+    def _conv_forward(
+        self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        few = self.in_channels < LEAST_CHANNELS and self.groups == 1
+        if not few or self.kernel_size != (1, 1) or self.stride == (1, 1) or any(self.padding):
+            return super()._conv_forward(input, weight, bias)
+        down, across = self.stride
+        return F.conv2d(input[:, :, ::down, ::across], weight, bias)
+
 
 class ConvNorm(FusibleConvolution):
     """Convolution without bias, batch normalisation and, if `activate`, ReLU6.
@@ -38,7 +58,9 @@ class ConvNorm(FusibleConvolution):
         activate: bool = True,
     ) -> None:
         padding = dilation * (kernel - 1) // 2
-        convolution = nn.Conv2d(
+        few = kernel == 1 and stride > 1 and in_channels < LEAST_CHANNELS
+        kind = StridedConvolution if few else nn.Conv2d
+        convolution = kind(
             in_channels, out_channels, kernel, stride, padding, dilation, groups, bias=False
         )
         parts: list[nn.Module] = [convolution, nn.BatchNorm2d(out_channels)]

@@ -50,10 +50,10 @@ _ALLOWED = {
     "finite_number": "a finite number",
     "greater_than_equal": "{ge} or more",
     "less_than_equal": "{le} or less",
-    "string_too_short": "{min_length} characters or more",
-    "string_too_long": "{max_length} characters or less",
-    "too_short": "{min_length} entries or more",
-    "too_long": "{max_length} entries or less",
+    "string_too_short": "{min_length} or more characters",
+    "string_too_long": "{max_length} or fewer characters",
+    "too_short": "{min_length} or more entries",
+    "too_long": "{max_length} or fewer entries",
     "literal_error": "{expected}",
 }
 

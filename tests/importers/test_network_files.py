@@ -218,7 +218,7 @@ RULE = "a layer has one exactly if its stride is 1 and its channels stay the sam
     ("path", "value", "message"),
     [
         ("blocks", [], "blocks: 0 blocks; allowed: a list of 1 to 129"),
-        ("blocks", {}, "blocks: an object; allowed: a list"),
+        ("blocks", {}, "blocks: an empty object; allowed: a list"),
         ("classifier", ..., "classifier: missing key"),
         ("resolution", 0, "resolution: 0; allowed: 1 to 4096"),
         ("surprise", 1, "surprise: unknown key; allowed: name, bn, first_conv, blocks"),

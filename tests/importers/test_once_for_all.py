@@ -73,7 +73,7 @@ def test_stages_are_those_of_the_skeleton() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ([], "a list; allowed: an object"),
+        ([], "an empty list; allowed: an object"),
         ({"ks": 3, "e": 6}, "d: missing key"),
         ({"ks": 3, "e": 6, "d": 2, "w": 1.2}, "w: unknown key; allowed: r, image_size, wid, ks"),
         ({"ks": 3, "e": 6, "d": 2, "wid": [0]}, "wid: a list; allowed: null"),

@@ -90,7 +90,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"cells": {"operations": ["none"]}},
-        "cells.operations: allowed: each operation at most once, and at least one besides none",
+        "cells.operations: none; allowed: each operation at most once, and at least one besides "
+        "none",
     ),
     (
         {"cells": {"reference_kernels": [3, 4]}},
@@ -98,7 +99,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"cells": {"reference_kernels": [3, 3]}},
-        "cells.reference_kernels: allowed: each kernel size at most once",
+        "cells.reference_kernels: 3, 3; allowed: each kernel size at most once",
     ),
     (
         {"cells": {"reference_expansion": True}},

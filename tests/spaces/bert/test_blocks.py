@@ -201,7 +201,7 @@ CELL = ["layers", 0, "candidates", 0]
         ([*CELL, "width"], 6, "madds: 1056; allowed: 1872"),
         ([*CELL, "operation"], "none", "width"),
         (["skeleton", "blocks"], [3, 3], "6, as in the skeleton"),
-        (["skeleton", "blocks"], [], "1 entries or more"),
+        (["skeleton", "blocks"], [], "1 or more entries"),
         (["skeleton", "blocks"], [0, 5], "1 or more"),
         (["skeleton", "vocabulary"], 2, "3 or more"),
         (["skeleton", "heads"], 0, "1 or more"),

@@ -130,7 +130,7 @@ def test_links_are_chosen_kept_and_shown() -> None:
     ("change", "problem"),
     [
         (lambda d: d["layers"][0]["candidate"].update(links=[1]), r"links\[0\]: 1; allowed"),
-        (lambda d: d["layers"][5]["candidate"].update(links=[]), "1 entries or more"),
+        (lambda d: d["layers"][5]["candidate"].update(links=[]), "1 or more entries"),
         (lambda d: d["layers"][5]["candidate"].update(links=[1, 0]), "in their order"),
         (lambda d: d["layers"][5]["candidate"].update(links=[0, 0]), "in their order"),
         (lambda d: d["layers"][5]["candidate"].update(links=[9]), "links"),
