@@ -35,7 +35,8 @@ class StridedConvolution(nn.Conv2d):
     ) -> torch.Tensor:
         few = self.in_channels < LEAST_CHANNELS and self.groups == 1
         if not few or self.kernel_size != (1, 1) or self.stride == (1, 1) or any(self.padding):
-            return super()._conv_forward(input, weight, bias)
+            found: torch.Tensor = super()._conv_forward(input, weight, bias)
+            return found
         down, across = self.stride
         return F.conv2d(input[:, :, ::down, ::across], weight, bias)
 
