@@ -166,7 +166,7 @@ def test_a_genotype_with_one_other_character_is_read_or_refused(place: int, char
         (DARTS_V2.replace("dil_conv_3x3", "dil_conv_3x4"), 'normal[7]: unknown operation "dil_con'),
         (DARTS_V2.replace("('skip_connect', 0)", "('skip_connect', 4)"), "normal[5]: from 4; allo"),
         (DARTS_V2.replace("range(2, 6)", "range(2, 7)"), "normal_concat: a list; allowed: nodes 2"),
-        (DARTS_V2.replace("range(2, 6)", "[]"), "normal_concat: a list; allowed: nodes 2 to 5"),
+        (DARTS_V2.replace("range(2, 6)", "[]"), "normal_concat: an empty list; allowed: nodes 2"),
         (DARTS_V2[:-1] + ", connects=[1])", 'connects: unknown key; allowed: normal, normal_con'),
         (DARTS_V2.replace("normal=", "normal=[], normal=", 1), "normal: is there twice; allowed"),
         ("Genotype(recurrent=[('tanh', 0)], concat=range(1, 9))", "normal: missing key"),

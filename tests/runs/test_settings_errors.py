@@ -50,7 +50,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"evolution": {"objectives": []}},
-        "evolution.objectives: a list; allowed: a list of at least one: fitness or madds",
+        "evolution.objectives: an empty list; allowed: a list of at least one: fitness or madds",
     ),
     (
         {"evolution": {"objectives": ["madds"]}},

@@ -61,7 +61,7 @@ def test_profiles_hold_the_dimensions_from_the_layer_on(weights: SharedWeights) 
         features = [weights.supernet.features(images, path) for path in paths]
     for each in features[1:]:
         assert torch.allclose(each[0], features[0][0], atol=1e-5)
-    profiles = [[local_dimension(x, 10) for x in (each[1], each[2])] for each in features]
+    profiles = [[float(local_dimension(x, 10)) for x in (each[1], each[2])] for each in features]
     for i, (a, b) in enumerate(profiles):
         for j, (c, d) in enumerate(profiles):
             exact = 1 / (1 + ((a - c) ** 2 + (b - d) ** 2) ** 0.5)

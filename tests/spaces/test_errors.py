@@ -42,7 +42,7 @@ def test_a_long_message_keeps_both_ends() -> None:
         (1.5, "1.5"),
         (float("nan"), "NaN"),
         ([1] * 10**6, "a list"),
-        ({}, "an object"),
+        ({}, "an empty object"),
         (b"raw", "a bytes"),
     ],
 )
