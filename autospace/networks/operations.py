@@ -59,6 +59,7 @@ class ConvNorm(FusibleConvolution):
         activate: bool = True,
     ) -> None:
         padding = dilation * (kernel - 1) // 2
+        # All others stay PyTorch's own class, by which kernels of ours know what they can replace.
         few = kernel == 1 and stride > 1 and in_channels < LEAST_CHANNELS
         kind = StridedConvolution if few else nn.Conv2d
         convolution = kind(
