@@ -217,6 +217,8 @@ class Folder(Generic[Settings]):
             # Before the images are read: they may find no room beside what is left of them.
             with suppress(OSError):
                 remove_parts(self.cache, folders=True)
+                for kept in self.cache.glob("*/"):  # such as the evaluations
+                    remove_parts(kept)
         except Timeout:
             problem = "another process is working on this run"
             raise RunError(f"{self.path}: {problem}; wait for it or stop it") from None

@@ -70,6 +70,20 @@ def test_an_empty_folder_and_what_a_killed_start_left_can_be_used(tmp_path: Path
     assert not list(tmp_path.glob(".*.part"))
 
 
+def test_what_killed_processes_left_in_the_cache_goes_as_soon_as_the_run_is_locked(
+    tmp_path: Path,
+) -> None:
+    folder = RunFolder.create(tmp_path, CONFIG)
+    evaluations = tmp_path / "cache" / "evaluations"
+    evaluations.mkdir(parents=True)
+    (evaluations / "kept.json").touch()
+    for place in (evaluations.parent, evaluations):
+        (place / ".0123456789abcdef.part").touch()
+    with folder.locked():
+        found = [each.name for each in evaluations.parent.rglob("*")]
+    assert sorted(found) == ["evaluations", "kept.json"]
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_somebody_elses_files_are_never_touched(tmp_path: Path, force: bool) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
