@@ -42,7 +42,8 @@ class TrainingOrTable(Section):
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.method == "table") != (self.table is not None):
-            raise ValueError("method table and table (its name or file) require each other")
+            problem = f"method is {shown(self.method)} and table is {shown(self.table)}"
+            raise ValueError(f"{problem}; allowed: method table with a table, by name or file")
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from autospace.evaluators.evaluator import (
 )
 from autospace.runs.settings import Devices, Section
 from autospace.searchers.catalogue import check_table
+from autospace.spaces.errors import shown
 from autospace.supernets.settings import MagicConfig, SupernetConfig
 
 NAMED_AFTER_TRAINING: Final = ("magic-t", "magic-a", "magic-at")
@@ -37,9 +38,10 @@ class SearchBudget(Section):
     @model_validator(mode="after")
     def _latency_has_a_table(self) -> "SearchBudget":
         if (self.max_latency_ms is None) != (self.latency_table is None):
+            limit, table = shown(self.max_latency_ms), shown(self.latency_table)
             raise ValueError(
-                "max_latency_ms and latency_table (a file of profile, or a published "
-                "name) require each other"
+                f"max_latency_ms is {limit} and latency_table is {table}; allowed: both, "
+                "the table a file of profile or a published name, or neither"
             )
         return self
 

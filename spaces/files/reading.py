@@ -252,8 +252,19 @@ def validated(model: type[Document], value: Any) -> Document:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = _telling(error.errors(include_url=False))
         raise SpaceError(_location(first["loc"]), _problem(first, model)) from None
+
+
+def _telling(errors: Sequence[Any]) -> Any:
+    """The first of the errors; of a key that is misspelt, that it is unknown, not that it lacks."""
+    first = errors[0]
+    beside = [
+        each
+        for each in errors
+        if each["type"] == "extra_forbidden" and each["loc"][:-1] == first["loc"][:-1]
+    ]
+    return beside[0] if beside and first["type"] == "missing" else first
 
 
 def _problem(error: Any, model: type[BaseModel]) -> str:

@@ -156,8 +156,16 @@ def test_the_file_of_a_table_does_not_show_where_it_lies(tmp_path: Path) -> None
     [
         (BY_TABLE, "digits", "data: settings of images, but a table needs none; allowed: no data"),
         ({**BY_TABLE, "data": {"flip": True}}, None, "data: settings of images"),
-        ({"evaluator": {"method": "table"}}, None, "evaluator: method table and table "),
-        ({"evaluator": {"table": "nasbench-macro"}}, "digits", "evaluator: method table and table"),
+        (
+            {"evaluator": {"method": "table"}},
+            None,
+            'evaluator: method is "table" and table is null;',
+        ),
+        (
+            {"evaluator": {"table": "nasbench-macro"}},
+            "digits",
+            'evaluator: method is "train" and table',
+        ),
         (
             {"evaluator": {**BY_TABLE["evaluator"], "steps": 5}},
             None,

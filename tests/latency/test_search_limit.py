@@ -62,5 +62,5 @@ def test_a_limit_below_the_fastest_network_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("half", [{"max_latency_ms": 3.0}, {"latency_table": "x.json"}])
 def test_limit_and_table_go_together(half: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="require each other"):
+    with pytest.raises(ConfigError, match="allowed: both, the table"):
         settings(budget=half)

@@ -128,7 +128,7 @@ def train(problem: SearchProblem) -> None:
         ({"supernet": {"steps": 5}}, "supernet: settings of a training, but a table trains nothin"),
         ({"trial": {"steps": 5}}, "trial: settings of a training"),
         ({"data": {"source": "digits"}}, "data: settings of images"),
-        ({"evaluator": {"method": "table"}}, "evaluator: method table and table "),
+        ({"evaluator": {"method": "table"}}, 'evaluator: method is "table" and table is null; '),
         ({"evaluator": {"precision": "bfloat16"}}, 'evaluator: precision is "bfloat16", but a tab'),
         ({"evaluator": {"precision": "half"}}, 'evaluator.precision: "half"; allowed: float32 or'),
         ({"evaluator": {"method": "supernet"}}, 'evaluator.method: "supernet"; allowed: train or'),
