@@ -427,7 +427,8 @@ def _again(record: RunRecord) -> PageSection:
 
 def _words(record: RunRecord) -> PageSection:
     place, thing, unit = record.place, record.thing, work_unit(record.kind or DEFAULT_KIND)
-    price = f", minus a price for its additional {unit} if the run sets one (scoring.cost_weight)"
+    settings = "scoring.cost_weight, scoring.layer_price"
+    price = f", minus a price for its additional {unit} if the run sets one ({settings})"
     pairs = [
         ("fitness", f"how much a {thing} lowers the loss compared with the reference {thing} in "
          f"its place{price}; 0 means as good as the reference {thing}, and larger is better"),

@@ -1,4 +1,4 @@
-"""Scorers by name, and what changes the fitness of another: a price for cost, shared cells."""
+"""Scorers by name, and what changes the fitness of another: prices of cost, shared cells."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -10,8 +10,8 @@ from autospace.scorers.mixture import MixtureScorer
 from autospace.scorers.pooled import INDEPENDENT, PooledScorer
 from autospace.scorers.probe import Calibrated
 from autospace.scorers.scorer import Scorer, ScoringMethod, check_scoring
-from autospace.spaces.cells.cell import Cell
-from autospace.spaces.cells.family import family_of
+from autospace.spaces.cells.cell import Cell, LayerShape
+from autospace.spaces.cells.family import cell_cost, family_of
 from autospace.spaces.skeleton import Skeleton
 
 SCORERS: Final[dict[ScoringMethod, Callable[[ScoringContext, Pool], Scorer]]] = {
@@ -34,6 +34,8 @@ def make_scorer(setting: ScoringContext, pool: Pool | None = None) -> Scorer:
     """
     check_scoring(setting.options, setting.reference.skeleton.reads)
     scorer = SCORERS[setting.options.method](setting, pool or InProcess())
+    if setting.options.layer_price:
+        scorer = LayerPriced(scorer, setting)
     inside = isinstance(scorer, MixtureScorer)
     return scorer if inside or not setting.options.cost_weight else CostAware(scorer, setting)
 
@@ -61,6 +63,44 @@ class CostAware:
             [value - self._weight * (cost - own) for value, cost in zip(values, row, strict=True)]
             for values, (*row, own) in zip(found, costs, strict=True)
         ]
+
+
+class LayerPriced:
+    """Another scorer's fitness minus a price for MAdds, which every layer pays in its own unit.
+
+    As many additional MAdds as the reference's cell of the layer has cost a share of what the layer
+    is worth: of how much fitter the reference's cell is than the cheapest one. So layers whose
+    fitness has a small scale are charged as little as they can gain. Where cells are binary, OPs
+    are meant. A layer whose reference's cell costs nothing pays nothing.
+    """
+
+    def __init__(self, scorer: Scorer, setting: ScoringContext) -> None:
+        self._scorer, self._price = scorer, setting.options.layer_price
+        self._shapes = setting.reference.skeleton.shapes
+        self._reference = setting.own_cells
+        self._worths: list[float] | None = None
+
+    def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
+        """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
+        if self._worths is None:
+            pairs = zip(self._reference, self._shapes, strict=True)
+            least = [[family_of(own).least(shape)] for own, shape in pairs]
+            self._worths = [max(0.0, -value) for (value,) in self._scorer.score(least, 0)]
+        found = self._scorer.score(candidates, repeat)
+        rows = zip(found, candidates, self._reference, self._shapes, self._worths, strict=True)
+        return [
+            [
+                value - self._price * worth * _additional(cell, own, shape)
+                for value, cell in zip(values, cells, strict=True)
+            ]
+            for values, cells, own, shape, worth in rows
+        ]
+
+
+def _additional(cell: Cell, own: Cell, shape: LayerShape) -> float:
+    """OPs of a cell beyond those of the reference's, in multiples of the latter."""
+    whole = cell_cost(own, shape).whole("ops")
+    return cell_cost(cell, shape).whole("ops") / whole - 1 if whole else 0.0
 
 
 class SharedScorer:

@@ -37,6 +37,9 @@ class ScoringConfig(Section):
     weights: Literal["fresh", "kept"] = "fresh"
     recompute: bool = False
     cost_weight: Annotated[float, Field(ge=0, le=100, description="lambda of E[cost]")] = 0.0
+    layer_price: Annotated[
+        float, Field(ge=0, le=100, description="in shares of what a layer is worth")
+    ] = 0.0
     temperature: Annotated[
         float, Field(ge=1e-3, le=1000, description="T of softmax(alpha / T) in `mixture`")
     ] = 1.0
@@ -46,6 +49,13 @@ class ScoringConfig(Section):
         if self.weights == "kept" and self.method not in SUPERNETS:
             allowed = f"fresh, because {self.method} has no supernet; {' and '.join(SUPERNETS)} do"
             raise ValueError(f"weights: kept; allowed: {allowed}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_supernet_has_no_layer_price(self) -> "ScoringConfig":
+        if self.layer_price and self.method in SUPERNETS:
+            problem = f"layer_price: {self.layer_price}, but {self.method} scores no cell alone"
+            raise ValueError(f"{problem}; allowed: 0, and cost_weight")
         return self
 
 
@@ -58,9 +68,11 @@ def check_scoring(options: ScoringConfig, reads: str) -> None:
         allowed = f"allowed for {reads}: {', '.join(METHODS_ON[reads])}"
         preset = f", which --preset {reads} sets" if len(METHODS_ON[reads]) == 1 else ""
         raise SpaceError("scoring.method", f"{problem}; {allowed}{preset}")
-    if options.cost_weight and reads == "text":
-        problem = f"{options.cost_weight}, but all recurrent cells of a skeleton cost the same"
-        raise SpaceError("scoring.cost_weight", f"{problem}; allowed for text: 0")
+    prices = {"cost_weight": options.cost_weight, "layer_price": options.layer_price}
+    for name, price in prices.items():
+        if price and reads == "text":
+            problem = f"{price}, but all recurrent cells of a skeleton cost the same"
+            raise SpaceError(f"scoring.{name}", f"{problem}; allowed for text: 0")
     if options.inherit:
         problem = "true, but their cells have no weights in common with the reference"
         raise SpaceError("scoring.inherit", f"{problem}; allowed for {reads}: false")

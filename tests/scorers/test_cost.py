@@ -4,11 +4,16 @@ from collections.abc import Sequence
 
 import pytest
 
+from autospace.evolution.settings import make_config
+from autospace.runs.errors import ConfigError
 from autospace.scorers.context import relative_costs
-from autospace.scorers.make import SCORERS, CostAware, make_scorer
-from autospace.scorers.scorer import ScoringMethod
+from autospace.scorers.make import SCORERS, CostAware, LayerPriced, make_scorer
+from autospace.scorers.scorer import SUPERNETS, ScoringMethod
 from autospace.spaces import Cell, cell_cost, mbconv
+from autospace.spaces.cells.family import FAMILIES
 from tests.scorers.conftest import SKELETON, MakeSetting
+
+mobile = FAMILIES["mobile"]
 
 
 class Constant:
@@ -53,3 +58,55 @@ def test_the_weight_turns_every_scorer_towards_the_cheaper_cell(
     )
     for before, after in zip(free, charged, strict=True):
         assert after[0] - after[1] > before[0] - before[1]
+
+
+class ByLayer:
+    """Scores the cheapest cell of a layer by what the layer is worth, and any other with 0.25."""
+
+    def __init__(self, worths: Sequence[float]) -> None:
+        self.worths, self.calls = worths, 0
+
+    def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
+        del repeat
+        self.calls += 1
+        least = [mobile.least(shape) for shape in SKELETON.shapes]
+        return [
+            [-worth if cell == cheapest else 0.25 for cell in cells]
+            for cells, cheapest, worth in zip(candidates, least, self.worths, strict=True)
+        ]
+
+
+def test_every_layer_pays_in_shares_of_what_it_is_worth(make_setting: MakeSetting) -> None:
+    inner = ByLayer([2.0, 0.5, -1.0])  # the last one is better without the reference's cell
+    scorer = LayerPriced(inner, make_setting(layer_price=0.2))
+    cheap, equal, dear = mbconv(3, 1), mbconv(3, 3), mbconv(7, 6)
+    for _ in range(2):
+        found = scorer.score([[cheap, equal, dear]] * 3, 0)
+    assert inner.calls == 3  # the cheapest cells were scored once
+    for row, shape, worth in zip(found, SKELETON.shapes, (2.0, 0.5, 0.0), strict=True):
+        madds = [cell_cost(cell, shape).madds for cell in (cheap, equal, dear)]
+        wanted = [0.25 - 0.2 * worth * (each / madds[1] - 1) for each in madds]
+        assert row == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("method", [each for each in SCORERS if each not in SUPERNETS])
+def test_the_price_changes_no_more_than_what_it_says(
+    make_setting: MakeSetting, method: ScoringMethod
+) -> None:
+    row = [mbconv(3, 1), mbconv(3, 3), mbconv(7, 6)]
+    least = [[mobile.least(shape)] for shape in SKELETON.shapes]
+    free = make_scorer(make_setting(method, steps=4))
+    worths = [max(0.0, -value) for (value,) in free.score(least, 0)]
+    before = free.score([row] * 3, 0)
+    after = make_scorer(make_setting(method, steps=4, layer_price=0.5)).score([row] * 3, 0)
+    for place, (shape, worth) in enumerate(zip(SKELETON.shapes, worths, strict=True)):
+        madds = [cell_cost(cell, shape).madds for cell in row]
+        wanted = [0.5 * worth * (each / madds[1] - 1) for each in madds]
+        paid = [old - new for old, new in zip(before[place], after[place], strict=True)]
+        assert paid == pytest.approx(wanted, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", SUPERNETS)
+def test_a_supernet_refuses_a_price_that_it_cannot_tell(method: ScoringMethod) -> None:
+    with pytest.raises(ConfigError, match=f"layer_price: 0.2, but {method} scores no cell alone"):
+        make_config({"scoring": {"method": method, "layer_price": 0.2}})
