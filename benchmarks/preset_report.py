@@ -18,6 +18,10 @@ from scipy.stats import linregress, t
 RESULTS: Final = Path(__file__).parent / "results"
 SHORT: Final = ("preset_comparison", "preset_probe", "preset_depth")
 """Comparisons of networks that were trained for 1,000 steps."""
+CHANGED: Final = ("preset_wide", "preset_limit")
+"""Those of settings that were tried in its place, trained for as many steps."""
+LEARNED: Final = ("learned-", "wide-", "limit-")
+"""How the names of learned spaces begin."""
 Space = dict[str, Any]
 
 
@@ -68,11 +72,31 @@ def slopes() -> dict[str, tuple[float, float, float]]:
     return found
 
 
+def of_all_comparisons() -> dict[str, tuple[int, float, float]]:
+    """By kind of space, over all its networks of 1,000 steps: how many, mean error, its error."""
+    found: dict[str, dict[tuple[str, ...], float]] = {}
+    for name in (*SHORT, *CHANGED):
+        for space in spaces(name):
+            if space["source"].endswith(".json"):
+                continue  # was changed by hand
+            hand_made = space["source"].startswith("mbconv@")
+            kind = "mbconv" if hand_made else space["source"].partition("-")[0]
+            for network, error in zip(space["networks"], errors(space), strict=True):
+                # The hand-made cells are the same in all comparisons.
+                key = (*([] if hand_made else [space["source"]]), *network.values())
+                found.setdefault(kind, {})[key] = float(error)
+    return {
+        kind: (len(each), float(values.mean()), float(values.std(ddof=1) / len(each) ** 0.5))
+        for kind, each in found.items()
+        for values in [np.array([*each.values()])]
+    }
+
+
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
-    for name in (*SHORT, "preset_longer", "preset_wide"):
+    for name in (*SHORT, "preset_longer", *CHANGED):
         compared = spaces(name)
-        learned = [each for each in compared if each["source"].startswith(("learned-", "wide-"))]
+        learned = [each for each in compared if each["source"].startswith(LEARNED)]
         madds = np.mean([each["madds"] for each in compared]) / 1e6
         print(f"{name}: {len(compared[0]['errors'])} networks each, {madds:.2f}M MAdds")
         for rival in (each for each in compared if each not in learned):
@@ -82,6 +106,8 @@ def main() -> None:
                 f"  {len(learned)} learned better than {rival['source']} by {mean:.2f}"
                 f" ({low:.2f} to {high:.2f}), errors {ours:.1f} and {errors(rival).mean():.1f}"
             )
+    for kind, (count, mean, deviation) in of_all_comparisons().items():
+        print(f"{kind}: {count} networks, error {mean:.1f} (standard error {deviation:.1f})")
     print(f"{len(hand_made())} networks of mbconv, 1,000 steps; points of error per layer that has")
     for name, (slope, deviation, p) in slopes().items():
         print(f"  {name}: {slope:+.2f} (standard error {deviation:.2f}, p = {p:.3f})")

@@ -52,10 +52,12 @@ class ScoringConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _a_supernet_has_no_layer_price(self) -> "ScoringConfig":
-        if self.layer_price and self.method in SUPERNETS:
-            problem = f"layer_price: {self.layer_price}, but {self.method} scores no cell alone"
-            raise ValueError(f"{problem}; allowed: 0, and cost_weight")
+    def _worth_is_not_scored_by_kept_weights(self) -> "ScoringConfig":
+        if self.layer_price and self.weights == "kept":
+            problem = (
+                f"layer_price: {self.layer_price}, but to score the cheapest cells would train"
+            )
+            raise ValueError(f"{problem} the kept weights; allowed: 0, and cost_weight")
         return self
 
 

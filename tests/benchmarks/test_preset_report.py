@@ -31,3 +31,24 @@ def test_the_page_has_the_figures_of_the_script(script: Any) -> None:
     told = f"{-slope:.1f} points less error (standard error {deviation:.1f}, p = {p:.2f})"
     assert f"expansion 6 goes with {told}" in page
     assert f"Among its {len(report.hand_made())} networks" in page
+
+
+def test_the_page_has_the_figures_of_other_settings(script: Any) -> None:
+    report = script("preset_report")
+    page = " ".join(RESULTS.read_text().split())
+    for name in report.CHANGED:
+        compared = report.spaces(name)
+        learned = [each for each in compared if each["source"].startswith(report.LEARNED)]
+        (rival,) = [each for each in compared if each not in learned]
+        mean, low, high = report.better(learned, rival)
+        seeds = ", ".join(f"{-report.better([each], rival)[0]:.1f}" for each in learned)
+        assert f"| {-mean:.1f} | {-high:.1f} to {-low:.1f} | {seeds} |" in page
+    found = report.of_all_comparisons()
+    for kind, words in (
+        ("learned", "for the preset as it is ({0} networks, standard error {2:.1f})"),
+        ("wide", "with limit and price ({0}, {2:.1f})"),
+        ("limit", "with the limit alone ({0}, {2:.1f})"),
+        ("random@learned", "for random cells ({0}, {2:.1f})"),
+        ("mbconv", "for `mbconv` ({0}, {2:.1f})"),
+    ):
+        assert f"{found[kind][1]:.1f} % {words.format(*found[kind])}" in page

@@ -58,7 +58,7 @@ def _context(**options: Any) -> ScoringContext:
 
 
 def test_what_holds_for_every_scorer(tmp_path: Path) -> None:
-    context = _context(cost_weight=0.1)
+    context = _context(cost_weight=0.1, layer_price=0.2)
     before = {name: each.clone() for name, each in context.reference.state_dict().items()}
     scorer = make_scorer(context)
     found = scorer.score(CELLS, 0)

@@ -89,7 +89,7 @@ def test_every_layer_pays_in_shares_of_what_it_is_worth(make_setting: MakeSettin
         assert row == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("method", [each for each in SCORERS if each not in SUPERNETS])
+@pytest.mark.parametrize("method", [*SCORERS])
 def test_the_price_changes_no_more_than_what_it_says(
     make_setting: MakeSetting, method: ScoringMethod
 ) -> None:
@@ -107,6 +107,10 @@ def test_the_price_changes_no_more_than_what_it_says(
 
 
 @pytest.mark.parametrize("method", SUPERNETS)
-def test_a_supernet_refuses_a_price_that_it_cannot_tell(method: ScoringMethod) -> None:
-    with pytest.raises(ConfigError, match=f"layer_price: 0.2, but {method} scores no cell alone"):
-        make_config({"scoring": {"method": method, "layer_price": 0.2}})
+def test_kept_weights_are_not_trained_for_a_price(method: ScoringMethod) -> None:
+    scoring = {"method": method, "weights": "kept"}
+    with pytest.raises(
+        ConfigError, match=r"scoring\.layer_price: 0\.2, .* the kept weights; allowed"
+    ):
+        make_config({"scoring": {**scoring, "layer_price": 0.2}})
+    assert make_config({"scoring": scoring}).scoring.layer_price == 0

@@ -141,5 +141,7 @@ def test_what_is_for_images_is_refused(tmp_path: Path) -> None:
         make_scorer(_context(tmp_path, method="probe"))
     with pytest.raises(SpaceError, match=r"scoring\.cost_weight: 0\.1, .*allowed for text: 0$"):
         make_scorer(_context(tmp_path, cost_weight=0.1))
+    with pytest.raises(SpaceError, match=r"scoring\.layer_price: 0\.2, .*allowed for text: 0$"):
+        make_scorer(_context(tmp_path, layer_price=0.2))
     with pytest.raises(SpaceError, match=r"scoring\.inherit: true, .*allowed for text: false$"):
         make_scorer(_context(tmp_path, inherit=True))

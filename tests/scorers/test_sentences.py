@@ -20,6 +20,7 @@ from autospace.scorers.probe import TokenProbe
 from autospace.scorers.scorer import METHODS_ON, ScoringConfig, ScoringMethod
 from autospace.spaces.cells.bert import BertCell
 from autospace.spaces.cells.cell import Cell
+from autospace.spaces.cells.family import family_of
 from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.errors import SpaceError
 from autospace.training.short import Recipe, train
@@ -164,6 +165,13 @@ def test_a_price_is_put_on_the_ways_to_a_hidden_size_and_back() -> None:
     candidate = 8 * 8**2 * tokens + 8 * around
     difference = 0.5 * (candidate - reference) / (3 * reference)
     assert free[0][1] - priced[0][1] == pytest.approx(difference, abs=1e-6)
+    least = [
+        [family_of(OWN).least(shape)] for shape in sentence_context().reference.skeleton.shapes
+    ]
+    worth = -make_scorer(sentence_context()).score(least, 0)[0][0]
+    by_layer = make_scorer(sentence_context(layer_price=0.5)).score(CELLS, 0)
+    share = 0.5 * max(0.0, worth) * (candidate / reference - 1)
+    assert free[0][1] - by_layer[0][1] == pytest.approx(share, abs=1e-6)
 
 
 def test_what_does_not_work_is_one_line() -> None:
