@@ -252,19 +252,19 @@ def validated(model: type[Document], value: Any) -> Document:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        first = _telling(error.errors(include_url=False))
-        raise SpaceError(_location(first["loc"]), _problem(first, model)) from None
+        location, problem = _telling(error.errors(include_url=False), model)
+        raise SpaceError(_location(location), problem) from None
 
 
-def _telling(errors: Sequence[Any]) -> Any:
-    """The first of the errors; of a key that is misspelt, that it is unknown, not that it lacks."""
+def _telling(errors: Sequence[Any], model: type[BaseModel]) -> tuple[Sequence[int | str], str]:
+    """The first error; if a key is missing because it is misspelt, that the other is unknown."""
     first = errors[0]
-    beside = [
-        each
-        for each in errors
-        if each["type"] == "extra_forbidden" and each["loc"][:-1] == first["loc"][:-1]
-    ]
-    return beside[0] if beside and first["type"] == "missing" else first
+    for each in errors if first["type"] == "missing" else ():
+        if each["type"] == "extra_forbidden" and each["loc"][:-1] == first["loc"][:-1]:
+            problem = _problem(each, model)
+            if f"did you mean {first['loc'][-1]}?" in problem:
+                return each["loc"], problem
+    return first["loc"], _problem(first, model)
 
 
 def _problem(error: Any, model: type[BaseModel]) -> str:

@@ -178,7 +178,8 @@ def _tensors_at_peak(recompute: bool) -> int:
     size = Size((8,), 3, 16, 4, 16)
     options = ScoringConfig(method="mixture", steps=1, batch=size.batch, recompute=recompute)
     scorer = make_scorer(make_setting(size, options, CPU))
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+    cpu = [ProfilerActivity.CPU]
+    with profile(activities=cpu, profile_memory=True, acc_events=True) as profiled:
         scorer.score(size.cells, 0)
     events = profiled.profiler.kineto_results.events()
     changes: list[tuple[int, int]] = [
