@@ -18,7 +18,7 @@ GOLDEN = Path(__file__).parent / "golden"
 os.environ.setdefault("AUTOSPACE_WORKERS", "1")
 
 settings.register_profile("default", deadline=None, max_examples=50)
-settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
+settings.register_profile("ci", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 

@@ -50,6 +50,12 @@ TORCH_FREE = (
 )
 
 
+@cache
+def _parsed(text: str) -> ast.Module:
+    """Every rule reads every file."""
+    return ast.parse(text)
+
+
 class Rule(NamedTuple):
     """What the files of a pattern may import beside the standard library."""
 
@@ -123,7 +129,7 @@ def module_name(path: str) -> str:
 
 @cache  # Most rules ask for those of every file.
 def imports_of(text: str) -> tuple[Import, ...]:
-    return tuple(_imports(ast.parse(text), on_import=True))
+    return tuple(_imports(_parsed(text), on_import=True))
 
 
 def _imports(node: ast.AST, *, on_import: bool) -> Iterator[Import]:
@@ -250,7 +256,7 @@ def functions_of(text: str) -> list[tuple[str, int, int]]:
     """Name, first line and number of lines of every function."""
     return [
         (node.name, node.lineno, (node.end_lineno or node.lineno) - node.lineno + 1)
-        for node in ast.walk(ast.parse(text))
+        for node in ast.walk(_parsed(text))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
 
@@ -322,7 +328,7 @@ def statement_violations(path: str, text: str) -> list[str]:
     if path.startswith(("cli/", TEMPLATES)):
         return []
     found = []
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(_parsed(text)):
         if isinstance(node, ast.Assert):
             found.append(f"{path}:{node.lineno}: assert; raise an error that names the values")
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "builtins.print"):
@@ -337,7 +343,7 @@ def pickle_violations(path: str, text: str) -> list[str]:
         for item in imports_of(text)
         if path != READS_PICKLES and _within(item.target, (*PICKLE_MODULES, *PICKLES))
     ]
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(_parsed(text)):
         match node:
             case ast.Attribute() if ast.unparse(node) in PICKLES:
                 found.append(f"{path}:{node.lineno}: {ast.unparse(node)}; allowed: safetensors")

@@ -27,6 +27,7 @@ from autospace.spaces.files.library import family_space
 from tests.evolution.runs import SETTINGS as EVOLVE
 from tests.searchers.problems import SETTINGS as SEARCH
 from tests.searchers.problems import SKELETON
+from tests.slow import slowly
 
 LABELS = np.arange(96) % 4
 PIXELS = np.random.default_rng(1).integers(0, 256, (96, 8, 8), dtype=np.uint8)
@@ -150,7 +151,7 @@ KILLED = """
     ("call", "value"),
     [
         ("evolve(skeleton=SPACE.skeleton", "skeleton, which was passed from Python"),
-        ("compare([SPACE, SPACE]", "space mbconv@digits, which was passed from Python"),
+        *slowly(("compare([SPACE, SPACE]", "space mbconv@digits, which was passed from Python")),
     ],
 )
 def test_a_run_that_was_killed_before_it_kept_its_values_says_how_to_go_on(
@@ -177,7 +178,7 @@ def test_a_new_run_cannot_name_values(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, *slowly(2)])
 def test_spaces_and_images_of_a_comparison_may_be_values(
     evolved: autospace.Evolved, tmp_path: Path, workers: int
 ) -> None:

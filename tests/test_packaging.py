@@ -99,6 +99,7 @@ def test_the_library_asks_nothing_of_python(wheel: zipfile.ZipFile, tmp_path: Pa
     assert [name for name in names if name.startswith(("Py", "_Py"))] == []
 
 
+@pytest.mark.slow
 def test_the_source_distribution_holds_all_that_is_tracked(
     wheel: zipfile.ZipFile, tmp_path: Path
 ) -> None:

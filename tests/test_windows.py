@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.slow import slowly
+
 # Modules and functions that Python on Windows does not have. A file that this program opens in the
 # encoding of the system is an error: on Windows, that is not UTF-8.
 WITHOUT = """
@@ -85,15 +87,13 @@ def test_the_library_is_imported_without_it() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["spaces"],
-        ["spaces", "--format", "json"],
         ["show", "mbconv@digits"],
         ["show", "mbconv@digits", "--layer", "0"],
         ["schema"],
         ["init", "-"],
         ["export", "mbconv@digits", "--to", "pytorch"],
         ["export", "mbconv@digits", "--to", "optuna"],
-        ["doctor"],
+        *slowly(["spaces"], ["spaces", "--format", "json"], ["doctor"]),
     ],
 )
 def test_commands_work_without_it(words: list[str]) -> None:

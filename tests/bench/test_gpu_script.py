@@ -39,6 +39,7 @@ def test_the_whole_script_runs_on_a_cpu_when_asked_for_smoke(tmp_path: Path) -> 
     assert found["search_step"]["plain eager float32 nchw"]["times_plain"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_nothing_is_measured(tmp_path: Path) -> None:
     command = [str(ROOT / "benchmarks" / "gpu.sh"), "--out", str(tmp_path / "gpu.json")]

@@ -42,6 +42,7 @@ def test_evolution_finds_planted_cells_that_random_search_does_not(
     assert 0 < sound["evaluations"].value < budget
 
 
+@pytest.mark.slow
 def test_reversed_fitness_is_a_regression(sound: dict[str, Entry]) -> None:
     broken = measured(make_scorer=lambda cells, seed: Reversed(Planted(cells, seed)))
     for metric in ("fraction_found", "over_random", "evaluations"):
@@ -58,6 +59,7 @@ def test_fitness_that_knows_nothing_is_a_regression(sound: dict[str, Entry]) -> 
     assert Change(sound["fraction_found"], broken["fraction_found"], 0.1).verdict == "worse"
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_figures_every_time(sound: dict[str, Entry]) -> None:
     assert measured() == sound
 

@@ -165,6 +165,7 @@ def test_more_images_take_more_memory_on_both_sides() -> None:
         assert large > 2 * small
 
 
+@pytest.mark.slow
 def test_recomputing_takes_less_memory() -> None:
     whole, recomputed = (_tensors_at_peak(recompute) for recompute in (False, True))
     assert recomputed < 0.4 * whole

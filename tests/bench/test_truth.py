@@ -20,6 +20,7 @@ from autospace.progress import no_message
 from autospace.searchers.catalogue import ON_TABLES
 from autospace.seeds import derived_seed
 from tests.evaluators.test_tabular import document
+from tests.slow import slowly
 
 TABLE = read_table("nasbench-macro")
 TRUTH = TABLE.scores.mean(axis=1)
@@ -56,6 +57,7 @@ def test_all_networks_without_repeats_leave_the_best_of_each_seed() -> None:
     assert truth.random_regret(TABLE, len(TRUTH)) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_random_search_regrets_what_the_closed_form_says() -> None:
     seeds = range(120)
     rows = np.array([truth.regrets("random", seed, truth.COUNTS) for seed in seeds])
@@ -85,7 +87,7 @@ def _regrets(name: str) -> list[float]:
     return [truth.regrets(name, seed, (200,))[0] for seed in range(30)]
 
 
-@pytest.mark.parametrize("name", ["evolution", "spos"])
+@pytest.mark.parametrize("name", ["evolution", *slowly("spos")])
 def test_searches_that_learn_regret_less_than_random(name: str) -> None:
     ours, others = _regrets(name), _regrets("random")
     assert np.mean(ours) < np.mean(others) - 2 * np.hypot(stats.sem(ours), stats.sem(others))
@@ -198,6 +200,7 @@ def misses(draws: int) -> int:
     return sum(each.side != 0 for each in found)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
     draws = 60
     assert stats.binomtest(misses(draws), draws, 0.05, alternative="greater").pvalue > 1e-3

@@ -36,6 +36,7 @@ def test_intervals_over_networks_and_over_seeds(script: Any) -> None:
         assert named["interval"] == pytest.approx([low, high], abs=5e-4)
 
 
+@pytest.mark.slow
 def test_networks_are_drawn_near_the_target_from_evolved_cells(script: Any) -> None:
     results: ModuleType = script("results")
     space = from_json(space_bytes(plan(), finish(plan())))

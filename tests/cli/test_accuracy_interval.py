@@ -36,6 +36,7 @@ def test_it_is_the_interval_of_scipy(total: int) -> None:
         assert found == pytest.approx((wanted.low, wanted.high), abs=1e-15)
 
 
+@pytest.mark.slow
 def test_it_needs_no_scipy() -> None:
     code = (
         "import sys, autospace.training.short as short; short.accuracy_interval(0.5, 8); "

@@ -27,6 +27,7 @@ from autospace.spaces.cells.darts_cell import USUAL
 from autospace.spaces.choices import Choices
 from autospace.supernets.families import ON_NODES
 from tests.cli.conftest import Run
+from tests.slow import slowly
 from tests.spaces.darts.genotypes import DARTS_V2, darts_v2
 
 NAME = "darts@darts-small"
@@ -132,8 +133,7 @@ def _sizes(**others: Any) -> list[str]:
 
 @pytest.mark.parametrize(
     "methods",
-    # Of networks one by one, of paths, of a mixture; then all.
-    [("pnas", "spos", "darts"), pytest.param(ON_NODES, marks=pytest.mark.slow)],
+    [("spos",), pytest.param(ON_NODES, marks=pytest.mark.slow)],
     ids=["some", "all"],
 )
 def test_a_run_learns_choices_of_nodes(run: Run, tmp_path: Path, methods: tuple[str, ...]) -> None:
@@ -199,7 +199,9 @@ def _whole_cells() -> Space:
     return Space("whole", skeleton, USUAL, layers)
 
 
-@pytest.mark.parametrize("method", ["gdas", "proxyless", "nasp", "petridish", "gm", "nas-lid"])
+@pytest.mark.parametrize(
+    "method", ["gdas", "proxyless", "nasp", "petridish", *slowly("gm", "nas-lid")]
+)
 def test_whole_cells_of_their_own_are_searched_with_a_module_each(
     run: Run, method: str, tmp_path: Path
 ) -> None:

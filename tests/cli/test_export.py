@@ -11,6 +11,7 @@ from autospace.exporters.targets import TARGETS
 from autospace.spaces import Space, load, load_architecture, to_json
 from tests.cli.conftest import Run
 from tests.cli.samples import drawn_architecture, learned_space
+from tests.slow import slowly
 
 OF_SPACES = [name for name, target in TARGETS.items() if target.space]
 OF_ARCHITECTURES = [name for name, target in TARGETS.items() if target.architecture]
@@ -216,7 +217,7 @@ def test_stdout_has_the_bytes_of_the_file_in_any_locale(tmp_path: Path) -> None:
     assert "名前 ñandú".encode() in piped.stdout
 
 
-@pytest.mark.parametrize("name", [pytest.param("onnx", marks=pytest.mark.slow), "pt2"])
+@pytest.mark.parametrize("name", [*slowly("onnx"), "pt2"])
 def test_a_network_is_deployed(run: Run, tmp_path: Path, name: str) -> None:
     out = tmp_path / f"net.{name}"
     ran = run("export", "reference@digits", "--to", name, "--out", out)

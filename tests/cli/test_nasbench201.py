@@ -137,6 +137,7 @@ def test_the_schema_of_dense_spaces_is_printed(run: Run) -> None:
     assert run("schema", "table", "--family", "dense").code == 2
 
 
+@pytest.mark.slow
 def test_a_run_learns_operations_per_edge(run: Run, tmp_path: Path) -> None:
     skeleton, out = tmp_path / "small.json", tmp_path / "run"
     skeleton.write_text(json.dumps(SMALL), encoding="utf-8")

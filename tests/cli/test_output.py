@@ -62,7 +62,8 @@ def _errors_defined_in(folders: Iterable[str]) -> dict[str, list[str]]:
         node.name: [ast.unparse(base) for base in node.bases]
         for folder in folders
         for path in sorted((ROOT / folder).rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if "Error(" in (text := path.read_text("utf-8"))
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.ClassDef) and node.name.endswith("Error")
     }
 

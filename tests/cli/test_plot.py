@@ -7,10 +7,11 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.report.samples import write_comparison, write_run
+from tests.slow import slowly
 
 
 @pytest.mark.parametrize(
-    ("form", "magic"), [("svg", b"<?xml"), ("pdf", b"%PDF"), ("png", b"\x89PNG")]
+    ("form", "magic"), [("svg", b"<?xml"), *slowly(("pdf", b"%PDF"), ("png", b"\x89PNG"))]
 )
 def test_every_figure_becomes_a_file(run: Run, tmp_path: Path, form: str, magic: bytes) -> None:
     pytest.importorskip("matplotlib")

@@ -100,6 +100,7 @@ def test_bad_input_is_refused(run: Run, arguments: list[str], complaint: str) ->
     assert complaint in ran.err
 
 
+@pytest.mark.slow
 def test_evolve_takes_the_table(run: Run, digits: Path, tmp_path: Path) -> None:
     small = ["warm_up.steps=2", "scoring.steps=1", "evolution.confirm=0", "data.limit=100"]
     options = ["--generations", "0", "--population", "4", "--set", "evolution.tournament=2"]

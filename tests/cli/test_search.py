@@ -28,6 +28,7 @@ SMALL = (
     "--set",
     "trial.steps=2",
 )
+TAUGHT = (*SMALL, "--set", "options.teacher_steps=2")
 
 
 @pytest.fixture
@@ -235,7 +236,8 @@ def test_finalists_that_diverged_are_never_the_winner(
 
     monkeypatch.setattr(StandAloneEvaluator, "evaluate", evaluate)
     out = tmp_path / "run"
-    ran = run("search", space, "--method", method, *SMALL, "--out", out, "--progress", "plain")
+    brief = TAUGHT if method == "dna" else SMALL
+    ran = run("search", space, "--method", method, *brief, "--out", out, "--progress", "plain")
     if lost == "best":
         assert ran.code == 0
         assert "1 of 3 finalists diverged" in ran.err
@@ -257,6 +259,6 @@ def test_blocks_that_diverged_end_a_search_by_dna(
         return [WORST if number else 0.5 for _ in paths]
 
     monkeypatch.setattr(BlockWeights, "rated", rated)
-    ran = run("search", space, "--method", "dna", *SMALL, "--out", tmp_path / "run")
+    ran = run("search", space, "--method", "dna", *TAUGHT, "--out", tmp_path / "run")
     assert (ran.code, ran.out) == (2, "")
     assert "error: supernet.learning_rate: 0.1; all shared weights diverged" in ran.err

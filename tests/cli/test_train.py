@@ -97,6 +97,7 @@ def test_a_network_is_trained_and_the_outcome_told(
     assert load_architecture(run / "architecture.json").skeleton.classes == 3
 
 
+@pytest.mark.slow
 def test_the_commands_that_it_names_work(train: Train, tiny: list[object], run: Run) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

@@ -63,6 +63,7 @@ def test_tpe_finds_a_small_network_and_starts_from_the_reference() -> None:
     assert_all_return(space, [study.best_params], everything=False)
 
 
+@pytest.mark.slow
 def test_a_shell_can_ask(tmp_path: Path) -> None:
     space = awkward_space()
     storage = f"sqlite:///{tmp_path / 'study.db'}"

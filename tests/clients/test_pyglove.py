@@ -14,6 +14,7 @@ from tests.clients.exchange import (
     learned_space,
     text_for,
 )
+from tests.slow import slowly
 
 pyglove = pytest.importorskip("pyglove", reason="make test-clients has it")
 
@@ -36,7 +37,7 @@ def test_it_is_what_their_own_functions_make(make: Any) -> None:
     assert json.loads(text_for("pyglove", space)) == json.loads(pyglove.to_json_str(made))
 
 
-@each_space
+@pytest.mark.parametrize("make", [SPACES[0], *slowly(*SPACES[1:])])
 def test_samples_are_our_architectures(make: Any) -> None:
     space = make()
     found = pyglove.from_json_str(text_for("pyglove", space))

@@ -22,11 +22,12 @@ from tests.comparison.setups import (
     space,
     tied,
 )
+from tests.slow import slowly
 
 TIMES = 100
 LEAST = 93
 
-noises = pytest.mark.parametrize("noise", [normal, skewed, tied])
+noises = pytest.mark.parametrize("noise", [skewed, *slowly(normal, tied)])
 
 
 def _of_kind(verdict: str, pairs: list[list[ComparedPair]]) -> int:
@@ -46,6 +47,7 @@ def test_a_space_against_itself_shows_no_difference(noise: Noise) -> None:
     assert _of_kind("none", found) >= LEAST
 
 
+@pytest.mark.slow
 def test_a_pure_cost_advantage_is_matched_away() -> None:
     spaces = [space(CHEAP), space(DEAR)]
     alike = [simulated(spaces, by_cost, seed, 32) for seed in range(TIMES)]
@@ -54,6 +56,7 @@ def test_a_pure_cost_advantage_is_matched_away() -> None:
     assert _of_kind("b", apart) >= LEAST
 
 
+@pytest.mark.slow
 def test_a_planted_difference_is_found_with_the_promised_power_and_covered() -> None:
     # Errors of equal cost differ by noise alone: two draws spread by the root of two.
     flat = partial(simulated, [space(CHEAP), space(DEAR)], lambda _: 0.5)

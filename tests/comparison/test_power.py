@@ -142,6 +142,7 @@ class _Drawn:
         return count, bool(test.pvalue < 1 - PLANNED_LEVEL)
 
 
+@pytest.mark.slow
 def test_a_plan_keeps_the_error_rate_and_the_power_it_promises() -> None:
     null = [_Drawn(seed, 2.0, 0.0).verdict(1.0) for seed in range(400)]
     false = sum(rejected for _, rejected in null)

@@ -29,6 +29,7 @@ from autospace.spaces import Candidate, Cell, Layer, Space, SpaceError, load, mb
 from autospace.spaces.text import human
 from tests.comparison.conftest import DATA, Listener, Start
 from tests.comparison.setups import DEAR, SKELETON, space
+from tests.slow import slowly
 from tests.tiny import fitted_space
 
 Change = Callable[[dict[str, Any]], None]
@@ -124,7 +125,7 @@ def test_more_samples_only_add_to_what_is_known(start: Start, tmp_path: Path) ->
     assert more[0]["errors"][:4] == first[0]["errors"]
 
 
-@pytest.mark.parametrize("method", ["train", "supernet"])
+@pytest.mark.parametrize("method", ["train", *slowly("supernet")])
 def test_evaluations_in_two_precisions_are_never_mixed(
     method: str, start: Start, tmp_path: Path
 ) -> None:
@@ -446,7 +447,7 @@ def test_depth_is_that_of_the_skeleton_less_what_is_skipped(tmp_path: Path, star
     assert ", those of long 6.0: " in note
 
 
-@pytest.mark.parametrize(("steps", "told"), [(2, "0.27"), (37, "4.9"), (38, None)])
+@pytest.mark.parametrize(("steps", "told"), [(2, "0.27"), *slowly((37, "4.9"), (38, None))])
 def test_trainings_of_less_than_five_epochs_are_told(
     start: Start, steps: int, told: str | None
 ) -> None:

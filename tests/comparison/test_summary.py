@@ -79,6 +79,7 @@ def test_the_median_lies_in_its_interval_and_knows_no_order(errors: list[float],
     assert summary.median(errors[::-1], seed) == found
 
 
+@pytest.mark.slow
 def test_the_median_is_covered_nineteen_times_out_of_twenty() -> None:
     rng = np.random.default_rng(0)
     covered = 0

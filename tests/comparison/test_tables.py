@@ -15,6 +15,7 @@ from autospace.progress import Silent
 from autospace.runs.errors import ConfigError, RunError
 from autospace.spaces import Space, from_json, load, to_json
 from tests.evaluators.test_tabular import SPACE, document
+from tests.slow import slowly
 
 TABLE = read_table("nasbench-macro")
 BY_TABLE = {"evaluator": {"method": "table", "table": "nasbench-macro"}}
@@ -42,7 +43,7 @@ def compared(out: Path, *dropped: str, **sampling: Any) -> dict[str, Any]:
 MEANS = {"0": 0.92547, "1": 0.88336, "2": 0.85931}
 
 
-@pytest.mark.parametrize(("a", "b"), [("0", "2"), ("0", "1"), ("2", "1")])
+@pytest.mark.parametrize(("a", "b"), [("2", "1"), *slowly(("0", "2"), ("0", "1"))])
 def test_the_intervals_hold_the_true_means(tmp_path: Path, a: str, b: str) -> None:
     found = compared(tmp_path / "out", a, b, samples=300, match="none")
     low, high = found["interval"]

@@ -109,6 +109,7 @@ def test_differences_name_both_values() -> None:
     assert first_line(ValueError("one\n two \n")) == "two"
 
 
+@pytest.mark.slow
 def test_rounding_shows_settings_that_libraries_do_not_report() -> None:
     own = rounding()
     assert own == rounding()

@@ -57,12 +57,11 @@ from tests.evaluators import setups
 from tests.scorers.conftest import SKELETON, examples
 from tests.searchers import problems
 from tests.searchers.test_every_method import QUICKER
+from tests.slow import slowly
 from tests.training import runs
 
 pytestmark = pytest.mark.gpu
-SLOW_SCORERS = [
-    pytest.param(method, marks=pytest.mark.slow) for method in SCORERS if method != "probe"
-]
+SLOW_SCORERS = slowly(*(method for method in SCORERS if method != "probe"))
 CUDA = torch.device("cuda")
 
 

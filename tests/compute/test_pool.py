@@ -220,6 +220,7 @@ def test_a_process_that_dies_is_an_error_and_a_busy_one_is_ended(tmp_path: Path)
     assert not process.is_alive()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="Windows ends a process without a signal")
 def test_only_the_owner_of_processes_decides_what_a_scheduler_stops(tmp_path: Path) -> None:
     """A scheduler sends SIGTERM to all processes of a job at once."""
@@ -239,6 +240,7 @@ def test_one_is_this_process_and_more_are_others(tmp_path: Path) -> None:
         assert not three._workers  # until there is work, or if asked for
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_busy_process_ends_with_its_owner(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
@@ -268,6 +270,7 @@ def test_a_busy_process_ends_with_its_owner(tmp_path: Path) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no signals that can be blocked")
 def test_python_ends_at_once_where_nobody_has_closed_a_pool(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
@@ -295,6 +298,7 @@ def _alive(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_what_a_job_says_while_it_begins_comes_with_its_first_request(tmp_path: Path) -> None:
     said: list[tuple[int, Plain]] = []
     with processes(tmp_path) as pool:
@@ -306,6 +310,7 @@ def test_what_a_job_says_while_it_begins_comes_with_its_first_request(tmp_path: 
     assert said == [(0, "hello"), (0, "again")]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="one process suffices")
 def test_modules_in_the_current_folder_do_not_stand_in_for_those_of_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -46,6 +46,7 @@ from tests.evaluators import setups
 from tests.evolution.runs import ROOT, Counting, settings
 from tests.scorers.test_pooled import Packed
 from tests.searchers import problems
+from tests.slow import slowly
 
 pytestmark = [
     pytest.mark.gpu,
@@ -113,7 +114,7 @@ def test_every_worker_has_a_device_of_its_own_in_turn(tmp_path: Path) -> None:
                 assert found[place] == [device, device, "cpu", True]
 
 
-@pytest.mark.parametrize("graphs", [False, True])
+@pytest.mark.parametrize("graphs", [True, *slowly(False)])
 def test_what_is_packed_for_a_gpu_scores_there_as_here_a_part_per_worker(
     graphs: bool, tmp_path: Path
 ) -> None:

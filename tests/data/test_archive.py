@@ -18,6 +18,7 @@ from autospace.data.errors import DataError
 from autospace.data.readers import cifar
 from autospace.data.readers.cifar import read_members
 from autospace.data.readers.safe_pickle import read_pickle
+from tests.slow import slowly
 
 
 class Evil:
@@ -155,7 +156,7 @@ def test_large_members_and_endless_archives_are_refused(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the peak of memory is measured by resource")
-@pytest.mark.parametrize("kind", ["cifar10", pytest.param("cifar100", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["cifar10", *slowly("cifar100")])
 def test_a_small_archive_of_zeros_takes_little_memory(kind: str, tmp_path: Path) -> None:
     path, size = tmp_path / "c.tar.gz", 255 * 2**20
     names = [f"data_batch_{number}" for number in range(1, 5)] if kind == "cifar10" else ["train"]

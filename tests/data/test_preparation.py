@@ -24,6 +24,7 @@ from autospace.data.readers import image_decoding
 from autospace.data.readers.convert import resize
 from autospace.data.readers.depth import Scale, measure
 from autospace.data.readers.image_opening import header
+from tests.slow import slowly
 
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 256, (8, 8, 4), dtype=np.uint8)
@@ -400,9 +401,7 @@ def test_pixels_do_not_depend_on_the_strips_in_which_they_are_done(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the peak of memory is measured by resource")
-@pytest.mark.parametrize(
-    "mode", ["RGBA", "F", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("LA", "I"))]
-)
+@pytest.mark.parametrize("mode", ["RGBA", *slowly("F", "LA", "I")])
 def test_a_huge_image_takes_little_more_than_its_pixels(mode: str, tmp_path: Path) -> None:
     side, suffix = 4000, ".tif" if mode in "FI" else ".png"
     for label in ("a", "b"):

@@ -110,6 +110,7 @@ def test_without_convolutions_the_good_part_of_the_space_is_missing() -> None:
     assert (LONG.scores[:, 0] > 0.8461).mean() > 0.7
 
 
+@pytest.mark.slow
 def test_networks_of_one_function_differ_by_little() -> None:
     shape = SPACE.skeleton.cell_layers[0]
     groups: dict[str, list[float]] = defaultdict(list)

@@ -43,6 +43,7 @@ from autospace.spaces.cost import layer_shares
 from autospace.training.short import Recipe, train
 from tests.evolution.runs import Counting, Server, settings
 from tests.searchers.planted import CLASSES, MixUp, brightest_channel
+from tests.slow import slowly
 
 operation = binary.binary_cell_operation
 
@@ -115,7 +116,8 @@ def test_a_state_in_the_middle_is_read_back_and_goes_on_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "family"), [("digits", "binary"), ("bats-small", "auto"), ("bats-small", "bnas")]
+    ("name", "family"),
+    [("digits", "binary"), *slowly(("bats-small", "auto"), ("bats-small", "bnas"))],
 )
 def test_no_architecture_of_a_learned_space_has_more_ops_than_the_budget(
     name: str, family: str
@@ -234,20 +236,24 @@ def _tiny(folder: Path, **changes: Any) -> dict[str, Any]:
     return settings(folder, **{"cells": cells, "budget": {"max_ops": "reference"}, **changes})
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_bytes(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", [5, *slowly(2, 3)])
+def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
+    server: Server, tmp_path: Path, part: int
+) -> None:
     chosen = _tiny(tmp_path)
     whole = server.run(tmp_path / "whole", settings=chosen)
     assert whole["code"] == 0
     wanted = (tmp_path / "whole" / "space.json").read_bytes()
-    for part in (2, 3, 5):
-        run = tmp_path / f"killed{part}"
-        tick = len(whole["phases"]) * part // 6
-        assert server.run(run, settings=chosen, tick=tick)["code"] < 0
-        assert server.run(run, settings=chosen)["code"] == 0
-        assert (run / "space.json").read_bytes() == wanted
+    run = tmp_path / "killed"
+    tick = len(whole["phases"]) * part // 6
+    assert server.run(run, settings=chosen, tick=tick)["code"] < 0
+    assert server.run(run, settings=chosen)["code"] == 0
+    assert (run / "space.json").read_bytes() == wanted
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", ["calibrated", *slowly(*(each for each in METHODS if each != "calibrated"))]
+)
 def test_every_scorer_learns_a_space_that_can_be_exported(method: str, tmp_path: Path) -> None:
     scoring = {"method": method, "cost_weight": 0.1, "inherit": True}
     weights = "kept" if method in {"gated", "mixture"} else "fresh"

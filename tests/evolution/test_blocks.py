@@ -23,6 +23,7 @@ from autospace.spaces import Budget, from_json, load, load_skeleton, to_json
 from autospace.spaces.cells.conv import CONV_OPERATIONS, ConvPrior, basic, bottleneck, convnext
 from autospace.spaces.cells.family import CELLS
 from autospace.spaces.cost import layer_shares
+from tests.slow import slowly
 
 SCORERS = ("probe", "calibrated", "local", "in-place", "distilled", "gated", "mixture")
 TINY: dict[str, Any] = {
@@ -127,7 +128,9 @@ def config(**changes: Any) -> Config:
     return make_config({**TINY, **changes}, {}, {})
 
 
-@pytest.mark.parametrize("method", SCORERS)
+@pytest.mark.parametrize(
+    "method", ["calibrated", *slowly(*(each for each in SCORERS if each != "calibrated"))]
+)
 def test_a_run_learns_a_space_of_these_cells(tmp_path: Path, method: str) -> None:
     made = config(scoring={**TINY["scoring"], "method": method})
     folder = RunFolder.create(tmp_path / "run", made)
@@ -144,6 +147,7 @@ def test_a_run_learns_a_space_of_these_cells(tmp_path: Path, method: str) -> Non
     )
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     class Stopping(Silent):
         def event(self, event: Any) -> None:
@@ -172,6 +176,7 @@ class Wide:
         ]
 
 
+@pytest.mark.slow
 def test_a_planted_block_is_found() -> None:
     sizes = {"population": 12, "tournament": 4, "candidates": 12, "keep": 2, "generations": 80}
     made = Config.model_validate({"cells": {"family": "resnet"}, "evolution": sizes})

@@ -14,6 +14,7 @@ from autospace.spaces import Space, from_json
 from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.errors import SpaceError
 from tests.evolution.test_text import _Stops as Stops
+from tests.slow import slowly
 
 SETTINGS: dict[str, Any] = {
     "device": "cpu",
@@ -73,7 +74,7 @@ def test_settings_that_would_mean_something_else_are_refused(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("phase", "after"), [("warm-up", 9), ("score", 5), ("score", 12)])
+@pytest.mark.parametrize(("phase", "after"), [("score", 12), *slowly(("warm-up", 9), ("score", 5))])
 def test_a_run_that_was_stopped_ends_with_the_same_bytes(
     tmp_path: Path, phase: str, after: int
 ) -> None:

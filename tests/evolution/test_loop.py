@@ -247,6 +247,7 @@ def test_a_space_that_runs_out_of_new_cells_ends() -> None:
     assert '"layer_01"' in space_bytes(some, states[-1])
 
 
+@pytest.mark.slow
 def test_a_population_whose_neighbours_are_used_up_looks_farther() -> None:
     # One single-edge cell has about 140 neighbours, and the same two cells stay the best.
     acting = {"population": 2, "tournament": 2, "crossover": 0.0}

@@ -22,6 +22,7 @@ from autospace.evolution.plan import Plan
 from autospace.evolution.population import EvolutionState
 from autospace.spaces import Budget, Cell, LayerSpec, Skeleton, Space, Stem
 from autospace.spaces.cells.variation import CellPrior
+from tests.slow import slowly
 from tests.tiny import REFERENCES, SKELETON, ClosedForm, finish, one_max, plan, space_bytes
 
 REFERENCE = REFERENCES[0][1]
@@ -77,7 +78,7 @@ def read_back(some: Plan, states: Sequence[EvolutionState]) -> EvolutionState:
     return replace(stored, archive=archive)
 
 
-@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("mode", [MODES[-2], *slowly(*MODES[:-2], MODES[-1])], ids=str)
 def test_a_run_stopped_after_any_round_goes_on_to_the_same_bytes(mode: dict[str, Any]) -> None:
     some = plan(**mode)
     states = list(evolve(some, Noisy()))
@@ -217,6 +218,7 @@ def test_cells_that_diverged_come_last_and_teach_nothing(broken: float) -> None:
         assert min(told) > -10
 
 
+@pytest.mark.slow
 def test_a_chosen_cell_is_flattered_less_when_it_is_shrunk() -> None:
     # What the space says of its cells, less what the formula says of them.
     def flattery(seed: int, *, shrink: bool) -> float:

@@ -15,6 +15,7 @@ import pytest
 from autospace.evolution.folder import state_from_json
 from autospace.spaces.files.library import load_skeleton
 from tests.evolution.runs import ROUNDS, Server, settings
+from tests.slow import slowly
 
 # Places in an uninterrupted run: reading, warm-up, initial population, evolution, confirmation.
 TICKS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.7, 0.85, 1.0)
@@ -101,7 +102,7 @@ def test_the_uninterrupted_run_is_as_long_as_the_kills_assume(whole: Whole) -> N
     assert whole.writes > 30
 
 
-@pytest.mark.parametrize("share", TICKS)
+@pytest.mark.parametrize("share", [*TICKS[1::3], *slowly(*TICKS[::3], *TICKS[2::3])])
 def test_killed_in_any_phase_a_run_resumes_to_the_same_bytes(
     server: Server, whole: Whole, tmp_path: Path, share: float
 ) -> None:
@@ -109,7 +110,7 @@ def test_killed_in_any_phase_a_run_resumes_to_the_same_bytes(
     _killed_then_resumed(server, tmp_path / "run", whole, tick=tick)
 
 
-@pytest.mark.parametrize("share", WRITES)
+@pytest.mark.parametrize("share", [*WRITES[::3], *slowly(*WRITES[1::3], *WRITES[2::3])])
 def test_killed_while_it_writes_a_run_resumes_to_the_same_bytes(
     server: Server, whole: Whole, tmp_path: Path, share: float
 ) -> None:
@@ -163,7 +164,7 @@ def test_sixty_kills_at_random_moments_change_no_byte(
     assert hits >= 20
 
 
-@pytest.mark.parametrize("method", ["local", "in-place", "distilled", "gated", "mixture"])
+@pytest.mark.parametrize("method", ["local", "gated", *slowly("in-place", "distilled", "mixture")])
 def test_every_scorer_resumes_to_the_same_bytes(
     server: Server, tmp_path: Path, method: str
 ) -> None:
@@ -187,7 +188,7 @@ def predicted(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Whole
     return Whole(chosen, files, found["phases"], found["writes"], found["seconds"])
 
 
-@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.85, 1.0])
+@pytest.mark.parametrize("share", [0.7, *slowly(0.3, 0.5, 0.85, 1.0)])
 def test_a_predictor_resumes_with_all_that_was_scored(
     server: Server, predicted: Whole, tmp_path: Path, share: float
 ) -> None:
@@ -223,7 +224,7 @@ def test_a_predictor_needs_the_log(server: Server, predicted: Whole, tmp_path: P
     _check_equal(run, predicted)
 
 
-@pytest.mark.parametrize("method", ["gated", "mixture"])
+@pytest.mark.parametrize("method", slowly("gated", "mixture"))
 def test_kept_weights_go_on_where_they_were(server: Server, tmp_path: Path, method: str) -> None:
     chosen = settings(tmp_path, scoring={"method": method, "weights": "kept"})
     found = server.run(tmp_path / "whole", settings=chosen)
@@ -256,6 +257,7 @@ def test_killed_at_every_write_around_a_round_kept_weights_are_those_of_its_stat
         assert _lasting(run) == files
 
 
+@pytest.mark.slow
 def test_lost_or_damaged_kept_weights_are_one_line(server: Server, tmp_path: Path) -> None:
     chosen = settings(tmp_path, scoring={"method": "mixture", "weights": "kept"})
     found = server.run(tmp_path / "whole", settings=chosen)

@@ -22,6 +22,7 @@ from autospace.spaces.cost import Budget
 from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.errors import SpaceError
 from tests.evolution.test_text import _Stops as Stops
+from tests.slow import slowly
 from tests.tiny import ClosedForm, operators
 
 SETTINGS: dict[str, Any] = {
@@ -100,13 +101,9 @@ def test_a_space_of_layers_is_learned(tmp_path: Path) -> None:
 
 
 RESUMED = [
-    ("in-place", "warm-up", 9),
-    ("in-place", "score", 5),
     ("in-place", "score", 20),
-    *(
-        pytest.param(method, "score", 20, marks=pytest.mark.slow)
-        for method in METHODS_ON["sentences"][:3]
-    ),
+    *slowly(("in-place", "warm-up", 9), ("in-place", "score", 5)),
+    *slowly(*((method, "score", 20) for method in METHODS_ON["sentences"][:3])),
 ]
 
 

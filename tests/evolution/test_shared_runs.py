@@ -57,6 +57,7 @@ def test_a_shared_run_that_loses_a_process_goes_on_in_one(tmp_path: Path) -> Non
         assert min(memory[:rounds]) > max(memory[rounds:]) + 300  # two processes more, with torch
 
 
+@pytest.mark.slow
 def test_a_run_is_finished_when_the_files_of_its_processes_are_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

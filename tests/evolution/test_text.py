@@ -14,6 +14,7 @@ from autospace.spaces import Space, from_json
 from autospace.spaces.cells.recurrent_cell import RecurrentCell
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.sequence import SequenceSkeleton
+from tests.slow import slowly
 
 SETTINGS: dict[str, Any] = {
     "device": "cpu",
@@ -100,7 +101,9 @@ def test_the_number_of_workers_changes_no_byte(tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize(("phase", "after"), [("warm-up", 50), ("score", 5), ("score", 16)])
+@pytest.mark.parametrize(
+    ("phase", "after"), [("score", 16), *slowly(("warm-up", 50), ("score", 5))]
+)
 def test_a_run_that_was_stopped_ends_with_the_same_bytes(
     tmp_path: Path, phase: str, after: int
 ) -> None:

@@ -14,6 +14,7 @@ from autospace.networks.network import Network
 from autospace.networks.weights import save_weights
 from autospace.spaces import Architecture, Candidate, SpaceError, load
 from autospace.spaces.cells.binary import BINARY_OPERATIONS, Binary
+from tests.slow import slowly
 
 SPACE = load("binary@digits")
 FAMILY = Binary()
@@ -56,7 +57,7 @@ def test_an_exported_file_computes_and_learns_what_the_network_does(seed: int) -
     assert sum(each.numel() for each in made.parameters()) == architecture.cost.params
 
 
-@pytest.mark.parametrize("target", ["onnx", "pt2"])
+@pytest.mark.parametrize("target", slowly("onnx", "pt2"))
 def test_a_runtime_computes_what_the_network_computes(target: Any, tmp_path: Path) -> None:
     if target == "onnx":
         pytest.importorskip("onnxruntime")

@@ -14,6 +14,7 @@ from autospace.networks.network import Network
 from autospace.networks.weights import save_weights
 from autospace.spaces import SpaceError, load
 from autospace.spaces.cells.ofa import SKIPPED
+from tests.slow import slowly
 from tests.spaces.ofa.spaces import every_path, small_space
 
 SPACE = small_space()
@@ -103,7 +104,7 @@ def test_hubs_take_a_network() -> None:
         compile(TARGETS[target].text(architecture), "hub.py", "exec")
 
 
-@pytest.mark.parametrize("target", [pytest.param("onnx", marks=pytest.mark.slow), "pt2"])
+@pytest.mark.parametrize("target", [*slowly("onnx"), "pt2"])
 def test_a_runtime_computes_what_the_network_computes(target: Any, tmp_path: Path) -> None:
     if target == "onnx":
         pytest.importorskip("onnxruntime")

@@ -9,8 +9,9 @@ import pytest
 
 from autospace.spaces.errors import AutospaceError
 from tests.fuzz.loaders import LOADERS
+from tests.slow import slowly
 
-FEW, MANY = 250, 1000
+FEW, MANY = 100, 1000
 
 
 def _checked(load: Callable[[], object]) -> tuple[object, str]:
@@ -23,7 +24,7 @@ def _checked(load: Callable[[], object]) -> tuple[object, str]:
             return None, str(error)
 
 
-@pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [FEW, *slowly(MANY)])
 @pytest.mark.parametrize("name", LOADERS)
 def test_a_damaged_file_is_a_value_or_one_line(name: str, examples: int, tmp_path: Path) -> None:
     loader = LOADERS[name]

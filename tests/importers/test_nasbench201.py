@@ -25,6 +25,7 @@ def string(names: tuple[str, ...]) -> str:
     return f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
 
 
+@pytest.mark.slow
 def test_all_15625_strings_are_read_and_written_back() -> None:
     for names in itertools.product(OPERATIONS, repeat=6):
         text = string(names)

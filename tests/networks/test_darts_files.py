@@ -12,6 +12,7 @@ from autospace.networks.network import Network
 from autospace.networks.weights import load_weights, save_weights
 from autospace.spaces import Architecture, load
 from autospace.spaces.cells.darts_cell import DartsCell
+from tests.slow import slowly
 from tests.spaces.darts.genotypes import TINY, V2_NORMAL, V2_REDUCE, network
 
 ARCHITECTURE = network(DartsCell.of(V2_NORMAL), DartsCell.of(V2_REDUCE), TINY)
@@ -41,7 +42,7 @@ def test_weights_are_read_back(tmp_path: Path, architecture: Architecture) -> No
     assert torch.equal(other.eval()(x), found(x))
 
 
-@pytest.mark.parametrize("target", ["onnx", "pt2"])
+@pytest.mark.parametrize("target", slowly("onnx", "pt2"))
 def test_a_deployed_network_computes_the_same(
     tmp_path: Path, target: Literal["onnx", "pt2"]
 ) -> None:

@@ -30,7 +30,7 @@ def _counted(module: nn.Module, *shape: int) -> tuple[int, int]:
 def test_networks_have_the_params_and_madds_that_are_stated() -> None:
     rng = random.Random(0)
     live = 0
-    for _ in range(20):
+    for _ in range(8):
         architecture = SPACE.sample(rng)
         with torch.device("meta"):
             network = Network(SPACE.skeleton, architecture.cells)
@@ -42,7 +42,7 @@ def test_networks_have_the_params_and_madds_that_are_stated() -> None:
             assert madds == architecture.cost.madds
         else:
             assert madds <= architecture.cost.madds
-    assert live >= 5
+    assert live >= 2
 
 
 @pytest.mark.parametrize("shape", [(4, 8, 2, 7), (4, 4, 1, 8), (4, 6, 1, 8), (6, 6, 2, 8)])

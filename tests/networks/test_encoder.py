@@ -191,6 +191,7 @@ def test_weights_come_back_from_a_file_and_load_into_the_exported_source(tmp_pat
     assert tensors.keys() == other.state_dict().keys()
 
 
+@pytest.mark.slow
 def test_the_exported_source_runs_as_a_program(tmp_path: Path) -> None:
     one = SPACE.sample(random.Random(6))
     path = tmp_path / "net.py"

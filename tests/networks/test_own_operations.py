@@ -151,6 +151,7 @@ def test_settings_that_name_it_too_early_say_what_to_do(tmp_path: Path) -> None:
         make_config({"cells": {"operations": ["blur"]}})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blur")
 def test_a_worker_process_that_does_not_know_it_says_what_to_do(tmp_path: Path) -> None:
     # Worker processes import the main script, which is pytest's here.
@@ -172,6 +173,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_worker_processes_register_it_as_the_main_script_does(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)

@@ -73,6 +73,7 @@ def test_any_reader_of_safetensors_reads_the_weights(saved: Path) -> None:
     assert header.startswith(b"{")
 
 
+@pytest.mark.slow
 def test_equal_weights_give_equal_bytes_in_every_process(saved: Path, tmp_path: Path) -> None:
     # The library's own order of the metadata differs from process to process.
     again = tmp_path / "again"

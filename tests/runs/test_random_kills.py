@@ -13,10 +13,10 @@ from typing import Any, Final
 import pytest
 
 from tests.evolution.runs import Server
+from tests.slow import slowly
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 COMMANDS: Final = ("evolve", "compare", "search", "train")
-KILLS: Final = 20
 MEASURED: Final = ("seconds", "memory_mb", "trajectory", "command")
 """What two runs of the same work do not share."""
 VARYING: Final = ("events.jsonl", ".lock", "report.html", "search.safetensors")
@@ -70,17 +70,17 @@ def _killed(server: Server, command: str, path: Path, after: float) -> int:
     return code
 
 
-def _kill_and_resume(server: Server, command: str, folder: Path) -> None:
+def _kill_and_resume(server: Server, command: str, kills: int, folder: Path) -> None:
     """Kills runs, each at one moment, or at two if there is time; all end with the same files."""
     whole: dict[str, Any] = server.run(folder / "whole" / "run", command=command)
     assert whole["code"] == 0, whole
     expected, rng = _lasting(folder / "whole" / "run"), random.Random(command)
     seconds, hits = whole["seconds"], 0
-    for index in range(KILLS):
+    for index in range(kills):
         path = folder / str(index) / "run"
         path.parent.mkdir()
         # Stratified, so that the kills are spread over the whole run.
-        moment = seconds * (index + rng.random()) / KILLS
+        moment = seconds * (index + rng.random()) / kills
         hit = _killed(server, command, path, moment) == -signal.SIGKILL
         hits += hit
         if not hit:  # the machine had more to do when the whole run was timed
@@ -91,13 +91,16 @@ def _kill_and_resume(server: Server, command: str, folder: Path) -> None:
         left = [each.name for each in path.rglob("*") if each.name.endswith(".part")]
         assert left == []
     # The last moments may come after the end of a fast run.
-    assert hits >= KILLS // 2
+    assert hits >= kills // 2
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("command", "kills"),
+    [("search", 5), ("train", 5), *slowly(*((command, 20) for command in COMMANDS))],
+)
 def test_killed_at_random_moments_a_run_is_resumed_and_nothing_is_left(
-    server: Server, command: str, tmp_path: Path
+    server: Server, command: str, kills: int, tmp_path: Path
 ) -> None:
     (tmp_path / "whole").mkdir()
-    _kill_and_resume(server, command, tmp_path)
+    _kill_and_resume(server, command, kills, tmp_path)

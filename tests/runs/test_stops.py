@@ -25,6 +25,7 @@ from autospace.spaces.files.reading import parse_json
 from autospace.training.folder import TrainingFolder
 from autospace.training.settings import TrainConfig
 from tests.fuzz.mutations import unsealed
+from tests.slow import slowly
 
 AUTOSPACE = [sys.executable, "-c", "from autospace.cli.main import app; app()"]
 SPACE = load("mbconv@digits")
@@ -249,16 +250,18 @@ class TestStreams:
         assert self.shell("{command} 2>&-", "show", "nothere").returncode == 2
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
-    def test_messages_that_cannot_be_written_change_nothing(self, tmp_path: Path) -> None:
+    def test_messages_that_cannot_be_written_change_nothing(self) -> None:
         assert self.shell("{command} 2>/dev/full", "show", "nothere").returncode == 2
         assert self.shell("{command} -v 2>/dev/full", "validate", "mbconv@digits").returncode == 0
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+    @pytest.mark.parametrize(
+        "full", ["2>/dev/full", *slowly("2> >(exec true)", "--progress json 2>/dev/full")]
+    )
+    def test_a_file_is_written_all_the_same(self, full: str, tmp_path: Path) -> None:
         sheet = tmp_path / "sheet.png"  # writes progress, what was read, and the name of the file
-        for full in ("2>/dev/full", "2> >(exec true)", "--progress json 2>/dev/full"):
-            done = self.shell(
-                f"{{command}} {full}", "data", "digits", "--sheet", str(sheet), "--force"
-            )
-            assert (done.returncode, sheet.exists()) == (0, True)
-            sheet.unlink()
+        done = self.shell(f"{{command}} {full}", "data", "digits", "--sheet", str(sheet))
+        assert (done.returncode, sheet.exists()) == (0, True)
 
     def test_a_current_folder_that_was_removed(self, tmp_path: Path) -> None:
         gone = tmp_path / "gone"

@@ -189,6 +189,7 @@ def test_an_interrupted_round_keeps_nothing(make_setting: MakeSetting) -> None:
     assert (setting.kept.parts, setting.kept.steps) == ({}, 0)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_vocabulary(make_setting: MakeSetting) -> None:
     operations = ("skip_connect", "dw_conv_3x3", "dw_conv_5x5")
     prior = CellPrior(operations, nodes=3)

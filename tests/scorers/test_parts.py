@@ -16,12 +16,13 @@ from autospace.networks.network import Network, placed
 from autospace.networks.operations import ConvNorm
 from autospace.scorers.context import ReferenceSupernet
 from autospace.scorers.local import LocalScorer
-from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.make import make_scorer
 from autospace.scorers.mixture import MixtureSearch
 from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell, mbconv
 from autospace.training.short import Recipe, measure, train
 from tests.scorers.conftest import SKELETON, MakeSetting, examples
+from tests.slow import slowly
 
 MOST = 32
 TOLERANCE = 0.1
@@ -75,7 +76,9 @@ def test_gradients_add_up_to_those_of_the_whole_batch(
     torch.testing.assert_close(execution.mean(loss, (x, labels)), whole, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("method", sorted({*SCORERS} - {"mixture"}))
+@pytest.mark.parametrize(
+    "method", ["probe", "gated", *slowly("calibrated", "distilled", "in-place", "local")]
+)
 def test_scores_in_parts_are_close_to_those_of_whole_batches(
     method: ScoringMethod, make_setting: MakeSetting, cells: list[list[Cell]]
 ) -> None:

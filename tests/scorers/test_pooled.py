@@ -28,6 +28,7 @@ from autospace.scorers.pooled import FILE, Position, ScoringJob, fitting_count, 
 from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell
 from tests.scorers.conftest import SKELETON, MakeSetting, examples
+from tests.slow import slowly
 
 Cells = list[list[Cell]]
 GB = 2**30
@@ -97,7 +98,7 @@ class Packed:
             yield place, work(requests[place])
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("precision", [torch.float32, *slowly(torch.bfloat16)])
 @pytest.mark.parametrize("method", ["probe", "local", "in-place"])
 @pytest.mark.parametrize("kept_bytes", [0, GB])
 def test_what_is_packed_scores_as_what_is_there(

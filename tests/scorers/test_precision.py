@@ -17,6 +17,7 @@ from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell
 from autospace.training.short import Recipe, train
 from tests.scorers.conftest import SKELETON, MakeSetting
+from tests.slow import slowly
 
 BFLOAT16 = Execution(precision=torch.bfloat16)
 Cells = list[list[Cell]]
@@ -83,7 +84,8 @@ def test_training_in_bfloat16_keeps_weights_statistics_momentum_and_loss_in_floa
 
 
 @pytest.mark.parametrize(
-    ("method", "most"), [("probe", 0.01), ("local", 0.01), ("in-place", 0.01), ("distilled", 0.01)]
+    ("method", "most"),
+    [("probe", 0.01), *slowly(("local", 0.01), ("in-place", 0.01), ("distilled", 0.01))],
 )
 def test_lone_candidates_score_alike_in_bfloat16(
     method: ScoringMethod, most: float, make_setting: MakeSetting, cells: Cells

@@ -13,6 +13,7 @@ from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell
 from tests.evolution.recorder import TapeRecorder
 from tests.scorers.conftest import MakeSetting
+from tests.slow import slowly
 
 Cells = list[list[Cell]]
 Table = list[list[float]]
@@ -33,11 +34,10 @@ def _scored(
     ("method", "precision", "recordings"),
     [
         ("probe", torch.float32, 6),
-        ("probe", torch.bfloat16, 6),
         ("local", torch.float32, 6),
         ("in-place", torch.float32, 6),
         ("distilled", torch.float32, 6),
-        ("mixture", torch.float32, 4),
+        *slowly(("probe", torch.bfloat16, 6), ("mixture", torch.float32, 4)),
     ],
 )
 def test_recorded_steps_score_as_called_ones(

@@ -22,6 +22,7 @@ from autospace.spaces import Cell, mbconv
 from autospace.training.short import Recipe, train
 from autospace.training.task import CLASSIFICATION
 from tests.scorers.conftest import SKELETON, MakeSetting, examples
+from tests.slow import slowly
 from tests.spaces.dense.nasbench201 import whole
 from tests.spaces.dense.test_shared_layers import SMALL
 
@@ -68,7 +69,7 @@ def finite(fitness: list[list[float]]) -> bool:
     return all(math.isfinite(value) for row in fitness for value in row)
 
 
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("options", ["plain", "fresh", *slowly("cost", "recompute")])
 @pytest.mark.parametrize("reference", REFERENCES)
 @pytest.mark.parametrize("method", METHODS)
 def test_no_scorer_fails_on_cells_without_weights(

@@ -26,6 +26,7 @@ from autospace.supernets.blocks import Features
 from tests.evaluators.setups import computed
 from tests.searchers.planted import solved
 from tests.searchers.problems import NO_LIMITS, SETTINGS, SKELETON, make_problem
+from tests.slow import slowly
 
 MBCONV = family_space("mbconv", SKELETON)
 SPAN = MBCONV.madds.max - MBCONV.madds.min
@@ -288,7 +289,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dna, FilePath]:
     return whole, folder
 
 
-@pytest.mark.parametrize("stop", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("stop", [2, *slowly(0, 1, 3, 4)])
 def test_a_state_holds_all_that_later_steps_depend_on(
     stop: int, saved: tuple[Dna, FilePath]
 ) -> None:

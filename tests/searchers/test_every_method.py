@@ -18,6 +18,7 @@ from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Space, load, load_architecture
 from autospace.spaces.files.library import family_space
 from tests.searchers.problems import SKELETON, settings
+from tests.slow import slowly
 from tests.tiny import fitted_space
 
 SPACE = family_space("mbconv", SKELETON)
@@ -105,12 +106,13 @@ def test_no_network_over_a_limit_is_ranked_or_returned(tmp_path: Path, method: s
         assert each["madds"] <= TIGHT
 
 
+@pytest.mark.parametrize("stops", [3, *slowly(10)])
 def test_a_search_stopped_again_and_again_ends_as_if_it_never_was(
-    tmp_path: Path, whole: Whole
+    tmp_path: Path, whole: Whole, stops: int
 ) -> None:
     folder = SearchFolder.create(tmp_path / "parts", _settings(whole.method))
     space: Space | None = SPACE
-    for _ in range(10):
+    for _ in range(stops):
         with pytest.raises(KeyboardInterrupt):
             run_search(folder, space, Stopping(1))
         folder, space = SearchFolder.open(tmp_path / "parts"), None

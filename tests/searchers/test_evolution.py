@@ -9,6 +9,7 @@ from autospace.searchers.make import make_method
 from autospace.searchers.sampling.regularised_evolution import Evolution
 from tests.searchers.planted import PlantedFitness, mean_share, planted_problem, solved
 from tests.searchers.problems import make_problem
+from tests.slow import slowly
 
 
 def run(evaluations: int, seed: int = 0, **options: Any) -> Evolution:
@@ -84,7 +85,7 @@ def test_it_beats_random_search_at_equal_evaluations() -> None:
     assert found > at_random + 0.05
 
 
-@pytest.mark.parametrize("start", ["random", "naswot"])
+@pytest.mark.parametrize("start", ["random", *slowly("naswot")])
 def test_the_planted_candidates_are_found(start: str) -> None:
     options: dict[str, Any] = {"population": 8, "sample": 4, "start": start, "start_pool": 20}
     assert solved("evolution", 0, 250, evaluations=48, **options).share >= 0.8

@@ -107,6 +107,7 @@ def test_the_temperature_falls_from_its_first_to_its_last_value() -> None:
     assert found == pytest.approx([8 - 0.5 * step for step in range(13)])
 
 
+@pytest.mark.slow
 def test_the_planted_candidates_are_found() -> None:
     found = solved("gdas", 0, 300, warm_up=0.4)
     assert found.share >= 0.8

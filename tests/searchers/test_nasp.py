@@ -109,6 +109,7 @@ def test_a_weight_step_runs_one_path() -> None:
     assert runs == list(enumerate(method.discrete(0, "weights")))
 
 
+@pytest.mark.slow
 def test_the_planted_candidates_are_found() -> None:
     found = solved("nasp", 0, 350, warm_up=0.4)
     assert found.share >= 0.8

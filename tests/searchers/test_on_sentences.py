@@ -35,6 +35,8 @@ BRIEF: dict[str, Any] = {
 
 def brief(method: str, out: Path, **more: Any) -> Any:
     settings = {**BRIEF, **more}
+    if method == "dna":
+        settings = {"options": {"teacher_steps": 4}, **settings}
     return search(
         "nas-bert@bert-small",
         SOURCE,
@@ -125,6 +127,7 @@ def two_kinds() -> Space:
     return Space("planted", skeleton, ("feed_forward", "conv1d_separable_3"), layers)
 
 
+@pytest.mark.slow
 def test_a_planted_order_of_words_is_found_by_convolutions_alone(tmp_path: Path) -> None:
     source = planted(tmp_path / "t.csv")
     settings = {

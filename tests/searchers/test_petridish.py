@@ -15,6 +15,7 @@ from autospace.spaces.files.library import family_space
 from tests.searchers.planted import solved
 from tests.searchers.problems import NO_LIMITS, SKELETON, make_problem
 from tests.searchers.slopes import SMALL
+from tests.slow import slowly
 
 MBCONV = family_space("mbconv", SKELETON)
 
@@ -170,7 +171,7 @@ def test_sparsity_shrinks_alphas_and_none_falls_below_zero() -> None:
     assert means[1] < 0.1 * means[0]
 
 
-@pytest.mark.parametrize("stop", [1, 3, 5, 6, 9])
+@pytest.mark.parametrize("stop", [5, *slowly(1, 3, 6, 9)])
 def test_a_state_holds_all_that_later_steps_depend_on(stop: int, tmp_path: FilePath) -> None:
     whole, parts = (_petridish(steps=14, evaluations=4, warm_up=0.15) for _ in range(2))
     for index in range(whole.steps):
@@ -199,6 +200,7 @@ def test_the_result_is_the_front_and_tells_the_lineage() -> None:
     assert all(each["parent"] < place for place, each in enumerate(told) if place)
 
 
+@pytest.mark.slow
 def test_the_planted_candidates_are_found() -> None:
     found = solved("petridish", 1, 600, evaluations=8)
     assert found.share >= 0.8

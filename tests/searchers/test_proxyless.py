@@ -14,6 +14,7 @@ from autospace.spaces.files.library import family_space
 from tests.searchers.planted import solved
 from tests.searchers.problems import SKELETON, make_problem
 from tests.searchers.slopes import double_method, gate_slopes
+from tests.slow import slowly
 
 SPACE = family_space("mbconv", SKELETON)
 
@@ -163,7 +164,7 @@ def test_alpha_moves_every_so_many_steps_after_the_warm_up() -> None:
     assert moved == [6, 9]
 
 
-@pytest.mark.parametrize("gates", ["two", "full"])
+@pytest.mark.parametrize("gates", ["two", *slowly("full")])
 def test_the_planted_candidates_are_found(gates: str) -> None:
     found = solved("proxyless", 0, 300, warm_up=0.4, gates=gates)
     assert found.share >= 0.8

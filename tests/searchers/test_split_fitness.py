@@ -20,6 +20,7 @@ from autospace.supernets.shared_weights import SharedWeights
 from tests.searchers.planted import solved
 from tests.searchers.problems import SKELETON, make_problem
 from tests.searchers.slopes import SMALL
+from tests.slow import slowly
 
 MBCONV = family_space("mbconv", SKELETON)
 
@@ -148,7 +149,7 @@ def test_where_all_layers_are_split_nothing_more_is() -> None:
 
 
 @pytest.mark.parametrize("method", ["gm", "nas-lid"])
-@pytest.mark.parametrize("stop", [1, 2, 4, 6])
+@pytest.mark.parametrize("stop", [4, *slowly(1, 2, 6)])
 def test_a_state_holds_all_that_later_steps_depend_on(
     method: str, stop: int, tmp_path: Path
 ) -> None:
@@ -184,7 +185,7 @@ def test_the_result_says_what_each_supernet_holds() -> None:
     assert sorted(first[name] + second[name]) == sorted(each.id for each in layer.candidates)
 
 
-@pytest.mark.parametrize("method", ["gm", "nas-lid"])
+@pytest.mark.parametrize("method", ["nas-lid", *slowly("gm")])
 def test_the_planted_candidates_are_found(method: str) -> None:
     assert solved(method, 0, 400, evaluations=40, repeats=4, splits=1).share >= 0.8
 

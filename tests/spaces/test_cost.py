@@ -2,7 +2,9 @@
 
 import itertools
 import random
+from collections.abc import Iterable
 from fractions import Fraction
+from typing import Any
 
 import pytest
 import torch
@@ -37,6 +39,7 @@ from autospace.spaces.cells.cost import total
 from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import LayerSpec, Stem
+from tests.slow import slowly
 from tests.strategies import cells, shapes, skeletons, spaces
 
 
@@ -112,7 +115,17 @@ def test_a_networks_cost_is_what_torch_counts(data: st.DataObject) -> None:
     assert network_cost(skeleton, chosen) == counted_network(skeleton, chosen)
 
 
-@pytest.mark.parametrize("name", [n for n in builtin_names() if load(n).kind == "mobile"])
+def _sized(names: Iterable[str]) -> list[Any]:
+    """The names, those of large networks for the slow tests: torch builds and counts each."""
+    large = ("mobile", "mobilenetv2", "bats", "bats-c48", "darts", "darts-imagenet", "ofa-mbv3")
+    found = [(name, name.partition("@")[2] in large) for name in names]
+    return [
+        *(name for name, slow in found if not slow),
+        *slowly(*(name for name, slow in found if slow)),
+    ]
+
+
+@pytest.mark.parametrize("name", _sized(n for n in builtin_names() if load(n).kind == "mobile"))
 def test_every_builtin_candidate_costs_what_torch_counts(name: str) -> None:
     distinct = {
         (layer.shape.in_channels, layer.shape.out_channels, layer.shape.stride): layer
@@ -123,7 +136,7 @@ def test_every_builtin_candidate_costs_what_torch_counts(name: str) -> None:
         assert list(layer.costs) == torchs
 
 
-@pytest.mark.parametrize("name", builtin_names())
+@pytest.mark.parametrize("name", _sized(builtin_names()))
 def test_sampled_builtin_architectures_cost_what_torch_counts(name: str) -> None:
     space = load(name)
     sampled = space.sample(random.Random(name))

@@ -20,6 +20,7 @@ from autospace.training.folder import TrainingFolder, load_session, save_session
 from autospace.training.full import fitted, train_architecture
 from autospace.training.session import Session
 from autospace.training.settings import TrainConfig
+from tests.slow import slowly
 from tests.training.runs import Watcher
 
 CPU = torch.device("cpu")
@@ -138,7 +139,7 @@ def test_evaluation_does_not_ask_it() -> None:
     assert torch.equal(session.deployed.eval()(images), before)
 
 
-@pytest.mark.parametrize("name", ["darts@darts-small", "bats@bats-small"])
+@pytest.mark.parametrize("name", ["darts@darts-small", *slowly("bats@bats-small")])
 def test_a_resumed_training_ends_with_the_same_bytes(name: str, tmp_path: Path) -> None:
     config = _settings()
     whole, first = _session(config, name), _session(config, name)

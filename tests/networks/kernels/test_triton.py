@@ -18,6 +18,7 @@ from autospace.networks.kernels import gpu
 from autospace.networks.network import placed
 from autospace.runs.settings import Precision
 from autospace.spaces import Cell, LayerShape
+from tests.slow import slowly
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = "autospace.networks.kernels.gpu_code"
@@ -112,7 +113,7 @@ def test_on_a_gpu_they_give_what_pytorch_gives(
 @needs_triton
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(each, marks=[] if each == "normalise" else pytest.mark.slow) for each in KERNELS],
+    ["normalise", *slowly(*(each for each in KERNELS if each != "normalise"))],
 )
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_they_compile_for_a_gpu_that_is_not_here(
