@@ -10,6 +10,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+WORKFLOWS = sorted(
+    path.relative_to(ROOT).as_posix() for path in (ROOT / ".github/workflows").glob("*.yml")
+)
 PAGES = [
     path
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
@@ -58,11 +61,16 @@ def test_the_workflow_runs_every_python_on_every_system() -> None:
     named = {line.split(" :: ")[-1] for line in PROJECT["classifiers"]}
     assert {name for name in named if re.fullmatch(r"3\.\d+", name)} <= set(matrix["python"])
     assert PROJECT["requires-python"] == f">={matrix['python'][0]}"
-    assert all("timeout-minutes" in job for job in jobs.values())
 
 
-def test_the_workflow_names_what_exists() -> None:
-    text = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+def test_every_job_of_a_workflow_ends_in_time() -> None:
+    for name in WORKFLOWS:
+        assert all("timeout-minutes" in job for job in read_yaml(name)["jobs"].values()), name
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS)
+def test_a_workflow_names_what_exists(workflow: str) -> None:
+    text = (ROOT / workflow).read_text(encoding="utf-8")
     for name in re.findall(r"\b(?:tests|\.ci)/[\w/.]+", text):
         assert (ROOT / name).exists(), name
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
