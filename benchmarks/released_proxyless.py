@@ -34,7 +34,7 @@ from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import load_skeleton
 from autospace.spaces.choices import Choices
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.supernets.shared_weights import VALIDATION_BATCH
 
 CLASSES: Final = 10

@@ -23,7 +23,7 @@ from autospace.exporters.targets import TARGETS
 from autospace.report import report_text
 from autospace.runs.errors import ConfigError, RunError
 from autospace.spaces import SpaceError, load, load_architecture, to_json
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.evolution.runs import SETTINGS as EVOLVE
 from tests.searchers.problems import SETTINGS as SEARCH
 from tests.searchers.problems import SKELETON

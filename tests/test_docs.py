@@ -23,12 +23,8 @@ from autospace.searchers.make import METHODS
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import OPERATIONS, SpaceError, from_json, load_skeleton
 from autospace.spaces.cells.darts_cell import OPERATIONS as DARTS
-from autospace.spaces.files.library import (
-    FAMILY_NAMES,
-    OWN_NAMES,
-    OWN_SKELETON_NAMES,
-    SKELETON_NAMES,
-)
+from autospace.spaces.files.families import FAMILY_NAMES, OWN_NAMES
+from autospace.spaces.files.library import OWN_SKELETON_NAMES, SKELETON_NAMES
 from autospace.text.settings import TextTrainConfig
 from autospace.training.settings import TrainConfig
 from tests.docs import options_table, settings_table

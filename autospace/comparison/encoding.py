@@ -21,7 +21,7 @@ from autospace.comparison.verdict import ComparedPair
 from autospace.evaluators.evaluator import PROXIES, SCORES_ONLY, Evaluation
 from autospace.evaluators.tabular import Table
 from autospace.spaces.cells.family import FAMILIES
-from autospace.spaces.files.library import FAMILY_NAMES, OWN_NAMES
+from autospace.spaces.files.families import FAMILY_NAMES, OWN_NAMES
 from autospace.spaces.space import Architecture, Space
 
 _SAID: Final = {"data.source", "sampling.samples", "sampling.effect"}

@@ -30,7 +30,7 @@ from autospace.evolution.population import (
 from autospace.scorers.scorer import Scorer
 from autospace.spaces.cells.cell import LayerShape
 from autospace.spaces.cost import Budget
-from autospace.spaces.files.library import SKIP_ID
+from autospace.spaces.files.families import SKIP_ID
 from autospace.spaces.space import Candidate, Layer, Space, group_of
 from autospace.spaces.stages import Group
 

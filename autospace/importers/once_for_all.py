@@ -48,7 +48,7 @@ from autospace.spaces.cells.mobile import SKIPPED
 from autospace.spaces.cells.ofa import SKIPPED as NO_LAYER
 from autospace.spaces.cells.ofa import OfaCell
 from autospace.spaces.checks import MAX_CHANNELS, MAX_RESOLUTION
-from autospace.spaces.files.library import SKIP_ID
+from autospace.spaces.files.families import SKIP_ID
 from autospace.spaces.files.reading import parse_json
 from autospace.spaces.stages import ACTIVATIONS, Stage
 

@@ -27,8 +27,7 @@ from autospace.networks.network import Network
 from autospace.spaces.cells.cell import Edge, LayerShape
 from autospace.spaces.cells.darts_cell import INPUTS, DartsCell
 from autospace.spaces.space import Space
-from autospace.supernets.grouped import GroupedSupernet, Value
-from autospace.supernets.supernet import Cell, drawn, unweighted_norms
+from autospace.supernets.supernet import Cell, GroupedSupernet, Value, drawn, unweighted_norms
 
 Weights = dict[Edge, torch.Tensor]
 """The weight of every operation of a mixture, a scalar."""

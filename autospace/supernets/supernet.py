@@ -20,6 +20,8 @@ Cell = Callable[[torch.Tensor], torch.Tensor]
 Gate = Callable[[Sequence[nn.Module], int, torch.Tensor], torch.Tensor]
 """(the candidates at a place, index of the active one, input) -> output of the active one."""
 
+Value = TypeVar("Value")
+
 
 class Supernet(nn.Module):
     """Stem and head of a network, and per layer the cells that may stand between them.
@@ -211,6 +213,29 @@ def drawn(
         # Its own cells would be weights that no path uses.
         network.layers = nn.ModuleList()
         return placed(make(network), device)
+
+
+class GroupedSupernet(Supernet):
+    """A supernet whose layers make choices together; each layer has weights of its own.
+
+    The choices of a group follow one another. Their number may be above or below that of layers.
+
+    Attributes:
+        groups: the group of each layer, counted from 0.
+        size: how many choices a group makes.
+    """
+
+    def __init__(self, network: Network, space: Space) -> None:
+        super().__init__(network, [])
+        self.groups, self.size = space.skeleton.groups, space.skeleton.choices_per_cell
+
+    def first_layer(self, choice: int) -> int:
+        """The first layer of the group that makes a choice."""
+        return self.groups.index(choice // self.size)
+
+    def of_group(self, values: Sequence[Value], group: int) -> Sequence[Value]:
+        """Of one value per choice, those of a group's choices."""
+        return values[group * self.size : (group + 1) * self.size]
 
 
 def space_supernet(space: Space, seed: int, device: torch.device | str) -> Supernet:

@@ -19,8 +19,7 @@ from autospace.networks.network import Network, build_cell
 from autospace.spaces.cells.cell import LayerShape, edge_slots
 from autospace.spaces.cells.dense_cell import DenseCell
 from autospace.spaces.space import Candidate, Space
-from autospace.supernets.grouped import GroupedSupernet
-from autospace.supernets.supernet import Cell, Gate, drawn, unweighted_norms
+from autospace.supernets.supernet import Cell, Gate, GroupedSupernet, drawn, unweighted_norms
 
 Computed = Sequence[Cell | None]
 """What is computed for each choice that a layer has part in; None for nothing."""

@@ -2,103 +2,32 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from autospace.spaces.captions import captioning
-from autospace.spaces.cells.bats import BATS_USUAL, BNAS_USUAL, BatsCell
-from autospace.spaces.cells.bert import SKIPPED, BertCell
-from autospace.spaces.cells.darts_cell import NODES, USUAL, DartsCell, all_nodes, choices_of
-from autospace.spaces.cells.family import FAMILIES
-from autospace.spaces.cells.recurrent import DecisionShape, choices_at
-from autospace.spaces.cells.recurrent_cell import RecurrentCell
-from autospace.spaces.checks import MAX_NAME
-from autospace.spaces.encoder import EncoderSkeleton, encoder
 from autospace.spaces.errors import SpaceError, offered, shown
 from autospace.spaces.files import document as doc
 from autospace.spaces.files.codec import read, said_of, skeleton_from
-from autospace.spaces.files.foreign import own_elsewhere, refuse_foreign
-from autospace.spaces.files.reading import header_of, parse_json, read_text, validated
-from autospace.spaces.sequence import SequenceSkeleton, sequence
-from autospace.spaces.skeleton import Skeleton
-from autospace.spaces.space import Architecture, Candidate, Layer, Origin, Space
-
-FAMILY_NAMES = ("mbconv", "mnasnet", "nasbench-macro", "reference", "binary")
-SKELETON_NAMES = ("digits", "cifar", "nasbench-macro", "mobile", "mobilenetv2")
-OWN_SKELETONS: Final = {
-    "nasbench201": ("nasbench201",),
-    "conv": ("resnet20", "resnet50"),
-    "darts": ("darts", "darts-imagenet", "darts-small"),
-    "bats": ("bats", "bats-c48", "bats-small"),
-    "bnas": ("bats", "bats-c48", "bats-small"),
-    "ofa": ("ofa-mbv3", "ofa-proxyless", "ofa-small"),
-    "enas-rnn": ("enas-rnn", "enas-rnn-paper", "rnn-small"),
-    "darts-rnn": ("darts-rnn", "rnn-small"),
-    "nas-bert": ("nas-bert", "bert-small"),
-    "autocaption": ("autocaption", "captions-small"),
-}
-"""Families with skeletons of their own and no other ones: layers share cells, or have stages."""
-AUTOCAPTION: Final = "autocaption"
-RECURRENT: Final = {
-    "enas-rnn": "recurrent cells of ENAS (Pham et al., ICML 2018): per node one of the nodes "
-    "before it, and one of four functions",
-    "darts-rnn": "the same cells in the language model of DARTS (Liu et al., ICLR 2019), whose "
-    "decoder has a bias",
-    AUTOCAPTION: "decoders of captions in the sense of AutoCaption (Zhu et al., 2020): layers of "
-    "ENAS's recurrent cells, each with the earlier layers that it reads",
-}
-"""Families of cells that read tokens, with what they are."""
-
-
-class NodeFamily(NamedTuple):
-    """A family that offers all that each node of a cell with two inputs may be.
-
-    Attributes:
-        cells: what makes a cell.
-        operations: of the edges; the reference has the one named `reference` alone.
-        about: what the cells are.
-    """
-
-    cells: type[DartsCell]
-    operations: tuple[str, ...]
-    reference: str
-    about: str
-
-
-NODE_FAMILIES: Final = {
-    "darts": NodeFamily(
-        DartsCell, USUAL, "sep_conv_3x3", "the cells of DARTS (Liu et al., ICLR 2019)"
-    ),
-    "bats": NodeFamily(
-        BatsCell,
-        BATS_USUAL,
-        "bin_conv_3x3",
-        "the binary cells of BATS (Bulat et al., ECCV 2020), whose convolutions are grouped",
-    ),
-    "bnas": NodeFamily(
-        BatsCell,
-        BNAS_USUAL,
-        "bin_sep_conv_3x3",
-        "the binary cells of BNAS (Chen et al., AAAI 2020) and CP-NAS (Zhuo et al., IJCAI 2020), "
-        "whose convolutions are separable",
-    ),
-}
-"""Built-in families of cells with two inputs."""
-BERT: Final = (
-    "the layers of NAS-BERT (Xu et al., KDD 2021): attention, feed-forward and separable "
-    "convolutions; all layers of a block have one hidden size, and only its last ones are skipped"
+from autospace.spaces.files.families import (
+    FAMILY_NAMES,
+    OWN_NAMES,
+    OWN_SKELETONS,
+    builtin_document,
+    family_space,
 )
-OWN_NAMES: Final = tuple(OWN_SKELETONS)
+from autospace.spaces.files.foreign import own_elsewhere, refuse_foreign
+from autospace.spaces.files.reading import parse_json, read_text
+from autospace.spaces.skeleton import Skeleton
+from autospace.spaces.space import Architecture, Space
+
+SKELETON_NAMES = ("digits", "cifar", "nasbench-macro", "mobile", "mobilenetv2")
 OWN_SKELETON_NAMES: Final = tuple(
     dict.fromkeys(name for names in OWN_SKELETONS.values() for name in names)
 )
 ALL_SKELETONS: Final = (*SKELETON_NAMES, *OWN_SKELETON_NAMES)
 FILE_SUFFIXES: Final = (".json", ".toml")
 SPACE_FILE = "space.json"
-SKIP_ID = "skip"
 NO_SPACE = "these cell ids need their space; name it with --space (space= in Python)"
 
 
@@ -125,123 +54,6 @@ def load_builtin(name: str) -> Space:
     if not skeleton:
         raise SpaceError(name, f"no skeleton after the @; allowed: {', '.join(fitting)}")
     return family_space(family, skeleton_of(skeleton, fitting))
-
-
-def family_space(family: str, skeleton: Skeleton) -> Space:
-    """The candidates of a built-in family at every layer of a skeleton.
-
-    Raises:
-        SpaceError: no built-in family of this name.
-    """
-    if family not in (*FAMILY_NAMES, *OWN_NAMES):
-        known = offered(family, (*FAMILY_NAMES, *OWN_NAMES))
-        raise SpaceError(family or '""', f"unknown family; {known}")
-    if family in RECURRENT:
-        return _recurrent_space(family, _fitting(family, skeleton))
-    if family == BertCell.kind:
-        return _bert_space(family, encoder(skeleton, f"{family} reads sentences"))
-    if skeleton.reads != "images":
-        reads = f"which reads {skeleton.reads}"
-        problem = f"no cell of {family} fits the skeleton {skeleton.name}, {reads}"
-        captions = skeleton.reads == "captions"
-        wanted = [name for name in RECURRENT if (name == AUTOCAPTION) == captions]
-        allowed = BertCell.kind if skeleton.reads == "sentences" else " or ".join(wanted)
-        raise SpaceError(f"{family}@{skeleton.name}", f"{problem}; allowed: {allowed}")
-    described, kind = _family(family)
-    cell_family = FAMILIES[kind]
-    decoded = [(each, cell_family.decoded(each)) for each in described.candidates]
-    layers = []
-    for shape in skeleton.shapes:
-        choices = [
-            (each.id, cell)
-            for each, cell in decoded
-            if each.shortcut in (None, shape.shortcut)
-            and (cell.edge, cell.node) == (shape.edge, shape.node)
-        ]
-        paired = shape.before is None or shape.paired_kind == kind
-        if not choices or not paired or (kind != "ofa" and shape.activation):
-            fitting = shape.paired_kind if shape.before is not None else OWN_NAMES[0]
-            fitting = "ofa" if shape.activation else fitting
-            own = family if family in OWN_NAMES else fitting
-            allowed = " or ".join(f"{own}@{name}" for name in OWN_SKELETONS[own])
-            problem = f"no cell of {family} fits {shape.name} of the skeleton {skeleton.name}"
-            raise SpaceError(f"{family}@{skeleton.name}", f"{problem}; allowed: {allowed}")
-        if described.skip_where_legal and (shape.skippable if shape.staged else shape.shortcut):
-            choices.append((SKIP_ID, cell_family.skipped))
-        candidates = tuple(
-            Candidate(identity, cell, 0.0 if identity == described.reference else None)
-            if family != "reference"
-            else Candidate(identity, cell, 0.0, Origin("reference"))
-            for identity, cell in choices
-        )
-        layers.append(Layer(shape, candidates))
-    return Space(
-        f"{family}@{skeleton.name}"[:MAX_NAME],
-        skeleton,
-        NODE_FAMILIES[family].operations if family in NODE_FAMILIES else tuple(cell_family.usual),
-        tuple(layers),
-        {shape.name: described.reference for shape in skeleton.shapes},
-        provenance={"source": described.description},
-    )
-
-
-def _fitting(family: str, skeleton: Skeleton) -> SequenceSkeleton:
-    """The skeleton, if cells of a recurrent family fit it."""
-    if family == AUTOCAPTION:
-        return replace(captioning(skeleton, f"{family} describes images"), whole=False)
-    own = sequence(skeleton, f"{family} reads text")
-    return replace(own, bias=family == "darts-rnn", whole=False)
-
-
-def _recurrent_space(family: str, own: SequenceSkeleton) -> Space:
-    """All choices at every node; the reference is a chain of tanh, and a chain of layers."""
-    layers, reference = [], {}
-    for shape in own.shapes:
-        choices = choices_at(shape) if isinstance(shape, DecisionShape) else []
-        usual = choices[0][0]
-        if shape.name.endswith("input"):
-            usual = choices[-1][0]
-        elif shape.name.endswith("links"):
-            usual = f"l{shape.depth - 1}"  # type: ignore[attr-defined]
-        reference[shape.name] = usual
-        candidates = tuple(
-            Candidate(name, cell, 0.0 if name == usual else None)  # type: ignore[arg-type]
-            for name, cell in choices
-        )
-        layers.append(Layer(shape, candidates))
-    return Space(
-        f"{family}@{own.name}"[:MAX_NAME],
-        own,
-        tuple(FAMILIES[RecurrentCell.kind].usual),
-        tuple(layers),
-        reference,
-        provenance={"source": RECURRENT[family]},
-    )
-
-
-def _bert_space(family: str, skeleton: EncoderSkeleton) -> Space:
-    """Every kind of layer at every hidden size; the reference is BERT's layers at the largest."""
-    widths = skeleton.widths
-    kinds = FAMILIES[BertCell.kind].usual
-    cells = {f"{kind}_{width}": BertCell(kind, width) for width in widths for kind in kinds}
-    layers, reference = [], {}
-    for index, shape in enumerate(skeleton.shapes):
-        usual = f"{('attention', 'feed_forward')[index % 2]}_{widths[-1]}"
-        reference[shape.name] = usual
-        offered = {**cells, **({SKIP_ID: SKIPPED} if shape.skippable else {})}
-        candidates = tuple(
-            Candidate(name, cell, 0.0 if name == usual else None)  # type: ignore[arg-type]
-            for name, cell in offered.items()
-        )
-        layers.append(Layer(shape, candidates))
-    return Space(
-        f"{family}@{skeleton.name}"[:MAX_NAME],
-        skeleton,
-        tuple(kinds),
-        tuple(layers),
-        reference,
-        provenance={"source": BERT},
-    )
 
 
 def load_skeleton(name: str) -> Skeleton:
@@ -357,44 +169,7 @@ _COMPARISON: Final = "comparison.json"
 
 @cache
 def _skeleton(name: str) -> Skeleton:
-    return skeleton_from(_data(f"skeletons/{name}.json")[0])
-
-
-@cache
-def _family(name: str) -> tuple[doc.FamilyFile[Any], str]:
-    if name in NODE_FAMILIES:
-        return _every_node_choice(name), NODE_FAMILIES[name].cells.kind
-    return _data(f"families/{name}.json")
-
-
-def _every_node_choice(name: str) -> Any:
-    """A family with all that each node of a cell may be, which would fill a long file."""
-    family = NODE_FAMILIES[name]
-    kind = family.cells.kind
-    cells = [
-        {"id": choice.name, **FAMILIES[kind].encoded(family.cells.on(choice))}
-        for node in all_nodes(NODES)
-        for choice in choices_of(node, family.operations)
-    ]
-    plain = {
-        "format": doc.FAMILY_FORMAT,
-        "version": doc.VERSION,
-        "kind": kind,
-        "name": name,
-        "description": f"{family.about}: two edges into each of four "
-        "nodes, one of seven operations on each; one cell for all layers of a stride",
-        "skip_where_legal": False,
-        "reference": f"{family.reference}~0+{family.reference}~1",
-        "candidates": cells,
-    }
-    return validated(doc.file_model(doc.FAMILY_FORMAT, kind=kind), plain)
-
-
-def _data(name: str) -> tuple[Any, str]:
-    """The document of a built-in file, and the family of its cells."""
-    text = (resources.files("autospace.spaces") / "data" / name).read_text("utf-8")
-    header = header_of(parse_json(text))
-    return validated(doc.file_model(*header), parse_json(text)), header.kind
+    return skeleton_from(builtin_document(f"skeletons/{name}.json")[0])
 
 
 def load_architecture(source: str | Path, space: Space | None = None) -> Architecture:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from autospace.spaces import to_json
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.docs.pages import ROOT
 from tests.searchers.problems import SETTINGS, SKELETON
 

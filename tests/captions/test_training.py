@@ -21,7 +21,7 @@ from autospace.runs.errors import ConfigError
 from autospace.searchers.make import METHODS
 from autospace.spaces import Space, SpaceError, load
 from autospace.spaces.captions import CaptionSkeleton
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.supernets.families import ON_TEXT
 from tests.tiny import whole_cells
 

@@ -13,7 +13,7 @@ from autospace.searchers import forecast as search_forecast
 from autospace.searchers.driver import run_search
 from autospace.searchers.folder import SearchFolder
 from autospace.spaces import mbconv, to_json
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.cli.conftest import Run
 from tests.comparison.setups import CHEAP, space
 from tests.searchers.problems import SKELETON, settings

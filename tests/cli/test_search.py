@@ -10,7 +10,7 @@ from autospace.evaluators.evaluator import Evaluation
 from autospace.evaluators.stand_alone import StandAloneEvaluator
 from autospace.searchers.catalogue import CATALOGUE
 from autospace.spaces import load_architecture, to_json
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.supernets.blocks import WORST, BlockWeights
 from autospace.supernets.shared_weights import SharedWeights
 from tests.cli.conftest import Run

@@ -45,7 +45,7 @@ from autospace.scorers import pooled
 from autospace.searchers import trials
 from autospace.searchers.folder import SearchFolder
 from autospace.searchers.trials import trial_executor, trial_pool
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.compute import loopback
 from tests.compute.host_device import build
 from tests.compute.loopback import SETTINGS

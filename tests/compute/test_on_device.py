@@ -47,7 +47,7 @@ from autospace.searchers.folder import SearchFolder
 from autospace.searchers.make import METHODS, make_method
 from autospace.spaces import LayerShape, mbconv
 from autospace.spaces.cells.operations import OPERATIONS
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.supernets.shared_weights import recalibrate
 from autospace.training.folder import TrainingFolder, load_session, save_session
 from autospace.training.full import train_architecture

@@ -38,7 +38,7 @@ from autospace.scorers.scorer import ScoringMethod
 from autospace.searchers.driver import run_search
 from autospace.searchers.folder import SearchFolder
 from autospace.spaces import Cell, mbconv, to_json
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.comparison import setups as comparisons
 from tests.compute.test_gpu_workers import OnGpus, on_pretended_gpus
 from tests.compute.test_on_device import scoring

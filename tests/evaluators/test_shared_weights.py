@@ -23,7 +23,7 @@ from autospace.seeds import derived_seed
 from autospace.spaces import Architecture, Layer, LayerSpec, Space, canonical_key, load, mbconv
 from autospace.spaces.cells.family import cell_key
 from autospace.spaces.choices import Choices
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.supernets.settings import MagicConfig, SupernetConfig
 from autospace.supernets.shared_weights import (
     Problem,

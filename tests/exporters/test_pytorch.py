@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from autospace.exporters.pytorch.export import export_architecture, export_space
 from autospace.networks.network import Network
 from autospace.spaces import Architecture, LayerSpec, Skeleton, Space, Stem
-from autospace.spaces.files.library import FAMILY_NAMES, family_space, load_skeleton
+from autospace.spaces.files.families import FAMILY_NAMES, family_space
+from autospace.spaces.files.library import load_skeleton
 from tests.networks.samples import images_for, lived_in
 from tests.strategies import architectures, spaces
 

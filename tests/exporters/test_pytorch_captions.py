@@ -13,7 +13,7 @@ from autospace.networks.deploy import deploy, encoder_path
 from autospace.networks.weights import load_weights, save_weights
 from autospace.spaces import Architecture, SpaceError
 from autospace.spaces.captions import CaptionSkeleton
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 
 OF_IMAGES = (
     "autospace-iccv2021", "darts-genotype", "huggingface", "nasbench201", "nni-python",

@@ -13,7 +13,7 @@ from autospace.networks.deploy import deploy
 from autospace.networks.recurrent import LanguageModel, weights_of
 from autospace.networks.weights import load_weights, save_weights
 from autospace.spaces import Architecture, SpaceError
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.spaces.sequence import SequenceSkeleton
 
 

@@ -27,7 +27,7 @@ from autospace.spaces import (
     SpaceError,
     Stem,
 )
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.networks.samples import images_for, lived_in
 from tests.strategies import architectures, spaces
 

@@ -38,7 +38,7 @@ from autospace.spaces import (
 from autospace.spaces.cells.family import CELLS
 from autospace.spaces.choices import Choices
 from autospace.spaces.files.codec import to_json as space_json
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.evolution.runs import Counting
 from tests.latency.tables import network_ns, row, table_for
 from tests.spaces.ofa.spaces import SKELETON as STAGED

@@ -10,7 +10,7 @@ from autospace.runs.errors import ConfigError
 from autospace.searchers.driver import run_search
 from autospace.searchers.folder import SearchFolder
 from autospace.spaces.choices import SearchError
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.latency.tables import network_ns, table_for
 from tests.searchers.problems import SKELETON, settings
 from tests.searchers.test_every_method import Stopping

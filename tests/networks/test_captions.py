@@ -21,7 +21,7 @@ from autospace.networks.captions import (
 from autospace.spaces import Architecture
 from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.recurrent_cell import RecurrentCell
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 
 SKELETON = CaptionSkeleton.of("tiny", 9, 6, 2, depth=3, resolution=8, encoder=(4, 5))
 

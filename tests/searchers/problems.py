@@ -10,7 +10,7 @@ from autospace.searchers.problem import SearchProblem
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Budget, LayerSpec, Skeleton, Space, Stem
 from autospace.spaces.choices import Choices, limits_of
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 
 SKELETON = Skeleton(
     "tiny", 1, 8, 3, Stem(4, 1), (LayerSpec(4), LayerSpec(6, 2), LayerSpec(6)), head=8

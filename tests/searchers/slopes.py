@@ -13,7 +13,7 @@ from autospace.searchers.make import make_method
 from autospace.searchers.problem import SearchProblem
 from autospace.spaces import Layer, Space
 from autospace.spaces.choices import Choice
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.supernets.supernet import Supernet
 from tests.searchers.problems import SKELETON, make_problem
 

@@ -6,7 +6,7 @@ import pytest
 
 from autospace.api import search
 from autospace.searchers.make import METHODS
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.docs.pages import ROOT, Page
 from tests.searchers.planted import mean_share
 from tests.searchers.problems import SETTINGS, SKELETON

@@ -19,7 +19,7 @@ from autospace.spaces.cells.bats import BATS_USUAL, BatsCell
 from autospace.spaces.cells.cell import Edge
 from autospace.spaces.cells.darts_cell import choices_of
 from autospace.spaces.choices import Choice, SearchError
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.searchers.planted import mean_share, solved
 from tests.searchers.problems import NO_LIMITS, SKELETON, make_problem
 

@@ -14,7 +14,7 @@ from autospace.searchers.gradient.search import ExpectedCost
 from autospace.searchers.make import make_method
 from autospace.spaces import Budget, Cell, Edge, load, mbconv
 from autospace.spaces.cells.dense_cell import DenseCell
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.supernets.supernet import snapshot
 from tests.searchers.planted import solved
 from tests.searchers.problems import SKELETON, make_problem

@@ -20,7 +20,7 @@ from autospace.searchers.dna import Dna
 from autospace.searchers.make import make_method
 from autospace.spaces import Budget, Candidate, LayerSpec, Skeleton, Stem, mbconv
 from autospace.spaces.choices import Choice, Choices, Limit, SearchError
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.spaces.space import Architecture
 from autospace.supernets.blocks import Features
 from tests.evaluators.setups import computed

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autospace.searchers.gradient.gates import draw, draw_pairs
 from autospace.spaces import Budget, Space
 from autospace.spaces.choices import Choices, limits_of
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.searchers.problems import SKELETON
 
 SPACE: Space = family_space("mbconv", SKELETON)

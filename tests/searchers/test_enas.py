@@ -15,7 +15,7 @@ from autospace.searchers.sampling.enas import Controller, Enas, Sampled, surroga
 from autospace.seeds import derived_seed
 from autospace.spaces import Budget, Layer, LayerSpec, Skeleton, Space, Stem
 from autospace.spaces.choices import Choice, Choices, limits_of
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.searchers.planted import solved
 from tests.searchers.problems import SKELETON, make_problem
 

@@ -16,7 +16,7 @@ from autospace.searchers.folder import SearchFolder
 from autospace.searchers.make import METHODS
 from autospace.searchers.settings import SearchConfig
 from autospace.spaces import Space, load, load_architecture
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.searchers.problems import SKELETON, settings
 from tests.slow import slowly
 from tests.tiny import fitted_space

@@ -10,7 +10,7 @@ import torch
 from autospace.searchers.gradient.search import CostOptions, CostUnit, ExpectedCost
 from autospace.spaces import Budget, Space
 from autospace.spaces.choices import Choices, Limit, SearchError, limits_of
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.searchers.problems import SKELETON
 
 SPACE: Space = family_space("mbconv", SKELETON)

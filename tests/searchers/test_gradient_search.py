@@ -16,7 +16,7 @@ from autospace.searchers.gradient.search import Alphas, GradientSearch, Rows
 from autospace.searchers.make import make_method
 from autospace.spaces import Budget
 from autospace.spaces.choices import Choice, Choices, limits_of
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.supernets.shared_weights import PathEvaluator
 from autospace.supernets.supernet import Supernet
 from tests.searchers.problems import SKELETON, make_problem

@@ -15,7 +15,7 @@ from autospace.progress import Silent
 from autospace.searchers.make import METHODS
 from autospace.spaces import Space, SpaceError, load
 from autospace.spaces.choices import SearchError
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.supernets.families import ON_TEXT
 from autospace.training.task import LanguageModelling

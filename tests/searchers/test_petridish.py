@@ -11,7 +11,7 @@ from autospace.searchers.make import make_method
 from autospace.searchers.petridish import Petridish
 from autospace.spaces import Budget, Space
 from autospace.spaces.choices import SearchError
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.searchers.planted import solved
 from tests.searchers.problems import NO_LIMITS, SKELETON, make_problem
 from tests.searchers.slopes import SMALL

@@ -13,7 +13,7 @@ from autospace.searchers.make import make_method
 from autospace.searchers.sampling.pnas import Pnas, Predictor, _Ensemble
 from autospace.spaces import Budget, load
 from autospace.spaces.choices import Choice, Choices
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.searchers.planted import (
     LAYERS,
     PlantedFitness,

@@ -10,7 +10,7 @@ import torch
 from autospace.searchers.gradient.proxyless import Proxyless, keep_mass
 from autospace.searchers.make import make_method
 from autospace.spaces.choices import Choice
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.searchers.planted import solved
 from tests.searchers.problems import SKELETON, make_problem
 from tests.searchers.slopes import double_method, gate_slopes

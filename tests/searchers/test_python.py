@@ -9,7 +9,7 @@ from autospace.api import RunInterrupted, search
 from autospace.progress import Silent
 from autospace.runs.errors import ConfigError, RunError
 from autospace.spaces import to_json
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.searchers.problems import SETTINGS, SKELETON
 
 SPACE = family_space("mbconv", SKELETON)

@@ -15,7 +15,7 @@ from autospace.searchers.few_shot import Gm, Similarity, SplitFitness
 from autospace.searchers.make import make_method
 from autospace.spaces import Budget
 from autospace.spaces.choices import Choice
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.supernets.shared_weights import SharedWeights
 from tests.searchers.planted import solved
 from tests.searchers.problems import SKELETON, make_problem

@@ -16,7 +16,7 @@ from autospace.progress import Silent
 from autospace.searchers import driver, trials
 from autospace.searchers.driver import run_search
 from autospace.searchers.folder import SearchFolder, SearchResult
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.evaluators.setups import computed
 from tests.searchers.problems import SKELETON, settings
 

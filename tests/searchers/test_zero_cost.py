@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autospace.searchers.make import make_method
 from autospace.searchers.sampling.zero_cost import ScoreOptions, Scores, ZeroCost, in_bins
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from tests.searchers.planted import mixing_pools, planted_problem, share_found
 from tests.searchers.problems import SKELETON, make_problem
 

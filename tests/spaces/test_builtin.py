@@ -20,7 +20,8 @@ from autospace.spaces import (
     to_json,
 )
 from autospace.spaces.cells.binary import BinaryCell
-from autospace.spaces.files.library import FAMILY_NAMES, SKELETON_NAMES, family_space
+from autospace.spaces.files.families import FAMILY_NAMES, family_space
+from autospace.spaces.files.library import SKELETON_NAMES
 from tests.strategies import skeletons
 
 BINARY_KERNELS = ("3x3", "5x5", "7x7", "3x3_d2", "5x5_d2")

@@ -11,7 +11,8 @@ from autospace.spaces import (
     load_skeleton,
     to_json,
 )
-from autospace.spaces.files.library import FAMILY_NAMES, family_space, skeleton_of
+from autospace.spaces.files.families import FAMILY_NAMES, family_space
+from autospace.spaces.files.library import skeleton_of
 
 FITTED = load_skeleton("digits").fitted(in_channels=3, resolution=16, classes=5)
 

@@ -11,7 +11,7 @@ from autospace.networks.captions import START, CaptionModel, Described, packed
 from autospace.spaces import Candidate, Layer, Space
 from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.recurrent_cell import RecurrentCell
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.supernets.families import supernet_over
 from autospace.supernets.recurrent import CaptionSupernet, WholeCells
 from tests.tiny import whole_cells

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from autospace.spaces import LayerSpec, Skeleton, Stem
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.supernets.shared_weights import recalibrate
 from autospace.supernets.supernet import Supernet, space_supernet
 

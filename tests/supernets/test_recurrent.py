@@ -8,7 +8,7 @@ import torch
 from autospace.networks.recurrent import LanguageModel
 from autospace.spaces import Candidate, Layer, Space
 from autospace.spaces.cells.recurrent_cell import FUNCTIONS, RecurrentCell
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.supernets.families import supernet_over
 from autospace.supernets.recurrent import RecurrentSupernet

@@ -9,7 +9,7 @@ import pytest
 
 from autospace.spaces import Budget, Space
 from autospace.spaces.choices import Choices, limits_of
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.supernets.path_training import Walk, make_path_training, neighbour
 from autospace.supernets.shared_weights import SharedWeights
 from tests.searchers.problems import SKELETON, make_problem

@@ -16,7 +16,7 @@ from autospace.data.errors import DataError
 from autospace.progress import Silent
 from autospace.runs.errors import ConfigError
 from autospace.spaces import Architecture, SpaceError, load
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.text.corpus import load_text
 from autospace.text.folder import TextResult

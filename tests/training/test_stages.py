@@ -18,7 +18,7 @@ from autospace.networks.network import Network
 from autospace.runs.errors import ConfigError
 from autospace.searchers.make import make_method
 from autospace.spaces.choices import SearchError
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.spaces.space import Architecture
 from autospace.training.folder import load_session, save_session
 from autospace.training.session import Session

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from autospace.networks.fused import added, weighted_sum
 from autospace.spaces import LayerSpec, Skeleton, Stem
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 from autospace.supernets.supernet import space_supernet
 from tests.networks.kernels.tools import needs_kernels, plainly
 

@@ -288,7 +288,7 @@ def test_no_layer_of_a_block_stands_elsewhere() -> None:
 
 
 def test_a_space_on_a_skeleton_of_ones_own_has_hidden_sizes_that_fit() -> None:
-    from autospace.spaces.files.library import family_space
+    from autospace.spaces.files.families import family_space
 
     wide = family_space("nas-bert", EncoderSkeleton.of("own", 9, 4, 2, 300, (2,), heads=64))
     widths = {each.cell.group for each in wide.layers[0].candidates}

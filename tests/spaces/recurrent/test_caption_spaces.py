@@ -16,7 +16,7 @@ from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.family import FAMILIES
 from autospace.spaces.cells.recurrent import RecurrentPrior, link_choices
 from autospace.spaces.cells.recurrent_cell import FUNCTIONS, RecurrentCell
-from autospace.spaces.files.library import family_space
+from autospace.spaces.files.families import family_space
 
 FAMILY = FAMILIES["recurrent"]
 
