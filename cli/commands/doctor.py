@@ -3,7 +3,6 @@
 import platform
 import sys
 import tempfile
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -143,6 +142,8 @@ def _kernel_advice() -> list[str]:
 
 
 def _version(name: str) -> str | None:
+    from importlib import metadata
+
     for each in (name, *([SAME[name]] if name in SAME else [])):
         try:
             return metadata.version(each)
