@@ -214,6 +214,8 @@ def make_data_set(
 ) -> DataSet:
     """Builds a data set together with its digest.
 
+    File systems have names that no JSON file can hold: what in them is not UTF-8 is escaped.
+
     Args:
         name: Short name.
         classes: Class names in label order.
@@ -229,11 +231,16 @@ def make_data_set(
     Raises:
         DataError: As `DataSet`.
     """
+    name, classes = _text(name), tuple(_text(each) for each in classes)
     digest = content_digest(classes, train, test, vocabulary)
     found = DataSet(name, classes, train, test, digest, notes, reading, vocabulary)
     # Counted when the labels are known to be valid.
     numbers = [_counts(split, len(classes)) for split in (train, test)]
     return replace(found, reading=replace(reading, train=numbers[0], test=numbers[1]))
+
+
+def _text(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _counts(split: Examples, classes: int) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from autospace.evolution.folder import ReferenceDocument
 from autospace.evolution.reference import measured, measured_captions, measured_tokens
 from autospace.evolution.settings import Config
 from autospace.seeds import derived_seed
+from autospace.spaces.checks import MAX_ENTRIES
 from autospace.text.corpus import Corpus
 from autospace.text.passages import COLUMNS
 from autospace.text.segments import Segments
@@ -132,9 +133,13 @@ class ImageParts:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Name, digest and classes; of sentences, also their length and vocabulary."""
+        """Name, digest and classes; of sentences, also their length and vocabulary.
+
+        More classes than a list of a space may hold are left out.
+        """
         data = self.data
-        found = {"name": self.name, "sha256": self.digest, "classes": list(data.classes)}
+        names = {"classes": list(data.classes)} if len(data.classes) <= MAX_ENTRIES else {}
+        found = {"name": self.name, "sha256": self.digest, **names}
         if not data.vocabulary:
             return found
         kinds = {"tokens": data.reading.tokens, "vocabulary": len(data.vocabulary)}

@@ -26,6 +26,7 @@ from autospace.runs.files import (
     write_atomically,
 )
 from autospace.runs.settings import make_settings, read_config, to_toml
+from autospace.spaces.checks import MAX_CLASSES
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.files.reading import parse_json, read_text, validated
 from autospace.spaces.text import json_text, visible
@@ -265,7 +266,7 @@ class Folder(Generic[Settings]):
         path = self.path / self.results[-1]
         text = read_text(path)
         try:
-            return validated(kind, parse_json(text))
+            return validated(kind, parse_json(text, MAX_CLASSES))  # names each class of its images
         except SpaceError as error:
             raise CheckpointError(f"{path}: {error}") from None
 
