@@ -286,6 +286,8 @@ def _placed(config: _Config) -> _Config:
         plain["evaluator"]["table"] = _absolute(plain["evaluator"]["table"])
     if plain.get("cache"):
         plain["cache"] = _absolute(plain["cache"])
+    if isinstance(teacher := plain.get("options", {}).get("teacher"), str):
+        plain["options"]["teacher"] = _absolute(teacher)
     return make_settings(type(config), plain)
 
 
@@ -345,7 +347,7 @@ def recipe_settings(
     name: str | None, settings: Settings, architecture: Architecture
 ) -> dict[str, Any]:
     """The settings of a recipe, or of a file of settings."""
-    from autospace.training.settings import FOR_SENTENCES, RECIPES, recipe_for
+    from autospace.training.settings import FOR_SENTENCES, RECIPES, recipe_for, recipe_of
 
     if name is not None and name not in RECIPES:
         if not name.endswith(".toml"):
@@ -354,10 +356,16 @@ def recipe_settings(
         return read_config(Path(name), "train")
     if name is None and architecture.skeleton.reads == "sentences":
         return FOR_SENTENCES
-    section = settings.get("data")
-    side = section.get("resolution") if isinstance(section, Mapping) else None
+    side = _given(settings, "data", "resolution")
     side = side if isinstance(side, int) else None
-    return RECIPES[name or recipe_for(architecture.skeleton, side)]
+    chosen = name or recipe_for(architecture.skeleton, side)
+    return recipe_of(chosen, _given(settings, "training", "epochs"))
+
+
+def _given(settings: Settings, section: str, name: str) -> Any:
+    """A value of the settings that were given; they are not checked yet."""
+    found = settings.get(section)
+    return found.get(name) if isinstance(found, Mapping) else None
 
 
 class Training(NamedTuple):

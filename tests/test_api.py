@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import autospace
 from autospace import api
-from autospace.arguments import compare_config, search_config
+from autospace.arguments import compare_config, configured, search_config
 from autospace.cli.main import app
 from autospace.compute.pool import InProcess
 from autospace.data.errors import DataError
@@ -22,6 +22,7 @@ from autospace.data.examples import DataSet
 from autospace.exporters.targets import TARGETS
 from autospace.report import report_text
 from autospace.runs.errors import ConfigError, RunError
+from autospace.searchers.settings import SearchConfig
 from autospace.spaces import SpaceError, load, load_architecture, to_json
 from autospace.spaces.files.families import family_space
 from tests.evolution.runs import SETTINGS as EVOLVE
@@ -370,6 +371,14 @@ def test_paths_in_a_run_hold_from_everywhere(
     text = (tmp_path / "runs" / "evolve-seed0" / "config.toml").read_text()
     assert f'source = "npz:{tmp_path}/mine.npz"' in text
     assert f'skeleton = "{tmp_path}/own.json"' in text
+
+
+def test_the_path_of_a_teacher_holds_from_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"method": "dna", "data": {"source": "digits"}, "options": {"teacher": "net"}}
+    assert configured(SearchConfig, given).options["teacher"] == str(tmp_path / "net")
 
 
 # Light to import, and typed for its users.

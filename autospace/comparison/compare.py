@@ -229,8 +229,11 @@ def _power(prepared: PreparedComparison, errors: list[list[float]]) -> PowerDocu
 def _samples(
     prepared: PreparedComparison, found: list[list[tuple[Evaluation, ...]]]
 ) -> tuple[Sample, ...]:
-    config = prepared.config
+    config, basis = prepared.config, prepared.basis
     tuples = prepared.matching.tuples[: len(found[0])]
+    seeds = config.sampling.repeats
+    if isinstance(basis, Table):
+        seeds = min(seeds, basis.fewest_scores)
     return tuple(
         Sample(
             space,
@@ -244,6 +247,7 @@ def _samples(
                 tuple(error_of(config.evaluator.method, each) for each in network)
                 for network in networks
             ),
+            seeds,
         )
         for place, (space, networks) in enumerate(zip(prepared.spaces, found, strict=True))
     )

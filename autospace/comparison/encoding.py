@@ -13,7 +13,6 @@ import numpy as np
 from autospace.comparison import document as doc
 from autospace.comparison import statistics as summary
 from autospace.comparison.matching import TOLERANCE, Pool
-from autospace.comparison.sample_size import PILOT
 from autospace.comparison.settings import CompareConfig
 from autospace.comparison.setup import RANDOM, PreparedComparison
 from autospace.comparison.statistics import LEVEL, Estimate, Tested
@@ -24,7 +23,7 @@ from autospace.spaces.cells.family import FAMILIES
 from autospace.spaces.files.families import FAMILY_NAMES, OWN_NAMES
 from autospace.spaces.space import Architecture, Space
 
-_SAID: Final = {"data.source", "sampling.samples", "sampling.effect"}
+_SAID: Final = {"data.source", "sampling.samples"}
 _KINDS: Final = {RANDOM.removesuffix("@"), *FAMILY_NAMES, *OWN_NAMES}
 """What may stand in front of an @ in the name of a space."""
 
@@ -37,6 +36,7 @@ class Sample:
         rows: of the networks in the pool, in the order in which they were drawn.
         evaluations: per network, one per seed.
         errors: per network and seed, lower is better; a share (0 to 1), or minus the score.
+        seeds: how many seeds have errors of their own; a table repeats its scores after that.
     """
 
     space: Space
@@ -47,6 +47,7 @@ class Sample:
     rows: tuple[int, ...]
     evaluations: tuple[tuple[Evaluation, ...], ...]
     errors: tuple[tuple[float, ...], ...]
+    seeds: int
 
     @property
     def means(self) -> list[float]:
@@ -105,13 +106,15 @@ def document(
         seed=config.seed,
         samples=len(samples[0].rows),
         repeats=config.sampling.repeats,
-        command=command(config, prepared.basis.name, len(samples[0].rows)),
+        command=command(config, prepared.basis.name),
         versions=_versions(),
     )
 
 
-def command(config: CompareConfig, data: str, samples: int) -> str:
+def command(config: CompareConfig, data: str) -> str:
     """The command of the comparison; files and folders appear by their last name.
+
+    A planned number of networks is not in it: a number that is given is tested at another level.
 
     Paths belong to a machine: whoever repeats the comparison puts them in.
     """
@@ -119,7 +122,8 @@ def command(config: CompareConfig, data: str, samples: int) -> str:
     if config.evaluator.table is None:
         words += ["--data", data]
     words += ["--seed", str(config.seed)]
-    words += ["--samples", str(samples or config.sampling.samples or PILOT)]
+    if config.sampling.samples is not None:
+        words += ["--samples", str(config.sampling.samples)]
     plain = config.model_dump(mode="json")
     default = type(config)(spaces=config.spaces).model_dump(mode="json")
     for section in ("sampling", "data", "evaluator"):
@@ -209,7 +213,7 @@ def _space(sample: Sample, seed: int, unit: doc.Unit, names: Sequence[str]) -> d
 def _figures(sample: Sample, seed: int, unit: doc.Unit) -> dict[str, Any]:
     errors = sample.means
     values, shares = summary.edf([round(error, doc.DIGITS) for error in errors])
-    split = summary.variance(sample.errors)
+    split = summary.variance([each[: sample.seeds] for each in sample.errors])
     best = {n: summary.best_of(errors, n) for n in summary.reported_counts(len(errors))}
     return {
         "errors": errors,

@@ -59,6 +59,8 @@ class Effect(Protocol):
 class MeanDifference:
     """Mean of A minus mean of B, with Student's t.
 
+    Where all differences are equal, no spread is known: each network counts as a toss of a coin.
+
     Attributes:
         error: standard error.
         freedom: degrees of freedom.
@@ -71,13 +73,21 @@ class MeanDifference:
     @property
     def p(self) -> float:
         """Two-sided p-value of equal means."""
-        if self.error == 0:
-            return float(self.value == 0)
+        if self._all_equal:
+            return min(1.0, 2 * 0.5 ** (self.freedom + 1)) if self.value else 1.0
         return _students_p(self.value, self.error, self.freedom)
 
     def interval(self, level: float) -> Interval:
         """The interval of this confidence."""
+        if self._all_equal:
+            half = abs(self.value) if self.p >= 1 - level else 0.0
+            return Interval(self.value - half, self.value + half)
         return _students_interval(self.value, self.error, self.freedom, level)
+
+    @property
+    def _all_equal(self) -> bool:
+        """Whether there is no spread, but for the rounding of sums."""
+        return self.error <= 1e-12 * abs(self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +154,7 @@ def mean_difference(a: Values, b: Values, *, paired: bool) -> MeanDifference:
     parts = _mean_error(x) ** 2, _mean_error(y) ** 2
     total = sum(parts)
     shares = sum(part**2 / (len(s) - 1) for part, s in zip(parts, (x, y), strict=True))
-    freedom = total**2 / shares if total else len(x) + len(y) - 2
+    freedom = total**2 / shares if total else min(len(x), len(y)) - 1
     return MeanDifference(float(x.mean() - y.mean()), math.sqrt(total), freedom)
 
 

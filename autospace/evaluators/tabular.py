@@ -98,6 +98,12 @@ class Table:
         return self.choices.space
 
     @property
+    def fewest_scores(self) -> int:
+        """The smallest number of scores of a network that has any."""
+        known = (~np.isnan(self.scores)).sum(axis=1)
+        return int(known[known > 0].min(initial=self.scores.shape[1]))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of results has to know."""
         return (f"accuracies are those of table {self.cited}, not of networks trained here",)

@@ -2,20 +2,20 @@
 
 Tools put the flat form, `{"layer_03": "cell id"}`, into different places: in an object below
 another key, in every record of a list, in columns with a prefix. They also search for more than
-cells at a time. So the flat form is looked for wherever it may be; what lies beside it is
-noted, and what is ambiguous is refused.
+cells at a time. So the flat form is looked for wherever it may be, by the names that the layers
+of the space have; what lies beside it is noted, and what is ambiguous is refused.
 """
 
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from autospace.importers.result_files import parse_result
 from autospace.importers.target import Target
-from autospace.spaces import Architecture, SpaceError
+from autospace.spaces import Architecture, Space, SpaceError
 from autospace.spaces.errors import join_path, located, shown
 from autospace.spaces.files.reading import parse_json
 
@@ -34,7 +34,22 @@ WRAPPERS: Final[dict[str, tuple[str, ...]]] = {
 * `configspace`: `dict(configuration)` as JSON or YAML; SMAC and neps hand on the same.
 * `ray`: `params.json` or `result.json` of a trial, or a result with its `config`.
 """
-_LAYER: Final = re.compile(r"(?P<prefix>|.*[/.]|params_|config_)(?P<layer>layer_\d+)")
+_PREFIX: Final = r"(?P<prefix>|.*[/.]|params_|config_)"
+_ANY_LAYER: Final = re.compile(_PREFIX + r"(?P<layer>(?:layer|edge|node)_\d+\w*)")
+"""Keys of the flat form where no space says how its layers are named."""
+
+_STATES: Final = ("state", "status", "trial_status")
+_STATES_OF: Final = {
+    "Optuna": "PRUNED FAIL RUNNING WAITING",
+    "NNI": "WAITING RUNNING FAILED USER_CANCELED SYS_CANCELED EARLY_STOPPED",
+    "Ray": "PENDING RUNNING PAUSED ERROR",
+    "Weights & Biases": "crashed failed killed pending preempted preempting running",
+    "neps": "pending submitted evaluating failed crashed corrupted",
+    "SMAC": "RUNNING CRASHED TIMEOUT MEMORYOUT",
+    "Syne Tune": "InProgress Failed Paused Stopping Stopped",
+    "Ax": "CANDIDATE STAGED RUNNING FAILED ABANDONED EARLY_STOPPED",
+}
+"""Tool -> what it calls trials that did not run to their end."""
 _IDS: Final = (
     "trialJobId",
     "trial_id",
@@ -49,6 +64,16 @@ _MAX_DEPTH: Final = 8
 _SHOWN: Final = 6
 
 
+def _plain_word(state: str) -> str:
+    """A state in small letters only; Python prints `TrialState.PRUNED` for Optuna's `PRUNED`."""
+    return re.sub(r"[\s_-]", "", state.rpartition(".")[2]).lower()
+
+
+_UNFINISHED: Final = frozenset(
+    _plain_word(state) for states in _STATES_OF.values() for state in states.split()
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """The flat form in a file.
@@ -58,12 +83,20 @@ class Found:
         choices: layer -> what stands for its cell.
         others: keys beside the layers that the tool searched along.
         about: numbers and texts of the objects around it, the nearest first.
+        state: what the tool says about the trial, such as `COMPLETE`. None if nothing
+            yet; empty if nothing, and if what is said farther out is not said about it.
     """
 
     path: str
     choices: Mapping[str, object]
     others: tuple[str, ...]
     about: Mapping[str, object]
+    state: str | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the tool says that this trial did not run to its end; no for unknown words."""
+        return _plain_word(self.state or "") in _UNFINISHED
 
     @property
     def identity(self) -> str:
@@ -106,7 +139,10 @@ def chosen(text: str, target: Target, wrappers: Sequence[str] = ()) -> Architect
             several architectures of which none was chosen.
     """
     value, one_trial = parse_result(text, target.note)
-    found = list(_all_found(value, "", {}, _MAX_DEPTH))
+    # Layers of other spaces are looked for only to name them in the error.
+    forms = (_layers_of(target.space), _ANY_LAYER) if target.space else (_ANY_LAYER,)
+    tries = (list(_all_found(value, "", {}, _MAX_DEPTH, form)) for form in forms)
+    found: list[Found] = next(filter(None, tries), [])
     if not found:
         return _plain(value, target, wrappers)
     picked = _picked(found, target, as_list=isinstance(value, list) and not one_trial)
@@ -115,6 +151,17 @@ def chosen(text: str, target: Target, wrappers: Sequence[str] = ()) -> Architect
         more = f" and {rest} more" if rest > 0 else ""
         target.note(f"left out, no layers: {', '.join(map(shown, picked.others[:_SHOWN]))}{more}")
     return _architecture(picked, target)
+
+
+def _layers_of(space: Space) -> re.Pattern[str]:
+    """What the keys of a space's layers look like.
+
+    Numbers may be others than those of the space. So `layer_77` is a layer that the space does
+    not have, which is an error, and no hyperparameter, which would be left out.
+    """
+    names = (layer.shape.name for layer in space.layers)
+    forms = {r"\d+".join(map(re.escape, re.split(r"\d+", name))) for name in names}
+    return re.compile(f"{_PREFIX}(?P<layer>{'|'.join(sorted(forms))})")
 
 
 def _architecture(found: Found, target: Target) -> Architecture:
@@ -141,22 +188,42 @@ def _plain(value: object, target: Target, wrappers: Sequence[str]) -> Architectu
 
 
 def _all_found(
-    value: object, path: str, about: Mapping[str, object], depth: int
+    value: object, path: str, about: Mapping[str, object], depth: int, form: re.Pattern[str]
 ) -> Iterator[Found]:
-    """Every object that has layers for keys, in the order of the file."""
+    """Every object that has layers of this form for keys, in the order of the file."""
     if depth == 0 or not isinstance(value, dict | list):
         return
     if isinstance(value, list):
         for index, each in enumerate(value):
-            yield from _all_found(each, f"{path}[{index}]", about, depth - 1)
+            for found in _all_found(each, f"{path}[{index}]", about, depth - 1, form):
+                # What an object says about the list that it has is not said about the trial.
+                yield replace(found, state=found.state or "")
         return
-    layers = {key: found for key in value if (found := _LAYER.fullmatch(key))}
+    layers = {key: match for key in value if (match := form.fullmatch(key))}
     about = {**about, **_facts(value, layers)}
     if layers:
         yield _found(value, layers, path, about)
         return
+    within: list[Found] = []
     for key, each in value.items():
-        yield from _all_found(each, join_path(path, key), about, depth - 1)
+        within += _all_found(each, join_path(path, key), about, depth - 1, form)
+    yield from _with_state(within, _state(value))
+
+
+def _state(value: Mapping[str, object]) -> str | None:
+    """The state that an object states."""
+    stated = (each for key, each in value.items() if key.lower() in _STATES)
+    return next((each for each in stated if isinstance(each, str)), None)
+
+
+def _with_state(found: list[Found], state: str | None) -> list[Found]:
+    """What was found in an object, with its state where nothing nearer states one.
+
+    An object that has several architectures is no trial: its state is that of the whole search.
+    """
+    if state is None or any(each.choices != found[0].choices for each in found):
+        return found
+    return [replace(each, state=state) if each.state is None else each for each in found]
 
 
 def _facts(value: Mapping[str, object], layers: Mapping[str, object]) -> dict[str, object]:
@@ -178,9 +245,10 @@ def _found(
     prefix = prefixes.pop()
     choices = {each["layer"]: _unwrapped(value[key]) for key, each in layers.items()}
     beside = (key for key in value if key not in layers and key.startswith(prefix))
-    others = (key.removeprefix(prefix) for key in beside)
+    names = (key.removeprefix(prefix) for key in beside)
     known = (*_IDS, *_VALUES, "madds", "params")
-    return Found(path, choices, tuple(key for key in others if key not in known), about)
+    others = tuple(name for name in names if name not in known and name.lower() not in _STATES)
+    return Found(path, choices, others, about, _state(value))
 
 
 def _unwrapped(choice: object) -> object:
@@ -225,8 +293,22 @@ def _by_trial(found: list[Found], trial: str, note: Callable[[str], None]) -> Fo
     return named[-1]
 
 
-def _extreme(found: list[Found], direction: str, key: str, note: Callable[[str], None]) -> Found:
-    """The trial with the largest or smallest value; those without a finite one are counted."""
+def _unfinished(trials: Sequence[Found]) -> str:
+    """The number of trials that did not finish, and their states."""
+    states = list(dict.fromkeys(each.state or "" for each in trials))
+    return f"{len(trials)} not finished ({', '.join(map(shown, states[:_SHOWN]))})"
+
+
+def _extreme(trials: list[Found], direction: str, key: str, note: Callable[[str], None]) -> Found:
+    """The finished trial with the largest or smallest value.
+
+    Those that did not finish, and those without a finite value, are counted in a note.
+    """
+    found = [each for each in trials if not each.unfinished]
+    left = [each for each in trials if each.unfinished]
+    if not found:
+        problem = f"no finished trial, {_unfinished(left)}"
+        raise SpaceError("trial", f"{problem}; allowed: one of {_names(left)}")
     key = key or next((each for each in _VALUES if any(each in one.about for one in found)), "")
     valued = [(value, each) for each in found if (value := each.value(key)) is not None]
     if not valued:
@@ -236,10 +318,11 @@ def _extreme(found: list[Found], direction: str, key: str, note: Callable[[str],
         raise SpaceError("trial", f"{what} in any trial; allowed: {direction}:KEY of {seen}")
     best = (max if direction == "max" else min)(valued, key=lambda pair: pair[0])
     same = sum(each.choices != best[1].choices for value, each in valued if value == best[0])
-    passed = len(found) - len(valued)
+    valueless = len(found) - len(valued)
     parts = [f"{direction} {key} {best[0]:g} of {len(valued)}: trial {shown(best[1].identity)}"]
     parts += [f"{same} other architectures have this value"] if same else []
-    parts += [f"{passed} without a finite value were passed over"] if passed else []
+    parts += [f"{_unfinished(left)} were passed over"] if left else []
+    parts += [f"{valueless} without a finite value were passed over"] if valueless else []
     note("; ".join(parts))
     return best[1]
 

@@ -20,6 +20,7 @@ from autospace.latency.budget import keep_table, limit_table
 from autospace.progress import Event, Observer, OfNodes
 from autospace.runs.files import write_atomically
 from autospace.runs.state import Stateful, restore_from, save_state
+from autospace.searchers.fitness_search import FitnessSearch
 from autospace.searchers.folder import (
     BEST,
     RankedDocument,
@@ -150,7 +151,7 @@ def run_search(
         if problem.table is None:
             folder.save_data(problem.data.record)
         keep_table(table, folder.latency_table)
-        for note in (*method.notes, *use_of_devices(problem, executor)):
+        for note in (*method.notes, *_without_use(method), *use_of_devices(problem, executor)):
             observer.message(note)
         if not folder.state_path.exists():
             observer.planned(make_plan(method, partial(make_method, problem), executor))
@@ -176,6 +177,21 @@ def _thread_count(problem: SearchProblem) -> int:
         config = problem.config
         return threads_for(skeleton.product(max(config.supernet.batch, config.trial.batch)))
     return torch.get_num_threads()
+
+
+def _without_use(method: SearchMethod) -> list[str]:
+    """A remark on settings of shared weights that were given to a method that has none."""
+    config = method.problem.config
+    given = config.supernet.model_dump(
+        include={"training", "steps", "batch"}, exclude_defaults=True
+    )
+    if not given or not isinstance(method, FitnessSearch) or method.supernets:
+        return []
+    names = ", ".join(f"supernet.{each}" for each in given)
+    why = "has no shared weights"
+    if method.trials:
+        why = f"trains each network alone, for trial.steps = {config.trial.steps:,} steps"
+    return [f"{names} without effect: {config.method} {why}"]
 
 
 def _check_asked(folder: SearchFolder, space: Space | None) -> None:

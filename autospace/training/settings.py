@@ -129,6 +129,21 @@ _BY_SKELETON: Final = {
 }
 
 
+def recipe_of(name: str, epochs: object = None) -> dict[str, Any]:
+    """The settings of a recipe; of a shorter training, the warm-up takes a quarter at most.
+
+    Args:
+        name: one of `RECIPES`.
+        epochs: of the training, where they are not the recipe's; anything but a number is left to
+            the check of all settings.
+    """
+    recipe = RECIPES[name]
+    rise = recipe.get("optimizer", {}).get("warm_up")
+    if rise is None or not isinstance(epochs, int | float):
+        return recipe
+    return {**recipe, "optimizer": {**recipe["optimizer"], "warm_up": min(rise, epochs / 4)}}
+
+
 def recipe_for(skeleton: Skeleton, resolution: int | None = None) -> str:
     """The name of the recipe for a skeleton: by its name, else by the size of its images.
 

@@ -82,8 +82,7 @@ def bench(
     if update and baseline is None:
         raise InputError("--update: needs --baseline FILE, which it overwrites")
     names = _names(suite)
-    for path in (out, junit):
-        _check_free(path, force=force)
+    _check_files(out, junit, baseline if update else None, force=force)
     from autospace.bench.document import read_bench, to_json
     from autospace.bench.suites import QUICK_SEEDS, SEEDS, Order
     from autospace.bench.suites import bench as measured
@@ -225,10 +224,15 @@ def _tolerance(text: str) -> float:
     return value
 
 
-def _check_free(path: Path | None, *, force: bool) -> None:
+def _check_files(
+    out: Path | None, junit: Path | None, updated: Path | None, *, force: bool
+) -> None:
     # Before minutes of work, not after; `write_new` asks again.
-    if path is not None:
-        check_new(path, force=force, stdout=False)
+    if out is not None and out == junit:
+        raise InputError(f"--junit: {junit} is --out, too; allowed: another file")
+    for path, replaces in ((out, force), (junit, force), (updated, True)):
+        if path is not None:
+            check_new(path, force=replaces, stdout=False)
 
 
 def _check_images(source: str | None, names: Sequence["Suite"]) -> None:

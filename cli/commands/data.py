@@ -61,8 +61,10 @@ def data(
     contact sheet shows some images of every class.
     """
     from autospace.captions.source import is_captions
+    from autospace.cli.progress.reporters import check_progress, reporting
     from autospace.text.source import is_text
 
+    check_progress(progress)
     if is_captions(source):
         _show_captions(source, (resolution, limit, aspect, ground), bool(seed or sheet), format_)
         return
@@ -70,11 +72,9 @@ def data(
         of_images = (resolution, aspect != "squash", ground != "white", seed, sheet)
         _show_text(source, limit, any(of_images), format_)
         return
-    from autospace.cli.progress.reporters import check_progress, reporting
     from autospace.data.load import load_data
     from autospace.data.summary import lines_of, record, warnings_of
 
-    check_progress(progress)
     if sheet is not None:
         _check_sheet(source, sheet, force=force)
     options: dict[str, Any] = {"resolution": resolution, "limit": limit, "seed": seed}

@@ -29,6 +29,8 @@ def show(
     force: Overwrite = False,
 ) -> None:
     """Show a space, a layer, a cell or an architecture."""
+    if svg is not None and format_ != "table":
+        raise InputError("--format: text is not shown with --svg; allowed: one of the two")
     shown = _shown(space, architecture)
     output = _Output(format_, svg, force)
     place = _layer(shown, layer) if layer is not None else None

@@ -196,7 +196,7 @@ def _interrupted(command: str, stop: "RunInterrupted", *, hurried: bool) -> str:
     kept = "nothing is lost"
     if command == "compare":
         kept = "finished evaluations are kept"
-    elif hurried:
+    elif hurried or command == "search":  # which is stopped within a step
         kept = "it goes on from its last checkpoint"
     return f"interrupted; {kept}: autospace {command} --resume {shlex.quote(str(stop.folder))}"
 

@@ -172,6 +172,11 @@ def test_hostile_names_in_a_baseline_reach_neither_terminal_nor_xml(
         (["--update"], "--update: needs --baseline"),
         (["--baseline", "/no/such/file"], "/no/such/file: no such file"),
         (["--out", "/no/such/folder/out.json"], "there is no folder /no/such/folder"),
+        (
+            ["--update", "--baseline", "/no/such/folder/base.json"],
+            "there is no folder /no/such/folder",
+        ),
+        (["--out", "a.json", "--junit", "a.json"], "--junit: a.json is --out, too"),
         (["--data", "cifar"], "data 'cifar' is not a data source"),
         (["--data", "cifar10:/no/such/file"], "/no/such/file: does not exist"),
         (["--data", "synthetic:classes=3"], "3 classes; the ground truth has 10 (CIFAR-10)"),

@@ -52,6 +52,7 @@ def test_progress_is_shown_on_request_and_never_in_the_result(run: Run, pets: Pa
     events = [json.loads(line) for line in shown.err.splitlines() if line.startswith("{")]
     # One after the other: the ten training and the six test images.
     assert events[-1] == {"event": "data", "done": 6, "total": 6}
+    assert run("data", "text", "--progress", "bars").code == 2
     wrong = run("data", f"folder:{pets}", "--progress", "bars")
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)
 

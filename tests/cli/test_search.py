@@ -64,6 +64,18 @@ def test_a_search_leaves_result_and_best(run: Run, space: Path, tmp_path: Path) 
     assert "finished already" in again.err
 
 
+def test_settings_of_shared_weights_that_a_method_has_not_are_named(
+    run: Run, space: Path, tmp_path: Path
+) -> None:
+    tried = ("--method", "random", *SMALL, "--supernet-training", "fair")
+    ran = run("search", space, *tried, "--out", tmp_path / "run")
+    assert ran.code == 0
+    why = "random trains each network alone, for trial.steps = 2 steps"
+    assert f"supernet.training, supernet.steps without effect: {why}\n" in ran.err
+    unused = run("search", space, "--method", "random-ws", *SMALL, "--out", tmp_path / "shared")
+    assert "without effect" not in unused.err
+
+
 def test_a_search_on_a_table_trains_nothing(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "run"
     by_table = ("--evaluator", "table", "--table", "nasbench-macro", "--evaluations", 9)

@@ -130,6 +130,10 @@ def test_a_run_folder_is_its_space(run: Run, space_file: Path) -> None:
         (["nowhere"], "error: nowhere: no such space"),
         (["no/where"], "error: no/where: no such file or folder"),
         (["nasbench@cifar"], "error: nasbench@cifar: unknown space"),
+        (
+            ["mbconv@digits", "--format", "json", "--svg", "x.svg"],
+            "error: --format: text is not shown with --svg; allowed: one of the two",
+        ),
         (["mbconv@digits", "--layer", "9"], "error: --layer '9': no such layer; allowed: layer_00"),
         (["mbconv@digits", "--layer", "x"], "or 0 to 3"),
         (["mbconv@digits", "--cell", "x"], "error: --cell 'x': not in any layer; allowed: mbconv"),

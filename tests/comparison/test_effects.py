@@ -145,9 +145,21 @@ def test_equal_samples_are_no_difference() -> None:
     assert mann_whitney([3.0] * 5, [3.0] * 5).p == 1
 
 
-def test_a_difference_without_any_spread_is_one() -> None:
-    found = mean_difference([4.0, 5.0, 6.0], [3.0, 4.0, 5.0], paired=True)
-    assert (found.value, found.p) == (1.0, 0.0)
+def test_equal_differences_are_as_certain_as_tosses_of_a_coin_that_agree() -> None:
+    few = mean_difference([4.0, 5.0, 6.0], [3.0, 4.0, 5.0], paired=True)
+    assert (few.value, few.p, few.interval(0.95)) == (1.0, 2 / 2**3, (0.0, 2.0))
+    assert few.interval(0.7) == (1.0, 1.0)
+    many = mean_difference([4.0] * 8, [3.0] * 8, paired=True)
+    assert (many.p, many.interval(0.95)) == (2 / 2**8, (1.0, 1.0))
+    unpaired = mean_difference([4.0] * 4, [3.0] * 9, paired=False)
+    assert (unpaired.p, unpaired.interval(0.95)) == (2 / 2**4, (0.0, 2.0))
+
+
+def test_differences_that_are_equal_but_for_rounding_are_equal() -> None:
+    # 0.15 - 0.1 and 0.2 - 0.15 differ in their last bit.
+    found = mean_difference([0.1, 0.15, 0.2, 0.1], [0.05, 0.1, 0.15, 0.05], paired=True)
+    assert found.p == 2 / 2**4
+    assert found.interval(0.95).low <= 0
 
 
 def test_kolmogorov_smirnov_and_mann_whitney_by_hand() -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from autospace import api
+from autospace.comparison.encoding import command
+from autospace.comparison.settings import CompareConfig
 from autospace.evaluators.evaluator import EvaluationError
 from autospace.evaluators.tabular import read_table
 from autospace.progress import Silent
@@ -19,6 +21,7 @@ from tests.slow import slowly
 
 TABLE = read_table("nasbench-macro")
 BY_TABLE = {"evaluator": {"method": "table", "table": "nasbench-macro"}}
+TABLE_WORDS = "--set evaluator.method=table --set evaluator.table=nasbench-macro"
 
 
 def without(dropped: str) -> Space:
@@ -54,6 +57,25 @@ def test_the_intervals_hold_the_true_means(tmp_path: Path, a: str, b: str) -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("sampling", "said"),
+    [
+        ({"samples": 20}, "--samples 20"),
+        ({"samples": 20, "effect": 5.0}, "--samples 20 --set sampling.effect=5.0"),
+        ({"effect": 5.0}, "--set sampling.effect=5.0"),
+        ({}, None),
+    ],
+)
+def test_the_command_has_what_was_given_and_no_number_that_was_planned(
+    sampling: dict[str, Any], said: str | None
+) -> None:
+    given = {"spaces": ["a.json", "b.json"], **BY_TABLE, "sampling": sampling}
+    words = command(CompareConfig.model_validate(given), "data")
+    assert words == " ".join(
+        ["autospace compare a.json b.json --seed 0", *([said] if said else []), TABLE_WORDS]
+    )
+
+
 def test_every_error_is_one_minus_a_score_of_the_network(tmp_path: Path) -> None:
     found = compared(tmp_path / "out", "0", "1", samples=20, repeats=4)
     for column in found["spaces"]:
@@ -75,6 +97,17 @@ def test_repeats_are_different_scores_and_split_the_variance(tmp_path: Path) -> 
         assert column["variance"]["seed"] == pytest.approx(seed, abs=1e-8)
 
 
+def test_scores_that_are_used_again_are_no_further_seeds(tmp_path: Path) -> None:
+    known, again = (
+        compared(tmp_path / str(count), "0", "1", samples=8, repeats=count) for count in (3, 10)
+    )
+    for few, many in zip(known["spaces"], again["spaces"], strict=True):
+        assert len(many["repeats"][0]) == 10
+        of_few, of_many = few["variance"], many["variance"]
+        # The same scores in another order.
+        assert of_many == pytest.approx(of_few, abs=1e-7)
+
+
 def test_a_table_of_one_seed_says_nothing_about_others(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(document(columns=1)))
@@ -86,6 +119,10 @@ def test_a_table_of_one_seed_says_nothing_about_others(tmp_path: Path) -> None:
     )
     assert any(each.endswith("; repeated networks have equal errors") for each in notes)
     assert not any("trained with one seed" in each or "other seeds" in each for each in notes)
+    settings["sampling"] = {"samples": 12, "repeats": 2}
+    twice = api.compare([SPACE, SPACE], settings=settings, out=tmp_path / "twice").folder
+    for column in json.loads((twice / "comparison.json").read_text())["spaces"]:
+        assert column["variance"] is None
 
 
 def test_the_result_says_whose_accuracies_they_are(tmp_path: Path) -> None:

@@ -39,7 +39,12 @@ def _learned_and_trained(folder: Path, source: str) -> Any:
 def test_a_space_is_learned_of_more_classes_than_its_provenance_may_name(tmp_path: Path) -> None:
     labels = np.repeat(np.arange(MANY), 2)
     images = np.random.default_rng(0).integers(0, 256, (len(labels), 8, 8), dtype=np.uint8)
-    arrays = {"x_train": images, "y_train": labels, "x_test": images[::2], "y_test": labels[::2]}
+    arrays: dict[str, Any] = {
+        "x_train": images,
+        "y_train": labels,
+        "x_test": images[::2],
+        "y_test": labels[::2],
+    }
     np.savez(tmp_path / "many.npz", **arrays)
     assert "classes" not in _learned_and_trained(tmp_path, f"npz:{tmp_path / 'many.npz'}")
 

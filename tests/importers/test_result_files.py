@@ -21,6 +21,16 @@ from tests.strategies import spaces
 SPACE = load("mbconv@digits")
 WINNER, OTHER = (SPACE.sample(random.Random(seed)) for seed in (1, 2))
 HYPERPARAMETERS = {"lr": 0.003, "batch_size": 64}
+# Spaces whose layers are not named layer_00, layer_01, ...
+NAMED = {
+    name: load(name)
+    for name in (
+        "nasbench201@nasbench201",
+        "darts@darts-small",
+        "enas-rnn@rnn-small",
+        "autocaption@captions-small",
+    )
+}
 
 
 def read(
@@ -32,9 +42,9 @@ def read(
     return found, notes
 
 
-def error(text: str, trial: str | None = None) -> str:
+def error(text: str, trial: str | None = None, space: Space = SPACE) -> str:
     with pytest.raises(SpaceError) as caught:
-        read(text, trial=trial)
+        read(text, trial=trial, space=space)
     return str(caught.value)
 
 
@@ -97,6 +107,91 @@ def test_hyperparameters_beside_the_layers_are_left_out_and_named(writer: str) -
     assert [sorted(note.removeprefix("left out, no layers: ").split(", ")) for note in notes] == [
         ['"batch_size"', '"lr"']
     ]
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("space", NAMED)
+def test_so_it_does_whatever_the_layers_are_named(writer: str, space: str) -> None:
+    drawn = NAMED[space].sample(random.Random(7))
+    assert read(WRITERS[writer](drawn.choices), space=NAMED[space]) == (drawn, [])
+    if writer == "ray's table":
+        return
+    found, notes = read(WRITERS[writer](drawn.choices | {"lr": 0.003}), space=NAMED[space])
+    assert (found, notes) == (drawn, ['left out, no layers: "lr"'])
+
+
+def trials_of(space: Space, count: int = 3) -> list[Architecture]:
+    """Different architectures, the last of which is the best trial of `TRIALS`."""
+    drawn = [space.sample(random.Random(seed)) for seed in range(count)]
+    assert len({str(each.choices) for each in drawn}) == count
+    return drawn
+
+
+TRIALS: dict[str, Callable[[list[dict[str, str]]], str]] = {
+    "optuna's trials": lambda trials: json.dumps(
+        [{"number": n, "value": n / 8, "params": each} for n, each in enumerate(trials)]
+    ),
+    "optuna's table": lambda trials: as_csv(
+        [
+            {"number": n, "value": n / 8, **prefixed(each | {"lr": "1"}, "params_")}
+            for n, each in enumerate(trials)
+        ]
+    ),
+    "nni's export": lambda trials: json.dumps(
+        [
+            {"parameter": each, "value": str(n / 8), "trialJobId": str(n)}
+            for n, each in enumerate(trials)
+        ]
+    ),
+    "ray's lines": lambda trials: "\n".join(
+        json.dumps({"value": n / 8, "trial_id": str(n), "config": each})
+        for n, each in enumerate(trials)
+    ),
+}
+
+
+@pytest.mark.parametrize("form", TRIALS)
+@pytest.mark.parametrize("space", [SPACE.name, *NAMED])
+def test_of_the_trials_of_any_space_one_is_chosen(form: str, space: str) -> None:
+    of = NAMED.get(space, SPACE)
+    trials = trials_of(of)
+    text = TRIALS[form]([each.choices for each in trials])
+    assert read(text, trial="max", space=of)[0] == trials[2]
+    assert read(text, trial="min", space=of)[0] == trials[0]
+    assert read(text, trial="1", space=of)[0] == trials[1]
+    assert error(text, space=of).endswith('max, min or one of "0", "1", "2"')
+
+
+@pytest.mark.parametrize(
+    ("space", "misspelt"),
+    [
+        ("nasbench201@nasbench201", "edge_0_7"),
+        ("darts@darts-small", "layer_9_node_2"),
+        ("enas-rnn@rnn-small", "node_1_input"),
+        ("autocaption@captions-small", "layer_7_links"),
+    ],
+)
+def test_a_name_like_those_of_the_layers_is_no_hyperparameter(space: str, misspelt: str) -> None:
+    choices = NAMED[space].sample(random.Random(0)).choices
+    names = [*choices]
+    for wrapped in (lambda each: each, lambda each: {"params": each}):
+        problem = error(json.dumps(wrapped(choices | {misspelt: "none"})), space=NAMED[space])
+        allowed = f"unknown layer; allowed: {names[0]} to {names[-1]}"
+        assert problem.removeprefix("params.") == f"{misspelt}: {allowed}"
+
+
+def test_trials_of_another_space_are_refused_by_the_name_of_a_layer() -> None:
+    bench = NAMED["nasbench201@nasbench201"]
+    texts = {
+        each.name: TRIALS["optuna's trials"]([one.choices for one in trials_of(each)])
+        for each in (SPACE, bench)
+    }
+    assert error(texts[bench.name], "max") == (
+        "[2].params.edge_0_1: unknown layer; allowed: layer_00 to layer_03"
+    )
+    assert error(texts[SPACE.name], "max", bench) == (
+        "[2].params.layer_00: unknown layer; allowed: edge_0_1 to edge_2_3"
+    )
 
 
 def test_more_than_a_few_are_counted() -> None:
@@ -182,6 +277,105 @@ def test_equals_of_the_best_value_are_said() -> None:
     found, notes = read(json.dumps(rows), trial="max")
     assert found == WINNER
     assert notes[0].endswith("1 other architectures have this value")
+
+
+# What a tool calls a trial that it ran to the end, and one that it did not.
+STATES = [
+    ("COMPLETE", "PRUNED"),
+    ("COMPLETE", "FAIL"),
+    ("TrialState.COMPLETE", "TrialState.PRUNED"),
+    ("SUCCEEDED", "EARLY_STOPPED"),
+    ("SUCCEEDED", "USER_CANCELED"),
+    ("TERMINATED", "ERROR"),
+    ("finished", "crashed"),
+    ("success", "evaluating"),
+    ("SUCCESS", "MEMORYOUT"),
+    ("Completed", "InProgress"),
+    ("COMPLETED", "ABANDONED"),
+    ("a word of no tool", "running"),
+]
+
+
+@pytest.mark.parametrize(("finished", "unfinished"), STATES)
+@pytest.mark.parametrize("key", ["state", "State", "status", "trial_status"])
+def test_the_best_trial_is_one_that_finished(key: str, finished: str, unfinished: str) -> None:
+    rows = [
+        {"number": 0, "value": 0.9, key: unfinished, **prefixed(OTHER.choices, "params_")},
+        {"number": 1, "value": 0.5, key: finished, **prefixed(WINNER.choices, "params_")},
+        {"number": 2, "value": 0.1, key: unfinished, **prefixed(OTHER.choices, "params_")},
+    ]
+    for direction in ("max", "min"):
+        note = f'{direction} value 0.5 of 1: trial "1"; 2 not finished ("{unfinished}")'
+        expected = (WINNER, [f"{note} were passed over"])
+        assert read(as_csv(rows), trial=direction) == expected
+        assert read(json.dumps(rows), trial=direction) == expected
+    assert read(as_csv(rows), trial="0")[0] == OTHER  # Whoever names a trial gets it.
+
+
+def test_a_state_that_is_empty_or_of_no_tool_passes_no_trial_over() -> None:
+    rows = [
+        {"number": n, "value": n, "state": state, **each.choices}
+        for n, (each, state) in enumerate([(OTHER, "COMPLETE"), (WINNER, "odd"), (OTHER, "")])
+    ]
+    assert read(as_csv(rows), trial="max") == (OTHER, ['max value 2 of 3: trial "2"'])
+    assert read(as_csv(rows[:2]), trial="max") == (WINNER, ['max value 1 of 2: trial "1"'])
+
+
+def test_without_a_finished_trial_the_best_one_is_an_error() -> None:
+    states = ("PRUNED", "FAIL", "PRUNED")
+    rows = [{"number": n, "value": 1, "state": s, **OTHER.choices} for n, s in enumerate(states)]
+    assert error(as_csv(rows), "max") == (
+        'trial: no finished trial, 3 not finished ("PRUNED", "FAIL"); allowed: one of "0", "1", "2"'
+    )
+
+
+def test_the_best_of_a_study_is_that_of_optuna() -> None:
+    client = pytest.importorskip("optuna")
+    client.logging.set_verbosity(client.logging.ERROR)
+    study = client.create_study(direction="maximize")
+    states = client.trial.TrialState
+    category = client.distributions.CategoricalDistribution
+    told = [(WINNER, 0.5, states.COMPLETE), (OTHER, 0.9, states.PRUNED), (OTHER, None, states.FAIL)]
+    for each, value, state in told:
+        study.add_trial(
+            client.trial.create_trial(
+                state=state,
+                value=value,
+                params=each.choices,
+                distributions={name: category([cell]) for name, cell in each.choices.items()},
+            )
+        )
+    trials = [
+        {
+            "number": each.number,
+            "value": each.value,
+            "params": each.params,
+            "state": each.state.name,
+        }
+        for each in study.trials
+    ]
+    found, notes = read(json.dumps(trials), trial="max")
+    assert found.choices == study.best_trial.params
+    assert notes == [
+        'max value 0.5 of 1: trial "0"; 2 not finished ("PRUNED", "FAIL") were passed over'
+    ]
+
+
+def test_the_state_of_a_whole_search_is_not_that_of_its_trials() -> None:
+    trials = [
+        {"id": "a", "value": 1, "config": WINNER.choices},
+        {"id": "b", "value": 2, "config": OTHER.choices},
+    ]
+    for held in (trials, trials[:1], {each["id"]: each for each in trials}):
+        read(json.dumps({"status": "RUNNING", "trials": held}), trial="max")
+    # Ray writes the configuration of a trial twice.
+    last = {"config": OTHER.choices, "value": 3}
+    failed = {"id": "c", "status": "ERROR", "config": OTHER.choices, "last_result": last}
+    found, notes = read(
+        json.dumps({"status": "RUNNING", "trials": [*trials[:1], failed]}), trial="max"
+    )
+    assert found == WINNER
+    assert notes[0].startswith('max value 1 of 1: trial "a"; ')
 
 
 def test_the_line_that_a_killed_process_left_is_passed_over() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from autospace.networks.binary import BinaryConvolution
 from autospace.searchers.make import make_method
-from autospace.searchers.sampling.bnas import Bnas, softmax
+from autospace.searchers.sampling.bnas import ROUNDS, Bnas, softmax
 from autospace.searchers.sampling.dropping import stages
 from autospace.spaces import Budget, Candidate, Layer, LayerSpec, Skeleton, Space, Stem
 from autospace.spaces.cells.bats import BATS_USUAL, BatsCell
@@ -185,6 +185,25 @@ def test_every_step_trains_or_evaluates_one_network() -> None:
         method.step(index)
     assert trained == list(range(40))
     assert method.evaluations <= 6
+
+
+def test_where_no_network_is_drawn_all_steps_train_before_the_one_evaluation() -> None:
+    method = make(evaluations=1, steps=8)
+    assert (method.networks, method.most_evaluations) == (0, 1)
+    trained: list[int] = []
+    measured: list[Choice] = []
+    method.fitness.train = trained.append  # type: ignore[method-assign,assignment]
+    method._measured = lambda path: measured.append(path) or 0.5  # type: ignore[method-assign,func-returns-value]
+    for index in range(method.steps):
+        method.step(index)
+    assert trained == list(range(8))
+    assert len(measured) == 1
+
+
+def test_a_plan_counts_the_networks_of_all_stages() -> None:
+    method = make()
+    # A round of all candidates, of all but one, and so on; and what is left.
+    assert method.most_evaluations == ROUNDS * sum(range(2, WIDEST + 1)) + 1
 
 
 def test_few_evaluations_are_said_to_drop_several_at_a_time() -> None:

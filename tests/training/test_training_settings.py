@@ -9,7 +9,7 @@ from autospace.runs.errors import ConfigError
 from autospace.runs.settings import make_settings, read_config, to_toml
 from autospace.spaces import load_skeleton
 from autospace.spaces.files.library import SKELETON_NAMES
-from autospace.training.settings import RECIPES, TrainConfig, recipe_for
+from autospace.training.settings import RECIPES, TrainConfig, recipe_for, recipe_of
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -18,6 +18,15 @@ def test_every_recipe_is_valid_and_survives_toml(name: str, tmp_path: Path) -> N
     path = tmp_path / "config.toml"
     path.write_text(to_toml(config))
     assert make_settings(TrainConfig, read_config(path)) == config
+
+
+@pytest.mark.parametrize(
+    ("epochs", "warm_up"), [(None, 5.0), (150, 5.0), (20, 5.0), (4, 1.0), (1, 0.25), ("x", 5.0)]
+)
+def test_the_rate_of_a_short_training_falls_as_well(epochs: object, warm_up: float) -> None:
+    recipe = recipe_of("mobile", epochs)
+    assert recipe["optimizer"] == {**RECIPES["mobile"]["optimizer"], "warm_up": warm_up}
+    assert recipe_of("digits", epochs) == RECIPES["digits"]
 
 
 def test_every_built_in_skeleton_has_its_recipe() -> None:

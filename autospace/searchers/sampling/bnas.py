@@ -156,12 +156,18 @@ class Bnas(OneShot):
         return self.networks + 1
 
     @property
+    def most_evaluations(self) -> int:
+        """As many; the rule says how many networks there are."""
+        return self.search_steps
+
+    @property
     def _trained(self) -> int:
         return self.fitness.steps if self.supernets else 0
 
     @property
     def _warm(self) -> int:
-        return round(self._options.warm_up * self._trained)
+        # Where no network is drawn, nothing else would be trained.
+        return round(self._options.warm_up * self._trained) if self.networks else self._trained
 
     def _start(self, network: int) -> int:
         """The first step of a network; the steps of the weights are divided evenly."""
