@@ -95,6 +95,111 @@ def test_a_dark_image_of_a_dataset_is_scaled_as_the_others() -> None:
     assert found.train.images[:2, 0, 0, 0].tolist() == [1, 200]
 
 
+def _grey(values: list[int] | list[float], kind: str) -> Image.Image:
+    """A Pillow image of one row."""
+    return Image.fromarray(np.array([values], dtype=kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "rows", "wanted", "note"),
+    [
+        # Twelve bits: a sixteenth, without the remainder.
+        (
+            "uint16", "I;16", [[0, 15, 16, 255], [256, 257, 1000, 4095]],
+            [[0, 0, 1, 15], [16, 16, 62, 255]],
+            "pixels have values from 0 to 4,095, divided by 16",
+        ),
+        # As PNG files of 16 bits were opened by older versions of Pillow.
+        (
+            "int32", "I", [[0, 255, 256, 511], [512, 9, 40_000, 65_535]],
+            [[0, 0, 1, 1], [2, 0, 156, 255]],
+            "pixels have values from 0 to 65,535, divided by 256",
+        ),
+        ("int32", "I", [[0, 1, 2, 3], [4, 9, 200, 255]], [[0, 1, 2, 3], [4, 9, 200, 255]], None),
+        # 255 times as much, rounded: 63.75, 127.5 (to even), 191.25; 31.875, 0.255, 254.745.
+        (
+            "float32", "F", [[0, 0.25, 0.5, 0.75], [0.125, 0.001, 0.999, 1]],
+            [[0, 64, 128, 191], [32, 0, 255, 255]], None,
+        ),
+    ],
+)  # fmt: skip
+def test_deep_pillow_images_become_bytes_by_the_rule_for_files(
+    kind: str, mode: str, rows: list[list[Any]], wanted: list[list[int]], note: str | None
+) -> None:
+    deep = [_grey(row, kind) for row in rows]
+    assert [image.mode for image in deep] == [mode, mode]
+    found = images(Pairs([(deep[0], 0), (deep[1], 1)]), Pairs([(deep[1], 1), (deep[0], 0)]))
+    assert found.train.images.tolist() == [[[row]] for row in wanted]
+    assert found.test.images.tolist() == [[[row]] for row in wanted[::-1]]
+    assert found.notes == (() if note is None else (note,))
+
+
+def test_big_endian_pillow_images_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    # Hand-made: one row of the values 256 and 4095, high byte first.
+    deep = Image.frombytes("I;16B", (2, 1), bytes([1, 0, 15, 255]))
+    deep.save(path)
+    with Image.open(path) as opened:
+        for image in (deep, opened):
+            found = images(Pairs([(image, 0), (image, 1)]), Pairs([(image, 0), (image, 1)]))
+            assert found.train.images[0].tolist() == [[[16, 255]]]
+
+
+def _palette(transparency: bytes | None) -> Image.Image:
+    """Pixels of two colours, 10 and 200, through a palette."""
+    image = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
+    image.putpalette([10, 10, 10, 200, 200, 200])
+    if transparency is not None:
+        image.info["transparency"] = transparency
+    return image
+
+
+def _clear(mode: str, alpha: list[int]) -> Image.Image:
+    """Two pixels of the value 10, with this alpha."""
+    image = Image.new("RGB" if mode == "RGBA" else "L", (2, 1), 10 if mode != "RGBA" else (10,) * 3)
+    image.putalpha(Image.fromarray(np.array([alpha], np.uint8)))
+    return image.convert(mode)
+
+
+# On white, a pixel of 10 with alpha 51 (a fifth) is 10 / 5 + 255 * 4 / 5 = 206.
+TRANSPARENT: dict[str, tuple[Image.Image, list[int]]] = {
+    "RGBA": (_clear("RGBA", [0, 51]), [255, 206]),
+    "LA": (_clear("LA", [0, 51]), [255, 206]),
+    "La": (_clear("LA", [0, 255]).convert("La"), [255, 10]),
+    "opaque": (_clear("RGBA", [255, 255]), [10, 10]),
+    "opaque La": (_clear("LA", [255, 255]).convert("La"), [10, 10]),
+    "PA": (_palette(bytes([0, 255])).convert("PA"), [255, 200]),
+    "P": (_palette(bytes([0, 255])), [255, 200]),
+    "opaque P": (_palette(None), [10, 200]),
+}
+
+
+@pytest.mark.parametrize("name", TRANSPARENT)
+def test_transparent_pillow_images_are_laid_on_white_as_files_are(name: str) -> None:
+    image, wanted = TRANSPARENT[name]
+    items = Pairs([(image, 0), (image, 1)])
+    found = images(items, items)
+    assert found.train.images.tolist() == [[[wanted]] * 3] * 2
+
+
+def test_a_colour_that_stands_for_transparency_is_laid_on_white() -> None:
+    grey = _grey([7, 9], "uint8")
+    grey.info["transparency"] = 7
+    items = Pairs([(grey, 0), (grey, 1)])
+    assert images(items, items).train.images[0].tolist() == [[[255, 9]]]
+
+
+def test_pillow_images_of_several_depths_are_refused() -> None:
+    shallow, deep, real = (_grey([0, 1], kind) for kind in ("uint8", "uint16", "float32"))
+    complaint = (
+        r"train images\[1\]: is a Pillow image of the mode I;16, and the first image is uint8"
+    )
+    with pytest.raises(DataError, match=complaint):
+        images(Pairs([(shallow, 0), (deep, 1)]))
+    with pytest.raises(DataError, match=r"of the mode F, and the first image is uint16; allowed"):
+        images(Pairs([(deep, 0), (real, 1)]))
+
+
 def test_bfloat16_and_grey_images_are_taken() -> None:
     grey = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]] * 4).bfloat16()
     found = images((grey, [0, 1, 0, 1]), (grey, [0, 1, 0, 1]))

@@ -1,17 +1,21 @@
 """The cache of decoded folders: hit, miss, damage, and full disks."""
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from autospace.data.examples import DataSet, Examples, make_data_set
 from autospace.data.load import load_data
+from autospace.data.readers import image_folder, image_opening
 from autospace.data.readers.image_folder import cache_key, read_cache, write_cache
 from autospace.training.folder import TrainingFolder
 from autospace.training.settings import TrainConfig
@@ -153,6 +157,104 @@ def test_what_other_versions_decoded_is_not_read(
     monkeypatch.setattr(f"autospace.data.readers.{name}", "other")
     load_data(f"folder:{pets}", cache=cache)
     assert len(list(cache.iterdir())) == 2
+
+
+def test_a_change_of_the_heic_reader_costs_a_reading_and_no_run(
+    pets: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resumed run compares digests: images that are decoded again have the same."""
+    known = []
+    for version in ("", "pi_heif 1.3.0", "pi_heif 1.4.0"):
+        monkeypatch.setattr(image_folder, "heif_reader", lambda version=version: version)
+        known.append(load_data(f"folder:{pets}", cache=cache))
+    assert len(list(cache.iterdir())) == 3
+    assert same(known[0], known[1])
+    assert same(known[1], known[2])
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(8)
+NOT_KEPT = "not kept in the cache, because unreadable images may become readable"
+
+
+def test_a_heic_image_is_read_once_its_reader_is_there(
+    pets: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A telephone's image with the suffix of another format, as servers rename them."""
+    path = pets / "train/cat/0.jpg"
+    path.write_bytes(HEIC)
+    monkeypatch.setattr(image_opening, "_formats", lambda: ("PNG",))
+    monkeypatch.setattr(image_folder, "heif_reader", lambda: "")
+    before = load_data(f"folder:{pets}", cache=cache)
+    assert (len(before.train), before.notes[-1]) == (12, NOT_KEPT)
+    assert not cache.exists()
+    # The reader arrives: any decoder of the same bytes does.
+    opened = Image.open
+
+    def open_all(file: str, **options: Any) -> Image.Image:
+        return Image.new("RGB", (8, 8), "grey") if file == str(path) else opened(file, **options)
+
+    monkeypatch.setattr(Image, "open", open_all)
+    after = load_data(f"folder:{pets}", cache=cache)
+    assert len(after.train) == 13
+    assert NOT_KEPT not in after.notes
+    assert same(load_data(f"folder:{pets}", cache=cache), after)
+    assert len(list(cache.iterdir())) == 1
+
+
+PASSING: dict[str, Exception] = {
+    "permission": PermissionError(errno.EACCES, "Permission denied"),
+    "disk": OSError(errno.EIO, "Input/output error"),
+    "away": FileNotFoundError(errno.ENOENT, "No such file or directory"),
+    "files": OSError(errno.EMFILE, "Too many open files"),
+    "memory": MemoryError(),
+    "memory of a decoder": OSError("out of memory error when reading image file"),
+    "decoder": OSError("decoder jpeg2k not available"),
+    "module": ImportError("no module"),
+}
+LASTING: dict[str, Exception] = {
+    "truncated": OSError("image file is truncated (3 bytes not processed)"),
+    "stream": OSError("broken data stream when reading image file"),
+    "place": OSError(errno.EINVAL, "Invalid argument"),
+    "value": ValueError("bad marker"),
+    "syntax": SyntaxError("not a PNG file"),
+}
+
+
+@pytest.mark.parametrize("name", [*PASSING, *LASTING])
+def test_only_what_a_file_itself_causes_is_remembered(
+    pets: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    broken, opened = str(pets / "train/cat/0.png"), Image.open
+
+    def fail(file: str, **options: Any) -> Image.Image:
+        if file == broken:
+            raise (PASSING | LASTING)[name]
+        return opened(file, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "open", fail)
+        while_it_fails = load_data(f"folder:{pets}", cache=cache)
+    later = load_data(f"folder:{pets}", cache=cache)
+    assert len(while_it_fails.train) == 11
+    assert (NOT_KEPT in while_it_fails.notes) == (name in PASSING)
+    assert len(later.train) == (12 if name in PASSING else 11)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs a user with less rights")
+def test_a_file_is_read_once_it_may_be(pets: Path, cache: Path) -> None:
+    path = pets / "train/cat/0.png"
+    path.chmod(0)
+    assert len(load_data(f"folder:{pets}", cache=cache).train) == 11
+    path.chmod(0o600)
+    assert len(load_data(f"folder:{pets}", cache=cache).train) == 12
+
+
+def test_a_damaged_file_does_not_cost_the_cache(pets: Path, cache: Path) -> None:
+    path = pets / "train/cat/0.png"
+    path.write_bytes(path.read_bytes()[:-40])
+    found = load_data(f"folder:{pets}", cache=cache)
+    assert (len(found.train), len(list(cache.iterdir()))) == (11, 1)
+    assert NOT_KEPT not in found.notes
 
 
 def test_keys_are_digests_of_everything() -> None:

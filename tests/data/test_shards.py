@@ -140,6 +140,73 @@ def test_a_validation_shard_is_the_test_split_if_there_is_no_other(tmp_path: Pat
     assert "val.tar: the test split" in data.notes
 
 
+@pytest.mark.parametrize(
+    ("names", "train", "test", "note"),
+    [
+        # The shards of training and those of the test, by their place in `names`.
+        (["train/0.tar", "train/1.tar", "val/0.tar"], [0, 1], [2], "val/0.tar: the test split"),
+        (["train/0.tar", "test/0.tar", "val/0.tar"], [0], [1], "not read: val/0.tar"),
+        (["Training/a/0.tar", "Training/b/0.tar", "test_set/a/0.tar"], [0, 1], [2], ""),
+        # The nearest folder that names a split.
+        (["test/train/0.tar", "test/dev/0.tar"], [0], [1], "dev/0.tar: the test split"),
+        (["a/train/x/0.tar", "train/test/x/0.tar"], [0], [1], ""),
+        # As among names, what names no split is not read beside what does.
+        (["train/0.tar", "test/0.tar", "more/0.tar"], [0], [1], "not read: more/0.tar"),
+        # A name that says its split comes before every folder.
+        (["val/train-0.tar", "train/test-0.tar"], [0], [1], ""),
+        (["a/train.tar", "test/x.tar"], [0], [], "not read: test/x.tar"),
+    ],
+)
+def test_folders_say_the_split_if_no_name_does(
+    tmp_path: Path, names: list[str], train: list[int], test: list[int], note: str
+) -> None:
+    for place, name in enumerate(names):
+        shard(tmp_path / "d" / name, samples([0, 1] * 5, 10 * place))
+    data = load_data(f"shards:{tmp_path}/d/{{{','.join(names)}}}")
+    wanted = [
+        [shade for place in places for shade in range(10 * place, 10 * place + 10)]
+        for places in (train, test)
+    ]
+    found = [sorted(shades(split.images)) for split in (data.train, data.test)]
+    if test:
+        assert found == wanted
+    else:  # a fifth is held out
+        assert sorted(found[0] + found[1]) == wanted[0]
+    assert not note or note in data.notes
+
+
+@pytest.mark.parametrize("names", [["0.tar", "1.tar"], ["a/0.tar", "b/0.tar"]])
+def test_a_folder_that_holds_all_shards_says_nothing(tmp_path: Path, names: list[str]) -> None:
+    for place, name in enumerate(names):
+        shard(tmp_path / "test" / name, samples([0, 1] * 5, 10 * place))
+    data = load_data(f"shards:{tmp_path}/test/{{{','.join(names)}}}")
+    assert sorted(shades(data.train.images) + shades(data.test.images)) == list(range(20))
+    assert "no test shards: 4 of 20 images are held out" in data.notes
+
+
+def test_folders_say_the_split_from_where_one_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, name in enumerate(("train/00000.tar", "val/00000.tar")):
+        shard(tmp_path / name, samples([0, 1], 10 * place))
+    (tmp_path / "test").mkdir()
+    for folder, pattern in ((".", "{train,val}/*.tar"), ("test", "../*/00000.tar")):
+        monkeypatch.chdir(tmp_path / folder)
+        data = load_data(f"shards:{pattern}")
+        assert shades(data.train.images) == [0, 1]
+        assert shades(data.test.images) == [10, 11]
+
+
+def test_folders_without_training_shards_are_refused(tmp_path: Path) -> None:
+    for name in ("val/0.tar", "test/0.tar"):
+        shard(tmp_path / name, samples([0, 1]))
+    problem = (
+        r"no shard is named as training \(test/0\.tar, val/0\.tar\); allowed: .*train/000\.tar"
+    )
+    with pytest.raises(DataError, match=problem):
+        load_data(f"shards:{tmp_path}/{{val,test}}/*.tar")
+
+
 def test_damaged_images_have_their_reason(tmp_path: Path) -> None:
     files = samples([0, 1] * 5)
     files["000003.png"] = b""

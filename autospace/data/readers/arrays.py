@@ -20,6 +20,7 @@ from autospace.data.errors import DataError, check_bytes
 from autospace.data.examples import DataSet, Examples, make_data_set
 from autospace.data.readers.convert import as_examples, finish
 from autospace.data.readers.depth import to_bytes
+from autospace.data.readers.image_decoding import on_ground
 from autospace.data.request import Request, Source
 from autospace.data.settings import PYTHON
 from autospace.runs.files import write_atomically
@@ -128,8 +129,10 @@ def images(
     | all images of a split | [N, C, H, W], [N, H, W, C] or [N, H, W] |
     | an item of a `Dataset` | [C, H, W], [H, W, C] or [H, W], or a Pillow image |
 
-    Where both positions of the channels are possible, the last one counts. Pass images before they
-    are normalised or augmented, because a run does both itself. The images are copied.
+    Where both positions of the channels are possible, the last one counts. Pillow images of the
+    modes I and F (more than 8 bits) have one channel, and transparent ones are laid on white. Pass
+    images before they are normalised or augmented, because a run does both itself. The images are
+    copied.
 
     Args:
         train: The images to learn from.
@@ -246,7 +249,7 @@ def _items(where: str, given: LabelledImages) -> tuple[np.ndarray, np.ndarray]:
     pixels: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     for index in range(count):
-        image, label = _pair(f"{where}[{index}]", given[index])
+        image, label = _pair(f"{where}[{index}]", given[index], pixels[0] if pixels else None)
         if pixels and image.shape != pixels[0].shape:
             raise DataError(
                 f"{where}[{index}]: has the shape {list(image.shape)}; the first image has "
@@ -257,18 +260,52 @@ def _items(where: str, given: LabelledImages) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(pixels), np.stack(labels)
 
 
-def _pair(where: str, item: Any) -> tuple[np.ndarray, np.ndarray]:
-    """An image [C, H, W], and its label as an array without axes."""
+def _pair(where: str, item: Any, first: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """An image [C, H, W], and its label as an array without axes.
+
+    Args:
+        where: What messages name.
+        item: What the dataset holds.
+        first: Its first image, if this is another one.
+    """
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise DataError(f"{where}: {named(type(item).__name__)}; allowed: a pair (image, label)")
     image, label = item
     if isinstance(image, Image.Image):
-        image = image if image.mode in ("L", "RGB") else image.convert("RGB")
+        image = _of_pillow(where, image, first)
     pixels, number = _as_array(where, image), _as_array(where, label)
     if pixels.ndim not in (2, 3):
         allowed = "allowed: [C, H, W], [H, W, C] or [H, W]"
         raise DataError(f"{where}: has the shape {list(pixels.shape)}; {allowed}")
     return _images(where, pixels[None])[0], _labels(where, number.reshape(1))[0]
+
+
+def _of_pillow(where: str, image: Image.Image, first: np.ndarray | None) -> np.ndarray:
+    """The values of a Pillow image: deep ones as they are, all others in bytes, as of a file."""
+    image.load()  # Some files have another mode then.
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image)
+    else:
+        mode = "L" if image.mode == "L" else "RGB"
+        if image.has_transparency_data:
+            plain, _ = on_ground(image, mode, Request().ground)
+        else:
+            plain = image if image.mode == mode else image.convert(mode)
+        values = np.asarray(plain)
+    # One rule scales all: beside an image of 16 bits, one of 8 bits would become black.
+    if first is not None and _depth(values) != _depth(first):
+        problem = (
+            f"is a Pillow image of the mode {image.mode}, and the first image is {first.dtype}"
+        )
+        allowed = "allowed: images of one depth, so convert them in the dataset"
+        raise DataError(f"{where}: {problem}; {allowed}")
+    return values
+
+
+def _depth(values: np.ndarray) -> str:
+    if values.dtype == np.uint8:
+        return "bytes"
+    return "whole numbers" if values.dtype.kind in "ui" else values.dtype.kind
 
 
 def _as_array(where: str, given: Any) -> np.ndarray:

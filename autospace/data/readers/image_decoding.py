@@ -29,6 +29,7 @@ from autospace.data.readers.image_opening import (
     header,
     open_image,
     orientation,
+    passing,
     why,
 )
 from autospace.data.settings import Aspect
@@ -95,6 +96,14 @@ class _Done:
     transparent: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """Why an image is unreadable, and whether it may be readable later, although unchanged."""
+
+    reason: str
+    passing: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
     """The decoded files of a split.
@@ -103,6 +112,7 @@ class Decoded:
         images: uint8 [N, C, H, W], unreadable files left out.
         labels: int64 [N].
         unreadable: Path and reason of each file left out.
+        passing: The reason of one of them may pass while the file stays as it is.
         resized: How many images had another size.
         reshaped: How many of those had other proportions.
         turned: How many lay on a side, upside down or mirrored.
@@ -112,6 +122,7 @@ class Decoded:
     images: np.ndarray
     labels: np.ndarray
     unreadable: tuple[tuple[str, str], ...]
+    passing: bool
     resized: int
     reshaped: int
     turned: int
@@ -204,7 +215,7 @@ def decode(
     extents = (len(files), shape.height, shape.width, shape.channels)
     pixels = zeros(os.path.dirname(files[0].path), extents, folder)
 
-    def read(index: int) -> _Done | str:
+    def read(index: int) -> _Done | _Failed:
         return _read(files[index], shape, preparation, pixels[index])
 
     found = _map(read, range(len(files)), tick)
@@ -220,10 +231,11 @@ def decode(
         images=pixels.transpose(0, 3, 1, 2),
         labels=labels,
         unreadable=tuple(
-            (file.path, each)
+            (file.path, each.reason)
             for file, each in zip(files, found, strict=True)
-            if isinstance(each, str)
+            if isinstance(each, _Failed)
         ),
+        passing=any(isinstance(each, _Failed) and each.passing for each in found),
         resized=sum(each.resized for each in done),
         reshaped=sum(each.reshaped for each in done),
         turned=sum(each.turned for each in done),
@@ -280,13 +292,16 @@ def _at_work(image: Image.Image) -> Iterator[None]:
         yield
 
 
-def _read(file: ImageFile, shape: Shape, preparation: Preparation, out: np.ndarray) -> _Done | str:
+def _read(
+    file: ImageFile, shape: Shape, preparation: Preparation, out: np.ndarray
+) -> _Done | _Failed:
     """Writes one image to `out` [H, W, C], and says what was done or why it is unreadable."""
     try:
         with open_image(file.path, file.inside) as image:
             return _fit(image, shape, preparation, out)
     except Exception as error:  # Decoders raise anything on a broken file, which is data, no bug.
-        return why(error, file.path, file.inside)
+        reason = why(error, file.path, file.inside)
+        return _Failed(reason, passing(error, reason))
 
 
 def _fit(image: Image.Image, shape: Shape, preparation: Preparation, out: np.ndarray) -> _Done:
@@ -344,7 +359,7 @@ def _plain(image: Image.Image, channels: int, preparation: Preparation) -> tuple
             made.paste(Image.fromarray(scale(np.asarray(strip))).convert(mode), (0, top))
         return made, False
     if image.has_transparency_data:
-        return _on_ground(image, mode, preparation.ground)
+        return on_ground(image, mode, preparation.ground)
     return (image.convert(mode) if image.mode != mode else image), False
 
 
@@ -365,8 +380,17 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _on_ground(image: Image.Image, mode: str, ground: str) -> tuple[Image.Image, bool]:
-    """An image without its transparency, and whether any pixel was transparent."""
+def on_ground(image: Image.Image, mode: str, ground: str) -> tuple[Image.Image, bool]:
+    """Lays an image that has transparency data on a colour.
+
+    Args:
+        image: The image, loaded.
+        mode: `L` or `RGB`: the mode that the image gets.
+        ground: The colour, as Pillow takes it.
+
+    Returns:
+        The image without its transparency, and whether any pixel was transparent.
+    """
     made, transparent = Image.new(mode, image.size), False
     for top, strip in _strips(image):
         laid, found = _strip_on_ground(strip, mode, ground)
@@ -379,6 +403,6 @@ def _strip_on_ground(image: Image.Image, mode: str, ground: str) -> tuple[Image.
     layer = image.convert("LA") if image.mode == "La" else image
     layer = layer.convert("RGBA")
     if layer.getchannel("A").getextrema() == (255, 255):
-        return (layer if image.mode == "P" else image).convert(mode), False
+        return (layer if image.mode in ("P", "La") else image).convert(mode), False
     below = Image.new("RGBA", layer.size, ground)
     return Image.alpha_composite(below, layer).convert(mode), True

@@ -1,7 +1,8 @@
 """Reads `folder:PATH`: image files, which are decoded once and then read from a cache.
 
 The name of a cache file is a hash of what it was made from: the image files, with their sizes and
-times, and the request. A cache file whose content does not pass all checks is ignored.
+times, the request, and the versions of what decodes them. A cache file whose content does not pass
+all checks is ignored. Images that lack some files for a reason that may pass are not kept.
 """
 
 import hashlib
@@ -34,7 +35,7 @@ from autospace.data.readers.image_decoding import (
     headers,
     scales,
 )
-from autospace.data.readers.image_opening import Header
+from autospace.data.readers.image_opening import Header, heif_reader
 from autospace.data.request import Request, Source
 from autospace.data.storage import Mapped, is_large
 from autospace.runs.files import PART
@@ -55,7 +56,7 @@ def cache_key(identity: str) -> str:
     Returns:
         64 hexadecimal digits.
     """
-    text = f"{_LAYOUT}\n{PIL.__version__}\n{identity}"
+    text = f"{_LAYOUT}\n{PIL.__version__}\n{heif_reader()}\n{identity}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -180,6 +181,7 @@ def _sync(path: str) -> None:
 
 _UNREADABLE_FLOOR = 10
 _UNREADABLE_SHARE = 0.01
+_NOT_KEPT = "not kept in the cache, because unreadable images may become readable"
 
 
 def read_folder(source: Source, request: Request) -> DataSet:
@@ -209,20 +211,23 @@ def read_listed(source: Source, listing: Listing, request: Request) -> DataSet:
         request: Everything is used.
 
     Returns:
-        The data set. Unreadable images are left out and named in its notes.
+        The data set. Unreadable images are left out and named in its notes. If they may become
+        readable without a change of their files, nothing is written to the cache.
 
     Raises:
         DataError: Too many unreadable images, or too much data.
     """
     if request.cache is None:
-        return _decode(source, listing, request)
+        return _decode(source, listing, request)[0]
     key = cache_key(_identity(listing, request))
     request.tick(0, 1)
     cached = read_cache(request.cache, key, source.name)
     if cached is not None:
         request.tick(1, 1)
         return cached
-    fresh = _decode(source, listing, request)
+    fresh, lasting = _decode(source, listing, request)
+    if not lasting:
+        return replace(fresh, notes=(*fresh.notes, _NOT_KEPT))
     try:
         write_cache(request.cache, key, fresh)
         if is_large(fresh.train.store.nbytes + fresh.test.store.nbytes):
@@ -246,7 +251,8 @@ def _identity(listing: Listing, request: Request) -> str:
     return json.dumps([wanted, prepared, len(listing.train), found, files])
 
 
-def _decode(source: Source, listing: Listing, request: Request) -> DataSet:
+def _decode(source: Source, listing: Listing, request: Request) -> tuple[DataSet, bool]:
+    """The data set, and whether the same files will always give the same one."""
     everything = listing.train + listing.test
     found = headers(everything, request.tick)
     shape = common_shape(found, request.resolution, request.channels)
@@ -266,7 +272,8 @@ def _decode(source: Source, listing: Listing, request: Request) -> DataSet:
         notes += (f"skipped {plural(len(unreadable), 'unreadable image')}: {_reasons(skipped)}",)
     reading = _read_of(found, (*listing.skipped, *skipped))
     train, test = map(_examples, splits)
-    return make_data_set(source.name, listing.classes, train, test, notes, reading)
+    data = make_data_set(source.name, listing.classes, train, test, notes, reading)
+    return data, not any(split.passing for split in splits)
 
 
 def _preparation(

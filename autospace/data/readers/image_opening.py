@@ -4,6 +4,7 @@ Only decoders that start no other program see a file. Pillow looks at the first 
 of a file does not matter.
 """
 
+import errno
 import re
 import struct
 import warnings
@@ -24,6 +25,7 @@ SUFFIXES: Final = frozenset({
 """A file that ends so counts as an image even if it is damaged."""
 
 HEIF_ADVICE: Final = "which need pip install 'autospace[heif]'"
+_NO_HEIF: Final = f"HEIC images, {HEIF_ADVICE}"
 
 _FORMATS = (
     "PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF", "AVIF", "JPEG2000", "QOI", "ICO", "PCX",
@@ -227,6 +229,26 @@ def why(error: Exception, path: str, inside: InArchive | None = None) -> str:
     return short or type(error).__name__
 
 
+# What Pillow says when its own parts are missing, or when it finds no memory.
+_OF_PILLOW = re.compile(r"decoder .* not available|out of memory")
+
+
+def passing(error: Exception, reason: str) -> bool:
+    """Whether a file may become readable although it stays as it is.
+
+    The cause then lies around the file: a reader that is missing, a permission, memory, or a disk.
+
+    Args:
+        error: What opening or decoding it raised.
+        reason: What `why` says of it.
+    """
+    if isinstance(error, MemoryError | ImportError) or reason == _NO_HEIF:
+        return True
+    # A damaged file may send its decoder to a place that no file has, which is EINVAL.
+    by_system = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+    return by_system or _OF_PILLOW.search(reason) is not None
+
+
 def _unknown(path: str, inside: InArchive | None) -> str:
     if inside is None:
         with open(path, "rb") as stream:
@@ -236,7 +258,7 @@ def _unknown(path: str, inside: InArchive | None) -> str:
     if not head:
         return "empty"
     if looks_like_heif(head):
-        return f"HEIC images, {HEIF_ADVICE}"
+        return _NO_HEIF
     if head.startswith(b"version https://git-lfs"):
         return "pointers of Git LFS; run git lfs pull"
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -255,17 +277,27 @@ def _frames(image: Image.Image) -> bool:
 @cache
 def _formats() -> tuple[str, ...]:
     Image.init()
-    _register_heif()
+    heif_reader()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _register_heif() -> None:
+@cache
+def heif_reader() -> str:
+    """Registers the reader of HEIC images.
+
+    Returns:
+        Its name and version; empty if none is installed. One that is installed later counts in the
+        next process.
+    """
     # The extra `heif`; pillow-heif is the same reader with an encoder.
     if find_spec("pi_heif") is not None:
-        from pi_heif import register_heif_opener
+        import pi_heif
 
-        register_heif_opener()
-    elif find_spec("pillow_heif") is not None:
-        from pillow_heif import register_heif_opener
+        pi_heif.register_heif_opener()
+        return f"pi_heif {pi_heif.__version__}"
+    if find_spec("pillow_heif") is not None:
+        import pillow_heif
 
-        register_heif_opener()
+        pillow_heif.register_heif_opener()
+        return f"pillow_heif {pillow_heif.__version__}"
+    return ""

@@ -1,7 +1,8 @@
 """Reads `shards:PATTERN`: tar archives of images and labels, as WebDataset writes them.
 
 Files with one key, the name up to its first dot, are a sample: `0001.jpg` and `0001.cls`. The name
-of a shard says its split, as that of a folder does. Images are decoded from where they lie.
+of a shard says its split, as that of a folder does; if no name does, the folders of the shards say
+it. Images are decoded from where they lie.
 """
 
 import os
@@ -186,16 +187,17 @@ def _range(pattern: str, text: str) -> list[str]:
 
 def _splits(pattern: str, paths: Sequence[Path]) -> tuple[dict[Role, list[Path]], tuple[str, ...]]:
     """The shards that are read, by split, and what is said of the others."""
+    below = _below(paths)
     by_role: dict[Role | None, list[Path]] = {}
-    for path in paths:
-        by_role.setdefault(role_of(path.stem), []).append(path)
+    for path, role in _roles(below).items():
+        by_role.setdefault(role, []).append(path)
     training = by_role.pop("train", None)
     if training is None:
         if len(by_role) > 1 or None not in by_role:
-            names = name_few(path.name for path in paths)
+            names = name_few(below[path].as_posix() for path in paths)
             raise DataError(
                 f"{pattern}: no shard is named as training ({names}); allowed: names such as "
-                "train-000.tar, or none that name a split"
+                "train-000.tar or train/000.tar, or none that name a split"
             )
         return {"train": by_role[None]}, ()
     chosen: dict[Role, list[Path]] = {"train": training}
@@ -203,11 +205,31 @@ def _splits(pattern: str, paths: Sequence[Path]) -> tuple[dict[Role, list[Path]]
     tests = by_role.pop("test", None)
     if tests is None and "validation" in by_role:
         tests = by_role.pop("validation")
-        notes = (f"{name_few(path.name for path in tests)}: the test split",)
+        notes = (f"{name_few(below[path].as_posix() for path in tests)}: the test split",)
     if tests is not None:
         chosen["test"] = tests
-    unread = [path.name for each in by_role.values() for path in each]
+    unread = [below[path].as_posix() for each in by_role.values() for path in each]
     return chosen, (*notes, *([f"not read: {name_few(unread)}"] if unread else []))
+
+
+def _below(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Where each shard lies, seen from the folder that holds them all."""
+    whole = [Path(os.path.abspath(path)) for path in paths]
+    root = os.path.commonpath([path.parent for path in whole])
+    return {path: each.relative_to(root) for path, each in zip(paths, whole, strict=True)}
+
+
+def _roles(below: Mapping[Path, Path]) -> dict[Path, Role | None]:
+    """The split of each shard, by its name; if no name says one, by the nearest folder that does.
+
+    Folders that hold all shards do not tell them apart, so they are not asked.
+    """
+    roles = {path: role_of(path.stem) for path in below}
+    if not any(roles.values()):
+        for path, inner in below.items():
+            said = (role_of(folder.name) for folder in inner.parents)
+            roles[path] = next((role for role in said if role is not None), None)
+    return roles
 
 
 @dataclass(frozen=True, slots=True)
