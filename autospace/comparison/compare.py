@@ -290,6 +290,12 @@ def _on_the_method(prepared: PreparedComparison) -> Iterator[str]:
             f"{config.method} is a proxy ({PROXIES[config.method]}): only training can confirm "
             "the verdict"
         )
+    if config.method in SCORES_ONLY:
+        of_scores = {"method", "split", "table"}
+        given = config.model_dump(exclude=of_scores, exclude_defaults=True)
+        if given:
+            names = ", ".join(f"evaluator.{each}" for each in given)
+            yield f"{names} without effect: {config.method} is a score of untrained networks"
     if config.method == "supernet":
         yield "only one supernet was trained: the intervals leave out how supernets vary"
     if config.split == "validation":
