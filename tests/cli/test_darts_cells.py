@@ -133,7 +133,7 @@ def _sizes(**others: Any) -> list[str]:
 
 @pytest.mark.parametrize(
     "methods",
-    [("spos",), pytest.param(ON_NODES, marks=pytest.mark.slow)],
+    slowly((("pnas", "spos", "darts"),), (ON_NODES,)),  # of each kind one; then all
     ids=["some", "all"],
 )
 def test_a_run_learns_choices_of_nodes(run: Run, tmp_path: Path, methods: tuple[str, ...]) -> None:

@@ -236,7 +236,7 @@ def _tiny(folder: Path, **changes: Any) -> dict[str, Any]:
     return settings(folder, **{"cells": cells, "budget": {"max_ops": "reference"}, **changes})
 
 
-@pytest.mark.parametrize("part", [5, *slowly(2, 3)])
+@pytest.mark.parametrize("part", slowly(2, 3, 5))
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     server: Server, tmp_path: Path, part: int
 ) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from autospace.evolution.families import references_on
 from autospace.evolution.folder import state_from_json, state_to_json
 from autospace.evolution.loop import evolve, learned_space
@@ -58,6 +60,7 @@ def test_the_planted_operations_are_learned_on_every_edge() -> None:
     assert all(len(layer.seen) == 5 for layer in state.layers)
 
 
+@pytest.mark.slow
 def test_a_state_in_the_middle_is_read_back_and_goes_on_alike() -> None:
     plan = _plan(generations=3)
     states = list(evolve(plan, ClosedForm()))

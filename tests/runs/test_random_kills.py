@@ -97,7 +97,7 @@ def _kill_and_resume(server: Server, command: str, kills: int, folder: Path) -> 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("command", "kills"),
-    [("search", 5), ("train", 5), *slowly(*((command, 20) for command in COMMANDS))],
+    [("search", 2), ("train", 4), *slowly(*((command, 20) for command in COMMANDS))],
 )
 def test_killed_at_random_moments_a_run_is_resumed_and_nothing_is_left(
     server: Server, command: str, kills: int, tmp_path: Path

@@ -15,6 +15,7 @@ from autospace.searchers.make import METHODS, make_method
 from autospace.spaces import LayerSpec, Skeleton, Space, Stem
 from autospace.supernets.families import NOT_ON_TIED
 from tests.searchers.problems import SETTINGS, make_problem
+from tests.slow import slowly
 from tests.supernets.test_tied import by_cell, by_edge
 
 SOURCE = "synthetic:classes=3,channels=3,train=120,test=12"
@@ -39,7 +40,7 @@ def brief(method: str, **more: Any) -> dict[str, Any]:
     return {**BRIEF, "method": method, "options": few, **more}
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", ["edges", *slowly("cells")])
 @pytest.mark.parametrize("method", [each for each in METHODS if each not in NOT_ON_TIED])
 def test_every_method_searches_choices_of_several_layers(
     method: str, name: str, tmp_path: Path

@@ -117,6 +117,7 @@ def test_alphas_of_zero_replace_nothing() -> None:
     assert method.selected(0) == (0, 1, 0)
 
 
+@pytest.mark.slow
 def test_known_networks_are_not_grown_again_and_limits_are_kept() -> None:
     method = _run(_petridish(steps=60, evaluations=20, space=SMALL))
     paths = [member.path for member in method.gallery.members]

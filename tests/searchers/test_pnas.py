@@ -163,6 +163,7 @@ def test_completions_keep_their_prefix_and_the_limits(share: float, rng: random.
         assert found[: len(prefix)] == prefix
 
 
+@pytest.mark.slow
 def test_it_beats_random_search_at_equal_evaluations() -> None:
     found = mean_share("pnas", 12, 16, epochs=40, members=3)
     assert found > mean_share("random", 40, 16) + 0.05

@@ -164,7 +164,7 @@ def test_alpha_moves_every_so_many_steps_after_the_warm_up() -> None:
     assert moved == [6, 9]
 
 
-@pytest.mark.parametrize("gates", ["two", *slowly("full")])
+@pytest.mark.parametrize("gates", slowly("two", "full"))
 def test_the_planted_candidates_are_found(gates: str) -> None:
     found = solved("proxyless", 0, 300, warm_up=0.4, gates=gates)
     assert found.share >= 0.8

@@ -100,6 +100,7 @@ def test_workers_change_nothing_but_the_time(
     assert observer.done == pool.shares
 
 
+@pytest.mark.slow
 def test_processes_give_the_numbers_of_this_one(tmp_path: Path) -> None:
     alone = _searched(tmp_path / "alone", "random")
     assert _timeless(_searched(tmp_path / "two", "random", 2)) == _timeless(alone)

@@ -58,6 +58,7 @@ def _trained(text: str, folder: Path) -> TextResult:
     return found
 
 
+@pytest.mark.slow
 def test_a_planted_language_is_learned_to_its_floor(tmp_path: Path) -> None:
     text = even(10_000)
     found = _trained(text, tmp_path)
