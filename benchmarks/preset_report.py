@@ -18,9 +18,9 @@ from scipy.stats import linregress, t
 RESULTS: Final = Path(__file__).parent / "results"
 SHORT: Final = ("preset_comparison", "preset_probe", "preset_depth")
 """Comparisons of networks that were trained for 1,000 steps."""
-CHANGED: Final = ("preset_wide", "preset_limit")
+CHANGED: Final = ("preset_wide", "preset_limit", "preset_price")
 """Those of settings that were tried in its place, trained for as many steps."""
-LEARNED: Final = ("learned-", "wide-", "limit-")
+LEARNED: Final = ("learned-", "wide-", "limit-", "price-")
 """How the names of learned spaces begin."""
 Space = dict[str, Any]
 

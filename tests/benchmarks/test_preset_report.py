@@ -47,6 +47,7 @@ def test_the_page_has_the_figures_of_other_settings(script: Any) -> None:
     for kind, words in (
         ("learned", "for the preset as it is ({0} networks, standard error {2:.1f})"),
         ("wide", "with limit and price ({0}, {2:.1f})"),
+        ("price", "with limit and `layer_price` ({0}, {2:.1f})"),
         ("limit", "with the limit alone ({0}, {2:.1f})"),
         ("random@learned", "for random cells ({0}, {2:.1f})"),
         ("mbconv", "for `mbconv` ({0}, {2:.1f})"),

@@ -157,7 +157,7 @@ class Bnas(OneShot):
 
     @property
     def most_evaluations(self) -> int:
-        """As many; the rule says how many networks there are."""
+        """Those of all stages, and the last one: the settings do not say how many."""
         return self.search_steps
 
     @property
