@@ -298,9 +298,12 @@ def _beside(layer: LayerState, groups: Collection[Group]) -> LayerState:
 
 
 def _skip(plan: Plan, shape: LayerShape) -> tuple[Candidate, ...]:
-    """The choice to skip a layer, which is never scored: depth stays open where stages have it."""
-    skipped = Candidate(SKIP_ID, plan.operators.family.skipped)
-    return (skipped,) if shape.skippable else ()
+    """The choice to skip a layer, which is never scored.
+
+    Where stages decide which layers may be skipped, depth stays open; elsewhere if it is asked for.
+    """
+    offered = shape.skippable or (plan.skips and shape.plain and shape.shortcut)
+    return (Candidate(SKIP_ID, plan.operators.family.skipped),) if offered else ()
 
 
 def _candidate(archive: Archive | None, layer: int, member: Member) -> Candidate:

@@ -45,6 +45,8 @@ class Plan:
         write_back: weight of a newer score in the moving average.
         references_stay: whether reference cells are in the learned space whatever their fitness;
             if not, they compete for the `keep` places.
+        skips: whether the learned space offers to skip each layer that may be skipped, where the
+            skeleton has no stages that decide this.
         hand_made: whether the initial populations consist of the reference cells and mutations of
             them; if not, the references are only scored, for the learned space.
     """
@@ -66,6 +68,7 @@ class Plan:
     write_back: float = 0.5
     hand_made: bool = True
     references_stay: bool = True
+    skips: bool = False
 
     def allows(self, cell: Cell, layer: int) -> bool:
         """Whether a cell may enter a layer."""
@@ -163,6 +166,7 @@ def make_plan(
         write_back=evolution.write_back,
         hand_made=evolution.founders == "references",
         references_stay=evolution.references == "stay",
+        skips=evolution.skips,
     )
 
 

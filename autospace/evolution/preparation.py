@@ -119,6 +119,7 @@ def prepare(
         check_source(skeleton, config.data.source)
         parts, skeleton = _images(config, skeleton, folder, observer, given)
     _check_blocks(skeleton, config)
+    check_skips(skeleton, config)
     check_family(skeleton, config.cells)
     check_effect(skeleton, config.cells)
     references = references_on(skeleton, config.cells)
@@ -204,6 +205,20 @@ def _check_blocks(skeleton: Skeleton, config: Config) -> None:
     if skeleton.reads == "sentences" and config.evolution.references == "compete":
         why = "compete, but layers of a block share a hidden size, which the references keep"
         raise ConfigError(f"evolution.references: {why}; allowed on {skeleton.name}: stay")
+
+
+def check_skips(skeleton: Skeleton, config: Config) -> None:
+    """Refuses the choice to skip layers where no layer can offer it.
+
+    Raises:
+        ConfigError: it is asked for, but stages or blocks decide it, or no layer keeps its input.
+    """
+    if not config.evolution.skips or any(each.plain and each.shortcut for each in skeleton.shapes):
+        return
+    why = "but no layer of it has a shortcut that could stand alone"
+    if any(shape.skippable for shape in skeleton.shapes):
+        why = "but which layers may be skipped is a matter of the skeleton"
+    raise ConfigError(f"evolution.skips: true, {why}; allowed on {skeleton.name}: false")
 
 
 def _captions(

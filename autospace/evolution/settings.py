@@ -173,6 +173,7 @@ class EvolutionConfig(Section):
     shrink: bool = False
     keep: Annotated[int, Field(ge=1, le=256, description="cells per layer, references apart")] = 6
     references: Literal["stay", "compete"] = "stay"
+    skips: bool = False
     confirm: Annotated[int, Field(ge=0, le=8, description="times the best are scored again")] = 1
     write_back: Annotated[float, Field(gt=0, le=1, description="weight of a newer score")] = 0.5
 

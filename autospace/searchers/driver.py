@@ -15,6 +15,7 @@ from autospace.compute.device import memory_mb, threads, threads_for
 from autospace.compute.executor import Executor
 from autospace.compute.pool import InProcess, Pool
 from autospace.data.examples import DataSet
+from autospace.evaluators.evaluate import EvaluationCache
 from autospace.evaluators.tabular import Table
 from autospace.latency.budget import keep_table, limit_table
 from autospace.progress import Event, Observer, OfNodes
@@ -212,8 +213,11 @@ def _share_out(
     if isinstance(pool, InProcess):
         return
     job = work_of(folder, problem, executor)
+    # The settings cannot change between two starts, nor the images: nothing else decides.
+    cache = EvaluationCache(folder.trials, {})
+    cache.open()
     for each in trials:
-        each.work_with(pool, job)
+        each.work_with(pool, job, cache)
 
 
 def comparable(method: SearchMethod) -> SearchMethod:

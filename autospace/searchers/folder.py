@@ -99,6 +99,11 @@ class SearchFolder(Folder[SearchConfig]):
         return self.checkpoint / STATE
 
     @property
+    def trials(self) -> Path:
+        """Where the evaluations that workers have made are kept until the search asks for them."""
+        return self.checkpoint / "trials"
+
+    @property
     def latency_table(self) -> Path:
         """Where the table behind a limit on latency is kept."""
         return self.checkpoint / "latency.json"

@@ -10,7 +10,7 @@ import torch
 from autospace.compute.executor import Executor, open_pool, stays_here
 from autospace.compute.machine import cores
 from autospace.compute.pool import POOL, Pool
-from autospace.evaluators.evaluate import EvaluationJob, pooled
+from autospace.evaluators.evaluate import EvaluationCache, EvaluationJob, evaluate_all, pooled
 from autospace.evaluators.evaluator import (
     Evaluation,
     EvaluationError,
@@ -57,7 +57,9 @@ class Trials(Stateful):
     """Evaluates each path once, with the same recipe and seed for all, and keeps the results.
 
     In a table, equal seeds are one column of scores, which is as noisy as one training. Workers
-    only do sooner what the search would ask for next: order, results and files stay the same.
+    only do sooner what the search would ask for next: order, results and files stay the same. What
+    one has evaluated is kept on disk at once, because others may be hours behind when a search is
+    stopped.
 
     Attributes:
         known: score by path.
@@ -69,14 +71,14 @@ class Trials(Stateful):
     def __init__(self, problem: SearchProblem) -> None:
         self._problem = problem
         self._evaluator = evaluator_of(problem)
-        self._workers: tuple[Pool, EvaluationJob] | None = None
+        self._workers: tuple[Pool, EvaluationJob, EvaluationCache] | None = None
         self._done: dict[Choice, Evaluation] = {}
         self.known: dict[Choice, float] = {}
         self.diverged: dict[Choice, bool] = {}
 
-    def work_with(self, pool: Pool, job: EvaluationJob) -> None:
+    def work_with(self, pool: Pool, job: EvaluationJob, cache: EvaluationCache) -> None:
         """Lets workers evaluate what `ahead` names, from now on."""
-        self._workers = pool, job
+        self._workers = pool, job, cache
 
     def ahead(self, coming: Iterator[Choice]) -> None:
         """Evaluates paths that will be asked for next: one per worker, all at the same time.
@@ -85,14 +87,13 @@ class Trials(Stateful):
         """
         if self._workers is None or self._done:
             return
-        pool, job = self._workers
+        pool, job, cache = self._workers
         following = dict.fromkeys(islice(coming, pool.count))
         paths = [path for path in following if path not in self.known]
         tasks = [self._request(path) for path in paths]
-        if not tasks:
-            return
-        for place, evaluation in pooled(pool, job)(tasks):
-            self._done[paths[place]] = evaluation
+        if tasks:
+            found = evaluate_all(tasks, cache, pooled(pool, job))
+            self._done.update(zip(paths, found, strict=True))
 
     def accuracy(self, path: Choice) -> float:
         """Validation accuracy after training, or that of the table, from 0 to 1."""
@@ -114,7 +115,7 @@ class Trials(Stateful):
         request = self._request(path)
         if self._workers is not None and self._workers[0].hardware is not None:
             # The scores of a search come from one kind of device.
-            pool, job = self._workers
+            pool, job, _ = self._workers
             ((_, found),) = pooled(pool, job)([request])
             return found
         table = self._problem.table

@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 from autospace.evolution.loop import evolve, learned_space
 from autospace.evolution.plan import Plan
 from autospace.evolution.population import EvolutionState, LayerState
+from autospace.evolution.preparation import check_skips
+from autospace.evolution.settings import make_config
+from autospace.runs.errors import ConfigError
 from autospace.spaces import Budget, Skeleton, Space, from_json, mbconv, to_json
 from autospace.spaces.cost import layer_shares, most_expensive_reference
+from autospace.spaces.files.library import load_skeleton
 from tests.strategies import skeletons
 from tests.tiny import REFERENCES, SHAPE, SKELETON, ClosedForm, finish, member, one_max, plan
 
@@ -132,3 +136,41 @@ def test_references_that_compete_are_kept_only_if_they_are_among_the_fittest() -
     assert staying.reference
     assert not competing.reference
     assert from_json(to_json(competing)) == competing
+
+
+def test_where_skips_are_wanted_a_layer_that_keeps_its_input_offers_one() -> None:
+    some = plan(generations=1)
+    state = finish(some)
+    fixed, open_ = _space(some, state), _space(replace(some, skips=True), state)
+    assert [layer.shape.shortcut for layer in fixed.layers] == [True, False]
+    (first, *_), (wider, *_) = fixed.layers, open_.layers
+    assert wider.candidates[:-1] == first.candidates
+    skip = wider.candidates[-1]
+    assert (skip.id, skip.fitness, skip.origin.kind) == ("skip", None, "builtin")
+    assert skip.cell.is_zero
+    assert open_.layers[1:] == fixed.layers[1:]
+    assert from_json(to_json(open_)) == open_
+    chosen = {layer.shape.name: layer.candidates[-1].id for layer in open_.layers}
+    assert open_.architecture(chosen).skipped == 1
+    assert open_.madds.max == fixed.madds.max
+    assert open_.madds.min < fixed.madds.min
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "why"),
+    [
+        ("resnet20", "no layer of it has a shortcut"),
+        ("darts", "no layer of it has a shortcut"),
+        ("nasbench201", "no layer of it has a shortcut"),
+        ("ofa-small", "which layers may be skipped is a matter of the skeleton"),
+        ("bert-small", "which layers may be skipped is a matter of the skeleton"),
+        ("rnn-small", "no layer of it has a shortcut"),
+    ],
+)
+def test_skips_are_refused_where_no_layer_can_offer_one(skeleton: str, why: str) -> None:
+    config = make_config({"skeleton": skeleton, "evolution": {"skips": True}})
+    found = load_skeleton(skeleton)
+    with pytest.raises(ConfigError, match=rf"evolution\.skips: true, but .*{why}.*: false$"):
+        check_skips(found, config)
+    check_skips(found, make_config({"skeleton": skeleton}))
+    check_skips(load_skeleton("cifar"), config)

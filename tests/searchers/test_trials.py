@@ -100,6 +100,30 @@ def test_workers_change_nothing_but_the_time(
     assert observer.done == pool.shares
 
 
+@pytest.mark.parametrize("method", ["random", "pnas"])
+def test_what_a_worker_has_trained_is_not_trained_again_after_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    class Stopped(Packed):
+        """Is stopped when two workers have finished their first networks."""
+
+        def results(self, *given: Any) -> Iterator[tuple[int, Plain]]:
+            for index, each in enumerate(super().results(*given)):
+                yield each
+                if index == 1:
+                    raise KeyboardInterrupt
+
+    alone = _searched(tmp_path / "alone", method)
+    stopped, after = Stopped(tmp_path / "pool"), Packed(tmp_path / "again")
+    monkeypatch.setattr(driver, "trial_pool", lambda *_: nullcontext(stopped))
+    with pytest.raises(KeyboardInterrupt):
+        _searched(tmp_path / "shared", method)
+    monkeypatch.setattr(driver, "trial_pool", lambda *_: nullcontext(after))
+    resumed = run_search(SearchFolder.open(tmp_path / "shared"), None, Silent())
+    assert _timeless(resumed) == _timeless(alone)
+    assert sum(after.batches) <= resumed.evaluations - 2
+
+
 @pytest.mark.slow
 def test_processes_give_the_numbers_of_this_one(tmp_path: Path) -> None:
     alone = _searched(tmp_path / "alone", "random")
