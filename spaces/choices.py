@@ -8,6 +8,7 @@ import math
 import random
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
 from itertools import chain
@@ -39,6 +40,8 @@ class SearchError(AutospaceError):
 class Limit:
     """A cost that is a sum over the layers, and its upper limit.
 
+    A float counts as the decimal number that it is printed as: 0.1 and 0.2 are within 0.3.
+
     Attributes:
         name: what is limited, with its unit.
         fixed: the cost of stem and head.
@@ -57,11 +60,11 @@ class Limit:
 
     def cheapest_of(self, parts: Sequence[Part]) -> float:
         """The cost of the cheapest architecture, rounded up: the smallest limit that allows it."""
-        exact = Fraction(self.fixed) + Fraction(least_of(parts, self.costs), self._unit)
+        exact = Fraction(self._whole(self.fixed) + least_of(parts, self.costs), self._unit)
         if exact.denominator == 1:
             return int(exact)
         nearest = float(exact)
-        return nearest if nearest >= exact else math.nextafter(nearest, math.inf)
+        return nearest if Fraction(*_ratio(nearest)) >= exact else math.nextafter(nearest, math.inf)
 
     @cached_property
     def room(self) -> int:
@@ -79,14 +82,18 @@ class Limit:
 
     @cached_property
     def _unit(self) -> int:
-        # Denominators of floats are powers of two: the largest is a multiple of all.
         most = [self.most] if math.isfinite(self.most) else []
         values = (*most, self.fixed, *chain.from_iterable(self.table))
-        return max(value.as_integer_ratio()[1] for value in values)
+        return math.lcm(*(_ratio(value)[1] for value in values))
 
     def _whole(self, value: float) -> int:
-        numerator, denominator = value.as_integer_ratio()
+        numerator, denominator = _ratio(value)
         return numerator * (self._unit // denominator)
+
+
+def _ratio(value: float) -> tuple[int, int]:
+    """Numerator and denominator of a number as it is printed, such as 1 and 10 of 0.1."""
+    return Decimal(str(value)).as_integer_ratio()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _PEAK = re.compile(r"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
 _AVAILABLE = re.compile(r"^MemAvailable:\s*(\d+) kB$", re.MULTILINE)
+_CACHED = re.compile(r"^inactive_file (\d+)$", re.MULTILINE)
 _CONTAINER = Path("/sys/fs/cgroup")
 _UNKNOWN = 1 << 60
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -57,7 +58,7 @@ def peak_memory() -> int:
 
     Linux shows it in /proc. What getrusage says there begins with the peak of the parent process.
     """
-    found = _kilobytes(Path("/proc/self/status"), _PEAK)
+    found = _number(Path("/proc/self/status"), _PEAK)
     if found is not None:
         return found * 2**10
     try:
@@ -78,22 +79,28 @@ def cores() -> int:
 def peak_memory_of_children() -> int:
     """Peak memory of all running processes of `multiprocessing`; 0 where it is not shown."""
     paths = [Path(f"/proc/{child.pid}/status") for child in multiprocessing.active_children()]
-    return sum(_kilobytes(path, _PEAK) or 0 for path in paths) * 2**10
+    return sum(_number(path, _PEAK) or 0 for path in paths) * 2**10
 
 
 def available_memory() -> int:
-    """Bytes available without swapping, in this container; very many where it is not shown."""
-    of_machine = _kilobytes(Path("/proc/meminfo"), _AVAILABLE)
+    """Bytes available without swapping, in this container; very many where it is not shown.
+
+    Pages of files that were not read lately do not count as used, as in `MemAvailable`: the system
+    gives them up for anything else.
+    """
+    of_machine = _number(Path("/proc/meminfo"), _AVAILABLE)
     found = [] if of_machine is None else [of_machine * 2**10]
     with suppress(OSError, ValueError):
         limit, used = (
             int((_CONTAINER / name).read_text("ascii")) for name in ("memory.max", "memory.current")
         )
-        found.append(max(0, limit - used))
+        cached = _number(_CONTAINER / "memory.stat", _CACHED) or 0
+        found.append(max(0, limit - max(0, used - cached)))
     return min(found, default=_UNKNOWN)
 
 
-def _kilobytes(path: Path, line: re.Pattern[str]) -> int | None:
+def _number(path: Path, line: re.Pattern[str]) -> int | None:
+    """The number in a line of a file of the system, if there is one."""
     with suppress(OSError):
         found = line.search(path.read_text("ascii", "replace"))
         return int(found[1]) if found else None

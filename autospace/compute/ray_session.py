@@ -211,8 +211,8 @@ def check_address(address: str | None) -> None:
         raise ClusterError(f"address {shown(named)}; allowed: HOST:PORT of a Ray head, or auto")
     try:
         socket.create_connection((host, int(port)), SECONDS_TO_CONNECT).close()
-    except OSError as error:
-        problem = error.strerror or str(error)
+    except (OSError, UnicodeError) as error:  # a UnicodeError: no host can have this name
+        problem = getattr(error, "strerror", None) or str(error)
         raise ClusterError(f"address {shown(named)}: nothing answers there: {problem}") from None
 
 

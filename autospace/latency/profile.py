@@ -16,7 +16,7 @@ from scipy.stats import kendalltau
 
 from autospace.compute.machine import this_machine
 from autospace.latency.parts import Part, cell_parts, fixed_parts, parts_of_skeleton, parts_of_space
-from autospace.latency.table import Check, Correction, LatencyTable, Row
+from autospace.latency.table import MAX_ROWS, Check, Correction, LatencyTable, Row
 from autospace.latency.timing import LatencyBench, Timed, largest_first, stopwatch_of, timed
 from autospace.networks.network import Network
 from autospace.progress import Message, Tick
@@ -76,12 +76,21 @@ Draw = Callable[[], Sequence[Cell]]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is profiled: the parts to be timed, and random networks made of them."""
+    """What is profiled: the parts to be timed, and random networks made of them.
+
+    Raises:
+        SpaceError: no table holds so many parts.
+    """
 
     name: str
     skeleton: Skeleton
     parts: Sequence[Part]
     draw: Draw
+
+    def __post_init__(self) -> None:
+        if len(self.parts) > MAX_ROWS:
+            problem = f"{len(self.parts):,} parts; allowed in a latency table: up to {MAX_ROWS:,}"
+            raise SpaceError(self.name, problem)
 
 
 def profile(

@@ -137,15 +137,19 @@ def from_csv(text: str) -> dict[str, Any]:
     no correction is made, and what is unknown stays empty.
 
     Raises:
-        SpaceError: columns are missing or unknown, lines differ in device, dtype or batch, or a
-            field is no number.
+        SpaceError: the text is no CSV, columns are missing or unknown, lines differ in device,
+            dtype or batch, or a field is no number.
     """
     names = [*Row.model_fields, *_COMMON]
     reader = csv.DictReader(io.StringIO(text.lstrip(), newline=""))
-    if list(reader.fieldnames or ()) != names:
-        problem = f"columns {', '.join(reader.fieldnames or ())}; allowed: {', '.join(names)}"
-        raise SpaceError("line 1", visible(problem)[:400])
-    lines = [dict(line) for line, _ in zip(reader, range(MAX_ROWS + 1), strict=False)]
+    try:
+        if list(reader.fieldnames or ()) != names:
+            problem = f"columns {', '.join(reader.fieldnames or ())}; allowed: {', '.join(names)}"
+            raise SpaceError("line 1", visible(problem)[:400])
+        lines = [dict(line) for line, _ in zip(reader, range(MAX_ROWS + 1), strict=False)]
+    except csv.Error as error:
+        problem = f"{error}; allowed: quotes that are closed"
+        raise SpaceError(f"line {reader.line_num}", problem) from None
     common = lines[0] if lines else dict.fromkeys(_COMMON, "")
     for number, line in enumerate(lines, start=2):
         if None in line or None in line.values():

@@ -40,7 +40,12 @@ from autospace.spaces.cells.ofa import OfaCell
 
 GPU_SECONDS: Final = 1e-3
 MOST_REPEATS: Final = 1000
+COARSE: Final = 1e-5
+"""Seconds; short parts take about as long. A clock that moves on in longer steps is not used."""
+STEPS: Final = 3
+"""Steps of a clock that are measured; an interruption may lengthen one."""
 Work = Callable[[], object]
+Clock = Callable[[], float]
 
 
 class Stopwatch(NamedTuple):
@@ -95,14 +100,31 @@ def stopwatch_of(device: torch.device, threads: int) -> Stopwatch:
     """Events of the device on a GPU; on a CPU the processor time of one thread, or the wall clock.
 
     The processor time of one thread leaves out other processes. With several threads, only the
-    wall clock measures how long they took together.
+    wall clock measures how long they took together; and where the system counts processor time in
+    long steps, as Windows does, only the wall clock measures short parts.
     """
     if device.type == "cuda":
         return Stopwatch(partial(_on_gpu, device), GPU_SECONDS)
-    return Stopwatch(_by(time.thread_time if threads == 1 else time.perf_counter))
+    one = threads == 1 and _step(time.thread_time) < COARSE
+    return Stopwatch(_by(time.thread_time if one else time.perf_counter))
 
 
-def _by(clock: Callable[[], float]) -> Callable[[Work, int], float]:
+def _step(clock: Clock) -> float:
+    """Seconds from one reading of a clock to the next that differs, the least of some.
+
+    It is measured: Windows names 1e-7, and counts processor time in steps of 1/64.
+    """
+
+    def once() -> float:
+        begun = clock()
+        while (now := clock()) == begun:
+            pass
+        return now - begun
+
+    return min(once() for _ in range(STEPS))
+
+
+def _by(clock: Clock) -> Callable[[Work, int], float]:
     def seconds(work: Work, repeats: int) -> float:
         started = clock()
         for _ in range(repeats):

@@ -343,6 +343,16 @@ def described() -> str:
     return native.described()
 
 
+def hindrance() -> str:
+    """Why the environment's choice of kernels on the CPU has no effect, or nothing."""
+    return native.ignored()
+
+
+def turned_off() -> bool:
+    """Whether the environment keeps the kernels on the CPU from being used."""
+    return not asked_for()
+
+
 def described_on(device: torch.device) -> str:
     """Whose kernels train cells on a GPU."""
     return "CUDA's and Triton's" if gpu.usable(device) else "CUDA's"

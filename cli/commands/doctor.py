@@ -130,12 +130,14 @@ def _gpu_advice() -> list[str]:
 
 
 def _kernel_advice() -> list[str]:
-    from autospace.networks.fused import described
+    from autospace.networks.fused import described, hindrance, turned_off
 
-    if "PyTorch" not in described():
-        return []
+    lines = [problem] if (problem := hindrance()) else []
+    if turned_off() or "PyTorch" not in described():
+        return lines
     how = "pip install --force-reinstall --no-deps ."
     return [
+        *lines,
         "no kernels of our own, so cells train slower on the CPU;",
         f"install a C compiler, then autospace: {how}",
     ]

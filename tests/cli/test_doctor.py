@@ -31,6 +31,25 @@ def test_all_advice_is_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [line for line in lines if len(line) > 80] == []
 
 
+def test_kernels_that_the_environment_turns_off_are_not_advised(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOSPACE_NATIVE", "0")
+    found = json.loads(run("doctor", "--format", "json").out)
+    assert found["kernels"] == "PyTorch's: AUTOSPACE_NATIVE=0"
+    assert not any("compiler" in line for line in found["advice"])
+
+
+@pytest.mark.parametrize("value", ["off", "AVX2"])
+def test_a_choice_of_kernels_that_has_no_effect_is_shown(
+    value: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOSPACE_NATIVE", value)
+    line = f'AUTOSPACE_NATIVE: "{value}" has no effect; allowed: 0, 1, avx512, avx2, base'
+    assert line in run("doctor").out.splitlines()
+    assert len(line) <= 80
+
+
 def test_programs_get_json(run: Run) -> None:
     ran = run("doctor", "--format", "json")
     found = json.loads(ran.out)

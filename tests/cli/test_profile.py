@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from autospace.cli.output import InputError
 from autospace.latency import profile as profiling
 from autospace.latency.parts import parts_of_skeleton
 from autospace.latency.table import read_table
-from autospace.spaces import load_skeleton
+from autospace.spaces import load_skeleton, to_json
 from tests.cli.conftest import Run
 
 
@@ -98,6 +99,22 @@ def test_bad_input_is_refused(run: Run, arguments: list[str], complaint: str) ->
     ran = run("profile", *arguments)
     assert (ran.code, ran.out) == (2, "")
     assert complaint in ran.err
+
+
+def test_more_parts_than_a_table_holds_are_refused_before_they_are_timed(
+    run: Run, tmp_path: Path
+) -> None:
+    large = load_skeleton("cifar")
+    layers = [
+        replace(large.layers[0], stride=2 if index < 12 else 1, channels=8 * (index + 1))
+        for index in range(128)
+    ]
+    path, out = tmp_path / "large.json", tmp_path / "table.json"
+    path.write_text(to_json(replace(large, layers=tuple(layers))))
+    ran = run("profile", "--skeleton", path, "--out", out)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert "4,249 parts; allowed in a latency table: up to 4,096" in ran.err
+    assert not out.exists()
 
 
 @pytest.mark.slow

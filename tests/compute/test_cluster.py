@@ -36,6 +36,7 @@ from autospace.compute.ray_session import (
     ClusterError,
     _connect,
     _own_cluster,
+    check_address,
     first_line,
     ray_session,
 )
@@ -99,6 +100,13 @@ def test_an_address_where_nothing_answers() -> None:
             ray_session(address, 1, lambda _: None),
         ):
             pass
+
+
+@pytest.mark.parametrize("host", ["head..lan", "h" * 64])
+def test_a_name_that_no_host_can_have(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autospace.compute.ray_session.find_spec", lambda _: SimpleNamespace())
+    with pytest.raises(ClusterError, match=r"^address .*: nothing answers there: .*label"):
+        check_address(f"{host}:6379")
 
 
 def test_differences_name_both_values() -> None:

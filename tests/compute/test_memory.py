@@ -65,13 +65,16 @@ def test_what_is_available_is_what_machine_and_container_have_left(
     assert machine.available_memory() == 40 * MB
     (tmp_path / "memory.current").write_text(f"{80 * MB}\n")
     assert machine.available_memory() == 0
+    # What files have left in memory makes room for anything else.
+    (tmp_path / "memory.stat").write_text(f"file {60 * MB}\ninactive_file {50 * MB}\nfile 1\n")
+    assert machine.available_memory() == 40 * MB
 
 
 def test_a_system_without_posix_modules_imports_and_shows_nothing() -> None:
     code = (
         "import os, sys\nsys.modules['resource'] = None\ndel os.sched_getaffinity\n"
         "from autospace.compute import machine\n"
-        "machine._kilobytes = lambda path, line: None\nname, os.name = os.name, 'nt'\n"
+        "machine._number = lambda path, line: None\nname, os.name = os.name, 'nt'\n"
         "machine.keep_freed_memory()\nos.name = name\n"
         "print(machine.peak_memory(), machine.cores() - os.cpu_count())"
     )

@@ -1,10 +1,11 @@
 """A limit on predicted latency is kept by searches, with the table with which they began."""
 
+import random
 from pathlib import Path
 
 import pytest
 
-from autospace.latency.budget import Prediction
+from autospace.latency.budget import Prediction, latency_limit
 from autospace.latency.table import to_json
 from autospace.runs.errors import ConfigError
 from autospace.searchers.driver import run_search
@@ -47,6 +48,19 @@ def test_every_network_is_within_the_limit(tmp_path: Path, method: str) -> None:
     result = run_search(SearchFolder.open(tmp_path / "run"), None, Stopping())
     for each in (*result.ranked, *result.finalists):
         assert _milliseconds(each.architecture) <= most
+
+
+def test_a_limit_admits_what_takes_exactly_as_long() -> None:
+    rng = random.Random(0)
+    for _ in range(50):
+        drawn = SPACE.sample(rng)
+        path = [
+            layer.candidates.index(each)
+            for layer, each in zip(SPACE.layers, drawn.candidates, strict=True)
+        ]
+        whole = network_ns(PREDICTION, drawn.cells)
+        assert latency_limit(SPACE, PREDICTION.table, whole / 1e6).allows(path)
+        assert not latency_limit(SPACE, PREDICTION.table, (whole - 1) / 1e6).allows(path)
 
 
 def test_a_limit_below_the_fastest_network_is_refused(tmp_path: Path) -> None:

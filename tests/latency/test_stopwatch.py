@@ -2,12 +2,14 @@
 
 import random
 import statistics
+import time
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.latency.timing import Stopwatch, Work, middle_half, timed
+from autospace.latency.timing import Stopwatch, Work, middle_half, stopwatch_of, timed
 
 
 class Hours:
@@ -79,6 +81,15 @@ def test_short_pieces_are_repeated_where_the_clock_is_coarse() -> None:
     (found,) = timed([hours.work(0, 1e-5)], hours.stopwatch(least=1e-3), 3)
     assert found.mean_ms == pytest.approx(0.01)
     assert len(hours.log) > 3 * 100
+
+
+def test_short_pieces_take_time_where_processor_time_has_long_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As on Windows, which counts it in steps of 1/64 of a second.
+    monkeypatch.setattr(time, "thread_time", lambda: time.perf_counter() // (1 / 64) / 64)
+    seconds = stopwatch_of(torch.device("cpu"), 1).seconds
+    assert all(0 < seconds(lambda: sum(range(1000)), 1) < 1 / 64 for _ in range(20))
 
 
 @given(st.lists(st.floats(1e-6, 1), min_size=4, max_size=40))

@@ -112,6 +112,18 @@ def test_damaged_csv_is_refused_with_its_place(
     assert str(caught.value).startswith(f"{file}: {complaint}")
 
 
+@pytest.mark.parametrize("place", ["part,inputs,", "\nstem,"])
+def test_csv_with_a_quote_that_is_not_closed_is_refused(tmp_path: Path, place: str) -> None:
+    file = tmp_path / "table.csv"
+    text = to_csv(TABLE)
+    longer = text * (2 + csv.field_size_limit() // len(text))
+    file.write_text(longer.replace(place, f'{place}"', 1), encoding="utf-8")
+    with pytest.raises(SpaceError) as caught:
+        read_table(file)
+    assert str(caught.value).startswith(f"{file}: line ")
+    assert str(caught.value).endswith("; allowed: quotes that are closed")
+
+
 @pytest.mark.parametrize(
     "text", ["Conv-input:7x7\n  count: 3\n", "{}", "[1]", "a,b\n1,2\n", '{"format": "x"}', ""]
 )

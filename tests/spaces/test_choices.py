@@ -131,11 +131,11 @@ def test_every_allowed_architecture_is_equally_likely(limits: tuple[Limit, ...])
 
 
 def _fits(limits: tuple[Limit, ...], path: tuple[int, ...]) -> bool:
-    """In fractions, which know no rounding."""
+    """In fractions of the digits that are printed, which know no rounding."""
     return all(
-        Fraction(limit.fixed)
-        + sum(Fraction(row[k]) for row, k in zip(limit.table, path, strict=True))
-        <= Fraction(limit.most)
+        Fraction(str(limit.fixed))
+        + sum(Fraction(str(row[k])) for row, k in zip(limit.table, path, strict=True))
+        <= Fraction(str(limit.most))
         for limit in limits
     )
 
@@ -144,9 +144,10 @@ def _fits(limits: tuple[Limit, ...], path: tuple[int, ...]) -> bool:
 def test_the_only_architecture_that_is_allowed_is_what_is_drawn() -> None:
     times = _timed(FEW, 0.0)
     fastest = min(_paths(FEW), key=lambda path: sum(times.table[i][k] for i, k in enumerate(path)))
-    exact = sum((Fraction(times.table[i][k]) for i, k in enumerate(fastest)), Fraction(times.fixed))
+    own = (times.table[i][k] for i, k in enumerate(fastest))
+    exact = sum(map(Fraction, map(str, own)), Fraction(str(times.fixed)))
     most = float(exact)
-    if Fraction(most) < exact:
+    if Fraction(str(most)) < exact:
         most = math.nextafter(most, math.inf)
     choices, rng = Choices(FEW, (replace(times, most=most),)), random.Random(0)
     assert {choices.draw(rng) for _ in range(20)} == {fastest}

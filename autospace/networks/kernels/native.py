@@ -8,8 +8,9 @@ How autograd functions call the kernels: layouts, addresses, threads.
 
 import ctypes
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from itertools import pairwise
@@ -18,11 +19,15 @@ from typing import Final
 
 import torch
 
+from autospace.spaces.errors import shown
+
 VARIABLE: Final = "AUTOSPACE_NATIVE"
 VERSION: Final = 4
 """Version of the library's functions, as in kernels.c: an older library is not called."""
 SETS: Final = {64: "avx512", 32: "avx2", 0: "base"}
 """The sets of kernels by what the library calls the width of their vectors."""
+ALLOWED: Final = ("0", "1", *SETS.values())
+"""The values of `VARIABLE` that have an effect; an empty one is as good as none."""
 DTYPES: Final = {torch.float32: "float", torch.float64: "double"}
 SMALL: Final = 1 << 17
 """Number of elements below which a second thread costs more time than it saves."""
@@ -76,6 +81,21 @@ def asked_for() -> bool:
     return os.environ.get(VARIABLE, "1") != "0"
 
 
+def ignored(value: str | None = None) -> str:
+    """What is wrong with a value of `VARIABLE`, by default that of the environment; or nothing."""
+    value = os.environ.get(VARIABLE, "") if value is None else value
+    if not value or value in ALLOWED:
+        return ""
+    return f"{VARIABLE}: {shown(value)} has no effect; allowed: {', '.join(ALLOWED)}"
+
+
+@cache
+def _warn_of(value: str) -> None:
+    """Says once that a value has no effect."""
+    if problem := ignored(value):
+        warnings.warn(problem, stacklevel=3)
+
+
 def kernels(dtype: torch.dtype, instructions: str | None = None) -> dict[str, Kernel] | None:
     """The kernels for a number type by name, or None where there are none.
 
@@ -85,9 +105,10 @@ def kernels(dtype: torch.dtype, instructions: str | None = None) -> dict[str, Ke
             or else the one with the widest vectors.
     """
     library = _library()
-    if library is None or dtype not in DTYPES:
+    if isinstance(library, str) or dtype not in DTYPES:
         return None
-    return _set(dtype, instructions or _chosen(library))
+    _warn_of(os.environ.get(VARIABLE, ""))
+    return _set(library, dtype, instructions or _chosen(library))
 
 
 def _chosen(library: ctypes.CDLL) -> str:
@@ -99,10 +120,10 @@ def _chosen(library: ctypes.CDLL) -> str:
 
 
 @cache
-def _set(dtype: torch.dtype, instructions: str) -> dict[str, Kernel]:
-    library, found = _library(), {}
+def _set(library: ctypes.CDLL, dtype: torch.dtype, instructions: str) -> dict[str, Kernel]:
+    found: dict[str, Kernel] = {}
     for name, arguments in _SIGNATURES.items():
-        function = library[f"{name}_{DTYPES[dtype]}_{instructions}"]  # type: ignore[index]
+        function = library[f"{name}_{DTYPES[dtype]}_{instructions}"]
         function.argtypes = list(arguments)
         found[name] = function
     return found
@@ -113,14 +134,15 @@ def described() -> str:
     if not asked_for():
         return f"PyTorch's: {VARIABLE}=0"
     library = _library()
-    if library is None:
-        return "PyTorch's: none were compiled when autospace was installed"
+    if isinstance(library, str):
+        return f"PyTorch's: {library}"
     named = {"avx512": "compiled, AVX-512", "avx2": "compiled, AVX2"}
     return named.get(_chosen(library), "compiled")
 
 
 @cache
-def _library() -> ctypes.CDLL | None:
+def _library() -> ctypes.CDLL | str:
+    """The library, or why there is none: equal words on all machines, which are compared."""
     # The plain suffix comes last in the list, and first here: setup.py gives it to the library. The
     # others carry the tag of a Python version; earlier installations in a checkout have left them.
     for suffix in reversed(EXTENSION_SUFFIXES):
@@ -128,10 +150,12 @@ def _library() -> ctypes.CDLL | None:
         if path.is_file():
             try:
                 library = ctypes.CDLL(str(path))
-            except OSError:  # built for another processor or system
-                return None
-            return library if library.version() == VERSION else None
-    return None
+            except OSError:
+                return "those that were compiled are for another processor or system"
+            if library.version() != VERSION:
+                return "those that were compiled are of another version of autospace"
+            return library
+    return "none were compiled when autospace was installed"
 
 
 def shared_out(kernel: Kernel, count: int, elements: int, *arguments: object) -> None:
@@ -145,11 +169,40 @@ def shared_out(kernel: Kernel, count: int, elements: int, *arguments: object) ->
         codes = [kernel(0, count, *arguments)]
     else:
         edges = [count * index // threads for index in range(threads + 1)]
-        # ctypes lets go of the interpreter while a kernel runs.
-        pending = [_pool(threads).submit(kernel, *each, *arguments) for each in pairwise(edges)]
-        codes = [each.result() for each in pending]
+        # Made before the work is handed over: an interrupt in between would lose one.
+        futures: list[Future[int]] = [Future() for _ in range(threads)]
+        try:
+            for future, each in zip(futures, pairwise(edges), strict=True):
+                _pool(threads).submit(_run, future, kernel, *each, *arguments)
+            codes = [future.result() for future in futures]
+        except BaseException:
+            # The caller lets go of the tensors, and threads that still work would write there.
+            _end(futures)
+            raise
     if any(codes):
         raise MemoryError("no memory for the scratch of a kernel")
+
+
+def _run(future: Future[int], kernel: Kernel, *arguments: object) -> None:
+    """Runs a kernel in a thread, unless its future is cancelled."""
+    if future.set_running_or_notify_cancel():
+        try:
+            # ctypes lets go of the interpreter while a kernel runs.
+            future.set_result(kernel(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+
+
+def _end(futures: Sequence[Future[int]]) -> None:
+    """Cancels what has not begun and waits for the rest, however often that is interrupted."""
+    while True:
+        try:
+            for future in futures:
+                if not future.cancel():
+                    future.exception()
+            return
+        except KeyboardInterrupt:
+            continue
 
 
 @cache

@@ -3,6 +3,8 @@
 import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
 
 import pytest
 import torch
@@ -260,13 +262,17 @@ def test_without_the_library_cells_train_plainly(
     ("name", "value", "said"),
     [
         ("EXTENSION_SUFFIXES", [".no-such-suffix"], "none were compiled"),
-        ("VERSION", -1, "none were compiled"),
+        ("VERSION", -1, "of another version of autospace"),
+        ("__file__", None, "for another processor or system"),
         ("VERSION", native.VERSION, "compiled"),
     ],
 )
 def test_which_kernels_are_in_use_is_said(
-    name: str, value: object, said: str, monkeypatch: pytest.MonkeyPatch
+    name: str, value: object, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    if name == "__file__":
+        value = tmp_path / "native.py"
+        (tmp_path / f"_native{EXTENSION_SUFFIXES[-1]}").write_bytes(b"of another system")
     monkeypatch.setattr(native, name, value)
     native._library.cache_clear()
     try:
@@ -279,3 +285,23 @@ def test_the_environment_turns_the_kernels_off() -> None:
     with plainly():
         assert described() == "PyTorch's: AUTOSPACE_NATIVE=0"
     assert described().startswith("compiled")
+
+
+@pytest.mark.parametrize("value", ["no", "AVX512"])
+def test_a_value_that_has_no_effect_is_told_once(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(native.VARIABLE, value)
+    with pytest.warns(UserWarning, match=f'"{value}" has no effect; allowed: 0, 1, avx512') as told:
+        module()(images()).sum().backward()
+    assert len(told) == 1
+    assert described().startswith("compiled")
+
+
+@pytest.mark.parametrize("value", ["", "0", "1", "avx512", "avx2", "base"])
+def test_a_value_that_has_an_effect_is_no_reason_to_warn(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(native.VARIABLE, value)
+    module()(images())  # a warning would be an error
+    assert fused.hindrance() == ""

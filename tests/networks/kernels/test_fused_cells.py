@@ -1,7 +1,12 @@
 """Cells trained by the kernels against the same cells trained by PyTorch's own operations."""
 
 import copy
+import itertools
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
@@ -169,6 +174,46 @@ def test_results_do_not_depend_on_the_number_of_threads(
     with threads(3):
         three = outcome(module, x)
     one.assert_equal(three)
+
+
+@pytest.mark.parametrize("place", ["result", "submit"])
+def test_no_thread_still_writes_when_a_kernel_has_been_interrupted(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working, begun, ended = threading.Event(), list[int](), list[int]()
+
+    def kernel(start: int, stop: int) -> int:
+        begun.append(start)
+        working.set()
+        time.sleep(0.1)
+        ended.append(start)
+        return 0
+
+    def fail(owner: type, name: str, error: BaseException, call: int = 0) -> None:
+        real, calls = getattr(owner, name), itertools.count()
+
+        def method(*arguments: Any) -> Any:
+            if next(calls) != call:
+                return real(*arguments)
+            working.wait()
+            raise error
+
+        monkeypatch.setattr(owner, name, method)
+
+    error = KeyboardInterrupt() if place == "result" else RuntimeError("can't start new thread")
+    if place == "result":
+        fail(Future, "result", error)
+    else:
+        fail(ThreadPoolExecutor, "submit", error, call=1)
+    # Whoever presses Ctrl-C once may press it twice.
+    fail(Future, "exception", KeyboardInterrupt())
+    with threads(3), pytest.raises(type(error)):
+        native.shared_out(kernel, 3, native.SMALL)
+    left = set(begun) - set(ended)
+    time.sleep(0.15)
+    assert left == set()
+    assert begun
+    assert len(begun) == len(ended)
 
 
 def _by(instructions: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
