@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, overload
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, overload
 
 import typer
 
 from autospace.cli.output import InputError, message
+
+if TYPE_CHECKING:
+    from autospace.spaces import Architecture, Space
 
 Text = str | None
 Number = int | None
@@ -263,6 +266,29 @@ def limit_or_word(option: str, text: str | None, words: tuple[str, ...]) -> int 
         return limit(option, text)
     except InputError as error:
         raise InputError(f"{error}, {' or '.join(words)}") from None
+
+
+def architecture_of(space: "Space | Architecture", source: str, given: str) -> "Architecture":
+    """The architecture of `--architecture`, which is one of the space.
+
+    Args:
+        space: what the command was given.
+        source: the words that named it.
+        given: the words behind the option.
+
+    Raises:
+        InputError: it is no space, or that of another skeleton.
+        SpaceError: there is no such architecture.
+    """
+    from autospace.spaces import Space, load_architecture
+
+    if not isinstance(space, Space):
+        raise InputError(f"--architecture: {source} is already one; allowed: with a space")
+    one = load_architecture(given, space)
+    if one.skeleton != space.skeleton:
+        problem = "has another skeleton than the space"
+        raise InputError(f"--architecture {given}: {problem} {source}")
+    return one
 
 
 def check_work(progress: str, workers: int | None = None) -> None:

@@ -5,7 +5,7 @@ cell different ids, and different cells the same id.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -23,7 +23,8 @@ class LayerDifference:
     Attributes:
         only_first: candidates whose function the second space does not offer here.
         only_second: candidates whose function the first space does not offer here.
-        both: pairs of candidates that compute the same.
+        both: pairs of candidates that compute the same; a candidate may be in several where one
+            of the spaces offers its function more often.
     """
 
     first: Layer | None
@@ -45,10 +46,13 @@ class LayerDifference:
 
     @property
     def equal(self) -> bool:
-        """Whether both have this layer, in one shape, with the same functions equally fit."""
+        """Whether both have this layer, in one shape, with the same functions equally fit.
+
+        A function that one of them offers more often is a difference: it is drawn more often.
+        """
         if self.first is None or self.second is None or self.first.shape != self.second.shape:
             return False
-        return not (self.only_first or self.only_second or self.rescored)
+        return Counter(self.first.keys) == Counter(self.second.keys) and not self.rescored
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +128,36 @@ def _missing(
     return (each for key, equal in here.items() if key not in there for each in equal)
 
 
-def _paired(here: list[Candidate], there: list[Candidate]) -> Iterator[Pair]:
-    """Equal functions side by side: of the same id if there are, else in order."""
-    rest = list(there)
-    for candidate in here:
-        same_id = (each for each in rest if each.id == candidate.id)
-        found = next(same_id, None) or (rest or there)[0]
-        if found in rest:
-            rest.remove(found)
-        yield candidate, found
+def _paired(here: list[Candidate], there: list[Candidate]) -> list[Pair]:
+    """Equal functions side by side: of the same id if there are, else as fit, else in order.
+
+    Where one side has more of them, the others stand beside one that has its pair already.
+    """
+    pairs: list[Pair] = []
+    left, right = list(here), list(there)
+    for key in _ALIKE:
+        for one in tuple(left):
+            other = next((each for each in right if key(each) == key(one)), None)
+            if other is not None:
+                left.remove(one)
+                right.remove(other)
+                pairs.append((one, other))
+    pairs += [(one, _as_fit(one, there)) for one in left]
+    pairs += [(_as_fit(other, here), other) for other in right]
+    return sorted(pairs, key=lambda pair: here.index(pair[0]))
+
+
+_ALIKE: Final[tuple[Callable[[Candidate], object], ...]] = (
+    lambda each: each.id,
+    lambda each: each.fitness,
+    lambda each: None,
+)
+"""In what two candidates of one function are alike, the strongest first."""
+
+
+def _as_fit(candidate: Candidate, others: list[Candidate]) -> Candidate:
+    """The first of the others that is as fit, or the first."""
+    return next((each for each in others if each.fitness == candidate.fitness), others[0])
 
 
 def _skeleton_parts(first: Skeleton, second: Skeleton) -> Iterator[str]:

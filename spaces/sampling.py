@@ -65,7 +65,8 @@ class Feasible:
     """The architectures within some limits, to be listed or drawn from.
 
     Attributes:
-        parts: layers that are chosen together, each with at least one way to choose them.
+        parts: layers that are chosen together, with the ways to choose them that fit beside the
+            cheapest of all others; where one has none, nothing fits.
         slack: per limit, what all layers together may cost over the cheapest architecture.
     """
 
@@ -198,7 +199,7 @@ def _alternatives(
             pairs = list(zip(tables, least, strict=True))
             offers = (_Offer(i, tuple(table[layer][i] - low for table, low in pairs)) for i in row)
             layers.append([offer for offer in offers if _within(offer.extra, slack)])
-        if len(part.alternatives) == 1 or (_within(extra, slack) and all(layers)):
+        if _within(extra, slack) and all(layers):
             found.append(_Alternative(layers, extra))
     return found
 
@@ -227,6 +228,8 @@ def sample_within(
             limits, also if there may be too many to list but hardly any is drawn.
     """
     feasible = _within_budget(space, budget)
+    if not all(feasible.parts):
+        raise _nothing(space, budget)
     listed = feasible.listed(max(LISTED, LISTED_PER_DRAW * count))
     if listed is None:
         choices = _distinct(feasible, count, rng)

@@ -1,6 +1,7 @@
 """Formats text for people and programs: safe names, counts, costs and JSON."""
 
 import json
+import math
 from html import escape
 from typing import Any, Final
 
@@ -42,12 +43,19 @@ def parse_count(text: str) -> int | None:
 
     A limit is a guarantee, so it is never rounded up.
     """
+    # Here, because every start of the program imports this module.
+    from decimal import ROUND_DOWN, Context, Decimal
+
     scale = _UNITS.get(text[-1:].lower(), 1)
     digits = text[:-1] if scale > 1 else text
     try:
-        # Through a float only what is no whole number: a float holds 15 digits.
-        return int(digits) * scale if digits.isdigit() else int(float(digits) * scale)
-    except (ValueError, OverflowError):
+        if digits.isdigit():
+            return int(digits) * scale
+        if not math.isfinite(float(digits) * scale):
+            return None
+        # A float of 4.1 is a little less: 4.1M would lose one.
+        return int(Context(rounding=ROUND_DOWN).multiply(Decimal(digits), scale))
+    except (ValueError, ArithmeticError):
         return None
 
 

@@ -10,10 +10,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final, Literal
+from typing import Any, Final, Literal, get_args
 from xml.etree import ElementTree as ET
 
-from autospace.bench.document import Bench, Entry
+from autospace.bench.document import Bench, Entry, Suite
 from autospace.spaces.text import visible
 
 DEVIATIONS: Final = 2.0
@@ -77,6 +77,30 @@ def compare(before: Bench, now: Bench, suites: Sequence[str], tolerance: float) 
         if name not in new and entry.suite in suites
     ]
     return [*found, *gone]
+
+
+def other_conditions(before: Bench, now: Bench) -> list[str]:
+    """What differs of all that two documents were measured with, but for the load."""
+    old, new = _conditions(before), _conditions(now)
+    return [name for name in new if old[name] != new[name]]
+
+
+def _conditions(bench: Bench) -> dict[str, Any]:
+    hardware = bench.machine.model_dump(exclude={"load"})
+    return {"options": bench.options, "hardware": hardware, "versions": bench.versions}
+
+
+def unmeasured(before: Bench, suites: Sequence[str]) -> list[Entry]:
+    """The metrics of suites that did not run; those that no longer exist are left out."""
+    others = {*get_args(Suite)}.difference(suites)
+    return [entry for entry in before.entries if entry.suite in others]
+
+
+def renewed(before: Bench, now: Bench, suites: Sequence[str]) -> Bench:
+    """The metrics of `now`, with those of suites that did not run, in the order of the suites."""
+    entries = [*unmeasured(before, suites), *now.entries]
+    entries.sort(key=lambda entry: get_args(Suite).index(entry.suite))
+    return now.model_copy(update={"entries": entries})
 
 
 def junit(changes: Sequence[Change]) -> str:

@@ -42,10 +42,12 @@ from autospace.bench.workload import (
 )
 from autospace.compute.device import threads
 from autospace.compute.machine import peak_memory
+from autospace.compute.worker import WorkerLostError
 from autospace.progress import Message
 from autospace.scorers.context import ScoringContext
 from autospace.scorers.make import make_scorer
 from autospace.scorers.scorer import ScoringConfig
+from autospace.spaces.text import shortened
 
 DEFAULT: Final = ScoringConfig()
 REPEATS: Final = 5
@@ -209,6 +211,7 @@ def _entry(metric: str, ratios: Sequence[float]) -> Entry:
 
 METRICS: Final = {"ours": "memory_ratio", "recomputed": "recompute_memory_ratio"}
 MEMORY_REPEATS: Final = 2
+MOST_SAID: Final = 200
 WARM_UP: Final = Size((4,), 1, 8, 4, 4)
 MEMORY_QUICK: Final = Size((16, 32), 1, 32, 4, 24)
 """Larger than the quick size for time, so that the memory of the process itself does not matter."""
@@ -237,11 +240,21 @@ def memory_ratios(device: torch.device, on_message: Message, *, quick: bool) -> 
 
 
 def _measured(side: str, quick: bool, device: torch.device) -> int:
+    """The growth of a process of its own, in bytes.
+
+    Raises:
+        WorkerLostError: the process failed; the cause has its traceback.
+    """
     words = [side, "quick" if quick else "full", str(device)]
-    command = [sys.executable, "-m", "autospace.bench.speed", *words]
+    # Without the current folder among the modules: a user's `statistics.py` would be imported.
+    command = [sys.executable, "-P", "-m", "autospace.bench.speed", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
+        # No traceback of ours: its exit code 1 would be that of a regression.
+        last = done.stderr.strip().rpartition("\n")[2] or "perhaps for lack of memory"
+        problem = f"the process that measures memory ended with exit code {done.returncode}"
+        cause = RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
+        raise WorkerLostError(f"speed: {problem}: {shortened(last, MOST_SAID)}") from cause
     return int(done.stdout)
 
 

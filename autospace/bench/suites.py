@@ -116,6 +116,12 @@ SUITES: dict[Suite, Callable[[Order, Message], Iterable[Entry]]] = {
 }
 
 
+def begun(order: Order) -> Bench:
+    """The document of this machine, its versions and these options, before it has any entry."""
+    machine = this_machine(order.device)
+    return Bench(machine=machine, versions=versions(), options=order.options, entries=[])
+
+
 def bench(
     suites: Sequence[Suite],
     order: Order,
@@ -131,8 +137,7 @@ def bench(
         on_found: receives all that is measured so far, whenever there is more of it; it may keep
             it, because the work may be stopped at any time.
     """
-    machine = this_machine(order.device)
-    found = Bench(machine=machine, versions=versions(), options=order.options, entries=[])
+    found = begun(order)
     for name in suites:
         for entry in SUITES[name](order, on_message):
             found = found.model_copy(update={"entries": [*found.entries, entry]})

@@ -31,7 +31,7 @@ from autospace.importers.network_file import (
     stated_resolution,
     unlisted,
 )
-from autospace.importers.target import KERNELS, Fields, Target, imported
+from autospace.importers.target import KERNELS, Fields, Target, check_kind, imported
 from autospace.spaces import (
     Architecture,
     Candidate,
@@ -65,6 +65,7 @@ def read_once_for_all(text: str, target: Target) -> Architecture:
     """
     file = Fields(parse_json(text), "")
     skeleton = target.skeleton_or("mobile")
+    check_kind(skeleton, "mobile", "ofa")
     resolution = _sub_network_resolution(file)
     if resolution is not None and target.resolution is None:
         skeleton = replace(skeleton, resolution=resolution)

@@ -50,9 +50,13 @@ def parse_result(text: str, note: Callable[[str], None]) -> tuple[object, bool]:
     quoted = _QUOTED.match(first) is not None
     if not stripped or (not quoted and (stripped[0] in '{["' or stripped[0].isdigit())):
         return _json(stripped, note)
-    divider = max(_DIVIDERS, key=first.count)
-    if divider in first and ":" not in first:
-        return _rows(stripped, divider), False
+    # A tab at either end of a table stands beside an empty name or cell.
+    before, _, after = text.partition(stripped)
+    table = (before.rpartition("\n")[2] + stripped + after.partition("\n")[0]).strip("\r ")
+    names = table.partition("\n")[0]
+    divider = max(_DIVIDERS, key=names.count)
+    if divider in names and ":" not in names:
+        return _rows(table, divider), False
     if _KEY.match(first) or first.startswith(("#", "---", "- ")):
         return _yaml(stripped), False
     if re.fullmatch(r"-?[\w.+]+", stripped):
@@ -65,7 +69,8 @@ def _json(text: str, note: Callable[[str], None]) -> tuple[object, bool]:
     if _PYTHON.match(text) and not _stands_alone(text):
         return _printed(text), False
     text = _STRING_OR_NUMBERLESS.sub(lambda found: _or_null(found[0]), text)
-    lines = [line for line in text.splitlines() if line.strip()]
+    # Strings of JSON may hold what else ends a line in Unicode.
+    lines = [line for line in re.split(r"[\r\n]+", text) if line.strip()]
     if len(lines) < 2 or not lines[0].lstrip().startswith("{") or not _stands_alone(lines[0]):
         return parse_json(text), False
     # Checked as one list first, so that the bounds hold for the file and not for each line.

@@ -71,6 +71,17 @@ class Target:
         return self.space
 
 
+def check_kind(skeleton: Skeleton, *kinds: str) -> None:
+    """Refuses a skeleton whose cells are of another kind than these.
+
+    Raises:
+        SpaceError: it is such a skeleton.
+    """
+    if skeleton.kind not in kinds:
+        problem = f"{shown(skeleton.name)} is for {skeleton.kind} cells"
+        raise SpaceError("skeleton", f"{problem}; allowed: one for {' or '.join(kinds)} cells")
+
+
 KERNELS: Final = (3, 5, 7)
 _NAMES: Final = {
     canonical_key(SKIPPED): "skip",

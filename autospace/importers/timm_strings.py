@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from autospace.importers.network_file import Block, assembled
-from autospace.importers.target import KERNELS, Target
+from autospace.importers.target import KERNELS, Target, check_kind
 from autospace.spaces import Architecture, LayerSpec, Skeleton, SpaceError, Stem, mbconv
 from autospace.spaces.cells.cell import MAX_EXPANSION
 from autospace.spaces.cells.cost import SE_REDUCTION
@@ -54,6 +54,7 @@ def read_timm(text: str, target: Target) -> Architecture:
         SpaceError: not such strings, or our cells cannot express one; the message names it.
     """
     around = target.skeleton or USUAL
+    check_kind(around, "mobile")
     if target.skeleton is None:
         target.note("the strings name neither stem nor head: read as 32 channels and 1280 channels")
     if target.resolution is not None:

@@ -22,6 +22,7 @@ from autospace.spaces.errors import offered
 if TYPE_CHECKING:
     from autospace.bench.baseline import Change
     from autospace.bench.document import Bench, Options, Suite
+    from autospace.bench.suites import Order
 
 LARGEST_TOLERANCE: Final = 10.0
 
@@ -83,18 +84,14 @@ def bench(
         raise InputError("--update: needs --baseline FILE, which it overwrites")
     names = _names(suite)
     _check_files(out, junit, baseline if update else None, force=force)
-    from autospace.bench.document import read_bench, to_json
+    from autospace.bench.document import to_json
     from autospace.bench.suites import QUICK_SEEDS, SEEDS, Order
     from autospace.bench.suites import bench as measured
     from autospace.compute.device import resolve_device
 
     seeds = seeds or (QUICK_SEEDS if quick else SEEDS)
     order = Order(quick, seeds, resolve_device(device), data_)
-    before = None
-    if baseline is not None and not (update and not baseline.exists()):
-        before = read_bench(baseline)
-        if not update:
-            _check_comparable(baseline, before, order.options)
+    before = _before(baseline, order, names, update=update)
     _check_images(data_, names)
     kept = _Kept(out, force=force)
     try:
@@ -113,7 +110,10 @@ def bench(
         write_new(junit, as_junit(changes), force=force)
     _show(now, changes, format_, compared=before is not None)
     if update and baseline is not None:
-        write_new(baseline, to_json(now), force=True)
+        from autospace.bench.baseline import renewed
+
+        whole = now if before is None else renewed(before, now, names)
+        write_new(baseline, to_json(whole), force=True)
         message(f"wrote {baseline}")
         return
     if before is not None:
@@ -165,7 +165,9 @@ def _show(found: "Bench", changes: "list[Change]", format_: Format, *, compared:
 
 def _tell(before: "Bench", now: "Bench", changes: "list[Change]") -> None:
     """What a reader of the table should know, and the exit code."""
-    if before.machine.model_dump(exclude={"load"}) != now.machine.model_dump(exclude={"load"}):
+    from autospace.bench.baseline import other_conditions
+
+    if "hardware" in other_conditions(before, now):
         message("note: the baseline was measured on another machine")
     if before.versions != now.versions:
         pairs = {*before.versions.items()} ^ {*now.versions.items()}
@@ -251,12 +253,45 @@ def _check_images(source: str | None, names: Sequence["Suite"]) -> None:
     images_of(frozen_truth(source))
 
 
+def _before(
+    path: Path | None, order: "Order", names: "list[Suite]", *, update: bool
+) -> "Bench | None":
+    """The baseline, if there is one; only an update may be without.
+
+    Raises:
+        InputError: it was measured in another way, and would be compared or kept in part.
+        SpaceError: it is missing or no valid document.
+    """
+    from autospace.bench.document import read_bench
+    from autospace.bench.suites import begun
+
+    if path is None or (update and not path.exists()):
+        return None
+    before = read_bench(path)
+    if update:
+        _check_renewable(path, before, begun(order), names)
+    else:
+        _check_comparable(path, before, order.options)
+    return before
+
+
 def _check_comparable(path: Path, before: "Bench", options: "Options") -> None:
     if before.options != options:
         how = f"{'--quick ' if before.options.quick else ''}--seeds {before.options.seeds}"
         how += " --data CIFAR-10" if before.options.cifar10 else ""
         problem = f"was measured with {how}; use the same options, or renew it with --update"
         raise InputError(f"{path}: {problem}")
+
+
+def _check_renewable(path: Path, before: "Bench", now: "Bench", names: "list[Suite]") -> None:
+    """Refuses to keep the metrics of suites that do not run, if they do not belong to this run."""
+    from autospace.bench.baseline import other_conditions, unmeasured
+
+    others = dict.fromkeys(entry.suite for entry in unmeasured(before, names))
+    different = other_conditions(before, now)
+    if others and different:
+        problem = f"has {', '.join(others)}, measured with other {' and '.join(different)}"
+        raise InputError(f"{path}: {problem}; renew these suites, too")
 
 
 def _print(changes: "list[Change]", *, compared: bool) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autospace.cli.options import Format, OneArchitecture, Overwrite, SpaceSource
+from autospace.cli.options import Format, OneArchitecture, Overwrite, SpaceSource, architecture_of
 from autospace.cli.output import InputError, check_new, is_stdout, json_data, message, raw_data
 
 if TYPE_CHECKING:
@@ -77,14 +77,11 @@ def _encoder(value: "str | Architecture", to: str, out: Path) -> Path | None:
 
 def _chosen(source: str, architecture: str | None) -> "str | Architecture":
     """The source itself, or one architecture of the space that it is."""
-    from autospace.spaces import Architecture, load_any, load_architecture
+    from autospace.spaces import load_any
 
     if architecture is None:
         return source
-    value = load_any(source)
-    if isinstance(value, Architecture):
-        raise InputError(f"--architecture: {source} is already one; allowed: with a space")
-    return load_architecture(architecture, value)
+    return architecture_of(load_any(source), source, architecture)
 
 
 def _note(to: str, value: "str | Architecture") -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autospace.cli.options import Format, OneArchitecture, Overwrite, SpaceSource
+from autospace.cli.options import Format, OneArchitecture, Overwrite, SpaceSource, architecture_of
 from autospace.cli.output import InputError, json_data, message, write_new
 from autospace.spaces.errors import offered
 
@@ -75,21 +75,16 @@ class _Output:
 
 
 def _shown(source: str, architecture: str | None) -> _Shown:
-    from autospace.spaces import Space, load_any, load_architecture
+    from autospace.spaces import Space, load_any
 
     value = load_any(source)
+    known = value if isinstance(value, Space) else None
     if architecture is None:
-        known = value if isinstance(value, Space) else None
         name = known.name if known is not None else Path(source).stem
         return _Shown(value, name, ("show", source), known)
-    if not isinstance(value, Space):
-        raise InputError(f"--architecture: {source} is already one; allowed: with a space")
-    one = load_architecture(architecture, value)
-    if one.skeleton != value.skeleton:
-        problem = "has another skeleton than the space"
-        raise InputError(f"--architecture {architecture}: {problem} {source}")
+    one = architecture_of(value, source, architecture)
     command = ("show", source, "--architecture", architecture)
-    return _Shown(one, Path(architecture).stem, command, value)
+    return _Shown(one, Path(architecture).stem, command, known)
 
 
 def _layer(shown: _Shown, wanted: str) -> "Layer":

@@ -64,11 +64,13 @@ _ELSEWHERE: Final = {
 """Files of ours that other commands and options read, by their format."""
 _TABLE: Final = "part,inputs,outputs,"
 """How a latency table begins as CSV."""
-_CHOSEN: Final = re.compile(r"(?:[ \t]*(?:#.*)?\n)*[\"']?(?:layer|edge)_\w+[\"']?[ \t]*:[ \t]*\S")
+_CHOSEN: Final = re.compile(
+    r"(?:[ \t]*(?:#.*)?\n)*[\"']?(?:layer|edge|node)_\w+[\"']?[ \t]*:[ \t]*\S"
+)
 """How a configuration begins that a tuner wrote as YAML."""
-_TRIALS: Final = re.compile(r"(?=[^\n:{]*[,;\t])(?:[^\n:{]*[,;\t/._])?[\"']?(?:layer|edge)_\d")
+_TRIALS: Final = re.compile(r"(?=[^\n:{]*[,;\t])(?:[^\n:{]*[,;\t/._])?[\"']?(?:layer|edge|node)_\d")
 """How a table of trials begins: with the names of its columns."""
-_CELL_IDS: Final = re.compile(r"(?:layer|edge)_\w+")
+_CHOICE: Final = re.compile(r"(?:layer|edge|node)_\w+")
 _TIMM: Final = re.compile(r"\b(?:ds|ir)_r\d+_k\d")
 
 
@@ -142,7 +144,7 @@ def first_line(text: str) -> Any:
 
 def of_cell_ids(plain: Any) -> bool:
     """Whether a value is the flat form of an architecture: cell ids by layer or edge."""
-    names = isinstance(plain, dict) and all(_CELL_IDS.fullmatch(key) for key in plain)
+    names = isinstance(plain, dict) and all(_CHOICE.fullmatch(key) for key in plain)
     return bool(names and plain and all(isinstance(each, str) for each in plain.values()))
 
 
@@ -195,7 +197,7 @@ def _own(plain: Mapping[str, Any]) -> Foreign | None:
 def _of_result(plain: Mapping[str, Any]) -> Foreign | None:
     for key in RESULTS:
         held = plain.get(key)
-        if isinstance(held, dict) and any(name.startswith(("layer_", "edge_")) for name in held):
+        if isinstance(held, dict) and any(map(_CHOICE.match, held)):
             return Foreign("a result of a tuner", _OF_RESULT[key])
     return None
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospace.bench.baseline import Change, compare
+from autospace.bench.baseline import Change, compare, renewed
 from autospace.bench.document import Bench, Entry
 from tests.bench.documents import document, documents, entry, numbers
 
@@ -66,6 +66,13 @@ def test_metrics_of_suites_that_did_not_run_are_not_missed() -> None:
     before = document(entry("tau"), _speed())
     changes = compare(before, document(_speed()), ["speed"], 0.1)
     assert [change.entry.name for change in changes] == ["speed/ratio"]
+
+
+def test_a_suite_that_no_longer_exists_is_not_kept() -> None:
+    before = document(entry("tau"), entry("ratio", suite="former"), _speed())
+    found = renewed(before, document(entry("tau", 0.7)), ["ranking"])
+    assert [each.name for each in found.entries] == ["speed/ratio", "ranking/tau"]
+    assert found.entries[1].value == 0.7
 
 
 def _speed() -> Entry:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import accumulate
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from autospace.bench.baseline import Change
 from autospace.bench.document import Entry
 from autospace.bench.plain_path import PlainSearch
 from autospace.bench.workload import Size, make_setting
+from autospace.compute.worker import WorkerLostError
 from autospace.data.batches import Batch
 from autospace.scorers.context import ScoringContext
 from autospace.scorers.make import make_scorer
@@ -112,6 +114,21 @@ def test_the_memory_ratio_is_our_growth_over_the_plain_one(
         {"memory_ratio": 0.75, "recompute_memory_ratio": 0.25}
     )
     assert {each.better for each in found} == {"lower"}
+
+
+def test_a_failing_process_is_one_line_and_imports_nothing_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "statistics.py").write_text("raise SystemExit('mine')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    # A device that no machine has.
+    with pytest.raises(WorkerLostError) as caught:
+        speed._measured("plain", quick=True, device=torch.device("cuda:99"))
+    problem = "speed: the process that measures memory ended with exit code 1: "
+    assert str(caught.value).startswith(problem)
+    assert str(caught.value).isprintable()
+    assert "mine" not in str(caught.value)
+    assert "Traceback" in str(caught.value.__cause__)
 
 
 def test_the_real_paths_are_measured() -> None:

@@ -106,6 +106,49 @@ def test_update_writes_the_baseline_and_never_fails(
     assert run("bench", "--baseline", baseline).code == 0
 
 
+def test_update_keeps_the_suites_that_did_not_run(run: Run, values: Values, baseline: Path) -> None:
+    before = json.loads(baseline.read_text())
+    values["ranking"] = 0.7
+    assert run("bench", "--baseline", baseline, "--update", "--suite", "ranking").code == 0
+    entries = json.loads(baseline.read_text())["entries"]
+    assert [each["value"] for each in entries] == [2.0, 0.9, 0.7, 0.7, 0.0]
+    assert [each["suite"] for each in entries] == [each["suite"] for each in before["entries"]]
+    values["speed"] = 1.0
+    assert run("bench", "--baseline", baseline, "--suite", "speed").code == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "what"),
+    [
+        ({"machine": {"processor": "another"}}, [], "hardware"),
+        ({"versions": {"torch": "1.0"}}, [], "versions"),
+        ({}, ["--quick"], "options"),
+        ({"versions": {"torch": "1.0"}}, ["--quick"], "options and versions"),
+    ],
+)
+def test_a_baseline_is_of_one_machine_with_one_set_of_options(
+    run: Run,
+    values: Values,
+    baseline: Path,
+    change: dict[str, dict[str, str]],
+    words: list[str],
+    what: str,
+) -> None:
+    plain = json.loads(baseline.read_text())
+    for part, changed in change.items():
+        plain[part] |= changed
+    baseline.write_text(json.dumps(plain))
+    before = baseline.read_bytes()
+    some = ["--suite", "cost", "--suite", "speed", "--suite", "truth", *words]
+    ran = run("bench", "--baseline", baseline, "--update", *some)
+    assert (ran.code, ran.out) == (2, "")
+    problem = f"has recovery, ranking, measured with other {what}; renew these suites, too"
+    assert ran.err == f"error: {baseline}: {problem}\n"
+    assert baseline.read_bytes() == before
+    assert run("bench", "--baseline", baseline, "--update", *words).code == 0
+    assert len(json.loads(baseline.read_text())["entries"]) == len(values)
+
+
 def test_missing_metrics_are_reported_on_either_side(
     run: Run, values: Values, baseline: Path
 ) -> None:

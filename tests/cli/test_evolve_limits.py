@@ -9,6 +9,7 @@ from autospace.cli.output import InputError
 from autospace.evolution.settings import make_config
 from autospace.runs.errors import ConfigError
 from autospace.runs.settings import parse_settings
+from autospace.spaces.text import parse_count
 
 WORDS = ("none", "reference")
 
@@ -31,6 +32,33 @@ WORDS = ("none", "reference")
 )
 def test_limits_are_read(text: str | None, expected: int | str | None) -> None:
     assert limit_or_word("--max-madds", text, WORDS) == expected
+
+
+@given(st.integers(1, 10**6), st.integers(1, 3), st.sampled_from(["", "k", "M", "G"]))
+def test_a_decimal_is_exact(digits: int, places: int, unit: str) -> None:
+    text = f"{digits // 10**places}.{digits % 10**places:0{places}}{unit}"
+    exact = digits * {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[unit] // 10**places
+    assert parse_count(text) == exact
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("4.1M", 4_100_000),
+        ("1.0005k", 1000),
+        ("0." + 40 * "9", 0),
+        ("inf", None),
+        ("nank", None),
+        ("1e400", None),
+        ("1e999999999999999999999", None),
+        ("1e-999999999", 0),
+        ("1.2.3", None),
+    ],
+)
+def test_fractions_are_rounded_down_and_what_is_endless_is_refused(
+    text: str, expected: int | None
+) -> None:
+    assert parse_count(text) == expected
 
 
 @given(st.text() | st.from_regex(r"[0-9.eE+-]{1,30}[kMG]?", fullmatch=True))

@@ -153,6 +153,17 @@ def test_an_architecture_needs_a_target_and_a_space_that_take_it(
     assert "is already one; allowed: with a space" in ran.err
 
 
+def test_an_architecture_of_another_skeleton_is_none_of_the_space(
+    run: Run, architecture_file: Path
+) -> None:
+    words = ("mbconv@cifar", "--architecture", architecture_file)
+    ran = run("export", *words, "--to", "svg")
+    assert (ran.code, ran.out) == (2, "")
+    problem = "has another skeleton than the space mbconv@cifar"
+    assert ran.err == f"error: --architecture {architecture_file}: {problem}\n"
+    assert run("show", *words).err == ran.err
+
+
 def test_a_file_is_overwritten_only_by_force(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "space.json"
     out.write_text("mine", encoding="utf-8")

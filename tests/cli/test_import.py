@@ -9,7 +9,8 @@ import pytest
 
 from autospace.exporters.autospace_iccv2021 import export_space
 from autospace.importers.formats import FORMATS
-from autospace.spaces import Architecture, Space, from_json, load, to_json
+from autospace.spaces import Architecture, Space, from_json, load, load_skeleton, to_json
+from autospace.spaces.files.library import ALL_SKELETONS
 from tests.cli.conftest import Run
 from tests.importers.test_network_files import published_file
 
@@ -178,6 +179,29 @@ def test_bad_input_is_one_line_and_exit_code_2(run: Run, words: list[str], compl
     assert (ran.code, ran.out) == (2, "")
     assert complaint in ran.err
     assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("skeleton", ALL_SKELETONS)
+@pytest.mark.parametrize(
+    ("name", "text", "kinds"),
+    [
+        ("once-for-all", '{"ks": 3, "e": 6, "d": 1}', ("mobile", "ofa")),
+        ("timm-arch", "ir_r2_k5_s2_e6_c24", ("mobile",)),
+    ],
+)
+def test_a_skeleton_for_other_cells_is_refused(
+    run: Run, tmp_path: Path, name: str, text: str, kinds: tuple[str, ...], skeleton: str
+) -> None:
+    path = tmp_path / "network"
+    path.write_text(text, encoding="utf-8")
+    ran = run("import", path, "--from", name, "--skeleton", skeleton)
+    kind = load_skeleton(skeleton).kind
+    if kind in kinds:
+        assert "skeleton: " not in ran.err
+        return
+    assert (ran.code, ran.out) == (2, "")
+    problem = f'skeleton: "{skeleton}" is for {kind} cells'
+    assert ran.err == f"error: {path}: {problem}; allowed: one for {' or '.join(kinds)} cells\n"
 
 
 def test_an_error_in_a_file_names_the_file(run: Run, tmp_path: Path) -> None:

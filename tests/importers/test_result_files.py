@@ -237,6 +237,14 @@ def test_columns_may_have_names_in_quotes(divider: str) -> None:
     assert foreign_text(stream.getvalue()) is not None
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("around", ["", "\n", "\r\n", " \r\n\t\n"])
+def test_names_and_cells_at_the_ends_of_a_table_may_be_empty(delimiter: str, around: str) -> None:
+    rows = [{"": 0, **prefixed(WINNER.choices, "params_"), "error": ""}]
+    text = as_csv(rows, delimiter).strip("\r\n")
+    assert read(f"{around}{text}{around}")[0] == WINNER
+
+
 def test_numbers_with_a_comma_decide_where_semicolons_divide() -> None:
     rows = [
         {"number": index, "value": value, **prefixed(each.choices, "params_")}
@@ -383,6 +391,14 @@ def test_the_line_that_a_killed_process_left_is_passed_over() -> None:
     found, notes = read(f"{line}\n{line}\n{line[:30]}", "ray")
     assert (found, notes) == (WINNER, ["line 3 is cut off and was passed over"])
     assert error(f"{line}\n{line[:30]}\n{line}").startswith("line 2: ")
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_where_those_of_json_do(separator: str, end: str) -> None:
+    lines = [{"note": f"a{separator}b", "config": WINNER.choices}] * 3
+    text = end.join(json.dumps(each, ensure_ascii=False) for each in lines)
+    assert read(text, "ray")[0] == WINNER
 
 
 def test_lines_of_different_trials_are_not_guessed() -> None:

@@ -13,7 +13,6 @@ from autospace.spaces import (
     Cell,
     Layer,
     Space,
-    canonical_key,
     load,
     mbconv,
 )
@@ -43,9 +42,7 @@ def test_order_and_ids_and_names_are_no_difference(space: Space, rng: random.Ran
     for layer, same in zip(space.layers, found.layers, strict=True):
         assert (same.only_first, same.only_second) == ((), ())
         assert {each.id for each, _ in same.both} == set(layer.by_id)
-        keys = [canonical_key(each.cell, layer.shape.stride) for each in layer.candidates]
-        # Where one function stands several times, it is open which of them are paired.
-        assert same.equal or len(set(keys)) < len(keys)
+        assert same.equal
 
 
 @given(spaces(), spaces())
@@ -81,6 +78,32 @@ def test_another_fitness_is_a_difference_and_says_so() -> None:
     found = difference(replace(DIGITS, reference={}), changed)
     assert [layer.equal for layer in found.layers] == [True, False, True, True]
     assert [(a.id, b.fitness) for a, b in found.layers[1].rescored] == [(first.id, 0.5)]
+
+
+@pytest.mark.parametrize("fitness", [None, 0.5])
+def test_a_function_more_often_is_a_difference_in_both_orders(fitness: float | None) -> None:
+    space = replace(DIGITS, reference={})
+    first, *others = space.layers[1].candidates
+    more = with_layer(space, 1, (first, *others, replace(first, id="again", fitness=fitness)))
+    there, back = (difference(*pair) for pair in ((space, more), (more, space)))
+    for found in (there, back):
+        assert [layer.equal for layer in found.layers] == [True, False, True, True]
+        assert len(found.layers[1].both) == len(others) + 2
+        assert len(found.layers[1].rescored) == (fitness is not None)
+    assert (first, more.layers[1].by_id["again"]) in there.layers[1].both
+    assert {*back.layers[1].both} == {(b, a) for a, b in there.layers[1].both}
+
+
+def test_equal_functions_are_paired_by_id_then_by_fitness() -> None:
+    space = replace(DIGITS, reference={})
+    first, *others = space.layers[1].candidates
+    some = [replace(first, id=name, fitness=fit) for name, fit in (("a", 0.5), ("b", 0.7))]
+    same = [replace(some[1], id="c"), replace(some[0], id="d")]
+    kept = [replace(some[1], id="c"), replace(some[0], fitness=0.9)]
+    layers = [with_layer(space, 1, (*each, *others)) for each in (some, same, kept)]
+    assert difference(layers[0], layers[1]).equal
+    pairs = difference(layers[0], layers[2]).layers[1].both[:2]
+    assert [(one.id, other.id) for one, other in pairs] == [("a", "a"), ("b", "c")]
 
 
 def test_layers_of_the_longer_skeleton_are_only_there() -> None:

@@ -25,6 +25,7 @@ SPACE = load("mbconv@digits")
 CHOICES = SPACE.architecture(
     {layer.shape.name: layer.candidates[0].id for layer in SPACE.layers}
 ).choices
+NODES = {"node_00_function": "tanh", "node_01_input": "0"}
 NETWORK = {"name": "ProxylessNASNets", "first_conv": {}, "blocks": []}
 
 
@@ -41,6 +42,7 @@ CASES = [
     ({"best_params": CHOICES}, "a result of a tuner", "--from optuna --space SPACE"),
     ({"parameter_id": 1, "parameters": CHOICES}, "a result of a tuner", "--from nni --space SPACE"),
     ({"loss": 1.0, "config": CHOICES}, "a result of a tuner", "--from ray --space SPACE"),
+    ({"best_params": NODES}, "a result of a tuner", "--from optuna --space SPACE"),
     ({"_type": "geno.DNA", "value": [0]}, "a DNA of pyglove", "--from pyglove --space SPACE"),
     ({"lr": {"_type": "uniform", "_value": [0, 1]}}, "a search space of NNI", "import --list"),
     ({"lr": {"grid_search": [0, 1]}}, "a search space of Ray Tune", "import --list"),
@@ -82,6 +84,17 @@ def test_a_wrong_format_of_import_is_put_right(name: str, text: str, end: str) -
     with pytest.raises(SpaceError) as caught:
         import_text(name, text, Target())
     assert str(caught.value).endswith(end)
+
+
+@pytest.mark.parametrize("name", ["layer_00", "edge_0_1", "node_01_input", "layer_02_node_2"])
+def test_tables_and_settings_of_tuners_are_known_by_any_name_of_a_choice(
+    tmp_path: Path, name: str
+) -> None:
+    for text in (f"number,value,params_{name}\n0,0.5,x\n", f"{name}: x\n"):
+        file = tmp_path / "trials.txt"
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(SpaceError, match=r"(table of trials|result of a tuner), no file of"):
+            load_any(file)
 
 
 def test_cell_ids_alone_are_to_be_imported_where_no_space_is_named(tmp_path: Path) -> None:

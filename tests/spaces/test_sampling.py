@@ -12,11 +12,13 @@ from scipy.stats import chisquare
 from autospace.spaces import (
     Architecture,
     Budget,
+    Candidate,
     Cost,
     Layer,
     Space,
     SpaceError,
     load,
+    mbconv,
     sampling,
 )
 from autospace.spaces.sampling import sample_within
@@ -158,6 +160,19 @@ def test_a_limit_below_the_cheapest_names_both_numbers(name: str) -> None:
     assert str(caught.value) == f"max_{name}: {problem}"
     cheapest = sample_within(DIGITS, Budget(**{f"max_{name}": least}), 9, random.Random(0))
     assert {getattr(each.cost, name) for each in cheapest} == {least}
+
+
+@pytest.mark.usefixtures("way")
+def test_a_layer_without_a_candidate_within_both_limits_is_told() -> None:
+    cheap = [Candidate(name, mbconv(3, 3)) for name in ("one", "two")]
+    # One of these has fewer weights, the other fewer MAdds.
+    torn = [Candidate("kernel", mbconv(5, 3)), Candidate("attention", mbconv(3, 3, se=True))]
+    *first, last = MOBILE.layers
+    layers = [*(Layer(each.shape, tuple(cheap)) for each in first), Layer(last.shape, tuple(torn))]
+    space = Space("torn", MOBILE.skeleton, MOBILE.operations, tuple(layers))
+    budget = Budget(space.madds.min, space.params.min)
+    with pytest.raises(SpaceError, match="no architecture is within both max_madds"):
+        sample_within(space, budget, 1, random.Random(0))
 
 
 def test_what_can_neither_be_listed_nor_found_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
