@@ -75,7 +75,7 @@ class EncoderSkeleton(Skeleton):
         check_integer("vocabulary", vocabulary, SPECIAL + 1, MAX_CLASSES)
         check_integer("length", length, 1, MAX_RESOLUTION)
         check_integer("width", width, 1, MAX_CHANNELS)
-        check_integer("heads", heads, 1, MAX_CHANNELS)
+        check_integer("heads", heads, 1, width)
         if not 1 <= len(blocks) <= MAX_LAYERS:
             raise SpaceError("blocks", f"{len(blocks)} blocks; allowed: 1 to {MAX_LAYERS}")
         for index, layers in enumerate(blocks):
@@ -113,12 +113,14 @@ class EncoderSkeleton(Skeleton):
     def widths(self) -> tuple[int, ...]:
         """The hidden sizes that spaces of it have, the smallest first.
 
-        They are the published ones that fit between the blocks, or the width there and its half if
-        none does.
+        They are the published ones that fit between the blocks, or the width there and its half,
+        in whole heads, if none does.
         """
         heads, width = self.heads, self.width
         usual = tuple(each for each in WIDTHS if each <= width and not each % heads)
-        return usual or tuple(sorted({max(heads, width // 2), width}))
+        return usual or tuple(
+            sorted({max(heads, each // heads * heads) for each in (width // 2, width)})
+        )
 
     @property
     def untied(self) -> "EncoderSkeleton":

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import textwrap
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -179,8 +180,16 @@ def load_captions(source: str | CaptionSource, request: Request) -> CaptionData:
 
 
 def words(caption: str) -> tuple[str, ...]:
-    """The words of a caption: in small letters, without punctuation."""
-    return tuple(_WORD.findall(caption.casefold()))
+    """The words of a caption: in small letters with their marks, without punctuation."""
+    text = unicodedata.normalize("NFC", caption.casefold())
+    if text.isascii():
+        return tuple(_WORD.findall(text))
+    # To `re` a mark is no letter, so the letter that it is written on stands for it here.
+    plain = ""
+    for each in text:
+        marks = plain and unicodedata.category(each).startswith("M")
+        plain += plain[-1] if marks else each
+    return tuple(text[found.start() : found.end()] for found in _WORD.finditer(plain))
 
 
 def _fitted(drawn: Drawn, request: Request) -> Read:

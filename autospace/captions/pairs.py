@@ -311,7 +311,9 @@ def _table(file: Path, text: str, tally: _Tally) -> Iterator[_Row]:
         own = [i for i, name in enumerate(header) if CAPTION_COLUMN.fullmatch(name)]
         if image is not None and own:
             split = next((i for i, name in enumerate(header) if name in SPLIT_COLUMNS), None)
-            return _columns(file, lines, delimiter, (image, own, split), tally)
+            # Spreadsheets may end all rows with delimiters, behind which there is nothing.
+            size = 1 + max(i for i, name in enumerate(header) if name)
+            return _columns(file, lines, delimiter, (image, own, split, size), tally)
     for delimiter in "\t,":
         if delimiter in first and _is_image(_bare(first.partition(delimiter)[0])):
             return _without_header(lines, delimiter, tally)
@@ -322,10 +324,10 @@ def _columns(
     file: Path,
     lines: Sequence[str],
     delimiter: str,
-    places: tuple[int, list[int], int | None],
+    places: tuple[int, list[int], int | None, int],
     tally: _Tally,
 ) -> Iterator[_Row]:
-    image, own, split = places
+    image, own, split, size = places
     quoting: Any = csv.QUOTE_NONE if delimiter == "|" else csv.QUOTE_MINIMAL
     # Quotes behind a blank are meant as quotes, and other blanks may belong to a caption.
     blank = any(f'{delimiter} "' in line for line in lines[:20])
@@ -346,9 +348,13 @@ def _columns(
             if len(cells) <= max(image, own[0]):
                 tally.add("rows with too few fields", f"line {reader.line_num}")
                 continue
-            # A last column without quotes may have the delimiter in it.
-            if own[-1] == max(own[-1], image, split or 0) and len(own) == 1:
+            # A last column without quotes may have the delimiter in it; others would be moved.
+            if own == [size - 1]:
                 cells[own[0] :] = [delimiter.join(cells[own[0] :])]
+            elif any(cell.strip() for cell in cells[size:]):
+                problem = f"line {reader.line_num} has {len(cells)} fields"
+                allowed = f"{size}, as the header, and quotes around captions with {delimiter!r}"
+                raise DataError(f"{file}: {problem}; allowed: {allowed}")
             said = None if split is None or split >= len(cells) else _said(cells[split])
             for place in own:
                 if place < len(cells) and (len(own) == 1 or cells[place].strip()):

@@ -23,15 +23,17 @@ from autospace.data.examples import DataSet
 from autospace.data.images import check_source
 from autospace.evaluators.evaluator import SCORES_ONLY, EvaluationError, EvaluationMethod
 from autospace.evaluators.make import Basis, Setup
+from autospace.evaluators.supernet import check_families
 from autospace.evaluators.tabular import Table
 from autospace.progress import Tick
 from autospace.runs.errors import ConfigError
 from autospace.seeds import stream
 from autospace.spaces.cells.cell import LayerShape
-from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES, Prior, family_of
+from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES, Prior, cell_key, family_of
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.cost import Share
 from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.files.families import SKIP_ID
 from autospace.spaces.files.library import load, skeleton_of
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import Candidate, Layer, Origin, Space
@@ -46,6 +48,7 @@ def load_source(source: str, seed: int) -> Space:
 
     A space or a run may also follow `random@`. Then each layer has as many random cells as there,
     made of the same operations, and none costs more than the most expensive cell of that layer.
+    The choice to skip a layer counts as a cell of it and stays: no random cell would be that.
 
     Raises:
         SpaceError: there is nothing, or no valid space.
@@ -68,7 +71,13 @@ def load_source(source: str, seed: int) -> Space:
         cells=[len(layer.candidates) for layer in like.layers],
         prior=FAMILIES[like.kind].prior(like.operations, cells),
         shares=shares,
+        skips=[*map(_skips, like.layers)],
     )
+
+
+def _skips(layer: Layer) -> bool:
+    """Whether a layer offers to be skipped."""
+    return cell_key(family_of(layer.candidates[0].cell).skipped, layer.shape) in layer.keys
 
 
 def random_space(
@@ -79,6 +88,7 @@ def random_space(
     cells: Sequence[int] | None = None,
     prior: Prior | None = None,
     shares: Sequence[Share] | None = None,
+    skips: Sequence[bool] | None = None,
 ) -> Space:
     """A space of random cells that differ in function within a layer: the baseline of learning.
 
@@ -89,33 +99,43 @@ def random_space(
         cells: number of cells per layer; nine by default.
         prior: the distribution of the cells; all operations by default.
         shares: the limit on the cost of a cell, per layer.
+        skips: whether one of the cells of a layer is to skip it; none by default.
 
     Raises:
-        SpaceError: a layer has too few different cells within the cost limit.
+        SpaceError: a layer has too few different cells, or too few within the cost limit.
     """
     default = FAMILIES[DEFAULT_KIND]
     chosen = prior or default.prior(default.usual)
     counts = cells or [RANDOM_CELLS] * len(skeleton.shapes)
     limits = shares or [Share()] * len(skeleton.shapes)
+    skipped = Candidate(SKIP_ID, family_of(chosen).skipped)
+    kept = [(skipped,) if skip else () for skip in skips or [False] * len(skeleton.shapes)]
     layers = tuple(
-        _random_layer(shape, count, share, chosen, seed)
-        for shape, count, share in zip(skeleton.shapes, counts, limits, strict=True)
+        Layer(shape, (*_random_cells(shape, count - len(own), share, chosen, seed), *own))
+        for shape, count, share, own in zip(skeleton.shapes, counts, limits, kept, strict=True)
     )
     return Space(name, skeleton, chosen.vocabulary, layers)
 
 
-def _random_layer(shape: LayerShape, count: int, share: Share, prior: Prior, seed: int) -> Layer:
+def _random_cells(
+    shape: LayerShape, count: int, share: Share, prior: Prior, seed: int
+) -> tuple[Candidate, ...]:
     rng, family = stream(seed, "random space", shape.name), family_of(prior)
     found: dict[str, Candidate] = {}
+    limit = ""
     for _ in range(MAX_DRAWS):
+        if len(found) == count:
+            break
         cell = family.at(family.random_cell(prior, rng), shape)
         key = family.key(cell, shape)
-        if key not in found and share.allows(family.cost(cell, shape)):
+        if not share.allows(family.cost(cell, shape)):
+            limit = " within the cost limit"
+        elif key not in found:
             found[key] = Candidate(f"random_{len(found):02d}", cell, None, Origin("random"))
-        if len(found) == count:
-            return Layer(shape, tuple(found.values()))
-    problem = f"only {len(found)} of {count} different random cells found within the cost limit"
-    raise SpaceError(shape.name, problem)
+    if len(found) < count:
+        problem = f"only {len(found)} of {count} different random cells found{limit}"
+        raise SpaceError(shape.name, problem)
+    return tuple(found.values())
 
 
 def common_resolution(spaces: Sequence[Space]) -> int | None:
@@ -206,6 +226,8 @@ def prepare(
         for space in loaded:
             check_source(space.skeleton, data.source)
             check_evaluator(config.evaluator.method, space.skeleton)
+        if config.evaluator.method == "supernet":
+            check_families(loaded)
         resolution = data.resolution or common_resolution(loaded)
         data = data.model_copy(update={"resolution": resolution})
     # One device is that of this process; of several, each worker has one.

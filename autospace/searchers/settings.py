@@ -94,6 +94,6 @@ class SearchConfig(Section):
         if self.method in NAMED_AFTER_TRAINING and training != self.method:
             raise ValueError(
                 f"supernet.training: {training}; method {self.method} allows only {self.method}; "
-                "method spos allows every training"
+                "method spos allows others"
             )
         return self

@@ -194,16 +194,23 @@ PATH_TRAININGS: Final[dict[str, Callable[[SharedWeights], PathTraining]]] = {
     "magic-a": lambda weights: Aligned(Uniform(weights)),
     "magic-at": lambda weights: Aligned(Walk(weights)),
 }
+ALIGNED: Final = ("magic-a", "magic-at")
+"""Trainings that compare what layers give."""
 
 
 def make_path_training(weights: SharedWeights) -> PathTraining:
     """The training that the settings of a search name.
 
     Raises:
-        SearchError: strict fairness, where not every candidate of a layer goes with all others.
+        SearchError: strict fairness, where not every candidate of a layer goes with all others;
+            alignment, where there are no layers.
     """
     training = weights.problem.supernet.training
     if training == "fair" and weights.problem.choices.regroupable:
         problem = "cells of a stage have one hidden size, which candidates in turn do not"
         raise SearchError(f"supernet.training: fair, but {problem}; allowed: uniform, magic-t")
-    return PATH_TRAININGS[weights.problem.supernet.training](weights)
+    if training in ALIGNED and not weights.supernet.layered:
+        problem = "a recurrent cell has no layers whose outputs could be aligned"
+        allowed = ", ".join(name for name in PATH_TRAININGS if name not in ALIGNED)
+        raise SearchError(f"supernet.training: {training}, but {problem}; allowed: {allowed}")
+    return PATH_TRAININGS[training](weights)

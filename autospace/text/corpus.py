@@ -149,7 +149,8 @@ def load_text(source: str | TextSource, limit: int | None = None) -> Corpus:
     """
     parsed = parse_text(source) if isinstance(source, str) else source
     texts = read_texts(parsed)
-    corpus = _numbered(parsed, _divided(parsed, _tokens(parsed, texts)), texts)
+    tokens = _divided(parsed, _tokens(parsed, texts))
+    corpus = _numbered(parsed, tokens, texts)
     for name, split in corpus.splits.items():
         if len(split) < LEAST:
             problem = f"the {name} split has {len(split)} {parsed.tokens}, too little text"
@@ -158,7 +159,7 @@ def load_text(source: str | TextSource, limit: int | None = None) -> Corpus:
         only = _shown(corpus.vocabulary[0])
         problem = f"every one of the {parsed.tokens} to train on is {only!r}"
         raise DataError(f"{parsed.where}: {problem}; allowed: 2 different ones or more")
-    return corpus if limit is None else _limited(corpus, limit)
+    return corpus if limit is None else _limited(corpus, tokens, limit)
 
 
 def _tokens(source: TextSource, texts: Texts) -> dict[Role, list[str]]:
@@ -258,9 +259,12 @@ def _digest(source: TextSource, vocabulary: Sequence[str], splits: Sequence[Spli
     return digest.hexdigest()
 
 
-def _limited(corpus: Corpus, limit: int) -> Corpus:
+def _limited(corpus: Corpus, tokens: dict[Role, list[str]], limit: int) -> Corpus:
     """The first tokens of every split; their characters by the share that is kept."""
-    train, validation, test = (_beginning(split, limit) for split in corpus.splits.values())
+    known = {*corpus.vocabulary}
+    train, validation, test = (
+        _beginning(corpus.splits[role], tokens[role][:limit], known) for role in SPLITS
+    )
     digest = hashlib.sha256(f"{corpus.digest} {limit}".encode()).hexdigest()
     notes = (*corpus.notes, f"limited to the first {limit:,} tokens of every split")
     return replace(
@@ -268,7 +272,7 @@ def _limited(corpus: Corpus, limit: int) -> Corpus:
     )
 
 
-def _beginning(split: Split, limit: int) -> Split:
-    kept = min(limit, len(split))
-    characters = round(split.characters * kept / len(split))
-    return Split(split.tokens[:kept], characters, split.unknown)
+def _beginning(split: Split, kept: Sequence[str], known: set[str]) -> Split:
+    characters = round(split.characters * len(kept) / len(split))
+    left_out = sum(token not in known for token in kept)
+    return Split(split.tokens[: len(kept)], characters, left_out)

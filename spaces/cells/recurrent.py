@@ -172,11 +172,18 @@ class Recurrent:
     def prior(
         self, operations: Iterable[str], like: Iterable[RecurrentCell] = ()
     ) -> RecurrentPrior:
-        """Uniform over the functions, with as many nodes as the largest of some cells."""
+        """Uniform over the functions, with as many nodes as the largest of some cells.
+
+        The function of the root is that of all these cells, or drawn if they choose it.
+        """
         cells = tuple(like)
         nodes = max((cell.nodes for cell in cells), default=8)
         depth = max((max(cell.links) + 1 for cell in cells if cell.links), default=0)
-        return RecurrentPrior(tuple(dict.fromkeys(operations)), nodes, depth=depth)
+        # A whole cell has a root in any case, so that only several show that it is chosen.
+        roots = {cell.functions[0] for cell in cells if cell.is_whole} or {"tanh"}
+        chosen = any(cell.functions[0] for cell in cells if not cell.is_whole)
+        root = None if chosen or len(roots) > 1 else roots.pop()
+        return RecurrentPrior(tuple(dict.fromkeys(operations)), nodes, root, depth)
 
     def random_cell(self, prior: RecurrentPrior, rng: random.Random) -> RecurrentCell:
         """A whole cell."""
@@ -227,23 +234,24 @@ class Recurrent:
     def at(self, cell: RecurrentCell, shape: LayerShape) -> RecurrentCell:
         """The cell itself, or where one choice is made, the choice that the cell makes.
 
-        In layers, a whole cell keeps those of its links that there are; without any, it reads the
-        layer right below.
+        In layers, a cell keeps those of its links that there are; without any, it reads the layer
+        right below.
 
         Raises:
             SpaceError: it has no such node.
         """
         if not isinstance(shape, DecisionShape):
             return cell
+        links = cell.links
+        if links is not None and shape.depth:
+            kept = tuple(link for link in links if link < shape.depth)
+            links = kept or (shape.depth - 1,)
         if shape.part is None or shape.node is None:
-            if cell.links is None or not shape.depth:
-                return cell
-            kept = tuple(link for link in cell.links if link < shape.depth)
-            return replace(cell, links=kept or (shape.depth - 1,))
+            return replace(cell, links=links)
         if cell.nodes != shape.nodes:
             problem = f"{cell.nodes} nodes behind the root"
             raise SpaceError("sources", f"{problem}; allowed at {shape.name}: {shape.nodes}")
-        choice: int | str | tuple[int, ...] | None = cell.links
+        choice: int | str | tuple[int, ...] | None = links
         if shape.part != "links":
             choice = (cell.sources if shape.part == "input" else cell.functions)[shape.node]
         if choice is None:

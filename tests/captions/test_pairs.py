@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from autospace.captions.corpus import CaptionData, load_captions
+from autospace.captions.corpus import CaptionData, load_captions, words
 from autospace.captions.pairs import read_pairs
 from autospace.data.errors import DataError
 from autospace.data.request import Request
@@ -74,6 +75,41 @@ def test_commas_in_a_last_column_belong_to_the_caption(tmp_path: Path) -> None:
     for name in ("captions.csv", "plain.csv"):
         (tmp_path / name).write_text(FORMS[name])
         assert read_pairs(tmp_path / name).pairs[3].captions == ("A dog, no 3.",)
+
+
+def test_what_stands_behind_a_caption_is_no_part_of_it(tmp_path: Path) -> None:
+    _images(tmp_path)
+    for header, more in (("image,caption,source", "flickr"), ("image,caption,", ""),
+                         ("image,caption", ""), ("image,caption,source", "flickr,,")):  # fmt: skip
+        rows = [f"{name},a dog no {name[:-4]},{more}\n" for name in NAMES]
+        (tmp_path / "c.csv").write_text(f"{header}\n{''.join(rows)}")
+        found = load(tmp_path)
+        assert {"flickr", "source"}.isdisjoint(found.vocabulary)
+        assert found.length == 5
+    quoted = [f'{name},"a dog, black",train\n' for name in NAMES]
+    (tmp_path / "c.csv").write_text("image,caption,split\n" + "".join(quoted))
+    assert {pair.captions for pair in read_pairs(tmp_path).pairs} == {("a dog, black",)}
+
+
+@pytest.mark.parametrize("header", ["image,caption,split", "image,caption_1,caption_2"])
+def test_a_row_of_more_fields_than_the_header_is_refused(header: str, tmp_path: Path) -> None:
+    _images(tmp_path)
+    (tmp_path / "c.csv").write_text(f"{header}\n0.png,a dog,train\n1.png,a dog, black,train\n")
+    with pytest.raises(DataError, match=r"c\.csv: line 3 has 4 fields; allowed: 3, as the header"):
+        read_pairs(tmp_path)
+
+
+def test_words_keep_their_marks_and_do_not_depend_on_how_these_are_written() -> None:
+    spoken = "एक कुत्ता दौड़ता है।"
+    assert words(spoken) == ("एक", "कुत्ता", unicodedata.normalize("NFC", "दौड़ता"), "है")
+    for caption in (spoken, "Ein Kätzchen, über Å", "ὈΔΥΣΣΕΎΣ ΐ", "İzmir'de"):
+        forms = {words(unicodedata.normalize(form, caption)) for form in ("NFC", "NFD")}
+        assert len(forms) == 1
+        assert len(forms.pop()) == len(caption.split())
+    # A mark alone, or one on a sign, is no word.
+    assert words("a \u0301 red\N{HEAVY BLACK HEART}\ufe0f dog-house, it's 2_0") == (
+        "a", "red", "dog-house", "it's", "2", "0",
+    )  # fmt: skip
 
 
 def test_splits_by_lists_columns_and_files(tmp_path: Path) -> None:

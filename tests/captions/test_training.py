@@ -21,6 +21,7 @@ from autospace.runs.errors import ConfigError
 from autospace.searchers.make import METHODS
 from autospace.spaces import Space, SpaceError, load
 from autospace.spaces.captions import CaptionSkeleton
+from autospace.spaces.choices import SearchError
 from autospace.spaces.files.families import family_space
 from autospace.supernets.families import ON_TEXT
 from tests.tiny import whole_cells
@@ -114,6 +115,8 @@ def test_spaces_are_compared_by_what_networks_write(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
     architecture = _space().sample(random.Random(0))
     flipped = {**SMALL, "data": {"resolution": 8, "flip": True}}
+    aligned = {**SMALL, "supernet": {"training": "magic-a"}}
+    compared = {**SMALL, "supernet": {"interference": 2}}
     for call, error, problem in (
         (lambda: search(_space(), "digits", method="random", out=tmp_path / "a"),
          SpaceError, "reads captions, but the data are"),
@@ -125,6 +128,10 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
          SpaceError, "reads text, but the data are images with captions"),
         (lambda: search(_space(), SOURCE, method="random", settings=flipped, out=tmp_path / "a"),
          DataError, "a mirrored image has another caption"),
+        (lambda: search(_space(), SOURCE, method="spos", settings=aligned, out=tmp_path / "a"),
+         SearchError, "magic-a, but .* no layers .*; allowed: uniform, fair, madds-unif.*magic-t$"),
+        (lambda: search(_space(), SOURCE, method="spos", settings=compared, out=tmp_path / "a"),
+         SearchError, "interference: 2; allowed: 0, because tiny has no layers to compare"),
         (lambda: train(architecture, "digits", out=tmp_path / "a"),
          DataError, "reads captions; allowed: captions"),
         (lambda: train("reference@digits", SOURCE, out=tmp_path / "a"),

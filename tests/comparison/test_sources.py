@@ -10,12 +10,18 @@ from autospace.spaces import (
     SpaceError,
     canonical_key,
     cell_cost,
+    from_json,
     load,
     load_skeleton,
     to_json,
 )
+from autospace.spaces.cells.family import notation
 from autospace.spaces.cells.variation import CellPrior
+from autospace.spaces.cost import Share
+from autospace.spaces.files.families import family_space
+from autospace.spaces.sequence import SequenceSkeleton
 from tests.comparison.setups import CHEAP, SKELETON, space
+from tests.tiny import whole_cells
 
 
 def test_random_cells_are_different_functions_and_follow_the_seed() -> None:
@@ -49,10 +55,41 @@ def test_random_binary_cells_cost_no_more_operations() -> None:
         assert len(layer.candidates) == len(given.candidates)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["autocaption@captions-small", "autocaption@autocaption", "enas-rnn@enas-rnn-paper",
+     "nas-bert@bert-small", "ofa@ofa-small", "mbconv@digits", "binary@digits", "conv@resnet20"],
+)  # fmt: skip
+def test_random_cells_of_any_space_are_as_many_and_may_skip_the_same_layers(name: str) -> None:
+    found, like = load_source(f"random@{name}", 0), load(name)
+    assert from_json(to_json(found)) == found
+    for layer, given in zip(found.layers, like.layers, strict=True):
+        assert len(layer.candidates) == len(given.candidates)
+        assert len(set(layer.keys)) == len(layer.keys)
+        skips = [each.id for each in layer.candidates if each.cell.is_zero]
+        assert skips == ["skip"] * any(each.cell.is_zero for each in given.candidates)
+
+
+@pytest.mark.parametrize(("root", "most"), [("tanh", 1), (None, 4)])
+def test_random_whole_cells_have_the_root_of_the_others_or_any(
+    root: str | None, most: int, tmp_path: Path
+) -> None:
+    own = family_space("enas-rnn", SequenceSkeleton.of("tiny", 2, 8, 2, root=root))
+    path = tmp_path / "space.json"
+    path.write_text(to_json(whole_cells(own, 12)))
+    (layer,) = load_source(f"random@{path}", 0).layers
+    found = {notation(each.cell).split()[0] for each in layer.candidates}
+    assert len(found) == most
+    assert root is None or found == {f"0={root}"}
+
+
 def test_random_cells_that_cannot_be_found_are_an_error() -> None:
     prior = CellPrior(("skip_connect",), nodes=2, expansions=(1,), mixes=("sum",))
-    with pytest.raises(SpaceError, match=r"layer_00: only 1 of 9 different random cells"):
+    with pytest.raises(SpaceError, match=r"layer_00: only 1 of 9 different random cells found$"):
         random_space(SKELETON, 0, name="x", prior=prior)
+    shares = [Share(madds=1)] * len(SKELETON.shapes)
+    with pytest.raises(SpaceError, match=r"only 0 of 9 .* found within the cost limit$"):
+        random_space(SKELETON, 0, name="x", prior=prior, shares=shares)
 
 
 def test_other_sources_are_loaded_as_everywhere() -> None:

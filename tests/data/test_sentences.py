@@ -132,6 +132,18 @@ def test_a_file_per_class(tmp_path: Path) -> None:
     assert len(data.train) + len(data.test) == 10
 
 
+@pytest.mark.parametrize("beside", [[], ["labels.txt"]])
+def test_files_that_are_named_as_splits_are_no_classes(tmp_path: Path, beside: list[str]) -> None:
+    for name in ("train.txt", "test.txt", *beside):
+        write(tmp_path / name, GOOD)
+    names = ", ".join(sorted(["train.txt", "test.txt", *beside]))
+    with pytest.raises(DataError, match=f"{names} say splits, not classes; allowed: tables"):
+        load_data(f"sentences:{tmp_path}")
+    # Vehicles, one of which is also a word of splits.
+    (tmp_path / "test.txt").rename(tmp_path / "bus.txt")
+    assert "train" in load_data(f"sentences:{tmp_path}").classes
+
+
 def test_tokens_vocabulary_and_length(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", ["text,label", *['"Be good, be!",1', "bb bb bb bb,0"] * 4])
     data = load_data(f"sentences:length=3,vocabulary=4:{path}")
@@ -359,3 +371,21 @@ def test_one_column_is_said_to_be_one(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", ["text", "good", "bad"])
     with pytest.raises(DataError, match=r"has one column, the first row is 'text'; allowed: two"):
         load_data(f"sentences:{path}")
+
+
+@pytest.mark.parametrize("line", ['"wow {n},neg', 'wow {n},"neg'])
+@pytest.mark.parametrize("every", [1, 25, 100])
+def test_a_quote_that_is_not_closed_swallows_no_rows(tmp_path: Path, line: str, every: int) -> None:
+    lines = [(line if n % every == 0 else "fine {n},pos").format(n=n) for n in range(100)]
+    with pytest.raises(DataError, match=r"a\.csv: .*(quotes are closed|rows of different lengths)"):
+        load_data(f"sentences:{write(tmp_path / 'a.csv', ['text,label', *lines])}")
+
+
+def test_quotes_around_lines_and_around_single_words_are_read(tmp_path: Path) -> None:
+    several = [f'"first {n}\nsecond, ""third""";{n % 2}' for n in range(20)]
+    data = load_data(f"sentences:{write(tmp_path / 'a.csv', ['text;label', *several])}")
+    assert len(data.train) + len(data.test) == 20
+    assert {"first", "second", "third"} < {*data.vocabulary}
+    single = [f'"wow" it is {n},{n % 2}' for n in range(20)]
+    data = load_data(f"sentences:{write(tmp_path / 'b.csv', ['text,label', *single])}")
+    assert len(data.train) + len(data.test) == 20

@@ -136,6 +136,22 @@ def test_what_does_not_fit_is_one_line(source: str, tmp_path: Path) -> None:
     assert not any((tmp_path / name).exists() for name in "abcdef")
 
 
+@pytest.mark.parametrize("method", ["spos", "darts"])
+def test_trainings_that_align_layers_are_refused_before_anything(
+    method: str, source: str, tmp_path: Path
+) -> None:
+    def given(training: str) -> dict[str, Any]:
+        return {**SMALL, "supernet": {**SMALL["supernet"], "training": training}}
+
+    for name in ("magic-a", "magic-at"):
+        with pytest.raises(SearchError, match=f"{name}, but .*; allowed: uniform, fair") as found:
+            search(_space(), source, method=method, settings=given(name), out=tmp_path / name)
+        assert "\n" not in str(found.value)
+        assert not (tmp_path / name).exists()
+    for name in ("fair", "madds-uniform", "magic-t"):
+        search(_space(), source, method=method, settings=given(name), out=tmp_path / name)
+
+
 def test_spaces_are_compared_by_perplexity(source: str, tmp_path: Path) -> None:
     settings = {"sampling": {"samples": 4, "match": "none"}, "evaluator": {"steps": 2, "batch": 8}}
     found = compare(

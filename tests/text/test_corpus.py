@@ -48,6 +48,22 @@ def test_a_vocabulary_keeps_the_most_frequent_words(tmp_path: Path) -> None:
     assert corpus.train.unknown == 2 * 60 * 8 // 10
 
 
+def test_with_a_limit_only_unknown_tokens_that_are_kept_count(tmp_path: Path) -> None:
+    # What stands for unknown words is in the text itself as well, and is in the vocabulary.
+    path = written(tmp_path, t="a a <unk> b\n" * 40 + "a c d b\n" * 160) / "t.txt"
+    source = f"text:tokens=words,vocabulary=4:{path}"
+
+    def unknown(limit: int | None) -> list[int]:
+        corpus = load_text(source, limit)
+        assert corpus.vocabulary == ("a", END, "b", "<unk>")
+        return [each.unknown for each in corpus.splits.values()]
+
+    # Lines of five tokens: two of each behind the first forty lines are unknown.
+    assert unknown(None) == unknown(10**6) == [2 * 120, 2 * 20, 2 * 20]
+    assert unknown(300) == [2 * 20, 2 * 20, 2 * 20]
+    assert unknown(50) == [0, 2 * 10, 2 * 10]
+
+
 def test_files_say_which_split_they_are(tmp_path: Path) -> None:
     folder = written(
         tmp_path, ptb__train="a" * 60 + "b" * 60, ptb__valid="ba" * 20, ptb__test="ab" * 15

@@ -173,6 +173,11 @@ def _classes(folder: Path) -> Labelled:
         names = name_few([each.name for each in inside]) or "is empty"
         allowed = f"a folder or a {SUFFIX} file for every class, or {', '.join(TABLES)}"
         raise DataError(f"{folder}: {names}; allowed: {allowed}")
+    roles = {role_of(path.stem) for path in single}
+    if "train" in roles and roles != {"train", None}:
+        problem = f"{name_few([each.name for each in single])} say splits, not classes"
+        allowed = "tables of such names, or folders train and test with classes in them"
+        raise DataError(f"{folder}: {problem}; allowed: {allowed}")
     others = tuple(each.name for each in inside if each not in single)
     rows: Pairs = []
     notes: list[str] = [f"a class is a {SUFFIX} file, and a sentence is a line"]
@@ -311,6 +316,9 @@ def _parsed(path: Path, text: str) -> tuple[list[list[str]], str]:
             if wrong is not None:
                 problem = f"{visible(str(wrong)[:60])} has {len(wrong)} fields"
                 raise DataError(f"{path}: {problem}; allowed: {len(rows[0])}, as the first row")
+            # A quote that is not closed takes in rows up to the next quote.
+            if any("\n" in value for row in rows for value in row):
+                rows = list(_rows(path, text, separator, strict=True))
             return rows, separator
         seen += [f"{separator!r} gives {' or '.join(map(str, sorted(sizes)[:4]))} fields"]
     if not text.strip():
@@ -325,15 +333,24 @@ def _parsed(path: Path, text: str) -> tuple[list[list[str]], str]:
     )
 
 
-def _rows(path: Path, text: str, separator: str) -> Iterator[list[str]]:
+def _rows(path: Path, text: str, separator: str, *, strict: bool = False) -> Iterator[list[str]]:
+    """The rows that are not blank; with `strict`, quotes stand around whole fields or nowhere.
+
+    Raises:
+        DataError: a field is too long, or a quote stands elsewhere.
+    """
     quoting: Final = csv.QUOTE_NONE if path.suffix.lower() == ".tsv" else csv.QUOTE_MINIMAL
+    reader = csv.reader(
+        StringIO(text, newline=""), delimiter=separator, quoting=quoting, strict=strict
+    )
     before = csv.field_size_limit(LONGEST_FIELD)
     try:
-        for row in csv.reader(StringIO(text, newline=""), delimiter=separator, quoting=quoting):
+        for row in reader:
             if any(value.strip() for value in row):
                 yield row
     except csv.Error as error:
-        raise DataError(f"{path}: {error}; allowed: a table") from None
+        problem = f"line {reader.line_num}: {error}"
+        raise DataError(f"{path}: {problem}; allowed: a table whose quotes are closed") from None
     finally:
         csv.field_size_limit(before)
 

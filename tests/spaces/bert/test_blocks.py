@@ -297,6 +297,26 @@ def test_a_space_on_a_skeleton_of_ones_own_has_hidden_sizes_that_fit() -> None:
     assert {each.cell.group for each in narrow.layers[0].candidates} == {8, 16}
 
 
+@pytest.mark.parametrize(
+    ("width", "heads", "sizes"),
+    [(48, 16, {16, 48}), (20, 8, {8, 16}), (100, 64, {64}), (16, 16, {16}), (64, 16, {32, 64})],
+)
+def test_hidden_sizes_of_ones_own_skeleton_are_whole_heads(
+    width: int, heads: int, sizes: set[int]
+) -> None:
+    from autospace.spaces.files.families import family_space
+
+    own = EncoderSkeleton.of("own", 9, 4, 2, width, (2,), heads=heads)
+    space = family_space("nas-bert", own)
+    assert {each.cell.group for each in space.layers[0].candidates} == sizes
+    assert from_json(to_json(space)) == space
+
+
+def test_a_head_is_no_wider_than_the_tokens() -> None:
+    with pytest.raises(SpaceError, match=r"^heads: 64; allowed: 1 to 32$"):
+        EncoderSkeleton.of("own", 9, 4, 2, 32, (2,))
+
+
 def test_configspace_draws_only_what_is_in_the_space() -> None:
     configspace = pytest.importorskip("ConfigSpace")
     space = load("nas-bert@bert-small")
