@@ -48,11 +48,13 @@ def difference_figure(found: ComparisonDocument) -> Figure:
     """Differences and means, with their intervals."""
     panels = []
     if found.pairs:
-        names = [f"{_label(found, p.a)} - {_label(found, p.b)}" for p in found.pairs]
-        rows = [_row(found, p.difference, p.interval) for p in found.pairs]
+        # The first space is the same in every pair, so that the second one names a row.
+        names = [_label(found, each.b) for each in found.pairs]
+        rows = [_row(found, each.difference, each.interval) for each in found.pairs]
         unit = "points of error" if found.unit == "share" else "dominance"
-        title = "Difference in mean error" if found.unit == "share" else "Dominance"
-        panels.append(_intervals(title, names, rows, f"{unit}; above 0 the second space is better"))
+        quantity_ = "Difference in mean error" if found.unit == "share" else "Dominance"
+        title = f"{quantity_} to {_short(_label(found, found.pairs[0].a))}"
+        panels.append(_intervals(title, names, rows, f"{unit}; above 0 the space here is better"))
     known = [(index, each.mean) for index, each in enumerate(found.spaces) if each.mean is not None]
     if known:
         names = [_label(found, index) for index, _ in known]
@@ -257,8 +259,9 @@ def _label(found: ComparisonDocument, index: int) -> str:
     return found.spaces[index].label
 
 
-def _short(name: str, most: int = 30) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+def _short(name: str, most: int = 30, end: int = 10) -> str:
+    """A name that fits beside an axis; its end stays, which tells apart what begins alike."""
+    return name if len(name) <= most else f"{name[: most - end - 1]}…{name[-end:]}"
 
 
 def _legend(found: ComparisonDocument) -> tuple[LegendEntry, ...]:

@@ -55,7 +55,7 @@ def difference_section(found: ComparisonDocument) -> PageSection:
         Column("Mann-Whitney p", numeric=True),
     )  # fmt: skip
     rows = tuple(_pair_row(found, pair) for pair in found.pairs)
-    caption = "Every pair of spaces. If the difference is positive, the second space is better"
+    caption = "Pairs of spaces. If the difference is positive, the second space is better"
     table = Table(caption, columns, rows).markup() if rows else ""
     content = figure(figures.difference_figure(found), table)
     return PageSection("difference", "How large the difference is", (content,))

@@ -138,9 +138,9 @@ def effort_figure(record: RunRecord) -> Figure:
 
 
 def thinned(history: Sequence[Round]) -> list[Round]:
-    """At most `MOST_POINTS` rounds, evenly spread, the last among them."""
-    stride = -(-len(history) // MOST_POINTS) or 1
-    return list(history[::-1][::stride][::-1])
+    """At most `MOST_POINTS` rounds, evenly spread but for the first and the last."""
+    stride = -(-(len(history) - 1) // (MOST_POINTS - 1)) or 1
+    return [*history[:1], *history[:0:-1][::stride][::-1]]
 
 
 def _fitness_axis(rounds: Sequence[Round], layer: int, rival: float) -> Axis:

@@ -208,7 +208,8 @@ def _digest(text: str) -> str:
 
 def signed(value: float, digits: int = 3) -> str:
     """A fitness or difference with its sign."""
-    return with_minus(f"{value:+.{digits}f}")
+    # Adding zero makes a zero of minus zero.
+    return with_minus(f"{round(value, digits) + 0.0:+.{digits}f}")
 
 
 def fitness(value: float | None, uncertainty: float | None = None) -> Number:

@@ -94,7 +94,10 @@ def changed(config: Config) -> list[tuple[str, Any]]:
             found.append((name, PurePath(value).name))
         elif name != "device" and value != usual[name]:
             found.append((name, value))
-    return [(name, source(config) if name == "data.source" else v) for name, v in found]
+    shared = {"data.source": source(config)}
+    if config.budget.latency_table is not None:
+        shared["budget.latency_table"] = PurePath(config.budget.latency_table).name
+    return [(name, shared.get(name, value)) for name, value in found]
 
 
 def source(config: Config) -> str:
@@ -164,7 +167,8 @@ def effort_section(record: RunRecord) -> PageSection:
     numeric = (Column(name, numeric=True) for name in (*cells, *rest))
     columns = (Column("round", numeric=True), Column("phase"), *numeric)
     rows: list[tuple[Content | Number, ...]] = []
-    for each in course.thinned(record.history):
+    shown = course.thinned(record.history)
+    for each in shown:
         log, drawn = record.log.get(each.index), each.drawn
         seconds = log.seconds if log else None
         memory = log.memory_mb if log else None
@@ -183,7 +187,9 @@ def effort_section(record: RunRecord) -> PageSection:
             )
         )
     together = f", all {record.place}s together" if record.place != record.thing else ""
-    table = Table(f"Every round{together}", columns, tuple(rows))
+    whole_run = len(record.history)
+    which = "Every round" if len(shown) == whole_run else f"{len(shown)} of {whole_run:,} rounds"
+    table = Table(f"{which}{together}", columns, tuple(rows))
     drawn_ = figure(course.effort_figure(record), part("details", "The numbers", table.markup()))
     return PageSection("effort", "The search itself", (_effort_words(record), drawn_))
 
@@ -407,12 +413,14 @@ def _again(record: RunRecord) -> PageSection:
     if isinstance(versions, dict):
         named = (f"{name} {version}" for name, version in sorted(versions.items()))
         pairs.append(("versions", ", ".join(named)))
+    config = record.config
+    paths = (config.data.source, config.skeleton, config.budget.latency_table or "")
+    # Anything but a path stays whole.
+    places = "with the paths of its files in place, " if any("/" in each for each in paths) else ""
+    told = f"On a CPU, {places}and with the same versions, this command gives the same bytes:"
     content: list[Content] = [
-        part(
-            "p",
-            "On a CPU and with the same versions, this command gives the same bytes:",
-        ),
-        part("pre", command(record.config)),
+        part("p", told.replace("On a CPU, and", "On a CPU and")),
+        part("pre", command(config)),
         part("dl", pairs, "pairs"),
     ]
     rows = tuple((name, f"{value}") for name, value in changed(record.config))

@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import json
 import re
+import secrets
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,6 +37,8 @@ EVENTS: Final = "events.jsonl"
 DATA: Final = "data.json"
 CHECKPOINT: Final = "checkpoint"
 DIGEST: Final = "data.sha256"
+TOKEN: Final = "token"
+"""Random text, by which a run differs from one that it replaced."""
 GIVEN: Final = "given.json"
 BEGAN: Final = "began.json"
 CACHE: Final = "cache"
@@ -130,7 +133,8 @@ class Folder(Generic[Settings]):
                 )
             folder._replacing = config
             return folder
-        folder._made = [each for each in (path, *path.parents) if not each.exists()]
+        inside = (folder.cache, folder.checkpoint)
+        folder._made = [each for each in (*inside, path, *path.parents) if not each.exists()]
         folder._new = True
         path.mkdir(parents=True, exist_ok=True)
         if given is not None:
@@ -244,11 +248,13 @@ class Folder(Generic[Settings]):
             return
         (self.path / CONFIG).unlink(missing_ok=True)
         for left in (self.cache, self.checkpoint):
-            shutil.rmtree(left, ignore_errors=True)
+            if left in self._made:
+                shutil.rmtree(left, ignore_errors=True)
         with suppress(OSError):  # someone else put something there; Windows keeps files in use
             (self.path / LOCK).unlink(missing_ok=True)
             for each in self._made:
-                each.rmdir()
+                if each.exists():
+                    each.rmdir()
 
     def save_data(self, record: Mapping[str, Any]) -> None:
         """Writes what was read of the images, for people and programs; the run does not need it."""
@@ -298,6 +304,7 @@ class Folder(Generic[Settings]):
         else:
             given = [f"{CHECKPOINT}/{GIVEN}"] if self.given.is_file() else []
             self._save_record(self.config, [*files, *given])
+            write_atomically(self.checkpoint / TOKEN, f"{secrets.token_hex(8)}\n")
             write_atomically(self.checkpoint / DIGEST, f"{data_digest}\n")
 
     def _check_digest(self, data_digest: str) -> None:

@@ -70,7 +70,7 @@ def evolve_outcome(run: Path, space: "Space") -> list[str]:
     lines = [
         f"Learned a space of {plural(len(space.layers), place)} with {span} {thing}s each: "
         f"{_count(space.size)} architectures,",
-        f"  {done.min / 1e6:.3g}M to {done.max / 1e6:.3g}M {unit}; no architecture exceeds "
+        f"  {human(done.min)} to {human(done.max)} {unit}; no architecture exceeds "
         f"the budget{_limit(space)}.",
         *sentence(
             f"In {beating} of {len(space.layers)} {place}s an evolved {thing} is fitter than every "
@@ -159,7 +159,7 @@ def _count(size: int) -> str:
 def _limit(space: "Space") -> str:
     binary = FAMILIES[space.kind].binary
     limit = space.budget.max_ops if binary else space.budget.max_madds
-    return f" of {limit / 1e6:.3g}M" if limit else ""
+    return f" of {human(limit)}" if limit else ""
 
 
 MEASURED = {
@@ -221,9 +221,9 @@ def front_of(result: "SearchResult") -> list[str]:
     if "exact" not in result.details:
         return []
     unit = "MAdds" if result.ops is None else "OPs"
-    work = [each[unit.lower()] / 1e6 for each in result.details["gallery"]]
+    work = [each[unit.lower()] for each in result.details["gallery"]]
     count = f"{len(work):,} network{'s' if len(work) > 1 else ''}"
-    span = f"{min(work):.3g}M to {max(work):.3g}M {unit}"
+    span = f"{human(min(work))} to {human(max(work))} {unit}"
     about = "" if result.details["exact"] else ", of the paths that were drawn"
     return sentence(f"Front: {count}, {span}{about} (details.gallery in result.json).")
 

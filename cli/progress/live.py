@@ -88,7 +88,7 @@ def _rounds(rounds: Rounds, encoding: str) -> list[RenderableType]:
         return []
     plan, state = rounds.last.plan, rounds.last.state
     record = state.history[-1]
-    cells = state.evaluations / max(1e-9, sum(rounds.seconds))
+    cells = rounds.cells / max(1e-9, sum(rounds.seconds))
     text = (
         f"{record.phase}: best {record.best:+.4f}, mean {record.mean:+.4f}; "
         f"{cells:.1f} cells/s, {record.drawn.feasible_rate:.0%} in budget, "

@@ -55,17 +55,25 @@ class Parts:
 
 
 class Rounds(Parts):
-    """The rounds of `evolve`."""
+    """The rounds of `evolve` since it began or was resumed.
+
+    Attributes:
+        seconds: of each round.
+        cells: scored in them.
+        last: the latest one.
+    """
 
     legend = "best, mean: fitness averaged over layers; feasible: share of drawn cells"
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+        self.cells = 0
         self.last: RoundEvent | None = None
 
     def add(self, event: "RoundEvent") -> None:
         """Adds a round."""
         self.seconds.append(event.seconds)
+        self.cells += sum(layer.scored for layer in event.state.history[-1].layers)
         self.last = event
         self.whole = True
 
@@ -89,8 +97,7 @@ class Rounds(Parts):
             "best": record.best,
             "mean": record.mean,
             "feasible_rate": record.drawn.feasible_rate,
-            "seconds": round(event.seconds, 3),
-            "seconds_left": round(left or 0.0, 1),
+            **_as_record(event.seconds, left),
         }
 
     def seconds_left(self, in_phase: float | None) -> float | None:
@@ -128,7 +135,7 @@ class Epochs(Parts):
 
     def record(self, event: "EpochEvent", left: float | None) -> dict[str, Any]:
         """All that is known of the epoch."""
-        times = {"seconds": round(event.seconds, 3), "seconds_left": round(left or 0.0, 1)}
+        times = _as_record(event.seconds, left)
         return {"event": "epoch", "epochs": event.epochs, **asdict(event.epoch), **times}
 
     def headline(self, share: float) -> tuple[str, float] | None:
@@ -140,4 +147,9 @@ class Epochs(Parts):
 
 
 def _times(seconds: float, left: float | None) -> str:
-    return f"{seconds:.1f} s, {duration(left or 0.0)} left"
+    return f"{seconds:.1f} s" + ("" if left is None else f", {duration(left)} left")
+
+
+def _as_record(seconds: float, left: float | None) -> dict[str, float]:
+    known = {} if left is None else {"seconds_left": round(left, 1)}
+    return {"seconds": round(seconds, 3), **known}

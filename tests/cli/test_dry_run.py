@@ -25,8 +25,8 @@ PLANS = {
     "compare": (("compare", "one.json", "two.json", "--workers", 1), "networks per space: "),
     "untrained": (("compare", "one.json", "two.json", "--evaluator", "naswot"), "score untrained"),
     "no cost": (("compare", "one.json", "dear.json", "--workers", 1), "no networks of equal cost"),
-    "search": (("search", "one.json"), "2,000 steps, 200 networks to evaluate"),
-    "alone": (("search", "one.json", "--method", "random"), "32 networks to train alone"),
+    "search": (("search", "one.json"), "2,000 steps, 16 networks to evaluate"),
+    "alone": (("search", "one.json", "--method", "random"), "16 networks to train alone"),
     "darts": (("search", "one.json", "--method", "darts"), "at least"),
     "train": (("train", "one.json"), "train a network of"),
 }

@@ -13,9 +13,16 @@ from autospace.cli.display.outcomes import print_evolve_outcome as tell_outcome
 from autospace.exporters.targets import TARGETS
 from autospace.searchers.folder import SearchResult
 from autospace.spaces import Budget, Layer, load
+from autospace.spaces.text import human
 from tests.cli.samples import learned_space
 
 SPACE = learned_space()
+
+
+def test_large_networks_are_counted_in_large_units() -> None:
+    large = replace(load("conv@resnet50"), budget=Budget(200_000_000_000))
+    text = "\n".join(outcome(Path("runs/large"), large))
+    assert "383M to 153G MAdds; no architecture exceeds the budget of 200G." in text
 
 
 def test_the_summary_counts_by_hand() -> None:
@@ -26,7 +33,7 @@ def test_the_summary_counts_by_hand() -> None:
         key=lambda each: each.fitness or 0,
     )
     assert f"a fitness of {best.fitness:+.4f} and arose" in text
-    assert f"{SPACE.madds.min / 1e6:.3g}M to {SPACE.madds.max / 1e6:.3g}M MAdds" in text
+    assert f"{human(SPACE.madds.min)} to {human(SPACE.madds.max)} MAdds" in text
     better = sum(
         max(each.fitness or 0 for each in layer.candidates[:6])
         > max(0, *(each.fitness or 0 for each in layer.candidates[6:]))
@@ -128,10 +135,10 @@ def test_a_search_for_a_front_says_how_long_it_is_and_whether_it_is_exact() -> N
     of_signs = {"exact": True, "gallery": [{"madds": 9, "ops": 104_000}]}
     binary = " ".join(front_of(SearchResult.model_construct(details=of_signs, ops=104_000)))
     place = "(details.gallery in result.json)."
-    assert " ".join(binary.split()) == f"Front: 1 network, 0.104M to 0.104M OPs {place}"
+    assert " ".join(binary.split()) == f"Front: 1 network, 104k to 104k OPs {place}"
     assert [" ".join(line.split()) for line in lines] == [
-        f"Front: 2 networks, 0.104M to 2.5M MAdds {place}",
-        f"Front: 1 network, 2.5M to 2.5M MAdds, of the paths that were drawn {place}",
+        f"Front: 2 networks, 104k to 2.50M MAdds {place}",
+        f"Front: 1 network, 2.50M to 2.50M MAdds, of the paths that were drawn {place}",
         "",
     ]
 

@@ -267,6 +267,13 @@ def test_the_time_left_is_the_mean_round_times_those_to_come() -> None:
     assert reporter.seconds_left() == (9 - 2) * 3.0
 
 
+def test_the_speed_is_that_of_the_rounds_since_the_run_was_resumed() -> None:
+    resumed = Rounds()
+    resumed.add(RoundEvent(2.0, PLAN, STATES[-1]))
+    scored = STATES[-1].evaluations - STATES[-2].evaluations
+    assert resumed.cells == scored < STATES[-1].evaluations
+
+
 def test_the_time_left_follows_the_recent_pace_and_says_what_it_covers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -99,6 +99,13 @@ def test_json_is_an_object_a_line(capsys: pytest.CaptureFixture[str], clock: lis
     }
 
 
+def test_a_time_that_is_not_known_is_not_zero() -> None:
+    event = EpochEvent(1.0, Epoch(1, 0.1, 2.5, 1.0, 0.5), 50, RUN)
+    assert Epochs().line(event, None).endswith("  1.0 s")
+    assert Epochs().line(event, 0.0).endswith("  1.0 s, 0 s left")
+    assert "seconds_left" not in Epochs().record(event, None)
+
+
 def test_the_longest_line_fits_in_80_columns() -> None:
     longest = Epoch(9_999, 0.1, 12.3456, 9.9, 1.0)
     assert len(Epochs().line(EpochEvent(99_999.9, longest, 9_999, RUN), 10**6)) <= 80

@@ -126,6 +126,7 @@ def test_force_replaces_what_a_run_writes_and_nothing_else_once_it_begins(tmp_pa
         "checkpoint/began.json",
         "checkpoint/data.sha256",
         "checkpoint/skeleton.json",
+        "checkpoint/token",
     }
     assert after["config.toml"].decode() == f'command = "evolve"\n{to_toml(OTHER)}'
     assert not folder.replacing
@@ -152,6 +153,17 @@ def test_a_run_that_cannot_start_leaves_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "new" / "notes.txt").write_text("written meanwhile")
     begun.abandon()
     assert _content(tmp_path) == {**before, "new/notes.txt": b"written meanwhile"}
+
+
+def test_a_run_that_cannot_start_leaves_a_cache_that_was_there(tmp_path: Path) -> None:
+    kept = tmp_path / "run" / "cache" / "evaluations"
+    kept.mkdir(parents=True)
+    (kept / "one.json").write_text("{}")
+    before = _content(tmp_path)
+    folder = RunFolder.create(tmp_path / "run", CONFIG, given="{}")
+    folder.abandon()
+    assert _content(tmp_path) == before
+    assert not folder.checkpoint.exists()
 
 
 def test_a_run_that_has_begun_is_not_abandoned(tmp_path: Path) -> None:

@@ -14,9 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace import loggers
+from autospace.evolution.folder import RunFolder
+from autospace.evolution.settings import make_config
 from autospace.loggers import LOGGERS, RunLogger, identity, settings_of
 from autospace.progress import Event, Silent, Together
 from autospace.runs.errors import ConfigError
+from autospace.spaces.files.library import load_skeleton
 
 CONFIG = 'command = "train"\nseed = 3\n[data]\nsource = "digits"\n'
 
@@ -230,6 +233,19 @@ def test_a_run_has_one_identity_whatever_its_name(name: str) -> None:
     assert found == identity(Path("/runs") / name)
     assert math.log2(int(found, 16) + 1) <= 64
     assert found != identity(Path("/runs") / name / "other")
+
+
+def test_a_run_that_replaces_another_has_an_identity_of_its_own(tmp_path: Path) -> None:
+    def begun() -> str:
+        folder = RunFolder.create(tmp_path / "run", make_config({"seed": 1}), force=True)
+        folder.settle(load_skeleton("digits"), "digest")
+        assert identity(tmp_path / "run") == identity(tmp_path / "run")
+        return identity(tmp_path / "run")
+
+    first, second = begun(), begun()
+    assert first != second
+    RunFolder.open(tmp_path / "run").settle(load_skeleton("digits"), "digest")
+    assert identity(tmp_path / "run") == second
 
 
 def test_settings_have_dotted_names(folder: Path) -> None:

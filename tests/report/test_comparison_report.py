@@ -265,3 +265,16 @@ def test_the_figures_draw_what_the_file_holds(tmp_path: Path) -> None:
     marks = difference_figure(found).panels[0].marks
     shown = next(each for each in marks if isinstance(each, Dots))
     assert shown.points == ((found.shown(found.pairs[0].difference), 0.0),)
+
+
+def test_rows_of_spaces_with_long_names_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
+    plain = comparison(("one", "two", "three"))
+    for index, each in enumerate(plain["spaces"]):
+        each["label"] = f"nasbench-macro@nasbench-macro-of-a-long-name ({'ABCDE'[index]})"
+    path = write_comparison(tmp_path, plain) / "comparison.json"
+    panels = difference_figure(read_comparison(path)).panels
+    differences, means = (panel.y.names for panel in panels)
+    assert len(set(means)) == len(plain["spaces"]) > 2
+    assert differences == means[1:]
+    assert panels[0].title.endswith("name (A)")
+    assert max(map(len, means)) <= 30

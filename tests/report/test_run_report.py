@@ -255,25 +255,31 @@ def test_a_run_on_images_of_python_is_repeated_by_a_call(skeleton: str) -> None:
 
 def test_no_folder_of_this_machine_is_in_the_command() -> None:
     config = make_config(
-        {"skeleton": "/home/me/nets/two.toml", "data": {"source": "npz:/home/me/data/x.npz"}}
+        {
+            "skeleton": "/home/me/nets/two.toml",
+            "data": {"source": "npz:/home/me/data/x.npz"},
+            "budget": {"max_latency_ms": 5, "latency_table": "/home/me/phones/pixel.json"},
+        }
     )
     assert source(config) == "npz:x.npz"
     assert "/home" not in command(config)
     assert "--skeleton two.toml" in command(config)
+    assert 'budget.latency_table="pixel.json"' in command(config)
     assert ("skeleton", "two.toml") in changed(config)
     assert changed(Config()) == []
     with pytest.raises(ConfigError):
         make_config({"nowhere": 1})
 
 
-def test_long_runs_are_thinned_evenly_and_keep_their_end() -> None:
+def test_long_runs_are_thinned_evenly_and_keep_their_ends() -> None:
     layer = LayerRecord(0.0, 0.0, 0.0, Drawn(1, 0, 0), 1)
     history = [Round(index, "evolve", (layer,)) for index in range(5000)]
     for size in (1, 7, MOST_POINTS, MOST_POINTS + 1, 5000):
         found = [each.index for each in thinned(history[:size])]
         assert len(found) <= MOST_POINTS
-        assert found[-1] == size - 1
-        assert len({b - a for a, b in itertools.pairwise(found)}) <= 1
+        assert (found[0], found[-1]) == (0, size - 1)
+        assert len({b - a for a, b in itertools.pairwise(found[1:])}) <= 1
+    assert thinned([]) == []
     assert len(thinned(history[:7])) == 7
 
 
