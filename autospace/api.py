@@ -306,6 +306,7 @@ def search(
     """
     from autospace.searchers.driver import run_search
     from autospace.searchers.folder import BEST, SearchFolder
+    from autospace.searchers.make import method_options
 
     source, passed = data_of(data)
     value = None
@@ -318,6 +319,7 @@ def search(
         own, remarks = inherited(DataConfig, [space], *given)
         value = space_of(space)
         chosen = search_config(value, (own, *given))
+        method_options(chosen)  # what is wrong there could not be written, nor be corrected later
         target = out or RUNS / f"search-{chosen.method}-seed{chosen.seed}"
         folder = SearchFolder.create(Path(target), chosen, force=force, given=to_json(value))
     with _running(folder, "search", observer, remarks=remarks) as listener:

@@ -29,6 +29,7 @@ from autospace.comparison.sample_size import (
     needed_for,
     spread_of,
 )
+from autospace.comparison.settings import SamplingConfig
 from autospace.comparison.setup import PreparedComparison, load_source, prepare
 from autospace.comparison.verdict import (
     ComparedPair,
@@ -96,9 +97,9 @@ def compare(
         RunError: likewise, or another process is working on the comparison.
     """
     with folder.locked():
-        folder.check_unchanged()
         executor = Executor.of(workers)
         try:
+            folder.check_unchanged()
             executor.check()
             config = folder.config
             loaded = folder.spaces() or [
@@ -293,9 +294,12 @@ def _on_the_method(prepared: PreparedComparison) -> Iterator[str]:
     if config.method in SCORES_ONLY:
         of_scores = {"method", "split", "table"}
         given = config.model_dump(exclude=of_scores, exclude_defaults=True)
-        if given:
-            names = ", ".join(f"evaluator.{each}" for each in given)
-            yield f"{names} without effect: {config.method} is a score of untrained networks"
+        names = [f"evaluator.{each}" for each in given]
+        if prepared.config.sampling.effect != SamplingConfig().effect:
+            names.append("sampling.effect")  # of errors, which scores are not
+        if names:
+            said = f"{config.method} is a score of untrained networks"
+            yield f"{', '.join(names)} without effect: {said}"
     if config.method == "supernet":
         yield "only one supernet was trained: the intervals leave out how supernets vary"
     if config.split == "validation":

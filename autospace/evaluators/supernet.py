@@ -72,12 +72,28 @@ class InTurn(Uniform):
         return [tuple(row[k] for row, k in zip(places, drawn, strict=True))]
 
 
+def check_families(spaces: Sequence[Space]) -> None:
+    """Refuses spaces that no single supernet can hold.
+
+    Raises:
+        EvaluationError: their cells are of different families.
+    """
+    first = spaces[0]
+    for space in spaces[1:]:
+        if space.kind != first.kind:
+            problem = f"cells of {first.name} are {first.kind}, those of {space.name} {space.kind}"
+            raise EvaluationError(
+                f"{problem}; a supernet needs one family; use the evaluator train"
+            )
+
+
 def union_of(spaces: Sequence[Space]) -> Space:
     """One space with the cells of all spaces, each function once per layer.
 
     Raises:
-        EvaluationError: the spaces stand on different skeletons.
+        EvaluationError: the spaces stand on different skeletons, or differ in their cells' family.
     """
+    check_families(spaces)
     first = spaces[0]
     for space in spaces[1:]:
         if skeleton_key(space.skeleton) != skeleton_key(first.skeleton):

@@ -182,11 +182,15 @@ class Table:
             for place, layer in enumerate(space.layers)
         ]
         empty = np.asarray(np.isnan(self.scores).all(axis=1))
-        missing = empty.reshape(self.choices.sizes)[np.ix_(*kept)]
+        rows = np.zeros(1, dtype=np.int64)  # of all paths; arrays have fewer dimensions than layers
+        for size, places in zip(self.choices.sizes, kept, strict=True):
+            rows = (rows[:, None] * size + np.asarray(places)).ravel()
+        missing = np.flatnonzero(empty[rows])
         if not space.skeleton.stages:
-            return int(missing.sum())
+            return len(missing)
         # Of a space with stages, a table has rows for paths that are no networks as well.
-        paths = np.argwhere(missing).tolist()
+        sizes = [len(places) for places in kept]
+        paths = [_path_at(int(place), sizes) for place in missing]
         return sum(all(part.holds(path) for part in space.parts) for path in paths)
 
     def _check_skeleton(self, skeleton: Skeleton) -> None:
@@ -308,6 +312,15 @@ def is_table(path: Path) -> bool:
 def _built_in(name: str) -> Table:
     folder = resources.files("autospace.evaluators") / "data"
     return table_from((folder / f"{name}.json").read_text("utf-8"))
+
+
+def _path_at(place: int, sizes: Sequence[int]) -> Choice:
+    """The path at a place, where the last layer changes first."""
+    path = []
+    for size in reversed(sizes):
+        place, index = divmod(place, size)
+        path.append(index)
+    return tuple(reversed(path))
 
 
 def _check_different(space: Space) -> None:

@@ -47,9 +47,17 @@ def naswot(network: Network, images: torch.Tensor, labels: torch.Tensor) -> floa
     K counts, for every two images, the units that are active for both or inactive for both.
     """
     del labels
-    codes: list[torch.Tensor] = []
+    kernel = torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device)
+
+    def add(_module: nn.Module, _inputs: object, out: torch.Tensor) -> None:
+        # At once: the codes of all layers of a large network would not fit in memory. All of these
+        # are whole numbers, so that their sum does not depend on its order.
+        code = (out > 0).flatten(1).double()
+        active = code.sum(1)
+        kernel.add_(2 * (code @ code.T) + code.shape[1] - active[:, None] - active)
+
     hooks = [
-        part.register_forward_hook(lambda _m, _i, out: codes.append((out > 0).flatten(1).double()))
+        part.register_forward_hook(add)
         for part in network.modules()
         if isinstance(part, nn.ReLU | nn.ReLU6)
     ]
@@ -57,9 +65,6 @@ def naswot(network: Network, images: torch.Tensor, labels: torch.Tensor) -> floa
         network.train()(images)
     for hook in hooks:
         hook.remove()
-    kernel = torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device)
-    for code in codes:
-        kernel += code @ code.T + (1 - code) @ (1 - code).T
     # Images that light up the same units would make K singular.
     kernel += 1e-6 * torch.eye(len(images), dtype=torch.float64, device=images.device)
     return float(torch.linalg.slogdet(kernel)[1])

@@ -149,7 +149,9 @@ class Archive:
             for each in scored[layer]:
                 before, shares = found.get(each.id), {str(repeat): 1.0}
                 found[each.id] = (
-                    before.then(each, shares, self.write_back) if before else _Scores(each, shares)
+                    before.then(each, shares, self.write_back)
+                    if before
+                    else _Scores(each, shares, each.value > DIVERGED / 2)
                 )
         return {name: each for name, each in found.items() if each.sound}
 
@@ -181,19 +183,16 @@ class _Scores:
     Attributes:
         member: after its last score.
         shares: of each repeat in the mean of the scores.
+        sound: whether no score stands for a training that diverged.
         worth: how many equal scores the mean is worth.
         changes: from the mean of the earlier scores to the next one.
     """
 
     member: Member
     shares: dict[str, float]
+    sound: bool = True
     worth: float = 1.0
     changes: tuple[Change, ...] = ()
-
-    @property
-    def sound(self) -> bool:
-        """Whether no score stands for a training that diverged."""
-        return min([self.member.value, *(each.value for each in self.changes)]) > DIVERGED / 2
 
     def then(self, member: Member, shares: dict[str, float], write_back: float) -> "_Scores":
         """The scores with one more, which has this weight in the moving average."""
@@ -208,7 +207,9 @@ class _Scores:
         mean = {name: (1 - write_back) * old[name] + write_back * new[name] for name in names}
         # The inverse of the sum of the squared weights of all scores.
         squares = (1 - write_back) ** 2 / self.worth + write_back**2
-        return _Scores(member, mean, 1 / squares, (*self.changes, change))
+        # A finite score lifts the mean after a diverged one, so that the mean does not tell.
+        sound = self.sound and self.member.value + change.value > DIVERGED / 2
+        return _Scores(member, mean, sound, 1 / squares, (*self.changes, change))
 
     def in_all(self, repeats: Sequence[str]) -> "_Scores":
         """The same scores, all 0, in each of these repeats."""

@@ -29,6 +29,7 @@ from autospace.evolution.families import (
     check_effect,
     check_family,
     check_mobile,
+    kind_on,
     prior_on,
     references_on,
 )
@@ -108,7 +109,7 @@ def prepare(
     execution = make_execution(config.precision, config.cuda_graphs, own, observer.message)
     skeleton = folder.skeleton or passed.skeleton or _named_skeleton(config, folder)
     given = passed.images
-    check_scoring(config.scoring, skeleton.reads)
+    check_scoring(config.scoring, skeleton.reads, kind_on(skeleton, config.cells))
     check_mobile(skeleton, config.cells)
     if isinstance(skeleton, CaptionSkeleton):
         _check_captions(config)

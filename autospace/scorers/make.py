@@ -32,12 +32,13 @@ def make_scorer(setting: ScoringContext, pool: Pool | None = None) -> Scorer:
     Raises:
         SpaceError: the method is for networks that read something else.
     """
-    check_scoring(setting.options, setting.reference.skeleton.reads)
+    reads = setting.reference.skeleton.reads
+    check_scoring(setting.options, reads, setting.own_cells[0].kind)
     scorer = SCORERS[setting.options.method](setting, pool or InProcess())
+    paid = isinstance(scorer, MixtureScorer)  # its training has the cost term
     if setting.options.layer_price:
         scorer = LayerPriced(scorer, setting)
-    inside = isinstance(scorer, MixtureScorer)
-    return scorer if inside or not setting.options.cost_weight else CostAware(scorer, setting)
+    return scorer if paid or not setting.options.cost_weight else CostAware(scorer, setting)
 
 
 class CostAware:

@@ -61,8 +61,21 @@ class ScoringConfig(Section):
         return self
 
 
-def check_scoring(options: ScoringConfig, reads: str) -> None:
-    """Raises `SpaceError` for scoring that does not work for networks that read something."""
+HAVE_PARTS: Final = ("mobile", "ofa", "conv")
+"""Families of cells that can have weights in common with another cell of theirs."""
+
+
+def check_scoring(options: ScoringConfig, reads: str, kind: str) -> None:
+    """Raises `SpaceError` for scoring that does not work for such networks.
+
+    Args:
+        options: of the scoring.
+        reads: what the networks read.
+        kind: family of their cells.
+    """
+    if options.inherit and reads == "images" and kind not in HAVE_PARTS:
+        problem = f"true, but {kind} cells have no weights in common with the reference"
+        raise SpaceError("scoring.inherit", f"{problem}; allowed for them: false")
     if reads not in METHODS_ON:
         return
     if options.method not in METHODS_ON[reads]:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar
 
 import torch
@@ -135,9 +135,9 @@ def run_search(
     with folder.locked(), ExitStack() as scope:
         if folder.finished:
             return folder.load_result()
-        folder.check_unchanged()
         executor = Executor.of(workers)
         try:
+            folder.check_unchanged()
             executor.check()
             _check_asked(folder, space)
             table = limit_table(folder.config.budget.latency_table, folder.latency_table)
@@ -224,7 +224,7 @@ def comparable(method: SearchMethod) -> SearchMethod:
     """The method; one whose gradients are to be compared has to share weights.
 
     Raises:
-        SearchError: it shares none.
+        SearchError: it shares none, or shares them where there are no layers to compare.
     """
     config = method.problem.config
     if config.supernet.interference and not method.supernets:
@@ -233,7 +233,8 @@ def comparable(method: SearchMethod) -> SearchMethod:
             f"{config.method} shares no weights between architectures"
         )
     skeleton = method.problem.choices.space.skeleton
-    if config.supernet.interference and skeleton.reads == "text":
+    layered = all(weights.supernet.layered for weights in method.supernets)
+    if config.supernet.interference and not layered:
         raise SearchError(
             f"supernet.interference: {config.supernet.interference}; allowed: 0, because "
             f"{skeleton.name} has no layers to compare"
@@ -398,8 +399,14 @@ def _scored(
 
 
 def _anywhere(problem: SearchProblem) -> SearchConfig:
-    """The settings without the place of the images or the table, which belongs to a machine."""
+    """The settings without the places of images and tables, which belong to a machine."""
     config = problem.config
+    if (path := config.budget.latency_table) is not None:
+        budget = config.budget.model_copy(update={"latency_table": PurePath(path).name})
+        config = config.model_copy(update={"budget": budget})
+    if isinstance(path := config.options.get("teacher"), str):
+        options = {**config.options, "teacher": PurePath(path).name}
+        config = config.model_copy(update={"options": options})
     if problem.table is not None:
         evaluator = config.evaluator.model_copy(update={"table": problem.table.name})
         return config.model_copy(update={"evaluator": evaluator})

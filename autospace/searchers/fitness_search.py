@@ -196,8 +196,12 @@ class FitnessSearch(SearchMethod):
 
     def ranked(self) -> list[Ranked]:
         """All evaluated architectures, the best first; ties go to the one evaluated first."""
-        known = sorted(self.fitness.known.items(), key=lambda item: -item[1])
-        return [Ranked(path, value, value) for path, value in known[:MOST_RANKED]]
+        known = self.fitness.known
+        return [Ranked(path, known[path], known[path]) for path in self.best(MOST_RANKED)]
+
+    def best(self, count: int) -> list[Choice]:
+        """So many of the evaluated paths, the best first; as `ranked`, which stops at some."""
+        return sorted(self.fitness.known, key=lambda path: -self.fitness.known[path])[:count]
 
     def rated(self, paths: Sequence[Choice]) -> list[float]:
         """The fitness of the architectures."""

@@ -35,7 +35,7 @@ def make_plan(
         "method": config.method,
         "space": problem.choices.space.name,
         "steps": training,
-        "evaluations": method.most_evaluations if isinstance(method, FitnessSearch) else None,
+        "evaluations": method.most_networks if isinstance(method, FitnessSearch) else None,
         "trained_alone": alone,
         "steps_alone": config.trial.steps if alone else 0,
     }
@@ -63,8 +63,8 @@ def _trained_alone(method: SearchMethod) -> int:
     if method.problem.table is not None:
         return 0
     if method.trials:
-        return method.most_evaluations  # the finalists are among them
-    return method.problem.config.finalists
+        return method.most_networks  # the finalists are among them
+    return min(method.problem.config.finalists, method.problem.choices.space.size)
 
 
 def _training_steps(method: SearchMethod) -> int:
@@ -77,7 +77,7 @@ def _forecast(method: SearchMethod, copy: SearchMethod, executor: Executor) -> F
     if training:
         seconds += training * seconds_of_step(_Steps(copy), problem.device)
     if isinstance(copy, FitnessSearch) and copy.supernets:
-        seconds += method.most_evaluations * seconds_of_step(_Evaluations(copy), problem.device)
+        seconds += method.most_networks * seconds_of_step(_Evaluations(copy), problem.device)
     network = problem.choices.architecture(problem.choices.draw(stream(problem.seed, "forecast")))
     each = seconds_of(problem.data, recipe_of(problem), network)
     seconds += _trained_alone(method) * each / workers

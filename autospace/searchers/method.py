@@ -80,6 +80,11 @@ class SearchMethod(Stateful, ABC):
         return self.problem.config.evaluations or self.default_evaluations
 
     @property
+    def most_networks(self) -> int:
+        """How many different architectures are evaluated at most: no more than the space has."""
+        return min(self.most_evaluations, self.problem.choices.space.size)
+
+    @property
     def notes(self) -> list[str]:
         """What a user should know before the search begins, in lines."""
         return []

@@ -179,9 +179,9 @@ def live(
         if folder.finished:
             ranks.told(None)
             return folder.load_result()
-        folder.check_unchanged()
-        folder.check_processes(ranks.count)
         try:
+            folder.check_unchanged()
+            folder.check_processes(ranks.count)
             prepared = prepare()
         except BaseException:
             folder.abandon()

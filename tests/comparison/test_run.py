@@ -194,6 +194,12 @@ def test_proxies_are_called_proxies(start: Start, method: str) -> None:
     assert (said in found["notes"]) == (method != "supernet")
 
 
+def test_an_effect_in_points_is_said_to_be_without_effect_on_scores(start: Start) -> None:
+    found = json.loads(_run(start(sampling={"effect": 0.1}, evaluator={"method": "naswot"})))
+    unused = "evaluator.steps, evaluator.batch, sampling.effect without effect"
+    assert any(note.startswith(unused) for note in found["notes"])
+
+
 def test_without_a_number_as_many_are_compared_as_the_effect_needs(start: Start) -> None:
     listener = Listener()
     found = json.loads(_run(start(sampling={"samples": None, "effect": 40.0}), listener))

@@ -54,6 +54,11 @@ def test_a_union_needs_one_skeleton() -> None:
         union_of([FIRST, other])
 
 
+def test_a_union_needs_one_family_of_cells() -> None:
+    with pytest.raises(EvaluationError, match=r"are mobile, those of .* binary; .* one family"):
+        union_of([load("mbconv@digits"), load("binary@digits")])
+
+
 def _weights(folder: Path, union: Space) -> SharedWeights:
     settings = SupernetConfig(steps=4, batch=8)
     return SharedWeights(Problem(Choices(union), images(folder), settings, MagicConfig(), 0))

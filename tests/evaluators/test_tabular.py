@@ -318,3 +318,13 @@ def test_networks_without_a_score_are_counted() -> None:
         EvaluationError, match="table mine has no score of the architecture cell_0,"
     ):
         found.score(SPACE.at((0, 1)), 0)
+
+
+def test_tables_may_have_more_layers_than_arrays_have_dimensions() -> None:
+    deep = replace(SKELETON, name="deep", layers=(LayerSpec(4),) * 70)
+    one, two = same_cells(CELLS[:1], "one", deep), same_cells(CELLS[:2], "two", deep)
+    layers = (*one.layers[:-2], *two.layers[-2:])
+    space = replace(one, layers=layers, reference={})
+    found = table(of=space, scores=[1, 2, None, None, 5, 6, None, 8])
+    assert found.unscored(space) == 1
+    assert found.unscored(one) == 0

@@ -31,6 +31,7 @@ from autospace.spaces import (
     LayerSpec,
     Skeleton,
     Space,
+    SpaceError,
     Stem,
     cell_cost,
     family_of,
@@ -255,7 +256,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     "method", ["calibrated", *slowly(*(each for each in METHODS if each != "calibrated"))]
 )
 def test_every_scorer_learns_a_space_that_can_be_exported(method: str, tmp_path: Path) -> None:
-    scoring = {"method": method, "cost_weight": 0.1, "inherit": True}
+    scoring = {"method": method, "cost_weight": 0.1}
     weights = "kept" if method in {"gated", "mixture"} else "fresh"
     evolution = {"generations": 1, "screen": 2, "shrink": True}
     chosen = _tiny(tmp_path, scoring={**scoring, "weights": weights}, evolution=evolution)
@@ -329,3 +330,14 @@ def test_evolution_learns_the_one_binary_operation_that_passes_images_on(
     assert all(PLANTED in each.cell.pruned().operations for each in evolved)
     assert evolved[0].fitness is not None
     assert evolved[0].fitness > (reference.fitness or 0) + 0.1
+
+
+@pytest.mark.parametrize("skeleton", ["nasbench201", "darts-small", "bats-small", "digits"])
+def test_cells_without_common_weights_inherit_none(skeleton: str, tmp_path: Path) -> None:
+    chosen: dict[str, Any] = {"skeleton": skeleton, "scoring": {"inherit": True}}
+    if skeleton == "digits":
+        chosen["cells"] = {"family": "binary"}
+    run = RunFolder.create(tmp_path / "run", make_config(chosen))
+    with pytest.raises(SpaceError, match=r"scoring\.inherit: true, but \w+ cells have no weights"):
+        learn(run, Counting())
+    assert not (tmp_path / "run").exists()

@@ -19,7 +19,7 @@ from autospace.evolution.folder import (
 )
 from autospace.evolution.loop import evolve, learned_space, new_archive, propose, repeat_of, start
 from autospace.evolution.plan import Plan
-from autospace.evolution.population import EvolutionState
+from autospace.evolution.population import DIVERGED, EvolutionState
 from autospace.spaces import Budget, Cell, LayerSpec, Skeleton, Space, Stem
 from autospace.spaces.cells.variation import CellPrior
 from tests.slow import slowly
@@ -216,6 +216,24 @@ def test_cells_that_diverged_come_last_and_teach_nothing(broken: float) -> None:
                 assert member.value < -1e5
         told = [each.mean for each in estimates.values() if each is not None]
         assert min(told) > -10
+
+
+@pytest.mark.parametrize("later", [-0.05, 0.0, 0.05, 3.0])
+@pytest.mark.parametrize("write_back", [0.1, 0.5, 1.0])
+def test_a_finite_score_after_one_that_diverged_teaches_nothing(
+    later: float, write_back: float
+) -> None:
+    state = run(plan(shrink=True, generations=2, write_back=write_back), Noisy())
+    before = state.archive
+    assert before is not None
+    known = before.members(0)
+    fresh = replace(next(iter(known.values())), id="fresh", scores=1, fitness=DIVERGED)
+    mean = (1 - write_back) * DIVERGED + write_back * later
+    again = replace(fresh, scores=2, fitness=mean)
+    archive = before.after(((fresh,), ()), 50).after(((again,), ()), 51)
+    assert archive.estimate(0, "fresh") is None
+    for name in known:
+        assert archive.estimate(0, name) == before.estimate(0, name)
 
 
 @pytest.mark.slow

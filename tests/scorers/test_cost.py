@@ -114,3 +114,15 @@ def test_kept_weights_are_not_trained_for_a_price(method: ScoringMethod) -> None
     ):
         make_config({"scoring": {**scoring, "layer_price": 0.2}})
     assert make_config({"scoring": scoring}).scoring.layer_price == 0
+
+
+@pytest.mark.parametrize("method", ["mixture", "gated", "probe"])
+def test_both_prices_are_paid_once(make_setting: MakeSetting, method: ScoringMethod) -> None:
+    row = [mbconv(3, 1), mbconv(7, 6)]
+    plain, priced = (
+        make_scorer(make_setting(method, steps=3, cost_weight=0.5, layer_price=layer_price)).score(
+            [row] * 3, 0
+        )
+        for layer_price in (0.0, 1e-9)
+    )
+    assert priced == [pytest.approx(each, abs=1e-6) for each in plain]

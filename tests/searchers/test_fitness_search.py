@@ -1,12 +1,16 @@
 """Searches by a fitness: what is counted, remembered and rated, with options that add state."""
 
+import itertools
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from autospace.compute.executor import Executor
 from autospace.runs.state import load_state, save_state
 from autospace.searchers.fitness_search import FitnessSearch
+from autospace.searchers.forecast import make_plan
 from autospace.searchers.make import make_method
 from autospace.searchers.method import SearchMethod
 from tests.searchers.problems import make_problem
@@ -61,3 +65,22 @@ def test_few_are_evaluated_by_default_where_each_is_trained_alone() -> None:
         for fitness in ("alone", "supernet")
     }
     assert defaults == {"alone": 32, "supernet": 200}
+
+
+def test_the_plan_counts_no_more_networks_than_the_space_has() -> None:
+    for evaluations, planned in ((3, 3), (500, 7 * 6 * 7), (None, 32)):
+        problem = make_problem(method="random", evaluations=evaluations)
+        plan = make_plan(make_method(problem), partial(make_method, problem), Executor())
+        assert plan.record["evaluations"] == planned == plan.record["trained_alone"]
+
+
+def test_more_parents_than_a_result_ranks_are_all_parents() -> None:
+    method = make_method(
+        make_problem(method="spos", evaluations=300, options={"population": 300, "parents": 200})
+    )
+    assert isinstance(method, FitnessSearch)
+    paths = list(itertools.product(*(range(size) for size in method.problem.choices.sizes)))
+    known: Any = method.fitness.known
+    known.update({path: place / 1000 for place, path in enumerate(paths)})
+    assert method.best(200) == paths[::-1][:200]
+    assert [each.path for each in method.ranked()] == method.best(200)[:100]

@@ -50,6 +50,9 @@ def test_errors_say_what_is_wrong(tmp_path: Path) -> None:
         search(data=DATA, out=run)
     with pytest.raises(ConfigError, match="data: name the images"):
         search(SPACE, settings=SMALL, out=run)
+    for options in ({"population size": 3}, {"mutatio": 1}, {"mutation": {"a": 1}}):
+        with pytest.raises(ConfigError, match=r"options\."):
+            search(SPACE, DATA, method="spos", settings={"options": options}, out=run)
     assert not run.exists()
     search(SPACE, DATA, settings=SMALL, out=run)
     with pytest.raises(RunError, match="already holds a run"):

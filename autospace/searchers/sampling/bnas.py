@@ -161,6 +161,11 @@ class Bnas(OneShot):
         return self.search_steps
 
     @property
+    def most_networks(self) -> int:
+        """All evaluations: a later stage evaluates networks of an earlier one again."""
+        return self.most_evaluations
+
+    @property
     def _trained(self) -> int:
         return self.fitness.steps if self.supernets else 0
 

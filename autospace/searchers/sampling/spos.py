@@ -40,7 +40,7 @@ class Spos(FitnessSearch):
         generation, place = divmod(index, options.population)
         path = choices.draw(rng)
         if generation > 0:
-            best = [each.path for each in self.ranked()[: options.parents]]
+            best = self.best(options.parents)
             for _ in range(50):
                 if place % 2:
                     child = choices.mutated(rng.choice(best), rng, options.mutation)
