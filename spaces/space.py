@@ -169,8 +169,9 @@ class Architecture:
         if size == 1:
             return tuple(chosen)
         family = FAMILIES[self.kind]
-        parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
-        return tuple(family.joined(each) for each in parts)
+        firsts = range(0, len(chosen), size)
+        shapes = self.skeleton.shapes
+        return tuple(family.joined(chosen[at : at + size], shapes[at]) for at in firsts)
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:

@@ -100,7 +100,7 @@ class Chains:
     def at(self, cell: Chain, shape: LayerShape) -> Chain:
         return cell
 
-    def joined(self, cells: Sequence[Chain]) -> Chain:
+    def joined(self, cells: Sequence[Chain], shape: LayerShape) -> Chain:
         raise SpaceError("kind", '"toy" has no edges')
 
     def notation(self, cell: Chain) -> str:

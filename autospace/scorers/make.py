@@ -118,8 +118,9 @@ class SharedScorer:
     def score(self, candidates: Sequence[Sequence[Cell]], repeat: int) -> list[list[float]]:
         """Fitness of every candidate of every choice; see `autospace.scorers.scorer.Scorer`."""
         size, groups = self._skeleton.choices_per_cell, self._skeleton.groups
+        shapes = self._skeleton.shapes
         rows = [
-            [family_of(own).joined([own, cell]) if size > 1 else cell
+            [family_of(own).joined([own, cell], shapes[size * group]) if size > 1 else cell
              for choice in candidates[size * group : size * (group + 1)] for cell in choice]
             for group, own in enumerate(self._reference)
         ]  # fmt: skip

@@ -264,7 +264,7 @@ class ChosenWhole(Generic[C]):
         """The cell itself."""
         return cell
 
-    def joined(self, cells: Sequence[C]) -> C:
+    def joined(self, cells: Sequence[C], shape: LayerShape) -> C:
         """Refuses: the edges of these cells are not chosen one by one.
 
         Raises:

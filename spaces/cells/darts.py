@@ -226,7 +226,7 @@ class Darts:
             raise SpaceError("edges", f"{problem}; allowed at {shape.name}: {allowed}")
         return self.cells.on(edges, cell.nodes)
 
-    def joined(self, cells: Sequence[DartsCell]) -> DartsCell:
+    def joined(self, cells: Sequence[DartsCell], shape: LayerShape) -> DartsCell:
         """The cell with the nodes of all of these; where several have one, that of the last."""
         edges = {edge.target: cell.into(edge.target) for cell in cells for edge in cell.chosen}
         ordered = tuple(edge for node in sorted(edges) for edge in edges[node])

@@ -198,7 +198,7 @@ class Dense:
             raise SpaceError("edges", f"{len(cell.chosen)} edges; allowed at {shape.name}: 1")
         return DenseCell.on(Edge(*shape.edge, cell.operations[0]), shape.nodes)
 
-    def joined(self, cells: Sequence[DenseCell]) -> DenseCell:
+    def joined(self, cells: Sequence[DenseCell], shape: LayerShape) -> DenseCell:
         """The cell with the edges of all of these; where several have one, that of the last."""
         return cells[0].with_edges(edge for cell in cells[1:] for edge in cell.chosen)
 

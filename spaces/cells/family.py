@@ -106,8 +106,13 @@ class Family(Protocol[C, P]):
     def at(self, cell: C, shape: LayerShape) -> C:
         """The cell as a candidate at a layer: where one edge is chosen, its operation there."""
 
-    def joined(self, cells: Sequence[C]) -> C:
-        """The cell with the edges of all of these; where several have an edge, that of the last."""
+    def joined(self, cells: Sequence[C], shape: LayerShape) -> C:
+        """The cell with the edges of all of these; where several have an edge, that of the last.
+
+        Args:
+            cells: each of one choice, or whole.
+            shape: of the first choice.
+        """
 
     def differences(self, cell: C, reference: C) -> list[str]:
         """The differences from a reference, a short text each; empty if nothing differs."""

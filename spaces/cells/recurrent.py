@@ -258,14 +258,14 @@ class Recurrent:
             raise SpaceError("sources", f"no {shape.part} of node {shape.node} is chosen")
         return RecurrentCell.on(cell.nodes, shape.node, choice)
 
-    def joined(self, cells: Sequence[RecurrentCell]) -> RecurrentCell:
+    def joined(self, cells: Sequence[RecurrentCell], shape: LayerShape) -> RecurrentCell:
         """The cell of all these choices; where several make one, that of the last.
 
-        Where none chooses the function of the root, it is that of the published cells, tanh.
+        Where none chooses the function of the root, it is that of the skeleton.
         """
         size = cells[0].nodes + 1
         sources: list[int | None] = [None] * size
-        functions: list[str | None] = ["tanh", *[None] * (size - 1)]
+        functions: list[str | None] = [_root(shape), *[None] * (size - 1)]
         links: tuple[int, ...] | None = None
         for cell in cells:
             links = cell.links or links

@@ -119,7 +119,7 @@ def test_links_are_chosen_kept_and_shown() -> None:
     ]  # fmt: skip
     pieces = [FAMILY.at(cell, shape) for shape in shapes]
     assert [FAMILY.notation(piece) for piece in pieces] == ["in=0+2", "1<0", "1=relu"]
-    assert FAMILY.joined(pieces) == cell
+    assert FAMILY.joined(pieces, shapes[0]) == cell
     assert FAMILY.notation(cell) == "in=0+2 0=tanh 1=relu(0)"
     other = RecurrentCell.of([(0, "relu")], links=(1,))
     assert FAMILY.differences(cell, other) == ["in=1→in=0+2"]
