@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from autospace.progress import Event, Message, Silent
 from autospace.runs.errors import ConfigError
-from autospace.runs.folder import CHECKPOINT, CONFIG, TOKEN
+from autospace.runs.folder import CONFIG, replaced
 from autospace.runs.settings import read_config
 from autospace.spaces.errors import offered, shown
 
@@ -208,7 +208,5 @@ def _flat(prefix: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]
 
 def identity(run: Path) -> str:
     """A name for a run that is the same when it is resumed, and another when it is replaced."""
-    begun = run / CHECKPOINT / TOKEN
-    token = begun.read_text("utf-8") if begun.is_file() else ""
-    text = f"{run.absolute()}\n{settings_of(run)}\n{token}"
+    text = f"{run.absolute()}\n{settings_of(run)}" + "\n" * replaced(run)
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]

@@ -175,6 +175,7 @@ def prior_on(skeleton: Skeleton, cells: CellsConfig) -> Prior:
         nodes=cells.nodes,
         none_probability=cells.none_probability,
         window=cells.window,
+        mixes=cells.mixes,
     )
 
 

@@ -9,7 +9,7 @@ from autospace.data.settings import DataConfig
 from autospace.runs.errors import ConfigError
 from autospace.runs.settings import Devices, Precision, Section, make_settings
 from autospace.scorers.scorer import ScoringConfig
-from autospace.spaces.cells.cell import MAX_EXPANSION
+from autospace.spaces.cells.cell import MAX_EXPANSION, MIXES, Mix
 from autospace.spaces.cells.family import CELLS
 from autospace.spaces.cells.operations import DEFAULT_OPERATIONS, OPERATIONS, unknown_operation
 from autospace.spaces.errors import offered, shown
@@ -68,6 +68,7 @@ class CellsConfig(Section):
         DEFAULT_OPERATIONS
     )
     nodes: Annotated[int, Field(ge=2, le=6)] = 4
+    mixes: Annotated[tuple[Mix, ...], Field(min_length=1, max_length=len(MIXES))] = MIXES
     none_probability: Annotated[float, Field(ge=0, le=0.9)] = 0.4
     window: Annotated[int, Field(ge=1, le=15)] = 2
     reference_kernels: Annotated[tuple[Literal[3, 5, 7], ...], Field(min_length=1)] = (3, 5, 7)
@@ -75,7 +76,7 @@ class CellsConfig(Section):
         int, Field(ge=1, le=MAX_EXPANSION), BeforeValidator(_no_boolean)
     ] = 6
 
-    @field_validator("operations", "reference_kernels", mode="before")
+    @field_validator("operations", "reference_kernels", "mixes", mode="before")
     @classmethod
     def _lists_are_tuples(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
@@ -109,6 +110,14 @@ class CellsConfig(Section):
             words = "each operation at most once, and at least one besides none"
             raise ValueError(f"{', '.join(names)}; allowed: {words}")
         return names
+
+    @field_validator("mixes")
+    @classmethod
+    def _sums_among_them(cls, mixes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(mixes)) != len(mixes) or "sum" not in mixes:
+            given = ", ".join(mixes)
+            raise ValueError(f"{given}; allowed: sum, and each mix at most once")
+        return mixes
 
     @field_validator("reference_kernels")
     @classmethod

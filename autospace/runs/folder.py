@@ -5,7 +5,6 @@ import hashlib
 import inspect
 import json
 import re
-import secrets
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,8 +36,8 @@ EVENTS: Final = "events.jsonl"
 DATA: Final = "data.json"
 CHECKPOINT: Final = "checkpoint"
 DIGEST: Final = "data.sha256"
-TOKEN: Final = "token"
-"""Random text, by which a run differs from one that it replaced."""
+REPLACED: Final = "replaced"
+"""How many runs were replaced in the folder before this one; not there for the first run."""
 GIVEN: Final = "given.json"
 BEGAN: Final = "began.json"
 CACHE: Final = "cache"
@@ -286,12 +285,16 @@ class Folder(Generic[Settings]):
         Raises:
             RunError: the data is not the same.
         """
+        before = ""
         if self._replacing is not None:
+            before = f"{replaced(self.path) + 1}\n"
             self._remove_run()
             self._write_config(self._replacing)
             self._replacing = None
         self._new = False
         self.checkpoint.mkdir(exist_ok=True)
+        if before:
+            write_atomically(self.checkpoint / REPLACED, before)
         for folder in (self.path, self.checkpoint):
             remove_parts(folder)
         begun = (self.checkpoint / DIGEST).is_file()
@@ -304,7 +307,6 @@ class Folder(Generic[Settings]):
         else:
             given = [f"{CHECKPOINT}/{GIVEN}"] if self.given.is_file() else []
             self._save_record(self.config, [*files, *given])
-            write_atomically(self.checkpoint / TOKEN, f"{secrets.token_hex(8)}\n")
             write_atomically(self.checkpoint / DIGEST, f"{data_digest}\n")
 
     def _check_digest(self, data_digest: str) -> None:
@@ -433,6 +435,14 @@ class Folder(Generic[Settings]):
         for name in (*self.results, EVENTS, DATA):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.checkpoint, ignore_errors=True)
+
+
+def replaced(path: Path) -> int:
+    """How many runs were replaced in a folder before the one that it holds."""
+    try:
+        return int((path / CHECKPOINT / REPLACED).read_text("ascii"))
+    except (OSError, ValueError):
+        return 0
 
 
 def command_of(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Generic, NamedTuple, TypeVar
+from typing import ClassVar, Final, Generic, Literal, NamedTuple, TypeVar
 
 from autospace.spaces.cells.operations import OPERATIONS, unknown_operation
 from autospace.spaces.checks import check_integer
@@ -12,7 +12,8 @@ MAX_EXPANSION: Final = 8
 """A cell may have any expansion from 1 to this: published networks have 2, 4 and 5 too."""
 EXPANSIONS: Final = (1, 3, 6)
 """The expansions that random cells and mutations have by default."""
-MIXES: Final = ("sum", "gate", "se")
+Mix = Literal["sum", "gate", "se"]
+MIXES: Final[tuple[Mix, ...]] = ("sum", "gate", "se")
 MIN_NODES: Final = 2
 MAX_NODES: Final = 8
 

@@ -14,6 +14,7 @@ from autospace.spaces.cells.cell import (
     MAX_EXPANSION,
     MAX_NODES,
     MIN_NODES,
+    MIXES,
     Cell,
     ChosenWhole,
     LayerShape,
@@ -158,11 +159,14 @@ class Mobile(ChosenWhole[Cell]):
     def prior(self, operations: Iterable[str], like: Iterable[Cell] = ()) -> CellPrior:
         """Uniform over the operations, with as many nodes as the largest of some cells has.
 
-        The expansions of these cells join the usual ones, so that they can come back.
+        The expansions of these cells join the usual ones, so that they can come back. Nodes mix as
+        those of these cells do, or by their sum.
         """
         cells = tuple(like)
+        met = {mix for cell in cells for mix in cell.pruned().mix} if cells else {*MIXES}
         return CellPrior(
             tuple(each for each in operations if each != "none"),
             max((cell.nodes for cell in cells), default=NODES),
             expansions=tuple(sorted({*EXPANSIONS, *(cell.expansion for cell in cells)})),
+            mixes=tuple(mix for mix in MIXES if mix in met | {"sum"}),
         )

@@ -1,5 +1,6 @@
 """What can be named as a space, and what its name becomes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,16 @@ def test_random_cells_of_any_space_are_as_many_and_may_skip_the_same_layers(name
         assert len(set(layer.keys)) == len(layer.keys)
         skips = [each.id for each in layer.candidates if each.cell.is_zero]
         assert skips == ["skip"] * any(each.cell.is_zero for each in given.candidates)
+
+
+@pytest.mark.parametrize("mixes", [("sum",), ("sum", "se"), ("sum", "gate", "se")])
+def test_random_cells_mix_as_those_of_the_space_do(mixes: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "space.json"
+    cells = [replace(CHEAP[0], mix=("sum", "sum", mix)) for mix in mixes]
+    path.write_text(to_json(space(cells, "given", load_skeleton("cifar"))))
+    layers = load_source(f"random@{path}", 0).layers
+    drawn = [each.cell for layer in layers for each in layer.candidates]
+    assert {mix for cell in drawn for mix in cell.mix} == {*mixes}
 
 
 @pytest.mark.parametrize(("root", "most"), [("tanh", 1), (None, 4)])

@@ -35,6 +35,7 @@ OTHERS: dict[str, Any] = {
     "window": 1,
     "reference_kernels": [3],
     "reference_expansion": 4,
+    "mixes": ["sum", "se"],
 }
 
 

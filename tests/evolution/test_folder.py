@@ -126,7 +126,7 @@ def test_force_replaces_what_a_run_writes_and_nothing_else_once_it_begins(tmp_pa
         "checkpoint/began.json",
         "checkpoint/data.sha256",
         "checkpoint/skeleton.json",
-        "checkpoint/token",
+        "checkpoint/replaced",
     }
     assert after["config.toml"].decode() == f'command = "evolve"\n{to_toml(OTHER)}'
     assert not folder.replacing

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autospace.evolution.families import prior_on
 from autospace.evolution.loop import evolve, learned_space
 from autospace.evolution.plan import Plan
 from autospace.evolution.population import EvolutionState, LayerState
@@ -13,6 +14,7 @@ from autospace.evolution.preparation import check_skips
 from autospace.evolution.settings import make_config
 from autospace.runs.errors import ConfigError
 from autospace.spaces import Budget, Skeleton, Space, from_json, mbconv, to_json
+from autospace.spaces.cells.cell import MIXES, Mix
 from autospace.spaces.cost import layer_shares, most_expensive_reference
 from autospace.spaces.files.library import load_skeleton
 from tests.strategies import skeletons
@@ -174,3 +176,13 @@ def test_skips_are_refused_where_no_layer_can_offer_one(skeleton: str, why: str)
         check_skips(found, config)
     check_skips(found, make_config({"skeleton": skeleton}))
     check_skips(load_skeleton("cifar"), config)
+
+
+@pytest.mark.parametrize("mixes", [("sum",), ("sum", "se"), MIXES])
+def test_nodes_of_evolved_cells_mix_only_as_they_may(mixes: tuple[Mix, ...]) -> None:
+    config = make_config({"skeleton": "cifar", "cells": {"mixes": mixes}})
+    skeleton = load_skeleton("cifar")
+    some = plan(generations=8, operators={"prior": prior_on(skeleton, config.cells)})
+    space = _space(some, finish(some, score=lambda cell: one_max(cell) + len(set(cell.mix))))
+    found = {mix for layer in space.layers for each in layer.candidates for mix in each.cell.mix}
+    assert found == {*mixes}

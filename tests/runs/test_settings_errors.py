@@ -102,6 +102,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         "cells.reference_kernels: 3, 3; allowed: each kernel size at most once",
     ),
     (
+        {"cells": {"mixes": ["gate", "se"]}},
+        "cells.mixes: gate, se; allowed: sum, and each mix at most once",
+    ),
+    (
+        {"cells": {"mixes": ["sum", "gates"]}},
+        'cells.mixes[1]: "gates"; did you mean gate? Allowed: sum or gate or se',
+    ),
+    (
         {"cells": {"reference_expansion": True}},
         "cells.reference_expansion: true; allowed: a number",
     ),
