@@ -25,6 +25,7 @@ from autospace.evaluators.evaluator import SCORES_ONLY, EvaluationError, Evaluat
 from autospace.evaluators.make import Basis, Setup
 from autospace.evaluators.supernet import check_families
 from autospace.evaluators.tabular import Table
+from autospace.evaluators.zero_cost import NO_FLOW
 from autospace.progress import Tick
 from autospace.runs.errors import ConfigError
 from autospace.seeds import stream
@@ -225,7 +226,7 @@ def prepare(
         places = executor.devices_of(device or config.device)
         for space in loaded:
             check_source(space.skeleton, data.source)
-            check_evaluator(config.evaluator.method, space.skeleton)
+            check_evaluator(config.evaluator.method, space)
         if config.evaluator.method == "supernet":
             check_families(loaded)
         resolution = data.resolution or common_resolution(loaded)
@@ -260,18 +261,20 @@ def _check_scored(spaces: Sequence[Space], table: Table) -> None:
             )
 
 
-def check_evaluator(method: EvaluationMethod, skeleton: Skeleton) -> None:
+def check_evaluator(method: EvaluationMethod, space: Space) -> None:
     """Refuses an evaluator that does not measure such networks, before anything is drawn.
 
     Raises:
-        SpaceError: it measures networks for images.
+        SpaceError: it measures networks for images, or real weights.
     """
-    reads = skeleton.reads
+    skeleton, reads = space.skeleton, space.skeleton.reads
     scored = method in SCORES_ONLY and reads != "images"
     if scored or (method == "supernet" and reads in ("text", "captions")):
         problem = f"{method}, but {skeleton.name} reads {reads}"
         allowed = "train" if reads in ("text", "captions") else "train, supernet"
         raise SpaceError("evaluator.method", f"{problem}; allowed for {reads}: {allowed}")
+    if method == "synflow" and FAMILIES[space.kind].binary:
+        raise SpaceError("evaluator.method", f"{NO_FLOW}; allowed: train, supernet, naswot")
 
 
 def _drawn(spaces: Sequence[Space], seed: int) -> tuple[Pool, ...]:

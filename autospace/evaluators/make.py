@@ -23,7 +23,7 @@ from autospace.evaluators.supernet import (
     union_of,
 )
 from autospace.evaluators.tabular import Table, TableEvaluator, read_table
-from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
+from autospace.evaluators.zero_cost import SCORES_VERSION, ZERO_COST, ZeroCostEvaluator
 from autospace.progress import Tick, no_tick
 from autospace.runs.errors import CheckpointError
 from autospace.runs.state import load_sealed, save_sealed
@@ -154,6 +154,7 @@ class Setup:
         }
         if self.config.method in ZERO_COST:
             used = {"split"}
+            found["scores"] = SCORES_VERSION
         elif self.config.method == "supernet":
             used = set(EvaluatorConfig.model_fields) - {"table"}
             found["spaces"] = [_space_key(space) for space in self.spaces]

@@ -22,6 +22,10 @@ BATCH: Final = 128
 LOWEST: Final = -1e6
 """The score of a network whose score is not finite; below all others."""
 SMALLEST_EIGENVALUE: Final = 1e-5
+ACTIVATIONS: Final = (nn.ReLU, nn.ReLU6, nn.PReLU, nn.Hardswish, nn.GELU)
+NO_FLOW: Final = "synflow, but binary convolutions pass no gradient where all units are positive"
+SCORES_VERSION: Final = 2
+"""Part of the conditions of a score; increases when a network would get another one."""
 
 Score = Callable[[Network, torch.Tensor, torch.Tensor], float]
 """(network, images [N, C, H, W], labels [N]) -> score."""
@@ -44,22 +48,23 @@ class ZeroCostEvaluator:
 def naswot(network: Network, images: torch.Tensor, labels: torch.Tensor) -> float:
     """The log of |det K| (Mellor et al., ICML 2021, equation 2), summed over all activations.
 
-    K counts, for every two images, the units that are active for both or inactive for both.
+    K counts, for every two images, the units that are active for both or inactive for both. A unit
+    is active if what it receives is positive, whatever its activation makes of that.
     """
     del labels
     kernel = torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device)
 
-    def add(_module: nn.Module, _inputs: object, out: torch.Tensor) -> None:
+    def add(_module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
         # At once: the codes of all layers of a large network would not fit in memory. All of these
         # are whole numbers, so that their sum does not depend on its order.
-        code = (out > 0).flatten(1).double()
+        code = (given[0] > 0).flatten(1).double()
         active = code.sum(1)
         kernel.add_(2 * (code @ code.T) + code.shape[1] - active[:, None] - active)
 
     hooks = [
-        part.register_forward_hook(add)
+        part.register_forward_pre_hook(add)
         for part in network.modules()
-        if isinstance(part, nn.ReLU | nn.ReLU6)
+        if isinstance(part, ACTIVATIONS)
     ]
     with torch.no_grad():
         network.train()(images)
@@ -74,8 +79,13 @@ def synflow(network: Network, images: torch.Tensor, labels: torch.Tensor) -> flo
     """The log of the sum of |w dR/dw| (Tanaka et al., NeurIPS 2020, equation 3).
 
     R is the sum of the logits that the network of the absolute weights gives for an image of ones.
+    The bound of ReLU6 is left out: nearly all units would be above it, where nothing flows.
     """
     del labels
+    for part in list(network.modules()):
+        for name, child in part.named_children():
+            if isinstance(child, nn.ReLU6):
+                setattr(part, name, nn.ReLU())
     network.double().eval()
     with torch.no_grad():
         for parameter in network.parameters():

@@ -1,6 +1,7 @@
 """Zero-cost scores against loops and finite differences."""
 
 import math
+import random
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 from autospace.evaluators.make import make_evaluator
 from autospace.evaluators.stand_alone import new_network
 from autospace.evaluators.zero_cost import (
+    ACTIVATIONS,
     LOWEST,
     ZeroCostEvaluator,
     grad_norm,
@@ -20,6 +22,7 @@ from autospace.evaluators.zero_cost import (
     synflow,
 )
 from autospace.networks.network import Network
+from autospace.spaces import load
 from tests.evaluators.setups import architecture, first_batch, images, setup
 
 CPU = torch.device("cpu")
@@ -68,6 +71,10 @@ def test_synflow_is_the_sum_over_finite_differences() -> None:
     network = new_network(architecture(0, 1), 0, CPU)
     found = synflow(network, ones, LABELS[:1])
     twin = new_network(architecture(0, 1), 0, CPU).double().eval()
+    for part in list(twin.modules()):
+        for name, child in part.named_children():
+            if isinstance(child, nn.ReLU6):  # the published network has ReLU
+                setattr(part, name, nn.ReLU())
     total, step = 0.0, 1e-6
     with torch.no_grad():
         for parameter in twin.parameters():
@@ -81,6 +88,29 @@ def test_synflow_is_the_sum_over_finite_differences() -> None:
                 total += abs(before * (float(twin(ones.double()).sum()) - flow) / step)
                 flat[index] = before
     assert found == pytest.approx(math.log(total), rel=1e-4)
+
+
+def test_synflow_flows_through_networks_with_relu6() -> None:
+    space = load("nasbench-macro@nasbench-macro")
+    network = new_network(space.sample(random.Random(0)), 0, CPU)
+    synflow(network, torch.ones(1, 3, 32, 32), LABELS[:1])
+    grads = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+    assert float((grads == 0).double().mean()) < 0.01
+
+
+@pytest.mark.parametrize("source", ["bats@bats-small", "binary@digits", "ofa@ofa-small"])
+def test_naswot_hears_every_activation_of_every_family(source: str) -> None:
+    space = load(source)
+    shape = (6, space.skeleton.in_channels, 32, 32)
+    batch = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    network = new_network(space.sample(random.Random(0)), 0, CPU)
+    own = [part for part in network.modules() if type(part).__module__.endswith("activation")]
+    assert {*map(type, own)} <= {*ACTIVATIONS}
+    heard: list[nn.Module] = []
+    for part in own:
+        part.register_forward_pre_hook(lambda module, _: heard.append(module))
+    assert math.isfinite(naswot(network, batch, LABELS))
+    assert len(heard) > len(space.layers)
 
 
 def test_snip_and_the_gradient_norm_are_those_of_finite_differences(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from autospace.evaluators.zero_cost import ZERO_COST, ZeroCostEvaluator
+from autospace.evaluators.zero_cost import NO_FLOW, ZERO_COST, ZeroCostEvaluator
 from autospace.runs.settings import Section
 from autospace.runs.state import Stateful
 from autospace.searchers.method import Ranked, SearchMethod
 from autospace.searchers.problem import SearchProblem
 from autospace.seeds import derived_seed, stream
-from autospace.spaces.cells.family import work
+from autospace.spaces.cells.family import FAMILIES, work
 from autospace.spaces.choices import Choice, SearchError
 
 MOST_RANKED = 100
@@ -48,6 +48,9 @@ class Scores(Stateful):
         if problem.table is not None and options.score in ZERO_COST:
             needs = f"options: score {options.score} needs images, and a table has none"
             raise SearchError(f"{needs}; allowed: params, madds")
+        if options.score == "synflow" and FAMILIES[problem.choices.space.kind].binary:
+            others = [name for name in (*ZERO_COST, "params", "madds") if name != "synflow"]
+            raise SearchError(f"options: score {NO_FLOW}; allowed: {', '.join(others)}")
         self.known: dict[Choice, float] = {}
 
     def of(self, path: Choice) -> float:
