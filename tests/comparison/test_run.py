@@ -182,6 +182,12 @@ def test_a_network_drawn_again_gets_another_seed(start: Start, tmp_path: Path) -
     assert (found["difference"], found["verdict"]) == (0, "none")
 
 
+def test_synflow_is_refused_for_binary_cells(start: Start) -> None:
+    folder = start(spaces=["binary@digits"] * 2, evaluator={"method": "synflow"})
+    with pytest.raises(SpaceError, match=r"synflow, but binary .*; allowed: train, supernet, nas"):
+        _run(folder)
+
+
 @pytest.mark.parametrize("method", ["naswot", "synflow", "supernet"])
 def test_proxies_are_called_proxies(start: Start, method: str) -> None:
     found = json.loads(_run(start(evaluator={"method": method, "recalibration": 1})))
@@ -384,7 +390,7 @@ def test_where_one_space_is_binary_all_are_shown_by_ops(
     start: Start, match: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spaces = ["binary@digits", "mbconv@digits"]
-    folder = start(spaces=spaces, sampling={"match": match}, evaluator={"method": "synflow"})
+    folder = start(spaces=spaces, sampling={"match": match}, evaluator={"method": "naswot"})
     found = json.loads(_run(folder))
     assert found["spaces"][1]["ops"] == found["spaces"][1]["madds"]
     assert found["spaces"][1]["drawn"]["ops"] == found["spaces"][1]["drawn"]["madds"]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from autospace.searchers.make import make_method
 from autospace.searchers.sampling.zero_cost import ScoreOptions, Scores, ZeroCost, in_bins
+from autospace.spaces.choices import SearchError
 from autospace.spaces.files.families import family_space
 from tests.searchers.planted import mixing_pools, planted_problem, share_found
 from tests.searchers.problems import SKELETON, make_problem
@@ -103,3 +104,12 @@ def test_the_planted_candidates_are_found_without_training(score: str) -> None:
     # Of the 81 networks one is right in all layers: three drawn at random, as many as a search
     # trains at its end, hold it with a chance of 0.04.
     assert share_found(problem, best) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [("zero-cost", {"score": "synflow"}), ("evolution", {"start": "synflow"})]
+)
+def test_synflow_is_refused_for_binary_cells(method: str, options: dict[str, str]) -> None:
+    problem = make_problem(family_space("binary", SKELETON), method=method, options=options)
+    with pytest.raises(SearchError, match=r"synflow, but binary .*; allowed: naswot, jacob_cov"):
+        make_method(problem)
