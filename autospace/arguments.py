@@ -354,12 +354,13 @@ def recipe_settings(
             known = offered(name, RECIPES, f"{', '.join(RECIPES)}, or a .toml file")
             raise ConfigError(f"recipe {shown(name)}: unknown; {known}")
         return read_config(Path(name), "train")
+    epochs, method = _given(settings, "training", "epochs"), _given(settings, "optimizer", "method")
     if name is None and architecture.skeleton.reads == "sentences":
-        return FOR_SENTENCES
+        return recipe_of(FOR_SENTENCES, epochs, method)
     side = _given(settings, "data", "resolution")
     side = side if isinstance(side, int) else None
     chosen = name or recipe_for(architecture.skeleton, side)
-    return recipe_of(chosen, _given(settings, "training", "epochs"))
+    return recipe_of(RECIPES[chosen], epochs, method)
 
 
 def _given(settings: Settings, section: str, name: str) -> Any:

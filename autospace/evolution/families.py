@@ -195,7 +195,8 @@ def references_on(skeleton: Skeleton, cells: CellsConfig) -> References:
         links = None
         if isinstance(skeleton, CaptionSkeleton):
             links = tuple(range(skeleton.depth))
-        chain = RecurrentCell.of([(node, "tanh") for node in range(skeleton.nodes)], links=links)
+        nodes = [(node, "tanh") for node in range(skeleton.nodes)]
+        chain = RecurrentCell.of(nodes, skeleton.root or "tanh", links)
         return ((RECURRENT_REFERENCE, cast(Cell, chain)),)
     kind = kind_on(skeleton, cells)
     if kind == DartsCell.kind:

@@ -288,18 +288,22 @@ def deploy(
     programs: list[tuple[nn.Module, Path]] = [(network, path)]
     if isinstance(network, OneWord):
         programs.insert(0, (network.model.encoder, encoder_path(path)))
+    written, differences = [], []
     for program, place in programs:
         example = _example(program, architecture.skeleton, 2)
         raw = form.encoded(program, example if len(example) > 1 else example[0], metadata)
-        difference = None
+        written.append((place, raw))
         if verify:
-            difference = _verified(form, raw, program, architecture.skeleton, place)
+            differences.append(_verified(form, raw, program, architecture.skeleton, place))
+    # Only now: of two files, an earlier pair stays together if one of them cannot be made.
+    for place, raw in written:
         try:
             write_output(place, raw)
         except OSError as error:
             # The caller knows the file by its own name, not by the temporary one.
             raise OSError(error.errno, error.strerror, str(place)) from None
-    return Deployed(path, target, len(raw), weights is not None, difference)
+    size, difference = sum(len(raw) for _, raw in written), max(differences, default=None)
+    return Deployed(path, target, size, weights is not None, difference)
 
 
 def encoder_path(path: Path) -> Path:

@@ -111,11 +111,13 @@ class Memory(nn.Module):
 
     A segment that is read twice in a row begins with the same state both times, so that a loss may
     be computed as often as a method needs it. Segment 0, and one with a negative number, begin
-    with zeros; one with a negative number leaves no state.
+    with zeros; one with a negative number leaves no state. Segments of other numbers of columns
+    have states of their own, so that what is measured in between changes none.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self._others: dict[int, tuple[torch.Tensor, ...]] = {}
         self.before: torch.Tensor
         self.after: torch.Tensor
         self.number: torch.Tensor
@@ -126,7 +128,10 @@ class Memory(nn.Module):
     def begin(self, number: torch.Tensor, columns: int) -> torch.Tensor:
         """The state [N, H] with which a segment begins."""
         if len(self.after) != columns:
+            self._others[len(self.after)] = self.before, self.after, self.number
             self._resize(columns)
+            if columns in self._others:
+                self.before, self.after, self.number = self._others.pop(columns)
         kept = torch.where(number == self.number, self.before, self.after)
         return torch.where(number > 0, kept, torch.zeros_like(kept))
 
@@ -142,7 +147,7 @@ class Memory(nn.Module):
         width = self.after.shape[1]
         self.before = self.after.new_zeros(columns, width)
         self.after = self.after.new_zeros(columns, width)
-        self.number.fill_(NONE)
+        self.number = torch.full_like(self.number, NONE)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
         """Takes up states of as many columns as were kept; files of weights hold none."""

@@ -147,7 +147,12 @@ def check_learned(method: SearchMethod) -> None:
     problem = method.problem
     told = [each.accuracy for each in method.ranked() if each.accuracy is not None]
     if method.diverged or (method.supernets and _hopeless(problem, told)):
-        raise _diverged("supernet.learning_rate", problem.supernet.learning_rate, "shared weights")
+        raise shared_weights_diverged(problem)
+
+
+def shared_weights_diverged(problem: SearchProblem) -> SearchError:
+    """The error for shared weights whose losses are no numbers."""
+    return _diverged("supernet.learning_rate", problem.supernet.learning_rate, "shared weights")
 
 
 def check_trained(

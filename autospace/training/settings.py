@@ -129,19 +129,27 @@ _BY_SKELETON: Final = {
 }
 
 
-def recipe_of(name: str, epochs: object = None) -> dict[str, Any]:
-    """The settings of a recipe; of a shorter training, the warm-up takes a quarter at most.
+def recipe_of(
+    recipe: dict[str, Any], epochs: object = None, method: object = None
+) -> dict[str, Any]:
+    """The settings of a recipe for a training that differs from it.
+
+    Of a shorter training, the warm-up takes a quarter at most. Rate and decay are those of a
+    method: with another one, its own are the default.
 
     Args:
-        name: one of `RECIPES`.
+        recipe: its settings.
         epochs: of the training, where they are not the recipe's; anything but a number is left to
             the check of all settings.
+        method: of the optimizer, where it is given.
     """
-    recipe = RECIPES[name]
-    rise = recipe.get("optimizer", {}).get("warm_up")
-    if rise is None or not isinstance(epochs, int | float):
-        return recipe
-    return {**recipe, "optimizer": {**recipe["optimizer"], "warm_up": min(rise, epochs / 4)}}
+    optimizer = dict(recipe.get("optimizer", {}))
+    rise = optimizer.get("warm_up", OptimizerConfig().warm_up)
+    if isinstance(epochs, int | float) and rise > epochs / 4:
+        optimizer["warm_up"] = epochs / 4
+    if method is not None and method != optimizer.get("method", OptimizerConfig().method):
+        optimizer = {k: v for k, v in optimizer.items() if k in ("warm_up", "final", "clip")}
+    return {**recipe, "optimizer": optimizer} if optimizer or "optimizer" in recipe else recipe
 
 
 def recipe_for(skeleton: Skeleton, resolution: int | None = None) -> str:

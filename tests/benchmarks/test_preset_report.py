@@ -1,5 +1,6 @@
 """The figures of the preset for a CPU: a difference by hand, and the page that states them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,18 @@ def test_the_page_has_the_figures_of_other_settings(script: Any) -> None:
         ("mbconv", "for `mbconv` ({0}, {2:.1f})"),
     ):
         assert f"{found[kind][1]:.1f} % {words.format(*found[kind])}" in page
+
+
+def test_networks_without_gates_cost_the_same_and_the_page_has_what_they_gain(script: Any) -> None:
+    gates = script("preset_gates")
+    held = 0
+    for _, place, network, _ in gates.networks():
+        plain = gates.without_gates(network)
+        assert (plain.cost, gates.gates(plain)) == (network.cost, 0)
+        held += place < gates.REGISTERED and gates.gates(network) > 0
+    lines = (gates.RESULTS / "preset_gates.jsonl").read_text().splitlines()
+    first = [each for each in map(json.loads, lines) if each["network"] < gates.REGISTERED]
+    assert len(first) == held == 11
+    mean, low, high = gates.gains(first)
+    told = f"are {mean:.1f} points better ({low:.1f} to {high:.1f})"
+    assert told in " ".join(RESULTS.read_text().split())

@@ -12,7 +12,14 @@ import pytest
 import torch
 from torch import nn
 
-from autospace.networks.deploy import _FORMATS, EXTRA, Deployed, DeployError, deploy
+from autospace.networks.deploy import (
+    _FORMATS,
+    EXTRA,
+    Deployed,
+    DeployError,
+    deploy,
+    encoder_path,
+)
 from autospace.networks.weights import WeightsError, save_weights
 from autospace.spaces import Architecture, Candidate, load, mbconv
 from tests.networks.samples import lived_in
@@ -170,3 +177,28 @@ def test_a_place_that_cannot_be_written_is_named_as_the_user_named_it(
     with pytest.raises(OSError, match=r"net\.pt2") as caught:
         deploy(TINY, "pt2", place)
     assert caught.value.filename == str(place)
+
+
+def test_of_two_files_an_earlier_pair_stays_whole_if_one_cannot_be_made(
+    tmp_path: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake()
+    path = tmp_path / "net.pt2"
+    for each in (path, encoder_path(path)):
+        each.write_text("earlier")
+    captions = load("autocaption@captions-small").sample(random.Random(0))
+    refused: list[Path] = [path]
+
+    def verified(_form: Any, _raw: Any, _program: Any, _skeleton: Any, place: Path) -> float:
+        if place in refused:
+            raise DeployError(f"{place}: not written")
+        return 0.25 if place == path else 0.5
+
+    monkeypatch.setattr("autospace.networks.deploy._verified", verified)
+    with pytest.raises(DeployError, match=r"net\.pt2: not written"):
+        deploy(captions, "pt2", path)
+    assert [each.read_text() for each in (path, encoder_path(path))] == ["earlier"] * 2
+    refused.clear()
+    made = deploy(captions, "pt2", path)
+    assert (made.difference, made.bytes) == (0.5, 2 * len("written"))
+    assert [each.read_text() for each in (path, encoder_path(path))] == ["written"] * 2

@@ -97,6 +97,23 @@ def test_no_gradient_passes_between_segments() -> None:
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("columns", [1, 2, 5])
+def test_segments_of_other_columns_in_between_change_no_state(columns: int) -> None:
+    """A search reads validation segments, twice as many at a time, between training ones."""
+    tokens = torch.randint(0, 11, (80,))
+    segments = Segments(tokens, 2, 7, CPU)
+    others = Segments(tokens, columns, 7, CPU, alone=True)
+    model, plain = _model().train(), _model().train()
+    for index in range(4):
+        assert torch.equal(model(segments.batch(index)[0]), plain(segments.batch(index)[0]))
+        model(others.batch(index)[0])
+    # As it would be saved after the next training segment.
+    model(segments.batch(4)[0])
+    plain(segments.batch(4)[0])
+    for ours, theirs in zip(model.buffers(), plain.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_a_segment_that_is_read_twice_begins_with_the_same_state() -> None:
     model = _model().train()
     segments = Segments(torch.randint(0, 11, (80,)), 2, 7, CPU)

@@ -9,7 +9,7 @@ import torch
 
 from autospace.searchers.gradient.proxyless import Proxyless, keep_mass
 from autospace.searchers.make import make_method
-from autospace.spaces.choices import Choice
+from autospace.spaces.choices import Choice, SearchError
 from autospace.spaces.files.families import family_space
 from tests.searchers.planted import solved
 from tests.searchers.problems import SKELETON, make_problem
@@ -175,3 +175,13 @@ def test_the_planted_candidates_are_found(gates: str) -> None:
 def test_the_planted_candidates_are_found_by_most_seeds() -> None:
     shares = [solved("proxyless", seed, 400, warm_up=0.4).share for seed in range(8)]
     assert sum(shares) / len(shares) >= 0.8
+
+
+@pytest.mark.parametrize("gates", ["two", "full"])
+def test_weights_that_diverged_end_the_search_in_one_line(gates: str) -> None:
+    method = make(gates=gates)
+    method.alphas.values[0].data.fill_(math.nan)
+    with pytest.raises(
+        SearchError, match=r"supernet\.learning_rate: .* diverged at this rate; try"
+    ):
+        method.alpha_step(0)

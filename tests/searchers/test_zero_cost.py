@@ -107,7 +107,8 @@ def test_the_planted_candidates_are_found_without_training(score: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "options"), [("zero-cost", {"score": "synflow"}), ("evolution", {"start": "synflow"})]
+    ("method", "options"),
+    [("zero-cost", {"score": "synflow"}), ("evolution", {"start": "synflow"})],
 )
 def test_synflow_is_refused_for_binary_cells(method: str, options: dict[str, str]) -> None:
     problem = make_problem(family_space("binary", SKELETON), method=method, options=options)

@@ -9,7 +9,14 @@ from autospace.runs.errors import ConfigError
 from autospace.runs.settings import make_settings, read_config, to_toml
 from autospace.spaces import load_skeleton
 from autospace.spaces.files.library import SKELETON_NAMES
-from autospace.training.settings import RECIPES, TrainConfig, recipe_for, recipe_of
+from autospace.training.settings import (
+    BY_METHOD,
+    FOR_SENTENCES,
+    RECIPES,
+    TrainConfig,
+    recipe_for,
+    recipe_of,
+)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -24,9 +31,25 @@ def test_every_recipe_is_valid_and_survives_toml(name: str, tmp_path: Path) -> N
     ("epochs", "warm_up"), [(None, 5.0), (150, 5.0), (20, 5.0), (4, 1.0), (1, 0.25), ("x", 5.0)]
 )
 def test_the_rate_of_a_short_training_falls_as_well(epochs: object, warm_up: float) -> None:
-    recipe = recipe_of("mobile", epochs)
+    recipe = recipe_of(RECIPES["mobile"], epochs)
     assert recipe["optimizer"] == {**RECIPES["mobile"]["optimizer"], "warm_up": warm_up}
-    assert recipe_of("digits", epochs) == RECIPES["digits"]
+    for other in (RECIPES["digits"], FOR_SENTENCES):
+        config = make_settings(TrainConfig, recipe_of(other, epochs))
+        wanted = min(1.0, epochs / 4) if isinstance(epochs, int) else 1.0
+        assert config.optimizer.warm_up == wanted
+
+
+@pytest.mark.parametrize("recipe", [RECIPES["mobile"], RECIPES["digits"], FOR_SENTENCES])
+@pytest.mark.parametrize("method", ["sgd", "adamw"])
+def test_rate_and_decay_belong_to_a_method(recipe: dict[str, Any], method: str) -> None:
+    chosen = {"optimizer": {"method": method}}
+    config = make_settings(TrainConfig, recipe_of(recipe, None, method), chosen).optimizer
+    own = make_settings(TrainConfig, recipe).optimizer
+    if method == own.method:
+        assert config == own
+    else:
+        assert (config.learning_rate, config.weight_decay) == BY_METHOD[method]
+        assert config.warm_up == own.warm_up
 
 
 def test_every_built_in_skeleton_has_its_recipe() -> None:

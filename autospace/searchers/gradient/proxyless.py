@@ -8,6 +8,7 @@ the binary gates of a path (`gates.py`) and uses it in place of dL/dp_j (equatio
 The paper has T = 1.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
@@ -23,6 +24,7 @@ from autospace.searchers.gradient.search import (
     SoftmaxOptions,
     sent,
 )
+from autospace.searchers.method import shared_weights_diverged
 from autospace.searchers.problem import SearchProblem
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice
@@ -61,6 +63,8 @@ class Proxyless(GradientSearch):
         """A step of alpha by the gates of a drawn path, on a validation batch."""
         rng = stream(self.problem.seed, "proxyless gates", index)
         choices, log_p = self.problem.choices, self.alphas.log_probabilities
+        if any(math.isnan(value) for row in log_p for value in row):
+            raise shared_weights_diverged(self.problem)
         if self._two:
             path, pairs = draw_pairs(choices, log_p, rng)
         else:

@@ -115,7 +115,10 @@ class CostOptions(Section):
     cost_weight: Annotated[float, Field(ge=0, le=1000, description="0 for no cost term")] = 0.0
     cost_exponent: Annotated[float, Field(gt=0, le=10, description="multiplicative only")] = 0.3
     cost_target: (
-        Annotated[float, Field(gt=0, description="by default the limit, else the mean cost")] | None
+        Annotated[
+            float, Field(gt=0, description="by default the mean cost, or the limit if it is lower")
+        ]
+        | None
     ) = None
 
 

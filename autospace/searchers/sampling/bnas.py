@@ -42,8 +42,8 @@ Rows = list[list[float]]
 """Per layer, one number for each candidate, or each of the alternatives."""
 ROUNDS: Final = 3
 DROPPED: Final = -1e9
-SPARED: Final = -1e3
-"""Scores of alternatives that are not to be drawn: any number of draws is nearer to 0."""
+SPARED: Final = -1e6
+"""Scores of alternatives that are not to be drawn: no number of draws comes near them."""
 
 
 class BnasOptions(Section):
