@@ -77,13 +77,16 @@ class Microbatches:
 
         Args:
             work: adds its results, scaled by the share, to those of the other parts.
-            given: tensors whose first dimension counts the images.
+            given: tensors whose first dimension counts the images; others are not divided.
             undo: removes what was added; called before the work starts again in more parts.
 
         Raises:
             RuntimeError: the memory is too small for two images, or the work failed otherwise.
         """
-        self._images = images = len(given[0])
+        images = len(given[0])
+        # Of a segment of text the first dimension is time, and targets are flat: it stays whole.
+        divisible = all(each.shape[:1] == given[0].shape[:1] for each in given)
+        self._images = images if divisible else 1
         while True:
             try:
                 for part in _split(given, min(self.count, self._most)):

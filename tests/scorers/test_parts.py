@@ -20,6 +20,7 @@ from autospace.scorers.make import make_scorer
 from autospace.scorers.mixture import MixtureSearch
 from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell, mbconv
+from autospace.text.segments import Segments
 from autospace.training.short import Recipe, measure, train
 from tests.scorers.conftest import SKELETON, MakeSetting, examples
 from tests.slow import slowly
@@ -163,6 +164,19 @@ def test_memory_for_less_than_two_images_is_an_error() -> None:
     assert parts.count == 4
 
 
+def test_a_segment_of_text_is_not_divided() -> None:
+    said: list[str] = []
+    segment = Segments(torch.randint(0, 9, (80,)), 4, 7, torch.device("cpu")).batch(0)
+    with pytest.raises(torch.OutOfMemoryError):
+        Microbatches(said.append).each(_refusing, segment, lambda: None)
+    assert said == []
+    seen: list[int] = []
+    Microbatches(said.append).at_least(4).each(
+        lambda part, share: seen.append(len(part[0])), segment, lambda: None
+    )
+    assert seen == [len(segment[0])]
+
+
 def test_by_default_running_out_of_memory_is_an_error() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         Execution().parts.each(_refusing, (torch.zeros(8, 1),), lambda: None)
@@ -178,7 +192,7 @@ def test_other_errors_are_not_taken_for_it() -> None:
     assert parts.count == 1
 
 
-def _refusing(part: tuple[torch.Tensor], share: float) -> None:
+def _refusing(part: tuple[torch.Tensor, ...], share: float) -> None:
     raise torch.OutOfMemoryError("no room")
 
 

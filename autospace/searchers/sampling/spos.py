@@ -22,7 +22,8 @@ class Spos(FitnessSearch):
     """Evolves paths: each generation is half mutants and half crossovers of the best so far.
 
     Mutants and crossovers are half each, as in the released code, where parents are a fifth of the
-    population and not a quarter. A random path takes the place of a child if only known ones turn up.
+    population and not a quarter. A random path takes the place of a child if only known ones turn
+    up.
     """
 
     options_type: ClassVar[type[Section]] = SposOptions
