@@ -37,7 +37,7 @@ PLAIN: dict[str, Any] = {
 # A low rate: the normalisations of 2x2 pixels make much of how sums are rounded.
 TWO_INPUTS: dict[str, Any] = {
     **PLAIN,
-    "optimizer": {"learning_rate": 0.001},
+    "optimizer": {"learning_rate": 0.001, "warm_up": 1.0},
     "training": {"epochs": 2, "batch": 8, "drop_path": 0.2, "auxiliary": 0.4},
 }
 

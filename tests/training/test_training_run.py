@@ -320,6 +320,6 @@ def test_force_replaces_what_a_training_wrote_and_nothing_else(tmp_path: Path) -
     train_architecture(folder, Watcher(), architecture=architecture(tmp_path))
     after = _files(tmp_path / "run")
     assert set(before) - set(after) == {"model.onnx", "tensorboard/events"}
-    assert set(after) <= set(before)
+    assert set(after) - set(before) == {"checkpoint/replaced"}
     assert after["model.safetensors"] != before["model.safetensors"]
     assert after["notes.txt"] == b"x"
