@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from autospace.compute.machine import keep_freed_memory
@@ -25,8 +26,9 @@ from autospace.data.load import load_data
 from autospace.data.splits import divide
 from autospace.evaluators.zero_cost import ZERO_COST, Score
 from autospace.evolution.reference import new_reference
+from autospace.evolution.settings import EvolutionConfig
 from autospace.networks.network import Network
-from autospace.scorers.context import ScoringContext, freeze
+from autospace.scorers.context import KeptWeights, ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.scorer import ScoringConfig
 from autospace.seeds import derived_seed, stream
@@ -41,6 +43,9 @@ REFERENCES = (1, 2)
 CPU = torch.device("cpu")
 BATCH = 64
 ZERO_COST_IMAGES = 128
+ROUNDS = 8
+"""With kept weights; the others score once."""
+WRITE_BACK = EvolutionConfig().write_back
 Table = list[list[float]]
 
 
@@ -83,7 +88,20 @@ def scorers() -> dict[str, ScoringConfig]:
         "in-place": options("in-place"),
         "gated": options("gated", steps=25),
         "mixture": options("mixture", steps=25),
+        "mixture kept": options("mixture", steps=25, weights="kept"),
     }
+
+
+def fitness(context: ScoringContext, options: ScoringConfig) -> Table:
+    """What a scorer says of the cells; with kept weights, the moving average over rounds."""
+    if options.weights == "fresh":
+        return make_scorer(replace(context, options=options)).score(CELLS, 0)
+    scorer = make_scorer(replace(context, options=options, kept=KeptWeights()))
+    average = np.array(scorer.score(CELLS, 0))
+    for repeat in range(1, ROUNDS):
+        average += WRITE_BACK * (np.array(scorer.score(CELLS, repeat)) - average)
+        print(repeat, average.round(3).tolist(), flush=True)
+    return [[float(each) for each in row] for row in average]
 
 
 def untrained(source: str, reference: int, seed: int, score: Score) -> Table:
@@ -150,8 +168,7 @@ def main() -> None:
                     base = base or setting(arguments.data, reference, seed, arguments.warm_up)
                     row["warm_up_seconds"] = round(time.process_time() - started, 1)
                     started = time.process_time()
-                    scorer = make_scorer(replace(base, options=scorers()[name]))
-                    row["fitness"] = scorer.score(CELLS, 0)
+                    row["fitness"] = fitness(base, scorers()[name])
                 row["seconds"] = round(time.process_time() - started, 1)
                 with arguments.out.open("a") as file:
                     file.write(json.dumps(row) + "\n")

@@ -4,8 +4,9 @@
 
 Gates go with error among the networks of `results/preset_limit.json`. Are they the cause? Each
 network that has one is trained as `autospace compare` trained it, with the same seed, but without
-gates: the first of each space, then the second of each, and so on. The registered answer is that of
-the first four of each space. A second call skips what the file already holds.
+gates: the first of each space, then the second of each, and so on. The first question was about the
+first four of each space, the second about those not trained by then. A second call skips what the
+file already holds.
 
 Without --out, prints what `results/preset_gates.jsonl` says.
 """
@@ -30,7 +31,9 @@ from autospace.spaces import Architecture, Cell, load
 
 RESULTS: Final = Path(__file__).parent / "results"
 REGISTERED: Final = 4
-"""Networks of each space, those without a gate among them."""
+"""Networks of each space that the first question was about, those without a gate among them."""
+KNOWN: Final = 13
+"""How many answers were known when the second question was asked, about the others."""
 RESOLUTION: Final = 16
 
 
@@ -97,6 +100,11 @@ def gains(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
     return float(values.mean()), float(values.mean()) - half, float(values.mean()) + half
 
 
+def asked(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of the first question, and those of the second."""
+    return [each for each in rows if each["network"] < REGISTERED], rows[KNOWN:]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data")
@@ -107,9 +115,11 @@ def main() -> None:
         return
     text = (RESULTS / "preset_gates.jsonl").read_text()
     rows = [json.loads(line) for line in text.splitlines()]
-    first = [each for each in rows if each["network"] < REGISTERED]
+    first, then = asked(rows)
     for name, some in (
-        ("registered", first),
+        ("asked first", first),
+        ("asked next, 3 gates or more", [each for each in then if each["gates"] > 2]),
+        ("asked next, up to 2 gates", [each for each in then if each["gates"] < 3]),
         ("all", rows),
         ("up to 2 gates", [each for each in rows if each["gates"] < 3]),
         ("3 gates or more", [each for each in rows if each["gates"] > 2]),
