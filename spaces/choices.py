@@ -26,6 +26,8 @@ from autospace.spaces.stages import Part, Rows, drawn, least_of, plain_parts
 DRAWS: Final = 1000
 NEW_DRAWS: Final = 50
 MOST_PARTIAL: Final = 4096
+MOST_OF_THREE: Final = 512
+"""As many with three limits or more, whose fronts are long and slow."""
 
 
 Choice = tuple[int, ...]
@@ -114,7 +116,7 @@ class Choices:
                     f"{limit.name}: the limit is {limit.most:,}, but the cheapest architecture "
                     f"of the space has {limit.cheapest_of(self.parts):,}; raise the limit"
                 )
-        if self.limits and not self._partials([[0.0] * size for size in self.sizes]):
+        if self.limits and not self._partials(self._no_scores):
             raise SearchError(
                 f"no architecture is within the limits on {self._limited}; raise one of them"
             )
@@ -348,7 +350,15 @@ class Choices:
         leaders = tuple(max(range(len(row)), key=row.__getitem__) for row in scores)
         if self.allows(leaders):
             return leaders
-        return max(self._partials(scores), key=lambda partial: partial.score).path
+        if found := self._partials(scores):
+            return max(found, key=lambda partial: partial.score).path
+        # Where limits trade off, none of those kept may be within all. Without scores, some are.
+        paths = (each.path for each in self._partials(self._no_scores))
+        return max(paths, key=lambda path: _total(scores, path))
+
+    @property
+    def _no_scores(self) -> list[list[float]]:
+        return [[0.0] * size for size in self.sizes]
 
     @cached_property
     def _feasible(self) -> Feasible:
@@ -369,7 +379,12 @@ class Choices:
             for layer, row in enumerate(scores)
         ]
         rooms = [limit.room for limit in self.limits]
-        return merged(joined_parts(self.parts, layers), rooms, MOST_PARTIAL).partials
+        most = MOST_PARTIAL if len(rooms) < 3 else MOST_OF_THREE
+        return merged(joined_parts(self.parts, layers), rooms, most).partials
+
+
+def _total(scores: Sequence[Sequence[float]], path: Choice) -> float:
+    return sum(row[index] for row, index in zip(scores, path, strict=True))
 
 
 def joined_parts(

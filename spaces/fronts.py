@@ -9,6 +9,7 @@ another, and nothing is lost.
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from heapq import nsmallest
 from typing import NamedTuple
 
 
@@ -60,8 +61,10 @@ def merged(
                 after = tuple(cost + each for cost, each in zip(costs, more, strict=True))
                 if all(cost <= end for cost, end in zip(after, ends, strict=True)):
                     grown.append(Partial(score + value, after, path + tail))
-        front = undominated(grown)
-        kept, exact = _shortened(front, most), exact and len(front) <= (most or len(front))
+        front = undominated(grown, most)
+        if most is not None and len(front) > most:
+            front, exact = _shortened(front, grown, ends, most), False
+        kept = front
     return Front(kept, exact)
 
 
@@ -72,18 +75,28 @@ def _end(room: int | None, kind: int, later: Sequence[Sequence[Partial]]) -> flo
     return room - sum(min(each.costs[kind] for each in part) for part in later)
 
 
-def undominated(partials: Sequence[Partial]) -> list[Partial]:
-    """Those that no other beats in score at no greater cost of any kind, the best score first."""
-    ordered = sorted(partials, key=lambda partial: (-partial[0], partial[1], partial[2]))
+def undominated(partials: Sequence[Partial], most: int | None = None) -> list[Partial]:
+    """Those that no other beats in score at no greater cost of any kind, the best score first.
+
+    Args:
+        partials: in any order.
+        most: one more than these are found, which tells that there are too many; None finds all.
+    """
     front: list[Partial] = []
     stairs: list[tuple[int, int]] = []
-    for partial in ordered:
+    for partial in sorted(partials, key=_rank):
+        if most is not None and len(front) > most:
+            break
         if len(partial.costs) > 2:
             if not _beaten(partial.costs, front):
                 front.append(partial)
         elif _climb(stairs, _pair(partial.costs)):
             front.append(partial)
     return front
+
+
+def _rank(partial: Partial) -> tuple[float, tuple[int, ...], tuple[int, ...]]:
+    return -partial[0], partial[1], partial[2]
 
 
 def _pair(costs: tuple[int, ...]) -> tuple[int, int]:
@@ -112,10 +125,24 @@ def _beaten(costs: tuple[int, ...], front: list[Partial]) -> bool:
     )
 
 
-def _shortened(front: list[Partial], most: int | None) -> list[Partial]:
-    """The best of a long front, and the cheapest of each kind, so that something stays feasible."""
-    if most is None or len(front) <= most:
-        return front
-    kinds = range(len(front[0].costs))
-    cheapest = [min(front, key=lambda partial: partial.costs[kind]) for kind in kinds]
-    return [*cheapest, *front[: most - len(cheapest)]]
+def _shortened(
+    front: list[Partial], grown: list[Partial], ends: Sequence[float], most: int
+) -> list[Partial]:
+    """The best of a long front, and those that leave room, so that something stays feasible.
+
+    These are the cheapest of each kind and, where kinds trade off, a quarter that comes least close
+    to any limit.
+    """
+    kinds = range(len(ends))
+    # The first of the cheapest is in the front: what beats it would be as cheap, and come before.
+    roomy = [min(grown, key=lambda one: (one.costs[kind], _rank(one))) for kind in kinds]
+    if len(ends) > 1:
+        roomy += nsmallest(most // 4, grown, key=lambda one: (_use(one.costs, ends), _rank(one)))
+    return undominated([*roomy, *front[: most - len(roomy)]])
+
+
+def _use(costs: tuple[int, ...], ends: Sequence[float]) -> float:
+    """The largest share of what may be spent of any kind."""
+    return max(
+        cost / end if end else float(cost > 0) for cost, end in zip(costs, ends, strict=True)
+    )

@@ -77,6 +77,31 @@ def test_the_best_is_the_best_of_all_that_is_allowed(choices: Choices, rng: rand
     assert score(best) == pytest.approx(max(map(score, allowed)))
 
 
+@pytest.mark.parametrize("kinds", [2, 3])
+def test_there_is_a_best_where_no_part_of_a_long_front_stays_within_limits_that_trade_off(
+    monkeypatch: pytest.MonkeyPatch, kinds: int
+) -> None:
+    monkeypatch.setattr("autospace.spaces.choices.MOST_PARTIAL", 64)
+    monkeypatch.setattr("autospace.spaces.choices.MOST_OF_THREE", 64)
+    space = load("mbconv@cifar")
+    rng = random.Random(1)
+    # What is cheap by one limit is dear by the next, and the dearest scores best.
+    first = [[rng.randrange(1000) for _ in layer.candidates] for layer in space.layers]
+    second = [[1000 - cost + rng.randrange(100) for cost in row] for row in first]
+    sums = [[a + b for a, b in zip(*rows, strict=True)] for rows in zip(first, second, strict=True)]
+    within = tuple(min(range(len(row)), key=row.__getitem__) for row in sums)
+
+    def limit(table: list[list[int]]) -> Limit:
+        spent = sum(row[index] for row, index in zip(table, within, strict=True))
+        return Limit("cost", 1.02 * spent, 0, tuple(map(tuple, table)))
+
+    tables = [first, second, [[1] * len(row) for row in first]]
+    choices = Choices(space, tuple(limit(table) for table in tables[:kinds]))
+    scores = [[total / 1000 + rng.gauss(0, 0.3) for total in row] for row in sums]
+    assert choices.allows(within)
+    assert choices.allows(choices.best(scores))
+
+
 def _timed(space: Space, most: float) -> Limit:
     """A limit on floats, of which none is a sum of others: as of a table of latencies."""
     rng = random.Random(5)
