@@ -50,10 +50,10 @@ References = tuple[tuple[str, Cell], ...]
 
 
 def check_family(skeleton: Skeleton, cells: CellsConfig) -> None:
-    """Refuses a family of cells that does not fit a skeleton.
+    """Refuses a family of cells that does not fit a skeleton, or that has one cell alone.
 
     Raises:
-        ConfigError: `cells.family` names one.
+        ConfigError: `cells.family` names one, or two nodes have a single operation.
     """
     fitting = ["auto"]
     if skeleton.kind == Cell.kind:
@@ -65,6 +65,12 @@ def check_family(skeleton: Skeleton, cells: CellsConfig) -> None:
     if cells.family not in fitting:
         allowed = f"allowed on the skeleton {skeleton.name}: {', '.join(fitting)}"
         raise ConfigError(f"cells.family: {cells.family}; {allowed}")
+    operations = set(cells.operations) - {"none"}
+    if cells.family == BinaryCell.kind and cells.nodes == 2 and len(operations) == 1:
+        problem = (
+            f"cells.nodes: 2, with {shown(*operations)} as the only operation, is one cell alone"
+        )
+        raise ConfigError(f"{problem}; allowed: 3 or more, or also more cells.operations")
 
 
 def check_mobile(skeleton: Skeleton, cells: CellsConfig) -> None:

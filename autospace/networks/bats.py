@@ -42,9 +42,12 @@ class BinaryReduction(nn.Module):
         x = self.norm(x)
         # An odd side has one more pixel at even places. What stands there for an odd one is 0, so
         # the zeros come after the convolution: before it, 0 would have a sign.
-        border = (0, x.shape[3] % 2, 0, x.shape[2] % 2)
-        shifted = F.pad(self.odd(x[:, :, 1:, 1:]), border)
-        both: torch.Tensor = self.activation(torch.cat([self.even(x), shifted], 1))
+        even = self.even(x)
+        if x.shape[2] == 1:  # a single pixel, which no convolution of the odd ones takes
+            shifted = even.new_zeros(len(even), self.odd.weight.shape[0], 1, 1)
+        else:
+            shifted = F.pad(self.odd(x[:, :, 1:, 1:]), (0, x.shape[3] % 2, 0, x.shape[2] % 2))
+        both: torch.Tensor = self.activation(torch.cat([even, shifted], 1))
         return both
 
 

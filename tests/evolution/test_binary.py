@@ -169,6 +169,14 @@ def test_a_family_that_does_not_fit_the_skeleton_is_refused(
         check_family(load_skeleton(name), cells)
 
 
+def test_one_cell_alone_is_refused_as_nothing_can_be_evolved() -> None:
+    one = {"family": "binary", "operations": ["bin_conv_3x3"], "reference_kernels": [3]}
+    check_family(load_skeleton("digits"), make_config({"cells": {**one, "nodes": 3}}).cells)
+    cells = make_config({"cells": {**one, "nodes": 2}}).cells
+    with pytest.raises(ConfigError, match=r"^cells.nodes: 2, .*bin_conv_3x3.*; allowed: 3 or more"):
+        check_family(load_skeleton("digits"), cells)
+
+
 def test_ops_are_no_limit_of_cells_that_are_not_binary() -> None:
     with pytest.raises(ConfigError, match=r"^budget.max_ops: 5000, but no cell is binary; allowed"):
         _plan(_config(cells={}, budget={"max_ops": 5000}))

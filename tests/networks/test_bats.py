@@ -107,7 +107,7 @@ def test_a_separable_convolution_is_that_of_cp_nas() -> None:
     torch.testing.assert_close(module(x), normalised(y, module[3]))
 
 
-@pytest.mark.parametrize("side", [4, 5])
+@pytest.mark.parametrize("side", [1, 4, 5])
 def test_a_reduction_reads_alternate_pixels(side: int) -> None:
     torch.manual_seed(0)
     module: Any = shaken(BinaryReduction(3, 5))

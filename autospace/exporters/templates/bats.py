@@ -24,9 +24,13 @@ class BinaryReduction(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.norm(x)
+        even = self.even(x)
         odd_sides = (0, x.shape[3] % 2, 0, x.shape[2] % 2)
-        odd = nn.functional.pad(self.odd(x[:, :, 1:, 1:]), odd_sides)
-        return self.activation(torch.cat([self.even(x), odd], 1))
+        if x.shape[2] > 1:
+            odd = nn.functional.pad(self.odd(x[:, :, 1:, 1:]), odd_sides)
+        else:  # a single pixel, which is no odd one
+            odd = even.new_zeros(len(even), self.odd.weight.shape[0], 1, 1)
+        return self.activation(torch.cat([even, odd], 1))
 
 
 def operation(name: str, channels: int, stride: int) -> nn.Module:
