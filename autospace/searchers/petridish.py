@@ -26,6 +26,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
+from torch import nn
 
 from autospace.networks.cells import CellModule
 from autospace.networks.fused import added
@@ -298,10 +299,17 @@ class Petridish(SearchMethod):
         self.weights.optimizer.state.clear()  # momentum of another network
         self.alphas = self._new_alphas(inserting)
 
-    def _trained(self, index: int, loss: Loss, place: int, length: int) -> None:
+    def _trained(
+        self,
+        index: int,
+        loss: Loss,
+        place: int,
+        length: int,
+        groups: Sequence[Sequence[nn.Parameter]] = (),
+    ) -> None:
         # Each network has its own schedule, so that early ones are trained as well as late ones.
         rate = replace(self.weights.recipe, steps=length).rate(place)
-        self.weights.step(index, [loss], rate)
+        self.weights.step(index, [loss], rate, groups=groups)
 
     def _insertion_step(self, index: int, place: int, length: int) -> None:
         """Trains the parent, all candidates and alphas on the same loss."""
@@ -314,7 +322,13 @@ class Petridish(SearchMethod):
 
         for value in values:
             value.grad = None
-        self._trained(index, loss, place, length)
+        weights = list(self.weights.supernet.named_parameters())
+        # The candidates' gradients are clipped apart, or else they would shorten the parent's step.
+        groups = [
+            [value for name, value in weights if name.startswith(self._on_path) == own]
+            for own in (True, False)
+        ]
+        self._trained(index, loss, place, length, groups)
         self.alphas.step([value.grad for value in values])
         for value in values:
             # A candidate with a negative alpha would be trained to increase the loss.
@@ -363,12 +377,17 @@ class Petridish(SearchMethod):
         self.gallery.members.append(member)
 
     def _own_weights(self) -> Weights:
-        on_path = tuple(f"candidates.{layer}.{index}." for layer, index in enumerate(self.path))
         return {
             name: value.clone()
             for name, value in self.weights.supernet.state_dict().items()
-            if name.startswith(("network.", *on_path))
+            if name.startswith(self._on_path)
         }
+
+    @property
+    def _on_path(self) -> tuple[str, ...]:
+        """How the names of the network's weights begin."""
+        cells = (f"candidates.{layer}.{index}." for layer, index in enumerate(self.path))
+        return "network.", *cells
 
     def ranked(self) -> list[Ranked]:
         """The front of the gallery, the most accurate first."""

@@ -184,6 +184,7 @@ class SharedWeights(Stateful):
         losses: Sequence[Loss],
         rate: float | None = None,
         batch: Batch | None = None,
+        groups: Sequence[Sequence[nn.Parameter]] = (),
     ) -> None:
         """One step of the weights.
 
@@ -196,6 +197,7 @@ class SharedWeights(Stateful):
             losses: of the batch, at least one.
             rate: learning rate; that of the schedule unless given.
             batch: inputs and targets; the training batch of step `index` unless given.
+            groups: weights whose gradients are clipped each by itself; all together unless given.
 
         Raises:
             SearchError: the memory of the GPU is too small for it.
@@ -214,7 +216,8 @@ class SharedWeights(Stateful):
             problem = f"there is too little memory on {inputs.device} for a step"
             advice = "allowed: a smaller batch, or supernet.recompute = true"
             raise SearchError(f"supernet.batch: {len(inputs)}; {problem}; {advice}") from None
-        nn.utils.clip_grad_norm_(self.supernet.parameters(), self.recipe.clip)
+        for weights in groups or [list(self.supernet.parameters())]:
+            nn.utils.clip_grad_norm_(weights, self.recipe.clip)
         self.optimizer.step()
 
     @property

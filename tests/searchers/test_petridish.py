@@ -1,5 +1,6 @@
 """Petridish: the course of a growth, what is selected, whose weights are whose, the front."""
 
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -159,6 +160,24 @@ def test_a_growth_begins_with_the_weights_of_its_parent(monkeypatch: pytest.Monk
     monkeypatch.setattr(method, "_insertion_step", nothing)
     method.step(6)
     assert seen == [True, True]
+
+
+def test_inserted_candidates_leave_every_step_of_the_parent_as_it_is() -> None:
+    methods = [_petridish(steps=14, evaluations=4, warm_up=0.15) for _ in range(2)]
+    found: list[dict[str, torch.Tensor]] = []
+    for method, inserted in zip(methods, (True, False), strict=True):
+        # So small that every gradient is clipped.
+        method.weights.recipe = replace(method.weights.recipe, clip=1e-3)
+        method.path = tuple(0 for _ in method.problem.choices.sizes)
+        for index in range(3):
+            if inserted:
+                method._insertion_step(index, index, 3)
+            else:
+                method._trained(index, method.weights.loss_of(method.path), index, 3)
+        found.append(method._own_weights())
+    with_candidates, alone = found
+    for name, value in alone.items():
+        torch.testing.assert_close(with_candidates[name], value, rtol=1e-5, atol=1e-7)
 
 
 def test_sparsity_shrinks_alphas_and_none_falls_below_zero() -> None:
