@@ -152,7 +152,8 @@ def run_search(
         if problem.table is None:
             folder.save_data(problem.data.record)
         keep_table(table, folder.latency_table)
-        for note in (*method.notes, *_without_use(method), *use_of_devices(problem, executor)):
+        of_shared_weights = (*_without_use(method), *_beyond_limits(method))
+        for note in (*method.notes, *of_shared_weights, *use_of_devices(problem, executor)):
             observer.message(note)
         if not folder.state_path.exists():
             observer.planned(make_plan(method, partial(make_method, problem), executor))
@@ -193,6 +194,15 @@ def _without_use(method: SearchMethod) -> list[str]:
     if method.trials:
         why = f"trains each network alone, for trial.steps = {config.trial.steps:,} steps"
     return [f"{names} without effect: {config.method} {why}"]
+
+
+def _beyond_limits(method: SearchMethod) -> list[str]:
+    """A remark on limits that the training of shared weights cannot keep."""
+    problem = method.problem
+    if problem.supernet.training != "fair" or not problem.choices.limits or not method.supernets:
+        return []
+    names = " and ".join(limit.name for limit in problem.choices.limits)
+    return [f"supernet.training = fair also trains architectures beyond {names}; returns none"]
 
 
 def _check_asked(folder: SearchFolder, space: Space | None) -> None:

@@ -66,10 +66,11 @@ class MaddsUniform(Uniform):
         choices = problem.choices
         rng = stream(problem.seed, "supernet path", index)
         space = choices.space
-        table = [
-            [summable_work(space.kind, cost) for cost in layer.costs] for layer in space.layers
-        ]
-        low, high = sum(map(min, table)), sum(map(max, table))
+        table = tuple(
+            tuple(summable_work(space.kind, cost) for cost in layer.costs) for layer in space.layers
+        )
+        allowed = [limit.room for limit in choices.limits if limit.costs == table]
+        low, high = sum(map(min, table)), min([sum(map(max, table)), *allowed])
         wanted = rng.uniform(low, high)
         drawn = [choices.draw(rng) for _ in range(TRIES)]
 

@@ -76,6 +76,15 @@ def test_settings_of_shared_weights_that_a_method_has_not_are_named(
     assert "without effect" not in unused.err
 
 
+def test_strict_fairness_says_that_it_trains_beyond_limits(
+    run: Run, space: Path, tmp_path: Path
+) -> None:
+    tried = ("--method", "random-ws", *SMALL, "--supernet-training", "fair", "--max-madds", "2M")
+    ran = run("search", space, *tried, "--out", tmp_path / "run")
+    assert ran.code == 0, ran.err
+    assert "fair also trains architectures beyond max_madds; returns none\n" in ran.err
+
+
 def test_a_search_on_a_table_trains_nothing(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "run"
     by_table = ("--evaluator", "table", "--table", "nasbench-macro", "--evaluations", 9)

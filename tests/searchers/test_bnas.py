@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospace.networks.binary import BinaryConvolution
+from autospace.searchers.fitness_search import SharedFitness
 from autospace.searchers.make import make_method
 from autospace.searchers.sampling.bnas import ROUNDS, Bnas, softmax
 from autospace.searchers.sampling.dropping import stages
@@ -20,6 +21,7 @@ from autospace.spaces.cells.cell import Edge
 from autospace.spaces.cells.darts_cell import choices_of
 from autospace.spaces.choices import Choice, SearchError
 from autospace.spaces.files.families import family_space
+from autospace.supernets.path_training import Fair
 from tests.searchers.planted import mean_share, solved
 from tests.searchers.problems import NO_LIMITS, SKELETON, make_problem
 
@@ -247,6 +249,22 @@ def test_the_parents_accuracy_counts_with_its_weight() -> None:
     path = method.ranked()[0].path
     own, other = method.fitness.accuracy(path), parents.accuracy(path)
     assert method._with_parent(path, own) == pytest.approx(own + 2 * (other - own))
+
+
+def test_parents_are_trained_as_the_settings_say() -> None:
+    space = family_space("binary", SKELETON)
+    options = {"parent_weight": 1.0, "rounds": 1}
+    supernet = {"steps": 8, "training": "fair"}
+    made = make_problem(space, method="bnas", options=options, evaluations=4, supernet=supernet)
+    method = make_method(made)
+    assert isinstance(method, Bnas)
+    assert isinstance(method.fitness, SharedFitness)
+    assert type(method._parent_training) is type(method.fitness.training) is Fair
+    parent = method._parent
+    assert parent is not None
+    method.step(0)
+    # Strict fairness trains every candidate in the first step.
+    assert all(each.grad is not None for each in parent.supernet.parameters())
 
 
 def test_only_binary_spaces_have_parents() -> None:

@@ -42,7 +42,7 @@ def test_inside_bins_size_no_longer_decides() -> None:
     found = {}
     for bins in (1, 3):
         options = {"score": "params", "bins": bins}
-        problem = make_problem(method="zero-cost", evaluations=30, options=options)
+        problem = make_problem(method="zero-cost", evaluations=30, options=options, finalists=3)
         method = make_method(problem)
         for index in range(method.steps):
             method.step(index)
@@ -53,10 +53,17 @@ def test_inside_bins_size_no_longer_decides() -> None:
     assert found[3][0] >= third > found[3][1] > found[3][2]
 
 
+def test_more_bins_than_finalists_are_refused_as_the_cheapest_would_have_none() -> None:
+    options = {"score": "params", "bins": 4}
+    with pytest.raises(SearchError, match=r"^options.bins: 4, .*; allowed: up to 3, or .*=4$"):
+        make_method(make_problem(method="zero-cost", options=options, finalists=3))
+    make_method(make_problem(method="zero-cost", options=options, finalists=4))
+
+
 def test_bins_of_binary_networks_are_of_ops() -> None:
     options = {"score": "params", "bins": 3}
     space = family_space("binary", SKELETON)
-    problem = make_problem(space, method="zero-cost", evaluations=9, options=options)
+    problem = make_problem(space, method="zero-cost", evaluations=9, options=options, finalists=3)
     method = make_method(problem)
     for index in range(method.steps):
         method.step(index)

@@ -12,7 +12,7 @@ from autospace.networks.operations import ConvNorm
 from autospace.runs.state import load_state, save_state
 from autospace.searchers.problem import SearchProblem
 from autospace.seeds import stream
-from autospace.spaces import load
+from autospace.spaces import Budget, load
 from autospace.spaces.choices import SearchError
 from autospace.supernets.path_training import TRIES, Fair, MaddsUniform
 from autospace.supernets.shared_weights import PathEvaluator, SharedWeights, Uniform
@@ -140,6 +140,18 @@ def test_madds_uniform_spreads_paths_over_the_whole_range(problem: SearchProblem
 
     # Of costs drawn uniformly over the range, half lie in its outer quarters.
     assert spread(MaddsUniform(weights)) > spread(Uniform(weights)) + 0.1
+
+
+def test_under_a_limit_madds_are_uniform_up_to_it() -> None:
+    space = load("mbconv@digits")
+    low = space.madds.min
+    most = low + (space.madds.max - low) // 3
+    weights = SharedWeights(make_problem(space, Budget(max_madds=most)))
+    choices = weights.problem.choices
+    found = [choices.cost(MaddsUniform(weights).paths(index)[0]).madds for index in range(100)]
+    assert max(found) <= most
+    # A third of the range: most targets would be above the limit, and the dearest be taken.
+    assert sum(cost > low + 0.75 * (most - low) for cost in found) < 50
 
 
 def test_of_binary_cells_it_takes_paths_by_their_ops() -> None:

@@ -36,7 +36,8 @@ from autospace.searchers.problem import SearchProblem
 from autospace.searchers.sampling.dropping import Levels, Stage, stages
 from autospace.seeds import stream
 from autospace.spaces.choices import Choice, SearchError
-from autospace.supernets.shared_weights import PathEvaluator, SharedWeights, Uniform
+from autospace.supernets.path_training import make_path_training
+from autospace.supernets.shared_weights import PathEvaluator, SharedWeights
 
 Rows = list[list[float]]
 """Per layer, one number for each candidate, or each of the alternatives."""
@@ -89,6 +90,7 @@ class Bnas(OneShot):
         "_sums",
         "_counts",
         "_parent",
+        "_parent_training",
         "_parents",
     )
 
@@ -111,6 +113,7 @@ class Bnas(OneShot):
         """The latest network."""
         self._sums, self._counts = _zeros(levels), _zeros(levels)
         self._parent = self._made_parent(problem) if options.parent_weight else None
+        self._parent_training = make_path_training(self._parent) if self._parent else None
         self._parents = PathEvaluator(problem, self._parent.supernet) if self._parent else None
 
     @staticmethod
@@ -193,8 +196,8 @@ class Bnas(OneShot):
         network, place, length = self.moment(index)
         if network < 0:
             self.fitness.train(index)
-            if self._parent is not None:
-                Uniform(self._parent).step(index)
+            if self._parent_training is not None:
+                self._parent_training.step(index)
             return
         if place == 0:
             self.path = self.drawn(network)

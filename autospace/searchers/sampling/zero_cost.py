@@ -82,6 +82,11 @@ class ZeroCost(SearchMethod):
 
     def __init__(self, problem: SearchProblem, options: ZeroCostOptions) -> None:
         super().__init__(problem, options)
+        bins, finalists = options.bins, problem.config.finalists
+        if bins > finalists:
+            why = f"with {finalists} finalists the cheapest bins would have none"
+            allowed = f"up to {finalists}, or also --set finalists={bins}"
+            raise SearchError(f"options.bins: {bins}, but {why}; allowed: {allowed}")
         self._bins = options.bins
         self.scores = Scores(problem, options)
 
