@@ -31,6 +31,8 @@ _LONGEST_LABEL: Final = 200
 _LABELS: Final = ("cls", "label", "txt", "json")
 """Suffixes of labels, the first that a sample has counts."""
 _IN_JSON: Final = ("cls", "label", "class")
+_READ: Final[tuple[Role, ...]] = ("train", "test", "validation")
+"""What is read. The validation split is it only where no test image has a label."""
 _NO_IMAGE: Final = "samples without an image"
 _NO_LABEL: Final = "samples without a label (.cls)"
 
@@ -57,13 +59,15 @@ def read_shards(source: Source, request: Request) -> DataSet:
 def list_shards(pattern: str, request: Request) -> Listing:
     """Finds the images of the shards; see `read_shards`."""
     paths = matching(pattern)
-    chosen, notes = _splits(pattern, paths)
+    splits = _splits(pattern, paths)
     found: dict[Role, list[_Sample]] = {}
     lost: Counter[str] = Counter()
     names: dict[str, list[str]] = {}
-    done, total = 0, sum(map(len, chosen.values()))
-    for role, shards in chosen.items():
-        for path in shards:
+    done: set[Path] = set()
+    for role in _READ:
+        if role == "validation" and "test" in found:
+            break
+        for path in splits.get(role, ()):
             own: dict[str, list[str]] = {}
             for sample in _samples(path):
                 if isinstance(sample, _Sample):
@@ -74,8 +78,18 @@ def list_shards(pattern: str, request: Request) -> Listing:
             for reason_, keys in own.items():
                 lost[reason_] += len(keys)
                 names.setdefault(reason_, []).extend(keys)
-            done += 1
-            request.tick(done, total)
+            done.add(path)
+            request.tick(len(done), len(paths))
+    request.tick(len(paths), len(paths))
+    below = {path: each.as_posix() for path, each in _below(paths).items()}
+    notes: tuple[str, ...] = ()
+    if "validation" in found:
+        found["test"] = found.pop("validation")
+        notes = (f"{name_few(below[path] for path in splits['validation'])}: the test split",)
+    elif "test" in splits and "test" not in found:
+        notes = (f"{name_few(below[path] for path in splits['test'])}: no labels",)
+    if unread := [below[path] for path in paths if path not in done]:
+        notes += (f"not read: {name_few(unread)}",)
     skipped = tuple(Skipped(why, lost[why], tuple(names[why][:10])) for why in sorted(lost))
     notes += tuple(f"not read: {each.reason} ({each.count}): "
                    f"{name_few(each.examples, of=each.count)}" for each in skipped)  # fmt: skip
@@ -168,48 +182,56 @@ def _names(pattern: str, rest: str) -> Iterator[str]:
         yield rest
         return
     parts = [text[a + 1 : b] for a, b in pairwise([*commas, place])]
-    for part in parts if len(parts) > 1 else _range(pattern, parts[0]):
-        for middle in _names(pattern, part):
-            for after in _names(pattern, text[place + 1 :]):
-                yield before + middle + after
+    for middle in _list(pattern, parts) if len(parts) > 1 else _alone(pattern, parts[0]):
+        for after in _names(pattern, text[place + 1 :]):
+            yield before + middle + after
 
 
-def _range(pattern: str, text: str) -> list[str]:
-    numbers = re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", text)
-    if numbers is None:
-        return [text]
-    first, last = numbers.groups()
-    if int(last) < int(first) or int(last) - int(first) >= _MOST_SHARDS:
-        problem = f"{text} is no range of at most {_MOST_SHARDS:,} shards"
-        raise DataError(f"{pattern}: {problem}; allowed: such as 000..099")
-    return [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
+def _list(pattern: str, parts: Sequence[str]) -> Iterator[str]:
+    return (name for part in parts for name in _names(pattern, part))
 
 
-def _splits(pattern: str, paths: Sequence[Path]) -> tuple[dict[Role, list[Path]], tuple[str, ...]]:
-    """The shards that are read, by split, and what is said of the others."""
+def _alone(pattern: str, text: str) -> Iterator[str]:
+    """What braces without a comma stand for: a range, or themselves."""
+    numbers = re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})(?:\.\.(\d{1,9}))?", text)
+    letters = re.fullmatch(r"([a-z])\.\.([a-z])(?:\.\.(\d{1,9}))?", text, re.IGNORECASE)
+    if numbers is not None:
+        first, last, step = numbers.groups()
+        padded = any(len(each) > 1 and each[0] == "0" for each in (first, last))
+        width = max(len(first), len(last)) if padded else 0
+        every = _from_to(int(first), int(last), step)
+        if len(every) > _MOST_SHARDS:
+            problem = f"{text} is no range of at most {_MOST_SHARDS:,} shards"
+            raise DataError(f"{pattern}: {problem}; allowed: such as 000..099")
+        yield from (str(number).zfill(width) for number in every)
+    elif letters is not None:
+        first, last, step = letters.groups()
+        yield from map(chr, _from_to(ord(first), ord(last), step))
+    else:
+        yield from (f"{{{inside}}}" for inside in _names(pattern, text))
+
+
+def _from_to(first: int, last: int, step: str | None) -> range:
+    """Both ends among them, up or down; a step of 0 is one of 1."""
+    by = max(1, int(step or 1))
+    return range(first, last + 1, by) if first <= last else range(first, last - 1, -by)
+
+
+def _splits(pattern: str, paths: Sequence[Path]) -> dict[Role | None, list[Path]]:
+    """The shards by split, those that name none under None; all are for training if none does."""
     below = _below(paths)
     by_role: dict[Role | None, list[Path]] = {}
     for path, role in _roles(below).items():
         by_role.setdefault(role, []).append(path)
-    training = by_role.pop("train", None)
-    if training is None:
-        if len(by_role) > 1 or None not in by_role:
-            names = name_few(below[path].as_posix() for path in paths)
-            raise DataError(
-                f"{pattern}: no shard is named as training ({names}); allowed: names such as "
-                "train-000.tar or train/000.tar, or none that name a split"
-            )
-        return {"train": by_role[None]}, ()
-    chosen: dict[Role, list[Path]] = {"train": training}
-    notes: tuple[str, ...] = ()
-    tests = by_role.pop("test", None)
-    if tests is None and "validation" in by_role:
-        tests = by_role.pop("validation")
-        notes = (f"{name_few(below[path].as_posix() for path in tests)}: the test split",)
-    if tests is not None:
-        chosen["test"] = tests
-    unread = [below[path].as_posix() for each in by_role.values() for path in each]
-    return chosen, (*notes, *([f"not read: {name_few(unread)}"] if unread else []))
+    if "train" in by_role:
+        return by_role
+    if len(by_role) > 1 or None not in by_role:
+        names = name_few(below[path].as_posix() for path in paths)
+        raise DataError(
+            f"{pattern}: no shard is named as training ({names}); allowed: names such as "
+            "train-000.tar or train/000.tar, or none that name a split"
+        )
+    return {"train": by_role[None]}
 
 
 def _below(paths: Sequence[Path]) -> dict[Path, Path]:
