@@ -61,6 +61,11 @@ class CaptionBatches:
         """Batches of a pass."""
         return len(self._images)
 
+    @property
+    def size(self) -> int:
+        """Images of a batch."""
+        return self._images.size
+
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted over all passes; a function of seed and step."""
         images, numbers = self._images.batch(step)

@@ -145,8 +145,8 @@ class CaptionSession:
 
     @property
     def units(self) -> int:
-        """Images of an epoch."""
-        return len(self.data.train)
+        """Images that the present epoch has trained on."""
+        return (self.step - len(self.history) * len(self.batches)) * self.batches.size
 
     @property
     def epoch_is_over(self) -> bool:

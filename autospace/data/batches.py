@@ -228,11 +228,6 @@ class Batches:
         """Images of a batch."""
         return self._size
 
-    @property
-    def images(self) -> int:
-        """Number of all images."""
-        return len(self._labels)
-
     def batch(self, step: int, part: slice | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """The batch of one step: equal arguments give equal batches, in any order of calls.
 

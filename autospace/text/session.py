@@ -95,8 +95,8 @@ class TextSession:
 
     @property
     def units(self) -> int:
-        """Tokens of the present pass."""
-        return self.segments.columns * sum(length for _, length in self.pass_of)
+        """Tokens of the present pass that it has trained on."""
+        return self.segments.columns * sum(length for _, length in self.pass_of[: self.number])
 
     @property
     def epoch_is_over(self) -> bool:

@@ -316,8 +316,8 @@ class NetworkFolder(Folder[Settings]):
 
         Args:
             epoch: its record.
-            seconds: duration, validation included.
-            units: what it trained on: the number of images or tokens.
+            seconds: duration, validation included; of an epoch that was resumed, since then.
+            units: what it trained on in that time: the number of images or tokens.
         """
         speed = units / max(seconds, 1e-9)
         extra = {"seconds": round(seconds, 3), f"{self.units}_per_second": round(speed, 1)}

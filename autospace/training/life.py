@@ -85,7 +85,7 @@ class TrainingSession(Protocol):
 
     @property
     def units(self) -> int:
-        """What the present epoch trains on: the number of images or tokens."""
+        """What the present epoch has trained on so far: the number of images or tokens."""
         ...
 
     @property
@@ -274,10 +274,11 @@ def _train(
     ranks: Ranks,
 ) -> None:
     saved = started = time.monotonic()
+    before = session.units  # what was trained before a resume took no time of this process
     while True:
         late = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
         if session.epoch_is_over:
-            units = session.units
+            units, before = session.units - before, 0
             with ranks.together():
                 record = session.close_epoch()
             seconds, started = time.monotonic() - started, time.monotonic()

@@ -183,8 +183,8 @@ class Session:
 
     @property
     def units(self) -> int:
-        """Images that an epoch trains on."""
-        return self._train.images
+        """Images that the present epoch has trained on."""
+        return (self.step - len(self.history) * len(self._train)) * self._train.size
 
     def advance(self) -> None:
         """Does the next step.

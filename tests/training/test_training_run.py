@@ -98,6 +98,28 @@ def test_an_observer_that_stops_at_an_epoch_loses_no_step(tmp_path: Path) -> Non
     assert watcher.phases == ["train"] * (STEPS - STEPS // EPOCHS)
 
 
+def test_speed_counts_what_was_trained_since_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    counts: list[int] = []
+    log = TrainingFolder.log
+
+    def counted(self: TrainingFolder, epoch: Any, seconds: float, units: int) -> None:
+        counts.append(units)
+        log(self, epoch, seconds, units)
+
+    monkeypatch.setattr(TrainingFolder, "log", counted)
+    # Batches of 9 leave 3 of the 48 images out.
+    folder = TrainingFolder.create(tmp_path / "run", config({"training": {"batch": 9}}))
+    with pytest.raises(KeyboardInterrupt):
+        train_architecture(folder, Watcher(2, stop), architecture=architecture(tmp_path))
+    train_architecture(TrainingFolder.open(folder.path), Watcher())
+    assert counts == [3 * 9, 5 * 9, 5 * 9]
+
+
 class _Guarded:
     """A data set that notes after how many steps its test split is looked at."""
 
