@@ -162,6 +162,7 @@ def _nodes(executor: str | None, address: str | None) -> dict[str, dict[str, str
     from autospace.networks.rounding import rounding
 
     if not Executor(None, executor, address).clustered:
+        message(f"--executor {executor}: there are no nodes to test; --executor ray tests those")
         return {}
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -50,6 +50,14 @@ def test_a_choice_of_kernels_that_has_no_effect_is_shown(
     assert len(line) <= 80
 
 
+def test_an_executor_without_nodes_says_that_there_is_nothing_to_test(run: Run) -> None:
+    ran = run("doctor", "--executor", "processes")
+    assert ran.code == 0
+    assert ran.err == (
+        "--executor processes: there are no nodes to test; --executor ray tests those\n"
+    )
+
+
 def test_programs_get_json(run: Run) -> None:
     ran = run("doctor", "--format", "json")
     found = json.loads(ran.out)

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from autospace.spaces.errors import shown
+
 VARIABLE: Final = "AUTOSPACE_TRITON"
 """Environment variable; 1 turns these kernels on."""
 OLDEST: Final = (8, 0)
@@ -51,6 +53,9 @@ def look_again() -> None:
 
 @cache
 def _usable(index: int) -> bool:
+    value = os.environ.get(VARIABLE, "")
+    if value not in ("", "0", "1"):
+        warnings.warn(f"{VARIABLE}: {shown(value)} has no effect; allowed: 0, 1", stacklevel=2)
     if not asked_for():
         return False
     reason = _hindrance(index)

@@ -68,6 +68,14 @@ def test_without_being_asked_for_they_are_not_used(monkeypatch: pytest.MonkeyPat
     gpu.look_again()
 
 
+def test_a_value_without_effect_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(gpu.VARIABLE, "on")
+    gpu.look_again()
+    with pytest.warns(UserWarning, match=r'^AUTOSPACE_TRITON: "on" has no effect; allowed: 0, 1$'):
+        assert not gpu.usable(torch.device("cuda", 0))
+    gpu.look_again()
+
+
 def test_who_asks_for_them_in_vain_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(gpu.VARIABLE, "1")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
