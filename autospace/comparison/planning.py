@@ -90,6 +90,7 @@ def _timed(
         images.device,
         workers,
         clustered=executor.clustered,
+        most=images.device.type == "cuda",
         others=executor.devices,
     )
 

@@ -52,6 +52,7 @@ class Forecast:
         memory_mb: the largest memory; None if it is not known.
         clustered: whether a cluster does it, whose size is not known yet.
         least: whether later steps take longer than those that were timed.
+        most: whether they take less, because a GPU records them, and called steps were timed.
         others: devices that workers compute on, `device` among them; empty for `device` alone. On
             a cluster, the kind of its GPUs, which were not timed.
     """
@@ -62,12 +63,14 @@ class Forecast:
     memory_mb: int | None = None
     clustered: bool = False
     least: bool = False
+    most: bool = False
     others: tuple[str, ...] = ()
 
     @property
     def lines(self) -> tuple[str, ...]:
         """For a plan, in at most 80 columns each."""
-        how_long = f"{'at least' if self.least else 'about'} {duration(self.seconds)}"
+        words = "at least" if self.least else "at most" if self.most else "about"
+        how_long = f"{words} {duration(self.seconds)}"
         memory = "" if self.memory_mb is None else f" and {self.memory_mb:,} MB"
         workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
         line = f"plan: {how_long}{memory} on {self._place} with {workers}, by timed steps"

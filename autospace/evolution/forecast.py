@@ -1,7 +1,8 @@
 """What a run will take, before the long work: its size, and its time from a few timed steps.
 
 The steps are done on copies and leave no trace: batches and weights depend on seeds, not on what
-was done before. They run without recordings, so on a GPU the run itself is faster.
+was done before. They run without recordings. A GPU that records steps is faster in the run itself,
+so that the plan says "at most".
 """
 
 from collections.abc import Callable
@@ -76,8 +77,15 @@ def forecast(work: RunWork) -> Forecast:
         each = process_bytes(work.plan.skeleton, work.config.scoring.batch * work.parts.row)
         memory += work.workers * each // 2**20
     clustered, devices = work.clustered, work.devices
-    seconds = warm_up + scoring
-    return Forecast(seconds, device, work.workers, memory, clustered, others=devices)
+    return Forecast(
+        warm_up + scoring,
+        device,
+        work.workers,
+        memory,
+        clustered,
+        most=work.execution.records,
+        others=devices,
+    )
 
 
 def _plain(work: RunWork) -> Execution:

@@ -285,7 +285,8 @@ def _timed(prepared: PreparedTraining, steps: int) -> Forecast:
     each = seconds_of_step(run, prepared.device)
     shown = FORWARD_SHARE * config.epochs * len(prepared.validation or ()) / config.batch
     memory = memory_mb(prepared.device)
-    return Forecast(each * (steps + shown), prepared.device, memory_mb=memory)
+    seconds, device = each * (steps + shown), prepared.device
+    return Forecast(seconds, device, memory_mb=memory, most=device.type == "cuda")
 
 
 def _session(

@@ -125,6 +125,11 @@ def test_a_hopeless_run_says_so_everywhere(tmp_path: Path) -> None:
     assert few in kept["warnings"][0]
 
 
+def test_steps_that_a_gpu_records_take_at_most_what_called_ones_took() -> None:
+    (line,) = Forecast(9.0, torch.device("cuda", 0), most=True).lines
+    assert line == "plan: at most 9 s on cuda with 1 worker, by timed steps"
+
+
 def test_a_plan_disturbs_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learn(RunFolder.create(tmp_path / "with", make_config(settings(tmp_path))), Counting())
     untimed = Forecast(1.0, torch.device("cpu"), memory_mb=1)
