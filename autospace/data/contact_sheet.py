@@ -22,6 +22,12 @@ _GAP = 4
 _TEXT = 14
 
 
+def left_out(data: DataSet) -> str:
+    """Which classes a sheet does not show; empty if it shows all."""
+    count = len(data.classes)
+    return f"the first {MOST_CLASSES} of {count} classes are shown" if count > MOST_CLASSES else ""
+
+
 def sheet_png(data: DataSet) -> bytes:
     """A row of training and test images per class, as a PNG file.
 
@@ -56,7 +62,8 @@ def sheet_html(data: DataSet) -> str:
         data: What was read; of more than `MOST_CLASSES` classes the first are shown.
     """
     train, test = data.reading.train, data.reading.test
-    lines = "".join(f"<li>{html.escape(visible(line))}</li>" for line in lines_of(data))
+    said = [*lines_of(data), *filter(None, [left_out(data)])]
+    lines = "".join(f"<li>{html.escape(visible(line))}</li>" for line in said)
     rows = "".join(
         f"<tr><th>{html.escape(visible(name))}</th><td>{train[label]}</td>"
         f"<td>{_image(data.train, label, OF_TRAIN)}</td><td>{test[label]}</td>"

@@ -136,9 +136,9 @@ def _check_sheet(source: str, sheet: Path, *, force: bool) -> None:
 
 
 def _write_sheet(found: "DataSet", sheet: Path) -> None:
-    from autospace.data.contact_sheet import sheet_html, sheet_png
+    from autospace.data.contact_sheet import left_out, sheet_html, sheet_png
     from autospace.runs.files import write_output
 
     write = sheet_png if sheet.suffix.lower() == ".png" else sheet_html
     write_output(sheet, write(found))
-    message(f"wrote {sheet}")
+    message(f"wrote {sheet}" + (f": {less}" if (less := left_out(found)) else ""))

@@ -105,6 +105,18 @@ def test_a_sheet_shows_the_pixels_of_each_class() -> None:
     assert counts[255, 0, 0] == counts[0, 255, 0] == 8 * 64 * 64
 
 
+def test_a_sheet_says_that_it_has_not_all_classes(
+    run: Run, pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "the first 1 of 2 classes are shown"
+    out = tmp_path / "sheet.html"
+    assert said not in run("data", f"folder:{pets}", "--sheet", str(out)).err
+    monkeypatch.setattr("autospace.data.contact_sheet.MOST_CLASSES", 1)
+    ran = run("data", f"folder:{pets}", "--sheet", str(out), "--force")
+    assert ran.err.endswith(f"wrote {out}: {said}\n")
+    assert f"<li>{said}</li>" in out.read_text()
+
+
 def test_names_cannot_steer_the_page(pets: Path) -> None:
     page = sheet_html(load_data(f"folder:{pets}"))
     assert "&lt;b&gt;dog" in page
