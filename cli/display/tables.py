@@ -271,9 +271,13 @@ def print_layer(layer: Layer, reference: Candidate | None, command: Sequence[str
     for each in ordered:
         line = _numbers(each, layer.shape, (size, wide), reference, largest if room else 0)
         shown = visible(born(each))
-        line.append(shown + " " * (origin - cell_len(shown)))
-        # The id may have a line of its own.
+        # The id may have a line of its own, and so may where the cell is from.
         column = cell_len(line.plain.rpartition("\n")[2])
+        if not beside and column + cell_len(shown) > terminal_width():
+            line.append("\n" + folded(shown, 4))
+        else:
+            line.append(shown + " " * (origin - cell_len(shown)))
+            column += origin
         parts.append(_with_graph(line, each, reference, column if beside else None))
     legend = "fitness: 0 is as good as the reference (*)"
     if any(each.uncertainty is not None for each in ordered):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from autospace.spaces import load, to_json
+from autospace.spaces import Origin, load, to_json
 from tests.cli.conftest import Run
 from tests.cli.samples import learned_space
 
@@ -93,6 +93,25 @@ def test_a_wide_terminal_has_each_candidate_on_one_line(run: Run, space_file: Pa
     lines = run("show", space_file, "--layer", 1, columns=200).out.splitlines()
     (line,) = [each for each in lines if each.startswith("mbconv_k5")]
     assert line.endswith("e6: 0>3 dw5")
+
+
+def test_where_a_cell_is_from_has_its_own_line_where_it_does_not_fit(
+    run: Run, space_file: Path, tmp_path: Path
+) -> None:
+    space = load(space_file)
+    parents = tuple(each.id for each in space.layers[1].candidates[:2])
+    origin = Origin("crossover", 2, parents)
+    first, *others = space.layers[1].candidates
+    layer = replace(space.layers[1], candidates=(replace(first, origin=origin), *others))
+    path = tmp_path / "space.json"
+    path.write_text(to_json(replace(space, layers=(space.layers[0], layer, *space.layers[2:]))))
+    said = f"generation 2, crossover of {', '.join(parents)}"
+    narrow = run("show", path, "--layer", 1, columns=60).out.splitlines()
+    assert f"    {said}" in narrow
+    assert any(
+        each.endswith(f"  {said}")
+        for each in run("show", path, "--layer", 1, columns=110).out.splitlines()
+    )
 
 
 def test_a_layer_as_json_holds_whole_cells(run: Run, space_file: Path) -> None:
