@@ -5,7 +5,7 @@
 
 Random networks of `mbconv` on the skeleton `cifar` at 16x16 are trained for 1,000 steps, and
 measured on held-out training images. A Bayesian linear model of their errors says what each
-candidate is worth at equal MAdds. It sees the features of cells (`autospace.evolution.cell_features`),
+candidate is worth at equal MAdds. It sees the features of cells (`cell_features` of evolution),
 added up over the network and over its stages, and each candidate by itself. The variance of each of
 these groups is averaged over a grid by marginal likelihood. The best of each layer make a smaller
 space.
