@@ -21,9 +21,9 @@ import numpy as np
 from ranking_setup import LAYERS, SKELETON, cells_of
 from scipy.stats import kendalltau
 
-from autospace.evolution.cell_features import features
 from autospace.evolution.predictor import Measured, fit
 from autospace.spaces import cell_cost
+from autospace.spaces.features import features
 
 SCORERS = ("probe", "calibrated", "local", "in-place", "gated", "mixture")
 SHAPES = [SKELETON.shapes[layer] for layer in LAYERS.values()]

@@ -5,7 +5,7 @@
 
 Random networks of `mbconv` on the skeleton `cifar` at 16x16 are trained for 1,000 steps, and
 measured on held-out training images. A Bayesian linear model of their errors says what each
-candidate is worth at equal MAdds. It sees the features of cells (`cell_features` of evolution),
+candidate is worth at equal MAdds. It sees the features of cells (`autospace.spaces.features`),
 added up over the network and over its stages, and each candidate by itself. The variance of each of
 these groups is averaged over a grid by marginal likelihood. The best of each layer make a smaller
 space.
@@ -27,10 +27,10 @@ from autospace.compute.machine import keep_freed_memory
 from autospace.data.settings import DataConfig
 from autospace.evaluators.evaluator import EvaluatorConfig
 from autospace.evaluators.make import Setup, make_evaluator
-from autospace.evolution.cell_features import features
 from autospace.seeds import derived_seed, stream
 from autospace.spaces import Space, load, to_json
 from autospace.spaces.choices import Choice, Choices
+from autospace.spaces.features import features
 
 RESULTS: Final = Path(__file__).parent / "results"
 SOURCE: Final = f"mbconv@{RESULTS / 'preset_limit' / 'limit-24.json'}"

@@ -38,7 +38,6 @@ TORCH_FREE = (
             "breeding",
             "toolbox",
             "population",
-            "cell_features",
             "predictor",
             "checkpoint",
             "folder",

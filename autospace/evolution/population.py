@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
-from autospace.evolution.cell_features import features
 from autospace.evolution.predictor import (
     Change,
     Estimate,
@@ -16,6 +15,7 @@ from autospace.evolution.predictor import (
 )
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.operations import Cost
+from autospace.spaces.features import features
 from autospace.spaces.space import Origin
 
 DIVERGED: Final = -1e6

@@ -152,8 +152,7 @@ def run_search(
         if problem.table is None:
             folder.save_data(problem.data.record)
         keep_table(table, folder.latency_table)
-        of_shared_weights = (*_without_use(method), *_beyond_limits(method))
-        for note in (*method.notes, *of_shared_weights, *use_of_devices(problem, executor)):
+        for note in (*method.notes, *_remarks(method), *use_of_devices(problem, executor)):
             observer.message(note)
         if not folder.state_path.exists():
             observer.planned(make_plan(method, partial(make_method, problem), executor))
@@ -179,6 +178,10 @@ def _thread_count(problem: SearchProblem) -> int:
         config = problem.config
         return threads_for(skeleton.product(max(config.supernet.batch, config.trial.batch)))
     return torch.get_num_threads()
+
+
+def _remarks(method: SearchMethod) -> list[str]:
+    return [*_without_use(method), *_beyond_limits(method)]
 
 
 def _without_use(method: SearchMethod) -> list[str]:

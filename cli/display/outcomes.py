@@ -1,13 +1,14 @@
 """What a run, a search or a training reached, in ten lines that a person understands."""
 
+import shlex
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from autospace.cli.display.drawing import curve
-from autospace.cli.display.lines import commands, quoted, sentence
 from autospace.cli.display.summary import space_record
 from autospace.cli.output import data, json_data
 from autospace.runs.images import images_of_runs, images_read
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from autospace.searchers.folder import SearchResult
     from autospace.spaces import Candidate, Layer, Space
     from autospace.training.folder import EpochDocument, TrainingResult
+
+COLUMNS: Final = 80
 
 
 def print_evolve_outcome(run: Path, space: "Space", format_: str = "table") -> None:
@@ -344,4 +347,38 @@ def _curves(epochs: "list[EpochDocument]", encoding: str | None) -> list[str]:
             for name, values, form in rows
         ),
         "",
+    ]
+
+
+def sentence(text: str, indent: str = "") -> list[str]:
+    """A sentence in lines of at most 80 columns; only a word may be longer."""
+    return textwrap.wrap(
+        visible(text),
+        COLUMNS,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def quoted(path: Path | str) -> str:
+    """A path as the shell takes it."""
+    return shlex.quote(str(path))
+
+
+def commands(found: Iterable[tuple[str, str]]) -> list[str]:
+    """Commands, one a line, each with what it does as a comment, which the shell ignores.
+
+    Args:
+        found: commands and what they do. A remark that does not fit its line is left out.
+    """
+    pairs = [(visible(command), remark) for command, remark in found]
+    longest = max((len(command) for command, _ in pairs), default=0)
+    if any(longest + len(remark) + 6 > COLUMNS for _, remark in pairs):
+        longest = 0
+    lines = [f"  {command:<{longest}}  # {remark}" for command, remark in pairs]
+    return [
+        line if len(line) <= COLUMNS else f"  {command}"
+        for line, (command, _) in zip(lines, pairs, strict=True)
     ]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from autospace.cli.display.drawing import curve
-from autospace.cli.display.lines import commands, quoted, sentence
+from autospace.cli.display.outcomes import commands, quoted, sentence
 from autospace.cli.output import data, json_data
 from autospace.runs.images import images_read
 from autospace.spaces.text import human, visible

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.linalg import null_space
 from scipy.stats import kendalltau, multivariate_normal
 
-from autospace.evolution.cell_features import features
 from autospace.evolution.predictor import (
     GRID,
     Change,
@@ -28,6 +27,7 @@ from autospace.evolution.predictor import (
 )
 from autospace.spaces import Cell, LayerShape, cell_cost, mbconv
 from autospace.spaces.cells.cell import edge_slots
+from autospace.spaces.features import features
 from tests import strategies
 
 POINT = Hyperparameters(prior=1.0, unseen=0.1, noise=0.1)

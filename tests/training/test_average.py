@@ -5,7 +5,7 @@ import torch
 
 from autospace.networks.network import Network
 from autospace.spaces import mbconv
-from autospace.training.average import Average, decay_at
+from autospace.training.session import Average, decay_at
 from tests.tiny import SKELETON
 
 
