@@ -46,7 +46,7 @@ def test_the_page_has_the_figures_of_other_settings(script: Any) -> None:
         assert f"| {-mean:.1f} | {-high:.1f} to {-low:.1f} | {seeds} |" in page
     found = report.of_all_comparisons()
     for kind, words in (
-        ("learned", "for the preset as it is ({0} networks, standard error {2:.1f})"),
+        ("learned", "for the preset as it was ({0} networks, standard error {2:.1f})"),
         ("wide", "with limit and price ({0}, {2:.1f})"),
         ("price", "with limit and `layer_price` ({0}, {2:.1f})"),
         ("limit", "with the limit alone ({0}, {2:.1f})"),
