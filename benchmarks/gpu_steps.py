@@ -33,12 +33,15 @@ from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.data.load import load_data
 from autospace.networks.kernels import gpu
 from autospace.networks.network import Network, placed
-from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers import make
+from autospace.scorers.make import make_scorer
 from autospace.scorers.scorer import ScoringConfig
 from autospace.spaces import Cell
 from autospace.training.short import Recipe, train
 
 Row = dict[str, Any]
+SCORERS = tuple(method for method in make.SCORERS if method != "predicted")
+"""`predicted` trains whole networks, which `training` times."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which short trainings diverged: the loss rose far above guessing, and nothing was learned.
+"""Which short trainings diverged: the loss rose far above its beginning, and nothing was learned.
 
 Weights that are no numbers are the rare case. Where norms and clipped gradients keep the numbers
 finite, a rate that is far too high throws the weights about and leaves a network that guesses. One
@@ -15,7 +15,7 @@ from autospace.data.images import Halves, Images
 from autospace.training.short import Measured
 
 RISE: Final = 2.0
-"""A training whose loss was at some step so many times that of guessing was thrown about."""
+"""A training whose loss was at some step so many times that of an even guess was thrown about."""
 LITTLE: Final = 0.1
 """A network that is so little of the way from guessing to no errors has learned nothing of use."""
 
@@ -47,10 +47,12 @@ class Guessing:
     Attributes:
         loss: cross-entropy in nats.
         accuracy: of always giving the most common answer, a share; None where nothing is counted.
+        even: the loss of a network that takes all answers for equally likely, as untrained ones do.
     """
 
     loss: float
     accuracy: float | None = None
+    even: float = 0.0
 
     @classmethod
     def on(cls, halves: Halves) -> "Guessing":
@@ -59,7 +61,8 @@ class Guessing:
             return cls(math.log(halves.outputs))
         counts = torch.bincount(halves.measured.labels).double()
         shares = counts[counts > 0] / counts.sum()
-        return cls(-float((shares * shares.log()).sum()), float(shares.max()))
+        loss = -float((shares * shares.log()).sum())
+        return cls(loss, float(shares.max()), math.log(halves.outputs))
 
     def matches(self, found: Measured) -> bool:
         """Whether a network is no better, or hardly: by its loss and by its accuracy."""
@@ -81,4 +84,4 @@ def has_diverged(found: Measured, peak: float, guessing: Guessing) -> bool:
     """
     if not math.isfinite(found.loss):
         return True
-    return not peak <= RISE * guessing.loss and guessing.matches(found)
+    return not peak <= RISE * max(guessing.loss, guessing.even) and guessing.matches(found)

@@ -32,7 +32,7 @@ from autospace.spaces.space import Architecture
 
 IMAGES: Final = "images.safetensors"
 TABLE: Final = "table.json"
-VERSION: Final = 2
+VERSION: Final = 3
 """Part of every key; increases when equal settings would give other numbers."""
 
 

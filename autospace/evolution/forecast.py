@@ -24,6 +24,7 @@ from autospace.progress import Planned, no_message
 from autospace.scorers.context import ScoringContext, freeze
 from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT, process_bytes
+from autospace.scorers.predicted import AGAIN
 from autospace.spaces.cost import most_expensive_reference
 from autospace.spaces.encoder import EncoderSkeleton
 from autospace.spaces.sequence import SequenceSkeleton
@@ -66,19 +67,20 @@ class RunWork:
 
 def forecast(work: RunWork) -> Forecast:
     """Times a few steps of both phases of a run."""
-    device = work.execution.device
-    resolution = work.plan.skeleton.resolution
+    device, options = work.execution.device, work.config.scoring
+    resolution, warm_up = work.plan.skeleton.resolution, work.config.warm_up
     with threads(thread_count(work.config.threads, resolution)):
-        warm_up = work.config.warm_up.steps * seconds_of_step(_warm_up_steps(work), device)
+        steps = _steps(work, work.warming, warm_up.learning_rate)
+        warming = warm_up.steps * seconds_of_step(steps, device)
     with threads(work.scoring_threads):
-        scoring = _scoring_seconds(work)
+        scoring = (_networks_seconds if options.method == "predicted" else _scoring_seconds)(work)
     memory = memory_mb(device)
     if work.workers > 1 and device.type == "cpu" and not work.devices:
-        each = process_bytes(work.plan.skeleton, work.config.scoring.batch * work.parts.row)
+        each = process_bytes(work.plan.skeleton, options.batch * work.parts.row, options.method)
         memory += work.workers * each // 2**20
     clustered, devices = work.clustered, work.devices
     return Forecast(
-        warm_up + scoring,
+        warming + scoring,
         device,
         work.workers,
         memory,
@@ -92,16 +94,26 @@ def _plain(work: RunWork) -> Execution:
     return replace(work.execution, graphs=NO_GRAPHS, parts=Microbatches(no_message))
 
 
-def _warm_up_steps(work: RunWork) -> Callable[[int], None]:
-    rate = work.config.warm_up.learning_rate
+def _steps(work: RunWork, batches: BatchSource, rate: float) -> Callable[[int], None]:
+    """Trains the reference network for a number of steps."""
     skeleton, cells = reference_network(work.plan.skeleton, work.plan.references[0][1])
     network = new_reference(skeleton, cells, work.config.seed, work.execution.device)
 
     def run(steps: int) -> None:
         task = task_of(skeleton)
-        train(network, work.warming, Recipe(steps, rate), execution=_plain(work), task=task)
+        train(network, batches, Recipe(steps, rate), execution=_plain(work), task=task)
 
     return run
+
+
+def _networks_seconds(work: RunWork) -> float:
+    """The time of all networks that are trained from scratch."""
+    plan, options = work.plan, work.config.scoring
+    again = plan.confirming_rounds + bool(plan.rescore) * plan.generations
+    count = options.networks + again * max(plan.candidates, options.networks // AGAIN)
+    run = _steps(work, work.training, Recipe(1).learning_rate)
+    step = seconds_of_step(run, work.execution.device)
+    return count * options.network_steps * step / work.workers
 
 
 def _scoring_seconds(work: RunWork) -> float:

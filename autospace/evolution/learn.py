@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from autospace.compute.device import (
     Hardware,
@@ -24,7 +25,14 @@ from autospace.data.batches import BatchSource
 from autospace.evolution.families import reference_network, references_on
 from autospace.evolution.folder import ReferenceDocument, RunError, RunFolder, event_out
 from autospace.evolution.forecast import RunWork, planned
-from autospace.evolution.loop import evolve, learned_space, new_archive, repeat_of, start
+from autospace.evolution.loop import (
+    evolve,
+    founders,
+    learned_space,
+    new_archive,
+    repeat_of,
+    start,
+)
 from autospace.evolution.parts import RunBatches
 from autospace.evolution.plan import Plan, make_plan
 from autospace.evolution.population import EvolutionState
@@ -54,6 +62,9 @@ from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.space import Space, reference_cells_of
 from autospace.training.task import task_of
+
+NETWORKS: Final = "networks.json"
+"""The networks that `scoring.method = "predicted"` has trained, in the checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -225,8 +236,9 @@ def _check_phases(plan: Plan, state: EvolutionState, folder: RunFolder) -> None:
     """
     # The generations of a run that stops early are not all done.
     ended = plan.shortened(state)
-    if any(record.phase != ended.phase(record.index) for record in state.history):
-        done = sum(record.phase == "evolve" for record in state.history)
+    done = sum(record.phase == "evolve" for record in state.history)
+    changed = any(record.phase != ended.phase(record.index) for record in state.history)
+    if changed or done > plan.generations:
         raise RunError(
             f"{folder.path / CONFIG}: evolution.generations is {plan.generations}, but this run "
             f"has {done} behind it; put the old number back, or start a new run with {OUT}"
@@ -276,6 +288,9 @@ def _learned(
         kept_bytes=_kept_bytes(prepared, pool),
         on_message=observer.message,
         elsewhere=None if pool.hardware is None else prepared.settings_on(pool.hardware),
+        candidates=prepared.plan.candidates,
+        founders=founders(prepared.plan) if prepared.config.scoring.method == "predicted" else (),
+        networks=folder.checkpoint / NETWORKS,
     )
     with threads(scoring_threads(prepared)):
         state = _evolved(prepared, state, (setting, pool), folder, observer)

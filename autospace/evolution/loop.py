@@ -28,7 +28,7 @@ from autospace.evolution.population import (
     Round,
 )
 from autospace.scorers.scorer import Scorer
-from autospace.spaces.cells.cell import LayerShape
+from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cost import Budget
 from autospace.spaces.files.families import SKIP_ID
 from autospace.spaces.space import Candidate, Layer, Space, group_of
@@ -58,6 +58,19 @@ def start(plan: Plan) -> EvolutionState:
     """The state before the first round: empty populations."""
     layers = tuple(LayerState() for _ in plan.skeleton.shapes)
     return EvolutionState(0, layers, archive=new_archive(plan))
+
+
+def founders(plan: Plan) -> list[list[Cell]]:
+    """Per layer, the cells of the first populations, which do not depend on any score."""
+    plan = replace(plan, shrink=False, screen=1)
+    state, found = start(plan), [list[Cell]() for _ in plan.skeleton.shapes]
+    while state.round < plan.founding_rounds:
+        proposals, drawn = propose(plan, state)
+        for cells, members in zip(found, proposals, strict=True):
+            cells += [member.cell for member in members]
+        fitness = [[0.0] * len(members) for members in proposals]
+        state = absorb(plan, state, proposals, fitness, drawn)
+    return found
 
 
 def new_archive(plan: Plan) -> Archive | None:

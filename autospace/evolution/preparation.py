@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, get_args
 
 import torch
 
@@ -41,7 +41,7 @@ from autospace.latency.budget import LatencyBudget, latency_budget, limit_table
 from autospace.progress import Message, Observer
 from autospace.runs.errors import ConfigError
 from autospace.scorers.pooled import INDEPENDENT, fitting_count
-from autospace.scorers.scorer import check_scoring
+from autospace.scorers.scorer import ScoringMethod, check_scoring
 from autospace.spaces.captions import CaptionSkeleton
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cost import Budget, layer_shares
@@ -121,6 +121,8 @@ def prepare(
         parts, skeleton = _images(config, skeleton, folder, observer, given)
     _check_blocks(skeleton, config)
     check_skips(skeleton, config)
+    check_predicted(skeleton, config)
+    check_tied(skeleton, config)
     check_family(skeleton, config.cells)
     check_effect(skeleton, config.cells)
     references = references_on(skeleton, config.cells)
@@ -206,6 +208,30 @@ def _check_blocks(skeleton: Skeleton, config: Config) -> None:
     if skeleton.reads == "sentences" and config.evolution.references == "compete":
         why = "compete, but layers of a block share a hidden size, which the references keep"
         raise ConfigError(f"evolution.references: {why}; allowed on {skeleton.name}: stay")
+
+
+def check_tied(skeleton: Skeleton, config: Config) -> None:
+    """Refuses layers with one population where consecutive choices are parts of one cell.
+
+    Raises:
+        ConfigError: it is asked for there.
+    """
+    tied = config.evolution.tied
+    if tied > 1 and skeleton.choices_per_cell > 1:
+        why = f"but consecutive choices of {skeleton.name} are parts of one cell"
+        raise ConfigError(f"evolution.tied: {tied}, {why}; allowed there: 1")
+
+
+def check_predicted(skeleton: Skeleton, config: Config) -> None:
+    """Refuses `predicted` where layers share cells, or where a choice is a part of a cell.
+
+    Raises:
+        ConfigError: it is asked for there.
+    """
+    if config.scoring.method == "predicted" and skeleton != skeleton.untied:
+        problem = f"predicted, but layers of {skeleton.name} share cells"
+        others = ", ".join(method for method in get_args(ScoringMethod) if method != "predicted")
+        raise ConfigError(f"scoring.method: {problem}; allowed there: {others}")
 
 
 def check_skips(skeleton: Skeleton, config: Config) -> None:
@@ -326,4 +352,5 @@ def executor_of(prepared: PreparedRun, given: Executor, on_message: Message) -> 
         return given
     row = scoring.batch * prepared.parts.row
     candidates, each = prepared.plan.candidates, scoring_threads(prepared)
-    return given.sized(fitting_count(prepared.skeleton, candidates, row, each, on_message))
+    count = fitting_count(prepared.skeleton, candidates, row, each, scoring.method, on_message)
+    return given.sized(count)

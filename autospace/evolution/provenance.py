@@ -53,6 +53,8 @@ def provenance(
             del config[section][name]
     if prepared.config.scoring.method != "calibrated":
         del config["scoring"]["shrinkage"]
+    if prepared.config.scoring.method != "predicted":
+        del config["scoring"]["networks"], config["scoring"]["network_steps"]
     # Where the images lie and which device does the work belong to a machine, not to the result.
     config["data"]["source"] = prepared.parts.name
     config["device"], config["precision"] = cells.device, cells.precision

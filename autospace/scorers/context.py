@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, cast
 
 import torch
@@ -17,7 +18,7 @@ from autospace.networks.operations import ConvNorm
 from autospace.networks.recurrent import LanguageModel
 from autospace.progress import Message, Tick, no_message, no_tick
 from autospace.runs.state import Stateful
-from autospace.scorers.scorer import ScoringConfig
+from autospace.scorers.scorer import SUPERNETS, ScoringConfig
 from autospace.seeds import derived_seed
 from autospace.spaces.cells.cell import Cell, LayerShape
 from autospace.spaces.cells.family import cell_cost, cell_key
@@ -41,6 +42,10 @@ class ScoringContext:
             kind of batch.
         on_message: receives the messages of workers.
         elsewhere: how workers train that do not compute on the device of this process.
+        candidates: the most that a layer has in a round; 0 if it has as many in all rounds.
+        founders: per layer, the cells of the first populations, which `predicted` trains networks
+            of; empty for the candidates that are scored first.
+        networks: the file of the networks that it has trained; None to keep none.
     """
 
     reference: Network
@@ -55,6 +60,9 @@ class ScoringContext:
     kept_bytes: int = KEPT_BYTES
     on_message: Message = no_message
     elsewhere: ExecutionSettings | None = None
+    candidates: int = 0
+    founders: Sequence[Sequence[Cell]] = ()
+    networks: Path | None = None
 
     @property
     def device(self) -> torch.device:
@@ -79,9 +87,14 @@ class ScoringContext:
     def training_steps(self, repeat: int, count: int) -> range:
         """Steps of the training batches of a repeat; no two repeats share one.
 
-        If weights are kept, no two rounds share one.
+        If weights are kept, no two rounds share one. A supernet of fewer candidates, as that of the
+        last finalists, has fewer steps; so repeats are as far apart as the largest one is long.
         """
-        first = repeat * count if self.kept is None else self.kept.steps
+        if self.options.method in SUPERNETS:
+            whole = max(count, self.options.steps * (self.candidates + 1))
+        else:
+            whole = count
+        first = repeat * whole if self.kept is None else self.kept.steps
         return range(first, first + count)
 
     def validation_steps(self, repeat: int) -> range:

@@ -8,6 +8,7 @@ from autospace.scorers.context import ScoringContext, relative_costs
 from autospace.scorers.gated import GatedScorer
 from autospace.scorers.mixture import MixtureScorer
 from autospace.scorers.pooled import INDEPENDENT, PooledScorer
+from autospace.scorers.predicted import PredictedScorer
 from autospace.scorers.probe import Calibrated
 from autospace.scorers.scorer import Scorer, ScoringMethod, check_scoring
 from autospace.spaces.cells.cell import Cell, LayerShape
@@ -19,6 +20,7 @@ SCORERS: Final[dict[ScoringMethod, Callable[[ScoringContext, Pool], Scorer]]] = 
     "calibrated": lambda context, pool: Calibrated(PooledScorer(context, pool), context),
     "gated": lambda context, _: GatedScorer(context),
     "mixture": lambda context, _: MixtureScorer(context),
+    "predicted": PredictedScorer,
 }
 
 
@@ -35,7 +37,8 @@ def make_scorer(setting: ScoringContext, pool: Pool | None = None) -> Scorer:
     reads = setting.reference.skeleton.reads
     check_scoring(setting.options, reads, setting.own_cells[0].kind)
     scorer = SCORERS[setting.options.method](setting, pool or InProcess())
-    paid = isinstance(scorer, MixtureScorer)  # its training has the cost term
+    # The training of the first has the cost term; the second compares at equal MAdds.
+    paid = isinstance(scorer, MixtureScorer | PredictedScorer)
     if setting.options.layer_price:
         scorer = LayerPriced(scorer, setting)
     return scorer if paid or not setting.options.cost_weight else CostAware(scorer, setting)

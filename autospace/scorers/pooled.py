@@ -32,24 +32,31 @@ from autospace.scorers.local import DistilledScorer, InPlaceScorer, LocalScorer
 from autospace.scorers.probe import ProbeScorer
 from autospace.scorers.recurrent import RecurrentScorer
 from autospace.scorers.scorer import ScoringConfig, ScoringMethod
+from autospace.scorers.whole import WholeNetworks, packed_cell, unpacked_cell
 from autospace.spaces.cells.cell import Cell
-from autospace.spaces.cells.family import FAMILIES, cell_cost, family_of
+from autospace.spaces.cells.family import cell_cost
 from autospace.spaces.files.codec import from_json, to_json
-from autospace.spaces.files.reading import validated
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.spaces.skeleton import Skeleton
 from autospace.text.segments import Segments
 from autospace.training.task import task_of
 
-ScorerType = type[ProbeScorer] | type[LocalScorer] | type[InPlaceScorer] | type[DistilledScorer]
+ScorerType = (
+    type[ProbeScorer]
+    | type[LocalScorer]
+    | type[InPlaceScorer]
+    | type[DistilledScorer]
+    | type[WholeNetworks]
+)
 INDEPENDENT: Final[dict[ScoringMethod, ScorerType]] = {
     "calibrated": ProbeScorer,
     "probe": ProbeScorer,
     "local": LocalScorer,
     "in-place": InPlaceScorer,
     "distilled": DistilledScorer,
+    "predicted": WholeNetworks,
 }
-"""Scorers whose candidates are independent, so that several processes can share the work."""
+"""Scorers that train candidates or networks one by one, so that processes can share the work."""
 PROCESS_BYTES: Final = 400 << 20
 """Memory of a process before it trains anything."""
 WIDEST_EXPANSION: Final = 6
@@ -141,7 +148,7 @@ def _documents(
 ) -> list[list[dict[str, Any]]]:
     rows: list[list[dict[str, Any]]] = [[] for _ in candidates]
     for layer, place in part:
-        rows[layer].append(_packed_cell(candidates[layer][place]))
+        rows[layer].append(packed_cell(candidates[layer][place]))
     return rows
 
 
@@ -203,7 +210,7 @@ class ScoringJob:
         tensors = {f"reference.{name}": each for name, each in network.state_dict().items()}
         settings: dict[str, Any] = {
             "skeleton": to_json(network.skeleton),
-            "cells": [_packed_cell(cell) for cell in context.own_cells],
+            "cells": [packed_cell(cell) for cell in context.own_cells],
             "options": context.options.model_dump_json(),
             "seed": context.seed,
             "execution": context.of_workers._asdict(),
@@ -265,7 +272,7 @@ def _training(context: ScoringContext) -> Work:
     def losses(request: Plain) -> Plain:
         # What ran out of memory before does not count, such as the warm-up, if it was done here.
         context.execution.parts.begin_again()
-        rows = [[_cell(each) for each in row] for row in request["candidates"]]
+        rows = [[unpacked_cell(each) for each in row] for row in request["candidates"]]
         return scorer.losses(rows, request["repeat"])
 
     return losses
@@ -317,19 +324,9 @@ def _reference(
     skeleton = from_json(settings["skeleton"])
     if not isinstance(skeleton, Skeleton):
         raise TypeError(f"skeleton: a {type(skeleton).__name__}; allowed: a Skeleton")
-    made = build_network(skeleton, [_cell(each) for each in settings["cells"]])
+    made = build_network(skeleton, [unpacked_cell(each) for each in settings["cells"]])
     made.load_state_dict(weights)
     return freeze(cast(Network, placed(made, device)))
-
-
-def _packed_cell(cell: Cell) -> dict[str, Any]:
-    return {"kind": cell.kind, "cell": family_of(cell).encoded(cell)}
-
-
-def _cell(packed: Plain) -> Cell:
-    family = FAMILIES[packed["kind"]]
-    cell: Cell = family.decoded(validated(family.document, packed["cell"]))
-    return cell
 
 
 def _sparing(report: Report) -> Tick:
@@ -345,14 +342,20 @@ def _sparing(report: Report) -> Tick:
     return tick
 
 
-def process_bytes(skeleton: Skeleton, batch: int) -> int:
-    """Memory of a process that trains the largest cell of a skeleton on batches of a size."""
-    width = max(shape.received for shape in skeleton.shapes)
+def process_bytes(skeleton: Skeleton, batch: int, method: ScoringMethod) -> int:
+    """Memory of a process that trains the largest cell of a skeleton on batches, or all of them."""
+    widths = [shape.received for shape in skeleton.shapes]
+    width = sum(widths) if method == "predicted" else max(widths)
     return PROCESS_BYTES + 4 * batch * width * WIDEST_EXPANSION * KEPT_TENSORS
 
 
 def fitting_count(
-    skeleton: Skeleton, candidates: int, batch: int, threads: int, on_message: Message
+    skeleton: Skeleton,
+    candidates: int,
+    batch: int,
+    threads: int,
+    method: ScoringMethod,
+    on_message: Message,
 ) -> int:
     """Number of processes that cores, memory and the amount of work allow.
 
@@ -361,10 +364,11 @@ def fitting_count(
         candidates: number of candidates per layer and round.
         batch: number of training images per step.
         threads: number of threads of each process.
+        method: of scoring.
         on_message: receives a message if memory limits the number.
     """
     left = available_memory() * (SPARED - 1) // SPARED
-    by_memory = left // process_bytes(skeleton, batch)
+    by_memory = left // process_bytes(skeleton, batch, method)
     wanted = max(1, min(cores() // threads, candidates * len(skeleton.shapes)))
     count = max(1, min(wanted, by_memory))
     if count < wanted:

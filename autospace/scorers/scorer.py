@@ -9,7 +9,9 @@ from autospace.runs.settings import Section
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.errors import SpaceError
 
-ScoringMethod = Literal["probe", "calibrated", "local", "in-place", "distilled", "gated", "mixture"]
+ScoringMethod = Literal[
+    "probe", "calibrated", "local", "in-place", "distilled", "gated", "mixture", "predicted"
+]
 SUPERNETS: Final[tuple[ScoringMethod, ...]] = ("gated", "mixture")
 """Methods that train the candidates of a round in one supernet."""
 METHODS_ON: Final[dict[str, tuple[ScoringMethod, ...]]] = {
@@ -40,6 +42,10 @@ class ScoringConfig(Section):
     layer_price: Annotated[
         float, Field(ge=0, le=100, description="in shares of what a layer is worth")
     ] = 0.0
+    networks: Annotated[
+        int, Field(ge=8, le=10_000, description="trained from scratch by `predicted`")
+    ] = 32
+    network_steps: Annotated[int, Field(ge=1, le=10**7, description="steps of each of them")] = 1000
     temperature: Annotated[
         float, Field(ge=1e-3, le=1000, description="T of softmax(alpha / T) in `mixture`")
     ] = 1.0
@@ -60,8 +66,15 @@ class ScoringConfig(Section):
             raise ValueError(f"{problem} the kept weights; allowed: 0, and cost_weight")
         return self
 
+    @model_validator(mode="after")
+    def _worth_is_at_equal_cost(self) -> "ScoringConfig":
+        if self.layer_price and self.method == "predicted":
+            problem = f"layer_price: {self.layer_price}, but predicted compares at equal MAdds"
+            raise ValueError(f"{problem}; allowed: 0")
+        return self
 
-HAVE_PARTS: Final = ("mobile", "ofa", "conv")
+
+HAVE_PARTS: Final = ("mobile", "ofa")
 """Families of cells that can have weights in common with another cell of theirs."""
 
 

@@ -44,7 +44,9 @@ if TYPE_CHECKING:
 LIMIT_WORDS = ("none", "reference")
 LONGEST_MS = 1e6
 BY_PRESET = "by preset"
-SCORERS = ("probe", "calibrated", "local", "in-place", "distilled", "gated", "mixture")
+SCORERS = (
+    "probe", "calibrated", "local", "in-place", "distilled", "gated", "mixture", "predicted",
+)  # fmt: skip
 
 Preset = Annotated[
     Text,

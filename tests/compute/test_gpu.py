@@ -19,16 +19,16 @@ from autospace.evolution.learn import learn
 from autospace.evolution.settings import make_config
 from autospace.networks.network import Network, placed
 from autospace.scorers.context import ScoringContext, freeze
-from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.make import make_scorer
 from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.spaces import Cell, mbconv
 from autospace.training.short import Recipe, train
 from tests.evolution.runs import Counting, settings
-from tests.scorers.conftest import SKELETON, cells, examples
+from tests.scorers.conftest import IN_REFERENCE, SKELETON, cells, examples
 
 pytestmark = pytest.mark.gpu
 __all__ = ["cells"]
-METHODS: tuple[ScoringMethod, ...] = tuple(SCORERS)
+METHODS = IN_REFERENCE
 RECORDED: tuple[ScoringMethod, ...] = ("probe", "local", "in-place", "mixture")
 
 

@@ -24,13 +24,13 @@ from autospace.networks.network import Network, placed
 from autospace.progress import Tick, no_tick
 from autospace.scorers import independent
 from autospace.scorers.context import ScoringContext, freeze
-from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT
 from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.spaces import Cell, mbconv
 from autospace.supernets.shared_weights import recalibrate
 from tests.compute.null_gpu.counts import NullGpu
-from tests.scorers.conftest import SKELETON, examples
+from tests.scorers.conftest import IN_REFERENCE, SKELETON, examples
 
 pytestmark = pytest.mark.skipif(
     "AUTOSPACE_NULL_GPU" not in os.environ, reason="started by test_null_gpu.py"
@@ -43,7 +43,7 @@ GATED = Cell.from_edges(
     mix=("sum", "gate", "se"),
 )
 CELLS = [[WIDE, GATED, mbconv(3, 6)], [GATED, mbconv(5, 3)], [WIDE, mbconv(7, 6)]]
-each_scorer = pytest.mark.parametrize("method", SCORERS)
+each_scorer = pytest.mark.parametrize("method", IN_REFERENCE)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def _context(
 
 
 # The step of `gated` differs from draw to draw, so it is not recorded.
-@pytest.mark.parametrize("method", [*INDEPENDENT, "mixture"])
+@pytest.mark.parametrize("method", [each for each in IN_REFERENCE if each != "gated"])
 def test_steps_are_recorded_without_a_refusal(gpu: NullGpu, method: ScoringMethod) -> None:
     scorer = make_scorer(_context(method, _execution(graphs=True)))
     scorer.score(CELLS, 0)
@@ -110,7 +110,7 @@ def test_no_loop_waits(gpu: NullGpu, method: ScoringMethod) -> None:
     assert set(waits) == {0}
 
 
-@pytest.mark.parametrize("method", INDEPENDENT)
+@pytest.mark.parametrize("method", [each for each in INDEPENDENT if each in IN_REFERENCE])
 def test_candidates_are_recorded_on_side_streams_with_the_same_kernels(
     gpu: NullGpu, method: ScoringMethod
 ) -> None:

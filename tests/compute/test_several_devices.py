@@ -137,6 +137,7 @@ def test_two_devices_score_as_one_does(tmp_path: Path) -> None:
         ("local", "float32"),
         ("in-place", "bfloat16"),
         ("distilled", "float32"),
+        ("predicted", "float32"),
     ]
     assert {method for method, _ in kinds} == set(INDEPENDENT)
     with on_two(tmp_path) as pool:

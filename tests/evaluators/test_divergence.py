@@ -50,10 +50,19 @@ def test_few_images_cannot_tell_a_lucky_guesser() -> None:
 def test_guessing_knows_how_common_the_classes_are() -> None:
     # By hand: three of four images are of one class, none of the third one.
     measured = SimpleNamespace(labels=torch.tensor([1, 1, 0, 1]))
-    halves = Images(cast(Any, None), cast(Any, None), cast(Any, measured), *cast(Any, [None] * 3))
+    data = SimpleNamespace(classes=("a", "b", "c"))
+    halves = Images(cast(Any, data), cast(Any, None), cast(Any, measured), *cast(Any, [None] * 3))
     found = Guessing.on(halves)
+    assert found.even == math.log(3)
     assert found.accuracy == 0.75
     assert found.loss == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
+
+
+def test_where_classes_are_uneven_a_loss_rises_from_where_untrained_networks_are() -> None:
+    # Of two classes one has 95 %: guessing has a loss of 0.2, an untrained network of 0.7.
+    uneven = Guessing(0.199, 0.95, math.log(2))
+    assert not has_diverged(_found(0.95, 0.632), 0.74, uneven)
+    assert has_diverged(_found(0.95, 0.632), 12.0, uneven)
 
 
 def test_a_peak_is_the_largest_loss_and_no_number_if_one_is_none() -> None:

@@ -340,11 +340,22 @@ def test_evolution_learns_the_one_binary_operation_that_passes_images_on(
     assert evolved[0].fitness > (reference.fitness or 0) + 0.1
 
 
-@pytest.mark.parametrize("skeleton", ["nasbench201", "darts-small", "bats-small", "digits"])
-def test_cells_without_common_weights_inherit_none(skeleton: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("skeleton", "family"),
+    [
+        ("nasbench201", "auto"),
+        ("darts-small", "auto"),
+        ("bats-small", "auto"),
+        ("digits", "binary"),
+        ("digits", "resnet"),
+        ("digits", "convnext"),
+    ],
+)
+def test_cells_without_common_weights_inherit_none(
+    skeleton: str, family: str, tmp_path: Path
+) -> None:
     chosen: dict[str, Any] = {"skeleton": skeleton, "scoring": {"inherit": True}}
-    if skeleton == "digits":
-        chosen["cells"] = {"family": "binary"}
+    chosen["cells"] = {"family": family}
     run = RunFolder.create(tmp_path / "run", make_config(chosen))
     with pytest.raises(SpaceError, match=r"scoring\.inherit: true, but \w+ cells have no weights"):
         learn(run, Counting())

@@ -1,11 +1,12 @@
 """Populations that nothing made by hand has founded."""
 
+import random
 from typing import Any
 
 import pytest
 
 from autospace.evolution.folder import RunFolder, state_from_json, state_to_json
-from autospace.evolution.loop import evolve
+from autospace.evolution.loop import absorb, evolve, founders, propose, start
 from autospace.evolution.preparation import prepare
 from autospace.evolution.settings import make_config
 from autospace.spaces import Cell
@@ -72,3 +73,23 @@ def test_the_setting_decides(tmp_path: Any, founders: str, hand_made: bool) -> N
     config = make_config(run_settings(tmp_path, evolution={"founders": founders}))
     prepared = prepare(config, RunFolder(tmp_path / "run"), Counting())
     assert prepared.plan.hand_made is hand_made
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"hand_made": False}, {"screen": 3, "shrink": True}, {"tied": 2}],
+    ids=["plain", "random", "predictor", "tied"],
+)
+def test_the_first_cells_are_known_before_they_are_scored(changes: dict[str, Any]) -> None:
+    some = plan(**changes)
+    rng, state = random.Random(1), start(some)
+    seen = [list[Cell]() for _ in some.skeleton.shapes]
+    while state.round < some.founding_rounds:
+        proposals, drawn = propose(some, state)
+        for row, members in zip(seen, proposals, strict=True):
+            row += [member.cell for member in members]
+        fitness = [[rng.random() for _ in members] for members in proposals]
+        if changes.get("tied"):
+            fitness = [fitness[layer - layer % 2] for layer in range(len(fitness))]
+        state = absorb(some, state, proposals, fitness, drawn)
+    assert founders(some) == seen

@@ -10,10 +10,11 @@ from autospace.evolution.families import prior_on
 from autospace.evolution.loop import evolve, learned_space
 from autospace.evolution.plan import Plan
 from autospace.evolution.population import EvolutionState, LayerState
-from autospace.evolution.preparation import check_skips
+from autospace.evolution.preparation import check_predicted, check_skips, check_tied
 from autospace.evolution.settings import make_config
 from autospace.runs.errors import ConfigError
-from autospace.spaces import Budget, Skeleton, Space, from_json, mbconv, to_json
+from autospace.scorers.scorer import ScoringConfig, check_scoring
+from autospace.spaces import Budget, Skeleton, Space, SpaceError, from_json, mbconv, to_json
 from autospace.spaces.cells.cell import MIXES, Mix
 from autospace.spaces.cost import layer_shares, most_expensive_reference
 from autospace.spaces.files.library import load_skeleton
@@ -186,3 +187,31 @@ def test_nodes_of_evolved_cells_mix_only_as_they_may(mixes: tuple[Mix, ...]) -> 
     space = _space(some, finish(some, score=lambda cell: one_max(cell) + len(set(cell.mix))))
     found = {mix for layer in space.layers for each in layer.candidates for mix in each.cell.mix}
     assert found == {*mixes}
+
+
+@pytest.mark.parametrize("skeleton", ["darts-small", "nasbench201", "bats-small"])
+def test_networks_are_not_predicted_where_layers_share_cells(skeleton: str) -> None:
+    config = make_config({"skeleton": skeleton, "scoring": {"method": "predicted"}})
+    found = load_skeleton(skeleton)
+    shared = rf"scoring\.method: predicted, but layers of {skeleton} share cells; allowed there: p"
+    with pytest.raises(ConfigError, match=shared):
+        check_predicted(found, config)
+    check_predicted(found, make_config({"skeleton": skeleton}))
+    check_predicted(load_skeleton("cifar"), config)
+
+
+@pytest.mark.parametrize("reads", ["text", "captions", "sentences"])
+def test_networks_are_not_predicted_that_read_no_images(reads: str) -> None:
+    why = f"predicted, which does not work on networks that read {reads}"
+    with pytest.raises(SpaceError, match=why):
+        check_scoring(ScoringConfig(method="predicted"), reads, "recurrent")
+
+
+@pytest.mark.parametrize("skeleton", ["darts-small", "nasbench201", "bats-small"])
+def test_parts_of_one_cell_have_populations_of_their_own(skeleton: str) -> None:
+    config = make_config({"skeleton": skeleton, "evolution": {"tied": 2}})
+    why = rf"evolution\.tied: 2, but consecutive choices of {skeleton} are parts of one cell"
+    with pytest.raises(ConfigError, match=rf"^{why}; allowed there: 1$"):
+        check_tied(load_skeleton(skeleton), config)
+    for name in ("cifar", "mobile", "ofa-small"):
+        check_tied(load_skeleton(name), config)

@@ -179,6 +179,23 @@ def test_every_scorer_resumes_to_the_same_bytes(
     assert _lasting(tmp_path / "parts") == _lasting(tmp_path / "whole")
 
 
+def test_networks_that_are_trained_once_are_kept(server: Server, tmp_path: Path) -> None:
+    few = {"method": "predicted", "networks": 8, "network_steps": 4}
+    chosen = settings(tmp_path, scoring=few)
+    found = server.run(tmp_path / "whole", settings=chosen)
+    assert found["code"] == 0
+    ticks = len(found["phases"])
+    # Among the first networks, among the generations, and among those that confirm.
+    for share in (0.4, 0.75, 0.95):
+        parts = tmp_path / f"parts-{share}"
+        tick = _place(share, ticks)
+        assert server.run(parts, settings=chosen, tick=tick)["code"] < 0
+        again = server.run(parts)
+        assert again["code"] == 0
+        assert len(again["phases"]) < ticks
+        assert _lasting(parts) == _lasting(tmp_path / "whole")
+
+
 @pytest.fixture(scope="module")
 def predicted(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     folder = tmp_path_factory.mktemp("predicted")

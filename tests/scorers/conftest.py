@@ -9,10 +9,13 @@ from autospace.data.batches import Batches, Normaliser
 from autospace.data.examples import Examples
 from autospace.networks.network import Network, placed
 from autospace.scorers.context import ScoringContext, freeze
+from autospace.scorers.make import SCORERS
 from autospace.scorers.scorer import ScoringConfig, ScoringMethod
 from autospace.spaces import Cell, LayerSpec, Skeleton, Stem, mbconv
 from autospace.training.short import Recipe, train
 
+IN_REFERENCE: tuple[ScoringMethod, ...] = tuple(each for each in SCORERS if each != "predicted")
+"""The scorers that train cells inside the reference network."""
 SKELETON = Skeleton("tiny", 3, 8, 3, Stem(6, 1), (LayerSpec(6), LayerSpec(8, 2), LayerSpec(8)), 0)
 MakeSetting = Callable[..., ScoringContext]
 
@@ -41,7 +44,8 @@ def make_setting(reference: Network) -> MakeSetting:
     def make(method: ScoringMethod = "probe", **options: object) -> ScoringContext:
         training, validation = examples(256, 1), examples(128, 2)
         norm = Normaliser.from_examples(training)
-        chosen: dict[str, object] = {"steps": 6, "batch": 16, "validation_batches": 2, **options}
+        chosen: dict[str, object] = {"steps": 6, "batch": 16, "validation_batches": 2}
+        chosen |= {"networks": 8, "network_steps": 4, **options}
         return ScoringContext(
             reference,
             Batches(training, 16, 3, "cpu", norm),

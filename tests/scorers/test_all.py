@@ -1,11 +1,13 @@
 """What holds for every scorer."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from autospace.networks.network import Network
 from autospace.scorers.make import SCORERS, make_scorer
-from autospace.scorers.scorer import ScoringMethod
+from autospace.scorers.scorer import SUPERNETS, ScoringMethod
 from autospace.spaces import Cell, mbconv
 from tests.scorers.conftest import MakeSetting
 
@@ -46,7 +48,8 @@ def test_equal_seeds_give_equal_fitness(
     assert make_scorer(make_setting(method)).score(cells, 0) == first
 
 
-@pytest.mark.parametrize("method", METHODS)
+# `predicted` trains no network twice, and here it knows all that there are.
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "predicted"])
 def test_a_repeat_sees_other_images_and_other_weights(
     method: ScoringMethod, make_setting: MakeSetting, cells: Cells
 ) -> None:
@@ -87,6 +90,16 @@ def test_progress_is_reported_and_can_stop_the_work(
     object.__setattr__(setting, "tick", stop)
     with pytest.raises(KeyboardInterrupt):
         make_scorer(setting).score(cells, 0)
+
+
+@pytest.mark.parametrize("method", SUPERNETS)
+def test_a_supernet_of_the_last_finalists_sees_no_batch_of_an_earlier_repeat(
+    make_setting: MakeSetting, method: ScoringMethod
+) -> None:
+    setting = replace(make_setting(method, steps=6), candidates=4)
+    full = [set(setting.training_steps(repeat, 6 * 5)) for repeat in (0, 1)]
+    assert full == [set(range(30)), set(range(30, 60))]
+    assert not set(setting.training_steps(1, 6 * 2)) & full[0]
 
 
 def test_repeats_share_no_batch(make_setting: MakeSetting) -> None:

@@ -7,11 +7,11 @@ import pytest
 from autospace.evolution.settings import make_config
 from autospace.runs.errors import ConfigError
 from autospace.scorers.context import relative_costs
-from autospace.scorers.make import SCORERS, CostAware, LayerPriced, make_scorer
+from autospace.scorers.make import CostAware, LayerPriced, make_scorer
 from autospace.scorers.scorer import SUPERNETS, ScoringMethod
 from autospace.spaces import Cell, cell_cost, mbconv
 from autospace.spaces.cells.family import FAMILIES
-from tests.scorers.conftest import SKELETON, MakeSetting
+from tests.scorers.conftest import IN_REFERENCE, SKELETON, MakeSetting
 
 mobile = FAMILIES["mobile"]
 
@@ -47,7 +47,7 @@ def test_a_cell_pays_for_what_it_costs_beyond_the_reference(make_setting: MakeSe
         assert row[0] > row[1] > row[2]
 
 
-@pytest.mark.parametrize("method", [*SCORERS])
+@pytest.mark.parametrize("method", IN_REFERENCE)
 def test_the_weight_turns_every_scorer_towards_the_cheaper_cell(
     make_setting: MakeSetting, method: ScoringMethod
 ) -> None:
@@ -89,7 +89,7 @@ def test_every_layer_pays_in_shares_of_what_it_is_worth(make_setting: MakeSettin
         assert row == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("method", [*SCORERS])
+@pytest.mark.parametrize("method", IN_REFERENCE)
 def test_the_price_changes_no_more_than_what_it_says(
     make_setting: MakeSetting, method: ScoringMethod
 ) -> None:

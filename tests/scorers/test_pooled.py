@@ -26,6 +26,7 @@ from autospace.scorers import pooled
 from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import FILE, Position, ScoringJob, fitting_count, in_order, one_by_one
 from autospace.scorers.scorer import ScoringMethod
+from autospace.scorers.whole import packed_cell
 from autospace.spaces import Cell
 from tests.scorers.conftest import SKELETON, MakeSetting, examples
 from tests.slow import slowly
@@ -182,7 +183,7 @@ def test_a_worker_scores_as_if_it_had_no_past(
 
 
 def _packed(row: list[Cell]) -> list[Plain]:
-    return [pooled._packed_cell(cell) for cell in row]
+    return [packed_cell(cell) for cell in row]
 
 
 def test_the_images_of_a_large_split_are_packed_once(
@@ -326,7 +327,7 @@ def test_there_are_as_many_processes_as_there_is_room_and_work_for(
     said: list[str] = []
 
     def count(candidates: int, batch: int, threads: int) -> int:
-        return fitting_count(SKELETON, candidates, batch, threads, said.append)
+        return fitting_count(SKELETON, candidates, batch, threads, "probe", said.append)
 
     assert count(4, 64, 1) == 8
     assert count(4, 64, 3) == 2

@@ -14,14 +14,14 @@ from autospace.networks.features import layer_traces
 from autospace.networks.network import Network, placed
 from autospace.scorers.context import KeptWeights, freeze
 from autospace.scorers.local import InPlaceScorer
-from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.make import make_scorer
 from autospace.scorers.pooled import INDEPENDENT
 from autospace.scorers.probe import layer_sensitivities
 from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell, mbconv
 from autospace.training.short import Recipe, train
 from autospace.training.task import CLASSIFICATION
-from tests.scorers.conftest import SKELETON, MakeSetting, examples
+from tests.scorers.conftest import IN_REFERENCE, SKELETON, MakeSetting, examples
 from tests.slow import slowly
 from tests.spaces.dense.nasbench201 import whole
 from tests.spaces.dense.test_shared_layers import SMALL
@@ -30,8 +30,8 @@ SKIP = Cell.from_edges([], expansion=1)
 PROJECTION = Cell.from_edges([(0, 3, "skip_connect")], expansion=1)
 POOLING = Cell.from_edges([(0, 3, "max_pool_3x3")], expansion=1)
 USUAL = mbconv(3, 3)
-METHODS: tuple[ScoringMethod, ...] = tuple(SCORERS)
-ALONE = tuple(INDEPENDENT)
+METHODS = IN_REFERENCE
+ALONE = tuple(method for method in INDEPENDENT if method in METHODS)
 REFERENCES = {
     "usual": [USUAL, USUAL, USUAL],
     "skips": [SKIP, USUAL, SKIP],

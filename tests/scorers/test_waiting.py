@@ -12,11 +12,11 @@ from autospace.data.batches import Augment, Batches, Normaliser
 from autospace.networks.network import Network
 from autospace.scorers import local
 from autospace.scorers.context import freeze
-from autospace.scorers.make import SCORERS, make_scorer
+from autospace.scorers.make import make_scorer
 from autospace.scorers.scorer import ScoringMethod
 from autospace.spaces import Cell, mbconv
 from autospace.training.short import Recipe, train
-from tests.scorers.conftest import SKELETON, MakeSetting, examples
+from tests.scorers.conftest import IN_REFERENCE, SKELETON, MakeSetting, examples
 
 READS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
 
@@ -55,7 +55,7 @@ def test_a_read_is_counted() -> None:
     assert reads.count == 3
 
 
-@pytest.mark.parametrize("method", list(SCORERS))
+@pytest.mark.parametrize("method", IN_REFERENCE)
 def test_scoring_reads_numbers_only_at_its_end(
     method: ScoringMethod,
     make_setting: MakeSetting,
@@ -94,7 +94,7 @@ def test_batches_and_training_read_nothing() -> None:
     assert reads.count == 0
 
 
-@pytest.mark.parametrize("method", list(SCORERS))
+@pytest.mark.parametrize("method", IN_REFERENCE)
 def test_scoring_runs_where_no_number_can_be_read(
     method: ScoringMethod,
     make_setting: MakeSetting,
