@@ -269,9 +269,10 @@ class LayerFit:
     def likelihood(self, point: Hyperparameters) -> float:
         """Of all contrasts of means and changes that do not depend on level and shifts.
 
-        The mean of a cell and the change of its scores are independent, so both count. Which
-        cells were scored again depends on their scores, but only on those that are counted here,
-        so the choice does not bias the likelihood.
+        The mean of a cell and the change of its scores are taken to be independent, so both count;
+        with two scores of weight one half they are, with more they are not quite. Which cells were
+        scored again depends on their scores, but only on those that are counted here, so the choice
+        does not bias the likelihood.
         """
         (factor, scaled), noise = self._solved(point), self._noise(point)
         changed, size = point.noise * self.factors, self._size

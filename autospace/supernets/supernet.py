@@ -170,7 +170,11 @@ def frozen(supernet: Supernet) -> Iterator[None]:
 
 
 def fix_scale(supernet: Supernet) -> None:
-    """Fixes the output scale of every choice to that of the last; scale would absorb alpha."""
+    """Fixes the output scale of every choice to that of the last; scale would absorb alpha.
+
+    Only cells with a projection have one norm that sets it: mobile ones and those of
+    Once-for-All. All other cells keep the scale that they learn.
+    """
     for modules in supernet.choices:
         norms = [
             module.project.norm
