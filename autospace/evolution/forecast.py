@@ -108,12 +108,17 @@ def _steps(work: RunWork, batches: BatchSource, rate: float) -> Callable[[int], 
 
 def _networks_seconds(work: RunWork) -> float:
     """The time of all networks that are trained from scratch."""
-    plan, options = work.plan, work.config.scoring
-    again = plan.confirming_rounds + bool(plan.rescore) * plan.generations
-    count = options.networks + again * max(plan.candidates, options.networks // AGAIN)
+    options = work.config.scoring
     run = _steps(work, work.training, Recipe(1).learning_rate)
     step = seconds_of_step(run, work.execution.device)
-    return count * options.network_steps * step / work.workers
+    return sum(_networks(work)) * options.network_steps * step / work.workers
+
+
+def _networks(work: RunWork) -> tuple[int, int]:
+    """How many networks are trained from scratch: at first, and where cells are scored again."""
+    plan, count = work.plan, work.config.scoring.networks
+    again = plan.confirming_rounds + bool(plan.rescore) * plan.generations
+    return count, again * max(plan.candidates, count // AGAIN)
 
 
 def _scoring_seconds(work: RunWork) -> float:
@@ -191,7 +196,16 @@ def _lines(record: dict[str, Any], work: RunWork) -> tuple[str, ...]:
         f"plan: {record['warm_up_steps']:,} steps of warm-up; {record['rounds']} rounds x "
         f"{plural(places, 'layer' if places == layers else 'choice')} x {record['candidates']} "
         f"cells = {record['cells']:,} to score",
+        *_of_networks(work),
     )
+
+
+def _of_networks(work: RunWork) -> tuple[str, ...]:
+    if work.config.scoring.method != "predicted":
+        return ()
+    first, again = _networks(work)
+    steps = f"for {work.config.scoring.network_steps:,} steps each"
+    return (f"plan: {first:,} whole networks are trained {steps}, {again:,} more at most later",)
 
 
 def _record(work: RunWork) -> dict[str, Any]:

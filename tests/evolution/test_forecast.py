@@ -125,6 +125,12 @@ def test_a_hopeless_run_says_so_everywhere(tmp_path: Path) -> None:
     assert few in kept["warnings"][0]
 
 
+def test_the_plan_says_how_many_whole_networks_are_trained(tmp_path: Path) -> None:
+    scoring = {"method": "predicted", "networks": 16, "network_steps": 7}
+    (line,) = [each for each in _planned(tmp_path, scoring=scoring).lines if "whole" in each]
+    assert line.startswith("plan: 16 whole networks are trained for 7 steps each, ")
+
+
 def test_steps_that_a_gpu_records_take_at_most_what_called_ones_took() -> None:
     (line,) = Forecast(9.0, torch.device("cuda", 0), most=True).lines
     assert line == "plan: at most 9 s on cuda with 1 worker, by timed steps"
