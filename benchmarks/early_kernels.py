@@ -76,14 +76,18 @@ def main() -> None:
     if arguments.out:
         measure(arguments.data, arguments.out, arguments.steps, arguments.seeds)
         return
-    errors: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    errors: dict[tuple[int, int], dict[int, float]] = defaultdict(dict)
     for line in (RESULTS / "early_kernels.jsonl").read_text().splitlines():
         row = json.loads(line)
-        errors[row["steps"]][row["kernel"]].append(100 * row["error"])
-    for steps, by_kernel in sorted(errors.items()):
-        small, large = (np.mean(by_kernel[kernel]) for kernel in KERNELS)
-        count = len(by_kernel[KERNELS[0]])
-        print(f"{steps:,} steps, {count} seeds: {small:.1f} % with kernels of 3, {large:.1f} of 7")
+        errors[row["steps"], row["seed"]][row["kernel"]] = 100 * row["error"]
+    pairs = defaultdict(list)
+    for (steps, _), by_kernel in sorted(errors.items()):
+        if len(by_kernel) == len(KERNELS):
+            pairs[steps].append([by_kernel[kernel] for kernel in KERNELS])
+    for steps, found in pairs.items():
+        small, large = np.mean(found, axis=0)
+        told = f"{small:.1f} % with kernels of 3, {large:.1f} % of 7"
+        print(f"{steps:,} steps, {len(found)} seeds: {told}")
 
 
 if __name__ == "__main__":

@@ -4,42 +4,33 @@
     python benchmarks/preset_shrink.py --rows FILE.jsonl --space FILE.json     # chooses, writes
 
 Random networks of `mbconv` on the skeleton `cifar` at 16x16 are trained for 1,000 steps, and
-measured on held-out training images. A Bayesian linear model of their errors says what each
-candidate is worth at equal MAdds. It sees the features of cells (`autospace.spaces.features`),
-added up over the network and over its stages, and each candidate by itself. The variance of each of
-these groups is averaged over a grid by marginal likelihood. The best of each layer make a smaller
-space.
+measured on held-out training images. The model of the scorer `predicted` says what each candidate
+is worth at equal MAdds. The best of each layer make a smaller space.
 """
 
 import argparse
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
 
 from autospace.compute.machine import keep_freed_memory
 from autospace.data.settings import DataConfig
 from autospace.evaluators.evaluator import EvaluatorConfig
 from autospace.evaluators.make import Setup, make_evaluator
+from autospace.scorers.predicted import Example, Worths
 from autospace.seeds import derived_seed, stream
 from autospace.spaces import Space, load, to_json
 from autospace.spaces.choices import Choice, Choices
-from autospace.spaces.features import features
 
 RESULTS: Final = Path(__file__).parent / "results"
 SOURCE: Final = f"mbconv@{RESULTS / 'preset_limit' / 'limit-24.json'}"
 RESOLUTION: Final = 16
 NETWORKS: Final = 24
 KEPT: Final = 3
-VARIANCES: Final = (0.01, 0.1, 1.0)
-NOISES: Final = (0.1, 0.3, 1.0)
-Array = np.ndarray
 
 
 def drawn(space: Space) -> list[Choice]:
@@ -71,78 +62,18 @@ def measure(data: str, out: Path) -> None:
         print(row, flush=True)
 
 
-def groups(space: Space, paths: Sequence[Choice]) -> list[Array]:
-    """Standardised columns [N, p] of each group: whole network, stages, candidates.
-
-    Layers of one resolution are a stage.
-    """
-    sides = [layer.shape.out_resolution for layer in space.layers]
-    rows = []
-    for path in paths:
-        whole, stages, own = dict[str, float](), dict[str, float](), dict[str, float]()
-        for layer, index in enumerate(path):
-            cell, cost = (
-                space.layers[layer].candidates[index].cell,
-                space.layers[layer].costs[index],
-            )
-            for name, value in features(cell, cost).items():
-                whole[name] = whole.get(name, 0.0) + value
-                stage = f"{sides[layer]} {name}"
-                stages[stage] = stages.get(stage, 0.0) + value
-            own[f"{layer} {index}"] = 1.0
-        rows.append((whole, stages, own))
-    found = []
-    for group in range(3):
-        names = sorted({name for row in rows for name in row[group]})
-        found.append(np.array([[row[group].get(name, 0.0) for name in names] for row in rows]))
-    return found
-
-
 def worths(space: Space, paths: Sequence[Choice], errors: Sequence[float]) -> list[list[float]]:
-    """Points of error that each candidate is better at equal MAdds than the first of its layer."""
+    """Points of error that each candidate gains over the first of its layer, at equal MAdds."""
     choices = Choices(space)
-    first = tuple(0 for _ in space.layers)
-    swaps = [
-        (*first[:layer], index, *first[layer + 1 :])
-        for layer, each in enumerate(space.layers)
-        for index in range(len(each.candidates))
+    examples = [
+        Example(choices.architecture(path).cells, 100 * error)
+        for path, error in zip(paths, errors, strict=True)
     ]
-    # One table for all, so that columns agree; only the trained ones set their scale.
-    columns = groups(space, [*paths, *swaps, first])
-    count = len(paths)
-    scaled = []
-    for group in columns:
-        location, scale = group[:count].mean(0), group[:count].std(0)
-        varies = scale > 1e-9
-        scaled.append(((group - location)[:, varies] / scale[varies]) / math.sqrt(varies.sum()))
-    logs = np.log([choices.cost(path).madds for path in paths])
-    flat = np.c_[np.ones(count), logs - logs.mean()]
-    y = 100 * np.asarray(errors)
-    unit = y.std()
-    y = (y - y.mean()) / unit
-    total, weight = np.zeros(len(swaps)), 0.0
-    best = -math.inf
-    found = []
-    for *variances, noise in product(VARIANCES, VARIANCES, VARIANCES, NOISES):
-        seen = [math.sqrt(v) * each for v, each in zip(variances, scaled, strict=True)]
-        design = np.hstack(seen)
-        kernel = design[:count] @ design[:count].T + noise * np.eye(count)
-        inverse = np.linalg.inv(kernel)
-        inner = flat.T @ inverse @ flat
-        projected = inverse - inverse @ flat @ np.linalg.solve(inner, flat.T @ inverse)
-        log = -0.5 * (
-            np.linalg.slogdet(kernel)[1] + np.linalg.slogdet(inner)[1] + y @ projected @ y
-        )
-        slopes = design[:count].T @ projected @ y
-        change = (design[count:-1] - design[-1]) @ slopes
-        found.append((float(log), change))
-        best = max(best, float(log))
-    for log, change in found:
-        share = math.exp(log - best)
-        total += share * change
-        weight += share
-    gains = iter(-unit * total / weight)
-    return [[float(next(gains)) for _ in layer.candidates] for layer in space.layers]
+    model = Worths(space.skeleton, examples)
+    return [
+        [model.gain(place, each.cell, layer.candidates[0].cell) for each in layer.candidates]
+        for place, layer in enumerate(space.layers)
+    ]
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from autospace.spaces import load
 from tests.benchmarks.scripts import script
 
 __all__ = ["script"]
@@ -74,3 +75,21 @@ def test_networks_without_gates_cost_the_same_and_the_page_has_what_they_gain(sc
         mean, low, high = gates.gains(rows)
         assert f"{words} {mean:.1f} points" in page
         assert f"({low:.1f} to {high:.1f})" in page
+
+
+def test_the_model_of_whole_networks_chooses_the_space_that_was_compared(script: Any) -> None:
+    shrink = script("preset_shrink")
+    space = load(shrink.SOURCE)
+    lines = (shrink.RESULTS / "preset_shrink.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [tuple(row["path"]) for row in rows] == shrink.drawn(space)
+    paths, errors = [tuple(row["path"]) for row in rows], [row["error"] for row in rows]
+    compared = load(shrink.RESULTS / "preset_shrunk_space.json")
+    for layer, gains in zip(compared.layers, shrink.worths(space, paths, errors), strict=True):
+        (whole,) = [each for each in space.layers if each.shape.name == layer.shape.name]
+        best = sorted(range(len(gains)), key=lambda index: -gains[index])[: shrink.KEPT]
+        assert {whole.candidates[index].id for index in best} == set(layer.by_id)
+    found = json.loads((shrink.RESULTS / "preset_shrunk.json").read_text())
+    low, high = (100 * each for each in found["interval"])
+    page = " ".join(RESULTS.read_text().split())
+    assert f"**{-100 * found['difference']:.1f} points better** ({-high:.1f} to {-low:.1f})" in page
