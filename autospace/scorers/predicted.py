@@ -53,6 +53,8 @@ NOISES: Final = (0.1, 0.3, 1.0)
 """Of the noise, likewise."""
 AGAIN: Final = 8
 """Where cells are scored again, one network is trained for so many of the first ones."""
+FAR: Final = 1.5
+"""Errors count up to the fences of Tukey: so many times the middle half of all beyond that half."""
 DIGITS: Final = 4
 """Decimals of points; the last digits of sums differ from library to library."""
 
@@ -72,6 +74,9 @@ class Worths:
         rows = [self._columns(each.cells) for each in examples]
         self._groups = [_Group.of([row[group] for row in rows]) for group in range(3)]
         errors = np.array([each.error for each in examples])
+        # A training that diverged would weigh more than all others together.
+        low, high = np.quantile(errors, (0.25, 0.75))
+        errors = np.clip(errors, low - FAR * (high - low), high + FAR * (high - low))
         self._unit = float(errors.std()) or 1.0
         self._errors = (errors - errors.mean()) / self._unit
         costs = [network_cost(skeleton, each.cells).whole("ops") for each in examples]

@@ -57,6 +57,17 @@ def test_what_cells_are_worth_at_equal_madds_is_found_in_a_few_dozen_networks() 
         assert worths.explained > 0.6
 
 
+def test_a_training_that_diverged_does_not_decide() -> None:
+    examples = planted(48, 0.5)
+    sound = Worths(LARGE, examples)
+    spoilt = Worths(LARGE, [examples[0]._replace(error=90.0), *examples[1:]])
+    gains = [
+        [each.gain(layer, cell, CHOICES[0]) for layer in range(12) for cell in CHOICES]
+        for each in (sound, spoilt)
+    ]
+    assert np.corrcoef(np.array(gains))[0, 1] > 0.9
+
+
 def test_noise_alone_explains_nothing() -> None:
     found = [
         Worths(LARGE, [each._replace(error=random.Random(at).gauss(40, 2)) for at, each in
