@@ -10,6 +10,7 @@ import torch
 
 from autospace import compare, evolve, search, train
 from autospace.captions.corpus import load_captions
+from autospace.captions.full import CaptionFolder
 from autospace.captions.passages import CaptionBatches
 from autospace.captions.session import CaptionSession, CaptionTrainConfig, judge
 from autospace.data.batches import Normaliser
@@ -72,6 +73,26 @@ def test_a_training_that_was_stopped_ends_with_equal_bytes(left: int, tmp_path: 
     assert [each["epoch"] for each in plain["curve"]] == [1, 2, 3]
     best = max(each["validation_accuracy"] for each in plain["curve"])
     assert plain["validation_ngram_f"] == best
+
+
+def test_speed_counts_the_images_since_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    log = CaptionFolder.log
+
+    def counted(self: CaptionFolder, epoch: Any, seconds: float, units: int) -> None:
+        counts.append(units)
+        log(self, epoch, seconds, units)
+
+    monkeypatch.setattr(CaptionFolder, "log", counted)
+    settings = {**TRAIN, "training": {"epochs": 2, "batch": 7}}
+    with pytest.raises(KeyboardInterrupt):
+        train(_space().sample(random.Random(0)), SOURCE, settings=settings, out=tmp_path / "run",
+              observer=_Stops("train", 2))  # fmt: skip
+    train(resume=tmp_path / "run")
+    assert counts[0] == counts[1] - 2 * 7
+    assert counts[1] % 7 == 0  # no batch holds the rest of the images
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["decisions", "whole cells"])

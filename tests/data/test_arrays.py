@@ -89,6 +89,18 @@ def test_more_bits_lose_their_lower_ones_alike_in_both_splits() -> None:
     assert found.notes == (f"pixels have values from 3 to {high:,}, divided by 16",)
 
 
+@pytest.mark.parametrize("bits", [12, 16])
+def test_bytes_stay_as_they_are_beside_a_deeper_split(bits: int) -> None:
+    shift = bits - 8
+    deep = (PIXELS.astype(np.uint16) << shift) + 7
+    for train, test in ((PIXELS, deep), (deep, PIXELS)):
+        found = images((train, LABELS), (test, LABELS))
+        assert np.array_equal(found.train.images.numpy(), PIXELS)
+        assert np.array_equal(found.test.images.numpy(), PIXELS)
+        said = f"values from {deep.min()} to {deep.max():,}, divided by {2**shift}"
+        assert found.notes == (f"pixels of the deeper split have {said}",)
+
+
 def test_a_dark_image_of_a_dataset_is_scaled_as_the_others() -> None:
     items = [(np.full((1, 4, 4), value), label) for value, label in ((1.0, 0), (200.0, 1)) * 3]
     found = images(Pairs(items), Pairs(items[:2]))

@@ -166,6 +166,19 @@ def test_deep_arrays_are_scaled_from_the_range_of_all_splits(tmp_path: Path) -> 
     assert data.notes[0] == f"pixels have values from {x.min()} to 4,000, divided by 16"
 
 
+def test_bytes_stay_as_they_are_beside_a_deeper_split(tmp_path: Path) -> None:
+    x = images(4, 4)
+    deep = x.astype(np.uint16) * 256
+    for train, test in ((x, deep), (deep, x)):
+        data = load_data(save(tmp_path, x_train=train, y_train=LABELS, x_test=test, y_test=LABELS))
+        assert torch.equal(data.train.images[:, 0], torch.from_numpy(x))
+        assert torch.equal(data.test.images[:, 0], torch.from_numpy(x))
+        assert data.notes[0].startswith("pixels of the deeper split have values from ")
+    source = save(tmp_path, x_train=x, y_train=LABELS, x_test=x - deep.astype(int), y_test=LABELS)
+    with pytest.raises(DataError, match=r"x_test: whole numbers from -.*; allowed: "):
+        load_data(source)
+
+
 def test_labels_may_be_floats_names_or_one_hot(tmp_path: Path) -> None:
     x = images(4, 4)
     names = np.array(["dog", "cat"])[LABELS]

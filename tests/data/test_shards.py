@@ -148,6 +148,7 @@ def test_a_validation_shard_is_the_test_split_if_no_test_image_has_a_label(tmp_p
     alone = load_data(f"shards:{tmp_path}")
     assert len(alone.train) + len(alone.test) == 6
     assert "test.tar: no labels" in alone.notes
+    assert "no labelled test shards: 2 of 6 images are held out" in alone.notes
     shard(tmp_path / "val.tar", samples([0, 1], 40))
     data = load_data(f"shards:{tmp_path}")
     assert len(data.train) == 6

@@ -19,7 +19,7 @@ from autospace.spaces import Architecture, SpaceError, load
 from autospace.spaces.files.families import family_space
 from autospace.spaces.sequence import SequenceSkeleton
 from autospace.text.corpus import load_text
-from autospace.text.folder import TextResult
+from autospace.text.folder import TextFolder, TextResult
 from autospace.text.session import TextSession
 from autospace.text.settings import TextTrainConfig
 from autospace.training.task import LanguageModelling, bits_per_character, perplexity
@@ -123,6 +123,26 @@ def test_a_training_that_was_stopped_ends_with_the_same_bytes(tmp_path: Path, af
     train(resume=tmp_path / "half")
     for name in ("result.json", "model.safetensors", "architecture.json"):
         assert (tmp_path / "half" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_speed_counts_the_tokens_since_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    log = TextFolder.log
+
+    def counted(self: TextFolder, epoch: Any, seconds: float, units: int) -> None:
+        counts.append(units)
+        log(self, epoch, seconds, units)
+
+    monkeypatch.setattr(TextFolder, "log", counted)
+    source = _file(tmp_path, even(1500))
+    settings = {"training": {"epochs": 2, "batch": 16, "varied": False}}
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), source, settings=settings, out=tmp_path / "run", observer=_Stops(3))
+    train(resume=tmp_path / "run")
+    # Three segments of ten tokens in sixteen columns were read before.
+    assert counts[0] == counts[1] - 3 * 10 * 16
 
 
 def test_averaging_is_that_of_torch(tmp_path: Path) -> None:

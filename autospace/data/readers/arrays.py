@@ -122,7 +122,7 @@ def images(
     (image, label). Images have 1 or 3 channels, and values of any type: uint8, whole numbers from
     0, or floats from 0 to 1 or from 0 to 255. They are scaled to bytes by the rule for files (see
     "More than 8 bits" in the guide on images), all images of a type alike, and a note says which
-    range was found. Their shapes:
+    range was found; uint8 stays as it is. Their shapes:
 
     | | shape |
     |---|---|

@@ -110,7 +110,7 @@ def measure(values: np.ndarray) -> Scale:
 def to_bytes(
     where: list[str], arrays: list[np.ndarray]
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """The images of all splits as bytes, scaled alike, and what was done.
+    """The images of all splits as bytes, and what was done: all but uint8 are scaled alike.
 
     Args:
         where: Per split, what messages name.
@@ -128,10 +128,12 @@ def to_bytes(
     if "b" in kinds or ("f" in kinds and len(kinds) > 1):
         types = " and ".join(str(array.dtype) for array in arrays)
         raise DataError(f"{where[0]}: the splits have the types {types}; allowed: equal types")
-    if all(array.dtype == np.uint8 for array in arrays) or not all(map(np.size, arrays)):
+    # Bytes are pixels already: by the scale of a split of 16 bits they would become black.
+    deep = [pair for pair in zip(where, arrays, strict=True) if pair[1].dtype != np.uint8]
+    if not deep or not all(map(np.size, arrays)):
         return [array.astype(np.uint8, copy=False) for array in arrays], ()
     scale = None
-    for place, array in zip(where, arrays, strict=True):
+    for place, array in deep:
         try:
             scale = measure(array).joined(scale)
         except ValueError:
@@ -140,12 +142,17 @@ def to_bytes(
         found = "" if scale is None else scale.described.partition(",")[0].removeprefix("values ")
         kind = "floats" if "f" in kinds else "whole numbers"
         allowed = "0 to 1, floats from 0 to 255, or whole numbers from 0"
-        raise DataError(f"{where[0]}: {kind} {found}; allowed: {allowed}")
-    scaled = [np.empty(array.shape, dtype=np.uint8) for array in arrays]
-    for array, out in zip(arrays, scaled, strict=True):
-        for start in range(0, len(array), _CHUNK):
-            out[start : start + _CHUNK] = scale(array[start : start + _CHUNK])
-    return scaled, (f"pixels have {scale.described}",) if scale.high > 1 and scale.changes else ()
+        raise DataError(f"{deep[0][0]}: {kind} {found}; allowed: {allowed}")
+    scaled = [array if array.dtype == np.uint8 else _by(scale, array) for array in arrays]
+    which = "pixels" if len(deep) == len(arrays) else "pixels of the deeper split"
+    return scaled, (f"{which} have {scale.described}",) if scale.high > 1 and scale.changes else ()
+
+
+def _by(scale: Scale, array: np.ndarray) -> np.ndarray:
+    out = np.empty(array.shape, dtype=np.uint8)
+    for start in range(0, len(array), _CHUNK):
+        out[start : start + _CHUNK] = scale(array[start : start + _CHUNK])
+    return out
 
 
 def _text(value: float) -> str:

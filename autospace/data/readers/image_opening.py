@@ -25,7 +25,6 @@ SUFFIXES: Final = frozenset({
 """A file that ends so counts as an image even if it is damaged."""
 
 HEIF_ADVICE: Final = "which need pip install 'autospace[heif]'"
-_NO_HEIF: Final = f"HEIC images, {HEIF_ADVICE}"
 
 _FORMATS = (
     "PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF", "AVIF", "JPEG2000", "QOI", "ICO", "PCX",
@@ -236,13 +235,14 @@ _OF_PILLOW = re.compile(r"decoder .* not available|out of memory")
 def passing(error: Exception, reason: str) -> bool:
     """Whether a file may become readable although it stays as it is.
 
-    The cause then lies around the file: a reader that is missing, a permission, memory, or a disk.
+    The cause then lies around the file: a part of Pillow that is missing, a permission, memory, or
+    a disk. The reader of HEIC is none: images that another one decoded have another cache key.
 
     Args:
         error: What opening or decoding it raised.
         reason: What `why` says of it.
     """
-    if isinstance(error, MemoryError | ImportError) or reason == _NO_HEIF:
+    if isinstance(error, MemoryError | ImportError):
         return True
     # A damaged file may send its decoder to a place that no file has, which is EINVAL.
     by_system = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
@@ -258,7 +258,7 @@ def _unknown(path: str, inside: InArchive | None) -> str:
     if not head:
         return "empty"
     if looks_like_heif(head):
-        return _NO_HEIF
+        return f"HEIC images, {HEIF_ADVICE}"
     if head.startswith(b"version https://git-lfs"):
         return "pointers of Git LFS; run git lfs pull"
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()

@@ -83,11 +83,13 @@ def list_shards(pattern: str, request: Request) -> Listing:
     request.tick(len(paths), len(paths))
     below = {path: each.as_posix() for path, each in _below(paths).items()}
     notes: tuple[str, ...] = ()
+    lacking = "no test shards"
     if "validation" in found:
         found["test"] = found.pop("validation")
         notes = (f"{name_few(below[path] for path in splits['validation'])}: the test split",)
     elif "test" in splits and "test" not in found:
         notes = (f"{name_few(below[path] for path in splits['test'])}: no labels",)
+        lacking = "no labelled test shards"
     if unread := [below[path] for path in paths if path not in done]:
         notes += (f"not read: {name_few(unread)}",)
     skipped = tuple(Skipped(why, lost[why], tuple(names[why][:10])) for why in sorted(lost))
@@ -97,7 +99,7 @@ def list_shards(pattern: str, request: Request) -> Listing:
     if several:
         which = "the one with the shortest suffix is read"
         notes += (f"{plural(several, 'sample')} with several images: {which}",)
-    return _listing(pattern, found, request, notes, skipped)
+    return _listing(pattern, found, request, notes, skipped, lacking)
 
 
 def _check_together(path: Path, lost: Mapping[str, Sequence[str]]) -> None:
@@ -376,6 +378,7 @@ def _listing(
     request: Request,
     notes: tuple[str, ...],
     skipped: tuple[Skipped, ...],
+    lacking: str,
 ) -> Listing:
     classes = {role: _classes(samples) for role, samples in found.items()}
     names = classes.get("train", ())
@@ -393,7 +396,7 @@ def _listing(
     if drawn:
         count = len(train)
         train, test = held_out(train, pattern)
-        notes += (f"no test shards: {len(test)} of {count} images are held out",)
+        notes += (f"{lacking}: {len(test)} of {count} images are held out",)
     limited = limit_files(train, request), limit_files(test, request)
     paths = {each.inside.path for samples in found.values() for each in samples}
     folders = {os.path.dirname(os.path.abspath(path)) for path in paths}
