@@ -48,15 +48,15 @@ def test_what_changes_an_evaluation_changes_its_conditions(
 @pytest.mark.parametrize(
     ("method", "name"),
     [
-        ("train", "01a5ee15de24c06d43d75d7e99f23be8ae1e1c2e"),
-        ("supernet", "b0a835eaee187fe4de5eda9bf1713fea6ab95b4a"),
-        ("naswot", "5c3c126f28c026dfcc69161176289606d32025d6"),
+        ("train", "c08fd88c397b12a7ee9b39b6ed02bce20af05d45"),
+        ("supernet", "1b8a23ef23dc655db7fbd996c7f97ceac62793b1"),
+        ("naswot", "cdef683ff8911b7f5ea01f8dbc5b0d8222d41322"),
     ],
 )
 def test_a_new_setting_leaves_old_evaluations_valid(
     tmp_path: Path, method: EvaluationMethod, name: str
 ) -> None:
-    """The names of evaluations by version 2 of their keys, before there was a precision."""
+    """The names of evaluations by version 3 of their keys, which no setting since then changes."""
     some = setup(tmp_path, space(), method=method)
     conditions = {**some.conditions(some.images()), "data": "0" * 64}
     cache = EvaluationCache(tmp_path / "cache", conditions)
