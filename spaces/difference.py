@@ -45,6 +45,13 @@ class LayerDifference:
         return tuple(pair for pair in self.both if pair[0].fitness != pair[1].fitness)
 
     @property
+    def repeated(self) -> tuple[tuple[list[Candidate], list[Candidate]], ...]:
+        """Per function that both offer, but one of them more often: its candidates in each."""
+        here, there = _by_key(self.first), _by_key(self.second)
+        found = ((here[key], there[key]) for key in here if key in there)
+        return tuple((one, other) for one, other in found if len(one) != len(other))
+
+    @property
     def equal(self) -> bool:
         """Whether both have this layer, in one shape, with the same functions equally fit.
 

@@ -16,6 +16,7 @@ from autospace.evolution.population import (
     Round,
 )
 from autospace.evolution.settings import Config
+from autospace.progress import Message
 from autospace.runs.errors import FORCE, CheckpointError, RunError
 from autospace.runs.files import is_sealed, sealed, unlike_sealed, write_atomically
 from autospace.runs.folder import CHECKPOINT, EVENTS, Document, Folder
@@ -421,14 +422,19 @@ class RunFolder(Folder[Config]):
             if but is None or path != self.kept_weights(but):
                 path.unlink()
 
-    def mend_events(self, history: Sequence[Round]) -> None:
+    def mend_events(self, history: Sequence[Round], on_message: Message) -> None:
         """Makes the log hold one line for every round that the checkpoint knows, and no other.
+
+        Args:
+            history: what the checkpoint knows.
+            on_message: is told which lines were lost.
 
         Raises:
             CheckpointError: the checkpoint is missing, although rounds were saved.
         """
         # A round is logged before it is saved: without a checkpoint, there is one line at most.
-        self._mend_events("round", {each.index: round_out(each) for each in history}, ahead=1)
+        rounds = {each.index: round_out(each) for each in history}
+        self._mend_events("round", rounds, on_message, ahead=1)
 
     def scored_cells(
         self, rounds: int, skeleton: Skeleton, kind: str = DEFAULT_KIND

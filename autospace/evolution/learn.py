@@ -147,7 +147,7 @@ def learn(
         state = state or start(prepared.plan)
         _check_phases(prepared.plan, state, folder)
         state = _with_archive(prepared, state, folder)
-        folder.mend_events(state.history)
+        folder.mend_events(state.history, observer.message)
         table = prepared.latency.prediction.table if prepared.latency else None
         keep_table(table, folder.checkpoint / LATENCY_TABLE)
         batches = prepared.parts.batches(folder.config, prepared.execution.device)

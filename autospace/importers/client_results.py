@@ -18,6 +18,7 @@ from autospace.importers.target import Target
 from autospace.spaces import Architecture, Space, SpaceError
 from autospace.spaces.errors import join_path, located, shown
 from autospace.spaces.files.reading import parse_json
+from autospace.spaces.text import plural
 
 WRAPPERS: Final[dict[str, tuple[str, ...]]] = {
     "flat": ("architecture", "choices"),
@@ -317,12 +318,14 @@ def _extreme(trials: list[Found], direction: str, key: str, note: Callable[[str]
         what = f"no finite {shown(key)}" if key else "no value"
         raise SpaceError("trial", f"{what} in any trial; allowed: {direction}:KEY of {seen}")
     best = (max if direction == "max" else min)(valued, key=lambda pair: pair[0])
-    same = sum(each.choices != best[1].choices for value, each in valued if value == best[0])
+    # Several trials may be of one architecture: its text, as choices may hold lists.
+    texts = (str(sorted(each.choices.items())) for value, each in valued if value == best[0])
+    same = len(set(texts)) - 1
     valueless = len(found) - len(valued)
     parts = [f"{direction} {key} {best[0]:g} of {len(valued)}: trial {shown(best[1].identity)}"]
-    parts += [f"{same} other architectures have this value"] if same else []
-    parts += [f"{_unfinished(left)} were passed over"] if left else []
-    parts += [f"{valueless} without a finite value were passed over"] if valueless else []
+    parts += [f"as good: {plural(same, 'other architecture')}"] if same else []
+    parts += [f"passed over: {_unfinished(left)}"] if left else []
+    parts += [f"passed over: {valueless} without a finite value"] if valueless else []
     note("; ".join(parts))
     return best[1]
 

@@ -29,6 +29,7 @@ from autospace.spaces.cells.cell import MAX_NODES
 from autospace.spaces.cells.darts_cell import INPUTS
 from autospace.spaces.cells.dense_cell import DenseCell
 from autospace.spaces.errors import SpaceError, offered, shown
+from autospace.spaces.text import plural
 
 PREVIOUS: Final = 1
 SEPARABLE: Final = ("sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5")
@@ -69,7 +70,7 @@ def _cell(name: str, edges: list[_Edge], ends: list[int], stride: int) -> Cell:
     problems = [*_problems(name, edges, ends, stride), *_doubled(name, edges)]
     if problems:
         path, problem = problems[0]
-        more = f" (and {len(problems) - 1} other parts)" if len(problems) > 1 else ""
+        more = f" (and {plural(len(problems) - 1, 'other part')})" if len(problems) > 1 else ""
         raise SpaceError(path, problem + more)
     # The previous cell is node 0 here, and the one node that is handed on is the last.
     last = ends[0] - PREVIOUS

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from autospace.spaces.errors import SpaceError, shown
+from autospace.spaces.text import plural
 
 MAX_LENGTH: Final = 20_000
 MAX_DEPTH: Final = 16
@@ -110,7 +111,7 @@ def the_call(text: str, name: str, note: Callable[[str], None]) -> str:
     others = sum(bool(line.strip()) for line in f"{before}\n{text[end:]}".splitlines())
     # An unfinished call is not cut out: what is wrong with it is worth more than where it stands.
     if others and text[start:end].endswith(")"):
-        note(f"passed over: {others} lines around {name}(...)")
+        note(f"passed over: {plural(others, 'line')} around {name}(...)")
     return text[start:end]
 
 

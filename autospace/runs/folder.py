@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from autospace.progress import Message
 from autospace.runs.errors import FORCE, OUT, CheckpointError, RunError
 from autospace.runs.files import (
     PART,
@@ -29,7 +30,7 @@ from autospace.runs.settings import make_settings, read_config, to_toml
 from autospace.spaces.checks import MAX_CLASSES
 from autospace.spaces.errors import SpaceError, shown
 from autospace.spaces.files.reading import parse_json, read_text, validated
-from autospace.spaces.text import json_text, visible
+from autospace.spaces.text import json_text, plural, visible
 
 CONFIG: Final = "config.toml"
 EVENTS: Final = "events.jsonl"
@@ -43,6 +44,7 @@ BEGAN: Final = "began.json"
 CACHE: Final = "cache"
 LOCK: Final = ".lock"
 _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+_SHOWN: Final = 6
 SINCE: Final = "autospace 0.1.0"
 """The first version whose `config.toml` names its command."""
 # Found in the text, not in the parsed file: a damaged setting must not hide whose run it is.
@@ -387,13 +389,18 @@ class Folder(Generic[Settings]):
                 )
 
     def _mend_events(
-        self, key: str, history: Mapping[int, Mapping[str, Any]], ahead: int | None = None
+        self,
+        key: str,
+        history: Mapping[int, Mapping[str, Any]],
+        on_message: Message,
+        ahead: int | None = None,
     ) -> None:
         """Makes the log have one line for every entry of the history, and no other lines.
 
         Args:
             key: the number of an entry.
-            history: what the checkpoint knows, by number.
+            history: what the checkpoint knows, by number; less than a line says.
+            on_message: is told which lines were lost.
             ahead: the most entries that a log may hold before there is a checkpoint.
 
         Raises:
@@ -409,6 +416,11 @@ class Folder(Generic[Settings]):
             raise CheckpointError(f"{path}: {problem}; {advice}")
         lines = [logged.get(index) or _line(event) for index, event in history.items()]
         write_atomically(path, "".join(lines))
+        if lost := [str(index) for index in history if index not in logged]:
+            which = f"{plural(len(lost), key)} ({', '.join(lost[:_SHOWN])}"
+            which += ", ...)" if len(lost) > _SHOWN else ")"
+            repair = "written again with what the checkpoint knows"
+            on_message(f"warning: {path}: lost or damaged: {which}; {repair}")
 
     def _logged(self, key: str, count: int) -> list[dict[str, Any] | None]:
         """The lines 0 to `count` - 1 of the log; None for one that is not there."""

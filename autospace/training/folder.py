@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
+from autospace.progress import Message
 from autospace.runs.errors import FORCE, CheckpointError, RunError
 from autospace.runs.folder import Document, Folder, Settings
 from autospace.runs.state import load_sealed, save_sealed
@@ -323,9 +324,9 @@ class NetworkFolder(Folder[Settings]):
         extra = {"seconds": round(seconds, 3), f"{self.units}_per_second": round(speed, 1)}
         self.append_event(asdict(epoch) | extra)
 
-    def mend_log(self, history: Sequence[Epoch]) -> None:
-        """Makes the log have one line for every epoch of the history, and no other lines."""
-        self._mend_events("epoch", {each.epoch: asdict(each) for each in history})
+    def mend_log(self, history: Sequence[Epoch], on_message: Message) -> None:
+        """Makes the log have one line for every epoch of the history, and tells what was lost."""
+        self._mend_events("epoch", {each.epoch: asdict(each) for each in history}, on_message)
 
     def load_result(self) -> Any:
         """The result of a finished training.

@@ -189,7 +189,7 @@ def live(
         folder.settle(prepared.architecture, prepared.digest, ranks.count)
         folder.save_data(prepared.data_record)
         session = _restored(prepared, folder, observer.message, ranks)
-        folder.mend_log(session.history)
+        folder.mend_log(session.history, observer.message)
         if not session.step:
             observer.planned(prepared.plan(session))
         _train(session, prepared, folder, observer, ranks)

@@ -26,7 +26,7 @@ def print_difference(first: Side, second: Side, found: SpaceDifference) -> None:
     """Both in a line each, what differs as a whole, layers, operations, what to do next."""
     parts: Parts = [_heading(first, second), ""]
     parts.extend(_whole(first[1], second[1], found))
-    parts.extend([_layers(found), "", _operations(first[1], second[1]), ""])
+    parts.extend([_layers(found), *_repeated(found), "", _operations(first[1], second[1]), ""])
     note = "both: cells that compute the same function, whatever their ids are"
     rescored = sum(len(layer.rescored) for layer in found.layers)
     if rescored:
@@ -111,6 +111,20 @@ def _layers(found: SpaceDifference) -> Table:
         ids = [_ids(layer.only_first), _ids(layer.only_second)] if wide else []
         columns.add_row(*row, *ids, style="dim" if layer.equal else "")
     return columns
+
+
+def _repeated(found: SpaceDifference) -> Parts:
+    """A line per function that one space offers more often: no count of the table names it."""
+    lines = [
+        f"{layer.name}: one function: {_same(here)} in A, {_same(there)} in B"
+        for layer in found.layers
+        for here, there in layer.repeated
+    ]
+    return ["", *lines] if lines else []
+
+
+def _same(cells: list[Candidate]) -> str:
+    return " = ".join(visible(each.id) for each in cells)
 
 
 def _ids(cells: tuple[Candidate, ...]) -> str:

@@ -1,11 +1,12 @@
 """`autospace diff`: two spaces, or two architectures, side by side."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from autospace.spaces import load, to_json
+from autospace.spaces import Layer, load, to_json
 from tests.cli.conftest import Run
 from tests.cli.samples import learned_space
 
@@ -71,6 +72,24 @@ def test_architectures_are_compared_by_their_cells(run: Run, tmp_path: Path) -> 
 def test_equal_spaces_are_said_to_be_equal(run: Run, space_file: Path) -> None:
     ran = run("diff", space_file, space_file)
     assert "no difference: every layer has the same cells with the same fitness" in ran.out
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_a_cell_that_one_of_them_has_more_often_is_named(
+    run: Run, tmp_path: Path, columns: int
+) -> None:
+    space = load("mbconv@digits")
+    shape, candidates = space.layers[1].shape, space.layers[1].candidates
+    more = Layer(shape, (*candidates, replace(candidates[0], id="again")))
+    file = tmp_path / "more.json"
+    file.write_text(to_json(replace(space, layers=(space.layers[0], more, *space.layers[2:]))))
+    pairs = [
+        ("mbconv@digits", file, "mbconv_k3_e3 in A, mbconv_k3_e3 = again in B"),
+        (file, "mbconv@digits", "mbconv_k3_e3 = again in A, mbconv_k3_e3 in B"),
+    ]
+    for first, second, said in pairs:
+        lines = run("diff", first, second, columns=columns).out.splitlines()
+        assert [line for line in lines if "again" in line] == [f"layer_01: one function: {said}"]
 
 
 def test_the_exit_code_tells_only_if_asked(run: Run, space_file: Path, other_file: Path) -> None:

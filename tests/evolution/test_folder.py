@@ -357,7 +357,9 @@ def test_the_log_has_one_line_for_every_round_that_the_checkpoint_knows(tmp_path
         stream.write(
             b'[]\n\xff\n{"round": true}\n{"round": "2"}\n' + b"[" * 9999 + b'\n{"round": 4'
         )
-    folder.mend_events(FINAL.history[:3])
+    said: list[str] = []
+    folder.mend_events(FINAL.history[:3], said.append)
+    assert said == []
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert lines == [{"round": index, "seconds": 0.5} for index in range(3)]
 
@@ -365,13 +367,21 @@ def test_the_log_has_one_line_for_every_round_that_the_checkpoint_knows(tmp_path
 def test_lost_events_are_written_again_from_the_history(tmp_path: Path) -> None:
     folder = _begun(tmp_path)
     folder.append_event({"round": 1, "seconds": 0.5})
-    folder.mend_events(FINAL.history[:2])
-    first, second = map(json.loads, (tmp_path / "events.jsonl").read_text().splitlines())
+    said: list[str] = []
+    folder.mend_events(FINAL.history[:2], said.append)
+    repair = "written again with what the checkpoint knows"
+    log = tmp_path / "events.jsonl"
+    assert said == [f"warning: {log}: lost or damaged: 1 round (0); {repair}"]
+    first, second = map(json.loads, log.read_text().splitlines())
     assert first == round_out(FINAL.history[0])
     assert second == {"round": 1, "seconds": 0.5}
-    (tmp_path / "events.jsonl").unlink()
-    folder.mend_events(())
-    assert not (tmp_path / "events.jsonl").exists()
+    log.unlink()
+    folder.mend_events((), said.append)
+    assert not log.exists()
+    assert len(said) == 1
+    folder.mend_events(FINAL.history, said.append)
+    rounds = len(FINAL.history)
+    assert f": lost or damaged: {rounds} rounds (0, 1, 2, 3, 4, 5, ...); " in said[1]
 
 
 def test_a_run_is_finished_when_its_space_is_there(tmp_path: Path) -> None:

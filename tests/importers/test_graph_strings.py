@@ -229,6 +229,7 @@ LONE += "reduce=[('max_pool_3x3', 1), ('none', 0)], reduce_concat=[2])"
             f"from collections import namedtuple\n\n2019-01-01 INFO genotype = {LONE}\nepoch 3",
             ["passed over: 3 lines around Genotype(...)"],
         ),
+        (f"{LONE}\nepoch 3", ["passed over: 1 line around Genotype(...)"]),
     ],
 )
 def test_a_genotype_is_found_where_it_lies(text: str, notes: list[str]) -> None:

@@ -19,7 +19,7 @@ from autospace.spaces.files.foreign import foreign_text
 from tests.strategies import spaces
 
 SPACE = load("mbconv@digits")
-WINNER, OTHER = (SPACE.sample(random.Random(seed)) for seed in (1, 2))
+WINNER, OTHER, THIRD = (SPACE.sample(random.Random(seed)) for seed in (1, 2, 3))
 HYPERPARAMETERS = {"lr": 0.003, "batch_size": 64}
 # Spaces whose layers are not named layer_00, layer_01, ...
 NAMED = {
@@ -219,9 +219,7 @@ def test_of_several_trials_one_has_to_be_chosen() -> None:
     assert read(text, trial="aB3dE")[0] == WINNER
     found, notes = read(text, trial="max")
     assert found == WINNER
-    assert notes == [
-        'max value 0.91 of 2: trial "aB3dE"; 1 without a finite value were passed over'
-    ]
+    assert notes == ['max value 0.91 of 2: trial "aB3dE"; passed over: 1 without a finite value']
     assert read(text, trial="min")[0] == OTHER
     assert error(text, "nothing").startswith('trial: "nothing": no such trial; allowed: max, min, ')
 
@@ -252,7 +250,7 @@ def test_numbers_with_a_comma_decide_where_semicolons_divide() -> None:
     ]
     found, notes = read(as_csv(rows, ";"), trial="max")
     assert found == WINNER
-    assert notes == ['max value 0.75 of 2: trial "1"; 1 without a finite value were passed over']
+    assert notes == ['max value 0.75 of 2: trial "1"; passed over: 1 without a finite value']
 
 
 def test_a_trial_is_named_once() -> None:
@@ -280,11 +278,20 @@ def test_any_number_of_a_trial_can_decide() -> None:
     assert read(text, trial="1")[0] == WINNER
 
 
-def test_equals_of_the_best_value_are_said() -> None:
-    rows = [{"number": n, "value": 1, "params": e.choices} for n, e in enumerate((WINNER, OTHER))]
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ([WINNER], ""),
+        ([OTHER, OTHER], "; as good: 1 other architecture"),
+        ([OTHER, THIRD, WINNER], "; as good: 2 other architectures"),
+    ],
+)
+def test_equals_of_the_best_value_are_said(others: list[Architecture], said: str) -> None:
+    trials = [WINNER, *others]
+    rows = [{"number": n, "value": 1, "params": each.choices} for n, each in enumerate(trials)]
     found, notes = read(json.dumps(rows), trial="max")
     assert found == WINNER
-    assert notes[0].endswith("1 other architectures have this value")
+    assert notes == [f'max value 1 of {len(trials)}: trial "0"{said}']
 
 
 # What a tool calls a trial that it ran to the end, and one that it did not.
@@ -313,8 +320,8 @@ def test_the_best_trial_is_one_that_finished(key: str, finished: str, unfinished
         {"number": 2, "value": 0.1, key: unfinished, **prefixed(OTHER.choices, "params_")},
     ]
     for direction in ("max", "min"):
-        note = f'{direction} value 0.5 of 1: trial "1"; 2 not finished ("{unfinished}")'
-        expected = (WINNER, [f"{note} were passed over"])
+        note = f'{direction} value 0.5 of 1: trial "1"; passed over: 2 not finished'
+        expected = (WINNER, [f'{note} ("{unfinished}")'])
         assert read(as_csv(rows), trial=direction) == expected
         assert read(json.dumps(rows), trial=direction) == expected
     assert read(as_csv(rows), trial="0")[0] == OTHER  # Whoever names a trial gets it.
@@ -365,7 +372,7 @@ def test_the_best_of_a_study_is_that_of_optuna() -> None:
     found, notes = read(json.dumps(trials), trial="max")
     assert found.choices == study.best_trial.params
     assert notes == [
-        'max value 0.5 of 1: trial "0"; 2 not finished ("PRUNED", "FAIL") were passed over'
+        'max value 0.5 of 1: trial "0"; passed over: 2 not finished ("PRUNED", "FAIL")'
     ]
 
 

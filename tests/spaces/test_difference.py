@@ -90,7 +90,10 @@ def test_a_function_more_often_is_a_difference_in_both_orders(fitness: float | N
         assert [layer.equal for layer in found.layers] == [True, False, True, True]
         assert len(found.layers[1].both) == len(others) + 2
         assert len(found.layers[1].rescored) == (fitness is not None)
-    assert (first, more.layers[1].by_id["again"]) in there.layers[1].both
+    again = more.layers[1].by_id["again"]
+    assert [layer.repeated for layer in there.layers] == [(), (([first], [first, again]),), (), ()]
+    assert back.layers[1].repeated == (([first, again], [first]),)
+    assert (first, again) in there.layers[1].both
     assert {*back.layers[1].both} == {(b, a) for a, b in there.layers[1].both}
 
 

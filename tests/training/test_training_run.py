@@ -98,6 +98,25 @@ def test_an_observer_that_stops_at_an_epoch_loses_no_step(tmp_path: Path) -> Non
     assert watcher.phases == ["train"] * (STEPS - STEPS // EPOCHS)
 
 
+def test_a_resume_says_which_lines_of_the_log_were_lost(tmp_path: Path) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    folder = TrainingFolder.create(tmp_path / "run", config())
+    with pytest.raises(KeyboardInterrupt):
+        train_architecture(folder, Watcher(STEPS - 1, stop), architecture=architecture(tmp_path))
+    log = folder.path / "events.jsonl"
+    first, *others = log.read_text().splitlines(keepends=True)
+    log.write_text("".join((first[:-9], "\n", *others)))
+    watcher = Watcher()
+    train_architecture(TrainingFolder.open(folder.path), watcher)
+    (said,) = (each for each in watcher.messages if "events.jsonl" in each)
+    assert said.startswith(f"warning: {log}: lost or damaged: 1 epoch (1); written again with")
+    lines = [json.loads(each) for each in log.read_text().splitlines()]
+    assert [each["epoch"] for each in lines] == list(range(1, EPOCHS + 1))
+    assert ["seconds" in each for each in lines] == [False, True, True]
+
+
 def test_speed_counts_what_was_trained_since_a_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
