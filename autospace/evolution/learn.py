@@ -58,6 +58,7 @@ from autospace.runs.state import restore_from, save_state
 from autospace.scorers.context import KEPT_BYTES, KeptWeights, ScoringContext, freeze
 from autospace.scorers.make import SharedScorer, make_scorer
 from autospace.scorers.scorer import Scorer
+from autospace.scorers.whole import Trained
 from autospace.spaces.checks import MAX_NAME
 from autospace.spaces.errors import SpaceError
 from autospace.spaces.space import Space, reference_cells_of
@@ -181,7 +182,13 @@ def _saved(
         state,
         name=f"learned@{prepared.skeleton.name}"[:MAX_NAME],
         budget=prepared.budget,
-        provenance=provenance(prepared, state, reference.warnings, hardware),
+        provenance=provenance(
+            prepared,
+            state,
+            reference.warnings,
+            hardware,
+            Trained(folder.checkpoint / NETWORKS).errors,
+        ),
     )
     folder.save_space(space)
     return space
@@ -198,6 +205,7 @@ def _check_resumed(folder: RunFolder) -> None:
     skeleton = folder.skeleton
     if skeleton is None:
         return
+    Trained(folder.checkpoint / NETWORKS)
     config = folder.config
     plan = make_plan(config, skeleton, references_on(skeleton, config.cells), ())
     state = folder.load_state(skeleton, plan.operators.family.kind)

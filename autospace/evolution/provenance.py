@@ -1,7 +1,7 @@
 """How a learned space came about: settings, images, versions and kernels, as the space keeps it."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +10,8 @@ from autospace.compute.device import Hardware
 from autospace.evolution.population import EvolutionState
 from autospace.evolution.preparation import PreparedRun
 from autospace.networks.fused import described, described_on
+from autospace.scorers.predicted import IGNORANT, fitted
+from autospace.scorers.whole import Row
 
 UNUSED: Final = (
     ("data", "aspect", "squash"),
@@ -32,6 +34,7 @@ def provenance(
     state: EvolutionState,
     warnings: Sequence[str],
     hardware: Hardware | None = None,
+    networks: Mapping[Row, float] | None = None,
 ) -> dict[str, Any]:
     """What the space keeps of its run.
 
@@ -40,12 +43,15 @@ def provenance(
         state: its last one.
         warnings: what the reference network showed.
         hardware: that cells were trained on, if it was that of a cluster.
+        networks: whole networks that fitness was predicted from, and their errors.
     """
     own = prepared.execution.settings
     cells = own if hardware is None else prepared.settings_on(hardware)
     notes = [*prepared.parts.notes, *prepared.parts.warnings, *warnings]
     if cells.device != own.device:
         notes.append(f"cells were trained on {cells.device}, the reference on {own.device}")
+    if known := _known(prepared, networks or {}):
+        notes += [IGNORANT] if known["explained"] <= 0 else []
     stop, quality = prepared.plan.stop(state), state.archive and state.archive.predictor.quality
     config = prepared.config.model_dump(mode="json")
     for section, name, value in UNUSED:
@@ -77,5 +83,16 @@ def provenance(
         **({"latency": latency.described} if latency else {}),
         **({"evolution": stop} if stop else {}),
         **({"predictor": quality._asdict()} if quality else {}),
+        **({"networks": known} if known else {}),
         **({"notes": notes} if notes else {}),
+    }
+
+
+def _known(prepared: PreparedRun, networks: Mapping[Row, float]) -> dict[str, Any]:
+    """How many whole networks were trained, and what share of their errors the others predict."""
+    if not networks:
+        return {}
+    return {
+        "trained": len(networks),
+        "explained": fitted(prepared.skeleton, networks).explained,
     }

@@ -205,7 +205,7 @@ def _effort_words(record: RunRecord) -> Content:
         f"budget and {again:,} were known already; neither costs training. In total, {scored:,} "
         "scores were computed, including those of the confirming rounds."
     )
-    return part("p", told + _predictor_words(record))
+    return part("p", told + _predictor_words(record) + _networks_words(record))
 
 
 def _predictor_words(record: RunRecord) -> str:
@@ -222,6 +222,20 @@ def _predictor_words(record: RunRecord) -> str:
             f"are ordered with a Kendall's tau of {found['tau']:.2f}."
         )
     return told
+
+
+def _networks_words(record: RunRecord) -> str:
+    """How many whole networks fitness was predicted from, if it was."""
+    found = record.space.provenance.get("networks") if record.space else None
+    if not isinstance(found, dict):
+        return ""
+    count, share = found.get("trained"), found.get("explained")
+    if not isinstance(count, int) or not isinstance(share, (int, float)):
+        return ""
+    return (
+        f" Fitness was predicted from {count:,} whole networks, each trained from scratch; of the "
+        f"variance of their errors, {max(0.0, share):.0%} is predicted from the others."
+    )
 
 
 def run_page(record: RunRecord) -> str:

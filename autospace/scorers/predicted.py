@@ -57,6 +57,10 @@ FAR: Final = 1.5
 """Errors count up to the fences of Tukey: so many times the middle half of all beyond that half."""
 DIGITS: Final = 4
 """Decimals of points; the last digits of sums differ from library to library."""
+IGNORANT: Final = (
+    "the model of whole networks predicts nothing of their errors, so fitness means nothing; "
+    "more networks (scoring.networks) or longer trainings (scoring.network_steps) may help"
+)
 
 
 class Example(NamedTuple):
@@ -219,14 +223,13 @@ class PredictedScorer:
 
     def _fitted(self) -> Worths:
         if self._worths is None:
-            examples = [Example(*each) for each in self._trained.errors.items()]
-            self._worths = Worths(self._context.reference.skeleton, examples)
+            errors = self._trained.errors
+            self._worths = fitted(self._context.reference.skeleton, errors)
             share, say = self._worths.explained, self._context.on_message
-            told = f"{len(examples)} whole networks are trained; of the variance of their errors"
+            told = f"{len(errors)} whole networks are trained; of the variance of their errors"
             say(f"{told}, {max(0.0, share):.0%} is predicted from the others")
             if share <= 0:
-                advice = "more networks (scoring.networks), or longer ones (scoring.network_steps)"
-                say(f"warning: this model of whole networks knows nothing; allowed: {advice}")
+                say(f"warning: {IGNORANT}")
         return self._worths
 
     def _train(self, name: str, rows: Sequence[Sequence[Cell]], count: int) -> None:
@@ -256,6 +259,11 @@ class PredictedScorer:
             on_message(index, steps)
             self._trained.add(wanted, missing[index], losses[0][0])
         self._worths = None
+
+
+def fitted(skeleton: Skeleton, errors: Mapping[Row, float]) -> Worths:
+    """The model of networks whose errors are known."""
+    return Worths(skeleton, [Example(*each) for each in errors.items()])
 
 
 def dealt(rows: Sequence[Sequence[Cell]], count: int, seed: int, name: str) -> list[Row]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from autospace.evolution.folder import state_from_json
+from autospace.scorers.predicted import IGNORANT
 from autospace.spaces.files.library import load_skeleton
 from tests.evolution.runs import ROUNDS, Server, settings
 from tests.slow import slowly
@@ -185,11 +186,24 @@ def test_networks_that_are_trained_once_are_kept(server: Server, tmp_path: Path)
     found = server.run(tmp_path / "whole", settings=chosen)
     assert found["code"] == 0
     ticks = len(found["phases"])
+    provenance = json.loads((tmp_path / "whole" / "space.json").read_text())["provenance"]
+    known = provenance["networks"]
+    trained = json.loads((tmp_path / "whole" / "checkpoint" / "networks.json").read_text())
+    assert known["trained"] == len(trained["networks"]) > 8
+    assert -2 < known["explained"] < 1
+    assert (IGNORANT in provenance.get("notes", [])) == (known["explained"] <= 0)
     # Among the first networks, among the generations, and among those that confirm.
     for share in (0.4, 0.75, 0.95):
         parts = tmp_path / f"parts-{share}"
         tick = _place(share, ticks)
         assert server.run(parts, settings=chosen, tick=tick)["code"] < 0
+        networks = parts / "checkpoint" / "networks.json"
+        sound = networks.read_bytes()
+        networks.write_bytes(sound.replace(b"error", b"terror", 1))
+        refused = server.run(parts)
+        assert refused["code"] == 2
+        assert "networks.json: damaged: " in refused["error"]
+        networks.write_bytes(sound)
         again = server.run(parts)
         assert again["code"] == 0
         assert len(again["phases"]) < ticks

@@ -35,12 +35,14 @@ def write_run(
     skeleton: Skeleton = SKELETON,
     settings: Mapping[str, Any] = SETTINGS,
     scored: Callable[[Cell], float] = score,
+    further: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Plan:
     """A run folder as evolution leaves it, after so many rounds or at its end.
 
     Args:
         cells: whether the event log holds the cells, as logs of old versions do not.
+        further: provenance of the space.
     """
     folder = RunFolder.create(path, make_config(settings))
     some = plan(skeleton=skeleton, **changes)
@@ -61,9 +63,8 @@ def write_run(
         if rounds is None:
             quality = state.archive and state.archive.predictor.quality
             told = {"predictor": quality._asdict()} if quality else {}
-            found = learned_space(
-                some, state, name=name, budget=Budget(), provenance=provenance(name) | told
-            )
+            told = provenance(name) | told | dict(further or {})
+            found = learned_space(some, state, name=name, budget=Budget(), provenance=told)
             folder.save_space(found)
     return some
 

@@ -304,6 +304,17 @@ def test_a_diverged_cell_does_not_flatten_the_chart(tmp_path: Path) -> None:
     assert all(each.best is not None for each in layer_findings(record))
 
 
+@pytest.mark.parametrize(("explained", "said"), [(0.42, "42%"), (-0.1, "0%")])
+def test_whole_networks_are_shown_where_fitness_comes_from_them(
+    tmp_path: Path, explained: float, said: str
+) -> None:
+    networks = {"trained": 38, "explained": explained}
+    write_run(tmp_path / "run", further={"networks": networks})
+    effort = _section(parsed(report_text(tmp_path / "run")), "effort").whole
+    assert "Fitness was predicted from 38 whole networks, each trained from scratch" in effort
+    assert f"of the variance of their errors, {said} is predicted from the others." in effort
+
+
 def test_uncertainty_and_the_predictor_are_shown_where_a_run_has_them(
     tmp_path: Path, page: Node
 ) -> None:
@@ -322,4 +333,5 @@ def test_uncertainty_and_the_predictor_are_shown_where_a_run_has_them(
     r2 = space.provenance["predictor"]["r2"]
     assert f"{r2:.0%} of the variance of fitness is explained" in effort
     assert "predictor" not in _section(page, "effort").whole
+    assert "whole networks" not in _section(page, "effort").whole
     assert "±" not in _section(page, "table").whole
