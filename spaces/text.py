@@ -26,6 +26,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def magnitude(count: int) -> str:
+    """A count of what may be too many to count: `1,764`, `10^7.2`."""
+    return f"{count:,}" if count < 10**6 else f"10^{math.log10(count):.1f}"
+
+
 def xml(text: str) -> str:
     """The text for element content and attribute values of an XML document."""
     return escape(visible(text))

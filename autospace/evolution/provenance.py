@@ -89,7 +89,7 @@ def provenance(
 
 
 def _known(prepared: PreparedRun, networks: Mapping[Row, float]) -> dict[str, Any]:
-    """How many whole networks were trained, and what share of their errors the others predict."""
+    """How many whole networks were trained, and how well their errors are predicted."""
     if not networks:
         return {}
     return {

@@ -30,11 +30,10 @@ from autospace.report.page import (
     probability,
     share,
     signed,
-    size_text,
     whole,
 )
 from autospace.spaces.cost import NAMES
-from autospace.spaces.text import human
+from autospace.spaces.text import human, magnitude
 
 MOST_NETWORKS = 800
 """Maximum number of rows in the table of networks; the file holds all networks."""
@@ -172,7 +171,7 @@ def _architectures(digits: str) -> Number:
     # As text in the file, because the number may be too large for a reader of JSON.
     if not digits.isdecimal() or len(digits) > 4000:
         return missing()
-    return Number(size_text(int(digits)), float(min(int(digits), 10**300)))
+    return Number(magnitude(int(digits)), float(min(int(digits), 10**300)))
 
 
 def comparison_page(found: ComparisonDocument, images: Sequence[str] = ()) -> str:

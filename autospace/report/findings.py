@@ -5,13 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from autospace.report.page import size_text
 from autospace.report.record import RunRecord
 from autospace.spaces.cells.cell import Cell
 from autospace.spaces.cells.family import FAMILIES, used, work_unit
 from autospace.spaces.cost import LIMITED, NAMES
 from autospace.spaces.space import Candidate, Space
-from autospace.spaces.text import human
+from autospace.spaces.text import human, magnitude
 
 Key = TypeVar("Key", str, int)
 
@@ -242,7 +241,7 @@ def _outcome(record: RunRecord) -> str:
     place, thing = record.place, record.thing
     where = f" in each of {_count(len(space.layers), place)}" if place != thing else ""
     return (
-        f"The learned space offers {each} {thing}s{where}: {size_text(space.size)} architectures "
+        f"The learned space offers {each} {thing}s{where}: {magnitude(space.size)} architectures "
         f"of {work_range(space)}{kept}."
     )
 

@@ -249,11 +249,6 @@ def missing() -> Number:
     return Number("-", None)
 
 
-def size_text(size: int) -> str:
-    """A number of architectures; a power of ten where it is large."""
-    return f"{size:,}" if size < 10**7 else f"about 10^{len(str(size)) - 1}"
-
-
 def duration(seconds: float) -> str:
     """A time in its two largest units."""
     rounded = round(seconds)

@@ -38,7 +38,6 @@ from autospace.report.page import (
     page,
     part,
     share,
-    size_text,
     whole,
 )
 from autospace.report.record import RunRecord
@@ -46,7 +45,7 @@ from autospace.spaces.cells.cell import EXPANSIONS, MIXES
 from autospace.spaces.cells.family import DEFAULT_KIND, FAMILIES, used, work_unit
 from autospace.spaces.cells.notation import known_symbol
 from autospace.spaces.cost import NAMES
-from autospace.spaces.text import human
+from autospace.spaces.text import human, magnitude
 
 _OPTIONS = {"seed": "--seed", "skeleton": "--skeleton", "data.source": "--data"}
 
@@ -233,8 +232,9 @@ def _networks_words(record: RunRecord) -> str:
     if not isinstance(count, int) or not isinstance(share, (int, float)):
         return ""
     return (
-        f" Fitness was predicted from {count:,} whole networks, each trained from scratch; of the "
-        f"variance of their errors, {max(0.0, share):.0%} is predicted from the others."
+        f" Fitness was predicted from {count:,} whole networks, each trained from scratch. Of the "
+        f"variance of their errors at equal MAdds, {max(0.0, share):.0%} is predicted from the "
+        "others."
     )
 
 
@@ -280,7 +280,7 @@ def _hero(record: RunRecord) -> Hero:
     if space is not None:
         cells = sum(len(layer.candidates) for layer in space.layers)
         facts += [
-            ("architectures", size_text(space.size)),
+            ("architectures", magnitude(space.size)),
             (f"{thing}s in all {place}s" if place != thing else f"{thing}s", f"{cells}"),
             (work_unit(space.kind), work_range(space).removesuffix(f" {work_unit(space.kind)}")),
         ]

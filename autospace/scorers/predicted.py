@@ -58,7 +58,7 @@ FAR: Final = 1.5
 DIGITS: Final = 4
 """Decimals of points; the last digits of sums differ from library to library."""
 IGNORANT: Final = (
-    "the model of whole networks predicts nothing of their errors, so fitness means nothing; "
+    "the model of whole networks predicts no errors at equal MAdds, so fitness means nothing; "
     "more networks (scoring.networks) or longer trainings (scoring.network_steps) may help"
 )
 
@@ -101,15 +101,16 @@ class Worths:
 
     @cached_property
     def explained(self) -> float:
-        """The share of the variance of errors that is predicted from all other networks.
+        """The share of the variance of errors at equal MAdds that is predicted from all others.
 
-        Below 0, their mean predicts better (Rasmussen and Williams, 2006, section 5.4.2).
+        What MAdds alone predict of each network, from all others, counts for nothing. Below 0, they
+        predict better than the model does (Rasmussen and Williams, 2006, section 5.4.2).
         """
-        left = np.zeros(len(self._errors))
-        for weight, precision in self._posterior:
-            left += weight * (precision @ self._errors / np.diag(precision))
-        others = len(self._errors) / (len(self._errors) - 1)
-        whole = float(np.square(others * self._errors).sum())
+        flat = self._flat
+        alone: Array = (np.eye(len(flat)) - flat @ np.linalg.pinv(flat)).astype(np.float64)
+        baseline = _left_out(alone, self._errors)
+        left = sum(weight * _left_out(each, self._errors) for weight, each in self._posterior)
+        whole = float(np.square(baseline).sum())
         return round(1 - float(np.square(left).sum()) / whole, 2) if whole else 0.0
 
     @cached_property
@@ -162,6 +163,12 @@ class Worths:
             {stage + name: value for name, value in whole.items()},
             _own(layer, cell, shape),
         )
+
+
+def _left_out(precision: Array, errors: Array) -> Array:
+    """Errors minus what all others predict; 0 where these do not tell the worth of MAdds."""
+    own = np.diag(precision)
+    return np.divide(precision @ errors, own, out=np.zeros(len(own)), where=own > 1e-9)
 
 
 _GRID: Final = tuple(product(VARIANCES, VARIANCES, VARIANCES, NOISES))
@@ -226,8 +233,8 @@ class PredictedScorer:
             errors = self._trained.errors
             self._worths = fitted(self._context.reference.skeleton, errors)
             share, say = self._worths.explained, self._context.on_message
-            told = f"{len(errors)} whole networks are trained; of the variance of their errors"
-            say(f"{told}, {max(0.0, share):.0%} is predicted from the others")
+            told = f"{len(errors)} whole networks are trained; of the variance of their errors at"
+            say(f"{told} equal MAdds, {max(0.0, share):.0%} is predicted from the others")
             if share <= 0:
                 say(f"warning: {IGNORANT}")
         return self._worths

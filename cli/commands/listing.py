@@ -66,14 +66,15 @@ def _print_table(found: list["Space"]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from autospace.cli.display.summary import magnitude, span
+    from autospace.cli.display.summary import span
+    from autospace.spaces.text import magnitude
 
     headings = ["space", "layers", "cells", "networks", "MAdds", "params"]
     rows = [headings]
     for space in found:
         costs = [span(each, "-") for each in (space.madds, space.params)]
         candidates = sum(len(layer.candidates) for layer in space.layers)
-        counts = [str(len(space.layers)), str(candidates), magnitude(space)]
+        counts = [str(len(space.layers)), f"{candidates:,}", magnitude(space.size)]
         rows.append([space.name, *counts, *costs])
     shown = _columns_within(rows, terminal_width())
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")

@@ -13,7 +13,7 @@ from autospace.cli.display.summary import space_record
 from autospace.cli.output import data, json_data
 from autospace.runs.images import images_of_runs, images_read
 from autospace.spaces.cells.family import FAMILIES, notation, used, work_unit
-from autospace.spaces.text import human, plural, visible
+from autospace.spaces.text import human, magnitude, plural, visible
 
 if TYPE_CHECKING:
     from autospace.searchers.folder import SearchResult
@@ -72,7 +72,7 @@ def evolve_outcome(run: Path, space: "Space") -> list[str]:
     place, thing = (space.skeleton.choice_noun, "choice") if divided else ("layer", "cell")
     lines = [
         f"Learned a space of {plural(len(space.layers), place)} with {span} {thing}s each: "
-        f"{_count(space.size)} architectures,",
+        f"{magnitude(space.size)} architectures,",
         f"  {human(done.min)} to {human(done.max)} {unit}; no architecture exceeds "
         f"the budget{_limit(space)}.",
         *sentence(
@@ -153,10 +153,6 @@ def _birth(candidate: "Candidate") -> str:
     if origin.generation:
         return f"in generation {origin.generation} by {origin.kind}"
     return "in the initial population"
-
-
-def _count(size: int) -> str:
-    return f"{size:,}" if size < 10**7 else f"10^{len(str(size)) - 1}"
 
 
 def _limit(space: "Space") -> str:

@@ -7,7 +7,7 @@ from autospace.spaces import Architecture, Candidate, LayerShape, Range, Skeleto
 from autospace.spaces.cells.family import FAMILIES, KINDS, changes, check_kind, work, work_unit
 from autospace.spaces.cells.operations import Cost
 from autospace.spaces.files.codec import uncertainty_out
-from autospace.spaces.text import human, plural
+from autospace.spaces.text import human, magnitude, plural
 
 
 def space_record(space: Space) -> dict[str, Any]:
@@ -98,11 +98,6 @@ def size_log10(space: Space) -> float:
     return round(math.log10(space.size), 6)
 
 
-def magnitude(space: Space) -> str:
-    """The number of architectures, as a power of ten where it is large."""
-    return f"{space.size}" if space.size < 10_000 else f"10^{math.log10(space.size):.1f}"
-
-
 def choices(value: Space | Architecture) -> str:
     """How many layers there are to choose for, or edges where edges are chosen one by one."""
     skeleton = value.skeleton
@@ -115,7 +110,7 @@ def extent(space: Space) -> str:
     candidates = sum(len(layer.candidates) for layer in space.layers)
     noun = "architecture" if space.size == 1 else "architectures"
     parts = choices(space), plural(candidates, "candidate")
-    return f"{', '.join(parts)}, {magnitude(space)} {noun}"
+    return f"{', '.join(parts)}, {magnitude(space.size)} {noun}"
 
 
 def span(values: Range, joined: str = " to ") -> str:

@@ -16,7 +16,6 @@ from autospace.cli.display.summary import (
     choices,
     extent,
     fitness_text,
-    magnitude,
     span,
 )
 from autospace.cli.output import rich_data, terminal_width
@@ -24,7 +23,7 @@ from autospace.spaces import Architecture, Candidate, Layer, LayerShape, Space, 
 from autospace.spaces.cells.family import FAMILIES, changes, notation, work, work_unit
 from autospace.spaces.cells.notation import shape_label
 from autospace.spaces.space import by_fitness
-from autospace.spaces.text import human, plural, visible
+from autospace.spaces.text import human, magnitude, plural, visible
 
 BAR_WIDTH: Final = 8
 EIGHTHS: Final = " ▏▎▍▌▋▊▉"
@@ -235,7 +234,7 @@ def print_samples(
 ) -> None:
     """One row per architecture: its cost, and where it differs from the reference."""
     within = "".join(f", {name} at most {limit:,}" for name, limit in limits.items())
-    head = f"{len(drawn)} of {magnitude(space)} architectures, seed {seed}{within}"
+    head = f"{len(drawn)} of {magnitude(space.size)} architectures, seed {seed}{within}"
     columns = table(">#", f">{work_unit(space.kind)}", "", ">params")
     # Whatever is left of the line, so that the numbers are never cut.
     columns.expand = True

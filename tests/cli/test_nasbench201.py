@@ -44,7 +44,7 @@ OTHERS = ("nevergrad", "pymoo", "archai", "csv", "json-flat", "dot", "mermaid", 
 
 def test_show_lists_edges_and_draws_them(run: Run) -> None:
     whole = run("show", NAME)
-    assert "6 edges, 30 candidates, 10^4.2 architectures on the skeleton nasbench201" in whole.out
+    assert "6 edges, 30 candidates, 15,625 architectures on the skeleton nasbench201" in whole.out
     assert "edge_1_2 15 layers, 16x32x32 to 64x8x8" in whole.out
     cell = run("show", NAME, "--layer", "edge_1_3", "--cell", "nor_conv_3x3")
     assert "│   1   │" in cell.out

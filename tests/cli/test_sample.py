@@ -32,7 +32,10 @@ def test_equal_seeds_print_the_same(run: Run) -> None:
 def test_the_table_fits_and_has_a_row_for_each(run: Run, space_file: Path, columns: int) -> None:
     ran = run("sample", space_file, "-n", 3, "--max-params", "20k", columns=columns)
     lines = ran.out.splitlines()
-    assert lines[:2] == ["learned@digits", "3 of 6561 architectures, seed 0, params at most 20,000"]
+    assert lines[:2] == [
+        "learned@digits",
+        "3 of 6,561 architectures, seed 0, params at most 20,000",
+    ]
     assert [line[0] for line in lines[4:7]] == ["0", "1", "2"]
     assert max(map(len, lines)) <= columns
     assert "\x1b" not in ran.out

@@ -21,7 +21,7 @@ def test_a_space_takes_one_row_per_layer(run: Run, space_file: Path, columns: in
     assert (ran.code, ran.err) == (0, "")
     assert len(_data_lines(ran.out)) == 4
     assert max(map(len, ran.out.splitlines()[:-1])) <= columns
-    head = "learned@digits\n4 layers, 36 candidates, 6561 architectures on the skeleton digits\n"
+    head = "learned@digits\n4 layers, 36 candidates, 6,561 architectures on the skeleton digits\n"
     assert ran.out.startswith(head)
     assert "reference mbconv_k3 in every layer" in ran.out
     assert ran.out.splitlines()[-1] == f"next: autospace show {space_file} --layer 0 [--svg FILE]"

@@ -184,7 +184,10 @@ def scoring(method: ScoringMethod, execution: Execution, **options: Any) -> Scor
         Batches(examples(64, 1), 8, 1, device, norm, Augment(crop=1, flip=True, cutout=2)),
         Batches(examples(64, 2), 8, 2, device, norm),
         ScoringConfig(
-            method=method, batch=8, cost_weight=0.1, networks=8, network_steps=3, **options
+            method=method,
+            batch=8,
+            cost_weight=0.1,
+            **{"networks": 8, "network_steps": 3, **options},
         ),
         seed=5,
         execution=execution,
@@ -216,7 +219,7 @@ def test_no_step_of_a_scorer_waits_recorded_or_called(
     steps = 8
     execution = make_execution("float32", graphs, CUDA, pytest.fail)
     seen: list[int] = []
-    context = scoring(method, execution, steps=steps, validation_batches=2)
+    context = scoring(method, execution, steps=steps, network_steps=steps, validation_batches=2)
     context = replace(context, tick=lambda done, total: seen.append(waits()))
     make_scorer(context).score([[mbconv(5, 1)], [mbconv(3, 1)], [mbconv(3, 3)]], 0)
     # Optimisers and orders of images are made in the first step, results read after the last.

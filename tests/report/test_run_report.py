@@ -311,8 +311,11 @@ def test_whole_networks_are_shown_where_fitness_comes_from_them(
     networks = {"trained": 38, "explained": explained}
     write_run(tmp_path / "run", further={"networks": networks})
     effort = _section(parsed(report_text(tmp_path / "run")), "effort").whole
-    assert "Fitness was predicted from 38 whole networks, each trained from scratch" in effort
-    assert f"of the variance of their errors, {said} is predicted from the others." in effort
+    assert "Fitness was predicted from 38 whole networks, each trained from scratch." in effort
+    assert (
+        f"Of the variance of their errors at equal MAdds, {said} is predicted from the others."
+        in effort
+    )
 
 
 def test_uncertainty_and_the_predictor_are_shown_where_a_run_has_them(

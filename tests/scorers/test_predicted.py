@@ -111,7 +111,7 @@ def test_what_is_left_out_is_predicted_without_it(monkeypatch: pytest.MonkeyPatc
     kernel = np.zeros((len(y), len(y)))
     for variance, group in zip((0.3, 0.2, 0.1), worths._groups, strict=True):
         kernel += variance * group.design @ group.design.T
-    squares = 0.0
+    squares = baseline = 0.0
     for place in range(len(y)):
         others = np.arange(len(y)) != place
         covariance = kernel[np.ix_(others, others)] + 0.4 * np.eye(len(y) - 1)
@@ -121,8 +121,32 @@ def test_what_is_left_out_is_predicted_without_it(monkeypatch: pytest.MonkeyPatc
         told = flat[place] @ level
         told += kernel[place, others] @ inverse @ (y[others] - seen @ level)
         squares += float(y[place] - told) ** 2
-    baseline = sum((value - y[np.arange(len(y)) != at].mean()) ** 2 for at, value in enumerate(y))
+        line = np.polyfit(flat[others, 1], y[others], 1)
+        baseline += float(y[place] - np.polyval(line, flat[place, 1])) ** 2
     assert worths.explained == pytest.approx(1 - squares / baseline, abs=0.006)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_handful_of_networks_explains_little(count: int) -> None:
+    examples = planted(12, 0.0)[:count]
+    found = Worths(LARGE, examples)
+    assert found.explained == 0 or count == 3
+    assert np.isfinite([found.gain(0, cell, CHOICES[0]) for cell in CHOICES]).all()
+    # Equal costs but for one network, without which nobody knows the worth of MAdds.
+    cells = examples[0].cells
+    dear = Example((mbconv(7, 6), *cells[1:]), 30.0)
+    many = [Example(cells, 40.0 + place) for place in range(count)]
+    assert -5 < Worths(LARGE, [*many, dear]).explained <= 0
+
+
+def test_what_madds_alone_predict_counts_for_nothing() -> None:
+    rng = random.Random(3)
+    networks = [each.cells for each in planted(32, 0.0)]
+    logs = [float(np.log(network_cost(LARGE, each).madds)) for each in networks]
+    errors = [80 - 8 * log + rng.gauss(0, 0.3) for log in logs]
+    assert np.corrcoef(logs, errors)[0, 1] < -0.95
+    rows = [Example(*each) for each in zip(networks, errors, strict=True)]
+    assert Worths(LARGE, rows).explained < 0.2
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(1, 30), st.integers(0, 9))
