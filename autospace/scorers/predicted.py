@@ -1,10 +1,11 @@
 """Scoring by whole networks: some are trained from scratch, and a model says what cells are worth.
 
 The other scorers judge a cell inside a trained reference network. This one never does. Before the
-first score it trains `scoring.networks` networks with cells of the founders of the populations;
-every founder is in equally many of them, as far as their number allows. A linear model of their
+first score it trains `scoring.networks` networks with cells of the founders of the populations. In
+each of them, all layers of a stage (of one resolution) have the same founder of one of these
+layers: what it is worth shows four times as much as in one of four layers. A linear model of their
 errors then predicts what any cell is worth in any layer. Where cells are scored again, it first
-trains some more networks of these very cells.
+trains some more networks of these very cells, each in its own layer.
 
 With the error y_i of network i, standardised over the networks,
 
@@ -39,7 +40,8 @@ from autospace.scorers.pooled import ScoringJob
 from autospace.scorers.whole import Row, Trained, packed_cell
 from autospace.seeds import derived_seed, stream
 from autospace.spaces.cells.cell import Cell, LayerShape
-from autospace.spaces.cells.family import cell_cost, cell_key
+from autospace.spaces.cells.family import cell_cost, cell_key, family_of
+from autospace.spaces.errors import SpaceError
 from autospace.spaces.features import features
 from autospace.spaces.skeleton import Skeleton
 from autospace.spaces.space import network_cost
@@ -219,9 +221,11 @@ class PredictedScorer:
         """Fitness of every candidate of every layer; see `autospace.scorers.scorer.Scorer`."""
         count, own = self._context.options.networks, self._context.own_cells
         offered = [row or [cell] for row, cell in zip(candidates, own, strict=True)]
-        self._train("founders", self._context.founders or offered, count)
+        seed, shapes = self._context.seed, self._context.reference.skeleton.shapes
+        self._train("founders", staged(self._context.founders or offered, shapes, count, seed))
         if repeat:
-            self._train(f"repeat {repeat}", offered, max(*map(len, offered), count // AGAIN))
+            name, more = f"repeat {repeat}", max(*map(len, offered), count // AGAIN)
+            self._train(name, dealt(offered, more, seed, name))
         worths = self._fitted()
         return [
             [worths.gain(layer, cell, own[layer]) for cell in row]
@@ -239,10 +243,9 @@ class PredictedScorer:
                 say(f"warning: {IGNORANT}")
         return self._worths
 
-    def _train(self, name: str, rows: Sequence[Sequence[Cell]], count: int) -> None:
-        """Trains networks of cells that are dealt, but for those that are known."""
+    def _train(self, name: str, wanted: Sequence[Row]) -> None:
+        """Trains networks, but for those that are known."""
         seed, steps = self._context.seed, self._context.options.network_steps
-        wanted = dealt(rows, count, seed, name)
         missing = [each for each in wanted if each not in self._trained.errors]
         requests = [
             {
@@ -273,12 +276,47 @@ def fitted(skeleton: Skeleton, errors: Mapping[Row, float]) -> Worths:
     return Worths(skeleton, [Example(*each) for each in errors.items()])
 
 
+def staged(
+    rows: Sequence[Sequence[Cell]], shapes: Sequence[LayerShape], count: int, seed: int
+) -> list[Row]:
+    """Different networks, each stage of which repeats one cell of its layers wherever it fits.
+
+    Args:
+        rows: per layer, cells to choose from, at least one.
+        shapes: of the layers.
+        count: of networks; there are fewer where some are equal.
+        seed: of the run.
+    """
+    stages: dict[int, dict[Cell, None]] = {}
+    for shape, row in zip(shapes, rows, strict=True):
+        stages.setdefault(shape.out_resolution, {}).update(dict.fromkeys(row))
+    found: dict[Row, None] = {}
+    for deal, cells in enumerate(dealt([list(each) for each in stages.values()], count, seed, "")):
+        of_stage = dict(zip(stages, cells, strict=True))
+        found[
+            tuple(
+                cell if _fits(cell, shape) else row[deal % len(row)]
+                for shape, row in zip(shapes, rows, strict=True)
+                for cell in (of_stage[shape.out_resolution],)
+            )
+        ] = None
+    return list(found)
+
+
+def _fits(cell: Cell, shape: LayerShape) -> bool:
+    try:
+        family_of(cell).check(cell, shape)
+    except SpaceError:
+        return False
+    return True
+
+
 def dealt(rows: Sequence[Sequence[Cell]], count: int, seed: int, name: str) -> list[Row]:
     """Different networks that have a cell of each row; all cells of a row are in equally many.
 
     Args:
         rows: per layer, cells to choose from, at least one.
-        count: of networks; there are fewer where there are no more.
+        count: of networks; there are fewer where some are equal.
         seed: of the run.
         name: of the random stream.
     """
