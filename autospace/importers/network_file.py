@@ -45,6 +45,7 @@ CONVOLUTION_OF: Final = {
     "MobileInvertedResidualBlock": "mobile_inverted_conv",
     "ResidualBlock": "conv",
 }
+NORM_EPS: Final = 1e-5
 _OTHER_NAMES: Final = {"MBConvLayer": "MBInvertedConvLayer"}
 
 
@@ -72,7 +73,8 @@ def network(plain: object, target: Target, also: Mapping[str, Reader]) -> Archit
         SpaceError: our networks cannot express a part; the message names the first, and why.
     """
     file = Fields(plain, "")
-    file.ignore("name", "bn")
+    file.ignore("name")
+    normalisation(file, target)
     channels, width, stride = convolution(Fields(file.take("first_conv"), "first_conv"), 3)
     stem_channels = width
     blocks = []
@@ -256,6 +258,26 @@ def expansion(layer: Fields, width: int) -> int:
         problem = f"{inner} inner channels of {width}, but expand_ratio is {shown(ratio)}"
         raise SpaceError(at, problem)
     return expansion
+
+
+def normalisation(file: Fields, target: Target) -> None:
+    """Checks the batch norm of all layers; a note states another eps, which changes no cost.
+
+    Raises:
+        SpaceError: it is no batch norm, or convolutions standardise their weights.
+    """
+    given = file.take("bn", None)
+    if given is None:
+        return
+    norm = Fields(given, "bn")
+    norm.ignore("momentum")  # Matters to a training only.
+    norm.fixed(ws_eps=None, gn_channel_per_group=None)
+    eps = norm.take("eps", NORM_EPS)
+    if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0 < eps < 1:
+        raise SpaceError(norm.at("eps"), f"{shown(eps)}; allowed: a number above 0 and below 1")
+    norm.finish()
+    if eps != NORM_EPS:
+        target.note(f"eps of batch norm is {eps:g} in the file, {NORM_EPS:g} here")
 
 
 def unlisted(value: object) -> object:

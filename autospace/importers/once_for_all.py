@@ -26,6 +26,7 @@ from autospace.importers.network_file import (
     expansion,
     has_shortcut,
     listed,
+    normalisation,
     number,
     read_proxylessnas,
     stated_resolution,
@@ -143,9 +144,11 @@ def _staged(
 ) -> Architecture:
     """The lists as layers of a skeleton with stages."""
     chosen: list[OfaCell] = []
+    # As in the authors' code, a shorter stage has all its blocks where a longer one has so many.
+    deepest = max(stage.layers for stage in skeleton.stages)
     for place, (stage, entry) in enumerate(zip(skeleton.stages, depths, strict=True)):
-        words = f"{stage.least} to {stage.layers}"
-        depth = checked(f"d[{place}]", entry, range(stage.least, stage.layers + 1), words)
+        words = f"{stage.least} to {deepest}"
+        depth = checked(f"d[{place}]", entry, range(stage.least, deepest + 1), words)
         for index in range(stage.layers):
             layer = len(chosen)
             kernel, ratio = _numbers_of(layer, kernels[layer], expansions[layer])
@@ -183,7 +186,8 @@ def read_network(text: str, target: Target) -> Architecture:
 
 
 def _network(file: Fields, target: Target) -> Architecture:
-    file.ignore("name", "bn")
+    file.ignore("name")
+    normalisation(file, target)
     first = file.take("first_conv")
     activation = Fields(first, "first_conv").among("act_func", ACTIVATIONS)
     channels, stem, stride = convolution(Fields(first, "first_conv"), 3, activation)

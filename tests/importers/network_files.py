@@ -92,7 +92,7 @@ def network_file(
     """A whole network; `width` are the channels that leave the blocks."""
     return {
         "name": "ProxylessNASNets",
-        "bn": {"momentum": 0.1, "eps": 0.001},
+        "bn": {"momentum": 0.1, "eps": 1e-5},
         "first_conv": conv_layer(3, stem, 3, stem_stride),
         "blocks": list(blocks),
         "feature_mix_layer": conv_layer(width, head, 1) if head else None,

@@ -222,6 +222,12 @@ RULE = "a layer has one exactly if its stride is 1 and its channels stay the sam
         ("classifier", ..., "classifier: missing key"),
         ("resolution", 0, "resolution: 0; allowed: 1 to 4096"),
         ("surprise", 1, "surprise: unknown key; allowed: name, bn, first_conv, blocks"),
+        ("bn", "none", 'bn: "none"; allowed: an object'),
+        ("bn.eps", 0, "bn.eps: 0; allowed: a number above 0 and below 1"),
+        ("bn.eps", "1e-5", 'bn.eps: "1e-5"; allowed: a number above 0 and below 1'),
+        ("bn.ws_eps", 1e-5, "bn.ws_eps: 1e-05; allowed: null"),
+        ("bn.gn_channel_per_group", 8, "bn.gn_channel_per_group: 8; allowed: null"),
+        ("bn.affine", False, "bn.affine: unknown key"),
         ("first_conv.kernel_size", 5, "first_conv.kernel_size: 5; allowed: 3"),
         ("first_conv.act_func", "h_swish", 'first_conv.act_func: "h_swish"; allowed: "relu6"'),
         ("first_conv.bias", True, "first_conv.bias: true; allowed: false"),
@@ -258,6 +264,15 @@ def test_what_our_networks_cannot_express_is_named(path: str, value: Any, messag
     with pytest.raises(SpaceError) as caught:
         imported(changed(path, value), name="autospace-iccv2021")
     assert message in str(caught.value)
+
+
+def test_another_eps_of_batch_norm_is_said() -> None:
+    notes: list[str] = []
+    plain = network_file([block(mbconv_layer(4, 8, 3, 2, 6), 4)], stem=4, width=8)
+    expected = imported(plain)
+    plain["bn"]["eps"] = 0.001
+    assert imported(plain, Target(note=notes.append)) == expected
+    assert notes == ["eps of batch norm is 0.001 in the file, 1e-05 here"]
 
 
 def test_the_network_of_these_errors_is_right_before_it_is_changed() -> None:

@@ -127,7 +127,7 @@ def test_a_proxyless_network_has_stages_only_where_the_skeleton_has() -> None:
             width = outer
     plain = {
         "name": "ProxylessNASNets",
-        "bn": {"momentum": 0.1, "eps": 1e-3},
+        "bn": {"momentum": 0.1, "eps": 1e-5},
         "first_conv": convolution(3, 32, 3, 2, "relu6"),
         "blocks": blocks,
         "feature_mix_layer": convolution(320, 1280, 1, 1, "relu6"),
@@ -155,6 +155,17 @@ def test_lists_that_do_not_fit_are_one_line(changes: Any, message: str) -> None:
     with pytest.raises(SpaceError) as caught:
         read("once-for-all", {"ks": 3, "e": 6, "d": 2} | changes, Target(MBV3))
     assert str(caught.value).startswith(message)
+
+
+def test_a_stage_has_no_more_blocks_than_it_can_have() -> None:
+    proxyless = Target(load_skeleton("ofa-proxyless"))
+    sizes = [stage.layers for stage in load_skeleton("ofa-proxyless").stages]
+    assert min(sizes) < 3
+    for depth in (3, 4):
+        for stated in (depth, [depth] * len(sizes)):
+            found = read("once-for-all", {"ks": 7, "e": 6, "d": stated}, proxyless)
+            kept = sum(not cell.is_zero for cell in found.cells)
+            assert kept == sum(min(depth, size) for size in sizes)
 
 
 def wrong(change: Any) -> dict[str, Any]:
