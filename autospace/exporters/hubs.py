@@ -64,9 +64,18 @@ def autospace_network(pretrained: bool = False, **kwargs: Any) -> Network:
     """The network for `timm.create_model`; weights come by `checkpoint_path`."""
     if pretrained:
         raise ValueError("no pretrained weights; give checkpoint_path=FILE")
-    network = build(kwargs.pop("num_classes", CLASSES))
+    classes = kwargs.pop("num_classes", CLASSES)
+    for name in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"):
+        kwargs.pop(name, None)  # timm always gives them.
+    if kwargs.pop("in_chans", IMAGE[0]) != IMAGE[0]:
+        raise ValueError(f"in_chans: this network reads images of {IMAGE[0]} channels")
+    if kwargs:
+        raise TypeError(f"options that this network does not have: {', '.join(kwargs)}")
+    network = build(classes or CLASSES)
+    if not classes:
+        network.classifier = nn.Identity()  # timm's word for features without a classifier.
     network.pretrained_cfg = {"input_size": IMAGE, "num_classes": CLASSES}
-    network.num_classes = network.classifier.out_features
+    network.num_classes = classes
     return network
 '''
 

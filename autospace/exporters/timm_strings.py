@@ -1,7 +1,8 @@
 """Writes the blocks of an architecture as timm's architecture strings, in lists per stage.
 
 timm's `decode_arch_def` reads them. Stem and head are not in them: they are arguments of timm's
-`EfficientNet` (`stem_size`, `num_features`), and so is the activation, which is ReLU6 here.
+`EfficientNet` (`stem_size`, `num_features`), and so are the activations: ReLU6 (`act_layer`), but
+ReLU inside squeeze-and-excitation (`se_layer=partial(SqueezeExcite, force_act_layer=nn.ReLU)`).
 """
 
 from collections.abc import Iterator

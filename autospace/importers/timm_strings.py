@@ -74,7 +74,7 @@ def read_timm(text: str, target: Target) -> Architecture:
     if rounded:
         named = ", ".join(map(str, rounded))
         target.note(f"channels {named} as stated; timm rounds them to multiples of {MULTIPLE}")
-    target.note("activations are ReLU6, whatever the builder of timm is given")
+    target.note("activations are ReLU6, ReLU inside squeeze-and-excitation, whatever timm is given")
     return assembled(blocks, around, target)
 
 

@@ -69,12 +69,14 @@ class DecisionShape(LayerShape):
     `in_channels` and `out_channels` are units of a node, and `nodes` counts those behind the root.
 
     Attributes:
+        only: the family whose cells stand here.
         part: what is chosen of `node`; None for a whole cell.
         root: the function of node 0; None if it is a choice as well.
         depth: of a cell in layers, the number of its layer, counted from 1, which is also how many
             links its root may have; 0 if there is one cell, which has no links.
     """
 
+    only: ClassVar[str] = RecurrentCell.kind
     part: Part | None = None
     root: str | None = "tanh"
     depth: int = 0

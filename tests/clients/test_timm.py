@@ -5,6 +5,7 @@ import json
 import random
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from autospace.exporters.targets import TARGETS
 from autospace.importers.formats import import_text
 from autospace.importers.target import Target
+from autospace.networks.network import build_network
 from autospace.spaces import Architecture, load
 from tests.clients.networks import images, module_of, small_network
 
@@ -49,9 +51,9 @@ pytestmark = pytest.mark.slow
 NAME = "autospace_network"
 
 
-@pytest.fixture
-def exported(tmp_path: Path) -> Any:
-    return module_of("timm", small_network(), tmp_path)
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return module_of("timm", small_network(), tmp_path_factory.mktemp("timm"))
 
 
 def test_the_network_is_in_the_list_of_models(exported: Any) -> None:
@@ -66,6 +68,20 @@ def test_the_number_of_classes_is_passed_on(exported: Any) -> None:
     assert model(images()).shape == (2, 7)
     assert model.num_classes == 7
     assert exported.CLASSES != 7
+
+
+def test_options_are_taken_or_refused(exported: Any) -> None:
+    model = timm.create_model(NAME, num_classes=0, in_chans=exported.IMAGE[0]).eval()
+    whole = exported.build().eval()
+    model.load_state_dict(whole.state_dict(), strict=False)
+    with torch.no_grad():
+        features = model(images())
+        assert torch.equal(whole.classifier(features), whole(images()))
+    assert model.num_classes == 0
+    with pytest.raises(ValueError, match="in_chans: this network reads images of"):
+        timm.create_model(NAME, in_chans=7)
+    with pytest.raises(TypeError, match="does not have: drop_rate, nonsense"):
+        timm.create_model(NAME, drop_rate=0.1, nonsense=3)
 
 
 def test_a_checkpoint_is_loaded(exported: Any, tmp_path: Path) -> None:
@@ -93,6 +109,7 @@ def _strings(architecture: Architecture) -> str:
 
 def _built(text: str, architecture: Architecture) -> Any:
     """timm's network of these strings, with our stem and head around them."""
+    from timm.models._efficientnet_blocks import SqueezeExcite
     from timm.models._efficientnet_builder import decode_arch_def
     from timm.models.efficientnet import EfficientNet
 
@@ -105,6 +122,8 @@ def _built(text: str, architecture: Architecture) -> Any:
         stem_size=skeleton.stem.channels,
         fix_stem=True,
         act_layer=torch.nn.ReLU6,
+        # It would have ReLU6 inside as well.
+        se_layer=partial(SqueezeExcite, force_act_layer=torch.nn.ReLU),
     )
 
 
@@ -131,6 +150,23 @@ def test_timm_builds_our_networks_from_our_strings(name: str, seed: int) -> None
     network = _built(_strings(architecture), architecture)
     assert sum(each.numel() for each in network.parameters()) == architecture.cost.params
     assert _madds(network, architecture.skeleton.resolution) == architecture.cost.madds
+
+
+@pytest.mark.parametrize("name", ["mbconv@mobilenetv2", "mnasnet@mobilenetv2"])
+def test_theirs_computes_what_ours_does(name: str) -> None:
+    architecture = load(name).sample(random.Random(4))
+    torch.manual_seed(0)
+    ours = build_network(architecture.skeleton, architecture.cells)
+    theirs = _built(_strings(architecture), architecture)
+    # Equal layers in equal order; some are drawn so large that activations reach their bounds.
+    own, other = ours.state_dict(), theirs.state_dict()
+    weights = [torch.randn_like(each) / each[0].numel() ** 0.5 * 20 if each.dim() > 1 else each
+               for each in own.values()]  # fmt: skip
+    ours.load_state_dict(dict(zip(own, weights, strict=True)))
+    theirs.load_state_dict(dict(zip(other, weights, strict=True)))
+    x = torch.randn(2, 3, 224, 224, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(theirs.double().train()(x), ours.double().train()(x))
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "efficientnet_b0"])

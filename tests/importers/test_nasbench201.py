@@ -51,6 +51,18 @@ def test_a_string_goes_into_every_layer_of_a_skeleton_of_whole_cells() -> None:
     assert _exported(found) == string((*OPERATIONS[::-1], "none")) + "\n"
 
 
+@pytest.mark.parametrize(
+    ("skeleton", "kind"),
+    [("rnn-small", "recurrent"), ("autocaption", "recurrent"), ("bert-small", "nas-bert"),
+     ("darts", "darts"), ("ofa-mbv3", "ofa")],
+)  # fmt: skip
+def test_a_skeleton_for_other_cells_is_refused(skeleton: str, kind: str) -> None:
+    with pytest.raises(SpaceError, match=rf'"dense" at \w+; allowed here: {kind}$'):
+        import_text(
+            "nasbench201", string(OPERATIONS + OPERATIONS[:1]), Target(load_skeleton(skeleton))
+        )
+
+
 @given(st.text(max_size=80) | st.from_regex(r"\|[a-z_0-9]*~\d\|(\+\|([a-z_]*~\d\|)*){0,3}"))
 def test_any_text_is_read_or_refused_in_a_line(text: str) -> None:
     message = ""
