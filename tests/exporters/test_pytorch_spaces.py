@@ -16,8 +16,18 @@ from autospace.exporters.targets import TARGETS
 from autospace.networks.captions import START, CaptionModel, packed
 from autospace.networks.encoder import EncoderNetwork
 from autospace.networks.recurrent import LanguageModel, weights_of
-from autospace.spaces import Architecture, Candidate, Layer, Space, load
+from autospace.spaces import (
+    Architecture,
+    Candidate,
+    Layer,
+    LayerSpec,
+    Skeleton,
+    Space,
+    Stem,
+    load,
+)
 from autospace.spaces.cells.family import FAMILIES
+from autospace.spaces.files.families import family_space
 from tests.networks.samples import lived_in
 from tests.tiny import whole_cells
 
@@ -214,3 +224,20 @@ def test_a_stem_may_have_a_block(name: str) -> None:
     made = module["build"](architecture.choices)
     assert sum(each.numel() for each in made.parameters()) == architecture.cost.params
     _same(architecture, made)
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1), (2,)])
+def test_fixed_blocks_stand_between_blocks_of_convolutions(strides: tuple[int, ...]) -> None:
+    fixed = [LayerSpec(4 * stride, stride, fixed=True) for stride in strides]
+    layers = (LayerSpec(4), *fixed, LayerSpec(fixed[-1].channels), LayerSpec(8, 2))
+    skeleton = Skeleton("fixed", 3, 9, 5, Stem(4, 1), layers, 0, preactivation=True)
+    space = family_space("conv", skeleton)
+    architecture = space.sample(random.Random(2))
+    builds = []
+    for thing in (space, architecture):
+        module: dict[str, Any] = {"__name__": "exported"}
+        exec(compile(TARGETS["pytorch"].text(thing), "exported.py", "exec"), module)
+        builds.append(module["build"])
+    for made in (builds[0](architecture.choices), builds[1]()):
+        assert sum(each.numel() for each in made.parameters()) == architecture.cost.params
+        _same(architecture, made)

@@ -51,18 +51,38 @@ def _binary(skeleton: Skeleton) -> Source:
 
 
 def _conv(skeleton: Skeleton) -> Source:
+    fixed = _fixed(skeleton)
+    marks = {"fixed": bool(fixed), "walk": bool(fixed) or "        for cell in self.layers:"}
+    names = ["halved", "operation", "ConvCell", *(["fixed_blocks"] if fixed else [])]
     return Source(
         ("cells", "conv"),
-        source.constants(skeleton),
+        source.constants(skeleton) + fixed,
         (definition("conv", "Layer"),),
         (
             *shared.end_classes(skeleton),
             definition("dense", "ActivatedConvolution"),
-            *(definition("conv", name) for name in ("halved", "operation", "ConvCell")),
+            *([definition("dense", "ResidualBlock")] if fixed else []),
+            *(definition("conv", name) for name in names),
         ),
-        definition("conv", "Network", **shared.ends(skeleton)),
+        definition("conv", "Network", **shared.ends(skeleton), **marks),
         (definition("cells", "initialise"),),
     )
+
+
+def _fixed(skeleton: Skeleton) -> str:
+    """The table of fixed layers, by the index of the layer with a cell that they follow."""
+    blocks: dict[int, list[source.Node]] = {}
+    index = -1
+    for shape, layer in zip(skeleton.spine, skeleton.layers, strict=True):
+        if layer.fixed:
+            sizes = (shape.in_channels, shape.out_channels, shape.stride)
+            blocks.setdefault(index, []).append(f"{sizes}")
+        index += not layer.fixed
+    if not blocks:
+        return ""
+    pairs = tuple((f'"{place}": ', listed(each)) for place, each in blocks.items())
+    about = "# Residual blocks behind a layer: channels in and out, and stride.\n"
+    return about + laid_out(source.Group("{", pairs, "}"), "FIXED = ") + "\n"
 
 
 def _ofa(skeleton: Skeleton) -> Source:

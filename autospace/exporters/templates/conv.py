@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from autospace.exporters.templates.cells import ConvNorm, initialise
-from autospace.exporters.templates.dense import ActivatedConvolution
+from autospace.exporters.templates.dense import ActivatedConvolution, ResidualBlock
 
 CLASSES = 10
 
@@ -24,6 +24,7 @@ class Layer(NamedTuple):
 
 
 LAYERS: list[Layer] = []
+FIXED: dict[str, list[tuple[int, int, int]]] = {}
 
 
 def halved(stride: int) -> list[nn.Module]:
@@ -97,6 +98,14 @@ class ConvCell(nn.Module):
         return self.widen(nodes[self.last]) + self.shortcut(x)
 
 
+def fixed_blocks() -> nn.ModuleDict:
+    """The blocks that follow layers, by the index of the layer."""
+    found = nn.ModuleDict()
+    for place, rows in FIXED.items():
+        found[place] = nn.Sequential(*(ResidualBlock(*row) for row in rows))
+    return found
+
+
 class Network(nn.Module):
     """Stem, cells and head: images [N, C, H, W] -> logits [N, classes]."""
 
@@ -104,12 +113,15 @@ class Network(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(ConvNorm(3, 8, 3, stride=2))  # stem
         self.layers = nn.ModuleList(ConvCell(layer) for layer in LAYERS)
+        self.fixed = fixed_blocks()  # fixed
         self.head = ConvNorm(8, 16)  # head
         self.classifier = nn.Linear(16, classes)  # head
         initialise(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         x = self.stem(images)
-        for cell in self.layers:
+        for index, cell in enumerate(self.layers):  # walk
             x = cell(x)
+            if f"{index}" in self.fixed:  # fixed
+                x = self.fixed[f"{index}"](x)  # fixed
         return self.classifier(self.head(x).mean((2, 3)))
