@@ -29,7 +29,8 @@ def schema(
         typer.Argument(help="Kind of the file."),
     ] = "space",
     family: Annotated[
-        str, typer.Option(help="Family of the cells: mobile, dense or darts.")
+        str,
+        typer.Option(help="mobile, dense, darts, binary, conv, bats, ofa, recurrent or nas-bert."),
     ] = "mobile",
 ) -> None:
     """Print the JSON Schema of a file format."""
