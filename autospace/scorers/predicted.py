@@ -293,22 +293,22 @@ def staged(
     found: dict[Row, None] = {}
     for deal, cells in enumerate(dealt([list(each) for each in stages.values()], count, seed, "")):
         of_stage = dict(zip(stages, cells, strict=True))
-        found[
-            tuple(
-                cell if _fits(cell, shape) else row[deal % len(row)]
-                for shape, row in zip(shapes, rows, strict=True)
-                for cell in (of_stage[shape.out_resolution],)
-            )
-        ] = None
+        places = zip(shapes, rows, strict=True)
+        network = tuple(
+            _fitting(of_stage[shape.out_resolution], shape, row[deal % len(row)])
+            for shape, row in places
+        )
+        found[network] = None
     return list(found)
 
 
-def _fits(cell: Cell, shape: LayerShape) -> bool:
+def _fitting(cell: Cell, shape: LayerShape, otherwise: Cell) -> Cell:
+    """The cell if a layer of this shape may have it, else another."""
     try:
         family_of(cell).check(cell, shape)
     except SpaceError:
-        return False
-    return True
+        return otherwise
+    return cell
 
 
 def dealt(rows: Sequence[Sequence[Cell]], count: int, seed: int, name: str) -> list[Row]:
