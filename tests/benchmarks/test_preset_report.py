@@ -1,6 +1,7 @@
 """The figures of the preset for a CPU: a difference by hand, and the page that states them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,17 @@ def test_the_model_of_whole_networks_chooses_the_space_that_was_compared(script:
     low, high = (100 * each for each in found["interval"])
     page = " ".join(RESULTS.read_text().split())
     assert f"**{-100 * found['difference']:.1f} points better** ({-high:.1f} to {-low:.1f})" in page
+
+
+def test_what_whole_networks_say_of_others_is_what_the_page_says(
+    script: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = script("network_stages")
+    monkeypatch.setattr("sys.argv", ["network_stages.py"])
+    stages.main()
+    first, second = capsys.readouterr().out.splitlines()
+    page = " ".join(RESULTS.read_text().split())
+    share, correlation = (float(each) for each in re.findall(r"-?\d\.\d+", first))
+    assert f"explains {share:.0%}".replace("%", " %") in page
+    assert f"with a correlation of {correlation:.2f}" in page
+    assert "32 networks by layers" in second
